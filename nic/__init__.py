@@ -1,0 +1,3 @@
+"""Memory and wires: structs, rings, frames, captures. Knows nothing of prices or orders."""
+
+import nic.struct_numba as _struct_numba  # noqa: F401  registers Struct with numba

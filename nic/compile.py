@@ -1,0 +1,106 @@
+"""How a plain Python function becomes part of the compiled loop.
+
+Every function of the hot line is written once, as plain Python over `Struct`s. `compiled` and `generic` register it for
+both worlds: numba's, where calls are bound at compile time and inlined by LLVM, and the interpreter's
+(`CROSSWIRE_NO_JIT=1`), where the very same source runs step by step in a debugger.
+"""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numba import njit, types
+from numba.extending import lower_builtin, overload, type_callable
+
+NO_JIT = os.environ.get("CROSSWIRE_NO_JIT", "") not in ("", "0")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# numpy's error model drops the zero-division branch; divisors are proven non-zero where they are loaded.
+JIT_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+
+
+def compiled(function: F) -> F:
+    """Mark `function` as part of the compiled loop; left as it is when compilation is off."""
+    if NO_JIT:
+        return function
+    return njit(**JIT_OPTIONS)(function)
+
+
+class Generic:
+    """A function implemented once per `Struct` class, chosen by the class of its first argument.
+
+    Compiled code binds the choice at compile time (no function pointer is called on the hot line); plain Python looks
+    the class up along its method resolution order.
+    """
+
+    def __init__(self, stub: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, stub)
+        self.implementations: dict[type, Callable[..., Any]] = {}
+
+    def __call__(self, subject: Any, *arguments: Any) -> Any:
+        return self.implementation_for(type(subject))(subject, *arguments)
+
+    def implementation_for(self, cls: type) -> Callable[..., Any]:
+        for base in cls.__mro__:
+            if base in self.implementations:
+                return self.implementations[base]
+        name = self.__name__  # type: ignore[attr-defined]
+        raise TypeError(f"{name}() has no implementation for {cls.__module__}.{cls.__qualname__}")
+
+    def register(self, cls: type) -> Callable[[F], F]:
+        """Decorator: implement this function for `cls` and its subclasses."""
+
+        def add(function: F) -> F:
+            if cls in self.implementations:
+                raise TypeError(f"{self.__name__}() is already implemented for {cls.__qualname__}")  # type: ignore[attr-defined]
+            self.implementations[cls] = function
+            return function
+
+        return add
+
+
+def generic(stub: Callable[..., Any]) -> Generic:
+    """Declare a function whose implementations are registered per `Struct` class; `stub` gives name and contract."""
+    function = Generic(stub)
+
+    def choose(*arguments: Any) -> Callable[..., Any] | None:
+        cls = getattr(arguments[0], "cls", None)
+        return None if cls is None else function.implementation_for(cls)
+
+    # overload() reads the signature's owner by name; strict=False because implementations name their own arguments.
+    choose.__name__ = stub.__name__
+    overload(function, strict=False, jit_options=dict(JIT_OPTIONS))(choose)
+    return function
+
+
+def lowers(function: Callable[..., Any], *argument_types: types.Type, returns: types.Type) -> Callable[[F], F]:
+    """Decorator: a code generator `(context, builder, *values) -> value` is the compiled body of `function`.
+
+    The plain-Python body stays what the interpreter runs. Arguments are cast to `argument_types` first.
+    """
+
+    def register(generate: F) -> F:
+        @type_callable(function)
+        def typer(_context: Any) -> Any:
+            def typed(*arguments: Any) -> types.Type | None:
+                return returns if len(arguments) == len(argument_types) else None
+
+            # numba folds call arguments by this signature, and can't fold into *arguments.
+            typed.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+            return typed
+
+        @lower_builtin(function, *([types.Any] * len(argument_types)))
+        def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            cast = [
+                context.cast(builder, value, given, wanted)
+                for value, given, wanted in zip(values, signature.args, argument_types, strict=True)
+            ]
+            result = generate(context, builder, *cast)
+            return context.get_dummy_value() if returns is types.none else result
+
+        return generate
+
+    return register

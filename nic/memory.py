@@ -1,0 +1,167 @@
+"""Bytes at bare addresses, and the few 64-bit operations whose wrap-around matters: one meaning in both worlds."""
+
+import ctypes
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+
+from nic.compile import lowers
+
+_I64 = ir.IntType(64)
+_MASK_64 = (1 << 64) - 1
+_HASH_MULTIPLIER = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio, odd (Knuth, TAOCP 6.4: multiplicative hashing)
+
+
+def _pointer(builder: Any, address: Any, bits: int) -> Any:
+    return builder.inttoptr(address, ir.IntType(bits).as_pointer())
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
+def copy_bytes(destination: int, source: int, length_bytes: int) -> None:
+    """Copy between regions that do not overlap."""
+    ctypes.memmove(destination, source, length_bytes)
+
+
+@lowers(copy_bytes, types.int64, types.int64, types.int64, returns=types.none)
+def _copy_bytes(_context: Any, builder: Any, destination: Any, source: Any, length_bytes: Any) -> None:
+    pointers = [_pointer(builder, address, 8) for address in (destination, source)]
+    function = builder.module.declare_intrinsic("llvm.memcpy", [pointers[0].type, pointers[1].type, _I64])
+    builder.call(function, [*pointers, length_bytes, ir.IntType(1)(0)])
+
+
+def fill_bytes(address: int, value: int, length_bytes: int) -> None:
+    """Set every byte of a region to `value`."""
+    ctypes.memset(address, value, length_bytes)
+
+
+@lowers(fill_bytes, types.int64, types.int64, types.int64, returns=types.none)
+def _fill_bytes(_context: Any, builder: Any, address: Any, value: Any, length_bytes: Any) -> None:
+    pointer = _pointer(builder, address, 8)
+    function = builder.module.declare_intrinsic("llvm.memset", [pointer.type, _I64])
+    builder.call(function, [pointer, builder.trunc(value, ir.IntType(8)), length_bytes, ir.IntType(1)(0)])
+
+
+def load_i64(address: int) -> int:
+    """Unaligned native load."""
+    return ctypes.c_int64.from_address(address).value
+
+
+@lowers(load_i64, types.int64, returns=types.int64)
+def _load_i64(_context: Any, builder: Any, address: Any) -> Any:
+    return builder.load(_pointer(builder, address, 64), align=1)
+
+
+def store_i64(address: int, value: int) -> None:
+    """Unaligned native store."""
+    ctypes.c_int64.from_address(address).value = value
+
+
+@lowers(store_i64, types.int64, types.int64, returns=types.none)
+def _store_i64(_context: Any, builder: Any, address: Any, value: Any) -> None:
+    builder.store(value, _pointer(builder, address, 64), align=1)
+
+
+def load_u32_acquire(address: int) -> int:
+    """Aligned load; no later access moves before it. Pairs with `store_u32_release` on another core."""
+    return ctypes.c_uint32.from_address(address).value
+
+
+@lowers(load_u32_acquire, types.int64, returns=types.int64)
+def _load_u32_acquire(_context: Any, builder: Any, address: Any) -> Any:
+    return builder.zext(builder.load_atomic(_pointer(builder, address, 32), "acquire", 4), _I64)
+
+
+def store_u32_release(address: int, value: int) -> None:
+    """Aligned store; no earlier access moves after it."""
+    ctypes.c_uint32.from_address(address).value = value
+
+
+@lowers(store_u32_release, types.int64, types.int64, returns=types.none)
+def _store_u32_release(_context: Any, builder: Any, address: Any, value: Any) -> None:
+    builder.store_atomic(builder.trunc(value, ir.IntType(32)), _pointer(builder, address, 32), "release", 4)
+
+
+def load_i64_acquire(address: int) -> int:
+    """Aligned load; no later access moves before it. Pairs with `store_i64_release` on another core."""
+    return ctypes.c_int64.from_address(address).value
+
+
+@lowers(load_i64_acquire, types.int64, returns=types.int64)
+def _load_i64_acquire(_context: Any, builder: Any, address: Any) -> Any:
+    return builder.load_atomic(_pointer(builder, address, 64), "acquire", 8)
+
+
+def store_i64_release(address: int, value: int) -> None:
+    """Aligned store; no earlier access moves after it."""
+    ctypes.c_int64.from_address(address).value = value
+
+
+@lowers(store_i64_release, types.int64, types.int64, returns=types.none)
+def _store_i64_release(_context: Any, builder: Any, address: Any, value: Any) -> None:
+    builder.store_atomic(value, _pointer(builder, address, 64), "release", 8)
+
+
+def hash_bits(key: int, bits: int) -> int:
+    """The top `bits` (1 to 63) bits of a multiplicative hash of `key`: a slot of a table of 2**bits."""
+    return ((key * _HASH_MULTIPLIER) & _MASK_64) >> (64 - bits)
+
+
+@lowers(hash_bits, types.int64, types.int64, returns=types.int64)
+def _hash_bits(_context: Any, builder: Any, key: Any, bits: Any) -> Any:
+    return builder.lshr(builder.mul(key, _I64(_HASH_MULTIPLIER)), builder.sub(_I64(64), bits))
+
+
+def count_trailing_zeros(bits: int) -> int:
+    """Index of the lowest set bit of a 64-bit word; 64 for zero."""
+    word = bits & _MASK_64
+    return (word & -word).bit_length() - 1 if word else 64
+
+
+@lowers(count_trailing_zeros, types.int64, returns=types.int64)
+def _count_trailing_zeros(_context: Any, builder: Any, bits: Any) -> Any:
+    return builder.cttz(bits, ir.IntType(1)(0))
+
+
+def count_leading_zeros(bits: int) -> int:
+    """63 less the index of the highest set bit of a 64-bit word; 64 for zero."""
+    return 64 - (bits & _MASK_64).bit_length()
+
+
+@lowers(count_leading_zeros, types.int64, returns=types.int64)
+def _count_leading_zeros(_context: Any, builder: Any, bits: Any) -> Any:
+    return builder.ctlz(bits, ir.IntType(1)(0))
+
+
+def shift_left(bits: int, count: int) -> int:
+    """A 64-bit word shifted left by 0 to 63 places, as its two's complement."""
+    return _signed((bits << count) & _MASK_64)
+
+
+@lowers(shift_left, types.int64, types.int64, returns=types.int64)
+def _shift_left(_context: Any, builder: Any, bits: Any, count: Any) -> Any:
+    return builder.shl(bits, count)
+
+
+def shift_right(bits: int, count: int) -> int:
+    """A 64-bit word shifted right by 0 to 63 places, zeros moving in."""
+    return _signed((bits & _MASK_64) >> count)
+
+
+@lowers(shift_right, types.int64, types.int64, returns=types.int64)
+def _shift_right(_context: Any, builder: Any, bits: Any, count: Any) -> Any:
+    return builder.lshr(bits, count)
+
+
+def round_half_even(value: float) -> int:
+    """Nearest integer to a finite double, ties to even; for |value| < 2**63."""
+    return round(value)
+
+
+@lowers(round_half_even, types.float64, returns=types.int64)
+def _round_half_even(_context: Any, builder: Any, value: Any) -> Any:
+    function = builder.module.declare_intrinsic("llvm.rint", [value.type])
+    return builder.fptosi(builder.call(function, [value]), _I64)

@@ -1,0 +1,353 @@
+"""`Struct`: one C struct in memory with two views.
+
+Python sees an object with attributes; compiled code sees a typed pointer with no reference count. A class lists its
+fields as annotations:
+
+    class Level(Struct):
+        price_ticks: i64
+        qty_lots: i64
+
+    class Side(Struct):
+        count: i64
+        levels: Annotated[Array, Level, 64]      # nested, in place
+        spill: Annotated[Pointer, Level]         # elsewhere; the owner keeps it alive
+
+Every integer field reads as a signed 64-bit number in both worlds, so that no expression can mix signedness (numba
+promotes int64 with uint64 to float64). Stores truncate to the field's width, as the machine does.
+
+`packed=True` lays fields out back to back, as SBE and the IP headers do; `byte_order="big"` swaps on access. Wire
+messages are declared this way, so that an offset exists in one place only.
+
+Measured on 2 vCPU machines: a loop over such pointers takes 1.3 ns an event where NumPy arrays in tuples take 212 ns,
+nearly all of it reference counting.
+"""
+
+import ctypes
+import inspect
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+
+import numpy as np
+
+ByteOrder = Literal["little", "big"]
+StructT = TypeVar("StructT", bound="Struct")
+
+ALIGNMENT_BYTES = 64  # every allocation starts on a cache line
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """One machine number: its NumPy format without byte order, e.g. `i8` for a signed 64-bit integer."""
+
+    name: str
+    format: str
+    ctype: Any
+
+    @property
+    def size(self) -> int:
+        return int(self.format[1:])
+
+    @property
+    def is_float(self) -> bool:
+        return self.format[0] == "f"
+
+    @property
+    def is_signed(self) -> bool:
+        return self.format[0] == "i"
+
+    def at(self, address: int, byte_order: ByteOrder) -> Any:
+        ctype = self.ctype if byte_order == sys.byteorder else getattr(self.ctype, f"__ctype_{byte_order[0]}e__")
+        return ctype.from_address(address)
+
+
+i8 = Annotated[int, Scalar("i8", "i1", ctypes.c_int8)]
+u8 = Annotated[int, Scalar("u8", "u1", ctypes.c_uint8)]
+i16 = Annotated[int, Scalar("i16", "i2", ctypes.c_int16)]
+u16 = Annotated[int, Scalar("u16", "u2", ctypes.c_uint16)]
+i32 = Annotated[int, Scalar("i32", "i4", ctypes.c_int32)]
+u32 = Annotated[int, Scalar("u32", "u4", ctypes.c_uint32)]
+i64 = Annotated[int, Scalar("i64", "i8", ctypes.c_int64)]
+# Read as its two's complement: an all-ones null is -1, and no venue counts past 2**63.
+u64 = Annotated[int, Scalar("u64", "u8", ctypes.c_int64)]
+f64 = Annotated[float, Scalar("f64", "f8", ctypes.c_double)]
+
+
+class Memory:
+    """A zeroed, aligned allocation, and whatever its pointer fields point to.
+
+    `targets` maps the address of a pointer field to the `Array` stored there: compiled code holds bare addresses, so
+    this is what keeps the target alive as long as the pointer.
+    """
+
+    __slots__ = ("_buffer", "address", "targets")
+
+    def __init__(self, size_bytes: int = 0) -> None:
+        self._buffer = np.zeros(size_bytes + ALIGNMENT_BYTES, np.uint8) if size_bytes else None
+        self.address = 0 if self._buffer is None else _round_up(self._buffer.ctypes.data, ALIGNMENT_BYTES)
+        self.targets: dict[int, Array] = {}
+
+
+class Array:
+    """Elements side by side in memory, from `address`; checked against `count` when used from Python."""
+
+    __slots__ = ("address", "byte_order", "count", "element", "memory")
+
+    def __init__(
+        self, address: int, element: "Element", count: int | None, memory: Memory, byte_order: ByteOrder = "little"
+    ) -> None:
+        self.address = address
+        self.element = element
+        self.count = count
+        self.memory = memory
+        self.byte_order = byte_order
+
+    def _address_of(self, index: int) -> int:
+        if self.address == 0:
+            raise ValueError("null pointer")
+        if index < 0 or (self.count is not None and index >= self.count):
+            raise IndexError(f"index {index} outside 0..{self.count}")
+        return self.address + index * self.element.size
+
+    def __getitem__(self, index: int) -> Any:
+        address = self._address_of(index)
+        if isinstance(self.element, Scalar):
+            return self.element.at(address, self.byte_order).value
+        return self.element.at(address, self.memory)
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        if not isinstance(self.element, Scalar):
+            raise TypeError("assign to the fields of an element, not to the element")
+        self.element.at(self._address_of(index), self.byte_order).value = value
+
+    def __len__(self) -> int:
+        if self.count is None:
+            raise TypeError("a pointer has no length")
+        return self.count
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[index] for index in range(len(self)))
+
+    def __bytes__(self) -> bytes:
+        return ctypes.string_at(self.address, len(self) * self.element.size)
+
+    def numpy(self, count: int | None = None) -> np.ndarray:
+        """The first `count` elements (default: all) as a NumPy view of the same memory."""
+        count = len(self) if count is None else count
+        dtype = np.dtype(self.element.format) if isinstance(self.element, Scalar) else self.element.dtype
+        raw = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(self.address)
+        # The view must keep the memory alive by itself: ctypes objects made from an address do not.
+        raw._memory = self.memory
+        return np.frombuffer(raw, dtype=dtype, count=count)
+
+    def __repr__(self) -> str:
+        name = self.element.name if isinstance(self.element, Scalar) else self.element.__name__
+        return f"<{name}[{'' if self.count is None else self.count}] at {self.address:#x}>"
+
+
+class Pointer(Array):
+    """An `Array` that lies elsewhere: the field holds its address, and has no length of its own."""
+
+    __slots__ = ()
+
+
+class Field:
+    """One field of a `Struct`: where it lies and how it is read. As a descriptor it does both from Python."""
+
+    __slots__ = ("byte_order", "count", "element", "is_pointer", "name", "offset")
+
+    def __init__(self, name: str, offset: int, element: "Element", count: int | None, is_pointer: bool, byte_order: ByteOrder):
+        self.name = name
+        self.offset = offset
+        self.element = element
+        self.count = count
+        self.is_pointer = is_pointer
+        self.byte_order = byte_order
+
+    @property
+    def size(self) -> int:
+        return 8 if self.is_pointer else self.element.size * (1 if self.count is None else self.count)
+
+    @property
+    def is_scalar(self) -> bool:
+        return isinstance(self.element, Scalar) and self.count is None and not self.is_pointer
+
+    def __get__(self, struct: "Struct | None", owner: type) -> Any:
+        if struct is None:
+            return self
+        address = struct.address + self.offset
+        if self.is_pointer:
+            target = struct.memory.targets.get(address)
+            count = None if target is None else target.count
+            there = ctypes.c_uint64.from_address(address).value
+            return Pointer(there, self.element, count, struct.memory, self.byte_order)
+        if self.count is not None:
+            return Array(address, self.element, self.count, struct.memory, self.byte_order)
+        if isinstance(self.element, Scalar):
+            return self.element.at(address, self.byte_order).value
+        return self.element.at(address, struct.memory)
+
+    def __set__(self, struct: "Struct", value: Any) -> None:
+        address = struct.address + self.offset
+        if self.is_pointer:
+            if not isinstance(value, Array) or value.element is not self.element:
+                raise TypeError(f"{self.name} points to {self.element!r}, not {value!r}")
+            ctypes.c_uint64.from_address(address).value = value.address
+            struct.memory.targets[address] = value
+        elif self.count is not None or not isinstance(self.element, Scalar):
+            raise TypeError(f"{self.name} lies in place: assign to its elements or fields")
+        else:
+            self.element.at(address, self.byte_order).value = value
+
+    @property
+    def format(self) -> Any:
+        """NumPy dtype of the field."""
+        if self.is_pointer:
+            return np.dtype("u8")
+        if isinstance(self.element, Scalar):
+            base = np.dtype(self.element.format).newbyteorder("<" if self.byte_order == "little" else ">")
+        else:
+            base = self.element.dtype
+        return base if self.count is None else np.dtype((base, (self.count,)))
+
+
+class StructMeta(type):
+    """Lays out a `Struct` class from its annotations."""
+
+    fields: dict[str, Field]
+    size: int
+    alignment: int
+    packed: bool
+    byte_order: ByteOrder
+    dtype: np.dtype
+
+    def __new__(
+        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any
+    ) -> "StructMeta":
+        return super().__new__(mcs, name, bases, namespace)
+
+    def __init__(
+        cls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        packed: bool | None = None,
+        byte_order: ByteOrder | None = None,
+    ) -> None:
+        super().__init__(name, bases, namespace)
+        parent = next((base for base in bases if isinstance(base, StructMeta)), None)
+        cls.packed = packed if packed is not None else (parent.packed if parent else False)
+        cls.byte_order = byte_order or (parent.byte_order if parent else "little")
+        cls.fields = dict(parent.fields) if parent else {}
+        cls._offset = max((f.offset + f.size for f in cls.fields.values()), default=0)
+        cls.alignment = parent.alignment if parent else 1
+        for field_name, annotation in inspect.get_annotations(cls, eval_str=True).items():
+            cls._add(field_name, annotation)
+        cls.size = cls._offset if cls.packed else _round_up(cls._offset, cls.alignment)
+        cls.dtype = np.dtype(
+            {
+                "names": list(cls.fields),
+                "formats": [field.format for field in cls.fields.values()],
+                "offsets": [field.offset for field in cls.fields.values()],
+                "itemsize": max(cls.size, 1),
+            }
+        )
+
+    def _add(cls, name: str, annotation: Any) -> None:
+        element, count, is_pointer = _parse_annotation(cls, name, annotation)
+        alignment = 8 if is_pointer else (element.size if isinstance(element, Scalar) else element.alignment)
+        if not cls.packed:
+            cls._offset = _round_up(cls._offset, alignment)
+            cls.alignment = max(cls.alignment, alignment)
+        field = Field(name, cls._offset, element, count, is_pointer, cls.byte_order)
+        cls.fields[name] = field
+        setattr(cls, name, field)
+        cls._offset += field.size
+
+
+Element = Scalar | StructMeta
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def _parse_annotation(cls: type, name: str, annotation: Any) -> tuple[Element, int | None, bool]:
+    where = f"{cls.__qualname__}.{name}"
+    if isinstance(annotation, StructMeta):
+        return annotation, None, False
+    if get_origin(annotation) is not Annotated:
+        raise TypeError(f"{where}: {annotation!r} is no field type; use i64, u8, a Struct, Annotated[Array, ...] ...")
+    base, *details = get_args(annotation)
+    if base in (Array, Pointer):
+        element = details[0]
+        if get_origin(element) is Annotated:
+            element = get_args(element)[1]
+        if not isinstance(element, Scalar | StructMeta):
+            raise TypeError(f"{where}: {details[0]!r} is no element type")
+        if base is Pointer:
+            return element, None, True
+        if len(details) != 2 or not isinstance(details[1], int) or details[1] <= 0:
+            raise TypeError(f"{where}: Annotated[Array, element, count] needs a positive count")
+        return element, details[1], False
+    if isinstance(details[0], Scalar):
+        return details[0], None, False
+    raise TypeError(f"{where}: {annotation!r} is no field type")
+
+
+class Struct(metaclass=StructMeta):
+    """Base of all hot state. `Struct(**fields)` allocates zeroed memory; `at` views memory that exists."""
+
+    __slots__ = ("address", "memory")
+
+    def __init__(self, **values: Any) -> None:
+        self.memory = Memory(max(type(self).size, 1))
+        self.address = self.memory.address
+        for name, value in values.items():
+            if name not in type(self).fields:
+                raise TypeError(f"{type(self).__qualname__} has no field {name!r}")
+            setattr(self, name, value)
+
+    @classmethod
+    def at(cls, address: int, memory: Memory | None = None) -> Self:
+        """The struct at `address`; `memory` keeps that address alive (default: the caller does)."""
+        struct = cls.__new__(cls)
+        struct.address = address
+        struct.memory = Memory() if memory is None else memory
+        return struct
+
+    @classmethod
+    def array(cls, count: int) -> Array:
+        """`count` zeroed structs side by side."""
+        return array(cls, count)
+
+    def __bytes__(self) -> bytes:
+        return ctypes.string_at(self.address, type(self).size)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self).fields)
+        return f"{type(self).__name__}({parts})"
+
+
+def array(element: Any, count: int) -> Array:
+    """`count` zeroed elements (a `Struct` class, or a scalar such as `u8`) in memory of their own."""
+    if get_origin(element) is Annotated:
+        element = get_args(element)[1]
+    memory = Memory(max(element.size * count, 1))
+    return Array(memory.address, element, count, memory)
+
+
+def view(cls: type[StructT], address: int) -> StructT:
+    """The struct of class `cls` at `address`, from Python or from compiled code. Nothing is checked."""
+    return cls.at(address)
+
+
+def address_of(struct: Struct | Array) -> int:
+    """Address of a struct, array or pointer's target, from Python or from compiled code."""
+    return struct.address
+
+
+def size_of(cls: type[Struct]) -> int:
+    """Size of a struct class in bytes; a constant in compiled code."""
+    return cls.size

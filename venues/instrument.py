@@ -1,0 +1,141 @@
+"""What is traded, and the one home of every conversion between ticks, lots, money and coins.
+
+Prices are int64 ticks of the instrument, or `price_e9` (1e-9 of the quote currency) where instruments are compared.
+Quantities are int64 lots. A lot is counted in the size currency: the base coin for spot and linear contracts, the quote
+currency (USD) for inverse ones. Money is int64 units of 1e-9 of the currency named.
+
+Nothing below checks for overflow: `risk.limits` proves at load that the configured limits can't reach it.
+"""
+
+from enum import IntEnum
+from typing import Annotated
+
+from nic.compile import compiled
+from nic.struct import Array, Struct, f64, i64, u8
+from venues.side import BUY, SELL
+
+E9 = 1_000_000_000
+SYMBOL_BYTES = 32
+CURRENCY_BYTES = 8
+
+
+class Kind(IntEnum):
+    SPOT = 0
+    PERPETUAL = 1
+    FUTURE = 2
+    OPTION = 3
+    COMBO = 4
+
+
+class Payoff(IntEnum):
+    LINEAR = 0
+    INVERSE = 1
+
+
+class Instrument(Struct):
+    """One instrument of one venue. Rates and sizes are 1e-9 units; `_e9` says so."""
+
+    index: i64  # in the market
+    venue: i64
+    venue_id: i64  # the venue's own id, -1 until its definition was seen
+    underlying: i64  # exposures are summed over instruments of one underlying
+    kind: i64  # Kind
+    payoff: i64  # Payoff
+    tick_e9: i64  # price of one tick, quote currency
+    lot_e9: i64  # size of one lot, size currency
+    tick_lot_e9: i64  # linear: value of one lot per tick, quote currency = tick * lot, exact
+    contract_e9: i64  # size of one contract, size currency: what the venue calls 1
+    maker_fee_e9: i64  # fraction of notional; negative is a rebate
+    taker_fee_e9: i64
+    expiry_ns: i64  # 0: none
+    ticks_per_unit: f64  # 1 / tick, for feeds that send doubles
+    lots_per_unit: f64  # 1 / lot
+    symbol: Annotated[Array, u8, SYMBOL_BYTES]
+    base: Annotated[Array, u8, CURRENCY_BYTES]
+    quote: Annotated[Array, u8, CURRENCY_BYTES]
+    settlement: Annotated[Array, u8, CURRENCY_BYTES]
+
+
+@compiled
+def price_e9(instrument: Instrument, price_ticks: int) -> int:
+    """Price in 1e-9 of the quote currency."""
+    return price_ticks * instrument.tick_e9
+
+
+@compiled
+def multiply_e9(value: int, rate_e9: int) -> int:
+    """floor(value * rate_e9 / 1e9) for |rate_e9| <= 1e9 and any value: split so that no product overflows."""
+    return (value // E9) * rate_e9 + (value % E9) * rate_e9 // E9
+
+
+@compiled
+def divide_e9(value: int, divisor: int) -> int:
+    """floor(value * 1e9 / divisor) for divisor in 1..2**63 / 1000: three base-1000 digits at a time, all in 64 bits."""
+    quotient = value // divisor
+    remainder = value % divisor
+    for _ in range(3):
+        remainder *= 1000
+        quotient = quotient * 1000 + remainder // divisor
+        remainder %= divisor
+    return quotient
+
+
+@compiled
+def notional_e9(instrument: Instrument, price_ticks: int, qty_lots: int) -> int:
+    """Value of a quantity in 1e-9 of the quote currency; exact. Inverse contracts are sized in quote currency."""
+    if instrument.payoff == Payoff.INVERSE:
+        return qty_lots * instrument.lot_e9
+    return qty_lots * price_ticks * instrument.tick_lot_e9
+
+
+@compiled
+def base_e9(instrument: Instrument, price_ticks: int, qty_lots: int) -> int:
+    """Size of a quantity in 1e-9 of the base coin (an inverse contract's coin delta at that price, rounded down)."""
+    if instrument.payoff == Payoff.INVERSE:
+        return divide_e9(qty_lots * instrument.lot_e9, price_ticks * instrument.tick_e9)
+    return qty_lots * instrument.lot_e9
+
+
+@compiled
+def lots_of_base(instrument: Instrument, price_ticks: int, size_e9: int) -> int:
+    """Whole lots in `size_e9` (1e-9 of the base coin, not negative), rounded down."""
+    if instrument.payoff == Payoff.INVERSE:
+        price = price_ticks * instrument.tick_e9
+        return (size_e9 * (price // E9) + multiply_e9(size_e9, price % E9)) // instrument.lot_e9
+    return size_e9 // instrument.lot_e9
+
+
+@compiled
+def settlement_value_e9(instrument: Instrument, price_ticks: int, qty_lots: int) -> int:
+    """A quantity's value in 1e-9 of the settlement currency: quote money for linear, coins for inverse contracts."""
+    if instrument.payoff == Payoff.INVERSE:
+        return base_e9(instrument, price_ticks, qty_lots)
+    return notional_e9(instrument, price_ticks, qty_lots)
+
+
+@compiled
+def cash_flow_e9(instrument: Instrument, side: int, price_ticks: int, qty_lots: int) -> int:
+    """What a trade adds to P&L before the position is valued, 1e-9 of the settlement currency, fees apart.
+
+    Linear: a buy pays price times size. Inverse: P&L of N USD from p1 to p2 is N / p1 - N / p2 coins, so a buy adds
+    N / p1 and the open position is worth -N / p2. Coins are rounded down, an error below 1e-9 coin a fill.
+    """
+    value = settlement_value_e9(instrument, price_ticks, qty_lots)
+    if instrument.payoff == Payoff.INVERSE:
+        return value if side == BUY else -value
+    return -value if side == BUY else value
+
+
+@compiled
+def position_value_e9(instrument: Instrument, price_ticks: int, position_lots: int) -> int:
+    """What an open position (signed lots) adds to P&L at this price, 1e-9 of the settlement currency."""
+    if position_lots >= 0:
+        return cash_flow_e9(instrument, SELL, price_ticks, position_lots)
+    return cash_flow_e9(instrument, BUY, price_ticks, -position_lots)
+
+
+@compiled
+def fee_e9(instrument: Instrument, price_ticks: int, qty_lots: int, is_maker: int) -> int:
+    """Fee of a fill, 1e-9 of the settlement currency; positive is paid, negative a rebate. Rounded up, never in favour."""
+    rate_e9 = instrument.maker_fee_e9 if is_maker != 0 else instrument.taker_fee_e9
+    return -multiply_e9(settlement_value_e9(instrument, price_ticks, qty_lots), -rate_e9)

@@ -1,0 +1,138 @@
+"""What the feeds keep up to date: instruments and books side by side, and the events of one packet.
+
+An instrument is known by its index here; `InstrumentMap` translates a venue's own ids.
+"""
+
+from typing import Annotated
+
+from nic.compile import compiled
+from nic.memory import hash_bits
+from nic.struct import Array, Pointer, Struct, i64, u8
+from venues.book import Book
+from venues.instrument import SYMBOL_BYTES, Instrument
+
+EVENTS_MAX = 512  # a 9,000-byte frame holds at most 9,000 / 18 level changes, so at most as many events
+MAP_BITS = 12
+MAP_SLOTS = 1 << MAP_BITS  # twice INSTRUMENTS_MAX: a probe stays short
+INSTRUMENTS_MAX = MAP_SLOTS // 2
+
+BOOK_CHANGED = 1  # the top or the levels of a valid book changed; at most one event a book and packet
+TRADE = 2
+BOOK_LOST = 3  # the book became invalid: a gap, a halt, or a full table
+
+
+class Event(Struct):
+    """One thing that a packet said, in the order said; BOOK_CHANGED comes where the book was first changed."""
+
+    kind: i64
+    instrument: i64  # index in the market
+    side: i64  # TRADE: of the aggressor
+    price_ticks: i64  # TRADE
+    qty_lots: i64  # TRADE
+    exchange_time_ns: i64
+
+
+class Events(Struct):
+    """The events of one packet. `dropped` counts what did not fit; it is checked to stay zero."""
+
+    count: i64
+    dropped: i64
+    items: Annotated[Array, Event, EVENTS_MAX]
+
+
+class Market(Struct):
+    """All instruments and their books, by index; both arrays have `capacity` entries, `count` are in use."""
+
+    count: i64
+    capacity: i64
+    instruments: Annotated[Pointer, Instrument]
+    books: Annotated[Pointer, Book]
+
+
+class InstrumentMap(Struct):
+    """A venue's instrument id -> market index; open addressing, ids are never removed. Slot: id + 1, or 0 if empty."""
+
+    count: i64
+    keys: Annotated[Array, i64, MAP_SLOTS]
+    values: Annotated[Array, i64, MAP_SLOTS]
+
+
+@compiled
+def find_instrument(table: InstrumentMap, venue_id: int) -> int:
+    """Market index of a venue's instrument id, -1 if unknown."""
+    slot = hash_bits(venue_id, MAP_BITS)
+    while table.keys[slot] != 0:
+        if table.keys[slot] == venue_id + 1:
+            return table.values[slot]
+        slot = (slot + 1) & (MAP_SLOTS - 1)
+    return -1
+
+
+@compiled
+def add_instrument(table: InstrumentMap, venue_id: int, index: int) -> bool:
+    """Map `venue_id` to `index`, replacing what it mapped to; False when the table holds INSTRUMENTS_MAX ids."""
+    slot = hash_bits(venue_id, MAP_BITS)
+    while table.keys[slot] != 0 and table.keys[slot] != venue_id + 1:
+        slot = (slot + 1) & (MAP_SLOTS - 1)
+    if table.keys[slot] == 0:
+        if table.count >= INSTRUMENTS_MAX:
+            return False
+        table.count += 1
+        table.keys[slot] = venue_id + 1
+    table.values[slot] = index
+    return True
+
+
+@compiled
+def find_symbol(market: Market, venue: int, symbol: Array, length: int) -> int:
+    """Market index of the instrument of `venue` whose symbol is these bytes, -1 if none."""
+    if length > SYMBOL_BYTES:
+        return -1
+    for index in range(market.count):
+        instrument = market.instruments[index]
+        if instrument.venue == venue and same_symbol(instrument.symbol, symbol, length):
+            return index
+    return -1
+
+
+@compiled
+def same_symbol(own: Array, symbol: Array, length: int) -> bool:
+    """Whether zero-padded `own` equals the first `length` bytes of `symbol` (themselves perhaps zero-padded)."""
+    for position in range(SYMBOL_BYTES):
+        byte = symbol[position] if position < length else 0
+        if own[position] != byte:
+            return False
+        if byte == 0:
+            return True
+    return True
+
+
+@compiled
+def clear_events(events: Events, market: Market) -> None:
+    """Start a new packet."""
+    for position in range(events.count):
+        market.books[events.items[position].instrument].changed = 0
+    events.count = 0
+
+
+@compiled
+def add_event(events: Events, kind: int, instrument: int, exchange_time_ns: int) -> Event:
+    """Append an event and return it for the rest of its fields; when full, the last one is overwritten and counted."""
+    if events.count < EVENTS_MAX:
+        events.count += 1
+    else:
+        events.dropped += 1
+    event = events.items[events.count - 1]
+    event.kind = kind
+    event.instrument = instrument
+    event.exchange_time_ns = exchange_time_ns
+    return event
+
+
+@compiled
+def book_changed(events: Events, market: Market, instrument: int, exchange_time_ns: int) -> None:
+    """Note once per packet that a book changed."""
+    book = market.books[instrument]
+    if book.changed == 0:
+        book.changed = 1
+        add_event(events, BOOK_CHANGED, instrument, exchange_time_ns)

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
-from numba.extending import NativeValue, lower_builtin, models, register_model, type_callable, typeof_impl, unbox
+from numba.extending import NativeValue, box, lower_builtin, models, register_model, type_callable, typeof_impl, unbox
 
 from nic.struct import Array, Field, Scalar, Struct, StructMeta, address_of, size_of, view
 
@@ -91,6 +91,18 @@ def unbox_address(_type: types.Type, value: Any, c: Any) -> NativeValue:
     c.pyapi.decref(attribute)
     pointer = c.builder.inttoptr(address, BYTE_POINTER)
     return NativeValue(pointer, is_error=cgutils.is_not_null(c.builder, c.pyapi.err_occurred()))
+
+
+@box(StructType)
+def box_struct(struct: StructType, pointer: Any, c: Any) -> Any:
+    """Back in Python a pointer is a view; whoever owns the memory must outlive it."""
+    cls = c.pyapi.unserialize(c.pyapi.serialize_object(struct.cls))
+    address = c.pyapi.long_from_ulonglong(c.builder.ptrtoint(pointer, INT64))
+    view_at = c.pyapi.object_getattr_string(cls, "at")
+    result = c.pyapi.call_function_objargs(view_at, (address,))
+    for reference in (cls, address, view_at):
+        c.pyapi.decref(reference)
+    return result
 
 
 @unbox(StructClassType)

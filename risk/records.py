@@ -1,0 +1,164 @@
+"""What a run leaves behind: fixed-size records in bounded buffers, drained by the engine between turns of the loop.
+
+Times are ns since the epoch by the run's clock. Instruments are market indices.
+"""
+
+from typing import Annotated
+
+from nic.compile import compiled
+from nic.struct import Array, Pointer, Struct, array, i64
+
+RECORDS_MAX = 4096  # of each kind between two drains
+RECORDS_RESERVE = 256  # the loop stops for a drain with this much room left; one turn writes fewer
+
+
+class OrderRecord(Struct):
+    """One order at its end (or vetoed), with its whole life."""
+
+    created_ns: i64
+    trigger_ns: i64  # receive time of the frame that caused it
+    acked_ns: i64  # 0: never
+    closed_ns: i64
+    client_order_id: i64
+    instrument: i64
+    side: i64
+    time_in_force: i64
+    price_ticks: i64
+    qty_lots: i64
+    filled_lots: i64
+    state: i64  # OrderState
+    reason: i64  # Veto when VETOED, RejectReason when REJECTED
+    trade_id: i64  # the strategy's trade that it is a leg of, 0: none
+
+
+class FillRecord(Struct):
+    """One execution."""
+
+    time_ns: i64  # when the engine heard of it
+    exchange_time_ns: i64
+    client_order_id: i64
+    execution_id: i64
+    instrument: i64
+    side: i64
+    price_ticks: i64
+    qty_lots: i64
+    decision_ticks: i64  # the price that the strategy saw and decided on: slippage is against this
+    fee_e9: i64  # settlement currency, positive is paid
+    is_maker: i64
+    position_lots: i64  # after the fill
+    trade_id: i64
+
+
+class SampleRecord(Struct):
+    """One instrument at one instant, taken at a fixed interval."""
+
+    time_ns: i64
+    instrument: i64
+    valid: i64  # 1: the book was proven; otherwise the prices below mean nothing
+    bid_ticks: i64
+    ask_ticks: i64
+    position_lots: i64
+    cash_e9: i64  # settlement currency, before fees: cash flows of all fills so far
+    fees_e9: i64  # settlement currency
+
+
+class OpportunityRecord(Struct):
+    """One span of time in which an executable edge was above the threshold."""
+
+    start_ns: i64
+    end_ns: i64
+    buy_instrument: i64
+    sell_instrument: i64
+    first_edge_e9: i64  # per unit of base, quote currency, after taker fees of both legs
+    peak_edge_e9: i64
+    peak_size_e9: i64  # base coin, executable at the peak
+    peak_value_e9: i64  # edge times size at the peak, quote currency
+    captured_size_e9: i64  # base coin, traded on both legs
+    attempts: i64  # trades started in it
+    blocked_by: i64  # why none was started: a `Blocked` number of the strategy, 0 if one was
+
+
+class TradeRecord(Struct):
+    """One arbitrage trade: two legs meant to be equal and opposite."""
+
+    trade_id: i64
+    start_ns: i64
+    end_ns: i64
+    buy_instrument: i64
+    sell_instrument: i64
+    intended_size_e9: i64  # base coin
+    bought_size_e9: i64  # base coin, hedges and unwinds included
+    sold_size_e9: i64
+    expected_value_e9: i64  # quote currency, after fees, from the prices decided on
+    realised_value_e9: i64  # quote currency, after fees; inverse legs at their fill prices
+    outcome: i64  # Outcome
+    retries: i64
+    unhedged_ns: i64  # time with one leg ahead of the other
+    miss_cost_e9: i64  # quote currency: what repairing a missed leg lost against the decided prices, 0 if none missed
+
+
+class OrderRecords(Struct):
+    count: i64
+    items: Annotated[Pointer, OrderRecord]
+
+
+class FillRecords(Struct):
+    count: i64
+    items: Annotated[Pointer, FillRecord]
+
+
+class SampleRecords(Struct):
+    count: i64
+    items: Annotated[Pointer, SampleRecord]
+
+
+class OpportunityRecords(Struct):
+    count: i64
+    items: Annotated[Pointer, OpportunityRecord]
+
+
+class TradeRecords(Struct):
+    count: i64
+    items: Annotated[Pointer, TradeRecord]
+
+
+class Records(Struct):
+    """All buffers of a run."""
+
+    orders: OrderRecords
+    fills: FillRecords
+    samples: SampleRecords
+    opportunities: OpportunityRecords
+    trades: TradeRecords
+
+
+def make_records() -> Records:
+    """Empty buffers of RECORDS_MAX entries each."""
+    records = Records()
+    records.orders.items = array(OrderRecord, RECORDS_MAX)
+    records.fills.items = array(FillRecord, RECORDS_MAX)
+    records.samples.items = array(SampleRecord, RECORDS_MAX)
+    records.opportunities.items = array(OpportunityRecord, RECORDS_MAX)
+    records.trades.items = array(TradeRecord, RECORDS_MAX)
+    return records
+
+
+@compiled
+def append(records: Struct) -> Struct:
+    """The next free entry of one buffer, to be filled in; the caller's turn has room (`nearly_full`)."""
+    assert records.count < RECORDS_MAX
+    records.count += 1
+    return records.items[records.count - 1]
+
+
+@compiled
+def nearly_full(records: Records) -> bool:
+    """Whether the engine must drain before the next turn."""
+    limit = RECORDS_MAX - RECORDS_RESERVE
+    return (
+        records.orders.count > limit
+        or records.fills.count > limit
+        or records.samples.count > limit
+        or records.opportunities.count > limit
+        or records.trades.count > limit
+    )

@@ -9,7 +9,8 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
+from typing import Generic as GenericOver
 
 from numba import njit, types
 from numba.extending import lower_builtin, overload, type_callable
@@ -17,6 +18,8 @@ from numba.extending import lower_builtin, overload, type_callable
 NO_JIT = os.environ.get("CROSSWIRE_NO_JIT", "") not in ("", "0")
 
 F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # numpy's error model drops the zero-division branch; divisors are proven non-zero where they are loaded.
 JIT_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
@@ -29,21 +32,21 @@ def compiled(function: F) -> F:
     return njit(**JIT_OPTIONS)(function)
 
 
-class Generic:
+class Generic(GenericOver[P, R]):
     """A function implemented once per `Struct` class, chosen by the class of its first argument.
 
     Compiled code binds the choice at compile time (no function pointer is called on the hot line); plain Python looks
     the class up along its method resolution order.
     """
 
-    def __init__(self, stub: Callable[..., Any]) -> None:
+    def __init__(self, stub: Callable[P, R]) -> None:
         functools.update_wrapper(self, stub)
-        self.implementations: dict[type, Callable[..., Any]] = {}
+        self.implementations: dict[type, Callable[..., R]] = {}
 
-    def __call__(self, subject: Any, *arguments: Any) -> Any:
-        return self.implementation_for(type(subject))(subject, *arguments)
+    def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> R:
+        return self.implementation_for(type(arguments[0]))(*arguments, **keywords)
 
-    def implementation_for(self, cls: type) -> Callable[..., Any]:
+    def implementation_for(self, cls: type) -> Callable[..., R]:
         for base in cls.__mro__:
             if base in self.implementations:
                 return self.implementations[base]
@@ -62,7 +65,7 @@ class Generic:
         return add
 
 
-def generic(stub: Callable[..., Any]) -> Generic:
+def generic(stub: Callable[P, R]) -> Generic[P, R]:
     """Declare a function whose implementations are registered per `Struct` class; `stub` gives name and contract."""
     function = Generic(stub)
 

@@ -1,8 +1,109 @@
-"""Ethernet, IPv4, UDP and TCP headers: declared once, for parsing and for building."""
+"""Ethernet, IPv4, UDP and TCP headers: declared once, for parsing and for building.
+
+Sources: IEEE 802.1Q, RFC 791 (IPv4), RFC 768 (UDP), RFC 9293 (TCP), RFC 1071 and RFC 1624 (checksums).
+"""
 
 from nic.compile import compiled
 from nic.ring import Frame
-from nic.struct import Struct, i64, u8, u16, u32
+from nic.struct import Struct, i64, size_of, u8, u16, u32, view
+
+ETHER_TYPE_IPV4 = 0x0800
+ETHER_TYPE_VLAN = 0x8100  # 802.1Q customer tag
+ETHER_TYPE_QINQ = 0x88A8  # 802.1ad service tag
+ETHER_TYPE_QINQ_OLD = 0x9100  # service tag of switches older than 802.1ad
+VLAN_TAGS_MAX = 2  # QinQ; a frame with more is counted as not IPv4
+
+PROTOCOL_TCP = 6
+PROTOCOL_UDP = 17
+
+IP_VERSION_4 = 4
+IP_DONT_FRAGMENT = 0x4000
+IP_MORE_FRAGMENTS = 0x2000
+IP_FRAGMENT_OFFSET = 0x1FFF
+IP_TIME_TO_LIVE = 64
+
+FLAG_FIN = 0x01
+FLAG_SYN = 0x02
+FLAG_RST = 0x04
+FLAG_PSH = 0x08
+FLAG_ACK = 0x10
+FLAG_URG = 0x20
+
+
+class EthernetHeader(Struct, packed=True, byte_order="big"):
+    """A MAC address is one 48-bit number, first octet highest, in two parts."""
+
+    destination_mac_high: u16
+    destination_mac_low: u32
+    source_mac_high: u16
+    source_mac_low: u32
+    ether_type: u16
+
+
+class VlanTag(Struct, packed=True, byte_order="big"):
+    """What stands between an ether type that says "tagged" and the next ether type."""
+
+    tag_control: u16
+    ether_type: u16
+
+
+class Ipv4Header(Struct, packed=True, byte_order="big"):
+    """RFC 791 3.1, without options."""
+
+    version_and_words: u8  # version in the high 4 bits; header length in 32-bit words (IHL) in the low 4
+    type_of_service: u8
+    total_length: u16  # header and payload
+    identification: u16
+    fragment: u16  # flags in the high 3 bits, offset below
+    time_to_live: u8
+    protocol: u8
+    checksum: u16
+    source_ip: u32
+    destination_ip: u32
+
+
+class UdpHeader(Struct, packed=True, byte_order="big"):
+    """RFC 768."""
+
+    source_port: u16
+    destination_port: u16
+    length: u16  # header and payload
+    checksum: u16  # 0: none
+
+
+class TcpHeader(Struct, packed=True, byte_order="big"):
+    """RFC 9293 3.1, without options."""
+
+    source_port: u16
+    destination_port: u16
+    sequence: u32
+    acknowledgement: u32
+    data_offset: u8  # header length in 32-bit words, in the high 4 bits
+    flags: u8
+    window: u16
+    checksum: u16
+    urgent: u16
+
+
+class Word(Struct, packed=True, byte_order="big"):
+    value: u32
+
+
+class HalfWord(Struct, packed=True, byte_order="big"):
+    value: u16
+
+
+class Byte(Struct, packed=True):
+    value: u8
+
+
+ETHERNET_HEADER_BYTES = size_of(EthernetHeader)
+VLAN_TAG_BYTES = size_of(VlanTag)
+IPV4_HEADER_BYTES = size_of(Ipv4Header)
+UDP_HEADER_BYTES = size_of(UdpHeader)
+TCP_HEADER_BYTES = size_of(TcpHeader)
+UDP_FRAME_HEADER_BYTES = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES + UDP_HEADER_BYTES
+TCP_FRAME_HEADER_BYTES = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES + TCP_HEADER_BYTES
 
 
 class Packet(Struct):
@@ -19,3 +120,275 @@ class Packet(Struct):
     tcp_sequence: i64
     tcp_acknowledgement: i64
     tcp_flags: i64
+
+
+class PacketCounters(Struct):
+    """What became of each frame given to `parse_packet`: exactly one counter goes up."""
+
+    udp: i64
+    tcp: i64
+    not_ipv4: i64  # ARP, IPv6, LLC, or more than VLAN_TAGS_MAX tags
+    truncated: i64  # the frame ends before its headers, or before the IP total length
+    fragments: i64  # IP fragments, the first included
+    bad_header: i64  # lengths or versions that contradict each other
+    other_protocol: i64  # IPv4, neither UDP nor TCP
+
+
+class Flow(Struct):
+    """The addresses of one direction between two hosts. MACs are 48-bit numbers, IPs 32-bit numbers."""
+
+    source_mac: i64
+    destination_mac: i64
+    source_ip: i64
+    destination_ip: i64
+    source_port: i64
+    destination_port: i64
+
+
+@compiled
+def parse_packet(frame: Frame, packet: Packet, counters: PacketCounters) -> bool:
+    """Find the UDP or TCP payload of `frame`; False (and a counter by reason) when it has none to believe.
+
+    Reads no byte past `frame.length`. The payload ends where the IP total length says, so Ethernet padding and frame
+    check sequences are not part of it. Checksums are not verified: the card did that on the wire, and a capture taken
+    at the sender holds frames whose checksums its card was yet to fill in.
+    """
+    end = frame.address + frame.length
+    position = frame.address + size_of(EthernetHeader)
+    if position > end:
+        counters.truncated += 1
+        return False
+    ether_type = view(EthernetHeader, frame.address).ether_type
+    for _ in range(VLAN_TAGS_MAX):
+        if ether_type not in (ETHER_TYPE_VLAN, ETHER_TYPE_QINQ, ETHER_TYPE_QINQ_OLD):
+            break
+        if position + size_of(VlanTag) > end:
+            counters.truncated += 1
+            return False
+        ether_type = view(VlanTag, position).ether_type
+        position += size_of(VlanTag)
+    if ether_type != ETHER_TYPE_IPV4:
+        counters.not_ipv4 += 1
+        return False
+    if position + size_of(Ipv4Header) > end:
+        counters.truncated += 1
+        return False
+    ip = view(Ipv4Header, position)
+    header_length = (ip.version_and_words & 0xF) * size_of(Word)
+    if ip.version_and_words >> 4 != IP_VERSION_4 or header_length < size_of(Ipv4Header):
+        counters.bad_header += 1
+        return False
+    if ip.total_length < header_length:
+        counters.bad_header += 1
+        return False
+    if position + ip.total_length > end:
+        counters.truncated += 1
+        return False
+    if ip.fragment & (IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET) != 0:
+        counters.fragments += 1
+        return False
+    packet.time_ns = frame.time_ns
+    packet.source_ip = ip.source_ip
+    packet.destination_ip = ip.destination_ip
+    packet.protocol = ip.protocol
+    transport = position + header_length
+    if ip.protocol == PROTOCOL_UDP:
+        return parse_udp(packet, counters, transport, ip.total_length - header_length)
+    if ip.protocol == PROTOCOL_TCP:
+        return parse_tcp(packet, counters, transport, ip.total_length - header_length)
+    counters.other_protocol += 1
+    return False
+
+
+@compiled
+def parse_udp(packet: Packet, counters: PacketCounters, address: int, length: int) -> bool:
+    """The UDP part of `parse_packet`: `length` bytes of IP payload at `address`."""
+    if length < size_of(UdpHeader):
+        counters.bad_header += 1
+        return False
+    udp = view(UdpHeader, address)
+    if udp.length < size_of(UdpHeader) or udp.length > length:
+        counters.bad_header += 1
+        return False
+    packet.source_port = udp.source_port
+    packet.destination_port = udp.destination_port
+    packet.payload_address = address + size_of(UdpHeader)
+    packet.payload_length = udp.length - size_of(UdpHeader)
+    packet.tcp_sequence = 0
+    packet.tcp_acknowledgement = 0
+    packet.tcp_flags = 0
+    counters.udp += 1
+    return True
+
+
+@compiled
+def parse_tcp(packet: Packet, counters: PacketCounters, address: int, length: int) -> bool:
+    """The TCP part of `parse_packet`: `length` bytes of IP payload at `address`."""
+    if length < size_of(TcpHeader):
+        counters.bad_header += 1
+        return False
+    tcp = view(TcpHeader, address)
+    header_length = (tcp.data_offset >> 4) * size_of(Word)
+    if header_length < size_of(TcpHeader) or header_length > length:
+        counters.bad_header += 1
+        return False
+    packet.source_port = tcp.source_port
+    packet.destination_port = tcp.destination_port
+    packet.payload_address = address + header_length
+    packet.payload_length = length - header_length
+    packet.tcp_sequence = tcp.sequence
+    packet.tcp_acknowledgement = tcp.acknowledgement
+    packet.tcp_flags = tcp.flags
+    counters.tcp += 1
+    return True
+
+
+@compiled
+def internet_sum(address: int, length: int, initial: int) -> int:
+    """Sum of `length` bytes as big-endian 16-bit words (RFC 1071), not folded, added to `initial`.
+
+    Four bytes at a time: 2**16 is 1 modulo 2**16 - 1, so the fold makes the two halves count alike. An odd last byte
+    is padded with zero, so only the last block of a chain may be odd. Far from 2**63 for any frame.
+    """
+    total = initial
+    position = address
+    end = address + length
+    while position + size_of(Word) <= end:
+        total += view(Word, position).value
+        position += size_of(Word)
+    if position + size_of(HalfWord) <= end:
+        total += view(HalfWord, position).value
+        position += size_of(HalfWord)
+    if position < end:
+        total += view(Byte, position).value << 8
+    return total
+
+
+@compiled
+def fold_checksum(total: int) -> int:
+    """The 16-bit checksum of a sum: end-around carries, then the one's complement (RFC 1071)."""
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF
+
+
+@compiled
+def internet_checksum(address: int, length: int, initial: int) -> int:
+    """RFC 1071 checksum of `length` bytes and of `initial`, an unfolded sum of what else it covers.
+
+    0 over a block that holds its own right checksum.
+    """
+    return fold_checksum(internet_sum(address, length, initial))
+
+
+@compiled
+def pseudo_header_sum(ip: Ipv4Header, transport_length: int) -> int:
+    """What a UDP or TCP checksum covers beside its own bytes (RFC 768, RFC 9293 3.1)."""
+    return ip.source_ip + ip.destination_ip + ip.protocol + transport_length
+
+
+@compiled
+def write_frame_header(address: int, flow: Flow, protocol: int) -> None:
+    """Write the Ethernet and IPv4 headers of a frame whose IP payload is yet empty, its IP checksum right for that.
+
+    Identification 0 with "don't fragment" is what RFC 6864 4.1 allows for a datagram that is never fragmented.
+    """
+    ethernet = view(EthernetHeader, address)
+    ethernet.destination_mac_high = flow.destination_mac >> 32
+    ethernet.destination_mac_low = flow.destination_mac & 0xFFFFFFFF
+    ethernet.source_mac_high = flow.source_mac >> 32
+    ethernet.source_mac_low = flow.source_mac & 0xFFFFFFFF
+    ethernet.ether_type = ETHER_TYPE_IPV4
+    ip = view(Ipv4Header, address + size_of(EthernetHeader))
+    ip.version_and_words = IP_VERSION_4 << 4 | size_of(Ipv4Header) // size_of(Word)
+    ip.type_of_service = 0
+    ip.total_length = size_of(Ipv4Header)
+    ip.identification = 0
+    ip.fragment = IP_DONT_FRAGMENT
+    ip.time_to_live = IP_TIME_TO_LIVE
+    ip.protocol = protocol
+    ip.checksum = 0
+    ip.source_ip = flow.source_ip
+    ip.destination_ip = flow.destination_ip
+    ip.checksum = internet_checksum(address + size_of(EthernetHeader), size_of(Ipv4Header), 0)
+
+
+@compiled
+def patch_total_length(ip: Ipv4Header, total_length: int) -> None:
+    """Change an IPv4 header's total length and mend its checksum from the difference (RFC 1624, equation 3)."""
+    total = (ip.checksum ^ 0xFFFF) + (ip.total_length ^ 0xFFFF) + total_length
+    ip.total_length = total_length
+    ip.checksum = fold_checksum(total)
+
+
+@compiled
+def write_udp_frame_header(address: int, flow: Flow, payload_length: int) -> int:
+    """Write the UDP_FRAME_HEADER_BYTES of a frame at `address`; return the address of its payload.
+
+    Without a UDP checksum, which IPv4 allows (RFC 768: zero means none). `patch_udp_length` changes the length later.
+    """
+    write_frame_header(address, flow, PROTOCOL_UDP)
+    udp = view(UdpHeader, address + size_of(EthernetHeader) + size_of(Ipv4Header))
+    udp.source_port = flow.source_port
+    udp.destination_port = flow.destination_port
+    udp.checksum = 0
+    patch_udp_length(address, payload_length)
+    return address + UDP_FRAME_HEADER_BYTES
+
+
+@compiled
+def patch_udp_length(address: int, payload_length: int) -> int:
+    """Give the UDP frame at `address`, written by `write_udp_frame_header`, another length; return the frame's length."""
+    ip_address = address + size_of(EthernetHeader)
+    udp_length = size_of(UdpHeader) + payload_length
+    patch_total_length(view(Ipv4Header, ip_address), size_of(Ipv4Header) + udp_length)
+    view(UdpHeader, ip_address + size_of(Ipv4Header)).length = udp_length
+    return UDP_FRAME_HEADER_BYTES + payload_length
+
+
+@compiled
+def seal_udp_frame(address: int, payload_length: int) -> int:
+    """`patch_udp_length`, and a UDP checksum over the payload as it is now; return the frame's length."""
+    patch_udp_length(address, payload_length)
+    ip = view(Ipv4Header, address + size_of(EthernetHeader))
+    udp_address = address + size_of(EthernetHeader) + size_of(Ipv4Header)
+    udp = view(UdpHeader, udp_address)
+    udp.checksum = 0
+    checksum = internet_checksum(udp_address, udp.length, pseudo_header_sum(ip, udp.length))
+    udp.checksum = checksum if checksum != 0 else 0xFFFF  # zero would mean "none" (RFC 768)
+    return UDP_FRAME_HEADER_BYTES + payload_length
+
+
+@compiled
+def write_tcp_frame_header(address: int, flow: Flow, window: int) -> int:
+    """Write the TCP_FRAME_HEADER_BYTES of a frame at `address`; return the address of its payload.
+
+    `seal_tcp_frame` makes it a segment that may be sent.
+    """
+    write_frame_header(address, flow, PROTOCOL_TCP)
+    tcp = view(TcpHeader, address + size_of(EthernetHeader) + size_of(Ipv4Header))
+    tcp.source_port = flow.source_port
+    tcp.destination_port = flow.destination_port
+    tcp.data_offset = size_of(TcpHeader) // size_of(Word) << 4
+    tcp.window = window
+    tcp.urgent = 0
+    return address + TCP_FRAME_HEADER_BYTES
+
+
+@compiled
+def seal_tcp_frame(address: int, payload_length: int, sequence: int, acknowledgement: int, flags: int) -> int:
+    """Stamp the TCP frame at `address` with its place in the stream, lengths and checksums; return its length.
+
+    The payload must be in place. `sequence` and `acknowledgement` are 32-bit; `flags` are FLAG_* bits.
+    """
+    ip = view(Ipv4Header, address + size_of(EthernetHeader))
+    tcp_address = address + size_of(EthernetHeader) + size_of(Ipv4Header)
+    tcp_length = size_of(TcpHeader) + payload_length
+    patch_total_length(ip, size_of(Ipv4Header) + tcp_length)
+    tcp = view(TcpHeader, tcp_address)
+    tcp.sequence = sequence
+    tcp.acknowledgement = acknowledgement
+    tcp.flags = flags
+    tcp.checksum = 0
+    tcp.checksum = internet_checksum(tcp_address, tcp_length, pseudo_header_sum(ip, tcp_length))
+    return TCP_FRAME_HEADER_BYTES + payload_length

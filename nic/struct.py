@@ -27,11 +27,12 @@ import inspect
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeGuard, TypeVar, get_args, get_origin
 
 import numpy as np
 
 ByteOrder = Literal["little", "big"]
+Element: TypeAlias = "Scalar | type[Struct]"
 StructT = TypeVar("StructT", bound="Struct")
 
 ALIGNMENT_BYTES = 64  # every allocation starts on a cache line
@@ -95,7 +96,7 @@ class Array:
     __slots__ = ("address", "byte_order", "count", "element", "memory")
 
     def __init__(
-        self, address: int, element: "Element", count: int | None, memory: Memory, byte_order: ByteOrder = "little"
+        self, address: int, element: Element, count: int | None, memory: Memory, byte_order: ByteOrder = "little"
     ) -> None:
         self.address = address
         self.element = element
@@ -132,11 +133,11 @@ class Array:
     def __bytes__(self) -> bytes:
         return ctypes.string_at(self.address, len(self) * self.element.size)
 
-    def numpy(self, count: int | None = None) -> np.ndarray:
+    def numpy(self, count: int | None = None) -> np.ndarray[Any, Any]:
         """The first `count` elements (default: all) as a NumPy view of the same memory."""
         count = len(self) if count is None else count
         dtype = np.dtype(self.element.format) if isinstance(self.element, Scalar) else self.element.dtype
-        raw = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(self.address)
+        raw: Any = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(self.address)
         # The view must keep the memory alive by itself: ctypes objects made from an address do not.
         raw._memory = self.memory
         return np.frombuffer(raw, dtype=dtype, count=count)
@@ -146,10 +147,14 @@ class Array:
         return f"<{name}[{'' if self.count is None else self.count}] at {self.address:#x}>"
 
 
-class Pointer(Array):
-    """An `Array` that lies elsewhere: the field holds its address, and has no length of its own."""
+if TYPE_CHECKING:
+    Pointer = Array  # any array can be stored in a pointer field
+else:
 
-    __slots__ = ()
+    class Pointer(Array):
+        """An `Array` that lies elsewhere: the field holds its address, and has no length of its own."""
+
+        __slots__ = ()
 
 
 class Field:
@@ -157,7 +162,9 @@ class Field:
 
     __slots__ = ("byte_order", "count", "element", "is_pointer", "name", "offset")
 
-    def __init__(self, name: str, offset: int, element: "Element", count: int | None, is_pointer: bool, byte_order: ByteOrder):
+    def __init__(
+        self, name: str, offset: int, element: Element, count: int | None, is_pointer: bool, byte_order: ByteOrder
+    ) -> None:
         self.name = name
         self.offset = offset
         self.element = element
@@ -220,11 +227,9 @@ class StructMeta(type):
     alignment: int
     packed: bool
     byte_order: ByteOrder
-    dtype: np.dtype
+    dtype: np.dtype[Any]
 
-    def __new__(
-        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any
-    ) -> "StructMeta":
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> "StructMeta":
         return super().__new__(mcs, name, bases, namespace)
 
     def __init__(
@@ -266,16 +271,17 @@ class StructMeta(type):
         cls._offset += field.size
 
 
-Element = Scalar | StructMeta
-
-
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
+def _is_struct(value: object) -> TypeGuard["type[Struct]"]:
+    return isinstance(value, StructMeta)
+
+
 def _parse_annotation(cls: type, name: str, annotation: Any) -> tuple[Element, int | None, bool]:
     where = f"{cls.__qualname__}.{name}"
-    if isinstance(annotation, StructMeta):
+    if _is_struct(annotation):
         return annotation, None, False
     if get_origin(annotation) is not Annotated:
         raise TypeError(f"{where}: {annotation!r} is no field type; use i64, u8, a Struct, Annotated[Array, ...] ...")
@@ -284,7 +290,7 @@ def _parse_annotation(cls: type, name: str, annotation: Any) -> tuple[Element, i
         element = details[0]
         if get_origin(element) is Annotated:
             element = get_args(element)[1]
-        if not isinstance(element, Scalar | StructMeta):
+        if not (isinstance(element, Scalar) or _is_struct(element)):
             raise TypeError(f"{where}: {details[0]!r} is no element type")
         if base is Pointer:
             return element, None, True

@@ -201,7 +201,9 @@ class ArraySetItem(AbstractTemplate):
         return None
 
 
-def element_pointer(context: Any, builder: Any, array: ArrayType, address: Any, index_type: types.Type, index: Any) -> Any:
+def element_pointer(
+    context: Any, builder: Any, array: ArrayType, address: Any, index_type: types.Type, index: Any
+) -> Any:
     index = context.cast(builder, index, index_type, types.int64)
     offset = builder.mul(index, INT64(array.element.size), flags=("nsw",))
     return builder.gep(address, [offset], inbounds=True)

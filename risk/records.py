@@ -9,7 +9,7 @@ from nic.compile import compiled
 from nic.struct import Array, Pointer, Struct, array, i64
 
 RECORDS_MAX = 4096  # of each kind between two drains
-RECORDS_RESERVE = 256  # the loop stops for a drain with this much room left; one turn writes fewer
+RECORDS_RESERVE = 1536  # the loop stops for a drain with this much room left; one turn of 8 venues writes fewer
 
 
 class OrderRecord(Struct):

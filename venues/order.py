@@ -2,18 +2,24 @@
 
 Life of an order: PENDING_NEW -> LIVE -> (PENDING_CANCEL) -> FILLED | CANCELLED, or REJECTED at any time before it lives.
 An IOC goes from PENDING_NEW to FILLED or CANCELLED. VETOED never left the engine.
+
+`OrderTable` holds the engine's orders of all venues. `apply_report` is the only way that a venue's word changes one, and
+applies each fill exactly once: a fill is either applied, dropped as a copy of one that was, or counted as an alarm.
 """
 
 from enum import IntEnum
 from typing import Annotated
 
-from nic.compile import generic
+from nic.compile import compiled, generic
+from nic.memory import fill_bytes
 from nic.packet import Packet
-from nic.struct import Array, Struct, i64
+from nic.struct import Array, Struct, address_of, i64, size_of
 
 ORDERS_BITS = 12
 ORDERS_MAX = 1 << ORDERS_BITS  # orders alive at once, all venues together; an order id's low bits are its slot
 REPORTS_MAX = 128  # execution reports of one packet
+VENUES_MAX = 8  # order sessions of one engine
+NS_PER_S = 1_000_000_000
 
 
 class TimeInForce(IntEnum):
@@ -78,10 +84,11 @@ class Report(Struct):
     """One thing a venue said of one order."""
 
     kind: i64  # ReportKind
+    venue: i64  # index of the venue
     client_order_id: i64
     exchange_order_id: i64
     execution_id: i64  # FILL: counts up within a session, so that each fill is applied exactly once
-    instrument: i64  # market index
+    instrument: i64  # market index, -1 if the venue named none that we know
     side: i64
     price_ticks: i64  # FILL
     qty_lots: i64  # FILL
@@ -151,3 +158,255 @@ def read_reports(session: Session, packet: Packet, reports: Reports) -> None:
 @generic
 def keep_session(session: Session, ring: Struct, now_ns: int) -> int:
     """Heartbeats and silence limits; returns when it wants to be called next, ns."""
+
+
+class Applied(IntEnum):
+    """What `apply_report` did. From UNKNOWN_ORDER on it is an alarm: the venue and we differ. Index into `outcomes`."""
+
+    UPDATED = 0  # the order changed and is still open
+    CLOSED = 1  # the order is FILLED, CANCELLED or REJECTED: copy it, then `free_order`
+    DUPLICATE = 2  # a fill that was applied before; dropped
+    LATE = 3  # a cancel was refused because the order had ended by itself; the usual race
+    UNKNOWN_ORDER = 4  # a report for an order that we do not have
+    OVERFILL = 5  # a fill larger than what is left
+    FILL_AFTER_CLOSE = 6  # a fill for an order that had ended
+    BAD_FILL = 7  # a fill of another instrument or side than the order's, or of no size
+    CONTRADICTION = 8  # any other report that the order's state rules out
+
+
+class Order(Struct):
+    """One order of ours. A slot with state FREE holds none."""
+
+    client_order_id: i64
+    exchange_order_id: i64  # 0 until acknowledged
+    state: i64  # OrderState
+    venue: i64
+    instrument: i64  # market index
+    side: i64
+    time_in_force: i64
+    price_ticks: i64
+    qty_lots: i64
+    filled_lots: i64
+    filled_tick_lots: i64  # sum of price_ticks * qty_lots of the fills: / filled_lots is the average price in ticks
+    fees_e9: i64  # of the fills, settlement currency, positive is paid
+    decision_ticks: i64  # the price that the strategy decided on; slippage is against it
+    tag: i64  # the strategy's own
+    trade_id: i64  # the strategy's trade that it is a leg of, 0: none
+    created_ns: i64
+    trigger_ns: i64  # receive time of the frame that caused it
+    acked_ns: i64  # 0: never
+    closed_ns: i64  # 0: still open
+    reason: i64  # RejectReason when REJECTED or CANCELLED, the gate's own when VETOED
+
+
+class OrderTable(Struct):
+    """The engine's orders, ORDERS_MAX at most. An order's id is counter << ORDERS_BITS | slot: found in O(1), never reused."""
+
+    counter: i64  # of the last order; a restart goes on counting from the journal's last
+    count: i64  # slots taken
+    outcomes: Annotated[Array, i64, len(Applied)]  # reports by what became of them
+    last_execution_ids: Annotated[Array, i64, VENUES_MAX]  # of the last fill of each venue
+    free_slots: Annotated[Array, i64, ORDERS_MAX]  # a stack; the first ORDERS_MAX - count are free
+    orders: Annotated[Array, Order, ORDERS_MAX]
+    nobody: Order  # what a search returns that finds none; always FREE
+
+
+def make_order_table(counter: int = 0) -> OrderTable:
+    """An empty table whose first order has number `counter` + 1."""
+    table = OrderTable(counter=counter)
+    for position in range(ORDERS_MAX):
+        table.free_slots[position] = ORDERS_MAX - 1 - position
+    return table
+
+
+@compiled
+def open_order(
+    table: OrderTable,
+    venue: int,
+    instrument: int,
+    side: int,
+    time_in_force: int,
+    price_ticks: int,
+    qty_lots: int,
+    now_ns: int,
+) -> Order:
+    """A new PENDING_NEW order with an id of its own; `nobody` (state FREE) if ORDERS_MAX orders are open.
+
+    The caller adds decision_ticks, tag, trade_id and trigger_ns, which are 0.
+    """
+    if table.count >= ORDERS_MAX:
+        return table.nobody
+    slot = table.free_slots[ORDERS_MAX - 1 - table.count]
+    table.count += 1
+    table.counter += 1
+    order = table.orders[slot]
+    fill_bytes(address_of(order), 0, size_of(Order))
+    order.client_order_id = table.counter << ORDERS_BITS | slot
+    order.state = OrderState.PENDING_NEW
+    order.venue = venue
+    order.instrument = instrument
+    order.side = side
+    order.time_in_force = time_in_force
+    order.price_ticks = price_ticks
+    order.qty_lots = qty_lots
+    order.created_ns = now_ns
+    return order
+
+
+@compiled
+def find_order(table: OrderTable, client_order_id: int) -> Order:
+    """The order with this id, open or closed and not yet freed; `nobody` (state FREE) if there is none."""
+    order = table.orders[client_order_id & (ORDERS_MAX - 1)]
+    if order.state == OrderState.FREE or order.client_order_id != client_order_id:
+        return table.nobody
+    return order
+
+
+@compiled
+def is_open(order: Order) -> bool:
+    """Whether the order can still be filled."""
+    return OrderState.PENDING_NEW <= order.state and order.state <= OrderState.PENDING_CANCEL
+
+
+@compiled
+def cancel_sent(order: Order) -> None:
+    """A cancel request for this open order left the engine."""
+    order.state = OrderState.PENDING_CANCEL
+
+
+@compiled
+def close_order(order: Order, state: int, reason: int, now_ns: int) -> None:
+    """The order ends: FILLED, CANCELLED, REJECTED or VETOED."""
+    order.state = state
+    order.reason = reason
+    order.closed_ns = now_ns
+
+
+@compiled
+def free_order(table: OrderTable, order: Order) -> None:
+    """Give back the slot of an order that has ended and was recorded."""
+    assert order.state > OrderState.PENDING_CANCEL
+    order.state = OrderState.FREE
+    table.count -= 1
+    table.free_slots[ORDERS_MAX - 1 - table.count] = order.client_order_id & (ORDERS_MAX - 1)
+
+
+@compiled
+def is_alarm(outcome: int) -> bool:
+    """Whether what a venue said contradicts what we hold: stop sending and reconcile.
+
+    A fill among them (kind FILL) did happen at the venue, so the caller still books it to the position.
+    """
+    return outcome >= Applied.UNKNOWN_ORDER
+
+
+@compiled
+def apply_report(table: OrderTable, report: Report, now_ns: int) -> int:
+    """Apply what a venue said of one order; returns and counts `Applied`.
+
+    Sets the report's instrument from the order's if the venue named none. An order that ends keeps its slot until
+    `free_order`.
+    """
+    outcome = _apply_fill(table, report, now_ns) if report.kind == ReportKind.FILL else _apply_state(table, report, now_ns)
+    table.outcomes[outcome] += 1
+    return outcome
+
+
+@compiled
+def _apply_fill(table: OrderTable, report: Report, now_ns: int) -> int:
+    if report.execution_id <= table.last_execution_ids[report.venue]:
+        return Applied.DUPLICATE
+    table.last_execution_ids[report.venue] = report.execution_id
+    order = find_order(table, report.client_order_id)
+    if order.state == OrderState.FREE or order.venue != report.venue:
+        return Applied.UNKNOWN_ORDER
+    if report.instrument < 0:
+        report.instrument = order.instrument
+    if not is_open(order):
+        return Applied.FILL_AFTER_CLOSE
+    if report.instrument != order.instrument or report.side != order.side or report.qty_lots <= 0:
+        return Applied.BAD_FILL
+    if report.qty_lots > order.qty_lots - order.filled_lots:
+        return Applied.OVERFILL
+    order.filled_lots += report.qty_lots
+    order.filled_tick_lots += report.price_ticks * report.qty_lots
+    order.fees_e9 += report.fee_e9
+    if order.filled_lots == order.qty_lots:
+        close_order(order, OrderState.FILLED, RejectReason.NONE, now_ns)
+        return Applied.CLOSED
+    return Applied.UPDATED
+
+
+@compiled
+def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
+    order = find_order(table, report.client_order_id)
+    if order.state == OrderState.FREE or order.venue != report.venue or not is_open(order):
+        if report.kind == ReportKind.CANCEL_REJECTED:
+            return Applied.LATE
+        return Applied.UNKNOWN_ORDER if order.state == OrderState.FREE else Applied.CONTRADICTION
+    if report.instrument < 0:
+        report.instrument = order.instrument
+    if report.kind == ReportKind.ACK:
+        if order.acked_ns != 0:
+            return Applied.CONTRADICTION
+        order.acked_ns = now_ns
+        order.exchange_order_id = report.exchange_order_id
+        if order.state == OrderState.PENDING_NEW:
+            order.state = OrderState.LIVE
+        return Applied.UPDATED
+    if report.kind == ReportKind.CANCELLED:
+        close_order(order, OrderState.CANCELLED, report.reason, now_ns)
+        return Applied.CLOSED
+    if report.kind == ReportKind.REJECTED:
+        if order.acked_ns != 0 or order.filled_lots != 0:
+            return Applied.CONTRADICTION
+        close_order(order, OrderState.REJECTED, report.reason, now_ns)
+        return Applied.CLOSED
+    if order.state != OrderState.PENDING_CANCEL:
+        return Applied.CONTRADICTION
+    order.state = OrderState.LIVE if order.acked_ns != 0 else OrderState.PENDING_NEW
+    return Applied.UPDATED
+
+
+class TokenBucket(Struct):
+    """A rate of orders: `per_second` on average, `burst` at once."""
+
+    per_second: i64
+    burst: i64
+    credit_e9: i64  # 1e-9 orders that may go out now
+    updated_ns: i64
+
+
+def make_token_bucket(per_second: int, burst: int) -> TokenBucket:
+    """A full bucket; ValueError unless both are in 1 .. 1,000,000 (so that no product overflows)."""
+    bucket = TokenBucket()
+    set_token_bucket(bucket, per_second, burst)
+    return bucket
+
+
+def set_token_bucket(bucket: TokenBucket, per_second: int, burst: int) -> None:
+    """Set the rate and fill the bucket; ValueError as `make_token_bucket`."""
+    for name, value in (("per_second", per_second), ("burst", burst)):
+        if not 1 <= value <= 1_000_000:
+            raise ValueError(f"token bucket: {name} must be in 1..1000000, not {value}")
+    bucket.per_second = per_second
+    bucket.burst = burst
+    bucket.credit_e9 = burst * NS_PER_S
+    bucket.updated_ns = 0
+
+
+@compiled
+def take_token(bucket: TokenBucket, now_ns: int) -> bool:
+    """Take one order's worth at `now_ns`, which never goes back; False, and nothing taken, if there is less than one."""
+    full_e9 = bucket.burst * NS_PER_S
+    elapsed_ns = max(0, now_ns - bucket.updated_ns)
+    # Compared before the product, which overflows after a long silence.
+    if elapsed_ns >= full_e9 // bucket.per_second + 1:
+        bucket.credit_e9 = full_e9
+    else:
+        bucket.credit_e9 = min(full_e9, bucket.credit_e9 + elapsed_ns * bucket.per_second)
+    bucket.updated_ns = max(bucket.updated_ns, now_ns)
+    if bucket.credit_e9 < NS_PER_S:
+        return False
+    bucket.credit_e9 -= NS_PER_S
+    return True

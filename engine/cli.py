@@ -1,0 +1,128 @@
+"""The `crosswire` command."""
+
+import time
+
+STARTED = time.perf_counter()  # before the heavy imports: the start-up time that a run reports counts from here
+
+import json  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Annotated  # noqa: E402
+
+import typer  # noqa: E402
+from rich.console import Console  # noqa: E402
+
+app = typer.Typer(
+    help="Cross-exchange arbitrage engine: one compiled loop from wire to wire.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+import_app = typer.Typer(help="Turn other recordings into captures.", no_args_is_help=True)
+app.add_typer(import_app, name="import")
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def fail(message: object) -> typer.Exit:
+    """Print one line on standard error and leave with exit code 1."""
+    errors.print(f"crosswire: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return typer.Exit(1)
+
+
+@app.command()
+def backtest(
+    config: Annotated[Path, typer.Argument(help="The run's TOML file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are made in.")] = Path("runs"),
+    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
+) -> None:
+    """Replay captures through the compiled loop against simulated exchanges."""
+    from engine.backtest import run_backtest
+    from engine.errors import KNOWN_ERRORS
+
+    try:
+        finished = run_backtest(config, output, started=STARTED, with_report=report, console=None if as_json else console)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    if as_json:
+        typer.echo((finished / "summary.json").read_text())
+
+
+@app.command()
+def inspect(
+    captures: Annotated[list[Path], typer.Argument(help="pcap or pcapng files, plain, .gz or .zst.")],
+    venue: Annotated[str, typer.Option(help="Protocol: deribit or bridge.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    instruments: Annotated[bool, typer.Option(help="Print the instruments as configuration tables.")] = False,
+    messages: Annotated[int, typer.Option(help="Print the first N messages field by field instead.")] = 0,
+) -> None:
+    """Decode captures: packets, messages, gaps, and the books at their end."""
+    from engine.errors import KNOWN_ERRORS
+    from engine.inspect import describe_messages, inspect_captures, instrument_toml, print_inspection
+
+    try:
+        if messages > 0:
+            for line in describe_messages(captures, venue, messages):
+                typer.echo(line)
+            return
+        result = inspect_captures(captures, venue)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    if as_json:
+        typer.echo(json.dumps(result, indent=1))
+    elif instruments:
+        typer.echo(instrument_toml(result))
+    else:
+        print_inspection(result, console)
+
+
+@import_app.command("binance")
+def import_binance_command(
+    recordings: Annotated[list[Path], typer.Argument(help="Recorded streams: '<local ns> <JSON>' a line, plain, .gz or .zst.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the captures.")] = Path("data/binance"),
+    clock_offset_ms: Annotated[float, typer.Option(help="Added to the recording host's clock.")] = 0.0,
+) -> None:
+    """Recorded Binance spot, USD-M and COIN-M streams -> captures of the bridge feed."""
+    from engine.errors import KNOWN_ERRORS
+    from engine.imports import import_recordings, print_imports
+
+    try:
+        summaries = import_recordings(recordings, output, round(clock_offset_ms * 1e6))
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    print_imports(summaries, console)
+
+
+@app.command()
+def generate(
+    directory: Annotated[Path, typer.Argument(help="Folder for the captures.")],
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
+    seconds: Annotated[int, typer.Option(help="Market time to make.")] = 60,
+) -> None:
+    """Make seeded captures of two venues in their real wire formats."""
+    from engine.generate import generate_captures
+
+    generated = generate_captures(directory, seed=seed, seconds=seconds)
+    console.print(generated)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+    """Write report.html of a finished run again."""
+    from engine.errors import KNOWN_ERRORS
+    from engine.report import write_report
+
+    try:
+        typer.echo(write_report(run))
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+
+
+def main() -> None:
+    """Entry point of the `crosswire` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

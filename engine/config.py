@@ -1,0 +1,140 @@
+"""A run's configuration: TOML decoded into typed structs; unknown keys are refused, errors name key, value and file."""
+
+import re
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from risk.limits import InstrumentLimitsConfig, RunLimitsConfig, VenueLimitsConfig
+
+
+class ConfigError(Exception):
+    """One line: the file, the key, the value and what is wrong with it."""
+
+
+class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One instrument of a venue; `crosswire inspect --instruments` prints such tables from a capture."""
+
+    symbol: str
+    kind: Literal["spot", "perpetual", "future", "option", "combo"]
+    payoff: Literal["linear", "inverse"]
+    underlying: str
+    base: str
+    quote: str
+    settlement: str
+    tick: Decimal  # quote currency
+    lot: Decimal  # size currency: base coin, or quote currency for inverse contracts
+    contract: Decimal  # size currency
+    maker_fee_bps: Decimal
+    taker_fee_bps: Decimal
+    limits: InstrumentLimitsConfig
+    max_levels: int = 16_384  # book levels, both sides together; the book is lost when they do not suffice
+
+
+class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The simulated exchange behind a venue's captures."""
+
+    feed_latency_us: int  # from the exchange's book to the capture's timestamp
+    order_latency_us: int  # from the engine's send to the matching engine
+    response_latency_us: int  # from the matching engine to the engine
+    orders_per_second: int  # the venue's own throttle
+    burst: int
+    max_resting_orders: int = 256
+
+
+class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One venue: where its market data comes from, how it takes orders."""
+
+    name: str
+    feed: Literal["deribit", "bridge"]
+    captures: list[str]
+    instrument: list[InstrumentConfig]
+    limits: VenueLimitsConfig
+    simulation: SimulationConfig
+    orders: Literal["bridge"] = "bridge"
+
+
+class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """`use`: a built-in name, "package.module:Name", or "path/to/file.py:Name"."""
+
+    use: str
+    parameters: dict[str, Any] = {}
+
+
+class GenerateConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Seeded captures made before the run when they are not there yet."""
+
+    directory: str
+    seed: int
+    seconds: int
+
+
+class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A whole run. Relative paths are relative to the configuration file."""
+
+    name: str
+    venue: list[VenueConfig]
+    limits: RunLimitsConfig
+    strategy: StrategyConfig
+    generate: GenerateConfig | None = None
+    sample_interval_ms: int = 100  # of the time series in the report, and of the loss limit's check
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read and check one configuration file; ConfigError with one line if anything is wrong."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: can't be read: {error}") from None
+    try:
+        raw = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    config = convert(raw, RunConfig, str(path))
+    _check_names(config, path)
+    return config
+
+
+def convert(raw: Any, kind: type[Any], where: str, prefix: str = "") -> Any:
+    """`raw` as a `kind`; ConfigError naming `where`, the key, its value and the reason."""
+    try:
+        return msgspec.convert(raw, kind, strict=True)
+    except msgspec.ValidationError as error:
+        message, _, location = str(error).partition(" - at `")
+        key = location.rstrip("`").removeprefix("$").removeprefix(".")
+        value = _value_at(raw, key)
+        shown = "" if isinstance(value, dict | list) or value is _MISSING else f" = {value}"
+        named = ".".join(part for part in (prefix, key) if part) or "top level"
+        raise ConfigError(f"{where}: {named}{shown}: {message[:1].lower()}{message[1:]}") from None
+
+
+_MISSING = object()
+
+
+def _value_at(raw: Any, key: str) -> Any:
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+|\.\.\.)\]", key):
+        try:
+            raw = raw[name] if name else raw[int(index)]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return _MISSING
+    return raw
+
+
+def _check_names(config: RunConfig, path: Path) -> None:
+    if not 1 <= len(config.venue) <= 8:
+        raise ConfigError(f"{path}: venue: {len(config.venue)} venues, must be 1 to 8")
+    seen: set[str] = set()
+    for venue in config.venue:
+        if venue.name in seen:
+            raise ConfigError(f"{path}: venue.name = {venue.name}: used twice")
+        seen.add(venue.name)
+        if not venue.captures:
+            raise ConfigError(f"{path}: venue {venue.name}: captures is empty")
+        symbols = [instrument.symbol for instrument in venue.instrument]
+        if not symbols or len(set(symbols)) != len(symbols):
+            raise ConfigError(f"{path}: venue {venue.name}: needs instruments, each symbol once, has {symbols}")
+    if config.sample_interval_ms <= 0:
+        raise ConfigError(f"{path}: sample_interval_ms = {config.sample_interval_ms}: must be positive")

@@ -1,0 +1,45 @@
+"""Latency histograms in fixed memory: eight buckets an octave, so a value is known to within 12.5 %."""
+
+from typing import Annotated
+
+from nic.compile import compiled
+from nic.memory import count_leading_zeros
+from nic.struct import Array, Struct, i64
+
+STEPS = 8  # buckets an octave
+BUCKETS = 62 * STEPS  # up to 2**63 ns
+
+
+class Histogram(Struct):
+    """Counts of values by size, ns. `negative` counts clocks that disagree."""
+
+    count: i64
+    negative: i64
+    max_ns: i64
+    buckets: Annotated[Array, i64, BUCKETS]
+
+
+@compiled
+def add_latency(histogram: Histogram, latency_ns: int) -> None:
+    """Count one latency."""
+    if latency_ns < 0:
+        histogram.negative += 1
+        return
+    histogram.count += 1
+    if latency_ns > histogram.max_ns:
+        histogram.max_ns = latency_ns
+    if latency_ns < STEPS:
+        histogram.buckets[latency_ns] += 1
+    else:
+        octave = 60 - count_leading_zeros(latency_ns)  # the value shifted right by it keeps its top four bits
+        histogram.buckets[octave * STEPS + (latency_ns >> octave)] += 1
+
+
+def bucket_bounds_ns(histogram: Histogram) -> list[tuple[int, int]]:
+    """(upper bound in ns, count) of every bucket that counted something, smallest first."""
+    bounds = []
+    for index, count in enumerate(histogram.buckets.numpy()):
+        if count:
+            octave, step = (0, index) if index < STEPS else (index // STEPS - 1, index % STEPS + STEPS)
+            bounds.append((((step + 1) << octave) - 1, int(count)))
+    return bounds

@@ -1,0 +1,240 @@
+"""The inline risk gate: every new order passes `check` or does not leave.
+
+`check` arms an `Approval`, the only thing that an order session turns into a frame. Limits are per instrument, per
+underlying, per venue and for the whole run; all are required configuration (`risk.limits`).
+
+Exposures are counted at their worst: an order that is out may fill, so a buy is judged with all open buys filled and no
+open sell.
+"""
+
+from enum import IntEnum
+from typing import Annotated
+
+from nic.compile import compiled
+from nic.struct import Array, Pointer, Struct, i64
+from risk.position import Position, profit_e9
+from venues.book import Book
+from venues.instrument import E9, Instrument, Payoff, multiply_e9, notional_e9
+from venues.order import VENUES_MAX, Approval, SessionState, TokenBucket, take_token
+from venues.side import BUY
+
+UNDERLYINGS_MAX = 16
+
+
+class Veto(IntEnum):
+    """Why an order did not leave. Index into `Gate.vetoes`."""
+
+    NONE = 0
+    HALTED = 1
+    LOSS_LIMIT = 2
+    SESSION_NOT_READY = 3
+    BAD_ORDER = 4  # a price or size below 1, or outside what was proven not to overflow
+    DUPLICATE_ID = 5
+    ORDER_SIZE = 6
+    ORDER_NOTIONAL = 7
+    POSITION = 8
+    GROSS_EXPOSURE = 9
+    NET_EXPOSURE = 10
+    OPEN_ORDERS = 11
+    ORDER_RATE = 12
+    INVALID_BOOK = 13
+    STALE_BOOK = 14
+    CROSSED_BOOK = 15
+    PRICE_COLLAR = 16
+    NOT_SENT = 17  # passed, but the transmit ring had no slot or the session refused
+
+
+class InstrumentLimits(Struct):
+    """What may be sent and held of one instrument."""
+
+    order_lots_max: i64
+    order_notional_max_e9: i64  # quote currency
+    position_lots_max: i64  # either way
+    price_ticks_max: i64  # nothing above was proven
+    collar_e9: i64  # how far through the opposite best an order may reach, fraction of that price
+    book_age_max_ns: i64
+
+
+class VenueLimits(Struct):
+    """What may be sent to one venue, and what is out there. The loop keeps the last two."""
+
+    bucket: TokenBucket  # one order takes one token
+    open_orders_max: i64
+    open_orders: i64
+    session_state: i64  # SessionState of the venue's order session
+
+
+class UnderlyingLimits(Struct):
+    """Sums over the instruments of one underlying, in 1e-9 of the quote currency."""
+
+    gross_max_e9: i64
+    net_max_e9: i64
+
+
+class Gate(Struct):
+    """Limits, and what `check` needs to judge by."""
+
+    halted: i64  # 1: nothing more is sent; set by the kill switch or by an alarm
+    loss_tripped: i64
+    loss_max_e9: i64  # quote currency, over all instruments
+    profit_e9: i64  # at the last update
+    profit_worst_e9: i64  # the lowest `profit_e9` seen
+    last_client_order_id: i64
+    instrument_count: i64
+    instruments: Annotated[Pointer, Instrument]
+    books: Annotated[Pointer, Book]
+    positions: Annotated[Pointer, Position]
+    limits: Annotated[Pointer, InstrumentLimits]
+    venues: Annotated[Array, VenueLimits, VENUES_MAX]
+    underlyings: Annotated[Array, UnderlyingLimits, UNDERLYINGS_MAX]
+    vetoes: Annotated[Array, i64, len(Veto)]
+    passed: i64
+    alarms: i64  # fills outside what was proven, or that no order explains
+
+
+@compiled
+def check(
+    gate: Gate,
+    approval: Approval,
+    client_order_id: int,
+    instrument_index: int,
+    side: int,
+    time_in_force: int,
+    price_ticks: int,
+    qty_lots: int,
+    now_ns: int,
+) -> int:
+    """Allow an order (Veto.NONE, `approval` armed for one frame) or give the first reason against it, counted."""
+    approval.armed = 0
+    veto = _judge(gate, client_order_id, instrument_index, side, price_ticks, qty_lots, now_ns)
+    gate.vetoes[veto] += 1
+    if veto != Veto.NONE:
+        return veto
+    gate.passed += 1
+    gate.last_client_order_id = client_order_id
+    approval.armed = 1
+    approval.client_order_id = client_order_id
+    approval.instrument = instrument_index
+    approval.side = side
+    approval.time_in_force = time_in_force
+    approval.price_ticks = price_ticks
+    approval.qty_lots = qty_lots
+    return Veto.NONE
+
+
+@compiled
+def _judge(
+    gate: Gate, client_order_id: int, instrument_index: int, side: int, price_ticks: int, qty_lots: int, now_ns: int
+) -> int:
+    if gate.halted != 0:
+        return Veto.HALTED
+    if gate.loss_tripped != 0:
+        return Veto.LOSS_LIMIT
+    if instrument_index < 0 or instrument_index >= gate.instrument_count:
+        return Veto.BAD_ORDER
+    limits = gate.limits[instrument_index]
+    if price_ticks <= 0 or qty_lots <= 0 or price_ticks > limits.price_ticks_max:
+        return Veto.BAD_ORDER
+    if client_order_id <= gate.last_client_order_id:
+        return Veto.DUPLICATE_ID
+    if qty_lots > limits.order_lots_max:
+        return Veto.ORDER_SIZE
+    venue = gate.venues[gate.instruments[instrument_index].venue]
+    if venue.session_state != SessionState.READY:
+        return Veto.SESSION_NOT_READY
+    if venue.open_orders >= venue.open_orders_max:
+        return Veto.OPEN_ORDERS
+    veto = _judge_price(gate.books[instrument_index], limits, side, price_ticks, now_ns)
+    if veto == Veto.NONE:
+        veto = _judge_exposure(gate, limits, instrument_index, side, price_ticks, qty_lots)
+    # Last, because it takes the token: an order refused for another reason costs none.
+    if veto == Veto.NONE and not take_token(venue.bucket, now_ns):
+        return Veto.ORDER_RATE
+    return veto
+
+
+@compiled
+def _judge_price(book: Book, limits: InstrumentLimits, side: int, price_ticks: int, now_ns: int) -> int:
+    if book.valid == 0 or book.bid_lots <= 0 or book.ask_lots <= 0:
+        return Veto.INVALID_BOOK
+    if now_ns - book.receive_time_ns > limits.book_age_max_ns:
+        return Veto.STALE_BOOK
+    if book.bid_ticks >= book.ask_ticks:
+        return Veto.CROSSED_BOOK
+    if side == BUY:
+        reach_ticks = price_ticks - book.ask_ticks
+        best_ticks = book.ask_ticks
+    else:
+        reach_ticks = book.bid_ticks - price_ticks
+        best_ticks = book.bid_ticks
+    return Veto.PRICE_COLLAR if reach_ticks > multiply_e9(best_ticks, limits.collar_e9) else Veto.NONE
+
+
+@compiled
+def _judge_exposure(
+    gate: Gate, limits: InstrumentLimits, instrument_index: int, side: int, price_ticks: int, qty_lots: int
+) -> int:
+    instrument = gate.instruments[instrument_index]
+    position = gate.positions[instrument_index]
+    order_e9 = notional_e9(instrument, price_ticks, qty_lots)
+    if order_e9 > limits.order_notional_max_e9:
+        return Veto.ORDER_NOTIONAL
+    if side == BUY:
+        worst_lots = position.position_lots + position.open_buy_lots + qty_lots
+    else:
+        worst_lots = -position.position_lots + position.open_sell_lots + qty_lots
+    if worst_lots > limits.position_lots_max:
+        return Veto.POSITION
+    gross_e9 = 0
+    net_e9 = 0
+    for index in range(gate.instrument_count):
+        if gate.instruments[index].underlying == instrument.underlying:
+            held = gate.positions[index]
+            open_lots = held.open_buy_lots if side == BUY else -held.open_sell_lots
+            signed_lots = held.position_lots + open_lots
+            if index == instrument_index:
+                signed_lots += qty_lots if side == BUY else -qty_lots
+                worst_price_ticks = max(price_ticks, held.mark_ticks)
+            else:
+                worst_price_ticks = held.mark_ticks
+            value_e9 = notional_e9(gate.instruments[index], worst_price_ticks, abs(signed_lots))
+            gross_e9 += value_e9
+            net_e9 += value_e9 if signed_lots >= 0 else -value_e9
+    underlying = gate.underlyings[instrument.underlying]
+    if gross_e9 > underlying.gross_max_e9 and worst_lots > 0:
+        return Veto.GROSS_EXPOSURE
+    if (net_e9 if side == BUY else -net_e9) > underlying.net_max_e9:
+        return Veto.NET_EXPOSURE
+    return Veto.NONE
+
+
+@compiled
+def mark_positions(gate: Gate) -> None:
+    """Take the middle of every proven book as its instrument's trusted price, and judge the loss limit by it."""
+    total_e9 = 0
+    for index in range(gate.instrument_count):
+        book = gate.books[index]
+        position = gate.positions[index]
+        if book.valid != 0 and book.bid_lots > 0 and book.ask_lots > 0 and book.bid_ticks < book.ask_ticks:
+            position.mark_ticks = (book.bid_ticks + book.ask_ticks) // 2
+        total_e9 += quote_profit_e9(gate.instruments[index], position)
+    gate.profit_e9 = total_e9
+    gate.profit_worst_e9 = min(gate.profit_worst_e9, total_e9)
+    if total_e9 < -gate.loss_max_e9:
+        gate.loss_tripped = 1
+
+
+@compiled
+def quote_profit_e9(instrument: Instrument, position: Position) -> int:
+    """An instrument's P&L in 1e-9 of its quote currency; coins are valued at the trusted price."""
+    profit = profit_e9(position, instrument)
+    if instrument.payoff != Payoff.INVERSE:
+        return profit
+    price = position.mark_ticks * instrument.tick_e9
+    return profit * (price // E9) + multiply_e9(profit, price % E9)
+
+
+@compiled
+def halt(gate: Gate) -> None:
+    """The kill switch: nothing more is sent. Cancels are still possible: they only reduce risk."""
+    gate.halted = 1

@@ -1,0 +1,145 @@
+"""Limits as they are configured, and the proof that nothing they allow can overflow.
+
+Every limit is required: a missing one is an error, never a default. Sizes are in the instrument's size currency (base coin
+for spot and linear contracts, quote currency for inverse ones), money in its quote currency.
+"""
+
+from decimal import Decimal
+
+import msgspec
+
+from risk.gate import Gate, InstrumentLimits
+from risk.position import Position
+from venues.instrument import E9, Instrument, Payoff
+from venues.market import Market
+from venues.order import ORDERS_MAX, set_token_bucket
+
+PROVEN_BITS = 60  # every product stays below 2**60: eight of them may be summed before 63 bits are full
+
+
+class LimitError(ValueError):
+    """Limits that contradict each other or the instrument; one line that says which and why."""
+
+
+class InstrumentLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Limits of one instrument."""
+
+    max_order: Decimal
+    max_order_notional: Decimal
+    max_position: Decimal
+    max_price: Decimal
+    price_collar_bps: Decimal
+    max_book_age_ms: int
+
+
+class VenueLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Limits of one venue."""
+
+    orders_per_second: int
+    burst: int
+    max_open_orders: int
+
+
+class UnderlyingLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Limits over all instruments of one underlying."""
+
+    max_gross: Decimal
+    max_net: Decimal
+
+
+class RunLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Limits of the whole run."""
+
+    max_loss: Decimal
+    underlying: dict[str, UnderlyingLimitsConfig]
+
+
+def to_e9(value: Decimal, what: str) -> int:
+    """`value` in units of 1e-9; LimitError if it has more than nine decimals."""
+    scaled = value * E9
+    if scaled != scaled.to_integral_value():
+        raise LimitError(f"{what} = {value} has more than nine decimals")
+    return int(scaled)
+
+
+def make_gate(market: Market, run: RunLimitsConfig, underlyings: list[str]) -> Gate:
+    """A gate over `market` with positions all flat; the per-instrument and per-venue limits are set next."""
+    gate = Gate(loss_max_e9=_positive_e9(run.max_loss, "limits.max_loss"), instrument_count=market.count)
+    gate.instruments = market.instruments
+    gate.books = market.books
+    gate.positions = Position.array(market.capacity)
+    gate.limits = InstrumentLimits.array(market.capacity)
+    for number, name in enumerate(underlyings):
+        if name not in run.underlying:
+            raise LimitError(f"[limits.underlying.{name}] is missing: an underlying that is traded needs its limits")
+        configured = run.underlying[name]
+        limits = gate.underlyings[number]
+        limits.gross_max_e9 = _positive_e9(configured.max_gross, f"limits.underlying.{name}.max_gross")
+        limits.net_max_e9 = _positive_e9(configured.max_net, f"limits.underlying.{name}.max_net")
+    return gate
+
+
+def set_venue_limits(gate: Gate, venue: int, configured: VenueLimitsConfig, name: str) -> None:
+    """Take over one venue's limits; its token bucket starts full."""
+    if not 0 < configured.max_open_orders <= ORDERS_MAX:
+        raise LimitError(
+            f"limits.max_open_orders = {configured.max_open_orders} of venue {name} must be in 1..{ORDERS_MAX}"
+        )
+    try:
+        set_token_bucket(gate.venues[venue].bucket, configured.orders_per_second, configured.burst)
+    except ValueError as error:
+        raise LimitError(f"limits of venue {name}: {error}") from None
+    gate.venues[venue].open_orders_max = configured.max_open_orders
+
+
+def set_instrument_limits(gate: Gate, instrument: Instrument, configured: InstrumentLimitsConfig, name: str) -> None:
+    """Take over one instrument's limits, in its ticks and lots, after proving that nothing they allow can overflow."""
+    limits = gate.limits[instrument.index]
+    limits.order_lots_max = _whole(configured.max_order, instrument.lot_e9, f"limits.max_order of {name}")
+    limits.position_lots_max = _whole(configured.max_position, instrument.lot_e9, f"limits.max_position of {name}")
+    limits.price_ticks_max = _whole(configured.max_price, instrument.tick_e9, f"limits.max_price of {name}")
+    limits.order_notional_max_e9 = _positive_e9(configured.max_order_notional, f"limits.max_order_notional of {name}")
+    limits.collar_e9 = _positive_e9(configured.price_collar_bps / 10_000, f"limits.price_collar_bps of {name}")
+    if limits.collar_e9 > E9:
+        raise LimitError(f"limits.price_collar_bps = {configured.price_collar_bps} of {name} is above 10000")
+    if not 0 < configured.max_book_age_ms <= 86_400_000:
+        raise LimitError(f"limits.max_book_age_ms = {configured.max_book_age_ms} of {name} must be in 1..86400000")
+    limits.book_age_max_ns = configured.max_book_age_ms * 1_000_000
+    if limits.order_lots_max > limits.position_lots_max:
+        raise LimitError(f"limits.max_order of {name} is above its max_position")
+    prove_ranges(instrument, limits, name)
+
+
+def prove_ranges(instrument: Instrument, limits: InstrumentLimits, name: str) -> None:
+    """Show that every product of venues/instrument.py stays below 2**PROVEN_BITS; LimitError naming the one that does not."""
+    lots = 2 * limits.position_lots_max + limits.order_lots_max  # a position, an order out, and the one being judged
+    price_e9 = limits.price_ticks_max * instrument.tick_e9
+    if instrument.payoff == Payoff.INVERSE:
+        notional_e9 = lots * instrument.lot_e9
+        coins_e9 = notional_e9 * E9 // instrument.tick_e9  # at the lowest price, one tick
+        products = {"notional": notional_e9, "coins at one tick": coins_e9, "price * 1000": price_e9 * 1000 >> 3}
+    else:
+        notional_e9 = lots * limits.price_ticks_max * instrument.tick_lot_e9
+        base_e9 = lots * instrument.lot_e9
+        products = {"notional": notional_e9, "base * price": base_e9 * (price_e9 // E9 + 1), "price": price_e9}
+    for product, value in products.items():
+        if value >= 1 << PROVEN_BITS:
+            raise LimitError(
+                f"limits of {name} allow a {product} of {value:.3e} in units of 1e-9, which 64 bits can't hold with a"
+                " margin: lower max_position, max_order or max_price"
+            )
+
+
+def _positive_e9(value: Decimal, what: str) -> int:
+    scaled = to_e9(value, what)
+    if not 0 < scaled < 1 << 62:
+        raise LimitError(f"{what} = {value} must be positive and below 4.6e9")
+    return scaled
+
+
+def _whole(value: Decimal, unit_e9: int, what: str) -> int:
+    scaled = to_e9(value, what)
+    if scaled <= 0 or scaled % unit_e9 != 0:
+        raise LimitError(f"{what} = {value} must be a positive multiple of {Decimal(unit_e9) / E9}")
+    return scaled // unit_e9
+

@@ -1,0 +1,60 @@
+"""What we hold of each instrument, and what it has earned."""
+
+from nic.compile import compiled
+from nic.struct import Struct, i64
+from venues.instrument import Instrument, cash_flow_e9, position_value_e9
+from venues.side import BUY, sign_of
+
+
+class Position(Struct):
+    """One instrument's position. P&L = cash - fees + value of what is held, in 1e-9 of the settlement currency."""
+
+    position_lots: i64  # signed: long is positive
+    open_buy_lots: i64  # of live and pending buy orders, not yet filled
+    open_sell_lots: i64
+    open_orders: i64
+    cash_e9: i64  # cash flows of all fills
+    fees_e9: i64  # paid, rebates negative
+    fills: i64
+    bought_lots: i64
+    sold_lots: i64
+    mark_ticks: i64  # last trusted price: middle of the last proven book
+
+
+@compiled
+def change_open(position: Position, side: int, orders: int, qty_lots: int) -> None:
+    """An order went out (+1 order, +its lots), was filled in part (0, -lots) or ended (-1, -what was left)."""
+    position.open_orders += orders
+    if side == BUY:
+        position.open_buy_lots += qty_lots
+    else:
+        position.open_sell_lots += qty_lots
+    assert position.open_orders >= 0
+    assert position.open_buy_lots >= 0
+    assert position.open_sell_lots >= 0
+
+
+@compiled
+def add_fill(
+    position: Position, instrument: Instrument, side: int, price_ticks: int, qty_lots: int, fee_e9: int
+) -> None:
+    """Apply one fill to what is held, once. What is open of its order is `change_open`'s."""
+    position.fills += 1
+    position.position_lots += sign_of(side) * qty_lots
+    position.cash_e9 += cash_flow_e9(instrument, side, price_ticks, qty_lots)
+    position.fees_e9 += fee_e9
+    if side == BUY:
+        position.bought_lots += qty_lots
+    else:
+        position.sold_lots += qty_lots
+
+
+@compiled
+def profit_e9(position: Position, instrument: Instrument) -> int:
+    """P&L after fees at the last trusted price, 1e-9 of the settlement currency."""
+    held = 0
+    if position.position_lots != 0 and position.mark_ticks > 0:
+        held = position_value_e9(instrument, position.mark_ticks, position.position_lots)
+    return position.cash_e9 - position.fees_e9 + held
+
+

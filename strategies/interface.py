@@ -1,0 +1,137 @@
+"""How a strategy is written: a `Strategy` struct, its parameters, and plain functions registered for it.
+
+    class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+        edge_bps: Decimal
+
+    class Mine(Strategy):
+        edge_e9: i64                                    # its state: fixed-size fields only
+
+        @classmethod
+        def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
+            return cls(edge_e9=int(parameters.edge_bps * 100_000))
+
+    @on_book.register(Mine)
+    def act(strategy: Mine, desk: Desk, instrument: int) -> None:
+        ...
+
+`build` runs once, in plain Python; the registered functions are compiled into the loop. What a strategy does not register
+does nothing. `parameters_of` finds the class of `build`'s first argument and validates the configuration with it.
+"""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any, Self
+
+import msgspec
+
+from nic.compile import generic
+from nic.struct import Struct
+from strategies.desk import Desk
+from venues.instrument import Instrument
+from venues.order import Order, Report
+
+
+class Strategy(Struct):
+    """Base of all strategies."""
+
+    @classmethod
+    def build(cls, parameters: Any, context: "BuildContext") -> Self:
+        """Make the strategy from its validated parameters; raise ValueError with one clear line on contradictions."""
+        raise TypeError(f"{cls.__qualname__} has no build()")
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What `build` may know: the instruments by market index and by their names in the configuration."""
+
+    instruments: list[Instrument]
+    names: dict[str, int]  # "venue/symbol" -> market index
+
+    def index_of(self, name: str) -> int:
+        """Market index of "venue/symbol"; ValueError naming what there is."""
+        if name not in self.names:
+            raise ValueError(f"no instrument {name!r}; configured are {', '.join(sorted(self.names))}")
+        return self.names[name]
+
+
+def parameters_of(cls: type[Strategy]) -> type[msgspec.Struct]:
+    """The msgspec class that a strategy's parameters are validated with: the annotation of build()'s first argument."""
+    signature = inspect.signature(cls.build, eval_str=True)
+    annotation = next(iter(signature.parameters.values())).annotation
+    if not (isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)):
+        raise TypeError(f"{cls.__qualname__}.build(parameters: ...) must name a msgspec.Struct class")
+    return annotation
+
+
+@generic
+def on_book(strategy: Strategy, desk: Desk, instrument: int) -> None:
+    """A proven book changed; `desk.books[instrument]` is up to date, as are all others. Once per packet and book."""
+
+
+@generic
+def on_trade(
+    strategy: Strategy, desk: Desk, instrument: int, side: int, price_ticks: int, qty_lots: int
+) -> None:
+    """The market traded; `side` is the aggressor's. Called before on_book of the same packet."""
+
+
+@generic
+def on_book_lost(strategy: Strategy, desk: Desk, instrument: int) -> None:
+    """A book became invalid: a gap or a halt. No on_book follows until it is proven again."""
+
+
+@generic
+def on_fill(strategy: Strategy, desk: Desk, order: Order, report: Report) -> None:
+    """One execution of an own order; `order` and the position already include it."""
+
+
+@generic
+def on_order(strategy: Strategy, desk: Desk, order: Order) -> None:
+    """An own order changed its state (`order.state`): vetoed, live, rejected, cancelled, filled."""
+
+
+@generic
+def on_timer(strategy: Strategy, desk: Desk) -> None:
+    """`desk.timer_ns` came; it was set to NEVER_NS, ask again with `wake_at`."""
+
+
+@generic
+def on_finish(strategy: Strategy, desk: Desk) -> None:
+    """The run ends: close open records. Requests are no longer sent."""
+
+
+@on_book.register(Strategy)
+def _ignore_book(strategy: Strategy, desk: Desk, instrument: int) -> None:
+    pass
+
+
+@on_trade.register(Strategy)
+def _ignore_trade(
+    strategy: Strategy, desk: Desk, instrument: int, side: int, price_ticks: int, qty_lots: int
+) -> None:
+    pass
+
+
+@on_book_lost.register(Strategy)
+def _ignore_book_lost(strategy: Strategy, desk: Desk, instrument: int) -> None:
+    pass
+
+
+@on_fill.register(Strategy)
+def _ignore_fill(strategy: Strategy, desk: Desk, order: Order, report: Report) -> None:
+    pass
+
+
+@on_order.register(Strategy)
+def _ignore_order(strategy: Strategy, desk: Desk, order: Order) -> None:
+    pass
+
+
+@on_timer.register(Strategy)
+def _ignore_timer(strategy: Strategy, desk: Desk) -> None:
+    pass
+
+
+@on_finish.register(Strategy)
+def _ignore_finish(strategy: Strategy, desk: Desk) -> None:
+    pass

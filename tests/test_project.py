@@ -1,0 +1,94 @@
+"""The shape of the project: import order, file sizes, nothing left open, what an installed wheel holds."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ["nic", "venues", "risk", "strategies", "engine"]  # lowest first
+LINES_MAX = 700
+# Spelt in two parts so that this file passes its own check.
+LEFT_OPEN = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+
+
+def sources() -> list[Path]:
+    return [path for folder in [*PACKAGES, "tests"] for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the project's import contracts over the packages in `folder`."""
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    return subprocess.run(
+        [*command, "--config", str(ROOT / "pyproject.toml"), "--no-cache"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_import_order_holds() -> None:
+    result = lint_imports(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 kept, 0 broken" in result.stdout
+
+
+@pytest.mark.parametrize(("importer", "imported"), [("nic", "venues"), ("venues", "risk"), ("strategies", "engine")])
+def test_import_order_catches_an_upward_import(tmp_path: Path, importer: str, imported: str) -> None:
+    for package in PACKAGES:
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / importer / "upward.py").write_text(f"import {imported}\n")
+    result = lint_imports(tmp_path)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert f"{importer}.upward -> {imported}" in result.stdout
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_source_file_is_short_and_finished(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert len(lines) <= LINES_MAX
+    assert [line for line in lines if LEFT_OPEN.search(line)] == []
+
+
+def test_every_folder_with_modules_is_a_package() -> None:
+    folders = {path.parent for path in sources() if "tests" not in path.relative_to(ROOT).parts}
+    assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return zipfile.ZipFile(next(folder.glob("crosswire-*.whl")))
+
+
+def test_wheel_holds_the_typed_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    names = set(wheel.namelist())
+    assert {f"{package}/py.typed" for package in PACKAGES} <= names
+    modules = {str(path.relative_to(ROOT)) for path in sources() if "tests" not in path.relative_to(ROOT).parts}
+    assert modules <= names
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == set(PACKAGES)
+
+
+def test_wheel_metadata(wheel: zipfile.ZipFile) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    folder = f"crosswire-{project['version']}.dist-info"
+    metadata = HeaderParser().parsestr(wheel.read(f"{folder}/METADATA").decode())
+    assert metadata["Name"] == "crosswire"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert set(metadata["Requires-Python"].split(",")) == {">=3.11", "<3.15"}
+    assert metadata["Summary"]
+    assert "crosswire = engine.cli:main" in wheel.read(f"{folder}/entry_points.txt").decode()
+    licence = wheel.read(f"{folder}/licenses/LICENSE").decode()
+    assert "Apache License" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence

@@ -23,14 +23,14 @@ import numpy as np
 from nic.compile import JIT_OPTIONS, NO_JIT
 
 PACKAGES = ("nic", "venues", "risk", "strategies", "engine")
+DIGEST_LETTERS = 24
 FOLDERS_MAX = 16  # compiled loops kept; the longest unused goes first
 
 
 def cache_root() -> Path:
-    """Where compiled loops are kept: $CROSSWIRE_CACHE, or crosswire/ in the user's cache folder."""
-    if "CROSSWIRE_CACHE" in os.environ:
-        return Path(os.environ["CROSSWIRE_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crosswire"
+    """Where compiled loops are kept: loops/ in $CROSSWIRE_CACHE, or in crosswire/ of the user's cache folder."""
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("CROSSWIRE_CACHE") or user / "crosswire") / "loops"
 
 
 def source_digest(plugins: Iterable[Path] = ()) -> str:
@@ -52,7 +52,7 @@ def source_digest(plugins: Iterable[Path] = ()) -> str:
         content = path.read_bytes()
         digest.update(f"{path}:{len(content)}:".encode())
         digest.update(content)
-    return digest.hexdigest()[:24]
+    return digest.hexdigest()[:DIGEST_LETTERS]
 
 
 def compile_cached(function: Callable[..., Any], plugins: Iterable[Path] = ()) -> Callable[..., Any]:
@@ -69,6 +69,7 @@ def compile_cached(function: Callable[..., Any], plugins: Iterable[Path] = ()) -
 
 
 def _remove_oldest(root: Path) -> None:
-    folders = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    named = (path for path in root.iterdir() if path.is_dir() and len(path.name) == DIGEST_LETTERS)
+    folders = sorted(named, key=lambda path: path.stat().st_mtime)
     for folder in folders[:-FOLDERS_MAX]:
         shutil.rmtree(folder, ignore_errors=True)

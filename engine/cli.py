@@ -82,14 +82,18 @@ def import_binance_command(
     recordings: Annotated[list[Path], typer.Argument(help="Recorded streams: '<local ns> <JSON>' a line, plain, .gz or .zst.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the captures.")] = Path("data/binance"),
     clock_offset_ms: Annotated[float, typer.Option(help="Added to the recording host's clock.")] = 0.0,
+    market: Annotated[str, typer.Option(help="spot, usdm or coinm; default: told from the lines.")] = "",
+    terms: Annotated[Path | None, typer.Option(help="TOML with tick, lot, contract, fees of symbols.")] = None,
 ) -> None:
     """Recorded Binance spot, USD-M and COIN-M streams -> captures of the bridge feed."""
     from engine.errors import KNOWN_ERRORS
     from engine.imports import import_recordings, print_imports
+    from venues.bridge.binance import market_of
 
     try:
-        summaries = import_recordings(recordings, output, round(clock_offset_ms * 1e6))
-    except KNOWN_ERRORS as error:
+        given = market_of(market) if market else None
+        summaries = import_recordings(recordings, output, round(clock_offset_ms * 1e6), given, terms)
+    except (*KNOWN_ERRORS, ValueError) as error:
         raise fail(error) from None
     print_imports(summaries, console)
 

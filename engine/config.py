@@ -51,6 +51,8 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     name: str
     feed: Literal["deribit", "bridge"]
     captures: list[str]
+    recordings: list[str] = []  # raw streams that missing captures are imported from, one a capture
+    clock_offset_ms: int = 0  # added to the clock of the host that recorded them
     instrument: list[InstrumentConfig]
     limits: VenueLimitsConfig
     simulation: SimulationConfig

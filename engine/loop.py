@@ -295,7 +295,10 @@ def send_requests(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy,
         request = desk.requests[position]
         position += 1
         if request.kind == CANCEL_ORDER:
-            send_cancel(engine, venues, request, now_ns)
+            order = find_order(engine.orders, request.client_order_id)
+            # An order that has ended meanwhile needs none.
+            if is_open(order):
+                send_cancel(engine, venues, order, now_ns)
         else:
             send_order(engine, venues, strategy, request, now_ns)
     desk.request_count = 0
@@ -354,17 +357,15 @@ def send_order(
 
 
 @compiled
-def send_cancel(engine: Engine, venues: tuple[Venue, ...], request: Request, now_ns: int) -> None:
-    """One cancel; an order that has ended meanwhile needs none."""
-    order = find_order(engine.orders, request.client_order_id)
-    if not is_open(order):
-        return
+def send_cancel(engine: Engine, venues: tuple[Venue, ...], order: Order, now_ns: int) -> None:
+    """One cancel of an open order."""
+    sent = False
     for venue in literal_unroll(venues):
-        if venue.session.venue == order.venue and write_cancel(
-            venue.session, venue.ring, order.client_order_id, order.instrument, now_ns
-        ):
-            cancel_sent(order)
-            engine.state.cancels_sent += 1
+        if venue.session.venue == order.venue:
+            sent = write_cancel(venue.session, venue.ring, order.client_order_id, order.instrument, now_ns)
+    if sent:
+        cancel_sent(order)
+        engine.state.cancels_sent += 1
 
 
 @compiled

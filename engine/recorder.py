@@ -7,6 +7,7 @@ Each row has readable columns (venue, instrument, side, UTC time, price and size
 digits) and beside them the exact integers that they were made from (`*_ticks`, `*_lots`, `*_e9`).
 """
 
+import functools
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,8 +32,6 @@ from risk.records import (
 )
 from venues.book import NO_ASK, NO_BID
 from venues.instrument import (
-    CURRENCY_BYTES,
-    SYMBOL_BYTES,
     Instrument,
     Kind,
     Payoff,
@@ -126,14 +125,13 @@ def make_instrument(info: InstrumentInfo) -> Instrument:
 
 
 def _fill_instrument(instrument: Instrument, info: InstrumentInfo) -> None:
-    for name in ("index", "underlying", "kind", "payoff", "tick_e9", "lot_e9", "tick_lot_e9"):
+    numbers = ("index", "underlying", "kind", "payoff", "tick_e9", "lot_e9", "tick_lot_e9")
+    for name in (*numbers, "maker_fee_e9", "taker_fee_e9", "expiry_ns"):
         setattr(instrument, name, getattr(info, name))
-    for name in ("maker_fee_e9", "taker_fee_e9", "expiry_ns"):
-        setattr(instrument, name, getattr(info, name))
-    for name, room in (("symbol", SYMBOL_BYTES), ("base", CURRENCY_BYTES), ("quote", CURRENCY_BYTES)):
-        getattr(instrument, name).numpy()[:] = np.frombuffer(
-            getattr(info, name).encode()[:room].ljust(room, b"\0"), "u1"
-        )
+    for name in ("symbol", "base", "quote", "settlement"):
+        characters = getattr(instrument, name).numpy()
+        encoded = getattr(info, name).encode()[: len(characters)]
+        characters[:] = np.frombuffer(encoded.ljust(len(characters), b"\0"), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -209,6 +207,11 @@ def value_samples(samples: SampleRecords, instruments: Array, marks: Array, valu
             value.base_e9 = base_e9(instrument, middle, lots) if lots > 0 else -base_e9(instrument, middle, -lots)
 
 
+@functools.cache
+def _compiled_valuation() -> tuple[Callable[..., None], Callable[..., None]]:
+    return compile_cached(value_fills), compile_cached(value_samples)
+
+
 class Recorder:
     """Writes what the record buffers hold to the files of one run, in bounded memory."""
 
@@ -237,8 +240,7 @@ class Recorder:
         self._instruments = Instrument.array(max(1, len(instruments)))
         for info in instruments:
             _fill_instrument(self._instruments[info.index], info)
-        self._value_fills = compile_cached(value_fills)
-        self._value_samples = compile_cached(value_samples)
+        self._value_fills, self._value_samples = _compiled_valuation()
         self._marks = array(Mark, len(self._instruments))
         self._fill_values = array(FillValues, RECORDS_MAX)
         self._sample_values = array(SampleValues, RECORDS_MAX)

@@ -69,8 +69,9 @@ def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
     yield (
         "P&L after fees",
         [
-            f"{money_text(profit.net, currency)} = cash {money_text(profit.cash)}"
-            f" + held {money_text(profit.position_value)} - fees {money_text(profit.fees)}"
+            f"{money_text(profit.net, currency, sign=True)} = cash {money_text(profit.cash, currency, named=False)}"
+            f" + held {money_text(profit.position_value, currency, named=False)}"
+            f" - fees {money_text(profit.fees, currency, named=False)}"
             for currency, profit in summary.pnl.items()
         ]
         + _approximate_line(summary),
@@ -111,4 +112,4 @@ def _approximate_line(summary: RunSummary) -> list[str]:
     if total is None or list(summary.pnl) == [total.currency]:
         return []
     left_out = f", without {', '.join(total.left_out)}" if total.left_out else ""
-    return [f"about {money_text(total.net, total.currency)} in all, at the last prices{left_out}"]
+    return [f"about {money_text(total.net, total.currency, sign=True)} in all, at the last prices{left_out}"]

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from engine.summary import DOLLARS
+
+CENT = Decimal("0.01")
 DOLLAR_DIGITS = 2
 COIN_DIGITS = 8
 
@@ -18,13 +21,16 @@ def percent_text(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.1f} %"
 
 
-def money_text(amount: Decimal, currency: str = "") -> str:
-    """Eight decimals below one, as coins need, else two; the sign is always there, but for zero."""
-    digits = DOLLAR_DIGITS if abs(amount) >= 1 else COIN_DIGITS
-    text = f"{amount:+,.{digits}f}" if amount else "0"
-    if digits == COIN_DIGITS and "." in text:
+def money_text(amount: Decimal, currency: str, sign: bool = False, named: bool = True) -> str:
+    """Dollars to the cent, coins to eight decimals; `sign` shows a plus too, `named` adds the currency."""
+    if currency in DOLLARS and abs(amount) >= CENT:
+        digits = DOLLAR_DIGITS
+    else:
+        digits = COIN_DIGITS
+    text = f"{amount:{'+' if sign and amount else ''},.{digits}f}"
+    if digits == COIN_DIGITS:
         text = text.rstrip("0").rstrip(".")
-    return f"{text} {currency}".rstrip()
+    return f"{text} {currency}" if named else text
 
 
 def moneys_text(amounts: Mapping[str, Decimal]) -> str:
@@ -38,15 +44,20 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 def duration_text(duration_ns: int | None) -> str:
-    """Three digits and a unit; "-" for none."""
+    """Three digits and a unit, from ten minutes on two units; "-" for none."""
     if duration_ns is None:
         return "-"
+    minutes, seconds = divmod(duration_ns // 1_000_000_000, 60)
+    if minutes >= 60:
+        return f"{minutes // 60:,} h {minutes % 60:02d} min"
+    if minutes >= 10:
+        return f"{minutes} min {seconds:02d} s"
     for unit_ns, unit in ((1_000_000_000, "s"), (1_000_000, "ms"), (1000, "µs")):
-        if abs(duration_ns) >= unit_ns:
-            value = duration_ns / unit_ns
-            if unit == "s" and abs(value) >= 1000:
-                return f"{value:,.0f} s"
-            return f"{value:.3g} {unit}" if abs(value) < 1000 else f"{value:,.0f} {unit}"
+        value = duration_ns / unit_ns
+        if abs(value) >= 999.5:
+            return f"{value:,.0f} {unit}"
+        if abs(value) >= 0.9995:  # what three digits of the smaller unit would show as 1000
+            return f"{value:.3g} {unit}"
     return f"{duration_ns} ns"
 
 

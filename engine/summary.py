@@ -419,12 +419,14 @@ def _accounts(directory: Path, instruments: list[InstrumentInfo]) -> list[_Accou
             account.fees_e9 += sum(rows["fee_e9"][own].tolist())
             account.position_lots = int(rows["position_lots"][own][-1])
             last_ticks[index] = int(rows["price_ticks"][own][-1])
-    for index, bid_ticks, ask_ticks in _last_tops(directory / POSITIONS, len(instruments)):
-        accounts[index].bid_ticks = bid_ticks
-        accounts[index].ask_ticks = ask_ticks
+    for index, sample in _last_priced(directory / POSITIONS, len(instruments)):
+        account = accounts[index]
+        account.bid_ticks, account.ask_ticks = sample["bid_ticks"], sample["ask_ticks"]
+        if sample["position_lots"] == account.position_lots:
+            account.value_e9 = sample["value_e9"]
     for index, account in enumerate(accounts):
-        if account.position_lots != 0:
-            # Never a valid sample: what it last traded at is the only price there is.
+        if account.position_lots != 0 and account.value_e9 == 0:
+            # It traded after its last sample, or never had one: then the last fill is the only price there is.
             bid_ticks = last_ticks[index] if account.bid_ticks is None else account.bid_ticks
             ask_ticks = last_ticks[index] if account.ask_ticks is None else account.ask_ticks
             instrument = make_instrument(account.info)
@@ -434,23 +436,24 @@ def _accounts(directory: Path, instruments: list[InstrumentInfo]) -> list[_Accou
     return accounts
 
 
-def _last_tops(path: Path, count: int) -> Iterator[tuple[int, int, int]]:
-    """(instrument, bid ticks, ask ticks) of each instrument's last valid sample, read from the end of the file."""
+def _last_priced(path: Path, count: int) -> Iterator[tuple[int, dict[str, int]]]:
+    """(instrument, its last sample with a valid bid and ask), read from the end of the file."""
     import pyarrow.parquet as pq
 
     wanted = set(range(count))
+    names = ["instrument", "valid", "bid_ticks", "ask_ticks", "position_lots", "value_e9"]
     with pq.ParquetFile(path) as file:
         for group in reversed(range(file.num_row_groups)):
             if not wanted:
                 return
-            table = file.read_row_group(group, columns=["instrument", "valid", "bid_ticks", "ask_ticks"])
-            rows = {name: _numpy(table.column(name)) for name in table.column_names}
+            table = file.read_row_group(group, columns=names)
+            rows = {name: _numpy(table.column(name)) for name in names}
             priced = rows["valid"] & (rows["bid_ticks"] != NO_BID) & (rows["ask_ticks"] != NO_ASK)
             for index in sorted(wanted):
                 places = np.flatnonzero(priced & (rows["instrument"] == index))
                 if len(places):
                     wanted.discard(index)
-                    yield index, int(rows["bid_ticks"][places[-1]]), int(rows["ask_ticks"][places[-1]])
+                    yield index, {name: int(rows[name][places[-1]]) for name in names}
 
 
 def _profits(accounts: Iterable[_Account]) -> dict[str, ProfitSummary]:

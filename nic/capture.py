@@ -11,7 +11,6 @@ from typing import Any
 
 from nic.capture_decode import NS_PER_SECOND, Capture, Fault, Source
 from nic.capture_format import (
-    BYTE_ORDER_MAGIC,
     LINK_TYPE_ETHERNET,
     LINK_TYPE_MASK,
     MAGIC_MICROSECONDS,
@@ -94,7 +93,7 @@ class CaptureFile:
         self.path = path
         self.capture = capture
         self.window = array(u8, window_bytes)
-        self._bytes = memoryview(self.window.numpy())
+        self._bytes = self.window.numpy().data
         capture.base_address = self.window.address
         capture.end_offset = 0
         capture.end_of_file = 0

@@ -286,7 +286,7 @@ def read_interface(source: Source, body_address: int, length: int) -> int:
             break
         if position + option_length > end:
             return fail(source, Fault.OPTION_LENGTH)
-        if code == OPTION_TIME_RESOLUTION or code == OPTION_TIME_OFFSET:
+        if code in (OPTION_TIME_RESOLUTION, OPTION_TIME_OFFSET):
             fault = read_time_option(interface, code, position, option_length, source.swapped)
         position += (option_length + BLOCK_ALIGNMENT_BYTES - 1) // BLOCK_ALIGNMENT_BYTES * BLOCK_ALIGNMENT_BYTES
     if fault != Fault.NONE:

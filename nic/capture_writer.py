@@ -1,5 +1,6 @@
 """Writing pcap: whole files or none, from Python a frame at a time, or from compiled code by the buffer."""
 
+import contextlib
 import ctypes
 import gzip
 import os
@@ -119,10 +120,8 @@ class CaptureWriter:
         if not self._open:
             return
         self._open = False
-        try:
+        with contextlib.suppress(OSError):  # a full disk fails the flush too; the file goes anyway
             self._file.close()
-        except OSError:
-            pass  # a full disk fails the flush too; the file goes anyway
         self._partial.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

@@ -6,10 +6,12 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from nic.compile import lowers
+from nic.compile import compiled, lowers
 
 _I64 = ir.IntType(64)
 _MASK_64 = (1 << 64) - 1
+FNV_BASIS = 0xCBF29CE484222325 - (1 << 64)  # FNV-1a, 64 bits (draft-eastlake-fnv): the state before the first byte
+_FNV_PRIME = 0x100000001B3
 _HASH_MULTIPLIER = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio, odd (Knuth, TAOCP 6.4: multiplicative hashing)
 
 
@@ -113,6 +115,34 @@ def hash_bits(key: int, bits: int) -> int:
 @lowers(hash_bits, types.int64, types.int64, returns=types.int64)
 def _hash_bits(_context: Any, builder: Any, key: Any, bits: Any) -> Any:
     return builder.lshr(builder.mul(key, _I64(_HASH_MULTIPLIER)), builder.sub(_I64(64), bits))
+
+
+def multiply_u64(left: int, right: int) -> int:
+    """The low 64 bits of a product, as their two's complement."""
+    return _signed((left * right) & _MASK_64)
+
+
+@lowers(multiply_u64, types.int64, types.int64, returns=types.int64)
+def _multiply_u64(_context: Any, builder: Any, left: Any, right: Any) -> Any:
+    return builder.mul(left, right)
+
+
+def load_u8(address: int) -> int:
+    """One byte."""
+    return ctypes.c_uint8.from_address(address).value
+
+
+@lowers(load_u8, types.int64, returns=types.int64)
+def _load_u8(_context: Any, builder: Any, address: Any) -> Any:
+    return builder.zext(builder.load(_pointer(builder, address, 8)), _I64)
+
+
+@compiled
+def fnv1a(state: int, address: int, length_bytes: int) -> int:
+    """FNV-1a hash of `state` (FNV_BASIS to begin with) and of more bytes, as its two's complement."""
+    for position in range(length_bytes):
+        state = multiply_u64(state ^ load_u8(address + position), _FNV_PRIME)
+    return state
 
 
 def count_trailing_zeros(bits: int) -> int:

@@ -159,43 +159,43 @@ def parse_packet(frame: Frame, packet: Packet, counters: PacketCounters) -> bool
         counters.truncated += 1
         return False
     ether_type = view(EthernetHeader, frame.address).ether_type
-    for _ in range(VLAN_TAGS_MAX):
-        if ether_type not in (ETHER_TYPE_VLAN, ETHER_TYPE_QINQ, ETHER_TYPE_QINQ_OLD):
-            break
-        if position + size_of(VlanTag) > end:
-            counters.truncated += 1
-            return False
-        ether_type = view(VlanTag, position).ether_type
-        position += size_of(VlanTag)
     if ether_type != ETHER_TYPE_IPV4:
-        counters.not_ipv4 += 1
-        return False
+        for _ in range(VLAN_TAGS_MAX):
+            if ether_type not in (ETHER_TYPE_VLAN, ETHER_TYPE_QINQ, ETHER_TYPE_QINQ_OLD):
+                break
+            if position + size_of(VlanTag) > end:
+                counters.truncated += 1
+                return False
+            ether_type = view(VlanTag, position).ether_type
+            position += size_of(VlanTag)
+        if ether_type != ETHER_TYPE_IPV4:
+            counters.not_ipv4 += 1
+            return False
     if position + size_of(Ipv4Header) > end:
         counters.truncated += 1
         return False
     ip = view(Ipv4Header, position)
+    version = ip.version_and_words >> 4
     header_length = (ip.version_and_words & 0xF) * size_of(Word)
-    if ip.version_and_words >> 4 != IP_VERSION_4 or header_length < size_of(Ipv4Header):
+    total_length = ip.total_length
+    if version != IP_VERSION_4 or header_length < size_of(Ipv4Header) or total_length < header_length:
         counters.bad_header += 1
         return False
-    if ip.total_length < header_length:
-        counters.bad_header += 1
-        return False
-    if position + ip.total_length > end:
+    if position + total_length > end:
         counters.truncated += 1
         return False
     if ip.fragment & (IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET) != 0:
         counters.fragments += 1
         return False
+    protocol = ip.protocol
     packet.time_ns = frame.time_ns
     packet.source_ip = ip.source_ip
     packet.destination_ip = ip.destination_ip
-    packet.protocol = ip.protocol
-    transport = position + header_length
-    if ip.protocol == PROTOCOL_UDP:
-        return parse_udp(packet, counters, transport, ip.total_length - header_length)
-    if ip.protocol == PROTOCOL_TCP:
-        return parse_tcp(packet, counters, transport, ip.total_length - header_length)
+    packet.protocol = protocol
+    if protocol == PROTOCOL_UDP:
+        return parse_udp(packet, counters, position + header_length, total_length - header_length)
+    if protocol == PROTOCOL_TCP:
+        return parse_tcp(packet, counters, position + header_length, total_length - header_length)
     counters.other_protocol += 1
     return False
 
@@ -207,13 +207,14 @@ def parse_udp(packet: Packet, counters: PacketCounters, address: int, length: in
         counters.bad_header += 1
         return False
     udp = view(UdpHeader, address)
-    if udp.length < size_of(UdpHeader) or udp.length > length:
+    udp_length = udp.length
+    if udp_length < size_of(UdpHeader) or udp_length > length:
         counters.bad_header += 1
         return False
     packet.source_port = udp.source_port
     packet.destination_port = udp.destination_port
     packet.payload_address = address + size_of(UdpHeader)
-    packet.payload_length = udp.length - size_of(UdpHeader)
+    packet.payload_length = udp_length - size_of(UdpHeader)
     packet.tcp_sequence = 0
     packet.tcp_acknowledgement = 0
     packet.tcp_flags = 0
@@ -338,7 +339,7 @@ def write_udp_frame_header(address: int, flow: Flow, payload_length: int) -> int
 
 @compiled
 def patch_udp_length(address: int, payload_length: int) -> int:
-    """Give the UDP frame at `address`, written by `write_udp_frame_header`, another length; return the frame's length."""
+    """Give the frame written at `address` by `write_udp_frame_header` another length; return the frame's length."""
     ip_address = address + size_of(EthernetHeader)
     udp_length = size_of(UdpHeader) + payload_length
     patch_total_length(view(Ipv4Header, ip_address), size_of(Ipv4Header) + udp_length)

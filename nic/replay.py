@@ -1,7 +1,7 @@
 """Replay: several captures merged by time into one ring, and a second reader ahead of it.
 
-Windows over the files (`Captures`) are shared; a `Cursor` is one reader's place in all of them. The engine's ring is the
-FOLLOWER; the simulated exchange reads ahead of it by the feed latency through the LEADER:
+Windows over the files (`Captures`) are shared; a `Cursor` is one reader's place in all of them. The engine's ring is
+the FOLLOWER; the simulated exchange reads ahead of it by the feed latency through the LEADER:
 
     file   ....[=====window=======]........
                   ^FOLLOWER   ^LEADER         refill() drops what lies before the slowest cursor and reads on
@@ -24,6 +24,7 @@ from nic.compile import compiled
 from nic.ring import NEVER_NS, Frame, RingCounters, next_time_ns, poll, release
 from nic.struct import Array, Pointer, Struct, i64
 
+CapturePath = str | PathLike[str]
 CAPTURES_MAX = 16  # merged into one ring
 FOLLOWER = 0
 LEADER = 1
@@ -66,9 +67,10 @@ def next_record_time(captures: Captures, cursor: Cursor) -> int:
     Of records with the same time, the earliest capture's comes first.
     """
     if cursor.next_capture != NO_CAPTURE:
-        return cursor.sources[cursor.next_capture].time_ns
+        chosen: Source = cursor.sources[cursor.next_capture]
+        return chosen.time_ns
     if captures.count == 1:
-        source = cursor.sources[0]
+        source: Source = cursor.sources[0]
         state = read_record(captures.items[0], source)
         if state == SourceState.READY:
             cursor.next_capture = 0
@@ -156,7 +158,7 @@ class Replay:
     Raises `CaptureError` for a file that can't be read.
     """
 
-    def __init__(self, paths: Sequence[str | PathLike[str]], window_bytes: int = WINDOW_BYTES, cursors: int = 1) -> None:
+    def __init__(self, paths: Sequence[CapturePath], window_bytes: int = WINDOW_BYTES, cursors: int = 1) -> None:
         if not 1 <= len(paths) <= CAPTURES_MAX:
             raise ValueError(f"{len(paths)} captures: a replay merges 1 to {CAPTURES_MAX}")
         if not 1 <= cursors <= CURSORS_MAX:
@@ -200,11 +202,11 @@ class Replay:
         needed = [s.frame_offset if s.state == SourceState.READY else s.position for s in sources]
         if file.slide(min(needed)):
             return
-        window_bytes = file.window_bytes
+        window = f"the window of {file.window_bytes} bytes"
         if min(needed) == max(needed):
-            reason = f"the record that starts here is longer than the window of {window_bytes} bytes, or its length is garbage"
+            reason = f"the record that starts here is longer than {window}, or its length is garbage"
             raise file.error(min(needed), reason, "give a larger window, or an intact copy of the file")
-        reason = f"the two readers, here and at byte {max(needed)}, are farther apart than the window of {window_bytes} bytes"
+        reason = f"the two readers, here and at byte {max(needed)}, are farther apart than {window}"
         raise file.error(min(needed), reason, "give a larger window, or a smaller feed latency")
 
     def __enter__(self) -> Self:
@@ -221,9 +223,7 @@ class Replay:
             file.close()
 
 
-def read_frames(
-    paths: Sequence[str | PathLike[str]], window_bytes: int = WINDOW_BYTES
-) -> Iterator[tuple[int, bytes]]:
+def read_frames(paths: Sequence[CapturePath], window_bytes: int = WINDOW_BYTES) -> Iterator[tuple[int, bytes]]:
     """Every whole frame of the merged captures as (time in ns since the epoch, bytes); for tests and tools.
 
     Raises `CaptureError` at a bad byte, after all frames before it.

@@ -183,7 +183,7 @@ class Field:
     def __get__(self, struct: "Struct | None", owner: type) -> Any:
         if struct is None:
             return self
-        address = struct.address + self.offset
+        address = struct._base + self.offset
         if self.is_pointer:
             target = struct.memory.targets.get(address)
             count = None if target is None else target.count
@@ -196,7 +196,7 @@ class Field:
         return self.element.at(address, struct.memory)
 
     def __set__(self, struct: "Struct", value: Any) -> None:
-        address = struct.address + self.offset
+        address = struct._base + self.offset
         if self.is_pointer:
             if not isinstance(value, Array) or value.element is not self.element:
                 raise TypeError(f"{self.name} points to {self.element!r}, not {value!r}")
@@ -305,11 +305,11 @@ def _parse_annotation(cls: type, name: str, annotation: Any) -> tuple[Element, i
 class Struct(metaclass=StructMeta):
     """Base of all hot state. `Struct(**fields)` allocates zeroed memory; `at` views memory that exists."""
 
-    __slots__ = ("address", "memory")
+    __slots__ = ("_base", "memory")
 
     def __init__(self, **values: Any) -> None:
         self.memory = Memory(max(type(self).size, 1))
-        self.address = self.memory.address
+        self._base = self.memory.address
         for name, value in values.items():
             if name not in type(self).fields:
                 raise TypeError(f"{type(self).__qualname__} has no field {name!r}")
@@ -319,7 +319,7 @@ class Struct(metaclass=StructMeta):
     def at(cls, address: int, memory: Memory | None = None) -> Self:
         """The struct at `address`; `memory` keeps that address alive (default: the caller does)."""
         struct = cls.__new__(cls)
-        struct.address = address
+        struct._base = address
         struct.memory = Memory() if memory is None else memory
         return struct
 
@@ -328,8 +328,13 @@ class Struct(metaclass=StructMeta):
         """`count` zeroed structs side by side."""
         return array(cls, count)
 
+    @property
+    def address(self) -> int:
+        """Where the struct lies; a class may have a field of that name instead (`address_of` works for all)."""
+        return self._base
+
     def __bytes__(self) -> bytes:
-        return ctypes.string_at(self.address, type(self).size)
+        return ctypes.string_at(self._base, type(self).size)
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self).fields)
@@ -344,6 +349,11 @@ def array(element: Any, count: int) -> Array:
     return Array(memory.address, element, count, memory)
 
 
+def one(struct: Struct) -> Array:
+    """A struct as the target of a pointer field: an array of one."""
+    return Array(struct._base, type(struct), 1, struct.memory)
+
+
 def view(cls: type[StructT], address: int) -> StructT:
     """The struct of class `cls` at `address`, from Python or from compiled code. Nothing is checked."""
     return cls.at(address)
@@ -351,7 +361,7 @@ def view(cls: type[StructT], address: int) -> StructT:
 
 def address_of(struct: Struct | Array) -> int:
     """Address of a struct, array or pointer's target, from Python or from compiled code."""
-    return struct.address
+    return struct.address if isinstance(struct, Array) else struct._base
 
 
 def size_of(cls: type[Struct]) -> int:

@@ -86,7 +86,7 @@ def typeof_array(value: Array, _context: Any) -> ArrayType:
 @unbox(StructType)
 @unbox(ArrayType)
 def unbox_address(_type: types.Type, value: Any, c: Any) -> NativeValue:
-    attribute = c.pyapi.object_getattr_string(value, "address")
+    attribute = c.pyapi.object_getattr_string(value, "_base" if isinstance(_type, StructType) else "address")
     address = c.pyapi.long_as_ulonglong(attribute)
     c.pyapi.decref(attribute)
     pointer = c.builder.inttoptr(address, BYTE_POINTER)

@@ -33,9 +33,7 @@ def test_every_field_is_where_the_venue_says(message: Any) -> None:
     assert message.template_id == expected["template"]
     assert message.root.size == expected["root"]
     assert rows_of(message.root) == expected["rows"]
-    groups = [
-        {"name": name, "entry": entry.size, "rows": rows_of(entry)} for name, entry in message.groups.items()
-    ]
+    groups = [{"name": name, "entry": entry.size, "rows": rows_of(entry)} for name, entry in message.groups.items()]
     assert groups == expected["groups"]
 
 

@@ -1,24 +1,26 @@
 """L2 book of one instrument: any depth in fixed memory, best price in O(1), invalid until proven and after a gap."""
 
 from nic.compile import compiled
-from nic.memory import count_trailing_zeros, shift_left
+from nic.memory import count_trailing_zeros, hash_bits, shift_left, shift_right
 from nic.struct import Array, Struct, i64
 from venues.book_pages import (
-    OCCUPIED,
+    ABSENT,
+    NO_GROUP,
+    NO_PAGE,
     PAGE_BITS,
     PAGE_MASK,
     PAGE_TICKS,
-    RANK_BIAS,
+    WORD_BITS,
+    WORD_MASK,
     Pages,
-    add_page,
     allocate_pages,
     clear_pages,
-    find_page,
-    home_slot,
-    next_page,
-    next_slot,
-    page_key,
-    remove_page,
+    find_group,
+    group_key,
+    next_group,
+    place_level,
+    rank_of,
+    remove_group,
     size_at,
 )
 from venues.book_taken import Taken, add_taken, find_taken, market_best, market_shows
@@ -91,102 +93,83 @@ def invalidate_book(book: Book) -> None:
 
 
 @compiled
-def _rank(side: int, price_ticks: int) -> int:
-    """Place of a price on its side, better is smaller: bids are mirrored (~price), then all are moved above zero."""
-    return (price_ticks ^ (side - 1)) + RANK_BIAS
-
-
-@compiled
-def _price(side: int, rank: int) -> int:
-    return (rank - RANK_BIAS) ^ (side - 1)
-
-
-@compiled
 def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
-    """A level's absolute size in lots, 0 removes it. False: no room, or |price| beyond 2**32; the book is lost then."""
+    """A level's absolute size in lots, 0 removes it. False: no room, or |price| beyond 2**35; the book is lost then."""
     if book.taken.count != 0:
         market_shows(book.taken, side, price_ticks, qty_lots)
     pages = book.pages
-    rank = _rank(side, price_ticks)
-    page = rank >> PAGE_BITS
-    key = page_key(side, page)
-    slot = home_slot(pages, key)
-    tag = pages.tags[slot]
-    while tag >> PAGE_TICKS != key:
-        if tag == 0:
-            if qty_lots == 0:
-                return True
-            slot = add_page(pages, side, page)
-            if slot < 0:
-                return False
-            tag = key << PAGE_TICKS
-        else:
-            slot = next_slot(pages, slot)
-            tag = pages.tags[slot]
-    lane = rank & PAGE_MASK
-    occupied = 1 if qty_lots != 0 else 0
-    change = occupied - (tag >> lane & 1)
-    tag += change << lane
-    pages.tags[slot] = tag
-    pages.sizes[slot * PAGE_TICKS + lane] = qty_lots
-    # Whether a size is zero can't be predicted: no branch but on the side and on the best level's removal.
+    rank = rank_of(side, price_ticks)
+    key = group_key(side, rank >> WORD_BITS)
+    place = (rank & WORD_MASK) >> PAGE_BITS
+    group = pages.groups[hash_bits(key, pages.group_bits)]
+    page = group.pages[place]
+    if group.key != key or page == NO_PAGE:
+        slot = place_level(pages, side, rank, qty_lots)
+        if slot < 0:
+            return slot == ABSENT
+        group = pages.groups[slot]
+        page = group.pages[place]
+    pages.sizes[page * PAGE_TICKS + (rank & PAGE_MASK)] = qty_lots
+    # A quarter to a half of all sizes are zero, in no order that a processor could predict: no branch on that, but at
+    # the best price.
+    bit = rank & WORD_MASK
+    exists = 1 if qty_lots != 0 else 0
+    before = group.occupied
+    occupied = (before & ~shift_left(1, bit)) | shift_left(exists, bit)
+    group.occupied = occupied
+    change = exists - (shift_right(before, bit) & 1)
+    # The best price is stored only when it changes: a store each time makes every update wait for the one before.
     if side == BID:
         book.bid_levels += change
-        best = book.level_bid_ticks
-        if price_ticks == best and occupied == 0:
-            best = _price(BID, _next_rank(pages, BID, page, tag))
-        else:
-            best = max(best, price_ticks if occupied != 0 else NO_BID)
-        book.level_bid_ticks = best
+        if price_ticks >= book.level_bid_ticks:
+            if exists != 0:
+                book.level_bid_ticks = price_ticks
+            elif price_ticks == book.level_bid_ticks:
+                book.level_bid_ticks = _next_best(pages, BID, rank >> WORD_BITS, occupied)
     else:
         book.ask_levels += change
-        best = book.level_ask_ticks
-        if price_ticks == best and occupied == 0:
-            best = _price(ASK, _next_rank(pages, ASK, page, tag))
-        else:
-            best = min(best, price_ticks if occupied != 0 else NO_ASK)
-        book.level_ask_ticks = best
+        if price_ticks <= book.level_ask_ticks:
+            if exists != 0:
+                book.level_ask_ticks = price_ticks
+            elif price_ticks == book.level_ask_ticks:
+                book.level_ask_ticks = _next_best(pages, ASK, rank >> WORD_BITS, occupied)
     return True
 
 
-_NO_RANK = RANK_BIAS + NO_ASK  # the rank of NO_BID is one less
-
-
 @compiled
-def _next_rank(pages: Pages, side: int, page: int, tag: int) -> int:
-    """Rank of the best level from `page` on, whose tag is known; pages without levels on the way are given back."""
-    occupied = tag & OCCUPIED
+def _next_best(pages: Pages, side: int, group: int, occupied: int) -> int:
+    """Price of the best level from `group` on, whose occupancy is known; empty groups on the way are given back."""
     while occupied == 0:
-        page = next_page(pages, side, page)
-        if page < 0:
-            return _NO_RANK - (1 - side)
-        slot = find_page(pages, side, page)
-        occupied = pages.tags[slot] & OCCUPIED
+        group = next_group(pages, side, group)
+        if group == NO_GROUP:
+            return NO_BID if side == BID else NO_ASK
+        slot = find_group(pages, side, group)
+        occupied = pages.groups[slot].occupied
         if occupied == 0:
-            remove_page(pages, slot)
-    return page << PAGE_BITS | count_trailing_zeros(occupied)
+            remove_group(pages, slot)
+    return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
 
 
 @compiled
 def level_lots(book: Book, side: int, price_ticks: int) -> int:
     """Size among the levels, 0 if there is no such level."""
-    return size_at(book.pages, side, _rank(side, price_ticks))
+    return size_at(book.pages, side, rank_of(side, price_ticks))
 
 
 @compiled
 def _next_level(book: Book, side: int, price_ticks: int) -> int:
     """The best level strictly worse than a price, NO_BID/NO_ASK at the end."""
     pages = book.pages
-    rank = _rank(side, price_ticks)
-    page = rank >> PAGE_BITS
-    slot = find_page(pages, side, page)
-    occupied = 0 if slot < 0 else pages.tags[slot] & OCCUPIED & shift_left(-2, rank & PAGE_MASK)
+    rank = rank_of(side, price_ticks)
+    group = rank >> WORD_BITS
+    slot = find_group(pages, side, group)
+    occupied = 0 if slot < 0 else pages.groups[slot].occupied & shift_left(-2, rank & WORD_MASK)
     while occupied == 0:
-        page = next_page(pages, side, page)
-        if page < 0:
+        group = next_group(pages, side, group)
+        if group == NO_GROUP:
             return NO_BID if side == BID else NO_ASK
-        occupied = pages.tags[find_page(pages, side, page)] & OCCUPIED
-    return _price(side, page << PAGE_BITS | count_trailing_zeros(occupied))
+        occupied = pages.groups[find_group(pages, side, group)].occupied
+    return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
 
 
 @compiled
@@ -225,14 +208,13 @@ def refresh_top(book: Book) -> bool:
         bid_lots = level_lots(book, BID, bid_ticks)
         ask_ticks = book.level_ask_ticks
         ask_lots = level_lots(book, ASK, ask_ticks)
-    changed = (
-        (bid_ticks ^ book.bid_ticks) | (bid_lots ^ book.bid_lots) | (ask_ticks ^ book.ask_ticks) | (ask_lots ^ book.ask_lots)
-    )
+    changed = bid_ticks != book.bid_ticks or bid_lots != book.bid_lots
+    changed = changed or ask_ticks != book.ask_ticks or ask_lots != book.ask_lots
     book.bid_ticks = bid_ticks
     book.bid_lots = bid_lots
     book.ask_ticks = ask_ticks
     book.ask_lots = ask_lots
-    return changed != 0
+    return changed
 
 
 @compiled

@@ -1,40 +1,53 @@
 """Sizes by price in fixed memory, with the next level found by bits: the storage below `venues.book`.
 
-A level is known by its side and rank: the distance in ticks from the best price that the side could ever have, so that
-on both sides better is smaller and the search runs one way only. Eight ranks side by side are a page: eight sizes in one
-cache line, and one word, the tag, that holds the page's key and which of the eight have a level. A page is found by
-hashing its number; eight neighbouring pages stay neighbours, so that their tags share a cache line too.
+A level is known by its side and rank: the price of an ask, the mirrored price of a bid (`rank_of`), so that on both
+sides better is smaller and the search runs one way only. 64 ranks are a group, found by hashing its number: one word
+says which of them have a level, and eight page numbers say where their sizes are. A page is eight sizes in one cache
+line, from a pool: memory is touched in proportion to the levels there are, dense or thousands of ticks apart. Above the
+groups lies an index of words, each over 64 groups or over 64 words below: where a group ends, the next one is found by
+at most NODE_HEIGHT steps up and as many down, however far away it is.
 
-Above the pages lies an index of 64-bit words, each word over 64 pages, or over 64 words below: where a page ends, the
-next one is found by at most NODE_HEIGHT steps up and as many down, however far away it is.
-
-A page whose last level went stays in the table and in the index: near the market it will be used again at once, and so a
-removal never touches the index. `_reclaim` gives such pages back: every new page pays for looking at RECLAIM_STEPS
-slots, so that a turn of the whole table takes a quarter as many new pages as it has slots; and when the table is full,
-it looks on until it finds one. So no slot is lost, however far prices drift.
+A group or page whose last level went stays where it is: near the market it is used again at once, and a removal has
+nothing to do but clear a bit. Once half of either is used, every new one pays for looking at RECLAIM_STEPS groups and
+gives back what is empty there, so that a turn of the whole table takes a quarter as many new ones as it has slots; when
+one runs out, the turn goes on until something is found. So nothing is lost, however far prices drift.
 """
 
 from typing import Annotated
 
 from nic.compile import compiled
-from nic.memory import count_trailing_zeros, hash_bits, shift_left
-from nic.struct import Array, Pointer, Struct, array, i64
+from nic.memory import copy_bytes, count_trailing_zeros, fill_bytes, hash_bits, shift_left, shift_right
+from nic.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u16
 
 PAGE_BITS = 3
 PAGE_TICKS = 1 << PAGE_BITS
 PAGE_MASK = PAGE_TICKS - 1
-TAG_IN_USE = 1 << PAGE_TICKS  # above the occupancy bits, so that the tag of page 0 is not that of a free slot
-OCCUPIED = TAG_IN_USE - 1
+PAGE_FULL = (1 << PAGE_TICKS) - 1  # occupancy of a page with eight levels
+NO_PAGE = 0  # its sizes are always 0, so that reading (or removing) a level that is not there needs no question
 
-NODE_BITS = 6
-NODE_MASK = (1 << NODE_BITS) - 1
+WORD_BITS = 6
+WORD_MASK = (1 << WORD_BITS) - 1
+GROUP_PAGES = 1 << (WORD_BITS - PAGE_BITS)
 NODE_HEIGHT = 5
-RANK_BITS = PAGE_BITS + NODE_BITS * NODE_HEIGHT  # 33: prices from -2**32 to 2**32 - 1 ticks
-RANK_BIAS = 1 << (RANK_BITS - 1)
+RANK_BITS = WORD_BITS * (NODE_HEIGHT + 1)  # 36: prices from -2**35 to 2**35 - 1 ticks
+GROUPS_HALF = 1 << (RANK_BITS - WORD_BITS - 1)  # groups are signed, the index counts them from 0
 
-PAGES_MIN = 64
+LEVELS_MIN = 64
+LEVELS_MAX = (1 << 16) - 1  # page numbers have 16 bits
 NODE_SLOTS_MIN = 1024
 RECLAIM_STEPS = 4
+
+NO_GROUP = 1 << 62  # `next_group`: there is none
+ABSENT = -1  # `place_level`: no such level, and none is wanted
+NO_ROOM = -2  # `place_level`: the memory is full, or the price out of range
+
+
+class Group(Struct):
+    """64 ranks. key: 0 when free, see `group_key`. Half a cache line."""
+
+    key: i64
+    occupied: i64  # bit by rank & 63
+    pages: Annotated[Array, u16, GROUP_PAGES]  # by rank >> 3 & 7: number of the page of sizes, or NO_PAGE
 
 
 class Node(Struct):
@@ -45,165 +58,222 @@ class Node(Struct):
 
 
 class Pages(Struct):
-    """Open addressing, at most half full. slot -> tag, and its sizes from slot * PAGE_TICKS.
+    """Groups and nodes are open addressing tables; groups at most half full.
 
-    The index has four slots for each page that there may be. N pages need at most N nodes at each of the lower three
+    Nodes have four slots for each group that there may be. N groups need at most N nodes at each of the lower three
     heights (8,192 at the third, all there are), 128 at the fourth and 2 at the top: a slot always stays free.
     """
 
-    slot_bits: i64
-    pages_max: i64
-    used: i64  # pages in the table, those without levels included
-    reclaimed: i64  # pages given back since the table was cleared
-    cursor: i64  # slot that `_reclaim` looks at next
+    group_bits: i64
     node_bits: i64
-    nodes_used: i64
-    tags: Annotated[Pointer, i64]
-    sizes: Annotated[Pointer, i64]
+    levels_max: i64  # of groups, and of pages, since each may hold one level only
+    groups_used: i64  # those without levels included
+    pages_used: i64
+    pages_fresh: i64  # pages from this number on were never used
+    free_count: i64
+    cursor: i64  # slot that is looked at next for something to give back
+    groups: Annotated[Pointer, Group]
     nodes: Annotated[Pointer, Node]
+    sizes: Annotated[Pointer, i64]  # from page * PAGE_TICKS
+    free: Annotated[Pointer, u16]  # stack of pages given back
 
 
 def allocate_pages(pages: Pages, level_capacity: int) -> None:
-    """Memory for at least `level_capacity` levels, even when no two of them share a page: 208 to 416 bytes a level."""
-    pages_bits = (max(PAGES_MIN, level_capacity) - 1).bit_length()
-    pages.pages_max = 1 << pages_bits
-    pages.slot_bits = pages_bits + 1
-    pages.node_bits = (max(NODE_SLOTS_MIN, 4 << pages_bits) - 1).bit_length()
-    pages.tags = array(i64, 1 << pages.slot_bits)
-    pages.sizes = array(i64, PAGE_TICKS << pages.slot_bits)
+    """Memory for `level_capacity` levels (LEVELS_MIN to LEVELS_MAX), even when no two of them share a page.
+
+    200 to 330 bytes a level; a level that has neighbours on all 64 ticks touches 9 of them.
+    """
+    if not 0 < level_capacity <= LEVELS_MAX:
+        raise ValueError(f"level_capacity must be 1 to {LEVELS_MAX}, not {level_capacity}")
+    bits = (max(LEVELS_MIN, level_capacity) - 1).bit_length()
+    pages.levels_max = max(LEVELS_MIN, level_capacity)
+    pages.group_bits = bits + 1
+    pages.node_bits = (max(NODE_SLOTS_MIN, 4 << bits) - 1).bit_length()
+    pages.groups = array(Group, 1 << pages.group_bits)
     pages.nodes = array(Node, 1 << pages.node_bits)
+    pages.sizes = array(i64, PAGE_TICKS * (pages.levels_max + 1))
+    pages.free = array(u16, pages.levels_max)
+    pages.pages_fresh = NO_PAGE + 1
 
 
 @compiled
 def clear_pages(pages: Pages) -> None:
     """Forget every level."""
-    for slot in range(1 << pages.slot_bits):
-        pages.tags[slot] = 0
-    for slot in range(1 << pages.node_bits):
-        pages.nodes[slot].key = 0
-    pages.used = 0
-    pages.reclaimed = 0
+    fill_bytes(address_of(pages.groups), 0, size_of(Group) << pages.group_bits)
+    fill_bytes(address_of(pages.nodes), 0, size_of(Node) << pages.node_bits)
+    for place in range(pages.pages_fresh * PAGE_TICKS):
+        pages.sizes[place] = 0
+    pages.groups_used = 0
+    pages.pages_used = 0
+    pages.pages_fresh = NO_PAGE + 1
+    pages.free_count = 0
     pages.cursor = 0
-    pages.nodes_used = 0
 
 
 @compiled
-def page_key(side: int, page: int) -> int:
-    """The tag of a page, less its occupancy bits."""
-    return (page << 1 | side) << 1 | 1
+def rank_of(side: int, price_ticks: int) -> int:
+    """Rank of a price, and price of a rank: asks as they are, bids mirrored (~price), for BID = 0 and ASK = 1."""
+    return price_ticks ^ (side - 1)
 
 
 @compiled
-def home_slot(pages: Pages, key: int) -> int:
-    """Where the search for a page begins; it goes on in steps of PAGE_TICKS slots, so that neighbours do not collide."""
-    page = key >> 2
-    group = (page >> 3) << 1 | (key >> 1 & 1)
-    return hash_bits(group, pages.slot_bits - 3) << 3 | (page & 7)
+def group_key(side: int, group: int) -> int:
+    """Odd, so never the 0 of a free slot, whatever the price."""
+    return (group << 1 | side) << 1 | 1
 
 
 @compiled
-def next_slot(pages: Pages, slot: int) -> int:
-    return (slot + 8) & ((1 << pages.slot_bits) - 1)
-
-
-@compiled
-def find_page(pages: Pages, side: int, page: int) -> int:
-    """Slot of a page, -1 if the table does not have it."""
-    key = page_key(side, page)
-    slot = home_slot(pages, key)
-    while pages.tags[slot] >> PAGE_TICKS != key:
-        if pages.tags[slot] == 0:
+def find_group(pages: Pages, side: int, group: int) -> int:
+    """Slot of a group, -1 if the table does not have it."""
+    key = group_key(side, group)
+    mask = (1 << pages.group_bits) - 1
+    slot = hash_bits(key, pages.group_bits)
+    while pages.groups[slot].key != key:
+        if pages.groups[slot].key == 0:
             return -1
-        slot = next_slot(pages, slot)
+        slot = (slot + 1) & mask
     return slot
 
 
 @compiled
 def size_at(pages: Pages, side: int, rank: int) -> int:
     """Lots at a rank, 0 if there is no level."""
-    slot = find_page(pages, side, rank >> PAGE_BITS)
-    return 0 if slot < 0 else pages.sizes[slot * PAGE_TICKS + (rank & PAGE_MASK)]
+    slot = find_group(pages, side, rank >> WORD_BITS)
+    if slot < 0:
+        return 0
+    page = pages.groups[slot].pages[(rank & WORD_MASK) >> PAGE_BITS]
+    lots: int = pages.sizes[page * PAGE_TICKS + (rank & PAGE_MASK)]
+    return lots
 
 
 @compiled
-def add_page(pages: Pages, side: int, page: int) -> int:
-    """Slot of a new, empty page; -1 if the table is full of levels or the page is outside the range of ranks."""
-    if page < 0 or page >> (RANK_BITS - PAGE_BITS) != 0:
-        return -1
-    _reclaim(pages, RECLAIM_STEPS, pages.used)
-    if pages.used >= pages.pages_max:
-        _reclaim(pages, 1 << pages.slot_bits, pages.pages_max - 1)
-        if pages.used >= pages.pages_max:
-            return -1
-    key = page_key(side, page)
-    slot = home_slot(pages, key)
-    while pages.tags[slot] != 0:
-        slot = next_slot(pages, slot)
-    pages.tags[slot] = key << PAGE_TICKS
-    for lane in range(PAGE_TICKS):
-        pages.sizes[slot * PAGE_TICKS + lane] = 0
-    pages.used += 1
-    _index(pages, side, page)
+def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
+    """Slot of the group of a rank; if there is a size, it and its page are made where missing. ABSENT or NO_ROOM."""
+    group = rank >> WORD_BITS
+    place = (rank & WORD_MASK) >> PAGE_BITS
+    slot = find_group(pages, side, group)
+    if qty_lots == 0:
+        return slot
+    if slot >= 0 and pages.groups[slot].pages[place] != NO_PAGE:
+        return slot
+    if group < -GROUPS_HALF or group >= GROUPS_HALF or not _make_room(pages):
+        return NO_ROOM
+    # To make room may have moved the group, or removed it.
+    key = group_key(side, group)
+    mask = (1 << pages.group_bits) - 1
+    slot = hash_bits(key, pages.group_bits)
+    while pages.groups[slot].key != key and pages.groups[slot].key != 0:
+        slot = (slot + 1) & mask
+    if pages.groups[slot].key == 0:
+        _add_group(pages, slot, side, group)
+    _add_page(pages, pages.groups[slot], place)
     return slot
 
 
 @compiled
-def _reclaim(pages: Pages, steps: int, enough: int) -> None:
-    """Give back the pages without levels among the next `steps` slots, or until no more than `enough` are used."""
-    mask = (1 << pages.slot_bits) - 1
+def _make_room(pages: Pages) -> bool:
+    """Whether there is room for a page and a group more. A group with a level has a page, so pages run out first."""
+    if 2 * max(pages.groups_used, pages.pages_used) < pages.levels_max:
+        return True
+    _reclaim(pages, RECLAIM_STEPS)
+    if max(pages.groups_used, pages.pages_used) == pages.levels_max:
+        _reclaim(pages, 1 << pages.group_bits)
+    return pages.pages_used < pages.levels_max
+
+
+@compiled
+def _add_group(pages: Pages, slot: int, side: int, group: int) -> None:
+    new = pages.groups[slot]
+    new.key = group_key(side, group)
+    new.occupied = 0
+    for place in range(GROUP_PAGES):
+        new.pages[place] = NO_PAGE
+    pages.groups_used += 1
+    _index(pages, side, group)
+
+
+@compiled
+def _add_page(pages: Pages, group: Group, place: int) -> None:
+    if pages.free_count > 0:
+        pages.free_count -= 1
+        group.pages[place] = pages.free[pages.free_count]
+    else:
+        group.pages[place] = pages.pages_fresh
+        pages.pages_fresh += 1
+    pages.pages_used += 1
+
+
+@compiled
+def _reclaim(pages: Pages, steps: int) -> None:
+    """Give back what is empty among the next `steps` groups; a full turn stops as soon as there is room for both."""
+    mask = (1 << pages.group_bits) - 1
     slot = pages.cursor
     for _ in range(steps):
-        tag = pages.tags[slot]
-        if tag != 0 and tag & OCCUPIED == 0:
-            remove_page(pages, slot)
-            if pages.used <= enough:
-                break
+        group = pages.groups[slot]
+        if group.key != 0:
+            _free_pages(pages, group)
+        if group.key != 0 and group.occupied == 0:
+            _remove_group(pages, slot)
         else:
             slot = (slot + 1) & mask
+        if steps > RECLAIM_STEPS and max(pages.pages_used, pages.groups_used) < pages.levels_max:
+            break
     pages.cursor = slot
 
 
 @compiled
-def remove_page(pages: Pages, slot: int) -> None:
-    """Take a page without levels out of the table (Knuth, TAOCP 6.4, algorithm R: later pages move up, no tombstone)."""
-    tag = pages.tags[slot]
-    mask = (1 << pages.slot_bits) - 1
-    hole = slot
-    slot = next_slot(pages, slot)
-    while pages.tags[slot] != 0:
-        home = home_slot(pages, pages.tags[slot] >> PAGE_TICKS)
-        if (slot - home) & mask >= (slot - hole) & mask:
-            pages.tags[hole] = pages.tags[slot]
-            for lane in range(PAGE_TICKS):
-                pages.sizes[hole * PAGE_TICKS + lane] = pages.sizes[slot * PAGE_TICKS + lane]
-            hole = slot
-        slot = next_slot(pages, slot)
-    pages.tags[hole] = 0
-    pages.used -= 1
-    pages.reclaimed += 1
-    _unindex(pages, tag >> (PAGE_TICKS + 1) & 1, tag >> (PAGE_TICKS + 2))
+def _free_pages(pages: Pages, group: Group) -> None:
+    """Give back the pages of a group that have no level; their sizes are all 0 then."""
+    for place in range(GROUP_PAGES):
+        page = group.pages[place]
+        if page != NO_PAGE and shift_right(group.occupied, place * PAGE_TICKS) & PAGE_FULL == 0:
+            group.pages[place] = NO_PAGE
+            pages.free[pages.free_count] = page
+            pages.free_count += 1
+            pages.pages_used -= 1
 
 
 @compiled
-def next_page(pages: Pages, side: int, page: int) -> int:
-    """The nearest page worse than `page`, which need not exist; -1 if there is none."""
-    height = 1
-    below = page
-    while height <= NODE_HEIGHT:
-        slot = _find_node(pages, side, height, below >> NODE_BITS)
-        # Bits above the one that we come from; all of them are gone when that is bit 63.
-        word = 0 if slot < 0 else pages.nodes[slot].word & shift_left(-2, below & NODE_MASK)
-        below >>= NODE_BITS
+def remove_group(pages: Pages, slot: int) -> None:
+    """Give back a group without levels, and its pages."""
+    _free_pages(pages, pages.groups[slot])
+    _remove_group(pages, slot)
+
+
+@compiled
+def _remove_group(pages: Pages, hole: int) -> None:
+    """Knuth, TAOCP 6.4, algorithm R: later groups move up, there are no tombstones."""
+    key = pages.groups[hole].key
+    mask = (1 << pages.group_bits) - 1
+    slot = (hole + 1) & mask
+    while pages.groups[slot].key != 0:
+        moved = pages.groups[slot]
+        home = hash_bits(moved.key, pages.group_bits)
+        if (slot - home) & mask >= (slot - hole) & mask:
+            copy_bytes(address_of(pages.groups[hole]), address_of(moved), size_of(Group))
+            hole = slot
+        slot = (slot + 1) & mask
+    pages.groups[hole].key = 0
+    pages.groups_used -= 1
+    _unindex(pages, key >> 1 & 1, key >> 2)
+
+
+@compiled
+def next_group(pages: Pages, side: int, group: int) -> int:
+    """The nearest group worse than `group`, which need not exist; NO_GROUP if there is none."""
+    number = group + GROUPS_HALF
+    for height in range(1, NODE_HEIGHT + 1):
+        slot = _find_node(pages, side, height, number >> WORD_BITS)
+        # Bits above the one that we come from; none are when that is bit 63.
+        word = 0 if slot < 0 else pages.nodes[slot].word & shift_left(-2, number & WORD_MASK)
+        number >>= WORD_BITS
         if word != 0:
-            below = below << NODE_BITS | count_trailing_zeros(word)
-            height -= 1
-            while height > 0:
-                slot = _find_node(pages, side, height, below)
-                below = below << NODE_BITS | count_trailing_zeros(pages.nodes[slot].word)
-                height -= 1
-            return below
-        height += 1
-    return -1
+            number = number << WORD_BITS | count_trailing_zeros(word)
+            for lower in range(height - 1, 0, -1):
+                slot = _find_node(pages, side, lower, number)
+                number = number << WORD_BITS | count_trailing_zeros(pages.nodes[slot].word)
+            return number - GROUPS_HALF
+    return NO_GROUP
 
 
 @compiled
@@ -214,7 +284,7 @@ def _node_key(side: int, height: int, number: int) -> int:
 
 @compiled
 def _find_node(pages: Pages, side: int, height: int, number: int) -> int:
-    """Slot of the word over 64**height pages from number * 64**height, -1 if none of them exists."""
+    """Slot of the word over 64**height groups from number * 64**height, -1 if none of them exists."""
     key = _node_key(side, height, number)
     mask = (1 << pages.node_bits) - 1
     slot = hash_bits(key, pages.node_bits)
@@ -226,13 +296,14 @@ def _find_node(pages: Pages, side: int, height: int, number: int) -> int:
 
 
 @compiled
-def _index(pages: Pages, side: int, page: int) -> None:
-    """Set the page's bit; where its word is new, the word's own bit, and so on up."""
+def _index(pages: Pages, side: int, group: int) -> None:
+    """Set the group's bit; where its word is new, the word's own bit, and so on up."""
+    number = group + GROUPS_HALF
     mask = (1 << pages.node_bits) - 1
     for height in range(1, NODE_HEIGHT + 1):
-        bit = shift_left(1, page & NODE_MASK)
-        page >>= NODE_BITS
-        key = _node_key(side, height, page)
+        bit = shift_left(1, number & WORD_MASK)
+        number >>= WORD_BITS
+        key = _node_key(side, height, number)
         slot = hash_bits(key, pages.node_bits)
         while pages.nodes[slot].key != key and pages.nodes[slot].key != 0:
             slot = (slot + 1) & mask
@@ -241,16 +312,16 @@ def _index(pages: Pages, side: int, page: int) -> None:
             return
         pages.nodes[slot].key = key
         pages.nodes[slot].word = bit
-        pages.nodes_used += 1
 
 
 @compiled
-def _unindex(pages: Pages, side: int, page: int) -> None:
-    """Clear the page's bit; where its word is empty now, remove it and clear its own bit, and so on up."""
+def _unindex(pages: Pages, side: int, group: int) -> None:
+    """Clear the group's bit; where its word is empty now, remove it and clear its own bit, and so on up."""
+    number = group + GROUPS_HALF
     for height in range(1, NODE_HEIGHT + 1):
-        bit = shift_left(1, page & NODE_MASK)
-        page >>= NODE_BITS
-        slot = _find_node(pages, side, height, page)
+        bit = shift_left(1, number & WORD_MASK)
+        number >>= WORD_BITS
+        slot = _find_node(pages, side, height, number)
         pages.nodes[slot].word &= ~bit
         if pages.nodes[slot].word != 0:
             return
@@ -262,11 +333,11 @@ def _remove_node(pages: Pages, hole: int) -> None:
     mask = (1 << pages.node_bits) - 1
     slot = (hole + 1) & mask
     while pages.nodes[slot].key != 0:
-        home = hash_bits(pages.nodes[slot].key, pages.node_bits)
+        moved = pages.nodes[slot]
+        home = hash_bits(moved.key, pages.node_bits)
         if (slot - home) & mask >= (slot - hole) & mask:
-            pages.nodes[hole].key = pages.nodes[slot].key
-            pages.nodes[hole].word = pages.nodes[slot].word
+            pages.nodes[hole].key = moved.key
+            pages.nodes[hole].word = moved.word
             hole = slot
         slot = (slot + 1) & mask
     pages.nodes[hole].key = 0
-    pages.nodes_used -= 1

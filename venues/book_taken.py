@@ -1,8 +1,8 @@
 """What the simulated exchange's own user has taken from a book that comes from the real market.
 
-The recorded market does not know that its liquidity was taken. So each price that the user took from keeps how much, and
-is worth that much less, until the market itself changes: where the size at the price grows, what was taken is refilled by
-as much; where it shrinks, at most the new size is still taken; where the level goes, the matter is forgotten.
+The recorded market does not know that its liquidity was taken. So each price that the user took from keeps how much,
+and is worth that much less, until the market itself changes: where the size at the price grows, what was taken is
+refilled by as much; where it shrinks, at most the new size is still taken; where the level goes, so does the memory.
 """
 
 from typing import Annotated

@@ -97,9 +97,7 @@ def match_new(
     executions: Executions,
 ) -> None:
     """One new limit order arrives at `now_ns`: appends its ACK and fills, or its rejection, to `executions`."""
-    reason = _refusal(
-        matching, market, client_order_id, instrument, side, time_in_force, price_ticks, qty_lots, now_ns
-    )
+    reason = _refusal(matching, market, client_order_id, instrument, side, time_in_force, price_ticks, qty_lots, now_ns)
     if reason != RejectReason.NONE:
         matching.rejects[reason] += 1
         report = _add_report(matching, executions, ReportKind.REJECTED, client_order_id, instrument, side, now_ns)
@@ -284,7 +282,9 @@ def on_market(matching: Matching, market: Market, events: Events, now_ns: int, e
     for position in range(events.count):
         event = events.items[position]
         if event.kind == TRADE:
-            _on_trade(matching, market, event.instrument, event.side, event.price_ticks, event.qty_lots, now_ns, executions)
+            _on_trade(
+                matching, market, event.instrument, event.side, event.price_ticks, event.qty_lots, now_ns, executions
+            )
     # A trade's own book change may come in the same packet, so the books are looked at once, after all trades.
     for position in range(events.count):
         event = events.items[position]

@@ -307,7 +307,9 @@ def apply_report(table: OrderTable, report: Report, now_ns: int) -> int:
     Sets the report's instrument from the order's if the venue named none. An order that ends keeps its slot until
     `free_order`.
     """
-    outcome = _apply_fill(table, report, now_ns) if report.kind == ReportKind.FILL else _apply_state(table, report, now_ns)
+    outcome = (
+        _apply_fill(table, report, now_ns) if report.kind == ReportKind.FILL else _apply_state(table, report, now_ns)
+    )
     table.outcomes[outcome] += 1
     return outcome
 

@@ -31,9 +31,9 @@ SOURCES = ("mem", "npz")
 
 
 def cache_folder() -> Path:
-    """Where benchmarks keep what is slow to make: `$XDG_CACHE_HOME/crosswire/bench`, by default under ~/.cache."""
+    """Where benchmarks keep what is slow to make: `$XDG_CACHE_HOME/crosswire-bench`, by default under ~/.cache."""
     home = os.environ.get("XDG_CACHE_HOME") or (f"{os.environ['HOME']}/.cache" if os.environ.get("HOME") else None)
-    return Path(home or tempfile.gettempdir()) / "crosswire" / "bench"
+    return Path(home or tempfile.gettempdir()) / "crosswire-bench"
 
 
 def made_once(target: Path, make: Callable[[Path], None]) -> Path:
@@ -57,7 +57,7 @@ def yardstick_python() -> Path:
 
     def make(folder: Path) -> None:
         venv.create(folder, with_pip=True)
-        command = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE]
+        command = [folder / "bin" / "python", "-m", "pip", "install", "-qq", "--disable-pip-version-check", PACKAGE]
         subprocess.run(command, check=True)
 
     version = f"{sys.version_info.major}.{sys.version_info.minor}"

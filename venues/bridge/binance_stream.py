@@ -22,36 +22,37 @@ from venues.bridge.binance_json import (
     EVENT_QUOTE,
     EVENT_TRADE,
     LEVELS_MAX,
+    QUOTE,
     TRADE_MARKET,
     Fault,
     Line,
-    Scale,
     Seen,
     fail,
-    scan_decimal,
     scan_line,
 )
 from venues.bridge.encoder import (
     FeedWriter,
     book_bytes_max,
+    write_definition,
     write_delta,
     write_quote,
     write_snapshot,
     write_trade,
 )
-from venues.bridge.layout import BestBidAsk, BookDelta, Snapshot, Trade
+from venues.bridge.layout import BestBidAsk, BookDelta, InstrumentDefinition, Snapshot, Trade
 from venues.instrument import SYMBOL_BYTES
 from venues.side import BUY, SELL
 
 NS_PER_MS = 1_000_000
 LINE_BYTES_MAX = 1 << 22  # a line of LEVELS_MAX levels a side is shorter
 HELD_BYTES_MAX = 1 << 26  # deltas held for a snapshot: minutes of the busiest stream; beyond, the oldest are given up
-OUTPUT_BYTES_PER_LINE_MAX = book_bytes_max(2 * LEVELS_MAX)
+OUTPUT_BYTES_PER_LINE_MAX = book_bytes_max(2 * LEVELS_MAX) + book_bytes_max(0)  # the first has a definition before it
 
 BOOK_TICKER_KEYS = Seen.LAST_ID | Seen.BID_PRICE | Seen.BID_SIZE | Seen.ASK_PRICE | Seen.ASK_SIZE
 TRADE_KEYS = Seen.TRADE_ID | Seen.PRICE | Seen.SIZE | Seen.MAKER
 DEPTH_KEYS = Seen.FIRST_ID | Seen.LAST_ID | Seen.BIDS | Seen.ASKS
 SNAPSHOT_KEYS = Seen.SNAPSHOT_ID | Seen.BIDS | Seen.ASKS
+COINM_KEYS = Seen.PREVIOUS_ID | Seen.PAIR
 
 
 class Market(IntEnum):
@@ -83,7 +84,6 @@ class Stream(Struct):
     """One file's way from lines to packets. `position` and `end` bound the whole lines in `text`."""
 
     market: i64  # Market
-    instrument_id: i64
     clock_offset_ns: i64  # added to the recording host's time
     chain: i64  # Chain
     last_id: i64  # of the last delta or snapshot that was in order
@@ -102,10 +102,13 @@ class Stream(Struct):
     held: i64  # deltas that waited for a snapshot
     dropped: i64  # deltas and snapshots that the book was already past, or that no snapshot came for
     breaks: i64  # deltas that do not follow the one before
+    sizes_rounded: i64  # sizes published that were no whole number of lots
+    first_rounded_line: i64  # where the first size was rounded, from 1; 0: none was
     other_streams: i64  # lines of streams that are not imported, or trades that are none of the market's
     clock_steps_back: i64  # lines earlier than the one before; they get its time
     symbol_length: i64
     symbol: Annotated[Array, u8, SYMBOL_BYTES]
+    definition: InstrumentDefinition  # published before anything else
     line: Line
     delta: BookDelta
     snapshot: Snapshot
@@ -126,7 +129,7 @@ def is_symbol(stream: Stream, text: Array, position: int) -> bool:
     for index in range(stream.symbol_length):
         if text[position + index] != stream.symbol[index]:
             return False
-    return text[position + stream.symbol_length] == ord('"')
+    return text[position + stream.symbol_length] == QUOTE
 
 
 @compiled
@@ -140,62 +143,50 @@ def exchange_time_ns(line: Line) -> int:
 
 
 @compiled
-def decimal_at(line: Line, text: Array, position: int, scale: Scale, off_grid: int) -> int:
-    """Ticks or lots of the quoted decimal at `position`, or 0 with `line.fault` set."""
-    return line.number if scan_decimal(line, text, position, scale, off_grid) != 0 else 0
-
-
-@compiled
-def price_at(line: Line, text: Array, position: int) -> int:
-    return decimal_at(line, text, position, line.price_scale, Fault.PRICE_OFF_TICK)
-
-
-@compiled
-def size_at(line: Line, text: Array, position: int) -> int:
-    return decimal_at(line, text, position, line.size_scale, Fault.SIZE_OFF_LOT)
-
-
-@compiled
-def import_quote(stream: Stream, writer: FeedWriter, text: Array) -> None:
+def import_quote(stream: Stream, writer: FeedWriter) -> None:
+    """Publish a bookTicker."""
     line = stream.line
     quote = stream.quote
-    quote.instrument_id = stream.instrument_id
+    quote.instrument_id = stream.definition.instrument_id
     quote.exchange_time_ns = exchange_time_ns(line)
     quote.update_id = line.last_id
-    quote.bid_price_ticks = price_at(line, text, line.bid_price)
-    quote.bid_qty_lots = size_at(line, text, line.bid_size)
-    quote.ask_price_ticks = price_at(line, text, line.ask_price)
-    quote.ask_qty_lots = size_at(line, text, line.ask_size)
-    if line.fault == Fault.NONE:
-        write_quote(writer, quote)
-        stream.quotes += 1
+    quote.bid_price_ticks = line.bid_ticks
+    quote.bid_qty_lots = line.bid_lots
+    quote.ask_price_ticks = line.ask_ticks
+    quote.ask_qty_lots = line.ask_lots
+    write_quote(writer, quote)
+    stream.sizes_rounded += line.sizes_rounded
+    stream.quotes += 1
 
 
 @compiled
-def import_trade(stream: Stream, writer: FeedWriter, text: Array) -> None:
+def import_trade(stream: Stream, writer: FeedWriter) -> None:
+    """Publish a trade."""
     line = stream.line
     trade = stream.trade
-    trade.instrument_id = stream.instrument_id
+    trade.instrument_id = stream.definition.instrument_id
     trade.exchange_time_ns = exchange_time_ns(line)
     trade.trade_id = line.trade_id
-    trade.price_ticks = price_at(line, text, line.price)
-    trade.qty_lots = size_at(line, text, line.size)
+    trade.price_ticks = line.price_ticks
+    trade.qty_lots = line.qty_lots
     trade.aggressor_side = SELL if line.is_buyer_maker != 0 else BUY
-    if line.fault == Fault.NONE:
-        write_trade(writer, trade)
-        stream.trades += 1
+    write_trade(writer, trade)
+    stream.sizes_rounded += line.sizes_rounded
+    stream.trades += 1
 
 
 @compiled
 def emit_delta(stream: Stream, writer: FeedWriter, previous_id: int) -> None:
+    """Publish a depth delta."""
     line = stream.line
     delta = stream.delta
-    delta.instrument_id = stream.instrument_id
+    delta.instrument_id = stream.definition.instrument_id
     delta.exchange_time_ns = exchange_time_ns(line)
     delta.first_id = line.first_id
     delta.last_id = line.last_id
     delta.previous_id = previous_id
     write_delta(writer, delta, line.bids, line.bid_count, line.asks, line.ask_count)
+    stream.sizes_rounded += line.sizes_rounded
     stream.deltas += 1
     stream.levels += line.bid_count + line.ask_count
 
@@ -222,7 +213,8 @@ def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int,
         hold_line(stream, text, position, length)
         return
     if stream.chain == Chain.BROKEN:
-        hold_line(stream, text, position, length)
+        if stream.replaying == 0:
+            hold_line(stream, text, position, length)
         emit_delta(stream, writer, previous_id)
         return
     if line.last_id <= stream.last_id:
@@ -250,10 +242,11 @@ def import_snapshot(stream: Stream, writer: FeedWriter) -> None:
         stream.dropped += 1
         return
     snapshot = stream.snapshot
-    snapshot.instrument_id = stream.instrument_id
+    snapshot.instrument_id = stream.definition.instrument_id
     snapshot.exchange_time_ns = exchange_time_ns(line)
     snapshot.last_id = line.snapshot_id
     write_snapshot(writer, snapshot, line.bids, line.bid_count, line.asks, line.ask_count)
+    stream.sizes_rounded += line.sizes_rounded
     stream.snapshots += 1
     stream.levels += line.bid_count + line.ask_count
     stream.last_id = line.snapshot_id
@@ -264,30 +257,25 @@ def import_snapshot(stream: Stream, writer: FeedWriter) -> None:
 
 @compiled
 def require(line: Line, keys: int, position: int) -> bool:
-    """Whether the line has all `keys`; it is at fault if not."""
-    if line.seen & keys == keys:
-        return True
-    fail(line, Fault.MISSING_KEY, position)
-    return False
-
-
-@compiled
-def require_levels(line: Line, keys: int, position: int) -> bool:
-    """Whether the line has all `keys` and its levels could be read."""
-    if line.level_fault != Fault.NONE:
-        fail(line, line.level_fault, line.level_fault_position)
+    """Whether the line has all `keys` and its prices and sizes could be read; it is at fault if not."""
+    if line.late_fault != Fault.NONE:
+        fail(line, line.late_fault, line.late_fault_position)
         return False
-    return require(line, keys, position)
+    if line.seen & keys != keys:
+        fail(line, Fault.MISSING_KEY, position)
+        return False
+    return True
 
 
 @compiled
 def is_of_market(stream: Stream, line: Line) -> bool:
     """A depth delta's market shows: only futures have `pu`, only COIN-M has `ps`."""
+    shown = line.seen & COINM_KEYS
     if stream.market == Market.SPOT:
-        return line.seen & (Seen.PREVIOUS_ID | Seen.PAIR) == 0
+        return shown == 0
     if stream.market == Market.USDM:
-        return line.seen & (Seen.PREVIOUS_ID | Seen.PAIR) == Seen.PREVIOUS_ID
-    return line.seen & (Seen.PREVIOUS_ID | Seen.PAIR) == Seen.PREVIOUS_ID | Seen.PAIR
+        return shown == Seen.PREVIOUS_ID
+    return shown == COINM_KEYS
 
 
 @compiled
@@ -300,7 +288,7 @@ def import_line(stream: Stream, writer: FeedWriter, text: Array, position: int, 
         return
     if seen & Seen.EVENT != 0:
         if line.event == EVENT_DEPTH:
-            if require_levels(line, DEPTH_KEYS, position):
+            if require(line, DEPTH_KEYS, position):
                 if is_of_market(stream, line):
                     import_delta(stream, writer, text, position, length)
                 else:
@@ -308,21 +296,22 @@ def import_line(stream: Stream, writer: FeedWriter, text: Array, position: int, 
             return
         if line.event == EVENT_QUOTE:
             if require(line, BOOK_TICKER_KEYS, position):
-                import_quote(stream, writer, text)
+                import_quote(stream, writer)
             return
         if line.event == EVENT_TRADE:
             # "X" other than MARKET (insurance fund, ADL) is a transfer beside the book, at a price nobody quoted.
             if seen & Seen.TRADE_KIND != 0 and line.trade_kind != TRADE_MARKET:
                 stream.other_streams += 1
             elif require(line, TRADE_KEYS, position):
-                import_trade(stream, writer, text)
+                import_trade(stream, writer)
             return
     elif seen & Seen.SNAPSHOT_ID != 0 and seen & Seen.STREAM == 0:
-        if require_levels(line, SNAPSHOT_KEYS, position):
+        if require(line, SNAPSHOT_KEYS, position):
             import_snapshot(stream, writer)
         return
     elif seen & BOOK_TICKER_KEYS == BOOK_TICKER_KEYS:
-        import_quote(stream, writer, text)  # spot's has no "e"
+        if require(line, BOOK_TICKER_KEYS, position):  # spot's has no "e"
+            import_quote(stream, writer)
         return
     stream.other_streams += 1
 
@@ -338,35 +327,42 @@ def keep_time(stream: Stream, writer: FeedWriter) -> None:
 
 
 @compiled
+def end_replay(stream: Stream) -> None:
+    """All held deltas are out. If they broke the chain they are kept: the next snapshot may need them."""
+    stream.replaying = 0
+    if stream.chain != Chain.BROKEN:
+        stream.held_end = 0
+        stream.held_count = 0
+
+
 def import_lines(stream: Stream, writer: FeedWriter) -> int:
     """Take lines until one is at fault, the text ends, or the writer must be emptied; a `Stop`.
 
-    A line at fault begins at `position`.
+    A line at fault begins at `position`. The entry point: who calls it from Python compiles it first.
     """
     line = stream.line
-    while True:
-        if writer.capacity - writer.used < OUTPUT_BYTES_PER_LINE_MAX:
-            return Stop.FULL.value
-        if stream.replaying != 0:
-            if stream.held_position >= stream.held_end:
-                stream.replaying = 0
-                stream.held_end = 0
-                stream.held_count = 0
-                continue
-            begin = stream.held_position
-            end = scan_line(line, stream.held_text, begin)
-            stream.held_position = end
-            import_line(stream, writer, stream.held_text, begin, end - begin)
-            continue
-        if stream.position >= stream.end:
+    while writer.capacity - writer.used >= OUTPUT_BYTES_PER_LINE_MAX:
+        if stream.replaying != 0 and stream.held_position == stream.held_end:
+            end_replay(stream)
+        replaying = stream.replaying != 0
+        if not replaying and stream.position == stream.end:
             return Stop.DONE.value
-        begin = stream.position
-        end = scan_line(line, stream.text, begin)
-        if end == 0:
-            return Stop.FAULT.value
-        keep_time(stream, writer)
-        import_line(stream, writer, stream.text, begin, end - begin)
+        text = stream.held_text if replaying else stream.text
+        begin = stream.held_position if replaying else stream.position
+        end = scan_line(line, text, begin)
+        if line.fault == Fault.NONE:
+            if not replaying:
+                keep_time(stream, writer)
+            if writer.sequence == 0:
+                write_definition(writer, stream.definition)
+            import_line(stream, writer, text, begin, end - begin)
         if line.fault != Fault.NONE:
             return Stop.FAULT.value
-        stream.position = end
-        stream.lines += 1
+        if replaying:
+            stream.held_position = end
+        else:
+            stream.position = end
+            stream.lines += 1
+            if stream.sizes_rounded != 0 and stream.first_rounded_line == 0:
+                stream.first_rounded_line = stream.lines
+    return Stop.FULL.value

@@ -8,6 +8,7 @@ can't take them all.
 from typing import Annotated
 
 from nic.capture_format import RecordHeader
+from nic.capture_writer import write_record_header
 from nic.compile import compiled
 from nic.memory import copy_bytes
 from nic.packet import UDP_FRAME_HEADER_BYTES, Flow, patch_udp_length, write_udp_frame_header
@@ -31,7 +32,6 @@ from venues.bridge.layout import (
     Trade,
 )
 
-NS_PER_S = 1_000_000_000
 ROOT_BYTES_MAX = max(size_of(BookDelta), size_of(Snapshot))
 LEVELS_PER_PART = (
     PAYLOAD_BYTES_MAX - size_of(PacketHeader) - size_of(MessageHeader) - ROOT_BYTES_MAX - 2 * size_of(GroupHeader)
@@ -48,6 +48,7 @@ class FeedWriter(Struct):
     used: i64
     capacity: i64
     position: i64  # address of the next byte of the open packet
+    flow: Flow  # source and destination of the packets; not to be changed after the first
     frame_header: Annotated[Array, u8, UDP_FRAME_HEADER_BYTES]
     delta: BookDelta  # root blocks of the event being written
     snapshot: Snapshot
@@ -57,7 +58,8 @@ class FeedWriter(Struct):
 def make_writer(flow: Flow, channel_id: int, capacity_bytes: int) -> FeedWriter:
     """A publisher that sends from and to the addresses of `flow`, with a buffer of `capacity_bytes`."""
     writer = FeedWriter(channel_id=channel_id, capacity=capacity_bytes, buffer=array(u8, capacity_bytes))
-    write_udp_frame_header(address_of(writer.frame_header), flow, 0)
+    for name in Flow.fields:
+        setattr(writer.flow, name, getattr(flow, name))
     return writer
 
 
@@ -69,6 +71,8 @@ def book_bytes_max(levels: int) -> int:
 @compiled
 def open_packet(writer: FeedWriter) -> None:
     """Begin a packet in the buffer's free part, which has room for RECORD_BYTES_MAX."""
+    if writer.sequence == 0:
+        write_udp_frame_header(address_of(writer.frame_header), writer.flow, 0)
     frame = address_of(writer.buffer) + writer.used + size_of(RecordHeader)
     copy_bytes(frame, address_of(writer.frame_header), UDP_FRAME_HEADER_BYTES)
     header = view(PacketHeader, frame + UDP_FRAME_HEADER_BYTES)
@@ -107,16 +111,14 @@ def add_levels(writer: FeedWriter, levels: Array, first: int, count: int) -> Non
 @compiled
 def close_packet(writer: FeedWriter, flags: int) -> None:
     """Finish the open packet: lengths, flags, the record header before it."""
-    record = view(RecordHeader, address_of(writer.buffer) + writer.used)
-    frame = address_of(record) + size_of(RecordHeader)
+    record = address_of(writer.buffer) + writer.used
+    frame = record + size_of(RecordHeader)
     header = view(PacketHeader, frame + UDP_FRAME_HEADER_BYTES)
     header.flags = flags
     header.length = writer.position - address_of(header)
-    record.seconds = writer.time_ns // NS_PER_S
-    record.fraction = writer.time_ns % NS_PER_S
-    record.captured_length = patch_udp_length(frame, header.length)
-    record.original_length = record.captured_length
-    writer.used += size_of(RecordHeader) + record.captured_length
+    frame_length = patch_udp_length(frame, header.length)
+    write_record_header(record, writer.time_ns, frame_length)
+    writer.used += size_of(RecordHeader) + frame_length
 
 
 @compiled
@@ -196,9 +198,7 @@ def write_snapshot(
 
 
 @compiled
-def write_parts(
-    writer: FeedWriter, template_id: int, bids: Array, bid_count: int, asks: Array, ask_count: int
-) -> None:
+def write_parts(writer: FeedWriter, template_id: int, bids: Array, bid_count: int, asks: Array, ask_count: int) -> None:
     """One event in as many packets as it needs, bids first."""
     bids_done = 0
     asks_done = 0

@@ -44,6 +44,7 @@ class LogoutReason(IntEnum):
     BAD_LOGON = 1  # a heartbeat interval of zero, or a second logon
     BAD_MESSAGE = 2  # framing, sequence or template that the exchange can't go on from
     SILENCE = 3  # no message for SILENCE_INTERVALS intervals
+    NOT_LOGGED_ON = 4  # something else before the logon
 
 
 class MessageStamp(Struct, packed=True):
@@ -156,7 +157,7 @@ class OrderReject(Struct, packed=True):
     header: MessageHeader
     client_order_id: u64
     exchange_time_ns: u64
-    instrument_id: u32  # as in the order
+    instrument_id: u32  # 0 if the exchange does not list the order's
     side: u8
     reason: u8  # venues.order.RejectReason
     reserved: u16

@@ -25,7 +25,7 @@ from nic.packet import (
     write_tcp_frame_header,
 )
 from nic.ring import NEVER_NS, commit, reserve
-from nic.struct import Array, Pointer, Struct, address_of, i64, size_of, view
+from nic.struct import Pointer, Struct, address_of, i64, one, size_of, view
 from venues.bridge.order_layout import (
     SILENCE_INTERVALS,
     CancelOrder,
@@ -139,13 +139,15 @@ def make_bridge_session(
         raise ValueError(f"heartbeat_interval_ms must be in 1..60000, not {heartbeat_interval_ms}")
     session = BridgeSession(venue=venue, session_id=session_id)
     session.heartbeat_interval_ns = heartbeat_interval_ms * NS_PER_MS
-    session.market = Array(market.address, Market, 1, market.memory)
+    session.market = one(market)
     set_connection(session.stream.connection, flow, first_byte)
     session.logon_sum = _build(session.logon, session.logon.message.header, flow, Template.LOGON)
     session.heartbeat_sum = _build(session.heartbeat, session.heartbeat.message.header, flow, Template.HEARTBEAT)
     session.new_order_sum = _build(session.new_order, session.new_order.message.header, flow, Template.NEW_ORDER)
     session.cancel_sum = _build(session.cancel, session.cancel.message.header, flow, Template.CANCEL_ORDER)
-    session.mass_cancel_sum = _build(session.mass_cancel, session.mass_cancel.message.header, flow, Template.MASS_CANCEL)
+    session.mass_cancel_sum = _build(
+        session.mass_cancel, session.mass_cancel.message.header, flow, Template.MASS_CANCEL
+    )
     session.logon.message.session_id = session_id
     session.logon.message.heartbeat_interval_ms = heartbeat_interval_ms
     return session
@@ -249,7 +251,9 @@ def write_bridge_mass_cancel(session: BridgeSession, ring: Struct, now_ns: int) 
     if slot == 0:
         session.ring_full += 1
         return False
-    _send(session, ring, slot, address_of(session.mass_cancel), size_of(MassCancelFrame), session.mass_cancel_sum, now_ns)
+    _send(
+        session, ring, slot, address_of(session.mass_cancel), size_of(MassCancelFrame), session.mass_cancel_sum, now_ns
+    )
     session.cancels_sent += 1
     return True
 
@@ -263,7 +267,7 @@ def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> in
         session.state = SessionState.LOST
         return NEVER_NS
     if session.state == SessionState.LOGGING_ON:
-        return silent_ns
+        return min(silent_ns, now_ns + session.heartbeat_interval_ns)
     if now_ns >= session.last_sent_ns + session.heartbeat_interval_ns:
         slot = reserve(ring, size_of(HeartbeatFrame))
         if slot == 0:
@@ -278,17 +282,18 @@ def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> in
 @read_reports.register(BridgeSession)
 def read_bridge_reports(session: BridgeSession, packet: Packet, reports: Reports) -> None:
     stream = session.stream
-    if open_segment(stream, packet):
+    had_ended = stream.ended
+    is_read = open_segment(stream, packet)
+    if is_read:
         session.frames_received += 1
         session.last_received_ns = packet.time_ns
         address = next_message(stream)
         while address != 0:
             _read_message(session, address, reports)
             address = next_message(stream)
-    elif packet.payload_length > 0:
+    if stream.ended != had_ended or (not is_read and packet.payload_length > 0):
         session.bad_frames += 1
-    if stream.ended != 0 and session.state != SessionState.LOST:
-        session.bad_frames += 1
+    if stream.ended != 0:
         session.state = SessionState.LOST
 
 
@@ -357,7 +362,7 @@ def _market_index(session: BridgeSession, instrument_id: int) -> int:
 
 @compiled
 def _known_reason(code: int) -> int:
-    return code if code < RejectReason.OTHER else int(RejectReason.OTHER)
+    return code if code < RejectReason.OTHER else RejectReason.OTHER
 
 
 @compiled
@@ -402,5 +407,7 @@ def _read_reject(session: BridgeSession, message: OrderReject, reports: Reports)
 
 @compiled
 def _read_cancel_reject(session: BridgeSession, message: CancelReject, reports: Reports) -> None:
-    report = _add_report(session, reports, ReportKind.CANCEL_REJECTED, message.client_order_id, message.exchange_time_ns)
+    report = _add_report(
+        session, reports, ReportKind.CANCEL_REJECTED, message.client_order_id, message.exchange_time_ns
+    )
     report.reason = _known_reason(message.reason)

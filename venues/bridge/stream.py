@@ -185,6 +185,8 @@ def next_message(stream: MessageStream) -> int:
 
     A message whose end has not come yet is kept for the next segment.
     """
+    if stream.ended != 0:
+        return 0
     if stream.partial_length > 0:
         return _finish_partial(stream)
     available = stream.end - stream.position

@@ -1,0 +1,361 @@
+"""`crosswire inspect`: decode captures with the loop's own feeds, and say what is in them."""
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from os import PathLike
+from typing import Any
+
+import venues.bridge.layout as bridge
+import venues.deribit.layout as deribit
+from engine.cache import compile_cached
+from engine.config import ConfigError
+from nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
+from nic.replay import Replay, ReplayRing, read_frames
+from nic.ring import NEVER_NS, Frame, next_time_ns, poll, release
+from nic.struct import Array, Struct, StructMeta, array, u8
+from venues.book import Book, make_books
+from venues.bridge.feed import BridgeFeed
+from venues.deribit.feed import DeribitFeed
+from venues.feed import Feed, Reject, decode
+from venues.instrument import E9, Instrument, Kind, Payoff
+from venues.layout import Message
+from venues.market import Events, Market, clear_events
+
+Paths = Sequence[str | PathLike[str]]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One feed: how to decode it, and how its packets are framed.
+
+    `instruments_max` and `levels_max` (a book, both sides) bound the memory. What does not fit is counted among the
+    rejects, as `unknown_instrument` and `book_full`.
+    """
+
+    feed: type[Feed]
+    messages: tuple[Message, ...]
+    packet_header: type[Struct]
+    message_header: type[Struct]
+    group_header: type[Struct]
+    entry_count: str  # its field of the group header
+    text_header: type[Struct] | None
+    channels: Callable[[Any], list[dict[str, int]]]
+    instruments_max: int
+    levels_max: int
+
+
+def deribit_channels(feed: DeribitFeed) -> list[dict[str, int]]:
+    used = [channel for channel in feed.channels if channel.key != 0]
+    rows = [{"id": channel.key - 1, "packets": channel.packets, "gaps": channel.gaps} for channel in used]
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def bridge_channels(feed: BridgeFeed) -> list[dict[str, int]]:
+    used = [feed.channels[index] for index in range(feed.channel_count)]
+    return [{"id": channel.channel_id, "last_sequence": channel.sequence} for channel in used]
+
+
+PROTOCOLS = {
+    "deribit": Protocol(
+        feed=DeribitFeed,
+        messages=deribit.MESSAGES,
+        packet_header=deribit.FrameHeader,
+        message_header=deribit.MessageHeader,
+        group_header=deribit.GroupHeader,
+        entry_count="entry_count",
+        text_header=deribit.TextHeader,
+        channels=deribit_channels,
+        instruments_max=1024,
+        levels_max=2048,
+    ),
+    "bridge": Protocol(
+        feed=BridgeFeed,
+        messages=bridge.MESSAGES,
+        packet_header=bridge.PacketHeader,
+        message_header=bridge.MessageHeader,
+        group_header=bridge.GroupHeader,
+        entry_count="num_in_group",
+        text_header=None,
+        channels=bridge_channels,
+        instruments_max=64,
+        levels_max=16_384,
+    ),
+}
+
+
+def find_protocol(venue: str) -> Protocol:
+    if venue not in PROTOCOLS:
+        raise ConfigError(f"--venue {venue}: unknown protocol; known are {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[venue]
+
+
+def inspect_frames(
+    ring: ReplayRing,
+    feed: Feed,
+    market: Market,
+    events: Events,
+    frame: Frame,
+    packet: Packet,
+    counters: PacketCounters,
+) -> None:
+    """Decode what the ring has. Market data comes by UDP; what else the capture holds is only counted."""
+    while poll(ring, frame, NEVER_NS - 1):
+        if parse_packet(frame, packet, counters) and packet.protocol == PROTOCOL_UDP:
+            clear_events(events, market)
+            decode(feed, packet, market, events)
+        release(ring)
+
+
+@dataclass
+class Inspection:
+    """The state that captures leave behind."""
+
+    feed: Any
+    market: Market
+    counters: PacketCounters
+    frames: int
+    first_time_ns: int  # 0: no frames
+    last_time_ns: int
+
+
+def decode_captures(paths: Paths, protocol: Protocol) -> Inspection:
+    """Run the feed over the captures. Raises `nic.capture.CaptureError` for a bad file."""
+    market = Market(capacity=protocol.instruments_max)
+    market.instruments = Instrument.array(protocol.instruments_max)
+    market.books = make_books(protocol.instruments_max, protocol.levels_max)
+    feed, frame, packet, counters, events = protocol.feed(discover=1), Frame(), Packet(), PacketCounters(), Events()
+    run = compile_cached(inspect_frames)
+    with Replay(paths) as replay:
+        while (time_ns := next_time_ns(replay.ring)) < 0:
+            replay.refill()
+        first_time_ns = 0 if time_ns == NEVER_NS else time_ns
+        while next_time_ns(replay.ring) != NEVER_NS:
+            run(replay.ring, feed, market, events, frame, packet, counters)
+            replay.refill()
+        frames = replay.ring.counters.frames
+    return Inspection(feed, market, counters, frames, first_time_ns, frame.time_ns)
+
+
+def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
+    """Everything that captures of one venue hold, as plain data.
+
+    Keys: `packets`, `messages` by name, `gaps` (missing packets), `duplicates`, `continuity_breaks`, `rejects` by
+    reason, `level_updates`, `channels`, `instruments`, `books` by symbol, `capture` (frames by what they carried),
+    `first_time_ns`, `last_time_ns` (of the frames, since the epoch); for Deribit also `ticker` and `snapshots`.
+    A book has `valid`, best `bid` and `ask` as [price, size] or null, and the level counts `bids` and `asks`.
+    Raises `ConfigError` for an unknown venue, `nic.capture.CaptureError` for a bad file.
+    """
+    protocol = find_protocol(venue)
+    inspection = decode_captures(paths, protocol)
+    feed, market, counters = inspection.feed, inspection.market, inspection.counters
+    instruments = [market.instruments[index] for index in range(market.count)]
+    result: dict[str, Any] = {
+        "venue": venue,
+        "packets": feed.packets,
+        "messages": {message.name: feed.messages[place] for place, message in enumerate(protocol.messages)},
+        "gaps": feed.sequence_gaps,
+        "duplicates": feed.duplicates,
+        "continuity_breaks": feed.continuity_breaks,
+        "definition_mismatches": feed.definition_mismatches,
+        "rejects": {reason.name.lower(): feed.rejects[reason] for reason in Reject if feed.rejects[reason] != 0},
+        "level_updates": feed.level_updates,
+        "channels": protocol.channels(feed),
+        "instruments": [instrument_row(instrument) for instrument in instruments],
+        "books": {text_of(row.symbol): book_row(row, market.books[row.index]) for row in instruments},
+        "capture": {"frames": inspection.frames, **{name: getattr(counters, name) for name in PacketCounters.fields}},
+        "first_time_ns": inspection.first_time_ns,
+        "last_time_ns": inspection.last_time_ns,
+    }
+    if isinstance(feed, DeribitFeed):
+        result["ticker"] = {"checks": feed.ticker_checks, "mismatches": feed.ticker_mismatches}
+        kinds = ("loaded", "agreed", "disagreed", "behind", "incomplete")
+        result["snapshots"] = {kind: getattr(feed, f"snapshots_{kind}") for kind in kinds}
+    return result
+
+
+def text_of(text: Array | bytes) -> str:
+    """A zero-padded wire text."""
+    return bytes(text).rstrip(b"\0").decode("ascii", "backslashreplace")
+
+
+def plain(amount_e9: int) -> str:
+    """A 1e-9 amount as the shortest exact decimal."""
+    return f"{(Decimal(amount_e9) / E9).normalize():f}"
+
+
+def instrument_row(instrument: Instrument) -> dict[str, Any]:
+    """Sizes are exact decimals in text; fees are fractions of the notional, likewise."""
+    return {
+        "symbol": text_of(instrument.symbol),
+        "venue_id": instrument.venue_id,
+        "kind": Kind(instrument.kind).name.lower(),
+        "payoff": Payoff(instrument.payoff).name.lower(),
+        "tick": plain(instrument.tick_e9),
+        "lot": plain(instrument.lot_e9),
+        "contract": plain(instrument.contract_e9),
+        "maker_fee": plain(instrument.maker_fee_e9),
+        "taker_fee": plain(instrument.taker_fee_e9),
+        "base": text_of(instrument.base),
+        "quote": text_of(instrument.quote),
+        "settlement": text_of(instrument.settlement),
+        "expiry_ns": instrument.expiry_ns,
+    }
+
+
+def book_row(instrument: Instrument, book: Book) -> dict[str, Any]:
+    """Best levels as the doubles nearest to their exact values: an integer division is correctly rounded."""
+
+    def level(ticks: int, lots: int) -> list[float]:
+        return [ticks * instrument.tick_e9 / E9, lots * instrument.lot_e9 / E9]
+
+    is_shown = book.valid != 0
+    return {
+        "valid": is_shown,
+        "bid": level(book.bid_ticks, book.bid_lots) if is_shown and book.bid_lots else None,
+        "ask": level(book.ask_ticks, book.ask_lots) if is_shown and book.ask_lots else None,
+        "bids": book.bid_levels,
+        "asks": book.ask_levels,
+    }
+
+
+def print_inspection(result: dict[str, Any], console: Any) -> None:
+    """`inspect_captures`' result as tables on a rich console."""
+    from rich.table import Table  # takes 50 ms to import, which `--json` need not pay
+
+    facts = Table("what", "count", title=f"{result['venue']}: {result['packets']:,} packets")
+    for name in ("gaps", "duplicates", "continuity_breaks", "definition_mismatches", "level_updates"):
+        facts.add_row(name.replace("_", " "), f"{result[name]:,}")
+    for group in ("ticker", "snapshots", "rejects", "capture"):
+        for name, count in result.get(group, {}).items():
+            if count != 0:
+                facts.add_row(f"{group}: {name.replace('_', ' ')}", f"{count:,}")
+    messages = Table("message", "count", title="messages")
+    for name, count in result["messages"].items():
+        messages.add_row(name, f"{count:,}")
+    books = Table("instrument", "valid", "bid size", "bid", "ask", "ask size", "bids", "asks", title="books at the end")
+    for symbol, book in result["books"].items():
+        bid, ask = book["bid"] or ["", ""], book["ask"] or ["", ""]
+        cells = (bid[1], bid[0], ask[0], ask[1], book["bids"], book["asks"])
+        books.add_row(symbol, "yes" if book["valid"] else "no", *(str(cell) for cell in cells))
+    channels = Table(*(name.replace("_", " ") for name in (result["channels"] or [{"id": 0}])[0]), title="channels")
+    for row in result["channels"]:
+        channels.add_row(*(f"{value:,}" for value in row.values()))
+    for table in (facts, messages, channels, books):
+        for column in table.columns[1:]:
+            column.justify = "right"
+        console.print(table)
+
+
+def instrument_toml(result: dict[str, Any]) -> str:
+    """The instruments as tables for a run's configuration. What a capture can't know is left to write: the limits.
+
+    Fees are those that the venue publishes; an account's own may differ.
+    """
+    blocks = []
+    for row in result["instruments"]:
+        lines = ["[[venue.instrument]]"]
+        for key in ("symbol", "kind", "payoff"):
+            lines.append(f'{key} = "{row[key]}"')
+        lines.append(f'underlying = "{row["base"]}"')
+        for key in ("base", "quote", "settlement"):
+            lines.append(f'{key} = "{row[key]}"')
+        for key in ("tick", "lot", "contract"):
+            lines.append(f"{key} = {row[key]}")
+        for key in ("maker_fee", "taker_fee"):
+            lines.append(f"{key}_bps = {(Decimal(row[key]) * 10_000).normalize():f}")
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+def describe_messages(paths: Paths, venue: str, limit: int) -> Iterator[str]:
+    """The first `limit` messages, field by field: one line a packet, one a message, one a group entry.
+
+    Reads the same layout tables as the decoder. Raises as `inspect_captures` does.
+    """
+    protocol = find_protocol(venue)
+    frame, packet, counters = Frame(), Packet(), PacketCounters()
+    described = 0
+    for time_ns, content in read_frames(paths):
+        buffer = array(u8, len(content))
+        buffer.numpy()[:] = memoryview(content)
+        frame.address, frame.length, frame.time_ns = buffer.address, len(content), time_ns
+        if not parse_packet(frame, packet, counters) or packet.protocol != PROTOCOL_UDP:
+            continue
+        for line, is_message in describe_packet(protocol, packet):
+            described += is_message
+            if described > limit:
+                return
+            yield line
+
+
+def describe_packet(protocol: Protocol, packet: Packet) -> Iterator[tuple[str, int]]:
+    """Lines of one packet, and for each whether a message begins there. What lies past the end is said to be cut."""
+    end = packet.payload_address + packet.payload_length
+    position = packet.payload_address + protocol.packet_header.size
+    if position > end:
+        yield f"{packet.time_ns} cut off in the packet header", 0
+        return
+    yield f"{packet.time_ns} {fields_text(protocol.packet_header.at(packet.payload_address))}", 0
+    while position < end:
+        lines, position = describe_message(protocol, position, end)
+        yield lines[0], 1
+        for line in lines[1:]:
+            yield line, 0
+
+
+def describe_message(protocol: Protocol, position: int, end: int) -> tuple[list[str], int]:
+    """Lines of the message at `position`, and the address of the next one; `end` when it is cut off."""
+    root = position + protocol.message_header.size
+    if root > end:
+        return ["  cut off in a message header"], end
+    header: Any = protocol.message_header.at(position)
+    known = [message for message in protocol.messages if message.template_id == header.template_id]
+    message = known[0] if known else None
+    name = message.name if message else f"template {header.template_id}"
+    position = root + header.block_length
+    if position > end:
+        return [f"  {name}: cut off in its root block"], end
+    lines = [f"  {name} {block_text(message.root, root, header.block_length)}" if message else f"  {name}: unknown"]
+    groups = list(message.groups.items()) if message else []
+    for place in range(getattr(header, "group_count", len(groups))):
+        group_name, entry = groups[place] if place < len(groups) else (f"group {place}", None)
+        first = position + protocol.group_header.size
+        if first > end:
+            return [*lines, f"    {group_name}: cut off in its header"], end
+        group: Any = protocol.group_header.at(position)
+        count = getattr(group, protocol.entry_count)
+        position = first + group.block_length * count
+        if position > end:
+            return [*lines, f"    {group_name}: cut off in its {count} entries"], end
+        if entry is not None:
+            entries = (first + number * group.block_length for number in range(count))
+            lines += [f"    {group_name} {block_text(entry, address, group.block_length)}" for address in entries]
+    texts = message.texts if message else ()
+    for place in range(getattr(header, "text_count", 0)):
+        assert protocol.text_header is not None
+        text_name = texts[place] if place < len(texts) else f"text {place}"
+        first = position + protocol.text_header.size
+        text: Any = protocol.text_header.at(position)
+        length = text.length if first <= end else 0
+        if first + length > end:
+            return [*lines, f"    {text_name}: cut off"], end
+        lines.append(f"    {text_name}={text_of(ctypes.string_at(first, length))}")
+        position = first + length
+    return lines, position
+
+
+def block_text(struct: StructMeta, address: int, length: int) -> str:
+    """A block's fields; those that an older, shorter block does not have are left out."""
+    cls: Any = struct
+    known = [name for name, field in struct.fields.items() if field.offset + field.size <= length]
+    return fields_text(cls.at(address), known)
+
+
+def fields_text(struct: Struct, names: Sequence[str] | None = None) -> str:
+    parts = []
+    for name in type(struct).fields if names is None else names:
+        value = getattr(struct, name)
+        parts.append(f"{name}={text_of(value) if isinstance(value, Array) else value}")
+    return " ".join(parts)

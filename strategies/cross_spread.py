@@ -1,0 +1,275 @@
+"""Cross-exchange spread: buy where it is cheap and sell where it is dear, at once, when the edge pays for it.
+
+At each change of a book its instrument is compared with all others in both directions. The edge is what selling at one
+venue's bid brings less what buying at the other's ask costs, after the taker fees of both. Above `threshold_bps` of the
+price both legs are sent as IOC at the worst prices that still clear; a trade that reduces both positions needs only
+`close_threshold_bps`, so that a persistent basis does not fill the position limits for good.
+"""
+
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
+from typing import Annotated, Self
+
+from nic.compile import compiled
+from nic.struct import Array, Struct, i64
+from risk.limits import to_e9
+from strategies.desk import Desk
+from strategies.interface import BuildContext, on_book, on_book_lost
+from strategies.leg_parameters import BPS_MAX, LegParameters, fill_in_legs
+from strategies.legs import (
+    LegStrategy,
+    blocked_by,
+    instrument_of,
+    lose_book,
+    market_ticks,
+    position_of,
+    room_e9,
+    start_trade,
+    walk,
+)
+from strategies.listing import (
+    LISTINGS_MAX,
+    cost_e9,
+    fraction_of_bps,
+    is_price,
+    rated_up_e9,
+    sale_e9,
+    unit_of,
+)
+from strategies.opportunity import (
+    NO_OPPORTUNITY,
+    Blocked,
+    begin_opportunity,
+    end_opportunity,
+    note_blocked,
+    note_peak,
+    open_opportunity,
+    pair_of,
+    pairs_touching,
+)
+from strategies.plan import Plan, choose_lots
+from venues.instrument import E9, Instrument, base_e9
+from venues.side import BUY, SELL
+
+NOTHING_BID = -1  # `Quick.sale` without a bid: below every cost
+NOTHING_ASKED = 1 << 62  # `Quick.cost` without an ask: above every sale
+# Rates are below 4 and prices within 2**32 ticks: products stay below NOTHING_ASKED.
+FACTOR_BITS = 28
+ANY_SIZE_E9 = 1 << 62
+
+
+class CrossSpreadParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """See docs/strategies.md."""
+
+    instruments: list[str]  # "venue/symbol", 2 to LISTINGS_MAX of one underlying
+    threshold_bps: Decimal  # least edge after fees, of the price, that starts a trade
+    close_threshold_bps: Decimal | None = None  # for trades that reduce both positions; as threshold_bps if not given
+    depth: int = 1  # levels a side that a trade may take
+
+
+class Quick(Struct):
+    """One listing's top of book after fees, as an upper bound of its use: two of these tell most non-edges apart.
+
+    In units of 1e-9 of the common currency times a power of two, so that a coarse tick loses no precision.
+    """
+
+    sale: i64
+    cost: i64  # and the threshold
+
+
+class Factors(Struct):
+    """What `Quick` is made with: per tick."""
+
+    sale: i64  # rounded up
+    open_cost: i64  # with threshold_bps, rounded down
+    close_cost: i64  # with close_threshold_bps
+
+
+class CrossSpread(LegStrategy):
+    """State of the strategy; sizes in 1e-9 of the base coin."""
+
+    depth: i64
+    max_size_e9: i64
+    min_size_e9: i64
+    quick: Annotated[Array, Quick, LISTINGS_MAX]
+    factors: Annotated[Array, Factors, LISTINGS_MAX]
+    touching: Annotated[Array, i64, LISTINGS_MAX]  # bits of the pairs that a listing is part of
+    open_rates_e9: Annotated[Array, i64, LISTINGS_MAX]  # of a bought price: cost and threshold, rounded up
+    close_rates_e9: Annotated[Array, i64, LISTINGS_MAX]
+    market: Plan  # what the books offer
+    plan: Plan  # what is to be traded
+
+    @classmethod
+    def build(cls, parameters: CrossSpreadParameters, context: BuildContext) -> Self:
+        """ValueError with one line on the first contradiction."""
+        strategy = cls(
+            max_size_e9=to_e9(parameters.max_size, "max_size"), min_size_e9=to_e9(parameters.min_size, "min_size")
+        )
+        fill_in_legs(strategy.legs, parameters, parameters.instruments, context)
+        opening = parameters.threshold_bps
+        closing = opening if parameters.close_threshold_bps is None else parameters.close_threshold_bps
+        for name, bps in (("threshold_bps", opening), ("close_threshold_bps", closing)):
+            if abs(bps) > BPS_MAX:
+                raise ValueError(f"{name} = {bps} is not within {BPS_MAX}")
+        if closing > opening:
+            raise ValueError(f"close_threshold_bps = {closing} is above threshold_bps = {opening}")
+        if not 1 <= parameters.depth <= 1000:
+            raise ValueError(f"depth = {parameters.depth} must be in 1..1000")
+        strategy.depth = parameters.depth
+        traded = [context.instruments[context.index_of(name)] for name in parameters.instruments]
+        coarsest_e9 = max(instrument.tick_e9 for instrument in traded)
+        scale = Fraction(1 << FACTOR_BITS, 1 << coarsest_e9.bit_length())
+        for listing, (name, instrument) in enumerate(zip(parameters.instruments, traded, strict=True)):
+            unit = unit_of(parameters.quote_adjustment_bps.get(name, Decimal(0)))
+            _set_rates(strategy, listing, instrument, unit, (opening, closing), scale)
+        return strategy
+
+
+def _set_rates(
+    strategy: CrossSpread,
+    listing: int,
+    instrument: Instrument,
+    unit: Fraction,
+    thresholds_bps: tuple[Decimal, Decimal],
+    scale: Fraction,
+) -> None:
+    fee = Fraction(instrument.taker_fee_e9, E9)
+    tick = instrument.tick_e9 * scale
+    open_rate, close_rate = ((1 + fee + fraction_of_bps(bps)) * unit for bps in thresholds_bps)
+    strategy.open_rates_e9[listing] = ceil(open_rate * E9)
+    strategy.close_rates_e9[listing] = ceil(close_rate * E9)
+    strategy.factors[listing].sale = ceil((1 - fee) * unit * tick)
+    strategy.factors[listing].open_cost = floor(open_rate * tick)
+    strategy.factors[listing].close_cost = floor(close_rate * tick)
+    strategy.touching[listing] = pairs_touching(listing)
+    strategy.quick[listing].sale = NOTHING_BID
+    strategy.quick[listing].cost = NOTHING_ASKED
+
+
+@on_book.register(CrossSpread)
+def look(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
+    """Compare the changed book with all others; almost always there is no edge, and this is all that happens."""
+    changed = strategy.legs.listing_of[instrument]
+    if changed < 0:
+        return
+    book = desk.books[instrument]
+    factors = strategy.factors[changed]
+    sale = NOTHING_BID
+    if is_price(book.bid_ticks):
+        sale = book.bid_ticks * factors.sale
+    cost = NOTHING_ASKED
+    if is_price(book.ask_ticks):
+        closes = desk.positions[instrument].position_lots < 0
+        cost = book.ask_ticks * (factors.close_cost if closes else factors.open_cost)
+    strategy.quick[changed].sale = sale
+    strategy.quick[changed].cost = cost
+    promising = strategy.legs.opportunities.open_pairs & strategy.touching[changed] != 0
+    for other in range(strategy.legs.count):
+        quick = strategy.quick[other]
+        promising |= (sale >= quick.cost) | (quick.sale >= cost)
+    if promising:
+        compare(strategy, desk, changed)
+
+
+@on_book_lost.register(CrossSpread)
+def forget(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
+    """Nothing can be traded there until the book is proven again."""
+    listing = strategy.legs.listing_of[instrument]
+    if listing >= 0:
+        strategy.quick[listing].sale = NOTHING_BID
+        strategy.quick[listing].cost = NOTHING_ASKED
+        lose_book(strategy.legs, desk, instrument)
+
+
+@compiled
+def compare(strategy: CrossSpread, desk: Desk, changed: int) -> None:
+    """Look closer at all pairs of the changed listing."""
+    for other in range(strategy.legs.count):
+        if other != changed:
+            consider(strategy, desk, changed, other)
+            consider(strategy, desk, other, changed)
+
+
+@compiled
+def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
+    """Follow the opportunity of one ordered pair, and trade it if nothing forbids."""
+    legs = strategy.legs
+    pair = pair_of(buy, sell)
+    if strategy.quick[sell].sale < strategy.quick[buy].cost:
+        end_opportunity(legs.opportunities, desk, pair)
+        return
+    buy_instrument = instrument_of(legs, desk, buy)
+    ask_ticks = market_ticks(legs, desk, buy, BUY)
+    bid_ticks = market_ticks(legs, desk, sell, SELL)
+    if ask_ticks == 0 or bid_ticks == 0:
+        # The other book has changed in this very packet, and its own turn has not come yet.
+        end_opportunity(legs.opportunities, desk, pair)
+        return
+    sale = sale_e9(legs.listings[sell], instrument_of(legs, desk, sell), bid_ticks)
+    if sale >= rated_up_e9(buy_instrument, ask_ticks, strategy.open_rates_e9[buy]):
+        opportunity = follow(strategy, desk, buy, sell, sale - cost_e9(legs.listings[buy], buy_instrument, ask_ticks))
+        blocked = attempt(strategy, desk, buy, sell, opportunity, False)
+        if blocked != Blocked.NONE:
+            note_blocked(legs.opportunities, opportunity, blocked)
+        return
+    end_opportunity(legs.opportunities, desk, pair)
+    if (
+        position_of(legs, desk, buy).position_lots < 0
+        and position_of(legs, desk, sell).position_lots > 0
+        and sale >= rated_up_e9(buy_instrument, ask_ticks, strategy.close_rates_e9[buy])
+    ):
+        attempt(strategy, desk, buy, sell, NO_OPPORTUNITY, True)
+
+
+@compiled
+def follow(strategy: CrossSpread, desk: Desk, buy: int, sell: int, edge_e9: int) -> int:
+    """Begin or go on with the opportunity of a pair whose edge is above the threshold; returns its index."""
+    legs = strategy.legs
+    pair = pair_of(buy, sell)
+    index = open_opportunity(legs.opportunities, pair)
+    if index == NO_OPPORTUNITY:
+        buy_instrument = legs.listings[buy].instrument
+        sell_instrument = legs.listings[sell].instrument
+        index = begin_opportunity(legs.opportunities, desk, pair, buy_instrument, sell_instrument, edge_e9)
+    if edge_e9 > legs.opportunities.items[index].peak_edge_e9:
+        walk(legs, desk, strategy.market, buy, sell, strategy.open_rates_e9[buy], strategy.depth, ANY_SIZE_E9)
+        note_peak(legs.opportunities, index, edge_e9, strategy.market.size_e9, strategy.market.value_e9)
+    return index
+
+
+@compiled
+def attempt(strategy: CrossSpread, desk: Desk, buy: int, sell: int, opportunity: int, closing: bool) -> int:
+    """Start a trade of a pair whose best prices clear; NONE if one was started, else why not."""
+    legs = strategy.legs
+    blocked = blocked_by(legs, desk, buy, sell)
+    if blocked != Blocked.NONE:
+        return blocked
+    if closing:
+        limit_e9 = reducible_e9(strategy, desk, buy, sell)
+    else:
+        limit_e9 = room_e9(legs, desk, buy, sell)
+    if limit_e9 <= 0:
+        return Blocked.POSITION
+    rate_e9 = strategy.close_rates_e9[buy] if closing else strategy.open_rates_e9[buy]
+    plan = strategy.plan
+    walk(legs, desk, plan, buy, sell, rate_e9, strategy.depth, min(limit_e9, strategy.max_size_e9))
+    if plan.size_e9 > 0:
+        choose_lots(plan, instrument_of(legs, desk, buy), instrument_of(legs, desk, sell), legs.carry_e9)
+    if plan.size_e9 < max(1, strategy.min_size_e9) or plan.buy_lots == 0:
+        return Blocked.POSITION if limit_e9 < max(1, strategy.min_size_e9) else Blocked.NO_SIZE
+    return Blocked.NONE if start_trade(legs, desk, buy, sell, plan, 1, opportunity) else Blocked.IN_FLIGHT
+
+
+@compiled
+def reducible_e9(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> int:
+    """How much brings neither position beyond flat, open orders taken as filled, 1e-9 of the base coin."""
+    legs = strategy.legs
+    buy_instrument = instrument_of(legs, desk, buy)
+    sell_instrument = instrument_of(legs, desk, sell)
+    short = position_of(legs, desk, buy)
+    long = position_of(legs, desk, sell)
+    return min(
+        -base_e9(buy_instrument, market_ticks(legs, desk, buy, BUY), short.position_lots + short.open_buy_lots),
+        base_e9(sell_instrument, market_ticks(legs, desk, sell, SELL), long.position_lots - long.open_sell_lots),
+    )

@@ -1,0 +1,126 @@
+"""Parameters that every two-legged strategy has, and their way into `Legs`."""
+
+from decimal import Decimal
+
+import msgspec
+
+from risk.limits import to_e9
+from strategies.interface import BuildContext
+from strategies.legs import NO_LISTING, Legs
+from strategies.listing import LISTINGS_MAX, set_listing
+from venues.instrument import Instrument, Payoff
+from venues.market import INSTRUMENTS_MAX
+
+NS_PER_US = 1_000
+NS_PER_MS = 1_000_000
+BPS_MAX = 5_000  # of any edge, loss or adjustment: rates stay well inside 64 bits
+
+
+class LegParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Sizes are in the base coin; limits have no defaults."""
+
+    max_size: Decimal  # of one trade
+    max_position: Decimal  # of each instrument, long or short
+    max_unwind_loss_bps: Decimal  # how much worse than decided on a missing leg may still be done
+    min_size: Decimal = Decimal(0)
+    quote_adjustment_bps: dict[
+        str, Decimal
+    ] = {}  # by instrument: what its quote unit is worth above a common one
+    slippage_ticks: int = 0  # of each leg: how far beyond the decided price an order may trade
+    max_open_trades: int = 1  # of one pair of instruments
+    cooldown_us: int = 0  # between two starts of one pair
+    max_book_age_ms: int = 1_000  # no trade starts on an older book
+    retries: int = 2
+    retry_window_us: int = 20_000
+    unwind_ticks: int = 10
+    unwind_interval_ms: int = 50
+    give_up_ms: int = 5_000
+
+
+def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], context: BuildContext) -> None:
+    """Set up `legs` for these instruments; ValueError with one line on the first contradiction."""
+    _check_numbers(parameters)
+    if not 2 <= len(instruments) <= LISTINGS_MAX:
+        raise ValueError(f"instruments: 2 to {LISTINGS_MAX} are needed, not {len(instruments)}")
+    if len(set(instruments)) != len(instruments):
+        raise ValueError("instruments: one is named twice")
+    for name in parameters.quote_adjustment_bps:
+        if name not in instruments:
+            raise ValueError(f"quote_adjustment_bps: {name!r} is not among the instruments")
+    for position in range(INSTRUMENTS_MAX):
+        legs.listing_of[position] = NO_LISTING
+    legs.count = len(instruments)
+    traded = [context.instruments[context.index_of(name)] for name in instruments]
+    for position, (name, instrument) in enumerate(zip(instruments, traded, strict=True)):
+        _check_instrument(name, instrument, instruments[0], traded[0])
+        adjustment = parameters.quote_adjustment_bps.get(name, Decimal(0))
+        if abs(adjustment) > BPS_MAX:
+            raise ValueError(f"quote_adjustment_bps: {adjustment} of {name} is not within {BPS_MAX}")
+        set_listing(legs.listings[position], instrument, adjustment, to_e9(parameters.max_position, "max_position"))
+        legs.listing_of[instrument.index] = position
+    legs.slippage_ticks = parameters.slippage_ticks
+    legs.retries = parameters.retries
+    legs.retry_window_ns = parameters.retry_window_us * NS_PER_US
+    legs.retry_interval_ns = legs.retry_window_ns // max(1, parameters.retries)
+    legs.loss_max_e9 = bps_e9(parameters.max_unwind_loss_bps, "max_unwind_loss_bps")
+    legs.unwind_ticks = parameters.unwind_ticks
+    legs.unwind_interval_ns = parameters.unwind_interval_ms * NS_PER_MS
+    legs.give_up_ns = parameters.give_up_ms * NS_PER_MS
+    legs.max_open_trades = parameters.max_open_trades
+    legs.cooldown_ns = parameters.cooldown_us * NS_PER_US
+    legs.book_age_max_ns = parameters.max_book_age_ms * NS_PER_MS
+
+
+def bps_e9(bps: Decimal, what: str) -> int:
+    """Basis points as a fraction in 1e-9; ValueError outside BPS_MAX or beyond 1e-5 bps."""
+    if abs(bps) > BPS_MAX:
+        raise ValueError(f"{what} = {bps} is not within {BPS_MAX}")
+    return to_e9(bps / 10_000, what)
+
+
+def at_least(least: int, **values: int | Decimal) -> None:
+    """ValueError naming the first parameter that is below `least`."""
+    for name, value in values.items():
+        if value < least:
+            raise ValueError(f"{name} = {value} must be {least} or more")
+
+
+def _check_numbers(parameters: LegParameters) -> None:
+    at_least(
+        0,
+        max_unwind_loss_bps=parameters.max_unwind_loss_bps,
+        min_size=parameters.min_size,
+        slippage_ticks=parameters.slippage_ticks,
+        cooldown_us=parameters.cooldown_us,
+        retries=parameters.retries,
+        retry_window_us=parameters.retry_window_us,
+        unwind_ticks=parameters.unwind_ticks,
+    )
+    at_least(
+        1,
+        max_open_trades=parameters.max_open_trades,
+        max_book_age_ms=parameters.max_book_age_ms,
+        unwind_interval_ms=parameters.unwind_interval_ms,
+        give_up_ms=parameters.give_up_ms,
+    )
+    if parameters.max_size <= 0:
+        raise ValueError(f"max_size = {parameters.max_size} must be positive")
+    if parameters.min_size > parameters.max_size:
+        raise ValueError(f"min_size = {parameters.min_size} is above max_size = {parameters.max_size}")
+    if parameters.max_position < parameters.max_size:
+        raise ValueError(f"max_position = {parameters.max_position} is below max_size = {parameters.max_size}")
+    if parameters.retry_window_us * NS_PER_US > parameters.give_up_ms * NS_PER_MS:
+        raise ValueError(
+            f"retry_window_us = {parameters.retry_window_us} is longer than give_up_ms = {parameters.give_up_ms}"
+        )
+    if parameters.unwind_interval_ms > parameters.give_up_ms:
+        raise ValueError(
+            f"unwind_interval_ms = {parameters.unwind_interval_ms} is longer than give_up_ms = {parameters.give_up_ms}"
+        )
+
+
+def _check_instrument(name: str, instrument: Instrument, first_name: str, first: Instrument) -> None:
+    if instrument.underlying != first.underlying:
+        raise ValueError(f"instruments: {name} and {first_name} have different underlyings")
+    if instrument.payoff not in (Payoff.LINEAR, Payoff.INVERSE):
+        raise ValueError(f"instruments: {name} is neither linear nor inverse")

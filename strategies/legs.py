@@ -1,0 +1,513 @@
+"""Leg tracking: no trade is left with one leg ahead of the other, or it says so loudly.
+
+Every order is an IOC. Once all orders of a trade have ended, what was bought is compared with what was sold; an
+imbalance of more than 5/8 lot of the coarser leg is repaired, in this order:
+
+    WORKING    the first orders of both legs are out
+      | one leg is ahead
+    RETRYING   the missing leg again at its current price: up to `retries` times within `retry_window_us`, the first at
+      |        once, while the price is at most `max_unwind_loss_bps` worse than the one decided on
+    HEDGING    instead at the best of the other listings, under the same loss limit, once for each of them
+      |
+    UNWINDING  trade back what is ahead, `unwind_ticks` through the market where it was done (or at the best other
+      |        listing while that has no proven book), again every `unwind_interval_ms`
+    FAILED     `give_up_ms` have passed since the start: the alarm counter grows, nothing new is started, and the
+               unwinding goes on once every `give_up_ms` until it is flat
+
+From every state a flat trade ends: its record is written, once. A veto, a reject and a partial fill all count alike:
+the leg is missing by so much. What remains of lots that do not divide (inverse contracts against coins) is carried, and
+the next trade buys or sells that much more, so that it never adds up.
+"""
+
+from typing import Annotated
+
+from nic.compile import compiled
+from nic.struct import Array, Struct, i8, i64
+from risk.position import Position
+from strategies.desk import REQUESTS_MAX, Desk, next_trade_id, submit, wake_at
+from strategies.interface import Strategy, on_book_lost, on_fill, on_finish, on_order, on_timer
+from strategies.listing import (
+    LISTINGS_MAX,
+    PAIRS_MAX,
+    Listing,
+    buy_room_e9,
+    cost_e9,
+    fill_cash_e9,
+    is_price,
+    nearest_lots,
+    sale_e9,
+    sell_room_e9,
+    value_e9,
+)
+from strategies.opportunity import (
+    TRADES_MAX,
+    Blocked,
+    Opportunities,
+    end_opportunities,
+    note_trade,
+    note_trade_end,
+    pairs_touching,
+)
+from strategies.plan import Plan, walk_books
+from strategies.trades import Outcome, Trade, TradeState, book_fill, captured_e9, outcome_of, residual_e9, write_trade
+from venues.instrument import Instrument, base_e9, multiply_e9, price_e9
+from venues.market import INSTRUMENTS_MAX
+from venues.order import Order, OrderState, Report, TimeInForce
+from venues.side import BUY, SELL, sign_of
+
+NO_LISTING = -1
+# An order's tag: the trade's place, the listing and the state that it was sent in.
+TAG_BITS = 5
+TAG_MASK = (1 << TAG_BITS) - 1
+
+
+class Pair(Struct):
+    """Two listings traded against each other."""
+
+    last_start_ns: i64
+    in_flight: i64  # trades
+    held_e9: i64  # base coin, sum of what trades captured, each in its `direction`
+
+
+class Legs(Struct):
+    """The listings of a strategy, its trades in flight and how their legs are worked."""
+
+    count: i64  # listings in use
+    slippage_ticks: i64
+    retries: i64
+    retry_window_ns: i64
+    retry_interval_ns: i64
+    loss_max_e9: i64  # fraction of the price decided on
+    unwind_ticks: i64
+    unwind_interval_ns: i64
+    give_up_ns: i64
+    max_open_trades: i64  # of one pair
+    cooldown_ns: i64  # between two starts of one pair
+    book_age_max_ns: i64
+    carry_e9: i64  # bought more than sold by trades that have ended, 1e-9 of the base coin
+    alarms: i64  # trades that were not flat in time, and fills that came after their trade's end
+    failed: i64  # FAILED trades that are not flat yet
+    listing_of: Annotated[Array, i8, INSTRUMENTS_MAX]  # market index -> listing, NO_LISTING for others
+    listings: Annotated[Array, Listing, LISTINGS_MAX]
+    pairs: Annotated[Array, Pair, PAIRS_MAX]
+    trades: Annotated[Array, Trade, TRADES_MAX]
+    opportunities: Opportunities
+
+
+class LegStrategy(Strategy):
+    """Base of strategies that trade in two legs: everything but the signal."""
+
+    legs: Legs
+
+
+@compiled
+def instrument_of(legs: Legs, desk: Desk, listing: int) -> Instrument:
+    """The instrument of a listing."""
+    return desk.instruments[legs.listings[listing].instrument]
+
+
+@compiled
+def position_of(legs: Legs, desk: Desk, listing: int) -> Position:
+    """The position in a listing's instrument."""
+    return desk.positions[legs.listings[listing].instrument]
+
+
+@compiled
+def pair_number(first: int, second: int) -> int:
+    """Number of two listings in either order."""
+    return min(first, second) * LISTINGS_MAX + max(first, second)
+
+
+@compiled
+def market_ticks(legs: Legs, desk: Desk, listing: int, side: int) -> int:
+    """The best price to buy or sell at; 0 if the book is not proven or that side is empty."""
+    book = desk.books[legs.listings[listing].instrument]
+    price_ticks = book.ask_ticks if side == BUY else book.bid_ticks
+    return price_ticks if book.valid != 0 and is_price(price_ticks) else 0
+
+
+@compiled
+def walk(
+    legs: Legs, desk: Desk, plan: Plan, buy: int, sell: int, hurdle_rate_e9: int, depth: int, limit_e9: int
+) -> None:
+    """`walk_books` over the books of two listings."""
+    buy_instrument = instrument_of(legs, desk, buy)
+    sell_instrument = instrument_of(legs, desk, sell)
+    walk_books(
+        plan,
+        legs.listings[buy],
+        buy_instrument,
+        desk.books[buy_instrument.index],
+        legs.listings[sell],
+        sell_instrument,
+        desk.books[sell_instrument.index],
+        hurdle_rate_e9,
+        depth,
+        limit_e9,
+    )
+
+
+@compiled
+def room_e9(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
+    """How much both positions may still grow, 1e-9 of the base coin; both books have a price to trade at."""
+    return min(
+        buy_room_e9(
+            legs.listings[buy],
+            instrument_of(legs, desk, buy),
+            position_of(legs, desk, buy),
+            market_ticks(legs, desk, buy, BUY),
+        ),
+        sell_room_e9(
+            legs.listings[sell],
+            instrument_of(legs, desk, sell),
+            position_of(legs, desk, sell),
+            market_ticks(legs, desk, sell, SELL),
+        ),
+    )
+
+
+@compiled
+def blocked_by(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
+    """Why no trade may start between these listings now (`Blocked`); NONE if one may."""
+    if legs.failed != 0:
+        return Blocked.STOPPED
+    buy_book_ns = desk.books[legs.listings[buy].instrument].receive_time_ns
+    sell_book_ns = desk.books[legs.listings[sell].instrument].receive_time_ns
+    if desk.now_ns - min(buy_book_ns, sell_book_ns) > legs.book_age_max_ns:
+        return Blocked.STALE
+    pair = legs.pairs[pair_number(buy, sell)]
+    if pair.in_flight >= legs.max_open_trades:
+        return Blocked.IN_FLIGHT
+    if pair.last_start_ns != 0 and desk.now_ns - pair.last_start_ns < legs.cooldown_ns:
+        return Blocked.COOLDOWN
+    if buy_book_ns == legs.listings[buy].ask_taken_ns or sell_book_ns == legs.listings[sell].bid_taken_ns:
+        return Blocked.TAKEN
+    if desk.request_count + 2 > REQUESTS_MAX:
+        return Blocked.NO_REQUEST
+    return Blocked.NONE
+
+
+@compiled
+def start_trade(legs: Legs, desk: Desk, buy: int, sell: int, plan: Plan, direction: int, opportunity: int) -> bool:
+    """Send both legs of a planned trade that nothing blocks; False if TRADES_MAX are in flight."""
+    place = 0
+    while place < TRADES_MAX and legs.trades[place].state != TradeState.FREE:
+        place += 1
+    if place == TRADES_MAX:
+        return False
+    _fill_in(legs, desk, legs.trades[place], buy, sell, plan)
+    trade = legs.trades[place]
+    trade.direction = direction
+    trade.opportunity = opportunity
+    trade.carried_e9 = legs.carry_e9
+    legs.carry_e9 = 0
+    legs.pairs[trade.pair].in_flight += 1
+    legs.pairs[trade.pair].last_start_ns = desk.now_ns
+    legs.listings[buy].ask_taken_ns = desk.books[legs.listings[buy].instrument].receive_time_ns
+    legs.listings[sell].bid_taken_ns = desk.books[legs.listings[sell].instrument].receive_time_ns
+    note_trade(legs.opportunities, opportunity)
+    wake_at(desk, trade.give_up_ns)
+    _send(legs, desk, place, buy, BUY, plan.buy_ticks + legs.slippage_ticks, plan.buy_lots, plan.buy_ticks)
+    _send(legs, desk, place, sell, SELL, plan.sell_ticks - legs.slippage_ticks, plan.sell_lots, plan.sell_ticks)
+    return True
+
+
+@compiled
+def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Plan) -> None:
+    buy_instrument = instrument_of(legs, desk, buy)
+    sell_instrument = instrument_of(legs, desk, sell)
+    trade.state = TradeState.WORKING
+    trade.trade_id = next_trade_id(desk)
+    trade.pair = pair_number(buy, sell)
+    trade.buy = buy
+    trade.sell = sell
+    trade.buy_ticks = plan.buy_ticks
+    trade.sell_ticks = plan.sell_ticks
+    trade.buy_value_e9 = cost_e9(legs.listings[buy], buy_instrument, plan.buy_ticks)
+    trade.sell_value_e9 = sale_e9(legs.listings[sell], sell_instrument, plan.sell_ticks)
+    trade.reference_e9 = multiply_e9(price_e9(buy_instrument, plan.buy_ticks), legs.listings[buy].unit_e9)
+    buy_lot_e9 = base_e9(buy_instrument, plan.buy_ticks, 1)
+    sell_lot_e9 = base_e9(sell_instrument, plan.sell_ticks, 1)
+    # Half a lot is what rounding leaves; the rest is for inverse lots, whose coins change with the price.
+    trade.tolerance_e9 = max(buy_lot_e9, sell_lot_e9) * 5 // 8
+    trade.intended_e9 = plan.size_e9
+    trade.bought_e9 = 0
+    trade.sold_e9 = 0
+    trade.retried_e9 = 0
+    trade.hedged_e9 = 0
+    trade.unwound_e9 = 0
+    trade.cash_e9 = 0
+    trade.expected_value_e9 = plan.value_e9
+    trade.miss_cost_e9 = 0
+    trade.open_orders = 0
+    trade.retries = 0
+    trade.hedges = 0
+    trade.start_ns = desk.now_ns
+    trade.retry_until_ns = 0
+    trade.next_ns = desk.now_ns
+    trade.give_up_ns = desk.now_ns + legs.give_up_ns
+    trade.is_ahead = 0
+    trade.ahead_since_ns = 0
+    trade.unhedged_ns = 0
+
+
+@compiled
+def _send(
+    legs: Legs, desk: Desk, place: int, listing: int, side: int, limit_ticks: int, lots: int, decision_ticks: int
+) -> bool:
+    """One IOC of a trade, never below one tick; False if the desk takes no more requests in this turn."""
+    trade = legs.trades[place]
+    tag = (trade.state << TAG_BITS | listing) << TAG_BITS | place
+    instrument = legs.listings[listing].instrument
+    price_ticks = max(1, limit_ticks)
+    sent = submit(desk, instrument, side, TimeInForce.IOC, price_ticks, lots, decision_ticks, trade.trade_id, tag)
+    if sent:
+        trade.open_orders += 1
+    return sent
+
+
+@compiled
+def take_fill(legs: Legs, desk: Desk, order: Order, report: Report) -> None:
+    """One execution of an order of ours."""
+    if order.trade_id == 0:
+        return
+    place = order.tag & TAG_MASK
+    number = order.tag >> TAG_BITS & TAG_MASK
+    stage = order.tag >> (2 * TAG_BITS)
+    listing = legs.listings[number]
+    instrument = instrument_of(legs, desk, number)
+    size_e9 = base_e9(instrument, report.price_ticks, report.qty_lots)
+    trade = legs.trades[place]
+    if trade.state == TradeState.FREE or trade.trade_id != order.trade_id:
+        legs.carry_e9 += sign_of(report.side) * size_e9
+        legs.alarms += 1
+        return
+    cash_e9 = fill_cash_e9(listing, instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9)
+    book_fill(trade, desk, stage, report.side, size_e9, cash_e9)
+    if stage != TradeState.WORKING:
+        if report.side == BUY:
+            trade.miss_cost_e9 -= cash_e9 + value_e9(size_e9, trade.buy_value_e9)
+        else:
+            trade.miss_cost_e9 += value_e9(size_e9, trade.sell_value_e9) - cash_e9
+
+
+@compiled
+def take_order(legs: Legs, desk: Desk, order: Order) -> None:
+    """An order of ours changed its state; when it was the last one open, the trade goes on."""
+    if order.trade_id == 0 or order.state <= OrderState.PENDING_CANCEL:
+        return
+    place = order.tag & TAG_MASK
+    trade = legs.trades[place]
+    if trade.state == TradeState.FREE or trade.trade_id != order.trade_id:
+        return
+    trade.open_orders -= 1
+    _go_on(legs, desk, place)
+
+
+@compiled
+def take_timer(legs: Legs, desk: Desk) -> None:
+    """Repairs that waited, and trades whose time is up."""
+    for place in range(TRADES_MAX):
+        trade = legs.trades[place]
+        if trade.state == TradeState.FREE:
+            continue
+        if trade.state != TradeState.FAILED and desk.now_ns >= trade.give_up_ns:
+            trade.state = TradeState.FAILED
+            legs.failed += 1
+            legs.alarms += 1
+        _go_on(legs, desk, place)
+        if trade.state != TradeState.FREE and trade.state != TradeState.FAILED:
+            wake_at(desk, trade.give_up_ns)
+
+
+@compiled
+def _go_on(legs: Legs, desk: Desk, place: int) -> None:
+    """End the trade if it is flat, else take the next step of its repair, now or when its time comes."""
+    trade = legs.trades[place]
+    if trade.open_orders > 0:
+        return
+    untouched = trade.bought_e9 == 0 and trade.sold_e9 == 0
+    if untouched or abs(residual_e9(trade)) <= trade.tolerance_e9:
+        _end(legs, desk, trade, outcome_of(trade))
+        return
+    if trade.state == TradeState.WORKING:
+        trade.state = TradeState.RETRYING
+        trade.retry_until_ns = desk.now_ns + legs.retry_window_ns
+    if desk.now_ns < trade.next_ns:
+        wake_at(desk, trade.next_ns)
+        return
+    if trade.state == TradeState.RETRYING:
+        if _retry(legs, desk, place):
+            return
+        trade.state = TradeState.HEDGING
+    if trade.state == TradeState.HEDGING:
+        if _hedge(legs, desk, place):
+            return
+        trade.state = TradeState.UNWINDING
+    _unwind(legs, desk, place)
+
+
+@compiled
+def _side_missing(trade: Trade) -> int:
+    return SELL if residual_e9(trade) > 0 else BUY
+
+
+@compiled
+def _worth_e9(legs: Legs, desk: Desk, listing: int, side: int, price_ticks: int) -> int:
+    """What one unit of base adds to our money when traded at this price after fees: comparable, more is better."""
+    instrument = instrument_of(legs, desk, listing)
+    if side == BUY:
+        return -cost_e9(legs.listings[listing], instrument, price_ticks)
+    return sale_e9(legs.listings[listing], instrument, price_ticks)
+
+
+@compiled
+def _send_missing(legs: Legs, desk: Desk, place: int, listing: int, through_ticks: int) -> bool:
+    """Send what is missing to one listing, that many ticks through its best price; False if it can't be sent."""
+    trade = legs.trades[place]
+    side = _side_missing(trade)
+    best_ticks = market_ticks(legs, desk, listing, side)
+    if best_ticks == 0:
+        return False
+    lots = nearest_lots(instrument_of(legs, desk, listing), best_ticks, abs(residual_e9(trade)))
+    if lots == 0:
+        return False
+    decision_ticks = best_ticks
+    if listing == trade.buy and side == BUY:
+        decision_ticks = trade.buy_ticks
+    elif listing == trade.sell and side == SELL:
+        decision_ticks = trade.sell_ticks
+    limit_ticks = best_ticks + sign_of(side) * through_ticks
+    return _send(legs, desk, place, listing, side, limit_ticks, lots, decision_ticks)
+
+
+@compiled
+def _within_loss(legs: Legs, desk: Desk, trade: Trade, listing: int) -> bool:
+    """Whether the missing leg, at the worst price that it could be done at here, loses no more than allowed."""
+    side = _side_missing(trade)
+    best_ticks = market_ticks(legs, desk, listing, side)
+    if best_ticks == 0:
+        return False
+    limit_ticks = max(1, best_ticks + sign_of(side) * legs.slippage_ticks)
+    decided_e9 = -trade.buy_value_e9 if side == BUY else trade.sell_value_e9
+    loss_e9 = decided_e9 - _worth_e9(legs, desk, listing, side, limit_ticks)
+    return loss_e9 <= multiply_e9(abs(decided_e9), legs.loss_max_e9)
+
+
+@compiled
+def _retry(legs: Legs, desk: Desk, place: int) -> bool:
+    trade = legs.trades[place]
+    if trade.retries >= legs.retries or desk.now_ns > trade.retry_until_ns:
+        return False
+    missing = trade.buy if _side_missing(trade) == BUY else trade.sell
+    if not _within_loss(legs, desk, trade, missing):
+        return False
+    if not _send_missing(legs, desk, place, missing, legs.slippage_ticks):
+        return False
+    trade.retries += 1
+    trade.next_ns = desk.now_ns + legs.retry_interval_ns
+    return True
+
+
+@compiled
+def _best_listing(legs: Legs, desk: Desk, side: int, but: int, and_but: int) -> int:
+    """The listing with the best price after fees, of those with a proven book and but two; NO_LISTING if none."""
+    best = NO_LISTING
+    best_worth_e9 = 0
+    for listing in range(legs.count):
+        best_ticks = market_ticks(legs, desk, listing, side)
+        if listing != but and listing != and_but and best_ticks != 0:
+            worth_e9 = _worth_e9(legs, desk, listing, side, best_ticks)
+            if best == NO_LISTING or worth_e9 > best_worth_e9:
+                best = listing
+                best_worth_e9 = worth_e9
+    return best
+
+
+@compiled
+def _hedge(legs: Legs, desk: Desk, place: int) -> bool:
+    trade = legs.trades[place]
+    if trade.hedges >= legs.count - 2:
+        return False
+    best = _best_listing(legs, desk, _side_missing(trade), trade.buy, trade.sell)
+    if best == NO_LISTING or not _within_loss(legs, desk, trade, best):
+        return False
+    trade.next_ns = desk.now_ns
+    trade.hedges += 1
+    return _send_missing(legs, desk, place, best, legs.slippage_ticks)
+
+
+@compiled
+def _unwind(legs: Legs, desk: Desk, place: int) -> None:
+    trade = legs.trades[place]
+    pause_ns = legs.give_up_ns if trade.state == TradeState.FAILED else legs.unwind_interval_ns
+    trade.next_ns = desk.now_ns + pause_ns
+    side = _side_missing(trade)
+    listing = trade.sell if side == BUY else trade.buy
+    if market_ticks(legs, desk, listing, side) == 0:
+        listing = _best_listing(legs, desk, side, listing, listing)
+    if listing == NO_LISTING or not _send_missing(legs, desk, place, listing, legs.unwind_ticks):
+        wake_at(desk, trade.next_ns)
+
+
+@compiled
+def _end(legs: Legs, desk: Desk, trade: Trade, outcome: int) -> None:
+    if trade.state == TradeState.FAILED:
+        legs.failed -= 1
+    legs.carry_e9 += residual_e9(trade)
+    pair = legs.pairs[trade.pair]
+    pair.in_flight -= 1
+    pair.held_e9 += trade.direction * captured_e9(trade)
+    note_trade_end(legs.opportunities, desk, trade.opportunity, captured_e9(trade))
+    residual_value_e9 = value_e9(trade.bought_e9 - trade.sold_e9, trade.reference_e9)
+    write_trade(
+        trade,
+        desk,
+        legs.listings[trade.buy].instrument,
+        legs.listings[trade.sell].instrument,
+        residual_value_e9,
+        outcome,
+    )
+
+
+@compiled
+def lose_book(legs: Legs, desk: Desk, instrument: int) -> None:
+    """A book is no longer proven: its opportunities end."""
+    listing = legs.listing_of[instrument]
+    if listing != NO_LISTING:
+        end_opportunities(legs.opportunities, desk, pairs_touching(listing))
+
+
+@compiled
+def close_records(legs: Legs, desk: Desk) -> None:
+    """The run ends: write what is still open."""
+    for place in range(TRADES_MAX):
+        trade = legs.trades[place]
+        if trade.state != TradeState.FREE:
+            _end(legs, desk, trade, Outcome.FAILED if trade.state == TradeState.FAILED else Outcome.UNFINISHED)
+    end_opportunities(legs.opportunities, desk, legs.opportunities.open_pairs)
+
+
+@on_fill.register(LegStrategy)
+def _take_fill(strategy: LegStrategy, desk: Desk, order: Order, report: Report) -> None:
+    take_fill(strategy.legs, desk, order, report)
+
+
+@on_order.register(LegStrategy)
+def _take_order(strategy: LegStrategy, desk: Desk, order: Order) -> None:
+    take_order(strategy.legs, desk, order)
+
+
+@on_timer.register(LegStrategy)
+def _take_timer(strategy: LegStrategy, desk: Desk) -> None:
+    take_timer(strategy.legs, desk)
+
+
+@on_book_lost.register(LegStrategy)
+def _lose_book(strategy: LegStrategy, desk: Desk, instrument: int) -> None:
+    lose_book(strategy.legs, desk, instrument)
+
+
+@on_finish.register(LegStrategy)
+def _close_records(strategy: LegStrategy, desk: Desk) -> None:
+    close_records(strategy.legs, desk)

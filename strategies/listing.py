@@ -1,0 +1,125 @@
+"""One configured instrument as an arbitrage sees it: what its prices are worth after taker fees, in common money.
+
+Instruments are compared in a common quote currency. `quote_adjustment_bps` says how much more than one common unit the
+instrument's own quote unit is worth (USDT at 0.9995 USD: -5). Values are 1e-9 of the common currency per unit of base.
+
+Every rounding goes against us: proceeds down, costs up. So an edge that clears its threshold here clears it exactly.
+"""
+
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
+
+from nic.compile import compiled
+from nic.struct import Struct, i64
+from risk.position import Position
+from venues.instrument import E9, Instrument, Payoff, base_e9, lots_of_base, multiply_e9, notional_e9, price_e9
+from venues.side import BUY
+
+LISTINGS_MAX = 8
+PAIRS_MAX = LISTINGS_MAX * LISTINGS_MAX  # bought listing * LISTINGS_MAX + sold listing: a word has a bit for each
+PRICE_TICKS_MAX = 1 << 32  # what a book can hold; above it lies only NO_ASK
+
+
+class Listing(Struct):
+    """One configured instrument. Rates are 1e-9 parts of a price."""
+
+    instrument: i64  # market index
+    fee_e9: i64  # taker fee, fraction of notional
+    unit_e9: i64  # one unit of its quote currency in the common one
+    sale_rate_e9: i64  # what is left of a price when sold: less the taker fee, in the common currency, rounded down
+    cost_rate_e9: i64  # what a price costs when bought: taker fee and common currency included, rounded up
+    max_position_e9: i64  # base coin, on either side
+    bid_taken_ns: i64  # receive time of the book whose bids were last sold to: displayed size counts once
+    ask_taken_ns: i64
+
+
+def fraction_of_bps(bps: Decimal) -> Fraction:
+    """Basis points as an exact fraction."""
+    return Fraction(bps) / 10_000
+
+
+def unit_of(quote_adjustment_bps: Decimal) -> Fraction:
+    """What one unit of an instrument's quote currency is worth in the common one."""
+    return 1 + fraction_of_bps(quote_adjustment_bps)
+
+
+def set_listing(listing: Listing, instrument: Instrument, quote_adjustment_bps: Decimal, max_position_e9: int) -> None:
+    """Fill in a listing of `instrument`."""
+    unit = unit_of(quote_adjustment_bps)
+    fee = Fraction(instrument.taker_fee_e9, E9)
+    listing.instrument = instrument.index
+    listing.fee_e9 = instrument.taker_fee_e9
+    listing.unit_e9 = floor(unit * E9)
+    listing.sale_rate_e9 = floor((1 - fee) * unit * E9)
+    listing.cost_rate_e9 = ceil((1 + fee) * unit * E9)
+    listing.max_position_e9 = max_position_e9
+    # No book has been received yet, so none has been taken.
+    listing.bid_taken_ns = -1
+    listing.ask_taken_ns = -1
+
+
+@compiled
+def is_price(price_ticks: int) -> bool:
+    """Whether this is a price that can be traded at, rather than an empty side."""
+    return 0 < price_ticks <= PRICE_TICKS_MAX
+
+
+@compiled
+def rated_up_e9(instrument: Instrument, price_ticks: int, rate_e9: int) -> int:
+    """A price times a rate (below 2e9), rounded up."""
+    return -multiply_e9(price_e9(instrument, price_ticks), -rate_e9)
+
+
+@compiled
+def sale_e9(listing: Listing, instrument: Instrument, price_ticks: int) -> int:
+    """What selling one unit of base brings after the taker fee."""
+    return multiply_e9(price_e9(instrument, price_ticks), listing.sale_rate_e9)
+
+
+@compiled
+def cost_e9(listing: Listing, instrument: Instrument, price_ticks: int) -> int:
+    """What buying one unit of base costs with the taker fee."""
+    return rated_up_e9(instrument, price_ticks, listing.cost_rate_e9)
+
+
+@compiled
+def value_e9(size_e9: int, unit_value_e9: int) -> int:
+    """floor(size * value of one unit / 1e9); either may be negative."""
+    return size_e9 * (unit_value_e9 // E9) + multiply_e9(size_e9, unit_value_e9 % E9)
+
+
+@compiled
+def fill_cash_e9(
+    listing: Listing, instrument: Instrument, side: int, price_ticks: int, qty_lots: int, fee_e9: int
+) -> int:
+    """What a fill adds to our money after its fee, 1e-9 of the common currency: sales positive, purchases negative.
+
+    A fill of N USD of an inverse contract buys or sells N / price coins for N USD; its fee is paid in coins.
+    """
+    fee = value_e9(fee_e9, price_e9(instrument, price_ticks)) if instrument.payoff == Payoff.INVERSE else fee_e9
+    notional = notional_e9(instrument, price_ticks, qty_lots)
+    return multiply_e9(-notional - fee if side == BUY else notional - fee, listing.unit_e9)
+
+
+@compiled
+def nearest_lots(instrument: Instrument, price_ticks: int, size_e9: int) -> int:
+    """The number of lots nearest to a size in 1e-9 of the base coin; 0 for sizes that are not positive."""
+    if size_e9 <= 0:
+        return 0
+    lots = lots_of_base(instrument, price_ticks, size_e9)
+    below = size_e9 - base_e9(instrument, price_ticks, lots)
+    above = base_e9(instrument, price_ticks, lots + 1) - size_e9
+    return lots + 1 if above < below else lots
+
+
+@compiled
+def buy_room_e9(listing: Listing, instrument: Instrument, position: Position, price_ticks: int) -> int:
+    """How much more may be bought, 1e-9 of the base coin, all open buy orders taken as filled; may be negative."""
+    return listing.max_position_e9 - base_e9(instrument, price_ticks, position.position_lots + position.open_buy_lots)
+
+
+@compiled
+def sell_room_e9(listing: Listing, instrument: Instrument, position: Position, price_ticks: int) -> int:
+    """How much more may be sold, as `buy_room_e9`."""
+    return listing.max_position_e9 + base_e9(instrument, price_ticks, position.position_lots - position.open_sell_lots)

@@ -1,0 +1,189 @@
+"""Opportunities: spans of time in which an executable edge is above its threshold, for the report.
+
+One may be open for each ordered pair of listings. It ends when the edge falls below the threshold or a book is lost;
+its record is written then, or, while trades started in it are in flight, when the last of them ended and it is known
+how much was captured.
+"""
+
+from enum import IntEnum
+from typing import Annotated
+
+from nic.compile import compiled
+from nic.struct import Array, Struct, i64
+from strategies.desk import Desk, record_opportunity
+from strategies.listing import LISTINGS_MAX, PAIRS_MAX
+
+TRADES_MAX = 32  # trades in flight of one strategy; `strategies.legs` holds them
+# One for each ordered pair of different listings, and one for each trade that outlives its opportunity: never full.
+OPPORTUNITIES_MAX = LISTINGS_MAX * (LISTINGS_MAX - 1) + TRADES_MAX
+NO_OPPORTUNITY = -1
+
+
+class Blocked(IntEnum):
+    """Why no trade was started in an opportunity; the last reason counts."""
+
+    NONE = 0  # one was
+    STOPPED = 1  # a trade has failed and is not flat yet
+    STALE = 2  # one of the books is older than max_book_age_ms
+    IN_FLIGHT = 3  # max_open_trades of this pair, or TRADES_MAX in all
+    COOLDOWN = 4
+    TAKEN = 5  # the size on offer was taken already, and its book has not changed since
+    POSITION = 6  # no room below max_position
+    NO_SIZE = 7  # less than min_size or one lot of either side
+    NO_REQUEST = 8  # the desk takes no more requests in this turn
+
+
+class OpportunityState(IntEnum):
+    FREE = 0
+    OPEN = 1
+    ENDED = 2  # waits for its trades
+
+
+class Opportunity(Struct):
+    """One opportunity that has no record yet. Units as in `OpportunityRecord`."""
+
+    state: i64  # OpportunityState
+    trades: i64  # started in it and still in flight
+    start_ns: i64
+    end_ns: i64
+    buy_instrument: i64
+    sell_instrument: i64
+    first_edge_e9: i64
+    peak_edge_e9: i64
+    peak_size_e9: i64
+    peak_value_e9: i64
+    captured_size_e9: i64
+    attempts: i64
+    blocked_by: i64  # Blocked
+
+
+class Opportunities(Struct):
+    """All that are open or wait for their trades."""
+
+    open_pairs: i64  # bit p: an opportunity of pair p is open
+    index_of_pair: Annotated[Array, i64, PAIRS_MAX]  # where that bit is set
+    items: Annotated[Array, Opportunity, OPPORTUNITIES_MAX]
+
+
+@compiled
+def pair_of(buy: int, sell: int) -> int:
+    """Number of an ordered pair of listings."""
+    return buy * LISTINGS_MAX + sell
+
+
+@compiled
+def pairs_touching(listing: int) -> int:
+    """The bits of all pairs that a listing is part of."""
+    bits = 0
+    for other in range(LISTINGS_MAX):
+        if other != listing:
+            bits |= 1 << pair_of(listing, other) | 1 << pair_of(other, listing)
+    return bits
+
+
+@compiled
+def open_opportunity(opportunities: Opportunities, pair: int) -> int:
+    """Index of the open opportunity of a pair, NO_OPPORTUNITY if there is none."""
+    return opportunities.index_of_pair[pair] if opportunities.open_pairs >> pair & 1 != 0 else NO_OPPORTUNITY
+
+
+@compiled
+def begin_opportunity(
+    opportunities: Opportunities, desk: Desk, pair: int, buy_instrument: int, sell_instrument: int, edge_e9: int
+) -> int:
+    """The edge of a pair has risen above the threshold; returns the index."""
+    index = 0
+    while opportunities.items[index].state != OpportunityState.FREE:
+        index += 1
+    opportunities.open_pairs |= 1 << pair
+    opportunities.index_of_pair[pair] = index
+    opportunity = opportunities.items[index]
+    opportunity.state = OpportunityState.OPEN
+    opportunity.trades = 0
+    opportunity.start_ns = desk.now_ns
+    opportunity.end_ns = 0
+    opportunity.buy_instrument = buy_instrument
+    opportunity.sell_instrument = sell_instrument
+    opportunity.first_edge_e9 = edge_e9
+    # Below any edge above a threshold, so that the first look is a peak.
+    opportunity.peak_edge_e9 = edge_e9 - 1
+    opportunity.captured_size_e9 = 0
+    opportunity.attempts = 0
+    opportunity.blocked_by = Blocked.NONE
+    return index
+
+
+@compiled
+def note_peak(opportunities: Opportunities, index: int, edge_e9: int, size_e9: int, value_e9: int) -> None:
+    """The edge has never been higher."""
+    opportunity = opportunities.items[index]
+    opportunity.peak_edge_e9 = edge_e9
+    opportunity.peak_size_e9 = size_e9
+    opportunity.peak_value_e9 = value_e9
+
+
+@compiled
+def note_blocked(opportunities: Opportunities, index: int, blocked: int) -> None:
+    """No trade was started now."""
+    if index != NO_OPPORTUNITY and opportunities.items[index].attempts == 0:
+        opportunities.items[index].blocked_by = blocked
+
+
+@compiled
+def note_trade(opportunities: Opportunities, index: int) -> None:
+    """A trade was started; `note_trade_end` follows."""
+    if index != NO_OPPORTUNITY:
+        opportunity = opportunities.items[index]
+        opportunity.attempts += 1
+        opportunity.trades += 1
+        opportunity.blocked_by = Blocked.NONE
+
+
+@compiled
+def note_trade_end(opportunities: Opportunities, desk: Desk, index: int, captured_size_e9: int) -> None:
+    """A trade of this opportunity has ended, having traded this much on both legs."""
+    if index != NO_OPPORTUNITY:
+        opportunity = opportunities.items[index]
+        opportunity.trades -= 1
+        opportunity.captured_size_e9 += captured_size_e9
+        if opportunity.state == OpportunityState.ENDED and opportunity.trades == 0:
+            _write(desk, opportunity)
+
+
+@compiled
+def end_opportunity(opportunities: Opportunities, desk: Desk, pair: int) -> None:
+    """The edge of a pair is gone; nothing happens if it had none."""
+    if opportunities.open_pairs >> pair & 1 == 0:
+        return
+    opportunities.open_pairs ^= 1 << pair
+    opportunity = opportunities.items[opportunities.index_of_pair[pair]]
+    opportunity.state = OpportunityState.ENDED
+    opportunity.end_ns = desk.now_ns
+    if opportunity.trades == 0:
+        _write(desk, opportunity)
+
+
+@compiled
+def end_opportunities(opportunities: Opportunities, desk: Desk, pairs: int) -> None:
+    """End the opportunities of all pairs whose bit is set."""
+    if opportunities.open_pairs & pairs != 0:
+        for pair in range(PAIRS_MAX):
+            if pairs >> pair & 1 != 0:
+                end_opportunity(opportunities, desk, pair)
+
+
+@compiled
+def _write(desk: Desk, opportunity: Opportunity) -> None:
+    record = record_opportunity(desk)
+    record.start_ns = opportunity.start_ns
+    record.end_ns = opportunity.end_ns
+    record.buy_instrument = opportunity.buy_instrument
+    record.sell_instrument = opportunity.sell_instrument
+    record.first_edge_e9 = opportunity.first_edge_e9
+    record.peak_edge_e9 = opportunity.peak_edge_e9
+    record.peak_size_e9 = opportunity.peak_size_e9
+    record.peak_value_e9 = opportunity.peak_value_e9
+    record.captured_size_e9 = opportunity.captured_size_e9
+    record.attempts = opportunity.attempts
+    record.blocked_by = opportunity.blocked_by
+    opportunity.state = OpportunityState.FREE

@@ -1,0 +1,103 @@
+"""How much of two books can be traded against each other, and in how many lots of each.
+
+A plan walks the asks of one book and the bids of another at once, level against level, for as long as the marginal pair
+of prices clears a rate. It takes what all of them offer, up to a size, and turns it into lots that both sides can
+represent.
+"""
+
+from nic.compile import compiled
+from nic.struct import Struct, i64
+from strategies.listing import Listing, cost_e9, is_price, nearest_lots, rated_up_e9, sale_e9, value_e9
+from venues.book import Book, best_level, executable_lots, next_level
+from venues.instrument import Instrument, base_e9, divide_e9, lots_of_base, multiply_e9
+from venues.side import ASK, BID
+
+
+class Plan(Struct):
+    """One trade before it starts. Edges and values are 1e-9 of the common quote currency."""
+
+    buy_ticks: i64  # the worst price that still clears, on each side
+    sell_ticks: i64
+    size_e9: i64  # base coin
+    value_e9: i64  # what `size_e9` earns after taker fees at the prices of the levels it takes
+    buy_lots: i64
+    sell_lots: i64
+
+
+@compiled
+def walk_books(
+    plan: Plan,
+    buy: Listing,
+    buy_instrument: Instrument,
+    buy_book: Book,
+    sell: Listing,
+    sell_instrument: Instrument,
+    sell_book: Book,
+    hurdle_rate_e9: int,
+    depth: int,
+    limit_e9: int,
+) -> None:
+    """Plan what up to `depth` levels a side and `limit_e9` (base coin) allow; size 0 if not even the best prices clear.
+
+    A pair of prices clears when what the sale brings after fees is at least the bought price times `hurdle_rate_e9`.
+    """
+    plan.size_e9 = 0
+    plan.value_e9 = 0
+    ask = best_level(buy_book, ASK)
+    bid = best_level(sell_book, BID)
+    ask_left_e9 = 0
+    bid_left_e9 = 0
+    ask_count = 0
+    bid_count = 0
+    while plan.size_e9 < limit_e9 and is_price(ask) and is_price(bid):
+        sale = sale_e9(sell, sell_instrument, bid)
+        if sale < rated_up_e9(buy_instrument, ask, hurdle_rate_e9):
+            break
+        if ask_left_e9 == 0:
+            ask_left_e9 = base_e9(buy_instrument, ask, executable_lots(buy_book, ASK, ask))
+            ask_count += 1
+        if bid_left_e9 == 0:
+            bid_left_e9 = base_e9(sell_instrument, bid, executable_lots(sell_book, BID, bid))
+            bid_count += 1
+        step_e9 = min(ask_left_e9, bid_left_e9, limit_e9 - plan.size_e9)
+        plan.buy_ticks = ask
+        plan.sell_ticks = bid
+        plan.size_e9 += step_e9
+        plan.value_e9 += value_e9(step_e9, sale - cost_e9(buy, buy_instrument, ask))
+        ask_left_e9 -= step_e9
+        bid_left_e9 -= step_e9
+        if (ask_left_e9 == 0 and ask_count == depth) or (bid_left_e9 == 0 and bid_count == depth):
+            break
+        if ask_left_e9 == 0:
+            ask = next_level(buy_book, ASK, ask)
+        if bid_left_e9 == 0:
+            bid = next_level(sell_book, BID, bid)
+
+
+@compiled
+def choose_lots(plan: Plan, buy_instrument: Instrument, sell_instrument: Instrument, carry_e9: int) -> None:
+    """Turn the planned size into lots of both sides; both 0 if one of them would be.
+
+    The side with the coarser lot is rounded down; the other then takes the nearest number of its lots, so that with
+    `carry_e9`, what earlier trades bought more than they sold, at most half of its lot remains. (Less than one lot,
+    where the size on offer forbids rounding up.)
+    """
+    if base_e9(buy_instrument, plan.buy_ticks, 1) >= base_e9(sell_instrument, plan.sell_ticks, 1):
+        plan.buy_lots = lots_of_base(buy_instrument, plan.buy_ticks, max(0, plan.size_e9 - max(0, carry_e9)))
+        target_e9 = base_e9(buy_instrument, plan.buy_ticks, plan.buy_lots) + carry_e9
+        offered = lots_of_base(sell_instrument, plan.sell_ticks, plan.size_e9)
+        plan.sell_lots = min(offered, nearest_lots(sell_instrument, plan.sell_ticks, target_e9))
+    else:
+        plan.sell_lots = lots_of_base(sell_instrument, plan.sell_ticks, max(0, plan.size_e9 + min(0, carry_e9)))
+        target_e9 = base_e9(sell_instrument, plan.sell_ticks, plan.sell_lots) - carry_e9
+        offered = lots_of_base(buy_instrument, plan.buy_ticks, plan.size_e9)
+        plan.buy_lots = min(offered, nearest_lots(buy_instrument, plan.buy_ticks, target_e9))
+    if plan.buy_lots == 0 or plan.sell_lots == 0:
+        plan.buy_lots = 0
+        plan.sell_lots = 0
+        return
+    bought_e9 = base_e9(buy_instrument, plan.buy_ticks, plan.buy_lots)
+    chosen_e9 = min(bought_e9, base_e9(sell_instrument, plan.sell_ticks, plan.sell_lots))
+    if chosen_e9 < plan.size_e9:
+        plan.value_e9 = multiply_e9(plan.value_e9, divide_e9(chosen_e9, plan.size_e9))
+        plan.size_e9 = chosen_e9

@@ -1,0 +1,541 @@
+"""Decoder of the `bridge` feed; the wire is in `venues.bridge.layout`.
+
+A packet that can't be believed, after its sequence number was, counts as lost: like a gap it takes every book of its
+channel with it until their next snapshots.
+"""
+
+from typing import Annotated
+
+from nic.compile import compiled
+from nic.memory import copy_bytes
+from nic.packet import Packet
+from nic.struct import Array, Struct, address_of, i64, size_of, view
+from venues.book import Book, clear_book, invalidate_book, refresh_top, set_level, set_quote
+from venues.bridge.layout import (
+    MESSAGES,
+    SCHEMA_ID,
+    BestBidAsk,
+    BookDelta,
+    GroupHeader,
+    Heartbeat,
+    InstrumentDefinition,
+    Level,
+    MessageHeader,
+    PacketFlag,
+    PacketHeader,
+    PartFlag,
+    Snapshot,
+    Template,
+    Trade,
+)
+from venues.feed import Feed, Reject, decode
+from venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Instrument, Kind, Payoff, multiply_e9
+from venues.market import (
+    BOOK_LOST,
+    INSTRUMENTS_MAX,
+    TRADE,
+    Events,
+    Market,
+    add_event,
+    add_instrument,
+    book_changed,
+    find_instrument,
+    find_symbol,
+)
+from venues.side import ASK, BID
+
+CHANNELS_MAX = 64
+VALUE_BITS = 52  # prices in ticks and sizes in lots are below 2**52: what is beyond is damage
+UNIT_E9_MAX = 1 << 60  # a tick, lot or contract beyond 1e9 units is damage
+KNOWN_TEMPLATES = len(MESSAGES)
+
+
+class Channel(Struct):
+    """One publisher's count of packets, and the event that it is in the middle of."""
+
+    channel_id: i64
+    sequence: i64  # last packet, 0 before the first
+    send_time_ns: i64  # of that packet
+    pending: i64  # 1 + market index of the book between the first and the last part of an event; 0: none
+    pending_id: i64  # last_id of that event
+
+
+class Chain(Struct):
+    """Where one instrument's deltas come from, by market index."""
+
+    channel: i64  # 1 + index of the channel that defined the instrument; 0: none did
+    is_fresh: i64  # 1: nothing but a snapshot is in the book yet
+
+
+class BridgeFeed(Feed):
+    """One venue's `bridge` feed, up to CHANNELS_MAX channels."""
+
+    channel_count: i64
+    stale_messages: i64  # deltas and snapshots that end at or before the book's last id
+    unproven_messages: i64  # deltas, or later parts of an event, for which there is no valid book
+    restarts: i64  # publishers that began to count anew
+    channels: Annotated[Array, Channel, CHANNELS_MAX]
+    chains: Annotated[Array, Chain, INSTRUMENTS_MAX]
+
+
+@compiled
+def reject(feed: BridgeFeed, reason: int) -> int:
+    """Count a reason; the result, 0, is no address that a walk goes on from."""
+    feed.rejects[reason] += 1
+    return 0
+
+
+@compiled
+def find_channel(feed: BridgeFeed, channel_id: int) -> int:
+    """Index of a channel, taken up if it is new; -1 when there is no room."""
+    for index in range(feed.channel_count):
+        if feed.channels[index].channel_id == channel_id:
+            return index
+    if feed.channel_count == CHANNELS_MAX:
+        return -1
+    feed.channels[feed.channel_count].channel_id = channel_id
+    feed.channel_count += 1
+    return feed.channel_count - 1
+
+
+@compiled
+def lose_book(market: Market, events: Events, index: int, time_ns: int) -> None:
+    """Nobody trades on this book until its next snapshot."""
+    add_event(events, BOOK_LOST, index, time_ns)
+    invalidate_book(market.books[index])
+
+
+@compiled
+def lose_channel(feed: BridgeFeed, channel_index: int, market: Market, events: Events, time_ns: int) -> None:
+    """What this channel said may be incomplete: lose its books."""
+    channel = feed.channels[channel_index]
+    for index in range(market.count):
+        if feed.chains[index].channel == channel_index + 1:
+            if market.books[index].valid != 0 or channel.pending == index + 1:
+                lose_book(market, events, index, time_ns)
+    channel.pending = 0
+
+
+@compiled
+def take_sequence(feed: BridgeFeed, channel_index: int, header: PacketHeader, market: Market, events: Events) -> bool:
+    """Whether the packet is new; packets missing before it cost the channel's books."""
+    channel = feed.channels[channel_index]
+    sequence = header.sequence
+    if sequence <= channel.sequence:
+        # A copy was sent when the original was or, if it is late, before the channel's last packet. Something sent
+        # later with a lower number is a publisher that started again.
+        if header.send_time_ns <= channel.send_time_ns:
+            feed.duplicates += 1
+            return False
+        feed.restarts += 1
+        lose_channel(feed, channel_index, market, events, header.send_time_ns)
+    elif channel.sequence != 0 and sequence != channel.sequence + 1:
+        feed.sequence_gaps += sequence - channel.sequence - 1
+        lose_channel(feed, channel_index, market, events, header.send_time_ns)
+    channel.sequence = sequence
+    channel.send_time_ns = header.send_time_ns
+    return True
+
+
+@compiled
+def is_damaged(price_ticks: int, qty_lots: int) -> bool:
+    """Whether a price lies beyond +-2**VALUE_BITS or a size outside 0..2**VALUE_BITS, in one test."""
+    return ((price_ticks ^ (price_ticks >> 63)) | qty_lots) >> VALUE_BITS != 0
+
+
+@compiled
+def check_group(feed: BridgeFeed, address: int, end: int) -> int:
+    """Prove that a group of levels lies before `end` and holds nothing damaged; the address after it, or 0."""
+    if end - address < size_of(GroupHeader):
+        return reject(feed, Reject.GROUP_OVERRUN)
+    group = view(GroupHeader, address)
+    stride = group.block_length
+    if stride < size_of(Level):
+        return reject(feed, Reject.SHORT_ENTRY)
+    entries = address + size_of(GroupHeader)
+    count = group.num_in_group
+    if count * stride > end - entries:
+        return reject(feed, Reject.GROUP_OVERRUN)
+    damage = 0
+    for position in range(count):
+        level = view(Level, entries + position * stride)
+        price_ticks = level.price_ticks
+        damage |= (price_ticks ^ (price_ticks >> 63)) | level.qty_lots
+    if damage >> VALUE_BITS != 0:
+        return reject(feed, Reject.BAD_VALUE)
+    return entries + count * stride
+
+
+@compiled
+def apply_group(feed: BridgeFeed, book: Book, side: int, address: int) -> bool:
+    """Put a proven group's levels into the book; False when it has no room."""
+    group = view(GroupHeader, address)
+    stride = group.block_length
+    entries = address + size_of(GroupHeader)
+    count = group.num_in_group
+    for position in range(count):
+        level = view(Level, entries + position * stride)
+        if not set_level(book, side, level.price_ticks, level.qty_lots):
+            return False
+    feed.level_updates += count
+    return True
+
+
+@compiled
+def find_book(feed: BridgeFeed, channel_index: int, instrument_id: int) -> int:
+    """Market index of an instrument that this channel defined; -1, and counted, if there is none."""
+    index = find_instrument(feed.map, instrument_id)
+    if index < 0 or feed.chains[index].channel != channel_index + 1:
+        reject(feed, Reject.UNKNOWN_INSTRUMENT)
+        return -1
+    return index
+
+
+@compiled
+def break_event(channel: Channel, market: Market, events: Events, time_ns: int) -> None:
+    """A new event begins though the last one never ended: that one's book is lost."""
+    if channel.pending != 0:
+        lose_book(market, events, channel.pending - 1, time_ns)
+        channel.pending = 0
+
+
+@compiled
+def begin_delta(
+    feed: BridgeFeed, channel: Channel, delta: BookDelta, market: Market, events: Events, index: int, time_ns: int
+) -> bool:
+    """Whether this part of a delta is the next that its book needs."""
+    book = market.books[index]
+    if delta.flags & PartFlag.CONTINUATION != 0:
+        if channel.pending == index + 1 and channel.pending_id == delta.last_id:
+            return True
+        feed.unproven_messages += 1
+        return False
+    break_event(channel, market, events, time_ns)
+    if book.valid == 0:
+        feed.unproven_messages += 1
+        return False
+    if delta.last_id <= book.update_id:
+        feed.stale_messages += 1
+        return False
+    chain = feed.chains[index]
+    if delta.previous_id != book.update_id and (chain.is_fresh == 0 or delta.previous_id > book.update_id):
+        feed.continuity_breaks += 1
+        lose_book(market, events, index, time_ns)
+        return False
+    chain.is_fresh = 0
+    return True
+
+
+@compiled
+def begin_snapshot(
+    feed: BridgeFeed, channel: Channel, snapshot: Snapshot, market: Market, events: Events, index: int, time_ns: int
+) -> bool:
+    """Whether this part of a snapshot is wanted; the first part empties the book."""
+    book = market.books[index]
+    if snapshot.flags & PartFlag.CONTINUATION != 0:
+        if channel.pending == index + 1 and channel.pending_id == snapshot.last_id:
+            return True
+        feed.unproven_messages += 1
+        return False
+    break_event(channel, market, events, time_ns)
+    if book.valid != 0 and snapshot.last_id <= book.update_id:
+        feed.stale_messages += 1
+        return False
+    clear_book(book)
+    feed.chains[index].is_fresh = 1
+    return True
+
+
+@compiled
+def end_event(channel: Channel, packet: Packet, market: Market, events: Events, index: int, time_ns: int) -> None:
+    """The last part is in the book: show it."""
+    channel.pending = 0
+    book = market.books[index]
+    book.valid = 1
+    book.update_id = channel.pending_id
+    book.exchange_time_ns = time_ns
+    book.receive_time_ns = packet.time_ns
+    refresh_top(book)
+    book_changed(events, market, index, time_ns)
+
+
+@compiled
+def apply_quote(
+    feed: BridgeFeed, packet: Packet, quote: BestBidAsk, market: Market, events: Events, index: int, time_ns: int
+) -> bool:
+    """Overlay a best bid and ask; False for one that can't be. It proves nothing, so an invalid book stays so."""
+    if is_damaged(quote.bid_price_ticks, quote.bid_qty_lots) or is_damaged(quote.ask_price_ticks, quote.ask_qty_lots):
+        return reject(feed, Reject.BAD_VALUE) != 0
+    book = market.books[index]
+    if book.valid == 0:
+        return True
+    set_quote(
+        book, quote.update_id, quote.bid_price_ticks, quote.bid_qty_lots, quote.ask_price_ticks, quote.ask_qty_lots
+    )
+    if refresh_top(book):
+        book.exchange_time_ns = time_ns
+        book.receive_time_ns = packet.time_ns
+        book_changed(events, market, index, time_ns)
+    return True
+
+
+@compiled
+def apply_trade(feed: BridgeFeed, trade: Trade, events: Events, index: int, time_ns: int) -> bool:
+    """Report a trade; False for one that can't be."""
+    if is_damaged(trade.price_ticks, trade.qty_lots) or trade.aggressor_side > ASK:
+        return reject(feed, Reject.BAD_VALUE) != 0
+    event = add_event(events, TRADE, index, time_ns)
+    event.side = trade.aggressor_side
+    event.price_ticks = trade.price_ticks
+    event.qty_lots = trade.qty_lots
+    return True
+
+
+@compiled
+def is_definition_damaged(definition: InstrumentDefinition) -> bool:
+    """Whether an instrument's terms can't be any instrument's."""
+    return (
+        definition.kind > Kind.COMBO
+        or definition.payoff > Payoff.INVERSE
+        or not 0 < definition.tick_e9 <= UNIT_E9_MAX
+        or not 0 < definition.lot_e9 <= UNIT_E9_MAX
+        or not 0 < definition.contract_e9 <= UNIT_E9_MAX
+    )
+
+
+@compiled
+def matches_definition(instrument: Instrument, definition: InstrumentDefinition) -> bool:
+    """Whether the wire's terms are the configured ones. Fees are the account's own, not the wire's."""
+    return (
+        instrument.payoff == definition.payoff
+        and instrument.tick_e9 == definition.tick_e9
+        and instrument.lot_e9 == definition.lot_e9
+        and instrument.contract_e9 == definition.contract_e9
+    )
+
+
+@compiled
+def discover_instrument(feed: BridgeFeed, definition: InstrumentDefinition, market: Market) -> int:
+    """Append the instrument to the market; its index, or -1 when the market is full."""
+    if market.count >= market.capacity or market.count >= INSTRUMENTS_MAX:
+        return -1
+    index = market.count
+    market.count += 1
+    instrument = market.instruments[index]
+    instrument.index = index
+    instrument.venue = feed.venue
+    instrument.kind = definition.kind
+    instrument.payoff = definition.payoff
+    instrument.tick_e9 = definition.tick_e9
+    instrument.lot_e9 = definition.lot_e9
+    instrument.tick_lot_e9 = multiply_e9(definition.tick_e9, definition.lot_e9)
+    instrument.contract_e9 = definition.contract_e9
+    instrument.maker_fee_e9 = definition.maker_fee_e9
+    instrument.taker_fee_e9 = definition.taker_fee_e9
+    instrument.expiry_ns = definition.expiry_ns
+    instrument.ticks_per_unit = 1e9 / definition.tick_e9
+    instrument.lots_per_unit = 1e9 / definition.lot_e9
+    copy_bytes(address_of(instrument.symbol), address_of(definition.symbol), SYMBOL_BYTES)
+    copy_bytes(address_of(instrument.base), address_of(definition.base), CURRENCY_BYTES)
+    copy_bytes(address_of(instrument.quote), address_of(definition.quote), CURRENCY_BYTES)
+    copy_bytes(address_of(instrument.settlement), address_of(definition.settlement), CURRENCY_BYTES)
+    return index
+
+
+@compiled
+def define_instrument(
+    feed: BridgeFeed,
+    channel_index: int,
+    definition: InstrumentDefinition,
+    market: Market,
+    events: Events,
+    time_ns: int,
+) -> bool:
+    """Tie the wire's id to the instrument of that symbol; False for a definition that can't be."""
+    if is_definition_damaged(definition):
+        return reject(feed, Reject.BAD_VALUE) != 0
+    index = find_symbol(market, feed.venue, definition.symbol, SYMBOL_BYTES)
+    if index < 0 and feed.discover != 0:
+        index = discover_instrument(feed, definition, market)
+    if index < 0:
+        reject(feed, Reject.UNKNOWN_INSTRUMENT)
+        return True
+    instrument = market.instruments[index]
+    chain = feed.chains[index]
+    agrees = matches_definition(instrument, definition)
+    feed.definition_mismatches += 0 if agrees else 1
+    known = find_instrument(feed.map, definition.instrument_id) == index and chain.channel == channel_index + 1
+    if agrees and known:
+        return True
+    if market.books[index].valid != 0:
+        lose_book(market, events, index, time_ns)
+    # A book that the wire contradicts belongs to no channel, so nothing can make it valid.
+    taken = agrees and add_instrument(feed.map, definition.instrument_id, index)
+    chain.channel = channel_index + 1 if taken else 0
+    instrument.venue_id = definition.instrument_id
+    return True
+
+
+@compiled
+def exchange_time(feed: BridgeFeed, wire_time_ns: int, channel: Channel) -> int:
+    """The exchange's time, or the packet's send time where the exchange gives none."""
+    if wire_time_ns > 0:
+        feed.last_exchange_time_ns = wire_time_ns
+        return wire_time_ns
+    return channel.send_time_ns
+
+
+@compiled
+def decode_book(
+    feed: BridgeFeed,
+    channel_index: int,
+    packet: Packet,
+    message: MessageHeader,
+    market: Market,
+    events: Events,
+    ends: bool,
+) -> int:
+    """One delta or snapshot; the address after its groups, or 0. Its book is invalid until the event `ends`."""
+    block = address_of(message) + size_of(MessageHeader)
+    bids = block + message.block_length
+    end = packet.payload_address + packet.payload_length
+    asks = check_group(feed, bids, end)
+    after = 0 if asks == 0 else check_group(feed, asks, end)
+    if after == 0:
+        return 0
+    channel = feed.channels[channel_index]
+    if message.template_id == Template.BOOK_DELTA:
+        delta = view(BookDelta, block)
+        time_ns = exchange_time(feed, delta.exchange_time_ns, channel)
+        last_id = delta.last_id
+        index = find_book(feed, channel_index, delta.instrument_id)
+        wanted = index >= 0 and begin_delta(feed, channel, delta, market, events, index, time_ns)
+    else:
+        snapshot = view(Snapshot, block)
+        time_ns = exchange_time(feed, snapshot.exchange_time_ns, channel)
+        last_id = snapshot.last_id
+        index = find_book(feed, channel_index, snapshot.instrument_id)
+        wanted = index >= 0 and begin_snapshot(feed, channel, snapshot, market, events, index, time_ns)
+    if not wanted:
+        return after
+    book = market.books[index]
+    if not (apply_group(feed, book, BID, bids) and apply_group(feed, book, ASK, asks)):
+        reject(feed, Reject.BOOK_FULL)
+        lose_book(market, events, index, time_ns)
+        channel.pending = 0
+        return after
+    channel.pending_id = last_id
+    if ends:
+        end_event(channel, packet, market, events, index, time_ns)
+    else:
+        channel.pending = index + 1
+        book.valid = 0
+    return after
+
+
+@compiled
+def root_bytes(template_id: int) -> int:
+    """Size of the root block that this decoder reads of a known template."""
+    if template_id == Template.BEST_BID_ASK:
+        return size_of(BestBidAsk)
+    if template_id == Template.BOOK_DELTA:
+        return size_of(BookDelta)
+    if template_id == Template.TRADE:
+        return size_of(Trade)
+    if template_id == Template.SNAPSHOT:
+        return size_of(Snapshot)
+    if template_id == Template.INSTRUMENT_DEFINITION:
+        return size_of(InstrumentDefinition)
+    return size_of(Heartbeat)
+
+
+@compiled
+def check_message(feed: BridgeFeed, position: int, end: int) -> int:
+    """Prove that a message header and root block that we know lie at `position`; the block's address, or 0."""
+    if end - position < size_of(MessageHeader):
+        return reject(feed, Reject.SHORT_MESSAGE)
+    message = view(MessageHeader, position)
+    if message.schema_id != SCHEMA_ID:
+        return reject(feed, Reject.UNKNOWN_SCHEMA)
+    template_id = message.template_id
+    if not 1 <= template_id <= KNOWN_TEMPLATES:
+        return reject(feed, Reject.UNKNOWN_TEMPLATE)
+    if message.block_length < root_bytes(template_id):
+        return reject(feed, Reject.SHORT_BLOCK)
+    block = position + size_of(MessageHeader)
+    if block + message.block_length > end:
+        return reject(feed, Reject.BLOCK_OVERRUN)
+    feed.messages[template_id - 1] += 1
+    return block
+
+
+@compiled
+def decode_root(
+    feed: BridgeFeed, channel_index: int, packet: Packet, block: int, template_id: int, market: Market, events: Events
+) -> bool:
+    """One message without groups, its root at `block`; False when it can't be believed."""
+    channel = feed.channels[channel_index]
+    if template_id == Template.BEST_BID_ASK:
+        quote = view(BestBidAsk, block)
+        index = find_book(feed, channel_index, quote.instrument_id)
+        if index >= 0:
+            time_ns = exchange_time(feed, quote.exchange_time_ns, channel)
+            return apply_quote(feed, packet, quote, market, events, index, time_ns)
+    elif template_id == Template.TRADE:
+        trade = view(Trade, block)
+        index = find_book(feed, channel_index, trade.instrument_id)
+        if index >= 0:
+            time_ns = exchange_time(feed, trade.exchange_time_ns, channel)
+            return apply_trade(feed, trade, events, index, time_ns)
+    elif template_id == Template.INSTRUMENT_DEFINITION:
+        definition = view(InstrumentDefinition, block)
+        return define_instrument(feed, channel_index, definition, market, events, channel.send_time_ns)
+    return True
+
+
+@compiled
+def accept_packet(feed: BridgeFeed, packet: Packet, market: Market, events: Events) -> int:
+    """Check the packet header and its sequence; the channel's index, or -1 when the packet is not to be read."""
+    feed.packets += 1
+    if packet.payload_length < size_of(PacketHeader):
+        return reject(feed, Reject.SHORT_PACKET) - 1
+    header = view(PacketHeader, packet.payload_address)
+    if header.length != packet.payload_length:
+        return reject(feed, Reject.LENGTH_MISMATCH) - 1
+    if header.sequence <= 0 or header.send_time_ns < 0:
+        return reject(feed, Reject.BAD_VALUE) - 1
+    channel_index = find_channel(feed, header.channel_id)
+    if channel_index < 0:
+        return reject(feed, Reject.UNKNOWN_CHANNEL) - 1
+    return channel_index if take_sequence(feed, channel_index, header, market, events) else -1
+
+
+@decode.register(BridgeFeed)
+def decode_bridge(feed: BridgeFeed, packet: Packet, market: Market, events: Events) -> None:
+    """See `venues.feed.decode`."""
+    channel_index = accept_packet(feed, packet, market, events)
+    if channel_index < 0:
+        return
+    header = view(PacketHeader, packet.payload_address)
+    ends = header.flags & PacketFlag.END_OF_EVENT != 0
+    position = packet.payload_address + size_of(PacketHeader)
+    end = packet.payload_address + packet.payload_length
+    for _ in range(header.message_count):
+        block = check_message(feed, position, end)
+        if block == 0:
+            position = 0
+            break
+        message = view(MessageHeader, position)
+        template_id = message.template_id
+        if template_id == Template.BOOK_DELTA or template_id == Template.SNAPSHOT:
+            position = decode_book(feed, channel_index, packet, message, market, events, ends)
+        elif decode_root(feed, channel_index, packet, block, template_id, market, events):
+            position = block + message.block_length
+        else:
+            position = 0
+        if position == 0:
+            break
+    if position != end:
+        if position != 0:
+            reject(feed, Reject.LENGTH_MISMATCH)
+        lose_channel(feed, channel_index, market, events, header.send_time_ns)

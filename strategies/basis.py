@@ -3,7 +3,8 @@
 The basis of a pair is (middle of a - middle of b) / middle of b. Its running mean and mean absolute deviation are kept
 over samples taken every `sample_us`. Away from the mean by more than `entry_deviations`, and by enough to pay for both
 ways and `min_edge_bps`, the dear one is sold and the cheap one bought; back within `exit_deviations`, or after
-`max_hold_s`, that is undone. Both ways are worked by `strategies.legs`.
+`max_hold_s`, that is undone; after the latter nothing is entered until the basis has been back. Both ways are worked by
+`strategies.legs`.
 """
 
 from decimal import Decimal
@@ -78,6 +79,7 @@ class BasisPair(Struct):
     edge_rate_a_e9: i64  # of a price of a: min_edge_bps, rounded up
     edge_rate_b_e9: i64
     entered_ns: i64
+    expired: i64  # +1 or -1: was held too long that far above or below; no entry until the basis has been back
     average: Average
 
 
@@ -230,12 +232,18 @@ def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
     if basis != NO_BASIS and is_holding(legs, desk, pair, held_e9):
         reverted = above if held_e9 > 0 else -above
         back = reverted * DEVIATION_UNIT >= -strategy.exit_deviations_e3 * pair.average.deviation
-        if back or desk.now_ns - pair.entered_ns >= strategy.max_hold_ns:
+        if not back and desk.now_ns - pair.entered_ns >= strategy.max_hold_ns:
+            pair.expired = -1 if held_e9 > 0 else 1
+        if back or pair.expired != 0:
             leave(strategy, desk, pair, held_e9)
             return
     else:
         held_e9 = 0
-    far = basis != NO_BASIS and abs(above) * DEVIATION_UNIT > strategy.entry_deviations_e3 * pair.average.deviation
+    near = strategy.exit_deviations_e3 * pair.average.deviation
+    if basis != NO_BASIS and pair.expired * above * DEVIATION_UNIT <= near:
+        pair.expired = 0
+    entry = strategy.entry_deviations_e3 * pair.average.deviation
+    far = basis != NO_BASIS and pair.expired == 0 and abs(above) * DEVIATION_UNIT > entry
     # The cheap one is bought. What is held the other way is left first.
     follow(strategy, desk, pair, pair.a, pair.b, far and above < 0 and held_e9 >= 0)
     follow(strategy, desk, pair, pair.b, pair.a, far and above > 0 and held_e9 <= 0)

@@ -83,7 +83,7 @@ def residual_e9(trade: Trade) -> int:
 @compiled
 def captured_e9(trade: Trade) -> int:
     """What was traded on both legs and not traded back."""
-    return (min(trade.bought_e9, trade.sold_e9) - trade.unwound_e9)
+    return max(0, min(trade.bought_e9, trade.sold_e9) - trade.unwound_e9)
 
 
 @compiled

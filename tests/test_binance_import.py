@@ -23,13 +23,13 @@ from tests.paths import shared_data
 from venues.book import Book, level_lots, make_books
 from venues.bridge.binance import (
     ImportSummary,
-    Market,
     RecordingError,
     import_binance,
     import_file,
     load_terms,
     override_terms,
 )
+from venues.bridge.binance_stream import Market
 from venues.bridge.feed import BridgeFeed
 from venues.feed import decode
 from venues.instrument import Instrument, Kind, Payoff
@@ -104,7 +104,8 @@ def rebuilt(recording: Path, tick: str, lot: str) -> tuple[Sides, int, dict[str,
         else:
             assert message.get("pu", message["U"] - 1) == previous
         last = previous = message["u"]
-        change(bids, message["b"]), change(asks, message["a"])
+        change(bids, message["b"])
+        change(asks, message["a"])
 
     with gzip.open(recording) as lines:
         for line in lines:
@@ -112,7 +113,8 @@ def rebuilt(recording: Path, tick: str, lot: str) -> tuple[Sides, int, dict[str,
             message = message.get("data", message)
             if "lastUpdateId" in message:
                 last = message["lastUpdateId"]
-                change(bids, message["bids"]), change(asks, message["asks"])
+                change(bids, message["bids"])
+                change(asks, message["asks"])
                 for held in waiting or ():
                     follow(held)
                 waiting = None
@@ -320,6 +322,14 @@ def test_a_bad_line_is_one_clear_error_and_leaves_nothing(line: str, tmp_path: P
     assert BAD_LINES[line] in text
     assert "\n" not in text
     assert [entry.name for entry in tmp_path.iterdir()] == ["in.txt"]
+
+
+def test_two_recordings_that_would_get_one_name_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "day").mkdir()
+    first, second = recorded(tmp_path / "in.txt", GOOD), recorded(tmp_path / "day" / "in.txt", GOOD)
+    with pytest.raises(RecordingError, match=r"spot_in\.pcap is the capture of .* already"):
+        import_binance([first, second], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_line_without_a_time_is_an_error(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import random
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ DEFINITION, DELTA, QUOTE, TRADES, SNAPSHOT, HEARTBEAT = range(1, 7)
 MORE, END = 0, 1  # packet flags
 FIRST, LATER = 0, 1  # part flags
 
-Levels = list[tuple[int, int]]
+Levels = Sequence[tuple[int, int]]
 
 
 @compiled
@@ -137,9 +138,9 @@ class Desk:
         return {reason: count for reason in Reject if (count := self.feed.rejects[reason])}
 
 
-def proven(**settings: int) -> Desk:
+def proven() -> Desk:
     """A desk with a valid book as of id 100."""
-    desk = Desk(**settings)
+    desk = Desk()
     assert desk.send(definition()) == []
     assert desk.send(snapshot(100, [(99, 5), (98, 6)], [(101, 7)])) == [(BOOK_CHANGED, 0)]
     assert desk.book().valid == 1
@@ -387,7 +388,8 @@ def test_a_newer_version_may_append_fields() -> None:
 def made_up_packets(seed: int, count: int) -> list[bytes]:
     """Valid packets: two instruments, split events, quotes, trades, a snapshot now and then."""
     chance = random.Random(seed)
-    packets, last = [], {BTC: 0, ETH: 0}
+    packets: list[bytes] = []
+    last = {BTC: 0, ETH: 0}
 
     def some(low: int, high: int) -> Levels:
         return [(chance.randrange(low, high), chance.randrange(3)) for _ in range(chance.randrange(6))]

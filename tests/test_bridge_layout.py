@@ -102,7 +102,7 @@ def parse(payload: bytes) -> tuple[dict[str, int], Message]:
     packet = view(PacketHeader, position)
     header = {name: getattr(packet, name) for name in PacketHeader.fields}
     message = view(MessageHeader, position + size_of(PacketHeader))
-    spec = MESSAGES[message.template_id - 1]
+    spec: Any = MESSAGES[message.template_id - 1]
     assert spec.template_id == message.template_id
     assert message.block_length == size_of(spec.root)
     block = address_of(message) + size_of(MessageHeader)
@@ -110,6 +110,7 @@ def parse(payload: bytes) -> tuple[dict[str, int], Message]:
     fields = {name: getattr(root, name) for name, f in spec.root.fields.items() if f.is_scalar}
     parsed = Message(spec.template_id, fields)
     position = block + message.block_length
+    entry: Any
     for entry in spec.groups.values():
         group = view(GroupHeader, position)
         assert group.block_length == size_of(entry)
@@ -131,7 +132,8 @@ def test_a_place_in_the_table_is_one_less_than_the_template_id() -> None:
         "Snapshot",
         "Heartbeat",
     ]
-    assert [size_of(message.root) for message in MESSAGES] == [110, 37, 52, 37, 21, 8]
+    roots: list[Any] = [message.root for message in MESSAGES]
+    assert [size_of(root) for root in roots] == [110, 37, 52, 37, 21, 8]
 
 
 def test_quote_bytes() -> None:

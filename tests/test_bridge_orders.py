@@ -10,8 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nic.delay import DELAY_FRAMES_MAX, DelayRing, set_delay_ring
-from nic.packet import FLAG_ACK, FLAG_FIN, FLAG_PSH, TCP_FRAME_HEADER_BYTES, Packet, PacketCounters, parse_packet
-from nic.packet import seal_tcp_frame, write_tcp_frame_header
+from nic.packet import (
+    FLAG_ACK,
+    FLAG_FIN,
+    FLAG_PSH,
+    TCP_FRAME_HEADER_BYTES,
+    Packet,
+    PacketCounters,
+    parse_packet,
+    seal_tcp_frame,
+    write_tcp_frame_header,
+)
 from nic.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from nic.struct import Array, Struct, array, u8
 from tests.guard import GuardedBytes

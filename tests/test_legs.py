@@ -279,11 +279,11 @@ MIXED = {
 COARSEST_E9 = 100 * E9 // 29_800  # one lot of b at the lowest price below
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
-    st.lists(st.sampled_from(["a", "b", "c", "a", "b", "lose a", "lose b", "wait"]), min_size=15, max_size=40),
-    st.lists(ANSWERS, min_size=20, max_size=60),
-    st.lists(st.integers(-150, 150), min_size=40, max_size=40),
+    st.lists(st.sampled_from(["a", "b", "c", "a", "b", "lose a", "lose b", "wait"]), min_size=12, max_size=24),
+    st.lists(ANSWERS, min_size=12, max_size=40),
+    st.lists(st.integers(-150, 150), min_size=24, max_size=24),
     st.integers(0, 3),
     st.integers(0, 2),
 )

@@ -125,14 +125,14 @@ def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
             if exists != 0:
                 book.level_bid_ticks = price_ticks
             elif price_ticks == book.level_bid_ticks:
-                book.level_bid_ticks = _next_best(pages, BID, rank >> WORD_BITS, occupied)
+                book.level_bid_ticks = _next_best(pages, side, rank >> WORD_BITS, occupied)
     else:
         book.ask_levels += change
         if price_ticks <= book.level_ask_ticks:
             if exists != 0:
                 book.level_ask_ticks = price_ticks
             elif price_ticks == book.level_ask_ticks:
-                book.level_ask_ticks = _next_best(pages, ASK, rank >> WORD_BITS, occupied)
+                book.level_ask_ticks = _next_best(pages, side, rank >> WORD_BITS, occupied)
     return True
 
 

@@ -11,6 +11,13 @@ A group or page whose last level went stays where it is: near the market it is u
 nothing to do but clear a bit. Once half of either is used, every new one pays for looking at RECLAIM_STEPS groups and
 gives back what is empty there, so that a turn of the whole table takes a quarter as many new ones as it has slots; when
 one runs out, the turn goes on until something is found. So nothing is lost, however far prices drift.
+
+What lost, on the real streams of `tests.bench.book` (from an empty book, same machine and run, this book's time is 1):
+* one table tick -> size: 0.95 to 1.05, but a search tick by tick, without bound where a book is sparse;
+* a window of ticks around the market: 0.55 to 0.8, but blind outside it, and 16 bytes a tick (spot BTC: 96 MB);
+* pages of eight as the entries of the table, sizes inside, one index bit a page: 1.1, on spot 1.3 to 1.5, where half of
+  all updates fill or empty such a page and the sizes lie scattered over the whole table;
+* a sorted array: 20 to 50, since deep updates are common.
 """
 
 from typing import Annotated
@@ -173,11 +180,10 @@ def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
 @compiled
 def _make_room(pages: Pages) -> bool:
     """Whether there is room for a page and a group more. A group with a level has a page, so pages run out first."""
-    if 2 * max(pages.groups_used, pages.pages_used) < pages.levels_max:
+    used = max(pages.groups_used, pages.pages_used)
+    if 2 * used < pages.levels_max:
         return True
-    _reclaim(pages, RECLAIM_STEPS)
-    if max(pages.groups_used, pages.pages_used) == pages.levels_max:
-        _reclaim(pages, 1 << pages.group_bits)
+    _reclaim(pages, RECLAIM_STEPS if used < pages.levels_max else 1 << pages.group_bits)
     return pages.pages_used < pages.levels_max
 
 

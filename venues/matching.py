@@ -3,14 +3,13 @@
 The market of a replay does not react to us. What follows from that is decided here, once, and is what a backtest's
 fills mean:
 
-* **Taking.** A new order takes the levels of the opposite side from the best to its limit, each at its own price, one fill
-  a level. What it took stays taken until the market itself changes that level (`venues.book.take_level`), so that two
-  orders never trade the same lots.
-* **IOC** cancels what is left, **FOK** trades all or nothing, **POST_ONLY** is rejected if any lot could be taken, **GTC**
-  and **POST_ONLY** rest what is left.
-* **Queue.** A resting order stands behind everything displayed at its price when it arrived. Trades at the price take from
-  the front: first what stood ahead, then us. When the level shows less than what stood ahead, the difference was
-  cancelled ahead of us; this is generous where it was cancelled behind us, and is bounded by the level's own size.
+* **Taking.** A new order takes the levels of the opposite side from the best to its limit, each at its own price, one
+  fill a level. What it took stays taken until the market itself changes that level (`venues.book_taken`).
+* **IOC** cancels what is left, **FOK** trades all or nothing, **POST_ONLY** is rejected if any lot could be taken,
+  **GTC** and **POST_ONLY** rest what is left.
+* **Queue.** A resting order stands behind everything displayed at its price when it arrived. Trades at the price take
+  from the front: first what stood ahead, then us. When the level shows less than what stood ahead, the difference was
+  cancelled ahead of us: until the level is that small, every cancel is taken to be behind us.
 * **Trade through.** A trade at a worse price than ours must have exhausted our price: we are filled in full.
 * **Crossing.** When the opposite side comes to our price or through it, we are filled up to what is shown there, at our
   price, as the one who was there first; those lots are then taken.
@@ -49,7 +48,7 @@ class Resting(Struct):
 
 
 class Executions(Struct):
-    """What the matching said, in order. `truncated` counts orders cut short because there was no room for more fills."""
+    """What the matching said, in order. `truncated` counts orders cut short for want of room for more fills."""
 
     count: i64
     truncated: i64
@@ -195,7 +194,7 @@ def _sweep(
     qty_lots: int,
     now_ns: int,
 ) -> int:
-    """Take levels from the best to the limit; returns what is left. One place in `executions` stays free for the rest."""
+    """Take levels from the best to the limit; returns what is left. One place in `executions` stays free for that."""
     book = market.books[instrument]
     leaves_lots = qty_lots
     price_ticks = best_level(book, 1 - side)

@@ -1,10 +1,10 @@
 """Orders as the field knows them, and the order-session contract.
 
-Life of an order: PENDING_NEW -> LIVE -> (PENDING_CANCEL) -> FILLED | CANCELLED, or REJECTED at any time before it lives.
-An IOC goes from PENDING_NEW to FILLED or CANCELLED. VETOED never left the engine.
+Life of an order: PENDING_NEW -> LIVE -> (PENDING_CANCEL) -> FILLED | CANCELLED, or REJECTED at any time before it
+lives. An IOC goes from PENDING_NEW to FILLED or CANCELLED. VETOED never left the engine.
 
-`OrderTable` holds the engine's orders of all venues. `apply_report` is the only way that a venue's word changes one, and
-applies each fill exactly once: a fill is either applied, dropped as a copy of one that was, or counted as an alarm.
+`OrderTable` holds the engine's orders of all venues. `apply_report` is the only way that a venue's word changes one,
+and applies each fill exactly once: a fill is either applied, dropped as a copy of one that was, or counted as an alarm.
 """
 
 from enum import IntEnum
@@ -200,7 +200,7 @@ class Order(Struct):
 
 
 class OrderTable(Struct):
-    """The engine's orders, ORDERS_MAX at most. An order's id is counter << ORDERS_BITS | slot: found in O(1), never reused."""
+    """The engine's orders, ORDERS_MAX at most. An id is counter << ORDERS_BITS | slot: found in O(1), never reused."""
 
     counter: i64  # of the last order; a restart goes on counting from the journal's last
     count: i64  # slots taken
@@ -265,7 +265,7 @@ def find_order(table: OrderTable, client_order_id: int) -> Order:
 @compiled
 def is_open(order: Order) -> bool:
     """Whether the order can still be filled."""
-    return OrderState.PENDING_NEW <= order.state and order.state <= OrderState.PENDING_CANCEL
+    return order.state >= OrderState.PENDING_NEW and order.state <= OrderState.PENDING_CANCEL
 
 
 @compiled
@@ -399,7 +399,7 @@ def set_token_bucket(bucket: TokenBucket, per_second: int, burst: int) -> None:
 
 @compiled
 def take_token(bucket: TokenBucket, now_ns: int) -> bool:
-    """Take one order's worth at `now_ns`, which never goes back; False, and nothing taken, if there is less than one."""
+    """Take one order's worth at `now_ns`, which never goes back; False, and nothing taken, if there is less."""
     full_e9 = bucket.burst * NS_PER_S
     elapsed_ns = max(0, now_ns - bucket.updated_ns)
     # Compared before the product, which overflows after a long silence.

@@ -7,9 +7,9 @@
                +-- FOLLOWER ------------------------> ring (poll, commit)
 
 A capture's time stamps are when the engine receives a frame; the exchange knew it `feed_latency_ns` earlier, so its own
-books, decoded from the same frames by the same decoder, run ahead by that. A frame that the engine commits at t is handled
-at t + order latency, against the book of that instant, and the answer is received at the time it was given + response
-latency.
+books, decoded from the same frames by the same decoder, run ahead by that. A frame that the engine commits at t is
+handled at t + order latency, against the book of that instant, and the answer is received at the time it was given +
+response latency.
 
 What happens at one and the same nanosecond is ordered, always: at the exchange market data, then orders, then its own
 heartbeats; towards the engine market data before answers.
@@ -19,7 +19,7 @@ frame, and while frames are under way their arrival, so that no answer can be la
 turn of the loop.
 """
 
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from nic.compile import compiled
 from nic.delay import DelayRing, set_delay_ring
@@ -38,7 +38,7 @@ from venues.bridge.gateway import (
     send_segment,
     set_gateway,
 )
-from venues.feed import decode
+from venues.feed import Feed, decode
 from venues.instrument import Instrument
 from venues.market import Events, Market, clear_events
 from venues.matching import Matching, on_market, set_matching
@@ -72,6 +72,8 @@ class SimulatedExchange(Struct):
     events: Events
     matching: Matching
     gateway: BridgeGateway
+    if TYPE_CHECKING:
+        feed: Feed
 
 
 @compiled
@@ -214,7 +216,7 @@ def make_simulated_exchange(
     burst: int,
     resting_max: int,
 ) -> ExchangeT:
-    """A venue over `replay`, which must have two cursors; the caller then prepares its `feed`, and keeps `replay` alive.
+    """A venue over `replay`, which must have two cursors; the caller prepares its `feed` and keeps `replay` alive.
 
     `terms` are the run's instruments: the exchange gets a copy, with books of its own for `level_capacity` levels each.
     `flow` is the order connection from the engine to the exchange. ValueError names what is out of range.

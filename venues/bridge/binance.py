@@ -34,11 +34,13 @@ from venues.bridge.binance_stream import (
     LINE_BYTES_MAX,
     OUTPUT_BYTES_PER_LINE_MAX,
     Chain,
-    Market,
     Stop,
     Stream,
     import_lines,
     make_held_text,
+)
+from venues.bridge.binance_stream import (
+    Market as Market,
 )
 from venues.bridge.encoder import FeedWriter, make_writer
 from venues.instrument import E9, SYMBOL_BYTES, Kind, Payoff
@@ -151,14 +153,22 @@ def import_binance(
     compile_entry: Callable[[Callable[..., Any]], Callable[..., Any]] = compiled,
 ) -> list[ImportSummary]:
     """Import files into `output_folder`, each as `<market>_<name>.pcap`; see `import_file` for the rest."""
-    output_folder.mkdir(parents=True, exist_ok=True)
-    summaries: list[ImportSummary] = []
+    sources: dict[Path, Path] = {}
     for path in paths:
-        summaries.append(import_file(path, output_folder, market, clock_offset_ns, terms, compile_entry))
-        outputs = [summary.output for summary in summaries]
-        if outputs[-1] in outputs[:-1]:
-            raise RecordingError(f"{path}: another file of this import is also called {outputs[-1].name}; rename one")
-    return summaries
+        found, _ = recognise(path, next(read_chunks(path), b""), market)
+        output = output_folder / output_name(path, found)
+        if output in sources:
+            raise RecordingError(f"{path}: {output.name} is the capture of {sources[output]} already; rename one")
+        sources[output] = path
+    output_folder.mkdir(parents=True, exist_ok=True)
+    return [
+        import_file(path, output, market, clock_offset_ns, terms, compile_entry) for output, path in sources.items()
+    ]
+
+
+def output_name(path: Path, market: Market) -> str:
+    """What the capture of a recording is called."""
+    return f"{market.name.lower()}_{path.name.removesuffix(path.suffix)}.pcap"
 
 
 def import_file(
@@ -181,7 +191,7 @@ def import_file(
     head = next(chunks, b"")
     found_market, symbol = recognise(path, head, market)
     if output.is_dir():
-        output = output / f"{found_market.name.lower()}_{path.name.removesuffix(path.suffix)}.pcap"
+        output = output / output_name(path, found_market)
     stream, publisher = make_stream(found_market, symbol, find_terms(path, found_market, symbol, terms or {}))
     stream.clock_offset_ns = clock_offset_ns
     with CaptureWriter(output) as capture:

@@ -224,7 +224,7 @@ def log_out(gateway: BridgeGateway, matching: Matching, market: Market, ring: St
 
 @compiled
 def next_duty_ns(gateway: BridgeGateway) -> int:
-    """When the gateway next has to act by itself: its heartbeat, or the end of its patience; `NEVER_NS` when logged off."""
+    """When the gateway next has to act by itself: a heartbeat, or the end of its patience; `NEVER_NS` if logged off."""
     if gateway.logged_on == 0:
         return NEVER_NS
     interval_ns = gateway.heartbeat_interval_ns

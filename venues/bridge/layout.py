@@ -18,7 +18,7 @@ its root block, then its groups, each a `GroupHeader` and its entries.
 from enum import IntEnum
 from typing import Annotated
 
-from nic.struct import Array, Struct, i64, u8, u16, u32, u64
+from nic.struct import Array, Struct, StructMeta, i64, u8, u16, u32, u64
 from venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES
 from venues.layout import Message
 
@@ -127,7 +127,7 @@ class Template(IntEnum):
     HEARTBEAT = 6
 
 
-_BOOK_SIDES = {"bids": Level, "asks": Level}
+_BOOK_SIDES: dict[str, StructMeta] = {"bids": Level, "asks": Level}
 
 # A kind's place here is its place in `Feed.messages`: one less than its template id.
 MESSAGES = (

@@ -1,16 +1,16 @@
 """Wire format of the `bridge` order session: binary orders over one TCP connection, little-endian, back to back.
 
-* A message is a `MessageHeader` and its fields; `length` is that of the whole message, so a reader steps by it and newer
-  versions may append fields. Reserved bytes are zero.
-* Each direction counts its messages from 1 (`sequence`), without a gap: TCP delivers all or nothing, so any other number
-  is a broken peer, and ends the session.
+* A message is a `MessageHeader` and its fields; `length` is that of the whole message, so a reader steps by it and
+  newer versions may append fields. Reserved bytes are zero.
+* Each direction counts its messages from 1 (`sequence`), without a gap: TCP delivers all or nothing, so any other
+  number is a broken peer, and ends the session.
 * The client sends `Logon` first, and nothing else before its `LogonAck`. Whoever has sent nothing for the heartbeat
   interval sends `Heartbeat`. After `SILENCE_INTERVALS` intervals without a message the session is over and the exchange
   cancels what rests.
 * Client order ids count up within a session; a lower one is refused as a duplicate.
 * Prices are ticks and quantities lots of the instrument, whose id is the one of the feed's `InstrumentDefinition`.
-* Answers to one request come in order: `OrderAck` before its `OrderFill`s before its `OrderCancelled`. Execution ids count
-  up by one within a session.
+* Answers to one request come in order: `OrderAck` before its `OrderFill`s before its `OrderCancelled`. Execution ids
+  count up by one within a session.
 """
 
 from enum import IntEnum

@@ -1,9 +1,10 @@
 """Order session of the bridge, the engine's side: pre-built frames that are patched and sent.
 
-Every frame that can be sent is built once, headers and message; its IP header is right for ever because its length never
-changes. Sending copies the template into the transmit slot and patches the TCP sequence numbers, the message's number and
-time, and the order's own fields. The TCP checksum is the template's sum, known from the start, plus that of the patched
-words (RFC 1624's idea; the sum is over 16-bit words, so a word counts the same wherever it stands).
+Every frame that can be sent is built once, headers and message; its IP header is right for ever because its length
+never changes. Sending copies the template into the transmit slot and patches there the TCP sequence numbers, the
+message's number and time and the order's own fields: patched first and copied then, the copy would read in wide loads
+what was just stored in narrow ones, which the processor can't forward. The TCP checksum is the template's sum, known from the start, plus that
+of the patched words (RFC 1624's idea; the sum is over 16-bit words, so a word counts the same wherever it stands).
 """
 
 from typing import Annotated
@@ -166,21 +167,18 @@ def _build(frame: TcpFrame, header: MessageHeader, flow: Flow, template_id: int)
 
 
 @compiled
-def _send(
-    session: BridgeSession, ring: Struct, slot: int, template_address: int, length: int, constant_sum: int, now_ns: int
-) -> None:
-    """Stamp a template whose own fields are patched, copy it to the slot and commit it."""
+def _send(session: BridgeSession, ring: Struct, slot: int, length: int, constant_sum: int, now_ns: int) -> None:
+    """Stamp and commit the frame in `slot`: a copy of a template, with its message's own fields patched."""
     connection = session.stream.connection
-    header = view(MessageHeader, template_address + size_of(TcpFrame))
+    header = view(MessageHeader, slot + size_of(TcpFrame))
     stamp_header(session.stream, header, now_ns)
-    tcp = view(TcpFrame, template_address).tcp
+    tcp = view(TcpFrame, slot).tcp
     tcp.sequence = connection.send_next
     tcp.acknowledgement = connection.receive_next
     total = constant_sum + connection.send_next + connection.receive_next
     payload_length = length - size_of(TcpFrame)
     patched_length = payload_length - size_of(MessageHeader) + size_of(MessageStamp)
     tcp.checksum = fold_checksum(internet_sum(address_of(header.stamp), patched_length, total))
-    copy_bytes(slot, template_address, length)
     commit(ring, length, now_ns)
     bytes_sent(connection, payload_length)
     session.frames_sent += 1
@@ -195,7 +193,8 @@ def start_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> N
         return
     session.state = SessionState.LOGGING_ON
     session.last_received_ns = now_ns
-    _send(session, ring, slot, address_of(session.logon), size_of(LogonFrame), session.logon_sum, now_ns)
+    copy_bytes(slot, address_of(session.logon), size_of(LogonFrame))
+    _send(session, ring, slot, size_of(LogonFrame), session.logon_sum, now_ns)
 
 
 @write_new.register(BridgeSession)
@@ -214,14 +213,15 @@ def write_bridge_new(session: BridgeSession, ring: Struct, approval: Approval, n
     if slot == 0:
         session.ring_full += 1
         return False
-    message = session.new_order.message
+    copy_bytes(slot, address_of(session.new_order), size_of(NewOrderFrame))
+    message = view(NewOrderFrame, slot).message
     message.client_order_id = approval.client_order_id
     message.price_ticks = approval.price_ticks
     message.qty_lots = approval.qty_lots
     message.instrument_id = instrument_id
     message.side = approval.side
     message.time_in_force = approval.time_in_force
-    _send(session, ring, slot, address_of(session.new_order), size_of(NewOrderFrame), session.new_order_sum, now_ns)
+    _send(session, ring, slot, size_of(NewOrderFrame), session.new_order_sum, now_ns)
     session.orders_sent += 1
     return True
 
@@ -236,9 +236,11 @@ def write_bridge_cancel(
     if slot == 0:
         session.ring_full += 1
         return False
-    session.cancel.message.client_order_id = client_order_id
-    session.cancel.message.instrument_id = session.market[0].instruments[instrument].venue_id
-    _send(session, ring, slot, address_of(session.cancel), size_of(CancelFrame), session.cancel_sum, now_ns)
+    copy_bytes(slot, address_of(session.cancel), size_of(CancelFrame))
+    message = view(CancelFrame, slot).message
+    message.client_order_id = client_order_id
+    message.instrument_id = session.market[0].instruments[instrument].venue_id
+    _send(session, ring, slot, size_of(CancelFrame), session.cancel_sum, now_ns)
     session.cancels_sent += 1
     return True
 
@@ -251,9 +253,8 @@ def write_bridge_mass_cancel(session: BridgeSession, ring: Struct, now_ns: int) 
     if slot == 0:
         session.ring_full += 1
         return False
-    _send(
-        session, ring, slot, address_of(session.mass_cancel), size_of(MassCancelFrame), session.mass_cancel_sum, now_ns
-    )
+    copy_bytes(slot, address_of(session.mass_cancel), size_of(MassCancelFrame))
+    _send(session, ring, slot, size_of(MassCancelFrame), session.mass_cancel_sum, now_ns)
     session.cancels_sent += 1
     return True
 
@@ -273,8 +274,8 @@ def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> in
         if slot == 0:
             session.ring_full += 1
         else:
-            address = address_of(session.heartbeat)
-            _send(session, ring, slot, address, size_of(HeartbeatFrame), session.heartbeat_sum, now_ns)
+            copy_bytes(slot, address_of(session.heartbeat), size_of(HeartbeatFrame))
+            _send(session, ring, slot, size_of(HeartbeatFrame), session.heartbeat_sum, now_ns)
     # A full ring is tried again after an interval: the peer allows for SILENCE_INTERVALS of them.
     return min(silent_ns, max(now_ns, session.last_sent_ns) + session.heartbeat_interval_ns)
 

@@ -1,7 +1,7 @@
 """One end of the order session's TCP byte stream: segments in, whole messages out. The same at both ends.
 
-The connection is taken as established and lossless: all that is known of TCP is the next byte to send and the next byte to
-receive (`Connection`). A segment that is not exactly the next one is counted and not read.
+The connection is taken as established and lossless: all that is known of TCP is the next byte to send and the next byte
+to receive (`Connection`). A segment that is not exactly the next one is counted and not read.
 """
 
 from enum import IntEnum

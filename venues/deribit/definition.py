@@ -27,7 +27,7 @@ from venues.feed import Reject
 from venues.instrument import CURRENCY_BYTES, E9, SYMBOL_BYTES, Instrument, Kind, Payoff
 from venues.market import INSTRUMENTS_MAX, Events, Market, add_instrument, find_instrument, find_symbol, same_symbol
 
-PRODUCT_MAX = 1 << 62
+PRODUCT_MAX = 1 << 62  # of tick and lot, 1e-18 of the quote currency: 4.6 a lot and tick
 ONE_E9 = float(E9)
 
 
@@ -170,7 +170,7 @@ def read_terms(feed: DeribitFeed, message: InstrumentMessage | InstrumentV2) -> 
     terms.taker_fee_e9 = to_units(message.taker_commission, ONE_E9)
     if terms.tick_e9 <= 0 or terms.lot_e9 <= 0 or terms.contract_e9 <= 0:
         return False
-    if terms.maker_fee_e9 == BAD or terms.taker_fee_e9 == BAD or terms.tick_e9 > PRODUCT_MAX // terms.lot_e9:
+    if terms.maker_fee_e9 == BAD or terms.taker_fee_e9 == BAD:
         return False
     for position in range(feed.entries.count):
         step = view(TickStepEntry, feed.entries.first + position * feed.entries.stride)
@@ -182,6 +182,8 @@ def read_terms(feed: DeribitFeed, message: InstrumentMessage | InstrumentV2) -> 
     # "reversed" alone does not tell: Deribit's BTC options are, yet they are sized and priced in BTC.
     is_inverse = message.instrument_type == InstrumentType.REVERSED and message.kind == InstrumentKind.FUTURE
     terms.payoff = Payoff.INVERSE if is_inverse else Payoff.LINEAR
+    if terms.payoff == Payoff.LINEAR and terms.tick_e9 > PRODUCT_MAX // terms.lot_e9:
+        return False
     terms.expiry_ns = 0
     if terms.kind == Kind.FUTURE or terms.kind == Kind.OPTION or terms.kind == Kind.COMBO:
         terms.expiry_ns = max(0, to_nanoseconds(message.expiration_timestamp_ms))
@@ -212,7 +214,7 @@ def fill_terms(instrument: Instrument, terms: Terms) -> None:
     instrument.payoff = terms.payoff
     instrument.tick_e9 = terms.tick_e9
     instrument.lot_e9 = terms.lot_e9
-    instrument.tick_lot_e9 = terms.tick_e9 * terms.lot_e9 // E9
+    instrument.tick_lot_e9 = terms.tick_e9 * terms.lot_e9 // E9 if terms.payoff == Payoff.LINEAR else 0
     instrument.contract_e9 = terms.contract_e9
     instrument.maker_fee_e9 = terms.maker_fee_e9
     instrument.taker_fee_e9 = terms.taker_fee_e9

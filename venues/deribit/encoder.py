@@ -9,7 +9,7 @@ from math import nan
 
 from nic.compile import compiled
 from nic.memory import copy_bytes, fill_bytes
-from nic.struct import Struct, address_of, i64, size_of, view
+from nic.struct import Struct, address_of, i64, size_of, u32, view
 from venues.deribit.layout import (
     CURRENCY_BYTES,
     INDEX_NAME_BYTES,
@@ -57,7 +57,7 @@ class PacketWriter(Struct):
     """One channel's sender: the packet it is writing, and the number of the last one."""
 
     channel_id: i64
-    sequence: i64
+    sequence: u32  # of the last packet; wraps
     start: i64  # address of the packet's first byte
     position: i64  # address of its next byte
     end: i64  # address past its room

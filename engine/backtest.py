@@ -179,4 +179,3 @@ def _print_outcome(summary: RunSummary, finished: Path, with_report: bool, conso
 
     print_summary(summary, console)
     console.print(f"run folder: {finished}" + (f"   report: {finished / 'report.html'}" if with_report else ""))
-

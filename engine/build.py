@@ -17,8 +17,8 @@ from risk.records import Records, make_records
 from strategies.desk import Desk
 from strategies.interface import BuildContext, Strategy
 from venues.book import make_books
-from venues.bridge.orders import make_bridge_session
 from venues.bridge.feed import BridgeFeed
+from venues.bridge.orders import make_bridge_session
 from venues.bridge.simulated import SimulatedBridgeVenue
 from venues.deribit.feed import DeribitFeed
 from venues.deribit.simulated import SimulatedDeribitVenue
@@ -170,10 +170,7 @@ def build_run(config: RunConfig, config_path: Path) -> Run:
 
 def make_state(config: RunConfig) -> LoopState:
     """The loop's memory before its first turn: every session and the first sample are due at once."""
-    state = LoopState(sample_interval_ns=config.sample_interval_ms * NS_PER_MS)
-    for number in range(len(config.venue), len(state.keep_ns)):
-        state.keep_ns[number] = NEVER_NS
-    return state
+    return LoopState(sample_interval_ns=config.sample_interval_ms * NS_PER_MS)
 
 
 def make_desk(market: Market, gate: Gate, records: Records) -> Desk:

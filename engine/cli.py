@@ -42,7 +42,9 @@ def backtest(
     from engine.errors import KNOWN_ERRORS
 
     try:
-        finished = run_backtest(config, output, started=STARTED, with_report=report, console=None if as_json else console)
+        finished = run_backtest(
+            config, output, started=STARTED, with_report=report, console=None if as_json else console
+        )
     except KNOWN_ERRORS as error:
         raise fail(error) from None
     if as_json:
@@ -79,7 +81,9 @@ def inspect(
 
 @import_app.command("binance")
 def import_binance_command(
-    recordings: Annotated[list[Path], typer.Argument(help="Recorded streams: '<local ns> <JSON>' a line, plain, .gz or .zst.")],
+    recordings: Annotated[
+        list[Path], typer.Argument(help="Recorded streams: '<local ns> <JSON>' a line, plain, .gz or .zst.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the captures.")] = Path("data/binance"),
     clock_offset_ms: Annotated[float, typer.Option(help="Added to the recording host's clock.")] = 0.0,
     market: Annotated[str, typer.Option(help="spot, usdm or coinm; default: told from the lines.")] = "",

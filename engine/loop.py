@@ -84,6 +84,8 @@ class LoopState(Struct):
     sample_interval_ns: i64
     sample_ns: i64  # when the next sample is due
     first_ns: i64
+    first_keep_ns: i64  # the earliest of `keep_ns`
+    due_ns: Annotated[Array, i64, VENUES_MAX]  # when each venue's ring has something to do, as `next_time_ns` says
     keep_ns: Annotated[Array, i64, VENUES_MAX]  # when each order session wants its timer
     frame: Frame
     packet: Packet
@@ -117,10 +119,11 @@ class Engine(NamedTuple):
 def run(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, clock: Struct) -> int:
     """Turn until the data ends or Python is needed; returns a `Status`. Call again to go on."""
     state = engine.state
+    look_at_rings(engine, venues)
     while state.stop == 0:
         if nearly_full(engine.records):
             return Status.RECORDS
-        due_ns = next_due_ns(engine, venues)
+        due_ns = next_due_ns(engine, len(venues))
         if due_ns == NEVER_NS:
             finish(engine, strategy)
             return Status.FINISHED
@@ -130,30 +133,37 @@ def run(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, clock: St
         engine.desk.now_ns = now_ns
         state.turns += 1
         for venue in literal_unroll(venues):
-            if poll(venue.ring, state.frame, now_ns):
-                take_frame(engine, venue, strategy, now_ns)
-                release(venue.ring)
-        if engine.desk.request_count != 0:
+            if state.due_ns[venue.session.venue] <= now_ns:
+                if poll(venue.ring, state.frame, now_ns):
+                    take_frame(engine, venue, strategy, now_ns)
+                    release(venue.ring)
+                state.due_ns[venue.session.venue] = next_time_ns(venue.ring)
+        if engine.desk.request_count != 0 or now_ns >= timers_due_ns(engine):
             send_requests(engine, venues, strategy, now_ns)
-        if now_ns >= timers_due_ns(engine):
             run_timers(engine, venues, strategy, now_ns)
-        for venue in literal_unroll(venues):
-            flush(venue.ring)
+            look_at_rings(engine, venues)
     return Status.STOPPED
 
 
 @compiled
-def next_due_ns(engine: Engine, venues: tuple[Venue, ...]) -> int:
+def look_at_rings(engine: Engine, venues: tuple[Venue, ...]) -> None:
+    """Wake the drivers that want it and note when each ring has something to do next: sending may have changed that."""
+    for venue in literal_unroll(venues):
+        flush(venue.ring)
+        engine.state.due_ns[venue.session.venue] = next_time_ns(venue.ring)
+
+
+@compiled
+def next_due_ns(engine: Engine, venue_count: int) -> int:
     """When the next thing happens on any ring, or a timer before that; negative when a replay window is starved.
 
     Timers alone do not keep a replay alive: with nothing left on the rings it is over.
     """
+    state = engine.state
     due_ns = NEVER_NS
-    for venue in literal_unroll(venues):
-        due_ns = min(due_ns, next_time_ns(venue.ring))
-    if due_ns == NEVER_NS or due_ns < 0:
-        return due_ns
-    if engine.state.started == 0:
+    for venue in range(venue_count):
+        due_ns = min(due_ns, state.due_ns[venue])
+    if due_ns == NEVER_NS or due_ns < 0 or state.started == 0:
         return due_ns
     return min(due_ns, max(timers_due_ns(engine), engine.desk.now_ns))
 
@@ -161,11 +171,7 @@ def next_due_ns(engine: Engine, venues: tuple[Venue, ...]) -> int:
 @compiled
 def timers_due_ns(engine: Engine) -> int:
     """When the next timer fires: the strategy's, a session's, or the sampling of positions."""
-    state = engine.state
-    due_ns = min(engine.desk.timer_ns, state.sample_ns)
-    for venue in range(VENUES_MAX):
-        due_ns = min(due_ns, state.keep_ns[venue])
-    return due_ns
+    return min(engine.desk.timer_ns, engine.state.sample_ns, engine.state.first_keep_ns)
 
 
 @compiled
@@ -305,9 +311,7 @@ def send_requests(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy,
 
 
 @compiled
-def send_order(
-    engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, request: Request, now_ns: int
-) -> None:
+def send_order(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, request: Request, now_ns: int) -> None:
     """One new order: gate, frame, wire; a veto comes back to the strategy at once."""
     gate = engine.gate
     order = open_order(
@@ -370,7 +374,7 @@ def send_cancel(engine: Engine, venues: tuple[Venue, ...], order: Order, now_ns:
 
 @compiled
 def run_timers(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, now_ns: int) -> None:
-    """What is due by the clock: session logons and heartbeats, samples with the loss limit, the strategy's own timer."""
+    """What is due by the clock: session logons and heartbeats, samples and the loss limit, the strategy's timer."""
     state = engine.state
     if state.started == 0:
         state.started = 1
@@ -382,6 +386,9 @@ def run_timers(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, no
                 start_session(session, venue.ring, now_ns)
             state.keep_ns[session.venue] = keep_session(session, venue.ring, now_ns)
             engine.gate.venues[session.venue].session_state = session.state
+    state.first_keep_ns = NEVER_NS
+    for number in range(len(venues)):
+        state.first_keep_ns = min(state.first_keep_ns, state.keep_ns[number])
     if now_ns >= state.sample_ns:
         state.sample_ns = now_ns + state.sample_interval_ns
         mark_positions(engine.gate)

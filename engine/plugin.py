@@ -30,7 +30,11 @@ def load_plugin(use: str, relative_to: Path, where: str) -> Plugin:
         known = ", ".join(BUILT_IN)
         raise ConfigError(f'{where}: strategy.use = {use}: neither built in ({known}) nor "package.module:Name"')
     try:
-        module = _load_file(relative_to, module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
+        module = (
+            _load_file(relative_to, module_name)
+            if module_name.endswith(".py")
+            else importlib.import_module(module_name)
+        )
     except Exception as error:
         raise ConfigError(f"{where}: strategy.use = {use}: {_plain(error)}") from error
     strategy_class = getattr(module, class_name, None)

@@ -38,7 +38,7 @@ def compiled(function: F) -> F:
     # numba would compile a function anew for every constant that it is called with, which more than doubled the time;
     # LLVM propagates the constants when it inlines.
     dispatcher.get_call_template = resolve_by_type
-    return dispatcher  # type: ignore[no-any-return]
+    return dispatcher
 
 
 def _widest(argument: types.Type) -> types.Type:

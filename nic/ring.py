@@ -1,8 +1,8 @@
 """The ring contract: how frames come in and go out, whatever carries them.
 
 A ring is a `Struct`; each kind registers an implementation of the functions below, and the loop is compiled against the
-kinds that a configuration names. Receive: `poll`, use the frame, `release`. Transmit: `reserve` a slot, write the frame,
-`commit` it, and `flush` once per loop turn.
+kinds that a configuration names. Receive: `poll`, use the frame, `release`. Transmit: `reserve` a slot, write the
+frame, `commit` it, and `flush` before the next wait.
 """
 
 from nic.compile import generic

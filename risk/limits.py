@@ -1,7 +1,7 @@
 """Limits as they are configured, and the proof that nothing they allow can overflow.
 
-Every limit is required: a missing one is an error, never a default. Sizes are in the instrument's size currency (base coin
-for spot and linear contracts, quote currency for inverse ones), money in its quote currency.
+Every limit is required: a missing one is an error, never a default. Sizes are in the instrument's size currency (base
+coin for spot and linear contracts, quote currency for inverse ones), money in its quote currency.
 """
 
 from decimal import Decimal
@@ -111,7 +111,7 @@ def set_instrument_limits(gate: Gate, instrument: Instrument, configured: Instru
 
 
 def prove_ranges(instrument: Instrument, limits: InstrumentLimits, name: str) -> None:
-    """Show that every product of venues/instrument.py stays below 2**PROVEN_BITS; LimitError naming the one that does not."""
+    """Show that every product of venues/instrument.py stays below 2**PROVEN_BITS; LimitError names one that can't."""
     lots = 2 * limits.position_lots_max + limits.order_lots_max  # a position, an order out, and the one being judged
     price_e9 = limits.price_ticks_max * instrument.tick_e9
     if instrument.payoff == Payoff.INVERSE:
@@ -142,4 +142,3 @@ def _whole(value: Decimal, unit_e9: int, what: str) -> int:
     if scaled <= 0 or scaled % unit_e9 != 0:
         raise LimitError(f"{what} = {value} must be a positive multiple of {Decimal(unit_e9) / E9}")
     return scaled // unit_e9
-

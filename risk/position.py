@@ -56,5 +56,3 @@ def profit_e9(position: Position, instrument: Instrument) -> int:
     if position.position_lots != 0 and position.mark_ticks > 0:
         held = position_value_e9(instrument, position.mark_ticks, position.position_lots)
     return position.cash_e9 - position.fees_e9 + held
-
-

@@ -3,10 +3,10 @@
 Times are ns since the epoch by the run's clock. Instruments are market indices.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from nic.compile import compiled
-from nic.struct import Array, Pointer, Struct, array, i64
+from nic.struct import Pointer, Struct, array, i64
 
 RECORDS_MAX = 4096  # of each kind between two drains
 RECORDS_RESERVE = 1536  # the loop stops for a drain with this much room left; one turn of 8 venues writes fewer
@@ -144,8 +144,8 @@ def make_records() -> Records:
 
 
 @compiled
-def append(records: Struct) -> Struct:
-    """The next free entry of one buffer, to be filled in; the caller's turn has room (`nearly_full`)."""
+def append(records: Any) -> Any:
+    """The next free entry of one buffer (OrderRecords, ...), to be filled in; `nearly_full` keeps room for a turn."""
     assert records.count < RECORDS_MAX
     records.count += 1
     return records.items[records.count - 1]

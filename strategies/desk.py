@@ -123,4 +123,3 @@ def record_opportunity(desk: Desk) -> OpportunityRecord:
 def record_trade(desk: Desk) -> TradeRecord:
     """A new trade record, to be filled in now."""
     return append(desk.records[0].trades)
-

@@ -14,8 +14,8 @@
     def act(strategy: Mine, desk: Desk, instrument: int) -> None:
         ...
 
-`build` runs once, in plain Python; the registered functions are compiled into the loop. What a strategy does not register
-does nothing. `parameters_of` finds the class of `build`'s first argument and validates the configuration with it.
+`build` runs once, in plain Python; the registered functions are compiled into the loop. What a strategy does not
+register does nothing. `parameters_of` finds the class of `build`'s first argument, which validates the configuration.
 """
 
 import inspect
@@ -69,9 +69,7 @@ def on_book(strategy: Strategy, desk: Desk, instrument: int) -> None:
 
 
 @generic
-def on_trade(
-    strategy: Strategy, desk: Desk, instrument: int, side: int, price_ticks: int, qty_lots: int
-) -> None:
+def on_trade(strategy: Strategy, desk: Desk, instrument: int, side: int, price_ticks: int, qty_lots: int) -> None:
     """The market traded; `side` is the aggressor's. Called before on_book of the same packet."""
 
 
@@ -106,9 +104,7 @@ def _ignore_book(strategy: Strategy, desk: Desk, instrument: int) -> None:
 
 
 @on_trade.register(Strategy)
-def _ignore_trade(
-    strategy: Strategy, desk: Desk, instrument: int, side: int, price_ticks: int, qty_lots: int
-) -> None:
+def _ignore_trade(strategy: Strategy, desk: Desk, instrument: int, side: int, price_ticks: int, qty_lots: int) -> None:
     pass
 
 

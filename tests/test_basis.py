@@ -181,9 +181,10 @@ def test_leaves_after_the_longest_hold_and_waits_for_the_mean() -> None:
     quote(harness, "b", 10_000)
     quote(harness, "a", 10_030)
     harness.advance(MS)
+    quote(harness, "a", 10_100)  # 3 deviations or more, the mean and they having moved meanwhile
     assert len(harness.orders) == entered
     quote(harness, "a", 10_010)
-    quote(harness, "a", 10_030)
+    quote(harness, "a", 10_100)
     assert len(harness.orders) == entered + 2
 
 

@@ -1,4 +1,4 @@
-"""Configuration errors are one line that names the file, the key, the value and the reason; nothing has a default limit."""
+"""Configuration errors are one line with file, key, value and reason; no limit has a default."""
 
 from collections.abc import Callable
 from decimal import Decimal

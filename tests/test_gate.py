@@ -54,7 +54,9 @@ class Setup:
         for key, value in changes.items():
             next(part for part in (limits, run, venue) if key in part)[key] = value
         underlying = UnderlyingLimitsConfig(max_gross=run["max_gross"], max_net=run["max_net"])
-        self.gate = make_gate(self.market, RunLimitsConfig(max_loss=run["max_loss"], underlying={"BTC": underlying}), ["BTC"])
+        self.gate = make_gate(
+            self.market, RunLimitsConfig(max_loss=run["max_loss"], underlying={"BTC": underlying}), ["BTC"]
+        )
         for index, instrument in enumerate(self.market.instruments):
             set_instrument_limits(self.gate, instrument, InstrumentLimitsConfig(**limits), f"i{index}")
             set_venue_limits(self.gate, index, VenueLimitsConfig(**venue), f"v{index}")
@@ -68,9 +70,7 @@ class Setup:
         return Veto(self._check(self.last_id, instrument, side, price, lots, now_ns))
 
     def _check(self, order_id: int, instrument: int, side: int, price: int, lots: int, now_ns: int) -> int:
-        return int(
-            check(self.gate, self.approval, order_id, instrument, side, TimeInForce.IOC, price, lots, now_ns)
-        )
+        return int(check(self.gate, self.approval, order_id, instrument, side, TimeInForce.IOC, price, lots, now_ns))
 
 
 def test_a_good_order_passes_and_arms_exactly_what_was_asked() -> None:

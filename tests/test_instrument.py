@@ -35,9 +35,7 @@ def linear(tick_e9: int = 100_000_000, lot_e9: int = 1_000_000) -> Instrument:
 
 
 def inverse(tick_e9: int = 500_000_000, lot_e9: int = 10 * E9) -> Instrument:
-    return Instrument(
-        payoff=Payoff.INVERSE, tick_e9=tick_e9, lot_e9=lot_e9, maker_fee_e9=-50_000, taker_fee_e9=500_000
-    )
+    return Instrument(payoff=Payoff.INVERSE, tick_e9=tick_e9, lot_e9=lot_e9, maker_fee_e9=-50_000, taker_fee_e9=500_000)
 
 
 ticks = st.integers(1, 5_000_000)

@@ -136,6 +136,6 @@ def position_value_e9(instrument: Instrument, price_ticks: int, position_lots: i
 
 @compiled
 def fee_e9(instrument: Instrument, price_ticks: int, qty_lots: int, is_maker: int) -> int:
-    """Fee of a fill, 1e-9 of the settlement currency; positive is paid, negative a rebate. Rounded up, never in favour."""
+    """Fee of a fill, 1e-9 of the settlement currency; positive is paid. Rounded up, never in favour."""
     rate_e9 = instrument.maker_fee_e9 if is_maker != 0 else instrument.taker_fee_e9
     return -multiply_e9(settlement_value_e9(instrument, price_ticks, qty_lots), -rate_e9)

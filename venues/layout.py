@@ -1,4 +1,4 @@
-"""How a venue lists its wire messages: one table, read by the decoder, the encoder, the tests and `crosswire inspect`."""
+"""How a venue lists its wire messages: one table for decoder, encoder, tests and `crosswire inspect`."""
 
 from dataclasses import dataclass, field
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from nic.compile import compiled
 from nic.memory import hash_bits
-from nic.struct import Array, Pointer, Struct, i64, u8
+from nic.struct import Array, Pointer, Struct, i64
 from venues.book import Book
 from venues.instrument import SYMBOL_BYTES, Instrument
 

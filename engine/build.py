@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.cache import keep_compiled
 from engine.config import ConfigError, InstrumentConfig, RunConfig
 from engine.loop import Engine, LoopState, Venue
 from engine.plugin import Plugin, build_strategy, load_plugin
@@ -140,6 +141,7 @@ def build_run(config: RunConfig, config_path: Path) -> Run:
     where = str(config_path)
     names = instrument_names(config)
     plugin = load_plugin(config.strategy.use, config_path.parent, where)
+    keep_compiled(plugin.sources)
     market, underlyings = make_market(config)
     gate = make_gate(market, config.limits, underlyings)
     terms = [(venue, each) for venue in config.venue for each in venue.instrument]

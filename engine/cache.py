@@ -20,7 +20,7 @@ import numba
 import numba.core.config
 import numpy as np
 
-from nic.compile import JIT_OPTIONS, NO_JIT
+from nic.compile import JIT_OPTIONS, NO_JIT, on_disk
 
 PACKAGES = ("nic", "venues", "risk", "strategies", "engine")
 DIGEST_LETTERS = 24
@@ -55,16 +55,24 @@ def source_digest(plugins: Iterable[Path] = ()) -> str:
     return digest.hexdigest()[:DIGEST_LETTERS]
 
 
-def compile_cached(function: Callable[..., Any], plugins: Iterable[Path] = ()) -> Callable[..., Any]:
-    """`function` compiled, with the machine code kept on disk; `function` itself when compilation is off."""
+def keep_compiled(plugins: Iterable[Path] = ()) -> None:
+    """From here on keep on disk, and take from there, what this process compiles for calls from Python."""
     if NO_JIT:
-        return function
+        return
     folder = cache_root() / source_digest(plugins)
     folder.mkdir(parents=True, exist_ok=True)
     os.utime(folder)
     _remove_oldest(folder.parent)
     # Read when a dispatcher's caching is enabled, so it must be set before.
     numba.core.config.CACHE_DIR = str(folder)
+    on_disk.set()
+
+
+def compile_cached(function: Callable[..., Any], plugins: Iterable[Path] = ()) -> Callable[..., Any]:
+    """`function` compiled, with the machine code kept on disk; `function` itself when compilation is off."""
+    if NO_JIT:
+        return function
+    keep_compiled(plugins)
     return numba.njit(cache=True, **JIT_OPTIONS)(function)
 
 

@@ -8,6 +8,7 @@ both worlds: numba's, where calls are bound at compile time and inlined by LLVM,
 import functools
 import inspect
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 from typing import Generic as GenericOver
@@ -17,19 +18,37 @@ from numba.extending import lower_builtin, overload, type_callable
 
 NO_JIT = os.environ.get("CROSSWIRE_NO_JIT", "") not in ("", "0")
 
+# Set by engine.cache once numba's cache folder is one that is named by all sources: before that nothing may be kept.
+on_disk = threading.Event()
+
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # numpy's error model drops the zero-division branch; divisors are proven non-zero where they are loaded.
-JIT_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+# Nothing calls the loop from C, so it needs no C wrapper.
+JIT_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "boundscheck": False,
+    "no_cfunc_wrapper": True,
+}
 
 
 def compiled(function: F) -> F:
     """Mark `function` as part of the compiled loop; left as it is when compilation is off."""
+    return _dispatcher(function, JIT_OPTIONS)
+
+
+def inlined(function: F) -> F:
+    """As `compiled`, and inlined into every caller, where LLVM's own judgement was measured to cost."""
+    return _dispatcher(function, {**JIT_OPTIONS, "forceinline": True})
+
+
+def _dispatcher(function: F, options: dict[str, Any]) -> F:
     if NO_JIT:
         return function
-    dispatcher = njit(**JIT_OPTIONS)(function)
+    dispatcher = njit(**options)(function)
     resolve = dispatcher.get_call_template
 
     def resolve_by_type(arguments: Any, keywords: Any) -> Any:
@@ -38,6 +57,15 @@ def compiled(function: F) -> F:
     # numba would compile a function anew for every constant that it is called with, which more than doubled the time;
     # LLVM propagates the constants when it inlines.
     dispatcher.get_call_template = resolve_by_type
+    compile_for_python = dispatcher._compile_for_args
+
+    def compile_or_load(*arguments: Any, **keywords: Any) -> Any:
+        if on_disk.is_set():
+            dispatcher.enable_caching()
+        return compile_for_python(*arguments, **keywords)
+
+    # Called when Python, not compiled code, calls the function: set-up code calls a dozen, 0.2 s each to compile.
+    dispatcher._compile_for_args = compile_or_load
     return dispatcher
 
 

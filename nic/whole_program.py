@@ -13,11 +13,15 @@ release is bounded in pyproject.toml, and tests/test_compile.py shows that they 
 from typing import Any
 
 from numba.core import event
+from numba.core.caching import FunctionCache
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
+from numba.core.lowering import BaseLower
 
 _optimise = JITCodeLibrary._optimize_final_module
 _make_ready = JITCodeLibrary._finalize_final_module
 _set_environment = JITCPUCodegen.set_env
+_save = FunctionCache.save_overload
+_wrap = BaseLower.create_cpython_wrapper
 
 
 class Compilations(event.Listener):  # type: ignore[misc]
@@ -74,9 +78,23 @@ def _set_environment_when_emitted(codegen: Any, name: str, environment: Any) -> 
         _compilations.environments.append((codegen, name, environment))
 
 
+def _wrap_outermost(lowering: Any, release_gil: bool = False) -> None:
+    """Only what Python calls needs to be callable from Python."""
+    if _compilations.depth <= 1:
+        _wrap(lowering, release_gil)
+
+
+def _save_outermost(cache: Any, signature: Any, result: Any) -> None:
+    """Code that was not emitted can't be kept on disk."""
+    if _compilations.depth == 0:
+        _save(cache, signature, result)
+
+
 def install() -> None:
     """Let every outermost compilation of this process optimise once."""
     event.register("numba:compile", _compilations)
     JITCodeLibrary._optimize_final_module = _optimise_outermost
     JITCodeLibrary._finalize_final_module = _emit_outermost
     JITCPUCodegen.set_env = _set_environment_when_emitted
+    FunctionCache.save_overload = _save_outermost
+    BaseLower.create_cpython_wrapper = _wrap_outermost

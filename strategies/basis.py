@@ -4,7 +4,7 @@ The basis of a pair is (middle of a - middle of b) / middle of b. Its running me
 over samples taken every `sample_us`. Away from the mean by more than `entry_deviations`, and by enough to pay for both
 ways and `min_edge_bps`, the dear one is sold and the cheap one bought; back within `exit_deviations`, or after
 `max_hold_s`, that is undone; after the latter nothing is entered until the basis has been back. Both ways are worked by
-`strategies.legs`.
+`strategies.legs`, without hedges: a third instrument has a basis of its own.
 """
 
 from decimal import Decimal

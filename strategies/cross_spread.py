@@ -107,6 +107,7 @@ class CrossSpread(LegStrategy):
             max_size_e9=to_e9(parameters.max_size, "max_size"), min_size_e9=to_e9(parameters.min_size, "min_size")
         )
         fill_in_legs(strategy.legs, parameters, parameters.instruments, context)
+        strategy.legs.may_hedge = 1
         opening = parameters.threshold_bps
         closing = opening if parameters.close_threshold_bps is None else parameters.close_threshold_bps
         for name, bps in (("threshold_bps", opening), ("close_threshold_bps", closing)):

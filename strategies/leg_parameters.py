@@ -23,9 +23,7 @@ class LegParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     max_position: Decimal  # of each instrument, long or short
     max_unwind_loss_bps: Decimal  # how much worse than decided on a missing leg may still be done
     min_size: Decimal = Decimal(0)
-    quote_adjustment_bps: dict[
-        str, Decimal
-    ] = {}  # by instrument: what its quote unit is worth above a common one
+    quote_adjustment_bps: dict[str, Decimal] = {}  # by instrument: what its quote unit is worth above a common one
     slippage_ticks: int = 0  # of each leg: how far beyond the decided price an order may trade
     max_open_trades: int = 1  # of one pair of instruments
     cooldown_us: int = 0  # between two starts of one pair

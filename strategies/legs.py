@@ -7,7 +7,8 @@ imbalance of more than 5/8 lot of the coarser leg is repaired, in this order:
       | one leg is ahead
     RETRYING   the missing leg again at its current price: up to `retries` times within `retry_window_us`, the first at
       |        once, while the price is at most `max_unwind_loss_bps` worse than the one decided on
-    HEDGING    instead at the best of the other listings, under the same loss limit, once for each of them
+    HEDGING    instead at the best of the other listings with room for it below its `max_position`, under the same loss
+      |        limit, once for each of them; skipped unless `may_hedge`
       |
     UNWINDING  trade back what is ahead, `unwind_ticks` through the market where it was done (or at the best other
       |        listing while that has no proven book), again every `unwind_interval_ms`
@@ -56,6 +57,7 @@ from venues.order import Order, OrderState, Report, TimeInForce
 from venues.side import BUY, SELL, sign_of
 
 NO_LISTING = -1
+NO_ROOM_NEEDED_E9 = -(1 << 62)
 # An order's tag: the trade's place, the listing and the state that it was sent in.
 TAG_BITS = 5
 TAG_MASK = (1 << TAG_BITS) - 1
@@ -78,6 +80,7 @@ class Legs(Struct):
     retry_window_ns: i64
     retry_interval_ns: i64
     loss_max_e9: i64  # fraction of the price decided on
+    may_hedge: i64  # 1: a missing leg may be done at a third listing
     unwind_ticks: i64
     unwind_interval_ns: i64
     give_up_ns: i64
@@ -148,21 +151,20 @@ def walk(
 
 
 @compiled
+def _room_e9(legs: Legs, desk: Desk, listing: int, side: int, price_ticks: int) -> int:
+    instrument = instrument_of(legs, desk, listing)
+    position = position_of(legs, desk, listing)
+    if side == BUY:
+        return buy_room_e9(legs.listings[listing], instrument, position, price_ticks)
+    return sell_room_e9(legs.listings[listing], instrument, position, price_ticks)
+
+
+@compiled
 def room_e9(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
     """How much both positions may still grow, 1e-9 of the base coin; both books have a price to trade at."""
     return min(
-        buy_room_e9(
-            legs.listings[buy],
-            instrument_of(legs, desk, buy),
-            position_of(legs, desk, buy),
-            market_ticks(legs, desk, buy, BUY),
-        ),
-        sell_room_e9(
-            legs.listings[sell],
-            instrument_of(legs, desk, sell),
-            position_of(legs, desk, sell),
-            market_ticks(legs, desk, sell, SELL),
-        ),
+        _room_e9(legs, desk, buy, BUY, market_ticks(legs, desk, buy, BUY)),
+        _room_e9(legs, desk, sell, SELL, market_ticks(legs, desk, sell, SELL)),
     )
 
 
@@ -410,13 +412,15 @@ def _retry(legs: Legs, desk: Desk, place: int) -> bool:
 
 
 @compiled
-def _best_listing(legs: Legs, desk: Desk, side: int, but: int, and_but: int) -> int:
-    """The listing with the best price after fees, of those with a proven book and but two; NO_LISTING if none."""
+def _best_listing(legs: Legs, desk: Desk, side: int, but: int, and_but: int, least_room_e9: int) -> int:
+    """The listing with the best price after fees, of those with a proven book and room, but two; NO_LISTING if none."""
     best = NO_LISTING
     best_worth_e9 = 0
     for listing in range(legs.count):
         best_ticks = market_ticks(legs, desk, listing, side)
-        if listing != but and listing != and_but and best_ticks != 0:
+        if listing == but or listing == and_but or best_ticks == 0:
+            continue
+        if _room_e9(legs, desk, listing, side, best_ticks) >= least_room_e9:
             worth_e9 = _worth_e9(legs, desk, listing, side, best_ticks)
             if best == NO_LISTING or worth_e9 > best_worth_e9:
                 best = listing
@@ -427,9 +431,9 @@ def _best_listing(legs: Legs, desk: Desk, side: int, but: int, and_but: int) -> 
 @compiled
 def _hedge(legs: Legs, desk: Desk, place: int) -> bool:
     trade = legs.trades[place]
-    if trade.hedges >= legs.count - 2:
+    if legs.may_hedge == 0 or trade.hedges >= legs.count - 2:
         return False
-    best = _best_listing(legs, desk, _side_missing(trade), trade.buy, trade.sell)
+    best = _best_listing(legs, desk, _side_missing(trade), trade.buy, trade.sell, abs(residual_e9(trade)))
     if best == NO_LISTING or not _within_loss(legs, desk, trade, best):
         return False
     trade.next_ns = desk.now_ns
@@ -445,7 +449,7 @@ def _unwind(legs: Legs, desk: Desk, place: int) -> None:
     side = _side_missing(trade)
     listing = trade.sell if side == BUY else trade.buy
     if market_ticks(legs, desk, listing, side) == 0:
-        listing = _best_listing(legs, desk, side, listing, listing)
+        listing = _best_listing(legs, desk, side, listing, listing, NO_ROOM_NEEDED_E9)
     if listing == NO_LISTING or not _send_missing(legs, desk, place, listing, legs.unwind_ticks):
         wake_at(desk, trade.next_ns)
 

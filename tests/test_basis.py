@@ -199,12 +199,15 @@ def test_positions_are_bounded() -> None:
     assert (harness.position_lots("a"), harness.position_lots("b")) == (-3000, 3000)
 
 
-def test_a_missed_leg_is_worked_like_any_other() -> None:
-    harness = make(retries=0)
+def test_a_missed_leg_is_unwound_and_not_hedged() -> None:
+    mix = {name: linear(taker_fee_bps=1) for name in "abc"}
+    harness = make(retries=0, mix=mix, pairs=[["a", "b"], ["a", "c"]])
+    quote(harness, "c", 10_000)
     warm(harness)
     harness.answers = [fill(), miss()]
     quote(harness, "a", 10_030)
     harness.advance(60 * MS)
+    assert [(order.name, order.side) for order in harness.orders] == [("b", BUY), ("a", SELL), ("b", SELL)]
     assert harness.trades[0]["outcome"] == Outcome.UNWOUND
     assert harness.strategy.legs.pairs[1].held_e9 == 0
 

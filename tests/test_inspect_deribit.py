@@ -24,9 +24,9 @@ from engine.inspect import (
     print_inspection,
 )
 from nic.packet import PROTOCOL_UDP, Packet
+from tests.deribit_setup import reference
 from tests.guard import GuardedBytes
 from tests.paths import shared_data
-from tests.test_deribit_feed import reference
 
 CAPTURE = Path("deribit") / "sample_capture_v1_6.pcapng"
 

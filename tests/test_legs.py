@@ -137,6 +137,15 @@ def test_after_the_retries_the_leg_is_hedged_elsewhere() -> None:
     assert (harness.position_lots("a"), harness.position_lots("b"), harness.position_lots("c")) == (500, 0, -500)
 
 
+def test_no_hedge_beyond_the_position_limit() -> None:
+    harness = make(three(), max_unwind_loss_bps=150, max_position=1)
+    harness.desk.positions[2].position_lots = -501
+    harness.answers = [fill(), miss(), miss(), miss()]
+    open_edge(harness)
+    harness.advance(MS * 10)
+    assert [order.name for order in harness.orders] == ["a", "b", "b", "b", "a"]
+
+
 def test_no_hedge_beyond_the_loss_limit() -> None:
     harness = make(three(), max_unwind_loss_bps=50)  # c's bid is 100 bps below what was decided on
     harness.answers = [fill(), miss(), miss(), miss()]

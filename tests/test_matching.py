@@ -116,8 +116,8 @@ def test_what_was_taken_stays_taken_until_the_market_refills_it(world: World) ->
     assert world.order(BUY, IOC, 101, 4) == [(ACK, 4), (FILL, 101, 4, 0)]
     assert world.order(BUY, IOC, 101, 4) == [(ACK, 4), (FILL, 101, 1, 3), (CANCELLED, 3)]
     assert world.order(BUY, IOC, 101, 4) == [(ACK, 4), (CANCELLED, 4)]
-    world.level(ASK, 101, 7)  # two more than before, which also refill two of the five (venues.book_taken)
-    assert world.order(BUY, IOC, 101, 9) == [(ACK, 9), (FILL, 101, 4, 5), (CANCELLED, 5)]
+    world.level(ASK, 101, 7)  # two more than before, and only they are new
+    assert world.order(BUY, IOC, 101, 9) == [(ACK, 9), (FILL, 101, 2, 7), (CANCELLED, 7)]
 
 
 def test_fok_is_all_or_nothing(world: World) -> None:
@@ -241,8 +241,8 @@ def test_the_opposite_side_crossing_fills_us_at_our_price_up_to_its_size(world: 
     world.level(ASK, 99, 3)
     assert world.see((BOOK_CHANGED,)) == [(FILL, 100, 5, 7)]
     assert world.see((BOOK_CHANGED,)) == []  # it was taken
-    world.level(ASK, 99, 4)  # one more, which also refills one of the three (venues.book_taken)
-    assert world.see((BOOK_CHANGED,)) == [(FILL, 100, 2, 5)]
+    world.level(ASK, 99, 4)  # one more
+    assert world.see((BOOK_CHANGED,)) == [(FILL, 100, 1, 6)]
 
 
 def test_cancel_and_mass_cancel(world: World) -> None:
@@ -284,8 +284,6 @@ class Model:
     def level(self, side: int, price_ticks: int, qty_lots: int) -> None:
         levels = self.sides[side]
         level = levels.setdefault(price_ticks, ModelLevel(0))
-        if qty_lots > level.shown:
-            level.taken = max(0, level.taken - (qty_lots - level.shown))
         level.taken = min(level.taken, qty_lots)
         level.shown = qty_lots
         if qty_lots == 0:

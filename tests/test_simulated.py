@@ -12,7 +12,7 @@ import pytest
 
 from nic.capture_writer import CaptureWriter
 from nic.compile import NO_JIT, compiled
-from nic.memory import FNV_BASIS
+from nic.memory import FNV_BASIS, fnv1a
 from nic.packet import (
     PROTOCOL_TCP,
     UDP_FRAME_HEADER_BYTES,
@@ -433,3 +433,15 @@ def test_the_exchange_has_books_and_terms_of_its_own(tmp_path: Path) -> None:
         assert exchange.market.instruments[0].venue_id != 5
         assert exchange.market.books.address != terms.books.address
         assert ctypes.string_at(exchange.market.instruments.address, 8) == bytes(8)
+
+
+@pytest.mark.parametrize(("text", "expected"), [(b"", 0xCBF29CE484222325), (b"foobar", 0x85944171F73967E8)])
+def test_the_digest_is_fnv1a(text: bytes, expected: int) -> None:
+    """Test vectors of draft-eastlake-fnv; one call or many, the hash is the same."""
+    memory = array(u8, 8)
+    ctypes.memmove(memory.address, text, len(text))
+    assert fnv1a(FNV_BASIS, memory.address, len(text)) % 2**64 == expected
+    state = FNV_BASIS
+    for position in range(len(text)):
+        state = fnv1a(state, memory.address + position, 1)
+    assert state % 2**64 == expected

@@ -1,6 +1,6 @@
 """L2 book of one instrument: any depth in fixed memory, best price in O(1), invalid until proven and after a gap."""
 
-from nic.compile import compiled
+from nic.compile import compiled, inlined
 from nic.memory import count_trailing_zeros, hash_bits, shift_left, shift_right
 from nic.struct import Array, Struct, i64
 from venues.book_pages import (
@@ -92,7 +92,7 @@ def invalidate_book(book: Book) -> None:
     book.ask_lots = 0
 
 
-@compiled
+@inlined
 def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
     """A level's absolute size in lots, 0 removes it. False: no room, or |price| beyond 2**35; the book is lost then."""
     if book.taken.count != 0:
@@ -256,7 +256,7 @@ def executable_lots(book: Book, side: int, price_ticks: int) -> int:
 @compiled
 def take_level(book: Book, side: int, price_ticks: int, lots: int) -> None:
     """The simulated exchange's user took `lots` at a price; see `venues.book_taken` for how long that is remembered."""
-    add_taken(book.taken, side, price_ticks, lots, executable_lots(book, side, price_ticks))
+    add_taken(book.taken, side, price_ticks, lots)
 
 
 @compiled

@@ -1,8 +1,9 @@
 """What the simulated exchange's own user has taken from a book that comes from the real market.
 
 The recorded market does not know that its liquidity was taken. So each price that the user took from keeps how much,
-and is worth that much less, until the market itself changes: where the size at the price grows, what was taken is
-refilled by as much; where it shrinks, at most the new size is still taken; where the level goes, so does the memory.
+and shows that much less, until the market itself changes: what it adds there is new and free to take; where the size
+shrinks, others took or cancelled what the user had taken already, so at most the new size is still taken; where the
+level goes, so does the memory.
 """
 
 from typing import Annotated
@@ -11,14 +12,13 @@ from nic.compile import compiled
 from nic.struct import Array, Struct, i64
 from venues.side import BID
 
-TAKEN_MAX = 64  # prices remembered a book; the oldest goes first
+TAKEN_MAX = 256  # prices remembered a book; the oldest goes first
 
 
 class TakenLevel(Struct):
     side: i64
     price_ticks: i64
     taken_lots: i64
-    market_lots: i64  # last size that the market showed here, by a level or by a quote
 
 
 class Taken(Struct):
@@ -49,12 +49,11 @@ def forget_taken(taken: Taken, place: int) -> None:
         level.side = younger.side
         level.price_ticks = younger.price_ticks
         level.taken_lots = younger.taken_lots
-        level.market_lots = younger.market_lots
 
 
 @compiled
-def add_taken(taken: Taken, side: int, price_ticks: int, lots: int, market_lots: int) -> None:
-    """The user took `lots` where the market shows `market_lots`."""
+def add_taken(taken: Taken, side: int, price_ticks: int, lots: int) -> None:
+    """The user took `lots` at a price."""
     place = find_taken(taken, side, price_ticks)
     if place >= 0:
         taken.levels[place].taken_lots += lots
@@ -66,7 +65,6 @@ def add_taken(taken: Taken, side: int, price_ticks: int, lots: int, market_lots:
     level.side = side
     level.price_ticks = price_ticks
     level.taken_lots = lots
-    level.market_lots = market_lots
     taken.count += 1
 
 
@@ -77,11 +75,7 @@ def market_shows(taken: Taken, side: int, price_ticks: int, lots: int) -> None:
     if place < 0:
         return
     level = taken.levels[place]
-    if lots > level.market_lots:
-        level.taken_lots -= lots - level.market_lots
-    else:
-        level.taken_lots = min(level.taken_lots, lots)
-    level.market_lots = lots
+    level.taken_lots = min(level.taken_lots, lots)
     if level.taken_lots <= 0:
         forget_taken(taken, place)
 

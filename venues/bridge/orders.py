@@ -2,9 +2,8 @@
 
 Every frame that can be sent is built once, headers and message; its IP header is right for ever because its length
 never changes. Sending copies the template into the transmit slot and patches there the TCP sequence numbers, the
-message's number and time and the order's own fields: patched first and copied then, the copy would read in wide loads
-what was just stored in narrow ones, which the processor can't forward. The TCP checksum is the template's sum, known from the start, plus that
-of the patched words (RFC 1624's idea; the sum is over 16-bit words, so a word counts the same wherever it stands).
+message's number and time and the order's own fields. The TCP checksum is the template's sum, known from the start, plus
+that of the patched words (RFC 1624's idea; the sum is over 16-bit words, so a word counts the same wherever it stands).
 """
 
 from typing import Annotated

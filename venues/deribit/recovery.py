@@ -166,8 +166,12 @@ def apply_changes(
     instrument = market.instruments[index]
     book = market.books[index]
     proof = feed.proofs[index]
-    for position in range(feed.entries.count):
-        change = view(BookChangeEntry, feed.entries.first + position * feed.entries.stride)
+    address = feed.entries.first
+    stride = feed.entries.stride
+    count = feed.entries.count
+    for _ in range(count):
+        change = view(BookChangeEntry, address)
+        address += stride
         side = to_side(change.side)
         ticks = to_price_ticks(instrument, change.price)
         lots = to_changed_lots(instrument, change)
@@ -179,7 +183,7 @@ def apply_changes(
             reject(feed, Reject.BOOK_FULL)
             lose_book(feed, market, events, index)
             return
-        feed.level_updates += 1
+    feed.level_updates += count
     book.update_id = message.change_id
     book.exchange_time_ns = time_ns
     book.receive_time_ns = feed.time_ns

@@ -76,8 +76,8 @@ class BasisPair(Struct):
     b: i64
     cost_rate_a_e9: i64  # of a price of a: buying it and the taker fees of the rest of the round trip, rounded up
     cost_rate_b_e9: i64
-    edge_rate_a_e9: i64  # of a price of a: min_edge_bps, rounded up
-    edge_rate_b_e9: i64
+    hurdle_rate_a_e9: i64  # with min_edge_bps
+    hurdle_rate_b_e9: i64
     entered_ns: i64
     expired: i64  # +1 or -1: was held too long that far above or below; no entry until the basis has been back
     average: Average
@@ -154,10 +154,11 @@ def _set_pair(pair: BasisPair, legs: Legs, a: int, b: int, edge: Fraction) -> No
     round_trip_e9 = first.fee_e9 + second.fee_e9
     # What a sale brings has one of its fees taken off already: the rate of the bought leg carries the other three.
     unit_a, unit_b = Fraction(first.unit_e9, E9), Fraction(second.unit_e9, E9)
-    pair.cost_rate_a_e9 = ceil((E9 + first.fee_e9 + round_trip_e9) * unit_a)
-    pair.cost_rate_b_e9 = ceil((E9 + second.fee_e9 + round_trip_e9) * unit_b)
-    pair.edge_rate_a_e9 = ceil(edge * E9 * unit_a)
-    pair.edge_rate_b_e9 = ceil(edge * E9 * unit_b)
+    cost_a, cost_b = E9 + first.fee_e9 + round_trip_e9, E9 + second.fee_e9 + round_trip_e9
+    pair.cost_rate_a_e9 = ceil(cost_a * unit_a)
+    pair.cost_rate_b_e9 = ceil(cost_b * unit_b)
+    pair.hurdle_rate_a_e9 = ceil((cost_a + edge * E9) * unit_a)
+    pair.hurdle_rate_b_e9 = ceil((cost_b + edge * E9) * unit_b)
 
 
 @compiled
@@ -260,12 +261,12 @@ def is_holding(legs: Legs, desk: Desk, pair: BasisPair, held_e9: int) -> bool:
 
 
 @compiled
-def fair_rate_e9(pair: BasisPair, buy: int) -> int:
-    """What a price of the bought listing must at least bring when the other is sold, for the mean to pay all fees."""
+def at_mean_e9(pair: BasisPair, buy: int, rate_a_e9: int, rate_b_e9: int) -> int:
+    """A rate of the bought listing's price, as one in the sold listing's money while the basis is at its mean."""
     mean_e9 = (pair.average.mean * BASIS_UNIT_E9) >> FRACTION_BITS
     if buy == pair.a:
-        return pair.cost_rate_a_e9 * E9 // (E9 + mean_e9) + 1
-    return pair.cost_rate_b_e9 * (E9 + mean_e9 + 1) // E9 + 1
+        return rate_a_e9 * E9 // (E9 + mean_e9) + 1
+    return rate_b_e9 * (E9 + mean_e9 + 1) // E9 + 1
 
 
 @compiled
@@ -276,8 +277,8 @@ def follow(strategy: Basis, desk: Desk, pair: BasisPair, buy: int, sell: int, fa
     if not far:
         end_opportunity(legs.opportunities, desk, number)
         return
-    rate_e9 = fair_rate_e9(pair, buy)
-    hurdle_rate_e9 = rate_e9 + (pair.edge_rate_a_e9 if buy == pair.a else pair.edge_rate_b_e9)
+    rate_e9 = at_mean_e9(pair, buy, pair.cost_rate_a_e9, pair.cost_rate_b_e9)
+    hurdle_rate_e9 = at_mean_e9(pair, buy, pair.hurdle_rate_a_e9, pair.hurdle_rate_b_e9)
     sale = sale_e9(legs.listings[sell], instrument_of(legs, desk, sell), market_ticks(legs, desk, sell, SELL))
     buy_instrument = instrument_of(legs, desk, buy)
     ask_ticks = market_ticks(legs, desk, buy, BUY)

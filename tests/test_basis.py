@@ -156,6 +156,16 @@ def test_fees_of_the_round_trip_and_the_least_edge_come_first() -> None:
     assert len(harness.orders) == 2
 
 
+@pytest.mark.parametrize(("far", "side_of_a"), [(11_030, SELL), (10_970, BUY)])
+@pytest.mark.parametrize(("min_edge_bps", "orders"), [(21, 2), (26, 0)])
+def test_the_edge_is_measured_from_a_distant_mean(far: float, side_of_a: int, min_edge_bps: int, orders: int) -> None:
+    """27.3 bps of a from the mean, less 4 of fees and 1 of spread."""
+    harness = make(min_edge_bps=min_edge_bps)
+    warm(harness, a=11_000)
+    quote(harness, "a", far)
+    assert [order.side for order in harness.orders if order.name == "a"] == [side_of_a] * (orders // 2)
+
+
 def test_leaves_after_the_longest_hold_and_waits_for_the_mean() -> None:
     harness = make(max_hold_s="0.1", half_life_s=1000, warmup_s=1000)
     harness.strategy.warmup_samples = 20

@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from nic.compile import NO_JIT
 from strategies.cross_spread import CrossSpread
+from strategies.listing import cost_e9, rated_up_e9, sale_e9
 from strategies.opportunity import Blocked
 from tests.strategy_harness import Harness, Sent, fill, inverse, linear, miss
 from venues.instrument import E9, Instrument, Payoff
@@ -136,6 +138,27 @@ def test_edges_are_exact_and_sizes_fit_both_legs(data: st.DataObject) -> None:
         offered = sum(size for _, size in taken)
         # An inverse book's levels hold a little less coin at a higher price: one lot is the most that rounding finds.
         assert order.qty_lots <= offered * E9 / instrument.lot_e9 + len(taken)
+
+
+@given(
+    st.integers(-(10**8), 10**8),
+    st.decimals(-2000, 2000, places=7),
+    st.decimals(-500, 500, places=5),
+    st.integers(1, 10**7),
+)
+def test_rates_are_rounded_against_us(fee_e9: int, adjustment: Decimal, threshold: Decimal, ticks: int) -> None:
+    instrument = linear()
+    instrument.taker_fee_e9 = fee_e9
+    harness = make({"a": instrument, "b": linear()}, threshold_bps=threshold, quote_adjustment_bps={"a": adjustment})
+    strategy, listed = harness.strategy, harness.desk.instruments[0]
+    price_e9 = ticks * listed.tick_e9
+    sale = after_fee(listed, Fraction(adjustment), SELL, Fraction(price_e9))
+    cost = after_fee(listed, Fraction(adjustment), BUY, Fraction(price_e9))
+    hurdle = cost + price_e9 * (1 + Fraction(adjustment) / 10_000) * Fraction(threshold) / 10_000
+    rounding = 2 + price_e9 // E9  # of the rate, then of the product
+    assert 0 <= sale - sale_e9(strategy.legs.listings[0], listed, ticks) <= rounding
+    assert 0 <= cost_e9(strategy.legs.listings[0], listed, ticks) - cost <= rounding
+    assert 0 <= rated_up_e9(listed, ticks, strategy.open_rates_e9[0]) - hurdle <= rounding
 
 
 def coin_size(instrument: Instrument, price: Fraction, size: Fraction) -> Fraction:

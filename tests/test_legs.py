@@ -105,6 +105,22 @@ def test_a_partly_filled_leg_is_completed() -> None:
     assert harness.trades[0]["sold_size_e9"] == E9 // 2
 
 
+def test_a_single_lot_is_completed() -> None:
+    harness = make()
+    harness.answers = [fill(), fill(499)]
+    open_edge(harness)
+    harness.advance(MS)
+    assert [(order.name, order.qty_lots) for order in harness.orders[2:]] == [("b", 1)]
+
+
+def test_no_retry_after_the_window() -> None:
+    harness = make()
+    harness.answers = [fill(), miss(), miss(after_ns=2 * MS + 1)]
+    open_edge(harness)
+    harness.advance(9 * MS)
+    assert [order.name for order in harness.orders] == ["a", "b", "b", "a"]
+
+
 def test_equal_partial_fills_are_complete() -> None:
     harness = make()
     harness.answers = [fill(120), fill(120)]

@@ -123,6 +123,7 @@ def run_facts(backtest: Run, start_s: float, wall_s: float) -> RunFacts:
             "cancels sent": engine.state.cancels_sent,
             "alarms": engine.gate.alarms,
             "requests dropped": engine.desk.requests_dropped,
+            **backtest.strategy.counters(),
             **{f"reports: {name}": engine.orders.outcomes[number] for number, name in names_of(Applied).items()},
         },
     )

@@ -127,6 +127,24 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
         raise fail(error) from None
 
 
+@app.command(context_settings={"allow_extra_args": True})
+def bench(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A file of tests/bench: backtest, book, import_binance, ...")],
+) -> None:
+    """Run a benchmark of the checkout; its last line is one JSON object."""
+    import subprocess
+    import sys
+
+    root = Path(__file__).resolve().parent.parent
+    known = sorted(path.stem for path in (root / "tests" / "bench").glob("*.py") if "def main(" in path.read_text())
+    if name not in known:
+        where = "" if known else ": benchmarks are in the repository, not in the installed package"
+        raise fail(f"bench {name}: no such benchmark, there are {', '.join(known) or 'none'}{where}")
+    command = [sys.executable, "-m", f"tests.bench.{name}", *context.args]
+    raise typer.Exit(subprocess.run(command, cwd=root, check=False).returncode)
+
+
 def main() -> None:
     """Entry point of the `crosswire` command."""
     app()

@@ -324,24 +324,34 @@ def send_order(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, re
         request.qty_lots,
         now_ns,
     )
-    if order.state == OrderState.FREE:
-        gate.vetoes[Veto.OPEN_ORDERS] += 1
-        return
+    is_tabled = order.state != OrderState.FREE
+    if not is_tabled:
+        # All ORDERS_MAX slots are taken: the strategy hears of the veto through the order that is nobody's.
+        order.instrument = request.instrument
+        order.side = request.side
+        order.time_in_force = request.time_in_force
+        order.price_ticks = request.price_ticks
+        order.qty_lots = request.qty_lots
+        order.created_ns = now_ns
     order.decision_ticks = request.decision_ticks
     order.trade_id = request.trade_id
     order.tag = request.tag
     order.trigger_ns = engine.desk.trigger_ns
-    veto = check(
-        gate,
-        engine.state.approval,
-        order.client_order_id,
-        request.instrument,
-        request.side,
-        request.time_in_force,
-        request.price_ticks,
-        request.qty_lots,
-        now_ns,
-    )
+    veto: int = Veto.OPEN_ORDERS
+    if is_tabled:
+        veto = check(
+            gate,
+            engine.state.approval,
+            order.client_order_id,
+            request.instrument,
+            request.side,
+            request.time_in_force,
+            request.price_ticks,
+            request.qty_lots,
+            now_ns,
+        )
+    else:
+        gate.vetoes[veto] += 1
     if veto == Veto.NONE:
         sent = False
         for venue in literal_unroll(venues):
@@ -357,7 +367,10 @@ def send_order(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, re
     close_order(order, OrderState.VETOED, veto, now_ns)
     record_order(engine.records, order)
     on_order(strategy, engine.desk, order)
-    free_order(engine.orders, order)
+    if is_tabled:
+        free_order(engine.orders, order)
+    else:
+        order.state = OrderState.FREE
 
 
 @compiled

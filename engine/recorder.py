@@ -43,7 +43,7 @@ from venues.instrument import (
 from venues.order import OrderState, RejectReason, TimeInForce
 from venues.side import BUY, SELL
 
-ROW_GROUP_ROWS = 65_536  # buffered of each file before they are written: about 10 MB
+ROW_GROUP_ROWS = 16_384  # buffered of each file before they are written: about 3 MB
 
 FILLS = "fills.parquet"
 ORDERS = "orders.parquet"

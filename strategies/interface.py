@@ -39,6 +39,10 @@ class Strategy(Struct):
         """Make the strategy from its validated parameters; raise ValueError with one clear line on contradictions."""
         raise TypeError(f"{cls.__qualname__} has no build()")
 
+    def counters(self) -> dict[str, int]:
+        """What the strategy counted and the run's summary should show, by name."""
+        return {}
+
 
 @dataclass(frozen=True)
 class BuildContext:

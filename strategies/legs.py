@@ -102,6 +102,10 @@ class LegStrategy(Strategy):
 
     legs: Legs
 
+    def counters(self) -> dict[str, int]:
+        """Alarms of all trades so far, and the trades that are still not flat."""
+        return {"strategy: alarms": self.legs.alarms, "strategy: failed trades not flat": self.legs.failed}
+
 
 @compiled
 def instrument_of(legs: Legs, desk: Desk, listing: int) -> Instrument:

@@ -1,6 +1,5 @@
 """A backtest from configuration file to run folder: build, loop, drain, summarise, report."""
 
-import importlib.metadata
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,16 +29,6 @@ from venues.order import Applied
 MESSAGES = {"bridge": BRIDGE_MESSAGES, "deribit": DERIBIT_MESSAGES}
 
 
-class Stopwatch:
-    """Seconds since `started`, a value of time.perf_counter()."""
-
-    def __init__(self, started: float) -> None:
-        self.started = started
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self.started
-
-
 def run_backtest(
     config_path: Path, output: Path, *, started: float, with_report: bool = True, console: Console | None = None
 ) -> Path:
@@ -50,23 +39,24 @@ def run_backtest(
     config = load_config(config_path)
     preparing_s = prepare_data(config, config_path, console)
     backtest = build_run(config, config_path)
+    recorder = Recorder(output / config.name, _infos(backtest), _names(), replace=True)
     try:
-        recorder = Recorder(output / config.name, _infos(backtest), _names(), replace=True)
         loop = compiled_loop(backtest)
-        start_s = Stopwatch(started).seconds() - preparing_s
-        looped = Stopwatch(time.perf_counter())
+        start_s = time.perf_counter() - started - preparing_s
+        loop_started = time.perf_counter()
         turn_until_finished(backtest, loop, recorder)
-        wall_s = looped.seconds()
         recorder.close()
+        wall_s = time.perf_counter() - loop_started
+        summary = summarise(run_facts(backtest, start_s, wall_s), recorder.directory)
+        write_summary(summary, config_path.read_text(), recorder.directory)
+        if with_report:
+            from engine.report import write_report
+
+            write_report(recorder.directory)
+        finished = recorder.publish()
     finally:
         backtest.close()
-    summary = summarise(run_facts(backtest, start_s, wall_s), recorder.directory)
-    write_summary(summary, config_path.read_text(), recorder.directory)
-    if with_report:
-        from engine.report import write_report
-
-        write_report(recorder.directory)
-    finished = recorder.publish()
+        recorder.discard()
     if console is not None:
         _print_outcome(summary, finished, with_report, console)
     return finished
@@ -95,13 +85,15 @@ def turn_until_finished(backtest: Run, loop: Callable[..., int], recorder: Recor
 
 def run_facts(backtest: Run, start_s: float, wall_s: float) -> RunFacts:
     """What the loop counted."""
+    from importlib.metadata import version  # after the run: importing it would delay the start by 0.05 s
+
     engine, config = backtest.engine, backtest.config
     venues = {each.name: _venue_facts(backtest, number) for number, each in enumerate(config.venue)}
     return RunFacts(
         name=config.name,
         config_file=str(backtest.config_path),
         config_text=backtest.config_path.read_text(),
-        engine_version=importlib.metadata.version("crosswire"),
+        engine_version=version("crosswire"),
         instruments=_infos(backtest),
         venues=venues,
         frames=engine.state.frames,

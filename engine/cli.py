@@ -5,6 +5,7 @@ import time
 STARTED = time.perf_counter()  # before the heavy imports: the start-up time that a run reports counts from here
 
 import json  # noqa: E402
+import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Annotated  # noqa: E402
 
@@ -20,7 +21,8 @@ app = typer.Typer(
 import_app = typer.Typer(help="Turn other recordings into captures.", no_args_is_help=True)
 app.add_typer(import_app, name="import")
 
-console = Console()
+# Into a file or pipe tables are as wide as they need to be, not as an imagined terminal.
+console = Console(width=None if sys.stdout.isatty() else 120)
 errors = Console(stderr=True)
 
 
@@ -134,7 +136,6 @@ def bench(
 ) -> None:
     """Run a benchmark of the checkout; its last line is one JSON object."""
     import subprocess
-    import sys
 
     root = Path(__file__).resolve().parent.parent
     known = sorted(path.stem for path in (root / "tests" / "bench").glob("*.py") if "def main(" in path.read_text())

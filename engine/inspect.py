@@ -163,7 +163,10 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
         "level_updates": feed.level_updates,
         "channels": protocol.channels(feed),
         "instruments": [instrument_row(instrument) for instrument in instruments],
-        "books": {text_of(row.symbol): book_row(row, market.books[row.index]) for row in instruments},
+        "books": {
+            name: book_row(row, market.books[row.index])
+            for name, row in zip(unique_names(instruments), instruments, strict=True)
+        },
         "capture": {"frames": inspection.frames, **{name: getattr(counters, name) for name in PacketCounters.fields}},
         "first_time_ns": inspection.first_time_ns,
         "last_time_ns": inspection.last_time_ns,
@@ -202,6 +205,16 @@ def instrument_row(instrument: Instrument) -> dict[str, Any]:
         "settlement": text_of(instrument.settlement),
         "expiry_ns": instrument.expiry_ns,
     }
+
+
+def unique_names(instruments: list[Instrument]) -> list[str]:
+    """Symbols; where several instruments share one, with their kind, and with their id if that is the same too."""
+    names = [text_of(row.symbol) for row in instruments]
+    kinds = [f"{name} {Kind(row.kind).name.lower()}" for name, row in zip(names, instruments, strict=True)]
+    return [
+        name if names.count(name) == 1 else kind if kinds.count(kind) == 1 else f"{kind} {row.venue_id}"
+        for name, kind, row in zip(names, kinds, instruments, strict=True)
+    ]
 
 
 def book_row(instrument: Instrument, book: Book) -> dict[str, Any]:

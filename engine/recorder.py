@@ -269,6 +269,11 @@ class Recorder:
         for file in (self._fills, self._orders, self._positions, self._opportunities, self._trades):
             file.close()
 
+    def discard(self) -> None:
+        """Remove what an unfinished run wrote: half a run is not a run."""
+        if self.directory != self.run_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
     def publish(self) -> Path:
         """Give the finished run its name, once summary and report are in `directory` too."""
         if self.run_directory.exists():

@@ -91,7 +91,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 writer.write(time_ns, frame)
     (folder / "examples").mkdir()
     config = folder / "examples" / "run.toml"
-    config.write_text(text.replace("threshold_bps = ", "threshold_bps = -20 # ", 1))
+    text = text.replace("close_threshold_bps = -1.5", "close_threshold_bps = -20")
+    config.write_text(text.replace("\nthreshold_bps = 2", "\nthreshold_bps = -20"))
     return config
 
 
@@ -130,7 +131,7 @@ def refusal(config: Path, tmp_path: Path) -> str:
     command = [sys.executable, "-m", "engine.cli", "backtest", str(config), "--output", str(tmp_path / "runs")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert not (tmp_path / "runs").exists()
+    assert list(tmp_path.glob("runs/*")) == []
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1, result.stderr
     return lines[0]

@@ -354,9 +354,13 @@ def define_instrument(
     """Tie the wire's id to the instrument of that symbol; False for a definition that can't be."""
     if is_definition_damaged(definition):
         return reject(feed, Reject.BAD_VALUE) != 0
-    index = find_symbol(market, feed.venue, definition.symbol, SYMBOL_BYTES)
-    if index < 0 and feed.discover != 0:
-        index = discover_instrument(feed, definition, market)
+    if feed.discover != 0:
+        # By id: a bridge may front several markets of one exchange, whose symbols are the same.
+        index = find_instrument(feed.map, definition.instrument_id)
+        if index < 0:
+            index = discover_instrument(feed, definition, market)
+    else:
+        index = find_symbol(market, feed.venue, definition.symbol, SYMBOL_BYTES)
     if index < 0:
         reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return True

@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 NAME ?= backtest
+CONFIG ?= examples/synthetic.toml
 
 .PHONY: backtest test lint format bench clean
 

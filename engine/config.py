@@ -10,6 +10,8 @@ import msgspec
 
 from risk.limits import InstrumentLimitsConfig, RunLimitsConfig, VenueLimitsConfig
 
+INSTRUMENTS_MAX = 256  # of one run: a sample of all of them fits the room that the record buffers keep for one turn
+
 
 class ConfigError(Exception):
     """One line: the file, the key, the value and what is wrong with it."""
@@ -138,5 +140,7 @@ def _check_names(config: RunConfig, path: Path) -> None:
         symbols = [instrument.symbol for instrument in venue.instrument]
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"{path}: venue {venue.name}: needs instruments, each symbol once, has {symbols}")
+    if sum(len(venue.instrument) for venue in config.venue) > INSTRUMENTS_MAX:
+        raise ConfigError(f"{path}: more than {INSTRUMENTS_MAX} instruments")
     if config.sample_interval_ms <= 0:
         raise ConfigError(f"{path}: sample_interval_ms = {config.sample_interval_ms}: must be positive")

@@ -376,6 +376,7 @@ def send_order(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, re
 @compiled
 def send_cancel(engine: Engine, venues: tuple[Venue, ...], order: Order, now_ns: int) -> None:
     """One cancel of an open order."""
+    # Whether it is open is the caller's question: numba can't type a function that returns before its literal_unroll.
     sent = False
     for venue in literal_unroll(venues):
         if venue.session.venue == order.venue:

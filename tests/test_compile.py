@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba import typeof, types
 from numba.core.errors import NumbaError
 
 from nic.compile import NO_JIT, compiled, generic
@@ -134,3 +135,33 @@ def test_no_jit_leaves_functions_as_they_are() -> None:
     )
     assert run_python(source, CROSSWIRE_NO_JIT="1") == "True 42\n"
     assert run_python(source, CROSSWIRE_NO_JIT="0") == "False 42\n"
+
+
+@compiled
+def add_legs(animal: Animal, times: int) -> int:
+    animal.legs += times
+    return animal.legs
+
+
+@compiled
+def add_legs_twice(animal: Animal, times: int) -> int:
+    return add_legs(animal, times) + add_legs(animal, 3)
+
+
+@pytest.mark.skipif(NO_JIT, reason="nothing is compiled with CROSSWIRE_NO_JIT=1")
+def test_only_the_outermost_function_is_emitted_and_the_inner_one_again_when_python_calls_it() -> None:
+    animal = Animal(legs=1)
+    assert add_legs_twice(animal, 2) == 3 + 6
+    assert len(add_legs.overloads) == 0  # type: ignore[attr-defined]
+    (assembly,) = add_legs_twice.inspect_asm().values()  # type: ignore[attr-defined]
+    assert not [line for line in assembly.splitlines() if "call" in line and "add_legsB" in line]
+    assert add_legs(animal, 1) == 7
+    assert add_legs_twice(animal, 2) == 9 + 12
+
+
+@pytest.mark.skipif(NO_JIT, reason="nothing is compiled with CROSSWIRE_NO_JIT=1")
+def test_a_function_is_compiled_for_types_not_for_the_constants_it_is_called_with() -> None:
+    animal = typeof(Animal())
+    for number in (3, 4):
+        add_legs.get_call_template((animal, types.literal(number)), {})  # type: ignore[attr-defined]
+    assert list(add_legs.overloads) == [(animal, types.int64)]  # type: ignore[attr-defined]

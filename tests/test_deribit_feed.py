@@ -89,7 +89,7 @@ def test_sample_capture_is_decoded_as_published() -> None:
 
 
 def test_every_ticker_shows_the_book_after_its_packet() -> None:
-    """The published figure, 3,261, leaves out the capture's last packet, which has one more that is equal."""
+    """All are equal. The published count, 3,261, is one lower: it is met when the capture's last packet is left out."""
     last = len(reference().packets) - 1
     assert [message.name for message in reference().messages[last]] == ["Trades", "Ticker", "Book"]
     whole, without_last = played().feed, played(range(last)).feed

@@ -1,5 +1,8 @@
 """Frames against an independent parser and builder written with `struct.pack` from the RFCs, on a guarded page."""
 
+import itertools
+import os
+import random
 import struct
 from dataclasses import dataclass, field
 
@@ -27,9 +30,13 @@ from nic.packet import (
     write_tcp_frame_header,
     write_udp_frame_header,
 )
+from nic.replay import read_frames
 from nic.ring import Frame
 from nic.struct import array, u8
 from tests.guard import GuardedBytes
+from tests.paths import shared_data
+
+FUZZ_FRAMES = int(os.environ.get("CROSSWIRE_FUZZ_FRAMES", "20000"))
 
 GUARDED = GuardedBytes()
 REASONS = tuple(PacketCounters.fields)
@@ -264,3 +271,30 @@ def test_tcp_frames_are_what_the_rfcs_say(payload: bytes, sequence: int, acknowl
     assert data == bytes(expected)
     assert internet_checksum(GUARDED.place(data[14:34]), IPV4_HEADER_BYTES, 0) == 0
     assert parse(data)[0] == "tcp"
+
+
+def test_mutated_real_frames_are_refused_by_reason_and_never_read_past_their_end() -> None:
+    """Each frame ends where an unreadable page begins. CROSSWIRE_FUZZ_FRAMES sets how many."""
+    chance = random.Random(20241124)
+    capture = shared_data() / "deribit" / "sample_capture_v1_6.pcapng"
+    seeds = [frame for _, frame in itertools.islice(read_frames([capture]), 64)]
+    frame, packet, counters = Frame(), Packet(), PacketCounters()
+    refused = 0
+    with GuardedBytes() as guarded:
+        for _ in range(FUZZ_FRAMES):
+            data = bytearray(chance.choice(seeds))
+            for _ in range(chance.randrange(4)):
+                data[chance.randrange(min(len(data), 60))] = chance.randrange(256)
+            if chance.random() < 0.3:
+                del data[chance.randrange(len(data)) :]
+            frame.address, frame.length = guarded.place(bytes(data)), len(data)
+            if parse_packet(frame, packet, counters):
+                end = packet.payload_address + packet.payload_length
+                assert frame.address <= packet.payload_address <= end <= frame.address + frame.length
+            else:
+                refused += 1
+    counted = {name: getattr(counters, name) for name in PacketCounters.fields}
+    taken = counted.pop("udp") + counted.pop("tcp")
+    assert refused == sum(counted.values())
+    assert taken + refused == FUZZ_FRAMES
+    assert min(taken, refused) > FUZZ_FRAMES // 10

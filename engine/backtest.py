@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from numba import typeof
+from numba.core.errors import NumbaError
 from rich.console import Console
 
 from engine.build import Run, build_run
 from engine.cache import compile_cached
-from engine.config import load_config
+from engine.config import ConfigError, load_config
 from engine.data import prepare_data
 from engine.histogram import Histogram, bucket_bounds_ns
 from engine.loop import Status, run
+from engine.plugin import plain_compile_error
 from engine.recorder import Recorder, RecordNames, instrument_info, names_of
 from engine.summary import LatencyFacts, RunFacts, RunSummary, VenueFacts, summarise, write_summary
 from nic.compile import NO_JIT
@@ -67,7 +69,10 @@ def compiled_loop(backtest: Run) -> Callable[..., int]:
     loop = compile_cached(run, backtest.plugin.sources)
     if not NO_JIT:
         arguments = (backtest.engine, backtest.venues, backtest.strategy, backtest.clock)
-        loop.compile(tuple(typeof(argument) for argument in arguments))  # type: ignore[attr-defined]
+        try:
+            loop.compile(tuple(typeof(argument) for argument in arguments))  # type: ignore[attr-defined]
+        except NumbaError as error:
+            raise ConfigError(f"{backtest.config_path}: {plain_compile_error(error, backtest.plugin)}") from error
     return loop
 
 

@@ -113,7 +113,10 @@ def generate(
     """Make seeded captures of two venues in their real wire formats."""
     from engine.generate import generate_captures
 
-    generated = generate_captures(directory, seed=seed, seconds=seconds)
+    try:
+        generated = generate_captures(directory, seed=seed, seconds=seconds)
+    except (ValueError, OSError) as error:
+        raise fail(error) from None
     console.print(generated)
 
 
@@ -123,6 +126,8 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
     from engine.errors import KNOWN_ERRORS
     from engine.report import write_report
 
+    if not (run / "summary.json").is_file():
+        raise fail(f"{run}: holds no finished run (there is no summary.json); name a folder that backtest made")
     try:
         typer.echo(write_report(run))
     except KNOWN_ERRORS as error:

@@ -19,7 +19,12 @@ def prepare_data(config: RunConfig, config_path: Path, console: Console | None) 
         from engine.generate import generate_captures
 
         _say(console, f"generating {config.generate.seconds} s of two venues, seed {config.generate.seed} ...")
-        generate_captures(root / config.generate.directory, seed=config.generate.seed, seconds=config.generate.seconds)
+        try:
+            generate_captures(
+                root / config.generate.directory, seed=config.generate.seed, seconds=config.generate.seconds
+            )
+        except ValueError as error:
+            raise ConfigError(f"{config_path}: generate: {error}") from None
     for venue in config.venue:
         if venue.recordings and any(not (root / capture).exists() for capture in venue.captures):
             _import(venue, root, config_path, console)

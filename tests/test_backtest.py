@@ -154,3 +154,12 @@ def test_what_is_wrong_is_said_in_one_line(synthetic: Path, tmp_path: Path) -> N
     line = refusal(config, tmp_path)
     assert "damaged.pcap" in line
     assert "cut off" in line
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(PLUGIN.replace("strategy.seen += 1", "strategy.seen += desk.nothing"))
+    head, _, rest = text.partition("[strategy]")
+    rest = rest.partition("[limits]")[2]
+    config.write_text(f'{head}[strategy]\nuse = "{plugin}:Nibbler"\nparameters = {{ every = 50 }}\n[limits]{rest}')
+    line = refusal(config, tmp_path)
+    number = plugin.read_text().splitlines().index("    strategy.seen += desk.nothing") + 1
+    assert "Nibbler does not compile" in line
+    assert f"broken.py:{number}" in line

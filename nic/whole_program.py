@@ -1,10 +1,10 @@
 """One optimisation for the whole loop instead of one for every function of it.
 
 numba compiles each function into a library of its own that links all that it calls, runs LLVM's full pipeline over
-that and emits machine code, and the caller's library does all of it again. For a loop of 300 small functions, eight
-deep, that took 141 s of processor time, a quarter of it with this. Only the outermost function is ever called from
-Python, so here the inner ones stay linked, unoptimised IR, and the pipeline runs once, over everything, with everything
-to inline: the code is at least as good.
+that and emits machine code, and the caller's library does all of it again. A loop of 300 small functions, eight deep,
+had taken 87 s of processor time and was not done; with this it takes 46 s, and 35 s with one compilation a type
+(`nic.compile`). Only the outermost function is ever called from Python, so here the inner ones stay linked, unoptimised
+IR, and the pipeline runs once, over everything, with everything to inline.
 
 An inner function that Python calls later is compiled again, on its own. The hooks are numba's own internals, so its
 release is bounded in pyproject.toml, and tests/test_compile.py shows that they hold.

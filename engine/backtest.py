@@ -49,8 +49,9 @@ def run_backtest(
         turn_until_finished(backtest, loop, recorder)
         recorder.close()
         wall_s = time.perf_counter() - loop_started
-        summary = summarise(run_facts(backtest, start_s, wall_s), recorder.directory)
-        write_summary(summary, config_path.read_text(), recorder.directory)
+        facts = run_facts(backtest, start_s, wall_s)
+        summary = summarise(facts, recorder.directory)
+        write_summary(summary, facts.config_text, recorder.directory)
         if with_report:
             from engine.report import write_report
 

@@ -7,7 +7,6 @@ Each row has readable columns (venue, instrument, side, UTC time, price and size
 digits) and beside them the exact integers that they were made from (`*_ticks`, `*_lots`, `*_e9`).
 """
 
-import functools
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.cache import compile_cached
+from nic.compile import compiled
 from nic.struct import Array, Struct, array, i64
 from risk.records import (
     RECORDS_MAX,
@@ -170,6 +169,7 @@ class SampleValues(Struct):
     base_e9: i64  # delta in the base coin at the same prices, signed
 
 
+@compiled
 def value_fills(fills: FillRecords, instruments: Array, marks: Array, values: Array) -> None:
     """Fill `values` (FillValues), one entry a record."""
     for position in range(fills.count):
@@ -185,6 +185,7 @@ def value_fills(fills: FillRecords, instruments: Array, marks: Array, values: Ar
             mark.ask_ticks = fill.price_ticks
 
 
+@compiled
 def value_samples(samples: SampleRecords, instruments: Array, marks: Array, values: Array) -> None:
     """Fill `values` (SampleValues), one entry a record. Flat is worth nothing; so is what was never priced."""
     for position in range(samples.count):
@@ -205,11 +206,6 @@ def value_samples(samples: SampleRecords, instruments: Array, marks: Array, valu
             value.value_e9 = (at_bid + at_ask) // 2
             middle = (mark.bid_ticks + mark.ask_ticks) // 2
             value.base_e9 = base_e9(instrument, middle, lots) if lots > 0 else -base_e9(instrument, middle, -lots)
-
-
-@functools.cache
-def _compiled_valuation() -> tuple[Callable[..., None], Callable[..., None]]:
-    return compile_cached(value_fills), compile_cached(value_samples)
 
 
 class Recorder:
@@ -240,7 +236,6 @@ class Recorder:
         self._instruments = Instrument.array(max(1, len(instruments)))
         for info in instruments:
             _fill_instrument(self._instruments[info.index], info)
-        self._value_fills, self._value_samples = _compiled_valuation()
         self._marks = array(Mark, len(self._instruments))
         self._fill_values = array(FillValues, RECORDS_MAX)
         self._sample_values = array(SampleValues, RECORDS_MAX)
@@ -255,10 +250,10 @@ class Recorder:
     def drain(self, records: Records) -> None:
         """Take all that `records` holds and leave it empty."""
         if records.fills.count:
-            self._value_fills(records.fills, self._instruments, self._marks, self._fill_values)
+            value_fills(records.fills, self._instruments, self._marks, self._fill_values)
             self._fills.take(records.fills, self._fill_values)
         if records.samples.count:
-            self._value_samples(records.samples, self._instruments, self._marks, self._sample_values)
+            value_samples(records.samples, self._instruments, self._marks, self._sample_values)
             self._positions.take(records.samples, self._sample_values)
         self._orders.take(records.orders)
         self._opportunities.take(records.opportunities)

@@ -11,7 +11,7 @@ from nic.clock import ReplayClock
 from nic.packet import Flow
 from nic.replay import Replay
 from nic.ring import NEVER_NS
-from nic.struct import Array, one
+from nic.struct import Array, Struct, one
 from risk.gate import UNDERLYINGS_MAX, Gate
 from risk.limits import make_gate, set_instrument_limits, set_venue_limits, to_e9
 from risk.records import Records, make_records
@@ -19,7 +19,7 @@ from strategies.desk import Desk
 from strategies.interface import BuildContext, Strategy
 from venues.book import make_books
 from venues.bridge.feed import BridgeFeed
-from venues.bridge.orders import make_bridge_session
+from venues.bridge.orders import BridgeSession, make_bridge_session
 from venues.bridge.simulated import SimulatedBridgeVenue
 from venues.deribit.feed import DeribitFeed
 from venues.deribit.simulated import SimulatedDeribitVenue
@@ -48,7 +48,7 @@ class Run:
     engine: Engine
     venues: tuple[Venue, ...]
     strategy: Strategy
-    clock: ReplayClock
+    clock: Struct
     plugin: Plugin
     replays: list[Replay]
 
@@ -136,8 +136,17 @@ def instrument_names(config: RunConfig) -> list[str]:
     return [f"{venue.name}/{each.symbol}" for venue in config.venue for each in venue.instrument]
 
 
-def build_run(config: RunConfig, config_path: Path) -> Run:
-    """All structs of a backtest, ready for the loop. ConfigError, LimitError, CaptureError: one line each."""
+@dataclass
+class Core:
+    """What a run has whatever its rings are."""
+
+    engine: Engine
+    strategy: Strategy
+    plugin: Plugin
+
+
+def build_core(config: RunConfig, config_path: Path) -> Core:
+    """Instruments, books, gate, orders, records and the strategy. ConfigError, LimitError: one line each."""
     where = str(config_path)
     names = instrument_names(config)
     plugin = load_plugin(config.strategy.use, config_path.parent, where)
@@ -160,6 +169,13 @@ def build_run(config: RunConfig, config_path: Path) -> Run:
     )
     context = BuildContext(list(market.instruments), {name: index for index, name in enumerate(names)})
     strategy = build_strategy(plugin, config.strategy.parameters, context, where)
+    return Core(engine, strategy, plugin)
+
+
+def build_run(config: RunConfig, config_path: Path) -> Run:
+    """All structs of a backtest, ready for the loop. ConfigError, LimitError, CaptureError: one line each."""
+    core = build_core(config, config_path)
+    market = core.engine.market
     replays: list[Replay] = []
     try:
         venues = tuple(make_venue(number, config, market, config_path, replays) for number in range(len(config.venue)))
@@ -167,7 +183,7 @@ def build_run(config: RunConfig, config_path: Path) -> Run:
         for replay in replays:
             replay.close()
         raise
-    return Run(config, config_path, engine, venues, strategy, ReplayClock(), plugin, replays)
+    return Run(config, config_path, core.engine, venues, core.strategy, ReplayClock(), core.plugin, replays)
 
 
 def make_state(config: RunConfig) -> LoopState:
@@ -187,19 +203,34 @@ def make_desk(market: Market, gate: Gate, records: Records) -> Desk:
 
 def make_venue(number: int, config: RunConfig, market: Market, config_path: Path, replays: list[Replay]) -> Venue:
     """One venue's line over its captures, with its simulated exchange."""
+    exchange = make_exchange(number, config, market, config_path, replays)
+    session = make_session(number, market)
+    feed_class = FEEDS[config.venue[number].feed][1]
+    return Venue(ring=exchange, feed=feed_class(venue=number), session=session)
+
+
+def make_session(number: int, market: Market) -> BridgeSession:
+    """A venue's order session, closed."""
+    return make_bridge_session(
+        number, market, order_flow(number), session_id=number + 1, heartbeat_interval_ms=HEARTBEAT_MS
+    )
+
+
+def make_exchange(
+    number: int, config: RunConfig, market: Market, config_path: Path, replays: list[Replay]
+) -> SimulatedExchange:
+    """A venue's simulated exchange over its captures, whose replay is added to `replays`."""
     venue = config.venue[number]
     replay = Replay([config_path.parent / capture for capture in venue.captures], cursors=2)
     replays.append(replay)
-    flow = order_flow(number)
     simulation = venue.simulation
-    exchange_class, feed_class = FEEDS[venue.feed]
     try:
         exchange = make_simulated_exchange(
-            exchange_class,
+            FEEDS[venue.feed][0],
             number,
             replay,
             market,
-            flow,
+            order_flow(number),
             level_capacity=level_capacity(config),
             feed_latency_ns=simulation.feed_latency_us * NS_PER_US,
             order_latency_ns=simulation.order_latency_us * NS_PER_US,
@@ -211,12 +242,13 @@ def make_venue(number: int, config: RunConfig, market: Market, config_path: Path
     except ValueError as error:
         raise ConfigError(f"{config_path}: venue {venue.name}: simulation: {error}") from None
     exchange.feed.venue = number
-    session = make_bridge_session(number, market, flow, session_id=number + 1, heartbeat_interval_ms=HEARTBEAT_MS)
-    return Venue(ring=exchange, feed=feed_class(venue=number), session=session)
+    return exchange
 
 
 def order_flow(number: int) -> Flow:
-    """Addresses of a venue's order connection: nothing but the simulated exchange ever sees them.
+    """Addresses of a venue's order connection in a backtest, and between a session and a kernel socket's ring.
+
+    They are on no wire: nothing but the two ends' own code ever sees them.
 
     MAC addresses are locally administered (IEEE 802, second bit of the first octet), IP addresses from 198.18.0.0/15,
     which RFC 2544 sets aside for benchmarks.

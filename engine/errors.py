@@ -2,7 +2,8 @@
 
 from engine.config import ConfigError
 from nic.capture import CaptureError
+from nic.host import HostError
 from risk.limits import LimitError
 from venues.bridge.binance import RecordingError
 
-KNOWN_ERRORS = (ConfigError, CaptureError, LimitError, RecordingError, FileExistsError, FileNotFoundError)
+KNOWN_ERRORS = (ConfigError, CaptureError, HostError, LimitError, RecordingError, FileExistsError, FileNotFoundError)

@@ -1,12 +1,13 @@
 """Bytes at bare addresses, and the few 64-bit operations whose wrap-around matters: one meaning in both worlds."""
 
 import ctypes
+import time
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 
-from nic.compile import compiled, lowers
+from nic.compile import NO_JIT, compiled, lowers
 
 _I64 = ir.IntType(64)
 _MASK_64 = (1 << 64) - 1
@@ -195,3 +196,20 @@ def round_half_even(value: float) -> int:
 def _round_half_even(_context: Any, builder: Any, value: Any) -> Any:
     function = builder.module.declare_intrinsic("llvm.rint", [value.type])
     return builder.fptosi(builder.call(function, [value]), _I64)
+
+
+def cycle_count() -> int:
+    """The processor's time-stamp counter, whose rate is to be measured; with compilation off, monotonic nanoseconds."""
+    return time.monotonic_ns() if NO_JIT else read_cycles()
+
+
+@lowers(cycle_count, returns=types.int64)
+def _cycle_count(_context: Any, builder: Any) -> Any:
+    function = builder.module.declare_intrinsic("llvm.readcyclecounter", (), ir.FunctionType(_I64, ()))
+    return builder.call(function, [])
+
+
+@compiled
+def read_cycles() -> int:
+    """`cycle_count` as compiled code reads it, for Python."""
+    return cycle_count()

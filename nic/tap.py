@@ -1,0 +1,145 @@
+"""`TapRing`: any ring, and a copy of every frame that passes it, for whoever drains the tap at leisure.
+
+The loop writes, one reader takes; neither ever waits. A frame that the buffer has no room for is lost to the tap, never
+to the loop, and counted. Records lie back to back; one that would not fit before the buffer's end starts at its
+beginning, and a header of no length says so.
+"""
+
+import ctypes
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import Annotated, Any, NamedTuple
+
+from nic.compile import compiled
+from nic.made import inner_classes, made_class
+from nic.memory import copy_bytes, load_i64_acquire, store_i64_release
+from nic.ring import Frame, commit, flush, next_time_ns, poll, release, reserve
+from nic.struct import Pointer, Struct, address_of, array, i64, one, size_of, u8, view
+
+TAP_BYTES = 1 << 24  # of buffer, unless asked for otherwise: 0.1 s of a million frames a second
+
+
+class Direction(IntEnum):
+    SKIP = 0  # nothing until the buffer's end
+    RECEIVED = 1
+    SENT = 2
+
+
+class TapHeader(Struct):
+    time_ns: i64
+    length: i64
+    direction: i64  # Direction
+
+
+class TapRing(Struct):
+    """Base of the taps; `tap_ring_over` adds `inner`, the ring that is tapped."""
+
+    capacity: i64  # bytes
+    frames: i64
+    lost: i64  # frames that the buffer had no room for
+    slot: i64  # address of the frame being written
+    written: i64  # bytes ever written, skipped ones included
+    taken: i64  # bytes ever taken by the reader
+    buffer: Annotated[Pointer, u8]
+
+
+_WRITTEN = TapRing.fields["written"].offset
+_TAKEN = TapRing.fields["taken"].offset
+
+
+def tap_ring_over(inner: type[Struct]) -> Any:
+    """The class of taps on rings of class `inner`."""
+    return made_class(TapRing, (inner,), {"inner": Annotated[Pointer, inner]})
+
+
+def __getattr__(name: str) -> Any:
+    return tap_ring_over(*inner_classes(name))
+
+
+def make_tap(ring: Struct, capacity: int = TAP_BYTES) -> Any:
+    """A tap on `ring` with `capacity` bytes, a multiple of 8."""
+    if capacity % 8 != 0:
+        raise ValueError(f"tap: {capacity} bytes, must be a multiple of 8")
+    tap = tap_ring_over(type(ring))(capacity=capacity)
+    tap.inner = one(ring)
+    tap.buffer = array(u8, capacity)
+    return tap
+
+
+@compiled
+def copy_frame(tap: TapRing, direction: int, address: int, length: int, time_ns: int) -> None:
+    """Write one frame into the buffer, or count it as lost."""
+    tap.frames += 1
+    wanted = size_of(TapHeader) + (length + 7) // 8 * 8
+    position = tap.written % tap.capacity
+    skipped = tap.capacity - position if position + wanted + size_of(TapHeader) > tap.capacity else 0
+    taken = load_i64_acquire(address_of(tap) + _TAKEN)
+    if tap.written + skipped + wanted - taken > tap.capacity:
+        tap.lost += 1
+        return
+    if skipped != 0:
+        view(TapHeader, address_of(tap.buffer) + position).direction = Direction.SKIP
+        position = 0
+    header = view(TapHeader, address_of(tap.buffer) + position)
+    header.time_ns = time_ns
+    header.length = length
+    header.direction = direction
+    copy_bytes(address_of(tap.buffer) + position + size_of(TapHeader), address, length)
+    store_i64_release(address_of(tap) + _WRITTEN, tap.written + skipped + wanted)
+
+
+@poll.register(TapRing)
+def poll_tap(tap: Any, frame: Frame, now_ns: int) -> bool:
+    if not poll(tap.inner[0], frame, now_ns):
+        return False
+    copy_frame(tap, Direction.RECEIVED, frame.address, frame.length, frame.time_ns)
+    return True
+
+
+@release.register(TapRing)
+def release_tap(tap: Any) -> None:
+    release(tap.inner[0])
+
+
+@reserve.register(TapRing)
+def reserve_tap(tap: Any, length: int) -> int:
+    tap.slot = reserve(tap.inner[0], length)
+    return tap.slot
+
+
+@commit.register(TapRing)
+def commit_tap(tap: Any, length: int, now_ns: int) -> None:
+    copy_frame(tap, Direction.SENT, tap.slot, length, now_ns)
+    commit(tap.inner[0], length, now_ns)
+
+
+@flush.register(TapRing)
+def flush_tap(tap: Any) -> None:
+    flush(tap.inner[0])
+
+
+@next_time_ns.register(TapRing)
+def next_tap_ns(tap: Any) -> int:
+    return next_time_ns(tap.inner[0])
+
+
+class TappedFrame(NamedTuple):
+    time_ns: int
+    direction: int
+    data: bytes
+
+
+def drain_tap(tap: TapRing) -> Iterator[TappedFrame]:
+    """Every frame that the tap holds, oldest first; its room is free again as soon as the next one is asked for."""
+    base = address_of(tap)
+    while tap.taken != load_i64_acquire(base + _WRITTEN):
+        position = tap.taken % tap.capacity
+        # A header always fits: records are multiples of 8 and leave room for one behind them.
+        header = view(TapHeader, address_of(tap.buffer) + position)
+        if header.direction == Direction.SKIP:
+            taken = tap.taken + tap.capacity - position
+        else:
+            start = address_of(tap.buffer) + position + size_of(TapHeader)
+            yield TappedFrame(header.time_ns, header.direction, ctypes.string_at(start, header.length))
+            taken = tap.taken + size_of(TapHeader) + (header.length + 7) // 8 * 8
+        store_i64_release(base + _TAKEN, taken)

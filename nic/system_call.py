@@ -37,7 +37,9 @@ def _lower_call(function: Callable[..., int], name: str, parts: tuple[Any, ...],
         signature = ir.FunctionType(returns, [*parts, *([_POINTER] * extra)])
         target = builder.module.globals.get(name) or ir.Function(builder.module, signature, name)
         cast = [
-            builder.inttoptr(value, part) if part == _POINTER else (value if part == _I64 else builder.trunc(value, part))
+            builder.inttoptr(value, part)
+            if part == _POINTER
+            else (value if part == _I64 else builder.trunc(value, part))
             for value, part in zip(values, parts, strict=True)
         ]
         result = builder.call(target, [*cast, *([_POINTER(None)] * extra)])

@@ -97,7 +97,9 @@ class Testbed:
             _run_in(namespace, "sysctl", "-qw", f"net.ipv4.conf.{interface}.rp_filter=0")
         for (namespace, interface, _, _), (_, _, peer, peer_mac) in (ends, ends[::-1]):
             lladdr = mac_text(peer_mac)
-            _run("ip", "-n", namespace, "neigh", "replace", peer, "lladdr", lladdr, "dev", interface, "nud", "permanent")
+            _run(
+                "ip", "-n", namespace, "neigh", "replace", peer, "lladdr", lladdr, "dev", interface, "nud", "permanent"
+            )
         for namespace, interface, _, _ in ends:
             if link is self.links[0]:
                 _run("ip", "-n", namespace, "route", "add", "224.0.0.0/4", "dev", interface)

@@ -1,0 +1,229 @@
+"""`crosswire bench stack`: the standard network stack against each bypass ring, beside the C programs, in one run.
+
+    crosswire bench stack [--packets 20000] [--rounds 3] [--fifo]
+
+Round trips of 74-byte UDP frames between two network namespaces joined by a veth pair, both ends of the same kind, each
+pinned to a core. The C programs of ../shared/nic/baseline are compiled and run in between, round by round, so that a
+noisy minute touches all. On a shared machine tails are the scheduler's; `--fifo` takes the neighbours out (SCHED_FIFO).
+The last line is one JSON object; runs/bench-stack.html is the plot.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+BASELINE = Path(__file__).resolve().parents[3] / "shared" / "nic" / "baseline"
+PROGRAMS = ("sock", "xsk", "pkt", "drain")
+ENDS = {"kbA": ("kbva", 0), "kbB": ("kbvb", 1)}
+MEASURES = ("p50", "p90", "p99", "p999", "max", "jitter")
+# What is measured -> the C program that does the same.
+C_PAIRS: dict[str, list[str]] = {
+    "C udp blocking": ["sock", "block"],
+    "C udp spinning": ["sock", "spin"],
+    "C af_packet": ["pkt", "-v", "2", "-q"],
+    "C af_xdp native": ["xsk", "-m", "native", "-w", "-k"],
+    "C af_xdp generic": ["xsk", "-m", "skb", "-w", "-k"],
+}
+OURS = {
+    "af_xdp native": ("af_xdp_native", "C af_xdp native"),
+    "af_xdp generic": ("af_xdp_generic", "C af_xdp generic"),
+}
+DRAINS = {"af_xdp_native": "xsk", "af_xdp_generic": "xskskb"}
+
+
+class Bench:
+    """One run: where the programs are, how often each is run, what came out."""
+
+    def __init__(self, folder: Path, packets: int, fifo: bool) -> None:
+        self.folder = folder
+        self.packets = packets
+        self.fifo = ["chrt", "-f", "50"] if fifo else []
+        self.results: dict[str, list[dict[str, Any]]] = {}
+        self.failures: list[str] = []
+
+    def compile(self) -> None:
+        """The C programs, as the baseline's own build.sh does it."""
+        for name in PROGRAMS:
+            command = ["gcc", "-O2", "-march=native", "-w", "-o", str(self.folder / name), str(BASELINE / f"{name}.c")]
+            subprocess.run(command, check=True)
+
+    def network(self, action: str) -> None:
+        """`up` or `down`."""
+        subprocess.run(["bash", str(BASELINE / "net.sh"), action], check=action == "up", capture_output=True)
+
+    def c_command(self, role: str, namespace: str, program: list[str]) -> list[str]:
+        interface, core = ENDS[namespace]
+        name, *options = program
+        head = ["ip", "netns", "exec", namespace, *self.fifo, str(self.folder / name), role]
+        if name == "sock":
+            head += options
+        else:
+            head += [interface, *options]
+        head += ["-c", str(core)]
+        return [*head, "-n", str(self.packets)] if role == "ping" else head
+
+    def our_command(self, role: str, namespace: str, kind: str, packets: int) -> list[str]:
+        interface, core = ENDS[namespace]
+        module = [sys.executable, "-m", "tests.bench.stack_end"]
+        return [*self.fifo, *module, role, kind, namespace, interface, str(core), str(packets)]
+
+    def round_trip(self, name: str, echo: list[str], ping: list[str], says_ready: bool) -> None:
+        """One echo, one ping; its percentiles in us."""
+        server = subprocess.Popen(echo, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout is not None
+            if says_ready:
+                server.stdout.readline()
+            else:
+                subprocess.run(["sleep", "0.3"], check=True)
+            done = subprocess.run(ping, capture_output=True, text=True, timeout=120, check=False)
+        except subprocess.TimeoutExpired:
+            self.failures.append(f"{name}: no answer in 120 s")
+            return
+        finally:
+            server.terminate()
+            server.communicate(timeout=20)
+        if done.returncode != 0 or not done.stdout.strip():
+            self.failures.append(f"{name}: {done.stderr.strip()[-200:]}")
+            return
+        self.results.setdefault(name, []).append(in_microseconds(json.loads(done.stdout.splitlines()[-1])))
+
+    def drain(self, kind: str, bursts: int) -> None:
+        """The application's cost of a frame that is already there, ns: ours, then C's."""
+        ours = subprocess.run(
+            self.our_command("drain", "kbB", kind, bursts), capture_output=True, text=True, timeout=120, check=False
+        )
+        theirs = subprocess.run(
+            [*self.fifo, str(self.folder / "drain"), DRAINS[kind], "-c", "1", "-r", str(bursts)],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        if ours.returncode or theirs.returncode:
+            self.failures.append(f"drain {kind}: {ours.stderr.strip()[-200:]} {theirs.stderr.strip()[-200:]}")
+            return
+        self.results.setdefault(f"drain {kind}", []).append(
+            {"ns": json.loads(ours.stdout.splitlines()[-1])["ns"], "c_ns": json.loads(theirs.stdout)["drain_ns"]}
+        )
+
+
+def in_microseconds(raw: dict[str, Any]) -> dict[str, Any]:
+    """A C program's line (ns) in the words of ours (us)."""
+    if "test" not in raw:
+        return raw
+    return {
+        "n": raw["n"], "p50": raw["p50"] / 1e3, "p90": raw["p90"] / 1e3, "p99": raw["p99"] / 1e3,
+        "p999": raw["p999"] / 1e3, "max": raw["max"] / 1e3, "jitter": raw["sd"] / 1e3,
+        "switches": raw["vol"] + raw["invol"], "calls": raw["sysc"], "lost": 0,
+    }  # fmt: skip
+
+
+def medians(rounds: list[dict[str, Any]]) -> dict[str, float]:
+    """Of every figure over the rounds."""
+    keys = [key for key in rounds[0] if isinstance(rounds[0][key], int | float)]
+    return {key: statistics.median(each[key] for each in rounds) for key in keys}
+
+
+def summarise(bench: Bench) -> dict[str, Any]:
+    """Medians, and the ratios that are claimed: to C doing the same, and of bypass to the standard stack."""
+    figures = {name: medians(rounds) for name, rounds in bench.results.items()}
+    ratios = {}
+    for name, (kind, yardstick) in OURS.items():
+        if name in figures and yardstick in figures:
+            ratios[f"{name} / C, p50"] = figures[name]["p50"] / figures[yardstick]["p50"]
+        drained = figures.get(f"drain {kind}")
+        if drained:
+            ratios[f"{name} / C, application cost a packet"] = drained["ns"] / drained["c_ns"]
+    for name in ("C udp blocking", "C udp spinning"):
+        for ring in ("af_xdp native", "af_xdp generic"):
+            if name in figures and ring in figures:
+                ratios[f"{name} / {ring}, p50"] = figures[name]["p50"] / figures[ring]["p50"]
+    return {"figures": figures, "ratios": ratios, "failures": bench.failures}
+
+
+def print_tables(summary: dict[str, Any], console: Console) -> None:
+    table = Table(title="round trip, us (medians over rounds)")
+    columns = [*MEASURES, "switches", "calls", "lost"]
+    for column in ("pair", *columns):
+        table.add_column(column, justify="left" if column == "pair" else "right")
+    for name, figures in summary["figures"].items():
+        if "p50" in figures:
+            table.add_row(name, *(f"{figures.get(column, 0):.2f}" for column in columns))
+    console.print(table)
+    drains = Table(title="application cost of a frame, ns")
+    for column in ("ring", "crosswire", "C"):
+        drains.add_column(column, justify="right")
+    for name, figures in summary["figures"].items():
+        if "c_ns" in figures:
+            drains.add_row(name, f"{figures['ns']:.1f}", f"{figures['c_ns']:.1f}")
+    console.print(drains)
+    for name, ratio in summary["ratios"].items():
+        console.print(f"{name}: {ratio:.2f}")
+    for failure in summary["failures"]:
+        console.print(f"failed: {failure}", markup=False)
+
+
+def plot(bench: Bench, target: Path) -> None:
+    """Latency distribution curves of our rings, one line each."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for name, rounds in bench.results.items():
+        curves = [each["quantiles"] for each in rounds if "quantiles" in each]
+        if curves:
+            share = [99.9 * number / (len(curves[0]) - 1) for number in range(len(curves[0]))]
+            middle = [statistics.median(points) for points in zip(*curves, strict=True)]
+            figure.add_scatter(x=middle, y=share, name=name, mode="lines")
+    figure.update_xaxes(type="log", title="round trip, us")
+    figure.update_yaxes(title="share of round trips, %")
+    figure.update_layout(title="Round trip between two namespaces, both ends of the same kind")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.write_html(target)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="crosswire bench stack", description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--packets", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--fifo", action="store_true", help="real-time scheduling of every program")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("bench stack: needs root: it makes network namespaces")
+    if not BASELINE.is_dir() or shutil.which("gcc") is None:
+        sys.exit(f"bench stack: needs gcc and the C programs in {BASELINE}")
+    console = Console(width=130)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), options.packets, options.fifo)
+        bench.compile()
+        bench.network("up")
+        try:
+            for _ in range(options.rounds):
+                for name, program in C_PAIRS.items():
+                    bench.round_trip(
+                        name, bench.c_command("echo", "kbB", program), bench.c_command("ping", "kbA", program), False
+                    )
+                for name, (kind, _) in OURS.items():
+                    echo = bench.our_command("echo", "kbB", kind, 0)
+                    bench.round_trip(name, echo, bench.our_command("ping", "kbA", kind, options.packets), True)
+                for kind in DRAINS:
+                    bench.drain(kind, 100)
+        finally:
+            bench.network("down")
+        summary = summarise(bench)
+        print_tables(summary, console)
+        plot(bench, Path("runs/bench-stack.html"))
+        console.print("plot: runs/bench-stack.html")
+        print(json.dumps(summary))
+    sys.exit(1 if bench.failures else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -53,6 +53,28 @@ def backtest(
         typer.echo((finished / "summary.json").read_text())
 
 
+@app.command("testbed")
+def make_testbed(
+    action: Annotated[str, typer.Argument(help="up or down.")],
+    name: Annotated[str, typer.Option(help="Namespaces are NAME-engine and NAME-exchange.")] = "cw",
+    links: Annotated[int, typer.Option(help="veth pairs between them, one a venue.")] = 2,
+) -> None:
+    """Make or remove two network namespaces joined by veth pairs, to trade on one machine."""
+    from nic.host import HostError
+    from nic.testbed import Testbed
+
+    try:
+        network = Testbed(name, links)
+        if action == "up":
+            network.up()
+        elif action == "down":
+            network.down()
+        else:
+            raise HostError(f"testbed {action}: must be up or down")
+    except HostError as error:
+        raise fail(error) from None
+
+
 @app.command()
 def inspect(
     captures: Annotated[list[Path], typer.Argument(help="pcap or pcapng files, plain, .gz or .zst.")],

@@ -3,20 +3,9 @@
 import ctypes
 import mmap
 import os
-from pathlib import Path
 
 _MAP_FAILED = ctypes.c_void_p(-1).value
 _MAP_HUGETLB = 0x40000
-_MCL_CURRENT_AND_FUTURE = 3
-_CAPABILITY_VERSION_3 = 0x20080522
-CAPABILITIES = {
-    "CAP_NET_ADMIN": 12,
-    "CAP_NET_RAW": 13,
-    "CAP_IPC_LOCK": 14,
-    "CAP_SYS_ADMIN": 21,
-    "CAP_SYS_NICE": 23,
-    "CAP_BPF": 39,
-}
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
@@ -57,26 +46,6 @@ def unmap_memory(address: int, length: int) -> None:
     check(libc.munmap(address, length), f"munmap of {length} bytes")
 
 
-def has_capability(name: str) -> bool:
-    """Whether the calling thread may do what a capability of `CAPABILITIES` stands for."""
-    for line in Path("/proc/thread-self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> CAPABILITIES[name] & 1)
-    raise HostError("/proc/thread-self/status has no CapEff line: capabilities can't be told")
-
-
-def need_capability(name: str, purpose: str) -> None:
-    """HostError that names the capability and what it is for, if the calling thread lacks it."""
-    if not has_capability(name):
-        raise HostError(f"{purpose} needs {name}: run as root, or `setcap` it on the interpreter")
-
-
-def drop_capabilities() -> None:
-    """Give up every capability of the calling thread and of all that it starts from here on; there is no way back."""
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    check(libc.capset(header, (ctypes.c_uint32 * 6)()), "capset: giving up capabilities")
-
-
 def pin_thread(core: int) -> None:
     """Keep the calling thread on one core. HostError if there is no such core for it."""
     try:
@@ -84,18 +53,3 @@ def pin_thread(core: int) -> None:
     except OSError as error:
         allowed = sorted(os.sched_getaffinity(0))
         raise HostError(f"core {core}: {error.strerror}; this process may use {allowed}") from None
-
-
-def run_first_in_first_out(priority: int) -> None:
-    """Real-time scheduling (SCHED_FIFO) of the calling thread at `priority`, 1 to 99."""
-    need_capability("CAP_SYS_NICE", f"scheduling fifo {priority}")
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
-    except OSError as error:
-        raise HostError(f"scheduling fifo {priority}: {error.strerror}; the priority is 1 to 99") from None
-
-
-def lock_memory() -> None:
-    """Keep all memory of the process resident, present and future: a page fault costs more than a whole trade."""
-    need_capability("CAP_IPC_LOCK", "lock_memory")
-    check(libc.mlockall(_MCL_CURRENT_AND_FUTURE), "mlockall; set lock_memory = false or raise `ulimit -l`")

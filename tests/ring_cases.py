@@ -1,27 +1,39 @@
 """What the ring conformance suite runs on: a bed per backend, and how frames get in and out of a ring under test.
 
-A new backend needs a `Bed` with `peer_send` and `peer_receive`, and an entry in BEDS.
+A new backend needs a `Bed` with `ring`, `peer_send` and `peer_receive`, entered with `add_bed`; one on the network a
+`NetworkBed`, which has the peer already, entered with `add_network_bed`.
 """
 
 import contextlib
 import ctypes
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from nic.af_xdp import AfXdpSocket, Mode
 from nic.capture_writer import CaptureWriter
 from nic.compile import compiled
 from nic.delay import DELAY_FRAMES_MAX, DelayRing, set_delay_ring
 from nic.fault import make_fault_ring
 from nic.line import make_line_ring
 from nic.memory import copy_bytes
-from nic.packet import UDP_FRAME_HEADER_BYTES, Flow, seal_udp_frame, write_udp_frame_header
+from nic.packet import (
+    ETHER_TYPE_IPV4,
+    PROTOCOL_UDP,
+    UDP_FRAME_HEADER_BYTES,
+    Flow,
+    seal_udp_frame,
+    write_udp_frame_header,
+)
 from nic.replay import STARVED, Replay
-from nic.ring import Frame, commit, flush, next_time_ns, poll, release, reserve
+from nic.ring import NEVER_NS, Frame, commit, flush, next_time_ns, poll, release, reserve
 from nic.shared import SharedMemory
 from nic.struct import Array, Pointer, Struct, address_of, array, i64, u8
+from nic.testbed import Testbed, in_namespace
+from nic.xdp_program import SteerRules
 
 BATCH_FRAMES_MAX = 8192
 BATCH_BYTES_MAX = 4 << 20
@@ -119,6 +131,7 @@ class Bed:
     receive_capacity: int = 64  # frames that surely fit between two polls
     transmit_capacity: int = 0  # frames after which `reserve` must give 0; 0: has no such limit
     overflow_frames: int = 0  # sent in one go, more than fit; 0: can't overflow
+    counts_refusals: ClassVar[bool] = True  # a `reserve` that gives 0 is one of the ring's drops
     payload_bytes_max: int = FRAME_BYTES_MAX - UDP_FRAME_HEADER_BYTES
     ring: Any
 
@@ -211,7 +224,7 @@ class ReplayBed(Bed):
         kept = bytes(old)
         rest = make_batch()
         self.now_ns += BATCH_FRAMES_MAX
-        while next_time_ns(self.ring) != (1 << 62) - 1:
+        while next_time_ns(self.ring) != NEVER_NS:
             uncompiled(take)(self.ring, Frame(), self.now_ns, rest, BATCH_FRAMES_MAX)
             self.advance()
         self._open(rest.frames() + frames)
@@ -356,6 +369,103 @@ for _name, _make in {
     "line over shared": LineBed,
 }.items():
     add_bed(_name, _make)
+
+
+class Network:
+    """The namespaces of the beds that need them, made for the first and kept for all."""
+
+    testbed: ClassVar[Testbed | None] = None
+
+    @classmethod
+    def up(cls) -> Testbed:
+        """The network, made if it is not there yet."""
+        if cls.testbed is None:
+            testbed = Testbed(f"rc{os.getpid() % 1_000_000}")
+            testbed.up()
+            cls.testbed = testbed
+        return cls.testbed
+
+    @classmethod
+    def down(cls) -> None:
+        """Remove it, if it was made."""
+        if cls.testbed is not None:
+            cls.testbed.down()
+            cls.testbed = None
+
+
+class NetworkBed(Bed):
+    """Base of the beds on a veth pair: the peer sends and receives raw frames at the exchange's interface."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        testbed = Network.up()
+        self.link = testbed.links[0]
+        self.engine_namespace = testbed.engine
+        with in_namespace(testbed.exchange):
+            self.raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHER_TYPE_IPV4))
+            self.raw.bind((self.link.exchange_interface, ETHER_TYPE_IPV4))
+        self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        self.raw.setblocking(False)
+
+    def peer_send(self, frames: list[bytes]) -> int:
+        for frame in frames:
+            self.raw.send(frame)
+        return len(frames)
+
+    def peer_receive(self) -> list[bytes]:
+        frames = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame = self.raw.recv(1 << 16)
+                if self.is_ours(frame):
+                    frames.append(frame)
+        return frames
+
+    def is_ours(self, frame: bytes) -> bool:
+        """Whether the ring sent it, and not the kernel beside it."""
+        return frame[23] == PROTOCOL_UDP and frame[34:36] == self.outward.source_port.to_bytes(2, "big")
+
+    def close(self) -> None:
+        self.raw.close()
+
+
+class AfXdpBed(NetworkBed):
+    """AF_XDP with the fewest frames, 32 for each direction."""
+
+    mode: ClassVar[Mode] = "generic"
+    receive_capacity = 32
+    transmit_capacity = 32
+    overflow_frames = 100
+    counts_refusals = False
+
+    def __init__(self, _folder: Path) -> None:
+        super().__init__()
+        rules = SteerRules(udp=((self.inward.destination_ip, self.inward.destination_port),))
+        with in_namespace(self.engine_namespace):
+            self.socket = AfXdpSocket(self.link.engine_interface, 0, rules, require=self.mode, frames=64)
+        self.ring = self.socket.ring
+
+    def lost(self) -> int:
+        self.socket.statistics()
+        return super().lost()
+
+    def close(self) -> None:
+        self.socket.close()
+        super().close()
+
+
+class AfXdpNativeBed(AfXdpBed):
+    mode = "native"
+
+
+def add_network_bed(name: str, make: Callable[[Path], Bed]) -> None:
+    """Enter a backend that needs root and namespaces."""
+    add_bed(name, make)
+    NETNS_BEDS.add(name)
+
+
+add_network_bed("af_xdp generic", AfXdpBed)
+add_network_bed("af_xdp native", AfXdpNativeBed)
 
 
 class Driver:

@@ -19,12 +19,19 @@ from tests.ring_cases import (
     PAYLOAD_BYTES_MIN,
     Bed,
     Driver,
+    Network,
     payload_of,
 )
 
 NAMES = [pytest.param(name, marks=pytest.mark.netns) if name in NETNS_BEDS else name for name in BEDS]
 IN_PROCESS = [name for name in BEDS if name not in NETNS_BEDS]
 ROUNDS = 10  # times its own size that frames go through a ring
+
+
+@pytest.fixture(scope="module", autouse=True)
+def network() -> Iterator[None]:
+    yield
+    Network.down()
 
 
 @pytest.fixture(params=NAMES)
@@ -203,7 +210,7 @@ def test_rc_11_a_full_ring_refuses_and_recovers(sender: Driver) -> None:
     sent = outward(bed, room + 5, length=64)
     drops = bed.ring.counters.drops
     assert sender.send(sent, flush_each=False) == room
-    assert bed.ring.counters.drops == drops + 1
+    assert bed.ring.counters.drops == drops + (1 if bed.counts_refusals else 0)
     assert at_peer(sender, sent[:room]) == bed.seen(sent[:room])
     again = outward(bed, room, 10_000, 64)
     assert sender.send(again, flush_each=False) == room

@@ -53,6 +53,56 @@ def backtest(
         typer.echo((finished / "summary.json").read_text())
 
 
+@app.command()
+def live(
+    config: Annotated[Path, typer.Argument(help="The run's TOML file, with [live] and [venue.live].")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are made in.")] = Path("runs"),
+    seconds: Annotated[float, typer.Option(help="End after so long; 0: at SIGINT or SIGTERM.")] = 0.0,
+) -> None:
+    """Trade on the host's rings. Ends in order: cancel all, leave the groups, write the records."""
+    from engine.errors import KNOWN_ERRORS
+    from engine.live import run_live
+
+    try:
+        finished = run_live(config, output, started=STARTED, seconds=seconds, console=console)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    console.print(f"run folder: {finished}")
+
+
+@app.command()
+def sim(
+    config: Annotated[Path, typer.Argument(help="The run's TOML file, with [live] and [venue.live].")],
+    speed: Annotated[float, typer.Option(help="Times real time; 0: as fast as it goes.")] = 1.0,
+    seconds: Annotated[float, typer.Option(help="Of market data; 0: until the captures end.")] = 0.0,
+    wait: Annotated[bool, typer.Option("--wait", help="Begin when every gateway has its client.")] = False,
+    drop: Annotated[int, typer.Option(help="Market data frames lost, per million.")] = 0,
+    duplicate: Annotated[int, typer.Option(help="Sent twice, per million.")] = 0,
+    reorder: Annotated[int, typer.Option(help="Sent late, per million.")] = 0,
+    late: Annotated[int, typer.Option(help="Frames that pass one which is late.")] = 3,
+    corrupt: Annotated[int, typer.Option(help="With one bit flipped, per million.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the faults: same seed, same faults.")] = 1,
+    pause: Annotated[
+        tuple[float, float], typer.Option(help="Stall at so many seconds, for so many.", metavar="AT FOR")
+    ] = (0.0, 0.0),
+    burst: Annotated[
+        tuple[float, float, float],
+        typer.Option(help="From so many seconds on, for so many, at this speed.", metavar="AT FOR SPEED"),
+    ] = (0.0, 0.0, 1.0),
+) -> None:
+    """Be the configuration's exchanges: multicast market data and order gateways on the kernel's sockets."""
+    from engine.errors import KNOWN_ERRORS
+    from engine.sim import SimOptions, run_sim
+
+    rates = {"drop_ppm": drop, "duplicate_ppm": duplicate, "reorder_ppm": reorder, "corrupt_ppm": corrupt}
+    faults = {**rates, "reorder_frames": late}
+    options = SimOptions(speed, seconds, wait, *pause, *burst, seed, faults)
+    try:
+        run_sim(config, options, typer.echo)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+
+
 @app.command("testbed")
 def make_testbed(
     action: Annotated[str, typer.Argument(help="up or down.")],

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from decimal import Decimal
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +48,20 @@ class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     max_resting_orders: int = 256
 
 
+class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One venue's wire. Its order session is a TCP connection of the kernel's."""
+
+    ring: Literal["af_xdp", "sockets"]
+    interface: str
+    groups: list[str]  # "[source@]address:port" of every multicast group, A and B lines alike
+    gateway: str  # "address:port"
+    queue: int = 0  # af_xdp: the receive queue that the groups arrive on
+    require: Literal["zerocopy", "native", "generic"] | None = None  # af_xdp: how near to the driver; no default
+    busy_poll_us: int = 0
+    frames: int = 4096  # that the ring of market data has room for, a power of two
+    exchange_interface: str = ""  # where `crosswire sim` publishes from
+
+
 class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One venue: where its market data comes from, how it takes orders."""
 
@@ -59,6 +74,7 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     limits: VenueLimitsConfig
     simulation: SimulationConfig
     orders: Literal["bridge"] = "bridge"
+    live: LiveVenueConfig | None = None
 
 
 class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -76,6 +92,18 @@ class GenerateConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     seconds: int
 
 
+class LiveConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The host that `crosswire live` and `crosswire sim` run on."""
+
+    core: int  # that the loop is pinned to
+    scheduling: Literal["other", "fifo"] = "other"
+    priority: int = 50  # of "fifo", 1 to 99
+    lock_memory: bool = True
+    namespace: str = ""  # network namespace of the rings, "" is the host's own
+    exchange_namespace: str = ""  # of the simulated exchanges
+    exchange_core: int = 0
+
+
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A whole run. Relative paths are relative to the configuration file."""
 
@@ -84,6 +112,7 @@ class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     limits: RunLimitsConfig
     strategy: StrategyConfig
     generate: GenerateConfig | None = None
+    live: LiveConfig | None = None
     sample_interval_ms: int = 100  # of the time series in the report, and of the loss limit's check
 
 
@@ -125,6 +154,18 @@ def _value_at(raw: Any, key: str) -> Any:
         except (KeyError, IndexError, TypeError, ValueError):
             return _MISSING
     return raw
+
+
+def parse_endpoint(text: str, what: str) -> tuple[int, int]:
+    """ "10.98.0.2:9000" as an IPv4 number and a port; ConfigError if it is none."""
+    address, _, port = text.rpartition(":")
+    try:
+        ip, number = int(IPv4Address(address)), int(port)
+    except ValueError:
+        ip, number = 0, 0
+    if not 1 <= number <= 65_535:
+        raise ConfigError(f"{what} = {text}: must be an IPv4 address and a port, as 239.1.1.1:6200")
+    return ip, number
 
 
 def _check_names(config: RunConfig, path: Path) -> None:

@@ -44,6 +44,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         latencies={
             "feed": _latency(engine.state.feed_latency),
             "order round trip": _latency(engine.state.order_round_trip),
+            "receive to send": _latency(engine.state.receive_to_send),
         },
         counters={
             "loop turns": engine.state.turns,

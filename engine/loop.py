@@ -58,6 +58,7 @@ from venues.order import (
     read_reports,
     start_session,
     write_cancel,
+    write_mass_cancel,
     write_new,
 )
 
@@ -83,6 +84,7 @@ class LoopState(Struct):
     fills: i64
     sample_interval_ns: i64
     sample_ns: i64  # when the next sample is due
+    winding_down: i64  # 1: cancel everything at the next sample; 2: asked for
     first_ns: i64
     first_keep_ns: i64  # the earliest of `keep_ns`
     due_ns: Annotated[Array, i64, VENUES_MAX]  # when each venue's ring has something to do, as `next_time_ns` says
@@ -95,6 +97,7 @@ class LoopState(Struct):
     approval: Approval
     feed_latency: Histogram  # from the exchange's timestamp to the frame's, by book change
     order_round_trip: Histogram  # from the order's frame to its acknowledgement
+    receive_to_send: Histogram  # live: from the poll that gave the trigger to the order being handed to its ring
 
 
 class Venue(NamedTuple):
@@ -139,7 +142,11 @@ def run(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, clock: St
                     release(venue.ring)
                 state.due_ns[venue.session.venue] = next_time_ns(venue.ring)
         if engine.desk.request_count != 0 or now_ns >= timers_due_ns(engine):
+            orders_sent = state.orders_sent
             send_requests(engine, venues, strategy, now_ns)
+            if state.orders_sent != orders_sent:
+                # In a replay no time passes inside a turn.
+                add_latency(state.receive_to_send, advance(clock, now_ns) - now_ns)
             run_timers(engine, venues, strategy, now_ns)
             look_at_rings(engine, venues)
     return Status.STOPPED
@@ -403,6 +410,10 @@ def run_timers(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, no
     state.first_keep_ns = NEVER_NS
     for number in range(len(venues)):
         state.first_keep_ns = min(state.first_keep_ns, state.keep_ns[number])
+    if state.winding_down == 1:
+        state.winding_down = 2
+        for venue in literal_unroll(venues):
+            write_mass_cancel(venue.session, venue.ring, now_ns)
     if now_ns >= state.sample_ns:
         state.sample_ns = now_ns + state.sample_interval_ns
         mark_positions(engine.gate)

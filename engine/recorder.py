@@ -249,12 +249,10 @@ class Recorder:
 
     def drain(self, records: Records) -> None:
         """Take all that `records` holds and leave it empty."""
-        if records.fills.count:
-            value_fills(records.fills, self._instruments, self._marks, self._fill_values)
-            self._fills.take(records.fills, self._fill_values)
-        if records.samples.count:
-            value_samples(records.samples, self._instruments, self._marks, self._sample_values)
-            self._positions.take(records.samples, self._sample_values)
+        value_fills(records.fills, self._instruments, self._marks, self._fill_values)
+        self._fills.take(records.fills, self._fill_values)
+        value_samples(records.samples, self._instruments, self._marks, self._sample_values)
+        self._positions.take(records.samples, self._sample_values)
         self._orders.take(records.orders)
         self._opportunities.take(records.opportunities)
         self._trades.take(records.trades)

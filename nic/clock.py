@@ -14,6 +14,7 @@ from nic.struct import Array, Struct, address_of, i64
 RATE_BITS = 26  # fraction bits of ns a cycle: 1.5e-8 at 3 GHz, which is 15 ns a second between two calibrations
 ELAPSED_CYCLES_MAX = 1 << 36  # 20 s: the product below stays under 2**63. A clock that nobody keeps stops there.
 SLEW_PPM_MAX = 500  # as ntpd: an error is taken out slowly, so that no interval is measured falsely
+STEP_NS = 128_000_000  # as ntpd: a larger error is no drift but a suspended host or a clock that was set; stepped over
 PAIR_READINGS = 9  # the tightest of so many readings of both clocks
 
 
@@ -79,11 +80,17 @@ class ClockKeeper:
         self._set(cycles, now_ns, (now_ns - self._origin_ns) / (cycles - self._origin_cycles))
 
     def keep(self, interval_s: float = 1.0) -> int:
-        """Calibrate anew; returns by how much the clock was off, ns. Half of that is gone after `interval_s`."""
+        """Calibrate anew; returns by how much the clock was off, ns. Half of that is gone after `interval_s`.
+
+        An error above STEP_NS is gone at once; time never goes back, it then stands still.
+        """
         cycles, host_ns = self._read_both()
         shown_ns = time_at(self.clock, cycles)
         rate = (host_ns - self._origin_ns) / (cycles - self._origin_cycles)
         error_ns = host_ns - shown_ns
+        if abs(error_ns) > STEP_NS:
+            self._set(cycles, host_ns, rate)
+            return error_ns
         slew = max(-SLEW_PPM_MAX, min(SLEW_PPM_MAX, error_ns / interval_s / 2 / 1000)) / 1e6
         self._set(cycles, shown_ns, rate * (1 + slew))
         return error_ns

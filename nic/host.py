@@ -3,9 +3,22 @@
 import ctypes
 import mmap
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 _MAP_FAILED = ctypes.c_void_p(-1).value
 _MAP_HUGETLB = 0x40000
+_MCL_CURRENT_AND_FUTURE = 3
+_CAPABILITY_VERSION_3 = 0x20080522
+CAPABILITIES = {
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_NET_ADMIN": 12,
+    "CAP_NET_RAW": 13,
+    "CAP_IPC_LOCK": 14,
+    "CAP_SYS_ADMIN": 21,
+    "CAP_SYS_NICE": 23,
+    "CAP_BPF": 39,
+}
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
@@ -46,6 +59,33 @@ def unmap_memory(address: int, length: int) -> None:
     check(libc.munmap(address, length), f"munmap of {length} bytes")
 
 
+def _effective_capabilities() -> int:
+    for line in Path("/proc/thread-self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    raise HostError("/proc/thread-self/status has no CapEff line: capabilities can't be told")
+
+
+def has_capability(name: str) -> bool:
+    """Whether the calling thread may do what a capability of `CAPABILITIES` stands for."""
+    return bool(_effective_capabilities() >> CAPABILITIES[name] & 1)
+
+
+def need_capability(name: str, purpose: str) -> None:
+    """HostError that names the capability and what it is for, if the calling thread lacks it."""
+    if not has_capability(name):
+        raise HostError(f"{purpose} needs {name}: run as root, or `setcap` it on the interpreter")
+
+
+def keep_capabilities(names: Iterable[str]) -> None:
+    """Give up all other capabilities of the calling thread and of what it starts from here on; there is no way back."""
+    kept = _effective_capabilities() & sum(1 << CAPABILITIES[name] for name in names)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    # struct __user_cap_data_struct, twice: effective, permitted, inheritable, of capabilities 0..31 and 32..63.
+    data = (ctypes.c_uint32 * 6)(kept & 0xFFFFFFFF, kept & 0xFFFFFFFF, 0, kept >> 32, kept >> 32, 0)
+    check(libc.capset(header, data), "capset: giving up capabilities")
+
+
 def pin_thread(core: int) -> None:
     """Keep the calling thread on one core. HostError if there is no such core for it."""
     try:
@@ -53,3 +93,18 @@ def pin_thread(core: int) -> None:
     except OSError as error:
         allowed = sorted(os.sched_getaffinity(0))
         raise HostError(f"core {core}: {error.strerror}; this process may use {allowed}") from None
+
+
+def run_first_in_first_out(priority: int) -> None:
+    """Real-time scheduling (SCHED_FIFO) of the calling thread at `priority`, 1 to 99."""
+    need_capability("CAP_SYS_NICE", f"scheduling fifo {priority}")
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except OSError as error:
+        raise HostError(f"scheduling fifo {priority}: {error.strerror}; the priority is 1 to 99") from None
+
+
+def lock_memory() -> None:
+    """Keep all memory of the process resident, present and future: a page fault costs more than a whole trade."""
+    need_capability("CAP_IPC_LOCK", "lock_memory")
+    check(libc.mlockall(_MCL_CURRENT_AND_FUTURE), "mlockall; set lock_memory = false or raise `ulimit -l`")

@@ -154,6 +154,30 @@ def in_namespace(name: str) -> Iterator[None]:
         os.close(home)
 
 
+@contextmanager
+def private_namespace(pairs: int) -> Iterator[list[tuple[str, str]]]:
+    """The calling thread works in a network namespace that has no name, and ends with the process if not before.
+
+    In it are the loopback and `pairs` veth pairs, all up: gives their two ends' names. HostError if refused.
+    """
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        if libc.unshare(_CLONE_NEWNET) != 0:
+            raise HostError(f"a network namespace: {os.strerror(ctypes.get_errno())}; needs CAP_SYS_ADMIN")
+        try:
+            names = [(f"near{number}", f"far{number}") for number in range(pairs)]
+            _run("ip", "link", "set", "lo", "up")
+            for near, far in names:
+                _run("ip", "link", "add", near, "type", "veth", "peer", "name", far)
+                _run("ip", "link", "set", near, "up")
+                _run("ip", "link", "set", far, "up")
+            yield names
+        finally:
+            _enter(home, "of the process")
+    finally:
+        os.close(home)
+
+
 def _enter(descriptor: int, name: str) -> None:
     if libc.setns(descriptor, _CLONE_NEWNET) != 0:
         raise HostError(f"network namespace {name}: {os.strerror(ctypes.get_errno())}; needs CAP_SYS_ADMIN")

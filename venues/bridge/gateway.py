@@ -31,7 +31,7 @@ from nic.packet import (
     write_tcp_frame_header,
 )
 from nic.ring import NEVER_NS, Frame, commit, reserve
-from nic.struct import Array, Struct, i64, size_of, view
+from nic.struct import Array, Struct, address_of, i64, size_of, view
 from venues.bridge.order_layout import (
     SILENCE_INTERVALS,
     CancelOrder,
@@ -61,9 +61,10 @@ from venues.bridge.stream import (
     stamp_header,
     write_header,
 )
-from venues.market import InstrumentMap, Market, add_instrument, find_instrument
+from venues.market import INSTRUMENTS_MAX, InstrumentMap, Market, add_instrument, find_instrument
 from venues.matching import Executions, Matching, match_cancel, match_cancel_all, match_new
 from venues.order import Report, ReportKind
+from venues.side import sign_of
 
 NS_PER_MS = 1_000_000
 SEGMENT_BYTES_MAX = 1460  # of payload: Ethernet's 1,500 less 20 of IPv4 and 20 of TCP
@@ -90,6 +91,9 @@ class BridgeGateway(Struct):
     last_received_ns: i64
     frames_received: i64
     frames_sent: i64
+    new_orders: i64  # received, whatever became of them
+    fills: i64  # told to clients
+    position_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # of the client, by market index: the exchange's own books
     unsent: i64  # messages that the ring to the client had no room for; the client sees a hole and gives up
     mistakes: Annotated[Array, i64, len(Mistake)]
     parsed: PacketCounters
@@ -102,7 +106,15 @@ class BridgeGateway(Struct):
 
 
 def set_gateway(gateway: BridgeGateway, flow: Flow, first_byte: int = 0) -> None:
-    """An established connection; `flow` and `first_byte` as the engine's session has them."""
+    """A connection just established; `flow` and `first_byte` as the engine's session has them.
+
+    The client's fills and positions stay what they were.
+    """
+    gateway.logged_on = 0
+    gateway.closed = 0
+    gateway.segment_address = 0
+    gateway.segment_length = 0
+    fill_bytes(address_of(gateway.stream), 0, size_of(MessageStream))
     set_connection(gateway.stream.connection, reverse_flow(flow), first_byte)
 
 
@@ -165,6 +177,7 @@ def _handle(
         gateway.mistakes[Mistake.NOT_LOGGED_ON] += 1
         log_out(gateway, matching, market, ring, LogoutReason.NOT_LOGGED_ON, now_ns)
     elif template_id == Template.NEW_ORDER:
+        gateway.new_orders += 1
         order = view(NewOrder, address)
         instrument = _market_index(gateway, matching, market, order.instrument_id)
         match_new(
@@ -266,6 +279,8 @@ def send_executions(gateway: BridgeGateway, market: Market, ring: Struct, now_ns
         report = executions.items[position]
         instrument_id = market.instruments[report.instrument].venue_id if report.instrument >= 0 else 0
         if report.kind == ReportKind.FILL:
+            gateway.fills += 1
+            gateway.position_lots[report.instrument] += sign_of(report.side) * report.qty_lots
             _send_fill(gateway, ring, report, instrument_id, now_ns)
         elif report.kind == ReportKind.ACK:
             _send_ack(gateway, ring, report, instrument_id, now_ns)

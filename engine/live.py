@@ -1,0 +1,217 @@
+"""`crosswire live`: the loop of a backtest on the host's rings, from configuration to run folder."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from engine.backtest import compiled_loop
+from engine.build import FEEDS, Core, Run, build_core, make_session
+from engine.config import ConfigError, LiveConfig, RunConfig, load_config
+from engine.facts import record_names, run_facts, run_infos
+from engine.loop import Status, Venue
+from engine.recorder import Recorder
+from engine.rings import VenueRings, blank_ring, open_rings
+from engine.summary import summarise, write_summary
+from engine.warm_up import warm_up
+from nic.clock import ClockKeeper, LiveClock
+from nic.host import (
+    keep_capabilities,
+    lock_memory,
+    need_capability,
+    pin_thread,
+    run_first_in_first_out,
+)
+from nic.testbed import in_namespace
+from risk.gate import halt
+
+KEEP_CLOCK_S = 0.5
+STATUS_S = 5.0
+WIND_DOWN_S = 2.0  # for the answers to the last cancels
+# Locked memory may grow only with the first; the run folder may be another user's.
+KEPT_CAPABILITIES = ("CAP_IPC_LOCK", "CAP_DAC_OVERRIDE")
+
+
+@dataclass
+class LoopThread:
+    """The loop in a thread of its own, without the interpreter lock but for draining records."""
+
+    run: Run
+    loop: Callable[..., int]
+    recorder: Recorder
+    live: LiveConfig
+    thread: threading.Thread = field(init=False)
+    failure: BaseException | None = None
+    drains: int = 0
+
+    def start(self) -> None:
+        """Pin and start it."""
+        self.thread = threading.Thread(target=self._turn, name="loop")
+        self.thread.start()
+
+    def _turn(self) -> None:
+        try:
+            pin_thread(self.live.core)
+            if self.live.scheduling == "fifo":
+                run_first_in_first_out(self.live.priority)
+            keep_capabilities(KEPT_CAPABILITIES)
+            while True:
+                status = self.loop(self.run.engine, self.run.venues, self.run.strategy, self.run.clock)
+                self.recorder.drain(self.run.engine.records)
+                self.drains += 1
+                if status != Status.RECORDS:
+                    return
+        except BaseException as error:  # a thread's error would be printed and forgotten; the run must end with it
+            self.failure = error
+
+    def stop(self) -> None:
+        """End it; the loop leaves at its next turn."""
+        self.run.engine.state.stop = 1
+        self.thread.join()
+
+
+def run_live(config_path: Path, output: Path, *, started: float, seconds: float, console: Console) -> Path:
+    """Trade one configuration on the host's rings until a signal, or for `seconds` (0: no limit); returns its folder.
+
+    On SIGINT or SIGTERM: send nothing more, cancel all, wait for the answers, leave the groups, write the records.
+    ConfigError, HostError, LimitError: one line each.
+    """
+    config = load_config(config_path)
+    live = config.live
+    if live is None or any(venue.live is None for venue in config.venue):
+        raise ConfigError(f"{config_path}: live and venue.live are missing: they name the rings to trade on")
+    check_capabilities(config, live)
+    signals: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _frame: signals.append(received))
+    core = build_core(config, config_path)
+    clock = LiveClock()
+    with ExitStack() as closing:
+        # Compiling takes a while: all of it is done before the first ring is open.
+        run = make_run(config, config_path, core, [blank_ring(venue) for venue in config.venue], clock)
+        loop = compiled_loop(run)
+        recorder = Recorder(output / config.name, run_infos(run), record_names(), replace=True)
+        closing.callback(recorder.discard)
+        recorder.drain(run.engine.records)
+        console.print(warm_up(config, config_path, loop))
+        if live.lock_memory:
+            lock_memory()
+        rings = open_all_rings(config, live, closing)
+        for venue, each in zip(config.venue, rings, strict=True):
+            console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
+        run = make_run(config, config_path, core, [each.ring for each in rings], clock)
+        keeper = ClockKeeper(clock)
+        start_s = time.perf_counter() - started
+        loop_started = time.perf_counter()
+        thread = LoopThread(run, loop, recorder, live)
+        thread.start()
+        keep_capabilities(KEPT_CAPABILITIES)
+        console.print("trading")
+        watch(thread, keeper, seconds, lambda: bool(signals), console)
+        wind_down(thread, keeper)
+        if thread.failure is not None:
+            raise thread.failure
+        wall_s = time.perf_counter() - loop_started
+        for each in rings:
+            each.market.statistics()
+        recorder.drain(run.engine.records)
+        recorder.close()
+        facts = run_facts(run, start_s, wall_s, "")
+        facts.counters.update(live_counters(run, thread, rings))
+        summary = summarise(facts, recorder.directory)
+        write_summary(summary, facts.config_text, recorder.directory)
+        from engine.report import write_report  # after the run: it would delay the start by 0.5 s
+
+        write_report(recorder.directory)
+        finished = recorder.publish()
+    from engine.report_console import print_summary
+
+    print_summary(summary, console)
+    return finished
+
+
+def check_capabilities(config: RunConfig, live: LiveConfig) -> None:
+    """HostError that names the first capability that is missing and what wants it."""
+    if live.lock_memory:
+        need_capability("CAP_IPC_LOCK", "live.lock_memory")
+    if live.scheduling == "fifo":
+        need_capability("CAP_SYS_NICE", 'live.scheduling = "fifo"')
+    need_capability("CAP_SYS_ADMIN", "live: warming up in a network namespace of its own")
+    for venue in config.venue:
+        if venue.live is not None and venue.live.ring != "sockets":
+            need_capability("CAP_NET_RAW", f"venue {venue.name}: ring {venue.live.ring}")
+        if venue.live is not None and venue.live.ring == "af_xdp":
+            need_capability("CAP_NET_ADMIN", f"venue {venue.name}: ring af_xdp")
+
+
+def make_run(config: RunConfig, config_path: Path, core: Core, rings: list[Any], clock: LiveClock) -> Run:
+    """The loop's arguments over these rings."""
+    venues = tuple(
+        Venue(ring, FEEDS[venue.feed][1](venue=number), make_session(number, core.engine.market))
+        for number, (venue, ring) in enumerate(zip(config.venue, rings, strict=True))
+    )
+    return Run(config, config_path, core.engine, venues, core.strategy, clock, core.plugin, [])
+
+
+def open_all_rings(config: RunConfig, live: LiveConfig, closing: ExitStack) -> list[VenueRings]:
+    """Every venue's rings, opened in the configured network namespace."""
+    rings = []
+    with ExitStack() as there:
+        if live.namespace:
+            there.enter_context(in_namespace(live.namespace))
+        for number in range(len(config.venue)):
+            each = open_rings(config, number)
+            closing.push(each.closing)
+            rings.append(each)
+    return rings
+
+
+def watch(
+    thread: LoopThread, keeper: ClockKeeper, seconds: float, stopped: Callable[[], bool], console: Console
+) -> None:
+    """Keep the clock and print a status line now and then, until it is time to stop."""
+    engine = thread.run.engine
+    begun = said = time.monotonic()
+    while thread.thread.is_alive() and not stopped() and not (seconds and time.monotonic() - begun >= seconds):
+        time.sleep(KEEP_CLOCK_S if not seconds else min(KEEP_CLOCK_S, seconds))
+        keeper.keep(KEEP_CLOCK_S)
+        if time.monotonic() - said >= STATUS_S:
+            said = time.monotonic()
+            state = engine.state
+            console.print(
+                f"{said - begun:7.0f} s  frames {state.frames:,}  orders {state.orders_sent:,}  fills {state.fills:,}  "
+                f"open {engine.orders.count}  halted {engine.gate.halted}"
+            )
+
+
+def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:
+    """Send nothing more, cancel all, give the venues time to answer, end the loop."""
+    engine = thread.run.engine
+    halt(engine.gate)
+    engine.state.winding_down = 1
+    begun = time.monotonic()
+    while thread.thread.is_alive() and time.monotonic() - begun < WIND_DOWN_S:
+        time.sleep(0.05)
+        keeper.keep(KEEP_CLOCK_S)
+        if engine.state.winding_down == 2 and engine.orders.count == 0:
+            break
+    thread.stop()
+
+
+def live_counters(run: Run, thread: LoopThread, rings: list[VenueRings]) -> dict[str, int]:
+    """What only a live run counts."""
+    counters = {"record drains": thread.drains, "orders open at the end": run.engine.orders.count}
+    for venue, owner, configured in zip(run.venues, rings, run.config.venue, strict=True):
+        counters[f"{configured.name}: market data frames"] = owner.market.ring.counters.frames
+        counters[f"{configured.name}: market data drops"] = owner.market.ring.counters.drops
+        counters[f"{configured.name}: orders sent"] = venue.session.orders_sent
+        counters[f"{configured.name}: session state"] = venue.session.state
+        for name, count in owner.market.statistics().items():
+            counters[f"{configured.name}: {name.replace('_', ' ')}"] = count
+    return counters

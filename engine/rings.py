@@ -1,0 +1,94 @@
+"""From a venue's live configuration to its rings on the host."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.build import order_flow
+from engine.config import ConfigError, RunConfig, VenueConfig, parse_endpoint
+from nic.af_xdp import AfXdpRing, AfXdpSocket
+from nic.host import HostError
+from nic.line import make_line_ring
+from nic.multicast import Group, Membership
+from nic.socket_tcp import TcpSocket, TcpSocketRing
+from nic.socket_udp import UdpSocket, UdpSocketRing
+from nic.xdp_program import SteerRules
+
+MARKET_RINGS = {"af_xdp": AfXdpRing, "sockets": UdpSocketRing}
+
+
+@dataclass
+class VenueRings:
+    """One venue's ring, what carries it, and everything that must be closed after it."""
+
+    ring: Any
+    market: Any  # the owner of the market data ring
+    orders: TcpSocket
+    obtained: str
+    closing: ExitStack = field(default_factory=ExitStack)
+
+
+def blank_ring(venue: VenueConfig) -> Any:
+    """A ring of the class that `open_rings` will give, connected to nothing: what compiling needs to know."""
+    assert venue.live is not None
+    return make_line_ring(TcpSocketRing(), (MARKET_RINGS[venue.live.ring](),))
+
+
+def parse_group(text: str, what: str) -> Group:
+    """ "239.1.1.1:6200", or "10.98.0.2@239.1.1.1:6200" for one source's packets only."""
+    source, _, group = text.rpartition("@")
+    ip, port = parse_endpoint(group, what)
+    if ip >> 28 != 0xE:
+        raise ConfigError(f"{what} = {text}: {group} is not a multicast address (224.0.0.0/4)")
+    return Group(ip, port, parse_endpoint(f"{source}:1", what)[0] if source else 0)
+
+
+def open_rings(config: RunConfig, number: int) -> VenueRings:
+    """Join the groups, open the market data ring, connect the order session. ConfigError, HostError: one line each."""
+    venue = config.venue[number]
+    live = venue.live
+    assert live is not None
+    what = f"venue {venue.name}: live."
+    groups = [parse_group(text, f"{what}groups") for text in live.groups]
+    if not groups:
+        raise ConfigError(f"{what}groups is empty")
+    closing = ExitStack()
+    try:
+        market, obtained = open_market(venue, groups, closing)
+        orders = closing.enter_context(
+            TcpSocket.connect(parse_endpoint(live.gateway, f"{what}gateway"), order_flow(number))
+        )
+        ring = make_line_ring(orders.ring, (market.ring,))
+    except HostError as error:
+        closing.close()
+        raise HostError(f"venue {venue.name}: {error}") from None
+    except BaseException:
+        closing.close()
+        raise
+    return VenueRings(ring, market, orders, obtained, closing)
+
+
+def open_market(venue: VenueConfig, groups: list[Group], closing: ExitStack) -> tuple[Any, str]:
+    """The owner of the market data ring, and what kind of ring was obtained."""
+    live = venue.live
+    assert live is not None
+    if live.ring == "sockets":
+        sockets = closing.enter_context(UdpSocket(live.interface, groups, busy_poll_us=live.busy_poll_us))
+        return sockets, "sockets"
+    steered = tuple((group.ip, group.port) for group in groups)
+    if live.require is None:
+        raise ConfigError(f'venue {venue.name}: live.require is missing: "zerocopy", "native" or "generic"')
+    rules = SteerRules(udp=steered)
+    market = closing.enter_context(
+        AfXdpSocket(
+            live.interface,
+            live.queue,
+            rules,
+            require=live.require,
+            busy_poll_us=live.busy_poll_us,
+            frames=2 * live.frames,  # half of them for transmitting
+        )
+    )
+    obtained = f"af_xdp {market.obtained}"
+    closing.enter_context(Membership(live.interface, groups))
+    return market, obtained

@@ -1,0 +1,249 @@
+"""`crosswire sim`: the simulated exchanges of a configuration on real sockets, until their captures end or a signal."""
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numba import typeof
+
+from engine.build import instrument_names, make_exchange, make_market, order_flow
+from engine.cache import compile_cached
+from engine.config import ConfigError, RunConfig, load_config, parse_endpoint
+from engine.data import prepare_data
+from engine.sim_loop import FLAT_OUT, PARTS, SimCounters, SimState, SimVenue, capture_time_ns, serve
+from nic.clock import ClockKeeper, LiveClock, advance
+from nic.compile import NO_JIT
+from nic.fault import FaultCounters, FaultRates, FaultRing, make_fault_ring
+from nic.host import HostError, pin_thread
+from nic.replay import STARVED, Replay
+from nic.ring import NEVER_NS, next_time_ns
+from nic.socket_tcp import TcpSocket
+from nic.socket_udp import UdpSocket
+from nic.testbed import in_namespace
+from venues.bridge.gateway import set_gateway
+
+SERVE_NS = 5_000_000  # between two looks at listeners, signals and replay windows
+KEEP_CLOCK_S = 1.0
+LINGER_S = 30.0  # after the market data: for clients to take their last answers and leave
+
+
+@dataclass(frozen=True)
+class SimOptions:
+    """How the exchanges behave. `speed` in times real time, 0: as fast as it goes."""
+
+    speed: float = 1.0
+    seconds: float = 0.0  # of market data; 0: until the captures end
+    wait: bool = False  # time begins when every gateway has its client
+    pause_at_s: float = 0.0  # the process stalls then ...
+    pause_s: float = 0.0  # ... for so long
+    burst_at_s: float = 0.0  # from then on ...
+    burst_s: float = 0.0  # ... for so long ...
+    burst_speed: float = 1.0  # ... at this speed
+    seed: int = 1
+    faults: dict[str, int] = field(default_factory=dict)  # of FaultRates, on the market data
+
+    def check(self, config: RunConfig) -> None:
+        """ConfigError if these can't be."""
+        if self.speed < 0:
+            raise ConfigError(f"--speed {self.speed}: must be positive, or 0 for as fast as it goes")
+        if min(self.seconds, self.pause_at_s, self.pause_s, self.burst_at_s, self.burst_s, self.burst_speed) < 0:
+            raise ConfigError("--seconds, --pause, --burst: must not be negative")
+        if self.faults.get("corrupt_ppm") and not (config.live and config.live.exchange_namespace):
+            raise ConfigError(
+                "--corrupt flips bits of addresses too: only with live.exchange_namespace, off real networks"
+            )
+
+
+class Simulation:
+    """The exchanges of one configuration, their sockets, and the compiled loop that serves them."""
+
+    def __init__(self, config: RunConfig, config_path: Path, options: SimOptions, closing: ExitStack) -> None:
+        self.config = config
+        self.options = options
+        self.closing = closing
+        self.replays: list[Replay] = []
+        self.knocking: dict[int, socket.socket] = {}
+        self.clock = LiveClock()
+        self.keeper = ClockKeeper(self.clock)
+        self.kept = time.monotonic()
+        self.state = SimState(speed_e6=FLAT_OUT if options.speed == 0 else round(options.speed * PARTS))
+        market, _ = make_market(config)
+        self.listeners = [self._listen(number) for number in range(len(config.venue))]
+        self.orders = [TcpSocket.unconnected(order_flow(number)) for number in range(len(config.venue))]
+        self.venues = tuple(
+            SimVenue(
+                exchange=make_exchange(number, config, market, config_path, self.replays),
+                publisher=self._publisher(number),
+                orders=self.orders[number].ring,
+                counters=SimCounters(),
+            )
+            for number in range(len(config.venue))
+        )
+        for replay in self.replays:
+            closing.callback(replay.close)
+
+    def _listen(self, number: int) -> socket.socket:
+        live = self.config.venue[number].live
+        assert live is not None
+        ip, port = parse_endpoint(live.gateway, f"venue {self.config.venue[number].name}: live.gateway")
+        listener = self.closing.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((socket.inet_ntoa(ip.to_bytes(4, "big")), port))
+        except OSError as error:
+            raise HostError(f"gateway {live.gateway}: {error.strerror}; is another simulation running?") from None
+        listener.listen(1)
+        listener.setblocking(False)
+        return listener
+
+    def _publisher(self, number: int) -> FaultRing:
+        live = self.config.venue[number].live
+        assert live is not None
+        publisher = self.closing.enter_context(UdpSocket(live.exchange_interface, []))
+        try:
+            rates = FaultRates(**self.options.faults)
+            return make_fault_ring(publisher.ring, self.options.seed + number, transmit=rates)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    def compile(self) -> Callable[..., bool]:
+        """The compiled `serve`, from the cache if it is there."""
+        loop = compile_cached(serve)
+        if not NO_JIT:
+            loop.compile((typeof(self.state), typeof(self.venues), typeof(self.clock), typeof(0)))  # type: ignore[attr-defined]
+        return loop
+
+    def accept(self) -> None:
+        """Take up clients that knock. A new one displaces the venue's old one once that one's orders are cancelled."""
+        for number, listener in enumerate(self.listeners):
+            if number not in self.knocking:
+                try:
+                    self.knocking[number], _ = listener.accept()
+                except BlockingIOError:
+                    continue
+            orders, exchange = self.orders[number], self.venues[number].exchange
+            if orders.socket is None or (exchange.gateway.closed and next_time_ns(exchange.answers) == NEVER_NS):
+                orders.attach(self.knocking.pop(number))
+                set_gateway(exchange.gateway, order_flow(number))
+            else:
+                orders.hang_up()
+
+    def clients(self) -> int:
+        """Gateways with a client."""
+        return sum(each.socket is not None and not each.ring.closed for each in self.orders)
+
+    def start(self) -> None:
+        """Time begins now: the exchanges' first frame is due."""
+        for replay in self.replays:
+            replay.refill()
+        first_ns = []
+        for venue, replay in zip(self.venues, self.replays, strict=True):
+            while next_time_ns(venue.exchange) == STARVED:
+                replay.refill()
+            first_ns.append(next_time_ns(venue.exchange))
+        self.state.first_ns = min(first_ns)
+        self.state.started_ns = advance(self.clock, 0)
+
+    def keep_clock(self) -> None:
+        """About once a second."""
+        if time.monotonic() - self.kept > KEEP_CLOCK_S:
+            self.kept = time.monotonic()
+            self.keeper.keep(KEEP_CLOCK_S)
+
+    def rest(self, seconds: float) -> None:
+        """Do nothing, but keep the clock."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, KEEP_CLOCK_S))
+            self.keep_clock()
+
+    def set_speed(self, speed: float) -> None:
+        """From here on; the exchanges' time goes on from where it is. `speed` as in SimOptions."""
+        speed_e6 = FLAT_OUT if speed == 0 else round(speed * PARTS)
+        state = self.state
+        if state.speed_e6 != speed_e6:
+            now_ns = advance(self.clock, 0)
+            times_ns = [capture_time_ns(state, venue.exchange, now_ns) for venue in self.venues]
+            state.first_ns, state.started_ns, state.speed_e6 = max(times_ns), now_ns, speed_e6
+
+    def wait_for_clients(self, stopped: Callable[[], bool]) -> None:
+        """Until every gateway has its client."""
+        while self.clients() < len(self.venues) and not stopped():
+            self.accept()
+            self.rest(0.01)
+
+    def run(self, loop: Callable[..., bool], stopped: Callable[[], bool]) -> None:
+        """Serve until the market data is over and the clients have left, or `stopped` says so."""
+        options = self.options
+        if options.wait:
+            self.wait_for_clients(stopped)
+        self.start()
+        begun = ended = time.monotonic()
+        pause_from, burst_from = begun + options.pause_at_s, begun + options.burst_at_s
+        while not stopped():
+            now = time.monotonic()
+            if pause_from <= now < pause_from + options.pause_s:
+                self.rest(pause_from + options.pause_s - now)
+            self.accept()
+            self.set_speed(options.burst_speed if burst_from <= now < burst_from + options.burst_s else options.speed)
+            if loop(self.state, self.venues, self.clock, advance(self.clock, 0) + SERVE_NS):
+                for replay in self.replays:
+                    replay.refill()
+            self.keep_clock()
+            self.state.muted = self.state.muted or bool(options.seconds and now - begun >= options.seconds)
+            if not self.state.muted and not all(venue.counters.at_end for venue in self.venues):
+                ended = now
+            elif self.clients() == 0 or now - ended > LINGER_S:
+                return
+
+    def summary(self) -> dict[str, Any]:
+        """What the exchanges published and what their own books say of the client."""
+        names = instrument_names(self.config)
+        result: dict[str, Any] = {}
+        for number, venue in enumerate(self.venues):
+            counters, gateway = venue.counters, venue.exchange.gateway
+            result[self.config.venue[number].name] = {
+                **{name: getattr(counters, name) for name in SimCounters.fields},
+                "faults": {
+                    name: getattr(venue.publisher.transmit.counters, name)
+                    for name in FaultCounters.fields
+                    if name != "frames"
+                },
+                "new_orders": gateway.new_orders,
+                "fills": gateway.fills,
+                "resting": venue.exchange.matching.resting_count,
+                "mistakes": sum(gateway.mistakes) + sum(gateway.stream.faults),
+                "position_lots": {
+                    name: gateway.position_lots[index]
+                    for index, name in enumerate(names)
+                    if venue.exchange.market.instruments[index].venue == number
+                },
+            }
+        return result
+
+
+def run_sim(config_path: Path, options: SimOptions, say: Callable[[str], None]) -> None:
+    """Serve one configuration's exchanges; says "ready" when clients may connect, and one JSON object at the end."""
+    config = load_config(config_path)
+    if config.live is None or any(venue.live is None for venue in config.venue):
+        raise ConfigError(f"{config_path}: live and venue.live are missing: sim publishes on the wire that they name")
+    options.check(config)
+    prepare_data(config, config_path, None)
+    signals: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _frame: signals.append(received))
+    with ExitStack() as closing:
+        if config.live.exchange_namespace:
+            closing.enter_context(in_namespace(config.live.exchange_namespace))
+        pin_thread(config.live.exchange_core)
+        simulation = Simulation(config, config_path, options, closing)
+        loop = simulation.compile()
+        say("ready")
+        simulation.run(loop, lambda: bool(signals))
+        say(json.dumps(simulation.summary()))

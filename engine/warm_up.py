@@ -1,0 +1,94 @@
+"""Frames through the whole line before the first real one: the loop's code, tables and branches in the caches.
+
+The same compiled loop runs on rings of the same kind in a network namespace of its own, over a strategy and books that
+are thrown away. The frames are the first of the venues' captures; orders go into a connection that nobody reads.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from engine.build import FEEDS, Core, build_core, make_session
+from engine.config import LiveVenueConfig, RunConfig
+from engine.loop import Venue
+from engine.rings import VenueRings, open_rings
+from nic.clock import ClockKeeper, LiveClock, advance
+from nic.packet import ETHER_TYPE_IPV4
+from nic.replay import read_frames
+from nic.testbed import private_namespace
+from venues.order import SessionState
+
+FRAMES_MAX = 2_000  # of each venue
+BATCH_FRAMES = 16  # sent at once: a ring holds at least 32
+BATCH_PAUSE_S = 0.0005
+SETTLE_S = 0.05
+
+
+def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int]) -> str:
+    """Run `loop` on synthetic traffic; says what was done. HostError if the rings can't be made."""
+    captures = [[config_path.parent / capture for capture in venue.captures] for venue in config.venue]
+    missing = [path for paths in captures for path in paths if not path.exists()]
+    if missing or not all(captures):
+        return "not warmed up: " + (f"capture {missing[0]} does not exist" if missing else "a venue has no captures")
+    core = build_core(config, config_path)
+    with ExitStack() as closing:
+        pairs = closing.enter_context(private_namespace(len(config.venue)))
+        listener = closing.enter_context(socket.create_server(("127.0.0.1", 0), backlog=len(config.venue)))
+        rings = []
+        for number, (near, _) in enumerate(pairs):
+            each = open_rings(inside(config, near, listener.getsockname()[1]), number)
+            closing.push(each.closing)
+            rings.append(each)
+        clock = LiveClock()
+        ClockKeeper(clock)
+        venues = make_venues(config, core, rings, advance(clock, 0))
+        thread = threading.Thread(target=loop, args=(core.engine, venues, core.strategy, clock), name="warm-up")
+        thread.start()
+        try:
+            for (_, far), paths in zip(pairs, captures, strict=True):
+                send_frames(far, paths)
+            time.sleep(SETTLE_S)
+        finally:
+            core.engine.state.stop = 1
+            thread.join()
+    state = core.engine.state
+    return f"warmed up with {state.frames:,} frames, {state.orders_sent} orders that went nowhere"
+
+
+def inside(config: RunConfig, interface: str, port: int) -> RunConfig:
+    """The configuration with every venue's rings on `interface`, its gateway on this host."""
+
+    def moved(live: LiveVenueConfig | None) -> LiveVenueConfig:
+        assert live is not None
+        require = live.require and "generic"
+        return msgspec.structs.replace(live, interface=interface, queue=0, require=require, gateway=f"127.0.0.1:{port}")
+
+    venues = [msgspec.structs.replace(venue, live=moved(venue.live)) for venue in config.venue]
+    return msgspec.structs.replace(config, venue=venues)
+
+
+def make_venues(config: RunConfig, core: Core, rings: list[VenueRings], now_ns: int) -> tuple[Venue, ...]:
+    """The venues' lines, logged on already."""
+    venues = []
+    for number, (venue, each) in enumerate(zip(config.venue, rings, strict=True)):
+        session = make_session(number, core.engine.market)
+        session.state = core.engine.gate.venues[number].session_state = SessionState.READY
+        session.last_received_ns = now_ns
+        venues.append(Venue(each.ring, FEEDS[venue.feed][1](venue=number), session))
+    return tuple(venues)
+
+
+def send_frames(interface: str, captures: list[Path]) -> None:
+    """The captures' first frames onto an interface."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, ETHER_TYPE_IPV4) as raw:
+        raw.bind((interface, ETHER_TYPE_IPV4))
+        for number, (_, frame) in enumerate(islice(read_frames(captures), FRAMES_MAX)):
+            raw.send(frame)
+            if number % BATCH_FRAMES == 0:
+                time.sleep(BATCH_PAUSE_S)

@@ -214,6 +214,7 @@ def bench(
     """Run a benchmark of the checkout; its last line is one JSON object."""
     import subprocess
 
+    name = name.replace("-", "_")
     root = Path(__file__).resolve().parent.parent
     known = sorted(path.stem for path in (root / "tests" / "bench").glob("*.py") if "def main(" in path.read_text())
     if name not in known:

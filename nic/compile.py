@@ -110,6 +110,15 @@ class Generic(GenericOver[P, R]):
 
 def generic(stub: Callable[P, R]) -> Generic[P, R]:
     """Declare a function whose implementations are registered per `Struct` class; `stub` gives name and contract."""
+    return _declare(stub, JIT_OPTIONS)
+
+
+def inlined_generic(stub: Callable[P, R]) -> Generic[P, R]:
+    """As `generic`, and every implementation inlined into every caller."""
+    return _declare(stub, {**JIT_OPTIONS, "forceinline": True})
+
+
+def _declare(stub: Callable[P, R], options: dict[str, Any]) -> Generic[P, R]:
     function = Generic(stub)
 
     def choose(*arguments: Any) -> Callable[..., Any] | None:
@@ -118,7 +127,7 @@ def generic(stub: Callable[P, R]) -> Generic[P, R]:
 
     # overload() reads the signature's owner by name; strict=False because implementations name their own arguments.
     choose.__name__ = stub.__name__
-    overload(function, strict=False, jit_options=dict(JIT_OPTIONS))(choose)
+    overload(function, strict=False, jit_options=dict(options))(choose)
     return function
 
 

@@ -54,6 +54,24 @@ def map_memory(length: int, *, fd: int = -1, offset: int = 0, shared: bool = Fal
     return address
 
 
+def map_large_pages(length: int) -> tuple[int, bool]:
+    """`map_memory` of private memory in pages of 2 MB; `length` must be a multiple of that.
+
+    Reserved huge pages if there are enough (then True), else transparent ones where the kernel can make them.
+    """
+    try:
+        return map_memory(length, huge=True), True
+    except HostError:
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        address: int = libc.mmap(None, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+        if address == _MAP_FAILED:
+            raise HostError(f"mmap of {length} bytes: {os.strerror(ctypes.get_errno())}") from None
+        # Before the first touch, or it comes too late. A kernel without transparent huge pages refuses: so be it.
+        libc.madvise(ctypes.c_void_p(address), ctypes.c_size_t(length), mmap.MADV_HUGEPAGE)
+        ctypes.memset(address, 0, length)
+        return address, False
+
+
 def unmap_memory(address: int, length: int) -> None:
     """Undo `map_memory`."""
     check(libc.munmap(address, length), f"munmap of {length} bytes")

@@ -198,6 +198,19 @@ def _round_half_even(_context: Any, builder: Any, value: Any) -> Any:
     return builder.fptosi(builder.call(function, [value]), _I64)
 
 
+def prefetch(address: int) -> None:
+    """Have the cache line at `address` fetched; changes nothing, and any address may be named."""
+
+
+@lowers(prefetch, types.int64, returns=types.none)
+def _prefetch(_context: Any, builder: Any, address: Any) -> None:
+    pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), (pointer, i32, i32, i32))
+    function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+    # To be read, kept in every cache, data.
+    builder.call(function, [builder.inttoptr(address, pointer), i32(0), i32(3), i32(1)])
+
+
 def cycle_count() -> int:
     """The processor's time-stamp counter, whose rate is to be measured; with compilation off, monotonic nanoseconds."""
     return time.monotonic_ns() if NO_JIT else read_cycles()

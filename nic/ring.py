@@ -5,7 +5,7 @@ kinds that a configuration names. Receive: `poll`, use the frame, `release`. Tra
 frame, `commit` it, and `flush` before the next wait.
 """
 
-from nic.compile import generic
+from nic.compile import generic, inlined_generic
 from nic.struct import Struct, i64
 
 NEVER_NS = (1 << 62) - 1  # a time that does not come: "nothing scheduled"
@@ -29,12 +29,12 @@ class RingCounters(Struct):
     wakeups: i64
 
 
-@generic
+@inlined_generic
 def poll(ring: Struct, frame: Frame, now_ns: int) -> bool:
     """Take the next frame received at or before `now_ns` into `frame`; False if there is none."""
 
 
-@generic
+@inlined_generic
 def release(ring: Struct) -> None:
     """Give back the slot of the last polled frame; its bytes are no longer valid."""
 

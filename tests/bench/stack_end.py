@@ -8,7 +8,6 @@ The network is the one of the C programs it is compared with (../shared/nic/base
 import json
 import resource
 import signal
-import socket
 import sys
 import time
 from typing import Any
@@ -21,6 +20,7 @@ from nic.host import pin_thread
 from nic.memory import copy_bytes, cycle_count, load_i64, store_i64
 from nic.packet import UDP_FRAME_HEADER_BYTES, Flow, write_udp_frame_header
 from nic.ring import Frame, commit, flush, poll, release, reserve
+from nic.socket_udp import UdpSocket
 from nic.struct import Array, Struct, array, i64, u8
 from nic.testbed import in_namespace
 from nic.xdp_program import SteerRules
@@ -148,19 +148,28 @@ def run_ping(end: End, ring: Any, namespace: str, packets: int, rate: float) -> 
     }  # fmt: skip
 
 
+@compiled
+def send_burst(ring: Struct, template: int, count: int) -> None:
+    """`count` frames, by as few system calls as the ring needs: the caches stay the receiver's."""
+    for _ in range(count):
+        slot = reserve(ring, FRAME_BYTES)
+        if slot != 0:
+            copy_bytes(slot, template, FRAME_BYTES)
+            commit(ring, FRAME_BYTES, 0)
+    flush(ring)
+
+
 def run_drain(end: End, ring: Any, bursts: int, rate: float) -> dict[str, Any]:
-    with in_namespace("kbA"):
-        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sender.connect(("10.99.0.2", DRAIN_PORT))
-    payload = bytes(PAYLOAD_BYTES)
+    template = make_template("kbA", DRAIN_PORT + 1, DRAIN_PORT)
     costs = []
-    for _ in range(bursts):
-        for _ in range(BURST):
-            sender.send(payload)
-        before = end.frames
-        cycles = drain(end, ring)
-        if end.frames > before:
-            costs.append(cycles / rate / (end.frames - before))
+    with in_namespace("kbA"), UdpSocket("kbva") as sender:
+        send_burst(sender.ring, template.address, 0)
+        for _ in range(bursts):
+            send_burst(sender.ring, template.address, BURST)
+            before = end.frames
+            cycles = drain(end, ring)
+            if end.frames > before:
+                costs.append(cycles / rate / (end.frames - before))
     return {"ns": float(np.median(costs)), "got": end.frames / BURST / bursts}
 
 

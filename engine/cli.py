@@ -206,7 +206,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
         raise fail(error) from None
 
 
-@app.command(context_settings={"allow_extra_args": True})
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="A file of tests/bench: backtest, book, import_binance, ...")],

@@ -51,8 +51,9 @@ class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
 class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One venue's wire. Its order session is a TCP connection of the kernel's."""
 
-    ring: Literal["af_xdp", "sockets"]
+    ring: Literal["af_xdp", "af_packet", "sockets", "dpdk"]
     interface: str
+    device: str = ""  # dpdk: PCI address or virtual device, as "0000:3b:00.0"; `interface` then only joins the groups
     groups: list[str]  # "[source@]address:port" of every multicast group, A and B lines alike
     gateway: str  # "address:port"
     queue: int = 0  # af_xdp: the receive queue that the groups arrive on

@@ -21,6 +21,7 @@ from engine.rings import VenueRings, blank_ring, open_rings
 from engine.summary import summarise, write_summary
 from engine.warm_up import warm_up
 from nic.clock import ClockKeeper, LiveClock
+from nic.dpdk import known_to_dpdk
 from nic.host import (
     keep_capabilities,
     lock_memory,
@@ -61,12 +62,12 @@ class LoopThread:
             if self.live.scheduling == "fifo":
                 run_first_in_first_out(self.live.priority)
             keep_capabilities(KEPT_CAPABILITIES)
-            while True:
-                status = self.loop(self.run.engine, self.run.venues, self.run.strategy, self.run.clock)
-                self.recorder.drain(self.run.engine.records)
-                self.drains += 1
-                if status != Status.RECORDS:
-                    return
+            with known_to_dpdk():
+                status: int = Status.RECORDS
+                while status == Status.RECORDS:
+                    status = self.loop(self.run.engine, self.run.venues, self.run.strategy, self.run.clock)
+                    self.recorder.drain(self.run.engine.records)
+                    self.drains += 1
         except BaseException as error:  # a thread's error would be printed and forgotten; the run must end with it
             self.failure = error
 
@@ -210,6 +211,7 @@ def live_counters(run: Run, thread: LoopThread, rings: list[VenueRings]) -> dict
     for venue, owner, configured in zip(run.venues, rings, run.config.venue, strict=True):
         counters[f"{configured.name}: market data frames"] = owner.market.ring.counters.frames
         counters[f"{configured.name}: market data drops"] = owner.market.ring.counters.drops
+        counters[f"{configured.name}: interface drops"] = owner.drops.count()
         counters[f"{configured.name}: orders sent"] = venue.session.orders_sent
         counters[f"{configured.name}: session state"] = venue.session.state
         for name, count in owner.market.statistics().items():

@@ -5,16 +5,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.build import order_flow
-from engine.config import ConfigError, RunConfig, VenueConfig, parse_endpoint
+from engine.config import ConfigError, LiveVenueConfig, RunConfig, VenueConfig, parse_endpoint
+from nic.af_packet import AfPacketRing, AfPacketSocket
 from nic.af_xdp import AfXdpRing, AfXdpSocket
+from nic.dpdk import DpdkPort, DpdkRing
 from nic.host import HostError
+from nic.interface import InterfaceDrops
 from nic.line import make_line_ring
 from nic.multicast import Group, Membership
 from nic.socket_tcp import TcpSocket, TcpSocketRing
 from nic.socket_udp import UdpSocket, UdpSocketRing
 from nic.xdp_program import SteerRules
 
-MARKET_RINGS = {"af_xdp": AfXdpRing, "sockets": UdpSocketRing}
+MARKET_RINGS = {"af_xdp": AfXdpRing, "af_packet": AfPacketRing, "sockets": UdpSocketRing, "dpdk": DpdkRing}
 
 
 @dataclass
@@ -24,6 +27,7 @@ class VenueRings:
     ring: Any
     market: Any  # the owner of the market data ring
     orders: TcpSocket
+    drops: InterfaceDrops
     obtained: str
     closing: ExitStack = field(default_factory=ExitStack)
 
@@ -58,6 +62,7 @@ def open_rings(config: RunConfig, number: int) -> VenueRings:
         orders = closing.enter_context(
             TcpSocket.connect(parse_endpoint(live.gateway, f"{what}gateway"), order_flow(number))
         )
+        drops = closing.enter_context(InterfaceDrops(live.interface))
         ring = make_line_ring(orders.ring, (market.ring,))
     except HostError as error:
         closing.close()
@@ -65,7 +70,7 @@ def open_rings(config: RunConfig, number: int) -> VenueRings:
     except BaseException:
         closing.close()
         raise
-    return VenueRings(ring, market, orders, obtained, closing)
+    return VenueRings(ring, market, orders, drops, obtained, closing)
 
 
 def open_market(venue: VenueConfig, groups: list[Group], closing: ExitStack) -> tuple[Any, str]:
@@ -73,22 +78,32 @@ def open_market(venue: VenueConfig, groups: list[Group], closing: ExitStack) -> 
     live = venue.live
     assert live is not None
     if live.ring == "sockets":
-        sockets = closing.enter_context(UdpSocket(live.interface, groups, busy_poll_us=live.busy_poll_us))
-        return sockets, "sockets"
+        return closing.enter_context(UdpSocket(live.interface, groups, busy_poll_us=live.busy_poll_us)), "sockets"
+    market, obtained = open_bypass(venue, live, groups, closing)
+    closing.enter_context(Membership(live.interface, groups))
+    return market, obtained
+
+
+def open_bypass(venue: VenueConfig, live: LiveVenueConfig, groups: list[Group], closing: ExitStack) -> tuple[Any, str]:
+    """A ring that takes the frames before, or beside, the kernel's stack."""
     steered = tuple((group.ip, group.port) for group in groups)
+    if live.ring == "af_packet":
+        return closing.enter_context(AfPacketSocket(live.interface, udp=steered, frames=live.frames)), "af_packet"
+    if live.ring == "dpdk":
+        if not live.device:
+            raise ConfigError(f'venue {venue.name}: live.device is missing: what DPDK is to open, as "0000:3b:00.0"')
+        port = closing.enter_context(DpdkPort(live.device, frames=live.frames))
+        return port, port.obtained
     if live.require is None:
         raise ConfigError(f'venue {venue.name}: live.require is missing: "zerocopy", "native" or "generic"')
-    rules = SteerRules(udp=steered)
-    market = closing.enter_context(
+    socket = closing.enter_context(
         AfXdpSocket(
             live.interface,
             live.queue,
-            rules,
+            SteerRules(udp=steered),
             require=live.require,
             busy_poll_us=live.busy_poll_us,
             frames=2 * live.frames,  # half of them for transmitting
         )
     )
-    obtained = f"af_xdp {market.obtained}"
-    closing.enter_context(Membership(live.interface, groups))
-    return market, obtained
+    return socket, f"af_xdp {socket.obtained}{', huge pages' if socket.huge else ''}"

@@ -12,11 +12,11 @@ from typing import Any
 
 from numba import typeof
 
-from engine.build import instrument_names, make_exchange, make_market, order_flow
+from engine.build import HEARTBEAT_MS, instrument_names, make_exchange, make_market, order_flow
 from engine.cache import compile_cached
 from engine.config import ConfigError, RunConfig, load_config, parse_endpoint
 from engine.data import prepare_data
-from engine.sim_loop import FLAT_OUT, PARTS, SimCounters, SimState, SimVenue, capture_time_ns, serve
+from engine.sim_loop import FLAT_OUT, PARTS, SimCounters, SimState, SimVenue, elapsed_ns, serve
 from nic.clock import ClockKeeper, LiveClock, advance
 from nic.compile import NO_JIT
 from nic.fault import FaultCounters, FaultRates, FaultRing, make_fault_ring
@@ -169,8 +169,18 @@ class Simulation:
         state = self.state
         if state.speed_e6 != speed_e6:
             now_ns = advance(self.clock, 0)
-            times_ns = [capture_time_ns(state, venue.exchange, now_ns) for venue in self.venues]
-            state.first_ns, state.started_ns, state.speed_e6 = max(times_ns), now_ns, speed_e6
+            if state.speed_e6 != FLAT_OUT:
+                state.first_ns = elapsed_ns(state, now_ns)
+            else:
+                state.first_ns = max(venue.exchange.now_ns for venue in self.venues)
+            state.started_ns, state.speed_e6 = now_ns, speed_e6
+
+    def scale_heartbeats(self) -> None:
+        """Clients live in real time: what is due every second is so however fast the captures go."""
+        for venue in self.venues:
+            gateway = venue.exchange.gateway
+            if gateway.logged_on and self.state.speed_e6 != FLAT_OUT:
+                gateway.heartbeat_interval_ns = HEARTBEAT_MS * self.state.speed_e6
 
     def wait_for_clients(self, stopped: Callable[[], bool]) -> None:
         """Until every gateway has its client."""
@@ -196,6 +206,7 @@ class Simulation:
                 for replay in self.replays:
                     replay.refill()
             self.keep_clock()
+            self.scale_heartbeats()
             self.state.muted = self.state.muted or bool(options.seconds and now - begun >= options.seconds)
             if not self.state.muted and not all(venue.counters.at_end for venue in self.venues):
                 ended = now

@@ -22,6 +22,7 @@ from nic.struct import Struct, i64
 from venues.simulated import SimulatedExchange
 
 FRAMES_PER_TURN = 64  # of market data and answers, before the orders are looked at again
+STEP_NS = 10_000_000  # of capture time: after a stall the exchange's two readers must not part
 FLAT_OUT = 0  # as `speed_e6`: each turn takes the exchange to its next frame, whatever its time
 PARTS = 1_000_000
 
@@ -62,12 +63,19 @@ class SimVenue(NamedTuple):
 
 @compiled
 def capture_time_ns(state: SimState, exchange: SimulatedExchange, now_ns: int) -> int:
-    """The exchange's time when the clock shows `now_ns`."""
+    """The exchange's time when the clock shows `now_ns`, no more than STEP_NS past what it has to do next."""
+    due_ns = next_time_ns(exchange)
+    if due_ns == STARVED or due_ns == NEVER_NS:
+        return exchange.now_ns if state.speed_e6 == FLAT_OUT else elapsed_ns(state, now_ns)
     if state.speed_e6 == FLAT_OUT:
-        due_ns = next_time_ns(exchange)
-        return exchange.now_ns if due_ns == STARVED or due_ns == NEVER_NS else max(exchange.now_ns, due_ns)
-    elapsed_us = (now_ns - state.started_ns) // 1000
-    return state.first_ns + elapsed_us * state.speed_e6 // 1000
+        return max(exchange.now_ns, due_ns)
+    return min(elapsed_ns(state, now_ns), max(exchange.now_ns, due_ns) + STEP_NS)
+
+
+@compiled
+def elapsed_ns(state: SimState, now_ns: int) -> int:
+    """Capture time when the clock shows `now_ns`, at any speed but FLAT_OUT."""
+    return state.first_ns + (now_ns - state.started_ns) // 1000 * state.speed_e6 // 1000
 
 
 @compiled

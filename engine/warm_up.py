@@ -66,8 +66,14 @@ def inside(config: RunConfig, interface: str, port: int) -> RunConfig:
 
     def moved(live: LiveVenueConfig | None) -> LiveVenueConfig:
         assert live is not None
-        require = live.require and "generic"
-        return msgspec.structs.replace(live, interface=interface, queue=0, require=require, gateway=f"127.0.0.1:{port}")
+        return msgspec.structs.replace(
+            live,
+            interface=interface,
+            device=f"net_af_packet_{interface},iface={interface}" if live.device else "",
+            queue=0,
+            require=live.require and "generic",
+            gateway=f"127.0.0.1:{port}",
+        )
 
     venues = [msgspec.structs.replace(venue, live=moved(venue.live)) for venue in config.venue]
     return msgspec.structs.replace(config, venue=venues)

@@ -234,8 +234,9 @@ class UdpSocket:
     """Owns the sockets of a `UdpSocketRing`: one for each group and each `local` (ip, port) of this host.
 
     Frames are sent from the first of `local`, or from a port of the kernel's choice; multicast goes out on
-    `interface`. `busy_poll_us`: how long a call may drive the NIC's queue itself (SO_BUSY_POLL; needs CAP_NET_ADMIN, no
-    effect with drivers such as veth). HostError if something is refused. The loop must not touch `ring` after `close`.
+    `interface`. `busy_poll_us`: how long a call may drive the NIC's queue itself (SO_BUSY_POLL; some kernels want
+    CAP_NET_ADMIN, 6.18 did not; no effect with drivers such as veth). HostError if something is refused. The loop must
+    not touch `ring` after `close`.
     """
 
     def __init__(

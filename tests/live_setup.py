@@ -112,7 +112,7 @@ class Outcome:
         rows = []
         for name, exchange in self.exchanges.items():
             own = self.of_venue(name)
-            received = own["market data frames"] + own["market data drops"]
+            received = own["market data frames"] + own["market data drops"] + own["interface drops"]
             rows.append((name, "market data frames", exchange["published"], received))
             rows.append((name, "new orders", exchange["new_orders"], own["orders sent"]))
             held = {key: each for key, each in self.engine["instruments"].items() if key.startswith(f"{name}/")}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
+from nic.af_packet import AfPacketSocket
 from nic.af_xdp import AfXdpSocket, Mode
 from nic.capture_writer import CaptureWriter
 from nic.compile import compiled
@@ -22,16 +23,26 @@ from nic.line import make_line_ring
 from nic.memory import copy_bytes
 from nic.packet import (
     ETHER_TYPE_IPV4,
+    ETHERNET_HEADER_BYTES,
+    FLAG_ACK,
+    FLAG_PSH,
+    IPV4_HEADER_BYTES,
     PROTOCOL_UDP,
+    TCP_FRAME_HEADER_BYTES,
     UDP_FRAME_HEADER_BYTES,
     Flow,
+    UdpHeader,
+    seal_tcp_frame,
     seal_udp_frame,
+    write_tcp_frame_header,
     write_udp_frame_header,
 )
 from nic.replay import STARVED, Replay
 from nic.ring import NEVER_NS, Frame, commit, flush, next_time_ns, poll, release, reserve
 from nic.shared import SharedMemory
-from nic.struct import Array, Pointer, Struct, address_of, array, i64, u8
+from nic.socket_tcp import TcpSocket
+from nic.socket_udp import UdpSocket
+from nic.struct import Array, Pointer, Struct, address_of, array, i64, u8, view
 from nic.testbed import Testbed, in_namespace
 from nic.xdp_program import SteerRules
 
@@ -40,6 +51,7 @@ BATCH_BYTES_MAX = 4 << 20
 FRAME_BYTES_MIN = 60  # Ethernet's least, without the check sequence
 FRAME_BYTES_MAX = 1514
 PAYLOAD_BYTES_MIN = FRAME_BYTES_MIN - UDP_FRAME_HEADER_BYTES
+LOOPBACK_IP = 0x7F000001
 WAIT_S = 5.0  # for frames that cross a kernel
 
 
@@ -344,6 +356,7 @@ class LineBed(SharedBed):
 
 
 BEDS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Bed]]] = {}
+KERNEL_BEDS: set[str] = set()  # names of those whose frames come from the kernel, when it has them
 NETNS_BEDS: set[str] = set()  # names of those that need root and network namespaces
 
 
@@ -429,6 +442,131 @@ class NetworkBed(Bed):
         self.raw.close()
 
 
+class UdpSocketBed(Bed):
+    """The kernel's UDP on the loopback, both ends; the ring's receive buffer is small enough to overflow."""
+
+    preserves = "payload"
+    overflow_frames = 2000
+
+    def __init__(self, _folder: Path) -> None:
+        super().__init__()
+        self.peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.peer.bind(("127.0.0.1", 0))
+        self.peer.setblocking(False)
+        self.socket = UdpSocket("lo", local=[(LOOPBACK_IP, 0)], receive_buffer_bytes=1 << 17)
+        self.ring = self.socket.ring
+        header = view(UdpHeader, self.ring.ends[0].header.address + ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES)
+        set_loopback(self, header.destination_port, self.peer.getsockname()[1])
+
+    def peer_send(self, frames: list[bytes]) -> int:
+        for frame in frames:
+            self.peer.sendto(payload_of(frame), ("127.0.0.1", self.inward.destination_port))
+        return len(frames)
+
+    def peer_receive(self) -> list[bytes]:
+        return [self.framed(payload, inward=False) for payload in received_by(self.peer)]
+
+    def lost(self) -> int:
+        self.socket.statistics()
+        return super().lost()
+
+    def close(self) -> None:
+        self.socket.close()
+        self.peer.close()
+
+
+class TcpSocketBed(Bed):
+    """The kernel's TCP on the loopback, both ends."""
+
+    preserves = "payload"
+    bounded_frames = False
+    payload_bytes_max = FRAME_BYTES_MAX - TCP_FRAME_HEADER_BYTES
+
+    def __init__(self, _folder: Path) -> None:
+        super().__init__()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            self.socket = TcpSocket.connect((LOOPBACK_IP, port), self.outward)
+            self.peer, address = server.accept()
+        self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        set_loopback(self, address[1], port)
+        self.ring = self.socket.ring
+
+    def peer_send(self, frames: list[bytes]) -> int:
+        self.peer.settimeout(WAIT_S)
+        for frame in frames:
+            self.peer.sendall(payload_of(frame))
+        return len(frames)
+
+    def peer_receive(self) -> list[bytes]:
+        self.peer.settimeout(0)
+        return [self.framed(payload, inward=False) for payload in received_by(self.peer)]
+
+    def advance(self) -> None:
+        super().advance()
+        flush(self.ring)  # as the loop does each turn: what the kernel had no room for
+
+    def framed(self, payload: bytes, inward: bool = True) -> bytes:
+        room = array(u8, TCP_FRAME_HEADER_BYTES + len(payload))
+        address = write_tcp_frame_header(address_of(room), self.inward if inward else self.outward, 0xFFFF)
+        ctypes.memmove(address, payload, len(payload))
+        seal_tcp_frame(address_of(room), len(payload), 0, 0, FLAG_ACK | FLAG_PSH)
+        return bytes(room)
+
+    def close(self) -> None:
+        self.socket.close()
+        self.peer.close()
+
+
+def set_loopback(bed: Bed, port: int, peer_port: int) -> None:
+    """The flows of a ring and a peer that are both on the loopback."""
+    bed.inward.source_ip = bed.inward.destination_ip = LOOPBACK_IP
+    bed.outward.source_ip = bed.outward.destination_ip = LOOPBACK_IP
+    bed.inward.destination_port = bed.outward.source_port = port
+    bed.inward.source_port = bed.outward.destination_port = peer_port
+
+
+def received_by(peer: socket.socket) -> list[bytes]:
+    """All that a non-blocking socket has, in pieces that fit a frame."""
+    payloads = []
+    with contextlib.suppress(BlockingIOError):
+        while payload := peer.recv(FRAME_BYTES_MAX - TCP_FRAME_HEADER_BYTES + 12 * (peer.type == socket.SOCK_DGRAM)):
+            payloads.append(payload)
+    return payloads
+
+
+def add_kernel_bed(name: str, make: Callable[[Path], Bed]) -> None:
+    """Enter a backend whose frames cross the kernel of this host, which needs no privilege for it."""
+    add_bed(name, make)
+    KERNEL_BEDS.add(name)
+
+
+add_kernel_bed("udp sockets", UdpSocketBed)
+add_kernel_bed("tcp sockets", TcpSocketBed)
+
+
+class AfPacketBed(NetworkBed):
+    """AF_PACKET with the fewest frames, 32 received."""
+
+    receive_capacity = 32
+    overflow_frames = 100
+
+    def __init__(self, _folder: Path) -> None:
+        super().__init__()
+        steered = [(self.inward.destination_ip, self.inward.destination_port)]
+        with in_namespace(self.engine_namespace):
+            self.socket = AfPacketSocket(self.link.engine_interface, udp=steered, frames=32)
+        self.ring = self.socket.ring
+
+    def lost(self) -> int:
+        self.socket.statistics()
+        return super().lost()
+
+    def close(self) -> None:
+        self.socket.close()
+        super().close()
+
+
 class AfXdpBed(NetworkBed):
     """AF_XDP with the fewest frames, 32 for each direction."""
 
@@ -464,6 +602,7 @@ def add_network_bed(name: str, make: Callable[[Path], Bed]) -> None:
     NETNS_BEDS.add(name)
 
 
+add_network_bed("af_packet", AfPacketBed)
 add_network_bed("af_xdp generic", AfXdpBed)
 add_network_bed("af_xdp native", AfXdpNativeBed)
 
@@ -517,3 +656,10 @@ class Driver:
             self.bed.advance()
             frames += self.bed.peer_receive()
         return frames
+
+
+def driver_of(ring: Any, jit: bool) -> Driver:
+    """A driver of a ring that has no bed."""
+    bed = Bed()
+    bed.ring = ring
+    return Driver(bed, jit)

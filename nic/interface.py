@@ -1,0 +1,42 @@
+"""What the kernel counts of an interface, before any ring of ours has a say."""
+
+from types import TracebackType
+from typing import Self
+
+from nic.host import HostError
+
+
+class InterfaceDrops:
+    """Frames that an interface received and lost before they were steered anywhere; 0 when it is made.
+
+    Counted are the driver's and the kernel's own: no buffer, a full backlog. Looks at the network namespace that the
+    calling thread is in when it is made, from then on without any capability.
+    """
+
+    def __init__(self, interface: str) -> None:
+        self.interface = interface
+        # The open file stays with its namespace, whatever becomes of the thread.
+        self._file = open("/proc/thread-self/net/dev")  # noqa: SIM115 - closed by `close`
+        self._before = 0
+        self._before = self.count()
+
+    def count(self) -> int:
+        """Since this was made. HostError if the interface is gone."""
+        self._file.seek(0)
+        for line in self._file:
+            name, _, figures = line.partition(":")
+            if name.strip() == self.interface:
+                return int(figures.split()[3]) - self._before  # receive: bytes, packets, errs, drop, ...
+        raise HostError(f"{self.interface}: no such interface any more; its drops are not known")
+
+    def close(self) -> None:
+        """Look no more."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -32,6 +32,18 @@ def fail(message: object) -> typer.Exit:
     return typer.Exit(1)
 
 
+def without_option(arguments: list[str], option: str) -> list[str]:
+    """A command line without one option and its value."""
+    kept: list[str] = []
+    values = iter(arguments)
+    for each in values:
+        if each == option:
+            next(values, None)
+        elif not each.startswith(f"{option}="):
+            kept.append(each)
+    return kept
+
+
 @app.command()
 def backtest(
     config: Annotated[Path, typer.Argument(help="The run's TOML file.")],
@@ -58,12 +70,16 @@ def live(
     config: Annotated[Path, typer.Argument(help="The run's TOML file, with [live] and [venue.live].")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are made in.")] = Path("runs"),
     seconds: Annotated[float, typer.Option(help="End after so long; 0: at SIGINT or SIGTERM.")] = 0.0,
+    launcher: Annotated[str, typer.Option(help="Start under this program: onload, vma_loader, ...")] = "",
 ) -> None:
     """Trade on the host's rings. Ends in order: cancel all, leave the groups, write the records."""
     from engine.errors import KNOWN_ERRORS
+    from engine.launcher import launch
     from engine.live import run_live
 
     try:
+        if launcher:
+            launch(launcher, config, without_option(sys.argv[1:], "--launcher"))
         finished = run_live(config, output, started=STARTED, seconds=seconds, console=console)
     except KNOWN_ERRORS as error:
         raise fail(error) from None

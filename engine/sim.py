@@ -179,8 +179,11 @@ class Simulation:
         """Clients live in real time: what is due every second is so however fast the captures go."""
         for venue in self.venues:
             gateway = venue.exchange.gateway
-            if gateway.logged_on and self.state.speed_e6 != FLAT_OUT:
-                gateway.heartbeat_interval_ns = HEARTBEAT_MS * self.state.speed_e6
+            interval_ns = HEARTBEAT_MS * self.state.speed_e6
+            if gateway.logged_on and self.state.speed_e6 != FLAT_OUT and gateway.heartbeat_interval_ns != interval_ns:
+                gateway.heartbeat_interval_ns = interval_ns
+                # Silence until now was measured in another time.
+                gateway.last_received_ns = gateway.last_sent_ns = venue.exchange.now_ns
 
     def wait_for_clients(self, stopped: Callable[[], bool]) -> None:
         """Until every gateway has its client."""

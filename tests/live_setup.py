@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "synthetic.toml"
 COMPILE_PATIENCE_S = 300.0  # both commands compile their loops when they are not in the cache
 PATIENCE_S = 60.0
+LEAVING_S = 3  # after the market data, for the last answers
 
 
 def make_config(folder: Path, testbed: Testbed, *, seconds: int, seed: int = 1, **changes: str) -> Path:
@@ -134,3 +135,13 @@ def outcome(simulation: Command, live: Command, folder: Path) -> Outcome:
     live.finish()
     exchanges = json.loads(simulation.finish().splitlines()[-1])
     return Outcome(exchanges, json.loads((folder / "runs" / "synthetic" / "summary.json").read_text()))
+
+
+def trade(folder: Path, config: Path, seconds: float, *simulation: object, leaving_s: float = LEAVING_S) -> Outcome:
+    """One simulation and one live run against it."""
+    with started(folder, "sim", config, "--wait", "--seconds", seconds, *simulation) as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        with started(folder, "live", config, "--output", folder / "runs", "--seconds", seconds + leaving_s) as live:
+            live.wait_for("trading", COMPILE_PATIENCE_S)
+            live.process.wait(seconds + leaving_s + PATIENCE_S)
+            return outcome(exchanges, live, folder)

@@ -71,6 +71,7 @@ def live(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are made in.")] = Path("runs"),
     seconds: Annotated[float, typer.Option(help="End after so long; 0: at SIGINT or SIGTERM.")] = 0.0,
     launcher: Annotated[str, typer.Option(help="Start under this program: onload, vma_loader, ...")] = "",
+    capture: Annotated[Path | None, typer.Option(help="Record what the loop sees in this folder.")] = None,
 ) -> None:
     """Trade on the host's rings. Ends in order: cancel all, leave the groups, write the records."""
     from engine.errors import KNOWN_ERRORS
@@ -80,10 +81,33 @@ def live(
     try:
         if launcher:
             launch(launcher, config, without_option(sys.argv[1:], "--launcher"))
-        finished = run_live(config, output, started=STARTED, seconds=seconds, console=console)
+        finished = run_live(config, output, started=STARTED, seconds=seconds, console=console, capture=capture)
     except KNOWN_ERRORS as error:
         raise fail(error) from None
     console.print(f"run folder: {finished}")
+
+
+@app.command()
+def capture(
+    interface: Annotated[str, typer.Argument(help="Whose frames are recorded.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for INTERFACE-000.pcap.zst, -001, ...")],
+    group: Annotated[list[str] | None, typer.Option(help="[source@]address:port; give one for each group.")] = None,
+    rotate_mb: Annotated[int, typer.Option(help="Begin the next file at this size.")] = 256,
+    zstd: Annotated[bool, typer.Option(help="Compress the files.")] = True,
+    seconds: Annotated[float, typer.Option(help="End after so long; 0: at SIGINT or SIGTERM.")] = 0.0,
+    namespace: Annotated[str, typer.Option(help="Network namespace of the interface.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
+) -> None:
+    """Record multicast groups into nanosecond captures, as the kernel stamped them; counts every lost frame."""
+    from engine.capture import CaptureOptions, run_capture, summary_facts, summary_text
+    from engine.errors import KNOWN_ERRORS
+
+    options = CaptureOptions(interface, tuple(group or ()), output, rotate_mb, zstd, seconds, namespace)
+    try:
+        summary = run_capture(options, lambda line: typer.echo(line, err=as_json))
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    typer.echo(json.dumps(summary_facts(summary)) if as_json else summary_text(summary))
 
 
 @app.command()

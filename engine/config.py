@@ -59,6 +59,8 @@ class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     queue: int = 0  # af_xdp: the receive queue that the groups arrive on
     require: Literal["zerocopy", "native", "generic"] | None = None  # af_xdp: how near to the driver; no default
     busy_poll_us: int = 0
+    coalesce_us: int | None = None  # receive interrupts' delay while it runs; None leaves the interface as it is
+    flow_steering: bool = False  # have the interface put the groups on `queue`
     frames: int = 4096  # that the ring of market data has room for, a power of two
     exchange_interface: str = ""  # where `crosswire sim` publishes from
 

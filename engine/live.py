@@ -13,6 +13,7 @@ from rich.console import Console
 
 from engine.backtest import compiled_loop
 from engine.build import FEEDS, Core, Run, build_core, make_session
+from engine.capture_files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
 from engine.config import ConfigError, LiveConfig, RunConfig, load_config
 from engine.facts import record_names, run_facts, run_infos
 from engine.loop import Status, Venue
@@ -77,9 +78,18 @@ class LoopThread:
         self.thread.join()
 
 
-def run_live(config_path: Path, output: Path, *, started: float, seconds: float, console: Console) -> Path:
+def run_live(
+    config_path: Path,
+    output: Path,
+    *,
+    started: float,
+    seconds: float,
+    console: Console,
+    capture: Path | None = None,
+) -> Path:
     """Trade one configuration on the host's rings until a signal, or for `seconds` (0: no limit); returns its folder.
 
+    With `capture` the market data that the loop sees is recorded in that folder, venue by venue.
     On SIGINT or SIGTERM: send nothing more, cancel all, wait for the answers, leave the groups, write the records.
     ConfigError, HostError, LimitError: one line each.
     """
@@ -91,23 +101,31 @@ def run_live(config_path: Path, output: Path, *, started: float, seconds: float,
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: signals.append(received))
+    files = [CaptureFiles(capture, venue.name) for venue in config.venue] if capture is not None else []
+    tap_bytes = LIVE_TAP_BYTES if files else 0
     core = build_core(config, config_path)
     clock = LiveClock()
     with ExitStack() as closing:
         # Compiling takes a while: all of it is done before the first ring is open.
-        run = make_run(config, config_path, core, [blank_ring(venue) for venue in config.venue], clock)
+        run = make_run(config, config_path, core, [blank_ring(venue, bool(files)) for venue in config.venue], clock)
         loop = compiled_loop(run)
+        if files:
+            compile_take()
         recorder = Recorder(output / config.name, run_infos(run), record_names(), replace=True)
         closing.callback(recorder.discard)
         recorder.drain(run.engine.records)
-        console.print(warm_up(config, config_path, loop))
+        console.print(warm_up(config, config_path, loop, tap_bytes))
         if live.lock_memory:
             lock_memory()
-        rings = open_all_rings(config, live, closing)
+        rings = open_all_rings(config, live, closing, tap_bytes)
         for venue, each in zip(config.venue, rings, strict=True):
             console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
         run = make_run(config, config_path, core, [each.ring for each in rings], clock)
         keeper = ClockKeeper(clock)
+        lanes = [TapLane(each.tap, own) for each, own in zip(rings, files, strict=bool(files))]
+        writer = TapWriter(lanes, live.core, KEPT_CAPABILITIES)
+        writer.start()
+        closing.callback(writer.stop)
         start_s = time.perf_counter() - started
         loop_started = time.perf_counter()
         thread = LoopThread(run, loop, recorder, live)
@@ -119,12 +137,13 @@ def run_live(config_path: Path, output: Path, *, started: float, seconds: float,
         if thread.failure is not None:
             raise thread.failure
         wall_s = time.perf_counter() - loop_started
+        writer.stop()
         for each in rings:
             each.market.statistics()
         recorder.drain(run.engine.records)
         recorder.close()
         facts = run_facts(run, start_s, wall_s, "")
-        facts.counters.update(live_counters(run, thread, rings))
+        facts.counters.update(live_counters(run, thread, rings) | capture_counters(lanes))
         summary = summarise(facts, recorder.directory)
         write_summary(summary, facts.config_text, recorder.directory)
         from engine.report import write_report  # after the run: it would delay the start by 0.5 s
@@ -134,6 +153,10 @@ def run_live(config_path: Path, output: Path, *, started: float, seconds: float,
     from engine.report_console import print_summary
 
     print_summary(summary, console)
+    for own in files:
+        console.print(f"captured {own.frames:,} frames of {own.name}: {', '.join(map(str, own.paths))}")
+        if own.failure:
+            console.print(f"capture failed, {own.lost:,} frames are in no file: {own.failure}", style="red")
     return finished
 
 
@@ -160,14 +183,14 @@ def make_run(config: RunConfig, config_path: Path, core: Core, rings: list[Any],
     return Run(config, config_path, core.engine, venues, core.strategy, clock, core.plugin, [])
 
 
-def open_all_rings(config: RunConfig, live: LiveConfig, closing: ExitStack) -> list[VenueRings]:
+def open_all_rings(config: RunConfig, live: LiveConfig, closing: ExitStack, tap_bytes: int) -> list[VenueRings]:
     """Every venue's rings, opened in the configured network namespace."""
     rings = []
     with ExitStack() as there:
         if live.namespace:
             there.enter_context(in_namespace(live.namespace))
         for number in range(len(config.venue)):
-            each = open_rings(config, number)
+            each = open_rings(config, number, tap_bytes)
             closing.push(each.closing)
             rings.append(each)
     return rings
@@ -216,4 +239,13 @@ def live_counters(run: Run, thread: LoopThread, rings: list[VenueRings]) -> dict
         counters[f"{configured.name}: session state"] = venue.session.state
         for name, count in owner.market.statistics().items():
             counters[f"{configured.name}: {name.replace('_', ' ')}"] = count
+    return counters
+
+
+def capture_counters(lanes: list[TapLane]) -> dict[str, int]:
+    """What became of the market data frames that the loop saw: each is in a file, or counted as dropped."""
+    counters = {}
+    for lane in lanes:
+        counters[f"{lane.files.name}: capture frames"] = lane.files.frames
+        counters[f"{lane.files.name}: capture drops"] = lane.lost
     return counters

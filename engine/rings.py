@@ -13,8 +13,10 @@ from nic.host import HostError
 from nic.interface import InterfaceDrops
 from nic.line import make_line_ring
 from nic.multicast import Group, Membership
+from nic.offload import Offload
 from nic.socket_tcp import TcpSocket, TcpSocketRing
 from nic.socket_udp import UdpSocket, UdpSocketRing
+from nic.tap import make_tap
 from nic.xdp_program import SteerRules
 
 MARKET_RINGS = {"af_xdp": AfXdpRing, "af_packet": AfPacketRing, "sockets": UdpSocketRing, "dpdk": DpdkRing}
@@ -29,13 +31,15 @@ class VenueRings:
     orders: TcpSocket
     drops: InterfaceDrops
     obtained: str
+    tap: Any  # around the market data ring; None: it is not captured
     closing: ExitStack = field(default_factory=ExitStack)
 
 
-def blank_ring(venue: VenueConfig) -> Any:
+def blank_ring(venue: VenueConfig, tapped: bool = False) -> Any:
     """A ring of the class that `open_rings` will give, connected to nothing: what compiling needs to know."""
     assert venue.live is not None
-    return make_line_ring(TcpSocketRing(), (MARKET_RINGS[venue.live.ring](),))
+    market = MARKET_RINGS[venue.live.ring]()
+    return make_line_ring(TcpSocketRing(), (make_tap(market, 8) if tapped else market,))
 
 
 def parse_group(text: str, what: str) -> Group:
@@ -47,8 +51,11 @@ def parse_group(text: str, what: str) -> Group:
     return Group(ip, port, parse_endpoint(f"{source}:1", what)[0] if source else 0)
 
 
-def open_rings(config: RunConfig, number: int) -> VenueRings:
-    """Join the groups, open the market data ring, connect the order session. ConfigError, HostError: one line each."""
+def open_rings(config: RunConfig, number: int, tap_bytes: int = 0) -> VenueRings:
+    """Join the groups, open the market data ring, connect the order session. ConfigError, HostError: one line each.
+
+    With `tap_bytes` the market data ring is in a tap with so large a buffer.
+    """
     venue = config.venue[number]
     live = venue.live
     assert live is not None
@@ -58,19 +65,32 @@ def open_rings(config: RunConfig, number: int) -> VenueRings:
         raise ConfigError(f"{what}groups is empty")
     closing = ExitStack()
     try:
+        set_offloads(live, config.live.namespace if config.live else "", groups, closing)
         market, obtained = open_market(venue, groups, closing)
         orders = closing.enter_context(
             TcpSocket.connect(parse_endpoint(live.gateway, f"{what}gateway"), order_flow(number))
         )
         drops = closing.enter_context(InterfaceDrops(live.interface))
-        ring = make_line_ring(orders.ring, (market.ring,))
+        tap = make_tap(market.ring, tap_bytes) if tap_bytes > 0 else None
+        ring = make_line_ring(orders.ring, (market.ring if tap is None else tap,))
     except HostError as error:
         closing.close()
         raise HostError(f"venue {venue.name}: {error}") from None
     except BaseException:
         closing.close()
         raise
-    return VenueRings(ring, market, orders, drops, obtained, closing)
+    return VenueRings(ring, market, orders, drops, obtained, tap, closing)
+
+
+def set_offloads(live: LiveVenueConfig, namespace: str, groups: list[Group], closing: ExitStack) -> None:
+    """What the interface is asked to do while the rings are open."""
+    if live.coalesce_us is None and not live.flow_steering:
+        return
+    offload = closing.enter_context(Offload(live.interface, namespace))
+    if live.coalesce_us is not None:
+        offload.coalesce(live.coalesce_us)
+    if live.flow_steering:
+        offload.steer([(group.ip, group.port) for group in groups], live.queue)
 
 
 def open_market(venue: VenueConfig, groups: list[Group], closing: ExitStack) -> tuple[Any, str]:
@@ -86,10 +106,12 @@ def open_market(venue: VenueConfig, groups: list[Group], closing: ExitStack) -> 
 
 def open_bypass(venue: VenueConfig, live: LiveVenueConfig, groups: list[Group], closing: ExitStack) -> tuple[Any, str]:
     """A ring that takes the frames before, or beside, the kernel's stack."""
-    steered = tuple((group.ip, group.port) for group in groups)
+    steered = tuple((group.ip, group.port, group.source_ip) for group in groups)
     if live.ring == "af_packet":
         return closing.enter_context(AfPacketSocket(live.interface, udp=steered, frames=live.frames)), "af_packet"
     if live.ring == "dpdk":
+        if any(group.source_ip for group in groups):  # it steers nothing: the port's frames are all its
+            raise ConfigError(f"venue {venue.name}: live.groups: ring dpdk can't filter by source")
         if not live.device:
             raise ConfigError(f'venue {venue.name}: live.device is missing: what DPDK is to open, as "0000:3b:00.0"')
         port = closing.enter_context(DpdkPort(live.device, frames=live.frames))

@@ -4,10 +4,11 @@ The same compiled loop runs on rings of the same kind in a network namespace of 
 are thrown away. The frames are the first of the venues' captures; orders go into a connection that nobody reads.
 """
 
+import heapq
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -30,8 +31,11 @@ BATCH_PAUSE_S = 0.0005
 SETTLE_S = 0.05
 
 
-def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int]) -> str:
-    """Run `loop` on synthetic traffic; says what was done. HostError if the rings can't be made."""
+def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int], tap_bytes: int = 0) -> str:
+    """Run `loop` on synthetic traffic; says what was done. HostError if the rings can't be made.
+
+    `tap_bytes` is as of `open_rings`: rings of the kind that the loop was compiled for.
+    """
     captures = [[config_path.parent / capture for capture in venue.captures] for venue in config.venue]
     missing = [path for paths in captures for path in paths if not path.exists()]
     if missing or not all(captures):
@@ -42,7 +46,7 @@ def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int]) -> s
         listener = closing.enter_context(socket.create_server(("127.0.0.1", 0), backlog=len(config.venue)))
         rings = []
         for number, (near, _) in enumerate(pairs):
-            each = open_rings(inside(config, near, listener.getsockname()[1]), number)
+            each = open_rings(inside(config, near, listener.getsockname()[1]), number, tap_bytes)
             closing.push(each.closing)
             rings.append(each)
         clock = LiveClock()
@@ -51,8 +55,7 @@ def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int]) -> s
         thread = threading.Thread(target=loop, args=(core.engine, venues, core.strategy, clock), name="warm-up")
         thread.start()
         try:
-            for (_, far), paths in zip(pairs, captures, strict=True):
-                send_frames(far, paths)
+            send_frames([far for _, far in pairs], captures)
             time.sleep(SETTLE_S)
         finally:
             core.engine.state.stop = 1
@@ -71,6 +74,8 @@ def inside(config: RunConfig, interface: str, port: int) -> RunConfig:
             interface=interface,
             device=f"net_af_packet_{interface},iface={interface}" if live.device else "",
             queue=0,
+            coalesce_us=None,
+            flow_steering=False,
             require=live.require and "generic",
             gateway=f"127.0.0.1:{port}",
         )
@@ -90,11 +95,22 @@ def make_venues(config: RunConfig, core: Core, rings: list[VenueRings], now_ns: 
     return tuple(venues)
 
 
-def send_frames(interface: str, captures: list[Path]) -> None:
-    """The captures' first frames onto an interface."""
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, ETHER_TYPE_IPV4) as raw:
-        raw.bind((interface, ETHER_TYPE_IPV4))
-        for number, (_, frame) in enumerate(islice(read_frames(captures), FRAMES_MAX)):
-            raw.send(frame)
+def send_frames(interfaces: list[str], captures: list[list[Path]]) -> None:
+    """Each venue's first frames onto its interface, all in the order of their times."""
+    with ExitStack() as closing:
+        raws = [
+            closing.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, ETHER_TYPE_IPV4)) for _ in interfaces
+        ]
+        for raw, interface in zip(raws, interfaces, strict=True):
+            raw.bind((interface, ETHER_TYPE_IPV4))
+        streams = (first_frames(venue, paths) for venue, paths in enumerate(captures))
+        for number, (_, venue, frame) in enumerate(heapq.merge(*streams)):
+            raws[venue].send(frame)
             if number % BATCH_FRAMES == 0:
                 time.sleep(BATCH_PAUSE_S)
+
+
+def first_frames(venue: int, captures: list[Path]) -> Iterator[tuple[int, int, bytes]]:
+    """(time, venue, frame) of the venue's first frames."""
+    for time_ns, frame in islice(read_frames(captures), FRAMES_MAX):
+        yield time_ns, venue, frame

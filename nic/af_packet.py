@@ -47,9 +47,10 @@ _PACKET_RX_RING, _PACKET_STATISTICS, _PACKET_VERSION, _PACKET_RESERVE = 5, 6, 10
 _PACKET_QDISC_BYPASS, _PACKET_IGNORE_OUTGOING = 20, 23
 _TPACKET_V2 = 1
 _SO_ATTACH_FILTER = 26
+_NS_PER_SECOND = 1_000_000_000
 _STATUS_KERNEL, _STATUS_USER, _STATUS_VLAN_VALID, _STATUS_TPID_VALID = 0, 1, 1 << 4, 1 << 6
 
-Endpoint = tuple[int, int]  # (ip, port)
+UdpRule = tuple[int, int] | tuple[int, int, int]  # (ip, port) from any source, or (ip, port, source_ip); 0: any
 Connection = tuple[int, int, int, int]  # (local_ip, local_port, remote_ip, remote_port)
 
 
@@ -75,6 +76,7 @@ class AfPacketRing(Struct):
     received: i64  # frames released so far
     truncated: i64  # frames longer than a slot; among `counters.drops`
     descriptor: i64
+    kernel_times: i64  # 1: a frame's time is the kernel's receive stamp, not the poll's
     counters: RingCounters  # `drops`: the kernel's are added by `AfPacketSocket.statistics`
     committed: i64
     sent: i64  # of the committed: taken by the driver, or refused
@@ -99,6 +101,8 @@ def poll_af_packet(ring: AfPacketRing, frame: Frame, now_ns: int) -> bool:
             frame.address = address + slot.frame_offset
             frame.length = slot.length
             frame.time_ns = now_ns
+            if ring.kernel_times != 0:
+                frame.time_ns = slot.seconds * _NS_PER_SECOND + slot.nanoseconds
             ring.counters.frames += 1
             ring.counters.bytes += frame.length
             return True
@@ -183,8 +187,9 @@ def next_af_packet_ns(_ring: AfPacketRing) -> int:
 class AfPacketSocket:
     """Owns a socket that gets an interface's frames to `udp` endpoints and of `tcp` connections, and sends frames.
 
-    Made in the network namespace of the calling thread; HostError if something is refused. Frames come with all tags
-    and headers that they had on the wire. IP fragments are not steered. The kernel's stack sees the frames too: UDP
+    An endpoint is listed once for each source that its frames are wanted from, or without one: then any's are. Made in
+    the network namespace of the calling thread; HostError if something is refused. Frames come with all tags and
+    headers that they had on the wire. IP fragments are not steered. The kernel's stack sees the frames too: UDP
     ports of ours are held by silent sockets, so that it answers no "port unreachable"; against its resets to `tcp`
     connections that it does not know, only a rule of its firewall helps. The loop must not touch `ring` after `close`.
     """
@@ -193,13 +198,15 @@ class AfPacketSocket:
         self,
         interface: str,
         *,
-        udp: Sequence[Endpoint] = (),
+        udp: Sequence[UdpRule] = (),
         tcp: Sequence[Connection] = (),
         frames: int = 4096,
+        kernel_times: bool = False,
     ) -> None:
         self.interface = interface
         self._sockets: list[socket.socket] = []
         self._mapped: tuple[int, int] | None = None
+        self.kernel_frames = 0  # that the filter let in, the dropped ones included; as of the last `statistics`
         self._kernel_drops = 0
         if frames & (frames - 1) or not FRAMES_MIN <= frames <= FRAMES_MAX:
             raise HostError(f"{interface}: {frames} frames; must be a power of two, {FRAMES_MIN} to {FRAMES_MAX}")
@@ -208,7 +215,8 @@ class AfPacketSocket:
         interface_index(interface)
         try:
             self._packets = self._open(make_filter(udp, tcp), frames)
-            for ip, port in udp:
+            self.ring.kernel_times = int(kernel_times)
+            for ip, port in dict.fromkeys(rule[:2] for rule in udp):
                 self._hold_port(ip, port)
         except HostError:
             self.close()
@@ -256,10 +264,18 @@ class AfPacketSocket:
     def statistics(self) -> dict[str, int]:
         """Frames lost, by where: counts only. Brings `ring.counters.drops`, the receiver's, up to date."""
         # struct tpacket_stats: frames, drops; reading sets both to 0.
-        self._kernel_drops += struct.unpack("<II", self._packets.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))[1]
+        frames, drops = struct.unpack("<II", self._packets.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        self.kernel_frames += frames
+        self._kernel_drops += drops
         ring = self.ring
         ring.counters.drops = self._kernel_drops + ring.truncated
         return {"kernel_drops": self._kernel_drops, "truncated": ring.truncated, "refused": ring.refused}
+
+    def stop_receiving(self) -> None:
+        """Let no frame in from here on; those in the ring are still to be polled."""
+        _attach_filter(self._packets, _instruction(_RETURN, 0))
+        # Binding elsewhere waits for whatever frame had passed the old filter already.
+        self._packets.bind(("lo", _ETH_P_ALL))
 
     def close(self) -> None:
         """Unmap the ring, close the sockets."""
@@ -306,11 +322,18 @@ def _match(checks: Sequence[tuple[int, int, int]]) -> bytes:
     return program + _instruction(_RETURN, _WHOLE_FRAME)
 
 
-def _match_packet(ip_at: int, udp: Sequence[Endpoint], tcp: Sequence[Connection]) -> bytes:
+def _match_packet(ip_at: int, udp: Sequence[UdpRule], tcp: Sequence[Connection]) -> bytes:
     """Accept or reject an IPv4 packet whose header begins at `ip_at`."""
     reject = _instruction(_RETURN, 0)
     udp_rules = b"".join(
-        _match(((_LOAD_WORD, ip_at + 16, ip), (_LOAD_HALF_INDEXED, ip_at + 2, port))) for ip, port in udp
+        _match(
+            (
+                (_LOAD_WORD, ip_at + 16, rule[0]),
+                (_LOAD_HALF_INDEXED, ip_at + 2, rule[1]),
+                *([(_LOAD_WORD, ip_at + 12, rule[2])] if len(rule) == 3 and rule[2] else []),
+            )
+        )
+        for rule in udp
     )
     tcp_rules = b"".join(
         _match(
@@ -343,7 +366,7 @@ def _match_packet(ip_at: int, udp: Sequence[Endpoint], tcp: Sequence[Connection]
     )
 
 
-def make_filter(udp: Sequence[Endpoint], tcp: Sequence[Connection]) -> bytes:
+def make_filter(udp: Sequence[UdpRule], tcp: Sequence[Connection]) -> bytes:
     """A classic BPF program that accepts what goes to `udp` and what belongs to `tcp`, tagged or not.
 
     The kernel has taken a frame's outer tag out before a filter sees it; one more may be there (QinQ).

@@ -101,6 +101,10 @@ class CaptureWriter:
         """`write_raw` of `length` bytes at `address`."""
         self.write_raw(memoryview((ctypes.c_uint8 * length).from_address(address)))
 
+    def file_bytes(self) -> int:
+        """Written to the file so far; a compressor may hold back a little more."""
+        return self._file.tell()
+
     def close(self) -> None:
         """Finish the file and put it under its name."""
         if not self._open:

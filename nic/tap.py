@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Annotated, Any, NamedTuple
 
+from nic.capture_writer import RECORD_HEADER_BYTES, write_record_header
 from nic.compile import compiled
 from nic.made import inner_classes, made_class
 from nic.memory import copy_bytes, load_i64_acquire, store_i64_release
-from nic.ring import Frame, commit, flush, next_time_ns, poll, release, reserve
-from nic.struct import Pointer, Struct, address_of, array, i64, one, size_of, u8, view
+from nic.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from nic.struct import Array, Pointer, Struct, address_of, array, i64, one, size_of, u8, view
 
 TAP_BYTES = 1 << 24  # of buffer, unless asked for otherwise: 0.1 s of a million frames a second
+RECORDS_BYTES = 1 << 20  # of pcap records taken at once; a frame has at most 64 KiB
 
 
 class Direction(IntEnum):
@@ -40,6 +42,7 @@ class TapRing(Struct):
     slot: i64  # address of the frame being written
     written: i64  # bytes ever written, skipped ones included
     taken: i64  # bytes ever taken by the reader
+    counters: RingCounters  # `drops` and `wakeups` of the ring inside, for a ring around the tap
     buffer: Annotated[Pointer, u8]
 
 
@@ -62,7 +65,9 @@ def make_tap(ring: Struct, capacity: int = TAP_BYTES) -> Any:
         raise ValueError(f"tap: {capacity} bytes, must be a multiple of 8")
     tap = tap_ring_over(type(ring))(capacity=capacity)
     tap.inner = one(ring)
-    tap.buffer = array(u8, capacity)
+    buffer = array(u8, capacity)
+    buffer.numpy().fill(0)  # brings its pages in: the loop must never wait for one
+    tap.buffer = buffer
     return tap
 
 
@@ -91,6 +96,9 @@ def copy_frame(tap: TapRing, direction: int, address: int, length: int, time_ns:
 @poll.register(TapRing)
 def poll_tap(tap: Any, frame: Frame, now_ns: int) -> bool:
     if not poll(tap.inner[0], frame, now_ns):
+        inner = tap.inner[0].counters
+        tap.counters.drops = inner.drops
+        tap.counters.wakeups = inner.wakeups
         return False
     copy_frame(tap, Direction.RECEIVED, frame.address, frame.length, frame.time_ns)
     return True
@@ -143,3 +151,43 @@ def drain_tap(tap: TapRing) -> Iterator[TappedFrame]:
             yield TappedFrame(header.time_ns, header.direction, ctypes.string_at(start, header.length))
             taken = tap.taken + size_of(TapHeader) + (header.length + 7) // 8 * 8
         store_i64_release(base + _TAKEN, taken)
+
+
+class PcapRecords(Struct):
+    """Frames of a tap as nanosecond pcap records, for `CaptureWriter.write_raw`."""
+
+    bytes: i64
+    frames: i64
+    time_ns: i64  # of the last record ever; no later one's is earlier
+    raised: i64  # frames that had an earlier time and were given that one: cores stamp a little out of order
+    data: Annotated[Array, u8, RECORDS_BYTES]
+
+
+@compiled
+def take_records(tap: TapRing, records: PcapRecords) -> int:
+    """Move the tap's oldest frames into `records`, in place of what is there; returns how many."""
+    records.bytes = 0
+    records.frames = 0
+    base = address_of(tap)
+    written = load_i64_acquire(base + _WRITTEN)
+    taken = tap.taken
+    while taken != written:
+        position = taken % tap.capacity
+        header = view(TapHeader, address_of(tap.buffer) + position)
+        if header.direction == Direction.SKIP:
+            taken += tap.capacity - position
+        else:
+            if records.bytes + RECORD_HEADER_BYTES + header.length > RECORDS_BYTES:
+                break
+            if header.time_ns >= records.time_ns:
+                records.time_ns = header.time_ns
+            else:
+                records.raised += 1
+            start = address_of(records.data) + records.bytes
+            target = write_record_header(start, records.time_ns, header.length)
+            copy_bytes(target, address_of(header) + size_of(TapHeader), header.length)
+            records.bytes += RECORD_HEADER_BYTES + header.length
+            records.frames += 1
+            taken += size_of(TapHeader) + (header.length + 7) // 8 * 8
+    store_i64_release(base + _TAKEN, taken)
+    return records.frames

@@ -38,7 +38,7 @@ from nic.packet import (
     VlanTag,
 )
 
-GROUPS_MAX = 256  # UDP destinations
+GROUPS_MAX = 256  # UDP rules: destinations, each once for every source that is named
 SESSIONS_MAX = 64  # TCP connections: compared one after another
 KEEP_RULES_MAX = 16
 KEEP_VALUES_MAX = 1024  # of one rule
@@ -53,6 +53,8 @@ _LOAD_CONSTANT = 0x18  # BPF_LD | BPF_IMM | BPF_DW, two instruction slots
 _WIDTHS = (1, 2, 4, 8)
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+
+UdpRule = tuple[int, int] | tuple[int, int, int]  # (ip, port) from any source, or (ip, port, source_ip); 0: any
 
 
 class TcpTuple(NamedTuple):
@@ -83,25 +85,36 @@ class KeepRule:
 class SteerRules:
     """The frames that go to the engine.
 
-    `udp`: destination (ip, port), unicast or multicast. `tcp`: connections. `keep`: a datagram of a group that rules
-    speak of is dropped and counted when none of them accepts it. One too short for a rule's field is kept.
+    `udp`: destination (ip, port), unicast or multicast; with sources named, only theirs, and others' go to the kernel.
+    `tcp`: connections. `keep`: a datagram of a group that rules speak of is dropped and counted when none of them
+    accepts it. One too short for a rule's field is kept.
     """
 
-    udp: tuple[tuple[int, int], ...] = ()
+    udp: tuple[UdpRule, ...] = ()
     tcp: tuple[TcpTuple, ...] = ()
     keep: tuple[KeepRule, ...] = ()
+
+
+def sources_by_group(udp: tuple[UdpRule, ...]) -> dict[tuple[int, int], frozenset[int]]:
+    """The sources that each (ip, port) is taken from; none: from any, which one rule without a source is enough for."""
+    named: dict[tuple[int, int], set[int]] = {}
+    for rule in udp:
+        named.setdefault(rule[:2], set()).add(rule[2] if len(rule) == 3 else 0)
+    return {group: frozenset() if 0 in sources else frozenset(sources) for group, sources in named.items()}
 
 
 def check_rules(rules: SteerRules) -> None:
     """HostError if the rules are too many or out of range."""
     for name, given, most in (
-        ("UDP groups", len(rules.udp), GROUPS_MAX),
+        ("UDP rules", len(rules.udp), GROUPS_MAX),
         ("TCP sessions", len(rules.tcp), SESSIONS_MAX),
         ("keep rules", len(rules.keep), KEEP_RULES_MAX),
     ):
         if given > most:
             raise HostError(f"XDP rules: {given} {name}, at most {most}")
-    ends = [*rules.udp, *(each[:2] for each in rules.tcp), *(each[2:] for each in rules.tcp)]
+    groups = sources_by_group(rules.udp)
+    sources = [(source, 0) for named in groups.values() for source in named]
+    ends = [*groups, *sources, *(each[:2] for each in rules.tcp), *(each[2:] for each in rules.tcp)]
     for ip, port in ends:
         if not (0 <= ip < 1 << 32 and 0 <= port < 1 << 16):
             raise HostError(f"XDP rules: {ip:#x} port {port} is no IPv4 address and port")
@@ -112,7 +125,7 @@ def check_rules(rules: SteerRules) -> None:
             raise HostError(f"XDP rules: {len(rule.accepted)} accepted values, at most {KEEP_VALUES_MAX}")
         if not all(-(1 << 8 * rule.width - 1) <= value < 1 << 8 * rule.width for value in rule.accepted):
             raise HostError(f"XDP rules: an accepted value does not fit {rule.width} bytes")
-        if not set(rule.groups) <= set(rules.udp):
+        if not set(rule.groups) <= set(groups):
             raise HostError("XDP rules: a keep rule names a group that is not steered")
 
 
@@ -226,12 +239,21 @@ class _Writer:
         key = builder.or_(builder.shl(builder.zext(port, _I64), _I64(32)), builder.zext(address, _I64))
         switch = builder.switch(key, self.passed)
         filters: dict[tuple[KeepRule, ...], Any] = {(): self.redirected}
-        for group in dict.fromkeys(self.rules.udp):
+        by_source: dict[tuple[frozenset[int], tuple[KeepRule, ...]], Any] = {}
+        for group, sources in sources_by_group(self.rules.udp).items():
             rules = tuple(rule for rule in self.rules.keep if not rule.groups or group in rule.groups)
             if rules not in filters:
                 filters[rules] = self.block("filter")
+            if sources and (sources, rules) not in by_source:
+                by_source[sources, rules] = self.block("source")
             group_ip, group_port = group
-            switch.add_case(_I64(_as_loaded(group_port, 2) << 32 | _as_loaded(group_ip, 4)), filters[rules])
+            found = by_source[sources, rules] if sources else filters[rules]
+            switch.add_case(_I64(_as_loaded(group_port, 2) << 32 | _as_loaded(group_ip, 4)), found)
+        for (sources, rules), block in by_source.items():
+            builder.position_at_end(block)
+            switch = builder.switch(self.load(ip, Ipv4Header.fields["source_ip"].offset, 4), self.passed)
+            for source in sorted(sources):
+                switch.add_case(_I32(_as_loaded(source, 4)), filters[rules])
         for rules, block in filters.items():
             if rules:
                 builder.position_at_end(block)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,12 +57,12 @@ class Command:
         """All of it so far."""
         return self.output.read_text()
 
-    def wait_for(self, word: str, patience_s: float) -> None:
-        """Until it has printed `word`; AssertionError with its output if it ends or takes too long."""
+    def wait_for(self, pattern: str, patience_s: float) -> None:
+        """Until it has printed a match; AssertionError with its output if it ends or takes too long."""
         deadline_s = time.monotonic() + patience_s
-        while word not in self.text():
+        while not re.search(pattern, self.text()):
             assert self.process.poll() is None, self.text()
-            assert time.monotonic() < deadline_s, f"no {word!r} in: {self.text()}"
+            assert time.monotonic() < deadline_s, f"no {pattern!r} in: {self.text()}"
             time.sleep(0.05)
 
     def finish(self, patience_s: float = PATIENCE_S) -> str:

@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,9 @@ JIT = pytest.mark.parametrize("jit", [True, False], ids=["compiled", "python"])
 def testbed() -> Iterator[Testbed]:
     needs_root()
     with Testbed(f"ap{os.getpid() % 100000}") as network:
+        with in_namespace(network.engine):
+            # Or the tests before would use up the answers that a host may give to another in a second.
+            Path("/proc/sys/net/ipv4/icmp_ratelimit").write_text("0")
         yield network
 
 
@@ -77,6 +81,7 @@ def frame_of(
     fragment: int = 0x4000,
     payload: bytes = b"payload",
     destination: str = "",
+    source: str = "",
 ) -> bytes:
     """An IPv4 frame from the exchange; `options` of the IP header are a multiple of 4 bytes."""
     if protocol == PROTOCOL_UDP:
@@ -85,7 +90,7 @@ def frame_of(
         transport = struct.pack(">HHIIBBHHH", *ports, 1, 1, 0x50, 0x18, 100, 0, 0)
     total = 20 + len(options) + len(transport) + len(payload)
     words = 0x45 + len(options) // 4
-    addresses = socket.inet_aton(link.exchange_ip) + socket.inet_aton(destination or link.engine_ip)
+    addresses = socket.inet_aton(source or link.exchange_ip) + socket.inet_aton(destination or link.engine_ip)
     bare = struct.pack(">BBHHHBBH", words, 0, total, 0, fragment, 64, protocol, 0) + addresses + options
     check = sum(struct.unpack(f">{len(bare) // 2}H", bare))
     check = ~((check & 0xFFFF) + (check >> 16)) & 0xFFFF
@@ -166,6 +171,31 @@ def test_only_what_the_rules_name_comes_in(testbed: Testbed, link: Link, wire: s
                     wire.send(frames[number])
         assert driver_of(owner.ring, jit).receive_all() == wanted
         assert owner.statistics() == {"kernel_drops": 0, "truncated": 0, "refused": 0}
+
+
+@JIT
+def test_only_the_sources_of_a_rule_come_in(testbed: Testbed, link: Link, wire: socket.socket, jit: bool) -> None:
+    group = socket.inet_ntoa(GROUP.ip.to_bytes(4, "big"))
+    sources = ("10.98.0.7", "10.98.0.8", "10.98.0.9")
+    udp = [(GROUP.ip, GROUP.port, number_of(source)) for source in sources[:2]]
+    for_all = (GROUP.ip, GROUP.port + 1)
+    udp += [(*for_all, number_of(sources[0])), (*for_all, 0)]
+
+    def from_each(port: int, tags: bytes = b"", options: bytes = b"") -> list[bytes]:
+        return [
+            frame_of(link, ports=(1, port), destination=group, source=source, tags=tags, options=options)
+            for source in sources
+        ]
+
+    wanted = []
+    with in_namespace(testbed.engine), AfPacketSocket(link.engine_interface, udp=udp) as owner:
+        for tags, options in ((b"", b""), (tag(ETHER_TYPE_VLAN, 3), b""), (b"", b"\x01" * 8)):
+            for port, count in ((GROUP.port, 2), (for_all[1], 3), (for_all[1] + 1, 0)):
+                frames = from_each(port, tags, options)
+                wanted += frames[:count]
+                for frame in frames:
+                    wire.send(frame)
+        assert driver_of(owner.ring, jit).receive_all() == wanted
 
 
 @JIT
@@ -298,7 +328,7 @@ def test_frames_wait_while_the_driver_has_no_room(
 def test_as_many_rules_as_there_may_be(testbed: Testbed, link: Link, wire: socket.socket) -> None:
     """The kernel's checker takes the longest program, and the last rule of each kind works."""
     local, remote = number_of(link.engine_ip), number_of(link.exchange_ip)
-    udp = [(local, FEED + number) for number in range(RULES_MAX)]
+    udp = [(local, FEED + number, remote) for number in range(RULES_MAX)]
     tcp = [(local, SESSION_PORT + number, remote, GATEWAY_PORT) for number in range(RULES_MAX)]
     sent = [
         frame_of(link, ports=(1, udp[-1][1])),

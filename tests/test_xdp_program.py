@@ -17,15 +17,25 @@ from tests.net import needs_root
 STEERED = XDP_TX
 
 GROUPS = ((0xEF000001, 5000), (0xEF000002, 5001), (0x0A620001, 7000))
+SOURCE, SECOND_SOURCE, STRANGER = 0x0A620002, 0x0A620003, 0x0A620004
+SOURCED = ((0xEF000004, 5003), (0xEF000005, 5003))  # the second one is filtered as well
 SESSION = TcpTuple(local_ip=0x0A620001, local_port=4000, remote_ip=0x0A620002, remote_port=9000)
 RULES = SteerRules(
-    udp=GROUPS,
+    udp=(
+        *GROUPS,
+        (*SOURCED[0], SOURCE),
+        (*SOURCED[1], SOURCE),
+        (*SOURCED[1], SECOND_SOURCE),
+        (*GROUPS[0], SOURCE),  # says nothing more: the group is taken from any source
+        (*GROUPS[1], 0),
+    ),
     tcp=(SESSION, SESSION._replace(local_port=4001)),
     keep=(
         KeepRule(0, 2, "little", (1, 0x0201), groups=GROUPS[:2]),
         KeepRule(4, 4, "big", (7, 0x01020304), groups=GROUPS[:1]),
         KeepRule(3, 1, "little", (9,), groups=GROUPS[:1]),
         KeepRule(8, 8, "little", (-1, 5), groups=GROUPS[1:2]),
+        KeepRule(0, 1, "little", (8,), groups=SOURCED[1:]),
     ),
 )
 pytestmark = pytest.mark.netns
@@ -47,8 +57,10 @@ def frame_of(
     return ether + ip + struct.pack(">HH", source[1], destination[1]) + rest
 
 
-def udp_frame(destination: tuple[int, int], payload: bytes, *, tags: tuple[int, ...] = ()) -> bytes:
-    return frame_of(17, (0x0A620002, 999), destination, struct.pack(">HH", 8 + len(payload), 0) + payload, tags=tags)
+def udp_frame(
+    destination: tuple[int, int], payload: bytes, *, source: int = SOURCE, tags: tuple[int, ...] = ()
+) -> bytes:
+    return frame_of(17, (source, 999), destination, struct.pack(">HH", 8 + len(payload), 0) + payload, tags=tags)
 
 
 def tcp_frame(session: TcpTuple, *, tags: tuple[int, ...] = ()) -> bytes:
@@ -71,7 +83,8 @@ def action_by_rules(rules: SteerRules, frame: bytes) -> int:
         tuples = [tuple(each) for each in rules.tcp]
         return STEERED if (destination_ip, destination_port, source_ip, source_port) in tuples else XDP_PASS
     group = (destination_ip, destination_port)
-    if ip[9] != 17 or len(ip) < 28 or group not in rules.udp:
+    sources = [rule[2] if len(rule) == 3 else 0 for rule in rules.udp if rule[:2] == group]
+    if ip[9] != 17 or len(ip) < 28 or not {0, source_ip} & set(sources):
         return XDP_PASS
     payload = ip[28 : 20 + max(8, struct.unpack(">H", ip[24:26])[0])]
     asked = [rule for rule in rules.keep if not rule.groups or group in rule.groups]
@@ -93,6 +106,16 @@ PLAIN = {
     "group without filter": (udp_frame(GROUPS[2], b"any"), STEERED),
     "group with another port": (udp_frame((GROUPS[2][0], 7001), b"any"), XDP_PASS),
     "port of another group": (udp_frame((GROUPS[0][0], 5001), b"any"), XDP_PASS),
+    "another source's of a group for all": (udp_frame(GROUPS[2], b"any", source=STRANGER), STEERED),
+    "group of one source": (udp_frame(SOURCED[0], b"any"), STEERED),
+    "group of one source, tagged": (udp_frame(SOURCED[0], b"any", tags=(0x88A8, 0x8100)), STEERED),
+    "another group's source": (udp_frame(SOURCED[0], b"any", source=SECOND_SOURCE), XDP_PASS),
+    "second source": (udp_frame(SOURCED[1], b"\x08", source=SECOND_SOURCE), STEERED),
+    "second source, filtered": (udp_frame(SOURCED[1], b"\x09", source=SECOND_SOURCE), XDP_DROP),
+    "stranger": (udp_frame(SOURCED[1], b"\x08", source=STRANGER), XDP_PASS),
+    "stranger, not filtered": (udp_frame(SOURCED[1], b"\x09", source=STRANGER), XDP_PASS),
+    "a source, octets reversed": (udp_frame(SOURCED[0], b"any", source=0x0200620A), XDP_PASS),
+    "a source and any": (udp_frame(GROUPS[1], b"\x01\x00", source=STRANGER), STEERED),
     "session": (tcp_frame(SESSION), STEERED),
     "second session": (tcp_frame(SESSION._replace(local_port=4001)), STEERED),
     "session from another host": (tcp_frame(SESSION._replace(remote_ip=0x0A620003)), XDP_PASS),
@@ -144,7 +167,9 @@ def test_filtered_counts_the_dropped(program: XdpProgram) -> None:
     assert program.filtered == before + 100
 
 
-ENDS = st.sampled_from([*GROUPS, SESSION[:2], (SESSION[0], 4001), SESSION[2:], (0xEF000003, 5000)])
+ENDS = st.sampled_from(
+    [*GROUPS, *SOURCED, (SECOND_SOURCE, 7), SESSION[:2], (SESSION[0], 4001), SESSION[2:], (0xEF000003, 5000)]
+)
 
 
 @st.composite
@@ -185,11 +210,16 @@ def test_random_frames(program: XdpProgram, frame: bytes) -> None:
 VALUES = {width: st.integers(-(1 << 8 * width - 1), (1 << 8 * width) - 1) for width in (1, 2, 4, 8)}
 
 
+SOURCES = st.sampled_from([0, SOURCE, SECOND_SOURCE, STRANGER])
+
+
 @st.composite
 def rule_sets(draw: st.DrawFn) -> SteerRules:
     port = st.integers(0, 65535)
     ip = st.integers(0, (1 << 32) - 1)
-    udp = tuple(draw(st.lists(st.tuples(ip, port), max_size=5, unique=True)))
+    groups = draw(st.lists(st.tuples(ip, port), max_size=5, unique=True))
+    sources = st.lists(SOURCES, max_size=3, unique=True)
+    udp = tuple(rule for group in groups for rule in [(*group, source) for source in draw(sources)] or [group])
     tcp = tuple(TcpTuple(*each) for each in draw(st.lists(st.tuples(ip, port, ip, port), max_size=3)))
     keep = []
     for _ in range(draw(st.integers(0, 3 if udp else 0))):
@@ -200,7 +230,7 @@ def rule_sets(draw: st.DrawFn) -> SteerRules:
                 width,
                 draw(st.sampled_from(["little", "big"])),
                 tuple(draw(st.lists(VALUES[width], max_size=6))),
-                tuple(draw(st.lists(st.sampled_from(udp), max_size=2))),
+                tuple(draw(st.lists(st.sampled_from(groups), max_size=2))),
             )
         )
     return SteerRules(udp, tcp, tuple(keep))
@@ -211,7 +241,7 @@ def rule_sets(draw: st.DrawFn) -> SteerRules:
 def test_random_rules(rules: SteerRules, data: st.DataObject) -> None:
     needs_root()
     with XdpProgram(rules, fallback=STEERED) as loaded:
-        for group in rules.udp:
+        for group in dict.fromkeys(rule[:2] for rule in rules.udp):
             for _ in range(3):
                 payload = data.draw(st.binary(max_size=24))
                 for rule in rules.keep:
@@ -219,7 +249,7 @@ def test_random_rules(rules: SteerRules, data: st.DataObject) -> None:
                         value = data.draw(st.sampled_from(rule.accepted)) % (1 << 8 * rule.width)
                         field = value.to_bytes(rule.width, rule.byte_order)
                         payload = payload[: rule.payload_offset].ljust(rule.payload_offset, b"\0") + field
-                frame = udp_frame(group, payload)
+                frame = udp_frame(group, payload, source=data.draw(SOURCES))
                 assert run(loaded, frame) == action_by_rules(rules, frame)
         for session in rules.tcp:
             assert run(loaded, tcp_frame(session)) == STEERED
@@ -241,6 +271,12 @@ def test_the_most_rules_are_verified() -> None:
         assert run(loaded, udp_frame(groups[-1], struct.pack("<q", -512) + bytes(56))) == STEERED
         assert run(loaded, udp_frame(groups[-1], struct.pack("<q", 512) * 8)) == XDP_DROP
         assert run(loaded, tcp_frame(sessions[-1])) == STEERED
+    one_group = tuple((*groups[0], source) for source in range(1, GROUPS_MAX + 1))
+    own_sources = tuple((*group, source) for source, group in enumerate(groups, 1))
+    for udp, group in ((one_group, groups[0]), (own_sources, groups[-1])):
+        with XdpProgram(SteerRules(udp, sessions, (replace(keep[0], groups=()),)), fallback=STEERED) as loaded:
+            for source, action in ((GROUPS_MAX, STEERED), (GROUPS_MAX + 1, XDP_PASS)):
+                assert run(loaded, udp_frame(group, struct.pack("<q", 1), source=source)) == action
 
 
 @pytest.mark.parametrize(
@@ -248,6 +284,7 @@ def test_the_most_rules_are_verified() -> None:
     [
         SteerRules(udp=((1 << 32, 5),)),
         SteerRules(udp=((1, 1 << 16),)),
+        SteerRules(udp=((1, 1, 1 << 32),)),
         SteerRules(udp=tuple((number, 1) for number in range(GROUPS_MAX + 1))),
         SteerRules(tcp=(SESSION._replace(remote_port=-1),)),
         SteerRules(udp=GROUPS, keep=(KeepRule(0, 3, "little", (1,)),)),

@@ -10,7 +10,7 @@ open sell.
 from enum import IntEnum
 from typing import Annotated
 
-from nic.compile import compiled
+from nic.compile import compiled, inlined
 from nic.struct import Array, Pointer, Struct, i64
 from risk.position import Position, profit_e9
 from venues.book import Book
@@ -122,7 +122,7 @@ def check(
     return Veto.NONE
 
 
-@compiled
+@inlined
 def _judge(
     gate: Gate, client_order_id: int, instrument_index: int, side: int, price_ticks: int, qty_lots: int, now_ns: int
 ) -> int:
@@ -153,7 +153,7 @@ def _judge(
     return veto
 
 
-@compiled
+@inlined
 def _judge_price(book: Book, limits: InstrumentLimits, side: int, price_ticks: int, now_ns: int) -> int:
     if book.valid == 0 or book.bid_lots <= 0 or book.ask_lots <= 0:
         return Veto.INVALID_BOOK
@@ -167,10 +167,13 @@ def _judge_price(book: Book, limits: InstrumentLimits, side: int, price_ticks: i
     else:
         reach_ticks = book.bid_ticks - price_ticks
         best_ticks = book.bid_ticks
-    return Veto.PRICE_COLLAR if reach_ticks > multiply_e9(best_ticks, limits.collar_e9) else Veto.NONE
+    # At the best price or behind it nothing is reached through: the usual order, and no product is needed.
+    if reach_ticks > 0 and reach_ticks > multiply_e9(best_ticks, limits.collar_e9):
+        return Veto.PRICE_COLLAR
+    return Veto.NONE
 
 
-@compiled
+@inlined
 def _judge_exposure(
     gate: Gate, limits: InstrumentLimits, instrument_index: int, side: int, price_ticks: int, qty_lots: int
 ) -> int:

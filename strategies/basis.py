@@ -52,7 +52,6 @@ BASIS_MAX = 9_000_000  # 90 %: what is further away counts as this, and 1 + mean
 NO_BASIS = 1 << 62
 DEVIATION_UNIT = 1_000
 NS_PER_S = 1_000_000_000
-ANY_SIZE_E9 = 1 << 62
 
 
 class BasisParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -291,8 +290,8 @@ def follow(strategy: Basis, desk: Desk, pair: BasisPair, buy: int, sell: int, fa
         sell_instrument = legs.listings[sell].instrument
         index = begin_opportunity(legs.opportunities, desk, number, buy_instrument.index, sell_instrument, edge_e9)
     if edge_e9 > legs.opportunities.items[index].peak_edge_e9:
-        walk(legs, desk, strategy.market, buy, sell, hurdle_rate_e9, strategy.depth, ANY_SIZE_E9)
-        size_e9 = strategy.market.size_e9
+        walk(legs, desk, strategy.market, buy, sell, hurdle_rate_e9, strategy.depth, 0, True)
+        size_e9 = strategy.market.offered_size_e9
         note_peak(legs.opportunities, index, edge_e9, size_e9, value_e9(size_e9, edge_e9))
     blocked = enter(strategy, desk, pair, buy, sell, hurdle_rate_e9, index)
     if blocked != Blocked.NONE:
@@ -344,7 +343,7 @@ def trade(
     """Plan and start one trade that nothing blocks; NONE if one was started, else why not."""
     legs = strategy.legs
     plan = strategy.plan
-    walk(legs, desk, plan, buy, sell, hurdle_rate_e9, strategy.depth, limit_e9)
+    walk(legs, desk, plan, buy, sell, hurdle_rate_e9, strategy.depth, limit_e9, False)
     if plan.size_e9 > 0:
         choose_lots(plan, instrument_of(legs, desk, buy), instrument_of(legs, desk, sell), legs.carry_e9)
     if plan.size_e9 == 0 or plan.buy_lots == 0:

@@ -56,7 +56,6 @@ NOTHING_BID = -1  # `Quick.sale` without a bid: below every cost
 NOTHING_ASKED = 1 << 62  # `Quick.cost` without an ask: above every sale
 # Rates are below 4 and prices within 2**32 ticks: products stay below NOTHING_ASKED.
 FACTOR_BITS = 28
-ANY_SIZE_E9 = 1 << 62
 
 
 class CrossSpreadParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -97,7 +96,6 @@ class CrossSpread(LegStrategy):
     touching: Annotated[Array, i64, LISTINGS_MAX]  # bits of the pairs that a listing is part of
     open_rates_e9: Annotated[Array, i64, LISTINGS_MAX]  # of a bought price: cost and threshold, rounded up
     close_rates_e9: Annotated[Array, i64, LISTINGS_MAX]
-    market: Plan  # what the books offer
     plan: Plan  # what is to be traded
 
     @classmethod
@@ -209,8 +207,13 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
         return
     sale = sale_e9(legs.listings[sell], instrument_of(legs, desk, sell), bid_ticks)
     if sale >= rated_up_e9(buy_instrument, ask_ticks, strategy.open_rates_e9[buy]):
-        opportunity = follow(strategy, desk, buy, sell, sale - cost_e9(legs.listings[buy], buy_instrument, ask_ticks))
-        blocked = attempt(strategy, desk, buy, sell, opportunity, False)
+        edge_e9 = sale - cost_e9(legs.listings[buy], buy_instrument, ask_ticks)
+        opportunity = follow(strategy, desk, buy, sell, edge_e9)
+        is_peak = edge_e9 > legs.opportunities.items[opportunity].peak_edge_e9
+        blocked = attempt(strategy, desk, buy, sell, opportunity, False, is_peak)
+        if is_peak:
+            plan = strategy.plan
+            note_peak(legs.opportunities, opportunity, edge_e9, plan.offered_size_e9, plan.offered_value_e9)
         if blocked != Blocked.NONE:
             note_blocked(legs.opportunities, opportunity, blocked)
         return
@@ -220,7 +223,7 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
         and position_of(legs, desk, sell).position_lots > 0
         and sale >= rated_up_e9(buy_instrument, ask_ticks, strategy.close_rates_e9[buy])
     ):
-        attempt(strategy, desk, buy, sell, NO_OPPORTUNITY, True)
+        attempt(strategy, desk, buy, sell, NO_OPPORTUNITY, True, False)
 
 
 @compiled
@@ -233,28 +236,31 @@ def follow(strategy: CrossSpread, desk: Desk, buy: int, sell: int, edge_e9: int)
         buy_instrument = legs.listings[buy].instrument
         sell_instrument = legs.listings[sell].instrument
         index = begin_opportunity(legs.opportunities, desk, pair, buy_instrument, sell_instrument, edge_e9)
-    if edge_e9 > legs.opportunities.items[index].peak_edge_e9:
-        walk(legs, desk, strategy.market, buy, sell, strategy.open_rates_e9[buy], strategy.depth, ANY_SIZE_E9)
-        note_peak(legs.opportunities, index, edge_e9, strategy.market.size_e9, strategy.market.value_e9)
     return index
 
 
 @compiled
-def attempt(strategy: CrossSpread, desk: Desk, buy: int, sell: int, opportunity: int, closing: bool) -> int:
-    """Start a trade of a pair whose best prices clear; NONE if one was started, else why not."""
+def attempt(
+    strategy: CrossSpread, desk: Desk, buy: int, sell: int, opportunity: int, closing: bool, is_peak: bool
+) -> int:
+    """Start a trade of a pair whose best prices clear; NONE if one was started, else why not.
+
+    At a peak the plan tells in any case what the books offer: they are walked once for both.
+    """
     legs = strategy.legs
     blocked = blocked_by(legs, desk, buy, sell)
-    if blocked != Blocked.NONE:
+    limit_e9 = 0
+    if blocked == Blocked.NONE:
+        limit_e9 = reducible_e9(strategy, desk, buy, sell) if closing else room_e9(legs, desk, buy, sell)
+        if limit_e9 <= 0:
+            blocked = Blocked.POSITION
+    if blocked != Blocked.NONE and not is_peak:
         return blocked
-    if closing:
-        limit_e9 = reducible_e9(strategy, desk, buy, sell)
-    else:
-        limit_e9 = room_e9(legs, desk, buy, sell)
-    if limit_e9 <= 0:
-        return Blocked.POSITION
     rate_e9 = strategy.close_rates_e9[buy] if closing else strategy.open_rates_e9[buy]
     plan = strategy.plan
-    walk(legs, desk, plan, buy, sell, rate_e9, strategy.depth, min(limit_e9, strategy.max_size_e9))
+    walk(legs, desk, plan, buy, sell, rate_e9, strategy.depth, min(limit_e9, strategy.max_size_e9), is_peak)
+    if blocked != Blocked.NONE:
+        return blocked
     if plan.size_e9 > 0:
         choose_lots(plan, instrument_of(legs, desk, buy), instrument_of(legs, desk, sell), legs.carry_e9)
     if plan.size_e9 < max(1, strategy.min_size_e9) or plan.buy_lots == 0:

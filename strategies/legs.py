@@ -22,7 +22,7 @@ the next trade buys or sells that much more, so that it never adds up.
 
 from typing import Annotated
 
-from nic.compile import compiled
+from nic.compile import compiled, inlined
 from nic.struct import Array, Struct, i8, i64
 from risk.position import Position
 from strategies.desk import REQUESTS_MAX, Desk, next_trade_id, submit, wake_at
@@ -135,7 +135,7 @@ def market_ticks(legs: Legs, desk: Desk, listing: int, side: int) -> int:
 
 @compiled
 def walk(
-    legs: Legs, desk: Desk, plan: Plan, buy: int, sell: int, hurdle_rate_e9: int, depth: int, limit_e9: int
+    legs: Legs, desk: Desk, plan: Plan, buy: int, sell: int, hurdle_rate_e9: int, depth: int, limit_e9: int, whole: bool
 ) -> None:
     """`walk_books` over the books of two listings."""
     buy_instrument = instrument_of(legs, desk, buy)
@@ -151,10 +151,11 @@ def walk(
         hurdle_rate_e9,
         depth,
         limit_e9,
+        whole,
     )
 
 
-@compiled
+@inlined
 def _room_e9(legs: Legs, desk: Desk, listing: int, side: int, price_ticks: int) -> int:
     instrument = instrument_of(legs, desk, listing)
     position = position_of(legs, desk, listing)
@@ -163,7 +164,7 @@ def _room_e9(legs: Legs, desk: Desk, listing: int, side: int, price_ticks: int) 
     return sell_room_e9(legs.listings[listing], instrument, position, price_ticks)
 
 
-@compiled
+@inlined
 def room_e9(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
     """How much both positions may still grow, 1e-9 of the base coin; both books have a price to trade at."""
     return min(
@@ -193,7 +194,7 @@ def blocked_by(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
     return Blocked.NONE
 
 
-@compiled
+@inlined
 def start_trade(legs: Legs, desk: Desk, buy: int, sell: int, plan: Plan, direction: int, opportunity: int) -> bool:
     """Send both legs of a planned trade that nothing blocks; False if TRADES_MAX are in flight."""
     place = 0
@@ -218,7 +219,7 @@ def start_trade(legs: Legs, desk: Desk, buy: int, sell: int, plan: Plan, directi
     return True
 
 
-@compiled
+@inlined
 def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Plan) -> None:
     buy_instrument = instrument_of(legs, desk, buy)
     sell_instrument = instrument_of(legs, desk, sell)
@@ -229,9 +230,8 @@ def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Pl
     trade.sell = sell
     trade.buy_ticks = plan.buy_ticks
     trade.sell_ticks = plan.sell_ticks
-    trade.buy_value_e9 = cost_e9(legs.listings[buy], buy_instrument, plan.buy_ticks)
-    trade.sell_value_e9 = sale_e9(legs.listings[sell], sell_instrument, plan.sell_ticks)
-    trade.reference_e9 = multiply_e9(price_e9(buy_instrument, plan.buy_ticks), legs.listings[buy].unit_e9)
+    trade.buy_value_e9 = plan.buy_value_e9
+    trade.sell_value_e9 = plan.sell_value_e9
     buy_lot_e9 = base_e9(buy_instrument, plan.buy_ticks, 1)
     sell_lot_e9 = base_e9(sell_instrument, plan.sell_ticks, 1)
     # Half a lot is what rounding leaves; the rest is for inverse lots, whose coins change with the price.
@@ -467,7 +467,10 @@ def _end(legs: Legs, desk: Desk, trade: Trade, outcome: int) -> None:
     pair.in_flight -= 1
     pair.held_e9 += trade.direction * captured_e9(trade)
     note_trade_end(legs.opportunities, desk, trade.opportunity, captured_e9(trade))
-    residual_value_e9 = value_e9(trade.bought_e9 - trade.sold_e9, trade.reference_e9)
+    # An imbalance is valued at the bought price without fees.
+    buy_price_e9 = price_e9(instrument_of(legs, desk, trade.buy), trade.buy_ticks)
+    reference_e9 = multiply_e9(buy_price_e9, legs.listings[trade.buy].unit_e9)
+    residual_value_e9 = value_e9(trade.bought_e9 - trade.sold_e9, reference_e9)
     write_trade(
         trade,
         desk,

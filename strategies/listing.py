@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 
-from nic.compile import compiled
+from nic.compile import compiled, inlined
 from nic.struct import Struct, i64
 from risk.position import Position
 from venues.instrument import E9, Instrument, Payoff, base_e9, lots_of_base, multiply_e9, notional_e9, price_e9
@@ -19,6 +19,10 @@ from venues.side import BUY
 LISTINGS_MAX = 8
 PAIRS_MAX = LISTINGS_MAX * LISTINGS_MAX  # bought listing * LISTINGS_MAX + sold listing: a word has a bit for each
 PRICE_TICKS_MAX = 1 << 32  # what a book can hold; above it lies only NO_ASK
+# Neither prices nor rates are negative, and rates are below 4. Masked, the compiler knows it, and a product is rounded
+# in 12 instructions instead of 35.
+PRICE_MASK = (1 << 63) - 1
+RATE_MASK = (1 << 32) - 1
 
 
 class Listing(Struct):
@@ -67,14 +71,18 @@ def is_price(price_ticks: int) -> bool:
 
 @compiled
 def rated_up_e9(instrument: Instrument, price_ticks: int, rate_e9: int) -> int:
-    """A price times a rate (below 2e9), rounded up."""
-    return -multiply_e9(price_e9(instrument, price_ticks), -rate_e9)
+    """A price times a rate (below 4e9), rounded up."""
+    price = price_e9(instrument, price_ticks) & PRICE_MASK
+    rate = rate_e9 & RATE_MASK
+    return (price // E9) * rate + ((price % E9) * rate + E9 - 1) // E9
 
 
 @compiled
 def sale_e9(listing: Listing, instrument: Instrument, price_ticks: int) -> int:
     """What selling one unit of base brings after the taker fee."""
-    return multiply_e9(price_e9(instrument, price_ticks), listing.sale_rate_e9)
+    price = price_e9(instrument, price_ticks) & PRICE_MASK
+    rate = listing.sale_rate_e9 & RATE_MASK
+    return (price // E9) * rate + (price % E9) * rate // E9
 
 
 @compiled
@@ -113,13 +121,13 @@ def nearest_lots(instrument: Instrument, price_ticks: int, size_e9: int) -> int:
     return lots + 1 if above < below else lots
 
 
-@compiled
+@inlined
 def buy_room_e9(listing: Listing, instrument: Instrument, position: Position, price_ticks: int) -> int:
     """How much more may be bought, 1e-9 of the base coin, all open buy orders taken as filled; may be negative."""
     return listing.max_position_e9 - base_e9(instrument, price_ticks, position.position_lots + position.open_buy_lots)
 
 
-@compiled
+@inlined
 def sell_room_e9(listing: Listing, instrument: Instrument, position: Position, price_ticks: int) -> int:
     """How much more may be sold, as `buy_room_e9`."""
     return listing.max_position_e9 + base_e9(instrument, price_ticks, position.position_lots - position.open_sell_lots)

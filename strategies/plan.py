@@ -5,7 +5,7 @@ of prices clears a rate. It takes what all of them offer, up to a size, and turn
 represent.
 """
 
-from nic.compile import compiled
+from nic.compile import compiled, inlined
 from nic.struct import Struct, i64
 from strategies.listing import Listing, cost_e9, is_price, nearest_lots, rated_up_e9, sale_e9, value_e9
 from venues.book import Book, best_level, executable_lots, next_level
@@ -18,13 +18,17 @@ class Plan(Struct):
 
     buy_ticks: i64  # the worst price that still clears, on each side
     sell_ticks: i64
+    buy_value_e9: i64  # of one unit of base at them, after taker fees
+    sell_value_e9: i64
     size_e9: i64  # base coin
     value_e9: i64  # what `size_e9` earns after taker fees at the prices of the levels it takes
     buy_lots: i64
     sell_lots: i64
+    offered_size_e9: i64  # of all that clears within the depth; only when the whole was asked for
+    offered_value_e9: i64
 
 
-@compiled
+@inlined
 def walk_books(
     plan: Plan,
     buy: Listing,
@@ -36,42 +40,65 @@ def walk_books(
     hurdle_rate_e9: int,
     depth: int,
     limit_e9: int,
+    whole: bool,
 ) -> None:
     """Plan what up to `depth` levels a side and `limit_e9` (base coin) allow; size 0 if not even the best prices clear.
 
     A pair of prices clears when what the sale brings after fees is at least the bought price times `hurdle_rate_e9`.
+    With `whole` the walk goes on beyond the limit, for `offered_size_e9` and `offered_value_e9`.
     """
     plan.size_e9 = 0
     plan.value_e9 = 0
-    ask = best_level(buy_book, ASK)
-    bid = best_level(sell_book, BID)
+    size_e9 = 0
+    value = 0
     ask_left_e9 = 0
     bid_left_e9 = 0
     ask_count = 0
     bid_count = 0
-    while plan.size_e9 < limit_e9 and is_price(ask) and is_price(bid):
+    ask = best_level(buy_book, ASK)
+    bid = best_level(sell_book, BID)
+    sale = 0
+    hurdle = 1
+    if is_price(ask) and is_price(bid):
         sale = sale_e9(sell, sell_instrument, bid)
-        if sale < rated_up_e9(buy_instrument, ask, hurdle_rate_e9):
-            break
+        hurdle = rated_up_e9(buy_instrument, ask, hurdle_rate_e9)
+    while sale >= hurdle and (whole or size_e9 < limit_e9):
         if ask_left_e9 == 0:
             ask_left_e9 = base_e9(buy_instrument, ask, executable_lots(buy_book, ASK, ask))
             ask_count += 1
         if bid_left_e9 == 0:
             bid_left_e9 = base_e9(sell_instrument, bid, executable_lots(sell_book, BID, bid))
             bid_count += 1
-        step_e9 = min(ask_left_e9, bid_left_e9, limit_e9 - plan.size_e9)
-        plan.buy_ticks = ask
-        plan.sell_ticks = bid
-        plan.size_e9 += step_e9
-        plan.value_e9 += value_e9(step_e9, sale - cost_e9(buy, buy_instrument, ask))
+        cost = cost_e9(buy, buy_instrument, ask)
+        step_e9 = min(ask_left_e9, bid_left_e9)
+        gain = value_e9(step_e9, sale - cost)
+        if size_e9 < limit_e9:
+            part_e9 = min(step_e9, limit_e9 - size_e9)
+            plan.buy_ticks = ask
+            plan.sell_ticks = bid
+            plan.buy_value_e9 = cost
+            plan.sell_value_e9 = sale
+            plan.size_e9 = size_e9 + part_e9
+            plan.value_e9 = value + (gain if part_e9 == step_e9 else value_e9(part_e9, sale - cost))
+        size_e9 += step_e9
+        value += gain
         ask_left_e9 -= step_e9
         bid_left_e9 -= step_e9
         if (ask_left_e9 == 0 and ask_count == depth) or (bid_left_e9 == 0 and bid_count == depth):
             break
         if ask_left_e9 == 0:
             ask = next_level(buy_book, ASK, ask)
-        if bid_left_e9 == 0:
+            if not is_price(ask):
+                break
+            hurdle = rated_up_e9(buy_instrument, ask, hurdle_rate_e9)
+        # A bid behind this one brings no more: where it does not clear, that one is not looked for.
+        if bid_left_e9 == 0 and sale >= hurdle:
             bid = next_level(sell_book, BID, bid)
+            if not is_price(bid):
+                break
+            sale = sale_e9(sell, sell_instrument, bid)
+    plan.offered_size_e9 = size_e9
+    plan.offered_value_e9 = value
 
 
 @compiled

@@ -50,7 +50,6 @@ class Trade(Struct):
     sell_ticks: i64
     buy_value_e9: i64  # of one unit of base at them, after taker fees
     sell_value_e9: i64
-    reference_e9: i64  # of one unit of base without fees: what an imbalance is valued at
     tolerance_e9: i64  # 5/8 lot of the coarser leg: a smaller imbalance is flat
     intended_e9: i64
     carried_e9: i64  # bought more than sold by earlier trades, taken over to be corrected

@@ -10,7 +10,7 @@ and applies each fill exactly once: a fill is either applied, dropped as a copy 
 from enum import IntEnum
 from typing import Annotated
 
-from nic.compile import compiled, generic
+from nic.compile import compiled, generic, inlined
 from nic.memory import fill_bytes
 from nic.packet import Packet
 from nic.struct import Array, Struct, address_of, i64, size_of
@@ -375,6 +375,8 @@ class TokenBucket(Struct):
 
     per_second: i64
     burst: i64
+    full_e9: i64  # the credit of `burst` orders
+    full_after_ns: i64  # of silence it is full from empty, whatever the rounding: kept, because a division takes time
     credit_e9: i64  # 1e-9 orders that may go out now
     updated_ns: i64
 
@@ -393,20 +395,21 @@ def set_token_bucket(bucket: TokenBucket, per_second: int, burst: int) -> None:
             raise ValueError(f"token bucket: {name} must be in 1..1000000, not {value}")
     bucket.per_second = per_second
     bucket.burst = burst
-    bucket.credit_e9 = burst * NS_PER_S
+    bucket.full_e9 = burst * NS_PER_S
+    bucket.full_after_ns = bucket.full_e9 // per_second + 1
+    bucket.credit_e9 = bucket.full_e9
     bucket.updated_ns = 0
 
 
-@compiled
+@inlined
 def take_token(bucket: TokenBucket, now_ns: int) -> bool:
     """Take one order's worth at `now_ns`, which never goes back; False, and nothing taken, if there is less."""
-    full_e9 = bucket.burst * NS_PER_S
     elapsed_ns = max(0, now_ns - bucket.updated_ns)
     # Compared before the product, which overflows after a long silence.
-    if elapsed_ns >= full_e9 // bucket.per_second + 1:
-        bucket.credit_e9 = full_e9
+    if elapsed_ns >= bucket.full_after_ns:
+        bucket.credit_e9 = bucket.full_e9
     else:
-        bucket.credit_e9 = min(full_e9, bucket.credit_e9 + elapsed_ns * bucket.per_second)
+        bucket.credit_e9 = min(bucket.full_e9, bucket.credit_e9 + elapsed_ns * bucket.per_second)
     bucket.updated_ns = max(bucket.updated_ns, now_ns)
     if bucket.credit_e9 < NS_PER_S:
         return False

@@ -10,13 +10,13 @@ import errno
 import socket
 import struct
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 from nic.compile import compiled
 from nic.host import HostError, map_memory, unmap_memory
 from nic.memory import load_i64, load_u32_acquire, store_i64, store_u32_release
 from nic.multicast import interface_index, ip_text, is_multicast
+from nic.owner import Owner
 from nic.packet import (
     ETHER_TYPE_IPV4,
     ETHER_TYPE_QINQ,
@@ -184,7 +184,7 @@ def next_af_packet_ns(_ring: AfPacketRing) -> int:
     return 0
 
 
-class AfPacketSocket:
+class AfPacketSocket(Owner):
     """Owns a socket that gets an interface's frames to `udp` endpoints and of `tcp` connections, and sends frames.
 
     An endpoint is listed once for each source that its frames are wanted from, or without one: then any's are. Made in
@@ -284,14 +284,6 @@ class AfPacketSocket:
             self._mapped = None
         while self._sockets:
             self._sockets.pop().close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 # Classic BPF (linux/filter.h): an accumulator A and an index X; a jump skips as many instructions as it says.

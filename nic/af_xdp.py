@@ -13,13 +13,13 @@ import fcntl
 import socket
 import struct
 import time
-from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from nic.bpf import XDP_FLAGS_GENERIC, XDP_FLAGS_NATIVE
 from nic.compile import compiled
 from nic.host import HostError, libc, map_large_pages, map_memory, unmap_memory
 from nic.memory import load_i64, load_u32_acquire, prefetch, store_i64, store_u32_release
+from nic.owner import Owner
 from nic.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from nic.struct import Pointer, Struct, array, i64, size_of, u32, u64, view
 from nic.system_call import MSG_DONTWAIT, call_recv, call_send
@@ -225,7 +225,7 @@ def next_af_xdp_ns(_ring: AfXdpRing) -> int:
     return 0
 
 
-class AfXdpSocket:
+class AfXdpSocket(Owner):
     """Owns one queue of an interface: socket, UMEM, rings, and the program that steers frames to them.
 
     `require` is the mode to get at least: "generic" (any driver; the kernel makes an skb and copies it), "native" (the
@@ -438,14 +438,6 @@ class AfXdpSocket:
             self._socket = None
         while self._mapped:
             unmap_memory(*self._mapped.pop())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_queues(

@@ -15,8 +15,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
 from nic.compile import compiled
 from nic.dpdk_abi import (
@@ -30,6 +29,7 @@ from nic.dpdk_abi import (
 )
 from nic.host import HostError, libc
 from nic.memory import load_i64, load_u32_acquire
+from nic.owner import Owner
 from nic.packet import ETHERNET_HEADER_BYTES, VLAN_TAG_BYTES
 from nic.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from nic.struct import Array, Pointer, Struct, address_of, array, i64, u8, u64, view
@@ -320,7 +320,7 @@ def _parse_device(device: str) -> tuple[str, str, str]:
     return "pci", name, arguments
 
 
-class DpdkPort:
+class DpdkPort(Owner):
     """Owns one DPDK port with a queue pair: a PCI device by its address, or a virtual device, each with arguments.
 
     E.g. `0000:3b:00.0` or `net_af_packet0,iface=eth1,framecnt=8192`. `frames` are descriptors for each direction, which
@@ -507,11 +507,3 @@ class DpdkPort:
         with Environment.lock:
             while self._undo:
                 self._undo.pop()()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -1,12 +1,10 @@
 """What the kernel counts of an interface, before any ring of ours has a say."""
 
-from types import TracebackType
-from typing import Self
-
 from nic.host import HostError
+from nic.owner import Owner
 
 
-class InterfaceDrops:
+class InterfaceDrops(Owner):
     """Frames that an interface received and lost before they were steered anywhere; 0 when it is made.
 
     Counted are the driver's and the kernel's own: no buffer, a full backlog. Looks at the network namespace that the
@@ -32,11 +30,3 @@ class InterfaceDrops:
     def close(self) -> None:
         """Look no more."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -8,10 +8,9 @@ import socket
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from nic.host import HostError
+from nic.owner import Owner
 
 GROUPS_MAX = 64  # of one `Membership`
 MULTICAST_MAC = 0x01_00_5E_00_00_00  # with the low 23 bits of the group's address (RFC 1112 6.4)
@@ -88,7 +87,7 @@ def join_group(member: socket.socket, interface: str, group: Group) -> None:
         raise HostError(f"{interface}: joining {group}: {error.strerror}{advice}") from None
 
 
-class Membership:
+class Membership(Owner):
     """Owns memberships on one interface, without taking a packet; left again by `close`.
 
     A socket for each group: the kernel lets one socket hold only net.ipv4.igmp_max_memberships (20) of them.
@@ -112,11 +111,3 @@ class Membership:
         """Leave the groups."""
         while self._sockets:
             self._sockets.pop().close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -15,12 +15,12 @@ import ctypes
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 from nic.capture import WINDOW_BYTES, CaptureFile
 from nic.capture_decode import Capture, Fault, Source, SourceState, read_record
 from nic.compile import compiled
+from nic.owner import Owner
 from nic.ring import NEVER_NS, Frame, RingCounters, next_time_ns, poll, release
 from nic.struct import Array, Pointer, Struct, i64
 
@@ -151,7 +151,7 @@ def next_time_ns_replay(ring: ReplayRing) -> int:
     return next_record_time(ring.captures[0], ring.cursors[FOLLOWER])
 
 
-class Replay:
+class Replay(Owner):
     """Owner of the files, windows and cursors behind a `ReplayRing`.
 
     `window_bytes` is the memory per file, and bounds both the longest record and how far the two cursors may be apart.
@@ -208,14 +208,6 @@ class Replay:
             raise file.error(min(needed), reason, "give a larger window, or an intact copy of the file")
         reason = f"the two readers, here and at byte {max(needed)}, are farther apart than {window}"
         raise file.error(min(needed), reason, "give a larger window, or a smaller feed latency")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the files; windows and counters stay readable as long as this object lives."""

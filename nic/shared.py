@@ -16,12 +16,12 @@ import fcntl
 import os
 import struct
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 from nic.compile import compiled
 from nic.host import HostError, map_memory, unmap_memory
 from nic.memory import load_u32_acquire, store_i64_release, store_u32_release
+from nic.owner import Owner
 from nic.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from nic.struct import Array, Struct, i64, size_of, u8, u32, u64, view
 
@@ -158,7 +158,7 @@ def next_shared_ns(_ring: SharedRing) -> int:
     return 0
 
 
-class SharedMemory:
+class SharedMemory(Owner):
     """Owner of one process's mapping; a context manager. Its rings are invalid after `close`.
 
     `path` without a folder is a name under /dev/shm; another process's memfd is /proc/<pid>/fd/<number>. The creator
@@ -284,14 +284,6 @@ class SharedMemory:
             if self.create:
                 with contextlib.suppress(FileNotFoundError):
                     self.path.unlink()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def way_bytes(frames: int, frame_bytes: int) -> int:

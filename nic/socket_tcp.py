@@ -9,11 +9,11 @@ import contextlib
 import errno
 import os
 import socket
-from types import TracebackType
 from typing import Annotated, Self
 
 from nic.host import HostError
 from nic.memory import copy_bytes
+from nic.owner import Owner
 from nic.packet import (
     FLAG_ACK,
     FLAG_FIN,
@@ -139,7 +139,7 @@ def next_tcp_ns(_ring: TcpSocketRing) -> int:
     return 0
 
 
-class TcpSocket:
+class TcpSocket(Owner):
     """Owner of a connection. `flow` goes from the engine to the exchange; it is on no wire."""
 
     def __init__(self, flow: Flow, is_client: bool) -> None:
@@ -192,11 +192,3 @@ class TcpSocket:
         if self.socket is not None:
             self.socket.close()
             self.socket = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -9,13 +9,13 @@ import errno
 import socket
 import struct
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 from nic.compile import compiled
 from nic.host import HostError
 from nic.memory import copy_bytes
 from nic.multicast import Group, interface_index, ip_text, is_multicast, join_group, multicast_mac
+from nic.owner import Owner
 from nic.packet import (
     UDP_FRAME_HEADER_BYTES,
     EthernetHeader,
@@ -230,7 +230,7 @@ def next_udp_ns(_ring: UdpSocketRing) -> int:
     return 0
 
 
-class UdpSocket:
+class UdpSocket(Owner):
     """Owns the sockets of a `UdpSocketRing`: one for each group and each `local` (ip, port) of this host.
 
     Frames are sent from the first of `local`, or from a port of the kernel's choice; multicast goes out on
@@ -325,14 +325,6 @@ class UdpSocket:
         """Leave the groups and close the sockets."""
         while self._sockets:
             self._sockets.pop().close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _make_ring() -> UdpSocketRing:

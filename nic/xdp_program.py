@@ -9,14 +9,14 @@ import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 from elftools.elf.elffile import ELFFile
 from llvmlite import binding, ir
 
 from nic.bpf import MAP_ARRAY, MAP_XSK, XDP_DROP, XDP_PASS, attach_xdp, create_map, load_xdp, lookup_map, update_map
 from nic.host import HostError
+from nic.owner import Owner
 from nic.packet import (
     ETHER_TYPE_IPV4,
     ETHER_TYPE_QINQ,
@@ -342,7 +342,7 @@ def link_object(compiled_object: bytes, sockets: int, filtered: int) -> bytes:
     return bytes(code)
 
 
-class XdpProgram:
+class XdpProgram(Owner):
     """One loaded program and its maps. It is gone from the interface once closed, or with the process."""
 
     def __init__(self, rules: SteerRules, *, fallback: int = XDP_PASS) -> None:
@@ -380,11 +380,3 @@ class XdpProgram:
         """Detach and unload."""
         while self._descriptors:
             os.close(self._descriptors.pop())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -273,7 +273,7 @@ def test_taps_are_emptied_into_files_or_count(tmp_path: Path) -> None:
 
 @pytest.mark.netns
 def test_a_live_run_captures_what_its_loop_sees(testbed: Testbed, tmp_path: Path) -> None:
-    config = make_config(tmp_path, testbed, seconds=9)
+    config = make_config(tmp_path, testbed, seconds=9, **{'"af_xdp"': '"sockets"'})
     more = ("--output", tmp_path / "runs", "--seconds", 5 + LEAVING_S, "--capture", tmp_path / "captured")
     with started(tmp_path, "sim", config, "--wait", "--seconds", 5) as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)

@@ -1,6 +1,6 @@
 """One end of `crosswire bench stack`: a compiled loop over a ring, pinned to a core. The last line is one JSON object.
 
-    python -m tests.bench.stack_end ping|echo|drain RING NAMESPACE INTERFACE CORE PACKETS
+    python -m tests.bench.stack_end ping|echo|drain|receive|flood RING NAMESPACE INTERFACE CORE PACKETS
 
 The network is the one of the C programs it is compared with (../shared/nic/baseline/net.sh).
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nic.af_packet import AfPacketSocket
 from nic.af_xdp import AfXdpSocket
 from nic.compile import compiled
 from nic.host import pin_thread
@@ -32,6 +33,9 @@ FRAME_BYTES = UDP_FRAME_HEADER_BYTES + PAYLOAD_BYTES
 BURST = 1024
 HOSTS = {"kbA": (0x0A630001, 0x020000990001), "kbB": (0x0A630002, 0x020000990002)}
 GIVE_UP_CYCLES = 1 << 33  # some 3 s: a lost frame ends the run
+FLOOD_NS = 1_000_000_000
+QUIET_NS = 300_000_000  # without a frame: the flood has ended
+WAIT_NS = 20_000_000_000  # for its first frame
 
 
 class End(Struct):
@@ -102,6 +106,10 @@ def open_ring(kind: str, namespace: str, interface: str, port: int) -> Any:
     """The owner of a ring of a kind, which gets the frames for `port`."""
     address = HOSTS[namespace][0]
     with in_namespace(namespace):
+        if kind == "sockets":
+            return UdpSocket(interface, local=[(address, port)])
+        if kind == "af_packet":
+            return AfPacketSocket(interface, udp=[(address, port)])
         return AfXdpSocket(interface, 0, SteerRules(udp=((address, port),)), require=kind.removeprefix("af_xdp_"))
 
 
@@ -170,18 +178,75 @@ def run_drain(end: End, ring: Any, bursts: int, rate: float) -> dict[str, Any]:
             cycles = drain(end, ring)
             if end.frames > before:
                 costs.append(cycles / rate / (end.frames - before))
-    return {"ns": float(np.median(costs)), "got": end.frames / BURST / bursts}
+    return {
+        "ns": float(np.median(costs)), "p10_ns": float(np.percentile(costs, 10)), "got": end.frames / BURST / bursts
+    }  # fmt: skip
+
+
+@compiled
+def receive(end: End, ring: Struct, until_cycles: int) -> int:
+    """Take what comes until a cycle count; when the last frame came, 0 if none did."""
+    last = 0
+    now = cycle_count()
+    while now < until_cycles:
+        while poll(ring, end.frame, 0):
+            end.sink += load_i64(end.frame.address + UDP_FRAME_HEADER_BYTES)
+            end.frames += 1
+            release(ring)
+            last = now
+        now = cycle_count()
+    return last
+
+
+def run_receive(end: End, owner: Any, rate: float) -> dict[str, Any]:
+    """From a flood's first frame to its last, some 10 ms exact."""
+    receive(end, owner.ring, 0)
+    end.frames = 0
+    print("ready", flush=True)
+    slice_cycles = int(rate * 1e7)
+    give_up = cycle_count() + int(rate * WAIT_NS)
+    while end.frames == 0 and cycle_count() < give_up:
+        begun, before, calls = cycle_count(), switches(), owner.ring.counters.wakeups
+        last = receive(end, owner.ring, begun + slice_cycles)
+    if end.frames == 0:
+        raise SystemExit("no frame of the flood came")
+    while cycle_count() - last < int(rate * QUIET_NS):
+        last = receive(end, owner.ring, cycle_count() + slice_cycles) or last
+    owner.statistics()
+    return {
+        "received": end.frames, "seconds": (last - begun) / rate / 1e9, "drops": owner.ring.counters.drops,
+        "switches": (switches() - before) / end.frames,
+        "calls": (owner.ring.counters.wakeups - calls) / end.frames,
+    }  # fmt: skip
+
+
+def run_flood(ring: Any) -> dict[str, Any]:
+    """Datagrams for about a second, as fast as the kernel takes them. Counts those that it took."""
+    template = make_template("kbA", DRAIN_PORT + 1, DRAIN_PORT)
+    send_burst(ring, template.address, 0)
+    begun = time.perf_counter_ns()
+    while time.perf_counter_ns() - begun < FLOOD_NS:
+        send_burst(ring, template.address, 64)
+    while ring.committed != ring.sent:
+        send_burst(ring, template.address, 0)
+    return {"sent": ring.sent - ring.refused, "seconds": (time.perf_counter_ns() - begun) / 1e9}
 
 
 def main() -> None:
     role, kind, namespace, interface, core, packets = sys.argv[1:]
     pin_thread(int(core))
     end = End()
-    owner = open_ring(kind, namespace, interface, {"ping": PORT + 1, "echo": PORT, "drain": DRAIN_PORT}[role])
+    if role == "flood":
+        with in_namespace(namespace), UdpSocket(interface) as sender:
+            print(json.dumps(run_flood(sender.ring)))
+        return
+    owner = open_ring(kind, namespace, interface, {"ping": PORT + 1, "echo": PORT}.get(role, DRAIN_PORT))
     rate = cycles_per_ns()
     if role == "drain":
         drain(end, owner.ring)
         print(json.dumps(run_drain(end, owner.ring, int(packets), rate)))
+    elif role == "receive":
+        print(json.dumps(run_receive(end, owner, rate)))
     elif role == "ping":
         ping(end, owner.ring, 0, 0, array(i64, 1))
         time.sleep(0.2)

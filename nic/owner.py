@@ -1,0 +1,20 @@
+"""What owns something of the host's gives it back: a `with` block closes it."""
+
+from types import TracebackType
+from typing import Self
+
+
+class Owner:
+    """Base of all that has a `close`."""
+
+    def close(self) -> None:
+        """Give back what is held; may be called twice."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()

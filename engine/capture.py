@@ -4,7 +4,6 @@ Three stages, so that no stall of the disk reaches the kernel: a ring that the k
 from it into a tap's buffer, a thread that compresses and writes them.
 """
 
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from engine.config import ConfigError
 from engine.rings import parse_group
 from nic.af_packet import SLOT_BYTES, AfPacketRing, AfPacketSocket
 from nic.compile import compiled
-from nic.host import HostError, need_capability
+from nic.host import HostError, need_capability, note_signals
 from nic.interface import InterfaceDrops
 from nic.memory import load_i64_acquire
 from nic.multicast import Membership
@@ -121,9 +120,7 @@ def run_capture(options: CaptureOptions, say: Callable[[str], None]) -> CaptureS
         raise ConfigError("capture: no group; name at least one, as --group 239.1.1.1:6200")
     groups = [parse_group(text, "--group") for text in options.groups]
     need_capability("CAP_NET_RAW", f"capture: AF_PACKET on {options.interface}")
-    signals: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _frame: signals.append(received))
+    signals = note_signals()
     files = CaptureFiles(options.directory, options.interface, rotate_mb=options.rotate_mb, compress=options.compress)
     keep_compiled()
     compile_take()

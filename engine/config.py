@@ -159,6 +159,13 @@ def _value_at(raw: Any, key: str) -> Any:
     return raw
 
 
+def need_live(config: RunConfig, path: Path) -> LiveConfig:
+    """The host's part; ConfigError if it, or a venue's wire, is not configured."""
+    if config.live is None or any(venue.live is None for venue in config.venue):
+        raise ConfigError(f"{path}: live and venue.live are missing: they name the wires to trade on")
+    return config.live
+
+
 def parse_endpoint(text: str, what: str) -> tuple[int, int]:
     """ "10.98.0.2:9000" as an IPv4 number and a port; ConfigError if it is none."""
     address, _, port = text.rpartition(":")

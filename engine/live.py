@@ -1,6 +1,5 @@
 """`crosswire live`: the loop of a backtest on the host's rings, from configuration to run folder."""
 
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -12,13 +11,13 @@ from typing import Any
 from rich.console import Console
 
 from engine.backtest import compiled_loop
-from engine.build import FEEDS, Core, Run, build_core, make_session
+from engine.build import Core, Run, build_core
 from engine.capture_files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
-from engine.config import ConfigError, LiveConfig, RunConfig, load_config
+from engine.config import LiveConfig, RunConfig, load_config, need_live
 from engine.facts import record_names, run_facts, run_infos
-from engine.loop import Status, Venue
+from engine.loop import Status
 from engine.recorder import Recorder
-from engine.rings import VenueRings, blank_ring, open_rings
+from engine.rings import VenueRings, blank_ring, make_venues, open_rings
 from engine.summary import summarise, write_summary
 from engine.warm_up import warm_up
 from nic.clock import ClockKeeper, LiveClock
@@ -27,6 +26,7 @@ from nic.host import (
     keep_capabilities,
     lock_memory,
     need_capability,
+    note_signals,
     pin_thread,
     run_first_in_first_out,
 )
@@ -94,13 +94,9 @@ def run_live(
     ConfigError, HostError, LimitError: one line each.
     """
     config = load_config(config_path)
-    live = config.live
-    if live is None or any(venue.live is None for venue in config.venue):
-        raise ConfigError(f"{config_path}: live and venue.live are missing: they name the rings to trade on")
+    live = need_live(config, config_path)
     check_capabilities(config, live)
-    signals: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _frame: signals.append(received))
+    signals = note_signals()
     files = [CaptureFiles(capture, venue.name) for venue in config.venue] if capture is not None else []
     tap_bytes = LIVE_TAP_BYTES if files else 0
     core = build_core(config, config_path)
@@ -138,8 +134,6 @@ def run_live(
             raise thread.failure
         wall_s = time.perf_counter() - loop_started
         writer.stop()
-        for each in rings:
-            each.market.statistics()
         recorder.drain(run.engine.records)
         recorder.close()
         facts = run_facts(run, start_s, wall_s, "")
@@ -176,10 +170,7 @@ def check_capabilities(config: RunConfig, live: LiveConfig) -> None:
 
 def make_run(config: RunConfig, config_path: Path, core: Core, rings: list[Any], clock: LiveClock) -> Run:
     """The loop's arguments over these rings."""
-    venues = tuple(
-        Venue(ring, FEEDS[venue.feed][1](venue=number), make_session(number, core.engine.market))
-        for number, (venue, ring) in enumerate(zip(config.venue, rings, strict=True))
-    )
+    venues = make_venues(config, core.engine.market, rings)
     return Run(config, config_path, core.engine, venues, core.strategy, clock, core.plugin, [])
 
 
@@ -232,12 +223,13 @@ def live_counters(run: Run, thread: LoopThread, rings: list[VenueRings]) -> dict
     """What only a live run counts."""
     counters = {"record drains": thread.drains, "orders open at the end": run.engine.orders.count}
     for venue, owner, configured in zip(run.venues, rings, run.config.venue, strict=True):
+        statistics = owner.market.statistics()  # brings the ring's drops up to date
         counters[f"{configured.name}: market data frames"] = owner.market.ring.counters.frames
         counters[f"{configured.name}: market data drops"] = owner.market.ring.counters.drops
         counters[f"{configured.name}: interface drops"] = owner.drops.count()
         counters[f"{configured.name}: orders sent"] = venue.session.orders_sent
         counters[f"{configured.name}: session state"] = venue.session.state
-        for name, count in owner.market.statistics().items():
+        for name, count in statistics.items():
             counters[f"{configured.name}: {name.replace('_', ' ')}"] = count
     return counters
 

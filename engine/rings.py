@@ -4,20 +4,22 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.build import order_flow
+from engine.build import FEEDS, make_session, order_flow
 from engine.config import ConfigError, LiveVenueConfig, RunConfig, VenueConfig, parse_endpoint
+from engine.loop import Venue
 from nic.af_packet import AfPacketRing, AfPacketSocket
 from nic.af_xdp import AfXdpRing, AfXdpSocket
 from nic.dpdk import DpdkPort, DpdkRing
 from nic.host import HostError
 from nic.interface import InterfaceDrops
 from nic.line import make_line_ring
-from nic.multicast import Group, Membership
+from nic.multicast import Group, Membership, is_multicast
 from nic.offload import Offload
 from nic.socket_tcp import TcpSocket, TcpSocketRing
 from nic.socket_udp import UdpSocket, UdpSocketRing
 from nic.tap import make_tap
 from nic.xdp_program import SteerRules
+from venues.market import Market
 
 MARKET_RINGS = {"af_xdp": AfXdpRing, "af_packet": AfPacketRing, "sockets": UdpSocketRing, "dpdk": DpdkRing}
 
@@ -42,11 +44,19 @@ def blank_ring(venue: VenueConfig, tapped: bool = False) -> Any:
     return make_line_ring(TcpSocketRing(), (make_tap(market, 8) if tapped else market,))
 
 
+def make_venues(config: RunConfig, market: Market, rings: list[Any]) -> tuple[Venue, ...]:
+    """The venues' lines over these rings, with new feeds and closed sessions."""
+    return tuple(
+        Venue(ring, FEEDS[venue.feed][1](venue=number), make_session(number, market))
+        for number, (venue, ring) in enumerate(zip(config.venue, rings, strict=True))
+    )
+
+
 def parse_group(text: str, what: str) -> Group:
     """ "239.1.1.1:6200", or "10.98.0.2@239.1.1.1:6200" for one source's packets only."""
     source, _, group = text.rpartition("@")
     ip, port = parse_endpoint(group, what)
-    if ip >> 28 != 0xE:
+    if not is_multicast(ip):
         raise ConfigError(f"{what} = {text}: {group} is not a multicast address (224.0.0.0/4)")
     return Group(ip, port, parse_endpoint(f"{source}:1", what)[0] if source else 0)
 

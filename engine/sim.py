@@ -1,7 +1,6 @@
 """`crosswire sim`: the simulated exchanges of a configuration on real sockets, until their captures end or a signal."""
 
 import json
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -14,13 +13,14 @@ from numba import typeof
 
 from engine.build import HEARTBEAT_MS, instrument_names, make_exchange, make_market, order_flow
 from engine.cache import compile_cached
-from engine.config import ConfigError, RunConfig, load_config, parse_endpoint
+from engine.config import ConfigError, RunConfig, load_config, need_live, parse_endpoint
 from engine.data import prepare_data
 from engine.sim_loop import FLAT_OUT, PARTS, SimCounters, SimState, SimVenue, elapsed_ns, serve
 from nic.clock import ClockKeeper, LiveClock, advance
 from nic.compile import NO_JIT
 from nic.fault import FaultCounters, FaultRates, FaultRing, make_fault_ring
-from nic.host import HostError, pin_thread
+from nic.host import HostError, note_signals, pin_thread
+from nic.multicast import ip_text
 from nic.replay import STARVED, Replay
 from nic.ring import NEVER_NS, next_time_ns
 from nic.socket_tcp import TcpSocket
@@ -95,7 +95,7 @@ class Simulation:
         listener = self.closing.enter_context(socket.socket())
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((socket.inet_ntoa(ip.to_bytes(4, "big")), port))
+            listener.bind((ip_text(ip), port))
         except OSError as error:
             raise HostError(f"gateway {live.gateway}: {error.strerror}; is another simulation running?") from None
         listener.listen(1)
@@ -245,17 +245,14 @@ class Simulation:
 def run_sim(config_path: Path, options: SimOptions, say: Callable[[str], None]) -> None:
     """Serve one configuration's exchanges; says "ready" when clients may connect, and one JSON object at the end."""
     config = load_config(config_path)
-    if config.live is None or any(venue.live is None for venue in config.venue):
-        raise ConfigError(f"{config_path}: live and venue.live are missing: sim publishes on the wire that they name")
+    live = need_live(config, config_path)
     options.check(config)
     prepare_data(config, config_path, None)
-    signals: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _frame: signals.append(received))
+    signals = note_signals()
     with ExitStack() as closing:
-        if config.live.exchange_namespace:
-            closing.enter_context(in_namespace(config.live.exchange_namespace))
-        pin_thread(config.live.exchange_core)
+        if live.exchange_namespace:
+            closing.enter_context(in_namespace(live.exchange_namespace))
+        pin_thread(live.exchange_core)
         simulation = Simulation(config, config_path, options, closing)
         loop = simulation.compile()
         say("ready")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from engine.build import FEEDS, Core, build_core, make_session
+from engine.build import Core, build_core
 from engine.config import LiveVenueConfig, RunConfig
 from engine.loop import Venue
-from engine.rings import VenueRings, open_rings
+from engine.rings import make_venues, open_rings
 from nic.clock import ClockKeeper, LiveClock, advance
 from nic.packet import ETHER_TYPE_IPV4
 from nic.replay import read_frames
@@ -51,7 +51,8 @@ def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int], tap_
             rings.append(each)
         clock = LiveClock()
         ClockKeeper(clock)
-        venues = make_venues(config, core, rings, advance(clock, 0))
+        venues = make_venues(config, core.engine.market, [each.ring for each in rings])
+        log_on(core, venues, advance(clock, 0))
         thread = threading.Thread(target=loop, args=(core.engine, venues, core.strategy, clock), name="warm-up")
         thread.start()
         try:
@@ -84,15 +85,12 @@ def inside(config: RunConfig, interface: str, port: int) -> RunConfig:
     return msgspec.structs.replace(config, venue=venues)
 
 
-def make_venues(config: RunConfig, core: Core, rings: list[VenueRings], now_ns: int) -> tuple[Venue, ...]:
-    """The venues' lines, logged on already."""
-    venues = []
-    for number, (venue, each) in enumerate(zip(config.venue, rings, strict=True)):
-        session = make_session(number, core.engine.market)
-        session.state = core.engine.gate.venues[number].session_state = SessionState.READY
+def log_on(core: Core, venues: tuple[Venue, ...], now_ns: int) -> None:
+    """Have the sessions believe that their gateways answered."""
+    for venue in venues:
+        session = venue.session
+        session.state = core.engine.gate.venues[session.venue].session_state = SessionState.READY
         session.last_received_ns = now_ns
-        venues.append(Venue(each.ring, FEEDS[venue.feed][1](venue=number), session))
-    return tuple(venues)
 
 
 def send_frames(interfaces: list[str], captures: list[list[Path]]) -> None:

@@ -5,7 +5,6 @@ hands over blocks on a timer and is never right for latency: 1,000 us for V2's 7
 send(2) past the queueing discipline, which a transmit ring only slows down (8.9 us for 7.5).
 """
 
-import ctypes
 import errno
 import socket
 import struct
@@ -14,8 +13,9 @@ from typing import Annotated
 
 from nic.compile import compiled
 from nic.host import HostError, map_memory, unmap_memory
+from nic.interface import interface_index
 from nic.memory import load_i64, load_u32_acquire, store_i64, store_u32_release
-from nic.multicast import interface_index, ip_text, is_multicast
+from nic.multicast import ip_text, is_multicast
 from nic.owner import Owner
 from nic.packet import (
     ETHER_TYPE_IPV4,
@@ -31,9 +31,28 @@ from nic.packet import (
     HalfWord,
     Word,
 )
+from nic.packet_socket import (
+    INSTRUCTION_BYTES,
+    JUMP,
+    JUMP_BITS_SET,
+    JUMP_EQUAL,
+    LOAD_BYTE,
+    LOAD_HALF,
+    LOAD_HALF_INDEXED,
+    LOAD_IP_HEADER_LENGTH,
+    LOAD_WORD,
+    REJECT_ALL,
+    RETURN,
+    SOL_PACKET,
+    WHOLE_FRAME,
+    attach_filter,
+    instruction,
+    take_statistics,
+)
 from nic.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from nic.struct import Array, Struct, address_of, i64, u8, u16, u32, view
 from nic.system_call import MSG_DONTWAIT, call_send
+from nic.xdp_program import UdpRule
 
 FRAMES_MIN, FRAMES_MAX = 32, 1 << 16  # received frames that wait; 64 Ki are 128 MB
 SLOT_BYTES = 2048  # TPACKET header and frame; longer frames are dropped and counted
@@ -42,15 +61,13 @@ RULES_MAX = 64  # of each kind; at most 9 filter instructions a rule, twice, of 
 _TRANSMIT_MASK = TRANSMIT_SLOTS - 1
 _BLOCK_BYTES = 1 << 16  # of contiguous kernel memory
 
-_SOL_PACKET, _ETH_P_ALL = 263, 3
-_PACKET_RX_RING, _PACKET_STATISTICS, _PACKET_VERSION, _PACKET_RESERVE = 5, 6, 10, 12
+_ETH_P_ALL = 3
+_PACKET_RX_RING, _PACKET_VERSION, _PACKET_RESERVE = 5, 10, 12
 _PACKET_QDISC_BYPASS, _PACKET_IGNORE_OUTGOING = 20, 23
 _TPACKET_V2 = 1
-_SO_ATTACH_FILTER = 26
 _NS_PER_SECOND = 1_000_000_000
 _STATUS_KERNEL, _STATUS_USER, _STATUS_VLAN_VALID, _STATUS_TPID_VALID = 0, 1, 1 << 4, 1 << 6
 
-UdpRule = tuple[int, int] | tuple[int, int, int]  # (ip, port) from any source, or (ip, port, source_ip); 0: any
 Connection = tuple[int, int, int, int]  # (local_ip, local_port, remote_ip, remote_port)
 
 
@@ -234,12 +251,12 @@ class AfPacketSocket(Owner):
         blocks = length // _BLOCK_BYTES
         ring = struct.pack("<IIII", _BLOCK_BYTES, blocks, SLOT_BYTES, length // SLOT_BYTES)
         try:
-            _attach_filter(packets, program)
-            packets.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
-            packets.setsockopt(_SOL_PACKET, _PACKET_RESERVE, VLAN_TAG_BYTES)
-            packets.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-            packets.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
-            packets.setsockopt(_SOL_PACKET, _PACKET_RX_RING, ring)
+            attach_filter(packets, program)
+            packets.setsockopt(SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
+            packets.setsockopt(SOL_PACKET, _PACKET_RESERVE, VLAN_TAG_BYTES)
+            packets.setsockopt(SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+            packets.setsockopt(SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
+            packets.setsockopt(SOL_PACKET, _PACKET_RX_RING, ring)
             self._mapped = map_memory(length, fd=packets.fileno()), length
             packets.bind((self.interface, _ETH_P_ALL))
         except OSError as error:
@@ -253,7 +270,7 @@ class AfPacketSocket(Owner):
             return
         holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._sockets.append(holder)
-        _attach_filter(holder, _instruction(_RETURN, 0))
+        attach_filter(holder, REJECT_ALL)
         try:
             holder.bind((ip_text(ip), port))
         except OSError as error:
@@ -263,8 +280,7 @@ class AfPacketSocket(Owner):
 
     def statistics(self) -> dict[str, int]:
         """Frames lost, by where: counts only. Brings `ring.counters.drops`, the receiver's, up to date."""
-        # struct tpacket_stats: frames, drops; reading sets both to 0.
-        frames, drops = struct.unpack("<II", self._packets.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+        frames, drops = take_statistics(self._packets)
         self.kernel_frames += frames
         self._kernel_drops += drops
         ring = self.ring
@@ -273,7 +289,7 @@ class AfPacketSocket(Owner):
 
     def stop_receiving(self) -> None:
         """Let no frame in from here on; those in the ring are still to be polled."""
-        _attach_filter(self._packets, _instruction(_RETURN, 0))
+        attach_filter(self._packets, REJECT_ALL)
         # Binding elsewhere waits for whatever frame had passed the old filter already.
         self._packets.bind(("lo", _ETH_P_ALL))
 
@@ -286,43 +302,24 @@ class AfPacketSocket(Owner):
             self._sockets.pop().close()
 
 
-# Classic BPF (linux/filter.h): an accumulator A and an index X; a jump skips as many instructions as it says.
-_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _LOAD_HALF_INDEXED = 0x20, 0x28, 0x30, 0x48
-_LOAD_IP_HEADER_LENGTH = 0xB1  # X = 4 * (byte & 15)
-_JUMP, _JUMP_EQUAL, _JUMP_BITS_SET, _RETURN = 0x05, 0x15, 0x45, 0x06
-_INSTRUCTION_BYTES = 8
-_WHOLE_FRAME = 0xFFFF_FFFF
-
-
-def _instruction(code: int, operand: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    return struct.pack("<HBBI", code, if_true, if_false, operand)
-
-
-def _attach_filter(filtered: socket.socket, program: bytes) -> None:
-    """SO_ATTACH_FILTER; OSError if the kernel's checker refuses the program."""
-    code = ctypes.create_string_buffer(program, len(program))
-    request = struct.pack("<H6xQ", len(program) // _INSTRUCTION_BYTES, ctypes.addressof(code))  # struct sock_fprog
-    filtered.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, request)
-
-
 def _match(checks: Sequence[tuple[int, int, int]]) -> bytes:
     """Accept the frame if every (load, offset, value) holds; go on behind this otherwise."""
     program = b""
     for number, (code, offset, value) in enumerate(checks):
         behind = 2 * (len(checks) - number - 1) + 1  # instructions from the jump to the end, the return included
-        program += _instruction(code, offset) + _instruction(_JUMP_EQUAL, value, 0, behind)
-    return program + _instruction(_RETURN, _WHOLE_FRAME)
+        program += instruction(code, offset) + instruction(JUMP_EQUAL, value, 0, behind)
+    return program + instruction(RETURN, WHOLE_FRAME)
 
 
 def _match_packet(ip_at: int, udp: Sequence[UdpRule], tcp: Sequence[Connection]) -> bytes:
     """Accept or reject an IPv4 packet whose header begins at `ip_at`."""
-    reject = _instruction(_RETURN, 0)
+    reject = REJECT_ALL
     udp_rules = b"".join(
         _match(
             (
-                (_LOAD_WORD, ip_at + 16, rule[0]),
-                (_LOAD_HALF_INDEXED, ip_at + 2, rule[1]),
-                *([(_LOAD_WORD, ip_at + 12, rule[2])] if len(rule) == 3 and rule[2] else []),
+                (LOAD_WORD, ip_at + 16, rule[0]),
+                (LOAD_HALF_INDEXED, ip_at + 2, rule[1]),
+                *([(LOAD_WORD, ip_at + 12, rule[2])] if len(rule) == 3 and rule[2] else []),
             )
         )
         for rule in udp
@@ -330,10 +327,10 @@ def _match_packet(ip_at: int, udp: Sequence[UdpRule], tcp: Sequence[Connection])
     tcp_rules = b"".join(
         _match(
             (
-                (_LOAD_WORD, ip_at + 16, local_ip),
-                (_LOAD_WORD, ip_at + 12, remote_ip),
-                (_LOAD_HALF_INDEXED, ip_at, remote_port),
-                (_LOAD_HALF_INDEXED, ip_at + 2, local_port),
+                (LOAD_WORD, ip_at + 16, local_ip),
+                (LOAD_WORD, ip_at + 12, remote_ip),
+                (LOAD_HALF_INDEXED, ip_at, remote_port),
+                (LOAD_HALF_INDEXED, ip_at + 2, local_port),
             )
         )
         for local_ip, local_port, remote_ip, remote_port in tcp
@@ -341,16 +338,16 @@ def _match_packet(ip_at: int, udp: Sequence[UdpRule], tcp: Sequence[Connection])
     udp_rules += reject
     return b"".join(
         (
-            _instruction(_LOAD_HALF, ip_at + 6),
-            _instruction(_JUMP_BITS_SET, IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET, 0, 1),
+            instruction(LOAD_HALF, ip_at + 6),
+            instruction(JUMP_BITS_SET, IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET, 0, 1),
             reject,
-            _instruction(_LOAD_IP_HEADER_LENGTH, ip_at),
-            _instruction(_LOAD_BYTE, ip_at + 9),
-            _instruction(_JUMP_EQUAL, PROTOCOL_UDP, 2, 0),
-            _instruction(_JUMP_EQUAL, PROTOCOL_TCP, 2, 0),
+            instruction(LOAD_IP_HEADER_LENGTH, ip_at),
+            instruction(LOAD_BYTE, ip_at + 9),
+            instruction(JUMP_EQUAL, PROTOCOL_UDP, 2, 0),
+            instruction(JUMP_EQUAL, PROTOCOL_TCP, 2, 0),
             reject,
-            _instruction(_JUMP, 1),
-            _instruction(_JUMP, len(udp_rules) // _INSTRUCTION_BYTES),
+            instruction(JUMP, 1),
+            instruction(JUMP, len(udp_rules) // INSTRUCTION_BYTES),
             udp_rules,
             tcp_rules,
             reject,
@@ -366,16 +363,16 @@ def make_filter(udp: Sequence[UdpRule], tcp: Sequence[Connection]) -> bytes:
     tagged = _match_packet(ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES, udp, tcp)
     return b"".join(
         (
-            _instruction(_LOAD_HALF, 12),
-            _instruction(_JUMP_EQUAL, ETHER_TYPE_IPV4, 7, 0),
-            _instruction(_JUMP_EQUAL, ETHER_TYPE_VLAN, 3, 0),
-            _instruction(_JUMP_EQUAL, ETHER_TYPE_QINQ, 2, 0),
-            _instruction(_JUMP_EQUAL, ETHER_TYPE_QINQ_OLD, 1, 0),
-            _instruction(_RETURN, 0),
-            _instruction(_LOAD_HALF, 16),
-            _instruction(_JUMP_EQUAL, ETHER_TYPE_IPV4, 2, 0),
-            _instruction(_RETURN, 0),
-            _instruction(_JUMP, len(tagged) // _INSTRUCTION_BYTES),
+            instruction(LOAD_HALF, 12),
+            instruction(JUMP_EQUAL, ETHER_TYPE_IPV4, 7, 0),
+            instruction(JUMP_EQUAL, ETHER_TYPE_VLAN, 3, 0),
+            instruction(JUMP_EQUAL, ETHER_TYPE_QINQ, 2, 0),
+            instruction(JUMP_EQUAL, ETHER_TYPE_QINQ_OLD, 1, 0),
+            instruction(RETURN, 0),
+            instruction(LOAD_HALF, 16),
+            instruction(JUMP_EQUAL, ETHER_TYPE_IPV4, 2, 0),
+            instruction(RETURN, 0),
+            instruction(JUMP, len(tagged) // INSTRUCTION_BYTES),
             tagged,
             _match_packet(ETHERNET_HEADER_BYTES, udp, tcp),
         )

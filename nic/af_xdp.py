@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 from nic.bpf import XDP_FLAGS_GENERIC, XDP_FLAGS_NATIVE
 from nic.compile import compiled
 from nic.host import HostError, libc, map_large_pages, map_memory, unmap_memory
+from nic.interface import interface_index
 from nic.memory import load_i64, load_u32_acquire, prefetch, store_i64, store_u32_release
 from nic.owner import Owner
 from nic.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
@@ -259,7 +260,7 @@ class AfXdpSocket(Owner):
         self._socket: socket.socket | None = None
         self._program: XdpProgram | None = None
         self._check_sizes(frames, frame_bytes)
-        self._interface_index = _interface_index(interface)
+        self._interface_index = interface_index(interface)
         self._check_mtu(frame_bytes)
         try:
             joined = self._join(program or self._attached_program(rules))
@@ -485,13 +486,6 @@ def driver_name(interface: str) -> str:
         except OSError:
             return "unknown"
     return information.raw[4:36].split(b"\0")[0].decode()
-
-
-def _interface_index(interface: str) -> int:
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError:
-        raise HostError(f"{interface}: no such interface in this network namespace; see `ip link`") from None
 
 
 def _interface_mtu(interface: str) -> int:

@@ -11,7 +11,6 @@ import itertools
 import os
 import re
 import socket
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +30,16 @@ from nic.host import HostError, libc
 from nic.memory import load_i64, load_u32_acquire
 from nic.owner import Owner
 from nic.packet import ETHERNET_HEADER_BYTES, VLAN_TAG_BYTES
+from nic.packet_socket import (
+    JUMP_EQUAL,
+    LOAD_WORD,
+    REJECT_ALL,
+    RETURN,
+    WHOLE_FRAME,
+    attach_filter,
+    instruction,
+    take_statistics,
+)
 from nic.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from nic.struct import Array, Pointer, Struct, address_of, array, i64, u8, u64, view
 
@@ -47,17 +56,14 @@ _NOT_SUPPORTED = -95
 _PCI_DEVICES = Path("/sys/bus/pci/devices")
 _NO_DEVICE = "ffff:ff:1f.7"
 _KERNEL_FREE_DRIVERS = ("vfio-pci", "igb_uio", "uio_pci_generic", "mlx4_core", "mlx5_core")
-_SOL_PACKET, _PACKET_STATISTICS, _SO_ATTACH_FILTER = 263, 6, 26
-# Classic BPF (linux/filter.h): none of what the host itself sends. PACKET_IGNORE_OUTGOING can't be set once a socket is
-# in a fanout group, where net_af_packet's are.
-_INCOMING_ONLY = b"".join(
-    struct.pack("<HBBI", *instruction)
-    for instruction in (
-        (0x20, 0, 0, 0xFFFF_F004),  # A = packet type (SKF_AD_OFF + SKF_AD_PKTTYPE)
-        (0x15, 0, 1, 4),  # PACKET_OUTGOING?
-        (0x06, 0, 0, 0),
-        (0x06, 0, 0, 0xFFFF_FFFF),
-    )
+# None of what the host itself sends. PACKET_IGNORE_OUTGOING can't be set once a socket is in a fanout group, where
+# net_af_packet's are.
+_PACKET_TYPE, _PACKET_OUTGOING = 0xFFFF_F004, 4  # SKF_AD_OFF + SKF_AD_PKTTYPE
+_INCOMING_ONLY = (
+    instruction(LOAD_WORD, _PACKET_TYPE)
+    + instruction(JUMP_EQUAL, _PACKET_OUTGOING, 0, 1)
+    + REJECT_ALL
+    + instruction(RETURN, WHOLE_FRAME)
 )
 
 HugePages = Literal["auto", "on", "off"]
@@ -389,14 +395,12 @@ class DpdkPort(Owner):
 
     def _find_packet_sockets(self, descriptors: set[str]) -> None:
         """Copy the device's AF_PACKET sockets, whose drops DPDK doesn't count; keep the host's own out."""
-        code = ctypes.create_string_buffer(_INCOMING_ONLY, len(_INCOMING_ONLY))
-        request = struct.pack("<H6xQ", len(_INCOMING_ONLY) // 8, ctypes.addressof(code))  # struct sock_fprog
         for descriptor in descriptors:
             with contextlib.suppress(OSError):
                 copy = socket.socket(fileno=os.dup(int(descriptor)))
                 if copy.family == socket.AF_PACKET:
                     self._packet_sockets.append(copy)
-                    copy.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, request)
+                    attach_filter(copy, _INCOMING_ONLY)
                 else:
                     copy.close()
 
@@ -488,9 +492,7 @@ class DpdkPort(Owner):
         """
         words = self._libraries.statistics(self.port)
         for packet_socket in self._packet_sockets:
-            # struct tpacket_stats: frames, drops; reading sets both to 0.
-            raw = packet_socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8)
-            self._kernel_drops += struct.unpack("<II", raw)[1]
+            self._kernel_drops += take_statistics(packet_socket)[1]
         result = {
             "missed": words["imissed"],
             "receive_errors": words["ierrors"],

@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def keep_capabilities(names: Iterable[str]) -> None:
     # struct __user_cap_data_struct, twice: effective, permitted, inheritable, of capabilities 0..31 and 32..63.
     data = (ctypes.c_uint32 * 6)(kept & 0xFFFFFFFF, kept & 0xFFFFFFFF, 0, kept >> 32, kept >> 32, 0)
     check(libc.capset(header, data), "capset: giving up capabilities")
+
+
+def note_signals() -> list[int]:
+    """SIGINT and SIGTERM end nothing from here on: they are appended to this list, for the main thread to look at."""
+    received: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda noted, _frame: received.append(noted))
+    return received
 
 
 def pin_thread(core: int) -> None:

@@ -1,7 +1,17 @@
-"""What the kernel counts of an interface, before any ring of ours has a say."""
+"""An interface as the kernel knows it: its number, and what it lost before any ring of ours had a say."""
+
+import socket
 
 from nic.host import HostError
 from nic.owner import Owner
+
+
+def interface_index(interface: str) -> int:
+    """The kernel's number of an interface in the calling thread's network namespace; HostError if there is none."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        raise HostError(f"{interface}: no such interface; see `ip link`") from None
 
 
 class InterfaceDrops(Owner):

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nic.host import HostError
+from nic.interface import interface_index
 from nic.owner import Owner
 
 GROUPS_MAX = 64  # of one `Membership`
@@ -48,14 +49,6 @@ def is_multicast(ip: int) -> bool:
 def multicast_mac(ip: int) -> int:
     """The Ethernet address that a group's frames are sent to."""
     return MULTICAST_MAC | ip & 0x7F_FFFF
-
-
-def interface_index(interface: str) -> int:
-    """The kernel's number of an interface in the calling thread's network namespace; HostError if there is none."""
-    try:
-        return socket.if_nametoindex(interface)
-    except OSError:
-        raise HostError(f"{interface}: no such interface; see `ip link`") from None
 
 
 def join_group(member: socket.socket, interface: str, group: Group) -> None:

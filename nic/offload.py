@@ -12,15 +12,15 @@ import subprocess
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Self
 
 from nic.host import HostError
 from nic.multicast import ip_text
+from nic.owner import Owner
 
 COALESCE_US_MAX = 1_000
 
 
-class Offload:
+class Offload(Owner):
     """Settings of one interface; `close` restores what was before, the last change first. HostError if refused."""
 
     def __init__(self, interface: str, namespace: str = "") -> None:
@@ -76,9 +76,6 @@ class Offload:
                 refused.append(error)
         if refused:
             raise refused[0]
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None

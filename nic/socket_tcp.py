@@ -13,6 +13,7 @@ from typing import Annotated, Self
 
 from nic.host import HostError
 from nic.memory import copy_bytes
+from nic.multicast import ip_text
 from nic.owner import Owner
 from nic.packet import (
     FLAG_ACK,
@@ -155,7 +156,7 @@ class TcpSocket(Owner):
     def connect(cls, endpoint: tuple[int, int], flow: Flow) -> Self:
         """The client's end, connected to (ip, port). HostError if nobody listens."""
         ip, port = endpoint
-        address = socket.inet_ntoa(ip.to_bytes(4, "big"))
+        address = ip_text(ip)
         try:
             connection = socket.create_connection((address, port), CONNECT_PATIENCE_S)
         except OSError as error:

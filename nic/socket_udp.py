@@ -13,8 +13,9 @@ from typing import Annotated
 
 from nic.compile import compiled
 from nic.host import HostError
+from nic.interface import interface_index
 from nic.memory import copy_bytes
-from nic.multicast import Group, interface_index, ip_text, is_multicast, join_group, multicast_mac
+from nic.multicast import Group, ip_text, is_multicast, join_group, multicast_mac
 from nic.owner import Owner
 from nic.packet import (
     UDP_FRAME_HEADER_BYTES,

@@ -2,8 +2,8 @@
 
 import ctypes
 import mmap
-from types import TracebackType
-from typing import Self
+
+from nic.owner import Owner
 
 _PROT_NONE = 0
 _MAP_FAILED = ctypes.c_void_p(-1).value
@@ -15,7 +15,7 @@ _libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 
 
-class GuardedBytes:
+class GuardedBytes(Owner):
     """Room for `capacity` bytes before a guard page. A context manager; `place` may be called any number of times."""
 
     def __init__(self, capacity: int = 1 << 16) -> None:
@@ -42,11 +42,3 @@ class GuardedBytes:
         if self._start:
             _libc.munmap(self._start, self._mapped_bytes)
             self._start = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -10,13 +10,11 @@ The last line is one JSON object; runs/bench-stack.html is the plot.
 """
 
 import argparse
-import ctypes
 import json
 import os
 import shutil
 import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -27,6 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from nic.packet_socket import REJECT_ALL, attach_filter
 from nic.testbed import in_namespace
 from tests.bench.stack_end import PORT
 
@@ -53,7 +52,6 @@ DRAIN_TURNS = 3  # a round: noise comes in phases of seconds, so ours and C's ru
 DRAIN_BURSTS = 60
 GATED = ("af_xdp native", "af_xdp generic")
 GATE = 1.1
-SO_ATTACH_FILTER = 26
 
 
 class Bench:
@@ -82,13 +80,11 @@ class Bench:
         The C program of AF_PACKET leaves its ports closed: the kernel then looked for a port in vain and began an ICMP
         answer for every frame, which was a third of the round trip (8.1 us for 5.9, measured).
         """
-        reject = ctypes.create_string_buffer(struct.pack("<HBBI", 6, 0, 0, 0), 8)  # classic BPF: return 0
         for namespace in ENDS:
             for port in (PORT, PORT + 1):
                 with in_namespace(namespace):
                     held = closing.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                request = struct.pack("<H6xQ", 1, ctypes.addressof(reject))  # struct sock_fprog
-                held.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, request)
+                attach_filter(held, REJECT_ALL)
                 held.bind(("0.0.0.0", port))
 
     def c_command(self, role: str, namespace: str, program: list[str]) -> list[str]:

@@ -46,6 +46,8 @@ class ReportKind(IntEnum):
     CANCELLED = 2  # no longer live: cancelled, expired (IOC, FOK remainder)
     REJECTED = 3  # the new order was refused
     CANCEL_REJECTED = 4  # the cancel was refused; the order is as it was
+    CONVERTED = 5  # the cancel of a held order made it an IOC: it may still fill, and will end by itself
+    AMENDED = 6  # the order has a new price and quantity
 
 
 class RejectReason(IntEnum):
@@ -63,6 +65,9 @@ class RejectReason(IntEnum):
     BOOK_NOT_READY = 9  # the simulated exchange has no proven book to match against
     TOO_MANY_ORDERS = 10
     OTHER = 11
+    SELF_MATCH = 12  # it would have traded with an order of our own
+    SPEED_BUMP_LIMIT = 13  # too many of our orders are held already
+    SESSION_LOST = 14  # the venue cancelled it because our session ended
 
 
 class Approval(Struct):
@@ -90,11 +95,12 @@ class Report(Struct):
     execution_id: i64  # FILL: counts up within a session, so that each fill is applied exactly once
     instrument: i64  # market index, -1 if the venue named none that we know
     side: i64
-    price_ticks: i64  # FILL
-    qty_lots: i64  # FILL
+    price_ticks: i64  # FILL, AMENDED
+    qty_lots: i64  # FILL; AMENDED: what was filled before included
     leaves_lots: i64
     fee_e9: i64  # FILL: settlement currency, positive is paid
     is_maker: i64  # FILL
+    queued: i64  # ACK, AMENDED: 1 while the venue holds the order in its speed bump
     reason: i64  # RejectReason
     exchange_time_ns: i64
 
@@ -151,6 +157,21 @@ def write_mass_cancel(session: Session, ring: Struct, now_ns: int) -> bool:
 
 
 @generic
+def write_amend(session: Session, ring: Struct, approval: Approval, now_ns: int) -> bool:
+    """Give an order of ours the approval's price and quantity (what is filled included). Disarms the approval."""
+
+
+@generic
+def write_cancel_by_id(session: Session, ring: Struct, exchange_order_id: int, instrument: int, now_ns: int) -> bool:
+    """Ask to cancel an order by the venue's own id, as when ours is not known any more."""
+
+
+@generic
+def write_mass_quote(session: Session, ring: Struct, approvals: Array, count: int, now_ns: int) -> bool:
+    """Set bid and ask of several instruments at once: `count` approvals, each pair a bid and its ask. Disarms all."""
+
+
+@generic
 def read_reports(session: Session, packet: Packet, reports: Reports) -> None:
     """Append what a received TCP segment says of our orders. The caller cleared `reports`."""
 
@@ -187,6 +208,7 @@ class Order(Struct):
     price_ticks: i64
     qty_lots: i64
     filled_lots: i64
+    queued: i64  # 1: held in the venue's speed bump, where it can't be withdrawn
     filled_tick_lots: i64  # sum of price_ticks * qty_lots of the fills: / filled_lots is the average price in ticks
     fees_e9: i64  # of the fills, settlement currency, positive is paid
     decision_ticks: i64  # the price that the strategy decided on; slippage is against it
@@ -349,8 +371,10 @@ def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
     if report.instrument < 0:
         report.instrument = order.instrument
     if report.kind == ReportKind.ACK:
-        if order.acked_ns != 0:
+        # A second one is for an order that was held and now lives.
+        if order.acked_ns != 0 and order.queued == 0:
             return Applied.CONTRADICTION
+        order.queued = report.queued
         order.acked_ns = now_ns
         order.exchange_order_id = report.exchange_order_id
         if order.state == OrderState.PENDING_NEW:
@@ -364,8 +388,17 @@ def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
             return Applied.CONTRADICTION
         close_order(order, OrderState.REJECTED, report.reason, now_ns)
         return Applied.CLOSED
+    if report.kind == ReportKind.AMENDED:
+        if report.qty_lots < order.filled_lots:
+            return Applied.CONTRADICTION
+        order.price_ticks = report.price_ticks
+        order.qty_lots = report.qty_lots
+        order.queued = report.queued
+        return Applied.UPDATED
     if order.state != OrderState.PENDING_CANCEL:
         return Applied.CONTRADICTION
+    if report.kind == ReportKind.CONVERTED:
+        order.time_in_force = TimeInForce.IOC
     order.state = OrderState.LIVE if order.acked_ns != 0 else OrderState.PENDING_NEW
     return Applied.UPDATED
 

@@ -31,6 +31,7 @@ from venues.simulated import SimulatedExchange, make_simulated_exchange
 
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
+SPEED_BUMP_US_MAX = 1_000_000
 HEARTBEAT_MS = 1_000
 
 FEEDS: dict[str, tuple[type[SimulatedExchange], type[Feed]]] = {
@@ -97,6 +98,9 @@ def fill_instrument(instrument: Instrument, terms: InstrumentConfig, name: str) 
         if abs(bps) >= 10_000:
             raise ConfigError(f"{name}: {key}_bps = {bps} is not a fee")
         setattr(instrument, f"{key}_e9", to_e9(bps / 10_000, f"{name}: {key}_bps / 10000"))
+    if not 0 <= terms.speed_bump_us <= SPEED_BUMP_US_MAX:
+        raise ConfigError(f"{name}: speed_bump_us = {terms.speed_bump_us} must be in 0..{SPEED_BUMP_US_MAX}")
+    instrument.speed_bump_ns = terms.speed_bump_us * NS_PER_US
     instrument.ticks_per_unit = float(1 / terms.tick)
     instrument.lots_per_unit = float(1 / terms.lot)
     for key, text, room in (

@@ -34,6 +34,7 @@ class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     maker_fee_bps: Decimal
     taker_fee_bps: Decimal
     limits: InstrumentLimitsConfig
+    speed_bump_us: int = 0  # how long the venue holds an order that would match on arrival
     max_levels: int = 16_384  # book levels, both sides together; the book is lost when they do not suffice
 
 

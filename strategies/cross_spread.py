@@ -4,6 +4,9 @@ At each change of a book its instrument is compared with all others in both dire
 venue's bid brings less what buying at the other's ask costs, after the taker fees of both. Above `threshold_bps` of the
 price both legs are sent as IOC at the worst prices that still clear; a trade that reduces both positions needs only
 `close_threshold_bps`, so that a persistent basis does not fill the position limits for good.
+
+A leg at a venue with a speed bump is priced with its delay (`strategies.exposure`): both thresholds rise by the mean
+move of that venue's price in one delay, times `speed_bump_margin`.
 """
 
 from decimal import Decimal
@@ -15,6 +18,7 @@ from nic.compile import compiled
 from nic.struct import Array, Struct, i64
 from risk.limits import to_e9
 from strategies.desk import Desk
+from strategies.exposure import Exposure, measure, premium_e9
 from strategies.interface import BuildContext, on_book, on_book_lost
 from strategies.leg_parameters import BPS_MAX, LegParameters, fill_in_legs
 from strategies.legs import (
@@ -30,6 +34,7 @@ from strategies.legs import (
 )
 from strategies.listing import (
     LISTINGS_MAX,
+    RATE_MASK,
     cost_e9,
     fraction_of_bps,
     is_price,
@@ -56,6 +61,7 @@ NOTHING_BID = -1  # `Quick.sale` without a bid: below every cost
 NOTHING_ASKED = 1 << 62  # `Quick.cost` without an ask: above every sale
 # Rates are below 4 and prices within 2**32 ticks: products stay below NOTHING_ASKED.
 FACTOR_BITS = 28
+MARGIN_MAX = 10
 
 
 class CrossSpreadParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -65,6 +71,7 @@ class CrossSpreadParameters(LegParameters, forbid_unknown_fields=True, frozen=Tr
     threshold_bps: Decimal  # least edge after fees, of the price, that starts a trade
     close_threshold_bps: Decimal | None = None  # for trades that reduce both positions; as threshold_bps if not given
     depth: int = 1  # levels a side that a trade may take
+    speed_bump_margin: Decimal = Decimal(1)  # mean moves of the price in one delay that a leg held so long must earn
 
 
 class Quick(Struct):
@@ -94,6 +101,7 @@ class CrossSpread(LegStrategy):
     quick: Annotated[Array, Quick, LISTINGS_MAX]
     factors: Annotated[Array, Factors, LISTINGS_MAX]
     touching: Annotated[Array, i64, LISTINGS_MAX]  # bits of the pairs that a listing is part of
+    exposures: Annotated[Array, Exposure, LISTINGS_MAX]
     open_rates_e9: Annotated[Array, i64, LISTINGS_MAX]  # of a bought price: cost and threshold, rounded up
     close_rates_e9: Annotated[Array, i64, LISTINGS_MAX]
     plan: Plan  # what is to be traded
@@ -115,6 +123,9 @@ class CrossSpread(LegStrategy):
             raise ValueError(f"close_threshold_bps = {closing} is above threshold_bps = {opening}")
         if not 1 <= parameters.depth <= 1000:
             raise ValueError(f"depth = {parameters.depth} must be in 1..1000")
+        margin = parameters.speed_bump_margin
+        if not 0 <= margin <= MARGIN_MAX:
+            raise ValueError(f"speed_bump_margin = {margin} must be in 0..{MARGIN_MAX}")
         strategy.depth = parameters.depth
         traded = [context.instruments[context.index_of(name)] for name in parameters.instruments]
         coarsest_e9 = max(instrument.tick_e9 for instrument in traded)
@@ -122,6 +133,8 @@ class CrossSpread(LegStrategy):
         for listing, (name, instrument) in enumerate(zip(parameters.instruments, traded, strict=True)):
             unit = unit_of(parameters.quote_adjustment_bps.get(name, Decimal(0)))
             _set_rates(strategy, listing, instrument, unit, (opening, closing), scale)
+            strategy.exposures[listing].delay_ns = instrument.speed_bump_ns
+            strategy.exposures[listing].margin_e9 = to_e9(margin, "speed_bump_margin")
         return strategy
 
 
@@ -153,6 +166,9 @@ def look(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
     if changed < 0:
         return
     book = desk.books[instrument]
+    exposure = strategy.exposures[changed]
+    if exposure.delay_ns != 0:
+        measure(exposure, book, desk.now_ns)
     factors = strategy.factors[changed]
     sale = NOTHING_BID
     if is_price(book.bid_ticks):
@@ -206,11 +222,14 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
         end_opportunity(legs.opportunities, desk, pair)
         return
     sale = sale_e9(legs.listings[sell], instrument_of(legs, desk, sell), bid_ticks)
-    if sale >= rated_up_e9(buy_instrument, ask_ticks, strategy.open_rates_e9[buy]):
+    delay_e9 = premium_e9(strategy.exposures[buy]) + premium_e9(strategy.exposures[sell])
+    open_rate_e9 = min(RATE_MASK, strategy.open_rates_e9[buy] + delay_e9)
+    close_rate_e9 = min(RATE_MASK, strategy.close_rates_e9[buy] + delay_e9)
+    if sale >= rated_up_e9(buy_instrument, ask_ticks, open_rate_e9):
         edge_e9 = sale - cost_e9(legs.listings[buy], buy_instrument, ask_ticks)
         opportunity = follow(strategy, desk, buy, sell, edge_e9)
         is_peak = edge_e9 > legs.opportunities.items[opportunity].peak_edge_e9
-        blocked = attempt(strategy, desk, buy, sell, opportunity, False, is_peak)
+        blocked = attempt(strategy, desk, buy, sell, opportunity, open_rate_e9, False, is_peak)
         if is_peak:
             plan = strategy.plan
             note_peak(legs.opportunities, opportunity, edge_e9, plan.offered_size_e9, plan.offered_value_e9)
@@ -221,9 +240,9 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
     if (
         position_of(legs, desk, buy).position_lots < 0
         and position_of(legs, desk, sell).position_lots > 0
-        and sale >= rated_up_e9(buy_instrument, ask_ticks, strategy.close_rates_e9[buy])
+        and sale >= rated_up_e9(buy_instrument, ask_ticks, close_rate_e9)
     ):
-        attempt(strategy, desk, buy, sell, NO_OPPORTUNITY, True, False)
+        attempt(strategy, desk, buy, sell, NO_OPPORTUNITY, close_rate_e9, True, False)
 
 
 @compiled
@@ -241,9 +260,16 @@ def follow(strategy: CrossSpread, desk: Desk, buy: int, sell: int, edge_e9: int)
 
 @compiled
 def attempt(
-    strategy: CrossSpread, desk: Desk, buy: int, sell: int, opportunity: int, closing: bool, is_peak: bool
+    strategy: CrossSpread,
+    desk: Desk,
+    buy: int,
+    sell: int,
+    opportunity: int,
+    rate_e9: int,
+    closing: bool,
+    is_peak: bool,
 ) -> int:
-    """Start a trade of a pair whose best prices clear; NONE if one was started, else why not.
+    """Start a trade of a pair whose best prices clear `rate_e9`; NONE if one was started, else why not.
 
     At a peak the plan tells in any case what the books offer: they are walked once for both.
     """
@@ -256,7 +282,6 @@ def attempt(
             blocked = Blocked.POSITION
     if blocked != Blocked.NONE and not is_peak:
         return blocked
-    rate_e9 = strategy.close_rates_e9[buy] if closing else strategy.open_rates_e9[buy]
     plan = strategy.plan
     walk(legs, desk, plan, buy, sell, rate_e9, strategy.depth, min(limit_e9, strategy.max_size_e9), is_peak)
     if blocked != Blocked.NONE:

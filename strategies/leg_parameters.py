@@ -58,12 +58,14 @@ def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], 
         legs.listing_of[instrument.index] = position
     legs.slippage_ticks = parameters.slippage_ticks
     legs.retries = parameters.retries
-    legs.retry_window_ns = parameters.retry_window_us * NS_PER_US
+    # Every try at a venue with a speed bump takes that much longer to be answered.
+    held_ns = parameters.retries * max(instrument.speed_bump_ns for instrument in traded)
+    legs.retry_window_ns = parameters.retry_window_us * NS_PER_US + held_ns
     legs.retry_interval_ns = legs.retry_window_ns // max(1, parameters.retries)
     legs.loss_max_e9 = bps_e9(parameters.max_unwind_loss_bps, "max_unwind_loss_bps")
     legs.unwind_ticks = parameters.unwind_ticks
     legs.unwind_interval_ns = parameters.unwind_interval_ms * NS_PER_MS
-    legs.give_up_ns = parameters.give_up_ms * NS_PER_MS
+    legs.give_up_ns = parameters.give_up_ms * NS_PER_MS + held_ns
     legs.max_open_trades = parameters.max_open_trades
     legs.cooldown_ns = parameters.cooldown_us * NS_PER_US
     legs.book_age_max_ns = parameters.max_book_age_ms * NS_PER_MS

@@ -407,3 +407,55 @@ def test_compiled_and_plain_runs_are_the_same() -> None:
     here = json.loads(json.dumps(random_run()))
     assert len(here["trades"]) > 10
     assert json.loads(other.stdout) == here
+
+
+def held(**changes: Any) -> Harness:
+    """Two listings without fees; `a` is at a venue that holds takers for 10 ms."""
+    traded = {"a": linear(taker_fee_bps=0), "b": linear(taker_fee_bps=0)}
+    traded["a"].speed_bump_ns = 10 * MS
+    return make(traded, **changes)
+
+
+def wander(harness: Harness, move: Any) -> None:
+    """A price at the held venue that moves by so much every 10 ms, for two seconds, the other far from any edge."""
+    quote(harness, "b", 900, 1100)
+    for step in range(200):
+        harness.advance(10 * MS)
+        up = Fraction(move) if step % 2 else Fraction(0)
+        quote(harness, "a", 1000 + up, 1001 + up)
+    assert not harness.orders
+
+
+@pytest.mark.parametrize(
+    ("move", "margin", "edge_bps", "trades"),
+    [
+        (0, 1, 2, True),  # a price that stands still costs nothing
+        (1, 1, 9, False),  # the mean move is 10 bps
+        (1, 1, 12, True),
+        (1, 2, 19, False),
+        (1, 2, 22, True),
+        (1, 0, 2, True),  # asked for: the delay is free
+    ],
+)
+def test_a_leg_with_a_speed_bump_must_earn_the_mean_move_of_its_delay(
+    move: int, margin: int, edge_bps: int, trades: bool
+) -> None:
+    harness = held(speed_bump_margin=margin)
+    wander(harness, move)
+    ask = Fraction(1002)
+    quote(harness, "a", 1001, ask)
+    quote(harness, "b", Fraction(round(ask * (1 + Fraction(edge_bps, 10_000)) * 10), 10), 1100)
+    assert bool(harness.orders) == trades
+
+
+def test_what_is_bought_at_a_held_venue_may_take_its_delay_to_be_retried() -> None:
+    harness = held(retries=3, retry_window_us=5_000, give_up_ms=100)
+    legs = harness.strategy.legs
+    assert legs.retry_window_ns == 35 * MS
+    assert legs.give_up_ns == 130 * MS
+
+
+@pytest.mark.parametrize("margin", ["-0.1", "10.5"])
+def test_a_margin_out_of_range_is_refused(margin: str) -> None:
+    with pytest.raises(ValueError, match=f"^speed_bump_margin = {margin} must be in 0..10$"):
+        held(speed_bump_margin=margin)

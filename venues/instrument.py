@@ -48,6 +48,7 @@ class Instrument(Struct):
     maker_fee_e9: i64  # fraction of notional; negative is a rebate
     taker_fee_e9: i64
     expiry_ns: i64  # 0: none
+    speed_bump_ns: i64  # that the venue holds an order which would match on arrival; 0: it does not
     ticks_per_unit: f64  # 1 / tick, for feeds that send doubles
     lots_per_unit: f64  # 1 / lot
     symbol: Annotated[Array, u8, SYMBOL_BYTES]

@@ -7,6 +7,7 @@ After ORDERS_IN_A_ROW_MAX answers the lines come first once, so neither can star
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nic.compile import compiled
+from nic.connection import connection_of, reconnect, select_stream
 from nic.made import inner_classes, made_class
 from nic.ring import NEVER_NS, Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from nic.struct import Pointer, Struct, i64, one
@@ -163,6 +164,21 @@ def next_line_ns(ring: LineRing) -> int:
     first_ns = min(next_time_ns(ring.receive0[0]), next_time_ns(ring.receive1[0]))
     second_ns = min(next_time_ns(ring.receive2[0]), next_time_ns(ring.receive3[0]))
     return min(next_time_ns(ring.orders[0]), first_ns, second_ns)
+
+
+@connection_of.register(LineRing)
+def connection_of_line(ring: LineRing, stream: int) -> int:
+    return connection_of(ring.orders[0], stream)
+
+
+@select_stream.register(LineRing)
+def select_line_stream(ring: LineRing, stream: int) -> None:
+    select_stream(ring.orders[0], stream)
+
+
+@reconnect.register(LineRing)
+def reconnect_line(ring: LineRing, stream: int, now_ns: int) -> None:
+    reconnect(ring.orders[0], stream, now_ns)
 
 
 def line_ring_over(orders: type[Struct], receive: tuple[type[Struct], ...]) -> type[LineRing]:

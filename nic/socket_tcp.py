@@ -9,8 +9,10 @@ import contextlib
 import errno
 import os
 import socket
+import struct
 from typing import Annotated, Self
 
+from nic.connection import connection_of, reconnect, select_stream
 from nic.host import HostError
 from nic.memory import copy_bytes
 from nic.multicast import ip_text
@@ -140,12 +142,28 @@ def next_tcp_ns(_ring: TcpSocketRing) -> int:
     return 0
 
 
+@connection_of.register(TcpSocketRing)
+def connection_of_tcp(ring: TcpSocketRing, stream: int) -> int:
+    return 1 if stream == 0 and ring.descriptor != _CLOSED and ring.closed == 0 else 0
+
+
+@select_stream.register(TcpSocketRing)
+def select_tcp_stream(_ring: TcpSocketRing, _stream: int) -> None:
+    pass
+
+
+@reconnect.register(TcpSocketRing)
+def reconnect_tcp(_ring: TcpSocketRing, _stream: int, _now_ns: int) -> None:
+    pass
+
+
 class TcpSocket(Owner):
     """Owner of a connection. `flow` goes from the engine to the exchange; it is on no wire."""
 
-    def __init__(self, flow: Flow, is_client: bool) -> None:
+    def __init__(self, flow: Flow, is_client: bool, ring: TcpSocketRing | None = None) -> None:
         self.socket: socket.socket | None = None
-        self.ring = TcpSocketRing(descriptor=_CLOSED)
+        self.ring = TcpSocketRing() if ring is None else ring
+        self.ring.descriptor = _CLOSED
         pairs = ("mac", "ip", "port")
         for part in pairs:
             near, far = ("source", "destination") if is_client else ("destination", "source")
@@ -167,9 +185,9 @@ class TcpSocket(Owner):
         return owner
 
     @classmethod
-    def unconnected(cls, flow: Flow) -> Self:
-        """The exchange's end, before a client has come: see `attach`."""
-        return cls(flow, is_client=False)
+    def unconnected(cls, flow: Flow, ring: TcpSocketRing | None = None) -> Self:
+        """The exchange's end, before a client has come: see `attach`. `ring` is used if it is given."""
+        return cls(flow, is_client=False, ring=ring)
 
     def attach(self, connection: socket.socket) -> None:
         """Carry on with this connection, from byte 0; an earlier one is closed."""
@@ -186,6 +204,12 @@ class TcpSocket(Owner):
         if self.socket is not None:
             with contextlib.suppress(OSError):  # the peer was faster
                 self.socket.shutdown(socket.SHUT_RDWR)
+
+    def abort(self) -> None:
+        """End it with RST, as a dying process does: what was not sent is lost."""
+        if self.socket is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
 
     def close(self) -> None:
         """Close the connection, if there is one."""

@@ -1,0 +1,43 @@
+"""The API key of an order session, from a file that only its owner can read; it is printed nowhere."""
+
+import stat
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.config import ConfigError
+
+FILE_BYTES_MAX = 4096
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """`secret` is left out of every text that Python makes of this."""
+
+    client_id: str
+    secret: bytes = field(repr=False)
+
+
+def load_credentials(path: Path) -> Credentials:
+    """`client_id` and `secret` of a TOML file; ConfigError, without a word of its contents, if it is not to be used."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise ConfigError(f"{path}: credentials must be a plain file")
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise ConfigError(f"{path}: others may read these credentials; `chmod 600` it")
+        with path.open("rb") as file:
+            raw = tomllib.loads(file.read(FILE_BYTES_MAX).decode())
+    except OSError as error:
+        raise ConfigError(f"{path}: credentials can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise ConfigError(f"{path}: credentials are not valid TOML") from None
+    values = []
+    for key in ("client_id", "secret"):
+        value = raw.get(key)
+        if not isinstance(value, str) or not value.isascii() or not value:
+            raise ConfigError(f"{path}: {key} is missing, or not an ASCII text")
+        values.append(value)
+    if set(raw) != {"client_id", "secret"}:
+        raise ConfigError(f"{path}: credentials have keys beside client_id and secret")
+    return Credentials(values[0], values[1].encode())

@@ -222,16 +222,19 @@ def tell_strategy(engine: Engine, strategy: Strategy) -> None:
 @compiled
 def take_report(engine: Engine, strategy: Strategy, report: Report, now_ns: int) -> None:
     """Apply one execution report exactly once: to the order, the position, the records, then the strategy."""
+    order = find_order(engine.orders, report.client_order_id)
+    acked_ns, qty_lots = order.acked_ns, order.qty_lots
     outcome = apply_report(engine.orders, report, now_ns)
     if outcome == Applied.DUPLICATE or outcome == Applied.LATE:
         return
-    order = find_order(engine.orders, report.client_order_id)
     if is_alarm(outcome):
         # The venue and we differ: book what it says happened, send nothing more.
         engine.gate.alarms += 1
         halt(engine.gate)
-    if report.kind == ReportKind.ACK and outcome == Applied.UPDATED:
+    if report.kind == ReportKind.ACK and outcome == Applied.UPDATED and acked_ns == 0:
         add_latency(engine.state.order_round_trip, now_ns - order.created_ns)
+    if report.kind == ReportKind.AMENDED and not is_alarm(outcome):
+        change_open(engine.desk.positions[order.instrument], order.side, 0, order.qty_lots - qty_lots)
     if report.kind == ReportKind.FILL and report.instrument >= 0:
         take_fill(engine, order, report, now_ns, outcome)
         on_fill(strategy, engine.desk, order, report)

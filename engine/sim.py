@@ -1,7 +1,6 @@
 """`crosswire sim`: the simulated exchanges of a configuration on real sockets, until their captures end or a signal."""
 
 import json
-import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,22 +10,20 @@ from typing import Any
 
 from numba import typeof
 
-from engine.build import HEARTBEAT_MS, instrument_names, make_exchange, make_market, order_flow
+from engine.build import make_exchange, make_market
 from engine.cache import compile_cached
-from engine.config import ConfigError, RunConfig, load_config, need_live, parse_endpoint
+from engine.config import ConfigError, RunConfig, load_config, need_live
 from engine.data import prepare_data
+from engine.sim_gateway import SimGateway
 from engine.sim_loop import FLAT_OUT, PARTS, SimCounters, SimState, SimVenue, elapsed_ns, serve
 from nic.clock import ClockKeeper, LiveClock, advance
 from nic.compile import NO_JIT
 from nic.fault import FaultCounters, FaultRates, FaultRing, make_fault_ring
-from nic.host import HostError, note_signals, pin_thread
-from nic.multicast import ip_text
+from nic.host import note_signals, pin_thread
 from nic.replay import STARVED, Replay
-from nic.ring import NEVER_NS, next_time_ns
-from nic.socket_tcp import TcpSocket
+from nic.ring import next_time_ns
 from nic.socket_udp import UdpSocket
 from nic.testbed import in_namespace
-from venues.bridge.gateway import set_gateway
 
 SERVE_NS = 5_000_000  # between two looks at listeners, signals and replay windows
 KEEP_CLOCK_S = 1.0
@@ -68,39 +65,28 @@ class Simulation:
         self.options = options
         self.closing = closing
         self.replays: list[Replay] = []
-        self.knocking: dict[int, socket.socket] = {}
         self.clock = LiveClock()
         self.keeper = ClockKeeper(self.clock)
         self.kept = time.monotonic()
         self.state = SimState(speed_e6=FLAT_OUT if options.speed == 0 else round(options.speed * PARTS))
         market, _ = make_market(config)
-        self.listeners = [self._listen(number) for number in range(len(config.venue))]
-        self.orders = [TcpSocket.unconnected(order_flow(number)) for number in range(len(config.venue))]
+        exchanges = [
+            make_exchange(number, config, market, config_path, self.replays) for number in range(len(config.venue))
+        ]
+        self.gateways = [
+            closing.enter_context(SimGateway(config, number, exchange)) for number, exchange in enumerate(exchanges)
+        ]
         self.venues = tuple(
             SimVenue(
-                exchange=make_exchange(number, config, market, config_path, self.replays),
+                exchange=exchange,
                 publisher=self._publisher(number),
-                orders=self.orders[number].ring,
+                orders=self.gateways[number].ring,
                 counters=SimCounters(),
             )
-            for number in range(len(config.venue))
+            for number, exchange in enumerate(exchanges)
         )
         for replay in self.replays:
             closing.callback(replay.close)
-
-    def _listen(self, number: int) -> socket.socket:
-        live = self.config.venue[number].live
-        assert live is not None
-        ip, port = parse_endpoint(live.gateway, f"venue {self.config.venue[number].name}: live.gateway")
-        listener = self.closing.enter_context(socket.socket())
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((ip_text(ip), port))
-        except OSError as error:
-            raise HostError(f"gateway {live.gateway}: {error.strerror}; is another simulation running?") from None
-        listener.listen(1)
-        listener.setblocking(False)
-        return listener
 
     def _publisher(self, number: int) -> FaultRing:
         live = self.config.venue[number].live
@@ -120,26 +106,17 @@ class Simulation:
         return loop
 
     def accept(self) -> None:
-        """Take up clients that knock. A new one displaces the venue's old one once that one's orders are cancelled."""
-        for number, listener in enumerate(self.listeners):
-            if number not in self.knocking:
-                try:
-                    self.knocking[number], _ = listener.accept()
-                except BlockingIOError:
-                    continue
-            orders, exchange = self.orders[number], self.venues[number].exchange
-            if orders.socket is None or (exchange.gateway.closed and next_time_ns(exchange.answers) == NEVER_NS):
-                orders.attach(self.knocking.pop(number))
-                set_gateway(exchange.gateway, order_flow(number))
-            else:
-                orders.hang_up()
+        """Take up clients that knock."""
+        for gateway in self.gateways:
+            gateway.accept()
 
     def clients(self) -> int:
-        """Gateways with a client."""
-        return sum(each.socket is not None and not each.ring.closed for each in self.orders)
+        """Venues with a client."""
+        return sum(gateway.clients() > 0 for gateway in self.gateways)
 
     def start(self) -> None:
         """Time begins now: the exchanges' first frame is due."""
+        self.keeper.keep(KEEP_CLOCK_S)  # a clock that nobody kept while the loop compiled has come to a stop
         for replay in self.replays:
             replay.refill()
         first_ns = []
@@ -177,13 +154,9 @@ class Simulation:
 
     def scale_heartbeats(self) -> None:
         """Clients live in real time: what is due every second is so however fast the captures go."""
-        for venue in self.venues:
-            gateway = venue.exchange.gateway
-            interval_ns = HEARTBEAT_MS * self.state.speed_e6
-            if gateway.logged_on and self.state.speed_e6 != FLAT_OUT and gateway.heartbeat_interval_ns != interval_ns:
-                gateway.heartbeat_interval_ns = interval_ns
-                # Silence until now was measured in another time.
-                gateway.last_received_ns = gateway.last_sent_ns = venue.exchange.now_ns
+        if self.state.speed_e6 != FLAT_OUT:
+            for gateway in self.gateways:
+                gateway.scale_heartbeats(self.state.speed_e6)
 
     def wait_for_clients(self, stopped: Callable[[], bool]) -> None:
         """Until every gateway has its client."""
@@ -218,10 +191,9 @@ class Simulation:
 
     def summary(self) -> dict[str, Any]:
         """What the exchanges published and what their own books say of the client."""
-        names = instrument_names(self.config)
         result: dict[str, Any] = {}
         for number, venue in enumerate(self.venues):
-            counters, gateway = venue.counters, venue.exchange.gateway
+            counters = venue.counters
             result[self.config.venue[number].name] = {
                 **{name: getattr(counters, name) for name in SimCounters.fields},
                 "faults": {
@@ -229,15 +201,7 @@ class Simulation:
                     for name in FaultCounters.fields
                     if name != "frames"
                 },
-                "new_orders": gateway.new_orders,
-                "fills": gateway.fills,
-                "resting": venue.exchange.matching.resting_count,
-                "mistakes": sum(gateway.mistakes) + sum(gateway.stream.faults),
-                "position_lots": {
-                    name: gateway.position_lots[index]
-                    for index, name in enumerate(names)
-                    if venue.exchange.market.instruments[index].venue == number
-                },
+                **self.gateways[number].account(),
             }
         return result
 

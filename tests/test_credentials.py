@@ -49,5 +49,5 @@ def test_a_bad_file_is_refused_without_a_word_of_it(tmp_path: Path, text: str, m
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"key.toml: credentials can't be read: No such file or directory$"):
         load_credentials(tmp_path / "key.toml")
-    with pytest.raises(ConfigError, match="credentials must be a plain file$"):
+    with pytest.raises(ConfigError, match=r"credentials must be a plain file$"):
         load_credentials(tmp_path)

@@ -243,3 +243,39 @@ def test_token_bucket_burst_then_rate() -> None:
 def test_token_bucket_wants_a_rate(per_second: int, burst: int) -> None:
     with pytest.raises(ValueError, match="token bucket"):
         make_token_bucket(per_second, burst)
+
+
+def test_a_held_order_is_acknowledged_twice_and_no_more() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    assert apply_report(table, report_of(order, ReportKind.ACK, queued=1), 5) == Applied.UPDATED
+    assert (order.state, order.queued) == (OrderState.LIVE, 1)
+    assert apply_report(table, report_of(order, ReportKind.ACK), 15) == Applied.UPDATED
+    assert (order.queued, order.acked_ns) == (0, 15)
+    assert apply_report(table, report_of(order, ReportKind.ACK), 16) == Applied.CONTRADICTION
+
+
+def test_a_cancel_of_a_held_order_makes_it_an_ioc_that_may_still_fill() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    apply_report(table, report_of(order, ReportKind.ACK, queued=1), 5)
+    cancel_sent(order)
+    assert apply_report(table, report_of(order, ReportKind.CONVERTED), 6) == Applied.UPDATED
+    assert (order.state, order.time_in_force) == (OrderState.LIVE, TimeInForce.IOC)
+    apply_report(table, report_of(order, ReportKind.ACK), 15)
+    assert apply_report(table, fill_of(order, 1, 10), 16) == Applied.CLOSED
+    assert apply_report(table, report_of(order, ReportKind.CONVERTED), 17) == Applied.LATE
+
+
+def test_an_amend_sets_terms_and_may_end_the_order() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    apply_report(table, report_of(order, ReportKind.ACK), 5)
+    apply_report(table, fill_of(order, 1, 4), 6)
+    assert apply_report(table, report_of(order, ReportKind.AMENDED, price_ticks=990, qty_lots=12), 7) == Applied.UPDATED
+    assert (order.price_ticks, order.qty_lots, order.filled_lots) == (990, 12, 4)
+    assert apply_report(table, report_of(order, ReportKind.AMENDED, price_ticks=990, qty_lots=3), 8) == (
+        Applied.CONTRADICTION
+    )
+    assert apply_report(table, report_of(order, ReportKind.AMENDED, price_ticks=990, qty_lots=4), 9) == Applied.CLOSED
+    assert order.state == OrderState.FILLED

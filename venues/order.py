@@ -365,7 +365,7 @@ def _apply_fill(table: OrderTable, report: Report, now_ns: int) -> int:
 def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
     order = find_order(table, report.client_order_id)
     if order.state == OrderState.FREE or order.venue != report.venue or not is_open(order):
-        if report.kind == ReportKind.CANCEL_REJECTED:
+        if report.kind == ReportKind.CANCEL_REJECTED or report.kind == ReportKind.CONVERTED:
             return Applied.LATE
         return Applied.UNKNOWN_ORDER if order.state == OrderState.FREE else Applied.CONTRADICTION
     if report.instrument < 0:
@@ -394,11 +394,14 @@ def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
         order.price_ticks = report.price_ticks
         order.qty_lots = report.qty_lots
         order.queued = report.queued
+        if order.qty_lots == order.filled_lots:
+            close_order(order, OrderState.FILLED, RejectReason.NONE, now_ns)
+            return Applied.CLOSED
         return Applied.UPDATED
-    if order.state != OrderState.PENDING_CANCEL:
-        return Applied.CONTRADICTION
     if report.kind == ReportKind.CONVERTED:
         order.time_in_force = TimeInForce.IOC
+    elif order.state != OrderState.PENDING_CANCEL:
+        return Applied.CONTRADICTION
     order.state = OrderState.LIVE if order.acked_ns != 0 else OrderState.PENDING_NEW
     return Applied.UPDATED
 

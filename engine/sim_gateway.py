@@ -1,0 +1,96 @@
+"""The order gateways of `crosswire sim`: who is connected to a simulated exchange, and what its books say of them."""
+
+import socket
+from typing import Any
+
+from engine.build import HEARTBEAT_MS, instrument_names, order_flow
+from engine.config import RunConfig, parse_endpoint
+from engine.sim_loop import PARTS
+from nic.host import HostError
+from nic.multicast import ip_text
+from nic.owner import Owner
+from nic.ring import NEVER_NS, next_time_ns
+from nic.socket_tcp import TcpSocket, TcpSocketRing
+from venues.bridge.gateway import set_gateway
+from venues.simulated import SimulatedExchange
+
+NS_PER_MS = 1_000_000
+
+
+class SimGateway(Owner):
+    """A bridge's gateway: one client at a time."""
+
+    def __init__(self, config: RunConfig, number: int, exchange: SimulatedExchange) -> None:
+        venue = config.venue[number]
+        self.names = instrument_names(config)
+        self.number = number
+        self.exchange = exchange
+        self.orders = TcpSocket.unconnected(order_flow(number))
+        self.knocking: socket.socket | None = None
+        assert venue.live is not None
+        ip, port = parse_endpoint(venue.live.gateway, f"venue {venue.name}: live.gateway")
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self.listener.bind((ip_text(ip), port))
+        except OSError as error:
+            self.listener.close()
+            reason = f"{error.strerror}; is another simulation running?"
+            raise HostError(f"gateway {venue.live.gateway}: {reason}") from None
+        self.listener.listen(1)
+        self.listener.setblocking(False)
+
+    @property
+    def ring(self) -> TcpSocketRing:
+        """What its clients send and are sent."""
+        return self.orders.ring
+
+    def accept(self) -> None:
+        """Take up who knocks. A new client displaces the old one once that one's orders are cancelled."""
+        if self.knocking is None:
+            try:
+                self.knocking, _ = self.listener.accept()
+            except BlockingIOError:
+                return
+        exchange = self.exchange
+        if self.orders.socket is None or (exchange.gateway.closed and next_time_ns(exchange.answers) == NEVER_NS):
+            self.orders.attach(self.knocking)
+            self.knocking = None
+            set_gateway(exchange.gateway, order_flow(self.number))
+        else:
+            self.orders.hang_up()
+
+    def clients(self) -> int:
+        """How many are connected."""
+        return int(self.orders.socket is not None and not self.ring.closed)
+
+    def scale_heartbeats(self, speed_e6: int) -> None:
+        """What is due every second of the client's is so in the exchange's time."""
+        gateway = self.exchange.gateway
+        interval_ns = HEARTBEAT_MS * NS_PER_MS * speed_e6 // PARTS
+        if gateway.logged_on and gateway.heartbeat_interval_ns != interval_ns:
+            gateway.heartbeat_interval_ns = interval_ns
+            # Silence until now was measured in another time.
+            gateway.last_received_ns = gateway.last_sent_ns = self.exchange.now_ns
+
+    def account(self) -> dict[str, Any]:
+        """What the exchange's own books say of the client."""
+        exchange, gateway = self.exchange, self.exchange.gateway
+        return {
+            "new_orders": gateway.new_orders,
+            "fills": gateway.fills,
+            "resting": exchange.matching.resting_count,
+            "mistakes": sum(gateway.mistakes) + sum(gateway.stream.faults),
+            "position_lots": {
+                name: gateway.position_lots[index]
+                for index, name in enumerate(self.names)
+                if exchange.market.instruments[index].venue == self.number
+            },
+        }
+
+    def close(self) -> None:
+        """Close the connections and the listener."""
+        self.orders.close()
+        self.listener.close()
+        if self.knocking is not None:
+            self.knocking.close()

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import UTC, datetime
 from decimal import Decimal
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -38,6 +39,25 @@ class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     max_levels: int = 16_384  # book levels, both sides together; the book is lost when they do not suffice
 
 
+class SimulatedMarketConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Everybody else at a simulated venue that matches order by order: seeded, the same in every run."""
+
+    seed: int
+    seconds: float  # how long the venue is open
+    first_price: dict[str, Decimal]  # by symbol
+    events_per_second: float
+    volatility_ticks: float  # deviation of the price over a second
+    half_spread_ticks: int
+    depth_ticks: int  # how far behind the top orders are added
+    lots: int  # typical order
+    follow: str = ""  # "venue/symbol" whose captured price is followed instead of walking
+    follow_delay_ms: int = 0
+    begin: datetime = datetime(2026, 1, 1, tzinfo=UTC)  # without `follow`
+    heartbeat_s: int = 5
+    snapshot_interval_ms: int = 1_000
+    two_lines: bool = True  # market data on feeds A and B
+
+
 class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The simulated exchange behind a venue's captures."""
 
@@ -47,16 +67,31 @@ class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     orders_per_second: int  # the venue's own throttle
     burst: int
     max_resting_orders: int = 256
+    market: SimulatedMarketConfig | None = None  # starbase: who else is there
+
+
+class StarbaseConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The order session of a venue with orders = "starbase". Rates as the venue's page has them, in its tokens."""
+
+    credentials: str = ""  # file with client_id and secret; "": made-up ones, for simulated exchanges only
+    self_match_prevention_id: int = 0  # orders of ours with the same one do not trade with each other; 0: none
+    self_trading_mode: Literal["cancel_taker", "cancel_maker"] = "cancel_taker"
+    tokens_per_ms: int = 100
+    token_burst: int = 100_000
+    retransmit: str = ""  # "address:port" to ask for missed market data packets at; "": the next snapshot mends
 
 
 class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """One venue's wire. Its order session is a TCP connection of the kernel's."""
+    """One venue's wire."""
 
     ring: Literal["af_xdp", "af_packet", "sockets", "dpdk"]
     interface: str
     device: str = ""  # dpdk: PCI address or virtual device, as "0000:3b:00.0"; `interface` then only joins the groups
     groups: list[str]  # "[source@]address:port" of every multicast group, A and B lines alike
     gateway: str  # "address:port"
+    gateway_b: str = ""  # starbase: the second gateway
+    tcp: Literal["own", "kernel"] | None = None  # of the orders; own: on the ring, and what af_xdp has if not said
+    gateway_mac: str = ""  # own: the next hop's; "": the kernel's neighbour table knows it
     queue: int = 0  # af_xdp: the receive queue that the groups arrive on
     require: Literal["zerocopy", "native", "generic"] | None = None  # af_xdp: how near to the driver; no default
     busy_poll_us: int = 0
@@ -70,14 +105,15 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     """One venue: where its market data comes from, how it takes orders."""
 
     name: str
-    feed: Literal["deribit", "bridge"]
-    captures: list[str]
+    feed: Literal["deribit", "bridge", "starbase"]
+    captures: list[str] = []  # of the market data; starbase's exchange makes its own
     recordings: list[str] = []  # raw streams that missing captures are imported from, one a capture
     clock_offset_ms: int = 0  # added to the clock of the host that recorded them
     instrument: list[InstrumentConfig]
     limits: VenueLimitsConfig
     simulation: SimulationConfig
-    orders: Literal["bridge"] = "bridge"
+    orders: Literal["bridge", "starbase"] = "bridge"
+    starbase: StarbaseConfig = StarbaseConfig()
     live: LiveVenueConfig | None = None
 
 
@@ -179,6 +215,29 @@ def parse_endpoint(text: str, what: str) -> tuple[int, int]:
     return ip, number
 
 
+def parse_mac(text: str, what: str) -> int:
+    """ "02:00:00:00:00:01" as a 48-bit number; ConfigError if it is none."""
+    if not re.fullmatch(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", text) or set(text) <= set("0:"):
+        raise ConfigError(f"{what} = {text}: must be an Ethernet address, as 02:00:00:00:00:01")
+    return int(text.replace(":", ""), 16)
+
+
+def _check_exchange(venue: VenueConfig, where: str) -> None:
+    """What the simulated exchange is made from: captures, or a market of its own."""
+    if (venue.feed == "starbase") != (venue.orders == "starbase"):
+        raise ConfigError(f'{where}: feed = "{venue.feed}" with orders = "{venue.orders}": starbase is both or neither')
+    if venue.feed != "starbase":
+        if not venue.captures:
+            raise ConfigError(f"{where}: captures is empty")
+        return
+    market = venue.simulation.market
+    if venue.captures or market is None:
+        raise ConfigError(f"{where}: starbase has no captures, but simulation.market")
+    for instrument in venue.instrument:
+        if instrument.symbol not in market.first_price:
+            raise ConfigError(f"{where}: simulation.market.first_price: {instrument.symbol} is missing")
+
+
 def _check_names(config: RunConfig, path: Path) -> None:
     if not 1 <= len(config.venue) <= 8:
         raise ConfigError(f"{path}: venue: {len(config.venue)} venues, must be 1 to 8")
@@ -187,8 +246,7 @@ def _check_names(config: RunConfig, path: Path) -> None:
         if venue.name in seen:
             raise ConfigError(f"{path}: venue.name = {venue.name}: used twice")
         seen.add(venue.name)
-        if not venue.captures:
-            raise ConfigError(f"{path}: venue {venue.name}: captures is empty")
+        _check_exchange(venue, f"{path}: venue {venue.name}")
         symbols = [instrument.symbol for instrument in venue.instrument]
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"{path}: venue {venue.name}: needs instruments, each symbol once, has {symbols}")

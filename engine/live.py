@@ -20,7 +20,7 @@ from engine.recorder import Recorder
 from engine.rings import VenueRings, blank_ring, make_venues, open_rings
 from engine.summary import summarise, write_summary
 from engine.warm_up import warm_up
-from nic.clock import ClockKeeper, LiveClock
+from nic.clock import ClockKeeper, LiveClock, advance
 from nic.dpdk import known_to_dpdk
 from nic.host import (
     keep_capabilities,
@@ -30,12 +30,16 @@ from nic.host import (
     pin_thread,
     run_first_in_first_out,
 )
+from nic.tcp_connection import TcpConnections
+from nic.tcp_state import TcpCounters
 from nic.testbed import in_namespace
 from risk.gate import halt
+from venues.order import SessionState
 
 KEEP_CLOCK_S = 0.5
 STATUS_S = 5.0
 WIND_DOWN_S = 2.0  # for the answers to the last cancels
+LOG_OUT_S = 1.0
 # Locked memory may grow only with the first; the run folder may be another user's.
 KEPT_CAPABILITIES = ("CAP_IPC_LOCK", "CAP_DAC_OVERRIDE")
 
@@ -103,7 +107,9 @@ def run_live(
     clock = LiveClock()
     with ExitStack() as closing:
         # Compiling takes a while: all of it is done before the first ring is open.
-        run = make_run(config, config_path, core, [blank_ring(venue, bool(files)) for venue in config.venue], clock)
+        run = make_run(
+            config, config_path, core, [blank_ring(venue, config_path, bool(files)) for venue in config.venue], clock
+        )
         loop = compiled_loop(run)
         if files:
             compile_take()
@@ -113,11 +119,14 @@ def run_live(
         console.print(warm_up(config, config_path, loop, tap_bytes))
         if live.lock_memory:
             lock_memory()
-        rings = open_all_rings(config, live, closing, tap_bytes)
+        rings = open_all_rings(config, config_path, live, closing, tap_bytes)
+        keeper = ClockKeeper(clock)
+        for each in rings:
+            if each.connections is not None:
+                each.connections.connect(lambda: advance(clock, 0))
         for venue, each in zip(config.venue, rings, strict=True):
             console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
         run = make_run(config, config_path, core, [each.ring for each in rings], clock)
-        keeper = ClockKeeper(clock)
         lanes = [TapLane(each.tap, own) for each, own in zip(rings, files, strict=bool(files))]
         writer = TapWriter(lanes, live.core, KEPT_CAPABILITIES)
         writer.start()
@@ -170,18 +179,20 @@ def check_capabilities(config: RunConfig, live: LiveConfig) -> None:
 
 def make_run(config: RunConfig, config_path: Path, core: Core, rings: list[Any], clock: LiveClock) -> Run:
     """The loop's arguments over these rings."""
-    venues = make_venues(config, core.engine.market, rings)
+    venues = make_venues(config, config_path, core.engine.market, rings)
     return Run(config, config_path, core.engine, venues, core.strategy, clock, core.plugin, [])
 
 
-def open_all_rings(config: RunConfig, live: LiveConfig, closing: ExitStack, tap_bytes: int) -> list[VenueRings]:
+def open_all_rings(
+    config: RunConfig, config_path: Path, live: LiveConfig, closing: ExitStack, tap_bytes: int
+) -> list[VenueRings]:
     """Every venue's rings, opened in the configured network namespace."""
     rings = []
     with ExitStack() as there:
         if live.namespace:
             there.enter_context(in_namespace(live.namespace))
         for number in range(len(config.venue)):
-            each = open_rings(config, number, tap_bytes)
+            each = open_rings(config, config_path, number, tap_bytes)
             closing.push(each.closing)
             rings.append(each)
     return rings
@@ -206,16 +217,20 @@ def watch(
 
 
 def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:
-    """Send nothing more, cancel all, give the venues time to answer, end the loop."""
+    """Send nothing more, cancel all, give the venues time to answer, log out, end the loop."""
     engine = thread.run.engine
     halt(engine.gate)
+
+    def until(done: Callable[[], bool], patience_s: float) -> None:
+        begun = time.monotonic()
+        while thread.thread.is_alive() and not done() and time.monotonic() - begun < patience_s:
+            time.sleep(0.05)
+            keeper.keep(KEEP_CLOCK_S)
+
     engine.state.winding_down = 1
-    begun = time.monotonic()
-    while thread.thread.is_alive() and time.monotonic() - begun < WIND_DOWN_S:
-        time.sleep(0.05)
-        keeper.keep(KEEP_CLOCK_S)
-        if engine.state.winding_down == 2 and engine.orders.count == 0:
-            break
+    until(lambda: engine.state.winding_down == 2 and engine.orders.count == 0, WIND_DOWN_S)
+    engine.state.winding_down = 3
+    until(lambda: all(venue.session.state == SessionState.ENDED for venue in thread.run.venues), LOG_OUT_S)
     thread.stop()
 
 
@@ -224,14 +239,26 @@ def live_counters(run: Run, thread: LoopThread, rings: list[VenueRings]) -> dict
     counters = {"record drains": thread.drains, "orders open at the end": run.engine.orders.count}
     for venue, owner, configured in zip(run.venues, rings, run.config.venue, strict=True):
         statistics = owner.market.statistics()  # brings the ring's drops up to date
-        counters[f"{configured.name}: market data frames"] = owner.market.ring.counters.frames
+        # Where our TCP is on the same ring, that counts segments too.
+        frames = owner.market.ring.counters.frames if owner.connections is None else venue.feed.packets
+        counters[f"{configured.name}: market data frames"] = frames
         counters[f"{configured.name}: market data drops"] = owner.market.ring.counters.drops
         counters[f"{configured.name}: interface drops"] = owner.drops.count()
         counters[f"{configured.name}: orders sent"] = venue.session.orders_sent
         counters[f"{configured.name}: session state"] = venue.session.state
+        statistics |= {} if owner.connections is None else tcp_counters(owner.connections)
         for name, count in statistics.items():
             counters[f"{configured.name}: {name.replace('_', ' ')}"] = count
     return counters
+
+
+def tcp_counters(connections: TcpConnections) -> dict[str, int]:
+    """What our own TCP counted, over all gateways; only what happened."""
+    ring = connections.ring
+    assert ring is not None
+    each = [ring.connections[stream].tcp.counters for stream in range(ring.streams)]
+    sums = {f"tcp_{name}": sum(getattr(one, name) for one in each) for name in TcpCounters.fields}
+    return {name: count for name, count in sums.items() if count}
 
 
 def capture_counters(lanes: list[TapLane]) -> dict[str, int]:

@@ -49,6 +49,7 @@ from venues.order import (
     apply_report,
     cancel_sent,
     close_order,
+    end_session,
     find_order,
     free_order,
     is_alarm,
@@ -84,7 +85,7 @@ class LoopState(Struct):
     fills: i64
     sample_interval_ns: i64
     sample_ns: i64  # when the next sample is due
-    winding_down: i64  # 1: cancel everything at the next sample; 2: asked for
+    winding_down: i64  # 1: cancel everything at the next sample; 2: asked for; 3: log out at the next; 4: done
     first_ns: i64
     first_keep_ns: i64  # the earliest of `keep_ns`
     due_ns: Annotated[Array, i64, VENUES_MAX]  # when each venue's ring has something to do, as `next_time_ns` says
@@ -194,11 +195,14 @@ def take_frame(engine: Engine, venue: Venue, strategy: Strategy, now_ns: int) ->
         decode(venue.feed, state.packet, engine.market, state.events)
         tell_strategy(engine, strategy)
     elif state.packet.protocol == PROTOCOL_TCP:
-        state.reports.count = 0
-        read_reports(venue.session, state.packet, state.reports)
-        engine.gate.venues[venue.session.venue].session_state = venue.session.state
-        for position in range(state.reports.count):
-            take_report(engine, strategy, state.reports.items[position], now_ns)
+        more = True
+        while more:
+            state.reports.count = 0
+            read_reports(venue.session, state.packet, state.reports)
+            engine.gate.venues[venue.session.venue].session_state = venue.session.state
+            for position in range(state.reports.count):
+                take_report(engine, strategy, state.reports.items[position], now_ns)
+            more = venue.session.unread != 0
 
 
 @compiled
@@ -413,10 +417,13 @@ def run_timers(engine: Engine, venues: tuple[Venue, ...], strategy: Strategy, no
     state.first_keep_ns = NEVER_NS
     for number in range(len(venues)):
         state.first_keep_ns = min(state.first_keep_ns, state.keep_ns[number])
-    if state.winding_down == 1:
-        state.winding_down = 2
+    if state.winding_down == 1 or state.winding_down == 3:
+        state.winding_down += 1
         for venue in literal_unroll(venues):
-            write_mass_cancel(venue.session, venue.ring, now_ns)
+            if state.winding_down == 2:
+                write_mass_cancel(venue.session, venue.ring, now_ns)
+            else:
+                end_session(venue.session, venue.ring, now_ns)
     if now_ns >= state.sample_ns:
         state.sample_ns = now_ns + state.sample_interval_ns
         mark_positions(engine.gate)

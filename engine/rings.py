@@ -2,10 +2,11 @@
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from engine.build import FEEDS, make_session, order_flow
-from engine.config import ConfigError, LiveVenueConfig, RunConfig, VenueConfig, parse_endpoint
+from engine.build_venue import make_line, order_flow
+from engine.config import ConfigError, LiveVenueConfig, RunConfig, VenueConfig, parse_endpoint, parse_mac
 from engine.loop import Venue
 from nic.af_packet import AfPacketRing, AfPacketSocket
 from nic.af_xdp import AfXdpRing, AfXdpSocket
@@ -15,10 +16,14 @@ from nic.interface import InterfaceDrops
 from nic.line import make_line_ring
 from nic.multicast import Group, Membership, is_multicast
 from nic.offload import Offload
+from nic.packet import Flow
 from nic.socket_tcp import TcpSocket, TcpSocketRing
 from nic.socket_udp import UdpSocket, UdpSocketRing
+from nic.struct import Struct
 from nic.tap import make_tap
-from nic.xdp_program import SteerRules
+from nic.tcp_connection import Gateway, TcpConnections
+from nic.tcp_ring import TcpEndpoints, make_tcp_ring
+from nic.xdp_program import SteerRules, TcpTuple
 from venues.market import Market
 
 MARKET_RINGS = {"af_xdp": AfXdpRing, "af_packet": AfPacketRing, "sockets": UdpSocketRing, "dpdk": DpdkRing}
@@ -30,26 +35,36 @@ class VenueRings:
 
     ring: Any
     market: Any  # the owner of the market data ring
-    orders: TcpSocket
+    connections: TcpConnections | None  # our own TCP, not connected yet; None: the kernel's, which is
     drops: InterfaceDrops
     obtained: str
     tap: Any  # around the market data ring; None: it is not captured
     closing: ExitStack = field(default_factory=ExitStack)
 
 
-def blank_ring(venue: VenueConfig, tapped: bool = False) -> Any:
+def has_own_tcp(venue: VenueConfig, config_path: Path) -> bool:
+    """Whether the orders' TCP is ours; ConfigError if the ring can't carry it."""
+    live = venue.live
+    assert live is not None
+    if live.tcp == "own" and live.ring != "af_xdp":
+        # The kernel sees what the others receive too, and would answer every segment with RST.
+        raise ConfigError(f'{config_path}: venue {venue.name}: live.tcp = "own" needs ring = "af_xdp"')
+    return live.ring == "af_xdp" if live.tcp is None else live.tcp == "own"
+
+
+def blank_ring(venue: VenueConfig, config_path: Path, tapped: bool = False) -> Any:
     """A ring of the class that `open_rings` will give, connected to nothing: what compiling needs to know."""
     assert venue.live is not None
     market = MARKET_RINGS[venue.live.ring]()
-    return make_line_ring(TcpSocketRing(), (make_tap(market, 8) if tapped else market,))
+    market = make_tap(market, 8) if tapped else market
+    if has_own_tcp(venue, config_path):
+        return make_tcp_ring(market, [TcpEndpoints(Flow(), Flow(), (1,))], seed=0)
+    return make_line_ring(TcpSocketRing(), (market,))
 
 
-def make_venues(config: RunConfig, market: Market, rings: list[Any]) -> tuple[Venue, ...]:
+def make_venues(config: RunConfig, config_path: Path, market: Market, rings: list[Any]) -> tuple[Venue, ...]:
     """The venues' lines over these rings, with new feeds and closed sessions."""
-    return tuple(
-        Venue(ring, FEEDS[venue.feed][1](venue=number), make_session(number, market))
-        for number, (venue, ring) in enumerate(zip(config.venue, rings, strict=True))
-    )
+    return tuple(make_line(number, config, market, config_path, ring) for number, ring in enumerate(rings))
 
 
 def parse_group(text: str, what: str) -> Group:
@@ -61,7 +76,7 @@ def parse_group(text: str, what: str) -> Group:
     return Group(ip, port, parse_endpoint(f"{source}:1", what)[0] if source else 0)
 
 
-def open_rings(config: RunConfig, number: int, tap_bytes: int = 0) -> VenueRings:
+def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int = 0) -> VenueRings:
     """Join the groups, open the market data ring, connect the order session. ConfigError, HostError: one line each.
 
     With `tap_bytes` the market data ring is in a tap with so large a buffer.
@@ -73,23 +88,39 @@ def open_rings(config: RunConfig, number: int, tap_bytes: int = 0) -> VenueRings
     groups = [parse_group(text, f"{what}groups") for text in live.groups]
     if not groups:
         raise ConfigError(f"{what}groups is empty")
+    own = has_own_tcp(venue, config_path)
+    endpoints = [parse_endpoint(text, f"{what}gateway") for text in (live.gateway, live.gateway_b) if text]
+    if len(endpoints) > 1 and not own:
+        raise ConfigError(f'{what}gateway_b: two gateways need tcp = "own"')
     closing = ExitStack()
     try:
         set_offloads(live, config.live.namespace if config.live else "", groups, closing)
-        market, obtained = open_market(venue, groups, closing)
-        orders = closing.enter_context(
-            TcpSocket.connect(parse_endpoint(live.gateway, f"{what}gateway"), order_flow(number))
-        )
+        connections = closing.enter_context(own_connections(live, number, endpoints)) if own else None
+        market, obtained = open_market(venue, groups, connections.tuples if connections else (), closing)
         drops = closing.enter_context(InterfaceDrops(live.interface))
         tap = make_tap(market.ring, tap_bytes) if tap_bytes > 0 else None
-        ring = make_line_ring(orders.ring, (market.ring if tap is None else tap,))
+        raw = market.ring if tap is None else tap
+        ring: Struct
+        if connections is not None:
+            ring = connections.open_ring(raw)
+            closing.callback(connections.disconnect)
+        else:
+            orders = closing.enter_context(TcpSocket.connect(endpoints[0], order_flow(number)))
+            ring = make_line_ring(orders.ring, (raw,))
     except HostError as error:
         closing.close()
         raise HostError(f"venue {venue.name}: {error}") from None
     except BaseException:
         closing.close()
         raise
-    return VenueRings(ring, market, orders, drops, obtained, tap, closing)
+    return VenueRings(ring, market, connections, drops, obtained, tap, closing)
+
+
+def own_connections(live: LiveVenueConfig, number: int, endpoints: list[tuple[int, int]]) -> TcpConnections:
+    """The local ports and neighbours of our own TCP; not connected yet."""
+    mac = parse_mac(live.gateway_mac, "live.gateway_mac") if live.gateway_mac else 0
+    gateways = [Gateway(ip, port, order_flow(number, stream), mac) for stream, (ip, port) in enumerate(endpoints)]
+    return TcpConnections(live.interface, gateways)
 
 
 def set_offloads(live: LiveVenueConfig, namespace: str, groups: list[Group], closing: ExitStack) -> None:
@@ -103,18 +134,26 @@ def set_offloads(live: LiveVenueConfig, namespace: str, groups: list[Group], clo
         offload.steer([(group.ip, group.port) for group in groups], live.queue)
 
 
-def open_market(venue: VenueConfig, groups: list[Group], closing: ExitStack) -> tuple[Any, str]:
+def open_market(
+    venue: VenueConfig, groups: list[Group], connections: tuple[TcpTuple, ...], closing: ExitStack
+) -> tuple[Any, str]:
     """The owner of the market data ring, and what kind of ring was obtained."""
     live = venue.live
     assert live is not None
     if live.ring == "sockets":
         return closing.enter_context(UdpSocket(live.interface, groups, busy_poll_us=live.busy_poll_us)), "sockets"
-    market, obtained = open_bypass(venue, live, groups, closing)
+    market, obtained = open_bypass(venue, live, groups, connections, closing)
     closing.enter_context(Membership(live.interface, groups))
     return market, obtained
 
 
-def open_bypass(venue: VenueConfig, live: LiveVenueConfig, groups: list[Group], closing: ExitStack) -> tuple[Any, str]:
+def open_bypass(
+    venue: VenueConfig,
+    live: LiveVenueConfig,
+    groups: list[Group],
+    connections: tuple[TcpTuple, ...],
+    closing: ExitStack,
+) -> tuple[Any, str]:
     """A ring that takes the frames before, or beside, the kernel's stack."""
     steered = tuple((group.ip, group.port, group.source_ip) for group in groups)
     if live.ring == "af_packet":
@@ -132,7 +171,7 @@ def open_bypass(venue: VenueConfig, live: LiveVenueConfig, groups: list[Group], 
         AfXdpSocket(
             live.interface,
             live.queue,
-            SteerRules(udp=steered),
+            SteerRules(udp=steered, tcp=connections),
             require=live.require,
             busy_poll_us=live.busy_poll_us,
             frames=2 * live.frames,  # half of them for transmitting

@@ -10,11 +10,12 @@ from typing import Any
 
 from numba import typeof
 
-from engine.build import make_exchange, make_market
+from engine.build_market import make_market
+from engine.build_venue import make_exchange
 from engine.cache import compile_cached
 from engine.config import ConfigError, RunConfig, load_config, need_live
 from engine.data import prepare_data
-from engine.sim_gateway import SimGateway
+from engine.sim_gateway import SimGateway, make_gate
 from engine.sim_loop import FLAT_OUT, PARTS, SimCounters, SimState, SimVenue, elapsed_ns, serve
 from nic.clock import ClockKeeper, LiveClock, advance
 from nic.compile import NO_JIT
@@ -70,12 +71,14 @@ class Simulation:
         self.kept = time.monotonic()
         self.state = SimState(speed_e6=FLAT_OUT if options.speed == 0 else round(options.speed * PARTS))
         market, _ = make_market(config)
+        numbers = range(len(config.venue))
         exchanges = [
-            make_exchange(number, config, market, config_path, self.replays) for number in range(len(config.venue))
+            make_exchange(number, config, market, config_path, self.replays, is_connected=False) for number in numbers
         ]
-        self.gateways = [
-            closing.enter_context(SimGateway(config, number, exchange)) for number, exchange in enumerate(exchanges)
-        ]
+        self.gateways: list[SimGateway] = []
+        for number, exchange in enumerate(exchanges):
+            self.gateways.append(make_gate(config, number, exchange))
+            closing.callback(self.gateways[-1].close)
         self.venues = tuple(
             SimVenue(
                 exchange=exchange,
@@ -117,12 +120,11 @@ class Simulation:
     def start(self) -> None:
         """Time begins now: the exchanges' first frame is due."""
         self.keeper.keep(KEEP_CLOCK_S)  # a clock that nobody kept while the loop compiled has come to a stop
-        for replay in self.replays:
-            replay.refill()
         first_ns = []
-        for venue, replay in zip(self.venues, self.replays, strict=True):
+        for venue in self.venues:
             while next_time_ns(venue.exchange) == STARVED:
-                replay.refill()
+                for replay in self.replays:
+                    replay.refill()
             first_ns.append(next_time_ns(venue.exchange))
         self.state.first_ns = min(first_ns)
         self.state.started_ns = advance(self.clock, 0)

@@ -1,9 +1,13 @@
-"""The order gateways of `crosswire sim`: who is connected to a simulated exchange, and what its books say of them."""
+"""The order gateways of `crosswire sim`: who is connected to a simulated exchange, and what its books say of them.
+
+Each kind of venue has one class, with the same few methods.
+"""
 
 import socket
 from typing import Any
 
-from engine.build import HEARTBEAT_MS, instrument_names, order_flow
+from engine.build_market import instrument_names
+from engine.build_venue import HEARTBEAT_MS, order_flow
 from engine.config import RunConfig, parse_endpoint
 from engine.sim_loop import PARTS
 from nic.host import HostError
@@ -11,13 +15,17 @@ from nic.multicast import ip_text
 from nic.owner import Owner
 from nic.ring import NEVER_NS, next_time_ns
 from nic.socket_tcp import TcpSocket, TcpSocketRing
+from nic.socket_tcp_server import TcpServer, TcpServerRing
 from venues.bridge.gateway import set_gateway
 from venues.simulated import SimulatedExchange
+from venues.starbase.exchange_state import StarbaseExchange
 
 NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+CLIENT = 1  # the member that the configured API key is of
 
 
-class SimGateway(Owner):
+class BridgeGate(Owner):
     """A bridge's gateway: one client at a time."""
 
     def __init__(self, config: RunConfig, number: int, exchange: SimulatedExchange) -> None:
@@ -94,3 +102,72 @@ class SimGateway(Owner):
         self.listener.close()
         if self.knocking is not None:
             self.knocking.close()
+
+
+class StarbaseGate(Owner):
+    """Starbase's gateways A and B: several clients at once, of whom the exchange ends those that it no longer wants."""
+
+    def __init__(self, config: RunConfig, number: int, exchange: StarbaseExchange) -> None:
+        venue = config.venue[number]
+        self.names = instrument_names(config)
+        self.number = number
+        self.exchange = exchange
+        assert venue.live is not None
+        texts = [text for text in (venue.live.gateway, venue.live.gateway_b) if text]
+        endpoints = [parse_endpoint(text, f"venue {venue.name}: live.gateway") for text in texts]
+        self.server = TcpServer(endpoints, [order_flow(number, gateway) for gateway in range(len(endpoints))])
+
+    @property
+    def ring(self) -> TcpServerRing:
+        """What its clients send and are sent."""
+        return self.server.ring
+
+    def accept(self) -> None:
+        """Take up who knocks, let go who has gone."""
+        self.server.accept()
+
+    def clients(self) -> int:
+        """How many are connected."""
+        return self.server.clients()
+
+    def scale_heartbeats(self, speed_e6: int) -> None:
+        """What is due every few seconds of the client's is so in the exchange's time."""
+        gateways = self.exchange.gateways
+        interval_ns = gateways.heartbeat_s * NS_PER_S * speed_e6 // PARTS
+        if gateways.heartbeat_ns != interval_ns:
+            gateways.heartbeat_ns = interval_ns
+            gateways.grace_ns = interval_ns // 2
+            # Silence until now was measured in another time.
+            for served in gateways.served:
+                served.last_received_ns = served.last_sent_ns = self.exchange.now_ns
+
+    def account(self) -> dict[str, Any]:
+        """What the exchange's own books say of the client."""
+        exchange = self.exchange
+        member = exchange.matching.members[CLIENT]
+        return {
+            "new_orders": member.new_orders,
+            "duplicate_orders": member.duplicate_orders,
+            "fills": member.fills,
+            "resting": member.open_orders,
+            "mistakes": sum(exchange.gateways.mistakes),
+            "position_lots": {
+                name: member.position_lots[index]
+                for index, name in enumerate(self.names)
+                if exchange.matching.market.instruments[index].venue == self.number
+            },
+        }
+
+    def close(self) -> None:
+        """Close the connections and the listeners."""
+        self.server.close()
+
+
+SimGateway = BridgeGate | StarbaseGate
+
+
+def make_gate(config: RunConfig, number: int, exchange: Any) -> SimGateway:
+    """The gateways of one venue's exchange, listening."""
+    if config.venue[number].orders == "starbase":
+        return StarbaseGate(config, number, exchange)
+    return BridgeGate(config, number, exchange)

@@ -1,7 +1,8 @@
 """Frames through the whole line before the first real one: the loop's code, tables and branches in the caches.
 
 The same compiled loop runs on rings of the same kind in a network namespace of its own, over a strategy and books that
-are thrown away. The frames are the first of the venues' captures; orders go into a connection that nobody reads.
+are thrown away. The frames are the first of the venues' captures; orders go into a connection that nobody reads: of the
+kernel's TCP to a listener, of our own to a gateway that says SYN-ACK and nothing more.
 """
 
 import heapq
@@ -20,8 +21,21 @@ from engine.config import LiveVenueConfig, RunConfig
 from engine.loop import Venue
 from engine.rings import make_venues, open_rings
 from nic.clock import ClockKeeper, LiveClock, advance
-from nic.packet import ETHER_TYPE_IPV4
+from nic.connection import connection_of
+from nic.packet import (
+    ETHER_TYPE_IPV4,
+    FLAG_ACK,
+    FLAG_SYN,
+    TCP_FRAME_HEADER_BYTES,
+    reverse_flow,
+    seal_tcp_frame,
+    write_tcp_frame_header,
+)
 from nic.replay import read_frames
+from nic.ring import Frame
+from nic.struct import array, u8
+from nic.tcp_connection import reconnect_from_python, turn
+from nic.tcp_ring import TcpRing
 from nic.testbed import private_namespace
 from venues.order import SessionState
 
@@ -29,6 +43,7 @@ FRAMES_MAX = 2_000  # of each venue
 BATCH_FRAMES = 16  # sent at once: a ring holds at least 32
 BATCH_PAUSE_S = 0.0005
 SETTLE_S = 0.05
+NOBODY_MAC = "02:00:00:00:00:ff"
 
 
 def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int], tap_bytes: int = 0) -> str:
@@ -46,12 +61,15 @@ def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int], tap_
         listener = closing.enter_context(socket.create_server(("127.0.0.1", 0), backlog=len(config.venue)))
         rings = []
         for number, (near, _) in enumerate(pairs):
-            each = open_rings(inside(config, near, listener.getsockname()[1]), number, tap_bytes)
+            each = open_rings(inside(config, near, listener.getsockname()[1]), config_path, number, tap_bytes)
             closing.push(each.closing)
             rings.append(each)
         clock = LiveClock()
         ClockKeeper(clock)
-        venues = make_venues(config, core.engine.market, [each.ring for each in rings])
+        for each, (_, far) in zip(rings, pairs, strict=True):
+            if each.connections is not None:
+                pretend_to_connect(each.ring, far, clock)
+        venues = make_venues(config, config_path, core.engine.market, [each.ring for each in rings])
         log_on(core, venues, advance(clock, 0))
         thread = threading.Thread(target=loop, args=(core.engine, venues, core.strategy, clock), name="warm-up")
         thread.start()
@@ -61,6 +79,9 @@ def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int], tap_
         finally:
             core.engine.state.stop = 1
             thread.join()
+            for each in rings:
+                if each.connections is not None:
+                    each.connections.disconnect(patience_s=0)
     state = core.engine.state
     return f"warmed up with {state.frames:,} frames, {state.orders_sent} orders that went nowhere"
 
@@ -79,10 +100,28 @@ def inside(config: RunConfig, interface: str, port: int) -> RunConfig:
             flow_steering=False,
             require=live.require and "generic",
             gateway=f"127.0.0.1:{port}",
+            gateway_b="",
+            gateway_mac=NOBODY_MAC,
         )
 
     venues = [msgspec.structs.replace(venue, live=moved(venue.live)) for venue in config.venue]
     return msgspec.structs.replace(config, venue=venues)
+
+
+def pretend_to_connect(ring: TcpRing, far: str, clock: LiveClock) -> None:
+    """Our own TCP takes its connection for established: its SYN is answered from the wire's other end."""
+    frame = Frame()
+    tcp = ring.connections[0].tcp
+    answer = array(u8, TCP_FRAME_HEADER_BYTES)
+    reconnect_from_python(ring, 0, advance(clock, 0))
+    write_tcp_frame_header(answer.address, reverse_flow(tcp.wire), 0xFFFF)
+    seal_tcp_frame(answer.address, 0, 0, tcp.send_base, FLAG_SYN | FLAG_ACK)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, ETHER_TYPE_IPV4) as raw:
+        raw.bind((far, ETHER_TYPE_IPV4))
+        raw.send(bytes(answer))
+    begun = time.monotonic()
+    while connection_of(ring, 0) == 0 and time.monotonic() - begun < SETTLE_S:
+        turn(ring, frame, advance(clock, 0))
 
 
 def log_on(core: Core, venues: tuple[Venue, ...], now_ns: int) -> None:

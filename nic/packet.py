@@ -145,6 +145,18 @@ class Flow(Struct):
     destination_port: i64
 
 
+def reverse_flow(flow: Flow) -> Flow:
+    """The same connection as its other end sees it."""
+    return Flow(
+        source_mac=flow.destination_mac,
+        destination_mac=flow.source_mac,
+        source_ip=flow.destination_ip,
+        destination_ip=flow.source_ip,
+        source_port=flow.destination_port,
+        destination_port=flow.source_port,
+    )
+
+
 @compiled
 def parse_packet(frame: Frame, packet: Packet, counters: PacketCounters) -> bool:
     """Find the UDP or TCP payload of `frame`; False (and a counter by reason) when it has none to believe.

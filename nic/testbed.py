@@ -158,7 +158,8 @@ def in_namespace(name: str) -> Iterator[None]:
 def private_namespace(pairs: int) -> Iterator[list[tuple[str, str]]]:
     """The calling thread works in a network namespace that has no name, and ends with the process if not before.
 
-    In it are the loopback and `pairs` veth pairs, all up: gives their two ends' names. HostError if refused.
+    In it are the loopback and `pairs` veth pairs, all up, the first end of pair n with the address 198.18.n.1: gives
+    their two ends' names. HostError if refused.
     """
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
@@ -167,8 +168,9 @@ def private_namespace(pairs: int) -> Iterator[list[tuple[str, str]]]:
         try:
             names = [(f"near{number}", f"far{number}") for number in range(pairs)]
             _run("ip", "link", "set", "lo", "up")
-            for near, far in names:
+            for number, (near, far) in enumerate(names):
                 _run("ip", "link", "add", near, "type", "veth", "peer", "name", far)
+                _run("ip", "address", "add", f"198.18.{number}.1/24", "dev", near)
                 _run("ip", "link", "set", near, "up")
                 _run("ip", "link", "set", far, "up")
             yield names

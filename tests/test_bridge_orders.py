@@ -18,6 +18,7 @@ from nic.packet import (
     Packet,
     PacketCounters,
     parse_packet,
+    reverse_flow,
     seal_tcp_frame,
     write_tcp_frame_header,
 )
@@ -41,7 +42,7 @@ from venues.bridge.order_layout import (
     Template,
 )
 from venues.bridge.orders import BridgeSession, make_bridge_session
-from venues.bridge.stream import StreamFault, length_of, reverse_flow
+from venues.bridge.stream import StreamFault, length_of
 from venues.matching import Matching, set_matching
 from venues.order import (
     REPORTS_MAX,

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from engine.backtest import compiled_loop
-from engine.build import FEEDS, Run, build_core, build_run, make_session, order_flow
+from engine.build import Run, build_core, build_run
+from engine.build_venue import make_line, order_flow
 from engine.config import load_config
 from engine.generate import generate_captures
-from engine.loop import Status, Venue
+from engine.loop import Status
 from nic.af_xdp import AfXdpSocket
 from nic.clock import ReplayClock
 from nic.ring import NEVER_NS
@@ -140,8 +141,7 @@ def test_orders_on_the_wire_are_the_backtests(config_path: Path, require: str) -
             ring = timed_ring(owner.ring)
             frames = [(time_ns, data) for time_ns, direction, data in seen[number] if direction == Direction.RECEIVED]
             peers.append(Peer(testbed.exchange, link.exchange_interface, frames, ring))
-            feed = FEEDS[venue.feed][1](venue=number)
-            venues.append(Venue(ring=ring, feed=feed, session=make_session(number, core.engine.market)))
+            venues.append(make_line(number, config, core.engine.market, config_path, ring))
         run = Run(config, config_path, core.engine, tuple(venues), core.strategy, ReplayClock(), core.plugin, [])
         loop = compiled_loop(run)
         for peer in peers:

@@ -118,6 +118,7 @@ class SessionState(IntEnum):
     LOGGING_ON = 1
     READY = 2
     LOST = 3  # the venue went silent or broke the protocol: nothing more is sent
+    ENDED = 4  # we said goodbye: nothing more is sent
 
 
 class Session(Struct):
@@ -129,6 +130,7 @@ class Session(Struct):
     orders_sent: i64
     cancels_sent: i64
     frames_received: i64
+    unread: i64  # 1: the packet holds more reports: `read_reports` is to be called again with it, `reports` cleared
     ring_full: i64  # orders not sent because the transmit ring had no slot
     unarmed: i64  # frames refused because no gate had passed them
     bad_frames: i64  # received bytes that were not believed
@@ -169,6 +171,11 @@ def write_cancel_by_id(session: Session, ring: Struct, exchange_order_id: int, i
 @generic
 def write_mass_quote(session: Session, ring: Struct, approvals: Array, count: int, now_ns: int) -> bool:
     """Set bid and ask of several instruments at once: `count` approvals, each pair a bid and its ask. Disarms all."""
+
+
+@generic
+def end_session(session: Session, ring: Struct, now_ns: int) -> None:
+    """Say goodbye, where the venue wants to hear it; nothing is sent after that."""
 
 
 @generic

@@ -30,7 +30,8 @@ from numba import typeof
 from rich.console import Console
 from rich.table import Table
 
-from engine.build import Core, build_core, make_session, order_flow
+from engine.build import Core, build_core
+from engine.build_venue import make_session, order_flow
 from engine.cache import compile_cached
 from engine.config import load_config
 from engine.loop import Status, Venue, run

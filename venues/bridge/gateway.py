@@ -27,6 +27,7 @@ from nic.packet import (
     internet_checksum,
     parse_packet,
     pseudo_header_sum,
+    reverse_flow,
     seal_tcp_frame,
     write_tcp_frame_header,
 )
@@ -56,7 +57,6 @@ from venues.bridge.stream import (
     length_of,
     next_message,
     open_segment,
-    reverse_flow,
     set_connection,
     stamp_header,
     write_header,

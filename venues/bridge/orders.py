@@ -65,6 +65,7 @@ from venues.order import (
     Reports,
     Session,
     SessionState,
+    end_session,
     keep_session,
     read_reports,
     start_session,
@@ -267,6 +268,12 @@ def write_bridge_mass_cancel(session: BridgeSession, ring: Struct, now_ns: int) 
     _send(session, ring, slot, size_of(MassCancelFrame), session.mass_cancel_sum, 0, now_ns)
     session.cancels_sent += 1
     return True
+
+
+@end_session.register(BridgeSession)
+def end_bridge_session(session: BridgeSession, _ring: Struct, _now_ns: int) -> None:
+    """The end of the connection is goodbye enough."""
+    session.state = SessionState.ENDED
 
 
 @keep_session.register(BridgeSession)

@@ -77,18 +77,6 @@ def set_connection(connection: Connection, flow: Flow, first_byte: int) -> None:
     connection.receive_next = first_byte & SEQUENCE_MASK
 
 
-def reverse_flow(flow: Flow) -> Flow:
-    """The same connection as its other end sees it."""
-    return Flow(
-        source_mac=flow.destination_mac,
-        destination_mac=flow.source_mac,
-        source_ip=flow.destination_ip,
-        destination_ip=flow.source_ip,
-        source_port=flow.destination_port,
-        destination_port=flow.source_port,
-    )
-
-
 @compiled
 def length_of(template_id: int) -> int:
     """Bytes of a message of this kind in this version; 0 for an unknown kind."""

@@ -394,7 +394,7 @@ class OrderPlaced(Struct, packed=True):
     visible_quantity: Decimal72
     status: i8  # OrderStatus
     cancel_reason: i8  # CancelReason
-    padding: Annotated[Array, u8, 3]  # since version 8
+    padding: Annotated[Array, i8, 3]  # since version 8
     correlation_id: i64  # since version 8
 
 
@@ -460,10 +460,6 @@ class OrdersMmpUnfrozen(Struct, packed=True):
     correlation_id: i64  # NULL_I64: none
 
 
-class DummyMessage(Struct, packed=True):
-    """No fields."""
-
-
 MESSAGES = (
     Message("Logon", Template.LOGON, Logon),
     Message("LogonConf", Template.LOGON_CONF, LogonConf),
@@ -517,5 +513,5 @@ MESSAGES = (
     Message("OrdersMmpTriggered", Template.ORDERS_MMP_TRIGGERED, OrdersMmpTriggered),
     Message("MassQuoteMmpUnfrozen", Template.MASS_QUOTE_MMP_UNFROZEN, MassQuoteMmpUnfrozen),
     Message("OrdersMmpUnfrozen", Template.ORDERS_MMP_UNFROZEN, OrdersMmpUnfrozen),
-    Message("DummyMessage", Template.DUMMY_MESSAGE, DummyMessage),
+    Message("DummyMessage", Template.DUMMY_MESSAGE, FrameHeader),  # so that the schema has a header; never sent
 )

@@ -1,0 +1,287 @@
+"""One round of `tests.bench.order_entry`: an engine, ours or the C program, over its beds and peers."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import typeof
+
+from engine.build import Core, build_core
+from engine.cache import compile_cached
+from engine.config import load_config
+from engine.loop import Status, Venue, run
+from nic.clock import RATE_BITS, ClockKeeper, LiveClock
+from nic.compile import NO_JIT
+from nic.ring import Frame
+from nic.struct import address_of, array, i64, one
+from nic.tcp_ring import TcpEndpoints, TcpRing, make_tcp_ring
+from risk.gate import Veto
+from strategies.cross_spread import CrossSpread
+from tests.bench.order_entry_bed import Bed, connect_ring, make_bed
+from tests.bench.order_entry_c import CEngine, Terms, order_frame
+from tests.bench.order_entry_peer import (
+    CHANNEL_ID,
+    FIRST_SEQUENCE,
+    HALF_SPREAD_TICKS,
+    INSTRUMENT_ID,
+    MIDDLE_TICKS,
+    QUANTITY_EXPONENT,
+    feed_flow,
+    session_flow,
+    set_connection,
+    set_peer,
+    turned,
+    wire_flow,
+)
+from tests.bench.order_entry_stamps import (
+    DONE,
+    LEGS,
+    VENUES,
+    BedClock,
+    BedRing,
+    Script,
+    log_on,
+    run_c,
+    send_c_orders,
+    send_orders,
+)
+from tests.bench.tick_to_trade import RUN, VENUE
+from venues.order import Approval, OrderState
+from venues.starbase.feed import make_starbase_feed
+from venues.starbase.orders import make_starbase_session
+
+SOURCES = [*Path(__file__).resolve().parent.glob("order_entry*.py")]
+SOURCES += [Path(__file__).resolve().with_name("tick_to_trade_stamps.py")]
+QUIET_TURNS_MAX = 4
+WINDOW_TICKS = 1 << 13  # of the C program's book
+C_FIRST_SEQUENCE = 77_000  # of its own bytes: any number will do
+SEED = 1
+TOKENS_MAX = 1_000_000_000  # the venue's rate limit: none
+
+
+def compiled_for(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """`function` compiled for these arguments, or from the cache."""
+    compiled = compile_cached(function, SOURCES)
+    if not NO_JIT:
+        compiled.compile(tuple(map(typeof, arguments)))  # type: ignore[attr-defined]
+    return compiled
+
+
+def make_core() -> Core:
+    """Two venues of one instrument each, one strategy, one gate."""
+    text = RUN.replace("tick-to-trade", "order-entry").replace("depth = 3", "depth = 1")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "order-entry.toml"
+        path.write_text(text + VENUE.replace("NAME", "first") + VENUE.replace("NAME", "second"))
+        return build_core(load_config(path), path)
+
+
+class Rig:
+    """What both have: terms, script, beds, clock. `core` is the engine's own, and the C program's source of terms."""
+
+    def __init__(self, triggers: int, leg: int, is_snapshot: bool) -> None:
+        self.core = make_core()
+        self.beds: list[Bed] = [make_bed() for _ in range(VENUES)]
+        self.clock = BedClock()
+        self.script = Script(triggers=triggers, leg=leg, is_snapshot=int(is_snapshot), quiet_max=QUIET_TURNS_MAX)
+        self.script.latencies = array(i64, max(triggers, 1))
+        self.clock.script = one(self.script)
+        instruments = self.core.engine.market.instruments
+        for number, (peer, bed) in enumerate(zip(self.script.peers, self.beds, strict=True)):
+            set_peer(peer, number, bed, instruments[number], feed_flow(number))
+
+    def keep_clock(self) -> None:
+        """Just before it is used: nobody keeps it during a round of seconds."""
+        ClockKeeper(self.clock)
+
+    def ns_per_cycle(self) -> float:
+        return float(self.clock.calibrations[self.clock.current].rate / (1 << RATE_BITS))
+
+    def peer_problems(self, orders: int) -> list[str]:
+        script = self.script
+        found = []
+        for peer, bed in zip(script.peers, self.beds, strict=True):
+            wrong = {
+                name: getattr(peer, name) for name in ("bad_checksums", "out_of_order", "full") if getattr(peer, name)
+            }
+            if wrong or bed.full:
+                found.append(f"venue {peer.number}: {wrong}, bed full {bed.full}")
+        got = sum(peer.orders for peer in script.peers)
+        if got != orders:
+            found.append(f"{got} orders arrived of {orders}")
+        return found
+
+
+class OurRig(Rig):
+    """The engine's loop over user-space TCP over memory."""
+
+    def __init__(self, triggers: int, leg: int = 1) -> None:
+        super().__init__(triggers, leg, True)
+        market = self.core.engine.market
+        self.rings: list[BedRing] = []
+        self.tcp: list[TcpRing] = []
+        self.venues: tuple[Venue, ...] = ()
+        for number, bed in enumerate(self.beds):
+            ring = BedRing(script=one(self.script))
+            connect_ring(bed, ring)
+            flow = session_flow(number)
+            endpoints = TcpEndpoints(wire_flow(number), flow, (wire_flow(number).source_port,))
+            tcp = make_tcp_ring(ring, [endpoints], SEED + number)
+            self.rings.append(ring)
+            self.tcp.append(tcp)
+            session = make_starbase_session(
+                number, market, (flow,), b"bench", b"secret", tokens_per_ms=TOKENS_MAX, tokens_max=TOKENS_MAX
+            )
+            feed = make_starbase_feed(number, market, order_capacity=1 << 12, level_capacity=1 << 10)
+            self.venues += (Venue(ring=tcp, feed=feed, session=session),)
+        self.script.stop_at = address_of(self.core.engine.state)
+        self.orders: dict[str, int] = {}
+
+    def drain(self) -> None:
+        """Count the ended orders and forget all records."""
+        records = self.core.engine.records
+        for state in records.orders.items.numpy(records.orders.count)["state"]:
+            name = OrderState(int(state)).name
+            self.orders[name] = self.orders.get(name, 0) + 1
+        for buffer in (records.orders, records.fills, records.samples, records.opportunities, records.trades):
+            buffer.count = 0
+
+    def run(self) -> None:
+        arguments = (self.core.engine, self.venues, self.core.strategy, self.clock)
+        loop = compiled_for(run, *arguments)
+        self.keep_clock()
+        status = Status.RECORDS
+        while status == Status.RECORDS:
+            status = Status(loop(*arguments))
+            self.drain()
+
+    def log_on(self) -> None:
+        """Connect and log on at the first venue, without the loop and its market data."""
+        venue, engine = self.venues[0], self.core.engine
+        engine.market.instruments[0].venue_id = INSTRUMENT_ID
+        arguments = (
+            venue.session, venue.ring, self.script.peers[0], engine.state.frame, engine.state.packet,
+            engine.state.packet_counters, engine.state.reports, self.clock,
+        )  # fmt: skip
+        driver = compiled_for(log_on, *arguments)
+        self.keep_clock()
+        if not driver(*arguments):
+            raise RuntimeError("no logon")
+
+    def send(self, burst: int, count: int) -> tuple[Any, int]:
+        """Cycles of each burst, and how many orders went out."""
+        self.log_on()
+        peer, venue, costs = self.script.peers[0], self.venues[0], array(i64, count)
+        peer.answers = 0
+        arguments = (venue.session, venue.ring, Approval(), peer, Frame(), self.clock, burst, costs, count)
+        driver = compiled_for(send_orders, *arguments)
+        self.keep_clock()
+        sent = driver(*arguments)
+        return costs.numpy(), sent
+
+    def problems(self) -> list[str]:
+        """Everything that makes a round's figures worthless."""
+        script, engine = self.script, self.core.engine
+        vetoes = {veto.name: engine.gate.vetoes[veto] for veto in Veto if veto and engine.gate.vetoes[veto]}
+        found = self.peer_problems(LEGS * script.triggers)
+        for what, is_so in (
+            (f"the script stopped in phase {script.phase} after {script.done} triggers", script.phase != DONE),
+            (f"{script.count} triggers were stamped", script.count != script.triggers),
+            (f"orders ended {self.orders}", self.orders != {"FILLED": LEGS * script.triggers}),
+            (f"vetoes {vetoes}", bool(vetoes)),
+            (f"alarms {engine.gate.alarms}", bool(engine.gate.alarms)),
+        ):
+            if is_so:
+                found.append(what)
+        return found
+
+
+class CRig(Rig):
+    """The C program on the same script."""
+
+    def __init__(self, library: Any, message: bytes, triggers: int, leg: int = 1) -> None:
+        """`message`: any new order as the engine's session sends it."""
+        super().__init__(triggers, leg, False)
+        self.engine = CEngine(library)
+        for number, (peer, bed) in enumerate(zip(self.script.peers, self.beds, strict=True)):
+            flow = wire_flow(number)
+            set_connection(peer, turned(flow), FIRST_SEQUENCE, C_FIRST_SEQUENCE)
+            self.engine.set_terms(number, self.terms(number))
+            self.engine.set_ring(number, bed)
+            self.engine.set_session(number, order_frame(flow, message), C_FIRST_SEQUENCE, FIRST_SEQUENCE)
+
+    def terms(self, number: int) -> Terms:
+        engine, strategy = self.core.engine, self.core.strategy
+        assert isinstance(strategy, CrossSpread)
+        instrument, limits = engine.market.instruments[number], engine.gate.limits[number]
+        venue = engine.gate.venues[instrument.venue]
+        return Terms(
+            instrument_id=INSTRUMENT_ID + number,
+            tick_e9=instrument.tick_e9,
+            lot_e9=instrument.lot_e9,
+            base_ticks=MIDDLE_TICKS - HALF_SPREAD_TICKS - WINDOW_TICKS // 2,
+            sale_factor=strategy.factors[number].sale,
+            cost_factor=strategy.factors[number].open_cost,
+            tick_lot_e9=instrument.tick_lot_e9,
+            order_lots_max=limits.order_lots_max,
+            notional_max_e9=limits.order_notional_max_e9,
+            position_lots_max=limits.position_lots_max,
+            price_ticks_max=limits.price_ticks_max,
+            collar_e9=limits.collar_e9,
+            book_age_max_ns=limits.book_age_max_ns,
+            strategy_lots_max=strategy.max_size_e9 // instrument.lot_e9,
+            strategy_position_lots=strategy.legs.listings[number].max_position_e9 // instrument.lot_e9,
+            tokens_per_second=venue.bucket.per_second,
+            tokens_full_e9=venue.bucket.full_e9,
+            open_orders_max=venue.open_orders_max,
+            channel_id=CHANNEL_ID + number,
+            peer_port=wire_flow(number).destination_port,
+        )
+
+    def start(self) -> None:
+        """After the clock is kept."""
+        underlying = self.core.engine.gate.underlyings[0]
+        mantissa_e9 = 10 ** (9 + QUANTITY_EXPONENT)
+        self.engine.start(
+            self.clock, mantissa_e9, underlying.gross_max_e9, underlying.net_max_e9, self.script.leg
+        )
+
+    def run(self) -> None:
+        names = ("cw_turn", "cw_timed_turn")
+        functions = [self.engine.function(name) for name in names]
+        arguments = (self.script, self.engine.address, *functions, self.clock)
+        driver = compiled_for(run_c, *arguments)
+        self.keep_clock()
+        self.start()
+        driver(*arguments)
+
+    def send(self, burst: int, count: int) -> tuple[Any, int]:
+        """Cycles of each burst, and how many orders went out."""
+        self.script.peers[0].answers = 0
+        costs = array(i64, count)
+        names = ("cw_timed_send", "cw_timed_burst", "cw_turn")
+        functions = [self.engine.function(name) for name in names]
+        arguments = (self.engine.address, *functions, self.script.peers[0], self.clock, burst, costs, count)
+        driver = compiled_for(send_c_orders, *arguments)
+        self.keep_clock()
+        self.start()
+        sent = driver(*arguments)
+        return costs.numpy(), sent
+
+    def problems(self) -> list[str]:
+        script, figures = self.script, self.engine.figures()
+        found = self.peer_problems(LEGS * script.triggers)
+        for what, is_so in (
+            (f"the script stopped in phase {script.phase} after {script.done} triggers", script.phase != DONE),
+            (f"{figures['fills']} fills", figures["fills"] != LEGS * script.triggers),
+            (f"{figures}", any(figures[name] for name in ("unexplained", "gaps", "rejects", "vetoed"))),
+        ):
+            if is_so:
+                found.append(f"C: {what}")
+        return found
+
+    def close(self) -> None:
+        self.engine.close()
+
+

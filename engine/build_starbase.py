@@ -12,8 +12,7 @@ from nic.struct import Array, address_of
 from venues.instrument import Instrument
 from venues.market import Market
 from venues.starbase.background import ReferencePoint
-from venues.starbase.exchange_setup import Channel, Crowd, Key, make_starbase_exchange
-from venues.starbase.exchange_state import StarbaseExchange
+from venues.starbase.exchange import Channel, Crowd, Key, StarbaseExchange, make_starbase_exchange
 from venues.starbase.feed import StarbaseFeed, make_starbase_feed
 from venues.starbase.order_codes import SelfTradingMode
 from venues.starbase.order_state import StarbaseSession
@@ -95,10 +94,13 @@ def make_exchange(
         points=None if path is None else reference_points(number, market, venue, path),
     )
     own = [index for index in range(market.count) if market.instruments[index].venue == number]
-    prices = {
-        index: int(settings.first_price[each.symbol] / each.tick)
-        for index, each in zip(own, venue.instrument, strict=True)
-    }
+    if path is not None:
+        prices = {index: int(path[0, 1]) // market.instruments[index].tick_e9 for index in own}
+    else:
+        prices = {
+            index: int(settings.first_price[each.symbol] / each.tick)
+            for index, each in zip(own, venue.instrument, strict=True)
+        }
     simulation = venue.simulation
     try:
         return make_starbase_exchange(
@@ -118,7 +120,6 @@ def make_exchange(
             tokens_per_ms=venue.starbase.tokens_per_ms,
             tokens_full=venue.starbase.token_burst,
             crowd=crowd,
-            level_capacity=level_capacity(config),
         )
     except ValueError as error:
         raise ConfigError(f"{config_path}: venue {venue.name}: simulation: {error}") from None

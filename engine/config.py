@@ -44,7 +44,7 @@ class SimulatedMarketConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=T
 
     seed: int
     seconds: float  # how long the venue is open
-    first_price: dict[str, Decimal]  # by symbol
+    first_price: dict[str, Decimal] = {}  # by symbol; of every instrument, without `follow`
     events_per_second: float
     volatility_ticks: float  # deviation of the price over a second
     half_spread_ticks: int
@@ -234,7 +234,7 @@ def _check_exchange(venue: VenueConfig, where: str) -> None:
     if venue.captures or market is None:
         raise ConfigError(f"{where}: starbase has no captures, but simulation.market")
     for instrument in venue.instrument:
-        if instrument.symbol not in market.first_price:
+        if not market.follow and instrument.symbol not in market.first_price:
             raise ConfigError(f"{where}: simulation.market.first_price: {instrument.symbol} is missing")
 
 

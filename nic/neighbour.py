@@ -22,7 +22,7 @@ _SIOCGIFADDR, _SIOCGIFHWADDR, _SIOCGIFMTU = 0x8915, 0x8927, 0x8921
 _RTM_GETROUTE, _RTM_GETNEIGH = 26, 30
 _NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _NDA_DST, _NDA_LLADDR = 1, 2
 _NUD_VALID = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80  # reachable, stale, delay, probe, no ARP, permanent
 _HEADER_BYTES = 16  # struct nlmsghdr; rtmsg and ndmsg have 12 bytes
@@ -92,11 +92,12 @@ def next_hop(interface: str, ip: int) -> int:
     """The address that packets to `ip` go to next: itself, or a router's. HostError if they leave elsewhere."""
     body = struct.pack("<BBBBBBBBI", socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0)
     body += struct.pack("<HH4s", 8, _RTA_DST, ip.to_bytes(4, "big"))
-    body += struct.pack("<HHI", 8, _RTA_OIF, interface_index(interface))
     try:
         route = _attributes(_netlink(_RTM_GETROUTE, 0, body)[0])
     except OSError as error:
         raise HostError(f"{interface}: no route to {ip_text(ip)}: {error.strerror}; see `ip route`") from None
+    if int.from_bytes(route.get(_RTA_OIF, b""), "little") != interface_index(interface):
+        raise HostError(f"{interface}: packets to {ip_text(ip)} leave by another interface; see `ip route get`")
     return int.from_bytes(route[_RTA_GATEWAY], "big") if _RTA_GATEWAY in route else ip
 
 

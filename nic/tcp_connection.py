@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 from nic.compile import compiled
@@ -43,12 +44,40 @@ class Gateway:
     mac: int = 0
 
 
+class Step(IntEnum):
+    """What `drive` is to do."""
+
+    TURN = 0
+    OPEN = 1
+    CLOSE = 2
+    ABORT = 3
+
+
 @compiled
-def turn(ring: TcpRing, frame: Frame, now_ns: int) -> None:
-    """One poll for the connections' own sake: there is nobody to read."""
-    if poll(ring, frame, now_ns):
+def drive(ring: TcpRing, frame: Frame, step: int, stream: int, now_ns: int) -> None:
+    """A step of a connection's life outside the loop; one function, since each takes seconds to compile.
+
+    What a turn receives is for nobody: the session is not there.
+    """
+    if step == Step.OPEN:
+        reconnect(ring, stream, now_ns)
+    elif step == Step.CLOSE:
+        close_stream(ring, stream, now_ns)
+    elif step == Step.ABORT:
+        abort_stream(ring, stream, now_ns)
+    elif poll(ring, frame, now_ns):
         release(ring)
     flush(ring)
+
+
+def turn(ring: TcpRing, frame: Frame, now_ns: int) -> None:
+    """One poll for the connections' own sake."""
+    drive(ring, frame, int(Step.TURN), 0, now_ns)
+
+
+def reconnect_from_python(ring: TcpRing, stream: int, now_ns: int) -> None:
+    """`reconnect` as compiled code: called from Python it would run uncompiled."""
+    drive(ring, Frame(), int(Step.OPEN), stream, now_ns)
 
 
 class TcpConnections(Owner):
@@ -68,6 +97,7 @@ class TcpConnections(Owner):
         self.interface = interface
         self.gateways = tuple(gateways)
         self.ring: TcpRing | None = None
+        self._frame = Frame()
         self._held: list[socket.socket] = []
         try:
             ip = interface_ip(interface)
@@ -122,7 +152,7 @@ class TcpConnections(Owner):
         ring = self._ring()
         for stream in range(ring.streams):
             if connection_of(ring, stream) == 0:
-                reconnect_from_python(ring, stream, clock())
+                self.drive(Step.OPEN, stream, clock())
         self._turn_until(lambda: all(not each.opening for each in self._connections()), clock, patience_s)
         for stream, gateway in enumerate(self.gateways):
             if connection_of(ring, stream) == 0:
@@ -134,10 +164,14 @@ class TcpConnections(Owner):
         """Close every connection: FIN, and what the peers send in `patience_s`; then RST."""
         ring = self._ring()
         for stream in range(ring.streams):
-            close_stream(ring, stream, clock())
+            self.drive(Step.CLOSE, stream, clock())
         self._turn_until(lambda: all(each.tcp.state in _QUIET for each in self._connections()), clock, patience_s)
         for stream in range(ring.streams):
-            abort_stream(ring, stream, clock())
+            self.drive(Step.ABORT, stream, clock())
+
+    def drive(self, step: Step, stream: int, now_ns: int) -> None:
+        """One step; to be called before a clock runs, too, so that it is compiled by then."""
+        drive(self._ring(), self._frame, int(step), stream, now_ns)
 
     def _ring(self) -> TcpRing:
         assert self.ring is not None, "open_ring first"
@@ -148,19 +182,12 @@ class TcpConnections(Owner):
         return [ring.connections[stream] for stream in range(ring.streams)]
 
     def _turn_until(self, done: Callable[[], bool], clock: Callable[[], int], patience_s: float) -> None:
-        frame = Frame()
         give_up = time.monotonic() + patience_s
         while not done() and time.monotonic() < give_up:
-            turn(self._ring(), frame, clock())
+            self.drive(Step.TURN, 0, clock())
 
     def close(self) -> None:
         """Let the kernel have the ports again. Connections that are open stay so at the peer: see `disconnect`."""
         self.ring = None
         while self._held:
             self._held.pop().close()
-
-
-@compiled
-def reconnect_from_python(ring: TcpRing, stream: int, now_ns: int) -> None:
-    """`reconnect` as compiled code: from Python it would run uncompiled."""
-    reconnect(ring, stream, now_ns)

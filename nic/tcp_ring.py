@@ -385,6 +385,7 @@ def select_tcp_stream(ring: TcpRing, stream: int) -> None:
 def reconnect_tcp(ring: TcpRing, stream: int, now_ns: int) -> None:
     connection = ring.connections[stream]
     tcp = connection.tcp
+    ring.now_ns = now_ns
     leave(ring, connection, now_ns)
     index = next_port(connection, now_ns)
     if index < 0:
@@ -435,6 +436,7 @@ def draw_sequence(ring: TcpRing, now_ns: int) -> int:
 @compiled
 def close_stream(ring: TcpRing, stream: int, now_ns: int) -> None:
     """End the stream's connection in order: a FIN behind what was committed."""
+    ring.now_ns = now_ns
     close_connection(ring.connections[stream].tcp, now_ns)
     ring.timer_ns = 0
 
@@ -442,6 +444,7 @@ def close_stream(ring: TcpRing, stream: int, now_ns: int) -> None:
 @compiled
 def abort_stream(ring: TcpRing, stream: int, now_ns: int) -> None:
     """End it at once, with a RST."""
+    ring.now_ns = now_ns
     leave(ring, ring.connections[stream], now_ns)
     flush(ring.inner[0])
 

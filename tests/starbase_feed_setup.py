@@ -1,12 +1,14 @@
 """A made-up Starbase venue for feed tests: a plain-Python book, its packets, and a receiver against the guard page."""
 
 import random
+import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from nic.packet import Packet
+from nic.delay import DelayRing, set_delay_ring
+from nic.packet import Flow, Packet
 from nic.struct import array, u8
 from tests.guard import GuardedBytes
 from venues.book import Book, make_books
@@ -17,6 +19,7 @@ from venues.order_queue import OrderQueue, first_order
 from venues.side import ASK, BID
 from venues.starbase.encoder import (
     PacketWriter,
+    add_copy,
     add_definition,
     add_delete,
     add_end_of_cycle,
@@ -31,10 +34,11 @@ from venues.starbase.encoder import (
     begin_transaction,
     end_packet,
     end_transaction,
+    fill_retransmit_reject,
 )
 from venues.starbase.feed import StarbaseFeed, make_starbase_feed
 from venues.starbase.feed_state import Progress
-from venues.starbase.market_layout import InstrumentStatus, PacketType
+from venues.starbase.market_layout import InstrumentStatus, MessageHeader, PacketHeader, PacketType
 
 PERPETUAL, SPOT = 210_838, 5  # venue ids
 CHANNEL = 3
@@ -43,6 +47,15 @@ INCREMENTAL = int(PacketType.INCREMENTAL)
 SNAPSHOT = int(PacketType.SNAPSHOT)
 AGAIN = int(PacketType.INCREMENTAL | PacketType.RETRANSMIT)
 SIDES = (BID, ASK)
+MS = 1_000_000
+FLOW = Flow(
+    source_mac=0x02_00_00_00_00_01,
+    destination_mac=0x02_00_00_00_00_02,
+    source_ip=0xC6120001,
+    destination_ip=0xC6130001,
+    source_port=4000,
+    destination_port=4240,
+)
 
 Order = tuple[int, int, int, int]  # side, price ticks, lots, sort id
 State = dict[int, Order]
@@ -250,6 +263,66 @@ def snapshot(index: int, state: State, sequence: int) -> list[tuple[Any, ...]]:
         (add_info, venue_id, 1, 2, 3),
         (add_snapshot_trailer, venue_id, START_NS, sequence),
     ]
+
+
+class Session:
+    """A receiver whose perpetual's book is proven: bid 100 of 5 lots (order 1), ask 110 of 7 lots (order 2)."""
+
+    def __init__(self, **options: Any) -> None:
+        self.receiver = Receiver([perpetual()], **options)
+        self.wire = Sender()
+        self.snapshots = Sender(SNAPSHOT)
+        self.receive(self.wire.packet(transaction=False, end=False))
+        state = {1: (BID, 100, 5, 1), 2: (ASK, 110, 7, 2)}
+        self.receive(self.snapshots.packet(*snapshot(0, state, 0)))
+        assert self.book.valid
+
+    @property
+    def feed(self):
+        return self.receiver.feed
+
+    @property
+    def book(self):
+        return self.receiver.book()
+
+    def receive(self, payload: bytes, step_ns: int = 1_000) -> list[int]:
+        return self.receiver.kinds(payload, step_ns)
+
+    def top(self) -> tuple[int, int, int, int]:
+        book = self.book
+        return (book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots)
+
+
+def with_ring() -> DelayRing:
+    ring = DelayRing()
+    set_delay_ring(ring, 0)
+    return ring
+
+
+def reply(packets: list[bytes], sequence: int, count: int) -> bytes:
+    """Messages sent again, one packet."""
+    writer = PacketWriter(channel_id=CHANNEL, type=AGAIN, sequence=sequence)
+    buffer = array(u8, 1500)
+    begin_packet(writer, buffer.address, 1500, START_NS + 1)
+    for packet in packets:
+        header = PacketHeader.at(buffer.address)
+        first, total = struct.unpack_from("<q", packet, 8)[0], struct.unpack_from("<H", packet, 22)[0]
+        held = array(u8, len(packet))
+        held.numpy()[:] = memoryview(packet)
+        position = held.address + 24
+        for number in range(first, first + total):
+            if sequence <= number < sequence + count:
+                assert add_copy(writer, position)
+            position += MessageHeader.at(position).length
+        assert header.sequence == sequence
+    length = end_packet(writer)
+    return bytes(buffer)[:length]
+
+
+def refusal(correlation: int, reason: int, delay_ns: int = 0) -> bytes:
+    buffer = array(u8, 200)
+    length = fill_retransmit_reject(buffer.address, 200, START_NS, CHANNEL, correlation, reason, delay_ns)
+    return bytes(buffer)[:length]
 
 
 @dataclass

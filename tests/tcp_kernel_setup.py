@@ -27,7 +27,7 @@ from nic.packet import (
 )
 from nic.ring import Frame, commit, flush, poll, release, reserve
 from nic.struct import Pointer, Struct, address_of, array, i64, u8
-from nic.tcp_connection import Gateway, TcpConnections, turn
+from nic.tcp_connection import Gateway, Step, TcpConnections
 from nic.tcp_ring import TcpRing
 from nic.testbed import Testbed, in_namespace
 from nic.xdp_program import SteerRules
@@ -55,6 +55,8 @@ class Talk(Struct):
     room: i64
     ends: i64  # frames with FIN or RST
     end_flags: i64
+    first_sent: i64  # of the stream, before this talk
+    first_received: i64
     bad: i64  # frames that are not the next of the stream
     other: i64
     frame: Frame
@@ -89,7 +91,9 @@ def send_piece(ring: TcpRing, talk: Talk, now_ns: int) -> bool:
         return False
     payload = write_tcp_frame_header(address, talk.flow, 0xFFFF)
     copy_bytes(payload, address_of(talk.outward) + talk.sent, length)
-    sealed = seal_tcp_frame(address, length, talk.sent & 0xFFFFFFFF, talk.received & 0xFFFFFFFF, FLAG_ACK | FLAG_PSH)
+    sequence = (talk.first_sent + talk.sent) & 0xFFFFFFFF
+    acknowledgement = (talk.first_received + talk.received) & 0xFFFFFFFF
+    sealed = seal_tcp_frame(address, length, sequence, acknowledgement, FLAG_ACK | FLAG_PSH)
     commit(ring, sealed, now_ns)
     talk.sent += length
     return True
@@ -105,7 +109,8 @@ def take_frame(ring: TcpRing, talk: Talk, now_ns: int) -> bool:
         talk.other += 1
         release(ring)
         return True
-    if packet.tcp_sequence != talk.received & 0xFFFFFFFF or talk.received + packet.payload_length > talk.room:
+    expected = (talk.first_received + talk.received) & 0xFFFFFFFF
+    if packet.tcp_sequence != expected or talk.received + packet.payload_length > talk.room:
         talk.bad += 1
     else:
         copy_bytes(address_of(talk.inward) + talk.received, packet.payload_address, packet.payload_length)
@@ -165,8 +170,8 @@ class Rig(Owner):
         self.ring = self.owner.open_ring(inner, **options)
         self.tcp = self.ring.connections[0].tcp
         # Compiled before a clock runs: a loop that stands still for seconds retransmits.
-        turn(self.ring, Frame(), time.time_ns())
-        turns(self.ring, make_talk(b"", 0), time.time_ns(), 1)
+        self.owner.drive(Step.TURN, 0, 0)
+        turns(self.ring, make_talk(b"", 0), 0, 1)
 
     def connect(self) -> None:
         """Handshake, and the peer's socket."""
@@ -197,6 +202,7 @@ class Rig(Owner):
         def echo(peer: socket.socket) -> None:
             while data := peer.recv(1 << 16):
                 peer.sendall(data)
+            peer.shutdown(socket.SHUT_WR)
 
         return self.in_peer(echo)
 
@@ -213,6 +219,8 @@ class Rig(Owner):
     def exchange_bytes(self, data: bytes, chunk: int = 500) -> bytes:
         """Send all of it and receive as much."""
         talk = make_talk(data, len(data), chunk)
+        talk.first_sent = self.tcp.send_end
+        talk.first_received = self.tcp.delivered
         assert self.turn_until(talk, lambda: talk.received == len(data) or talk.bad), self.describe(talk)
         assert talk.bad == 0
         return bytes(talk.inward.numpy())

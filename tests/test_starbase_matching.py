@@ -1,5 +1,6 @@
 """The simulated Starbase's matching against a plain-Python engine, by random requests of two members."""
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -24,6 +25,28 @@ amends = st.tuples(st.just("amend"), members, cids, prices, lots, st.sampled_fro
 cancels = st.tuples(st.just("cancel"), members, cids)
 waits = st.tuples(st.just("wait"), st.integers(0, 2 * BUMP_MS))
 requests = st.lists(st.one_of(news, news, news, amends, cancels, waits), max_size=60)
+
+
+def random_steps(seed: int, count: int) -> list[tuple[Any, ...]]:
+    """Long enough for deep books, and for whatever is rare."""
+    random = Random(seed)
+    steps: list[tuple[Any, ...]] = []
+    for _ in range(count):
+        kind = random.choice(("new", "new", "new", "new", "amend", "cancel", "wait"))
+        member, cid = random.randint(1, 2), random.randint(1, 40)
+        price, quantity = random.randint(995, 1005), random.randint(1, 9)
+        if kind == "new":
+            tif, flags = random.choice((0, 0, 0, -1, -2, 3)), random.choice((0, 0, 0, 0, 2, 4, 8))
+            smp = random.choice((0, 7, 7, 9))
+            side, mode = random.choice((1, -1)), random.randint(0, 1)
+            if tif == -1:
+                quantity += random.randint(0, 30)
+            steps.append((kind, member, cid, side, price, quantity, tif, flags, smp, mode))
+        elif kind == "amend":
+            steps.append((kind, member, cid, price, quantity, random.choice((0, 0, 2, 4))))
+        else:
+            steps.append((kind, member, cid) if kind == "cancel" else (kind, random.randint(0, BUMP_MS)))
+    return steps
 
 
 def play(bump_ms: int, steps: list[tuple[Any, ...]], held_max: int = 20) -> None:
@@ -68,13 +91,18 @@ def play(bump_ms: int, steps: list[tuple[Any, ...]], held_max: int = 20) -> None
     assert sum(exchange.gateways.mistakes) == 0
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_long_runs_match_as_the_reference(seed: int) -> None:
+    play((0, BUMP_MS)[seed % 2], random_steps(seed, 400), (20, 3)[seed // 2 % 2])
+
+
 @given(requests)
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_matches_as_the_reference_without_speed_bump(steps: list[tuple[Any, ...]]) -> None:
     play(0, steps)
 
 
 @given(requests, st.sampled_from((2, 20)))
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_matches_as_the_reference_with_speed_bump(steps: list[tuple[Any, ...]], held_max: int) -> None:
     play(BUMP_MS, steps, held_max)

@@ -11,8 +11,8 @@ Each runs ROUNDS times from an empty book, four ways in turns, the best prices r
 * `queue`: the order queue and its L2 book alone, from decoded numbers;
 * `python`: a plain Python book of dictionaries, from decoded tuples;
 * `python_wire`: the same, decoding the packets by `struct.unpack_from`.
-An update is a put, a reduction or a deletion. Processor time, medians over the rounds of each CHUNK
-packets or updates, summed. All four must end with the same levels. `ratio` is python_wire over feed, both streams together.
+An update is a put, a reduction or a deletion. Processor time, medians over the rounds of each CHUNK packets or updates,
+summed. All four must end with the same levels. `ratio` is python_wire over feed, both streams together.
 """
 
 import gzip

@@ -40,6 +40,14 @@ INLINE void put64(u8 *at, i64 value) { memcpy(at, &value, 8); }
 INLINE u32 load_acquire(const u32 *at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
 INLINE void store_release(u32 *at, u32 value) { __atomic_store_n(at, value, __ATOMIC_RELEASE); }
 
+/* With -DSTAGES the counter is read at the stages' borders too. */
+enum { MARKS = 6 };
+#ifdef STAGES
+#define MARK(e, place) ((e)->marks[place] = (i64)cycles_at_start())
+#else
+#define MARK(e, place) ((void)0)
+#endif
+
 /* ---- Ring: one AF_XDP socket. */
 
 typedef struct { u64 address; u32 length, options; } descriptor_t;
@@ -109,7 +117,11 @@ enum { HEADERS = 54, MESSAGE = 96, ORDER_FRAME = HEADERS + MESSAGE, SLOTS = 64, 
 enum { ACKNOWLEDGE_DELAY_NS = 40000000, RESEND_NS = 200000000 };
 enum { READY = 2 };
 
+enum { REMEMBERED = 4096, ORDER_TOKENS = 2000 };
+
 typedef struct { u32 sequence, end; i64 sent_ns; } kept_t;
+typedef struct { i64 sequence, id; i64 kind; } remembered_t; /* for the exchange's requests to resend */
+typedef struct { i64 id, instrument_id, side, mantissa; } named_t; /* what its answers do not say of an order */
 
 typedef struct {
   u32 send_una, send_next, receive_next, send_limit; /* wire numbers */
@@ -119,9 +131,12 @@ typedef struct {
   i64 sequence, last_processed;                       /* Starbase's */
   i64 resend_ns, acknowledge_ns, last_sent_ns;
   i64 state, orders_sent;
+  i64 tokens, tokens_ns, tokens_per_ns, tokens_full; /* the gateway's rate limit, in 1e-6 */
   kept_t kept[SLOTS];
   u8 template_[SLOT_BYTES] __attribute__((aligned(64)));
   u8 frames[SLOTS][SLOT_BYTES] __attribute__((aligned(64)));
+  remembered_t remembered[REMEMBERED];
+  named_t named[REMEMBERED];
 } session_t;
 
 /* A little-endian field counts as two 32-bit words, whose bytes are swapped at the end by a multiplication (RFC 1071). */
@@ -167,6 +182,11 @@ INLINE void patch(u8 *frame, const u8 *template_, const session_t *s, const orde
 INLINE int send_order(session_t *s, ring_t *ring, const order_t *o, i64 now_ns) {
   if (UNLIKELY(s->state != READY)) return 0;
   if (UNLIKELY(s->next - s->first == SLOTS || (i64)(i64)(int32_t)(s->send_limit - s->send_next) < MESSAGE)) return 0;
+  i64 tokens = s->tokens + (now_ns - s->tokens_ns) * s->tokens_per_ns;
+  tokens = tokens < s->tokens_full ? tokens : s->tokens_full;
+  if (UNLIKELY(tokens < ORDER_TOKENS * 1000000ll)) return 0;
+  s->tokens = tokens - ORDER_TOKENS * 1000000ll;
+  s->tokens_ns = now_ns;
   u8 *slot = ring_reserve(ring);
   if (UNLIKELY(slot == NULL)) return 0;
   s->sequence++;
@@ -187,6 +207,12 @@ INLINE int send_order(session_t *s, ring_t *ring, const order_t *o, i64 now_ns) 
   s->orders_sent++;
   ring_commit(ring, ORDER_FRAME);
   return 1;
+}
+
+/* What can be done when the order is on its way. */
+INLINE void remember_order(session_t *s, const order_t *o) {
+  s->remembered[s->sequence & (REMEMBERED - 1)] = (remembered_t){s->sequence, o->id, 100};
+  s->named[o->id & (REMEMBERED - 1)] = (named_t){o->id, o->instrument_id, o->side, o->mantissa};
 }
 
 /* ---- Book: orders by id in an open-addressing table, FIFO levels in a window of ticks, best prices from bitmaps. */
@@ -346,10 +372,14 @@ typedef struct {
   i64 vetoes[18];
 } gate_t;
 
+typedef struct { i64 number, buy, sell, buy_ticks, sell_ticks, lots, start_ns, give_up_ns, open; } trade_t;
+
 typedef struct {
   terms_t terms[INSTRUMENTS];
   i64 clock_cycles, clock_ns, clock_rate, now_ns; /* rate: ns a cycle, 26 bits fraction */
-  i64 stamp_leg, orders, start_cycles, latency_cycles; /* of the trigger */
+  i64 stamp_leg, orders, start_cycles, latency_cycles, marks[MARKS]; /* of the trigger */
+  i64 feed_latency[64]; /* by the power of two of ns */
+  trade_t trade;
   i64 next_sequence[VENUES], gaps, rejects, triggers, in_flight, counter, fills, unexplained;
   double tick_inverse[INSTRUMENTS];
   i64 lots_per_mantissa[INSTRUMENTS]; /* by division: 1e9 * 10 ** exponent over lot_e9 */
@@ -416,8 +446,11 @@ INLINE int send_leg(engine_t *e, int index, int side, i64 price, i64 lots, i64 n
   e->gate.last_id = id;
   const terms_t *terms = &e->terms[index];
   order_t order = {id, terms->instrument_id, price * terms->tick_e9, lots * terms->lot_e9, side == BUY ? 1 : -1, -2};
+  if (e->orders == 0) MARK(e, 4);
   if (UNLIKELY(!send_order(&e->sessions[index], &e->rings[index], &order, now_ns))) return 0;
+  if (e->orders == 0) MARK(e, 5);
   if (++e->orders == e->stamp_leg) e->latency_cycles = cycles_at_end() - e->start_cycles;
+  remember_order(&e->sessions[index], &order);
   open_t *open = &e->open[counter & 63];
   *open = (open_t){id, index, side, lots, 0, 1};
   e->gate.open_orders[index]++;
@@ -442,7 +475,9 @@ static void look(engine_t *e, i64 now_ns) {
     lots = least(lots, e->terms[sell].strategy_position_lots + short_->position - short_->open_sell);
     if (lots <= 0) continue;
     e->triggers++;
+    e->trade = (trade_t){e->triggers, buy, sell, cheap->ask_ticks, dear->bid_ticks, lots, now_ns, now_ns + 1000000000, 2};
     i64 bid = dear->bid_ticks;
+    MARK(e, 3);
     send_leg(e, buy, BUY, cheap->ask_ticks, lots, now_ns);
     send_leg(e, sell, SELL, bid, lots, now_ns);
   }
@@ -509,7 +544,13 @@ INLINE void take_market_data(engine_t *e, int index, const u8 *payload, int leng
   }
   if (changed) {
     refresh_top(e, index, now_ns);
-    if (flags & 2) look(e, now_ns);
+    MARK(e, 1);
+    MARK(e, 2);
+    if (flags & 2) {
+      i64 latency_ns = now_ns - get64(payload + 24 + 8);
+      e->feed_latency[63 - __builtin_clzll((u64)(latency_ns > 0 ? latency_ns : 0) | 1)]++;
+      look(e, now_ns);
+    }
   }
 }
 
@@ -557,6 +598,7 @@ INLINE void take_frame(engine_t *e, int index, const u8 *frame, u32 length, i64 
   if (frame[23] == 17) {
     u32 size = big16(frame + 38);
     if (UNLIKELY(size < 8 || size > total - 20)) return;
+    MARK(e, 0);
     take_market_data(e, index, frame + 42, (int)size - 8, now_ns);
   } else if (frame[23] == 6 && total >= 40 && big16(frame + 34) == e->terms[index].peer_port) {
     int header = frame[46] >> 4 << 2;
@@ -593,17 +635,18 @@ i64 cw_timed_turn(engine_t *e) {
 }
 
 /* One order of instrument 0, approved already: cycles from the call until its descriptor is visible; 0: not sent. */
-__attribute__((noinline)) static int call_send(engine_t *e, const order_t *order, i64 now_ns) {
-  return send_order(&e->sessions[0], &e->rings[0], order, now_ns);
+__attribute__((noinline)) static i64 call_send(engine_t *e, const order_t *order, i64 now_ns, u64 start) {
+  if (!send_order(&e->sessions[0], &e->rings[0], order, now_ns)) return 0;
+  u64 end = start != 0 ? cycles_at_end() : 1;
+  remember_order(&e->sessions[0], order);
+  return (i64)(end - start);
 }
 
 i64 cw_timed_send(engine_t *e, i64 id, i64 price_ticks, i64 lots, i64 side, i64 now_ns) {
   u64 start = cycles_at_start();
   const terms_t *terms = &e->terms[0];
   order_t order = {id, terms->instrument_id, price_ticks * terms->tick_e9, lots * terms->lot_e9, side, -2};
-  int sent = call_send(e, &order, now_ns);
-  u64 end = cycles_at_end();
-  return sent ? (i64)(end - start) : 0;
+  return call_send(e, &order, now_ns, start);
 }
 
 /* `count` orders in a row between two stamps: the cost without the stamps' drain; cycles of all. */
@@ -612,7 +655,7 @@ i64 cw_timed_burst(engine_t *e, i64 count, i64 id, i64 price_ticks, i64 lots, i6
   u64 start = cycles_at_start();
   for (i64 number = 0; number < count; number++) {
     order_t order = {id + number, terms->instrument_id, price_ticks * terms->tick_e9, lots * terms->lot_e9, side, -2};
-    if (!call_send(e, &order, now_ns)) return 0;
+    if (!call_send(e, &order, now_ns, 0)) return 0;
   }
   return (i64)(cycles_at_end() - start);
 }
@@ -633,6 +676,7 @@ engine_t *cw_make(void) {
   return e;
 }
 
+i64 *cw_marks(engine_t *e) { return e->marks; }
 void cw_free(engine_t *e) { free(e); }
 terms_t *cw_terms(engine_t *e, int index) { return &e->terms[index]; }
 
@@ -675,6 +719,8 @@ void cw_set_session(engine_t *e, int index, const u8 *frame, u32 send_next, u32 
   s->sequence = sequence;
   s->last_processed = last_processed;
   s->resend_ns = s->acknowledge_ns = INT64_MAX;
+  s->tokens_per_ns = 1000;
+  s->tokens = s->tokens_full = 1000000000ll * 1000000;
   s->state = READY;
 }
 
@@ -693,6 +739,7 @@ void cw_start(engine_t *e, i64 clock_cycles, i64 clock_ns, i64 clock_rate, i64 m
     e->next_sequence[index] = 1;
     e->gate.tokens_e9[index] = e->terms[index].tokens_full_e9;
     e->gate.tokens_ns[index] = clock_ns;
+    e->sessions[index].tokens_ns = clock_ns;
   }
 }
 

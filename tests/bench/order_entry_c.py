@@ -56,13 +56,15 @@ def why_not() -> str:
     return "" if shutil.which("gcc") else "the C yardstick needs gcc: apt-get install gcc"
 
 
-def load_library(folder: Path) -> Any:
+def load_library(folder: Path, with_stages: bool = False) -> Any:
     """Compile and load it; `folder` must outlive the process's use of it."""
-    target = folder / "order_entry.so"
-    subprocess.run(["gcc", *FLAGS, "-o", str(target), str(SOURCE)], check=True)
+    target = folder / f"order_entry{'_stages' if with_stages else ''}.so"
+    flags = [*FLAGS, "-DSTAGES"] if with_stages else FLAGS
+    subprocess.run(["gcc", *flags, "-o", str(target), str(SOURCE)], check=True)
     library = ctypes.CDLL(str(target))
     library.cw_make.restype = ctypes.c_void_p
     library.cw_terms.restype = ctypes.c_void_p
+    library.cw_marks.restype = ctypes.c_void_p
     return library
 
 
@@ -106,6 +108,11 @@ class CEngine:
             calibration.cycles, calibration.time_ns, calibration.rate, mantissa_e9, gross_max_e9, net_max_e9, leg,
         )  # fmt: skip
         self.library.cw_start(self._engine, *(ctypes.c_int64(number) for number in numbers))
+
+    def marks_at(self) -> tuple[int, int]:
+        """Addresses of the start's stamp and of the stages'."""
+        address: int = self.library.cw_marks(self._engine)
+        return address - 16, address
 
     def figures(self) -> dict[str, int]:
         values = (ctypes.c_int64 * len(FIGURES))()

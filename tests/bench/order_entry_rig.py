@@ -1,5 +1,6 @@
 """One round of `tests.bench.order_entry`: an engine, ours or the C program, over its beds and peers."""
 
+import ctypes
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,12 @@ from engine.build import Core, build_core
 from engine.cache import compile_cached
 from engine.config import load_config
 from engine.loop import Status, Venue, run
-from nic.clock import RATE_BITS, ClockKeeper, LiveClock
+from nic.clock import RATE_BITS, ClockKeeper, time_at
 from nic.compile import NO_JIT
+from nic.connection import reconnect
+from nic.memory import read_cycles as cycle_count
 from nic.ring import Frame
-from nic.struct import address_of, array, i64, one
+from nic.struct import Struct, address_of, array, i64, one
 from nic.tcp_ring import TcpEndpoints, TcpRing, make_tcp_ring
 from risk.gate import Veto
 from strategies.cross_spread import CrossSpread
@@ -37,9 +40,13 @@ from tests.bench.order_entry_peer import (
 from tests.bench.order_entry_stamps import (
     DONE,
     LEGS,
+    MARKS,
     VENUES,
     BedClock,
+    BedFeed,
     BedRing,
+    BedSession,
+    BedSpread,
     Script,
     log_on,
     run_c,
@@ -77,15 +84,24 @@ def make_core() -> Core:
         return build_core(load_config(path), path)
 
 
+def staged(base: Struct, cls: Any, script: Script) -> Any:
+    """A copy of `base` as its subclass `cls`, which stamps; the caller keeps `base` alive."""
+    copy = cls(script=one(script))
+    ctypes.memmove(copy.address, base.address, type(base).size)
+    return copy
+
+
 class Rig:
     """What both have: terms, script, beds, clock. `core` is the engine's own, and the C program's source of terms."""
 
-    def __init__(self, triggers: int, leg: int, is_snapshot: bool) -> None:
+    def __init__(self, triggers: int, leg: int, with_stages: bool, is_snapshot: bool) -> None:
+        self.with_stages = with_stages
         self.core = make_core()
         self.beds: list[Bed] = [make_bed() for _ in range(VENUES)]
         self.clock = BedClock()
         self.script = Script(triggers=triggers, leg=leg, is_snapshot=int(is_snapshot), quiet_max=QUIET_TURNS_MAX)
         self.script.latencies = array(i64, max(triggers, 1))
+        self.script.rows = array(i64, (1 + MARKS) * triggers if with_stages else 1)
         self.clock.script = one(self.script)
         instruments = self.core.engine.market.instruments
         for number, (peer, bed) in enumerate(zip(self.script.peers, self.beds, strict=True)):
@@ -116,11 +132,12 @@ class Rig:
 class OurRig(Rig):
     """The engine's loop over user-space TCP over memory."""
 
-    def __init__(self, triggers: int, leg: int = 1) -> None:
-        super().__init__(triggers, leg, True)
+    def __init__(self, triggers: int, leg: int = 1, with_stages: bool = False) -> None:
+        super().__init__(triggers, leg, with_stages, True)
         market = self.core.engine.market
         self.rings: list[BedRing] = []
         self.tcp: list[TcpRing] = []
+        self.kept: list[Struct] = []  # what compiled code points to
         self.venues: tuple[Venue, ...] = ()
         for number, bed in enumerate(self.beds):
             ring = BedRing(script=one(self.script))
@@ -134,7 +151,14 @@ class OurRig(Rig):
                 number, market, (flow,), b"bench", b"secret", tokens_per_ms=TOKENS_MAX, tokens_max=TOKENS_MAX
             )
             feed = make_starbase_feed(number, market, order_capacity=1 << 12, level_capacity=1 << 10)
+            if with_stages:
+                self.kept += [feed, session]
+                feed = staged(feed, BedFeed, self.script)
+                session = staged(session, BedSession, self.script)
             self.venues += (Venue(ring=tcp, feed=feed, session=session),)
+        self.strategy = self.core.strategy
+        if with_stages:
+            self.strategy = staged(self.core.strategy, BedSpread, self.script)
         self.script.stop_at = address_of(self.core.engine.state)
         self.orders: dict[str, int] = {}
 
@@ -148,13 +172,19 @@ class OurRig(Rig):
             buffer.count = 0
 
     def run(self) -> None:
-        arguments = (self.core.engine, self.venues, self.core.strategy, self.clock)
+        arguments = (self.core.engine, self.venues, self.strategy, self.clock)
         loop = compiled_for(run, *arguments)
-        self.keep_clock()
+        self.connect()
         status = Status.RECORDS
         while status == Status.RECORDS:
             status = Status(loop(*arguments))
             self.drain()
+
+    def connect(self) -> None:
+        """Keep the clock, and open what the sessions need."""
+        self.keep_clock()
+        for tcp in self.tcp:
+            reconnect(tcp, 0, time_at(self.clock, cycle_count()))
 
     def log_on(self) -> None:
         """Connect and log on at the first venue, without the loop and its market data."""
@@ -165,7 +195,7 @@ class OurRig(Rig):
             engine.state.packet_counters, engine.state.reports, self.clock,
         )  # fmt: skip
         driver = compiled_for(log_on, *arguments)
-        self.keep_clock()
+        self.connect()
         if not driver(*arguments):
             raise RuntimeError("no logon")
 
@@ -174,7 +204,8 @@ class OurRig(Rig):
         self.log_on()
         peer, venue, costs = self.script.peers[0], self.venues[0], array(i64, count)
         peer.answers = 0
-        arguments = (venue.session, venue.ring, Approval(), peer, Frame(), self.clock, burst, costs, count)
+        self.script.triggers = 1  # place for the one latency
+        arguments = (venue.session, venue.ring, Approval(), self.script, peer, Frame(), self.clock, burst, costs, count)
         driver = compiled_for(send_orders, *arguments)
         self.keep_clock()
         sent = driver(*arguments)
@@ -200,9 +231,9 @@ class OurRig(Rig):
 class CRig(Rig):
     """The C program on the same script."""
 
-    def __init__(self, library: Any, message: bytes, triggers: int, leg: int = 1) -> None:
-        """`message`: any new order as the engine's session sends it."""
-        super().__init__(triggers, leg, False)
+    def __init__(self, library: Any, message: bytes, triggers: int, leg: int = 1, with_stages: bool = False) -> None:
+        """`message`: any new order as the engine's session sends it; `library` has stages if `with_stages`."""
+        super().__init__(triggers, leg, with_stages, False)
         self.engine = CEngine(library)
         for number, (peer, bed) in enumerate(zip(self.script.peers, self.beds, strict=True)):
             flow = wire_flow(number)
@@ -243,14 +274,13 @@ class CRig(Rig):
         """After the clock is kept."""
         underlying = self.core.engine.gate.underlyings[0]
         mantissa_e9 = 10 ** (9 + QUANTITY_EXPONENT)
-        self.engine.start(
-            self.clock, mantissa_e9, underlying.gross_max_e9, underlying.net_max_e9, self.script.leg
-        )
+        self.engine.start(self.clock, mantissa_e9, underlying.gross_max_e9, underlying.net_max_e9, self.script.leg)
 
     def run(self) -> None:
         names = ("cw_turn", "cw_timed_turn")
         functions = [self.engine.function(name) for name in names]
-        arguments = (self.script, self.engine.address, *functions, self.clock)
+        marks = self.engine.marks_at() if self.with_stages else (0, 0)
+        arguments = (self.script, self.engine.address, *functions, self.clock, *marks)
         driver = compiled_for(run_c, *arguments)
         self.keep_clock()
         self.start()
@@ -283,5 +313,3 @@ class CRig(Rig):
 
     def close(self) -> None:
         self.engine.close()
-
-

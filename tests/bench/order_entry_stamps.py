@@ -14,10 +14,13 @@ from numba import types
 from nic.af_xdp import AfXdpRing, commit_af_xdp
 from nic.clock import LiveClock, advance, time_at
 from nic.compile import compiled, lowers
-from nic.memory import cycle_count, store_i64
+from nic.memory import cycle_count, load_i64, store_i64
 from nic.packet import Packet, PacketCounters, parse_packet
 from nic.ring import Frame, commit, flush, poll, release
-from nic.struct import Array, Pointer, Struct, i64
+from nic.struct import Array, Pointer, Struct, address_of, i64
+from strategies.cross_spread import CrossSpread, look
+from strategies.desk import Desk
+from strategies.interface import on_book
 from tests.bench.order_entry_bed import has_read_all
 from tests.bench.order_entry_peer import (
     DEPTH,
@@ -31,6 +34,8 @@ from tests.bench.order_entry_peer import (
     serve,
 )
 from tests.bench.tick_to_trade_stamps import cycles_at_end, cycles_at_start
+from venues.feed import decode
+from venues.market import Events, Market
 from venues.order import (
     Approval,
     Reports,
@@ -41,12 +46,19 @@ from venues.order import (
     write_new,
 )
 from venues.side import ASK, BID, BUY, SELL
+from venues.starbase.feed import StarbaseFeed, decode_starbase
+from venues.starbase.order_state import StarbaseSession
+from venues.starbase.orders import write_starbase_new
 
 VENUES = 2
 LEGS = 2  # orders that one trigger sends
 HELD_TRADES_MAX = 10  # net, before the triggers turn to the other direction
 PATIENCE_TURNS = 100_000
 LOGON_PATIENCE_NS = 5_000_000_000
+
+# Places of a trigger's stage stamps, in the order of the line; the C program's are the same.
+DECODING, DECODED, LOOKING, DECIDED, CHECKED, SENT = range(6)
+MARKS = 6
 
 OPENING, QUIET, FILLING, DONE, FAILED = range(5)
 
@@ -72,7 +84,9 @@ class Script(Struct):
     orders: i64  # of the trigger
     start: i64
     count: i64
+    marks: Annotated[Array, i64, MARKS]
     latencies: Annotated[Pointer, i64]
+    rows: Annotated[Pointer, i64]  # with the stages stamped: 1 + MARKS of each trigger, the start first
     peers: Annotated[Array, Peer, VENUES]
 
 
@@ -88,6 +102,27 @@ class BedRing(AfXdpRing):
     script: Annotated[Pointer, Script]
 
 
+class BedFeed(StarbaseFeed):
+    """A feed that stamps decoding."""
+
+    script: Annotated[Pointer, Script]
+
+
+class BedSpread(CrossSpread):
+    """A strategy that stamps its look at a book."""
+
+    script: Annotated[Pointer, Script]
+
+
+class BedSession(StarbaseSession):
+    """A session that stamps new orders."""
+
+    script: Annotated[Pointer, Script]
+
+
+_decode = compiled(decode_starbase)
+_look = compiled(look)
+_write_new = compiled(write_starbase_new)
 _advance = compiled(advance.implementation_for(LiveClock))
 _commit = compiled(commit_af_xdp)
 
@@ -111,6 +146,44 @@ def commit_bed(ring: BedRing, length: int, now_ns: int) -> None:
             script.latencies[script.count] = cycles_at_end() - script.start
         if script.orders == LEGS:
             script.count += 1
+
+
+@decode.register(BedFeed)
+def decode_bed(feed: BedFeed, packet: Packet, market: Market, events: Events) -> None:
+    marks = feed.script[0].marks
+    marks[DECODING] = cycles_at_start()
+    _decode(feed, packet, market, events)
+    marks[DECODED] = cycles_at_start()
+
+
+@on_book.register(BedSpread)
+def look_bed(strategy: BedSpread, desk: Desk, instrument: int) -> None:
+    marks = strategy.script[0].marks
+    marks[LOOKING] = cycles_at_start()
+    _look(strategy, desk, instrument)
+    marks[DECIDED] = cycles_at_start()
+
+
+@write_new.register(BedSession)
+def write_bed(session: BedSession, ring: Any, approval: Approval, now_ns: int) -> bool:
+    script = session.script[0]
+    if script.orders != 0:
+        return _write_new(session, ring, approval, now_ns)
+    script.marks[CHECKED] = cycles_at_start()
+    sent = _write_new(session, ring, approval, now_ns)
+    script.marks[SENT] = cycles_at_start()
+    if script.count < script.triggers:
+        keep_marks(script, address_of(script.marks))
+    return sent
+
+
+@compiled
+def keep_marks(script: Script, marks_at: int) -> None:
+    """The row of the trigger at hand."""
+    row = script.count * (1 + MARKS)
+    script.rows[row] = script.start
+    for place in range(MARKS):
+        script.rows[row + 1 + place] = load_i64(marks_at + 8 * place)
 
 
 @compiled
@@ -255,19 +328,20 @@ def log_on(
 
 
 def send_orders(
-    session: Any, ring: Any, approval: Approval, peer: Peer, frame: Frame, clock: LiveClock, burst: int, costs: Array,
-    count: int,
+    session: Any, ring: Any, approval: Approval, script: Script, peer: Peer, frame: Frame, clock: LiveClock, burst: int,
+    costs: Array, count: int,
 ) -> int:  # fmt: skip
-    """Send `count` times `burst` orders, each acknowledged before the next burst; cycles of each burst. How many went."""
+    """Send `count` times `burst` orders, acknowledged before the next burst; cycles of each burst. How many went."""
     sent = 0
     number = 0
     for place in range(count):
         now_ns = time_at(clock, cycle_count())
         if burst == 1:
             approve(approval, number)
-            start = cycles_at_start()
+            script.orders = 0
+            script.start = cycles_at_start()
             sent += 1 if write_new(session, ring, approval, now_ns) else 0
-            costs[place] = cycles_at_end() - start
+            costs[place] = script.latencies[0]
             number += 1
         else:
             start = cycles_at_start()
@@ -327,11 +401,19 @@ def send_c_orders(
     return sent
 
 
-def run_c(script: Script, engine: int, turn: int, timed_turn: int, clock: LiveClock) -> int:
-    """The script to its end, with the C program's turns in place of the loop's; the script's phase."""
+def run_c(
+    script: Script, engine: int, turn: int, timed_turn: int, clock: LiveClock, start_at: int, marks_at: int
+) -> int:
+    """The script to its end, with the C program's turns in place of the loop's; the script's phase.
+
+    `start_at`: address of the C program's start stamp; 0: its stages are not stamped.
+    """
     while script.phase != DONE and script.phase != FAILED:
         if step(script, time_at(clock, cycle_count())):
             script.latencies[script.count] = call_c(timed_turn, engine, 0, 0, 0, 0, 0, 0)
+            if marks_at != 0:
+                script.start = load_i64(start_at)
+                keep_marks(script, marks_at)
             script.count += 1
         else:
             call_c(turn, engine, 0, 0, 0, 0, 0, 0)

@@ -15,7 +15,8 @@ from nic.struct import Array, Pointer, Struct, i64
 from venues.book import best_level
 from venues.market import INSTRUMENTS_MAX
 from venues.side import opposite, sign_of
-from venues.starbase.matching import OrderRequest, amend_order, cancel_resting, has_level, place_order
+from venues.starbase.matching import OrderRequest, cancel_resting, has_level, place_order
+from venues.starbase.matching_amend import amend_order
 from venues.starbase.matching_state import (
     ACCEPTED,
     NO_SESSION,
@@ -155,8 +156,7 @@ def background_event(background: Background, matching: Matching, now_ns: int) ->
             background, matching, index, side, price_ticks, lots, TimeInForce.GTC, now_ns
         )
     elif chance < REDUCE:
-        # The next one that lives, so that cancels keep up with adds.
-        slot = find_own(background, matching, place)
+        slot = find_exchange_order(matching, background.order_ids[place])
         if slot == NONE:
             return
         order = matching.orders[slot]
@@ -187,17 +187,6 @@ def move_reference(background: Background, index: int, now_ns: int) -> None:
             return
         background.reference_micro_ticks[point.instrument] = point.price_ticks * MICRO
         background.next_point += 1
-
-
-@compiled
-def find_own(background: Background, matching: Matching, place: int) -> int:
-    """Slot of the first live order of ours from a place on, NONE."""
-    for step in range(BACKGROUND_ORDERS_MAX):
-        order_id = background.order_ids[(place + step) % BACKGROUND_ORDERS_MAX]
-        slot = find_exchange_order(matching, order_id)
-        if slot != NONE and matching.orders[slot].place == OrderPlace.RESTING:
-            return slot
-    return NONE
 
 
 @compiled

@@ -11,45 +11,38 @@ three wires has its latency. What happens at one and the same nanosecond is orde
 from the speed bump, then background orders, frames of clients, thaws, duties of gateways and publisher; towards the
 engine market data before answers.
 
-The exchange catches up inside `poll`. The same object serves `crosswire sim`, where connections come and go by frames
-with SYN, FIN and RST; for an engine in the same process `connection_of` and `reconnect` do that.
+The exchange catches up inside `poll`, no further than the next frame that it has for the engine. The
+same object serves `crosswire sim`, where connections come and go by frames with SYN, FIN and RST; for an engine in the
+same process `connection_of` and `reconnect` do that.
 """
 
 from nic.compile import compiled
 from nic.connection import connection_of, reconnect, select_stream
 from nic.delay import DELAY_FRAMES_MAX
 from nic.memory import fnv1a
+from nic.outline import DONE, call_outlined
 from nic.packet import (
     ETHERNET_HEADER_BYTES,
     FLAG_FIN,
     FLAG_RST,
     FLAG_SYN,
     IPV4_HEADER_BYTES,
-    PROTOCOL_UDP,
     TCP_FRAME_HEADER_BYTES,
     TcpHeader,
-    parse_packet,
     seal_tcp_frame,
     write_tcp_frame_header,
 )
 from nic.ring import Frame, commit, flush, next_time_ns, poll, release, reserve
 from nic.struct import address_of, view
-from venues.starbase.background import background_event, next_background_ns
+from venues.starbase.background import next_background_ns
+from venues.starbase.exchange_events import catch_up, next_quiet_ns
 from venues.starbase.exchange_setup import Channel, Crowd, Key, Protection, make_starbase_exchange
 from venues.starbase.exchange_state import (
-    Mistake,
     StarbaseExchange,
 )
-from venues.starbase.gateway import do_duties, kill_connections, next_duty_ns, receive_frame
-from venues.starbase.gateway_answers import send_release, send_unfrozen, settle
-from venues.starbase.matching import next_release_ns, release_order
-from venues.starbase.matching_quotes import next_protection_ns, open_windows, thaw_group
-from venues.starbase.order_layout import NULL_I64
-from venues.starbase.publisher import (
-    answer_request,
-    next_publishing_ns,
-    publish_due,
-)
+from venues.starbase.gateway import kill_connections, next_duty_ns
+from venues.starbase.matching import next_release_ns
+from venues.starbase.matching_quotes import next_protection_ns
 
 __all__ = [
     "Channel",
@@ -66,85 +59,13 @@ __all__ = [
 NOTHING = 0
 MARKET_DATA = 1
 ANSWER = 2
-MS = 1_000_000
-
-
-@compiled
-def next_event_ns(exchange: StarbaseExchange) -> int:
-    """When something is next due at the exchange of its own accord."""
-    matching = exchange.matching
-    first_ns = min(next_release_ns(matching), next_background_ns(exchange.background))
-    first_ns = min(first_ns, next_protection_ns(matching))
-    quiet_ns = min(next_duty_ns(exchange), next_publishing_ns(exchange.publisher))
-    return min(first_ns, quiet_ns)
-
-
-@compiled
-def catch_up(exchange: StarbaseExchange, now_ns: int) -> None:
-    """Let everything happen at the exchange that happens until `now_ns`."""
-    matching = exchange.matching
-    while True:
-        release_ns = next_release_ns(matching)
-        background_ns = next_background_ns(exchange.background)
-        order_ns = next_time_ns(exchange.orders)
-        thaw_ns = next_protection_ns(matching)
-        duty_ns = next_duty_ns(exchange)
-        publishing_ns = next_publishing_ns(exchange.publisher)
-        first_ns = min(release_ns, background_ns, order_ns, thaw_ns, duty_ns, publishing_ns)
-        if first_ns > now_ns:
-            return
-        # Frames and events may be due earlier than the last: time stands still then.
-        exchange.now_ns = max(exchange.now_ns, first_ns)
-        if release_ns == first_ns:
-            open_windows(matching, exchange.now_ns)
-            release_order(matching)
-            send_release(exchange, exchange.now_ns)
-            settle(exchange, exchange.now_ns)
-        elif background_ns == first_ns:
-            open_windows(matching, exchange.now_ns)
-            background_event(exchange.background, matching, exchange.now_ns)
-            settle(exchange, exchange.now_ns)
-        elif order_ns == first_ns:
-            poll(exchange.orders, exchange.frame, first_ns)
-            take_frame(exchange, exchange.now_ns)
-            release(exchange.orders)
-        elif thaw_ns == first_ns:
-            thaw_due(exchange, exchange.now_ns)
-        elif duty_ns == first_ns:
-            do_duties(exchange, exchange.now_ns)
-        else:
-            publish_due(exchange.publisher, matching, exchange.venue, exchange.feed, exchange.now_ns)
-
-
-@compiled
-def take_frame(exchange: StarbaseExchange, now_ns: int) -> None:
-    """One frame of a client reaches the exchange."""
-    gateways = exchange.gateways
-    if not parse_packet(exchange.frame, gateways.packet, gateways.parsed):
-        gateways.mistakes[Mistake.NOT_TCP] += 1
-    elif gateways.packet.protocol != PROTOCOL_UDP:
-        receive_frame(exchange, exchange.frame, now_ns)
-    elif gateways.packet.destination_port == exchange.publisher.retransmit_flow.source_port:
-        answer_request(exchange.publisher, gateways.packet, exchange.feed, now_ns)
-    else:
-        gateways.mistakes[Mistake.NOT_TCP] += 1
-
-
-@compiled
-def thaw_due(exchange: StarbaseExchange, now_ns: int) -> None:
-    """Protection groups whose time is over take orders again."""
-    matching = exchange.matching
-    for index in range(matching.group_count):
-        group = matching.groups[index]
-        if group.is_frozen != 0 and group.freeze_ns != 0 and group.frozen_until_ns <= now_ns:
-            thaw_group(group, now_ns)
-            send_unfrozen(exchange, group, NULL_I64, now_ns)
 
 
 @poll.register(StarbaseExchange)
 def poll_starbase(exchange: StarbaseExchange, frame: Frame, now_ns: int) -> bool:
     exchange.polled = NOTHING
-    catch_up(exchange, min(now_ns, exchange.end_ns))
+    done = call_outlined(exchange.catch_up_at, address_of(exchange), now_ns)
+    assert done == DONE
     drop_stale(exchange, now_ns)
     feed_ns = next_time_ns(exchange.feed)
     answer_ns = next_time_ns(exchange.answers)
@@ -230,10 +151,13 @@ def flush_starbase(_exchange: StarbaseExchange) -> None:
 
 @next_time_ns.register(StarbaseExchange)
 def next_starbase_ns(exchange: StarbaseExchange) -> int:
-    """After `end_ns` only what is under way already is still to come."""
-    first_ns = min(next_time_ns(exchange.feed), next_time_ns(exchange.answers))
-    due_ns = min(next_time_ns(exchange.orders), next_event_ns(exchange))
-    return min(first_ns, due_ns) if due_ns <= exchange.end_ns else first_ns
+    """After `end_ns` the duties of the gateways alone keep no run going."""
+    first_ns = min(next_time_ns(exchange.feed), next_time_ns(exchange.answers), next_time_ns(exchange.orders))
+    first_ns = min(first_ns, next_release_ns(exchange.matching), next_background_ns(exchange.background))
+    duty_ns = min(next_duty_ns(exchange), next_protection_ns(exchange.matching))
+    if duty_ns <= exchange.end_ns:
+        first_ns = min(first_ns, duty_ns)
+    return min(first_ns, next_quiet_ns(exchange))
 
 
 @connection_of.register(StarbaseExchange)
@@ -261,8 +185,10 @@ def reconnect_starbase(exchange: StarbaseExchange, stream: int, now_ns: int) -> 
 
 @compiled
 def restart_gateway(exchange: StarbaseExchange, gateway: int, now_ns: int) -> None:
-    """Kill a gateway's process and start another: connections die by RST, numbers and stored messages are kept."""
-    catch_up(exchange, now_ns)
+    """Kill a gateway's process and start another: connections die by RST, numbers and stored messages are kept.
+
+    The caller has polled everything until `now_ns`.
+    """
     exchange.now_ns = max(exchange.now_ns, now_ns)
     kill_connections(exchange, gateway, exchange.now_ns)
 

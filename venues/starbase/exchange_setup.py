@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from nic.delay import set_delay_ring
 from nic.memory import FNV_BASIS, copy_bytes
+from nic.outline import outline
 from nic.packet import Flow
 from nic.ring import NEVER_NS
 from nic.struct import Array, address_of, array
@@ -13,6 +14,7 @@ from venues.instrument import Instrument
 from venues.market import Market, add_instrument
 from venues.order_queue import make_order_queues
 from venues.starbase.background import set_background
+from venues.starbase.exchange_events import catch_up_at
 from venues.starbase.exchange_state import CLIENTS_MAX, GATEWAYS, StarbaseExchange, set_sessions
 from venues.starbase.matching_state import GROUPS_MAX, HELD_MAX, MEMBERS_MAX, NO_SESSION, set_tables
 from venues.starbase.order_layout import CLIENT_ID_BYTES, SECRET_BYTES
@@ -114,6 +116,7 @@ def make_starbase_exchange(
     if not 0 <= price_band_ppm < 1_000_000:
         raise ValueError(f"price_band_ppm must be in 0..999999, not {price_band_ppm}")
     exchange = StarbaseExchange(venue=venue, now_ns=start_ns, end_ns=end_ns, digest=FNV_BASIS)
+    exchange.catch_up_at = outline(catch_up_at)
     set_delay_ring(exchange.orders, order_latency_ns)
     set_delay_ring(exchange.answers, response_latency_ns)
     set_delay_ring(exchange.feed, feed_latency_ns)

@@ -114,6 +114,7 @@ class StarbaseFeed(Feed):
     replies: i64  # packets of retransmitted messages
     snapshots_loaded: i64
     snapshots_behind: i64  # too old to be brought up to date from the packets kept
+    snapshots_ahead: i64  # of a message that the incremental channel has not told of
     snapshots_incomplete: i64  # broken off by a gap, or contradicting themselves
     cycles: i64  # snapshot cycles that ended
     block_trades: i64

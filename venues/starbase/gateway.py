@@ -6,7 +6,8 @@ has FIN or RST; between them there is one session, from a logon to its end. What
 asked for that.
 
 A logon without reset goes on with the session's numbers: what was lost with the last connection can be asked for again.
-A client's numbers may then leave some out, those of the messages that were lost on their way here.
+A client's numbers may then leave some out, those of the messages that were lost on their way here: the confirmation's
+`last_processed` says where they begin.
 
 Source: Deribit's documentation of Starbase (sessions). The text of a goodbye is left empty.
 """
@@ -405,14 +406,18 @@ def handle_logon(exchange: StarbaseExchange, place: int, address: int, now_ns: i
         session.send_sequence = 0
         session.first_sequence = 1
         session.stored_bytes = 0
-    session.receive_sequence = header.sequence
+        session.receive_sequence = 0
     session.connection = place
     session.logons += 1
     served.session = number
     message = view(LogonConf, begin_message(exchange, Template.LOGON_CONF))
     message.heartbeat_interval_s = gateways.heartbeat_s
     message.schema_version = session.schema_version
+    # Of what the client numbered before it, the confirmation names the last that came: the rest was lost.
+    if header.sequence == session.receive_sequence + 1:
+        session.receive_sequence = header.sequence
     send_message(exchange, number, 1, now_ns)
+    session.receive_sequence = header.sequence
 
 
 @compiled

@@ -18,7 +18,8 @@ from venues.starbase.gateway_answers import (
     settle,
 )
 from venues.starbase.gateway_send import add_empty_text, begin_message, next_execution, send_message
-from venues.starbase.matching import CANCELLED, MARKET_LIMIT, amend_order, cancel_order, place_order
+from venues.starbase.matching import CANCELLED, MARKET_LIMIT, cancel_order, place_order
+from venues.starbase.matching_amend import amend_order
 from venues.starbase.matching_quotes import mass_cancel, open_windows, thaw_group
 from venues.starbase.matching_state import (
     ACCEPTED,

@@ -7,7 +7,8 @@ from nic.compile import compiled
 from nic.ring import NEVER_NS
 from venues.instrument import Kind
 from venues.side import ASK, BID
-from venues.starbase.matching import OrderRequest, amend_order, cancel_resting, note_cancel, place_order
+from venues.starbase.matching import OrderRequest, cancel_resting, note_cancel, place_order
+from venues.starbase.matching_amend import amend_order
 from venues.starbase.matching_state import (
     ACCEPTED,
     CANCELS_MAX,

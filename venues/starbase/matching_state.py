@@ -10,7 +10,6 @@ from typing import Annotated
 from nic.compile import compiled
 from nic.memory import hash_bits
 from nic.struct import Array, Pointer, Struct, array, i64
-from venues.instrument import Instrument
 from venues.market import INSTRUMENTS_MAX, Market, find_instrument
 from venues.market import InstrumentMap as VenueIds
 from venues.order_queue import OrderQueue
@@ -258,11 +257,6 @@ def add_change(matching: Matching, kind: int, instrument: int, side: int, order_
 def market_index(matching: Matching, venue_id: int) -> int:
     """Market index of a wire instrument id, NONE if unknown."""
     return find_instrument(matching.ids, venue_id)
-
-
-@compiled
-def instrument_of(matching: Matching, index: int) -> Instrument:
-    return matching.market.instruments[index]
 
 
 @compiled

@@ -4,7 +4,7 @@ from nic.compile import compiled
 from nic.struct import size_of, view
 from venues.order import ReportKind, Reports
 from venues.starbase.decimal import BAD_VALUE
-from venues.starbase.order_codes import CancelOrderRejectReason, OrderStatus, Template
+from venues.starbase.order_codes import CancelFlags, CancelOrderRejectReason, FillFlags, OrderStatus, Template
 from venues.starbase.order_layout import (
     AmendOrderResponse,
     CanceledOrder,
@@ -14,6 +14,7 @@ from venues.starbase.order_layout import (
     Fill,
     FrameHeader,
     MakerFill,
+    MassQuoteReject,
     NewOrderReject,
     NewOrderResponse,
     OrderFilled,
@@ -21,7 +22,12 @@ from venues.starbase.order_layout import (
     OrdersCanceled,
     OrdersMmpTriggered,
 )
-from venues.starbase.order_reasons import cancel_reason, cancel_reject_reason, order_reject_reason
+from venues.starbase.order_reasons import (
+    cancel_reason,
+    cancel_reject_reason,
+    mass_quote_reject_reason,
+    order_reject_reason,
+)
 from venues.starbase.order_state import (
     StarbaseLink,
     StarbaseSession,
@@ -29,6 +35,13 @@ from venues.starbase.order_state import (
     sent_order,
 )
 from venues.starbase.order_telling import add_report, break_frame, break_value, lots_of, side_of, tell_fill, ticks_of
+from venues.starbase.quotes import (
+    forget_quote,
+    quote_id_of,
+    read_mass_quote_response,
+    read_quotes_placed,
+    tell_quotes_refused,
+)
 from venues.starbase.stream import (
     FrameFault,
     end_of,
@@ -37,6 +50,9 @@ from venues.starbase.stream import (
     root_of,
 )
 
+FILL_IS_QUOTE = int(FillFlags.IS_QUOTE)
+FILL_ENDS_QUOTE = int(FillFlags.IS_QUOTE | FillFlags.IS_FULLY_FILLED)
+CANCEL_IS_QUOTE = int(CancelFlags.IS_QUOTE)
 CANCEL_QUANTITIES_SINCE = 16  # version of CancelOrderResponse
 
 
@@ -67,6 +83,13 @@ def read_order_message(
     elif template_id == Template.AMEND_ORDER_REJECT:
         # The order is as it was: nothing of it is to be told.
         session.amends_rejected += 1
+    elif template_id == Template.MASS_QUOTE_RESPONSE:
+        read_mass_quote_response(session, link, address, reports, now_ns)
+    elif template_id == Template.MASS_QUOTE_ORDERS_PLACED:
+        read_quotes_placed(session, link, address, reports, now_ns)
+    elif template_id == Template.MASS_QUOTE_REJECT:
+        reject = view(MassQuoteReject, root_of(address))
+        tell_quotes_refused(session, reports, reject.quote_id, mass_quote_reject_reason(reject.reason))
     elif template_id == Template.MASS_CANCEL_RESPONSE:
         session.mass_cancels_done += 1
     elif template_id == Template.MASS_CANCEL_REJECT:
@@ -281,6 +304,8 @@ def _read_maker_fills(
         lots = lots_of(session, instrument, fill.fill_quantity)
         filled_lots = lots_of(session, instrument, fill.total_filled)
         client_order_id = fill.client_order_id
+        if fill.flags & FILL_IS_QUOTE != 0:
+            client_order_id = quote_id_of(session, instrument, fill.order_id)
         report = tell_fill(
             session, reports, fill.match_id, fill.order_id, client_order_id, instrument, side_of(fill.side), ticks,
             lots, 1, timestamp_ns,
@@ -290,6 +315,11 @@ def _read_maker_fills(
             report.leaves_lots = order.qty_lots - filled_lots
         if lots == BAD_VALUE or ticks == BAD_VALUE or filled_lots == BAD_VALUE:
             break_value(session, link, instrument, now_ns)
+    if session.unread == 0:
+        for position in range(group.count):
+            fill = view(MakerFill, group.entries + position * group.block_length)
+            if fill.flags & FILL_ENDS_QUOTE == FILL_ENDS_QUOTE:
+                forget_quote(session, fill.instrument_id, fill.order_id)
 
 
 @compiled
@@ -305,6 +335,8 @@ def _read_orders_canceled(
         canceled = view(CanceledOrder, group.entries + position * group.block_length)
         client_order_id = canceled.client_order_id
         instrument = market_index(session, canceled.instrument_id)
+        if canceled.flags & CANCEL_IS_QUOTE != 0:
+            client_order_id = quote_id_of(session, instrument, canceled.order_id)
         filled_lots = lots_of(session, instrument, canceled.total_filled)
         report = add_report(session, reports, ReportKind.CANCELLED, client_order_id, timestamp_ns)
         report.exchange_order_id = canceled.order_id
@@ -315,3 +347,8 @@ def _read_orders_canceled(
             report.leaves_lots = order.qty_lots - filled_lots
         if filled_lots == BAD_VALUE:
             break_value(session, link, instrument, now_ns)
+    if session.unread == 0:
+        for position in range(group.count):
+            canceled = view(CanceledOrder, group.entries + position * group.block_length)
+            if canceled.flags & CANCEL_IS_QUOTE != 0:
+                forget_quote(session, canceled.instrument_id, canceled.order_id)

@@ -73,3 +73,15 @@ def quote_cancel_reason(status: int) -> int:
     if status == codes.QuoteStatus.CANCELED_BY_MMP:
         return RejectReason.OTHER
     return RejectReason.NONE
+
+
+@compiled
+def mass_quote_reject_reason(code: int) -> int:
+    """RejectReason of a MassQuoteRejectReason."""
+    if code == codes.MassQuoteRejectReason.INVALID_INSTRUMENT:
+        return RejectReason.UNKNOWN_INSTRUMENT
+    if code == codes.MassQuoteRejectReason.RATE_LIMIT:
+        return RejectReason.RATE_LIMIT
+    if code == codes.MassQuoteRejectReason.TOO_MANY_QUOTES:
+        return RejectReason.TOO_MANY_ORDERS
+    return RejectReason.OTHER

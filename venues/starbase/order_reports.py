@@ -27,6 +27,7 @@ from venues.starbase.order_layout import (
 from venues.starbase.order_state import (
     NS_PER_S,
     REASON_BYTES,
+    REJECT_REASONS,
     SENT_MAX,
     Refusal,
     StarbaseLink,
@@ -35,6 +36,7 @@ from venues.starbase.order_state import (
     lose_link,
 )
 from venues.starbase.order_telling import add_report, break_frame
+from venues.starbase.quotes import tell_quotes_refused
 from venues.starbase.stream import (
     FrameFault,
     FramePlace,
@@ -259,6 +261,8 @@ def _tell_refused(
         add_report(session, reports, ReportKind.REJECTED, client_order_id, 0).reason = reason
     elif template_id == Template.CANCEL_ORDER_REQUEST:
         add_report(session, reports, ReportKind.CANCEL_REJECTED, client_order_id, 0).reason = reason
+    elif template_id == Template.MASS_QUOTE_REQUEST:
+        tell_quotes_refused(session, reports, client_order_id, reason)
     elif template_id == Template.AMEND_ORDER_REQUEST:
         session.amends_rejected += 1
 
@@ -267,7 +271,7 @@ def _tell_refused(
 def _read_session_reject(session: StarbaseSession, link: StarbaseLink, message: Reject, reports: Reports) -> None:
     """A frame that the exchange could not read."""
     reason = message.reason
-    link.rejects[reason if 0 <= reason < len(link.rejects) else 0] += 1
+    link.rejects[reason if 0 <= reason < REJECT_REASONS else 0] += 1
     sequence = message.reference_sequence
     sent = link.sent[sequence & (SENT_MAX - 1)]
     if sent.sequence == sequence:

@@ -18,6 +18,7 @@ LINKS_MAX = 2  # gateways A and B, hot-hot: sessions, numbers and rate limits of
 SENT_BITS = 12
 SENT_MAX = 1 << SENT_BITS  # frames whose order is remembered: more than can be unanswered at the default rate limit
 REASON_BYTES = 255
+REJECT_REASONS = len(RejectReason) + 1  # codes from 1
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 ATTENTION_NS = NS_PER_MS  # how often a link is looked at that waits for its connection or its logon
@@ -51,6 +52,15 @@ class SentOrder(Struct):
     qty_lots: i64
 
 
+class QuotedSide(Struct):
+    """Our quote on one side of an instrument, of which the exchange keeps one."""
+
+    client_order_id: i64  # of the one that lives; 0: none
+    order_id: i64  # its number at the exchange
+    sent_id: i64  # client order id of the last one sent
+    sent_in: i64  # the mass quote that it was sent in
+
+
 class StarbaseLink(Struct):
     """The session with one gateway."""
 
@@ -80,7 +90,7 @@ class StarbaseLink(Struct):
     gaps_filled: i64  # ResendRequests of the exchange, answered
     losses: i64  # connections that ended
     schema_version: i64  # as the exchange says
-    rejects: Annotated[Array, i64, len(RejectReason) + 1]
+    rejects: Annotated[Array, i64, REJECT_REASONS]  # by code; 0: one that we do not know
     tokens: GatewayTokens
     quote_tokens: GatewayTokens
     reason_length: i64
@@ -102,6 +112,7 @@ class StarbaseSession(Session):
     told: i64  # things that the frame says which were told
     seen: i64  # and which were met since it was begun again
     started: i64
+    ended: i64  # 1: we said goodbye
     backoff_min_ns: i64
     backoff_max_ns: i64
     last_execution_id: i64
@@ -124,7 +135,12 @@ class StarbaseSession(Session):
     mmp_frozen_until_ns: i64  # 0: not frozen
     market: Annotated[Pointer, Market]  # one
     map: InstrumentMap  # the venue's instrument ids, learnt from the market as they are needed
+    quote_id: i64  # of the last mass quote
+    mmp_group_id: i64  # of market maker protection, for mass quotes
+    quotes: Annotated[Pointer, QuotedSide]  # two an instrument of the market: bid, ask
     group: Group
+    bid_fills: Group
+    ask_fills: Group
     spare: Report  # what is written where no report is wanted
     fills: FillSet
     orders: Annotated[Array, SentOrder, ORDERS_MAX]
@@ -144,6 +160,9 @@ def ready_link(session: StarbaseSession) -> int:
 @compiled
 def join_states(session: StarbaseSession) -> None:
     """READY if any link is, else the one that is nearest to it; LOST if none will be without a new connection."""
+    if session.ended != 0:
+        session.state = SessionState.ENDED
+        return
     if ready_link(session) >= 0:
         session.state = SessionState.READY
         return
@@ -173,6 +192,14 @@ def lose_link(session: StarbaseSession, link: StarbaseLink, refusal: int, now_ns
         link.refusal = Refusal.LOGGED_OUT
     link.reconnect_ns = now_ns + link.backoff_ns if link.refusal == Refusal.NONE else NEVER_NS
     link.backoff_ns = min(2 * link.backoff_ns, session.backoff_max_ns)
+
+
+@compiled
+def sent_frame(session: StarbaseSession, link: StarbaseLink, now_ns: int) -> None:
+    """Count a frame that went out."""
+    session.frames_sent += 1
+    session.last_sent_ns = now_ns
+    link.last_sent_ns = now_ns
 
 
 @compiled

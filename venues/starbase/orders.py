@@ -12,13 +12,14 @@ from nic.compile import compiled
 from nic.connection import connection_of, reconnect, select_stream
 from nic.packet import Flow
 from nic.ring import NEVER_NS
-from nic.struct import Struct, one, size_of, view
+from nic.struct import Struct, array, one, size_of, view
 from venues.bridge.orders import field_sum
 from venues.market import Market
 from venues.order import (
     Approval,
     SessionState,
     TimeInForce,
+    end_session,
     keep_session,
     start_session,
     write_amend,
@@ -36,6 +37,7 @@ from venues.starbase.order_state import (
     ATTENTION_NS,
     LINKS_MAX,
     NS_PER_S,
+    QuotedSide,
     Refusal,
     StarbaseLink,
     StarbaseSession,
@@ -43,6 +45,7 @@ from venues.starbase.order_state import (
     lose_link,
     ready_link,
     remember_frame,
+    sent_frame,
     sent_order,
 )
 from venues.starbase.order_templates import (
@@ -92,6 +95,7 @@ def make_starbase_session(
     *,
     self_match_prevention_id: int = 0,
     self_trading_mode: int = SelfTradingMode.CANCEL_TAKER,
+    mmp_group_id: int = 0,
     tokens_per_ms: int = PER_MS,
     tokens_max: int = TOKENS_MAX,
     quote_tokens_per_ms: int = QUOTES_PER_MS,
@@ -113,6 +117,8 @@ def make_starbase_session(
         raise ValueError(f"the backoff must be positive and rise: {backoff_min_ns} to {backoff_max_ns} ns")
     session = StarbaseSession(venue=venue, link_count=len(flows))
     session.market = one(market)
+    session.quotes = array(QuotedSide, 2 * max(1, market.capacity))
+    session.mmp_group_id = mmp_group_id
     session.backoff_min_ns, session.backoff_max_ns = backoff_min_ns, backoff_max_ns
     for link, flow in zip(session.links, flows, strict=False):
         set_stream(link.stream, flow, is_exchange=False)
@@ -155,7 +161,7 @@ def keep_starbase_session(session: StarbaseSession, ring: Struct, now_ns: int) -
 def keep_link(session: StarbaseSession, ring: Struct, number: int, now_ns: int) -> int:
     """What one link needs by the clock; returns when it wants to be looked at next, ns."""
     link = session.links[number]
-    if link.refusal != Refusal.NONE:
+    if link.refusal != Refusal.NONE or (link.logging_out != 0 and link.state != SessionState.LOGGING_ON):
         return NEVER_NS
     connection = connection_of(ring, number)
     if connection != link.connection:
@@ -168,7 +174,7 @@ def keep_link(session: StarbaseSession, ring: Struct, number: int, now_ns: int) 
     select_stream(ring, number)
     if link.state == SessionState.CLOSED and connection != 0:
         _log_on(session, link, ring, now_ns)
-    if link.state == SessionState.LOST and now_ns >= link.reconnect_ns:
+    if link.state == SessionState.LOST and now_ns >= link.reconnect_ns and link.logging_out == 0:
         reconnect(ring, number, now_ns)
         link.reconnect_ns = now_ns + link.backoff_ns
         link.backoff_ns = min(2 * link.backoff_ns, session.backoff_max_ns)
@@ -176,7 +182,7 @@ def keep_link(session: StarbaseSession, ring: Struct, number: int, now_ns: int) 
         lose_link(session, link, Refusal.NONE, now_ns)
     if link.state == SessionState.READY:
         _watch_silence(session, link, ring, now_ns)
-    if link.state == SessionState.READY or (link.state == SessionState.LOGGING_ON and link.confirmed != 0):
+    if link.state == SessionState.READY or _is_recovering(link):
         _answer(session, link, ring, now_ns)
         _beat(session, link, ring, now_ns)
     if link.state != SessionState.READY:
@@ -190,11 +196,9 @@ def keep_link(session: StarbaseSession, ring: Struct, number: int, now_ns: int) 
 
 
 @compiled
-def sent_frame(session: StarbaseSession, link: StarbaseLink, now_ns: int) -> None:
-    """Count a frame that went out."""
-    session.frames_sent += 1
-    session.last_sent_ns = now_ns
-    link.last_sent_ns = now_ns
+def _is_recovering(link: StarbaseLink) -> bool:
+    """Logged on, and waiting for frames that are missing."""
+    return link.state == SessionState.LOGGING_ON and link.confirmed != 0 and link.logging_out == 0
 
 
 @compiled
@@ -523,10 +527,9 @@ def _mass_cancel(session: StarbaseSession, ring: Struct, number: int, instrument
     return True
 
 
-@compiled
-def write_logout(session: StarbaseSession, ring: Struct, now_ns: int) -> bool:
-    """Ask to end the session on every link; the exchange cancels the orders. False if a link's did not go out."""
-    failed = 0
+@end_session.register(StarbaseSession)
+def end_starbase_session(session: StarbaseSession, ring: Struct, now_ns: int) -> None:
+    """Log out of every link; the exchange cancels the orders then, and what it says of them is still read."""
     for number in range(session.link_count):
         link = session.links[number]
         if link.state == SessionState.READY or link.state == SessionState.LOGGING_ON:
@@ -534,12 +537,11 @@ def write_logout(session: StarbaseSession, ring: Struct, now_ns: int) -> bool:
             slot = copy_template(ring, link.templates.logout, size_of(LogoutFrame))
             if slot == 0:
                 session.ring_full += 1
-                failed += 1
             else:
                 send_frame(link.stream, ring, slot, size_of(LogoutFrame), link.templates.logout_sum, 0, now_ns)
                 sent_frame(session, link, now_ns)
-                link.logging_out = 1
-                link.state = SessionState.LOGGING_ON
-                link.deadline_ns = now_ns + link.heartbeat_interval_ns
+            link.state = SessionState.LOGGING_ON
+            link.deadline_ns = now_ns + link.heartbeat_interval_ns
+        link.logging_out = 1
+    session.ended = 1
     join_states(session)
-    return failed == 0

@@ -1,8 +1,9 @@
 """The snapshot channel: books that are not proven are loaded from it and brought up to date.
 
 A snapshot tells the book after one incremental message. If the channel is past that one, the messages since are applied
-from the packets kept; if it has not come that far, changes that the snapshot already has are skipped when they come
-(`Proof.applied`). Snapshots of books that are proven are not read.
+from the packets kept; if a hole holds it up before, changes that the snapshot already has are skipped when they come
+(`Proof.applied`). One that ends with a message of which nothing was heard yet is not taken: it may be from before a
+restart of the publisher, and would then hide what really comes. Snapshots of books that are proven are not read.
 """
 
 from nic.compile import compiled
@@ -185,8 +186,10 @@ def end_load(feed: StarbaseFeed, market: Market, events: Events, slot: int, trai
         abort_load(feed, market, events, slot)
         return
     incremental = feed.channels[proof.channel - 1]
-    if sequence + 1 < incremental.kept_from:
-        feed.snapshots_behind += 1
+    is_behind = sequence + 1 < incremental.kept_from
+    if is_behind or sequence >= incremental.end:
+        feed.snapshots_behind += 1 if is_behind else 0
+        feed.snapshots_ahead += 0 if is_behind else 1
         channel.loading = 0
         lose_book(feed, market, events, index)
         return

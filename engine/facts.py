@@ -14,8 +14,9 @@ from venues.bridge.layout import MESSAGES as BRIDGE_MESSAGES
 from venues.deribit.layout import MESSAGES as DERIBIT_MESSAGES
 from venues.feed import Feed, Reject
 from venues.order import Applied
+from venues.starbase.market_layout import MESSAGES as STARBASE_MESSAGES
 
-MESSAGES = {"bridge": BRIDGE_MESSAGES, "deribit": DERIBIT_MESSAGES}
+MESSAGES = {"bridge": BRIDGE_MESSAGES, "deribit": DERIBIT_MESSAGES, "starbase": STARBASE_MESSAGES}
 
 
 def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:

@@ -203,6 +203,9 @@ def take_frame(engine: Engine, venue: Venue, strategy: Strategy, now_ns: int) ->
             for position in range(state.reports.count):
                 take_report(engine, strategy, state.reports.items[position], now_ns)
             more = venue.session.unread != 0
+        if venue.session.keep_due != 0:
+            state.keep_ns[venue.session.venue] = now_ns
+            state.first_keep_ns = now_ns
 
 
 @compiled

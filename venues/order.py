@@ -131,6 +131,7 @@ class Session(Struct):
     cancels_sent: i64
     frames_received: i64
     unread: i64  # 1: the packet holds more reports: `read_reports` is to be called again with it, `reports` cleared
+    keep_due: i64  # 1: `keep_session` is wanted at once, not when it said: the venue asked for something
     ring_full: i64  # orders not sent because the transmit ring had no slot
     unarmed: i64  # frames refused because no gate had passed them
     bad_frames: i64  # received bytes that were not believed

@@ -104,7 +104,6 @@ class StarbaseSession(Session):
     """The order session of one venue, over one or two links. Counters are sums over the links."""
 
     link_count: i64
-    keep_due: i64  # 1: the exchange asked for something: `keep_session` is wanted at once, not when it said
     unread_link: i64
     unread_frame: i64  # address of the frame that was not read to its end; 0: it was
     unread_payload: i64  # of the packet

@@ -98,7 +98,7 @@ def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int
         connections = closing.enter_context(own_connections(live, number, endpoints)) if own else None
         market, obtained = open_market(venue, groups, connections.tuples if connections else (), closing)
         drops = closing.enter_context(InterfaceDrops(live.interface))
-        tap = make_tap(market.ring, tap_bytes) if tap_bytes > 0 else None
+        tap = make_tap(market.ring, tap_bytes, market_only=True) if tap_bytes > 0 else None
         raw = market.ring if tap is None else tap
         ring: Struct
         if connections is not None:

@@ -16,6 +16,7 @@ from nic.made import inner_classes, made_class
 from nic.memory import copy_bytes, load_i64_acquire, store_i64_release
 from nic.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from nic.struct import Array, Pointer, Struct, address_of, array, i64, one, size_of, u8, view
+from nic.tcp_segment import is_tcp_frame
 
 TAP_BYTES = 1 << 24  # of buffer, unless asked for otherwise: 0.1 s of a million frames a second
 RECORDS_BYTES = 1 << 20  # of pcap records taken at once; a frame has at most 64 KiB
@@ -40,6 +41,7 @@ class TapRing(Struct):
     frames: i64
     lost: i64  # frames that the buffer had no room for
     slot: i64  # address of the frame being written
+    market_only: i64  # 1: neither sent frames nor received TCP segments: an order session's logon holds a secret
     written: i64  # bytes ever written, skipped ones included
     taken: i64  # bytes ever taken by the reader
     counters: RingCounters  # `drops` and `wakeups` of the ring inside, for a ring around the tap
@@ -59,11 +61,11 @@ def __getattr__(name: str) -> Any:
     return tap_ring_over(*inner_classes(name))
 
 
-def make_tap(ring: Struct, capacity: int = TAP_BYTES) -> Any:
-    """A tap on `ring` with `capacity` bytes, a multiple of 8."""
+def make_tap(ring: Struct, capacity: int = TAP_BYTES, *, market_only: bool = False) -> Any:
+    """A tap on `ring` with `capacity` bytes, a multiple of 8; `market_only` as in `TapRing`."""
     if capacity % 8 != 0:
         raise ValueError(f"tap: {capacity} bytes, must be a multiple of 8")
-    tap = tap_ring_over(type(ring))(capacity=capacity)
+    tap = tap_ring_over(type(ring))(capacity=capacity, market_only=int(market_only))
     tap.inner = one(ring)
     buffer = array(u8, capacity)
     buffer.numpy().fill(0)  # brings its pages in: the loop must never wait for one
@@ -100,7 +102,8 @@ def poll_tap(tap: Any, frame: Frame, now_ns: int) -> bool:
         tap.counters.drops = inner.drops
         tap.counters.wakeups = inner.wakeups
         return False
-    copy_frame(tap, Direction.RECEIVED, frame.address, frame.length, frame.time_ns)
+    if tap.market_only == 0 or not is_tcp_frame(frame.address, frame.length):
+        copy_frame(tap, Direction.RECEIVED, frame.address, frame.length, frame.time_ns)
     return True
 
 
@@ -117,7 +120,8 @@ def reserve_tap(tap: Any, length: int) -> int:
 
 @commit.register(TapRing)
 def commit_tap(tap: Any, length: int, now_ns: int) -> None:
-    copy_frame(tap, Direction.SENT, tap.slot, length, now_ns)
+    if tap.market_only == 0:
+        copy_frame(tap, Direction.SENT, tap.slot, length, now_ns)
     commit(tap.inner[0], length, now_ns)
 
 

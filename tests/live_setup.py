@@ -17,18 +17,20 @@ from engine.generate import generate_captures
 from nic.testbed import Testbed
 
 ROOT = Path(__file__).resolve().parent.parent
-EXAMPLE = ROOT / "examples" / "synthetic.toml"
+EXAMPLES = ROOT / "examples"
 COMPILE_PATIENCE_S = 300.0  # both commands compile their loops when they are not in the cache
 PATIENCE_S = 60.0
 LEAVING_S = 3  # after the market data, for the last answers
 
 
-def make_config(folder: Path, testbed: Testbed, *, seconds: int, seed: int = 1, **changes: str) -> Path:
-    """The synthetic example on this network, over `seconds` of captures; `changes` replace what stands there once."""
+def make_config(
+    folder: Path, testbed: Testbed, *, seconds: int, seed: int = 1, example: str = "synthetic", **changes: str
+) -> Path:
+    """An example on this network, over `seconds` of market; `changes` replace what stands there once."""
     data = folder / "data"
     if not data.exists():
         generate_captures(data, seed=seed, seconds=seconds)
-    text = EXAMPLE.read_text()
+    text = (EXAMPLES / f"{example}.toml").read_text()
     replacements = {
         "../data/synthetic": str(data),
         "seconds = 120": f"seconds = {seconds}",
@@ -135,7 +137,8 @@ def outcome(simulation: Command, live: Command, folder: Path) -> Outcome:
     """Both sides' accounts, once both commands have ended."""
     live.finish()
     exchanges = json.loads(simulation.finish().splitlines()[-1])
-    return Outcome(exchanges, json.loads((folder / "runs" / "synthetic" / "summary.json").read_text()))
+    (summary,) = (folder / "runs").glob("*/summary.json")
+    return Outcome(exchanges, json.loads(summary.read_text()))
 
 
 def trade(folder: Path, config: Path, seconds: float, *simulation: object, leaving_s: float = LEAVING_S) -> Outcome:

@@ -24,7 +24,7 @@ from nic.owner import Owner
 from nic.packet import PROTOCOL_TCP, Packet, PacketCounters, parse_packet
 from nic.ring import NEVER_NS, Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from nic.socket_tcp_server import TcpServer
-from nic.struct import Array, Struct, address_of, i64, u8
+from nic.struct import Array, Pointer, Struct, address_of, i64, one, u8
 from nic.tcp_connection import Gateway, Step, TcpConnections
 from nic.testbed import Testbed, in_namespace
 from nic.xdp_program import SteerRules
@@ -140,7 +140,7 @@ class Driver(Struct):
     parsed: PacketCounters
     reports: Reports
     approval: Approval
-    table: OrderTable
+    table: Annotated[Pointer, OrderTable]  # one
 
 
 @compiled
@@ -154,8 +154,8 @@ def draw(driver: Driver, bound: int) -> int:
 
 @compiled
 def take_report(driver: Driver, report: Report, now_ns: int) -> None:
-    order = find_order(driver.table, report.client_order_id)
-    outcome = apply_report(driver.table, report, now_ns)
+    order = find_order(driver.table[0], report.client_order_id)
+    outcome = apply_report(driver.table[0], report, now_ns)
     if is_alarm(outcome):
         driver.alarms += 1
         driver.alarm_outcome = outcome
@@ -180,7 +180,7 @@ def take_report(driver: Driver, report: Report, now_ns: int) -> None:
         driver.lost += 1
     if outcome == Applied.CLOSED:
         driver.ended[order.state] += 1
-        free_order(driver.table, order)
+        free_order(driver.table[0], order)
 
 
 @compiled
@@ -213,7 +213,7 @@ def send_new(driver: Driver, session: StarbaseSession, ring: Struct, now_ns: int
     price_ticks = PRICE_TICKS + draw(driver, 9) - 4
     instrument = draw(driver, INSTRUMENTS)
     lots = 1 + draw(driver, 8)
-    order = open_order(driver.table, VENUE, instrument, side, time_in_force, price_ticks, lots, now_ns)
+    order = open_order(driver.table[0], VENUE, instrument, side, time_in_force, price_ticks, lots, now_ns)
     approval = driver.approval
     approval.armed = 1
     approval.client_order_id = order.client_order_id
@@ -225,7 +225,7 @@ def send_new(driver: Driver, session: StarbaseSession, ring: Struct, now_ns: int
     if not write_new(session, ring, approval, now_ns):
         driver.not_sent += 1
         close_order(order, OrderState.VETOED, 0, now_ns)
-        free_order(driver.table, order)
+        free_order(driver.table[0], order)
 
 
 @compiled
@@ -233,10 +233,10 @@ def some_order(driver: Driver) -> Order:
     """A live order, drawn; `nobody` if there is none near the place drawn."""
     start = draw(driver, 2 * driver.open_max)
     for step in range(16):
-        order = driver.table.orders[(start + step) & (ORDERS_MAX - 1)]
+        order = driver.table[0].orders[(start + step) & (ORDERS_MAX - 1)]
         if order.state == OrderState.LIVE:
             return order
-    return driver.table.nobody
+    return driver.table[0].nobody
 
 
 @compiled
@@ -248,7 +248,7 @@ def act(driver: Driver, session: StarbaseSession, ring: Struct, now_ns: int) -> 
         return False
     driver.action_ns = now_ns + driver.interval_ns
     chance = draw(driver, 100)
-    if chance < 65 and driver.table.count < driver.open_max:
+    if chance < 65 and driver.table[0].count < driver.open_max:
         send_new(driver, session, ring, now_ns)
         return True
     order = some_order(driver)
@@ -312,7 +312,7 @@ def drive_session(
 def make_driver(seed: int, orders: int, open_max: int = 40, interval_ns: int = 0, with_amends: bool = True) -> Driver:
     driver = Driver(seed=seed, orders_wanted=orders, open_max=open_max, interval_ns=interval_ns)
     driver.with_amends = int(with_amends)
-    driver.table = make_order_table()
+    driver.table = one(make_order_table())
     return driver
 
 
@@ -357,7 +357,7 @@ def exchange_orders(exchange: StarbaseExchange) -> dict[int, tuple[int, ...]]:
 
 def own_orders(driver: Driver) -> dict[int, tuple[int, ...]]:
     """The same as we have them."""
-    orders = driver.table.orders.numpy()
+    orders = driver.table[0].orders.numpy()
     names = ("exchange_order_id", "instrument", "side", "price_ticks", "qty_lots", "filled_lots", "queued")
     return {
         int(order["client_order_id"]): tuple(int(order[name]) for name in names)
@@ -367,34 +367,9 @@ def own_orders(driver: Driver) -> dict[int, tuple[int, ...]]:
 
 def pending(driver: Driver) -> int:
     """Orders of which an answer is still to come."""
-    orders = driver.table.orders.numpy()
+    orders = driver.table[0].orders.numpy()
     waits = (orders["state"] == OrderState.PENDING_NEW) | (orders["state"] == OrderState.PENDING_CANCEL)
     return int((waits | ((orders["state"] != OrderState.FREE) & (orders["queued"] != 0))).sum())
-
-
-def check_books(driver: Driver, session: StarbaseSession, exchange: StarbaseExchange) -> None:
-    """Orders, fills and positions are the exchange's own; every order reached it once, or never."""
-    member = exchange.matching.members[MEMBER]
-    assert driver.alarms == 0, f"{Applied(driver.alarm_outcome).name}: {driver.alarm}"
-    assert own_orders(driver) == exchange_orders(exchange)
-    assert driver.fills == member.fills
-    assert list(driver.position_lots) == [member.position_lots[index] for index in range(INSTRUMENTS)]
-    assert member.duplicate_orders == member.unremembered == 0
-    assert session.orders_sent == member.new_orders + driver.lost
-    assert driver.lost == session.lost_orders
-    assert session.bad_values == session.unknown_instruments == session.unexpected == session.unknown == 0
-
-
-def is_level(session: StarbaseSession, exchange: StarbaseExchange) -> bool:
-    """Whether each side has had all that the other has sent, on both links."""
-    for gateway in range(GATEWAYS):
-        stream = session.links[gateway].stream
-        theirs = exchange.gateways.sessions[session_number(0, gateway)]
-        if session.links[gateway].state != SessionState.READY:
-            return False
-        if (stream.receive_sequence, stream.send_sequence) != (theirs.send_sequence, theirs.receive_sequence):
-            return False
-    return True
 
 
 class Venue(Owner):
@@ -545,7 +520,7 @@ class Client(Owner):
         driver = self.driver
         return (
             f"session {SessionState(session.state).name} sent {session.orders_sent} pending {pending(driver)} "
-            f"open {driver.table.count} fills {driver.fills} alarms {driver.alarms} not sent {driver.not_sent} "
+            f"open {driver.table[0].count} fills {driver.fills} alarms {driver.alarms} not sent {driver.not_sent} "
             f"full {session.ring_full} links {links}"
         )
 
@@ -556,17 +531,39 @@ class Client(Owner):
         done = self.run_until(
             lambda: pending(self.driver) == 0
             and venue.exchange.matching.held_count == 0
-            and is_level(self.session, venue.exchange),
+            and self.is_level(venue),
             wait_s,
         )
         assert venue.failure is None
         assert done, self.describe()
-        venue.ask(lambda: check_books(self.driver, self.session, venue.exchange))
+        venue.ask(lambda: self.check_books(venue))
+
+    def is_level(self, venue: Venue) -> bool:
+        """Whether each side has had all that the other has sent, on both links."""
+        for gateway in range(GATEWAYS):
+            link = self.session.links[gateway]
+            theirs = venue.exchange.gateways.sessions[session_number(0, gateway)]
+            ours = (link.stream.receive_sequence, link.stream.send_sequence)
+            if link.state != SessionState.READY or ours != (theirs.send_sequence, theirs.receive_sequence):
+                return False
+        return True
+
+    def check_books(self, venue: Venue) -> None:
+        """Orders, fills and positions are the exchange's own; every order reached it once, or never."""
+        driver, session, member = self.driver, self.session, venue.exchange.matching.members[MEMBER]
+        assert driver.alarms == 0, f"{Applied(driver.alarm_outcome).name}: {driver.alarm}"
+        assert own_orders(driver) == exchange_orders(venue.exchange)
+        assert driver.fills == member.fills
+        assert list(driver.position_lots) == [member.position_lots[index] for index in range(INSTRUMENTS)]
+        assert member.duplicate_orders == member.unremembered == 0
+        assert session.orders_sent == member.new_orders + driver.lost
+        assert driver.lost == session.lost_orders
+        assert session.bad_values == session.unknown_instruments == session.unexpected == session.unknown == 0
 
     def finish(self) -> None:
         """Cancel everything, log out, and close."""
         self.ask.mass_cancel = 1
-        assert self.run_until(lambda: self.ask.mass_cancel == 0 and self.driver.table.count == 0), self.describe()
+        assert self.run_until(lambda: self.ask.mass_cancel == 0 and self.driver.table[0].count == 0), self.describe()
         self.ask.end = 1
         assert self.run_until(
             lambda: all(connection_of(self.ring, gateway) == 0 for gateway in range(GATEWAYS))

@@ -6,16 +6,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nic.delay import DelayRing, set_delay_ring
+from nic.packet import (
+    TCP_FRAME_HEADER_BYTES,
+    UDP_FRAME_HEADER_BYTES,
+    Flow,
+    seal_tcp_frame,
+    write_tcp_frame_header,
+    write_udp_frame_header,
+)
 from nic.ring import Frame, commit, flush, poll, release, reserve
+from nic.struct import array, u8
 from nic.tap import Direction, drain_tap, make_tap
 
 FRAMES = st.lists(st.binary(min_size=1, max_size=200), max_size=60)
 
 
-def tapped(capacity=1 << 16):
+def tapped(capacity=1 << 16, market_only=False):
     wire = DelayRing()
     set_delay_ring(wire, 0)
-    return make_tap(wire, capacity)
+    return make_tap(wire, capacity, market_only=market_only)
 
 
 def send(tap, data, time_ns):
@@ -66,3 +75,17 @@ def test_a_full_tap_loses_its_own_copy_only():
     assert len(kept) + tap.lost == 40
     send(tap, b"again", 99)
     assert [each.data for each in drain_tap(tap)] == [b"again"]
+
+
+def test_a_tap_for_market_data_has_nothing_of_an_order_session():
+    tap = tapped(market_only=True)
+    room = array(u8, TCP_FRAME_HEADER_BYTES + 8)
+    write_tcp_frame_header(room.address, Flow(), 0)
+    logon = ctypes.string_at(room.address, seal_tcp_frame(room.address, 8, 0, 0, 0))
+    write_udp_frame_header(room.address, Flow(), 8)
+    market = ctypes.string_at(room.address, UDP_FRAME_HEADER_BYTES + 8)
+    for number, data in enumerate((logon, market)):
+        send(tap, data, number)
+        receive(tap, number)
+    assert [tuple(each) for each in drain_tap(tap)] == [(1, Direction.RECEIVED, market)]
+    assert (tap.frames, tap.lost) == (1, 0)

@@ -4,7 +4,6 @@ The engine's end is an `AfXdpRing` put together by hand; `Bed` is the kernel's e
 so nothing here makes a system call.
 """
 
-import ctypes
 from typing import Annotated
 
 from nic.af_xdp import HEADROOM_BYTES, AfXdpRing, XdpDescriptor
@@ -163,8 +162,3 @@ def give_back(bed: Bed) -> None:
 def has_read_all(bed: Bed) -> bool:
     """Whether the engine has given back every frame that it received."""
     return load_u32_acquire(address_of(bed.receive_consumer)) == bed.received & INDEX_MASK
-
-
-def frame_bytes(address: int, length: int) -> bytes:
-    """A copy, for tests."""
-    return ctypes.string_at(address, length)

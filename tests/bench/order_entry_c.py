@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nic.clock import LiveClock
-from nic.packet import Flow
-from nic.struct import Struct, i64
+from nic.packet import FLAG_ACK, FLAG_PSH, TCP_FRAME_HEADER_BYTES, Flow, seal_tcp_frame, write_tcp_frame_header
+from nic.struct import Struct, address_of, array, i64, u8
 from tests.bench.order_entry_bed import FRAME_BYTES, SLOTS, Bed, ring_addresses
 
 SOURCE = Path(__file__).with_name("order_entry.c")
@@ -127,9 +127,6 @@ class CEngine:
 
 def order_frame(flow: Flow, message: bytes) -> bytes:
     """A TCP frame with `message`, checksums and numbers left 0."""
-    from nic.packet import FLAG_ACK, FLAG_PSH, TCP_FRAME_HEADER_BYTES, seal_tcp_frame, write_tcp_frame_header
-    from nic.struct import address_of, array, u8
-
     frame = array(u8, TCP_FRAME_HEADER_BYTES + len(message))
     address = address_of(frame)
     write_tcp_frame_header(address, flow, 0xFFFF)

@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 NAME ?= backtest
+# Most of the tests' time is compiling, which is done by one core; files that share a compiled loop stay in one process.
+WORKERS ?= 2
 CONFIG ?= examples/synthetic.toml
 
 .PHONY: backtest test lint format bench clean
@@ -13,7 +15,7 @@ backtest: $(READY)
 	$(BIN)/crosswire backtest $(CONFIG)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check

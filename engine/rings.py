@@ -96,7 +96,7 @@ def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int
     try:
         set_offloads(live, config.live.namespace if config.live else "", groups, closing)
         connections = closing.enter_context(own_connections(live, number, endpoints)) if own else None
-        market, obtained = open_market(venue, groups, connections.tuples if connections else (), closing)
+        market, obtained = open_market(venue, groups, closing, connections.tuples if connections else ())
         drops = closing.enter_context(InterfaceDrops(live.interface))
         tap = make_tap(market.ring, tap_bytes, market_only=True) if tap_bytes > 0 else None
         raw = market.ring if tap is None else tap
@@ -135,7 +135,7 @@ def set_offloads(live: LiveVenueConfig, namespace: str, groups: list[Group], clo
 
 
 def open_market(
-    venue: VenueConfig, groups: list[Group], connections: tuple[TcpTuple, ...], closing: ExitStack
+    venue: VenueConfig, groups: list[Group], closing: ExitStack, connections: tuple[TcpTuple, ...] = ()
 ) -> tuple[Any, str]:
     """The owner of the market data ring, and what kind of ring was obtained."""
     live = venue.live

@@ -25,7 +25,7 @@ from nic.packet import (
 from nic.ring import Frame
 from nic.struct import Array, array, i64, u8, view
 from tests.guard import GuardedBytes
-from tests.order_setup import VENUE, make_approval, make_flow, make_market, structs
+from tests.order_setup import FIRST_VENUE_ID, VENUE, make_approval, make_flow, make_market, structs
 from tests.starbase_wire import HEADER, by_template, pack_frame, tables, unpack_body
 from venues.order import (
     ORDERS_BITS,
@@ -44,6 +44,8 @@ NOW_NS = 1_700_000_000_000_000_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 CLIENT_ID = b"key-0123456789AB"
+EXCHANGE_NS = 123_456_789
+ACTIVE, FILLED, CANCELED, QUEUED = 1, 2, 3, 4  # OrderStatus
 SECRET = b"sEcReT-of-forty-eight-bytes-0123456789-0123456789"[:48]
 PAYLOAD = TCP_FRAME_HEADER_BYTES
 
@@ -240,3 +242,34 @@ class Bench:
         sent = write_amend(self.session, self.ring, approval, self.now_ns)
         self.pump()
         return bool(sent)
+
+
+def quantity(name: str, lots: int, exponent: int = -3) -> dict[str, int]:
+    """Lots of 0.001 as a decimal with the exponent of the exchange's choice."""
+    return {f"{name}.mantissa": lots * 10 ** (-3 - exponent), f"{name}.exponent": exponent}
+
+
+def ticks(name: str, price_ticks: int) -> dict[str, int]:
+    return {f"{name}.price9": price_ticks * 100_000_000}
+
+
+def fill(match_id: int, price_ticks: int, lots: int, exponent: int = -3) -> dict[str, int]:
+    return {"matchId": match_id, **ticks("fillPrice", price_ticks), **quantity("fillQty", lots, exponent)}
+
+
+def response(order_id: int, status: int, lots: int, filled: int = 0, reason: int = 0, side: int = 1) -> dict[str, int]:
+    return {
+        "timestamp": EXCHANGE_NS, "execId": 1, "clientOrderId": order_id, "orderId": 9000 + order_id % 4096,
+        "instrumentId": FIRST_VENUE_ID, "status": status, "cancelReason": reason, "side": side,
+        **ticks("price", 101), **quantity("quantity", lots), **quantity("totalFilled", filled),
+    }  # fmt: skip
+
+
+def placed(order_id: int, status: int, lots: int, filled: int = 0, reason: int = 0) -> dict[str, int]:
+    values = response(order_id, status, lots, filled, reason)
+    del values["side"]
+    return values
+
+
+def told(heard: list[dict[str, int]], *names: str) -> list[tuple[int, ...]]:
+    return [tuple(report[name] for name in ("kind", *names)) for report in heard]

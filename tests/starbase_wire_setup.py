@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Annotated, Any
 
 from engine.sim_loop import PARTS, SimCounters, SimState, SimVenue, serve
 from nic.af_xdp import AfXdpSocket
-from nic.clock import ClockKeeper, LiveClock, advance
+from nic.clock import ClockKeeper, LiveClock, ReplayClock, advance
 from nic.compile import compiled
 from nic.connection import connection_of
 from nic.fault import FaultRates, make_fault_ring
@@ -29,7 +30,7 @@ from nic.tcp_connection import Gateway, Step, TcpConnections
 from nic.testbed import Testbed, in_namespace
 from nic.xdp_program import SteerRules
 from tests.order_setup import VENUE, make_market
-from tests.starbase_exchange_client import CHANNEL, KEYS, order_flow
+from tests.starbase_exchange_client import CHANNEL, KEYS, START_NS, order_flow
 from venues.market import Market
 from venues.order import (
     ORDERS_MAX,
@@ -66,7 +67,7 @@ from venues.starbase.exchange import Crowd, make_starbase_exchange, restart_gate
 from venues.starbase.exchange_state import StarbaseExchange, session_number
 from venues.starbase.matching_state import ORDERS_MAX as EXCHANGE_ORDERS_MAX
 from venues.starbase.matching_state import OrderPlace
-from venues.starbase.order_state import StarbaseSession
+from venues.starbase.order_state import Refusal, StarbaseSession
 from venues.starbase.orders import make_starbase_session
 
 MS = 1_000_000
@@ -81,6 +82,7 @@ MEMBER = 1
 NEVER_LIMITED = {"tokens_per_ms": 1_000_000, "tokens_full": 1_000_000_000}
 CROWD = Crowd(seed=3, events_per_second=500, volatility_ticks=0.0, half_spread_ticks=1, depth_ticks=6, lots=10)
 PORTS = 32
+KEEP_S = 0.2  # between two calibrations of a clock
 WAIT_S = 60.0
 
 
@@ -120,7 +122,6 @@ class Driver(Struct):
     action_ns: i64
     keep_ns: i64
     is_held_back: i64  # 1: the script rests
-    with_amends: i64
     turns: i64
     found: i64  # turns that did something
     alarms: i64
@@ -229,12 +230,12 @@ def send_new(driver: Driver, session: StarbaseSession, ring: Struct, now_ns: int
 
 
 @compiled
-def some_order(driver: Driver) -> Order:
-    """A live order, drawn; `nobody` if there is none near the place drawn."""
+def some_order(driver: Driver, queued: int) -> Order:
+    """A live order, drawn, held in the speed bump or not; `nobody` if there is none near the place drawn."""
     start = draw(driver, 2 * driver.open_max)
-    for step in range(16):
+    for step in range(2 * driver.open_max):
         order = driver.table[0].orders[(start + step) & (ORDERS_MAX - 1)]
-        if order.state == OrderState.LIVE:
+        if order.state == OrderState.LIVE and order.queued == queued and order.time_in_force != TimeInForce.IOC:
             return order
     return driver.table[0].nobody
 
@@ -251,10 +252,10 @@ def act(driver: Driver, session: StarbaseSession, ring: Struct, now_ns: int) -> 
     if chance < 65 and driver.table[0].count < driver.open_max:
         send_new(driver, session, ring, now_ns)
         return True
-    order = some_order(driver)
+    order = some_order(driver, draw(driver, 2))
     if order.state == OrderState.FREE:
         return False
-    if chance < 90 or driver.with_amends == 0 or order.time_in_force == TimeInForce.IOC:
+    if chance < 92:
         if write_cancel(session, ring, order.client_order_id, order.instrument, now_ns):
             cancel_sent(order)
         return True
@@ -309,9 +310,8 @@ def drive_session(
     return found
 
 
-def make_driver(seed: int, orders: int, open_max: int = 40, interval_ns: int = 0, with_amends: bool = True) -> Driver:
+def make_driver(seed: int, orders: int, open_max: int = 40, interval_ns: int = 0) -> Driver:
     driver = Driver(seed=seed, orders_wanted=orders, open_max=open_max, interval_ns=interval_ns)
-    driver.with_amends = int(with_amends)
     driver.table = one(make_order_table())
     return driver
 
@@ -372,13 +372,23 @@ def pending(driver: Driver) -> int:
     return int((waits | ((orders["state"] != OrderState.FREE) & (orders["queued"] != 0))).sum())
 
 
+def nobody_knocks() -> socket.socket:
+    """A listener that nobody can reach."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind("")
+    listener.listen(1)
+    listener.setblocking(False)
+    return listener
+
+
 class Venue(Owner):
     """The exchange and its thread. `ask` runs something in that thread, between two slices of its loop."""
 
     def __init__(self, testbed: Testbed, **options: Any) -> None:
         flows = [order_flow(gateway) for gateway in range(GATEWAYS)]
-        ip = int.from_bytes(socket.inet_aton(testbed.links[0].exchange_ip), "big")
-        with in_namespace(testbed.exchange):
+        self._ip = ip = int.from_bytes(socket.inet_aton(testbed.links[0].exchange_ip), "big")
+        self._namespace = testbed.exchange
+        with in_namespace(self._namespace):
             self.server = TcpServer([(ip, GATEWAY_PORT + gateway) for gateway in range(GATEWAYS)], flows)
         self.clock = LiveClock()
         self.keeper = ClockKeeper(self.clock)
@@ -388,7 +398,9 @@ class Venue(Owner):
         self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self.failure: BaseException | None = None
-        SERVE(self.state, self.parts, self.clock, 0)  # compiled before time counts
+        # Compiled before time counts.
+        SERVE(self.state, self.parts, self.clock, 0)
+        restart_gateway(self.exchange, 0, 0)
         self.keeper.keep()
         self.state.started_ns = self.state.first_ns = advance(self.clock, 0)
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -406,32 +418,50 @@ class Venue(Owner):
                         answer.set_exception(error)
                 self.server.accept()
                 SERVE(self.state, self.parts, self.clock, advance(self.clock, 0) + SLICE_NS)
-                if time.monotonic() - kept > 0.2:
+                if time.monotonic() - kept > KEEP_S:
                     kept = time.monotonic()
-                    self.keeper.keep(0.2)
+                    self.keeper.keep(KEEP_S)
         except BaseException as error:
             self.failure = error
 
     def ask(self, work: Callable[[], Any]) -> Any:
         """`work()`, done in the exchange's thread while its loop stands still."""
+        return self.tell(work).result(WAIT_S)
+
+    def tell(self, work: Callable[[], Any]) -> Future[Any]:
+        """As `ask`, without waiting for it."""
         answer: Future[Any] = Future()
         self._asked.put((work, answer))
-        return answer.result(WAIT_S)
+        return answer
 
-    def kill(self, gateway: int) -> None:
-        """A gateway's process dies and another takes its place."""
+    def kill(self, gateway: int, is_back: bool = True) -> Future[Any]:
+        """A gateway's process reads no more, dies, and unless told otherwise another takes its place."""
 
         def work() -> None:
+            time.sleep(0.002)
+            if not is_back:
+                self.server.listeners[gateway].close()
+                self.server.listeners[gateway] = nobody_knocks()
             self.server.cut(gateway)
             restart_gateway(self.exchange, gateway, self.exchange.now_ns)
 
-        self.ask(work)
+        return self.tell(work)
 
-    def quiet_crowd(self) -> None:
-        """Nobody else trades any more."""
+    def come_back(self, gateway: int) -> None:
+        """A gateway that had died without another listens again."""
 
         def work() -> None:
-            self.exchange.background.next_ns = NEVER_NS
+            with in_namespace(self._namespace):
+                self.server.listeners[gateway].close()
+                self.server.listeners[gateway] = self.server._listen(self._ip, GATEWAY_PORT + gateway)
+
+        self.ask(work)
+
+    def set_crowd(self, is_there: bool) -> None:
+        """Whether anybody else trades."""
+
+        def work() -> None:
+            self.exchange.background.next_ns = self.exchange.now_ns if is_there else NEVER_NS
 
         self.ask(work)
 
@@ -441,56 +471,17 @@ class Venue(Owner):
         self.server.close()
 
 
-class Client(Owner):
-    """The engine's side: AF_XDP, faults, our TCP, a session, a driver."""
+class Trader:
+    """A driver and its session; `exchange` is the one that they trade at."""
 
-    def __init__(
-        self,
-        testbed: Testbed,
-        driver: Driver,
-        *,
-        receive: FaultRates | None = None,
-        transmit: FaultRates | None = None,
-        seed: int = 1,
-        tcp: dict[str, int] | None = None,
-        **options: Any,
-    ) -> None:
-        self._closing = ExitStack()
-        link = testbed.links[0]
-        ip = int.from_bytes(socket.inet_aton(link.exchange_ip), "big")
-        with in_namespace(testbed.engine):
-            gateways = [Gateway(ip, GATEWAY_PORT + number, order_flow(number)) for number in range(GATEWAYS)]
-            self.owner = self._closing.enter_context(TcpConnections(link.engine_interface, gateways, PORTS))
-            rules = SteerRules(tcp=self.owner.tuples)
-            self.xdp = self._closing.enter_context(AfXdpSocket(link.engine_interface, 0, rules, frames=2048))
-        self.faults = make_fault_ring(self.xdp.ring, seed, receive, transmit)
-        self.ring = self.owner.open_ring(self.faults, seed, **(tcp or {}))
-        self.driver = driver
-        self.market = make_terms()
-        self.session = make_session(self.market, **options)
-        self.ask = Ask()
-        self.clock = LiveClock()
-        self.keeper = ClockKeeper(self.clock)
-        self._kept = time.monotonic()
-        self.owner.drive(Step.TURN, 0, 0)
-        drive_session(self.driver, self.session, self.ring, self.clock, self.ask, 0)
-        self.keeper.keep()
+    driver: Driver
+    session: StarbaseSession
+    ask: Ask
+    exchange: StarbaseExchange
 
-    def start(self) -> None:
-        """Both connections, and the logon."""
-        self.keeper.keep()
-        self.owner.connect(lambda: int(advance(self.clock, 0)))
-        self.ask.start = 1
-
-    def slice(self, span_ns: int = SLICE_NS) -> None:
-        """The loop, for so long."""
-        now = time.monotonic()
-        if now - self._kept > 0.2:
-            self._kept = now
-            self.keeper.keep(0.2)
-        until_ns = advance(self.clock, 0) + span_ns
-        if drive_session(self.driver, self.session, self.ring, self.clock, self.ask, until_ns) == 0:
-            time.sleep(0.00005)
+    def slice(self) -> None:
+        """The loop, for SLICE_NS."""
+        raise NotImplementedError
 
     def run_until(self, done: Callable[[], bool], wait_s: float = WAIT_S) -> bool:
         """The loop, until `done()`; False if that takes too long."""
@@ -501,76 +492,186 @@ class Client(Owner):
             self.slice()
         return True
 
-    def describe(self) -> str:
-        """For a failure's message; no key is in it."""
-        session = self.session
-        links = [
-            {
-                name: getattr(session.links[gateway], name)
-                for name in ("state", "connection", "logons", "refusal", "confirmed", "losses", "gaps", "recover_to")
-            }
-            | {"send": session.links[gateway].stream.send_sequence}
-            | {"receive": session.links[gateway].stream.receive_sequence}
-            | {"faults": list(session.links[gateway].stream.faults)}
-            | {"tcp": self.ring.connections[gateway].tcp.state, "end": self.ring.connections[gateway].tcp.end}
-            | {"number": connection_of(self.ring, gateway), "ports": self.ring.connections[gateway].refused_ports}
-            | {"counters": str(self.ring.connections[gateway].tcp.counters)}
-            for gateway in range(GATEWAYS)
-        ]
-        driver = self.driver
-        return (
-            f"session {SessionState(session.state).name} sent {session.orders_sent} pending {pending(driver)} "
-            f"open {driver.table[0].count} fills {driver.fills} alarms {driver.alarms} not sent {driver.not_sent} "
-            f"full {session.ring_full} links {links}"
-        )
+    def run_for(self, seconds: float) -> None:
+        """The loop, for so long by the host's clock."""
+        end = time.monotonic() + seconds
+        self.run_until(lambda: time.monotonic() > end)
 
-    def settle(self, venue: Venue, wait_s: float = WAIT_S) -> None:
-        """Let the script rest and the crowd go, until both sides know all; then compare their books."""
-        self.driver.is_held_back = 1
-        venue.quiet_crowd()
-        done = self.run_until(
-            lambda: pending(self.driver) == 0
-            and venue.exchange.matching.held_count == 0
-            and self.is_level(venue),
-            wait_s,
-        )
-        assert venue.failure is None
-        assert done, self.describe()
-        venue.ask(lambda: self.check_books(venue))
+    def sent(self, orders: int) -> bool:
+        """Run until so many orders were sent."""
+        return self.run_until(lambda: self.session.orders_sent >= orders)
 
-    def is_level(self, venue: Venue) -> bool:
-        """Whether each side has had all that the other has sent, on both links."""
+    def is_level(self) -> bool:
+        """Whether nothing is pending, and each side has had all that the other has sent, on every link that is up."""
+        if pending(self.driver) != 0 or self.exchange.matching.held_count != 0:
+            return False
         for gateway in range(GATEWAYS):
             link = self.session.links[gateway]
-            theirs = venue.exchange.gateways.sessions[session_number(0, gateway)]
+            if link.refusal != Refusal.NONE:
+                continue
+            theirs = self.exchange.gateways.sessions[session_number(0, gateway)]
             ours = (link.stream.receive_sequence, link.stream.send_sequence)
             if link.state != SessionState.READY or ours != (theirs.send_sequence, theirs.receive_sequence):
                 return False
         return True
 
-    def check_books(self, venue: Venue) -> None:
+    def check_books(self) -> None:
         """Orders, fills and positions are the exchange's own; every order reached it once, or never."""
-        driver, session, member = self.driver, self.session, venue.exchange.matching.members[MEMBER]
+        driver, session, member = self.driver, self.session, self.exchange.matching.members[MEMBER]
         assert driver.alarms == 0, f"{Applied(driver.alarm_outcome).name}: {driver.alarm}"
-        assert own_orders(driver) == exchange_orders(venue.exchange)
+        assert own_orders(driver) == exchange_orders(self.exchange)
         assert driver.fills == member.fills
         assert list(driver.position_lots) == [member.position_lots[index] for index in range(INSTRUMENTS)]
-        assert member.duplicate_orders == member.unremembered == 0
+        assert (member.duplicate_orders, member.unremembered) == (0, 0)
         assert session.orders_sent == member.new_orders + driver.lost
         assert driver.lost == session.lost_orders
         assert session.bad_values == session.unknown_instruments == session.unexpected == session.unknown == 0
 
+    def describe(self) -> str:
+        """For a failure's message; no key is in it."""
+        session, driver = self.session, self.driver
+        names = ("state", "connection", "logons", "refusal", "confirmed", "losses", "gaps", "recover_to", "copies")
+        links = []
+        for gateway in range(GATEWAYS):
+            link, theirs = session.links[gateway], self.exchange.gateways.sessions[session_number(0, gateway)]
+            links.append(
+                {name: getattr(link, name) for name in names}
+                | {"ours": (link.stream.send_sequence, link.stream.receive_sequence)}
+                | {"theirs": (theirs.receive_sequence, theirs.send_sequence), "faults": list(link.stream.faults)}
+            )
+        return (
+            f"session {SessionState(session.state).name} sent {session.orders_sent} pending {pending(driver)} "
+            f"open {driver.table[0].count} fills {driver.fills} alarms {driver.alarms} not sent {driver.not_sent} "
+            f"lost {driver.lost} full {session.ring_full} links {links} "
+            f"mistakes {list(self.exchange.gateways.mistakes)}"
+        )
+
+
+class Client(Trader, Owner):
+    """The engine's side: AF_XDP, faults, our TCP, a session, a driver."""
+
+    def __init__(
+        self,
+        testbed: Testbed,
+        venue: Venue,
+        driver: Driver,
+        *,
+        receive: FaultRates | None = None,
+        transmit: FaultRates | None = None,
+        seed: int = 1,
+        tail_probe_floor_ns: int = 0,
+        **options: Any,
+    ) -> None:
+        self._closing = ExitStack()
+        self.venue, self.exchange, self.driver = venue, venue.exchange, driver
+        link = testbed.links[0]
+        ip = int.from_bytes(socket.inet_aton(link.exchange_ip), "big")
+        with in_namespace(testbed.engine):
+            gateways = [Gateway(ip, GATEWAY_PORT + number, order_flow(number)) for number in range(GATEWAYS)]
+            self.owner = self._closing.enter_context(TcpConnections(link.engine_interface, gateways, PORTS))
+            rules = SteerRules(tcp=self.owner.tuples)
+            self.xdp = self._closing.enter_context(AfXdpSocket(link.engine_interface, 0, rules, frames=2048))
+        self.faults = make_fault_ring(self.xdp.ring, seed, receive, transmit)
+        timers = {"tail_probe_floor_ns": tail_probe_floor_ns} if tail_probe_floor_ns else {}
+        self.ring = self.owner.open_ring(self.faults, seed, **timers)
+        self.session = make_session(make_terms(), **options)
+        self.ask = Ask()
+        self.clock = LiveClock()
+        self.keeper = ClockKeeper(self.clock)
+        self._kept = time.monotonic()
+        # Compiled before time counts.
+        self.owner.drive(Step.TURN, 0, 0)
+        drive_session(self.driver, self.session, self.ring, self.clock, self.ask, 0)
+        self.keeper.keep()
+
+    def now_ns(self) -> int:
+        """The time of the session and its timers."""
+        return int(advance(self.clock, 0))
+
+    def start(self) -> None:
+        """Both connections and logons."""
+        self.keeper.keep()
+        self.owner.connect(self.now_ns)
+        self.ask.start = 1
+        assert self.run_until(lambda: self.is_ready(0) and self.is_ready(1)), self.describe()
+
+    def is_ready(self, gateway: int) -> bool:
+        return bool(self.session.links[gateway].state == SessionState.READY)
+
+    def slice(self) -> None:
+        """The loop, for SLICE_NS; a rest if there was nothing to do."""
+        now = time.monotonic()
+        if now - self._kept > KEEP_S:
+            self._kept = now
+            self.keeper.keep(KEEP_S)
+        until_ns = self.now_ns() + SLICE_NS
+        if drive_session(self.driver, self.session, self.ring, self.clock, self.ask, until_ns) == 0:
+            time.sleep(0.00005)
+
+    def wait_for(self, work: "Future[Any]") -> None:
+        """The loop, until that is done in the exchange's thread."""
+        assert self.run_until(work.done), self.describe()
+        work.result()
+
+    def settle(self, wait_s: float = WAIT_S) -> None:
+        """Let the script rest and the crowd go, until both sides know all; then compare their books."""
+        self.driver.is_held_back = 1
+        self.venue.set_crowd(False)
+        is_settled = self.run_until(self.is_level, wait_s)
+        assert self.venue.failure is None
+        assert is_settled, self.describe() + str([each.tcp.counters for each in self.ring.connections])
+        self.venue.ask(self.check_books)
+
+    def resume(self) -> None:
+        """After `settle`."""
+        self.venue.set_crowd(True)
+        self.driver.is_held_back = 0
+
     def finish(self) -> None:
         """Cancel everything, log out, and close."""
+        self.driver.is_held_back = 1
         self.ask.mass_cancel = 1
         assert self.run_until(lambda: self.ask.mass_cancel == 0 and self.driver.table[0].count == 0), self.describe()
         self.ask.end = 1
-        assert self.run_until(
-            lambda: all(connection_of(self.ring, gateway) == 0 for gateway in range(GATEWAYS))
-        ), self.describe()
-        assert self.session.state == SessionState.ENDED
-        self.owner.disconnect(lambda: int(advance(self.clock, 0)), 5)
+        is_over = self.run_until(
+            lambda: (
+                self.session.state == SessionState.ENDED
+                and all(connection_of(self.ring, gateway) == 0 for gateway in range(GATEWAYS))
+            )
+        )
+        assert is_over, self.describe()
+        self.owner.disconnect(self.now_ns, 5)
 
     def close(self) -> None:
         """All of it."""
         self._closing.close()
+
+
+class InMemory(Trader):
+    """The same session and driver with the exchange as the ring itself, in virtual time."""
+
+    def __init__(self, driver: Driver, seed: int) -> None:
+        crowd = replace(CROWD, seed=seed, events_per_second=3000)
+        self.exchange = make_venue(
+            START_NS, is_connected=True, order_latency_ns=30_000, response_latency_ns=50_000, crowd=crowd
+        )
+        self.driver = driver
+        self.session = make_session(make_terms(), backoff_min_ns=MS, backoff_max_ns=4 * MS)
+        self.clock = ReplayClock(now_ns=START_NS)
+        self.ask = Ask(start=1)
+
+    def slice(self, span_ns: int = SLICE_NS) -> None:
+        """The loop, for so long in virtual time."""
+        until_ns = self.clock.now_ns + span_ns
+        drive_session(self.driver, self.session, self.exchange, self.clock, self.ask, until_ns)
+
+    def kill(self, gateway: int) -> None:
+        """A gateway's process dies and another takes its place."""
+        restart_gateway(self.exchange, gateway, self.clock.now_ns)
+
+    def settle(self) -> None:
+        """As the other's."""
+        self.driver.is_held_back = 1
+        self.exchange.background.next_ns = NEVER_NS
+        assert self.run_until(self.is_level, 10), self.describe()
+        self.check_books()

@@ -37,6 +37,7 @@ START_NS = 1_700_000_000_000_000_000
 MSS = 1460
 LOCAL_PORT = 45_678
 ISS = 1_000_000
+WRAPPING = (ISS, 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF - 700, 0x7FFFFFFF, 0x80000000 - 300)
 IRS = 5_000_000
 WIRE = Flow(
     source_mac=0x020000000001,
@@ -283,3 +284,7 @@ def check_invariants(tcp: Tcp) -> None:
         assert slot.end == end
         end = slot.position
     assert end <= max(tcp.send_una, 0) <= tcp.send_end + tcp.fin_queued
+
+
+def flags_of(seen: list[Seen]) -> list[int]:
+    return [each.flags for each in seen]

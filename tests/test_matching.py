@@ -27,7 +27,7 @@ from venues.order import RejectReason, ReportKind, TimeInForce
 from venues.side import ASK, BID, BUY, SELL
 
 IOC, FOK, GTC, POST_ONLY = TimeInForce
-ACK, FILL, CANCELLED, REJECTED, CANCEL_REJECTED = ReportKind
+ACK, FILL, CANCELLED, REJECTED, CANCEL_REJECTED, *_ = ReportKind
 NOW_NS = 1_700_000_000_000_000_000
 
 

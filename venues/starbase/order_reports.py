@@ -135,7 +135,8 @@ def _finish_logon(session: StarbaseSession, link: StarbaseLink, reports: Reports
             _tell_refused(session, reports, sent.template_id, sent.client_order_id, RejectReason.SESSION_LOST)
             if session.unread != 0:
                 return
-            session.lost_orders += 1
+            if sent.template_id == Template.NEW_ORDER_REQUEST:
+                session.lost_orders += 1
         link.lost_position += 1
     session.told = 0
     link.state = SessionState.READY

@@ -179,6 +179,7 @@ def lose_link(session: StarbaseSession, link: StarbaseLink, refusal: int, now_ns
         return
     link.state = SessionState.LOST
     link.losses += 1
+    session.keep_due = 1  # to be opened again after the backoff, not when a READY link would have wanted its timer
     link.stream.ended = 1
     link.confirmed = 0
     link.resend_due = 0

@@ -30,7 +30,8 @@ from nic.host import (
     pin_thread,
     run_first_in_first_out,
 )
-from nic.tcp_connection import TcpConnections
+from nic.tcp_connection import TcpConnections, prepare
+from nic.tcp_ring import TcpRing
 from nic.tcp_state import TcpCounters
 from nic.testbed import in_namespace
 from risk.gate import halt
@@ -107,10 +108,12 @@ def run_live(
     clock = LiveClock()
     with ExitStack() as closing:
         # Compiling takes a while: all of it is done before the first ring is open.
-        run = make_run(
-            config, config_path, core, [blank_ring(venue, config_path, bool(files)) for venue in config.venue], clock
-        )
+        blanks = [blank_ring(venue, config_path, bool(files)) for venue in config.venue]
+        run = make_run(config, config_path, core, blanks, clock)
         loop = compiled_loop(run)
+        for blank in blanks:
+            if isinstance(blank, TcpRing):
+                prepare(blank)
         if files:
             compile_take()
         recorder = Recorder(output / config.name, run_infos(run), record_names(), replace=True)

@@ -70,6 +70,14 @@ def drive(ring: TcpRing, frame: Frame, step: int, stream: int, now_ns: int) -> N
     flush(ring)
 
 
+def prepare(ring: TcpRing) -> None:
+    """Compile `drive` for rings of this class, or load it: that takes seconds, while an open ring would overflow.
+
+    `ring` has no connection, so closing does nothing; the ring inside may be connected to nothing.
+    """
+    drive(ring, Frame(), int(Step.CLOSE), 0, 0)
+
+
 def turn(ring: TcpRing, frame: Frame, now_ns: int) -> None:
     """One poll for the connections' own sake."""
     drive(ring, frame, int(Step.TURN), 0, now_ns)

@@ -140,11 +140,13 @@ def test_bad_wire(testbed: Testbed, percent: float) -> None:
 
 
 @pytest.mark.netns
-def test_gateways_are_killed(testbed: Testbed) -> None:
+@pytest.mark.parametrize("percent", [0.0, 1.0])
+def test_gateways_are_killed(testbed: Testbed, percent: float) -> None:
     """Again and again, with orders in flight: what was lost is known, what was said is heard, and books are equal."""
     random = Random(4)
     driver = make_driver(5, 1_000_000, interval_ns=50_000)
-    with Venue(testbed) as venue, Client(testbed, venue, driver, **BACKOFF) as client:
+    faults = {"receive": rates(percent), "transmit": rates(percent)}
+    with Venue(testbed) as venue, Client(testbed, venue, driver, **faults, **BACKOFF) as client:
         client.start()
         begun = time.monotonic()
         for number in range(KILLS):
@@ -157,13 +159,15 @@ def test_gateways_are_killed(testbed: Testbed) -> None:
                     client.session.links[gateway].logons > logons and client.is_ready(0) and client.is_ready(1)
                 )
             ), client.describe()
-            print(number, gateway, time.monotonic() - begun, client.session.orders_sent, driver.lost)
             if number % 4 == 3:
                 client.run_for(0.05)
                 client.settle()
                 client.resume()
         client.settle()
-        print(f"\n{driver.lost} orders lost, {client.exchange.gateways.resent} messages resent, {client.describe()}")
+        print(
+            f"\n{KILLS} kills in {time.monotonic() - begun:.1f} s: {client.session.orders_sent} orders sent, "
+            f"{driver.lost} lost, {client.exchange.gateways.resent} messages resent"
+        )
         assert driver.lost > 0
         assert client.exchange.gateways.resent > 0
         client.finish()
@@ -244,7 +248,7 @@ def test_exchange_falls_silent(testbed: Testbed) -> None:
         client.finish()
 
 
-@settings(max_examples=15)
+@settings(max_examples=int(os.environ.get("HUNT", "15")))
 @given(seed=st.integers(0, 1 << 30), kills=st.lists(st.tuples(st.integers(10, 3000), st.integers(0, 1)), max_size=8))
 def test_killed_in_memory(seed: int, kills: list[tuple[int, int]]) -> None:
     """The same without a wire, in virtual time: gateways die at any moment."""

@@ -68,6 +68,8 @@ class ClientSession(Struct):
     connection: i64  # NONE: not logged on
     send_sequence: i64  # of the last message
     receive_sequence: i64
+    confirmation_sequence: i64  # of the last LogonConf
+    confirmed_sequence: i64  # of the client's messages, the last before that logon that had come
     first_sequence: i64  # the earliest that may still be in the store
     cancel_on_disconnect: i64  # for all orders
     schema_version: i64

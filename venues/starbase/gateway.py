@@ -413,9 +413,14 @@ def handle_logon(exchange: StarbaseExchange, place: int, address: int, now_ns: i
     message = view(LogonConf, begin_message(exchange, Template.LOGON_CONF))
     message.heartbeat_interval_s = gateways.heartbeat_s
     message.schema_version = session.schema_version
-    # Of what the client numbered before it, the confirmation names the last that came: the rest was lost.
+    # Of what the client numbered before it, the confirmation names the last that came: the rest was lost. A client that
+    # has not processed the last confirmation does not know yet what was lost before that one.
+    if is_reset or header.last_processed >= session.confirmation_sequence:
+        session.confirmed_sequence = session.receive_sequence
+    session.receive_sequence = session.confirmed_sequence
     if header.sequence == session.receive_sequence + 1:
         session.receive_sequence = header.sequence
+    session.confirmation_sequence = session.send_sequence + 1
     send_message(exchange, number, 1, now_ns)
     session.receive_sequence = header.sequence
 

@@ -223,7 +223,9 @@ def _read_logon_conf(session: StarbaseSession, link: StarbaseLink, address: int,
         return
     link.confirmed = 1
     if link.logons > 0:
-        link.lost_position = header.last_processed + 1
+        # What an earlier logon found lost is told yet, if the link was lost again before that was done.
+        first_lost = header.last_processed + 1
+        link.lost_position = min(link.lost_position, first_lost) if link.lost_position < link.lost_end else first_lost
         link.lost_end = link.logon_sequence
     link.logons += 1
     if message.heartbeat_interval_s > 0:

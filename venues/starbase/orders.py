@@ -219,8 +219,6 @@ def _log_on(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: 
     link.state = SessionState.LOGGING_ON
     link.confirmed = 0
     link.recover_to = 0
-    link.lost_position = 0
-    link.lost_end = 0
     link.logon_sequence = link.stream.send_sequence
     link.last_received_ns = now_ns
     link.deadline_ns = now_ns + SILENCE_INTERVALS * link.heartbeat_interval_ns

@@ -136,6 +136,7 @@ class TcpServer(Owner):
         self.ring = TcpServerRing()
         self.flows = flows
         self.served: list[TcpSocket | None] = [None] * SERVED_MAX
+        self.place = SERVED_MAX - 1  # that was given last
         self.listeners: list[socket.socket] = []
         for place in range(SERVED_MAX):
             self.ring.connections[place].descriptor = _NONE
@@ -165,6 +166,13 @@ class TcpServer(Owner):
         flow.source_port += self.PORT_STEP * place
         return flow
 
+    def _next_place(self) -> int:
+        """A free one, in turn: answers to who had a place before may still be under way to it."""
+        self.place = (self.place + 1) % SERVED_MAX
+        while self.served[self.place] is not None:
+            self.place = (self.place + 1) % SERVED_MAX
+        return self.place
+
     def accept(self) -> None:
         """Take up who knocks while there is a place; let go who has gone."""
         for place, each in enumerate(self.served):
@@ -183,7 +191,7 @@ class TcpServer(Owner):
                     connection, _ = listener.accept()
                 except BlockingIOError:
                     break
-                place = self.served.index(None)
+                place = self._next_place()
                 for name in ("greeted", "ended", "overrun"):
                     setattr(self.ring, name, getattr(self.ring, name) & ~(1 << place))
                 owner = TcpSocket.unconnected(self._flow(gateway, place), self.ring.connections[place])

@@ -106,8 +106,11 @@ def test_an_end_of_a_client_comes_once_and_its_place_is_given_again(bed: Bed) ->
     bed.client().close()
     assert [flags for _, _, flags, _ in bed.hear(2)] == [FLAG_SYN, FLAG_ACK | FLAG_FIN]
     assert bed.server.clients() == 0
-    bed.client()
-    assert bed.hear(1) == [(40_000, 9_000, FLAG_SYN, b"")]
+    # Places are given in turn, so that what was meant for a former client reaches nobody.
+    for place in (1, 2, 3, 0):
+        bed.client().close()
+        assert bed.hear(1) == [(40_000 + 1_000 * place, 9_000, FLAG_SYN, b"")]
+        assert bed.hear(1)[0][2] == FLAG_ACK | FLAG_FIN
 
 
 def test_the_exchange_ends_a_connection_after_its_last_words(bed: Bed) -> None:

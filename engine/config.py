@@ -78,7 +78,6 @@ class StarbaseConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     self_trading_mode: Literal["cancel_taker", "cancel_maker"] = "cancel_taker"
     tokens_per_ms: int = 100
     token_burst: int = 100_000
-    retransmit: str = ""  # "address:port" to ask for missed market data packets at; "": the next snapshot mends
 
 
 class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -434,6 +434,18 @@ class Venue(Owner):
         self._asked.put((work, answer))
         return answer
 
+    def freeze(self, seconds: float) -> Future[None]:
+        """The whole exchange stands still, its clock too: else it would find the time gone before it has read what its
+        clients sent meanwhile, and take them for silent.
+        """
+
+        def work() -> None:
+            begun_ns = advance(self.clock, 0)
+            time.sleep(seconds)
+            self.state.started_ns += advance(self.clock, 0) - begun_ns
+
+        return self.tell(work)
+
     def kill(self, gateway: int, is_back: bool = True) -> Future[Any]:
         """A gateway's process reads no more, dies, and unless told otherwise another takes its place."""
 

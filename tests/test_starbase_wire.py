@@ -235,7 +235,7 @@ def test_exchange_falls_silent(testbed: Testbed) -> None:
     with Venue(testbed, heartbeat_s=1) as venue, Client(testbed, venue, driver, **BACKOFF) as client:
         client.start()
         assert client.sent(100)
-        silence = venue.tell(lambda: time.sleep(2.6))
+        silence = venue.freeze(2.6)
         links = list(client.session.links)
         assert client.run_until(lambda: all(link.losses == 1 for link in links)), client.describe()
         assert not silence.done()

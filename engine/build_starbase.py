@@ -6,11 +6,9 @@ from typing import Any
 from engine.build_market import NS_PER_US, level_capacity
 from engine.config import ConfigError, RunConfig, SimulatedMarketConfig, VenueConfig
 from engine.credentials import Credentials, load_credentials
-from nic.memory import copy_bytes
 from nic.packet import Flow
-from nic.struct import Array, address_of
-from venues.instrument import Instrument
-from venues.market import Market
+from nic.struct import Array
+from venues.market import Market, copy_instruments
 from venues.starbase.background import ReferencePoint
 from venues.starbase.exchange import Channel, Crowd, Key, StarbaseExchange, make_starbase_exchange
 from venues.starbase.feed import StarbaseFeed, make_starbase_feed
@@ -36,13 +34,16 @@ def credentials_of(venue: VenueConfig, config_path: Path) -> Credentials:
 
 def exchange_terms(number: int, market: Market) -> Market:
     """A copy of the run's instruments in which those of this venue have ids, as the venue gave them out."""
-    terms = Market(count=market.count, capacity=market.capacity)
-    terms.instruments = Instrument.array(market.capacity)
-    copy_bytes(address_of(terms.instruments), address_of(market.instruments), market.capacity * Instrument.size)
-    for index in range(terms.count):
-        if terms.instruments[index].venue == number:
-            terms.instruments[index].venue_id = FIRST_INSTRUMENT_ID + index
+    terms = Market()
+    copy_instruments(terms, market)
+    for index in own_instruments(number, market):
+        terms.instruments[index].venue_id = FIRST_INSTRUMENT_ID + index
     return terms
+
+
+def own_instruments(number: int, market: Market) -> list[int]:
+    """Market indices of a venue's instruments, in the order configured."""
+    return [index for index in range(market.count) if market.instruments[index].venue == number]
 
 
 def market_channel(number: int, settings: SimulatedMarketConfig) -> Channel:
@@ -93,7 +94,7 @@ def make_exchange(
         lots=settings.lots,
         points=None if path is None else reference_points(number, market, venue, path),
     )
-    own = [index for index in range(market.count) if market.instruments[index].venue == number]
+    own = own_instruments(number, market)
     if path is not None:
         prices = {index: int(path[0, 1]) // market.instruments[index].tick_e9 for index in own}
     else:
@@ -129,7 +130,7 @@ def reference_points(number: int, market: Market, venue: VenueConfig, path: Any)
     """The followed prices as the venue's instruments of that underlying have them, `follow_delay_ms` later."""
     settings = venue.simulation.market
     assert settings is not None
-    own = [index for index in range(market.count) if market.instruments[index].venue == number]
+    own = own_instruments(number, market)
     points = ReferencePoint.array(len(path) * len(own))
     rows = points.numpy().reshape(len(path), len(own))
     for place, index in enumerate(own):

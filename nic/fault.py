@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from nic.compile import compiled
 from nic.made import inner_classes, made_class
-from nic.memory import copy_bytes, multiply_u64, shift_right
+from nic.memory import GOLDEN, copy_bytes, mix_bits, multiply_u64, shift_right
 from nic.packet import ETHERNET_HEADER_BYTES, Byte
 from nic.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from nic.struct import Array, Pointer, Struct, address_of, i64, one, u8, view
@@ -33,11 +33,6 @@ CORRUPT = 3
 TRUNCATE = 4
 _WHERE = 5  # which bit, or how many bytes
 _DRAWS = 8
-
-# The multipliers and shifts of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
-_MIX_FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
-_MIX_SECOND = 0x94D049BB133111EB - (1 << 64)
 
 
 class FaultRates(Struct):
@@ -94,9 +89,8 @@ class FaultRing(Struct):
 @compiled
 def draw_fault(way: FaultWay, kind: int, bound: int) -> int:
     """A number in 0..bound - 1 (bound up to 2**31) for this direction's present frame."""
-    state = way.seed + multiply_u64(way.counters.frames * _DRAWS + kind, _GOLDEN)
-    state = multiply_u64(state ^ shift_right(state, 30), _MIX_FIRST)
-    state = multiply_u64(state ^ shift_right(state, 27), _MIX_SECOND)
+    state = way.seed + multiply_u64(way.counters.frames * _DRAWS + kind, GOLDEN)
+    state = mix_bits(state)
     return shift_right((shift_right(state, 32)) * bound, 32)
 
 

@@ -13,6 +13,10 @@ _I64 = ir.IntType(64)
 _MASK_64 = (1 << 64) - 1
 FNV_BASIS = 0xCBF29CE484222325 - (1 << 64)  # FNV-1a, 64 bits (draft-eastlake-fnv): the state before the first byte
 _FNV_PRIME = 0x100000001B3
+# The step and the multipliers of splitmix64.
+GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+_MIX_FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
+MIX_SECOND = 0x94D049BB133111EB - (1 << 64)
 _HASH_MULTIPLIER = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio, odd (Knuth, TAOCP 6.4: multiplicative hashing)
 
 
@@ -106,6 +110,13 @@ def store_i64_release(address: int, value: int) -> None:
 @lowers(store_i64_release, types.int64, types.int64, returns=types.none)
 def _store_i64_release(_context: Any, builder: Any, address: Any, value: Any) -> None:
     builder.store_atomic(value, _pointer(builder, address, 64), "release", 8)
+
+
+@compiled
+def mix_bits(state: int) -> int:
+    """Two rounds of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014)."""
+    state = multiply_u64(state ^ shift_right(state, 30), _MIX_FIRST)
+    return multiply_u64(state ^ shift_right(state, 27), MIX_SECOND)
 
 
 def hash_bits(key: int, bits: int) -> int:

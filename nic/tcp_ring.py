@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from nic.compile import compiled
 from nic.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
 from nic.made import inner_classes, made_class
-from nic.memory import copy_bytes, multiply_u64, shift_right
+from nic.memory import GOLDEN, copy_bytes, mix_bits, shift_right
 from nic.packet import (
     FLAG_ACK,
     FLAG_FIN,
@@ -72,11 +72,6 @@ PORT_REST_NS = 60 * SECOND_NS  # before a port is used again: the peer may be in
 SEGMENTS_PER_POLL_MAX = 16  # without payload to deliver, before a poll says that there is none
 FRAMES_PER_TURN_MAX = 64  # sent by timers on one connection at a time: a store full of retransmissions
 _FRAME_BYTES = SLOT_DATA_BYTES  # of the slot asked for before it is known what is to be sent
-
-# The multipliers of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
-_MIX_FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
-_MIX_SECOND = 0x94D049BB133111EB - (1 << 64)
 
 
 class PortUse(Struct):
@@ -427,9 +422,8 @@ def next_port(connection: Connection, now_ns: int) -> int:
 @compiled
 def draw_sequence(ring: TcpRing, now_ns: int) -> int:
     """An initial sequence number: RFC 6528's clock of 4 us, and what an outsider can't know."""
-    ring.random += _GOLDEN
-    state = multiply_u64(ring.random ^ shift_right(ring.random, 30), _MIX_FIRST)
-    state = multiply_u64(state ^ shift_right(state, 27), _MIX_SECOND)
+    ring.random += GOLDEN
+    state = mix_bits(ring.random)
     return ((state ^ shift_right(state, 31)) + (now_ns >> 12)) & SEQUENCE_MASK
 
 

@@ -6,8 +6,8 @@ An instrument is known by its index here; `InstrumentMap` translates a venue's o
 from typing import Annotated
 
 from nic.compile import compiled
-from nic.memory import hash_bits
-from nic.struct import Array, Pointer, Struct, i64
+from nic.memory import copy_bytes, hash_bits
+from nic.struct import Array, Pointer, Struct, address_of, array, i64
 from venues.book import Book
 from venues.instrument import SYMBOL_BYTES, Instrument
 
@@ -47,6 +47,14 @@ class Market(Struct):
     capacity: i64
     instruments: Annotated[Pointer, Instrument]
     books: Annotated[Pointer, Book]
+
+
+def copy_instruments(market: Market, terms: Market) -> None:
+    """Give `market` instruments of its own, equal to those of `terms`."""
+    market.count = terms.count
+    market.capacity = terms.capacity
+    market.instruments = array(Instrument, terms.capacity)
+    copy_bytes(address_of(market.instruments), address_of(terms.instruments), terms.capacity * Instrument.size)
 
 
 class InstrumentMap(Struct):

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from nic.compile import compiled
 from nic.delay import DelayRing, set_delay_ring
-from nic.memory import FNV_BASIS, copy_bytes, fnv1a
+from nic.memory import FNV_BASIS, fnv1a
 from nic.packet import Flow, Packet, PacketCounters, parse_packet
 from nic.replay import FOLLOWER, LEADER, STARVED, Captures, Cursor, Replay, next_record_time, take_record
 from nic.ring import NEVER_NS, Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
-from nic.struct import Pointer, Struct, address_of, array, i64
+from nic.struct import Pointer, Struct, i64
 from venues.book import make_books
 from venues.bridge.gateway import (
     BridgeGateway,
@@ -39,8 +39,7 @@ from venues.bridge.gateway import (
     set_gateway,
 )
 from venues.feed import Feed, decode
-from venues.instrument import Instrument
-from venues.market import Events, Market, clear_events
+from venues.market import Events, Market, clear_events, copy_instruments
 from venues.matching import Matching, on_market, set_matching
 
 NOTHING = 0
@@ -230,10 +229,7 @@ def make_simulated_exchange(
     exchange.cursors = replay.ring.cursors
     set_delay_ring(exchange.orders, order_latency_ns)
     set_delay_ring(exchange.answers, response_latency_ns)
-    exchange.market.count = terms.count
-    exchange.market.capacity = terms.capacity
-    exchange.market.instruments = array(Instrument, terms.capacity)
-    copy_bytes(address_of(exchange.market.instruments), address_of(terms.instruments), terms.capacity * Instrument.size)
+    copy_instruments(exchange.market, terms)
     exchange.market.books = make_books(terms.capacity, level_capacity)
     set_matching(exchange.matching, venue, orders_per_second, burst, resting_max)
     set_gateway(exchange.gateway, flow)

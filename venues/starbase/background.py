@@ -9,7 +9,7 @@ import math
 from typing import Annotated
 
 from nic.compile import compiled
-from nic.memory import multiply_u64, shift_right
+from nic.memory import GOLDEN, MIX_SECOND, mix_bits, multiply_u64, shift_right
 from nic.ring import NEVER_NS
 from nic.struct import Array, Pointer, Struct, i64
 from venues.book import best_level
@@ -36,9 +36,6 @@ CHANCES = 1000
 ADD = 500
 CANCEL = 800
 REDUCE = 870  # ... and anything above takes
-_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)  # splitmix64 (Steele, Lea, Flood 2014)
-_MIX_FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
-_MIX_SECOND = 0x94D049BB133111EB - (1 << 64)
 
 
 class ReferencePoint(Struct):
@@ -113,9 +110,8 @@ def set_background(
 def draw(background: Background, bound: int) -> int:
     """Uniform in 0..bound - 1, for bound below 2**31."""
     background.draws += 1
-    mixed = multiply_u64(background.draws, _GOLDEN) ^ multiply_u64(background.seed + 1, _MIX_SECOND)
-    mixed = multiply_u64(mixed ^ shift_right(mixed, 30), _MIX_FIRST)
-    mixed = multiply_u64(mixed ^ shift_right(mixed, 27), _MIX_SECOND)
+    mixed = multiply_u64(background.draws, GOLDEN) ^ multiply_u64(background.seed + 1, MIX_SECOND)
+    mixed = mix_bits(mixed)
     return shift_right(mixed ^ shift_right(mixed, 31), 33) % bound
 
 

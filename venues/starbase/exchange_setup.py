@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from nic.delay import set_delay_ring
 from nic.memory import FNV_BASIS, copy_bytes
 from nic.outline import outline
-from nic.packet import Flow
+from nic.packet import Flow, reverse_flow
 from nic.ring import NEVER_NS
-from nic.struct import Array, address_of, array
+from nic.struct import Array, address_of
 from venues.book import make_books
-from venues.instrument import Instrument
-from venues.market import Market, add_instrument
+from venues.market import Market, add_instrument, copy_instruments
 from venues.order_queue import make_order_queues
 from venues.starbase.background import set_background
 from venues.starbase.exchange_events import catch_up_at
@@ -122,7 +121,8 @@ def make_starbase_exchange(
     set_delay_ring(exchange.feed, feed_latency_ns)
     matching = exchange.matching
     set_tables(matching)
-    _copy_market(matching.market, terms, level_capacity)
+    copy_instruments(matching.market, terms)
+    matching.market.books = make_books(terms.capacity, level_capacity)
     matching.queues = make_order_queues(terms.capacity, order_capacity, level_capacity)
     matching.held_member_max = held_member_max
     matching.price_band_ppm = price_band_ppm
@@ -216,14 +216,6 @@ def _check(
             raise ValueError(f"protection group {each.group_id}: limit, window or freeze is out of range")
 
 
-def _copy_market(market: Market, terms: Market, level_capacity: int) -> None:
-    market.count = terms.count
-    market.capacity = terms.capacity
-    market.instruments = array(Instrument, terms.capacity)
-    copy_bytes(address_of(market.instruments), address_of(terms.instruments), terms.capacity * Instrument.size)
-    market.books = make_books(terms.capacity, level_capacity)
-
-
 def _set_groups(exchange: StarbaseExchange, protections: Sequence[Protection]) -> None:
     for number, each in enumerate(protections):
         group = exchange.matching.groups[number]
@@ -262,7 +254,4 @@ def _connect(exchange: StarbaseExchange, flows: Sequence[Flow], start_ns: int) -
         served.last_sent_ns = start_ns
         served.last_received_ns = start_ns
         served.stream.ended = 0
-        back = served.stream.flow
-        back.source_mac, back.destination_mac = flow.destination_mac, flow.source_mac
-        back.source_ip, back.destination_ip = flow.destination_ip, flow.source_ip
-        back.source_port, back.destination_port = flow.destination_port, flow.source_port
+        _copy_flow(served.stream.flow, reverse_flow(flow))

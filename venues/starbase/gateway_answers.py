@@ -16,7 +16,6 @@ from venues.starbase.gateway_send import (
     send_message,
     set_decimal,
 )
-from venues.starbase.matching import OrderRequest
 from venues.starbase.matching_quotes import freeze_group
 from venues.starbase.matching_state import NO_SESSION, ExchangeOrder, Group, OrderPlace
 from venues.starbase.order_codes import (
@@ -30,10 +29,8 @@ from venues.starbase.order_codes import (
 )
 from venues.starbase.order_layout import (
     NULL_I64,
-    AmendOrderReject,
     AmendOrderResponse,
     CanceledOrder,
-    CancelOrderReject,
     CancelOrderResponse,
     Fill,
     LegFill,
@@ -122,20 +119,28 @@ def send_new_response(exchange: StarbaseExchange, session: int, now_ns: int) -> 
 
 
 @compiled
-def send_new_reject(
-    exchange: StarbaseExchange, request: OrderRequest, instrument_id: int, reason: int, now_ns: int
+def send_order_reject(
+    exchange: StarbaseExchange,
+    template_id: int,
+    session: int,
+    client_order_id: int,
+    correlation_id: int,
+    order_id: int,
+    instrument_id: int,
+    reason: int,
+    now_ns: int,
 ) -> None:
-    """A new order was refused."""
-    message = view(NewOrderReject, begin_message(exchange, Template.NEW_ORDER_REJECT))
+    """A new order, an amend or a cancel was refused, by its template: all three have the same fields."""
+    message = view(NewOrderReject, begin_message(exchange, template_id))
     message.timestamp_ns = now_ns
     message.exec_id = next_execution(exchange)
-    message.client_order_id = request.client_order_id
-    message.correlation_id = request.correlation_id
-    message.order_id = NULL_I64
+    message.client_order_id = client_order_id
+    message.correlation_id = correlation_id
+    message.order_id = order_id
     message.instrument_id = instrument_id
     message.reason = reason
     add_empty_text(exchange)
-    send_message(exchange, request.session, 0, now_ns)
+    send_message(exchange, session, 0, now_ns)
 
 
 @compiled
@@ -162,30 +167,6 @@ def send_amend_response(exchange: StarbaseExchange, session: int, now_ns: int) -
 
 
 @compiled
-def send_amend_reject(
-    exchange: StarbaseExchange,
-    session: int,
-    client_order_id: int,
-    correlation_id: int,
-    order_id: int,
-    instrument_id: int,
-    reason: int,
-    now_ns: int,
-) -> None:
-    """An amend was refused: the order is as it was."""
-    message = view(AmendOrderReject, begin_message(exchange, Template.AMEND_ORDER_REJECT))
-    message.timestamp_ns = now_ns
-    message.exec_id = next_execution(exchange)
-    message.client_order_id = client_order_id
-    message.correlation_id = correlation_id
-    message.order_id = order_id
-    message.instrument_id = instrument_id
-    message.reason = reason
-    add_empty_text(exchange)
-    send_message(exchange, session, 0, now_ns)
-
-
-@compiled
 def send_cancel_response(exchange: StarbaseExchange, session: int, correlation_id: int, now_ns: int) -> None:
     """The order of the outcome is cancelled, as was asked."""
     matching = exchange.matching
@@ -200,30 +181,6 @@ def send_cancel_response(exchange: StarbaseExchange, session: int, correlation_i
     message.receive_time_ns = now_ns
     set_decimal(exchange, message.quantity, order.instrument, order.qty_lots)
     set_decimal(exchange, message.total_filled, order.instrument, order.filled_lots)
-    send_message(exchange, session, 0, now_ns)
-
-
-@compiled
-def send_cancel_reject(
-    exchange: StarbaseExchange,
-    session: int,
-    client_order_id: int,
-    correlation_id: int,
-    order_id: int,
-    instrument_id: int,
-    reason: int,
-    now_ns: int,
-) -> None:
-    """A cancel was refused, or has made a held order an IOC."""
-    message = view(CancelOrderReject, begin_message(exchange, Template.CANCEL_ORDER_REJECT))
-    message.timestamp_ns = now_ns
-    message.exec_id = next_execution(exchange)
-    message.client_order_id = client_order_id
-    message.correlation_id = correlation_id
-    message.order_id = order_id
-    message.instrument_id = instrument_id
-    message.reason = reason
-    add_empty_text(exchange)
     send_message(exchange, session, 0, now_ns)
 
 

@@ -1,0 +1,5 @@
+"""Puts the parts together: the loop, building, running, recording and reporting."""
+
+# A struct that is imported under two names is two structs.
+if __name__ != "crosswire.engine":
+    raise ImportError("the package is crosswire: import crosswire.engine")

@@ -8,16 +8,16 @@ from numba import typeof
 from numba.core.errors import NumbaError
 from rich.console import Console
 
-from engine.build import Run, build_run
-from engine.cache import compile_cached
-from engine.config import ConfigError, load_config
-from engine.data import prepare_data
-from engine.facts import record_names, run_facts, run_infos
-from engine.loop import Status, run
-from engine.plugin import plain_compile_error
-from engine.recorder import Recorder
-from engine.summary import RunSummary, summarise, write_summary
-from nic.compile import NO_JIT
+from crosswire.engine.build.run import Run, build_run
+from crosswire.engine.cache import compile_cached
+from crosswire.engine.config import ConfigError, load_config
+from crosswire.engine.data import prepare_data
+from crosswire.engine.loop import Status, run
+from crosswire.engine.plugin import plain_compile_error
+from crosswire.engine.report.facts import record_names, run_facts, run_infos
+from crosswire.engine.report.recorder import Recorder
+from crosswire.engine.report.summary import RunSummary, summarise, write_summary
+from crosswire.nic.unit.compile import NO_JIT
 
 
 def run_backtest(
@@ -42,7 +42,7 @@ def run_backtest(
         summary = summarise(facts, recorder.directory)
         write_summary(summary, facts.config_text, recorder.directory)
         if with_report:
-            from engine.report import write_report
+            from crosswire.engine.report.report import write_report
 
             write_report(recorder.directory)
         finished = recorder.publish()
@@ -84,7 +84,7 @@ def turn_until_finished(backtest: Run, loop: Callable[..., int], recorder: Recor
 
 
 def _print_outcome(summary: RunSummary, finished: Path, with_report: bool, console: Console) -> None:
-    from engine.report_console import print_summary
+    from crosswire.engine.report.console import print_summary
 
     print_summary(summary, console)
     console.print(f"run folder: {finished}" + (f"   report: {finished / 'report.html'}" if with_report else ""))

@@ -20,7 +20,7 @@ import numba
 import numba.core.config
 import numpy as np
 
-from nic.compile import JIT_OPTIONS, NO_JIT, on_disk
+from crosswire.nic.unit.compile import JIT_OPTIONS, NO_JIT, on_disk
 
 PACKAGES = ("nic", "venues", "risk", "strategies", "engine")
 DIGEST_LETTERS = 24

@@ -52,8 +52,8 @@ def backtest(
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
 ) -> None:
     """Replay captures through the compiled loop against simulated exchanges."""
-    from engine.backtest import run_backtest
-    from engine.errors import KNOWN_ERRORS
+    from crosswire.engine.backtest import run_backtest
+    from crosswire.engine.errors import KNOWN_ERRORS
 
     try:
         finished = run_backtest(
@@ -74,9 +74,9 @@ def live(
     capture: Annotated[Path | None, typer.Option(help="Record what the loop sees in this folder.")] = None,
 ) -> None:
     """Trade on the host's rings. Ends in order: cancel all, leave the groups, write the records."""
-    from engine.errors import KNOWN_ERRORS
-    from engine.launcher import launch
-    from engine.live import run_live
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.live.launcher import launch
+    from crosswire.engine.live.live import run_live
 
     try:
         if launcher:
@@ -99,8 +99,8 @@ def capture(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Record multicast groups into nanosecond captures, as the kernel stamped them; counts every lost frame."""
-    from engine.capture import CaptureOptions, run_capture, summary_facts, summary_text
-    from engine.errors import KNOWN_ERRORS
+    from crosswire.engine.capture.command import CaptureOptions, run_capture, summary_facts, summary_text
+    from crosswire.engine.errors import KNOWN_ERRORS
 
     options = CaptureOptions(interface, tuple(group or ()), output, rotate_mb, zstd, seconds, namespace)
     try:
@@ -131,8 +131,8 @@ def sim(
     ] = (0.0, 0.0, 1.0),
 ) -> None:
     """Be the configuration's exchanges: multicast market data and order gateways on the kernel's sockets."""
-    from engine.errors import KNOWN_ERRORS
-    from engine.sim import SimOptions, run_sim
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.exchange.command import SimOptions, run_sim
 
     rates = {"drop_ppm": drop, "duplicate_ppm": duplicate, "reorder_ppm": reorder, "corrupt_ppm": corrupt}
     faults = {**rates, "reorder_frames": late}
@@ -150,8 +150,8 @@ def make_testbed(
     links: Annotated[int, typer.Option(help="veth pairs between them, one a venue.")] = 2,
 ) -> None:
     """Make or remove two network namespaces joined by veth pairs, to trade on one machine."""
-    from nic.host import HostError
-    from nic.testbed import Testbed
+    from crosswire.nic.host.process import HostError
+    from crosswire.nic.host.testbed import Testbed
 
     try:
         network = Testbed(name, links)
@@ -174,8 +174,8 @@ def inspect(
     messages: Annotated[int, typer.Option(help="Print the first N messages field by field instead.")] = 0,
 ) -> None:
     """Decode captures: packets, messages, gaps, and the books at their end."""
-    from engine.errors import KNOWN_ERRORS
-    from engine.inspect import describe_messages, inspect_captures, instrument_toml, print_inspection
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.inspect import describe_messages, inspect_captures, instrument_toml, print_inspection
 
     try:
         if messages > 0:
@@ -204,9 +204,9 @@ def import_binance_command(
     terms: Annotated[Path | None, typer.Option(help="TOML with tick, lot, contract, fees of symbols.")] = None,
 ) -> None:
     """Recorded Binance spot, USD-M and COIN-M streams -> captures of the bridge feed."""
-    from engine.errors import KNOWN_ERRORS
-    from engine.imports import import_recordings, print_imports
-    from venues.bridge.binance import market_of
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.imports import import_recordings, print_imports
+    from crosswire.venues.bridge.binance.importer import market_of
 
     try:
         given = market_of(market) if market else None
@@ -223,7 +223,7 @@ def generate(
     seconds: Annotated[int, typer.Option(help="Market time to make.")] = 60,
 ) -> None:
     """Make seeded captures of two venues in their real wire formats."""
-    from engine.generate import generate_captures
+    from crosswire.engine.generate.captures import generate_captures
 
     try:
         generated = generate_captures(directory, seed=seed, seconds=seconds)
@@ -235,8 +235,8 @@ def generate(
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
     """Write report.html of a finished run again."""
-    from engine.errors import KNOWN_ERRORS
-    from engine.report import write_report
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.report.report import write_report
 
     if not (run / "summary.json").is_file():
         raise fail(f"{run}: holds no finished run (there is no summary.json); name a folder that backtest made")

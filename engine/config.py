@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from risk.limits import InstrumentLimitsConfig, RunLimitsConfig, VenueLimitsConfig
+from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, VenueLimitsConfig
 
 INSTRUMENTS_MAX = 256  # of one run: a sample of all of them fits the room that the record buffers keep for one turn
 

@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.config import ConfigError
+from crosswire.engine.config import ConfigError
 
 FILE_BYTES_MAX = 4096
 

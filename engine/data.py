@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from engine.config import ConfigError, RunConfig, VenueConfig
+from crosswire.engine.config import ConfigError, RunConfig, VenueConfig
 
 
 def prepare_data(config: RunConfig, config_path: Path, console: Console | None) -> float:
@@ -16,7 +16,7 @@ def prepare_data(config: RunConfig, config_path: Path, console: Console | None) 
     started = time.perf_counter()
     root = config_path.parent
     if config.generate is not None and _missing(config, root):
-        from engine.generate import generate_captures
+        from crosswire.engine.generate.captures import generate_captures
 
         _say(console, f"generating {config.generate.seconds} s of two venues, seed {config.generate.seed} ...")
         try:
@@ -39,7 +39,7 @@ def _missing(config: RunConfig, root: Path) -> list[Path]:
 
 
 def _import(venue: VenueConfig, root: Path, config_path: Path, console: Console | None) -> None:
-    from engine.imports import import_recording
+    from crosswire.engine.imports import import_recording
 
     if len(venue.recordings) != len(venue.captures):
         raise ConfigError(f"{config_path}: venue {venue.name}: recordings and captures must pair up one to one")

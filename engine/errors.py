@@ -1,9 +1,9 @@
 """The errors that are the user's to mend: each is one line, printed without a traceback."""
 
-from engine.config import ConfigError
-from nic.capture import CaptureError
-from nic.host import HostError
-from risk.limits import LimitError
-from venues.bridge.binance import RecordingError
+from crosswire.engine.config import ConfigError
+from crosswire.nic.capture.reader import CaptureError
+from crosswire.nic.host.process import HostError
+from crosswire.risk.limits import LimitError
+from crosswire.venues.bridge.binance.importer import RecordingError
 
 KNOWN_ERRORS = (ConfigError, CaptureError, HostError, LimitError, RecordingError, FileExistsError, FileNotFoundError)

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from nic.compile import compiled
-from nic.memory import count_leading_zeros
-from nic.struct import Array, Struct, i64
+from crosswire.nic.memory.raw import count_leading_zeros
+from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.unit.compile import compiled
 
 STEPS = 8  # buckets an octave
 BUCKETS = 62 * STEPS  # up to 2**63 ns

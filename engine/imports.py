@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from engine.cache import compile_cached
-from venues.bridge.binance import ImportSummary, Market, import_binance, import_file, load_terms
+from crosswire.engine.cache import compile_cached
+from crosswire.venues.bridge.binance.importer import ImportSummary, Market, import_binance, import_file, load_terms
 
 
 def import_recordings(

@@ -7,21 +7,21 @@ from decimal import Decimal
 from os import PathLike
 from typing import Any
 
-import venues.bridge.layout as bridge
-import venues.deribit.layout as deribit
-from engine.cache import compile_cached
-from engine.config import ConfigError
-from nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
-from nic.replay import Replay, ReplayRing, read_frames
-from nic.ring import NEVER_NS, Frame, next_time_ns, poll, release
-from nic.struct import Array, Struct, StructMeta, array, u8
-from venues.book import Book, make_books
-from venues.bridge.feed import BridgeFeed
-from venues.deribit.feed import DeribitFeed
-from venues.feed import Feed, Reject, decode
-from venues.instrument import E9, Instrument, Kind, Payoff
-from venues.layout import Message
-from venues.market import Events, Market, clear_events
+import crosswire.venues.bridge.wire.layout as bridge
+import crosswire.venues.deribit.wire.layout as deribit
+from crosswire.engine.cache import compile_cached
+from crosswire.engine.config import ConfigError
+from crosswire.nic.memory.struct import Array, Struct, StructMeta, array, u8
+from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
+from crosswire.nic.rings.replay import Replay, ReplayRing, read_frames
+from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
+from crosswire.venues.book.book import Book, make_books
+from crosswire.venues.bridge.feed import BridgeFeed
+from crosswire.venues.deribit.feed.feed import DeribitFeed
+from crosswire.venues.feed import Feed, Reject, decode
+from crosswire.venues.instrument import E9, Instrument, Kind, Payoff
+from crosswire.venues.layout import Message
+from crosswire.venues.market import Events, Market, clear_events
 
 Paths = Sequence[str | PathLike[str]]
 
@@ -121,7 +121,7 @@ class Inspection:
 
 
 def decode_captures(paths: Paths, protocol: Protocol) -> Inspection:
-    """Run the feed over the captures. Raises `nic.capture.CaptureError` for a bad file."""
+    """Run the feed over the captures. Raises `nic.capture.reader.CaptureError` for a bad file."""
     market = Market(capacity=protocol.instruments_max)
     market.instruments = Instrument.array(protocol.instruments_max)
     market.books = make_books(protocol.instruments_max, protocol.levels_max)
@@ -145,7 +145,7 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
     reason, `level_updates`, `channels`, `instruments`, `books` by symbol, `capture` (frames by what they carried),
     `first_time_ns`, `last_time_ns` (of the frames, since the epoch); for Deribit also `ticker` and `snapshots`.
     A book has `valid`, best `bid` and `ask` as [price, size] or null, and the level counts `bids` and `asks`.
-    Raises `ConfigError` for an unknown venue, `nic.capture.CaptureError` for a bad file.
+    Raises `ConfigError` for an unknown venue, `nic.capture.reader.CaptureError` for a bad file.
     """
     protocol = find_protocol(venue)
     inspection = decode_captures(paths, protocol)

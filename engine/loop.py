@@ -13,17 +13,17 @@ from typing import Annotated, Any, NamedTuple
 
 from numba import literal_unroll
 
-from engine.histogram import Histogram, add_latency
-from nic.clock import advance
-from nic.compile import compiled
-from nic.packet import PROTOCOL_TCP, PROTOCOL_UDP, Packet, PacketCounters, parse_packet
-from nic.ring import NEVER_NS, Frame, flush, next_time_ns, poll, release
-from nic.struct import Array, Struct, i64
-from risk.gate import Gate, Veto, check, halt, mark_positions
-from risk.position import add_fill, change_open
-from risk.records import Records, append, nearly_full
-from strategies.desk import CANCEL_ORDER, Desk, Request
-from strategies.interface import (
+from crosswire.engine.histogram import Histogram, add_latency
+from crosswire.nic.clock import advance
+from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.packet import PROTOCOL_TCP, PROTOCOL_UDP, Packet, PacketCounters, parse_packet
+from crosswire.nic.rings.ring import NEVER_NS, Frame, flush, next_time_ns, poll, release
+from crosswire.nic.unit.compile import compiled
+from crosswire.risk.gate import Gate, Veto, check, halt, mark_positions
+from crosswire.risk.position import add_fill, change_open
+from crosswire.risk.records import Records, append, nearly_full
+from crosswire.strategies.desk import CANCEL_ORDER, Desk, Request
+from crosswire.strategies.interface import (
     Strategy,
     on_book,
     on_book_lost,
@@ -33,9 +33,9 @@ from strategies.interface import (
     on_timer,
     on_trade,
 )
-from venues.feed import decode
-from venues.market import BOOK_CHANGED, BOOK_LOST, TRADE, Events, Market, clear_events
-from venues.order import (
+from crosswire.venues.feed import decode
+from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE, Events, Market, clear_events
+from crosswire.venues.order import (
     VENUES_MAX,
     Applied,
     Approval,

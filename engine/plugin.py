@@ -11,10 +11,13 @@ from typing import Any
 
 import msgspec
 
-from engine.config import ConfigError, convert
-from strategies.interface import BuildContext, Strategy, parameters_of
+from crosswire.engine.config import ConfigError, convert
+from crosswire.strategies.interface import BuildContext, Strategy, parameters_of
 
-BUILT_IN = {"cross_spread": "strategies.cross_spread:CrossSpread", "basis": "strategies.basis:Basis"}
+BUILT_IN = {
+    "cross_spread": "crosswire.strategies.cross_spread:CrossSpread",
+    "basis": "crosswire.strategies.basis:Basis",
+}
 
 
 class Plugin(msgspec.Struct, frozen=True):

@@ -7,9 +7,9 @@ processor's time-stamp counter, which costs no system call; `ClockKeeper` holds 
 import time
 from typing import Annotated
 
-from nic.compile import compiled, generic
-from nic.memory import cycle_count, load_i64_acquire, store_i64_release
-from nic.struct import Array, Struct, address_of, i64
+from crosswire.nic.memory.raw import cycle_count, load_i64_acquire, store_i64_release
+from crosswire.nic.memory.struct import Array, Struct, address_of, i64
+from crosswire.nic.unit.compile import compiled, generic
 
 RATE_BITS = 26  # fraction bits of ns a cycle: 1.5e-8 at 3 GHz, which is 15 ns a second between two calibrations
 ELAPSED_CYCLES_MAX = 1 << 36  # 20 s: the product below stays under 2**63. A clock that nobody keeps stops there.

@@ -3,9 +3,9 @@
 Sources: IEEE 802.1Q, RFC 791 (IPv4), RFC 768 (UDP), RFC 9293 (TCP), RFC 1071 and RFC 1624 (checksums).
 """
 
-from nic.compile import compiled
-from nic.ring import Frame
-from nic.struct import Struct, i64, size_of, u8, u16, u32, view
+from crosswire.nic.memory.struct import Struct, i64, size_of, u8, u16, u32, view
+from crosswire.nic.rings.ring import Frame
+from crosswire.nic.unit.compile import compiled
 
 ETHER_TYPE_IPV4 = 0x0800
 ETHER_TYPE_VLAN = 0x8100  # 802.1Q customer tag

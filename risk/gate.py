@@ -10,13 +10,13 @@ open sell.
 from enum import IntEnum
 from typing import Annotated
 
-from nic.compile import compiled, inlined
-from nic.struct import Array, Pointer, Struct, i64
-from risk.position import Position, profit_e9
-from venues.book import Book
-from venues.instrument import E9, Instrument, Payoff, multiply_e9, notional_e9
-from venues.order import VENUES_MAX, Approval, SessionState, TokenBucket, take_token
-from venues.side import BUY
+from crosswire.nic.memory.struct import Array, Pointer, Struct, i64
+from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.risk.position import Position, profit_e9
+from crosswire.venues.book.book import Book
+from crosswire.venues.instrument import E9, Instrument, Payoff, multiply_e9, notional_e9
+from crosswire.venues.order import VENUES_MAX, Approval, SessionState, TokenBucket, take_token
+from crosswire.venues.side import BUY
 
 UNDERLYINGS_MAX = 16
 

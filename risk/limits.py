@@ -8,11 +8,11 @@ from decimal import Decimal
 
 import msgspec
 
-from risk.gate import Gate, InstrumentLimits
-from risk.position import Position
-from venues.instrument import E9, Instrument, Payoff
-from venues.market import Market
-from venues.order import ORDERS_MAX, set_token_bucket
+from crosswire.risk.gate import Gate, InstrumentLimits
+from crosswire.risk.position import Position
+from crosswire.venues.instrument import E9, Instrument, Payoff
+from crosswire.venues.market import Market
+from crosswire.venues.order import ORDERS_MAX, set_token_bucket
 
 PROVEN_BITS = 60  # every product stays below 2**60: eight of them may be summed before 63 bits are full
 

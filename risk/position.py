@@ -1,9 +1,9 @@
 """What we hold of each instrument, and what it has earned."""
 
-from nic.compile import compiled
-from nic.struct import Struct, i64
-from venues.instrument import Instrument, cash_flow_e9, position_value_e9
-from venues.side import BUY, sign_of
+from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.instrument import Instrument, cash_flow_e9, position_value_e9
+from crosswire.venues.side import BUY, sign_of
 
 
 class Position(Struct):

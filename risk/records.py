@@ -5,8 +5,8 @@ Times are ns since the epoch by the run's clock. Instruments are market indices.
 
 from typing import Annotated, Any
 
-from nic.compile import compiled
-from nic.struct import Pointer, Struct, array, i64
+from crosswire.nic.memory.struct import Pointer, Struct, array, i64
+from crosswire.nic.unit.compile import compiled
 
 RECORDS_MAX = 4096  # of each kind between two drains
 RECORDS_RESERVE = 1536  # the loop stops for a drain with this much room left; one turn of 8 venues writes fewer

@@ -9,8 +9,8 @@ Values within VALUE_MAX can't overflow: 2 * VALUE_MAX * 2**FRACTION_BITS * 2**WE
 
 from decimal import Decimal
 
-from nic.compile import compiled
-from nic.struct import Struct, i64
+from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.unit.compile import compiled
 
 FRACTION_BITS = 12
 WEIGHT_BITS = 26

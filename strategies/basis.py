@@ -12,14 +12,14 @@ from fractions import Fraction
 from math import ceil
 from typing import Annotated, Self
 
-from nic.compile import compiled
-from nic.struct import Array, Struct, i64
-from risk.limits import to_e9
-from strategies.average import FRACTION_BITS, Average, add_sample, distance, weight_of
-from strategies.desk import Desk, wake_at
-from strategies.interface import BuildContext, on_book, on_timer
-from strategies.leg_parameters import NS_PER_US, LegParameters, at_least, bps_e9, fill_in_legs
-from strategies.legs import (
+from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.unit.compile import compiled
+from crosswire.risk.limits import to_e9
+from crosswire.strategies.average import FRACTION_BITS, Average, add_sample, distance, weight_of
+from crosswire.strategies.desk import Desk, wake_at
+from crosswire.strategies.interface import BuildContext, on_book, on_timer
+from crosswire.strategies.leg_parameters import NS_PER_US, LegParameters, at_least, bps_e9, fill_in_legs
+from crosswire.strategies.legs import (
     Legs,
     LegStrategy,
     blocked_by,
@@ -31,8 +31,8 @@ from strategies.legs import (
     take_timer,
     walk,
 )
-from strategies.listing import is_price, rated_up_e9, sale_e9, value_e9
-from strategies.opportunity import (
+from crosswire.strategies.listing import is_price, rated_up_e9, sale_e9, value_e9
+from crosswire.strategies.opportunity import (
     NO_OPPORTUNITY,
     Blocked,
     begin_opportunity,
@@ -42,9 +42,9 @@ from strategies.opportunity import (
     open_opportunity,
     pair_of,
 )
-from strategies.plan import Plan, choose_lots
-from venues.instrument import E9, base_e9, divide_e9, multiply_e9
-from venues.side import BUY, SELL
+from crosswire.strategies.plan import Plan, choose_lots
+from crosswire.venues.instrument import E9, base_e9, divide_e9, multiply_e9
+from crosswire.venues.side import BUY, SELL
 
 BASIS_PAIRS_MAX = 8
 BASIS_UNIT_E9 = 100  # the basis is counted in 1e-3 bps

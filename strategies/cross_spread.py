@@ -14,14 +14,14 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Annotated, Self
 
-from nic.compile import compiled
-from nic.struct import Array, Struct, i64
-from risk.limits import to_e9
-from strategies.desk import Desk
-from strategies.exposure import Exposure, measure, premium_e9
-from strategies.interface import BuildContext, on_book, on_book_lost
-from strategies.leg_parameters import BPS_MAX, LegParameters, fill_in_legs
-from strategies.legs import (
+from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.unit.compile import compiled
+from crosswire.risk.limits import to_e9
+from crosswire.strategies.desk import Desk
+from crosswire.strategies.exposure import Exposure, measure, premium_e9
+from crosswire.strategies.interface import BuildContext, on_book, on_book_lost
+from crosswire.strategies.leg_parameters import BPS_MAX, LegParameters, fill_in_legs
+from crosswire.strategies.legs import (
     LegStrategy,
     blocked_by,
     instrument_of,
@@ -32,7 +32,7 @@ from strategies.legs import (
     start_trade,
     walk,
 )
-from strategies.listing import (
+from crosswire.strategies.listing import (
     LISTINGS_MAX,
     RATE_MASK,
     cost_e9,
@@ -42,7 +42,7 @@ from strategies.listing import (
     sale_e9,
     unit_of,
 )
-from strategies.opportunity import (
+from crosswire.strategies.opportunity import (
     NO_OPPORTUNITY,
     Blocked,
     begin_opportunity,
@@ -53,9 +53,9 @@ from strategies.opportunity import (
     pair_of,
     pairs_touching,
 )
-from strategies.plan import Plan, choose_lots
-from venues.instrument import E9, Instrument, base_e9
-from venues.side import BUY, SELL
+from crosswire.strategies.plan import Plan, choose_lots
+from crosswire.venues.instrument import E9, Instrument, base_e9
+from crosswire.venues.side import BUY, SELL
 
 NOTHING_BID = -1  # `Quick.sale` without a bid: below every cost
 NOTHING_ASKED = 1 << 62  # `Quick.cost` without an ask: above every sale

@@ -6,12 +6,12 @@ risk gate and onto the wire within the same turn, before the next frame is looke
 
 from typing import Annotated
 
-from nic.compile import compiled
-from nic.struct import Array, Pointer, Struct, i64
-from risk.position import Position
-from risk.records import OpportunityRecord, Records, TradeRecord, append
-from venues.book import Book
-from venues.instrument import Instrument
+from crosswire.nic.memory.struct import Array, Pointer, Struct, i64
+from crosswire.nic.unit.compile import compiled
+from crosswire.risk.position import Position
+from crosswire.risk.records import OpportunityRecord, Records, TradeRecord, append
+from crosswire.venues.book.book import Book
+from crosswire.venues.instrument import Instrument
 
 REQUESTS_MAX = 64  # of one turn of the loop; more are dropped and counted
 

@@ -6,12 +6,12 @@ taker there is exposed to how far the price moves in one delay; the mean of that
 leg costs above its price.
 """
 
-from nic.compile import compiled, inlined
-from nic.struct import Struct, i64
-from strategies.average import FRACTION_BITS, VALUE_MAX, WEIGHT_ONE, Average, add_sample
-from strategies.listing import is_price
-from venues.book import Book
-from venues.instrument import E9
+from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.strategies.average import FRACTION_BITS, VALUE_MAX, WEIGHT_ONE, Average, add_sample
+from crosswire.strategies.listing import is_price
+from crosswire.venues.book.book import Book
+from crosswire.venues.instrument import E9
 
 WEIGHT = WEIGHT_ONE >> 6  # of one delay's move: the mean follows a change of pace within a second of delays of 10 ms
 MOVE_UNIT_E9 = 10  # a move is counted in 1e-8 of the price, so VALUE_MAX of them are a tenth of it; more counts as that

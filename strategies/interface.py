@@ -24,11 +24,11 @@ from typing import Any, Self
 
 import msgspec
 
-from nic.compile import generic
-from nic.struct import Struct
-from strategies.desk import Desk
-from venues.instrument import Instrument
-from venues.order import Order, Report
+from crosswire.nic.memory.struct import Struct
+from crosswire.nic.unit.compile import generic
+from crosswire.strategies.desk import Desk
+from crosswire.venues.instrument import Instrument
+from crosswire.venues.order import Order, Report
 
 
 class Strategy(Struct):

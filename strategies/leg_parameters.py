@@ -4,12 +4,12 @@ from decimal import Decimal
 
 import msgspec
 
-from risk.limits import to_e9
-from strategies.interface import BuildContext
-from strategies.legs import NO_LISTING, Legs
-from strategies.listing import LISTINGS_MAX, set_listing
-from venues.instrument import Instrument, Payoff
-from venues.market import INSTRUMENTS_MAX
+from crosswire.risk.limits import to_e9
+from crosswire.strategies.interface import BuildContext
+from crosswire.strategies.legs import NO_LISTING, Legs
+from crosswire.strategies.listing import LISTINGS_MAX, set_listing
+from crosswire.venues.instrument import Instrument, Payoff
+from crosswire.venues.market import INSTRUMENTS_MAX
 
 NS_PER_US = 1_000
 NS_PER_MS = 1_000_000

@@ -22,12 +22,12 @@ the next trade buys or sells that much more, so that it never adds up.
 
 from typing import Annotated
 
-from nic.compile import compiled, inlined
-from nic.struct import Array, Struct, i8, i64
-from risk.position import Position
-from strategies.desk import REQUESTS_MAX, Desk, next_trade_id, submit, wake_at
-from strategies.interface import Strategy, on_book_lost, on_fill, on_finish, on_order, on_timer
-from strategies.listing import (
+from crosswire.nic.memory.struct import Array, Struct, i8, i64
+from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.risk.position import Position
+from crosswire.strategies.desk import REQUESTS_MAX, Desk, next_trade_id, submit, wake_at
+from crosswire.strategies.interface import Strategy, on_book_lost, on_fill, on_finish, on_order, on_timer
+from crosswire.strategies.listing import (
     LISTINGS_MAX,
     PAIRS_MAX,
     Listing,
@@ -40,7 +40,7 @@ from strategies.listing import (
     sell_room_e9,
     value_e9,
 )
-from strategies.opportunity import (
+from crosswire.strategies.opportunity import (
     TRADES_MAX,
     Blocked,
     Opportunities,
@@ -49,12 +49,21 @@ from strategies.opportunity import (
     note_trade_end,
     pairs_touching,
 )
-from strategies.plan import Plan, walk_books
-from strategies.trades import Outcome, Trade, TradeState, book_fill, captured_e9, outcome_of, residual_e9, write_trade
-from venues.instrument import Instrument, base_e9, multiply_e9, price_e9
-from venues.market import INSTRUMENTS_MAX
-from venues.order import Order, OrderState, Report, TimeInForce
-from venues.side import BUY, SELL, sign_of
+from crosswire.strategies.plan import Plan, walk_books
+from crosswire.strategies.trades import (
+    Outcome,
+    Trade,
+    TradeState,
+    book_fill,
+    captured_e9,
+    outcome_of,
+    residual_e9,
+    write_trade,
+)
+from crosswire.venues.instrument import Instrument, base_e9, multiply_e9, price_e9
+from crosswire.venues.market import INSTRUMENTS_MAX
+from crosswire.venues.order import Order, OrderState, Report, TimeInForce
+from crosswire.venues.side import BUY, SELL, sign_of
 
 NO_LISTING = -1
 NO_ROOM_NEEDED_E9 = -(1 << 62)

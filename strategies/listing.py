@@ -10,11 +10,20 @@ from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 
-from nic.compile import compiled, inlined
-from nic.struct import Struct, i64
-from risk.position import Position
-from venues.instrument import E9, Instrument, Payoff, base_e9, lots_of_base, multiply_e9, notional_e9, price_e9
-from venues.side import BUY
+from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.risk.position import Position
+from crosswire.venues.instrument import (
+    E9,
+    Instrument,
+    Payoff,
+    base_e9,
+    lots_of_base,
+    multiply_e9,
+    notional_e9,
+    price_e9,
+)
+from crosswire.venues.side import BUY
 
 LISTINGS_MAX = 8
 PAIRS_MAX = LISTINGS_MAX * LISTINGS_MAX  # bought listing * LISTINGS_MAX + sold listing: a word has a bit for each

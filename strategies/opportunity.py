@@ -8,10 +8,10 @@ how much was captured.
 from enum import IntEnum
 from typing import Annotated
 
-from nic.compile import compiled
-from nic.struct import Array, Struct, i64
-from strategies.desk import Desk, record_opportunity
-from strategies.listing import LISTINGS_MAX, PAIRS_MAX
+from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.unit.compile import compiled
+from crosswire.strategies.desk import Desk, record_opportunity
+from crosswire.strategies.listing import LISTINGS_MAX, PAIRS_MAX
 
 TRADES_MAX = 32  # trades in flight of one strategy; `strategies.legs` holds them
 # One for each ordered pair of different listings, and one for each trade that outlives its opportunity: never full.

@@ -5,12 +5,12 @@ of prices clears a rate. It takes what all of them offer, up to a size, and turn
 represent.
 """
 
-from nic.compile import compiled, inlined
-from nic.struct import Struct, i64
-from strategies.listing import Listing, cost_e9, is_price, nearest_lots, rated_up_e9, sale_e9, value_e9
-from venues.book import Book, best_level, executable_lots, next_level
-from venues.instrument import Instrument, base_e9, divide_e9, lots_of_base, multiply_e9
-from venues.side import ASK, BID
+from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.strategies.listing import Listing, cost_e9, is_price, nearest_lots, rated_up_e9, sale_e9, value_e9
+from crosswire.venues.book.book import Book, best_level, executable_lots, next_level
+from crosswire.venues.instrument import Instrument, base_e9, divide_e9, lots_of_base, multiply_e9
+from crosswire.venues.side import ASK, BID
 
 
 class Plan(Struct):

@@ -7,10 +7,10 @@ coins at the fill prices are a hedge whatever the price does later, where equal 
 
 from enum import IntEnum
 
-from nic.compile import compiled
-from nic.struct import Struct, i64
-from strategies.desk import Desk, record_trade
-from venues.side import BUY
+from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.unit.compile import compiled
+from crosswire.strategies.desk import Desk, record_trade
+from crosswire.venues.side import BUY
 
 
 class TradeState(IntEnum):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 PACKAGES = ["nic", "venues", "risk", "strategies", "engine"]  # lowest first
 LINES_MAX = 700
 # Spelt in two parts so that this file passes its own check.
@@ -36,20 +37,33 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_import_order_holds() -> None:
-    result = lint_imports(ROOT)
+    result = lint_imports(ROOT / "src")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "2 kept, 0 broken" in result.stdout
 
 
 @pytest.mark.parametrize(("importer", "imported"), [("nic", "venues"), ("venues", "risk"), ("strategies", "engine")])
 def test_import_order_catches_an_upward_import(tmp_path: Path, importer: str, imported: str) -> None:
+    (tmp_path / "crosswire").mkdir()
+    (tmp_path / "crosswire" / "__init__.py").touch()
     for package in PACKAGES:
-        (tmp_path / package).mkdir()
-        (tmp_path / package / "__init__.py").touch()
-    (tmp_path / importer / "upward.py").write_text(f"import {imported}\n")
+        (tmp_path / "crosswire" / package).mkdir()
+        (tmp_path / "crosswire" / package / "__init__.py").touch()
+    (tmp_path / "crosswire" / importer / "upward.py").write_text(f"import crosswire.{imported}\n")
     result = lint_imports(tmp_path)
     assert result.returncode == 1, result.stdout + result.stderr
-    assert f"{importer}.upward -> {imported}" in result.stdout
+    assert f"crosswire.{importer}.upward -> crosswire.{imported}" in result.stdout
+
+
+@pytest.mark.parametrize("folder", PACKAGES)
+def test_a_bare_folder_is_no_package(folder: str) -> None:
+    """From the checkout's own folder, where Python would find it: a struct under two names would be two structs."""
+    result = subprocess.run(
+        [sys.executable, "-c", f"import {folder}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert f"import crosswire.{folder}" in result.stderr
+    assert folder not in sys.modules
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
@@ -74,10 +88,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_wheel_holds_the_typed_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
-    assert {f"{package}/py.typed" for package in PACKAGES} <= names
-    modules = {str(path.relative_to(ROOT)) for path in sources() if "tests" not in path.relative_to(ROOT).parts}
-    assert modules <= names
-    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == set(PACKAGES)
+    assert "crosswire/py.typed" in names
+    own = (path.relative_to(ROOT) for path in sources())
+    modules = {f"crosswire/{path}" for path in own if "tests" not in path.parts} | {"crosswire/__init__.py"}
+    assert {name for name in names if name.endswith(".py")} == modules
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"crosswire"}
 
 
 def test_wheel_metadata(wheel: zipfile.ZipFile) -> None:
@@ -88,7 +103,7 @@ def test_wheel_metadata(wheel: zipfile.ZipFile) -> None:
     assert metadata["License-Expression"] == "Apache-2.0"
     assert set(metadata["Requires-Python"].split(",")) == {">=3.11", "<3.15"}
     assert metadata["Summary"]
-    assert "crosswire = engine.cli:main" in wheel.read(f"{folder}/entry_points.txt").decode()
+    assert "crosswire = crosswire.engine.cli:main" in wheel.read(f"{folder}/entry_points.txt").decode()
     licence = wheel.read(f"{folder}/licenses/LICENSE").decode()
     assert "Apache License" in licence
     assert "END OF TERMS AND CONDITIONS" in licence

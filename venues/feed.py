@@ -6,10 +6,10 @@ A gap invalidates the books that it may touch until recovery proves them again; 
 from enum import IntEnum
 from typing import Annotated
 
-from nic.compile import generic
-from nic.packet import Packet
-from nic.struct import Array, Struct, i64
-from venues.market import Events, InstrumentMap, Market
+from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.packet import Packet
+from crosswire.nic.unit.compile import generic
+from crosswire.venues.market import Events, InstrumentMap, Market
 
 TEMPLATES_MAX = 32  # message kinds of one feed, counted by their place in its layout table
 

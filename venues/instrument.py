@@ -10,9 +10,9 @@ Nothing below checks for overflow: `risk.limits` proves at load that the configu
 from enum import IntEnum
 from typing import Annotated
 
-from nic.compile import compiled
-from nic.struct import Array, Struct, f64, i64, u8
-from venues.side import BUY, SELL
+from crosswire.nic.memory.struct import Array, Struct, f64, i64, u8
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.side import BUY, SELL
 
 E9 = 1_000_000_000
 SYMBOL_BYTES = 32

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from nic.struct import StructMeta
+from crosswire.nic.memory.struct import StructMeta
 
 
 @dataclass(frozen=True)

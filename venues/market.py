@@ -5,11 +5,11 @@ An instrument is known by its index here; `InstrumentMap` translates a venue's o
 
 from typing import Annotated
 
-from nic.compile import compiled
-from nic.memory import copy_bytes, hash_bits
-from nic.struct import Array, Pointer, Struct, address_of, array, i64
-from venues.book import Book
-from venues.instrument import SYMBOL_BYTES, Instrument
+from crosswire.nic.memory.raw import copy_bytes, hash_bits
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.book.book import Book
+from crosswire.venues.instrument import SYMBOL_BYTES, Instrument
 
 EVENTS_MAX = 512  # a 9,000-byte frame holds at most 9,000 / 18 level changes, so at most as many events
 MAP_BITS = 12

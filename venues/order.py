@@ -10,10 +10,10 @@ and applies each fill exactly once: a fill is either applied, dropped as a copy 
 from enum import IntEnum
 from typing import Annotated
 
-from nic.compile import compiled, generic, inlined
-from nic.memory import fill_bytes
-from nic.packet import Packet
-from nic.struct import Array, Struct, address_of, i64, size_of
+from crosswire.nic.memory.raw import fill_bytes
+from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of
+from crosswire.nic.packet import Packet
+from crosswire.nic.unit.compile import compiled, generic, inlined
 
 ORDERS_BITS = 12
 ORDERS_MAX = 1 << ORDERS_BITS  # orders alive at once, all venues together; an order id's low bits are its slot

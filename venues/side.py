@@ -1,6 +1,6 @@
 """Sides, one pair of numbers everywhere: a buy order rests among the bids, a sell order among the asks."""
 
-from nic.compile import compiled
+from crosswire.nic.unit.compile import compiled
 
 BUY = BID = 0
 SELL = ASK = 1

@@ -18,8 +18,8 @@ from typing import Any
 
 from tests.bench.tile import tile_capture
 from tests.bench.yardstick import RECORDING, RECORDINGS, SHIFT_S, TILES, cache_folder, call, made_once, tiled_data
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "binance-btc.toml"
 SIZE = "0.001"  # BTC, of the yardstick's orders
 SPREAD_BPS = "1.94"  # 12 USDT at 61,800, the yardstick's threshold
@@ -29,7 +29,7 @@ def captures() -> Path:
     """The folder with both venues' tiled captures and `rows.json`."""
 
     def make(folder: Path) -> None:
-        from engine.imports import import_recording
+        from crosswire.engine.imports import import_recording
 
         rows = 0
         for market in ("spot", "usdm"):
@@ -47,11 +47,11 @@ def captures() -> Path:
 
 def drop_quotes(source: Path, target: Path) -> None:
     """Copy a capture of the bridge feed without its best bid/ask packets, numbered anew."""
-    from nic.capture_writer import CaptureWriter
-    from nic.packet import UDP_FRAME_HEADER_BYTES
-    from nic.replay import read_frames
-    from nic.struct import address_of, array, size_of, u8, view
-    from venues.bridge.layout import MessageHeader, PacketHeader, Template
+    from crosswire.nic.capture.writer import CaptureWriter
+    from crosswire.nic.memory.struct import address_of, array, size_of, u8, view
+    from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES
+    from crosswire.nic.rings.replay import read_frames
+    from crosswire.venues.bridge.wire.layout import MessageHeader, PacketHeader, Template
 
     sequence = 0
     buffer = array(u8, 2048)
@@ -110,8 +110,8 @@ def once(config: str, work: str) -> None:
     import time
 
     started = time.perf_counter()
-    from engine.backtest import run_backtest
-    from engine.summary import read_summary
+    from crosswire.engine.backtest import run_backtest
+    from crosswire.engine.report.summary import read_summary
 
     summary = read_summary(run_backtest(Path(config), Path(work), started=started, with_report=False))
     status = Path("/proc/self/status").read_text()

@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
-from nic.compile import compiled
-from nic.memory import fill_bytes, hash_bits
-from nic.struct import Array, Pointer, Struct, address_of, array, i64, size_of
-from venues.book import NO_ASK, NO_BID, Book, clear_book, make_books, set_level
-from venues.side import ASK, BID
+from crosswire.nic.memory.raw import fill_bytes, hash_bits
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.book.book import NO_ASK, NO_BID, Book, clear_book, make_books, set_level
+from crosswire.venues.side import ASK, BID
+from tests.support.paths import SHARED_DATA
 
-RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "data" / "binance"
+RECORDINGS = SHARED_DATA / "binance"
 STREAMS = (  # name, file, tick, lot
     ("usdm", "usdm/btcusdt_20240808.gz", 0.1, 0.001),
     ("spot", "spot/btcusdt_20240808.gz", 0.01, 0.00001),

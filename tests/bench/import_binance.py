@@ -1,6 +1,6 @@
 """How fast `crosswire import binance` turns recorded streams into captures: whole files, .gz in, .pcap out.
 
-    python tests/bench/import_binance.py [RECORDING.gz ...]      default: all recordings beside the checkout
+    crosswire bench import-binance [RECORDING.gz ...]      default: all recordings beside the checkout
 
 The yardstick is hftbacktest 2.4.4's converter on usdm/btcusdt: 34,000 lines a second (2.75 s for 93,954 lines).
 """
@@ -12,15 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from engine.cache import compile_cached  # noqa: E402
-from venues.bridge.binance import import_binance  # noqa: E402
+from crosswire.engine.cache import compile_cached
+from crosswire.venues.bridge.binance.importer import import_binance
+from tests.support.paths import SHARED_DATA
 
 HFTBACKTEST_LINES_PER_S = 34_000
 ROUNDS = 5
-SHARED = ROOT.parent / "shared" / "data" / "binance"
+RECORDINGS = SHARED_DATA / "binance"
 
 
 def once(recordings: list[Path]) -> dict[str, float]:
@@ -43,9 +41,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--once"]:
         once([Path(name) for name in sys.argv[2:]])
         return
-    recordings = [Path(name) for name in sys.argv[1:]] or sorted(SHARED.glob("*/*.gz"))
+    recordings = [Path(name) for name in sys.argv[1:]] or sorted(RECORDINGS.glob("*/*.gz"))
     if not recordings:
-        raise SystemExit(f"no recordings in {SHARED}; name some")
+        raise SystemExit(f"no recordings in {RECORDINGS}; name some")
     once(recordings[:1])  # compiles, or loads from the cache
     best = min((once(recordings) for _ in range(ROUNDS)), key=lambda result: result["wall_s"])
     whole_s = min(from_start(recordings) for _ in range(3))

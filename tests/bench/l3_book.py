@@ -24,20 +24,27 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
-from pathlib import Path
 from typing import Any
 
-from nic.compile import compiled
-from nic.packet import Packet
-from nic.struct import Array, Struct, array, i64, u8
-from tests.starbase_feed_setup import CHANNEL, SNAPSHOT, START_NS, Sender, perpetual, snapshot
-from venues.book import Book, best_level, executable_lots, make_books, next_level
-from venues.feed import decode
-from venues.instrument import E9, Instrument
-from venues.market import Events, Market, clear_events
-from venues.order_queue import NONE, OrderQueue, clear_queue, delete_order, make_order_queues, put_order, reduce_order
-from venues.side import ASK, BID
-from venues.starbase.encoder import (
+from crosswire.nic.memory.struct import Array, Struct, array, i64, u8
+from crosswire.nic.packet import Packet
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.book.book import Book, best_level, executable_lots, make_books, next_level
+from crosswire.venues.book.order_queue import (
+    NONE,
+    OrderQueue,
+    clear_queue,
+    delete_order,
+    make_order_queues,
+    put_order,
+    reduce_order,
+)
+from crosswire.venues.feed import decode
+from crosswire.venues.instrument import E9, Instrument
+from crosswire.venues.market import Events, Market, clear_events
+from crosswire.venues.side import ASK, BID
+from crosswire.venues.starbase.feed.feed import StarbaseFeed, make_starbase_feed
+from crosswire.venues.starbase.wire.encoder import (
     PacketWriter,
     add_delete,
     add_put,
@@ -49,9 +56,10 @@ from venues.starbase.encoder import (
     end_packet,
     end_transaction,
 )
-from venues.starbase.feed import StarbaseFeed, make_starbase_feed
+from tests.support.paths import SHARED_DATA
+from tests.support.starbase_feed_setup import CHANNEL, SNAPSHOT, START_NS, Sender, perpetual, snapshot
 
-RECORDING = Path(__file__).resolve().parents[3] / "shared" / "data" / "binance" / "usdm" / "btcusdt_20240808.gz"
+RECORDING = SHARED_DATA / "binance" / "usdm" / "btcusdt_20240808.gz"
 MADE_TRANSACTIONS = 150_000
 RESTING = 4_000
 PUT, REDUCE, DELETE = range(3)
@@ -59,7 +67,7 @@ CHUNK = 2048
 ORDER_CAPACITY = 1 << 16
 LEVEL_CAPACITY = 1 << 15
 VENUE_ID = 210_838
-LOT_MANTISSA = 10  # the perpetual of `tests.starbase_feed_setup`: 10 USD a lot, half a dollar a tick
+LOT_MANTISSA = 10  # the perpetual of `tests.support.starbase_feed_setup`: 10 USD a lot, half a dollar a tick
 TICK_E9 = E9 // 2
 
 # kind, order id, side, price ticks, lots, sort id, and for a trade what it took

@@ -17,9 +17,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from engine.summary import LatencyFacts
-from nic.testbed import Testbed
-from tests.live_setup import Outcome, make_config, trade
+from crosswire.engine.report.summary import LatencyFacts
+from crosswire.nic.host.testbed import Testbed
+from tests.support.live_setup import Outcome, make_config, trade
 
 SPARE_S = 4  # of captures, beyond what is traded
 PERCENTS = (50, 90, 99)

@@ -32,9 +32,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nic.host import pin_thread, run_first_in_first_out
-from nic.packet import TCP_FRAME_HEADER_BYTES
-from nic.struct import array, i64
+from crosswire.nic.host.process import pin_thread, run_first_in_first_out
+from crosswire.nic.memory.struct import array, i64
+from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from tests.bench.order_entry_c import load_library, why_not
 from tests.bench.order_entry_peer import last_order
 from tests.bench.order_entry_rig import CRig, OurRig, Rig, compiled_for

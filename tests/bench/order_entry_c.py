@@ -7,9 +7,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from nic.clock import LiveClock
-from nic.packet import FLAG_ACK, FLAG_PSH, TCP_FRAME_HEADER_BYTES, Flow, seal_tcp_frame, write_tcp_frame_header
-from nic.struct import Struct, address_of, array, i64, u8
+from crosswire.nic.clock import LiveClock
+from crosswire.nic.memory.struct import Struct, address_of, array, i64, u8
+from crosswire.nic.packet import (
+    FLAG_ACK,
+    FLAG_PSH,
+    TCP_FRAME_HEADER_BYTES,
+    Flow,
+    seal_tcp_frame,
+    write_tcp_frame_header,
+)
 from tests.bench.order_entry_bed import FRAME_BYTES, SLOTS, Bed, ring_addresses
 
 SOURCE = Path(__file__).with_name("order_entry.c")

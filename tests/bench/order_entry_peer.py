@@ -6,9 +6,9 @@ a book is first told differs (a snapshot, or order by order), and who numbers th
 
 from typing import Annotated
 
-from nic.compile import compiled
-from nic.memory import copy_bytes, fill_bytes
-from nic.packet import (
+from crosswire.nic.memory.raw import copy_bytes, fill_bytes
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, one, size_of, u8, view
+from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_PSH,
     FLAG_SYN,
@@ -28,12 +28,11 @@ from nic.packet import (
     write_tcp_frame_header,
     write_udp_frame_header,
 )
-from nic.ring import Frame
-from nic.struct import Array, Pointer, Struct, address_of, i64, one, size_of, u8, view
-from tests.bench.order_entry_bed import FRAME_BYTES, Bed, deliver, give_back, slot_to_fill, take_sent
-from venues.instrument import Instrument
-from venues.side import ASK, BID
-from venues.starbase.encoder import (
+from crosswire.nic.rings.ring import Frame
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.instrument import Instrument
+from crosswire.venues.side import ASK, BID
+from crosswire.venues.starbase.wire.encoder import (
     PacketWriter,
     add_definition,
     add_delete,
@@ -47,9 +46,9 @@ from venues.starbase.encoder import (
     end_packet,
     end_transaction,
 )
-from venues.starbase.market_layout import PacketType
-from venues.starbase.order_codes import OrderStatus, Template
-from venues.starbase.order_layout import (
+from crosswire.venues.starbase.wire.market_layout import PacketType
+from crosswire.venues.starbase.wire.order_codes import OrderStatus, Template
+from crosswire.venues.starbase.wire.order_layout import (
     PROTOCOL_ID,
     VERSION,
     Fill,
@@ -60,6 +59,7 @@ from venues.starbase.order_layout import (
     NewOrderRequest,
     NewOrderResponse,
 )
+from tests.bench.order_entry_bed import FRAME_BYTES, Bed, deliver, give_back, slot_to_fill, take_sent
 
 DEPTH = 20  # levels a side of a quiet book
 QUEUE = 3  # orders of a level, but for the best, which has one

@@ -8,19 +8,22 @@ from typing import Any
 
 from numba import typeof
 
-from engine.build import Core, build_core
-from engine.cache import compile_cached
-from engine.config import load_config
-from engine.loop import Status, Venue, run
-from nic.clock import RATE_BITS, ClockKeeper, time_at
-from nic.compile import NO_JIT
-from nic.connection import reconnect
-from nic.memory import read_cycles as cycle_count
-from nic.ring import Frame
-from nic.struct import Struct, address_of, array, i64, one
-from nic.tcp_ring import TcpEndpoints, TcpRing, make_tcp_ring
-from risk.gate import Veto
-from strategies.cross_spread import CrossSpread
+from crosswire.engine.build.run import Core, build_core
+from crosswire.engine.cache import compile_cached
+from crosswire.engine.config import load_config
+from crosswire.engine.loop import Status, Venue, run
+from crosswire.nic.clock import RATE_BITS, ClockKeeper, time_at
+from crosswire.nic.memory.raw import read_cycles as cycle_count
+from crosswire.nic.memory.struct import Struct, address_of, array, i64, one
+from crosswire.nic.rings.connection import reconnect
+from crosswire.nic.rings.ring import Frame
+from crosswire.nic.tcp.ring import TcpEndpoints, TcpRing, make_tcp_ring
+from crosswire.nic.unit.compile import NO_JIT
+from crosswire.risk.gate import Veto
+from crosswire.strategies.cross_spread import CrossSpread
+from crosswire.venues.order import Approval, OrderState
+from crosswire.venues.starbase.feed.feed import make_starbase_feed
+from crosswire.venues.starbase.orders.session import make_starbase_session
 from tests.bench.order_entry_bed import Bed, connect_ring, make_bed
 from tests.bench.order_entry_c import CEngine, Terms, order_frame
 from tests.bench.order_entry_peer import (
@@ -54,9 +57,6 @@ from tests.bench.order_entry_stamps import (
     send_orders,
 )
 from tests.bench.tick_to_trade import RUN, VENUE
-from venues.order import Approval, OrderState
-from venues.starbase.feed import make_starbase_feed
-from venues.starbase.orders import make_starbase_session
 
 SOURCES = [*Path(__file__).resolve().parent.glob("order_entry*.py")]
 SOURCES += [Path(__file__).resolve().with_name("tick_to_trade_stamps.py")]

@@ -11,16 +11,31 @@ from typing import Annotated, Any
 from llvmlite import ir
 from numba import types
 
-from nic.af_xdp import AfXdpRing, commit_af_xdp
-from nic.clock import LiveClock, advance, time_at
-from nic.compile import compiled, lowers
-from nic.memory import cycle_count, load_i64, store_i64
-from nic.packet import Packet, PacketCounters, parse_packet
-from nic.ring import Frame, commit, flush, poll, release
-from nic.struct import Array, Pointer, Struct, address_of, i64
-from strategies.cross_spread import CrossSpread, look
-from strategies.desk import Desk
-from strategies.interface import on_book
+from crosswire.nic.clock import LiveClock, advance, time_at
+from crosswire.nic.memory.raw import cycle_count, load_i64, store_i64
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64
+from crosswire.nic.packet import Packet, PacketCounters, parse_packet
+from crosswire.nic.rings.ring import Frame, commit, flush, poll, release
+from crosswire.nic.rings.xdp.af_xdp import AfXdpRing, commit_af_xdp
+from crosswire.nic.unit.compile import compiled, lowers
+from crosswire.strategies.cross_spread import CrossSpread, look
+from crosswire.strategies.desk import Desk
+from crosswire.strategies.interface import on_book
+from crosswire.venues.feed import decode
+from crosswire.venues.market import Events, Market
+from crosswire.venues.order import (
+    Approval,
+    Reports,
+    SessionState,
+    keep_session,
+    read_reports,
+    start_session,
+    write_new,
+)
+from crosswire.venues.side import ASK, BID, BUY, SELL
+from crosswire.venues.starbase.feed.feed import StarbaseFeed, decode_starbase
+from crosswire.venues.starbase.orders.session import write_starbase_new
+from crosswire.venues.starbase.orders.state import StarbaseSession
 from tests.bench.order_entry_bed import has_read_all
 from tests.bench.order_entry_peer import (
     DEPTH,
@@ -34,21 +49,6 @@ from tests.bench.order_entry_peer import (
     serve,
 )
 from tests.bench.tick_to_trade_stamps import cycles_at_end, cycles_at_start
-from venues.feed import decode
-from venues.market import Events, Market
-from venues.order import (
-    Approval,
-    Reports,
-    SessionState,
-    keep_session,
-    read_reports,
-    start_session,
-    write_new,
-)
-from venues.side import ASK, BID, BUY, SELL
-from venues.starbase.feed import StarbaseFeed, decode_starbase
-from venues.starbase.order_state import StarbaseSession
-from venues.starbase.orders import write_starbase_new
 
 VENUES = 2
 LEGS = 2  # orders that one trigger sends

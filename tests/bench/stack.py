@@ -25,11 +25,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nic.packet_socket import REJECT_ALL, attach_filter
-from nic.testbed import in_namespace
+from crosswire.nic.host.testbed import in_namespace
+from crosswire.nic.rings.sockets.packet_socket import REJECT_ALL, attach_filter
 from tests.bench.stack_end import PORT
+from tests.support.paths import SHARED
 
-BASELINE = Path(__file__).resolve().parents[3] / "shared" / "nic" / "baseline"
+BASELINE = SHARED / "nic" / "baseline"
 PROGRAMS = ("sock", "xsk", "pkt", "drain")
 ENDS = {"kbA": ("kbva", 0), "kbB": ("kbvb", 1)}
 MEASURES = ("p50", "p90", "p99", "p999", "max", "jitter")

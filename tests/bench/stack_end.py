@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from nic.af_packet import AfPacketSocket
-from nic.af_xdp import AfXdpSocket
-from nic.compile import compiled
-from nic.host import pin_thread
-from nic.memory import copy_bytes, cycle_count, load_i64, store_i64
-from nic.packet import UDP_FRAME_HEADER_BYTES, Flow, write_udp_frame_header
-from nic.ring import Frame, commit, flush, poll, release, reserve
-from nic.socket_udp import UdpSocket
-from nic.struct import Array, Struct, array, i64, u8
-from nic.testbed import in_namespace
-from nic.xdp_program import SteerRules
+from crosswire.nic.host.process import pin_thread
+from crosswire.nic.host.testbed import in_namespace
+from crosswire.nic.memory.raw import copy_bytes, cycle_count, load_i64, store_i64
+from crosswire.nic.memory.struct import Array, Struct, array, i64, u8
+from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, write_udp_frame_header
+from crosswire.nic.rings.ring import Frame, commit, flush, poll, release, reserve
+from crosswire.nic.rings.sockets.af_packet import AfPacketSocket
+from crosswire.nic.rings.sockets.udp import UdpSocket
+from crosswire.nic.rings.xdp.af_xdp import AfXdpSocket
+from crosswire.nic.rings.xdp.program import SteerRules
+from crosswire.nic.unit.compile import compiled
 
 PORT = 7000
 DRAIN_PORT = 7300

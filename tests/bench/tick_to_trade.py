@@ -30,18 +30,20 @@ from numba import typeof
 from rich.console import Console
 from rich.table import Table
 
-from engine.build import Core, build_core
-from engine.build_venue import make_session, order_flow
-from engine.cache import compile_cached
-from engine.config import load_config
-from engine.loop import Status, Venue, run
-from nic.clock import RATE_BITS, ClockKeeper, LiveClock
-from nic.compile import NO_JIT
-from nic.host import pin_thread, run_first_in_first_out
-from nic.shared import SharedMemory
-from nic.struct import Struct, array, i64, one
-from risk.gate import Veto
-from strategies.cross_spread import CrossSpread
+from crosswire.engine.build.run import Core, build_core
+from crosswire.engine.build.venue import make_session, order_flow
+from crosswire.engine.cache import compile_cached
+from crosswire.engine.config import load_config
+from crosswire.engine.loop import Status, Venue, run
+from crosswire.nic.clock import RATE_BITS, ClockKeeper, LiveClock
+from crosswire.nic.host.process import pin_thread, run_first_in_first_out
+from crosswire.nic.memory.struct import Struct, array, i64, one
+from crosswire.nic.rings.shared import SharedMemory
+from crosswire.nic.unit.compile import NO_JIT
+from crosswire.risk.gate import Veto
+from crosswire.strategies.cross_spread import CrossSpread
+from crosswire.venues.bridge.feed import BridgeFeed
+from crosswire.venues.order import Applied, OrderState
 from tests.bench.tick_to_trade_exchange import EXCHANGES, Exchanges, run_exchanges, set_exchange
 from tests.bench.tick_to_trade_stamps import (
     DECIDED,
@@ -65,8 +67,6 @@ from tests.bench.tick_to_trade_stamps import (
     mark_costs,
     stamp_costs,
 )
-from venues.bridge.feed import BridgeFeed
-from venues.order import Applied, OrderState
 
 WARM_UP = 2_000  # triggers: caches, branch predictors, the first drains
 WIRE_FRAMES = 64  # each way: few enough to stay in a cache

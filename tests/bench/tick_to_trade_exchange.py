@@ -12,24 +12,24 @@ from typing import Annotated, Any
 from llvmlite import ir
 from numba import types
 
-from nic.capture_format import RecordHeader
-from nic.clock import LiveClock, time_at
-from nic.compile import compiled, lowers
-from nic.memory import copy_bytes, cycle_count, load_u32_acquire
-from nic.packet import Flow, Packet, PacketCounters, parse_packet
-from nic.ring import Frame, commit, poll, release, reserve
-from nic.shared import SharedRing
-from nic.struct import Array, Pointer, Struct, address_of, array, i64, one, size_of, view
-from venues.book import make_books
-from venues.bridge.encoder import FeedWriter, make_writer, write_definition, write_delta, write_snapshot
-from venues.bridge.feed import BridgeFeed
-from venues.bridge.gateway import BridgeGateway, do_duty, receive_frame, set_gateway
-from venues.bridge.layout import BookDelta, InstrumentDefinition, Level, Snapshot
-from venues.feed import decode
-from venues.instrument import Instrument
-from venues.market import Events, Market, clear_events
-from venues.matching import Matching, set_matching
-from venues.side import ASK, BID
+from crosswire.nic.capture.format import RecordHeader
+from crosswire.nic.clock import LiveClock, time_at
+from crosswire.nic.memory.raw import copy_bytes, cycle_count, load_u32_acquire
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, one, size_of, view
+from crosswire.nic.packet import Flow, Packet, PacketCounters, parse_packet
+from crosswire.nic.rings.ring import Frame, commit, poll, release, reserve
+from crosswire.nic.rings.shared import SharedRing
+from crosswire.nic.unit.compile import compiled, lowers
+from crosswire.venues.book.book import make_books
+from crosswire.venues.bridge.exchange.gateway import BridgeGateway, do_duty, receive_frame, set_gateway
+from crosswire.venues.bridge.feed import BridgeFeed
+from crosswire.venues.bridge.wire.encoder import FeedWriter, make_writer, write_definition, write_delta, write_snapshot
+from crosswire.venues.bridge.wire.layout import BookDelta, InstrumentDefinition, Level, Snapshot
+from crosswire.venues.exchange.matching import Matching, set_matching
+from crosswire.venues.feed import decode
+from crosswire.venues.instrument import Instrument
+from crosswire.venues.market import Events, Market, clear_events
+from crosswire.venues.side import ASK, BID
 
 EXCHANGES = 2
 LEVELS = 4  # changed by each delta, two a side

@@ -10,21 +10,21 @@ from typing import Annotated, Any
 from llvmlite import ir
 from numba import types
 
-from nic.compile import compiled, lowers
-from nic.memory import cycle_count
-from nic.packet import Packet
-from nic.ring import Frame, commit, flush, next_time_ns, poll, release, reserve
-from nic.shared import SharedRing
-from nic.struct import Array, Pointer, Struct, address_of, i64, size_of, view
-from strategies.cross_spread import CrossSpread, look
-from strategies.desk import Desk
-from strategies.interface import on_book
-from venues.bridge.feed import BridgeFeed, check_group, decode_bridge, find_instrument, root_bytes
-from venues.bridge.layout import BookDelta, MessageHeader, PacketHeader
-from venues.bridge.orders import BridgeSession, NewOrderFrame, write_bridge_new
-from venues.feed import decode
-from venues.market import Events, Market
-from venues.order import Approval, write_new
+from crosswire.nic.memory.raw import cycle_count
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, size_of, view
+from crosswire.nic.packet import Packet
+from crosswire.nic.rings.ring import Frame, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.shared import SharedRing
+from crosswire.nic.unit.compile import compiled, lowers
+from crosswire.strategies.cross_spread import CrossSpread, look
+from crosswire.strategies.desk import Desk
+from crosswire.strategies.interface import on_book
+from crosswire.venues.bridge.feed import BridgeFeed, check_group, decode_bridge, find_instrument, root_bytes
+from crosswire.venues.bridge.orders.session import BridgeSession, NewOrderFrame, write_bridge_new
+from crosswire.venues.bridge.wire.layout import BookDelta, MessageHeader, PacketHeader
+from crosswire.venues.feed import decode
+from crosswire.venues.market import Events, Market
+from crosswire.venues.order import Approval, write_new
 
 LEGS = 2  # orders that one trigger sends
 IS_X86 = platform.machine() == "x86_64"

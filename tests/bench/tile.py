@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.cache import compile_cached
-from nic.capture_format import MAGIC_NANOSECONDS, PcapHeader, RecordHeader
-from nic.capture_writer import CaptureWriter
-from nic.compile import compiled
-from nic.packet import UDP_FRAME_HEADER_BYTES
-from nic.struct import Struct, array, i64, size_of, u8, view
-from venues.bridge.layout import (
+from crosswire.engine.cache import compile_cached
+from crosswire.nic.capture.format import MAGIC_NANOSECONDS, PcapHeader, RecordHeader
+from crosswire.nic.capture.writer import CaptureWriter
+from crosswire.nic.memory.struct import Struct, array, i64, size_of, u8, view
+from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.bridge.wire.layout import (
     BestBidAsk,
     BookDelta,
     GroupHeader,

@@ -19,9 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support.paths import SHARED_DATA
+
 PACKAGE = "hftbacktest==2.4.4"
 SCRIPT = Path(__file__).with_name("hftbacktest_yardstick.py")
-RECORDINGS = Path(__file__).resolve().parents[3] / "shared" / "data" / "binance"
+RECORDINGS = SHARED_DATA / "binance"
 RECORDING = "btcusdt_20240808.gz"
 MARKETS = ("usdm", "spot")
 TILES = 20

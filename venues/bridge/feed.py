@@ -1,4 +1,4 @@
-"""Decoder of the `bridge` feed; the wire is in `venues.bridge.layout`.
+"""Decoder of the `bridge` feed; the wire is in `venues.bridge.wire.layout`.
 
 A packet that can't be believed, after its sequence number was, counts as lost: like a gap it takes every book of its
 channel with it until their next snapshots.
@@ -6,12 +6,12 @@ channel with it until their next snapshots.
 
 from typing import Annotated
 
-from nic.compile import compiled
-from nic.memory import copy_bytes
-from nic.packet import Packet
-from nic.struct import Array, Struct, address_of, i64, size_of, view
-from venues.book import Book, clear_book, invalidate_book, refresh_top, set_level, set_quote
-from venues.bridge.layout import (
+from crosswire.nic.memory.raw import copy_bytes
+from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, view
+from crosswire.nic.packet import Packet
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.book.book import Book, clear_book, invalidate_book, refresh_top, set_level, set_quote
+from crosswire.venues.bridge.wire.layout import (
     MESSAGES,
     SCHEMA_ID,
     BestBidAsk,
@@ -28,9 +28,9 @@ from venues.bridge.layout import (
     Template,
     Trade,
 )
-from venues.feed import Feed, Reject, decode
-from venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Instrument, Kind, Payoff, multiply_e9
-from venues.market import (
+from crosswire.venues.feed import Feed, Reject, decode
+from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Instrument, Kind, Payoff, multiply_e9
+from crosswire.venues.market import (
     BOOK_LOST,
     INSTRUMENTS_MAX,
     TRADE,
@@ -42,7 +42,7 @@ from venues.market import (
     find_instrument,
     find_symbol,
 )
-from venues.side import ASK, BID
+from crosswire.venues.side import ASK, BID
 
 CHANNELS_MAX = 64
 VALUE_BITS = 52  # prices in ticks and sizes in lots are below 2**52: what is beyond is damage

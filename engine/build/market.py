@@ -1,0 +1,88 @@
+"""From a configuration to the instruments and books that everything of a run is about."""
+
+from crosswire.engine.config import ConfigError, InstrumentConfig, RunConfig
+from crosswire.nic.memory.struct import Array
+from crosswire.risk.gate import UNDERLYINGS_MAX
+from crosswire.risk.limits import to_e9
+from crosswire.venues.book.book import make_books
+from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Instrument, Kind, Payoff
+from crosswire.venues.market import Market
+
+NS_PER_US = 1_000
+SPEED_BUMP_US_MAX = 1_000_000
+
+
+def make_instruments(config: RunConfig) -> tuple[Array, list[str]]:
+    """Instruments of all venues in the order configured, and the underlyings by number."""
+    terms = [(number, venue, each) for number, venue in enumerate(config.venue) for each in venue.instrument]
+    instruments = Instrument.array(len(terms))
+    underlyings: list[str] = []
+    for index, (number, venue, each) in enumerate(terms):
+        if each.underlying not in underlyings:
+            underlyings.append(each.underlying)
+        instrument = instruments[index]
+        instrument.index = index
+        instrument.venue = number
+        instrument.venue_id = -1
+        instrument.underlying = underlyings.index(each.underlying)
+        fill_instrument(instrument, each, f"{venue.name}/{each.symbol}")
+    if len(underlyings) > UNDERLYINGS_MAX:
+        raise ConfigError(f"{len(underlyings)} underlyings: at most {UNDERLYINGS_MAX}")
+    return instruments, underlyings
+
+
+def fill_instrument(instrument: Instrument, terms: InstrumentConfig, name: str) -> None:
+    """An instrument's terms in exact integers; ConfigError if they are not representable."""
+    instrument.kind = Kind[terms.kind.upper()]
+    instrument.payoff = Payoff[terms.payoff.upper()]
+    for key, value in (("tick", terms.tick), ("lot", terms.lot), ("contract", terms.contract)):
+        if value <= 0:
+            raise ConfigError(f"{name}: {key} = {value} must be positive")
+        setattr(instrument, f"{key}_e9", to_e9(value, f"{name}: {key}"))
+    if instrument.payoff == Payoff.LINEAR:
+        tick_lot = terms.tick * terms.lot
+        instrument.tick_lot_e9 = to_e9(tick_lot, f"{name}: tick * lot")
+    for key, bps in (("maker_fee", terms.maker_fee_bps), ("taker_fee", terms.taker_fee_bps)):
+        if abs(bps) >= 10_000:
+            raise ConfigError(f"{name}: {key}_bps = {bps} is not a fee")
+        setattr(instrument, f"{key}_e9", to_e9(bps / 10_000, f"{name}: {key}_bps / 10000"))
+    if not 0 <= terms.speed_bump_us <= SPEED_BUMP_US_MAX:
+        raise ConfigError(f"{name}: speed_bump_us = {terms.speed_bump_us} must be in 0..{SPEED_BUMP_US_MAX}")
+    instrument.speed_bump_ns = terms.speed_bump_us * NS_PER_US
+    instrument.ticks_per_unit = float(1 / terms.tick)
+    instrument.lots_per_unit = float(1 / terms.lot)
+    for key, text, room in (
+        ("symbol", terms.symbol, SYMBOL_BYTES),
+        ("base", terms.base, CURRENCY_BYTES),
+        ("quote", terms.quote, CURRENCY_BYTES),
+        ("settlement", terms.settlement, CURRENCY_BYTES),
+    ):
+        put_text(getattr(instrument, key), text, room, f"{name}: {key}")
+
+
+def put_text(field: Array, text: str, room: int, what: str) -> None:
+    """Zero-padded ASCII; ConfigError if it does not fit."""
+    encoded = text.encode("ascii", "replace")
+    if not text.isascii() or not 0 < len(encoded) <= room:
+        raise ConfigError(f"{what} = {text} must be 1 to {room} ASCII characters")
+    for position, byte in enumerate(encoded):
+        field[position] = byte
+
+
+def make_market(config: RunConfig) -> tuple[Market, list[str]]:
+    """Instruments with empty books, and the underlyings by number."""
+    instruments, underlyings = make_instruments(config)
+    market = Market(count=len(instruments), capacity=len(instruments))
+    market.instruments = instruments
+    market.books = make_books(len(instruments), level_capacity(config))
+    return market, underlyings
+
+
+def level_capacity(config: RunConfig) -> int:
+    """Levels that each book has room for: the most that any instrument asks for."""
+    return max(each.max_levels for venue in config.venue for each in venue.instrument)
+
+
+def instrument_names(config: RunConfig) -> list[str]:
+    """ "venue/symbol" of every instrument, by market index."""
+    return [f"{venue.name}/{each.symbol}" for venue in config.venue for each in venue.instrument]

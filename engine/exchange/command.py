@@ -1,0 +1,226 @@
+"""`crosswire sim`: the simulated exchanges of a configuration on real sockets, until their captures end or a signal."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numba import typeof
+
+from crosswire.engine.build.market import make_market
+from crosswire.engine.build.venue import make_exchange
+from crosswire.engine.cache import compile_cached
+from crosswire.engine.config import ConfigError, RunConfig, load_config, need_live
+from crosswire.engine.data import prepare_data
+from crosswire.engine.exchange.gateways import SimGateway, make_gate
+from crosswire.engine.exchange.publish import FLAT_OUT, PARTS, SimCounters, SimState, SimVenue, elapsed_ns, serve
+from crosswire.nic.clock import ClockKeeper, LiveClock, advance
+from crosswire.nic.host.process import note_signals, pin_thread
+from crosswire.nic.host.testbed import in_namespace
+from crosswire.nic.rings.fault import FaultCounters, FaultRates, FaultRing, make_fault_ring
+from crosswire.nic.rings.replay import STARVED, Replay
+from crosswire.nic.rings.ring import next_time_ns
+from crosswire.nic.rings.sockets.udp import UdpSocket
+from crosswire.nic.unit.compile import NO_JIT
+
+SERVE_NS = 5_000_000  # between two looks at listeners, signals and replay windows
+KEEP_CLOCK_S = 1.0
+LINGER_S = 30.0  # after the market data: for clients to take their last answers and leave
+
+
+@dataclass(frozen=True)
+class SimOptions:
+    """How the exchanges behave. `speed` in times real time, 0: as fast as it goes."""
+
+    speed: float = 1.0
+    seconds: float = 0.0  # of market data; 0: until the captures end
+    wait: bool = False  # time begins when every gateway has its client
+    pause_at_s: float = 0.0  # the process stalls then ...
+    pause_s: float = 0.0  # ... for so long
+    burst_at_s: float = 0.0  # from then on ...
+    burst_s: float = 0.0  # ... for so long ...
+    burst_speed: float = 1.0  # ... at this speed
+    seed: int = 1
+    faults: dict[str, int] = field(default_factory=dict)  # of FaultRates, on the market data
+
+    def check(self, config: RunConfig) -> None:
+        """ConfigError if these can't be."""
+        if self.speed < 0:
+            raise ConfigError(f"--speed {self.speed}: must be positive, or 0 for as fast as it goes")
+        if min(self.seconds, self.pause_at_s, self.pause_s, self.burst_at_s, self.burst_s, self.burst_speed) < 0:
+            raise ConfigError("--seconds, --pause, --burst: must not be negative")
+        if self.faults.get("corrupt_ppm") and not (config.live and config.live.exchange_namespace):
+            raise ConfigError(
+                "--corrupt flips bits of addresses too: only with live.exchange_namespace, off real networks"
+            )
+
+
+class Simulation:
+    """The exchanges of one configuration, their sockets, and the compiled loop that serves them."""
+
+    def __init__(self, config: RunConfig, config_path: Path, options: SimOptions, closing: ExitStack) -> None:
+        self.config = config
+        self.options = options
+        self.closing = closing
+        self.replays: list[Replay] = []
+        self.clock = LiveClock()
+        self.keeper = ClockKeeper(self.clock)
+        self.kept = time.monotonic()
+        self.state = SimState(speed_e6=FLAT_OUT if options.speed == 0 else round(options.speed * PARTS))
+        market, _ = make_market(config)
+        numbers = range(len(config.venue))
+        exchanges = [
+            make_exchange(number, config, market, config_path, self.replays, is_connected=False) for number in numbers
+        ]
+        self.gateways: list[SimGateway] = []
+        for number, exchange in enumerate(exchanges):
+            self.gateways.append(make_gate(config, number, exchange))
+            closing.callback(self.gateways[-1].close)
+        self.venues = tuple(
+            SimVenue(
+                exchange=exchange,
+                publisher=self._publisher(number),
+                orders=self.gateways[number].ring,
+                counters=SimCounters(),
+            )
+            for number, exchange in enumerate(exchanges)
+        )
+        for replay in self.replays:
+            closing.callback(replay.close)
+
+    def _publisher(self, number: int) -> FaultRing:
+        live = self.config.venue[number].live
+        assert live is not None
+        publisher = self.closing.enter_context(UdpSocket(live.exchange_interface, []))
+        try:
+            rates = FaultRates(**self.options.faults)
+            return make_fault_ring(publisher.ring, self.options.seed + number, transmit=rates)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    def compile(self) -> Callable[..., bool]:
+        """The compiled `serve`, from the cache if it is there."""
+        loop = compile_cached(serve)
+        if not NO_JIT:
+            loop.compile((typeof(self.state), typeof(self.venues), typeof(self.clock), typeof(0)))  # type: ignore[attr-defined]
+        return loop
+
+    def accept(self) -> None:
+        """Take up clients that knock."""
+        for gateway in self.gateways:
+            gateway.accept()
+
+    def clients(self) -> int:
+        """Venues with a client."""
+        return sum(gateway.clients() > 0 for gateway in self.gateways)
+
+    def start(self) -> None:
+        """Time begins now: the exchanges' first frame is due."""
+        self.keeper.keep(KEEP_CLOCK_S)  # a clock that nobody kept while the loop compiled has come to a stop
+        first_ns = []
+        for venue in self.venues:
+            while next_time_ns(venue.exchange) == STARVED:
+                for replay in self.replays:
+                    replay.refill()
+            first_ns.append(next_time_ns(venue.exchange))
+        self.state.first_ns = min(first_ns)
+        self.state.started_ns = advance(self.clock, 0)
+
+    def keep_clock(self) -> None:
+        """About once a second."""
+        if time.monotonic() - self.kept > KEEP_CLOCK_S:
+            self.kept = time.monotonic()
+            self.keeper.keep(KEEP_CLOCK_S)
+
+    def rest(self, seconds: float) -> None:
+        """Do nothing, but keep the clock."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, KEEP_CLOCK_S))
+            self.keep_clock()
+
+    def set_speed(self, speed: float) -> None:
+        """From here on; the exchanges' time goes on from where it is. `speed` as in SimOptions."""
+        speed_e6 = FLAT_OUT if speed == 0 else round(speed * PARTS)
+        state = self.state
+        if state.speed_e6 != speed_e6:
+            now_ns = advance(self.clock, 0)
+            if state.speed_e6 != FLAT_OUT:
+                state.first_ns = elapsed_ns(state, now_ns)
+            else:
+                state.first_ns = max(venue.exchange.now_ns for venue in self.venues)
+            state.started_ns, state.speed_e6 = now_ns, speed_e6
+
+    def scale_heartbeats(self) -> None:
+        """Clients live in real time: what is due every second is so however fast the captures go."""
+        if self.state.speed_e6 != FLAT_OUT:
+            for gateway in self.gateways:
+                gateway.scale_heartbeats(self.state.speed_e6)
+
+    def wait_for_clients(self, stopped: Callable[[], bool]) -> None:
+        """Until every gateway has its client."""
+        while self.clients() < len(self.venues) and not stopped():
+            self.accept()
+            self.rest(0.01)
+
+    def run(self, loop: Callable[..., bool], stopped: Callable[[], bool]) -> None:
+        """Serve until the market data is over and the clients have left, or `stopped` says so."""
+        options = self.options
+        if options.wait:
+            self.wait_for_clients(stopped)
+        self.start()
+        begun = ended = time.monotonic()
+        pause_from, burst_from = begun + options.pause_at_s, begun + options.burst_at_s
+        while not stopped():
+            now = time.monotonic()
+            if pause_from <= now < pause_from + options.pause_s:
+                self.rest(pause_from + options.pause_s - now)
+            self.accept()
+            self.set_speed(options.burst_speed if burst_from <= now < burst_from + options.burst_s else options.speed)
+            if loop(self.state, self.venues, self.clock, advance(self.clock, 0) + SERVE_NS):
+                for replay in self.replays:
+                    replay.refill()
+            self.keep_clock()
+            self.scale_heartbeats()
+            self.state.muted = self.state.muted or bool(options.seconds and now - begun >= options.seconds)
+            if not self.state.muted and not all(venue.counters.at_end for venue in self.venues):
+                ended = now
+            elif self.clients() == 0 or now - ended > LINGER_S:
+                return
+
+    def summary(self) -> dict[str, Any]:
+        """What the exchanges published and what their own books say of the client."""
+        result: dict[str, Any] = {}
+        for number, venue in enumerate(self.venues):
+            counters = venue.counters
+            result[self.config.venue[number].name] = {
+                **{name: getattr(counters, name) for name in SimCounters.fields},
+                "faults": {
+                    name: getattr(venue.publisher.transmit.counters, name)
+                    for name in FaultCounters.fields
+                    if name != "frames"
+                },
+                **self.gateways[number].account(),
+            }
+        return result
+
+
+def run_sim(config_path: Path, options: SimOptions, say: Callable[[str], None]) -> None:
+    """Serve one configuration's exchanges; says "ready" when clients may connect, and one JSON object at the end."""
+    config = load_config(config_path)
+    live = need_live(config, config_path)
+    options.check(config)
+    prepare_data(config, config_path, None)
+    signals = note_signals()
+    with ExitStack() as closing:
+        if live.exchange_namespace:
+            closing.enter_context(in_namespace(live.exchange_namespace))
+        pin_thread(live.exchange_core)
+        simulation = Simulation(config, config_path, options, closing)
+        loop = simulation.compile()
+        say("ready")
+        simulation.run(loop, lambda: bool(signals))
+        say(json.dumps(simulation.summary()))

@@ -1,0 +1,207 @@
+"""The made-up linear venue as its packets on the `bridge` feed: definition, snapshots, quotes, deltas, trades."""
+
+from typing import Annotated
+
+from crosswire.engine.generate.market import Losses, MadeVenue, Random, is_lost, size_at
+from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.packet import Flow
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.bridge.wire.encoder import (
+    RECORD_BYTES_MAX,
+    FeedWriter,
+    make_writer,
+    write_definition,
+    write_delta,
+    write_heartbeat,
+    write_quote,
+    write_snapshot,
+    write_trade,
+)
+from crosswire.venues.bridge.wire.layout import BestBidAsk, BookDelta, InstrumentDefinition, Level, Snapshot, Trade
+from crosswire.venues.instrument import Kind, Payoff
+from crosswire.venues.side import ASK, BID
+
+SYMBOL = "BTCUSDT"
+INSTRUMENT_ID = 1
+CHANNEL_ID = 1
+TICK_E9 = 100_000_000  # 0.1 USDT
+LOT_E9 = 1_000_000  # 0.001 BTC
+CONTRACT_E9 = 1_000_000_000  # 1 BTC
+MAKER_FEE_E9 = 0
+TAKER_FEE_E9 = 170_000  # 1.7 bps: the taker's rate of Binance's highest tier (USD-M futures, VIP 9)
+FLOW = Flow(
+    source_mac=0x02_00_00_00_02_01,
+    destination_mac=0x01_00_5E_01_01_01,  # RFC 1112: the group's low 23 bits
+    source_ip=0x0A_00_02_01,  # 10.0.2.1
+    destination_ip=0xEF_01_01_01,  # 239.1.1.1
+    source_port=6200,
+    destination_port=6200,
+)
+FIRST_UPDATE_ID = 5_000_000_000
+FIRST_TRADE_ID = 900_000_000
+SNAPSHOT_INTERVAL_NS = 10_000_000_000  # when nothing was lost
+RECOVERY_NS = 300_000_000  # from a gap to the snapshot that mends it: a REST call that far away
+HEARTBEAT_INTERVAL_NS = 1_000_000_000
+SIDE_LEVELS_MAX = 64  # above every ladder's `depth_max`
+EVENT_PACKETS_MAX = 16  # six trades, a quote, a delta, a snapshot in three parts, a definition, a heartbeat
+
+
+class BridgePublisher(Struct):
+    """Message bodies that are filled in and sent, the venue's ids, and what is due when."""
+
+    definition: InstrumentDefinition
+    delta: BookDelta
+    quote: BestBidAsk
+    trade: Trade
+    snapshot: Snapshot
+    bids: Annotated[Array, Level, SIDE_LEVELS_MAX]
+    asks: Annotated[Array, Level, SIDE_LEVELS_MAX]
+    snapshot_due_ns: i64
+    heartbeat_due_ns: i64
+    messages: i64  # sent, lost ones included
+    losses: Losses
+
+
+def make_bridge(start_ns: int, capacity_bytes: int) -> tuple[BridgePublisher, FeedWriter]:
+    """The publisher, about to send its first snapshot, and the writer it publishes through."""
+    publisher = BridgePublisher(snapshot_due_ns=start_ns, heartbeat_due_ns=start_ns + HEARTBEAT_INTERVAL_NS)
+    definition = publisher.definition
+    definition.instrument_id = INSTRUMENT_ID
+    definition.kind = Kind.PERPETUAL
+    definition.payoff = Payoff.LINEAR
+    definition.tick_e9 = TICK_E9
+    definition.lot_e9 = LOT_E9
+    definition.contract_e9 = CONTRACT_E9
+    definition.maker_fee_e9 = MAKER_FEE_E9
+    definition.taker_fee_e9 = TAKER_FEE_E9
+    names = (
+        (definition.symbol, SYMBOL),
+        (definition.base, "BTC"),
+        (definition.quote, "USDT"),
+        (definition.settlement, "USDT"),
+    )
+    for field, text in names:
+        field.numpy()[: len(text)] = list(text.encode())  # zero-padded
+    for message in (publisher.delta, publisher.quote, publisher.trade, publisher.snapshot):
+        message.instrument_id = INSTRUMENT_ID
+    publisher.delta.last_id = FIRST_UPDATE_ID
+    publisher.trade.trade_id = FIRST_TRADE_ID
+    return publisher, make_writer(FLOW, CHANNEL_ID, capacity_bytes)
+
+
+@compiled
+def bridge_has_room(writer: FeedWriter) -> bool:
+    """Whether everything that one event may send fits the buffer."""
+    return writer.capacity - writer.used >= EVENT_PACKETS_MAX * RECORD_BYTES_MAX
+
+
+@compiled
+def open_bridge(publisher: BridgePublisher, writer: FeedWriter, venue: MadeVenue) -> None:
+    """Before the first event: the definition and the book."""
+    writer.time_ns = venue.receive_ns
+    _send_snapshot(publisher, writer, venue)
+
+
+@compiled
+def publish_bridge(random: Random, publisher: BridgePublisher, writer: FeedWriter, venue: MadeVenue) -> None:
+    """Send the venue's last event, or lose it, and then what is due."""
+    writer.time_ns = venue.receive_ns
+    used = writer.used
+    sequence = writer.sequence
+    _send_event(publisher, writer, venue)
+    losses = publisher.losses
+    if is_lost(random, losses, venue):
+        # The packet numbers are used up, the bytes are not there.
+        losses.packets += writer.sequence - sequence
+        writer.used = used
+        publisher.snapshot_due_ns = min(publisher.snapshot_due_ns, venue.time_ns + RECOVERY_NS)
+    if venue.time_ns >= publisher.heartbeat_due_ns:
+        publisher.heartbeat_due_ns += HEARTBEAT_INTERVAL_NS
+        write_heartbeat(writer, HEARTBEAT_INTERVAL_NS)
+        publisher.messages += 1
+    if venue.time_ns >= publisher.snapshot_due_ns and losses.events_left == 0:
+        _send_snapshot(publisher, writer, venue)
+
+
+@compiled
+def _send_event(publisher: BridgePublisher, writer: FeedWriter, venue: MadeVenue) -> None:
+    """As on the web feeds it stands for: trades, the new best prices, and then the levels that changed."""
+    trade = publisher.trade
+    for index in range(venue.fill_count):
+        trade.trade_id += 1
+        trade.exchange_time_ns = venue.time_ns
+        trade.price_ticks = venue.fills[index].price_ticks
+        trade.qty_lots = venue.fills[index].qty_lots
+        trade.aggressor_side = venue.aggressor
+        write_trade(writer, trade)
+        publisher.messages += 1
+    if venue.change_count == 0:
+        return
+    delta = publisher.delta
+    delta.previous_id = delta.last_id
+    delta.first_id = delta.last_id + 1
+    delta.last_id += venue.change_count
+    delta.exchange_time_ns = venue.time_ns
+    if venue.top_changed != 0:
+        _send_quote(publisher, writer, venue)
+    bid_count = 0
+    ask_count = 0
+    for index in range(venue.change_count):
+        change = venue.changes[index]
+        if change.side == BID:
+            bid_count = _add_level(publisher.bids, bid_count, change.price_ticks, change.after_lots)
+        else:
+            ask_count = _add_level(publisher.asks, ask_count, change.price_ticks, change.after_lots)
+    write_delta(writer, delta, publisher.bids, bid_count, publisher.asks, ask_count)
+    publisher.messages += 1
+
+
+@compiled
+def _add_level(levels: Array, count: int, price_ticks: int, qty_lots: int) -> int:
+    """Append a level and return how many there are."""
+    level = levels[count]
+    level.price_ticks = price_ticks
+    level.qty_lots = qty_lots
+    return count + 1
+
+
+@compiled
+def _collect_side(levels: Array, venue: MadeVenue, side: int) -> int:
+    """Fill `levels` with one side of the book, best first, and return how many there are."""
+    count = 0
+    price_ticks = venue.sides[side].best_ticks
+    while count < venue.sides[side].levels:
+        qty_lots = size_at(venue, price_ticks)
+        if qty_lots != 0:
+            count = _add_level(levels, count, price_ticks, qty_lots)
+        price_ticks += 2 * side - 1
+    return count
+
+
+@compiled
+def _send_quote(publisher: BridgePublisher, writer: FeedWriter, venue: MadeVenue) -> None:
+    quote = publisher.quote
+    bid_ticks = venue.sides[BID].best_ticks
+    ask_ticks = venue.sides[ASK].best_ticks
+    quote.exchange_time_ns = venue.time_ns
+    quote.update_id = publisher.delta.last_id
+    quote.bid_price_ticks = bid_ticks
+    quote.bid_qty_lots = size_at(venue, bid_ticks)
+    quote.ask_price_ticks = ask_ticks
+    quote.ask_qty_lots = size_at(venue, ask_ticks)
+    write_quote(writer, quote)
+    publisher.messages += 1
+
+
+@compiled
+def _send_snapshot(publisher: BridgePublisher, writer: FeedWriter, venue: MadeVenue) -> None:
+    """The definition and the whole book as the last event left it."""
+    publisher.snapshot_due_ns = venue.time_ns + SNAPSHOT_INTERVAL_NS
+    snapshot = publisher.snapshot
+    snapshot.exchange_time_ns = venue.time_ns
+    snapshot.last_id = publisher.delta.last_id
+    bid_count = _collect_side(publisher.bids, venue, BID)
+    ask_count = _collect_side(publisher.asks, venue, ASK)
+    write_definition(writer, publisher.definition)
+    write_snapshot(writer, snapshot, publisher.bids, bid_count, publisher.asks, ask_count)
+    publisher.messages += 2

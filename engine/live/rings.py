@@ -1,0 +1,180 @@
+"""From a venue's live configuration to its rings on the host."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crosswire.engine.build.venue import make_line, order_flow
+from crosswire.engine.config import ConfigError, LiveVenueConfig, RunConfig, VenueConfig, parse_endpoint, parse_mac
+from crosswire.engine.loop import Venue
+from crosswire.nic.host.interface import InterfaceDrops
+from crosswire.nic.host.multicast import Group, Membership, is_multicast
+from crosswire.nic.host.offload import Offload
+from crosswire.nic.host.process import HostError
+from crosswire.nic.memory.struct import Struct
+from crosswire.nic.packet import Flow
+from crosswire.nic.rings.dpdk.dpdk import DpdkPort, DpdkRing
+from crosswire.nic.rings.line import make_line_ring
+from crosswire.nic.rings.sockets.af_packet import AfPacketRing, AfPacketSocket
+from crosswire.nic.rings.sockets.tcp import TcpSocket, TcpSocketRing
+from crosswire.nic.rings.sockets.udp import UdpSocket, UdpSocketRing
+from crosswire.nic.rings.tap import make_tap
+from crosswire.nic.rings.xdp.af_xdp import AfXdpRing, AfXdpSocket
+from crosswire.nic.rings.xdp.program import SteerRules, TcpTuple
+from crosswire.nic.tcp.connection import Gateway, TcpConnections
+from crosswire.nic.tcp.ring import TcpEndpoints, make_tcp_ring
+from crosswire.venues.market import Market
+
+MARKET_RINGS = {"af_xdp": AfXdpRing, "af_packet": AfPacketRing, "sockets": UdpSocketRing, "dpdk": DpdkRing}
+
+
+@dataclass
+class VenueRings:
+    """One venue's ring, what carries it, and everything that must be closed after it."""
+
+    ring: Any
+    market: Any  # the owner of the market data ring
+    connections: TcpConnections | None  # our own TCP, not connected yet; None: the kernel's, which is
+    drops: InterfaceDrops
+    obtained: str
+    tap: Any  # around the market data ring; None: it is not captured
+    closing: ExitStack = field(default_factory=ExitStack)
+
+
+def has_own_tcp(venue: VenueConfig, config_path: Path) -> bool:
+    """Whether the orders' TCP is ours; ConfigError if the ring can't carry it."""
+    live = venue.live
+    assert live is not None
+    if live.tcp == "own" and live.ring != "af_xdp":
+        # The kernel sees what the others receive too, and would answer every segment with RST.
+        raise ConfigError(f'{config_path}: venue {venue.name}: live.tcp = "own" needs ring = "af_xdp"')
+    return live.ring == "af_xdp" if live.tcp is None else live.tcp == "own"
+
+
+def blank_ring(venue: VenueConfig, config_path: Path, tapped: bool = False) -> Any:
+    """A ring of the class that `open_rings` will give, connected to nothing: what compiling needs to know."""
+    assert venue.live is not None
+    market = MARKET_RINGS[venue.live.ring]()
+    market = make_tap(market, 8) if tapped else market
+    if has_own_tcp(venue, config_path):
+        return make_tcp_ring(market, [TcpEndpoints(Flow(), Flow(), (1,))], seed=0)
+    return make_line_ring(TcpSocketRing(), (market,))
+
+
+def make_venues(config: RunConfig, config_path: Path, market: Market, rings: list[Any]) -> tuple[Venue, ...]:
+    """The venues' lines over these rings, with new feeds and closed sessions."""
+    return tuple(make_line(number, config, market, config_path, ring) for number, ring in enumerate(rings))
+
+
+def parse_group(text: str, what: str) -> Group:
+    """ "239.1.1.1:6200", or "10.98.0.2@239.1.1.1:6200" for one source's packets only."""
+    source, _, group = text.rpartition("@")
+    ip, port = parse_endpoint(group, what)
+    if not is_multicast(ip):
+        raise ConfigError(f"{what} = {text}: {group} is not a multicast address (224.0.0.0/4)")
+    return Group(ip, port, parse_endpoint(f"{source}:1", what)[0] if source else 0)
+
+
+def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int = 0) -> VenueRings:
+    """Join the groups, open the market data ring, connect the order session. ConfigError, HostError: one line each.
+
+    With `tap_bytes` the market data ring is in a tap with so large a buffer.
+    """
+    venue = config.venue[number]
+    live = venue.live
+    assert live is not None
+    what = f"venue {venue.name}: live."
+    groups = [parse_group(text, f"{what}groups") for text in live.groups]
+    if not groups:
+        raise ConfigError(f"{what}groups is empty")
+    own = has_own_tcp(venue, config_path)
+    endpoints = [parse_endpoint(text, f"{what}gateway") for text in (live.gateway, live.gateway_b) if text]
+    if len(endpoints) > 1 and not own:
+        raise ConfigError(f'{what}gateway_b: two gateways need tcp = "own"')
+    closing = ExitStack()
+    try:
+        set_offloads(live, config.live.namespace if config.live else "", groups, closing)
+        connections = closing.enter_context(own_connections(live, number, endpoints)) if own else None
+        market, obtained = open_market(venue, groups, closing, connections.tuples if connections else ())
+        drops = closing.enter_context(InterfaceDrops(live.interface))
+        tap = make_tap(market.ring, tap_bytes, market_only=True) if tap_bytes > 0 else None
+        raw = market.ring if tap is None else tap
+        ring: Struct
+        if connections is not None:
+            ring = connections.open_ring(raw)
+            closing.callback(connections.disconnect)
+        else:
+            orders = closing.enter_context(TcpSocket.connect(endpoints[0], order_flow(number)))
+            ring = make_line_ring(orders.ring, (raw,))
+    except HostError as error:
+        closing.close()
+        raise HostError(f"venue {venue.name}: {error}") from None
+    except BaseException:
+        closing.close()
+        raise
+    return VenueRings(ring, market, connections, drops, obtained, tap, closing)
+
+
+def own_connections(live: LiveVenueConfig, number: int, endpoints: list[tuple[int, int]]) -> TcpConnections:
+    """The local ports and neighbours of our own TCP; not connected yet."""
+    mac = parse_mac(live.gateway_mac, "live.gateway_mac") if live.gateway_mac else 0
+    gateways = [Gateway(ip, port, order_flow(number, stream), mac) for stream, (ip, port) in enumerate(endpoints)]
+    return TcpConnections(live.interface, gateways)
+
+
+def set_offloads(live: LiveVenueConfig, namespace: str, groups: list[Group], closing: ExitStack) -> None:
+    """What the interface is asked to do while the rings are open."""
+    if live.coalesce_us is None and not live.flow_steering:
+        return
+    offload = closing.enter_context(Offload(live.interface, namespace))
+    if live.coalesce_us is not None:
+        offload.coalesce(live.coalesce_us)
+    if live.flow_steering:
+        offload.steer([(group.ip, group.port) for group in groups], live.queue)
+
+
+def open_market(
+    venue: VenueConfig, groups: list[Group], closing: ExitStack, connections: tuple[TcpTuple, ...] = ()
+) -> tuple[Any, str]:
+    """The owner of the market data ring, and what kind of ring was obtained."""
+    live = venue.live
+    assert live is not None
+    if live.ring == "sockets":
+        return closing.enter_context(UdpSocket(live.interface, groups, busy_poll_us=live.busy_poll_us)), "sockets"
+    market, obtained = open_bypass(venue, live, groups, connections, closing)
+    closing.enter_context(Membership(live.interface, groups))
+    return market, obtained
+
+
+def open_bypass(
+    venue: VenueConfig,
+    live: LiveVenueConfig,
+    groups: list[Group],
+    connections: tuple[TcpTuple, ...],
+    closing: ExitStack,
+) -> tuple[Any, str]:
+    """A ring that takes the frames before, or beside, the kernel's stack."""
+    steered = tuple((group.ip, group.port, group.source_ip) for group in groups)
+    if live.ring == "af_packet":
+        return closing.enter_context(AfPacketSocket(live.interface, udp=steered, frames=live.frames)), "af_packet"
+    if live.ring == "dpdk":
+        if any(group.source_ip for group in groups):  # it steers nothing: the port's frames are all its
+            raise ConfigError(f"venue {venue.name}: live.groups: ring dpdk can't filter by source")
+        if not live.device:
+            raise ConfigError(f'venue {venue.name}: live.device is missing: what DPDK is to open, as "0000:3b:00.0"')
+        port = closing.enter_context(DpdkPort(live.device, frames=live.frames))
+        return port, port.obtained
+    if live.require is None:
+        raise ConfigError(f'venue {venue.name}: live.require is missing: "zerocopy", "native" or "generic"')
+    socket = closing.enter_context(
+        AfXdpSocket(
+            live.interface,
+            live.queue,
+            SteerRules(udp=steered, tcp=connections),
+            require=live.require,
+            busy_poll_us=live.busy_poll_us,
+            frames=2 * live.frames,  # half of them for transmitting
+        )
+    )
+    return socket, f"af_xdp {socket.obtained}{', huge pages' if socket.huge else ''}"

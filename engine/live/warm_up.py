@@ -1,0 +1,153 @@
+"""Frames through the whole line before the first real one: the loop's code, tables and branches in the caches.
+
+The same compiled loop runs on rings of the same kind in a network namespace of its own, over a strategy and books that
+are thrown away. The frames are the first of the venues' captures; orders go into a connection that nobody reads: of the
+kernel's TCP to a listener, of our own to a gateway that says SYN-ACK and nothing more.
+"""
+
+import heapq
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+
+from crosswire.engine.build.run import Core, build_core
+from crosswire.engine.config import LiveVenueConfig, RunConfig
+from crosswire.engine.live.rings import make_venues, open_rings
+from crosswire.engine.loop import Venue
+from crosswire.nic.clock import ClockKeeper, LiveClock, advance
+from crosswire.nic.host.testbed import private_namespace
+from crosswire.nic.memory.struct import array, u8
+from crosswire.nic.packet import (
+    ETHER_TYPE_IPV4,
+    FLAG_ACK,
+    FLAG_SYN,
+    TCP_FRAME_HEADER_BYTES,
+    reverse_flow,
+    seal_tcp_frame,
+    write_tcp_frame_header,
+)
+from crosswire.nic.rings.connection import connection_of
+from crosswire.nic.rings.replay import read_frames
+from crosswire.nic.rings.ring import Frame
+from crosswire.nic.tcp.connection import reconnect_from_python, turn
+from crosswire.nic.tcp.ring import TcpRing
+from crosswire.venues.order import SessionState
+
+FRAMES_MAX = 2_000  # of each venue
+BATCH_FRAMES = 16  # sent at once: a ring holds at least 32
+BATCH_PAUSE_S = 0.0005
+SETTLE_S = 0.05
+NOBODY_MAC = "02:00:00:00:00:ff"
+
+
+def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int], tap_bytes: int = 0) -> str:
+    """Run `loop` on synthetic traffic; says what was done. HostError if the rings can't be made.
+
+    `tap_bytes` is as of `open_rings`: rings of the kind that the loop was compiled for.
+    """
+    captures = [[config_path.parent / capture for capture in venue.captures] for venue in config.venue]
+    missing = [path for paths in captures for path in paths if not path.exists()]
+    if missing or not all(captures):
+        return "not warmed up: " + (f"capture {missing[0]} does not exist" if missing else "a venue has no captures")
+    core = build_core(config, config_path)
+    with ExitStack() as closing:
+        pairs = closing.enter_context(private_namespace(len(config.venue)))
+        listener = closing.enter_context(socket.create_server(("127.0.0.1", 0), backlog=len(config.venue)))
+        rings = []
+        for number, (near, _) in enumerate(pairs):
+            each = open_rings(inside(config, near, listener.getsockname()[1]), config_path, number, tap_bytes)
+            closing.push(each.closing)
+            rings.append(each)
+        clock = LiveClock()
+        ClockKeeper(clock)
+        for each, (_, far) in zip(rings, pairs, strict=True):
+            if each.connections is not None:
+                pretend_to_connect(each.ring, far, clock)
+        venues = make_venues(config, config_path, core.engine.market, [each.ring for each in rings])
+        log_on(core, venues, advance(clock, 0))
+        thread = threading.Thread(target=loop, args=(core.engine, venues, core.strategy, clock), name="warm-up")
+        thread.start()
+        try:
+            send_frames([far for _, far in pairs], captures)
+            time.sleep(SETTLE_S)
+        finally:
+            core.engine.state.stop = 1
+            thread.join()
+            for each in rings:
+                if each.connections is not None:
+                    each.connections.disconnect(patience_s=0)
+    state = core.engine.state
+    return f"warmed up with {state.frames:,} frames, {state.orders_sent} orders that went nowhere"
+
+
+def inside(config: RunConfig, interface: str, port: int) -> RunConfig:
+    """The configuration with every venue's rings on `interface`, its gateway on this host."""
+
+    def moved(live: LiveVenueConfig | None) -> LiveVenueConfig:
+        assert live is not None
+        return msgspec.structs.replace(
+            live,
+            interface=interface,
+            device=f"net_af_packet_{interface},iface={interface}" if live.device else "",
+            queue=0,
+            coalesce_us=None,
+            flow_steering=False,
+            require=live.require and "generic",
+            gateway=f"127.0.0.1:{port}",
+            gateway_b="",
+            gateway_mac=NOBODY_MAC,
+        )
+
+    venues = [msgspec.structs.replace(venue, live=moved(venue.live)) for venue in config.venue]
+    return msgspec.structs.replace(config, venue=venues)
+
+
+def pretend_to_connect(ring: TcpRing, far: str, clock: LiveClock) -> None:
+    """Our own TCP takes its connection for established: its SYN is answered from the wire's other end."""
+    frame = Frame()
+    tcp = ring.connections[0].tcp
+    answer = array(u8, TCP_FRAME_HEADER_BYTES)
+    reconnect_from_python(ring, 0, advance(clock, 0))
+    write_tcp_frame_header(answer.address, reverse_flow(tcp.wire), 0xFFFF)
+    seal_tcp_frame(answer.address, 0, 0, tcp.send_base, FLAG_SYN | FLAG_ACK)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, ETHER_TYPE_IPV4) as raw:
+        raw.bind((far, ETHER_TYPE_IPV4))
+        raw.send(bytes(answer))
+    begun = time.monotonic()
+    while connection_of(ring, 0) == 0 and time.monotonic() - begun < SETTLE_S:
+        turn(ring, frame, advance(clock, 0))
+
+
+def log_on(core: Core, venues: tuple[Venue, ...], now_ns: int) -> None:
+    """Have the sessions believe that their gateways answered."""
+    for venue in venues:
+        session = venue.session
+        session.state = core.engine.gate.venues[session.venue].session_state = SessionState.READY
+        session.last_received_ns = now_ns
+
+
+def send_frames(interfaces: list[str], captures: list[list[Path]]) -> None:
+    """Each venue's first frames onto its interface, all in the order of their times."""
+    with ExitStack() as closing:
+        raws = [
+            closing.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, ETHER_TYPE_IPV4)) for _ in interfaces
+        ]
+        for raw, interface in zip(raws, interfaces, strict=True):
+            raw.bind((interface, ETHER_TYPE_IPV4))
+        streams = (first_frames(venue, paths) for venue, paths in enumerate(captures))
+        for number, (_, venue, frame) in enumerate(heapq.merge(*streams)):
+            raws[venue].send(frame)
+            if number % BATCH_FRAMES == 0:
+                time.sleep(BATCH_PAUSE_S)
+
+
+def first_frames(venue: int, captures: list[Path]) -> Iterator[tuple[int, int, bytes]]:
+    """(time, venue, frame) of the venue's first frames."""
+    for time_ns, frame in islice(read_frames(captures), FRAMES_MAX):
+        yield time_ns, venue, frame

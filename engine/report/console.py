@@ -1,0 +1,115 @@
+"""The figures of a run on the console."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from crosswire.engine.report.summary import RunSummary
+from crosswire.engine.report.text import (
+    counts_text,
+    duration_text,
+    money_text,
+    moneys_text,
+    number_text,
+    percent_text,
+    time_text,
+)
+
+
+def print_summary(summary: RunSummary, console: Console) -> None:
+    """What arbitrage people ask, in the order they ask it; fits 100 columns."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, lines in _answers(summary):
+        grid.add_row(Text(label), Text("\n".join(lines)))
+    began, ended = time_text(summary.first_time_ns), time_text(summary.last_time_ns)
+    console.print(Text(summary.name, style="bold"), Text(f"{began} to {ended}", style="dim"))
+    console.print(grid)
+
+
+def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
+    opportunities, trades = summary.opportunities, summary.trades
+    missed = trades.missed_legs
+    yield (
+        "Opportunities",
+        [
+            f"{number_text(opportunities.count)} seen, {number_text(opportunities.attempted)} attempted, "
+            f"{number_text(opportunities.captured)} captured ({percent_text(opportunities.capture_rate)})",
+            f"worth {moneys_text(opportunities.peak_value)} at their peaks",
+        ],
+    )
+    yield (
+        "How long",
+        [
+            f"median {duration_text(opportunities.duration_median_ns)}, "
+            f"90 % within {duration_text(opportunities.duration_p90_ns)}, "
+            f"longest {duration_text(opportunities.duration_max_ns)}"
+        ],
+    )
+    yield "Not attempted", [counts_text(opportunities.blocked)]
+    yield (
+        "Trades",
+        [
+            f"{number_text(trades.count)}: {counts_text(trades.outcomes)}",
+            f"expected {moneys_text(trades.expected)}, realised {moneys_text(trades.realised)}",
+        ],
+    )
+    yield (
+        "Missed legs",
+        [f"{number_text(missed.trades)} trades, {number_text(missed.retries)} retries, cost {moneys_text(missed.cost)}"]
+        + (
+            [f"a trade {moneys_text(missed.cost_mean)}, worst {moneys_text(missed.cost_worst)}"]
+            if missed.trades
+            else []
+        ),
+    )
+    yield (
+        "P&L after fees",
+        [
+            f"{money_text(profit.net, currency, sign=True)} = cash {money_text(profit.cash, currency, named=False)}"
+            f" + held {money_text(profit.position_value, currency, named=False)}"
+            f" - fees {money_text(profit.fees, currency, named=False)}"
+            for currency, profit in summary.pnl.items()
+        ]
+        + _approximate_line(summary),
+    )
+    yield "Un-hedged", [f"{duration_text(round(summary.unhedged_seconds * 1e9))} over all trades"]
+    vetoed = sum(summary.orders_vetoed.values())
+    yield "Vetoes", [f"{number_text(vetoed)}: {counts_text(summary.orders_vetoed)}" if vetoed else "none"]
+    yield (
+        "Orders",
+        [
+            f"{number_text(summary.orders_sent)} sent, {number_text(summary.fills)} fills; "
+            f"at their end: {counts_text(summary.orders_by_state)}"
+        ],
+    )
+    for name, venue in summary.venues.items():
+        yield (
+            f"Data {name}",
+            [
+                f"{number_text(venue.packets)} packets, {number_text(venue.sequence_gaps)} gaps, "
+                f"{number_text(venue.continuity_breaks)} continuity breaks, "
+                f"{number_text(sum(venue.rejects.values()))} not believed"
+            ],
+        )
+    rate = summary.level_updates_per_s
+    yield (
+        "Speed",
+        [
+            f"{number_text(summary.level_updates)} level updates in {summary.wall_s:.2f} s"
+            + (f", {rate / 1e6:.1f} million a second" if rate else "")
+            + f"; started in {summary.start_s:.2f} s"
+        ],
+    )
+    yield "Digest", [summary.digest]
+
+
+def _approximate_line(summary: RunSummary) -> list[str]:
+    total = summary.pnl_approximation
+    if total is None or list(summary.pnl) == [total.currency]:
+        return []
+    left_out = f", without {', '.join(total.left_out)}" if total.left_out else ""
+    return [f"about {money_text(total.net, total.currency, sign=True)} in all, at the last prices{left_out}"]

@@ -1,0 +1,106 @@
+"""What a run's loop counted, as plain data for its summary. The same for a backtest and a live run."""
+
+from typing import Any
+
+from crosswire.engine.build.run import Run
+from crosswire.engine.histogram import Histogram, bucket_bounds_ns
+from crosswire.engine.report.recorder import RecordNames, instrument_info, names_of
+from crosswire.engine.report.summary import LatencyFacts, RunFacts, VenueFacts
+from crosswire.nic.memory.struct import Struct
+from crosswire.risk.gate import Veto
+from crosswire.strategies.opportunity import Blocked
+from crosswire.strategies.trades import Outcome
+from crosswire.venues.bridge.wire.layout import MESSAGES as BRIDGE_MESSAGES
+from crosswire.venues.deribit.wire.layout import MESSAGES as DERIBIT_MESSAGES
+from crosswire.venues.feed import Feed, Reject
+from crosswire.venues.order import Applied
+from crosswire.venues.starbase.wire.market_layout import MESSAGES as STARBASE_MESSAGES
+
+MESSAGES = {"bridge": BRIDGE_MESSAGES, "deribit": DERIBIT_MESSAGES, "starbase": STARBASE_MESSAGES}
+
+
+def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
+    """What the loop counted."""
+    from importlib.metadata import version  # after the run: importing it would delay the start by 0.05 s
+
+    engine, config = run.engine, run.config
+    venues = {each.name: _venue_facts(run, number) for number, each in enumerate(config.venue)}
+    return RunFacts(
+        name=config.name,
+        config_file=str(run.config_path),
+        config_text=run.config_path.read_text(),
+        engine_version=version("crosswire"),
+        instruments=run_infos(run),
+        venues=venues,
+        frames=engine.state.frames,
+        messages=sum(sum(facts.messages.values()) for facts in venues.values()),
+        level_updates=sum(facts.level_updates for facts in venues.values()),
+        orders_sent=engine.state.orders_sent,
+        orders_vetoed={name: engine.gate.vetoes[number] for number, name in names_of(Veto).items() if number},
+        first_time_ns=engine.state.first_ns,
+        last_time_ns=engine.desk.now_ns,
+        start_s=start_s,
+        wall_s=wall_s,
+        digest=digest,
+        latencies={
+            "feed": _latency(engine.state.feed_latency),
+            "order round trip": _latency(engine.state.order_round_trip),
+            "receive to send": _latency(engine.state.receive_to_send),
+        },
+        counters={
+            "loop turns": engine.state.turns,
+            "cancels sent": engine.state.cancels_sent,
+            "alarms": engine.gate.alarms,
+            "requests dropped": engine.desk.requests_dropped,
+            **run.strategy.counters(),
+            **{f"reports: {name}": engine.orders.outcomes[number] for number, name in names_of(Applied).items()},
+        },
+    )
+
+
+def _latency(histogram: Histogram) -> LatencyFacts:
+    return LatencyFacts(buckets=bucket_bounds_ns(histogram), max_ns=histogram.max_ns, negative=histogram.negative)
+
+
+def _venue_facts(run: Run, number: int) -> VenueFacts:
+    venue, configured = run.venues[number], run.config.venue[number]
+    feed, session = venue.feed, venue.session
+    return VenueFacts(
+        packets=feed.packets,
+        level_updates=feed.level_updates,
+        sequence_gaps=feed.sequence_gaps,
+        duplicates=feed.duplicates,
+        continuity_breaks=feed.continuity_breaks,
+        definition_mismatches=feed.definition_mismatches,
+        rejects={name: feed.rejects[reason] for reason, name in names_of(Reject).items() if feed.rejects[reason]},
+        messages={
+            message.name: feed.messages[place]
+            for place, message in enumerate(MESSAGES[configured.feed])
+            if feed.messages[place]
+        },
+        counters={
+            **own_counters(feed),
+            "order frames sent": session.frames_sent,
+            "order frames received": session.frames_received,
+            "bad order frames": session.bad_frames,
+        },
+    )
+
+
+def own_counters(feed: Struct) -> dict[str, int]:
+    """The counters that a venue's feed adds to those of every feed."""
+    names = [name for name, field in type(feed).fields.items() if field.is_scalar and name not in Feed.fields]
+    return {name.replace("_", " "): getattr(feed, name) for name in names}
+
+
+def run_infos(run: Run) -> list[Any]:
+    """Every instrument of the run, by market index."""
+    return [
+        instrument_info(instrument, run.config.venue[instrument.venue].name)
+        for instrument in run.engine.market.instruments
+    ]
+
+
+def record_names() -> RecordNames:
+    """Names for the numbers in the records."""
+    return RecordNames(vetoes=names_of(Veto), blocked=names_of(Blocked), outcomes=names_of(Outcome))

@@ -1,0 +1,239 @@
+"""Bytes at bare addresses, and the few 64-bit operations whose wrap-around matters: one meaning in both worlds."""
+
+import ctypes
+import time
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+
+from crosswire.nic.unit.compile import NO_JIT, compiled, lowers
+
+_I64 = ir.IntType(64)
+_MASK_64 = (1 << 64) - 1
+FNV_BASIS = 0xCBF29CE484222325 - (1 << 64)  # FNV-1a, 64 bits (draft-eastlake-fnv): the state before the first byte
+_FNV_PRIME = 0x100000001B3
+# The step and the multipliers of splitmix64.
+GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+_MIX_FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
+MIX_SECOND = 0x94D049BB133111EB - (1 << 64)
+_HASH_MULTIPLIER = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio, odd (Knuth, TAOCP 6.4: multiplicative hashing)
+
+
+def _pointer(builder: Any, address: Any, bits: int) -> Any:
+    return builder.inttoptr(address, ir.IntType(bits).as_pointer())
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
+def copy_bytes(destination: int, source: int, length_bytes: int) -> None:
+    """Copy between regions that do not overlap."""
+    ctypes.memmove(destination, source, length_bytes)
+
+
+@lowers(copy_bytes, types.int64, types.int64, types.int64, returns=types.none)
+def _copy_bytes(_context: Any, builder: Any, destination: Any, source: Any, length_bytes: Any) -> None:
+    pointers = [_pointer(builder, address, 8) for address in (destination, source)]
+    function = builder.module.declare_intrinsic("llvm.memcpy", [pointers[0].type, pointers[1].type, _I64])
+    builder.call(function, [*pointers, length_bytes, ir.IntType(1)(0)])
+
+
+def fill_bytes(address: int, value: int, length_bytes: int) -> None:
+    """Set every byte of a region to `value`."""
+    ctypes.memset(address, value, length_bytes)
+
+
+@lowers(fill_bytes, types.int64, types.int64, types.int64, returns=types.none)
+def _fill_bytes(_context: Any, builder: Any, address: Any, value: Any, length_bytes: Any) -> None:
+    pointer = _pointer(builder, address, 8)
+    function = builder.module.declare_intrinsic("llvm.memset", [pointer.type, _I64])
+    builder.call(function, [pointer, builder.trunc(value, ir.IntType(8)), length_bytes, ir.IntType(1)(0)])
+
+
+def load_i64(address: int) -> int:
+    """Unaligned native load."""
+    return ctypes.c_int64.from_address(address).value
+
+
+@lowers(load_i64, types.int64, returns=types.int64)
+def _load_i64(_context: Any, builder: Any, address: Any) -> Any:
+    return builder.load(_pointer(builder, address, 64), align=1)
+
+
+def store_i64(address: int, value: int) -> None:
+    """Unaligned native store."""
+    ctypes.c_int64.from_address(address).value = value
+
+
+@lowers(store_i64, types.int64, types.int64, returns=types.none)
+def _store_i64(_context: Any, builder: Any, address: Any, value: Any) -> None:
+    builder.store(value, _pointer(builder, address, 64), align=1)
+
+
+def load_u32_acquire(address: int) -> int:
+    """Aligned load; no later access moves before it. Pairs with `store_u32_release` on another core."""
+    return ctypes.c_uint32.from_address(address).value
+
+
+@lowers(load_u32_acquire, types.int64, returns=types.int64)
+def _load_u32_acquire(_context: Any, builder: Any, address: Any) -> Any:
+    return builder.zext(builder.load_atomic(_pointer(builder, address, 32), "acquire", 4), _I64)
+
+
+def store_u32_release(address: int, value: int) -> None:
+    """Aligned store; no earlier access moves after it."""
+    ctypes.c_uint32.from_address(address).value = value
+
+
+@lowers(store_u32_release, types.int64, types.int64, returns=types.none)
+def _store_u32_release(_context: Any, builder: Any, address: Any, value: Any) -> None:
+    builder.store_atomic(builder.trunc(value, ir.IntType(32)), _pointer(builder, address, 32), "release", 4)
+
+
+def load_i64_acquire(address: int) -> int:
+    """Aligned load; no later access moves before it. Pairs with `store_i64_release` on another core."""
+    return ctypes.c_int64.from_address(address).value
+
+
+@lowers(load_i64_acquire, types.int64, returns=types.int64)
+def _load_i64_acquire(_context: Any, builder: Any, address: Any) -> Any:
+    return builder.load_atomic(_pointer(builder, address, 64), "acquire", 8)
+
+
+def store_i64_release(address: int, value: int) -> None:
+    """Aligned store; no earlier access moves after it."""
+    ctypes.c_int64.from_address(address).value = value
+
+
+@lowers(store_i64_release, types.int64, types.int64, returns=types.none)
+def _store_i64_release(_context: Any, builder: Any, address: Any, value: Any) -> None:
+    builder.store_atomic(value, _pointer(builder, address, 64), "release", 8)
+
+
+@compiled
+def mix_bits(state: int) -> int:
+    """Two rounds of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014)."""
+    state = multiply_u64(state ^ shift_right(state, 30), _MIX_FIRST)
+    return multiply_u64(state ^ shift_right(state, 27), MIX_SECOND)
+
+
+def hash_bits(key: int, bits: int) -> int:
+    """The top `bits` (1 to 63) bits of a multiplicative hash of `key`: a slot of a table of 2**bits."""
+    return ((key * _HASH_MULTIPLIER) & _MASK_64) >> (64 - bits)
+
+
+@lowers(hash_bits, types.int64, types.int64, returns=types.int64)
+def _hash_bits(_context: Any, builder: Any, key: Any, bits: Any) -> Any:
+    return builder.lshr(builder.mul(key, _I64(_HASH_MULTIPLIER)), builder.sub(_I64(64), bits))
+
+
+def multiply_u64(left: int, right: int) -> int:
+    """The low 64 bits of a product, as their two's complement."""
+    return _signed((left * right) & _MASK_64)
+
+
+@lowers(multiply_u64, types.int64, types.int64, returns=types.int64)
+def _multiply_u64(_context: Any, builder: Any, left: Any, right: Any) -> Any:
+    return builder.mul(left, right)
+
+
+def load_u8(address: int) -> int:
+    """One byte."""
+    return ctypes.c_uint8.from_address(address).value
+
+
+@lowers(load_u8, types.int64, returns=types.int64)
+def _load_u8(_context: Any, builder: Any, address: Any) -> Any:
+    return builder.zext(builder.load(_pointer(builder, address, 8)), _I64)
+
+
+@compiled
+def fnv1a(state: int, address: int, length_bytes: int) -> int:
+    """FNV-1a hash of `state` (FNV_BASIS to begin with) and of more bytes, as its two's complement."""
+    for position in range(length_bytes):
+        state = multiply_u64(state ^ load_u8(address + position), _FNV_PRIME)
+    return state
+
+
+def count_trailing_zeros(bits: int) -> int:
+    """Index of the lowest set bit of a 64-bit word; 64 for zero."""
+    word = bits & _MASK_64
+    return (word & -word).bit_length() - 1 if word else 64
+
+
+@lowers(count_trailing_zeros, types.int64, returns=types.int64)
+def _count_trailing_zeros(_context: Any, builder: Any, bits: Any) -> Any:
+    return builder.cttz(bits, ir.IntType(1)(0))
+
+
+def count_leading_zeros(bits: int) -> int:
+    """63 less the index of the highest set bit of a 64-bit word; 64 for zero."""
+    return 64 - (bits & _MASK_64).bit_length()
+
+
+@lowers(count_leading_zeros, types.int64, returns=types.int64)
+def _count_leading_zeros(_context: Any, builder: Any, bits: Any) -> Any:
+    return builder.ctlz(bits, ir.IntType(1)(0))
+
+
+def shift_left(bits: int, count: int) -> int:
+    """A 64-bit word shifted left by 0 to 63 places, as its two's complement."""
+    return _signed((bits << count) & _MASK_64)
+
+
+@lowers(shift_left, types.int64, types.int64, returns=types.int64)
+def _shift_left(_context: Any, builder: Any, bits: Any, count: Any) -> Any:
+    return builder.shl(bits, count)
+
+
+def shift_right(bits: int, count: int) -> int:
+    """A 64-bit word shifted right by 0 to 63 places, zeros moving in."""
+    return _signed((bits & _MASK_64) >> count)
+
+
+@lowers(shift_right, types.int64, types.int64, returns=types.int64)
+def _shift_right(_context: Any, builder: Any, bits: Any, count: Any) -> Any:
+    return builder.lshr(bits, count)
+
+
+def round_half_even(value: float) -> int:
+    """Nearest integer to a finite double, ties to even; for |value| < 2**63."""
+    return round(value)
+
+
+@lowers(round_half_even, types.float64, returns=types.int64)
+def _round_half_even(_context: Any, builder: Any, value: Any) -> Any:
+    function = builder.module.declare_intrinsic("llvm.rint", [value.type])
+    return builder.fptosi(builder.call(function, [value]), _I64)
+
+
+def prefetch(address: int) -> None:
+    """Have the cache line at `address` fetched; changes nothing, and any address may be named."""
+
+
+@lowers(prefetch, types.int64, returns=types.none)
+def _prefetch(_context: Any, builder: Any, address: Any) -> None:
+    pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), (pointer, i32, i32, i32))
+    function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+    # To be read, kept in every cache, data.
+    builder.call(function, [builder.inttoptr(address, pointer), i32(0), i32(3), i32(1)])
+
+
+def cycle_count() -> int:
+    """The processor's time-stamp counter, whose rate is to be measured; with compilation off, monotonic nanoseconds."""
+    return time.monotonic_ns() if NO_JIT else read_cycles()
+
+
+@lowers(cycle_count, returns=types.int64)
+def _cycle_count(_context: Any, builder: Any) -> Any:
+    function = builder.module.declare_intrinsic("llvm.readcyclecounter", (), ir.FunctionType(_I64, ()))
+    return builder.call(function, [])
+
+
+@compiled
+def read_cycles() -> int:
+    """`cycle_count` as compiled code reads it, for Python."""
+    return cycle_count()

@@ -1,0 +1,26 @@
+"""What an order session asks of the ring that carries its stream, beside the ring contract.
+
+A ring carries up to CONNECTIONS_MAX streams, one a gateway. Whatever is below (a simulated wire, the kernel's TCP, our
+own), the session writes and reads frames with headers; `tcp_sequence` counts each direction's bytes from 0 at the
+beginning of a connection, and the frame's ports say which stream it belongs to.
+"""
+
+from crosswire.nic.memory.struct import Struct
+from crosswire.nic.unit.compile import generic
+
+CONNECTIONS_MAX = 2  # streams of one ring: a venue's gateways A and B
+
+
+@generic
+def connection_of(ring: Struct, stream: int) -> int:
+    """The number of the stream's present connection, from 1; 0 while there is none. A new number: all begins anew."""
+
+
+@generic
+def select_stream(ring: Struct, stream: int) -> None:
+    """What is reserved and committed from now on belongs to this stream."""
+
+
+@generic
+def reconnect(ring: Struct, stream: int, now_ns: int) -> None:
+    """Give up the stream's connection, if there is one, and open another; nothing happens where only Python can."""

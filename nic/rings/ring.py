@@ -1,0 +1,59 @@
+"""The ring contract: how frames come in and go out, whatever carries them.
+
+A ring is a `Struct`; each kind registers an implementation of the functions below, and the loop is compiled against the
+kinds that a configuration names. Receive: `poll`, use the frame, `release`. Transmit: `reserve` a slot, write the
+frame, `commit` it, and `flush` before the next wait.
+"""
+
+from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.unit.compile import generic, inlined_generic
+
+NEVER_NS = (1 << 62) - 1  # a time that does not come: "nothing scheduled"
+
+
+class Frame(Struct):
+    """One received frame, valid until `release`."""
+
+    address: i64  # first byte of the Ethernet header
+    length: i64  # bytes there are
+    time_ns: i64  # receive time, ns since the epoch
+
+
+class RingCounters(Struct):
+    """What a ring did. `drops` are frames that the ring knows it lost."""
+
+    frames: i64
+    bytes: i64
+    drops: i64
+    empty_polls: i64
+    wakeups: i64
+
+
+@inlined_generic
+def poll(ring: Struct, frame: Frame, now_ns: int) -> bool:
+    """Take the next frame received at or before `now_ns` into `frame`; False if there is none."""
+
+
+@inlined_generic
+def release(ring: Struct) -> None:
+    """Give back the slot of the last polled frame; its bytes are no longer valid."""
+
+
+@generic
+def reserve(ring: Struct, length: int) -> int:
+    """Address of a transmit slot of at least `length` bytes; 0 if the ring is full."""
+
+
+@generic
+def commit(ring: Struct, length: int, now_ns: int) -> None:
+    """Hand over the reserved slot: `length` bytes are the next frame on the wire, sent at `now_ns`."""
+
+
+@generic
+def flush(ring: Struct) -> None:
+    """Wake the driver if committed frames need that."""
+
+
+@generic
+def next_time_ns(ring: Struct) -> int:
+    """Replay only: when the ring next has something to do; `NEVER_NS` when it has nothing."""

@@ -1,0 +1,477 @@
+"""`TcpRing`: order sessions over TCP connections of our own, on any ring that carries raw frames.
+
+A session writes and reads frames whose headers are its stream's (see `nic.rings.connection`); here they are put into
+connections with the wire's addresses and sequence numbers, and taken out of them. What belongs to no connection of ours
+passes through as it is.
+
+    reserve, commit   a slot of the connection's own store; stamped, and copied to a slot of the ring inside
+    poll              payload in its turn is read where it lies: 54 header bytes are written right before it. Payload
+                      that had come early is read from a copy. Checksums of both headers are right
+    poll, flush       timers, delayed ACKs, retransmissions, when due
+
+The loop's time drives all timers, so a loop that stands still neither acknowledges nor retransmits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from crosswire.nic.memory.made import inner_classes, made_class
+from crosswire.nic.memory.raw import GOLDEN, copy_bytes, mix_bits, shift_right
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, one, size_of, u8
+from crosswire.nic.packet import (
+    FLAG_ACK,
+    FLAG_FIN,
+    FLAG_PSH,
+    FLAG_RST,
+    FLAG_SYN,
+    TCP_FRAME_HEADER_BYTES,
+    Flow,
+    internet_sum,
+    seal_tcp_frame,
+    write_tcp_frame_header,
+)
+from crosswire.nic.rings.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
+from crosswire.nic.rings.ring import NEVER_NS, Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.tcp.receive import take_buffered
+from crosswire.nic.tcp.segment import (
+    check_frame,
+    destination_port,
+    is_between,
+    is_from_peer,
+    is_tcp_frame,
+    parse_transport,
+    write_delivery,
+)
+from crosswire.nic.tcp.send import commit_slot, note_first_send, reserve_slot
+from crosswire.nic.tcp.state import (
+    SECOND_NS,
+    SEQUENCE_MASK,
+    SLOT_DATA_BYTES,
+    Segment,
+    Tcp,
+    TcpCounters,
+    TcpEnd,
+    TcpState,
+    buffered_bytes,
+)
+from crosswire.nic.tcp.tcp import (
+    abort_connection,
+    close_connection,
+    copy_output,
+    dispatch,
+    next_timer_ns,
+    open_connection,
+    process,
+    set_tcp,
+)
+from crosswire.nic.unit.compile import compiled
+
+PORTS_MAX = 32  # local ports of one stream
+PORT_REST_NS = 60 * SECOND_NS  # before a port is used again: the peer may be in TIME-WAIT (RFC 9293 3.6.1)
+SEGMENTS_PER_POLL_MAX = 16  # without payload to deliver, before a poll says that there is none
+FRAMES_PER_TURN_MAX = 64  # sent by timers on one connection at a time: a store full of retransmissions
+_FRAME_BYTES = SLOT_DATA_BYTES  # of the slot asked for before it is known what is to be sent
+
+
+class PortUse(Struct):
+    port: i64
+    used_ns: i64  # when its last connection was left; -NEVER_NS: never
+
+
+class Connection(Struct):
+    """One stream: its present connection, and the ports for the next ones."""
+
+    number: i64  # of the connection that the session sees, from 1; 0: none
+    count: i64  # connections so far
+    opening: i64  # 1 until the handshake is over
+    port_count: i64
+    port: i64  # index of the one in use
+    refused_ports: i64  # `reconnect` found no port that had rested
+    ports: Annotated[Array, PortUse, PORTS_MAX]
+    tcp: Tcp
+
+
+class TcpRing(Struct):
+    """Base of the rings: `tcp_ring_over` adds `inner`, a pointer to the ring inside."""
+
+    selected: i64  # stream that `reserve` and `commit` speak of
+    polled: i64  # 1: the last frame is, or lies in, one of the ring inside
+    pending: i64  # 1: something that had come before is to be read
+    timer_ns: i64  # when the first connection has something to do
+    now_ns: i64  # time of the last poll
+    streams: i64
+    random: i64  # state of the generator of initial sequence numbers
+    refused: i64  # `reserve` said no; why is in the connection's counters
+    strays: i64  # segments for ports of ours without a connection, answered with RST
+    counters: RingCounters  # of what the session sees; `drops`: the inner ring's, and refused
+    stray: Segment
+    stray_flow: Flow
+    stray_counters: TcpCounters
+    copy: Annotated[Array, u8, SLOT_DATA_BYTES]  # what is read when it does not lie in a frame
+    connections: Annotated[Array, Connection, CONNECTIONS_MAX]
+    if TYPE_CHECKING:
+        inner: Any
+
+
+@dataclass(frozen=True)
+class TcpEndpoints:
+    """One stream's two sides: `wire` from our address to the gateway's (its source port does not matter), `session`
+    the flow of the frames that the session writes, and the local ports to be used in turn.
+    """
+
+    wire: Flow
+    session: Flow
+    ports: tuple[int, ...]
+
+
+@poll.register(TcpRing)
+def poll_tcp_ring(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
+    ring.now_ns = now_ns
+    if now_ns >= ring.timer_ns:
+        work(ring, now_ns)
+    if ring.pending != 0 and give_pending(ring, frame, now_ns):
+        return True
+    for _ in range(SEGMENTS_PER_POLL_MAX):
+        if not poll(ring.inner[0], frame, now_ns):
+            ring.counters.empty_polls += 1
+            ring.counters.drops = ring.inner[0].counters.drops + ring.refused
+            return False
+        ring.polled = 1
+        if not is_tcp_frame(frame.address, frame.length) or take_segment(ring, frame, now_ns):
+            ring.counters.frames += 1
+            ring.counters.bytes += frame.length
+            return True
+        if ring.pending != 0 and give_pending(ring, frame, now_ns):
+            return True
+    return False
+
+
+@compiled
+def let_go(ring: TcpRing) -> None:
+    """The last frame's slot is the inner ring's again, if it was one of its."""
+    if ring.polled != 0:
+        ring.polled = 0
+        release(ring.inner[0])
+
+
+@release.register(TcpRing)
+def release_tcp_ring(ring: TcpRing) -> None:
+    let_go(ring)
+
+
+@compiled
+def take_segment(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
+    """A TCP frame: whether it is, as it now stands in `frame`, one for the session. If not, it is released."""
+    for stream in range(ring.streams):
+        connection = ring.connections[stream]
+        tcp = connection.tcp
+        if is_from_peer(tcp, frame.address):
+            if tcp.state == TcpState.CLOSED:
+                break
+            given = process(tcp, frame.address, frame.length, now_ns)
+            follow(ring, connection)
+            ring.timer_ns = min(ring.timer_ns, next_timer_ns(tcp))
+            if given:
+                give_in_place(tcp, frame)
+                return True
+            let_go(ring)
+            return False
+    if answer_stray(ring, frame, now_ns):
+        let_go(ring)
+        return False
+    return True
+
+
+@compiled
+def follow(ring: TcpRing, connection: Connection) -> None:
+    """What has become of a connection, for the session: there, to be read from, ended."""
+    tcp = connection.tcp
+    if connection.opening != 0:
+        if tcp.established != 0:
+            connection.opening = 0
+            connection.count += 1
+            connection.number = connection.count
+        elif tcp.end != TcpEnd.NONE:
+            connection.opening = 0
+    if buffered_bytes(tcp) > 0 or (tcp.end != TcpEnd.NONE and connection.number != 0):
+        ring.pending = 1
+
+
+@compiled
+def give_in_place(tcp: Tcp, frame: Frame) -> None:
+    """The payload that `process` found becomes a frame: there were at least as many header bytes before it."""
+    address = tcp.payload_address - TCP_FRAME_HEADER_BYTES
+    length = tcp.payload_length
+    # Before the bytes that `join_runs` may have added behind them.
+    position = tcp.payload_position
+    payload_sum = tcp.segment.payload_sum
+    if length != tcp.segment.payload_length:
+        payload_sum = internet_sum(tcp.payload_address, length, 0)
+    write_delivery(tcp, address, length, position, FLAG_ACK | FLAG_PSH, payload_sum)
+    frame.address = address
+    frame.length = TCP_FRAME_HEADER_BYTES + length
+
+
+@compiled
+def give_pending(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
+    """Bytes that had come early, or a connection's end; False if there was neither."""
+    address = address_of(ring.copy)
+    payload = address + TCP_FRAME_HEADER_BYTES
+    for stream in range(ring.streams):
+        connection = ring.connections[stream]
+        tcp = connection.tcp
+        position = tcp.delivered
+        length = take_buffered(tcp, payload, tcp.receive_mss)
+        if length > 0:
+            write_delivery(tcp, address, length, position, FLAG_ACK | FLAG_PSH, internet_sum(payload, length, 0))
+            give_copy(ring, frame, length, now_ns)
+            ring.timer_ns = min(ring.timer_ns, next_timer_ns(tcp))
+            return True
+        if tcp.end != TcpEnd.NONE and connection.number != 0:
+            connection.number = 0
+            regular = tcp.end == TcpEnd.PEER_CLOSED or tcp.end == TcpEnd.CLOSED_HERE
+            write_delivery(tcp, address, 0, position, (FLAG_FIN | FLAG_ACK) if regular else FLAG_RST, 0)
+            give_copy(ring, frame, 0, now_ns)
+            # The session has nothing more to say to a gateway that has hung up.
+            close_connection(tcp, now_ns)
+            ring.timer_ns = min(ring.timer_ns, next_timer_ns(tcp))
+            return True
+    ring.pending = 0
+    return False
+
+
+@compiled
+def give_copy(ring: TcpRing, frame: Frame, length: int, now_ns: int) -> None:
+    """The frame is the one in `copy`, with `length` bytes of payload."""
+    frame.address = address_of(ring.copy)
+    frame.length = TCP_FRAME_HEADER_BYTES + length
+    frame.time_ns = now_ns
+    ring.polled = 0
+    ring.counters.frames += 1
+    ring.counters.bytes += frame.length
+
+
+@compiled
+def answer_stray(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
+    """RFC 9293 3.10.7.1: a segment for a port of ours without a connection gets a RST; False if it is for none.
+
+    So a peer that still has a connection which we left, or which a former process had, comes to know of it.
+    """
+    for stream in range(ring.streams):
+        connection = ring.connections[stream]
+        wire = connection.tcp.wire
+        port = destination_port(frame.address)
+        if is_between(wire, frame.address) and has_port(connection, port):
+            if check_frame(ring.stray_counters, frame.address, frame.length) and parse_transport(
+                ring.stray, ring.stray_counters, frame.address
+            ):
+                ring.strays += 1
+                refuse(ring, wire, port, now_ns)
+            return True
+    return False
+
+
+@compiled
+def has_port(connection: Connection, port: int) -> bool:
+    """Whether it is one of the stream's local ports."""
+    found = False
+    for index in range(connection.port_count):
+        found = found or connection.ports[index].port == port
+    return found
+
+
+@compiled
+def refuse(ring: TcpRing, wire: Flow, port: int, now_ns: int) -> None:
+    """A RST to the sender of `ring.stray`, if there is room."""
+    segment = ring.stray
+    if segment.flags & FLAG_RST:
+        return
+    address = reserve(ring.inner[0], _FRAME_BYTES)
+    if address == 0:
+        return
+    copy_bytes(address_of(ring.stray_flow), address_of(wire), size_of(Flow))
+    ring.stray_flow.source_port = port
+    write_tcp_frame_header(address, ring.stray_flow, 0)
+    if segment.flags & FLAG_ACK:
+        length = seal_tcp_frame(address, 0, segment.acknowledgement, 0, FLAG_RST)
+    else:
+        counted = segment.payload_length + (1 if segment.flags & FLAG_SYN else 0) + (segment.flags & FLAG_FIN)
+        length = seal_tcp_frame(address, 0, 0, (segment.sequence + counted) & SEQUENCE_MASK, FLAG_RST | FLAG_ACK)
+    commit(ring.inner[0], length, now_ns)
+    flush(ring.inner[0])
+
+
+@compiled
+def work(ring: TcpRing, now_ns: int) -> None:
+    """Send what is due on every connection."""
+    timer_ns = NEVER_NS
+    for stream in range(ring.streams):
+        connection = ring.connections[stream]
+        send_due(ring, connection.tcp, now_ns)
+        follow(ring, connection)
+        timer_ns = min(timer_ns, next_timer_ns(connection.tcp))
+    ring.timer_ns = timer_ns
+    flush(ring.inner[0])
+
+
+@compiled
+def send_due(ring: TcpRing, tcp: Tcp, now_ns: int) -> None:
+    """As far as the ring inside has room: what is left is due at the next turn."""
+    for _ in range(FRAMES_PER_TURN_MAX):
+        if next_timer_ns(tcp) > now_ns:
+            return
+        address = reserve(ring.inner[0], _FRAME_BYTES)
+        if address == 0 or not dispatch(tcp, now_ns):
+            return
+        copy_output(tcp, address)
+        commit(ring.inner[0], tcp.output_length, now_ns)
+
+
+@reserve.register(TcpRing)
+def reserve_tcp_ring(ring: TcpRing, length: int) -> int:
+    address = reserve_slot(ring.connections[ring.selected].tcp, length)
+    if address == 0:
+        ring.refused += 1
+    return address
+
+
+@commit.register(TcpRing)
+def commit_tcp_ring(ring: TcpRing, length: int, now_ns: int) -> None:
+    tcp = ring.connections[ring.selected].tcp
+    slot = commit_slot(tcp, length)
+    if tcp.slots_middle + 1 == tcp.slots_end:
+        address = reserve(ring.inner[0], length)
+        if address != 0:
+            copy_bytes(address, address_of(slot.data), length)
+            commit(ring.inner[0], length, now_ns)
+            note_first_send(tcp, slot, now_ns)
+            ring.timer_ns = min(ring.timer_ns, tcp.retransmit_ns, tcp.tail_probe_ns)
+            return
+    ring.timer_ns = 0  # earlier ones wait, or the ring inside is full: at the next turn
+
+
+@flush.register(TcpRing)
+def flush_tcp_ring(ring: TcpRing) -> None:
+    if ring.now_ns >= ring.timer_ns:
+        work(ring, ring.now_ns)
+    else:
+        flush(ring.inner[0])
+
+
+@next_time_ns.register(TcpRing)
+def next_tcp_ring_ns(ring: TcpRing) -> int:
+    if ring.pending != 0:
+        return min(ring.now_ns, next_time_ns(ring.inner[0]))
+    return min(ring.timer_ns, next_time_ns(ring.inner[0]))
+
+
+@connection_of.register(TcpRing)
+def connection_of_tcp(ring: TcpRing, stream: int) -> int:
+    return ring.connections[stream].number
+
+
+@select_stream.register(TcpRing)
+def select_tcp_stream(ring: TcpRing, stream: int) -> None:
+    ring.selected = stream
+
+
+@reconnect.register(TcpRing)
+def reconnect_tcp(ring: TcpRing, stream: int, now_ns: int) -> None:
+    connection = ring.connections[stream]
+    tcp = connection.tcp
+    ring.now_ns = now_ns
+    leave(ring, connection, now_ns)
+    index = next_port(connection, now_ns)
+    if index < 0:
+        connection.refused_ports += 1
+        return
+    connection.port = index
+    connection.opening = 1
+    port = connection.ports[index].port
+    open_connection(tcp, draw_sequence(ring, now_ns), port, now_ns)
+    ring.timer_ns = 0
+
+
+@compiled
+def leave(ring: TcpRing, connection: Connection, now_ns: int) -> None:
+    """Abort what there is; its RST goes out if the ring inside has room. The session hears no more of it."""
+    tcp = connection.tcp
+    if tcp.state != TcpState.CLOSED:
+        abort_connection(tcp)
+        send_due(ring, tcp, now_ns)
+    if connection.count != 0 or connection.opening != 0:
+        connection.ports[connection.port].used_ns = now_ns
+    connection.number = 0
+    connection.opening = 0
+
+
+@compiled
+def next_port(connection: Connection, now_ns: int) -> int:
+    """Index of the next port in turn that has rested; -1: none has."""
+    index = connection.port
+    for _ in range(connection.port_count):
+        index += 1
+        if index >= connection.port_count:
+            index = 0
+        if now_ns - connection.ports[index].used_ns >= PORT_REST_NS:
+            return index
+    return -1
+
+
+@compiled
+def draw_sequence(ring: TcpRing, now_ns: int) -> int:
+    """An initial sequence number: RFC 6528's clock of 4 us, and what an outsider can't know."""
+    ring.random += GOLDEN
+    state = mix_bits(ring.random)
+    return ((state ^ shift_right(state, 31)) + (now_ns >> 12)) & SEQUENCE_MASK
+
+
+@compiled
+def close_stream(ring: TcpRing, stream: int, now_ns: int) -> None:
+    """End the stream's connection in order: a FIN behind what was committed."""
+    ring.now_ns = now_ns
+    close_connection(ring.connections[stream].tcp, now_ns)
+    ring.timer_ns = 0
+
+
+@compiled
+def abort_stream(ring: TcpRing, stream: int, now_ns: int) -> None:
+    """End it at once, with a RST."""
+    ring.now_ns = now_ns
+    leave(ring, ring.connections[stream], now_ns)
+    flush(ring.inner[0])
+
+
+def tcp_ring_over(inner: type[Struct]) -> type[TcpRing]:
+    """The class of rings with TCP connections on rings of class `inner`."""
+    return made_class(TcpRing, (inner,), {"inner": Annotated[Pointer, inner]})
+
+
+def make_tcp_ring(inner: Struct, endpoints: Sequence[TcpEndpoints], seed: int, **options: int) -> TcpRing:
+    """A ring with a stream for each of `endpoints`, none of them open: `reconnect` opens.
+
+    `seed` must not be known to others: from it come the initial sequence numbers. Options as for `nic.tcp.tcp.set_tcp`;
+    ValueError if they, or the numbers of streams or ports, are out of range.
+    """
+    if not 1 <= len(endpoints) <= CONNECTIONS_MAX:
+        raise ValueError(f"{len(endpoints)} TCP streams on one ring: must be 1 to {CONNECTIONS_MAX}")
+    ring = tcp_ring_over(type(inner))()
+    ring.inner = one(inner)
+    ring.timer_ns = NEVER_NS
+    ring.streams = len(endpoints)
+    ring.random = seed
+    for connection, each in zip(ring.connections, endpoints, strict=False):
+        if not 1 <= len(each.ports) <= PORTS_MAX:
+            raise ValueError(f"{len(each.ports)} local ports for a TCP stream: must be 1 to {PORTS_MAX}")
+        set_tcp(connection.tcp, each.wire, each.session, **options)
+        connection.port_count = len(each.ports)
+        connection.port = len(each.ports) - 1
+        for use, port in zip(connection.ports, each.ports, strict=False):
+            use.port = port
+            use.used_ns = -NEVER_NS
+    return ring
+
+
+def __getattr__(name: str) -> type[TcpRing]:
+    return tcp_ring_over(*inner_classes(name))

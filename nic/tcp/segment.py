@@ -1,0 +1,380 @@
+"""TCP segments as bytes: checked and parsed when they come, stamped when they go. Checksums mended by difference."""
+
+from crosswire.nic.memory.raw import copy_bytes, load_u8, shift_left
+from crosswire.nic.memory.struct import Struct, address_of, size_of, u16, u32, u64, view
+from crosswire.nic.packet import (
+    ETHER_TYPE_IPV4,
+    ETHERNET_HEADER_BYTES,
+    FLAG_ACK,
+    FLAG_PSH,
+    FLAG_RST,
+    FLAG_SYN,
+    IP_FRAGMENT_OFFSET,
+    IP_MORE_FRAGMENTS,
+    IP_VERSION_4,
+    IPV4_HEADER_BYTES,
+    PROTOCOL_TCP,
+    TCP_FRAME_HEADER_BYTES,
+    TCP_HEADER_BYTES,
+    EthernetHeader,
+    Flow,
+    HalfWord,
+    Ipv4Header,
+    TcpHeader,
+    fold_checksum,
+    internet_sum,
+    write_tcp_frame_header,
+)
+from crosswire.nic.tcp.state import (
+    MSS_MIN,
+    SEQUENCE_MASK,
+    Segment,
+    Slot,
+    Tcp,
+    TcpCounters,
+    receive_edge,
+)
+from crosswire.nic.unit.compile import compiled, inlined
+
+_IP_AT = ETHERNET_HEADER_BYTES
+_TCP_AT = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES
+_PLAIN_IP = IP_VERSION_4 << 4 | IPV4_HEADER_BYTES // 4  # no options
+_PLAIN_OFFSET = TCP_HEADER_BYTES // 4 << 4  # `data_offset` without options
+_DATA_FLAGS = FLAG_ACK | FLAG_PSH
+_DATA_WORD = (_PLAIN_OFFSET << 8 | _DATA_FLAGS) << 16  # data offset and flags above the window
+_SYN_OPTION_BYTES = 4
+_OPTION_END, _OPTION_NOTHING, _OPTION_MSS = 0, 1, 2  # RFC 9293 3.2
+# A retransmission's acknowledgement may not be older than the peer's largest window (RFC 5961 5.2), which may be small:
+# past this age the copy that goes out gets the present one, in a header field that carries no data.
+_ACK_AGE_MAX = 4096
+
+
+class AddressPair(Struct, packed=True, byte_order="big"):
+    """Source and destination IP of a plain frame side by side: one load holds both."""
+
+    value: u64
+
+
+class TcpWords(Struct, packed=True, byte_order="big"):
+    """A TCP header as the words that change from segment to segment."""
+
+    ports: u32
+    sequence: u32
+    acknowledgement: u32
+    offset_flags_window: u32
+    checksum: u16
+    urgent: u16
+
+
+_ADDRESSES_AT = _IP_AT + Ipv4Header.fields["source_ip"].offset
+
+
+@inlined
+def difference(left: int, right: int) -> int:
+    """`left - right` of 32-bit sequence numbers, -2**31 to 2**31 - 1 (RFC 9293 3.4)."""
+    return (((left - right) & SEQUENCE_MASK) ^ 0x80000000) - 0x80000000
+
+
+@inlined
+def is_tcp_frame(address: int, length: int) -> bool:
+    """Whether a frame is long enough to have, and says that it has, IPv4 and TCP headers without tags or IP options."""
+    if length < TCP_FRAME_HEADER_BYTES:
+        return False
+    ip = view(Ipv4Header, address + _IP_AT)
+    return (
+        view(EthernetHeader, address).ether_type == ETHER_TYPE_IPV4
+        and ip.version_and_words == _PLAIN_IP
+        and ip.protocol == PROTOCOL_TCP
+    )
+
+
+@inlined
+def is_from_peer(tcp: Tcp, address: int) -> bool:
+    """Whether the TCP frame at `address` is of this connection's addresses and ports."""
+    return (
+        view(AddressPair, address + _ADDRESSES_AT).value == tcp.peer_addresses
+        and view(TcpWords, address + _TCP_AT).ports == tcp.peer_ports
+    )
+
+
+@compiled
+def is_between(wire: Flow, address: int) -> bool:
+    """Whether the TCP frame at `address` goes from the peer of `wire` and its port to our address, whatever port."""
+    ip = view(Ipv4Header, address + _IP_AT)
+    return (
+        ip.source_ip == wire.destination_ip
+        and ip.destination_ip == wire.source_ip
+        and view(TcpHeader, address + _TCP_AT).source_port == wire.destination_port
+    )
+
+
+@compiled
+def destination_port(address: int) -> int:
+    """Of the TCP frame at `address`."""
+    return view(TcpHeader, address + _TCP_AT).destination_port
+
+
+@compiled
+def parse_segment(tcp: Tcp, address: int, length: int) -> bool:
+    """Check a frame and fill `tcp.segment`; False, and a counter, where it is not to be believed.
+
+    Checksums first, in software: a virtual card delivers what a real one would have dropped (RFC 9293 3.1, MUST).
+    """
+    if not check_frame(tcp.counters, address, length):
+        return False
+    if not is_from_peer(tcp, address):
+        tcp.counters.other_connection += 1
+        return False
+    return parse_transport(tcp.segment, tcp.counters, address)
+
+
+@compiled
+def check_frame(counters: TcpCounters, address: int, length: int) -> bool:
+    """The Ethernet and IP headers: whether all that the IP header speaks of lies in the frame.
+
+    Reads nothing past `length`. What follows the IP total length is Ethernet's padding.
+    """
+    if length < TCP_FRAME_HEADER_BYTES:
+        counters.truncated += 1
+        return False
+    if not is_tcp_frame(address, length):
+        counters.bad_header += 1
+        return False
+    ip = view(Ipv4Header, address + _IP_AT)
+    total_length = ip.total_length
+    if total_length < IPV4_HEADER_BYTES + TCP_HEADER_BYTES or ip.fragment & (IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET):
+        counters.bad_header += 1
+        return False
+    if total_length > length - ETHERNET_HEADER_BYTES:
+        counters.truncated += 1
+        return False
+    if fold_checksum(internet_sum(address + _IP_AT, IPV4_HEADER_BYTES, 0)) != 0:
+        counters.bad_ip_checksum += 1
+        return False
+    return True
+
+
+@compiled
+def parse_transport(segment: Segment, counters: TcpCounters, address: int) -> bool:
+    """The TCP part of a frame that `check_frame` found good."""
+    ip = view(Ipv4Header, address + _IP_AT)
+    length = ip.total_length - IPV4_HEADER_BYTES
+    tcp_address = address + _TCP_AT
+    header = view(TcpHeader, tcp_address)
+    header_length = (header.data_offset >> 4) * 4
+    if header_length < TCP_HEADER_BYTES or header_length > length:
+        counters.bad_header += 1
+        return False
+    segment.payload_address = tcp_address + header_length
+    segment.payload_length = length - header_length
+    segment.payload_sum = internet_sum(segment.payload_address, segment.payload_length, 0)
+    pseudo = ip.source_ip + ip.destination_ip + PROTOCOL_TCP + length
+    if fold_checksum(internet_sum(tcp_address, header_length, pseudo + segment.payload_sum)) != 0:
+        counters.bad_checksum += 1
+        return False
+    segment.sequence = header.sequence
+    segment.acknowledgement = header.acknowledgement
+    segment.flags = header.flags
+    segment.window = header.window
+    segment.mss = 0
+    if segment.flags & FLAG_SYN and header_length > TCP_HEADER_BYTES:
+        segment.mss = find_mss(tcp_address + TCP_HEADER_BYTES, tcp_address + header_length)
+    return True
+
+
+@compiled
+def find_mss(position: int, end: int) -> int:
+    """The value of the MSS option (RFC 9293 3.7.1), 0 if there is none. Other options are skipped, as 3.1 demands."""
+    while position < end:
+        kind = load_u8(position)
+        if kind == _OPTION_END:
+            return 0
+        if kind == _OPTION_NOTHING:
+            position += 1
+            continue
+        if position + 2 > end:
+            return 0
+        option_length = load_u8(position + 1)
+        if option_length < 2 or position + option_length > end:
+            return 0
+        if kind == _OPTION_MSS and option_length == _SYN_OPTION_BYTES:
+            return max(view(HalfWord, position + 2).value, MSS_MIN)
+        position += option_length
+    return 0
+
+
+@compiled
+def header_sum(address: int) -> int:
+    """What the TCP checksum covers that never changes: addresses, protocol and ports of a written header."""
+    ip = view(Ipv4Header, address + _IP_AT)
+    header = view(TcpHeader, address + _TCP_AT)
+    return ip.source_ip + ip.destination_ip + PROTOCOL_TCP + header.source_port + header.destination_port
+
+
+@compiled
+def ip_header_sum(address: int) -> int:
+    """The IP header's sum without its total length and checksum."""
+    ip = view(Ipv4Header, address + _IP_AT)
+    return internet_sum(address + _IP_AT, IPV4_HEADER_BYTES, 0) - ip.total_length - ip.checksum
+
+
+@compiled
+def set_headers(tcp: Tcp, wire: Flow, session: Flow) -> None:
+    """Prepare the headers: `wire` is the connection's, from us to the peer; `session` the one its frames come with."""
+    copy_bytes(address_of(tcp.wire), address_of(wire), size_of(Flow))
+    copy_bytes(address_of(tcp.session), address_of(session), size_of(Flow))
+    there = address_of(tcp.wire_header)
+    write_tcp_frame_header(there, wire, 0)
+    view(TcpWords, there + _TCP_AT).checksum = 0
+    tcp.wire_ip_sum = ip_header_sum(there)
+    tcp.wire_sum = header_sum(there)
+    tcp.peer_addresses = shift_left(wire.destination_ip, 32) | wire.source_ip
+    tcp.peer_ports = wire.destination_port << 16 | wire.source_port
+    # Mended sums: a subtraction modulo 2**16 - 1 is the addition of a complement (RFC 1624).
+    session_sum = session.source_ip + session.destination_ip + session.source_port + session.destination_port
+    tcp.session_change = tcp.wire_sum - PROTOCOL_TCP + fold_checksum(session_sum)
+    set_delivery_header(tcp, session)
+
+
+@compiled
+def set_delivery_header(tcp: Tcp, session: Flow) -> None:
+    """The header of what the session reads: its own flow, the other way round."""
+    there = address_of(tcp.delivery_header)
+    write_tcp_frame_header(there, session, 0)
+    ethernet = view(EthernetHeader, there)
+    ethernet.destination_mac_high = session.source_mac >> 32
+    ethernet.destination_mac_low = session.source_mac & 0xFFFFFFFF
+    ethernet.source_mac_high = session.destination_mac >> 32
+    ethernet.source_mac_low = session.destination_mac & 0xFFFFFFFF
+    ip = view(Ipv4Header, there + _IP_AT)
+    ip.source_ip = session.destination_ip
+    ip.destination_ip = session.source_ip
+    header = view(TcpHeader, there + _TCP_AT)
+    header.source_port = session.destination_port
+    header.destination_port = session.source_port
+    tcp.delivery_ip_sum = ip_header_sum(there)
+    tcp.delivery_sum = header_sum(there)
+
+
+@inlined
+def stamp(tcp: Tcp, slot: Slot, length: int, window: int) -> None:
+    """Make the session's frame in `slot` a segment of the wire: its place in the stream, addresses, checksums.
+
+    The payload is not read: the session's checksum is right for it, and is mended from the differences (RFC 1624).
+    """
+    address = address_of(slot.data)
+    words = view(TcpWords, address + _TCP_AT)
+    assert words.sequence == tcp.send_end & SEQUENCE_MASK
+    sequence = (tcp.send_base + tcp.send_end) & SEQUENCE_MASK
+    acknowledgement = (tcp.receive_base + tcp.receive_next) & SEQUENCE_MASK
+    total = (
+        (words.checksum ^ 0xFFFF)
+        + tcp.session_change
+        + (words.sequence ^ SEQUENCE_MASK)
+        + (words.acknowledgement ^ SEQUENCE_MASK)
+        + (words.offset_flags_window ^ SEQUENCE_MASK)
+        + sequence
+        + acknowledgement
+        + (_DATA_WORD | window)
+    )
+    copy_bytes(address, address_of(tcp.wire_header), TCP_FRAME_HEADER_BYTES)
+    ip = view(Ipv4Header, address + _IP_AT)
+    total_length = length - ETHERNET_HEADER_BYTES
+    ip.total_length = total_length
+    ip.checksum = fold_sum(tcp.wire_ip_sum + total_length)
+    words.sequence = sequence
+    words.acknowledgement = acknowledgement
+    words.offset_flags_window = _DATA_WORD | window
+    words.checksum = fold_sum(total)
+
+
+@inlined
+def fold_sum(total: int) -> int:
+    """`fold_checksum` of a sum below 2**40, without a branch."""
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF
+
+
+@inlined
+def acknowledges(tcp: Tcp, slot: Slot) -> int:
+    """The receive position that a kept frame acknowledges when it is sent now."""
+    if tcp.receive_next - slot.acknowledged > _ACK_AGE_MAX:
+        return tcp.receive_next
+    return slot.acknowledged
+
+
+@compiled
+def freshen(tcp: Tcp, slot: Slot, address: int) -> None:
+    """Give a copy of a kept frame, at `address`, the present acknowledgement where its own has become too old."""
+    if acknowledges(tcp, slot) == slot.acknowledged:
+        return
+    words = view(TcpWords, address + _TCP_AT)
+    acknowledgement = (tcp.receive_base + tcp.receive_next) & SEQUENCE_MASK
+    word = _DATA_WORD | window_now(tcp)
+    total = (
+        (words.checksum ^ 0xFFFF)
+        + (words.acknowledgement ^ SEQUENCE_MASK)
+        + (words.offset_flags_window ^ SEQUENCE_MASK)
+        + acknowledgement
+        + word
+    )
+    words.acknowledgement = acknowledgement
+    words.offset_flags_window = word
+    words.checksum = fold_sum(total)
+
+
+@inlined
+def window_now(tcp: Tcp) -> int:
+    """The receive window to be sent: from RCV.NXT to the right edge."""
+    return receive_edge(tcp) - tcp.receive_next
+
+
+@compiled
+def write_control(tcp: Tcp, flags: int, sequence: int, acknowledgement: int, mss: int) -> None:
+    """A segment without data becomes the output; `sequence` and `acknowledgement` are 32-bit, `mss` 0 for no option."""
+    there = address_of(tcp.control)
+    option_bytes = _SYN_OPTION_BYTES if mss != 0 else 0
+    copy_bytes(there, address_of(tcp.wire_header), TCP_FRAME_HEADER_BYTES)
+    ip = view(Ipv4Header, there + _IP_AT)
+    tcp_length = TCP_HEADER_BYTES + option_bytes
+    ip.total_length = IPV4_HEADER_BYTES + tcp_length
+    ip.checksum = fold_checksum(tcp.wire_ip_sum + ip.total_length)
+    header = view(TcpHeader, there + _TCP_AT)
+    header.sequence = sequence & SEQUENCE_MASK
+    header.acknowledgement = acknowledgement & SEQUENCE_MASK
+    header.data_offset = tcp_length // 4 << 4
+    header.flags = flags
+    header.window = 0 if flags & FLAG_RST else window_now(tcp)
+    header.checksum = 0
+    if mss != 0:
+        view(HalfWord, there + TCP_FRAME_HEADER_BYTES).value = _OPTION_MSS << 8 | _SYN_OPTION_BYTES
+        view(HalfWord, there + TCP_FRAME_HEADER_BYTES + 2).value = mss
+    pseudo = tcp.wire.source_ip + tcp.wire.destination_ip + PROTOCOL_TCP + tcp_length
+    header.checksum = fold_checksum(internet_sum(there + _TCP_AT, tcp_length, pseudo))
+    tcp.output_address = there
+    tcp.output_length = _TCP_AT + tcp_length
+
+
+@compiled
+def write_delivery(tcp: Tcp, address: int, length: int, position: int, flags: int, payload_sum: int) -> None:
+    """Write the header of what the session reads to `address`, before `length` bytes of payload from `position` on."""
+    copy_bytes(address, address_of(tcp.delivery_header), TCP_FRAME_HEADER_BYTES)
+    ip = view(Ipv4Header, address + _IP_AT)
+    total_length = IPV4_HEADER_BYTES + TCP_HEADER_BYTES + length
+    ip.total_length = total_length
+    ip.checksum = fold_checksum(tcp.delivery_ip_sum + total_length)
+    words = view(TcpWords, address + _TCP_AT)
+    words.sequence = position & SEQUENCE_MASK
+    words.acknowledgement = tcp.send_una & SEQUENCE_MASK
+    words.offset_flags_window = (_PLAIN_OFFSET << 8 | flags) << 16 | 0xFFFF
+    words.checksum = fold_checksum(
+        tcp.delivery_sum
+        + TCP_HEADER_BYTES
+        + length
+        + (position & SEQUENCE_MASK)
+        + words.acknowledgement
+        + words.offset_flags_window
+        + payload_sum
+    )

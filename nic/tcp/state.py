@@ -1,0 +1,302 @@
+"""What a client's TCP connection holds: states, counters, timers, the frames kept for retransmission.
+
+Sequence numbers are kept as 64-bit positions: byte k of a direction's data is position k, the SYN is -1, the FIN
+follows the last byte. Only the wire has 32 bits, and the one conversion from it is wrap-safe (RFC 9293 3.4).
+"""
+
+from enum import IntEnum
+from typing import Annotated
+
+from crosswire.nic.memory.struct import Array, Pointer, Struct, array, i64, u8
+from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES, Flow
+from crosswire.nic.rings.ring import NEVER_NS
+from crosswire.nic.unit.compile import compiled
+
+SLOTS = 64  # frames sent and not yet acknowledged; past that `reserve` is refused. A power of two
+SLOT_MASK = SLOTS - 1
+SLOT_DATA_BYTES = 1536  # of one frame: Ethernet's 1,514, and whole cache lines
+RECEIVE_BUFFER_BYTES = 1 << 16  # out-of-order bytes that are kept; a power of two
+RECEIVE_BUFFER_MASK = RECEIVE_BUFFER_BYTES - 1
+WINDOW_BYTES = RECEIVE_BUFFER_BYTES - 1  # largest without the window scale option (RFC 7323), which is not asked for
+RUNS_MAX = 32  # runs of out-of-order bytes; a segment that would begin one more is dropped, and asked for again
+SEQUENCE_MASK = 0xFFFFFFFF
+CONTROL_BYTES = 64  # of a frame without data: headers and one option
+
+MS_NS = 1_000_000
+SECOND_NS = 1_000_000_000
+DEFAULT_MSS = 536  # of a peer that names none (RFC 9293 3.7.1)
+ETHERNET_MSS = 1460  # MTU 1500 less 40 bytes of headers
+MSS_MIN = 64  # of a peer that names less: its segments would be nearly all headers
+INITIAL_WINDOW_SEGMENTS = 10  # RFC 6928; also the largest congestion window here: the bound on what is in flight
+DUPLICATE_ACKS = 3  # RFC 5681 3.2
+RTO_FIRST_NS = SECOND_NS  # RFC 6298 2.1
+RTO_MIN_NS = 200 * MS_NS  # not RFC 6298's 1 s: Linux's floor, and the peers are near
+RTO_MAX_NS = 60 * SECOND_NS  # RFC 6298 2.5
+CLOCK_GRANULARITY_NS = MS_NS  # G of RFC 6298 2.2: the loop's turns, generously
+RETRANSMITS_MAX = 10  # of one segment in a row, then the connection is dead (R2 of RFC 9293 3.8.3)
+SYN_RETRANSMITS_MAX = 3  # after 1, 2 and 4 s; given up 8 s after the last
+ACK_DELAY_NS = 40 * MS_NS  # below RFC 9293 3.8.6.3's 500 ms, and Linux's own
+CHALLENGE_INTERVAL_NS = SECOND_NS  # RFC 5961 7: at most one challenge ACK in that time
+EMPTY_ANSWER_INTERVAL_NS = 100 * MS_NS  # the least time between answers to unacceptable segments without data
+TIME_WAIT_NS = 60 * SECOND_NS  # 2 MSL as Linux takes it; RFC 9293 3.4.2 says 4 minutes
+FIN_WAIT_NS = 60 * SECOND_NS  # in FIN-WAIT-2, whose peer may never close
+KEEPALIVE_INTERVAL_NS = 5 * SECOND_NS  # between unanswered probes
+KEEPALIVE_PROBES_MAX = 3  # unanswered, then the connection is dead
+PERSIST_MAX_NS = 5 * SECOND_NS  # between zero-window probes, after doubling
+CONTROL = -1  # `output_slot` of a frame without data
+CANNOT_SEND = -(1 << 62)  # `send_limit` where nothing may be sent
+
+
+class TcpState(IntEnum):
+    """RFC 9293 3.3.2. A client never listens, so LISTEN and SYN-RECEIVED are not among them."""
+
+    CLOSED = 0
+    SYN_SENT = 1
+    ESTABLISHED = 2
+    FIN_WAIT_1 = 3
+    FIN_WAIT_2 = 4
+    CLOSE_WAIT = 5
+    CLOSING = 6
+    LAST_ACK = 7
+    TIME_WAIT = 8
+
+
+class TcpEnd(IntEnum):
+    """Why a connection ended."""
+
+    NONE = 0
+    PEER_CLOSED = 1  # its FIN, after all of its data
+    PEER_RESET = 2
+    REFUSED = 3  # RST instead of SYN-ACK
+    TIMEOUT = 4  # nothing acknowledged for the user timeout, or RETRANSMITS_MAX
+    KEEPALIVE = 5  # idle, and no probe answered
+    CLOSED_HERE = 6
+
+
+class TcpCounters(Struct):
+    """What became of each segment that is not simply taken, and what was done about losses."""
+
+    # Dropped before anything else, as if never received.
+    truncated: i64  # the frame ends before its headers, or before the IP total length
+    bad_header: i64  # not plain IPv4 and TCP, lengths that contradict each other, a fragment
+    bad_ip_checksum: i64
+    bad_checksum: i64
+    other_connection: i64  # its addresses or ports are not ours
+    closed: i64  # there was no connection
+    # Dropped after a look at the connection.
+    bad_handshake: i64  # in SYN-SENT: no answer to our SYN
+    simultaneous_open: i64  # refused by RST
+    unacceptable: i64  # outside the receive window: old, or too far ahead (RFC 9293 3.10.7.4)
+    bad_reset: i64  # RST in the window, not at its left edge (RFC 5961 3.2)
+    unexpected_syn: i64  # RFC 5961 4.2
+    without_ack: i64
+    ack_of_unsent: i64
+    ack_too_old: i64  # RFC 5961 5.2
+    after_fin: i64  # data behind the peer's FIN
+    runs_full: i64  # out of order, with RUNS_MAX runs kept
+    # Odd, and handled.
+    out_of_order: i64  # segments kept
+    trimmed: i64  # segments of which some bytes had come before
+    duplicate_acks: i64
+    window_shrunk: i64  # the peer took back window that it had given
+    challenge_acks: i64
+    answers_suppressed: i64  # challenge ACKs and answers to empty segments within their interval
+    # Sent.
+    segments: i64  # with data, the first time
+    retransmits: i64  # data, for whatever reason
+    timeouts: i64
+    fast_retransmits: i64
+    tail_probes: i64
+    syn_retransmits: i64
+    window_probes: i64
+    keepalive_probes: i64
+    acks: i64  # segments that only acknowledge
+    resets: i64
+    late: i64  # committed segments that had to wait for the ring below
+    # `reserve` refused, by the bound that was hit.
+    refused_state: i64
+    refused_slots: i64
+    refused_length: i64
+    refused_window: i64
+    refused_congestion: i64
+
+
+class Slot(Struct):
+    """A frame that was committed: stamped once, and unchanged until all of it is acknowledged."""
+
+    position: i64  # of its first byte
+    end: i64  # of the byte after its last
+    length: i64  # of the frame
+    acknowledged: i64  # the receive position that its header acknowledges
+    sent_ns: i64
+    sends: i64
+    _line: Annotated[Array, i64, 2]
+    data: Annotated[Array, u8, SLOT_DATA_BYTES]
+
+
+class Run(Struct):
+    """Bytes that arrived before some that precede them."""
+
+    begin: i64
+    end: i64
+
+
+class Segment(Struct):
+    """One received segment, parsed and checked."""
+
+    sequence: i64
+    acknowledgement: i64
+    flags: i64
+    window: i64
+    payload_address: i64
+    payload_length: i64
+    payload_sum: i64  # of the checksum; unfolded
+    mss: i64  # of the option; 0: none
+
+
+class Tcp(Struct):
+    """One connection. Made by `nic.tcp.tcp.make_tcp`; in CLOSED only `end` and the counters mean anything."""
+
+    state: i64
+    end: i64  # TcpEnd
+    established: i64  # 1 from ESTABLISHED on, until the next open
+    # Send side (RFC 9293 3.3.1), positions. `slots_begin`..`slots_middle` are in flight, up to `slots_end` unsent.
+    slots: Annotated[Pointer, Slot]
+    slots_begin: i64
+    slots_middle: i64
+    slots_end: i64
+    send_base: i64  # 32-bit sequence number of position 0: ISS + 1
+    send_una: i64
+    send_max: i64  # SND.NXT, as it is without a retransmission going on
+    send_end: i64  # after the last committed byte
+    send_limit: i64  # `send_end` may not pass it: what the windows allow; CANNOT_SEND
+    send_window: i64
+    send_window_max: i64  # MAX.SND.WND
+    window_sequence: i64  # SND.WL1
+    window_ack: i64  # SND.WL2
+    mss: i64
+    fin_queued: i64
+    fin_sent: i64
+    # Receive side, positions.
+    receive_base: i64  # 32-bit sequence number of position 0: IRS + 1
+    receive_next: i64
+    delivered: i64  # up to there the user has it; from there to `receive_next` it is in the buffer
+    fin_position: i64  # of the peer's FIN; NEVER_NS: not yet known
+    fin_received: i64
+    acknowledged: i64  # the `receive_next` that was last sent
+    advertised: i64  # the right edge of the window that was last sent
+    buffer: Annotated[Pointer, u8]  # byte at position p: index p & RECEIVE_BUFFER_MASK
+    run_count: i64
+    runs: Annotated[Array, Run, RUNS_MAX]  # by position, with holes between them
+    # Loss and congestion: RFC 6298, RFC 5681, RFC 6582.
+    smoothed_rtt_ns: i64  # 0: no sample yet
+    rtt_variance_ns: i64
+    rto_ns: i64
+    retransmits: i64  # by timeout, in a row
+    progress_ns: i64  # when something was last acknowledged, or went out with nothing else in flight
+    congestion_window: i64
+    slow_start_threshold: i64
+    grown: i64  # bytes acknowledged since the window last grew
+    duplicate_acks: i64
+    recovering: i64  # 1: fast recovery
+    recover: i64  # what was in flight when loss was last found
+    tail_probed: i64  # 1: not again before something is acknowledged
+    # What is to be sent as soon as possible.
+    syn_pending: i64
+    resend_first: i64
+    probe_pending: i64
+    reset_flags: i64  # of a RST; 0: none
+    reset_sequence: i64  # 32-bit
+    reset_acknowledgement: i64
+    # Timers: when they are due, NEVER_NS when they do not run.
+    retransmit_ns: i64
+    tail_probe_ns: i64
+    persist_ns: i64
+    ack_ns: i64  # 0: at once
+    keepalive_ns: i64
+    linger_ns: i64
+    persist_interval_ns: i64
+    keepalive_probes: i64  # unanswered
+    received_ns: i64  # last segment that was in the window
+    challenged_ns: i64
+    answered_ns: i64
+    # Parameters.
+    receive_mss: i64
+    keepalive_idle_ns: i64
+    user_timeout_ns: i64
+    tail_probe_floor_ns: i64
+    # Headers.
+    wire: Flow  # from us to the peer
+    session: Flow  # the same, as the session writes it
+    wire_header: Annotated[Array, u8, CONTROL_BYTES]  # of a data segment
+    delivery_header: Annotated[Array, u8, CONTROL_BYTES]  # of what the session reads
+    peer_addresses: i64  # source and destination IP of a received segment, as they lie there
+    peer_ports: i64
+    wire_ip_sum: i64  # of the IP header without its total length
+    wire_sum: i64  # of the TCP checksum: addresses, protocol, ports
+    delivery_ip_sum: i64
+    delivery_sum: i64
+    session_change: i64  # the TCP checksum's change from the session's addresses and ports to the wire's
+    # Results of `process` and `dispatch`.
+    payload_address: i64
+    payload_length: i64
+    payload_position: i64
+    output_address: i64
+    output_length: i64
+    output_slot: i64  # the slot that it is a copy of, or CONTROL
+    counters: TcpCounters
+    segment: Segment
+    control: Annotated[Array, u8, CONTROL_BYTES]
+
+
+def set_tcp_memory(tcp: Tcp) -> None:
+    """Give a zeroed `Tcp` its buffers; it is CLOSED and has no peer."""
+    assert Slot.size % 64 == 0
+    assert Slot.size // 64 % 2 == 1  # slots are spread over all sets of a cache
+    assert TCP_FRAME_HEADER_BYTES + ETHERNET_MSS <= SLOT_DATA_BYTES
+    tcp.slots = array(Slot, SLOTS)
+    tcp.buffer = array(u8, RECEIVE_BUFFER_BYTES)
+    tcp.send_limit = CANNOT_SEND
+    stop_timers(tcp)
+
+
+@compiled
+def stop_timers(tcp: Tcp) -> None:
+    """None runs."""
+    tcp.retransmit_ns = NEVER_NS
+    tcp.tail_probe_ns = NEVER_NS
+    tcp.persist_ns = NEVER_NS
+    tcp.ack_ns = NEVER_NS
+    tcp.keepalive_ns = NEVER_NS
+    tcp.linger_ns = NEVER_NS
+
+
+@compiled
+def finish(tcp: Tcp, end: int) -> None:
+    """To CLOSED (RFC 9293 3.10): nothing is sent any more, nothing runs; what was received can still be taken."""
+    tcp.state = TcpState.CLOSED
+    if tcp.end == TcpEnd.NONE:
+        tcp.end = end
+    tcp.send_limit = CANNOT_SEND
+    tcp.syn_pending = 0
+    tcp.resend_first = 0
+    tcp.probe_pending = 0
+    stop_timers(tcp)
+
+
+@compiled
+def buffered_bytes(tcp: Tcp) -> int:
+    """In order, acknowledged and not yet taken by the user. The peer's FIN is no byte."""
+    return tcp.receive_next - tcp.fin_received - tcp.delivered
+
+
+@compiled
+def receive_edge(tcp: Tcp) -> int:
+    """The right edge of the receive window. It moves only forward: `delivered` does (RFC 9293 3.8.6.2.1)."""
+    return tcp.delivered + tcp.fin_received + WINDOW_BYTES
+
+
+@compiled
+def has_sent_all(tcp: Tcp) -> bool:
+    """Whether nothing is in flight or waits to be sent, a FIN included."""
+    return tcp.send_una == tcp.send_end + tcp.fin_queued

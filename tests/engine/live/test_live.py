@@ -1,0 +1,249 @@
+"""Goal: `crosswire live` and `crosswire sim` agree on everything that crossed the wire between them.
+
+Method: both commands as a user starts them, on two veth pairs; their accounts are compared. Then what goes wrong: a
+flood that no loop can keep up with, and a kill in the middle of trading.
+"""
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crosswire.nic.host.testbed import Testbed
+from tests.support.live_setup import (
+    COMPILE_PATIENCE_S,
+    LEAVING_S,
+    PATIENCE_S,
+    Outcome,
+    make_config,
+    outcome,
+    started,
+    trade,
+)
+from tests.support.net import needs_root
+
+TRADING_S = 8
+AGAIN_S = 15  # joining in the middle: the books come with the next snapshots
+FLOOD_BASE_SPEED = 0.3
+FLOOD_SPEED = 9
+FLOOD_FROM_S, FLOOD_S, AFTER_S = 4, 30, 16
+SPIN_US = 1600  # a turn: at most 625 frames a second of each venue
+PROBER = """
+from typing import Annotated
+
+import msgspec
+from crosswire.nic.memory.raw import cycle_count
+from crosswire.nic.memory.struct import Array, i64
+from crosswire.strategies.desk import Desk, submit, wake_at
+from crosswire.strategies.interface import BuildContext, Strategy, on_book, on_order, on_timer
+from crosswire.venues.order import Order, OrderState, TimeInForce
+from crosswire.venues.side import BUY, SELL
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    spin_cycles: int
+    every_turns: int
+
+
+class Prober(Strategy):
+    spin_cycles: i64
+    every_turns: i64
+    turns: i64
+    asked_valid: i64
+    asked_invalid: i64
+    refused: i64
+    side: i64
+    asks: Annotated[Array, i64, 2]
+
+    @classmethod
+    def build(cls, parameters: Parameters, context: BuildContext) -> "Prober":
+        return cls(spin_cycles=parameters.spin_cycles, every_turns=parameters.every_turns, side=BUY)
+
+    def counters(self) -> dict[str, int]:
+        return {"asked_valid": self.asked_valid, "asked_invalid": self.asked_invalid, "refused": self.refused}
+
+
+@on_book.register(Prober)
+def begin(strategy: Prober, desk: Desk, instrument: int) -> None:
+    wake_at(desk, desk.now_ns)
+
+
+@on_timer.register(Prober)
+def probe(strategy: Prober, desk: Desk) -> None:
+    wake_at(desk, desk.now_ns)
+    until = cycle_count() + strategy.spin_cycles
+    while cycle_count() < until:
+        pass
+    strategy.turns += 1
+    if strategy.turns >= strategy.every_turns:
+        strategy.turns = 0
+        for instrument in range(desk.instrument_count):
+            book = desk.books[instrument]
+            if book.valid != 0:
+                strategy.asked_valid += 1
+                strategy.asks[instrument] = book.ask_ticks if strategy.side == BUY else book.bid_ticks
+            else:
+                strategy.asked_invalid += 1
+            ticks = max(1, strategy.asks[instrument])
+            submit(desk, instrument, strategy.side, TimeInForce.IOC, ticks, 1, ticks, 0, 0)
+        strategy.side = SELL if strategy.side == BUY else BUY
+
+
+@on_order.register(Prober)
+def count_refused(strategy: Prober, desk: Desk, order: Order) -> None:
+    if order.state == OrderState.VETOED:
+        strategy.refused += 1
+"""
+
+
+@pytest.fixture
+def testbed() -> Iterator[Testbed]:
+    needs_root()
+    with Testbed("lv", links=2) as testbed:
+        yield testbed
+
+
+@pytest.mark.netns
+def test_both_sides_agree(testbed: Testbed, tmp_path: Path) -> None:
+    """Over AF_XDP; over sockets tests/engine/test_capture_command.py does, and taps them."""
+    config = make_config(tmp_path, testbed, seconds=TRADING_S + 4)
+    seen = trade(tmp_path, config, TRADING_S)
+    assert [(row, at_exchange) for *row, at_exchange, _ in seen.rows()] == [
+        (row, in_engine) for *row, _, in_engine in seen.rows()
+    ]
+    for name in seen.exchanges:
+        own = seen.of_venue(name)
+        assert own["market data frames"] > 1000
+        assert own["market data drops"] == own["interface drops"] == 0
+        assert own["orders sent"] > 0
+    assert seen.engine["counters"]["orders open at the end"] == 0
+    assert seen.engine["fills"] > 0
+    assert sum(count for _, count in seen.engine["latencies"]["receive to send"]["buckets"]) > 0
+
+
+@pytest.mark.netns
+@pytest.mark.flood
+def test_a_flood_loses_no_count_and_no_money(testbed: Testbed, tmp_path: Path) -> None:
+    """Ten times what the loop can take: what is lost is counted, the books say so, and nothing is traded on them."""
+    seconds = round(FLOOD_S * FLOOD_SPEED + (FLOOD_FROM_S + AFTER_S) * FLOOD_BASE_SPEED + 4)
+    (tmp_path / "prober.py").write_text(PROBER)
+    config = make_config(
+        tmp_path,
+        testbed,
+        seconds=seconds,
+        **{
+            'use = "cross_spread"': 'use = "prober.py:Prober"',
+            # The kernel's TCP: with ours on the same ring its drops would be segments too, which nobody publishes.
+            'require = "generic"': 'require = "generic"\nframes = 256\ntcp = "kernel"',
+        },
+    )
+    text = config.read_text()
+    head, _, rest = text.partition("[strategy.parameters]")
+    _, _, rest = rest.partition("# For `crosswire sim`")
+    cycles = round(SPIN_US * 1e-6 * counter_hz())
+    config.write_text(f"{head}[strategy.parameters]\nspin_cycles = {cycles}\nevery_turns = 40\n#{rest}")
+    total_s = FLOOD_FROM_S + FLOOD_S + AFTER_S
+    burst = ("--speed", FLOOD_BASE_SPEED, "--burst", FLOOD_FROM_S, FLOOD_S, FLOOD_SPEED)
+    resident = []
+    with started(tmp_path, "sim", config, "--wait", "--seconds", total_s, *burst) as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", total_s + LEAVING_S) as live:
+            live.wait_for("trading", COMPILE_PATIENCE_S)
+            begun = time.monotonic()
+            while live.process.poll() is None and time.monotonic() - begun < total_s:
+                resident.append(live.resident_bytes())
+                time.sleep(1)
+            seen = outcome(exchanges, live, tmp_path)
+    check_flood(seen)
+    flat = resident[FLOOD_FROM_S : FLOOD_FROM_S + FLOOD_S]
+    assert max(flat) - min(flat) < 1 << 20, flat
+
+
+def counter_hz() -> float:
+    """The time-stamp counter's rate."""
+    from crosswire.nic.memory.raw import read_cycles
+
+    cycles, begun = read_cycles(), time.monotonic()
+    time.sleep(0.1)
+    return (read_cycles() - cycles) / (time.monotonic() - begun)
+
+
+def check_flood(seen: Outcome) -> None:
+    """Frames add up; books were lost and came back; what was asked on a lost book was refused, all of it."""
+    counters = seen.engine["counters"]
+    for name, exchange in seen.exchanges.items():
+        own, feed = seen.of_venue(name), seen.engine["venues"][name]
+        lost = own["market data drops"] + own["interface drops"]
+        assert exchange["published"] == own["market data frames"] + lost
+        assert exchange["published"] >= 5 * own["market data frames"]
+        assert feed["sequence_gaps"] > 10
+    assert [(row, at_exchange) for *row, at_exchange, _ in seen.rows()] == [
+        (row, in_engine) for *row, _, in_engine in seen.rows()
+    ]
+    assert counters["asked_valid"] > 0
+    assert counters["asked_invalid"] > 0
+    vetoes = seen.engine["orders_vetoed"]
+    # Before the logon and after the stop the gate has other reasons, which come first.
+    elsewhere = vetoes.get("session_not_ready", 0) + vetoes.get("halted", 0)
+    assert vetoes["invalid_book"] > 100
+    assert vetoes["invalid_book"] + elsewhere >= counters["asked_invalid"]
+    assert seen.engine["orders_sent"] + counters["refused"] == counters["asked_valid"] + counters["asked_invalid"]
+    assert 0 < seen.engine["orders_sent"] <= counters["asked_valid"]
+    # Both sides count the same orders: none was sent that the test would not know of.
+    assert sum(each["new_orders"] for each in seen.exchanges.values()) == seen.engine["orders_sent"]
+    assert all(each["last_mid"] is not None for each in seen.engine["instruments"].values())
+
+
+def network_state(testbed: Testbed) -> dict[str, list[str]]:
+    """What a process may leave behind in the engine's namespace, and on the host."""
+
+    def run(*command: str) -> str:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    links = run("ip", "netns", "exec", testbed.engine, "ip", "-d", "link").splitlines()
+    memory = Path("/proc/meminfo").read_text().splitlines()
+    return {
+        "xdp": [line for line in links if "xdp" in line],
+        "promiscuous": [line for line in links if "promiscuity" in line and "promiscuity 0" not in line],
+        "groups": sorted(
+            line.split()[0]
+            for line in run("ip", "netns", "exec", testbed.engine, "cat", "/proc/net/igmp").splitlines()
+            if line.startswith("\t")
+        ),
+        # The warm-up's has no name and went before; other tests' may come and go.
+        "namespaces": [line for line in run("ip", "netns", "list").splitlines() if line.startswith(testbed.name)],
+        "huge pages": [line for line in memory if line.startswith("HugePages")],
+    }
+
+
+@pytest.mark.netns
+@pytest.mark.kill
+def test_a_kill_while_trading_leaves_nothing(testbed: Testbed, tmp_path: Path) -> None:
+    """SIGKILL: the kernel takes program, groups and connection away; the exchange cancels; the next start trades."""
+    config = make_config(tmp_path, testbed, seconds=120)
+    with started(tmp_path, "sim", config, "--wait") as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        before = network_state(testbed)
+        with started(tmp_path, "live", config, "--output", tmp_path / "killed") as live:
+            live.wait_for("fills [1-9]", COMPILE_PATIENCE_S)
+            during = network_state(testbed)
+            assert len(during["xdp"]) > 0
+            assert len(during["groups"]) > len(before["groups"])
+            live.process.send_signal(signal.SIGKILL)
+            live.process.wait()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while network_state(testbed) != before and time.monotonic() < deadline_s:
+            time.sleep(0.1)
+        assert network_state(testbed) == before
+        assert not (tmp_path / "killed" / "synthetic").exists()
+        with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", AGAIN_S) as again:
+            again.wait_for("trading", COMPILE_PATIENCE_S)
+            again.wait_for("run folder", AGAIN_S + PATIENCE_S)
+            exchanges.process.send_signal(signal.SIGTERM)
+            seen = outcome(exchanges, again, tmp_path)
+    assert seen.engine["orders_sent"] > 0
+    assert all(each["resting"] == 0 for each in seen.exchanges.values())
+    assert sum(each["new_orders"] for each in seen.exchanges.values()) > seen.engine["orders_sent"]

@@ -1,0 +1,53 @@
+"""An API key's file: who may read it, and that no error tells what is in it."""
+
+from pathlib import Path
+
+import pytest
+
+from crosswire.engine.config import ConfigError
+from crosswire.engine.credentials import load_credentials
+
+SECRET = "s3cr3t-s3cr3t"
+
+
+def write(folder: Path, text: str, mode: int = 0o600) -> Path:
+    path = folder / "key.toml"
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_a_good_file_is_read_and_its_secret_shown_by_no_text(tmp_path: Path) -> None:
+    credentials = load_credentials(write(tmp_path, f'client_id = "abc"\nsecret = "{SECRET}"'))
+    assert (credentials.client_id, credentials.secret) == ("abc", SECRET.encode())
+    assert SECRET not in repr(credentials) + str(credentials) + f"{credentials}"
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "wrong"),
+    [
+        (f'client_id = "abc"\nsecret = "{SECRET}"', 0o640, "others may read these credentials; `chmod 600` it"),
+        (f'client_id = "abc"\nsecret = "{SECRET}"', 0o604, "others may read these credentials; `chmod 600` it"),
+        (f'secret = "{SECRET}"', 0o600, "client_id is missing, or not an ASCII text"),
+        (f'client_id = "abc"\nsecret = "{SECRET}é"', 0o600, "secret is missing, or not an ASCII text"),
+        ('client_id = "abc"\nsecret = 7', 0o600, "secret is missing, or not an ASCII text"),
+        (f'client_id = "abc"\nsecret = "{SECRET}', 0o600, "credentials are not valid TOML"),
+        (f'client_id = "abc"\nsecret = "{SECRET}"\n{SECRET} = 1', 0o600, "keys beside client_id and secret"),
+    ],
+)
+def test_a_bad_file_is_refused_without_a_word_of_it(tmp_path: Path, text: str, mode: int, wrong: str) -> None:
+    path = write(tmp_path, text, mode)
+    with pytest.raises(ConfigError) as caught:
+        load_credentials(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert message.endswith(wrong)
+    assert SECRET not in message
+    assert caught.value.__cause__ is None
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"key.toml: credentials can't be read: No such file or directory$"):
+        load_credentials(tmp_path / "key.toml")
+    with pytest.raises(ConfigError, match=r"credentials must be a plain file$"):
+        load_credentials(tmp_path)

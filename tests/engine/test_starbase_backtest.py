@@ -1,0 +1,84 @@
+"""The Starbase example as a backtest: the engine's accounts against the exchange's own, and the same run twice."""
+
+from pathlib import Path
+
+import pytest
+
+from crosswire.engine.backtest import compiled_loop, digests
+from crosswire.engine.build.run import Run, build_run
+from crosswire.engine.config import ConfigError, load_config
+from crosswire.engine.exchange.gateways import CLIENT
+from crosswire.engine.generate.captures import generate_captures
+from crosswire.engine.loop import Status
+from tests.support.paths import ROOT
+
+EXAMPLE = ROOT / "examples" / "starbase.toml"
+SECONDS = 5
+pytestmark = pytest.mark.starbase
+
+
+@pytest.fixture(scope="module")
+def config_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("starbase")
+    generate_captures(folder / "data" / "synthetic", seed=1, seconds=SECONDS)
+    (folder / "examples").mkdir()
+    path = folder / "examples" / "run.toml"
+    path.write_text(EXAMPLE.read_text().replace("seconds = 120", f"seconds = {SECONDS}"))
+    return path
+
+
+def finished(config_path: Path) -> Run:
+    """The run at its end."""
+    backtest = build_run(load_config(config_path), config_path)
+    loop = compiled_loop(backtest)
+    status = Status.STARVED
+    while status != Status.FINISHED:
+        status = Status(loop(backtest.engine, backtest.venues, backtest.strategy, backtest.clock))
+        backtest.refill()
+        for name in type(backtest.engine.records).fields:
+            getattr(backtest.engine.records, name).count = 0
+    backtest.close()
+    return backtest
+
+
+def test_the_engines_positions_are_the_exchanges_own_and_a_run_repeats(config_path: Path) -> None:
+    first = finished(config_path)
+    venue, engine = first.venues[0], first.engine
+    member = venue.ring.matching.members[CLIENT]
+    session = venue.session
+    assert session.orders_sent > 20
+    assert member.new_orders == session.orders_sent
+    assert member.duplicate_orders == member.open_orders == 0
+    assert member.fills > 20
+    own = [index for index in range(engine.market.count) if engine.market.instruments[index].venue == 0]
+    assert len(own) == 2
+    for index in own:
+        assert engine.desk.positions[index].position_lots == member.position_lots[index]
+    assert engine.gate.alarms == 0
+    assert sum(venue.ring.gateways.mistakes) == sum(session.links[0].stream.faults) == 0
+    assert venue.feed.sequence_gaps == 0
+    # The legs at the venue with the speed bump were held there, and both links stayed up.
+    assert member.held_orders == 0
+    assert digests(first) == digests(finished(config_path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('orders = "starbase"', 'orders = "bridge"', "starbase is both or neither"),
+        ('follow = "bridge/BTCUSDT"', 'follow = "bridge/ETHUSDT"', "no instrument with captures"),
+        ('follow = "bridge/BTCUSDT"\n', "", "simulation.market.first_price: BTC-PERPETUAL is missing"),
+        ("lots = 200", "lots = 200\nheartbeat_s = 0", "heartbeat_s must be in 1..3600, not 0"),
+        ("speed_bump_us = 10_000", "speed_bump_us = 2_000_000", "speed_bump_us = 2000000 must be in 0..1000000"),
+        ("self_match_prevention_id = 1", 'credentials = "none.toml"', "credentials can't be read: No such file"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_names_it(config_path: Path, old: str, new: str, message: str) -> None:
+    text = config_path.read_text()
+    assert old in text
+    path = config_path.with_name("bad.toml")
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        build_run(load_config(path), path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

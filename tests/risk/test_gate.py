@@ -1,0 +1,237 @@
+"""The risk gate: each limit vetoes at its boundary and not before, and no order passes that a plain model refuses."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crosswire.nic.memory.struct import Struct
+from crosswire.risk.gate import Gate, Veto, check, halt, mark_positions
+from crosswire.risk.limits import (
+    InstrumentLimitsConfig,
+    LimitError,
+    RunLimitsConfig,
+    UnderlyingLimitsConfig,
+    VenueLimitsConfig,
+    make_gate,
+    set_instrument_limits,
+    set_venue_limits,
+)
+from crosswire.venues.book.book import make_books
+from crosswire.venues.instrument import E9, Instrument, Payoff
+from crosswire.venues.market import Market
+from crosswire.venues.order import Approval, SessionState, TimeInForce
+from crosswire.venues.side import BUY, SELL
+
+NOW_NS = 1_700_000_000 * E9
+
+
+class Setup:
+    """Two instruments of one underlying at 100.0: a linear one on venue 0, an inverse one on venue 1."""
+
+    def __init__(self, **changes: Decimal | int) -> None:
+        self.market = Market(count=2, capacity=2)
+        self.market.instruments = Instrument.array(2)
+        self.market.books = make_books(2, 64)
+        linear, inverse = self.market.instruments
+        linear.tick_e9, linear.lot_e9, linear.tick_lot_e9 = E9 // 10, E9 // 1000, E9 // 10_000
+        inverse.index, inverse.venue, inverse.payoff = 1, 1, Payoff.INVERSE
+        inverse.tick_e9, inverse.lot_e9 = E9 // 10, E9
+        for book in self.market.books:
+            book.valid, book.receive_time_ns = 1, NOW_NS
+            book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots = 999, 5, 1001, 5
+        limits = {
+            "max_order": Decimal(10),
+            "max_order_notional": Decimal(900),
+            "max_position": Decimal(20),
+            "max_price": Decimal(10_000),
+            "price_collar_bps": Decimal(100),
+            "max_book_age_ms": 1000,
+        }
+        run = {"max_loss": Decimal(50), "max_gross": Decimal(2500), "max_net": Decimal(1500)}
+        venue = {"orders_per_second": 10, "burst": 5, "max_open_orders": 3}
+        for key, value in changes.items():
+            next(part for part in (limits, run, venue) if key in part)[key] = value
+        underlying = UnderlyingLimitsConfig(max_gross=run["max_gross"], max_net=run["max_net"])
+        self.gate = make_gate(
+            self.market, RunLimitsConfig(max_loss=run["max_loss"], underlying={"BTC": underlying}), ["BTC"]
+        )
+        for index, instrument in enumerate(self.market.instruments):
+            set_instrument_limits(self.gate, instrument, InstrumentLimitsConfig(**limits), f"i{index}")
+            set_venue_limits(self.gate, index, VenueLimitsConfig(**venue), f"v{index}")
+            self.gate.venues[index].session_state = SessionState.READY
+        mark_positions(self.gate)
+        self.approval = Approval()
+        self.last_id = 0
+
+    def ask(self, instrument: int = 0, side: int = BUY, price: int = 1000, lots: int = 1, now_ns: int = NOW_NS) -> Veto:
+        self.last_id += 1
+        return Veto(self._check(self.last_id, instrument, side, price, lots, now_ns))
+
+    def _check(self, order_id: int, instrument: int, side: int, price: int, lots: int, now_ns: int) -> int:
+        return int(check(self.gate, self.approval, order_id, instrument, side, TimeInForce.IOC, price, lots, now_ns))
+
+
+def test_a_good_order_passes_and_arms_exactly_what_was_asked() -> None:
+    setup = Setup()
+    assert setup.ask(1, SELL, 1000, 3) == Veto.NONE
+    approval = setup.approval
+    assert (approval.armed, approval.client_order_id, approval.instrument) == (1, 1, 1)
+    assert (approval.side, approval.price_ticks, approval.qty_lots) == (SELL, 1000, 3)
+    assert setup.gate.passed == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "veto"),
+    [
+        ({"lots": 0}, Veto.BAD_ORDER),
+        ({"lots": -1}, Veto.BAD_ORDER),
+        ({"price": 0}, Veto.BAD_ORDER),
+        ({"price": 100_001}, Veto.BAD_ORDER),
+        ({"instrument": 2}, Veto.BAD_ORDER),
+        ({"instrument": -1}, Veto.BAD_ORDER),
+        ({"lots": 10_001}, Veto.ORDER_SIZE),
+        ({"lots": 9_001}, Veto.ORDER_NOTIONAL),
+        ({"price": 1012}, Veto.PRICE_COLLAR),
+        ({"side": SELL, "price": 989}, Veto.PRICE_COLLAR),
+        ({"now_ns": NOW_NS + E9 + 1}, Veto.STALE_BOOK),
+    ],
+)
+def test_each_order_limit(arguments: dict[str, int], veto: Veto) -> None:
+    setup = Setup()
+    assert setup.ask(**arguments) == veto
+    assert setup.approval.armed == 0
+    assert setup.gate.vetoes[veto] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"lots": 9_000},
+        {"price": 1011},
+        {"side": SELL, "price": 990},
+        {"now_ns": NOW_NS + E9},
+        {"instrument": 1, "lots": 10},
+    ],
+)
+def test_the_boundary_itself_passes(arguments: dict[str, int]) -> None:
+    assert Setup().ask(**arguments) == Veto.NONE
+
+
+def test_position_counts_open_orders_at_their_worst() -> None:
+    setup = Setup()
+    position = setup.gate.positions[1]
+    position.position_lots, position.open_buy_lots, position.open_sell_lots = 12, 5, 19
+    assert setup.ask(1, BUY, 1000, 3) == Veto.NONE
+    assert setup.ask(1, BUY, 1000, 4) == Veto.POSITION
+    assert setup.ask(1, SELL, 1000, 10) == Veto.NONE  # -12 + 19 + 10 = 17 short at worst
+    position.open_sell_lots = 25
+    assert setup.ask(1, SELL, 1000, 8) == Veto.POSITION
+
+
+def test_exposures_sum_over_the_underlying() -> None:
+    setup = Setup(max_gross=Decimal(1000), max_net=Decimal(600))
+    setup.gate.positions[0].position_lots = -5_000  # 5 coins at 100.0: 500 short
+    assert setup.ask(0, SELL, 1000, 1_001) == Veto.NET_EXPOSURE
+    assert setup.ask(0, SELL, 1000, 999) == Veto.NONE
+    setup = Setup(max_gross=Decimal(505), max_net=Decimal(600))
+    setup.gate.positions[0].position_lots = -5_000
+    assert setup.ask(1, BUY, 1000, 5) == Veto.NONE
+    assert setup.ask(1, BUY, 1000, 6) == Veto.GROSS_EXPOSURE
+    assert setup.ask(0, BUY, 1000, 4_000) == Veto.NONE  # reduces
+
+
+def test_books_that_are_not_to_be_traded_on() -> None:
+    setup = Setup()
+    book = setup.market.books[0]
+    book.ask_ticks = 999
+    assert setup.ask() == Veto.CROSSED_BOOK
+    book.valid = 0
+    assert setup.ask() == Veto.INVALID_BOOK
+    book.valid, book.ask_lots = 1, 0
+    assert setup.ask() == Veto.INVALID_BOOK
+
+
+def test_rate_is_a_token_bucket_of_its_venue() -> None:
+    setup = Setup()
+    assert [setup.ask() for _ in range(6)] == [Veto.NONE] * 5 + [Veto.ORDER_RATE]
+    assert setup.ask(1) == Veto.NONE
+    assert setup.ask(now_ns=NOW_NS + E9 // 10 - 1) == Veto.ORDER_RATE
+    assert setup.ask(now_ns=NOW_NS + E9 // 10) == Veto.NONE
+
+
+def test_a_vetoed_order_costs_no_token() -> None:
+    setup = Setup()
+    assert [setup.ask(lots=0) for _ in range(20)] == [Veto.BAD_ORDER] * 20
+    assert [setup.ask() for _ in range(5)] == [Veto.NONE] * 5
+
+
+def test_session_open_orders_duplicates_and_the_kill_switch() -> None:
+    setup = Setup()
+    setup.gate.venues[0].open_orders = 3
+    assert setup.ask() == Veto.OPEN_ORDERS
+    setup.gate.venues[0].session_state = SessionState.LOST
+    assert setup.ask() == Veto.SESSION_NOT_READY
+    assert setup.ask(1) == Veto.NONE
+    setup.last_id -= 1
+    assert setup.ask(1) == Veto.DUPLICATE_ID
+    halt(setup.gate)
+    assert setup.ask(1) == Veto.HALTED
+
+
+def test_loss_limit_trips_and_stays() -> None:
+    setup = Setup()
+    setup.gate.positions[0].cash_e9 = -50 * E9
+    mark_positions(setup.gate)
+    assert setup.ask() == Veto.NONE
+    setup.gate.positions[0].fees_e9 = 1
+    mark_positions(setup.gate)
+    setup.gate.positions[0].cash_e9 = 0
+    mark_positions(setup.gate)
+    assert setup.ask() == Veto.LOSS_LIMIT
+    assert setup.gate.profit_worst_e9 == -50 * E9 - 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([BUY, SELL]), st.integers(1, 12)), max_size=40))
+def test_no_sequence_of_fills_gets_past_position_and_net_limits(orders: list[tuple[int, int, int]]) -> None:
+    """Every order that passes is filled at once in full; limits hold after each."""
+    setup = Setup(burst=1000, max_net=Decimal(300), max_order=Decimal(12))
+    for instrument, side, size in orders:
+        lots = size * (1000 if instrument == 0 else 10)
+        if setup.ask(instrument, side, 1000, lots) == Veto.NONE:
+            setup.gate.positions[instrument].position_lots += lots if side == BUY else -lots
+        linear, inverse = (setup.gate.positions[i].position_lots for i in (0, 1))
+        assert abs(linear) <= 20_000
+        assert abs(inverse) <= 20
+        assert abs(linear * 100 // 1000 + inverse) <= 300
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"max_position": Decimal("1e15")}, "64 bits"),
+        ({"max_price": Decimal("1e13")}, "64 bits"),
+        ({"max_order": Decimal(21)}, "above its max_position"),
+        ({"max_order": Decimal("0.0005")}, "multiple of"),
+        ({"max_order_notional": Decimal(0)}, "must be positive"),
+        ({"price_collar_bps": Decimal("0.0000001")}, "nine decimals"),
+        ({"max_book_age_ms": 0}, "max_book_age_ms"),
+        ({"burst": 0}, "burst"),
+        ({"max_open_orders": 0}, "max_open_orders"),
+    ],
+)
+def test_limits_that_cannot_be_are_refused_in_words(changes: dict[str, Decimal], words: str) -> None:
+    with pytest.raises(LimitError, match=words):
+        Setup(**changes)
+
+
+def test_an_underlying_without_limits_is_refused() -> None:
+    setup = Setup()
+    with pytest.raises(LimitError, match=r"limits\.underlying\.ETH"):
+        make_gate(setup.market, RunLimitsConfig(max_loss=Decimal(1), underlying={}), ["ETH"])
+
+
+def test_the_gate_is_plain_memory() -> None:
+    assert issubclass(Gate, Struct)
+    assert len(Gate().vetoes) == len(Veto)

@@ -1,0 +1,39 @@
+"""The example of docs/strategies.md as printed there: a strategy from a file of its own, and its harness test."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from crosswire.engine.plugin import load_plugin
+from crosswire.strategies.basis import BasisParameters
+from crosswire.strategies.cross_spread import CrossSpreadParameters
+from crosswire.strategies.interface import Strategy
+from crosswire.strategies.leg_parameters import LegParameters
+from tests.support.paths import ROOT
+
+DOCUMENT = ROOT / "docs" / "strategies.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "imbalance.py").write_text(EXAMPLES[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_the_documented_strategy_loads_from_a_file(plugin_folder: Path) -> None:
+    plugin = load_plugin("imbalance.py:Imbalance", plugin_folder, "run.toml")
+    assert issubclass(plugin.strategy_class, Strategy)
+    assert plugin.strategy_class.__name__ == "Imbalance"
+
+
+def test_the_documented_test_passes(plugin_folder: Path) -> None:
+    exec(compile(EXAMPLES[1], str(DOCUMENT), "exec"), {})
+
+
+def test_every_parameter_is_documented() -> None:
+    documented = set(re.findall(r"^\| `(\w+)` \|", DOCUMENT.read_text(), re.MULTILINE))
+    for parameters in (LegParameters, CrossSpreadParameters, BasisParameters):
+        assert set(parameters.__struct_fields__) <= documented

@@ -1,0 +1,19 @@
+"""Where the checkout is, and the real recordings: beside it, never inside it. CROSSWIRE_DATA names another folder."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+SHARED_DATA = Path(os.environ.get("CROSSWIRE_DATA") or SHARED / "data")
+
+
+def shared_data() -> Path:
+    """The folder of real captures. Without it a test skips, but in CI, which has it, that is a failure."""
+    if SHARED_DATA.is_dir():
+        return SHARED_DATA
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must have the real captures in {SHARED_DATA}")
+    pytest.skip(f"needs the real captures in {SHARED_DATA}")

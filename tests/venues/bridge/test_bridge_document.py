@@ -1,0 +1,75 @@
+"""docs/bridge.md shows the layouts as they are: its tables are made from them.
+
+`python -m tests.venues.bridge.test_bridge_document` writes the page.
+"""
+
+from crosswire.nic.memory.struct import Field, Scalar, StructMeta
+from crosswire.venues.bridge.wire import layout, order_layout
+from tests.support.paths import ROOT
+
+PAGE = ROOT / "docs" / "bridge.md"
+INTRODUCTION = """# The bridge protocol
+
+Crosswire's own binary protocol, for exchanges that only offer TLS web APIs: a bridge near the exchange turns its
+streams into this feed and takes orders for it. Little-endian, packed, SBE in style: a block length on the wire, so
+that readers skip fields they do not know. The tables are made from `layout.py` and `order_layout.py` in
+`venues/bridge/wire/`, which are the specification.
+
+## Market data: UDP, at most 1,472 bytes of payload
+
+One packet header, then `message_count` messages, each a message header, its root block, and its groups (group
+header, then entries of `block_length` bytes). Prices are ticks, sizes lots of the instrument's definition.
+
+* `sequence` counts packets of a channel by one. A gap loses every book of the channel until a snapshot proves it
+  again; a number at or below the last is a duplicate and dropped.
+* `flags` bit 0, END_OF_EVENT, marks the last packet of one event; a delta or snapshot too large for one packet is
+  split, its later parts carry CONTINUATION, and the book is invalid until the last part.
+* A delta applies when its `previous_id` is the book's id. One whose `last_id` is not above it is stale and ignored.
+  Right after a snapshot the first delta may straddle it: `previous_id <= id < last_id`. Anything else breaks the
+  chain and loses the book.
+* A best bid/ask overlays the book while its `update_id` is above the book's id.
+"""
+ORDERS = """## Orders: TCP
+
+Messages back to back in the stream, each starting with its header; `sequence` counts from 1 in each direction.
+"""
+
+
+def type_name(field: Field) -> str:
+    if not isinstance(field.element, Scalar):
+        return field.element.__name__
+    if field.count is None:
+        return field.element.name
+    return f"{'char' if field.element.name == 'u8' else field.element.name}[{field.count}]"
+
+
+def table(cls: StructMeta) -> str:
+    if not cls.fields:
+        return "(no fields)"
+    rows = [f"| {field.offset} | {field.name} | {type_name(field)} |" for field in cls.fields.values()]
+    return "\n".join(["| off | field | type |", "|---|---|---|", *rows])
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION]
+    for title, header in (
+        ("Packet header", layout.PacketHeader),
+        ("Message header", layout.MessageHeader),
+        ("Group header", layout.GroupHeader),
+    ):
+        parts.append(f"### {title}\n\n{table(header)}\n")
+    for message in layout.MESSAGES:
+        parts.append(f"### {message.name}: template {message.template_id}\n\n{table(message.root)}\n")
+        parts += [f"Group `{name}`, each entry:\n\n{table(entry)}\n" for name, entry in message.groups.items()]
+    parts.append(ORDERS)
+    parts += [f"### {each.name}: template {each.template_id}\n\n{table(each.root)}\n" for each in order_layout.MESSAGES]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def test_the_page_shows_the_layouts() -> None:
+    assert PAGE.read_text() == render()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render())

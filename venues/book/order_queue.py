@@ -1,0 +1,418 @@
+"""Order by order (L3) book of one instrument in fixed memory: every resting order and its place in the queue.
+
+Orders lie in numbered slots that they keep while they rest; a `Directory` finds the slot by order id. The orders at one
+side and price are a doubly linked list by ascending `sort_order_id`, whose ends a `QueueLevel` knows; another directory
+finds that by side and price. The L2 `Book` is given to each function that changes something: its levels stay the sums
+over the queues, whatever happens.
+
+Nothing depends on how full the tables are: a directory is at most half full, and a removal moves later entries up, so
+that there are no tombstones. Ids rise as a rule, so that a new order is appended in O(1); one that is not the youngest
+is put in by walking from the end.
+"""
+
+from typing import Annotated
+
+from crosswire.nic.memory.raw import fill_bytes, hash_bits
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i32, i64, size_of
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.book.book import Book, clear_book, set_level
+
+NONE = -1  # no slot
+LOTS_MAX = 1 << 62  # sum of one level; an order that would exceed it has no room
+ORDERS_MAX = 1 << 24  # orders of one queue: 1.6 GB
+ORDERS_MIN = 16
+
+
+class QueuedOrder(Struct):
+    """One resting order, one cache line."""
+
+    order_id: i64
+    sort_order_id: i64
+    price_ticks: i64
+    qty_lots: i64
+    owner: i64  # the user's own number; 0: nobody's
+    tag: i64  # the user's own
+    side: i32
+    previous: i32  # slot of the order before it at its price; NONE: it is the first
+    next: i32  # slot of the order behind it; NONE: it is the last. Of a free slot: the next free one
+    level: i32  # slot of its level
+
+
+class QueueLevel(Struct):
+    """The orders at one side and price."""
+
+    key: i64  # `_level_key`
+    lots: i64  # their sum, which the book shows
+    first: i32  # slot of the first in time. Of a free slot: the next free level
+    last: i32
+    count: i64
+
+
+class DirectoryEntry(Struct):
+    key: i64
+    place: i64  # slot + 1; 0: free
+
+
+class Directory(Struct):
+    """Open addressing, key -> slot; 2**bits entries, at most half of them in use."""
+
+    bits: i64
+    entries: Annotated[Pointer, DirectoryEntry]
+
+
+class OrderQueue(Struct):
+    """One instrument's orders: at most `order_capacity`, at no more than `level_capacity` prices (both sides)."""
+
+    order_capacity: i64
+    level_capacity: i64
+    count: i64  # orders resting
+    level_count: i64
+    refused: i64  # orders for which there was no room, here or in the book
+    walked: i64  # orders passed by those that were not the youngest at their price
+    orders_fresh: i64  # slots from this number on were never used since the last clear
+    orders_free: i64  # head of the list of slots given back, NONE
+    levels_fresh: i64
+    levels_free: i64
+    order_directory: Directory
+    level_directory: Directory
+    orders: Annotated[Pointer, QueuedOrder]
+    levels: Annotated[Pointer, QueueLevel]
+
+
+def make_order_queues(count: int, order_capacity: int, level_capacity: int) -> Array:
+    """`count` empty queues, see `allocate_queue`."""
+    queues = OrderQueue.array(count)
+    for queue in queues:
+        allocate_queue(queue, order_capacity, level_capacity)
+    return queues
+
+
+def allocate_queue(queue: OrderQueue, order_capacity: int, level_capacity: int) -> None:
+    """Memory for an empty queue.
+
+    `order_capacity`: a power of two, ORDERS_MIN to ORDERS_MAX; 96 bytes an order. `level_capacity`: 1 to
+    `order_capacity`; 72 to 104 bytes a level. The book that goes with a queue has its own limit of levels.
+    """
+    if order_capacity & (order_capacity - 1) != 0 or not ORDERS_MIN <= order_capacity <= ORDERS_MAX:
+        raise ValueError(f"order_capacity must be a power of two, {ORDERS_MIN} to {ORDERS_MAX}, not {order_capacity}")
+    if not 0 < level_capacity <= order_capacity:
+        raise ValueError(f"level_capacity must be 1 to order_capacity ({order_capacity}), not {level_capacity}")
+    queue.order_capacity = order_capacity
+    queue.level_capacity = level_capacity
+    queue.orders = array(QueuedOrder, order_capacity)
+    queue.levels = array(QueueLevel, level_capacity)
+    for directory, capacity in ((queue.order_directory, order_capacity), (queue.level_directory, level_capacity)):
+        directory.bits = (2 * capacity - 1).bit_length()
+        directory.entries = array(DirectoryEntry, 1 << directory.bits)
+    queue.orders_free = NONE
+    queue.levels_free = NONE
+
+
+@compiled
+def clear_queue(queue: OrderQueue, book: Book) -> None:
+    """Forget every order, and clear the book, which is invalid then."""
+    if queue.orders_fresh != 0:
+        _clear_directory(queue.order_directory)
+        _clear_directory(queue.level_directory)
+    queue.count = 0
+    queue.level_count = 0
+    queue.orders_fresh = 0
+    queue.orders_free = NONE
+    queue.levels_fresh = 0
+    queue.levels_free = NONE
+    clear_book(book)
+
+
+@compiled
+def queued(queue: OrderQueue, slot: int) -> QueuedOrder:
+    """The order in a slot; valid until it is deleted."""
+    order: QueuedOrder = queue.orders[slot]
+    return order
+
+
+@compiled
+def find_queued(queue: OrderQueue, order_id: int) -> int:
+    """Slot of an order, NONE if it does not rest here."""
+    return _look_up(queue.order_directory, order_id)
+
+
+@compiled
+def first_order(queue: OrderQueue, side: int, price_ticks: int) -> int:
+    """Slot of the first in time at a price, NONE if there is none; `queue.orders[slot].next` goes on."""
+    place = _look_up(queue.level_directory, _level_key(side, price_ticks))
+    return NONE if place == NONE else queue.levels[place].first
+
+
+@compiled
+def lots_ahead(queue: OrderQueue, slot: int) -> int:
+    """Lots of the orders before this one at its price: what must trade or go before it is the first."""
+    total = 0
+    before = queue.orders[slot].previous
+    while before != NONE:
+        total += queue.orders[before].qty_lots
+        before = queue.orders[before].previous
+    return total
+
+
+@compiled
+def put_order(
+    queue: OrderQueue, book: Book, order_id: int, side: int, price_ticks: int, qty_lots: int, sort_order_id: int
+) -> int:
+    """Add an order of `qty_lots` > 0, or change the one of that id; its place is where `sort_order_id` says.
+
+    The slot; NONE if there is no room for the order, its level or their sum, or the book refuses the price: the order
+    is not there then, not even as it was before, and whoever follows a venue has lost the book. `owner` and `tag` of a
+    changed order stay; a new one has 0.
+    """
+    assert qty_lots > 0
+    slot = _look_up(queue.order_directory, order_id)
+    if slot != NONE:
+        order = queue.orders[slot]
+        if order.sort_order_id == sort_order_id and order.price_ticks == price_ticks and order.side == side:
+            level = queue.levels[order.level]
+            lots = level.lots - order.qty_lots + qty_lots
+            if qty_lots <= LOTS_MAX - (level.lots - order.qty_lots) and set_level(book, side, price_ticks, lots):
+                level.lots = lots
+                order.qty_lots = qty_lots
+                return slot
+            delete_slot(queue, book, slot)
+            queue.refused += 1
+            return NONE
+        _leave_level(queue, book, order)
+    else:
+        slot = _take_order_slot(queue, order_id)
+        if slot == NONE:
+            queue.refused += 1
+            return NONE
+    order = queue.orders[slot]
+    order.sort_order_id = sort_order_id
+    order.side = side
+    order.price_ticks = price_ticks
+    order.qty_lots = qty_lots
+    if _join_level(queue, book, slot, order):
+        return slot
+    queue.refused += 1
+    _give_order_slot(queue, slot, order)
+    return NONE
+
+
+@compiled
+def reduce_order(queue: OrderQueue, book: Book, order_id: int, qty_lots: int) -> int:
+    """The order's new quantity, above 0 and not above what it was; it keeps its place. Its slot, NONE if unknown."""
+    slot = _look_up(queue.order_directory, order_id)
+    if slot != NONE:
+        reduce_slot(queue, book, slot, qty_lots)
+    return slot
+
+
+@compiled
+def reduce_slot(queue: OrderQueue, book: Book, slot: int, qty_lots: int) -> None:
+    """`reduce_order` for one whose slot is known."""
+    order = queue.orders[slot]
+    assert 0 < qty_lots <= order.qty_lots
+    level = queue.levels[order.level]
+    level.lots -= order.qty_lots - qty_lots
+    order.qty_lots = qty_lots
+    set_level(book, order.side, order.price_ticks, level.lots)
+
+
+@compiled
+def delete_order(queue: OrderQueue, book: Book, order_id: int) -> bool:
+    """Remove an order; False if it is unknown."""
+    slot = _look_up(queue.order_directory, order_id)
+    if slot == NONE:
+        return False
+    delete_slot(queue, book, slot)
+    return True
+
+
+@compiled
+def delete_slot(queue: OrderQueue, book: Book, slot: int) -> None:
+    """`delete_order` for one whose slot is known."""
+    order = queue.orders[slot]
+    _leave_level(queue, book, order)
+    _give_order_slot(queue, slot, order)
+
+
+@compiled
+def _level_key(side: int, price_ticks: int) -> int:
+    return price_ticks << 1 | side
+
+
+@compiled
+def _join_level(queue: OrderQueue, book: Book, slot: int, order: QueuedOrder) -> bool:
+    """Put the order into the list of its price; False, and nothing is changed, if there is no room."""
+    key = _level_key(order.side, order.price_ticks)
+    place = _look_up(queue.level_directory, key)
+    if place == NONE:
+        if queue.level_count == queue.level_capacity or order.qty_lots > LOTS_MAX:
+            return False
+        if not set_level(book, order.side, order.price_ticks, order.qty_lots):
+            return False
+        place = _take_level_slot(queue, key)
+        level = queue.levels[place]
+        level.lots = order.qty_lots
+        level.count = 1
+        level.first = slot
+        level.last = slot
+        order.level = place
+        order.previous = NONE
+        order.next = NONE
+        return True
+    level = queue.levels[place]
+    if order.qty_lots > LOTS_MAX - level.lots:
+        return False
+    if not set_level(book, order.side, order.price_ticks, level.lots + order.qty_lots):
+        return False
+    level.lots += order.qty_lots
+    level.count += 1
+    order.level = place
+    _link(queue, level, slot, order)
+    return True
+
+
+@compiled
+def _link(queue: OrderQueue, level: QueueLevel, slot: int, order: QueuedOrder) -> None:
+    """Put the order behind all at its level that have no higher `sort_order_id`."""
+    before = level.last
+    behind = NONE
+    if queue.orders[level.first].sort_order_id > order.sort_order_id:
+        behind = level.first
+        before = NONE
+    else:
+        while queue.orders[before].sort_order_id > order.sort_order_id:
+            queue.walked += 1
+            behind = before
+            before = queue.orders[before].previous
+    order.previous = before
+    order.next = behind
+    if before == NONE:
+        level.first = slot
+    else:
+        queue.orders[before].next = slot
+    if behind == NONE:
+        level.last = slot
+    else:
+        queue.orders[behind].previous = slot
+
+
+@compiled
+def _leave_level(queue: OrderQueue, book: Book, order: QueuedOrder) -> None:
+    """Take the order out of the list of its price; the last one takes the level with it."""
+    place = order.level
+    level = queue.levels[place]
+    level.lots -= order.qty_lots
+    level.count -= 1
+    # To lower or remove a level that the book has needs no room.
+    set_level(book, order.side, order.price_ticks, level.lots)
+    if level.count == 0:
+        _give_level_slot(queue, place, level)
+        return
+    before = order.previous
+    behind = order.next
+    if before == NONE:
+        level.first = behind
+    else:
+        queue.orders[before].next = behind
+    if behind == NONE:
+        level.last = before
+    else:
+        queue.orders[behind].previous = before
+
+
+@compiled
+def _take_order_slot(queue: OrderQueue, order_id: int) -> int:
+    """A free slot, entered in the directory; NONE if all are taken."""
+    if queue.count == queue.order_capacity:
+        return NONE
+    slot = queue.orders_free
+    if slot == NONE:
+        slot = queue.orders_fresh
+        queue.orders_fresh += 1
+    else:
+        queue.orders_free = queue.orders[slot].next
+    queue.count += 1
+    order = queue.orders[slot]
+    order.order_id = order_id
+    order.owner = 0
+    order.tag = 0
+    _enter(queue.order_directory, order_id, slot)
+    return slot
+
+
+@compiled
+def _give_order_slot(queue: OrderQueue, slot: int, order: QueuedOrder) -> None:
+    _remove(queue.order_directory, order.order_id)
+    order.next = queue.orders_free
+    queue.orders_free = slot
+    queue.count -= 1
+
+
+@compiled
+def _take_level_slot(queue: OrderQueue, key: int) -> int:
+    """A free slot, entered in the directory; the caller knows that there is one."""
+    place = queue.levels_free
+    if place == NONE:
+        place = queue.levels_fresh
+        queue.levels_fresh += 1
+    else:
+        queue.levels_free = queue.levels[place].first
+    queue.level_count += 1
+    queue.levels[place].key = key
+    _enter(queue.level_directory, key, place)
+    return place
+
+
+@compiled
+def _give_level_slot(queue: OrderQueue, place: int, level: QueueLevel) -> None:
+    _remove(queue.level_directory, level.key)
+    level.first = queue.levels_free
+    queue.levels_free = place
+    queue.level_count -= 1
+
+
+@compiled
+def _look_up(directory: Directory, key: int) -> int:
+    """Slot of a key, NONE if it is not entered."""
+    mask = (1 << directory.bits) - 1
+    position = hash_bits(key, directory.bits)
+    while directory.entries[position].place != 0:
+        if directory.entries[position].key == key:
+            return directory.entries[position].place - 1
+        position = (position + 1) & mask
+    return NONE
+
+
+@compiled
+def _enter(directory: Directory, key: int, slot: int) -> None:
+    """Add a key that is not entered yet; at least half of the entries are free."""
+    mask = (1 << directory.bits) - 1
+    position = hash_bits(key, directory.bits)
+    while directory.entries[position].place != 0:
+        position = (position + 1) & mask
+    directory.entries[position].key = key
+    directory.entries[position].place = slot + 1
+
+
+@compiled
+def _remove(directory: Directory, key: int) -> None:
+    """Remove a key that is entered. Knuth, TAOCP 6.4, algorithm R: later entries move up, there are no tombstones."""
+    mask = (1 << directory.bits) - 1
+    hole = hash_bits(key, directory.bits)
+    while directory.entries[hole].key != key or directory.entries[hole].place == 0:
+        hole = (hole + 1) & mask
+    position = (hole + 1) & mask
+    while directory.entries[position].place != 0:
+        moved = directory.entries[position]
+        home = hash_bits(moved.key, directory.bits)
+        if (position - home) & mask >= (position - hole) & mask:
+            directory.entries[hole].key = moved.key
+            directory.entries[hole].place = moved.place
+            hole = position
+        position = (position + 1) & mask
+    directory.entries[hole].place = 0
+
+
+@compiled
+def _clear_directory(directory: Directory) -> None:
+    fill_bytes(address_of(directory.entries), 0, size_of(DirectoryEntry) << directory.bits)

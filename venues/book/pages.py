@@ -1,0 +1,349 @@
+"""Sizes by price in fixed memory, with the next level found by bits: the storage below `venues.book.book`.
+
+A level is known by its side and rank: the price of an ask, the mirrored price of a bid (`rank_of`), so that on both
+sides better is smaller and the search runs one way only. 64 ranks are a group, found by hashing its number: one word
+says which of them have a level, and eight page numbers say where their sizes are. A page is eight sizes in one cache
+line, from a pool: memory is touched in proportion to the levels there are, dense or thousands of ticks apart. Above the
+groups lies an index of words, each over 64 groups or over 64 words below: where a group ends, the next one is found by
+at most NODE_HEIGHT steps up and as many down, however far away it is.
+
+A group or page whose last level went stays where it is: near the market it is used again at once, and a removal has
+nothing to do but clear a bit. Once half of either is used, every new one pays for looking at RECLAIM_STEPS groups and
+gives back what is empty there, so that a turn of the whole table takes a quarter as many new ones as it has slots; when
+one runs out, the turn goes on until something is found. So nothing is lost, however far prices drift.
+
+What lost, on the real streams of `tests.bench.book` (from an empty book, same machine and run, this book's time is 1):
+* one table tick -> size: 0.95 to 1.05, but a search tick by tick, without bound where a book is sparse;
+* a window of ticks around the market: 0.55 to 0.8, but blind outside it, and 16 bytes a tick (spot BTC: 96 MB);
+* pages of eight as the entries of the table, sizes inside, one index bit a page: 1.1, on spot 1.3 to 1.5, where half of
+  all updates fill or empty such a page and the sizes lie scattered over the whole table;
+* a sorted array: 20 to 50, since deep updates are common.
+"""
+
+from typing import Annotated
+
+from crosswire.nic.memory.raw import copy_bytes, count_trailing_zeros, fill_bytes, hash_bits, shift_left, shift_right
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u16
+from crosswire.nic.unit.compile import compiled
+
+PAGE_BITS = 3
+PAGE_TICKS = 1 << PAGE_BITS
+PAGE_MASK = PAGE_TICKS - 1
+PAGE_FULL = (1 << PAGE_TICKS) - 1  # occupancy of a page with eight levels
+NO_PAGE = 0  # its sizes are always 0, so that reading (or removing) a level that is not there needs no question
+
+WORD_BITS = 6
+WORD_MASK = (1 << WORD_BITS) - 1
+GROUP_PAGES = 1 << (WORD_BITS - PAGE_BITS)
+NODE_HEIGHT = 5
+RANK_BITS = WORD_BITS * (NODE_HEIGHT + 1)  # 36: prices from -2**35 to 2**35 - 1 ticks
+GROUPS_HALF = 1 << (RANK_BITS - WORD_BITS - 1)  # groups are signed, the index counts them from 0
+
+LEVELS_MIN = 64
+LEVELS_MAX = (1 << 16) - 1  # page numbers have 16 bits
+NODE_SLOTS_MIN = 1024
+RECLAIM_STEPS = 4
+
+NO_GROUP = 1 << 62  # `next_group`: there is none
+ABSENT = -1  # `place_level`: no such level, and none is wanted
+NO_ROOM = -2  # `place_level`: the memory is full, or the price out of range
+
+
+class Group(Struct):
+    """64 ranks. key: 0 when free, see `group_key`. Half a cache line."""
+
+    key: i64
+    occupied: i64  # bit by rank & 63
+    pages: Annotated[Array, u16, GROUP_PAGES]  # by rank >> 3 & 7: number of the page of sizes, or NO_PAGE
+
+
+class Node(Struct):
+    """64 bits of the index. key: 0 when free, see `_node_key`."""
+
+    key: i64
+    word: i64
+
+
+class Pages(Struct):
+    """Groups and nodes are open addressing tables; groups at most half full.
+
+    Nodes have four slots for each group that there may be. N groups need at most N nodes at each of the lower three
+    heights (8,192 at the third, all there are), 128 at the fourth and 2 at the top: a slot always stays free.
+    """
+
+    group_bits: i64
+    node_bits: i64
+    levels_max: i64  # of groups, and of pages, since each may hold one level only
+    groups_used: i64  # those without levels included
+    pages_used: i64
+    pages_fresh: i64  # pages from this number on were never used
+    free_count: i64
+    cursor: i64  # slot that is looked at next for something to give back
+    groups: Annotated[Pointer, Group]
+    nodes: Annotated[Pointer, Node]
+    sizes: Annotated[Pointer, i64]  # from page * PAGE_TICKS
+    free: Annotated[Pointer, u16]  # stack of pages given back
+
+
+def allocate_pages(pages: Pages, level_capacity: int) -> None:
+    """Memory for `level_capacity` levels (LEVELS_MIN to LEVELS_MAX), even when no two of them share a page.
+
+    200 to 330 bytes a level; a level that has neighbours on all 64 ticks touches 9 of them.
+    """
+    if not 0 < level_capacity <= LEVELS_MAX:
+        raise ValueError(f"level_capacity must be 1 to {LEVELS_MAX}, not {level_capacity}")
+    bits = (max(LEVELS_MIN, level_capacity) - 1).bit_length()
+    pages.levels_max = max(LEVELS_MIN, level_capacity)
+    pages.group_bits = bits + 1
+    pages.node_bits = (max(NODE_SLOTS_MIN, 4 << bits) - 1).bit_length()
+    pages.groups = array(Group, 1 << pages.group_bits)
+    pages.nodes = array(Node, 1 << pages.node_bits)
+    pages.sizes = array(i64, PAGE_TICKS * (pages.levels_max + 1))
+    pages.free = array(u16, pages.levels_max)
+    pages.pages_fresh = NO_PAGE + 1
+
+
+@compiled
+def clear_pages(pages: Pages) -> None:
+    """Forget every level."""
+    fill_bytes(address_of(pages.groups), 0, size_of(Group) << pages.group_bits)
+    fill_bytes(address_of(pages.nodes), 0, size_of(Node) << pages.node_bits)
+    for place in range(pages.pages_fresh * PAGE_TICKS):
+        pages.sizes[place] = 0
+    pages.groups_used = 0
+    pages.pages_used = 0
+    pages.pages_fresh = NO_PAGE + 1
+    pages.free_count = 0
+    pages.cursor = 0
+
+
+@compiled
+def rank_of(side: int, price_ticks: int) -> int:
+    """Rank of a price, and price of a rank: asks as they are, bids mirrored (~price), for BID = 0 and ASK = 1."""
+    return price_ticks ^ (side - 1)
+
+
+@compiled
+def group_key(side: int, group: int) -> int:
+    """Odd, so never the 0 of a free slot, whatever the price."""
+    return (group << 1 | side) << 1 | 1
+
+
+@compiled
+def find_group(pages: Pages, side: int, group: int) -> int:
+    """Slot of a group, -1 if the table does not have it."""
+    key = group_key(side, group)
+    mask = (1 << pages.group_bits) - 1
+    slot = hash_bits(key, pages.group_bits)
+    while pages.groups[slot].key != key:
+        if pages.groups[slot].key == 0:
+            return -1
+        slot = (slot + 1) & mask
+    return slot
+
+
+@compiled
+def size_at(pages: Pages, side: int, rank: int) -> int:
+    """Lots at a rank, 0 if there is no level."""
+    slot = find_group(pages, side, rank >> WORD_BITS)
+    if slot < 0:
+        return 0
+    page = pages.groups[slot].pages[(rank & WORD_MASK) >> PAGE_BITS]
+    lots: int = pages.sizes[page * PAGE_TICKS + (rank & PAGE_MASK)]
+    return lots
+
+
+@compiled
+def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
+    """Slot of the group of a rank; if there is a size, it and its page are made where missing. ABSENT or NO_ROOM."""
+    group = rank >> WORD_BITS
+    place = (rank & WORD_MASK) >> PAGE_BITS
+    slot = find_group(pages, side, group)
+    if qty_lots == 0:
+        return slot
+    if slot >= 0 and pages.groups[slot].pages[place] != NO_PAGE:
+        return slot
+    if group < -GROUPS_HALF or group >= GROUPS_HALF or not _make_room(pages):
+        return NO_ROOM
+    # To make room may have moved the group, or removed it.
+    key = group_key(side, group)
+    mask = (1 << pages.group_bits) - 1
+    slot = hash_bits(key, pages.group_bits)
+    while pages.groups[slot].key != key and pages.groups[slot].key != 0:
+        slot = (slot + 1) & mask
+    if pages.groups[slot].key == 0:
+        _add_group(pages, slot, side, group)
+    _add_page(pages, pages.groups[slot], place)
+    return slot
+
+
+@compiled
+def _make_room(pages: Pages) -> bool:
+    """Whether there is room for a page and a group more. A group with a level has a page, so pages run out first."""
+    used = max(pages.groups_used, pages.pages_used)
+    if 2 * used < pages.levels_max:
+        return True
+    _reclaim(pages, RECLAIM_STEPS if used < pages.levels_max else 1 << pages.group_bits)
+    return pages.pages_used < pages.levels_max
+
+
+@compiled
+def _add_group(pages: Pages, slot: int, side: int, group: int) -> None:
+    new = pages.groups[slot]
+    new.key = group_key(side, group)
+    new.occupied = 0
+    for place in range(GROUP_PAGES):
+        new.pages[place] = NO_PAGE
+    pages.groups_used += 1
+    _index(pages, side, group)
+
+
+@compiled
+def _add_page(pages: Pages, group: Group, place: int) -> None:
+    if pages.free_count > 0:
+        pages.free_count -= 1
+        group.pages[place] = pages.free[pages.free_count]
+    else:
+        group.pages[place] = pages.pages_fresh
+        pages.pages_fresh += 1
+    pages.pages_used += 1
+
+
+@compiled
+def _reclaim(pages: Pages, steps: int) -> None:
+    """Give back what is empty among the next `steps` groups; a full turn stops as soon as there is room for both."""
+    mask = (1 << pages.group_bits) - 1
+    slot = pages.cursor
+    for _ in range(steps):
+        group = pages.groups[slot]
+        if group.key != 0:
+            _free_pages(pages, group)
+        if group.key != 0 and group.occupied == 0:
+            _remove_group(pages, slot)
+        else:
+            slot = (slot + 1) & mask
+        if steps > RECLAIM_STEPS and max(pages.pages_used, pages.groups_used) < pages.levels_max:
+            break
+    pages.cursor = slot
+
+
+@compiled
+def _free_pages(pages: Pages, group: Group) -> None:
+    """Give back the pages of a group that have no level; their sizes are all 0 then."""
+    for place in range(GROUP_PAGES):
+        page = group.pages[place]
+        if page != NO_PAGE and shift_right(group.occupied, place * PAGE_TICKS) & PAGE_FULL == 0:
+            group.pages[place] = NO_PAGE
+            pages.free[pages.free_count] = page
+            pages.free_count += 1
+            pages.pages_used -= 1
+
+
+@compiled
+def remove_group(pages: Pages, slot: int) -> None:
+    """Give back a group without levels, and its pages."""
+    _free_pages(pages, pages.groups[slot])
+    _remove_group(pages, slot)
+
+
+@compiled
+def _remove_group(pages: Pages, hole: int) -> None:
+    """Knuth, TAOCP 6.4, algorithm R: later groups move up, there are no tombstones."""
+    key = pages.groups[hole].key
+    mask = (1 << pages.group_bits) - 1
+    slot = (hole + 1) & mask
+    while pages.groups[slot].key != 0:
+        moved = pages.groups[slot]
+        home = hash_bits(moved.key, pages.group_bits)
+        if (slot - home) & mask >= (slot - hole) & mask:
+            copy_bytes(address_of(pages.groups[hole]), address_of(moved), size_of(Group))
+            hole = slot
+        slot = (slot + 1) & mask
+    pages.groups[hole].key = 0
+    pages.groups_used -= 1
+    _unindex(pages, key >> 1 & 1, key >> 2)
+
+
+@compiled
+def next_group(pages: Pages, side: int, group: int) -> int:
+    """The nearest group worse than `group`, which need not exist; NO_GROUP if there is none."""
+    number = group + GROUPS_HALF
+    for height in range(1, NODE_HEIGHT + 1):
+        slot = _find_node(pages, side, height, number >> WORD_BITS)
+        # Bits above the one that we come from; none are when that is bit 63.
+        word = 0 if slot < 0 else pages.nodes[slot].word & shift_left(-2, number & WORD_MASK)
+        number >>= WORD_BITS
+        if word != 0:
+            number = number << WORD_BITS | count_trailing_zeros(word)
+            for lower in range(height - 1, 0, -1):
+                slot = _find_node(pages, side, lower, number)
+                number = number << WORD_BITS | count_trailing_zeros(pages.nodes[slot].word)
+            return number - GROUPS_HALF
+    return NO_GROUP
+
+
+@compiled
+def _node_key(side: int, height: int, number: int) -> int:
+    """Never 0, since heights begin at 1."""
+    return (number << 1 | side) << 3 | height
+
+
+@compiled
+def _find_node(pages: Pages, side: int, height: int, number: int) -> int:
+    """Slot of the word over 64**height groups from number * 64**height, -1 if none of them exists."""
+    key = _node_key(side, height, number)
+    mask = (1 << pages.node_bits) - 1
+    slot = hash_bits(key, pages.node_bits)
+    while pages.nodes[slot].key != key:
+        if pages.nodes[slot].key == 0:
+            return -1
+        slot = (slot + 1) & mask
+    return slot
+
+
+@compiled
+def _index(pages: Pages, side: int, group: int) -> None:
+    """Set the group's bit; where its word is new, the word's own bit, and so on up."""
+    number = group + GROUPS_HALF
+    mask = (1 << pages.node_bits) - 1
+    for height in range(1, NODE_HEIGHT + 1):
+        bit = shift_left(1, number & WORD_MASK)
+        number >>= WORD_BITS
+        key = _node_key(side, height, number)
+        slot = hash_bits(key, pages.node_bits)
+        while pages.nodes[slot].key != key and pages.nodes[slot].key != 0:
+            slot = (slot + 1) & mask
+        if pages.nodes[slot].key == key:
+            pages.nodes[slot].word |= bit
+            return
+        pages.nodes[slot].key = key
+        pages.nodes[slot].word = bit
+
+
+@compiled
+def _unindex(pages: Pages, side: int, group: int) -> None:
+    """Clear the group's bit; where its word is empty now, remove it and clear its own bit, and so on up."""
+    number = group + GROUPS_HALF
+    for height in range(1, NODE_HEIGHT + 1):
+        bit = shift_left(1, number & WORD_MASK)
+        number >>= WORD_BITS
+        slot = _find_node(pages, side, height, number)
+        pages.nodes[slot].word &= ~bit
+        if pages.nodes[slot].word != 0:
+            return
+        _remove_node(pages, slot)
+
+
+@compiled
+def _remove_node(pages: Pages, hole: int) -> None:
+    mask = (1 << pages.node_bits) - 1
+    slot = (hole + 1) & mask
+    while pages.nodes[slot].key != 0:
+        moved = pages.nodes[slot]
+        home = hash_bits(moved.key, pages.node_bits)
+        if (slot - home) & mask >= (slot - hole) & mask:
+            pages.nodes[hole].key = moved.key
+            pages.nodes[hole].word = moved.word
+            hole = slot
+        slot = (slot + 1) & mask
+    pages.nodes[hole].key = 0

@@ -1,0 +1,410 @@
+"""Order gateway of the bridge, the exchange's side: reads the frames that the engine wrote, answers with real ones.
+
+Nothing that the engine sends is taken on trust: checksums, connection, sequence, message numbers, kinds and lengths are
+verified as an exchange would, so that a protocol mistake shows in a backtest. Bytes that can't be believed are counted
+(`Mistake`, `MessageStream.faults`) and end the session with a `Logout`; an order that can't be accepted is rejected.
+
+What it answers to one request is packed into as few TCP segments as Ethernet allows.
+"""
+
+from enum import IntEnum
+from typing import Annotated
+
+from crosswire.nic.memory.raw import fill_bytes
+from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, view
+from crosswire.nic.packet import (
+    ETHER_TYPE_IPV4,
+    FLAG_ACK,
+    FLAG_PSH,
+    PROTOCOL_TCP,
+    TCP_FRAME_HEADER_BYTES,
+    EthernetHeader,
+    Flow,
+    Ipv4Header,
+    Packet,
+    PacketCounters,
+    Word,
+    internet_checksum,
+    parse_packet,
+    pseudo_header_sum,
+    reverse_flow,
+    seal_tcp_frame,
+    write_tcp_frame_header,
+)
+from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, reserve
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.bridge.orders.stream import (
+    TCP_WINDOW,
+    MessageStream,
+    bytes_sent,
+    length_of,
+    next_message,
+    open_segment,
+    set_connection,
+    stamp_header,
+    write_header,
+)
+from crosswire.venues.bridge.wire.order_layout import (
+    SILENCE_INTERVALS,
+    CancelOrder,
+    CancelReject,
+    Logon,
+    LogonAck,
+    Logout,
+    LogoutReason,
+    MassCancelAck,
+    MessageHeader,
+    NewOrder,
+    OrderAck,
+    OrderCancelled,
+    OrderFill,
+    OrderReject,
+    Template,
+)
+from crosswire.venues.exchange.matching import Executions, Matching, match_cancel, match_cancel_all, match_new
+from crosswire.venues.market import INSTRUMENTS_MAX, InstrumentMap, Market, add_instrument, find_instrument
+from crosswire.venues.order import Report, ReportKind
+from crosswire.venues.side import sign_of
+
+NS_PER_MS = 1_000_000
+SEGMENT_BYTES_MAX = 1460  # of payload: Ethernet's 1,500 less 20 of IPv4 and 20 of TCP
+
+
+class Mistake(IntEnum):
+    """What the client did wrong. Index into `BridgeGateway.mistakes`."""
+
+    NOT_TCP = 0  # a frame that is no TCP over IPv4
+    BAD_IP_CHECKSUM = 1
+    BAD_TCP_CHECKSUM = 2
+    BAD_LOGON = 3  # a second logon, or one without a heartbeat interval
+    NOT_LOGGED_ON = 4  # a request before the logon
+    WRONG_DIRECTION = 5  # a message that only the exchange sends
+
+
+class BridgeGateway(Struct):
+    """One client's connection at the exchange."""
+
+    logged_on: i64
+    closed: i64  # 1: it has said goodbye
+    heartbeat_interval_ns: i64
+    last_sent_ns: i64
+    last_received_ns: i64
+    frames_received: i64
+    frames_sent: i64
+    new_orders: i64  # received, whatever became of them
+    fills: i64  # told to clients
+    position_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # of the client, by market index: the exchange's own books
+    unsent: i64  # messages that the ring to the client had no room for; the client sees a hole and gives up
+    mistakes: Annotated[Array, i64, len(Mistake)]
+    parsed: PacketCounters
+    packet: Packet
+    stream: MessageStream
+    map: InstrumentMap  # the venue's instrument ids, learnt from the market as they are needed
+    executions: Executions
+    segment_address: i64  # frame being filled, 0: none
+    segment_length: i64  # bytes of payload in it
+
+
+def set_gateway(gateway: BridgeGateway, flow: Flow, first_byte: int = 0) -> None:
+    """A connection just established; `flow` and `first_byte` as the engine's session has them.
+
+    The client's fills and positions stay what they were.
+    """
+    gateway.logged_on = 0
+    gateway.closed = 0
+    gateway.segment_address = 0
+    gateway.segment_length = 0
+    fill_bytes(address_of(gateway.stream), 0, size_of(MessageStream))
+    set_connection(gateway.stream.connection, reverse_flow(flow), first_byte)
+
+
+@compiled
+def receive_frame(
+    gateway: BridgeGateway, matching: Matching, market: Market, frame: Frame, ring: Struct, now_ns: int
+) -> None:
+    """Handle one frame that arrived from the engine at `now_ns`; answers are committed to `ring`."""
+    gateway.frames_received += 1
+    packet = gateway.packet
+    if not parse_packet(frame, packet, gateway.parsed):
+        gateway.mistakes[Mistake.NOT_TCP] += 1
+        return
+    if not _checksums_hold(gateway, frame):
+        return
+    stream = gateway.stream
+    if open_segment(stream, packet):
+        gateway.last_received_ns = now_ns
+        address = next_message(stream)
+        while address != 0:
+            _handle(gateway, matching, market, address, ring, now_ns)
+            address = next_message(stream)
+    if stream.ended != 0:
+        log_out(gateway, matching, market, ring, LogoutReason.BAD_MESSAGE, now_ns)
+    send_segment(gateway, ring, now_ns)
+
+
+@compiled
+def _checksums_hold(gateway: BridgeGateway, frame: Frame) -> bool:
+    """Whether IPv4 and TCP checksums are right. `parse_packet` has proven the lengths that are read here."""
+    packet = gateway.packet
+    # A tag would move the headers; this client's wire has none.
+    if view(EthernetHeader, frame.address).ether_type != ETHER_TYPE_IPV4 or packet.protocol != PROTOCOL_TCP:
+        gateway.mistakes[Mistake.NOT_TCP] += 1
+        return False
+    ip_address = frame.address + size_of(EthernetHeader)
+    ip = view(Ipv4Header, ip_address)
+    header_length = (ip.version_and_words & 0xF) * size_of(Word)
+    if internet_checksum(ip_address, header_length, 0) != 0:
+        gateway.mistakes[Mistake.BAD_IP_CHECKSUM] += 1
+        return False
+    tcp_length = ip.total_length - header_length
+    if internet_checksum(ip_address + header_length, tcp_length, pseudo_header_sum(ip, tcp_length)) != 0:
+        gateway.mistakes[Mistake.BAD_TCP_CHECKSUM] += 1
+        return False
+    return True
+
+
+@compiled
+def _handle(
+    gateway: BridgeGateway, matching: Matching, market: Market, address: int, ring: Struct, now_ns: int
+) -> None:
+    """One whole message of the client."""
+    template_id = view(MessageHeader, address).template_id
+    executions = gateway.executions
+    executions.count = 0
+    if template_id == Template.LOGON:
+        _handle_logon(gateway, matching, market, view(Logon, address), ring, now_ns)
+    elif gateway.logged_on == 0:
+        gateway.mistakes[Mistake.NOT_LOGGED_ON] += 1
+        log_out(gateway, matching, market, ring, LogoutReason.NOT_LOGGED_ON, now_ns)
+    elif template_id == Template.NEW_ORDER:
+        gateway.new_orders += 1
+        order = view(NewOrder, address)
+        instrument = _market_index(gateway, matching, market, order.instrument_id)
+        match_new(
+            matching, market, order.client_order_id, instrument, order.side, order.time_in_force, order.price_ticks,
+            order.qty_lots, now_ns, executions,
+        )  # fmt: skip
+        send_executions(gateway, market, ring, now_ns)
+    elif template_id == Template.CANCEL_ORDER:
+        match_cancel(matching, view(CancelOrder, address).client_order_id, now_ns, executions)
+        send_executions(gateway, market, ring, now_ns)
+    elif template_id == Template.MASS_CANCEL:
+        cancelled = match_cancel_all(matching, now_ns, executions)
+        send_executions(gateway, market, ring, now_ns)
+        slot = _begin_message(gateway, ring, Template.MASS_CANCEL_ACK, now_ns)
+        if slot != 0:
+            message = view(MassCancelAck, slot)
+            message.exchange_time_ns = now_ns
+            message.cancelled = cancelled
+    elif template_id == Template.LOGOUT:
+        log_out(gateway, matching, market, ring, LogoutReason.CLOSING, now_ns)
+    elif template_id != Template.HEARTBEAT:
+        gateway.mistakes[Mistake.WRONG_DIRECTION] += 1
+
+
+@compiled
+def _handle_logon(
+    gateway: BridgeGateway, matching: Matching, market: Market, logon: Logon, ring: Struct, now_ns: int
+) -> None:
+    if gateway.logged_on != 0 or logon.heartbeat_interval_ms == 0:
+        gateway.mistakes[Mistake.BAD_LOGON] += 1
+        log_out(gateway, matching, market, ring, LogoutReason.BAD_LOGON, now_ns)
+        return
+    gateway.logged_on = 1
+    gateway.heartbeat_interval_ns = logon.heartbeat_interval_ms * NS_PER_MS
+    slot = _begin_message(gateway, ring, Template.LOGON_ACK, now_ns)
+    if slot != 0:
+        message = view(LogonAck, slot)
+        message.session_id = logon.session_id
+        message.heartbeat_interval_ms = logon.heartbeat_interval_ms
+
+
+@compiled
+def log_out(gateway: BridgeGateway, matching: Matching, market: Market, ring: Struct, reason: int, now_ns: int) -> None:
+    """End the connection, once: cancel what rests (cancel on disconnect), say so, and read no more."""
+    gateway.stream.ended = 1
+    if gateway.closed != 0:
+        return
+    gateway.closed = 1
+    gateway.executions.count = 0
+    match_cancel_all(matching, now_ns, gateway.executions)
+    send_executions(gateway, market, ring, now_ns)
+    slot = _begin_message(gateway, ring, Template.LOGOUT, now_ns)
+    if slot != 0:
+        view(Logout, slot).reason = reason
+    gateway.logged_on = 0
+
+
+@compiled
+def next_duty_ns(gateway: BridgeGateway) -> int:
+    """When the gateway next has to act by itself: a heartbeat, or the end of its patience; `NEVER_NS` if logged off."""
+    if gateway.logged_on == 0:
+        return NEVER_NS
+    interval_ns = gateway.heartbeat_interval_ns
+    return min(gateway.last_sent_ns + interval_ns, gateway.last_received_ns + SILENCE_INTERVALS * interval_ns)
+
+
+@compiled
+def do_duty(gateway: BridgeGateway, matching: Matching, market: Market, ring: Struct, now_ns: int) -> None:
+    """Send the heartbeat that is due, or log out a client that has gone silent."""
+    if gateway.logged_on == 0:
+        return
+    if now_ns >= gateway.last_received_ns + SILENCE_INTERVALS * gateway.heartbeat_interval_ns:
+        log_out(gateway, matching, market, ring, LogoutReason.SILENCE, now_ns)
+    elif now_ns >= gateway.last_sent_ns + gateway.heartbeat_interval_ns:
+        _begin_message(gateway, ring, Template.HEARTBEAT, now_ns)
+        gateway.last_sent_ns = now_ns
+    send_segment(gateway, ring, now_ns)
+
+
+@compiled
+def _market_index(gateway: BridgeGateway, matching: Matching, market: Market, instrument_id: int) -> int:
+    """Market index of one of the venue's instrument ids, -1 if it lists none."""
+    index = find_instrument(gateway.map, instrument_id)
+    if index >= 0:
+        return index
+    for candidate in range(market.count):
+        instrument = market.instruments[candidate]
+        if instrument.venue == matching.venue and instrument.venue_id == instrument_id:
+            add_instrument(gateway.map, instrument_id, candidate)
+            return candidate
+    return -1
+
+
+@compiled
+def send_executions(gateway: BridgeGateway, market: Market, ring: Struct, now_ns: int) -> None:
+    """Put all of `gateway.executions` into messages, in order, and forget them."""
+    executions = gateway.executions
+    for position in range(executions.count):
+        report = executions.items[position]
+        instrument_id = market.instruments[report.instrument].venue_id if report.instrument >= 0 else 0
+        if report.kind == ReportKind.FILL:
+            gateway.fills += 1
+            gateway.position_lots[report.instrument] += sign_of(report.side) * report.qty_lots
+            _send_fill(gateway, ring, report, instrument_id, now_ns)
+        elif report.kind == ReportKind.ACK:
+            _send_ack(gateway, ring, report, instrument_id, now_ns)
+        elif report.kind == ReportKind.CANCELLED:
+            _send_cancelled(gateway, ring, report, instrument_id, now_ns)
+        elif report.kind == ReportKind.REJECTED:
+            _send_reject(gateway, ring, report, instrument_id, now_ns)
+        else:
+            _send_cancel_reject(gateway, ring, report, now_ns)
+    executions.count = 0
+
+
+@compiled
+def _send_fill(gateway: BridgeGateway, ring: Struct, report: Report, instrument_id: int, now_ns: int) -> None:
+    slot = _begin_message(gateway, ring, Template.ORDER_FILL, now_ns)
+    if slot == 0:
+        return
+    message = view(OrderFill, slot)
+    message.client_order_id = report.client_order_id
+    message.exchange_order_id = report.exchange_order_id
+    message.exchange_time_ns = report.exchange_time_ns
+    message.execution_id = report.execution_id
+    message.price_ticks = report.price_ticks
+    message.qty_lots = report.qty_lots
+    message.leaves_lots = report.leaves_lots
+    message.fee_e9 = report.fee_e9
+    message.instrument_id = instrument_id
+    message.side = report.side
+    message.is_maker = report.is_maker
+
+
+@compiled
+def _send_ack(gateway: BridgeGateway, ring: Struct, report: Report, instrument_id: int, now_ns: int) -> None:
+    slot = _begin_message(gateway, ring, Template.ORDER_ACK, now_ns)
+    if slot == 0:
+        return
+    message = view(OrderAck, slot)
+    message.client_order_id = report.client_order_id
+    message.exchange_order_id = report.exchange_order_id
+    message.exchange_time_ns = report.exchange_time_ns
+    message.instrument_id = instrument_id
+    message.side = report.side
+
+
+@compiled
+def _send_cancelled(gateway: BridgeGateway, ring: Struct, report: Report, instrument_id: int, now_ns: int) -> None:
+    slot = _begin_message(gateway, ring, Template.ORDER_CANCELLED, now_ns)
+    if slot == 0:
+        return
+    message = view(OrderCancelled, slot)
+    message.client_order_id = report.client_order_id
+    message.exchange_order_id = report.exchange_order_id
+    message.exchange_time_ns = report.exchange_time_ns
+    message.leaves_lots = report.leaves_lots
+    message.instrument_id = instrument_id
+    message.side = report.side
+    message.reason = report.reason
+
+
+@compiled
+def _send_reject(gateway: BridgeGateway, ring: Struct, report: Report, instrument_id: int, now_ns: int) -> None:
+    slot = _begin_message(gateway, ring, Template.ORDER_REJECT, now_ns)
+    if slot == 0:
+        return
+    message = view(OrderReject, slot)
+    message.client_order_id = report.client_order_id
+    message.exchange_time_ns = report.exchange_time_ns
+    message.instrument_id = instrument_id
+    message.side = report.side
+    message.reason = report.reason
+
+
+@compiled
+def _send_cancel_reject(gateway: BridgeGateway, ring: Struct, report: Report, now_ns: int) -> None:
+    slot = _begin_message(gateway, ring, Template.CANCEL_REJECT, now_ns)
+    if slot == 0:
+        return
+    message = view(CancelReject, slot)
+    message.client_order_id = report.client_order_id
+    message.exchange_time_ns = report.exchange_time_ns
+    message.reason = report.reason
+
+
+@compiled
+def _begin_message(gateway: BridgeGateway, ring: Struct, template_id: int, now_ns: int) -> int:
+    """Address of a new message in the segment being filled, header written and the rest zero; 0 if the ring is full.
+
+    The message takes its number either way, so that the client sees that one is missing.
+    """
+    length = length_of(template_id)
+    if gateway.segment_length + length > SEGMENT_BYTES_MAX:
+        send_segment(gateway, ring, now_ns)
+    if gateway.segment_address == 0:
+        gateway.segment_address = reserve(ring, TCP_FRAME_HEADER_BYTES + SEGMENT_BYTES_MAX)
+        if gateway.segment_address == 0:
+            gateway.unsent += 1
+            gateway.stream.send_sequence += 1
+            return 0
+        write_tcp_frame_header(gateway.segment_address, gateway.stream.connection.flow, TCP_WINDOW)
+    address = gateway.segment_address + TCP_FRAME_HEADER_BYTES + gateway.segment_length
+    gateway.segment_length += length
+    fill_bytes(address, 0, length)
+    header = view(MessageHeader, address)
+    write_header(header, template_id, length)
+    stamp_header(gateway.stream, header, now_ns)
+    return address
+
+
+@compiled
+def send_segment(gateway: BridgeGateway, ring: Struct, now_ns: int) -> None:
+    """Send the segment being filled, if there is one."""
+    if gateway.segment_address == 0:
+        return
+    connection = gateway.stream.connection
+    length = seal_tcp_frame(
+        gateway.segment_address,
+        gateway.segment_length,
+        connection.send_next,
+        connection.receive_next,
+        FLAG_ACK | FLAG_PSH,
+    )
+    commit(ring, length, now_ns)
+    bytes_sent(connection, gateway.segment_length)
+    gateway.frames_sent += 1
+    gateway.last_sent_ns = now_ns
+    gateway.segment_address = 0
+    gateway.segment_length = 0

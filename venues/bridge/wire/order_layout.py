@@ -1,0 +1,195 @@
+"""Wire format of the `bridge` order session: binary orders over one TCP connection, little-endian, back to back.
+
+* A message is a `MessageHeader` and its fields; `length` is that of the whole message, so a reader steps by it and
+  newer versions may append fields. Reserved bytes are zero.
+* Each direction counts its messages from 1 (`sequence`), without a gap: TCP delivers all or nothing, so any other
+  number is a broken peer, and ends the session.
+* The client sends `Logon` first, and nothing else before its `LogonAck`. Whoever has sent nothing for the heartbeat
+  interval sends `Heartbeat`. After `SILENCE_INTERVALS` intervals without a message the session is over and the exchange
+  cancels what rests.
+* Client order ids count up within a session; a lower one is refused as a duplicate.
+* Prices are ticks and quantities lots of the instrument, whose id is the one of the feed's `InstrumentDefinition`.
+* Answers to one request come in order: `OrderAck` before its `OrderFill`s before its `OrderCancelled`. Execution ids
+  count up by one within a session.
+"""
+
+from enum import IntEnum
+
+from crosswire.nic.memory.struct import Struct, i64, u8, u16, u32, u64
+from crosswire.venues.layout import Message
+
+VERSION = 1
+MESSAGE_BYTES_MAX = 256  # longer than any message of this version, room for fields of newer ones
+SILENCE_INTERVALS = 3
+
+
+class Template(IntEnum):
+    LOGON = 1
+    LOGON_ACK = 2
+    LOGOUT = 3
+    HEARTBEAT = 4
+    NEW_ORDER = 5
+    CANCEL_ORDER = 6
+    MASS_CANCEL = 7
+    ORDER_ACK = 8
+    ORDER_FILL = 9
+    ORDER_CANCELLED = 10
+    ORDER_REJECT = 11
+    CANCEL_REJECT = 12
+    MASS_CANCEL_ACK = 13
+
+
+class LogoutReason(IntEnum):
+    CLOSING = 0
+    BAD_LOGON = 1  # a heartbeat interval of zero, or a second logon
+    BAD_MESSAGE = 2  # framing, sequence or template that the exchange can't go on from
+    SILENCE = 3  # no message for SILENCE_INTERVALS intervals
+    NOT_LOGGED_ON = 4  # something else before the logon
+
+
+class MessageStamp(Struct, packed=True):
+    """What differs between two messages of one kind, ahead of their own fields."""
+
+    sequence: u64  # within the direction, from 1
+    send_time_ns: u64  # of the sender, since the epoch
+
+
+class MessageHeader(Struct, packed=True):
+    length: u16  # of the message, this header included, bytes
+    template_id: u16  # Template
+    version: u16
+    reserved: u16
+    stamp: MessageStamp
+
+
+class Logon(Struct, packed=True):
+    header: MessageHeader
+    session_id: u64  # the client's choice; repeated in the answer
+    heartbeat_interval_ms: u32  # for both directions, from 1
+    reserved: u32
+
+
+class LogonAck(Struct, packed=True):
+    header: MessageHeader
+    session_id: u64
+    heartbeat_interval_ms: u32
+    reserved: u32
+
+
+class Logout(Struct, packed=True):
+    """The last message of a direction."""
+
+    header: MessageHeader
+    reason: u32  # LogoutReason
+    reserved: u32
+
+
+class Heartbeat(Struct, packed=True):
+    header: MessageHeader
+
+
+class NewOrder(Struct, packed=True):
+    header: MessageHeader
+    client_order_id: u64
+    price_ticks: i64
+    qty_lots: i64
+    instrument_id: u32
+    side: u8  # venues.side: 0 buy, 1 sell
+    time_in_force: u8  # venues.order.TimeInForce
+    reserved: u16
+
+
+class CancelOrder(Struct, packed=True):
+    header: MessageHeader
+    client_order_id: u64
+    instrument_id: u32
+    reserved: u32
+
+
+class MassCancel(Struct, packed=True):
+    """All resting orders of the session; answered by an `OrderCancelled` each, then `MassCancelAck`."""
+
+    header: MessageHeader
+
+
+class OrderAck(Struct, packed=True):
+    header: MessageHeader
+    client_order_id: u64
+    exchange_order_id: u64
+    exchange_time_ns: u64
+    instrument_id: u32
+    side: u8
+    reserved_byte: u8
+    reserved: u16
+
+
+class OrderFill(Struct, packed=True):
+    header: MessageHeader
+    client_order_id: u64
+    exchange_order_id: u64
+    exchange_time_ns: u64
+    execution_id: u64  # counts up by one within the session
+    price_ticks: i64
+    qty_lots: i64
+    leaves_lots: i64
+    fee_e9: i64  # 1e-9 of the settlement currency; positive is paid
+    instrument_id: u32
+    side: u8
+    is_maker: u8
+    reserved: u16
+
+
+class OrderCancelled(Struct, packed=True):
+    """The order lives no longer: cancelled on request, or what an IOC or FOK could not fill."""
+
+    header: MessageHeader
+    client_order_id: u64
+    exchange_order_id: u64
+    exchange_time_ns: u64
+    leaves_lots: i64  # never filled
+    instrument_id: u32
+    side: u8
+    reason: u8  # venues.order.RejectReason
+    reserved: u16
+
+
+class OrderReject(Struct, packed=True):
+    header: MessageHeader
+    client_order_id: u64
+    exchange_time_ns: u64
+    instrument_id: u32  # 0 if the exchange does not list the order's
+    side: u8
+    reason: u8  # venues.order.RejectReason
+    reserved: u16
+
+
+class CancelReject(Struct, packed=True):
+    header: MessageHeader
+    client_order_id: u64
+    exchange_time_ns: u64
+    reason: u32  # venues.order.RejectReason
+    reserved: u32
+
+
+class MassCancelAck(Struct, packed=True):
+    header: MessageHeader
+    exchange_time_ns: u64
+    cancelled: u32  # orders
+    reserved: u32
+
+
+MESSAGES = (
+    Message("Logon", Template.LOGON, Logon),
+    Message("LogonAck", Template.LOGON_ACK, LogonAck),
+    Message("Logout", Template.LOGOUT, Logout),
+    Message("Heartbeat", Template.HEARTBEAT, Heartbeat),
+    Message("NewOrder", Template.NEW_ORDER, NewOrder),
+    Message("CancelOrder", Template.CANCEL_ORDER, CancelOrder),
+    Message("MassCancel", Template.MASS_CANCEL, MassCancel),
+    Message("OrderAck", Template.ORDER_ACK, OrderAck),
+    Message("OrderFill", Template.ORDER_FILL, OrderFill),
+    Message("OrderCancelled", Template.ORDER_CANCELLED, OrderCancelled),
+    Message("OrderReject", Template.ORDER_REJECT, OrderReject),
+    Message("CancelReject", Template.CANCEL_REJECT, CancelReject),
+    Message("MassCancelAck", Template.MASS_CANCEL_ACK, MassCancelAck),
+)

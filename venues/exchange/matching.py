@@ -1,0 +1,428 @@
+"""Matching of our own orders against a replayed book: one set of rules for every simulated exchange.
+
+The market of a replay does not react to us. What follows from that is decided here, once, and is what a backtest's
+fills mean:
+
+* **Taking.** A new order takes the levels of the opposite side from the best to its limit, each at its own price, one
+  fill a level. What it took stays taken until the market itself changes that level (`venues.book.taken`).
+* **IOC** cancels what is left, **FOK** trades all or nothing, **POST_ONLY** is rejected if any lot could be taken,
+  **GTC** and **POST_ONLY** rest what is left.
+* **Queue.** A resting order stands behind everything displayed at its price when it arrived. Trades at the price take
+  from the front: first what stood ahead, then us. When the level shows less than what stood ahead, the difference was
+  cancelled ahead of us: until the level is that small, every cancel is taken to be behind us.
+* **Trade through.** A trade at a worse price than ours must have exhausted our price: we are filled in full.
+* **Crossing.** When the opposite side comes to our price or through it, we are filled up to what is shown there, at our
+  price, as the one who was there first; those lots are then taken.
+* Our own orders never meet each other: the replay shows no order of ours to trade with. With several at one price the
+  earlier is served first.
+
+An invalid book fills nothing and accepts no new order.
+"""
+
+from typing import Annotated
+
+from crosswire.nic.memory.raw import copy_bytes, fill_bytes
+from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.book.book import Book, available_lots, best_level, next_level, take_level
+from crosswire.venues.instrument import Instrument, Kind, Payoff, fee_e9
+from crosswire.venues.market import TRADE, Events, Market
+from crosswire.venues.order import (
+    RejectReason,
+    Report,
+    ReportKind,
+    TimeInForce,
+    TokenBucket,
+    set_token_bucket,
+    take_token,
+)
+from crosswire.venues.side import BUY, SELL
+
+RESTING_MAX = 256  # resting orders of one venue; searched from the front, for time priority and by id
+EXECUTIONS_MAX = 1024  # reports of one request or packet: the levels that one order can sweep
+VALUE_MAX = 1 << 62  # a notional past this is refused as a bad quantity: it would not fit 64 bits
+
+
+class Resting(Struct):
+    """One resting order of ours."""
+
+    client_order_id: i64
+    exchange_order_id: i64
+    instrument: i64  # market index
+    side: i64
+    price_ticks: i64
+    leaves_lots: i64
+    queue_ahead_lots: i64  # displayed size that trades before us
+
+
+class Executions(Struct):
+    """What the matching said, in order. `truncated` counts orders cut short for want of room for more fills."""
+
+    count: i64
+    truncated: i64
+    items: Annotated[Array, Report, EXECUTIONS_MAX]
+
+
+class Matching(Struct):
+    """Our orders at one simulated exchange."""
+
+    venue: i64
+    resting_max: i64  # the venue's own limit, at most RESTING_MAX
+    resting_count: i64
+    last_client_order_id: i64  # ids must count up, so that a repeated order is seen in O(1)
+    last_exchange_order_id: i64
+    last_execution_id: i64
+    accepted: i64
+    cancelled: i64
+    taker_fills: i64
+    maker_fills: i64
+    rejects: Annotated[Array, i64, len(RejectReason)]
+    throttle: TokenBucket  # of new orders; cancels always pass
+    resting: Annotated[Array, Resting, RESTING_MAX]
+
+
+def set_matching(matching: Matching, venue: int, orders_per_second: int, burst: int, resting_max: int) -> None:
+    """Set the venue's limits; ValueError unless they are positive and `resting_max` is at most RESTING_MAX."""
+    if not 1 <= resting_max <= RESTING_MAX:
+        raise ValueError(f"resting orders: must be in 1..{RESTING_MAX}, not {resting_max}")
+    matching.venue = venue
+    matching.resting_max = resting_max
+    set_token_bucket(matching.throttle, orders_per_second, burst)
+
+
+@compiled
+def match_new(
+    matching: Matching,
+    market: Market,
+    client_order_id: int,
+    instrument: int,
+    side: int,
+    time_in_force: int,
+    price_ticks: int,
+    qty_lots: int,
+    now_ns: int,
+    executions: Executions,
+) -> None:
+    """One new limit order arrives at `now_ns`: appends its ACK and fills, or its rejection, to `executions`."""
+    reason = _refusal(matching, market, client_order_id, instrument, side, time_in_force, price_ticks, qty_lots, now_ns)
+    if reason != RejectReason.NONE:
+        matching.rejects[reason] += 1
+        report = _add_report(matching, executions, ReportKind.REJECTED, client_order_id, instrument, side, now_ns)
+        report.reason = reason
+        report.leaves_lots = 0
+        return
+    matching.accepted += 1
+    matching.last_exchange_order_id += 1
+    exchange_order_id = matching.last_exchange_order_id
+    report = _add_report(matching, executions, ReportKind.ACK, client_order_id, instrument, side, now_ns)
+    report.exchange_order_id = exchange_order_id
+    report.leaves_lots = qty_lots
+
+    book = market.books[instrument]
+    leaves_lots = qty_lots
+    if time_in_force != TimeInForce.FOK or _lots_within(book, side, price_ticks, qty_lots) >= qty_lots:
+        leaves_lots = _sweep(
+            matching, market, executions, client_order_id, exchange_order_id, instrument, side, price_ticks, qty_lots,
+            now_ns,
+        )  # fmt: skip
+    if leaves_lots == 0:
+        return
+    if time_in_force == TimeInForce.IOC or time_in_force == TimeInForce.FOK or executions.count >= EXECUTIONS_MAX - 1:
+        matching.cancelled += 1
+        report = _add_report(matching, executions, ReportKind.CANCELLED, client_order_id, instrument, side, now_ns)
+        report.exchange_order_id = exchange_order_id
+        report.leaves_lots = leaves_lots
+        return
+    resting = matching.resting[matching.resting_count]
+    matching.resting_count += 1
+    resting.client_order_id = client_order_id
+    resting.exchange_order_id = exchange_order_id
+    resting.instrument = instrument
+    resting.side = side
+    resting.price_ticks = price_ticks
+    resting.leaves_lots = leaves_lots
+    resting.queue_ahead_lots = available_lots(book, side, price_ticks)
+
+
+@compiled
+def _refusal(
+    matching: Matching,
+    market: Market,
+    client_order_id: int,
+    instrument: int,
+    side: int,
+    time_in_force: int,
+    price_ticks: int,
+    qty_lots: int,
+    now_ns: int,
+) -> int:
+    """Why the venue refuses this order, `RejectReason.NONE` if it does not."""
+    if client_order_id <= matching.last_client_order_id:
+        return RejectReason.DUPLICATE_ID
+    matching.last_client_order_id = client_order_id
+    if not take_token(matching.throttle, now_ns):
+        return RejectReason.RATE_LIMIT
+    if instrument < 0 or instrument >= market.count:
+        return RejectReason.UNKNOWN_INSTRUMENT
+    terms = market.instruments[instrument]
+    if price_ticks == 0 or (price_ticks < 0 and terms.kind != Kind.COMBO):
+        return RejectReason.BAD_PRICE
+    if qty_lots <= 0 or qty_lots > largest_qty_lots(terms, price_ticks):
+        return RejectReason.BAD_QUANTITY
+    if side < BUY or side > SELL or time_in_force < TimeInForce.IOC or time_in_force > TimeInForce.POST_ONLY:
+        return RejectReason.OTHER
+    if time_in_force >= TimeInForce.GTC and matching.resting_count >= matching.resting_max:
+        return RejectReason.TOO_MANY_ORDERS
+    book = market.books[instrument]
+    if book.valid == 0:
+        return RejectReason.BOOK_NOT_READY
+    if time_in_force == TimeInForce.POST_ONLY and _lots_within(book, side, price_ticks, 1) > 0:
+        return RejectReason.WOULD_TAKE
+    return RejectReason.NONE
+
+
+@compiled
+def largest_qty_lots(terms: Instrument, price_ticks: int) -> int:
+    """The largest quantity whose value at this price fits 64 bits."""
+    if terms.payoff == Payoff.INVERSE:
+        return VALUE_MAX // terms.lot_e9
+    return VALUE_MAX // terms.tick_lot_e9 // abs(price_ticks)
+
+
+@compiled
+def _sweep(
+    matching: Matching,
+    market: Market,
+    executions: Executions,
+    client_order_id: int,
+    exchange_order_id: int,
+    instrument: int,
+    side: int,
+    limit_ticks: int,
+    qty_lots: int,
+    now_ns: int,
+) -> int:
+    """Take levels from the best to the limit; returns what is left. One place in `executions` stays free for that."""
+    book = market.books[instrument]
+    leaves_lots = qty_lots
+    price_ticks = best_level(book, 1 - side)
+    while leaves_lots > 0 and _reaches(side, limit_ticks, price_ticks):
+        lots = min(leaves_lots, available_lots(book, 1 - side, price_ticks))
+        if lots > 0:
+            if executions.count >= EXECUTIONS_MAX - 1:
+                executions.truncated += 1
+                break
+            take_level(book, 1 - side, price_ticks, lots)
+            leaves_lots -= lots
+            matching.taker_fills += 1
+            report = _add_report(matching, executions, ReportKind.FILL, client_order_id, instrument, side, now_ns)
+            report.exchange_order_id = exchange_order_id
+            _set_fill(matching, market, report, price_ticks, lots, leaves_lots, 0)
+        price_ticks = next_level(book, 1 - side, price_ticks)
+    return leaves_lots
+
+
+@compiled
+def _reaches(side: int, limit_ticks: int, price_ticks: int) -> bool:
+    """Whether an order of `side` may trade at this price. NO_BID and NO_ASK are out of everyone's reach."""
+    return price_ticks <= limit_ticks if side == BUY else price_ticks >= limit_ticks
+
+
+@compiled
+def _lots_within(book: Book, side: int, limit_ticks: int, wanted_lots: int) -> int:
+    """What an order of `side` could take up to its limit; counts no further than `wanted_lots`."""
+    lots = 0
+    price_ticks = best_level(book, 1 - side)
+    while lots < wanted_lots and _reaches(side, limit_ticks, price_ticks):
+        lots += available_lots(book, 1 - side, price_ticks)
+        price_ticks = next_level(book, 1 - side, price_ticks)
+    return lots
+
+
+@compiled
+def _add_report(
+    matching: Matching,
+    executions: Executions,
+    kind: int,
+    client_order_id: int,
+    instrument: int,
+    side: int,
+    now_ns: int,
+) -> Report:
+    assert executions.count < EXECUTIONS_MAX
+    report = executions.items[executions.count]
+    executions.count += 1
+    fill_bytes(address_of(report), 0, size_of(Report))
+    report.kind = kind
+    report.venue = matching.venue
+    report.client_order_id = client_order_id
+    report.instrument = instrument
+    report.side = side
+    report.exchange_time_ns = now_ns
+    return report
+
+
+@compiled
+def _set_fill(
+    matching: Matching,
+    market: Market,
+    report: Report,
+    price_ticks: int,
+    qty_lots: int,
+    leaves_lots: int,
+    is_maker: int,
+) -> None:
+    matching.last_execution_id += 1
+    report.execution_id = matching.last_execution_id
+    report.price_ticks = price_ticks
+    report.qty_lots = qty_lots
+    report.leaves_lots = leaves_lots
+    report.is_maker = is_maker
+    report.fee_e9 = fee_e9(market.instruments[report.instrument], price_ticks, qty_lots, is_maker)
+
+
+@compiled
+def on_market(matching: Matching, market: Market, events: Events, now_ns: int, executions: Executions) -> None:
+    """What one packet of the exchange-time feed does to our resting orders. Next to nothing when there are none."""
+    if matching.resting_count == 0:
+        return
+    for position in range(events.count):
+        event = events.items[position]
+        if event.kind == TRADE:
+            _on_trade(
+                matching, market, event.instrument, event.side, event.price_ticks, event.qty_lots, now_ns, executions
+            )
+    # A trade's own book change may come in the same packet, so the books are looked at once, after all trades.
+    for position in range(events.count):
+        event = events.items[position]
+        if event.kind != TRADE:
+            _on_book(matching, market, event.instrument, now_ns, executions)
+    _compact(matching)
+
+
+@compiled
+def _on_trade(
+    matching: Matching,
+    market: Market,
+    instrument: int,
+    aggressor: int,
+    price_ticks: int,
+    qty_lots: int,
+    now_ns: int,
+    executions: Executions,
+) -> None:
+    """One trade of the market: those ahead of us at its price are served, then we, in the order that we came."""
+    ours_lots = 0  # of this trade, already given to earlier orders of ours
+    for position in range(matching.resting_count):
+        resting = matching.resting[position]
+        if resting.instrument != instrument or resting.leaves_lots == 0:
+            continue
+        if price_ticks != resting.price_ticks:
+            if not _reaches(resting.side, resting.price_ticks, price_ticks):
+                continue
+            _fill_resting(matching, market, resting, resting.leaves_lots, now_ns, executions)
+        elif aggressor != resting.side:
+            reached_lots = qty_lots - resting.queue_ahead_lots
+            resting.queue_ahead_lots = max(0, -reached_lots)
+            lots = min(resting.leaves_lots, reached_lots - ours_lots)
+            if lots > 0:
+                ours_lots += lots
+                _fill_resting(matching, market, resting, lots, now_ns, executions)
+
+
+@compiled
+def _on_book(matching: Matching, market: Market, instrument: int, now_ns: int, executions: Executions) -> None:
+    """A book changed: cancels ahead of us bring us forward; the opposite side at our price fills us."""
+    book = market.books[instrument]
+    if book.valid == 0:
+        return
+    for position in range(matching.resting_count):
+        resting = matching.resting[position]
+        if resting.instrument != instrument or resting.leaves_lots == 0:
+            continue
+        resting.queue_ahead_lots = min(
+            resting.queue_ahead_lots, available_lots(book, resting.side, resting.price_ticks)
+        )
+        lots = _take_crossing(book, resting)
+        if lots > 0:
+            _fill_resting(matching, market, resting, lots, now_ns, executions)
+
+
+@compiled
+def _take_crossing(book: Book, resting: Resting) -> int:
+    """Take what the opposite side shows at our price or through it, as much as we want; returns lots."""
+    side = 1 - resting.side
+    taken_lots = 0
+    price_ticks = best_level(book, side)
+    while taken_lots < resting.leaves_lots and _reaches(resting.side, resting.price_ticks, price_ticks):
+        lots = min(resting.leaves_lots - taken_lots, available_lots(book, side, price_ticks))
+        if lots > 0:
+            take_level(book, side, price_ticks, lots)
+            taken_lots += lots
+        price_ticks = next_level(book, side, price_ticks)
+    return taken_lots
+
+
+@compiled
+def _fill_resting(
+    matching: Matching, market: Market, resting: Resting, lots: int, now_ns: int, executions: Executions
+) -> None:
+    """Fill a resting order at its own price. Without room for the report nothing happens: the market comes again."""
+    if executions.count >= EXECUTIONS_MAX:
+        executions.truncated += 1
+        return
+    resting.leaves_lots -= lots
+    matching.maker_fills += 1
+    report = _add_report(
+        matching, executions, ReportKind.FILL, resting.client_order_id, resting.instrument, resting.side, now_ns
+    )
+    report.exchange_order_id = resting.exchange_order_id
+    _set_fill(matching, market, report, resting.price_ticks, lots, resting.leaves_lots, 1)
+
+
+@compiled
+def _compact(matching: Matching) -> None:
+    """Close the gaps that filled and cancelled orders left; the others keep their order of arrival."""
+    kept = 0
+    for position in range(matching.resting_count):
+        resting = matching.resting[position]
+        if resting.leaves_lots > 0:
+            if kept != position:
+                copy_bytes(address_of(matching.resting[kept]), address_of(resting), size_of(Resting))
+            kept += 1
+    matching.resting_count = kept
+
+
+@compiled
+def match_cancel(matching: Matching, client_order_id: int, now_ns: int, executions: Executions) -> None:
+    """Cancel one resting order: appends CANCELLED, or CANCEL_REJECTED if it does not rest."""
+    for position in range(matching.resting_count):
+        resting = matching.resting[position]
+        if resting.client_order_id == client_order_id:
+            _cancel_resting(matching, resting, now_ns, executions)
+            _compact(matching)
+            return
+    matching.rejects[RejectReason.UNKNOWN_ORDER] += 1
+    report = _add_report(matching, executions, ReportKind.CANCEL_REJECTED, client_order_id, -1, 0, now_ns)
+    report.reason = RejectReason.UNKNOWN_ORDER
+
+
+@compiled
+def match_cancel_all(matching: Matching, now_ns: int, executions: Executions) -> int:
+    """Cancel all resting orders: appends one CANCELLED each; returns how many."""
+    count = matching.resting_count
+    for position in range(count):
+        _cancel_resting(matching, matching.resting[position], now_ns, executions)
+    _compact(matching)
+    return count
+
+
+@compiled
+def _cancel_resting(matching: Matching, resting: Resting, now_ns: int, executions: Executions) -> None:
+    matching.cancelled += 1
+    report = _add_report(
+        matching, executions, ReportKind.CANCELLED, resting.client_order_id, resting.instrument, resting.side, now_ns
+    )
+    report.exchange_order_id = resting.exchange_order_id
+    report.leaves_lots = resting.leaves_lots
+    resting.leaves_lots = 0

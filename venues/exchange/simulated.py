@@ -1,0 +1,245 @@
+"""The simulated exchange: a ring with a venue at its other end, replayed from the venue's own captures.
+
+    captures --+-- LEADER ---> exchange's books --> matching --> gateway
+               |                                      ^            |
+               |                                   orders       answers      two wires with a latency each
+               |                                      |            v
+               +-- FOLLOWER ------------------------> ring (poll, commit)
+
+A capture's time stamps are when the engine receives a frame; the exchange knew it `feed_latency_ns` earlier, so its own
+books, decoded from the same frames by the same decoder, run ahead by that. A frame that the engine commits at t is
+handled at t + order latency, against the book of that instant, and the answer is received at the time it was given +
+response latency.
+
+What happens at one and the same nanosecond is ordered, always: at the exchange market data, then orders, then its own
+heartbeats; towards the engine market data before answers.
+
+The exchange catches up inside `poll`. While orders of ours rest, `next_time_ns` also names the exchange's next market
+frame, and while frames are under way their arrival, so that no answer can be late; without that, the exchange costs no
+turn of the loop.
+"""
+
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from crosswire.nic.memory.raw import FNV_BASIS, fnv1a
+from crosswire.nic.memory.struct import Pointer, Struct, i64
+from crosswire.nic.packet import Flow, Packet, PacketCounters, parse_packet
+from crosswire.nic.rings.delay import DelayRing, set_delay_ring
+from crosswire.nic.rings.replay import (
+    FOLLOWER,
+    LEADER,
+    STARVED,
+    Captures,
+    Cursor,
+    Replay,
+    next_record_time,
+    take_record,
+)
+from crosswire.nic.rings.ring import NEVER_NS, Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.book.book import make_books
+from crosswire.venues.bridge.exchange.gateway import (
+    BridgeGateway,
+    do_duty,
+    next_duty_ns,
+    receive_frame,
+    send_executions,
+    send_segment,
+    set_gateway,
+)
+from crosswire.venues.exchange.matching import Matching, on_market, set_matching
+from crosswire.venues.feed import Feed, decode
+from crosswire.venues.market import Events, Market, clear_events, copy_instruments
+
+NOTHING = 0
+MARKET_DATA = 1
+ANSWER = 2
+
+
+class SimulatedExchange(Struct):
+    """Base of the simulated venues: a subclass adds `feed`, the venue's own feed class.
+
+    Each venue of a run has one; its answers come on the same ring as its market data.
+    """
+
+    feed_latency_ns: i64
+    now_ns: i64  # exchange time of the last thing that happened there
+    digest: i64  # FNV-1a over every frame that the engine committed, in order
+    order_address: i64  # of the frame that the engine is writing
+    polled: i64  # what the last `poll` gave: NOTHING, MARKET_DATA or ANSWER
+    exchange_frames: i64  # market frames that the exchange has taken in
+    captures: Annotated[Pointer, Captures]  # one
+    cursors: Annotated[Pointer, Cursor]  # FOLLOWER and LEADER
+    counters: RingCounters  # of the engine's side
+    orders: DelayRing
+    answers: DelayRing
+    market: Market  # the exchange's own instruments and books
+    frame: Frame
+    packet: Packet
+    parsed: PacketCounters
+    events: Events
+    matching: Matching
+    gateway: BridgeGateway
+    if TYPE_CHECKING:
+        feed: Feed
+
+
+@compiled
+def catch_up(exchange: SimulatedExchange, now_ns: int) -> bool:
+    """Let everything happen at the exchange that happens until `now_ns`; False when it starves before that."""
+    gateway = exchange.gateway
+    while True:
+        market_ns = next_market_ns(exchange)
+        if market_ns == STARVED:
+            return False
+        order_ns = next_time_ns(exchange.orders)
+        duty_ns = next_duty_ns(gateway)
+        first_ns = min(market_ns, order_ns, duty_ns)
+        if first_ns > now_ns:
+            return True
+        # A frame may arrive before the last one's time (captures merge by receive time): time stands still then.
+        exchange.now_ns = max(exchange.now_ns, first_ns)
+        if market_ns == first_ns:
+            _take_market(exchange)
+        elif order_ns == first_ns:
+            poll(exchange.orders, exchange.frame, first_ns)
+            receive_frame(
+                gateway, exchange.matching, exchange.market, exchange.frame, exchange.answers, exchange.now_ns
+            )
+            release(exchange.orders)
+        else:
+            do_duty(gateway, exchange.matching, exchange.market, exchange.answers, exchange.now_ns)
+
+
+@compiled
+def is_busy(exchange: SimulatedExchange) -> bool:
+    """Whether an order of ours rests there or is on its way there, so that what happens next depends on the market."""
+    return exchange.matching.resting_count != 0 or next_time_ns(exchange.orders) != NEVER_NS
+
+
+@compiled
+def next_market_ns(exchange: SimulatedExchange) -> int:
+    """Exchange time of its next market frame; NEVER_NS after the last, STARVED when only Python can tell."""
+    time_ns = next_record_time(exchange.captures[0], exchange.cursors[LEADER])
+    return time_ns if time_ns == STARVED or time_ns == NEVER_NS else max(0, time_ns - exchange.feed_latency_ns)
+
+
+@compiled
+def _take_market(exchange: SimulatedExchange) -> None:
+    """One market frame reaches the exchange's books, and our resting orders."""
+    take_record(exchange.captures[0], exchange.cursors[LEADER], exchange.frame)
+    exchange.exchange_frames += 1
+    if not parse_packet(exchange.frame, exchange.packet, exchange.parsed):
+        return
+    clear_events(exchange.events, exchange.market)
+    decode(exchange.feed, exchange.packet, exchange.market, exchange.events)
+    matching = exchange.matching
+    if matching.resting_count != 0:
+        gateway = exchange.gateway
+        on_market(matching, exchange.market, exchange.events, exchange.now_ns, gateway.executions)
+        send_executions(gateway, exchange.market, exchange.answers, exchange.now_ns)
+        send_segment(gateway, exchange.answers, exchange.now_ns)
+
+
+@poll.register(SimulatedExchange)
+def poll_exchange(exchange: SimulatedExchange, frame: Frame, now_ns: int) -> bool:
+    exchange.polled = NOTHING
+    market_ns = next_record_time(exchange.captures[0], exchange.cursors[FOLLOWER])
+    # An exchange that has nothing of ours can catch up later: then a starved window changes nothing about this turn.
+    if market_ns == STARVED or (not catch_up(exchange, now_ns) and is_busy(exchange)):
+        exchange.counters.empty_polls += 1
+        return False
+    answer_ns = next_time_ns(exchange.answers)
+    if min(market_ns, answer_ns) > now_ns:
+        exchange.counters.empty_polls += 1
+        return False
+    if market_ns <= answer_ns:
+        take_record(exchange.captures[0], exchange.cursors[FOLLOWER], frame)
+        exchange.polled = MARKET_DATA
+    else:
+        poll(exchange.answers, frame, now_ns)
+        exchange.polled = ANSWER
+    exchange.counters.frames += 1
+    exchange.counters.bytes += frame.length
+    return True
+
+
+@release.register(SimulatedExchange)
+def release_exchange(exchange: SimulatedExchange) -> None:
+    if exchange.polled == ANSWER:
+        release(exchange.answers)
+    exchange.polled = NOTHING
+
+
+@reserve.register(SimulatedExchange)
+def reserve_exchange(exchange: SimulatedExchange, length: int) -> int:
+    exchange.order_address = reserve(exchange.orders, length)
+    return exchange.order_address
+
+
+@commit.register(SimulatedExchange)
+def commit_exchange(exchange: SimulatedExchange, length: int, now_ns: int) -> None:
+    exchange.digest = fnv1a(exchange.digest, exchange.order_address, length)
+    commit(exchange.orders, length, now_ns)
+
+
+@flush.register(SimulatedExchange)
+def flush_exchange(_exchange: SimulatedExchange) -> None:
+    pass
+
+
+@next_time_ns.register(SimulatedExchange)
+def next_exchange_ns(exchange: SimulatedExchange) -> int:
+    """STARVED when `Replay.refill` must be called first.
+
+    After the last market frame heartbeats alone keep no run going.
+    """
+    market_ns = next_record_time(exchange.captures[0], exchange.cursors[FOLLOWER])
+    exchange_ns = next_market_ns(exchange)
+    if market_ns == STARVED or exchange_ns == STARVED:
+        return STARVED
+    first_ns = min(market_ns, next_time_ns(exchange.answers), next_time_ns(exchange.orders))
+    if exchange.matching.resting_count != 0:
+        first_ns = min(first_ns, exchange_ns)
+    if market_ns != NEVER_NS:
+        first_ns = min(first_ns, next_duty_ns(exchange.gateway))
+    return first_ns
+
+
+ExchangeT = TypeVar("ExchangeT", bound=SimulatedExchange)
+
+
+def make_simulated_exchange(
+    cls: type[ExchangeT],
+    venue: int,
+    replay: Replay,
+    terms: Market,
+    flow: Flow,
+    *,
+    level_capacity: int,
+    feed_latency_ns: int,
+    order_latency_ns: int,
+    response_latency_ns: int,
+    orders_per_second: int,
+    burst: int,
+    resting_max: int,
+) -> ExchangeT:
+    """A venue over `replay`, which must have two cursors; the caller prepares its `feed` and keeps `replay` alive.
+
+    `terms` are the run's instruments: the exchange gets a copy, with books of its own for `level_capacity` levels each.
+    `flow` is the order connection from the engine to the exchange. ValueError names what is out of range.
+    """
+    if len(replay.cursors) <= LEADER:
+        raise ValueError("a simulated exchange reads ahead of the engine: its replay needs two cursors")
+    if feed_latency_ns < 0:
+        raise ValueError(f"a latency can't be negative: feed latency {feed_latency_ns} ns")
+    exchange = cls(feed_latency_ns=feed_latency_ns, digest=FNV_BASIS)
+    exchange.captures = replay.ring.captures
+    exchange.cursors = replay.ring.cursors
+    set_delay_ring(exchange.orders, order_latency_ns)
+    set_delay_ring(exchange.answers, response_latency_ns)
+    copy_instruments(exchange.market, terms)
+    exchange.market.books = make_books(terms.capacity, level_capacity)
+    set_matching(exchange.matching, venue, orders_per_second, burst, resting_max)
+    set_gateway(exchange.gateway, flow)
+    return exchange

@@ -1,0 +1,200 @@
+"""Simulated Starbase: a ring with the whole exchange at its other end, in virtual time.
+
+    background orders --+
+                        v
+    engine -> orders -> gateways A, B -> matching engine -> publisher -> feed -> engine
+                              |                                                    ^
+                              +-----------------> answers -------------------------+
+
+The engine commits order frames and requests for retransmission; it polls market data packets and answers. Each of the
+three wires has its latency. What happens at one and the same nanosecond is ordered, always: at the exchange releases
+from the speed bump, then background orders, frames of clients, thaws, duties of gateways and publisher; towards the
+engine market data before answers.
+
+The exchange catches up inside `poll`, no further than the next frame that it has for the engine. The
+same object serves `crosswire sim`, where connections come and go by frames with SYN, FIN and RST; for an engine in the
+same process `connection_of` and `reconnect` do that.
+"""
+
+from crosswire.nic.memory.raw import fnv1a
+from crosswire.nic.memory.struct import address_of, view
+from crosswire.nic.packet import (
+    ETHERNET_HEADER_BYTES,
+    FLAG_FIN,
+    FLAG_RST,
+    FLAG_SYN,
+    IPV4_HEADER_BYTES,
+    TCP_FRAME_HEADER_BYTES,
+    TcpHeader,
+    seal_tcp_frame,
+    write_tcp_frame_header,
+)
+from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
+from crosswire.nic.rings.delay import DELAY_FRAMES_MAX
+from crosswire.nic.rings.ring import Frame, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.outline import DONE, call_outlined
+from crosswire.venues.starbase.exchange.background import next_background_ns
+from crosswire.venues.starbase.exchange.events import catch_up, next_quiet_ns
+from crosswire.venues.starbase.exchange.gateway.gateway import kill_connections, next_duty_ns
+from crosswire.venues.starbase.exchange.matching.matching import next_release_ns
+from crosswire.venues.starbase.exchange.matching.quotes import next_protection_ns
+from crosswire.venues.starbase.exchange.setup import Channel, Crowd, Key, Protection, make_starbase_exchange
+from crosswire.venues.starbase.exchange.state import (
+    StarbaseExchange,
+)
+
+__all__ = [
+    "Channel",
+    "Crowd",
+    "Key",
+    "Protection",
+    "StarbaseExchange",
+    "catch_up",
+    "forget_session",
+    "make_starbase_exchange",
+    "restart_gateway",
+]
+
+NOTHING = 0
+MARKET_DATA = 1
+ANSWER = 2
+
+
+@poll.register(StarbaseExchange)
+def poll_starbase(exchange: StarbaseExchange, frame: Frame, now_ns: int) -> bool:
+    exchange.polled = NOTHING
+    done = call_outlined(exchange.catch_up_at, address_of(exchange), now_ns)
+    assert done == DONE
+    drop_stale(exchange, now_ns)
+    feed_ns = next_time_ns(exchange.feed)
+    answer_ns = next_time_ns(exchange.answers)
+    if min(feed_ns, answer_ns) > now_ns:
+        exchange.counters.empty_polls += 1
+        return False
+    if feed_ns <= answer_ns:
+        poll(exchange.feed, frame, now_ns)
+        exchange.polled = MARKET_DATA
+    else:
+        poll(exchange.answers, frame, now_ns)
+        exchange.polled = ANSWER
+        note_end(exchange, frame)
+    exchange.counters.frames += 1
+    exchange.counters.bytes += frame.length
+    return True
+
+
+@compiled
+def stream_of(exchange: StarbaseExchange, client_port: int) -> int:
+    """The in-process stream with this port at the client's end, -1."""
+    for number in range(exchange.stream_count):
+        if exchange.streams[number].flow.source_port == client_port:
+            return number
+    return -1
+
+
+@compiled
+def drop_stale(exchange: StarbaseExchange, now_ns: int) -> None:
+    """Step over answers on a connection that an in-process client has given up: its host would not deliver them."""
+    answers = exchange.answers
+    while exchange.stream_count != 0 and next_time_ns(answers) <= now_ns:
+        place = answers.received & (DELAY_FRAMES_MAX - 1)
+        header = view(TcpHeader, address_of(answers.frames[place].data) + ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES)
+        number = stream_of(exchange, header.destination_port)
+        if number < 0:
+            return
+        stream = exchange.streams[number]
+        if stream.is_up != 0 and exchange.generations[place] == stream.number:
+            return
+        exchange.stale += 1
+        release(answers)
+
+
+@compiled
+def note_end(exchange: StarbaseExchange, frame: Frame) -> None:
+    """An answer with FIN or RST is the last of its connection."""
+    if exchange.stream_count == 0:
+        return
+    header = view(TcpHeader, frame.address + ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES)
+    number = stream_of(exchange, header.destination_port)
+    if number >= 0 and header.flags & (FLAG_FIN | FLAG_RST) != 0:
+        exchange.streams[number].is_up = 0
+
+
+@release.register(StarbaseExchange)
+def release_starbase(exchange: StarbaseExchange) -> None:
+    if exchange.polled == ANSWER:
+        release(exchange.answers)
+    elif exchange.polled == MARKET_DATA:
+        release(exchange.feed)
+    exchange.polled = NOTHING
+
+
+@reserve.register(StarbaseExchange)
+def reserve_starbase(exchange: StarbaseExchange, length: int) -> int:
+    exchange.order_address = reserve(exchange.orders, length)
+    if exchange.order_address == 0:
+        exchange.lost_orders += 1
+    return exchange.order_address
+
+
+@commit.register(StarbaseExchange)
+def commit_starbase(exchange: StarbaseExchange, length: int, now_ns: int) -> None:
+    exchange.digest = fnv1a(exchange.digest, exchange.order_address, length)
+    commit(exchange.orders, length, now_ns)
+
+
+@flush.register(StarbaseExchange)
+def flush_starbase(_exchange: StarbaseExchange) -> None:
+    pass
+
+
+@next_time_ns.register(StarbaseExchange)
+def next_starbase_ns(exchange: StarbaseExchange) -> int:
+    """After `end_ns` the duties of the gateways alone keep no run going."""
+    first_ns = min(next_time_ns(exchange.feed), next_time_ns(exchange.answers), next_time_ns(exchange.orders))
+    first_ns = min(first_ns, next_release_ns(exchange.matching), next_background_ns(exchange.background))
+    duty_ns = min(next_duty_ns(exchange), next_protection_ns(exchange.matching))
+    if duty_ns <= exchange.end_ns:
+        first_ns = min(first_ns, duty_ns)
+    return min(first_ns, next_quiet_ns(exchange))
+
+
+@connection_of.register(StarbaseExchange)
+def starbase_connection(exchange: StarbaseExchange, stream: int) -> int:
+    return exchange.streams[stream].number if exchange.streams[stream].is_up != 0 else 0
+
+
+@select_stream.register(StarbaseExchange)
+def select_starbase(_exchange: StarbaseExchange, _stream: int) -> None:
+    """A frame's ports say it all."""
+
+
+@reconnect.register(StarbaseExchange)
+def reconnect_starbase(exchange: StarbaseExchange, stream: int, now_ns: int) -> None:
+    """The frame with SYN ends the old connection at the exchange, too."""
+    ours = exchange.streams[stream]
+    ours.is_up = 0
+    slot = reserve(exchange.orders, TCP_FRAME_HEADER_BYTES)
+    if slot != 0:
+        write_tcp_frame_header(slot, ours.flow, 0xFFFF)
+        commit(exchange.orders, seal_tcp_frame(slot, 0, 0, 0, FLAG_SYN), now_ns)
+        ours.number += 1
+        ours.is_up = 1
+
+
+@compiled
+def restart_gateway(exchange: StarbaseExchange, gateway: int, now_ns: int) -> None:
+    """Kill a gateway's process and start another: connections die by RST, numbers and stored messages are kept.
+
+    The caller has polled everything until `now_ns`.
+    """
+    exchange.now_ns = max(exchange.now_ns, now_ns)
+    kill_connections(exchange, gateway, exchange.now_ns)
+
+
+@compiled
+def forget_session(exchange: StarbaseExchange, number: int) -> None:
+    """What a session was sent is lost at the exchange: asked for again, it is stepped over by gap fills."""
+    session = exchange.gateways.sessions[number]
+    session.first_sequence = session.send_sequence + 1

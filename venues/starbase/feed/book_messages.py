@@ -1,0 +1,230 @@
+"""Book messages put into the order queues, and which books may be traded on.
+
+A book is valid when it is proven, the instrument trades, no message of its channel is missing, and no transaction that
+changed it is open. Whatever contradicts the book (an unknown order, a larger "reduced" quantity, a price off the tick)
+loses it: it waits for a snapshot then.
+"""
+
+from crosswire.nic.memory.raw import round_half_even
+from crosswire.nic.memory.struct import size_of, view
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.book.book import invalidate_book, refresh_top
+from crosswire.venues.book.order_queue import NONE, delete_slot, find_queued, put_order, reduce_slot
+from crosswire.venues.feed import Reject
+from crosswire.venues.market import BOOK_LOST, INSTRUMENTS_MAX, Events, Market, add_event, book_changed, find_instrument
+from crosswire.venues.starbase.feed.state import TEMPLATE_IDS, Progress, Proof, StarbaseFeed, reject
+from crosswire.venues.starbase.wire.market_layout import Delete, MessageHeader, Put, QuantityReduced, Template
+
+BAD = -(1 << 62)  # what a conversion returns for a value that the venue can't mean
+# A product of a whole number and a rounded inverse is off by 2**-52 of itself at most: below 2**50 less than a half, so
+# that rounding finds the quotient if there is a whole one. Multiplied back it is compared, so no wrong one passes.
+UNITS_MAX = 1 << 50
+PRICE_BITS = 60  # |price| in 1e-9 is below 2**60: what is beyond is damage
+
+
+@compiled
+def to_lots(proof: Proof, mantissa: int) -> int:
+    """Lots, exactly, or BAD: not above 0, out of range, or no whole number of lots."""
+    if mantissa <= 0 or mantissa > proof.mantissa_max:
+        return BAD
+    units = mantissa * proof.multiply
+    if proof.divide == 1:
+        return units
+    lots = round_half_even(units * proof.lots_per_unit)
+    return lots if lots * proof.divide == units else BAD
+
+
+@compiled
+def to_ticks(proof: Proof, price_e9: int) -> int:
+    """Ticks, exactly, or BAD. Only the price of a combination, a difference of prices, can be zero or less."""
+    if (price_e9 ^ (price_e9 >> 63)) >> PRICE_BITS != 0:
+        return BAD
+    ticks = round_half_even(price_e9 * proof.ticks_per_e9)
+    if ticks * proof.tick_e9 != price_e9 or (ticks <= 0 and proof.is_signed == 0):
+        return BAD
+    return ticks
+
+
+@compiled
+def prove_message(feed: StarbaseFeed, address: int, end: int) -> int:
+    """Length of the message at `address` if it lies inside the packet with all of its root block; else 0.
+
+    One of an unknown template has a length, too: it is stepped over.
+    """
+    if end - address < size_of(MessageHeader):
+        reject(feed, Reject.SHORT_MESSAGE)
+        return 0
+    message = view(MessageHeader, address)
+    length = message.length
+    if length < size_of(MessageHeader):
+        reject(feed, Reject.SHORT_BLOCK)
+        return 0
+    if length > end - address:
+        reject(feed, Reject.BLOCK_OVERRUN)
+        return 0
+    template_id = message.template_id
+    place = feed.places[template_id] if template_id < TEMPLATE_IDS else 0
+    if place == 0:
+        reject(feed, Reject.UNKNOWN_TEMPLATE)
+        return length
+    if length - size_of(MessageHeader) < feed.root_bytes[place - 1]:
+        reject(feed, Reject.SHORT_BLOCK)
+        return 0
+    return length
+
+
+@compiled
+def count_message(feed: StarbaseFeed, address: int) -> None:
+    """A proven message is read."""
+    template_id = view(MessageHeader, address).template_id
+    place = feed.places[template_id] if template_id < TEMPLATE_IDS else 0
+    if place != 0:
+        feed.messages[place - 1] += 1
+
+
+@compiled
+def set_progress(feed: StarbaseFeed, index: int, progress: Progress) -> None:
+    proof = feed.proofs[index]
+    before = proof.progress
+    if before == Progress.PROVEN and progress != Progress.PROVEN:
+        feed.waiting += 1
+    elif before != Progress.PROVEN and progress == Progress.PROVEN:
+        feed.waiting -= 1
+    proof.progress = progress
+
+
+@compiled
+def publish(feed: StarbaseFeed, market: Market, events: Events, index: int) -> None:
+    """Make the book valid or not, as it is proven, and tell."""
+    proof = feed.proofs[index]
+    book = market.books[index]
+    if (
+        proof.progress == Progress.PROVEN
+        and proof.is_halted == 0
+        and proof.is_touched == 0
+        and feed.channels[proof.channel - 1].is_suspect == 0
+    ):
+        refresh_top(book)
+        book.valid = 1
+        book_changed(events, market, index, book.exchange_time_ns)
+        proof.is_announced = 1
+        return
+    invalidate_book(book)
+    if proof.is_announced != 0:
+        proof.is_announced = 0
+        add_event(events, BOOK_LOST, index, feed.last_exchange_time_ns)
+
+
+@compiled
+def publish_channel(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
+    """`publish` every proven book of a channel."""
+    for index in range(min(market.count, INSTRUMENTS_MAX)):
+        proof = feed.proofs[index]
+        if proof.channel == slot + 1 and proof.progress == Progress.PROVEN:
+            publish(feed, market, events, index)
+
+
+@compiled
+def lose_book(feed: StarbaseFeed, market: Market, events: Events, index: int) -> None:
+    """The orders can't be trusted any more: wait for a snapshot."""
+    set_progress(feed, index, Progress.LOST)
+    publish(feed, market, events, index)
+
+
+@compiled
+def touch(feed: StarbaseFeed, slot: int, index: int) -> None:
+    """Remember that the transaction at hand changed a book."""
+    proof = feed.proofs[index]
+    if proof.is_touched == 0:
+        channel = feed.channels[slot]
+        proof.is_touched = 1
+        proof.next_touched = channel.touched
+        channel.touched = index + 1
+
+
+@compiled
+def close_transaction(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
+    """The transaction is complete: show what it did."""
+    channel = feed.channels[slot]
+    channel.in_transaction = 0
+    channel.taker_instrument = 0
+    touched = channel.touched
+    channel.touched = 0
+    while touched != 0:
+        proof = feed.proofs[touched - 1]
+        proof.is_touched = 0
+        publish(feed, market, events, touched - 1)
+        touched = proof.next_touched
+
+
+@compiled
+def hold_open_books(feed: StarbaseFeed, market: Market, slot: int) -> None:
+    """The packet ends within a transaction: nobody may see its half, unless the strategy asks for that."""
+    touched = feed.channels[slot].touched
+    while touched != 0:
+        book = market.books[touched - 1]
+        if feed.act_on_trades == 0:
+            book.valid = 0
+        elif book.valid != 0:
+            refresh_top(book)
+        touched = feed.proofs[touched - 1].next_touched
+
+
+@compiled
+def apply_change(feed: StarbaseFeed, market: Market, index: int, template_id: int, block: int) -> bool:
+    """One of the six book messages; False if it contradicts the book or there is no room for it."""
+    queue = feed.queues[index]
+    book = market.books[index]
+    proof = feed.proofs[index]
+    if template_id <= Template.ASK_PUT:
+        put = view(Put, block)
+        ticks = to_ticks(proof, put.price_e9)
+        lots = to_lots(proof, put.quantity_mantissa)
+        if ticks == BAD or lots == BAD:
+            return reject(feed, Reject.BAD_VALUE)
+        side = template_id - Template.BID_PUT
+        if put_order(queue, book, put.order_id, side, ticks, lots, put.sort_order_id) == NONE:
+            return reject(feed, Reject.BOOK_FULL)
+        return True
+    slot = find_queued(queue, view(Delete, block).order_id)
+    # Templates come in pairs, the bid's is even.
+    if slot == NONE or queue.orders[slot].side != template_id & 1:
+        feed.continuity_breaks += 1
+        return False
+    if template_id <= Template.ASK_QUANTITY_REDUCED:
+        lots = to_lots(proof, view(QuantityReduced, block).quantity_mantissa)
+        if lots == BAD or lots > queue.orders[slot].qty_lots:
+            return reject(feed, Reject.BAD_VALUE)
+        reduce_slot(queue, book, slot, lots)
+        return True
+    delete_slot(queue, book, slot)
+    return True
+
+
+@compiled
+def change_book(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, sequence: int) -> None:
+    """One of the six book messages of an incremental channel, in its turn."""
+    message = view(MessageHeader, address)
+    template_id = message.template_id
+    block = address + size_of(MessageHeader)
+    index = find_instrument(feed.map, view(Delete, block).instrument_id)
+    if index < 0:
+        reject(feed, Reject.UNKNOWN_INSTRUMENT)
+        return
+    proof = feed.proofs[index]
+    if proof.channel != slot + 1:
+        # Which channel carries an instrument is known for sure only now.
+        if proof.progress != Progress.LOST:
+            lose_book(feed, market, events, index)
+        proof.channel = slot + 1
+    if proof.progress != Progress.PROVEN or sequence <= proof.applied:
+        return
+    if not apply_change(feed, market, index, template_id, block):
+        lose_book(feed, market, events, index)
+        return
+    feed.level_updates += 1
+    book = market.books[index]
+    book.update_id = sequence
+    book.exchange_time_ns = message.transact_time_ns
+    book.receive_time_ns = feed.time_ns
+    touch(feed, slot, index)

@@ -1,0 +1,148 @@
+"""The messages of an incremental channel, each read once and in its turn.
+
+A Trade does not change the book by itself: what it does to the resting order follows in the same transaction.
+"""
+
+from crosswire.nic.memory.struct import size_of, view
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.feed import Reject
+from crosswire.venues.market import EVENTS_MAX, TRADE, Events, Market, add_event, book_changed, find_instrument
+from crosswire.venues.side import BUY, SELL
+from crosswire.venues.starbase.feed.book_messages import (
+    BAD,
+    change_book,
+    close_transaction,
+    count_message,
+    prove_message,
+    to_lots,
+    to_ticks,
+)
+from crosswire.venues.starbase.feed.definition import read_definition, read_index, read_info, read_status
+from crosswire.venues.starbase.feed.state import StarbaseFeed, reject
+from crosswire.venues.starbase.wire.market_layout import (
+    IndexInfo,
+    InstrumentDefinition,
+    InstrumentInfo,
+    InstrumentStatusUpdate,
+    MessageFlags,
+    MessageHeader,
+    PacketHeader,
+    Template,
+    Trade,
+    TradeFlags,
+    TradeSummary,
+)
+
+START = int(MessageFlags.START_OF_TRANSACTION)
+END = int(MessageFlags.END_OF_TRANSACTION)
+IS_SELL = int(TradeFlags.IS_SELL)
+TRADE_EVENTS_MAX = EVENTS_MAX // 2  # a filled hole may be followed by hundreds of packets kept
+
+
+@compiled
+def read_packet(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, length: int) -> None:
+    """Read what is new in an incremental packet that continues its channel; the channel's next message follows it.
+
+    A message that can't be believed to lie in the packet stays the channel's next: it counts as missed.
+    """
+    channel = feed.channels[slot]
+    header = view(PacketHeader, address)
+    sequence = header.sequence
+    position = address + size_of(PacketHeader)
+    end = address + length
+    for _ in range(header.message_count):
+        size = prove_message(feed, position, end)
+        if size == 0:
+            return
+        if sequence >= channel.next:
+            read_message(feed, market, events, slot, position, sequence)
+            channel.next = sequence + 1
+        sequence += 1
+        position += size
+    if position != end:
+        reject(feed, Reject.LENGTH_MISMATCH)
+
+
+@compiled
+def read_message(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, sequence: int) -> None:
+    """One proven message."""
+    channel = feed.channels[slot]
+    message = view(MessageHeader, address)
+    flags = message.flags
+    count_message(feed, address)
+    feed.last_exchange_time_ns = message.transact_time_ns
+    if flags & START != 0:
+        if channel.in_transaction != 0:
+            close_transaction(feed, market, events, slot)  # its end was never told
+        channel.in_transaction = 1
+    template_id = message.template_id
+    if Template.BID_PUT <= template_id <= Template.ASK_DELETE:
+        change_book(feed, market, events, slot, address, sequence)
+    elif template_id == Template.TRADE:
+        read_trade(feed, market, events, slot, address)
+    elif template_id == Template.TRADE_SUMMARY:
+        read_trade_summary(feed, market, events, slot, address)
+    else:
+        read_other(feed, market, events, address)
+    if flags & END != 0 or channel.in_transaction == 0:
+        close_transaction(feed, market, events, slot)
+
+
+@compiled
+def read_trade(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int) -> None:
+    """A Trade: one event. The aggressor's side is the trade summary's, or the other than the resting order's."""
+    trade = view(Trade, address + size_of(MessageHeader))
+    index = find_instrument(feed.map, trade.instrument_id)
+    if index < 0:
+        reject(feed, Reject.UNKNOWN_INSTRUMENT)
+        return
+    proof = feed.proofs[index]
+    ticks = to_ticks(proof, trade.fill_price_e9)
+    lots = to_lots(proof, trade.fill_quantity_mantissa)
+    if ticks == BAD or lots == BAD:
+        reject(feed, Reject.BAD_VALUE)
+        return
+    if events.count >= TRADE_EVENTS_MAX:
+        feed.trades_dropped += 1
+        return
+    event = add_event(events, TRADE, index, view(MessageHeader, address).transact_time_ns)
+    channel = feed.channels[slot]
+    if channel.taker_instrument == index + 1:
+        event.side = channel.taker_side
+    else:
+        event.side = BUY if trade.maker_flags & IS_SELL != 0 else SELL
+    event.price_ticks = ticks
+    event.qty_lots = lots
+
+
+@compiled
+def read_trade_summary(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int) -> None:
+    """A TradeSummary: the side of the trades that follow; with `act_on_trades` the strategy is called at the first."""
+    summary = view(TradeSummary, address + size_of(MessageHeader))
+    index = find_instrument(feed.map, summary.instrument_id)
+    if index < 0:
+        reject(feed, Reject.UNKNOWN_INSTRUMENT)
+        return
+    channel = feed.channels[slot]
+    if feed.act_on_trades != 0 and channel.taker_instrument == 0 and market.books[index].valid != 0:
+        book_changed(events, market, index, view(MessageHeader, address).transact_time_ns)
+    channel.taker_instrument = index + 1
+    channel.taker_side = SELL if summary.taker_flags & IS_SELL != 0 else BUY
+
+
+@compiled
+def read_other(feed: StarbaseFeed, market: Market, events: Events, address: int) -> None:
+    """What is told of instruments and indices, on either kind of channel."""
+    message = view(MessageHeader, address)
+    template_id = message.template_id
+    block = address + size_of(MessageHeader)
+    if template_id == Template.INSTRUMENT_DEFINITION:
+        read_definition(feed, market, events, view(InstrumentDefinition, block), message)
+    elif template_id == Template.INSTRUMENT_STATUS_UPDATE:
+        read_status(feed, market, events, view(InstrumentStatusUpdate, block), message.transact_time_ns)
+    elif template_id == Template.INSTRUMENT_INFO:
+        read_info(feed, view(InstrumentInfo, block), message.transact_time_ns)
+    elif template_id == Template.INDEX_INFO:
+        read_index(feed, view(IndexInfo, block), message.transact_time_ns)
+    elif template_id == Template.BLOCK_TRADE:
+        feed.block_trades += 1

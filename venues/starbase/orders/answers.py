@@ -1,0 +1,368 @@
+"""The Starbase messages that tell of our orders, one function a kind."""
+
+from crosswire.nic.memory.struct import size_of, view
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.order import ReportKind, Reports
+from crosswire.venues.starbase.orders.quotes import (
+    forget_quote,
+    quote_id_of,
+    read_mass_quote_response,
+    read_quotes_placed,
+    tell_quotes_refused,
+)
+from crosswire.venues.starbase.orders.reasons import (
+    cancel_reason,
+    cancel_reject_reason,
+    mass_quote_reject_reason,
+    order_reject_reason,
+)
+from crosswire.venues.starbase.orders.state import (
+    StarbaseLink,
+    StarbaseSession,
+    market_index,
+    sent_order,
+)
+from crosswire.venues.starbase.orders.telling import (
+    add_report,
+    break_frame,
+    break_value,
+    lots_of,
+    side_of,
+    tell_fill,
+    ticks_of,
+)
+from crosswire.venues.starbase.wire.decimal import BAD_VALUE
+from crosswire.venues.starbase.wire.order_codes import (
+    CancelFlags,
+    CancelOrderRejectReason,
+    FillFlags,
+    OrderStatus,
+    Template,
+)
+from crosswire.venues.starbase.wire.order_layout import (
+    AmendOrderResponse,
+    CanceledOrder,
+    CancelOrderReject,
+    CancelOrderResponse,
+    Decimal72,
+    Fill,
+    FrameHeader,
+    MakerFill,
+    MassQuoteReject,
+    NewOrderReject,
+    NewOrderResponse,
+    OrderFilled,
+    OrderPlaced,
+    OrdersCanceled,
+    OrdersMmpTriggered,
+)
+from crosswire.venues.starbase.wire.stream import (
+    FrameFault,
+    end_of,
+    groups_of,
+    read_group,
+    root_of,
+)
+
+FILL_IS_QUOTE = int(FillFlags.IS_QUOTE)
+FILL_ENDS_QUOTE = int(FillFlags.IS_QUOTE | FillFlags.IS_FULLY_FILLED)
+CANCEL_IS_QUOTE = int(CancelFlags.IS_QUOTE)
+CANCEL_QUANTITIES_SINCE = 16  # version of CancelOrderResponse
+
+
+@compiled
+def read_order_message(
+    session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
+) -> None:
+    template_id = view(FrameHeader, address).template_id
+    if template_id == Template.NEW_ORDER_RESPONSE:
+        _read_new_order_response(session, link, address, reports, now_ns)
+    elif template_id == Template.ORDER_FILLED:
+        _read_maker_fills(session, link, address, reports, now_ns)
+    elif template_id == Template.ORDER_PLACED:
+        _read_order_placed(session, link, address, reports, now_ns)
+    elif template_id == Template.CANCEL_ORDER_RESPONSE:
+        _read_cancel_response(session, link, address, reports, now_ns)
+    elif template_id == Template.CANCEL_ORDER_REJECT:
+        _read_cancel_reject(session, view(CancelOrderReject, root_of(address)), reports)
+    elif template_id == Template.ORDERS_CANCELED:
+        _read_orders_canceled(session, link, address, reports, now_ns)
+    elif template_id == Template.NEW_ORDER_REJECT:
+        message = view(NewOrderReject, root_of(address))
+        report = add_report(session, reports, ReportKind.REJECTED, message.client_order_id, message.timestamp_ns)
+        report.instrument = market_index(session, message.instrument_id)
+        report.reason = order_reject_reason(message.reason)
+    elif template_id == Template.AMEND_ORDER_RESPONSE:
+        _read_amend_response(session, link, address, reports, now_ns)
+    elif template_id == Template.AMEND_ORDER_REJECT:
+        # The order is as it was: nothing of it is to be told.
+        session.amends_rejected += 1
+    elif template_id == Template.MASS_QUOTE_RESPONSE:
+        read_mass_quote_response(session, link, address, reports, now_ns)
+    elif template_id == Template.MASS_QUOTE_ORDERS_PLACED:
+        read_quotes_placed(session, link, address, reports, now_ns)
+    elif template_id == Template.MASS_QUOTE_REJECT:
+        reject = view(MassQuoteReject, root_of(address))
+        tell_quotes_refused(session, reports, reject.quote_id, mass_quote_reject_reason(reject.reason))
+    elif template_id == Template.MASS_CANCEL_RESPONSE:
+        session.mass_cancels_done += 1
+    elif template_id == Template.MASS_CANCEL_REJECT:
+        session.mass_cancels_rejected += 1
+    else:
+        _read_protection(session, address, template_id)
+
+
+@compiled
+def _read_protection(session: StarbaseSession, address: int, template_id: int) -> None:
+    """Market maker protection. The messages of both kinds, quotes and orders, have the same fields."""
+    if template_id == Template.MASS_QUOTE_MMP_TRIGGERED or template_id == Template.ORDERS_MMP_TRIGGERED:
+        session.mmp_triggered += 1
+        session.mmp_frozen_until_ns = view(OrdersMmpTriggered, root_of(address)).frozen_until_ns
+    elif template_id == Template.MASS_QUOTE_MMP_UNFROZEN or template_id == Template.ORDERS_MMP_UNFROZEN:
+        session.mmp_frozen_until_ns = 0
+
+
+@compiled
+def _tell_taker_fills(
+    session: StarbaseSession,
+    link: StarbaseLink,
+    address: int,
+    reports: Reports,
+    client_order_id: int,
+    order_id: int,
+    instrument: int,
+    side: int,
+    leaves_lots: int,
+    exchange_time_ns: int,
+    now_ns: int,
+) -> None:
+    """The `fills` group of an answer to a taker; `leaves_lots` are left behind them all."""
+    group = session.group
+    if read_group(group, groups_of(link.stream, address), end_of(address), size_of(Fill)) == 0:
+        break_frame(session, link, FrameFault.BAD_GROUP, now_ns)
+        return
+    for position in range(group.count):
+        lots = lots_of(session, instrument, view(Fill, group.entries + position * group.block_length).fill_quantity)
+        if lots != BAD_VALUE:
+            leaves_lots += lots
+    is_bad = 0
+    for position in range(group.count):
+        fill = view(Fill, group.entries + position * group.block_length)
+        lots = lots_of(session, instrument, fill.fill_quantity)
+        ticks = ticks_of(session, instrument, fill.fill_price_e9)
+        if lots == BAD_VALUE or ticks == BAD_VALUE:
+            is_bad = 1
+        else:
+            leaves_lots -= lots
+        report = tell_fill(
+            session, reports, fill.match_id, order_id, client_order_id, instrument, side, ticks, lots, 0,
+            exchange_time_ns,
+        )  # fmt: skip
+        report.leaves_lots = leaves_lots
+    if is_bad != 0 and session.unread == 0:
+        break_value(session, link, instrument, now_ns)
+
+
+@compiled
+def _leaves_lots(session: StarbaseSession, instrument: int, quantity: Decimal72, filled: Decimal72) -> int:
+    """What is left of an order; BAD_VALUE if the exchange's numbers make no sense."""
+    lots = lots_of(session, instrument, quantity)
+    filled_lots = lots_of(session, instrument, filled)
+    if lots == BAD_VALUE or filled_lots == BAD_VALUE or filled_lots > lots:
+        return BAD_VALUE
+    return lots - filled_lots
+
+
+@compiled
+def _end_if_canceled(
+    session: StarbaseSession,
+    reports: Reports,
+    status: int,
+    reason: int,
+    client_order_id: int,
+    order_id: int,
+    leaves_lots: int,
+    exchange_time_ns: int,
+) -> None:
+    """The last report of an answer whose status says that nothing of the order lives on."""
+    if status == OrderStatus.CANCELED:
+        report = add_report(session, reports, ReportKind.CANCELLED, client_order_id, exchange_time_ns)
+        report.exchange_order_id = order_id
+        report.leaves_lots = leaves_lots
+        report.reason = cancel_reason(reason)
+
+
+@compiled
+def _read_new_order_response(
+    session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
+) -> None:
+    message = view(NewOrderResponse, root_of(address))
+    instrument = market_index(session, message.instrument_id)
+    leaves_lots = _leaves_lots(session, instrument, message.quantity, message.total_filled)
+    report = add_report(session, reports, ReportKind.ACK, message.client_order_id, message.timestamp_ns)
+    report.exchange_order_id = message.order_id
+    report.instrument = instrument
+    report.side = side_of(message.side)
+    report.queued = 1 if message.status == OrderStatus.QUEUED else 0
+    if leaves_lots == BAD_VALUE:
+        break_value(session, link, instrument, now_ns)
+        leaves_lots = 0
+    _tell_taker_fills(
+        session, link, address, reports, message.client_order_id, message.order_id, instrument, side_of(message.side),
+        leaves_lots, message.timestamp_ns, now_ns,
+    )  # fmt: skip
+    _end_if_canceled(
+        session, reports, message.status, message.cancel_reason, message.client_order_id, message.order_id,
+        leaves_lots, message.timestamp_ns,
+    )  # fmt: skip
+
+
+@compiled
+def _read_order_placed(
+    session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
+) -> None:
+    """A held order came into the book, filled what it could, and lives or has ended."""
+    message = view(OrderPlaced, root_of(address))
+    instrument = market_index(session, message.instrument_id)
+    leaves_lots = _leaves_lots(session, instrument, message.quantity, message.total_filled)
+    report = add_report(session, reports, ReportKind.ACK, message.client_order_id, message.timestamp_ns)
+    report.exchange_order_id = message.order_id
+    report.instrument = instrument
+    side = report.side
+    if leaves_lots == BAD_VALUE:
+        break_value(session, link, instrument, now_ns)
+        leaves_lots = 0
+    _tell_taker_fills(
+        session, link, address, reports, message.client_order_id, message.order_id, instrument, side, leaves_lots,
+        message.timestamp_ns, now_ns,
+    )  # fmt: skip
+    _end_if_canceled(
+        session, reports, message.status, message.cancel_reason, message.client_order_id, message.order_id,
+        leaves_lots, message.timestamp_ns,
+    )  # fmt: skip
+
+
+@compiled
+def _read_amend_response(
+    session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
+) -> None:
+    message = view(AmendOrderResponse, root_of(address))
+    instrument = market_index(session, message.instrument_id)
+    lots = lots_of(session, instrument, message.quantity)
+    ticks = ticks_of(session, instrument, message.price_e9)
+    leaves_lots = _leaves_lots(session, instrument, message.quantity, message.total_filled)
+    if leaves_lots == BAD_VALUE or ticks == BAD_VALUE:
+        break_value(session, link, instrument, now_ns)
+        return
+    report = add_report(session, reports, ReportKind.AMENDED, message.client_order_id, message.timestamp_ns)
+    report.exchange_order_id = message.order_id
+    report.instrument = instrument
+    report.price_ticks = ticks
+    report.qty_lots = lots
+    report.leaves_lots = leaves_lots
+    report.queued = 1 if message.status == OrderStatus.QUEUED else 0
+    side = report.side
+    order = sent_order(session, message.client_order_id)
+    if order.client_order_id == message.client_order_id:
+        order.qty_lots = lots
+    _tell_taker_fills(
+        session, link, address, reports, message.client_order_id, message.order_id, instrument, side, leaves_lots,
+        message.timestamp_ns, now_ns,
+    )  # fmt: skip
+    _end_if_canceled(
+        session, reports, message.status, message.cancel_reason, message.client_order_id, message.order_id,
+        leaves_lots, message.timestamp_ns,
+    )  # fmt: skip
+
+
+@compiled
+def _read_cancel_response(
+    session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
+) -> None:
+    message = view(CancelOrderResponse, root_of(address))
+    instrument = market_index(session, message.instrument_id)
+    leaves_lots = 0
+    if view(FrameHeader, address).version >= CANCEL_QUANTITIES_SINCE:
+        leaves_lots = _leaves_lots(session, instrument, message.quantity, message.total_filled)
+        if leaves_lots == BAD_VALUE:
+            break_value(session, link, instrument, now_ns)
+            leaves_lots = 0
+    report = add_report(session, reports, ReportKind.CANCELLED, message.client_order_id, message.timestamp_ns)
+    report.exchange_order_id = message.order_id
+    report.instrument = instrument
+    report.leaves_lots = leaves_lots
+
+
+@compiled
+def _read_cancel_reject(session: StarbaseSession, message: CancelOrderReject, reports: Reports) -> None:
+    kind = ReportKind.CANCEL_REJECTED
+    if message.reason == CancelOrderRejectReason.SPEED_BUMP_CONVERTED_TO_IOC:
+        kind = ReportKind.CONVERTED
+    report = add_report(session, reports, kind, message.client_order_id, message.timestamp_ns)
+    report.reason = cancel_reject_reason(message.reason)
+
+
+@compiled
+def _read_maker_fills(
+    session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
+) -> None:
+    group = session.group
+    if read_group(group, groups_of(link.stream, address), end_of(address), size_of(MakerFill)) == 0:
+        break_frame(session, link, FrameFault.BAD_GROUP, now_ns)
+        return
+    timestamp_ns = view(OrderFilled, root_of(address)).timestamp_ns
+    for position in range(group.count):
+        fill = view(MakerFill, group.entries + position * group.block_length)
+        instrument = market_index(session, fill.instrument_id)
+        ticks = ticks_of(session, instrument, fill.price_e9)
+        lots = lots_of(session, instrument, fill.fill_quantity)
+        filled_lots = lots_of(session, instrument, fill.total_filled)
+        client_order_id = fill.client_order_id
+        if fill.flags & FILL_IS_QUOTE != 0:
+            client_order_id = quote_id_of(session, instrument, fill.order_id)
+        report = tell_fill(
+            session, reports, fill.match_id, fill.order_id, client_order_id, instrument, side_of(fill.side), ticks,
+            lots, 1, timestamp_ns,
+        )  # fmt: skip
+        order = sent_order(session, client_order_id)
+        if order.client_order_id == client_order_id and filled_lots != BAD_VALUE:
+            report.leaves_lots = order.qty_lots - filled_lots
+        if lots == BAD_VALUE or ticks == BAD_VALUE or filled_lots == BAD_VALUE:
+            break_value(session, link, instrument, now_ns)
+    if session.unread == 0:
+        for position in range(group.count):
+            fill = view(MakerFill, group.entries + position * group.block_length)
+            if fill.flags & FILL_ENDS_QUOTE == FILL_ENDS_QUOTE:
+                forget_quote(session, fill.instrument_id, fill.order_id)
+
+
+@compiled
+def _read_orders_canceled(
+    session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
+) -> None:
+    group = session.group
+    if read_group(group, groups_of(link.stream, address), end_of(address), size_of(CanceledOrder)) == 0:
+        break_frame(session, link, FrameFault.BAD_GROUP, now_ns)
+        return
+    timestamp_ns = view(OrdersCanceled, root_of(address)).timestamp_ns
+    for position in range(group.count):
+        canceled = view(CanceledOrder, group.entries + position * group.block_length)
+        client_order_id = canceled.client_order_id
+        instrument = market_index(session, canceled.instrument_id)
+        if canceled.flags & CANCEL_IS_QUOTE != 0:
+            client_order_id = quote_id_of(session, instrument, canceled.order_id)
+        filled_lots = lots_of(session, instrument, canceled.total_filled)
+        report = add_report(session, reports, ReportKind.CANCELLED, client_order_id, timestamp_ns)
+        report.exchange_order_id = canceled.order_id
+        report.instrument = instrument
+        report.reason = cancel_reason(canceled.cancel_reason)
+        order = sent_order(session, client_order_id)
+        if order.client_order_id == client_order_id and filled_lots != BAD_VALUE:
+            report.leaves_lots = order.qty_lots - filled_lots
+        if filled_lots == BAD_VALUE:
+            break_value(session, link, instrument, now_ns)
+    if session.unread == 0:
+        for position in range(group.count):
+            canceled = view(CanceledOrder, group.entries + position * group.block_length)
+            if canceled.flags & CANCEL_IS_QUOTE != 0:
+                forget_quote(session, canceled.instrument_id, canceled.order_id)

@@ -1,0 +1,235 @@
+"""What a Starbase order session remembers: two links, each with its own numbers, and whose the orders are."""
+
+from enum import IntEnum
+from typing import Annotated
+
+from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, u8
+from crosswire.nic.rings.ring import NEVER_NS
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.market import InstrumentMap, Market, add_instrument, find_instrument
+from crosswire.venues.order import ORDERS_MAX, Report, Session, SessionState
+from crosswire.venues.starbase.orders.fills import FillSet
+from crosswire.venues.starbase.orders.templates import Templates
+from crosswire.venues.starbase.orders.tokens import GatewayTokens
+from crosswire.venues.starbase.wire.order_codes import RejectReason
+from crosswire.venues.starbase.wire.stream import FrameStream, Group
+
+LINKS_MAX = 2  # gateways A and B, hot-hot: sessions, numbers and rate limits of their own
+SENT_BITS = 12
+SENT_MAX = 1 << SENT_BITS  # frames whose order is remembered: more than can be unanswered at the default rate limit
+REASON_BYTES = 255
+REJECT_REASONS = len(RejectReason) + 1  # codes from 1
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+ATTENTION_NS = NS_PER_MS  # how often a link is looked at that waits for its connection or its logon
+
+
+class Refusal(IntEnum):
+    """Why a link is not opened again in this run."""
+
+    NONE = 0
+    LOGGED_OUT = 1  # the exchange ended the session: wrong key, displaced by another logon, or we asked for it
+    SCHEMA_VERSION = 2  # the exchange speaks one that we do not
+    NUMBERS_LOST = 3  # the exchange forgot the session's numbers: what it did meanwhile can't be asked for
+    BAD_FRAME = 4  # a frame that can't be understood would come again
+
+
+class SentFrame(Struct):
+    """A frame that was sent and says something of an order."""
+
+    sequence: i64
+    template_id: i64
+    client_order_id: i64
+
+
+class SentOrder(Struct):
+    """What the exchange's answers do not say of an order of ours; found by the id's low bits, as in the order table."""
+
+    client_order_id: i64
+    link: i64
+    instrument: i64  # market index
+    side: i64
+    qty_lots: i64
+
+
+class QuotedSide(Struct):
+    """Our quote on one side of an instrument, of which the exchange keeps one."""
+
+    client_order_id: i64  # of the one that lives; 0: none
+    order_id: i64  # its number at the exchange
+    sent_id: i64  # client order id of the last one sent
+    sent_in: i64  # the mass quote that it was sent in
+
+
+class StarbaseLink(Struct):
+    """The session with one gateway."""
+
+    state: i64  # SessionState; CLOSED: no connection yet, LOST: none any more
+    connection: i64  # as `connection_of` says
+    logons: i64  # answered; the first resets the numbers
+    refusal: i64  # Refusal
+    logging_out: i64  # 1: we asked for it
+    confirmed: i64  # 1: the logon was answered; missing frames may still keep the link from being READY
+    logon_sequence: i64  # number of the last logon
+    deadline_ns: i64  # by which the link must be READY
+    heartbeat_interval_ns: i64
+    last_sent_ns: i64
+    last_received_ns: i64
+    backoff_ns: i64
+    reconnect_ns: i64  # when to try again
+    test_requested: i64  # 1: the exchange was asked whether it is there
+    answers_due: i64  # TestRequests to be answered
+    answer_correlation_id: i64  # of the last
+    resend_due: i64  # 1: missing frames are to be asked for
+    recover_to: i64  # number of the frame that showed that some were missing
+    gap_fill_from: i64  # our frames from here on are to be filled with a gap; 0: none were asked for
+    lost_position: i64  # our frames from here to `lost_end` never reached the exchange: their orders are to be ended
+    lost_end: i64
+    copies: i64  # frames received twice
+    gaps: i64  # times that frames were missing
+    gaps_filled: i64  # ResendRequests of the exchange, answered
+    losses: i64  # connections that ended
+    schema_version: i64  # as the exchange says
+    rejects: Annotated[Array, i64, REJECT_REASONS]  # by code; 0: one that we do not know
+    tokens: GatewayTokens
+    quote_tokens: GatewayTokens
+    reason_length: i64
+    reason: Annotated[Array, u8, REASON_BYTES]  # what the exchange said as it logged us out
+    stream: FrameStream
+    templates: Templates
+    sent: Annotated[Array, SentFrame, SENT_MAX]
+
+
+class StarbaseSession(Session):
+    """The order session of one venue, over one or two links. Counters are sums over the links."""
+
+    link_count: i64
+    unread_link: i64
+    unread_frame: i64  # address of the frame that was not read to its end; 0: it was
+    unread_payload: i64  # of the packet
+    unread_sequence: i64
+    told: i64  # things that the frame says which were told
+    seen: i64  # and which were met since it was begun again
+    started: i64
+    ended: i64  # 1: we said goodbye
+    backoff_min_ns: i64
+    backoff_max_ns: i64
+    last_execution_id: i64
+    correlation: i64
+    throttled: i64  # orders not sent because the gateway's limit would have refused them
+    undefined: i64  # orders not sent because the feed had not yet defined their instrument
+    unlinked: i64  # cancels and amends not sent because their order's link is down
+    unexpected: i64  # messages out of place: a logon answered twice, orders before it
+    unknown: i64  # messages of a kind that we do not know, stepped over
+    unknown_instruments: i64  # reports of instruments that no feed defined
+    bad_values: i64
+    lost_orders: i64  # sent and never received by the exchange
+    amends_sent: i64
+    amends_rejected: i64
+    quotes_sent: i64
+    quotes_rejected: i64
+    mass_cancels_done: i64  # answered by the exchange
+    mass_cancels_rejected: i64
+    mmp_triggered: i64
+    mmp_frozen_until_ns: i64  # 0: not frozen
+    market: Annotated[Pointer, Market]  # one
+    map: InstrumentMap  # the venue's instrument ids, learnt from the market as they are needed
+    quote_id: i64  # of the last mass quote
+    mmp_group_id: i64  # of market maker protection, for mass quotes
+    quotes: Annotated[Pointer, QuotedSide]  # two an instrument of the market: bid, ask
+    group: Group
+    bid_fills: Group
+    ask_fills: Group
+    spare: Report  # what is written where no report is wanted
+    fills: FillSet
+    orders: Annotated[Array, SentOrder, ORDERS_MAX]
+    links: Annotated[Array, StarbaseLink, LINKS_MAX]
+
+
+@compiled
+def ready_link(session: StarbaseSession) -> int:
+    """The first link that takes orders; -1: none."""
+    if session.links[0].state == SessionState.READY:
+        return 0
+    if session.link_count > 1 and session.links[1].state == SessionState.READY:
+        return 1
+    return -1
+
+
+@compiled
+def join_states(session: StarbaseSession) -> None:
+    """READY if any link is, else the one that is nearest to it; LOST if none will be without a new connection."""
+    if session.ended != 0:
+        session.state = SessionState.ENDED
+        return
+    if ready_link(session) >= 0:
+        session.state = SessionState.READY
+        return
+    session.state = SessionState.LOST
+    for number in range(session.link_count):
+        state = session.links[number].state
+        if state == SessionState.LOGGING_ON or state == SessionState.CLOSED:
+            session.state = SessionState.LOGGING_ON
+
+
+@compiled
+def lose_link(session: StarbaseSession, link: StarbaseLink, refusal: int, now_ns: int) -> None:
+    """The link's connection is over; unless the exchange or we refuse, it is opened again after the backoff."""
+    if link.state == SessionState.LOST:
+        return
+    link.state = SessionState.LOST
+    link.losses += 1
+    session.keep_due = 1  # to be opened again after the backoff, not when a READY link would have wanted its timer
+    link.stream.ended = 1
+    link.confirmed = 0
+    link.resend_due = 0
+    link.answers_due = 0
+    link.gap_fill_from = 0
+    link.test_requested = 0
+    if refusal != Refusal.NONE:
+        link.refusal = refusal
+    elif link.logging_out != 0:
+        link.refusal = Refusal.LOGGED_OUT
+    link.reconnect_ns = now_ns + link.backoff_ns if link.refusal == Refusal.NONE else NEVER_NS
+    link.backoff_ns = min(2 * link.backoff_ns, session.backoff_max_ns)
+
+
+@compiled
+def sent_frame(session: StarbaseSession, link: StarbaseLink, now_ns: int) -> None:
+    """Count a frame that went out."""
+    session.frames_sent += 1
+    session.last_sent_ns = now_ns
+    link.last_sent_ns = now_ns
+
+
+@compiled
+def remember_frame(link: StarbaseLink, template_id: int, client_order_id: int) -> None:
+    """The frame just sent is about this order."""
+    sequence = link.stream.send_sequence
+    sent = link.sent[sequence & (SENT_MAX - 1)]
+    sent.sequence = sequence
+    sent.template_id = template_id
+    sent.client_order_id = client_order_id
+
+
+@compiled
+def sent_order(session: StarbaseSession, client_order_id: int) -> SentOrder:
+    """The slot of an order; it is another's unless its `client_order_id` is this one."""
+    return session.orders[client_order_id & (ORDERS_MAX - 1)]
+
+
+@compiled
+def market_index(session: StarbaseSession, instrument_id: int) -> int:
+    """Market index of one of the venue's instrument ids, -1 if the feed has not defined it."""
+    if instrument_id < 0:
+        return -1
+    index = find_instrument(session.map, instrument_id)
+    if index >= 0:
+        return index
+    market = session.market[0]
+    for candidate in range(market.count):
+        instrument = market.instruments[candidate]
+        if instrument.venue == session.venue and instrument.venue_id == instrument_id:
+            add_instrument(session.map, instrument_id, candidate)
+            return candidate
+    return -1

@@ -1,0 +1,215 @@
+"""The frames that a Starbase session sends, built once and patched.
+
+As for the bridge's session: the checksum is the template's sum, known from the start, plus that of the values patched.
+Every patched field lies at an even offset of the TCP segment, where a 64-bit little-endian field adds the same to the
+sum as anywhere (RFC 1071); quantities have a fixed exponent, so their odd last byte never changes.
+"""
+
+from typing import Annotated
+
+from crosswire.nic.memory.raw import copy_bytes
+from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, u8, view
+from crosswire.nic.packet import (
+    FLAG_ACK,
+    FLAG_PSH,
+    Flow,
+    TcpHeader,
+    fold_checksum,
+    internet_sum,
+    pseudo_header_sum,
+    seal_tcp_frame,
+    write_tcp_frame_header,
+)
+from crosswire.nic.rings.ring import commit, reserve
+from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.venues.bridge.orders.session import TcpFrame, field_sum
+from crosswire.venues.starbase.wire.order_codes import Template
+from crosswire.venues.starbase.wire.order_layout import (
+    NULL_EXPONENT,
+    NULL_I64,
+    PROTOCOL_ID,
+    VERSION,
+    AmendOrderRequest,
+    CancelOrderRequest,
+    FrameHeader,
+    GapFill,
+    Heartbeat,
+    Logon,
+    MassCancelRequest,
+    NewOrderRequest,
+    ResendRequest,
+)
+from crosswire.venues.starbase.wire.stream import SEQUENCE_MASK, TCP_WINDOW, FrameStream, padded
+
+QUANTITY_EXPONENT = -9  # of the quantities that we send: lots are whole multiples of 1e-9
+NO_TEXT_BYTES = 1  # an empty text: its length byte
+
+
+class StarbaseFrame(TcpFrame, packed=True):
+    """Headers of the frame in which a Starbase message goes out; the root block follows."""
+
+    header: FrameHeader
+
+
+class LogonFrame(StarbaseFrame, packed=True):
+    message: Logon
+    padding: Annotated[Array, u8, 4]
+
+
+class LogoutFrame(StarbaseFrame, packed=True):
+    reason_length: u8
+    padding: Annotated[Array, u8, 7]
+
+
+class HeartbeatFrame(StarbaseFrame, packed=True):
+    """Of a TestRequest too."""
+
+    message: Heartbeat
+
+
+class ResendFrame(StarbaseFrame, packed=True):
+    message: ResendRequest
+
+
+class GapFillFrame(StarbaseFrame, packed=True):
+    message: GapFill
+
+
+class NewOrderFrame(StarbaseFrame, packed=True):
+    message: NewOrderRequest
+    padding: Annotated[Array, u8, 1]
+
+
+class AmendFrame(StarbaseFrame, packed=True):
+    message: AmendOrderRequest
+    padding: Annotated[Array, u8, 4]
+
+
+class CancelFrame(StarbaseFrame, packed=True):
+    """Of a CancelOrderByIdRequest too: the same fields, the order's number being the exchange's."""
+
+    message: CancelOrderRequest
+
+
+class MassCancelFrame(StarbaseFrame, packed=True):
+    message: MassCancelRequest
+    padding: Annotated[Array, u8, 6]
+
+
+class Templates(Struct):
+    """The frames of one link. `*_sum` is the unfolded TCP checksum of a template without what is patched."""
+
+    logon_sum: i64
+    logout_sum: i64
+    heartbeat_sum: i64
+    test_request_sum: i64
+    resend_sum: i64
+    gap_fill_sum: i64
+    new_order_sum: i64
+    amend_sum: i64
+    cancel_sum: i64
+    cancel_by_id_sum: i64
+    mass_cancel_sum: i64
+    logon: LogonFrame
+    logout: LogoutFrame
+    heartbeat: HeartbeatFrame
+    test_request: HeartbeatFrame
+    resend: ResendFrame
+    gap_fill: GapFillFrame
+    new_order: NewOrderFrame
+    amend: AmendFrame
+    cancel: CancelFrame
+    cancel_by_id: CancelFrame
+    mass_cancel: MassCancelFrame
+
+
+def build_templates(templates: Templates, flow: Flow) -> None:
+    """Fill in all that never changes of every frame but the session's own settings, which must be there already."""
+    for order in (templates.new_order.message, templates.amend.message):
+        order.quantity.exponent = QUANTITY_EXPONENT
+        order.show_quantity.mantissa = NULL_I64
+        order.show_quantity.exponent = NULL_EXPONENT
+    templates.mass_cancel.message.currency_pair_id = NULL_I64
+    for name, template_id, length in (
+        ("logon", Template.LOGON, size_of(Logon)),
+        ("logout", Template.LOGOUT, NO_TEXT_BYTES),
+        ("heartbeat", Template.HEARTBEAT, size_of(Heartbeat)),
+        ("test_request", Template.TEST_REQUEST, size_of(Heartbeat)),
+        ("resend", Template.RESEND_REQUEST, size_of(ResendRequest)),
+        ("gap_fill", Template.GAP_FILL, size_of(GapFill)),
+        ("new_order", Template.NEW_ORDER_REQUEST, size_of(NewOrderRequest)),
+        ("amend", Template.AMEND_ORDER_REQUEST, size_of(AmendOrderRequest)),
+        ("cancel", Template.CANCEL_ORDER_REQUEST, size_of(CancelOrderRequest)),
+        ("cancel_by_id", Template.CANCEL_ORDER_BY_ID_REQUEST, size_of(CancelOrderRequest)),
+        ("mass_cancel", Template.MASS_CANCEL_REQUEST, size_of(MassCancelRequest)),
+    ):
+        total = _build(getattr(templates, name), flow, template_id, size_of(FrameHeader) + length)
+        setattr(templates, f"{name}_sum", total)
+
+
+def _build(frame: StarbaseFrame, flow: Flow, template_id: int, length: int) -> int:
+    """Head a template; returns its TCP checksum's sum over what is in it now, unfolded."""
+    header = frame.header
+    header.protocol_id = PROTOCOL_ID
+    header.length = length
+    header.template_id = template_id
+    header.version = VERSION
+    payload = padded(length)
+    assert size_of(type(frame)) == size_of(TcpFrame) + payload
+    write_tcp_frame_header(address_of(frame), flow, TCP_WINDOW)
+    seal_tcp_frame(address_of(frame), payload, 0, 0, FLAG_ACK | FLAG_PSH)
+    frame.tcp.checksum = 0
+    total = pseudo_header_sum(frame.ip, size_of(TcpHeader) + payload)
+    total = internet_sum(address_of(frame.tcp), size_of(TcpHeader), total)
+    return internet_sum(address_of(header), payload, total)
+
+
+@inlined
+def copy_template(ring: Struct, template: Struct, length: int) -> int:
+    """Reserve a slot and copy a template of `length` bytes into it; its address, 0 if the ring is full."""
+    slot = reserve(ring, length)
+    if slot != 0:
+        copy_bytes(slot, address_of(template), length)
+    return slot
+
+
+@inlined
+def send_frame(
+    stream: FrameStream, ring: Struct, slot: int, length: int, constant_sum: int, fields_sum: int, now_ns: int
+) -> None:
+    """Number, stamp and commit the frame in `slot`: a copy of a template; `fields_sum` is of the fields patched."""
+    stream.send_sequence += 1
+    stamp_and_commit(stream, ring, slot, length, constant_sum, fields_sum, stream.send_sequence, now_ns)
+
+
+@inlined
+def stamp_and_commit(
+    stream: FrameStream,
+    ring: Struct,
+    slot: int,
+    length: int,
+    constant_sum: int,
+    fields_sum: int,
+    sequence: int,
+    now_ns: int,
+) -> None:
+    """As `send_frame`, under a number of the caller's."""
+    frame = view(StarbaseFrame, slot)
+    header = frame.header
+    header.sequence = sequence
+    header.last_processed = stream.receive_sequence
+    header.send_time_ns = now_ns
+    tcp = frame.tcp
+    tcp.sequence = stream.sent_bytes
+    tcp.acknowledgement = stream.received_bytes
+    swapped = fields_sum + field_sum(sequence) + field_sum(stream.receive_sequence) + field_sum(now_ns)
+    # Times 2**8 swaps the bytes of a word modulo 2**16 - 1 (RFC 1071, 2B).
+    tcp.checksum = fold_checksum(constant_sum + stream.sent_bytes + stream.received_bytes + (swapped << 8))
+    commit(ring, length, now_ns)
+    stream.sent_bytes = (stream.sent_bytes + length - size_of(TcpFrame)) & SEQUENCE_MASK
+
+
+@compiled
+def pair_sum(low: int, high: int) -> int:
+    """What two adjoining bytes, the first at an even offset, add to a checksum, swapped as in `field_sum`."""
+    return (low & 0xFF) + ((high & 0xFF) << 8)

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import msgspec
 
 from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, VenueLimitsConfig
+from crosswire.risk.records import STRATEGIES_MAX
+from crosswire.venues.order import VENUES_MAX
 
 INSTRUMENTS_MAX = 256  # of one run: a sample of all of them fits the room that the record buffers keep for one turn
 
@@ -120,6 +122,7 @@ class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     """`use`: a built-in name, "package.module:Name", or "path/to/file.py:Name"."""
 
     use: str
+    name: str = ""  # in records and report; needed where there are several
     parameters: dict[str, Any] = {}
 
 
@@ -149,10 +152,15 @@ class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     name: str
     venue: list[VenueConfig]
     limits: RunLimitsConfig
-    strategy: StrategyConfig
+    strategy: StrategyConfig | list[StrategyConfig]
     generate: GenerateConfig | None = None
     live: LiveConfig | None = None
     sample_interval_ms: int = 100  # of the time series in the report, and of the loss limit's check
+
+    @property
+    def strategies(self) -> list[StrategyConfig]:
+        """The `[strategy]` table, or all `[[strategy]]` tables."""
+        return self.strategy if isinstance(self.strategy, list) else [self.strategy]
 
 
 def load_config(path: Path) -> RunConfig:
@@ -237,9 +245,18 @@ def _check_exchange(venue: VenueConfig, where: str) -> None:
             raise ConfigError(f"{where}: simulation.market.first_price: {instrument.symbol} is missing")
 
 
+def _check_strategies(config: RunConfig, path: Path) -> None:
+    strategies = config.strategies
+    if not 1 <= len(strategies) <= STRATEGIES_MAX:
+        raise ConfigError(f"{path}: strategy: {len(strategies)} strategies, must be 1 to {STRATEGIES_MAX}")
+    names = [each.name for each in strategies]
+    if len(names) > 1 and (not all(names) or len(set(names)) != len(names)):
+        raise ConfigError(f"{path}: strategy.name: several strategies need a name each, there are {names}")
+
+
 def _check_names(config: RunConfig, path: Path) -> None:
-    if not 1 <= len(config.venue) <= 8:
-        raise ConfigError(f"{path}: venue: {len(config.venue)} venues, must be 1 to 8")
+    if not 1 <= len(config.venue) <= VENUES_MAX:
+        raise ConfigError(f"{path}: venue: {len(config.venue)} venues, must be 1 to {VENUES_MAX}")
     seen: set[str] = set()
     for venue in config.venue:
         if venue.name in seen:
@@ -251,5 +268,6 @@ def _check_names(config: RunConfig, path: Path) -> None:
             raise ConfigError(f"{path}: venue {venue.name}: needs instruments, each symbol once, has {symbols}")
     if sum(len(venue.instrument) for venue in config.venue) > INSTRUMENTS_MAX:
         raise ConfigError(f"{path}: more than {INSTRUMENTS_MAX} instruments")
+    _check_strategies(config, path)
     if config.sample_interval_ms <= 0:
         raise ConfigError(f"{path}: sample_interval_ms = {config.sample_interval_ms}: must be positive")

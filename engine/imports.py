@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from crosswire.engine.cache import compile_cached
+from crosswire.nic.unit.call import machine_code
 from crosswire.venues.bridge.binance.importer import ImportSummary, Market, import_binance, import_file, load_terms
 
 
@@ -19,13 +19,13 @@ def import_recordings(
 ) -> list[ImportSummary]:
     """Import Binance recordings into `folder`, one capture each; `RecordingError` or FileExistsError in one line."""
     given = load_terms(terms) if terms is not None else None
-    return import_binance(recordings, folder, market, clock_offset_ns, given, compile_cached)
+    return import_binance(recordings, folder, market, clock_offset_ns, given, machine_code)
 
 
 def import_recording(recording: Path, capture: Path, clock_offset_ns: int) -> ImportSummary:
     """Import one recording as exactly `capture`."""
     capture.parent.mkdir(parents=True, exist_ok=True)
-    return import_file(recording, capture, clock_offset_ns=clock_offset_ns, compile_entry=compile_cached)
+    return import_file(recording, capture, clock_offset_ns=clock_offset_ns, compile_entry=machine_code)
 
 
 def print_imports(summaries: Sequence[ImportSummary], console: Console) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import crosswire.venues.bridge.wire.layout as bridge
 import crosswire.venues.deribit.wire.layout as deribit
-from crosswire.engine.cache import compile_cached
 from crosswire.engine.config import ConfigError
 from crosswire.nic.memory.struct import Array, Struct, StructMeta, array, u8
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.replay import Replay, ReplayRing, read_frames
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
+from crosswire.nic.unit.call import machine_code
 from crosswire.venues.book.book import Book, make_books
 from crosswire.venues.bridge.feed import BridgeFeed
 from crosswire.venues.deribit.feed.feed import DeribitFeed
@@ -126,7 +126,7 @@ def decode_captures(paths: Paths, protocol: Protocol) -> Inspection:
     market.instruments = Instrument.array(protocol.instruments_max)
     market.books = make_books(protocol.instruments_max, protocol.levels_max)
     feed, frame, packet, counters, events = protocol.feed(discover=1), Frame(), Packet(), PacketCounters(), Events()
-    run = compile_cached(inspect_frames)
+    run = machine_code(inspect_frames)
     with Replay(paths) as replay:
         while (time_ns := next_time_ns(replay.ring)) < 0:
             replay.refill()

@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import importlib.util
-import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -57,16 +56,6 @@ def build_strategy(plugin: Plugin, parameters: dict[str, Any], context: BuildCon
         return plugin.strategy_class.build(convert(parameters, kind, where, "strategy.parameters"), context)
     except ValueError as error:
         raise ConfigError(f"{where}: strategy.parameters: {error}") from None
-
-
-def plain_compile_error(error: Exception, plugin: Plugin) -> str:
-    """One line that says why the strategy does not compile, and at which of its own lines."""
-    text = str(error)
-    own = {path.name for path in plugin.sources}
-    places = [(name, line) for name, line in re.findall(r'File "([^"]+)", line (\d+)', text) if Path(name).name in own]
-    place = f" ({places[-1][0]}:{places[-1][1]})" if places else ""
-    reasons = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Failed in")]
-    return f"strategy.use: {plugin.strategy_class.__qualname__} does not compile: {reasons[0]}{place}"
 
 
 def _load_file(relative_to: Path, name: str) -> ModuleType:

@@ -8,8 +8,11 @@ from typing import Annotated, Any
 from crosswire.nic.memory.struct import Pointer, Struct, array, i64
 from crosswire.nic.unit.compile import compiled
 
-RECORDS_MAX = 4096  # of each kind between two drains
-RECORDS_RESERVE = 1536  # the loop stops for a drain with this much room left; one turn of 8 venues writes fewer
+STRATEGIES_MAX = 8  # of one run
+RECORDS_MAX = 8192  # of each kind between two drains
+# The loop stops for a drain with this much room left: a turn samples 256 instruments for each strategy, and writes
+# fewer than 1,536 records of any other kind.
+RECORDS_RESERVE = 256 * STRATEGIES_MAX + 1536
 
 
 class OrderRecord(Struct):
@@ -21,6 +24,7 @@ class OrderRecord(Struct):
     closed_ns: i64
     client_order_id: i64
     instrument: i64
+    strategy: i64
     side: i64
     time_in_force: i64
     price_ticks: i64
@@ -39,21 +43,23 @@ class FillRecord(Struct):
     client_order_id: i64
     execution_id: i64
     instrument: i64
+    strategy: i64
     side: i64
     price_ticks: i64
     qty_lots: i64
     decision_ticks: i64  # the price that the strategy saw and decided on: slippage is against this
     fee_e9: i64  # settlement currency, positive is paid
     is_maker: i64
-    position_lots: i64  # after the fill
+    position_lots: i64  # of the strategy, after the fill
     trade_id: i64
 
 
 class SampleRecord(Struct):
-    """One instrument at one instant, taken at a fixed interval."""
+    """One instrument and one strategy's position in it at one instant, taken at a fixed interval."""
 
     time_ns: i64
     instrument: i64
+    strategy: i64
     valid: i64  # 1: the book was proven; otherwise the prices below mean nothing
     bid_ticks: i64
     ask_ticks: i64

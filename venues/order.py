@@ -220,6 +220,7 @@ class Order(Struct):
     filled_tick_lots: i64  # sum of price_ticks * qty_lots of the fills: / filled_lots is the average price in ticks
     fees_e9: i64  # of the fills, settlement currency, positive is paid
     decision_ticks: i64  # the price that the strategy decided on; slippage is against it
+    strategy: i64  # number of the strategy that it is of
     tag: i64  # the strategy's own
     trade_id: i64  # the strategy's trade that it is a leg of, 0: none
     created_ns: i64

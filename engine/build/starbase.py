@@ -8,6 +8,7 @@ from crosswire.engine.config import ConfigError, RunConfig, SimulatedMarketConfi
 from crosswire.engine.credentials import Credentials, load_credentials
 from crosswire.nic.memory.struct import Array
 from crosswire.nic.packet import Flow
+from crosswire.nic.unit.link import Linker
 from crosswire.venues.market import Market, copy_instruments
 from crosswire.venues.starbase.exchange.background import ReferencePoint
 from crosswire.venues.starbase.exchange.exchange import Channel, Crowd, Key, StarbaseExchange, make_starbase_exchange
@@ -76,6 +77,7 @@ def make_exchange(
     config_path: Path,
     flows: tuple[Flow, ...],
     path: Any,
+    linker: Linker,
     *,
     is_connected: bool,
 ) -> StarbaseExchange:
@@ -121,6 +123,7 @@ def make_exchange(
             tokens_per_ms=venue.starbase.tokens_per_ms,
             tokens_full=venue.starbase.token_burst,
             crowd=crowd,
+            linker=linker,
         )
     except ValueError as error:
         raise ConfigError(f"{config_path}: venue {venue.name}: simulation: {error}") from None

@@ -7,31 +7,33 @@ from crosswire.engine.build import starbase as build_starbase
 from crosswire.engine.build.market import NS_PER_US, level_capacity, make_market
 from crosswire.engine.build.reference import followed_venue, price_path
 from crosswire.engine.config import ConfigError, RunConfig
-from crosswire.engine.loop import Venue
+from crosswire.engine.venue import Line
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
+from crosswire.nic.rings.remote import make_remote_ring
 from crosswire.nic.rings.replay import Replay
-from crosswire.venues.bridge.exchange.simulated import SimulatedBridgeVenue
+from crosswire.nic.unit.link import Linker
 from crosswire.venues.bridge.feed import BridgeFeed
 from crosswire.venues.bridge.orders.session import BridgeSession, make_bridge_session
-from crosswire.venues.deribit.exchange.simulated import SimulatedDeribitVenue
 from crosswire.venues.deribit.feed.feed import DeribitFeed
-from crosswire.venues.exchange.simulated import SimulatedExchange, make_simulated_exchange
+from crosswire.venues.exchange.simulated import make_simulated_exchange
 from crosswire.venues.feed import Feed
 from crosswire.venues.market import Market
 from crosswire.venues.order import Session
 
 HEARTBEAT_MS = 1_000
 
-EXCHANGES: dict[str, type[SimulatedExchange]] = {"bridge": SimulatedBridgeVenue, "deribit": SimulatedDeribitVenue}
 
-
-def make_venue(number: int, config: RunConfig, market: Market, config_path: Path, replays: list[Replay]) -> Venue:
+def make_venue(
+    number: int, config: RunConfig, market: Market, config_path: Path, replays: list[Replay], linker: Linker
+) -> Line:
     """One venue's line to its simulated exchange."""
-    return make_line(number, config, market, config_path, make_exchange(number, config, market, config_path, replays))
+    exchange = make_exchange(number, config, market, config_path, replays, linker)
+    line = make_line(number, config, market, config_path, make_remote_ring(exchange, linker))
+    return line._replace(exchange=exchange)
 
 
-def make_line(number: int, config: RunConfig, market: Market, config_path: Path, ring: Struct) -> Venue:
+def make_line(number: int, config: RunConfig, market: Market, config_path: Path, ring: Struct) -> Line:
     """One venue's line over `ring`, with a new feed and a closed session."""
     if config.venue[number].orders == "starbase":
         live = config.venue[number].live
@@ -40,7 +42,7 @@ def make_line(number: int, config: RunConfig, market: Market, config_path: Path,
         session: Session = build_starbase.make_session(number, config, market, config_path, flows)
     else:
         session = make_session(number, market)
-    return Venue(ring, make_feed(number, config, market), session)
+    return Line(ring, make_feed(number, config, market), session)
 
 
 def make_feed(number: int, config: RunConfig, market: Market) -> Feed:
@@ -64,6 +66,7 @@ def make_exchange(
     market: Market,
     config_path: Path,
     replays: list[Replay],
+    linker: Linker,
     is_connected: bool = True,
 ) -> Any:
     """A venue's simulated exchange, a ring; a replay that it reads is added to `replays`.
@@ -74,13 +77,15 @@ def make_exchange(
     if venue.feed == "starbase":
         flows = tuple(order_flow(number, gateway) for gateway in range(2))
         path = followed_path(number, config, config_path)
-        return build_starbase.make_exchange(number, config, market, config_path, flows, path, is_connected=is_connected)
+        return build_starbase.make_exchange(
+            number, config, market, config_path, flows, path, linker, is_connected=is_connected
+        )
     replay = Replay([config_path.parent / capture for capture in venue.captures], cursors=2)
     replays.append(replay)
     simulation = venue.simulation
     try:
         exchange = make_simulated_exchange(
-            EXCHANGES[venue.feed],
+            make_feed(number, config, market),
             number,
             replay,
             market,
@@ -92,10 +97,10 @@ def make_exchange(
             orders_per_second=simulation.orders_per_second,
             burst=simulation.burst,
             resting_max=simulation.max_resting_orders,
+            linker=linker,
         )
     except ValueError as error:
         raise ConfigError(f"{config_path}: venue {venue.name}: simulation: {error}") from None
-    exchange.feed.venue = number
     return exchange
 
 

@@ -7,7 +7,6 @@ feed. What the market does is in `engine.generate.market`; here it is turned int
 from dataclasses import dataclass
 from pathlib import Path
 
-from crosswire.engine.cache import compile_cached
 from crosswire.engine.generate import bridge as generate_bridge
 from crosswire.engine.generate import deribit as generate_deribit
 from crosswire.engine.generate.bridge import BridgePublisher, bridge_has_room, make_bridge, open_bridge, publish_bridge
@@ -29,6 +28,7 @@ from crosswire.engine.generate.market import (
     seed_random,
 )
 from crosswire.nic.capture.writer import CaptureWriter
+from crosswire.nic.unit.call import machine_code
 from crosswire.venues.bridge.wire.encoder import FeedWriter
 
 START_NS = 1_767_225_600 * NS_PER_S  # 2026-01-01 00:00:00 UTC
@@ -78,7 +78,7 @@ def generate_captures(directory: Path | str, seed: int = 1, seconds: int = SECON
     bridge, bridge_writer = make_bridge(START_NS, BUFFER_BYTES)
     plan_losses(deribit.losses, seconds, 0.35)
     plan_losses(bridge.losses, seconds, 0.65)
-    run = compile_cached(fill_buffers)
+    run = machine_code(fill_buffers)
     with (
         CaptureWriter(directory / "deribit.pcap") as deribit_file,
         CaptureWriter(directory / "bridge.pcap") as bridge_file,

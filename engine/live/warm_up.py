@@ -9,17 +9,17 @@ import heapq
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from crosswire.engine.build.run import Core, build_core
+from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.config import LiveVenueConfig, RunConfig
-from crosswire.engine.live.rings import make_venues, open_rings
-from crosswire.engine.loop import Venue
+from crosswire.engine.live.rings import make_lines, open_rings
+from crosswire.engine.venue import Line
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.testbed import private_namespace
 from crosswire.nic.memory.struct import array, u8
@@ -46,8 +46,8 @@ SETTLE_S = 0.05
 NOBODY_MAC = "02:00:00:00:00:ff"
 
 
-def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int], tap_bytes: int = 0) -> str:
-    """Run `loop` on synthetic traffic; says what was done. HostError if the rings can't be made.
+def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
+    """Run the loop on synthetic traffic; says what was done. HostError if the rings can't be made.
 
     `tap_bytes` is as of `open_rings`: rings of the kind that the loop was compiled for.
     """
@@ -69,9 +69,11 @@ def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int], tap_
         for each, (_, far) in zip(rings, pairs, strict=True):
             if each.connections is not None:
                 pretend_to_connect(each.ring, far, clock)
-        venues = make_venues(config, config_path, core.engine.market, [each.ring for each in rings])
-        log_on(core, venues, advance(clock, 0))
-        thread = threading.Thread(target=loop, args=(core.engine, venues, core.strategy, clock), name="warm-up")
+        lines = make_lines(config, config_path, core.engine.market, [each.ring for each in rings])
+        run = Run(config, config_path, core, lines, clock, [])
+        run.load()
+        log_on(core, lines, advance(clock, 0))
+        thread = threading.Thread(target=run.turn, name="warm-up")
         thread.start()
         try:
             send_frames([far for _, far in pairs], captures)
@@ -124,10 +126,10 @@ def pretend_to_connect(ring: TcpRing, far: str, clock: LiveClock) -> None:
         turn(ring, frame, advance(clock, 0))
 
 
-def log_on(core: Core, venues: tuple[Venue, ...], now_ns: int) -> None:
+def log_on(core: Core, lines: tuple[Line, ...], now_ns: int) -> None:
     """Have the sessions believe that their gateways answered."""
-    for venue in venues:
-        session = venue.session
+    for line in lines:
+        session = line.session
         session.state = core.engine.gate.venues[session.venue].session_state = SessionState.READY
         session.last_received_ns = now_ns
 

@@ -38,7 +38,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         orders_sent=engine.state.orders_sent,
         orders_vetoed={name: engine.gate.vetoes[number] for number, name in names_of(Veto).items() if number},
         first_time_ns=engine.state.first_ns,
-        last_time_ns=engine.desk.now_ns,
+        last_time_ns=engine.state.now_ns,
         start_s=start_s,
         wall_s=wall_s,
         digest=digest,
@@ -51,11 +51,23 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
             "loop turns": engine.state.turns,
             "cancels sent": engine.state.cancels_sent,
             "alarms": engine.gate.alarms,
-            "requests dropped": engine.desk.requests_dropped,
-            **run.strategy.counters(),
+            "requests dropped": sum(engine.seats[number].desk.requests_dropped for number in range(engine.seat_count)),
+            **strategy_counters(run),
             **{f"reports: {name}": engine.orders.outcomes[number] for number, name in names_of(Applied).items()},
         },
     )
+
+
+def strategy_counters(run: Run) -> dict[str, int]:
+    """What the strategies counted; with the strategy's name where there are several."""
+    strategies, configured = run.core.strategies, run.config.strategies
+    if len(strategies) == 1:
+        return strategies[0].counters()
+    return {
+        f"{settings.name}: {name}": count
+        for strategy, settings in zip(strategies, configured, strict=True)
+        for name, count in strategy.counters().items()
+    }
 
 
 def _latency(histogram: Histogram) -> LatencyFacts:
@@ -63,8 +75,8 @@ def _latency(histogram: Histogram) -> LatencyFacts:
 
 
 def _venue_facts(run: Run, number: int) -> VenueFacts:
-    venue, configured = run.venues[number], run.config.venue[number]
-    feed, session = venue.feed, venue.session
+    line, configured = run.lines[number], run.config.venue[number]
+    feed, session = line.feed, line.session
     return VenueFacts(
         packets=feed.packets,
         level_updates=feed.level_updates,

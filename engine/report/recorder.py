@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from crosswire.nic.memory.struct import Array, Struct, array, i64
+from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.records import (
     RECORDS_MAX,
@@ -208,6 +209,10 @@ def value_samples(samples: SampleRecords, instruments: Array, marks: Array, valu
             value.base_e9 = base_e9(instrument, middle, lots) if lots > 0 else -base_e9(instrument, middle, -lots)
 
 
+VALUE_FILLS = machine_code(value_fills)
+VALUE_SAMPLES = machine_code(value_samples)
+
+
 class Recorder:
     """Writes what the record buffers hold to the files of one run, in bounded memory."""
 
@@ -249,9 +254,9 @@ class Recorder:
 
     def drain(self, records: Records) -> None:
         """Take all that `records` holds and leave it empty."""
-        value_fills(records.fills, self._instruments, self._marks, self._fill_values)
+        VALUE_FILLS(records.fills, self._instruments, self._marks, self._fill_values)
         self._fills.take(records.fills, self._fill_values)
-        value_samples(records.samples, self._instruments, self._marks, self._sample_values)
+        VALUE_SAMPLES(records.samples, self._instruments, self._marks, self._sample_values)
         self._positions.take(records.samples, self._sample_values)
         self._orders.take(records.orders)
         self._opportunities.take(records.opportunities)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 
 from crosswire.nic.host.process import libc
 from crosswire.nic.unit.compile import lowers
@@ -54,7 +53,7 @@ def _lower_call(function: Callable[..., int], name: str, parts: tuple[Any, ...],
             builder.store(builder.neg(builder.sext(builder.load(builder.call(errno_at, [])), _I64)), place)
         return builder.load(place)
 
-    lowers(function, *([types.int64] * len(parts)), returns=types.int64)(generate)
+    lowers(function, *(["i64"] * len(parts)), returns="i64")(generate)
 
 
 def call_send(fd: int, address: int, length: int, flags: int) -> int:

@@ -13,7 +13,7 @@ import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from enum import EnumMeta
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from crosswire.nic.memory.struct import Scalar, StructMeta
@@ -23,6 +23,7 @@ from crosswire.nic.unit.kinds import Kind, class_name, classes_in
 IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]*))", re.M)
 WORD = re.compile(r"[A-Za-z_]\w*")
 PACKAGE = "crosswire"
+CLOSURE_DEPTH_MAX = 4
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]  # the folder of nic/
 
 # Modules and data files that were read while a strategy was loaded, by the strategy's module: see `engine/plugin.py`.
@@ -159,12 +160,15 @@ def frozen_values(module: ModuleType) -> Iterator[tuple[str, str]]:
             yield name, text
 
 
-def frozen(value: Any) -> str | None:
-    """A constant as text, None for what compiled code can't have as one. A function is known by its name."""
+def frozen(value: Any, depth: int = 0) -> str | None:
+    """A constant as text, None for what compiled code can't have as one.
+
+    A function is known by its name and line, and by what it closes over, CLOSURE_DEPTH_MAX functions deep.
+    """
     if isinstance(value, bool | int | float | str | bytes):
         return f"{type(value).__name__} {value!r}"
     if isinstance(value, tuple):
-        parts = [frozen(each) for each in value]
+        parts = [frozen(each, depth) for each in value]
         return None if None in parts else f"({','.join(map(str, parts))})"
     if isinstance(value, EnumMeta):
         return f"{class_name(value)} {[(each.name, each.value) for each in value]}"
@@ -172,8 +176,11 @@ def frozen(value: Any) -> str | None:
         layout = [(f.name, f.offset, f.size, f.byte_order) for f in value.fields.values()]
         return f"{class_name(value)} {hashlib.sha256(repr(layout).encode()).hexdigest()}"
     if isinstance(value, Compiled):
-        return f"{value.plain.__module__}:{value.plain.__qualname__}"
-    return None
+        return frozen(value.plain, depth)
+    if isinstance(value, FunctionType):
+        inner = [frozen(each, depth + 1) for each in closed_over(value)] if depth < CLOSURE_DEPTH_MAX else []
+        return f"{value.__module__}:{value.__qualname__}:{value.__code__.co_firstlineno} {inner}"
+    return class_name(value) if isinstance(value, type) else None
 
 
 @functools.lru_cache(maxsize=4096)
@@ -204,6 +211,5 @@ def sources_digest(functions: Iterable[Callable[..., Any]], kinds: Iterable[Kind
             digest.update(f"value {key} {text}\n".encode())
     for function in functions:
         plain = getattr(function, "plain", function)
-        values = [frozen(value) for value in closed_over(plain)]
-        digest.update(f"function {plain.__module__}:{plain.__qualname__} {values}\n".encode())
+        digest.update(f"function {frozen(plain)}\n".encode())
     return digest.hexdigest()

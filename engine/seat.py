@@ -1,5 +1,8 @@
 """A strategy's seat in the loop: its state, its desk, and the entries of the unit that is made from its class."""
 
+from collections.abc import Callable
+from typing import Any
+
 from crosswire.nic.memory.struct import Struct, address_of, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
@@ -76,7 +79,7 @@ def hear_finish(strategy: Strategy, desk: Desk) -> None:
 
 def strategy_unit(cls: type[Strategy]) -> Unit:
     """The unit of strategies of this class."""
-    kinds = {
+    kinds: dict[Callable[..., Any], tuple[Any, ...]] = {
         hear: (cls, Desk, Events),
         hear_fill: (cls, Desk, Order, Report),
         hear_order: (cls, Desk, Order),

@@ -4,6 +4,7 @@ The unit is made from the classes of ring and session, and calls the feed's, whi
 loop makes one call for a frame, one when it is done with it, and one for whatever it sends.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 from crosswire.nic.memory.struct import Reference, Struct, address_of, i64
@@ -145,7 +146,7 @@ def end(session: Session, ring: Struct, now_ns: int) -> None:
 
 def venue_unit(ring: type[Struct], session: type[Session]) -> Unit:
     """The unit of venues with these classes."""
-    kinds = {
+    kinds: dict[Callable[..., Any], tuple[Any, ...]] = {
         turn: (Venue, ring, session, "i64"),
         read_on: (session, Inbox),
         finish_frame: (Venue, ring),

@@ -11,7 +11,7 @@ from typing import Any
 from llvmlite import ir
 
 from crosswire.nic.host.process import libc
-from crosswire.nic.unit.compile import lowers
+from crosswire.nic.unit.compile import Word, lowers
 
 MSG_DONTWAIT = 0x40
 MSG_WAITFORONE = 0x10000
@@ -53,7 +53,8 @@ def _lower_call(function: Callable[..., int], name: str, parts: tuple[Any, ...],
             builder.store(builder.neg(builder.sext(builder.load(builder.call(errno_at, [])), _I64)), place)
         return builder.load(place)
 
-    lowers(function, *(["i64"] * len(parts)), returns="i64")(generate)
+    words: list[Word] = ["i64"] * len(parts)
+    lowers(function, *words, returns="i64")(generate)
 
 
 def call_send(fd: int, address: int, length: int, flags: int) -> int:

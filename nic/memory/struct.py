@@ -202,11 +202,12 @@ class Field:
             there = ctypes.c_uint64.from_address(address).value
             return Pointer(there, self.element, count, struct.memory, self.byte_order)
         if self.is_reference:
+            assert not isinstance(self.element, Scalar)
             there = ctypes.c_uint64.from_address(address).value
             if there == 0:
                 raise ValueError(f"{self.name} refers to nothing yet")
             target = struct.memory.targets.get(address)
-            return self.element.at(there, None if target is None else target.memory)  # type: ignore[union-attr, call-arg, arg-type]
+            return self.element.at(there, None if target is None else target.memory)
         if self.count is not None:
             return Array(address, self.element, self.count, struct.memory, self.byte_order)
         if isinstance(self.element, Scalar):
@@ -221,10 +222,11 @@ class Field:
             ctypes.c_uint64.from_address(address).value = value.address
             struct.memory.targets[address] = value
         elif self.is_reference:
-            if not isinstance(value, self.element):  # type: ignore[arg-type]
+            assert not isinstance(self.element, Scalar)
+            if not isinstance(value, self.element):
                 raise TypeError(f"{self.name} refers to a {self.element!r}, not to {value!r}")
-            ctypes.c_uint64.from_address(address).value = value._base  # type: ignore[union-attr]
-            struct.memory.targets[address] = one(value)  # type: ignore[arg-type]
+            ctypes.c_uint64.from_address(address).value = value._base
+            struct.memory.targets[address] = one(value)
         elif self.count is not None or not isinstance(self.element, Scalar):
             raise TypeError(f"{self.name} lies in place: assign to its elements or fields")
         else:

@@ -115,8 +115,6 @@ def store_scalar(builder: Any, pointer: Any, value: Any, scalar: Scalar, byte_or
 def field_type(field: Field) -> types.Type:
     if field.count is not None or field.is_pointer:
         return ArrayType(field.element, field.byte_order)
-    if field.is_reference:
-        return StructType(field.element)
     return scalar_type(field.element) if isinstance(field.element, Scalar) else StructType(field.element)
 
 

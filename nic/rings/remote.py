@@ -4,7 +4,9 @@ In front of what is large and shared: a simulated exchange is compiled once, for
 venue's own unit does not grow by it.
 """
 
-from crosswire.nic.memory.struct import Struct, address_of, i64
+from typing import Any
+
+from crosswire.nic.memory.struct import Struct, address_of, i64, one
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.ring import Frame, commit, flush, next_time_ns, poll, release, reserve
 from crosswire.nic.unit.compile import Generic
@@ -34,7 +36,7 @@ class RemoteRing(Struct):
     entries: RingEntries
 
 
-_SHAPES: dict[Generic[..., object], tuple[object, ...]] = {
+_SHAPES: dict[Generic[..., Any], tuple[Any, ...]] = {
     poll: (Frame, "i64"),
     release: (),
     reserve: ("i64",),
@@ -60,7 +62,7 @@ def ring_unit(cls: type[Struct]) -> Unit:
 def make_remote_ring(ring: Struct, linker: Linker) -> RemoteRing:
     """A ring in front of `ring`, usable once `linker` has loaded."""
     remote = RemoteRing(ring=address_of(ring))
-    remote.memory.targets[remote.ring] = ring  # type: ignore[assignment]  keeps it alive
+    remote.memory.targets[remote.ring] = one(ring)  # kept alive
     linker.link_all(remote.entries, ring_unit(type(ring)))
     return remote
 

@@ -8,7 +8,7 @@ import importlib
 import struct as packing
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from crosswire.nic.memory.struct import Array, Memory, Scalar, Struct, StructMeta, address_of
 
@@ -55,7 +55,7 @@ def kind_of(value: Any) -> Kind:
     if isinstance(value, Array):
         return Elements(value.element, value.byte_order)
     if isinstance(value, StructMeta):
-        return Class(value)
+        return Class(cast("type[Struct]", value))
     if isinstance(value, tuple):
         return Group(kind, tuple(map(kind_of, value)))
     if isinstance(value, int):  # a member of an IntEnum

@@ -26,8 +26,15 @@ PACKAGE = "crosswire"
 CLOSURE_DEPTH_MAX = 4
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]  # the folder of nic/
 
-# Modules and data files that were read while a strategy was loaded, by the strategy's module: see `engine/plugin.py`.
+# What was loaded and read while a module was loaded and used, beside what its own text says: see `note_read`.
+loaded_by_module: dict[str, set[str]] = {}
 read_by_module: dict[str, set[Path]] = {}
+
+
+def note_read(name: str, modules: set[str], files: set[Path]) -> None:
+    """Have the machine code of module `name` depend on these modules and data files, too."""
+    loaded_by_module.setdefault(name, set()).update(modules)
+    read_by_module.setdefault(name, set()).update(files)
 
 
 @functools.cache
@@ -36,17 +43,27 @@ def library_folders() -> tuple[str, ...]:
     return tuple({str(Path(sysconfig.get_path(name)).resolve()) + "/" for name in ("stdlib", "purelib", "platlib")})
 
 
-@functools.cache
 def module_path(name: str) -> Path | None:
     """A project's own source file of a module that is loaded; None for libraries, and for what has no file."""
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
     if not file or not file.endswith(".py"):
         return None
-    path = Path(file).resolve()
+    path = resolved(file)
     if name == PACKAGE or name.startswith(f"{PACKAGE}."):
         return path
-    return None if str(path).startswith(library_folders()) else path
+    return path if is_own_file(path) else None
+
+
+@functools.lru_cache(maxsize=4096)
+def resolved(file: str) -> Path:
+    """`Path.resolve`, which looks at every folder above."""
+    return Path(file).resolve()
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether a file is the user's or the project's, and not a library's or the system's."""
+    return path.is_file() and not str(path).startswith((*library_folders(), "/proc/", "/sys/", "/dev/"))
 
 
 def shown_path(file: str) -> str:
@@ -89,7 +106,8 @@ def imports_of(name: str, path: Path) -> Iterator[str]:
 
 def modules_of_class(cls: type) -> Iterator[str]:
     """The modules that a struct class is made from: its bases', its fields', and those of functions written for it."""
-    waiting, seen = [cls], set()
+    waiting: list[type] = [cls]
+    seen: set[type] = set()
     while waiting:
         each = waiting.pop()
         if each in seen or each is object:
@@ -120,11 +138,11 @@ def roots(functions: Iterable[Callable[..., Any]], kinds: Iterable[Kind]) -> set
     return found
 
 
-def closed_over(function: Callable[..., Any]) -> Iterator[Any]:
+def closed_over(function: Any) -> Iterator[Any]:
     """The values of a function's free variables and defaults."""
-    for cell in function.__closure__ or ():  # type: ignore[attr-defined]
+    for cell in function.__closure__ or ():
         yield cell.cell_contents
-    yield from function.__defaults__ or ()  # type: ignore[attr-defined]
+    yield from function.__defaults__ or ()
 
 
 def closure(names: Iterable[str]) -> dict[str, Path]:
@@ -140,8 +158,9 @@ def closure(names: Iterable[str]) -> dict[str, Path]:
             continue
         found[name] = path
         waiting.extend(imports_of(name, path))
-        for each in classes_in_module(sys.modules[name]):
-            waiting.extend(function.__module__ for function in implemented_for.get(each, ()))
+        waiting.extend(loaded_by_module.get(name, ()))
+        for cls in classes_in_module(sys.modules[name]):
+            waiting.extend(function.__module__ for function in implemented_for.get(cls, ()))
     return found
 
 
@@ -171,7 +190,8 @@ def frozen(value: Any, depth: int = 0) -> str | None:
         parts = [frozen(each, depth) for each in value]
         return None if None in parts else f"({','.join(map(str, parts))})"
     if isinstance(value, EnumMeta):
-        return f"{class_name(value)} {[(each.name, each.value) for each in value]}"
+        members: list[Any] = list(value)
+        return f"{class_name(value)} {[(each.name, each.value) for each in members]}"
     if isinstance(value, StructMeta):
         layout = [(f.name, f.offset, f.size, f.byte_order) for f in value.fields.values()]
         return f"{class_name(value)} {hashlib.sha256(repr(layout).encode()).hexdigest()}"

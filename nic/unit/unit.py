@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from crosswire.nic.memory.struct import StructMeta, view
 from crosswire.nic.unit import build, load, source, store
 from crosswire.nic.unit.compile import NO_JIT, plain_function
 from crosswire.nic.unit.kinds import Kind, kind_name
@@ -115,6 +114,6 @@ def interpreted(unit: Unit) -> LoadedUnit:
 def run_interpreted(entry: Entry, *words: int) -> int:
     """Call an entry's function with the structs that its words are the addresses of."""
     pairs = zip(entry.kinds, words, strict=True)
-    values = [view(kind, word) if isinstance(kind, StructMeta) else word for kind, word in pairs]
+    values = [word if isinstance(kind, str) else kind.at(word) for kind, word in pairs]
     result = plain_function(entry.function)(*values)
     return 0 if result is None else int(result)

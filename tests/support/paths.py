@@ -1,4 +1,4 @@
-"""Where the checkout is, and the real recordings: beside it, never inside it. CROSSWIRE_DATA names another folder."""
+"""Where the checkout is, its own test data, and the real recordings: beside it, never inside it."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests" / "data"
 SHARED = ROOT.parent / "shared"
 SHARED_DATA = Path(os.environ.get("CROSSWIRE_DATA") or SHARED / "data")
 

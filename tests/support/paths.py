@@ -7,8 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"
-SHARED = ROOT.parent / "shared"
-SHARED_DATA = Path(os.environ.get("CROSSWIRE_DATA") or SHARED / "data")
+SHARED_DATA = Path(os.environ.get("CROSSWIRE_DATA") or ROOT.parent / "shared" / "data")
 
 
 def shared_data() -> Path:

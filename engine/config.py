@@ -105,7 +105,7 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
 
     name: str
     feed: Literal["deribit", "bridge", "starbase"]
-    captures: list[str] = []  # of the market data; starbase's exchange makes its own
+    captures: list[str] = []  # of the market data; starbase's exchange makes its own; see `engine.paths` for names
     recordings: list[str] = []  # raw streams that missing captures are imported from, one a capture
     clock_offset_ms: int = 0  # added to the clock of the host that recorded them
     instrument: list[InstrumentConfig]

@@ -8,6 +8,7 @@ from crosswire.engine.build.market import NS_PER_US, level_capacity, make_market
 from crosswire.engine.build.reference import followed_venue, price_path
 from crosswire.engine.config import ConfigError, RunConfig
 from crosswire.engine.loop import Venue
+from crosswire.engine.paths import named_path
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.replay import Replay
@@ -75,7 +76,7 @@ def make_exchange(
         flows = tuple(order_flow(number, gateway) for gateway in range(2))
         path = followed_path(number, config, config_path)
         return build_starbase.make_exchange(number, config, market, config_path, flows, path, is_connected=is_connected)
-    replay = Replay([config_path.parent / capture for capture in venue.captures], cursors=2)
+    replay = Replay([named_path(config_path.parent, capture) for capture in venue.captures], cursors=2)
     replays.append(replay)
     simulation = venue.simulation
     try:

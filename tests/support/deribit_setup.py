@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any
 
 from crosswire.nic.memory.struct import Array, Pointer, Struct, array, i64, u8
@@ -31,9 +30,9 @@ from crosswire.venues.instrument import E9, Instrument, Kind, Payoff
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE, Events, Market, clear_events
 from crosswire.venues.side import ASK, BID
 from tests.support.layouts import PublishedMessage, published
-from tests.support.paths import shared_data
+from tests.support.paths import recording
 
-CAPTURE = Path("deribit") / "sample_capture_v1_6.pcapng"
+CAPTURE = "deribit/sample_capture_v1_6.pcapng"
 HASH_MASK = (1 << 40) - 1
 T0 = 1_700_000_000_000_000_000
 MS = 1_000_000
@@ -236,7 +235,7 @@ class Reference:
 @cache
 def reference() -> Reference:
     layouts = published("deribit").by_template()
-    frames = read_frames([shared_data() / CAPTURE])
+    frames = read_frames([recording(CAPTURE)])
     packets = Packets([(time_ns, udp_payload(frame)) for time_ns, frame in frames])
     messages = [list(plain_messages(layouts, payload)) for payload in packets.payloads]
     channels = [int.from_bytes(payload[2:4], "little") for payload in packets.payloads]

@@ -36,6 +36,7 @@ from crosswire.venues.instrument import E9, Instrument, Kind, Payoff
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE
 from crosswire.venues.side import ASK, BID, BUY, SELL
 from tests.support.deribit_setup import (
+    CAPTURE,
     MS,
     PERPETUAL,
     SPOT,
@@ -53,7 +54,7 @@ from tests.support.deribit_setup import (
 )
 from tests.support.guard import GuardedBytes
 from tests.support.layouts import published
-from tests.support.paths import ROOT, SHARED_DATA
+from tests.support.paths import RECORDINGS, ROOT
 
 FUZZ_FRAMES = int(os.environ.get("CROSSWIRE_FUZZ_FRAMES", "20000"))
 SLICE = 3000  # packets: two rounds of snapshots
@@ -533,8 +534,7 @@ def mutate(source: random.Random, payload: bytearray, donor: bytes) -> None:
 def test_mutated_packets_are_rejected_by_reason_and_never_read_past_their_end() -> None:
     """Each packet ends where an unreadable page begins. CROSSWIRE_FUZZ_FRAMES sets how many."""
     source = random.Random(20230615)
-    folder = SHARED_DATA
-    corpus = reference().packets.payloads if folder.is_dir() else made_packets()
+    corpus = reference().packets.payloads if (RECORDINGS / CAPTURE).exists() else made_packets()
     receiver = Receiver(levels=64)
     sequences: dict[int, int] = {}
     with GuardedBytes() as guarded:

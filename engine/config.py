@@ -159,6 +159,8 @@ def load_config(path: Path) -> RunConfig:
     """Read and check one configuration file; ConfigError with one line if anything is wrong."""
     try:
         text = path.read_text()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `crosswire examples` copies configurations to begin with") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: can't be read: {error}") from None
     try:

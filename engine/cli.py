@@ -297,9 +297,10 @@ def bench(
     name = name.replace("-", "_")
     root = Path(__file__).resolve().parent.parent
     known = sorted(path.stem for path in (root / "tests" / "bench").glob("*.py") if "def main(" in path.read_text())
+    if not known:
+        raise fail("bench: benchmarks are in the repository, not in the installed package")
     if name not in known:
-        where = "" if known else ": benchmarks are in the repository, not in the installed package"
-        raise fail(f"bench {name}: no such benchmark, there are {', '.join(known) or 'none'}{where}")
+        raise fail(f"bench {name}: no such benchmark, there are {', '.join(known)}")
     command = [sys.executable, "-m", f"tests.bench.{name}", *context.args]
     raise typer.Exit(subprocess.run(command, cwd=root, check=False).returncode)
 

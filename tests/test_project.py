@@ -100,6 +100,26 @@ def test_wheel_holds_the_typed_packages_and_nothing_else(wheel: zipfile.ZipFile)
     }
 
 
+def test_wheel_brings_its_examples(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """Out of the wheel alone, away from the checkout: nothing is written beside the package."""
+    package, work = tmp_path / "package", tmp_path / "work"
+    wheel.extractall(package)
+    work.mkdir()
+    before = sorted(package.rglob("*"))
+    result = subprocess.run(
+        [sys.executable, "-B", "-m", "crosswire.engine.cli", "examples"],
+        cwd=work,
+        env=os.environ | {"PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    copied = sorted(path.name for path in (work / "examples").iterdir())
+    assert copied == sorted(path.name for path in (ROOT / "examples").iterdir())
+    assert sorted(package.rglob("*")) == before
+
+
 def test_wheel_of_the_sdist_is_the_same(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     """An sdist leaves out the links that an editable install finds the folders by."""
     build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)]

@@ -10,7 +10,8 @@ from crosswire.engine.paths import missing_recording, recordings_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"
-RECORDINGS = recordings_folder() or ROOT
+RECORDINGS = recordings_folder()
+assert RECORDINGS is not None, "tests are run in a checkout"
 
 
 def recording(name: str) -> Path:

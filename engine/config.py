@@ -107,7 +107,7 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
 
     name: str
     feed: Literal["deribit", "bridge", "starbase"]
-    captures: list[str] = []  # of the market data; starbase's exchange makes its own
+    captures: list[str] = []  # of the market data; starbase's exchange makes its own; see `engine.paths` for names
     recordings: list[str] = []  # raw streams that missing captures are imported from, one a capture
     clock_offset_ms: int = 0  # added to the clock of the host that recorded them
     instrument: list[InstrumentConfig]
@@ -167,6 +167,8 @@ def load_config(path: Path) -> RunConfig:
     """Read and check one configuration file; ConfigError with one line if anything is wrong."""
     try:
         text = path.read_text()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `crosswire examples` copies configurations to begin with") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: can't be read: {error}") from None
     try:

@@ -7,6 +7,7 @@ from crosswire.engine.build import starbase as build_starbase
 from crosswire.engine.build.market import NS_PER_US, level_capacity, make_market
 from crosswire.engine.build.reference import followed_venue, price_path
 from crosswire.engine.config import ConfigError, RunConfig
+from crosswire.engine.paths import named_path
 from crosswire.engine.venue import Line
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
@@ -80,7 +81,7 @@ def make_exchange(
         return build_starbase.make_exchange(
             number, config, market, config_path, flows, path, linker, is_connected=is_connected
         )
-    replay = Replay([config_path.parent / capture for capture in venue.captures], cursors=2)
+    replay = Replay([named_path(config_path.parent, capture) for capture in venue.captures], cursors=2)
     replays.append(replay)
     simulation = venue.simulation
     try:

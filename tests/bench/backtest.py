@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.tile import tile_capture
-from tests.bench.yardstick import RECORDING, RECORDINGS, SHIFT_S, TILES, cache_folder, call, made_once, tiled_data
+from tests.bench.yardstick import SHIFT_S, TILES, cache_folder, call, made_once, real_recording, tiled_data
 from tests.support.paths import ROOT
 
 EXAMPLE = ROOT / "examples" / "binance-btc.toml"
@@ -34,7 +34,7 @@ def captures() -> Path:
         rows = 0
         for market in ("spot", "usdm"):
             whole, without = folder / f"{market}_once.pcap", folder / f"{market}_depth_once.pcap"
-            import_recording(RECORDINGS / market / RECORDING, whole, 0)
+            import_recording(real_recording(market), whole, 0)
             drop_quotes(whole, without)
             tile_capture(whole, folder / f"{market}_quotes.pcap", TILES, SHIFT_S)
             rows += tile_capture(without, folder / f"{market}.pcap", TILES, SHIFT_S).rows

@@ -13,7 +13,7 @@ from crosswire.engine.generate.captures import generate_captures
 from crosswire.engine.imports import import_recording
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.rings.replay import read_frames
-from tests.support.paths import ROOT, shared_data
+from tests.support.paths import ROOT, recording
 
 EXAMPLES = ROOT / "examples"
 PLUGIN = """
@@ -82,7 +82,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data" / "binance").mkdir(parents=True)
     for market, name in (("spot", "btcusdt"), ("usdm", "btcusdt"), ("coinm", "btcusd_perp")):
         whole = folder / f"{market}.pcap"
-        import_recording(shared_data() / "binance" / market / f"{name}_20240808.gz", whole, 1_275_000_000)
+        import_recording(recording(f"binance/{market}/{name}_20240808.gz"), whole, 1_275_000_000)
         with CaptureWriter(folder / "data" / "binance" / f"{market}_{name}_20240808.pcap") as writer:
             for count, (time_ns, frame) in enumerate(read_frames([whole])):
                 if count == 1_500:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from crosswire.engine.imports import import_recordings
 from crosswire.engine.inspect import inspect_captures
-from tests.support.paths import shared_data
+from tests.support.paths import recording
 
 
 def test_markets_that_share_a_symbol_are_told_apart(tmp_path: Path) -> None:
-    recordings = [shared_data() / "binance" / market / "btcusdt_20240808.gz" for market in ("spot", "usdm")]
+    recordings = [recording(f"binance/{market}/btcusdt_20240808.gz") for market in ("spot", "usdm")]
     summaries = import_recordings(recordings, tmp_path)
     result = inspect_captures([summary.output for summary in summaries], "bridge")
     assert result["packets"] == sum(summary.packets for summary in summaries)

@@ -10,12 +10,11 @@ from typing import Any
 
 from numba import typeof
 
-from crosswire.engine.build.market import make_market
-from crosswire.engine.build.venue import make_exchange
+from crosswire.engine.build.market import instrument_names, make_market
+from crosswire.engine.build.venue import make_exchange, order_flow
 from crosswire.engine.cache import compile_cached
-from crosswire.engine.config import ConfigError, RunConfig, load_config, need_live
+from crosswire.engine.config import ConfigError, RunConfig, load_config, need_live, parse_endpoint
 from crosswire.engine.data import prepare_data
-from crosswire.engine.exchange.gateways import SimGateway, make_gate
 from crosswire.engine.exchange.publish import FLAT_OUT, PARTS, SimCounters, SimState, SimVenue, elapsed_ns, serve
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import note_signals, pin_thread
@@ -25,6 +24,7 @@ from crosswire.nic.rings.replay import STARVED, Replay
 from crosswire.nic.rings.ring import next_time_ns
 from crosswire.nic.rings.sockets.udp import UdpSocket
 from crosswire.nic.unit.compile import NO_JIT
+from crosswire.venues.adapter import Gateways, GatewaySetup
 
 SERVE_NS = 5_000_000  # between two looks at listeners, signals and replay windows
 KEEP_CLOCK_S = 1.0
@@ -58,6 +58,23 @@ class SimOptions:
             )
 
 
+def make_gateways(config: RunConfig, number: int, exchange: Any) -> Gateways:
+    """Listen where a venue's clients are to connect. ConfigError, HostError: one line each."""
+    venue = config.venue[number]
+    assert venue.live is not None
+    if venue.order_entry.make_gateways is None:
+        raise ConfigError(f'venue {venue.name}: orders = "{venue.orders}": its exchange can be no process of its own')
+    texts = [text for text in (venue.live.gateway, venue.live.gateway_b) if text]
+    setup = GatewaySetup(
+        number=number,
+        names=instrument_names(config),
+        exchange=exchange,
+        endpoints=[parse_endpoint(text, f"venue {venue.name}: live.gateway") for text in texts],
+        flows=tuple(order_flow(number, gateway) for gateway in range(venue.order_entry.gateways_max)),
+    )
+    return venue.order_entry.make_gateways(setup)
+
+
 class Simulation:
     """The exchanges of one configuration, their sockets, and the compiled loop that serves them."""
 
@@ -75,9 +92,9 @@ class Simulation:
         exchanges = [
             make_exchange(number, config, market, config_path, self.replays, is_connected=False) for number in numbers
         ]
-        self.gateways: list[SimGateway] = []
+        self.gateways: list[Gateways] = []
         for number, exchange in enumerate(exchanges):
-            self.gateways.append(make_gate(config, number, exchange))
+            self.gateways.append(make_gateways(config, number, exchange))
             closing.callback(self.gateways[-1].close)
         self.venues = tuple(
             SimVenue(
@@ -109,7 +126,7 @@ class Simulation:
         return loop
 
     def accept(self) -> None:
-        """Take up clients that knock."""
+        """Accept new clients."""
         for gateway in self.gateways:
             gateway.accept()
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from crosswire.engine.generate.captures import generate_captures
-from crosswire.engine.imports import import_recording
+from crosswire.engine.cache import compile_cached
+from crosswire.engine.generate import generate_captures
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.rings.replay import read_frames
+from crosswire.venues.bridge.binance.importer import import_file
 from tests.support.paths import ROOT, shared_data
 
 EXAMPLES = ROOT / "examples"
@@ -82,7 +83,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data" / "binance").mkdir(parents=True)
     for market, name in (("spot", "btcusdt"), ("usdm", "btcusdt"), ("coinm", "btcusd_perp")):
         whole = folder / f"{market}.pcap"
-        import_recording(shared_data() / "binance" / market / f"{name}_20240808.gz", whole, 1_275_000_000)
+        source = shared_data() / "binance" / market / f"{name}_20240808.gz"
+        import_file(source, whole, clock_offset_ns=1_275_000_000, compile_entry=compile_cached)
         with CaptureWriter(folder / "data" / "binance" / f"{market}_{name}_20240808.pcap") as writer:
             for count, (time_ns, frame) in enumerate(read_frames([whole])):
                 if count == 1_500:

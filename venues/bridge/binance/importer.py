@@ -43,6 +43,7 @@ from crosswire.venues.bridge.binance.stream import (
     Market as Market,
 )
 from crosswire.venues.bridge.wire.encoder import FeedWriter, make_writer
+from crosswire.venues.errors import VenueError
 from crosswire.venues.instrument import E9, SYMBOL_BYTES, Kind, Payoff
 
 CHUNK_BYTES = 1 << 20  # inflated at a time
@@ -61,7 +62,7 @@ GROUPS = {market: 239 << 24 | 66 << 16 | market + 1 for market in Market}  # 239
 PORT = 6200
 
 
-class RecordingError(Exception):
+class RecordingError(VenueError):
     """One line: which file, which line, why."""
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -94,12 +95,12 @@ def one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-@cache
-def adapter_sources(name: str) -> tuple[Path, ...]:
-    """List the source files of an adapter from another package: compiled code depends on them as on our own."""
-    module_name = entry_points()[name].value.partition(":")[0]
-    top = module_name.partition(".")[0]
-    if top == OWN_PACKAGE:
-        return ()
-    file = Path(str(sys.modules[top].__file__)).resolve()
-    return tuple(sorted(file.parent.rglob("*.py"))) if file.name == "__init__.py" else (file,)
+def adapter_sources(names: Iterable[str]) -> tuple[Path, ...]:
+    """List the source files of adapters from other packages: compiled code depends on them as on our own."""
+    found: set[Path] = set()
+    for name in names:
+        top = entry_points()[name].value.partition(":")[0].partition(".")[0]
+        if top != OWN_PACKAGE:
+            file = Path(str(sys.modules[top].__file__)).resolve()
+            found.update(file.parent.rglob("*.py") if file.name == "__init__.py" else [file])
+    return tuple(sorted(found))

@@ -7,7 +7,7 @@ from decimal import Decimal
 from os import PathLike
 from typing import Any
 
-from crosswire.engine.adapters import find_adapter
+from crosswire.engine.adapters import adapter_sources, find_adapter
 from crosswire.engine.cache import compile_cached
 from crosswire.engine.config import ConfigError
 from crosswire.nic.memory.struct import Array, Struct, StructMeta, array, u8
@@ -23,6 +23,7 @@ from crosswire.venues.layout import Message, WireLayout
 from crosswire.venues.market import Events, Market, clear_events
 
 Paths = Sequence[str | PathLike[str]]
+UNTOLD = "this venue's definitions do not tell it"
 TABLES_OF_THEIR_OWN = ("messages", "books")
 
 
@@ -73,7 +74,7 @@ def decode_captures(paths: Paths, adapter: Adapter) -> Inspection:
     market.instruments = Instrument.array(adapter.instruments_max)
     market.books = make_books(adapter.instruments_max, adapter.levels_max)
     feed, frame, packet, counters, events = adapter.discover(market), Frame(), Packet(), PacketCounters(), Events()
-    run = compile_cached(inspect_frames)
+    run = compile_cached(inspect_frames, adapter_sources([adapter.name]))
     with Replay(paths) as replay:
         while (time_ns := next_time_ns(replay.ring)) < 0:
             replay.refill()
@@ -110,7 +111,7 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
         "rejects": {reason.name.lower(): feed.rejects[reason] for reason in Reject if feed.rejects[reason] != 0},
         "level_updates": feed.level_updates,
         "channels": adapter.channels(feed),
-        "instruments": [instrument_row(instrument) for instrument in instruments],
+        "instruments": [instrument_row(instrument) | dict.fromkeys(adapter.untold) for instrument in instruments],
         "books": {
             name: book_row(row, market.books[row.index])
             for name, row in zip(unique_names(instruments), instruments, strict=True)
@@ -127,7 +128,7 @@ def plain(amount_e9: int) -> str:
 
 
 def instrument_row(instrument: Instrument) -> dict[str, Any]:
-    """Sizes are exact decimals in text; fees are fractions of the notional, likewise."""
+    """Describe an instrument. Sizes are exact decimals in text; fees are fractions of the notional, likewise."""
     return {
         "symbol": text_of(instrument.symbol),
         "venue_id": instrument.venue_id,
@@ -202,7 +203,7 @@ def print_inspection(result: dict[str, Any], console: Any) -> None:
 
 
 def instrument_toml(result: dict[str, Any]) -> str:
-    """The instruments as tables for a run's configuration. What a capture can't know is left to write: the limits.
+    """Write the instruments as tables for a configuration. What a capture can't know is left to write: the limits.
 
     Fees are those that the venue publishes; an account's own may differ.
     """
@@ -215,9 +216,10 @@ def instrument_toml(result: dict[str, Any]) -> str:
         for key in ("base", "quote", "settlement"):
             lines.append(f'{key} = "{row[key]}"')
         for key in ("tick", "lot", "contract"):
-            lines.append(f"{key} = {row[key]}")
+            lines.append(f"# {key}: {UNTOLD}" if row[key] is None else f"{key} = {row[key]}")
         for key in ("maker_fee", "taker_fee"):
-            lines.append(f"{key}_bps = {(Decimal(row[key]) * 10_000).normalize():f}")
+            bps = None if row[key] is None else (Decimal(row[key]) * 10_000).normalize()
+            lines.append(f"# {key}_bps: {UNTOLD}" if bps is None else f"{key}_bps = {bps:f}")
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
 

@@ -21,7 +21,7 @@ from crosswire.nic.rings.replay import Replay
 from crosswire.venues.feed import Feed
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
-from crosswire.venues.order import Session
+from crosswire.venues.order import Session, SessionState
 
 NS_PER_US = 1_000
 
@@ -143,6 +143,17 @@ class Generator:
     buffer_of: Callable[[Any], Any]  # of a publisher: the struct that has `buffer` and `used`, its whole pcap records
 
 
+def believe_ready(session: Any, _ring: Any, now_ns: int) -> None:
+    """Have a session believe that its gateway answered the logon at `now_ns`: what a warm-up needs."""
+    session.state = SessionState.READY
+    session.last_received_ns = now_ns
+
+
+def explain(session: Any) -> str:
+    """Say why a session ended by itself, "" if it did not."""
+    return "the gateway went silent or broke the protocol" if session.state == SessionState.LOST else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OrderEntry:
     """One way to trade on a venue: the engine's order session, and the simulated exchange that understands it."""
@@ -152,6 +163,8 @@ class OrderEntry:
     make_gateways: Callable[[GatewaySetup], Gateways] | None = None  # None: no `sim`
     replays: bool = True  # the exchange is made from captures; False: it makes its market data itself
     gateways_max: int = 1  # that the session can be connected to at once
+    believe_ready: Callable[[Any, Any, int], None] = believe_ready  # of (session, ring, now_ns)
+    explain: Callable[[Any], str] = explain  # the venue's own error texts, of a session that ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +178,7 @@ class Adapter:
     settings: type[msgspec.Struct] = NoSettings  # the table [venue.<name>]
     # A feed that takes up every instrument that the wire defines, into the market given. None: no `inspect`.
     discover: Callable[[Market], Feed] | None = None
+    untold: tuple[str, ...] = ()  # of an instrument's contract, maker_fee, taker_fee: what its definition leaves out
     instruments_max: int = 1024  # that `discover` has room for; more are counted among the rejects
     levels_max: int = 2048  # of a book then, both sides together
     importers: Mapping[str, Importer] = field(default_factory=dict)  # by name; a configuration's recordings: the first

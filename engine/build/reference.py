@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+from crosswire.engine.adapters import adapter_sources
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.cache import compile_cached
 from crosswire.engine.config import ConfigError, RunConfig
@@ -67,7 +68,7 @@ def price_path(config: RunConfig, config_path: Path, follow: str, number: int, f
     """
     path = PricePath(instrument=instrument_names(config).index(follow), pairs=array(i64, 2 * POINTS_MAX))
     arguments = (feed, market, Events(), Frame(), Packet(), PacketCounters(), path)
-    run = compile_cached(follow_frames)
+    run = compile_cached(follow_frames, adapter_sources([config.venue[number].feed]))
     with Replay([config_path.parent / capture for capture in config.venue[number].captures]) as replay:
         while next_time_ns(replay.ring) != NEVER_NS:
             replay.refill()

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from crosswire.engine.adapters import adapter_sources
 from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import make_venue
 from crosswire.engine.cache import keep_compiled
@@ -62,6 +65,8 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     where = str(config_path)
     names = instrument_names(config)
     plugin = load_plugin(config.strategy.use, config_path.parent, where)
+    venues = adapter_sources(venue.feed for venue in config.venue)
+    plugin = msgspec.structs.replace(plugin, sources=plugin.sources + venues)
     keep_compiled(plugin.sources)
     market, underlyings = make_market(config)
     gate = make_gate(market, config.limits, underlyings)

@@ -10,6 +10,7 @@ from typing import Any
 
 from numba import typeof
 
+from crosswire.engine.adapters import adapter_sources
 from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import make_exchange, order_flow
 from crosswire.engine.cache import compile_cached
@@ -120,7 +121,7 @@ class Simulation:
 
     def compile(self) -> Callable[..., bool]:
         """The compiled `serve`, from the cache if it is there."""
-        loop = compile_cached(serve)
+        loop = compile_cached(serve, adapter_sources(venue.feed for venue in self.config.venue))
         if not NO_JIT:
             loop.compile((typeof(self.state), typeof(self.venues), typeof(self.clock), typeof(0)))  # type: ignore[attr-defined]
         return loop

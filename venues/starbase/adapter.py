@@ -3,14 +3,17 @@
 from typing import Any
 
 from crosswire.nic.memory.struct import Struct
+from crosswire.nic.rings.connection import connection_of
 from crosswire.venues.adapter import Adapter, ExchangeSetup, Gateways, GatewaySetup, OrderEntry, VenueSetup
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.exchange.simulated import SimulatedExchange
+from crosswire.venues.instrument import text_of
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
+from crosswire.venues.order import SessionState
 from crosswire.venues.starbase.feed.feed import StarbaseFeed, make_starbase_feed, set_starbase_feed
 from crosswire.venues.starbase.orders.session import make_starbase_session
-from crosswire.venues.starbase.orders.state import StarbaseSession
+from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession
 from crosswire.venues.starbase.settings import StarbaseSettings, credentials_of
 from crosswire.venues.starbase.wire.market_layout import MESSAGES, MessageHeader, PacketHeader
 from crosswire.venues.starbase.wire.order_codes import SelfTradingMode
@@ -20,6 +23,12 @@ MODES = {"cancel_taker": SelfTradingMode.CANCEL_TAKER, "cancel_maker": SelfTradi
 DISCOVERED_INSTRUMENTS = 1024
 DISCOVERED_ORDERS = 1 << 14  # an instrument
 DISCOVERED_LEVELS = 4096  # a book
+REFUSALS = {
+    Refusal.LOGGED_OUT: "the exchange logged us out",
+    Refusal.SCHEMA_VERSION: "the exchange speaks a version of the schema that we do not",
+    Refusal.NUMBERS_LOST: "the exchange forgot the session's numbers, so what it did meanwhile can't be asked for",
+    Refusal.BAD_FRAME: "it sent a frame that can't be understood, and would send it again",
+}
 FACTS = {
     "recovery": ("holes", "holes_filled", "messages_lost", "restarts", "requests", "replies"),
     "snapshots": ("snapshots_loaded", "snapshots_behind", "snapshots_ahead", "snapshots_incomplete", "cycles"),
@@ -66,6 +75,30 @@ def make_session(setup: VenueSetup) -> StarbaseSession:
         )
     except ValueError as error:
         raise ValueError(f"starbase: {error}") from None
+
+
+def believe_ready(session: Any, ring: Any, now_ns: int) -> None:
+    """Have every link believe that its gateway answered the logon."""
+    session.started = 1
+    session.state = SessionState.READY
+    for number in range(session.link_count):
+        link = session.links[number]
+        link.state = SessionState.READY
+        link.connection = connection_of(ring, number)
+        link.logons = link.confirmed = 1
+        link.last_received_ns = link.last_sent_ns = now_ns
+
+
+def explain(session: Any) -> str:
+    """Say why gateways are not connected to again, with what the exchange said."""
+    said = []
+    for number, name in enumerate("AB"[: session.link_count]):
+        link = session.links[number]
+        if link.refusal == Refusal.NONE or link.logging_out != 0:
+            continue
+        reason = text_of(bytes(link.reason)[: link.reason_length])
+        said.append(f"gateway {name}: {REFUSALS[link.refusal]}" + (f": {reason}" if reason else ""))
+    return "; ".join(said)
 
 
 def make_exchange(setup: ExchangeSetup) -> Struct:
@@ -119,12 +152,15 @@ ADAPTER = Adapter(
             make_gateways=make_gateways,
             replays=False,
             gateways_max=2,
+            believe_ready=believe_ready,
+            explain=explain,
         ),
         # The order-by-order exchange can't be made from captures: it would need everybody else's orders to react to
         # ours. Captures are replayed as books, as those of every other venue, with the orders of that exchange.
         "bridge": replayed_order_entry(ReplayedStarbase, prepare_feed),
     },
     discover=discover,
+    untold=("contract", "maker_fee", "taker_fee"),
     instruments_max=DISCOVERED_INSTRUMENTS,
     levels_max=DISCOVERED_LEVELS,
     channels=channels,

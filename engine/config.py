@@ -238,6 +238,8 @@ def _check_orders(venue: VenueConfig, where: str) -> None:
         raise ConfigError(
             f'{where}: captures: with orders = "{venue.orders}" the exchange makes its market data itself{instead}'
         )
+    if venue.recordings and not venue.adapter.importers:
+        raise ConfigError(f'{where}: recordings: feed = "{venue.feed}" imports none')
     if venue.live is not None and venue.live.gateway_b and venue.order_entry.gateways_max < 2:
         raise ConfigError(f'{where}: live.gateway_b: orders = "{venue.orders}" has one gateway')
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crosswire.engine.cache import compile_cached
-from crosswire.engine.config import ConfigError, VenueConfig
+from crosswire.engine.config import VenueConfig
 from crosswire.venues.adapter import Imported, Importer, ImportSetup
 
 NS_PER_MS = 1_000_000
@@ -27,10 +27,7 @@ def import_recordings(
 
 def import_recording(venue: VenueConfig, recording: Path, capture: Path) -> Imported:
     """Import one recording of a configuration as exactly `capture`."""
-    importers = venue.adapter.importers
-    if not importers:
-        raise ConfigError(f'venue {venue.name}: recordings: feed = "{venue.feed}" imports none')
-    importer = next(iter(importers.values()))
+    importer = next(iter(venue.adapter.importers.values()))
     capture.parent.mkdir(parents=True, exist_ok=True)
     setup = ImportSetup(
         clock_offset_ns=venue.clock_offset_ms * NS_PER_MS, options=importer.options(), compile_entry=compile_cached

@@ -6,11 +6,17 @@ STARTED = time.perf_counter()  # before the heavy imports: the start-up time tha
 
 import json  # noqa: E402
 import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import Annotated  # noqa: E402
+from typing import TYPE_CHECKING, Annotated  # noqa: E402
 
 import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
+
+from crosswire.engine.adapters import entry_points  # noqa: E402
+
+if TYPE_CHECKING:
+    from crosswire.venues.adapter import Importer
 
 # Rich's markup is off: it would take the brackets of a help text, "[live]", for its own.
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 120})
@@ -208,7 +214,7 @@ def make_testbed(
 @app.command()
 def inspect(
     captures: Annotated[list[Path], typer.Argument(help="pcap or pcapng files, plain, .gz or .zst.")],
-    venue: Annotated[str, typer.Option(help="Protocol: deribit or bridge.")],
+    venue: Annotated[str, typer.Option(help=f"Whose captures they are: {', '.join(entry_points())}.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     instruments: Annotated[bool, typer.Option(help="Print the instruments as configuration tables.")] = False,
     messages: Annotated[int, typer.Option(help="Print the first N messages field by field instead.")] = 0,
@@ -233,27 +239,53 @@ def inspect(
         print_inspection(result, console)
 
 
-@import_app.command("binance")
-def import_binance_command(
-    recordings: Annotated[
-        list[Path], typer.Argument(help="Recorded streams: '<local ns> <JSON>' a line, plain, .gz or .zst.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the captures.")] = Path("data/binance"),
-    clock_offset_ms: Annotated[float, typer.Option(help="Added to the recording host's clock.")] = 0.0,
-    market: Annotated[str, typer.Option(help="spot, usdm or coinm; default: told from the lines.")] = "",
-    terms: Annotated[Path | None, typer.Option(help="TOML with tick, lot, contract, fees of symbols.")] = None,
-) -> None:
-    """Recorded Binance spot, USD-M and COIN-M streams -> captures of the bridge feed."""
+def add_importers() -> None:
+    """Register a command for every importer that an installed venue offers; a venue that is broken is only told."""
+    from crosswire.engine.adapters import find_adapter
     from crosswire.engine.errors import KNOWN_ERRORS
-    from crosswire.engine.imports import import_recordings, print_imports
-    from crosswire.venues.bridge.binance.importer import market_of
 
-    try:
-        given = market_of(market) if market else None
-        summaries = import_recordings(recordings, output, round(clock_offset_ms * 1e6), given, terms)
-    except (*KNOWN_ERRORS, ValueError) as error:
-        raise fail(error) from None
-    print_imports(summaries, console)
+    for venue in entry_points():
+        try:
+            importers = find_adapter(venue).importers
+        except KNOWN_ERRORS as error:
+            fail(error)
+            continue
+        for name, importer in importers.items():
+            import_app.command(name, help=importer.help)(import_command(name, importer))
+
+
+def import_command(name: str, importer: "Importer") -> Callable[..., None]:
+    """Make an importer's command: its options are the fields of its struct."""
+    import inspect
+
+    import msgspec
+
+    def command(recordings: list[Path], output: Path, clock_offset_ms: float, **options: str) -> None:
+        from crosswire.engine.errors import KNOWN_ERRORS
+        from crosswire.engine.imports import import_recordings, print_imports
+
+        try:
+            imported = import_recordings(importer, recordings, output, clock_offset_ms, options)
+        except (*KNOWN_ERRORS, ValueError) as error:
+            raise fail(error) from None
+        print_imports(imported, console)
+
+    folder = Path("data") / name
+    types: dict[str, tuple[object, object]] = {
+        "recordings": (Annotated[list[Path], typer.Argument(help="Files, plain, .gz or .zst.")], ...),
+        "output": (Annotated[Path, typer.Option("--output", "-o", help="Folder for the captures.")], folder),
+        "clock_offset_ms": (Annotated[float, typer.Option(help="Added to the recording host's clock.")], 0.0),
+    }
+    for field in msgspec.json.schema_components([importer.options])[1].values():
+        for option, about in field["properties"].items():
+            types[option] = (Annotated[str, typer.Option(help=about.get("description", ""))], about["default"])
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter(each, keyword, annotation=kind, default=default) for each, (kind, default) in types.items()
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each: kind for each, (kind, _) in types.items()}
+    return command
 
 
 @app.command()
@@ -261,13 +293,15 @@ def generate(
     directory: Annotated[Path, typer.Argument(help="Folder for the captures.")],
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
     seconds: Annotated[int, typer.Option(help="Market time to make.")] = 60,
+    venue: Annotated[list[str] | None, typer.Option(help="Which two; default: those that come with Crosswire.")] = None,
 ) -> None:
     """Make seeded captures of two venues in their real wire formats."""
-    from crosswire.engine.generate.captures import generate_captures
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.generate import generate_captures
 
     try:
-        generated = generate_captures(directory, seed=seed, seconds=seconds)
-    except (ValueError, OSError) as error:
+        generated = generate_captures(directory, seed=seed, seconds=seconds, venues=venue or ())
+    except (*KNOWN_ERRORS, ValueError, OSError) as error:
         raise fail(error) from None
     console.print(generated)
 
@@ -289,7 +323,7 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A file of tests/bench: backtest, book, import_binance, ...")],
+    name: Annotated[str, typer.Argument(help="A file of tests/bench: backtest, book, tile, ...")],
 ) -> None:
     """Run a benchmark of the checkout. Its last line is one JSON object."""
     import subprocess
@@ -306,7 +340,9 @@ def bench(
 
 
 def main() -> None:
-    """Entry point of the `crosswire` command."""
+    """Run the `crosswire` command."""
+    if sys.argv[1:2] == ["import"]:
+        add_importers()
     app()
 
 

@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from datetime import UTC, datetime
 from decimal import Decimal
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -10,8 +9,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from crosswire.engine.adapters import find_adapter
 from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, VenueLimitsConfig
 from crosswire.risk.records import STRATEGIES_MAX
+from crosswire.venues.adapter import Adapter, OrderEntry, SimulationConfig
+from crosswire.venues.errors import VenueError
 from crosswire.venues.order import VENUES_MAX
 
 INSTRUMENTS_MAX = 256  # of one run: a sample of all of them fits the room that the record buffers keep for one turn
@@ -41,47 +43,6 @@ class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     max_levels: int = 16_384  # book levels, both sides together; the book is lost when they do not suffice
 
 
-class SimulatedMarketConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """Everybody else at a simulated venue that matches order by order: seeded, the same in every run."""
-
-    seed: int
-    seconds: float  # how long the venue is open
-    first_price: dict[str, Decimal] = {}  # by symbol; of every instrument, without `follow`
-    events_per_second: float
-    volatility_ticks: float  # deviation of the price over a second
-    half_spread_ticks: int
-    depth_ticks: int  # how far behind the top orders are added
-    lots: int  # typical order
-    follow: str = ""  # "venue/symbol" whose captured price is followed instead of walking
-    follow_delay_ms: int = 0
-    begin: datetime = datetime(2026, 1, 1, tzinfo=UTC)  # without `follow`
-    heartbeat_s: int = 5
-    snapshot_interval_ms: int = 1_000
-    two_lines: bool = True  # market data on feeds A and B
-
-
-class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The simulated exchange behind a venue's captures."""
-
-    feed_latency_us: int  # from the exchange's book to the capture's timestamp
-    order_latency_us: int  # from the engine's send to the matching engine
-    response_latency_us: int  # from the matching engine to the engine
-    orders_per_second: int  # the venue's own throttle
-    burst: int
-    max_resting_orders: int = 256
-    market: SimulatedMarketConfig | None = None  # starbase: who else is there
-
-
-class StarbaseConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The order session of a venue with orders = "starbase". Rates as the venue's page has them, in its tokens."""
-
-    credentials: str = ""  # file with client_id and secret; "": made-up ones, for simulated exchanges only
-    self_match_prevention_id: int = 0  # orders of ours with the same one do not trade with each other; 0: none
-    self_trading_mode: Literal["cancel_taker", "cancel_maker"] = "cancel_taker"
-    tokens_per_ms: int = 100
-    token_burst: int = 100_000
-
-
 class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One venue's wire."""
 
@@ -90,7 +51,7 @@ class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     device: str = ""  # dpdk: PCI address or virtual device, as "0000:3b:00.0"; `interface` then only joins the groups
     groups: list[str]  # "[source@]address:port" of every multicast group, A and B lines alike
     gateway: str  # "address:port"
-    gateway_b: str = ""  # starbase: the second gateway
+    gateway_b: str = ""  # the second one, where the order entry has two
     tcp: Literal["own", "kernel"] | None = None  # of the orders; own: on the ring, and what af_xdp has if not said
     gateway_mac: str = ""  # own: the next hop's; "": the kernel's neighbour table knows it
     queue: int = 0  # af_xdp: the receive queue that the groups arrive on
@@ -103,19 +64,32 @@ class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
 
 
 class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """One venue: where its market data comes from, how it takes orders."""
+    """One venue: where its market data comes from, how it takes orders.
+
+    What only this kind of venue has is in a table named as `feed`, [venue.<feed>], whose keys are the adapter's.
+    """
 
     name: str
-    feed: Literal["deribit", "bridge", "starbase"]
-    captures: list[str] = []  # of the market data; starbase's exchange makes its own; see `engine.paths` for names
+    feed: str  # name of the adapter
+    captures: list[str] = []  # of the market data, where the simulated exchange is made from them; see `engine.paths`
     recordings: list[str] = []  # raw streams that missing captures are imported from, one a capture
     clock_offset_ms: int = 0  # added to the clock of the host that recorded them
     instrument: list[InstrumentConfig]
     limits: VenueLimitsConfig
     simulation: SimulationConfig
-    orders: Literal["bridge", "starbase"] = "bridge"
-    starbase: StarbaseConfig = StarbaseConfig()
+    orders: str = ""  # which of the adapter's order entries; "": its first
     live: LiveVenueConfig | None = None
+    settings: Any = None  # the adapter's struct, out of its table
+
+    @property
+    def adapter(self) -> Adapter:
+        """What the venue's code offers."""
+        return find_adapter(self.feed)
+
+    @property
+    def order_entry(self) -> OrderEntry:
+        """How it takes orders."""
+        return self.adapter.order_entries[self.orders]
 
 
 class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -132,6 +106,7 @@ class GenerateConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     directory: str
     seed: int
     seconds: int
+    venues: list[str] = []  # which two; []: those that come with Crosswire
 
 
 class LiveConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -175,9 +150,37 @@ def load_config(path: Path) -> RunConfig:
         raw = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    tables = _take_own_tables(raw, path)
     config = convert(raw, RunConfig, str(path))
+    venues = [_settle(*each, path) for each in zip(config.venue, tables, strict=True)]
+    config = msgspec.structs.replace(config, venue=venues)
     _check_names(config, path)
     return config
+
+
+def _take_own_tables(raw: dict[str, Any], path: Path) -> list[Any]:
+    """Take each venue's own table out of `raw`: what is in it only its adapter knows."""
+    venues = raw.get("venue")
+    tables = []
+    for venue in venues if isinstance(venues, list) else []:
+        feed = venue.get("feed") if isinstance(venue, dict) else None
+        if feed in VenueConfig.__struct_fields__:
+            raise ConfigError(f"{path}: venue.feed = {feed}: is a key of every venue, so no venue can be called that")
+        if "settings" in venue:
+            raise ConfigError(f"{path}: venue: object contains unknown field `settings`")
+        tables.append(venue.pop(feed, {}) if isinstance(feed, str) else {})
+    return tables
+
+
+def _settle(venue: VenueConfig, table: Any, path: Path) -> VenueConfig:
+    """Complete a venue by what its adapter says: its settings, and how it takes orders if that is not configured."""
+    where = f"{path}: venue {venue.name}"
+    try:
+        adapter = venue.adapter
+    except VenueError as error:
+        raise ConfigError(f"{where}: feed = {venue.feed}: {error}") from None
+    settings = convert(table, adapter.settings, where, venue.feed)
+    return msgspec.structs.replace(venue, settings=settings, orders=venue.orders or next(iter(adapter.order_entries)))
 
 
 def convert(raw: Any, kind: type[Any], where: str, prefix: str = "") -> Any:
@@ -231,20 +234,24 @@ def parse_mac(text: str, what: str) -> int:
     return int(text.replace(":", ""), 16)
 
 
-def _check_exchange(venue: VenueConfig, where: str) -> None:
-    """What the simulated exchange is made from: captures, or a market of its own."""
-    if (venue.feed == "starbase") != (venue.orders == "starbase"):
-        raise ConfigError(f'{where}: feed = "{venue.feed}" with orders = "{venue.orders}": starbase is both or neither')
-    if venue.feed != "starbase":
-        if not venue.captures:
-            raise ConfigError(f"{where}: captures is empty")
-        return
-    market = venue.simulation.market
-    if venue.captures or market is None:
-        raise ConfigError(f"{where}: starbase has no captures, but simulation.market")
-    for instrument in venue.instrument:
-        if not market.follow and instrument.symbol not in market.first_price:
-            raise ConfigError(f"{where}: simulation.market.first_price: {instrument.symbol} is missing")
+def _check_orders(venue: VenueConfig, where: str) -> None:
+    """Refuse what the adapter has no way to trade, and captures that nothing would be made from."""
+    entries = venue.adapter.order_entries
+    if venue.orders not in entries:
+        known = " or ".join(f'"{name}"' for name in entries)
+        raise ConfigError(f'{where}: orders = "{venue.orders}": feed = "{venue.feed}" takes {known}')
+    if venue.order_entry.replays and not venue.captures:
+        raise ConfigError(f"{where}: captures is empty")
+    if venue.captures and not venue.order_entry.replays:
+        replaying = [f'orders = "{name}"' for name, entry in entries.items() if entry.replays]
+        instead = f"; replay them with {' or '.join(replaying)}" if replaying else ""
+        raise ConfigError(
+            f'{where}: captures: with orders = "{venue.orders}" the exchange makes its market data itself{instead}'
+        )
+    if venue.recordings and not venue.adapter.importers:
+        raise ConfigError(f'{where}: recordings: feed = "{venue.feed}" imports none')
+    if venue.live is not None and venue.live.gateway_b and venue.order_entry.gateways_max < 2:
+        raise ConfigError(f'{where}: live.gateway_b: orders = "{venue.orders}" has one gateway')
 
 
 def _check_strategies(config: RunConfig, path: Path) -> None:
@@ -264,7 +271,7 @@ def _check_names(config: RunConfig, path: Path) -> None:
         if venue.name in seen:
             raise ConfigError(f"{path}: venue.name = {venue.name}: used twice")
         seen.add(venue.name)
-        _check_exchange(venue, f"{path}: venue {venue.name}")
+        _check_orders(venue, f"{path}: venue {venue.name}")
         symbols = [instrument.symbol for instrument in venue.instrument]
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"{path}: venue {venue.name}: needs instruments, each symbol once, has {symbols}")

@@ -17,12 +17,15 @@ def prepare_data(config: RunConfig, config_path: Path, console: Console | None) 
     started = time.perf_counter()
     root = config_path.parent
     if config.generate is not None and _missing(config, root):
-        from crosswire.engine.generate.captures import generate_captures
+        from crosswire.engine.generate import generate_captures
 
         _say(console, f"generating {config.generate.seconds} s of two venues, seed {config.generate.seed} ...")
         try:
             generate_captures(
-                root / config.generate.directory, seed=config.generate.seed, seconds=config.generate.seconds
+                root / config.generate.directory,
+                seed=config.generate.seed,
+                seconds=config.generate.seconds,
+                venues=config.generate.venues,
             )
         except ValueError as error:
             raise ConfigError(f"{config_path}: generate: {error}") from None
@@ -56,7 +59,7 @@ def _import(venue: VenueConfig, root: Path, config_path: Path, console: Console 
             raise ConfigError(f"{config_path}: venue {venue.name}: {why}")
         if not target.exists():
             _say(console, f"importing {source} ...")
-            import_recording(source, target, venue.clock_offset_ms * 1_000_000)
+            import_recording(venue, source, target)
 
 
 def _say(console: Console | None, text: str) -> None:

@@ -4,6 +4,6 @@ from crosswire.engine.config import ConfigError
 from crosswire.nic.capture.reader import CaptureError
 from crosswire.nic.host.process import HostError
 from crosswire.risk.limits import LimitError
-from crosswire.venues.bridge.binance.importer import RecordingError
+from crosswire.venues.errors import VenueError
 
-KNOWN_ERRORS = (ConfigError, CaptureError, HostError, LimitError, RecordingError, FileExistsError, FileNotFoundError)
+KNOWN_ERRORS = (ConfigError, CaptureError, HostError, LimitError, VenueError, FileExistsError, FileNotFoundError)

@@ -1,4 +1,4 @@
-"""`crosswire import`: other recordings into captures, with the compiled scanner kept in the cache."""
+"""`crosswire import`: recordings of other kinds into captures, by the importers that the venues offer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,37 +6,39 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from crosswire.nic.unit.call import machine_code
-from crosswire.venues.bridge.binance.importer import ImportSummary, Market, import_binance, import_file, load_terms
+from crosswire.engine.config import VenueConfig
+from crosswire.venues.adapter import Imported, Importer, ImportSetup
+
+NS_PER_MS = 1_000_000
 
 
 def import_recordings(
-    recordings: Sequence[Path],
-    folder: Path,
-    clock_offset_ns: int = 0,
-    market: Market | None = None,
-    terms: Path | None = None,
-) -> list[ImportSummary]:
-    """Import Binance recordings into `folder`, one capture each; `RecordingError` or FileExistsError in one line."""
-    given = load_terms(terms) if terms is not None else None
-    return import_binance(recordings, folder, market, clock_offset_ns, given, machine_code)
+    importer: Importer, recordings: Sequence[Path], folder: Path, clock_offset_ms: float, options: dict[str, str]
+) -> list[Imported]:
+    """Import recordings into `folder`, one capture each; ValueError, VenueError or FileExistsError in one line."""
+    setup = ImportSetup(
+        clock_offset_ns=round(clock_offset_ms * NS_PER_MS),
+        options=importer.options(**options),
+    )
+    return importer.import_files(recordings, folder, setup)
 
 
-def import_recording(recording: Path, capture: Path, clock_offset_ns: int) -> ImportSummary:
-    """Import one recording as exactly `capture`."""
+def import_recording(venue: VenueConfig, recording: Path, capture: Path) -> Imported:
+    """Import one recording of a configuration as exactly `capture`."""
+    importer = next(iter(venue.adapter.importers.values()))
     capture.parent.mkdir(parents=True, exist_ok=True)
-    return import_file(recording, capture, clock_offset_ns=clock_offset_ns, compile_entry=machine_code)
+    setup = ImportSetup(clock_offset_ns=venue.clock_offset_ms * NS_PER_MS, options=importer.options())
+    return importer.import_file(recording, capture, setup)
 
 
-def print_imports(summaries: Sequence[ImportSummary], console: Console) -> None:
-    """One row a file."""
-    table = Table("capture", "lines", "deltas", "levels", "quotes", "trades", "breaks", "packets", "klines/s")
+def print_imports(imported: Sequence[Imported], console: Console) -> None:
+    """Print one row a file."""
+    if not imported:
+        return
+    table = Table("capture", *imported[0].counts, "seconds")
     for column in table.columns[1:]:
         column.justify = "right"
-    for summary in summaries:
-        counts = (summary.lines, summary.deltas, summary.levels, summary.quotes, summary.trades, summary.breaks)
-        rate = summary.lines / summary.seconds / 1000
-        table.add_row(summary.output.name, *(f"{count:,}" for count in (*counts, summary.packets)), f"{rate:,.0f}")
+    for each in imported:
+        table.add_row(each.capture.name, *(f"{count:,}" for count in each.counts.values()), f"{each.seconds:.1f}")
     console.print(table)
-    if summaries:
-        console.print(f"written to {summaries[0].output.parent}", highlight=False, markup=False)
+    console.print(f"written to {imported[0].capture.parent}", highlight=False, markup=False)

@@ -1,94 +1,41 @@
 """`crosswire inspect`: decode captures with the loop's own feeds, and say what is in them."""
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from os import PathLike
 from typing import Any
 
-import crosswire.venues.bridge.wire.layout as bridge
-import crosswire.venues.deribit.wire.layout as deribit
+from crosswire.engine.adapters import find_adapter
 from crosswire.engine.config import ConfigError
 from crosswire.nic.memory.struct import Array, Struct, StructMeta, array, u8
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.replay import Replay, ReplayRing, read_frames
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.unit.call import machine_code
+from crosswire.venues.adapter import Adapter
 from crosswire.venues.book.book import Book, make_books
-from crosswire.venues.bridge.feed import BridgeFeed
-from crosswire.venues.deribit.feed.feed import DeribitFeed
+from crosswire.venues.errors import VenueError
 from crosswire.venues.feed import Feed, Reject, decode
-from crosswire.venues.instrument import E9, Instrument, Kind, Payoff
-from crosswire.venues.layout import Message
+from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, text_of
+from crosswire.venues.layout import Message, WireLayout
 from crosswire.venues.market import Events, Market, clear_events
 
 Paths = Sequence[str | PathLike[str]]
+UNTOLD = "this venue's definitions do not tell it"
+TABLES_OF_THEIR_OWN = ("messages", "books")
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """One feed: how to decode it, and how its packets are framed.
-
-    `instruments_max` and `levels_max` (a book, both sides) bound the memory. What does not fit is counted among the
-    rejects, as `unknown_instrument` and `book_full`.
-    """
-
-    feed: type[Feed]
-    messages: tuple[Message, ...]
-    packet_header: type[Struct]
-    message_header: type[Struct]
-    group_header: type[Struct]
-    entry_count: str  # its field of the group header
-    text_header: type[Struct] | None
-    channels: Callable[[Any], list[dict[str, int]]]
-    instruments_max: int
-    levels_max: int
-
-
-def deribit_channels(feed: DeribitFeed) -> list[dict[str, int]]:
-    used = [channel for channel in feed.channels if channel.key != 0]
-    rows = [{"id": channel.key - 1, "packets": channel.packets, "gaps": channel.gaps} for channel in used]
-    return sorted(rows, key=lambda row: row["id"])
-
-
-def bridge_channels(feed: BridgeFeed) -> list[dict[str, int]]:
-    used = [feed.channels[index] for index in range(feed.channel_count)]
-    return [{"id": channel.channel_id, "last_sequence": channel.sequence} for channel in used]
-
-
-PROTOCOLS = {
-    "deribit": Protocol(
-        feed=DeribitFeed,
-        messages=deribit.MESSAGES,
-        packet_header=deribit.FrameHeader,
-        message_header=deribit.MessageHeader,
-        group_header=deribit.GroupHeader,
-        entry_count="entry_count",
-        text_header=deribit.TextHeader,
-        channels=deribit_channels,
-        instruments_max=1024,
-        levels_max=2048,
-    ),
-    "bridge": Protocol(
-        feed=BridgeFeed,
-        messages=bridge.MESSAGES,
-        packet_header=bridge.PacketHeader,
-        message_header=bridge.MessageHeader,
-        group_header=bridge.GroupHeader,
-        entry_count="num_in_group",
-        text_header=None,
-        channels=bridge_channels,
-        instruments_max=64,
-        levels_max=16_384,
-    ),
-}
-
-
-def find_protocol(venue: str) -> Protocol:
-    if venue not in PROTOCOLS:
-        raise ConfigError(f"--venue {venue}: unknown protocol; known are {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[venue]
+def find_venue(venue: str) -> Adapter:
+    """Find the adapter whose captures are to be read; ConfigError if there is none that can."""
+    try:
+        adapter = find_adapter(venue)
+    except VenueError as error:
+        raise ConfigError(f"--venue: {error}") from None
+    if adapter.discover is None:
+        raise ConfigError(f"--venue {venue}: does not tell its instruments on the wire, so it can't be inspected")
+    return adapter
 
 
 def inspect_frames(
@@ -120,12 +67,13 @@ class Inspection:
     last_time_ns: int
 
 
-def decode_captures(paths: Paths, protocol: Protocol) -> Inspection:
+def decode_captures(paths: Paths, adapter: Adapter) -> Inspection:
     """Run the feed over the captures. Raises `nic.capture.reader.CaptureError` for a bad file."""
-    market = Market(capacity=protocol.instruments_max)
-    market.instruments = Instrument.array(protocol.instruments_max)
-    market.books = make_books(protocol.instruments_max, protocol.levels_max)
-    feed, frame, packet, counters, events = protocol.feed(discover=1), Frame(), Packet(), PacketCounters(), Events()
+    assert adapter.discover is not None
+    market = Market(capacity=adapter.instruments_max)
+    market.instruments = Instrument.array(adapter.instruments_max)
+    market.books = make_books(adapter.instruments_max, adapter.levels_max)
+    feed, frame, packet, counters, events = adapter.discover(market), Frame(), Packet(), PacketCounters(), Events()
     run = machine_code(inspect_frames)
     with Replay(paths) as replay:
         while (time_ns := next_time_ns(replay.ring)) < 0:
@@ -143,26 +91,27 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
 
     Keys: `packets`, `messages` by name, `gaps` (missing packets), `duplicates`, `continuity_breaks`, `rejects` by
     reason, `level_updates`, `channels`, `instruments`, `books` by symbol, `capture` (frames by what they carried),
-    `first_time_ns`, `last_time_ns` (of the frames, since the epoch); for Deribit also `ticker` and `snapshots`.
+    `first_time_ns`, `last_time_ns` (of the frames, since the epoch), and what else the venue's feed counts.
     A book has `valid`, best `bid` and `ask` as [price, size] or null, and the level counts `bids` and `asks`.
     Raises `ConfigError` for an unknown venue, `nic.capture.reader.CaptureError` for a bad file.
     """
-    protocol = find_protocol(venue)
-    inspection = decode_captures(paths, protocol)
+    adapter = find_venue(venue)
+    inspection = decode_captures(paths, adapter)
     feed, market, counters = inspection.feed, inspection.market, inspection.counters
     instruments = [market.instruments[index] for index in range(market.count)]
-    result: dict[str, Any] = {
+    return {
         "venue": venue,
         "packets": feed.packets,
-        "messages": {message.name: feed.messages[place] for place, message in enumerate(protocol.messages)},
+        "messages": {message.name: feed.messages[place] for place, message in enumerate(adapter.wire.messages)},
         "gaps": feed.sequence_gaps,
         "duplicates": feed.duplicates,
         "continuity_breaks": feed.continuity_breaks,
         "definition_mismatches": feed.definition_mismatches,
+        **adapter.facts(feed),
         "rejects": {reason.name.lower(): feed.rejects[reason] for reason in Reject if feed.rejects[reason] != 0},
         "level_updates": feed.level_updates,
-        "channels": protocol.channels(feed),
-        "instruments": [instrument_row(instrument) for instrument in instruments],
+        "channels": adapter.channels(feed),
+        "instruments": [instrument_row(instrument) | dict.fromkeys(adapter.untold) for instrument in instruments],
         "books": {
             name: book_row(row, market.books[row.index])
             for name, row in zip(unique_names(instruments), instruments, strict=True)
@@ -171,16 +120,6 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
         "first_time_ns": inspection.first_time_ns,
         "last_time_ns": inspection.last_time_ns,
     }
-    if isinstance(feed, DeribitFeed):
-        result["ticker"] = {"checks": feed.ticker_checks, "mismatches": feed.ticker_mismatches}
-        kinds = ("loaded", "agreed", "disagreed", "behind", "incomplete")
-        result["snapshots"] = {kind: getattr(feed, f"snapshots_{kind}") for kind in kinds}
-    return result
-
-
-def text_of(text: Array | bytes) -> str:
-    """A zero-padded wire text."""
-    return bytes(text).rstrip(b"\0").decode("ascii", "backslashreplace")
 
 
 def plain(amount_e9: int) -> str:
@@ -189,7 +128,7 @@ def plain(amount_e9: int) -> str:
 
 
 def instrument_row(instrument: Instrument) -> dict[str, Any]:
-    """Sizes are exact decimals in text; fees are fractions of the notional, likewise."""
+    """Describe an instrument. Sizes are exact decimals in text; fees are fractions of the notional, likewise."""
     return {
         "symbol": text_of(instrument.symbol),
         "venue_id": instrument.venue_id,
@@ -240,8 +179,10 @@ def print_inspection(result: dict[str, Any], console: Any) -> None:
     facts = Table("what", "count", title=f"{result['venue']}: {result['packets']:,} packets")
     for name in ("gaps", "duplicates", "continuity_breaks", "definition_mismatches", "level_updates"):
         facts.add_row(name.replace("_", " "), f"{result[name]:,}")
-    for group in ("ticker", "snapshots", "rejects", "capture"):
-        for name, count in result.get(group, {}).items():
+    for group, counts in result.items():
+        if group in TABLES_OF_THEIR_OWN or not isinstance(counts, dict):
+            continue
+        for name, count in counts.items():
             if count != 0:
                 facts.add_row(f"{group}: {name.replace('_', ' ')}", f"{count:,}")
     messages = Table("message", "count", title="messages")
@@ -262,7 +203,7 @@ def print_inspection(result: dict[str, Any], console: Any) -> None:
 
 
 def instrument_toml(result: dict[str, Any]) -> str:
-    """The instruments as tables for a run's configuration. What a capture can't know is left to write: the limits.
+    """Write the instruments as tables for a configuration. What a capture can't know is left to write: the limits.
 
     Fees are those that the venue publishes; an account's own may differ.
     """
@@ -275,9 +216,10 @@ def instrument_toml(result: dict[str, Any]) -> str:
         for key in ("base", "quote", "settlement"):
             lines.append(f'{key} = "{row[key]}"')
         for key in ("tick", "lot", "contract"):
-            lines.append(f"{key} = {row[key]}")
+            lines.append(f"# {key}: {UNTOLD}" if row[key] is None else f"{key} = {row[key]}")
         for key in ("maker_fee", "taker_fee"):
-            lines.append(f"{key}_bps = {(Decimal(row[key]) * 10_000).normalize():f}")
+            bps = None if row[key] is None else (Decimal(row[key]) * 10_000).normalize()
+            lines.append(f"# {key}_bps: {UNTOLD}" if bps is None else f"{key}_bps = {bps:f}")
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
 
@@ -287,7 +229,7 @@ def describe_messages(paths: Paths, venue: str, limit: int) -> Iterator[str]:
 
     Reads the same layout tables as the decoder. Raises as `inspect_captures` does.
     """
-    protocol = find_protocol(venue)
+    layout = find_venue(venue).wire
     frame, packet, counters = Frame(), Packet(), PacketCounters()
     described = 0
     for time_ns, content in read_frames(paths):
@@ -296,49 +238,64 @@ def describe_messages(paths: Paths, venue: str, limit: int) -> Iterator[str]:
         frame.address, frame.length, frame.time_ns = buffer.address, len(content), time_ns
         if not parse_packet(frame, packet, counters) or packet.protocol != PROTOCOL_UDP:
             continue
-        for line, is_message in describe_packet(protocol, packet):
+        for line, is_message in describe_packet(layout, packet):
             described += is_message
             if described > limit:
                 return
             yield line
 
 
-def describe_packet(protocol: Protocol, packet: Packet) -> Iterator[tuple[str, int]]:
+def describe_packet(layout: WireLayout, packet: Packet) -> Iterator[tuple[str, int]]:
     """Lines of one packet, and for each whether a message begins there. What lies past the end is said to be cut."""
     end = packet.payload_address + packet.payload_length
-    position = packet.payload_address + protocol.packet_header.size
+    position = packet.payload_address + layout.packet_header.size
     if position > end:
         yield f"{packet.time_ns} cut off in the packet header", 0
         return
-    yield f"{packet.time_ns} {fields_text(protocol.packet_header.at(packet.payload_address))}", 0
+    yield f"{packet.time_ns} {fields_text(layout.packet_header.at(packet.payload_address))}", 0
     while position < end:
-        lines, position = describe_message(protocol, position, end)
+        lines, position = describe_message(layout, position, end)
         yield lines[0], 1
         for line in lines[1:]:
             yield line, 0
 
 
-def describe_message(protocol: Protocol, position: int, end: int) -> tuple[list[str], int]:
-    """Lines of the message at `position`, and the address of the next one; `end` when it is cut off."""
-    root = position + protocol.message_header.size
+def describe_message(layout: WireLayout, position: int, end: int) -> tuple[list[str], int]:
+    """Describe the message at `position`: its lines, and the address of the next one; `end` when it is cut off."""
+    root = position + layout.message_header.size
     if root > end:
         return ["  cut off in a message header"], end
-    header: Any = protocol.message_header.at(position)
-    known = [message for message in protocol.messages if message.template_id == header.template_id]
+    header: Any = layout.message_header.at(position)
+    known = [message for message in layout.messages if message.template_id == header.template_id]
     message = known[0] if known else None
     name = message.name if message else f"template {header.template_id}"
-    position = root + header.block_length
-    if position > end:
+    stop = end
+    if layout.message_length:
+        stop = position + getattr(header, layout.message_length)
+        if not root <= stop <= end:
+            return [f"  {name}: cut off, or of no length"], end
+    block_length = getattr(header, "block_length", message.root.size if message else 0)
+    position = root + block_length
+    if position > stop:
         return [f"  {name}: cut off in its root block"], end
-    lines = [f"  {name} {block_text(message.root, root, header.block_length)}" if message else f"  {name}: unknown"]
+    lines = [f"  {name} {block_text(message.root, root, block_length)}" if message else f"  {name}: unknown"]
+    parts, position = describe_parts(layout, header, message, position, stop)
+    return [*lines, *parts], stop if layout.message_length else position
+
+
+def describe_parts(
+    layout: WireLayout, header: Any, message: Message | None, position: int, end: int
+) -> tuple[list[str], int]:
+    """Describe a message's groups and texts, from `position`: lines, and the address after them, `end` if cut off."""
+    lines: list[str] = []
     groups = list(message.groups.items()) if message else []
     for place in range(getattr(header, "group_count", len(groups))):
         group_name, entry = groups[place] if place < len(groups) else (f"group {place}", None)
-        first = position + protocol.group_header.size
+        first = position + layout.group_header.size
         if first > end:
             return [*lines, f"    {group_name}: cut off in its header"], end
-        group: Any = protocol.group_header.at(position)
-        count = getattr(group, protocol.entry_count)
+        group: Any = layout.group_header.at(position)
+        count = getattr(group, layout.entry_count)
         position = first + group.block_length * count
         if position > end:
             return [*lines, f"    {group_name}: cut off in its {count} entries"], end
@@ -347,10 +304,10 @@ def describe_message(protocol: Protocol, position: int, end: int) -> tuple[list[
             lines += [f"    {group_name} {block_text(entry, address, group.block_length)}" for address in entries]
     texts = message.texts if message else ()
     for place in range(getattr(header, "text_count", 0)):
-        assert protocol.text_header is not None
+        assert layout.text_header is not None
         text_name = texts[place] if place < len(texts) else f"text {place}"
-        first = position + protocol.text_header.size
-        text: Any = protocol.text_header.at(position)
+        first = position + layout.text_header.size
+        text: Any = layout.text_header.at(position)
         length = text.length if first <= end else 0
         if first + length > end:
             return [*lines, f"    {text_name}: cut off"], end

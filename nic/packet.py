@@ -3,6 +3,7 @@
 Sources: IEEE 802.1Q, RFC 791 (IPv4), RFC 768 (UDP), RFC 9293 (TCP), RFC 1071 and RFC 1624 (checksums).
 """
 
+from crosswire.nic.memory.raw import shift_right
 from crosswire.nic.memory.struct import Struct, i64, size_of, u8, u16, u32, view
 from crosswire.nic.rings.ring import Frame
 from crosswire.nic.unit.compile import compiled
@@ -83,6 +84,14 @@ class TcpHeader(Struct, packed=True, byte_order="big"):
     window: u16
     checksum: u16
     urgent: u16
+
+
+class TcpFrame(Struct, packed=True):
+    """The headers of a frame without VLAN tag, IP options or TCP options; the payload follows."""
+
+    ethernet: EthernetHeader
+    ip: Ipv4Header
+    tcp: TcpHeader
 
 
 class Word(Struct, packed=True, byte_order="big"):
@@ -283,6 +292,12 @@ def fold_checksum(total: int) -> int:
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return total ^ 0xFFFF
+
+
+@compiled
+def field_sum(value: int) -> int:
+    """Compute what a little-endian 64-bit field adds to a checksum, with the bytes of its words swapped."""
+    return (value & 0xFFFF_FFFF) + shift_right(value, 32)
 
 
 @compiled

@@ -1,9 +1,8 @@
 """What a speed bump costs a taker: the venue holds the order for a while, and the price may leave in that time.
 
-Deribit holds an order that would match on arrival for a fixed time (10 ms for linear BTC and ETH perpetuals), in which
-it can't be withdrawn, and then matches it against the book of that moment. The other leg has traded by then. So the
-taker there is exposed to how far the price moves in one delay; the mean of that, measured while trading, is what the
-leg costs above its price.
+Some venues hold an order that would match on arrival for a fixed time (10 ms, say), in which it can't be withdrawn, and
+then match it against the book of that moment. The other leg has traded by then. So the taker there is exposed to how
+far the price moves in one delay; the mean of that, measured while trading, is what the leg costs above its price.
 """
 
 from crosswire.nic.memory.struct import Struct, i64

@@ -32,6 +32,11 @@ class Payoff(IntEnum):
     INVERSE = 1
 
 
+def text_of(text: Array | bytes) -> str:
+    """Read a zero-padded wire text."""
+    return bytes(text).rstrip(b"\0").decode("ascii", "backslashreplace")
+
+
 class Instrument(Struct):
     """One instrument of one venue. Rates and sizes are 1e-9 units; `_e9` says so."""
 

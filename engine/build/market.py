@@ -4,11 +4,11 @@ from crosswire.engine.config import ConfigError, InstrumentConfig, RunConfig
 from crosswire.nic.memory.struct import Array
 from crosswire.risk.gate import UNDERLYINGS_MAX
 from crosswire.risk.limits import to_e9
+from crosswire.venues.adapter import NS_PER_US
 from crosswire.venues.book.book import make_books
 from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Instrument, Kind, Payoff
 from crosswire.venues.market import Market
 
-NS_PER_US = 1_000
 SPEED_BUMP_US_MAX = 1_000_000
 
 

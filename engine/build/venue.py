@@ -1,10 +1,10 @@
 """From a configuration to one venue's line: its feed, its order session, its simulated exchange."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crosswire.engine.build import starbase as build_starbase
-from crosswire.engine.build.market import NS_PER_US, level_capacity, make_market
+from crosswire.engine.build.market import level_capacity, make_market
 from crosswire.engine.build.reference import followed_venue, price_path
 from crosswire.engine.config import ConfigError, RunConfig
 from crosswire.engine.paths import named_path
@@ -14,51 +14,48 @@ from crosswire.nic.packet import Flow
 from crosswire.nic.rings.remote import make_remote_ring
 from crosswire.nic.rings.replay import Replay
 from crosswire.nic.unit.link import Linker
-from crosswire.venues.bridge.feed import BridgeFeed
-from crosswire.venues.bridge.orders.session import BridgeSession, make_bridge_session
-from crosswire.venues.deribit.feed.feed import DeribitFeed
-from crosswire.venues.exchange.simulated import make_simulated_exchange
-from crosswire.venues.feed import Feed
+from crosswire.venues.adapter import ExchangeSetup, VenueSetup
+from crosswire.venues.errors import VenueError
 from crosswire.venues.market import Market
-from crosswire.venues.order import Session
-
-HEARTBEAT_MS = 1_000
 
 
 def make_venue(
     number: int, config: RunConfig, market: Market, config_path: Path, replays: list[Replay], linker: Linker
 ) -> Line:
-    """One venue's line to its simulated exchange."""
+    """Make one venue's line to its simulated exchange."""
     exchange = make_exchange(number, config, market, config_path, replays, linker)
     line = make_line(number, config, market, config_path, make_remote_ring(exchange, linker))
     return line._replace(exchange=exchange)
 
 
 def make_line(number: int, config: RunConfig, market: Market, config_path: Path, ring: Struct) -> Line:
-    """One venue's line over `ring`, with a new feed and a closed session."""
-    if config.venue[number].orders == "starbase":
-        live = config.venue[number].live
-        gateways = 2 if live is not None and live.gateway_b else 1
-        flows = tuple(order_flow(number, gateway) for gateway in range(gateways))
-        session: Session = build_starbase.make_session(number, config, market, config_path, flows)
-    else:
-        session = make_session(number, market)
-    return Line(ring, make_feed(number, config, market), session)
+    """Make one venue's line over `ring`, with a new feed and a closed session."""
+    venue = config.venue[number]
+    setup = venue_setup(number, config, market, config_path)
+    feed = made(venue.adapter.make_feed, setup, config, config_path)
+    return Line(ring, feed, made(venue.order_entry.make_session, setup, config, config_path))
 
 
-def make_feed(number: int, config: RunConfig, market: Market) -> Feed:
-    """A venue's feed that has seen nothing yet."""
-    kind = config.venue[number].feed
-    if kind == "starbase":
-        return build_starbase.make_feed(number, config, market)
-    return DeribitFeed(venue=number) if kind == "deribit" else BridgeFeed(venue=number)
-
-
-def make_session(number: int, market: Market) -> BridgeSession:
-    """An order session of the bridge, closed."""
-    return make_bridge_session(
-        number, market, order_flow(number), session_id=number + 1, heartbeat_interval_ms=HEARTBEAT_MS
+def venue_setup(number: int, config: RunConfig, market: Market, config_path: Path) -> VenueSetup:
+    """Gather what the makers of a venue's feed and session are told."""
+    venue = config.venue[number]
+    gateways = 2 if venue.live is not None and venue.live.gateway_b else 1
+    return VenueSetup(
+        number=number,
+        folder=config_path.parent,
+        settings=venue.settings,
+        market=market,
+        level_capacity=level_capacity(config),
+        flows=tuple(order_flow(number, gateway) for gateway in range(gateways)),
     )
+
+
+def made(make: Callable[[Any], Any], setup: VenueSetup, config: RunConfig, config_path: Path) -> Any:
+    """Call a venue's maker; ConfigError with the venue's name if a setting does not fit."""
+    try:
+        return make(setup)
+    except (ValueError, VenueError) as error:
+        raise ConfigError(f"{config_path}: venue {config.venue[setup.number].name}: {error}") from None
 
 
 def make_exchange(
@@ -70,51 +67,41 @@ def make_exchange(
     linker: Linker,
     is_connected: bool = True,
 ) -> Any:
-    """A venue's simulated exchange, a ring; a replay that it reads is added to `replays`.
+    """Make a venue's simulated exchange, a ring; a replay that it reads is added to `replays`.
 
     `is_connected`: its order connections are there from the start, as in a backtest.
     """
     venue = config.venue[number]
-    if venue.feed == "starbase":
-        flows = tuple(order_flow(number, gateway) for gateway in range(2))
-        path = followed_path(number, config, config_path)
-        return build_starbase.make_exchange(
-            number, config, market, config_path, flows, path, linker, is_connected=is_connected
-        )
-    replay = Replay([named_path(config_path.parent, capture) for capture in venue.captures], cursors=2)
-    replays.append(replay)
-    simulation = venue.simulation
-    try:
-        exchange = make_simulated_exchange(
-            make_feed(number, config, market),
-            number,
-            replay,
-            market,
-            order_flow(number),
-            level_capacity=level_capacity(config),
-            feed_latency_ns=simulation.feed_latency_us * NS_PER_US,
-            order_latency_ns=simulation.order_latency_us * NS_PER_US,
-            response_latency_ns=simulation.response_latency_us * NS_PER_US,
-            orders_per_second=simulation.orders_per_second,
-            burst=simulation.burst,
-            resting_max=simulation.max_resting_orders,
-            linker=linker,
-        )
-    except ValueError as error:
-        raise ConfigError(f"{config_path}: venue {venue.name}: simulation: {error}") from None
-    return exchange
+    entry = venue.order_entry
+    if entry.make_exchange is None:
+        raise ConfigError(f'{config_path}: venue {venue.name}: orders = "{venue.orders}": no exchange is simulated')
+    replay = None
+    if entry.replays:
+        replay = Replay([named_path(config_path.parent, capture) for capture in venue.captures], cursors=2)
+        replays.append(replay)
+    setup = ExchangeSetup(
+        number=number,
+        folder=config_path.parent,
+        settings=venue.settings,
+        market=market,
+        level_capacity=level_capacity(config),
+        flows=tuple(order_flow(number, gateway) for gateway in range(entry.gateways_max)),
+        simulation=venue.simulation,
+        linker=linker,
+        replay=replay,
+        is_connected=is_connected,
+        follow=lambda key, name: followed_path(f"{config_path}: venue {venue.name}: {key}", name, config, config_path),
+    )
+    return made(entry.make_exchange, setup, config, config_path)
 
 
-def followed_path(number: int, config: RunConfig, config_path: Path) -> Any:
-    """The captured prices that a simulated market follows, None if it walks by itself."""
-    settings = config.venue[number].simulation.market
-    if settings is None or not settings.follow:
-        return None
-    where = f"{config_path}: venue {config.venue[number].name}: simulation.market.follow"
-    followed = followed_venue(config, where, settings.follow)
+def followed_path(where: str, name: str, config: RunConfig, config_path: Path) -> Any:
+    """Read the prices of the instrument "venue/symbol" out of its venue's captures, for others to follow."""
+    number = followed_venue(config, where, name)
     market, _ = make_market(config)
-    feed = make_feed(followed, config, market)
-    return price_path(config, config_path, settings.follow, followed, feed, market)
+    setup = venue_setup(number, config, market, config_path)
+    feed = made(config.venue[number].adapter.make_feed, setup, config, config_path)
+    return price_path(config, config_path, name, number, feed, market)
 
 
 def order_flow(number: int, gateway: int = 0) -> Flow:

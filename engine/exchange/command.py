@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crosswire.engine.build.market import make_market
-from crosswire.engine.build.venue import make_exchange
-from crosswire.engine.config import ConfigError, RunConfig, load_config, need_live
+from crosswire.engine.build.market import instrument_names, make_market
+from crosswire.engine.build.venue import make_exchange, order_flow
+from crosswire.engine.config import ConfigError, RunConfig, load_config, need_live, parse_endpoint
 from crosswire.engine.data import prepare_data
-from crosswire.engine.exchange.gateways import SimGateway, make_gate
 from crosswire.engine.exchange.publish import (
     FLAT_OUT,
     PARTS,
@@ -36,6 +35,7 @@ from crosswire.nic.rings.ring import next_time_ns
 from crosswire.nic.rings.sockets.udp import UdpSocket
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
+from crosswire.venues.adapter import Gateways, GatewaySetup
 
 SERVE_NS = 5_000_000  # between two looks at listeners, signals and replay windows
 KEEP_CLOCK_S = 1.0
@@ -69,6 +69,23 @@ class SimOptions:
             )
 
 
+def make_gateways(config: RunConfig, number: int, exchange: Any) -> Gateways:
+    """Listen where a venue's clients are to connect. ConfigError, HostError: one line each."""
+    venue = config.venue[number]
+    assert venue.live is not None
+    if venue.order_entry.make_gateways is None:
+        raise ConfigError(f'venue {venue.name}: orders = "{venue.orders}": its exchange can be no process of its own')
+    texts = [text for text in (venue.live.gateway, venue.live.gateway_b) if text]
+    setup = GatewaySetup(
+        number=number,
+        names=instrument_names(config),
+        exchange=exchange,
+        endpoints=[parse_endpoint(text, f"venue {venue.name}: live.gateway") for text in texts],
+        flows=tuple(order_flow(number, gateway) for gateway in range(venue.order_entry.gateways_max)),
+    )
+    return venue.order_entry.make_gateways(setup)
+
+
 class Simulation:
     """The exchanges of one configuration, their sockets, and the compiled loop that serves them."""
 
@@ -88,9 +105,9 @@ class Simulation:
             make_exchange(number, config, market, config_path, self.replays, self.linker, is_connected=False)
             for number in numbers
         ]
-        self.gateways: list[SimGateway] = []
+        self.gateways: list[Gateways] = []
         for number, exchange in enumerate(exchanges):
-            self.gateways.append(make_gate(config, number, exchange))
+            self.gateways.append(make_gateways(config, number, exchange))
             closing.callback(self.gateways[-1].close)
         self.lines = [
             SimLine(
@@ -119,7 +136,7 @@ class Simulation:
         return call_entry(self.entries.serve, address_of(self.state), address_of(self.clock), until_ns) != 0
 
     def accept(self) -> None:
-        """Take up clients that knock."""
+        """Accept new clients."""
         for gateway in self.gateways:
             gateway.accept()
 

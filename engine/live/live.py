@@ -143,6 +143,9 @@ def run_live(
         keep_capabilities(KEPT_CAPABILITIES)
         console.print("trading")
         watch(thread, keeper, seconds, lambda: bool(signals), console)
+        for line, venue in zip(run.lines, config.venue, strict=True):
+            if reason := venue.order_entry.explain(line.session):
+                console.print(f"{venue.name}: {reason}", style="red", markup=False)
         wind_down(thread, keeper)
         if thread.failure is not None:
             raise thread.failure

@@ -1,10 +1,12 @@
 """Frames through the whole line before the first real one: the loop's code, tables and branches in the caches.
 
 The same compiled loop runs on rings of the same kind in a network namespace of its own, over a strategy and books that
-are thrown away. The frames are the first of the venues' captures; orders go into a connection that nobody reads: of the
-kernel's TCP to a listener, of our own to a gateway that says SYN-ACK and nothing more.
+are thrown away. The frames are the first of a venue's captures, or of its simulated exchange where that makes its
+market data itself; orders go into a connection that nobody reads: of the kernel's TCP to a listener, of our own to a
+gateway that says SYN-ACK and nothing more.
 """
 
+import ctypes
 import heapq
 import socket
 import threading
@@ -13,12 +15,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import msgspec
 
+from crosswire.engine.build.market import make_market
 from crosswire.engine.build.run import Core, Run, build_core
-from crosswire.engine.config import LiveVenueConfig, RunConfig
+from crosswire.engine.build.venue import make_exchange
+from crosswire.engine.config import ConfigError, LiveVenueConfig, RunConfig
+from crosswire.engine.errors import KNOWN_ERRORS
 from crosswire.engine.live.rings import make_lines, open_rings
+from crosswire.engine.paths import named_path
 from crosswire.engine.venue import Line
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.testbed import private_namespace
@@ -27,17 +34,21 @@ from crosswire.nic.packet import (
     ETHER_TYPE_IPV4,
     FLAG_ACK,
     FLAG_SYN,
+    PROTOCOL_UDP,
     TCP_FRAME_HEADER_BYTES,
+    Packet,
+    PacketCounters,
+    parse_packet,
     reverse_flow,
     seal_tcp_frame,
     write_tcp_frame_header,
 )
 from crosswire.nic.rings.connection import connection_of
-from crosswire.nic.rings.replay import read_frames
-from crosswire.nic.rings.ring import Frame
+from crosswire.nic.rings.replay import STARVED, Replay, read_frames
+from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.tcp.connection import reconnect_from_python, turn
 from crosswire.nic.tcp.ring import TcpRing
-from crosswire.venues.order import SessionState
+from crosswire.nic.unit.link import Linker
 
 FRAMES_MAX = 2_000  # of each venue
 BATCH_FRAMES = 16  # sent at once: a ring holds at least 32
@@ -45,23 +56,26 @@ BATCH_PAUSE_S = 0.0005
 SETTLE_S = 0.05
 NOBODY_MAC = "02:00:00:00:00:ff"
 
+TimedFrame: TypeAlias = tuple[int, int, bytes]  # time, number of the venue, frame
+
 
 def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
     """Run the loop on synthetic traffic; says what was done. HostError if the rings can't be made.
 
     `tap_bytes` is as of `open_rings`: rings of the kind that the loop was compiled for.
     """
-    captures = [[config_path.parent / capture for capture in venue.captures] for venue in config.venue]
-    missing = [path for paths in captures for path in paths if not path.exists()]
-    if missing or not all(captures):
-        return "not warmed up: " + (f"capture {missing[0]} does not exist" if missing else "a venue has no captures")
+    try:
+        frames = [first_frames(number, config, config_path) for number in range(len(config.venue))]
+    except KNOWN_ERRORS as error:
+        return f"not warmed up: {error}"
     core = build_core(config, config_path)
     with ExitStack() as closing:
         pairs = closing.enter_context(private_namespace(len(config.venue)))
         listener = closing.enter_context(socket.create_server(("127.0.0.1", 0), backlog=len(config.venue)))
         rings = []
-        for number, (near, _) in enumerate(pairs):
-            each = open_rings(inside(config, near, listener.getsockname()[1]), config_path, number, tap_bytes)
+        here = [inside(config, near, listener.getsockname()[1]) for near, _ in pairs]
+        for number, own in enumerate(here):
+            each = open_rings(own, config_path, number, tap_bytes)
             closing.push(each.closing)
             rings.append(each)
         clock = LiveClock()
@@ -69,14 +83,14 @@ def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
         for each, (_, far) in zip(rings, pairs, strict=True):
             if each.connections is not None:
                 pretend_to_connect(each.ring, far, clock)
-        lines = make_lines(config, config_path, core.engine.market, [each.ring for each in rings])
+        lines = make_lines(here[0], config_path, core.engine.market, [each.ring for each in rings])
         run = Run(config, config_path, core, lines, clock, [])
         run.load()
-        log_on(core, lines, advance(clock, 0))
+        log_on(core, lines, config, advance(clock, 0))
         thread = threading.Thread(target=run.turn, name="warm-up")
         thread.start()
         try:
-            send_frames([far for _, far in pairs], captures)
+            send_frames([far for _, far in pairs], frames)
             time.sleep(SETTLE_S)
         finally:
             core.engine.state.stop = 1
@@ -126,30 +140,53 @@ def pretend_to_connect(ring: TcpRing, far: str, clock: LiveClock) -> None:
         turn(ring, frame, advance(clock, 0))
 
 
-def log_on(core: Core, lines: tuple[Line, ...], now_ns: int) -> None:
+def log_on(core: Core, lines: tuple[Line, ...], config: RunConfig, now_ns: int) -> None:
     """Have the sessions believe that their gateways answered."""
-    for line in lines:
-        session = line.session
-        session.state = core.engine.gate.venues[session.venue].session_state = SessionState.READY
-        session.last_received_ns = now_ns
+    for line, configured in zip(lines, config.venue, strict=True):
+        configured.order_entry.believe_ready(line.session, line.ring, now_ns)
+        core.engine.gate.venues[line.session.venue].session_state = line.session.state
 
 
-def send_frames(interfaces: list[str], captures: list[list[Path]]) -> None:
-    """Each venue's first frames onto its interface, all in the order of their times."""
+def send_frames(interfaces: list[str], frames: list[list[TimedFrame]]) -> None:
+    """Send each venue's frames onto its interface, all in the order of their times."""
     with ExitStack() as closing:
         raws = [
             closing.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, ETHER_TYPE_IPV4)) for _ in interfaces
         ]
         for raw, interface in zip(raws, interfaces, strict=True):
             raw.bind((interface, ETHER_TYPE_IPV4))
-        streams = (first_frames(venue, paths) for venue, paths in enumerate(captures))
-        for number, (_, venue, frame) in enumerate(heapq.merge(*streams)):
+        for number, (_, venue, frame) in enumerate(heapq.merge(*frames)):
             raws[venue].send(frame)
             if number % BATCH_FRAMES == 0:
                 time.sleep(BATCH_PAUSE_S)
 
 
-def first_frames(venue: int, captures: list[Path]) -> Iterator[tuple[int, int, bytes]]:
-    """(time, venue, frame) of the venue's first frames."""
-    for time_ns, frame in islice(read_frames(captures), FRAMES_MAX):
-        yield time_ns, venue, frame
+def first_frames(number: int, config: RunConfig, config_path: Path) -> list[TimedFrame]:
+    """Take the venue's first frames of market data. One of KNOWN_ERRORS says why there are none."""
+    venue = config.venue[number]
+    if not venue.captures:
+        market, _ = make_market(config)
+        replays: list[Replay] = []
+        linker = Linker()
+        exchange = make_exchange(number, config, market, config_path, replays, linker)
+        linker.load()
+        try:
+            return [(time_ns, number, frame) for time_ns, frame in islice(market_frames(exchange), FRAMES_MAX)]
+        finally:
+            for replay in replays:
+                replay.close()
+    paths = [named_path(config_path.parent, capture) for capture in venue.captures]
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"capture {path} does not exist")
+    return [(time_ns, number, frame) for time_ns, frame in islice(read_frames(paths), FRAMES_MAX)]
+
+
+def market_frames(exchange: Any) -> Iterator[tuple[int, bytes]]:
+    """Take the market data of a simulated exchange that nobody trades on: (time, frame)."""
+    frame, packet, counters = Frame(), Packet(), PacketCounters()
+    while (due_ns := next_time_ns(exchange)) not in (NEVER_NS, STARVED):
+        if poll(exchange, frame, due_ns):
+            if parse_packet(frame, packet, counters) and packet.protocol == PROTOCOL_UDP:
+                yield frame.time_ns, ctypes.string_at(frame.address, frame.length)
+            release(exchange)

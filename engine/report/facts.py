@@ -10,13 +10,8 @@ from crosswire.nic.memory.struct import Struct
 from crosswire.risk.gate import Veto
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.trades import Outcome
-from crosswire.venues.bridge.wire.layout import MESSAGES as BRIDGE_MESSAGES
-from crosswire.venues.deribit.wire.layout import MESSAGES as DERIBIT_MESSAGES
 from crosswire.venues.feed import Feed, Reject
 from crosswire.venues.order import Applied
-from crosswire.venues.starbase.wire.market_layout import MESSAGES as STARBASE_MESSAGES
-
-MESSAGES = {"bridge": BRIDGE_MESSAGES, "deribit": DERIBIT_MESSAGES, "starbase": STARBASE_MESSAGES}
 
 
 def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
@@ -87,7 +82,7 @@ def _venue_facts(run: Run, number: int) -> VenueFacts:
         rejects={name: feed.rejects[reason] for reason, name in names_of(Reject).items() if feed.rejects[reason]},
         messages={
             message.name: feed.messages[place]
-            for place, message in enumerate(MESSAGES[configured.feed])
+            for place, message in enumerate(configured.adapter.wire.messages)
             if feed.messages[place]
         },
         counters={

@@ -29,12 +29,12 @@ def captures() -> Path:
     """The folder with both venues' tiled captures and `rows.json`."""
 
     def make(folder: Path) -> None:
-        from crosswire.engine.imports import import_recording
+        from crosswire.venues.bridge.binance.importer import import_file
 
         rows = 0
         for market in ("spot", "usdm"):
             whole, without = folder / f"{market}_once.pcap", folder / f"{market}_depth_once.pcap"
-            import_recording(real_recording(market), whole, 0)
+            import_file(real_recording(market), whole)
             drop_quotes(whole, without)
             tile_capture(whole, folder / f"{market}_quotes.pcap", TILES, SHIFT_S)
             rows += tile_capture(without, folder / f"{market}.pcap", TILES, SHIFT_S).rows

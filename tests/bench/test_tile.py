@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crosswire.engine.generate.captures import generate_captures
+from crosswire.engine.generate import generate_captures
 from tests.bench.tile import tile_capture
 from tests.support.paths import ROOT
 
@@ -18,7 +18,7 @@ TILES = 3
 TILE_AND_INSPECT = """
 import dataclasses, json, sys
 from pathlib import Path
-from crosswire.engine.generate.captures import generate_captures
+from crosswire.engine.generate import generate_captures
 from crosswire.engine.inspect import inspect_captures
 from tests.bench.tile import tile_capture
 folder, tiles = Path(sys.argv[1]), int(sys.argv[2])

@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crosswire.engine.build.run import Core, build_core
-from crosswire.engine.build.venue import make_session, order_flow
+from crosswire.engine.build.venue import order_flow, venue_setup
 from crosswire.engine.cache import compile_cached
 from crosswire.engine.config import load_config
 from crosswire.engine.loop import Status, Venue, run
@@ -43,6 +43,7 @@ from crosswire.nic.unit.compile import NO_JIT
 from crosswire.risk.gate import Veto
 from crosswire.strategies.cross_spread import CrossSpread
 from crosswire.venues.bridge.feed import BridgeFeed
+from crosswire.venues.exchange.order_entry import make_session
 from crosswire.venues.order import Applied, OrderState
 from tests.bench.tick_to_trade_exchange import EXCHANGES, Exchanges, run_exchanges, set_exchange
 from tests.bench.tick_to_trade_stamps import (
@@ -180,7 +181,8 @@ def build_rig(triggers: int, leg: int, with_stages: bool) -> Rig:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tick-to-trade.toml"
         path.write_text(RUN + VENUE.replace("NAME", "first") + VENUE.replace("NAME", "second"))
-        core = build_core(load_config(path), path)
+        config = load_config(path)
+        core = build_core(config, path)
     stamps = Stamps(leg=leg, capacity=triggers)
     stamps.latencies = array(i64, triggers)
     stamps.rows = array(i64, triggers * MARKS if with_stages else 1)
@@ -201,7 +203,7 @@ def build_rig(triggers: int, leg: int, with_stages: bool) -> Rig:
     for number, wire in enumerate(wires):
         wire.path.unlink()  # both ends are here: nothing is left behind, however the process ends
         flow = order_flow(number)
-        session: Struct = make_session(number, market)
+        session: Struct = make_session(venue_setup(number, config, market, path))
         near, far = wire.end(0), wire.end(1)
         kept += [session, near, far]
         if with_stages:

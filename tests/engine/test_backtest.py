@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from crosswire.engine.generate.captures import generate_captures
-from crosswire.engine.imports import import_recording
+from crosswire.engine.generate import generate_captures
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.rings.replay import read_frames
+from crosswire.venues.bridge.binance.importer import import_file
 from tests.support.paths import ROOT, recording
 
 EXAMPLES = ROOT / "examples"
@@ -82,7 +82,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data" / "binance").mkdir(parents=True)
     for market, name in (("spot", "btcusdt"), ("usdm", "btcusdt"), ("coinm", "btcusd_perp")):
         whole = folder / f"{market}.pcap"
-        import_recording(recording(f"binance/{market}/{name}_20240808.gz"), whole, 1_275_000_000)
+        source = recording(f"binance/{market}/{name}_20240808.gz")
+        import_file(source, whole, clock_offset_ns=1_275_000_000)
         with CaptureWriter(folder / "data" / "binance" / f"{market}_{name}_20240808.pcap") as writer:
             for count, (time_ns, frame) in enumerate(read_frames([whole])):
                 if count == 1_500:

@@ -62,6 +62,62 @@ def test_wrong_value_is_shown_with_its_key(tmp_path: Path) -> None:
     assert "limits.max_loss = True" in message
 
 
+def test_an_unknown_venue_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    message = error_of(write(tmp_path, lambda text: text.replace('feed = "deribit"', 'feed = "deribitt"')))
+    assert "venue deribit: feed = deribitt: unknown venue deribitt; known are " in message
+    assert "bridge, deribit, starbase" in message
+
+
+def test_a_venues_own_table_is_its_adapters(tmp_path: Path) -> None:
+    text = (EXAMPLES / "starbase.toml").read_text()
+    path = tmp_path / "run.toml"
+    for old, new, wrong in (
+        ("self_match_prevention_id = 1", "self_match = 1", "venue starbase: starbase: object contains unknown field"),
+        ("self_match_prevention_id = 1", 'self_match_prevention_id = "1"', "starbase.self_match_prevention_id = 1"),
+        ("events_per_second = 2_000", "events_per_second = true", "starbase.market.events_per_second = True"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new))
+        assert wrong in error_of(path)
+
+
+def test_one_venue_has_no_table_of_another(tmp_path: Path) -> None:
+    more = "\n[venue.starbase]\ntokens_per_ms = 1\n\n[venue.live]"
+    message = error_of(write(tmp_path, lambda text: text.replace("\n[venue.live]", more, 1)))
+    assert "unknown field `starbase`" in message
+
+
+@pytest.mark.parametrize(
+    ("feed", "wrong"),
+    [
+        ('feed = "limits"', "venue.feed = limits: is a key of every venue"),
+        ("feed = 3", "feed = 3"),
+        ('feed = "deribit"\nderibit = 3', "venue deribit: deribit = 3: expected `object`"),
+        ('feed = "deribit"\nderibit = { depth = 3 }', "deribit: object contains unknown field `depth`"),
+        ('feed = "deribit"\nsettings = {}', "unknown field `settings`"),
+        ('feed = "deribit"\norders = "fix"', 'orders = "fix": feed = "deribit" takes "bridge"'),
+    ],
+)
+def test_a_bad_feed_is_refused_by_name(tmp_path: Path, feed: str, wrong: str) -> None:
+    assert wrong in error_of(write(tmp_path, lambda text: text.replace('feed = "deribit"', feed)))
+
+
+def test_what_the_order_entry_can_not_do_is_refused(tmp_path: Path) -> None:
+    second = 'gateway = "10.98.0.2:9000"\ngateway_b = "10.98.0.2:9001"'
+    message = error_of(write(tmp_path, lambda text: text.replace('gateway = "10.98.0.2:9000"', second)))
+    assert 'live.gateway_b: orders = "bridge" has one gateway' in message
+    message = error_of(
+        write(tmp_path, lambda text: text.replace('captures = ["../data/synthetic/deribit.pcap"]\n', ""))
+    )
+    assert "venue deribit: captures is empty" in message
+    path = tmp_path / "starbase.toml"
+    text = (EXAMPLES / "starbase.toml").read_text()
+    path.write_text(text.replace('orders = "starbase"', 'captures = ["a.pcap"]'))
+    message = error_of(path)
+    assert 'with orders = "starbase" the exchange makes its market data itself' in message
+    assert 'replay them with orders = "bridge"' in message
+
+
 def test_a_venue_twice_and_no_venue_and_no_file(tmp_path: Path) -> None:
     names = [line for line in TEXT.splitlines() if line.startswith('name = "')]
     message = error_of(write(tmp_path, lambda text: text.replace(names[2], names[1])))

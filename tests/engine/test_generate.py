@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from crosswire.engine.generate.captures import generate_captures
+from crosswire.engine.generate import generate_captures
 from crosswire.nic.rings.replay import read_frames
 from tests.support.paths import ROOT
 
@@ -21,7 +21,7 @@ VENUES = ("deribit", "bridge")
 # Runs uncompiled: a few thousand packets take less time than compiling two decoders.
 MAKE_AND_INSPECT = """
 import dataclasses, json, sys
-from crosswire.engine.generate.captures import generate_captures
+from crosswire.engine.generate import generate_captures
 from crosswire.engine.inspect import inspect_captures
 folder, seed, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 made = dataclasses.asdict(generate_captures(folder, seed=seed, seconds=seconds))
@@ -64,7 +64,7 @@ def test_every_packet_is_believed(facts: dict[str, Any], venue: str) -> None:
 
 @pytest.mark.parametrize("venue", VENUES)
 def test_exactly_the_lost_packets_are_missing(facts: dict[str, Any], venue: str) -> None:
-    made, seen = facts["made"][venue], facts["seen"][venue]
+    made, seen = facts["made"]["captures"][venue], facts["seen"][venue]
     assert made["gaps"] == 1
     assert made["packets_lost"] >= made["gaps"]
     assert seen["gaps"] == made["packets_lost"]
@@ -82,7 +82,7 @@ def test_the_book_recovers_and_is_a_book(facts: dict[str, Any], venue: str) -> N
 
 def test_deribit_chain_tickers_and_snapshots_agree(facts: dict[str, Any]) -> None:
     seen = facts["seen"]["deribit"]
-    assert seen["continuity_breaks"] == facts["made"]["deribit"]["gaps"]
+    assert seen["continuity_breaks"] == facts["made"]["captures"]["deribit"]["gaps"]
     assert seen["ticker"]["checks"] > 100 * SECONDS
     assert seen["ticker"]["mismatches"] == 0
     assert seen["snapshots"]["agreed"] > 0
@@ -94,8 +94,8 @@ def test_the_market_does_what_it_is_made_for(facts: dict[str, Any]) -> None:
     assert made["crossed_moments"] > 0
     assert made["dislocations"] > 0
     for venue in VENUES:
-        assert made[venue]["bursts"] > 0
-        assert made[venue]["trade_throughs"] > 0
+        assert made["captures"][venue]["bursts"] > 0
+        assert made["captures"][venue]["trade_throughs"] > 0
         assert facts["seen"][venue]["messages"]["trades" if venue == "deribit" else "Trade"] > 0
 
 

@@ -16,7 +16,7 @@ from crosswire.engine.config import ConfigError
 from crosswire.engine.inspect import (
     describe_messages,
     describe_packet,
-    find_protocol,
+    find_venue,
     inspect_captures,
     instrument_toml,
     plain,
@@ -133,7 +133,7 @@ def test_a_cut_packet_is_listed_as_far_as_it_goes() -> None:
         for length in range(len(payload)):
             packet = Packet(payload_length=length, protocol=PROTOCOL_UDP)
             packet.payload_address = guarded.place(payload[:length])
-            assert list(describe_packet(find_protocol("deribit"), packet))
+            assert list(describe_packet(find_venue("deribit").wire, packet))
 
 
 def test_an_unknown_venue_is_named() -> None:

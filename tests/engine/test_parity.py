@@ -19,7 +19,7 @@ from crosswire.engine.backtest import compiled_loop
 from crosswire.engine.build.run import Run, build_core, build_run
 from crosswire.engine.build.venue import make_line, order_flow
 from crosswire.engine.config import load_config
-from crosswire.engine.generate.captures import generate_captures
+from crosswire.engine.generate import generate_captures
 from crosswire.engine.loop import Status
 from crosswire.nic.clock import ReplayClock
 from crosswire.nic.host.testbed import Testbed, in_namespace

@@ -7,9 +7,9 @@ import pytest
 from crosswire.engine.backtest import compiled_loop, digests
 from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.config import ConfigError, load_config
-from crosswire.engine.exchange.gateways import CLIENT
-from crosswire.engine.generate.captures import generate_captures
+from crosswire.engine.generate import generate_captures
 from crosswire.engine.loop import Status
+from crosswire.venues.starbase.exchange.gateways import CLIENT
 from tests.support.paths import ROOT
 
 EXAMPLE = ROOT / "examples" / "starbase.toml"
@@ -65,9 +65,10 @@ def test_the_engines_positions_are_the_exchanges_own_and_a_run_repeats(config_pa
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('orders = "starbase"', 'orders = "bridge"', "starbase is both or neither"),
+        ('orders = "starbase"', 'orders = "bridge"', "captures is empty"),
+        ("[venue.starbase.market]", "[venue.simulation.market]", "unknown field `market`"),
         ('follow = "bridge/BTCUSDT"', 'follow = "bridge/ETHUSDT"', "no instrument with captures"),
-        ('follow = "bridge/BTCUSDT"\n', "", "simulation.market.first_price: BTC-PERPETUAL is missing"),
+        ('follow = "bridge/BTCUSDT"\n', "", "starbase.market.first_price: BTC-PERPETUAL is missing"),
         ("lots = 200", "lots = 200\nheartbeat_s = 0", "heartbeat_s must be in 1..3600, not 0"),
         ("speed_bump_us = 10_000", "speed_bump_us = 2_000_000", "speed_bump_us = 2000000 must be in 0..1000000"),
         ("self_match_prevention_id = 1", 'credentials = "none.toml"', "credentials can't be read: No such file"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crosswire.engine.generate.captures import generate_captures
+from crosswire.engine.generate import generate_captures
 from crosswire.nic.host.testbed import Testbed
 from tests.support.paths import ROOT
 

@@ -9,16 +9,16 @@ It is made from the values, not from what was just stored: 120 instructions an o
 
 from typing import Annotated
 
-from crosswire.nic.memory.raw import copy_bytes, fill_bytes, shift_right
+from crosswire.nic.memory.raw import copy_bytes, fill_bytes
 from crosswire.nic.memory.struct import Pointer, Struct, address_of, i64, one, size_of, view
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_PSH,
-    EthernetHeader,
     Flow,
-    Ipv4Header,
     Packet,
+    TcpFrame,
     TcpHeader,
+    field_sum,
     fold_checksum,
     internet_sum,
     pseudo_header_sum,
@@ -75,14 +75,6 @@ from crosswire.venues.order import (
 )
 
 NS_PER_MS = 1_000_000
-
-
-class TcpFrame(Struct, packed=True):
-    """The headers of a frame without VLAN tag, IP options or TCP options; the message follows."""
-
-    ethernet: EthernetHeader
-    ip: Ipv4Header
-    tcp: TcpHeader
 
 
 class LogonFrame(TcpFrame, packed=True):
@@ -164,12 +156,6 @@ def _build(frame: TcpFrame, header: MessageHeader, flow: Flow, template_id: int)
     total = pseudo_header_sum(frame.ip, size_of(TcpHeader) + length)
     total = internet_sum(frame.tcp.address, size_of(TcpHeader), total)
     return internet_sum(header.address, length, total)
-
-
-@compiled
-def field_sum(value: int) -> int:
-    """What a little-endian 64-bit field adds to a checksum, with the bytes of its words swapped."""
-    return (value & 0xFFFF_FFFF) + shift_right(value, 32)
 
 
 @inlined

@@ -57,10 +57,18 @@ class FeedWriter(Struct):
 
 def make_writer(flow: Flow, channel_id: int, capacity_bytes: int) -> FeedWriter:
     """A publisher that sends from and to the addresses of `flow`, with a buffer of `capacity_bytes`."""
-    writer = FeedWriter(channel_id=channel_id, capacity=capacity_bytes, buffer=array(u8, capacity_bytes))
+    writer = FeedWriter()
+    set_writer(writer, flow, channel_id, capacity_bytes)
+    return writer
+
+
+def set_writer(writer: FeedWriter, flow: Flow, channel_id: int, capacity_bytes: int) -> None:
+    """Ready a zeroed publisher, as `make_writer` does."""
+    writer.channel_id = channel_id
+    writer.capacity = capacity_bytes
+    writer.buffer = array(u8, capacity_bytes)
     for name in Flow.fields:
         setattr(writer.flow, name, getattr(flow, name))
-    return writer
 
 
 def book_bytes_max(levels: int) -> int:

@@ -9,11 +9,10 @@
 """
 
 from crosswire.nic.memory.struct import Struct, array, one, size_of, view
-from crosswire.nic.packet import Flow
+from crosswire.nic.packet import Flow, field_sum
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.bridge.orders.session import field_sum
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
     Approval,

@@ -13,7 +13,9 @@ from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_PSH,
     Flow,
+    TcpFrame,
     TcpHeader,
+    field_sum,
     fold_checksum,
     internet_sum,
     pseudo_header_sum,
@@ -22,7 +24,6 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.rings.ring import commit, reserve
 from crosswire.nic.unit.compile import compiled, inlined
-from crosswire.venues.bridge.orders.session import TcpFrame, field_sum
 from crosswire.venues.starbase.wire.order_codes import Template
 from crosswire.venues.starbase.wire.order_layout import (
     NULL_EXPONENT,

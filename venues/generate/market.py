@@ -18,7 +18,7 @@ NS_PER_S = 1_000_000_000
 VENUES = 2
 RING_TICKS = 1 << 14  # sizes are kept by tick modulo this; a ladder spans a few hundred ticks
 RING_MASK = RING_TICKS - 1
-CHANGES_MAX = 32  # level changes of one event: what fits a Deribit packet beside six trades and a ticker
+CHANGES_MAX = 32  # level changes of one event: what fits a datagram of any venue beside six trades and a ticker
 FILLS_MAX = 6  # levels that one aggressor takes from
 RETREAT_MAX = 5  # levels that one event gives up on a side, so that a large move takes several events
 

@@ -2,11 +2,10 @@
 
 from typing import Annotated
 
-from crosswire.engine.generate.market import NS_PER_S, Losses, MadeVenue, Random, is_lost, size_at
 from crosswire.nic.capture.format import RecordHeader
 from crosswire.nic.capture.writer import write_record_header
 from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u8
+from crosswire.nic.memory.struct import Array, Pointer, address_of, array, i64, size_of, u8
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, patch_udp_length, write_udp_frame_header
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.deribit.wire.encoder import (
@@ -29,6 +28,8 @@ from crosswire.venues.deribit.wire.encoder import (
 )
 from crosswire.venues.deribit.wire.layout import BookChange, YesNo
 from crosswire.venues.deribit.wire.walk import MILLISECOND_NS
+from crosswire.venues.generate.market import NS_PER_S, MadeVenue, Random, is_lost, size_at
+from crosswire.venues.generate.publisher import Publisher, has_room, open_publisher, publish
 from crosswire.venues.instrument import Instrument, Kind, Payoff
 from crosswire.venues.side import ASK, BID
 
@@ -58,7 +59,7 @@ RECORD_BYTES_MAX = size_of(RecordHeader) + UDP_FRAME_HEADER_BYTES + PAYLOAD_BYTE
 EVENT_PACKETS_MAX = 6  # the event, a snapshot in two parts between its start and end, and one to spare
 
 
-class DeribitPublisher(Struct):
+class DeribitPublisher(Publisher):
     """Both channels, the packets that they have sent since the buffer was emptied, and what is due when."""
 
     instrument: Instrument
@@ -69,15 +70,25 @@ class DeribitPublisher(Struct):
     change_id: i64
     trade_id: i64
     snapshot_due_ns: i64
-    messages: i64  # sent, lost ones included
-    losses: Losses
     used: i64  # bytes of whole pcap records in the buffer
     capacity: i64
     buffer: Annotated[Pointer, u8]
 
 
-def make_deribit(start_ns: int, capacity_bytes: int) -> DeribitPublisher:
-    """The publisher, its snapshot cycle about to begin."""
+def behave(venue: MadeVenue) -> None:
+    """Have the made-up venue trade as one nearby does: thin, and early."""
+    venue.tick_e6 = TICK_E9 // 1000
+    venue.step_ticks = 3
+    venue.typical_lots = 4_000  # of 10 USD
+    venue.half_spread_e6 = 300_000
+    venue.response = 3
+    venue.jump_delay_ns = 40_000
+    venue.latency_ns = 180_000
+    venue.jitter_ns = 40_000
+
+
+def make_publisher(start_ns: int, capacity_bytes: int) -> DeribitPublisher:
+    """Make a publisher whose snapshot cycle is about to begin."""
     publisher = DeribitPublisher(
         change_id=FIRST_CHANGE_ID,
         trade_id=FIRST_TRADE_ID,
@@ -108,21 +119,18 @@ def make_deribit(start_ns: int, capacity_bytes: int) -> DeribitPublisher:
     return publisher
 
 
-@compiled
+@has_room.register(DeribitPublisher)
 def deribit_has_room(publisher: DeribitPublisher) -> bool:
-    """Whether everything that one event may send fits the buffer."""
     return publisher.capacity - publisher.used >= EVENT_PACKETS_MAX * RECORD_BYTES_MAX
 
 
-@compiled
+@open_publisher.register(DeribitPublisher)
 def open_deribit(publisher: DeribitPublisher, venue: MadeVenue) -> None:
-    """Before the first event: the definition and the book."""
     _send_snapshots(publisher, venue)
 
 
-@compiled
-def publish_deribit(random: Random, publisher: DeribitPublisher, venue: MadeVenue) -> None:
-    """Send the venue's last event, or lose it, and then what is due."""
+@publish.register(DeribitPublisher)
+def publish_deribit(publisher: DeribitPublisher, random: Random, venue: MadeVenue) -> None:
     used = publisher.used
     _send_event(publisher, venue)
     losses = publisher.losses

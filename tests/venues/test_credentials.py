@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crosswire.engine.config import ConfigError
-from crosswire.engine.credentials import load_credentials
+from crosswire.venues.credentials import load_credentials
+from crosswire.venues.errors import VenueError
 
 SECRET = "s3cr3t-s3cr3t"
 
@@ -37,7 +37,7 @@ def test_a_good_file_is_read_and_its_secret_shown_by_no_text(tmp_path: Path) -> 
 )
 def test_a_bad_file_is_refused_without_a_word_of_it(tmp_path: Path, text: str, mode: int, wrong: str) -> None:
     path = write(tmp_path, text, mode)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(VenueError) as caught:
         load_credentials(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
@@ -47,7 +47,7 @@ def test_a_bad_file_is_refused_without_a_word_of_it(tmp_path: Path, text: str, m
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"key.toml: credentials can't be read: No such file or directory$"):
+    with pytest.raises(VenueError, match=r"key.toml: credentials can't be read: No such file or directory$"):
         load_credentials(tmp_path / "key.toml")
-    with pytest.raises(ConfigError, match=r"credentials must be a plain file$"):
+    with pytest.raises(VenueError, match=r"credentials must be a plain file$"):
         load_credentials(tmp_path)

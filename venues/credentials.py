@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crosswire.engine.config import ConfigError
+from crosswire.venues.errors import VenueError
 
 FILE_BYTES_MAX = 4096
 
@@ -19,25 +19,25 @@ class Credentials:
 
 
 def load_credentials(path: Path) -> Credentials:
-    """`client_id` and `secret` of a TOML file; ConfigError, without a word of its contents, if it is not to be used."""
+    """`client_id` and `secret` of a TOML file; VenueError, without a word of its contents, if it is not to be used."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise ConfigError(f"{path}: credentials must be a plain file")
+            raise VenueError(f"{path}: credentials must be a plain file")
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise ConfigError(f"{path}: others may read these credentials; `chmod 600` it")
+            raise VenueError(f"{path}: others may read these credentials; `chmod 600` it")
         with path.open("rb") as file:
             raw = tomllib.loads(file.read(FILE_BYTES_MAX).decode())
     except OSError as error:
-        raise ConfigError(f"{path}: credentials can't be read: {error.strerror}") from None
+        raise VenueError(f"{path}: credentials can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise ConfigError(f"{path}: credentials are not valid TOML") from None
+        raise VenueError(f"{path}: credentials are not valid TOML") from None
     values = []
     for key in ("client_id", "secret"):
         value = raw.get(key)
         if not isinstance(value, str) or not value.isascii() or not value:
-            raise ConfigError(f"{path}: {key} is missing, or not an ASCII text")
+            raise VenueError(f"{path}: {key} is missing, or not an ASCII text")
         values.append(value)
     if set(raw) != {"client_id", "secret"}:
-        raise ConfigError(f"{path}: credentials have keys beside client_id and secret")
+        raise VenueError(f"{path}: credentials have keys beside client_id and secret")
     return Credentials(values[0], values[1].encode())

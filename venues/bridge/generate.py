@@ -2,14 +2,13 @@
 
 from typing import Annotated
 
-from crosswire.engine.generate.market import Losses, MadeVenue, Random, is_lost, size_at
-from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.memory.struct import Array, i64
 from crosswire.nic.packet import Flow
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.bridge.wire.encoder import (
     RECORD_BYTES_MAX,
     FeedWriter,
-    make_writer,
+    set_writer,
     write_definition,
     write_delta,
     write_heartbeat,
@@ -18,6 +17,8 @@ from crosswire.venues.bridge.wire.encoder import (
     write_trade,
 )
 from crosswire.venues.bridge.wire.layout import BestBidAsk, BookDelta, InstrumentDefinition, Level, Snapshot, Trade
+from crosswire.venues.generate.market import MadeVenue, Random, is_lost, size_at
+from crosswire.venues.generate.publisher import Publisher, has_room, open_publisher, publish
 from crosswire.venues.instrument import Kind, Payoff
 from crosswire.venues.side import ASK, BID
 
@@ -46,9 +47,10 @@ SIDE_LEVELS_MAX = 64  # above every ladder's `depth_max`
 EVENT_PACKETS_MAX = 16  # six trades, a quote, a delta, a snapshot in three parts, a definition, a heartbeat
 
 
-class BridgePublisher(Struct):
+class BridgePublisher(Publisher):
     """Message bodies that are filled in and sent, the venue's ids, and what is due when."""
 
+    writer: FeedWriter
     definition: InstrumentDefinition
     delta: BookDelta
     quote: BestBidAsk
@@ -58,12 +60,22 @@ class BridgePublisher(Struct):
     asks: Annotated[Array, Level, SIDE_LEVELS_MAX]
     snapshot_due_ns: i64
     heartbeat_due_ns: i64
-    messages: i64  # sent, lost ones included
-    losses: Losses
 
 
-def make_bridge(start_ns: int, capacity_bytes: int) -> tuple[BridgePublisher, FeedWriter]:
-    """The publisher, about to send its first snapshot, and the writer it publishes through."""
+def behave(venue: MadeVenue) -> None:
+    """Have the made-up venue trade as a web venue far away does: deep, and late."""
+    venue.tick_e6 = TICK_E9 // 1000
+    venue.step_ticks = 12
+    venue.typical_lots = 800  # of 0.001 BTC
+    venue.half_spread_e6 = 150_000
+    venue.response = 5
+    venue.jump_delay_ns = 600_000
+    venue.latency_ns = 900_000
+    venue.jitter_ns = 300_000
+
+
+def make_publisher(start_ns: int, capacity_bytes: int) -> BridgePublisher:
+    """Make a publisher that is about to send its first snapshot."""
     publisher = BridgePublisher(snapshot_due_ns=start_ns, heartbeat_due_ns=start_ns + HEARTBEAT_INTERVAL_NS)
     definition = publisher.definition
     definition.instrument_id = INSTRUMENT_ID
@@ -86,25 +98,26 @@ def make_bridge(start_ns: int, capacity_bytes: int) -> tuple[BridgePublisher, Fe
         message.instrument_id = INSTRUMENT_ID
     publisher.delta.last_id = FIRST_UPDATE_ID
     publisher.trade.trade_id = FIRST_TRADE_ID
-    return publisher, make_writer(FLOW, CHANNEL_ID, capacity_bytes)
+    set_writer(publisher.writer, FLOW, CHANNEL_ID, capacity_bytes)
+    return publisher
 
 
-@compiled
-def bridge_has_room(writer: FeedWriter) -> bool:
-    """Whether everything that one event may send fits the buffer."""
+@has_room.register(BridgePublisher)
+def bridge_has_room(publisher: BridgePublisher) -> bool:
+    writer = publisher.writer
     return writer.capacity - writer.used >= EVENT_PACKETS_MAX * RECORD_BYTES_MAX
 
 
-@compiled
-def open_bridge(publisher: BridgePublisher, writer: FeedWriter, venue: MadeVenue) -> None:
-    """Before the first event: the definition and the book."""
+@open_publisher.register(BridgePublisher)
+def open_bridge(publisher: BridgePublisher, venue: MadeVenue) -> None:
+    writer = publisher.writer
     writer.time_ns = venue.receive_ns
     _send_snapshot(publisher, writer, venue)
 
 
-@compiled
-def publish_bridge(random: Random, publisher: BridgePublisher, writer: FeedWriter, venue: MadeVenue) -> None:
-    """Send the venue's last event, or lose it, and then what is due."""
+@publish.register(BridgePublisher)
+def publish_bridge(publisher: BridgePublisher, random: Random, venue: MadeVenue) -> None:
+    writer = publisher.writer
     writer.time_ns = venue.receive_ns
     used = writer.used
     sequence = writer.sequence

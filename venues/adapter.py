@@ -1,0 +1,185 @@
+"""The one door of a venue: everything that the engine needs of it, in one record.
+
+A package offers its venue under an entry point of the group `crosswire.venues`, whose name is the adapter's and whose
+value is the `Adapter`. A configuration asks for it by that name (`feed = "..."`), and `crosswire inspect --venue`
+does too. The module that holds the adapter is imported only then: it should import at its top what every run needs,
+and in a maker's body what only that maker needs.
+
+An optional member that is None says that the venue does not offer it; what asks for it says so in one line.
+A maker raises ValueError, or `VenueError`, with one line that begins with the key that is wrong.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from crosswire.nic.packet import Flow
+from crosswire.nic.rings.replay import Replay
+from crosswire.nic.unit.link import Linker
+from crosswire.venues.feed import Feed
+from crosswire.venues.layout import WireLayout
+from crosswire.venues.market import Market
+from crosswire.venues.order import Session, SessionState
+
+NS_PER_US = 1_000
+
+
+class NoSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The settings of a venue that has none of its own."""
+
+
+class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """`[venue.simulation]`: the wires to a simulated exchange, and how much it takes. The same for every venue."""
+
+    feed_latency_us: int  # from the exchange's book to the capture's timestamp
+    order_latency_us: int  # from the engine's send to the matching engine
+    response_latency_us: int  # from the matching engine to the engine
+    orders_per_second: int  # the venue's own throttle
+    burst: int
+    max_resting_orders: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class VenueSetup:
+    """What the makers of a venue's feed and order session are told."""
+
+    number: int  # of the venue in the run: `Instrument.venue`
+    folder: Path  # that the configuration's relative paths are relative to
+    settings: Any  # the adapter's own struct
+    market: Market  # the run's instruments, of all venues, and the books that the feed keeps up to date
+    level_capacity: int  # of every book, both sides together
+    flows: tuple[Flow, ...]  # the order connection over each gateway, as both ends know it
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeSetup(VenueSetup):
+    """What the maker of a simulated exchange is told. `market` is the engine's: the exchange keeps its own copy."""
+
+    simulation: SimulationConfig
+    linker: Linker  # by which the exchange gets at its own units
+    replay: Replay | None  # of the configured captures, with two cursors; None: there are none
+    is_connected: bool  # the order connections are there from the start, as in a backtest
+    follow: Callable[[str, str], Any]  # (key, "venue/symbol") -> rows of (time_ns, price_e9) from that venue's captures
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySetup:
+    """What the maker of the gateways of `crosswire sim` is told."""
+
+    number: int
+    names: list[str]  # of all instruments, by market index
+    exchange: Any  # what `make_exchange` made
+    endpoints: list[tuple[int, int]]  # (IPv4 address, port) to listen on, one a gateway
+    flows: tuple[Flow, ...]
+
+
+class Gateways(Protocol):
+    """Who is connected to a simulated exchange on real sockets, and what the exchange's books say of them."""
+
+    @property
+    def ring(self) -> Any:
+        """What the clients send and are sent."""
+
+    def accept(self) -> None:
+        """Accept new clients; let go of those that have left."""
+
+    def clients(self) -> int:
+        """Count the connected clients."""
+
+    def scale_heartbeats(self, speed_e6: int) -> None:
+        """Keep heartbeats in the clients' time, when the exchange's runs `speed_e6` millionths as fast."""
+
+    def account(self) -> dict[str, Any]:
+        """Tell the client's orders, fills and positions as the exchange's own books have them."""
+
+    def close(self) -> None:
+        """Close the connections and the listeners."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportSetup:
+    """How recordings are to be imported."""
+
+    clock_offset_ns: int  # added to the clock of the host that recorded them
+    options: Any  # the importer's own struct
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """What became of one recording."""
+
+    capture: Path
+    counts: dict[str, int]  # by what is counted: lines, trades, packets, ...
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importer:
+    """Turns recordings of another kind into captures of the venue's feed: `crosswire import <name>`.
+
+    Both functions raise `VenueError` or FileExistsError, and leave nothing half written.
+    """
+
+    help: str
+    import_files: Callable[[Sequence[Path], Path, ImportSetup], list[Imported]]  # into a folder, one capture each
+    import_file: Callable[[Path, Path, ImportSetup], Imported]  # as exactly that capture
+    # Texts, each with a default and a description: they become options of the command. All at their defaults for the
+    # recordings of a configuration.
+    options: type[msgspec.Struct] = NoSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generator:
+    """Turns one side of the made-up market of two venues (`venues/generate`) into the venue's packets."""
+
+    place: int  # of the two: the order counts, since both draw from one seed
+    behave: Callable[[Any], None]  # sets how the `MadeVenue` trades
+    make_publisher: Callable[[int, int], Any]  # (start_ns, buffer's bytes) -> the venue's `Publisher`
+    buffer_of: Callable[[Any], Any]  # of a publisher: the struct that has `buffer` and `used`, its whole pcap records
+
+
+def believe_ready(session: Any, _ring: Any, now_ns: int) -> None:
+    """Have a session believe that its gateway answered the logon at `now_ns`: what a warm-up needs."""
+    session.state = SessionState.READY
+    session.last_received_ns = now_ns
+
+
+def explain(session: Any) -> str:
+    """Say why a session ended by itself, "" if it did not."""
+    return "the gateway went silent or broke the protocol" if session.state == SessionState.LOST else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderEntry:
+    """One way to trade on a venue: the engine's order session, and the simulated exchange that understands it."""
+
+    make_session: Callable[[VenueSetup], Session]
+    make_exchange: Callable[[ExchangeSetup], Any] | None  # a ring; None: neither backtest nor `sim`
+    make_gateways: Callable[[GatewaySetup], Gateways] | None = None  # None: no `sim`
+    replays: bool = True  # the exchange is made from captures; False: it makes its market data itself
+    gateways_max: int = 1  # that the session can be connected to at once
+    believe_ready: Callable[[Any, Any, int], None] = believe_ready  # of (session, ring, now_ns)
+    explain: Callable[[Any], str] = explain  # the venue's own error texts, of a session that ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """A venue. The members without a default are what every venue needs."""
+
+    name: str
+    wire: WireLayout  # of the market data: how `inspect` and the report name what is in it
+    make_feed: Callable[[VenueSetup], Feed]
+    order_entries: Mapping[str, OrderEntry]  # by what `orders` of the configuration may say; the first is the default
+    settings: type[msgspec.Struct] = NoSettings  # the table [venue.<name>]
+    # A feed that takes up every instrument that the wire defines, into the market given. None: no `inspect`.
+    discover: Callable[[Market], Feed] | None = None
+    untold: tuple[str, ...] = ()  # of an instrument's contract, maker_fee, taker_fee: what its definition leaves out
+    instruments_max: int = 1024  # that `discover` has room for; more are counted among the rejects
+    levels_max: int = 2048  # of a book then, both sides together
+    importers: Mapping[str, Importer] = field(default_factory=dict)  # by name; a configuration's recordings: the first
+    generator: Generator | None = None  # None: there are no made-up captures of it
+    channels: Callable[[Any], list[dict[str, int]]] = field(default=lambda _feed: [])  # of a feed, for `inspect`
+    facts: Callable[[Any], dict[str, dict[str, int]]] = field(default=lambda _feed: {})  # what else its feed counts

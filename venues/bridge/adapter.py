@@ -1,0 +1,57 @@
+"""The bridge's door: Crosswire's own feed, for venues that have no binary one."""
+
+from typing import Any
+
+from crosswire.venues.adapter import Adapter, Generator, Importer, VenueSetup
+from crosswire.venues.bridge.binance.command import BinanceOptions, import_recording, import_recordings
+from crosswire.venues.bridge.feed import BridgeFeed
+from crosswire.venues.bridge.generate import behave, make_publisher
+from crosswire.venues.bridge.wire.layout import MESSAGES, GroupHeader, MessageHeader, PacketHeader
+from crosswire.venues.exchange.order_entry import replayed_order_entry
+from crosswire.venues.layout import WireLayout
+from crosswire.venues.market import Market
+
+
+def make_feed(setup: VenueSetup) -> BridgeFeed:
+    """Make a feed that has seen nothing yet."""
+    return BridgeFeed(venue=setup.number)
+
+
+def discover(_market: Market) -> BridgeFeed:
+    """Make a feed that takes up every instrument it is told of."""
+    return BridgeFeed(discover=1)
+
+
+def channels(feed: Any) -> list[dict[str, int]]:
+    """Tell how far each channel has come."""
+    used = [feed.channels[index] for index in range(feed.channel_count)]
+    return [{"id": channel.channel_id, "last_sequence": channel.sequence} for channel in used]
+
+
+ADAPTER = Adapter(
+    name="bridge",
+    wire=WireLayout(
+        messages=MESSAGES,
+        packet_header=PacketHeader,
+        message_header=MessageHeader,
+        group_header=GroupHeader,
+        entry_count="num_in_group",
+    ),
+    make_feed=make_feed,
+    order_entries={"bridge": replayed_order_entry(make_feed)},
+    discover=discover,
+    instruments_max=64,
+    levels_max=16_384,
+    importers={
+        "binance": Importer(
+            help="Recorded Binance spot, USD-M and COIN-M streams -> captures of the bridge feed.",
+            import_files=import_recordings,
+            import_file=import_recording,
+            options=BinanceOptions,
+        )
+    },
+    generator=Generator(
+        place=1, behave=behave, make_publisher=make_publisher, buffer_of=lambda publisher: publisher.writer
+    ),
+    channels=channels,
+)

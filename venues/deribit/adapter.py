@@ -1,0 +1,57 @@
+"""The door of Deribit's legacy multicast. Over captures of it, orders go to the exchange that is made from them."""
+
+from typing import Any
+
+from crosswire.venues.adapter import Adapter, Generator, VenueSetup
+from crosswire.venues.deribit.feed.feed import DeribitFeed
+from crosswire.venues.deribit.generate import behave, make_publisher
+from crosswire.venues.deribit.wire.layout import MESSAGES, FrameHeader, GroupHeader, MessageHeader, TextHeader
+from crosswire.venues.exchange.order_entry import replayed_order_entry
+from crosswire.venues.layout import WireLayout
+from crosswire.venues.market import Market
+
+SNAPSHOT_FACTS = ("loaded", "agreed", "disagreed", "behind", "incomplete")
+
+
+def make_feed(setup: VenueSetup) -> DeribitFeed:
+    """Make a feed that has seen nothing yet."""
+    return DeribitFeed(venue=setup.number)
+
+
+def discover(_market: Market) -> DeribitFeed:
+    """Make a feed that takes up every instrument it is told of."""
+    return DeribitFeed(discover=1)
+
+
+def channels(feed: Any) -> list[dict[str, int]]:
+    """Tell what came on each channel, and how often something was missing."""
+    used = [channel for channel in feed.channels if channel.key != 0]
+    rows = [{"id": channel.key - 1, "packets": channel.packets, "gaps": channel.gaps} for channel in used]
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def facts(feed: Any) -> dict[str, dict[str, int]]:
+    """Tell how often the books were compared with tickers and snapshots, and what came of it."""
+    return {
+        "ticker": {"checks": feed.ticker_checks, "mismatches": feed.ticker_mismatches},
+        "snapshots": {kind: getattr(feed, f"snapshots_{kind}") for kind in SNAPSHOT_FACTS},
+    }
+
+
+ADAPTER = Adapter(
+    name="deribit",
+    wire=WireLayout(
+        messages=MESSAGES,
+        packet_header=FrameHeader,
+        message_header=MessageHeader,
+        group_header=GroupHeader,
+        entry_count="entry_count",
+        text_header=TextHeader,
+    ),
+    make_feed=make_feed,
+    order_entries={"bridge": replayed_order_entry(make_feed)},
+    discover=discover,
+    generator=Generator(place=0, behave=behave, make_publisher=make_publisher, buffer_of=lambda publisher: publisher),
+    channels=channels,
+    facts=facts,
+)

@@ -1,0 +1,156 @@
+"""Deribit Starbase's door."""
+
+from typing import Any
+
+from crosswire.nic.memory.struct import Struct
+from crosswire.nic.rings.connection import connection_of
+from crosswire.venues.adapter import Adapter, ExchangeSetup, Gateways, GatewaySetup, OrderEntry, VenueSetup
+from crosswire.venues.exchange.order_entry import replayed_order_entry
+from crosswire.venues.instrument import text_of
+from crosswire.venues.layout import WireLayout
+from crosswire.venues.market import Market
+from crosswire.venues.order import SessionState
+from crosswire.venues.starbase.feed.feed import StarbaseFeed, make_starbase_feed
+from crosswire.venues.starbase.orders.session import make_starbase_session
+from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession
+from crosswire.venues.starbase.settings import StarbaseSettings, credentials_of
+from crosswire.venues.starbase.wire.market_layout import MESSAGES, MessageHeader, PacketHeader
+from crosswire.venues.starbase.wire.order_codes import SelfTradingMode
+from crosswire.venues.starbase.wire.order_layout import GroupHeader
+
+MODES = {"cancel_taker": SelfTradingMode.CANCEL_TAKER, "cancel_maker": SelfTradingMode.CANCEL_MAKER}
+DISCOVERED_INSTRUMENTS = 1024
+DISCOVERED_ORDERS = 1 << 14  # an instrument
+DISCOVERED_LEVELS = 4096  # a book
+REFUSALS = {
+    Refusal.LOGGED_OUT: "the exchange logged us out",
+    Refusal.SCHEMA_VERSION: "the exchange speaks a version of the schema that we do not",
+    Refusal.NUMBERS_LOST: "the exchange forgot the session's numbers, so what it did meanwhile can't be asked for",
+    Refusal.BAD_FRAME: "it sent a frame that can't be understood, and would send it again",
+}
+FACTS = {
+    "recovery": ("holes", "holes_filled", "messages_lost", "restarts", "requests", "replies"),
+    "snapshots": ("snapshots_loaded", "snapshots_behind", "snapshots_ahead", "snapshots_incomplete", "cycles"),
+    "trades": ("block_trades", "trades_dropped"),
+}
+
+
+def make_feed(setup: VenueSetup) -> StarbaseFeed:
+    """Make a feed that has seen nothing yet."""
+    return make_starbase_feed(setup.number, setup.market, level_capacity=setup.level_capacity)
+
+
+def discover(market: Market) -> StarbaseFeed:
+    """Make a feed that takes up every instrument it is told of."""
+    return make_starbase_feed(0, market, order_capacity=DISCOVERED_ORDERS, discover=1)
+
+
+def make_session(setup: VenueSetup) -> StarbaseSession:
+    """Make a closed session over one flow a gateway. ValueError if the key or a setting does not fit."""
+    settings: StarbaseSettings = setup.settings
+    key = credentials_of(settings, setup.folder)
+    try:
+        return make_starbase_session(
+            setup.number,
+            setup.market,
+            setup.flows,
+            key.client_id.encode(),
+            key.secret,
+            self_match_prevention_id=settings.self_match_prevention_id,
+            self_trading_mode=MODES[settings.self_trading_mode],
+            tokens_per_ms=settings.tokens_per_ms,
+            tokens_max=settings.token_burst,
+        )
+    except ValueError as error:
+        raise ValueError(f"starbase: {error}") from None
+
+
+def believe_ready(session: Any, ring: Any, now_ns: int) -> None:
+    """Have every link believe that its gateway answered the logon."""
+    session.started = 1
+    session.state = SessionState.READY
+    for number in range(session.link_count):
+        link = session.links[number]
+        link.state = SessionState.READY
+        link.connection = connection_of(ring, number)
+        link.logons = link.confirmed = 1
+        link.last_received_ns = link.last_sent_ns = now_ns
+
+
+def explain(session: Any) -> str:
+    """Say why gateways are not connected to again, with what the exchange said."""
+    said = []
+    for number, name in enumerate("AB"[: session.link_count]):
+        link = session.links[number]
+        if link.refusal == Refusal.NONE or link.logging_out != 0:
+            continue
+        reason = text_of(bytes(link.reason)[: link.reason_length])
+        said.append(f"gateway {name}: {REFUSALS[link.refusal]}" + (f": {reason}" if reason else ""))
+    return "; ".join(said)
+
+
+def make_exchange(setup: ExchangeSetup) -> Struct:
+    """Make the exchange that matches order by order, in virtual time."""
+    from crosswire.venues.starbase.exchange.build import make_exchange as make  # live runs need none of it
+
+    return make(setup)
+
+
+def make_gateways(setup: GatewaySetup) -> Gateways:
+    """Make gateways A and B on real sockets."""
+    from crosswire.venues.starbase.exchange.gateways import StarbaseGateways
+
+    return StarbaseGateways(setup)
+
+
+def channels(feed: Any) -> list[dict[str, int]]:
+    """Tell each channel's state; an incremental and a snapshot channel may have the same id."""
+    used = [feed.channels[slot] for slot in range(feed.channel_count)]
+    rows = [
+        {"id": each.channel_id, "snapshot": each.is_snapshot, "packets": each.packets, "next_message": each.next}
+        for each in used
+    ]
+    return sorted(rows, key=lambda row: (row["id"], row["snapshot"]))
+
+
+def facts(feed: Any) -> dict[str, dict[str, int]]:
+    """Tell how the feed recovered from what was missing."""
+    return {
+        group: {name.removeprefix("snapshots_"): getattr(feed, name) for name in names}
+        for group, names in FACTS.items()
+    }
+
+
+ADAPTER = Adapter(
+    name="starbase",
+    settings=StarbaseSettings,
+    wire=WireLayout(
+        messages=MESSAGES,
+        packet_header=PacketHeader,
+        message_header=MessageHeader,
+        group_header=GroupHeader,
+        entry_count="count",
+        message_length="length",
+    ),
+    make_feed=make_feed,
+    order_entries={
+        "starbase": OrderEntry(
+            make_session=make_session,
+            make_exchange=make_exchange,
+            make_gateways=make_gateways,
+            replays=False,
+            gateways_max=2,
+            believe_ready=believe_ready,
+            explain=explain,
+        ),
+        # The order-by-order exchange can't be made from captures: it would need everybody else's orders to react to
+        # ours. Captures are replayed as books, as those of every other venue, with the orders of that exchange.
+        "bridge": replayed_order_entry(make_feed),
+    },
+    discover=discover,
+    untold=("contract", "maker_fee", "taker_fee"),
+    instruments_max=DISCOVERED_INSTRUMENTS,
+    levels_max=DISCOVERED_LEVELS,
+    channels=channels,
+    facts=facts,
+)

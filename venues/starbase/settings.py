@@ -1,0 +1,47 @@
+"""`[venue.starbase]`: what a configuration says of this venue alone."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from crosswire.venues.credentials import Credentials, load_credentials
+
+MADE_UP = Credentials("simulated", b"simulated")
+
+
+class MarketSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Everybody else at the simulated exchange: seeded, the same in every run."""
+
+    seed: int
+    seconds: float  # how long the venue is open
+    first_price: dict[str, Decimal] = {}  # by symbol; of every instrument, without `follow`
+    events_per_second: float
+    volatility_ticks: float  # deviation of the price over a second
+    half_spread_ticks: int
+    depth_ticks: int  # how far behind the top orders are added
+    lots: int  # typical order
+    follow: str = ""  # "venue/symbol" whose captured price is followed instead of walking
+    follow_delay_ms: int = 0
+    begin: datetime = datetime(2026, 1, 1, tzinfo=UTC)  # without `follow`
+    heartbeat_s: int = 5
+    snapshot_interval_ms: int = 1_000
+    two_lines: bool = True  # market data on feeds A and B
+
+
+class StarbaseSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The order session, and the exchange that is simulated. Rates as the venue's page has them, in its tokens."""
+
+    credentials: str = ""  # file with client_id and secret; "": made-up ones, for simulated exchanges only
+    self_match_prevention_id: int = 0  # orders of ours with the same one do not trade with each other; 0: none
+    self_trading_mode: Literal["cancel_taker", "cancel_maker"] = "cancel_taker"
+    tokens_per_ms: int = 100
+    token_burst: int = 100_000
+    market: MarketSettings | None = None  # what a simulated exchange needs
+
+
+def credentials_of(settings: StarbaseSettings, folder: Path) -> Credentials:
+    """Load the venue's API key; a made-up one where none is configured, which only a simulated exchange takes."""
+    return load_credentials(folder / settings.credentials) if settings.credentials else MADE_UP

@@ -25,7 +25,7 @@ def run_backtest(
     config = load_config(config_path)
     preparing_s = prepare_data(config, config_path, console)
     backtest = build_run(config, config_path)
-    recorder = Recorder(output / config.name, run_infos(backtest), record_names(), replace=True)
+    recorder = Recorder(output / config.name, run_infos(backtest), record_names(config), replace=True)
     try:
         backtest.load(Teller())
         start_s = time.perf_counter() - started - preparing_s

@@ -284,7 +284,8 @@ def take_fill(engine: Engine, order: Order, report: Report, now_ns: int, outcome
     record.decision_ticks = order.decision_ticks
     record.fee_e9 = report.fee_e9
     record.is_maker = report.is_maker
-    record.position_lots = own.position_lots
+    record.position_lots = account.position_lots
+    record.strategy_position_lots = own.position_lots
     record.trade_id = order.trade_id
 
 
@@ -293,15 +294,16 @@ def end_order(engine: Engine, order: Order) -> None:
     """An order that was sent has ended: nothing of it is open any more. Its slot is free once its strategy knows."""
     move_open(engine, order, -1, order.filled_lots - order.qty_lots)
     engine.gate.venues[order.venue].open_orders -= 1
-    record_order(engine.records, order)
+    record_order(engine, order)
     tell_order(engine.seats[order.strategy], order)
     free_order(engine.orders, order)
 
 
 @compiled
-def record_order(records: Records, order: Order) -> None:
+def record_order(engine: Engine, order: Order) -> None:
     """Write an order's whole life down."""
-    record = append(records.orders)
+    engine.seats[order.strategy].orders += 1
+    record = append(engine.records.orders)
     record.created_ns = order.created_ns
     record.trigger_ns = order.trigger_ns
     record.acked_ns = order.acked_ns
@@ -400,7 +402,7 @@ def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Non
         veto = Veto.NOT_SENT
         gate.vetoes[veto] += 1
     close_order(order, OrderState.VETOED, veto, now_ns)
-    record_order(engine.records, order)
+    record_order(engine, order)
     tell_order(seat, order)
     if is_tabled:
         free_order(engine.orders, order)
@@ -462,24 +464,22 @@ def keep_sessions(engine: Engine, now_ns: int) -> None:
 
 @compiled
 def take_samples(engine: Engine, now_ns: int) -> None:
-    """Mark all positions; for the report's time series one row a strategy and instrument."""
+    """Mark all positions; one row an instrument for the report's time series."""
     mark_positions(engine.gate)
-    for number in range(engine.seat_count):
-        positions = engine.seats[number].desk.positions
-        for index in range(engine.market.count):
-            book = engine.market.books[index]
-            position = positions[index]
-            position.mark_ticks = engine.gate.positions[index].mark_ticks
-            record = append(engine.records.samples)
-            record.time_ns = now_ns
-            record.instrument = index
-            record.strategy = number
-            record.valid = book.valid
-            record.bid_ticks = book.bid_ticks
-            record.ask_ticks = book.ask_ticks
-            record.position_lots = position.position_lots
-            record.cash_e9 = position.cash_e9
-            record.fees_e9 = position.fees_e9
+    for index in range(engine.market.count):
+        book = engine.market.books[index]
+        position = engine.gate.positions[index]
+        for number in range(engine.seat_count):
+            engine.seats[number].desk.positions[index].mark_ticks = position.mark_ticks
+        record = append(engine.records.samples)
+        record.time_ns = now_ns
+        record.instrument = index
+        record.valid = book.valid
+        record.bid_ticks = book.bid_ticks
+        record.ask_ticks = book.ask_ticks
+        record.position_lots = position.position_lots
+        record.cash_e9 = position.cash_e9
+        record.fees_e9 = position.fees_e9
 
 
 @compiled

@@ -37,6 +37,7 @@ class Seat(Struct):
     """One strategy of a run."""
 
     number: i64  # that its orders, fills and positions carry
+    orders: i64  # that ended, vetoed ones included
     strategy: i64  # address
     desk: Desk
     entries: SeatEntries
@@ -92,7 +93,7 @@ def strategy_unit(cls: type[Strategy]) -> Unit:
 
 def set_seat(seat: Seat, number: int, strategy: Strategy, linker: Linker) -> None:
     """Give a strategy its seat, to be used once `linker` has loaded. `strategy` must outlive it."""
-    seat.number = number
+    seat.number = seat.desk.strategy = number
     seat.strategy = address_of(strategy)
     linker.link_all(seat.entries, strategy_unit(type(strategy)))
 

@@ -9,10 +9,8 @@ from crosswire.nic.memory.struct import Pointer, Struct, array, i64
 from crosswire.nic.unit.compile import compiled
 
 STRATEGIES_MAX = 8  # of one run
-RECORDS_MAX = 8192  # of each kind between two drains
-# The loop stops for a drain with this much room left: a turn samples 256 instruments for each strategy, and writes
-# fewer than 1,536 records of any other kind.
-RECORDS_RESERVE = 256 * STRATEGIES_MAX + 1536
+RECORDS_MAX = 4096  # of each kind between two drains
+RECORDS_RESERVE = 1536  # the loop stops for a drain with this much room left; one turn of 8 venues writes fewer
 
 
 class OrderRecord(Struct):
@@ -50,16 +48,16 @@ class FillRecord(Struct):
     decision_ticks: i64  # the price that the strategy saw and decided on: slippage is against this
     fee_e9: i64  # settlement currency, positive is paid
     is_maker: i64
-    position_lots: i64  # of the strategy, after the fill
+    position_lots: i64  # after the fill, of all strategies together
+    strategy_position_lots: i64  # of the fill's own strategy
     trade_id: i64
 
 
 class SampleRecord(Struct):
-    """One instrument and one strategy's position in it at one instant, taken at a fixed interval."""
+    """One instrument at one instant, taken at a fixed interval."""
 
     time_ns: i64
     instrument: i64
-    strategy: i64
     valid: i64  # 1: the book was proven; otherwise the prices below mean nothing
     bid_ticks: i64
     ask_ticks: i64
@@ -71,6 +69,7 @@ class SampleRecord(Struct):
 class OpportunityRecord(Struct):
     """One span of time in which an executable edge was above the threshold."""
 
+    strategy: i64
     start_ns: i64
     end_ns: i64
     buy_instrument: i64
@@ -88,6 +87,7 @@ class TradeRecord(Struct):
     """One arbitrage trade: two legs meant to be equal and opposite."""
 
     trade_id: i64
+    strategy: i64
     start_ns: i64
     end_ns: i64
     buy_instrument: i64

@@ -37,6 +37,7 @@ class Request(Struct):
 class Desk(Struct):
     """The strategy's view of the run. Index everything by market index, 0 to `instrument_count` - 1."""
 
+    strategy: i64  # number of the desk's own strategy in the run
     now_ns: i64  # the run's clock
     trigger_ns: i64  # receive time of the frame being acted on
     timer_ns: i64  # when on_timer is wanted next; NEVER_NS: never
@@ -116,10 +117,14 @@ def next_trade_id(desk: Desk) -> int:
 @compiled
 def record_opportunity(desk: Desk) -> OpportunityRecord:
     """A new opportunity record, to be filled in now."""
-    return append(desk.records[0].opportunities)
+    record = append(desk.records[0].opportunities)
+    record.strategy = desk.strategy
+    return record
 
 
 @compiled
 def record_trade(desk: Desk) -> TradeRecord:
     """A new trade record, to be filled in now."""
-    return append(desk.records[0].trades)
+    record = append(desk.records[0].trades)
+    record.strategy = desk.strategy
+    return record

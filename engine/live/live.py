@@ -117,7 +117,7 @@ def run_live(
         if files:
             compile_take()
         cycle_count()
-        recorder = Recorder(output / config.name, run_infos(run), record_names(), replace=True)
+        recorder = Recorder(output / config.name, run_infos(run), record_names(config), replace=True)
         closing.callback(recorder.discard)
         recorder.drain(run.engine.records)
         console.print(warm_up(config, config_path, tap_bytes))

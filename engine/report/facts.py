@@ -3,9 +3,10 @@
 from typing import Any
 
 from crosswire.engine.build.run import Run
+from crosswire.engine.config import RunConfig
 from crosswire.engine.histogram import Histogram, bucket_bounds_ns
 from crosswire.engine.report.recorder import RecordNames, instrument_info, names_of
-from crosswire.engine.report.summary import LatencyFacts, RunFacts, VenueFacts
+from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFacts, VenueFacts, e9
 from crosswire.nic.memory.struct import Struct
 from crosswire.risk.gate import Veto
 from crosswire.strategies.opportunity import Blocked
@@ -37,6 +38,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         start_s=start_s,
         wall_s=wall_s,
         digest=digest,
+        strategies=strategy_facts(run),
         latencies={
             "feed": _latency(engine.state.feed_latency),
             "order round trip": _latency(engine.state.order_round_trip),
@@ -47,22 +49,35 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
             "cancels sent": engine.state.cancels_sent,
             "alarms": engine.gate.alarms,
             "requests dropped": sum(engine.seats[number].desk.requests_dropped for number in range(engine.seat_count)),
-            **strategy_counters(run),
+            **(run.core.strategies[0].counters() if len(run.core.strategies) == 1 else {}),
             **{f"reports: {name}": engine.orders.outcomes[number] for number, name in names_of(Applied).items()},
         },
     )
 
 
-def strategy_counters(run: Run) -> dict[str, int]:
-    """What the strategies counted; with the strategy's name where there are several."""
-    strategies, configured = run.core.strategies, run.config.strategies
-    if len(strategies) == 1:
-        return strategies[0].counters()
-    return {
-        f"{settings.name}: {name}": count
-        for strategy, settings in zip(strategies, configured, strict=True)
-        for name, count in strategy.counters().items()
-    }
+def strategy_names(config: RunConfig) -> list[str]:
+    """The strategies' names, in the order configured; one that has none is called as its class."""
+    return [each.name or each.use.rpartition(":")[2] for each in config.strategies]
+
+
+def strategy_facts(run: Run) -> dict[str, StrategyFacts]:
+    """What each strategy did, by name."""
+    engine, infos = run.engine, run_infos(run)
+    facts = {}
+    for number, name in enumerate(strategy_names(run.config)):
+        positions = engine.seats[number].desk.positions
+        held = {
+            info.name: e9(positions[info.index].position_lots * info.lot_e9)
+            for info in infos
+            if positions[info.index].position_lots
+        }
+        facts[name] = StrategyFacts(
+            orders=engine.seats[number].orders,
+            fills=sum(positions[info.index].fills for info in infos),
+            position=held,
+            counters=run.core.strategies[number].counters(),
+        )
+    return facts
 
 
 def _latency(histogram: Histogram) -> LatencyFacts:
@@ -108,6 +123,11 @@ def run_infos(run: Run) -> list[Any]:
     ]
 
 
-def record_names() -> RecordNames:
+def record_names(config: RunConfig) -> RecordNames:
     """Names for the numbers in the records."""
-    return RecordNames(vetoes=names_of(Veto), blocked=names_of(Blocked), outcomes=names_of(Outcome))
+    return RecordNames(
+        vetoes=names_of(Veto),
+        blocked=names_of(Blocked),
+        outcomes=names_of(Outcome),
+        strategies=dict(enumerate(strategy_names(config))),
+    )

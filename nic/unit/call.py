@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from crosswire.nic.unit.build import compiler_of_this_process
-from crosswire.nic.unit.compile import NO_JIT, Compiled
+from crosswire.nic.unit.compile import NO_JIT, Compiled, plain_function
 from crosswire.nic.unit.kinds import Class, Elements, Group, Kind, find_class, from_words, kind_name, kind_of, to_words
 from crosswire.nic.unit.load import call_with_memory
 from crosswire.nic.unit.unit import Entry, Unit, load_units
@@ -20,14 +20,18 @@ SYMBOL = "call"
 RESULT_WORDS_MIN = 8
 
 
+def call_unit(function: Any, kinds: tuple[Kind, ...]) -> Unit:
+    """The unit of one function for one set of argument types."""
+    plain = plain_function(function)
+    name = re.sub(r"[^A-Za-z0-9_]", "_", f"{plain.__module__.rpartition('.')[2]}_{plain.__qualname__}")
+    return Unit(f"call-{name[-64:]}", (Entry(SYMBOL, function, kinds, in_memory=True),))
+
+
 class Call:
     """One function for one set of argument types: its machine code, and the kind of what it returns."""
 
     def __init__(self, function: Any, kinds: tuple[Kind, ...]) -> None:
-        plain = getattr(function, "plain", function)
-        name = re.sub(r"[^A-Za-z0-9_]", "_", f"{plain.__module__.rpartition('.')[2]}_{plain.__qualname__}")
-        entry = Entry(SYMBOL, function, kinds, in_memory=True)
-        (loaded,) = load_units([Unit(f"call-{name[-64:]}", (entry,))])
+        (loaded,) = load_units([call_unit(function, kinds)])
         self.address = loaded.addresses[SYMBOL]
         self.returns = kind_called(loaded.returns[SYMBOL], kinds)
 
@@ -62,6 +66,19 @@ def compile_calls() -> None:
     if not NO_JIT:
         compiler_of_this_process()  # once, not in each of the many processes that are forked
         Compiled.call_from_python = staticmethod(call_compiled)
+
+
+def interpreted(function: F) -> F:
+    """`function` as Python runs it, and all that it calls, whatever `compile_calls` has said."""
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        call_from_python, Compiled.call_from_python = Compiled.call_from_python, None
+        try:
+            return plain_function(function)(*arguments, **keywords)
+        finally:
+            Compiled.call_from_python = call_from_python
+
+    return cast("F", call)
 
 
 def machine_code(function: F) -> F:

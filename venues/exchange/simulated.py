@@ -220,12 +220,12 @@ def make_simulated_exchange(
     orders_per_second: int,
     burst: int,
     resting_max: int,
-    linker: Linker,
+    linker: Linker | None = None,
 ) -> SimulatedExchange:
     """A venue over `replay`, which must have two cursors; the caller keeps `replay` alive.
 
-    `feed` has seen nothing yet and becomes the exchange's own; its unit is the one of `linker`.
-
+    `feed` has seen nothing yet and becomes the exchange's own. The exchange can be used once `linker` has loaded;
+    without one its units are loaded here.
     `terms` are the run's instruments: the exchange gets a copy, with books of its own for `level_capacity` levels each.
     `flow` is the order connection from the engine to the exchange. ValueError names what is out of range.
     """
@@ -236,7 +236,8 @@ def make_simulated_exchange(
     exchange = SimulatedExchange(feed_latency_ns=feed_latency_ns, digest=FNV_BASIS)
     feed.venue = venue
     exchange.feed = feed
-    linker.link_all(exchange, feed_unit(type(feed)))
+    links = linker or Linker()
+    links.link_all(exchange, feed_unit(type(feed)))
     exchange.captures = replay.ring.captures
     exchange.cursors = replay.ring.cursors
     set_delay_ring(exchange.orders, order_latency_ns)
@@ -245,4 +246,6 @@ def make_simulated_exchange(
     exchange.market.books = make_books(terms.capacity, level_capacity)
     set_matching(exchange.matching, venue, orders_per_second, burst, resting_max)
     set_gateway(exchange.gateway, flow)
+    if linker is None:
+        links.load()
     return exchange

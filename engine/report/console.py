@@ -92,7 +92,8 @@ def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
             yield (
                 f"Strategy {name}",
                 [
-                    f"{number_text(strategy.orders)} orders, {number_text(strategy.fills)} fills; holds {held or 'nothing'}"
+                    f"{number_text(strategy.orders)} orders, {number_text(strategy.fills)} fills; "
+                    f"holds {held or 'nothing'}"
                 ],
             )
     for name, venue in summary.venues.items():

@@ -4,11 +4,11 @@ In front of what is large and shared: a simulated exchange is compiled once, for
 venue's own unit does not grow by it.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from crosswire.nic.memory.struct import Struct, address_of, i64, one
+from crosswire.nic.memory.struct import Reference, Struct, address_of, i64, one
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
-from crosswire.nic.rings.ring import Frame, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from crosswire.nic.unit.compile import Generic
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
@@ -33,6 +33,7 @@ class RemoteRing(Struct):
     """The ring at `ring`; its owner keeps it alive."""
 
     ring: i64  # address
+    counters: Annotated[RingCounters, Reference]  # its own
     entries: RingEntries
 
 
@@ -59,10 +60,11 @@ def ring_unit(cls: type[Struct]) -> Unit:
     return Unit(f"ring-{cls.__name__}", tuple(entries))
 
 
-def make_remote_ring(ring: Struct, linker: Linker) -> RemoteRing:
+def make_remote_ring(ring: Any, linker: Linker) -> RemoteRing:
     """A ring in front of `ring`, usable once `linker` has loaded."""
     remote = RemoteRing(ring=address_of(ring))
     remote.memory.targets[remote.ring] = one(ring)  # kept alive
+    remote.counters = ring.counters
     linker.link_all(remote.entries, ring_unit(type(ring)))
     return remote
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import EnumMeta
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -43,14 +43,17 @@ def library_folders() -> tuple[str, ...]:
     return tuple({str(Path(sysconfig.get_path(name)).resolve()) + "/" for name in ("stdlib", "purelib", "platlib")})
 
 
-def module_path(name: str) -> Path | None:
-    """A project's own source file of a module that is loaded; None for libraries, and for what has no file."""
+def module_path(name: str, tops: Collection[str] = (PACKAGE,)) -> Path | None:
+    """A project's own source file of a module that is loaded; None for libraries, and for what has no file.
+
+    `tops`: packages that count as the project's own wherever they are installed.
+    """
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
     if not file or not file.endswith(".py"):
         return None
     path = resolved(file)
-    if name == PACKAGE or name.startswith(f"{PACKAGE}."):
+    if name.partition(".")[0] in tops:
         return path
     return path if is_own_file(path) else None
 
@@ -149,11 +152,13 @@ def closure(names: Iterable[str]) -> dict[str, Path]:
     """These modules and all that they import, by name, with their files; only the project's and the user's own."""
     found: dict[str, Path] = {}
     waiting = list(names)
+    # A venue or a strategy may be an installed package; what it is made from is the project's as much as our own.
+    tops = {PACKAGE, *(name.partition(".")[0] for name in waiting)}
     while waiting:
         name = waiting.pop()
         if name in found:
             continue
-        path = module_path(name)
+        path = module_path(name, tops)
         if path is None:
             continue
         found[name] = path

@@ -5,6 +5,7 @@ import time
 STARTED = time.perf_counter()  # before the heavy imports: the start-up time that a run reports counts from here
 
 import json  # noqa: E402
+import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -341,7 +342,9 @@ def bench(
 
 def main() -> None:
     """Run the `crosswire` command."""
-    if sys.argv[1:2] == ["import"]:
+    # What is being completed stands in the environment.
+    words = sys.argv[1:] or os.environ.get("COMP_WORDS", "").split()[1:]
+    if words[:1] == ["import"]:
         add_importers()
     app()
 

@@ -11,11 +11,12 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from crosswire.engine.cli import app
+from crosswire.engine.cli import add_importers, app
 from crosswire.engine.config import ConfigError, load_config
 from crosswire.engine.examples import copy_examples, example_files
 from tests.support.paths import ROOT
 
+add_importers()  # as for `crosswire import`
 ALL = typer.main.get_command(app)
 
 
@@ -78,13 +79,14 @@ def test_completion_installs_itself(tmp_path: Path) -> None:
     assert (tmp_path / ".bashrc").is_file()
 
 
-def test_completion_knows_the_commands() -> None:
-    script = "from crosswire.engine.cli import app; app(prog_name='crosswire')"
-    environment = {"_CROSSWIRE_COMPLETE": "complete_bash", "COMP_WORDS": "crosswire ba", "COMP_CWORD": "1"}
+@pytest.mark.parametrize(("typed", "place", "found"), [("ba", "1", "backtest"), ("import b", "2", "binance")])
+def test_completion_knows_the_commands(typed: str, place: str, found: str) -> None:
+    script = "import sys; from crosswire.engine.cli import main; sys.argv = ['crosswire']; main()"
+    environment = {"_CROSSWIRE_COMPLETE": "complete_bash", "COMP_WORDS": f"crosswire {typed}", "COMP_CWORD": place}
     done = subprocess.run(
         [sys.executable, "-c", script], env=os.environ | environment, capture_output=True, text=True, check=False
     )
-    assert done.stdout.split() == ["backtest"]
+    assert done.stdout.split() == [found]
 
 
 def test_examples_are_copied_to_where_they_work(tmp_path: Path) -> None:

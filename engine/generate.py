@@ -104,7 +104,7 @@ def generate_captures(
 def find_generators(venues: Sequence[str]) -> dict[str, Generator]:
     """Find the generators of two venues, by place; ConfigError if there are none, or not two."""
     names = list(venues) or [name for name, entry in entry_points().items() if entry.package == OWN_PACKAGE]
-    found = {name: generator for name in names if (generator := find_adapter(name).generator) is not None}
+    found = {name: make() for name in names if (make := find_adapter(name).make_generator) is not None}
     if len(found) != VENUES or (venues and len(found) != len(venues)):
         raise ConfigError(f"generate: venues = {', '.join(names)}: must be {VENUES} that can be made up")
     return dict(sorted(found.items(), key=lambda item: item[1].place))

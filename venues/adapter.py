@@ -180,6 +180,6 @@ class Adapter:
     instruments_max: int = 1024  # that `discover` has room for; more are counted among the rejects
     levels_max: int = 2048  # of a book then, both sides together
     importers: Mapping[str, Importer] = field(default_factory=dict)  # by name; a configuration's recordings: the first
-    generator: Generator | None = None  # None: there are no made-up captures of it
+    make_generator: Callable[[], Generator] | None = None  # None: there are no made-up captures of it
     channels: Callable[[Any], list[dict[str, int]]] = field(default=lambda _feed: [])  # of a feed, for `inspect`
     facts: Callable[[Any], dict[str, dict[str, int]]] = field(default=lambda _feed: {})  # what else its feed counts

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,11 +141,19 @@ def outcome(simulation: Command, live: Command, folder: Path) -> Outcome:
     return Outcome(exchanges, json.loads(summary.read_text()))
 
 
-def trade(folder: Path, config: Path, seconds: float, *simulation: object, leaving_s: float = LEAVING_S) -> Outcome:
+def trade(
+    folder: Path,
+    config: Path,
+    seconds: float,
+    *simulation: object,
+    leaving_s: float = LEAVING_S,
+    live_options: Sequence[object] = (),
+) -> Outcome:
     """One simulation and one live run against it."""
+    lasting = ("--seconds", seconds + leaving_s, *live_options)
     with started(folder, "sim", config, "--wait", "--seconds", seconds, *simulation) as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
-        with started(folder, "live", config, "--output", folder / "runs", "--seconds", seconds + leaving_s) as live:
+        with started(folder, "live", config, "--output", folder / "runs", *lasting) as live:
             live.wait_for("trading", COMPILE_PATIENCE_S)
             live.process.wait(seconds + leaving_s + PATIENCE_S)
             return outcome(exchanges, live, folder)

@@ -5,7 +5,6 @@ from typing import Any
 from crosswire.venues.adapter import Adapter, Generator, Importer, VenueSetup
 from crosswire.venues.bridge.binance.command import BinanceOptions, import_recording, import_recordings
 from crosswire.venues.bridge.feed import BridgeFeed
-from crosswire.venues.bridge.generate import behave, make_publisher
 from crosswire.venues.bridge.wire.layout import MESSAGES, GroupHeader, MessageHeader, PacketHeader
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.layout import WireLayout
@@ -20,6 +19,15 @@ def make_feed(setup: VenueSetup) -> BridgeFeed:
 def discover(_market: Market) -> BridgeFeed:
     """Make a feed that takes up every instrument it is told of."""
     return BridgeFeed(discover=1)
+
+
+def make_generator() -> Generator:
+    """Describe how captures of the venue are made up."""
+    from crosswire.venues.bridge.generate import behave, make_publisher  # what most runs do not need
+
+    return Generator(
+        place=1, behave=behave, make_publisher=make_publisher, buffer_of=lambda publisher: publisher.writer
+    )
 
 
 def channels(feed: Any) -> list[dict[str, int]]:
@@ -50,8 +58,6 @@ ADAPTER = Adapter(
             options=BinanceOptions,
         )
     },
-    generator=Generator(
-        place=1, behave=behave, make_publisher=make_publisher, buffer_of=lambda publisher: publisher.writer
-    ),
+    make_generator=make_generator,
     channels=channels,
 )

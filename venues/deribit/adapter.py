@@ -4,7 +4,6 @@ from typing import Any
 
 from crosswire.venues.adapter import Adapter, Generator, VenueSetup
 from crosswire.venues.deribit.feed.feed import DeribitFeed
-from crosswire.venues.deribit.generate import behave, make_publisher
 from crosswire.venues.deribit.wire.layout import MESSAGES, FrameHeader, GroupHeader, MessageHeader, TextHeader
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.layout import WireLayout
@@ -21,6 +20,13 @@ def make_feed(setup: VenueSetup) -> DeribitFeed:
 def discover(_market: Market) -> DeribitFeed:
     """Make a feed that takes up every instrument it is told of."""
     return DeribitFeed(discover=1)
+
+
+def make_generator() -> Generator:
+    """Describe how captures of the venue are made up."""
+    from crosswire.venues.deribit.generate import behave, make_publisher  # what most runs do not need
+
+    return Generator(place=0, behave=behave, make_publisher=make_publisher, buffer_of=lambda publisher: publisher)
 
 
 def channels(feed: Any) -> list[dict[str, int]]:
@@ -51,7 +57,7 @@ ADAPTER = Adapter(
     make_feed=make_feed,
     order_entries={"bridge": replayed_order_entry(make_feed)},
     discover=discover,
-    generator=Generator(place=0, behave=behave, make_publisher=make_publisher, buffer_of=lambda publisher: publisher),
+    make_generator=make_generator,
     channels=channels,
     facts=facts,
 )

@@ -1,27 +1,53 @@
 """`crosswire sim` and `crosswire live` with Starbase: orders over our own TCP, L3 market data, both sides' accounts."""
 
+import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from crosswire.nic.host.testbed import Testbed
-from tests.support.live_setup import make_config, trade
+from tests.support.live_setup import Outcome, make_config, trade
 from tests.support.net import needs_root
+from tests.support.paths import ROOT
+from tests.support.starbase_captures import replaying
 
 pytestmark = [pytest.mark.netns, pytest.mark.starbase, pytest.mark.tcp]
 SECONDS = 6
 SECRET = "not-to-be-found-anywhere"
 
 
+def replays_what_was_captured(folder: Path, config: Path, seen: Outcome) -> None:
+    """A backtest over what `live --capture` took reads every packet of it and misses none."""
+    captured = {name: sorted((folder / "captured").glob(f"{name}-*.pcap.zst")) for name in seen.exchanges}
+    text = replaying(config.read_text(), *captured["starbase"])
+    bridge = json.dumps([str(path) for path in captured["bridge"]])
+    text = re.sub(r'captures = \["[^"]*bridge.pcap"\]', f"captures = {bridge}", text)
+    (folder / "replay.toml").write_text(text)
+    command = [sys.executable, "-m", "crosswire.engine.cli", "backtest", str(folder / "replay.toml")]
+    command += ["--no-report", "--json", "--output", str(folder / "replays")]
+    environment = os.environ | {"CROSSWIRE_NO_JIT": "1"}  # a few thousand packets take less time than compiling
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    replayed = json.loads(result.stdout)
+    for name in seen.exchanges:
+        own, venue = seen.of_venue(name), replayed["venues"][name]
+        assert venue["packets"] == own["capture frames"] > 1_000
+        assert venue["sequence_gaps"] == venue["continuity_breaks"] == 0
+
+
 def test_both_sides_agree_over_our_own_tcp(tmp_path: Path) -> None:
     needs_root()
-    with Testbed("sbl", links=2) as testbed:
+    with Testbed(f"sb{os.getpid() % 100_000}", links=2) as testbed:
         key = tmp_path / "key.toml"
         key.write_text(f'client_id = "agree"\nsecret = "{SECRET}"')
         key.chmod(0o600)
         named = {"self_match_prevention_id = 1": f'credentials = "{key}"'}
         config = make_config(tmp_path, testbed, seconds=SECONDS + 4, example="starbase", **named)
-        seen = trade(tmp_path, config, SECONDS)
+        seen = trade(tmp_path, config, SECONDS, live_options=["--capture", tmp_path / "captured"])
     assert [(row, at_exchange) for *row, at_exchange, _ in seen.rows()] == [
         (row, in_engine) for *row, _, in_engine in seen.rows()
     ]
@@ -31,6 +57,9 @@ def test_both_sides_agree_over_our_own_tcp(tmp_path: Path) -> None:
     assert exchange["duplicate_orders"] == exchange["mistakes"] == exchange["resting"] == 0
     assert own["tcp segments"] >= exchange["new_orders"]
     assert seen.engine["counters"]["alarms"] == 0
+    (log,) = tmp_path.glob("live-*.log")
+    assert re.search(r"^warmed up with [1-9][0-9,]* frames, [1-9]", log.read_text(), re.MULTILINE), log.read_text()
+    replays_what_was_captured(tmp_path, config, seen)
     left = [path for path in tmp_path.rglob("*") if path.is_file() and path != key]
     assert len(left) > 5
     assert [path for path in left if SECRET.encode() in path.read_bytes()] == []

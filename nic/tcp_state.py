@@ -29,6 +29,7 @@ ETHERNET_MSS = 1460  # MTU 1500 less 40 bytes of headers
 MSS_MIN = 64  # of a peer that names less: its segments would be nearly all headers
 INITIAL_WINDOW_SEGMENTS = 10  # RFC 6928; also the largest congestion window here: the bound on what is in flight
 DUPLICATE_ACKS = 3  # RFC 5681 3.2
+ACK_JUMP_SEGMENTS = 4  # RFC 6582 4.1
 RTO_FIRST_NS = SECOND_NS  # RFC 6298 2.1
 RTO_MIN_NS = 200 * MS_NS  # not RFC 6298's 1 s: Linux's floor, and the peers are near
 RTO_MAX_NS = 60 * SECOND_NS  # RFC 6298 2.5
@@ -200,6 +201,7 @@ class Tcp(Struct):
     duplicate_acks: i64
     recovering: i64  # 1: fast recovery
     recover: i64  # what was in flight when loss was last found
+    newly_acknowledged: i64  # bytes, by the last ACK that acknowledged something
     tail_probed: i64  # 1: not again before something is acknowledged
     # What is to be sent as soon as possible.
     syn_pending: i64

@@ -361,6 +361,7 @@ def send_control(tcp: Tcp, flags: int, position: int) -> None:
     """A segment without data at a position; it acknowledges all."""
     write_control(tcp, flags, tcp.send_base + position, tcp.receive_base + tcp.receive_next, 0)
     note_acknowledged(tcp, tcp.receive_next)
+    tcp.ack_ns = NEVER_NS
 
 
 @compiled

@@ -146,9 +146,14 @@ def note_first_send(tcp: Tcp, slot: Slot, now_ns: int) -> None:
 
 @inlined
 def note_acknowledged(tcp: Tcp, position: int) -> None:
-    """A segment that acknowledges all up to `position` goes out: a delayed ACK has become needless if that is all."""
+    """A segment that acknowledges all up to `position` goes out: a delayed ACK has become needless if that is all.
+
+    Not while a gap is open: the peer counts no ACK that comes with data as a duplicate (RFC 5681 2), so a stream of
+    orders would hide the loss from it, and only a segment without data tells of the runs (RFC 2018).
+    """
     if position == tcp.receive_next:
-        tcp.ack_ns = NEVER_NS
+        if tcp.run_count == 0:
+            tcp.ack_ns = NEVER_NS
         tcp.acknowledged = position
         tcp.advertised = position + window_now(tcp)
 

@@ -37,6 +37,7 @@ CLOCK_GRANULARITY_NS = MS_NS  # G of RFC 6298 2.2: the loop's turns, generously
 RETRANSMITS_MAX = 10  # of one segment in a row, then the connection is dead (R2 of RFC 9293 3.8.3)
 SYN_RETRANSMITS_MAX = 3  # after 1, 2 and 4 s; given up 8 s after the last
 ACK_DELAY_NS = 40 * MS_NS  # below RFC 9293 3.8.6.3's 500 ms, and Linux's own
+SECOND_ACK_DELAY_NS = MS_NS // 4  # of two segments: for an order to carry it; Linux probes its tail after 2 ms
 CHALLENGE_INTERVAL_NS = SECOND_NS  # RFC 5961 7: at most one challenge ACK in that time
 EMPTY_ANSWER_INTERVAL_NS = 100 * MS_NS  # the least time between answers to unacceptable segments without data
 TIME_WAIT_NS = 60 * SECOND_NS  # 2 MSL as Linux takes it; RFC 9293 3.4.2 says 4 minutes

@@ -5,7 +5,9 @@ import pytest
 from nic.tcp import next_timer_ns, open_connection
 from nic.tcp_state import (
     ACK_DELAY_NS,
+    MS_NS,
     RUNS_MAX,
+    SECOND_ACK_DELAY_NS,
     SECOND_NS,
     TIME_WAIT_NS,
     WINDOW_BYTES,
@@ -282,6 +284,19 @@ def test_ack_is_delayed_at_most_40_ms() -> None:
     client.now_ns += ACK_DELAY_NS
     (answer,) = client.output()
     assert answer.acknowledgement == 1
+
+
+def test_ack_of_a_second_segment_waits_for_an_order_only() -> None:
+    """RFC 5681 4.2, RFC 8985 7.2: a peer with two in flight takes a longer silence for a loss."""
+    client = Client().establish()
+    client.peer(ACK, 0, 0, b"x" * 10)
+    client.now_ns += MS_NS
+    client.peer(ACK, 10, 0, b"x" * 10)
+    assert client.output() == []
+    assert next_timer_ns(client.tcp) == client.now_ns + SECOND_ACK_DELAY_NS
+    client.peer(ACK, 20, 0, b"x" * 10)
+    assert [each.acknowledgement for each in client.wait(1)] == [30]
+    assert client.wait(1000) == []
 
 
 def test_ack_of_every_second_full_segment() -> None:

@@ -1,4 +1,4 @@
-"""What the TCP does about loss, in virtual time: of its own segments, and of ACKs."""
+"""What the TCP does about loss, in virtual time: of its own segments, of ACKs, and of what a peer sends."""
 
 import heapq
 import random
@@ -215,3 +215,17 @@ def test_transfer_over_a_path_that_loses(loss: float, timeouts: float, milliseco
     transfers = [Transfer(seed, loss).run() for seed in range(40)]
     assert sum(each.client.tcp.counters.timeouts for each in transfers) / 40 <= timeouts
     assert sum(each.took_ns for each in transfers) / 40 <= milliseconds * MS_NS
+
+
+# The peer's segments are lost.
+
+
+def test_orders_do_not_hide_a_gap() -> None:
+    """RFC 5681 2: an ACK with data is no duplicate ACK, so one without goes as well while a gap is open."""
+    client = established()
+    client.peer(ACK, 100, 0, b"x" * 50)
+    answers = client.send(b"order")
+    assert sorted((each.acknowledgement, each.payload) for each in answers) == [(0, b""), (0, b"order")]
+    client.peer(ACK, 0, 5, b"x" * 100)
+    (answer,) = client.send(b"another")  # closed: that one carries all
+    assert (answer.acknowledgement, answer.payload) == (150, b"another")

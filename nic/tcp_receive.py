@@ -32,6 +32,7 @@ def begin_receiving(tcp: Tcp, sequence: int) -> None:
     tcp.acknowledged = 0
     tcp.advertised = receive_edge(tcp)
     tcp.run_count = 0
+    tcp.run_latest = 0
 
 
 @compiled
@@ -182,6 +183,7 @@ def keep_segment(tcp: Tcp, begin: int, end: int, address: int) -> None:
         tcp.receive_next = end
         join_runs(tcp)
     else:
+        tcp.run_latest = begin
         tcp.counters.out_of_order += 1
 
 

@@ -20,7 +20,9 @@ RECEIVE_BUFFER_MASK = RECEIVE_BUFFER_BYTES - 1
 WINDOW_BYTES = RECEIVE_BUFFER_BYTES - 1  # largest without the window scale option (RFC 7323), which is not asked for
 RUNS_MAX = 32  # runs of out-of-order bytes; a segment that would begin one more is dropped, and asked for again
 SEQUENCE_MASK = 0xFFFFFFFF
-CONTROL_BYTES = 64  # of a frame without data: headers and one option
+HEADER_BYTES = 64  # of a frame without data or options: whole cache lines
+CONTROL_BYTES = 96  # of a frame without data: headers and as many options as fit
+SACK_BLOCKS_MAX = 4  # RFC 2018 3: what fits into an option
 
 MS_NS = 1_000_000
 SECOND_NS = 1_000_000_000
@@ -154,6 +156,7 @@ class Segment(Struct):
     payload_length: i64
     payload_sum: i64  # of the checksum; unfolded
     mss: i64  # of the option; 0: none
+    sack_permitted: i64  # 1: a SYN with the option of that name
 
 
 class Tcp(Struct):
@@ -190,6 +193,8 @@ class Tcp(Struct):
     buffer: Annotated[Pointer, u8]  # byte at position p: index p & RECEIVE_BUFFER_MASK
     run_count: i64
     runs: Annotated[Array, Run, RUNS_MAX]  # by position, with holes between them
+    run_latest: i64  # a position in the run that grew last
+    sack_permitted: i64  # 1: the peer wants to be told of runs (RFC 2018)
     # Loss and congestion: RFC 6298, RFC 5681, RFC 6582.
     smoothed_rtt_ns: i64  # 0: no sample yet
     rtt_variance_ns: i64
@@ -231,8 +236,8 @@ class Tcp(Struct):
     # Headers.
     wire: Flow  # from us to the peer
     session: Flow  # the same, as the session writes it
-    wire_header: Annotated[Array, u8, CONTROL_BYTES]  # of a data segment
-    delivery_header: Annotated[Array, u8, CONTROL_BYTES]  # of what the session reads
+    wire_header: Annotated[Array, u8, HEADER_BYTES]  # of a data segment
+    delivery_header: Annotated[Array, u8, HEADER_BYTES]  # of what the session reads
     peer_addresses: i64  # source and destination IP of a received segment, as they lie there
     peer_ports: i64
     wire_ip_sum: i64  # of the IP header without its total length

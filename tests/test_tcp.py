@@ -23,6 +23,7 @@ from tests.tcp_setup import (
     MSS,
     PSH,
     RST,
+    SACK_PERMITTED,
     SYN,
     WRAPPING,
     Client,
@@ -36,11 +37,11 @@ pytestmark = pytest.mark.tcp
 # Handshake (RFC 9293 3.5, 3.10.7.3).
 
 
-def test_syn_has_mss_and_nothing_else() -> None:
+def test_syn_has_mss_and_sack_permitted_and_nothing_else() -> None:
     client = Client()
     (syn,) = client.open()
     assert (syn.flags, syn.sequence, syn.window) == (SYN, -1, WINDOW_BYTES)
-    assert syn.options == mss_option(MSS)
+    assert syn.options == mss_option(MSS) + SACK_PERMITTED
 
 
 def test_syn_is_sent_again_after_1_2_and_4_seconds_then_given_up() -> None:
@@ -111,12 +112,15 @@ def test_options_of_the_answer() -> None:
         (b"\x02\x00\x00\x00", 536),
         (b"\x01\x01\x01\x02", 536),
         (b"\x05\xff\x01\x01", 536),
+        (SACK_PERMITTED + mss_option(800), 800),
+        (b"\x04\x03\x00" + mss_option(800), 800),
     ):
         client = Client()
         client.open()
         client.feed(build(SYN | ACK, IRS, ISS + 1, options=options))
         assert client.state == TcpState.ESTABLISHED
         assert client.tcp.mss == mss, options
+        assert client.tcp.sack_permitted == (SACK_PERMITTED in options), options
 
 
 def test_a_new_connection_begins_anew() -> None:

@@ -2,13 +2,14 @@
 
 import heapq
 import random
+import struct
 from dataclasses import dataclass, field
 
 import pytest
 
 from nic.tcp import next_timer_ns
-from nic.tcp_state import MS_NS, SECOND_NS, TcpState
-from tests.tcp_setup import ACK, MSS, Client, Seen
+from nic.tcp_state import MS_NS, SACK_BLOCKS_MAX, SECOND_NS, SEQUENCE_MASK, TcpState
+from tests.tcp_setup import ACK, IRS, ISS, MSS, SACK_PERMITTED, SYN, Client, Seen, build, mss_option
 
 pytestmark = pytest.mark.tcp
 
@@ -218,6 +219,80 @@ def test_transfer_over_a_path_that_loses(loss: float, timeouts: float, milliseco
 
 
 # The peer's segments are lost.
+
+
+def blocks_of(seen: Seen) -> list[tuple[int, int]]:
+    """What a SACK option says (RFC 2018 3), by relative numbers."""
+    if not seen.options:
+        return []
+    assert seen.options[:3] == b"\x01\x01\x05"
+    assert seen.options[3] == len(seen.options) - 2
+    edges = struct.unpack(f">{(len(seen.options) - 4) // 4}I", seen.options[4:])
+    edges = tuple((edge - IRS - 1) & SEQUENCE_MASK for edge in edges)
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def with_sack() -> Client:
+    client = Client()
+    client.open()
+    client.feed(build(SYN | ACK, IRS, ISS + 1, options=mss_option(MSS) + SACK_PERMITTED))
+    client.output()
+    return client
+
+
+def test_runs_are_told_the_latest_first() -> None:
+    """RFC 2018 4: so the peer knows what to send again, and measures round trips of what came behind a gap."""
+    client = with_sack()
+    assert client.tcp.sack_permitted == 1
+    told = []
+    for position in (100, 300, 200, 500, 700, 900, 400):
+        client.peer(ACK, position, 0, b"x" * 50)
+        (answer,) = client.output()
+        assert (answer.flags, answer.acknowledgement, answer.payload) == (ACK, 0, b"")
+        told.append([block[0] for block in blocks_of(answer)])
+    assert told == [
+        [100], [300, 100], [200, 100, 300], [500, 100, 200, 300], [700, 100, 200, 300], [900, 100, 200, 300],
+        [400, 100, 200, 300],
+    ]  # fmt: skip
+    assert len(told[-1]) == SACK_BLOCKS_MAX
+
+
+def test_runs_that_grow_together_are_one_block() -> None:
+    client = with_sack()
+    for position in (100, 200, 150):
+        client.peer(ACK, position, 0, b"x" * 50)
+    (answer,) = client.output()
+    assert blocks_of(answer) == [(100, 250)]
+    client.peer(ACK, 0, 0, b"x" * 100)
+    (answer,) = client.output()
+    assert (answer.acknowledgement, answer.options) == (250, b"")
+
+
+def test_blocks_wrap_with_the_sequence_numbers() -> None:
+    client = Client(irs=0xFFFFFFFF - 120)
+    client.open()
+    client.feed(build(SYN | ACK, client.irs, ISS + 1, options=SACK_PERMITTED))
+    client.output()
+    client.peer(ACK, 100, 0, b"x" * 50)
+    (answer,) = client.output()
+    assert struct.unpack(">II", answer.options[4:]) == (0xFFFFFFFF - 19, 30)
+
+
+def test_no_blocks_for_a_peer_that_did_not_ask() -> None:
+    """RFC 2018 3; nor after a connection to one that did."""
+    client = with_sack()
+    client.abort()
+    client.establish()
+    client.peer(ACK, 100, 0, b"x" * 50)
+    (answer,) = client.output()
+    assert (answer.acknowledgement, answer.options) == (0, b"")
+
+
+def test_no_blocks_in_a_reset() -> None:
+    client = with_sack()
+    client.peer(ACK, 100, 0, b"x" * 50)
+    (reset,) = client.abort()
+    assert reset.options == b""
 
 
 def test_orders_do_not_hide_a_gap() -> None:

@@ -15,8 +15,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import msgspec
-
 from crosswire.engine.config import ConfigError, convert
 from crosswire.nic.unit import source
 from crosswire.strategies.interface import BuildContext, Strategy, parameters_of
@@ -27,14 +25,7 @@ BUILT_IN = {
 }
 
 
-class Plugin(msgspec.Struct, frozen=True):
-    """A strategy class, and the user's own source files that it is made from."""
-
-    strategy_class: type[Strategy]
-    sources: tuple[Path, ...]
-
-
-def load_plugin(use: str, relative_to: Path, where: str) -> Plugin:
+def load_strategy_class(use: str, relative_to: Path, where: str) -> type[Strategy]:
     """Import the strategy that `use` names; ConfigError with one line if that fails."""
     module_name, separator, class_name = BUILT_IN.get(use, use).rpartition(":")
     if not separator:
@@ -51,20 +42,18 @@ def load_plugin(use: str, relative_to: Path, where: str) -> Plugin:
     strategy_class = getattr(module, class_name, None)
     if not (isinstance(strategy_class, type) and issubclass(strategy_class, Strategy)):
         raise ConfigError(f"{where}: strategy.use = {use}: {class_name} is no Strategy class of {module_name}")
-    own = source.closure([strategy_class.__module__]).values()
-    return Plugin(strategy_class, tuple(path for path in own if not path.is_relative_to(source.PACKAGE_FOLDER)))
+    return strategy_class
 
 
-def build_strategy(plugin: Plugin, parameters: dict[str, Any], context: BuildContext, where: str) -> Strategy:
+def build_strategy(cls: type[Strategy], parameters: dict[str, Any], context: BuildContext, where: str) -> Strategy:
     """Validate the parameters and make the strategy; ConfigError with one line if they are wrong."""
-    cls = plugin.strategy_class
     try:
         kind = parameters_of(cls)
     except TypeError as error:
         raise ConfigError(f"{where}: {error}") from None
     values = convert(parameters, kind, where, "strategy.parameters")
     try:
-        with _importable(plugin), _noting(cls.__module__):
+        with _importable(cls.__module__), _noting(cls.__module__):
             return cls.build(values, context)
     except ValueError as error:
         raise ConfigError(f"{where}: strategy.parameters: {error}") from None
@@ -73,9 +62,8 @@ def build_strategy(plugin: Plugin, parameters: dict[str, Any], context: BuildCon
 
 
 @contextmanager
-def _importable(plugin: Plugin) -> Iterator[None]:
-    """The folder of a strategy that came from a file, as it was while the file was loaded."""
-    name = plugin.strategy_class.__module__
+def _importable(name: str) -> Iterator[None]:
+    """Let a strategy from a file import what lies beside it, as while the file was loaded."""
     if name not in _files:
         yield
         return
@@ -158,6 +146,13 @@ def _load_file(relative_to: Path, name: str) -> ModuleType:
     return module
 
 
+def begin_run() -> None:
+    """Forget the modules beside the strategies of the run before: they may have been edited, or be another's."""
+    for name in _helpers:
+        sys.modules.pop(name, None)
+    _helpers.clear()
+
+
 def _forget_helpers(folder: Path) -> None:
     """Have the modules beside a strategy read anew. ImportError: another strategy has one of that name elsewhere."""
     for name, path in list(_helpers.items()):
@@ -165,7 +160,9 @@ def _forget_helpers(folder: Path) -> None:
             sys.modules.pop(name, None)
             del _helpers[name]
         elif any((folder / each).exists() for each in (f"{name}.py", name)):
-            raise ImportError(f"two strategies have modules called {name}, beside each: rename one ({path})")
+            raise ImportError(
+                f"two strategies of the run have modules called {name}; rename one of {path} and {folder}/{name}"
+            )
 
 
 def _plain(error: Exception) -> str:

@@ -2,14 +2,18 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import extract_tb
 from typing import TextIO
 
 from crosswire.engine.config import ConfigError
-from crosswire.engine.plugin import Plugin
+from crosswire.engine.seat import strategy_unit
 from crosswire.nic.unit.build import CompileError, Progress
+from crosswire.nic.unit.compile import NO_JIT
+from crosswire.nic.unit.source import is_ours, is_own_file, resolved, shown_path
+from crosswire.strategies.interface import Strategy
 
 LINE_S = 5.0  # between two lines, where there is no terminal
 
@@ -41,21 +45,33 @@ class Teller:
 
 
 @contextmanager
-def plain_errors(config_path: Path, plugins: Sequence[Plugin]) -> Iterator[None]:
+def plain_errors(config_path: Path, strategies: Iterable[type[Strategy]]) -> Iterator[None]:
     """Turn what a compiler says of a strategy into a ConfigError of one line, with the strategy's own line."""
     try:
         yield
     except CompileError as error:
-        raise ConfigError(f"{config_path}: {plain_compile_error(error, plugins)}") from error
+        raise ConfigError(f"{config_path}: {plain_compile_error(error, strategies)}") from error
 
 
-def plain_compile_error(error: CompileError, plugins: Sequence[Plugin]) -> str:
+def plain_compile_error(error: CompileError, strategies: Iterable[type[Strategy]]) -> str:
     """One line that says why a unit does not compile, and at which of a strategy's own lines."""
     text = str(error)
-    own = {path.name for plugin in plugins for path in plugin.sources}
-    places = [(name, line) for name, line in re.findall(r'File "([^"]+)", line (\d+)', text) if Path(name).name in own]
+    places = [
+        (name, line)
+        for name, line in re.findall(r'File "([^"]+)", line (\d+)', text)
+        if not is_ours(resolved(name)) and is_own_file(resolved(name))
+    ]
     place = f" ({places[-1][0]}:{places[-1][1]})" if places else ""
     reasons = [line.strip() for line in text.splitlines() if line.strip() and "Failed in" not in line]
-    names = {f"strategy-{plugin.strategy_class.__name__}": plugin.strategy_class.__qualname__ for plugin in plugins}
+    names = {strategy_unit(cls).name: cls.__qualname__ for cls in strategies}
     what = f"strategy.use: {names[error.unit]}" if error.unit in names else f"unit {error.unit}"
     return f"{what} does not compile: {reasons[0] if reasons else text}{place}"
+
+
+def plain_fault(error: Exception) -> str:
+    """One line that says what the loop raised and where: machine code tells the line itself, Python by its trace."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if NO_JIT and error.__traceback__ is not None:
+        frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).name != "load.py"]
+        text += f" ({shown_path(frames[-1].filename)}:{frames[-1].lineno})"
+    return text.splitlines()[0]

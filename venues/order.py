@@ -29,6 +29,10 @@ class TimeInForce(IntEnum):
     POST_ONLY = 3  # GTC that is rejected if it would take
 
 
+# Plain numbers, as compiled code compares them and a strategy writes them.
+IOC, FOK, GTC, POST_ONLY = map(int, TimeInForce)
+
+
 class OrderState(IntEnum):
     FREE = 0  # the slot holds no order
     PENDING_NEW = 1

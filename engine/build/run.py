@@ -6,9 +6,10 @@ from pathlib import Path
 from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import make_venue
 from crosswire.engine.config import RunConfig
+from crosswire.engine.errors import LoopError
 from crosswire.engine.loop import Engine, Status, loop_unit
-from crosswire.engine.plugin import Plugin, build_strategy, load_plugin
-from crosswire.engine.progress import plain_errors
+from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_class
+from crosswire.engine.progress import plain_errors, plain_fault
 from crosswire.engine.seat import set_seat
 from crosswire.engine.venue import Line, set_venue
 from crosswire.nic.clock import ReplayClock
@@ -42,7 +43,6 @@ class Core:
 
     engine: Engine
     strategies: list[Strategy]
-    plugins: list[Plugin]
     linker: Linker = field(default_factory=Linker)
 
 
@@ -72,12 +72,15 @@ class Run:
 
     def load(self, say: Say | None = None) -> None:
         """Load all machine code of the run, compiling what is not on disk. ConfigError, StoreError: one line each."""
-        with plain_errors(self.config_path, self.core.plugins):
+        with plain_errors(self.config_path, map(type, self.core.strategies)):
             self.core.linker.load(say)
 
     def turn(self) -> Status:
-        """Run the loop until it needs Python."""
-        return Status(call_entry(self.entries.run, address_of(self.engine), address_of(self.clock)))
+        """Run the loop until it needs Python. LoopError: what a strategy or the engine itself raised."""
+        try:
+            return Status(call_entry(self.entries.run, address_of(self.engine), address_of(self.clock)))
+        except Exception as error:
+            raise LoopError(f"{self.config_path}: {plain_fault(error)}") from error
 
     def refill(self) -> None:
         """Read on wherever a replay window is starved."""
@@ -94,7 +97,8 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     """Instruments, books, gate, orders, records and strategies. ConfigError, LimitError: one line each."""
     where = str(config_path)
     names = instrument_names(config)
-    plugins = [load_plugin(each.use, config_path.parent, where) for each in config.strategies]
+    begin_run()
+    classes = [load_strategy_class(each.use, config_path.parent, where) for each in config.strategies]
     market, underlyings = make_market(config)
     gate = make_gate(market, config.limits, underlyings)
     terms = [(venue, each) for venue in config.venue for each in venue.instrument]
@@ -110,10 +114,10 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     engine.records = make_records()
     context = BuildContext(list(market.instruments), {name: index for index, name in enumerate(names)})
     strategies = [
-        build_strategy(plugin, each.parameters, context, where)
-        for plugin, each in zip(plugins, config.strategies, strict=True)
+        build_strategy(cls, each.parameters, context, where)
+        for cls, each in zip(classes, config.strategies, strict=True)
     ]
-    core = Core(engine, strategies, plugins)
+    core = Core(engine, strategies)
     engine.seat_count = len(strategies)
     for number, strategy in enumerate(strategies):
         seat = engine.seats[number]

@@ -15,26 +15,21 @@ from crosswire.engine.data import prepare_data
 from crosswire.engine.exchange.publish import (
     FLAT_OUT,
     PARTS,
+    Publisher,
     SimCounters,
-    SimEntries,
     SimLine,
-    SimState,
-    add_line,
     elapsed_ns,
-    serve_unit,
 )
 from crosswire.engine.progress import Teller, plain_errors
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import note_signals, pin_thread
 from crosswire.nic.host.testbed import in_namespace
-from crosswire.nic.memory.struct import address_of
 from crosswire.nic.rings.fault import FaultCounters, FaultRates, FaultRing, make_fault_ring
 from crosswire.nic.rings.remote import make_remote_ring
 from crosswire.nic.rings.replay import STARVED, Replay
 from crosswire.nic.rings.ring import next_time_ns
 from crosswire.nic.rings.sockets.udp import UdpSocket
 from crosswire.nic.unit.link import Linker
-from crosswire.nic.unit.load import call_entry
 from crosswire.venues.adapter import Gateways, GatewaySetup
 
 SERVE_NS = 5_000_000  # between two looks at listeners, signals and replay windows
@@ -97,7 +92,6 @@ class Simulation:
         self.clock = LiveClock()
         self.keeper = ClockKeeper(self.clock)
         self.kept = time.monotonic()
-        self.state = SimState(speed_e6=FLAT_OUT if options.speed == 0 else round(options.speed * PARTS))
         market, _ = make_market(config)
         numbers = range(len(config.venue))
         self.linker = Linker()
@@ -109,15 +103,15 @@ class Simulation:
         for number, exchange in enumerate(exchanges):
             self.gateways.append(make_gateways(config, number, exchange))
             closing.callback(self.gateways[-1].close)
-        self.lines = [
+        lines = [
             SimLine(
                 exchange, make_remote_ring(exchange, self.linker), self._publisher(number), self.gateways[number].ring
             )
             for number, exchange in enumerate(exchanges)
         ]
-        self.venues = [add_line(self.state, line, self.linker) for line in self.lines]
-        self.entries = SimEntries()
-        self.linker.link_all(self.entries, serve_unit(type(self.clock)))
+        speed_e6 = FLAT_OUT if options.speed == 0 else round(options.speed * PARTS)
+        self.publisher = Publisher(lines, self.clock, speed_e6, self.linker)
+        self.state = self.publisher.state
         for replay in self.replays:
             closing.callback(replay.close)
 
@@ -130,10 +124,6 @@ class Simulation:
             return make_fault_ring(publisher.ring, self.options.seed + number, transmit=rates)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-
-    def serve_until(self, until_ns: int) -> bool:
-        """See `serve`."""
-        return call_entry(self.entries.serve, address_of(self.state), address_of(self.clock), until_ns) != 0
 
     def accept(self) -> None:
         """Accept new clients."""
@@ -148,7 +138,7 @@ class Simulation:
         """Time begins now: the exchanges' first frame is due."""
         self.keeper.keep(KEEP_CLOCK_S)  # a clock that nobody kept while the loop compiled has come to a stop
         first_ns = []
-        for line in self.lines:
+        for line in self.publisher.lines:
             while next_time_ns(line.exchange) == STARVED:
                 for replay in self.replays:
                     replay.refill()
@@ -178,7 +168,7 @@ class Simulation:
             if state.speed_e6 != FLAT_OUT:
                 state.first_ns = elapsed_ns(state, now_ns)
             else:
-                state.first_ns = max(line.exchange.now_ns for line in self.lines)
+                state.first_ns = max(line.exchange.now_ns for line in self.publisher.lines)
             state.started_ns, state.speed_e6 = now_ns, speed_e6
 
     def scale_heartbeats(self) -> None:
@@ -189,7 +179,7 @@ class Simulation:
 
     def wait_for_clients(self, stopped: Callable[[], bool]) -> None:
         """Until every gateway has its client."""
-        while self.clients() < len(self.venues) and not stopped():
+        while self.clients() < len(self.publisher.venues) and not stopped():
             self.accept()
             self.rest(0.01)
 
@@ -207,13 +197,13 @@ class Simulation:
                 self.rest(pause_from + options.pause_s - now)
             self.accept()
             self.set_speed(options.burst_speed if burst_from <= now < burst_from + options.burst_s else options.speed)
-            if self.serve_until(advance(self.clock, 0) + SERVE_NS):
+            if self.publisher.serve(advance(self.clock, 0) + SERVE_NS):
                 for replay in self.replays:
                     replay.refill()
             self.keep_clock()
             self.scale_heartbeats()
             self.state.muted = self.state.muted or bool(options.seconds and now - begun >= options.seconds)
-            if not self.state.muted and not all(venue.counters.at_end for venue in self.venues):
+            if not self.state.muted and not all(venue.counters.at_end for venue in self.publisher.venues):
                 ended = now
             elif self.clients() == 0 or now - ended > LINGER_S:
                 return
@@ -221,8 +211,8 @@ class Simulation:
     def summary(self) -> dict[str, Any]:
         """What the exchanges published and what their own books say of the client."""
         result: dict[str, Any] = {}
-        for number, line in enumerate(self.lines):
-            counters = self.venues[number].counters
+        for number, line in enumerate(self.publisher.lines):
+            counters = self.publisher.venues[number].counters
             result[self.config.venue[number].name] = {
                 **{name: getattr(counters, name) for name in SimCounters.fields},
                 "faults": {

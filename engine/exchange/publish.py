@@ -8,6 +8,7 @@
 The exchange lives in capture time, which runs `speed_e6` millionths as fast as the clock.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 from crosswire.nic.clock import advance
@@ -200,17 +201,37 @@ def serve(state: SimState, clock: Struct, until_ns: int) -> bool:
     return starved
 
 
-def add_line(state: SimState, line: SimLine, linker: Linker) -> SimVenue:
-    """One venue more, which can be served once `linker` has loaded. `line` must outlive it."""
-    venue = state.venues[state.venue_count]
-    state.venue_count += 1
-    venue.exchange, venue.ring = address_of(line.exchange), address_of(line.ring)
-    venue.publisher, venue.orders = address_of(line.publisher), address_of(line.orders)
-    kinds = (SimState, SimCounters, type(line.exchange), RemoteRing, type(line.publisher), type(line.orders), "i64")
-    linker.link(venue, "turn", Unit(f"publish-{type(line.exchange).__name__}", (Entry("turn", turn, kinds),)), "turn")
-    return venue
-
-
 def serve_unit(clock: type[Struct]) -> Unit:
     """The unit of `serve` with this clock."""
     return Unit("serve", (Entry("serve", serve, (SimState, clock, "i64")),))
+
+
+def turn_unit(line: SimLine) -> Unit:
+    """The unit of `turn` for one venue's classes."""
+    kinds = (SimState, SimCounters, type(line.exchange), RemoteRing, type(line.publisher), type(line.orders), "i64")
+    return Unit(f"publish-{type(line.exchange).__name__}", (Entry("turn", turn, kinds),))
+
+
+class Publisher:
+    """The exchanges of one process and what serves them."""
+
+    def __init__(self, lines: Sequence[SimLine], clock: Struct, speed_e6: int, linker: Linker) -> None:
+        """To be used once `linker` has loaded."""
+        self.lines = list(lines)
+        self.clock = clock
+        self.state = SimState(speed_e6=speed_e6, venue_count=len(self.lines))
+        self.entries = SimEntries()
+        for venue, line in zip(self.venues, self.lines, strict=True):
+            venue.exchange, venue.ring = address_of(line.exchange), address_of(line.ring)
+            venue.publisher, venue.orders = address_of(line.publisher), address_of(line.orders)
+            linker.link_all(venue, turn_unit(line))
+        linker.link_all(self.entries, serve_unit(type(clock)))
+
+    @property
+    def venues(self) -> list[SimVenue]:
+        """What each exchange did, in the order of the lines."""
+        return [self.state.venues[number] for number in range(self.state.venue_count)]
+
+    def serve(self, until_ns: int) -> bool:
+        """See `serve`."""
+        return call_entry(self.entries.serve, address_of(self.state), address_of(self.clock), until_ns) != 0

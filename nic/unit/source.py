@@ -24,6 +24,7 @@ IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]+(\([^)]*\)|[
 WORD = re.compile(r"[A-Za-z_]\w*")
 PACKAGE = "crosswire"
 CLOSURE_DEPTH_MAX = 4
+FOLDERS = ("nic", "venues", "risk", "strategies", "engine")
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]  # the folder of nic/
 
 # What was loaded and read while a module was loaded and used, beside what its own text says: see `note_read`.
@@ -69,10 +70,15 @@ def is_own_file(path: Path) -> bool:
     return path.is_file() and not str(path).startswith((*library_folders(), "/proc/", "/sys/", "/dev/"))
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a file is Crosswire's own: a strategy may lie in the checkout, too."""
+    return any(path.is_relative_to(PACKAGE_FOLDER / folder) for folder in FOLDERS)
+
+
 def shown_path(file: str) -> str:
     """A source file's name without the folders above the package, or above the strategy's own file."""
     path = Path(file).resolve()
-    if path.is_relative_to(PACKAGE_FOLDER):
+    if is_ours(path):
         return str(path.relative_to(PACKAGE_FOLDER))
     return path.name
 

@@ -50,7 +50,7 @@ def nibble(strategy: Nibbler, desk: Desk, instrument: int) -> None:
     strategy.seen += 1
     if strategy.seen % {EVERY} == 0:
         ask = desk.books[instrument].ask_ticks
-        submit(desk, instrument, BUY, TimeInForce.IOC, ask, {LOTS}, ask, 0, 0)
+        submit(desk, instrument, BUY, ask, {LOTS})
 """
 
 CONFIG = f"""

@@ -62,7 +62,7 @@ def analysis_names(flags: Any) -> list[str]:
     experts = flags.get("_ws.expert", [])
     experts = experts if isinstance(experts, list) else [experts]
     names = [name for each in experts for name in each if name.startswith("tcp.analysis.")]
-    assert names or not flags
+    assert names or not flags, flags
     return names
 
 

@@ -88,7 +88,7 @@ def probe(strategy: Prober, desk: Desk) -> None:
             else:
                 strategy.asked_invalid += 1
             ticks = max(1, strategy.asks[instrument])
-            submit(desk, instrument, strategy.side, TimeInForce.IOC, ticks, 1, ticks, 0, 0)
+            submit(desk, instrument, strategy.side, ticks, 1)
         strategy.side = SELL if strategy.side == BUY else BUY
 
 

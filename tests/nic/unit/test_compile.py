@@ -185,7 +185,7 @@ def share(value: float, parts: float) -> float:
 @pytest.mark.parametrize(("function", "arguments"), [(remainder, (1, 0)), (share, (1.0, 0.0))])
 def test_division_by_zero_in_machine_code_names_the_line(function: Any, arguments: tuple[Any, ...]) -> None:
     line = inspect.getsourcelines(function.plain)[1] + 2
-    with pytest.raises(ZeroDivisionError, match=rf"division by zero \(.*test_compile\.py:{line}\)"):
+    with pytest.raises(ZeroDivisionError, match=rf"division by zero \(test_compile\.py:{line}\)"):
         function(*arguments)
 
 

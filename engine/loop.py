@@ -77,7 +77,6 @@ class LoopState(Struct):
     stop: i64  # set from another thread to end the run
     started: i64
     now_ns: i64
-    trigger_ns: i64  # receive time of the last frame
     turns: i64
     frames: i64
     orders_sent: i64
@@ -125,16 +124,21 @@ def run(engine: Engine, clock: Struct) -> int:
         now_ns = advance(clock, due_ns)
         tell_now(engine, now_ns)
         state.turns += 1
+        acted = False
         for number in range(engine.venue_count):
             venue = engine.venues[number]
             if venue.due_ns <= now_ns:
                 take_frame(engine, venue, now_ns)
-        if has_requests(engine) or now_ns >= timers_due_ns(engine):
-            orders_sent = state.orders_sent
-            send_requests(engine, now_ns)
-            if state.orders_sent != orders_sent:
-                # In a replay no time passes inside a turn.
-                add_latency(state.receive_to_send, advance(clock, now_ns) - now_ns)
+                if has_requests(engine):
+                    # Before the next frame is looked at: an order carries the frame that it answers.
+                    orders_sent = state.orders_sent
+                    send_requests(engine, now_ns)
+                    if state.orders_sent != orders_sent:
+                        # In a replay no time passes inside a turn.
+                        add_latency(state.receive_to_send, advance(clock, now_ns) - now_ns)
+                    acted = True
+        if acted or now_ns >= timers_due_ns(engine):
+            tell_trigger(engine, 0)
             run_timers(engine, now_ns)
             look_at_rings(engine)
     return Status.STOPPED
@@ -179,6 +183,13 @@ def tell_now(engine: Engine, now_ns: int) -> None:
 
 
 @compiled
+def tell_trigger(engine: Engine, time_ns: int) -> None:
+    """The receive time of the frame that is acted on, to all who ask; 0: none, but the clock."""
+    for number in range(engine.seat_count):
+        engine.seats[number].desk.trigger_ns = time_ns
+
+
+@compiled
 def take_frame(engine: Engine, venue: Venue, now_ns: int) -> None:
     """A venue's next frame: market data to its books and the strategies, order answers to the orders and theirs."""
     state = engine.state
@@ -187,9 +198,7 @@ def take_frame(engine: Engine, venue: Venue, now_ns: int) -> None:
         return
     state.frames += 1
     if kind != OTHER:
-        state.trigger_ns = engine.inbox.frame.time_ns
-        for number in range(engine.seat_count):
-            engine.seats[number].desk.trigger_ns = state.trigger_ns
+        tell_trigger(engine, engine.inbox.frame.time_ns)
     if kind == MARKET_DATA:
         take_events(engine)
     elif kind == REPORTS:

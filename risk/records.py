@@ -17,7 +17,7 @@ class OrderRecord(Struct):
     """One order at its end (or vetoed), with its whole life."""
 
     created_ns: i64
-    trigger_ns: i64  # receive time of the frame that caused it
+    trigger_ns: i64  # receive time of the frame that caused it, 0: a timer did
     acked_ns: i64  # 0: never
     closed_ns: i64
     client_order_id: i64

@@ -40,7 +40,7 @@ class Desk(Struct):
 
     strategy: i64  # number of the desk's own strategy in the run
     now_ns: i64  # the run's clock
-    trigger_ns: i64  # receive time of the frame being acted on
+    trigger_ns: i64  # receive time of the frame being acted on, 0 while it is a timer's turn
     timer_ns: i64  # when on_timer is wanted next; NEVER_NS: never
     instrument_count: i64
     instruments: Annotated[Pointer, Instrument]

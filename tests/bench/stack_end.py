@@ -24,6 +24,7 @@ from crosswire.nic.rings.sockets.af_packet import AfPacketSocket
 from crosswire.nic.rings.sockets.udp import UdpSocket
 from crosswire.nic.rings.xdp.af_xdp import AfXdpSocket
 from crosswire.nic.rings.xdp.program import SteerRules
+from crosswire.nic.unit.call import compile_calls
 from crosswire.nic.unit.compile import compiled
 
 PORT = 7000
@@ -234,6 +235,7 @@ def run_flood(ring: Any) -> dict[str, Any]:
 
 def main() -> None:
     role, kind, namespace, interface, core, packets = sys.argv[1:]
+    compile_calls()
     pin_thread(int(core))
     end = End()
     if role == "flood":

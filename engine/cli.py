@@ -158,7 +158,7 @@ def capture(
 
 
 @app.command()
-def sim(
+def exchange(
     config: Annotated[Path, typer.Argument(help="The run's TOML file, with [live] and [venue.live].")],
     speed: Annotated[float, typer.Option(help="Times real time; 0: as fast as it goes.")] = 1.0,
     seconds: Annotated[float, typer.Option(help="Of market data; 0: until the captures end.")] = 0.0,
@@ -179,13 +179,13 @@ def sim(
 ) -> None:
     """Be the configuration's exchanges on the kernel's sockets. Multicast market data out, orders in over TCP."""
     from crosswire.engine.errors import KNOWN_ERRORS
-    from crosswire.engine.exchange.command import SimOptions, run_sim
+    from crosswire.engine.exchange.command import ExchangeOptions, run_exchange
 
     rates = {"drop_ppm": drop, "duplicate_ppm": duplicate, "reorder_ppm": reorder, "corrupt_ppm": corrupt}
     faults = {**rates, "reorder_frames": late}
-    options = SimOptions(speed, seconds, wait, *pause, *burst, seed, faults)
+    options = ExchangeOptions(speed, seconds, wait, *pause, *burst, seed, faults)
     try:
-        run_sim(config, options, typer.echo)
+        run_exchange(config, options, typer.echo)
     except KNOWN_ERRORS as error:
         raise fail(error) from None
 

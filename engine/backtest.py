@@ -9,7 +9,6 @@ from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.config import load_config
 from crosswire.engine.data import prepare_data
 from crosswire.engine.loop import Status
-from crosswire.engine.progress import Teller
 from crosswire.engine.report.facts import record_names, run_facts, run_infos
 from crosswire.engine.report.recorder import Recorder
 from crosswire.engine.report.summary import RunSummary, summarise, write_summary
@@ -27,7 +26,7 @@ def run_backtest(
     backtest = build_run(config, config_path)
     recorder = Recorder(output / config.name, run_infos(backtest), record_names(config), replace=True)
     try:
-        backtest.load(Teller())
+        backtest.load()
         start_s = time.perf_counter() - started - preparing_s
         loop_started = time.perf_counter()
         turn_until_finished(backtest, recorder)

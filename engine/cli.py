@@ -15,6 +15,8 @@ import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
+from crosswire.engine.teller import Teller  # noqa: E402
+from crosswire.nic.unit.listen import listeners  # noqa: E402
 
 if TYPE_CHECKING:
     from crosswire.venues.adapter import Importer
@@ -346,6 +348,7 @@ def main() -> None:
     words = sys.argv[1:] or os.environ.get("COMP_WORDS", "").split()[1:]
     if words[:1] == ["import"]:
         add_importers()
+    listeners.append(Teller())
     app()
 
 

@@ -20,7 +20,7 @@ from crosswire.engine.exchange.publish import (
     Publisher,
     elapsed_ns,
 )
-from crosswire.engine.progress import Teller, plain_errors
+from crosswire.engine.faults import plain_errors
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import note_signals, pin_thread
 from crosswire.nic.host.testbed import in_namespace
@@ -231,14 +231,14 @@ def run_exchange(config_path: Path, options: ExchangeOptions, say: Callable[[str
     live = need_live(config, config_path)
     options.check(config)
     prepare_data(config, config_path, None)
-    signals = note_signals()
     with ExitStack() as closing:
         if live.exchange_namespace:
             closing.enter_context(in_namespace(live.exchange_namespace))
         pin_thread(live.exchange_core)
         simulation = ExchangeProcess(config, config_path, options, closing)
         with plain_errors(config_path, []):
-            simulation.linker.load(Teller())
+            simulation.linker.load()
+        signals = note_signals()
         say("ready")
         simulation.run(lambda: bool(signals))
         say(json.dumps(simulation.summary()))

@@ -6,7 +6,6 @@ So that they are compiled side by side, nothing is loaded while structs are stil
 from dataclasses import dataclass, field
 
 from crosswire.nic.memory.struct import Struct
-from crosswire.nic.unit.build import Say
 from crosswire.nic.unit.unit import LoadedUnit, Unit, load_units
 
 
@@ -37,14 +36,12 @@ class Linker:
             if name in names:
                 self.link(entries, name, unit, name)
 
-    def load(self, say: Say | None = None) -> None:
+    def load(self) -> None:
         """Load all units, compiling what is not on disk, and set the fields. As `load_units`."""
         units: dict[tuple[object, ...], Unit] = {}
         for link in self.links:
             units.setdefault((link.unit.name, link.unit.entries), link.unit)
-        loaded: dict[tuple[object, ...], LoadedUnit] = dict(
-            zip(units, load_units(list(units.values()), say), strict=True)
-        )
+        loaded: dict[tuple[object, ...], LoadedUnit] = dict(zip(units, load_units(list(units.values())), strict=True))
         for link in self.links:
             addresses = loaded[link.unit.name, link.unit.entries].addresses
             setattr(link.struct, link.name, addresses[link.entry])

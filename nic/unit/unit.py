@@ -68,11 +68,11 @@ def key_of(unit: Unit) -> str:
     return digest.hexdigest()[:KEY_LETTERS]
 
 
-def load_units(units: Sequence[Unit], say: build.Say | None = None) -> list[LoadedUnit]:
+def load_units(units: Sequence[Unit]) -> list[LoadedUnit]:
     """The machine code of `units`: from this process, from the store, or compiled now, as many at a time as there are
     cores.
 
-    `say` hears what is being compiled. StoreError, CompileError: one line each.
+    `build.listeners` hear what is being compiled. StoreError: one line. CompileError.
     """
     if NO_JIT:
         return [interpreted(unit) for unit in units]
@@ -92,7 +92,7 @@ def load_units(units: Sequence[Unit], say: build.Say | None = None) -> list[Load
         else:
             stored[name, key] = found
     if missing:
-        build.compile_units(folder, missing, compiler_facts(target()), say)
+        build.compile_units(folder, missing, compiler_facts(target()))
         for unit, key in missing:
             found = store.read_unit(folder, unit.name, key)
             if found is None:

@@ -13,10 +13,8 @@ from crosswire.venues.book.order_queue import OrderQueue, allocate_queue, find_q
 from crosswire.venues.feed import Reject, decode
 from crosswire.venues.market import INSTRUMENTS_MAX, Events, Market
 from crosswire.venues.starbase.feed.recovery import (
-    pending_retransmit,
     take_incremental,
     take_reject,
-    write_retransmit_request,
 )
 from crosswire.venues.starbase.feed.snapshot import take_snapshot
 from crosswire.venues.starbase.feed.state import (
@@ -30,16 +28,6 @@ from crosswire.venues.starbase.feed.state import (
     reject,
 )
 from crosswire.venues.starbase.wire.market_layout import MESSAGES, PacketHeader, PacketType
-
-__all__ = [
-    "StarbaseFeed",
-    "decode_starbase",
-    "make_starbase_feed",
-    "pending_retransmit",
-    "queue_ahead_lots",
-    "set_starbase_feed",
-    "write_retransmit_request",
-]
 
 ORDER_CAPACITY = 1 << 16  # resting orders an instrument; 8 MB, touched as they come
 LEVEL_CAPACITY = 1 << 14

@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -93,14 +92,3 @@ def find_adapter(name: str) -> "Adapter":
 def one_line(error: Exception) -> str:
     """Say an error's kind and the first line of its text."""
     return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def adapter_sources(names: Iterable[str]) -> tuple[Path, ...]:
-    """List the source files of adapters from other packages: compiled code depends on them as on our own."""
-    found: set[Path] = set()
-    for name in names:
-        top = entry_points()[name].value.partition(":")[0].partition(".")[0]
-        if top != OWN_PACKAGE:
-            file = Path(str(sys.modules[top].__file__)).resolve()
-            found.update(file.parent.rglob("*.py") if file.name == "__init__.py" else [file])
-    return tuple(sorted(found))

@@ -1,23 +1,18 @@
 """A backtest from configuration file to run folder: build, loop, drain, summarise, report."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from numba import typeof
-from numba.core.errors import NumbaError
 from rich.console import Console
 
 from crosswire.engine.build.run import Run, build_run
-from crosswire.engine.cache import compile_cached
-from crosswire.engine.config import ConfigError, load_config
+from crosswire.engine.config import load_config
 from crosswire.engine.data import prepare_data
-from crosswire.engine.loop import Status, run
-from crosswire.engine.plugin import plain_compile_error
+from crosswire.engine.loop import Status
+from crosswire.engine.progress import Teller
 from crosswire.engine.report.facts import record_names, run_facts, run_infos
 from crosswire.engine.report.recorder import Recorder
 from crosswire.engine.report.summary import RunSummary, summarise, write_summary
-from crosswire.nic.unit.compile import NO_JIT
 
 
 def run_backtest(
@@ -30,12 +25,12 @@ def run_backtest(
     config = load_config(config_path)
     preparing_s = prepare_data(config, config_path, console)
     backtest = build_run(config, config_path)
-    recorder = Recorder(output / config.name, run_infos(backtest), record_names(), replace=True)
+    recorder = Recorder(output / config.name, run_infos(backtest), record_names(config), replace=True)
     try:
-        loop = compiled_loop(backtest)
+        backtest.load(Teller())
         start_s = time.perf_counter() - started - preparing_s
         loop_started = time.perf_counter()
-        turn_until_finished(backtest, loop, recorder)
+        turn_until_finished(backtest, recorder)
         recorder.close()
         wall_s = time.perf_counter() - loop_started
         facts = run_facts(backtest, start_s, wall_s, digests(backtest))
@@ -54,27 +49,15 @@ def run_backtest(
     return finished
 
 
-def compiled_loop(backtest: Run) -> Callable[..., int]:
-    """The loop for this configuration, compiled or from the cache, so that the first frame does not wait for it."""
-    loop = compile_cached(run, backtest.plugin.sources)
-    if not NO_JIT:
-        arguments = (backtest.engine, backtest.venues, backtest.strategy, backtest.clock)
-        try:
-            loop.compile(tuple(typeof(argument) for argument in arguments))  # type: ignore[attr-defined]
-        except NumbaError as error:
-            raise ConfigError(f"{backtest.config_path}: {plain_compile_error(error, backtest.plugin)}") from error
-    return loop
-
-
 def digests(backtest: Run) -> str:
     """Of every order frame that each venue was sent: equal for equal runs."""
-    return "-".join(f"{venue.ring.digest & (1 << 64) - 1:016x}" for venue in backtest.venues)
+    return "-".join(f"{line.exchange.digest & (1 << 64) - 1:016x}" for line in backtest.lines)
 
 
-def turn_until_finished(backtest: Run, loop: Callable[..., int], recorder: Recorder) -> None:
+def turn_until_finished(backtest: Run, recorder: Recorder) -> None:
     """Drive the loop, giving it what only Python can: the next part of a file, and room for records."""
     while True:
-        status = Status(loop(backtest.engine, backtest.venues, backtest.strategy, backtest.clock))
+        status = backtest.turn()
         if status == Status.STARVED:
             backtest.refill()
             continue

@@ -5,6 +5,7 @@ import time
 STARTED = time.perf_counter()  # before the heavy imports: the start-up time that a run reports counts from here
 
 import json  # noqa: E402
+import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -18,13 +19,9 @@ from crosswire.engine.adapters import entry_points  # noqa: E402
 if TYPE_CHECKING:
     from crosswire.venues.adapter import Importer
 
-app = typer.Typer(
-    help="Cross-exchange arbitrage engine: one compiled loop from wire to wire.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-import_app = typer.Typer(help="Turn other recordings into captures.", no_args_is_help=True)
+# Rich's markup is off: it would take the brackets of a help text, "[live]", for its own.
+app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 120})
+import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
 
 # Into a file or pipe tables are as wide as they need to be, not as an imagined terminal.
@@ -50,6 +47,50 @@ def without_option(arguments: list[str], option: str) -> list[str]:
     return kept
 
 
+def print_version(is_asked: bool) -> None:
+    """Print name and version, and leave."""
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"crosswire {version('crosswire')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def crosswire(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Cross-exchange arbitrage engine: one compiled loop from wire to wire."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@import_app.callback(invoke_without_command=True)
+def import_recordings_command(context: typer.Context) -> None:
+    """Turn other recordings into captures."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command("examples")
+def copy_examples_command(
+    folder: Annotated[Path, typer.Argument(help="Where they go; it is made if it is not there.")] = Path("examples"),
+) -> None:
+    """Copy the example configurations here. What they generate goes to a folder data beside FOLDER."""
+    from crosswire.engine.examples import copy_examples
+
+    try:
+        copied = copy_examples(folder)
+    except OSError as error:
+        raise fail(error) from None
+    for path in copied:
+        typer.echo(path)
+    typer.echo(f"next: crosswire backtest {folder / 'synthetic.toml'}")
+
+
 @app.command()
 def backtest(
     config: Annotated[Path, typer.Argument(help="The run's TOML file.")],
@@ -57,7 +98,7 @@ def backtest(
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
 ) -> None:
-    """Replay captures through the compiled loop against simulated exchanges."""
+    """Replay captures through the loop against simulated exchanges."""
     from crosswire.engine.backtest import run_backtest
     from crosswire.engine.errors import KNOWN_ERRORS
 
@@ -104,7 +145,7 @@ def capture(
     namespace: Annotated[str, typer.Option(help="Network namespace of the interface.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
-    """Record multicast groups into nanosecond captures, as the kernel stamped them; counts every lost frame."""
+    """Record multicast groups into captures. Frames are stamped by the kernel, to the ns; every lost one is counted."""
     from crosswire.engine.capture.command import CaptureOptions, run_capture, summary_facts, summary_text
     from crosswire.engine.errors import KNOWN_ERRORS
 
@@ -136,7 +177,7 @@ def sim(
         typer.Option(help="From so many seconds on, for so many, at this speed.", metavar="AT FOR SPEED"),
     ] = (0.0, 0.0, 1.0),
 ) -> None:
-    """Be the configuration's exchanges: multicast market data and order gateways on the kernel's sockets."""
+    """Be the configuration's exchanges on the kernel's sockets. Multicast market data out, orders in over TCP."""
     from crosswire.engine.errors import KNOWN_ERRORS
     from crosswire.engine.exchange.command import SimOptions, run_sim
 
@@ -155,7 +196,7 @@ def make_testbed(
     name: Annotated[str, typer.Option(help="Namespaces are NAME-engine and NAME-exchange.")] = "cw",
     links: Annotated[int, typer.Option(help="veth pairs between them, one a venue.")] = 2,
 ) -> None:
-    """Make or remove two network namespaces joined by veth pairs, to trade on one machine."""
+    """Make or remove two network namespaces to trade between. veth pairs join them; all on one machine."""
     from crosswire.nic.host.process import HostError
     from crosswire.nic.host.testbed import Testbed
 
@@ -285,22 +326,25 @@ def bench(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="A file of tests/bench: backtest, book, tile, ...")],
 ) -> None:
-    """Run a benchmark of the checkout; its last line is one JSON object."""
+    """Run a benchmark of the checkout. Its last line is one JSON object."""
     import subprocess
 
     name = name.replace("-", "_")
     root = Path(__file__).resolve().parent.parent
     known = sorted(path.stem for path in (root / "tests" / "bench").glob("*.py") if "def main(" in path.read_text())
+    if not known:
+        raise fail("bench: benchmarks are in the repository, not in the installed package")
     if name not in known:
-        where = "" if known else ": benchmarks are in the repository, not in the installed package"
-        raise fail(f"bench {name}: no such benchmark, there are {', '.join(known) or 'none'}{where}")
+        raise fail(f"bench {name}: no such benchmark, there are {', '.join(known)}")
     command = [sys.executable, "-m", f"tests.bench.{name}", *context.args]
     raise typer.Exit(subprocess.run(command, cwd=root, check=False).returncode)
 
 
 def main() -> None:
     """Run the `crosswire` command."""
-    if sys.argv[1:2] == ["import"]:
+    # What is being completed stands in the environment.
+    words = sys.argv[1:] or os.environ.get("COMP_WORDS", "").split()[1:]
+    if words[:1] == ["import"]:
         add_importers()
     app()
 

@@ -11,8 +11,10 @@ import msgspec
 
 from crosswire.engine.adapters import find_adapter
 from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, VenueLimitsConfig
+from crosswire.risk.records import STRATEGIES_MAX
 from crosswire.venues.adapter import Adapter, OrderEntry, SimulationConfig
 from crosswire.venues.errors import VenueError
+from crosswire.venues.order import VENUES_MAX
 
 INSTRUMENTS_MAX = 256  # of one run: a sample of all of them fits the room that the record buffers keep for one turn
 
@@ -69,7 +71,7 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
 
     name: str
     feed: str  # name of the adapter
-    captures: list[str] = []  # of the market data, where the simulated exchange is made from them
+    captures: list[str] = []  # of the market data, where the simulated exchange is made from them; see `engine.paths`
     recordings: list[str] = []  # raw streams that missing captures are imported from, one a capture
     clock_offset_ms: int = 0  # added to the clock of the host that recorded them
     instrument: list[InstrumentConfig]
@@ -94,6 +96,7 @@ class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     """`use`: a built-in name, "package.module:Name", or "path/to/file.py:Name"."""
 
     use: str
+    name: str = ""  # in records and report; needed where there are several
     parameters: dict[str, Any] = {}
 
 
@@ -124,16 +127,23 @@ class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     name: str
     venue: list[VenueConfig]
     limits: RunLimitsConfig
-    strategy: StrategyConfig
+    strategy: StrategyConfig | list[StrategyConfig]
     generate: GenerateConfig | None = None
     live: LiveConfig | None = None
     sample_interval_ms: int = 100  # of the time series in the report, and of the loss limit's check
+
+    @property
+    def strategies(self) -> list[StrategyConfig]:
+        """The `[strategy]` table, or all `[[strategy]]` tables."""
+        return self.strategy if isinstance(self.strategy, list) else [self.strategy]
 
 
 def load_config(path: Path) -> RunConfig:
     """Read and check one configuration file; ConfigError with one line if anything is wrong."""
     try:
         text = path.read_text()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `crosswire examples` copies configurations to begin with") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: can't be read: {error}") from None
     try:
@@ -244,9 +254,18 @@ def _check_orders(venue: VenueConfig, where: str) -> None:
         raise ConfigError(f'{where}: live.gateway_b: orders = "{venue.orders}" has one gateway')
 
 
+def _check_strategies(config: RunConfig, path: Path) -> None:
+    strategies = config.strategies
+    if not 1 <= len(strategies) <= STRATEGIES_MAX:
+        raise ConfigError(f"{path}: strategy: {len(strategies)} strategies, must be 1 to {STRATEGIES_MAX}")
+    names = [each.name for each in strategies]
+    if len(names) > 1 and (not all(names) or len(set(names)) != len(names)):
+        raise ConfigError(f"{path}: strategy.name: several strategies need a name each, there are {names}")
+
+
 def _check_names(config: RunConfig, path: Path) -> None:
-    if not 1 <= len(config.venue) <= 8:
-        raise ConfigError(f"{path}: venue: {len(config.venue)} venues, must be 1 to 8")
+    if not 1 <= len(config.venue) <= VENUES_MAX:
+        raise ConfigError(f"{path}: venue: {len(config.venue)} venues, must be 1 to {VENUES_MAX}")
     seen: set[str] = set()
     for venue in config.venue:
         if venue.name in seen:
@@ -258,5 +277,6 @@ def _check_names(config: RunConfig, path: Path) -> None:
             raise ConfigError(f"{path}: venue {venue.name}: needs instruments, each symbol once, has {symbols}")
     if sum(len(venue.instrument) for venue in config.venue) > INSTRUMENTS_MAX:
         raise ConfigError(f"{path}: more than {INSTRUMENTS_MAX} instruments")
+    _check_strategies(config, path)
     if config.sample_interval_ms <= 0:
         raise ConfigError(f"{path}: sample_interval_ms = {config.sample_interval_ms}: must be positive")

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from crosswire.engine.config import ConfigError, RunConfig, VenueConfig
+from crosswire.engine.paths import PREFIX, missing_recording, named_path
 
 
 def prepare_data(config: RunConfig, config_path: Path, console: Console | None) -> float:
@@ -29,16 +30,21 @@ def prepare_data(config: RunConfig, config_path: Path, console: Console | None) 
         except ValueError as error:
             raise ConfigError(f"{config_path}: generate: {error}") from None
     for venue in config.venue:
-        if venue.recordings and any(not (root / capture).exists() for capture in venue.captures):
+        if venue.recordings and any(not named_path(root, capture).exists() for capture in venue.captures):
             _import(venue, root, config_path, console)
-    for path in _missing(config, root):
-        raise ConfigError(f"{config_path}: capture {path} does not exist, and nothing configured makes it")
+    for capture in _missing(config, root):
+        why = f"capture {root / capture} does not exist, and nothing configured makes it"
+        raise ConfigError(f"{config_path}: {_why_missing(capture, why)}")
     return time.perf_counter() - started
 
 
-def _missing(config: RunConfig, root: Path) -> list[Path]:
-    captures = [root / capture for venue in config.venue for capture in venue.captures]
-    return [path for path in captures if not path.exists()]
+def _missing(config: RunConfig, root: Path) -> list[str]:
+    captures = [capture for venue in config.venue for capture in venue.captures]
+    return [capture for capture in captures if not named_path(root, capture).exists()]
+
+
+def _why_missing(name: str, otherwise: str) -> str:
+    return missing_recording(name) if name.startswith(PREFIX) else otherwise
 
 
 def _import(venue: VenueConfig, root: Path, config_path: Path, console: Console | None) -> None:
@@ -47,12 +53,13 @@ def _import(venue: VenueConfig, root: Path, config_path: Path, console: Console 
     if len(venue.recordings) != len(venue.captures):
         raise ConfigError(f"{config_path}: venue {venue.name}: recordings and captures must pair up one to one")
     for recording, capture in zip(venue.recordings, venue.captures, strict=True):
-        source = root / recording
+        source, target = named_path(root, recording), named_path(root, capture)
         if not source.exists():
-            raise ConfigError(f"{config_path}: venue {venue.name}: recording {source} does not exist")
-        if not (root / capture).exists():
+            why = _why_missing(recording, f"recording {source} does not exist")
+            raise ConfigError(f"{config_path}: venue {venue.name}: {why}")
+        if not target.exists():
             _say(console, f"importing {source} ...")
-            import_recording(venue, source, root / capture)
+            import_recording(venue, source, target)
 
 
 def _say(console: Console | None, text: str) -> None:

@@ -3,7 +3,27 @@
 from crosswire.engine.config import ConfigError
 from crosswire.nic.capture.reader import CaptureError
 from crosswire.nic.host.process import HostError
+from crosswire.nic.unit.build import CompileError
+from crosswire.nic.unit.store import StoreError
+from crosswire.nic.unit.target import TargetError
 from crosswire.risk.limits import LimitError
 from crosswire.venues.errors import VenueError
 
-KNOWN_ERRORS = (ConfigError, CaptureError, HostError, LimitError, VenueError, FileExistsError, FileNotFoundError)
+
+class LoopError(Exception):
+    """One line: what a run's own code raised, and where. Nothing more was sent."""
+
+
+KNOWN_ERRORS = (
+    ConfigError,
+    CaptureError,
+    CompileError,
+    HostError,
+    LimitError,
+    LoopError,
+    StoreError,
+    TargetError,
+    VenueError,
+    FileExistsError,
+    FileNotFoundError,
+)

@@ -12,10 +12,10 @@ from typing import Any
 
 from numba import literal_unroll
 
-from crosswire.engine.adapters import OWN_PACKAGE, adapter_sources, entry_points, find_adapter
-from crosswire.engine.cache import compile_cached
+from crosswire.engine.adapters import OWN_PACKAGE, entry_points, find_adapter
 from crosswire.engine.config import ConfigError
 from crosswire.nic.capture.writer import CaptureWriter
+from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.adapter import Generator
 from crosswire.venues.generate.market import (
@@ -82,7 +82,7 @@ def generate_captures(
     for place, (publisher, phase) in enumerate(zip(publishers, FIRST_GAPS, strict=True)):
         publisher.place = place
         plan_losses(publisher.losses, seconds, phase)
-    run = compile_cached(fill_buffers, adapter_sources(generators))
+    run = machine_code(fill_buffers)
     with ExitStack() as closing:
         files = [closing.enter_context(CaptureWriter(directory / f"{venue}.pcap")) for venue in generators]
         goes_on = True

@@ -6,7 +6,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from crosswire.engine.cache import compile_cached
 from crosswire.engine.config import VenueConfig
 from crosswire.venues.adapter import Imported, Importer, ImportSetup
 
@@ -20,7 +19,6 @@ def import_recordings(
     setup = ImportSetup(
         clock_offset_ns=round(clock_offset_ms * NS_PER_MS),
         options=importer.options(**options),
-        compile_entry=compile_cached,
     )
     return importer.import_files(recordings, folder, setup)
 
@@ -29,9 +27,7 @@ def import_recording(venue: VenueConfig, recording: Path, capture: Path) -> Impo
     """Import one recording of a configuration as exactly `capture`."""
     importer = next(iter(venue.adapter.importers.values()))
     capture.parent.mkdir(parents=True, exist_ok=True)
-    setup = ImportSetup(
-        clock_offset_ns=venue.clock_offset_ms * NS_PER_MS, options=importer.options(), compile_entry=compile_cached
-    )
+    setup = ImportSetup(clock_offset_ns=venue.clock_offset_ms * NS_PER_MS, options=importer.options())
     return importer.import_file(recording, capture, setup)
 
 

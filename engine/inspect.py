@@ -7,13 +7,13 @@ from decimal import Decimal
 from os import PathLike
 from typing import Any
 
-from crosswire.engine.adapters import adapter_sources, find_adapter
-from crosswire.engine.cache import compile_cached
+from crosswire.engine.adapters import find_adapter
 from crosswire.engine.config import ConfigError
 from crosswire.nic.memory.struct import Array, Struct, StructMeta, array, u8
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.replay import Replay, ReplayRing, read_frames
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
+from crosswire.nic.unit.call import machine_code
 from crosswire.venues.adapter import Adapter
 from crosswire.venues.book.book import Book, make_books
 from crosswire.venues.errors import VenueError
@@ -74,7 +74,7 @@ def decode_captures(paths: Paths, adapter: Adapter) -> Inspection:
     market.instruments = Instrument.array(adapter.instruments_max)
     market.books = make_books(adapter.instruments_max, adapter.levels_max)
     feed, frame, packet, counters, events = adapter.discover(market), Frame(), Packet(), PacketCounters(), Events()
-    run = compile_cached(inspect_frames, adapter_sources([adapter.name]))
+    run = machine_code(inspect_frames)
     with Replay(paths) as replay:
         while (time_ns := next_time_ns(replay.ring)) < 0:
             replay.refill()

@@ -1,17 +1,22 @@
-"""Finding a strategy: a built-in name, "package.module:Name", or "path/to/file.py:Name"."""
+"""Finding a strategy: a built-in name, "package.module:Name", or "path/to/file.py:Name".
+
+What is read while a strategy is loaded and built, its own modules and its data, is noted: its machine code is made from
+that too (`nic/unit/source.py`).
+"""
 
 import hashlib
 import importlib
 import importlib.util
-import re
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import msgspec
-
 from crosswire.engine.config import ConfigError, convert
+from crosswire.nic.unit import source
 from crosswire.strategies.interface import BuildContext, Strategy, parameters_of
 
 BUILT_IN = {
@@ -20,84 +25,144 @@ BUILT_IN = {
 }
 
 
-class Plugin(msgspec.Struct, frozen=True):
-    """A strategy class and the source files that the compiled loop depends on because of it."""
-
-    strategy_class: type[Strategy]
-    sources: tuple[Path, ...]
-
-
-def load_plugin(use: str, relative_to: Path, where: str) -> Plugin:
+def load_strategy_class(use: str, relative_to: Path, where: str) -> type[Strategy]:
     """Import the strategy that `use` names; ConfigError with one line if that fails."""
     module_name, separator, class_name = BUILT_IN.get(use, use).rpartition(":")
     if not separator:
         known = ", ".join(BUILT_IN)
         raise ConfigError(f'{where}: strategy.use = {use}: neither built in ({known}) nor "package.module:Name"')
     try:
-        module = (
-            _load_file(relative_to, module_name)
-            if module_name.endswith(".py")
-            else importlib.import_module(module_name)
-        )
+        if module_name.endswith(".py"):
+            module = _load_file(relative_to, module_name)
+        else:
+            with _noting(module_name):
+                module = importlib.import_module(module_name)
     except Exception as error:
         raise ConfigError(f"{where}: strategy.use = {use}: {_plain(error)}") from error
     strategy_class = getattr(module, class_name, None)
     if not (isinstance(strategy_class, type) and issubclass(strategy_class, Strategy)):
         raise ConfigError(f"{where}: strategy.use = {use}: {class_name} is no Strategy class of {module_name}")
-    return Plugin(strategy_class, _sources(module))
+    return strategy_class
 
 
-def build_strategy(plugin: Plugin, parameters: dict[str, Any], context: BuildContext, where: str) -> Strategy:
+def build_strategy(cls: type[Strategy], parameters: dict[str, Any], context: BuildContext, where: str) -> Strategy:
     """Validate the parameters and make the strategy; ConfigError with one line if they are wrong."""
     try:
-        kind = parameters_of(plugin.strategy_class)
+        kind = parameters_of(cls)
     except TypeError as error:
         raise ConfigError(f"{where}: {error}") from None
+    values = convert(parameters, kind, where, "strategy.parameters")
     try:
-        return plugin.strategy_class.build(convert(parameters, kind, where, "strategy.parameters"), context)
+        with _importable(cls.__module__), _noting(cls.__module__):
+            return cls.build(values, context)
     except ValueError as error:
         raise ConfigError(f"{where}: strategy.parameters: {error}") from None
+    except (ImportError, OSError) as error:
+        raise ConfigError(f"{where}: strategy.use: {cls.__qualname__}.build: {_plain(error)}") from error
 
 
-def plain_compile_error(error: Exception, plugin: Plugin) -> str:
-    """One line that says why the strategy does not compile, and at which of its own lines."""
-    text = str(error)
-    own = {path.name for path in plugin.sources}
-    places = [(name, line) for name, line in re.findall(r'File "([^"]+)", line (\d+)', text) if Path(name).name in own]
-    place = f" ({places[-1][0]}:{places[-1][1]})" if places else ""
-    reasons = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Failed in")]
-    return f"strategy.use: {plugin.strategy_class.__qualname__} does not compile: {reasons[0]}{place}"
+@contextmanager
+def _importable(name: str) -> Iterator[None]:
+    """Let a strategy from a file import what lies beside it, as while the file was loaded."""
+    if name not in _files:
+        yield
+        return
+    with _on_path(_files[name].parent):
+        yield
+
+
+@contextmanager
+def _on_path(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+_files: dict[str, Path] = {}  # of strategies that came from a file, by module
+_helpers: dict[str, Path] = {}  # of the modules beside them, by name
+
+
+class _Opened:
+    """The files that are being opened, while somebody wants to know."""
+
+    is_hooked = False
+    paths: set[Path] | None = None
+
+
+def _note_opened(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook (PEP 578), which can't be taken away again."""
+    if event != "open" or _Opened.paths is None or not isinstance(arguments[0], str | bytes | os.PathLike):
+        return
+    flags = arguments[2]
+    if not isinstance(flags, int) or flags & (os.O_WRONLY | os.O_RDWR) == 0:
+        _Opened.paths.add(Path(os.fsdecode(arguments[0])).absolute())
+
+
+@contextmanager
+def _noting(module_name: str) -> Iterator[None]:
+    """Note the modules that get loaded and the files that get read, as what the module is made from."""
+    if not _Opened.is_hooked:
+        sys.addaudithook(_note_opened)
+        _Opened.is_hooked = True
+    before = set(sys.modules)
+    _Opened.paths = set()
+    try:
+        yield
+    finally:
+        read, _Opened.paths = _Opened.paths, None
+        loaded = {name for name in set(sys.modules) - before if source.module_path(name) is not None}
+        data = {path for path in read if path.suffix not in (".py", ".pyc") and source.is_own_file(path)}
+        source.note_read(module_name, loaded, data)
 
 
 def _load_file(relative_to: Path, name: str) -> ModuleType:
     path = (relative_to / name).resolve()
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
-    # The name must be the same in every process: the compiled loop's cache refers to the class by it.
-    module_name = f"crosswire_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    # The same in every process and wherever the file lies: machine code is kept under a name that has this one in it.
+    content = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    module_name = f"crosswire_plugin_{path.stem}_{content}"
+    if _files.get(module_name, path) != path:
+        module_name += f"_{len(_files)}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
+    _forget_helpers(path.parent)
     try:
-        spec.loader.exec_module(module)
+        with _on_path(path.parent), _noting(module_name):
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[module_name]
         raise
+    _files[module_name] = path
+    for each in source.loaded_by_module[module_name]:
+        helper = source.module_path(each)
+        if helper is not None and not each.startswith("crosswire.") and helper.is_relative_to(path.parent):
+            _helpers[each] = helper
     return module
 
 
-def _sources(module: ModuleType) -> tuple[Path, ...]:
-    """The plugin's own files: its module, and its whole package or folder, whose modules it may import."""
-    if module.__file__ is None:
-        return ()
-    path = Path(module.__file__).resolve()
-    package = module.__package__ or ""
-    if module.__name__.startswith("crosswire_plugin_") or not package:
-        return tuple(sorted(path.parent.glob("*.py")))
-    top = Path(str(sys.modules[package.partition(".")[0]].__file__)).resolve().parent
-    return tuple(sorted(top.rglob("*.py")))
+def begin_run() -> None:
+    """Forget the modules beside the strategies of the run before: they may have been edited, or be another's."""
+    for name in _helpers:
+        sys.modules.pop(name, None)
+    _helpers.clear()
+
+
+def _forget_helpers(folder: Path) -> None:
+    """Have the modules beside a strategy read anew. ImportError: another strategy has one of that name elsewhere."""
+    for name, path in list(_helpers.items()):
+        if path.is_relative_to(folder):
+            sys.modules.pop(name, None)
+            del _helpers[name]
+        elif any((folder / each).exists() for each in (f"{name}.py", name)):
+            raise ImportError(
+                f"two strategies of the run have modules called {name}; rename one of {path} and {folder}/{name}"
+            )
 
 
 def _plain(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from crosswire.nic.memory.struct import Pointer, Struct, array, i64
 from crosswire.nic.unit.compile import compiled
 
+STRATEGIES_MAX = 8  # of one run
 RECORDS_MAX = 4096  # of each kind between two drains
 RECORDS_RESERVE = 1536  # the loop stops for a drain with this much room left; one turn of 8 venues writes fewer
 
@@ -21,6 +22,7 @@ class OrderRecord(Struct):
     closed_ns: i64
     client_order_id: i64
     instrument: i64
+    strategy: i64
     side: i64
     time_in_force: i64
     price_ticks: i64
@@ -39,13 +41,15 @@ class FillRecord(Struct):
     client_order_id: i64
     execution_id: i64
     instrument: i64
+    strategy: i64
     side: i64
     price_ticks: i64
     qty_lots: i64
     decision_ticks: i64  # the price that the strategy saw and decided on: slippage is against this
     fee_e9: i64  # settlement currency, positive is paid
     is_maker: i64
-    position_lots: i64  # after the fill
+    position_lots: i64  # after the fill, of all strategies together
+    strategy_position_lots: i64  # of the fill's own strategy
     trade_id: i64
 
 
@@ -65,6 +69,7 @@ class SampleRecord(Struct):
 class OpportunityRecord(Struct):
     """One span of time in which an executable edge was above the threshold."""
 
+    strategy: i64
     start_ns: i64
     end_ns: i64
     buy_instrument: i64
@@ -82,6 +87,7 @@ class TradeRecord(Struct):
     """One arbitrage trade: two legs meant to be equal and opposite."""
 
     trade_id: i64
+    strategy: i64
     start_ns: i64
     end_ns: i64
     buy_instrument: i64

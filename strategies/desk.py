@@ -12,6 +12,7 @@ from crosswire.risk.position import Position
 from crosswire.risk.records import OpportunityRecord, Records, TradeRecord, append
 from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import Instrument
+from crosswire.venues.order import IOC
 
 REQUESTS_MAX = 64  # of one turn of the loop; more are dropped and counted
 
@@ -37,6 +38,7 @@ class Request(Struct):
 class Desk(Struct):
     """The strategy's view of the run. Index everything by market index, 0 to `instrument_count` - 1."""
 
+    strategy: i64  # number of the desk's own strategy in the run
     now_ns: i64  # the run's clock
     trigger_ns: i64  # receive time of the frame being acted on
     timer_ns: i64  # when on_timer is wanted next; NEVER_NS: never
@@ -56,17 +58,19 @@ def submit(
     desk: Desk,
     instrument: int,
     side: int,
-    time_in_force: int,
     price_ticks: int,
     qty_lots: int,
-    decision_ticks: int,
-    trade_id: int,
-    tag: int,
+    time_in_force: int = IOC,
+    decision_ticks: int = 0,
+    trade_id: int = 0,
+    tag: int = 0,
 ) -> bool:
     """Ask for a new limit order. False, counted and not asked for, if REQUESTS_MAX requests of this turn are taken or
     there is no such instrument.
 
-    What becomes of it arrives in on_order (vetoed, live, rejected, cancelled, filled) and on_fill.
+    What becomes of it arrives in on_order (vetoed, live, rejected, cancelled, filled) and on_fill. `decision_ticks` is
+    the price that slippage is measured against, 0 for the order's own; `trade_id` groups the legs of one trade; `tag`
+    is the strategy's own and comes back with the order.
     """
     if desk.request_count >= REQUESTS_MAX or instrument < 0 or instrument >= desk.instrument_count:
         desk.requests_dropped += 1
@@ -79,7 +83,7 @@ def submit(
     request.time_in_force = time_in_force
     request.price_ticks = price_ticks
     request.qty_lots = qty_lots
-    request.decision_ticks = decision_ticks
+    request.decision_ticks = decision_ticks if decision_ticks != 0 else price_ticks
     request.trade_id = trade_id
     request.tag = tag
     request.client_order_id = 0
@@ -87,15 +91,14 @@ def submit(
 
 
 @compiled
-def cancel(desk: Desk, instrument: int, client_order_id: int) -> bool:
-    """Ask to cancel an order; False if REQUESTS_MAX requests of this turn are taken."""
+def cancel(desk: Desk, client_order_id: int) -> bool:
+    """Ask to cancel an order; False, counted, if REQUESTS_MAX requests of this turn are taken."""
     if desk.request_count >= REQUESTS_MAX:
         desk.requests_dropped += 1
         return False
     request = desk.requests[desk.request_count]
     desk.request_count += 1
     request.kind = CANCEL_ORDER
-    request.instrument = instrument
     request.client_order_id = client_order_id
     return True
 
@@ -116,10 +119,14 @@ def next_trade_id(desk: Desk) -> int:
 @compiled
 def record_opportunity(desk: Desk) -> OpportunityRecord:
     """A new opportunity record, to be filled in now."""
-    return append(desk.records[0].opportunities)
+    record = append(desk.records[0].opportunities)
+    record.strategy = desk.strategy
+    return record
 
 
 @compiled
 def record_trade(desk: Desk) -> TradeRecord:
     """A new trade record, to be filled in now."""
-    return append(desk.records[0].trades)
+    record = append(desk.records[0].trades)
+    record.strategy = desk.strategy
+    return record

@@ -62,7 +62,7 @@ from crosswire.strategies.trades import (
 )
 from crosswire.venues.instrument import Instrument, base_e9, multiply_e9, price_e9
 from crosswire.venues.market import INSTRUMENTS_MAX
-from crosswire.venues.order import Order, OrderState, Report, TimeInForce
+from crosswire.venues.order import Order, OrderState, Report
 from crosswire.venues.side import BUY, SELL, sign_of
 
 NO_LISTING = -1
@@ -275,7 +275,9 @@ def _send(
     tag = (trade.state << TAG_BITS | listing) << TAG_BITS | place
     instrument = legs.listings[listing].instrument
     price_ticks = max(1, limit_ticks)
-    sent = submit(desk, instrument, side, TimeInForce.IOC, price_ticks, lots, decision_ticks, trade.trade_id, tag)
+    sent = submit(
+        desk, instrument, side, price_ticks, lots, decision_ticks=decision_ticks, trade_id=trade.trade_id, tag=tag
+    )
     if sent:
         trade.open_orders += 1
     return sent

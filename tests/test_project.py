@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from email.parser import HeaderParser
@@ -108,6 +109,45 @@ def test_wheel_holds_the_typed_packages_and_nothing_else(wheel: zipfile.ZipFile)
     modules = {f"crosswire/{path}" for path in own if "tests" not in path.parts} | {"crosswire/__init__.py"}
     assert {name for name in names if name.endswith(".py")} == modules
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"crosswire"}
+    examples = {f"crosswire/{path.relative_to(ROOT)}" for path in (ROOT / "examples").iterdir()}
+    assert {name for name in names if not name.endswith(".py") and ".dist-info/" not in name} == examples | {
+        "crosswire/py.typed"
+    }
+
+
+def test_wheel_brings_its_examples(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """Out of the wheel alone, away from the checkout: nothing is written beside the package."""
+    package, work = tmp_path / "package", tmp_path / "work"
+    wheel.extractall(package)
+    work.mkdir()
+    before = sorted(package.rglob("*"))
+    result = subprocess.run(
+        [sys.executable, "-B", "-m", "crosswire.engine.cli", "examples"],
+        cwd=work,
+        env=os.environ | {"PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    copied = sorted(path.name for path in (work / "examples").iterdir())
+    assert copied == sorted(path.name for path in (ROOT / "examples").iterdir())
+    assert sorted(package.rglob("*")) == before
+
+
+def test_wheel_of_the_sdist_is_the_same(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """An sdist leaves out the links that an editable install finds the folders by."""
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)]
+    subprocess.run([*build, "-t", "sdist"], cwd=ROOT, check=True, capture_output=True)
+    [packed] = tmp_path.glob("crosswire-*.tar.gz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(tmp_path, filter="data")
+    unpacked = tmp_path / packed.name.removesuffix(".tar.gz")
+    subprocess.run([*build, "-t", "wheel"], cwd=unpacked, check=True, capture_output=True)
+    [again] = tmp_path.glob("crosswire-*.whl")
+    with zipfile.ZipFile(again) as other:
+        assert other.namelist() == wheel.namelist()
+        assert all(other.read(name) == wheel.read(name) for name in other.namelist())
 
 
 def test_wheel_metadata(wheel: zipfile.ZipFile) -> None:

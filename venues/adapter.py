@@ -18,6 +18,7 @@ import msgspec
 
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.replay import Replay
+from crosswire.nic.unit.link import Linker
 from crosswire.venues.feed import Feed
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
@@ -58,6 +59,7 @@ class ExchangeSetup(VenueSetup):
     """What the maker of a simulated exchange is told. `market` is the engine's: the exchange keeps its own copy."""
 
     simulation: SimulationConfig
+    linker: Linker  # by which the exchange gets at its own units
     replay: Replay | None  # of the configured captures, with two cursors; None: there are none
     is_connected: bool  # the order connections are there from the start, as in a backtest
     follow: Callable[[str, str], Any]  # (key, "venue/symbol") -> rows of (time_ns, price_e9) from that venue's captures
@@ -97,16 +99,12 @@ class Gateways(Protocol):
         """Close the connections and the listeners."""
 
 
-Compile = Callable[[Callable[..., Any]], Callable[..., Any]]  # keeps what it compiles on disk
-
-
 @dataclass(frozen=True, kw_only=True)
 class ImportSetup:
     """How recordings are to be imported."""
 
     clock_offset_ns: int  # added to the clock of the host that recorded them
     options: Any  # the importer's own struct
-    compile_entry: Compile
 
 
 @dataclass(frozen=True, kw_only=True)

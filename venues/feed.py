@@ -9,6 +9,7 @@ from typing import Annotated
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import generic
+from crosswire.nic.unit.unit import Entry, Unit
 from crosswire.venues.market import Events, InstrumentMap, Market
 
 TEMPLATES_MAX = 32  # message kinds of one feed, counted by their place in its layout table
@@ -57,3 +58,9 @@ def decode(feed: Feed, packet: Packet, market: Market, events: Events) -> None:
     The caller cleared `events`. Bytes outside the payload are never read; what can't be believed is counted in
     `feed.rejects` and ends the packet.
     """
+
+
+def feed_unit(cls: type[Feed]) -> Unit:
+    """The unit of feeds of this class: its entry `decode`, for a venue's unit and for the simulated exchange."""
+    entry = Entry("decode", decode.implementation_for(cls), (cls, Packet, Market, Events))
+    return Unit(f"feed-{cls.__name__}", (entry,))

@@ -29,6 +29,10 @@ class TimeInForce(IntEnum):
     POST_ONLY = 3  # GTC that is rejected if it would take
 
 
+# Plain numbers, as compiled code compares them and a strategy writes them.
+IOC, FOK, GTC, POST_ONLY = map(int, TimeInForce)
+
+
 class OrderState(IntEnum):
     FREE = 0  # the slot holds no order
     PENDING_NEW = 1
@@ -220,6 +224,7 @@ class Order(Struct):
     filled_tick_lots: i64  # sum of price_ticks * qty_lots of the fills: / filled_lots is the average price in ticks
     fees_e9: i64  # of the fills, settlement currency, positive is paid
     decision_ticks: i64  # the price that the strategy decided on; slippage is against it
+    strategy: i64  # number of the strategy that it is of
     tag: i64  # the strategy's own
     trade_id: i64  # the strategy's trade that it is a leg of, 0: none
     created_ns: i64

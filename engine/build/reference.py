@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from crosswire.engine.adapters import adapter_sources
 from crosswire.engine.build.market import instrument_names
-from crosswire.engine.cache import compile_cached
 from crosswire.engine.config import ConfigError, RunConfig
+from crosswire.engine.paths import named_path
 from crosswire.nic.memory.struct import Pointer, Struct, array, i64
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.replay import Replay, ReplayRing
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
+from crosswire.nic.unit.call import machine_code
 from crosswire.venues.feed import Feed, decode
 from crosswire.venues.instrument import price_e9
 from crosswire.venues.market import Events, Market, clear_events
@@ -68,8 +68,8 @@ def price_path(config: RunConfig, config_path: Path, follow: str, number: int, f
     """
     path = PricePath(instrument=instrument_names(config).index(follow), pairs=array(i64, 2 * POINTS_MAX))
     arguments = (feed, market, Events(), Frame(), Packet(), PacketCounters(), path)
-    run = compile_cached(follow_frames, adapter_sources([config.venue[number].feed]))
-    with Replay([config_path.parent / capture for capture in config.venue[number].captures]) as replay:
+    run = machine_code(follow_frames)
+    with Replay([named_path(config_path.parent, capture) for capture in config.venue[number].captures]) as replay:
         while next_time_ns(replay.ring) != NEVER_NS:
             replay.refill()
             run(replay.ring, *arguments)

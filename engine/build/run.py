@@ -1,23 +1,27 @@
 """From a configuration to the structs that the loop runs on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from crosswire.engine.adapters import adapter_sources
 from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import make_venue
-from crosswire.engine.cache import keep_compiled
 from crosswire.engine.config import RunConfig
-from crosswire.engine.loop import Engine, LoopState, Venue
-from crosswire.engine.plugin import Plugin, build_strategy, load_plugin
+from crosswire.engine.errors import LoopError
+from crosswire.engine.loop import Engine, Status, loop_unit
+from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_class
+from crosswire.engine.progress import plain_errors, plain_fault
+from crosswire.engine.seat import set_seat
+from crosswire.engine.venue import Line, set_venue
 from crosswire.nic.clock import ReplayClock
-from crosswire.nic.memory.struct import Struct, one
+from crosswire.nic.memory.struct import Struct, address_of, i64, one
 from crosswire.nic.rings.replay import Replay
 from crosswire.nic.rings.ring import NEVER_NS
+from crosswire.nic.unit.build import Say
+from crosswire.nic.unit.link import Linker
+from crosswire.nic.unit.load import call_entry
 from crosswire.risk.gate import Gate
 from crosswire.risk.limits import make_gate, set_instrument_limits, set_venue_limits
+from crosswire.risk.position import Position
 from crosswire.risk.records import Records, make_records
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.interface import BuildContext, Strategy
@@ -27,18 +31,56 @@ from crosswire.venues.order import make_order_table
 NS_PER_MS = 1_000_000
 
 
+class LoopEntries(Struct):
+    """Addresses of the loop's own unit."""
+
+    run: i64
+
+
+@dataclass
+class Core:
+    """What a run has whatever its rings are: the engine without venues, and its strategies."""
+
+    engine: Engine
+    strategies: list[Strategy]
+    linker: Linker = field(default_factory=Linker)
+
+
 @dataclass
 class Run:
-    """Everything of one run: the loop's arguments, and the Python objects that own what they point to."""
+    """Everything of one run: the engine, and the Python objects that own what it points to."""
 
     config: RunConfig
     config_path: Path
-    engine: Engine
-    venues: tuple[Venue, ...]
-    strategy: Strategy
+    core: Core
+    lines: tuple[Line, ...]
     clock: Struct
-    plugin: Plugin
     replays: list[Replay]
+    entries: LoopEntries = field(default_factory=LoopEntries)
+
+    def __post_init__(self) -> None:
+        engine, linker = self.core.engine, self.core.linker
+        engine.venue_count = len(self.lines)
+        for number, line in enumerate(self.lines):
+            set_venue(engine.venues[number], line, engine.market, engine.inbox, linker)
+        linker.link_all(self.entries, loop_unit(type(self.clock)))
+
+    @property
+    def engine(self) -> Engine:
+        """What the loop runs on."""
+        return self.core.engine
+
+    def load(self, say: Say | None = None) -> None:
+        """Load all machine code of the run, compiling what is not on disk. ConfigError, StoreError: one line each."""
+        with plain_errors(self.config_path, map(type, self.core.strategies)):
+            self.core.linker.load(say)
+
+    def turn(self) -> Status:
+        """Run the loop until it needs Python. LoopError: what a strategy or the engine itself raised."""
+        try:
+            return Status(call_entry(self.entries.run, address_of(self.engine), address_of(self.clock)))
+        except Exception as error:
+            raise LoopError(f"{self.config_path}: {plain_fault(error)}") from error
 
     def refill(self) -> None:
         """Read on wherever a replay window is starved."""
@@ -51,23 +93,12 @@ class Run:
             replay.close()
 
 
-@dataclass
-class Core:
-    """What a run has whatever its rings are."""
-
-    engine: Engine
-    strategy: Strategy
-    plugin: Plugin
-
-
 def build_core(config: RunConfig, config_path: Path) -> Core:
-    """Instruments, books, gate, orders, records and the strategy. ConfigError, LimitError: one line each."""
+    """Instruments, books, gate, orders, records and strategies. ConfigError, LimitError: one line each."""
     where = str(config_path)
     names = instrument_names(config)
-    plugin = load_plugin(config.strategy.use, config_path.parent, where)
-    venues = adapter_sources(venue.feed for venue in config.venue)
-    plugin = msgspec.structs.replace(plugin, sources=plugin.sources + venues)
-    keep_compiled(plugin.sources)
+    begin_run()
+    classes = [load_strategy_class(each.use, config_path.parent, where) for each in config.strategies]
     market, underlyings = make_market(config)
     gate = make_gate(market, config.limits, underlyings)
     terms = [(venue, each) for venue in config.venue for each in venue.instrument]
@@ -75,44 +106,46 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
         set_instrument_limits(gate, market.instruments[index], each.limits, names[index])
     for number, venue in enumerate(config.venue):
         set_venue_limits(gate, number, venue.limits, venue.name)
-    records = make_records()
-    engine = Engine(
-        state=make_state(config),
-        market=market,
-        gate=gate,
-        desk=make_desk(market, gate, records),
-        orders=make_order_table(),
-        records=records,
-    )
+    engine = Engine()
+    engine.state.sample_interval_ns = config.sample_interval_ms * NS_PER_MS
+    engine.market = market
+    engine.gate = gate
+    engine.orders = make_order_table()
+    engine.records = make_records()
     context = BuildContext(list(market.instruments), {name: index for index, name in enumerate(names)})
-    strategy = build_strategy(plugin, config.strategy.parameters, context, where)
-    return Core(engine, strategy, plugin)
+    strategies = [
+        build_strategy(cls, each.parameters, context, where)
+        for cls, each in zip(classes, config.strategies, strict=True)
+    ]
+    core = Core(engine, strategies)
+    engine.seat_count = len(strategies)
+    for number, strategy in enumerate(strategies):
+        seat = engine.seats[number]
+        set_desk(seat.desk, market, gate, engine.records)
+        set_seat(seat, number, strategy, core.linker)
+    return core
 
 
 def build_run(config: RunConfig, config_path: Path) -> Run:
-    """All structs of a backtest, ready for the loop. ConfigError, LimitError, CaptureError: one line each."""
+    """All structs of a backtest, to be loaded. ConfigError, LimitError, CaptureError: one line each."""
     core = build_core(config, config_path)
     market = core.engine.market
     replays: list[Replay] = []
     try:
-        venues = tuple(make_venue(number, config, market, config_path, replays) for number in range(len(config.venue)))
+        numbers = range(len(config.venue))
+        lines = tuple(make_venue(number, config, market, config_path, replays, core.linker) for number in numbers)
     except BaseException:
         for replay in replays:
             replay.close()
         raise
-    return Run(config, config_path, core.engine, venues, core.strategy, ReplayClock(), core.plugin, replays)
+    return Run(config, config_path, core, lines, ReplayClock(), replays)
 
 
-def make_state(config: RunConfig) -> LoopState:
-    """The loop's memory before its first turn: every session and the first sample are due at once."""
-    return LoopState(sample_interval_ns=config.sample_interval_ms * NS_PER_MS)
-
-
-def make_desk(market: Market, gate: Gate, records: Records) -> Desk:
-    """The strategy's view of the run."""
-    desk = Desk(instrument_count=market.count, timer_ns=NEVER_NS)
+def set_desk(desk: Desk, market: Market, gate: Gate, records: Records) -> None:
+    """A strategy's view of the run, with positions of its own."""
+    desk.instrument_count = market.count
+    desk.timer_ns = NEVER_NS
     desk.instruments = market.instruments
     desk.books = market.books
-    desk.positions = gate.positions
+    desk.positions = Position.array(market.count)
     desk.records = one(records)
-    return desk

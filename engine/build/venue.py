@@ -7,26 +7,33 @@ from typing import Any
 from crosswire.engine.build.market import level_capacity, make_market
 from crosswire.engine.build.reference import followed_venue, price_path
 from crosswire.engine.config import ConfigError, RunConfig
-from crosswire.engine.loop import Venue
+from crosswire.engine.paths import named_path
+from crosswire.engine.venue import Line
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
+from crosswire.nic.rings.remote import make_remote_ring
 from crosswire.nic.rings.replay import Replay
+from crosswire.nic.unit.link import Linker
 from crosswire.venues.adapter import ExchangeSetup, VenueSetup
 from crosswire.venues.errors import VenueError
 from crosswire.venues.market import Market
 
 
-def make_venue(number: int, config: RunConfig, market: Market, config_path: Path, replays: list[Replay]) -> Venue:
+def make_venue(
+    number: int, config: RunConfig, market: Market, config_path: Path, replays: list[Replay], linker: Linker
+) -> Line:
     """Make one venue's line to its simulated exchange."""
-    return make_line(number, config, market, config_path, make_exchange(number, config, market, config_path, replays))
+    exchange = make_exchange(number, config, market, config_path, replays, linker)
+    line = make_line(number, config, market, config_path, make_remote_ring(exchange, linker))
+    return line._replace(exchange=exchange)
 
 
-def make_line(number: int, config: RunConfig, market: Market, config_path: Path, ring: Struct) -> Venue:
+def make_line(number: int, config: RunConfig, market: Market, config_path: Path, ring: Struct) -> Line:
     """Make one venue's line over `ring`, with a new feed and a closed session."""
     venue = config.venue[number]
     setup = venue_setup(number, config, market, config_path)
     feed = made(venue.adapter.make_feed, setup, config, config_path)
-    return Venue(ring, feed, made(venue.order_entry.make_session, setup, config, config_path))
+    return Line(ring, feed, made(venue.order_entry.make_session, setup, config, config_path))
 
 
 def venue_setup(number: int, config: RunConfig, market: Market, config_path: Path) -> VenueSetup:
@@ -57,6 +64,7 @@ def make_exchange(
     market: Market,
     config_path: Path,
     replays: list[Replay],
+    linker: Linker,
     is_connected: bool = True,
 ) -> Any:
     """Make a venue's simulated exchange, a ring; a replay that it reads is added to `replays`.
@@ -69,7 +77,7 @@ def make_exchange(
         raise ConfigError(f'{config_path}: venue {venue.name}: orders = "{venue.orders}": no exchange is simulated')
     replay = None
     if entry.replays:
-        replay = Replay([config_path.parent / capture for capture in venue.captures], cursors=2)
+        replay = Replay([named_path(config_path.parent, capture) for capture in venue.captures], cursors=2)
         replays.append(replay)
     setup = ExchangeSetup(
         number=number,
@@ -79,6 +87,7 @@ def make_exchange(
         level_capacity=level_capacity(config),
         flows=tuple(order_flow(number, gateway) for gateway in range(entry.gateways_max)),
         simulation=venue.simulation,
+        linker=linker,
         replay=replay,
         is_connected=is_connected,
         follow=lambda key, name: followed_path(f"{config_path}: venue {venue.name}: {key}", name, config, config_path),

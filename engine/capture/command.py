@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crosswire.engine.cache import keep_compiled
 from crosswire.engine.capture.files import MB, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import ConfigError
 from crosswire.engine.live.rings import parse_group
@@ -25,6 +24,7 @@ from crosswire.nic.memory.struct import address_of
 from crosswire.nic.rings.ring import Frame, poll, release
 from crosswire.nic.rings.sockets.af_packet import SLOT_BYTES, AfPacketRing, AfPacketSocket
 from crosswire.nic.rings.tap import TapRing, make_tap
+from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled
 
 RING_FRAMES = 1 << 15  # 64 MB: 30 ms of a million frames a second, for a receiving thread that is not run
@@ -82,6 +82,9 @@ def fill_tap(tap: Any, frame: Frame) -> int:
     return FRAMES_A_TURN
 
 
+FILL_TAP = machine_code(fill_tap)
+
+
 class Receiver:
     """The thread between the kernel's ring and the buffer."""
 
@@ -107,7 +110,7 @@ class Receiver:
     def _turn(self) -> None:
         while True:
             stopping = self._stopping.is_set()
-            moved = fill_tap(self.tap, self._frame)
+            moved = FILL_TAP(self.tap, self._frame)
             if moved == 0 and stopping:
                 return
             if moved <= 0:
@@ -122,9 +125,8 @@ def run_capture(options: CaptureOptions, say: Callable[[str], None]) -> CaptureS
     need_capability("CAP_NET_RAW", f"capture: AF_PACKET on {options.interface}")
     signals = note_signals()
     files = CaptureFiles(options.directory, options.interface, rotate_mb=options.rotate_mb, compress=options.compress)
-    keep_compiled()
     compile_take()
-    fill_tap(make_tap(AfPacketRing(), 8), Frame())  # has no room, so it does not look into the ring
+    FILL_TAP(make_tap(AfPacketRing(), 8), Frame())  # has no room, so it does not look into the ring
     with ExitStack() as closing:
         with ExitStack() as there:
             if options.namespace:

@@ -14,6 +14,7 @@ from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.host.process import HostError, keep_capabilities
 from crosswire.nic.memory.struct import address_of
 from crosswire.nic.rings.tap import PcapRecords, TapRing, take_records
+from crosswire.nic.unit.call import machine_code
 
 ROTATE_MB = 256  # of a file, unless asked for otherwise; then the next one begins
 MB = 1 << 20
@@ -99,6 +100,9 @@ class CaptureFiles:
             self._writer = None
 
 
+TAKE_RECORDS = machine_code(take_records)
+
+
 class TapLane:
     """A tap and the files that its frames go to."""
 
@@ -111,7 +115,7 @@ class TapLane:
 
     def move(self) -> int:
         """Move as many frames as fit at once; how many that were."""
-        frames = take_records(self.tap, self.records)
+        frames = TAKE_RECORDS(self.tap, self.records)
         if frames > 0:
             self.files.write(self._data[: self.records.bytes], frames)
         return frames
@@ -170,4 +174,4 @@ class TapWriter:
 
 def compile_take() -> None:
     """Have what the thread calls compiled before there is anything to lose."""
-    take_records(TapRing(capacity=8), PcapRecords())
+    TAKE_RECORDS(TapRing(capacity=8), PcapRecords())

@@ -8,23 +8,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numba import typeof
-
-from crosswire.engine.adapters import adapter_sources
 from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import make_exchange, order_flow
-from crosswire.engine.cache import compile_cached
 from crosswire.engine.config import ConfigError, RunConfig, load_config, need_live, parse_endpoint
 from crosswire.engine.data import prepare_data
-from crosswire.engine.exchange.publish import FLAT_OUT, PARTS, SimCounters, SimState, SimVenue, elapsed_ns, serve
+from crosswire.engine.exchange.publish import (
+    FLAT_OUT,
+    PARTS,
+    Publisher,
+    SimCounters,
+    SimLine,
+    elapsed_ns,
+)
+from crosswire.engine.progress import Teller, plain_errors
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import note_signals, pin_thread
 from crosswire.nic.host.testbed import in_namespace
 from crosswire.nic.rings.fault import FaultCounters, FaultRates, FaultRing, make_fault_ring
+from crosswire.nic.rings.remote import make_remote_ring
 from crosswire.nic.rings.replay import STARVED, Replay
 from crosswire.nic.rings.ring import next_time_ns
 from crosswire.nic.rings.sockets.udp import UdpSocket
-from crosswire.nic.unit.compile import NO_JIT
+from crosswire.nic.unit.link import Linker
 from crosswire.venues.adapter import Gateways, GatewaySetup
 
 SERVE_NS = 5_000_000  # between two looks at listeners, signals and replay windows
@@ -87,25 +92,26 @@ class Simulation:
         self.clock = LiveClock()
         self.keeper = ClockKeeper(self.clock)
         self.kept = time.monotonic()
-        self.state = SimState(speed_e6=FLAT_OUT if options.speed == 0 else round(options.speed * PARTS))
         market, _ = make_market(config)
         numbers = range(len(config.venue))
+        self.linker = Linker()
         exchanges = [
-            make_exchange(number, config, market, config_path, self.replays, is_connected=False) for number in numbers
+            make_exchange(number, config, market, config_path, self.replays, self.linker, is_connected=False)
+            for number in numbers
         ]
         self.gateways: list[Gateways] = []
         for number, exchange in enumerate(exchanges):
             self.gateways.append(make_gateways(config, number, exchange))
             closing.callback(self.gateways[-1].close)
-        self.venues = tuple(
-            SimVenue(
-                exchange=exchange,
-                publisher=self._publisher(number),
-                orders=self.gateways[number].ring,
-                counters=SimCounters(),
+        lines = [
+            SimLine(
+                exchange, make_remote_ring(exchange, self.linker), self._publisher(number), self.gateways[number].ring
             )
             for number, exchange in enumerate(exchanges)
-        )
+        ]
+        speed_e6 = FLAT_OUT if options.speed == 0 else round(options.speed * PARTS)
+        self.publisher = Publisher(lines, self.clock, speed_e6, self.linker)
+        self.state = self.publisher.state
         for replay in self.replays:
             closing.callback(replay.close)
 
@@ -118,13 +124,6 @@ class Simulation:
             return make_fault_ring(publisher.ring, self.options.seed + number, transmit=rates)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-
-    def compile(self) -> Callable[..., bool]:
-        """The compiled `serve`, from the cache if it is there."""
-        loop = compile_cached(serve, adapter_sources(venue.feed for venue in self.config.venue))
-        if not NO_JIT:
-            loop.compile((typeof(self.state), typeof(self.venues), typeof(self.clock), typeof(0)))  # type: ignore[attr-defined]
-        return loop
 
     def accept(self) -> None:
         """Accept new clients."""
@@ -139,11 +138,11 @@ class Simulation:
         """Time begins now: the exchanges' first frame is due."""
         self.keeper.keep(KEEP_CLOCK_S)  # a clock that nobody kept while the loop compiled has come to a stop
         first_ns = []
-        for venue in self.venues:
-            while next_time_ns(venue.exchange) == STARVED:
+        for line in self.publisher.lines:
+            while next_time_ns(line.exchange) == STARVED:
                 for replay in self.replays:
                     replay.refill()
-            first_ns.append(next_time_ns(venue.exchange))
+            first_ns.append(next_time_ns(line.exchange))
         self.state.first_ns = min(first_ns)
         self.state.started_ns = advance(self.clock, 0)
 
@@ -169,7 +168,7 @@ class Simulation:
             if state.speed_e6 != FLAT_OUT:
                 state.first_ns = elapsed_ns(state, now_ns)
             else:
-                state.first_ns = max(venue.exchange.now_ns for venue in self.venues)
+                state.first_ns = max(line.exchange.now_ns for line in self.publisher.lines)
             state.started_ns, state.speed_e6 = now_ns, speed_e6
 
     def scale_heartbeats(self) -> None:
@@ -180,11 +179,11 @@ class Simulation:
 
     def wait_for_clients(self, stopped: Callable[[], bool]) -> None:
         """Until every gateway has its client."""
-        while self.clients() < len(self.venues) and not stopped():
+        while self.clients() < len(self.publisher.venues) and not stopped():
             self.accept()
             self.rest(0.01)
 
-    def run(self, loop: Callable[..., bool], stopped: Callable[[], bool]) -> None:
+    def run(self, stopped: Callable[[], bool]) -> None:
         """Serve until the market data is over and the clients have left, or `stopped` says so."""
         options = self.options
         if options.wait:
@@ -198,13 +197,13 @@ class Simulation:
                 self.rest(pause_from + options.pause_s - now)
             self.accept()
             self.set_speed(options.burst_speed if burst_from <= now < burst_from + options.burst_s else options.speed)
-            if loop(self.state, self.venues, self.clock, advance(self.clock, 0) + SERVE_NS):
+            if self.publisher.serve(advance(self.clock, 0) + SERVE_NS):
                 for replay in self.replays:
                     replay.refill()
             self.keep_clock()
             self.scale_heartbeats()
             self.state.muted = self.state.muted or bool(options.seconds and now - begun >= options.seconds)
-            if not self.state.muted and not all(venue.counters.at_end for venue in self.venues):
+            if not self.state.muted and not all(venue.counters.at_end for venue in self.publisher.venues):
                 ended = now
             elif self.clients() == 0 or now - ended > LINGER_S:
                 return
@@ -212,12 +211,12 @@ class Simulation:
     def summary(self) -> dict[str, Any]:
         """What the exchanges published and what their own books say of the client."""
         result: dict[str, Any] = {}
-        for number, venue in enumerate(self.venues):
-            counters = venue.counters
+        for number, line in enumerate(self.publisher.lines):
+            counters = self.publisher.venues[number].counters
             result[self.config.venue[number].name] = {
                 **{name: getattr(counters, name) for name in SimCounters.fields},
                 "faults": {
-                    name: getattr(venue.publisher.transmit.counters, name)
+                    name: getattr(line.publisher.transmit.counters, name)
                     for name in FaultCounters.fields
                     if name != "frames"
                 },
@@ -238,7 +237,8 @@ def run_sim(config_path: Path, options: SimOptions, say: Callable[[str], None]) 
             closing.enter_context(in_namespace(live.exchange_namespace))
         pin_thread(live.exchange_core)
         simulation = Simulation(config, config_path, options, closing)
-        loop = simulation.compile()
+        with plain_errors(config_path, []):
+            simulation.linker.load(Teller())
         say("ready")
-        simulation.run(loop, lambda: bool(signals))
+        simulation.run(lambda: bool(signals))
         say(json.dumps(simulation.summary()))

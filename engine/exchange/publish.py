@@ -8,35 +8,26 @@
 The exchange lives in capture time, which runs `speed_e6` millionths as fast as the clock.
 """
 
-from typing import Any, NamedTuple
-
-from numba import literal_unroll
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 
 from crosswire.nic.clock import advance
 from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.memory.struct import Array, Struct, address_of, i64
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
+from crosswire.nic.rings.remote import RemoteRing
 from crosswire.nic.rings.replay import STARVED
 from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, flush, next_time_ns, poll, release, reserve
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.exchange.simulated import SimulatedExchange
+from crosswire.nic.unit.link import Linker
+from crosswire.nic.unit.load import call_entry
+from crosswire.nic.unit.unit import Entry, Unit
+from crosswire.venues.order import VENUES_MAX
 
 FRAMES_PER_TURN = 64  # of market data and answers, before the orders are looked at again
 STEP_NS = 10_000_000  # of capture time: after a stall the exchange's two readers must not part
 FLAT_OUT = 0  # as `speed_e6`: each turn takes the exchange to its next frame, whatever its time
 PARTS = 1_000_000
-
-
-class SimState(Struct):
-    """The publisher's own memory. Times are ns since the epoch."""
-
-    speed_e6: i64
-    started_ns: i64  # by the clock
-    first_ns: i64  # of the captures
-    muted: i64  # 1: market data goes on, but no longer onto the wire
-    frame: Frame
-    packet: Packet
-    parsed: PacketCounters
 
 
 class SimCounters(Struct):
@@ -52,19 +43,50 @@ class SimCounters(Struct):
     at_end: i64  # 1: the captures are over
 
 
-class SimVenue(NamedTuple):
-    """One exchange and its two sockets."""
+class SimVenue(Struct):
+    """One exchange and its two sockets, behind the entry of a unit of theirs. The first four are addresses."""
 
-    exchange: SimulatedExchange
-    publisher: Any
-    orders: Any
+    exchange: i64
+    ring: i64
+    publisher: i64
+    orders: i64
+    turn: i64  # entry
     counters: SimCounters
 
 
+class SimState(Struct):
+    """The publisher's own memory. Times are ns since the epoch."""
+
+    speed_e6: i64
+    started_ns: i64  # by the clock
+    first_ns: i64  # of the captures
+    muted: i64  # 1: market data goes on, but no longer onto the wire
+    frame: Frame
+    packet: Packet
+    parsed: PacketCounters
+    venue_count: i64
+    venues: Annotated[Array, SimVenue, VENUES_MAX]
+
+
+class SimEntries(Struct):
+    """The address of `serve`."""
+
+    serve: i64
+
+
+class SimLine(NamedTuple):
+    """One venue's exchange, the ring in front of it and its sockets' rings."""
+
+    exchange: Any
+    ring: RemoteRing
+    publisher: Any
+    orders: Any
+
+
 @compiled
-def capture_time_ns(state: SimState, exchange: SimulatedExchange, now_ns: int) -> int:
+def capture_time_ns(state: SimState, exchange: Any, ring: RemoteRing, now_ns: int) -> int:
     """The exchange's time when the clock shows `now_ns`, no more than STEP_NS past what it has to do next."""
-    due_ns = next_time_ns(exchange)
+    due_ns = next_time_ns(ring)
     if due_ns == STARVED or due_ns == NEVER_NS:
         return exchange.now_ns if state.speed_e6 == FLAT_OUT else elapsed_ns(state, now_ns)
     if state.speed_e6 == FLAT_OUT:
@@ -79,62 +101,137 @@ def elapsed_ns(state: SimState, now_ns: int) -> int:
 
 
 @compiled
-def take_orders(state: SimState, venue: SimVenue, time_ns: int) -> None:
+def take_orders(state: SimState, counters: SimCounters, ring: RemoteRing, orders: Struct, time_ns: int) -> None:
     """Everything that the client has sent, to the exchange's end of its order wire."""
-    while poll(venue.orders, state.frame, time_ns):
-        slot = reserve(venue.exchange, state.frame.length)
+    while poll(orders, state.frame, time_ns):
+        slot = reserve(ring, state.frame.length)
         if slot == 0:
-            venue.counters.lost_orders += 1
+            counters.lost_orders += 1
         else:
             copy_bytes(slot, state.frame.address, state.frame.length)
-            commit(venue.exchange, state.frame.length, time_ns)
-            venue.counters.orders += 1
-        release(venue.orders)
+            commit(ring, state.frame.length, time_ns)
+            counters.orders += 1
+        release(orders)
 
 
 @compiled
-def give_frames(state: SimState, venue: SimVenue, time_ns: int) -> None:
+def give_frames(
+    state: SimState, counters: SimCounters, ring: RemoteRing, publisher: Struct, orders: Struct, time_ns: int
+) -> None:
     """What the exchange says until `time_ns`, FRAMES_PER_TURN frames of it, to the sockets."""
-    counters = venue.counters
     for _ in range(FRAMES_PER_TURN):
-        if not poll(venue.exchange, state.frame, time_ns):
+        if not poll(ring, state.frame, time_ns):
             break
         if parse_packet(state.frame, state.packet, state.parsed):
             if state.packet.protocol == PROTOCOL_UDP and state.muted != 0:
                 counters.muted += 1
             elif state.packet.protocol == PROTOCOL_UDP:
-                slot = reserve(venue.publisher, state.frame.length)
-                while slot == 0:
-                    counters.unpublished += 1
-                    flush(venue.publisher)
-                    slot = reserve(venue.publisher, state.frame.length)
-                copy_bytes(slot, state.frame.address, state.frame.length)
-                commit(venue.publisher, state.frame.length, time_ns)
-                counters.published += 1
+                publish(state, counters, publisher, time_ns)
             else:
-                slot = reserve(venue.orders, state.frame.length)
-                if slot == 0:
-                    counters.lost_answers += 1
-                else:
-                    copy_bytes(slot, state.frame.address, state.frame.length)
-                    commit(venue.orders, state.frame.length, time_ns)
-                    counters.answers += 1
-        release(venue.exchange)
-    flush(venue.publisher)
-    flush(venue.orders)
+                answer(state, counters, orders, time_ns)
+        release(ring)
+    flush(publisher)
+    flush(orders)
 
 
-def serve(state: SimState, venues: tuple[SimVenue, ...], clock: Struct, until_ns: int) -> bool:
+@compiled
+def publish(state: SimState, counters: SimCounters, publisher: Struct, time_ns: int) -> None:
+    """A market data frame onto the wire, however long that takes."""
+    slot = reserve(publisher, state.frame.length)
+    while slot == 0:
+        counters.unpublished += 1
+        flush(publisher)
+        slot = reserve(publisher, state.frame.length)
+    copy_bytes(slot, state.frame.address, state.frame.length)
+    commit(publisher, state.frame.length, time_ns)
+    counters.published += 1
+
+
+@compiled
+def answer(state: SimState, counters: SimCounters, orders: Struct, time_ns: int) -> None:
+    """An answer to its client's connection."""
+    slot = reserve(orders, state.frame.length)
+    if slot == 0:
+        counters.lost_answers += 1
+    else:
+        copy_bytes(slot, state.frame.address, state.frame.length)
+        commit(orders, state.frame.length, time_ns)
+        counters.answers += 1
+
+
+def turn(
+    state: SimState,
+    counters: SimCounters,
+    exchange: Any,
+    ring: RemoteRing,
+    publisher: Struct,
+    orders: Struct,
+    now_ns: int,
+) -> bool:
+    """One venue's orders in, its frames out; whether its replay window wants refilling."""
+    time_ns = capture_time_ns(state, exchange, ring, now_ns)
+    take_orders(state, counters, ring, orders, time_ns)
+    give_frames(state, counters, ring, publisher, orders, time_ns)
+    due_ns = next_time_ns(ring)
+    counters.at_end = 1 if due_ns == NEVER_NS else 0
+    return due_ns == STARVED
+
+
+def serve(state: SimState, clock: Struct, until_ns: int) -> bool:
     """Run the exchanges until the clock shows `until_ns`, or until a replay window wants refilling: then True."""
     now_ns = advance(clock, 0)
     starved = False
     while now_ns < until_ns and not starved:
-        for venue in literal_unroll(venues):
-            time_ns = capture_time_ns(state, venue.exchange, now_ns)
-            take_orders(state, venue, time_ns)
-            give_frames(state, venue, time_ns)
-            due_ns = next_time_ns(venue.exchange)
-            starved = starved or due_ns == STARVED
-            venue.counters.at_end = 1 if due_ns == NEVER_NS else 0
+        for number in range(state.venue_count):
+            venue = state.venues[number]
+            starved |= (
+                call_entry(
+                    venue.turn,
+                    address_of(state),
+                    address_of(venue.counters),
+                    venue.exchange,
+                    venue.ring,
+                    venue.publisher,
+                    venue.orders,
+                    now_ns,
+                )
+                != 0
+            )
         now_ns = advance(clock, 0)
     return starved
+
+
+def serve_unit(clock: type[Struct]) -> Unit:
+    """The unit of `serve` with this clock."""
+    return Unit("serve", (Entry("serve", serve, (SimState, clock, "i64")),))
+
+
+def turn_unit(line: SimLine) -> Unit:
+    """The unit of `turn` for one venue's classes."""
+    kinds = (SimState, SimCounters, type(line.exchange), RemoteRing, type(line.publisher), type(line.orders), "i64")
+    return Unit(f"publish-{type(line.exchange).__name__}", (Entry("turn", turn, kinds),))
+
+
+class Publisher:
+    """The exchanges of one process and what serves them."""
+
+    def __init__(self, lines: Sequence[SimLine], clock: Struct, speed_e6: int, linker: Linker) -> None:
+        """To be used once `linker` has loaded."""
+        self.lines = list(lines)
+        self.clock = clock
+        self.state = SimState(speed_e6=speed_e6, venue_count=len(self.lines))
+        self.entries = SimEntries()
+        for venue, line in zip(self.venues, self.lines, strict=True):
+            venue.exchange, venue.ring = address_of(line.exchange), address_of(line.ring)
+            venue.publisher, venue.orders = address_of(line.publisher), address_of(line.orders)
+            linker.link_all(venue, turn_unit(line))
+        linker.link_all(self.entries, serve_unit(type(clock)))
+
+    @property
+    def venues(self) -> list[SimVenue]:
+        """What each exchange did, in the order of the lines."""
+        return [self.state.venues[number] for number in range(self.state.venue_count)]
+
+    def serve(self, until_ns: int) -> bool:
+        """See `serve`."""
+        return call_entry(self.entries.serve, address_of(self.state), address_of(self.clock), until_ns) != 0

@@ -10,13 +10,13 @@ from typing import Any
 
 from rich.console import Console
 
-from crosswire.engine.backtest import compiled_loop
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
-from crosswire.engine.live.rings import VenueRings, blank_ring, make_venues, open_rings
+from crosswire.engine.live.rings import VenueRings, blank_ring, make_lines, open_rings
 from crosswire.engine.live.warm_up import warm_up
 from crosswire.engine.loop import Status
+from crosswire.engine.progress import Teller
 from crosswire.engine.report.facts import record_names, run_facts, run_infos
 from crosswire.engine.report.recorder import Recorder
 from crosswire.engine.report.summary import summarise, write_summary
@@ -30,6 +30,7 @@ from crosswire.nic.host.process import (
     run_first_in_first_out,
 )
 from crosswire.nic.host.testbed import in_namespace
+from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.rings.dpdk.dpdk import known_to_dpdk
 from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
@@ -50,7 +51,6 @@ class LoopThread:
     """The loop in a thread of its own, without the interpreter lock but for draining records."""
 
     run: Run
-    loop: Callable[..., int]
     recorder: Recorder
     live: LiveConfig
     thread: threading.Thread = field(init=False)
@@ -71,7 +71,7 @@ class LoopThread:
             with known_to_dpdk():
                 status: int = Status.RECORDS
                 while status == Status.RECORDS:
-                    status = self.loop(self.run.engine, self.run.venues, self.run.strategy, self.run.clock)
+                    status = self.run.turn()
                     self.recorder.drain(self.run.engine.records)
                     self.drains += 1
         except BaseException as error:  # a thread's error would be printed and forgotten; the run must end with it
@@ -110,16 +110,17 @@ def run_live(
         # Compiling takes a while: all of it is done before the first ring is open.
         blanks = [blank_ring(venue, config_path, bool(files)) for venue in config.venue]
         run = make_run(config, config_path, core, blanks, clock)
-        loop = compiled_loop(run)
+        run.load(Teller())
         for blank in blanks:
             if isinstance(blank, TcpRing):
                 prepare(blank)
         if files:
             compile_take()
-        recorder = Recorder(output / config.name, run_infos(run), record_names(), replace=True)
+        cycle_count()
+        recorder = Recorder(output / config.name, run_infos(run), record_names(config), replace=True)
         closing.callback(recorder.discard)
         recorder.drain(run.engine.records)
-        console.print(warm_up(config, config_path, loop, tap_bytes))
+        console.print(warm_up(config, config_path, tap_bytes))
         if live.lock_memory:
             lock_memory()
         rings = open_all_rings(config, config_path, live, closing, tap_bytes)
@@ -130,18 +131,19 @@ def run_live(
         for venue, each in zip(config.venue, rings, strict=True):
             console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
         run = make_run(config, config_path, core, [each.ring for each in rings], clock)
+        run.load()
         lanes = [TapLane(each.tap, own) for each, own in zip(rings, files, strict=bool(files))]
         writer = TapWriter(lanes, live.core, KEPT_CAPABILITIES)
         writer.start()
         closing.callback(writer.stop)
         start_s = time.perf_counter() - started
         loop_started = time.perf_counter()
-        thread = LoopThread(run, loop, recorder, live)
+        thread = LoopThread(run, recorder, live)
         thread.start()
         keep_capabilities(KEPT_CAPABILITIES)
         console.print("trading")
         watch(thread, keeper, seconds, lambda: bool(signals), console)
-        for line, venue in zip(run.venues, config.venue, strict=True):
+        for line, venue in zip(run.lines, config.venue, strict=True):
             if reason := venue.order_entry.explain(line.session):
                 console.print(f"{venue.name}: {reason}", style="red", markup=False)
         wind_down(thread, keeper)
@@ -184,9 +186,8 @@ def check_capabilities(config: RunConfig, live: LiveConfig) -> None:
 
 
 def make_run(config: RunConfig, config_path: Path, core: Core, rings: list[Any], clock: LiveClock) -> Run:
-    """The loop's arguments over these rings."""
-    venues = make_venues(config, config_path, core.engine.market, rings)
-    return Run(config, config_path, core.engine, venues, core.strategy, clock, core.plugin, [])
+    """The loop over these rings, to be loaded."""
+    return Run(config, config_path, core, make_lines(config, config_path, core.engine.market, rings), clock, [])
 
 
 def open_all_rings(
@@ -236,14 +237,14 @@ def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:
     engine.state.winding_down = 1
     until(lambda: engine.state.winding_down == 2 and engine.orders.count == 0, WIND_DOWN_S)
     engine.state.winding_down = 3
-    until(lambda: all(venue.session.state == SessionState.ENDED for venue in thread.run.venues), LOG_OUT_S)
+    until(lambda: all(venue.session.state == SessionState.ENDED for venue in thread.run.lines), LOG_OUT_S)
     thread.stop()
 
 
 def live_counters(run: Run, thread: LoopThread, rings: list[VenueRings]) -> dict[str, int]:
     """What only a live run counts."""
     counters = {"record drains": thread.drains, "orders open at the end": run.engine.orders.count}
-    for venue, owner, configured in zip(run.venues, rings, run.config.venue, strict=True):
+    for venue, owner, configured in zip(run.lines, rings, run.config.venue, strict=True):
         statistics = owner.market.statistics()  # brings the ring's drops up to date
         # Where our TCP is on the same ring, that counts segments too.
         frames = owner.market.ring.counters.frames if owner.connections is None else venue.feed.packets

@@ -7,7 +7,7 @@ from typing import Any
 
 from crosswire.engine.build.venue import make_line, order_flow
 from crosswire.engine.config import ConfigError, LiveVenueConfig, RunConfig, VenueConfig, parse_endpoint, parse_mac
-from crosswire.engine.loop import Venue
+from crosswire.engine.venue import Line
 from crosswire.nic.host.interface import InterfaceDrops
 from crosswire.nic.host.multicast import Group, Membership, is_multicast
 from crosswire.nic.host.offload import Offload
@@ -62,7 +62,7 @@ def blank_ring(venue: VenueConfig, config_path: Path, tapped: bool = False) -> A
     return make_line_ring(TcpSocketRing(), (market,))
 
 
-def make_venues(config: RunConfig, config_path: Path, market: Market, rings: list[Any]) -> tuple[Venue, ...]:
+def make_lines(config: RunConfig, config_path: Path, market: Market, rings: list[Any]) -> tuple[Line, ...]:
     """The venues' lines over these rings, with new feeds and closed sessions."""
     return tuple(make_line(number, config, market, config_path, ring) for number, ring in enumerate(rings))
 

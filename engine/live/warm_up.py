@@ -11,7 +11,7 @@ import heapq
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -20,12 +20,13 @@ from typing import Any, TypeAlias
 import msgspec
 
 from crosswire.engine.build.market import make_market
-from crosswire.engine.build.run import Core, build_core
+from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.build.venue import make_exchange
 from crosswire.engine.config import ConfigError, LiveVenueConfig, RunConfig
 from crosswire.engine.errors import KNOWN_ERRORS
-from crosswire.engine.live.rings import make_venues, open_rings
-from crosswire.engine.loop import Venue
+from crosswire.engine.live.rings import make_lines, open_rings
+from crosswire.engine.paths import named_path
+from crosswire.engine.venue import Line
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.testbed import private_namespace
 from crosswire.nic.memory.struct import array, u8
@@ -47,6 +48,7 @@ from crosswire.nic.rings.replay import STARVED, Replay, read_frames
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.tcp.connection import reconnect_from_python, turn
 from crosswire.nic.tcp.ring import TcpRing
+from crosswire.nic.unit.link import Linker
 
 FRAMES_MAX = 2_000  # of each venue
 BATCH_FRAMES = 16  # sent at once: a ring holds at least 32
@@ -57,8 +59,8 @@ NOBODY_MAC = "02:00:00:00:00:ff"
 TimedFrame: TypeAlias = tuple[int, int, bytes]  # time, number of the venue, frame
 
 
-def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int], tap_bytes: int = 0) -> str:
-    """Run `loop` on synthetic traffic; says what was done. HostError if the rings can't be made.
+def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
+    """Run the loop on synthetic traffic; says what was done. HostError if the rings can't be made.
 
     `tap_bytes` is as of `open_rings`: rings of the kind that the loop was compiled for.
     """
@@ -81,9 +83,11 @@ def warm_up(config: RunConfig, config_path: Path, loop: Callable[..., int], tap_
         for each, (_, far) in zip(rings, pairs, strict=True):
             if each.connections is not None:
                 pretend_to_connect(each.ring, far, clock)
-        venues = make_venues(here[0], config_path, core.engine.market, [each.ring for each in rings])
-        log_on(core, venues, config, advance(clock, 0))
-        thread = threading.Thread(target=loop, args=(core.engine, venues, core.strategy, clock), name="warm-up")
+        lines = make_lines(here[0], config_path, core.engine.market, [each.ring for each in rings])
+        run = Run(config, config_path, core, lines, clock, [])
+        run.load()
+        log_on(core, lines, config, advance(clock, 0))
+        thread = threading.Thread(target=run.turn, name="warm-up")
         thread.start()
         try:
             send_frames([far for _, far in pairs], frames)
@@ -136,11 +140,11 @@ def pretend_to_connect(ring: TcpRing, far: str, clock: LiveClock) -> None:
         turn(ring, frame, advance(clock, 0))
 
 
-def log_on(core: Core, venues: tuple[Venue, ...], config: RunConfig, now_ns: int) -> None:
+def log_on(core: Core, lines: tuple[Line, ...], config: RunConfig, now_ns: int) -> None:
     """Have the sessions believe that their gateways answered."""
-    for venue, configured in zip(venues, config.venue, strict=True):
-        configured.order_entry.believe_ready(venue.session, venue.ring, now_ns)
-        core.engine.gate.venues[venue.session.venue].session_state = venue.session.state
+    for line, configured in zip(lines, config.venue, strict=True):
+        configured.order_entry.believe_ready(line.session, line.ring, now_ns)
+        core.engine.gate.venues[line.session.venue].session_state = line.session.state
 
 
 def send_frames(interfaces: list[str], frames: list[list[TimedFrame]]) -> None:
@@ -163,13 +167,15 @@ def first_frames(number: int, config: RunConfig, config_path: Path) -> list[Time
     if not venue.captures:
         market, _ = make_market(config)
         replays: list[Replay] = []
-        exchange = make_exchange(number, config, market, config_path, replays)
+        linker = Linker()
+        exchange = make_exchange(number, config, market, config_path, replays, linker)
+        linker.load()
         try:
             return [(time_ns, number, frame) for time_ns, frame in islice(market_frames(exchange), FRAMES_MAX)]
         finally:
             for replay in replays:
                 replay.close()
-    paths = [config_path.parent / capture for capture in venue.captures]
+    paths = [named_path(config_path.parent, capture) for capture in venue.captures]
     for path in paths:
         if not path.exists():
             raise ConfigError(f"capture {path} does not exist")

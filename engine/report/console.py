@@ -86,6 +86,16 @@ def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
             f"at their end: {counts_text(summary.orders_by_state)}"
         ],
     )
+    if len(summary.strategies) > 1:
+        for name, strategy in summary.strategies.items():
+            held = ", ".join(f"{lots} of {instrument}" for instrument, lots in strategy.position.items())
+            yield (
+                f"Strategy {name}",
+                [
+                    f"{number_text(strategy.orders)} orders, {number_text(strategy.fills)} fills; "
+                    f"holds {held or 'nothing'}"
+                ],
+            )
     for name, venue in summary.venues.items():
         yield (
             f"Data {name}",

@@ -3,9 +3,10 @@
 from typing import Any
 
 from crosswire.engine.build.run import Run
+from crosswire.engine.config import RunConfig
 from crosswire.engine.histogram import Histogram, bucket_bounds_ns
 from crosswire.engine.report.recorder import RecordNames, instrument_info, names_of
-from crosswire.engine.report.summary import LatencyFacts, RunFacts, VenueFacts
+from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFacts, VenueFacts, e9
 from crosswire.nic.memory.struct import Struct
 from crosswire.risk.gate import Veto
 from crosswire.strategies.opportunity import Blocked
@@ -33,10 +34,11 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         orders_sent=engine.state.orders_sent,
         orders_vetoed={name: engine.gate.vetoes[number] for number, name in names_of(Veto).items() if number},
         first_time_ns=engine.state.first_ns,
-        last_time_ns=engine.desk.now_ns,
+        last_time_ns=engine.state.now_ns,
         start_s=start_s,
         wall_s=wall_s,
         digest=digest,
+        strategies=strategy_facts(run),
         latencies={
             "feed": _latency(engine.state.feed_latency),
             "order round trip": _latency(engine.state.order_round_trip),
@@ -46,11 +48,36 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
             "loop turns": engine.state.turns,
             "cancels sent": engine.state.cancels_sent,
             "alarms": engine.gate.alarms,
-            "requests dropped": engine.desk.requests_dropped,
-            **run.strategy.counters(),
+            "requests dropped": sum(engine.seats[number].desk.requests_dropped for number in range(engine.seat_count)),
+            **(run.core.strategies[0].counters() if len(run.core.strategies) == 1 else {}),
             **{f"reports: {name}": engine.orders.outcomes[number] for number, name in names_of(Applied).items()},
         },
     )
+
+
+def strategy_names(config: RunConfig) -> list[str]:
+    """The strategies' names, in the order configured; one that has none is called as its class."""
+    return [each.name or each.use.rpartition(":")[2] for each in config.strategies]
+
+
+def strategy_facts(run: Run) -> dict[str, StrategyFacts]:
+    """What each strategy did, by name."""
+    engine, infos = run.engine, run_infos(run)
+    facts = {}
+    for number, name in enumerate(strategy_names(run.config)):
+        positions = engine.seats[number].desk.positions
+        held = {
+            info.name: e9(positions[info.index].position_lots * info.lot_e9)
+            for info in infos
+            if positions[info.index].position_lots
+        }
+        facts[name] = StrategyFacts(
+            orders=engine.seats[number].orders,
+            fills=sum(positions[info.index].fills for info in infos),
+            position=held,
+            counters=run.core.strategies[number].counters(),
+        )
+    return facts
 
 
 def _latency(histogram: Histogram) -> LatencyFacts:
@@ -58,8 +85,8 @@ def _latency(histogram: Histogram) -> LatencyFacts:
 
 
 def _venue_facts(run: Run, number: int) -> VenueFacts:
-    venue, configured = run.venues[number], run.config.venue[number]
-    feed, session = venue.feed, venue.session
+    line, configured = run.lines[number], run.config.venue[number]
+    feed, session = line.feed, line.session
     return VenueFacts(
         packets=feed.packets,
         level_updates=feed.level_updates,
@@ -96,6 +123,11 @@ def run_infos(run: Run) -> list[Any]:
     ]
 
 
-def record_names() -> RecordNames:
+def record_names(config: RunConfig) -> RecordNames:
     """Names for the numbers in the records."""
-    return RecordNames(vetoes=names_of(Veto), blocked=names_of(Blocked), outcomes=names_of(Outcome))
+    return RecordNames(
+        vetoes=names_of(Veto),
+        blocked=names_of(Blocked),
+        outcomes=names_of(Outcome),
+        strategies=dict(enumerate(strategy_names(config))),
+    )

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from crosswire.nic.memory.struct import Array, Struct, array, i64
+from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.records import (
     RECORDS_MAX,
@@ -140,6 +141,7 @@ class RecordNames:
     vetoes: Mapping[int, str] = field(default_factory=dict)  # OrderRecord.reason of a vetoed order
     blocked: Mapping[int, str] = field(default_factory=dict)  # OpportunityRecord.blocked_by
     outcomes: Mapping[int, str] = field(default_factory=dict)  # TradeRecord.outcome
+    strategies: Mapping[int, str] = field(default_factory=dict)  # `strategy` of every record that has one
 
 
 def names_of(numbers: type[IntEnum]) -> dict[int, str]:
@@ -208,6 +210,10 @@ def value_samples(samples: SampleRecords, instruments: Array, marks: Array, valu
             value.base_e9 = base_e9(instrument, middle, lots) if lots > 0 else -base_e9(instrument, middle, -lots)
 
 
+VALUE_FILLS = machine_code(value_fills)
+VALUE_SAMPLES = machine_code(value_samples)
+
+
 class Recorder:
     """Writes what the record buffers hold to the files of one run, in bounded memory."""
 
@@ -249,9 +255,9 @@ class Recorder:
 
     def drain(self, records: Records) -> None:
         """Take all that `records` holds and leave it empty."""
-        value_fills(records.fills, self._instruments, self._marks, self._fill_values)
+        VALUE_FILLS(records.fills, self._instruments, self._marks, self._fill_values)
         self._fills.take(records.fills, self._fill_values)
-        value_samples(records.samples, self._instruments, self._marks, self._sample_values)
+        VALUE_SAMPLES(records.samples, self._instruments, self._marks, self._sample_values)
         self._positions.take(records.samples, self._sample_values)
         self._orders.take(records.orders)
         self._opportunities.take(records.opportunities)
@@ -368,6 +374,8 @@ class _Columns:
             "fee_currency": self._called(rows, "settlement"),
             "liquidity": _named(rows["is_maker"], {0: "taker", 1: "maker"}),
             "position": _scaled(rows["position_lots"], self._of(rows, "lot_e9")),
+            "strategy": self._strategy(rows),
+            "strategy_position": _scaled(rows["strategy_position_lots"], self._of(rows, "lot_e9")),
         }
 
     def orders(self, rows: Rows) -> dict[str, Any]:
@@ -386,6 +394,7 @@ class _Columns:
             "size_currency": self._called(rows, "size_currency"),
             "state": _named(rows["state"], names_of(OrderState)),
             "reason": self._reasons(rows["state"], rows["reason"]),
+            "strategy": self._strategy(rows),
         }
 
     def positions(self, rows: Rows) -> dict[str, Any]:
@@ -415,6 +424,7 @@ class _Columns:
             **self._legs(rows),
             **_readable_e9(rows),
             "blocked_by": _named(rows["blocked_by"], {0: "", **self._names.blocked}),
+            "strategy": self._strategy(rows),
         }
 
     def trades(self, rows: Rows) -> dict[str, Any]:
@@ -425,7 +435,11 @@ class _Columns:
             **_readable_e9(rows),
             "unhedged_ms": rows["unhedged_ns"] / 1e6,
             "outcome": _named(rows["outcome"], self._names.outcomes),
+            "strategy": self._strategy(rows),
         }
+
+    def _strategy(self, rows: Rows) -> Any:
+        return _named(rows["strategy"], self._names.strategies)
 
     def _of(self, rows: Rows, attribute: str) -> np.ndarray:
         """An integer of each row's instrument."""

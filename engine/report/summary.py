@@ -69,6 +69,15 @@ class VenueFacts(msgspec.Struct, kw_only=True):
     counters: dict[str, int] = {}  # anything else worth showing
 
 
+class StrategyFacts(msgspec.Struct, kw_only=True):
+    """One strategy's part of a run."""
+
+    orders: int = 0  # that ended, vetoed ones included
+    fills: int = 0
+    position: dict[str, Decimal] = {}  # at the end, by "venue/symbol"; what is flat is left out
+    counters: dict[str, int] = {}  # its own
+
+
 @dataclass
 class RunFacts:
     """What only the engine knows of its run; everything else is computed from the records."""
@@ -89,6 +98,7 @@ class RunFacts:
     start_s: float  # from process start to the first frame
     wall_s: float  # the loop's own time, loading of captures included
     digest: str  # of every order frame sent
+    strategies: dict[str, StrategyFacts] = field(default_factory=dict)  # by name
     latencies: dict[str, LatencyFacts] = field(default_factory=dict)
     threshold_bps: float | None = None  # edge after taker fees of both legs at which the strategy trades
     counters: dict[str, int] = field(default_factory=dict)  # anything else worth showing
@@ -185,6 +195,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     fees: Money  # by settlement currency
     instruments: dict[str, InstrumentSummary]  # by "venue/symbol"
     venues: dict[str, VenueFacts]
+    strategies: dict[str, StrategyFacts]
     counters: dict[str, int]
     latencies: dict[str, LatencyFacts]
     threshold_bps: float | None
@@ -230,6 +241,7 @@ def summarise(facts: RunFacts, directory: Path) -> RunSummary:
         fees={currency: profit.fees for currency, profit in pnl.items()},
         instruments={account.info.name: account.summary() for account in accounts},
         venues=facts.venues,
+        strategies=facts.strategies,
         counters=facts.counters,
         latencies=facts.latencies,
         threshold_bps=facts.threshold_bps,

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 
 from crosswire.nic.host.process import libc
-from crosswire.nic.unit.compile import lowers
+from crosswire.nic.unit.compile import Word, lowers
 
 MSG_DONTWAIT = 0x40
 MSG_WAITFORONE = 0x10000
@@ -54,7 +53,8 @@ def _lower_call(function: Callable[..., int], name: str, parts: tuple[Any, ...],
             builder.store(builder.neg(builder.sext(builder.load(builder.call(errno_at, [])), _I64)), place)
         return builder.load(place)
 
-    lowers(function, *([types.int64] * len(parts)), returns=types.int64)(generate)
+    words: list[Word] = ["i64"] * len(parts)
+    lowers(function, *words, returns="i64")(generate)
 
 
 def call_send(fd: int, address: int, length: int, flags: int) -> int:

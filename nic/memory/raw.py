@@ -5,8 +5,8 @@ import time
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 
+from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import NO_JIT, compiled, lowers
 
 _I64 = ir.IntType(64)
@@ -33,7 +33,7 @@ def copy_bytes(destination: int, source: int, length_bytes: int) -> None:
     ctypes.memmove(destination, source, length_bytes)
 
 
-@lowers(copy_bytes, types.int64, types.int64, types.int64, returns=types.none)
+@lowers(copy_bytes, "i64", "i64", "i64", returns="none")
 def _copy_bytes(_context: Any, builder: Any, destination: Any, source: Any, length_bytes: Any) -> None:
     pointers = [_pointer(builder, address, 8) for address in (destination, source)]
     function = builder.module.declare_intrinsic("llvm.memcpy", [pointers[0].type, pointers[1].type, _I64])
@@ -45,7 +45,7 @@ def fill_bytes(address: int, value: int, length_bytes: int) -> None:
     ctypes.memset(address, value, length_bytes)
 
 
-@lowers(fill_bytes, types.int64, types.int64, types.int64, returns=types.none)
+@lowers(fill_bytes, "i64", "i64", "i64", returns="none")
 def _fill_bytes(_context: Any, builder: Any, address: Any, value: Any, length_bytes: Any) -> None:
     pointer = _pointer(builder, address, 8)
     function = builder.module.declare_intrinsic("llvm.memset", [pointer.type, _I64])
@@ -57,7 +57,7 @@ def load_i64(address: int) -> int:
     return ctypes.c_int64.from_address(address).value
 
 
-@lowers(load_i64, types.int64, returns=types.int64)
+@lowers(load_i64, "i64", returns="i64")
 def _load_i64(_context: Any, builder: Any, address: Any) -> Any:
     return builder.load(_pointer(builder, address, 64), align=1)
 
@@ -67,7 +67,7 @@ def store_i64(address: int, value: int) -> None:
     ctypes.c_int64.from_address(address).value = value
 
 
-@lowers(store_i64, types.int64, types.int64, returns=types.none)
+@lowers(store_i64, "i64", "i64", returns="none")
 def _store_i64(_context: Any, builder: Any, address: Any, value: Any) -> None:
     builder.store(value, _pointer(builder, address, 64), align=1)
 
@@ -77,7 +77,7 @@ def load_u32_acquire(address: int) -> int:
     return ctypes.c_uint32.from_address(address).value
 
 
-@lowers(load_u32_acquire, types.int64, returns=types.int64)
+@lowers(load_u32_acquire, "i64", returns="i64")
 def _load_u32_acquire(_context: Any, builder: Any, address: Any) -> Any:
     return builder.zext(builder.load_atomic(_pointer(builder, address, 32), "acquire", 4), _I64)
 
@@ -87,7 +87,7 @@ def store_u32_release(address: int, value: int) -> None:
     ctypes.c_uint32.from_address(address).value = value
 
 
-@lowers(store_u32_release, types.int64, types.int64, returns=types.none)
+@lowers(store_u32_release, "i64", "i64", returns="none")
 def _store_u32_release(_context: Any, builder: Any, address: Any, value: Any) -> None:
     builder.store_atomic(builder.trunc(value, ir.IntType(32)), _pointer(builder, address, 32), "release", 4)
 
@@ -97,7 +97,7 @@ def load_i64_acquire(address: int) -> int:
     return ctypes.c_int64.from_address(address).value
 
 
-@lowers(load_i64_acquire, types.int64, returns=types.int64)
+@lowers(load_i64_acquire, "i64", returns="i64")
 def _load_i64_acquire(_context: Any, builder: Any, address: Any) -> Any:
     return builder.load_atomic(_pointer(builder, address, 64), "acquire", 8)
 
@@ -107,7 +107,7 @@ def store_i64_release(address: int, value: int) -> None:
     ctypes.c_int64.from_address(address).value = value
 
 
-@lowers(store_i64_release, types.int64, types.int64, returns=types.none)
+@lowers(store_i64_release, "i64", "i64", returns="none")
 def _store_i64_release(_context: Any, builder: Any, address: Any, value: Any) -> None:
     builder.store_atomic(value, _pointer(builder, address, 64), "release", 8)
 
@@ -124,7 +124,7 @@ def hash_bits(key: int, bits: int) -> int:
     return ((key * _HASH_MULTIPLIER) & _MASK_64) >> (64 - bits)
 
 
-@lowers(hash_bits, types.int64, types.int64, returns=types.int64)
+@lowers(hash_bits, "i64", "i64", returns="i64")
 def _hash_bits(_context: Any, builder: Any, key: Any, bits: Any) -> Any:
     return builder.lshr(builder.mul(key, _I64(_HASH_MULTIPLIER)), builder.sub(_I64(64), bits))
 
@@ -134,7 +134,7 @@ def multiply_u64(left: int, right: int) -> int:
     return _signed((left * right) & _MASK_64)
 
 
-@lowers(multiply_u64, types.int64, types.int64, returns=types.int64)
+@lowers(multiply_u64, "i64", "i64", returns="i64")
 def _multiply_u64(_context: Any, builder: Any, left: Any, right: Any) -> Any:
     return builder.mul(left, right)
 
@@ -144,7 +144,7 @@ def load_u8(address: int) -> int:
     return ctypes.c_uint8.from_address(address).value
 
 
-@lowers(load_u8, types.int64, returns=types.int64)
+@lowers(load_u8, "i64", returns="i64")
 def _load_u8(_context: Any, builder: Any, address: Any) -> Any:
     return builder.zext(builder.load(_pointer(builder, address, 8)), _I64)
 
@@ -163,7 +163,7 @@ def count_trailing_zeros(bits: int) -> int:
     return (word & -word).bit_length() - 1 if word else 64
 
 
-@lowers(count_trailing_zeros, types.int64, returns=types.int64)
+@lowers(count_trailing_zeros, "i64", returns="i64")
 def _count_trailing_zeros(_context: Any, builder: Any, bits: Any) -> Any:
     return builder.cttz(bits, ir.IntType(1)(0))
 
@@ -173,7 +173,7 @@ def count_leading_zeros(bits: int) -> int:
     return 64 - (bits & _MASK_64).bit_length()
 
 
-@lowers(count_leading_zeros, types.int64, returns=types.int64)
+@lowers(count_leading_zeros, "i64", returns="i64")
 def _count_leading_zeros(_context: Any, builder: Any, bits: Any) -> Any:
     return builder.ctlz(bits, ir.IntType(1)(0))
 
@@ -183,7 +183,7 @@ def shift_left(bits: int, count: int) -> int:
     return _signed((bits << count) & _MASK_64)
 
 
-@lowers(shift_left, types.int64, types.int64, returns=types.int64)
+@lowers(shift_left, "i64", "i64", returns="i64")
 def _shift_left(_context: Any, builder: Any, bits: Any, count: Any) -> Any:
     return builder.shl(bits, count)
 
@@ -193,7 +193,7 @@ def shift_right(bits: int, count: int) -> int:
     return _signed((bits & _MASK_64) >> count)
 
 
-@lowers(shift_right, types.int64, types.int64, returns=types.int64)
+@lowers(shift_right, "i64", "i64", returns="i64")
 def _shift_right(_context: Any, builder: Any, bits: Any, count: Any) -> Any:
     return builder.lshr(bits, count)
 
@@ -203,7 +203,7 @@ def round_half_even(value: float) -> int:
     return round(value)
 
 
-@lowers(round_half_even, types.float64, returns=types.int64)
+@lowers(round_half_even, "f64", returns="i64")
 def _round_half_even(_context: Any, builder: Any, value: Any) -> Any:
     function = builder.module.declare_intrinsic("llvm.rint", [value.type])
     return builder.fptosi(builder.call(function, [value]), _I64)
@@ -213,7 +213,7 @@ def prefetch(address: int) -> None:
     """Have the cache line at `address` fetched; changes nothing, and any address may be named."""
 
 
-@lowers(prefetch, types.int64, returns=types.none)
+@lowers(prefetch, "i64", returns="none")
 def _prefetch(_context: Any, builder: Any, address: Any) -> None:
     pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), (pointer, i32, i32, i32))
@@ -224,16 +224,17 @@ def _prefetch(_context: Any, builder: Any, address: Any) -> None:
 
 def cycle_count() -> int:
     """The processor's time-stamp counter, whose rate is to be measured; with compilation off, monotonic nanoseconds."""
-    return time.monotonic_ns() if NO_JIT else read_cycles()
+    return time.monotonic_ns() if NO_JIT else int(_COUNTER())
 
 
-@lowers(cycle_count, returns=types.int64)
+@lowers(cycle_count, returns="i64")
 def _cycle_count(_context: Any, builder: Any) -> Any:
     function = builder.module.declare_intrinsic("llvm.readcyclecounter", (), ir.FunctionType(_I64, ()))
     return builder.call(function, [])
 
 
-@compiled
-def read_cycles() -> int:
-    """`cycle_count` as compiled code reads it, for Python."""
+def _read_counter() -> int:
     return cycle_count()
+
+
+_COUNTER = machine_code(_read_counter)  # the counter that compiled code reads, for Python

@@ -10,7 +10,8 @@ fields as annotations:
     class Side(Struct):
         count: i64
         levels: Annotated[Array, Level, 64]      # nested, in place
-        spill: Annotated[Pointer, Level]         # elsewhere; the owner keeps it alive
+        spill: Annotated[Pointer, Level]         # elsewhere; kept alive by this struct
+        book: Annotated[Book, Reference]         # one struct elsewhere, read as the struct itself
 
 Every integer field reads as a signed 64-bit number in both worlds, so that no expression can mix signedness (numba
 promotes int64 with uint64 to float64). Stores truncate to the field's width, as the machine does.
@@ -36,6 +37,7 @@ Element: TypeAlias = "Scalar | type[Struct]"
 StructT = TypeVar("StructT", bound="Struct")
 
 ALIGNMENT_BYTES = 64  # every allocation starts on a cache line
+REPR_LETTERS_MAX = 2000  # of a struct shown in a debugger or a failing test
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,10 @@ class Array:
         return f"<{name}[{'' if self.count is None else self.count}] at {self.address:#x}>"
 
 
+class Reference:
+    """Marks a field that holds the address of one struct elsewhere, and reads as that struct; never null when read."""
+
+
 if TYPE_CHECKING:
     Pointer = Array  # any array can be stored in a pointer field
 else:
@@ -160,25 +166,31 @@ else:
 class Field:
     """One field of a `Struct`: where it lies and how it is read. As a descriptor it does both from Python."""
 
-    __slots__ = ("byte_order", "count", "element", "is_pointer", "name", "offset")
+    __slots__ = ("byte_order", "count", "element", "is_pointer", "is_reference", "name", "offset")
 
     def __init__(
-        self, name: str, offset: int, element: Element, count: int | None, is_pointer: bool, byte_order: ByteOrder
+        self, name: str, offset: int, element: Element, count: int | None, base: Any, byte_order: ByteOrder
     ) -> None:
         self.name = name
         self.offset = offset
         self.element = element
         self.count = count
-        self.is_pointer = is_pointer
+        self.is_pointer = base is Pointer
+        self.is_reference = base is Reference
         self.byte_order = byte_order
 
     @property
+    def is_address(self) -> bool:
+        """Whether the field holds an address."""
+        return self.is_pointer or self.is_reference
+
+    @property
     def size(self) -> int:
-        return 8 if self.is_pointer else self.element.size * (1 if self.count is None else self.count)
+        return 8 if self.is_address else self.element.size * (1 if self.count is None else self.count)
 
     @property
     def is_scalar(self) -> bool:
-        return isinstance(self.element, Scalar) and self.count is None and not self.is_pointer
+        return isinstance(self.element, Scalar) and self.count is None and not self.is_address
 
     def __get__(self, struct: "Struct | None", owner: type) -> Any:
         if struct is None:
@@ -189,6 +201,13 @@ class Field:
             count = None if target is None else target.count
             there = ctypes.c_uint64.from_address(address).value
             return Pointer(there, self.element, count, struct.memory, self.byte_order)
+        if self.is_reference:
+            assert not isinstance(self.element, Scalar)
+            there = ctypes.c_uint64.from_address(address).value
+            if there == 0:
+                raise ValueError(f"{self.name} refers to nothing yet")
+            target = struct.memory.targets.get(address)
+            return self.element.at(there, None if target is None else target.memory)
         if self.count is not None:
             return Array(address, self.element, self.count, struct.memory, self.byte_order)
         if isinstance(self.element, Scalar):
@@ -202,6 +221,12 @@ class Field:
                 raise TypeError(f"{self.name} points to {self.element!r}, not {value!r}")
             ctypes.c_uint64.from_address(address).value = value.address
             struct.memory.targets[address] = value
+        elif self.is_reference:
+            assert not isinstance(self.element, Scalar)
+            if not isinstance(value, self.element):
+                raise TypeError(f"{self.name} refers to a {self.element!r}, not to {value!r}")
+            ctypes.c_uint64.from_address(address).value = value._base
+            struct.memory.targets[address] = one(value)
         elif self.count is not None or not isinstance(self.element, Scalar):
             raise TypeError(f"{self.name} lies in place: assign to its elements or fields")
         else:
@@ -210,7 +235,7 @@ class Field:
     @property
     def format(self) -> Any:
         """NumPy dtype of the field."""
-        if self.is_pointer:
+        if self.is_address:
             return np.dtype("u8")
         if isinstance(self.element, Scalar):
             base = np.dtype(self.element.format).newbyteorder("<" if self.byte_order == "little" else ">")
@@ -260,12 +285,12 @@ class StructMeta(type):
         )
 
     def _add(cls, name: str, annotation: Any) -> None:
-        element, count, is_pointer = _parse_annotation(cls, name, annotation)
-        alignment = 8 if is_pointer else (element.size if isinstance(element, Scalar) else element.alignment)
+        element, count, base = _parse_annotation(cls, name, annotation)
+        alignment = 8 if base is not None else (element.size if isinstance(element, Scalar) else element.alignment)
         if not cls.packed:
             cls._offset = _round_up(cls._offset, alignment)
             cls.alignment = max(cls.alignment, alignment)
-        field = Field(name, cls._offset, element, count, is_pointer, cls.byte_order)
+        field = Field(name, cls._offset, element, count, base, cls.byte_order)
         cls.fields[name] = field
         setattr(cls, name, field)
         cls._offset += field.size
@@ -279,13 +304,16 @@ def _is_struct(value: object) -> TypeGuard["type[Struct]"]:
     return isinstance(value, StructMeta)
 
 
-def _parse_annotation(cls: type, name: str, annotation: Any) -> tuple[Element, int | None, bool]:
+def _parse_annotation(cls: type, name: str, annotation: Any) -> tuple[Element, int | None, Any]:
+    """Element, count of an array in place, and Pointer or Reference for a field that holds an address."""
     where = f"{cls.__qualname__}.{name}"
     if _is_struct(annotation):
-        return annotation, None, False
+        return annotation, None, None
     if get_origin(annotation) is not Annotated:
         raise TypeError(f"{where}: {annotation!r} is no field type; use i64, u8, a Struct, Annotated[Array, ...] ...")
     base, *details = get_args(annotation)
+    if _is_struct(base) and details == [Reference]:
+        return base, None, Reference
     if base in (Array, Pointer):
         element = details[0]
         if get_origin(element) is Annotated:
@@ -293,12 +321,12 @@ def _parse_annotation(cls: type, name: str, annotation: Any) -> tuple[Element, i
         if not (isinstance(element, Scalar) or _is_struct(element)):
             raise TypeError(f"{where}: {details[0]!r} is no element type")
         if base is Pointer:
-            return element, None, True
+            return element, None, Pointer
         if len(details) != 2 or not isinstance(details[1], int) or details[1] <= 0:
             raise TypeError(f"{where}: Annotated[Array, element, count] needs a positive count")
-        return element, details[1], False
+        return element, details[1], None
     if isinstance(details[0], Scalar):
-        return details[0], None, False
+        return details[0], None, None
     raise TypeError(f"{where}: {annotation!r} is no field type")
 
 
@@ -337,8 +365,33 @@ class Struct(metaclass=StructMeta):
         return ctypes.string_at(self._base, type(self).size)
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self).fields)
-        return f"{type(self).__name__}({parts})"
+        """Field by field, REPR_LETTERS_MAX letters at most: a whole exchange would take minutes."""
+        return f"{type(self).__name__}({_bounded(_described(self))})"
+
+
+def _described(struct: Struct) -> Iterator[str]:
+    """The fields of a struct; of nested ones the fields in turn."""
+    separator = ""
+    for name, field in type(struct).fields.items():
+        yield f"{separator}{name}="
+        separator = ", "
+        if field.is_reference or field.is_scalar or field.count is not None or field.is_pointer:
+            address = ctypes.c_uint64.from_address(struct._base + field.offset).value if field.is_reference else 0
+            yield f"<{field.element.__name__} at {address:#x}>" if field.is_reference else repr(getattr(struct, name))  # type: ignore[union-attr]
+        else:
+            nested = getattr(struct, name)
+            yield f"{type(nested).__name__}("
+            yield from _described(nested)
+            yield ")"
+
+
+def _bounded(parts: Iterator[str]) -> str:
+    text = ""
+    for part in parts:
+        text += part
+        if len(text) > REPR_LETTERS_MAX:
+            return text[:REPR_LETTERS_MAX] + " ..."
+    return text
 
 
 def array(element: Any, count: int) -> Array:

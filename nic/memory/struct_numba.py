@@ -1,17 +1,17 @@
 """`Struct` in compiled code: a typed pointer whose attributes are loads and stores.
 
-Registered by importing it; `nic/__init__.py` does so once. Integers are widened to int64 on load and truncated on
-store, exactly as `nic.memory.struct` does from Python.
+Registered by importing it, which only the compiler does (`nic/unit/backend.py`). Integers are widened to int64 on load
+and truncated on store, exactly as `nic.memory.struct` does from Python.
 """
 
 import operator
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
-from numba.extending import NativeValue, box, lower_builtin, models, register_model, type_callable, typeof_impl, unbox
+from numba.extending import lower_builtin, models, register_model, type_callable, typeof_impl
 
 from crosswire.nic.memory.struct import Array, Field, Scalar, Struct, StructMeta, address_of, size_of, view
 
@@ -83,33 +83,6 @@ def typeof_array(value: Array, _context: Any) -> ArrayType:
     return ArrayType(value.element, value.byte_order)
 
 
-@unbox(StructType)
-@unbox(ArrayType)
-def unbox_address(_type: types.Type, value: Any, c: Any) -> NativeValue:
-    attribute = c.pyapi.object_getattr_string(value, "_base" if isinstance(_type, StructType) else "address")
-    address = c.pyapi.long_as_ulonglong(attribute)
-    c.pyapi.decref(attribute)
-    pointer = c.builder.inttoptr(address, BYTE_POINTER)
-    return NativeValue(pointer, is_error=cgutils.is_not_null(c.builder, c.pyapi.err_occurred()))
-
-
-@box(StructType)
-def box_struct(struct: StructType, pointer: Any, c: Any) -> Any:
-    """Back in Python a pointer is a view; whoever owns the memory must outlive it."""
-    cls = c.pyapi.unserialize(c.pyapi.serialize_object(struct.cls))
-    address = c.pyapi.long_from_ulonglong(c.builder.ptrtoint(pointer, INT64))
-    view_at = c.pyapi.object_getattr_string(cls, "at")
-    result = c.pyapi.call_function_objargs(view_at, (address,))
-    for reference in (cls, address, view_at):
-        c.pyapi.decref(reference)
-    return result
-
-
-@unbox(StructClassType)
-def unbox_class(_type: types.Type, _value: Any, c: Any) -> NativeValue:
-    return NativeValue(c.context.get_dummy_value())
-
-
 def scalar_type(scalar: Scalar) -> types.Type:
     return types.float64 if scalar.is_float else types.int64
 
@@ -166,7 +139,7 @@ class StructAttributes(AttributeTemplate):
 def get_field(_context: Any, builder: Any, struct: StructType, value: Any, attribute: str) -> Any:
     field = struct.cls.fields[attribute]
     pointer = field_pointer(builder, value, field)
-    if field.is_pointer:
+    if field.is_address:
         return builder.load(builder.bitcast(pointer, BYTE_POINTER.as_pointer()), align=1 if struct.cls.packed else 8)
     if field.count is not None or not isinstance(field.element, Scalar):
         return pointer

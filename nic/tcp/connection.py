@@ -25,6 +25,7 @@ from crosswire.nic.rings.ring import Frame, flush, poll, release
 from crosswire.nic.rings.xdp.program import TcpTuple
 from crosswire.nic.tcp.ring import TcpEndpoints, TcpRing, abort_stream, close_stream, make_tcp_ring
 from crosswire.nic.tcp.state import ETHERNET_MSS, TcpEnd, TcpState
+from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled
 
 PORTS = 16  # of one stream: as many connections in 60 s, the time that a port rests
@@ -70,22 +71,25 @@ def drive(ring: TcpRing, frame: Frame, step: int, stream: int, now_ns: int) -> N
     flush(ring)
 
 
+DRIVE = machine_code(drive)
+
+
 def prepare(ring: TcpRing) -> None:
     """Compile `drive` for rings of this class, or load it: that takes seconds, while an open ring would overflow.
 
     `ring` has no connection, so closing does nothing; the ring inside may be connected to nothing.
     """
-    drive(ring, Frame(), int(Step.CLOSE), 0, 0)
+    DRIVE(ring, Frame(), int(Step.CLOSE), 0, 0)
 
 
 def turn(ring: TcpRing, frame: Frame, now_ns: int) -> None:
     """One poll for the connections' own sake."""
-    drive(ring, frame, int(Step.TURN), 0, now_ns)
+    DRIVE(ring, frame, int(Step.TURN), 0, now_ns)
 
 
 def reconnect_from_python(ring: TcpRing, stream: int, now_ns: int) -> None:
     """`reconnect` as compiled code: called from Python it would run uncompiled."""
-    drive(ring, Frame(), int(Step.OPEN), stream, now_ns)
+    DRIVE(ring, Frame(), int(Step.OPEN), stream, now_ns)
 
 
 class TcpConnections(Owner):
@@ -179,7 +183,7 @@ class TcpConnections(Owner):
 
     def drive(self, step: Step, stream: int, now_ns: int) -> None:
         """One step; to be called before a clock runs, too, so that it is compiled by then."""
-        drive(self._ring(), self._frame, int(step), stream, now_ns)
+        DRIVE(self._ring(), self._frame, int(step), stream, now_ns)
 
     def _ring(self) -> TcpRing:
         assert self.ring is not None, "open_ring first"

@@ -12,6 +12,7 @@ from crosswire.nic.tcp.state import (
     RECEIVE_BUFFER_BYTES,
     RECEIVE_BUFFER_MASK,
     RUNS_MAX,
+    SECOND_ACK_DELAY_NS,
     Segment,
     Tcp,
     buffered_bytes,
@@ -31,6 +32,7 @@ def begin_receiving(tcp: Tcp, sequence: int) -> None:
     tcp.acknowledged = 0
     tcp.advertised = receive_edge(tcp)
     tcp.run_count = 0
+    tcp.run_latest = 0
 
 
 @compiled
@@ -136,6 +138,10 @@ def take_in_place(tcp: Tcp, address: int, length: int, now_ns: int) -> None:
         tcp.ack_ns = 0  # RFC 9293 3.8.6.3: every second full segment at least
     elif tcp.ack_ns == NEVER_NS:
         tcp.ack_ns = now_ns + ACK_DELAY_NS
+    else:
+        # RFC 5681 4.2 has every second segment acknowledged, and RFC 8985 7.2 relies on it: with more than one in
+        # flight a peer's tail probe allows for no delay.
+        tcp.ack_ns = min(tcp.ack_ns, now_ns + SECOND_ACK_DELAY_NS)
 
 
 @compiled
@@ -177,6 +183,7 @@ def keep_segment(tcp: Tcp, begin: int, end: int, address: int) -> None:
         tcp.receive_next = end
         join_runs(tcp)
     else:
+        tcp.run_latest = begin
         tcp.counters.out_of_order += 1
 
 

@@ -144,6 +144,9 @@ def poll_tcp_ring(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
             return True
         if ring.pending != 0 and give_pending(ring, frame, now_ns):
             return True
+        if now_ns >= ring.timer_ns:
+            # RFC 5681 4.2: an ACK for each segment out of order, or three of one burst would not tell of a loss.
+            work(ring, now_ns)
     return False
 
 

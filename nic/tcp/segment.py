@@ -27,6 +27,7 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.tcp.state import (
     MSS_MIN,
+    SACK_BLOCKS_MAX,
     SEQUENCE_MASK,
     Segment,
     Slot,
@@ -42,8 +43,13 @@ _PLAIN_IP = IP_VERSION_4 << 4 | IPV4_HEADER_BYTES // 4  # no options
 _PLAIN_OFFSET = TCP_HEADER_BYTES // 4 << 4  # `data_offset` without options
 _DATA_FLAGS = FLAG_ACK | FLAG_PSH
 _DATA_WORD = (_PLAIN_OFFSET << 8 | _DATA_FLAGS) << 16  # data offset and flags above the window
-_SYN_OPTION_BYTES = 4
 _OPTION_END, _OPTION_NOTHING, _OPTION_MSS = 0, 1, 2  # RFC 9293 3.2
+_OPTION_SACK_PERMITTED, _OPTION_SACK = 4, 5  # RFC 2018 2, 3
+_MSS_BYTES = 4
+_SACK_PERMITTED_BYTES = 2
+_SYN_OPTION_BYTES = 8  # both, and two bytes of padding
+_SACK_HEADER_BYTES = 4  # kind and length, and two bytes of padding before them
+_SACK_BLOCK_BYTES = 8
 # A retransmission's acknowledgement may not be older than the peer's largest window (RFC 5961 5.2), which may be small:
 # past this age the copy that goes out gets the present one, in a header field that carries no data.
 _ACK_AGE_MAX = 4096
@@ -64,6 +70,13 @@ class TcpWords(Struct, packed=True, byte_order="big"):
     offset_flags_window: u32
     checksum: u16
     urgent: u16
+
+
+class SackBlock(Struct, packed=True, byte_order="big"):
+    """RFC 2018 3: a run's first sequence number, and the one after its last."""
+
+    left: u32
+    right: u32
 
 
 _ADDRESSES_AT = _IP_AT + Ipv4Header.fields["source_ip"].offset
@@ -177,14 +190,20 @@ def parse_transport(segment: Segment, counters: TcpCounters, address: int) -> bo
     segment.flags = header.flags
     segment.window = header.window
     segment.mss = 0
+    segment.sack_permitted = 0
     if segment.flags & FLAG_SYN and header_length > TCP_HEADER_BYTES:
-        segment.mss = find_mss(tcp_address + TCP_HEADER_BYTES, tcp_address + header_length)
+        options, end = tcp_address + TCP_HEADER_BYTES, tcp_address + header_length
+        mss = find_option(options, end, _OPTION_MSS, _MSS_BYTES)
+        if mss != 0:
+            segment.mss = max(view(HalfWord, mss + 2).value, MSS_MIN)
+        if find_option(options, end, _OPTION_SACK_PERMITTED, _SACK_PERMITTED_BYTES) != 0:
+            segment.sack_permitted = 1
     return True
 
 
 @compiled
-def find_mss(position: int, end: int) -> int:
-    """The value of the MSS option (RFC 9293 3.7.1), 0 if there is none. Other options are skipped, as 3.1 demands."""
+def find_option(position: int, end: int, wanted: int, wanted_length: int) -> int:
+    """Where the option of that kind and length is, 0 if there is none. Others are skipped, as RFC 9293 3.1 demands."""
     while position < end:
         kind = load_u8(position)
         if kind == _OPTION_END:
@@ -197,8 +216,8 @@ def find_mss(position: int, end: int) -> int:
         option_length = load_u8(position + 1)
         if option_length < 2 or position + option_length > end:
             return 0
-        if kind == _OPTION_MSS and option_length == _SYN_OPTION_BYTES:
-            return max(view(HalfWord, position + 2).value, MSS_MIN)
+        if kind == wanted and option_length == wanted_length:
+            return position
         position += option_length
     return 0
 
@@ -333,9 +352,13 @@ def window_now(tcp: Tcp) -> int:
 
 @compiled
 def write_control(tcp: Tcp, flags: int, sequence: int, acknowledgement: int, mss: int) -> None:
-    """A segment without data becomes the output; `sequence` and `acknowledgement` are 32-bit, `mss` 0 for no option."""
+    """A segment without data becomes the output; `sequence` and `acknowledgement` are 32-bit, `mss` 0 but for a SYN."""
     there = address_of(tcp.control)
-    option_bytes = _SYN_OPTION_BYTES if mss != 0 else 0
+    option_bytes = 0
+    if mss != 0:
+        option_bytes = write_syn_options(there + TCP_FRAME_HEADER_BYTES, mss)
+    elif tcp.sack_permitted != 0 and tcp.run_count != 0 and flags & FLAG_RST == 0:
+        option_bytes = write_sack(tcp, there + TCP_FRAME_HEADER_BYTES)
     copy_bytes(there, address_of(tcp.wire_header), TCP_FRAME_HEADER_BYTES)
     ip = view(Ipv4Header, there + _IP_AT)
     tcp_length = TCP_HEADER_BYTES + option_bytes
@@ -348,13 +371,55 @@ def write_control(tcp: Tcp, flags: int, sequence: int, acknowledgement: int, mss
     header.flags = flags
     header.window = 0 if flags & FLAG_RST else window_now(tcp)
     header.checksum = 0
-    if mss != 0:
-        view(HalfWord, there + TCP_FRAME_HEADER_BYTES).value = _OPTION_MSS << 8 | _SYN_OPTION_BYTES
-        view(HalfWord, there + TCP_FRAME_HEADER_BYTES + 2).value = mss
     pseudo = tcp.wire.source_ip + tcp.wire.destination_ip + PROTOCOL_TCP + tcp_length
     header.checksum = fold_checksum(internet_sum(there + _TCP_AT, tcp_length, pseudo))
     tcp.output_address = there
     tcp.output_length = _TCP_AT + tcp_length
+
+
+@compiled
+def write_syn_options(there: int, mss: int) -> int:
+    """MSS (RFC 9293 3.7.1) and SACK-permitted (RFC 2018 2); returns their length."""
+    view(HalfWord, there).value = _OPTION_MSS << 8 | _MSS_BYTES
+    view(HalfWord, there + 2).value = mss
+    view(HalfWord, there + 4).value = _OPTION_NOTHING << 8 | _OPTION_NOTHING
+    view(HalfWord, there + 6).value = _OPTION_SACK_PERMITTED << 8 | _SACK_PERMITTED_BYTES
+    return _SYN_OPTION_BYTES
+
+
+@compiled
+def write_sack(tcp: Tcp, there: int) -> int:
+    """The runs that are kept, as a SACK option (RFC 2018 3); returns its length.
+
+    First the run that grew last, as RFC 2018 4 demands, then those nearest to the first gap: with them the peer can
+    fill that gap, and what it fills is delivered.
+    """
+    latest = 0
+    for index in range(tcp.run_count):
+        if tcp.runs[index].begin <= tcp.run_latest:
+            latest = index
+    blocks = min(tcp.run_count, SACK_BLOCKS_MAX)
+    length = _SACK_HEADER_BYTES + blocks * _SACK_BLOCK_BYTES
+    view(HalfWord, there).value = _OPTION_NOTHING << 8 | _OPTION_NOTHING
+    view(HalfWord, there + 2).value = _OPTION_SACK << 8 | length - 2
+    position = there + _SACK_HEADER_BYTES
+    write_sack_block(tcp, position, latest)
+    index = 0
+    for _ in range(blocks - 1):
+        if index == latest:
+            index += 1
+        position += _SACK_BLOCK_BYTES
+        write_sack_block(tcp, position, index)
+        index += 1
+    return length
+
+
+@compiled
+def write_sack_block(tcp: Tcp, position: int, index: int) -> None:
+    """The run of that number."""
+    block = view(SackBlock, position)
+    block.left = (tcp.receive_base + tcp.runs[index].begin) & SEQUENCE_MASK
+    block.right = (tcp.receive_base + tcp.runs[index].end) & SEQUENCE_MASK
 
 
 @compiled

@@ -9,6 +9,7 @@ from crosswire.nic.packet import FLAG_ACK, FLAG_FIN, FLAG_RST, TCP_FRAME_HEADER_
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp.segment import acknowledges, stamp, window_now
 from crosswire.nic.tcp.state import (
+    ACK_JUMP_SEGMENTS,
     CANNOT_SEND,
     CLOCK_GRANULARITY_NS,
     DUPLICATE_ACKS,
@@ -53,6 +54,7 @@ def begin_sending(tcp: Tcp) -> None:
     tcp.duplicate_acks = 0
     tcp.recovering = 0
     tcp.recover = 0
+    tcp.newly_acknowledged = 0
     tcp.tail_probed = 0
     tcp.grown = 0
     tcp.resend_first = 0
@@ -144,9 +146,14 @@ def note_first_send(tcp: Tcp, slot: Slot, now_ns: int) -> None:
 
 @inlined
 def note_acknowledged(tcp: Tcp, position: int) -> None:
-    """A segment that acknowledges all up to `position` goes out: a delayed ACK has become needless if that is all."""
+    """A segment that acknowledges all up to `position` goes out: a delayed ACK has become needless if that is all.
+
+    Not while a gap is open: the peer counts no ACK that comes with data as a duplicate (RFC 5681 2), so a stream of
+    orders would hide the loss from it, and only a segment without data tells of the runs (RFC 2018).
+    """
     if position == tcp.receive_next:
-        tcp.ack_ns = NEVER_NS
+        if tcp.run_count == 0:
+            tcp.ack_ns = NEVER_NS
         tcp.acknowledged = position
         tcp.advertised = position + window_now(tcp)
 
@@ -175,7 +182,9 @@ def note_send(tcp: Tcp, index: int, now_ns: int) -> None:
     tcp.send_max = max(tcp.send_max, slot.end)
     note_acknowledged(tcp, acknowledges(tcp, slot))
     start_timer(tcp, now_ns)
-    if tcp.tail_probed == 0 and tcp.retransmits == 0 and tcp.recovering == 0:
+    if tcp.tail_probed == 0 and tcp.retransmits == 0:
+        # In fast recovery too, which RFC 8985 7.2 leaves to RACK's own timer: without RACK nothing else would find a
+        # lost fast retransmission before the retransmission timer does.
         tcp.tail_probe_ns = now_ns + tail_probe_delay_ns(tcp)
 
 
@@ -251,6 +260,7 @@ def set_send_window(tcp: Tcp, window: int, acknowledgement: int, now_ns: int) ->
 def advance(tcp: Tcp, acknowledgement: int, now_ns: int) -> None:
     """Something new is acknowledged: free its frames, measure, restart the timer (RFC 6298 5.2, 5.3)."""
     acked = acknowledgement - tcp.send_una
+    tcp.newly_acknowledged = acked
     tcp.send_una = acknowledgement
     free_acknowledged(tcp, acknowledgement, now_ns)
     tcp.duplicate_acks = 0
@@ -258,13 +268,15 @@ def advance(tcp: Tcp, acknowledgement: int, now_ns: int) -> None:
     tcp.tail_probed = 0
     tcp.progress_ns = now_ns
     grow(tcp, acked)
-    tcp.rto_ns = measured_rto_ns(tcp)  # no longer backed off: the path is alive, as Linux sees it too
+    # No longer backed off: the path is alive. RFC 6298 5 allows to wait for a sample, as Linux does without timestamps,
+    # but Karn's rule gives none of a segment sent twice: where many are lost, seconds would be added to each loss.
+    tcp.rto_ns = measured_rto_ns(tcp)
     if tcp.send_una == tcp.send_max:
         tcp.retransmit_ns = NEVER_NS
         tcp.tail_probe_ns = NEVER_NS
     else:
         tcp.retransmit_ns = now_ns + tcp.rto_ns
-        tcp.tail_probe_ns = NEVER_NS if tcp.recovering != 0 else now_ns + tail_probe_delay_ns(tcp)
+        tcp.tail_probe_ns = now_ns + tail_probe_delay_ns(tcp)
 
 
 @compiled
@@ -344,16 +356,28 @@ def take_duplicate_ack(tcp: Tcp) -> None:
     if tcp.duplicate_acks >= DUPLICATE_ACKS or tcp.recovering != 0:
         return
     tcp.duplicate_acks += 1
-    # Not for what duplicates of a former episode acknowledge (RFC 6582 3.2 step 1).
-    if tcp.duplicate_acks < DUPLICATE_ACKS or tcp.send_una < tcp.recover:
+    if tcp.duplicate_acks < DUPLICATE_ACKS or not tells_of_loss(tcp):
         return
     lower_threshold(tcp)
-    tcp.congestion_window = tcp.slow_start_threshold
+    # After a timeout the window may already be the smaller one.
+    tcp.congestion_window = min(tcp.congestion_window, tcp.slow_start_threshold)
     tcp.recover = tcp.send_max
     tcp.recovering = 1
     tcp.resend_first = 1
     tcp.tail_probe_ns = NEVER_NS
     tcp.counters.fast_retransmits += 1
+
+
+@compiled
+def tells_of_loss(tcp: Tcp) -> bool:
+    """Whether the third duplicate ACK is not merely of copies that the peer had already (RFC 6582 3.2 step 1).
+
+    While what a timeout sent again is being acknowledged, by RFC 6582 4.1: copies that were not needed would have let
+    the ACK before jump far ahead. Without this each further loss among them would wait for the timer.
+    """
+    if tcp.send_una >= tcp.recover:
+        return True
+    return tcp.congestion_window > tcp.mss and tcp.newly_acknowledged <= ACK_JUMP_SEGMENTS * tcp.mss
 
 
 @compiled

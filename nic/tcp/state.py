@@ -20,7 +20,9 @@ RECEIVE_BUFFER_MASK = RECEIVE_BUFFER_BYTES - 1
 WINDOW_BYTES = RECEIVE_BUFFER_BYTES - 1  # largest without the window scale option (RFC 7323), which is not asked for
 RUNS_MAX = 32  # runs of out-of-order bytes; a segment that would begin one more is dropped, and asked for again
 SEQUENCE_MASK = 0xFFFFFFFF
-CONTROL_BYTES = 64  # of a frame without data: headers and one option
+HEADER_BYTES = 64  # of a frame without data or options: whole cache lines
+CONTROL_BYTES = 96  # of a frame without data: headers and as many options as fit
+SACK_BLOCKS_MAX = 4  # RFC 2018 3: what fits into an option
 
 MS_NS = 1_000_000
 SECOND_NS = 1_000_000_000
@@ -29,6 +31,7 @@ ETHERNET_MSS = 1460  # MTU 1500 less 40 bytes of headers
 MSS_MIN = 64  # of a peer that names less: its segments would be nearly all headers
 INITIAL_WINDOW_SEGMENTS = 10  # RFC 6928; also the largest congestion window here: the bound on what is in flight
 DUPLICATE_ACKS = 3  # RFC 5681 3.2
+ACK_JUMP_SEGMENTS = 4  # RFC 6582 4.1
 RTO_FIRST_NS = SECOND_NS  # RFC 6298 2.1
 RTO_MIN_NS = 200 * MS_NS  # not RFC 6298's 1 s: Linux's floor, and the peers are near
 RTO_MAX_NS = 60 * SECOND_NS  # RFC 6298 2.5
@@ -36,6 +39,7 @@ CLOCK_GRANULARITY_NS = MS_NS  # G of RFC 6298 2.2: the loop's turns, generously
 RETRANSMITS_MAX = 10  # of one segment in a row, then the connection is dead (R2 of RFC 9293 3.8.3)
 SYN_RETRANSMITS_MAX = 3  # after 1, 2 and 4 s; given up 8 s after the last
 ACK_DELAY_NS = 40 * MS_NS  # below RFC 9293 3.8.6.3's 500 ms, and Linux's own
+SECOND_ACK_DELAY_NS = MS_NS // 4  # of two segments: for an order to carry it; Linux probes its tail after 2 ms
 CHALLENGE_INTERVAL_NS = SECOND_NS  # RFC 5961 7: at most one challenge ACK in that time
 EMPTY_ANSWER_INTERVAL_NS = 100 * MS_NS  # the least time between answers to unacceptable segments without data
 TIME_WAIT_NS = 60 * SECOND_NS  # 2 MSL as Linux takes it; RFC 9293 3.4.2 says 4 minutes
@@ -152,6 +156,7 @@ class Segment(Struct):
     payload_length: i64
     payload_sum: i64  # of the checksum; unfolded
     mss: i64  # of the option; 0: none
+    sack_permitted: i64  # 1: a SYN with the option of that name
 
 
 class Tcp(Struct):
@@ -188,6 +193,8 @@ class Tcp(Struct):
     buffer: Annotated[Pointer, u8]  # byte at position p: index p & RECEIVE_BUFFER_MASK
     run_count: i64
     runs: Annotated[Array, Run, RUNS_MAX]  # by position, with holes between them
+    run_latest: i64  # a position in the run that grew last
+    sack_permitted: i64  # 1: the peer wants to be told of runs (RFC 2018)
     # Loss and congestion: RFC 6298, RFC 5681, RFC 6582.
     smoothed_rtt_ns: i64  # 0: no sample yet
     rtt_variance_ns: i64
@@ -200,6 +207,7 @@ class Tcp(Struct):
     duplicate_acks: i64
     recovering: i64  # 1: fast recovery
     recover: i64  # what was in flight when loss was last found
+    newly_acknowledged: i64  # bytes, by the last ACK that acknowledged something
     tail_probed: i64  # 1: not again before something is acknowledged
     # What is to be sent as soon as possible.
     syn_pending: i64
@@ -228,8 +236,8 @@ class Tcp(Struct):
     # Headers.
     wire: Flow  # from us to the peer
     session: Flow  # the same, as the session writes it
-    wire_header: Annotated[Array, u8, CONTROL_BYTES]  # of a data segment
-    delivery_header: Annotated[Array, u8, CONTROL_BYTES]  # of what the session reads
+    wire_header: Annotated[Array, u8, HEADER_BYTES]  # of a data segment
+    delivery_header: Annotated[Array, u8, HEADER_BYTES]  # of what the session reads
     peer_addresses: i64  # source and destination IP of a received segment, as they lie there
     peer_ports: i64
     wire_ip_sum: i64  # of the IP header without its total length

@@ -4,9 +4,10 @@
 take the user's own (`nic.tcp.send`); `next_timer_ns` says when `dispatch` is due again.
 
 There are: retransmission with RFC 6298's timer, tail loss probes, fast retransmit with NewReno's partial ACKs; the
-peer's window with its probes; kept out-of-order segments; delayed ACKs that ride on orders; RFC 5961's defences;
-keep-alive; all closing states. There are not: listening, simultaneous open (refused), window scale, SACK, timestamps,
-urgent data (read as data), IP options, fragments, path MTU discovery (frames say "don't fragment"), Nagle's algorithm.
+peer's window with its probes; kept out-of-order segments, told by SACK (RFC 2018); delayed ACKs that ride on orders;
+RFC 5961's defences; keep-alive; all closing states. There are not: listening, simultaneous open (refused), window
+scale, timestamps, use of the peer's SACK, urgent data (read as data), IP options, fragments, path MTU discovery (frames
+say "don't fragment"), Nagle's algorithm.
 
 What was sent stays the same bytes when it is sent again: only the acknowledgement in the header of a copy is renewed,
 once it is so old that the peer would drop the segment for it (RFC 5961 5.2).
@@ -209,6 +210,7 @@ def establish(tcp: Tcp, segment: Segment, now_ns: int) -> None:
     tcp.established = 1
     tcp.send_una = 0
     tcp.mss = min(segment.mss if segment.mss != 0 else DEFAULT_MSS, tcp.receive_mss)
+    tcp.sack_permitted = segment.sack_permitted
     tcp.send_window = segment.window  # of a SYN: never scaled (RFC 7323 2.2)
     tcp.send_window_max = segment.window
     tcp.window_sequence = -1
@@ -361,6 +363,7 @@ def send_control(tcp: Tcp, flags: int, position: int) -> None:
     """A segment without data at a position; it acknowledges all."""
     write_control(tcp, flags, tcp.send_base + position, tcp.receive_base + tcp.receive_next, 0)
     note_acknowledged(tcp, tcp.receive_next)
+    tcp.ack_ns = NEVER_NS
 
 
 @compiled

@@ -1,78 +1,64 @@
-"""How a plain Python function becomes part of the compiled loop.
+"""How a plain Python function becomes machine code.
 
-Every function of the hot line is written once, as plain Python over `Struct`s. `compiled` and `generic` register it for
-both worlds: numba's, where calls are bound at compile time and inlined by LLVM, and the interpreter's
-(`CROSSWIRE_NO_JIT=1`), where the very same source runs step by step in a debugger.
+Every function of the hot line is written once, as plain Python over `Struct`s. `compiled` and `generic` mark it for
+both worlds: compiled into a unit (`nic/unit/unit.py`), where calls are bound by class and inlined by LLVM, and the
+interpreter, where the very same source runs step by step in a debugger. Called from Python a function is interpreted:
+machine code is entered through units only, so a process that finds its units on disk never imports numba.
+
+`CROSSWIRE_NO_JIT=1` runs units uncompiled, too.
 """
 
 import functools
 import inspect
 import os
-import threading
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 from typing import Generic as GenericOver
 
-from numba import njit, types
-from numba.extending import lower_builtin, overload, type_callable
-
 NO_JIT = os.environ.get("CROSSWIRE_NO_JIT", "") not in ("", "0")
-
-# Set by engine.cache once numba's cache folder is one that is named by all sources: before that nothing may be kept.
-on_disk = threading.Event()
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# numpy's error model drops the zero-division branch; divisors are proven non-zero where they are loaded.
-# Nothing calls the loop from C, so it needs no C wrapper.
-JIT_OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "error_model": "numpy",
-    "boundscheck": False,
-    "no_cfunc_wrapper": True,
-}
+
+class Compiled:
+    """A function that compiled code may call. From Python it runs interpreted, or as `call_from_python` says."""
+
+    call_from_python: Callable[["Compiled", tuple[Any, ...], dict[str, Any]], Any] | None = None
+
+    def __init__(self, plain: Callable[..., Any], is_inlined: bool) -> None:
+        functools.update_wrapper(self, plain)
+        self.plain = plain
+        self.is_inlined = is_inlined
+        self.signature = inspect.signature(plain)
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        call = Compiled.call_from_python
+        return self.plain(*arguments, **keywords) if call is None else call(self, arguments, keywords)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.plain.__module__}.{self.plain.__qualname__}>"
 
 
 def compiled(function: F) -> F:
-    """Mark `function` as part of the compiled loop; left as it is when compilation is off."""
-    return _dispatcher(function, JIT_OPTIONS)
+    """Mark `function` for compiled code to call."""
+    return function if NO_JIT else cast("F", Compiled(function, is_inlined=False))
 
 
 def inlined(function: F) -> F:
     """As `compiled`, and inlined into every caller, where LLVM's own judgement was measured to cost."""
-    return _dispatcher(function, {**JIT_OPTIONS, "forceinline": True})
+    return function if NO_JIT else cast("F", Compiled(function, is_inlined=True))
 
 
-def _dispatcher(function: F, options: dict[str, Any]) -> F:
-    if NO_JIT:
-        return function
-    dispatcher = njit(**options)(function)
-    resolve = dispatcher.get_call_template
-
-    def resolve_by_type(arguments: Any, keywords: Any) -> Any:
-        return resolve(tuple(map(_widest, arguments)), {name: _widest(each) for name, each in keywords.items()})
-
-    # numba would compile a function anew for every constant that it is called with, which more than doubled the time;
-    # LLVM propagates the constants when it inlines.
-    dispatcher.get_call_template = resolve_by_type
-    compile_for_python = dispatcher._compile_for_args
-
-    def compile_or_load(*arguments: Any, **keywords: Any) -> Any:
-        if on_disk.is_set():
-            dispatcher.enable_caching()
-        return compile_for_python(*arguments, **keywords)
-
-    # Called when Python, not compiled code, calls the function: set-up code calls a dozen, 0.2 s each to compile.
-    dispatcher._compile_for_args = compile_or_load
-    return dispatcher
+def plain_function(function: F) -> F:
+    """What runs when `function` is interpreted, whatever `call_from_python` says."""
+    return cast("F", getattr(function, "plain", function))
 
 
-def _widest(argument: types.Type) -> types.Type:
-    """The type without the value: int64 for a literal integer or the member of an IntEnum."""
-    plain = types.unliteral(argument)
-    return types.int64 if isinstance(plain, types.IntEnumMember) else plain
+# By class: every function that implements some generic for it. A unit made from the class is made from these, too.
+implemented_for: dict[type, list[Callable[..., Any]]] = {}
 
 
 class Generic(GenericOver[P, R]):
@@ -82,14 +68,16 @@ class Generic(GenericOver[P, R]):
     the class up along its method resolution order.
     """
 
-    def __init__(self, stub: Callable[P, R]) -> None:
+    def __init__(self, stub: Callable[P, R], is_inlined: bool) -> None:
         functools.update_wrapper(self, stub)
+        self.is_inlined = is_inlined
         self.implementations: dict[type, Callable[..., R]] = {}
 
     def __call__(self, *arguments: P.args, **keywords: P.kwargs) -> R:
         return self.implementation_for(type(arguments[0]))(*arguments, **keywords)
 
     def implementation_for(self, cls: type) -> Callable[..., R]:
+        """The implementation of the nearest base of `cls`; TypeError if there is none."""
         for base in cls.__mro__:
             if base in self.implementations:
                 return self.implementations[base]
@@ -103,6 +91,7 @@ class Generic(GenericOver[P, R]):
             if cls in self.implementations:
                 raise TypeError(f"{self.__name__}() is already implemented for {cls.__qualname__}")  # type: ignore[attr-defined]
             self.implementations[cls] = function
+            implemented_for.setdefault(cls, []).append(function)
             return function
 
         return add
@@ -110,52 +99,44 @@ class Generic(GenericOver[P, R]):
 
 def generic(stub: Callable[P, R]) -> Generic[P, R]:
     """Declare a function whose implementations are registered per `Struct` class; `stub` gives name and contract."""
-    return _declare(stub, JIT_OPTIONS)
+    return Generic(stub, is_inlined=False)
 
 
 def inlined_generic(stub: Callable[P, R]) -> Generic[P, R]:
     """As `generic`, and every implementation inlined into every caller."""
-    return _declare(stub, {**JIT_OPTIONS, "forceinline": True})
+    return Generic(stub, is_inlined=True)
 
 
-def _declare(stub: Callable[P, R], options: dict[str, Any]) -> Generic[P, R]:
-    function = Generic(stub)
-
-    def choose(*arguments: Any) -> Callable[..., Any] | None:
-        cls = getattr(arguments[0], "cls", None)
-        return None if cls is None else function.implementation_for(cls)
-
-    # overload() reads the signature's owner by name; strict=False because implementations name their own arguments.
-    choose.__name__ = stub.__name__
-    overload(function, strict=False, jit_options=dict(options))(choose)
-    return function
+Word = Literal["i64", "f64", "none"]
 
 
-def lowers(function: Callable[..., Any], *argument_types: types.Type, returns: types.Type) -> Callable[[F], F]:
+@dataclass(frozen=True)
+class Lowering:
+    """The compiled body of a function that compiled Python can't express: a generator of LLVM's code."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Word, ...] | None  # None: any number of i64
+    returns: Word
+    generate: Callable[..., Any]
+
+
+lowerings: list[Lowering] = []
+on_lowering: list[Callable[[Lowering], None]] = []  # the compiler's, once it is there
+
+
+def lowers(
+    function: Callable[..., Any], *arguments: Word, returns: Word, is_variadic: bool = False
+) -> Callable[[F], F]:
     """Decorator: a code generator `(context, builder, *values) -> value` is the compiled body of `function`.
 
-    The plain-Python body stays what the interpreter runs. Arguments are cast to `argument_types` first.
+    The plain-Python body stays what the interpreter runs. Arguments are cast to the words named first.
     """
 
     def register(generate: F) -> F:
-        @type_callable(function)
-        def typer(_context: Any) -> Any:
-            def typed(*arguments: Any) -> types.Type | None:
-                return returns if len(arguments) == len(argument_types) else None
-
-            # numba folds call arguments by this signature, and can't fold into *arguments.
-            typed.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-            return typed
-
-        @lower_builtin(function, *([types.Any] * len(argument_types)))
-        def lower(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            cast = [
-                context.cast(builder, value, given, wanted)
-                for value, given, wanted in zip(values, signature.args, argument_types, strict=True)
-            ]
-            result = generate(context, builder, *cast)
-            return context.get_dummy_value() if returns is types.none else result
-
+        lowering = Lowering(function, None if is_variadic else arguments, returns, generate)
+        lowerings.append(lowering)
+        for take in on_lowering:
+            take(lowering)
         return generate
 
     return register

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.tile import tile_capture
-from tests.bench.yardstick import RECORDING, RECORDINGS, SHIFT_S, TILES, cache_folder, call, made_once, tiled_data
+from tests.bench.yardstick import SHIFT_S, TILES, cache_folder, call, made_once, real_recording, tiled_data
 from tests.support.paths import ROOT
 
 EXAMPLE = ROOT / "examples" / "binance-btc.toml"
@@ -29,13 +29,12 @@ def captures() -> Path:
     """The folder with both venues' tiled captures and `rows.json`."""
 
     def make(folder: Path) -> None:
-        from crosswire.engine.cache import compile_cached
         from crosswire.venues.bridge.binance.importer import import_file
 
         rows = 0
         for market in ("spot", "usdm"):
             whole, without = folder / f"{market}_once.pcap", folder / f"{market}_depth_once.pcap"
-            import_file(RECORDINGS / market / RECORDING, whole, compile_entry=compile_cached)
+            import_file(real_recording(market), whole)
             drop_quotes(whole, without)
             tile_capture(whole, folder / f"{market}_quotes.pcap", TILES, SHIFT_S)
             rows += tile_capture(without, folder / f"{market}.pcap", TILES, SHIFT_S).rows

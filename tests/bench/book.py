@@ -21,9 +21,8 @@ from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, arra
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import NO_ASK, NO_BID, Book, clear_book, make_books, set_level
 from crosswire.venues.side import ASK, BID
-from tests.support.paths import SHARED_DATA
+from tests.support.paths import benchmark_recording
 
-RECORDINGS = SHARED_DATA / "binance"
 STREAMS = (  # name, file, tick, lot
     ("usdm", "usdm/btcusdt_20240808.gz", 0.1, 0.001),
     ("spot", "spot/btcusdt_20240808.gz", 0.01, 0.00001),
@@ -189,7 +188,7 @@ def main(passes: int) -> None:
     figures: dict[str, float] = {}
     real_ns = real_changes = 0.0
     for name, file, tick, lot in STREAMS:
-        changes = as_array(recorded(RECORDINGS / file, tick, lot))
+        changes = as_array(recorded(benchmark_recording(f"binance/{file}"), tick, lot))
         book_ns, table_ns = measure(changes, passes, with_table=True)
         figures[f"{name}_ns"], figures[f"{name}_tick_table_ns"] = round(book_ns, 2), round(table_ns, 2)
         real_ns += book_ns * len(changes)

@@ -1,6 +1,6 @@
 """How fast `crosswire import binance` turns recorded streams into captures: whole files, .gz in, .pcap out.
 
-    crosswire bench import-binance [RECORDING.gz ...]      default: all recordings beside the checkout
+    crosswire bench import-binance [RECORDING.gz ...]      default: all of $CROSSWIRE_DATA/binance
 
 The yardstick is hftbacktest 2.4.4's converter on usdm/btcusdt: 34,000 lines a second (2.75 s for 93,954 lines).
 """
@@ -14,11 +14,10 @@ from pathlib import Path
 
 from crosswire.engine.cache import compile_cached
 from crosswire.venues.bridge.binance.importer import import_binance
-from tests.support.paths import SHARED_DATA
+from tests.support.paths import RECORDINGS, missing_recording
 
 HFTBACKTEST_LINES_PER_S = 34_000
 ROUNDS = 5
-RECORDINGS = SHARED_DATA / "binance"
 
 
 def once(recordings: list[Path]) -> dict[str, float]:
@@ -41,9 +40,9 @@ def main() -> None:
     if sys.argv[1:2] == ["--once"]:
         once([Path(name) for name in sys.argv[2:]])
         return
-    recordings = [Path(name) for name in sys.argv[1:]] or sorted(RECORDINGS.glob("*/*.gz"))
+    recordings = [Path(name) for name in sys.argv[1:]] or sorted(RECORDINGS.glob("binance/*/*.gz"))
     if not recordings:
-        raise SystemExit(f"no recordings in {RECORDINGS}; name some")
+        sys.exit(f"bench: {missing_recording('binance/*/*.gz')}, or name some")
     once(recordings[:1])  # compiles, or loads from the cache
     best = min((once(recordings) for _ in range(ROUNDS)), key=lambda result: result["wall_s"])
     whole_s = min(from_start(recordings) for _ in range(3))

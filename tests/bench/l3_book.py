@@ -57,10 +57,10 @@ from crosswire.venues.starbase.wire.encoder import (
     end_packet,
     end_transaction,
 )
-from tests.support.paths import SHARED_DATA
+from tests.support.paths import RECORDINGS
 from tests.support.starbase_feed_setup import CHANNEL, SNAPSHOT, START_NS, Sender, perpetual, snapshot
 
-RECORDING = SHARED_DATA / "binance" / "usdm" / "btcusdt_20240808.gz"
+RECORDING = RECORDINGS / "binance" / "usdm" / "btcusdt_20240808.gz"
 MADE_TRANSACTIONS = 150_000
 RESTING = 4_000
 PUT, REDUCE, DELETE = range(3)

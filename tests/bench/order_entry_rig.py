@@ -13,7 +13,7 @@ from crosswire.engine.cache import compile_cached
 from crosswire.engine.config import load_config
 from crosswire.engine.loop import Status, Venue, run
 from crosswire.nic.clock import RATE_BITS, ClockKeeper, time_at
-from crosswire.nic.memory.raw import read_cycles as cycle_count
+from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.memory.struct import Struct, address_of, array, i64, one
 from crosswire.nic.rings.connection import reconnect
 from crosswire.nic.rings.ring import Frame

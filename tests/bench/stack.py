@@ -3,8 +3,8 @@
     crosswire bench stack [--packets 20000] [--rounds 3] [--fifo] [--only RING ...] [--gate]
 
 Round trips of 74-byte UDP frames between two network namespaces joined by a veth pair, both ends of the same kind, each
-pinned to a core. The C programs of ../shared/nic/baseline are compiled and run in between, round by round, so that a
-noisy minute touches all. On a shared machine tails are the scheduler's; `--fifo` takes the neighbours out (SCHED_FIFO).
+pinned to a core. The C programs of tests/bench/stack_c are compiled and run in between, round by round, so that a noisy
+minute touches all. On a shared machine tails are the scheduler's; `--fifo` takes the neighbours out (SCHED_FIFO).
 `--gate` fails if a round trip over AF_XDP has a p50 above 1.1 times that of the C program, median over rounds.
 The last line is one JSON object; runs/bench-stack.html is the plot.
 """
@@ -13,34 +13,32 @@ import argparse
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from crosswire.nic.host.testbed import in_namespace
-from crosswire.nic.rings.sockets.packet_socket import REJECT_ALL, attach_filter
-from tests.bench.stack_end import PORT
-from tests.support.paths import SHARED
+from crosswire.nic.host.multicast import ip_text
+from crosswire.nic.host.testbed import mac_text
+from tests.bench.stack_end import HOSTS
 
-BASELINE = SHARED / "nic" / "baseline"
+C_FOLDER = Path(__file__).with_name("stack_c")
 PROGRAMS = ("sock", "xsk", "pkt", "drain")
+C_FLAGS = ("-std=c11", "-O2", "-march=native", "-Wall", "-Wextra", "-Werror")
 ENDS = {"kbA": ("kbva", 0), "kbB": ("kbvb", 1)}
 MEASURES = ("p50", "p90", "p99", "p999", "max", "jitter")
 # What is measured -> the C program that does the same.
 C_PAIRS: dict[str, list[str]] = {
     "C udp blocking": ["sock", "block"],
     "C udp spinning": ["sock", "spin"],
-    "C af_packet": ["pkt", "-v", "2", "-q"],
-    "C af_xdp native": ["xsk", "-m", "native", "-w", "-k"],
-    "C af_xdp generic": ["xsk", "-m", "skb", "-w", "-k"],
+    "C af_packet": ["pkt"],
+    "C af_xdp native": ["xsk", "-m", "native"],
+    "C af_xdp generic": ["xsk", "-m", "generic"],
 }
 OURS = {
     "sockets": ("sockets", "C udp spinning"),
@@ -48,11 +46,42 @@ OURS = {
     "af_xdp native": ("af_xdp_native", "C af_xdp native"),
     "af_xdp generic": ("af_xdp_generic", "C af_xdp generic"),
 }
-DRAINS = {"sockets": "recvmmsg", "af_packet": "pkt2", "af_xdp_native": "xsk", "af_xdp_generic": "xskskb"}
+DRAINS = {"sockets": "recvmmsg", "af_packet": "packet", "af_xdp_native": "native", "af_xdp_generic": "generic"}
 DRAIN_TURNS = 3  # a round: noise comes in phases of seconds, so ours and C's runs are short and take turns
 DRAIN_BURSTS = 60
 GATED = ("af_xdp native", "af_xdp generic")
 GATE = 1.1
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+def network_up() -> None:
+    """Make both namespaces, a veth pair of one queue between them, and permanent neighbours: no ARP in between."""
+    (left, _), (right, _) = ENDS.values()
+    one_queue = ("numrxqueues", "1", "numtxqueues", "1")
+    for namespace in ENDS:
+        ip("netns", "add", namespace)
+        ip("netns", "exec", namespace, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+    ip("link", "add", left, *one_queue, "type", "veth", "peer", "name", right, *one_queue)
+    for namespace, (interface, _) in ENDS.items():
+        address, hardware = HOSTS[namespace]
+        ip("link", "set", interface, "netns", namespace)
+        ip("-n", namespace, "link", "set", interface, "address", mac_text(hardware))
+        ip("-n", namespace, "addr", "add", f"{ip_text(address)}/24", "dev", interface)
+        ip("-n", namespace, "link", "set", "lo", "up")
+        ip("-n", namespace, "link", "set", interface, "up")
+    for namespace, peer in zip(ENDS, reversed(ENDS), strict=True):
+        address, hardware = HOSTS[peer]
+        neighbour = (ip_text(address), "lladdr", mac_text(hardware), "dev", ENDS[namespace][0])
+        ip("-n", namespace, "neigh", "replace", *neighbour, "nud", "permanent")
+
+
+def network_down() -> None:
+    """Remove what there is of it."""
+    for namespace in ENDS:
+        subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)
 
 
 class Bench:
@@ -66,27 +95,9 @@ class Bench:
         self.failures: list[str] = []
 
     def compile(self) -> None:
-        """The C programs, as the baseline's own build.sh does it."""
+        """Compile the C programs."""
         for name in PROGRAMS:
-            command = ["gcc", "-O2", "-march=native", "-w", "-o", str(self.folder / name), str(BASELINE / f"{name}.c")]
-            subprocess.run(command, check=True)
-
-    def network(self, action: str) -> None:
-        """`up` or `down`."""
-        subprocess.run(["bash", str(BASELINE / "net.sh"), action], check=action == "up", capture_output=True)
-
-    def hold_ports(self, closing: ExitStack) -> None:
-        """Silent sockets on the ports of both ends, as `AfPacketSocket` has them.
-
-        The C program of AF_PACKET leaves its ports closed: the kernel then looked for a port in vain and began an ICMP
-        answer for every frame, which was a third of the round trip (8.1 us for 5.9, measured).
-        """
-        for namespace in ENDS:
-            for port in (PORT, PORT + 1):
-                with in_namespace(namespace):
-                    held = closing.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                attach_filter(held, REJECT_ALL)
-                held.bind(("0.0.0.0", port))
+            subprocess.run(["gcc", *C_FLAGS, "-o", self.folder / name, C_FOLDER / f"{name}.c"], check=True)
 
     def c_command(self, role: str, namespace: str, program: list[str]) -> list[str]:
         interface, core = ENDS[namespace]
@@ -104,15 +115,12 @@ class Bench:
         module = [sys.executable, "-m", "tests.bench.stack_end"]
         return [*self.fifo, *module, role, kind, namespace, interface, str(core), str(packets)]
 
-    def round_trip(self, name: str, echo: list[str], ping: list[str], says_ready: bool) -> None:
+    def round_trip(self, name: str, echo: list[str], ping: list[str]) -> None:
         """One echo, one ping; its percentiles in us."""
         server = subprocess.Popen(echo, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None
-            if says_ready:
-                server.stdout.readline()
-            else:
-                subprocess.run(["sleep", "0.3"], check=True)
+            server.stdout.readline()
             done = subprocess.run(ping, capture_output=True, text=True, timeout=120, check=False)
         except subprocess.TimeoutExpired:
             self.failures.append(f"{name}: no answer in 120 s")
@@ -123,7 +131,7 @@ class Bench:
         if done.returncode != 0 or not done.stdout.strip():
             self.failures.append(f"{name}: {done.stderr.strip()[-200:]}")
             return
-        self.results.setdefault(name, []).append(in_microseconds(json.loads(done.stdout.splitlines()[-1])))
+        self.results.setdefault(name, []).append(json.loads(done.stdout.splitlines()[-1]))
 
     def drain(self, kind: str, bursts: int) -> None:
         """The application's cost of a frame that is already there, ns: ours, then C's."""
@@ -131,18 +139,14 @@ class Bench:
             self.our_command("drain", "kbB", kind, bursts), capture_output=True, text=True, timeout=120, check=False
         )
         theirs = subprocess.run(
-            [*self.fifo, str(self.folder / "drain"), DRAINS[kind], "-c", "1", "-r", str(bursts)],
+            [*self.fifo, str(self.folder / "drain"), DRAINS[kind], "-c", "1", "-n", str(bursts)],
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         if ours.returncode or theirs.returncode:
             self.failures.append(f"drain {kind}: {ours.stderr.strip()[-200:]} {theirs.stderr.strip()[-200:]}")
             return
-        self.results.setdefault(f"drain {kind}", []).append(
-            {
-                **json.loads(ours.stdout.splitlines()[-1]),
-                "c_ns": json.loads(theirs.stdout)["drain_ns"], "c_p10_ns": json.loads(theirs.stdout)["drain_p10"],
-            }
-        )  # fmt: skip
+        in_c = {f"c_{key}": figure for key, figure in json.loads(theirs.stdout).items()}
+        self.results.setdefault(f"drain {kind}", []).append(json.loads(ours.stdout.splitlines()[-1]) | in_c)
 
     def flood(self, kind: str) -> None:
         """A second of datagrams from the other core: what a ring took of them, and what was lost."""
@@ -168,17 +172,6 @@ class Bench:
         sent, got = json.loads(sender.stdout.splitlines()[-1])["sent"], json.loads(output.splitlines()[-1])
         figures = {**got, "sent": sent, "rate": got["received"] / got["seconds"], "loss": sent - got["received"]}
         self.results.setdefault(f"flood {kind}", []).append(figures)
-
-
-def in_microseconds(raw: dict[str, Any]) -> dict[str, Any]:
-    """A C program's line (ns) in the words of ours (us)."""
-    if "test" not in raw:
-        return raw
-    return {
-        "n": raw["n"], "p50": raw["p50"] / 1e3, "p90": raw["p90"] / 1e3, "p99": raw["p99"] / 1e3,
-        "p999": raw["p999"] / 1e3, "max": raw["max"] / 1e3, "jitter": raw["sd"] / 1e3,
-        "switches": raw["vol"] + raw["invol"], "calls": raw["sysc"], "lost": 0,
-    }  # fmt: skip
 
 
 def medians(rounds: list[dict[str, Any]]) -> dict[str, float]:
@@ -290,33 +283,30 @@ def main() -> None:
     kinds = [] if options.only else list(DRAINS)
     if os.geteuid() != 0:
         sys.exit("bench stack: needs root: it makes network namespaces")
-    if not BASELINE.is_dir() or shutil.which("gcc") is None:
-        sys.exit(f"bench stack: needs gcc and the C programs in {BASELINE}")
+    if shutil.which("gcc") is None:
+        sys.exit("bench stack: needs gcc, for the C programs that it compares with")
     console = Console(width=130)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), options.packets, options.fifo)
         bench.compile()
-        bench.network("up")
+        network_up()
         try:
             for _ in range(options.rounds):
                 for name, program in theirs.items():
                     echo, ping = (bench.c_command(*end, program) for end in (("echo", "kbB"), ("ping", "kbA")))
-                    with ExitStack() as closing:
-                        if name == "C af_packet":
-                            bench.hold_ports(closing)
-                        bench.round_trip(name, echo, ping, False)
+                    bench.round_trip(name, echo, ping)
                     # Right after its yardstick: the machine's pace changes within minutes.
                     for our_name, (kind, yardstick) in ours.items():
                         if yardstick == name:
                             echo = bench.our_command("echo", "kbB", kind, 0)
                             ping = bench.our_command("ping", "kbA", kind, options.packets)
-                            bench.round_trip(our_name, echo, ping, True)
+                            bench.round_trip(our_name, echo, ping)
                 for kind in kinds:
                     for _ in range(DRAIN_TURNS):
                         bench.drain(kind, DRAIN_BURSTS)
                     bench.flood(kind)
         finally:
-            bench.network("down")
+            network_down()
         summary = summarise(bench)
         print_tables(summary, console)
         if not options.only:

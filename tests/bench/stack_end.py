@@ -2,7 +2,7 @@
 
     python -m tests.bench.stack_end ping|echo|drain|receive|flood RING NAMESPACE INTERFACE CORE PACKETS
 
-The network is the one of the C programs it is compared with (../shared/nic/baseline/net.sh).
+The network is the one that `tests.bench.stack` makes for it and for the C programs it is compared with.
 """
 
 import json

@@ -19,11 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support.paths import SHARED_DATA
+from tests.support.paths import benchmark_recording
 
 PACKAGE = "hftbacktest==2.4.4"
 SCRIPT = Path(__file__).with_name("hftbacktest_yardstick.py")
-RECORDINGS = SHARED_DATA / "binance"
+
 RECORDING = "btcusdt_20240808.gz"
 MARKETS = ("usdm", "spot")
 TILES = 20
@@ -76,13 +76,18 @@ def call(*arguments: object) -> dict[str, Any]:
     return json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
 
 
-def tiled_data(tiles: int = TILES, recordings: Path = RECORDINGS) -> Path:
+def real_recording(market: str) -> Path:
+    """The BTC recording of a market."""
+    return benchmark_recording(f"binance/{market}/{RECORDING}")
+
+
+def tiled_data(tiles: int = TILES) -> Path:
     """The folder with the spot and USD-M BTC recordings, converted by hftbacktest and tiled."""
 
     def make(folder: Path) -> None:
         converted = {}
         for market in MARKETS:
-            converted[market] = call("convert", market, recordings / market / RECORDING, folder / f"{market}.npz")
+            converted[market] = call("convert", market, real_recording(market), folder / f"{market}.npz")
             call("tile", folder / f"{market}.npz", folder / f"{market}_tiled", tiles, SHIFT_S)
         (folder / "convert.json").write_text(json.dumps(converted))
 

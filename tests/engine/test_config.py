@@ -122,6 +122,7 @@ def test_a_venue_twice_and_no_venue_and_no_file(tmp_path: Path) -> None:
     names = [line for line in TEXT.splitlines() if line.startswith('name = "')]
     message = error_of(write(tmp_path, lambda text: text.replace(names[2], names[1])))
     assert "used twice" in message
-    assert "can't be read" in error_of(tmp_path / "absent.toml")
+    assert "no such file" in error_of(tmp_path / "absent.toml")
+    assert "can't be read" in error_of(tmp_path)
     (tmp_path / "bad.toml").write_text("name = [")
     assert "not valid TOML" in error_of(tmp_path / "bad.toml")

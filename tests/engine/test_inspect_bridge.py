@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from crosswire.engine.cache import compile_cached
 from crosswire.engine.inspect import inspect_captures
 from crosswire.venues.bridge.binance.importer import import_binance
-from tests.support.paths import shared_data
+from tests.support.paths import recording
 
 
 def test_markets_that_share_a_symbol_are_told_apart(tmp_path: Path) -> None:
-    recordings = [shared_data() / "binance" / market / "btcusdt_20240808.gz" for market in ("spot", "usdm")]
-    summaries = import_binance(recordings, tmp_path, compile_entry=compile_cached)
+    recordings = [recording(f"binance/{market}/btcusdt_20240808.gz") for market in ("spot", "usdm")]
+    summaries = import_binance(recordings, tmp_path)
     result = inspect_captures([summary.output for summary in summaries], "bridge")
     assert result["packets"] == sum(summary.packets for summary in summaries)
     assert (result["gaps"], result["duplicates"], result["continuity_breaks"]) == (0, 0, 0)

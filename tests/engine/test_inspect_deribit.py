@@ -7,7 +7,6 @@ import tomllib
 from collections import Counter
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,14 +25,14 @@ from crosswire.engine.inspect import (
 from crosswire.nic.packet import PROTOCOL_UDP, Packet
 from tests.support.deribit_setup import reference
 from tests.support.guard import GuardedBytes
-from tests.support.paths import shared_data
+from tests.support.paths import recording
 
-CAPTURE = Path("deribit") / "sample_capture_v1_6.pcapng"
+CAPTURE = "deribit/sample_capture_v1_6.pcapng"
 
 
 @cache
 def inspected() -> dict[str, Any]:
-    return inspect_captures([shared_data() / CAPTURE], "deribit")
+    return inspect_captures([recording(CAPTURE)], "deribit")
 
 
 def test_figures_are_the_published_ones() -> None:
@@ -114,14 +113,14 @@ def test_tables_show_every_book() -> None:
 def test_messages_are_listed_field_by_field() -> None:
     listed = Counter()
     fields = Counter()
-    for line in describe_messages([shared_data() / CAPTURE], "deribit", 10**9):
+    for line in describe_messages([recording(CAPTURE)], "deribit", 10**9):
         if found := re.match("  ([a-z_0-9]+) ", line + " "):
             listed[found[1]] += 1
         fields.update(re.findall(r"(\w+)=", line))
     assert listed == +Counter(inspected()["messages"])
     assert fields["change_id"] == 1064 + 197
     assert fields["instrument_name"] == 2 * 194
-    first = list(describe_messages([shared_data() / CAPTURE], "deribit", 2))
+    first = list(describe_messages([recording(CAPTURE)], "deribit", 2))
     assert sum(line.startswith("  ") and not line.startswith("    ") for line in first) == 2
     truth = reference().messages[0][0]
     name = next(iter(truth.root))

@@ -10,12 +10,10 @@ import struct
 import subprocess
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from crosswire.engine.backtest import compiled_loop
 from crosswire.engine.build.run import Run, build_core, build_run
 from crosswire.engine.build.venue import make_line, order_flow
 from crosswire.engine.config import load_config
@@ -51,16 +49,15 @@ def config_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tapped_backtest(config_path: Path) -> list[list[tuple[int, int, bytes]]]:
     """Every frame that passed each venue's ring: (time, direction, bytes)."""
-    backtest = build_run(load_config(config_path), config_path)
-    taps = [make_tap(venue.ring) for venue in backtest.venues]
-    backtest = replace(
-        backtest, venues=tuple(venue._replace(ring=tap) for venue, tap in zip(backtest.venues, taps, strict=True))
-    )
-    loop = compiled_loop(backtest)
+    whole = build_run(load_config(config_path), config_path)
+    taps = [make_tap(line.ring) for line in whole.lines]
+    lines = tuple(line._replace(ring=tap) for line, tap in zip(whole.lines, taps, strict=True))
+    backtest = Run(whole.config, config_path, whole.core, lines, whole.clock, whole.replays)
+    backtest.load()
     seen: list[list[tuple[int, int, bytes]]] = [[] for _ in taps]
     status = Status.STARVED
     while status != Status.FINISHED:
-        status = Status(loop(backtest.engine, backtest.venues, backtest.strategy, backtest.clock))
+        status = backtest.turn()
         backtest.refill()
         empty_records(backtest)
         for frames, tap in zip(seen, taps, strict=True):
@@ -123,7 +120,7 @@ def test_orders_on_the_wire_are_the_backtests(config_path: Path, require: str) -
     config = load_config(config_path)
     core = build_core(config, config_path)
     with Testbed("cwpar", links=len(seen)) as testbed:
-        owners, venues, peers = [], [], []
+        owners, lines, peers = [], [], []
         for number, (venue, link) in enumerate(zip(config.venue, testbed.links, strict=True)):
             for namespace, interface in (
                 (testbed.engine, link.engine_interface),
@@ -142,16 +139,16 @@ def test_orders_on_the_wire_are_the_backtests(config_path: Path, require: str) -
             ring = timed_ring(owner.ring)
             frames = [(time_ns, data) for time_ns, direction, data in seen[number] if direction == Direction.RECEIVED]
             peers.append(Peer(testbed.exchange, link.exchange_interface, frames, ring))
-            venues.append(make_line(number, config, core.engine.market, config_path, ring))
-        run = Run(config, config_path, core.engine, tuple(venues), core.strategy, ReplayClock(), core.plugin, [])
-        loop = compiled_loop(run)
+            lines.append(make_line(number, config, core.engine.market, config_path, ring))
+        run = Run(config, config_path, core, tuple(lines), ReplayClock(), [])
+        run.load()
         for peer in peers:
             peer.start()
         begun = time.monotonic()
         status = Status.STARVED
         while status != Status.FINISHED:
             assert time.monotonic() - begun < PATIENCE_S, "the wire fell silent"
-            status = Status(loop(run.engine, run.venues, run.strategy, run.clock))
+            status = run.turn()
             empty_records(run)
         for peer in peers:
             peer.join(PATIENCE_S)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from crosswire.engine.backtest import compiled_loop, digests
+from crosswire.engine.backtest import digests
 from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.config import ConfigError, load_config
 from crosswire.engine.generate import generate_captures
@@ -30,10 +30,10 @@ def config_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(config_path: Path) -> Run:
     """The run at its end."""
     backtest = build_run(load_config(config_path), config_path)
-    loop = compiled_loop(backtest)
+    backtest.load()
     status = Status.STARVED
     while status != Status.FINISHED:
-        status = Status(loop(backtest.engine, backtest.venues, backtest.strategy, backtest.clock))
+        status = backtest.turn()
         backtest.refill()
         for name in type(backtest.engine.records).fields:
             getattr(backtest.engine.records, name).count = 0
@@ -43,9 +43,9 @@ def finished(config_path: Path) -> Run:
 
 def test_the_engines_positions_are_the_exchanges_own_and_a_run_repeats(config_path: Path) -> None:
     first = finished(config_path)
-    venue, engine = first.venues[0], first.engine
-    member = venue.ring.matching.members[CLIENT]
-    session = venue.session
+    line, engine = first.lines[0], first.engine
+    member = line.exchange.matching.members[CLIENT]
+    session = line.session
     assert session.orders_sent > 20
     assert member.new_orders == session.orders_sent
     assert member.duplicate_orders == member.open_orders == 0
@@ -53,10 +53,11 @@ def test_the_engines_positions_are_the_exchanges_own_and_a_run_repeats(config_pa
     own = [index for index in range(engine.market.count) if engine.market.instruments[index].venue == 0]
     assert len(own) == 2
     for index in own:
-        assert engine.desk.positions[index].position_lots == member.position_lots[index]
+        assert engine.gate.positions[index].position_lots == member.position_lots[index]
+        assert engine.seats[0].desk.positions[index].position_lots == member.position_lots[index]
     assert engine.gate.alarms == 0
-    assert sum(venue.ring.gateways.mistakes) == sum(session.links[0].stream.faults) == 0
-    assert venue.feed.sequence_gaps == 0
+    assert sum(line.exchange.gateways.mistakes) == sum(session.links[0].stream.faults) == 0
+    assert line.feed.sequence_gaps == 0
     # The legs at the venue with the speed bump were held there, and both links stayed up.
     assert member.held_orders == 0
     assert digests(first) == digests(finished(config_path))

@@ -12,12 +12,11 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from crosswire.engine.adapters import adapter_sources, find_adapter
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.memory.struct import address_of, array, u8
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, seal_udp_frame, write_udp_frame_header
 from tests.support.paths import ROOT
-from tests.support.third_party import found_in, offer
+from tests.support.third_party import offer
 
 SOURCE = ROOT / "tests" / "data" / "acme"
 TOPS = 100
@@ -51,7 +50,7 @@ def nibble(strategy: Nibbler, desk: Desk, instrument: int) -> None:
     strategy.seen += 1
     if strategy.seen % {EVERY} == 0:
         ask = desk.books[instrument].ask_ticks
-        submit(desk, instrument, BUY, TimeInForce.IOC, ask, {LOTS}, ask, 0, 0)
+        submit(desk, instrument, BUY, ask, {LOTS})
 """
 
 CONFIG = f"""
@@ -203,7 +202,30 @@ def test_a_missing_capture_is_named(folder: Path) -> None:
     assert "capture none.pcap does not exist" in refused(folder, CONFIG.replace("acme.pcap", "none.pcap"))
 
 
-def test_compiled_code_depends_on_its_sources(folder: Path) -> None:
-    with found_in(folder / "site"):
-        find_adapter("acme")
-        assert {path.name for path in adapter_sources(["acme", "bridge"])} == {"__init__.py", "adapter.py", "feed.py"}
+PRINT_KEY = """
+from crosswire.engine.adapters import find_adapter
+find_adapter("acme")
+from acme.feed import AcmeFeed
+from crosswire.nic.unit.unit import key_of
+from crosswire.venues.feed import feed_unit
+print(key_of(feed_unit(AcmeFeed)))
+"""
+
+
+def test_machine_code_is_made_from_its_sources(folder: Path, tmp_path: Path) -> None:
+    """A copy of the package elsewhere needs no compiling; an edit of what its feed imports does."""
+    site = shutil.copytree(folder / "site", tmp_path / "site")
+
+    def key() -> str:
+        environment = os.environ | {"PYTHONPATH": str(site)}
+        command = [sys.executable, "-c", PRINT_KEY]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    first = key()
+    site = site.rename(tmp_path / "moved")
+    assert key() == first
+    (site / "acme" / "unrelated.py").write_text("X = 1\n")
+    assert key() == first
+    feed = site / "acme" / "feed.py"
+    feed.write_text(feed.read_text() + "\nLOTS = 2\n")
+    assert key() != first

@@ -34,7 +34,7 @@ from crosswire.nic.packet import (
 from crosswire.nic.rings.replay import read_frames
 from crosswire.nic.rings.ring import Frame
 from tests.support.guard import GuardedBytes
-from tests.support.paths import shared_data
+from tests.support.paths import recording
 
 FUZZ_FRAMES = int(os.environ.get("CROSSWIRE_FUZZ_FRAMES", "20000"))
 
@@ -276,7 +276,7 @@ def test_tcp_frames_are_what_the_rfcs_say(payload: bytes, sequence: int, acknowl
 def test_mutated_real_frames_are_refused_by_reason_and_never_read_past_their_end() -> None:
     """Each frame ends where an unreadable page begins. CROSSWIRE_FUZZ_FRAMES sets how many."""
     chance = random.Random(20241124)
-    capture = shared_data() / "deribit" / "sample_capture_v1_6.pcapng"
+    capture = recording("deribit/sample_capture_v1_6.pcapng")
     seeds = [frame for _, frame in itertools.islice(read_frames([capture]), 64)]
     frame, packet, counters = Frame(), Packet(), PacketCounters()
     refused = 0

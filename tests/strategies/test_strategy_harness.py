@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crosswire.engine.plugin import load_plugin
+from crosswire.engine.plugin import load_strategy_class
 from crosswire.strategies.basis import BasisParameters
 from crosswire.strategies.cross_spread import CrossSpreadParameters
 from crosswire.strategies.interface import Strategy
@@ -24,9 +24,9 @@ def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_documented_strategy_loads_from_a_file(plugin_folder: Path) -> None:
-    plugin = load_plugin("imbalance.py:Imbalance", plugin_folder, "run.toml")
-    assert issubclass(plugin.strategy_class, Strategy)
-    assert plugin.strategy_class.__name__ == "Imbalance"
+    strategy_class = load_strategy_class("imbalance.py:Imbalance", plugin_folder, "run.toml")
+    assert issubclass(strategy_class, Strategy)
+    assert strategy_class.__name__ == "Imbalance"
 
 
 def test_the_documented_test_passes(plugin_folder: Path) -> None:

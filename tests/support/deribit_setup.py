@@ -1,13 +1,11 @@
 """What the tests of Deribit's feed share: a feed with all behind it, made-up channels, and a plain decoder."""
 
 import hashlib
-import json
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any
 
 from crosswire.nic.memory.struct import Array, Pointer, Struct, array, i64, u8
@@ -31,9 +29,10 @@ from crosswire.venues.feed import Reject, decode
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE, Events, Market, clear_events
 from crosswire.venues.side import ASK, BID
-from tests.support.paths import shared_data
+from tests.support.layouts import PublishedMessage, published
+from tests.support.paths import recording
 
-CAPTURE = Path("deribit") / "sample_capture_v1_6.pcapng"
+CAPTURE = "deribit/sample_capture_v1_6.pcapng"
 HASH_MASK = (1 << 40) - 1
 T0 = 1_700_000_000_000_000_000
 MS = 1_000_000
@@ -173,8 +172,6 @@ def text(zero_padded: Array) -> str:
 
 # The decoder of its own kind: formats from the published tables, dictionaries for books.
 
-FORMATS = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i32": "i", "double": "d"}
-
 
 @dataclass
 class PlainMessage:
@@ -193,35 +190,25 @@ class PlainBook:
         return tuple(frozenset(side.items()) for side in self.sides)
 
 
-def plain_fields(rows: list[dict[str, Any]], block: bytes) -> dict[str, Any]:
-    values = {}
-    for row in rows:
-        kind = row["type"]
-        code = f"{kind[5:-1]}s" if kind.startswith("char") else FORMATS[kind]
-        values[row["name"]] = struct.unpack_from("<" + code, block, row["off"])[0]
-    return values
-
-
-def plain_messages(layouts: dict[int, tuple[str, Any]], payload: bytes) -> Iterator[PlainMessage]:
+def plain_messages(layouts: dict[int, PublishedMessage], payload: bytes) -> Iterator[PlainMessage]:
     position = 8
     while position < len(payload):
         length, template, _, _, group_count, text_count = struct.unpack_from("<6H", payload, position)
-        name, layout = layouts[template]
+        layout = layouts[template]
         position += 12
-        root = plain_fields(layout["rows"], payload[position : position + length])
+        root = layout.unpack(payload[position : position + length])
         position += length
         entries, texts = [], []
         for place in range(group_count):
             stride, count = struct.unpack_from("<HH", payload, position)
             position += 8
-            rows = layout["groups"][place]["rows"]
             for _ in range(count):
-                entries.append(plain_fields(rows, payload[position : position + stride]))
+                entries.append(layout.groups[place].unpack(payload[position : position + stride]))
                 position += stride
         for _ in range(text_count):
             texts.append(payload[position + 1 : position + 1 + payload[position]].decode())
             position += 1 + payload[position]
-        yield PlainMessage(name, root, entries, texts)
+        yield PlainMessage(layout.name, root, entries, texts)
     assert position == len(payload)
 
 
@@ -247,10 +234,9 @@ class Reference:
 
 @cache
 def reference() -> Reference:
-    folder = shared_data()
-    tables = json.loads((folder.parent / "protocols" / "layouts" / "deribit_legacy.json").read_text())
-    layouts = {table["template"]: (name, table) for name, table in tables.items()}
-    packets = Packets([(time_ns, udp_payload(frame)) for time_ns, frame in read_frames([folder / CAPTURE])])
+    layouts = published("deribit").by_template()
+    frames = read_frames([recording(CAPTURE)])
+    packets = Packets([(time_ns, udp_payload(frame)) for time_ns, frame in frames])
     messages = [list(plain_messages(layouts, payload)) for payload in packets.payloads]
     channels = [int.from_bytes(payload[2:4], "little") for payload in packets.payloads]
     result = Reference(packets, messages, channels, {}, {}, {}, {}, {}, [])

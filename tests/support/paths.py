@@ -1,19 +1,32 @@
-"""Where the checkout is, and the real recordings: beside it, never inside it. CROSSWIRE_DATA names another folder."""
+"""Where the checkout is, its own test data, and the real recordings: beside it, never inside it."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from crosswire.engine.paths import missing_recording, recordings_folder
+
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ROOT.parent / "shared"
-SHARED_DATA = Path(os.environ.get("CROSSWIRE_DATA") or SHARED / "data")
+DATA = ROOT / "tests" / "data"
+RECORDINGS = recordings_folder()
+assert RECORDINGS is not None, "tests are run in a checkout"
 
 
-def shared_data() -> Path:
-    """The folder of real captures. Without it a test skips, but in CI, which has it, that is a failure."""
-    if SHARED_DATA.is_dir():
-        return SHARED_DATA
-    if os.environ.get("CI"):
-        pytest.fail(f"CI must have the real captures in {SHARED_DATA}")
-    pytest.skip(f"needs the real captures in {SHARED_DATA}")
+def recording(name: str) -> Path:
+    """A real recording. Without it a test skips, but in CI, which has all of them, that is a failure."""
+    path = RECORDINGS / name
+    if not path.exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"in CI: {missing_recording(name)}")
+        pytest.skip(missing_recording(name))
+    return path
+
+
+def benchmark_recording(name: str) -> Path:
+    """A real recording, or the end of the benchmark in one line."""
+    path = RECORDINGS / name
+    if not path.exists():
+        sys.exit(f"bench: {missing_recording(name)}")
+    return path

@@ -44,6 +44,7 @@ from crosswire.nic.rings.sockets.tcp import TcpSocket
 from crosswire.nic.rings.sockets.udp import UdpSocket
 from crosswire.nic.rings.xdp.af_xdp import AfXdpSocket, Mode
 from crosswire.nic.rings.xdp.program import SteerRules
+from crosswire.nic.unit.call import interpreted
 from crosswire.nic.unit.compile import compiled
 
 BATCH_FRAMES_MAX = 8192
@@ -127,8 +128,8 @@ def give(ring: Any, batch: Batch, first: int, now_ns: int, flush_each: int) -> i
 
 
 def uncompiled(function: Callable[..., int]) -> Callable[..., int]:
-    """The function as plain Python."""
-    return getattr(function, "py_func", function)
+    """The function as plain Python, and all that it calls."""
+    return interpreted(function)
 
 
 class Bed:

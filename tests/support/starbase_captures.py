@@ -17,6 +17,7 @@ from crosswire.engine.config import load_config
 from crosswire.engine.inspect import book_row
 from crosswire.engine.live.warm_up import market_frames
 from crosswire.nic.capture.writer import CaptureWriter
+from crosswire.nic.unit.link import Linker
 from crosswire.venues.book.book import refresh_top
 from crosswire.venues.instrument import text_of
 from tests.support.paths import ROOT
@@ -55,7 +56,9 @@ def write_capture(config: Path, capture: Path) -> dict[str, Any]:
 def main(config_path: Path, capture: Path) -> None:
     config = load_config(config_path)
     market, _ = make_market(config)
-    exchange = make_exchange(0, config, market, config_path, [])
+    linker = Linker()
+    exchange = make_exchange(0, config, market, config_path, [], linker)
+    linker.load()
     with CaptureWriter(capture) as writer:
         for time_ns, frame in market_frames(exchange):
             writer.write(time_ns, frame)

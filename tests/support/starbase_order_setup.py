@@ -38,7 +38,7 @@ from crosswire.venues.starbase.orders.session import make_starbase_session
 from crosswire.venues.starbase.orders.state import StarbaseSession
 from tests.support.guard import GuardedBytes
 from tests.support.order_setup import FIRST_VENUE_ID, VENUE, make_approval, make_flow, make_market, structs
-from tests.support.starbase_wire import HEADER, by_template, pack_frame, tables, unpack_body
+from tests.support.starbase_wire import HEADER, order_layouts, pack_frame, unpack_body
 
 NOW_NS = 1_700_000_000_000_000_000
 NS_PER_MS = 1_000_000
@@ -107,12 +107,12 @@ class Gateway:
             size = length + -length % 8
             if len(self.unread) < size:
                 return
-            name = by_template("sboe")[template]
-            root, groups, _, taken = unpack_body(tables("sboe")["messages"][name], self.unread[HEADER.size : length])
+            message = order_layouts().by_template()[template]
+            root, groups, _, taken = unpack_body(message, self.unread[HEADER.size : length])
             assert taken == length - HEADER.size
             assert self.unread[length:size] == bytes(size - length)
             self.unread = self.unread[size:]
-            self.messages.append((name, root, groups))
+            self.messages.append((message.name, root, groups))
             self.numbers.append(sequence)
             self.flags.append(flags)
             self.processed.append(processed)

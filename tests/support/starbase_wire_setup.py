@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Annotated, Any
 
-from crosswire.engine.exchange.publish import PARTS, SimCounters, SimState, SimVenue, serve
+from crosswire.engine.exchange.publish import PARTS, Publisher, SimLine
 from crosswire.nic.clock import ClockKeeper, LiveClock, ReplayClock, advance
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.testbed import Testbed, in_namespace
@@ -23,12 +23,14 @@ from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64,
 from crosswire.nic.packet import PROTOCOL_TCP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.connection import connection_of
 from crosswire.nic.rings.fault import FaultRates, make_fault_ring
+from crosswire.nic.rings.remote import make_remote_ring
 from crosswire.nic.rings.ring import NEVER_NS, Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from crosswire.nic.rings.sockets.tcp_server import TcpServer
 from crosswire.nic.rings.xdp.af_xdp import AfXdpSocket
 from crosswire.nic.rings.xdp.program import SteerRules
 from crosswire.nic.tcp.connection import Gateway, Step, TcpConnections
 from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.link import Linker
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
     ORDERS_MAX,
@@ -84,9 +86,6 @@ CROWD = Crowd(seed=3, events_per_second=500, volatility_ticks=0.0, half_spread_t
 PORTS = 32
 KEEP_S = 0.2  # between two calibrations of a clock
 WAIT_S = 60.0
-
-
-SERVE = compiled(serve)
 
 
 class NoRing(Struct):
@@ -393,13 +392,14 @@ class Venue(Owner):
         self.clock = LiveClock()
         self.keeper = ClockKeeper(self.clock)
         self.exchange = make_venue(advance(self.clock, 0), **options)
-        self.state = SimState(speed_e6=PARTS)
-        self.parts = (SimVenue(self.exchange, NoRing(), self.server.ring, SimCounters()),)
+        linker = Linker()
+        line = SimLine(self.exchange, make_remote_ring(self.exchange, linker), NoRing(), self.server.ring)
+        self.publisher = Publisher([line], self.clock, PARTS, linker)
+        self.state = self.publisher.state
+        linker.load()
         self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self.failure: BaseException | None = None
-        # Compiled before time counts.
-        SERVE(self.state, self.parts, self.clock, 0)
         restart_gateway(self.exchange, 0, 0)
         self.keeper.keep()
         self.state.started_ns = self.state.first_ns = advance(self.clock, 0)
@@ -417,7 +417,7 @@ class Venue(Owner):
                     except BaseException as error:
                         answer.set_exception(error)
                 self.server.accept()
-                SERVE(self.state, self.parts, self.clock, advance(self.clock, 0) + SLICE_NS)
+                self.publisher.serve(advance(self.clock, 0) + SLICE_NS)
                 if time.monotonic() - kept > KEEP_S:
                     kept = time.monotonic()
                     self.keeper.keep(KEEP_S)

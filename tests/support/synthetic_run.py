@@ -189,6 +189,7 @@ class SyntheticRun:
             self._order(buy, BUY, 1, 0, OrderState.VETOED, 12, 0)
         add(
             self.records.opportunities,
+            strategy=0,
             start_ns=self.now_ns,
             end_ns=end_ns,
             buy_instrument=buy,
@@ -214,6 +215,7 @@ class SyntheticRun:
         add(
             self.records.trades,
             trade_id=self.last_trade_id,
+            strategy=0,
             start_ns=started_ns,
             end_ns=started_ns + unhedged_ns + 1_000_000,
             buy_instrument=buy,
@@ -256,6 +258,7 @@ class SyntheticRun:
             client_order_id=self.last_order_id,
             execution_id=self.last_order_id,
             instrument=index,
+            strategy=0,
             side=side,
             price_ticks=price,
             qty_lots=lots,
@@ -263,6 +266,7 @@ class SyntheticRun:
             fee_e9=fee,
             is_maker=0,
             position_lots=position.position_lots,
+            strategy_position_lots=position.position_lots,
             trade_id=self.last_trade_id,
         )
 
@@ -278,6 +282,7 @@ class SyntheticRun:
             closed_ns=self.now_ns + (9_000_000 if sent else 0),
             client_order_id=self.last_order_id,
             instrument=index,
+            strategy=0,
             side=side,
             time_in_force=TimeInForce.IOC,
             price_ticks=self.tops[index][1 - side],

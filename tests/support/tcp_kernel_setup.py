@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Annotated, Any
 
 from crosswire.nic.host.owner import Owner
@@ -33,7 +33,7 @@ from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.unit.compile import compiled
 
 GATEWAY_PORT = 9000
-WAIT_S = 60.0
+WAIT_S = 150.0  # without progress: the kernel's own back-off goes up to 120 s (RFC 6298 2.5)
 SESSION = Flow(
     source_mac=0x020000000001,
     destination_mac=0x020000000002,
@@ -200,6 +200,7 @@ class Rig(Owner):
         """The peer sends back what it gets, until the end."""
 
         def echo(peer: socket.socket) -> None:
+            peer.settimeout(None)  # what it has sent may take long to arrive; `close` wakes it
             while data := peer.recv(1 << 16):
                 peer.sendall(data)
             peer.shutdown(socket.SHUT_WR)
@@ -207,10 +208,16 @@ class Rig(Owner):
         return self.in_peer(echo)
 
     def turn_until(self, talk: Talk, done: Any, wait_s: float = WAIT_S) -> bool:
-        """Turns of the loop until `done()`; False if that takes too long."""
-        give_up = time.monotonic() + wait_s
+        """Turns of the loop until `done()`; False if neither direction advances for so long."""
+        tcp = self.tcp
+        reached = (0, 0)
+        give_up = 0.0
         while not done():
-            if time.monotonic() > give_up or self.failure:
+            now = time.monotonic()
+            if reached != (tcp.send_una, tcp.receive_next) or give_up == 0.0:
+                reached = (tcp.send_una, tcp.receive_next)
+                give_up = now + wait_s
+            if now > give_up or self.failure:
                 return False
             if turns(self.ring, talk, time.time_ns(), 16) == 0:
                 time.sleep(0.00002)
@@ -221,8 +228,8 @@ class Rig(Owner):
         talk = make_talk(data, len(data), chunk)
         talk.first_sent = self.tcp.send_end
         talk.first_received = self.tcp.delivered
-        assert self.turn_until(talk, lambda: talk.received == len(data) or talk.bad), self.describe(talk)
-        assert talk.bad == 0
+        assert self.turn_until(talk, lambda: talk.received == len(data) or talk.bad or talk.ends), self.describe(talk)
+        assert talk.bad == talk.ends == 0, self.describe(talk)
         return bytes(talk.inward.numpy())
 
     def describe(self, talk: Talk) -> str:
@@ -230,5 +237,8 @@ class Rig(Owner):
         return f"{self.failure} sent {talk.sent} received {talk.received} {self.tcp.counters} state {self.tcp.state}"
 
     def close(self) -> None:
-        """All of it."""
+        """All of it; threads that wait for the peer's socket end."""
+        if self.peer is not None:
+            with suppress(OSError):
+                self.peer.shutdown(socket.SHUT_RDWR)
         self._closing.close()

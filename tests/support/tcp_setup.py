@@ -147,6 +147,9 @@ def mss_option(value: int) -> bytes:
     return struct.pack(">BBH", 2, 4, value)
 
 
+SACK_PERMITTED = b"\x01\x01\x04\x02"
+
+
 class Client:
     """The connection under test, from the side of its peer. Sequence numbers given and seen are relative: 0 is the
     first data byte of a direction."""

@@ -7,15 +7,8 @@ from crosswire.venues.bridge.binance.command import BinanceOptions, import_recor
 from crosswire.venues.bridge.feed import BridgeFeed
 from crosswire.venues.bridge.wire.layout import MESSAGES, GroupHeader, MessageHeader, PacketHeader
 from crosswire.venues.exchange.order_entry import replayed_order_entry
-from crosswire.venues.exchange.simulated import SimulatedExchange
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
-
-
-class ReplayedBridge(SimulatedExchange):
-    """An exchange over captures of the bridge's feed."""
-
-    feed: BridgeFeed
 
 
 def make_feed(setup: VenueSetup) -> BridgeFeed:
@@ -53,7 +46,7 @@ ADAPTER = Adapter(
         entry_count="num_in_group",
     ),
     make_feed=make_feed,
-    order_entries={"bridge": replayed_order_entry(ReplayedBridge)},
+    order_entries={"bridge": replayed_order_entry(make_feed)},
     discover=discover,
     instruments_max=64,
     levels_max=16_384,

@@ -6,17 +6,10 @@ from crosswire.venues.adapter import Adapter, Generator, VenueSetup
 from crosswire.venues.deribit.feed.feed import DeribitFeed
 from crosswire.venues.deribit.wire.layout import MESSAGES, FrameHeader, GroupHeader, MessageHeader, TextHeader
 from crosswire.venues.exchange.order_entry import replayed_order_entry
-from crosswire.venues.exchange.simulated import SimulatedExchange
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
 
 SNAPSHOT_FACTS = ("loaded", "agreed", "disagreed", "behind", "incomplete")
-
-
-class ReplayedDeribit(SimulatedExchange):
-    """An exchange over captures of the multicast channels."""
-
-    feed: DeribitFeed
 
 
 def make_feed(setup: VenueSetup) -> DeribitFeed:
@@ -62,7 +55,7 @@ ADAPTER = Adapter(
         text_header=TextHeader,
     ),
     make_feed=make_feed,
-    order_entries={"bridge": replayed_order_entry(ReplayedDeribit)},
+    order_entries={"bridge": replayed_order_entry(make_feed)},
     discover=discover,
     make_generator=make_generator,
     channels=channels,

@@ -5,27 +5,20 @@ Crosswire's own protocol, whichever venue's captures they are: `venues/bridge/or
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from crosswire.venues.adapter import NS_PER_US, ExchangeSetup, Gateways, GatewaySetup, OrderEntry, VenueSetup
 from crosswire.venues.bridge.orders.session import BridgeSession, make_bridge_session
 from crosswire.venues.exchange.simulated import SimulatedExchange, make_simulated_exchange
+from crosswire.venues.feed import Feed
 
 HEARTBEAT_MS = 1_000
 
-Prepare = Callable[[Any, ExchangeSetup], None]
 
-
-def number_feed(exchange: Any, setup: ExchangeSetup) -> None:
-    """Prepare a feed that needs to know no more than which venue's it is."""
-    exchange.feed.venue = setup.number
-
-
-def replayed_order_entry(exchange_class: type[SimulatedExchange], prepare: Prepare = number_feed) -> OrderEntry:
-    """Describe trading on an exchange over captures. `prepare` readies the exchange's own feed for its first frame."""
+def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
+    """Describe trading on an exchange over captures, whose own feed `make_feed` makes."""
 
     def make_exchange(setup: ExchangeSetup) -> SimulatedExchange:
-        return make_replayed_exchange(exchange_class, prepare, setup)
+        return make_replayed_exchange(make_feed(setup), setup)
 
     return OrderEntry(make_session=make_session, make_exchange=make_exchange, make_gateways=make_gateways)
 
@@ -48,15 +41,13 @@ def make_gateways(setup: GatewaySetup) -> Gateways:
     return ReplayedGateways(setup)
 
 
-def make_replayed_exchange(
-    exchange_class: type[SimulatedExchange], prepare: Prepare, setup: ExchangeSetup
-) -> SimulatedExchange:
+def make_replayed_exchange(feed: Feed, setup: ExchangeSetup) -> SimulatedExchange:
     """Make an exchange whose books are those of the captures. ValueError names what is out of range."""
     assert setup.replay is not None
     simulation = setup.simulation
     try:
-        exchange = make_simulated_exchange(
-            exchange_class,
+        return make_simulated_exchange(
+            feed,
             setup.number,
             setup.replay,
             setup.market,
@@ -68,8 +59,7 @@ def make_replayed_exchange(
             orders_per_second=simulation.orders_per_second,
             burst=simulation.burst,
             resting_max=simulation.max_resting_orders,
+            linker=setup.linker,
         )
     except ValueError as error:
         raise ValueError(f"simulation: {error}") from None
-    prepare(exchange, setup)
-    return exchange

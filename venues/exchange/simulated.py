@@ -19,10 +19,10 @@ frame, and while frames are under way their arrival, so that no answer can be la
 turn of the loop.
 """
 
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 from crosswire.nic.memory.raw import FNV_BASIS, fnv1a
-from crosswire.nic.memory.struct import Pointer, Struct, i64
+from crosswire.nic.memory.struct import Pointer, Reference, Struct, address_of, i64
 from crosswire.nic.packet import Flow, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.delay import DelayRing, set_delay_ring
 from crosswire.nic.rings.replay import (
@@ -37,6 +37,8 @@ from crosswire.nic.rings.replay import (
 )
 from crosswire.nic.rings.ring import NEVER_NS, Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.link import Linker
+from crosswire.nic.unit.load import call_entry
 from crosswire.venues.book.book import make_books
 from crosswire.venues.bridge.exchange.gateway import (
     BridgeGateway,
@@ -48,7 +50,7 @@ from crosswire.venues.bridge.exchange.gateway import (
     set_gateway,
 )
 from crosswire.venues.exchange.matching import Matching, on_market, set_matching
-from crosswire.venues.feed import Feed, decode
+from crosswire.venues.feed import Feed, feed_unit
 from crosswire.venues.market import Events, Market, clear_events, copy_instruments
 
 NOTHING = 0
@@ -57,11 +59,10 @@ ANSWER = 2
 
 
 class SimulatedExchange(Struct):
-    """Base of the simulated venues: a subclass adds `feed`, the venue's own feed class.
+    """A venue's exchange; its answers come on the same ring as its market data."""
 
-    Each venue of a run has one; its answers come on the same ring as its market data.
-    """
-
+    feed: Annotated[Feed, Reference]  # the exchange's own
+    decode: i64  # entry of the feed's unit
     feed_latency_ns: i64
     now_ns: i64  # exchange time of the last thing that happened there
     digest: i64  # FNV-1a over every frame that the engine committed, in order
@@ -80,8 +81,6 @@ class SimulatedExchange(Struct):
     events: Events
     matching: Matching
     gateway: BridgeGateway
-    if TYPE_CHECKING:
-        feed: Feed
 
 
 @compiled
@@ -132,7 +131,8 @@ def _take_market(exchange: SimulatedExchange) -> None:
     if not parse_packet(exchange.frame, exchange.packet, exchange.parsed):
         return
     clear_events(exchange.events, exchange.market)
-    decode(exchange.feed, exchange.packet, exchange.market, exchange.events)
+    packet, market, events = address_of(exchange.packet), address_of(exchange.market), address_of(exchange.events)
+    call_entry(exchange.decode, address_of(exchange.feed), packet, market, events)
     matching = exchange.matching
     if matching.resting_count != 0:
         gateway = exchange.gateway
@@ -206,11 +206,8 @@ def next_exchange_ns(exchange: SimulatedExchange) -> int:
     return first_ns
 
 
-ExchangeT = TypeVar("ExchangeT", bound=SimulatedExchange)
-
-
 def make_simulated_exchange(
-    cls: type[ExchangeT],
+    feed: Feed,
     venue: int,
     replay: Replay,
     terms: Market,
@@ -223,9 +220,12 @@ def make_simulated_exchange(
     orders_per_second: int,
     burst: int,
     resting_max: int,
-) -> ExchangeT:
-    """A venue over `replay`, which must have two cursors; the caller prepares its `feed` and keeps `replay` alive.
+    linker: Linker | None = None,
+) -> SimulatedExchange:
+    """A venue over `replay`, which must have two cursors; the caller keeps `replay` alive.
 
+    `feed` has seen nothing yet and becomes the exchange's own. The exchange can be used once `linker` has loaded;
+    without one its units are loaded here.
     `terms` are the run's instruments: the exchange gets a copy, with books of its own for `level_capacity` levels each.
     `flow` is the order connection from the engine to the exchange. ValueError names what is out of range.
     """
@@ -233,7 +233,11 @@ def make_simulated_exchange(
         raise ValueError("a simulated exchange reads ahead of the engine: its replay needs two cursors")
     if feed_latency_ns < 0:
         raise ValueError(f"a latency can't be negative: feed latency {feed_latency_ns} ns")
-    exchange = cls(feed_latency_ns=feed_latency_ns, digest=FNV_BASIS)
+    exchange = SimulatedExchange(feed_latency_ns=feed_latency_ns, digest=FNV_BASIS)
+    feed.venue = venue
+    exchange.feed = feed
+    links = linker or Linker()
+    links.link_all(exchange, feed_unit(type(feed)))
     exchange.captures = replay.ring.captures
     exchange.cursors = replay.ring.cursors
     set_delay_ring(exchange.orders, order_latency_ns)
@@ -242,4 +246,6 @@ def make_simulated_exchange(
     exchange.market.books = make_books(terms.capacity, level_capacity)
     set_matching(exchange.matching, venue, orders_per_second, burst, resting_max)
     set_gateway(exchange.gateway, flow)
+    if linker is None:
+        links.load()
     return exchange

@@ -6,12 +6,11 @@ from crosswire.nic.memory.struct import Struct
 from crosswire.nic.rings.connection import connection_of
 from crosswire.venues.adapter import Adapter, ExchangeSetup, Gateways, GatewaySetup, OrderEntry, VenueSetup
 from crosswire.venues.exchange.order_entry import replayed_order_entry
-from crosswire.venues.exchange.simulated import SimulatedExchange
 from crosswire.venues.instrument import text_of
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
 from crosswire.venues.order import SessionState
-from crosswire.venues.starbase.feed.feed import make_starbase_feed, set_starbase_feed
+from crosswire.venues.starbase.feed.feed import make_starbase_feed
 from crosswire.venues.starbase.feed.state import StarbaseFeed
 from crosswire.venues.starbase.orders.session import make_starbase_session
 from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession
@@ -35,17 +34,6 @@ FACTS = {
     "snapshots": ("snapshots_loaded", "snapshots_behind", "snapshots_ahead", "snapshots_incomplete", "cycles"),
     "trades": ("block_trades", "trades_dropped"),
 }
-
-
-class ReplayedStarbase(SimulatedExchange):
-    """An exchange over captures of the multicast. Its books are the levels that the orders of the wire add up to."""
-
-    feed: StarbaseFeed
-
-
-def prepare_feed(exchange: Any, setup: ExchangeSetup) -> None:
-    """Give the exchange's own feed its queues, as the engine's has them."""
-    set_starbase_feed(exchange.feed, setup.number, exchange.market, level_capacity=setup.level_capacity)
 
 
 def make_feed(setup: VenueSetup) -> StarbaseFeed:
@@ -158,7 +146,7 @@ ADAPTER = Adapter(
         ),
         # The order-by-order exchange can't be made from captures: it would need everybody else's orders to react to
         # ours. Captures are replayed as books, as those of every other venue, with the orders of that exchange.
-        "bridge": replayed_order_entry(ReplayedStarbase, prepare_feed),
+        "bridge": replayed_order_entry(make_feed),
     },
     discover=discover,
     untold=("contract", "maker_fee", "taker_fee"),

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
-from numba import types
 
 from crosswire.nic.host.process import HostError
 from crosswire.nic.memory.struct import Struct, u16, u32, u64
@@ -215,7 +214,7 @@ def call_burst(function: int, queue: int, packets: int, count: int) -> int:
     return _BURST(function)(queue, packets, count)
 
 
-@lowers(call_burst, types.int64, types.int64, types.int64, types.int64, returns=types.int64)
+@lowers(call_burst, "i64", "i64", "i64", "i64", returns="i64")
 def _call_burst(_context: Any, builder: Any, function: Any, queue: Any, packets: Any, count: Any) -> Any:
     # The count as 32 zero-extended bits, as gcc's and clang's callees may expect; of the result only 16 are defined.
     signature = ir.FunctionType(_I16, [_I64, _I64, _I32])
@@ -229,7 +228,7 @@ def call_free(function: int, packets: int, count: int) -> None:
     _FREE(function)(packets, count)
 
 
-@lowers(call_free, types.int64, types.int64, types.int64, returns=types.none)
+@lowers(call_free, "i64", "i64", "i64", returns="none")
 def _call_free(_context: Any, builder: Any, function: Any, packets: Any, count: Any) -> None:
     signature = ir.FunctionType(ir.VoidType(), [_I64, _I32])
     target = builder.inttoptr(function, signature.as_pointer())

@@ -88,7 +88,7 @@ def probe(strategy: Prober, desk: Desk) -> None:
             else:
                 strategy.asked_invalid += 1
             ticks = max(1, strategy.asks[instrument])
-            submit(desk, instrument, strategy.side, TimeInForce.IOC, ticks, 1, ticks, 0, 0)
+            submit(desk, instrument, strategy.side, ticks, 1)
         strategy.side = SELL if strategy.side == BUY else BUY
 
 
@@ -164,11 +164,11 @@ def test_a_flood_loses_no_count_and_no_money(testbed: Testbed, tmp_path: Path) -
 
 def counter_hz() -> float:
     """The time-stamp counter's rate."""
-    from crosswire.nic.memory.raw import read_cycles
+    from crosswire.nic.memory.raw import cycle_count
 
-    cycles, begun = read_cycles(), time.monotonic()
+    cycles, begun = cycle_count(), time.monotonic()
     time.sleep(0.1)
-    return (read_cycles() - cycles) / (time.monotonic() - begun)
+    return (cycle_count() - cycles) / (time.monotonic() - begun)
 
 
 def check_flood(seen: Outcome) -> None:

@@ -28,7 +28,7 @@ from crosswire.nic.memory.struct import array, u8
 from crosswire.nic.rings.replay import FOLLOWER, Replay, next_record_time, read_frames
 from crosswire.nic.rings.ring import NEVER_NS
 from tests.support.guard import GuardedBytes
-from tests.support.paths import shared_data
+from tests.support.paths import recording
 
 Frames = list[tuple[int, bytes]]
 T0 = 1_700_000_000_000_000_000
@@ -408,6 +408,5 @@ def test_no_partial_file_is_left(tmp_path: Path) -> None:
 
 
 def test_the_real_captures_are_read_whole() -> None:
-    folder = shared_data() / "deribit"
-    assert sum(1 for _ in read_frames([folder / "sample_capture_v1_6.pcapng"], 1 << 16)) == 5066
-    assert sum(1 for _ in read_frames([folder / "price_index.pcapng"], 1 << 16)) == 1277
+    for name, frames in (("sample_capture_v1_6", 5066), ("price_index", 1277)):
+        assert sum(1 for _ in read_frames([recording(f"deribit/{name}.pcapng")], 1 << 16)) == frames

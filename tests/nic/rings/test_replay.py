@@ -31,7 +31,7 @@ from crosswire.nic.rings.replay import (
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.unit.compile import compiled
 from tests.nic.capture.test_capture import interface, packet, pcap, section
-from tests.support.paths import ROOT, shared_data
+from tests.support.paths import ROOT, recording
 
 Frames = list[tuple[int, bytes]]
 T0 = 1_700_000_000_000_000_000
@@ -300,7 +300,7 @@ def test_interpreted_and_compiled_leave_the_same(tmp_path: Path) -> None:
 def test_every_packet_of_the_real_captures_is_udp() -> None:
     for name, count in (("sample_capture_v1_6", 5066), ("price_index", 1277)):
         frame, parsed, counters = Frame(), Packet(), PacketCounters()
-        with Replay([shared_data() / "deribit" / f"{name}.pcapng"], 1 << 16) as replay:
+        with Replay([recording(f"deribit/{name}.pcapng")], 1 << 16) as replay:
             while (time_ns := next_time_ns(replay.ring)) != NEVER_NS:
                 if time_ns == STARVED:
                     replay.refill()

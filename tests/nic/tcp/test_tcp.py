@@ -4,7 +4,9 @@ import pytest
 
 from crosswire.nic.tcp.state import (
     ACK_DELAY_NS,
+    MS_NS,
     RUNS_MAX,
+    SECOND_ACK_DELAY_NS,
     SECOND_NS,
     TIME_WAIT_NS,
     WINDOW_BYTES,
@@ -21,6 +23,7 @@ from tests.support.tcp_setup import (
     MSS,
     PSH,
     RST,
+    SACK_PERMITTED,
     SYN,
     WRAPPING,
     Client,
@@ -34,11 +37,11 @@ pytestmark = pytest.mark.tcp
 # Handshake (RFC 9293 3.5, 3.10.7.3).
 
 
-def test_syn_has_mss_and_nothing_else() -> None:
+def test_syn_has_mss_and_sack_permitted_and_nothing_else() -> None:
     client = Client()
     (syn,) = client.open()
     assert (syn.flags, syn.sequence, syn.window) == (SYN, -1, WINDOW_BYTES)
-    assert syn.options == mss_option(MSS)
+    assert syn.options == mss_option(MSS) + SACK_PERMITTED
 
 
 def test_syn_is_sent_again_after_1_2_and_4_seconds_then_given_up() -> None:
@@ -109,12 +112,15 @@ def test_options_of_the_answer() -> None:
         (b"\x02\x00\x00\x00", 536),
         (b"\x01\x01\x01\x02", 536),
         (b"\x05\xff\x01\x01", 536),
+        (SACK_PERMITTED + mss_option(800), 800),
+        (b"\x04\x03\x00" + mss_option(800), 800),
     ):
         client = Client()
         client.open()
         client.feed(build(SYN | ACK, IRS, ISS + 1, options=options))
         assert client.state == TcpState.ESTABLISHED
         assert client.tcp.mss == mss, options
+        assert client.tcp.sack_permitted == (SACK_PERMITTED in options), options
 
 
 def test_a_new_connection_begins_anew() -> None:
@@ -282,6 +288,19 @@ def test_ack_is_delayed_at_most_40_ms() -> None:
     client.now_ns += ACK_DELAY_NS
     (answer,) = client.output()
     assert answer.acknowledgement == 1
+
+
+def test_ack_of_a_second_segment_waits_for_an_order_only() -> None:
+    """RFC 5681 4.2, RFC 8985 7.2: a peer with two in flight takes a longer silence for a loss."""
+    client = Client().establish()
+    client.peer(ACK, 0, 0, b"x" * 10)
+    client.now_ns += MS_NS
+    client.peer(ACK, 10, 0, b"x" * 10)
+    assert client.output() == []
+    assert next_timer_ns(client.tcp) == client.now_ns + SECOND_ACK_DELAY_NS
+    client.peer(ACK, 20, 0, b"x" * 10)
+    assert [each.acknowledgement for each in client.wait(1)] == [30]
+    assert client.wait(1000) == []
 
 
 def test_ack_of_every_second_full_segment() -> None:

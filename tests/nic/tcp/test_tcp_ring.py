@@ -231,6 +231,18 @@ def test_out_of_order_is_read_in_order_with_right_headers() -> None:
     assert [parse(frame).payload for frame in session.receive()] == [b", again"]
 
 
+def test_each_segment_out_of_order_is_acknowledged() -> None:
+    """RFC 5681 4.2, of one burst too: with one ACK for all the peer would not learn of the loss (3.2)."""
+    session = Session()
+    session.connect()
+    session.out()
+    for number in range(1, 6):
+        session.peer(FLAG_ACK | FLAG_PSH, 10 * number, 0, bytes([number]) * 10)
+    assert session.receive() == []
+    answers = [parse(frame) for frame in session.out()]
+    assert [(each.acknowledgement, each.payload) for each in answers] == [(IRS + 1, b"")] * 5
+
+
 def test_other_frames_pass_through() -> None:
     session = Session()
     session.connect()

@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 import struct
 import subprocess
 import sys
@@ -31,12 +30,13 @@ from crosswire.venues.deribit.wire.encoder import (
     write_snapshot_start,
     write_ticker,
 )
-from crosswire.venues.deribit.wire.layout import MESSAGES, BookChange, FrameHeader, MessageHeader, Template
+from crosswire.venues.deribit.wire.layout import MESSAGES, BookChange, FrameHeader, MessageHeader
 from crosswire.venues.feed import Reject
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE
 from crosswire.venues.side import ASK, BID, BUY, SELL
 from tests.support.deribit_setup import (
+    CAPTURE,
     MS,
     PERPETUAL,
     SPOT,
@@ -53,7 +53,8 @@ from tests.support.deribit_setup import (
     text,
 )
 from tests.support.guard import GuardedBytes
-from tests.support.paths import ROOT, SHARED_DATA, shared_data
+from tests.support.layouts import published
+from tests.support.paths import RECORDINGS, ROOT
 
 FUZZ_FRAMES = int(os.environ.get("CROSSWIRE_FUZZ_FRAMES", "20000"))
 SLICE = 3000  # packets: two rounds of snapshots
@@ -197,18 +198,36 @@ def test_uncompiled_mode_gives_the_same_bytes() -> None:
     assert done.stdout.strip() == digest_of_slice(), done.stderr
 
 
+def table_message(name: str, root: dict[str, Any], *groups: list[dict[str, Any]]) -> bytes:
+    """One message without texts, packed from the published table."""
+    table = published("deribit").messages[name]
+    body = struct.pack("<6H", table.size, table.template, 1, 2, len(table.groups), 0) + table.pack(root)
+    for group, entries in zip(table.groups, groups, strict=True):
+        body += struct.pack("<4H", group.size, len(entries), 0, 0) + b"".join(group.pack(entry) for entry in entries)
+    return body
+
+
 def test_rarer_messages_are_stepped_over_byte_for_byte() -> None:
-    """ComboLegs and Rfq are not in the sample capture; these packets come from the venue's other ones."""
-    vectors = (shared_data().parent / "protocols" / "vectors.md").read_text()
-    lines = [line for line in vectors.splitlines() if line.startswith("- `Deribit legacy")]
-    payloads = [bytes.fromhex(re.findall("`([0-9a-f]+)`", line)[-1]) for line in lines]
+    """ComboLegs and Rfq are not in the sample capture; what follows them in a packet is read."""
+    rows = published("deribit").messages["ComboLegs"].groups[0].rows
+    legs = [{row.name: number for row in rows} for number in (1, 2)]
+    rarer = [
+        table_message("ComboLegs", {"instrument_id": 32}, legs),
+        table_message("ComboLegs", {"instrument_id": 33}, []),
+        table_message("Rfq", {"instrument_id": 32}),
+    ]
+    last = table_message("PriceIndex", {"index_name": b"btc_usd", "price": 25_000.0, "timestamp_ms": 1})
     receiver = Receiver()
-    for payload in payloads:
-        receiver.receive(payload)
-    feed = receiver.feed
-    assert feed.messages[Template.COMBO_LEGS - Template.INSTRUMENT] == 1
-    assert feed.messages[Template.RFQ - Template.INSTRUMENT] == 1
-    assert set(receiver.rejects()) <= {"UNKNOWN_INSTRUMENT"}
+    for sequence, messages in enumerate(([*rarer, last], [rarer[0], last], [rarer[2], last]), start=1):
+        body = b"".join(messages)
+        receiver.receive(struct.pack("<HHI", len(body), 1, sequence) + body)
+    counted = {message.name: receiver.feed.messages[place] for place, message in enumerate(MESSAGES)}
+    assert {name: count for name, count in counted.items() if count} == {
+        "combo_legs": 3,
+        "rfq": 2,
+        "price_index": 3,
+    }
+    assert receiver.rejects() == {}
 
 
 # From here on the encoder makes the packets.
@@ -515,8 +534,7 @@ def mutate(source: random.Random, payload: bytearray, donor: bytes) -> None:
 def test_mutated_packets_are_rejected_by_reason_and_never_read_past_their_end() -> None:
     """Each packet ends where an unreadable page begins. CROSSWIRE_FUZZ_FRAMES sets how many."""
     source = random.Random(20230615)
-    folder = SHARED_DATA
-    corpus = reference().packets.payloads if folder.is_dir() else made_packets()
+    corpus = reference().packets.payloads if (RECORDINGS / CAPTURE).exists() else made_packets()
     receiver = Receiver(levels=64)
     sequences: dict[int, int] = {}
     with GuardedBytes() as guarded:

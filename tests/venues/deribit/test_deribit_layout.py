@@ -1,44 +1,39 @@
-"""Deribit's wire layouts against the venue's tables, as published in ../shared/protocols."""
+"""Deribit's wire layouts against the venue's tables in tests/data/layouts."""
 
-import json
 from typing import Any
 
 import pytest
 
 from crosswire.nic.memory.struct import Scalar, StructMeta, size_of
 from crosswire.venues.deribit.wire.layout import MESSAGES, FrameHeader, GroupHeader, MessageHeader, Template, TextHeader
-from tests.support.paths import shared_data
+from tests.support.layouts import Block, published
 
-TYPE_NAMES = {"u8": "u8", "u16": "u16", "u32": "u32", "u64": "u64", "i32": "i32", "f64": "double"}
-
-
-def published() -> dict[str, Any]:
-    path = shared_data().parent / "protocols" / "layouts" / "deribit_legacy.json"
-    return dict(json.loads(path.read_text()))
+TYPES = {"u8": "uint8", "u16": "uint16", "u32": "uint32", "u64": "uint64", "i32": "int32", "f64": "double"}
 
 
-def rows_of(struct: StructMeta) -> list[dict[str, Any]]:
-    rows = []
+def check_block(struct: StructMeta, block: Block) -> None:
+    ours = []
     for field in struct.fields.values():
         assert isinstance(field.element, Scalar)
-        is_text = field.count is not None
-        type_name = f"char[{field.count}]" if is_text else TYPE_NAMES[field.element.name]
-        rows.append({"name": field.name, "off": field.offset, "type": type_name})
-    return rows
+        kind = TYPES[field.element.name] if field.count is None else "char"
+        ours.append((field.name, field.offset, kind, field.count or 1))
+    assert ours == [(row.name, row.offset, row.type, row.count) for row in block.rows]
+    assert struct.size == block.size
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.name)
 def test_every_field_is_where_the_venue_says(message: Any) -> None:
-    expected = published()[message.root.__name__]
-    assert message.template_id == expected["template"]
-    assert message.root.size == expected["root"]
-    assert rows_of(message.root) == expected["rows"]
-    groups = [{"name": name, "entry": entry.size, "rows": rows_of(entry)} for name, entry in message.groups.items()]
-    assert groups == expected["groups"]
+    expected = published("deribit").messages[message.root.__name__]
+    assert message.template_id == expected.template
+    assert list(message.texts) == expected.texts
+    check_block(message.root, expected)
+    assert list(message.groups) == [group.name for group in expected.groups]
+    for entry, group in zip(message.groups.values(), expected.groups, strict=True):
+        check_block(entry, group)
 
 
 def test_all_published_messages_are_listed() -> None:
-    assert {message.root.__name__ for message in MESSAGES} == set(published())
+    assert {message.root.__name__ for message in MESSAGES} == set(published("deribit").messages)
 
 
 def test_place_in_the_table_follows_from_the_template_id() -> None:

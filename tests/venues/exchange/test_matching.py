@@ -24,7 +24,7 @@ from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE, Events, Mark
 from crosswire.venues.order import RejectReason, ReportKind, TimeInForce
 from crosswire.venues.side import ASK, BID, BUY, SELL
 from tests.support.order_setup import MAKER_FEE_E9, TAKER_FEE_E9, VENUE, make_market, structs
-from tests.support.paths import shared_data
+from tests.support.paths import recording
 
 IOC, FOK, GTC, POST_ONLY = TimeInForce
 ACK, FILL, CANCELLED, REJECTED, CANCEL_REJECTED, *_ = ReportKind
@@ -370,7 +370,7 @@ def replay_usdm(levels_at_ns: int, market: Market) -> tuple[dict[int, int], dict
     sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
     book = market.books[0]
     started_ns = 0
-    with gzip.open(shared_data() / "binance" / "usdm" / "btcusdt_20240808.gz", "rt") as lines:
+    with gzip.open(recording("binance/usdm/btcusdt_20240808.gz"), "rt") as lines:
         for line in lines:
             local_ns, text = line.split(" ", 1)
             started_ns = started_ns or int(local_ns)

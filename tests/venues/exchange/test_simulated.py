@@ -85,10 +85,6 @@ def decode_plain(feed: PlainFeed, packet: Packet, market: Market, events: Events
         book_changed(events, market, 0, packet.time_ns)
 
 
-class PlainVenue(SimulatedExchange):
-    feed: PlainFeed
-
-
 class Step(Struct):
     """What the engine does when."""
 
@@ -231,7 +227,7 @@ def run(path: Path, steps: list[tuple[int, ...]], window_bytes: int = 1 << 20, r
     terms = make_market()
     with Replay([path], window_bytes, cursors=2) as replay:
         exchange = make_simulated_exchange(
-            PlainVenue, VENUE, replay, terms, make_flow(), level_capacity=256, feed_latency_ns=FEED_NS,
+            PlainFeed(), VENUE, replay, terms, make_flow(), level_capacity=256, feed_latency_ns=FEED_NS,
             order_latency_ns=ORDER_NS, response_latency_ns=RESPONSE_NS, orders_per_second=1000, burst=1000,
             resting_max=resting_max,
         )  # fmt: skip
@@ -413,11 +409,11 @@ def test_a_replay_with_one_cursor_or_a_negative_latency_is_refused(tmp_path: Pat
     limits = {"level_capacity": 8, "orders_per_second": 1, "burst": 1, "resting_max": 1}
     latencies = {"feed_latency_ns": 0, "order_latency_ns": 0, "response_latency_ns": 0}
     with Replay([path]) as replay, pytest.raises(ValueError, match="two cursors"):
-        make_simulated_exchange(PlainVenue, VENUE, replay, make_market(), make_flow(), **limits, **latencies)
+        make_simulated_exchange(PlainFeed(), VENUE, replay, make_market(), make_flow(), **limits, **latencies)
     for name in latencies:
         wrong = latencies | {name: -1}
         with Replay([path], cursors=2) as replay, pytest.raises(ValueError, match="latency"):
-            make_simulated_exchange(PlainVenue, VENUE, replay, make_market(), make_flow(), **limits, **wrong)
+            make_simulated_exchange(PlainFeed(), VENUE, replay, make_market(), make_flow(), **limits, **wrong)
 
 
 def test_the_exchange_has_books_and_terms_of_its_own(tmp_path: Path) -> None:
@@ -426,7 +422,7 @@ def test_the_exchange_has_books_and_terms_of_its_own(tmp_path: Path) -> None:
     limits = {"level_capacity": 8, "orders_per_second": 1, "burst": 1, "resting_max": 1}
     with Replay([path], cursors=2) as replay:
         exchange = make_simulated_exchange(
-            PlainVenue, VENUE, replay, terms, make_flow(), **limits,
+            PlainFeed(), VENUE, replay, terms, make_flow(), **limits,
             feed_latency_ns=0, order_latency_ns=0, response_latency_ns=0,
         )  # fmt: skip
         terms.instruments[0].venue_id = 5

@@ -1,6 +1,5 @@
 """The Starbase feed: packets of the encoder and of the venue's own tables, transactions, instruments, damage."""
 
-import json
 import random
 import struct
 from typing import Any
@@ -31,7 +30,6 @@ from crosswire.venues.starbase.wire.market_layout import (
     PacketHeader,
     Template,
 )
-from tests.support.paths import shared_data
 from tests.support.starbase_feed_setup import (
     CHANNEL,
     MS,
@@ -53,52 +51,32 @@ from tests.support.starbase_feed_setup import (
     summary,
     trade,
 )
+from tests.support.starbase_wire import market_layouts
 
 pytestmark = pytest.mark.starbase
 # The venue's own tables -----------------------------------------------------------------------------------------------
 
-FORMATS = {"int64": "q", "int32": "i", "uint32": "I", "int8": "b", "uint8": "B", "uint16": "H", "double": "d"}
 
-
-def table_message(layouts: dict[str, Any], name: str, values: dict[str, Any], flags: int, groups: bytes = b"") -> bytes:
+def table_message(name: str, values: dict[str, Any], flags: int, groups: bytes = b"") -> bytes:
     """One message packed from the published table, field by field."""
-    table = layouts["messages"][name]
-    root = bytearray(table["root"])
-    given = dict(values)
-    for row in table["rows"]:
-        if row["kind"] == "const":
-            continue
-        value = given.pop(row["name"], 0)
-        if row["prim"] == "char":
-            text = value.encode() if value else b""
-            struct.pack_into(f"<{row['len']}s", root, row["off"], text)
-        else:
-            struct.pack_into("<" + FORMATS[row["prim"]], root, row["off"], value)
-    assert not given, given
-    body = bytes(root) + groups
+    table = market_layouts().messages[name]
+    body = table.pack(values) + groups
     body += bytes(-len(body) % 8)
-    return struct.pack("<HHHHq", 16 + len(body), table["template"], 1, flags, START_NS) + body
+    return struct.pack("<HHHHq", 16 + len(body), table.template, 1, flags, START_NS) + body
 
 
 def table_packet(sequence: int, kind: int, *messages: bytes) -> bytes:
     return struct.pack("<qqiHH", START_NS, sequence, CHANNEL, kind, len(messages)) + b"".join(messages)
 
 
-@pytest.fixture(scope="module")
-def layouts() -> dict[str, Any]:
-    path = shared_data().parent / "protocols" / "layouts" / "sbmd.json"
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
-
-
 def definition_values(**changes: Any) -> dict[str, Any]:
     values = {
         "instrumentId": PERPETUAL,
-        "name": "BTC-PERPETUAL",
+        "name": b"BTC-PERPETUAL",
         "indexId": 1,
-        "underlying": "BTC",
-        "quantityAsset": "USD",
-        "priceAsset": "USD",
+        "underlying": b"BTC",
+        "quantityAsset": b"USD",
+        "priceAsset": b"USD",
         "expiryTime": -(1 << 63),
         "strikePrice.price9": -(1 << 63),
         "minOrderQuantity": 10,
@@ -111,9 +89,9 @@ def definition_values(**changes: Any) -> dict[str, Any]:
     return values | changes
 
 
-def test_packets_of_the_published_tables_build_the_book(layouts):
+def test_packets_of_the_published_tables_build_the_book():
     def message(kind: str, stamp: int = 3, groups: bytes = b"", **values: Any) -> bytes:
-        return table_message(layouts, kind, values, stamp, groups)
+        return table_message(kind, values, stamp, groups)
 
     no_groups = struct.pack("<HHHH", 16, 0, 9, 0)
     put_values = {"instrumentId": PERPETUAL, "quantityMantissa": 50, "price.price9": 50 * E9}
@@ -167,7 +145,7 @@ def test_packets_of_the_published_tables_build_the_book(layouts):
     assert sum(receiver.feed.rejects) == 0
 
 
-def test_the_encoder_writes_the_published_tables(layouts):
+def test_the_encoder_writes_the_published_tables():
     sender = Sender()
     payload = sender.packet(
         definition(0),
@@ -212,7 +190,7 @@ def test_the_encoder_writes_the_published_tables(layouts):
     for number, (name, values) in enumerate(expected):
         flags = (1 if number == 0 else 0) | (2 if number == len(expected) - 1 else 0)
         groups = no_groups if number == 0 else b""
-        message = bytearray(table_message(layouts, name, values, flags, groups))
+        message = bytearray(table_message(name, values, flags, groups))
         message[8:16] = struct.pack("<q", sender.time_ns)
         assert payload[position : position + len(message)] == bytes(message), name
         position += len(message)
@@ -312,21 +290,21 @@ def test_only_an_open_instrument_has_a_valid_book(status):
     "change",
     [{"tickSize.price9": E9}, {"minOrderQuantity": 1}, {"quantityExponent": 1}, {"flags": 4}],
 )
-def test_a_definition_that_contradicts_the_configuration_is_counted_and_its_book_lost(layouts, change):
+def test_a_definition_that_contradicts_the_configuration_is_counted_and_its_book_lost(change):
     session = Session()
     groups = struct.pack("<HHHH", 16, 0, 9, 0)
-    message = table_message(layouts, "InstrumentDefinition", definition_values(**change), 0, groups)
+    message = table_message("InstrumentDefinition", definition_values(**change), 0, groups)
     packet = table_packet(session.snapshots.writer.sequence, SNAPSHOT, message)
     assert session.receive(packet) == [BOOK_LOST]
     assert session.feed.definition_mismatches == 1
     assert session.receiver.market.instruments[0].venue_id == -1
 
 
-def test_larger_ticks_make_the_grid_their_common_divisor(layouts):
+def test_larger_ticks_make_the_grid_their_common_divisor():
     receiver = Receiver([perpetual(tick_e9=E9 // 10)])
     groups = struct.pack("<HH", 16, 2) + struct.pack("<qqqq", E9, 100 * E9, E9 * 3 // 10, 10 * E9)
     groups += struct.pack("<HH", 9, 1) + struct.pack("<qb", 5, -1)
-    message = table_message(layouts, "InstrumentDefinition", definition_values(), 0, groups)
+    message = table_message("InstrumentDefinition", definition_values(), 0, groups)
     receiver.receive(table_packet(1, SNAPSHOT, message))
     assert receiver.feed.definition_mismatches == 0
     assert receiver.market.instruments[0].venue_id == PERPETUAL

@@ -1,4 +1,4 @@
-"""Starbase's wire layouts against the venue's tables, as published in ../shared/protocols: both ways, every field."""
+"""Starbase's wire layouts against the venue's tables in tests/data/layouts: both ways, every field."""
 
 import ctypes
 import math
@@ -16,12 +16,13 @@ from crosswire.venues.starbase.wire import market_layout, order_codes, order_lay
 from crosswire.venues.starbase.wire.order_codes import Template
 from crosswire.venues.starbase.wire.order_layout import ROOT_BYTES_BEFORE
 from crosswire.venues.starbase.wire.order_roots import UNKNOWN, client_root_bytes, exchange_root_bytes, root_bytes
-from tests.support.starbase_wire import by_template, format_of, pack_body, rows_on_wire, tables, unpack_body
+from tests.support.layouts import Block, PublishedMessage, published
+from tests.support.starbase_wire import GROUP, pack_body, unpack_body
 
 pytestmark = pytest.mark.starbase
 
-FILES: dict[str, Any] = {"sboe": order_layout, "sbmd": market_layout}
-CODES: dict[str, Any] = {"sboe": order_codes, "sbmd": market_layout}
+FILES: dict[str, Any] = {"starbase_orders": order_layout, "starbase_market_data": market_layout}
+CODES: dict[str, Any] = {"starbase_orders": order_codes, "starbase_market_data": market_layout}
 MESSAGES = [(name, message) for name, module in FILES.items() for message in module.MESSAGES]
 NUMPY_FORMATS = {
     "int64": "i8",
@@ -31,9 +32,9 @@ NUMPY_FORMATS = {
     "int8": "i1",
     "uint8": "u1",
     "double": "f8",
+    "char": "u1",
 }
 CLIENTS = {"Logon", "Logout"} | {"Heartbeat", "TestRequest", "ResendRequest", "GapFill"}
-GROUP_HEADER_BYTES = 4
 GROWN = (Template.LOGON, Template.LOGON_CONF, Template.ORDER_PLACED, Template.CANCEL_ORDER_RESPONSE)
 
 
@@ -52,15 +53,14 @@ def leaves(struct_class: StructMeta, base: int = 0) -> list[tuple[int, Scalar, i
     return found
 
 
-def blocks_of(name: str, message: Message) -> list[tuple[dict[str, Any], StructMeta]]:
-    published = tables(name)["messages"][message.name]
-    pairs = [(published, message.root)]
-    assert len(published["groups"]) == len(message.groups)
-    for group, entry in zip(published["groups"], message.groups.values(), strict=True):
-        assert group["header"] == GROUP_HEADER_BYTES == order_layout.GroupHeader.size
-        assert group["groups"] == group["vardata"] == []
-        pairs.append((group, entry))
-    return pairs
+def table_of(case: tuple[str, Message]) -> PublishedMessage:
+    name, message = case
+    return published(name).messages[message.name]
+
+
+def blocks_of(table: PublishedMessage, message: Message) -> list[tuple[Block, StructMeta]]:
+    assert order_layout.GroupHeader.size == GROUP.size
+    return [(table, message.root), *zip(table.groups, message.groups.values(), strict=True)]
 
 
 def snake(name: str) -> str:
@@ -69,26 +69,24 @@ def snake(name: str) -> str:
 
 @pytest.mark.parametrize("case", MESSAGES, ids=ident)
 def test_every_field_is_where_the_venue_says(case: tuple[str, Message]) -> None:
-    name, message = case
-    published = tables(name)["messages"][message.name]
-    assert message.template_id == published["template"]
-    assert list(message.texts) == [text["name"] for text in published["vardata"]]
-    assert {text["prefix"] for text in published["vardata"]} <= {"uint8"}
-    assert list(message.groups) == [snake(group["name"]) for group in published["groups"]]
-    for block, struct_class in blocks_of(name, message):
-        assert struct_class.size == block["root"]
-        expected = [
-            (row["off"], "u1" if row["prim"] == "char" else NUMPY_FORMATS[row["prim"]], row["len"])
-            for row in rows_on_wire(block)
-        ]
+    table, message = table_of(case), case[1]
+    assert message.template_id == table.template
+    assert list(message.texts) == table.texts
+    assert list(message.groups) == [snake(group.name) for group in table.groups]
+    for block, struct_class in blocks_of(table, message):
+        assert struct_class.size == block.size
+        expected = [(row.offset, NUMPY_FORMATS[row.type], row.count) for row in block.rows]
         ours = [(offset, kind.format, count) for offset, kind, count in leaves(struct_class)]
         assert ours == expected
 
 
 def test_all_published_messages_are_listed() -> None:
     for name, module in FILES.items():
-        assert [message.name for message in module.MESSAGES] == list(tables(name)["messages"])
-        assert {message.template_id for message in module.MESSAGES} == set(module.Template) == set(by_template(name))
+        layouts = published(name)
+        assert [message.name for message in module.MESSAGES] == list(layouts.messages)
+        assert (
+            {message.template_id for message in module.MESSAGES} == set(module.Template) == set(layouts.by_template())
+        )
 
 
 def random_value(kind: Scalar, random_: random.Random) -> int | float:
@@ -128,10 +126,10 @@ def read_struct(source: Struct) -> list[int | float]:
     return values
 
 
-def flat(block: dict[str, Any], values: dict[str, Any]) -> list[int | float]:
+def flat(block: Block, values: dict[str, Any]) -> list[int | float]:
     numbers: list[int | float] = []
-    for row in rows_on_wire(block):
-        value = values[row["name"]]
+    for row in block.rows:
+        value = values[row.name]
         numbers += list(value) if isinstance(value, (bytes, tuple)) else [value]
     return numbers
 
@@ -146,7 +144,7 @@ def same(left: list[int | float], right: list[int | float]) -> bool:
 @pytest.mark.parametrize("seed", range(3))
 def test_what_we_write_reads_back_from_the_tables_and_the_other_way(case: tuple[str, Message], seed: int) -> None:
     name, message = case
-    published = tables(name)["messages"][message.name]
+    table = table_of(case)
     random_ = random.Random(f"{name} {message.name} {seed}")
     written: list[list[int | float]] = []
     root = message.root()
@@ -163,14 +161,14 @@ def test_what_we_write_reads_back_from_the_tables_and_the_other_way(case: tuple[
     texts = tuple(random_.randbytes(random_.randrange(256)) for _ in message.texts)
     for text in texts:
         body += bytes([len(text)]) + text
-    read_root, read_groups, read_texts, taken = unpack_body(published, body)
-    read = [flat(published, read_root)]
-    for group in published["groups"]:
-        read += [flat(group, entry) for entry in read_groups[group["name"]]]
+    read_root, read_groups, read_texts, taken = unpack_body(table, body)
+    read = [flat(table, read_root)]
+    for group in table.groups:
+        read += [flat(group, entry) for entry in read_groups[group.name]]
     assert (taken, tuple(read_texts)) == (len(body), texts)
     assert all(same(ours, theirs) for ours, theirs in zip(written, read, strict=True))
     # And back: packed from the tables, read by our structs.
-    packed = pack_body(published, read_root, read_groups, texts)
+    packed = pack_body(table, read_root, read_groups, texts)
     assert packed == body
     memory = array(u8, max(len(packed), 1))
     ctypes.memmove(memory.address, packed, len(packed))
@@ -179,7 +177,7 @@ def test_what_we_write_reads_back_from_the_tables_and_the_other_way(case: tuple[
     offset, number = message.root.size, 1
     for entry in message.groups.values():
         header = order_layout.GroupHeader.at(memory.address + offset, memory.memory)
-        offset += GROUP_HEADER_BYTES
+        offset += GROUP.size
         assert header.block_length == entry.size
         for _ in range(header.count):
             assert same(read_struct(entry.at(memory.address + offset, memory.memory)), written[number])
@@ -199,16 +197,16 @@ def spelled(name: str) -> str:
 @pytest.mark.parametrize("name", FILES)
 def test_every_code_has_the_venues_value(name: str) -> None:
     checked = 0
-    messages = tables(name)["messages"].values()
-    blocks = [block for message in messages for block in (message, *message["groups"])]
-    used = {row["enum"] for block in blocks for row in block["rows"]} - {"Bool"}
-    for enum_name, published in tables(name)["enums"].items():
+    layouts = published(name)
+    blocks = [block for message in layouts.messages.values() for block in (message, *message.groups)]
+    used = {row.codes for block in blocks for row in block.rows} - {"Bool"}
+    for enum_name, codes in layouts.codes.items():
         if enum_name in NOT_CODES or enum_name not in used:
             continue
         ours = getattr(CODES[name], enum_name, None)
         assert ours is not None, enum_name
-        assert issubclass(ours, IntFlag if published["set"] else IntEnum)
-        values = {key: 1 << int(value) if published["set"] else int(value) for key, value in published["vals"]}
+        assert issubclass(ours, IntFlag if codes.is_set else IntEnum)
+        values = {key: 1 << value if codes.is_set else value for key, value in codes.values.items()}
         assert sorted(values.values()) == sorted(int(code) for code in ours), enum_name
         for key, value in values.items():
             assert ours(value).name == spelled(key), (enum_name, key)
@@ -219,10 +217,9 @@ def test_every_code_has_the_venues_value(name: str) -> None:
 def test_root_blocks_grow_with_the_version() -> None:
     assert {template for template, _, _ in ROOT_BYTES_BEFORE} == set(GROWN)
     for message in order_layout.MESSAGES[:-1]:
-        published = tables("sboe")["messages"][message.name]
+        rows = published("starbase_orders").messages[message.name].rows
         for version in range(1, 18):
-            known = [row for row in rows_on_wire(published) if int(row["since"] or 0) <= version]
-            expected = max((row["off"] + struct.calcsize(format_of(row)) for row in known), default=0)
+            expected = max((row.offset + row.size for row in rows if row.since <= version), default=0)
             sizes = [root_bytes(message.template_id, version, side) for side in (0, 1)]
             assert {size for size in sizes if size != UNKNOWN} == {expected}, (message.name, version)
     assert root_bytes(0, 17, 0) == root_bytes(65535, 17, 1) == UNKNOWN

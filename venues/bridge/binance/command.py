@@ -31,7 +31,7 @@ def import_recordings(recordings: Sequence[Path], folder: Path, setup: ImportSet
     options: BinanceOptions = setup.options
     market = market_of(options.market) if options.market else None
     terms = load_terms(Path(options.terms)) if options.terms else None
-    summaries = import_binance(recordings, folder, market, setup.clock_offset_ns, terms, setup.compile_entry)
+    summaries = import_binance(recordings, folder, market, setup.clock_offset_ns, terms)
     return [imported(summary) for summary in summaries]
 
 
@@ -39,9 +39,7 @@ def import_recording(recording: Path, capture: Path, setup: ImportSetup) -> Impo
     """Import one recording as `capture`."""
     from crosswire.venues.bridge.binance.importer import import_file
 
-    return imported(
-        import_file(recording, capture, clock_offset_ns=setup.clock_offset_ns, compile_entry=setup.compile_entry)
-    )
+    return imported(import_file(recording, capture, clock_offset_ns=setup.clock_offset_ns))
 
 
 def imported(summary: "ImportSummary") -> Imported:

@@ -13,12 +13,11 @@ import json
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from crosswire.nic.capture.reader import GZIP_MAGIC, open_stream
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.memory.struct import array, u8
 from crosswire.nic.packet import Flow
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.call import machine_code
 from crosswire.venues.bridge.binance.json import FAULT_TEXTS, Fault, prepare_line
 from crosswire.venues.bridge.binance.stream import (
     LINE_BYTES_MAX,
@@ -149,7 +148,6 @@ def import_binance(
     market: Market | None = None,
     clock_offset_ns: int = 0,
     terms: dict[tuple[Market, str], Terms] | None = None,
-    compile_entry: Callable[[Callable[..., Any]], Callable[..., Any]] = compiled,
 ) -> list[ImportSummary]:
     """Import files into `output_folder`, each as `<market>_<name>.pcap`; see `import_file` for the rest."""
     sources: dict[Path, Path] = {}
@@ -160,9 +158,7 @@ def import_binance(
             raise RecordingError(f"{path}: {output.name} is the capture of {sources[output]} already; rename one")
         sources[output] = path
     output_folder.mkdir(parents=True, exist_ok=True)
-    return [
-        import_file(path, output, market, clock_offset_ns, terms, compile_entry) for output, path in sources.items()
-    ]
+    return [import_file(path, output, market, clock_offset_ns, terms) for output, path in sources.items()]
 
 
 def output_name(path: Path, market: Market) -> str:
@@ -176,12 +172,11 @@ def import_file(
     market: Market | None = None,
     clock_offset_ns: int = 0,
     terms: dict[tuple[Market, str], Terms] | None = None,
-    compile_entry: Callable[[Callable[..., Any]], Callable[..., Any]] = compiled,
 ) -> ImportSummary:
     """Import one file as `output`, or into it if it is a folder. Nothing is left there after an error.
 
-    `market` is told from the lines when it is not given; `terms` go before `DEFAULT_TERMS`; `compile_entry` compiles
-    the scanning function (a cached compiler saves its 8 s). Raises `RecordingError`.
+    `market` is told from the lines when it is not given; `terms` go before `DEFAULT_TERMS`.
+    Raises `RecordingError`.
     """
     started = time.perf_counter()
     if abs(clock_offset_ns) > CLOCK_OFFSET_NS_MAX:
@@ -194,7 +189,7 @@ def import_file(
     stream, publisher = make_stream(found_market, symbol, find_terms(path, found_market, symbol, terms or {}))
     stream.clock_offset_ns = clock_offset_ns
     with CaptureWriter(output) as capture:
-        _run(path, stream, publisher, head, chunks, capture, _entry(compile_entry))
+        _run(path, stream, publisher, head, chunks, capture)
     if stream.chain == Chain.UNPROVEN:
         stream.dropped += stream.held_count
     counted = {name: getattr(stream, name) for name in SUMMED}
@@ -210,9 +205,7 @@ def import_file(
     )
 
 
-@cache
-def _entry(compile_entry: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[Stream, FeedWriter], int]:
-    return compile_entry(import_lines)
+SCAN = machine_code(import_lines)
 
 
 def _run(
@@ -222,7 +215,6 @@ def _run(
     head: bytes,
     chunks: Iterator[bytes],
     capture: CaptureWriter,
-    scan: Callable[[Stream, FeedWriter], int],
 ) -> None:
     """Slide the window over the file's text and scan it. One chunk is inflated ahead; zlib lets go of the GIL."""
     window = array(u8, LINE_BYTES_MAX + CHUNK_BYTES + 1)
@@ -236,7 +228,7 @@ def _run(
             stream.position = 0
             stream.end = filled + chunk.rfind(b"\n") + 1 if b"\n" in chunk else 0
             filled += len(chunk)
-            _scan_window(path, stream, publisher, capture, scan)
+            _scan_window(path, stream, publisher, capture)
             filled -= stream.position
             ctypes.memmove(window.address, window.address + stream.position, filled)
             if filled > LINE_BYTES_MAX:
@@ -246,7 +238,7 @@ def _run(
         window[filled] = ord("\n")
         stream.position = 0
         stream.end = filled + 1
-        _scan_window(path, stream, publisher, capture, scan)
+        _scan_window(path, stream, publisher, capture)
     sizes = stream.levels + 2 * stream.quotes + stream.trades
     rounded = stream.sizes_rounded
     if rounded * SIZES_PER_ROUNDED_MIN > sizes:
@@ -254,12 +246,10 @@ def _run(
         raise RecordingError(f"{path}, {where}: {rounded} of {sizes} sizes are no multiple of the lot; is it right?")
 
 
-def _scan_window(
-    path: Path, stream: Stream, publisher: FeedWriter, capture: CaptureWriter, scan: Callable[[Stream, FeedWriter], int]
-) -> None:
+def _scan_window(path: Path, stream: Stream, publisher: FeedWriter, capture: CaptureWriter) -> None:
     stop = Stop.FULL
     while stop == Stop.FULL:
-        stop = Stop(scan(stream, publisher))
+        stop = Stop(SCAN(stream, publisher))
         capture.write_memory(publisher.buffer.address, publisher.used)
         publisher.used = 0
     if stop == Stop.FAULT:

@@ -47,6 +47,7 @@ def make_exchange(setup: ExchangeSetup) -> StarbaseExchange:
             tokens_per_ms=setup.settings.tokens_per_ms,
             tokens_full=setup.settings.token_burst,
             crowd=make_crowd(setup, market, path),
+            linker=setup.linker,
         )
     except ValueError as error:
         raise ValueError(f"starbase.market, simulation: {error}") from None

@@ -1,10 +1,9 @@
 """Simulated Starbase: everything that happens there, in the order of its time."""
 
-from crosswire.nic.memory.struct import view
 from crosswire.nic.packet import PROTOCOL_UDP, parse_packet
 from crosswire.nic.rings.ring import NEVER_NS, next_time_ns, poll, release
 from crosswire.nic.unit.compile import compiled
-from crosswire.nic.unit.outline import DONE
+from crosswire.nic.unit.unit import Entry, Unit
 from crosswire.venues.starbase.exchange.background import background_event, next_background_ns
 from crosswire.venues.starbase.exchange.gateway.answers import send_release, send_unfrozen, settle
 from crosswire.venues.starbase.exchange.gateway.gateway import do_duties, next_duty_ns, receive_frame
@@ -89,7 +88,6 @@ def thaw_due(exchange: StarbaseExchange, now_ns: int) -> None:
             send_unfrozen(exchange, group, NULL_I64, now_ns)
 
 
-def catch_up_at(address: int, now_ns: int) -> int:
-    """`catch_up` for `nic.unit.outline`: of the exchange at `address`."""
-    catch_up(view(StarbaseExchange, address), now_ns)
-    return DONE
+def exchange_unit() -> Unit:
+    """The unit of all that happens at an exchange: too large for everything that polls one to have a copy."""
+    return Unit("starbase-exchange", (Entry("catch_up", catch_up, (StarbaseExchange, "i64")),))

@@ -33,7 +33,7 @@ from crosswire.nic.rings.connection import connection_of, reconnect, select_stre
 from crosswire.nic.rings.delay import DELAY_FRAMES_MAX
 from crosswire.nic.rings.ring import Frame, commit, flush, next_time_ns, poll, release, reserve
 from crosswire.nic.unit.compile import compiled
-from crosswire.nic.unit.outline import DONE, call_outlined
+from crosswire.nic.unit.load import call_entry
 from crosswire.venues.starbase.exchange.background import next_background_ns
 from crosswire.venues.starbase.exchange.events import catch_up, next_quiet_ns
 from crosswire.venues.starbase.exchange.gateway.gateway import kill_connections, next_duty_ns
@@ -64,8 +64,7 @@ ANSWER = 2
 @poll.register(StarbaseExchange)
 def poll_starbase(exchange: StarbaseExchange, frame: Frame, now_ns: int) -> bool:
     exchange.polled = NOTHING
-    done = call_outlined(exchange.catch_up_at, address_of(exchange), now_ns)
-    assert done == DONE
+    call_entry(exchange.catch_up, address_of(exchange), now_ns)
     drop_stale(exchange, now_ns)
     feed_ns = next_time_ns(exchange.feed)
     answer_ns = next_time_ns(exchange.answers)

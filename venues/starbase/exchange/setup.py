@@ -8,12 +8,12 @@ from crosswire.nic.memory.struct import Array, address_of
 from crosswire.nic.packet import Flow, reverse_flow
 from crosswire.nic.rings.delay import set_delay_ring
 from crosswire.nic.rings.ring import NEVER_NS
-from crosswire.nic.unit.outline import outline
+from crosswire.nic.unit.link import Linker
 from crosswire.venues.book.book import make_books
 from crosswire.venues.book.order_queue import make_order_queues
 from crosswire.venues.market import Market, add_instrument, copy_instruments
 from crosswire.venues.starbase.exchange.background import set_background
-from crosswire.venues.starbase.exchange.events import catch_up_at
+from crosswire.venues.starbase.exchange.events import exchange_unit
 from crosswire.venues.starbase.exchange.matching.state import GROUPS_MAX, HELD_MAX, MEMBERS_MAX, NO_SESSION, set_tables
 from crosswire.venues.starbase.exchange.publisher import FEEDS_MAX, set_publisher
 from crosswire.venues.starbase.exchange.state import CLIENTS_MAX, GATEWAYS, StarbaseExchange, set_sessions
@@ -94,12 +94,14 @@ def make_starbase_exchange(
     protections: Sequence[Protection] = (),
     order_capacity: int = 8192,
     level_capacity: int = 2048,
+    linker: Linker | None = None,
 ) -> StarbaseExchange:
     """An exchange for the instruments of `venue` in `terms`, which it copies; their `venue_id` must be known.
 
     `flows`: of the order connections, from the client, gateway A's first; with `is_connected` an in-process client's,
     established at `start_ns`. `first_price_ticks`: by market index, of every instrument of the venue.
-    `speed_bump_ns` None: each instrument's own. `grace_ns` None: half a heartbeat interval.
+    `speed_bump_ns` None: each instrument's own. `grace_ns` None: half a heartbeat interval. It can be used once
+    `linker` has loaded; without one its unit is loaded here.
     """
     own = [index for index in range(terms.count) if terms.instruments[index].venue == venue]
     _check(own, terms, flows, channel, keys, first_price_ticks, protections)
@@ -115,7 +117,8 @@ def make_starbase_exchange(
     if not 0 <= price_band_ppm < 1_000_000:
         raise ValueError(f"price_band_ppm must be in 0..999999, not {price_band_ppm}")
     exchange = StarbaseExchange(venue=venue, now_ns=start_ns, end_ns=end_ns, digest=FNV_BASIS)
-    exchange.catch_up_at = outline(catch_up_at)
+    links = linker or Linker()
+    links.link_all(exchange, exchange_unit())
     set_delay_ring(exchange.orders, order_latency_ns)
     set_delay_ring(exchange.answers, response_latency_ns)
     set_delay_ring(exchange.feed, feed_latency_ns)
@@ -173,6 +176,8 @@ def make_starbase_exchange(
         matching.mark_ticks[index] = first_price_ticks[index]
     if is_connected:
         _connect(exchange, flows, start_ns)
+    if linker is None:
+        links.load()
     return exchange
 
 

@@ -157,7 +157,7 @@ class StarbaseExchange(Struct):
     """A ring with a whole exchange at its other end: orders in, market data and answers out, in virtual time."""
 
     venue: i64
-    catch_up_at: i64  # see `nic.unit.outline`
+    catch_up: i64  # entry of the unit of `events.exchange_unit`
     now_ns: i64  # exchange time of the last thing that happened there
     end_ns: i64  # it publishes nothing of its own accord after that
     digest: i64  # FNV-1a over every frame that the engine committed, in order

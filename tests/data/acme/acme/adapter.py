@@ -1,13 +1,10 @@
 """Acme's door."""
 
-from typing import Any
-
 import msgspec
 
 from acme.feed import MESSAGES, AcmeFeed, GroupHeader, MessageHeader, PacketHeader
-from crosswire.venues.adapter import Adapter, ExchangeSetup, VenueSetup
+from crosswire.venues.adapter import Adapter, VenueSetup
 from crosswire.venues.exchange.order_entry import replayed_order_entry
-from crosswire.venues.exchange.simulated import SimulatedExchange
 from crosswire.venues.layout import WireLayout
 
 
@@ -17,19 +14,10 @@ class AcmeSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     lots_per_unit: int  # what the wire calls 1
 
 
-class ReplayedAcme(SimulatedExchange):
-    feed: AcmeFeed
-
-
 def make_feed(setup: VenueSetup) -> AcmeFeed:
     if setup.settings.lots_per_unit < 1:
         raise ValueError(f"acme.lots_per_unit = {setup.settings.lots_per_unit}: must be positive")
     return AcmeFeed(venue=setup.number, lots_per_unit=setup.settings.lots_per_unit)
-
-
-def prepare_feed(exchange: Any, setup: ExchangeSetup) -> None:
-    exchange.feed.venue = setup.number
-    exchange.feed.lots_per_unit = setup.settings.lots_per_unit
 
 
 ADAPTER = Adapter(
@@ -43,5 +31,5 @@ ADAPTER = Adapter(
         entry_count="count",
     ),
     make_feed=make_feed,
-    order_entries={"bridge": replayed_order_entry(ReplayedAcme, prepare_feed)},
+    order_entries={"bridge": replayed_order_entry(make_feed)},
 )

@@ -1,0 +1,128 @@
+"""A strategy's seat in the loop: its state, its desk, and the entries of the unit that is made from its class."""
+
+from collections.abc import Callable
+from typing import Any
+
+from crosswire.nic.memory.struct import Struct, address_of, i64
+from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.link import Linker
+from crosswire.nic.unit.load import call_entry
+from crosswire.nic.unit.unit import Entry, Unit
+from crosswire.strategies.desk import Desk
+from crosswire.strategies.interface import (
+    Strategy,
+    on_book,
+    on_book_lost,
+    on_fill,
+    on_finish,
+    on_order,
+    on_timer,
+    on_trade,
+)
+from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE, Events
+from crosswire.venues.order import Order, Report
+
+
+class SeatEntries(Struct):
+    """Addresses of a strategy unit's entries, each with the name of its function below."""
+
+    hear: i64
+    hear_fill: i64
+    hear_order: i64
+    hear_timer: i64
+    hear_finish: i64
+
+
+class Seat(Struct):
+    """One strategy of a run."""
+
+    number: i64  # that its orders, fills and positions carry
+    orders: i64  # that ended, vetoed ones included
+    strategy: i64  # address
+    desk: Desk
+    entries: SeatEntries
+
+
+def hear(strategy: Strategy, desk: Desk, events: Events) -> None:
+    """Hand one packet's events to the strategy, in wire order."""
+    assert events.dropped == 0
+    for position in range(events.count):
+        event = events.items[position]
+        if event.kind == BOOK_CHANGED:
+            # A later message of the same packet may have lost the book again.
+            if desk.books[event.instrument].valid != 0:
+                on_book(strategy, desk, event.instrument)
+        elif event.kind == TRADE:
+            on_trade(strategy, desk, event.instrument, event.side, event.price_ticks, event.qty_lots)
+        elif event.kind == BOOK_LOST:
+            on_book_lost(strategy, desk, event.instrument)
+
+
+def hear_fill(strategy: Strategy, desk: Desk, order: Order, report: Report) -> None:
+    """See `on_fill`."""
+    on_fill(strategy, desk, order, report)
+
+
+def hear_order(strategy: Strategy, desk: Desk, order: Order) -> None:
+    """See `on_order`."""
+    on_order(strategy, desk, order)
+
+
+def hear_timer(strategy: Strategy, desk: Desk) -> None:
+    """See `on_timer`."""
+    on_timer(strategy, desk)
+
+
+def hear_finish(strategy: Strategy, desk: Desk) -> None:
+    """See `on_finish`."""
+    on_finish(strategy, desk)
+
+
+def strategy_unit(cls: type[Strategy]) -> Unit:
+    """The unit of strategies of this class."""
+    kinds: dict[Callable[..., Any], tuple[Any, ...]] = {
+        hear: (cls, Desk, Events),
+        hear_fill: (cls, Desk, Order, Report),
+        hear_order: (cls, Desk, Order),
+        hear_timer: (cls, Desk),
+        hear_finish: (cls, Desk),
+    }
+    entries = tuple(Entry(function.__name__, function, each) for function, each in kinds.items())
+    return Unit(f"strategy-{cls.__name__}", entries)
+
+
+def set_seat(seat: Seat, number: int, strategy: Strategy, linker: Linker) -> None:
+    """Give a strategy its seat, to be used once `linker` has loaded. `strategy` must outlive it."""
+    seat.number = seat.desk.strategy = number
+    seat.strategy = address_of(strategy)
+    linker.link_all(seat.entries, strategy_unit(type(strategy)))
+
+
+@compiled
+def tell_events(seat: Seat, events: Events) -> None:
+    """`hear` in the strategy's unit."""
+    call_entry(seat.entries.hear, seat.strategy, address_of(seat.desk), address_of(events))
+
+
+@compiled
+def tell_fill(seat: Seat, order: Order, report: Report) -> None:
+    """`hear_fill` in the strategy's unit."""
+    call_entry(seat.entries.hear_fill, seat.strategy, address_of(seat.desk), address_of(order), address_of(report))
+
+
+@compiled
+def tell_order(seat: Seat, order: Order) -> None:
+    """`hear_order` in the strategy's unit."""
+    call_entry(seat.entries.hear_order, seat.strategy, address_of(seat.desk), address_of(order))
+
+
+@compiled
+def tell_time(seat: Seat) -> None:
+    """`hear_timer` in the strategy's unit."""
+    call_entry(seat.entries.hear_timer, seat.strategy, address_of(seat.desk))
+
+
+@compiled
+def tell_finish(seat: Seat) -> None:
+    """`hear_finish` in the strategy's unit."""
+    call_entry(seat.entries.hear_finish, seat.strategy, address_of(seat.desk))

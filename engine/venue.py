@@ -1,0 +1,251 @@
+"""One venue as the loop sees it: its ring, feed and order session behind the entries of one unit.
+
+The unit is made from the classes of ring and session, and calls the feed's, which the simulated exchange shares. The
+loop makes one call for a frame, one when it is done with it, and one for whatever it sends.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+from crosswire.nic.memory.struct import Reference, Struct, address_of, i64
+from crosswire.nic.packet import PROTOCOL_TCP, PROTOCOL_UDP, Packet, PacketCounters, parse_packet
+from crosswire.nic.rings.ring import Frame, flush, next_time_ns, poll, release
+from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.link import Linker
+from crosswire.nic.unit.load import call_entry
+from crosswire.nic.unit.unit import Entry, Unit
+from crosswire.venues.feed import feed_unit
+from crosswire.venues.market import Events, Market, clear_events
+from crosswire.venues.order import (
+    Approval,
+    Reports,
+    Session,
+    end_session,
+    keep_session,
+    read_reports,
+    start_session,
+    write_cancel,
+    write_mass_cancel,
+    write_new,
+)
+
+# What `turn` found.
+NOTHING = 0  # no frame
+OTHER = 1  # a frame that is neither of the two below
+MARKET_DATA = 2  # `events` are its own
+REPORTS = 3  # `reports` are the first of its own
+
+
+class Inbox(Struct):
+    """What a venue's unit hands to the loop: the frame that it took, and what that says. One for all venues."""
+
+    frame: Frame
+    packet: Packet
+    counters: PacketCounters
+    events: Events
+    reports: Reports
+
+
+class VenueEntries(Struct):
+    """Addresses of the entries of a venue's units, each with the name of its function below; `decode` is the feed's."""
+
+    decode: i64
+    turn: i64
+    read_on: i64
+    finish_frame: i64
+    wake: i64
+    send_new: i64
+    send_cancel: i64
+    send_mass_cancel: i64
+    start: i64
+    keep: i64
+    end: i64
+
+
+class Venue(Struct):
+    """One venue of a run. The loop knows the base of its session; ring and feed are the unit's alone."""
+
+    number: i64
+    due_ns: i64  # when its ring has something to do, as `next_time_ns` says
+    keep_ns: i64  # when its order session wants its timer
+    ring: i64  # address
+    feed: i64  # address
+    session: Annotated[Session, Reference]
+    market: Annotated[Market, Reference]
+    inbox: Annotated[Inbox, Reference]
+    entries: VenueEntries
+
+
+def turn(venue: Venue, ring: Struct, session: Session, now_ns: int) -> int:
+    """Take the next frame received until `now_ns` and read it; what it was."""
+    inbox = venue.inbox
+    if not poll(ring, inbox.frame, now_ns):
+        venue.due_ns = next_time_ns(ring)
+        return NOTHING
+    if not parse_packet(inbox.frame, inbox.packet, inbox.counters):
+        return OTHER
+    if inbox.packet.protocol == PROTOCOL_UDP:
+        clear_events(inbox.events, venue.market)
+        packet, market, events = address_of(inbox.packet), address_of(venue.market), address_of(inbox.events)
+        call_entry(venue.entries.decode, venue.feed, packet, market, events)
+        return MARKET_DATA
+    if inbox.packet.protocol == PROTOCOL_TCP:
+        inbox.reports.count = 0
+        read_reports(session, inbox.packet, inbox.reports)
+        return REPORTS
+    return OTHER
+
+
+def read_on(session: Session, inbox: Inbox) -> None:
+    """Read the next reports of the packet that `turn` found."""
+    inbox.reports.count = 0
+    read_reports(session, inbox.packet, inbox.reports)
+
+
+def finish_frame(venue: Venue, ring: Struct) -> None:
+    """Give the frame's slot back."""
+    release(ring)
+    venue.due_ns = next_time_ns(ring)
+
+
+def wake(venue: Venue, ring: Struct) -> None:
+    """Wake the driver if it wants that, and note when the ring has something to do next: sending may change it."""
+    flush(ring)
+    venue.due_ns = next_time_ns(ring)
+
+
+def send_new(session: Session, ring: Struct, approval: Approval, now_ns: int) -> bool:
+    """See `write_new`."""
+    return write_new(session, ring, approval, now_ns)
+
+
+def send_cancel(session: Session, ring: Struct, client_order_id: int, instrument: int, now_ns: int) -> bool:
+    """See `write_cancel`."""
+    return write_cancel(session, ring, client_order_id, instrument, now_ns)
+
+
+def send_mass_cancel(session: Session, ring: Struct, now_ns: int) -> bool:
+    """See `write_mass_cancel`."""
+    return write_mass_cancel(session, ring, now_ns)
+
+
+def start(session: Session, ring: Struct, now_ns: int) -> None:
+    """See `start_session`."""
+    start_session(session, ring, now_ns)
+
+
+def keep(session: Session, ring: Struct, now_ns: int) -> int:
+    """See `keep_session`."""
+    return keep_session(session, ring, now_ns)
+
+
+def end(session: Session, ring: Struct, now_ns: int) -> None:
+    """See `end_session`."""
+    end_session(session, ring, now_ns)
+
+
+def venue_unit(ring: type[Struct], session: type[Session]) -> Unit:
+    """The unit of venues with these classes."""
+    kinds: dict[Callable[..., Any], tuple[Any, ...]] = {
+        turn: (Venue, ring, session, "i64"),
+        read_on: (session, Inbox),
+        finish_frame: (Venue, ring),
+        wake: (Venue, ring),
+        send_new: (session, ring, Approval, "i64"),
+        send_cancel: (session, ring, "i64", "i64", "i64"),
+        send_mass_cancel: (session, ring, "i64"),
+        start: (session, ring, "i64"),
+        keep: (session, ring, "i64"),
+        end: (session, ring, "i64"),
+    }
+    entries = tuple(Entry(function.__name__, function, each) for function, each in kinds.items())
+    return Unit(f"venue-{short_name(ring)}-{session.__name__}", entries)
+
+
+def short_name(cls: type) -> str:
+    """A class's name for a file's; of a made class its base's."""
+    return cls.__qualname__.partition("[")[0]
+
+
+def set_venue(venue: Venue, line: "Line", market: Market, inbox: Inbox, linker: Linker) -> None:
+    """Fill a venue in; it can be used once `linker` has loaded. `line` must outlive it."""
+    venue.number = line.session.venue
+    venue.due_ns = venue.keep_ns = 0
+    venue.ring = address_of(line.ring)
+    venue.feed = address_of(line.feed)
+    venue.session = line.session
+    venue.market = market
+    venue.inbox = inbox
+    linker.link_all(venue.entries, venue_unit(type(line.ring), type(line.session)))
+    linker.link_all(venue.entries, feed_unit(type(line.feed)))
+
+
+class Line(NamedTuple):
+    """One venue's line: where its frames come from, who decodes them, who takes its orders."""
+
+    ring: Any
+    feed: Any
+    session: Any
+    exchange: Any = None  # the simulated one at the ring's other end, in a backtest
+
+
+@compiled
+def take_turn(venue: Venue, now_ns: int) -> int:
+    """`turn` in the venue's unit."""
+    return call_entry(venue.entries.turn, address_of(venue), venue.ring, address_of(venue.session), now_ns)
+
+
+@compiled
+def take_more_reports(venue: Venue) -> None:
+    """`read_on` in the venue's unit."""
+    call_entry(venue.entries.read_on, address_of(venue.session), address_of(venue.inbox))
+
+
+@compiled
+def give_frame_back(venue: Venue) -> None:
+    """`finish_frame` in the venue's unit."""
+    call_entry(venue.entries.finish_frame, address_of(venue), venue.ring)
+
+
+@compiled
+def wake_ring(venue: Venue) -> None:
+    """`wake` in the venue's unit."""
+    call_entry(venue.entries.wake, address_of(venue), venue.ring)
+
+
+@compiled
+def send_new_order(venue: Venue, approval: Approval, now_ns: int) -> bool:
+    """`send_new` in the venue's unit."""
+    session = address_of(venue.session)
+    return call_entry(venue.entries.send_new, session, venue.ring, address_of(approval), now_ns) != 0
+
+
+@compiled
+def send_order_cancel(venue: Venue, client_order_id: int, instrument: int, now_ns: int) -> bool:
+    """`send_cancel` in the venue's unit."""
+    session = address_of(venue.session)
+    return call_entry(venue.entries.send_cancel, session, venue.ring, client_order_id, instrument, now_ns) != 0
+
+
+@compiled
+def cancel_all(venue: Venue, now_ns: int) -> None:
+    """`send_mass_cancel` in the venue's unit."""
+    call_entry(venue.entries.send_mass_cancel, address_of(venue.session), venue.ring, now_ns)
+
+
+@compiled
+def log_on(venue: Venue, now_ns: int) -> None:
+    """`start` in the venue's unit."""
+    call_entry(venue.entries.start, address_of(venue.session), venue.ring, now_ns)
+
+
+@compiled
+def keep_logged_on(venue: Venue, now_ns: int) -> None:
+    """`keep` in the venue's unit, and when that is wanted next."""
+    venue.keep_ns = call_entry(venue.entries.keep, address_of(venue.session), venue.ring, now_ns)
+
+
+@compiled
+def log_out(venue: Venue, now_ns: int) -> None:
+    """`end` in the venue's unit."""
+    call_entry(venue.entries.end, address_of(venue.session), venue.ring, now_ns)

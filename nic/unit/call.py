@@ -1,0 +1,133 @@
+"""Compiled functions called from Python, each as a unit of its own: for tests, benchmarks and what set-up computes.
+
+`machine_code` makes one function callable. `compile_calls` makes every function that compiled code may call compiled
+from Python, too, at its first call with each set of argument types: so tests test machine code.
+"""
+
+import ctypes
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from crosswire.nic.unit.build import compiler_of_this_process
+from crosswire.nic.unit.compile import NO_JIT, Compiled, plain_function
+from crosswire.nic.unit.kinds import Class, Elements, Group, Kind, find_class, from_words, kind_name, kind_of, to_words
+from crosswire.nic.unit.load import call_with_memory
+from crosswire.nic.unit.unit import Entry, Unit, load_units
+
+F = TypeVar("F", bound=Callable[..., Any])
+SYMBOL = "call"
+RESULT_WORDS_MIN = 8
+
+
+def call_unit(function: Any, kinds: tuple[Kind, ...]) -> Unit:
+    """The unit of one function for one set of argument types."""
+    plain = plain_function(function)
+    name = re.sub(r"[^A-Za-z0-9_]", "_", f"{plain.__module__.rpartition('.')[2]}_{plain.__qualname__}")
+    return Unit(f"call-{name[-64:]}", (Entry(SYMBOL, function, kinds, in_memory=True),))
+
+
+class Call:
+    """One function for one set of argument types: its machine code, and the kind of what it returns."""
+
+    def __init__(self, function: Any, kinds: tuple[Kind, ...]) -> None:
+        (loaded,) = load_units([call_unit(function, kinds)])
+        self.address = loaded.addresses[SYMBOL]
+        self.returns = kind_called(loaded.returns[SYMBOL], kinds)
+
+    def __call__(self, arguments: tuple[Any, ...]) -> Any:
+        words: list[int] = []
+        for each in arguments:
+            to_words(each, words)
+        room = (ctypes.c_int64 * max(len(words), RESULT_WORDS_MIN))(*words)
+        call_with_memory(self.address, room)
+        return from_words(self.returns, iter(room))
+
+
+_calls: dict[tuple[Any, ...], Call] = {}
+
+
+def call_compiled(function: Compiled, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Call the machine code of `function` for these arguments. What it raises, and TypeError as Python would."""
+    if keywords or len(arguments) != len(function.signature.parameters):
+        bound = function.signature.bind(*arguments, **keywords)
+        bound.apply_defaults()
+        arguments = bound.args
+    kinds = tuple(map(kind_of, arguments))
+    key = (function, kinds)
+    call = _calls.get(key)
+    if call is None:
+        call = _calls[key] = Call(function, kinds)
+    return call(arguments)
+
+
+def compile_calls() -> None:
+    """From here on every function that compiled code may call is compiled when Python calls it."""
+    if not NO_JIT:
+        compiler_of_this_process()  # once, not in each of the many processes that are forked
+        Compiled.call_from_python = staticmethod(call_compiled)
+
+
+def interpreted(function: F) -> F:
+    """`function` as Python runs it, and all that it calls, whatever `compile_calls` has said."""
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        call_from_python, Compiled.call_from_python = Compiled.call_from_python, None
+        try:
+            return plain_function(function)(*arguments, **keywords)
+        finally:
+            Compiled.call_from_python = call_from_python
+
+    return cast("F", call)
+
+
+def machine_code(function: F) -> F:
+    """`function` as machine code, compiled or from the store at its first call; itself when compilation is off."""
+    if NO_JIT:
+        return function
+    wrapped = function if isinstance(function, Compiled) else Compiled(function, is_inlined=False)
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        return call_compiled(wrapped, arguments, keywords)
+
+    return cast("F", call)
+
+
+def kind_called(name: str, arguments: tuple[Kind, ...]) -> Kind:
+    """The kind of that `kind_name`. A class that only its function knows is found among the arguments'."""
+    known = {kind_name(each): each for each in arguments}
+    if name in known:
+        return known[name]
+    if name in ("i64", "bool", "f64", "none"):
+        return name
+    word, bracket, rest = name.partition("(")
+    if not bracket or word not in ("array", "class", "group"):
+        return find_class(name)
+    inside = rest[:-1]
+    if word == "array":
+        element, _, byte_order = inside.rpartition(",")
+        return Elements(find_class(element) if ":" in element else scalar_named(element), byte_order)
+    if word == "class":
+        return Class(find_class(inside))
+    cls, *parts = split(inside)
+    kinds = tuple(kind_called(each, arguments) for each in parts)
+    return Group(tuple if cls == "builtins:tuple" else find_class(cls), kinds)
+
+
+def scalar_named(name: str) -> Any:
+    """The scalar of this name."""
+    from crosswire.nic.memory import struct
+
+    return getattr(struct, name).__metadata__[0]
+
+
+def split(text: str) -> list[str]:
+    """At the semicolons outside brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == ";" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [each for each in parts if each]

@@ -1,0 +1,51 @@
+"""Who calls which unit: addresses of entries, put into structs once all units of a run are known.
+
+So that they are compiled side by side, nothing is loaded while structs are still being made.
+"""
+
+from dataclasses import dataclass, field
+
+from crosswire.nic.memory.struct import Struct
+from crosswire.nic.unit.build import Say
+from crosswire.nic.unit.unit import LoadedUnit, Unit, load_units
+
+
+@dataclass(frozen=True)
+class Link:
+    """A field that is to hold the address of a unit's entry."""
+
+    struct: Struct
+    name: str
+    unit: Unit
+    entry: str
+
+
+@dataclass
+class Linker:
+    """Links that wait for their units."""
+
+    links: list[Link] = field(default_factory=list)
+
+    def link(self, struct: Struct, name: str, unit: Unit, entry: str) -> None:
+        """Have the address of `entry` put into a field."""
+        self.links.append(Link(struct, name, unit, entry))
+
+    def link_all(self, entries: Struct, unit: Unit) -> None:
+        """Have every field of `entries` that has the name of an entry hold its address."""
+        names = {entry.name for entry in unit.entries}
+        for name in type(entries).fields:
+            if name in names:
+                self.link(entries, name, unit, name)
+
+    def load(self, say: Say | None = None) -> None:
+        """Load all units, compiling what is not on disk, and set the fields. As `load_units`."""
+        units: dict[tuple[object, ...], Unit] = {}
+        for link in self.links:
+            units.setdefault((link.unit.name, link.unit.entries), link.unit)
+        loaded: dict[tuple[object, ...], LoadedUnit] = dict(
+            zip(units, load_units(list(units.values()), say), strict=True)
+        )
+        for link in self.links:
+            addresses = loaded[link.unit.name, link.unit.entries].addresses
+            setattr(link.struct, link.name, addresses[link.entry])
+        self.links.clear()

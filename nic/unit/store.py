@@ -1,0 +1,162 @@
+"""Units on disk: one file a unit, its name the unit's and its key.
+
+    8 bytes   MAGIC
+    8 bytes   length of the header, little-endian
+    header    JSON: the unit's name and key, what compiled it for which processor, its entries, faults and symbols
+    object    ELF, relocatable, for llvmlite to load
+    32 bytes  SHA-256 of all before
+
+A file holds machine code, so it is believed only from a place that nobody else can write to: owner and mode of the file
+and of every folder above it are checked first. Nothing in it is unpickled. It may be moved, copied, and shared by
+machines with the same processor.
+"""
+
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+MAGIC = b"CWUNIT\x00\x01"
+DIGEST_BYTES = 32
+UNITS_MAX = 4096  # files; those that were not used for longest go first
+SUFFIX = ".unit"
+
+
+class StoreError(Exception):
+    """One line: the place, what is wrong with it and what to do."""
+
+
+@dataclass(frozen=True)
+class StoredUnit:
+    """A unit as it is kept."""
+
+    name: str
+    key: str
+    compiler: str  # versions, level and processor, for people
+    returns: dict[str, str]  # by entry: the kind of what it returns, by name
+    faults: dict[int, str]  # what a status means
+    symbols: list[str]  # of the C library, that it calls
+    object_code: bytes
+
+
+def store_folder() -> Path:
+    """Where units are kept: units/ in $CROSSWIRE_CACHE, or in crosswire/ of the user's cache folder."""
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("CROSSWIRE_CACHE") or user / "crosswire") / "units"
+
+
+def prepare_store(folder: Path) -> None:
+    """Make the folder if it is missing. StoreError if others could put something there, or if it can't be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StoreError(f"{folder}: can't be made: {error.strerror}; name another folder in CROSSWIRE_CACHE") from None
+    check_place(folder)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(f"{folder}: can't be written to; name another folder in CROSSWIRE_CACHE")
+
+
+def check_place(path: Path) -> None:
+    """StoreError unless only its owner (us, or root) can change what `path` and every folder above it hold."""
+    resolved = path.resolve()
+    for place in (resolved, *resolved.parents):
+        try:
+            facts = place.stat()
+        except OSError as error:
+            raise StoreError(f"{place}: {error.strerror}; name another folder in CROSSWIRE_CACHE") from None
+        if facts.st_uid not in (0, os.geteuid()):
+            raise StoreError(
+                f"{place} belongs to user {facts.st_uid}, who could change machine code that is run from there; "
+                "name another folder in CROSSWIRE_CACHE"
+            )
+        # In a folder with the sticky bit, as /tmp, others can add files but not replace ours.
+        shared = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if shared and not (facts.st_mode & stat.S_ISVTX and place != resolved):
+            raise StoreError(
+                f"{place} can be written to by others, who could change machine code that is run from there; "
+                f"chmod go-w {place}, or name another folder in CROSSWIRE_CACHE"
+            )
+
+
+def unit_path(folder: Path, name: str, key: str) -> Path:
+    """The file of a unit."""
+    return folder / f"{name}-{key}{SUFFIX}"
+
+
+def encode_unit(unit: StoredUnit) -> bytes:
+    """The file's bytes."""
+    facts = asdict(unit)
+    del facts["object_code"]
+    header = json.dumps(facts, sort_keys=True).encode()
+    whole = MAGIC + len(header).to_bytes(8, "little") + header + unit.object_code
+    return whole + hashlib.sha256(whole).digest()
+
+
+def decode_unit(data: bytes, where: object) -> StoredUnit:
+    """A unit from its file's bytes; StoreError if they are not whole."""
+    begin = len(MAGIC) + 8
+    if len(data) < begin + DIGEST_BYTES or not data.startswith(MAGIC[:6]):
+        raise StoreError(f"{where}: is no unit of machine code; remove it")
+    if not data.startswith(MAGIC):
+        raise StoreError(f"{where}: is of another version of Crosswire; remove it")
+    whole, digest = data[:-DIGEST_BYTES], data[-DIGEST_BYTES:]
+    if hashlib.sha256(whole).digest() != digest:
+        raise StoreError(f"{where}: is damaged (its digest differs); remove it")
+    end = begin + int.from_bytes(data[len(MAGIC) : begin], "little")
+    facts = json.loads(whole[begin:end])
+    facts["faults"] = {int(code): text for code, text in facts["faults"].items()}
+    return StoredUnit(object_code=whole[end:], **facts)
+
+
+def read_unit(folder: Path, name: str, key: str) -> StoredUnit | None:
+    """A unit from the store, None if it is not there. StoreError: damaged, or others could have written it."""
+    path = unit_path(folder, name, key)
+    try:
+        # What is checked is what is read: a link or another owner's file is refused by its open descriptor.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: can't be read: {error.strerror}; remove it") from None
+    with open(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        if facts.st_uid not in (0, os.geteuid()) or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise StoreError(f"{path}: belongs to, or can be written to by, another user; remove it")
+        unit = decode_unit(file.read(), path)
+    if (unit.name, unit.key) != (name, key):
+        raise StoreError(f"{path}: holds the unit {unit.name}-{unit.key}; remove it")
+    os.utime(path)
+    return unit
+
+
+def write_unit(folder: Path, unit: StoredUnit) -> Path:
+    """Put a unit into the store, whole or not at all; the longest unused make room."""
+    path = unit_path(folder, unit.name, unit.key)
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".new-")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(encode_unit(unit))
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    remove_oldest(folder)
+    return path
+
+
+def remove_oldest(folder: Path) -> None:
+    """Keep UNITS_MAX files."""
+    files = list(folder.glob(f"*{SUFFIX}"))
+    if len(files) <= UNITS_MAX:
+        return
+    used = []
+    for path in files:
+        try:
+            used.append((path.stat().st_mtime_ns, path))
+        except OSError:  # another process was quicker
+            continue
+    for _, path in sorted(used)[: len(used) - UNITS_MAX]:
+        path.unlink(missing_ok=True)

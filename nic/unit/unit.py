@@ -1,0 +1,119 @@
+"""A unit: machine code of its own with plain entries, made from a few functions, kept on disk, called by address.
+
+The loop is cut into units where a frame crosses a contract anyway, so that an edit compiles what it touches and nothing
+else. An entry is a function over numbers and structs. From another unit it is called through its address with words in
+registers (`nic.unit.load.call_entry`).
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from crosswire.nic.unit import build, load, source, store
+from crosswire.nic.unit.compile import NO_JIT, plain_function
+from crosswire.nic.unit.kinds import Kind, kind_name
+from crosswire.nic.unit.target import Target, target
+
+KEY_LETTERS = 24
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A function of a unit that is called from outside. `kinds` of its arguments: "i64" and `Struct` classes."""
+
+    name: str
+    function: Callable[..., Any]
+    kinds: tuple[Kind, ...]
+    in_memory: bool = False  # arguments of any kind, handed over in an array of words
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Functions that are compiled together."""
+
+    name: str  # letters, digits, - and _
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class LoadedUnit:
+    """Where a unit's entries are, and what they return."""
+
+    addresses: dict[str, int]
+    returns: dict[str, str]
+
+
+_loaded: dict[tuple[str, str], LoadedUnit] = {}
+
+
+@functools.cache
+def compiler_facts(for_target: Target) -> str:
+    """Everything but source that machine code depends on."""
+    versions = f"numba {version('numba')} llvmlite {version('llvmlite')} format {store.MAGIC.hex()}"
+    return f"{versions} level {for_target.level} {for_target.processor_facts()}"
+
+
+def key_of(unit: Unit) -> str:
+    """The unit's digest: equal only if its machine code would be."""
+    digest = hashlib.sha256()
+    digest.update(compiler_facts(target()).encode())
+    for entry in unit.entries:
+        kinds = ",".join(map(kind_name, entry.kinds))
+        digest.update(f"\nentry {entry.name} {kinds} {entry.in_memory}".encode())
+    kinds_used = [kind for entry in unit.entries for kind in entry.kinds]
+    digest.update(source.sources_digest([entry.function for entry in unit.entries], kinds_used).encode())
+    return digest.hexdigest()[:KEY_LETTERS]
+
+
+def load_units(units: Sequence[Unit], say: build.Say | None = None) -> list[LoadedUnit]:
+    """The machine code of `units`: from this process, from the store, or compiled now, as many at a time as there are
+    cores.
+
+    `say` hears what is being compiled. StoreError, CompileError: one line each.
+    """
+    if NO_JIT:
+        return [interpreted(unit) for unit in units]
+    keys = [key_of(unit) for unit in units]
+    folder = store.store_folder()
+    stored: dict[tuple[str, str], store.StoredUnit] = {}
+    missing: list[tuple[Unit, str]] = []
+    wanted = {(unit.name, key): unit for unit, key in zip(units, keys, strict=True)}
+    for (name, key), unit in wanted.items():
+        if (name, key) in _loaded:
+            continue
+        if not stored and not missing:
+            store.prepare_store(folder)
+        found = store.read_unit(folder, name, key)
+        if found is None:
+            missing.append((unit, key))
+        else:
+            stored[name, key] = found
+    if missing:
+        build.compile_units(folder, missing, compiler_facts(target()), say)
+        for unit, key in missing:
+            found = store.read_unit(folder, unit.name, key)
+            if found is None:
+                raise store.StoreError(f"{folder}: unit {unit.name} was removed as soon as it was there")
+            stored[unit.name, key] = found
+    for at, each in stored.items():
+        _loaded[at] = LoadedUnit(load.load(each), each.returns)
+    return [_loaded[unit.name, key] for unit, key in zip(units, keys, strict=True)]
+
+
+def interpreted(unit: Unit) -> LoadedUnit:
+    """With compilation off: numbers for addresses."""
+    addresses = {}
+    for entry in unit.entries:
+        addresses[entry.name] = load.number_of(functools.partial(run_interpreted, entry))
+    return LoadedUnit(addresses, {})
+
+
+def run_interpreted(entry: Entry, *words: int) -> int:
+    """Call an entry's function with the structs that its words are the addresses of."""
+    pairs = zip(entry.kinds, words, strict=True)
+    values = [word if isinstance(kind, str) else kind.at(word) for kind, word in pairs]
+    result = plain_function(entry.function)(*values)
+    return 0 if result is None else int(result)

@@ -1,0 +1,268 @@
+"""Strategies from files: what lies beside them is found, and no edit of what they are made of runs old machine code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crosswire.engine.config import ConfigError
+from crosswire.engine.generate import generate_captures
+from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_class
+from crosswire.engine.seat import strategy_unit
+from crosswire.nic.unit.unit import key_of
+from crosswire.strategies.interface import BuildContext
+from tests.support.paths import ROOT
+
+MINE = """
+import json
+from pathlib import Path
+
+import msgspec
+
+from crosswire import BUY, BuildContext, Desk, Strategy, i64, on_book, submit
+{imports}
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    every: int = 50
+
+
+class Nibbler(Strategy):
+    every: i64
+    seen: i64
+
+    @classmethod
+    def build(cls, parameters: Parameters, context: BuildContext) -> "Nibbler":
+        {build}
+        return cls(every=parameters.every)
+
+
+@on_book.register(Nibbler)
+def nibble(strategy: Nibbler, desk: Desk, instrument: int) -> None:
+    strategy.seen += 1
+    if strategy.seen % strategy.every == 0:
+        submit(desk, instrument, BUY, desk.books[instrument].ask_ticks, {lots})
+"""
+HELPER = """
+from crosswire import compiled
+
+LOTS = 1
+
+
+@compiled
+def lots_now(seen: int) -> int:
+    return LOTS
+"""
+CONTEXT = BuildContext([], {})
+
+
+@pytest.fixture(autouse=True)
+def new_run() -> None:
+    begin_run()
+
+
+def write(folder: Path, imports: str = "", build: str = "pass", lots: str = "1") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.py").write_text(MINE.format(imports=imports, build=build, lots=lots))
+    return folder
+
+
+def key(folder: Path) -> str:
+    """Of the strategy's unit as a run would make it."""
+    cls = load_strategy_class("mine.py:Nibbler", folder, "run.toml")
+    strategy = build_strategy(cls, {}, CONTEXT, "run.toml")
+    return key_of(strategy_unit(type(strategy)))
+
+
+def test_a_helper_beside_the_file_is_found_and_read_anew(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", "from helper import lots_now", lots="lots_now(strategy.seen)")
+    (folder / "helper.py").write_text(HELPER)
+    before = key(folder)
+    assert before == key(folder)
+    (folder / "helper.py").write_text(HELPER.replace("LOTS = 1", "LOTS = 3"))
+    assert key(folder) != before
+    assert str(folder) not in sys.path
+
+
+@pytest.mark.parametrize("imports", ["from lib.edge import LOTS", "import lib.edge\nLOTS = lib.edge.LOTS"])
+def test_a_constant_in_a_folder_below_is_part_of_it(tmp_path: Path, imports: str) -> None:
+    folder = write(tmp_path / "a", imports, lots="LOTS")
+    (folder / "lib").mkdir()
+    (folder / "lib" / "__init__.py").touch()
+    (folder / "lib" / "edge.py").write_text("LOTS = 1\n")
+    before = key(folder)
+    (folder / "lib" / "edge.py").write_text("LOTS = 3\n")
+    assert key(folder) != before
+
+
+@pytest.mark.parametrize(
+    ("imports", "build"),
+    [
+        ("LOTS = json.loads((Path(__file__).parent / 'lots.json').read_text())", "pass"),
+        ("LOTS = 1", "json.loads((Path(__file__).parent / 'lots.json').read_text())"),
+        ("LOTS = 1", "open(Path(__file__).parent / 'lots.json', 'rb').read()"),
+    ],
+    ids=["imported", "built", "opened"],
+)
+def test_a_data_file_that_it_reads_is_part_of_it(tmp_path: Path, imports: str, build: str) -> None:
+    folder = write(tmp_path / "a", imports, build, "LOTS")
+    (folder / "lots.json").write_text("1")
+    before = key(folder)
+    assert before == key(folder)
+    (folder / "lots.json").write_text("3")
+    assert key(folder) != before
+
+
+def test_a_module_that_it_imports_by_name_at_run_time_is_part_of_it(tmp_path: Path) -> None:
+    imports = "import importlib\nLOTS = importlib.import_module('chosen').LOTS"
+    folder = write(tmp_path / "a", imports, lots="LOTS")
+    (folder / "chosen.py").write_text("LOTS = 1\nOTHER = 1\n")
+    before = key(folder)
+    (folder / "chosen.py").write_text("LOTS = 1\nOTHER = 2\n")
+    assert key(folder) != before
+
+
+def test_a_test_or_another_strategy_beside_it_is_not(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a")
+    before = key(folder)
+    (folder / "test_mine.py").write_text("from mine import Nibbler\n")
+    (folder / "other.py").write_text("LOTS = 1\n")
+    (folder / "notes.json").write_text("{}")
+    assert key(folder) == before
+
+
+def test_the_same_files_elsewhere_are_the_same(tmp_path: Path) -> None:
+    keys = set()
+    for name in ("a", "b"):
+        folder = write(tmp_path / name, "from helper_of_all import LOTS", lots="LOTS")
+        (folder / "helper_of_all.py").write_text("LOTS = 1\n")
+        command = [
+            sys.executable,
+            "-c",
+            f"from tests.engine.test_plugin import key, Path; print(key(Path({str(folder)!r})))",
+        ]
+        keys.add(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+    assert len(keys) == 1
+
+
+def test_two_strategies_whose_helpers_share_a_name_are_refused(tmp_path: Path) -> None:
+    """Python knows one module by a name: the second strategy would run with the first one's helper."""
+    for name in ("a", "b"):
+        folder = write(tmp_path / name, "from shared_name import LOTS", lots="LOTS")
+        (folder / "shared_name.py").write_text("LOTS = 1\n")
+    load_strategy_class("mine.py:Nibbler", tmp_path / "a", "run.toml")
+    with pytest.raises(ConfigError, match="two strategies of the run have modules called shared_name") as caught:
+        load_strategy_class("mine.py:Nibbler", tmp_path / "b", "run.toml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nowhere", r"ModuleNotFoundError: No module named 'nowhere' \(.*mine.py:1\)"),
+        ("x = 1 / 0", r"ZeroDivisionError: division by zero \(.*mine.py:1\)"),
+        ("x = 1", "Nibbler is no Strategy class"),
+    ],
+)
+def test_a_file_that_does_not_load_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_strategy_class("mine.py:Nibbler", tmp_path, "run.toml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_data_file_is_one_line(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", build="open('/nowhere/at/all')")
+    cls = load_strategy_class("mine.py:Nibbler", folder, "run.toml")
+    with pytest.raises(ConfigError, match=r"Nibbler\.build: FileNotFoundError: .*mine\.py") as caught:
+        build_strategy(cls, {}, CONTEXT, "run.toml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of the default data and the default example beside it."""
+    folder = tmp_path_factory.mktemp("run")
+    generate_captures(folder / "data" / "synthetic", seed=1, seconds=2)
+    (folder / "examples").mkdir()
+    return folder
+
+
+def backtest(folder: Path, strategy: str) -> dict[str, Any]:
+    """Run the default example with this table of strategies."""
+    text = (ROOT / "examples" / "synthetic.toml").read_text().replace("seconds = 120", "seconds = 2")
+    head, _, rest = text.partition("[strategy]")
+    config = folder / "examples" / "run.toml"
+    config.write_text(f"{head}{strategy}\n[limits]{rest.partition('[limits]')[2]}")
+    command = [sys.executable, "-m", "crosswire.engine.cli", "backtest", str(config), "--json", "--no-report"]
+    result = subprocess.run(
+        [*command, "-o", str(folder / "runs")], env=os.environ, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return dict(json.loads(result.stdout))
+
+
+@pytest.mark.slow
+def test_no_edit_runs_old_machine_code(folder: Path) -> None:
+    write(folder / "examples", "from lib.edge import LOTS", lots="LOTS")
+    lib = folder / "examples" / "lib"
+    lib.mkdir()
+    (lib / "edge.py").write_text("LOTS = 1\n")
+    table = '[strategy]\nuse = "mine.py:Nibbler"'
+    one, again = backtest(folder, table), backtest(folder, table)
+    (lib / "edge.py").write_text("LOTS = 3\n")
+    three = backtest(folder, table)
+    assert one["orders_sent"] == three["orders_sent"] > 10
+    assert one["digest"] == again["digest"] != three["digest"]
+
+
+@pytest.mark.slow
+def test_several_strategies_trade_in_one_run_and_their_orders_are_told_apart(folder: Path) -> None:
+    """Two of one class, a third of another: what each does is what it does alone; the account is their sum."""
+    write(folder / "examples", lots="2")
+
+    def table(name: str, every: int) -> str:
+        return f'[[strategy]]\nname = "{name}"\nuse = "mine.py:Nibbler"\nparameters = {{ every = {every} }}\n'
+
+    often, seldom = backtest(folder, table("often", 60)), backtest(folder, table("seldom", 90))
+    both = backtest(folder, table("often", 60) + table("seldom", 90))
+    assert set(both["strategies"]) == {"often", "seldom"}
+    alone = {"often": often["strategies"]["often"], "seldom": seldom["strategies"]["seldom"]}
+    for name, own in both["strategies"].items():
+        assert own["orders"] == alone[name]["orders"] > 10
+    assert both["orders_sent"] == often["orders_sent"] + seldom["orders_sent"]
+    assert both["fills"] == sum(own["fills"] for own in both["strategies"].values())
+    rows = pq_rows(folder / "runs" / "synthetic" / "orders.parquet", ["strategy"])
+    sent = {name: sum(row["strategy"] == name for row in rows) for name in both["strategies"]}
+    assert sent == {name: own["orders"] for name, own in both["strategies"].items()}
+    columns = ["strategy", "instrument", "side", "qty_lots", "strategy_position_lots", "position_lots"]
+    fills = pq_rows(folder / "runs" / "synthetic" / "fills.parquet", columns)
+    own_lots: dict[tuple[str, int], int] = {}
+    all_lots: dict[int, int] = {}
+    for fill in fills:
+        instrument, lots = fill["instrument"], fill["qty_lots"] if fill["side"] == "buy" else -fill["qty_lots"]
+        own_lots[fill["strategy"], instrument] = own_lots.get((fill["strategy"], instrument), 0) + lots
+        all_lots[instrument] = all_lots.get(instrument, 0) + lots
+        assert fill["strategy_position_lots"] == own_lots[fill["strategy"], instrument]
+        assert fill["position_lots"] == all_lots[instrument]
+    assert {name for name, _ in own_lots} == {"often", "seldom"}
+
+
+def pq_rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    return list(pq.read_table(path, columns=columns).to_pylist())
+
+
+@pytest.mark.slow
+def test_a_division_by_zero_ends_the_run_with_the_line_that_did_it(folder: Path) -> None:
+    path = write(folder / "examples", lots="1 // (strategy.seen - strategy.seen)") / "mine.py"
+    line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if "1 // (" in text)
+    with pytest.raises(AssertionError) as caught:
+        backtest(folder, '[strategy]\nuse = "mine.py:Nibbler"')
+    assert f"ZeroDivisionError: integer division by zero (mine.py:{line})" in str(caught.value)
+    assert "Traceback" not in str(caught.value)

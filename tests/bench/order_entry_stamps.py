@@ -33,7 +33,8 @@ from crosswire.venues.order import (
     write_new,
 )
 from crosswire.venues.side import ASK, BID, BUY, SELL
-from crosswire.venues.starbase.feed.feed import StarbaseFeed, decode_starbase
+from crosswire.venues.starbase.feed.feed import decode_starbase
+from crosswire.venues.starbase.feed.state import StarbaseFeed
 from crosswire.venues.starbase.orders.session import write_starbase_new
 from crosswire.venues.starbase.orders.state import StarbaseSession
 from tests.bench.order_entry_bed import has_read_all

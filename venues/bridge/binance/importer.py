@@ -33,13 +33,11 @@ from crosswire.venues.bridge.binance.stream import (
     LINE_BYTES_MAX,
     OUTPUT_BYTES_PER_LINE_MAX,
     Chain,
+    Market,
     Stop,
     Stream,
     import_lines,
     make_held_text,
-)
-from crosswire.venues.bridge.binance.stream import (
-    Market as Market,
 )
 from crosswire.venues.bridge.wire.encoder import FeedWriter, make_writer
 from crosswire.venues.errors import VenueError

@@ -10,7 +10,7 @@ from crosswire.engine.config import load_config
 from crosswire.engine.data import prepare_data
 from crosswire.engine.loop import Status
 from crosswire.engine.report.facts import record_names, run_facts, run_infos
-from crosswire.engine.report.recorder import Recorder
+from crosswire.engine.report.recorder import Recorder, recorder_units
 from crosswire.engine.report.summary import RunSummary, summarise, write_summary
 
 
@@ -24,6 +24,7 @@ def run_backtest(
     config = load_config(config_path)
     preparing_s = prepare_data(config, config_path, console)
     backtest = build_run(config, config_path)
+    backtest.core.linker.want(recorder_units())
     recorder = Recorder(output / config.name, run_infos(backtest), record_names(config), replace=True)
     try:
         backtest.load()

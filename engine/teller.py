@@ -21,7 +21,7 @@ class Teller:
         """Take up what a compilation has come to."""
         is_over = not progress.names
         if is_over:
-            text = f"compiled {progress.total} units in {progress.seconds:.1f} s"
+            text = f"compiled {progress.total} unit{'s' * (progress.total != 1)} in {progress.seconds:.1f} s"
         else:
             where = f"{progress.done} of {progress.total} done, {progress.seconds:.0f} s"
             text = f"compiling {', '.join(progress.names)} ({where})"

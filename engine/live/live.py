@@ -17,7 +17,7 @@ from crosswire.engine.live.rings import VenueRings, blank_ring, make_lines, open
 from crosswire.engine.live.warm_up import warm_up
 from crosswire.engine.loop import Status
 from crosswire.engine.report.facts import record_names, run_facts, run_infos
-from crosswire.engine.report.recorder import Recorder
+from crosswire.engine.report.recorder import Recorder, recorder_units
 from crosswire.engine.report.summary import summarise, write_summary
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
@@ -103,6 +103,7 @@ def run_live(
     files = [CaptureFiles(capture, venue.name) for venue in config.venue] if capture is not None else []
     tap_bytes = LIVE_TAP_BYTES if files else 0
     core = build_core(config, config_path)
+    core.linker.want(recorder_units())
     clock = LiveClock()
     with ExitStack() as closing:
         # Compiling takes a while: all of it is done before the first ring is open.

@@ -56,15 +56,16 @@ def compiler_facts(for_target: Target) -> str:
     return f"{versions} level {for_target.level} {for_target.processor_facts()}"
 
 
-def key_of(unit: Unit) -> str:
-    """The unit's digest: equal only if its machine code would be."""
+def key_of(unit: Unit, texts: dict[str, str] | None = None) -> str:
+    """The unit's digest: equal only if its machine code would be. `texts` as in `sources_digest`."""
     digest = hashlib.sha256()
     digest.update(compiler_facts(target()).encode())
     for entry in unit.entries:
         kinds = ",".join(map(kind_name, entry.kinds))
         digest.update(f"\nentry {entry.name} {kinds} {entry.in_memory}".encode())
     kinds_used = [kind for entry in unit.entries for kind in entry.kinds]
-    digest.update(source.sources_digest([entry.function for entry in unit.entries], kinds_used).encode())
+    functions = [entry.function for entry in unit.entries]
+    digest.update(source.sources_digest(functions, kinds_used, {} if texts is None else texts).encode())
     return digest.hexdigest()[:KEY_LETTERS]
 
 
@@ -76,7 +77,8 @@ def load_units(units: Sequence[Unit]) -> list[LoadedUnit]:
     """
     if NO_JIT:
         return [interpreted(unit) for unit in units]
-    keys = [key_of(unit) for unit in units]
+    texts: dict[str, str] = {}
+    keys = [key_of(unit, texts) for unit in units]
     folder = store.store_folder()
     stored: dict[tuple[str, str], store.StoredUnit] = {}
     missing: list[tuple[Unit, str]] = []

@@ -51,7 +51,7 @@ def run_backtest(
 
 def digests(backtest: Run) -> str:
     """Of every order frame that each venue was sent: equal for equal runs."""
-    return "-".join(f"{line.exchange.digest & (1 << 64) - 1:016x}" for line in backtest.lines)
+    return "-".join(f"{part.exchange.digest & (1 << 64) - 1:016x}" for part in backtest.parts)
 
 
 def turn_until_finished(backtest: Run, recorder: Recorder) -> None:

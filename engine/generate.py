@@ -15,12 +15,12 @@ from numba import literal_unroll
 from crosswire.engine.adapters import OWN_PACKAGE, entry_points, find_adapter
 from crosswire.engine.config import ConfigError
 from crosswire.nic.capture.writer import CaptureWriter
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.adapter import Generator
 from crosswire.venues.generate.market import (
     E6,
-    NS_PER_S,
     VENUES,
     Losses,
     MadeMarket,

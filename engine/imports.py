@@ -7,9 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from crosswire.engine.config import VenueConfig
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.venues.adapter import Imported, Importer, ImportSetup
-
-NS_PER_MS = 1_000_000
 
 
 def import_recordings(

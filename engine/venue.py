@@ -167,21 +167,21 @@ def short_name(cls: type) -> str:
     return cls.__qualname__.partition("[")[0]
 
 
-def set_venue(venue: Venue, line: "Line", market: Market, inbox: Inbox, linker: Linker) -> None:
+def set_venue(venue: Venue, part: "VenueParts", market: Market, inbox: Inbox, linker: Linker) -> None:
     """Fill a venue in; it can be used once `linker` has loaded. `line` must outlive it."""
-    venue.number = line.session.venue
+    venue.number = part.session.venue
     venue.due_ns = venue.keep_ns = 0
-    venue.ring = address_of(line.ring)
-    venue.feed = address_of(line.feed)
-    venue.session = line.session
+    venue.ring = address_of(part.ring)
+    venue.feed = address_of(part.feed)
+    venue.session = part.session
     venue.market = market
     venue.inbox = inbox
-    linker.link_all(venue.entries, venue_unit(type(line.ring), type(line.session)))
-    linker.link_all(venue.entries, feed_unit(type(line.feed)))
+    linker.link_all(venue.entries, venue_unit(type(part.ring), type(part.session)))
+    linker.link_all(venue.entries, feed_unit(type(part.feed)))
 
 
-class Line(NamedTuple):
-    """One venue's line: where its frames come from, who decodes them, who takes its orders."""
+class VenueParts(NamedTuple):
+    """One venue's part: where its frames come from, who decodes them, who takes its orders."""
 
     ring: Any
     feed: Any

@@ -12,13 +12,14 @@ from fractions import Fraction
 from math import ceil
 from typing import Annotated, Self
 
+from crosswire.nic.duration import NS_PER_S, NS_PER_US
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.limits import to_e9
 from crosswire.strategies.average import FRACTION_BITS, Average, add_sample, distance, weight_of
 from crosswire.strategies.desk import Desk, wake_at
 from crosswire.strategies.interface import BuildContext, on_book, on_timer
-from crosswire.strategies.leg_parameters import NS_PER_US, LegParameters, at_least, bps_e9, fill_in_legs
+from crosswire.strategies.leg_parameters import LegParameters, at_least, bps_e9, fill_in_legs
 from crosswire.strategies.legs import (
     Legs,
     LegStrategy,
@@ -51,7 +52,6 @@ BASIS_UNIT_E9 = 100  # the basis is counted in 1e-3 bps
 BASIS_MAX = 9_000_000  # 90 %: what is further away counts as this, and 1 + mean stays above 0
 NO_BASIS = 1 << 62
 DEVIATION_UNIT = 1_000
-NS_PER_S = 1_000_000_000
 
 
 class BasisParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):

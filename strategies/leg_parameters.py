@@ -4,15 +4,14 @@ from decimal import Decimal
 
 import msgspec
 
+from crosswire.nic.duration import NS_PER_MS, NS_PER_US
 from crosswire.risk.limits import to_e9
 from crosswire.strategies.interface import BuildContext
 from crosswire.strategies.legs import NO_LISTING, Legs
 from crosswire.strategies.listing import LISTINGS_MAX, set_listing
 from crosswire.venues.instrument import Instrument, Payoff
-from crosswire.venues.market import INSTRUMENTS_MAX
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX
 
-NS_PER_US = 1_000
-NS_PER_MS = 1_000_000
 BPS_MAX = 5_000  # of any edge, loss or adjustment: rates stay well inside 64 bits
 
 
@@ -45,7 +44,7 @@ def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], 
     for name in parameters.quote_adjustment_bps:
         if name not in instruments:
             raise ValueError(f"quote_adjustment_bps: {name!r} is not among the instruments")
-    for position in range(INSTRUMENTS_MAX):
+    for position in range(MAP_INSTRUMENTS_MAX):
         legs.listing_of[position] = NO_LISTING
     legs.count = len(instruments)
     traded = [context.instruments[context.index_of(name)] for name in instruments]

@@ -61,7 +61,7 @@ from crosswire.strategies.trades import (
     write_trade,
 )
 from crosswire.venues.instrument import Instrument, base_e9, multiply_e9, price_e9
-from crosswire.venues.market import INSTRUMENTS_MAX
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX
 from crosswire.venues.order import Order, OrderState, Report
 from crosswire.venues.side import BUY, SELL, sign_of
 
@@ -99,7 +99,7 @@ class Legs(Struct):
     carry_e9: i64  # bought more than sold by trades that have ended, 1e-9 of the base coin
     alarms: i64  # trades that were not flat in time, and fills that came after their trade's end
     failed: i64  # FAILED trades that are not flat yet
-    listing_of: Annotated[Array, i8, INSTRUMENTS_MAX]  # market index -> listing, NO_LISTING for others
+    listing_of: Annotated[Array, i8, MAP_INSTRUMENTS_MAX]  # market index -> listing, NO_LISTING for others
     listings: Annotated[Array, Listing, LISTINGS_MAX]
     pairs: Annotated[Array, Pair, PAIRS_MAX]
     trades: Annotated[Array, Trade, TRADES_MAX]

@@ -24,8 +24,6 @@ from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
 from crosswire.venues.order import Session, SessionState
 
-NS_PER_US = 1_000
-
 
 class NoSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The settings of a venue that has none of its own."""

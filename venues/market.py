@@ -13,8 +13,8 @@ from crosswire.venues.instrument import SYMBOL_BYTES, Instrument
 
 EVENTS_MAX = 512  # a 9,000-byte frame holds at most 9,000 / 18 level changes, so at most as many events
 MAP_BITS = 12
-MAP_SLOTS = 1 << MAP_BITS  # twice INSTRUMENTS_MAX: a probe stays short
-INSTRUMENTS_MAX = MAP_SLOTS // 2
+MAP_SLOTS = 1 << MAP_BITS  # twice MAP_INSTRUMENTS_MAX: a probe stays short
+MAP_INSTRUMENTS_MAX = MAP_SLOTS // 2
 
 BOOK_CHANGED = 1  # the top or the levels of a valid book changed; at most one event a book and packet
 TRADE = 2
@@ -78,12 +78,12 @@ def find_instrument(table: InstrumentMap, venue_id: int) -> int:
 
 @compiled
 def add_instrument(table: InstrumentMap, venue_id: int, index: int) -> bool:
-    """Map `venue_id` to `index`, replacing what it mapped to; False when the table holds INSTRUMENTS_MAX ids."""
+    """Map `venue_id` to `index`, replacing what it mapped to; False when the table holds MAP_INSTRUMENTS_MAX ids."""
     slot = hash_bits(venue_id, MAP_BITS)
     while table.keys[slot] != 0 and table.keys[slot] != venue_id + 1:
         slot = (slot + 1) & (MAP_SLOTS - 1)
     if table.keys[slot] == 0:
-        if table.count >= INSTRUMENTS_MAX:
+        if table.count >= MAP_INSTRUMENTS_MAX:
             return False
         table.count += 1
         table.keys[slot] = venue_id + 1

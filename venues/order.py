@@ -10,6 +10,7 @@ and applies each fill exactly once: a fill is either applied, dropped as a copy 
 from enum import IntEnum
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.raw import fill_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of
 from crosswire.nic.packet import Packet
@@ -19,7 +20,6 @@ ORDERS_BITS = 12
 ORDERS_MAX = 1 << ORDERS_BITS  # orders alive at once, all venues together; an order id's low bits are its slot
 REPORTS_MAX = 128  # execution reports of one packet
 VENUES_MAX = 8  # order sessions of one engine
-NS_PER_S = 1_000_000_000
 
 
 class TimeInForce(IntEnum):

@@ -1,10 +1,10 @@
 """From a configuration to the instruments and books that everything of a run is about."""
 
 from crosswire.engine.config import ConfigError, InstrumentConfig, RunConfig
+from crosswire.nic.duration import NS_PER_US
 from crosswire.nic.memory.struct import Array
 from crosswire.risk.gate import UNDERLYINGS_MAX
 from crosswire.risk.limits import to_e9
-from crosswire.venues.adapter import NS_PER_US
 from crosswire.venues.book.book import make_books
 from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Instrument, Kind, Payoff
 from crosswire.venues.market import Market

@@ -11,8 +11,9 @@ from crosswire.engine.faults import plain_errors, plain_fault
 from crosswire.engine.loop import Engine, Status, loop_unit
 from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_class
 from crosswire.engine.seat import set_seat
-from crosswire.engine.venue import Line, set_venue
+from crosswire.engine.venue import VenueParts, set_venue
 from crosswire.nic.clock import ReplayClock
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.struct import Struct, address_of, i64, one
 from crosswire.nic.rings.replay import Replay
 from crosswire.nic.rings.ring import NEVER_NS
@@ -26,8 +27,6 @@ from crosswire.strategies.desk import Desk
 from crosswire.strategies.interface import BuildContext, Strategy
 from crosswire.venues.market import Market
 from crosswire.venues.order import make_order_table
-
-NS_PER_MS = 1_000_000
 
 
 class LoopEntries(Struct):
@@ -52,16 +51,16 @@ class Run:
     config: RunConfig
     config_path: Path
     core: Core
-    lines: tuple[Line, ...]
+    parts: tuple[VenueParts, ...]
     clock: Struct
     replays: list[Replay]
     entries: LoopEntries = field(default_factory=LoopEntries)
 
     def __post_init__(self) -> None:
         engine, linker = self.core.engine, self.core.linker
-        engine.venue_count = len(self.lines)
-        for number, line in enumerate(self.lines):
-            set_venue(engine.venues[number], line, engine.market, engine.inbox, linker)
+        engine.venue_count = len(self.parts)
+        for number, part in enumerate(self.parts):
+            set_venue(engine.venues[number], part, engine.market, engine.inbox, linker)
         linker.link_all(self.entries, loop_unit(type(self.clock)))
 
     @property
@@ -132,12 +131,12 @@ def build_run(config: RunConfig, config_path: Path) -> Run:
     replays: list[Replay] = []
     try:
         numbers = range(len(config.venue))
-        lines = tuple(make_venue(number, config, market, config_path, replays, core.linker) for number in numbers)
+        parts = tuple(make_venue(number, config, market, config_path, replays, core.linker) for number in numbers)
     except BaseException:
         for replay in replays:
             replay.close()
         raise
-    return Run(config, config_path, core, lines, ReplayClock(), replays)
+    return Run(config, config_path, core, parts, ReplayClock(), replays)
 
 
 def set_desk(desk: Desk, market: Market, gate: Gate, records: Records) -> None:

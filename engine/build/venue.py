@@ -1,4 +1,4 @@
-"""From a configuration to one venue's line: its feed, its order session, its simulated exchange."""
+"""From a configuration to one venue's part: its feed, its order session, its simulated exchange."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from crosswire.engine.build.market import level_capacity, make_market
 from crosswire.engine.build.reference import followed_venue, price_path
 from crosswire.engine.config import ConfigError, RunConfig
 from crosswire.engine.paths import named_path
-from crosswire.engine.venue import Line
+from crosswire.engine.venue import VenueParts
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.remote import make_remote_ring
@@ -21,19 +21,19 @@ from crosswire.venues.market import Market
 
 def make_venue(
     number: int, config: RunConfig, market: Market, config_path: Path, replays: list[Replay], linker: Linker
-) -> Line:
+) -> VenueParts:
     """Make one venue's line to its simulated exchange."""
     exchange = make_exchange(number, config, market, config_path, replays, linker)
-    line = make_line(number, config, market, config_path, make_remote_ring(exchange, linker))
-    return line._replace(exchange=exchange)
+    part = make_parts(number, config, market, config_path, make_remote_ring(exchange, linker))
+    return part._replace(exchange=exchange)
 
 
-def make_line(number: int, config: RunConfig, market: Market, config_path: Path, ring: Struct) -> Line:
+def make_parts(number: int, config: RunConfig, market: Market, config_path: Path, ring: Struct) -> VenueParts:
     """Make one venue's line over `ring`, with a new feed and a closed session."""
     venue = config.venue[number]
     setup = venue_setup(number, config, market, config_path)
     feed = made(venue.adapter.make_feed, setup, config, config_path)
-    return Line(ring, feed, made(venue.order_entry.make_session, setup, config, config_path))
+    return VenueParts(ring, feed, made(venue.order_entry.make_session, setup, config, config_path))
 
 
 def venue_setup(number: int, config: RunConfig, market: Market, config_path: Path) -> VenueSetup:

@@ -13,7 +13,7 @@ from rich.console import Console
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
-from crosswire.engine.live.rings import VenueRings, blank_ring, make_lines, open_rings
+from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.warm_up import warm_up
 from crosswire.engine.loop import Status
 from crosswire.engine.report.facts import record_names, run_facts, run_infos
@@ -143,8 +143,8 @@ def run_live(
         keep_capabilities(KEPT_CAPABILITIES)
         console.print("trading")
         watch(thread, keeper, seconds, lambda: bool(signals), console)
-        for line, venue in zip(run.lines, config.venue, strict=True):
-            if reason := venue.order_entry.explain(line.session):
+        for part, venue in zip(run.parts, config.venue, strict=True):
+            if reason := venue.order_entry.explain(part.session):
                 console.print(f"{venue.name}: {reason}", style="red", markup=False)
         wind_down(thread, keeper)
         if thread.failure is not None:
@@ -187,7 +187,7 @@ def check_capabilities(config: RunConfig, live: LiveConfig) -> None:
 
 def make_run(config: RunConfig, config_path: Path, core: Core, rings: list[Any], clock: LiveClock) -> Run:
     """The loop over these rings, to be loaded."""
-    return Run(config, config_path, core, make_lines(config, config_path, core.engine.market, rings), clock, [])
+    return Run(config, config_path, core, make_all_parts(config, config_path, core.engine.market, rings), clock, [])
 
 
 def open_all_rings(
@@ -237,14 +237,14 @@ def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:
     engine.state.winding_down = 1
     until(lambda: engine.state.winding_down == 2 and engine.orders.count == 0, WIND_DOWN_S)
     engine.state.winding_down = 3
-    until(lambda: all(venue.session.state == SessionState.ENDED for venue in thread.run.lines), LOG_OUT_S)
+    until(lambda: all(venue.session.state == SessionState.ENDED for venue in thread.run.parts), LOG_OUT_S)
     thread.stop()
 
 
 def live_counters(run: Run, thread: LoopThread, rings: list[VenueRings]) -> dict[str, int]:
     """What only a live run counts."""
     counters = {"record drains": thread.drains, "orders open at the end": run.engine.orders.count}
-    for venue, owner, configured in zip(run.lines, rings, run.config.venue, strict=True):
+    for venue, owner, configured in zip(run.parts, rings, run.config.venue, strict=True):
         statistics = owner.market.statistics()  # brings the ring's drops up to date
         # Where our TCP is on the same ring, that counts segments too.
         frames = owner.market.ring.counters.frames if owner.connections is None else venue.feed.packets

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from crosswire.engine.build.venue import make_line, order_flow
+from crosswire.engine.build.venue import make_parts, order_flow
 from crosswire.engine.config import ConfigError, LiveVenueConfig, RunConfig, VenueConfig, parse_endpoint, parse_mac
-from crosswire.engine.venue import Line
+from crosswire.engine.venue import VenueParts
 from crosswire.nic.host.interface import InterfaceDrops
 from crosswire.nic.host.multicast import Group, Membership, is_multicast
 from crosswire.nic.host.offload import Offload
@@ -15,7 +15,7 @@ from crosswire.nic.host.process import HostError
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.dpdk.dpdk import DpdkPort, DpdkRing
-from crosswire.nic.rings.line import make_line_ring
+from crosswire.nic.rings.joined import make_joined_ring
 from crosswire.nic.rings.sockets.af_packet import AfPacketRing, AfPacketSocket
 from crosswire.nic.rings.sockets.tcp import TcpSocket, TcpSocketRing
 from crosswire.nic.rings.sockets.udp import UdpSocket, UdpSocketRing
@@ -59,12 +59,12 @@ def blank_ring(venue: VenueConfig, config_path: Path, tapped: bool = False) -> A
     market = make_tap(market, 8) if tapped else market
     if has_own_tcp(venue, config_path):
         return make_tcp_ring(market, [TcpEndpoints(Flow(), Flow(), (1,))], seed=0)
-    return make_line_ring(TcpSocketRing(), (market,))
+    return make_joined_ring(TcpSocketRing(), (market,))
 
 
-def make_lines(config: RunConfig, config_path: Path, market: Market, rings: list[Any]) -> tuple[Line, ...]:
-    """The venues' lines over these rings, with new feeds and closed sessions."""
-    return tuple(make_line(number, config, market, config_path, ring) for number, ring in enumerate(rings))
+def make_all_parts(config: RunConfig, config_path: Path, market: Market, rings: list[Any]) -> tuple[VenueParts, ...]:
+    """The venues' parts over these rings, with new feeds and closed sessions."""
+    return tuple(make_parts(number, config, market, config_path, ring) for number, ring in enumerate(rings))
 
 
 def parse_group(text: str, what: str) -> Group:
@@ -106,7 +106,7 @@ def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int
             closing.callback(connections.disconnect)
         else:
             orders = closing.enter_context(TcpSocket.connect(endpoints[0], order_flow(number)))
-            ring = make_line_ring(orders.ring, (raw,))
+            ring = make_joined_ring(orders.ring, (raw,))
     except HostError as error:
         closing.close()
         raise HostError(f"venue {venue.name}: {error}") from None

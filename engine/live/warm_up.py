@@ -24,9 +24,9 @@ from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.build.venue import make_exchange
 from crosswire.engine.config import ConfigError, LiveVenueConfig, RunConfig
 from crosswire.engine.errors import KNOWN_ERRORS
-from crosswire.engine.live.rings import make_lines, open_rings
+from crosswire.engine.live.rings import make_all_parts, open_rings
 from crosswire.engine.paths import named_path
-from crosswire.engine.venue import Line
+from crosswire.engine.venue import VenueParts
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.testbed import private_namespace
 from crosswire.nic.memory.struct import array, u8
@@ -83,10 +83,10 @@ def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
         for each, (_, far) in zip(rings, pairs, strict=True):
             if each.connections is not None:
                 pretend_to_connect(each.ring, far, clock)
-        lines = make_lines(here[0], config_path, core.engine.market, [each.ring for each in rings])
-        run = Run(config, config_path, core, lines, clock, [])
+        parts = make_all_parts(here[0], config_path, core.engine.market, [each.ring for each in rings])
+        run = Run(config, config_path, core, parts, clock, [])
         run.load()
-        log_on(core, lines, config, advance(clock, 0))
+        log_on(core, parts, config, advance(clock, 0))
         thread = threading.Thread(target=run.turn, name="warm-up")
         thread.start()
         try:
@@ -140,11 +140,11 @@ def pretend_to_connect(ring: TcpRing, far: str, clock: LiveClock) -> None:
         turn(ring, frame, advance(clock, 0))
 
 
-def log_on(core: Core, lines: tuple[Line, ...], config: RunConfig, now_ns: int) -> None:
+def log_on(core: Core, parts: tuple[VenueParts, ...], config: RunConfig, now_ns: int) -> None:
     """Have the sessions believe that their gateways answered."""
-    for line, configured in zip(lines, config.venue, strict=True):
-        configured.order_entry.believe_ready(line.session, line.ring, now_ns)
-        core.engine.gate.venues[line.session.venue].session_state = line.session.state
+    for part, configured in zip(parts, config.venue, strict=True):
+        configured.order_entry.believe_ready(part.session, part.ring, now_ns)
+        core.engine.gate.venues[part.session.venue].session_state = part.session.state
 
 
 def send_frames(interfaces: list[str], frames: list[list[TimedFrame]]) -> None:

@@ -85,8 +85,8 @@ def _latency(histogram: Histogram) -> LatencyFacts:
 
 
 def _venue_facts(run: Run, number: int) -> VenueFacts:
-    line, configured = run.lines[number], run.config.venue[number]
-    feed, session = line.feed, line.session
+    part, configured = run.parts[number], run.config.venue[number]
+    feed, session = part.feed, part.session
     return VenueFacts(
         packets=feed.packets,
         level_updates=feed.level_updates,

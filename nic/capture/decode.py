@@ -31,18 +31,18 @@ from crosswire.nic.capture.format import (
     ordered_u16,
     ordered_u32,
 )
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.struct import Array, Struct, i64, size_of, view
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 
-NS_PER_SECOND = 1_000_000_000
-SECONDS_MAX = NEVER_NS // NS_PER_SECOND - 1  # 2116; later times are garbage
+SECONDS_MAX = NEVER_NS // NS_PER_S - 1  # 2116; later times are garbage
 INTERFACES_MAX = 64  # of one pcapng section
 DEFAULT_RESOLUTION_DIGITS = 6  # if_tsresol when absent: microseconds
 NANOSECOND_DIGITS = 9
 RESOLUTION_DIGITS_MAX = 18  # attoseconds: finer ticks would not count to a minute in 64 bits
 BINARY_RESOLUTION = 0x80
-FIVE_TO_NINE = 5**9  # NS_PER_SECOND = FIVE_TO_NINE << 9
+FIVE_TO_NINE = 5**9  # NS_PER_S = FIVE_TO_NINE << 9
 
 
 class SourceState(IntEnum):
@@ -175,7 +175,7 @@ def read_pcap_record(capture: Capture, source: Source) -> int:
         frame_offset = source.position + size_of(RecordHeader)
         source.position = frame_offset + captured_length
         if captured_length == original_length:
-            time_ns = seconds * NS_PER_SECOND + fraction * capture.ns_per_tick
+            time_ns = seconds * NS_PER_S + fraction * capture.ns_per_tick
             return found_frame(source, time_ns, frame_offset, captured_length)
         source.sliced += 1
 
@@ -356,8 +356,8 @@ def ticks_to_ns(interface: Interface, high: int, low: int) -> int:
         seconds = ticks >> digits
         if seconds > SECONDS_MAX:
             return -1
-        time_ns = seconds * NS_PER_SECOND + binary_fraction_to_ns(ticks - (seconds << digits), digits)
-    time_ns += interface.offset_seconds * NS_PER_SECOND
+        time_ns = seconds * NS_PER_S + binary_fraction_to_ns(ticks - (seconds << digits), digits)
+    time_ns += interface.offset_seconds * NS_PER_S
     return time_ns if 0 <= time_ns < NEVER_NS else -1
 
 
@@ -365,7 +365,7 @@ def ticks_to_ns(interface: Interface, high: int, low: int) -> int:
 def binary_fraction_to_ns(fraction: int, digits: int) -> int:
     """floor(fraction * 1e9 / 2**digits) for fraction < 2**digits, exactly, without leaving 64 bits."""
     if digits < 9:
-        return fraction * (NS_PER_SECOND >> digits)
+        return fraction * (NS_PER_S >> digits)
     if digits <= 41:  # FIVE_TO_NINE < 2**21
         return (fraction * FIVE_TO_NINE) >> (digits - 9)
     high = (fraction >> 32) * FIVE_TO_NINE

@@ -9,7 +9,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from crosswire.nic.capture.decode import NS_PER_SECOND, Capture, Fault, Source
+from crosswire.nic.capture.decode import Capture, Fault, Source
 from crosswire.nic.capture.format import (
     LINK_TYPE_ETHERNET,
     LINK_TYPE_MASK,
@@ -22,6 +22,7 @@ from crosswire.nic.capture.format import (
     ordered_u16,
     ordered_u32,
 )
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.struct import array, size_of, u8, view
 
 WINDOW_BYTES = 4 << 20
@@ -180,8 +181,8 @@ class CaptureFile:
         if link_type != LINK_TYPE_ETHERNET:
             reason = f"link type {link_type} is not Ethernet ({LINK_TYPE_ETHERNET})"
             raise self.error(PcapHeader.fields["link_type"].offset, reason, RECAPTURE)
-        capture.ticks_per_second = NS_PER_SECOND if magic == MAGIC_NANOSECONDS else 1_000_000
-        capture.ns_per_tick = NS_PER_SECOND // capture.ticks_per_second
+        capture.ticks_per_second = NS_PER_S if magic == MAGIC_NANOSECONDS else 1_000_000
+        capture.ns_per_tick = NS_PER_S // capture.ticks_per_second
         return size_of(PcapHeader)
 
     def close(self) -> None:

@@ -10,7 +10,6 @@ from typing import IO, Any, Self
 
 import zstandard
 
-from crosswire.nic.capture.decode import NS_PER_SECOND
 from crosswire.nic.capture.format import (
     LINK_TYPE_ETHERNET,
     MAGIC_MICROSECONDS,
@@ -21,6 +20,7 @@ from crosswire.nic.capture.format import (
     PcapHeader,
     RecordHeader,
 )
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
 
@@ -37,8 +37,8 @@ def write_record_header(address: int, time_ns: int, length: int) -> int:
     The next record follows the frame at once. For buffers that go to `CaptureWriter.write_raw`.
     """
     header = view(RecordHeader, address)
-    header.seconds = time_ns // NS_PER_SECOND
-    header.fraction = time_ns % NS_PER_SECOND
+    header.seconds = time_ns // NS_PER_S
+    header.fraction = time_ns % NS_PER_S
     header.captured_length = length
     header.original_length = length
     return address + size_of(RecordHeader)
@@ -80,7 +80,7 @@ class CaptureWriter:
 
     def write(self, time_ns: int, frame: bytes) -> None:
         """Append one frame with its time in ns since the epoch (0 to 2**32 seconds)."""
-        if not 0 <= time_ns < NS_PER_SECOND << 32:
+        if not 0 <= time_ns < NS_PER_S << 32:
             raise ValueError(f"time_ns={time_ns}: a pcap file holds times from 1970 to 2106")
         if len(frame) > RECORD_BYTES_MAX:
             raise ValueError(f"a frame of {len(frame)} bytes: a pcap record holds at most {RECORD_BYTES_MAX}")

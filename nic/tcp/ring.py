@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.made import inner_classes, made_class
 from crosswire.nic.memory.raw import GOLDEN, copy_bytes, mix_bits, shift_right
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, one, size_of, u8
@@ -45,7 +46,6 @@ from crosswire.nic.tcp.segment import (
 )
 from crosswire.nic.tcp.send import commit_slot, note_first_send, reserve_slot
 from crosswire.nic.tcp.state import (
-    SECOND_NS,
     SEQUENCE_MASK,
     SLOT_DATA_BYTES,
     Segment,
@@ -68,7 +68,7 @@ from crosswire.nic.tcp.tcp import (
 from crosswire.nic.unit.compile import compiled
 
 PORTS_MAX = 32  # local ports of one stream
-PORT_REST_NS = 60 * SECOND_NS  # before a port is used again: the peer may be in TIME-WAIT (RFC 9293 3.6.1)
+PORT_REST_NS = 60 * NS_PER_S  # before a port is used again: the peer may be in TIME-WAIT (RFC 9293 3.6.1)
 SEGMENTS_PER_POLL_MAX = 16  # without payload to deliver, before a poll says that there is none
 FRAMES_PER_TURN_MAX = 64  # sent by timers on one connection at a time: a store full of retransmissions
 _FRAME_BYTES = SLOT_DATA_BYTES  # of the slot asked for before it is known what is to be sent

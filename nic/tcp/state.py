@@ -7,6 +7,7 @@ follows the last byte. Only the wire has 32 bits, and the one conversion from it
 from enum import IntEnum
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.memory.struct import Array, Pointer, Struct, array, i64, u8
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES, Flow
 from crosswire.nic.rings.ring import NEVER_NS
@@ -24,29 +25,27 @@ HEADER_BYTES = 64  # of a frame without data or options: whole cache lines
 CONTROL_BYTES = 96  # of a frame without data: headers and as many options as fit
 SACK_BLOCKS_MAX = 4  # RFC 2018 3: what fits into an option
 
-MS_NS = 1_000_000
-SECOND_NS = 1_000_000_000
 DEFAULT_MSS = 536  # of a peer that names none (RFC 9293 3.7.1)
 ETHERNET_MSS = 1460  # MTU 1500 less 40 bytes of headers
 MSS_MIN = 64  # of a peer that names less: its segments would be nearly all headers
 INITIAL_WINDOW_SEGMENTS = 10  # RFC 6928; also the largest congestion window here: the bound on what is in flight
 DUPLICATE_ACKS = 3  # RFC 5681 3.2
 ACK_JUMP_SEGMENTS = 4  # RFC 6582 4.1
-RTO_FIRST_NS = SECOND_NS  # RFC 6298 2.1
-RTO_MIN_NS = 200 * MS_NS  # not RFC 6298's 1 s: Linux's floor, and the peers are near
-RTO_MAX_NS = 60 * SECOND_NS  # RFC 6298 2.5
-CLOCK_GRANULARITY_NS = MS_NS  # G of RFC 6298 2.2: the loop's turns, generously
+RTO_FIRST_NS = NS_PER_S  # RFC 6298 2.1
+RTO_MIN_NS = 200 * NS_PER_MS  # not RFC 6298's 1 s: Linux's floor, and the peers are near
+RTO_MAX_NS = 60 * NS_PER_S  # RFC 6298 2.5
+CLOCK_GRANULARITY_NS = NS_PER_MS  # G of RFC 6298 2.2: the loop's turns, generously
 RETRANSMITS_MAX = 10  # of one segment in a row, then the connection is dead (R2 of RFC 9293 3.8.3)
 SYN_RETRANSMITS_MAX = 3  # after 1, 2 and 4 s; given up 8 s after the last
-ACK_DELAY_NS = 40 * MS_NS  # below RFC 9293 3.8.6.3's 500 ms, and Linux's own
-SECOND_ACK_DELAY_NS = MS_NS // 4  # of two segments: for an order to carry it; Linux probes its tail after 2 ms
-CHALLENGE_INTERVAL_NS = SECOND_NS  # RFC 5961 7: at most one challenge ACK in that time
-EMPTY_ANSWER_INTERVAL_NS = 100 * MS_NS  # the least time between answers to unacceptable segments without data
-TIME_WAIT_NS = 60 * SECOND_NS  # 2 MSL as Linux takes it; RFC 9293 3.4.2 says 4 minutes
-FIN_WAIT_NS = 60 * SECOND_NS  # in FIN-WAIT-2, whose peer may never close
-KEEPALIVE_INTERVAL_NS = 5 * SECOND_NS  # between unanswered probes
+ACK_DELAY_NS = 40 * NS_PER_MS  # below RFC 9293 3.8.6.3's 500 ms, and Linux's own
+SECOND_ACK_DELAY_NS = NS_PER_MS // 4  # of two segments: for an order to carry it; Linux probes its tail after 2 ms
+CHALLENGE_INTERVAL_NS = NS_PER_S  # RFC 5961 7: at most one challenge ACK in that time
+EMPTY_ANSWER_INTERVAL_NS = 100 * NS_PER_MS  # the least time between answers to unacceptable segments without data
+TIME_WAIT_NS = 60 * NS_PER_S  # 2 MSL as Linux takes it; RFC 9293 3.4.2 says 4 minutes
+FIN_WAIT_NS = 60 * NS_PER_S  # in FIN-WAIT-2, whose peer may never close
+KEEPALIVE_INTERVAL_NS = 5 * NS_PER_S  # between unanswered probes
 KEEPALIVE_PROBES_MAX = 3  # unanswered, then the connection is dead
-PERSIST_MAX_NS = 5 * SECOND_NS  # between zero-window probes, after doubling
+PERSIST_MAX_NS = 5 * NS_PER_S  # between zero-window probes, after doubling
 CONTROL = -1  # `output_slot` of a frame without data
 CANNOT_SEND = -(1 << 62)  # `send_limit` where nothing may be sent
 

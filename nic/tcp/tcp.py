@@ -13,6 +13,7 @@ What was sent stays the same bytes when it is sent again: only the acknowledgeme
 once it is so old that the peer would drop the segment for it (RFC 5961 5.2).
 """
 
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import address_of
 from crosswire.nic.packet import FLAG_ACK, FLAG_FIN, FLAG_RST, FLAG_SYN, Flow
@@ -50,9 +51,7 @@ from crosswire.nic.tcp.state import (
     FIN_WAIT_NS,
     KEEPALIVE_INTERVAL_NS,
     KEEPALIVE_PROBES_MAX,
-    MS_NS,
     RTO_FIRST_NS,
-    SECOND_NS,
     SEQUENCE_MASK,
     SLOT_MASK,
     SYN_RETRANSMITS_MAX,
@@ -74,9 +73,9 @@ def set_tcp(
     session: Flow,
     *,
     mss: int = ETHERNET_MSS,
-    keepalive_idle_ns: int = 30 * SECOND_NS,
-    user_timeout_ns: int = 20 * SECOND_NS,
-    tail_probe_floor_ns: int = 10 * MS_NS,
+    keepalive_idle_ns: int = 30 * NS_PER_S,
+    user_timeout_ns: int = 20 * NS_PER_S,
+    tail_probe_floor_ns: int = 10 * NS_PER_MS,
 ) -> None:
     """Prepare a zeroed `Tcp`: `wire` from us to the peer, `session` the flow of the frames that its user writes.
 
@@ -423,7 +422,7 @@ def keep_alive(tcp: Tcp, now_ns: int) -> None:
     if tcp.keepalive_probes == 0 and (
         now_ns - tcp.received_ns < tcp.keepalive_idle_ns or tcp.send_una != tcp.send_max or tcp.persist_ns != NEVER_NS
     ):
-        tcp.keepalive_ns = max(tcp.received_ns, now_ns - tcp.keepalive_idle_ns + SECOND_NS) + tcp.keepalive_idle_ns
+        tcp.keepalive_ns = max(tcp.received_ns, now_ns - tcp.keepalive_idle_ns + NS_PER_S) + tcp.keepalive_idle_ns
         return
     if tcp.keepalive_probes >= KEEPALIVE_PROBES_MAX:
         give_up(tcp, TcpEnd.KEEPALIVE)

@@ -9,7 +9,7 @@ from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.config import RunConfig, load_config
 from crosswire.engine.loop import Status
 from crosswire.engine.seat import set_seat
-from crosswire.engine.venue import Line
+from crosswire.engine.venue import VenueParts
 from crosswire.nic.clock import RATE_BITS, ClockKeeper, time_at
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.memory.struct import Struct, address_of, array, i64, one
@@ -126,7 +126,7 @@ class OurRig(Rig):
         self.rings: list[BedRing] = []
         self.tcp: list[TcpRing] = []
         self.kept: list[Struct] = []  # what compiled code points to
-        lines: list[Line] = []
+        parts: list[VenueParts] = []
         for number, bed in enumerate(self.beds):
             ring = BedRing(script=one(self.script))
             connect_ring(bed, ring)
@@ -143,11 +143,11 @@ class OurRig(Rig):
                 self.kept += [feed, session]
                 feed = staged(feed, BedFeed, self.script)
                 session = staged(session, BedSession, self.script)
-            lines.append(Line(tcp, feed, session))
+            parts.append(VenueParts(tcp, feed, session))
         if with_stages:
             self.kept.append(staged(self.core.strategies[0], BedSpread, self.script))
             set_seat(self.core.engine.seats[0], 0, self.kept[-1], self.core.linker)
-        self.loop = Run(self.config, self.path, self.core, tuple(lines), self.clock, [])
+        self.loop = Run(self.config, self.path, self.core, tuple(parts), self.clock, [])
         self.script.stop_at = address_of(self.core.engine.state)
         self.orders: dict[str, int] = {}
 

@@ -34,7 +34,7 @@ from crosswire.engine.build.venue import order_flow, venue_setup
 from crosswire.engine.config import load_config
 from crosswire.engine.loop import Status
 from crosswire.engine.seat import set_seat
-from crosswire.engine.venue import Line
+from crosswire.engine.venue import VenueParts
 from crosswire.nic.clock import RATE_BITS, ClockKeeper, LiveClock
 from crosswire.nic.host.process import pin_thread, run_first_in_first_out
 from crosswire.nic.memory.struct import Struct, array, i64, one
@@ -199,7 +199,7 @@ def build_rig(triggers: int, leg: int, with_stages: bool) -> Rig:
         for number in range(EXCHANGES)
     ]
     kept: list[Struct] = []
-    lines = []
+    parts = []
     for number, wire in enumerate(wires):
         wire.path.unlink()  # both ends are here: nothing is left behind, however the process ends
         flow = order_flow(number)
@@ -209,7 +209,7 @@ def build_rig(triggers: int, leg: int, with_stages: bool) -> Rig:
         if with_stages:
             session = staged(session, StampSession, stamps)
         feed = StampFeed(venue=number, stamps=one(stamps)) if with_stages else BridgeFeed(venue=number)
-        lines.append(Line(StampRing(inner=one(near), stamps=one(stamps)), feed, session))
+        parts.append(VenueParts(StampRing(inner=one(near), stamps=one(stamps)), feed, session))
         set_exchange(exchanges.items[number], number, far, market, flow)
     (strategy,) = core.strategies
     assert isinstance(strategy, CrossSpread)
@@ -217,7 +217,7 @@ def build_rig(triggers: int, leg: int, with_stages: bool) -> Rig:
         strategy = staged(strategy, StampSpread, stamps)
         set_seat(core.engine.seats[0], 0, strategy, core.linker)
     clock = LiveClock()
-    run = Run(config, path, core, tuple(lines), clock, [])
+    run = Run(config, path, core, tuple(parts), clock, [])
     return Rig(run, strategy, clock, LiveClock(), stamps, exchanges, wires, kept)
 
 
@@ -284,8 +284,8 @@ def problems(rig: Rig) -> list[str]:
         (f"{accepted} orders were accepted of {LEGS * triggers}", accepted != LEGS * triggers),
         (f"orders ended {rig.orders}", rig.orders != {"FILLED": LEGS * triggers}),
         (f"vetoes {vetoes}", bool(vetoes)),
-        (f"{sum(line.feed.sequence_gaps for line in rig.run.lines)} gaps",
-         any(line.feed.sequence_gaps or line.feed.continuity_breaks for line in rig.run.lines)),
+        (f"{sum(part.feed.sequence_gaps for part in rig.run.parts)} gaps",
+         any(part.feed.sequence_gaps or part.feed.continuity_breaks for part in rig.run.parts)),
         (f"alarms {engine.gate.alarms}", bool(engine.gate.alarms or rig.strategy.legs.alarms)),
         (f"reports {list(outcomes)}", any(outcomes[outcome] for outcome in Applied if outcome > Applied.CLOSED)),
     ):  # fmt: skip

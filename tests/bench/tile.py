@@ -11,6 +11,7 @@ import numpy as np
 
 from crosswire.nic.capture.format import MAGIC_NANOSECONDS, PcapHeader, RecordHeader
 from crosswire.nic.capture.writer import CaptureWriter
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.struct import Struct, array, i64, size_of, u8, view
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES
 from crosswire.nic.unit.call import machine_code
@@ -27,7 +28,6 @@ from crosswire.venues.bridge.wire.layout import (
     Trade,
 )
 
-NS_PER_S = 1_000_000_000
 ID_STEP = 1 << 48  # from tile to tile; no recording spans so many update ids, nor 1,000 tiles 2**63
 
 

@@ -19,6 +19,7 @@ import pytest
 from crosswire.engine.capture.files import CaptureFiles, TapLane, TapWriter
 from crosswire.engine.config import ConfigError
 from crosswire.nic.capture.writer import write_record_header
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.testbed import Testbed, in_namespace
 from crosswire.nic.memory.struct import array, u8
 from crosswire.nic.rings.delay import DelayRing
@@ -29,7 +30,6 @@ from tests.support.live_setup import COMPILE_PATIENCE_S, LEAVING_S, PATIENCE_S, 
 from tests.support.net import needs_root
 
 GROUP, PORT = "239.1.1.1", 6200
-NS_PER_S = 1_000_000_000
 MB = 1 << 20
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from crosswire.engine.build.run import Run, build_core, build_run
-from crosswire.engine.build.venue import make_line, order_flow
+from crosswire.engine.build.venue import make_parts, order_flow
 from crosswire.engine.config import load_config
 from crosswire.engine.generate import generate_captures
 from crosswire.engine.loop import Status
@@ -50,9 +50,9 @@ def config_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tapped_backtest(config_path: Path) -> list[list[tuple[int, int, bytes]]]:
     """Every frame that passed each venue's ring: (time, direction, bytes)."""
     whole = build_run(load_config(config_path), config_path)
-    taps = [make_tap(line.ring) for line in whole.lines]
-    lines = tuple(line._replace(ring=tap) for line, tap in zip(whole.lines, taps, strict=True))
-    backtest = Run(whole.config, config_path, whole.core, lines, whole.clock, whole.replays)
+    taps = [make_tap(part.ring) for part in whole.parts]
+    parts = tuple(part._replace(ring=tap) for part, tap in zip(whole.parts, taps, strict=True))
+    backtest = Run(whole.config, config_path, whole.core, parts, whole.clock, whole.replays)
     backtest.load()
     seen: list[list[tuple[int, int, bytes]]] = [[] for _ in taps]
     status = Status.STARVED
@@ -120,7 +120,7 @@ def test_orders_on_the_wire_are_the_backtests(config_path: Path, require: str) -
     config = load_config(config_path)
     core = build_core(config, config_path)
     with Testbed("cwpar", links=len(seen)) as testbed:
-        owners, lines, peers = [], [], []
+        owners, parts, peers = [], [], []
         for number, (venue, link) in enumerate(zip(config.venue, testbed.links, strict=True)):
             for namespace, interface in (
                 (testbed.engine, link.engine_interface),
@@ -139,8 +139,8 @@ def test_orders_on_the_wire_are_the_backtests(config_path: Path, require: str) -
             ring = timed_ring(owner.ring)
             frames = [(time_ns, data) for time_ns, direction, data in seen[number] if direction == Direction.RECEIVED]
             peers.append(Peer(testbed.exchange, link.exchange_interface, frames, ring))
-            lines.append(make_line(number, config, core.engine.market, config_path, ring))
-        run = Run(config, config_path, core, tuple(lines), ReplayClock(), [])
+            parts.append(make_parts(number, config, core.engine.market, config_path, ring))
+        run = Run(config, config_path, core, tuple(parts), ReplayClock(), [])
         run.load()
         for peer in peers:
             peer.start()

@@ -43,9 +43,9 @@ def finished(config_path: Path) -> Run:
 
 def test_the_engines_positions_are_the_exchanges_own_and_a_run_repeats(config_path: Path) -> None:
     first = finished(config_path)
-    line, engine = first.lines[0], first.engine
-    member = line.exchange.matching.members[CLIENT]
-    session = line.session
+    part, engine = first.parts[0], first.engine
+    member = part.exchange.matching.members[CLIENT]
+    session = part.session
     assert session.orders_sent > 20
     assert member.new_orders == session.orders_sent
     assert member.duplicate_orders == member.open_orders == 0
@@ -56,8 +56,8 @@ def test_the_engines_positions_are_the_exchanges_own_and_a_run_repeats(config_pa
         assert engine.gate.positions[index].position_lots == member.position_lots[index]
         assert engine.seats[0].desk.positions[index].position_lots == member.position_lots[index]
     assert engine.gate.alarms == 0
-    assert sum(line.exchange.gateways.mistakes) == sum(session.links[0].stream.faults) == 0
-    assert line.feed.sequence_gaps == 0
+    assert sum(part.exchange.gateways.mistakes) == sum(session.links[0].stream.faults) == 0
+    assert part.feed.sequence_gaps == 0
     # The legs at the venue with the speed bump were held there, and both links stayed up.
     assert member.held_orders == 0
     assert digests(first) == digests(finished(config_path))

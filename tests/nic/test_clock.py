@@ -3,9 +3,8 @@
 import time
 
 from crosswire.nic.clock import ClockKeeper, LiveClock, ReplayClock, advance, time_at
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.unit.compile import compiled
-
-NS_PER_MS = 1_000_000
 
 
 @compiled

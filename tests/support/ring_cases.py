@@ -35,7 +35,7 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.rings.delay import DELAY_FRAMES_MAX, DelayRing, set_delay_ring
 from crosswire.nic.rings.fault import make_fault_ring
-from crosswire.nic.rings.line import make_line_ring
+from crosswire.nic.rings.joined import make_joined_ring
 from crosswire.nic.rings.replay import STARVED, Replay
 from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, flush, next_time_ns, poll, release, reserve
 from crosswire.nic.rings.shared import SharedMemory
@@ -350,7 +350,7 @@ class LineBed(SharedBed):
         self.orders_peer = self.peer
         self.first, self.first_peer = self.wire()
         self.second, self.peer = self.wire()
-        self.ring = make_line_ring(self.orders, (self.first, self.second))
+        self.ring = make_joined_ring(self.orders, (self.first, self.second))
 
     def peer_receive(self) -> list[bytes]:
         return receive_all(self.orders_peer, self.now_ns)

@@ -41,8 +41,6 @@ from tests.support.order_setup import FIRST_VENUE_ID, VENUE, make_approval, make
 from tests.support.starbase_wire import HEADER, order_layouts, pack_frame, unpack_body
 
 NOW_NS = 1_700_000_000_000_000_000
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
 CLIENT_ID = b"key-0123456789AB"
 EXCHANGE_NS = 123_456_789
 ACTIVE, FILLED, CANCELED, QUEUED = 1, 2, 3, 4  # OrderStatus

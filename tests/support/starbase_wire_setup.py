@@ -64,8 +64,7 @@ from crosswire.venues.order import (
 )
 from crosswire.venues.side import sign_of
 from crosswire.venues.starbase.exchange.exchange import Crowd, make_starbase_exchange, restart_gateway
-from crosswire.venues.starbase.exchange.matching.state import ORDERS_MAX as EXCHANGE_ORDERS_MAX
-from crosswire.venues.starbase.exchange.matching.state import OrderPlace
+from crosswire.venues.starbase.exchange.matching.state import EXCHANGE_ORDERS_MAX, OrderPlace
 from crosswire.venues.starbase.exchange.state import StarbaseExchange, session_number
 from crosswire.venues.starbase.orders.session import make_starbase_session
 from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession

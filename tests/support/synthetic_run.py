@@ -15,7 +15,6 @@ from crosswire.venues.order import OrderState, TimeInForce
 from crosswire.venues.side import BUY, SELL
 
 START_NS = 1_767_312_000_000_000_000  # 2026-01-02 00:00:00 UTC
-SECOND_NS = 1_000_000_000
 NAMES = RecordNames(
     vetoes={12: "order_rate", 14: "stale_book"},
     blocked={1: "cooldown", 2: "position_limit", 3: "stale_book"},

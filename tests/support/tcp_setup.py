@@ -4,6 +4,7 @@ import ctypes
 import struct
 from dataclasses import dataclass
 
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, address_of, array, u8
 from crosswire.nic.packet import (
@@ -19,7 +20,7 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.tcp.receive import take_buffered
 from crosswire.nic.tcp.send import commit_slot, reserve_slot
-from crosswire.nic.tcp.state import MS_NS, SEQUENCE_MASK, Tcp, TcpState
+from crosswire.nic.tcp.state import SEQUENCE_MASK, Tcp, TcpState
 from crosswire.nic.tcp.tcp import (
     abort_connection,
     close_connection,
@@ -227,7 +228,7 @@ class Client:
 
     def wait(self, ms: float) -> list[Seen]:
         """What goes out after so much time, no timer in between being missed."""
-        end_ns = self.now_ns + int(ms * MS_NS)
+        end_ns = self.now_ns + int(ms * NS_PER_MS)
         seen = []
         while (due_ns := next_timer_ns(self.tcp)) <= end_ns:
             self.now_ns = max(self.now_ns, due_ns)
@@ -246,7 +247,7 @@ class Client:
     def establish(self, mss: int = MSS, window: int = 65535, rtt_ms: float = 1.0) -> "Client":
         """To ESTABLISHED, its ACK sent."""
         self.open()
-        self.now_ns += int(rtt_ms * MS_NS)
+        self.now_ns += int(rtt_ms * NS_PER_MS)
         self.feed(build(SYN | ACK, self.irs, self.iss + 1, window=window, options=mss_option(mss)))
         assert self.state == TcpState.ESTABLISHED
         (answer,) = self.output()

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.venues.order import (
-    NS_PER_S,
     ORDERS_MAX,
     Applied,
     Order,

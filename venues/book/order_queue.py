@@ -19,7 +19,7 @@ from crosswire.venues.book.book import Book, clear_book, set_level
 
 NONE = -1  # no slot
 LOTS_MAX = 1 << 62  # sum of one level; an order that would exceed it has no room
-ORDERS_MAX = 1 << 24  # orders of one queue: 1.6 GB
+QUEUE_ORDERS_MAX = 1 << 24  # orders of one queue: 1.6 GB
 ORDERS_MIN = 16
 
 
@@ -90,11 +90,13 @@ def make_order_queues(count: int, order_capacity: int, level_capacity: int) -> A
 def allocate_queue(queue: OrderQueue, order_capacity: int, level_capacity: int) -> None:
     """Memory for an empty queue.
 
-    `order_capacity`: a power of two, ORDERS_MIN to ORDERS_MAX; 96 bytes an order. `level_capacity`: 1 to
+    `order_capacity`: a power of two, ORDERS_MIN to QUEUE_ORDERS_MAX; 96 bytes an order. `level_capacity`: 1 to
     `order_capacity`; 72 to 104 bytes a level. The book that goes with a queue has its own limit of levels.
     """
-    if order_capacity & (order_capacity - 1) != 0 or not ORDERS_MIN <= order_capacity <= ORDERS_MAX:
-        raise ValueError(f"order_capacity must be a power of two, {ORDERS_MIN} to {ORDERS_MAX}, not {order_capacity}")
+    if order_capacity & (order_capacity - 1) != 0 or not ORDERS_MIN <= order_capacity <= QUEUE_ORDERS_MAX:
+        raise ValueError(
+            f"order_capacity must be a power of two, {ORDERS_MIN} to {QUEUE_ORDERS_MAX}, not {order_capacity}"
+        )
     if not 0 < level_capacity <= order_capacity:
         raise ValueError(f"level_capacity must be 1 to order_capacity ({order_capacity}), not {level_capacity}")
     queue.order_capacity = order_capacity

@@ -32,7 +32,7 @@ from crosswire.venues.feed import Feed, Reject, decode
 from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Instrument, Kind, Payoff, multiply_e9
 from crosswire.venues.market import (
     BOOK_LOST,
-    INSTRUMENTS_MAX,
+    MAP_INSTRUMENTS_MAX,
     TRADE,
     Events,
     Market,
@@ -75,7 +75,7 @@ class BridgeFeed(Feed):
     unproven_messages: i64  # deltas, or later parts of an event, for which there is no valid book
     restarts: i64  # publishers that began to count anew
     channels: Annotated[Array, Channel, CHANNELS_MAX]
-    chains: Annotated[Array, Chain, INSTRUMENTS_MAX]
+    chains: Annotated[Array, Chain, MAP_INSTRUMENTS_MAX]
 
 
 @compiled
@@ -317,7 +317,7 @@ def matches_definition(instrument: Instrument, definition: InstrumentDefinition)
 @compiled
 def discover_instrument(feed: BridgeFeed, definition: InstrumentDefinition, market: Market) -> int:
     """Append the instrument to the market; its index, or -1 when the market is full."""
-    if market.count >= market.capacity or market.count >= INSTRUMENTS_MAX:
+    if market.count >= market.capacity or market.count >= MAP_INSTRUMENTS_MAX:
         return -1
     index = market.count
     market.count += 1

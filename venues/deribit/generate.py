@@ -4,6 +4,7 @@ from typing import Annotated
 
 from crosswire.nic.capture.format import RecordHeader
 from crosswire.nic.capture.writer import write_record_header
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Pointer, address_of, array, i64, size_of, u8
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, patch_udp_length, write_udp_frame_header
@@ -27,8 +28,7 @@ from crosswire.venues.deribit.wire.encoder import (
     write_ticker,
 )
 from crosswire.venues.deribit.wire.layout import BookChange, YesNo
-from crosswire.venues.deribit.wire.walk import MILLISECOND_NS
-from crosswire.venues.generate.market import NS_PER_S, MadeVenue, Random, is_lost, size_at
+from crosswire.venues.generate.market import MadeVenue, Random, is_lost, size_at
 from crosswire.venues.generate.publisher import Publisher, has_room, open_publisher, publish
 from crosswire.venues.instrument import Instrument, Kind, Payoff
 from crosswire.venues.side import ASK, BID
@@ -164,7 +164,7 @@ def _send_event(publisher: DeribitPublisher, venue: MadeVenue) -> None:
     """One event, one packet: trades, the ticker as it is after them, and the changes of the book."""
     instrument = publisher.instrument
     writer = publisher.changes
-    timestamp_ms = venue.time_ns // MILLISECOND_NS
+    timestamp_ms = venue.time_ns // NS_PER_MS
     _begin(publisher, writer)
     if venue.fill_count > 0:
         begin_trades(writer, INSTRUMENT_ID)
@@ -199,7 +199,7 @@ def _add_ticker(publisher: DeribitPublisher, writer: PacketWriter, venue: MadeVe
     write_ticker(
         writer,
         INSTRUMENT_ID,
-        venue.time_ns // MILLISECOND_NS,
+        venue.time_ns // NS_PER_MS,
         price_of(instrument, bid_ticks),
         amount_of(instrument, size_at(venue, bid_ticks)),
         price_of(instrument, ask_ticks),
@@ -250,5 +250,5 @@ def _send_snapshots(publisher: DeribitPublisher, venue: MadeVenue) -> None:
 @compiled
 def _begin_snapshot(publisher: DeribitPublisher, writer: PacketWriter, venue: MadeVenue, left: int) -> None:
     is_last = YesNo.YES if left <= LEVELS_PER_SNAPSHOT else YesNo.NO
-    begin_snapshot(writer, INSTRUMENT_ID, venue.time_ns // MILLISECOND_NS, publisher.change_id, is_last)
+    begin_snapshot(writer, INSTRUMENT_ID, venue.time_ns // NS_PER_MS, publisher.change_id, is_last)
     publisher.messages += 1

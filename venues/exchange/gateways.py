@@ -3,6 +3,7 @@
 import socket
 from typing import Any
 
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.host.multicast import ip_text
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError
@@ -13,7 +14,6 @@ from crosswire.venues.bridge.exchange.gateway import set_gateway
 from crosswire.venues.exchange.order_entry import HEARTBEAT_MS
 from crosswire.venues.exchange.simulated import SimulatedExchange
 
-NS_PER_MS = 1_000_000
 E6 = 1_000_000
 
 

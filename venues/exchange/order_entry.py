@@ -6,7 +6,8 @@ Crosswire's own protocol, whichever venue's captures they are: `venues/bridge/or
 
 from collections.abc import Callable
 
-from crosswire.venues.adapter import NS_PER_US, ExchangeSetup, Gateways, GatewaySetup, OrderEntry, VenueSetup
+from crosswire.nic.duration import NS_PER_US
+from crosswire.venues.adapter import ExchangeSetup, Gateways, GatewaySetup, OrderEntry, VenueSetup
 from crosswire.venues.bridge.orders.session import BridgeSession, make_bridge_session
 from crosswire.venues.exchange.simulated import SimulatedExchange, make_simulated_exchange
 from crosswire.venues.feed import Feed

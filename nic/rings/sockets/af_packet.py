@@ -11,6 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.interface import interface_index
 from crosswire.nic.host.multicast import ip_text, is_multicast
 from crosswire.nic.host.owner import Owner
@@ -65,7 +66,6 @@ _ETH_P_ALL = 3
 _PACKET_RX_RING, _PACKET_VERSION, _PACKET_RESERVE = 5, 10, 12
 _PACKET_QDISC_BYPASS, _PACKET_IGNORE_OUTGOING = 20, 23
 _TPACKET_V2 = 1
-_NS_PER_SECOND = 1_000_000_000
 _STATUS_KERNEL, _STATUS_USER, _STATUS_VLAN_VALID, _STATUS_TPID_VALID = 0, 1, 1 << 4, 1 << 6
 
 Connection = tuple[int, int, int, int]  # (local_ip, local_port, remote_ip, remote_port)
@@ -119,7 +119,7 @@ def poll_af_packet(ring: AfPacketRing, frame: Frame, now_ns: int) -> bool:
             frame.length = slot.length
             frame.time_ns = now_ns
             if ring.kernel_times != 0:
-                frame.time_ns = slot.seconds * _NS_PER_SECOND + slot.nanoseconds
+                frame.time_ns = slot.seconds * NS_PER_S + slot.nanoseconds
             ring.counters.frames += 1
             ring.counters.bytes += frame.length
             return True

@@ -12,7 +12,7 @@ import pytest
 from crosswire.nic.host.multicast import GROUPS_MAX, Group, Membership, is_multicast, multicast_mac
 from crosswire.nic.host.process import HostError
 from crosswire.nic.host.testbed import Testbed, in_namespace
-from crosswire.nic.rings.line import make_line_ring
+from crosswire.nic.rings.joined import make_joined_ring
 from crosswire.nic.rings.sockets.tcp import TcpSocketRing
 from crosswire.nic.rings.sockets.udp import UdpSocket
 from tests.support.net import needs_root
@@ -156,7 +156,7 @@ def test_lines_a_and_b_as_two_rings_on_two_interfaces(testbed: Testbed, publishe
         line_a = UdpSocket(first.engine_interface, [A])
         line_b = UdpSocket(second.engine_interface, [B])
     with line_a, line_b:
-        ring = make_line_ring(TcpSocketRing(descriptor=-1), (line_a.ring, line_b.ring))
+        ring = make_joined_ring(TcpSocketRing(descriptor=-1), (line_a.ring, line_b.ring))
         for number in range(50):
             for link in testbed.links:
                 for group, letter in ((A, b"a"), (B, b"b")):

@@ -2,12 +2,11 @@
 
 import pytest
 
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.tcp.state import (
     ACK_DELAY_NS,
-    MS_NS,
     RUNS_MAX,
     SECOND_ACK_DELAY_NS,
-    SECOND_NS,
     TIME_WAIT_NS,
     WINDOW_BYTES,
     TcpEnd,
@@ -53,9 +52,9 @@ def test_syn_is_sent_again_after_1_2_and_4_seconds_then_given_up() -> None:
         client.now_ns = next_timer_ns(client.tcp)
         for seen in client.output():
             assert seen.flags == SYN
-            times.append((client.now_ns - start_ns) // SECOND_NS)
+            times.append((client.now_ns - start_ns) // NS_PER_S)
     assert times == [1, 3, 7]
-    assert client.now_ns - start_ns == 15 * SECOND_NS
+    assert client.now_ns - start_ns == 15 * NS_PER_S
     assert client.tcp.end == TcpEnd.TIMEOUT
     assert client.tcp.established == 0
 
@@ -294,7 +293,7 @@ def test_ack_of_a_second_segment_waits_for_an_order_only() -> None:
     """RFC 5681 4.2, RFC 8985 7.2: a peer with two in flight takes a longer silence for a loss."""
     client = Client().establish()
     client.peer(ACK, 0, 0, b"x" * 10)
-    client.now_ns += MS_NS
+    client.now_ns += NS_PER_MS
     client.peer(ACK, 10, 0, b"x" * 10)
     assert client.output() == []
     assert next_timer_ns(client.tcp) == client.now_ns + SECOND_ACK_DELAY_NS
@@ -380,7 +379,7 @@ def test_syn_in_established_is_challenged_and_rate_limited() -> None:
     assert [each.acknowledgement for each in client.output()] == [0]
     client.peer(SYN, 101)
     assert client.output() == []
-    client.now_ns += SECOND_NS
+    client.now_ns += NS_PER_S
     client.peer(SYN, 102)
     assert len(client.output()) == 1
     assert client.state == TcpState.ESTABLISHED
@@ -425,14 +424,14 @@ def test_peers_probes_and_keepalives_are_answered() -> None:
     client.peer(ACK, 0, 0, b"abc")
     client.wait(50)
     for payload in (b"", b"c"):
-        client.now_ns += SECOND_NS
+        client.now_ns += NS_PER_S
         client.peer(ACK, 2, 0, payload)
         assert [(each.flags, each.acknowledgement) for each in client.output()] == [(ACK, 3)]
 
 
 def test_keepalive() -> None:
     """lwIP test_tcp_keepalive."""
-    client = Client(keepalive_idle_ns=30 * SECOND_NS).establish()
+    client = Client(keepalive_idle_ns=30 * NS_PER_S).establish()
     assert client.wait(29_900) == []
     (probe,) = client.wait(200)
     assert (probe.flags, probe.sequence, probe.payload) == (ACK, -1, b"")
@@ -460,7 +459,7 @@ def test_close_from_here() -> None:
     client.peer(FIN | ACK, 10, 1)
     assert client.state == TcpState.TIME_WAIT
     assert client.output()[-1].acknowledgement == 11
-    client.now_ns += SECOND_NS
+    client.now_ns += NS_PER_S
     client.peer(FIN | ACK, 10, 1)  # our ACK was lost
     assert [each.acknowledgement for each in client.output()] == [11]
     client.now_ns += TIME_WAIT_NS
@@ -500,7 +499,7 @@ def test_peer_closes_first() -> None:
 
 def test_fin_goes_behind_data_and_again() -> None:
     """smoltcp 836: a close with data in flight."""
-    client = Client(tail_probe_floor_ns=SECOND_NS).establish()
+    client = Client(tail_probe_floor_ns=NS_PER_S).establish()
     client.write(b"data")
     seen = client.close()
     assert [(each.payload, each.flags & FIN) for each in seen] == [(b"data", 0), (b"", FIN)]

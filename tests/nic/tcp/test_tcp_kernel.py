@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.neighbour import interface_ip, interface_mac, interface_mtu, known_mac, resolve
 from crosswire.nic.host.process import HostError
 from crosswire.nic.host.testbed import Testbed, in_namespace
@@ -19,14 +20,14 @@ from crosswire.nic.packet import FLAG_FIN, FLAG_RST
 from crosswire.nic.rings.connection import connection_of
 from crosswire.nic.rings.fault import FaultRates
 from crosswire.nic.tcp.connection import Step
-from crosswire.nic.tcp.state import SECOND_NS, TcpEnd, TcpState
+from crosswire.nic.tcp.state import TcpEnd, TcpState
 from tests.support.net import needs_root
 from tests.support.tcp_kernel_setup import Rig, make_talk
 
 pytestmark = [pytest.mark.netns, pytest.mark.tcp]
 
 LINGER_RESET = struct.pack("ii", 1, 0)  # struct linger: close sends a RST
-PATIENT_NS = 3600 * SECOND_NS
+PATIENT_NS = 3600 * NS_PER_S
 # Of the segments that were to be sent, by percent: a few times what a path that loses as much takes in virtual time
 # (`tests.test_tcp_loss`), since a loop that is late sends more again.
 RETRANSMITS_OF_SEGMENTS = {0.1: 0.5, 1.0: 0.7, 3.0: 1.0, 10.0: 3.0}
@@ -51,7 +52,7 @@ def rates(percent: float) -> FaultRates:
 
 def test_echo(testbed: Testbed) -> None:
     """256 KB there and back, byte for byte, in pieces of many sizes; nothing is sent twice."""
-    with Rig(testbed, tail_probe_floor_ns=5 * SECOND_NS) as rig:
+    with Rig(testbed, tail_probe_floor_ns=5 * NS_PER_S) as rig:
         rig.connect()
         rig.echo_in_peer()
         for size, chunk in ((1 << 18, 500), (20_000, 1), (100_000, 1460), (5_000, 7)):
@@ -141,7 +142,7 @@ def test_abort(testbed: Testbed) -> None:
 
 def test_peer_is_gone(testbed: Testbed) -> None:
     """Nobody acknowledges any more: given up after the user timeout, and the session is told."""
-    with Rig(testbed, user_timeout_ns=SECOND_NS) as rig:
+    with Rig(testbed, user_timeout_ns=NS_PER_S) as rig:
         rig.connect()
         link = testbed.links[0]
         commands = ("ip", "-n", testbed.exchange, "link", "set", link.exchange_interface)
@@ -242,7 +243,7 @@ def test_nothing_to_remark_on_a_clean_wire(quiet_testbed: Testbed, tmp_path: Pat
         while "Capturing on" not in recorder.stderr.readline():
             assert recorder.poll() is None
         time.sleep(0.5)
-        with Rig(testbed, tail_probe_floor_ns=SECOND_NS) as rig:
+        with Rig(testbed, tail_probe_floor_ns=NS_PER_S) as rig:
             rig.connect()
             rig.echo_in_peer()
             for _ in range(50):

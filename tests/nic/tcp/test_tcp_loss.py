@@ -7,19 +7,20 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from crosswire.nic.tcp.state import MS_NS, SACK_BLOCKS_MAX, SECOND_NS, SEQUENCE_MASK, TcpState
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
+from crosswire.nic.tcp.state import SACK_BLOCKS_MAX, SEQUENCE_MASK, TcpState
 from crosswire.nic.tcp.tcp import next_timer_ns
 from tests.support.tcp_setup import ACK, IRS, ISS, MSS, SACK_PERMITTED, SYN, Client, Seen, build, mss_option
 
 pytestmark = pytest.mark.tcp
 
-DELAY_NS = MS_NS // 10
+DELAY_NS = NS_PER_MS // 10
 TRANSFER_BYTES = 1 << 16
 CHUNK_BYTES = 150
 
 
 def established(tail_probe_ms: float = 10, **options: int) -> Client:
-    return Client(tail_probe_floor_ns=int(tail_probe_ms * MS_NS), **options).establish()
+    return Client(tail_probe_floor_ns=int(tail_probe_ms * NS_PER_MS), **options).establish()
 
 
 def duplicate_acks(client: Client, ack: int, count: int = 3) -> list[Seen]:
@@ -46,7 +47,7 @@ def test_lost_fast_retransmission_does_not_wait_for_the_timer() -> None:
     assert client.tcp.counters.tail_probes == 1
     client.peer(ACK, 0, 600)
     assert client.tcp.counters.timeouts == client.tcp.recovering == 0
-    assert client.now_ns - start_ns < 200 * MS_NS
+    assert client.now_ns - start_ns < 200 * NS_PER_MS
 
 
 def test_lost_retransmission_of_a_partial_ack_does_not_wait_for_the_timer() -> None:
@@ -122,11 +123,11 @@ def test_lost_acks_are_made_good_by_the_next() -> None:
     client = established()
     for index in range(10):
         client.send(bytes([index]) * 100)
-        client.now_ns += MS_NS // 2
+        client.now_ns += NS_PER_MS // 2
     client.peer(ACK, 0, 1000)  # the only one of ten that arrives
     assert client.wait(10_000) == []
     assert client.tcp.counters.retransmits == client.tcp.counters.timeouts == 0
-    assert client.tcp.rto_ns == 200 * MS_NS
+    assert client.tcp.rto_ns == 200 * NS_PER_MS
 
 
 def test_the_same_segment_is_lost_again_and_again() -> None:
@@ -137,9 +138,9 @@ def test_the_same_segment_is_lost_again_and_again() -> None:
     times = []
     while len(times) < 6:
         client.now_ns = next_timer_ns(client.tcp)
-        times += [(client.now_ns - start_ns) // MS_NS for seen in client.output() if seen.payload]
+        times += [(client.now_ns - start_ns) // NS_PER_MS for seen in client.output() if seen.payload]
     assert times == [10, 200, 600, 1400, 3000, 6200]
-    assert client.tcp.rto_ns == 6400 * MS_NS
+    assert client.tcp.rto_ns == 6400 * NS_PER_MS
 
 
 def test_back_off_ends_with_progress() -> None:
@@ -148,20 +149,20 @@ def test_back_off_ends_with_progress() -> None:
     for index in range(3):
         client.send(bytes([index]) * 100)
     client.wait(4000)
-    assert client.tcp.rto_ns == 3200 * MS_NS
+    assert client.tcp.rto_ns == 3200 * NS_PER_MS
     client.peer(ACK, 0, 100)
-    assert client.tcp.rto_ns == 200 * MS_NS
+    assert client.tcp.rto_ns == 200 * NS_PER_MS
     assert client.tcp.retransmits == 0
-    assert client.tcp.smoothed_rtt_ns == MS_NS  # the handshake's
+    assert client.tcp.smoothed_rtt_ns == NS_PER_MS  # the handshake's
     start_ns = client.now_ns
     assert [each.sequence for each in client.wait(50)] == [100]  # the probe
     assert [each.sequence for each in client.wait(200)] == [100, 200]
-    assert client.tcp.rto_ns == 400 * MS_NS
-    assert client.now_ns - start_ns == 250 * MS_NS
+    assert client.tcp.rto_ns == 400 * NS_PER_MS
+    assert client.now_ns - start_ns == 250 * NS_PER_MS
     client.peer(ACK, 0, 300)
     (order,) = client.send(b"order")
     assert order.sequence == 300
-    assert client.tcp.retransmit_ns == client.now_ns + 200 * MS_NS
+    assert client.tcp.retransmit_ns == client.now_ns + 200 * NS_PER_MS
 
 
 @dataclass
@@ -170,7 +171,7 @@ class Transfer:
 
     seed: int
     loss: float
-    client: Client = field(default_factory=lambda: Client(user_timeout_ns=3600 * SECOND_NS).establish(rtt_ms=0.2))
+    client: Client = field(default_factory=lambda: Client(user_timeout_ns=3600 * NS_PER_S).establish(rtt_ms=0.2))
     took_ns: int = 0
 
     def run(self) -> "Transfer":
@@ -215,7 +216,7 @@ def test_transfer_over_a_path_that_loses(loss: float, timeouts: float, milliseco
     """64 KB in pieces of 150 bytes, a round trip of 0.2 ms: so many timeouts, and so long, on average at most."""
     transfers = [Transfer(seed, loss).run() for seed in range(40)]
     assert sum(each.client.tcp.counters.timeouts for each in transfers) / 40 <= timeouts
-    assert sum(each.took_ns for each in transfers) / 40 <= milliseconds * MS_NS
+    assert sum(each.took_ns for each in transfers) / 40 <= milliseconds * NS_PER_MS
 
 
 # The peer's segments are lost.

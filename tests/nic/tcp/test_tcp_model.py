@@ -11,8 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.struct import address_of
-from crosswire.nic.tcp.state import MS_NS, TcpState
+from crosswire.nic.tcp.state import TcpState
 from crosswire.nic.tcp.tcp import copy_output, dispatch, next_timer_ns
 from tests.support.tcp_setup import ACK, FIN, PSH, RST, SYN, Client, Seen, build, check_invariants, mss_option
 
@@ -190,7 +191,7 @@ class TcpMachine(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from((0, 1, 5, 10, 40, 200)))
     def time_passes(self, ms: int) -> None:
-        self.client.now_ns += ms * MS_NS
+        self.client.now_ns += ms * NS_PER_MS
         self.pump()
 
     @rule(window=st.sampled_from((0, 500, 3000, 65535)))
@@ -240,7 +241,7 @@ class TcpMachine(RuleBasedStateMachine):
             if done_out and done_in and idle and turn > 2:
                 break
             self.inward += peer.again()[:IN_FLIGHT_MAX]
-            client.now_ns = max(client.now_ns, min(next_timer_ns(client.tcp), client.now_ns + 1000 * MS_NS))
+            client.now_ns = max(client.now_ns, min(next_timer_ns(client.tcp), client.now_ns + 1000 * NS_PER_MS))
         assert peer.received == pattern(0, 0, self.written)
         assert client.delivered == pattern(1, 0, peer.sent_end)
         assert peer.got_fin == self.closed

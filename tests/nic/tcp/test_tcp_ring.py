@@ -6,6 +6,7 @@ from typing import Annotated
 
 import pytest
 
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.memory.struct import Array, Struct, address_of, array, i64, u8
 from crosswire.nic.packet import (
     FLAG_ACK,
@@ -23,7 +24,7 @@ from crosswire.nic.packet import (
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from crosswire.nic.tcp.ring import PORT_REST_NS, TcpEndpoints, TcpRing, close_stream, make_tcp_ring
-from crosswire.nic.tcp.state import MS_NS, SECOND_NS, TcpEnd
+from crosswire.nic.tcp.state import TcpEnd
 from crosswire.nic.unit.compile import compiled
 from tests.support.tcp_setup import IRS, SESSION, START_NS, WIRE, build, mss_option, parse
 
@@ -178,7 +179,7 @@ class Session:
         syn = parse(self.out()[-1])
         assert syn.flags == FLAG_SYN
         self.sent[stream] = 0
-        self.now_ns += MS_NS
+        self.now_ns += NS_PER_MS
         self.put(build(FLAG_SYN | FLAG_ACK, IRS, syn.sequence + 1, options=mss_option(1460), flow=self.wire(stream)))
         assert self.receive() == []
         return syn.sequence
@@ -348,7 +349,7 @@ def test_former_connection_s_segments_are_reset() -> None:
 
 def test_full_ring_below() -> None:
     """Committed frames wait, and later ones do not overtake them."""
-    session = Session(tail_probe_floor_ns=SECOND_NS)
+    session = Session(tail_probe_floor_ns=NS_PER_S)
     session.connect()
     session.out()
     session.inner.room = 0
@@ -398,7 +399,7 @@ def test_timers_run_from_poll() -> None:
     session.out()
     session.send(b"order")
     session.out()
-    session.now_ns += 10 * MS_NS
+    session.now_ns += 10 * NS_PER_MS
     assert session.receive() == []
     assert [parse(frame).payload for frame in session.out()] == [b"order"]
     assert next_time_ns(session.ring) == 0  # the wire's

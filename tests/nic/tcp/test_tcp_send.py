@@ -4,14 +4,8 @@ import dataclasses
 
 import pytest
 
-from crosswire.nic.tcp.state import (
-    MS_NS,
-    RETRANSMITS_MAX,
-    SECOND_NS,
-    SLOTS,
-    TcpEnd,
-    TcpState,
-)
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
+from crosswire.nic.tcp.state import RETRANSMITS_MAX, SLOTS, TcpEnd, TcpState
 from crosswire.nic.tcp.tcp import next_timer_ns
 from tests.support.tcp_setup import (
     ACK,
@@ -36,7 +30,7 @@ def test_send_and_acknowledge(iss: int) -> None:
         (seen,) = client.send(payload)
         assert (seen.sequence, seen.payload, seen.flags) == (position, payload, ACK | PSH)
         position += len(payload)
-        client.now_ns += MS_NS
+        client.now_ns += NS_PER_MS
         client.peer(ACK, 0, position)
     assert client.tcp.slots_begin == client.tcp.slots_end == 200
     assert client.tcp.counters.retransmits == 0
@@ -88,15 +82,15 @@ def test_tail_probe_then_timeouts_that_double() -> None:
         for seen in client.output():
             if seen.payload:
                 assert dataclasses.replace(seen) == first
-                times.append((client.now_ns - start_ns) // MS_NS)
+                times.append((client.now_ns - start_ns) // NS_PER_MS)
     assert times[:6] == [10, 200, 600, 1400, 3000, 6200]
     assert client.tcp.counters.tail_probes == 1
     assert client.tcp.end == TcpEnd.TIMEOUT
-    assert client.now_ns - start_ns >= 20 * SECOND_NS
+    assert client.now_ns - start_ns >= 20 * NS_PER_S
 
 
 def test_given_up_after_so_many_retransmissions() -> None:
-    client = Client(user_timeout_ns=10_000 * SECOND_NS).establish()
+    client = Client(user_timeout_ns=10_000 * NS_PER_S).establish()
     client.send(b"order")
     seen = client.wait(10_000_000)
     assert client.state == TcpState.CLOSED
@@ -107,11 +101,11 @@ def test_given_up_after_so_many_retransmissions() -> None:
 
 def test_timer_is_restarted_only_by_progress() -> None:
     """smoltcp 62: ACKs that acknowledge nothing new must not put the retransmission off."""
-    client = Client(tail_probe_floor_ns=SECOND_NS).establish()
+    client = Client(tail_probe_floor_ns=NS_PER_S).establish()
     client.send(b"order")
     due_ns = client.tcp.retransmit_ns
     for index in range(15):
-        client.now_ns += 10 * MS_NS
+        client.now_ns += 10 * NS_PER_MS
         client.peer(ACK, index, 0, b"m")
         client.output()
         assert client.tcp.retransmit_ns == due_ns
@@ -124,13 +118,13 @@ def test_timer_is_restarted_only_by_progress() -> None:
 def test_rtt_samples() -> None:
     """RFC 6298; lwIP test_tcp_rto_rexmit_wraparound, by Karn's rule."""
     client = Client().establish(rtt_ms=40)
-    assert client.tcp.smoothed_rtt_ns == 40 * MS_NS
+    assert client.tcp.smoothed_rtt_ns == 40 * NS_PER_MS
     client.send(b"a")
-    client.now_ns += 80 * MS_NS
+    client.now_ns += 80 * NS_PER_MS
     client.peer(ACK, 0, 1)
-    assert client.tcp.smoothed_rtt_ns == 45 * MS_NS
-    assert client.tcp.rtt_variance_ns == 25 * MS_NS
-    assert client.tcp.rto_ns == 200 * MS_NS
+    assert client.tcp.smoothed_rtt_ns == 45 * NS_PER_MS
+    assert client.tcp.rtt_variance_ns == 25 * NS_PER_MS
+    assert client.tcp.rto_ns == 200 * NS_PER_MS
     client.send(b"b")
     client.wait(5000)
     before = client.tcp.smoothed_rtt_ns
@@ -140,7 +134,7 @@ def test_rtt_samples() -> None:
 
 def test_fast_retransmit_recover() -> None:
     """lwIP test_tcp_fast_retx_recover; RFC 5681 3.2, RFC 6582 3.2."""
-    client = Client(tail_probe_floor_ns=SECOND_NS).establish()
+    client = Client(tail_probe_floor_ns=NS_PER_S).establish()
     for index in range(6):
         client.send(bytes([index]) * 100)
     for _ in range(2):
@@ -164,7 +158,7 @@ def test_fast_retransmit_recover() -> None:
 
 def test_fast_retransmit_wraps() -> None:
     """lwIP test_tcp_fast_rexmit_wraparound."""
-    client = Client(iss=0xFFFFFFFF - 150, tail_probe_floor_ns=SECOND_NS).establish()
+    client = Client(iss=0xFFFFFFFF - 150, tail_probe_floor_ns=NS_PER_S).establish()
     for index in range(5):
         client.send(bytes([index]) * 100)
     client.peer(ACK, 0, 100)
@@ -175,7 +169,7 @@ def test_fast_retransmit_wraps() -> None:
 
 def test_duplicate_ack_counter_does_not_overflow() -> None:
     """smoltcp 224."""
-    client = Client(tail_probe_floor_ns=SECOND_NS).establish()
+    client = Client(tail_probe_floor_ns=NS_PER_S).establish()
     client.send(b"x")
     for _ in range(1000):
         client.peer(ACK, 0, 0)
@@ -184,7 +178,7 @@ def test_duplicate_ack_counter_does_not_overflow() -> None:
 
 
 def test_what_is_no_duplicate_ack() -> None:
-    client = Client(tail_probe_floor_ns=SECOND_NS).establish()
+    client = Client(tail_probe_floor_ns=NS_PER_S).establish()
     client.send(b"x")
     for index in range(10):
         client.peer(ACK, 0, 0, window=60000 + index)
@@ -195,7 +189,7 @@ def test_what_is_no_duplicate_ack() -> None:
 
 def test_after_a_timeout_all_goes_again_bit_by_bit() -> None:
     """lwIP test_tcp_rto_rexmit, test_tcp_rto_timeout; RFC 5681 3.1."""
-    client = Client(tail_probe_floor_ns=SECOND_NS).establish()
+    client = Client(tail_probe_floor_ns=NS_PER_S).establish()
     for index in range(6):
         client.send(bytes([index]) * MSS)
     seen = client.wait(250)

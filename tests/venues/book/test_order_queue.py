@@ -14,7 +14,7 @@ from crosswire.venues.book.book import Book, level_lots, make_books
 from crosswire.venues.book.order_queue import (
     LOTS_MAX,
     NONE,
-    ORDERS_MAX,
+    QUEUE_ORDERS_MAX,
     OrderQueue,
     clear_queue,
     delete_order,
@@ -209,7 +209,7 @@ def test_refusals_leave_book_and_queue_agreeing():
     assert queue.refused == 4
 
 
-@pytest.mark.parametrize(("orders", "levels"), [(0, 1), (24, 8), (ORDERS_MAX * 2, 8), (16, 0), (16, 17)])
+@pytest.mark.parametrize(("orders", "levels"), [(0, 1), (24, 8), (QUEUE_ORDERS_MAX * 2, 8), (16, 0), (16, 17)])
 def test_capacities_that_can_not_be_are_refused(orders, levels):
     with pytest.raises(ValueError, match="capacity"):
         make_order_queues(1, orders, levels)

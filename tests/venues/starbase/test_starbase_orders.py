@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.venues.order import (
     ORDERS_BITS,
@@ -41,8 +42,6 @@ from tests.support.starbase_order_setup import (
     CLIENT_ID,
     EXCHANGE_NS,
     NOW_NS,
-    NS_PER_MS,
-    NS_PER_S,
     QUEUED,
     SECRET,
     Bench,

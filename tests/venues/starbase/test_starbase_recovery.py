@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.venues.order import (
     RejectReason,
@@ -16,19 +17,7 @@ from crosswire.venues.order import (
 from crosswire.venues.side import BUY
 from crosswire.venues.starbase.orders.state import Refusal
 from tests.support.order_setup import FIRST_VENUE_ID
-from tests.support.starbase_order_setup import (
-    ACTIVE,
-    NOW_NS,
-    NS_PER_MS,
-    NS_PER_S,
-    Bench,
-    fill,
-    placed,
-    quantity,
-    response,
-    ticks,
-    told,
-)
+from tests.support.starbase_order_setup import ACTIVE, NOW_NS, Bench, fill, placed, quantity, response, ticks, told
 
 pytestmark = pytest.mark.starbase
 

@@ -14,6 +14,7 @@ Source: developers.binance.com, "How to manage a local order book correctly" (sp
 from enum import IntEnum
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, u8
 from crosswire.nic.unit.compile import compiled
@@ -43,7 +44,6 @@ from crosswire.venues.bridge.wire.layout import BestBidAsk, BookDelta, Instrumen
 from crosswire.venues.instrument import SYMBOL_BYTES
 from crosswire.venues.side import BUY, SELL
 
-NS_PER_MS = 1_000_000
 LINE_BYTES_MAX = 1 << 22  # a line of LEVELS_MAX levels a side is shorter
 HELD_BYTES_MAX = 1 << 26  # deltas held for a snapshot: minutes of the busiest stream; beyond, the oldest are given up
 OUTPUT_BYTES_PER_LINE_MAX = book_bytes_max(2 * LEVELS_MAX) + book_bytes_max(0)  # the first has a definition before it

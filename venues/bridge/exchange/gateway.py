@@ -10,6 +10,7 @@ What it answers to one request is packed into as few TCP segments as Ethernet al
 from enum import IntEnum
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import fill_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, view
 from crosswire.nic.packet import (
@@ -62,11 +63,10 @@ from crosswire.venues.bridge.wire.order_layout import (
     Template,
 )
 from crosswire.venues.exchange.matching import Executions, Matching, match_cancel, match_cancel_all, match_new
-from crosswire.venues.market import INSTRUMENTS_MAX, InstrumentMap, Market, add_instrument, find_instrument
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX, InstrumentMap, Market, add_instrument, find_instrument
 from crosswire.venues.order import Report, ReportKind
 from crosswire.venues.side import sign_of
 
-NS_PER_MS = 1_000_000
 SEGMENT_BYTES_MAX = 1460  # of payload: Ethernet's 1,500 less 20 of IPv4 and 20 of TCP
 
 
@@ -93,7 +93,7 @@ class BridgeGateway(Struct):
     frames_sent: i64
     new_orders: i64  # received, whatever became of them
     fills: i64  # told to clients
-    position_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # of the client, by market index: the exchange's own books
+    position_lots: Annotated[Array, i64, MAP_INSTRUMENTS_MAX]  # of the client, by market index
     unsent: i64  # messages that the ring to the client had no room for; the client sees a hole and gives up
     mistakes: Annotated[Array, i64, len(Mistake)]
     parsed: PacketCounters

@@ -9,6 +9,7 @@ It is made from the values, not from what was just stored: 120 instructions an o
 
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import copy_bytes, fill_bytes
 from crosswire.nic.memory.struct import Pointer, Struct, address_of, i64, one, size_of, view
 from crosswire.nic.packet import (
@@ -73,8 +74,6 @@ from crosswire.venues.order import (
     write_mass_cancel,
     write_new,
 )
-
-NS_PER_MS = 1_000_000
 
 
 class LogonFrame(TcpFrame, packed=True):

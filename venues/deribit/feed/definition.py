@@ -26,7 +26,7 @@ from crosswire.venues.deribit.wire.walk import BAD, prove_entries, to_nanosecond
 from crosswire.venues.feed import Reject
 from crosswire.venues.instrument import CURRENCY_BYTES, E9, SYMBOL_BYTES, Instrument, Kind, Payoff
 from crosswire.venues.market import (
-    INSTRUMENTS_MAX,
+    MAP_INSTRUMENTS_MAX,
     Events,
     Market,
     add_instrument,
@@ -117,8 +117,8 @@ def name_instrument(feed: DeribitFeed, market: Market, events: Events) -> int:
         unmap_instrument(feed, market, events, index)  # the id now means another instrument
     index = find_symbol(market, feed.venue, name, length)
     if index >= 0:
-        return index if index < INSTRUMENTS_MAX else -1
-    if feed.discover == 0 or market.count >= min(market.capacity, INSTRUMENTS_MAX):
+        return index if index < MAP_INSTRUMENTS_MAX else -1
+    if feed.discover == 0 or market.count >= min(market.capacity, MAP_INSTRUMENTS_MAX):
         return -1
     index = market.count
     market.count += 1

@@ -22,7 +22,15 @@ from crosswire.venues.deribit.wire.layout import BookChange, BookChangeEntry, Bo
 from crosswire.venues.deribit.wire.walk import BAD, prove_entries, to_nanoseconds, to_units
 from crosswire.venues.feed import Reject
 from crosswire.venues.instrument import Instrument, Kind
-from crosswire.venues.market import BOOK_LOST, INSTRUMENTS_MAX, Events, Market, add_event, book_changed, find_instrument
+from crosswire.venues.market import (
+    BOOK_LOST,
+    MAP_INSTRUMENTS_MAX,
+    Events,
+    Market,
+    add_event,
+    book_changed,
+    find_instrument,
+)
 from crosswire.venues.side import ASK, BID
 
 SEQUENCE_MASK = (1 << 32) - 1
@@ -65,7 +73,7 @@ def suspect_channel(feed: DeribitFeed, market: Market, events: Events) -> None:
     channel = feed.channels[feed.channel]
     if channel.is_snapshot != 0:
         return
-    for index in range(min(market.count, INSTRUMENTS_MAX)):
+    for index in range(min(market.count, MAP_INSTRUMENTS_MAX)):
         proof = feed.proofs[index]
         if proof.progress != Progress.PROVEN or market.instruments[index].venue != feed.venue:
             continue

@@ -6,7 +6,7 @@ from typing import Annotated
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.feed import Feed, Reject
-from crosswire.venues.market import INSTRUMENTS_MAX
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX
 
 CHANNEL_BITS = 9
 CHANNEL_SLOTS = 1 << CHANNEL_BITS  # twice CHANNELS_MAX: a probe stays short
@@ -143,7 +143,7 @@ class DeribitFeed(Feed):
     terms: Terms
     tickers: Annotated[Array, i64, TICKERS_MAX]  # addresses of their root blocks
     channels: Annotated[Array, Channel, CHANNEL_SLOTS]
-    proofs: Annotated[Array, Proof, INSTRUMENTS_MAX]  # by market index
+    proofs: Annotated[Array, Proof, MAP_INSTRUMENTS_MAX]  # by market index
     stash: Annotated[Array, StashedChange, STASH_MAX]
 
 

@@ -7,6 +7,7 @@ Sides are those of `venues.side`; prices and amounts are the wire's doubles, see
 
 from math import nan
 
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import copy_bytes, fill_bytes
 from crosswire.nic.memory.struct import Struct, address_of, i64, size_of, u32, view
 from crosswire.nic.unit.compile import compiled
@@ -45,7 +46,6 @@ from crosswire.venues.deribit.wire.layout import (
     YesNo,
 )
 from crosswire.venues.deribit.wire.layout import Instrument as InstrumentMessage
-from crosswire.venues.deribit.wire.walk import MILLISECOND_NS
 from crosswire.venues.instrument import E9, SYMBOL_BYTES, Instrument, Kind, Payoff
 from crosswire.venues.side import BID, BUY
 
@@ -358,7 +358,7 @@ def fill_definition(message: InstrumentMessage | InstrumentV2, instrument: Instr
         message.instrument_type = InstrumentType.LINEAR
         copy_bytes(address_of(message.size_currency), address_of(instrument.base), CURRENCY_BYTES)
     has_expiry = instrument.expiry_ns != 0
-    message.expiration_timestamp_ms = instrument.expiry_ns // MILLISECOND_NS if has_expiry else NO_EXPIRY_MS
+    message.expiration_timestamp_ms = instrument.expiry_ns // NS_PER_MS if has_expiry else NO_EXPIRY_MS
     message.strike = nan
     message.contract_size = instrument.contract_e9 / E9
     message.min_trade_amount = instrument.lot_e9 / E9

@@ -1,5 +1,6 @@
 """Proving that a message lies inside its packet, and turning the wire's doubles into ticks, lots and 1e-9 units."""
 
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import round_half_even
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
@@ -8,8 +9,7 @@ from crosswire.venues.deribit.wire.layout import SCHEMA_ID, GroupHeader, Message
 from crosswire.venues.feed import Reject
 
 BAD = -(1 << 62)  # what a conversion returns for a value that the venue can't mean
-MILLISECOND_NS = 1_000_000
-TIMESTAMP_MS_MAX = (1 << 62) // MILLISECOND_NS  # year 2116; perpetuals "expire" in 3000, past 2**63 ns
+TIMESTAMP_MS_MAX = (1 << 62) // NS_PER_MS  # year 2116; perpetuals "expire" in 3000, past 2**63 ns
 
 # A double holds every integer up to 2**53; beyond that "on the grid" means nothing.
 UNITS_MAX = float(1 << 53)
@@ -96,4 +96,4 @@ def to_nanoseconds(timestamp_ms: int) -> int:
     """ns since the epoch, or BAD."""
     if timestamp_ms < 0 or timestamp_ms > TIMESTAMP_MS_MAX:
         return BAD
-    return timestamp_ms * MILLISECOND_NS
+    return timestamp_ms * NS_PER_MS

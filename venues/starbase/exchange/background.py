@@ -13,7 +13,7 @@ from crosswire.nic.memory.struct import Array, Pointer, Struct, i64
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import best_level
-from crosswire.venues.market import INSTRUMENTS_MAX
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX
 from crosswire.venues.side import opposite, sign_of
 from crosswire.venues.starbase.exchange.matching.amend import amend_order
 from crosswire.venues.starbase.exchange.matching.matching import OrderRequest, cancel_resting, has_level, place_order
@@ -65,8 +65,8 @@ class Background(Struct):
     next_point: i64
     points: Annotated[Pointer, ReferencePoint]  # by time; the prices walk only where there are none
     request: OrderRequest
-    instruments: Annotated[Array, i64, INSTRUMENTS_MAX]  # market indices
-    reference_micro_ticks: Annotated[Array, i64, INSTRUMENTS_MAX]  # by market index
+    instruments: Annotated[Array, i64, MAP_INSTRUMENTS_MAX]  # market indices
+    reference_micro_ticks: Annotated[Array, i64, MAP_INSTRUMENTS_MAX]  # by market index
     order_ids: Annotated[Array, i64, BACKGROUND_ORDERS_MAX]
 
 

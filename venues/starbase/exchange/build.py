@@ -2,17 +2,16 @@
 
 from typing import Any
 
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S, NS_PER_US
 from crosswire.nic.memory.struct import Array
 from crosswire.nic.packet import Flow
-from crosswire.venues.adapter import NS_PER_US, ExchangeSetup
+from crosswire.venues.adapter import ExchangeSetup
 from crosswire.venues.instrument import E9, text_of
 from crosswire.venues.market import Market, copy_instruments
 from crosswire.venues.starbase.exchange.background import ReferencePoint
 from crosswire.venues.starbase.exchange.exchange import Channel, Crowd, Key, StarbaseExchange, make_starbase_exchange
 from crosswire.venues.starbase.settings import MarketSettings, credentials_of
 
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
 FIRST_INSTRUMENT_ID = 1_000
 EXCHANGE_IP = 0xC6_13_01_01  # 198.19.1.1, from what RFC 2544 sets aside for benchmarks
 LINE_A, LINE_B = 0xE0_00_0C_C0, 0xE0_00_0C_D0  # 224.0.12.192 and .208, the first product's snapshots

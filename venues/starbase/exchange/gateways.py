@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.rings.sockets.tcp_server import TcpServer, TcpServerRing
 from crosswire.venues.adapter import GatewaySetup
 from crosswire.venues.starbase.exchange.state import StarbaseExchange
 
-NS_PER_S = 1_000_000_000
 E6 = 1_000_000
 CLIENT = 1  # the member that the configured API key is of
 

@@ -14,7 +14,7 @@ from crosswire.nic.rings.ring import commit, reserve
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import Book, best_level
 from crosswire.venues.book.order_queue import NONE, first_order
-from crosswire.venues.market import INSTRUMENTS_MAX, Market
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Market
 from crosswire.venues.order import TokenBucket, set_token_bucket, take_token
 from crosswire.venues.starbase.exchange.matching.matching import band_ticks, has_level, next_price
 from crosswire.venues.starbase.exchange.matching.state import BookChange, ChangeKind, Matching
@@ -89,8 +89,8 @@ class Publisher(Struct):
     requests: i64
     answered: i64  # of these
     limit: TokenBucket  # of requests
-    exponents: Annotated[Array, i64, INSTRUMENTS_MAX]  # of quantities, by market index
-    mantissas: Annotated[Array, i64, INSTRUMENTS_MAX]  # of one lot
+    exponents: Annotated[Array, i64, MAP_INSTRUMENTS_MAX]  # of quantities, by market index
+    mantissas: Annotated[Array, i64, MAP_INSTRUMENTS_MAX]  # of one lot
     scratch: Annotated[Array, u8, PACKET_BYTES_MAX]
     stored: Annotated[Pointer, StoredPacket]
 

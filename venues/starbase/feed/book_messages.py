@@ -11,7 +11,15 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import invalidate_book, refresh_top
 from crosswire.venues.book.order_queue import NONE, delete_slot, find_queued, put_order, reduce_slot
 from crosswire.venues.feed import Reject
-from crosswire.venues.market import BOOK_LOST, INSTRUMENTS_MAX, Events, Market, add_event, book_changed, find_instrument
+from crosswire.venues.market import (
+    BOOK_LOST,
+    MAP_INSTRUMENTS_MAX,
+    Events,
+    Market,
+    add_event,
+    book_changed,
+    find_instrument,
+)
 from crosswire.venues.starbase.feed.state import TEMPLATE_IDS, Progress, Proof, StarbaseFeed, reject
 from crosswire.venues.starbase.wire.market_layout import Delete, MessageHeader, Put, QuantityReduced, Template
 
@@ -118,7 +126,7 @@ def publish(feed: StarbaseFeed, market: Market, events: Events, index: int) -> N
 @compiled
 def publish_channel(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
     """`publish` every proven book of a channel."""
-    for index in range(min(market.count, INSTRUMENTS_MAX)):
+    for index in range(min(market.count, MAP_INSTRUMENTS_MAX)):
         proof = feed.proofs[index]
         if proof.channel == slot + 1 and proof.progress == Progress.PROVEN:
             publish(feed, market, events, index)

@@ -10,7 +10,7 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.venues.feed import Reject
 from crosswire.venues.instrument import CURRENCY_BYTES, E9, SYMBOL_BYTES, Instrument, Kind, Payoff
 from crosswire.venues.market import (
-    INSTRUMENTS_MAX,
+    MAP_INSTRUMENTS_MAX,
     Events,
     Market,
     add_instrument,
@@ -160,8 +160,8 @@ def name_instrument(
         unmap_instrument(feed, market, events, index)  # the id now means another instrument
     index = find_symbol(market, feed.venue, definition.name, length)
     if index >= 0:
-        return index if index < INSTRUMENTS_MAX else -1
-    if feed.discover == 0 or market.count >= min(market.capacity, INSTRUMENTS_MAX):
+        return index if index < MAP_INSTRUMENTS_MAX else -1
+    if feed.discover == 0 or market.count >= min(market.capacity, MAP_INSTRUMENTS_MAX):
         return -1
     index = market.count
     market.count += 1

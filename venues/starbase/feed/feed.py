@@ -11,7 +11,7 @@ from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.order_queue import OrderQueue, allocate_queue, find_queued, lots_ahead
 from crosswire.venues.feed import Reject, decode
-from crosswire.venues.market import INSTRUMENTS_MAX, Events, Market
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market
 from crosswire.venues.starbase.feed.recovery import (
     take_incremental,
     take_reject,
@@ -63,7 +63,7 @@ def make_starbase_feed(
     feed.kept_order = array(u16, CHANNELS_MAX * KEPT_MAX)
     feed.kept_order.numpy(CHANNELS_MAX * KEPT_MAX).reshape(CHANNELS_MAX, KEPT_MAX)[:] = range(KEPT_MAX)
     feed.kept_bytes = array(u8, CHANNELS_MAX * KEPT_MAX * KEPT_BYTES)
-    queues = OrderQueue.array(min(max(market.capacity, market.count, 1), INSTRUMENTS_MAX))
+    queues = OrderQueue.array(min(max(market.capacity, market.count, 1), MAP_INSTRUMENTS_MAX))
     for index, queue in enumerate(queues):
         is_known = index < market.count
         if (is_known and market.instruments[index].venue == venue) or (not is_known and discover):

@@ -14,7 +14,7 @@ from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, seal_udp_frame, w
 from crosswire.nic.rings.ring import commit, reserve
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.feed import Reject
-from crosswire.venues.market import INSTRUMENTS_MAX, Events, Market
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market
 from crosswire.venues.starbase.feed.book_messages import (
     close_transaction,
     hold_open_books,
@@ -272,7 +272,7 @@ def give_up_holes(feed: StarbaseFeed, market: Market, events: Events, slot: int)
         end = hole_end(feed, slot)
         close_transaction(feed, market, events, slot)
         feed.messages_lost += end - channel.next
-        for index in range(min(market.count, INSTRUMENTS_MAX)):
+        for index in range(min(market.count, MAP_INSTRUMENTS_MAX)):
             proof = feed.proofs[index]
             if proof.channel == slot + 1 and proof.progress == Progress.PROVEN and proof.applied < end - 1:
                 lose_book(feed, market, events, index)
@@ -290,7 +290,7 @@ def restart_channel(feed: StarbaseFeed, market: Market, events: Events, slot: in
     close_transaction(feed, market, events, slot)
     channel.is_suspect = 0
     channel.request_id = 0
-    for index in range(min(market.count, INSTRUMENTS_MAX)):
+    for index in range(min(market.count, MAP_INSTRUMENTS_MAX)):
         proof = feed.proofs[index]
         if proof.channel == slot + 1 and proof.progress != Progress.LOST:
             set_progress(feed, index, Progress.LOST)

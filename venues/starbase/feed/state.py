@@ -7,7 +7,7 @@ from crosswire.nic.memory.struct import Array, Pointer, Struct, f64, i64, u8, u1
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.order_queue import OrderQueue
 from crosswire.venues.feed import TEMPLATES_MAX, Feed, Reject
-from crosswire.venues.market import INSTRUMENTS_MAX
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX
 from crosswire.venues.starbase.wire.market_layout import RetransmitRejectReason
 
 CHANNELS_MAX = 16  # incremental and snapshot ones together; the venue has eight products
@@ -126,8 +126,8 @@ class StarbaseFeed(Feed):
     places: Annotated[Array, u8, TEMPLATE_IDS]  # template id -> 1 + place in MESSAGES, 0: unknown
     root_bytes: Annotated[Array, u16, TEMPLATES_MAX]  # by place in MESSAGES
     channels: Annotated[Array, Channel, CHANNELS_MAX]
-    proofs: Annotated[Array, Proof, INSTRUMENTS_MAX]  # by market index
-    infos: Annotated[Array, Info, INSTRUMENTS_MAX]
+    proofs: Annotated[Array, Proof, MAP_INSTRUMENTS_MAX]  # by market index
+    infos: Annotated[Array, Info, MAP_INSTRUMENTS_MAX]
     indices: Annotated[Array, Index, INDICES_MAX]
     queues: Annotated[Pointer, OrderQueue]  # by market index; those of other venues have no memory
     kept: Annotated[Pointer, KeptPacket]  # KEPT_MAX a channel

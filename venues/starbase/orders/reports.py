@@ -8,6 +8,7 @@ A packet may hold more than REPORTS_MAX reports: `session.unread` then asks for 
 that does not come, the link is given up and the frame is asked for again after the next logon.
 """
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.raw import copy_bytes, load_u8
 from crosswire.nic.memory.struct import address_of, size_of, view
 from crosswire.nic.packet import Packet
@@ -16,7 +17,6 @@ from crosswire.venues.order import RejectReason, ReportKind, Reports, SessionSta
 from crosswire.venues.starbase.orders.answers import read_order_message
 from crosswire.venues.starbase.orders.quotes import tell_quotes_refused
 from crosswire.venues.starbase.orders.state import (
-    NS_PER_S,
     REASON_BYTES,
     REJECT_REASONS,
     SENT_MAX,

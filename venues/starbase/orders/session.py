@@ -8,6 +8,7 @@
 * The secret is in the logon's template and nowhere else.
 """
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.struct import Struct, array, one, size_of, view
 from crosswire.nic.packet import Flow, field_sum
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
@@ -32,7 +33,6 @@ from crosswire.venues.starbase.orders import reports  # noqa: F401  registers ho
 from crosswire.venues.starbase.orders.state import (
     ATTENTION_NS,
     LINKS_MAX,
-    NS_PER_S,
     QuotedSide,
     Refusal,
     StarbaseLink,

@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, u8
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
@@ -19,8 +20,6 @@ SENT_BITS = 12
 SENT_MAX = 1 << SENT_BITS  # frames whose order is remembered: more than can be unanswered at the default rate limit
 REASON_BYTES = 255
 REJECT_REASONS = len(RejectReason) + 1  # codes from 1
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
 ATTENTION_NS = NS_PER_MS  # how often a link is looked at that waits for its connection or its logon
 
 

@@ -52,7 +52,6 @@ from crosswire.venues.starbase.wire.order_layout import (
 MESSAGE_TOKENS = 2000  # a new order, an amend, a cancel, a mass quote
 QUOTE_CANCEL_TOKENS = 100
 E6 = 1_000_000
-NS_PER_MS = 1_000_000
 MMP = int(OrderFlags.MMP)
 RESET_MMP = int(OrderFlags.RESET_MMP)
 

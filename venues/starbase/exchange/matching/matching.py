@@ -19,11 +19,11 @@ from crosswire.venues.side import BID, BUY, opposite, sign_of
 from crosswire.venues.starbase.exchange.matching.state import (
     ACCEPTED,
     CANCELS_MAX,
+    EXCHANGE_ORDERS_MAX,
     HELD_MAX,
     NOBODY,
     NONE,
     OPEN_ORDERS_MAX,
-    ORDERS_MAX,
     TOUCHED_MAX,
     ChangeKind,
     ExchangeOrder,
@@ -137,7 +137,7 @@ def check_new(matching: Matching, request: OrderRequest) -> int:
     member = matching.members[request.member]
     if member.open_orders >= OPEN_ORDERS_MAX:
         return OrderRejectReason.TOO_MANY_OPEN_ORDERS
-    if matching.order_count >= ORDERS_MAX:
+    if matching.order_count >= EXCHANGE_ORDERS_MAX:
         return OrderRejectReason.SYSTEM_ERROR
     is_named = request.member != NOBODY and request.is_quote == 0
     if is_named and find_client_order(matching, request.member, request.client_order_id) != NONE:

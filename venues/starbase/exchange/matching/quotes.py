@@ -12,8 +12,8 @@ from crosswire.venues.starbase.exchange.matching.matching import OrderRequest, c
 from crosswire.venues.starbase.exchange.matching.state import (
     ACCEPTED,
     CANCELS_MAX,
+    EXCHANGE_ORDERS_MAX,
     NONE,
-    ORDERS_MAX,
     QUOTED_MAX,
     Group,
     Matching,
@@ -72,7 +72,7 @@ def mass_cancel(
     """
     clear_outcome(matching)
     cancelled = 0
-    for slot in range(ORDERS_MAX):
+    for slot in range(EXCHANGE_ORDERS_MAX):
         if matching.members[member].open_orders == 0 or cancelled == CANCELS_MAX:
             break
         order = matching.orders[slot]
@@ -96,7 +96,7 @@ def mass_cancel(
 def cancel_on_disconnect(matching: Matching, session: int, is_floor: int) -> None:
     """A session ended: its orders that carry the flag are withdrawn, all of them if its logon asked for that."""
     clear_outcome(matching)
-    for slot in range(ORDERS_MAX):
+    for slot in range(EXCHANGE_ORDERS_MAX):
         order = matching.orders[slot]
         if order.place != OrderPlace.GONE and order.session == session:
             if is_floor != 0 or order.flags & CANCEL_ON_DISCONNECT != 0:
@@ -137,7 +137,7 @@ def freeze_group(matching: Matching, index: int, now_ns: int) -> None:
     group.is_due = 0
     group.is_frozen = 1
     group.frozen_until_ns = now_ns + group.freeze_ns if group.freeze_ns != 0 else NEVER_NS
-    for slot in range(ORDERS_MAX):
+    for slot in range(EXCHANGE_ORDERS_MAX):
         order = matching.orders[slot]
         if order.place != OrderPlace.GONE and order.group == index and order.member == group.member:
             withdraw(matching, slot, CancelReason.MM_PROTECTION)
@@ -240,7 +240,7 @@ def cancel_quotes(matching: Matching, member: int, group: int, side: int) -> int
     """Withdraw a member's quotes of one group, NONE: of all; `side` is the wire's. How many are gone."""
     clear_outcome(matching)
     cancelled = 0
-    for slot in range(ORDERS_MAX):
+    for slot in range(EXCHANGE_ORDERS_MAX):
         order = matching.orders[slot]
         if order.place == OrderPlace.GONE or order.member != member or order.is_quote == 0:
             continue

@@ -11,11 +11,11 @@ from crosswire.nic.memory.raw import hash_bits
 from crosswire.nic.memory.struct import Array, Pointer, Struct, array, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.order_queue import OrderQueue
-from crosswire.venues.market import INSTRUMENTS_MAX, Market, find_instrument
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Market, find_instrument
 from crosswire.venues.market import InstrumentMap as VenueIds
 
 ORDERS_BITS = 14
-ORDERS_MAX = 1 << ORDERS_BITS  # orders alive at once, all members and instruments together
+EXCHANGE_ORDERS_MAX = 1 << ORDERS_BITS  # orders alive at once, all members and instruments together
 MEMBERS_MAX = 4  # NOBODY included
 OPEN_ORDERS_MAX = 2000  # of a member, quotes included (the venue's limit)
 TOUCHED_MAX = 500  # makers that one order can trade with or cancel; it ends there (the venue's own limit is 2,000)
@@ -180,7 +180,7 @@ class Member(Struct):
     duplicate_orders: i64  # of these, with a client order id that was used before
     unremembered: i64  # ids that the table of used ones had no room for
     seen_count: i64
-    position_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # by market index
+    position_lots: Annotated[Array, i64, MAP_INSTRUMENTS_MAX]  # by market index
     seen: Annotated[Pointer, i64]  # client order ids + 1, open addressing
 
 
@@ -190,7 +190,7 @@ class Matching(Struct):
     market: Market  # the exchange's own instruments and books
     ids: VenueIds
     queues: Annotated[Pointer, OrderQueue]  # by market index
-    mark_ticks: Annotated[Array, i64, INSTRUMENTS_MAX]  # 0: unknown
+    mark_ticks: Annotated[Array, i64, MAP_INSTRUMENTS_MAX]  # 0: unknown
     price_band_ppm: i64  # around the mark that an order's price must lie in; 0: no limits
     qty_max_lots: i64  # of one order
     held_member_max: i64
@@ -213,9 +213,9 @@ class Matching(Struct):
 
 def set_tables(matching: Matching) -> None:
     """Make all tables empty."""
-    matching.orders = array(ExchangeOrder, ORDERS_MAX)
-    matching.free_slots = array(i64, ORDERS_MAX)
-    matching.free_slots.numpy(ORDERS_MAX)[:] = range(ORDERS_MAX - 1, -1, -1)
+    matching.orders = array(ExchangeOrder, EXCHANGE_ORDERS_MAX)
+    matching.free_slots = array(i64, EXCHANGE_ORDERS_MAX)
+    matching.free_slots.numpy(EXCHANGE_ORDERS_MAX)[:] = range(EXCHANGE_ORDERS_MAX - 1, -1, -1)
     matching.buckets = array(i64, 1 << BUCKET_BITS)
     matching.buckets.numpy(1 << BUCKET_BITS)[:] = NONE
     for number in range(1, MEMBERS_MAX):
@@ -279,7 +279,7 @@ def find_client_order(matching: Matching, member: int, client_order_id: int) -> 
 @compiled
 def find_exchange_order(matching: Matching, order_id: int) -> int:
     """Slot of a live order, NONE."""
-    slot = order_id & (ORDERS_MAX - 1)
+    slot = order_id & (EXCHANGE_ORDERS_MAX - 1)
     order = matching.orders[slot]
     return slot if order.place != OrderPlace.GONE and order.order_id == order_id else NONE
 
@@ -293,7 +293,7 @@ def is_indexed(order: ExchangeOrder) -> bool:
 @compiled
 def take_slot(matching: Matching, member: int, client_order_id: int, is_quote: int) -> int:
     """The slot of a new order, with an id; the caller fills in the rest and has seen that there is room."""
-    slot = matching.free_slots[ORDERS_MAX - 1 - matching.order_count]
+    slot = matching.free_slots[EXCHANGE_ORDERS_MAX - 1 - matching.order_count]
     matching.order_count += 1
     matching.order_counter += 1
     order = matching.orders[slot]
@@ -329,7 +329,7 @@ def give_slot(matching: Matching, slot: int) -> None:
     order.place = OrderPlace.GONE
     matching.members[order.member].open_orders -= 1
     matching.order_count -= 1
-    matching.free_slots[ORDERS_MAX - 1 - matching.order_count] = slot
+    matching.free_slots[EXCHANGE_ORDERS_MAX - 1 - matching.order_count] = slot
 
 
 @compiled

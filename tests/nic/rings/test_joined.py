@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-import crosswire.nic.rings.line
+import crosswire.nic.rings.joined
 from crosswire.nic.memory.made import inner_classes
 from crosswire.nic.rings.delay import DelayRing, set_delay_ring
 from crosswire.nic.rings.fault import fault_ring_over, make_fault_ring
-from crosswire.nic.rings.line import LINES_MAX, ORDERS_IN_A_ROW_MAX, line_ring_over, make_line_ring
+from crosswire.nic.rings.joined import LINES_MAX, ORDERS_IN_A_ROW_MAX, joined_ring_over, make_joined_ring
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release, reserve
 from tests.support.ring_cases import make_batch, receive_all, send_all, take, uncompiled
 
@@ -36,7 +36,7 @@ def taken(ring: Any, jit: bool) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("lines", range(LINES_MAX + 1))
 def test_lines_take_turns(lines: int, jit: bool) -> None:
     rings = tuple(wire() for _ in range(lines))
-    ring = make_line_ring(wire(), rings)
+    ring = make_joined_ring(wire(), rings)
     for line, each in enumerate(rings):
         send_all(each, numbered(line, 20 + line), 1)
     got = taken(ring, jit)
@@ -51,7 +51,7 @@ def test_lines_take_turns(lines: int, jit: bool) -> None:
 @pytest.mark.parametrize("jit", [True, False])
 def test_answers_come_first_but_starve_nobody(jit: bool) -> None:
     orders, line = wire(), wire()
-    ring = make_line_ring(orders, (line,))
+    ring = make_joined_ring(orders, (line,))
     send_all(line, numbered(0, 5), 1)
     send_all(orders, numbered(9, 100), 1)
     got = taken(ring, jit)
@@ -64,7 +64,7 @@ def test_answers_come_first_but_starve_nobody(jit: bool) -> None:
 
 def test_a_busy_line_does_not_delay_answers_by_more_than_a_frame() -> None:
     orders, busy, quiet = wire(), wire(), wire()
-    ring, frame = make_line_ring(orders, (busy, quiet)), Frame()
+    ring, frame = make_joined_ring(orders, (busy, quiet)), Frame()
     send_all(busy, numbered(0, 200), 1)
     for turn in range(20):
         send_all(quiet if turn % 2 else orders, numbered(5, 1), 1)
@@ -78,7 +78,7 @@ def test_a_busy_line_does_not_delay_answers_by_more_than_a_frame() -> None:
 
 def test_orders_go_out_on_their_own_ring_and_drops_are_summed() -> None:
     orders, lines = wire(), (wire(), wire())
-    ring = make_line_ring(orders, lines)
+    ring = make_joined_ring(orders, lines)
     assert send_all(ring, numbered(1, 3), 1) == 3
     assert orders.sent == 3
     assert receive_all(orders, 1) == numbered(1, 3)
@@ -92,7 +92,7 @@ def test_orders_go_out_on_their_own_ring_and_drops_are_summed() -> None:
 
 def test_next_time_is_the_earliest() -> None:
     orders, lines = wire(700), (wire(300), wire(500))
-    ring = make_line_ring(orders, lines)
+    ring = make_joined_ring(orders, lines)
     assert next_time_ns(ring) == NEVER_NS
     send_all(orders, [b"a" * 60], 1000)
     assert next_time_ns(ring) == 1700
@@ -104,23 +104,23 @@ def test_next_time_is_the_earliest() -> None:
 
 def test_rings_of_different_classes() -> None:
     plain, faulty = wire(), wire()
-    ring = make_line_ring(wire(), (plain, make_fault_ring(faulty, 1)))
+    ring = make_joined_ring(wire(), (plain, make_fault_ring(faulty, 1)))
     send_all(plain, numbered(0, 3), 1)
     send_all(faulty, numbered(1, 3), 1)
     assert taken(ring, True) == [(line, number) for number in range(3) for line in range(2)]
 
 
 def test_classes_are_made_once_and_found_by_name() -> None:
-    faulty = fault_ring_over(line_ring_over(DelayRing, (DelayRing, DelayRing)))
-    cls = line_ring_over(DelayRing, (faulty, DelayRing))
-    assert line_ring_over(DelayRing, (faulty, DelayRing)) is cls
+    faulty = fault_ring_over(joined_ring_over(DelayRing, (DelayRing, DelayRing)))
+    cls = joined_ring_over(DelayRing, (faulty, DelayRing))
+    assert joined_ring_over(DelayRing, (faulty, DelayRing)) is cls
     assert inner_classes(cls.__qualname__) == (DelayRing, faulty, DelayRing)
     data = pickle.dumps(cls)
     assert pickle.loads(data) is cls
-    delattr(crosswire.nic.rings.line, cls.__qualname__)
+    delattr(crosswire.nic.rings.joined, cls.__qualname__)
     assert pickle.loads(data).__qualname__ == cls.__qualname__
 
 
 def test_a_line_has_at_most_four_rings() -> None:
     with pytest.raises(ValueError, match="5 receive rings"):
-        line_ring_over(DelayRing, (DelayRing,) * 5)
+        joined_ring_over(DelayRing, (DelayRing,) * 5)

@@ -1,4 +1,4 @@
-"""`LineRing`: one venue's ring made of several: its market data lines (A and B, or several queues) and its orders.
+"""`JoinedRing`: one venue's ring made of several: its market data lines (A and B, or several queues) and its orders.
 
 Orders' answers are looked at first, the lines in turn, each poll beginning after the line that gave the last frame.
 After ORDERS_IN_A_ROW_MAX answers the lines come first once, so neither can starve the other.
@@ -43,8 +43,8 @@ def next_no_line_ns(_line: NoLine) -> int:
     return NEVER_NS
 
 
-class LineRing(Struct):
-    """Base of the lines: `line_ring_over` adds `orders` and `receive0` to `receive3`, pointers to the rings inside."""
+class JoinedRing(Struct):
+    """Base class: `joined_ring_over` adds `orders` and `receive0` to `receive3`, pointers to the rings inside."""
 
     lines: i64
     turn: i64  # line that is looked at first
@@ -60,7 +60,7 @@ class LineRing(Struct):
 
 
 @compiled
-def poll_one(ring: LineRing, line: int, frame: Frame, now_ns: int) -> bool:
+def poll_one(ring: JoinedRing, line: int, frame: Frame, now_ns: int) -> bool:
     """`poll` the line of this number."""
     if line == 0:
         return poll(ring.receive0[0], frame, now_ns)
@@ -72,7 +72,7 @@ def poll_one(ring: LineRing, line: int, frame: Frame, now_ns: int) -> bool:
 
 
 @compiled
-def poll_lines(ring: LineRing, frame: Frame, now_ns: int) -> bool:
+def poll_lines(ring: JoinedRing, frame: Frame, now_ns: int) -> bool:
     """Each line once, until one has a frame."""
     for _ in range(ring.lines):
         line = ring.turn
@@ -84,7 +84,7 @@ def poll_lines(ring: LineRing, frame: Frame, now_ns: int) -> bool:
 
 
 @compiled
-def poll_orders(ring: LineRing, frame: Frame, now_ns: int) -> bool:
+def poll_orders(ring: JoinedRing, frame: Frame, now_ns: int) -> bool:
     """The orders' ring."""
     if poll(ring.orders[0], frame, now_ns):
         ring.polled = _ORDERS
@@ -93,7 +93,7 @@ def poll_orders(ring: LineRing, frame: Frame, now_ns: int) -> bool:
 
 
 @compiled
-def sum_counters(ring: LineRing) -> None:
+def sum_counters(ring: JoinedRing) -> None:
     """What the rings inside count by themselves. Of the rest `poll` keeps the sums."""
     orders = ring.orders[0].counters
     first, second = ring.receive0[0].counters, ring.receive1[0].counters
@@ -102,8 +102,8 @@ def sum_counters(ring: LineRing) -> None:
     ring.counters.wakeups = orders.wakeups + first.wakeups + second.wakeups + third.wakeups + fourth.wakeups
 
 
-@poll.register(LineRing)
-def poll_line(ring: LineRing, frame: Frame, now_ns: int) -> bool:
+@poll.register(JoinedRing)
+def poll_line(ring: JoinedRing, frame: Frame, now_ns: int) -> bool:
     if ring.orders_in_a_row < ORDERS_IN_A_ROW_MAX:
         if poll_orders(ring, frame, now_ns):
             ring.orders_in_a_row += 1
@@ -124,8 +124,8 @@ def poll_line(ring: LineRing, frame: Frame, now_ns: int) -> bool:
     return True
 
 
-@release.register(LineRing)
-def release_line(ring: LineRing) -> None:
+@release.register(JoinedRing)
+def release_line(ring: JoinedRing) -> None:
     line = ring.polled
     if line == _ORDERS:
         release(ring.orders[0])
@@ -139,66 +139,66 @@ def release_line(ring: LineRing) -> None:
         release(ring.receive3[0])
 
 
-@reserve.register(LineRing)
-def reserve_line(ring: LineRing, length: int) -> int:
+@reserve.register(JoinedRing)
+def reserve_line(ring: JoinedRing, length: int) -> int:
     address = reserve(ring.orders[0], length)
     if address == 0:
         sum_counters(ring)
     return address
 
 
-@commit.register(LineRing)
-def commit_line(ring: LineRing, length: int, now_ns: int) -> None:
+@commit.register(JoinedRing)
+def commit_line(ring: JoinedRing, length: int, now_ns: int) -> None:
     commit(ring.orders[0], length, now_ns)
 
 
-@flush.register(LineRing)
-def flush_line(ring: LineRing) -> None:
+@flush.register(JoinedRing)
+def flush_line(ring: JoinedRing) -> None:
     """Only the orders' ring sends."""
     flush(ring.orders[0])
 
 
-@next_time_ns.register(LineRing)
-def next_line_ns(ring: LineRing) -> int:
+@next_time_ns.register(JoinedRing)
+def next_line_ns(ring: JoinedRing) -> int:
     """The earliest; a line whose replay must be refilled (a negative time) comes before all."""
     first_ns = min(next_time_ns(ring.receive0[0]), next_time_ns(ring.receive1[0]))
     second_ns = min(next_time_ns(ring.receive2[0]), next_time_ns(ring.receive3[0]))
     return min(next_time_ns(ring.orders[0]), first_ns, second_ns)
 
 
-@connection_of.register(LineRing)
-def connection_of_line(ring: LineRing, stream: int) -> int:
+@connection_of.register(JoinedRing)
+def connection_of_line(ring: JoinedRing, stream: int) -> int:
     return connection_of(ring.orders[0], stream)
 
 
-@select_stream.register(LineRing)
-def select_line_stream(ring: LineRing, stream: int) -> None:
+@select_stream.register(JoinedRing)
+def select_line_stream(ring: JoinedRing, stream: int) -> None:
     select_stream(ring.orders[0], stream)
 
 
-@reconnect.register(LineRing)
-def reconnect_line(ring: LineRing, stream: int, now_ns: int) -> None:
+@reconnect.register(JoinedRing)
+def reconnect_line(ring: JoinedRing, stream: int, now_ns: int) -> None:
     reconnect(ring.orders[0], stream, now_ns)
 
 
-def line_ring_over(orders: type[Struct], receive: tuple[type[Struct], ...]) -> type[LineRing]:
+def joined_ring_over(orders: type[Struct], receive: tuple[type[Struct], ...]) -> type[JoinedRing]:
     """The class of lines of these classes; ValueError if there are more than LINES_MAX."""
     if len(receive) > LINES_MAX:
         raise ValueError(f"{len(receive)} receive rings: a line has at most {LINES_MAX}")
     padded = receive + (NoLine,) * (LINES_MAX - len(receive))
     fields: dict[str, Any] = {f"receive{line}": Annotated[Pointer, cls] for line, cls in enumerate(padded)}
-    return made_class(LineRing, (orders, *receive), fields | {"orders": Annotated[Pointer, orders]})
+    return made_class(JoinedRing, (orders, *receive), fields | {"orders": Annotated[Pointer, orders]})
 
 
-def make_line_ring(orders: Struct, receive: tuple[Struct, ...]) -> LineRing:
+def make_joined_ring(orders: Struct, receive: tuple[Struct, ...]) -> JoinedRing:
     """One ring over these, which must be different rings; the caller keeps their owners alive."""
-    ring = line_ring_over(type(orders), tuple(map(type, receive)))(lines=len(receive))
+    ring = joined_ring_over(type(orders), tuple(map(type, receive)))(lines=len(receive))
     ring.orders = one(orders)
     for line in range(LINES_MAX):
         setattr(ring, f"receive{line}", one(receive[line] if line < len(receive) else NoLine()))
     return ring
 
 
-def __getattr__(name: str) -> type[LineRing]:
+def __getattr__(name: str) -> type[JoinedRing]:
     orders, *receive = inner_classes(name)
-    return line_ring_over(orders, tuple(receive))
+    return joined_ring_over(orders, tuple(receive))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.1  # between two looks
 PR_SET_PDEATHSIG = 1
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 class CompileError(Exception):
@@ -103,7 +104,16 @@ def start_worker(folder: Path, units: "Sequence[tuple[Unit, str]]", compiler: st
 
     ours, theirs = Pipe()
     parent = os.getpid()
-    process = os.fork()
+    # A terminal sends Ctrl-C to the whole group. A compiler that died of it before the parent heard of it would look as
+    # if it had run out of memory; so only the parent hears it, and kills them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        process = os.fork()
+        if process == 0:
+            for number in ENDING:
+                signal.signal(number, signal.SIG_IGN)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if process == 0:
         ours.close()
         for other in others:
@@ -117,8 +127,6 @@ def run_worker(folder: Path, units: "Sequence[tuple[Unit, str]]", compiler: str,
     """The forked process: compile until the pipe ends, or the parent does."""
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if os.getppid() == parent:
             gc.disable()  # a compilation's garbage goes with the process
             while True:

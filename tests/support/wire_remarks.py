@@ -61,7 +61,8 @@ def analysis_names(flags: Any) -> list[str]:
     """The names of a segment's remarks; beside them stand figures, such as the time since the original."""
     experts = flags.get("_ws.expert", [])
     experts = experts if isinstance(experts, list) else [experts]
-    names = [name for each in experts for name in each if name.startswith("tcp.analysis.")]
+    # A duplicate ACK may stand beside the experts.
+    names = [name for each in (flags, *experts) for name in each if name.startswith("tcp.analysis.")]
     assert names or not flags, flags
     return names
 

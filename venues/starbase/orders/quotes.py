@@ -32,7 +32,7 @@ from crosswire.venues.starbase.orders.telling import (
     ticks_of,
 )
 from crosswire.venues.starbase.orders.templates import QUANTITY_EXPONENT
-from crosswire.venues.starbase.orders.tokens import ORDER_TOKENS, take_tokens
+from crosswire.venues.starbase.rate_limits import MESSAGE_TOKENS
 from crosswire.venues.starbase.wire.decimal import BAD_VALUE
 from crosswire.venues.starbase.wire.order_codes import OrderFlags, OrderStatus, QuoteStatus, Template
 from crosswire.venues.starbase.wire.order_layout import (
@@ -59,6 +59,7 @@ from crosswire.venues.starbase.wire.stream import (
     root_of,
     write_header,
 )
+from crosswire.venues.token_bucket import take_tokens
 
 _BARE_BYTES = size_of(FrameHeader) + size_of(MassQuoteRequest) + size_of(GroupHeader)
 QUOTES_MAX = (SEGMENT_BYTES_MAX - _BARE_BYTES - FRAME_ALIGNMENT_BYTES) // size_of(Quote)  # instruments: one segment
@@ -115,7 +116,7 @@ def write_starbase_mass_quote(
     if unarmed + undefined > 0 or number < 0 or count < 2 or count % 2 != 0 or count > 2 * QUOTES_MAX:
         return False
     link = session.links[number]
-    if not take_tokens(link.quote_tokens, ORDER_TOKENS, now_ns):
+    if not take_tokens(link.quote_tokens, MESSAGE_TOKENS, now_ns):
         session.throttled += 1
         return False
     length = _BARE_BYTES + count // 2 * size_of(Quote)

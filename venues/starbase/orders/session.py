@@ -60,16 +60,7 @@ from crosswire.venues.starbase.orders.templates import (
     send_frame,
     stamp_and_commit,
 )
-from crosswire.venues.starbase.orders.tokens import (
-    ORDER_TOKENS,
-    PER_MS,
-    QUOTE_TOKENS_MAX,
-    QUOTES_PER_MS,
-    TOKENS_MAX,
-    draw_tokens,
-    set_tokens,
-    take_tokens,
-)
+from crosswire.venues.starbase.rate_limits import MESSAGE_TOKENS, PER_MS, QUOTE_TOKENS_MAX, QUOTES_PER_MS, TOKENS_MAX
 from crosswire.venues.starbase.wire.order_codes import (
     FrameFlags,
     OrderFlags,
@@ -81,6 +72,7 @@ from crosswire.venues.starbase.wire.order_codes import (
 from crosswire.venues.starbase.wire.order_codes import TimeInForce as WireTimeInForce
 from crosswire.venues.starbase.wire.order_layout import CLIENT_ID_BYTES, SECRET_BYTES, VERSION
 from crosswire.venues.starbase.wire.stream import restart_stream, set_stream
+from crosswire.venues.token_bucket import draw_tokens, set_request_bucket, take_tokens
 
 HEARTBEAT_INTERVAL_NS = 5 * NS_PER_S  # the exchange's default, until its answer to the logon says
 BACKOFF_MIN_NS = NS_PER_S
@@ -130,8 +122,8 @@ def make_starbase_session(
         set_stream(link.stream, flow, is_exchange=False)
         link.heartbeat_interval_ns = HEARTBEAT_INTERVAL_NS
         link.backoff_ns = backoff_min_ns
-        set_tokens(link.tokens, tokens_per_ms, tokens_max)
-        set_tokens(link.quote_tokens, quote_tokens_per_ms, quote_tokens_max)
+        set_request_bucket(link.tokens, tokens_per_ms, tokens_max, owes=True)
+        set_request_bucket(link.quote_tokens, quote_tokens_per_ms, quote_tokens_max, owes=True)
         logon, new_order = link.templates.logon.message, link.templates.new_order.message
         for field, text in ((logon.client_id, client_id), (logon.secret, secret)):
             for position, byte in enumerate(text):
@@ -330,7 +322,7 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
         session.undefined += 1
         return False
     link = session.links[number]
-    if not take_tokens(link.tokens, ORDER_TOKENS, now_ns):
+    if not take_tokens(link.tokens, MESSAGE_TOKENS, now_ns):
         session.throttled += 1
         return False
     select_stream(ring, number)
@@ -401,7 +393,7 @@ def write_starbase_amend(session: StarbaseSession, ring: Struct, approval: Appro
     if number < 0:
         return False
     link = session.links[number]
-    if not take_tokens(link.tokens, ORDER_TOKENS, now_ns):
+    if not take_tokens(link.tokens, MESSAGE_TOKENS, now_ns):
         session.throttled += 1
         return False
     select_stream(ring, number)
@@ -450,7 +442,7 @@ def _write_cancel(
     if slot == 0:
         session.ring_full += 1
         return False
-    draw_tokens(link.tokens, ORDER_TOKENS, now_ns)
+    draw_tokens(link.tokens, MESSAGE_TOKENS, now_ns)
     instrument_id = session.market[0].instruments[instrument].venue_id
     message = view(CancelFrame, slot).message
     message.client_order_id = order_id

@@ -10,9 +10,9 @@ from crosswire.venues.market import InstrumentMap, Market, add_instrument, find_
 from crosswire.venues.order import ORDERS_MAX, Report, Session, SessionState
 from crosswire.venues.starbase.orders.fills import FillSet
 from crosswire.venues.starbase.orders.templates import Templates
-from crosswire.venues.starbase.orders.tokens import GatewayTokens
 from crosswire.venues.starbase.wire.order_codes import RejectReason
 from crosswire.venues.starbase.wire.stream import FrameStream, Group
+from crosswire.venues.token_bucket import TokenBucket
 
 LINKS_MAX = 2  # gateways A and B, hot-hot: sessions, numbers and rate limits of their own
 SENT_BITS = 12
@@ -91,8 +91,8 @@ class StarbaseLink(Struct):
     losses: i64  # connections that ended
     schema_version: i64  # as the exchange says
     rejects: Annotated[Array, i64, REJECT_REASONS]  # by code; 0: one that we do not know
-    tokens: GatewayTokens
-    quote_tokens: GatewayTokens
+    tokens: TokenBucket  # the gateway's rate limit, counted at this end
+    quote_tokens: TokenBucket
     reason_length: i64
     reason: Annotated[Array, u8, REASON_BYTES]  # what the exchange said as it logged us out
     stream: FrameStream

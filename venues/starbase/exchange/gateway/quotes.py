@@ -13,11 +13,8 @@ from crosswire.venues.starbase.exchange.gateway.answers import (
     wire_id,
 )
 from crosswire.venues.starbase.exchange.gateway.requests import (
-    MESSAGE_TOKENS,
-    QUOTE_CANCEL_TOKENS,
-    draw_tokens,
+    is_within_limit,
     send_mass_cancelled,
-    take_tokens,
 )
 from crosswire.venues.starbase.exchange.gateway.send import (
     add_empty_text,
@@ -50,6 +47,7 @@ from crosswire.venues.starbase.exchange.state import (
     QUOTES_MAX,
     StarbaseExchange,
 )
+from crosswire.venues.starbase.rate_limits import QUOTE_CANCEL_TOKENS
 from crosswire.venues.starbase.wire.decimal import BAD_VALUE, decimal_lots, price_ticks
 from crosswire.venues.starbase.wire.order_codes import (
     MassCancelRejectReason,
@@ -82,6 +80,7 @@ from crosswire.venues.starbase.wire.order_layout import (
     SideFill,
 )
 from crosswire.venues.starbase.wire.stream import Group as WireGroup
+from crosswire.venues.token_bucket import draw_tokens
 
 RESET_MMP = int(MassQuoteFlags.RESET_MMP)
 
@@ -94,10 +93,10 @@ def handle_mass_quote(
     matching = exchange.matching
     gateways = exchange.gateways
     owner = gateways.sessions[session]
-    bank = gateways.quote_tokens[owner.member * GATEWAYS + owner.gateway]
+    bucket = gateways.quote_tokens[owner.member * GATEWAYS + owner.gateway]
     index = find_group(matching, owner.member, message.mmp_group_id, 1)
     reason: int = ACCEPTED
-    if not take_tokens(exchange, bank, MESSAGE_TOKENS, now_ns):
+    if not is_within_limit(exchange, bucket, now_ns):
         reason = MassQuoteRejectReason.RATE_LIMIT
     elif index == NONE:
         reason = MassQuoteRejectReason.INVALID_MMP_GROUP
@@ -285,8 +284,8 @@ def handle_quote_cancel(exchange: StarbaseExchange, session: int, message: MassQ
     """A cancel of all quotes of a group, or of all groups if it names none (NULL)."""
     matching = exchange.matching
     owner = exchange.gateways.sessions[session]
-    bank = exchange.gateways.quote_tokens[owner.member * GATEWAYS + owner.gateway]
-    draw_tokens(exchange, bank, QUOTE_CANCEL_TOKENS, now_ns)
+    bucket = exchange.gateways.quote_tokens[owner.member * GATEWAYS + owner.gateway]
+    draw_tokens(bucket, QUOTE_CANCEL_TOKENS, now_ns)
     index = NONE
     if message.mmp_group_id != NULL_I64:
         index = find_group(matching, owner.member, message.mmp_group_id, 1)

@@ -25,7 +25,8 @@ from crosswire.venues.starbase.exchange.matching.state import (
     market_index,
     note_client_order,
 )
-from crosswire.venues.starbase.exchange.state import GATEWAYS, NONE, StarbaseExchange, Tokens
+from crosswire.venues.starbase.exchange.state import GATEWAYS, NONE, StarbaseExchange
+from crosswire.venues.starbase.rate_limits import MESSAGE_TOKENS
 from crosswire.venues.starbase.wire.decimal import BAD_VALUE, decimal_lots, price_ticks
 from crosswire.venues.starbase.wire.order_codes import (
     CancelOrderRejectReason,
@@ -48,53 +49,28 @@ from crosswire.venues.starbase.wire.order_layout import (
     MassCancelResponse,
     NewOrderRequest,
 )
+from crosswire.venues.token_bucket import TokenBucket, draw_tokens, take_tokens
 
-MESSAGE_TOKENS = 2000  # a new order, an amend, a cancel, a mass quote
-QUOTE_CANCEL_TOKENS = 100
-E6 = 1_000_000
 NS_PER_MS = 1_000_000
 MMP = int(OrderFlags.MMP)
 RESET_MMP = int(OrderFlags.RESET_MMP)
 
 
 @compiled
-def refill_tokens(exchange: StarbaseExchange, bank: Tokens, now_ns: int) -> None:
-    """What has flowed in since the last time: tokens a millisecond are 1e-6 tokens a nanosecond."""
-    gateways = exchange.gateways
-    full_e6 = gateways.tokens_full * E6
-    elapsed_ns = now_ns - bank.updated_ns
-    # Compared before the product, which overflows after a long silence.
-    if elapsed_ns >= full_e6 // gateways.tokens_per_ms:
-        bank.credit_e6 = full_e6
-    else:
-        bank.credit_e6 = min(full_e6, bank.credit_e6 + elapsed_ns * gateways.tokens_per_ms)
-    bank.updated_ns = now_ns
+def is_within_limit(exchange: StarbaseExchange, bucket: TokenBucket, now_ns: int) -> bool:
+    """Take a message's tokens; False, and counted, if there are not so many."""
+    if take_tokens(bucket, MESSAGE_TOKENS, now_ns):
+        return True
+    exchange.gateways.rate_limited += 1
+    return False
 
 
 @compiled
-def take_tokens(exchange: StarbaseExchange, bank: Tokens, tokens: int, now_ns: int) -> bool:
-    """False, and nothing taken, if there are not so many."""
-    refill_tokens(exchange, bank, now_ns)
-    if bank.credit_e6 < tokens * E6:
-        exchange.gateways.rate_limited += 1
-        return False
-    bank.credit_e6 -= tokens * E6
-    return True
-
-
-@compiled
-def draw_tokens(exchange: StarbaseExchange, bank: Tokens, tokens: int, now_ns: int) -> None:
-    """As many as there are: a cancel is never refused, but it draws."""
-    refill_tokens(exchange, bank, now_ns)
-    bank.credit_e6 = max(0, bank.credit_e6 - tokens * E6)
-
-
-@compiled
-def order_bank(exchange: StarbaseExchange, session: int) -> Tokens:
+def order_bucket(exchange: StarbaseExchange, session: int) -> TokenBucket:
     """The orders' bucket of the session's member on its gateway."""
     owner = exchange.gateways.sessions[session]
-    bank: Tokens = exchange.gateways.order_tokens[owner.member * GATEWAYS + owner.gateway]
-    return bank
+    bucket: TokenBucket = exchange.gateways.order_tokens[owner.member * GATEWAYS + owner.gateway]
+    return bucket
 
 
 @compiled
@@ -112,7 +88,7 @@ def handle_new(exchange: StarbaseExchange, session: int, message: NewOrderReques
     request.group = NONE
     note_client_order(matching, request.member, message.client_order_id)
     reason: int = ACCEPTED
-    if not take_tokens(exchange, order_bank(exchange, session), MESSAGE_TOKENS, now_ns):
+    if not is_within_limit(exchange, order_bucket(exchange, session), now_ns):
         reason = OrderRejectReason.RATE_LIMIT
     elif request.instrument == NONE:
         reason = OrderRejectReason.INVALID_INSTRUMENT
@@ -189,7 +165,7 @@ def handle_amend(exchange: StarbaseExchange, session: int, message: AmendOrderRe
     slot = find_client_order(matching, member, message.client_order_id)
     reason: int = ACCEPTED
     order_id = NULL_I64
-    if not take_tokens(exchange, order_bank(exchange, session), MESSAGE_TOKENS, now_ns):
+    if not is_within_limit(exchange, order_bucket(exchange, session), now_ns):
         reason = OrderRejectReason.RATE_LIMIT
     elif instrument == NONE:
         reason = OrderRejectReason.INVALID_INSTRUMENT
@@ -250,7 +226,7 @@ def cancel_slot(
 ) -> None:
     """Cancel the order in a slot, NONE if it was not found."""
     matching = exchange.matching
-    draw_tokens(exchange, order_bank(exchange, session), MESSAGE_TOKENS, now_ns)
+    draw_tokens(order_bucket(exchange, session), MESSAGE_TOKENS, now_ns)
     instrument = market_index(matching, instrument_id)
     reason: int = CANCELLED
     order_id = NULL_I64

@@ -14,8 +14,6 @@ from crosswire.nic.memory.raw import fill_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, view
 from crosswire.nic.packet import (
     ETHER_TYPE_IPV4,
-    FLAG_ACK,
-    FLAG_PSH,
     PROTOCOL_TCP,
     TCP_FRAME_HEADER_BYTES,
     EthernetHeader,
@@ -28,19 +26,16 @@ from crosswire.nic.packet import (
     parse_packet,
     pseudo_header_sum,
     reverse_flow,
-    seal_tcp_frame,
     write_tcp_frame_header,
 )
-from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, reserve
+from crosswire.nic.rings.ring import NEVER_NS, Frame, reserve
+from crosswire.nic.tcp_frames import TCP_WINDOW, commit_segment, set_connection
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.bridge.orders.stream import (
-    TCP_WINDOW,
     MessageStream,
-    bytes_sent,
     length_of,
     next_message,
     open_segment,
-    set_connection,
     stamp_header,
     write_header,
 )
@@ -394,16 +389,7 @@ def send_segment(gateway: BridgeGateway, ring: Struct, now_ns: int) -> None:
     """Send the segment being filled, if there is one."""
     if gateway.segment_address == 0:
         return
-    connection = gateway.stream.connection
-    length = seal_tcp_frame(
-        gateway.segment_address,
-        gateway.segment_length,
-        connection.send_next,
-        connection.receive_next,
-        FLAG_ACK | FLAG_PSH,
-    )
-    commit(ring, length, now_ns)
-    bytes_sent(connection, gateway.segment_length)
+    commit_segment(gateway.stream.connection, ring, gateway.segment_address, gateway.segment_length, now_ns)
     gateway.frames_sent += 1
     gateway.last_sent_ns = now_ns
     gateway.segment_address = 0

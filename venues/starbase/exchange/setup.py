@@ -261,4 +261,4 @@ def _connect(exchange: StarbaseExchange, flows: Sequence[Flow], start_ns: int) -
         served.last_sent_ns = start_ns
         served.last_received_ns = start_ns
         served.stream.ended = 0
-        _copy_flow(served.stream.flow, reverse_flow(flow))
+        _copy_flow(served.stream.connection.flow, reverse_flow(flow))

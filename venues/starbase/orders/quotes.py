@@ -5,9 +5,10 @@ id of its own, so a replaced quote ends as cancelled when its successor is ackno
 """
 
 from crosswire.nic.memory.struct import Array, Struct, size_of, view
-from crosswire.nic.packet import FLAG_ACK, FLAG_PSH, TCP_FRAME_HEADER_BYTES, seal_tcp_frame, write_tcp_frame_header
+from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES, write_tcp_frame_header
 from crosswire.nic.rings.connection import select_stream
-from crosswire.nic.rings.ring import commit, reserve
+from crosswire.nic.rings.ring import reserve
+from crosswire.nic.tcp_frames import TCP_WINDOW, commit_segment
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.order import ReportKind, Reports, TimeInForce, write_mass_quote
 from crosswire.venues.side import BUY, SELL
@@ -50,8 +51,6 @@ from crosswire.venues.starbase.wire.order_layout import (
 )
 from crosswire.venues.starbase.wire.stream import (
     SEGMENT_BYTES_MAX,
-    SEQUENCE_MASK,
-    TCP_WINDOW,
     FrameFault,
     end_of,
     groups_of,
@@ -125,7 +124,7 @@ def write_starbase_mass_quote(
     if slot == 0:
         session.ring_full += 1
         return False
-    address = write_tcp_frame_header(slot, link.stream.flow, TCP_WINDOW)
+    address = write_tcp_frame_header(slot, link.stream.connection.flow, TCP_WINDOW)
     session.quote_id += 1
     root = view(MassQuoteRequest, root_of(address))
     root.quote_id = session.quote_id
@@ -140,9 +139,7 @@ def write_starbase_mass_quote(
     for pair in range(count // 2):
         _write_quote(session, first + pair * size_of(Quote), approvals, 2 * pair, number)
     payload = write_header(link.stream, address, Template.MASS_QUOTE_REQUEST, length, now_ns)
-    seal_tcp_frame(slot, payload, link.stream.sent_bytes, link.stream.received_bytes, FLAG_ACK | FLAG_PSH)
-    commit(ring, TCP_FRAME_HEADER_BYTES + payload, now_ns)
-    link.stream.sent_bytes = (link.stream.sent_bytes + payload) & SEQUENCE_MASK
+    commit_segment(link.stream.connection, ring, slot, payload, now_ns)
     sent_frame(session, link, now_ns)
     remember_frame(link, Template.MASS_QUOTE_REQUEST, session.quote_id)
     session.quotes_sent += 1

@@ -9,9 +9,10 @@
 """
 
 from crosswire.nic.memory.struct import Struct, array, one, size_of, view
-from crosswire.nic.packet import Flow, field_sum
+from crosswire.nic.packet import Flow, field_sum, pair_sum
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.ring import NEVER_NS
+from crosswire.nic.tcp_frames import copy_template
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
@@ -55,8 +56,6 @@ from crosswire.venues.starbase.orders.templates import (
     NewOrderFrame,
     ResendFrame,
     build_templates,
-    copy_template,
-    pair_sum,
     send_frame,
     stamp_and_commit,
 )

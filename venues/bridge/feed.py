@@ -10,7 +10,7 @@ from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, view
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import Book, clear_book, invalidate_book, refresh_top, set_level, set_quote
+from crosswire.venues.book.book import Book, clear_book, refresh_top, set_level, set_quote
 from crosswire.venues.bridge.wire.layout import (
     MESSAGES,
     SCHEMA_ID,
@@ -29,9 +29,15 @@ from crosswire.venues.bridge.wire.layout import (
     Trade,
 )
 from crosswire.venues.feed import Feed, Reject, decode
-from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Instrument, Kind, Payoff, multiply_e9
+from crosswire.venues.instrument import (
+    CURRENCY_BYTES,
+    SYMBOL_BYTES,
+    Kind,
+    Payoff,
+    has_terms,
+    multiply_e9,
+)
 from crosswire.venues.market import (
-    BOOK_LOST,
     INSTRUMENTS_MAX,
     TRADE,
     Events,
@@ -41,6 +47,7 @@ from crosswire.venues.market import (
     book_changed,
     find_instrument,
     find_symbol,
+    lose_book,
 )
 from crosswire.venues.side import ASK, BID
 
@@ -96,13 +103,6 @@ def find_channel(feed: BridgeFeed, channel_id: int) -> int:
     feed.channels[feed.channel_count].channel_id = channel_id
     feed.channel_count += 1
     return feed.channel_count - 1
-
-
-@compiled
-def lose_book(market: Market, events: Events, index: int, time_ns: int) -> None:
-    """Nobody trades on this book until its next snapshot."""
-    add_event(events, BOOK_LOST, index, time_ns)
-    invalidate_book(market.books[index])
 
 
 @compiled
@@ -200,16 +200,22 @@ def break_event(channel: Channel, market: Market, events: Events, time_ns: int) 
 
 
 @compiled
+def is_continued(feed: BridgeFeed, channel: Channel, index: int, last_id: int) -> bool:
+    """Whether a part that goes on belongs to the event that the channel has open."""
+    if channel.pending == index + 1 and channel.pending_id == last_id:
+        return True
+    feed.unproven_messages += 1
+    return False
+
+
+@compiled
 def begin_delta(
     feed: BridgeFeed, channel: Channel, delta: BookDelta, market: Market, events: Events, index: int, time_ns: int
 ) -> bool:
     """Whether this part of a delta is the next that its book needs."""
     book = market.books[index]
     if delta.flags & PartFlag.CONTINUATION != 0:
-        if channel.pending == index + 1 and channel.pending_id == delta.last_id:
-            return True
-        feed.unproven_messages += 1
-        return False
+        return is_continued(feed, channel, index, delta.last_id)
     break_event(channel, market, events, time_ns)
     if book.valid == 0:
         feed.unproven_messages += 1
@@ -233,10 +239,7 @@ def begin_snapshot(
     """Whether this part of a snapshot is wanted; the first part empties the book."""
     book = market.books[index]
     if snapshot.flags & PartFlag.CONTINUATION != 0:
-        if channel.pending == index + 1 and channel.pending_id == snapshot.last_id:
-            return True
-        feed.unproven_messages += 1
-        return False
+        return is_continued(feed, channel, index, snapshot.last_id)
     break_event(channel, market, events, time_ns)
     if book.valid != 0 and snapshot.last_id <= book.update_id:
         feed.stale_messages += 1
@@ -304,17 +307,6 @@ def is_definition_damaged(definition: InstrumentDefinition) -> bool:
 
 
 @compiled
-def matches_definition(instrument: Instrument, definition: InstrumentDefinition) -> bool:
-    """Whether the wire's terms are the configured ones. Fees are the account's own, not the wire's."""
-    return (
-        instrument.payoff == definition.payoff
-        and instrument.tick_e9 == definition.tick_e9
-        and instrument.lot_e9 == definition.lot_e9
-        and instrument.contract_e9 == definition.contract_e9
-    )
-
-
-@compiled
 def discover_instrument(feed: BridgeFeed, definition: InstrumentDefinition, market: Market) -> int:
     """Append the instrument to the market; its index, or -1 when the market is full."""
     if market.count >= market.capacity or market.count >= INSTRUMENTS_MAX:
@@ -366,7 +358,7 @@ def define_instrument(
         return True
     instrument = market.instruments[index]
     chain = feed.chains[index]
-    agrees = matches_definition(instrument, definition)
+    agrees = has_terms(instrument, definition.tick_e9, definition.lot_e9, definition.contract_e9, definition.payoff)
     feed.definition_mismatches += 0 if agrees else 1
     known = find_instrument(feed.map, definition.instrument_id) == index and chain.channel == channel_index + 1
     if agrees and known:

@@ -57,7 +57,12 @@ from crosswire.venues.bridge.wire.order_layout import (
     Template,
 )
 from crosswire.venues.exchange.matching import Executions, Matching, match_cancel, match_cancel_all, match_new
-from crosswire.venues.market import INSTRUMENTS_MAX, InstrumentMap, Market, add_instrument, find_instrument
+from crosswire.venues.market import (
+    INSTRUMENTS_MAX,
+    InstrumentMap,
+    Market,
+    learn_instrument,
+)
 from crosswire.venues.order import Report, ReportKind
 from crosswire.venues.side import sign_of
 
@@ -174,7 +179,7 @@ def _handle(
     elif template_id == Template.NEW_ORDER:
         gateway.new_orders += 1
         order = view(NewOrder, address)
-        instrument = _market_index(gateway, matching, market, order.instrument_id)
+        instrument = learn_instrument(gateway.map, market, matching.venue, order.instrument_id)
         match_new(
             matching, market, order.client_order_id, instrument, order.side, order.time_in_force, order.price_ticks,
             order.qty_lots, now_ns, executions,
@@ -250,20 +255,6 @@ def do_duty(gateway: BridgeGateway, matching: Matching, market: Market, ring: St
         _begin_message(gateway, ring, Template.HEARTBEAT, now_ns)
         gateway.last_sent_ns = now_ns
     send_segment(gateway, ring, now_ns)
-
-
-@compiled
-def _market_index(gateway: BridgeGateway, matching: Matching, market: Market, instrument_id: int) -> int:
-    """Market index of one of the venue's instrument ids, -1 if it lists none."""
-    index = find_instrument(gateway.map, instrument_id)
-    if index >= 0:
-        return index
-    for candidate in range(market.count):
-        instrument = market.instruments[candidate]
-        if instrument.venue == matching.venue and instrument.venue_id == instrument_id:
-            add_instrument(gateway.map, instrument_id, candidate)
-            return candidate
-    return -1
 
 
 @compiled

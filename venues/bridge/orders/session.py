@@ -33,7 +33,11 @@ from crosswire.venues.bridge.wire.order_layout import (
     OrderReject,
     Template,
 )
-from crosswire.venues.market import InstrumentMap, Market, add_instrument, find_instrument
+from crosswire.venues.market import (
+    InstrumentMap,
+    Market,
+    learn_instrument,
+)
 from crosswire.venues.order import (
     REPORTS_MAX,
     Approval,
@@ -313,16 +317,7 @@ def _add_report(
 @compiled
 def _market_index(session: BridgeSession, instrument_id: int) -> int:
     """Market index of one of the venue's instrument ids, -1 if the feed has not defined it."""
-    index = find_instrument(session.map, instrument_id)
-    if index >= 0:
-        return index
-    market = session.market[0]
-    for candidate in range(market.count):
-        instrument = market.instruments[candidate]
-        if instrument.venue == session.venue and instrument.venue_id == instrument_id:
-            add_instrument(session.map, instrument_id, candidate)
-            return candidate
-    return -1
+    return learn_instrument(session.map, session.market[0], session.venue, instrument_id)
 
 
 @compiled

@@ -30,7 +30,6 @@ from crosswire.venues.deribit.feed.state import (
     CHANNELS_MAX,
     TICKERS_MAX,
     DeribitFeed,
-    reject,
 )
 from crosswire.venues.deribit.wire.layout import (
     MESSAGES,
@@ -44,7 +43,7 @@ from crosswire.venues.deribit.wire.layout import (
     Trades,
 )
 from crosswire.venues.deribit.wire.walk import BAD, prove_entries, prove_message, to_nanoseconds
-from crosswire.venues.feed import Reject, decode
+from crosswire.venues.feed import Reject, decode, known_instrument, reject
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.market import TRADE, Events, Market, add_event, find_instrument
 from crosswire.venues.side import BUY, SELL
@@ -165,9 +164,8 @@ def read_trades(feed: DeribitFeed, market: Market, events: Events) -> bool:
         return reject(feed, Reject.SHORT_BLOCK)
     if not prove_entries(feed, size_of(TradeEntry)):
         return False
-    index = find_instrument(feed.map, view(Trades, feed.block.root).instrument_id)
+    index = known_instrument(feed, view(Trades, feed.block.root).instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return True
     instrument = market.instruments[index]
     for position in range(feed.entries.count):
@@ -192,9 +190,8 @@ def read_ticker(feed: DeribitFeed, market: Market, events: Events) -> bool:
     if feed.block.root_length < size_of(Ticker):
         return reject(feed, Reject.SHORT_BLOCK)
     ticker = view(Ticker, feed.block.root)
-    index = find_instrument(feed.map, ticker.instrument_id)
+    index = known_instrument(feed, ticker.instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return True
     if ticker.instrument_state != NULL_ENUM:
         set_trading_state(feed, market, events, index, 0 if ticker.instrument_state == InstrumentState.OPEN else 1)

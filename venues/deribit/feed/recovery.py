@@ -15,14 +15,20 @@ The rules, and what in sample_capture_v1_6 they rest on:
 
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import clear_book, invalidate_book, level_lots, refresh_top, set_level
-from crosswire.venues.deribit.feed.state import STASH_MAX, DeribitFeed, Progress, Proof, SnapshotMode, reject
+from crosswire.venues.book.book import clear_book, invalidate_book, level_lots, set_level
+from crosswire.venues.deribit.feed.state import STASH_MAX, DeribitFeed, Progress, Proof, SnapshotMode
 from crosswire.venues.deribit.wire.layout import Book as BookMessage
 from crosswire.venues.deribit.wire.layout import BookChange, BookChangeEntry, BookSide, LevelEntry, Snapshot, YesNo
 from crosswire.venues.deribit.wire.walk import BAD, prove_entries, to_nanoseconds, to_units
-from crosswire.venues.feed import Reject
+from crosswire.venues.feed import Reject, known_instrument, reject
 from crosswire.venues.instrument import Instrument, Kind
-from crosswire.venues.market import BOOK_LOST, INSTRUMENTS_MAX, Events, Market, add_event, book_changed, find_instrument
+from crosswire.venues.market import (
+    INSTRUMENTS_MAX,
+    Events,
+    Market,
+    lose_book,
+    show_book,
+)
 from crosswire.venues.side import ASK, BID
 
 SEQUENCE_MASK = (1 << 32) - 1
@@ -32,21 +38,18 @@ SEQUENCE_MASK = (1 << 32) - 1
 def publish(feed: DeribitFeed, market: Market, events: Events, index: int) -> None:
     """Make the book valid or not, as it is proven, and tell."""
     proof = feed.proofs[index]
-    book = market.books[index]
     if proof.progress == Progress.PROVEN and proof.is_halted == 0 and proof.is_open == 0:
-        refresh_top(book)
-        book.valid = 1
-        book_changed(events, market, index, book.exchange_time_ns)
+        show_book(market, events, index)
         proof.is_announced = 1
-        return
-    invalidate_book(book)
-    if proof.is_announced != 0:
+    elif proof.is_announced != 0:
+        lose_book(market, events, index, feed.last_exchange_time_ns)
         proof.is_announced = 0
-        add_event(events, BOOK_LOST, index, feed.last_exchange_time_ns)
+    else:
+        invalidate_book(market.books[index])
 
 
 @compiled
-def lose_book(feed: DeribitFeed, market: Market, events: Events, index: int) -> None:
+def lose_chain(feed: DeribitFeed, market: Market, events: Events, index: int) -> None:
     """The levels can't be trusted any more: wait for a snapshot."""
     proof = feed.proofs[index]
     proof.progress = Progress.LOST
@@ -124,9 +127,8 @@ def read_book(feed: DeribitFeed, market: Market, events: Events) -> bool:
     if not prove_entries(feed, size_of(BookChangeEntry)):
         return False
     message = view(BookMessage, feed.block.root)
-    index = find_instrument(feed.map, message.instrument_id)
+    index = known_instrument(feed, message.instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return True
     proof = feed.proofs[index]
     proof.channel_key = feed.channels[feed.channel].key
@@ -134,7 +136,7 @@ def read_book(feed: DeribitFeed, market: Market, events: Events) -> bool:
     if time_ns == BAD or message.prev_change_id < 0 or message.change_id <= message.prev_change_id:
         # The ids of the captured feed only grow; all ones is null.
         reject(feed, Reject.BAD_VALUE)
-        lose_book(feed, market, events, index)
+        lose_chain(feed, market, events, index)
         return True
     feed.last_exchange_time_ns = time_ns
     if proof.progress == Progress.NEW and message.prev_change_id == 0:
@@ -147,7 +149,7 @@ def read_book(feed: DeribitFeed, market: Market, events: Events) -> bool:
         if proof.is_ahead != 0 and message.change_id <= market.books[index].update_id:
             return True
         feed.continuity_breaks += 1
-        lose_book(feed, market, events, index)
+        lose_chain(feed, market, events, index)
     stash_changes(feed, market, index, message, time_ns)
     return True
 
@@ -177,11 +179,11 @@ def apply_changes(
         lots = to_changed_lots(instrument, change)
         if side == BAD or ticks == BAD or lots == BAD:
             reject(feed, Reject.BAD_VALUE)
-            lose_book(feed, market, events, index)
+            lose_chain(feed, market, events, index)
             return
         if not set_level(book, side, ticks, lots):
             reject(feed, Reject.BOOK_FULL)
-            lose_book(feed, market, events, index)
+            lose_chain(feed, market, events, index)
             return
     feed.level_updates += count
     book.update_id = message.change_id
@@ -278,9 +280,8 @@ def read_snapshot(feed: DeribitFeed, market: Market, events: Events) -> bool:
     if not prove_entries(feed, size_of(LevelEntry)):
         return False
     message = view(Snapshot, feed.block.root)
-    index = find_instrument(feed.map, message.instrument_id)
+    index = known_instrument(feed, message.instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return True
     time_ns = to_nanoseconds(message.timestamp_ms)
     if time_ns == BAD or message.change_id < 0:

@@ -4,8 +4,7 @@ from enum import IntEnum
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, i64
-from crosswire.nic.unit.compile import compiled
-from crosswire.venues.feed import Feed, Reject
+from crosswire.venues.feed import Feed
 from crosswire.venues.market import INSTRUMENTS_MAX
 
 CHANNEL_BITS = 9
@@ -145,10 +144,3 @@ class DeribitFeed(Feed):
     channels: Annotated[Array, Channel, CHANNEL_SLOTS]
     proofs: Annotated[Array, Proof, INSTRUMENTS_MAX]  # by market index
     stash: Annotated[Array, StashedChange, STASH_MAX]
-
-
-@compiled
-def reject(feed: Feed, reason: Reject) -> bool:
-    """Count why something was not believed; False, for the caller to return."""
-    feed.rejects[reason] += 1
-    return False

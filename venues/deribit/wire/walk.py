@@ -3,9 +3,9 @@
 from crosswire.nic.memory.raw import round_half_even
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.deribit.feed.state import Block, DeribitFeed, reject
+from crosswire.venues.deribit.feed.state import Block, DeribitFeed
 from crosswire.venues.deribit.wire.layout import SCHEMA_ID, GroupHeader, MessageHeader, TextHeader
-from crosswire.venues.feed import Reject
+from crosswire.venues.feed import Reject, reject
 
 BAD = -(1 << 62)  # what a conversion returns for a value that the venue can't mean
 MILLISECOND_NS = 1_000_000

@@ -6,7 +6,7 @@ from typing import Annotated
 from crosswire.nic.memory.struct import Array, Pointer, Struct, f64, i64, u8, u16
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.order_queue import OrderQueue
-from crosswire.venues.feed import TEMPLATES_MAX, Feed, Reject
+from crosswire.venues.feed import TEMPLATES_MAX, Feed
 from crosswire.venues.market import INSTRUMENTS_MAX
 from crosswire.venues.starbase.wire.market_layout import RetransmitRejectReason
 
@@ -133,13 +133,6 @@ class StarbaseFeed(Feed):
     kept: Annotated[Pointer, KeptPacket]  # KEPT_MAX a channel
     kept_order: Annotated[Pointer, u16]  # KEPT_MAX a channel: a ring of places in `kept`, ascending by sequence
     kept_bytes: Annotated[Pointer, u8]  # KEPT_BYTES a place
-
-
-@compiled
-def reject(feed: StarbaseFeed, reason: Reject) -> bool:
-    """Count why something was not believed; False, for the caller to return."""
-    feed.rejects[reason] += 1
-    return False
 
 
 @compiled

@@ -6,7 +6,11 @@ from typing import Annotated
 from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, u8
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.market import InstrumentMap, Market, add_instrument, find_instrument
+from crosswire.venues.market import (
+    InstrumentMap,
+    Market,
+    learn_instrument,
+)
 from crosswire.venues.order import ORDERS_MAX, Report, Session, SessionState
 from crosswire.venues.starbase.orders.fills import FillSet
 from crosswire.venues.starbase.orders.templates import Templates
@@ -223,13 +227,4 @@ def market_index(session: StarbaseSession, instrument_id: int) -> int:
     """Market index of one of the venue's instrument ids, -1 if the feed has not defined it."""
     if instrument_id < 0:
         return -1
-    index = find_instrument(session.map, instrument_id)
-    if index >= 0:
-        return index
-    market = session.market[0]
-    for candidate in range(market.count):
-        instrument = market.instruments[candidate]
-        if instrument.venue == session.venue and instrument.venue_id == instrument_id:
-            add_instrument(session.map, instrument_id, candidate)
-            return candidate
-    return -1
+    return learn_instrument(session.map, session.market[0], session.venue, instrument_id)

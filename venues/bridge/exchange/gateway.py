@@ -280,21 +280,27 @@ def send_executions(gateway: BridgeGateway, market: Market, ring: Struct, now_ns
 
 
 @compiled
+def _name_order(message: OrderFill | OrderAck | OrderCancelled, report: Report, instrument_id: int) -> None:
+    """Say which order a message is about, and since when what it says is so."""
+    message.client_order_id = report.client_order_id
+    message.exchange_order_id = report.exchange_order_id
+    message.exchange_time_ns = report.exchange_time_ns
+    message.instrument_id = instrument_id
+    message.side = report.side
+
+
+@compiled
 def _send_fill(gateway: BridgeGateway, ring: Struct, report: Report, instrument_id: int, now_ns: int) -> None:
     slot = _begin_message(gateway, ring, Template.ORDER_FILL, now_ns)
     if slot == 0:
         return
     message = view(OrderFill, slot)
-    message.client_order_id = report.client_order_id
-    message.exchange_order_id = report.exchange_order_id
-    message.exchange_time_ns = report.exchange_time_ns
+    _name_order(message, report, instrument_id)
     message.execution_id = report.execution_id
     message.price_ticks = report.price_ticks
     message.qty_lots = report.qty_lots
     message.leaves_lots = report.leaves_lots
     message.fee_e9 = report.fee_e9
-    message.instrument_id = instrument_id
-    message.side = report.side
     message.is_maker = report.is_maker
 
 
@@ -303,12 +309,7 @@ def _send_ack(gateway: BridgeGateway, ring: Struct, report: Report, instrument_i
     slot = _begin_message(gateway, ring, Template.ORDER_ACK, now_ns)
     if slot == 0:
         return
-    message = view(OrderAck, slot)
-    message.client_order_id = report.client_order_id
-    message.exchange_order_id = report.exchange_order_id
-    message.exchange_time_ns = report.exchange_time_ns
-    message.instrument_id = instrument_id
-    message.side = report.side
+    _name_order(view(OrderAck, slot), report, instrument_id)
 
 
 @compiled
@@ -317,12 +318,8 @@ def _send_cancelled(gateway: BridgeGateway, ring: Struct, report: Report, instru
     if slot == 0:
         return
     message = view(OrderCancelled, slot)
-    message.client_order_id = report.client_order_id
-    message.exchange_order_id = report.exchange_order_id
-    message.exchange_time_ns = report.exchange_time_ns
+    _name_order(message, report, instrument_id)
     message.leaves_lots = report.leaves_lots
-    message.instrument_id = instrument_id
-    message.side = report.side
     message.reason = report.reason
 
 

@@ -136,39 +136,32 @@ def has_room(writer: FeedWriter, packets: int) -> bool:
 
 
 @compiled
-def write_definition(writer: FeedWriter, definition: InstrumentDefinition) -> bool:
-    """Publish an instrument's definition."""
+def write_message(writer: FeedWriter, template_id: int, block: int, block_length: int) -> bool:
+    """Publish a message without groups, its root block copied from address `block`, in a packet of its own."""
     if not has_room(writer, 1):
         return False
     open_packet(writer)
-    block = add_message(writer, Template.INSTRUMENT_DEFINITION, size_of(InstrumentDefinition))
-    copy_bytes(block, address_of(definition), size_of(InstrumentDefinition))
+    copy_bytes(add_message(writer, template_id, block_length), block, block_length)
     close_packet(writer, PacketFlag.END_OF_EVENT)
     return True
+
+
+@compiled
+def write_definition(writer: FeedWriter, definition: InstrumentDefinition) -> bool:
+    """Publish an instrument's definition."""
+    return write_message(writer, Template.INSTRUMENT_DEFINITION, address_of(definition), size_of(InstrumentDefinition))
 
 
 @compiled
 def write_quote(writer: FeedWriter, quote: BestBidAsk) -> bool:
     """Publish a best bid and ask."""
-    if not has_room(writer, 1):
-        return False
-    open_packet(writer)
-    block = add_message(writer, Template.BEST_BID_ASK, size_of(BestBidAsk))
-    copy_bytes(block, address_of(quote), size_of(BestBidAsk))
-    close_packet(writer, PacketFlag.END_OF_EVENT)
-    return True
+    return write_message(writer, Template.BEST_BID_ASK, address_of(quote), size_of(BestBidAsk))
 
 
 @compiled
 def write_trade(writer: FeedWriter, trade: Trade) -> bool:
     """Publish a trade."""
-    if not has_room(writer, 1):
-        return False
-    open_packet(writer)
-    block = add_message(writer, Template.TRADE, size_of(Trade))
-    copy_bytes(block, address_of(trade), size_of(Trade))
-    close_packet(writer, PacketFlag.END_OF_EVENT)
-    return True
+    return write_message(writer, Template.TRADE, address_of(trade), size_of(Trade))
 
 
 @compiled

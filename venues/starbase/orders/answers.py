@@ -174,22 +174,27 @@ def _leaves_lots(session: StarbaseSession, instrument: int, quantity: Decimal72,
 
 
 @compiled
-def _end_if_canceled(
+def _tell_outcome(
     session: StarbaseSession,
+    link: StarbaseLink,
+    address: int,
+    message: NewOrderResponse | AmendOrderResponse | OrderPlaced,
     reports: Reports,
-    status: int,
-    reason: int,
-    client_order_id: int,
-    order_id: int,
+    instrument: int,
+    side: int,
     leaves_lots: int,
-    exchange_time_ns: int,
+    now_ns: int,
 ) -> None:
-    """The last report of an answer whose status says that nothing of the order lives on."""
-    if status == OrderStatus.CANCELED:
-        report = add_report(session, reports, ReportKind.CANCELLED, client_order_id, exchange_time_ns)
-        report.exchange_order_id = order_id
+    """Tell the fills of an answer, and last that nothing of the order lives on, if its status says so."""
+    _tell_taker_fills(
+        session, link, address, reports, message.client_order_id, message.order_id, instrument, side, leaves_lots,
+        message.timestamp_ns, now_ns,
+    )  # fmt: skip
+    if message.status == OrderStatus.CANCELED:
+        report = add_report(session, reports, ReportKind.CANCELLED, message.client_order_id, message.timestamp_ns)
+        report.exchange_order_id = message.order_id
         report.leaves_lots = leaves_lots
-        report.reason = cancel_reason(reason)
+        report.reason = cancel_reason(message.cancel_reason)
 
 
 @compiled
@@ -207,14 +212,7 @@ def _read_new_order_response(
     if leaves_lots == BAD_VALUE:
         break_value(session, link, instrument, now_ns)
         leaves_lots = 0
-    _tell_taker_fills(
-        session, link, address, reports, message.client_order_id, message.order_id, instrument, side_of(message.side),
-        leaves_lots, message.timestamp_ns, now_ns,
-    )  # fmt: skip
-    _end_if_canceled(
-        session, reports, message.status, message.cancel_reason, message.client_order_id, message.order_id,
-        leaves_lots, message.timestamp_ns,
-    )  # fmt: skip
+    _tell_outcome(session, link, address, message, reports, instrument, side_of(message.side), leaves_lots, now_ns)
 
 
 @compiled
@@ -232,14 +230,7 @@ def _read_order_placed(
     if leaves_lots == BAD_VALUE:
         break_value(session, link, instrument, now_ns)
         leaves_lots = 0
-    _tell_taker_fills(
-        session, link, address, reports, message.client_order_id, message.order_id, instrument, side, leaves_lots,
-        message.timestamp_ns, now_ns,
-    )  # fmt: skip
-    _end_if_canceled(
-        session, reports, message.status, message.cancel_reason, message.client_order_id, message.order_id,
-        leaves_lots, message.timestamp_ns,
-    )  # fmt: skip
+    _tell_outcome(session, link, address, message, reports, instrument, side, leaves_lots, now_ns)
 
 
 @compiled
@@ -265,14 +256,7 @@ def _read_amend_response(
     order = sent_order(session, message.client_order_id)
     if order.client_order_id == message.client_order_id:
         order.qty_lots = lots
-    _tell_taker_fills(
-        session, link, address, reports, message.client_order_id, message.order_id, instrument, side, leaves_lots,
-        message.timestamp_ns, now_ns,
-    )  # fmt: skip
-    _end_if_canceled(
-        session, reports, message.status, message.cancel_reason, message.client_order_id, message.order_id,
-        leaves_lots, message.timestamp_ns,
-    )  # fmt: skip
+    _tell_outcome(session, link, address, message, reports, instrument, side, leaves_lots, now_ns)
 
 
 @compiled

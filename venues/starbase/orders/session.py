@@ -13,7 +13,7 @@ from crosswire.nic.packet import Flow, field_sum, pair_sum
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp_frames import copy_template
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
     Approval,
@@ -306,6 +306,21 @@ def _beat(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: in
     link.answers_due = 0
 
 
+@inlined
+def _begin_order(
+    session: StarbaseSession, ring: Struct, number: int, template: Struct, length: int, now_ns: int
+) -> int:
+    """Copy a template that takes tokens into a slot of the link's stream; 0, and counted, if the order has to wait."""
+    if not take_tokens(session.links[number].tokens, MESSAGE_TOKENS, now_ns):
+        session.throttled += 1
+        return 0
+    select_stream(ring, number)
+    slot = copy_template(ring, template, length)
+    if slot == 0:
+        session.ring_full += 1
+    return slot
+
+
 @write_new.register(StarbaseSession)
 def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approval, now_ns: int) -> bool:
     if approval.armed == 0:
@@ -321,13 +336,8 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
         session.undefined += 1
         return False
     link = session.links[number]
-    if not take_tokens(link.tokens, MESSAGE_TOKENS, now_ns):
-        session.throttled += 1
-        return False
-    select_stream(ring, number)
-    slot = copy_template(ring, link.templates.new_order, size_of(NewOrderFrame))
+    slot = _begin_order(session, ring, number, link.templates.new_order, size_of(NewOrderFrame), now_ns)
     if slot == 0:
-        session.ring_full += 1
         return False
     client_order_id = approval.client_order_id
     price_e9 = approval.price_ticks * instrument.tick_e9
@@ -392,13 +402,8 @@ def write_starbase_amend(session: StarbaseSession, ring: Struct, approval: Appro
     if number < 0:
         return False
     link = session.links[number]
-    if not take_tokens(link.tokens, MESSAGE_TOKENS, now_ns):
-        session.throttled += 1
-        return False
-    select_stream(ring, number)
-    slot = copy_template(ring, link.templates.amend, size_of(AmendFrame))
+    slot = _begin_order(session, ring, number, link.templates.amend, size_of(AmendFrame), now_ns)
     if slot == 0:
-        session.ring_full += 1
         return False
     instrument = session.market[0].instruments[approval.instrument]
     instrument_id = instrument.venue_id

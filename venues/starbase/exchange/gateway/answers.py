@@ -95,12 +95,11 @@ def visible_lots(order: ExchangeOrder) -> int:
 
 
 @compiled
-def send_new_response(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
-    """The outcome of a new order."""
-    matching = exchange.matching
-    order = matching.orders[matching.outcome.slot]
-    message = view(NewOrderResponse, begin_message(exchange, Template.NEW_ORDER_RESPONSE))
-    message.timestamp_ns = now_ns
+def describe_order(
+    exchange: StarbaseExchange, message: NewOrderResponse | AmendOrderResponse | OrderPlaced, order: ExchangeOrder
+) -> None:
+    """Say which order the answer is about, how it stands, and what the step of the matching engine made of it."""
+    outcome = exchange.matching.outcome
     message.exec_id = next_execution(exchange)
     message.client_order_id = order.client_order_id
     message.correlation_id = order.correlation_id
@@ -110,10 +109,20 @@ def send_new_response(exchange: StarbaseExchange, session: int, now_ns: int) -> 
     set_decimal(exchange, message.quantity, order.instrument, order.qty_lots)
     set_decimal(exchange, message.total_filled, order.instrument, order.filled_lots)
     set_decimal(exchange, message.visible_quantity, order.instrument, visible_lots(order))
+    message.status = outcome.status
+    message.cancel_reason = outcome.cancel_reason
+
+
+@compiled
+def send_new_response(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
+    """The outcome of a new order."""
+    matching = exchange.matching
+    order = matching.orders[matching.outcome.slot]
+    message = view(NewOrderResponse, begin_message(exchange, Template.NEW_ORDER_RESPONSE))
+    message.timestamp_ns = now_ns
+    describe_order(exchange, message, order)
     message.receive_time_ns = now_ns
     message.side = wire_side(order.side)
-    message.status = matching.outcome.status
-    message.cancel_reason = matching.outcome.cancel_reason
     add_taker_fills(exchange)
     send_message(exchange, session, 0, now_ns)
 
@@ -150,18 +159,8 @@ def send_amend_response(exchange: StarbaseExchange, session: int, now_ns: int) -
     order = matching.orders[matching.outcome.slot]
     message = view(AmendOrderResponse, begin_message(exchange, Template.AMEND_ORDER_RESPONSE))
     message.timestamp_ns = now_ns
-    message.exec_id = next_execution(exchange)
-    message.client_order_id = order.client_order_id
-    message.correlation_id = order.correlation_id
-    message.order_id = order.order_id
-    message.instrument_id = wire_id(exchange, order.instrument)
-    message.price_e9 = price_of(exchange, order.instrument, order.price_ticks)
-    set_decimal(exchange, message.quantity, order.instrument, order.qty_lots)
-    set_decimal(exchange, message.total_filled, order.instrument, order.filled_lots)
-    set_decimal(exchange, message.visible_quantity, order.instrument, visible_lots(order))
+    describe_order(exchange, message, order)
     message.receive_time_ns = now_ns
-    message.status = matching.outcome.status
-    message.cancel_reason = matching.outcome.cancel_reason
     add_taker_fills(exchange)
     send_message(exchange, session, 0, now_ns)
 
@@ -201,17 +200,7 @@ def send_release(exchange: StarbaseExchange, now_ns: int) -> None:
         return
     message = view(OrderPlaced, begin_message(exchange, Template.ORDER_PLACED))
     message.timestamp_ns = now_ns
-    message.exec_id = next_execution(exchange)
-    message.client_order_id = order.client_order_id
-    message.order_id = order.order_id
-    message.instrument_id = wire_id(exchange, order.instrument)
-    message.price_e9 = price_of(exchange, order.instrument, order.price_ticks)
-    set_decimal(exchange, message.quantity, order.instrument, order.qty_lots)
-    set_decimal(exchange, message.total_filled, order.instrument, order.filled_lots)
-    set_decimal(exchange, message.visible_quantity, order.instrument, visible_lots(order))
-    message.status = outcome.status
-    message.cancel_reason = outcome.cancel_reason
-    message.correlation_id = order.correlation_id
+    describe_order(exchange, message, order)
     add_taker_fills(exchange)
     send_message(exchange, order.session, 0, now_ns)
 

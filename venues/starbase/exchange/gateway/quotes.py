@@ -14,6 +14,7 @@ from crosswire.venues.starbase.exchange.gateway.answers import (
 )
 from crosswire.venues.starbase.exchange.gateway.requests import (
     is_within_limit,
+    refuse_mass_cancel,
     send_mass_cancelled,
 )
 from crosswire.venues.starbase.exchange.gateway.send import (
@@ -70,7 +71,6 @@ from crosswire.venues.starbase.wire.order_layout import (
     GetOrdersMmpStatusRequest,
     GetOrdersMmpStatusResponse,
     LegFill,
-    MassCancelReject,
     MassQuoteCancelRequest,
     MassQuoteReject,
     MassQuoteRequest,
@@ -290,13 +290,8 @@ def handle_quote_cancel(exchange: StarbaseExchange, session: int, message: MassQ
     if message.mmp_group_id != NULL_I64:
         index = find_group(matching, owner.member, message.mmp_group_id, 1)
         if index == NONE:
-            refused = view(MassCancelReject, begin_message(exchange, Template.MASS_CANCEL_REJECT))
-            refused.timestamp_ns = now_ns
-            refused.exec_id = next_execution(exchange)
-            refused.correlation_id = message.correlation_id
-            refused.reason = MassCancelRejectReason.INVALID_MMP_GROUP
-            add_empty_text(exchange)
-            send_message(exchange, session, 0, now_ns)
+            reason = MassCancelRejectReason.INVALID_MMP_GROUP
+            refuse_mass_cancel(exchange, session, message.correlation_id, reason, now_ns)
             return
     cancelled = cancel_quotes(matching, owner.member, index, message.side)
     send_mass_cancelled(exchange, session, message.correlation_id, cancelled, now_ns)

@@ -262,18 +262,24 @@ def handle_mass_cancel(exchange: StarbaseExchange, session: int, message: MassCa
         instrument = market_index(matching, message.instrument_id)
         is_bad = is_bad or instrument == NONE
     if is_bad:
-        refused = view(MassCancelReject, begin_message(exchange, Template.MASS_CANCEL_REJECT))
-        refused.timestamp_ns = now_ns
-        refused.exec_id = next_execution(exchange)
-        refused.correlation_id = message.correlation_id
-        refused.reason = MassCancelRejectReason.ERROR
-        add_empty_text(exchange)
-        send_message(exchange, session, 0, now_ns)
+        refuse_mass_cancel(exchange, session, message.correlation_id, MassCancelRejectReason.ERROR, now_ns)
         return
     member = exchange.gateways.sessions[session].member
     cancelled = mass_cancel(matching, member, message.currency_pair_id, instrument, message.product_type, message.side)
     send_mass_cancelled(exchange, session, message.correlation_id, cancelled, now_ns)
     settle(exchange, now_ns)
+
+
+@compiled
+def refuse_mass_cancel(exchange: StarbaseExchange, session: int, correlation_id: int, reason: int, now_ns: int) -> None:
+    """Answer a mass cancel that cancels nothing."""
+    refused = view(MassCancelReject, begin_message(exchange, Template.MASS_CANCEL_REJECT))
+    refused.timestamp_ns = now_ns
+    refused.exec_id = next_execution(exchange)
+    refused.correlation_id = correlation_id
+    refused.reason = reason
+    add_empty_text(exchange)
+    send_message(exchange, session, 0, now_ns)
 
 
 @compiled

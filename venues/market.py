@@ -160,6 +160,27 @@ def book_changed(events: Events, market: Market, instrument: int, exchange_time_
         add_event(events, BOOK_CHANGED, instrument, exchange_time_ns)
 
 
+class BookProof(Struct):
+    """What a feed that proves its books knows of each, beside the book itself; its own class adds the proof."""
+
+    is_announced: i64  # the last event told that the book is valid
+
+
+@compiled
+def publish_proof(
+    proof: BookProof, is_proven: bool, market: Market, events: Events, instrument: int, exchange_time_ns: int
+) -> None:
+    """Make the book valid or not, as it is proven, and tell what changed."""
+    if is_proven:
+        show_book(market, events, instrument)
+        proof.is_announced = 1
+    elif proof.is_announced != 0:
+        lose_book(market, events, instrument, exchange_time_ns)
+        proof.is_announced = 0
+    else:
+        invalidate_book(market.books[instrument])
+
+
 @compiled
 def show_book(market: Market, events: Events, instrument: int) -> None:
     """Make a book valid that is proven, and tell."""

@@ -212,10 +212,8 @@ def is_continued(feed: BridgeFeed, channel: Channel, index: int, last_id: int) -
 def begin_delta(
     feed: BridgeFeed, channel: Channel, delta: BookDelta, market: Market, events: Events, index: int, time_ns: int
 ) -> bool:
-    """Whether this part of a delta is the next that its book needs."""
+    """Whether a delta, by its first part, is the next that its book needs."""
     book = market.books[index]
-    if delta.flags & PartFlag.CONTINUATION != 0:
-        return is_continued(feed, channel, index, delta.last_id)
     break_event(channel, market, events, time_ns)
     if book.valid == 0:
         feed.unproven_messages += 1
@@ -236,10 +234,8 @@ def begin_delta(
 def begin_snapshot(
     feed: BridgeFeed, channel: Channel, snapshot: Snapshot, market: Market, events: Events, index: int, time_ns: int
 ) -> bool:
-    """Whether this part of a snapshot is wanted; the first part empties the book."""
+    """Whether a snapshot, by its first part, is wanted; if so, empty the book."""
     book = market.books[index]
-    if snapshot.flags & PartFlag.CONTINUATION != 0:
-        return is_continued(feed, channel, index, snapshot.last_id)
     break_event(channel, market, events, time_ns)
     if book.valid != 0 and snapshot.last_id <= book.update_id:
         feed.stale_messages += 1
@@ -405,13 +401,19 @@ def decode_book(
         time_ns = exchange_time(feed, delta.exchange_time_ns, channel)
         last_id = delta.last_id
         index = find_book(feed, channel_index, delta.instrument_id)
-        wanted = index >= 0 and begin_delta(feed, channel, delta, market, events, index, time_ns)
+        if delta.flags & PartFlag.CONTINUATION != 0:
+            wanted = index >= 0 and is_continued(feed, channel, index, last_id)
+        else:
+            wanted = index >= 0 and begin_delta(feed, channel, delta, market, events, index, time_ns)
     else:
         snapshot = view(Snapshot, block)
         time_ns = exchange_time(feed, snapshot.exchange_time_ns, channel)
         last_id = snapshot.last_id
         index = find_book(feed, channel_index, snapshot.instrument_id)
-        wanted = index >= 0 and begin_snapshot(feed, channel, snapshot, market, events, index, time_ns)
+        if snapshot.flags & PartFlag.CONTINUATION != 0:
+            wanted = index >= 0 and is_continued(feed, channel, index, last_id)
+        else:
+            wanted = index >= 0 and begin_snapshot(feed, channel, snapshot, market, events, index, time_ns)
     if not wanted:
         return after
     book = market.books[index]

@@ -280,10 +280,11 @@ def send_executions(gateway: BridgeGateway, market: Market, ring: Struct, now_ns
 
 
 @compiled
-def _name_order(message: OrderFill | OrderAck | OrderCancelled, report: Report, instrument_id: int) -> None:
+def _name_order(
+    message: OrderFill | OrderAck | OrderCancelled | OrderReject, report: Report, instrument_id: int
+) -> None:
     """Say which order a message is about, and since when what it says is so."""
     message.client_order_id = report.client_order_id
-    message.exchange_order_id = report.exchange_order_id
     message.exchange_time_ns = report.exchange_time_ns
     message.instrument_id = instrument_id
     message.side = report.side
@@ -296,6 +297,7 @@ def _send_fill(gateway: BridgeGateway, ring: Struct, report: Report, instrument_
         return
     message = view(OrderFill, slot)
     _name_order(message, report, instrument_id)
+    message.exchange_order_id = report.exchange_order_id
     message.execution_id = report.execution_id
     message.price_ticks = report.price_ticks
     message.qty_lots = report.qty_lots
@@ -309,7 +311,9 @@ def _send_ack(gateway: BridgeGateway, ring: Struct, report: Report, instrument_i
     slot = _begin_message(gateway, ring, Template.ORDER_ACK, now_ns)
     if slot == 0:
         return
-    _name_order(view(OrderAck, slot), report, instrument_id)
+    message = view(OrderAck, slot)
+    _name_order(message, report, instrument_id)
+    message.exchange_order_id = report.exchange_order_id
 
 
 @compiled
@@ -319,6 +323,7 @@ def _send_cancelled(gateway: BridgeGateway, ring: Struct, report: Report, instru
         return
     message = view(OrderCancelled, slot)
     _name_order(message, report, instrument_id)
+    message.exchange_order_id = report.exchange_order_id
     message.leaves_lots = report.leaves_lots
     message.reason = report.reason
 
@@ -329,10 +334,7 @@ def _send_reject(gateway: BridgeGateway, ring: Struct, report: Report, instrumen
     if slot == 0:
         return
     message = view(OrderReject, slot)
-    message.client_order_id = report.client_order_id
-    message.exchange_time_ns = report.exchange_time_ns
-    message.instrument_id = instrument_id
-    message.side = report.side
+    _name_order(message, report, instrument_id)
     message.reason = report.reason
 
 

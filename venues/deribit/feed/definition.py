@@ -22,7 +22,7 @@ from crosswire.venues.deribit.wire.layout import (
     TickStepEntry,
 )
 from crosswire.venues.deribit.wire.layout import Instrument as InstrumentMessage
-from crosswire.venues.deribit.wire.walk import BAD, prove_entries, to_nanoseconds, to_units
+from crosswire.venues.deribit.wire.walk import BAD, prove_block, to_nanoseconds, to_units
 from crosswire.venues.feed import Reject, reject
 from crosswire.venues.instrument import (
     CURRENCY_BYTES,
@@ -70,9 +70,7 @@ def read_instrument(feed: DeribitFeed, market: Market, events: Events) -> bool:
 @compiled
 def read_instrument_v2(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """An InstrumentV2 message; False ends the packet."""
-    if feed.block.root_length < size_of(InstrumentV2):
-        return reject(feed, Reject.SHORT_BLOCK)
-    if not prove_entries(feed, size_of(TickStepEntry)):
+    if not prove_block(feed, size_of(InstrumentV2), size_of(TickStepEntry)):
         return False
     if read_terms(feed, view(InstrumentV2, feed.block.root)):
         take_definition(feed, market, events, 1)

@@ -42,7 +42,7 @@ from crosswire.venues.deribit.wire.layout import (
     TradeEntry,
     Trades,
 )
-from crosswire.venues.deribit.wire.walk import BAD, prove_entries, prove_message, to_nanoseconds
+from crosswire.venues.deribit.wire.walk import BAD, prove_block, prove_message, to_nanoseconds
 from crosswire.venues.feed import Reject, decode, known_instrument, reject
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.market import TRADE, Events, Market, add_event, find_instrument
@@ -160,9 +160,7 @@ def read_message(feed: DeribitFeed, market: Market, events: Events) -> bool:
 @compiled
 def read_trades(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """A Trades message: one TRADE event each. A trade with a bad value is left out and counted."""
-    if feed.block.root_length < size_of(Trades):
-        return reject(feed, Reject.SHORT_BLOCK)
-    if not prove_entries(feed, size_of(TradeEntry)):
+    if not prove_block(feed, size_of(Trades), size_of(TradeEntry)):
         return False
     index = known_instrument(feed, view(Trades, feed.block.root).instrument_id)
     if index < 0:

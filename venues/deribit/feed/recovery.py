@@ -15,19 +15,18 @@ The rules, and what in sample_capture_v1_6 they rest on:
 
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import clear_book, invalidate_book, level_lots, set_level
+from crosswire.venues.book.book import clear_book, level_lots, set_level
 from crosswire.venues.deribit.feed.state import STASH_MAX, DeribitFeed, Progress, Proof, SnapshotMode
 from crosswire.venues.deribit.wire.layout import Book as BookMessage
 from crosswire.venues.deribit.wire.layout import BookChange, BookChangeEntry, BookSide, LevelEntry, Snapshot, YesNo
-from crosswire.venues.deribit.wire.walk import BAD, prove_entries, to_nanoseconds, to_units
+from crosswire.venues.deribit.wire.walk import BAD, prove_block, to_nanoseconds, to_units
 from crosswire.venues.feed import Reject, known_instrument, reject
 from crosswire.venues.instrument import Instrument, Kind
 from crosswire.venues.market import (
     INSTRUMENTS_MAX,
     Events,
     Market,
-    lose_book,
-    show_book,
+    publish_proof,
 )
 from crosswire.venues.side import ASK, BID
 
@@ -38,14 +37,8 @@ SEQUENCE_MASK = (1 << 32) - 1
 def publish(feed: DeribitFeed, market: Market, events: Events, index: int) -> None:
     """Make the book valid or not, as it is proven, and tell."""
     proof = feed.proofs[index]
-    if proof.progress == Progress.PROVEN and proof.is_halted == 0 and proof.is_open == 0:
-        show_book(market, events, index)
-        proof.is_announced = 1
-    elif proof.is_announced != 0:
-        lose_book(market, events, index, feed.last_exchange_time_ns)
-        proof.is_announced = 0
-    else:
-        invalidate_book(market.books[index])
+    is_proven = proof.progress == Progress.PROVEN and proof.is_halted == 0 and proof.is_open == 0
+    publish_proof(proof, is_proven, market, events, index, feed.last_exchange_time_ns)
 
 
 @compiled
@@ -122,9 +115,7 @@ def to_changed_lots(instrument: Instrument, change: BookChangeEntry) -> int:
 @compiled
 def read_book(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """A Book message; False ends the packet."""
-    if feed.block.root_length < size_of(BookMessage):
-        return reject(feed, Reject.SHORT_BLOCK)
-    if not prove_entries(feed, size_of(BookChangeEntry)):
+    if not prove_block(feed, size_of(BookMessage), size_of(BookChangeEntry)):
         return False
     message = view(BookMessage, feed.block.root)
     index = known_instrument(feed, message.instrument_id)
@@ -275,9 +266,7 @@ def apply_stash(feed: DeribitFeed, market: Market, index: int) -> None:
 @compiled
 def read_snapshot(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """One part of a snapshot; False ends the packet."""
-    if feed.block.root_length < size_of(Snapshot):
-        return reject(feed, Reject.SHORT_BLOCK)
-    if not prove_entries(feed, size_of(LevelEntry)):
+    if not prove_block(feed, size_of(Snapshot), size_of(LevelEntry)):
         return False
     message = view(Snapshot, feed.block.root)
     index = known_instrument(feed, message.instrument_id)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.venues.feed import Feed
-from crosswire.venues.market import INSTRUMENTS_MAX
+from crosswire.venues.market import INSTRUMENTS_MAX, BookProof
 
 CHANNEL_BITS = 9
 CHANNEL_SLOTS = 1 << CHANNEL_BITS  # twice CHANNELS_MAX: a probe stays short
@@ -43,7 +43,7 @@ class Channel(Struct):
     is_cut: i64  # its last packet could not be read to the end
 
 
-class Proof(Struct):
+class Proof(BookProof):
     """What is known of one instrument's book beside the book itself."""
 
     progress: i64  # Progress
@@ -51,7 +51,6 @@ class Proof(Struct):
     is_halted: i64  # the venue says that it is not open for trading
     is_open: i64  # a change was announced that is not complete yet (`is_last` 0)
     is_ahead: i64  # the book comes from a snapshot, and changes that the snapshot already has may still arrive
-    is_announced: i64  # the last event told that the book is valid
     from_v2: i64  # its definition came as InstrumentV2, so Instrument, which lacks the tick steps, is ignored
     stashed: i64  # level changes in the stash
     settled_id: i64  # the book's update id when the last snapshot had been dealt with

@@ -64,14 +64,19 @@ def prove_message(feed: DeribitFeed, block: Block, address: int, end: int) -> in
 
 
 @compiled
-def prove_entries(feed: DeribitFeed, entry_size: int) -> bool:
-    """Fill `feed.entries` from the first group of `feed.block`; a message without it has no entries."""
+def prove_block(feed: DeribitFeed, root_bytes: int, entry_bytes: int) -> bool:
+    """Prove that the root block and the first group's entries have the fields that are read; False, counted, if not.
+
+    Fills `feed.entries`; a message without a group has none.
+    """
+    if feed.block.root_length < root_bytes:
+        return reject(feed, Reject.SHORT_BLOCK)
     entries = feed.entries
     entries.count = 0
     if feed.block.groups == 0:
         return True
     group = view(GroupHeader, feed.block.groups)
-    if group.entry_count != 0 and group.block_length < entry_size:
+    if group.entry_count != 0 and group.block_length < entry_bytes:
         return reject(feed, Reject.SHORT_ENTRY)
     entries.first = feed.block.groups + size_of(GroupHeader)
     entries.count = group.entry_count

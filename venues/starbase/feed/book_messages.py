@@ -8,15 +8,14 @@ loses it: it waits for a snapshot then.
 from crosswire.nic.memory.raw import round_half_even
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import invalidate_book, refresh_top
+from crosswire.venues.book.book import refresh_top
 from crosswire.venues.book.order_queue import NONE, delete_slot, find_queued, put_order, reduce_slot
 from crosswire.venues.feed import Reject, known_instrument, reject
 from crosswire.venues.market import (
     INSTRUMENTS_MAX,
     Events,
     Market,
-    lose_book,
-    show_book,
+    publish_proof,
 )
 from crosswire.venues.starbase.feed.state import TEMPLATE_IDS, Progress, Proof, StarbaseFeed
 from crosswire.venues.starbase.wire.market_layout import Delete, MessageHeader, Put, QuantityReduced, Template
@@ -103,19 +102,13 @@ def set_progress(feed: StarbaseFeed, index: int, progress: Progress) -> None:
 def publish(feed: StarbaseFeed, market: Market, events: Events, index: int) -> None:
     """Make the book valid or not, as it is proven, and tell."""
     proof = feed.proofs[index]
-    if (
+    is_proven = (
         proof.progress == Progress.PROVEN
         and proof.is_halted == 0
         and proof.is_touched == 0
         and feed.channels[proof.channel - 1].is_suspect == 0
-    ):
-        show_book(market, events, index)
-        proof.is_announced = 1
-    elif proof.is_announced != 0:
-        lose_book(market, events, index, feed.last_exchange_time_ns)
-        proof.is_announced = 0
-    else:
-        invalidate_book(market.books[index])
+    )
+    publish_proof(proof, is_proven, market, events, index, feed.last_exchange_time_ns)
 
 
 @compiled

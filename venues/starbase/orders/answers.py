@@ -123,6 +123,15 @@ def _read_protection(session: StarbaseSession, address: int, template_id: int) -
 
 
 @compiled
+def _has_group(session: StarbaseSession, link: StarbaseLink, address: int, entry_bytes: int, now_ns: int) -> bool:
+    """Take up a frame's first group as `session.group`; False, and the link broken, if it does not lie inside."""
+    if read_group(session.group, groups_of(link.stream, address), end_of(address), entry_bytes) != 0:
+        return True
+    break_frame(session, link, FrameFault.BAD_GROUP, now_ns)
+    return False
+
+
+@compiled
 def _tell_taker_fills(
     session: StarbaseSession,
     link: StarbaseLink,
@@ -137,10 +146,9 @@ def _tell_taker_fills(
     now_ns: int,
 ) -> None:
     """The `fills` group of an answer to a taker; `leaves_lots` are left behind them all."""
-    group = session.group
-    if read_group(group, groups_of(link.stream, address), end_of(address), size_of(Fill)) == 0:
-        break_frame(session, link, FrameFault.BAD_GROUP, now_ns)
+    if not _has_group(session, link, address, size_of(Fill), now_ns):
         return
+    group = session.group
     for position in range(group.count):
         lots = lots_of(session, instrument, view(Fill, group.entries + position * group.block_length).fill_quantity)
         if lots != BAD_VALUE:
@@ -290,10 +298,9 @@ def _read_cancel_reject(session: StarbaseSession, message: CancelOrderReject, re
 def _read_maker_fills(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
-    group = session.group
-    if read_group(group, groups_of(link.stream, address), end_of(address), size_of(MakerFill)) == 0:
-        break_frame(session, link, FrameFault.BAD_GROUP, now_ns)
+    if not _has_group(session, link, address, size_of(MakerFill), now_ns):
         return
+    group = session.group
     timestamp_ns = view(OrderFilled, root_of(address)).timestamp_ns
     for position in range(group.count):
         fill = view(MakerFill, group.entries + position * group.block_length)
@@ -324,10 +331,9 @@ def _read_maker_fills(
 def _read_orders_canceled(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
-    group = session.group
-    if read_group(group, groups_of(link.stream, address), end_of(address), size_of(CanceledOrder)) == 0:
-        break_frame(session, link, FrameFault.BAD_GROUP, now_ns)
+    if not _has_group(session, link, address, size_of(CanceledOrder), now_ns):
         return
+    group = session.group
     timestamp_ns = view(OrdersCanceled, root_of(address)).timestamp_ns
     for position in range(group.count):
         canceled = view(CanceledOrder, group.entries + position * group.block_length)

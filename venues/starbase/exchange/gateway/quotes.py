@@ -67,9 +67,7 @@ from crosswire.venues.starbase.wire.order_layout import (
     GetMassQuoteMmpStatusReject,
     GetMassQuoteMmpStatusRequest,
     GetMassQuoteMmpStatusResponse,
-    GetOrdersMmpStatusReject,
     GetOrdersMmpStatusRequest,
-    GetOrdersMmpStatusResponse,
     LegFill,
     MassQuoteCancelRequest,
     MassQuoteReject,
@@ -309,22 +307,11 @@ def handle_quote_status(
     exchange: StarbaseExchange, session: int, message: GetMassQuoteMmpStatusRequest, now_ns: int
 ) -> None:
     """Whether a mass quote group is frozen."""
-    matching = exchange.matching
-    index = find_group(matching, exchange.gateways.sessions[session].member, message.mmp_group_id, 1)
+    index = find_group(exchange.matching, exchange.gateways.sessions[session].member, message.mmp_group_id, 1)
+    template_id: int = Template.GET_MASS_QUOTE_MMP_STATUS_RESPONSE
     if index == NONE:
-        refused = view(GetMassQuoteMmpStatusReject, begin_message(exchange, Template.GET_MASS_QUOTE_MMP_STATUS_REJECT))
-        refused.timestamp_ns = now_ns
-        refused.correlation_id = message.correlation_id
-        refused.reason = MmpStatusRejectReason.INVALID_MMP_GROUP
-    else:
-        answer = view(
-            GetMassQuoteMmpStatusResponse, begin_message(exchange, Template.GET_MASS_QUOTE_MMP_STATUS_RESPONSE)
-        )
-        answer.timestamp_ns = now_ns
-        answer.correlation_id = message.correlation_id
-        answer.mmp_group_id = message.mmp_group_id
-        answer.frozen_until_ns = frozen_until(matching.groups[index])
-    send_message(exchange, session, 0, now_ns)
+        template_id = Template.GET_MASS_QUOTE_MMP_STATUS_REJECT
+    answer_status(exchange, session, template_id, index, message.correlation_id, message.mmp_group_id, now_ns)
 
 
 @compiled
@@ -332,17 +319,33 @@ def handle_orders_status(
     exchange: StarbaseExchange, session: int, message: GetOrdersMmpStatusRequest, now_ns: int
 ) -> None:
     """Whether a currency pair's orders are frozen."""
-    matching = exchange.matching
-    index = find_group(matching, exchange.gateways.sessions[session].member, message.currency_pair_id, 0)
+    index = find_group(exchange.matching, exchange.gateways.sessions[session].member, message.currency_pair_id, 0)
+    template_id: int = Template.GET_ORDERS_MMP_STATUS_RESPONSE
     if index == NONE:
-        refused = view(GetOrdersMmpStatusReject, begin_message(exchange, Template.GET_ORDERS_MMP_STATUS_REJECT))
+        template_id = Template.GET_ORDERS_MMP_STATUS_REJECT
+    answer_status(exchange, session, template_id, index, message.correlation_id, message.currency_pair_id, now_ns)
+
+
+@compiled
+def answer_status(
+    exchange: StarbaseExchange,
+    session: int,
+    template_id: int,
+    index: int,
+    correlation_id: int,
+    group_id: int,
+    now_ns: int,
+) -> None:
+    """Answer by template: the messages of quotes and of orders have the same fields but for what names the group."""
+    if index == NONE:
+        refused = view(GetMassQuoteMmpStatusReject, begin_message(exchange, template_id))
         refused.timestamp_ns = now_ns
-        refused.correlation_id = message.correlation_id
+        refused.correlation_id = correlation_id
         refused.reason = MmpStatusRejectReason.INVALID_MMP_GROUP
     else:
-        answer = view(GetOrdersMmpStatusResponse, begin_message(exchange, Template.GET_ORDERS_MMP_STATUS_RESPONSE))
+        answer = view(GetMassQuoteMmpStatusResponse, begin_message(exchange, template_id))
         answer.timestamp_ns = now_ns
-        answer.correlation_id = message.correlation_id
-        answer.currency_pair_id = message.currency_pair_id
-        answer.frozen_until_ns = frozen_until(matching.groups[index])
+        answer.correlation_id = correlation_id
+        answer.mmp_group_id = group_id
+        answer.frozen_until_ns = frozen_until(exchange.matching.groups[index])
     send_message(exchange, session, 0, now_ns)

@@ -12,14 +12,7 @@ from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import make_exchange, order_flow
 from crosswire.engine.config import ConfigError, RunConfig, load_config, need_live, parse_endpoint
 from crosswire.engine.data import prepare_data
-from crosswire.engine.exchange.publish import (
-    FLAT_OUT,
-    PARTS,
-    Publisher,
-    SimCounters,
-    SimLine,
-    elapsed_ns,
-)
+from crosswire.engine.exchange.publish import FLAT_OUT, PARTS, Publisher, SimCounters, SimLine, elapsed_ns
 from crosswire.engine.progress import Teller, plain_errors
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import note_signals, pin_thread

@@ -12,11 +12,11 @@ from crosswire.nic.rings.ring import (
     RingCounters,
     commit,
     flush,
-    give_frame,
     next_time_ns,
     poll,
     release,
     reserve,
+    set_frame,
 )
 from crosswire.nic.unit.compile import compiled
 
@@ -84,7 +84,7 @@ def poll_delayed(ring: DelayRing, frame: Frame, now_ns: int) -> bool:
     if ring.sent == ring.received or slot.arrival_ns > now_ns:
         ring.counters.empty_polls += 1
         return False
-    give_frame(ring.counters, frame, address_of(slot.data), slot.length, slot.arrival_ns)
+    set_frame(ring.counters, frame, address_of(slot.data), slot.length, slot.arrival_ns)
     return True
 
 

@@ -30,7 +30,7 @@ class RingCounters(Struct):
 
 
 @inlined
-def give_frame(counters: RingCounters, frame: Frame, address: int, length: int, time_ns: int) -> None:
+def set_frame(counters: RingCounters, frame: Frame, address: int, length: int, time_ns: int) -> None:
     """Fill in a received frame and count it."""
     frame.address = address
     frame.length = length

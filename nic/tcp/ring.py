@@ -38,11 +38,11 @@ from crosswire.nic.rings.ring import (
     RingCounters,
     commit,
     flush,
-    give_frame,
     next_time_ns,
     poll,
     release,
     reserve,
+    set_frame,
 )
 from crosswire.nic.tcp.receive import take_buffered
 from crosswire.nic.tcp.segment import (
@@ -258,7 +258,7 @@ def give_pending(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
 @compiled
 def give_copy(ring: TcpRing, frame: Frame, length: int, now_ns: int) -> None:
     """The frame is the one in `copy`, with `length` bytes of payload."""
-    give_frame(ring.counters, frame, address_of(ring.copy), TCP_FRAME_HEADER_BYTES + length, now_ns)
+    set_frame(ring.counters, frame, address_of(ring.copy), TCP_FRAME_HEADER_BYTES + length, now_ns)
     ring.polled = 0
 
 

@@ -29,14 +29,7 @@ from crosswire.venues.bridge.wire.layout import (
     Trade,
 )
 from crosswire.venues.feed import Feed, Reject, decode
-from crosswire.venues.instrument import (
-    CURRENCY_BYTES,
-    SYMBOL_BYTES,
-    Kind,
-    Payoff,
-    has_terms,
-    multiply_e9,
-)
+from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Kind, Payoff, has_terms, multiply_e9
 from crosswire.venues.market import (
     INSTRUMENTS_MAX,
     TRADE,
@@ -396,24 +389,24 @@ def decode_book(
     if after == 0:
         return 0
     channel = feed.channels[channel_index]
-    if message.template_id == Template.BOOK_DELTA:
+    is_delta = message.template_id == Template.BOOK_DELTA
+    if is_delta:
         delta = view(BookDelta, block)
+        instrument_id, flags, last_id = delta.instrument_id, delta.flags, delta.last_id
         time_ns = exchange_time(feed, delta.exchange_time_ns, channel)
-        last_id = delta.last_id
-        index = find_book(feed, channel_index, delta.instrument_id)
-        if delta.flags & PartFlag.CONTINUATION != 0:
-            wanted = index >= 0 and is_continued(feed, channel, index, last_id)
-        else:
-            wanted = index >= 0 and begin_delta(feed, channel, delta, market, events, index, time_ns)
     else:
         snapshot = view(Snapshot, block)
+        instrument_id, flags, last_id = snapshot.instrument_id, snapshot.flags, snapshot.last_id
         time_ns = exchange_time(feed, snapshot.exchange_time_ns, channel)
-        last_id = snapshot.last_id
-        index = find_book(feed, channel_index, snapshot.instrument_id)
-        if snapshot.flags & PartFlag.CONTINUATION != 0:
-            wanted = index >= 0 and is_continued(feed, channel, index, last_id)
-        else:
-            wanted = index >= 0 and begin_snapshot(feed, channel, snapshot, market, events, index, time_ns)
+    index = find_book(feed, channel_index, instrument_id)
+    if index < 0:
+        return after
+    if flags & PartFlag.CONTINUATION != 0:
+        wanted = is_continued(feed, channel, index, last_id)
+    elif is_delta:
+        wanted = begin_delta(feed, channel, view(BookDelta, block), market, events, index, time_ns)
+    else:
+        wanted = begin_snapshot(feed, channel, view(Snapshot, block), market, events, index, time_ns)
     if not wanted:
         return after
     book = market.books[index]

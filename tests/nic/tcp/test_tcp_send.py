@@ -4,14 +4,7 @@ import dataclasses
 
 import pytest
 
-from crosswire.nic.tcp.state import (
-    MS_NS,
-    RETRANSMITS_MAX,
-    SECOND_NS,
-    SLOTS,
-    TcpEnd,
-    TcpState,
-)
+from crosswire.nic.tcp.state import MS_NS, RETRANSMITS_MAX, SECOND_NS, SLOTS, TcpEnd, TcpState
 from crosswire.nic.tcp.tcp import next_timer_ns
 from tests.support.tcp_setup import (
     ACK,

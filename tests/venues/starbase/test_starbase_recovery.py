@@ -3,13 +3,7 @@
 import pytest
 
 from crosswire.nic.rings.ring import NEVER_NS
-from crosswire.venues.order import (
-    RejectReason,
-    ReportKind,
-    SessionState,
-    end_session,
-    write_cancel,
-)
+from crosswire.venues.order import RejectReason, ReportKind, SessionState, end_session, write_cancel
 from crosswire.venues.side import BUY
 from crosswire.venues.starbase.orders.state import Refusal
 from tests.support.order_setup import FIRST_VENUE_ID

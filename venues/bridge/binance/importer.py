@@ -38,9 +38,7 @@ from crosswire.venues.bridge.binance.stream import (
     import_lines,
     make_held_text,
 )
-from crosswire.venues.bridge.binance.stream import (
-    Market as Market,
-)
+from crosswire.venues.bridge.binance.stream import Market as Market
 from crosswire.venues.bridge.wire.encoder import FeedWriter, make_writer
 from crosswire.venues.errors import VenueError
 from crosswire.venues.instrument import E9, SYMBOL_BYTES, Kind, Payoff

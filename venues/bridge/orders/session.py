@@ -33,11 +33,7 @@ from crosswire.venues.bridge.wire.order_layout import (
     OrderReject,
     Template,
 )
-from crosswire.venues.market import (
-    InstrumentMap,
-    Market,
-    learn_instrument,
-)
+from crosswire.venues.market import InstrumentMap, Market, learn_instrument
 from crosswire.venues.order import (
     REPORTS_MAX,
     Approval,

@@ -24,13 +24,7 @@ from crosswire.venues.deribit.feed.recovery import (
     to_price_ticks,
     to_qty_lots,
 )
-from crosswire.venues.deribit.feed.state import (
-    CHANNEL_BITS,
-    CHANNEL_SLOTS,
-    CHANNELS_MAX,
-    TICKERS_MAX,
-    DeribitFeed,
-)
+from crosswire.venues.deribit.feed.state import CHANNEL_BITS, CHANNEL_SLOTS, CHANNELS_MAX, TICKERS_MAX, DeribitFeed
 from crosswire.venues.deribit.wire.layout import (
     MESSAGES,
     NULL_ENUM,

@@ -22,12 +22,7 @@ from crosswire.venues.deribit.wire.layout import BookChange, BookChangeEntry, Bo
 from crosswire.venues.deribit.wire.walk import BAD, prove_block, to_nanoseconds, to_units
 from crosswire.venues.feed import Reject, known_instrument, reject
 from crosswire.venues.instrument import Instrument, Kind
-from crosswire.venues.market import (
-    INSTRUMENTS_MAX,
-    Events,
-    Market,
-    publish_proof,
-)
+from crosswire.venues.market import INSTRUMENTS_MAX, Events, Market, publish_proof
 from crosswire.venues.side import ASK, BID
 
 SEQUENCE_MASK = (1 << 32) - 1

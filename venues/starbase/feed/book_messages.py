@@ -11,12 +11,7 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import refresh_top
 from crosswire.venues.book.order_queue import NONE, delete_slot, find_queued, put_order, reduce_slot
 from crosswire.venues.feed import Reject, known_instrument, reject
-from crosswire.venues.market import (
-    INSTRUMENTS_MAX,
-    Events,
-    Market,
-    publish_proof,
-)
+from crosswire.venues.market import INSTRUMENTS_MAX, Events, Market, publish_proof
 from crosswire.venues.starbase.feed.state import TEMPLATE_IDS, Progress, Proof, StarbaseFeed
 from crosswire.venues.starbase.wire.market_layout import Delete, MessageHeader, Put, QuantityReduced, Template
 

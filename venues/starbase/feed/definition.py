@@ -8,15 +8,7 @@ from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import address_of, size_of, view
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.feed import Reject, known_instrument, reject
-from crosswire.venues.instrument import (
-    CURRENCY_BYTES,
-    E9,
-    SYMBOL_BYTES,
-    Instrument,
-    Kind,
-    Payoff,
-    common_divisor,
-)
+from crosswire.venues.instrument import CURRENCY_BYTES, E9, SYMBOL_BYTES, Instrument, Kind, Payoff, common_divisor
 from crosswire.venues.market import (
     INSTRUMENTS_MAX,
     Events,

@@ -16,12 +16,7 @@ from crosswire.venues.starbase.orders.reasons import (
     mass_quote_reject_reason,
     order_reject_reason,
 )
-from crosswire.venues.starbase.orders.state import (
-    StarbaseLink,
-    StarbaseSession,
-    market_index,
-    sent_order,
-)
+from crosswire.venues.starbase.orders.state import StarbaseLink, StarbaseSession, market_index, sent_order
 from crosswire.venues.starbase.orders.telling import (
     add_report,
     break_frame,
@@ -56,13 +51,7 @@ from crosswire.venues.starbase.wire.order_layout import (
     OrdersCanceled,
     OrdersMmpTriggered,
 )
-from crosswire.venues.starbase.wire.stream import (
-    FrameFault,
-    end_of,
-    groups_of,
-    read_group,
-    root_of,
-)
+from crosswire.venues.starbase.wire.stream import FrameFault, end_of, groups_of, read_group, root_of
 
 FILL_IS_QUOTE = int(FillFlags.IS_QUOTE)
 FILL_ENDS_QUOTE = int(FillFlags.IS_QUOTE | FillFlags.IS_FULLY_FILLED)

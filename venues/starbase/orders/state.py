@@ -6,11 +6,7 @@ from typing import Annotated
 from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, u8
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.market import (
-    InstrumentMap,
-    Market,
-    learn_instrument,
-)
+from crosswire.venues.market import InstrumentMap, Market, learn_instrument
 from crosswire.venues.order import ORDERS_MAX, Report, Session, SessionState
 from crosswire.venues.starbase.orders.fills import FillSet
 from crosswire.venues.starbase.orders.templates import Templates

@@ -8,13 +8,7 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import clear_book, refresh_top, set_level
 from crosswire.venues.feed import Feed, Reject, decode
 from crosswire.venues.layout import Message
-from crosswire.venues.market import (
-    Events,
-    Market,
-    book_changed,
-    find_symbol,
-    lose_book,
-)
+from crosswire.venues.market import Events, Market, book_changed, find_symbol, lose_book
 from crosswire.venues.side import ASK, BID
 
 SYMBOL_LETTERS = 8

@@ -12,11 +12,7 @@ from crosswire.venues.starbase.exchange.gateway.answers import (
     tell,
     wire_id,
 )
-from crosswire.venues.starbase.exchange.gateway.requests import (
-    is_within_limit,
-    refuse_mass_cancel,
-    send_mass_cancelled,
-)
+from crosswire.venues.starbase.exchange.gateway.requests import is_within_limit, refuse_mass_cancel, send_mass_cancelled
 from crosswire.venues.starbase.exchange.gateway.send import (
     add_empty_text,
     add_group,
@@ -41,13 +37,7 @@ from crosswire.venues.starbase.exchange.matching.state import (
     find_group,
     market_index,
 )
-from crosswire.venues.starbase.exchange.state import (
-    GATEWAYS,
-    NONE,
-    QUOTE_FILLS_MAX,
-    QUOTES_MAX,
-    StarbaseExchange,
-)
+from crosswire.venues.starbase.exchange.state import GATEWAYS, NONE, QUOTE_FILLS_MAX, QUOTES_MAX, StarbaseExchange
 from crosswire.venues.starbase.rate_limits import QUOTE_CANCEL_TOKENS
 from crosswire.venues.starbase.wire.decimal import BAD_VALUE, decimal_lots, price_ticks
 from crosswire.venues.starbase.wire.order_codes import (
@@ -307,11 +297,7 @@ def handle_quote_status(
     exchange: StarbaseExchange, session: int, message: GetMassQuoteMmpStatusRequest, now_ns: int
 ) -> None:
     """Whether a mass quote group is frozen."""
-    index = find_group(exchange.matching, exchange.gateways.sessions[session].member, message.mmp_group_id, 1)
-    template_id: int = Template.GET_MASS_QUOTE_MMP_STATUS_RESPONSE
-    if index == NONE:
-        template_id = Template.GET_MASS_QUOTE_MMP_STATUS_REJECT
-    answer_status(exchange, session, template_id, index, message.correlation_id, message.mmp_group_id, now_ns)
+    answer_status(exchange, session, message.correlation_id, message.mmp_group_id, 1, now_ns)
 
 
 @compiled
@@ -319,33 +305,31 @@ def handle_orders_status(
     exchange: StarbaseExchange, session: int, message: GetOrdersMmpStatusRequest, now_ns: int
 ) -> None:
     """Whether a currency pair's orders are frozen."""
-    index = find_group(exchange.matching, exchange.gateways.sessions[session].member, message.currency_pair_id, 0)
-    template_id: int = Template.GET_ORDERS_MMP_STATUS_RESPONSE
-    if index == NONE:
-        template_id = Template.GET_ORDERS_MMP_STATUS_REJECT
-    answer_status(exchange, session, template_id, index, message.correlation_id, message.currency_pair_id, now_ns)
+    answer_status(exchange, session, message.correlation_id, message.currency_pair_id, 0, now_ns)
 
 
 @compiled
 def answer_status(
-    exchange: StarbaseExchange,
-    session: int,
-    template_id: int,
-    index: int,
-    correlation_id: int,
-    group_id: int,
-    now_ns: int,
+    exchange: StarbaseExchange, session: int, correlation_id: int, group_id: int, is_quotes: int, now_ns: int
 ) -> None:
-    """Answer by template: the messages of quotes and of orders have the same fields but for what names the group."""
+    """Answer for quotes or for orders: the messages have the same fields but for the name of what they ask about."""
+    matching = exchange.matching
+    index = find_group(matching, exchange.gateways.sessions[session].member, group_id, is_quotes)
     if index == NONE:
+        template_id: int = Template.GET_ORDERS_MMP_STATUS_REJECT
+        if is_quotes != 0:
+            template_id = Template.GET_MASS_QUOTE_MMP_STATUS_REJECT
         refused = view(GetMassQuoteMmpStatusReject, begin_message(exchange, template_id))
         refused.timestamp_ns = now_ns
         refused.correlation_id = correlation_id
         refused.reason = MmpStatusRejectReason.INVALID_MMP_GROUP
     else:
+        template_id = Template.GET_ORDERS_MMP_STATUS_RESPONSE
+        if is_quotes != 0:
+            template_id = Template.GET_MASS_QUOTE_MMP_STATUS_RESPONSE
         answer = view(GetMassQuoteMmpStatusResponse, begin_message(exchange, template_id))
         answer.timestamp_ns = now_ns
         answer.correlation_id = correlation_id
         answer.mmp_group_id = group_id
-        answer.frozen_until_ns = frozen_until(exchange.matching.groups[index])
+        answer.frozen_until_ns = frozen_until(matching.groups[index])
     send_message(exchange, session, 0, now_ns)

@@ -25,13 +25,7 @@ from crosswire.venues.starbase.exchange.state import (
 from crosswire.venues.starbase.wire.order_codes import FrameFlags, Template
 from crosswire.venues.starbase.wire.order_layout import Decimal72, FrameHeader, GapFill, GroupHeader
 from crosswire.venues.starbase.wire.order_roots import exchange_root_bytes, root_bytes
-from crosswire.venues.starbase.wire.stream import (
-    FRAME_BYTES_MAX,
-    padded,
-    segments_for,
-    send_bytes,
-    stamp_frame,
-)
+from crosswire.venues.starbase.wire.stream import FRAME_BYTES_MAX, padded, segments_for, send_bytes, stamp_frame
 
 RESEND = int(FrameFlags.RESEND)
 FIN = FLAG_FIN | FLAG_ACK

@@ -195,21 +195,39 @@ def _tell_outcome(
 
 
 @compiled
-def _read_new_order_response(
-    session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
+def _tell_taken(
+    session: StarbaseSession,
+    link: StarbaseLink,
+    address: int,
+    message: NewOrderResponse | OrderPlaced,
+    reports: Reports,
+    side: int,
+    queued: int,
+    now_ns: int,
 ) -> None:
-    message = view(NewOrderResponse, root_of(address))
+    """Tell that an order was taken, and what became of it at once; `side` is -1 where the message does not say it."""
     instrument = market_index(session, message.instrument_id)
     leaves_lots = _leaves_lots(session, instrument, message.quantity, message.total_filled)
     report = add_report(session, reports, ReportKind.ACK, message.client_order_id, message.timestamp_ns)
     report.exchange_order_id = message.order_id
     report.instrument = instrument
-    report.side = side_of(message.side)
-    report.queued = 1 if message.status == OrderStatus.QUEUED else 0
+    report.queued = queued
+    if side >= 0:
+        report.side = side
+    side = report.side
     if leaves_lots == BAD_VALUE:
         break_value(session, link, instrument, now_ns)
         leaves_lots = 0
-    _tell_outcome(session, link, address, message, reports, instrument, side_of(message.side), leaves_lots, now_ns)
+    _tell_outcome(session, link, address, message, reports, instrument, side, leaves_lots, now_ns)
+
+
+@compiled
+def _read_new_order_response(
+    session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
+) -> None:
+    message = view(NewOrderResponse, root_of(address))
+    queued = 1 if message.status == OrderStatus.QUEUED else 0
+    _tell_taken(session, link, address, message, reports, side_of(message.side), queued, now_ns)
 
 
 @compiled
@@ -217,17 +235,7 @@ def _read_order_placed(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
     """A held order came into the book, filled what it could, and lives or has ended."""
-    message = view(OrderPlaced, root_of(address))
-    instrument = market_index(session, message.instrument_id)
-    leaves_lots = _leaves_lots(session, instrument, message.quantity, message.total_filled)
-    report = add_report(session, reports, ReportKind.ACK, message.client_order_id, message.timestamp_ns)
-    report.exchange_order_id = message.order_id
-    report.instrument = instrument
-    side = report.side
-    if leaves_lots == BAD_VALUE:
-        break_value(session, link, instrument, now_ns)
-        leaves_lots = 0
-    _tell_outcome(session, link, address, message, reports, instrument, side, leaves_lots, now_ns)
+    _tell_taken(session, link, address, view(OrderPlaced, root_of(address)), reports, -1, 0, now_ns)
 
 
 @compiled

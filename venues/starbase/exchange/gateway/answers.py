@@ -3,7 +3,7 @@
 A session whose client is away gets them too: they are kept, numbered, until it asks.
 """
 
-from crosswire.nic.memory.struct import size_of, view
+from crosswire.nic.memory.struct import Array, size_of, view
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.side import BUY
@@ -286,14 +286,30 @@ def tell(exchange: StarbaseExchange, now_ns: int) -> None:
 
 
 @compiled
+def count_own(notes: Array, count: int, session: int) -> int:
+    """How many of the first `count` fills or cancels are of the session's orders."""
+    own = 0
+    for place in range(count):
+        if notes[place].session == session:
+            own += 1
+    return own
+
+
+@compiled
+def next_own(notes: Array, place: int, session: int) -> int:
+    """Place of the first fill or cancel of the session's orders behind `place`; there must be one."""
+    place += 1
+    while notes[place].session != session:
+        place += 1
+    return place
+
+
+@compiled
 def send_maker_fills(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
     """The fills of one session's resting orders."""
     outcome = exchange.matching.outcome
-    left = 0
-    for place in range(outcome.fill_count):
-        if outcome.fills[place].session == session:
-            left += 1
-    place = 0
+    left = count_own(outcome.fills, outcome.fill_count, session)
+    place = -1
     while left > 0:
         count = min(left, ENTRIES_MAX)
         left -= count
@@ -301,14 +317,10 @@ def send_maker_fills(exchange: StarbaseExchange, session: int, now_ns: int) -> N
         message.timestamp_ns = now_ns
         message.exec_id = next_execution(exchange)
         entries = add_group(exchange, size_of(MakerFill), count)
-        written = 0
-        while written < count:
+        for written in range(count):
+            place = next_own(outcome.fills, place, session)
             fill = outcome.fills[place]
-            place += 1
-            if fill.session != session:
-                continue
             entry = view(MakerFill, entries + written * size_of(MakerFill))
-            written += 1
             entry.client_order_id = fill.client_order_id
             entry.order_id = fill.order_id
             entry.instrument_id = wire_id(exchange, fill.instrument)
@@ -326,11 +338,8 @@ def send_maker_fills(exchange: StarbaseExchange, session: int, now_ns: int) -> N
 def send_cancels(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
     """The cancelled orders of one session."""
     outcome = exchange.matching.outcome
-    left = 0
-    for place in range(outcome.cancel_count):
-        if outcome.cancels[place].session == session:
-            left += 1
-    place = 0
+    left = count_own(outcome.cancels, outcome.cancel_count, session)
+    place = -1
     while left > 0:
         count = min(left, ENTRIES_MAX)
         left -= count
@@ -339,14 +348,10 @@ def send_cancels(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
         message.exec_id = next_execution(exchange)
         message.flags = IS_LAST_MESSAGE if left == 0 else 0
         entries = add_group(exchange, size_of(CanceledOrder), count)
-        written = 0
-        while written < count:
+        for written in range(count):
+            place = next_own(outcome.cancels, place, session)
             cancel = outcome.cancels[place]
-            place += 1
-            if cancel.session != session:
-                continue
             entry = view(CanceledOrder, entries + written * size_of(CanceledOrder))
-            written += 1
             entry.client_order_id = cancel.client_order_id
             entry.order_id = cancel.order_id
             entry.instrument_id = wire_id(exchange, cancel.instrument)

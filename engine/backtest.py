@@ -9,9 +9,8 @@ from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.config import load_config
 from crosswire.engine.data import prepare_data
 from crosswire.engine.loop import Status
-from crosswire.engine.progress import Teller
 from crosswire.engine.report.facts import record_names, run_facts, run_infos
-from crosswire.engine.report.recorder import Recorder
+from crosswire.engine.report.recorder import Recorder, recorder_units
 from crosswire.engine.report.summary import RunSummary, summarise, write_summary
 
 
@@ -25,9 +24,10 @@ def run_backtest(
     config = load_config(config_path)
     preparing_s = prepare_data(config, config_path, console)
     backtest = build_run(config, config_path)
+    backtest.core.linker.want(recorder_units())
     recorder = Recorder(output / config.name, run_infos(backtest), record_names(config), replace=True)
     try:
-        backtest.load(Teller())
+        backtest.load()
         start_s = time.perf_counter() - started - preparing_s
         loop_started = time.perf_counter()
         turn_until_finished(backtest, recorder)

@@ -15,6 +15,8 @@ import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
+from crosswire.engine.teller import Teller  # noqa: E402
+from crosswire.nic.unit.listen import listeners  # noqa: E402
 
 if TYPE_CHECKING:
     from crosswire.venues.adapter import Importer
@@ -158,7 +160,7 @@ def capture(
 
 
 @app.command()
-def sim(
+def exchange(
     config: Annotated[Path, typer.Argument(help="The run's TOML file, with [live] and [venue.live].")],
     speed: Annotated[float, typer.Option(help="Times real time; 0: as fast as it goes.")] = 1.0,
     seconds: Annotated[float, typer.Option(help="Of market data; 0: until the captures end.")] = 0.0,
@@ -179,13 +181,13 @@ def sim(
 ) -> None:
     """Be the configuration's exchanges on the kernel's sockets. Multicast market data out, orders in over TCP."""
     from crosswire.engine.errors import KNOWN_ERRORS
-    from crosswire.engine.exchange.command import SimOptions, run_sim
+    from crosswire.engine.exchange.command import ExchangeOptions, run_exchange
 
     rates = {"drop_ppm": drop, "duplicate_ppm": duplicate, "reorder_ppm": reorder, "corrupt_ppm": corrupt}
     faults = {**rates, "reorder_frames": late}
-    options = SimOptions(speed, seconds, wait, *pause, *burst, seed, faults)
+    options = ExchangeOptions(speed, seconds, wait, *pause, *burst, seed, faults)
     try:
-        run_sim(config, options, typer.echo)
+        run_exchange(config, options, typer.echo)
     except KNOWN_ERRORS as error:
         raise fail(error) from None
 
@@ -346,6 +348,7 @@ def main() -> None:
     words = sys.argv[1:] or os.environ.get("COMP_WORDS", "").split()[1:]
     if words[:1] == ["import"]:
         add_importers()
+    listeners.append(Teller())
     app()
 
 

@@ -60,7 +60,7 @@ class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     coalesce_us: int | None = None  # receive interrupts' delay while it runs; None leaves the interface as it is
     flow_steering: bool = False  # have the interface put the groups on `queue`
     frames: int = 4096  # that the ring of market data has room for, a power of two
-    exchange_interface: str = ""  # where `crosswire sim` publishes from
+    exchange_interface: str = ""  # where `crosswire exchange` publishes from
 
 
 class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -110,7 +110,7 @@ class GenerateConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
 
 
 class LiveConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The host that `crosswire live` and `crosswire sim` run on."""
+    """The host that `crosswire live` and `crosswire exchange` run on."""
 
     core: int  # that the loop is pinned to
     scheduling: Literal["other", "fifo"] = "other"

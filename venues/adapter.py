@@ -67,7 +67,7 @@ class ExchangeSetup(VenueSetup):
 
 @dataclass(frozen=True, kw_only=True)
 class GatewaySetup:
-    """What the maker of the gateways of `crosswire sim` is told."""
+    """What the maker of the gateways of `crosswire exchange` is told."""
 
     number: int
     names: list[str]  # of all instruments, by market index
@@ -157,8 +157,8 @@ class OrderEntry:
     """One way to trade on a venue: the engine's order session, and the simulated exchange that understands it."""
 
     make_session: Callable[[VenueSetup], Session]
-    make_exchange: Callable[[ExchangeSetup], Any] | None  # a ring; None: neither backtest nor `sim`
-    make_gateways: Callable[[GatewaySetup], Gateways] | None = None  # None: no `sim`
+    make_exchange: Callable[[ExchangeSetup], Any] | None  # a ring; None: neither backtest nor `exchange`
+    make_gateways: Callable[[GatewaySetup], Gateways] | None = None  # None: no `exchange`
     replays: bool = True  # the exchange is made from captures; False: it makes its market data itself
     gateways_max: int = 1  # that the session can be connected to at once
     believe_ready: Callable[[Any, Any, int], None] = believe_ready  # of (session, ring, now_ns)

@@ -7,16 +7,15 @@ from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import make_venue
 from crosswire.engine.config import RunConfig
 from crosswire.engine.errors import LoopError
+from crosswire.engine.faults import plain_errors, plain_fault
 from crosswire.engine.loop import Engine, Status, loop_unit
 from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_class
-from crosswire.engine.progress import plain_errors, plain_fault
 from crosswire.engine.seat import set_seat
 from crosswire.engine.venue import Line, set_venue
 from crosswire.nic.clock import ReplayClock
 from crosswire.nic.memory.struct import Struct, address_of, i64, one
 from crosswire.nic.rings.replay import Replay
 from crosswire.nic.rings.ring import NEVER_NS
-from crosswire.nic.unit.build import Say
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
 from crosswire.risk.gate import Gate
@@ -70,10 +69,10 @@ class Run:
         """What the loop runs on."""
         return self.core.engine
 
-    def load(self, say: Say | None = None) -> None:
+    def load(self) -> None:
         """Load all machine code of the run, compiling what is not on disk. ConfigError, StoreError: one line each."""
         with plain_errors(self.config_path, map(type, self.core.strategies)):
-            self.core.linker.load(say)
+            self.core.linker.load()
 
     def turn(self) -> Status:
         """Run the loop until it needs Python. LoopError: what a strategy or the engine itself raised."""

@@ -123,10 +123,10 @@ def run_capture(options: CaptureOptions, say: Callable[[str], None]) -> CaptureS
         raise ConfigError("capture: no group; name at least one, as --group 239.1.1.1:6200")
     groups = [parse_group(text, "--group") for text in options.groups]
     need_capability("CAP_NET_RAW", f"capture: AF_PACKET on {options.interface}")
-    signals = note_signals()
     files = CaptureFiles(options.directory, options.interface, rotate_mb=options.rotate_mb, compress=options.compress)
     compile_take()
     FILL_TAP(make_tap(AfPacketRing(), 8), Frame())  # has no room, so it does not look into the ring
+    signals = note_signals()
     with ExitStack() as closing:
         with ExitStack() as there:
             if options.namespace:

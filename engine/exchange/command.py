@@ -1,4 +1,4 @@
-"""`crosswire sim`: the simulated exchanges of a configuration on real sockets, until their captures end or a signal."""
+"""`crosswire exchange`: a configuration's simulated exchanges on real sockets, until their captures end or a signal."""
 
 import json
 import time
@@ -12,8 +12,15 @@ from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import make_exchange, order_flow
 from crosswire.engine.config import ConfigError, RunConfig, load_config, need_live, parse_endpoint
 from crosswire.engine.data import prepare_data
-from crosswire.engine.exchange.publish import FLAT_OUT, PARTS, Publisher, SimCounters, SimLine, elapsed_ns
-from crosswire.engine.progress import Teller, plain_errors
+from crosswire.engine.exchange.publish import (
+    FLAT_OUT,
+    PARTS,
+    ExchangeCounters,
+    ExchangeLine,
+    Publisher,
+    elapsed_ns,
+)
+from crosswire.engine.faults import plain_errors
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import note_signals, pin_thread
 from crosswire.nic.host.testbed import in_namespace
@@ -31,7 +38,7 @@ LINGER_S = 30.0  # after the market data: for clients to take their last answers
 
 
 @dataclass(frozen=True)
-class SimOptions:
+class ExchangeOptions:
     """How the exchanges behave. `speed` in times real time, 0: as fast as it goes."""
 
     speed: float = 1.0
@@ -74,10 +81,10 @@ def make_gateways(config: RunConfig, number: int, exchange: Any) -> Gateways:
     return venue.order_entry.make_gateways(setup)
 
 
-class Simulation:
+class ExchangeProcess:
     """The exchanges of one configuration, their sockets, and the compiled loop that serves them."""
 
-    def __init__(self, config: RunConfig, config_path: Path, options: SimOptions, closing: ExitStack) -> None:
+    def __init__(self, config: RunConfig, config_path: Path, options: ExchangeOptions, closing: ExitStack) -> None:
         self.config = config
         self.options = options
         self.closing = closing
@@ -97,7 +104,7 @@ class Simulation:
             self.gateways.append(make_gateways(config, number, exchange))
             closing.callback(self.gateways[-1].close)
         lines = [
-            SimLine(
+            ExchangeLine(
                 exchange, make_remote_ring(exchange, self.linker), self._publisher(number), self.gateways[number].ring
             )
             for number, exchange in enumerate(exchanges)
@@ -153,7 +160,7 @@ class Simulation:
             self.keep_clock()
 
     def set_speed(self, speed: float) -> None:
-        """From here on; the exchanges' time goes on from where it is. `speed` as in SimOptions."""
+        """From here on; the exchanges' time goes on from where it is. `speed` as in ExchangeOptions."""
         speed_e6 = FLAT_OUT if speed == 0 else round(speed * PARTS)
         state = self.state
         if state.speed_e6 != speed_e6:
@@ -207,7 +214,7 @@ class Simulation:
         for number, line in enumerate(self.publisher.lines):
             counters = self.publisher.venues[number].counters
             result[self.config.venue[number].name] = {
-                **{name: getattr(counters, name) for name in SimCounters.fields},
+                **{name: getattr(counters, name) for name in ExchangeCounters.fields},
                 "faults": {
                     name: getattr(line.publisher.transmit.counters, name)
                     for name in FaultCounters.fields
@@ -218,20 +225,20 @@ class Simulation:
         return result
 
 
-def run_sim(config_path: Path, options: SimOptions, say: Callable[[str], None]) -> None:
+def run_exchange(config_path: Path, options: ExchangeOptions, say: Callable[[str], None]) -> None:
     """Serve one configuration's exchanges; says "ready" when clients may connect, and one JSON object at the end."""
     config = load_config(config_path)
     live = need_live(config, config_path)
     options.check(config)
     prepare_data(config, config_path, None)
-    signals = note_signals()
     with ExitStack() as closing:
         if live.exchange_namespace:
             closing.enter_context(in_namespace(live.exchange_namespace))
         pin_thread(live.exchange_core)
-        simulation = Simulation(config, config_path, options, closing)
+        simulation = ExchangeProcess(config, config_path, options, closing)
         with plain_errors(config_path, []):
-            simulation.linker.load(Teller())
+            simulation.linker.load()
+        signals = note_signals()
         say("ready")
         simulation.run(lambda: bool(signals))
         say(json.dumps(simulation.summary()))

@@ -30,7 +30,7 @@ FLAT_OUT = 0  # as `speed_e6`: each turn takes the exchange to its next frame, w
 PARTS = 1_000_000
 
 
-class SimCounters(Struct):
+class ExchangeCounters(Struct):
     """What one exchange did on the wire."""
 
     published: i64  # market data frames, before the faults
@@ -43,7 +43,7 @@ class SimCounters(Struct):
     at_end: i64  # 1: the captures are over
 
 
-class SimVenue(Struct):
+class PublishedVenue(Struct):
     """One exchange and its two sockets, behind the entry of a unit of theirs. The first four are addresses."""
 
     exchange: i64
@@ -51,10 +51,10 @@ class SimVenue(Struct):
     publisher: i64
     orders: i64
     turn: i64  # entry
-    counters: SimCounters
+    counters: ExchangeCounters
 
 
-class SimState(Struct):
+class PublisherState(Struct):
     """The publisher's own memory. Times are ns since the epoch."""
 
     speed_e6: i64
@@ -65,16 +65,16 @@ class SimState(Struct):
     packet: Packet
     parsed: PacketCounters
     venue_count: i64
-    venues: Annotated[Array, SimVenue, VENUES_MAX]
+    venues: Annotated[Array, PublishedVenue, VENUES_MAX]
 
 
-class SimEntries(Struct):
+class PublisherEntries(Struct):
     """The address of `serve`."""
 
     serve: i64
 
 
-class SimLine(NamedTuple):
+class ExchangeLine(NamedTuple):
     """One venue's exchange, the ring in front of it and its sockets' rings."""
 
     exchange: Any
@@ -84,7 +84,7 @@ class SimLine(NamedTuple):
 
 
 @compiled
-def capture_time_ns(state: SimState, exchange: Any, ring: RemoteRing, now_ns: int) -> int:
+def capture_time_ns(state: PublisherState, exchange: Any, ring: RemoteRing, now_ns: int) -> int:
     """The exchange's time when the clock shows `now_ns`, no more than STEP_NS past what it has to do next."""
     due_ns = next_time_ns(ring)
     if due_ns == STARVED or due_ns == NEVER_NS:
@@ -95,13 +95,15 @@ def capture_time_ns(state: SimState, exchange: Any, ring: RemoteRing, now_ns: in
 
 
 @compiled
-def elapsed_ns(state: SimState, now_ns: int) -> int:
+def elapsed_ns(state: PublisherState, now_ns: int) -> int:
     """Capture time when the clock shows `now_ns`, at any speed but FLAT_OUT."""
     return state.first_ns + (now_ns - state.started_ns) // 1000 * state.speed_e6 // 1000
 
 
 @compiled
-def take_orders(state: SimState, counters: SimCounters, ring: RemoteRing, orders: Struct, time_ns: int) -> None:
+def take_orders(
+    state: PublisherState, counters: ExchangeCounters, ring: RemoteRing, orders: Struct, time_ns: int
+) -> None:
     """Everything that the client has sent, to the exchange's end of its order wire."""
     while poll(orders, state.frame, time_ns):
         slot = reserve(ring, state.frame.length)
@@ -116,7 +118,7 @@ def take_orders(state: SimState, counters: SimCounters, ring: RemoteRing, orders
 
 @compiled
 def give_frames(
-    state: SimState, counters: SimCounters, ring: RemoteRing, publisher: Struct, orders: Struct, time_ns: int
+    state: PublisherState, counters: ExchangeCounters, ring: RemoteRing, publisher: Struct, orders: Struct, time_ns: int
 ) -> None:
     """What the exchange says until `time_ns`, FRAMES_PER_TURN frames of it, to the sockets."""
     for _ in range(FRAMES_PER_TURN):
@@ -135,7 +137,7 @@ def give_frames(
 
 
 @compiled
-def publish(state: SimState, counters: SimCounters, publisher: Struct, time_ns: int) -> None:
+def publish(state: PublisherState, counters: ExchangeCounters, publisher: Struct, time_ns: int) -> None:
     """A market data frame onto the wire, however long that takes."""
     slot = reserve(publisher, state.frame.length)
     while slot == 0:
@@ -148,7 +150,7 @@ def publish(state: SimState, counters: SimCounters, publisher: Struct, time_ns: 
 
 
 @compiled
-def answer(state: SimState, counters: SimCounters, orders: Struct, time_ns: int) -> None:
+def answer(state: PublisherState, counters: ExchangeCounters, orders: Struct, time_ns: int) -> None:
     """An answer to its client's connection."""
     slot = reserve(orders, state.frame.length)
     if slot == 0:
@@ -160,8 +162,8 @@ def answer(state: SimState, counters: SimCounters, orders: Struct, time_ns: int)
 
 
 def turn(
-    state: SimState,
-    counters: SimCounters,
+    state: PublisherState,
+    counters: ExchangeCounters,
     exchange: Any,
     ring: RemoteRing,
     publisher: Struct,
@@ -177,7 +179,7 @@ def turn(
     return due_ns == STARVED
 
 
-def serve(state: SimState, clock: Struct, until_ns: int) -> bool:
+def serve(state: PublisherState, clock: Struct, until_ns: int) -> bool:
     """Run the exchanges until the clock shows `until_ns`, or until a replay window wants refilling: then True."""
     now_ns = advance(clock, 0)
     starved = False
@@ -203,24 +205,32 @@ def serve(state: SimState, clock: Struct, until_ns: int) -> bool:
 
 def serve_unit(clock: type[Struct]) -> Unit:
     """The unit of `serve` with this clock."""
-    return Unit("serve", (Entry("serve", serve, (SimState, clock, "i64")),))
+    return Unit("serve", (Entry("serve", serve, (PublisherState, clock, "i64")),))
 
 
-def turn_unit(line: SimLine) -> Unit:
+def turn_unit(line: ExchangeLine) -> Unit:
     """The unit of `turn` for one venue's classes."""
-    kinds = (SimState, SimCounters, type(line.exchange), RemoteRing, type(line.publisher), type(line.orders), "i64")
+    kinds = (
+        PublisherState,
+        ExchangeCounters,
+        type(line.exchange),
+        RemoteRing,
+        type(line.publisher),
+        type(line.orders),
+        "i64",
+    )
     return Unit(f"publish-{type(line.exchange).__name__}", (Entry("turn", turn, kinds),))
 
 
 class Publisher:
     """The exchanges of one process and what serves them."""
 
-    def __init__(self, lines: Sequence[SimLine], clock: Struct, speed_e6: int, linker: Linker) -> None:
+    def __init__(self, lines: Sequence[ExchangeLine], clock: Struct, speed_e6: int, linker: Linker) -> None:
         """To be used once `linker` has loaded."""
         self.lines = list(lines)
         self.clock = clock
-        self.state = SimState(speed_e6=speed_e6, venue_count=len(self.lines))
-        self.entries = SimEntries()
+        self.state = PublisherState(speed_e6=speed_e6, venue_count=len(self.lines))
+        self.entries = PublisherEntries()
         for venue, line in zip(self.venues, self.lines, strict=True):
             venue.exchange, venue.ring = address_of(line.exchange), address_of(line.ring)
             venue.publisher, venue.orders = address_of(line.publisher), address_of(line.orders)
@@ -228,7 +238,7 @@ class Publisher:
         linker.link_all(self.entries, serve_unit(type(clock)))
 
     @property
-    def venues(self) -> list[SimVenue]:
+    def venues(self) -> list[PublishedVenue]:
         """What each exchange did, in the order of the lines."""
         return [self.state.venues[number] for number in range(self.state.venue_count)]
 

@@ -16,9 +16,8 @@ from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_liv
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_lines, open_rings
 from crosswire.engine.live.warm_up import warm_up
 from crosswire.engine.loop import Status
-from crosswire.engine.progress import Teller
 from crosswire.engine.report.facts import record_names, run_facts, run_infos
-from crosswire.engine.report.recorder import Recorder
+from crosswire.engine.report.recorder import Recorder, recorder_units
 from crosswire.engine.report.summary import summarise, write_summary
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
@@ -101,16 +100,16 @@ def run_live(
     config = load_config(config_path)
     live = need_live(config, config_path)
     check_capabilities(config, live)
-    signals = note_signals()
     files = [CaptureFiles(capture, venue.name) for venue in config.venue] if capture is not None else []
     tap_bytes = LIVE_TAP_BYTES if files else 0
     core = build_core(config, config_path)
+    core.linker.want(recorder_units())
     clock = LiveClock()
     with ExitStack() as closing:
         # Compiling takes a while: all of it is done before the first ring is open.
         blanks = [blank_ring(venue, config_path, bool(files)) for venue in config.venue]
         run = make_run(config, config_path, core, blanks, clock)
-        run.load(Teller())
+        run.load()
         for blank in blanks:
             if isinstance(blank, TcpRing):
                 prepare(blank)
@@ -123,6 +122,7 @@ def run_live(
         console.print(warm_up(config, config_path, tap_bytes))
         if live.lock_memory:
             lock_memory()
+        signals = note_signals()  # until here Ctrl-C just ends the command: nothing is open
         rings = open_all_rings(config, config_path, live, closing, tap_bytes)
         keeper = ClockKeeper(clock)
         for each in rings:

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from crosswire.nic.memory.struct import Array, Struct, array, i64
-from crosswire.nic.unit.call import machine_code
+from crosswire.nic.unit.call import call_unit, machine_code
 from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.kinds import Elements
+from crosswire.nic.unit.unit import Unit
 from crosswire.risk.records import (
     RECORDS_MAX,
     FillRecord,
@@ -204,6 +206,18 @@ def value_samples(samples: SampleRecords, instruments: Array, marks: Array, valu
 
 VALUE_FILLS = machine_code(value_fills)
 VALUE_SAMPLES = machine_code(value_samples)
+
+
+def recorder_units() -> list[Unit]:
+    """The units of what a recorder computes."""
+
+    def arrays(values: type[Struct]) -> tuple[Elements, ...]:
+        return tuple(Elements(each, "little") for each in (Instrument, Mark, values))
+
+    return [
+        call_unit(value_fills, (FillRecords, *arrays(FillValues))),
+        call_unit(value_samples, (SampleRecords, *arrays(SampleValues))),
+    ]
 
 
 class Recorder:

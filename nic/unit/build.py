@@ -9,19 +9,20 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from crosswire.nic.unit import store
 from crosswire.nic.unit.compile import lowerings
+from crosswire.nic.unit.listen import Progress, tell
 from crosswire.nic.unit.target import target
 
 if TYPE_CHECKING:
     from crosswire.nic.unit.unit import Unit
 
-LOOK_S = 0.1  # between two calls of `say`
+LOOK_S = 0.1  # between two looks
 PR_SET_PDEATHSIG = 1
 
 
@@ -31,19 +32,6 @@ class CompileError(Exception):
     def __init__(self, unit: str, text: str) -> None:
         super().__init__(text)
         self.unit = unit
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is being compiled now."""
-
-    names: tuple[str, ...]
-    done: int
-    total: int
-    seconds: float  # since the first began
-
-
-Say = Callable[[Progress], None]
 
 
 @dataclass
@@ -60,7 +48,7 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def compile_units(folder: Path, units: "Sequence[tuple[Unit, str]]", compiler: str, say: Say | None) -> None:
+def compile_units(folder: Path, units: "Sequence[tuple[Unit, str]]", compiler: str) -> None:
     """Compile units and put them into the store under their keys. CompileError; StoreError: it can't be written."""
     from multiprocessing.connection import wait
 
@@ -76,17 +64,15 @@ def compile_units(folder: Path, units: "Sequence[tuple[Unit, str]]", compiler: s
                     worker.number = following
                     worker.pipe.send_bytes(str(following).encode())
                     following += 1
-            if say is not None:
-                names = tuple(units[worker.number][0].name for worker in workers if worker.number >= 0)
-                say(Progress(names, done, len(units), time.monotonic() - begun))
+            names = tuple(units[worker.number][0].name for worker in workers if worker.number >= 0)
+            tell(Progress(names, done, len(units), time.monotonic() - begun))
             ready = wait([worker.pipe for worker in workers if worker.number >= 0], LOOK_S)
             for worker in workers:
                 if worker.pipe in ready:
                     take_answer(worker, units[worker.number][0].name)
                     worker.number = -1
                     done += 1
-        if say is not None:
-            say(Progress((), done, len(units), time.monotonic() - begun))
+        tell(Progress((), done, len(units), time.monotonic() - begun))
     finally:
         for worker in workers:
             end_worker(worker)

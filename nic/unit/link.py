@@ -3,10 +3,10 @@
 So that they are compiled side by side, nothing is loaded while structs are still being made.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from crosswire.nic.memory.struct import Struct
-from crosswire.nic.unit.build import Say
 from crosswire.nic.unit.unit import LoadedUnit, Unit, load_units
 
 
@@ -25,6 +25,7 @@ class Linker:
     """Links that wait for their units."""
 
     links: list[Link] = field(default_factory=list)
+    wanted: list[Unit] = field(default_factory=list)  # that nothing is linked to, but Python will call
 
     def link(self, struct: Struct, name: str, unit: Unit, entry: str) -> None:
         """Have the address of `entry` put into a field."""
@@ -37,15 +38,18 @@ class Linker:
             if name in names:
                 self.link(entries, name, unit, name)
 
-    def load(self, say: Say | None = None) -> None:
+    def want(self, units: Iterable[Unit]) -> None:
+        """Have units compiled side by side with the others, for Python to call later."""
+        self.wanted.extend(units)
+
+    def load(self) -> None:
         """Load all units, compiling what is not on disk, and set the fields. As `load_units`."""
         units: dict[tuple[object, ...], Unit] = {}
-        for link in self.links:
-            units.setdefault((link.unit.name, link.unit.entries), link.unit)
-        loaded: dict[tuple[object, ...], LoadedUnit] = dict(
-            zip(units, load_units(list(units.values()), say), strict=True)
-        )
+        for unit in (*(link.unit for link in self.links), *self.wanted):
+            units.setdefault((unit.name, unit.entries), unit)
+        loaded: dict[tuple[object, ...], LoadedUnit] = dict(zip(units, load_units(list(units.values())), strict=True))
         for link in self.links:
             addresses = loaded[link.unit.name, link.unit.entries].addresses
             setattr(link.struct, link.name, addresses[link.entry])
         self.links.clear()
+        self.wanted.clear()

@@ -229,17 +229,28 @@ def digest_of(path: Path) -> str:
         return "absent"
 
 
-def sources_digest(functions: Iterable[Callable[..., Any]], kinds: Iterable[Kind]) -> str:
-    """Digest of all source, data and values that functions of these kinds are made from; no absolute path is in it."""
-    functions = list(functions)
+def module_text(name: str, path: Path) -> str:
+    """What a module is: its source, the data read with it, the values in it."""
+    lines = [f"module {name} {digest_of(path)}"]
+    lines += [f"read {each.name} {digest_of(each)}" for each in sorted(read_by_module.get(name, ()))]
+    lines += [f"value {key} {text}" for key, text in frozen_values(sys.modules[name])]
+    return "\n".join(lines)
+
+
+def sources_digest(functions: Iterable[Callable[..., Any]], kinds: Iterable[Kind], texts: dict[str, str]) -> str:
+    """Digest of all source, data and values that functions of these kinds are made from; no absolute path is in it.
+
+    `texts` keeps each `module_text` while the keys of several units are made: they share most of their modules.
+    """
+    functions, kinds = list(functions), list(kinds)
     digest = hashlib.sha256()
-    modules = closure(roots(functions, kinds))
-    for name in sorted(modules):
-        digest.update(f"module {name} {digest_of(modules[name])}\n".encode())
-        for path in sorted(read_by_module.get(name, ())):
-            digest.update(f"read {path.name} {digest_of(path)}\n".encode())
-        for key, text in frozen_values(sys.modules[name]):
-            digest.update(f"value {key} {text}\n".encode())
+    for name, path in sorted(closure(roots(functions, kinds)).items()):
+        if name not in texts:
+            texts[name] = module_text(name, path)
+        digest.update(f"{texts[name]}\n".encode())
+    for kind in kinds:
+        for cls in classes_in(kind):
+            digest.update(f"class {frozen(cls)}\n".encode())
     for function in functions:
         plain = getattr(function, "plain", function)
         digest.update(f"function {frozen(plain)}\n".encode())

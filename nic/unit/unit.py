@@ -56,27 +56,29 @@ def compiler_facts(for_target: Target) -> str:
     return f"{versions} level {for_target.level} {for_target.processor_facts()}"
 
 
-def key_of(unit: Unit) -> str:
-    """The unit's digest: equal only if its machine code would be."""
+def key_of(unit: Unit, texts: dict[str, str] | None = None) -> str:
+    """The unit's digest: equal only if its machine code would be. `texts` as in `sources_digest`."""
     digest = hashlib.sha256()
     digest.update(compiler_facts(target()).encode())
     for entry in unit.entries:
         kinds = ",".join(map(kind_name, entry.kinds))
         digest.update(f"\nentry {entry.name} {kinds} {entry.in_memory}".encode())
     kinds_used = [kind for entry in unit.entries for kind in entry.kinds]
-    digest.update(source.sources_digest([entry.function for entry in unit.entries], kinds_used).encode())
+    functions = [entry.function for entry in unit.entries]
+    digest.update(source.sources_digest(functions, kinds_used, {} if texts is None else texts).encode())
     return digest.hexdigest()[:KEY_LETTERS]
 
 
-def load_units(units: Sequence[Unit], say: build.Say | None = None) -> list[LoadedUnit]:
+def load_units(units: Sequence[Unit]) -> list[LoadedUnit]:
     """The machine code of `units`: from this process, from the store, or compiled now, as many at a time as there are
     cores.
 
-    `say` hears what is being compiled. StoreError, CompileError: one line each.
+    `build.listeners` hear what is being compiled. StoreError: one line. CompileError.
     """
     if NO_JIT:
         return [interpreted(unit) for unit in units]
-    keys = [key_of(unit) for unit in units]
+    texts: dict[str, str] = {}
+    keys = [key_of(unit, texts) for unit in units]
     folder = store.store_folder()
     stored: dict[tuple[str, str], store.StoredUnit] = {}
     missing: list[tuple[Unit, str]] = []
@@ -92,7 +94,7 @@ def load_units(units: Sequence[Unit], say: build.Say | None = None) -> list[Load
         else:
             stored[name, key] = found
     if missing:
-        build.compile_units(folder, missing, compiler_facts(target()), say)
+        build.compile_units(folder, missing, compiler_facts(target()))
         for unit, key in missing:
             found = store.read_unit(folder, unit.name, key)
             if found is None:

@@ -12,7 +12,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from crosswire.engine.cache import compile_cached
 from crosswire.venues.bridge.binance.importer import import_binance
 from tests.support.paths import RECORDINGS, missing_recording
 
@@ -24,13 +23,13 @@ def once(recordings: list[Path]) -> dict[str, float]:
     """Import all recordings once: wall and processor seconds, lines."""
     with tempfile.TemporaryDirectory() as folder:
         wall, processor = time.perf_counter(), time.process_time()
-        summaries = import_binance(recordings, Path(folder), compile_entry=compile_cached)
+        summaries = import_binance(recordings, Path(folder))
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
     return {"wall_s": wall, "cpu_s": processor, "lines": sum(summary.lines for summary in summaries)}
 
 
 def from_start(recordings: list[Path]) -> float:
-    """Seconds of a whole process, interpreter and imports included, with the compiled scanner in the cache."""
+    """Seconds of a whole process, interpreter and imports included, with the compiled scanner in the store."""
     started = time.perf_counter()
     subprocess.run([sys.executable, __file__, "--once", *map(str, recordings)], check=True, capture_output=True)
     return time.perf_counter() - started
@@ -43,7 +42,7 @@ def main() -> None:
     recordings = [Path(name) for name in sys.argv[1:]] or sorted(RECORDINGS.glob("binance/*/*.gz"))
     if not recordings:
         sys.exit(f"bench: {missing_recording('binance/*/*.gz')}, or name some")
-    once(recordings[:1])  # compiles, or loads from the cache
+    once(recordings[:1])  # compiles, or loads from the store
     best = min((once(recordings) for _ in range(ROUNDS)), key=lambda result: result["wall_s"])
     whole_s = min(from_start(recordings) for _ in range(3))
     lines_per_s = best["lines"] / best["wall_s"]

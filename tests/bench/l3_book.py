@@ -43,7 +43,8 @@ from crosswire.venues.feed import decode
 from crosswire.venues.instrument import E9, Instrument
 from crosswire.venues.market import Events, Market, clear_events
 from crosswire.venues.side import ASK, BID
-from crosswire.venues.starbase.feed.feed import StarbaseFeed, make_starbase_feed
+from crosswire.venues.starbase.feed.feed import make_starbase_feed
+from crosswire.venues.starbase.feed.state import StarbaseFeed
 from crosswire.venues.starbase.wire.encoder import (
     PacketWriter,
     add_delete,

@@ -37,8 +37,9 @@ from crosswire.nic.memory.struct import array, i64
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from tests.bench.order_entry_c import load_library, why_not
 from tests.bench.order_entry_peer import last_order
-from tests.bench.order_entry_rig import CRig, OurRig, Rig, compiled_for
+from tests.bench.order_entry_rig import CRig, OurRig, Rig
 from tests.bench.order_entry_stamps import LEGS, MARKS
+from tests.bench.tick_to_trade import compiled_for
 from tests.bench.tick_to_trade_stamps import mark_costs, stamp_costs
 
 BURST = 8  # orders between two stamps: fewer than TCP's first window takes

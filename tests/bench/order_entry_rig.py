@@ -2,23 +2,20 @@
 
 import ctypes
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import typeof
-
-from crosswire.engine.build.run import Core, build_core
-from crosswire.engine.cache import compile_cached
-from crosswire.engine.config import load_config
-from crosswire.engine.loop import Status, Venue, run
+from crosswire.engine.build.run import Core, Run, build_core
+from crosswire.engine.config import RunConfig, load_config
+from crosswire.engine.loop import Status
+from crosswire.engine.seat import set_seat
+from crosswire.engine.venue import Line
 from crosswire.nic.clock import RATE_BITS, ClockKeeper, time_at
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.memory.struct import Struct, address_of, array, i64, one
 from crosswire.nic.rings.connection import reconnect
 from crosswire.nic.rings.ring import Frame
 from crosswire.nic.tcp.ring import TcpEndpoints, TcpRing, make_tcp_ring
-from crosswire.nic.unit.compile import NO_JIT
 from crosswire.risk.gate import Veto
 from crosswire.strategies.cross_spread import CrossSpread
 from crosswire.venues.order import Approval, OrderState
@@ -51,15 +48,13 @@ from tests.bench.order_entry_stamps import (
     BedSession,
     BedSpread,
     Script,
-    log_on,
+    log_on_first,
     run_c,
     send_c_orders,
     send_orders,
 )
-from tests.bench.tick_to_trade import RUN, VENUE
+from tests.bench.tick_to_trade import RUN, VENUE, compiled_for
 
-SOURCES = [*Path(__file__).resolve().parent.glob("order_entry*.py")]
-SOURCES += [Path(__file__).resolve().with_name("tick_to_trade_stamps.py")]
 QUIET_TURNS_MAX = 4
 WINDOW_TICKS = 1 << 13  # of the C program's book
 C_FIRST_SEQUENCE = 77_000  # of its own bytes: any number will do
@@ -67,21 +62,14 @@ SEED = 1
 TOKENS_MAX = 1_000_000_000  # the venue's rate limit: none
 
 
-def compiled_for(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """`function` compiled for these arguments, or from the cache."""
-    compiled = compile_cached(function, SOURCES)
-    if not NO_JIT:
-        compiled.compile(tuple(map(typeof, arguments)))  # type: ignore[attr-defined]
-    return compiled
-
-
-def make_core() -> Core:
-    """Two venues of one instrument each, one strategy, one gate."""
+def make_core() -> tuple[RunConfig, Path, Core]:
+    """Two venues of one instrument each, one strategy, one gate; and the configuration that says so."""
     text = RUN.replace("tick-to-trade", "order-entry").replace("depth = 3", "depth = 1")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "order-entry.toml"
         path.write_text(text + VENUE.replace("NAME", "first") + VENUE.replace("NAME", "second"))
-        return build_core(load_config(path), path)
+        config = load_config(path)
+    return config, path, build_core(config, path)
 
 
 def staged(base: Struct, cls: Any, script: Script) -> Any:
@@ -96,7 +84,7 @@ class Rig:
 
     def __init__(self, triggers: int, leg: int, with_stages: bool, is_snapshot: bool) -> None:
         self.with_stages = with_stages
-        self.core = make_core()
+        self.config, self.path, self.core = make_core()
         self.beds: list[Bed] = [make_bed() for _ in range(VENUES)]
         self.clock = BedClock()
         self.script = Script(triggers=triggers, leg=leg, is_snapshot=int(is_snapshot), quiet_max=QUIET_TURNS_MAX)
@@ -138,7 +126,7 @@ class OurRig(Rig):
         self.rings: list[BedRing] = []
         self.tcp: list[TcpRing] = []
         self.kept: list[Struct] = []  # what compiled code points to
-        self.venues: tuple[Venue, ...] = ()
+        lines: list[Line] = []
         for number, bed in enumerate(self.beds):
             ring = BedRing(script=one(self.script))
             connect_ring(bed, ring)
@@ -155,10 +143,11 @@ class OurRig(Rig):
                 self.kept += [feed, session]
                 feed = staged(feed, BedFeed, self.script)
                 session = staged(session, BedSession, self.script)
-            self.venues += (Venue(ring=tcp, feed=feed, session=session),)
-        self.strategy = self.core.strategy
+            lines.append(Line(tcp, feed, session))
         if with_stages:
-            self.strategy = staged(self.core.strategy, BedSpread, self.script)
+            self.kept.append(staged(self.core.strategies[0], BedSpread, self.script))
+            set_seat(self.core.engine.seats[0], 0, self.kept[-1], self.core.linker)
+        self.loop = Run(self.config, self.path, self.core, tuple(lines), self.clock, [])
         self.script.stop_at = address_of(self.core.engine.state)
         self.orders: dict[str, int] = {}
 
@@ -172,12 +161,11 @@ class OurRig(Rig):
             buffer.count = 0
 
     def run(self) -> None:
-        arguments = (self.core.engine, self.venues, self.strategy, self.clock)
-        loop = compiled_for(run, *arguments)
+        self.loop.load()
         self.connect()
         status = Status.RECORDS
         while status == Status.RECORDS:
-            status = Status(loop(*arguments))
+            status = self.loop.turn()
             self.drain()
 
     def connect(self) -> None:
@@ -188,13 +176,10 @@ class OurRig(Rig):
 
     def log_on(self) -> None:
         """Connect and log on at the first venue, without the loop and its market data."""
-        venue, engine = self.venues[0], self.core.engine
-        engine.market.instruments[0].venue_id = INSTRUMENT_ID
-        arguments = (
-            venue.session, venue.ring, self.script.peers[0], engine.state.frame, engine.state.packet,
-            engine.state.packet_counters, engine.state.reports, self.clock,
-        )  # fmt: skip
-        driver = compiled_for(log_on, *arguments)
+        self.core.engine.market.instruments[0].venue_id = INSTRUMENT_ID
+        arguments = (self.core.engine.venues[0], self.script.peers[0], self.clock)
+        driver = compiled_for(log_on_first, *arguments)
+        self.loop.load()
         self.connect()
         if not driver(*arguments):
             raise RuntimeError("no logon")
@@ -202,10 +187,10 @@ class OurRig(Rig):
     def send(self, burst: int, count: int) -> tuple[Any, int]:
         """Cycles of each burst, and how many orders went out."""
         self.log_on()
-        peer, venue, costs = self.script.peers[0], self.venues[0], array(i64, count)
+        peer, venue, costs = self.script.peers[0], self.core.engine.venues[0], array(i64, count)
         peer.answers = 0
         self.script.triggers = 1  # place for the one latency
-        arguments = (venue.session, venue.ring, Approval(), self.script, peer, Frame(), self.clock, burst, costs, count)
+        arguments = (venue, self.tcp[0], Approval(), self.script, peer, Frame(), self.clock, burst, costs, count)
         driver = compiled_for(send_orders, *arguments)
         self.keep_clock()
         sent = driver(*arguments)
@@ -243,7 +228,7 @@ class CRig(Rig):
             self.engine.set_session(number, order_frame(flow, message), C_FIRST_SEQUENCE, FIRST_SEQUENCE)
 
     def terms(self, number: int) -> Terms:
-        engine, strategy = self.core.engine, self.core.strategy
+        engine, (strategy,) = self.core.engine, self.core.strategies
         assert isinstance(strategy, CrossSpread)
         instrument, limits = engine.market.instruments[number], engine.gate.limits[number]
         venue = engine.gate.venues[instrument.venue]

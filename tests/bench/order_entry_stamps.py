@@ -9,12 +9,21 @@ import ctypes
 from typing import Annotated, Any
 
 from llvmlite import ir
-from numba import types
 
+from crosswire.engine.venue import (
+    NOTHING,
+    Venue,
+    give_frame_back,
+    keep_logged_on,
+    log_on,
+    send_new_order,
+    take_turn,
+    wake_ring,
+)
 from crosswire.nic.clock import LiveClock, advance, time_at
 from crosswire.nic.memory.raw import cycle_count, load_i64, store_i64
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64
-from crosswire.nic.packet import Packet, PacketCounters, parse_packet
+from crosswire.nic.packet import Packet
 from crosswire.nic.rings.ring import Frame, commit, flush, poll, release
 from crosswire.nic.rings.xdp.af_xdp import AfXdpRing, commit_af_xdp
 from crosswire.nic.unit.compile import compiled, lowers
@@ -23,17 +32,10 @@ from crosswire.strategies.desk import Desk
 from crosswire.strategies.interface import on_book
 from crosswire.venues.feed import decode
 from crosswire.venues.market import Events, Market
-from crosswire.venues.order import (
-    Approval,
-    Reports,
-    SessionState,
-    keep_session,
-    read_reports,
-    start_session,
-    write_new,
-)
+from crosswire.venues.order import Approval, SessionState, write_new
 from crosswire.venues.side import ASK, BID, BUY, SELL
-from crosswire.venues.starbase.feed.feed import StarbaseFeed, decode_starbase
+from crosswire.venues.starbase.feed.feed import decode_starbase
+from crosswire.venues.starbase.feed.state import StarbaseFeed
 from crosswire.venues.starbase.orders.session import write_starbase_new
 from crosswire.venues.starbase.orders.state import StarbaseSession
 from tests.bench.order_entry_bed import has_read_all
@@ -306,32 +308,29 @@ def order_lots(number: int) -> int:
     return 1 + (number * 3 & 31)
 
 
-def log_on(
-    session: Any, ring: Any, peer: Peer, frame: Frame, packet: Packet, parsed: PacketCounters, reports: Reports,
-    clock: LiveClock,
-) -> bool:  # fmt: skip
+def log_on_first(venue: Venue, peer: Peer, clock: LiveClock) -> bool:
     """Connect and log on; whether the session takes orders."""
     now_ns = time_at(clock, cycle_count())
-    start_session(session, ring, now_ns)
+    log_on(venue, now_ns)
     until_ns = now_ns + LOGON_PATIENCE_NS
-    while session.state != SessionState.READY and now_ns < until_ns:
+    while venue.session.state != SessionState.READY and now_ns < until_ns:
         now_ns = time_at(clock, cycle_count())
-        keep_session(session, ring, now_ns)
-        flush(ring)
+        keep_logged_on(venue, now_ns)
+        wake_ring(venue)
         serve(peer, now_ns)
-        while poll(ring, frame, now_ns):
-            if parse_packet(frame, packet, parsed):
-                reports.count = 0
-                read_reports(session, packet, reports)
-            release(ring)
-    return session.state == SessionState.READY
+        while take_turn(venue, now_ns) != NOTHING:
+            give_frame_back(venue)
+    return venue.session.state == SessionState.READY
 
 
 def send_orders(
-    session: Any, ring: Any, approval: Approval, script: Script, peer: Peer, frame: Frame, clock: LiveClock, burst: int,
+    venue: Venue, ring: Any, approval: Approval, script: Script, peer: Peer, frame: Frame, clock: LiveClock, burst: int,
     costs: Array, count: int,
 ) -> int:  # fmt: skip
-    """Send `count` times `burst` orders, acknowledged before the next burst; cycles of each burst. How many went."""
+    """Send `count` times `burst` orders, acknowledged before the next burst; cycles of each burst. How many went.
+
+    `ring` is the venue's: what the exchange answers is taken off it, and not read.
+    """
     sent = 0
     number = 0
     for place in range(count):
@@ -340,14 +339,14 @@ def send_orders(
             approve(approval, number)
             script.orders = 0
             script.start = cycles_at_start()
-            sent += 1 if write_new(session, ring, approval, now_ns) else 0
+            sent += 1 if send_new_order(venue, approval, now_ns) else 0
             costs[place] = script.latencies[0]
             number += 1
         else:
             start = cycles_at_start()
             for _ in range(burst):
                 approve(approval, number)
-                sent += 1 if write_new(session, ring, approval, now_ns) else 0
+                sent += 1 if send_new_order(venue, approval, now_ns) else 0
                 number += 1
             costs[place] = cycles_at_end() - start
         flush(ring)
@@ -367,7 +366,7 @@ def call_c(function: int, engine: int, a: int, b: int, c: int, d: int, e: int, f
     return int(kind(function)(engine, a, b, c, d, e, f))
 
 
-@lowers(call_c, *([types.int64] * 8), returns=types.int64)
+@lowers(call_c, *(["i64"] * 8), returns="i64")
 def _call_c(_context: Any, builder: Any, function: Any, *arguments: Any) -> Any:
     number = ir.IntType(64)
     kind = ir.FunctionType(number, [number] * 7)

@@ -24,8 +24,7 @@ from crosswire.nic.rings.sockets.af_packet import AfPacketSocket
 from crosswire.nic.rings.sockets.udp import UdpSocket
 from crosswire.nic.rings.xdp.af_xdp import AfXdpSocket
 from crosswire.nic.rings.xdp.program import SteerRules
-from crosswire.nic.unit.call import compile_calls
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.call import machine_code
 
 PORT = 7000
 DRAIN_PORT = 7300
@@ -49,7 +48,7 @@ class End(Struct):
     frame: Frame
 
 
-@compiled
+@machine_code
 def ping(end: End, ring: Struct, template: int, count: int, cycles: Array) -> int:
     """`count` round trips, one at a time; their cycles. Returns how many came back."""
     for number in range(count):
@@ -76,7 +75,7 @@ def ping(end: End, ring: Struct, template: int, count: int, cycles: Array) -> in
     return count
 
 
-@compiled
+@machine_code
 def echo(end: End, ring: Struct, template: int, until_cycles: int) -> None:
     """Send every frame's payload back, until told to stop or until a cycle count."""
     while end.stop == 0 and cycle_count() < until_cycles:
@@ -92,7 +91,7 @@ def echo(end: End, ring: Struct, template: int, until_cycles: int) -> None:
                 flush(ring)
 
 
-@compiled
+@machine_code
 def drain(end: End, ring: Struct) -> int:
     """Take all that is there: the cycles it took. What a frame holds is read once."""
     begun = cycle_count()
@@ -157,7 +156,7 @@ def run_ping(end: End, ring: Any, namespace: str, packets: int, rate: float) -> 
     }  # fmt: skip
 
 
-@compiled
+@machine_code
 def send_burst(ring: Struct, template: int, count: int) -> None:
     """`count` frames, by as few system calls as the ring needs: the caches stay the receiver's."""
     for _ in range(count):
@@ -184,7 +183,7 @@ def run_drain(end: End, ring: Any, bursts: int, rate: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@compiled
+@machine_code
 def receive(end: End, ring: Struct, until_cycles: int) -> int:
     """Take what comes until a cycle count; when the last frame came, 0 if none did."""
     last = 0
@@ -235,7 +234,6 @@ def run_flood(ring: Any) -> dict[str, Any]:
 
 def main() -> None:
     role, kind, namespace, interface, core, packets = sys.argv[1:]
-    compile_calls()
     pin_thread(int(core))
     end = End()
     if role == "flood":

@@ -85,7 +85,7 @@ def test_every_trigger_is_measured_and_both_send_the_same_orders(library):
         request = view(NewOrderRequest, ours.script.peers[number].last_order.address + 54 + FrameHeader.size)
         assert (request.time_in_force, abs(request.side)) == (WireTimeInForce.IOC, Side.BUY)
     figures = theirs.engine.figures()
-    positions = [ours.core.engine.desk.positions[number].position_lots for number in range(VENUES)]
+    positions = [ours.core.engine.seats[0].desk.positions[number].position_lots for number in range(VENUES)]
     assert positions == [figures["first_position"], figures["second_position"]]
     for rig in (ours, theirs):
         assert (rig.script.latencies.numpy() > 0).all()

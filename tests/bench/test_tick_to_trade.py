@@ -35,8 +35,8 @@ def test_every_trigger_is_measured_and_every_order_answered(leg, quick_switches)
         assert rig.stamps.count == len(latencies) == TRIGGERS
         assert (latencies > 0).all()
         assert rig.orders == {"FILLED": LEGS * TRIGGERS}
-        assert [venue.session.state for venue in rig.venues] == [SessionState.READY] * 2
-        held = [rig.core.engine.desk.positions[number].position_lots for number in range(2)]
+        assert [line.session.state for line in rig.run.lines] == [SessionState.READY] * 2
+        held = [rig.run.engine.seats[0].desk.positions[number].position_lots for number in range(2)]
         assert held == [each.gateway.position_lots[each.number] for each in rig.exchanges.items]
         assert sum(held) == 0
     finally:

@@ -26,20 +26,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import typeof
 from rich.console import Console
 from rich.table import Table
 
-from crosswire.engine.build.run import Core, build_core
+from crosswire.engine.build.run import Run, build_core
 from crosswire.engine.build.venue import order_flow, venue_setup
-from crosswire.engine.cache import compile_cached
 from crosswire.engine.config import load_config
-from crosswire.engine.loop import Status, Venue, run
+from crosswire.engine.loop import Status
+from crosswire.engine.seat import set_seat
+from crosswire.engine.venue import Line
 from crosswire.nic.clock import RATE_BITS, ClockKeeper, LiveClock
 from crosswire.nic.host.process import pin_thread, run_first_in_first_out
 from crosswire.nic.memory.struct import Struct, array, i64, one
 from crosswire.nic.rings.shared import SharedMemory
-from crosswire.nic.unit.compile import NO_JIT
+from crosswire.nic.unit.call import call_unit, machine_code
+from crosswire.nic.unit.kinds import kind_of
+from crosswire.nic.unit.unit import load_units
 from crosswire.risk.gate import Veto
 from crosswire.strategies.cross_spread import CrossSpread
 from crosswire.venues.bridge.feed import BridgeFeed
@@ -78,7 +80,6 @@ KEEP_CLOCK_S = 0.5
 FIFO_PRIORITY = 50
 COST_ROUNDS = 10_000
 GOAL_P50_NS, GOAL_P99_NS = 500, 1_000
-SOURCES = [Path(__file__).with_name(f"tick_to_trade{part}.py").resolve() for part in ("", "_stamps", "_exchange")]
 STAGES = ("decode", "book", "signal", "risk", "frame", "loop and ring")
 
 RUN = """
@@ -144,9 +145,8 @@ def staged(base: Struct, cls: Any, stamps: Stamps) -> Any:
 class Rig:
     """One round: the engine, its wires, the exchanges, what was measured."""
 
-    core: Core
-    strategy: Any
-    venues: tuple[Venue, ...]
+    run: Run
+    strategy: CrossSpread
     clock: LiveClock
     exchange_clock: LiveClock  # its own: the loop writes into its clock's cache line at every turn
     stamps: Stamps
@@ -163,7 +163,7 @@ class Rig:
 
     def drain(self) -> None:
         """Count the ended orders and forget all records."""
-        records = self.core.engine.records
+        records = self.run.engine.records
         self.drains += 1
         states = records.orders.items.numpy(records.orders.count)["state"]
         for state, count in zip(*np.unique(states, return_counts=True), strict=True):
@@ -199,7 +199,7 @@ def build_rig(triggers: int, leg: int, with_stages: bool) -> Rig:
         for number in range(EXCHANGES)
     ]
     kept: list[Struct] = []
-    venues = []
+    lines = []
     for number, wire in enumerate(wires):
         wire.path.unlink()  # both ends are here: nothing is left behind, however the process ends
         flow = order_flow(number)
@@ -209,27 +209,29 @@ def build_rig(triggers: int, leg: int, with_stages: bool) -> Rig:
         if with_stages:
             session = staged(session, StampSession, stamps)
         feed = StampFeed(venue=number, stamps=one(stamps)) if with_stages else BridgeFeed(venue=number)
-        venues.append(Venue(ring=StampRing(inner=one(near), stamps=one(stamps)), feed=feed, session=session))
+        lines.append(Line(StampRing(inner=one(near), stamps=one(stamps)), feed, session))
         set_exchange(exchanges.items[number], number, far, market, flow)
-    assert isinstance(core.strategy, CrossSpread)
-    strategy = staged(core.strategy, StampSpread, stamps) if with_stages else core.strategy
-    return Rig(core, strategy, tuple(venues), LiveClock(), LiveClock(), stamps, exchanges, wires, kept)
+    (strategy,) = core.strategies
+    assert isinstance(strategy, CrossSpread)
+    if with_stages:
+        strategy = staged(strategy, StampSpread, stamps)
+        set_seat(core.engine.seats[0], 0, strategy, core.linker)
+    clock = LiveClock()
+    run = Run(config, path, core, tuple(lines), clock, [])
+    return Rig(run, strategy, clock, LiveClock(), stamps, exchanges, wires, kept)
 
 
 def compiled_for(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """`function` compiled for these arguments, or from the cache."""
-    compiled = compile_cached(function, SOURCES)
-    if not NO_JIT:
-        compiled.compile(tuple(map(typeof, arguments)))  # type: ignore[attr-defined]
-    return compiled
+    """`function` as machine code, which is loaded for these arguments before its first call."""
+    load_units([call_unit(function, tuple(map(kind_of, arguments)))])
+    return machine_code(function)
 
 
 def run_rig(rig: Rig, loop_core: int, exchange_core: int, fifo: bool) -> None:
     """Both threads from start to end; what went wrong is in `rig.failures`."""
-    arguments = (rig.core.engine, rig.venues, rig.strategy, rig.clock)
-    loop = compiled_for(run, *arguments)
+    rig.run.load()
     exchange = compiled_for(run_exchanges, rig.exchanges, rig.exchange_clock)
-    state = rig.core.engine.state
+    state = rig.run.engine.state
     # Not before: a clock that nobody keeps while the loop compiles comes to a stop.
     keepers = [ClockKeeper(clock) for clock in (rig.clock, rig.exchange_clock)]
 
@@ -250,7 +252,7 @@ def run_rig(rig: Rig, loop_core: int, exchange_core: int, fifo: bool) -> None:
     def turn() -> None:
         status = Status.RECORDS
         while status == Status.RECORDS:
-            status = Status(loop(*arguments))
+            status = rig.run.turn()
             rig.drain()
 
     def trade() -> None:
@@ -271,7 +273,7 @@ def run_rig(rig: Rig, loop_core: int, exchange_core: int, fifo: bool) -> None:
 
 def problems(rig: Rig) -> list[str]:
     """Everything that makes a round's figures worthless."""
-    engine, exchanges = rig.core.engine, rig.exchanges
+    engine, exchanges = rig.run.engine, rig.exchanges
     triggers = exchanges.triggers
     found = list(rig.failures)
     outcomes = engine.orders.outcomes
@@ -282,8 +284,8 @@ def problems(rig: Rig) -> list[str]:
         (f"{accepted} orders were accepted of {LEGS * triggers}", accepted != LEGS * triggers),
         (f"orders ended {rig.orders}", rig.orders != {"FILLED": LEGS * triggers}),
         (f"vetoes {vetoes}", bool(vetoes)),
-        (f"{sum(venue.feed.sequence_gaps for venue in rig.venues)} gaps",
-         any(venue.feed.sequence_gaps or venue.feed.continuity_breaks for venue in rig.venues)),
+        (f"{sum(line.feed.sequence_gaps for line in rig.run.lines)} gaps",
+         any(line.feed.sequence_gaps or line.feed.continuity_breaks for line in rig.run.lines)),
         (f"alarms {engine.gate.alarms}", bool(engine.gate.alarms or rig.strategy.legs.alarms)),
         (f"reports {list(outcomes)}", any(outcomes[outcome] for outcome in Applied if outcome > Applied.CLOSED)),
     ):  # fmt: skip

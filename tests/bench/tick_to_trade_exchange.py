@@ -10,7 +10,6 @@ import platform
 from typing import Annotated, Any
 
 from llvmlite import ir
-from numba import types
 
 from crosswire.nic.capture.format import RecordHeader
 from crosswire.nic.clock import LiveClock, time_at
@@ -93,7 +92,7 @@ def spin() -> None:
     """Wait a little: where two cores are threads of one, a loop without this would slow the engine's down."""
 
 
-@lowers(spin, returns=types.none)
+@lowers(spin, returns="none")
 def _spin(_context: Any, builder: Any) -> None:
     if platform.machine() == "x86_64":
         pause_type = ir.FunctionType(ir.VoidType(), ())

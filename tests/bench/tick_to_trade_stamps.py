@@ -1,14 +1,13 @@
-"""Stamps on the loop's own line, by the time-stamp counter: what `tests.bench.tick_to_trade` measures with.
+"""Stamps on the loop's line, by the time-stamp counter: what `tests.bench.tick_to_trade` measures with.
 
-The loop binds every call by the class of ring, feed, strategy and session, so a class that stamps and passes on needs
-no change to the loop, and costs it nothing when it is not used.
+Units bind every call by the class of ring, feed, strategy and session, so a class that stamps and passes on needs
+no change to them, and costs them nothing when it is not used.
 """
 
 import platform
 from typing import Annotated, Any
 
 from llvmlite import ir
-from numba import types
 
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, size_of, view
@@ -68,7 +67,7 @@ def _read(builder: Any) -> Any:
 
 
 # Neither processor waits for earlier instructions, or for its own stores, before it reads the counter.
-@lowers(cycles_at_start, returns=types.int64)
+@lowers(cycles_at_start, returns="i64")
 def _cycles_at_start(_context: Any, builder: Any) -> Any:
     if IS_X86:
         _call(builder, "llvm.x86.sse2.lfence")
@@ -78,7 +77,7 @@ def _cycles_at_start(_context: Any, builder: Any) -> Any:
     return cycles
 
 
-@lowers(cycles_at_end, returns=types.int64)
+@lowers(cycles_at_end, returns="i64")
 def _cycles_at_end(_context: Any, builder: Any) -> Any:
     if IS_X86:
         _call(builder, "llvm.x86.sse2.mfence")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from crosswire.engine.cache import compile_cached
 from crosswire.nic.capture.format import MAGIC_NANOSECONDS, PcapHeader, RecordHeader
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.memory.struct import Struct, array, i64, size_of, u8, view
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES
+from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.bridge.wire.layout import (
     BestBidAsk,
@@ -92,6 +92,7 @@ def count_levels(message: MessageHeader, block: int) -> int:
     return bids.num_in_group + asks.num_in_group
 
 
+@machine_code
 def shift_tile(address: int, length: int, shift_ns: int, shift_ids: int, shift_packets: int, tally: Tally) -> None:
     """Shift the pcap records in `length` bytes at `address` in place, and count what they hold."""
     tally.packets = 0
@@ -141,14 +142,13 @@ def tile_capture(source: Path, target: Path, tiles: int, shift_s: int) -> TiledC
     if header.magic != MAGIC_NANOSECONDS:
         raise ValueError(f"{source}: not a plain nanosecond pcap of this byte order")
     body, length = raw.address + size_of(PcapHeader), len(content) - size_of(PcapHeader)
-    shift = compile_cached(shift_tile)
     tally = Tally()
     with CaptureWriter(target) as writer:
         for tile in range(tiles):
             # In place and on top of the last shift: the first tile is not shifted.
             step = 1 if tile else 0
             span = tally.last_sequence - tally.first_sequence + 1
-            shift(body, length, step * shift_s * NS_PER_S, step * ID_STEP, step * span, tally)
+            shift_tile(body, length, step * shift_s * NS_PER_S, step * ID_STEP, step * span, tally)
             if tally.unknown != 0:
                 raise ValueError(f"{source}: holds packets that are not single messages of the bridge feed")
             if tally.duration_ns > shift_s * NS_PER_S:

@@ -1,5 +1,6 @@
 """The venues' doors: what is found by entry points, what a broken one says, and that nobody else names a venue."""
 
+import os
 import re
 import subprocess
 import sys
@@ -92,3 +93,18 @@ def test_entry_points_are_read_as_other_packages_write_them(tmp_path: Path) -> N
     with found_in(tmp_path):
         found = {name: entry.value for name, entry in entry_points().items() if entry.package == "acme"}
     assert found == {"a": "b:C", "d": "e.f:G"}
+
+
+def test_a_broken_venue_spoils_no_other_ones_importer(tmp_path: Path) -> None:
+    offer(tmp_path, "acme_package", {"acme": "acme_gone:ADAPTER"})
+    command = [sys.executable, "-m", "crosswire.engine.cli", "import"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    result = subprocess.run([*command, "--help"], env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0
+    assert "binance" in result.stdout
+    assert result.stderr.startswith("crosswire: venue acme of package acme_package (acme_gone:ADAPTER) can't be loaded")
+    assert result.stderr.count("\n") == 1
+    bad = [*command, "binance", "none.gz", "--market", "moon"]
+    result = subprocess.run(bad, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "crosswire: market 'moon' is none of spot, usdm, coinm"

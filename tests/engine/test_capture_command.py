@@ -285,7 +285,7 @@ def test_taps_are_emptied_into_files_or_count(tmp_path: Path) -> None:
 def test_a_live_run_captures_what_its_loop_sees(testbed: Testbed, tmp_path: Path) -> None:
     config = make_config(tmp_path, testbed, seconds=9, **{'"af_xdp"': '"sockets"'})
     more = ("--output", tmp_path / "runs", "--seconds", 5 + LEAVING_S, "--capture", tmp_path / "captured")
-    with started(tmp_path, "sim", config, "--wait", "--seconds", 5) as exchanges:
+    with started(tmp_path, "exchange", config, "--wait", "--seconds", 5) as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
         with started(tmp_path, "live", config, *more) as live:
             live.wait_for("trading", COMPILE_PATIENCE_S)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -229,3 +230,13 @@ def test_machine_code_is_made_from_its_sources(folder: Path, tmp_path: Path) -> 
     feed = site / "acme" / "feed.py"
     feed.write_text(feed.read_text() + "\nLOTS = 2\n")
     assert key() != first
+
+
+def test_the_page_counts_its_lines_as_they_are() -> None:
+    page = (ROOT / "docs" / "venues.md").read_text()
+    lines = {
+        path.name: len(path.read_text().splitlines()) for path in SOURCE.rglob("*.*") if path.suffix in (".py", ".toml")
+    }
+    section = page.partition("counted")[2]
+    counted = [int(number) for number in re.findall(r"(\d+)\s+lines", section)]
+    assert counted == [lines["feed.py"], lines["adapter.py"], lines["pyproject.toml"]]

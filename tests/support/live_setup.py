@@ -1,4 +1,4 @@
-"""`crosswire sim` and `crosswire live` as a user starts them, on network namespaces of the test's own."""
+"""`crosswire exchange` and `crosswire live` as a user starts them, on network namespaces of the test's own."""
 
 import json
 import os
@@ -151,7 +151,7 @@ def trade(
 ) -> Outcome:
     """One simulation and one live run against it."""
     lasting = ("--seconds", seconds + leaving_s, *live_options)
-    with started(folder, "sim", config, "--wait", "--seconds", seconds, *simulation) as exchanges:
+    with started(folder, "exchange", config, "--wait", "--seconds", seconds, *simulation) as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
         with started(folder, "live", config, "--output", folder / "runs", *lasting) as live:
             live.wait_for("trading", COMPILE_PATIENCE_S)

@@ -16,8 +16,8 @@ from crosswire.venues.feed import decode
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff
 from crosswire.venues.market import Events, Market, clear_events
 from crosswire.venues.side import ASK, BID
-from crosswire.venues.starbase.feed.feed import StarbaseFeed, make_starbase_feed
-from crosswire.venues.starbase.feed.state import Progress
+from crosswire.venues.starbase.feed.feed import make_starbase_feed
+from crosswire.venues.starbase.feed.state import Progress, StarbaseFeed
 from crosswire.venues.starbase.wire import encoder
 from crosswire.venues.starbase.wire.market_layout import InstrumentStatus, MessageHeader, PacketHeader, PacketType
 from tests.support.guard import GuardedBytes

@@ -1,7 +1,7 @@
 """A Starbase session over our own TCP, and the simulated exchange behind the kernel's TCP: both ends of a wire.
 
-The exchange lives in a thread of its own, in `crosswire sim`'s loop; the engine's side is a small driver in place of
-`engine.loop`, which takes minutes to compile: it sends orders by a script and keeps orders and positions.
+The exchange lives in a thread of its own, in `crosswire exchange`'s loop; the engine's side is a small driver in
+place of `engine.loop`: it sends orders by a script and keeps orders and positions.
 """
 
 import queue
@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Annotated, Any
 
-from crosswire.engine.exchange.publish import PARTS, Publisher, SimLine
+from crosswire.engine.exchange.publish import PARTS, ExchangeLine, Publisher
 from crosswire.nic.clock import ClockKeeper, LiveClock, ReplayClock, advance
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.testbed import Testbed, in_namespace
@@ -393,7 +393,7 @@ class Venue(Owner):
         self.keeper = ClockKeeper(self.clock)
         self.exchange = make_venue(advance(self.clock, 0), **options)
         linker = Linker()
-        line = SimLine(self.exchange, make_remote_ring(self.exchange, linker), NoRing(), self.server.ring)
+        line = ExchangeLine(self.exchange, make_remote_ring(self.exchange, linker), NoRing(), self.server.ring)
         self.publisher = Publisher([line], self.clock, PARTS, linker)
         self.state = self.publisher.state
         linker.load()

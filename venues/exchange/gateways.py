@@ -1,4 +1,4 @@
-"""The gateway of an exchange over captures on a real socket, for `crosswire sim`."""
+"""The gateway of an exchange over captures on a real socket, for `crosswire exchange`."""
 
 import socket
 from typing import Any

@@ -10,7 +10,8 @@ from crosswire.venues.instrument import text_of
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
 from crosswire.venues.order import SessionState
-from crosswire.venues.starbase.feed.feed import StarbaseFeed, make_starbase_feed
+from crosswire.venues.starbase.feed.feed import make_starbase_feed
+from crosswire.venues.starbase.feed.state import StarbaseFeed
 from crosswire.venues.starbase.orders.session import make_starbase_session
 from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession
 from crosswire.venues.starbase.settings import StarbaseSettings, credentials_of

@@ -1,4 +1,4 @@
-"""Goal: `crosswire live` and `crosswire sim` agree on everything that crossed the wire between them.
+"""Goal: `crosswire live` and `crosswire exchange` agree on everything that crossed the wire between them.
 
 Method: both commands as a user starts them, on two veth pairs; their accounts are compared. Then what goes wrong: a
 flood that no loop can keep up with, and a kill in the middle of trading.
@@ -142,13 +142,13 @@ def test_a_flood_loses_no_count_and_no_money(testbed: Testbed, tmp_path: Path) -
     )
     text = config.read_text()
     head, _, rest = text.partition("[strategy.parameters]")
-    _, _, rest = rest.partition("# For `crosswire sim`")
+    _, _, rest = rest.partition("# For `crosswire exchange`")
     cycles = round(SPIN_US * 1e-6 * counter_hz())
     config.write_text(f"{head}[strategy.parameters]\nspin_cycles = {cycles}\nevery_turns = 40\n#{rest}")
     total_s = FLOOD_FROM_S + FLOOD_S + AFTER_S
     burst = ("--speed", FLOOD_BASE_SPEED, "--burst", FLOOD_FROM_S, FLOOD_S, FLOOD_SPEED)
     resident = []
-    with started(tmp_path, "sim", config, "--wait", "--seconds", total_s, *burst) as exchanges:
+    with started(tmp_path, "exchange", config, "--wait", "--seconds", total_s, *burst) as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
         with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", total_s + LEAVING_S) as live:
             live.wait_for("trading", COMPILE_PATIENCE_S)
@@ -224,7 +224,7 @@ def network_state(testbed: Testbed) -> dict[str, list[str]]:
 def test_a_kill_while_trading_leaves_nothing(testbed: Testbed, tmp_path: Path) -> None:
     """SIGKILL: the kernel takes program, groups and connection away; the exchange cancels; the next start trades."""
     config = make_config(tmp_path, testbed, seconds=120)
-    with started(tmp_path, "sim", config, "--wait") as exchanges:
+    with started(tmp_path, "exchange", config, "--wait") as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
         before = network_state(testbed)
         with started(tmp_path, "live", config, "--output", tmp_path / "killed") as live:

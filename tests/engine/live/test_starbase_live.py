@@ -1,4 +1,4 @@
-"""`crosswire sim` and `crosswire live` with Starbase: orders over our own TCP, L3 market data, both sides' accounts."""
+"""`crosswire exchange` and `live` with Starbase: orders over our own TCP, L3 market data, both sides' accounts."""
 
 import json
 import os

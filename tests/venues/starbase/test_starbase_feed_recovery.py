@@ -13,7 +13,7 @@ from crosswire.nic.rings.delay import DelayRing
 from crosswire.nic.rings.ring import Frame, poll, release
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST
 from crosswire.venues.side import ASK, BID
-from crosswire.venues.starbase.feed.feed import pending_retransmit, write_retransmit_request
+from crosswire.venues.starbase.feed.recovery import pending_retransmit, write_retransmit_request
 from crosswire.venues.starbase.feed.state import KEPT_MAX
 from crosswire.venues.starbase.wire.market_layout import (
     MessageHeader,

@@ -33,12 +33,12 @@ from crosswire.venues.bridge.binance.stream import (
     LINE_BYTES_MAX,
     OUTPUT_BYTES_PER_LINE_MAX,
     Chain,
+    Market,
     Stop,
     Stream,
     import_lines,
     make_held_text,
 )
-from crosswire.venues.bridge.binance.stream import Market as Market
 from crosswire.venues.bridge.wire.encoder import FeedWriter, make_writer
 from crosswire.venues.errors import VenueError
 from crosswire.venues.instrument import E9, SYMBOL_BYTES, Kind, Payoff

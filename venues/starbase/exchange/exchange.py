@@ -11,9 +11,9 @@ three wires has its latency. What happens at one and the same nanosecond is orde
 from the speed bump, then background orders, frames of clients, thaws, duties of gateways and publisher; towards the
 engine market data before answers.
 
-The exchange catches up inside `poll`, no further than the next frame that it has for the engine. The
-same object serves `crosswire sim`, where connections come and go by frames with SYN, FIN and RST; for an engine in the
-same process `connection_of` and `reconnect` do that.
+The exchange catches up inside `poll`, no further than the next frame that it has for the engine. The same object
+serves `crosswire exchange`, where connections come and go by frames with SYN, FIN and RST; for an engine in the same
+process `connection_of` and `reconnect` do that.
 """
 
 from crosswire.nic.memory.raw import fnv1a

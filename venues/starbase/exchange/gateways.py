@@ -1,4 +1,4 @@
-"""The gateways of the simulated exchange on real sockets, for `crosswire sim`."""
+"""The gateways of the simulated exchange on real sockets, for `crosswire exchange`."""
 
 from typing import Any
 

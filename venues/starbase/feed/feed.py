@@ -13,10 +13,8 @@ from crosswire.venues.book.order_queue import OrderQueue, allocate_queue, find_q
 from crosswire.venues.feed import Reject, decode, reject
 from crosswire.venues.market import INSTRUMENTS_MAX, Events, Market
 from crosswire.venues.starbase.feed.recovery import (
-    pending_retransmit,
     take_incremental,
     take_reject,
-    write_retransmit_request,
 )
 from crosswire.venues.starbase.feed.snapshot import take_snapshot
 from crosswire.venues.starbase.feed.state import (
@@ -29,16 +27,6 @@ from crosswire.venues.starbase.feed.state import (
     StarbaseFeed,
 )
 from crosswire.venues.starbase.wire.market_layout import MESSAGES, PacketHeader, PacketType
-
-__all__ = [
-    "StarbaseFeed",
-    "decode_starbase",
-    "make_starbase_feed",
-    "pending_retransmit",
-    "queue_ahead_lots",
-    "set_starbase_feed",
-    "write_retransmit_request",
-]
 
 ORDER_CAPACITY = 1 << 16  # resting orders an instrument; 8 MB, touched as they come
 LEVEL_CAPACITY = 1 << 14
@@ -59,37 +47,12 @@ def make_starbase_feed(
     act_on_trades: int = 0,
     is_retransmitting: bool = False,
 ) -> StarbaseFeed:
-    """Make the feed of one venue; the rest as in `set_starbase_feed`. `act_on_trades` as in the class."""
-    feed = StarbaseFeed(act_on_trades=act_on_trades)
-    set_starbase_feed(
-        feed,
-        venue,
-        market,
-        order_capacity=order_capacity,
-        level_capacity=level_capacity,
-        discover=discover,
-        is_retransmitting=is_retransmitting,
-    )
-    return feed
-
-
-def set_starbase_feed(
-    feed: StarbaseFeed,
-    venue: int,
-    market: Market,
-    *,
-    order_capacity: int = ORDER_CAPACITY,
-    level_capacity: int = LEVEL_CAPACITY,
-    discover: int = 0,
-    is_retransmitting: bool = False,
-) -> None:
-    """Ready a zeroed feed of one venue, whose instruments are in `market` already, or come with `discover`.
+    """Make the feed of one venue, whose instruments are in `market` already, or come with `discover`.
 
     `order_capacity` (a power of two) and `level_capacity` are of each instrument; `is_retransmitting`: the caller calls
     `write_retransmit_request`, so that missing messages are worth waiting for.
     """
-    feed.venue = venue
-    feed.discover = discover
+    feed = StarbaseFeed(venue=venue, discover=discover, act_on_trades=act_on_trades)
     feed.hole_timeout_ns = HOLE_TIMEOUT_RETRANSMIT_NS if is_retransmitting else HOLE_TIMEOUT_NS
     feed.retransmit_delay_ns = RETRANSMIT_DELAY_NS
     for place, message in enumerate(MESSAGES):
@@ -106,6 +69,7 @@ def set_starbase_feed(
             allocate_queue(queue, order_capacity, min(level_capacity, order_capacity))
             feed.waiting += 1 if is_known else 0
     feed.queues = queues
+    return feed
 
 
 @decode.register(StarbaseFeed)

@@ -1,47 +1,17 @@
-"""What a person reads while units are compiled, and when one of them can't be."""
+"""What a person reads when a unit can't be compiled, or fails."""
 
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
-from typing import TextIO
 
 from crosswire.engine.config import ConfigError
 from crosswire.engine.seat import strategy_unit
-from crosswire.nic.unit.build import CompileError, Progress
+from crosswire.nic.unit.build import CompileError
 from crosswire.nic.unit.compile import NO_JIT
 from crosswire.nic.unit.source import is_ours, is_own_file, resolved, shown_path
 from crosswire.strategies.interface import Strategy
-
-LINE_S = 5.0  # between two lines, where there is no terminal
-
-
-class Teller:
-    """Says what is being compiled and since when: on a terminal in one line that changes, elsewhere now and then."""
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stderr
-        self.is_terminal = self.stream.isatty()
-        self.said_s = -LINE_S
-        self.width = 0
-
-    def __call__(self, progress: Progress) -> None:
-        """Take up what a compilation has come to."""
-        is_over = not progress.names
-        if is_over:
-            text = f"compiled {progress.total} units in {progress.seconds:.1f} s"
-        else:
-            where = f"{progress.done} of {progress.total} done, {progress.seconds:.0f} s"
-            text = f"compiling {', '.join(progress.names)} ({where})"
-        if self.is_terminal:
-            self.stream.write(f"\r{text:<{self.width}}" + ("\n" if is_over else ""))
-            self.width = len(text)
-        elif is_over or progress.seconds - self.said_s >= LINE_S:
-            self.stream.write(f"{text}\n")
-            self.said_s = progress.seconds
-        self.stream.flush()
 
 
 @contextmanager

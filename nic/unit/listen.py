@@ -1,0 +1,25 @@
+"""Who hears what is being compiled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is being compiled now."""
+
+    names: tuple[str, ...]
+    done: int
+    total: int
+    seconds: float  # since the first began
+
+
+Say = Callable[[Progress], None]
+
+listeners: list[Say] = []  # that hear what is being compiled: a command's line to the person who waits
+
+
+def tell(progress: Progress) -> None:
+    """Let everybody who listens know."""
+    for listener in listeners:
+        listener(progress)

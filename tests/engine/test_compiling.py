@@ -1,0 +1,135 @@
+"""Compiling as a user meets it: it says what and since when, Ctrl-C ends it, and the next run needs no compiler."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from crosswire.engine.generate import generate_captures
+from crosswire.nic.unit.compile import NO_JIT
+from tests.support.paths import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(NO_JIT, reason="compilation is off")]
+PATIENCE_S = 120
+RUN = """
+import sys
+from crosswire.engine.cli import main
+try:
+    main()
+finally:
+    print("numba" in sys.modules, "llvmlite" in sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiling")
+    generate_captures(folder / "data" / "synthetic", seed=1, seconds=1)
+    (folder / "examples").mkdir()
+    text = (ROOT / "examples" / "synthetic.toml").read_text().replace("seconds = 120", "seconds = 1")
+    (folder / "examples" / "run.toml").write_text(text)
+    return folder
+
+
+def command(folder: Path) -> list[str]:
+    config = folder / "examples" / "run.toml"
+    return [sys.executable, "-c", RUN, "backtest", str(config), "--no-report", "-o", str(folder / "runs")]
+
+
+def test_the_first_run_says_what_it_compiles_and_the_next_imports_no_compiler(folder: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"CROSSWIRE_CACHE": str(tmp_path / "cache")}
+    first = subprocess.run(command(folder), env=environment, capture_output=True, text=True, check=True)
+    said = first.stderr.splitlines()
+    assert said[0].startswith("compiling ")
+    assert "strategy-CrossSpread" in first.stderr
+    assert said[-2].startswith("compiled 8 units in ")
+    # Not even the first: what compiles is processes of their own.
+    assert said[-1] == "False True"
+    again = subprocess.run(command(folder), env=environment, capture_output=True, text=True, check=True)
+    assert again.stderr == "False True\n"
+    digests = [line.split() for run in (first, again) for line in run.stdout.splitlines() if "Digest" in line]
+    assert digests[0] == digests[1]
+
+
+def test_on_a_terminal_it_is_one_line_that_changes(folder: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"CROSSWIRE_CACHE": str(tmp_path / "cache"), "TERM": "xterm"}
+    screen, terminal = pty.openpty()
+    with subprocess.Popen(
+        command(folder), env=environment, stdin=terminal, stdout=subprocess.DEVNULL, stderr=terminal
+    ) as process:
+        os.close(terminal)
+        said = b""
+        while b"compiled" not in said:
+            said += os.read(screen, 4096)
+        assert process.wait(PATIENCE_S) == 0
+    os.close(screen)
+    lines = said.decode().split("\r")
+    assert sum("compiling" in line for line in lines) > 10
+    assert said.count(b"\n") == 1
+    assert " s)" in lines[-3]
+
+
+def children_of(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def test_control_c_ends_it_at_once_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    """The compilers are killed rather than asked: LLVM's passes would go on for seconds."""
+    environment = os.environ | {"CROSSWIRE_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(
+        command(folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(b"compiling")
+        compilers = children_of(process.pid)
+        assert compilers
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(PATIENCE_S) == 130
+    assert b"Traceback" not in rest
+    assert b"compiled" not in rest
+    assert not [child for child in compilers if Path(f"/proc/{child}").exists()]
+    # What was finished by then is whole; nothing else is there.
+    assert all(path.suffix == ".unit" for path in (tmp_path / "cache" / "units").iterdir())
+
+
+def test_a_killed_run_leaves_no_compiler_behind(folder: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"CROSSWIRE_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(
+        command(folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        compilers = children_of(process.pid)
+        process.kill()
+        process.wait()
+        begun = time.monotonic()
+        while any(is_running(child) for child in compilers):
+            assert time.monotonic() - begun < PATIENCE_S
+            time.sleep(0.01)
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_store_that_others_can_write_ends_the_run_in_one_line(folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    (cache / "units").mkdir(parents=True)
+    (cache / "units").chmod(0o777)
+    environment = os.environ | {"CROSSWIRE_CACHE": str(cache)}
+    refused = subprocess.run(command(folder), env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[0].startswith(f"crosswire: {cache / 'units'} can be written to by others")
+    assert len(refused.stderr.splitlines()) == 2
+    assert list((cache / "units").iterdir()) == []
+    assert not list((folder / "runs").glob("*.partial"))

@@ -53,7 +53,7 @@ class Feed(Struct):
 
 @compiled
 def reject(feed: Feed, reason: int) -> bool:
-    """Count why something was not believed; False, for the caller to return."""
+    """Count why something was not believed; False, which as an address is none, for the caller to return."""
     feed.rejects[reason] += 1
     return False
 

@@ -28,7 +28,7 @@ from crosswire.venues.bridge.wire.layout import (
     Template,
     Trade,
 )
-from crosswire.venues.feed import Feed, Reject, decode
+from crosswire.venues.feed import Feed, Reject, decode, reject
 from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Kind, Payoff, has_terms, multiply_e9
 from crosswire.venues.market import (
     INSTRUMENTS_MAX,
@@ -76,13 +76,6 @@ class BridgeFeed(Feed):
     restarts: i64  # publishers that began to count anew
     channels: Annotated[Array, Channel, CHANNELS_MAX]
     chains: Annotated[Array, Chain, INSTRUMENTS_MAX]
-
-
-@compiled
-def reject(feed: BridgeFeed, reason: int) -> int:
-    """Count a reason; the result, 0, is no address that a walk goes on from."""
-    feed.rejects[reason] += 1
-    return 0
 
 
 @compiled
@@ -257,7 +250,7 @@ def apply_quote(
 ) -> bool:
     """Overlay a best bid and ask; False for one that can't be. It proves nothing, so an invalid book stays so."""
     if is_damaged(quote.bid_price_ticks, quote.bid_qty_lots) or is_damaged(quote.ask_price_ticks, quote.ask_qty_lots):
-        return reject(feed, Reject.BAD_VALUE) != 0
+        return reject(feed, Reject.BAD_VALUE)
     book = market.books[index]
     if book.valid == 0:
         return True
@@ -275,7 +268,7 @@ def apply_quote(
 def apply_trade(feed: BridgeFeed, trade: Trade, events: Events, index: int, time_ns: int) -> bool:
     """Report a trade; False for one that can't be."""
     if is_damaged(trade.price_ticks, trade.qty_lots) or trade.aggressor_side > ASK:
-        return reject(feed, Reject.BAD_VALUE) != 0
+        return reject(feed, Reject.BAD_VALUE)
     event = add_event(events, TRADE, index, time_ns)
     event.side = trade.aggressor_side
     event.price_ticks = trade.price_ticks
@@ -334,7 +327,7 @@ def define_instrument(
 ) -> bool:
     """Tie the wire's id to the instrument of that symbol; False for a definition that can't be."""
     if is_definition_damaged(definition):
-        return reject(feed, Reject.BAD_VALUE) != 0
+        return reject(feed, Reject.BAD_VALUE)
     if feed.discover != 0:
         # By id: a bridge may front several markets of one exchange, whose symbols are the same.
         index = find_instrument(feed.map, definition.instrument_id)
@@ -489,15 +482,19 @@ def accept_packet(feed: BridgeFeed, packet: Packet, market: Market, events: Even
     """Check the packet header and its sequence; the channel's index, or -1 when the packet is not to be read."""
     feed.packets += 1
     if packet.payload_length < size_of(PacketHeader):
-        return reject(feed, Reject.SHORT_PACKET) - 1
+        reject(feed, Reject.SHORT_PACKET)
+        return -1
     header = view(PacketHeader, packet.payload_address)
     if header.length != packet.payload_length:
-        return reject(feed, Reject.LENGTH_MISMATCH) - 1
+        reject(feed, Reject.LENGTH_MISMATCH)
+        return -1
     if header.sequence <= 0 or header.send_time_ns < 0:
-        return reject(feed, Reject.BAD_VALUE) - 1
+        reject(feed, Reject.BAD_VALUE)
+        return -1
     channel_index = find_channel(feed, header.channel_id)
     if channel_index < 0:
-        return reject(feed, Reject.UNKNOWN_CHANNEL) - 1
+        reject(feed, Reject.UNKNOWN_CHANNEL)
+        return -1
     return channel_index if take_sequence(feed, channel_index, header, market, events) else -1
 
 

@@ -301,6 +301,12 @@ def field_sum(value: int) -> int:
 
 
 @compiled
+def pair_sum(low: int, high: int) -> int:
+    """Compute what two adjoining bytes, the first at an even offset, add to a checksum, swapped as in `field_sum`."""
+    return (low & 0xFF) + ((high & 0xFF) << 8)
+
+
+@compiled
 def internet_checksum(address: int, length: int, initial: int) -> int:
     """RFC 1071 checksum of `length` bytes and of `initial`, an unfolded sum of what else it covers.
 

@@ -15,8 +15,9 @@ from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position, profit_e9
 from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import E9, Instrument, Payoff, multiply_e9, notional_e9
-from crosswire.venues.order import VENUES_MAX, Approval, SessionState, TokenBucket, take_token
+from crosswire.venues.order import VENUES_MAX, Approval, SessionState
 from crosswire.venues.side import BUY
+from crosswire.venues.token_bucket import TokenBucket, take_token
 
 UNDERLYINGS_MAX = 16
 

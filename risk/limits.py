@@ -12,7 +12,8 @@ from crosswire.risk.gate import Gate, InstrumentLimits
 from crosswire.risk.position import Position
 from crosswire.venues.instrument import E9, Instrument, Payoff
 from crosswire.venues.market import Market
-from crosswire.venues.order import ORDERS_MAX, set_token_bucket
+from crosswire.venues.order import ORDERS_MAX
+from crosswire.venues.token_bucket import set_token_bucket
 
 PROVEN_BITS = 60  # every product stays below 2**60: eight of them may be summed before 63 bits are full
 

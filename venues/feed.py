@@ -8,9 +8,9 @@ from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.packet import Packet
-from crosswire.nic.unit.compile import generic
+from crosswire.nic.unit.compile import compiled, generic
 from crosswire.nic.unit.unit import Entry, Unit
-from crosswire.venues.market import Events, InstrumentMap, Market
+from crosswire.venues.market import Events, InstrumentMap, Market, find_instrument
 
 TEMPLATES_MAX = 32  # message kinds of one feed, counted by their place in its layout table
 
@@ -49,6 +49,22 @@ class Feed(Struct):
     definition_mismatches: i64  # wire definitions that contradict the configuration
     last_exchange_time_ns: i64
     map: InstrumentMap
+
+
+@compiled
+def reject(feed: Feed, reason: int) -> bool:
+    """Count why something was not believed; False, which as an address is none, for the caller to return."""
+    feed.rejects[reason] += 1
+    return False
+
+
+@compiled
+def known_instrument(feed: Feed, venue_id: int) -> int:
+    """Market index of a venue's instrument id; -1, and counted, if nobody configured it."""
+    index = find_instrument(feed.map, venue_id)
+    if index < 0:
+        feed.rejects[Reject.UNKNOWN_INSTRUMENT] += 1
+    return index
 
 
 @generic

@@ -145,3 +145,24 @@ def fee_e9(instrument: Instrument, price_ticks: int, qty_lots: int, is_maker: in
     """Fee of a fill, 1e-9 of the settlement currency; positive is paid. Rounded up, never in favour."""
     rate_e9 = instrument.maker_fee_e9 if is_maker != 0 else instrument.taker_fee_e9
     return -multiply_e9(settlement_value_e9(instrument, price_ticks, qty_lots), -rate_e9)
+
+
+@compiled
+def has_terms(instrument: Instrument, tick_e9: int, lot_e9: int, contract_e9: int, payoff: int) -> bool:
+    """Whether sizes and payoff are as configured. Fees are the account's own, so the wire's are not compared."""
+    return (
+        instrument.tick_e9 == tick_e9
+        and instrument.lot_e9 == lot_e9
+        and instrument.contract_e9 == contract_e9
+        and instrument.payoff == payoff
+    )
+
+
+@compiled
+def common_divisor(first: int, second: int) -> int:
+    """Greatest common divisor, of tick sizes for one."""
+    while second != 0:
+        rest = first % second
+        first = second
+        second = rest
+    return first

@@ -8,7 +8,7 @@ from typing import Annotated
 from crosswire.nic.memory.raw import copy_bytes, hash_bits
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import Book
+from crosswire.venues.book.book import Book, invalidate_book, refresh_top
 from crosswire.venues.instrument import SYMBOL_BYTES, Instrument
 
 EVENTS_MAX = 512  # a 9,000-byte frame holds at most 9,000 / 18 level changes, so at most as many events
@@ -92,6 +92,20 @@ def add_instrument(table: InstrumentMap, venue_id: int, index: int) -> bool:
 
 
 @compiled
+def learn_instrument(table: InstrumentMap, market: Market, venue: int, venue_id: int) -> int:
+    """As `find_instrument`; an id that the map does not have yet is looked for among the venue's own instruments."""
+    index = find_instrument(table, venue_id)
+    if index >= 0:
+        return index
+    for candidate in range(market.count):
+        instrument = market.instruments[candidate]
+        if instrument.venue == venue and instrument.venue_id == venue_id:
+            add_instrument(table, venue_id, candidate)
+            return candidate
+    return -1
+
+
+@compiled
 def find_symbol(market: Market, venue: int, symbol: Array, length: int) -> int:
     """Market index of the instrument of `venue` whose symbol is these bytes, -1 if none."""
     if length > SYMBOL_BYTES:
@@ -144,3 +158,40 @@ def book_changed(events: Events, market: Market, instrument: int, exchange_time_
     if book.changed == 0:
         book.changed = 1
         add_event(events, BOOK_CHANGED, instrument, exchange_time_ns)
+
+
+class BookProof(Struct):
+    """What a feed that proves its books knows of each, beside the book itself; its own class adds the proof."""
+
+    is_announced: i64  # the last event told that the book is valid
+
+
+@compiled
+def publish_proof(
+    proof: BookProof, is_proven: bool, market: Market, events: Events, instrument: int, exchange_time_ns: int
+) -> None:
+    """Make the book valid or not, as it is proven, and tell what changed."""
+    if is_proven:
+        show_book(market, events, instrument)
+        proof.is_announced = 1
+    elif proof.is_announced != 0:
+        lose_book(market, events, instrument, exchange_time_ns)
+        proof.is_announced = 0
+    else:
+        invalidate_book(market.books[instrument])
+
+
+@compiled
+def show_book(market: Market, events: Events, instrument: int) -> None:
+    """Make a book valid that is proven, and tell."""
+    book = market.books[instrument]
+    refresh_top(book)
+    book.valid = 1
+    book_changed(events, market, instrument, book.exchange_time_ns)
+
+
+@compiled
+def lose_book(market: Market, events: Events, instrument: int, exchange_time_ns: int) -> None:
+    """Make a book invalid, and tell: nobody trades on it until it is proven again."""
+    add_event(events, BOOK_LOST, instrument, exchange_time_ns)
+    invalidate_book(market.books[instrument])

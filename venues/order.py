@@ -10,11 +10,10 @@ and applies each fill exactly once: a fill is either applied, dropped as a copy 
 from enum import IntEnum
 from typing import Annotated
 
-from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.raw import fill_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of
 from crosswire.nic.packet import Packet
-from crosswire.nic.unit.compile import compiled, generic, inlined
+from crosswire.nic.unit.compile import compiled, generic
 
 ORDERS_BITS = 12
 ORDERS_MAX = 1 << ORDERS_BITS  # orders alive at once, all venues together; an order id's low bits are its slot
@@ -417,50 +416,3 @@ def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
         return Applied.CONTRADICTION
     order.state = OrderState.LIVE if order.acked_ns != 0 else OrderState.PENDING_NEW
     return Applied.UPDATED
-
-
-class TokenBucket(Struct):
-    """A rate of orders: `per_second` on average, `burst` at once."""
-
-    per_second: i64
-    burst: i64
-    full_e9: i64  # the credit of `burst` orders
-    full_after_ns: i64  # of silence it is full from empty, whatever the rounding: kept, because a division takes time
-    credit_e9: i64  # 1e-9 orders that may go out now
-    updated_ns: i64
-
-
-def make_token_bucket(per_second: int, burst: int) -> TokenBucket:
-    """A full bucket; ValueError unless both are in 1 .. 1,000,000 (so that no product overflows)."""
-    bucket = TokenBucket()
-    set_token_bucket(bucket, per_second, burst)
-    return bucket
-
-
-def set_token_bucket(bucket: TokenBucket, per_second: int, burst: int) -> None:
-    """Set the rate and fill the bucket; ValueError as `make_token_bucket`."""
-    for name, value in (("per_second", per_second), ("burst", burst)):
-        if not 1 <= value <= 1_000_000:
-            raise ValueError(f"token bucket: {name} must be in 1..1000000, not {value}")
-    bucket.per_second = per_second
-    bucket.burst = burst
-    bucket.full_e9 = burst * NS_PER_S
-    bucket.full_after_ns = bucket.full_e9 // per_second + 1
-    bucket.credit_e9 = bucket.full_e9
-    bucket.updated_ns = 0
-
-
-@inlined
-def take_token(bucket: TokenBucket, now_ns: int) -> bool:
-    """Take one order's worth at `now_ns`, which never goes back; False, and nothing taken, if there is less."""
-    elapsed_ns = max(0, now_ns - bucket.updated_ns)
-    # Compared before the product, which overflows after a long silence.
-    if elapsed_ns >= bucket.full_after_ns:
-        bucket.credit_e9 = bucket.full_e9
-    else:
-        bucket.credit_e9 = min(bucket.full_e9, bucket.credit_e9 + elapsed_ns * bucket.per_second)
-    bucket.updated_ns = max(bucket.updated_ns, now_ns)
-    if bucket.credit_e9 < NS_PER_S:
-        return False
-    bucket.credit_e9 -= NS_PER_S
-    return True

@@ -33,15 +33,7 @@ from crosswire.risk.records import (
     TradeRecord,
 )
 from crosswire.venues.book.book import NO_ASK, NO_BID
-from crosswire.venues.instrument import (
-    Instrument,
-    Kind,
-    Payoff,
-    base_e9,
-    cash_flow_e9,
-    notional_e9,
-    position_value_e9,
-)
+from crosswire.venues.instrument import Instrument, Kind, Payoff, base_e9, cash_flow_e9, notional_e9, position_value_e9
 from crosswire.venues.order import OrderState, RejectReason, TimeInForce
 from crosswire.venues.side import BUY, SELL
 

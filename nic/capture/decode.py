@@ -215,33 +215,22 @@ def read_block(capture: Capture, source: Source, block_type: int, length: int) -
     """Read the body, `length` bytes, of the block at `source.position`; EMPTY when it gives no frame."""
     body_offset = source.position + size_of(BlockHeader)
     body_address = capture.base_address + body_offset
-    if block_type == BlockType.PACKET:
+    if block_type == BlockType.PACKET or block_type == BlockType.PACKET_OLD:
         if length < size_of(PacketBlock):
             return fail(source, Fault.BLOCK_LENGTH)
         block = view(PacketBlock, body_address)
+        interface = ordered_u32(block.interface, source.swapped)
+        if block_type == BlockType.PACKET_OLD:
+            interface = ordered_u16(view(OldPacketBlock, body_address).interface, source.swapped)
         return read_packet(
             source,
-            ordered_u32(block.interface, source.swapped),
+            interface,
             ordered_u32(block.time_high, source.swapped),
             ordered_u32(block.time_low, source.swapped),
             ordered_u32(block.captured_length, source.swapped),
             ordered_u32(block.original_length, source.swapped),
             body_offset + size_of(PacketBlock),
             length - size_of(PacketBlock),
-        )
-    if block_type == BlockType.PACKET_OLD:
-        if length < size_of(OldPacketBlock):
-            return fail(source, Fault.BLOCK_LENGTH)
-        old_block = view(OldPacketBlock, body_address)
-        return read_packet(
-            source,
-            ordered_u16(old_block.interface, source.swapped),
-            ordered_u32(old_block.time_high, source.swapped),
-            ordered_u32(old_block.time_low, source.swapped),
-            ordered_u32(old_block.captured_length, source.swapped),
-            ordered_u32(old_block.original_length, source.swapped),
-            body_offset + size_of(OldPacketBlock),
-            length - size_of(OldPacketBlock),
         )
     if block_type == BlockType.PACKET_SIMPLE:
         return read_simple_packet(capture, source, body_offset, length)

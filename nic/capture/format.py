@@ -120,14 +120,10 @@ class PacketBlock(Struct, packed=True):
 
 
 class OldPacketBlock(Struct, packed=True):
-    """Body of an obsolete Packet Block; the frame follows."""
+    """First word of the body of an obsolete Packet Block, which goes on as a `PacketBlock` does."""
 
     interface: u16
     drops: u16
-    time_high: u32
-    time_low: u32
-    captured_length: u32
-    original_length: u32
 
 
 class SimplePacketBlock(Struct, packed=True):

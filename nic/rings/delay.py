@@ -6,7 +6,18 @@ Both ends are the ring contract's: the sender reserves, writes and commits, the 
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, u8
-from crosswire.nic.rings.ring import NEVER_NS, Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import (
+    NEVER_NS,
+    Frame,
+    RingCounters,
+    commit,
+    flush,
+    next_time_ns,
+    poll,
+    release,
+    reserve,
+    set_frame,
+)
 from crosswire.nic.unit.compile import compiled
 
 DELAY_FRAME_BYTES = 1536  # Ethernet's 1,514, and whole cache lines
@@ -73,11 +84,7 @@ def poll_delayed(ring: DelayRing, frame: Frame, now_ns: int) -> bool:
     if ring.sent == ring.received or slot.arrival_ns > now_ns:
         ring.counters.empty_polls += 1
         return False
-    frame.address = address_of(slot.data)
-    frame.length = slot.length
-    frame.time_ns = slot.arrival_ns
-    ring.counters.frames += 1
-    ring.counters.bytes += slot.length
+    set_frame(ring.counters, frame, address_of(slot.data), slot.length, slot.arrival_ns)
     return True
 
 

@@ -14,7 +14,7 @@ from crosswire.nic.memory.made import inner_classes, made_class
 from crosswire.nic.memory.raw import GOLDEN, copy_bytes, mix_bits, multiply_u64, shift_right
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, one, u8, view
 from crosswire.nic.packet import ETHERNET_HEADER_BYTES, Byte
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
 from crosswire.nic.unit.compile import compiled
 
 HELD_FRAMES_MAX = 8  # per direction; with all in use a frame is neither held back nor duplicated
@@ -199,12 +199,8 @@ def poll_fault(ring: FaultRing, frame: Frame, now_ns: int) -> bool:
 def give_held(ring: FaultRing, frame: Frame, index: int, now_ns: int) -> None:
     """The received frame is a copy that was held."""
     slot = ring.receive.held[index]
-    frame.address = address_of(slot.data)
-    frame.length = slot.length
-    frame.time_ns = now_ns
+    set_frame(ring.counters, frame, address_of(slot.data), slot.length, now_ns)
     ring.polled = index
-    ring.counters.frames += 1
-    ring.counters.bytes += frame.length
 
 
 @compiled

@@ -6,7 +6,7 @@ frame, `commit` it, and `flush` before the next wait.
 """
 
 from crosswire.nic.memory.struct import Struct, i64
-from crosswire.nic.unit.compile import generic, inlined_generic
+from crosswire.nic.unit.compile import generic, inlined, inlined_generic
 
 NEVER_NS = (1 << 62) - 1  # a time that does not come: "nothing scheduled"
 
@@ -27,6 +27,16 @@ class RingCounters(Struct):
     drops: i64
     empty_polls: i64
     wakeups: i64
+
+
+@inlined
+def set_frame(counters: RingCounters, frame: Frame, address: int, length: int, time_ns: int) -> None:
+    """Fill in a received frame and count it."""
+    frame.address = address
+    frame.length = length
+    frame.time_ns = time_ns
+    counters.frames += 1
+    counters.bytes += length
 
 
 @inlined_generic

@@ -22,7 +22,7 @@ from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError, map_memory, unmap_memory
 from crosswire.nic.memory.raw import load_u32_acquire, store_i64_release, store_u32_release
 from crosswire.nic.memory.struct import Array, Struct, i64, size_of, u8, u32, u64, view
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
 from crosswire.nic.unit.compile import compiled
 
 SHARED_FOLDER = Path("/dev/shm")
@@ -140,11 +140,7 @@ def poll_shared(ring: SharedRing, frame: Frame, now_ns: int) -> bool:
         ring.counters.drops += 1
         release_shared_frame(way)
         return False
-    frame.address = way.frames_address + offset
-    frame.length = length
-    frame.time_ns = now_ns
-    ring.counters.frames += 1
-    ring.counters.bytes += length
+    set_frame(ring.counters, frame, way.frames_address + offset, length, now_ns)
     return True
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from crosswire.engine.generate import generate_captures
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.rings.replay import read_frames
 from crosswire.venues.bridge.binance.importer import import_file
 from tests.support.paths import ROOT, recording
+from tests.support.short_run import two_seconds
 
 EXAMPLES = ROOT / "examples"
 PLUGIN = """
@@ -66,12 +66,7 @@ def same_but_for_time(summary: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default example over two seconds of its own data."""
-    folder = tmp_path_factory.mktemp("synthetic")
-    generate_captures(folder / "data" / "synthetic", seed=1, seconds=2)
-    (folder / "examples").mkdir()
-    config = folder / "examples" / "run.toml"
-    config.write_text((EXAMPLES / "synthetic.toml").read_text().replace("seconds = 120", "seconds = 2"))
-    return config
+    return two_seconds(tmp_path_factory.mktemp("synthetic"), seed=1)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ import pytest
 from crosswire.engine.build.run import Run, build_core, build_run
 from crosswire.engine.build.venue import make_parts, order_flow
 from crosswire.engine.config import load_config
-from crosswire.engine.generate import generate_captures
 from crosswire.engine.loop import Status
 from crosswire.nic.clock import ReplayClock
 from crosswire.nic.host.testbed import Testbed, in_namespace
@@ -27,6 +26,7 @@ from crosswire.nic.rings.xdp.af_xdp import AfXdpSocket
 from crosswire.nic.rings.xdp.program import SteerRules, TcpTuple
 from tests.support.net import needs_root
 from tests.support.paths import ROOT
+from tests.support.short_run import two_seconds
 from tests.support.timed_ring import timed_ring
 
 EXAMPLES = ROOT / "examples"
@@ -39,12 +39,7 @@ PACKET_OUTGOING = 4  # a frame that this host sent, in a packet socket's address
 
 @pytest.fixture(scope="module")
 def config_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("parity")
-    generate_captures(folder / "data" / "synthetic", seed=3, seconds=2)
-    (folder / "examples").mkdir()
-    path = folder / "examples" / "run.toml"
-    path.write_text((EXAMPLES / "synthetic.toml").read_text().replace("seconds = 120", "seconds = 2"))
-    return path
+    return two_seconds(tmp_path_factory.mktemp("parity"), seed=3)
 
 
 def tapped_backtest(config_path: Path) -> list[list[tuple[int, int, bytes]]]:

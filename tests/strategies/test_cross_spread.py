@@ -22,15 +22,9 @@ from crosswire.strategies.opportunity import Blocked
 from crosswire.venues.instrument import E9, Instrument, Payoff
 from crosswire.venues.side import BUY, SELL
 from tests.support.paths import ROOT
-from tests.support.strategy_harness import Harness, Sent, fill, inverse, linear, miss
+from tests.support.strategy_harness import LEG_PARAMETERS, Harness, Sent, fill, inverse, linear, miss
 
-PARAMETERS: dict[str, Any] = {
-    "threshold_bps": 1,
-    "max_size": 1,
-    "max_position": 10,
-    "max_unwind_loss_bps": 50,
-    "max_book_age_ms": 1_000,
-}
+PARAMETERS = LEG_PARAMETERS | {"max_position": 10, "max_book_age_ms": 1_000}
 MS = 1_000_000
 
 

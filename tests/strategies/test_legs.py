@@ -11,13 +11,21 @@ from crosswire.strategies.cross_spread import CrossSpread
 from crosswire.strategies.trades import Outcome
 from crosswire.venues.instrument import E9, Payoff
 from crosswire.venues.side import BUY, SELL
-from tests.support.strategy_harness import Answer, Harness, exact, fill, inverse, linear, miss, reject, veto
+from tests.support.strategy_harness import (
+    LEG_PARAMETERS,
+    Answer,
+    Harness,
+    exact,
+    fill,
+    inverse,
+    linear,
+    miss,
+    reject,
+    veto,
+)
 
-PARAMETERS: dict[str, Any] = {
-    "threshold_bps": 1,
-    "max_size": 1,
+PARAMETERS = LEG_PARAMETERS | {
     "max_position": 1000,
-    "max_unwind_loss_bps": 50,
     "retries": 2,
     "retry_window_us": 2_000,
     "unwind_ticks": 5,

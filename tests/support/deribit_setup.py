@@ -32,6 +32,19 @@ from crosswire.venues.side import ASK, BID
 from tests.support.layouts import PublishedMessage, published
 from tests.support.paths import recording
 
+# Messages of each kind in CAPTURE, as published beside it.
+SAMPLE_MESSAGES = {
+    "ticker": 4211,
+    "book": 1064,
+    "price_index": 468,
+    "trades": 332,
+    "snapshot": 197,
+    "instrument": 194,
+    "instrument_v2": 194,
+    "snapshot_start": 60,
+    "snapshot_end": 60,
+}
+
 CAPTURE = "deribit/sample_capture_v1_6.pcapng"
 HASH_MASK = (1 << 40) - 1
 T0 = 1_700_000_000_000_000_000

@@ -546,7 +546,21 @@ add_kernel_bed("udp sockets", UdpSocketBed)
 add_kernel_bed("tcp sockets", TcpSocketBed)
 
 
-class AfPacketBed(NetworkBed):
+class SocketBed(NetworkBed):
+    """A socket of ours that the kernel counts losses for."""
+
+    socket: AfPacketSocket | AfXdpSocket
+
+    def lost(self) -> int:
+        self.socket.statistics()
+        return super().lost()
+
+    def close(self) -> None:
+        self.socket.close()
+        super().close()
+
+
+class AfPacketBed(SocketBed):
     """AF_PACKET with the fewest frames, 32 received."""
 
     receive_capacity = 32
@@ -559,16 +573,8 @@ class AfPacketBed(NetworkBed):
             self.socket = AfPacketSocket(self.link.engine_interface, udp=steered, frames=32)
         self.ring = self.socket.ring
 
-    def lost(self) -> int:
-        self.socket.statistics()
-        return super().lost()
 
-    def close(self) -> None:
-        self.socket.close()
-        super().close()
-
-
-class AfXdpBed(NetworkBed):
+class AfXdpBed(SocketBed):
     """AF_XDP with the fewest frames, 32 for each direction."""
 
     mode: ClassVar[Mode] = "generic"
@@ -583,14 +589,6 @@ class AfXdpBed(NetworkBed):
         with in_namespace(self.engine_namespace):
             self.socket = AfXdpSocket(self.link.engine_interface, 0, rules, require=self.mode, frames=64)
         self.ring = self.socket.ring
-
-    def lost(self) -> int:
-        self.socket.statistics()
-        return super().lost()
-
-    def close(self) -> None:
-        self.socket.close()
-        super().close()
 
 
 class AfXdpNativeBed(AfXdpBed):

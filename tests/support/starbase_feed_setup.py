@@ -18,25 +18,7 @@ from crosswire.venues.market import Events, Market, clear_events
 from crosswire.venues.side import ASK, BID
 from crosswire.venues.starbase.feed.feed import make_starbase_feed
 from crosswire.venues.starbase.feed.state import Progress, StarbaseFeed
-from crosswire.venues.starbase.wire.encoder import (
-    PacketWriter,
-    add_copy,
-    add_definition,
-    add_delete,
-    add_end_of_cycle,
-    add_info,
-    add_put,
-    add_reduce,
-    add_snapshot_header,
-    add_snapshot_trailer,
-    add_trade,
-    add_trade_summary,
-    begin_packet,
-    begin_transaction,
-    end_packet,
-    end_transaction,
-    fill_retransmit_reject,
-)
+from crosswire.venues.starbase.wire import encoder
 from crosswire.venues.starbase.wire.market_layout import InstrumentStatus, MessageHeader, PacketHeader, PacketType
 from tests.support.guard import GuardedBytes
 
@@ -170,21 +152,21 @@ class Sender:
     """One line's sequence of packets."""
 
     def __init__(self, kind: int = INCREMENTAL, channel_id: int = CHANNEL, sequence: int = 1) -> None:
-        self.writer = PacketWriter(channel_id=channel_id, type=kind, sequence=sequence)
+        self.writer = encoder.PacketWriter(channel_id=channel_id, type=kind, sequence=sequence)
         self.buffer = array(u8, 1600)
         self.time_ns = START_NS
 
     def packet(self, *messages: tuple[Any, ...], transaction: bool = True, end: bool = True) -> bytes:
         """One packet. Each message is a function of the encoder and its arguments after the writer."""
         self.time_ns += 1_000
-        begin_packet(self.writer, self.buffer.address, len(self.buffer), self.time_ns)
+        encoder.begin_packet(self.writer, self.buffer.address, len(self.buffer), self.time_ns)
         if transaction:
-            begin_transaction(self.writer, self.time_ns)
+            encoder.begin_transaction(self.writer, self.time_ns)
         for function, *arguments in messages:
             assert function(self.writer, *arguments)
         if end:
-            end_transaction(self.writer)
-        length = end_packet(self.writer)
+            encoder.end_transaction(self.writer)
+        length = encoder.end_packet(self.writer)
         return bytes(self.buffer)[:length]
 
     def write(self, transactions: list[list[tuple[Any, ...]]], split: Callable[[], bool]) -> list[bytes]:
@@ -193,15 +175,15 @@ class Sender:
 
         def open_packet() -> None:
             self.time_ns += 1_000
-            begin_packet(self.writer, self.buffer.address, len(self.buffer), self.time_ns)
+            encoder.begin_packet(self.writer, self.buffer.address, len(self.buffer), self.time_ns)
 
         def close_packet() -> None:
-            length = end_packet(self.writer)
+            length = encoder.end_packet(self.writer)
             packets.append(bytes(self.buffer)[:length])
 
         open_packet()
         for messages in transactions:
-            begin_transaction(self.writer, self.time_ns)
+            encoder.begin_transaction(self.writer, self.time_ns)
             for position, (function, *arguments) in enumerate(messages):
                 if self.writer.count and (position or split()) and (split() or self.writer.count >= 20):
                     close_packet()
@@ -210,7 +192,7 @@ class Sender:
                     close_packet()
                     open_packet()
                     assert function(self.writer, *arguments)
-            end_transaction(self.writer)
+            encoder.end_transaction(self.writer)
         close_packet()
         return packets
 
@@ -218,7 +200,7 @@ class Sender:
 def definition(index: int, status: int = InstrumentStatus.OPEN) -> tuple[Any, ...]:
     terms = TERMS[index]
     return (
-        add_definition,
+        encoder.add_definition,
         terms.instrument,
         terms.venue_id,
         1,
@@ -231,26 +213,44 @@ def definition(index: int, status: int = InstrumentStatus.OPEN) -> tuple[Any, ..
 def put(index: int, side: int, order_id: int, ticks: int, lots: int, sort_id: int | None = None) -> tuple[Any, ...]:
     terms = TERMS[index]
     sort_id = order_id if sort_id is None else sort_id
-    return (add_put, side, order_id, terms.venue_id, lots * terms.lot_mantissa, terms.price_e9(ticks), sort_id)
+    return (encoder.add_put, side, order_id, terms.venue_id, lots * terms.lot_mantissa, terms.price_e9(ticks), sort_id)
 
 
 def reduce(index: int, side: int, order_id: int, lots: int) -> tuple[Any, ...]:
-    return (add_reduce, side, order_id, TERMS[index].venue_id, lots * TERMS[index].lot_mantissa)
+    return (encoder.add_reduce, side, order_id, TERMS[index].venue_id, lots * TERMS[index].lot_mantissa)
 
 
 def delete(index: int, side: int, order_id: int) -> tuple[Any, ...]:
-    return (add_delete, side, order_id, TERMS[index].venue_id)
+    return (encoder.add_delete, side, order_id, TERMS[index].venue_id)
 
 
 def summary(index: int, taker_side: int, lots: int, ticks: int) -> tuple[Any, ...]:
     terms = TERMS[index]
     price = terms.price_e9(ticks)
-    return (add_trade_summary, taker_side, terms.venue_id, 99, lots * terms.lot_mantissa, price, price, price, 1)
+    return (
+        encoder.add_trade_summary,
+        taker_side,
+        terms.venue_id,
+        99,
+        lots * terms.lot_mantissa,
+        price,
+        price,
+        price,
+        1,
+    )
 
 
 def trade(index: int, maker_side: int, order_id: int, lots: int, ticks: int) -> tuple[Any, ...]:
     terms = TERMS[index]
-    return (add_trade, maker_side, 7, terms.venue_id, order_id, lots * terms.lot_mantissa, terms.price_e9(ticks))
+    return (
+        encoder.add_trade,
+        maker_side,
+        7,
+        terms.venue_id,
+        order_id,
+        lots * terms.lot_mantissa,
+        terms.price_e9(ticks),
+    )
 
 
 def snapshot(index: int, state: State, sequence: int) -> list[tuple[Any, ...]]:
@@ -258,10 +258,10 @@ def snapshot(index: int, state: State, sequence: int) -> list[tuple[Any, ...]]:
     venue_id = TERMS[index].venue_id
     return [
         definition(index),
-        (add_snapshot_header, venue_id, START_NS, sequence),
+        (encoder.add_snapshot_header, venue_id, START_NS, sequence),
         *[put(index, side, order_id, price, lots, sort_id) for order_id, (side, price, lots, sort_id) in state.items()],
-        (add_info, venue_id, 1, 2, 3),
-        (add_snapshot_trailer, venue_id, START_NS, sequence),
+        (encoder.add_info, venue_id, 1, 2, 3),
+        (encoder.add_snapshot_trailer, venue_id, START_NS, sequence),
     ]
 
 
@@ -301,9 +301,9 @@ def with_ring() -> DelayRing:
 
 def reply(packets: list[bytes], sequence: int, count: int) -> bytes:
     """Messages sent again, one packet."""
-    writer = PacketWriter(channel_id=CHANNEL, type=AGAIN, sequence=sequence)
+    writer = encoder.PacketWriter(channel_id=CHANNEL, type=AGAIN, sequence=sequence)
     buffer = array(u8, 1500)
-    begin_packet(writer, buffer.address, 1500, START_NS + 1)
+    encoder.begin_packet(writer, buffer.address, 1500, START_NS + 1)
     for packet in packets:
         header = PacketHeader.at(buffer.address)
         first, total = struct.unpack_from("<q", packet, 8)[0], struct.unpack_from("<H", packet, 22)[0]
@@ -312,16 +312,16 @@ def reply(packets: list[bytes], sequence: int, count: int) -> bytes:
         position = held.address + 24
         for number in range(first, first + total):
             if sequence <= number < sequence + count:
-                assert add_copy(writer, position)
+                assert encoder.add_copy(writer, position)
             position += MessageHeader.at(position).length
         assert header.sequence == sequence
-    length = end_packet(writer)
+    length = encoder.end_packet(writer)
     return bytes(buffer)[:length]
 
 
 def refusal(correlation: int, reason: int, delay_ns: int = 0) -> bytes:
     buffer = array(u8, 200)
-    length = fill_retransmit_reject(buffer.address, 200, START_NS, CHANNEL, correlation, reason, delay_ns)
+    length = encoder.fill_retransmit_reject(buffer.address, 200, START_NS, CHANNEL, correlation, reason, delay_ns)
     return bytes(buffer)[:length]
 
 
@@ -408,7 +408,7 @@ class Venue:
     def cycle(self) -> list[bytes]:
         """The packets of one snapshot cycle of what is now."""
         rows = [snapshot(index, self.books[index], self.number - 1) for index in range(2)]
-        return self.snapshots.write([*rows, [(add_end_of_cycle, 2)]], lambda: self.draw.random() < 0.2)
+        return self.snapshots.write([*rows, [(encoder.add_end_of_cycle, 2)]], lambda: self.draw.random() < 0.2)
 
     def heartbeat(self) -> bytes:
         self.incremental.time_ns += 5_000_000

@@ -1,6 +1,7 @@
 """A Starbase session against a gateway in plain Python that packs its frames from the published tables."""
 
 import ctypes
+import os
 from typing import Annotated, Any
 
 from crosswire.nic.memory.struct import Array, array, i64, u8, view
@@ -28,6 +29,7 @@ from crosswire.venues.order import (
     ORDERS_BITS,
     Reports,
     SessionState,
+    TimeInForce,
     keep_session,
     read_reports,
     start_session,
@@ -46,6 +48,9 @@ EXCHANGE_NS = 123_456_789
 ACTIVE, FILLED, CANCELED, QUEUED = 1, 2, 3, 4  # OrderStatus
 SECRET = b"sEcReT-of-forty-eight-bytes-0123456789-0123456789"[:48]
 PAYLOAD = TCP_FRAME_HEADER_BYTES
+IOC, FOK, GTC, POST_ONLY = TimeInForce
+NULL = -(1 << 63)
+FUZZ_FRAMES = int(os.environ.get("CROSSWIRE_FUZZ_FRAMES", "20000")) // 20
 
 
 class OrderRing(DelayRing):

@@ -25,62 +25,55 @@ from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.position import Position, add_fill, change_open
 from crosswire.risk.records import make_records
+from crosswire.strategies import interface
 from crosswire.strategies.desk import NEW_ORDER, Desk
-from crosswire.strategies.interface import (
-    BuildContext,
-    Strategy,
-    on_book,
-    on_book_lost,
-    on_fill,
-    on_finish,
-    on_order,
-    on_timer,
-    on_trade,
-    parameters_of,
-)
 from crosswire.venues.book.book import clear_book, make_books, refresh_top, set_level
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, fee_e9
 from crosswire.venues.order import Order, OrderState, Report, ReportKind
 from crosswire.venues.side import ASK, BID
 
 START_NS = 1_700_000_000_000_000_000
+# What every leg strategy must be told; a test says what else matters to it.
+LEG_PARAMETERS: dict[str, Any] = {"threshold_bps": 1, "max_size": 1, "max_unwind_loss_bps": 50}
 ORDER_TERMS = ("instrument", "side", "time_in_force", "price_ticks", "qty_lots", "decision_ticks", "trade_id")
 Number = int | float | str | Decimal | Fraction
 
 
 @compiled
-def _run_on_book(strategy: Strategy, desk: Desk, instrument: int) -> None:
-    on_book(strategy, desk, instrument)
+def _run_on_book(strategy: interface.Strategy, desk: Desk, instrument: int) -> None:
+    interface.on_book(strategy, desk, instrument)
 
 
 @compiled
-def _run_on_book_lost(strategy: Strategy, desk: Desk, instrument: int) -> None:
-    on_book_lost(strategy, desk, instrument)
+def _run_on_book_lost(strategy: interface.Strategy, desk: Desk, instrument: int) -> None:
+    interface.on_book_lost(strategy, desk, instrument)
 
 
 @compiled
-def _run_on_trade(strategy: Strategy, desk: Desk, instrument: int, side: int, price_ticks: int, qty_lots: int) -> None:
-    on_trade(strategy, desk, instrument, side, price_ticks, qty_lots)
+def _run_on_trade(
+    strategy: interface.Strategy, desk: Desk, instrument: int, side: int, price_ticks: int, qty_lots: int
+) -> None:
+    interface.on_trade(strategy, desk, instrument, side, price_ticks, qty_lots)
 
 
 @compiled
-def _run_on_fill(strategy: Strategy, desk: Desk, order: Order, report: Report) -> None:
-    on_fill(strategy, desk, order, report)
+def _run_on_fill(strategy: interface.Strategy, desk: Desk, order: Order, report: Report) -> None:
+    interface.on_fill(strategy, desk, order, report)
 
 
 @compiled
-def _run_on_order(strategy: Strategy, desk: Desk, order: Order) -> None:
-    on_order(strategy, desk, order)
+def _run_on_order(strategy: interface.Strategy, desk: Desk, order: Order) -> None:
+    interface.on_order(strategy, desk, order)
 
 
 @compiled
-def _run_on_timer(strategy: Strategy, desk: Desk) -> None:
-    on_timer(strategy, desk)
+def _run_on_timer(strategy: interface.Strategy, desk: Desk) -> None:
+    interface.on_timer(strategy, desk)
 
 
 @compiled
-def _run_on_finish(strategy: Strategy, desk: Desk) -> None:
-    on_finish(strategy, desk)
+def _run_on_finish(strategy: interface.Strategy, desk: Desk) -> None:
+    interface.on_finish(strategy, desk)
 
 
 def exact(number: Number) -> Fraction:
@@ -169,7 +162,7 @@ class Harness:
 
     def __init__(
         self,
-        strategy_class: type[Strategy],
+        strategy_class: type[interface.Strategy],
         parameters: dict[str, Any],
         instruments: dict[str, Instrument],
         *,
@@ -198,10 +191,10 @@ class Harness:
             _copy(self.desk.instruments[index], given)
             self.desk.instruments[index].index = index
             self.desk.instruments[index].venue = index
-        context = BuildContext(
+        context = interface.BuildContext(
             list(self.desk.instruments)[:count], {name: index for index, name in enumerate(instruments)}
         )
-        converted = msgspec.convert(parameters, parameters_of(strategy_class), strict=False)
+        converted = msgspec.convert(parameters, interface.parameters_of(strategy_class), strict=False)
         self.strategy: Any = strategy_class.build(converted, context)
 
     # What happens to the strategy.
@@ -211,7 +204,7 @@ class Harness:
     ) -> None:
         """A new book of (price, size) levels arrives; sizes are in the size currency."""
         self.change_book(name, bids, asks)
-        self._event(on_book, _run_on_book, self.index(name))
+        self._event(interface.on_book, _run_on_book, self.index(name))
 
     def change_book(
         self, name: str, bids: Iterable[tuple[Number, Number]] = (), asks: Iterable[tuple[Number, Number]] = ()
@@ -236,12 +229,12 @@ class Harness:
         """A gap: the book is no longer proven."""
         self.advance(self.step_ns)
         self.desk.books[self.index(name)].valid = 0
-        self._event(on_book_lost, _run_on_book_lost, self.index(name))
+        self._event(interface.on_book_lost, _run_on_book_lost, self.index(name))
 
     def trade(self, name: str, side: int, price: Number, lots: int) -> None:
         """The market trades."""
         self.advance(self.step_ns)
-        self._event(on_trade, _run_on_trade, self.index(name), side, self.ticks(name, price), lots)
+        self._event(interface.on_trade, _run_on_trade, self.index(name), side, self.ticks(name, price), lots)
 
     def advance(self, duration_ns: int) -> None:
         """Let time pass; answers and timers happen at their time."""
@@ -256,12 +249,12 @@ class Harness:
                 heapq.heappop(self._due)[2]()
             else:
                 self.desk.timer_ns = NEVER_NS
-                self._event(on_timer, _run_on_timer)
+                self._event(interface.on_timer, _run_on_timer)
         self.desk.now_ns = until_ns
 
     def finish(self) -> None:
         """The run ends."""
-        self._call(on_finish, _run_on_finish)
+        self._call(interface.on_finish, _run_on_finish)
 
     # What the strategy did.
 
@@ -323,7 +316,7 @@ class Harness:
         if sent.answer.state == OrderState.VETOED:
             # As in the engine: the strategy hears of it at once, and may ask for more in the same turn.
             order.state = OrderState.VETOED
-            self._call(on_order, _run_on_order, order)
+            self._call(interface.on_order, _run_on_order, order)
             return
         change_open(self.desk.positions[order.instrument], order.side, 1, order.qty_lots)
         due_ns = self.desk.now_ns + max(1, sent.answer.after_ns)
@@ -342,7 +335,7 @@ class Harness:
         else:
             order.state = OrderState.REJECTED if answer.state == OrderState.REJECTED else OrderState.CANCELLED
         order.closed_ns = self.desk.now_ns
-        self._event(on_order, _run_on_order, order)
+        self._event(interface.on_order, _run_on_order, order)
 
     def _fill(self, order: Order, sent: Sent, lots: int) -> None:
         instrument = self.desk.instruments[order.instrument]
@@ -368,7 +361,7 @@ class Harness:
             fee_e9=fee,
             exchange_time_ns=self.desk.now_ns,
         )
-        self._event(on_fill, _run_on_fill, order, report)
+        self._event(interface.on_fill, _run_on_fill, order, report)
 
 
 def _whole(value: Fraction, what: str) -> int:

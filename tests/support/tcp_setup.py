@@ -18,19 +18,10 @@ from crosswire.nic.packet import (
     seal_tcp_frame,
     write_tcp_frame_header,
 )
+from crosswire.nic.tcp import tcp as machine
 from crosswire.nic.tcp.receive import take_buffered
 from crosswire.nic.tcp.send import commit_slot, reserve_slot
 from crosswire.nic.tcp.state import SEQUENCE_MASK, Tcp, TcpState
-from crosswire.nic.tcp.tcp import (
-    abort_connection,
-    close_connection,
-    copy_output,
-    dispatch,
-    next_timer_ns,
-    open_connection,
-    process,
-    set_tcp,
-)
 from crosswire.nic.unit.compile import compiled
 
 FIN, SYN, RST, PSH, ACK = FLAG_FIN, FLAG_SYN, FLAG_RST, FLAG_PSH, FLAG_ACK
@@ -157,7 +148,7 @@ class Client:
 
     def __init__(self, iss: int = ISS, irs: int = IRS, **options: int) -> None:
         self.tcp = Tcp()
-        set_tcp(self.tcp, WIRE, SESSION, **options)
+        machine.set_tcp(self.tcp, WIRE, SESSION, **options)
         self.iss = iss
         self.irs = irs
         self.now_ns = START_NS
@@ -170,7 +161,7 @@ class Client:
         """A frame arrives; what it brings is taken."""
         room: Array = array(u8, max(len(frame), 1))
         ctypes.memmove(address_of(room), frame, len(frame))
-        if process(self.tcp, address_of(room), len(frame), self.now_ns):
+        if machine.process(self.tcp, address_of(room), len(frame), self.now_ns):
             self.delivered += ctypes.string_at(self.tcp.payload_address, self.tcp.payload_length)
         self.take()
 
@@ -195,8 +186,8 @@ class Client:
     def output(self) -> list[Seen]:
         """All that is to be sent now, numbers relative."""
         seen = []
-        while dispatch(self.tcp, self.now_ns):
-            copy_output(self.tcp, address_of(self.room))
+        while machine.dispatch(self.tcp, self.now_ns):
+            machine.copy_output(self.tcp, address_of(self.room))
             seen.append(self.relative(bytes(self.room.numpy()[: self.tcp.output_length])))
             assert len(seen) < 200
         return seen
@@ -230,18 +221,18 @@ class Client:
         """What goes out after so much time, no timer in between being missed."""
         end_ns = self.now_ns + int(ms * NS_PER_MS)
         seen = []
-        while (due_ns := next_timer_ns(self.tcp)) <= end_ns:
+        while (due_ns := machine.next_timer_ns(self.tcp)) <= end_ns:
             self.now_ns = max(self.now_ns, due_ns)
             before = len(seen)
             seen += self.output()
-            if len(seen) == before and next_timer_ns(self.tcp) <= self.now_ns:
+            if len(seen) == before and machine.next_timer_ns(self.tcp) <= self.now_ns:
                 break
         self.now_ns = end_ns
         return seen
 
     def open(self) -> list[Seen]:
         """To SYN-SENT."""
-        open_connection(self.tcp, self.iss, LOCAL_PORT, self.now_ns)
+        machine.open_connection(self.tcp, self.iss, LOCAL_PORT, self.now_ns)
         return self.output()
 
     def establish(self, mss: int = MSS, window: int = 65535, rtt_ms: float = 1.0) -> "Client":
@@ -255,11 +246,11 @@ class Client:
         return self
 
     def close(self) -> list[Seen]:
-        close_connection(self.tcp, self.now_ns)
+        machine.close_connection(self.tcp, self.now_ns)
         return self.output()
 
     def abort(self) -> list[Seen]:
-        abort_connection(self.tcp)
+        machine.abort_connection(self.tcp)
         return self.output()
 
     @property

@@ -1,12 +1,19 @@
 """tshark's analysis of a capture made at the peer's end, less the remarks that a late loop of ours explains."""
 
 import json
+import os
+import shutil
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from crosswire.nic.host.testbed import Testbed
 from crosswire.nic.tcp.state import ACK_DELAY_NS, SECOND_ACK_DELAY_NS
 
 COPY = frozenset(
@@ -35,6 +42,38 @@ class Segment:
     @property
     def end(self) -> int:
         return self.sequence + self.length
+
+
+@contextmanager
+def recorded(testbed: Testbed, capture: Path) -> Iterator[None]:
+    """Record what the exchange's interface carries, in a file. A logon's secret is in it: it goes with the test.
+
+    At the peer's end: AF_XDP takes received frames before a capture at ours would see them.
+    """
+    link = testbed.links[0]
+    recorder = subprocess.Popen(
+        ["ip", "netns", "exec", testbed.exchange, "tshark", "-q", "-i", link.exchange_interface, "-f", "tcp",
+         "-w", str(capture)],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert recorder.stderr is not None
+        while "Capturing on" not in recorder.stderr.readline():
+            assert recorder.poll() is None
+        time.sleep(0.5)
+        yield
+        time.sleep(0.5)
+    finally:
+        recorder.terminate()
+        recorder.wait(10)
+
+
+def needs_tshark() -> None:
+    """Skip without it; in CI that is a failure."""
+    if shutil.which("tshark") is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI must have tshark: apt-get install tshark")
+        pytest.skip("needs tshark: apt-get install tshark")
 
 
 def read_segments(capture: Path) -> list[Segment]:

@@ -1,10 +1,8 @@
 """The engine's order table: ids, states, and each fill applied exactly once."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosswire.nic.duration import NS_PER_S
 from crosswire.venues.order import (
     ORDERS_MAX,
     Applied,
@@ -22,9 +20,7 @@ from crosswire.venues.order import (
     free_order,
     is_alarm,
     make_order_table,
-    make_token_bucket,
     open_order,
-    take_token,
 )
 from crosswire.venues.side import BUY, SELL
 
@@ -201,48 +197,6 @@ def test_opening_and_freeing_in_any_order_loses_no_slot(steps: list[int]) -> Non
     taken = {one % ORDERS_MAX for one in alive}
     assert len(set(free)) == len(free)
     assert taken.isdisjoint(free)
-
-
-class BucketModel:
-    """Token bucket in exact fractions of a token: 1e-9 each."""
-
-    def __init__(self, per_second: int, burst: int) -> None:
-        self.per_second, self.full = per_second, burst * NS_PER_S
-        self.credit, self.time = self.full, 0
-
-    def take(self, now_ns: int) -> bool:
-        self.credit = min(self.full, self.credit + (now_ns - self.time) * self.per_second)
-        self.time = now_ns
-        if self.credit < NS_PER_S:
-            return False
-        self.credit -= NS_PER_S
-        return True
-
-
-@given(
-    st.integers(1, 1_000_000),
-    st.integers(1, 1_000_000),
-    st.lists(st.one_of(st.integers(0, 3), st.integers(0, 1 << 31), st.integers(0, 1 << 55)), max_size=60),
-)
-def test_token_bucket_is_exact_and_never_overflows(per_second: int, burst: int, gaps_ns: list[int]) -> None:
-    bucket, model = make_token_bucket(per_second, burst), BucketModel(per_second, burst)
-    now_ns = 1_700_000_000 * NS_PER_S
-    for gap_ns in gaps_ns:
-        now_ns += gap_ns
-        assert take_token(bucket, now_ns) == model.take(now_ns)
-
-
-def test_token_bucket_burst_then_rate() -> None:
-    bucket = make_token_bucket(per_second=10, burst=3)
-    assert [take_token(bucket, NS_PER_S) for _ in range(4)] == [True, True, True, False]
-    assert not take_token(bucket, NS_PER_S + 99_999_999)
-    assert take_token(bucket, NS_PER_S + 100_000_000)
-
-
-@pytest.mark.parametrize(("per_second", "burst"), [(0, 1), (1, 0), (1_000_001, 1), (1, 1_000_001)])
-def test_token_bucket_wants_a_rate(per_second: int, burst: int) -> None:
-    with pytest.raises(ValueError, match="token bucket"):
-        make_token_bucket(per_second, burst)
 
 
 def test_a_held_order_is_acknowledged_twice_and_no_more() -> None:

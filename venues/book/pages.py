@@ -24,7 +24,7 @@ from typing import Annotated
 
 from crosswire.nic.memory.raw import copy_bytes, count_trailing_zeros, fill_bytes, hash_bits, shift_left, shift_right
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u16
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined
 
 PAGE_BITS = 3
 PAGE_TICKS = 1 << PAGE_BITS
@@ -129,17 +129,21 @@ def group_key(side: int, group: int) -> int:
     return (group << 1 | side) << 1 | 1
 
 
+@inlined
+def _find_key(entries: Array, bits: int, key: int) -> int:
+    """Slot of a key in a table of 2**bits entries, -1 if it is not there."""
+    slot = hash_bits(key, bits)
+    while entries[slot].key != key:
+        if entries[slot].key == 0:
+            return -1
+        slot = (slot + 1) & ((1 << bits) - 1)
+    return slot
+
+
 @compiled
 def find_group(pages: Pages, side: int, group: int) -> int:
     """Slot of a group, -1 if the table does not have it."""
-    key = group_key(side, group)
-    mask = (1 << pages.group_bits) - 1
-    slot = hash_bits(key, pages.group_bits)
-    while pages.groups[slot].key != key:
-        if pages.groups[slot].key == 0:
-            return -1
-        slot = (slot + 1) & mask
-    return slot
+    return _find_key(pages.groups, pages.group_bits, group_key(side, group))
 
 
 @compiled
@@ -291,14 +295,7 @@ def _node_key(side: int, height: int, number: int) -> int:
 @compiled
 def _find_node(pages: Pages, side: int, height: int, number: int) -> int:
     """Slot of the word over 64**height groups from number * 64**height, -1 if none of them exists."""
-    key = _node_key(side, height, number)
-    mask = (1 << pages.node_bits) - 1
-    slot = hash_bits(key, pages.node_bits)
-    while pages.nodes[slot].key != key:
-        if pages.nodes[slot].key == 0:
-            return -1
-        slot = (slot + 1) & mask
-    return slot
+    return _find_key(pages.nodes, pages.node_bits, _node_key(side, height, number))
 
 
 @compiled

@@ -10,7 +10,7 @@ from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, view
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import Book, clear_book, invalidate_book, refresh_top, set_level, set_quote
+from crosswire.venues.book.book import Book, clear_book, refresh_top, set_level, set_quote
 from crosswire.venues.bridge.wire.layout import (
     MESSAGES,
     SCHEMA_ID,
@@ -28,10 +28,9 @@ from crosswire.venues.bridge.wire.layout import (
     Template,
     Trade,
 )
-from crosswire.venues.feed import Feed, Reject, decode
-from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Instrument, Kind, Payoff, multiply_e9
+from crosswire.venues.feed import Feed, Reject, decode, reject
+from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Kind, Payoff, has_terms, multiply_e9
 from crosswire.venues.market import (
-    BOOK_LOST,
     MAP_INSTRUMENTS_MAX,
     TRADE,
     Events,
@@ -41,6 +40,7 @@ from crosswire.venues.market import (
     book_changed,
     find_instrument,
     find_symbol,
+    lose_book,
 )
 from crosswire.venues.side import ASK, BID
 
@@ -79,13 +79,6 @@ class BridgeFeed(Feed):
 
 
 @compiled
-def reject(feed: BridgeFeed, reason: int) -> int:
-    """Count a reason; the result, 0, is no address that a walk goes on from."""
-    feed.rejects[reason] += 1
-    return 0
-
-
-@compiled
 def find_channel(feed: BridgeFeed, channel_id: int) -> int:
     """Index of a channel, taken up if it is new; -1 when there is no room."""
     for index in range(feed.channel_count):
@@ -96,13 +89,6 @@ def find_channel(feed: BridgeFeed, channel_id: int) -> int:
     feed.channels[feed.channel_count].channel_id = channel_id
     feed.channel_count += 1
     return feed.channel_count - 1
-
-
-@compiled
-def lose_book(market: Market, events: Events, index: int, time_ns: int) -> None:
-    """Nobody trades on this book until its next snapshot."""
-    add_event(events, BOOK_LOST, index, time_ns)
-    invalidate_book(market.books[index])
 
 
 @compiled
@@ -200,16 +186,20 @@ def break_event(channel: Channel, market: Market, events: Events, time_ns: int) 
 
 
 @compiled
+def is_continued(feed: BridgeFeed, channel: Channel, index: int, last_id: int) -> bool:
+    """Whether a part that goes on belongs to the event that the channel has open."""
+    if channel.pending == index + 1 and channel.pending_id == last_id:
+        return True
+    feed.unproven_messages += 1
+    return False
+
+
+@compiled
 def begin_delta(
     feed: BridgeFeed, channel: Channel, delta: BookDelta, market: Market, events: Events, index: int, time_ns: int
 ) -> bool:
-    """Whether this part of a delta is the next that its book needs."""
+    """Whether a delta, by its first part, is the next that its book needs."""
     book = market.books[index]
-    if delta.flags & PartFlag.CONTINUATION != 0:
-        if channel.pending == index + 1 and channel.pending_id == delta.last_id:
-            return True
-        feed.unproven_messages += 1
-        return False
     break_event(channel, market, events, time_ns)
     if book.valid == 0:
         feed.unproven_messages += 1
@@ -230,13 +220,8 @@ def begin_delta(
 def begin_snapshot(
     feed: BridgeFeed, channel: Channel, snapshot: Snapshot, market: Market, events: Events, index: int, time_ns: int
 ) -> bool:
-    """Whether this part of a snapshot is wanted; the first part empties the book."""
+    """Whether a snapshot, by its first part, is wanted; if so, empty the book."""
     book = market.books[index]
-    if snapshot.flags & PartFlag.CONTINUATION != 0:
-        if channel.pending == index + 1 and channel.pending_id == snapshot.last_id:
-            return True
-        feed.unproven_messages += 1
-        return False
     break_event(channel, market, events, time_ns)
     if book.valid != 0 and snapshot.last_id <= book.update_id:
         feed.stale_messages += 1
@@ -265,7 +250,7 @@ def apply_quote(
 ) -> bool:
     """Overlay a best bid and ask; False for one that can't be. It proves nothing, so an invalid book stays so."""
     if is_damaged(quote.bid_price_ticks, quote.bid_qty_lots) or is_damaged(quote.ask_price_ticks, quote.ask_qty_lots):
-        return reject(feed, Reject.BAD_VALUE) != 0
+        return reject(feed, Reject.BAD_VALUE)
     book = market.books[index]
     if book.valid == 0:
         return True
@@ -283,7 +268,7 @@ def apply_quote(
 def apply_trade(feed: BridgeFeed, trade: Trade, events: Events, index: int, time_ns: int) -> bool:
     """Report a trade; False for one that can't be."""
     if is_damaged(trade.price_ticks, trade.qty_lots) or trade.aggressor_side > ASK:
-        return reject(feed, Reject.BAD_VALUE) != 0
+        return reject(feed, Reject.BAD_VALUE)
     event = add_event(events, TRADE, index, time_ns)
     event.side = trade.aggressor_side
     event.price_ticks = trade.price_ticks
@@ -300,17 +285,6 @@ def is_definition_damaged(definition: InstrumentDefinition) -> bool:
         or not 0 < definition.tick_e9 <= UNIT_E9_MAX
         or not 0 < definition.lot_e9 <= UNIT_E9_MAX
         or not 0 < definition.contract_e9 <= UNIT_E9_MAX
-    )
-
-
-@compiled
-def matches_definition(instrument: Instrument, definition: InstrumentDefinition) -> bool:
-    """Whether the wire's terms are the configured ones. Fees are the account's own, not the wire's."""
-    return (
-        instrument.payoff == definition.payoff
-        and instrument.tick_e9 == definition.tick_e9
-        and instrument.lot_e9 == definition.lot_e9
-        and instrument.contract_e9 == definition.contract_e9
     )
 
 
@@ -353,7 +327,7 @@ def define_instrument(
 ) -> bool:
     """Tie the wire's id to the instrument of that symbol; False for a definition that can't be."""
     if is_definition_damaged(definition):
-        return reject(feed, Reject.BAD_VALUE) != 0
+        return reject(feed, Reject.BAD_VALUE)
     if feed.discover != 0:
         # By id: a bridge may front several markets of one exchange, whose symbols are the same.
         index = find_instrument(feed.map, definition.instrument_id)
@@ -366,7 +340,7 @@ def define_instrument(
         return True
     instrument = market.instruments[index]
     chain = feed.chains[index]
-    agrees = matches_definition(instrument, definition)
+    agrees = has_terms(instrument, definition.tick_e9, definition.lot_e9, definition.contract_e9, definition.payoff)
     feed.definition_mismatches += 0 if agrees else 1
     known = find_instrument(feed.map, definition.instrument_id) == index and chain.channel == channel_index + 1
     if agrees and known:
@@ -408,18 +382,24 @@ def decode_book(
     if after == 0:
         return 0
     channel = feed.channels[channel_index]
-    if message.template_id == Template.BOOK_DELTA:
+    is_delta = message.template_id == Template.BOOK_DELTA
+    if is_delta:
         delta = view(BookDelta, block)
+        instrument_id, flags, last_id = delta.instrument_id, delta.flags, delta.last_id
         time_ns = exchange_time(feed, delta.exchange_time_ns, channel)
-        last_id = delta.last_id
-        index = find_book(feed, channel_index, delta.instrument_id)
-        wanted = index >= 0 and begin_delta(feed, channel, delta, market, events, index, time_ns)
     else:
         snapshot = view(Snapshot, block)
+        instrument_id, flags, last_id = snapshot.instrument_id, snapshot.flags, snapshot.last_id
         time_ns = exchange_time(feed, snapshot.exchange_time_ns, channel)
-        last_id = snapshot.last_id
-        index = find_book(feed, channel_index, snapshot.instrument_id)
-        wanted = index >= 0 and begin_snapshot(feed, channel, snapshot, market, events, index, time_ns)
+    index = find_book(feed, channel_index, instrument_id)
+    if index < 0:
+        return after
+    if flags & PartFlag.CONTINUATION != 0:
+        wanted = is_continued(feed, channel, index, last_id)
+    elif is_delta:
+        wanted = begin_delta(feed, channel, view(BookDelta, block), market, events, index, time_ns)
+    else:
+        wanted = begin_snapshot(feed, channel, view(Snapshot, block), market, events, index, time_ns)
     if not wanted:
         return after
     book = market.books[index]
@@ -502,15 +482,19 @@ def accept_packet(feed: BridgeFeed, packet: Packet, market: Market, events: Even
     """Check the packet header and its sequence; the channel's index, or -1 when the packet is not to be read."""
     feed.packets += 1
     if packet.payload_length < size_of(PacketHeader):
-        return reject(feed, Reject.SHORT_PACKET) - 1
+        reject(feed, Reject.SHORT_PACKET)
+        return -1
     header = view(PacketHeader, packet.payload_address)
     if header.length != packet.payload_length:
-        return reject(feed, Reject.LENGTH_MISMATCH) - 1
+        reject(feed, Reject.LENGTH_MISMATCH)
+        return -1
     if header.sequence <= 0 or header.send_time_ns < 0:
-        return reject(feed, Reject.BAD_VALUE) - 1
+        reject(feed, Reject.BAD_VALUE)
+        return -1
     channel_index = find_channel(feed, header.channel_id)
     if channel_index < 0:
-        return reject(feed, Reject.UNKNOWN_CHANNEL) - 1
+        reject(feed, Reject.UNKNOWN_CHANNEL)
+        return -1
     return channel_index if take_sequence(feed, channel_index, header, market, events) else -1
 
 

@@ -9,24 +9,7 @@ from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Pointer, address_of, array, i64, size_of, u8
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, patch_udp_length, write_udp_frame_header
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.deribit.wire.encoder import (
-    PAYLOAD_BYTES_MAX,
-    PacketWriter,
-    add_change,
-    add_level,
-    add_trade,
-    amount_of,
-    begin_book,
-    begin_snapshot,
-    begin_trades,
-    close_packet,
-    open_packet,
-    price_of,
-    write_definition,
-    write_snapshot_end,
-    write_snapshot_start,
-    write_ticker,
-)
+from crosswire.venues.deribit.wire import encoder
 from crosswire.venues.deribit.wire.layout import BookChange, YesNo
 from crosswire.venues.generate.market import MadeVenue, Random, is_lost, size_at
 from crosswire.venues.generate.publisher import Publisher, has_room, open_publisher, publish
@@ -55,7 +38,7 @@ FIRST_TRADE_ID = 250_000_000
 SNAPSHOT_INTERVAL_NS = NS_PER_S // 2
 SNAPSHOT_DELAY = 200  # as in the venue's sample capture
 LEVELS_PER_SNAPSHOT = 51  # the most in one message of the venue's sample capture
-RECORD_BYTES_MAX = size_of(RecordHeader) + UDP_FRAME_HEADER_BYTES + PAYLOAD_BYTES_MAX
+RECORD_BYTES_MAX = size_of(RecordHeader) + UDP_FRAME_HEADER_BYTES + encoder.PAYLOAD_BYTES_MAX
 EVENT_PACKETS_MAX = 6  # the event, a snapshot in two parts between its start and end, and one to spare
 
 
@@ -63,8 +46,8 @@ class DeribitPublisher(Publisher):
     """Both channels, the packets that they have sent since the buffer was emptied, and what is due when."""
 
     instrument: Instrument
-    changes: PacketWriter
-    snapshots: PacketWriter
+    changes: encoder.PacketWriter
+    snapshots: encoder.PacketWriter
     change_header: Annotated[Array, u8, UDP_FRAME_HEADER_BYTES]
     snapshot_header: Annotated[Array, u8, UDP_FRAME_HEADER_BYTES]
     change_id: i64
@@ -143,16 +126,16 @@ def publish_deribit(publisher: DeribitPublisher, random: Random, venue: MadeVenu
 
 
 @compiled
-def _begin(publisher: DeribitPublisher, writer: PacketWriter) -> None:
+def _begin(publisher: DeribitPublisher, writer: encoder.PacketWriter) -> None:
     """Open a packet behind the last one, with room for its record and frame headers before it."""
     address = address_of(publisher.buffer) + publisher.used + size_of(RecordHeader) + UDP_FRAME_HEADER_BYTES
-    open_packet(writer, address, PAYLOAD_BYTES_MAX)
+    encoder.open_packet(writer, address, encoder.PAYLOAD_BYTES_MAX)
 
 
 @compiled
-def _finish(publisher: DeribitPublisher, writer: PacketWriter, frame_header: Array, time_ns: int) -> None:
+def _finish(publisher: DeribitPublisher, writer: encoder.PacketWriter, frame_header: Array, time_ns: int) -> None:
     """Close the packet and put the headers before it."""
-    payload_length = close_packet(writer)
+    payload_length = encoder.close_packet(writer)
     record = address_of(publisher.buffer) + publisher.used
     frame = write_record_header(record, time_ns, UDP_FRAME_HEADER_BYTES + payload_length)
     copy_bytes(frame, address_of(frame_header), UDP_FRAME_HEADER_BYTES)
@@ -167,43 +150,43 @@ def _send_event(publisher: DeribitPublisher, venue: MadeVenue) -> None:
     timestamp_ms = venue.time_ns // NS_PER_MS
     _begin(publisher, writer)
     if venue.fill_count > 0:
-        begin_trades(writer, INSTRUMENT_ID)
+        encoder.begin_trades(writer, INSTRUMENT_ID)
         for index in range(venue.fill_count):
             fill = venue.fills[index]
             publisher.trade_id += 1
-            price = price_of(instrument, fill.price_ticks)
-            amount = amount_of(instrument, fill.qty_lots)
-            add_trade(writer, venue.aggressor, price, amount, timestamp_ms, publisher.trade_id)
+            price = encoder.price_of(instrument, fill.price_ticks)
+            amount = encoder.amount_of(instrument, fill.qty_lots)
+            encoder.add_trade(writer, venue.aggressor, price, amount, timestamp_ms, publisher.trade_id)
         publisher.messages += 1
     if venue.top_changed != 0 or venue.change_count == 0:
         _add_ticker(publisher, writer, venue)
     if venue.change_count > 0:
-        begin_book(writer, INSTRUMENT_ID, timestamp_ms, publisher.change_id, publisher.change_id + 1)
+        encoder.begin_book(writer, INSTRUMENT_ID, timestamp_ms, publisher.change_id, publisher.change_id + 1)
         publisher.change_id += 1
         for index in range(venue.change_count):
             change = venue.changes[index]
             kind = BookChange.CREATED if change.before_lots == 0 else BookChange.CHANGED
             if change.after_lots == 0:
                 kind = BookChange.DELETED
-            price = price_of(instrument, change.price_ticks)
-            add_change(writer, change.side, kind, price, amount_of(instrument, change.after_lots))
+            price = encoder.price_of(instrument, change.price_ticks)
+            encoder.add_change(writer, change.side, kind, price, encoder.amount_of(instrument, change.after_lots))
         publisher.messages += 1
     _finish(publisher, writer, publisher.change_header, venue.receive_ns)
 
 
 @compiled
-def _add_ticker(publisher: DeribitPublisher, writer: PacketWriter, venue: MadeVenue) -> None:
+def _add_ticker(publisher: DeribitPublisher, writer: encoder.PacketWriter, venue: MadeVenue) -> None:
     instrument = publisher.instrument
     bid_ticks = venue.sides[BID].best_ticks
     ask_ticks = venue.sides[ASK].best_ticks
-    write_ticker(
+    encoder.write_ticker(
         writer,
         INSTRUMENT_ID,
         venue.time_ns // NS_PER_MS,
-        price_of(instrument, bid_ticks),
-        amount_of(instrument, size_at(venue, bid_ticks)),
-        price_of(instrument, ask_ticks),
-        amount_of(instrument, size_at(venue, ask_ticks)),
+        encoder.price_of(instrument, bid_ticks),
+        encoder.amount_of(instrument, size_at(venue, bid_ticks)),
+        encoder.price_of(instrument, ask_ticks),
+        encoder.amount_of(instrument, size_at(venue, ask_ticks)),
     )
     publisher.messages += 1
 
@@ -215,10 +198,10 @@ def _send_snapshots(publisher: DeribitPublisher, venue: MadeVenue) -> None:
     writer = publisher.snapshots
     header = publisher.snapshot_header
     _begin(publisher, writer)
-    write_snapshot_start(writer, SNAPSHOT_DELAY)
+    encoder.write_snapshot_start(writer, SNAPSHOT_DELAY)
     _finish(publisher, writer, header, venue.receive_ns)
     _begin(publisher, writer)
-    write_definition(writer, publisher.instrument, INSTRUMENT_ID)
+    encoder.write_definition(writer, publisher.instrument, INSTRUMENT_ID)
     _add_ticker(publisher, writer, venue)
     left = venue.sides[BID].levels + venue.sides[ASK].levels
     in_message = 0
@@ -234,21 +217,21 @@ def _send_snapshots(publisher: DeribitPublisher, venue: MadeVenue) -> None:
                     in_message = 0
                 if in_message == 0:
                     _begin_snapshot(publisher, writer, venue, left)
-                price = price_of(publisher.instrument, price_ticks)
-                add_level(writer, side, price, amount_of(publisher.instrument, qty_lots))
+                price = encoder.price_of(publisher.instrument, price_ticks)
+                encoder.add_level(writer, side, price, encoder.amount_of(publisher.instrument, qty_lots))
                 in_message += 1
                 levels -= 1
                 left -= 1
             price_ticks += 2 * side - 1
     _finish(publisher, writer, header, venue.receive_ns)
     _begin(publisher, writer)
-    write_snapshot_end(writer)
+    encoder.write_snapshot_end(writer)
     _finish(publisher, writer, header, venue.receive_ns)
     publisher.messages += 4
 
 
 @compiled
-def _begin_snapshot(publisher: DeribitPublisher, writer: PacketWriter, venue: MadeVenue, left: int) -> None:
+def _begin_snapshot(publisher: DeribitPublisher, writer: encoder.PacketWriter, venue: MadeVenue, left: int) -> None:
     is_last = YesNo.YES if left <= LEVELS_PER_SNAPSHOT else YesNo.NO
-    begin_snapshot(writer, INSTRUMENT_ID, venue.time_ns // NS_PER_MS, publisher.change_id, is_last)
+    encoder.begin_snapshot(writer, INSTRUMENT_ID, venue.time_ns // NS_PER_MS, publisher.change_id, is_last)
     publisher.messages += 1

@@ -27,16 +27,9 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import Book, available_lots, best_level, next_level, take_level
 from crosswire.venues.instrument import Instrument, Kind, Payoff, fee_e9
 from crosswire.venues.market import TRADE, Events, Market
-from crosswire.venues.order import (
-    RejectReason,
-    Report,
-    ReportKind,
-    TimeInForce,
-    TokenBucket,
-    set_token_bucket,
-    take_token,
-)
+from crosswire.venues.order import RejectReason, Report, ReportKind, TimeInForce
 from crosswire.venues.side import BUY, SELL
+from crosswire.venues.token_bucket import TokenBucket, set_token_bucket, take_token
 
 RESTING_MAX = 256  # resting orders of one venue; searched from the front, for time priority and by id
 EXECUTIONS_MAX = 1024  # reports of one request or packet: the levels that one order can sweep

@@ -21,7 +21,7 @@ from crosswire.nic.host.process import HostError, libc, map_large_pages, map_mem
 from crosswire.nic.host.system_call import MSG_DONTWAIT, call_recv, call_send
 from crosswire.nic.memory.raw import load_i64, load_u32_acquire, prefetch, store_i64, store_u32_release
 from crosswire.nic.memory.struct import Pointer, Struct, array, i64, size_of, u32, u64, view
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
 from crosswire.nic.rings.xdp.bpf import XDP_FLAGS_GENERIC, XDP_FLAGS_NATIVE
 from crosswire.nic.rings.xdp.program import QUEUES_MAX, SteerRules, XdpProgram
 from crosswire.nic.unit.compile import compiled
@@ -126,11 +126,7 @@ def poll_af_xdp(ring: AfXdpRing, frame: Frame, now_ns: int) -> bool:
     address = descriptor.address
     length = descriptor.length
     ring.polled = address
-    frame.address = ring.umem + address
-    frame.length = length
-    frame.time_ns = now_ns
-    ring.counters.frames += 1
-    ring.counters.bytes += length
+    set_frame(ring.counters, frame, ring.umem + address, length, now_ns)
     return True
 
 

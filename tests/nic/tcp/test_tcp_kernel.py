@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import socket
 import struct
 import subprocess
@@ -23,6 +22,7 @@ from crosswire.nic.tcp.connection import Step
 from crosswire.nic.tcp.state import TcpEnd, TcpState
 from tests.support.net import needs_root
 from tests.support.tcp_kernel_setup import Rig, make_talk
+from tests.support.wire_remarks import needs_tshark, recorded
 
 pytestmark = [pytest.mark.netns, pytest.mark.tcp]
 
@@ -226,34 +226,15 @@ def quiet_testbed() -> Iterator[Testbed]:
 def test_nothing_to_remark_on_a_clean_wire(quiet_testbed: Testbed, tmp_path: Path) -> None:
     """tshark's analysis of a whole connection: no retransmission, no gap, no bad checksum, no window trouble."""
     testbed = quiet_testbed
-    if shutil.which("tshark") is None:
-        if os.environ.get("CI"):
-            pytest.fail("needs tshark: apt-get install tshark")
-        pytest.skip("needs tshark: apt-get install tshark")
-    link = testbed.links[0]
+    needs_tshark()
     capture = tmp_path / "clean.pcapng"
-    # At the peer's end: AF_XDP takes received frames before a capture at ours would see them.
-    recorder = subprocess.Popen(
-        ["ip", "netns", "exec", testbed.exchange, "tshark", "-q", "-i", link.exchange_interface, "-f", "tcp",
-         "-w", str(capture)],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert recorder.stderr is not None
-        while "Capturing on" not in recorder.stderr.readline():
-            assert recorder.poll() is None
-        time.sleep(0.5)
-        with Rig(testbed, tail_probe_floor_ns=NS_PER_S) as rig:
-            rig.connect()
-            rig.echo_in_peer()
-            for _ in range(50):
-                data = os.urandom(150)
-                assert rig.exchange_bytes(data, 150) == data
-            rig.owner.disconnect(patience_s=5)
-        time.sleep(0.5)
-    finally:
-        recorder.terminate()
-        recorder.wait(10)
+    with recorded(testbed, capture), Rig(testbed, tail_probe_floor_ns=NS_PER_S) as rig:
+        rig.connect()
+        rig.echo_in_peer()
+        for _ in range(50):
+            data = os.urandom(150)
+            assert rig.exchange_bytes(data, 150) == data
+        rig.owner.disconnect(patience_s=5)
     command = ["tshark", "-r", str(capture), "-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
     shown = subprocess.run([*command], capture_output=True, text=True, check=True).stdout
     assert len(shown.splitlines()) > 100

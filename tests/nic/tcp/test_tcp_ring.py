@@ -9,11 +9,6 @@ import pytest
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.memory.struct import Array, Struct, address_of, array, i64, u8
 from crosswire.nic.packet import (
-    FLAG_ACK,
-    FLAG_FIN,
-    FLAG_PSH,
-    FLAG_RST,
-    FLAG_SYN,
     TCP_FRAME_HEADER_BYTES,
     Flow,
     seal_tcp_frame,
@@ -26,7 +21,7 @@ from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_ti
 from crosswire.nic.tcp.ring import PORT_REST_NS, TcpEndpoints, TcpRing, close_stream, make_tcp_ring
 from crosswire.nic.tcp.state import TcpEnd
 from crosswire.nic.unit.compile import compiled
-from tests.support.tcp_setup import IRS, SESSION, START_NS, WIRE, build, mss_option, parse
+from tests.support.tcp_setup import ACK, FIN, IRS, PSH, RST, SESSION, START_NS, SYN, WIRE, build, mss_option, parse
 
 pytestmark = pytest.mark.tcp
 
@@ -168,7 +163,7 @@ class Session:
             return False
         there = write_tcp_frame_header(address, self.flows[stream], 0xFFFF)
         ctypes.memmove(there, payload, len(payload))
-        length = seal_tcp_frame(address, len(payload), self.sent[stream], 0, FLAG_ACK | FLAG_PSH)
+        length = seal_tcp_frame(address, len(payload), self.sent[stream], 0, ACK | PSH)
         self.do(COMMIT, length)
         self.sent[stream] += len(payload)
         return True
@@ -177,10 +172,10 @@ class Session:
         """A handshake; returns our initial sequence number."""
         self.do(RECONNECT, stream)
         syn = parse(self.out()[-1])
-        assert syn.flags == FLAG_SYN
+        assert syn.flags == SYN
         self.sent[stream] = 0
         self.now_ns += NS_PER_MS
-        self.put(build(FLAG_SYN | FLAG_ACK, IRS, syn.sequence + 1, options=mss_option(1460), flow=self.wire(stream)))
+        self.put(build(SYN | ACK, IRS, syn.sequence + 1, options=mss_option(1460), flow=self.wire(stream)))
         assert self.receive() == []
         return syn.sequence
 
@@ -211,7 +206,7 @@ def test_handshake_and_order() -> None:
     assert session.send(b"order")
     (frame,) = session.out()
     assert parse(frame).payload == b"order"
-    session.peer(FLAG_ACK | FLAG_PSH, 0, 5, b"report")
+    session.peer(ACK | PSH, 0, 5, b"report")
     (frame,) = session.receive()
     seen = parse(frame)  # both checksums are right, too
     assert (seen.payload, seen.sequence, seen.acknowledgement) == (b"report", 0, 5)
@@ -223,12 +218,12 @@ def test_handshake_and_order() -> None:
 def test_out_of_order_is_read_in_order_with_right_headers() -> None:
     session = Session()
     session.connect()
-    session.peer(FLAG_ACK, 6, 0, b"world")
+    session.peer(ACK, 6, 0, b"world")
     assert session.receive() == []
-    session.peer(FLAG_ACK, 0, 0, b"hello ")
+    session.peer(ACK, 0, 0, b"hello ")
     frames = [parse(frame) for frame in session.receive()]
     assert [(seen.sequence, seen.payload) for seen in frames] == [(0, b"hello "), (6, b"world")]
-    session.peer(FLAG_ACK, 6, 0, b"world, again")
+    session.peer(ACK, 6, 0, b"world, again")
     assert [parse(frame).payload for frame in session.receive()] == [b", again"]
 
 
@@ -238,7 +233,7 @@ def test_each_segment_out_of_order_is_acknowledged() -> None:
     session.connect()
     session.out()
     for number in range(1, 6):
-        session.peer(FLAG_ACK | FLAG_PSH, 10 * number, 0, bytes([number]) * 10)
+        session.peer(ACK | PSH, 10 * number, 0, bytes([number]) * 10)
     assert session.receive() == []
     answers = [parse(frame) for frame in session.out()]
     assert [(each.acknowledgement, each.payload) for each in answers] == [(IRS + 1, b"")] * 5
@@ -250,7 +245,7 @@ def test_other_frames_pass_through() -> None:
     room: Array = array(u8, 200)
     write_udp_frame_header(address_of(room), WIRE, 20)
     udp = ctypes.string_at(address_of(room), seal_udp_frame(address_of(room), 20))
-    other = build(FLAG_ACK, 1, 2, b"another's", port=4000)
+    other = build(ACK, 1, 2, b"another's", port=4000)
     arp = bytes(12) + b"\x08\x06" + bytes(28)
     runt = b"\x01" * 19
     for frame in (udp, other, arp, runt):
@@ -261,25 +256,25 @@ def test_other_frames_pass_through() -> None:
 def test_end_is_read_once_behind_the_data() -> None:
     session = Session()
     session.connect()
-    session.peer(FLAG_FIN | FLAG_ACK, 5, 0, b"bye")
-    session.peer(FLAG_ACK, 0, 0, b"last ")
+    session.peer(FIN | ACK, 5, 0, b"bye")
+    session.peer(ACK, 0, 0, b"last ")
     frames = [parse(frame) for frame in session.receive()]
     assert [seen.payload for seen in frames] == [b"last ", b"bye", b""]
-    assert frames[-1].flags & FLAG_FIN
+    assert frames[-1].flags & FIN
     assert connection_of(session.ring, 0) == 0
     assert not session.send(b"x")
     # It closes by itself.
-    assert any(parse(frame).flags & FLAG_FIN for frame in session.out())
-    session.peer(FLAG_ACK, 9, 1)
+    assert any(parse(frame).flags & FIN for frame in session.out())
+    session.peer(ACK, 9, 1)
     assert session.receive() == []
 
 
 def test_reset_is_read_once() -> None:
     session = Session()
     session.connect()
-    session.peer(FLAG_RST, 0, 0)
+    session.peer(RST, 0, 0)
     (frame,) = session.receive()
-    assert parse(frame).flags & FLAG_RST
+    assert parse(frame).flags & RST
     assert session.receive() == []
     assert session.ring.connections[0].tcp.end == TcpEnd.PEER_RESET
 
@@ -288,7 +283,7 @@ def test_refused_connection_is_not_seen() -> None:
     session = Session()
     session.do(RECONNECT, 0)
     syn = parse(session.out()[-1])
-    session.put(build(FLAG_RST | FLAG_ACK, 0, syn.sequence + 1, flow=session.wire()))
+    session.put(build(RST | ACK, 0, syn.sequence + 1, flow=session.wire()))
     assert session.receive() == []
     assert connection_of(session.ring, 0) == 0
     session.connect()
@@ -327,7 +322,7 @@ def test_reconnect_resets_the_former_connection() -> None:
     session.out()
     session.do(RECONNECT, 0)
     flags = [parse(frame).flags for frame in session.out()]
-    assert flags == [FLAG_RST | FLAG_ACK, FLAG_SYN]
+    assert flags == [RST | ACK, SYN]
     assert connection_of(session.ring, 0) == 0
 
 
@@ -338,11 +333,11 @@ def test_former_connection_s_segments_are_reset() -> None:
     former = shifted(session.wire(), 0)
     session.connect()
     session.out()
-    session.put(build(FLAG_ACK, 9, 77, b"old", flow=former))
+    session.put(build(ACK, 9, 77, b"old", flow=former))
     assert session.receive() == []
     (reset,) = [parse(frame) for frame in session.out()]
-    assert (reset.flags, reset.sequence, reset.ports[0]) == (FLAG_RST, 77, former.source_port)
-    session.put(build(FLAG_RST, 9, 77, flow=former))
+    assert (reset.flags, reset.sequence, reset.ports[0]) == (RST, 77, former.source_port)
+    session.put(build(RST, 9, 77, flow=former))
     assert session.receive() == []
     assert session.out() == []
 
@@ -362,7 +357,7 @@ def test_full_ring_below() -> None:
     assert session.send(b"three")
     assert [parse(frame).payload for frame in session.out()] == [b"two", b"three"]
     assert session.ring.connections[0].tcp.counters.late == 3
-    session.peer(FLAG_ACK, 0, 11)
+    session.peer(ACK, 0, 11)
     session.receive()
     assert session.ring.connections[0].tcp.send_una == 11
 
@@ -380,14 +375,14 @@ def test_two_streams() -> None:
         (b"to B", WIRE.destination_port + 1),
         (b"to A", WIRE.destination_port),
     ]
-    session.peer(FLAG_ACK, 0, 4, b"from B", 1)
-    session.peer(FLAG_ACK, 0, 4, b"from A", 0)
+    session.peer(ACK, 0, 4, b"from B", 1)
+    session.peer(ACK, 0, 4, b"from A", 0)
     frames = [parse(frame) for frame in session.receive()]
     assert [(seen.payload, seen.ports[0]) for seen in frames] == [
         (b"from B", SESSION.destination_port + 1),
         (b"from A", SESSION.destination_port),
     ]
-    session.peer(FLAG_RST, 6, 4, b"", 1)
+    session.peer(RST, 6, 4, b"", 1)
     assert len(session.receive()) == 1
     assert (connection_of(session.ring, 0), connection_of(session.ring, 1)) == (1, 0)
     assert session.send(b"A lives", 0)
@@ -404,7 +399,7 @@ def test_timers_run_from_poll() -> None:
     assert [parse(frame).payload for frame in session.out()] == [b"order"]
     assert next_time_ns(session.ring) == 0  # the wire's
     session.do(CLOSE, 0)
-    assert parse(session.out()[-1]).flags & FLAG_FIN
+    assert parse(session.out()[-1]).flags & FIN
 
 
 def test_out_of_range() -> None:

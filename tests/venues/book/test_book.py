@@ -1,10 +1,7 @@
 """The book against plain models: sorted dictionaries for levels, a few lines of Python for quotes and taken sizes."""
 
 import hashlib
-import os
 import random
-import subprocess
-import sys
 
 import pytest
 from hypothesis import example, given, settings
@@ -32,7 +29,7 @@ from crosswire.venues.book.book import (
 from crosswire.venues.book.pages import LEVELS_MAX, LEVELS_MIN, RANK_BITS
 from crosswire.venues.book.taken import TAKEN_MAX
 from crosswire.venues.side import ASK, BID
-from tests.support.paths import ROOT
+from tests.support.uncompiled import printed_uncompiled
 
 SIDES = (BID, ASK)
 NONE = (NO_BID, NO_ASK)
@@ -395,16 +392,4 @@ def memory_after_a_run() -> str:
 
 @pytest.mark.parity
 def test_compiled_and_uncompiled_leave_the_same_memory():
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from tests.venues.book.test_book import memory_after_a_run; print(memory_after_a_run())",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "CROSSWIRE_NO_JIT": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.strip() == memory_after_a_run()
+    assert printed_uncompiled(__name__, "memory_after_a_run") == memory_after_a_run()

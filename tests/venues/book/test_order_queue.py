@@ -1,9 +1,6 @@
 """The order queue against a plain model: a dictionary of orders, sorted lists, and sums."""
 
 import hashlib
-import os
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +24,7 @@ from crosswire.venues.book.order_queue import (
     reduce_order,
 )
 from crosswire.venues.side import ASK, BID
-from tests.support.paths import ROOT
+from tests.support.uncompiled import printed_uncompiled
 
 pytestmark = pytest.mark.starbase
 SIDES = (BID, ASK)
@@ -247,17 +244,4 @@ def memory_after_a_run() -> str:
 
 @pytest.mark.parity
 def test_compiled_and_uncompiled_leave_the_same_memory():
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from tests.venues.book.test_order_queue import memory_after_a_run; print(memory_after_a_run())",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "CROSSWIRE_NO_JIT": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    assert run.stdout.strip() == memory_after_a_run()
+    assert printed_uncompiled(__name__, "memory_after_a_run") == memory_after_a_run()

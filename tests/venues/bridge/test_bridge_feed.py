@@ -4,8 +4,6 @@ import hashlib
 import os
 import random
 import struct
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +20,7 @@ from crosswire.venues.instrument import Instrument, Kind, Payoff
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE, Events, Market, clear_events
 from crosswire.venues.side import ASK, BID, BUY, SELL
 from tests.support.guard import GuardedBytes
-from tests.support.paths import ROOT
+from tests.support.uncompiled import printed_uncompiled
 
 T0 = 1_723_161_256_000_000_000
 FUZZ_FRAMES = int(os.environ.get("CROSSWIRE_FUZZ_FRAMES", "20000"))
@@ -488,9 +486,4 @@ def digest_of_a_run() -> str:
 
 
 def test_uncompiled_gives_the_same() -> None:
-    script = "from tests.venues.bridge.test_bridge_feed import digest_of_a_run; print(digest_of_a_run())"
-    environment = os.environ | {"CROSSWIRE_NO_JIT": "1"}
-    run = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
-    assert run.stdout.strip() == digest_of_a_run()
+    assert printed_uncompiled(__name__, "digest_of_a_run") == digest_of_a_run()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from crosswire.nic.capture.format import RecordHeader
 from crosswire.nic.memory.struct import Array, address_of, size_of, view
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow
+from crosswire.venues.bridge.wire import layout
 from crosswire.venues.bridge.wire.encoder import (
     LEVELS_PER_PART,
     FeedWriter,
@@ -20,21 +21,6 @@ from crosswire.venues.bridge.wire.encoder import (
     write_quote,
     write_snapshot,
     write_trade,
-)
-from crosswire.venues.bridge.wire.layout import (
-    MESSAGES,
-    PAYLOAD_BYTES_MAX,
-    BestBidAsk,
-    BookDelta,
-    GroupHeader,
-    Level,
-    MessageHeader,
-    PacketFlag,
-    PacketHeader,
-    PartFlag,
-    Snapshot,
-    Template,
-    Trade,
 )
 
 T0 = 1_723_161_256_172_216_566
@@ -48,7 +34,7 @@ FLOW = Flow(
 )
 LEVELS_MAX = 400
 WRITER = make_writer(FLOW, 7, book_bytes_max(2 * LEVELS_MAX))
-BIDS, ASKS = Level.array(LEVELS_MAX), Level.array(LEVELS_MAX)
+BIDS, ASKS = layout.Level.array(LEVELS_MAX), layout.Level.array(LEVELS_MAX)
 
 signed = st.integers(-(1 << 63), (1 << 63) - 1)
 unsigned = st.integers(0, (1 << 63) - 1)
@@ -99,22 +85,22 @@ def parse(payload: bytes) -> tuple[dict[str, int], Message]:
     memory = ctypes.create_string_buffer(payload, len(payload))
     position = ctypes.addressof(memory)
     end = position + len(payload)
-    packet = view(PacketHeader, position)
-    header = {name: getattr(packet, name) for name in PacketHeader.fields}
-    message = view(MessageHeader, position + size_of(PacketHeader))
-    spec: Any = MESSAGES[message.template_id - 1]
+    packet = view(layout.PacketHeader, position)
+    header = {name: getattr(packet, name) for name in layout.PacketHeader.fields}
+    message = view(layout.MessageHeader, position + size_of(layout.PacketHeader))
+    spec: Any = layout.MESSAGES[message.template_id - 1]
     assert spec.template_id == message.template_id
     assert message.block_length == size_of(spec.root)
-    block = address_of(message) + size_of(MessageHeader)
+    block = address_of(message) + size_of(layout.MessageHeader)
     root = view(spec.root, block)
     fields = {name: getattr(root, name) for name, f in spec.root.fields.items() if f.is_scalar}
     parsed = Message(spec.template_id, fields)
     position = block + message.block_length
     entry: Any
     for entry in spec.groups.values():
-        group = view(GroupHeader, position)
+        group = view(layout.GroupHeader, position)
         assert group.block_length == size_of(entry)
-        position += size_of(GroupHeader)
+        position += size_of(layout.GroupHeader)
         found = [view(entry, position + index * group.block_length) for index in range(group.num_in_group)]
         parsed.groups.append([(level.price_ticks, level.qty_lots) for level in found])
         position += group.num_in_group * group.block_length
@@ -123,8 +109,8 @@ def parse(payload: bytes) -> tuple[dict[str, int], Message]:
 
 
 def test_a_place_in_the_table_is_one_less_than_the_template_id() -> None:
-    assert [message.template_id - 1 for message in MESSAGES] == list(range(len(Template)))
-    assert [message.name for message in MESSAGES] == [
+    assert [message.template_id - 1 for message in layout.MESSAGES] == list(range(len(layout.Template)))
+    assert [message.name for message in layout.MESSAGES] == [
         "InstrumentDefinition",
         "BookDelta",
         "BestBidAsk",
@@ -132,13 +118,13 @@ def test_a_place_in_the_table_is_one_less_than_the_template_id() -> None:
         "Snapshot",
         "Heartbeat",
     ]
-    roots: list[Any] = [message.root for message in MESSAGES]
+    roots: list[Any] = [message.root for message in layout.MESSAGES]
     assert [size_of(root) for root in roots] == [110, 37, 52, 37, 21, 8]
 
 
 def test_quote_bytes() -> None:
     writer = fresh_writer()
-    quote = BestBidAsk(
+    quote = layout.BestBidAsk(
         instrument_id=9,
         exchange_time_ns=T0 - 1,
         update_id=5_123_107_839_020,
@@ -156,7 +142,7 @@ def test_quote_bytes() -> None:
 
 def test_delta_bytes() -> None:
     writer = fresh_writer()
-    delta = BookDelta(instrument_id=9, exchange_time_ns=5, first_id=11, last_id=13, previous_id=10, flags=255)
+    delta = layout.BookDelta(instrument_id=9, exchange_time_ns=5, first_id=11, last_id=13, previous_id=10, flags=255)
     assert write_delta(writer, delta, fill(BIDS, [(-4, 0)]), 1, fill(ASKS, [(8, 3), (9, 1)]), 2)
     [payload] = records(writer)
     root = struct.pack("<IQQQQB", 9, 5, 11, 13, 10, 0)
@@ -174,19 +160,19 @@ def test_books_are_read_back_as_written(
     fill(BIDS, bids), fill(ASKS, asks)
     root: dict[str, int] = {"instrument_id": 3, "exchange_time_ns": time_ns, "last_id": last_id}
     if is_snapshot:
-        assert write_snapshot(writer, Snapshot(**root), BIDS, len(bids), ASKS, len(asks))
+        assert write_snapshot(writer, layout.Snapshot(**root), BIDS, len(bids), ASKS, len(asks))
     else:
         root |= {"first_id": 0, "previous_id": previous_id}
-        assert write_delta(writer, BookDelta(**root), BIDS, len(bids), ASKS, len(asks))
+        assert write_delta(writer, layout.BookDelta(**root), BIDS, len(bids), ASKS, len(asks))
     parts = [parse(payload) for payload in records(writer)]
     assert len(parts) == max(1, -(-(len(bids) + len(asks)) // LEVELS_PER_PART))
     assert [level for _, part in parts for level in part.groups[0]] == bids
     assert [level for _, part in parts for level in part.groups[1]] == asks
     for number, (header, part) in enumerate(parts, 1):
         assert header["sequence"] == number
-        assert header["length"] <= PAYLOAD_BYTES_MAX
-        assert header["flags"] == (PacketFlag.END_OF_EVENT if number == len(parts) else 0)
-        assert part.root == root | {"flags": PartFlag.CONTINUATION if number > 1 else 0}
+        assert header["length"] <= layout.PAYLOAD_BYTES_MAX
+        assert header["flags"] == (layout.PacketFlag.END_OF_EVENT if number == len(parts) else 0)
+        assert part.root == root | {"flags": layout.PartFlag.CONTINUATION if number > 1 else 0}
 
 
 @given(unsigned, signed, signed, st.sampled_from([0, 1]))
@@ -194,15 +180,15 @@ def test_trades_are_read_back_as_written(trade_id: int, price: int, size: int, s
     writer = fresh_writer()
     root = {"instrument_id": (1 << 32) - 1, "exchange_time_ns": 1, "trade_id": trade_id}
     root |= {"price_ticks": price, "qty_lots": size, "aggressor_side": side}
-    assert write_trade(writer, Trade(**root))
+    assert write_trade(writer, layout.Trade(**root))
     [payload] = records(writer)
-    assert parse(payload)[1] == Message(Template.TRADE, root)
+    assert parse(payload)[1] == Message(layout.Template.TRADE, root)
 
 
 def test_nothing_is_written_when_the_buffer_has_no_room() -> None:
     writer = fresh_writer()
     writer.used = writer.capacity - 100
     before = (writer.used, writer.sequence)
-    assert not write_trade(writer, Trade())
-    assert not write_delta(writer, BookDelta(), BIDS, 1, ASKS, 0)
+    assert not write_trade(writer, layout.Trade())
+    assert not write_delta(writer, layout.BookDelta(), BIDS, 1, ASKS, 0)
     assert (writer.used, writer.sequence) == before

@@ -3,8 +3,6 @@
 import os
 import random
 import struct
-import subprocess
-import sys
 from decimal import Decimal
 from typing import Any
 
@@ -39,6 +37,7 @@ from tests.support.deribit_setup import (
     CAPTURE,
     MS,
     PERPETUAL,
+    SAMPLE_MESSAGES,
     SPOT,
     T0,
     Receiver,
@@ -54,7 +53,8 @@ from tests.support.deribit_setup import (
 )
 from tests.support.guard import GuardedBytes
 from tests.support.layouts import published
-from tests.support.paths import RECORDINGS, ROOT
+from tests.support.paths import RECORDINGS
+from tests.support.uncompiled import printed_uncompiled
 
 FUZZ_FRAMES = int(os.environ.get("CROSSWIRE_FUZZ_FRAMES", "20000"))
 SLICE = 3000  # packets: two rounds of snapshots
@@ -65,17 +65,7 @@ def test_sample_capture_is_decoded_as_published() -> None:
     feed = receiver.feed
     counted = {message.name: feed.messages[place] for place, message in enumerate(MESSAGES) if feed.messages[place]}
     assert feed.packets == 5066
-    assert counted == {
-        "ticker": 4211,
-        "book": 1064,
-        "price_index": 468,
-        "trades": 332,
-        "snapshot": 197,
-        "instrument": 194,
-        "instrument_v2": 194,
-        "snapshot_start": 60,
-        "snapshot_end": 60,
-    }
+    assert counted == SAMPLE_MESSAGES
     assert (feed.sequence_gaps, feed.duplicates, feed.continuity_breaks, feed.definition_mismatches) == (0, 0, 0, 0)
     assert (feed.snapshots_loaded, feed.snapshots_agreed, feed.snapshots_disagreed) == (84, 110, 0)
     ids = {channel.key - 1: channel.is_snapshot for channel in feed.channels if channel.key}
@@ -189,13 +179,8 @@ def digest_of_slice() -> str:
 
 @pytest.mark.parity
 def test_uncompiled_mode_gives_the_same_bytes() -> None:
-    command = "from tests.venues.deribit.test_deribit_feed import digest_of_slice; print(digest_of_slice())"
-    environment = {**os.environ, "CROSSWIRE_NO_JIT": "1"}
     reference()  # skips or fails here, not in the child
-    done = subprocess.run(
-        [sys.executable, "-c", command], check=False, cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.stdout.strip() == digest_of_slice(), done.stderr
+    assert printed_uncompiled(__name__, "digest_of_slice") == digest_of_slice()
 
 
 def table_message(name: str, root: dict[str, Any], *groups: list[dict[str, Any]]) -> bytes:
@@ -421,7 +406,11 @@ def test_what_the_encoder_writes_the_decoder_reads(make: Any, updates: list[Any]
     instrument = make()
     receiver, sender = Receiver(capacity=2, levels=512), Sender()
     receiver.receive(
-        Sender(101).packet((write_snapshot_start, 200), (write_definition, instrument, 7), (write_snapshot_end,))
+        Sender(101).packet(
+            (write_snapshot_start, 200),
+            (write_definition, instrument, 7),
+            (write_snapshot_end,),
+        )
     )
     model: dict[int, dict[int, int]] = {BID: {}, ASK: {}}
     for change_id, update in enumerate(updates):
@@ -431,11 +420,26 @@ def test_what_the_encoder_writes_the_decoder_reads(make: Any, updates: list[Any]
             if lots:
                 model[side][ticks] = lots
             kind = BookChange.DELETED if lots == 0 else BookChange.CHANGED if old else BookChange.CREATED
-            changes.append((add_change, side, kind, price_of(instrument, ticks), amount_of(instrument, lots)))
+            changes.append(
+                (
+                    add_change,
+                    side,
+                    kind,
+                    price_of(instrument, ticks),
+                    amount_of(instrument, lots),
+                )
+            )
         bids, asks = max(model[BID].items(), default=(0, 0)), min(model[ASK].items(), default=(0, 0))
         best = [f(instrument, x) for level in (bids, asks) for f, x in zip((price_of, amount_of), level, strict=True)]
         sold = [
-            (add_trade, side, price_of(instrument, ticks), amount_of(instrument, lots), 1_000, 1)
+            (
+                add_trade,
+                side,
+                price_of(instrument, ticks),
+                amount_of(instrument, lots),
+                1_000,
+                1,
+            )
             for side, ticks, lots in trades
         ]
         payload = sender.packet(
@@ -491,7 +495,9 @@ def made_packets() -> list[bytes]:
             (write_ticker, PERPETUAL, 1_000, 104.0, 10.0, 99.0, 10.0),
         ),
         changes.packet(
-            (begin_book, PERPETUAL, 1_000, 5, 6), (begin_book, SPOT, 1_000, 0, 6), (add_change, BID, 0, 1.5, 2.0)
+            (begin_book, PERPETUAL, 1_000, 5, 6),
+            (begin_book, SPOT, 1_000, 0, 6),
+            (add_change, BID, 0, 1.5, 2.0),
         ),
     ]
 

@@ -1,10 +1,7 @@
 """The Starbase feed on lines that lose: copies, holes, retransmission, snapshots, and never a wrong book."""
 
-import os
 import random
 import struct
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -25,7 +22,6 @@ from crosswire.venues.starbase.wire.market_layout import (
     RetransmitRequest,
     Template,
 )
-from tests.support.paths import ROOT
 from tests.support.starbase_feed_setup import (
     CHANNEL,
     FLOW,
@@ -44,6 +40,7 @@ from tests.support.starbase_feed_setup import (
     snapshot,
     with_ring,
 )
+from tests.support.uncompiled import printed_uncompiled
 
 pytestmark = pytest.mark.starbase
 
@@ -381,17 +378,4 @@ def memory_after_a_run() -> str:
 
 @pytest.mark.parity
 def test_compiled_and_uncompiled_agree():
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from tests.venues.starbase.test_starbase_feed_recovery import memory_after_a_run as run; print(run())",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "CROSSWIRE_NO_JIT": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    assert run.stdout.strip() == memory_after_a_run()
+    assert printed_uncompiled(__name__, "memory_after_a_run") == memory_after_a_run()

@@ -1,6 +1,5 @@
 """The Starbase order session against a gateway that speaks from the published tables."""
 
-import os
 import random
 from itertools import pairwise
 
@@ -20,7 +19,6 @@ from crosswire.venues.order import (
     Report,
     ReportKind,
     SessionState,
-    TimeInForce,
     apply_report,
     make_order_table,
     open_order,
@@ -41,7 +39,13 @@ from tests.support.starbase_order_setup import (
     CANCELED,
     CLIENT_ID,
     EXCHANGE_NS,
+    FOK,
+    FUZZ_FRAMES,
+    GTC,
+    IOC,
     NOW_NS,
+    NULL,
+    POST_ONLY,
     QUEUED,
     SECRET,
     Bench,
@@ -56,17 +60,6 @@ from tests.support.starbase_order_setup import (
 from tests.support.starbase_wire import pack_frame
 
 pytestmark = pytest.mark.starbase
-
-IOC, FOK, GTC, POST_ONLY = TimeInForce
-NULL = -(1 << 63)
-FUZZ_FRAMES = int(os.environ.get("CROSSWIRE_FUZZ_FRAMES", "20000")) // 20
-
-
-@pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
-    bench.log_on()
-    return bench
 
 
 def test_logon_says_who_we_are(bench: Bench) -> None:

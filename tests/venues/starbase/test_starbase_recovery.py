@@ -1,36 +1,28 @@
 """What a Starbase session does when something is missing, silent or ended: resends, breaks, heartbeats, goodbyes."""
 
-import os
-
 import pytest
 
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.rings.ring import NEVER_NS
-from crosswire.venues.order import (
-    RejectReason,
-    ReportKind,
-    SessionState,
-    TimeInForce,
-    end_session,
-    write_cancel,
-)
+from crosswire.venues.order import RejectReason, ReportKind, SessionState, end_session, write_cancel
 from crosswire.venues.side import BUY
 from crosswire.venues.starbase.orders.state import Refusal
 from tests.support.order_setup import FIRST_VENUE_ID
-from tests.support.starbase_order_setup import ACTIVE, NOW_NS, Bench, fill, placed, quantity, response, ticks, told
+from tests.support.starbase_order_setup import (
+    ACTIVE,
+    GTC,
+    IOC,
+    NOW_NS,
+    Bench,
+    fill,
+    placed,
+    quantity,
+    response,
+    ticks,
+    told,
+)
 
 pytestmark = pytest.mark.starbase
-
-IOC, FOK, GTC, POST_ONLY = TimeInForce
-NULL = -(1 << 63)
-FUZZ_FRAMES = int(os.environ.get("CROSSWIRE_FUZZ_FRAMES", "20000")) // 20
-
-
-@pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
-    bench.log_on()
-    return bench
 
 
 def test_fills_apply_exactly_once_whatever_is_resent(bench: Bench) -> None:

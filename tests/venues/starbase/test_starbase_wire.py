@@ -1,12 +1,10 @@
 """Orders to a simulated Starbase over our own TCP: logon to logout, bad wires, gateways that die."""
 
 import os
-import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -33,7 +31,7 @@ from tests.support.starbase_wire_setup import (
     Venue,
     make_driver,
 )
-from tests.support.wire_remarks import read_segments, unexplained
+from tests.support.wire_remarks import needs_tshark, read_segments, recorded, unexplained
 
 pytestmark = [pytest.mark.starbase, pytest.mark.tcp]
 
@@ -47,35 +45,6 @@ def testbed() -> Iterator[Testbed]:
     needs_root()
     with Testbed(f"sw{os.getpid() % 100000}") as network:
         yield network
-
-
-@contextmanager
-def recorded(testbed: Testbed, capture: Path) -> Iterator[None]:
-    """What the exchange's interface carries, in a file. The logon's secret is in it: it goes with the test."""
-    link = testbed.links[0]
-    recorder = subprocess.Popen(
-        ["ip", "netns", "exec", testbed.exchange, "tshark", "-q", "-i", link.exchange_interface, "-f", "tcp",
-         "-w", str(capture)],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert recorder.stderr is not None
-        while "Capturing on" not in recorder.stderr.readline():
-            assert recorder.poll() is None
-        time.sleep(0.5)
-        yield
-        time.sleep(0.5)
-    finally:
-        recorder.terminate()
-        recorder.wait(10)
-
-
-def needs_tshark() -> None:
-    """Skip without it; in CI that is a failure."""
-    if shutil.which("tshark") is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have tshark: apt-get install tshark")
-        pytest.skip("needs tshark: apt-get install tshark")
 
 
 def shown(capture: Path, *more: str) -> list[str]:

@@ -15,8 +15,6 @@ from crosswire.nic.memory.raw import fill_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, view
 from crosswire.nic.packet import (
     ETHER_TYPE_IPV4,
-    FLAG_ACK,
-    FLAG_PSH,
     PROTOCOL_TCP,
     TCP_FRAME_HEADER_BYTES,
     EthernetHeader,
@@ -29,41 +27,22 @@ from crosswire.nic.packet import (
     parse_packet,
     pseudo_header_sum,
     reverse_flow,
-    seal_tcp_frame,
     write_tcp_frame_header,
 )
-from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, reserve
+from crosswire.nic.rings.ring import NEVER_NS, Frame, reserve
+from crosswire.nic.tcp_frames import TCP_WINDOW, commit_segment, set_connection
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.bridge.orders.stream import (
-    TCP_WINDOW,
     MessageStream,
-    bytes_sent,
     length_of,
     next_message,
     open_segment,
-    set_connection,
     stamp_header,
     write_header,
 )
-from crosswire.venues.bridge.wire.order_layout import (
-    SILENCE_INTERVALS,
-    CancelOrder,
-    CancelReject,
-    Logon,
-    LogonAck,
-    Logout,
-    LogoutReason,
-    MassCancelAck,
-    MessageHeader,
-    NewOrder,
-    OrderAck,
-    OrderCancelled,
-    OrderFill,
-    OrderReject,
-    Template,
-)
+from crosswire.venues.bridge.wire import order_layout as messages
 from crosswire.venues.exchange.matching import Executions, Matching, match_cancel, match_cancel_all, match_new
-from crosswire.venues.market import MAP_INSTRUMENTS_MAX, InstrumentMap, Market, add_instrument, find_instrument
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX, InstrumentMap, Market, learn_instrument
 from crosswire.venues.order import Report, ReportKind
 from crosswire.venues.side import sign_of
 
@@ -138,7 +117,7 @@ def receive_frame(
             _handle(gateway, matching, market, address, ring, now_ns)
             address = next_message(stream)
     if stream.ended != 0:
-        log_out(gateway, matching, market, ring, LogoutReason.BAD_MESSAGE, now_ns)
+        log_out(gateway, matching, market, ring, messages.LogoutReason.BAD_MESSAGE, now_ns)
     send_segment(gateway, ring, now_ns)
 
 
@@ -168,53 +147,53 @@ def _handle(
     gateway: BridgeGateway, matching: Matching, market: Market, address: int, ring: Struct, now_ns: int
 ) -> None:
     """One whole message of the client."""
-    template_id = view(MessageHeader, address).template_id
+    template_id = view(messages.MessageHeader, address).template_id
     executions = gateway.executions
     executions.count = 0
-    if template_id == Template.LOGON:
-        _handle_logon(gateway, matching, market, view(Logon, address), ring, now_ns)
+    if template_id == messages.Template.LOGON:
+        _handle_logon(gateway, matching, market, view(messages.Logon, address), ring, now_ns)
     elif gateway.logged_on == 0:
         gateway.mistakes[Mistake.NOT_LOGGED_ON] += 1
-        log_out(gateway, matching, market, ring, LogoutReason.NOT_LOGGED_ON, now_ns)
-    elif template_id == Template.NEW_ORDER:
+        log_out(gateway, matching, market, ring, messages.LogoutReason.NOT_LOGGED_ON, now_ns)
+    elif template_id == messages.Template.NEW_ORDER:
         gateway.new_orders += 1
-        order = view(NewOrder, address)
-        instrument = _market_index(gateway, matching, market, order.instrument_id)
+        order = view(messages.NewOrder, address)
+        instrument = learn_instrument(gateway.map, market, matching.venue, order.instrument_id)
         match_new(
             matching, market, order.client_order_id, instrument, order.side, order.time_in_force, order.price_ticks,
             order.qty_lots, now_ns, executions,
         )  # fmt: skip
         send_executions(gateway, market, ring, now_ns)
-    elif template_id == Template.CANCEL_ORDER:
-        match_cancel(matching, view(CancelOrder, address).client_order_id, now_ns, executions)
+    elif template_id == messages.Template.CANCEL_ORDER:
+        match_cancel(matching, view(messages.CancelOrder, address).client_order_id, now_ns, executions)
         send_executions(gateway, market, ring, now_ns)
-    elif template_id == Template.MASS_CANCEL:
+    elif template_id == messages.Template.MASS_CANCEL:
         cancelled = match_cancel_all(matching, now_ns, executions)
         send_executions(gateway, market, ring, now_ns)
-        slot = _begin_message(gateway, ring, Template.MASS_CANCEL_ACK, now_ns)
+        slot = _begin_message(gateway, ring, messages.Template.MASS_CANCEL_ACK, now_ns)
         if slot != 0:
-            message = view(MassCancelAck, slot)
+            message = view(messages.MassCancelAck, slot)
             message.exchange_time_ns = now_ns
             message.cancelled = cancelled
-    elif template_id == Template.LOGOUT:
-        log_out(gateway, matching, market, ring, LogoutReason.CLOSING, now_ns)
-    elif template_id != Template.HEARTBEAT:
+    elif template_id == messages.Template.LOGOUT:
+        log_out(gateway, matching, market, ring, messages.LogoutReason.CLOSING, now_ns)
+    elif template_id != messages.Template.HEARTBEAT:
         gateway.mistakes[Mistake.WRONG_DIRECTION] += 1
 
 
 @compiled
 def _handle_logon(
-    gateway: BridgeGateway, matching: Matching, market: Market, logon: Logon, ring: Struct, now_ns: int
+    gateway: BridgeGateway, matching: Matching, market: Market, logon: messages.Logon, ring: Struct, now_ns: int
 ) -> None:
     if gateway.logged_on != 0 or logon.heartbeat_interval_ms == 0:
         gateway.mistakes[Mistake.BAD_LOGON] += 1
-        log_out(gateway, matching, market, ring, LogoutReason.BAD_LOGON, now_ns)
+        log_out(gateway, matching, market, ring, messages.LogoutReason.BAD_LOGON, now_ns)
         return
     gateway.logged_on = 1
     gateway.heartbeat_interval_ns = logon.heartbeat_interval_ms * NS_PER_MS
-    slot = _begin_message(gateway, ring, Template.LOGON_ACK, now_ns)
+    slot = _begin_message(gateway, ring, messages.Template.LOGON_ACK, now_ns)
     if slot != 0:
-        message = view(LogonAck, slot)
+        message = view(messages.LogonAck, slot)
         message.session_id = logon.session_id
         message.heartbeat_interval_ms = logon.heartbeat_interval_ms
 
@@ -229,9 +208,9 @@ def log_out(gateway: BridgeGateway, matching: Matching, market: Market, ring: St
     gateway.executions.count = 0
     match_cancel_all(matching, now_ns, gateway.executions)
     send_executions(gateway, market, ring, now_ns)
-    slot = _begin_message(gateway, ring, Template.LOGOUT, now_ns)
+    slot = _begin_message(gateway, ring, messages.Template.LOGOUT, now_ns)
     if slot != 0:
-        view(Logout, slot).reason = reason
+        view(messages.Logout, slot).reason = reason
     gateway.logged_on = 0
 
 
@@ -241,7 +220,7 @@ def next_duty_ns(gateway: BridgeGateway) -> int:
     if gateway.logged_on == 0:
         return NEVER_NS
     interval_ns = gateway.heartbeat_interval_ns
-    return min(gateway.last_sent_ns + interval_ns, gateway.last_received_ns + SILENCE_INTERVALS * interval_ns)
+    return min(gateway.last_sent_ns + interval_ns, gateway.last_received_ns + messages.SILENCE_INTERVALS * interval_ns)
 
 
 @compiled
@@ -249,26 +228,12 @@ def do_duty(gateway: BridgeGateway, matching: Matching, market: Market, ring: St
     """Send the heartbeat that is due, or log out a client that has gone silent."""
     if gateway.logged_on == 0:
         return
-    if now_ns >= gateway.last_received_ns + SILENCE_INTERVALS * gateway.heartbeat_interval_ns:
-        log_out(gateway, matching, market, ring, LogoutReason.SILENCE, now_ns)
+    if now_ns >= gateway.last_received_ns + messages.SILENCE_INTERVALS * gateway.heartbeat_interval_ns:
+        log_out(gateway, matching, market, ring, messages.LogoutReason.SILENCE, now_ns)
     elif now_ns >= gateway.last_sent_ns + gateway.heartbeat_interval_ns:
-        _begin_message(gateway, ring, Template.HEARTBEAT, now_ns)
+        _begin_message(gateway, ring, messages.Template.HEARTBEAT, now_ns)
         gateway.last_sent_ns = now_ns
     send_segment(gateway, ring, now_ns)
-
-
-@compiled
-def _market_index(gateway: BridgeGateway, matching: Matching, market: Market, instrument_id: int) -> int:
-    """Market index of one of the venue's instrument ids, -1 if it lists none."""
-    index = find_instrument(gateway.map, instrument_id)
-    if index >= 0:
-        return index
-    for candidate in range(market.count):
-        instrument = market.instruments[candidate]
-        if instrument.venue == matching.venue and instrument.venue_id == instrument_id:
-            add_instrument(gateway.map, instrument_id, candidate)
-            return candidate
-    return -1
 
 
 @compiled
@@ -281,87 +246,69 @@ def send_executions(gateway: BridgeGateway, market: Market, ring: Struct, now_ns
         if report.kind == ReportKind.FILL:
             gateway.fills += 1
             gateway.position_lots[report.instrument] += sign_of(report.side) * report.qty_lots
-            _send_fill(gateway, ring, report, instrument_id, now_ns)
-        elif report.kind == ReportKind.ACK:
-            _send_ack(gateway, ring, report, instrument_id, now_ns)
-        elif report.kind == ReportKind.CANCELLED:
-            _send_cancelled(gateway, ring, report, instrument_id, now_ns)
-        elif report.kind == ReportKind.REJECTED:
-            _send_reject(gateway, ring, report, instrument_id, now_ns)
-        else:
-            _send_cancel_reject(gateway, ring, report, now_ns)
+        slot = _begin_message(gateway, ring, _template_for(report.kind), now_ns)
+        if slot != 0:
+            _fill_answer(slot, report, instrument_id)
     executions.count = 0
 
 
 @compiled
-def _send_fill(gateway: BridgeGateway, ring: Struct, report: Report, instrument_id: int, now_ns: int) -> None:
-    slot = _begin_message(gateway, ring, Template.ORDER_FILL, now_ns)
-    if slot == 0:
-        return
-    message = view(OrderFill, slot)
+def _name_order(
+    message: messages.OrderFill | messages.OrderAck | messages.OrderCancelled | messages.OrderReject,
+    report: Report,
+    instrument_id: int,
+) -> None:
+    """Say which order a message is about, and since when what it says is so."""
     message.client_order_id = report.client_order_id
-    message.exchange_order_id = report.exchange_order_id
-    message.exchange_time_ns = report.exchange_time_ns
-    message.execution_id = report.execution_id
-    message.price_ticks = report.price_ticks
-    message.qty_lots = report.qty_lots
-    message.leaves_lots = report.leaves_lots
-    message.fee_e9 = report.fee_e9
-    message.instrument_id = instrument_id
-    message.side = report.side
-    message.is_maker = report.is_maker
-
-
-@compiled
-def _send_ack(gateway: BridgeGateway, ring: Struct, report: Report, instrument_id: int, now_ns: int) -> None:
-    slot = _begin_message(gateway, ring, Template.ORDER_ACK, now_ns)
-    if slot == 0:
-        return
-    message = view(OrderAck, slot)
-    message.client_order_id = report.client_order_id
-    message.exchange_order_id = report.exchange_order_id
     message.exchange_time_ns = report.exchange_time_ns
     message.instrument_id = instrument_id
     message.side = report.side
 
 
 @compiled
-def _send_cancelled(gateway: BridgeGateway, ring: Struct, report: Report, instrument_id: int, now_ns: int) -> None:
-    slot = _begin_message(gateway, ring, Template.ORDER_CANCELLED, now_ns)
-    if slot == 0:
-        return
-    message = view(OrderCancelled, slot)
-    message.client_order_id = report.client_order_id
-    message.exchange_order_id = report.exchange_order_id
-    message.exchange_time_ns = report.exchange_time_ns
-    message.leaves_lots = report.leaves_lots
-    message.instrument_id = instrument_id
-    message.side = report.side
-    message.reason = report.reason
+def _template_for(kind: int) -> int:
+    """The message that tells of a report of this kind."""
+    if kind == ReportKind.FILL:
+        return messages.Template.ORDER_FILL
+    if kind == ReportKind.ACK:
+        return messages.Template.ORDER_ACK
+    if kind == ReportKind.CANCELLED:
+        return messages.Template.ORDER_CANCELLED
+    return messages.Template.ORDER_REJECT if kind == ReportKind.REJECTED else messages.Template.CANCEL_REJECT
 
 
 @compiled
-def _send_reject(gateway: BridgeGateway, ring: Struct, report: Report, instrument_id: int, now_ns: int) -> None:
-    slot = _begin_message(gateway, ring, Template.ORDER_REJECT, now_ns)
-    if slot == 0:
-        return
-    message = view(OrderReject, slot)
-    message.client_order_id = report.client_order_id
-    message.exchange_time_ns = report.exchange_time_ns
-    message.instrument_id = instrument_id
-    message.side = report.side
-    message.reason = report.reason
-
-
-@compiled
-def _send_cancel_reject(gateway: BridgeGateway, ring: Struct, report: Report, now_ns: int) -> None:
-    slot = _begin_message(gateway, ring, Template.CANCEL_REJECT, now_ns)
-    if slot == 0:
-        return
-    message = view(CancelReject, slot)
-    message.client_order_id = report.client_order_id
-    message.exchange_time_ns = report.exchange_time_ns
-    message.reason = report.reason
+def _fill_answer(slot: int, report: Report, instrument_id: int) -> None:
+    """Write the fields of the message begun at `slot`, by the report's kind."""
+    if report.kind == ReportKind.FILL:
+        fill = view(messages.OrderFill, slot)
+        _name_order(fill, report, instrument_id)
+        fill.exchange_order_id = report.exchange_order_id
+        fill.execution_id = report.execution_id
+        fill.price_ticks = report.price_ticks
+        fill.qty_lots = report.qty_lots
+        fill.leaves_lots = report.leaves_lots
+        fill.fee_e9 = report.fee_e9
+        fill.is_maker = report.is_maker
+    elif report.kind == ReportKind.ACK:
+        ack = view(messages.OrderAck, slot)
+        _name_order(ack, report, instrument_id)
+        ack.exchange_order_id = report.exchange_order_id
+    elif report.kind == ReportKind.CANCELLED:
+        cancelled = view(messages.OrderCancelled, slot)
+        _name_order(cancelled, report, instrument_id)
+        cancelled.exchange_order_id = report.exchange_order_id
+        cancelled.leaves_lots = report.leaves_lots
+        cancelled.reason = report.reason
+    elif report.kind == ReportKind.REJECTED:
+        rejected = view(messages.OrderReject, slot)
+        _name_order(rejected, report, instrument_id)
+        rejected.reason = report.reason
+    else:
+        refused = view(messages.CancelReject, slot)
+        refused.client_order_id = report.client_order_id
+        refused.exchange_time_ns = report.exchange_time_ns
+        refused.reason = report.reason
 
 
 @compiled
@@ -383,7 +330,7 @@ def _begin_message(gateway: BridgeGateway, ring: Struct, template_id: int, now_n
     address = gateway.segment_address + TCP_FRAME_HEADER_BYTES + gateway.segment_length
     gateway.segment_length += length
     fill_bytes(address, 0, length)
-    header = view(MessageHeader, address)
+    header = view(messages.MessageHeader, address)
     write_header(header, template_id, length)
     stamp_header(gateway.stream, header, now_ns)
     return address
@@ -394,16 +341,7 @@ def send_segment(gateway: BridgeGateway, ring: Struct, now_ns: int) -> None:
     """Send the segment being filled, if there is one."""
     if gateway.segment_address == 0:
         return
-    connection = gateway.stream.connection
-    length = seal_tcp_frame(
-        gateway.segment_address,
-        gateway.segment_length,
-        connection.send_next,
-        connection.receive_next,
-        FLAG_ACK | FLAG_PSH,
-    )
-    commit(ring, length, now_ns)
-    bytes_sent(connection, gateway.segment_length)
+    commit_segment(gateway.stream.connection, ring, gateway.segment_address, gateway.segment_length, now_ns)
     gateway.frames_sent += 1
     gateway.last_sent_ns = now_ns
     gateway.segment_address = 0

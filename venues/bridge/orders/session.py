@@ -1,41 +1,19 @@
-"""Order session of the bridge, the engine's side: pre-built frames that are patched and sent.
-
-Every frame that can be sent is built once, headers and message; its IP header is right for ever because its length
-never changes. Sending copies the template into the transmit slot and patches there the TCP sequence numbers, the
-message's number and time and the order's own fields. The TCP checksum is the template's sum, known from the start, plus
-that of the patched words (RFC 1624's idea; the sum is over 16-bit words, so a word counts the same wherever it stands).
-It is made from the values, not from what was just stored: 120 instructions an order less.
-"""
+"""Order session of the bridge, the engine's side: pre-built frames that are patched and sent (`nic/tcp_frames.py`)."""
 
 from typing import Annotated
 
 from crosswire.nic.duration import NS_PER_MS
-from crosswire.nic.memory.raw import copy_bytes, fill_bytes
+from crosswire.nic.memory.raw import fill_bytes
 from crosswire.nic.memory.struct import Pointer, Struct, address_of, i64, one, size_of, view
-from crosswire.nic.packet import (
-    FLAG_ACK,
-    FLAG_PSH,
-    Flow,
-    Packet,
-    TcpFrame,
-    TcpHeader,
-    field_sum,
-    fold_checksum,
-    internet_sum,
-    pseudo_header_sum,
-    seal_tcp_frame,
-    write_tcp_frame_header,
-)
-from crosswire.nic.rings.ring import NEVER_NS, commit, reserve
+from crosswire.nic.packet import Flow, Packet, TcpFrame, field_sum
+from crosswire.nic.rings.ring import NEVER_NS
+from crosswire.nic.tcp_frames import build_template, commit_template, copy_template, set_connection
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.bridge.orders.stream import (
-    TCP_WINDOW,
     MessageStream,
-    bytes_sent,
     length_of,
     next_message,
     open_segment,
-    set_connection,
     stamp_header,
     write_header,
 )
@@ -56,7 +34,7 @@ from crosswire.venues.bridge.wire.order_layout import (
     OrderReject,
     Template,
 )
-from crosswire.venues.market import InstrumentMap, Market, add_instrument, find_instrument
+from crosswire.venues.market import InstrumentMap, Market, learn_instrument
 from crosswire.venues.order import (
     REPORTS_MAX,
     Approval,
@@ -149,12 +127,7 @@ def _build(frame: TcpFrame, header: MessageHeader, flow: Flow, template_id: int)
     """Fill in all of a template that never changes; returns its TCP checksum's sum over just that, unfolded."""
     length = length_of(template_id)
     write_header(header, template_id, length)
-    write_tcp_frame_header(frame.address, flow, TCP_WINDOW)
-    seal_tcp_frame(frame.address, length, 0, 0, FLAG_ACK | FLAG_PSH)
-    frame.tcp.checksum = 0
-    total = pseudo_header_sum(frame.ip, size_of(TcpHeader) + length)
-    total = internet_sum(frame.tcp.address, size_of(TcpHeader), total)
-    return internet_sum(header.address, length, total)
+    return build_template(frame, flow, length)
 
 
 @inlined
@@ -162,30 +135,22 @@ def _send(
     session: BridgeSession, ring: Struct, slot: int, length: int, constant_sum: int, fields_sum: int, now_ns: int
 ) -> None:
     """Stamp and commit the frame in `slot`: a copy of a template; `fields_sum` is of the fields patched already."""
-    connection = session.stream.connection
-    header = view(MessageHeader, slot + size_of(TcpFrame))
-    stamp_header(session.stream, header, now_ns)
-    tcp = view(TcpFrame, slot).tcp
-    tcp.sequence = connection.send_next
-    tcp.acknowledgement = connection.receive_next
-    swapped = fields_sum + field_sum(session.stream.send_sequence) + field_sum(now_ns)
-    # Times 2**8 swaps the bytes of a word modulo 2**16 - 1 (RFC 1071, 2B).
-    tcp.checksum = fold_checksum(constant_sum + connection.send_next + connection.receive_next + (swapped << 8))
-    commit(ring, length, now_ns)
-    bytes_sent(connection, length - size_of(TcpFrame))
+    stream = session.stream
+    stamp_header(stream, view(MessageHeader, slot + size_of(TcpFrame)), now_ns)
+    fields_sum += field_sum(stream.send_sequence) + field_sum(now_ns)
+    commit_template(stream.connection, ring, slot, length, constant_sum, fields_sum, now_ns)
     session.frames_sent += 1
     session.last_sent_ns = now_ns
 
 
 @start_session.register(BridgeSession)
 def start_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> None:
-    slot = reserve(ring, size_of(LogonFrame))
+    slot = copy_template(ring, session.logon, size_of(LogonFrame))
     if slot == 0:
         session.ring_full += 1
         return
     session.state = SessionState.LOGGING_ON
     session.last_received_ns = now_ns
-    copy_bytes(slot, address_of(session.logon), size_of(LogonFrame))
     _send(session, ring, slot, size_of(LogonFrame), session.logon_sum, 0, now_ns)
 
 
@@ -201,11 +166,10 @@ def write_bridge_new(session: BridgeSession, ring: Struct, approval: Approval, n
     if instrument_id < 0:
         session.undefined += 1
         return False
-    slot = reserve(ring, size_of(NewOrderFrame))
+    slot = copy_template(ring, session.new_order, size_of(NewOrderFrame))
     if slot == 0:
         session.ring_full += 1
         return False
-    copy_bytes(slot, address_of(session.new_order), size_of(NewOrderFrame))
     message = view(NewOrderFrame, slot).message
     message.client_order_id = approval.client_order_id
     message.price_ticks = approval.price_ticks
@@ -226,11 +190,10 @@ def write_bridge_cancel(
 ) -> bool:
     if session.state != SessionState.READY:
         return False
-    slot = reserve(ring, size_of(CancelFrame))
+    slot = copy_template(ring, session.cancel, size_of(CancelFrame))
     if slot == 0:
         session.ring_full += 1
         return False
-    copy_bytes(slot, address_of(session.cancel), size_of(CancelFrame))
     message = view(CancelFrame, slot).message
     instrument_id = session.market[0].instruments[instrument].venue_id
     message.client_order_id = client_order_id
@@ -245,11 +208,10 @@ def write_bridge_cancel(
 def write_bridge_mass_cancel(session: BridgeSession, ring: Struct, now_ns: int) -> bool:
     if session.state != SessionState.READY:
         return False
-    slot = reserve(ring, size_of(MassCancelFrame))
+    slot = copy_template(ring, session.mass_cancel, size_of(MassCancelFrame))
     if slot == 0:
         session.ring_full += 1
         return False
-    copy_bytes(slot, address_of(session.mass_cancel), size_of(MassCancelFrame))
     _send(session, ring, slot, size_of(MassCancelFrame), session.mass_cancel_sum, 0, now_ns)
     session.cancels_sent += 1
     return True
@@ -272,11 +234,10 @@ def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> in
     if session.state == SessionState.LOGGING_ON:
         return min(silent_ns, now_ns + session.heartbeat_interval_ns)
     if now_ns >= session.last_sent_ns + session.heartbeat_interval_ns:
-        slot = reserve(ring, size_of(HeartbeatFrame))
+        slot = copy_template(ring, session.heartbeat, size_of(HeartbeatFrame))
         if slot == 0:
             session.ring_full += 1
         else:
-            copy_bytes(slot, address_of(session.heartbeat), size_of(HeartbeatFrame))
             _send(session, ring, slot, size_of(HeartbeatFrame), session.heartbeat_sum, 0, now_ns)
     # A full ring is tried again after an interval: the peer allows for SILENCE_INTERVALS of them.
     return min(silent_ns, max(now_ns, session.last_sent_ns) + session.heartbeat_interval_ns)
@@ -351,16 +312,7 @@ def _add_report(
 @compiled
 def _market_index(session: BridgeSession, instrument_id: int) -> int:
     """Market index of one of the venue's instrument ids, -1 if the feed has not defined it."""
-    index = find_instrument(session.map, instrument_id)
-    if index >= 0:
-        return index
-    market = session.market[0]
-    for candidate in range(market.count):
-        instrument = market.instruments[candidate]
-        if instrument.venue == session.venue and instrument.venue_id == instrument_id:
-            add_instrument(session.map, instrument_id, candidate)
-            return candidate
-    return -1
+    return learn_instrument(session.map, session.market[0], session.venue, instrument_id)
 
 
 @compiled

@@ -13,30 +13,13 @@ from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u8, view
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, patch_udp_length, write_udp_frame_header
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.bridge.wire.layout import (
-    PAYLOAD_BYTES_MAX,
-    SCHEMA_ID,
-    SCHEMA_VERSION,
-    BestBidAsk,
-    BookDelta,
-    GroupHeader,
-    Heartbeat,
-    InstrumentDefinition,
-    Level,
-    MessageHeader,
-    PacketFlag,
-    PacketHeader,
-    PartFlag,
-    Snapshot,
-    Template,
-    Trade,
-)
+from crosswire.venues.bridge.wire import layout
 
-ROOT_BYTES_MAX = max(size_of(BookDelta), size_of(Snapshot))
-LEVELS_PER_PART = (
-    PAYLOAD_BYTES_MAX - size_of(PacketHeader) - size_of(MessageHeader) - ROOT_BYTES_MAX - 2 * size_of(GroupHeader)
-) // size_of(Level)
-RECORD_BYTES_MAX = size_of(RecordHeader) + UDP_FRAME_HEADER_BYTES + PAYLOAD_BYTES_MAX
+ROOT_BYTES_MAX = max(size_of(layout.BookDelta), size_of(layout.Snapshot))
+HEADER_BYTES = size_of(layout.PacketHeader) + size_of(layout.MessageHeader)
+GROUPS_BYTES = 2 * size_of(layout.GroupHeader)
+LEVELS_PER_PART = (layout.PAYLOAD_BYTES_MAX - HEADER_BYTES - ROOT_BYTES_MAX - GROUPS_BYTES) // size_of(layout.Level)
+RECORD_BYTES_MAX = size_of(RecordHeader) + UDP_FRAME_HEADER_BYTES + layout.PAYLOAD_BYTES_MAX
 
 
 class FeedWriter(Struct):
@@ -50,8 +33,8 @@ class FeedWriter(Struct):
     position: i64  # address of the next byte of the open packet
     flow: Flow  # source and destination of the packets; not to be changed after the first
     frame_header: Annotated[Array, u8, UDP_FRAME_HEADER_BYTES]
-    delta: BookDelta  # root blocks of the event being written
-    snapshot: Snapshot
+    delta: layout.BookDelta  # root blocks of the event being written
+    snapshot: layout.Snapshot
     buffer: Annotated[Pointer, u8]
 
 
@@ -83,24 +66,24 @@ def open_packet(writer: FeedWriter) -> None:
         write_udp_frame_header(address_of(writer.frame_header), writer.flow, 0)
     frame = address_of(writer.buffer) + writer.used + size_of(RecordHeader)
     copy_bytes(frame, address_of(writer.frame_header), UDP_FRAME_HEADER_BYTES)
-    header = view(PacketHeader, frame + UDP_FRAME_HEADER_BYTES)
+    header = view(layout.PacketHeader, frame + UDP_FRAME_HEADER_BYTES)
     writer.sequence += 1
     header.sequence = writer.sequence
     header.send_time_ns = writer.time_ns
     header.channel_id = writer.channel_id
     header.message_count = 1
-    writer.position = address_of(header) + size_of(PacketHeader)
+    writer.position = address_of(header) + size_of(layout.PacketHeader)
 
 
 @compiled
 def add_message(writer: FeedWriter, template_id: int, block_length: int) -> int:
     """Append a message header to the open packet and return the address of its root block."""
-    message = view(MessageHeader, writer.position)
+    message = view(layout.MessageHeader, writer.position)
     message.block_length = block_length
     message.template_id = template_id
-    message.schema_id = SCHEMA_ID
-    message.version = SCHEMA_VERSION
-    block = writer.position + size_of(MessageHeader)
+    message.schema_id = layout.SCHEMA_ID
+    message.version = layout.SCHEMA_VERSION
+    block = writer.position + size_of(layout.MessageHeader)
     writer.position = block + block_length
     return block
 
@@ -108,12 +91,12 @@ def add_message(writer: FeedWriter, template_id: int, block_length: int) -> int:
 @compiled
 def add_levels(writer: FeedWriter, levels: Array, first: int, count: int) -> None:
     """Append one group: `count` of `levels` from index `first`."""
-    group = view(GroupHeader, writer.position)
-    group.block_length = size_of(Level)
+    group = view(layout.GroupHeader, writer.position)
+    group.block_length = size_of(layout.Level)
     group.num_in_group = count
-    entries = writer.position + size_of(GroupHeader)
-    copy_bytes(entries, address_of(levels) + first * size_of(Level), count * size_of(Level))
-    writer.position = entries + count * size_of(Level)
+    entries = writer.position + size_of(layout.GroupHeader)
+    copy_bytes(entries, address_of(levels) + first * size_of(layout.Level), count * size_of(layout.Level))
+    writer.position = entries + count * size_of(layout.Level)
 
 
 @compiled
@@ -121,7 +104,7 @@ def close_packet(writer: FeedWriter, flags: int) -> None:
     """Finish the open packet: lengths, flags, the record header before it."""
     record = address_of(writer.buffer) + writer.used
     frame = record + size_of(RecordHeader)
-    header = view(PacketHeader, frame + UDP_FRAME_HEADER_BYTES)
+    header = view(layout.PacketHeader, frame + UDP_FRAME_HEADER_BYTES)
     header.flags = flags
     header.length = writer.position - address_of(header)
     frame_length = patch_udp_length(frame, header.length)
@@ -136,39 +119,34 @@ def has_room(writer: FeedWriter, packets: int) -> bool:
 
 
 @compiled
-def write_definition(writer: FeedWriter, definition: InstrumentDefinition) -> bool:
+def write_message(writer: FeedWriter, template_id: int, block: int, block_length: int) -> bool:
+    """Publish a message without groups, its root block copied from address `block`, in a packet of its own."""
+    if not has_room(writer, 1):
+        return False
+    open_packet(writer)
+    copy_bytes(add_message(writer, template_id, block_length), block, block_length)
+    close_packet(writer, layout.PacketFlag.END_OF_EVENT)
+    return True
+
+
+@compiled
+def write_definition(writer: FeedWriter, definition: layout.InstrumentDefinition) -> bool:
     """Publish an instrument's definition."""
-    if not has_room(writer, 1):
-        return False
-    open_packet(writer)
-    block = add_message(writer, Template.INSTRUMENT_DEFINITION, size_of(InstrumentDefinition))
-    copy_bytes(block, address_of(definition), size_of(InstrumentDefinition))
-    close_packet(writer, PacketFlag.END_OF_EVENT)
-    return True
+    return write_message(
+        writer, layout.Template.INSTRUMENT_DEFINITION, address_of(definition), size_of(layout.InstrumentDefinition)
+    )
 
 
 @compiled
-def write_quote(writer: FeedWriter, quote: BestBidAsk) -> bool:
+def write_quote(writer: FeedWriter, quote: layout.BestBidAsk) -> bool:
     """Publish a best bid and ask."""
-    if not has_room(writer, 1):
-        return False
-    open_packet(writer)
-    block = add_message(writer, Template.BEST_BID_ASK, size_of(BestBidAsk))
-    copy_bytes(block, address_of(quote), size_of(BestBidAsk))
-    close_packet(writer, PacketFlag.END_OF_EVENT)
-    return True
+    return write_message(writer, layout.Template.BEST_BID_ASK, address_of(quote), size_of(layout.BestBidAsk))
 
 
 @compiled
-def write_trade(writer: FeedWriter, trade: Trade) -> bool:
+def write_trade(writer: FeedWriter, trade: layout.Trade) -> bool:
     """Publish a trade."""
-    if not has_room(writer, 1):
-        return False
-    open_packet(writer)
-    block = add_message(writer, Template.TRADE, size_of(Trade))
-    copy_bytes(block, address_of(trade), size_of(Trade))
-    close_packet(writer, PacketFlag.END_OF_EVENT)
-    return True
+    return write_message(writer, layout.Template.TRADE, address_of(trade), size_of(layout.Trade))
 
 
 @compiled
@@ -177,37 +155,35 @@ def write_heartbeat(writer: FeedWriter, interval_ns: int) -> bool:
     if not has_room(writer, 1):
         return False
     open_packet(writer)
-    heartbeat = view(Heartbeat, add_message(writer, Template.HEARTBEAT, size_of(Heartbeat)))
+    heartbeat = view(layout.Heartbeat, add_message(writer, layout.Template.HEARTBEAT, size_of(layout.Heartbeat)))
     heartbeat.interval_ns = interval_ns
-    close_packet(writer, PacketFlag.END_OF_EVENT)
+    close_packet(writer, layout.PacketFlag.END_OF_EVENT)
     return True
 
 
 @compiled
-def write_delta(writer: FeedWriter, delta: BookDelta, bids: Array, bid_count: int, asks: Array, ask_count: int) -> bool:
+def write_delta(
+    writer: FeedWriter, delta: layout.BookDelta, bids: Array, bid_count: int, asks: Array, ask_count: int
+) -> bool:
     """Publish a delta (its `flags` are set here) with so many of the `Level` arrays `bids` and `asks`."""
-    if not has_room(writer, (bid_count + ask_count) // LEVELS_PER_PART + 1):
-        return False
-    copy_bytes(address_of(writer.delta), address_of(delta), size_of(BookDelta))
-    write_parts(writer, Template.BOOK_DELTA, bids, bid_count, asks, ask_count)
-    return True
+    copy_bytes(address_of(writer.delta), address_of(delta), size_of(layout.BookDelta))
+    return write_parts(writer, layout.Template.BOOK_DELTA, bids, bid_count, asks, ask_count)
 
 
 @compiled
 def write_snapshot(
-    writer: FeedWriter, snapshot: Snapshot, bids: Array, bid_count: int, asks: Array, ask_count: int
+    writer: FeedWriter, snapshot: layout.Snapshot, bids: Array, bid_count: int, asks: Array, ask_count: int
 ) -> bool:
     """Publish a snapshot (its `flags` are set here) of so many of the `Level` arrays `bids` and `asks`."""
-    if not has_room(writer, (bid_count + ask_count) // LEVELS_PER_PART + 1):
-        return False
-    copy_bytes(address_of(writer.snapshot), address_of(snapshot), size_of(Snapshot))
-    write_parts(writer, Template.SNAPSHOT, bids, bid_count, asks, ask_count)
-    return True
+    copy_bytes(address_of(writer.snapshot), address_of(snapshot), size_of(layout.Snapshot))
+    return write_parts(writer, layout.Template.SNAPSHOT, bids, bid_count, asks, ask_count)
 
 
 @compiled
-def write_parts(writer: FeedWriter, template_id: int, bids: Array, bid_count: int, asks: Array, ask_count: int) -> None:
-    """One event in as many packets as it needs, bids first."""
+def write_parts(writer: FeedWriter, template_id: int, bids: Array, bid_count: int, asks: Array, ask_count: int) -> bool:
+    """Publish one event in as many packets as it needs, bids first; its root block is the writer's own."""
+    if not has_room(writer, (bid_count + ask_count) // LEVELS_PER_PART + 1):
+        return False
     bids_done = 0
     asks_done = 0
     part_flags = 0
@@ -215,20 +191,20 @@ def write_parts(writer: FeedWriter, template_id: int, bids: Array, bid_count: in
         bids_now = min(bid_count - bids_done, LEVELS_PER_PART)
         asks_now = min(ask_count - asks_done, LEVELS_PER_PART - bids_now)
         open_packet(writer)
-        if template_id == Template.BOOK_DELTA:
+        if template_id == layout.Template.BOOK_DELTA:
             writer.delta.flags = part_flags
-            block = add_message(writer, template_id, size_of(BookDelta))
-            copy_bytes(block, address_of(writer.delta), size_of(BookDelta))
+            block = add_message(writer, template_id, size_of(layout.BookDelta))
+            copy_bytes(block, address_of(writer.delta), size_of(layout.BookDelta))
         else:
             writer.snapshot.flags = part_flags
-            block = add_message(writer, template_id, size_of(Snapshot))
-            copy_bytes(block, address_of(writer.snapshot), size_of(Snapshot))
+            block = add_message(writer, template_id, size_of(layout.Snapshot))
+            copy_bytes(block, address_of(writer.snapshot), size_of(layout.Snapshot))
         add_levels(writer, bids, bids_done, bids_now)
         add_levels(writer, asks, asks_done, asks_now)
         bids_done += bids_now
         asks_done += asks_now
-        part_flags = PartFlag.CONTINUATION
+        part_flags = layout.PartFlag.CONTINUATION
         if bids_done == bid_count and asks_done == ask_count:
-            close_packet(writer, PacketFlag.END_OF_EVENT)
-            return
+            close_packet(writer, layout.PacketFlag.END_OF_EVENT)
+            return True
         close_packet(writer, 0)

@@ -9,8 +9,8 @@ from typing import Annotated
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, size_of, u8, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.deribit.feed.recovery import lose_book, set_trading_state
-from crosswire.venues.deribit.feed.state import DeribitFeed, Progress, SnapshotMode, Terms, reject
+from crosswire.venues.deribit.feed.recovery import lose_chain, set_trading_state
+from crosswire.venues.deribit.feed.state import DeribitFeed, Progress, SnapshotMode, Terms
 from crosswire.venues.deribit.wire.layout import (
     NULL_ENUM,
     InstrumentKind,
@@ -22,9 +22,18 @@ from crosswire.venues.deribit.wire.layout import (
     TickStepEntry,
 )
 from crosswire.venues.deribit.wire.layout import Instrument as InstrumentMessage
-from crosswire.venues.deribit.wire.walk import BAD, prove_entries, to_nanoseconds, to_units
-from crosswire.venues.feed import Reject
-from crosswire.venues.instrument import CURRENCY_BYTES, E9, SYMBOL_BYTES, Instrument, Kind, Payoff
+from crosswire.venues.deribit.wire.walk import BAD, prove_block, to_nanoseconds, to_units
+from crosswire.venues.feed import Reject, reject
+from crosswire.venues.instrument import (
+    CURRENCY_BYTES,
+    E9,
+    SYMBOL_BYTES,
+    Instrument,
+    Kind,
+    Payoff,
+    common_divisor,
+    has_terms,
+)
 from crosswire.venues.market import (
     MAP_INSTRUMENTS_MAX,
     Events,
@@ -61,9 +70,7 @@ def read_instrument(feed: DeribitFeed, market: Market, events: Events) -> bool:
 @compiled
 def read_instrument_v2(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """An InstrumentV2 message; False ends the packet."""
-    if feed.block.root_length < size_of(InstrumentV2):
-        return reject(feed, Reject.SHORT_BLOCK)
-    if not prove_entries(feed, size_of(TickStepEntry)):
+    if not prove_block(feed, size_of(InstrumentV2), size_of(TickStepEntry)):
         return False
     if read_terms(feed, view(InstrumentV2, feed.block.root)):
         take_definition(feed, market, events, 1)
@@ -84,12 +91,12 @@ def take_definition(feed: DeribitFeed, market: Market, events: Events, is_v2: in
     instrument = market.instruments[index]
     if is_v2 == 0 and proof.from_v2 != 0:
         return
-    if not same_terms(instrument, terms):
+    if not has_terms(instrument, terms.tick_e9, terms.lot_e9, terms.contract_e9, terms.payoff):
         if feed.discover == 0 or proof.from_v2 != 0:
             feed.definition_mismatches += 1
             unmap_instrument(feed, market, events, index)
             return
-        lose_book(feed, market, events, index)
+        lose_chain(feed, market, events, index)
         fill_terms(instrument, terms)
     proof.from_v2 = is_v2
     if instrument.venue_id != terms.instrument_id:
@@ -143,18 +150,7 @@ def unmap_instrument(feed: DeribitFeed, market: Market, events: Events, index: i
         add_instrument(feed.map, instrument.venue_id, -1)
         instrument.venue_id = -1
         feed.proofs[index].channel_key = 0
-        lose_book(feed, market, events, index)
-
-
-@compiled
-def same_terms(instrument: Instrument, terms: Terms) -> bool:
-    """Whether sizes and payoff are as configured. Fees are the account's own, so the public ones are not compared."""
-    return (
-        instrument.tick_e9 == terms.tick_e9
-        and instrument.lot_e9 == terms.lot_e9
-        and instrument.contract_e9 == terms.contract_e9
-        and instrument.payoff == terms.payoff
-    )
+        lose_chain(feed, market, events, index)
 
 
 @compiled
@@ -205,15 +201,6 @@ def to_kind(kind: int, settlement_period: int) -> int:
     if kind == InstrumentKind.OPTION:
         return Kind.OPTION
     return Kind.SPOT if kind == InstrumentKind.SPOT else Kind.COMBO
-
-
-@compiled
-def common_divisor(first: int, second: int) -> int:
-    while second != 0:
-        rest = first % second
-        first = second
-        second = rest
-    return first
 
 
 @compiled

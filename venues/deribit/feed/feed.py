@@ -24,14 +24,7 @@ from crosswire.venues.deribit.feed.recovery import (
     to_price_ticks,
     to_qty_lots,
 )
-from crosswire.venues.deribit.feed.state import (
-    CHANNEL_BITS,
-    CHANNEL_SLOTS,
-    CHANNELS_MAX,
-    TICKERS_MAX,
-    DeribitFeed,
-    reject,
-)
+from crosswire.venues.deribit.feed.state import CHANNEL_BITS, CHANNEL_SLOTS, CHANNELS_MAX, TICKERS_MAX, DeribitFeed
 from crosswire.venues.deribit.wire.layout import (
     MESSAGES,
     NULL_ENUM,
@@ -43,8 +36,8 @@ from crosswire.venues.deribit.wire.layout import (
     TradeEntry,
     Trades,
 )
-from crosswire.venues.deribit.wire.walk import BAD, prove_entries, prove_message, to_nanoseconds
-from crosswire.venues.feed import Reject, decode
+from crosswire.venues.deribit.wire.walk import BAD, prove_block, prove_message, to_nanoseconds
+from crosswire.venues.feed import Reject, decode, known_instrument, reject
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.market import TRADE, Events, Market, add_event, find_instrument
 from crosswire.venues.side import BUY, SELL
@@ -161,13 +154,10 @@ def read_message(feed: DeribitFeed, market: Market, events: Events) -> bool:
 @compiled
 def read_trades(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """A Trades message: one TRADE event each. A trade with a bad value is left out and counted."""
-    if feed.block.root_length < size_of(Trades):
-        return reject(feed, Reject.SHORT_BLOCK)
-    if not prove_entries(feed, size_of(TradeEntry)):
+    if not prove_block(feed, size_of(Trades), size_of(TradeEntry)):
         return False
-    index = find_instrument(feed.map, view(Trades, feed.block.root).instrument_id)
+    index = known_instrument(feed, view(Trades, feed.block.root).instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return True
     instrument = market.instruments[index]
     for position in range(feed.entries.count):
@@ -192,9 +182,8 @@ def read_ticker(feed: DeribitFeed, market: Market, events: Events) -> bool:
     if feed.block.root_length < size_of(Ticker):
         return reject(feed, Reject.SHORT_BLOCK)
     ticker = view(Ticker, feed.block.root)
-    index = find_instrument(feed.map, ticker.instrument_id)
+    index = known_instrument(feed, ticker.instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return True
     if ticker.instrument_state != NULL_ENUM:
         set_trading_state(feed, market, events, index, 0 if ticker.instrument_state == InstrumentState.OPEN else 1)

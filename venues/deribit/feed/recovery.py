@@ -15,22 +15,14 @@ The rules, and what in sample_capture_v1_6 they rest on:
 
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import clear_book, invalidate_book, level_lots, refresh_top, set_level
-from crosswire.venues.deribit.feed.state import STASH_MAX, DeribitFeed, Progress, Proof, SnapshotMode, reject
+from crosswire.venues.book.book import clear_book, level_lots, set_level
+from crosswire.venues.deribit.feed.state import STASH_MAX, DeribitFeed, Progress, Proof, SnapshotMode
 from crosswire.venues.deribit.wire.layout import Book as BookMessage
 from crosswire.venues.deribit.wire.layout import BookChange, BookChangeEntry, BookSide, LevelEntry, Snapshot, YesNo
-from crosswire.venues.deribit.wire.walk import BAD, prove_entries, to_nanoseconds, to_units
-from crosswire.venues.feed import Reject
+from crosswire.venues.deribit.wire.walk import BAD, prove_block, to_nanoseconds, to_units
+from crosswire.venues.feed import Reject, known_instrument, reject
 from crosswire.venues.instrument import Instrument, Kind
-from crosswire.venues.market import (
-    BOOK_LOST,
-    MAP_INSTRUMENTS_MAX,
-    Events,
-    Market,
-    add_event,
-    book_changed,
-    find_instrument,
-)
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market, publish_proof
 from crosswire.venues.side import ASK, BID
 
 SEQUENCE_MASK = (1 << 32) - 1
@@ -40,21 +32,12 @@ SEQUENCE_MASK = (1 << 32) - 1
 def publish(feed: DeribitFeed, market: Market, events: Events, index: int) -> None:
     """Make the book valid or not, as it is proven, and tell."""
     proof = feed.proofs[index]
-    book = market.books[index]
-    if proof.progress == Progress.PROVEN and proof.is_halted == 0 and proof.is_open == 0:
-        refresh_top(book)
-        book.valid = 1
-        book_changed(events, market, index, book.exchange_time_ns)
-        proof.is_announced = 1
-        return
-    invalidate_book(book)
-    if proof.is_announced != 0:
-        proof.is_announced = 0
-        add_event(events, BOOK_LOST, index, feed.last_exchange_time_ns)
+    is_proven = proof.progress == Progress.PROVEN and proof.is_halted == 0 and proof.is_open == 0
+    publish_proof(proof, is_proven, market, events, index, feed.last_exchange_time_ns)
 
 
 @compiled
-def lose_book(feed: DeribitFeed, market: Market, events: Events, index: int) -> None:
+def lose_chain(feed: DeribitFeed, market: Market, events: Events, index: int) -> None:
     """The levels can't be trusted any more: wait for a snapshot."""
     proof = feed.proofs[index]
     proof.progress = Progress.LOST
@@ -127,14 +110,11 @@ def to_changed_lots(instrument: Instrument, change: BookChangeEntry) -> int:
 @compiled
 def read_book(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """A Book message; False ends the packet."""
-    if feed.block.root_length < size_of(BookMessage):
-        return reject(feed, Reject.SHORT_BLOCK)
-    if not prove_entries(feed, size_of(BookChangeEntry)):
+    if not prove_block(feed, size_of(BookMessage), size_of(BookChangeEntry)):
         return False
     message = view(BookMessage, feed.block.root)
-    index = find_instrument(feed.map, message.instrument_id)
+    index = known_instrument(feed, message.instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return True
     proof = feed.proofs[index]
     proof.channel_key = feed.channels[feed.channel].key
@@ -142,7 +122,7 @@ def read_book(feed: DeribitFeed, market: Market, events: Events) -> bool:
     if time_ns == BAD or message.prev_change_id < 0 or message.change_id <= message.prev_change_id:
         # The ids of the captured feed only grow; all ones is null.
         reject(feed, Reject.BAD_VALUE)
-        lose_book(feed, market, events, index)
+        lose_chain(feed, market, events, index)
         return True
     feed.last_exchange_time_ns = time_ns
     if proof.progress == Progress.NEW and message.prev_change_id == 0:
@@ -155,7 +135,7 @@ def read_book(feed: DeribitFeed, market: Market, events: Events) -> bool:
         if proof.is_ahead != 0 and message.change_id <= market.books[index].update_id:
             return True
         feed.continuity_breaks += 1
-        lose_book(feed, market, events, index)
+        lose_chain(feed, market, events, index)
     stash_changes(feed, market, index, message, time_ns)
     return True
 
@@ -185,11 +165,11 @@ def apply_changes(
         lots = to_changed_lots(instrument, change)
         if side == BAD or ticks == BAD or lots == BAD:
             reject(feed, Reject.BAD_VALUE)
-            lose_book(feed, market, events, index)
+            lose_chain(feed, market, events, index)
             return
         if not set_level(book, side, ticks, lots):
             reject(feed, Reject.BOOK_FULL)
-            lose_book(feed, market, events, index)
+            lose_chain(feed, market, events, index)
             return
     feed.level_updates += count
     book.update_id = message.change_id
@@ -281,14 +261,11 @@ def apply_stash(feed: DeribitFeed, market: Market, index: int) -> None:
 @compiled
 def read_snapshot(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """One part of a snapshot; False ends the packet."""
-    if feed.block.root_length < size_of(Snapshot):
-        return reject(feed, Reject.SHORT_BLOCK)
-    if not prove_entries(feed, size_of(LevelEntry)):
+    if not prove_block(feed, size_of(Snapshot), size_of(LevelEntry)):
         return False
     message = view(Snapshot, feed.block.root)
-    index = find_instrument(feed.map, message.instrument_id)
+    index = known_instrument(feed, message.instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return True
     time_ns = to_nanoseconds(message.timestamp_ms)
     if time_ns == BAD or message.change_id < 0:

@@ -4,9 +4,8 @@ from enum import IntEnum
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, i64
-from crosswire.nic.unit.compile import compiled
-from crosswire.venues.feed import Feed, Reject
-from crosswire.venues.market import MAP_INSTRUMENTS_MAX
+from crosswire.venues.feed import Feed
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX, BookProof
 
 CHANNEL_BITS = 9
 CHANNEL_SLOTS = 1 << CHANNEL_BITS  # twice CHANNELS_MAX: a probe stays short
@@ -44,7 +43,7 @@ class Channel(Struct):
     is_cut: i64  # its last packet could not be read to the end
 
 
-class Proof(Struct):
+class Proof(BookProof):
     """What is known of one instrument's book beside the book itself."""
 
     progress: i64  # Progress
@@ -52,7 +51,6 @@ class Proof(Struct):
     is_halted: i64  # the venue says that it is not open for trading
     is_open: i64  # a change was announced that is not complete yet (`is_last` 0)
     is_ahead: i64  # the book comes from a snapshot, and changes that the snapshot already has may still arrive
-    is_announced: i64  # the last event told that the book is valid
     from_v2: i64  # its definition came as InstrumentV2, so Instrument, which lacks the tick steps, is ignored
     stashed: i64  # level changes in the stash
     settled_id: i64  # the book's update id when the last snapshot had been dealt with
@@ -145,10 +143,3 @@ class DeribitFeed(Feed):
     channels: Annotated[Array, Channel, CHANNEL_SLOTS]
     proofs: Annotated[Array, Proof, MAP_INSTRUMENTS_MAX]  # by market index
     stash: Annotated[Array, StashedChange, STASH_MAX]
-
-
-@compiled
-def reject(feed: Feed, reason: Reject) -> bool:
-    """Count why something was not believed; False, for the caller to return."""
-    feed.rejects[reason] += 1
-    return False

@@ -4,9 +4,9 @@ from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import round_half_even
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.deribit.feed.state import Block, DeribitFeed, reject
+from crosswire.venues.deribit.feed.state import Block, DeribitFeed
 from crosswire.venues.deribit.wire.layout import SCHEMA_ID, GroupHeader, MessageHeader, TextHeader
-from crosswire.venues.feed import Reject
+from crosswire.venues.feed import Reject, reject
 
 BAD = -(1 << 62)  # what a conversion returns for a value that the venue can't mean
 TIMESTAMP_MS_MAX = (1 << 62) // NS_PER_MS  # year 2116; perpetuals "expire" in 3000, past 2**63 ns
@@ -64,14 +64,19 @@ def prove_message(feed: DeribitFeed, block: Block, address: int, end: int) -> in
 
 
 @compiled
-def prove_entries(feed: DeribitFeed, entry_size: int) -> bool:
-    """Fill `feed.entries` from the first group of `feed.block`; a message without it has no entries."""
+def prove_block(feed: DeribitFeed, root_bytes: int, entry_bytes: int) -> bool:
+    """Prove that the root block and the first group's entries have the fields that are read; False, counted, if not.
+
+    Fills `feed.entries`; a message without a group has none.
+    """
+    if feed.block.root_length < root_bytes:
+        return reject(feed, Reject.SHORT_BLOCK)
     entries = feed.entries
     entries.count = 0
     if feed.block.groups == 0:
         return True
     group = view(GroupHeader, feed.block.groups)
-    if group.entry_count != 0 and group.block_length < entry_size:
+    if group.entry_count != 0 and group.block_length < entry_bytes:
         return reject(feed, Reject.SHORT_ENTRY)
     entries.first = feed.block.groups + size_of(GroupHeader)
     entries.count = group.entry_count

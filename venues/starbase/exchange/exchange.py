@@ -40,9 +40,7 @@ from crosswire.venues.starbase.exchange.gateway.gateway import kill_connections,
 from crosswire.venues.starbase.exchange.matching.matching import next_release_ns
 from crosswire.venues.starbase.exchange.matching.quotes import next_protection_ns
 from crosswire.venues.starbase.exchange.setup import Channel, Crowd, Key, Protection, make_starbase_exchange
-from crosswire.venues.starbase.exchange.state import (
-    StarbaseExchange,
-)
+from crosswire.venues.starbase.exchange.state import StarbaseExchange
 
 __all__ = [
     "Channel",

@@ -15,7 +15,6 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import Book, best_level
 from crosswire.venues.book.order_queue import NONE, first_order
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Market
-from crosswire.venues.order import TokenBucket, set_token_bucket, take_token
 from crosswire.venues.starbase.exchange.matching.matching import band_ticks, has_level, next_price
 from crosswire.venues.starbase.exchange.matching.state import BookChange, ChangeKind, Matching
 from crosswire.venues.starbase.wire.encoder import (
@@ -50,6 +49,7 @@ from crosswire.venues.starbase.wire.market_layout import (
     Template,
 )
 from crosswire.venues.starbase.wire.order_layout import NULL_I64
+from crosswire.venues.token_bucket import TokenBucket, set_token_bucket, take_token
 
 PACKETS_STORED = 4096  # 5.8 MB; a power of two
 HEARTBEAT_NS = 5_000_000_000  # of silence on the incremental channel

@@ -18,6 +18,7 @@ from crosswire.venues.starbase.exchange.matching.state import GROUPS_MAX, HELD_M
 from crosswire.venues.starbase.exchange.publisher import FEEDS_MAX, set_publisher
 from crosswire.venues.starbase.exchange.state import CLIENTS_MAX, GATEWAYS, StarbaseExchange, set_sessions
 from crosswire.venues.starbase.wire.order_layout import CLIENT_ID_BYTES, SECRET_BYTES
+from crosswire.venues.token_bucket import set_request_bucket
 
 S = 1_000_000_000
 
@@ -140,8 +141,9 @@ def make_starbase_exchange(
     gateways.heartbeat_s = heartbeat_s
     gateways.heartbeat_ns = heartbeat_s * S
     gateways.grace_ns = gateways.heartbeat_ns // 2 if grace_ns is None else grace_ns
-    gateways.tokens_per_ms = tokens_per_ms
-    gateways.tokens_full = tokens_full
+    for buckets in (gateways.order_tokens, gateways.quote_tokens):
+        for bucket in buckets:
+            set_request_bucket(bucket, tokens_per_ms, tokens_full)
     gateways.client_count = len(keys)
     for number, key in enumerate(keys):
         _store(gateways.clients[number].client_id, key.client_id.encode("ascii"))
@@ -259,4 +261,4 @@ def _connect(exchange: StarbaseExchange, flows: Sequence[Flow], start_ns: int) -
         served.last_sent_ns = start_ns
         served.last_received_ns = start_ns
         served.stream.ended = 0
-        _copy_flow(served.stream.flow, reverse_flow(flow))
+        _copy_flow(served.stream.connection.flow, reverse_flow(flow))

@@ -19,6 +19,7 @@ from crosswire.venues.starbase.exchange.matching.state import MEMBERS_MAX, Match
 from crosswire.venues.starbase.exchange.publisher import Publisher
 from crosswire.venues.starbase.wire.order_layout import CLIENT_ID_BYTES, SECRET_BYTES
 from crosswire.venues.starbase.wire.stream import FRAME_BYTES_MAX, FrameStream, Group
+from crosswire.venues.token_bucket import TokenBucket
 
 GATEWAYS = CONNECTIONS_MAX  # A and B
 CLIENTS_MAX = 3  # API keys
@@ -95,13 +96,6 @@ class Served(Struct):
     stream: FrameStream
 
 
-class Tokens(Struct):
-    """A token bucket in 1e-6 tokens."""
-
-    credit_e6: i64
-    updated_ns: i64
-
-
 class QuoteFillNote(Struct):
     match_id: i64
     instrument: i64
@@ -116,8 +110,6 @@ class Gateways(Struct):
     heartbeat_s: i64
     heartbeat_ns: i64
     grace_ns: i64  # of silence beyond the interval
-    tokens_per_ms: i64
-    tokens_full: i64
     unsent: i64  # frames that the wire to a client had no room for; its connection is reset
     answers: i64  # messages sent to clients, resent ones apart
     resent: i64
@@ -129,8 +121,8 @@ class Gateways(Struct):
     clients: Annotated[Array, ApiKey, CLIENTS_MAX]
     sessions: Annotated[Array, ClientSession, SESSIONS_MAX]
     served: Annotated[Array, Served, SERVED_MAX]
-    order_tokens: Annotated[Array, Tokens, MEMBERS_MAX * GATEWAYS]
-    quote_tokens: Annotated[Array, Tokens, MEMBERS_MAX * GATEWAYS]
+    order_tokens: Annotated[Array, TokenBucket, MEMBERS_MAX * GATEWAYS]
+    quote_tokens: Annotated[Array, TokenBucket, MEMBERS_MAX * GATEWAYS]
     spare: FrameStream  # stamps what is kept for a session without connection
     request: OrderRequest
     group: Group
@@ -194,9 +186,6 @@ def set_sessions(gateways: Gateways) -> None:
             session.first_sequence = 1
             session.messages = array(StoredMessage, MESSAGES_STORED)
             session.store = array(u8, STORE_BYTES)
-    for banks in (gateways.order_tokens, gateways.quote_tokens):
-        for bank in banks:
-            bank.credit_e6 = gateways.tokens_full * 1_000_000
 
 
 @compiled

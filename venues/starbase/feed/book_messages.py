@@ -8,19 +8,11 @@ loses it: it waits for a snapshot then.
 from crosswire.nic.memory.raw import round_half_even
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import invalidate_book, refresh_top
+from crosswire.venues.book.book import refresh_top
 from crosswire.venues.book.order_queue import NONE, delete_slot, find_queued, put_order, reduce_slot
-from crosswire.venues.feed import Reject
-from crosswire.venues.market import (
-    BOOK_LOST,
-    MAP_INSTRUMENTS_MAX,
-    Events,
-    Market,
-    add_event,
-    book_changed,
-    find_instrument,
-)
-from crosswire.venues.starbase.feed.state import TEMPLATE_IDS, Progress, Proof, StarbaseFeed, reject
+from crosswire.venues.feed import Reject, known_instrument, reject
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market, publish_proof
+from crosswire.venues.starbase.feed.state import TEMPLATE_IDS, Progress, Proof, StarbaseFeed
 from crosswire.venues.starbase.wire.market_layout import Delete, MessageHeader, Put, QuantityReduced, Template
 
 BAD = -(1 << 62)  # what a conversion returns for a value that the venue can't mean
@@ -105,22 +97,13 @@ def set_progress(feed: StarbaseFeed, index: int, progress: Progress) -> None:
 def publish(feed: StarbaseFeed, market: Market, events: Events, index: int) -> None:
     """Make the book valid or not, as it is proven, and tell."""
     proof = feed.proofs[index]
-    book = market.books[index]
-    if (
+    is_proven = (
         proof.progress == Progress.PROVEN
         and proof.is_halted == 0
         and proof.is_touched == 0
         and feed.channels[proof.channel - 1].is_suspect == 0
-    ):
-        refresh_top(book)
-        book.valid = 1
-        book_changed(events, market, index, book.exchange_time_ns)
-        proof.is_announced = 1
-        return
-    invalidate_book(book)
-    if proof.is_announced != 0:
-        proof.is_announced = 0
-        add_event(events, BOOK_LOST, index, feed.last_exchange_time_ns)
+    )
+    publish_proof(proof, is_proven, market, events, index, feed.last_exchange_time_ns)
 
 
 @compiled
@@ -133,7 +116,7 @@ def publish_channel(feed: StarbaseFeed, market: Market, events: Events, slot: in
 
 
 @compiled
-def lose_book(feed: StarbaseFeed, market: Market, events: Events, index: int) -> None:
+def lose_queue(feed: StarbaseFeed, market: Market, events: Events, index: int) -> None:
     """The orders can't be trusted any more: wait for a snapshot."""
     set_progress(feed, index, Progress.LOST)
     publish(feed, market, events, index)
@@ -215,20 +198,19 @@ def change_book(feed: StarbaseFeed, market: Market, events: Events, slot: int, a
     message = view(MessageHeader, address)
     template_id = message.template_id
     block = address + size_of(MessageHeader)
-    index = find_instrument(feed.map, view(Delete, block).instrument_id)
+    index = known_instrument(feed, view(Delete, block).instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return
     proof = feed.proofs[index]
     if proof.channel != slot + 1:
         # Which channel carries an instrument is known for sure only now.
         if proof.progress != Progress.LOST:
-            lose_book(feed, market, events, index)
+            lose_queue(feed, market, events, index)
         proof.channel = slot + 1
     if proof.progress != Progress.PROVEN or sequence <= proof.applied:
         return
     if not apply_change(feed, market, index, template_id, block):
-        lose_book(feed, market, events, index)
+        lose_queue(feed, market, events, index)
         return
     feed.level_updates += 1
     book = market.books[index]

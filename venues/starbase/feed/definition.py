@@ -7,8 +7,8 @@ price lies on it. Its lot is the smallest order. The wire tells no contract size
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import address_of, size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.feed import Reject
-from crosswire.venues.instrument import CURRENCY_BYTES, E9, SYMBOL_BYTES, Instrument, Kind, Payoff
+from crosswire.venues.feed import Reject, known_instrument, reject
+from crosswire.venues.instrument import CURRENCY_BYTES, E9, SYMBOL_BYTES, Instrument, Kind, Payoff, common_divisor
 from crosswire.venues.market import (
     MAP_INSTRUMENTS_MAX,
     Events,
@@ -18,8 +18,8 @@ from crosswire.venues.market import (
     find_symbol,
     same_symbol,
 )
-from crosswire.venues.starbase.feed.book_messages import UNITS_MAX, lose_book, publish
-from crosswire.venues.starbase.feed.state import INDICES_MAX, StarbaseFeed, reject
+from crosswire.venues.starbase.feed.book_messages import UNITS_MAX, lose_queue, publish
+from crosswire.venues.starbase.feed.state import INDICES_MAX, StarbaseFeed
 from crosswire.venues.starbase.wire.market_layout import (
     NAME_BYTES,
     IndexInfo,
@@ -39,15 +39,6 @@ EXPONENT_MAX = 8
 UNIT_E9_MAX = 1 << 60  # a tick or lot beyond 1e9 units is damage
 PRODUCT_MAX = 1 << 62  # of tick and lot, 1e-18 of the quote currency
 IS_REVERSED = int(InstrumentFlags.IS_REVERSED)
-
-
-@compiled
-def common_divisor(first: int, second: int) -> int:
-    while second != 0:
-        rest = first % second
-        first = second
-        second = rest
-    return first
 
 
 @compiled
@@ -213,7 +204,7 @@ def unmap_instrument(feed: StarbaseFeed, market: Market, events: Events, index: 
     if instrument.venue_id >= 0:
         add_instrument(feed.map, instrument.venue_id, -1)
         instrument.venue_id = -1
-        lose_book(feed, market, events, index)
+        lose_queue(feed, market, events, index)
         feed.proofs[index].channel = 0
         feed.proofs[index].status_time_ns = 0
 
@@ -241,9 +232,8 @@ def read_status(
     feed: StarbaseFeed, market: Market, events: Events, update: InstrumentStatusUpdate, transact_time_ns: int
 ) -> None:
     """An InstrumentStatusUpdate. A status that the layout does not list is no OPEN."""
-    index = find_instrument(feed.map, update.instrument_id)
+    index = known_instrument(feed, update.instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return
     set_status(feed, market, events, index, update.trading_status, transact_time_ns)
 
@@ -251,9 +241,8 @@ def read_status(
 @compiled
 def read_info(feed: StarbaseFeed, info: InstrumentInfo, transact_time_ns: int) -> None:
     """An InstrumentInfo, unless a later one is known: snapshot cycles repeat them."""
-    index = find_instrument(feed.map, info.instrument_id)
+    index = known_instrument(feed, info.instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return
     own = feed.infos[index]
     if transact_time_ns >= own.time_ns:

@@ -10,7 +10,7 @@ from crosswire.nic.memory.struct import array, size_of, u8, u16, view
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.order_queue import OrderQueue, allocate_queue, find_queued, lots_ahead
-from crosswire.venues.feed import Reject, decode
+from crosswire.venues.feed import Reject, decode, reject
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market
 from crosswire.venues.starbase.feed.recovery import (
     take_incremental,
@@ -25,7 +25,6 @@ from crosswire.venues.starbase.feed.state import (
     KeptPacket,
     Progress,
     StarbaseFeed,
-    reject,
 )
 from crosswire.venues.starbase.wire.market_layout import MESSAGES, PacketHeader, PacketType
 

@@ -5,8 +5,8 @@ A Trade does not change the book by itself: what it does to the resting order fo
 
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.feed import Reject
-from crosswire.venues.market import EVENTS_MAX, TRADE, Events, Market, add_event, book_changed, find_instrument
+from crosswire.venues.feed import Reject, known_instrument, reject
+from crosswire.venues.market import EVENTS_MAX, TRADE, Events, Market, add_event, book_changed
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.feed.book_messages import (
     BAD,
@@ -18,7 +18,7 @@ from crosswire.venues.starbase.feed.book_messages import (
     to_ticks,
 )
 from crosswire.venues.starbase.feed.definition import read_definition, read_index, read_info, read_status
-from crosswire.venues.starbase.feed.state import StarbaseFeed, reject
+from crosswire.venues.starbase.feed.state import StarbaseFeed
 from crosswire.venues.starbase.wire.market_layout import (
     IndexInfo,
     InstrumentDefinition,
@@ -92,9 +92,8 @@ def read_message(feed: StarbaseFeed, market: Market, events: Events, slot: int, 
 def read_trade(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int) -> None:
     """A Trade: one event. The aggressor's side is the trade summary's, or the other than the resting order's."""
     trade = view(Trade, address + size_of(MessageHeader))
-    index = find_instrument(feed.map, trade.instrument_id)
+    index = known_instrument(feed, trade.instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return
     proof = feed.proofs[index]
     ticks = to_ticks(proof, trade.fill_price_e9)
@@ -119,9 +118,8 @@ def read_trade(feed: StarbaseFeed, market: Market, events: Events, slot: int, ad
 def read_trade_summary(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int) -> None:
     """A TradeSummary: the side of the trades that follow; with `act_on_trades` the strategy is called at the first."""
     summary = view(TradeSummary, address + size_of(MessageHeader))
-    index = find_instrument(feed.map, summary.instrument_id)
+    index = known_instrument(feed, summary.instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return
     channel = feed.channels[slot]
     if feed.act_on_trades != 0 and channel.taker_instrument == 0 and market.books[index].valid != 0:

@@ -13,12 +13,12 @@ from crosswire.nic.memory.struct import Struct, address_of, size_of, view
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, seal_udp_frame, write_udp_frame_header
 from crosswire.nic.rings.ring import commit, reserve
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.feed import Reject
+from crosswire.venues.feed import Reject, reject
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market
 from crosswire.venues.starbase.feed.book_messages import (
     close_transaction,
     hold_open_books,
-    lose_book,
+    lose_queue,
     publish,
     publish_channel,
     set_progress,
@@ -33,7 +33,6 @@ from crosswire.venues.starbase.feed.state import (
     Progress,
     StarbaseFeed,
     find_channel,
-    reject,
 )
 from crosswire.venues.starbase.wire.encoder import fill_retransmit_request
 from crosswire.venues.starbase.wire.market_layout import (
@@ -275,7 +274,7 @@ def give_up_holes(feed: StarbaseFeed, market: Market, events: Events, slot: int)
         for index in range(min(market.count, MAP_INSTRUMENTS_MAX)):
             proof = feed.proofs[index]
             if proof.channel == slot + 1 and proof.progress == Progress.PROVEN and proof.applied < end - 1:
-                lose_book(feed, market, events, index)
+                lose_queue(feed, market, events, index)
         channel.next = end
         channel.kept_from = end
         read_kept(feed, market, events, slot)

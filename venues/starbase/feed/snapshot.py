@@ -9,12 +9,12 @@ restart of the publisher, and would then hide what really comes. Snapshots of bo
 from crosswire.nic.memory.struct import address_of, size_of, view
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.order_queue import clear_queue
-from crosswire.venues.feed import Reject
-from crosswire.venues.market import Events, Market, find_instrument
+from crosswire.venues.feed import Reject, known_instrument, reject
+from crosswire.venues.market import Events, Market
 from crosswire.venues.starbase.feed.book_messages import (
     apply_change,
     count_message,
-    lose_book,
+    lose_queue,
     prove_message,
     publish,
     set_progress,
@@ -22,7 +22,7 @@ from crosswire.venues.starbase.feed.book_messages import (
 )
 from crosswire.venues.starbase.feed.incremental import read_other
 from crosswire.venues.starbase.feed.recovery import RESTART_NS, give_up_late, join_channel, kept_address, kept_packet
-from crosswire.venues.starbase.feed.state import SEQUENCE_MAX, Progress, StarbaseFeed, find_channel, reject
+from crosswire.venues.starbase.feed.state import SEQUENCE_MAX, Progress, StarbaseFeed, find_channel
 from crosswire.venues.starbase.wire.market_layout import (
     Delete,
     MessageHeader,
@@ -119,9 +119,8 @@ def incremental_of(feed: StarbaseFeed, slot: int, index: int) -> int:
 def begin_load(feed: StarbaseFeed, market: Market, events: Events, slot: int, header: SnapshotHeader) -> None:
     """A SnapshotHeader: the Puts of one instrument follow."""
     abort_load(feed, market, events, slot)
-    index = find_instrument(feed.map, header.instrument_id)
+    index = known_instrument(feed, header.instrument_id)
     if index < 0:
-        reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return
     if feed.proofs[index].progress == Progress.PROVEN:
         return
@@ -154,7 +153,7 @@ def abort_load(feed: StarbaseFeed, market: Market, events: Events, slot: int) ->
     channel.loading = 0
     if index >= 0 and feed.proofs[index].progress == Progress.LOADING:
         feed.snapshots_incomplete += 1
-        lose_book(feed, market, events, index)
+        lose_queue(feed, market, events, index)
 
 
 @compiled
@@ -191,14 +190,14 @@ def end_load(feed: StarbaseFeed, market: Market, events: Events, slot: int, trai
         feed.snapshots_behind += 1 if is_behind else 0
         feed.snapshots_ahead += 0 if is_behind else 1
         channel.loading = 0
-        lose_book(feed, market, events, index)
+        lose_queue(feed, market, events, index)
         return
     book = market.books[index]
     book.receive_time_ns = feed.time_ns
     channel.loading = 0
     if not replay_kept(feed, market, proof.channel - 1, index, sequence):
         feed.snapshots_incomplete += 1
-        lose_book(feed, market, events, index)
+        lose_queue(feed, market, events, index)
         return
     proof.applied = sequence
     feed.snapshots_loaded += 1

@@ -6,8 +6,8 @@ from typing import Annotated
 from crosswire.nic.memory.struct import Array, Pointer, Struct, f64, i64, u8, u16
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.order_queue import OrderQueue
-from crosswire.venues.feed import TEMPLATES_MAX, Feed, Reject
-from crosswire.venues.market import MAP_INSTRUMENTS_MAX
+from crosswire.venues.feed import TEMPLATES_MAX, Feed
+from crosswire.venues.market import MAP_INSTRUMENTS_MAX, BookProof
 from crosswire.venues.starbase.wire.market_layout import RetransmitRejectReason
 
 CHANNELS_MAX = 16  # incremental and snapshot ones together; the venue has eight products
@@ -52,7 +52,7 @@ class Channel(Struct):
     loading_sequence: i64  # number of the last incremental message that it has
 
 
-class Proof(Struct):
+class Proof(BookProof):
     """What is known of one instrument's book beside the book itself, and how its wire numbers are converted."""
 
     progress: i64  # Progress
@@ -60,7 +60,6 @@ class Proof(Struct):
     applied: i64  # changes up to this message number are in the book already
     is_halted: i64  # the venue says that it is not open for trading
     status_time_ns: i64  # when the venue said so
-    is_announced: i64  # the last event told that the book is valid
     is_touched: i64  # changed in a transaction that is not complete
     next_touched: i64  # 1 + market index of the next one in its channel's list
     is_signed: i64  # prices may be zero or negative
@@ -133,13 +132,6 @@ class StarbaseFeed(Feed):
     kept: Annotated[Pointer, KeptPacket]  # KEPT_MAX a channel
     kept_order: Annotated[Pointer, u16]  # KEPT_MAX a channel: a ring of places in `kept`, ascending by sequence
     kept_bytes: Annotated[Pointer, u8]  # KEPT_BYTES a place
-
-
-@compiled
-def reject(feed: StarbaseFeed, reason: Reject) -> bool:
-    """Count why something was not believed; False, for the caller to return."""
-    feed.rejects[reason] += 1
-    return False
 
 
 @compiled

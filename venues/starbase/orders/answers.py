@@ -16,12 +16,7 @@ from crosswire.venues.starbase.orders.reasons import (
     mass_quote_reject_reason,
     order_reject_reason,
 )
-from crosswire.venues.starbase.orders.state import (
-    StarbaseLink,
-    StarbaseSession,
-    market_index,
-    sent_order,
-)
+from crosswire.venues.starbase.orders.state import StarbaseLink, StarbaseSession, market_index, sent_order
 from crosswire.venues.starbase.orders.telling import (
     add_report,
     break_frame,
@@ -56,13 +51,7 @@ from crosswire.venues.starbase.wire.order_layout import (
     OrdersCanceled,
     OrdersMmpTriggered,
 )
-from crosswire.venues.starbase.wire.stream import (
-    FrameFault,
-    end_of,
-    groups_of,
-    read_group,
-    root_of,
-)
+from crosswire.venues.starbase.wire.stream import FrameFault, end_of, groups_of, read_group, root_of
 
 FILL_IS_QUOTE = int(FillFlags.IS_QUOTE)
 FILL_ENDS_QUOTE = int(FillFlags.IS_QUOTE | FillFlags.IS_FULLY_FILLED)
@@ -123,6 +112,15 @@ def _read_protection(session: StarbaseSession, address: int, template_id: int) -
 
 
 @compiled
+def _has_group(session: StarbaseSession, link: StarbaseLink, address: int, entry_bytes: int, now_ns: int) -> bool:
+    """Take up a frame's first group as `session.group`; False, and the link broken, if it does not lie inside."""
+    if read_group(session.group, groups_of(link.stream, address), end_of(address), entry_bytes) != 0:
+        return True
+    break_frame(session, link, FrameFault.BAD_GROUP, now_ns)
+    return False
+
+
+@compiled
 def _tell_taker_fills(
     session: StarbaseSession,
     link: StarbaseLink,
@@ -137,10 +135,9 @@ def _tell_taker_fills(
     now_ns: int,
 ) -> None:
     """The `fills` group of an answer to a taker; `leaves_lots` are left behind them all."""
-    group = session.group
-    if read_group(group, groups_of(link.stream, address), end_of(address), size_of(Fill)) == 0:
-        break_frame(session, link, FrameFault.BAD_GROUP, now_ns)
+    if not _has_group(session, link, address, size_of(Fill), now_ns):
         return
+    group = session.group
     for position in range(group.count):
         lots = lots_of(session, instrument, view(Fill, group.entries + position * group.block_length).fill_quantity)
         if lots != BAD_VALUE:
@@ -174,22 +171,54 @@ def _leaves_lots(session: StarbaseSession, instrument: int, quantity: Decimal72,
 
 
 @compiled
-def _end_if_canceled(
+def _tell_outcome(
     session: StarbaseSession,
+    link: StarbaseLink,
+    address: int,
+    message: NewOrderResponse | AmendOrderResponse | OrderPlaced,
     reports: Reports,
-    status: int,
-    reason: int,
-    client_order_id: int,
-    order_id: int,
+    instrument: int,
+    side: int,
     leaves_lots: int,
-    exchange_time_ns: int,
+    now_ns: int,
 ) -> None:
-    """The last report of an answer whose status says that nothing of the order lives on."""
-    if status == OrderStatus.CANCELED:
-        report = add_report(session, reports, ReportKind.CANCELLED, client_order_id, exchange_time_ns)
-        report.exchange_order_id = order_id
+    """Tell the fills of an answer, and last that nothing of the order lives on, if its status says so."""
+    _tell_taker_fills(
+        session, link, address, reports, message.client_order_id, message.order_id, instrument, side, leaves_lots,
+        message.timestamp_ns, now_ns,
+    )  # fmt: skip
+    if message.status == OrderStatus.CANCELED:
+        report = add_report(session, reports, ReportKind.CANCELLED, message.client_order_id, message.timestamp_ns)
+        report.exchange_order_id = message.order_id
         report.leaves_lots = leaves_lots
-        report.reason = cancel_reason(reason)
+        report.reason = cancel_reason(message.cancel_reason)
+
+
+@compiled
+def _tell_taken(
+    session: StarbaseSession,
+    link: StarbaseLink,
+    address: int,
+    message: NewOrderResponse | OrderPlaced,
+    reports: Reports,
+    side: int,
+    queued: int,
+    now_ns: int,
+) -> None:
+    """Tell that an order was taken, and what became of it at once; `side` is -1 where the message does not say it."""
+    instrument = market_index(session, message.instrument_id)
+    leaves_lots = _leaves_lots(session, instrument, message.quantity, message.total_filled)
+    report = add_report(session, reports, ReportKind.ACK, message.client_order_id, message.timestamp_ns)
+    report.exchange_order_id = message.order_id
+    report.instrument = instrument
+    report.queued = queued
+    if side >= 0:
+        report.side = side
+    side = report.side
+    if leaves_lots == BAD_VALUE:
+        break_value(session, link, instrument, now_ns)
+        leaves_lots = 0
+    _tell_outcome(session, link, address, message, reports, instrument, side, leaves_lots, now_ns)
 
 
 @compiled
@@ -197,24 +226,8 @@ def _read_new_order_response(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
     message = view(NewOrderResponse, root_of(address))
-    instrument = market_index(session, message.instrument_id)
-    leaves_lots = _leaves_lots(session, instrument, message.quantity, message.total_filled)
-    report = add_report(session, reports, ReportKind.ACK, message.client_order_id, message.timestamp_ns)
-    report.exchange_order_id = message.order_id
-    report.instrument = instrument
-    report.side = side_of(message.side)
-    report.queued = 1 if message.status == OrderStatus.QUEUED else 0
-    if leaves_lots == BAD_VALUE:
-        break_value(session, link, instrument, now_ns)
-        leaves_lots = 0
-    _tell_taker_fills(
-        session, link, address, reports, message.client_order_id, message.order_id, instrument, side_of(message.side),
-        leaves_lots, message.timestamp_ns, now_ns,
-    )  # fmt: skip
-    _end_if_canceled(
-        session, reports, message.status, message.cancel_reason, message.client_order_id, message.order_id,
-        leaves_lots, message.timestamp_ns,
-    )  # fmt: skip
+    queued = 1 if message.status == OrderStatus.QUEUED else 0
+    _tell_taken(session, link, address, message, reports, side_of(message.side), queued, now_ns)
 
 
 @compiled
@@ -222,24 +235,7 @@ def _read_order_placed(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
     """A held order came into the book, filled what it could, and lives or has ended."""
-    message = view(OrderPlaced, root_of(address))
-    instrument = market_index(session, message.instrument_id)
-    leaves_lots = _leaves_lots(session, instrument, message.quantity, message.total_filled)
-    report = add_report(session, reports, ReportKind.ACK, message.client_order_id, message.timestamp_ns)
-    report.exchange_order_id = message.order_id
-    report.instrument = instrument
-    side = report.side
-    if leaves_lots == BAD_VALUE:
-        break_value(session, link, instrument, now_ns)
-        leaves_lots = 0
-    _tell_taker_fills(
-        session, link, address, reports, message.client_order_id, message.order_id, instrument, side, leaves_lots,
-        message.timestamp_ns, now_ns,
-    )  # fmt: skip
-    _end_if_canceled(
-        session, reports, message.status, message.cancel_reason, message.client_order_id, message.order_id,
-        leaves_lots, message.timestamp_ns,
-    )  # fmt: skip
+    _tell_taken(session, link, address, view(OrderPlaced, root_of(address)), reports, -1, 0, now_ns)
 
 
 @compiled
@@ -265,14 +261,7 @@ def _read_amend_response(
     order = sent_order(session, message.client_order_id)
     if order.client_order_id == message.client_order_id:
         order.qty_lots = lots
-    _tell_taker_fills(
-        session, link, address, reports, message.client_order_id, message.order_id, instrument, side, leaves_lots,
-        message.timestamp_ns, now_ns,
-    )  # fmt: skip
-    _end_if_canceled(
-        session, reports, message.status, message.cancel_reason, message.client_order_id, message.order_id,
-        leaves_lots, message.timestamp_ns,
-    )  # fmt: skip
+    _tell_outcome(session, link, address, message, reports, instrument, side, leaves_lots, now_ns)
 
 
 @compiled
@@ -306,10 +295,9 @@ def _read_cancel_reject(session: StarbaseSession, message: CancelOrderReject, re
 def _read_maker_fills(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
-    group = session.group
-    if read_group(group, groups_of(link.stream, address), end_of(address), size_of(MakerFill)) == 0:
-        break_frame(session, link, FrameFault.BAD_GROUP, now_ns)
+    if not _has_group(session, link, address, size_of(MakerFill), now_ns):
         return
+    group = session.group
     timestamp_ns = view(OrderFilled, root_of(address)).timestamp_ns
     for position in range(group.count):
         fill = view(MakerFill, group.entries + position * group.block_length)
@@ -340,10 +328,9 @@ def _read_maker_fills(
 def _read_orders_canceled(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
-    group = session.group
-    if read_group(group, groups_of(link.stream, address), end_of(address), size_of(CanceledOrder)) == 0:
-        break_frame(session, link, FrameFault.BAD_GROUP, now_ns)
+    if not _has_group(session, link, address, size_of(CanceledOrder), now_ns):
         return
+    group = session.group
     timestamp_ns = view(OrdersCanceled, root_of(address)).timestamp_ns
     for position in range(group.count):
         canceled = view(CanceledOrder, group.entries + position * group.block_length)

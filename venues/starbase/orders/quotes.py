@@ -5,9 +5,10 @@ id of its own, so a replaced quote ends as cancelled when its successor is ackno
 """
 
 from crosswire.nic.memory.struct import Array, Struct, size_of, view
-from crosswire.nic.packet import FLAG_ACK, FLAG_PSH, TCP_FRAME_HEADER_BYTES, seal_tcp_frame, write_tcp_frame_header
+from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES, write_tcp_frame_header
 from crosswire.nic.rings.connection import select_stream
-from crosswire.nic.rings.ring import commit, reserve
+from crosswire.nic.rings.ring import reserve
+from crosswire.nic.tcp_frames import TCP_WINDOW, commit_segment
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.order import ReportKind, Reports, TimeInForce, write_mass_quote
 from crosswire.venues.side import BUY, SELL
@@ -32,7 +33,7 @@ from crosswire.venues.starbase.orders.telling import (
     ticks_of,
 )
 from crosswire.venues.starbase.orders.templates import QUANTITY_EXPONENT
-from crosswire.venues.starbase.orders.tokens import ORDER_TOKENS, take_tokens
+from crosswire.venues.starbase.rate_limits import MESSAGE_TOKENS
 from crosswire.venues.starbase.wire.decimal import BAD_VALUE
 from crosswire.venues.starbase.wire.order_codes import OrderFlags, OrderStatus, QuoteStatus, Template
 from crosswire.venues.starbase.wire.order_layout import (
@@ -50,8 +51,6 @@ from crosswire.venues.starbase.wire.order_layout import (
 )
 from crosswire.venues.starbase.wire.stream import (
     SEGMENT_BYTES_MAX,
-    SEQUENCE_MASK,
-    TCP_WINDOW,
     FrameFault,
     end_of,
     groups_of,
@@ -59,6 +58,7 @@ from crosswire.venues.starbase.wire.stream import (
     root_of,
     write_header,
 )
+from crosswire.venues.token_bucket import take_tokens
 
 _BARE_BYTES = size_of(FrameHeader) + size_of(MassQuoteRequest) + size_of(GroupHeader)
 QUOTES_MAX = (SEGMENT_BYTES_MAX - _BARE_BYTES - FRAME_ALIGNMENT_BYTES) // size_of(Quote)  # instruments: one segment
@@ -115,7 +115,7 @@ def write_starbase_mass_quote(
     if unarmed + undefined > 0 or number < 0 or count < 2 or count % 2 != 0 or count > 2 * QUOTES_MAX:
         return False
     link = session.links[number]
-    if not take_tokens(link.quote_tokens, ORDER_TOKENS, now_ns):
+    if not take_tokens(link.quote_tokens, MESSAGE_TOKENS, now_ns):
         session.throttled += 1
         return False
     length = _BARE_BYTES + count // 2 * size_of(Quote)
@@ -124,7 +124,7 @@ def write_starbase_mass_quote(
     if slot == 0:
         session.ring_full += 1
         return False
-    address = write_tcp_frame_header(slot, link.stream.flow, TCP_WINDOW)
+    address = write_tcp_frame_header(slot, link.stream.connection.flow, TCP_WINDOW)
     session.quote_id += 1
     root = view(MassQuoteRequest, root_of(address))
     root.quote_id = session.quote_id
@@ -139,9 +139,7 @@ def write_starbase_mass_quote(
     for pair in range(count // 2):
         _write_quote(session, first + pair * size_of(Quote), approvals, 2 * pair, number)
     payload = write_header(link.stream, address, Template.MASS_QUOTE_REQUEST, length, now_ns)
-    seal_tcp_frame(slot, payload, link.stream.sent_bytes, link.stream.received_bytes, FLAG_ACK | FLAG_PSH)
-    commit(ring, TCP_FRAME_HEADER_BYTES + payload, now_ns)
-    link.stream.sent_bytes = (link.stream.sent_bytes + payload) & SEQUENCE_MASK
+    commit_segment(link.stream.connection, ring, slot, payload, now_ns)
     sent_frame(session, link, now_ns)
     remember_frame(link, Template.MASS_QUOTE_REQUEST, session.quote_id)
     session.quotes_sent += 1

@@ -12,6 +12,7 @@ from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.raw import copy_bytes, load_u8
 from crosswire.nic.memory.struct import address_of, size_of, view
 from crosswire.nic.packet import Packet
+from crosswire.nic.tcp_frames import is_from_peer
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.order import RejectReason, ReportKind, Reports, SessionState, read_reports
 from crosswire.venues.starbase.orders.answers import read_order_message
@@ -41,7 +42,6 @@ from crosswire.venues.starbase.wire.stream import (
     FrameFault,
     FramePlace,
     end_of,
-    is_of_stream,
     next_frame,
     open_segment,
     peek_place,
@@ -56,7 +56,7 @@ SCHEMA_VERSION_MIN = 16  # the first with the layouts that we read
 def read_starbase_reports(session: StarbaseSession, packet: Packet, reports: Reports) -> None:
     number = -1
     for candidate in range(session.link_count):
-        if is_of_stream(session.links[candidate].stream, packet):
+        if is_from_peer(session.links[candidate].stream.connection, packet):
             number = candidate
     is_continued = (
         session.unread != 0

@@ -10,10 +10,11 @@
 
 from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.struct import Struct, array, one, size_of, view
-from crosswire.nic.packet import Flow, field_sum
+from crosswire.nic.packet import Flow, field_sum, pair_sum
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.ring import NEVER_NS
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.tcp_frames import copy_template
+from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
     Approval,
@@ -55,21 +56,10 @@ from crosswire.venues.starbase.orders.templates import (
     NewOrderFrame,
     ResendFrame,
     build_templates,
-    copy_template,
-    pair_sum,
     send_frame,
     stamp_and_commit,
 )
-from crosswire.venues.starbase.orders.tokens import (
-    ORDER_TOKENS,
-    PER_MS,
-    QUOTE_TOKENS_MAX,
-    QUOTES_PER_MS,
-    TOKENS_MAX,
-    draw_tokens,
-    set_tokens,
-    take_tokens,
-)
+from crosswire.venues.starbase.rate_limits import MESSAGE_TOKENS, PER_MS, QUOTE_TOKENS_MAX, QUOTES_PER_MS, TOKENS_MAX
 from crosswire.venues.starbase.wire.order_codes import (
     FrameFlags,
     OrderFlags,
@@ -81,6 +71,7 @@ from crosswire.venues.starbase.wire.order_codes import (
 from crosswire.venues.starbase.wire.order_codes import TimeInForce as WireTimeInForce
 from crosswire.venues.starbase.wire.order_layout import CLIENT_ID_BYTES, SECRET_BYTES, VERSION
 from crosswire.venues.starbase.wire.stream import restart_stream, set_stream
+from crosswire.venues.token_bucket import draw_tokens, set_request_bucket, take_tokens
 
 HEARTBEAT_INTERVAL_NS = 5 * NS_PER_S  # the exchange's default, until its answer to the logon says
 BACKOFF_MIN_NS = NS_PER_S
@@ -130,8 +121,8 @@ def make_starbase_session(
         set_stream(link.stream, flow, is_exchange=False)
         link.heartbeat_interval_ns = HEARTBEAT_INTERVAL_NS
         link.backoff_ns = backoff_min_ns
-        set_tokens(link.tokens, tokens_per_ms, tokens_max)
-        set_tokens(link.quote_tokens, quote_tokens_per_ms, quote_tokens_max)
+        set_request_bucket(link.tokens, tokens_per_ms, tokens_max, owes=True)
+        set_request_bucket(link.quote_tokens, quote_tokens_per_ms, quote_tokens_max, owes=True)
         logon, new_order = link.templates.logon.message, link.templates.new_order.message
         for field, text in ((logon.client_id, client_id), (logon.secret, secret)):
             for position, byte in enumerate(text):
@@ -315,6 +306,21 @@ def _beat(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: in
     link.answers_due = 0
 
 
+@inlined
+def _begin_order(
+    session: StarbaseSession, ring: Struct, number: int, template: Struct, length: int, now_ns: int
+) -> int:
+    """Copy a template that takes tokens into a slot of the link's stream; 0, and counted, if the order has to wait."""
+    if not take_tokens(session.links[number].tokens, MESSAGE_TOKENS, now_ns):
+        session.throttled += 1
+        return 0
+    select_stream(ring, number)
+    slot = copy_template(ring, template, length)
+    if slot == 0:
+        session.ring_full += 1
+    return slot
+
+
 @write_new.register(StarbaseSession)
 def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approval, now_ns: int) -> bool:
     if approval.armed == 0:
@@ -330,13 +336,8 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
         session.undefined += 1
         return False
     link = session.links[number]
-    if not take_tokens(link.tokens, ORDER_TOKENS, now_ns):
-        session.throttled += 1
-        return False
-    select_stream(ring, number)
-    slot = copy_template(ring, link.templates.new_order, size_of(NewOrderFrame))
+    slot = _begin_order(session, ring, number, link.templates.new_order, size_of(NewOrderFrame), now_ns)
     if slot == 0:
-        session.ring_full += 1
         return False
     client_order_id = approval.client_order_id
     price_e9 = approval.price_ticks * instrument.tick_e9
@@ -401,13 +402,8 @@ def write_starbase_amend(session: StarbaseSession, ring: Struct, approval: Appro
     if number < 0:
         return False
     link = session.links[number]
-    if not take_tokens(link.tokens, ORDER_TOKENS, now_ns):
-        session.throttled += 1
-        return False
-    select_stream(ring, number)
-    slot = copy_template(ring, link.templates.amend, size_of(AmendFrame))
+    slot = _begin_order(session, ring, number, link.templates.amend, size_of(AmendFrame), now_ns)
     if slot == 0:
-        session.ring_full += 1
         return False
     instrument = session.market[0].instruments[approval.instrument]
     instrument_id = instrument.venue_id
@@ -450,7 +446,7 @@ def _write_cancel(
     if slot == 0:
         session.ring_full += 1
         return False
-    draw_tokens(link.tokens, ORDER_TOKENS, now_ns)
+    draw_tokens(link.tokens, MESSAGE_TOKENS, now_ns)
     instrument_id = session.market[0].instruments[instrument].venue_id
     message = view(CancelFrame, slot).message
     message.client_order_id = order_id

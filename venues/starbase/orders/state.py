@@ -7,13 +7,13 @@ from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, u8
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.market import InstrumentMap, Market, add_instrument, find_instrument
+from crosswire.venues.market import InstrumentMap, Market, learn_instrument
 from crosswire.venues.order import ORDERS_MAX, Report, Session, SessionState
 from crosswire.venues.starbase.orders.fills import FillSet
 from crosswire.venues.starbase.orders.templates import Templates
-from crosswire.venues.starbase.orders.tokens import GatewayTokens
 from crosswire.venues.starbase.wire.order_codes import RejectReason
 from crosswire.venues.starbase.wire.stream import FrameStream, Group
+from crosswire.venues.token_bucket import TokenBucket
 
 LINKS_MAX = 2  # gateways A and B, hot-hot: sessions, numbers and rate limits of their own
 SENT_BITS = 12
@@ -90,8 +90,8 @@ class StarbaseLink(Struct):
     losses: i64  # connections that ended
     schema_version: i64  # as the exchange says
     rejects: Annotated[Array, i64, REJECT_REASONS]  # by code; 0: one that we do not know
-    tokens: GatewayTokens
-    quote_tokens: GatewayTokens
+    tokens: TokenBucket  # the gateway's rate limit, counted at this end
+    quote_tokens: TokenBucket
     reason_length: i64
     reason: Annotated[Array, u8, REASON_BYTES]  # what the exchange said as it logged us out
     stream: FrameStream
@@ -222,13 +222,4 @@ def market_index(session: StarbaseSession, instrument_id: int) -> int:
     """Market index of one of the venue's instrument ids, -1 if the feed has not defined it."""
     if instrument_id < 0:
         return -1
-    index = find_instrument(session.map, instrument_id)
-    if index >= 0:
-        return index
-    market = session.market[0]
-    for candidate in range(market.count):
-        instrument = market.instruments[candidate]
-        if instrument.venue == session.venue and instrument.venue_id == instrument_id:
-            add_instrument(session.map, instrument_id, candidate)
-            return candidate
-    return -1
+    return learn_instrument(session.map, session.market[0], session.venue, instrument_id)

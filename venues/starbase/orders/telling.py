@@ -7,22 +7,11 @@ from crosswire.venues.instrument import fee_e9
 from crosswire.venues.order import REPORTS_MAX, Report, ReportKind, Reports
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.orders.fills import add_fill_once
-from crosswire.venues.starbase.orders.state import (
-    Refusal,
-    StarbaseLink,
-    StarbaseSession,
-    lose_link,
-    sent_order,
-)
+from crosswire.venues.starbase.orders.state import Refusal, StarbaseLink, StarbaseSession, lose_link, sent_order
 from crosswire.venues.starbase.wire import order_codes as codes
 from crosswire.venues.starbase.wire.decimal import BAD_VALUE, decimal_lots, price_ticks
-from crosswire.venues.starbase.wire.order_layout import (
-    Decimal72,
-)
-from crosswire.venues.starbase.wire.stream import (
-    FrameFault,
-    break_stream,
-)
+from crosswire.venues.starbase.wire.order_layout import Decimal72
+from crosswire.venues.starbase.wire.stream import FrameFault, break_stream
 
 
 @compiled

@@ -1,29 +1,15 @@
-"""The frames that a Starbase session sends, built once and patched.
+"""The frames that a Starbase session sends, built once and patched (`nic/tcp_frames.py`).
 
-As for the bridge's session: the checksum is the template's sum, known from the start, plus that of the values patched.
 Every patched field lies at an even offset of the TCP segment, where a 64-bit little-endian field adds the same to the
 sum as anywhere (RFC 1071); quantities have a fixed exponent, so their odd last byte never changes.
 """
 
 from typing import Annotated
 
-from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, u8, view
-from crosswire.nic.packet import (
-    FLAG_ACK,
-    FLAG_PSH,
-    Flow,
-    TcpFrame,
-    TcpHeader,
-    field_sum,
-    fold_checksum,
-    internet_sum,
-    pseudo_header_sum,
-    seal_tcp_frame,
-    write_tcp_frame_header,
-)
-from crosswire.nic.rings.ring import commit, reserve
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.memory.struct import Array, Struct, i64, size_of, u8, view
+from crosswire.nic.packet import Flow, TcpFrame, field_sum
+from crosswire.nic.tcp_frames import build_template, commit_template
+from crosswire.nic.unit.compile import inlined
 from crosswire.venues.starbase.wire.order_codes import Template
 from crosswire.venues.starbase.wire.order_layout import (
     NULL_EXPONENT,
@@ -40,7 +26,7 @@ from crosswire.venues.starbase.wire.order_layout import (
     NewOrderRequest,
     ResendRequest,
 )
-from crosswire.venues.starbase.wire.stream import SEQUENCE_MASK, TCP_WINDOW, FrameStream, padded
+from crosswire.venues.starbase.wire.stream import FrameStream, padded
 
 QUANTITY_EXPONENT = -9  # of the quantities that we send: lots are whole multiples of 1e-9
 NO_TEXT_BYTES = 1  # an empty text: its length byte
@@ -157,21 +143,7 @@ def _build(frame: StarbaseFrame, flow: Flow, template_id: int, length: int) -> i
     header.version = VERSION
     payload = padded(length)
     assert size_of(type(frame)) == size_of(TcpFrame) + payload
-    write_tcp_frame_header(address_of(frame), flow, TCP_WINDOW)
-    seal_tcp_frame(address_of(frame), payload, 0, 0, FLAG_ACK | FLAG_PSH)
-    frame.tcp.checksum = 0
-    total = pseudo_header_sum(frame.ip, size_of(TcpHeader) + payload)
-    total = internet_sum(address_of(frame.tcp), size_of(TcpHeader), total)
-    return internet_sum(address_of(header), payload, total)
-
-
-@inlined
-def copy_template(ring: Struct, template: Struct, length: int) -> int:
-    """Reserve a slot and copy a template of `length` bytes into it; its address, 0 if the ring is full."""
-    slot = reserve(ring, length)
-    if slot != 0:
-        copy_bytes(slot, address_of(template), length)
-    return slot
+    return build_template(frame, flow, payload)
 
 
 @inlined
@@ -195,22 +167,9 @@ def stamp_and_commit(
     now_ns: int,
 ) -> None:
     """As `send_frame`, under a number of the caller's."""
-    frame = view(StarbaseFrame, slot)
-    header = frame.header
+    header = view(StarbaseFrame, slot).header
     header.sequence = sequence
     header.last_processed = stream.receive_sequence
     header.send_time_ns = now_ns
-    tcp = frame.tcp
-    tcp.sequence = stream.sent_bytes
-    tcp.acknowledgement = stream.received_bytes
-    swapped = fields_sum + field_sum(sequence) + field_sum(stream.receive_sequence) + field_sum(now_ns)
-    # Times 2**8 swaps the bytes of a word modulo 2**16 - 1 (RFC 1071, 2B).
-    tcp.checksum = fold_checksum(constant_sum + stream.sent_bytes + stream.received_bytes + (swapped << 8))
-    commit(ring, length, now_ns)
-    stream.sent_bytes = (stream.sent_bytes + length - size_of(TcpFrame)) & SEQUENCE_MASK
-
-
-@compiled
-def pair_sum(low: int, high: int) -> int:
-    """What two adjoining bytes, the first at an even offset, add to a checksum, swapped as in `field_sum`."""
-    return (low & 0xFF) + ((high & 0xFF) << 8)
+    fields_sum += field_sum(sequence) + field_sum(stream.receive_sequence) + field_sum(now_ns)
+    commit_template(stream.connection, ring, slot, length, constant_sum, fields_sum, now_ns)

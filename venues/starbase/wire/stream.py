@@ -2,8 +2,7 @@
 The same for the client and for the exchange.
 
 Whoever owns the stream says when its connection begins (`restart_stream`): the bytes of both directions count from 0
-again, while the frames' sequence numbers go on until a logon resets them. A frame that lies whole in a segment is read
-in place, any other is put together in `partial`.
+again, while the frames' sequence numbers go on until a logon resets them.
 
 The exchange pads its frames with zeros to a multiple of FRAME_ALIGNMENT_BYTES; clients may, and ours does. So up to
 that many zeros are skipped after a frame, and only a client's next frame may come before them: a frame begins with
@@ -15,20 +14,18 @@ from typing import Annotated
 
 from crosswire.nic.memory.raw import copy_bytes, fill_bytes, load_u8
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, u8, view
-from crosswire.nic.packet import (
-    FLAG_ACK,
-    FLAG_FIN,
-    FLAG_PSH,
-    FLAG_RST,
-    PROTOCOL_TCP,
-    TCP_FRAME_HEADER_BYTES,
-    Flow,
-    Packet,
-    seal_tcp_frame,
-    write_tcp_frame_header,
-)
-from crosswire.nic.rings.ring import commit, reserve
+from crosswire.nic.packet import FLAG_FIN, FLAG_RST, TCP_FRAME_HEADER_BYTES, Flow, Packet, write_tcp_frame_header
+from crosswire.nic.rings.ring import reserve
+from crosswire.nic.tcp_frames import TCP_WINDOW, commit_segment, is_from_peer, set_connection
 from crosswire.nic.unit.compile import compiled
+from crosswire.venues.byte_stream import (
+    ByteStream,
+    end_stream,
+    forget_segment,
+    is_next_segment,
+    next_whole,
+    proven_length,
+)
 from crosswire.venues.starbase.wire.order_codes import FrameFlags, RejectReason
 from crosswire.venues.starbase.wire.order_layout import (
     FRAME_ALIGNMENT_BYTES,
@@ -39,8 +36,6 @@ from crosswire.venues.starbase.wire.order_layout import (
 )
 from crosswire.venues.starbase.wire.order_roots import UNKNOWN, root_bytes
 
-SEQUENCE_MASK = 0xFFFFFFFF  # TCP counts bytes modulo 2**32
-TCP_WINDOW = 0xFFFF  # not on the wire: whatever carries the frames has a window of its own
 SEGMENT_BYTES_MAX = 1400  # of payload in a frame that we write: fits an Ethernet frame with any options
 FRAME_BYTES_MAX = 0xFFFF  # `length` is a u16; 2,000 fills take 50,126
 _RESEND = int(FrameFlags.RESEND)
@@ -78,36 +73,19 @@ class Group(Struct):
     block_length: i64
 
 
-class FrameStream(Struct):
+class FrameStream(ByteStream):
     """Frames of both directions over one connection."""
 
-    flow: Flow  # from this end to the other
     is_exchange: i64  # 1: this end is the exchange, the frames read are a client's
-    sent_bytes: i64  # of this connection, modulo 2**32
-    received_bytes: i64
-    send_sequence: i64  # number of the last frame sent
-    receive_sequence: i64  # number of the last frame processed
-    ended: i64  # 1: broken or closed; nothing more is read until `restart_stream`
     faults: Annotated[Array, i64, len(FrameFault)]
-    position: i64  # next unread byte of the current segment
-    end: i64  # behind its last byte
     refusal: i64  # RejectReason of the frame that `next_frame` gave last; 0: none, its root block may be read
     padding_left: i64  # zeros that may come before the next frame
-    partial_length: i64  # bytes kept of a frame that goes on in the next segment
     partial: Annotated[Array, u8, FRAME_BYTES_MAX + 1]
 
 
-def make_stream(flow: Flow, is_exchange: bool) -> FrameStream:
-    """A stream without connection: `ended` until `restart_stream`."""
-    stream = FrameStream()
-    set_stream(stream, flow, is_exchange)
-    return stream
-
-
 def set_stream(stream: FrameStream, flow: Flow, is_exchange: bool) -> None:
-    """As `make_stream`, in place. `flow` goes from this end to the other."""
-    for name in Flow.fields:
-        setattr(stream.flow, name, getattr(flow, name))
+    """Ready a stream without connection: `ended` until `restart_stream`. `flow` goes from this end to the other."""
+    set_connection(stream.connection, flow)
     stream.is_exchange = int(is_exchange)
     stream.ended = 1
 
@@ -115,26 +93,12 @@ def set_stream(stream: FrameStream, flow: Flow, is_exchange: bool) -> None:
 @compiled
 def restart_stream(stream: FrameStream) -> None:
     """A new connection: bytes count from 0 again, sequence numbers go on."""
-    stream.sent_bytes = 0
-    stream.received_bytes = 0
+    stream.connection.send_next = 0
+    stream.connection.receive_next = 0
     stream.ended = 0
-    stream.position = 0
-    stream.end = 0
+    forget_segment(stream)
     stream.padding_left = 0
     stream.partial_length = 0
-
-
-@compiled
-def is_of_stream(stream: FrameStream, packet: Packet) -> bool:
-    """Whether a received packet belongs to this stream's connection."""
-    flow = stream.flow
-    return (
-        packet.protocol == PROTOCOL_TCP
-        and packet.source_port == flow.destination_port
-        and packet.destination_port == flow.source_port
-        and packet.source_ip == flow.destination_ip
-        and packet.destination_ip == flow.source_ip
-    )
 
 
 @compiled
@@ -143,9 +107,8 @@ def open_segment(stream: FrameStream, packet: Packet) -> bool:
 
     FIN and RST end the stream. The payload must stay in place until `next_frame` returns 0.
     """
-    stream.position = 0
-    stream.end = 0
-    if not is_of_stream(stream, packet):
+    forget_segment(stream)
+    if not is_from_peer(stream.connection, packet):
         stream.faults[FrameFault.OTHER_CONNECTION] += 1
         return False
     if stream.ended != 0:
@@ -157,12 +120,9 @@ def open_segment(stream: FrameStream, packet: Packet) -> bool:
         return False
     if packet.payload_length == 0:
         return False
-    if packet.tcp_sequence != stream.received_bytes:
+    if not is_next_segment(stream, packet):
         stream.faults[FrameFault.OUT_OF_ORDER] += 1
         return False
-    stream.received_bytes = (stream.received_bytes + packet.payload_length) & SEQUENCE_MASK
-    stream.position = packet.payload_address
-    stream.end = packet.payload_address + packet.payload_length
     return True
 
 
@@ -174,25 +134,12 @@ def next_frame(stream: FrameStream) -> int:
     as the frame's version has it) lie within its length. Groups and texts are proven as they are walked. Its number is
     not looked at: that is `place_of`.
     """
-    if stream.ended != 0:
+    if stream.ended == 0 and stream.partial_length == 0 and not _skip_padding(stream):
         return 0
-    if stream.partial_length > 0:
-        return _finish_partial(stream)
-    if not _skip_padding(stream):
-        return 0
-    available = stream.end - stream.position
-    if available < size_of(FrameHeader):
-        _keep(stream, available)
-        return 0
-    length = _proven_length(stream, stream.position)
-    if length == 0:
-        return 0
-    if available < length:
-        _keep(stream, available)
-        return 0
-    address = stream.position
-    stream.position += length
-    return _whole(stream, address, length)
+    address = next_whole(stream, address_of(stream.partial), size_of(FrameHeader))
+    if address != 0:
+        _judge(stream, address)
+    return address
 
 
 @compiled
@@ -211,50 +158,22 @@ def _skip_padding(stream: FrameStream) -> bool:
 
 
 @compiled
-def _finish_partial(stream: FrameStream) -> int:
-    address = address_of(stream.partial)
-    _keep(stream, size_of(FrameHeader) - stream.partial_length)
-    if stream.partial_length < size_of(FrameHeader):
-        return 0
-    length = _proven_length(stream, address)
-    if length == 0:
-        return 0
-    _keep(stream, length - stream.partial_length)
-    if stream.partial_length < length:
-        return 0
-    stream.partial_length = 0
-    return _whole(stream, address, length)
-
-
-@compiled
-def _whole(stream: FrameStream, address: int, length: int) -> int:
-    """A whole frame was found: judge its kind and root block."""
-    stream.padding_left = -length & _PADDING_MASK
-    stream.refusal = 0
+def _judge(stream: FrameStream, address: int) -> None:
+    """Judge a whole frame's kind and root block."""
     header = view(FrameHeader, address)
+    stream.padding_left = -header.length & _PADDING_MASK
+    stream.refusal = 0
     root = root_bytes(header.template_id, header.version, stream.is_exchange)
     if root == UNKNOWN:
         stream.faults[FrameFault.BAD_TEMPLATE] += 1
         stream.refusal = RejectReason.INVALID_TEMPLATE_ID
-    elif length < size_of(FrameHeader) + root:
+    elif header.length < size_of(FrameHeader) + root:
         stream.faults[FrameFault.BAD_ROOT] += 1
         stream.refusal = RejectReason.INVALID_BLOCK_LENGTH
-    return address
 
 
-@compiled
-def _keep(stream: FrameStream, wanted: int) -> None:
-    """Move up to `wanted` bytes of the segment to the kept ones, which have room for the longest frame."""
-    count = min(wanted, stream.end - stream.position)
-    if count > 0:
-        copy_bytes(address_of(stream.partial) + stream.partial_length, stream.position, count)
-        stream.partial_length += count
-        stream.position += count
-
-
-@compiled
-def _proven_length(stream: FrameStream, address: int) -> int:
-    """Length of the frame whose header lies at `address`; 0, and the stream broken, if it can't be believed."""
+@proven_length.register(FrameStream)
+def proven_frame_length(stream: FrameStream, address: int) -> int:
     header = view(FrameHeader, address)
     if header.protocol_id != PROTOCOL_ID:
         break_stream(stream, FrameFault.BAD_PROTOCOL)
@@ -269,10 +188,7 @@ def _proven_length(stream: FrameStream, address: int) -> int:
 def break_stream(stream: FrameStream, fault: int) -> None:
     """Nothing behind this point of the stream is read."""
     stream.faults[fault] += 1
-    stream.ended = 1
-    stream.position = 0
-    stream.end = 0
-    stream.partial_length = 0
+    end_stream(stream)
 
 
 @compiled
@@ -402,15 +318,7 @@ def send_bytes(stream: FrameStream, ring: Struct, address: int, length: int, now
         slot = reserve(ring, TCP_FRAME_HEADER_BYTES + count)
         if slot == 0:
             break
-        copy_bytes(write_tcp_frame_header(slot, stream.flow, TCP_WINDOW), address + sent, count)
-        send_slot(stream, ring, slot, count, now_ns)
+        copy_bytes(write_tcp_frame_header(slot, stream.connection.flow, TCP_WINDOW), address + sent, count)
+        commit_segment(stream.connection, ring, slot, count, now_ns)
         sent += count
     return sent
-
-
-@compiled
-def send_slot(stream: FrameStream, ring: Struct, slot: int, length: int, now_ns: int) -> None:
-    """Commit a reserved slot that holds its headers (`write_tcp_frame_header`) and `length` bytes of payload."""
-    seal_tcp_frame(slot, length, stream.sent_bytes, stream.received_bytes, FLAG_ACK | FLAG_PSH)
-    stream.sent_bytes = (stream.sent_bytes + length) & SEQUENCE_MASK
-    commit(ring, TCP_FRAME_HEADER_BYTES + length, now_ns)

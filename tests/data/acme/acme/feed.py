@@ -5,10 +5,10 @@ from typing import Annotated
 from crosswire.nic.memory.struct import Array, Struct, i64, size_of, u8, u32, view
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import clear_book, invalidate_book, refresh_top, set_level
+from crosswire.venues.book.book import clear_book, refresh_top, set_level
 from crosswire.venues.feed import Feed, Reject, decode
 from crosswire.venues.layout import Message
-from crosswire.venues.market import BOOK_LOST, Events, Market, add_event, book_changed, find_symbol
+from crosswire.venues.market import Events, Market, book_changed, find_symbol, lose_book
 from crosswire.venues.side import ASK, BID
 
 SYMBOL_LETTERS = 8
@@ -85,5 +85,4 @@ def lose_books(feed: AcmeFeed, market: Market, events: Events, time_ns: int) -> 
     """Nobody trades on a book that something is missing of; the next packet of each proves it again."""
     for index in range(market.count):
         if market.instruments[index].venue == feed.venue and market.books[index].valid != 0:
-            add_event(events, BOOK_LOST, index, time_ns)
-            invalidate_book(market.books[index])
+            lose_book(market, events, index, time_ns)

@@ -3,7 +3,7 @@
 A session whose client is away gets them too: they are kept, numbered, until it asks.
 """
 
-from crosswire.nic.memory.struct import size_of, view
+from crosswire.nic.memory.struct import Array, size_of, view
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.side import BUY
@@ -95,12 +95,11 @@ def visible_lots(order: ExchangeOrder) -> int:
 
 
 @compiled
-def send_new_response(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
-    """The outcome of a new order."""
-    matching = exchange.matching
-    order = matching.orders[matching.outcome.slot]
-    message = view(NewOrderResponse, begin_message(exchange, Template.NEW_ORDER_RESPONSE))
-    message.timestamp_ns = now_ns
+def describe_order(
+    exchange: StarbaseExchange, message: NewOrderResponse | AmendOrderResponse | OrderPlaced, order: ExchangeOrder
+) -> None:
+    """Say which order the answer is about, how it stands, and what the step of the matching engine made of it."""
+    outcome = exchange.matching.outcome
     message.exec_id = next_execution(exchange)
     message.client_order_id = order.client_order_id
     message.correlation_id = order.correlation_id
@@ -110,10 +109,20 @@ def send_new_response(exchange: StarbaseExchange, session: int, now_ns: int) -> 
     set_decimal(exchange, message.quantity, order.instrument, order.qty_lots)
     set_decimal(exchange, message.total_filled, order.instrument, order.filled_lots)
     set_decimal(exchange, message.visible_quantity, order.instrument, visible_lots(order))
+    message.status = outcome.status
+    message.cancel_reason = outcome.cancel_reason
+
+
+@compiled
+def send_new_response(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
+    """The outcome of a new order."""
+    matching = exchange.matching
+    order = matching.orders[matching.outcome.slot]
+    message = view(NewOrderResponse, begin_message(exchange, Template.NEW_ORDER_RESPONSE))
+    message.timestamp_ns = now_ns
+    describe_order(exchange, message, order)
     message.receive_time_ns = now_ns
     message.side = wire_side(order.side)
-    message.status = matching.outcome.status
-    message.cancel_reason = matching.outcome.cancel_reason
     add_taker_fills(exchange)
     send_message(exchange, session, 0, now_ns)
 
@@ -150,18 +159,8 @@ def send_amend_response(exchange: StarbaseExchange, session: int, now_ns: int) -
     order = matching.orders[matching.outcome.slot]
     message = view(AmendOrderResponse, begin_message(exchange, Template.AMEND_ORDER_RESPONSE))
     message.timestamp_ns = now_ns
-    message.exec_id = next_execution(exchange)
-    message.client_order_id = order.client_order_id
-    message.correlation_id = order.correlation_id
-    message.order_id = order.order_id
-    message.instrument_id = wire_id(exchange, order.instrument)
-    message.price_e9 = price_of(exchange, order.instrument, order.price_ticks)
-    set_decimal(exchange, message.quantity, order.instrument, order.qty_lots)
-    set_decimal(exchange, message.total_filled, order.instrument, order.filled_lots)
-    set_decimal(exchange, message.visible_quantity, order.instrument, visible_lots(order))
+    describe_order(exchange, message, order)
     message.receive_time_ns = now_ns
-    message.status = matching.outcome.status
-    message.cancel_reason = matching.outcome.cancel_reason
     add_taker_fills(exchange)
     send_message(exchange, session, 0, now_ns)
 
@@ -201,17 +200,7 @@ def send_release(exchange: StarbaseExchange, now_ns: int) -> None:
         return
     message = view(OrderPlaced, begin_message(exchange, Template.ORDER_PLACED))
     message.timestamp_ns = now_ns
-    message.exec_id = next_execution(exchange)
-    message.client_order_id = order.client_order_id
-    message.order_id = order.order_id
-    message.instrument_id = wire_id(exchange, order.instrument)
-    message.price_e9 = price_of(exchange, order.instrument, order.price_ticks)
-    set_decimal(exchange, message.quantity, order.instrument, order.qty_lots)
-    set_decimal(exchange, message.total_filled, order.instrument, order.filled_lots)
-    set_decimal(exchange, message.visible_quantity, order.instrument, visible_lots(order))
-    message.status = outcome.status
-    message.cancel_reason = outcome.cancel_reason
-    message.correlation_id = order.correlation_id
+    describe_order(exchange, message, order)
     add_taker_fills(exchange)
     send_message(exchange, order.session, 0, now_ns)
 
@@ -297,14 +286,30 @@ def tell(exchange: StarbaseExchange, now_ns: int) -> None:
 
 
 @compiled
+def count_own(notes: Array, count: int, session: int) -> int:
+    """How many of the first `count` fills or cancels are of the session's orders."""
+    own = 0
+    for place in range(count):
+        if notes[place].session == session:
+            own += 1
+    return own
+
+
+@compiled
+def next_own(notes: Array, place: int, session: int) -> int:
+    """Place of the first fill or cancel of the session's orders behind `place`; there must be one."""
+    place += 1
+    while notes[place].session != session:
+        place += 1
+    return place
+
+
+@compiled
 def send_maker_fills(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
     """The fills of one session's resting orders."""
     outcome = exchange.matching.outcome
-    left = 0
-    for place in range(outcome.fill_count):
-        if outcome.fills[place].session == session:
-            left += 1
-    place = 0
+    left = count_own(outcome.fills, outcome.fill_count, session)
+    place = -1
     while left > 0:
         count = min(left, ENTRIES_MAX)
         left -= count
@@ -312,14 +317,10 @@ def send_maker_fills(exchange: StarbaseExchange, session: int, now_ns: int) -> N
         message.timestamp_ns = now_ns
         message.exec_id = next_execution(exchange)
         entries = add_group(exchange, size_of(MakerFill), count)
-        written = 0
-        while written < count:
+        for written in range(count):
+            place = next_own(outcome.fills, place, session)
             fill = outcome.fills[place]
-            place += 1
-            if fill.session != session:
-                continue
             entry = view(MakerFill, entries + written * size_of(MakerFill))
-            written += 1
             entry.client_order_id = fill.client_order_id
             entry.order_id = fill.order_id
             entry.instrument_id = wire_id(exchange, fill.instrument)
@@ -337,11 +338,8 @@ def send_maker_fills(exchange: StarbaseExchange, session: int, now_ns: int) -> N
 def send_cancels(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
     """The cancelled orders of one session."""
     outcome = exchange.matching.outcome
-    left = 0
-    for place in range(outcome.cancel_count):
-        if outcome.cancels[place].session == session:
-            left += 1
-    place = 0
+    left = count_own(outcome.cancels, outcome.cancel_count, session)
+    place = -1
     while left > 0:
         count = min(left, ENTRIES_MAX)
         left -= count
@@ -350,14 +348,10 @@ def send_cancels(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
         message.exec_id = next_execution(exchange)
         message.flags = IS_LAST_MESSAGE if left == 0 else 0
         entries = add_group(exchange, size_of(CanceledOrder), count)
-        written = 0
-        while written < count:
+        for written in range(count):
+            place = next_own(outcome.cancels, place, session)
             cancel = outcome.cancels[place]
-            place += 1
-            if cancel.session != session:
-                continue
             entry = view(CanceledOrder, entries + written * size_of(CanceledOrder))
-            written += 1
             entry.client_order_id = cancel.client_order_id
             entry.order_id = cancel.order_id
             entry.instrument_id = wire_id(exchange, cancel.instrument)

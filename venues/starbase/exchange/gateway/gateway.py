@@ -160,7 +160,7 @@ def find_served(exchange: StarbaseExchange) -> int:
     packet = exchange.gateways.packet
     for place in range(SERVED_MAX):
         served = exchange.gateways.served[place]
-        flow = served.stream.flow
+        flow = served.stream.connection.flow
         if (
             served.is_open != 0
             and flow.destination_port == packet.source_port
@@ -184,7 +184,7 @@ def begin_connection(exchange: StarbaseExchange, gateway: int, now_ns: int) -> N
         gateways.mistakes[Mistake.TOO_MANY_CONNECTIONS] += 1
         return
     served = gateways.served[place]
-    flow = served.stream.flow
+    flow = served.stream.connection.flow
     flow.source_ip = packet.destination_ip
     flow.destination_ip = packet.source_ip
     flow.source_port = packet.destination_port

@@ -12,13 +12,7 @@ from crosswire.venues.starbase.exchange.gateway.answers import (
     tell,
     wire_id,
 )
-from crosswire.venues.starbase.exchange.gateway.requests import (
-    MESSAGE_TOKENS,
-    QUOTE_CANCEL_TOKENS,
-    draw_tokens,
-    send_mass_cancelled,
-    take_tokens,
-)
+from crosswire.venues.starbase.exchange.gateway.requests import is_within_limit, refuse_mass_cancel, send_mass_cancelled
 from crosswire.venues.starbase.exchange.gateway.send import (
     add_empty_text,
     add_group,
@@ -43,13 +37,8 @@ from crosswire.venues.starbase.exchange.matching.state import (
     find_group,
     market_index,
 )
-from crosswire.venues.starbase.exchange.state import (
-    GATEWAYS,
-    NONE,
-    QUOTE_FILLS_MAX,
-    QUOTES_MAX,
-    StarbaseExchange,
-)
+from crosswire.venues.starbase.exchange.state import GATEWAYS, NONE, QUOTE_FILLS_MAX, QUOTES_MAX, StarbaseExchange
+from crosswire.venues.starbase.rate_limits import QUOTE_CANCEL_TOKENS
 from crosswire.venues.starbase.wire.decimal import BAD_VALUE, decimal_lots, price_ticks
 from crosswire.venues.starbase.wire.order_codes import (
     MassCancelRejectReason,
@@ -68,11 +57,8 @@ from crosswire.venues.starbase.wire.order_layout import (
     GetMassQuoteMmpStatusReject,
     GetMassQuoteMmpStatusRequest,
     GetMassQuoteMmpStatusResponse,
-    GetOrdersMmpStatusReject,
     GetOrdersMmpStatusRequest,
-    GetOrdersMmpStatusResponse,
     LegFill,
-    MassCancelReject,
     MassQuoteCancelRequest,
     MassQuoteReject,
     MassQuoteRequest,
@@ -82,6 +68,7 @@ from crosswire.venues.starbase.wire.order_layout import (
     SideFill,
 )
 from crosswire.venues.starbase.wire.stream import Group as WireGroup
+from crosswire.venues.token_bucket import draw_tokens
 
 RESET_MMP = int(MassQuoteFlags.RESET_MMP)
 
@@ -94,10 +81,10 @@ def handle_mass_quote(
     matching = exchange.matching
     gateways = exchange.gateways
     owner = gateways.sessions[session]
-    bank = gateways.quote_tokens[owner.member * GATEWAYS + owner.gateway]
+    bucket = gateways.quote_tokens[owner.member * GATEWAYS + owner.gateway]
     index = find_group(matching, owner.member, message.mmp_group_id, 1)
     reason: int = ACCEPTED
-    if not take_tokens(exchange, bank, MESSAGE_TOKENS, now_ns):
+    if not is_within_limit(exchange, bucket, now_ns):
         reason = MassQuoteRejectReason.RATE_LIMIT
     elif index == NONE:
         reason = MassQuoteRejectReason.INVALID_MMP_GROUP
@@ -285,19 +272,14 @@ def handle_quote_cancel(exchange: StarbaseExchange, session: int, message: MassQ
     """A cancel of all quotes of a group, or of all groups if it names none (NULL)."""
     matching = exchange.matching
     owner = exchange.gateways.sessions[session]
-    bank = exchange.gateways.quote_tokens[owner.member * GATEWAYS + owner.gateway]
-    draw_tokens(exchange, bank, QUOTE_CANCEL_TOKENS, now_ns)
+    bucket = exchange.gateways.quote_tokens[owner.member * GATEWAYS + owner.gateway]
+    draw_tokens(bucket, QUOTE_CANCEL_TOKENS, now_ns)
     index = NONE
     if message.mmp_group_id != NULL_I64:
         index = find_group(matching, owner.member, message.mmp_group_id, 1)
         if index == NONE:
-            refused = view(MassCancelReject, begin_message(exchange, Template.MASS_CANCEL_REJECT))
-            refused.timestamp_ns = now_ns
-            refused.exec_id = next_execution(exchange)
-            refused.correlation_id = message.correlation_id
-            refused.reason = MassCancelRejectReason.INVALID_MMP_GROUP
-            add_empty_text(exchange)
-            send_message(exchange, session, 0, now_ns)
+            reason = MassCancelRejectReason.INVALID_MMP_GROUP
+            refuse_mass_cancel(exchange, session, message.correlation_id, reason, now_ns)
             return
     cancelled = cancel_quotes(matching, owner.member, index, message.side)
     send_mass_cancelled(exchange, session, message.correlation_id, cancelled, now_ns)
@@ -315,22 +297,7 @@ def handle_quote_status(
     exchange: StarbaseExchange, session: int, message: GetMassQuoteMmpStatusRequest, now_ns: int
 ) -> None:
     """Whether a mass quote group is frozen."""
-    matching = exchange.matching
-    index = find_group(matching, exchange.gateways.sessions[session].member, message.mmp_group_id, 1)
-    if index == NONE:
-        refused = view(GetMassQuoteMmpStatusReject, begin_message(exchange, Template.GET_MASS_QUOTE_MMP_STATUS_REJECT))
-        refused.timestamp_ns = now_ns
-        refused.correlation_id = message.correlation_id
-        refused.reason = MmpStatusRejectReason.INVALID_MMP_GROUP
-    else:
-        answer = view(
-            GetMassQuoteMmpStatusResponse, begin_message(exchange, Template.GET_MASS_QUOTE_MMP_STATUS_RESPONSE)
-        )
-        answer.timestamp_ns = now_ns
-        answer.correlation_id = message.correlation_id
-        answer.mmp_group_id = message.mmp_group_id
-        answer.frozen_until_ns = frozen_until(matching.groups[index])
-    send_message(exchange, session, 0, now_ns)
+    answer_status(exchange, session, message.correlation_id, message.mmp_group_id, 1, now_ns)
 
 
 @compiled
@@ -338,17 +305,31 @@ def handle_orders_status(
     exchange: StarbaseExchange, session: int, message: GetOrdersMmpStatusRequest, now_ns: int
 ) -> None:
     """Whether a currency pair's orders are frozen."""
+    answer_status(exchange, session, message.correlation_id, message.currency_pair_id, 0, now_ns)
+
+
+@compiled
+def answer_status(
+    exchange: StarbaseExchange, session: int, correlation_id: int, group_id: int, is_quotes: int, now_ns: int
+) -> None:
+    """Answer for quotes or for orders: the messages have the same fields but for the name of what they ask about."""
     matching = exchange.matching
-    index = find_group(matching, exchange.gateways.sessions[session].member, message.currency_pair_id, 0)
+    index = find_group(matching, exchange.gateways.sessions[session].member, group_id, is_quotes)
     if index == NONE:
-        refused = view(GetOrdersMmpStatusReject, begin_message(exchange, Template.GET_ORDERS_MMP_STATUS_REJECT))
+        template_id: int = Template.GET_ORDERS_MMP_STATUS_REJECT
+        if is_quotes != 0:
+            template_id = Template.GET_MASS_QUOTE_MMP_STATUS_REJECT
+        refused = view(GetMassQuoteMmpStatusReject, begin_message(exchange, template_id))
         refused.timestamp_ns = now_ns
-        refused.correlation_id = message.correlation_id
+        refused.correlation_id = correlation_id
         refused.reason = MmpStatusRejectReason.INVALID_MMP_GROUP
     else:
-        answer = view(GetOrdersMmpStatusResponse, begin_message(exchange, Template.GET_ORDERS_MMP_STATUS_RESPONSE))
+        template_id = Template.GET_ORDERS_MMP_STATUS_RESPONSE
+        if is_quotes != 0:
+            template_id = Template.GET_MASS_QUOTE_MMP_STATUS_RESPONSE
+        answer = view(GetMassQuoteMmpStatusResponse, begin_message(exchange, template_id))
         answer.timestamp_ns = now_ns
-        answer.correlation_id = message.correlation_id
-        answer.currency_pair_id = message.currency_pair_id
+        answer.correlation_id = correlation_id
+        answer.mmp_group_id = group_id
         answer.frozen_until_ns = frozen_until(matching.groups[index])
     send_message(exchange, session, 0, now_ns)

@@ -25,7 +25,8 @@ from crosswire.venues.starbase.exchange.matching.state import (
     market_index,
     note_client_order,
 )
-from crosswire.venues.starbase.exchange.state import GATEWAYS, NONE, StarbaseExchange, Tokens
+from crosswire.venues.starbase.exchange.state import GATEWAYS, NONE, StarbaseExchange
+from crosswire.venues.starbase.rate_limits import MESSAGE_TOKENS
 from crosswire.venues.starbase.wire.decimal import BAD_VALUE, decimal_lots, price_ticks
 from crosswire.venues.starbase.wire.order_codes import (
     CancelOrderRejectReason,
@@ -48,52 +49,27 @@ from crosswire.venues.starbase.wire.order_layout import (
     MassCancelResponse,
     NewOrderRequest,
 )
+from crosswire.venues.token_bucket import TokenBucket, draw_tokens, take_tokens
 
-MESSAGE_TOKENS = 2000  # a new order, an amend, a cancel, a mass quote
-QUOTE_CANCEL_TOKENS = 100
-E6 = 1_000_000
 MMP = int(OrderFlags.MMP)
 RESET_MMP = int(OrderFlags.RESET_MMP)
 
 
 @compiled
-def refill_tokens(exchange: StarbaseExchange, bank: Tokens, now_ns: int) -> None:
-    """What has flowed in since the last time: tokens a millisecond are 1e-6 tokens a nanosecond."""
-    gateways = exchange.gateways
-    full_e6 = gateways.tokens_full * E6
-    elapsed_ns = now_ns - bank.updated_ns
-    # Compared before the product, which overflows after a long silence.
-    if elapsed_ns >= full_e6 // gateways.tokens_per_ms:
-        bank.credit_e6 = full_e6
-    else:
-        bank.credit_e6 = min(full_e6, bank.credit_e6 + elapsed_ns * gateways.tokens_per_ms)
-    bank.updated_ns = now_ns
+def is_within_limit(exchange: StarbaseExchange, bucket: TokenBucket, now_ns: int) -> bool:
+    """Take a message's tokens; False, and counted, if there are not so many."""
+    if take_tokens(bucket, MESSAGE_TOKENS, now_ns):
+        return True
+    exchange.gateways.rate_limited += 1
+    return False
 
 
 @compiled
-def take_tokens(exchange: StarbaseExchange, bank: Tokens, tokens: int, now_ns: int) -> bool:
-    """False, and nothing taken, if there are not so many."""
-    refill_tokens(exchange, bank, now_ns)
-    if bank.credit_e6 < tokens * E6:
-        exchange.gateways.rate_limited += 1
-        return False
-    bank.credit_e6 -= tokens * E6
-    return True
-
-
-@compiled
-def draw_tokens(exchange: StarbaseExchange, bank: Tokens, tokens: int, now_ns: int) -> None:
-    """As many as there are: a cancel is never refused, but it draws."""
-    refill_tokens(exchange, bank, now_ns)
-    bank.credit_e6 = max(0, bank.credit_e6 - tokens * E6)
-
-
-@compiled
-def order_bank(exchange: StarbaseExchange, session: int) -> Tokens:
+def order_bucket(exchange: StarbaseExchange, session: int) -> TokenBucket:
     """The orders' bucket of the session's member on its gateway."""
     owner = exchange.gateways.sessions[session]
-    bank: Tokens = exchange.gateways.order_tokens[owner.member * GATEWAYS + owner.gateway]
-    return bank
+    bucket: TokenBucket = exchange.gateways.order_tokens[owner.member * GATEWAYS + owner.gateway]
+    return bucket
 
 
 @compiled
@@ -111,7 +87,7 @@ def handle_new(exchange: StarbaseExchange, session: int, message: NewOrderReques
     request.group = NONE
     note_client_order(matching, request.member, message.client_order_id)
     reason: int = ACCEPTED
-    if not take_tokens(exchange, order_bank(exchange, session), MESSAGE_TOKENS, now_ns):
+    if not is_within_limit(exchange, order_bucket(exchange, session), now_ns):
         reason = OrderRejectReason.RATE_LIMIT
     elif request.instrument == NONE:
         reason = OrderRejectReason.INVALID_INSTRUMENT
@@ -188,7 +164,7 @@ def handle_amend(exchange: StarbaseExchange, session: int, message: AmendOrderRe
     slot = find_client_order(matching, member, message.client_order_id)
     reason: int = ACCEPTED
     order_id = NULL_I64
-    if not take_tokens(exchange, order_bank(exchange, session), MESSAGE_TOKENS, now_ns):
+    if not is_within_limit(exchange, order_bucket(exchange, session), now_ns):
         reason = OrderRejectReason.RATE_LIMIT
     elif instrument == NONE:
         reason = OrderRejectReason.INVALID_INSTRUMENT
@@ -249,7 +225,7 @@ def cancel_slot(
 ) -> None:
     """Cancel the order in a slot, NONE if it was not found."""
     matching = exchange.matching
-    draw_tokens(exchange, order_bank(exchange, session), MESSAGE_TOKENS, now_ns)
+    draw_tokens(order_bucket(exchange, session), MESSAGE_TOKENS, now_ns)
     instrument = market_index(matching, instrument_id)
     reason: int = CANCELLED
     order_id = NULL_I64
@@ -285,18 +261,24 @@ def handle_mass_cancel(exchange: StarbaseExchange, session: int, message: MassCa
         instrument = market_index(matching, message.instrument_id)
         is_bad = is_bad or instrument == NONE
     if is_bad:
-        refused = view(MassCancelReject, begin_message(exchange, Template.MASS_CANCEL_REJECT))
-        refused.timestamp_ns = now_ns
-        refused.exec_id = next_execution(exchange)
-        refused.correlation_id = message.correlation_id
-        refused.reason = MassCancelRejectReason.ERROR
-        add_empty_text(exchange)
-        send_message(exchange, session, 0, now_ns)
+        refuse_mass_cancel(exchange, session, message.correlation_id, MassCancelRejectReason.ERROR, now_ns)
         return
     member = exchange.gateways.sessions[session].member
     cancelled = mass_cancel(matching, member, message.currency_pair_id, instrument, message.product_type, message.side)
     send_mass_cancelled(exchange, session, message.correlation_id, cancelled, now_ns)
     settle(exchange, now_ns)
+
+
+@compiled
+def refuse_mass_cancel(exchange: StarbaseExchange, session: int, correlation_id: int, reason: int, now_ns: int) -> None:
+    """Answer a mass cancel that cancels nothing."""
+    refused = view(MassCancelReject, begin_message(exchange, Template.MASS_CANCEL_REJECT))
+    refused.timestamp_ns = now_ns
+    refused.exec_id = next_execution(exchange)
+    refused.correlation_id = correlation_id
+    refused.reason = reason
+    add_empty_text(exchange)
+    send_message(exchange, session, 0, now_ns)
 
 
 @compiled

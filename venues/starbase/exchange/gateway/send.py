@@ -12,6 +12,7 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.rings.delay import DELAY_FRAMES_MAX
 from crosswire.nic.rings.ring import commit, reserve
+from crosswire.nic.tcp_frames import TCP_WINDOW
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.starbase.exchange.state import (
     MESSAGES_STORED,
@@ -24,14 +25,7 @@ from crosswire.venues.starbase.exchange.state import (
 from crosswire.venues.starbase.wire.order_codes import FrameFlags, Template
 from crosswire.venues.starbase.wire.order_layout import Decimal72, FrameHeader, GapFill, GroupHeader
 from crosswire.venues.starbase.wire.order_roots import exchange_root_bytes, root_bytes
-from crosswire.venues.starbase.wire.stream import (
-    FRAME_BYTES_MAX,
-    TCP_WINDOW,
-    padded,
-    segments_for,
-    send_bytes,
-    stamp_frame,
-)
+from crosswire.venues.starbase.wire.stream import FRAME_BYTES_MAX, padded, segments_for, send_bytes, stamp_frame
 
 RESEND = int(FrameFlags.RESEND)
 FIN = FLAG_FIN | FLAG_ACK
@@ -173,9 +167,9 @@ def send_end(exchange: StarbaseExchange, served: Served, flags: int, now_ns: int
     if slot == 0:
         return False
     exchange.generations[answers.sent & (DELAY_FRAMES_MAX - 1)] = served.generation
-    stream = served.stream
-    write_tcp_frame_header(slot, stream.flow, TCP_WINDOW)
-    commit(answers, seal_tcp_frame(slot, 0, stream.sent_bytes, stream.received_bytes, flags), now_ns)
+    connection = served.stream.connection
+    write_tcp_frame_header(slot, connection.flow, TCP_WINDOW)
+    commit(answers, seal_tcp_frame(slot, 0, connection.send_next, connection.receive_next, flags), now_ns)
     return True
 
 

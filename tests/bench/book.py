@@ -18,6 +18,7 @@ from typing import Annotated
 
 from crosswire.nic.memory.raw import fill_bytes, hash_bits
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of
+from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import NO_ASK, NO_BID, Book, clear_book, make_books, set_level
 from crosswire.venues.side import ASK, BID
@@ -55,7 +56,7 @@ class TickTable(Struct):
     cells: Annotated[Pointer, Cell]
 
 
-@compiled
+@machine_code
 def clear_table(table: TickTable) -> None:
     fill_bytes(address_of(table.cells), 0, size_of(Cell) << TABLE_BITS)
     table.bid_ticks = NO_BID
@@ -96,7 +97,7 @@ def set_cell(table: TickTable, side: int, price_ticks: int, qty_lots: int) -> No
         table.ask_ticks = price_ticks if price_ticks < end else NO_ASK
 
 
-@compiled
+@machine_code
 def run_book(book: Book, changes: Array, first: int, end: int) -> int:
     total = 0
     for index in range(first, end):
@@ -107,7 +108,7 @@ def run_book(book: Book, changes: Array, first: int, end: int) -> int:
     return total
 
 
-@compiled
+@machine_code
 def run_table(table: TickTable, changes: Array, first: int, end: int) -> int:
     total = 0
     for index in range(first, end):

@@ -28,6 +28,7 @@ from typing import Any
 
 from crosswire.nic.memory.struct import Array, Struct, array, i64, u8
 from crosswire.nic.packet import Packet
+from crosswire.nic.unit.call import compile_calls
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import Book, best_level, executable_lots, make_books, next_level
 from crosswire.venues.book.order_queue import (
@@ -474,6 +475,7 @@ def measure(stream: Stream, rounds: int) -> dict[str, float]:
 
 
 def main(rounds: int) -> None:
+    compile_calls()  # the encoder's, too, which writes the packets
     figures: dict[str, float] = {}
     totals = {"feed": 0.0, "python_wire": 0.0}
     print(f"{'stream':8} {'updates':>9} {'packets':>8} {'way':12} {'ns/update':>10} {'updates/s':>12}")

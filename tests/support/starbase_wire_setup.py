@@ -241,7 +241,17 @@ def some_order(driver: Driver, queued: int) -> Order:
 @compiled
 def act(driver: Driver, session: StarbaseSession, ring: Struct, now_ns: int) -> bool:
     """The script's next step: a new order, a cancel, an amend."""
-    if driver.is_held_back != 0 or session.state != SessionState.READY or now_ns < driver.action_ns:
+    if driver.is_held_back != 0 or session.state != SessionState.READY:
+        return False
+    if driver.converted == 0:
+        # The speed bump is over in 2 ms: until one cancel came in time, none waits for its turn.
+        order = some_order(driver, 1)
+        if order.state != OrderState.FREE and write_cancel(
+            session, ring, order.client_order_id, order.instrument, now_ns
+        ):
+            cancel_sent(order)
+            return True
+    if now_ns < driver.action_ns:
         return False
     if session.orders_sent >= driver.orders_wanted:
         return False

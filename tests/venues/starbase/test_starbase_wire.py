@@ -177,7 +177,8 @@ def test_one_gateway_is_gone_for_a_while(testbed: Testbed) -> None:
 @pytest.mark.netns
 def test_displaced(testbed: Testbed) -> None:
     """Somebody logs on with our key: we are logged out there, stay out, and our orders there are cancelled."""
-    driver = make_driver(7, 1_000_000, interval_ns=200_000)
+    # Room for more orders than can be in flight at A when it goes: they have no end while it stays away.
+    driver = make_driver(7, 1_000_000, open_max=1_000, interval_ns=200_000)
     with Venue(testbed) as venue, Client(testbed, venue, driver, **BACKOFF) as client:
         client.start()
         assert client.sent(200)

@@ -19,6 +19,7 @@ from crosswire.nic.tcp.state import ACK_DELAY_NS, SECOND_ACK_DELAY_NS
 COPY = frozenset(
     {"tcp.analysis.retransmission", "tcp.analysis.fast_retransmission", "tcp.analysis.spurious_retransmission"}
 )
+FIGURES = frozenset({"tcp.analysis.rto", "tcp.analysis.rto_frame"})  # no remarks: when the original was sent
 DUPLICATE_ACK = frozenset({"tcp.analysis.duplicate_ack"})
 # Linux, at the least: the tail probe with several segments in flight (TCP_TIMEOUT_MIN_US), which for a lone one allows
 # for a delayed ACK as the retransmission timer does (TCP_RTO_MIN).
@@ -97,13 +98,12 @@ def read_segments(capture: Path) -> list[Segment]:
 
 
 def analysis_names(flags: Any) -> list[str]:
-    """The names of a segment's remarks; beside them stand figures, such as the time since the original."""
+    """The names of a segment's remarks, which tshark writes beside or inside their explanations."""
     experts = flags.get("_ws.expert", [])
-    experts = experts if isinstance(experts, list) else [experts]
-    # A duplicate ACK may stand beside the experts.
-    names = [name for each in (flags, *experts) for name in each if name.startswith("tcp.analysis.")]
+    places = [flags, *(experts if isinstance(experts, list) else [experts])]
+    names = {name for place in places for name in place if name.startswith("tcp.analysis.")}
     assert names or not flags, flags
-    return names
+    return sorted(names - FIGURES)
 
 
 def is_late_answer_s_copy(segments: Sequence[Segment], copy: Segment, peer: str) -> bool:

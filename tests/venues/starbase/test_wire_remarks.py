@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.wire_remarks import Segment, unexplained
+from tests.support.wire_remarks import Segment, analysis_names, unexplained
 
 pytestmark = pytest.mark.tcp
 
@@ -79,6 +79,16 @@ def test_a_lone_segment_s_ack_may_be_delayed() -> None:
         copy = Segment(2, copied_s, PEER, 0, 1, 1, 100, RETRANSMISSION)
         answer = Segment(3, acked_s, OURS, 0, 1, 101, 0)
         assert (unexplained([original, copy, answer], PEER) == []) == is_late
+
+
+def test_names_of_remarks() -> None:
+    """As tshark writes them, with and without an explanation, one or several."""
+    copy = {"_ws.expert": {"tcp.analysis.retransmission": "", "_ws.expert.group": "1"}, "tcp.analysis.rto": "0.2"}
+    assert analysis_names(copy) == ["tcp.analysis.retransmission"]
+    assert analysis_names({"tcp.analysis.duplicate_ack": ""}) == ["tcp.analysis.duplicate_ack"]
+    both = [{"tcp.analysis.lost_segment": ""}, {"tcp.analysis.retransmission": ""}]
+    assert analysis_names({"_ws.expert": both}) == ["tcp.analysis.lost_segment", "tcp.analysis.retransmission"]
+    assert analysis_names({}) == []
 
 
 def test_one_ack_of_each_copy() -> None:

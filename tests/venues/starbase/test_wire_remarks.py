@@ -89,6 +89,10 @@ def test_names_of_remarks() -> None:
     both = [{"tcp.analysis.lost_segment": ""}, {"tcp.analysis.retransmission": ""}]
     assert analysis_names({"_ws.expert": both}) == ["tcp.analysis.lost_segment", "tcp.analysis.retransmission"]
     assert analysis_names({}) == []
+    named, unnamed = {"tcp.analysis.retransmission": ""}, {"_ws.expert.group": "1"}
+    for unknown in ({"_ws.expert": unnamed, "tcp.analysis.rto": "0.2"}, {"_ws.expert": [named, unnamed]}):
+        with pytest.raises(AssertionError):
+            analysis_names(unknown)
 
 
 def test_one_ack_of_each_copy() -> None:

@@ -35,7 +35,7 @@ from crosswire.nic.clock import advance
 from crosswire.nic.memory.struct import Array, Reference, Struct, i64
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
-from crosswire.nic.unit.unit import Entry, Unit
+from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.risk.gate import Gate, Veto, check, halt, mark_positions
 from crosswire.risk.position import add_fill, change_open
 from crosswire.risk.records import STRATEGIES_MAX, Records, append, nearly_full
@@ -502,4 +502,4 @@ def finish(engine: Engine) -> None:
 
 def loop_unit(clock: type[Struct]) -> Unit:
     """The unit of the loop itself: the same in every run with this clock."""
-    return Unit(f"loop-{clock.__name__}", (Entry("run", run, (Engine, clock)),))
+    return unit_of(f"loop-{clock.__name__}", {run: (Engine, clock)})

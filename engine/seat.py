@@ -7,7 +7,7 @@ from crosswire.nic.memory.struct import Struct, address_of, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
-from crosswire.nic.unit.unit import Entry, Unit
+from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.interface import (
     Strategy,
@@ -80,15 +80,14 @@ def hear_finish(strategy: Strategy, desk: Desk) -> None:
 
 def strategy_unit(cls: type[Strategy]) -> Unit:
     """The unit of strategies of this class."""
-    kinds: dict[Callable[..., Any], tuple[Any, ...]] = {
+    functions: dict[Callable[..., Any], tuple[Any, ...]] = {
         hear: (cls, Desk, Events),
         hear_fill: (cls, Desk, Order, Report),
         hear_order: (cls, Desk, Order),
         hear_timer: (cls, Desk),
         hear_finish: (cls, Desk),
     }
-    entries = tuple(Entry(function.__name__, function, each) for function, each in kinds.items())
-    return Unit(f"strategy-{cls.__name__}", entries)
+    return unit_of(f"strategy-{cls.__name__}", functions)
 
 
 def set_seat(seat: Seat, number: int, strategy: Strategy, linker: Linker) -> None:

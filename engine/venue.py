@@ -13,7 +13,7 @@ from crosswire.nic.rings.ring import Frame, flush, next_time_ns, poll, release
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
-from crosswire.nic.unit.unit import Entry, Unit
+from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.venues.feed import feed_unit
 from crosswire.venues.market import Events, Market, clear_events
 from crosswire.venues.order import (
@@ -146,7 +146,7 @@ def end(session: Session, ring: Struct, now_ns: int) -> None:
 
 def venue_unit(ring: type[Struct], session: type[Session]) -> Unit:
     """The unit of venues with these classes."""
-    kinds: dict[Callable[..., Any], tuple[Any, ...]] = {
+    functions: dict[Callable[..., Any], tuple[Any, ...]] = {
         turn: (Venue, ring, session, "i64"),
         read_on: (session, Inbox),
         finish_frame: (Venue, ring),
@@ -158,8 +158,7 @@ def venue_unit(ring: type[Struct], session: type[Session]) -> Unit:
         keep: (session, ring, "i64"),
         end: (session, ring, "i64"),
     }
-    entries = tuple(Entry(function.__name__, function, each) for function, each in kinds.items())
-    return Unit(f"venue-{short_name(ring)}-{session.__name__}", entries)
+    return unit_of(f"venue-{short_name(ring)}-{session.__name__}", functions)
 
 
 def short_name(cls: type) -> str:
@@ -168,7 +167,7 @@ def short_name(cls: type) -> str:
 
 
 def set_venue(venue: Venue, part: "VenueParts", market: Market, inbox: Inbox, linker: Linker) -> None:
-    """Fill a venue in; it can be used once `linker` has loaded. `line` must outlive it."""
+    """Fill a venue in; it can be used once `linker` has loaded. `part` must outlive it."""
     venue.number = part.session.venue
     venue.due_ns = venue.keep_ns = 0
     venue.ring = address_of(part.ring)

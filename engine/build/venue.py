@@ -22,14 +22,14 @@ from crosswire.venues.market import Market
 def make_venue(
     number: int, config: RunConfig, market: Market, config_path: Path, replays: list[Replay], linker: Linker
 ) -> VenueParts:
-    """Make one venue's line to its simulated exchange."""
+    """Make one venue's part with its simulated exchange."""
     exchange = make_exchange(number, config, market, config_path, replays, linker)
     part = make_parts(number, config, market, config_path, make_remote_ring(exchange, linker))
     return part._replace(exchange=exchange)
 
 
 def make_parts(number: int, config: RunConfig, market: Market, config_path: Path, ring: Struct) -> VenueParts:
-    """Make one venue's line over `ring`, with a new feed and a closed session."""
+    """Make one venue's part over `ring`, with a new feed and a closed session."""
     venue = config.venue[number]
     setup = venue_setup(number, config, market, config_path)
     feed = made(venue.adapter.make_feed, setup, config, config_path)

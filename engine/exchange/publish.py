@@ -21,7 +21,7 @@ from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, flush, next_time_n
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
-from crosswire.nic.unit.unit import Entry, Unit
+from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.venues.order import VENUES_MAX
 
 FRAMES_PER_TURN = 64  # of market data and answers, before the orders are looked at again
@@ -205,7 +205,7 @@ def serve(state: PublisherState, clock: Struct, until_ns: int) -> bool:
 
 def serve_unit(clock: type[Struct]) -> Unit:
     """The unit of `serve` with this clock."""
-    return Unit("serve", (Entry("serve", serve, (PublisherState, clock, "i64")),))
+    return unit_of("serve", {serve: (PublisherState, clock, "i64")})
 
 
 def turn_unit(line: ExchangeLine) -> Unit:
@@ -219,7 +219,7 @@ def turn_unit(line: ExchangeLine) -> Unit:
         type(line.orders),
         "i64",
     )
-    return Unit(f"publish-{type(line.exchange).__name__}", (Entry("turn", turn, kinds),))
+    return unit_of(f"publish-{type(line.exchange).__name__}", {turn: kinds})
 
 
 class Publisher:

@@ -34,8 +34,8 @@ from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import lower_builtin, models, register_model, typeof_impl
 
 from crosswire.nic.memory import struct_numba
-from crosswire.nic.unit.compile import Compiled, Generic, Lowering, lowerings, on_lowering
-from crosswire.nic.unit.kinds import Class, Elements, Group, Kind, class_name, element_name
+from crosswire.nic.unit.compile import Compiled, Generic, Lowering, lowerings, on_lowering, plain_function
+from crosswire.nic.unit.kinds import Class, Elements, Group, Kind, kind_name
 from crosswire.nic.unit.source import shown_path
 
 I32 = ir.IntType(32)
@@ -442,8 +442,8 @@ def numba_type(kind: Kind) -> Any:
     return struct_numba.StructType(kind)
 
 
-def type_name(numba_type_: Any) -> str:
-    """The `kind_name` of a type in compiled code; LoweringError if no value of it can leave compiled code."""
+def kind_of_type(numba_type_: Any) -> Kind:
+    """The kind of a type in compiled code; LoweringError if no value of it can leave compiled code."""
     if isinstance(numba_type_, types.Boolean):
         return "bool"
     if isinstance(numba_type_, types.Integer | types.IntEnumMember):
@@ -453,12 +453,11 @@ def type_name(numba_type_: Any) -> str:
     if isinstance(numba_type_, types.NoneType):
         return "none"
     if isinstance(numba_type_, struct_numba.StructType):
-        return class_name(numba_type_.cls)
+        return numba_type_.cls
     if isinstance(numba_type_, struct_numba.ArrayType):
-        return f"array({element_name(numba_type_.element)},{numba_type_.byte_order})"
+        return Elements(numba_type_.element, numba_type_.byte_order)
     if isinstance(numba_type_, types.BaseTuple):
-        cls = getattr(numba_type_, "instance_class", tuple)
-        return f"group({class_name(cls)};{';'.join(map(type_name, numba_type_.types))})"
+        return Group(getattr(numba_type_, "instance_class", tuple), tuple(map(kind_of_type, numba_type_.types)))
     raise errors.LoweringError(f"{numba_type_} can't be returned to Python")
 
 
@@ -483,10 +482,9 @@ def compile_unit(name: str, entries: Iterable[tuple[str, Callable[..., Any], tup
     unit = codegen.create_library(name)
     returns: dict[str, str] = {}
     for symbol, function, kinds, in_memory in entries:
-        plain = getattr(function, "plain", function)
         arguments = tuple(map(numba_type, kinds))
-        result = compile_function(plain, arguments, is_inlined=False)
-        returns[symbol] = type_name(result.signature.return_type)
+        result = compile_function(plain_function(function), arguments, is_inlined=False)
+        returns[symbol] = kind_name(kind_of_type(result.signature.return_type))
         module = context.create_module(symbol)
         (write_memory_entry if in_memory else write_entry)(context, module, symbol, result, arguments)
         unit.add_ir_module(module)

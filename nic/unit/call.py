@@ -11,13 +11,12 @@ from typing import Any, TypeVar, cast
 
 from crosswire.nic.unit.build import compiler_of_this_process
 from crosswire.nic.unit.compile import NO_JIT, Compiled, plain_function
-from crosswire.nic.unit.kinds import Class, Elements, Group, Kind, find_class, from_words, kind_name, kind_of, to_words
+from crosswire.nic.unit.kinds import Kind, from_words, kind_named, kind_of, to_words, word_count
 from crosswire.nic.unit.load import call_with_memory
 from crosswire.nic.unit.unit import Entry, Unit, load_units
 
 F = TypeVar("F", bound=Callable[..., Any])
 SYMBOL = "call"
-RESULT_WORDS_MIN = 8
 
 
 def call_unit(function: Any, kinds: tuple[Kind, ...]) -> Unit:
@@ -33,13 +32,14 @@ class Call:
     def __init__(self, function: Any, kinds: tuple[Kind, ...]) -> None:
         (loaded,) = load_units([call_unit(function, kinds)])
         self.address = loaded.addresses[SYMBOL]
-        self.returns = kind_called(loaded.returns[SYMBOL], kinds)
+        self.returns = kind_named(loaded.returns[SYMBOL], kinds)
+        self.words = max(sum(map(word_count, kinds)), word_count(self.returns))
 
     def __call__(self, arguments: tuple[Any, ...]) -> Any:
         words: list[int] = []
         for each in arguments:
             to_words(each, words)
-        room = (ctypes.c_int64 * max(len(words), RESULT_WORDS_MIN))(*words)
+        room = (ctypes.c_int64 * self.words)(*words)
         call_with_memory(self.address, room)
         return from_words(self.returns, iter(room))
 
@@ -91,43 +91,3 @@ def machine_code(function: F) -> F:
         return call_compiled(wrapped, arguments, keywords)
 
     return cast("F", call)
-
-
-def kind_called(name: str, arguments: tuple[Kind, ...]) -> Kind:
-    """The kind of that `kind_name`. A class that only its function knows is found among the arguments'."""
-    known = {kind_name(each): each for each in arguments}
-    if name in known:
-        return known[name]
-    if name in ("i64", "bool", "f64", "none"):
-        return name
-    word, bracket, rest = name.partition("(")
-    if not bracket or word not in ("array", "class", "group"):
-        return find_class(name)
-    inside = rest[:-1]
-    if word == "array":
-        element, _, byte_order = inside.rpartition(",")
-        return Elements(find_class(element) if ":" in element else scalar_named(element), byte_order)
-    if word == "class":
-        return Class(find_class(inside))
-    cls, *parts = split(inside)
-    kinds = tuple(kind_called(each, arguments) for each in parts)
-    return Group(tuple if cls == "builtins:tuple" else find_class(cls), kinds)
-
-
-def scalar_named(name: str) -> Any:
-    """The scalar of this name."""
-    from crosswire.nic.memory import struct
-
-    return getattr(struct, name).__metadata__[0]
-
-
-def split(text: str) -> list[str]:
-    """At the semicolons outside brackets."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter in "([") - (letter in ")]")
-        if letter == ";" and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [each for each in parts if each]

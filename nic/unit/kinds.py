@@ -97,6 +97,46 @@ def find_class(name: str) -> Any:
     return found
 
 
+def kind_named(name: str, others: tuple[Kind, ...]) -> Kind:
+    """The kind of that `kind_name`. A class that only its function knows is found among the kinds `others`."""
+    known = {kind_name(each): each for each in others}
+    if name in known:
+        return known[name]
+    if name in ("i64", "bool", "f64", "none"):
+        return name
+    word, bracket, rest = name.partition("(")
+    if not bracket or word not in ("array", "class", "group"):
+        return find_class(name)
+    inside = rest[:-1]
+    if word == "array":
+        element, _, byte_order = inside.rpartition(",")
+        return Elements(find_class(element) if ":" in element else scalar_named(element), byte_order)
+    if word == "class":
+        return Class(find_class(inside))
+    cls, *parts = split(inside)
+    kinds = tuple(kind_named(each, others) for each in parts)
+    return Group(tuple if cls == "builtins:tuple" else find_class(cls), kinds)
+
+
+def scalar_named(name: str) -> Any:
+    """The scalar of this name."""
+    from crosswire.nic.memory import struct
+
+    return getattr(struct, name).__metadata__[0]
+
+
+def split(text: str) -> list[str]:
+    """At the semicolons outside brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == ";" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [each for each in parts if each]
+
+
 def classes_in(kind: Kind) -> Iterator[type]:
     """All classes that a kind names."""
     if isinstance(kind, Elements):
@@ -110,6 +150,13 @@ def classes_in(kind: Kind) -> Iterator[type]:
             yield from classes_in(part)
     elif not isinstance(kind, str):
         yield kind
+
+
+def word_count(kind: Kind) -> int:
+    """How many words a value of this kind takes."""
+    if isinstance(kind, Group):
+        return sum(map(word_count, kind.parts))
+    return 0 if kind == "none" or isinstance(kind, Class) else 1
 
 
 def to_words(value: Any, words: list[int]) -> None:

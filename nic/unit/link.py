@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from crosswire.nic.memory.struct import Struct
-from crosswire.nic.unit.unit import LoadedUnit, Unit, load_units
+from crosswire.nic.unit.unit import Unit, load_units
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,9 @@ class Linker:
 
     def load(self) -> None:
         """Load all units, compiling what is not on disk, and set the fields. As `load_units`."""
-        units: dict[tuple[object, ...], Unit] = {}
-        for unit in (*(link.unit for link in self.links), *self.wanted):
-            units.setdefault((unit.name, unit.entries), unit)
-        loaded: dict[tuple[object, ...], LoadedUnit] = dict(zip(units, load_units(list(units.values())), strict=True))
+        units = list(dict.fromkeys([*(link.unit for link in self.links), *self.wanted]))
+        loaded = dict(zip(units, load_units(units), strict=True))
         for link in self.links:
-            addresses = loaded[link.unit.name, link.unit.entries].addresses
-            setattr(link.struct, link.name, addresses[link.entry])
+            setattr(link.struct, link.name, loaded[link.unit].addresses[link.entry])
         self.links.clear()
         self.wanted.clear()

@@ -17,7 +17,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from crosswire.nic.memory.struct import Scalar, StructMeta
-from crosswire.nic.unit.compile import Compiled, implemented_for
+from crosswire.nic.unit.compile import Compiled, implemented_for, plain_function
 from crosswire.nic.unit.kinds import Kind, class_name, classes_in
 
 IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]*))", re.M)
@@ -77,7 +77,7 @@ def is_ours(path: Path) -> bool:
 
 def shown_path(file: str) -> str:
     """A source file's name without the folders above the package, or above the strategy's own file."""
-    path = Path(file).resolve()
+    path = resolved(file)
     if is_ours(path):
         return str(path.relative_to(PACKAGE_FOLDER))
     return path.name
@@ -135,7 +135,7 @@ def roots(functions: Iterable[Callable[..., Any]], kinds: Iterable[Kind]) -> set
     found: set[str] = set()
     classes: set[type] = {cls for kind in kinds for cls in classes_in(kind)}
     for function in functions:
-        plain = getattr(function, "plain", function)
+        plain = plain_function(function)
         found.add(plain.__module__)
         for value in closed_over(plain):
             if isinstance(value, type):
@@ -252,6 +252,5 @@ def sources_digest(functions: Iterable[Callable[..., Any]], kinds: Iterable[Kind
         for cls in classes_in(kind):
             digest.update(f"class {frozen(cls)}\n".encode())
     for function in functions:
-        plain = getattr(function, "plain", function)
-        digest.update(f"function {frozen(plain)}\n".encode())
+        digest.update(f"function {frozen(plain_function(function))}\n".encode())
     return digest.hexdigest()

@@ -7,7 +7,7 @@ registers (`nic.unit.load.call_entry`).
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -36,6 +36,11 @@ class Unit:
 
     name: str  # letters, digits, - and _
     entries: tuple[Entry, ...]
+
+
+def unit_of(name: str, functions: Mapping[Callable[..., Any], tuple[Kind, ...]]) -> Unit:
+    """The unit whose entries are these functions, each under its own name and with the kinds of its arguments."""
+    return Unit(name, tuple(Entry(function.__name__, function, kinds) for function, kinds in functions.items()))
 
 
 @dataclass(frozen=True)

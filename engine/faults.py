@@ -7,6 +7,7 @@ from pathlib import Path
 from traceback import extract_tb
 
 from crosswire.engine.config import ConfigError
+from crosswire.engine.errors import LoopError
 from crosswire.engine.seat import strategy_unit
 from crosswire.nic.unit.build import CompileError
 from crosswire.nic.unit.compile import NO_JIT
@@ -36,6 +37,15 @@ def plain_compile_error(error: CompileError, strategies: Iterable[type[Strategy]
     names = {strategy_unit(cls).name: cls.__qualname__ for cls in strategies}
     what = f"strategy.use: {names[error.unit]}" if error.unit in names else f"unit {error.unit}"
     return f"{what} does not compile: {reasons[0] if reasons else text}{place}"
+
+
+@contextmanager
+def plain_faults(config_path: Path) -> Iterator[None]:
+    """Turn what machine code raises into a LoopError of one line."""
+    try:
+        yield
+    except Exception as error:
+        raise LoopError(f"{config_path}: {plain_fault(error)}") from error
 
 
 def plain_fault(error: Exception) -> str:

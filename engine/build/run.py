@@ -6,8 +6,7 @@ from pathlib import Path
 from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import make_venue
 from crosswire.engine.config import RunConfig
-from crosswire.engine.errors import LoopError
-from crosswire.engine.faults import plain_errors, plain_fault
+from crosswire.engine.faults import plain_errors, plain_faults
 from crosswire.engine.loop import Engine, Status, loop_unit
 from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_class
 from crosswire.engine.seat import set_seat
@@ -75,10 +74,8 @@ class Run:
 
     def turn(self) -> Status:
         """Run the loop until it needs Python. LoopError: what a strategy or the engine itself raised."""
-        try:
+        with plain_faults(self.config_path):
             return Status(call_entry(self.entries.run, address_of(self.engine), address_of(self.clock)))
-        except Exception as error:
-            raise LoopError(f"{self.config_path}: {plain_fault(error)}") from error
 
     def refill(self) -> None:
         """Read on wherever a replay window is starved."""

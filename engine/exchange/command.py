@@ -20,7 +20,7 @@ from crosswire.engine.exchange.publish import (
     Publisher,
     elapsed_ns,
 )
-from crosswire.engine.faults import plain_errors
+from crosswire.engine.faults import plain_errors, plain_faults
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import note_signals, pin_thread
 from crosswire.nic.host.testbed import in_namespace
@@ -86,6 +86,7 @@ class ExchangeProcess:
 
     def __init__(self, config: RunConfig, config_path: Path, options: ExchangeOptions, closing: ExitStack) -> None:
         self.config = config
+        self.config_path = config_path
         self.options = options
         self.closing = closing
         self.replays: list[Replay] = []
@@ -184,7 +185,7 @@ class ExchangeProcess:
             self.rest(0.01)
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Serve until the market data is over and the clients have left, or `stopped` says so."""
+        """Serve until the market data is over and the clients have left, or `stopped` says so. LoopError."""
         options = self.options
         if options.wait:
             self.wait_for_clients(stopped)
@@ -197,7 +198,9 @@ class ExchangeProcess:
                 self.rest(pause_from + options.pause_s - now)
             self.accept()
             self.set_speed(options.burst_speed if burst_from <= now < burst_from + options.burst_s else options.speed)
-            if self.publisher.serve(advance(self.clock, 0) + SERVE_NS):
+            with plain_faults(self.config_path):
+                is_starved = self.publisher.serve(advance(self.clock, 0) + SERVE_NS)
+            if is_starved:
                 for replay in self.replays:
                     replay.refill()
             self.keep_clock()

@@ -23,7 +23,7 @@ from crosswire.engine.build.market import make_market
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.build.venue import make_exchange
 from crosswire.engine.config import ConfigError, LiveVenueConfig, RunConfig
-from crosswire.engine.errors import KNOWN_ERRORS
+from crosswire.engine.errors import KNOWN_ERRORS, LoopError
 from crosswire.engine.live.rings import make_all_parts, open_rings
 from crosswire.engine.paths import named_path
 from crosswire.engine.venue import VenueParts
@@ -60,7 +60,8 @@ TimedFrame: TypeAlias = tuple[int, int, bytes]  # time, number of the venue, fra
 
 
 def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
-    """Run the loop on synthetic traffic; says what was done. HostError if the rings can't be made.
+    """Run the loop on synthetic traffic; says what was done. HostError if the rings can't be made; LoopError if
+    the loop fails: it would fail as well on the first real frames.
 
     `tap_bytes` is as of `open_rings`: rings of the kind that the loop was compiled for.
     """
@@ -87,7 +88,8 @@ def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
         run = Run(config, config_path, core, parts, clock, [])
         run.load()
         log_on(core, parts, config, advance(clock, 0))
-        thread = threading.Thread(target=run.turn, name="warm-up")
+        failures: list[LoopError] = []
+        thread = threading.Thread(target=turn_or_note, args=(run, failures), name="warm-up")
         thread.start()
         try:
             send_frames([far for _, far in pairs], frames)
@@ -98,8 +100,18 @@ def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
             for each in rings:
                 if each.connections is not None:
                     each.connections.disconnect(patience_s=0)
+    if failures:
+        raise failures[0]
     state = core.engine.state
     return f"warmed up with {state.frames:,} frames, {state.orders_sent} orders that went nowhere"
+
+
+def turn_or_note(run: Run, failures: list[LoopError]) -> None:
+    """Turn the loop; what it raises would be printed by its thread and forgotten."""
+    try:
+        run.turn()
+    except LoopError as error:
+        failures.append(error)
 
 
 def inside(config: RunConfig, interface: str, port: int) -> RunConfig:

@@ -10,10 +10,12 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from crosswire.nic.host.process import HostError
 from crosswire.nic.unit import store
 from crosswire.nic.unit.compile import lowerings
 from crosswire.nic.unit.listen import Progress, tell
@@ -50,7 +52,10 @@ def core_count() -> int:
 
 
 def compile_units(folder: Path, units: "Sequence[tuple[Unit, str]]", compiler: str) -> None:
-    """Compile units and put them into the store under their keys. CompileError; StoreError: it can't be written."""
+    """Compile units and put them into the store under their keys. CompileError; StoreError: it can't be written.
+
+    HostError: no process can be started.
+    """
     from multiprocessing.connection import wait
 
     begun = time.monotonic()
@@ -58,12 +63,18 @@ def compile_units(folder: Path, units: "Sequence[tuple[Unit, str]]", compiler: s
     done, following = 0, 0
     try:
         for _ in range(min(core_count(), len(units))):
-            workers.append(start_worker(folder, units, compiler, workers))
+            try:
+                workers.append(start_worker(folder, units, compiler, workers))
+            except OSError as error:
+                if not workers:
+                    raise HostError(f"compiling: no process can be started for it: {error.strerror}") from None
+                break
         while done < len(units):
             for worker in workers:
                 if worker.number < 0 and following < len(units):
                     worker.number = following
-                    worker.pipe.send_bytes(str(following).encode())
+                    with suppress(OSError):  # if it has died, its missing answer says so
+                        worker.pipe.send_bytes(str(following).encode())
                     following += 1
             names = tuple(units[worker.number][0].name for worker in workers if worker.number >= 0)
             tell(Progress(names, done, len(units), time.monotonic() - begun))

@@ -16,6 +16,8 @@ import json
 import os
 import stat
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ MAGIC = b"CWUNIT\x00\x01"
 DIGEST_BYTES = 32
 UNITS_MAX = 4096  # files; those that were not used for longest go first
 SUFFIX = ".unit"
+NEW = ".new-"  # a unit that is being written
+STALE_S = 3600  # nobody writes a unit for so long
 
 
 class StoreError(Exception):
@@ -126,16 +130,17 @@ def read_unit(folder: Path, name: str, key: str) -> StoredUnit | None:
         if facts.st_uid not in (0, os.geteuid()) or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise StoreError(f"{path}: belongs to, or can be written to by, another user; remove it")
         unit = decode_unit(file.read(), path)
+        with suppress(OSError):  # only the order in which units make room hangs on it
+            os.utime(descriptor)
     if (unit.name, unit.key) != (name, key):
         raise StoreError(f"{path}: holds the unit {unit.name}-{unit.key}; remove it")
-    os.utime(path)
     return unit
 
 
 def write_unit(folder: Path, unit: StoredUnit) -> Path:
     """Put a unit into the store, whole or not at all; the longest unused make room."""
     path = unit_path(folder, unit.name, unit.key)
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".new-")
+    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=NEW)
     try:
         with open(descriptor, "wb") as file:
             file.write(encode_unit(unit))
@@ -148,7 +153,11 @@ def write_unit(folder: Path, unit: StoredUnit) -> Path:
 
 
 def remove_oldest(folder: Path) -> None:
-    """Keep UNITS_MAX files."""
+    """Keep UNITS_MAX files, and no half-written one of a process that was killed."""
+    for path in folder.glob(f"{NEW}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_S:
+                path.unlink()
     files = list(folder.glob(f"*{SUFFIX}"))
     if len(files) <= UNITS_MAX:
         return

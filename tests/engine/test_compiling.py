@@ -120,6 +120,35 @@ def test_a_killed_run_leaves_no_compiler_behind(folder: Path, tmp_path: Path) ->
             time.sleep(0.01)
 
 
+def test_a_compiler_that_dies_ends_the_run_in_one_line(folder: Path, tmp_path: Path) -> None:
+    """As one that the kernel killed for want of memory: nothing is left behind, and the next run compiles."""
+    environment = os.environ | {"CROSSWIRE_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(
+        command(folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        for compiler in children_of(process.pid):
+            os.kill(compiler, signal.SIGKILL)
+        said = [line for line in process.stderr.read().splitlines() if not line.startswith("compiling ")]
+        assert process.wait(PATIENCE_S) == 1
+    assert " died: is there memory left?" in said[0]
+    assert len(said) == 2
+    assert not list((folder / "runs").glob("*.partial"))
+    subprocess.run(command(folder), env=environment, capture_output=True, check=True)
+
+
+def test_a_host_that_starts_no_process_is_one_line(folder: Path, tmp_path: Path) -> None:
+    refuse = "import os\ndef refuse(): raise OSError(11, os.strerror(11))\nos.fork = refuse\n"
+    environment = os.environ | {"CROSSWIRE_CACHE": str(tmp_path / "cache")}
+    line = [*command(folder)[:2], refuse + RUN, *command(folder)[3:]]
+    refused = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    said = refused.stderr.splitlines()
+    assert said[0] == "crosswire: compiling: no process can be started for it: Resource temporarily unavailable"
+    assert len(said) == 2
+
+
 def is_running(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -6,6 +6,7 @@ flood that no loop can keep up with, and a kill in the middle of trading.
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.support.live_setup import (
     trade,
 )
 from tests.support.net import needs_root
+from tests.support.paths import ROOT
 
 TRADING_S = 8
 AGAIN_S = 15  # joining in the middle: the books come with the next snapshots
@@ -122,6 +124,74 @@ def test_both_sides_agree(testbed: Testbed, tmp_path: Path) -> None:
     assert seen.engine["counters"]["orders open at the end"] == 0
     assert seen.engine["fills"] > 0
     assert sum(count for _, count in seen.engine["latencies"]["receive to send"]["buckets"]) > 0
+
+
+FAILING = """
+import msgspec
+from crosswire import BuildContext, Desk, Strategy, i64, on_book
+
+
+class Parameters(msgspec.Struct):
+    pass
+
+
+class Failing(Strategy):
+    seen: i64
+
+    @classmethod
+    def build(cls, parameters: Parameters, context: BuildContext) -> "Failing":
+        return cls()
+
+
+@on_book.register(Failing)
+def fail(strategy: Failing, desk: Desk, instrument: int) -> None:
+    strategy.seen += 100 // (instrument - instrument)
+"""
+
+
+@pytest.mark.netns
+def test_a_strategy_that_fails_in_the_warm_up_never_trades(testbed: Testbed, tmp_path: Path) -> None:
+    """It would fail on the first real frames, too: nothing is opened, no run is left, the line is its own."""
+    config = make_config(tmp_path, testbed, seconds=4)
+    text = config.read_text()
+    begin, end = text.index("[strategy]"), text.index("# For `crosswire")
+    config.write_text(f'{text[:begin]}[strategy]\nuse = "mine.py:Failing"\n\n{text[end:]}')
+    (tmp_path / "mine.py").write_text(FAILING)
+    line = FAILING.splitlines().index("    strategy.seen += 100 // (instrument - instrument)") + 1
+    before = network_state(testbed)
+    with started(tmp_path, "live", config, "--output", tmp_path / "runs") as live:
+        assert live.process.wait(COMPILE_PATIENCE_S) == 1
+    said = [each for each in live.text().splitlines() if not each.startswith("compil")]
+    assert said == [f"crosswire: {config}: ZeroDivisionError: integer division by zero (mine.py:{line})"]
+    assert network_state(testbed) == before
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+FAILING_EXCHANGE = """
+import sys
+from crosswire.engine import cli
+from crosswire.engine.exchange.publish import Publisher
+
+
+def serve(publisher, until_ns):
+    raise AssertionError("the exchange's books (venues/exchange/matching.py:1)")
+
+
+Publisher.serve = serve
+sys.argv[1:] = ["exchange", sys.argv[1]]
+cli.main()
+"""
+
+
+@pytest.mark.netns
+def test_an_exchange_that_fails_says_so_in_one_line(testbed: Testbed, tmp_path: Path) -> None:
+    config = make_config(tmp_path, testbed, seconds=4)
+    command = [sys.executable, "-c", FAILING_EXCHANGE, str(config)]
+    failed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    said = [each for each in failed.stderr.splitlines() if not each.startswith("compil")]
+    assert said == [f"crosswire: {config}: AssertionError: the exchange's books (venues/exchange/matching.py:1)"]
+    assert failed.stdout == "ready\n"
 
 
 @pytest.mark.netns

@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,6 +144,27 @@ def test_the_longest_unused_make_room(folder: Path, monkeypatch: pytest.MonkeyPa
     write_unit(folder, replace(UNIT, key=f"{3:024x}"))
     kept = [number for number in range(4) if read_unit(folder, UNIT.name, f"{number:024x}") is not None]
     assert kept == [0, 2, 3]
+
+
+def test_a_unit_that_makes_room_while_it_is_read_is_still_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_unit(folder, UNIT)
+
+    def decode(data: bytes, where: object) -> StoredUnit:
+        path.unlink()  # another process's store was full
+        return decode_unit(data, where)
+
+    monkeypatch.setattr(store, "decode_unit", decode)
+    assert read_unit(folder, UNIT.name, UNIT.key) == UNIT
+
+
+def test_what_a_killed_process_left_goes_in_time(folder: Path) -> None:
+    left, being_written = folder / f"{store.NEW}old", folder / f"{store.NEW}new"
+    left.touch()
+    being_written.touch()
+    long_ago = time.time() - store.STALE_S - 1
+    os.utime(left, (long_ago, long_ago))
+    path = write_unit(folder, UNIT)
+    assert set(folder.iterdir()) == {being_written, path}
 
 
 def test_a_full_disk_leaves_nothing_half_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crosswire.venues.errors import VenueError
+from crosswire.venues.errors import VenueError, one_line
 
 if TYPE_CHECKING:
     from crosswire.venues.adapter import Adapter
@@ -87,8 +87,3 @@ def find_adapter(name: str) -> "Adapter":
     if not adapter.order_entries:
         raise VenueError(f"{where} has no order entry")
     return adapter
-
-
-def one_line(error: Exception) -> str:
-    """Say an error's kind and the first line of its text."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]

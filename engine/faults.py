@@ -13,6 +13,7 @@ from crosswire.nic.unit.build import CompileError
 from crosswire.nic.unit.compile import NO_JIT
 from crosswire.nic.unit.source import is_ours, is_own_file, resolved, shown_path
 from crosswire.strategies.interface import Strategy
+from crosswire.venues.errors import one_line
 
 
 @contextmanager
@@ -50,8 +51,8 @@ def plain_faults(config_path: Path) -> Iterator[None]:
 
 def plain_fault(error: Exception) -> str:
     """One line that says what the loop raised and where: machine code tells the line itself, Python by its trace."""
-    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = one_line(error)
     if NO_JIT and error.__traceback__ is not None:
         frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).name != "load.py"]
         text += f" ({shown_path(frames[-1].filename)}:{frames[-1].lineno})"
-    return text.splitlines()[0]
+    return text

@@ -20,7 +20,6 @@ from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.adapter import Generator
 from crosswire.venues.generate.market import (
-    E6,
     VENUES,
     Losses,
     MadeMarket,
@@ -30,6 +29,7 @@ from crosswire.venues.generate.market import (
     seed_random,
 )
 from crosswire.venues.generate.publisher import Publisher, has_room, open_publisher, publish
+from crosswire.venues.instrument import E6
 
 START_NS = 1_767_225_600 * NS_PER_S  # 2026-01-01 00:00:00 UTC
 SECONDS = 120

@@ -373,15 +373,8 @@ def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Non
         request.qty_lots,
         now_ns,
     )
+    # With all ORDERS_MAX slots taken the strategy hears of the veto through the order that is nobody's.
     is_tabled = order.state != OrderState.FREE
-    if not is_tabled:
-        # All ORDERS_MAX slots are taken: the strategy hears of the veto through the order that is nobody's.
-        order.instrument = request.instrument
-        order.side = request.side
-        order.time_in_force = request.time_in_force
-        order.price_ticks = request.price_ticks
-        order.qty_lots = request.qty_lots
-        order.created_ns = now_ns
     order.strategy = seat.number
     order.decision_ticks = request.decision_ticks
     order.trade_id = request.trade_id
@@ -389,17 +382,7 @@ def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Non
     order.trigger_ns = seat.desk.trigger_ns
     veto: int = Veto.OPEN_ORDERS
     if is_tabled:
-        veto = check(
-            gate,
-            engine.state.approval,
-            order.client_order_id,
-            request.instrument,
-            request.side,
-            request.time_in_force,
-            request.price_ticks,
-            request.qty_lots,
-            now_ns,
-        )
+        veto = check(gate, engine.state.approval, order, now_ns)
     else:
         gate.vetoes[veto] += 1
     if veto == Veto.NONE:

@@ -18,6 +18,7 @@ from typing import Any
 from crosswire.engine.config import ConfigError, convert
 from crosswire.nic.unit import source
 from crosswire.strategies.interface import BuildContext, Strategy, parameters_of
+from crosswire.venues.errors import first_line, one_line
 
 BUILT_IN = {
     "cross_spread": "crosswire.strategies.cross_spread:CrossSpread",
@@ -56,7 +57,7 @@ def build_strategy(cls: type[Strategy], parameters: dict[str, Any], context: Bui
         with _importable(cls.__module__), _noting(cls.__module__):
             return cls.build(values, context)
     except ValueError as error:
-        raise ConfigError(f"{where}: strategy.parameters: {error}") from None
+        raise ConfigError(f"{where}: strategy.parameters: {first_line(error)}") from None
     except (ImportError, OSError) as error:
         raise ConfigError(f"{where}: strategy.use: {cls.__qualname__}.build: {_plain(error)}") from error
 
@@ -172,4 +173,4 @@ def _plain(error: Exception) -> str:
     while trace is not None:
         line = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
         trace = trace.tb_next
-    return f"{type(error).__name__}: {error}{line}"
+    return f"{one_line(error)}{line}"

@@ -15,7 +15,7 @@ from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position, profit_e9
 from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import E9, Instrument, Payoff, multiply_e9, notional_e9
-from crosswire.venues.order import VENUES_MAX, Approval, SessionState
+from crosswire.venues.order import VENUES_MAX, Approval, Order, SessionState
 from crosswire.venues.side import BUY
 from crosswire.venues.token_bucket import TokenBucket, take_token
 
@@ -94,60 +94,48 @@ class Gate(Struct):
 
 
 @compiled
-def check(
-    gate: Gate,
-    approval: Approval,
-    client_order_id: int,
-    instrument_index: int,
-    side: int,
-    time_in_force: int,
-    price_ticks: int,
-    qty_lots: int,
-    now_ns: int,
-) -> int:
+def check(gate: Gate, approval: Approval, order: Order, now_ns: int) -> int:
     """Allow an order (Veto.NONE, `approval` armed for one frame) or give the first reason against it, counted."""
     approval.armed = 0
-    veto = _judge(gate, client_order_id, instrument_index, side, price_ticks, qty_lots, now_ns)
+    veto = _judge(gate, order, now_ns)
     gate.vetoes[veto] += 1
     if veto != Veto.NONE:
         return veto
     gate.passed += 1
-    gate.last_client_order_id = client_order_id
+    gate.last_client_order_id = order.client_order_id
     approval.armed = 1
-    approval.client_order_id = client_order_id
-    approval.instrument = instrument_index
-    approval.side = side
-    approval.time_in_force = time_in_force
-    approval.price_ticks = price_ticks
-    approval.qty_lots = qty_lots
+    approval.client_order_id = order.client_order_id
+    approval.instrument = order.instrument
+    approval.side = order.side
+    approval.time_in_force = order.time_in_force
+    approval.price_ticks = order.price_ticks
+    approval.qty_lots = order.qty_lots
     return Veto.NONE
 
 
 @inlined
-def _judge(
-    gate: Gate, client_order_id: int, instrument_index: int, side: int, price_ticks: int, qty_lots: int, now_ns: int
-) -> int:
+def _judge(gate: Gate, order: Order, now_ns: int) -> int:
     if gate.halted != 0:
         return Veto.HALTED
     if gate.loss_tripped != 0:
         return Veto.LOSS_LIMIT
-    if instrument_index < 0 or instrument_index >= gate.instrument_count:
+    if order.instrument < 0 or order.instrument >= gate.instrument_count:
         return Veto.BAD_ORDER
-    limits = gate.limits[instrument_index]
-    if price_ticks <= 0 or qty_lots <= 0 or price_ticks > limits.price_ticks_max:
+    limits = gate.limits[order.instrument]
+    if order.price_ticks <= 0 or order.qty_lots <= 0 or order.price_ticks > limits.price_ticks_max:
         return Veto.BAD_ORDER
-    if client_order_id <= gate.last_client_order_id:
+    if order.client_order_id <= gate.last_client_order_id:
         return Veto.DUPLICATE_ID
-    if qty_lots > limits.order_lots_max:
+    if order.qty_lots > limits.order_lots_max:
         return Veto.ORDER_SIZE
-    venue = gate.venues[gate.instruments[instrument_index].venue]
+    venue = gate.venues[gate.instruments[order.instrument].venue]
     if venue.session_state != SessionState.READY:
         return Veto.SESSION_NOT_READY
     if venue.open_orders >= venue.open_orders_max:
         return Veto.OPEN_ORDERS
-    veto = _judge_price(gate.books[instrument_index], limits, side, price_ticks, now_ns)
+    veto = _judge_price(gate.books[order.instrument], limits, order, now_ns)
     if veto == Veto.NONE:
-        veto = _judge_exposure(gate, limits, instrument_index, side, price_ticks, qty_lots)
+        veto = _judge_exposure(gate, limits, order)
     # Last, because it takes the token: an order refused for another reason costs none.
     if veto == Veto.NONE and not take_token(venue.bucket, now_ns):
         return Veto.ORDER_RATE
@@ -155,18 +143,18 @@ def _judge(
 
 
 @inlined
-def _judge_price(book: Book, limits: InstrumentLimits, side: int, price_ticks: int, now_ns: int) -> int:
+def _judge_price(book: Book, limits: InstrumentLimits, order: Order, now_ns: int) -> int:
     if book.valid == 0 or book.bid_lots <= 0 or book.ask_lots <= 0:
         return Veto.INVALID_BOOK
     if now_ns - book.receive_time_ns > limits.book_age_max_ns:
         return Veto.STALE_BOOK
     if book.bid_ticks >= book.ask_ticks:
         return Veto.CROSSED_BOOK
-    if side == BUY:
-        reach_ticks = price_ticks - book.ask_ticks
+    if order.side == BUY:
+        reach_ticks = order.price_ticks - book.ask_ticks
         best_ticks = book.ask_ticks
     else:
-        reach_ticks = book.bid_ticks - price_ticks
+        reach_ticks = book.bid_ticks - order.price_ticks
         best_ticks = book.bid_ticks
     # At the best price or behind it nothing is reached through: the usual order, and no product is needed.
     if reach_ticks > 0 and reach_ticks > multiply_e9(best_ticks, limits.collar_e9):
@@ -175,11 +163,10 @@ def _judge_price(book: Book, limits: InstrumentLimits, side: int, price_ticks: i
 
 
 @inlined
-def _judge_exposure(
-    gate: Gate, limits: InstrumentLimits, instrument_index: int, side: int, price_ticks: int, qty_lots: int
-) -> int:
-    instrument = gate.instruments[instrument_index]
-    position = gate.positions[instrument_index]
+def _judge_exposure(gate: Gate, limits: InstrumentLimits, order: Order) -> int:
+    side, price_ticks, qty_lots = order.side, order.price_ticks, order.qty_lots
+    instrument = gate.instruments[order.instrument]
+    position = gate.positions[order.instrument]
     order_e9 = notional_e9(instrument, price_ticks, qty_lots)
     if order_e9 > limits.order_notional_max_e9:
         return Veto.ORDER_NOTIONAL
@@ -196,7 +183,7 @@ def _judge_exposure(
             held = gate.positions[index]
             open_lots = held.open_buy_lots if side == BUY else -held.open_sell_lots
             signed_lots = held.position_lots + open_lots
-            if index == instrument_index:
+            if index == order.instrument:
                 signed_lots += qty_lots if side == BUY else -qty_lots
                 worst_price_ticks = max(price_ticks, held.mark_ticks)
             else:

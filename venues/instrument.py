@@ -14,6 +14,7 @@ from crosswire.nic.memory.struct import Array, Struct, f64, i64, u8
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.side import BUY, SELL
 
+E6 = 1_000_000
 E9 = 1_000_000_000
 SYMBOL_BYTES = 32
 CURRENCY_BYTES = 8
@@ -35,6 +36,13 @@ class Payoff(IntEnum):
 def text_of(text: Array | bytes) -> str:
     """Read a zero-padded wire text."""
     return bytes(text).rstrip(b"\0").decode("ascii", "backslashreplace")
+
+
+def set_text(field: Array, text: str) -> None:
+    """Write a zero-padded wire text. ValueError if it does not fit."""
+    if len(text) > len(field) or not text.isascii():
+        raise ValueError(f"{text!r} does not fit {len(field)} ASCII letters")
+    field.numpy()[:] = list(text.encode().ljust(len(field), b"\0"))
 
 
 class Instrument(Struct):

@@ -264,19 +264,19 @@ def open_order(
     qty_lots: int,
     now_ns: int,
 ) -> Order:
-    """A new PENDING_NEW order with an id of its own; `nobody` (state FREE) if ORDERS_MAX orders are open.
+    """A new PENDING_NEW order with an id of its own; `nobody`, filled in but FREE, if ORDERS_MAX orders are open.
 
     The caller adds decision_ticks, tag, trade_id and trigger_ns, which are 0.
     """
-    if table.count >= ORDERS_MAX:
-        return table.nobody
-    slot = table.free_slots[ORDERS_MAX - 1 - table.count]
-    table.count += 1
-    table.counter += 1
-    order = table.orders[slot]
-    fill_bytes(address_of(order), 0, size_of(Order))
-    order.client_order_id = table.counter << ORDERS_BITS | slot
-    order.state = OrderState.PENDING_NEW
+    order = table.nobody
+    if table.count < ORDERS_MAX:
+        slot = table.free_slots[ORDERS_MAX - 1 - table.count]
+        table.count += 1
+        table.counter += 1
+        order = table.orders[slot]
+        fill_bytes(address_of(order), 0, size_of(Order))
+        order.client_order_id = table.counter << ORDERS_BITS | slot
+        order.state = OrderState.PENDING_NEW
     order.venue = venue
     order.instrument = instrument
     order.side = side

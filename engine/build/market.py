@@ -6,7 +6,7 @@ from crosswire.nic.memory.struct import Array
 from crosswire.risk.gate import UNDERLYINGS_MAX
 from crosswire.risk.limits import to_e9
 from crosswire.venues.book.book import make_books
-from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Instrument, Kind, Payoff
+from crosswire.venues.instrument import Instrument, Kind, Payoff, set_text
 from crosswire.venues.market import Market
 
 SPEED_BUMP_US_MAX = 1_000_000
@@ -51,22 +51,15 @@ def fill_instrument(instrument: Instrument, terms: InstrumentConfig, name: str) 
     instrument.speed_bump_ns = terms.speed_bump_us * NS_PER_US
     instrument.ticks_per_unit = float(1 / terms.tick)
     instrument.lots_per_unit = float(1 / terms.lot)
-    for key, text, room in (
-        ("symbol", terms.symbol, SYMBOL_BYTES),
-        ("base", terms.base, CURRENCY_BYTES),
-        ("quote", terms.quote, CURRENCY_BYTES),
-        ("settlement", terms.settlement, CURRENCY_BYTES),
-    ):
-        put_text(getattr(instrument, key), text, room, f"{name}: {key}")
+    for key in ("symbol", "base", "quote", "settlement"):
+        put_text(getattr(instrument, key), getattr(terms, key), f"{name}: {key}")
 
 
-def put_text(field: Array, text: str, room: int, what: str) -> None:
-    """Zero-padded ASCII; ConfigError if it does not fit."""
-    encoded = text.encode("ascii", "replace")
-    if not text.isascii() or not 0 < len(encoded) <= room:
-        raise ConfigError(f"{what} = {text} must be 1 to {room} ASCII characters")
-    for position, byte in enumerate(encoded):
-        field[position] = byte
+def put_text(field: Array, text: str, what: str) -> None:
+    """Zero-padded ASCII; ConfigError if it is empty or does not fit."""
+    if not text.isascii() or not 0 < len(text) <= len(field):
+        raise ConfigError(f"{what} = {text} must be 1 to {len(field)} ASCII characters")
+    set_text(field, text)
 
 
 def make_market(config: RunConfig) -> tuple[Market, list[str]]:

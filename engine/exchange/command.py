@@ -14,9 +14,8 @@ from crosswire.engine.config import ConfigError, RunConfig, load_config, need_li
 from crosswire.engine.data import prepare_data
 from crosswire.engine.exchange.publish import (
     FLAT_OUT,
-    PARTS,
     ExchangeCounters,
-    ExchangeLine,
+    ExchangeParts,
     Publisher,
     elapsed_ns,
 )
@@ -31,6 +30,7 @@ from crosswire.nic.rings.ring import next_time_ns
 from crosswire.nic.rings.sockets.udp import UdpSocket
 from crosswire.nic.unit.link import Linker
 from crosswire.venues.adapter import Gateways, GatewaySetup
+from crosswire.venues.instrument import E6
 
 SERVE_NS = 5_000_000  # between two looks at listeners, signals and replay windows
 KEEP_CLOCK_S = 1.0
@@ -104,14 +104,14 @@ class ExchangeProcess:
         for number, exchange in enumerate(exchanges):
             self.gateways.append(make_gateways(config, number, exchange))
             closing.callback(self.gateways[-1].close)
-        lines = [
-            ExchangeLine(
+        parts = [
+            ExchangeParts(
                 exchange, make_remote_ring(exchange, self.linker), self._publisher(number), self.gateways[number].ring
             )
             for number, exchange in enumerate(exchanges)
         ]
-        speed_e6 = FLAT_OUT if options.speed == 0 else round(options.speed * PARTS)
-        self.publisher = Publisher(lines, self.clock, speed_e6, self.linker)
+        speed_e6 = FLAT_OUT if options.speed == 0 else round(options.speed * E6)
+        self.publisher = Publisher(parts, self.clock, speed_e6, self.linker)
         self.state = self.publisher.state
         for replay in self.replays:
             closing.callback(replay.close)
@@ -139,11 +139,11 @@ class ExchangeProcess:
         """Time begins now: the exchanges' first frame is due."""
         self.keeper.keep(KEEP_CLOCK_S)  # a clock that nobody kept while the loop compiled has come to a stop
         first_ns = []
-        for line in self.publisher.lines:
-            while next_time_ns(line.exchange) == STARVED:
+        for part in self.publisher.parts:
+            while next_time_ns(part.exchange) == STARVED:
                 for replay in self.replays:
                     replay.refill()
-            first_ns.append(next_time_ns(line.exchange))
+            first_ns.append(next_time_ns(part.exchange))
         self.state.first_ns = min(first_ns)
         self.state.started_ns = advance(self.clock, 0)
 
@@ -162,14 +162,14 @@ class ExchangeProcess:
 
     def set_speed(self, speed: float) -> None:
         """From here on; the exchanges' time goes on from where it is. `speed` as in ExchangeOptions."""
-        speed_e6 = FLAT_OUT if speed == 0 else round(speed * PARTS)
+        speed_e6 = FLAT_OUT if speed == 0 else round(speed * E6)
         state = self.state
         if state.speed_e6 != speed_e6:
             now_ns = advance(self.clock, 0)
             if state.speed_e6 != FLAT_OUT:
                 state.first_ns = elapsed_ns(state, now_ns)
             else:
-                state.first_ns = max(line.exchange.now_ns for line in self.publisher.lines)
+                state.first_ns = max(part.exchange.now_ns for part in self.publisher.parts)
             state.started_ns, state.speed_e6 = now_ns, speed_e6
 
     def scale_heartbeats(self) -> None:
@@ -214,12 +214,12 @@ class ExchangeProcess:
     def summary(self) -> dict[str, Any]:
         """What the exchanges published and what their own books say of the client."""
         result: dict[str, Any] = {}
-        for number, line in enumerate(self.publisher.lines):
+        for number, part in enumerate(self.publisher.parts):
             counters = self.publisher.venues[number].counters
             result[self.config.venue[number].name] = {
                 **{name: getattr(counters, name) for name in ExchangeCounters.fields},
                 "faults": {
-                    name: getattr(line.publisher.transmit.counters, name)
+                    name: getattr(part.publisher.transmit.counters, name)
                     for name in FaultCounters.fields
                     if name != "frames"
                 },

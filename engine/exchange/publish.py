@@ -27,7 +27,6 @@ from crosswire.venues.order import VENUES_MAX
 FRAMES_PER_TURN = 64  # of market data and answers, before the orders are looked at again
 STEP_NS = 10_000_000  # of capture time: after a stall the exchange's two readers must not part
 FLAT_OUT = 0  # as `speed_e6`: each turn takes the exchange to its next frame, whatever its time
-PARTS = 1_000_000
 
 
 class ExchangeCounters(Struct):
@@ -74,7 +73,7 @@ class PublisherEntries(Struct):
     serve: i64
 
 
-class ExchangeLine(NamedTuple):
+class ExchangeParts(NamedTuple):
     """One venue's exchange, the ring in front of it and its sockets' rings."""
 
     exchange: Any
@@ -208,38 +207,38 @@ def serve_unit(clock: type[Struct]) -> Unit:
     return unit_of("serve", {serve: (PublisherState, clock, "i64")})
 
 
-def turn_unit(line: ExchangeLine) -> Unit:
+def turn_unit(parts: ExchangeParts) -> Unit:
     """The unit of `turn` for one venue's classes."""
     kinds = (
         PublisherState,
         ExchangeCounters,
-        type(line.exchange),
+        type(parts.exchange),
         RemoteRing,
-        type(line.publisher),
-        type(line.orders),
+        type(parts.publisher),
+        type(parts.orders),
         "i64",
     )
-    return unit_of(f"publish-{type(line.exchange).__name__}", {turn: kinds})
+    return unit_of(f"publish-{type(parts.exchange).__name__}", {turn: kinds})
 
 
 class Publisher:
     """The exchanges of one process and what serves them."""
 
-    def __init__(self, lines: Sequence[ExchangeLine], clock: Struct, speed_e6: int, linker: Linker) -> None:
+    def __init__(self, parts: Sequence[ExchangeParts], clock: Struct, speed_e6: int, linker: Linker) -> None:
         """To be used once `linker` has loaded."""
-        self.lines = list(lines)
+        self.parts = list(parts)
         self.clock = clock
-        self.state = PublisherState(speed_e6=speed_e6, venue_count=len(self.lines))
+        self.state = PublisherState(speed_e6=speed_e6, venue_count=len(self.parts))
         self.entries = PublisherEntries()
-        for venue, line in zip(self.venues, self.lines, strict=True):
-            venue.exchange, venue.ring = address_of(line.exchange), address_of(line.ring)
-            venue.publisher, venue.orders = address_of(line.publisher), address_of(line.orders)
-            linker.link_all(venue, turn_unit(line))
+        for venue, each in zip(self.venues, self.parts, strict=True):
+            venue.exchange, venue.ring = address_of(each.exchange), address_of(each.ring)
+            venue.publisher, venue.orders = address_of(each.publisher), address_of(each.orders)
+            linker.link_all(venue, turn_unit(each))
         linker.link_all(self.entries, serve_unit(type(clock)))
 
     @property
     def venues(self) -> list[PublishedVenue]:
-        """What each exchange did, in the order of the lines."""
+        """What each exchange did, in the order of the parts."""
         return [self.state.venues[number] for number in range(self.state.venue_count)]
 
     def serve(self, until_ns: int) -> bool:

@@ -33,7 +33,18 @@ from crosswire.nic.packet import (
     write_tcp_frame_header,
 )
 from crosswire.nic.rings.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
-from crosswire.nic.rings.ring import NEVER_NS, Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import (
+    NEVER_NS,
+    Frame,
+    RingCounters,
+    commit,
+    flush,
+    next_time_ns,
+    poll,
+    release,
+    reserve,
+    set_frame,
+)
 from crosswire.nic.tcp.receive import take_buffered
 from crosswire.nic.tcp.segment import (
     check_frame,
@@ -247,12 +258,8 @@ def give_pending(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
 @compiled
 def give_copy(ring: TcpRing, frame: Frame, length: int, now_ns: int) -> None:
     """The frame is the one in `copy`, with `length` bytes of payload."""
-    frame.address = address_of(ring.copy)
-    frame.length = TCP_FRAME_HEADER_BYTES + length
-    frame.time_ns = now_ns
+    set_frame(ring.counters, frame, address_of(ring.copy), TCP_FRAME_HEADER_BYTES + length, now_ns)
     ring.polled = 0
-    ring.counters.frames += 1
-    ring.counters.bytes += frame.length
 
 
 @compiled

@@ -165,6 +165,8 @@ def test_two_strategies_whose_helpers_share_a_name_are_refused(tmp_path: Path) -
     [
         ("import nowhere", r"ModuleNotFoundError: No module named 'nowhere' \(.*mine.py:1\)"),
         ("x = 1 / 0", r"ZeroDivisionError: division by zero \(.*mine.py:1\)"),
+        ("raise ValueError('first\\nsecond')", r"ValueError: first \(.*mine.py:1\)"),
+        ("raise ValueError", r"ValueError \(.*mine.py:1\)"),
         ("x = 1", "Nibbler is no Strategy class"),
     ],
 )
@@ -173,6 +175,14 @@ def test_a_file_that_does_not_load_is_one_line(tmp_path: Path, text: str, messag
     with pytest.raises(ConfigError, match=message) as caught:
         load_strategy_class("mine.py:Nibbler", tmp_path, "run.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_build_that_refuses_in_many_lines_is_one_line(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", build="raise ValueError('first\\nsecond')")
+    cls = load_strategy_class("mine.py:Nibbler", folder, "run.toml")
+    with pytest.raises(ConfigError) as caught:
+        build_strategy(cls, {}, CONTEXT, "run.toml")
+    assert str(caught.value) == "run.toml: strategy.parameters: first"
 
 
 def test_a_missing_data_file_is_one_line(tmp_path: Path) -> None:

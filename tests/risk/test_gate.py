@@ -21,7 +21,7 @@ from crosswire.risk.limits import (
 from crosswire.venues.book.book import make_books
 from crosswire.venues.instrument import E9, Instrument, Payoff
 from crosswire.venues.market import Market
-from crosswire.venues.order import Approval, SessionState, TimeInForce
+from crosswire.venues.order import Approval, Order, SessionState, TimeInForce
 from crosswire.venues.side import BUY, SELL
 
 NOW_NS = 1_700_000_000 * E9
@@ -70,7 +70,15 @@ class Setup:
         return Veto(self._check(self.last_id, instrument, side, price, lots, now_ns))
 
     def _check(self, order_id: int, instrument: int, side: int, price: int, lots: int, now_ns: int) -> int:
-        return int(check(self.gate, self.approval, order_id, instrument, side, TimeInForce.IOC, price, lots, now_ns))
+        order = Order(
+            client_order_id=order_id,
+            instrument=instrument,
+            side=side,
+            time_in_force=TimeInForce.IOC,
+            price_ticks=price,
+            qty_lots=lots,
+        )
+        return int(check(self.gate, self.approval, order, now_ns))
 
 
 def test_a_good_order_passes_and_arms_exactly_what_was_asked() -> None:

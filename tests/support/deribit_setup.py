@@ -26,7 +26,7 @@ from crosswire.venues.deribit.wire.encoder import (
 )
 from crosswire.venues.deribit.wire.layout import BookChange
 from crosswire.venues.feed import Reject, decode
-from crosswire.venues.instrument import E9, Instrument, Kind, Payoff
+from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, set_text
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE, Events, Market, clear_events
 from crosswire.venues.side import ASK, BID
 from tests.support.layouts import PublishedMessage, published
@@ -329,7 +329,7 @@ PERPETUAL, SPOT = 7, 9  # venue ids
 def make_instrument(symbol: str, **values: int) -> Instrument:
     instrument = Instrument(venue_id=-1, **values)
     for name, content in (("symbol", symbol), ("base", "BTC"), ("quote", "USD"), ("settlement", "BTC")):
-        getattr(instrument, name).numpy()[: len(content)] = memoryview(content.encode())
+        set_text(getattr(instrument, name), content)
     instrument.ticks_per_unit = E9 / instrument.tick_e9
     instrument.lots_per_unit = E9 / instrument.lot_e9
     return instrument

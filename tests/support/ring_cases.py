@@ -9,6 +9,7 @@ import ctypes
 import os
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -28,6 +29,7 @@ from crosswire.nic.packet import (
     UDP_FRAME_HEADER_BYTES,
     Flow,
     UdpHeader,
+    reverse_flow,
     seal_tcp_frame,
     seal_udp_frame,
     write_tcp_frame_header,
@@ -132,7 +134,7 @@ def uncompiled(function: Callable[..., int]) -> Callable[..., int]:
     return interpreted(function)
 
 
-class Bed:
+class Bed(ABC):
     """One backend under test, and a peer at the other end of its wire. Closed by `close`."""
 
     receive_only: ClassVar[bool] = False
@@ -158,22 +160,15 @@ class Bed:
             source_port=40_000,
             destination_port=50_000,
         )
-        self.outward = Flow(
-            source_mac=self.inward.destination_mac,
-            destination_mac=self.inward.source_mac,
-            source_ip=self.inward.destination_ip,
-            destination_ip=self.inward.source_ip,
-            source_port=self.inward.destination_port,
-            destination_port=self.inward.source_port,
-        )
+        self.outward = reverse_flow(self.inward)
 
+    @abstractmethod
     def peer_send(self, frames: list[bytes]) -> int:
         """The peer sends; returns how many it could send."""
-        raise NotImplementedError
 
+    @abstractmethod
     def peer_receive(self) -> list[bytes]:
         """What has come to the peer since the last call."""
-        raise NotImplementedError
 
     def lost(self) -> int:
         """Frames known to be lost on their way to the ring."""
@@ -183,7 +178,7 @@ class Bed:
         """Time passes; whatever needs Python is done."""
         self.now_ns += 1000
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most have nothing to give back
         """Give everything back."""
 
     def framed(self, payload: bytes, inward: bool = True) -> bytes:
@@ -244,6 +239,9 @@ class ReplayBed(Bed):
         ctypes.memmove(self.ring.counters.address, kept, len(kept))
         self.now_ns += BATCH_FRAMES_MAX
         return len(frames)
+
+    def peer_receive(self) -> list[bytes]:
+        return []  # nobody can be sent anything
 
     def advance(self) -> None:
         super().advance()

@@ -13,7 +13,7 @@ from crosswire.nic.rings.delay import DelayRing, set_delay_ring
 from crosswire.venues.book.book import Book, make_books
 from crosswire.venues.book.order_queue import OrderQueue, first_order
 from crosswire.venues.feed import decode
-from crosswire.venues.instrument import E9, Instrument, Kind, Payoff
+from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, set_text
 from crosswire.venues.market import Events, Market, clear_events
 from crosswire.venues.side import ASK, BID
 from crosswire.venues.starbase.feed.feed import make_starbase_feed
@@ -46,7 +46,7 @@ State = dict[int, Order]
 def make_instrument(symbol: str, base: str, quote: str, settlement: str, **values: int) -> Instrument:
     instrument = Instrument(venue_id=-1, **values)
     for name, content in (("symbol", symbol), ("base", base), ("quote", quote), ("settlement", settlement)):
-        getattr(instrument, name).numpy()[: len(content)] = memoryview(content.encode())
+        set_text(getattr(instrument, name), content)
     return instrument
 
 

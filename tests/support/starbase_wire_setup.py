@@ -8,13 +8,14 @@ import queue
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Annotated, Any
 
-from crosswire.engine.exchange.publish import PARTS, ExchangeLine, Publisher
+from crosswire.engine.exchange.publish import ExchangeParts, Publisher
 from crosswire.nic.clock import ClockKeeper, LiveClock, ReplayClock, advance
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.testbed import Testbed, in_namespace
@@ -31,6 +32,7 @@ from crosswire.nic.rings.xdp.program import SteerRules
 from crosswire.nic.tcp.connection import Gateway, Step, TcpConnections
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
+from crosswire.venues.instrument import E6
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
     ORDERS_MAX,
@@ -402,8 +404,8 @@ class Venue(Owner):
         self.keeper = ClockKeeper(self.clock)
         self.exchange = make_venue(advance(self.clock, 0), **options)
         linker = Linker()
-        line = ExchangeLine(self.exchange, make_remote_ring(self.exchange, linker), NoRing(), self.server.ring)
-        self.publisher = Publisher([line], self.clock, PARTS, linker)
+        parts = ExchangeParts(self.exchange, make_remote_ring(self.exchange, linker), NoRing(), self.server.ring)
+        self.publisher = Publisher([parts], self.clock, E6, linker)
         self.state = self.publisher.state
         linker.load()
         self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
@@ -492,7 +494,7 @@ class Venue(Owner):
         self.server.close()
 
 
-class Trader:
+class Trader(ABC):
     """A driver and its session; `exchange` is the one that they trade at."""
 
     driver: Driver
@@ -500,9 +502,9 @@ class Trader:
     ask: Ask
     exchange: StarbaseExchange
 
+    @abstractmethod
     def slice(self) -> None:
         """The loop, for SLICE_NS."""
-        raise NotImplementedError
 
     def run_until(self, done: Callable[[], bool], wait_s: float = WAIT_S) -> bool:
         """The loop, until `done()`; False if that takes too long."""

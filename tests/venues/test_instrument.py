@@ -3,11 +3,13 @@
 from fractions import Fraction
 from math import floor
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crosswire.venues.instrument import (
     E9,
+    SYMBOL_BYTES,
     Instrument,
     Payoff,
     base_e9,
@@ -19,6 +21,8 @@ from crosswire.venues.instrument import (
     notional_e9,
     position_value_e9,
     price_e9,
+    set_text,
+    text_of,
 )
 from crosswire.venues.side import BUY, SELL
 
@@ -109,3 +113,20 @@ def test_fees_are_rounded_against_us(price_ticks: int, qty_lots: int, is_maker: 
         exact = Fraction(value) * Fraction(-50_000 if is_maker else 500_000, E9)
         charged = fee_e9(instrument, price_ticks, qty_lots, int(is_maker))
         assert exact <= charged < exact + 1
+
+
+@given(text=st.text(st.characters(codec="ascii"), max_size=SYMBOL_BYTES).filter(lambda text: not text.endswith("\0")))
+def test_a_text_is_read_as_it_was_set_whatever_stood_there(text: str) -> None:
+    instrument = Instrument()
+    set_text(instrument.symbol, "X" * SYMBOL_BYTES)
+    set_text(instrument.symbol, text)
+    assert text_of(instrument.symbol) == text
+
+
+@pytest.mark.parametrize("text", ["X" * (SYMBOL_BYTES + 1), "é"])
+def test_a_text_that_does_not_fit_changes_nothing(text: str) -> None:
+    instrument = Instrument()
+    set_text(instrument.symbol, "BTC")
+    with pytest.raises(ValueError, match=f"does not fit {SYMBOL_BYTES} ASCII letters"):
+        set_text(instrument.symbol, text)
+    assert text_of(instrument.symbol) == "BTC"

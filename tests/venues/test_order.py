@@ -81,6 +81,8 @@ def test_a_full_table_gives_nobody() -> None:
     assert len(ids) == ORDERS_MAX
     refused = open_buy(table)
     assert (refused.state, refused.client_order_id, table.count) == (OrderState.FREE, 0, ORDERS_MAX)
+    # Whoever asked is told of the veto by it.
+    assert (refused.instrument, refused.side, refused.price_ticks, refused.qty_lots) == (INSTRUMENT, BUY, 1000, 10)
 
 
 def test_a_copied_fill_is_dropped_before_and_after_the_order_is_gone() -> None:

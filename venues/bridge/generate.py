@@ -19,7 +19,7 @@ from crosswire.venues.bridge.wire.encoder import (
 from crosswire.venues.bridge.wire.layout import BestBidAsk, BookDelta, InstrumentDefinition, Level, Snapshot, Trade
 from crosswire.venues.generate.market import MadeVenue, Random, is_lost, size_at
 from crosswire.venues.generate.publisher import Publisher, has_room, open_publisher, publish
-from crosswire.venues.instrument import Kind, Payoff
+from crosswire.venues.instrument import Kind, Payoff, set_text
 from crosswire.venues.side import ASK, BID
 
 SYMBOL = "BTCUSDT"
@@ -93,7 +93,7 @@ def make_publisher(start_ns: int, capacity_bytes: int) -> BridgePublisher:
         (definition.settlement, "USDT"),
     )
     for field, text in names:
-        field.numpy()[: len(text)] = list(text.encode())  # zero-padded
+        set_text(field, text)
     for message in (publisher.delta, publisher.quote, publisher.trade, publisher.snapshot):
         message.instrument_id = INSTRUMENT_ID
     publisher.delta.last_id = FIRST_UPDATE_ID

@@ -13,7 +13,7 @@ from crosswire.venues.deribit.wire import encoder
 from crosswire.venues.deribit.wire.layout import BookChange, YesNo
 from crosswire.venues.generate.market import MadeVenue, Random, is_lost, size_at
 from crosswire.venues.generate.publisher import Publisher, has_room, open_publisher, publish
-from crosswire.venues.instrument import Instrument, Kind, Payoff
+from crosswire.venues.instrument import Instrument, Kind, Payoff, set_text
 from crosswire.venues.side import ASK, BID
 
 SYMBOL = "BTC-PERPETUAL"
@@ -98,7 +98,7 @@ def make_publisher(start_ns: int, capacity_bytes: int) -> DeribitPublisher:
         (instrument.quote, "USD"),
         (instrument.settlement, "BTC"),
     ):
-        field.numpy()[: len(text)] = list(text.encode())  # zero-padded
+        set_text(field, text)
     return publisher
 
 

@@ -13,8 +13,7 @@ from crosswire.venues.adapter import GatewaySetup
 from crosswire.venues.bridge.exchange.gateway import set_gateway
 from crosswire.venues.exchange.order_entry import HEARTBEAT_MS
 from crosswire.venues.exchange.simulated import SimulatedExchange
-
-E6 = 1_000_000
+from crosswire.venues.instrument import E6
 
 
 class ReplayedGateways(Owner):

@@ -11,9 +11,9 @@ from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.compile import compiled
+from crosswire.venues.instrument import E6
 from crosswire.venues.side import ASK, BID, BUY, SELL
 
-E6 = 1_000_000
 VENUES = 2
 RING_TICKS = 1 << 14  # sizes are kept by tick modulo this; a ladder spans a few hundred ticks
 RING_MASK = RING_TICKS - 1

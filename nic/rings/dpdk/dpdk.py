@@ -30,7 +30,7 @@ from crosswire.nic.rings.dpdk.abi import (
     call_free,
     check_table,
 )
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
 from crosswire.nic.rings.sockets.packet_socket import (
     JUMP_EQUAL,
     LOAD_WORD,
@@ -101,11 +101,7 @@ def poll_dpdk(ring: DpdkRing, frame: Frame, now_ns: int) -> bool:
                 return False
         packet = view(PacketBuffer, ring.received[ring.taken])
         if packet.segments == 1:
-            frame.address = packet.buffer + packet.data_offset
-            frame.length = packet.data_length
-            frame.time_ns = now_ns
-            ring.counters.frames += 1
-            ring.counters.bytes += frame.length
+            set_frame(ring.counters, frame, packet.buffer + packet.data_offset, packet.data_length, now_ns)
             return True
         ring.segmented += 1
         ring.counters.drops += 1

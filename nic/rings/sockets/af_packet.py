@@ -33,7 +33,7 @@ from crosswire.nic.packet import (
     HalfWord,
     Word,
 )
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
 from crosswire.nic.rings.sockets.packet_socket import (
     INSTRUCTION_BYTES,
     JUMP,
@@ -115,13 +115,8 @@ def poll_af_packet(ring: AfPacketRing, frame: Frame, now_ns: int) -> bool:
         if slot.captured == slot.length:
             if status & _STATUS_VLAN_VALID != 0:
                 put_tag_back(slot)
-            frame.address = address + slot.frame_offset
-            frame.length = slot.length
-            frame.time_ns = now_ns
-            if ring.kernel_times != 0:
-                frame.time_ns = slot.seconds * NS_PER_S + slot.nanoseconds
-            ring.counters.frames += 1
-            ring.counters.bytes += frame.length
+            time_ns = now_ns if ring.kernel_times == 0 else slot.seconds * NS_PER_S + slot.nanoseconds
+            set_frame(ring.counters, frame, address + slot.frame_offset, slot.length, time_ns)
             return True
         ring.truncated += 1
         ring.counters.drops += 1

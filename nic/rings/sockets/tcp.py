@@ -29,7 +29,7 @@ from crosswire.nic.packet import (
     write_tcp_frame_header,
 )
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
 
 SLOT_BYTES = 2048  # headers and payload of a frame to be sent
 SEGMENT_BYTES = 1460  # of payload in a received frame: what one over Ethernet would hold
@@ -71,14 +71,11 @@ def poll_tcp(ring: TcpSocketRing, frame: Frame, now_ns: int) -> bool:
         flags = FLAG_ACK | FLAG_FIN if count == 0 else FLAG_RST
         count = 0
     write_tcp_frame_header(address, ring.flow, 0xFFFF)
-    frame.address = address
-    frame.length = seal_tcp_frame(
+    length = seal_tcp_frame(
         address, count, ring.received_bytes & _SEQUENCE_MASK, ring.sent_bytes & _SEQUENCE_MASK, flags
     )
-    frame.time_ns = now_ns
+    set_frame(ring.counters, frame, address, length, now_ns)
     ring.received_bytes += count
-    ring.counters.frames += 1
-    ring.counters.bytes += frame.length
     return True
 
 

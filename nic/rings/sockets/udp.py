@@ -28,7 +28,7 @@ from crosswire.nic.packet import (
     patch_udp_length,
     write_udp_frame_header,
 )
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
 from crosswire.nic.unit.compile import compiled
 
 SOCKETS_MAX = 16  # in one ring
@@ -123,11 +123,9 @@ def poll_udp(ring: UdpSocketRing, frame: Frame, now_ns: int) -> bool:
         while ring.batch_position < ring.batch_count:
             message = ring.receive_messages[ring.batch_position]
             if message.flags & _MSG_TRUNC == 0:
-                frame.address = address_of(ring.receive_slots) + ring.batch_position * SLOT_BYTES
-                frame.length = write_headers(ring, frame.address, message.length & 0xFFFFFFFF)
-                frame.time_ns = now_ns
-                ring.counters.frames += 1
-                ring.counters.bytes += frame.length
+                address = address_of(ring.receive_slots) + ring.batch_position * SLOT_BYTES
+                length = write_headers(ring, address, message.length & 0xFFFFFFFF)
+                set_frame(ring.counters, frame, address, length, now_ns)
                 return True
             ring.truncated += 1
             ring.counters.drops += 1

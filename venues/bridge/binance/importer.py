@@ -41,7 +41,7 @@ from crosswire.venues.bridge.binance.stream import (
 )
 from crosswire.venues.bridge.wire.encoder import FeedWriter, make_writer
 from crosswire.venues.errors import VenueError
-from crosswire.venues.instrument import E9, SYMBOL_BYTES, Kind, Payoff
+from crosswire.venues.instrument import E9, SYMBOL_BYTES, Kind, Payoff, set_text
 
 CHUNK_BYTES = 1 << 20  # inflated at a time
 READ_BYTES = 1 << 16
@@ -397,9 +397,10 @@ def make_stream(market: Market, symbol: str, terms: Terms) -> tuple[Stream, Feed
         (definition.settlement, terms.settlement),
     )
     for field, text in texts + currencies:
-        if len(text) > len(field) or not text.isascii():
-            raise RecordingError(f"{text!r} does not fit {len(field)} ASCII letters")
-        field.numpy()[: len(text)] = list(text.encode())
+        try:
+            set_text(field, text)
+        except ValueError as error:
+            raise RecordingError(str(error)) from None
     prepare_line(stream.line, definition.tick_e9, definition.lot_e9, definition.contract_e9)
     stream.held_text = make_held_text()
     group = GROUPS[market]

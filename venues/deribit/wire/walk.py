@@ -24,42 +24,34 @@ GRID_TOLERANCE = 1.0 / (1 << 44)
 def prove_message(feed: DeribitFeed, block: Block, address: int, end: int) -> int:
     """Fill `block` from the message at `address`; the address after it, or 0 if it does not lie inside the packet."""
     if address + size_of(MessageHeader) > end:
-        reject(feed, Reject.SHORT_MESSAGE)
-        return 0
+        return reject(feed, Reject.SHORT_MESSAGE)
     header = view(MessageHeader, address)
     if header.schema_id != SCHEMA_ID:
-        reject(feed, Reject.UNKNOWN_SCHEMA)
-        return 0
+        return reject(feed, Reject.UNKNOWN_SCHEMA)
     block.template_id = header.template_id
     block.root = address + size_of(MessageHeader)
     block.root_length = header.block_length
     position = block.root + header.block_length
     if position > end:
-        reject(feed, Reject.BLOCK_OVERRUN)
-        return 0
+        return reject(feed, Reject.BLOCK_OVERRUN)
     block.groups = position if header.group_count != 0 else 0
     for _ in range(header.group_count):
         if position + size_of(GroupHeader) > end:
-            reject(feed, Reject.GROUP_OVERRUN)
-            return 0
+            return reject(feed, Reject.GROUP_OVERRUN)
         group = view(GroupHeader, position)
         if group.group_count != 0 or group.text_count != 0:
             # The layout knows no groups within groups, so where this one ends can't be told.
-            reject(feed, Reject.UNKNOWN_TEMPLATE)
-            return 0
+            return reject(feed, Reject.UNKNOWN_TEMPLATE)
         position += size_of(GroupHeader) + group.block_length * group.entry_count
         if position > end:
-            reject(feed, Reject.GROUP_OVERRUN)
-            return 0
+            return reject(feed, Reject.GROUP_OVERRUN)
     block.texts = position if header.text_count != 0 else 0
     for _ in range(header.text_count):
         if position + size_of(TextHeader) > end:
-            reject(feed, Reject.TEXT_OVERRUN)
-            return 0
+            return reject(feed, Reject.TEXT_OVERRUN)
         position += size_of(TextHeader) + view(TextHeader, position).length
         if position > end:
-            reject(feed, Reject.TEXT_OVERRUN)
-            return 0
+            return reject(feed, Reject.TEXT_OVERRUN)
     return position
 
 

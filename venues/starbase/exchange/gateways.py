@@ -6,9 +6,9 @@ from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.rings.sockets.tcp_server import TcpServer, TcpServerRing
 from crosswire.venues.adapter import GatewaySetup
+from crosswire.venues.instrument import E6
 from crosswire.venues.starbase.exchange.state import StarbaseExchange
 
-E6 = 1_000_000
 CLIENT = 1  # the member that the configured API key is of
 
 

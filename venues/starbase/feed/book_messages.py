@@ -52,24 +52,20 @@ def prove_message(feed: StarbaseFeed, address: int, end: int) -> int:
     One of an unknown template has a length, too: it is stepped over.
     """
     if end - address < size_of(MessageHeader):
-        reject(feed, Reject.SHORT_MESSAGE)
-        return 0
+        return reject(feed, Reject.SHORT_MESSAGE)
     message = view(MessageHeader, address)
     length = message.length
     if length < size_of(MessageHeader):
-        reject(feed, Reject.SHORT_BLOCK)
-        return 0
+        return reject(feed, Reject.SHORT_BLOCK)
     if length > end - address:
-        reject(feed, Reject.BLOCK_OVERRUN)
-        return 0
+        return reject(feed, Reject.BLOCK_OVERRUN)
     template_id = message.template_id
     place = feed.places[template_id] if template_id < TEMPLATE_IDS else 0
     if place == 0:
         reject(feed, Reject.UNKNOWN_TEMPLATE)
         return length
     if length - size_of(MessageHeader) < feed.root_bytes[place - 1]:
-        reject(feed, Reject.SHORT_BLOCK)
-        return 0
+        return reject(feed, Reject.SHORT_BLOCK)
     return length
 
 

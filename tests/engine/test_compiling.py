@@ -6,7 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -78,16 +81,26 @@ def children_of(process: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
-def test_control_c_ends_it_at_once_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
-    """The compilers are killed rather than asked: LLVM's passes would go on for seconds."""
-    environment = os.environ | {"CROSSWIRE_CACHE": str(tmp_path / "cache")}
+@contextmanager
+def compiling(folder: Path, cache: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes], list[int]]]:
+    """A run that has begun to compile: its process, what it says from there on, and its compilers."""
     with subprocess.Popen(
-        command(folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        command(folder),
+        env=os.environ | {"CROSSWIRE_CACHE": str(cache)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith(b"compiling")
         compilers = children_of(process.pid)
         assert compilers
+        yield process, process.stderr, compilers
+
+
+def test_control_c_ends_it_at_once_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    """The compilers are killed rather than asked: LLVM's passes would go on for seconds."""
+    with compiling(folder, tmp_path / "cache") as (process, said, compilers):
         time.sleep(1)
         # The terminal's Ctrl-C reaches a compiler before the run as often as after it.
         for compiler in compilers:
@@ -95,7 +108,7 @@ def test_control_c_ends_it_at_once_and_leaves_nothing(folder: Path, tmp_path: Pa
         time.sleep(0.2)
         assert all(is_running(compiler) for compiler in compilers)
         os.killpg(process.pid, signal.SIGINT)
-        rest = process.stderr.read()
+        rest = said.read()
         assert process.wait(PATIENCE_S) == 130
     assert b"Traceback" not in rest
     assert b"compiled" not in rest
@@ -105,13 +118,7 @@ def test_control_c_ends_it_at_once_and_leaves_nothing(folder: Path, tmp_path: Pa
 
 
 def test_a_killed_run_leaves_no_compiler_behind(folder: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"CROSSWIRE_CACHE": str(tmp_path / "cache")}
-    with subprocess.Popen(
-        command(folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stderr is not None
-        process.stderr.readline()
-        compilers = children_of(process.pid)
+    with compiling(folder, tmp_path / "cache") as (process, _, compilers):
         process.kill()
         process.wait()
         begun = time.monotonic()
@@ -122,20 +129,16 @@ def test_a_killed_run_leaves_no_compiler_behind(folder: Path, tmp_path: Path) ->
 
 def test_a_compiler_that_dies_ends_the_run_in_one_line(folder: Path, tmp_path: Path) -> None:
     """As one that the kernel killed for want of memory: nothing is left behind, and the next run compiles."""
-    environment = os.environ | {"CROSSWIRE_CACHE": str(tmp_path / "cache")}
-    with subprocess.Popen(
-        command(folder), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        process.stderr.readline()
-        for compiler in children_of(process.pid):
+    cache = tmp_path / "cache"
+    with compiling(folder, cache) as (process, said, compilers):
+        for compiler in compilers:
             os.kill(compiler, signal.SIGKILL)
-        said = [line for line in process.stderr.read().splitlines() if not line.startswith("compiling ")]
+        lines = [line for line in said.read().splitlines() if not line.startswith(b"compiling ")]
         assert process.wait(PATIENCE_S) == 1
-    assert " died: is there memory left?" in said[0]
-    assert len(said) == 2
+    assert b" died: is there memory left?" in lines[0]
+    assert len(lines) == 2
     assert not list((folder / "runs").glob("*.partial"))
-    subprocess.run(command(folder), env=environment, capture_output=True, check=True)
+    subprocess.run(command(folder), env=os.environ | {"CROSSWIRE_CACHE": str(cache)}, capture_output=True, check=True)
 
 
 def test_a_host_that_starts_no_process_is_one_line(folder: Path, tmp_path: Path) -> None:

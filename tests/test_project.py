@@ -1,5 +1,6 @@
 """The shape of the project: import order, file sizes, nothing left open, what an installed wheel holds."""
 
+import ast
 import os
 import re
 import shutil
@@ -9,10 +10,12 @@ import tarfile
 import tomllib
 import zipfile
 from email.parser import HeaderParser
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import crosswire
 from tests.support.paths import ROOT
 
 PACKAGES = ["nic", "venues", "risk", "strategies", "engine"]  # lowest first
@@ -23,6 +26,23 @@ LEFT_OPEN = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 
 def sources() -> list[Path]:
     return [path for folder in [*PACKAGES, "tests"] for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def test_the_package_gives_what_type_checkers_see_of_it() -> None:
+    """Its names are listed twice: for checkers, and with the modules that they are imported from when asked for."""
+    tree = ast.parse((ROOT / "src" / "crosswire" / "__init__.py").read_text())
+    checked = {
+        alias.asname: (node.module, alias.name)
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert sorted(checked, key=str) == dir(crosswire)
+    for name, (module, member) in checked.items():
+        assert module is not None
+        assert getattr(crosswire, str(name)) is getattr(import_module(module), member)
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -33,6 +33,8 @@ errors = Console(stderr=True)
 
 def fail(message: object) -> typer.Exit:
     """Print one line on standard error and leave with exit code 1."""
+    if isinstance(message, OSError) and message.strerror:
+        message = ": ".join(str(each) for each in (message.filename, message.strerror) if each)
     errors.print(f"crosswire: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
     return typer.Exit(1)
 
@@ -304,7 +306,7 @@ def generate(
 
     try:
         generated = generate_captures(directory, seed=seed, seconds=seconds, venues=venue or ())
-    except (*KNOWN_ERRORS, ValueError, OSError) as error:
+    except (*KNOWN_ERRORS, ValueError) as error:
         raise fail(error) from None
     console.print(generated)
 

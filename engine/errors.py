@@ -4,6 +4,7 @@ from crosswire.engine.config import ConfigError
 from crosswire.nic.capture.reader import CaptureError
 from crosswire.nic.host.process import HostError
 from crosswire.nic.unit.build import CompileError
+from crosswire.nic.unit.load import UnitError
 from crosswire.nic.unit.store import StoreError
 from crosswire.nic.unit.target import TargetError
 from crosswire.risk.limits import LimitError
@@ -23,7 +24,7 @@ KNOWN_ERRORS = (
     LoopError,
     StoreError,
     TargetError,
+    UnitError,
     VenueError,
-    FileExistsError,
-    FileNotFoundError,
+    OSError,  # a full disk, another user's folder, a file where a folder should be
 )

@@ -36,10 +36,10 @@ _engines: list[Any] = []  # keep the machine code alive
 
 def load(unit: StoredUnit) -> dict[str, int]:
     """Take a unit's machine code up; the address of each entry."""
+    engine = _engine()  # a process's symbols are known once it has one
     missing = [name for name in unit.symbols if llvm.address_of_symbol(name) is None]
     if missing:
         raise UnitError(f"unit {unit.name} calls {', '.join(missing)}, which this C library lacks")
-    engine = _engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(unit.object_code))
     engine.finalize_object()
     faults.update(unit.faults)

@@ -122,8 +122,9 @@ def test_an_edit_to_a_strategy_file_changes_the_next_run(synthetic: Path, tmp_pa
     assert one["digest"] == again["digest"] != three["digest"]
 
 
-def refusal(config: Path, tmp_path: Path) -> str:
+def refusal(config: Path, tmp_path: Path, *before: str) -> str:
     command = [
+        *before,
         sys.executable,
         "-m",
         "crosswire.engine.cli",
@@ -166,3 +167,13 @@ def test_what_is_wrong_is_said_in_one_line(synthetic: Path, tmp_path: Path) -> N
     number = plugin.read_text().splitlines().index("    strategy.seen += desk.nothing") + 1
     assert "Nibbler does not compile" in line
     assert f"broken.py:{number}" in line
+
+
+def test_a_host_that_refuses_to_write_is_told_in_one_line(synthetic: Path, tmp_path: Path) -> None:
+    backtest(synthetic, tmp_path / "before")  # so that nothing but the run itself is left to write
+    line = refusal(synthetic, tmp_path, "bash", "-c", 'ulimit -f 64; exec "$@"', "full")
+    assert line.startswith("crosswire: ")
+    assert "File too large" in line
+    (tmp_path / "runs").rmdir()
+    (tmp_path / "runs").touch()
+    assert refusal(synthetic, tmp_path) == f"crosswire: {tmp_path}/runs/synthetic.partial: Not a directory"

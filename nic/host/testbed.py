@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -67,7 +68,10 @@ class Testbed:
         ]
 
     def up(self) -> None:
-        """Make it; nothing is left of it if that fails."""
+        """Make it; nothing is left of it if that fails. A network of that name that is up stays as it is: HostError."""
+        for namespace in (self.engine, self.exchange):
+            if _is_up(namespace):
+                raise HostError(f"testbed {self.name}: {namespace} is up already; `down` removes it")
         try:
             for namespace in (self.engine, self.exchange):
                 _run("ip", "netns", "add", namespace)
@@ -119,6 +123,19 @@ class Testbed:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.down()
+
+
+def _is_up(namespace: str) -> bool:
+    """Whether a namespace of that name lives. `ip netns add` mounts each on a file of its name; where a machine ends
+    without unmounting and its /run outlives it, as a container's may, the file stays, and is removed here.
+    """
+    name = Path("/run/netns", namespace)
+    if not name.exists():
+        return False
+    if name.stat().st_dev != name.parent.stat().st_dev:
+        return True
+    name.unlink()
+    return False
 
 
 def _run(*command: str) -> str:

@@ -27,7 +27,7 @@ from crosswire.nic.rings.replay import read_frames
 from crosswire.nic.rings.tap import Direction, copy_frame, make_tap
 from crosswire.nic.unit.compile import NO_JIT
 from tests.support.live_setup import COMPILE_PATIENCE_S, LEAVING_S, PATIENCE_S, Command, make_config, outcome, started
-from tests.support.net import needs_root
+from tests.support.net import own_testbed
 
 GROUP, PORT = "239.1.1.1", 6200
 MB = 1 << 20
@@ -35,8 +35,7 @@ MB = 1 << 20
 
 @pytest.fixture
 def testbed() -> Iterator[Testbed]:
-    needs_root()
-    with Testbed(f"cc{os.getpid() % 100000}", links=2) as testbed:
+    with own_testbed("cc", links=2) as testbed:
         yield testbed
 
 

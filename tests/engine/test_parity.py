@@ -19,12 +19,12 @@ from crosswire.engine.build.venue import make_parts, order_flow
 from crosswire.engine.config import load_config
 from crosswire.engine.loop import Status
 from crosswire.nic.clock import ReplayClock
-from crosswire.nic.host.testbed import Testbed, in_namespace
+from crosswire.nic.host.testbed import in_namespace
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.rings.tap import Direction, drain_tap, make_tap
 from crosswire.nic.rings.xdp.af_xdp import AfXdpSocket
 from crosswire.nic.rings.xdp.program import SteerRules, TcpTuple
-from tests.support.net import needs_root
+from tests.support.net import needs_root, own_testbed
 from tests.support.paths import ROOT
 from tests.support.short_run import two_seconds
 from tests.support.timed_ring import timed_ring
@@ -114,7 +114,7 @@ def test_orders_on_the_wire_are_the_backtests(config_path: Path, require: str) -
     assert all(len(frames) > 10 for frames in wanted)
     config = load_config(config_path)
     core = build_core(config, config_path)
-    with Testbed("cwpar", links=len(seen)) as testbed:
+    with own_testbed("cp", links=len(seen)) as testbed:
         owners, parts, peers = [], [], []
         for number, (venue, link) in enumerate(zip(config.venue, testbed.links, strict=True)):
             for namespace, interface in (

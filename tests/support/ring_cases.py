@@ -47,6 +47,7 @@ from crosswire.nic.rings.xdp.af_xdp import AfXdpSocket, Mode
 from crosswire.nic.rings.xdp.program import SteerRules
 from crosswire.nic.unit.call import interpreted
 from crosswire.nic.unit.compile import compiled
+from tests.support.net import own_testbed
 
 BATCH_FRAMES_MAX = 8192
 BATCH_BYTES_MAX = 4 << 20
@@ -388,7 +389,7 @@ class Network:
     def up(cls) -> Testbed:
         """The network, made if it is not there yet."""
         if cls.testbed is None:
-            testbed = Testbed(f"rc{os.getpid() % 1_000_000}")
+            testbed = own_testbed("rc")
             testbed.up()
             cls.testbed = testbed
         return cls.testbed

@@ -24,7 +24,7 @@ from tests.support.live_setup import (
     started,
     trade,
 )
-from tests.support.net import needs_root
+from tests.support.net import own_testbed
 from tests.support.paths import ROOT
 
 TRADING_S = 8
@@ -103,8 +103,7 @@ def count_refused(strategy: Prober, desk: Desk, order: Order) -> None:
 
 @pytest.fixture
 def testbed() -> Iterator[Testbed]:
-    needs_root()
-    with Testbed("lv", links=2) as testbed:
+    with own_testbed("lv", links=2) as testbed:
         yield testbed
 
 

@@ -1,6 +1,5 @@
 """A venue's market data rings from its configuration: each gives the same packets, of the sources that it names."""
 
-import os
 import socket
 import subprocess
 import time
@@ -14,7 +13,7 @@ from crosswire.engine.config import ConfigError, LiveVenueConfig, VenueConfig
 from crosswire.engine.live.rings import open_market, parse_group
 from crosswire.nic.host.testbed import Testbed, in_namespace
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES
-from tests.support.net import needs_root
+from tests.support.net import own_testbed
 from tests.support.ring_cases import driver_of
 
 pytestmark = pytest.mark.netns
@@ -28,8 +27,7 @@ RingName = Literal["af_xdp", "af_packet", "sockets", "dpdk"]
 
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
-    needs_root()
-    with Testbed(f"rg{os.getpid() % 100000}") as network:
+    with own_testbed("rg") as network:
         interface = network.links[0].exchange_interface
         for address in (SECOND_SOURCE, STRANGER):
             add = ["ip", "-n", network.exchange, "address", "add", f"{address}/24", "dev", interface]

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from crosswire.nic.host.testbed import Testbed
 from tests.support.live_setup import Outcome, make_config, trade
-from tests.support.net import needs_root
+from tests.support.net import own_testbed
 from tests.support.paths import ROOT
 from tests.support.starbase_captures import replaying
 
@@ -40,8 +39,7 @@ def replays_what_was_captured(folder: Path, config: Path, seen: Outcome) -> None
 
 
 def test_both_sides_agree_over_our_own_tcp(tmp_path: Path) -> None:
-    needs_root()
-    with Testbed(f"sb{os.getpid() % 100_000}", links=2) as testbed:
+    with own_testbed("sb", links=2) as testbed:
         key = tmp_path / "key.toml"
         key.write_text(f'client_id = "agree"\nsecret = "{SECRET}"')
         key.chmod(0o600)

@@ -1,6 +1,5 @@
 """Memberships on a network of our own: what the kernel says of them, what goes over the wire, and what is delivered."""
 
-import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from crosswire.nic.host.testbed import Testbed, in_namespace
 from crosswire.nic.rings.joined import make_joined_ring
 from crosswire.nic.rings.sockets.tcp import TcpSocketRing
 from crosswire.nic.rings.sockets.udp import UdpSocket
-from tests.support.net import needs_root
+from tests.support.net import own_testbed
 from tests.support.ring_cases import WAIT_S, driver_of, payload_of
 
 A, B = Group(0xEF010101, 6200), Group(0xEF010201, 6201)
@@ -27,8 +26,7 @@ TO_INCLUDE, TO_EXCLUDE, ALLOW_NEW, BLOCK_OLD = 3, 4, 5, 6  # kinds of group reco
 
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
-    needs_root()
-    with Testbed(f"mc{os.getpid() % 100000}", links=2) as network:
+    with own_testbed("mc", links=2) as network:
         yield network
 
 

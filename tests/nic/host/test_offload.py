@@ -7,8 +7,8 @@ import pytest
 
 from crosswire.nic.host.offload import Offload
 from crosswire.nic.host.process import HostError
-from crosswire.nic.host.testbed import Testbed, in_namespace
-from tests.support.net import needs_root
+from crosswire.nic.host.testbed import in_namespace
+from tests.support.net import own_testbed
 
 SHOWN = "Coalesce parameters for eth9:\nAdaptive RX: on  TX: off\nrx-usecs:\t30\nrx-frames: n/a\n"
 GROUPS = ((0xEF010101, 6200), (0xEF010102, 6201))
@@ -103,8 +103,7 @@ def test_no_absurd_coalescing(fake: Callable[..., Callable[[], list[str]]], rece
 @pytest.mark.netns
 def test_a_driver_that_cannot_is_named() -> None:
     """veth neither coalesces nor steers."""
-    needs_root()
-    with Testbed("ofl") as testbed, in_namespace(testbed.engine):
+    with own_testbed("of") as testbed, in_namespace(testbed.engine):
         interface = testbed.links[0].engine_interface
         with Offload(interface) as offload:
             with pytest.raises(HostError, match=f"{interface}: flow steering: "):

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from crosswire.nic.packet import ETHER_TYPE_QINQ, ETHER_TYPE_QINQ_OLD, ETHER_TYP
 from crosswire.nic.rings.ring import Frame, poll, reserve
 from crosswire.nic.rings.sockets import af_packet
 from crosswire.nic.rings.sockets.af_packet import FRAMES_MAX, RULES_MAX, SLOT_BYTES, TRANSMIT_SLOTS, AfPacketSocket
-from tests.support.net import needs_root
+from tests.support.net import own_testbed
 from tests.support.ring_cases import driver_of, send_all, uncompiled
 
 pytestmark = pytest.mark.netns
@@ -32,8 +31,7 @@ JIT = pytest.mark.parametrize("jit", [True, False], ids=["compiled", "python"])
 
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
-    needs_root()
-    with Testbed(f"ap{os.getpid() % 100000}") as network:
+    with own_testbed("ap") as network:
         with in_namespace(network.engine):
             # Or the tests before would use up the answers that a host may give to another in a second.
             Path("/proc/sys/net/ipv4/icmp_ratelimit").write_text("0")

@@ -1,7 +1,6 @@
 """AF_XDP over a veth pair of our own: what a kernel socket sends arrives, and what we send arrives at one."""
 
 import ctypes
-import os
 import signal
 import socket
 import struct
@@ -21,7 +20,7 @@ from crosswire.nic.rings.ring import Frame, commit, flush, next_time_ns, poll, r
 from crosswire.nic.rings.xdp.af_xdp import AfXdpRing, AfXdpSocket, open_queues
 from crosswire.nic.rings.xdp.program import KeepRule, SteerRules
 from crosswire.nic.unit.compile import compiled
-from tests.support.net import needs_root
+from tests.support.net import own_testbed
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.netns
@@ -35,8 +34,7 @@ NOW_NS = 1_700_000_000_000_000_000
 
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
-    needs_root()
-    with Testbed(f"ax{os.getpid() % 100000}") as network:
+    with own_testbed("ax") as network:
         yield network
 
 

@@ -1,7 +1,6 @@
 """The UDP socket ring: the headers it makes, what it counts, and groups on a network of our own."""
 
 import errno
-import os
 import socket
 from collections.abc import Iterator
 
@@ -26,7 +25,7 @@ from crosswire.nic.packet import (
 from crosswire.nic.rings.ring import Frame, poll, release, reserve
 from crosswire.nic.rings.sockets import udp
 from crosswire.nic.rings.sockets.udp import BATCH_DATAGRAMS, SLOT_BYTES, SOCKETS_MAX, TRANSMIT_SLOTS, UdpSocket
-from tests.support.net import needs_root
+from tests.support.net import own_testbed
 from tests.support.ring_cases import LOOPBACK_IP, driver_of, payload_of, send_all, uncompiled
 
 GROUP = Group(0xEF010101, 6200)
@@ -49,8 +48,7 @@ def peer() -> Iterator[socket.socket]:
 
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
-    needs_root()
-    with Testbed(f"us{os.getpid() % 100000}") as network:
+    with own_testbed("us") as network:
         yield network
 
 

@@ -20,7 +20,7 @@ from crosswire.nic.rings.connection import connection_of
 from crosswire.nic.rings.fault import FaultRates
 from crosswire.nic.tcp.connection import Step
 from crosswire.nic.tcp.state import TcpEnd, TcpState
-from tests.support.net import needs_root
+from tests.support.net import own_testbed
 from tests.support.tcp_kernel_setup import Rig, make_talk
 from tests.support.wire_remarks import needs_tshark, recorded
 
@@ -37,8 +37,7 @@ FAULT_BYTES = int(os.environ.get("CROSSWIRE_FAULT_BYTES", "65536"))
 
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
-    needs_root()
-    with Testbed(f"tk{os.getpid() % 100000}") as network:
+    with own_testbed("tk") as network:
         yield network
 
 
@@ -218,8 +217,7 @@ def test_fast_sender(testbed: Testbed) -> None:
 @pytest.fixture
 def quiet_testbed() -> Iterator[Testbed]:
     """One of its own: no former connection's last segments are on it."""
-    needs_root()
-    with Testbed(f"tq{os.getpid() % 100000}") as network:
+    with own_testbed("tq") as network:
         yield network
 
 

@@ -18,14 +18,18 @@ from crosswire.venues.feed import feed_unit
 from crosswire.venues.market import Events, Market, clear_events
 from crosswire.venues.order import (
     Approval,
+    Approvals,
     Reports,
     Session,
     end_session,
     keep_session,
     read_reports,
     start_session,
+    write_amend,
     write_cancel,
+    write_cancel_by_id,
     write_mass_cancel,
+    write_mass_quote,
     write_new,
 )
 
@@ -47,7 +51,10 @@ class Inbox(Struct):
 
 
 class VenueEntries(Struct):
-    """Addresses of the entries of a venue's units, each with the name of its function below; `decode` is the feed's."""
+    """Addresses of the entries of a venue's units, each with the name of its function below; `decode` is the feed's.
+
+    0 where a session registers nothing for it, as a venue need not amend, quote, or cancel by its own ids.
+    """
 
     decode: i64
     turn: i64
@@ -57,6 +64,9 @@ class VenueEntries(Struct):
     send_new: i64
     send_cancel: i64
     send_mass_cancel: i64
+    send_amend: i64
+    send_cancel_by_id: i64
+    send_mass_quote: i64
     start: i64
     keep: i64
     end: i64
@@ -129,6 +139,21 @@ def send_mass_cancel(session: Session, ring: Struct, now_ns: int) -> bool:
     return write_mass_cancel(session, ring, now_ns)
 
 
+def send_amend(session: Session, ring: Struct, approval: Approval, now_ns: int) -> bool:
+    """See `write_amend`."""
+    return write_amend(session, ring, approval, now_ns)
+
+
+def send_cancel_by_id(session: Session, ring: Struct, exchange_order_id: int, instrument: int, now_ns: int) -> bool:
+    """See `write_cancel_by_id`."""
+    return write_cancel_by_id(session, ring, exchange_order_id, instrument, now_ns)
+
+
+def send_mass_quote(session: Session, ring: Struct, approvals: Approvals, now_ns: int) -> bool:
+    """See `write_mass_quote`."""
+    return write_mass_quote(session, ring, approvals, now_ns)
+
+
 def start(session: Session, ring: Struct, now_ns: int) -> None:
     """See `start_session`."""
     start_session(session, ring, now_ns)
@@ -158,6 +183,12 @@ def venue_unit(ring: type[Struct], session: type[Session]) -> Unit:
         keep: (session, ring, "i64"),
         end: (session, ring, "i64"),
     }
+    if write_amend.is_registered(session):
+        functions[send_amend] = (session, ring, Approval, "i64")
+    if write_cancel_by_id.is_registered(session):
+        functions[send_cancel_by_id] = (session, ring, "i64", "i64", "i64")
+    if write_mass_quote.is_registered(session):
+        functions[send_mass_quote] = (session, ring, Approvals, "i64")
     return unit_of(f"venue-{short_name(ring)}-{session.__name__}", functions)
 
 
@@ -224,6 +255,45 @@ def send_order_cancel(venue: Venue, client_order_id: int, instrument: int, now_n
     """`send_cancel` in the venue's unit."""
     session = address_of(venue.session)
     return call_entry(venue.entries.send_cancel, session, venue.ring, client_order_id, instrument, now_ns) != 0
+
+
+@compiled
+def can_amend(venue: Venue) -> bool:
+    """Whether the venue's session amends orders."""
+    return venue.entries.send_amend != 0
+
+
+@compiled
+def can_cancel_by_id(venue: Venue) -> bool:
+    """Whether the venue's session cancels by the venue's own ids."""
+    return venue.entries.send_cancel_by_id != 0
+
+
+@compiled
+def can_quote(venue: Venue) -> bool:
+    """Whether the venue's session sends mass quotes."""
+    return venue.entries.send_mass_quote != 0
+
+
+@compiled
+def send_order_amend(venue: Venue, approval: Approval, now_ns: int) -> bool:
+    """`send_amend` in the venue's unit."""
+    session = address_of(venue.session)
+    return call_entry(venue.entries.send_amend, session, venue.ring, address_of(approval), now_ns) != 0
+
+
+@compiled
+def send_exchange_order_cancel(venue: Venue, exchange_order_id: int, instrument: int, now_ns: int) -> bool:
+    """`send_cancel_by_id` in the venue's unit."""
+    session = address_of(venue.session)
+    return call_entry(venue.entries.send_cancel_by_id, session, venue.ring, exchange_order_id, instrument, now_ns) != 0
+
+
+@compiled
+def send_quotes(venue: Venue, approvals: Approvals, now_ns: int) -> bool:
+    """`send_mass_quote` in the venue's unit."""
+    session = address_of(venue.session)
+    return call_entry(venue.entries.send_mass_quote, session, venue.ring, address_of(approvals), now_ns) != 0
 
 
 @compiled

@@ -1,10 +1,11 @@
-"""The inline risk gate: every new order passes `check` or does not leave.
+"""The inline risk gate: every order, amend and quote passes it or does not leave.
 
-`check` arms an `Approval`, the only thing that an order session turns into a frame. Limits are per instrument, per
-underlying, per venue and for the whole run; all are required configuration (`risk.limits`).
+`check`, `check_amend` and `check_quote` arm `Approval`s, the only thing that an order session turns into a frame.
+Limits are per instrument, per underlying, per venue and for the whole run; all are required configuration
+(`risk.limits`).
 
 Exposures are counted at their worst: an order that is out may fill, so a buy is judged with all open buys filled and no
-open sell.
+open sell. An amend counts with the larger of its two quantities until it is answered.
 """
 
 from enum import IntEnum
@@ -15,9 +16,20 @@ from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position, profit_e9
 from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import E9, Instrument, Payoff, multiply_e9, notional_e9
-from crosswire.venues.order import VENUES_MAX, Approval, Order, SessionState
-from crosswire.venues.side import BUY
-from crosswire.venues.token_bucket import TokenBucket, take_token
+from crosswire.venues.order import (
+    APPROVALS_MAX,
+    GTC,
+    POST_ONLY,
+    VENUES_MAX,
+    AmendState,
+    Approval,
+    Approvals,
+    Order,
+    OrderState,
+    SessionState,
+)
+from crosswire.venues.side import BUY, SELL
+from crosswire.venues.token_bucket import TokenBucket, take_tokens
 
 UNDERLYINGS_MAX = 16
 
@@ -43,6 +55,9 @@ class Veto(IntEnum):
     CROSSED_BOOK = 15
     PRICE_COLLAR = 16
     NOT_SENT = 17  # passed, but the transmit ring had no slot or the session refused
+    UNSUPPORTED = 18  # the venue's order session can't do this
+    NOT_AMENDABLE = 19  # not live yet, about to be cancelled, not good till cancelled, a quote, or being amended
+    QUOTE_PENDING = 20  # the venue has not answered the last quote of this instrument
 
 
 class InstrumentLimits(Struct):
@@ -59,7 +74,7 @@ class InstrumentLimits(Struct):
 class VenueLimits(Struct):
     """What may be sent to one venue, and what is out there. The loop keeps the last two."""
 
-    bucket: TokenBucket  # one order takes one token
+    bucket: TokenBucket  # a new order, an amend and a side of a quote take one token each
     open_orders_max: i64
     open_orders: i64
     session_state: i64  # SessionState of the venue's order session
@@ -97,24 +112,88 @@ class Gate(Struct):
 def check(gate: Gate, approval: Approval, order: Order, now_ns: int) -> int:
     """Allow an order (Veto.NONE, `approval` armed for one frame) or give the first reason against it, counted."""
     approval.armed = 0
-    veto = _judge(gate, order, now_ns)
+    veto = _judge(gate, order, order.price_ticks, order.qty_lots, order.qty_lots, 1, now_ns)
+    # Last, because it takes the token: an order refused for another reason costs none.
+    if veto == Veto.NONE and not take_tokens(_bucket_of(gate, order), 1, now_ns):
+        veto = Veto.ORDER_RATE
     gate.vetoes[veto] += 1
-    if veto != Veto.NONE:
-        return veto
+    if veto == Veto.NONE:
+        gate.last_client_order_id = order.client_order_id
+        _arm(gate, approval, order, order.price_ticks, order.qty_lots)
+    return veto
+
+
+@compiled
+def check_amend(gate: Gate, approval: Approval, order: Order, price_ticks: int, qty_lots: int, now_ns: int) -> int:
+    """Allow new terms of an open order, as `check` does. `qty_lots` is with what is filled.
+
+    An amend that adds nothing is not held against the position: it may be there to make an order smaller.
+    """
+    approval.armed = 0
+    veto: int = Veto.NOT_AMENDABLE
+    if _is_amendable(order):
+        veto = Veto.BAD_ORDER
+        if qty_lots > order.filled_lots:
+            veto = _judge(gate, order, price_ticks, qty_lots, max(0, qty_lots - order.qty_lots), 0, now_ns)
+    if veto == Veto.NONE and not take_tokens(_bucket_of(gate, order), 1, now_ns):
+        veto = Veto.ORDER_RATE
+    gate.vetoes[veto] += 1
+    if veto == Veto.NONE:
+        _arm(gate, approval, order, price_ticks, qty_lots)
+    return veto
+
+
+@compiled
+def check_quote(gate: Gate, approvals: Approvals, bid: Order, ask: Order, now_ns: int) -> int:
+    """Allow both sides of a quote (two more approvals, armed) or neither, for the first reason against one of them."""
+    assert approvals.count + 2 <= APPROVALS_MAX
+    veto: int = Veto.BAD_ORDER
+    if bid.instrument == ask.instrument and bid.side == BUY and ask.side == SELL and bid.price_ticks < ask.price_ticks:
+        veto = _judge(gate, bid, bid.price_ticks, bid.qty_lots, bid.qty_lots, 1, now_ns)
+        if veto == Veto.NONE:
+            veto = _judge(gate, ask, ask.price_ticks, ask.qty_lots, ask.qty_lots, 2, now_ns)
+        if veto == Veto.NONE and gate.positions[bid.instrument].quotes_pending != 0:
+            veto = Veto.QUOTE_PENDING
+    if veto == Veto.NONE and not take_tokens(_bucket_of(gate, bid), 2, now_ns):
+        veto = Veto.ORDER_RATE
+    gate.vetoes[veto] += 2
+    if veto == Veto.NONE:
+        gate.last_client_order_id = max(bid.client_order_id, ask.client_order_id)
+        _arm(gate, approvals.items[approvals.count], bid, bid.price_ticks, bid.qty_lots)
+        _arm(gate, approvals.items[approvals.count + 1], ask, ask.price_ticks, ask.qty_lots)
+        approvals.count += 2
+    return veto
+
+
+@inlined
+def _bucket_of(gate: Gate, order: Order) -> TokenBucket:
+    return gate.venues[gate.instruments[order.instrument].venue].bucket
+
+
+@inlined
+def _arm(gate: Gate, approval: Approval, order: Order, price_ticks: int, qty_lots: int) -> None:
     gate.passed += 1
-    gate.last_client_order_id = order.client_order_id
     approval.armed = 1
     approval.client_order_id = order.client_order_id
     approval.instrument = order.instrument
     approval.side = order.side
     approval.time_in_force = order.time_in_force
-    approval.price_ticks = order.price_ticks
-    approval.qty_lots = order.qty_lots
-    return Veto.NONE
+    approval.price_ticks = price_ticks
+    approval.qty_lots = qty_lots
 
 
 @inlined
-def _judge(gate: Gate, order: Order, now_ns: int) -> int:
+def _is_amendable(order: Order) -> bool:
+    if order.state != OrderState.LIVE or order.amend_state == AmendState.PENDING or order.is_quote != 0:
+        return False
+    return order.time_in_force == GTC or order.time_in_force == POST_ONLY
+
+
+@inlined
+def _judge(
+    gate: Gate, order: Order, price_ticks: int, qty_lots: int, added_lots: int, new_orders: int, now_ns: int
+) -> int:
+    """Judge an order at these terms: `added_lots` may be filled that could not before, by `new_orders` more orders."""
     if gate.halted != 0:
         return Veto.HALTED
     if gate.loss_tripped != 0:
@@ -122,39 +201,40 @@ def _judge(gate: Gate, order: Order, now_ns: int) -> int:
     if order.instrument < 0 or order.instrument >= gate.instrument_count:
         return Veto.BAD_ORDER
     limits = gate.limits[order.instrument]
-    if order.price_ticks <= 0 or order.qty_lots <= 0 or order.price_ticks > limits.price_ticks_max:
+    if price_ticks <= 0 or qty_lots <= 0 or price_ticks > limits.price_ticks_max:
         return Veto.BAD_ORDER
-    if order.client_order_id <= gate.last_client_order_id:
+    if new_orders != 0 and order.client_order_id <= gate.last_client_order_id:
         return Veto.DUPLICATE_ID
-    if order.qty_lots > limits.order_lots_max:
+    if qty_lots > limits.order_lots_max:
         return Veto.ORDER_SIZE
     venue = gate.venues[gate.instruments[order.instrument].venue]
     if venue.session_state != SessionState.READY:
         return Veto.SESSION_NOT_READY
-    if venue.open_orders >= venue.open_orders_max:
+    if venue.open_orders + new_orders > venue.open_orders_max:
         return Veto.OPEN_ORDERS
-    veto = _judge_price(gate.books[order.instrument], limits, order, now_ns)
-    if veto == Veto.NONE:
-        veto = _judge_exposure(gate, limits, order)
-    # Last, because it takes the token: an order refused for another reason costs none.
-    if veto == Veto.NONE and not take_token(venue.bucket, now_ns):
-        return Veto.ORDER_RATE
+    veto = _judge_price(gate.books[order.instrument], limits, order.side, price_ticks, now_ns)
+    if veto == Veto.NONE and notional_e9(gate.instruments[order.instrument], price_ticks, qty_lots) > (
+        limits.order_notional_max_e9
+    ):
+        veto = Veto.ORDER_NOTIONAL
+    if veto == Veto.NONE and added_lots > 0:
+        veto = _judge_exposure(gate, limits, order, price_ticks, added_lots)
     return veto
 
 
 @inlined
-def _judge_price(book: Book, limits: InstrumentLimits, order: Order, now_ns: int) -> int:
+def _judge_price(book: Book, limits: InstrumentLimits, side: int, price_ticks: int, now_ns: int) -> int:
     if book.valid == 0 or book.bid_lots <= 0 or book.ask_lots <= 0:
         return Veto.INVALID_BOOK
     if now_ns - book.receive_time_ns > limits.book_age_max_ns:
         return Veto.STALE_BOOK
     if book.bid_ticks >= book.ask_ticks:
         return Veto.CROSSED_BOOK
-    if order.side == BUY:
-        reach_ticks = order.price_ticks - book.ask_ticks
+    if side == BUY:
+        reach_ticks = price_ticks - book.ask_ticks
         best_ticks = book.ask_ticks
     else:
-        reach_ticks = book.bid_ticks - order.price_ticks
+        reach_ticks = book.bid_ticks - price_ticks
         best_ticks = book.bid_ticks
     # At the best price or behind it nothing is reached through: the usual order, and no product is needed.
     if reach_ticks > 0 and reach_ticks > multiply_e9(best_ticks, limits.collar_e9):
@@ -163,13 +243,10 @@ def _judge_price(book: Book, limits: InstrumentLimits, order: Order, now_ns: int
 
 
 @inlined
-def _judge_exposure(gate: Gate, limits: InstrumentLimits, order: Order) -> int:
-    side, price_ticks, qty_lots = order.side, order.price_ticks, order.qty_lots
+def _judge_exposure(gate: Gate, limits: InstrumentLimits, order: Order, price_ticks: int, qty_lots: int) -> int:
+    side = order.side
     instrument = gate.instruments[order.instrument]
     position = gate.positions[order.instrument]
-    order_e9 = notional_e9(instrument, price_ticks, qty_lots)
-    if order_e9 > limits.order_notional_max_e9:
-        return Veto.ORDER_NOTIONAL
     if side == BUY:
         worst_lots = position.position_lots + position.open_buy_lots + qty_lots
     else:

@@ -6,24 +6,29 @@ risk gate and onto the wire within the same turn, before the next frame is looke
 
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Pointer, Struct, i64
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.memory.raw import fill_bytes
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, size_of
+from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
 from crosswire.risk.records import OpportunityRecord, Records, TradeRecord, append
 from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import Instrument
-from crosswire.venues.order import IOC
+from crosswire.venues.order import IOC, POST_ONLY
+from crosswire.venues.side import BUY
 
 REQUESTS_MAX = 64  # of one turn of the loop; more are dropped and counted
 
 NEW_ORDER = 0
 CANCEL_ORDER = 1
+AMEND_ORDER = 2
+CANCEL_BY_ID = 3
+QUOTE = 4  # the bid; the ask is the next request
 
 
 class Request(Struct):
     """One wish of the strategy."""
 
-    kind: i64  # NEW_ORDER or CANCEL_ORDER
+    kind: i64  # NEW_ORDER, CANCEL_ORDER, ...
     instrument: i64  # market index
     side: i64
     time_in_force: i64
@@ -32,7 +37,8 @@ class Request(Struct):
     decision_ticks: i64  # the price that the decision was based on: slippage is measured against it
     trade_id: i64  # groups the legs of one trade; 0: none
     tag: i64  # the strategy's own, handed back with the order
-    client_order_id: i64  # CANCEL_ORDER: which
+    client_order_id: i64  # CANCEL_ORDER, AMEND_ORDER: which
+    exchange_order_id: i64  # CANCEL_BY_ID: which
 
 
 class Desk(Struct):
@@ -72,35 +78,101 @@ def submit(
     the price that slippage is measured against, 0 for the order's own; `trade_id` groups the legs of one trade; `tag`
     is the strategy's own and comes back with the order.
     """
-    if desk.request_count >= REQUESTS_MAX or instrument < 0 or instrument >= desk.instrument_count:
-        desk.requests_dropped += 1
+    if not _has_room(desk, instrument, 1):
         return False
-    request = desk.requests[desk.request_count]
-    desk.request_count += 1
-    request.kind = NEW_ORDER
-    request.instrument = instrument
+    request = _add_request(desk, NEW_ORDER, instrument, price_ticks, qty_lots)
     request.side = side
     request.time_in_force = time_in_force
-    request.price_ticks = price_ticks
-    request.qty_lots = qty_lots
     request.decision_ticks = decision_ticks if decision_ticks != 0 else price_ticks
     request.trade_id = trade_id
     request.tag = tag
-    request.client_order_id = 0
     return True
 
 
 @compiled
 def cancel(desk: Desk, client_order_id: int) -> bool:
-    """Ask to cancel an order; False, counted, if REQUESTS_MAX requests of this turn are taken."""
-    if desk.request_count >= REQUESTS_MAX:
-        desk.requests_dropped += 1
+    """Ask to cancel an order or a side of a quote; False, counted, if REQUESTS_MAX requests of this turn are taken."""
+    if not _has_room(desk, 0, 1):
         return False
+    _add_request(desk, CANCEL_ORDER, 0, 0, 0).client_order_id = client_order_id
+    return True
+
+
+@compiled
+def amend(desk: Desk, client_order_id: int, price_ticks: int, qty_lots: int) -> bool:
+    """Ask for another price and quantity of a live order; `qty_lots` is with what is filled. False as with `cancel`.
+
+    What becomes of it arrives in on_order as `order.amend_state`: DONE, REJECTED or VETOED. One amend of an order may
+    be under way, and none after its cancel; for an order that has ended the request is forgotten.
+    """
+    if not _has_room(desk, 0, 1):
+        return False
+    _add_request(desk, AMEND_ORDER, 0, price_ticks, qty_lots).client_order_id = client_order_id
+    return True
+
+
+@compiled
+def cancel_by_id(desk: Desk, instrument: int, exchange_order_id: int) -> bool:
+    """Ask to cancel an order by the venue's own id, as when ours is not known any more. False as with `submit`.
+
+    If it is none of this run's, the answer arrives in on_order with an order that has nothing but its instrument, both
+    ids and a state: CANCELLED, REJECTED if the venue refused, VETOED if nothing was sent.
+    """
+    if exchange_order_id == 0 or not _has_room(desk, instrument, 1):
+        return False
+    _add_request(desk, CANCEL_BY_ID, instrument, 0, 0).exchange_order_id = exchange_order_id
+    return True
+
+
+@compiled
+def quote(
+    desk: Desk,
+    instrument: int,
+    bid_ticks: int,
+    bid_lots: int,
+    ask_ticks: int,
+    ask_lots: int,
+    time_in_force: int = POST_ONLY,
+    tag: int = 0,
+) -> bool:
+    """Ask for a bid and an ask in place of those that the last quote of the instrument left; False as with `submit`.
+
+    Quotes of one venue that are asked for one after another leave in one message. Each side is an order with an id of
+    its own: on_order and on_fill tell what becomes of it, and that the one which it replaced is CANCELLED. Both sides
+    pass the gate or neither does, and until the venue has answered, the next quote of the instrument is vetoed.
+    """
+    if not _has_room(desk, instrument, 2):
+        return False
+    for side in range(2):
+        price_ticks = bid_ticks if side == BUY else ask_ticks
+        request = _add_request(desk, QUOTE, instrument, price_ticks, bid_lots if side == BUY else ask_lots)
+        request.side = side
+        request.time_in_force = time_in_force
+        request.decision_ticks = price_ticks
+        request.tag = tag
+    return True
+
+
+@compiled
+def _has_room(desk: Desk, instrument: int, count: int) -> bool:
+    """Whether so many requests can be added; counted if not."""
+    if desk.request_count + count <= REQUESTS_MAX and 0 <= instrument < desk.instrument_count:
+        return True
+    desk.requests_dropped += count
+    return False
+
+
+@inlined
+def _add_request(desk: Desk, kind: int, instrument: int, price_ticks: int, qty_lots: int) -> Request:
+    """The next request, all else 0."""
     request = desk.requests[desk.request_count]
     desk.request_count += 1
-    request.kind = CANCEL_ORDER
-    request.client_order_id = client_order_id
-    return True
+    fill_bytes(address_of(request), 0, size_of(Request))
+    request.kind = kind
+    request.instrument = instrument
+    request.price_ticks = price_ticks
+    request.qty_lots = qty_lots
+    return request
 
 
 @compiled

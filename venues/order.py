@@ -1,7 +1,8 @@
 """Orders as the field knows them, and the order-session contract.
 
 Life of an order: PENDING_NEW -> LIVE -> (PENDING_CANCEL) -> FILLED | CANCELLED, or REJECTED at any time before it
-lives. An IOC goes from PENDING_NEW to FILLED or CANCELLED. VETOED never left the engine.
+lives. An IOC goes from PENDING_NEW to FILLED or CANCELLED. VETOED never left the engine. An amend changes no state:
+`amend_state` tells of the last one.
 
 `OrderTable` holds the engine's orders of all venues. `apply_report` is the only way that a venue's word changes one,
 and applies each fill exactly once: a fill is either applied, dropped as a copy of one that was, or counted as an alarm.
@@ -10,7 +11,7 @@ and applies each fill exactly once: a fill is either applied, dropped as a copy 
 from enum import IntEnum
 from typing import Annotated
 
-from crosswire.nic.memory.raw import fill_bytes
+from crosswire.nic.memory.raw import copy_bytes, fill_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import compiled, generic
@@ -19,6 +20,8 @@ ORDERS_BITS = 12
 ORDERS_MAX = 1 << ORDERS_BITS  # orders alive at once, all venues together; an order id's low bits are its slot
 REPORTS_MAX = 128  # execution reports of one packet
 VENUES_MAX = 8  # order sessions of one engine
+APPROVALS_MAX = 32  # of one mass quote: 16 instruments
+BY_ID_MAX = 64  # cancels by the venue's id without an answer yet, all venues together
 
 
 class TimeInForce(IntEnum):
@@ -43,6 +46,16 @@ class OrderState(IntEnum):
     VETOED = 7
 
 
+class AmendState(IntEnum):
+    """What became of the last amend of an order."""
+
+    NONE = 0
+    PENDING = 1
+    DONE = 2
+    REJECTED = 3  # the order is as it was; `amend_reason` is a RejectReason
+    VETOED = 4  # it never left the engine; `amend_reason` is the gate's own
+
+
 class ReportKind(IntEnum):
     ACK = 0
     FILL = 1
@@ -51,6 +64,7 @@ class ReportKind(IntEnum):
     CANCEL_REJECTED = 4  # the cancel was refused; the order is as it was
     CONVERTED = 5  # the cancel of a held order made it an IOC: it may still fill, and will end by itself
     AMENDED = 6  # the order has a new price and quantity
+    AMEND_REJECTED = 7  # the amend was refused; the order is as it was
 
 
 class RejectReason(IntEnum):
@@ -86,6 +100,13 @@ class Approval(Struct):
     time_in_force: i64
     price_ticks: i64
     qty_lots: i64
+
+
+class Approvals(Struct):
+    """The approvals of one mass quote, APPROVALS_MAX at most: pairs of a bid and its ask."""
+
+    count: i64
+    items: Annotated[Array, Approval, APPROVALS_MAX]
 
 
 class Report(Struct):
@@ -173,8 +194,12 @@ def write_cancel_by_id(session: Session, ring: Struct, exchange_order_id: int, i
 
 
 @generic
-def write_mass_quote(session: Session, ring: Struct, approvals: Array, count: int, now_ns: int) -> bool:
-    """Set bid and ask of several instruments at once: `count` approvals, each pair a bid and its ask. Disarms all."""
+def write_mass_quote(session: Session, ring: Struct, approvals: Approvals, now_ns: int) -> bool:
+    """Set bid and ask of several instruments at once; False if nothing was sent. Disarms all approvals.
+
+    The venue keeps one quote a side and instrument: what was there is replaced. There may be no other mass quote of the
+    same instrument under way.
+    """
 
 
 @generic
@@ -198,12 +223,13 @@ class Applied(IntEnum):
     UPDATED = 0  # the order changed and is still open
     CLOSED = 1  # the order is FILLED, CANCELLED or REJECTED: copy it, then `free_order`
     DUPLICATE = 2  # a fill that was applied before; dropped
-    LATE = 3  # a cancel was refused because the order had ended by itself; the usual race
-    UNKNOWN_ORDER = 4  # a report for an order that we do not have
-    OVERFILL = 5  # a fill larger than what is left
-    FILL_AFTER_CLOSE = 6  # a fill for an order that had ended
-    BAD_FILL = 7  # a fill of another instrument or side than the order's, or of no size
-    CONTRADICTION = 8  # any other report that the order's state rules out
+    LATE = 3  # a cancel or amend was refused because the order had ended by itself; the usual race
+    BY_ID = 4  # the answer to a cancel by the venue's id, of which our own orders have nothing to learn
+    UNKNOWN_ORDER = 5  # a report for an order that we do not have
+    OVERFILL = 6  # a fill larger than what is left
+    FILL_AFTER_CLOSE = 7  # a fill for an order that had ended
+    BAD_FILL = 8  # a fill of another instrument or side than the order's, or of no size
+    CONTRADICTION = 9  # any other report that the order's state rules out
 
 
 class Order(Struct):
@@ -220,6 +246,11 @@ class Order(Struct):
     qty_lots: i64
     filled_lots: i64
     queued: i64  # 1: held in the venue's speed bump, where it can't be withdrawn
+    is_quote: i64  # 1: one side of a mass quote; the venue knows it by its own id alone
+    amend_state: i64  # AmendState
+    amend_price_ticks: i64  # the terms last asked for
+    amend_lots: i64
+    amend_reason: i64  # why it was refused: RejectReason, or the gate's own
     filled_tick_lots: i64  # sum of price_ticks * qty_lots of the fills: / filled_lots is the average price in ticks
     fees_e9: i64  # of the fills, settlement currency, positive is paid
     decision_ticks: i64  # the price that the strategy decided on; slippage is against it
@@ -233,6 +264,15 @@ class Order(Struct):
     reason: i64  # RejectReason when REJECTED or CANCELLED, the gate's own when VETOED
 
 
+class CancelById(Struct):
+    """A cancel by the venue's id that was sent and not answered."""
+
+    exchange_order_id: i64
+    venue: i64
+    instrument: i64  # market index
+    strategy: i64  # number of the strategy that asked
+
+
 class OrderTable(Struct):
     """The engine's orders, ORDERS_MAX at most. An id is counter << ORDERS_BITS | slot: found in O(1), never reused."""
 
@@ -242,6 +282,9 @@ class OrderTable(Struct):
     last_execution_ids: Annotated[Array, i64, VENUES_MAX]  # of the last fill of each venue
     free_slots: Annotated[Array, i64, ORDERS_MAX]  # a stack; the first ORDERS_MAX - count are free
     orders: Annotated[Array, Order, ORDERS_MAX]
+    by_id_count: i64
+    by_id: Annotated[Array, CancelById, BY_ID_MAX]
+    by_id_answered: CancelById  # the last that was answered
     nobody: Order  # what a search returns that finds none; always FREE
 
 
@@ -309,6 +352,55 @@ def cancel_sent(order: Order) -> None:
 
 
 @compiled
+def open_lots(order: Order) -> int:
+    """What of an order may still be filled, at worst: an amend that is on its way may have come to hold already."""
+    if not is_open(order):
+        return 0
+    qty_lots = order.qty_lots
+    if order.amend_state == AmendState.PENDING:
+        qty_lots = max(qty_lots, order.amend_lots)
+    return qty_lots - order.filled_lots
+
+
+@compiled
+def amend_sent(order: Order, price_ticks: int, qty_lots: int) -> None:
+    """A request for these terms left the engine; one at a time."""
+    assert order.amend_state != AmendState.PENDING
+    order.amend_state = AmendState.PENDING
+    order.amend_price_ticks = price_ticks
+    order.amend_lots = qty_lots
+    order.amend_reason = RejectReason.NONE
+
+
+@compiled
+def expect_cancel_by_id(table: OrderTable, venue: int, instrument: int, exchange_order_id: int, strategy: int) -> bool:
+    """Note a cancel by the venue's id, so that its answer is no alarm; False if BY_ID_MAX are without one."""
+    if table.by_id_count >= BY_ID_MAX:
+        return False
+    asked = table.by_id[table.by_id_count]
+    table.by_id_count += 1
+    asked.exchange_order_id = exchange_order_id
+    asked.venue = venue
+    asked.instrument = instrument
+    asked.strategy = strategy
+    return True
+
+
+@compiled
+def take_cancel_by_id(table: OrderTable, venue: int, exchange_order_id: int) -> bool:
+    """Whether a cancel of this id was expected; it no longer is, and `by_id_answered` is it."""
+    for position in range(table.by_id_count):
+        asked = table.by_id[position]
+        if asked.exchange_order_id == exchange_order_id and asked.venue == venue:
+            copy_bytes(address_of(table.by_id_answered), address_of(asked), size_of(CancelById))
+            table.by_id_count -= 1
+            if position < table.by_id_count:
+                copy_bytes(address_of(asked), address_of(table.by_id[table.by_id_count]), size_of(CancelById))
+            return True
+    return False
+
+
+@compiled
 def close_order(order: Order, state: int, reason: int, now_ns: int) -> None:
     """The order ends: FILLED, CANCELLED, REJECTED or VETOED."""
     order.state = state
@@ -341,9 +433,16 @@ def apply_report(table: OrderTable, report: Report, now_ns: int) -> int:
     Sets the report's instrument from the order's if the venue named none. An order that ends keeps its slot until
     `free_order`.
     """
-    outcome = (
-        _apply_fill(table, report, now_ns) if report.kind == ReportKind.FILL else _apply_state(table, report, now_ns)
-    )
+    if report.kind == ReportKind.FILL:
+        outcome = _apply_fill(table, report, now_ns)
+    elif report.kind == ReportKind.AMENDED or report.kind == ReportKind.AMEND_REJECTED:
+        outcome = _apply_amend(table, report, now_ns)
+    else:
+        outcome = _apply_state(table, report, now_ns)
+        if table.by_id_count != 0 and report.kind != ReportKind.ACK:
+            was_asked = take_cancel_by_id(table, report.venue, report.exchange_order_id)
+            if was_asked and outcome >= Applied.LATE:
+                outcome = Applied.BY_ID
     table.outcomes[outcome] += 1
     return outcome
 
@@ -400,19 +499,40 @@ def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
             return Applied.CONTRADICTION
         close_order(order, OrderState.REJECTED, report.reason, now_ns)
         return Applied.CLOSED
-    if report.kind == ReportKind.AMENDED:
-        if report.qty_lots < order.filled_lots:
-            return Applied.CONTRADICTION
-        order.price_ticks = report.price_ticks
-        order.qty_lots = report.qty_lots
-        order.queued = report.queued
-        if order.qty_lots == order.filled_lots:
-            close_order(order, OrderState.FILLED, RejectReason.NONE, now_ns)
-            return Applied.CLOSED
-        return Applied.UPDATED
     if report.kind == ReportKind.CONVERTED:
         order.time_in_force = TimeInForce.IOC
     elif order.state != OrderState.PENDING_CANCEL:
         return Applied.CONTRADICTION
     order.state = OrderState.LIVE if order.acked_ns != 0 else OrderState.PENDING_NEW
+    return Applied.UPDATED
+
+
+@compiled
+def _apply_amend(table: OrderTable, report: Report, now_ns: int) -> int:
+    order = find_order(table, report.client_order_id)
+    is_ours = order.state != OrderState.FREE and order.venue == report.venue
+    if report.kind == ReportKind.AMEND_REJECTED and (not is_ours or not is_open(order)):
+        return Applied.LATE
+    if not is_ours:
+        return Applied.UNKNOWN_ORDER
+    if report.instrument < 0:
+        report.instrument = order.instrument
+    if not is_open(order) or order.amend_state != AmendState.PENDING:
+        return Applied.CONTRADICTION
+    if report.kind == ReportKind.AMEND_REJECTED:
+        order.amend_state = AmendState.REJECTED
+        order.amend_reason = report.reason
+        return Applied.UPDATED
+    # The gate judged what was asked for: other terms were never allowed.
+    if report.price_ticks != order.amend_price_ticks or report.qty_lots != order.amend_lots:
+        return Applied.CONTRADICTION
+    if report.qty_lots < order.filled_lots:
+        return Applied.CONTRADICTION
+    order.amend_state = AmendState.DONE
+    order.price_ticks = report.price_ticks
+    order.qty_lots = report.qty_lots
+    order.queued = report.queued
+    if order.qty_lots == order.filled_lots:
+        close_order(order, OrderState.FILLED, RejectReason.NONE, now_ns)
+        return Applied.CLOSED
     return Applied.UPDATED

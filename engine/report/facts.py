@@ -47,6 +47,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         counters={
             "loop turns": engine.state.turns,
             "cancels sent": engine.state.cancels_sent,
+            "amends sent": engine.state.amends_sent,
             "alarms": engine.gate.alarms,
             "requests dropped": sum(engine.seats[number].desk.requests_dropped for number in range(engine.seat_count)),
             **(run.core.strategies[0].counters() if len(run.core.strategies) == 1 else {}),

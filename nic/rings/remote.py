@@ -48,13 +48,14 @@ _SHAPES: dict[Generic[..., Any], tuple[Any, ...]] = {
     select_stream: ("i64",),
     reconnect: ("i64", "i64"),
 }
+_CONNECTION = (connection_of, select_stream, reconnect)
 
 
 def ring_unit(cls: type[Struct]) -> Unit:
-    """The unit of rings of this class: of the ring contracts, what the class implements."""
+    """The unit of rings of this class: the ring contract, and of `connection`'s what the class implements."""
     entries = []
     for function, kinds in _SHAPES.items():
-        if any(base in function.implementations for base in cls.__mro__):
+        if function.is_registered(cls) or function not in _CONNECTION:
             implementation = function.implementation_for(cls)
             entries.append(Entry(function.__name__, implementation, (cls, *kinds)))  # type: ignore[attr-defined]
     return Unit(f"ring-{cls.__name__}", tuple(entries))

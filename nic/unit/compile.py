@@ -84,6 +84,10 @@ class Generic(GenericOver[P, R]):
         name = self.__name__  # type: ignore[attr-defined]
         raise TypeError(f"{name}() has no implementation for {cls.__module__}.{cls.__qualname__}")
 
+    def is_registered(self, cls: type) -> bool:
+        """Whether there is an implementation for `cls` or a base of it."""
+        return any(base in self.implementations for base in cls.__mro__)
+
     def register(self, cls: type) -> Callable[[F], F]:
         """Decorator: implement this function for `cls` and its subclasses."""
 

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from crosswire.nic.unit.compile import compiled as compiled
     from crosswire.risk.position import Position as Position
     from crosswire.strategies.desk import Desk as Desk
+    from crosswire.strategies.desk import amend as amend
     from crosswire.strategies.desk import cancel as cancel
+    from crosswire.strategies.desk import cancel_by_id as cancel_by_id
     from crosswire.strategies.desk import next_trade_id as next_trade_id
+    from crosswire.strategies.desk import quote as quote
     from crosswire.strategies.desk import record_opportunity as record_opportunity
     from crosswire.strategies.desk import record_trade as record_trade
     from crosswire.strategies.desk import submit as submit
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from crosswire.venues.order import GTC as GTC
     from crosswire.venues.order import IOC as IOC
     from crosswire.venues.order import POST_ONLY as POST_ONLY
+    from crosswire.venues.order import AmendState as AmendState
     from crosswire.venues.order import Order as Order
     from crosswire.venues.order import OrderState as OrderState
     from crosswire.venues.order import RejectReason as RejectReason
@@ -78,8 +82,11 @@ _HOMES = {
     "crosswire.risk.position": ("Position",),
     "crosswire.strategies.desk": (
         "Desk",
+        "amend",
         "cancel",
+        "cancel_by_id",
         "next_trade_id",
+        "quote",
         "record_opportunity",
         "record_trade",
         "submit",
@@ -103,6 +110,7 @@ _HOMES = {
         "GTC",
         "IOC",
         "POST_ONLY",
+        "AmendState",
         "Order",
         "OrderState",
         "RejectReason",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosswire.nic.memory.struct import Struct
-from crosswire.risk.gate import Gate, Veto, check, halt, mark_positions
+from crosswire.risk.gate import Gate, Veto, check, check_amend, check_quote, halt, mark_positions
 from crosswire.risk.limits import (
     InstrumentLimitsConfig,
     LimitError,
@@ -21,7 +21,7 @@ from crosswire.risk.limits import (
 from crosswire.venues.book.book import make_books
 from crosswire.venues.instrument import E9, Instrument, Payoff
 from crosswire.venues.market import Market
-from crosswire.venues.order import Approval, Order, SessionState, TimeInForce
+from crosswire.venues.order import AmendState, Approval, Approvals, Order, OrderState, SessionState, TimeInForce
 from crosswire.venues.side import BUY, SELL
 
 NOW_NS = 1_700_000_000 * E9
@@ -63,6 +63,7 @@ class Setup:
             self.gate.venues[index].session_state = SessionState.READY
         mark_positions(self.gate)
         self.approval = Approval()
+        self.approvals = Approvals()
         self.last_id = 0
 
     def ask(self, instrument: int = 0, side: int = BUY, price: int = 1000, lots: int = 1, now_ns: int = NOW_NS) -> Veto:
@@ -79,6 +80,36 @@ class Setup:
             qty_lots=lots,
         )
         return int(check(self.gate, self.approval, order, now_ns))
+
+    def amend(self, price: int = 1000, lots: int = 1, **changes: int) -> Veto:
+        """Of a live order to buy 5 at 1000, of which 2 are filled; its 3 are open."""
+        order = Order(
+            client_order_id=1,
+            side=BUY,
+            state=OrderState.LIVE,
+            time_in_force=TimeInForce.GTC,
+            price_ticks=1000,
+            qty_lots=5,
+            filled_lots=2,
+        )
+        for name, value in changes.items():
+            setattr(order, name, value)
+        return Veto(check_amend(self.gate, self.approval, order, price, lots, NOW_NS))
+
+    def quote(self, bid: int, bid_lots: int, ask: int, ask_lots: int, instrument: int = 0) -> Veto:
+        sides = [
+            Order(
+                client_order_id=self.last_id + 1 + side,
+                instrument=instrument,
+                side=side,
+                time_in_force=TimeInForce.POST_ONLY,
+                price_ticks=price,
+                qty_lots=lots,
+            )
+            for side, price, lots in ((BUY, bid, bid_lots), (SELL, ask, ask_lots))
+        ]
+        self.last_id += 2
+        return Veto(check_quote(self.gate, self.approvals, *sides, NOW_NS))
 
 
 def test_a_good_order_passes_and_arms_exactly_what_was_asked() -> None:
@@ -199,6 +230,89 @@ def test_loss_limit_trips_and_stays() -> None:
     mark_positions(setup.gate)
     assert setup.ask() == Veto.LOSS_LIMIT
     assert setup.gate.profit_worst_e9 == -50 * E9 - 1
+
+
+def test_an_amend_arms_its_terms_and_takes_a_token() -> None:
+    setup = Setup()
+    assert setup.amend(1001, 9) == Veto.NONE
+    approval = setup.approval
+    assert (approval.armed, approval.client_order_id, approval.price_ticks, approval.qty_lots) == (1, 1, 1001, 9)
+    assert setup.gate.last_client_order_id == 0
+    assert [setup.amend() for _ in range(2)] == [Veto.BAD_ORDER] * 2  # what is filled is more
+    assert [setup.amend(lots=3) for _ in range(5)] == [Veto.NONE] * 4 + [Veto.ORDER_RATE]
+
+
+@pytest.mark.parametrize(
+    ("changes", "veto"),
+    [
+        ({"state": OrderState.PENDING_NEW}, Veto.NOT_AMENDABLE),
+        ({"state": OrderState.PENDING_CANCEL}, Veto.NOT_AMENDABLE),
+        ({"amend_state": AmendState.PENDING}, Veto.NOT_AMENDABLE),
+        ({"time_in_force": TimeInForce.IOC}, Veto.NOT_AMENDABLE),
+        ({"is_quote": 1}, Veto.NOT_AMENDABLE),
+        ({"lots": 2}, Veto.BAD_ORDER),
+        ({"price": 0}, Veto.BAD_ORDER),
+        ({"price": 100_001}, Veto.BAD_ORDER),
+        ({"lots": 10_001}, Veto.ORDER_SIZE),
+        ({"lots": 9_001}, Veto.ORDER_NOTIONAL),
+        ({"price": 1012}, Veto.PRICE_COLLAR),
+    ],
+)
+def test_each_limit_of_an_amend(changes: dict[str, int], veto: Veto) -> None:
+    setup = Setup()
+    assert setup.amend(**{"lots": 9, **changes}) == veto
+    assert setup.approval.armed == 0
+    assert setup.gate.vetoes[veto] == 1
+
+
+def test_an_amend_is_judged_by_what_it_adds() -> None:
+    setup = Setup(max_gross=Decimal(5000), max_net=Decimal(5000))
+    position = setup.gate.positions[0]
+    position.position_lots, position.open_buy_lots = 19_000, 3  # 997 lots more are allowed
+    assert setup.amend(lots=5 + 998) == Veto.POSITION
+    assert setup.amend(lots=5 + 997) == Veto.NONE
+    # Over the limit, as a fill may have brought it: what makes the order smaller still passes.
+    position.position_lots = 20_001
+    assert setup.amend(lots=6) == Veto.POSITION
+    assert setup.amend(lots=4) == Veto.NONE
+    # Open orders are full: an amend is none more.
+    setup.gate.venues[0].open_orders = 3
+    assert setup.amend(lots=4) == Veto.NONE
+
+
+def test_a_quote_passes_whole_or_not_at_all() -> None:
+    setup = Setup(burst=20)
+    assert setup.quote(999, 5, 1001, 5) == Veto.NONE
+    assert [(one.armed, one.side, one.price_ticks) for one in list(setup.approvals.items)[:2]] == [
+        (1, BUY, 999),
+        (1, SELL, 1001),
+    ]
+    assert setup.gate.last_client_order_id == 2
+    for bid, bid_lots, ask, ask_lots, veto in (
+        (1000, 5, 1000, 5, Veto.BAD_ORDER),  # would trade with itself
+        (1001, 5, 1000, 5, Veto.BAD_ORDER),
+        (999, 0, 1001, 5, Veto.BAD_ORDER),
+        (999, 5, 1001, 0, Veto.BAD_ORDER),
+        (999, 5, 1001, 10_001, Veto.ORDER_SIZE),
+        (980, 5, 985, 5, Veto.PRICE_COLLAR),
+    ):
+        assert setup.quote(bid, bid_lots, ask, ask_lots) == veto
+    assert setup.approvals.count == 2
+    assert not any(one.armed for one in list(setup.approvals.items)[2:])
+    setup.gate.positions[0].quotes_pending = 2
+    assert setup.quote(999, 5, 1001, 5) == Veto.QUOTE_PENDING
+    assert setup.quote(999, 5, 1001, 5, instrument=1) == Veto.NONE
+    assert setup.approvals.count == 4
+
+
+def test_a_quote_needs_room_and_tokens_for_both_sides() -> None:
+    setup = Setup()
+    setup.gate.venues[0].open_orders = 2
+    assert setup.quote(999, 5, 1001, 5) == Veto.OPEN_ORDERS
+    setup.gate.venues[0].open_orders = 1
+    assert [setup.quote(999, 5, 1001, 5) for _ in range(3)] == [Veto.NONE, Veto.NONE, Veto.ORDER_RATE]
+    assert setup.ask() == Veto.NONE  # the fifth token is still there
+    assert setup.ask() == Veto.ORDER_RATE
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([BUY, SELL]), st.integers(1, 12)), max_size=40))

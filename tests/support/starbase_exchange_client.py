@@ -25,7 +25,7 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.rings.ring import Frame, commit, poll, release, reserve
 from crosswire.venues.layout import Message
-from crosswire.venues.starbase.exchange.exchange import Channel, Crowd, Key, Protection, make_starbase_exchange
+from crosswire.venues.starbase.exchange.setup import Channel, Crowd, Key, Protection, make_starbase_exchange
 from crosswire.venues.starbase.exchange.state import StarbaseExchange
 from crosswire.venues.starbase.wire import market_layout, order_layout
 from crosswire.venues.starbase.wire.order_codes import Template

@@ -19,8 +19,8 @@ from crosswire.engine.exchange.publish import ExchangeParts, Publisher
 from crosswire.nic.clock import ClockKeeper, LiveClock, ReplayClock, advance
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.testbed import Testbed, in_namespace
-from crosswire.nic.memory.raw import multiply_u64, shift_right
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, one, u8
+from crosswire.nic.memory.raw import copy_bytes, multiply_u64, shift_right
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, one, size_of, u8
 from crosswire.nic.packet import PROTOCOL_TCP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.connection import connection_of
 from crosswire.nic.rings.fault import FaultRates, make_fault_ring
@@ -36,6 +36,7 @@ from crosswire.venues.instrument import E6
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
     ORDERS_MAX,
+    AmendState,
     Applied,
     Approval,
     Order,
@@ -47,6 +48,7 @@ from crosswire.venues.order import (
     Reports,
     SessionState,
     TimeInForce,
+    amend_sent,
     apply_report,
     cancel_sent,
     close_order,
@@ -65,8 +67,9 @@ from crosswire.venues.order import (
     write_new,
 )
 from crosswire.venues.side import sign_of
-from crosswire.venues.starbase.exchange.exchange import Crowd, make_starbase_exchange, restart_gateway
+from crosswire.venues.starbase.exchange.exchange import restart_gateway
 from crosswire.venues.starbase.exchange.matching.state import EXCHANGE_ORDERS_MAX, OrderPlace
+from crosswire.venues.starbase.exchange.setup import Crowd, make_starbase_exchange
 from crosswire.venues.starbase.exchange.state import StarbaseExchange, session_number
 from crosswire.venues.starbase.orders.session import make_starbase_session
 from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession
@@ -160,13 +163,7 @@ def take_report(driver: Driver, report: Report, now_ns: int) -> None:
     if is_alarm(outcome):
         driver.alarms += 1
         driver.alarm_outcome = outcome
-        driver.alarm.kind = report.kind
-        driver.alarm.client_order_id = report.client_order_id
-        driver.alarm.exchange_order_id = report.exchange_order_id
-        driver.alarm.qty_lots = report.qty_lots
-        driver.alarm.leaves_lots = report.leaves_lots
-        driver.alarm.reason = report.reason
-        driver.alarm.queued = report.queued
+        copy_bytes(address_of(driver.alarm), address_of(report), size_of(Report))
     if report.kind == ReportKind.FILL and outcome != Applied.DUPLICATE:
         driver.fills += 1
         driver.maker_fills += report.is_maker
@@ -253,19 +250,16 @@ def act(driver: Driver, session: StarbaseSession, ring: Struct, now_ns: int) -> 
         ):
             cancel_sent(order)
             return True
-    if now_ns < driver.action_ns:
+    if now_ns < driver.action_ns or session.orders_sent >= driver.orders_wanted:
         return False
-    if session.orders_sent >= driver.orders_wanted:
-        return False
-    driver.action_ns = now_ns + driver.interval_ns
-    chance = draw(driver, 100)
+    driver.action_ns, chance = now_ns + driver.interval_ns, draw(driver, 100)
     if chance < 65 and driver.table[0].count < driver.open_max:
         send_new(driver, session, ring, now_ns)
         return True
     order = some_order(driver, draw(driver, 2))
     if order.state == OrderState.FREE:
         return False
-    if chance < 92:
+    if chance < 92 or order.amend_state == AmendState.PENDING:
         if write_cancel(session, ring, order.client_order_id, order.instrument, now_ns):
             cancel_sent(order)
         return True
@@ -277,7 +271,8 @@ def act(driver: Driver, session: StarbaseSession, ring: Struct, now_ns: int) -> 
     approval.time_in_force = order.time_in_force
     approval.price_ticks = order.price_ticks + draw(driver, 3) - 1
     approval.qty_lots = order.filled_lots + 1 + draw(driver, 8)
-    write_amend(session, ring, approval, now_ns)
+    if write_amend(session, ring, approval, now_ns):
+        amend_sent(order, approval.price_ticks, approval.qty_lots)
     return True
 
 

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosswire.venues.order import (
+    BY_ID_MAX,
     ORDERS_MAX,
+    AmendState,
     Applied,
     Order,
     OrderState,
@@ -13,13 +15,16 @@ from crosswire.venues.order import (
     Report,
     ReportKind,
     TimeInForce,
+    amend_sent,
     apply_report,
     cancel_sent,
     close_order,
+    expect_cancel_by_id,
     find_order,
     free_order,
     is_alarm,
     make_order_table,
+    open_lots,
     open_order,
 )
 from crosswire.venues.side import BUY, SELL
@@ -57,7 +62,7 @@ def test_an_order_lives_and_fills() -> None:
     assert (order.filled_tick_lots, order.closed_ns) == (4 * 999 + 6 * 1000, 444)
     free_order(table, order)
     assert table.count == 0
-    assert list(table.outcomes) == [2, 1, 0, 0, 0, 0, 0, 0, 0]
+    assert list(table.outcomes) == [2, 1, 0, 0, 0, 0, 0, 0, 0, 0]
 
 
 def test_ids_are_found_and_never_used_again() -> None:
@@ -223,15 +228,103 @@ def test_a_cancel_of_a_held_order_makes_it_an_ioc_that_may_still_fill() -> None:
     assert apply_report(table, report_of(order, ReportKind.CONVERTED), 17) == Applied.LATE
 
 
-def test_an_amend_sets_terms_and_may_end_the_order() -> None:
+def amended(order: Order, price_ticks: int, qty_lots: int) -> Report:
+    return report_of(order, ReportKind.AMENDED, price_ticks=price_ticks, qty_lots=qty_lots)
+
+
+def test_an_amend_sets_the_terms_asked_for_and_may_end_the_order() -> None:
     table = make_order_table()
     order = open_buy(table)
     apply_report(table, report_of(order, ReportKind.ACK), 5)
     apply_report(table, fill_of(order, 1, 4), 6)
-    assert apply_report(table, report_of(order, ReportKind.AMENDED, price_ticks=990, qty_lots=12), 7) == Applied.UPDATED
+    assert apply_report(table, amended(order, 990, 12), 7) == Applied.CONTRADICTION  # nobody asked
+    amend_sent(order, 990, 12)
+    assert open_lots(order) == 8  # it may hold already
+    assert apply_report(table, amended(order, 991, 12), 7) == Applied.CONTRADICTION
+    assert apply_report(table, amended(order, 990, 13), 7) == Applied.CONTRADICTION
+    assert apply_report(table, amended(order, 990, 12), 7) == Applied.UPDATED
     assert (order.price_ticks, order.qty_lots, order.filled_lots) == (990, 12, 4)
-    assert apply_report(table, report_of(order, ReportKind.AMENDED, price_ticks=990, qty_lots=3), 8) == (
-        Applied.CONTRADICTION
-    )
-    assert apply_report(table, report_of(order, ReportKind.AMENDED, price_ticks=990, qty_lots=4), 9) == Applied.CLOSED
+    assert order.amend_state == AmendState.DONE
+    amend_sent(order, 990, 3)
+    assert open_lots(order) == 8
+    assert apply_report(table, amended(order, 990, 3), 8) == Applied.CONTRADICTION
+    order.amend_state = AmendState.NONE
+    amend_sent(order, 990, 4)
+    assert apply_report(table, amended(order, 990, 4), 9) == Applied.CLOSED
     assert order.state == OrderState.FILLED
+    assert open_lots(order) == 0
+
+
+def test_a_refused_amend_leaves_the_order_as_it_was() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    apply_report(table, report_of(order, ReportKind.ACK), 5)
+    refusal = report_of(order, ReportKind.AMEND_REJECTED, reason=RejectReason.BAD_QUANTITY)
+    assert apply_report(table, refusal, 6) == Applied.CONTRADICTION  # nobody asked
+    amend_sent(order, 990, 20)
+    assert open_lots(order) == 20
+    assert apply_report(table, refusal, 6) == Applied.UPDATED
+    assert (order.price_ticks, order.qty_lots, order.state, open_lots(order)) == (1000, 10, OrderState.LIVE, 10)
+    assert (order.amend_state, order.amend_reason) == (AmendState.REJECTED, RejectReason.BAD_QUANTITY)
+
+
+def test_an_amend_that_crosses_the_last_fill_or_a_cancel_is_the_usual_race() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    apply_report(table, report_of(order, ReportKind.ACK), 5)
+    amend_sent(order, 990, 5)
+    # Less than was asked for is filled meanwhile: the venue takes the amend; more: it refuses.
+    assert apply_report(table, fill_of(order, 1, 5), 6) == Applied.UPDATED
+    cancel_sent(order)
+    assert apply_report(table, amended(order, 990, 5), 7) == Applied.CLOSED
+    free_order(table, order)
+    order = open_buy(table)
+    apply_report(table, report_of(order, ReportKind.ACK), 5)
+    amend_sent(order, 990, 5)
+    assert apply_report(table, fill_of(order, 2, 10), 8) == Applied.CLOSED
+    refusal = report_of(order, ReportKind.AMEND_REJECTED)
+    assert apply_report(table, refusal, 9) == Applied.LATE
+    free_order(table, order)
+    assert apply_report(table, refusal, 10) == Applied.LATE
+    assert apply_report(table, amended(order, 990, 5), 10) == Applied.UNKNOWN_ORDER
+
+
+def test_the_answer_to_a_cancel_by_the_venues_id_is_expected_once() -> None:
+    table = make_order_table()
+    stranger = Report(kind=ReportKind.CANCELLED, venue=VENUE, client_order_id=99 << 12, exchange_order_id=4711)
+    assert apply_report(table, stranger, 1) == Applied.UNKNOWN_ORDER
+    assert expect_cancel_by_id(table, VENUE, INSTRUMENT, 4710, 2)
+    assert expect_cancel_by_id(table, VENUE, INSTRUMENT, 4711, 3)
+    assert expect_cancel_by_id(table, VENUE, INSTRUMENT, 4712, 4)
+    stranger.venue = VENUE + 1
+    assert apply_report(table, stranger, 1) == Applied.UNKNOWN_ORDER
+    stranger.venue = VENUE
+    assert apply_report(table, stranger, 2) == Applied.BY_ID
+    assert (table.by_id_answered.strategy, table.by_id_answered.instrument) == (3, INSTRUMENT)
+    assert apply_report(table, stranger, 3) == Applied.UNKNOWN_ORDER
+    refused = Report(kind=ReportKind.CANCEL_REJECTED, venue=VENUE, client_order_id=0, exchange_order_id=4712)
+    assert apply_report(table, refused, 4) == Applied.BY_ID
+    assert table.by_id_count == 1
+    order = open_buy(table)
+    apply_report(table, report_of(order, ReportKind.ACK, exchange_order_id=4710), 5)
+    # One of ours: what its cancel means is told of the order.
+    assert apply_report(table, report_of(order, ReportKind.CANCELLED, exchange_order_id=4710), 6) == Applied.CLOSED
+    assert table.by_id_count == 0
+
+
+def test_a_refused_cancel_by_id_of_a_live_order_is_no_contradiction() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    apply_report(table, report_of(order, ReportKind.ACK, exchange_order_id=4710), 5)
+    assert expect_cancel_by_id(table, VENUE, INSTRUMENT, 4710, 0)
+    refused = report_of(order, ReportKind.CANCEL_REJECTED, exchange_order_id=4710)
+    assert apply_report(table, refused, 6) == Applied.BY_ID
+    assert order.state == OrderState.LIVE
+    assert apply_report(table, refused, 7) == Applied.CONTRADICTION
+
+
+def test_cancels_by_id_without_an_answer_are_bounded() -> None:
+    table = make_order_table()
+    for number in range(BY_ID_MAX):
+        assert expect_cancel_by_id(table, VENUE, INSTRUMENT, 1 + number, 0)
+    assert not expect_cancel_by_id(table, VENUE, INSTRUMENT, 9999, 0)

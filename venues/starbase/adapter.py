@@ -59,8 +59,11 @@ def make_session(setup: VenueSetup) -> StarbaseSession:
             key.secret,
             self_match_prevention_id=settings.self_match_prevention_id,
             self_trading_mode=MODES[settings.self_trading_mode],
+            mmp_group_id=settings.mmp_group_id,
             tokens_per_ms=settings.tokens_per_ms,
             tokens_max=settings.token_burst,
+            quote_tokens_per_ms=settings.quote_tokens_per_ms,
+            quote_tokens_max=settings.quote_token_burst,
         )
     except ValueError as error:
         raise ValueError(f"starbase: {error}") from None

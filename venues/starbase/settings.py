@@ -29,6 +29,10 @@ class MarketSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     heartbeat_s: int = 5
     snapshot_interval_ms: int = 1_000
     two_lines: bool = True  # market data on feeds A and B
+    # Market maker protection of `mmp_group_id`: what may be traded within a window before all quotes are withdrawn.
+    mmp_limit_lots: int = 1_000_000
+    mmp_window_ms: int = 1_000
+    mmp_freeze_ms: int = 1_000  # 0: until it is reset
 
 
 class StarbaseSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -37,8 +41,11 @@ class StarbaseSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     credentials: str = ""  # file with client_id and secret; "": made-up ones, for simulated exchanges only
     self_match_prevention_id: int = 0  # orders of ours with the same one do not trade with each other; 0: none
     self_trading_mode: Literal["cancel_taker", "cancel_maker"] = "cancel_taker"
+    mmp_group_id: int = 0  # market maker protection group of mass quotes, as agreed with the venue
     tokens_per_ms: int = 100
     token_burst: int = 100_000
+    quote_tokens_per_ms: int = 20  # mass quotes have a bucket of their own
+    quote_token_burst: int = 20_000
     market: MarketSettings | None = None  # what a simulated exchange needs
 
 

@@ -39,13 +39,8 @@ from crosswire.venues.order import (
     write_new,
 )
 from crosswire.venues.starbase.exchange.background import ReferencePoint
-from crosswire.venues.starbase.exchange.exchange import (
-    Channel,
-    Key,
-    Protection,
-    make_starbase_exchange,
-    restart_gateway,
-)
+from crosswire.venues.starbase.exchange.exchange import restart_gateway
+from crosswire.venues.starbase.exchange.setup import Channel, Key, Protection, make_starbase_exchange
 from crosswire.venues.starbase.exchange.state import StarbaseExchange
 from crosswire.venues.starbase.feed.feed import make_starbase_feed
 from crosswire.venues.starbase.orders.session import make_starbase_session

@@ -431,6 +431,26 @@ def test_mass_quotes_replace_and_protection_freezes_and_thaws() -> None:
     assert kinds(maker)[-2:] == [Template.MASS_CANCEL_RESPONSE, Template.MASS_QUOTE_REJECT]
 
 
+@pytest.mark.parametrize("lots", [50, -1, NULL_I64 + 1])
+def test_a_refused_side_of_a_mass_quote_is_left_without_a_quote(lots: int) -> None:
+    wire = Wire(make_exchange(protections=[Protection(5)], qty_max_lots=20))
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    quote(maker, (999, 5, 1001, 5))
+    quote(maker, (999, lots, 1001, 5))
+    wire.run(MS)
+    maker.take(Template.MASS_QUOTE_RESPONSE)
+    result = maker.take(Template.MASS_QUOTE_RESPONSE).groups["quotes"][0]
+    assert (result["bid_status"], result["ask_status"]) == (QuoteStatus.INACTIVE, QuoteStatus.UNMODIFIED)
+    assert wire.exchange.matching.members[1].open_orders == 1
+    taker.new(1, -1, 999, 3, tif=-2)
+    wire.run(MS)
+    assert kinds(maker) == []
+    quote(maker, (998, 5, 1001, 5))
+    wire.run(MS)
+    result = maker.take(Template.MASS_QUOTE_RESPONSE).groups["quotes"][0]
+    assert (result["bid_status"], result["ask_status"]) == (QuoteStatus.UPDATED, QuoteStatus.UNMODIFIED)
+
+
 def test_speed_bump_takes_its_time_and_says_so() -> None:
     wire = Wire(make_exchange(speed_bump_ns=10 * MS, order_latency_ns=0, response_latency_ns=0))
     maker, taker = wire.ready(), wire.ready(1, key=1, cancel_on_disconnect=True)

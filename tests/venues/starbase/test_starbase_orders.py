@@ -13,7 +13,7 @@ from crosswire.venues.order import (
     ORDERS_BITS,
     REPORTS_MAX,
     Applied,
-    Approval,
+    Approvals,
     OrderState,
     RejectReason,
     Report,
@@ -230,7 +230,8 @@ def test_amends(bench: Bench) -> None:
     ]
     heard = bench.hear(bench.gateway.frame("AmendOrderResponse", placed(order_id, QUEUED, 6, 2)))
     assert told(heard, "queued") == [(ReportKind.AMENDED, 1)]
-    assert bench.hear(bench.gateway.frame("AmendOrderReject", {"clientOrderId": order_id, "reason": 19})) == []
+    heard = bench.hear(bench.gateway.frame("AmendOrderReject", {"clientOrderId": order_id, "reason": 8}))
+    assert told(heard, "client_order_id", "reason") == [(ReportKind.AMEND_REJECTED, order_id, RejectReason.WOULD_TAKE)]
     assert bench.session.amends_rejected == 1
     assert not bench.amend(order_id + 1, 91, 6)
     assert bench.session.unlinked == 1
@@ -260,6 +261,58 @@ def test_a_frame_that_the_exchange_could_not_read_ends_its_order(bench: Bench) -
     frame = bench.gateway.frame("Reject", {"refSequenceNumber": number + 1, "reason": 6}, texts=(b"bad",))
     assert bench.hear(frame) == []
     assert list(bench.session.links[0].rejects) == [0, 0, 0, 0, 1, 0, 1]
+
+
+def test_a_lost_amend_or_cancel_by_id_is_told_as_refused(bench: Bench) -> None:
+    """What was asked for is not under way any more: the next can be."""
+    order_id = bench.new(BUY, GTC, 90, 4)
+    sides = quote(bench, (1, 80, 120, 4))
+    bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(1, (71, 3), (72, 3))]}))
+    bench.amend(order_id, 91, 6)
+    for number in (4711, 72):
+        assert write_cancel_by_id(bench.session, bench.ring, number, 1, bench.now_ns)
+    bench.pump()
+    told_of = []
+    for number in bench.gateway.numbers[-3:]:
+        frame = bench.gateway.frame("Reject", {"refSequenceNumber": number, "reason": 4}, texts=(b"bad",))
+        told_of += told(bench.hear(frame), "client_order_id", "exchange_order_id")
+    assert told_of == [
+        (ReportKind.AMEND_REJECTED, order_id, 0),
+        (ReportKind.CANCEL_REJECTED, 0, 4711),
+        (ReportKind.CANCEL_REJECTED, sides[1], 72),
+    ]
+
+
+def test_a_quote_is_cancelled_by_the_exchanges_number(bench: Bench) -> None:
+    """The exchange knows no client order id of it, and names whatever it likes in that field."""
+    bid, ask = quote(bench, (1, 80, 120, 4))
+    bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(1, (71, 3), (72, 3))]}))
+    root = {"clientOrderId": NULL, "correlationId": 71, "orderId": 71, "instrumentId": FIRST_VENUE_ID + 1}
+    sizes = quantity("quantity", 4) | quantity("totalFilled", 1)
+    heard = bench.hear(bench.gateway.frame("CancelOrderResponse", root | sizes))
+    assert told(heard, "client_order_id", "exchange_order_id", "leaves_lots") == [(ReportKind.CANCELLED, bid, 71, 3)]
+    refused = root | {"correlationId": 72, "orderId": NULL, "reason": 0}
+    heard = bench.hear(bench.gateway.frame("CancelOrderReject", refused))
+    assert told(heard, "client_order_id", "exchange_order_id", "instrument") == [
+        (ReportKind.CANCEL_REJECTED, ask, 72, 1)
+    ]
+    # The one that was cancelled is forgotten, so that the next quote does not end it a second time.
+    second = quote(bench, (1, 81, 121, 4))
+    results = [result(1, (73, 3), (72, 3))]
+    heard = bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": results}))
+    assert told(heard, "client_order_id") == [
+        (ReportKind.ACK, second[0]), (ReportKind.CANCELLED, ask), (ReportKind.ACK, second[1]),
+    ]  # fmt: skip
+
+
+def test_no_second_mass_quote_of_an_instrument_before_the_answer(bench: Bench) -> None:
+    assert quote(bench, (0, 90, 110, 3))
+    assert quote(bench, (1, 80, 120, 3))
+    assert not quote(bench, (0, 91, 111, 3), (1, 80, 120, 3))
+    assert bench.session.quotes_overlapping == 1
+    bench.hear(bench.gateway.frame("MassQuoteReject", {"quoteId": 1, "reason": 6}))
+    bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": [result(1, (71, 3), (72, 3))]}))
+    assert quote(bench, (0, 91, 111, 3), (1, 80, 120, 3))
 
 
 def test_two_links_share_nothing_but_the_orders() -> None:
@@ -325,17 +378,17 @@ def test_undefined_instruments_and_unarmed_approvals_are_not_sent(bench: Bench) 
 
 def quote(bench: Bench, *terms: tuple[int, int, int, int]) -> list[int]:
     """Send bids and asks (instrument, bid, ask, lots); the ids of all sides, none if it was not sent."""
-    approvals = Approval.array(2 * len(terms))
+    approvals = Approvals(count=2 * len(terms))
     ids = []
     for pair, (instrument, bid, ask, lots) in enumerate(terms):
         for side, price in enumerate((bid, ask)):
             bench.orders += 1
             ids.append(bench.orders << ORDERS_BITS | bench.orders)
-            approval = approvals[2 * pair + side]
+            approval = approvals.items[2 * pair + side]
             approval.armed, approval.client_order_id, approval.instrument, approval.side = 1, ids[-1], instrument, side
             approval.time_in_force, approval.price_ticks, approval.qty_lots = POST_ONLY, price, lots
-    sent = write_mass_quote(bench.session, bench.ring, approvals, 2 * len(terms), bench.now_ns)
-    assert not any(approval.armed for approval in approvals)
+    sent = write_mass_quote(bench.session, bench.ring, approvals, bench.now_ns)
+    assert not any(approval.armed for approval in approvals.items)
     bench.pump()
     return ids if sent else []
 

@@ -8,8 +8,10 @@ from crosswire.nic.packet import Flow
 from crosswire.venues.adapter import ExchangeSetup
 from crosswire.venues.instrument import E9, text_of
 from crosswire.venues.market import Market, copy_instruments
+from crosswire.venues.starbase.exchange import exchange  # noqa: F401  registers it as a ring
 from crosswire.venues.starbase.exchange.background import ReferencePoint
-from crosswire.venues.starbase.exchange.exchange import Channel, Crowd, Key, StarbaseExchange, make_starbase_exchange
+from crosswire.venues.starbase.exchange.setup import Channel, Crowd, Key, Protection, make_starbase_exchange
+from crosswire.venues.starbase.exchange.state import StarbaseExchange
 from crosswire.venues.starbase.settings import MarketSettings, credentials_of
 
 FIRST_INSTRUMENT_ID = 1_000
@@ -45,7 +47,10 @@ def make_exchange(setup: ExchangeSetup) -> StarbaseExchange:
             heartbeat_s=market.heartbeat_s,
             tokens_per_ms=setup.settings.tokens_per_ms,
             tokens_full=setup.settings.token_burst,
+            quote_tokens_per_ms=setup.settings.quote_tokens_per_ms,
+            quote_tokens_full=setup.settings.quote_token_burst,
             crowd=make_crowd(setup, market, path),
+            protections=[make_protection(setup, market)],
             linker=setup.linker,
         )
     except ValueError as error:
@@ -79,6 +84,16 @@ def first_prices(setup: ExchangeSetup, market: MarketSettings, path: Any) -> dic
             raise ValueError(f"starbase.market.first_price: {symbol} is missing")
         prices[index] = int(market.first_price[symbol] * E9 / instrument.tick_e9)
     return prices
+
+
+def make_protection(setup: ExchangeSetup, market: MarketSettings) -> Protection:
+    """Describe the protection of the group that the session quotes in."""
+    return Protection(
+        group_id=setup.settings.mmp_group_id,
+        limit_lots=market.mmp_limit_lots,
+        window_ns=market.mmp_window_ms * NS_PER_MS,
+        freeze_ns=market.mmp_freeze_ms * NS_PER_MS,
+    )
 
 
 def make_crowd(setup: ExchangeSetup, market: MarketSettings, path: Any) -> Crowd:

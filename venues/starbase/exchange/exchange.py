@@ -35,24 +35,11 @@ from crosswire.nic.rings.ring import Frame, commit, flush, next_time_ns, poll, r
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.load import call_entry
 from crosswire.venues.starbase.exchange.background import next_background_ns
-from crosswire.venues.starbase.exchange.events import catch_up, next_quiet_ns
+from crosswire.venues.starbase.exchange.events import next_quiet_ns
 from crosswire.venues.starbase.exchange.gateway.gateway import kill_connections, next_duty_ns
 from crosswire.venues.starbase.exchange.matching.matching import next_release_ns
 from crosswire.venues.starbase.exchange.matching.quotes import next_protection_ns
-from crosswire.venues.starbase.exchange.setup import Channel, Crowd, Key, Protection, make_starbase_exchange
 from crosswire.venues.starbase.exchange.state import StarbaseExchange
-
-__all__ = [
-    "Channel",
-    "Crowd",
-    "Key",
-    "Protection",
-    "StarbaseExchange",
-    "catch_up",
-    "forget_session",
-    "make_starbase_exchange",
-    "restart_gateway",
-]
 
 NOTHING = 0
 MARKET_DATA = 1

@@ -88,6 +88,8 @@ def make_starbase_exchange(
     grace_ns: int | None = None,
     tokens_per_ms: int = 100,
     tokens_full: int = 100_000,
+    quote_tokens_per_ms: int = 100,
+    quote_tokens_full: int = 100_000,
     held_member_max: int = 20,
     price_band_ppm: int = 0,
     qty_max_lots: int = 0,
@@ -111,8 +113,9 @@ def make_starbase_exchange(
             raise ValueError(f"a latency can't be negative: {name} latency {value} ns")
     if not 1 <= heartbeat_s <= 3600:
         raise ValueError(f"heartbeat_s must be in 1..3600, not {heartbeat_s}")
-    if not 1 <= tokens_per_ms <= 1_000_000 or not 2000 <= tokens_full <= 1_000_000_000:
-        raise ValueError(f"tokens: {tokens_per_ms} a millisecond, {tokens_full} at most: out of range")
+    for per_ms, full in ((tokens_per_ms, tokens_full), (quote_tokens_per_ms, quote_tokens_full)):
+        if not 1 <= per_ms <= 1_000_000 or not 2000 <= full <= 1_000_000_000:
+            raise ValueError(f"tokens: {per_ms} a millisecond, {full} at most: out of range")
     if not 1 <= held_member_max <= HELD_MAX:
         raise ValueError(f"held_member_max must be in 1..{HELD_MAX}, not {held_member_max}")
     if not 0 <= price_band_ppm < 1_000_000:
@@ -141,9 +144,10 @@ def make_starbase_exchange(
     gateways.heartbeat_s = heartbeat_s
     gateways.heartbeat_ns = heartbeat_s * S
     gateways.grace_ns = gateways.heartbeat_ns // 2 if grace_ns is None else grace_ns
-    for buckets in (gateways.order_tokens, gateways.quote_tokens):
-        for bucket in buckets:
-            set_request_bucket(bucket, tokens_per_ms, tokens_full)
+    for bucket in gateways.order_tokens:
+        set_request_bucket(bucket, tokens_per_ms, tokens_full)
+    for bucket in gateways.quote_tokens:
+        set_request_bucket(bucket, quote_tokens_per_ms, quote_tokens_full)
     gateways.client_count = len(keys)
     for number, key in enumerate(keys):
         _store(gateways.clients[number].client_id, key.client_id.encode("ascii"))

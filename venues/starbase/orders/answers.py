@@ -35,6 +35,7 @@ from crosswire.venues.starbase.wire.order_codes import (
     Template,
 )
 from crosswire.venues.starbase.wire.order_layout import (
+    AmendOrderReject,
     AmendOrderResponse,
     CanceledOrder,
     CancelOrderReject,
@@ -84,8 +85,7 @@ def read_order_message(
     elif template_id == Template.AMEND_ORDER_RESPONSE:
         _read_amend_response(session, link, address, reports, now_ns)
     elif template_id == Template.AMEND_ORDER_REJECT:
-        # The order is as it was: nothing of it is to be told.
-        session.amends_rejected += 1
+        _read_amend_reject(session, view(AmendOrderReject, root_of(address)), reports)
     elif template_id == Template.MASS_QUOTE_RESPONSE:
         read_mass_quote_response(session, link, address, reports, now_ns)
     elif template_id == Template.MASS_QUOTE_ORDERS_PLACED:
@@ -265,6 +265,15 @@ def _read_amend_response(
 
 
 @compiled
+def _read_amend_reject(session: StarbaseSession, message: AmendOrderReject, reports: Reports) -> None:
+    kind = ReportKind.AMEND_REJECTED
+    report = add_report(session, reports, kind, message.client_order_id, message.timestamp_ns)
+    report.reason = order_reject_reason(message.reason)
+    if session.unread == 0:
+        session.amends_rejected += 1
+
+
+@compiled
 def _read_cancel_response(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
@@ -276,10 +285,15 @@ def _read_cancel_response(
         if leaves_lots == BAD_VALUE:
             break_value(session, link, instrument, now_ns)
             leaves_lots = 0
-    report = add_report(session, reports, ReportKind.CANCELLED, message.client_order_id, message.timestamp_ns)
+    # A quote has no client order id at the exchange: it is told by the number that the exchange gave it.
+    quote_id = quote_id_of(session, instrument, message.order_id)
+    client_order_id = quote_id if quote_id != 0 else message.client_order_id
+    report = add_report(session, reports, ReportKind.CANCELLED, client_order_id, message.timestamp_ns)
     report.exchange_order_id = message.order_id
     report.instrument = instrument
     report.leaves_lots = leaves_lots
+    if session.unread == 0:
+        forget_quote(session, message.instrument_id, message.order_id)
 
 
 @compiled
@@ -287,7 +301,18 @@ def _read_cancel_reject(session: StarbaseSession, message: CancelOrderReject, re
     kind = ReportKind.CANCEL_REJECTED
     if message.reason == CancelOrderRejectReason.SPEED_BUMP_CONVERTED_TO_IOC:
         kind = ReportKind.CONVERTED
-    report = add_report(session, reports, kind, message.client_order_id, message.timestamp_ns)
+    instrument = market_index(session, message.instrument_id)
+    client_order_id = message.client_order_id
+    order_id = message.order_id
+    if message.correlation_id != client_order_id:
+        # The cancel was by the exchange's number, which it repeats as the correlation id.
+        order_id = message.correlation_id
+        quote_id = quote_id_of(session, instrument, order_id)
+        if quote_id != 0:
+            client_order_id = quote_id
+    report = add_report(session, reports, kind, client_order_id, message.timestamp_ns)
+    report.exchange_order_id = order_id
+    report.instrument = instrument
     report.reason = cancel_reject_reason(message.reason)
 
 

@@ -4,13 +4,13 @@ The exchange knows a quote by instrument and side: a new one replaces the old on
 id of its own, so a replaced quote ends as cancelled when its successor is acknowledged.
 """
 
-from crosswire.nic.memory.struct import Array, Struct, size_of, view
+from crosswire.nic.memory.struct import Struct, size_of, view
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES, write_tcp_frame_header
 from crosswire.nic.rings.connection import select_stream
 from crosswire.nic.rings.ring import reserve
 from crosswire.nic.tcp_frames import TCP_WINDOW, commit_segment
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.order import ReportKind, Reports, TimeInForce, write_mass_quote
+from crosswire.venues.order import APPROVALS_MAX, Approvals, ReportKind, Reports, TimeInForce, write_mass_quote
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.orders.reasons import cancel_reason, order_reject_reason, quote_cancel_reason
 from crosswire.venues.starbase.orders.state import (
@@ -61,7 +61,8 @@ from crosswire.venues.starbase.wire.stream import (
 from crosswire.venues.token_bucket import take_tokens
 
 _BARE_BYTES = size_of(FrameHeader) + size_of(MassQuoteRequest) + size_of(GroupHeader)
-QUOTES_MAX = (SEGMENT_BYTES_MAX - _BARE_BYTES - FRAME_ALIGNMENT_BYTES) // size_of(Quote)  # instruments: one segment
+_QUOTES_MAX = (SEGMENT_BYTES_MAX - _BARE_BYTES - FRAME_ALIGNMENT_BYTES) // size_of(Quote)
+assert APPROVALS_MAX <= 2 * _QUOTES_MAX  # a mass quote is one segment
 _CANCEL_ON_DISCONNECT = int(OrderFlags.CANCEL_ON_DISCONNECT)
 _POST_ONLY_REJECT = int(OrderFlags.POST_ONLY_REJECT)
 
@@ -85,6 +86,16 @@ def quote_id_of(session: StarbaseSession, instrument: int, order_id: int) -> int
 
 
 @compiled
+def find_quote(session: StarbaseSession, order_id: int) -> int:
+    """As `quote_id_of`, whatever its instrument."""
+    for instrument in range(session.market[0].count):
+        quote_id = quote_id_of(session, instrument, order_id)
+        if quote_id != 0:
+            return quote_id
+    return 0
+
+
+@compiled
 def forget_quote(session: StarbaseSession, instrument_id: int, order_id: int) -> None:
     """A quote has ended and was told to."""
     instrument = market_index(session, instrument_id)
@@ -97,22 +108,11 @@ def forget_quote(session: StarbaseSession, instrument_id: int, order_id: int) ->
 
 
 @write_mass_quote.register(StarbaseSession)
-def write_starbase_mass_quote(
-    session: StarbaseSession, ring: Struct, approvals: Array, count: int, now_ns: int
-) -> bool:
-    unarmed = 0
-    undefined = 0
-    for position in range(count):
-        approval = approvals[position]
-        if approval.armed == 0:
-            unarmed += 1
-        approval.armed = 0
-        if session.market[0].instruments[approval.instrument].venue_id < 0:
-            undefined += 1
+def write_starbase_mass_quote(session: StarbaseSession, ring: Struct, approvals: Approvals, now_ns: int) -> bool:
+    count = approvals.count
+    is_sendable = _disarm(session, approvals)
     number = ready_link(session)
-    session.unarmed += unarmed
-    session.undefined += undefined
-    if unarmed + undefined > 0 or number < 0 or count < 2 or count % 2 != 0 or count > 2 * QUOTES_MAX:
+    if not is_sendable or number < 0 or count < 2 or count % 2 != 0:
         return False
     link = session.links[number]
     if not take_tokens(link.quote_tokens, MESSAGE_TOKENS, now_ns):
@@ -148,10 +148,30 @@ def write_starbase_mass_quote(
 
 
 @compiled
-def _write_quote(session: StarbaseSession, address: int, approvals: Array, position: int, number: int) -> None:
+def _disarm(session: StarbaseSession, approvals: Approvals) -> bool:
+    """Disarm all; whether all were armed, of defined instruments, and without an earlier quote under way."""
+    unarmed = undefined = pending = 0
+    for position in range(approvals.count):
+        approval = approvals.items[position]
+        if approval.armed == 0:
+            unarmed += 1
+        approval.armed = 0
+        if session.market[0].instruments[approval.instrument].venue_id < 0:
+            undefined += 1
+        if quoted_side(session, approval.instrument, approval.side).is_pending != 0:
+            pending += 1
+    session.unarmed += unarmed
+    session.undefined += undefined
+    if pending > 0:
+        session.quotes_overlapping += 1
+    return unarmed + undefined + pending == 0
+
+
+@compiled
+def _write_quote(session: StarbaseSession, address: int, approvals: Approvals, position: int, number: int) -> None:
     """One instrument: the bid at `position`, the ask behind it."""
-    bid = approvals[position]
-    ask = approvals[position + 1]
+    bid = approvals.items[position]
+    ask = approvals.items[position + 1]
     instrument = session.market[0].instruments[bid.instrument]
     quote = view(Quote, address)
     quote.instrument_id = instrument.venue_id
@@ -164,7 +184,7 @@ def _write_quote(session: StarbaseSession, address: int, approvals: Array, posit
     quote.bid_flags = _quote_flags(bid.time_in_force)
     quote.ask_flags = _quote_flags(ask.time_in_force)
     for side in range(2):
-        approval = approvals[position + side]
+        approval = approvals.items[position + side]
         order = sent_order(session, approval.client_order_id)
         order.client_order_id = approval.client_order_id
         order.link = number
@@ -174,6 +194,7 @@ def _write_quote(session: StarbaseSession, address: int, approvals: Array, posit
         quoted = quoted_side(session, approval.instrument, side)
         quoted.sent_id = approval.client_order_id
         quoted.sent_in = session.quote_id
+        quoted.is_pending = 1
 
 
 @compiled
@@ -189,10 +210,15 @@ def tell_quotes_refused(session: StarbaseSession, reports: Reports, quote_id: in
     for instrument in range(session.market[0].count):
         for side in range(2):
             quoted = quoted_side(session, instrument, side)
-            if quoted.sent_in == quote_id and quoted.sent_id != 0:
+            if quoted.sent_in == quote_id and quoted.is_pending != 0:
                 add_report(session, reports, ReportKind.REJECTED, quoted.sent_id, 0).reason = reason
     if session.unread == 0:
         session.quotes_rejected += 1
+        for instrument in range(session.market[0].count):
+            for side in range(2):
+                quoted = quoted_side(session, instrument, side)
+                if quoted.sent_in == quote_id:
+                    quoted.is_pending = 0
 
 
 @compiled
@@ -319,6 +345,7 @@ def _tell_side_end(
 def _keep_side(session: StarbaseSession, instrument: int, side: int, quote_id: int, order_id: int, status: int) -> None:
     quoted = quoted_side(session, instrument, side)
     if quoted.sent_in == quote_id:
+        quoted.is_pending = 0
         quoted.client_order_id = 0 if is_ended(status) else quoted.sent_id
         quoted.order_id = order_id
 

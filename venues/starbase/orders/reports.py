@@ -16,7 +16,7 @@ from crosswire.nic.tcp_frames import is_from_peer
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.order import RejectReason, ReportKind, Reports, SessionState, read_reports
 from crosswire.venues.starbase.orders.answers import read_order_message
-from crosswire.venues.starbase.orders.quotes import tell_quotes_refused
+from crosswire.venues.starbase.orders.quotes import find_quote, tell_quotes_refused
 from crosswire.venues.starbase.orders.state import (
     REASON_BYTES,
     REJECT_REASONS,
@@ -264,9 +264,16 @@ def _tell_refused(
         add_report(session, reports, ReportKind.REJECTED, client_order_id, 0).reason = reason
     elif template_id == Template.CANCEL_ORDER_REQUEST:
         add_report(session, reports, ReportKind.CANCEL_REJECTED, client_order_id, 0).reason = reason
+    elif template_id == Template.CANCEL_ORDER_BY_ID_REQUEST:
+        # What the frame is remembered by is the exchange's number.
+        order_id = client_order_id
+        report = add_report(session, reports, ReportKind.CANCEL_REJECTED, find_quote(session, order_id), 0)
+        report.exchange_order_id = order_id
+        report.reason = reason
     elif template_id == Template.MASS_QUOTE_REQUEST:
         tell_quotes_refused(session, reports, client_order_id, reason)
     elif template_id == Template.AMEND_ORDER_REQUEST:
+        add_report(session, reports, ReportKind.AMEND_REJECTED, client_order_id, 0).reason = reason
         session.amends_rejected += 1
 
 

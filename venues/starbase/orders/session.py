@@ -483,10 +483,14 @@ def write_starbase_cancel_by_id(
     number = ready_link(session)
     if number < 0:
         return False
-    templates = session.links[number].templates
-    return _write_cancel(
+    link = session.links[number]
+    templates = link.templates
+    is_sent = _write_cancel(
         session, ring, number, templates.cancel_by_id, templates.cancel_by_id_sum, exchange_order_id, instrument, now_ns
     )
+    if is_sent:
+        remember_frame(link, Template.CANCEL_ORDER_BY_ID_REQUEST, exchange_order_id)
+    return is_sent
 
 
 @write_mass_cancel.register(StarbaseSession)

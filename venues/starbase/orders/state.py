@@ -38,7 +38,7 @@ class SentFrame(Struct):
 
     sequence: i64
     template_id: i64
-    client_order_id: i64
+    client_order_id: i64  # of a mass quote its quote id, of a cancel by the exchange's number that number
 
 
 class SentOrder(Struct):
@@ -58,6 +58,7 @@ class QuotedSide(Struct):
     order_id: i64  # its number at the exchange
     sent_id: i64  # client order id of the last one sent
     sent_in: i64  # the mass quote that it was sent in
+    is_pending: i64  # 1: that one is not answered
 
 
 class StarbaseLink(Struct):
@@ -127,6 +128,7 @@ class StarbaseSession(Session):
     amends_rejected: i64
     quotes_sent: i64
     quotes_rejected: i64
+    quotes_overlapping: i64  # mass quotes not sent because the last of one of their instruments was not answered
     mass_cancels_done: i64  # answered by the exchange
     mass_cancels_rejected: i64
     mmp_triggered: i64

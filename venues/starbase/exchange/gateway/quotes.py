@@ -27,6 +27,7 @@ from crosswire.venues.starbase.exchange.matching.quotes import (
     find_quoted,
     open_windows,
     place_quote,
+    refuse_quote,
     thaw_group,
 )
 from crosswire.venues.starbase.exchange.matching.state import (
@@ -34,6 +35,7 @@ from crosswire.venues.starbase.exchange.matching.state import (
     TOUCHED_MAX,
     Group,
     QuoteOutcome,
+    clear_outcome,
     find_group,
     market_index,
 )
@@ -46,7 +48,6 @@ from crosswire.venues.starbase.wire.order_codes import (
     MassQuoteRejectReason,
     MmpStatusRejectReason,
     OrderRejectReason,
-    QuoteStatus,
     SelfTradingMode,
     Template,
     TimeInForce,
@@ -184,14 +185,11 @@ def place_sides(exchange: StarbaseExchange, group: Group, quote: Quote, place: i
             elif request.price_ticks == BAD_VALUE:
                 reason = OrderRejectReason.INVALID_PRICE
         if reason != ACCEPTED:
-            result.status = QuoteStatus.INACTIVE
-            result.reject_reason = reason
-            result.order_id = 0
-            result.price_ticks = 0
-            result.qty_lots = 0
-            result.filled_lots = 0
-            continue
-        place_quote(exchange.matching, group.quoted[quoted], request, result, now_ns)
+            clear_outcome(exchange.matching)
+            order_id = group.quoted[quoted].order_ids[side] if quoted != NONE else 0
+            refuse_quote(exchange.matching, order_id, reason, result)
+        else:
+            place_quote(exchange.matching, group.quoted[quoted], request, result, now_ns)
         note_fills(exchange, side)
         tell(exchange, now_ns)
 

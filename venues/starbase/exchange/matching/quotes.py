@@ -169,6 +169,20 @@ def find_quoted(group: Group, instrument: int) -> int:
 
 
 @compiled
+def refuse_quote(matching: Matching, order_id: int, reason: int, result: QuoteOutcome) -> None:
+    """Refuse one side. "Inactive" is taken to mean that no quote is left there: `order_id`, what there was, ends."""
+    result.status = QuoteStatus.INACTIVE
+    result.reject_reason = reason
+    result.order_id = 0
+    result.price_ticks = 0
+    result.qty_lots = 0
+    result.filled_lots = 0
+    slot = find_exchange_order(matching, order_id)
+    if slot != NONE and matching.orders[slot].place == OrderPlace.RESTING:
+        cancel_resting(matching, slot)
+
+
+@compiled
 def place_quote(
     matching: Matching, quoted: QuotedInstrument, request: OrderRequest, result: QuoteOutcome, now_ns: int
 ) -> None:
@@ -212,9 +226,8 @@ def place_quote(
         reason = amend_order(
             matching, slot, request.price_ticks, qty_lots, request.flags, request.correlation_id, now_ns
         )
-    result.reject_reason = reason
     if reason != ACCEPTED:
-        result.status = QuoteStatus.INACTIVE
+        refuse_quote(matching, quoted.order_ids[request.side], reason, result)
         return
     outcome = matching.outcome
     order = matching.orders[outcome.slot]

@@ -1,0 +1,249 @@
+"""Amends, cancels by the venue's id, and quotes, asked for by a strategy at the simulated Starbase.
+
+The exchange's own account of orders and positions is what the engine's is held against.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from crosswire.engine.build.run import Run, build_run
+from crosswire.engine.config import load_config
+from crosswire.engine.generate import generate_captures
+from crosswire.engine.loop import Status
+from crosswire.nic.unit.compile import NO_JIT
+from crosswire.risk.gate import Veto
+from crosswire.venues.order import Applied, is_open, open_lots
+from crosswire.venues.side import BUY, SELL
+from crosswire.venues.starbase.exchange.gateways import CLIENT
+from crosswire.venues.starbase.exchange.matching.state import OrderPlace
+from tests.support.paths import ROOT
+
+EXAMPLE = ROOT / "examples" / "starbase.toml"
+SECONDS = 2 if NO_JIT else 20
+pytestmark = pytest.mark.starbase
+
+STRATEGY = """
+from typing import Annotated
+
+import msgspec
+
+from crosswire import (
+    BUY,
+    GTC,
+    IOC,
+    POST_ONLY,
+    SELL,
+    AmendState,
+    Array,
+    BuildContext,
+    Desk,
+    Order,
+    OrderState,
+    Strategy,
+    amend,
+    cancel,
+    cancel_by_id,
+    compiled,
+    i64,
+    on_book,
+    on_order,
+    quote,
+    submit,
+)
+
+KEPT = 8  # orders to choose from
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    seed: int
+    every: int
+    instruments: int
+
+
+class Fidget(Strategy):
+    random: i64
+    instruments: i64
+    every: i64
+    seen: i64
+    amended: i64
+    amends_refused: i64
+    amends_vetoed: i64
+    cancelled: i64
+    quoted: i64
+    filled: i64
+    kept: Annotated[Array, i64, KEPT]  # client order ids
+    numbers: Annotated[Array, i64, KEPT]  # the venue's
+
+    @classmethod
+    def build(cls, parameters: Parameters, context: BuildContext) -> "Fidget":
+        return cls(random=parameters.seed, every=parameters.every, instruments=parameters.instruments)
+
+    def counters(self) -> dict[str, int]:
+        return {}
+
+
+@compiled
+def pick(strategy: Fidget, count: int) -> int:
+    strategy.random = (strategy.random * 1_103_515_245 + 12_345) % (1 << 31)
+    return strategy.random // 65_536 % count
+
+
+@on_book.register(Fidget)
+def fidget(strategy: Fidget, desk: Desk, instrument: int) -> None:
+    strategy.seen += 1
+    if instrument >= strategy.instruments or strategy.seen % strategy.every != 0:
+        return
+    book = desk.books[instrument]
+    place = pick(strategy, KEPT)
+    what = pick(strategy, 10)
+    away = pick(strategy, 4) - 1
+    if what < 3:
+        side = pick(strategy, 2)
+        lots = 1 + pick(strategy, 20)
+        price = book.bid_ticks - away if side == BUY else book.ask_ticks + away
+        time_in_force = GTC if pick(strategy, 2) == 0 else POST_ONLY
+        if pick(strategy, 4) == 0:
+            time_in_force = IOC
+        submit(desk, instrument, side, price, lots, time_in_force=time_in_force)
+    elif what < 6:
+        price = book.bid_ticks + pick(strategy, 8) - 4
+        amend(desk, strategy.kept[place], price, 1 + pick(strategy, 30))
+    elif what == 6:
+        cancel(desk, strategy.kept[place])
+    elif what == 7:
+        cancel_by_id(desk, instrument, strategy.numbers[place])
+    else:
+        half = 1 + pick(strategy, 3)
+        for each in range(strategy.instruments):
+            one = desk.books[each]
+            quote(desk, each, one.bid_ticks - half + 1, 1 + pick(strategy, 9), one.ask_ticks + half - 1, 5)
+
+
+@on_order.register(Fidget)
+def hear(strategy: Fidget, desk: Desk, order: Order) -> None:
+    if order.state == OrderState.LIVE:
+        place = pick(strategy, KEPT)
+        strategy.kept[place] = order.client_order_id
+        strategy.numbers[place] = order.exchange_order_id
+        if order.is_quote != 0:
+            strategy.quoted += 1
+    if order.amend_state == AmendState.DONE:
+        strategy.amended += 1
+    elif order.amend_state == AmendState.REJECTED:
+        strategy.amends_refused += 1
+    elif order.amend_state == AmendState.VETOED:
+        strategy.amends_vetoed += 1
+    if order.state == OrderState.CANCELLED:
+        strategy.cancelled += 1
+    elif order.state == OrderState.FILLED:
+        strategy.filled += 1
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("desk")
+    generate_captures(folder / "data" / "synthetic", seed=1, seconds=SECONDS)
+    (folder / "examples").mkdir()
+    (folder / "examples" / "fidget.py").write_text(STRATEGY)
+    return folder / "examples"
+
+
+def write_config(folder: Path, seed: int, instruments: int = 2, quote_tokens: str = "1_000, 100_000") -> Path:
+    per_ms, burst = quote_tokens.split(", ")
+    text = EXAMPLE.read_text().replace("seconds = 120", f"seconds = {SECONDS}")
+    limits = text[text.index("[limits]") :]
+    limits = limits.replace("orders_per_second = 40, burst = 20", "orders_per_second = 2000, burst = 200")
+    limits = limits.replace(
+        "self_match_prevention_id = 1",
+        "self_match_prevention_id = 1\ntokens_per_ms = 10_000\ntoken_burst = 1_000_000\n"
+        f"quote_tokens_per_ms = {per_ms}\nquote_token_burst = {burst}",
+    )
+    path = folder / f"run{seed}.toml"
+    path.write_text(
+        f'name = "desk"\n[strategy]\nuse = "fidget.py:Fidget"\n[strategy.parameters]\n'
+        f"seed = {seed}\nevery = 20\ninstruments = {instruments}\n{limits}"
+    )
+    return path
+
+
+def finished(config_path: Path) -> Run:
+    """The run at its end, each drain of the records compared on the way."""
+    run = build_run(load_config(config_path), config_path)
+    run.load()
+    status = Status.STARVED
+    while status != Status.FINISHED:
+        status = run.turn()
+        run.refill()
+        check_accounts(run)
+        for name in type(run.engine.records).fields:
+            getattr(run.engine.records, name).count = 0
+    run.close()
+    return run
+
+
+def check_accounts(run: Run) -> None:
+    """What positions say is open is the sum over the orders."""
+    engine = run.engine
+    lots: dict[tuple[int, int], int] = {}
+    pending: dict[int, int] = {}
+    counts = [0, 0]
+    for order in engine.orders.orders:
+        if is_open(order):
+            counts[order.venue] += 1
+            key = (order.instrument, order.side)
+            lots[key] = lots.get(key, 0) + open_lots(order)
+            if order.is_quote and order.acked_ns == 0:
+                pending[order.instrument] = pending.get(order.instrument, 0) + 1
+    assert [engine.gate.venues[venue].open_orders for venue in range(2)] == counts
+    assert engine.orders.count == sum(counts)
+    for positions in (engine.gate.positions, engine.seats[0].desk.positions):
+        for index in range(engine.market.count):
+            position = positions[index]
+            assert position.open_buy_lots == lots.get((index, BUY), 0)
+            assert position.open_sell_lots == lots.get((index, SELL), 0)
+    assert [engine.gate.positions[index].quotes_pending for index in range(2)] == [
+        pending.get(index, 0) for index in range(2)
+    ]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_engines_orders_are_the_exchanges_own(folder: Path, seed: int) -> None:
+    run = finished(write_config(folder, seed))
+    engine, matching = run.engine, run.parts[0].exchange.matching
+    member = matching.members[CLIENT]
+    vetoes = {veto.name: engine.gate.vetoes[veto] for veto in Veto if engine.gate.vetoes[veto]}
+    assert engine.gate.alarms == 0, {each.name: engine.orders.outcomes[each] for each in Applied}
+    strategy = run.core.strategies[0]
+    counted = {name: getattr(strategy, name) for name in type(strategy).fields}
+    print(counted, vetoes)
+    if not NO_JIT:
+        assert min(counted[name] for name in ("amended", "amends_refused", "cancelled", "quoted", "filled")) > 0
+    for index in range(2):
+        assert engine.gate.positions[index].position_lots == member.position_lots[index]
+    ours = sorted(
+        (order.exchange_order_id, order.instrument, order.side, order.price_ticks, order.qty_lots - order.filled_lots)
+        for order in engine.orders.orders
+        if is_open(order)
+    )
+    theirs = sorted(
+        (order.order_id, order.instrument, order.side, order.price_ticks, order.qty_lots - order.filled_lots)
+        for order in matching.orders
+        if order.place != OrderPlace.GONE and order.member == CLIENT
+    )
+    assert ours == theirs
+    assert engine.state.fills == member.fills
+
+
+def test_what_does_not_leave_is_not_open(folder: Path) -> None:
+    """The bridge venue has neither amends nor quotes; Starbase's session holds most quotes back here."""
+    run = finished(write_config(folder, 4, instruments=3, quote_tokens="1, 4_000"))
+    engine, member = run.engine, run.parts[0].exchange.matching.members[CLIENT]
+    assert engine.gate.alarms == 0
+    assert run.parts[0].session.throttled > 0
+    assert engine.gate.vetoes[Veto.NOT_SENT] > 10
+    assert engine.gate.vetoes[Veto.UNSUPPORTED] > 10
+    for index in range(2):
+        assert engine.gate.positions[index].position_lots == member.position_lots[index]
+    assert engine.state.fills > member.fills > 0  # the others are the bridge's

@@ -40,7 +40,7 @@ class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     taker_fee_bps: Decimal
     limits: InstrumentLimitsConfig
     speed_bump_us: int = 0  # how long the venue holds an order that would match on arrival
-    max_levels: int = 16_384  # book levels, both sides together; the book is lost when they do not suffice
+    levels_max: int = 16_384  # book levels, both sides together; the book is lost when they do not suffice
 
 
 class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

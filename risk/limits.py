@@ -25,12 +25,12 @@ class LimitError(ValueError):
 class InstrumentLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits of one instrument."""
 
-    max_order: Decimal
-    max_order_notional: Decimal
-    max_position: Decimal
-    max_price: Decimal
+    order_max: Decimal
+    order_notional_max: Decimal
+    position_max: Decimal
+    price_max: Decimal
     price_collar_bps: Decimal
-    max_book_age_ms: int
+    book_age_max_ms: int
 
 
 class VenueLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -38,20 +38,20 @@ class VenueLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True,
 
     orders_per_second: int
     burst: int
-    max_open_orders: int
+    open_orders_max: int
 
 
 class UnderlyingLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits over all instruments of one underlying."""
 
-    max_gross: Decimal
-    max_net: Decimal
+    gross_max: Decimal
+    net_max: Decimal
 
 
 class RunLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits of the whole run."""
 
-    max_loss: Decimal
+    loss_max: Decimal
     underlying: dict[str, UnderlyingLimitsConfig]
 
 
@@ -65,7 +65,7 @@ def to_e9(value: Decimal, what: str) -> int:
 
 def make_gate(market: Market, run: RunLimitsConfig, underlyings: list[str]) -> Gate:
     """A gate over `market` with positions all flat; the per-instrument and per-venue limits are set next."""
-    gate = Gate(loss_max_e9=_positive_e9(run.max_loss, "limits.max_loss"), instrument_count=market.count)
+    gate = Gate(loss_max_e9=_positive_e9(run.loss_max, "limits.loss_max"), instrument_count=market.count)
     gate.instruments = market.instruments
     gate.books = market.books
     gate.positions = Position.array(market.capacity)
@@ -75,39 +75,39 @@ def make_gate(market: Market, run: RunLimitsConfig, underlyings: list[str]) -> G
             raise LimitError(f"[limits.underlying.{name}] is missing: an underlying that is traded needs its limits")
         configured = run.underlying[name]
         limits = gate.underlyings[number]
-        limits.gross_max_e9 = _positive_e9(configured.max_gross, f"limits.underlying.{name}.max_gross")
-        limits.net_max_e9 = _positive_e9(configured.max_net, f"limits.underlying.{name}.max_net")
+        limits.gross_max_e9 = _positive_e9(configured.gross_max, f"limits.underlying.{name}.gross_max")
+        limits.net_max_e9 = _positive_e9(configured.net_max, f"limits.underlying.{name}.net_max")
     return gate
 
 
 def set_venue_limits(gate: Gate, venue: int, configured: VenueLimitsConfig, name: str) -> None:
     """Take over one venue's limits; its token bucket starts full."""
-    if not 0 < configured.max_open_orders <= ORDERS_MAX:
+    if not 0 < configured.open_orders_max <= ORDERS_MAX:
         raise LimitError(
-            f"limits.max_open_orders = {configured.max_open_orders} of venue {name} must be in 1..{ORDERS_MAX}"
+            f"limits.open_orders_max = {configured.open_orders_max} of venue {name} must be in 1..{ORDERS_MAX}"
         )
     try:
         set_token_bucket(gate.venues[venue].bucket, configured.orders_per_second, configured.burst)
     except ValueError as error:
         raise LimitError(f"limits of venue {name}: {error}") from None
-    gate.venues[venue].open_orders_max = configured.max_open_orders
+    gate.venues[venue].open_orders_max = configured.open_orders_max
 
 
 def set_instrument_limits(gate: Gate, instrument: Instrument, configured: InstrumentLimitsConfig, name: str) -> None:
     """Take over one instrument's limits, in its ticks and lots, after proving that nothing they allow can overflow."""
     limits = gate.limits[instrument.index]
-    limits.order_lots_max = _whole(configured.max_order, instrument.lot_e9, f"limits.max_order of {name}")
-    limits.position_lots_max = _whole(configured.max_position, instrument.lot_e9, f"limits.max_position of {name}")
-    limits.price_ticks_max = _whole(configured.max_price, instrument.tick_e9, f"limits.max_price of {name}")
-    limits.order_notional_max_e9 = _positive_e9(configured.max_order_notional, f"limits.max_order_notional of {name}")
+    limits.order_lots_max = _whole(configured.order_max, instrument.lot_e9, f"limits.order_max of {name}")
+    limits.position_lots_max = _whole(configured.position_max, instrument.lot_e9, f"limits.position_max of {name}")
+    limits.price_ticks_max = _whole(configured.price_max, instrument.tick_e9, f"limits.price_max of {name}")
+    limits.order_notional_max_e9 = _positive_e9(configured.order_notional_max, f"limits.order_notional_max of {name}")
     limits.collar_e9 = _positive_e9(configured.price_collar_bps / 10_000, f"limits.price_collar_bps of {name}")
     if limits.collar_e9 > E9:
         raise LimitError(f"limits.price_collar_bps = {configured.price_collar_bps} of {name} is above 10000")
-    if not 0 < configured.max_book_age_ms <= 86_400_000:
-        raise LimitError(f"limits.max_book_age_ms = {configured.max_book_age_ms} of {name} must be in 1..86400000")
-    limits.book_age_max_ns = configured.max_book_age_ms * 1_000_000
+    if not 0 < configured.book_age_max_ms <= 86_400_000:
+        raise LimitError(f"limits.book_age_max_ms = {configured.book_age_max_ms} of {name} must be in 1..86400000")
+    limits.book_age_max_ns = configured.book_age_max_ms * 1_000_000
     if limits.order_lots_max > limits.position_lots_max:
-        raise LimitError(f"limits.max_order of {name} is above its max_position")
+        raise LimitError(f"limits.order_max of {name} is above its position_max")
     prove_ranges(instrument, limits, name)
 
 
@@ -127,7 +127,7 @@ def prove_ranges(instrument: Instrument, limits: InstrumentLimits, name: str) ->
         if value >= 1 << PROVEN_BITS:
             raise LimitError(
                 f"limits of {name} allow a {product} of {value:.3e} in units of 1e-9, which 64 bits can't hold with a"
-                " margin: lower max_position, max_order or max_price"
+                " margin: lower position_max, order_max or price_max"
             )
 
 

@@ -2,8 +2,8 @@
 
 The basis of a pair is (middle of a - middle of b) / middle of b. Its running mean and mean absolute deviation are kept
 over samples taken every `sample_us`. Away from the mean by more than `entry_deviations`, and by enough to pay for both
-ways and `min_edge_bps`, the dear one is sold and the cheap one bought; back within `exit_deviations`, or after
-`max_hold_s`, that is undone; after the latter nothing is entered until the basis has been back. Both ways are worked by
+ways and `edge_min_bps`, the dear one is sold and the cheap one bought; back within `exit_deviations`, or after
+`hold_max_s`, that is undone; after the latter nothing is entered until the basis has been back. Both ways are worked by
 `strategies.legs`, without hedges: a third instrument has a basis of its own.
 """
 
@@ -63,8 +63,8 @@ class BasisParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw
     warmup_s: Decimal  # of samples, before the first trade
     entry_deviations: Decimal
     exit_deviations: Decimal
-    min_edge_bps: Decimal  # beyond the taker fees of entering and leaving
-    max_hold_s: Decimal
+    edge_min_bps: Decimal  # beyond the taker fees of entering and leaving
+    hold_max_s: Decimal
     depth: int = 1  # levels a side that a trade may take
 
 
@@ -75,7 +75,7 @@ class BasisPair(Struct):
     b: i64
     cost_rate_a_e9: i64  # of a price of a: buying it and the taker fees of the rest of the round trip, rounded up
     cost_rate_b_e9: i64
-    hurdle_rate_a_e9: i64  # with min_edge_bps
+    hurdle_rate_a_e9: i64  # with edge_min_bps
     hurdle_rate_b_e9: i64
     entered_ns: i64
     expired: i64  # +1 or -1: was held too long that far above or below; no entry until the basis has been back
@@ -87,14 +87,14 @@ class Basis(LegStrategy):
 
     pair_count: i64
     depth: i64
-    max_size_e9: i64
-    min_size_e9: i64
+    size_max_e9: i64
+    size_min_e9: i64
     weight: i64
     sample_ns: i64
     warmup_samples: i64
     entry_deviations_e3: i64
     exit_deviations_e3: i64
-    max_hold_ns: i64
+    hold_max_ns: i64
     next_sample_ns: i64
     pairs: Annotated[Array, BasisPair, BASIS_PAIRS_MAX]
     market: Plan  # what the books offer
@@ -108,18 +108,18 @@ class Basis(LegStrategy):
         strategy = cls(
             pair_count=len(parameters.pairs),
             depth=parameters.depth,
-            max_size_e9=to_e9(parameters.max_size, "max_size"),
-            min_size_e9=to_e9(parameters.min_size, "min_size"),
+            size_max_e9=to_e9(parameters.size_max, "size_max"),
+            size_min_e9=to_e9(parameters.size_min, "size_min"),
             weight=weight_of(sample_s, parameters.half_life_s),
             sample_ns=parameters.sample_us * NS_PER_US,
             warmup_samples=ceil(parameters.warmup_s / sample_s),
             entry_deviations_e3=int(parameters.entry_deviations * DEVIATION_UNIT),
             exit_deviations_e3=int(parameters.exit_deviations * DEVIATION_UNIT),
-            max_hold_ns=int(parameters.max_hold_s * NS_PER_S),
+            hold_max_ns=int(parameters.hold_max_s * NS_PER_S),
         )
         names = list(dict.fromkeys(name for pair in parameters.pairs for name in pair))
         fill_in_legs(strategy.legs, parameters, names, context)
-        edge = Fraction(bps_e9(parameters.min_edge_bps, "min_edge_bps"), E9)
+        edge = Fraction(bps_e9(parameters.edge_min_bps, "edge_min_bps"), E9)
         for position, (a, b) in enumerate(parameters.pairs):
             _set_pair(strategy.pairs[position], strategy.legs, names.index(a), names.index(b), edge)
         return strategy
@@ -134,9 +134,9 @@ def _check(parameters: BasisParameters) -> None:
     if len({frozenset(pair) for pair in parameters.pairs}) != len(parameters.pairs):
         raise ValueError("pairs: one is named twice")
     at_least(1, sample_us=parameters.sample_us, depth=parameters.depth)
-    at_least(0, exit_deviations=parameters.exit_deviations, min_edge_bps=parameters.min_edge_bps)
-    if parameters.half_life_s <= 0 or parameters.max_hold_s <= 0:
-        raise ValueError("half_life_s and max_hold_s must be positive")
+    at_least(0, exit_deviations=parameters.exit_deviations, edge_min_bps=parameters.edge_min_bps)
+    if parameters.half_life_s <= 0 or parameters.hold_max_s <= 0:
+        raise ValueError("half_life_s and hold_max_s must be positive")
     if not parameters.exit_deviations < parameters.entry_deviations <= 100:
         raise ValueError(
             f"entry_deviations = {parameters.entry_deviations} must be above exit_deviations ="
@@ -232,7 +232,7 @@ def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
     if basis != NO_BASIS and is_holding(legs, desk, pair, held_e9):
         reverted = above if held_e9 > 0 else -above
         back = reverted * DEVIATION_UNIT >= -strategy.exit_deviations_e3 * pair.average.deviation
-        if not back and desk.now_ns - pair.entered_ns >= strategy.max_hold_ns:
+        if not back and desk.now_ns - pair.entered_ns >= strategy.hold_max_ns:
             pair.expired = -1 if held_e9 > 0 else 1
         if back or pair.expired != 0:
             leave(strategy, desk, pair, held_e9)
@@ -307,7 +307,7 @@ def enter(
     blocked = blocked_by(legs, desk, buy, sell)
     if blocked != Blocked.NONE:
         return blocked
-    limit_e9 = min(room_e9(legs, desk, buy, sell), strategy.max_size_e9)
+    limit_e9 = min(room_e9(legs, desk, buy, sell), strategy.size_max_e9)
     if limit_e9 <= 0:
         return Blocked.POSITION
     was_holding = is_holding(legs, desk, pair, legs.pairs[pair_number(buy, sell)].held_e9)
@@ -326,7 +326,7 @@ def leave(strategy: Basis, desk: Desk, pair: BasisPair, held_e9: int) -> None:
     buy = pair.b if held_e9 > 0 else pair.a
     sell = pair.a if held_e9 > 0 else pair.b
     if blocked_by(legs, desk, buy, sell) == Blocked.NONE:
-        trade(strategy, desk, pair, buy, sell, 0, min(abs(held_e9), strategy.max_size_e9), NO_OPPORTUNITY)
+        trade(strategy, desk, pair, buy, sell, 0, min(abs(held_e9), strategy.size_max_e9), NO_OPPORTUNITY)
 
 
 @compiled
@@ -348,7 +348,7 @@ def trade(
         choose_lots(plan, instrument_of(legs, desk, buy), instrument_of(legs, desk, sell), legs.carry_e9)
     if plan.size_e9 == 0 or plan.buy_lots == 0:
         return Blocked.NO_SIZE
-    if opportunity != NO_OPPORTUNITY and plan.size_e9 < strategy.min_size_e9:
+    if opportunity != NO_OPPORTUNITY and plan.size_e9 < strategy.size_min_e9:
         return Blocked.NO_SIZE
     direction = 1 if buy == pair.a else -1
     return Blocked.NONE if start_trade(legs, desk, buy, sell, plan, direction, opportunity) else Blocked.IN_FLIGHT

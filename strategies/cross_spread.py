@@ -96,8 +96,8 @@ class CrossSpread(LegStrategy):
     """State of the strategy; sizes in 1e-9 of the base coin."""
 
     depth: i64
-    max_size_e9: i64
-    min_size_e9: i64
+    size_max_e9: i64
+    size_min_e9: i64
     quick: Annotated[Array, Quick, LISTINGS_MAX]
     factors: Annotated[Array, Factors, LISTINGS_MAX]
     touching: Annotated[Array, i64, LISTINGS_MAX]  # bits of the pairs that a listing is part of
@@ -110,7 +110,7 @@ class CrossSpread(LegStrategy):
     def build(cls, parameters: CrossSpreadParameters, context: BuildContext) -> Self:
         """ValueError with one line on the first contradiction."""
         strategy = cls(
-            max_size_e9=to_e9(parameters.max_size, "max_size"), min_size_e9=to_e9(parameters.min_size, "min_size")
+            size_max_e9=to_e9(parameters.size_max, "size_max"), size_min_e9=to_e9(parameters.size_min, "size_min")
         )
         fill_in_legs(strategy.legs, parameters, parameters.instruments, context)
         strategy.legs.may_hedge = 1
@@ -283,13 +283,13 @@ def attempt(
     if blocked != Blocked.NONE and not is_peak:
         return blocked
     plan = strategy.plan
-    walk(legs, desk, plan, buy, sell, rate_e9, strategy.depth, min(limit_e9, strategy.max_size_e9), is_peak)
+    walk(legs, desk, plan, buy, sell, rate_e9, strategy.depth, min(limit_e9, strategy.size_max_e9), is_peak)
     if blocked != Blocked.NONE:
         return blocked
     if plan.size_e9 > 0:
         choose_lots(plan, instrument_of(legs, desk, buy), instrument_of(legs, desk, sell), legs.carry_e9)
-    if plan.size_e9 < max(1, strategy.min_size_e9) or plan.buy_lots == 0:
-        return Blocked.POSITION if limit_e9 < max(1, strategy.min_size_e9) else Blocked.NO_SIZE
+    if plan.size_e9 < max(1, strategy.size_min_e9) or plan.buy_lots == 0:
+        return Blocked.POSITION if limit_e9 < max(1, strategy.size_min_e9) else Blocked.NO_SIZE
     return Blocked.NONE if start_trade(legs, desk, buy, sell, plan, 1, opportunity) else Blocked.IN_FLIGHT
 
 

@@ -18,15 +18,15 @@ BPS_MAX = 5_000  # of any edge, loss or adjustment: rates stay well inside 64 bi
 class LegParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Sizes are in the base coin; limits have no defaults."""
 
-    max_size: Decimal  # of one trade
-    max_position: Decimal  # of each instrument, long or short
-    max_unwind_loss_bps: Decimal  # how much worse than decided on a missing leg may still be done
-    min_size: Decimal = Decimal(0)
+    size_max: Decimal  # of one trade
+    position_max: Decimal  # of each instrument, long or short
+    unwind_loss_max_bps: Decimal  # how much worse than decided on a missing leg may still be done
+    size_min: Decimal = Decimal(0)
     quote_adjustment_bps: dict[str, Decimal] = {}  # by instrument: what its quote unit is worth above a common one
     slippage_ticks: int = 0  # of each leg: how far beyond the decided price an order may trade
-    max_open_trades: int = 1  # of one pair of instruments
+    open_trades_max: int = 1  # of one pair of instruments
     cooldown_us: int = 0  # between two starts of one pair
-    max_book_age_ms: int = 1_000  # no trade starts on an older book
+    book_age_max_ms: int = 1_000  # no trade starts on an older book
     retries: int = 2
     retry_window_us: int = 20_000
     unwind_ticks: int = 10
@@ -53,7 +53,7 @@ def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], 
         adjustment = parameters.quote_adjustment_bps.get(name, Decimal(0))
         if abs(adjustment) > BPS_MAX:
             raise ValueError(f"quote_adjustment_bps: {adjustment} of {name} is not within {BPS_MAX}")
-        set_listing(legs.listings[position], instrument, adjustment, to_e9(parameters.max_position, "max_position"))
+        set_listing(legs.listings[position], instrument, adjustment, to_e9(parameters.position_max, "position_max"))
         legs.listing_of[instrument.index] = position
     legs.slippage_ticks = parameters.slippage_ticks
     legs.retries = parameters.retries
@@ -61,13 +61,13 @@ def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], 
     held_ns = parameters.retries * max(instrument.speed_bump_ns for instrument in traded)
     legs.retry_window_ns = parameters.retry_window_us * NS_PER_US + held_ns
     legs.retry_interval_ns = legs.retry_window_ns // max(1, parameters.retries)
-    legs.loss_max_e9 = bps_e9(parameters.max_unwind_loss_bps, "max_unwind_loss_bps")
+    legs.loss_max_e9 = bps_e9(parameters.unwind_loss_max_bps, "unwind_loss_max_bps")
     legs.unwind_ticks = parameters.unwind_ticks
     legs.unwind_interval_ns = parameters.unwind_interval_ms * NS_PER_MS
     legs.give_up_ns = parameters.give_up_ms * NS_PER_MS + held_ns
-    legs.max_open_trades = parameters.max_open_trades
+    legs.open_trades_max = parameters.open_trades_max
     legs.cooldown_ns = parameters.cooldown_us * NS_PER_US
-    legs.book_age_max_ns = parameters.max_book_age_ms * NS_PER_MS
+    legs.book_age_max_ns = parameters.book_age_max_ms * NS_PER_MS
 
 
 def bps_e9(bps: Decimal, what: str) -> int:
@@ -87,8 +87,8 @@ def at_least(least: int, **values: int | Decimal) -> None:
 def _check_numbers(parameters: LegParameters) -> None:
     at_least(
         0,
-        max_unwind_loss_bps=parameters.max_unwind_loss_bps,
-        min_size=parameters.min_size,
+        unwind_loss_max_bps=parameters.unwind_loss_max_bps,
+        size_min=parameters.size_min,
         slippage_ticks=parameters.slippage_ticks,
         cooldown_us=parameters.cooldown_us,
         retries=parameters.retries,
@@ -97,17 +97,17 @@ def _check_numbers(parameters: LegParameters) -> None:
     )
     at_least(
         1,
-        max_open_trades=parameters.max_open_trades,
-        max_book_age_ms=parameters.max_book_age_ms,
+        open_trades_max=parameters.open_trades_max,
+        book_age_max_ms=parameters.book_age_max_ms,
         unwind_interval_ms=parameters.unwind_interval_ms,
         give_up_ms=parameters.give_up_ms,
     )
-    if parameters.max_size <= 0:
-        raise ValueError(f"max_size = {parameters.max_size} must be positive")
-    if parameters.min_size > parameters.max_size:
-        raise ValueError(f"min_size = {parameters.min_size} is above max_size = {parameters.max_size}")
-    if parameters.max_position < parameters.max_size:
-        raise ValueError(f"max_position = {parameters.max_position} is below max_size = {parameters.max_size}")
+    if parameters.size_max <= 0:
+        raise ValueError(f"size_max = {parameters.size_max} must be positive")
+    if parameters.size_min > parameters.size_max:
+        raise ValueError(f"size_min = {parameters.size_min} is above size_max = {parameters.size_max}")
+    if parameters.position_max < parameters.size_max:
+        raise ValueError(f"position_max = {parameters.position_max} is below size_max = {parameters.size_max}")
     if parameters.retry_window_us * NS_PER_US > parameters.give_up_ms * NS_PER_MS:
         raise ValueError(
             f"retry_window_us = {parameters.retry_window_us} is longer than give_up_ms = {parameters.give_up_ms}"

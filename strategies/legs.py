@@ -6,8 +6,8 @@ imbalance of more than 5/8 lot of the coarser leg is repaired, in this order:
     WORKING    the first orders of both legs are out
       | one leg is ahead
     RETRYING   the missing leg again at its current price: up to `retries` times within `retry_window_us`, the first at
-      |        once, while the price is at most `max_unwind_loss_bps` worse than the one decided on
-    HEDGING    instead at the best of the other listings with room for it below its `max_position`, under the same loss
+      |        once, while the price is at most `unwind_loss_max_bps` worse than the one decided on
+    HEDGING    instead at the best of the other listings with room for it below its `position_max`, under the same loss
       |        limit, once for each of them; skipped unless `may_hedge`
       |
     UNWINDING  trade back what is ahead, `unwind_ticks` through the market where it was done (or at the best other
@@ -93,7 +93,7 @@ class Legs(Struct):
     unwind_ticks: i64
     unwind_interval_ns: i64
     give_up_ns: i64
-    max_open_trades: i64  # of one pair
+    open_trades_max: i64  # of one pair
     cooldown_ns: i64  # between two starts of one pair
     book_age_max_ns: i64
     carry_e9: i64  # bought more than sold by trades that have ended, 1e-9 of the base coin
@@ -192,7 +192,7 @@ def blocked_by(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
     if desk.now_ns - min(buy_book_ns, sell_book_ns) > legs.book_age_max_ns:
         return Blocked.STALE
     pair = legs.pairs[pair_number(buy, sell)]
-    if pair.in_flight >= legs.max_open_trades:
+    if pair.in_flight >= legs.open_trades_max:
         return Blocked.IN_FLIGHT
     if pair.last_start_ns != 0 and desk.now_ns - pair.last_start_ns < legs.cooldown_ns:
         return Blocked.COOLDOWN

@@ -42,7 +42,7 @@ class Listing(Struct):
     unit_e9: i64  # one unit of its quote currency in the common one
     sale_rate_e9: i64  # what is left of a price when sold: less the taker fee, in the common currency, rounded down
     cost_rate_e9: i64  # what a price costs when bought: taker fee and common currency included, rounded up
-    max_position_e9: i64  # base coin, on either side
+    position_max_e9: i64  # base coin, on either side
     bid_taken_ns: i64  # receive time of the book whose bids were last sold to: displayed size counts once
     ask_taken_ns: i64
 
@@ -57,7 +57,7 @@ def unit_of(quote_adjustment_bps: Decimal) -> Fraction:
     return 1 + fraction_of_bps(quote_adjustment_bps)
 
 
-def set_listing(listing: Listing, instrument: Instrument, quote_adjustment_bps: Decimal, max_position_e9: int) -> None:
+def set_listing(listing: Listing, instrument: Instrument, quote_adjustment_bps: Decimal, position_max_e9: int) -> None:
     """Fill in a listing of `instrument`."""
     unit = unit_of(quote_adjustment_bps)
     fee = Fraction(instrument.taker_fee_e9, E9)
@@ -66,7 +66,7 @@ def set_listing(listing: Listing, instrument: Instrument, quote_adjustment_bps: 
     listing.unit_e9 = floor(unit * E9)
     listing.sale_rate_e9 = floor((1 - fee) * unit * E9)
     listing.cost_rate_e9 = ceil((1 + fee) * unit * E9)
-    listing.max_position_e9 = max_position_e9
+    listing.position_max_e9 = position_max_e9
     # No book has been received yet, so none has been taken.
     listing.bid_taken_ns = -1
     listing.ask_taken_ns = -1
@@ -133,10 +133,10 @@ def nearest_lots(instrument: Instrument, price_ticks: int, size_e9: int) -> int:
 @inlined
 def buy_room_e9(listing: Listing, instrument: Instrument, position: Position, price_ticks: int) -> int:
     """How much more may be bought, 1e-9 of the base coin, all open buy orders taken as filled; may be negative."""
-    return listing.max_position_e9 - base_e9(instrument, price_ticks, position.position_lots + position.open_buy_lots)
+    return listing.position_max_e9 - base_e9(instrument, price_ticks, position.position_lots + position.open_buy_lots)
 
 
 @inlined
 def sell_room_e9(listing: Listing, instrument: Instrument, position: Position, price_ticks: int) -> int:
     """How much more may be sold, as `buy_room_e9`."""
-    return listing.max_position_e9 + base_e9(instrument, price_ticks, position.position_lots - position.open_sell_lots)
+    return listing.position_max_e9 + base_e9(instrument, price_ticks, position.position_lots - position.open_sell_lots)

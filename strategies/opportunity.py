@@ -24,12 +24,12 @@ class Blocked(IntEnum):
 
     NONE = 0  # one was
     STOPPED = 1  # a trade has failed and is not flat yet
-    STALE = 2  # one of the books is older than max_book_age_ms
-    IN_FLIGHT = 3  # max_open_trades of this pair, or TRADES_MAX in all
+    STALE = 2  # one of the books is older than book_age_max_ms
+    IN_FLIGHT = 3  # open_trades_max of this pair, or TRADES_MAX in all
     COOLDOWN = 4
     TAKEN = 5  # the size on offer was taken already, and its book has not changed since
-    POSITION = 6  # no room below max_position
-    NO_SIZE = 7  # less than min_size or one lot of either side
+    POSITION = 6  # no room below position_max
+    NO_SIZE = 7  # less than size_min or one lot of either side
     NO_REQUEST = 8  # the desk takes no more requests in this turn
 
 

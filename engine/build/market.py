@@ -73,7 +73,7 @@ def make_market(config: RunConfig) -> tuple[Market, list[str]]:
 
 def level_capacity(config: RunConfig) -> int:
     """Levels that each book has room for: the most that any instrument asks for."""
-    return max(each.max_levels for venue in config.venue for each in venue.instrument)
+    return max(each.levels_max for venue in config.venue for each in venue.instrument)
 
 
 def instrument_names(config: RunConfig) -> list[str]:

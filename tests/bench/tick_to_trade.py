@@ -90,21 +90,21 @@ use = "cross_spread"
 instruments = ["first/BTCUSDT", "second/BTCUSDT"]
 threshold_bps = 0.1
 depth = 3
-max_size = 0.05
-max_position = 5
-max_unwind_loss_bps = 10
+size_max = 0.05
+position_max = 5
+unwind_loss_max_bps = 10
 [limits]
-max_loss = 1_000_000
+loss_max = 1_000_000
 [limits.underlying.BTC]
-max_gross = 1_000_000
-max_net = 1_000_000
+gross_max = 1_000_000
+net_max = 1_000_000
 """
 VENUE = """
 [[venue]]
 name = "NAME"
 feed = "bridge"
 captures = ["none.pcap"]
-limits = { orders_per_second = 1_000_000, burst = 1_000_000, max_open_orders = 16 }
+limits = { orders_per_second = 1_000_000, burst = 1_000_000, open_orders_max = 16 }
 [venue.simulation]
 feed_latency_us = 0
 order_latency_us = 0
@@ -125,12 +125,12 @@ contract = 1
 maker_fee_bps = 0
 taker_fee_bps = 0.1
 [venue.instrument.limits]
-max_order = 0.5
-max_order_notional = 30_000
-max_position = 5
-max_price = 1_000_000
+order_max = 0.5
+order_notional_max = 30_000
+position_max = 5
+price_max = 1_000_000
 price_collar_bps = 20
-max_book_age_ms = 2_000
+book_age_max_ms = 2_000
 """
 
 

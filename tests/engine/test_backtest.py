@@ -144,8 +144,8 @@ def refusal(config: Path, tmp_path: Path, *before: str) -> str:
 def test_what_is_wrong_is_said_in_one_line(synthetic: Path, tmp_path: Path) -> None:
     text = synthetic.read_text()
     config = synthetic.with_name("wrong.toml")
-    config.write_text(text.replace("max_position = 300_000", ""))
-    assert "max_position" in refusal(config, tmp_path)
+    config.write_text(text.replace("position_max = 300_000", ""))
+    assert "position_max" in refusal(config, tmp_path)
     config.write_text(text.replace('use = "cross_spread"', 'use = "nobody:Nothing"'))
     assert "strategy.use = nobody:Nothing" in refusal(config, tmp_path)
     config.write_text(text.replace("threshold_bps = 1", "threshold_bps = true"))

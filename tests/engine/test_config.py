@@ -43,13 +43,13 @@ def test_numbers_are_exact_decimals() -> None:
 
 
 def test_unknown_key_is_refused_by_name(tmp_path: Path) -> None:
-    message = error_of(write(tmp_path, lambda text: text.replace("max_loss", "max_los")))
+    message = error_of(write(tmp_path, lambda text: text.replace("loss_max", "loss_may")))
     assert "limits" in message
-    assert "max_los" in message
+    assert "loss_may" in message
 
 
 @pytest.mark.parametrize(
-    "key", ["max_loss", "max_net", "max_gross", "max_order", "max_position", "max_price", "price_collar_bps"]
+    "key", ["loss_max", "net_max", "gross_max", "order_max", "position_max", "price_max", "price_collar_bps"]
 )
 def test_no_limit_has_a_default(tmp_path: Path, key: str) -> None:
     without = "\n".join(line for line in TEXT.splitlines() if not line.startswith(f"{key} ="))
@@ -58,8 +58,8 @@ def test_no_limit_has_a_default(tmp_path: Path, key: str) -> None:
 
 
 def test_wrong_value_is_shown_with_its_key(tmp_path: Path) -> None:
-    message = error_of(write(tmp_path, lambda text: text.replace("max_loss = ", "max_loss = true #")))
-    assert "limits.max_loss = True" in message
+    message = error_of(write(tmp_path, lambda text: text.replace("loss_max = ", "loss_max = true #")))
+    assert "limits.loss_max = True" in message
 
 
 def test_an_unknown_venue_is_refused_with_the_known_ones(tmp_path: Path) -> None:

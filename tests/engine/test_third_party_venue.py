@@ -57,17 +57,17 @@ def nibble(strategy: Nibbler, desk: Desk, instrument: int) -> None:
 CONFIG = f"""
 name = "acme"
 [limits]
-max_loss = 1_000_000
+loss_max = 1_000_000
 [limits.underlying.BTC]
-max_gross = 10_000_000
-max_net = 10_000_000
+gross_max = 10_000_000
+net_max = 10_000_000
 [strategy]
 use = "nibbler.py:Nibbler"
 [[venue]]
 name = "acme"
 feed = "acme"
 captures = ["acme.pcap"]
-limits = {{ orders_per_second = 1000, burst = 1000, max_open_orders = 16 }}
+limits = {{ orders_per_second = 1000, burst = 1000, open_orders_max = 16 }}
 [venue.acme]
 lots_per_unit = {LOTS_PER_UNIT}
 [venue.simulation]
@@ -90,12 +90,12 @@ contract = 1
 maker_fee_bps = 0
 taker_fee_bps = 0
 [venue.instrument.limits]
-max_order = 1
-max_order_notional = 1_000_000
-max_position = 10
-max_price = 1_000_000
+order_max = 1
+order_notional_max = 1_000_000
+position_max = 10
+price_max = 1_000_000
 price_collar_bps = 100
-max_book_age_ms = 5000
+book_age_max_ms = 5000
 """
 
 

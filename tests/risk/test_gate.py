@@ -42,20 +42,20 @@ class Setup:
             book.valid, book.receive_time_ns = 1, NOW_NS
             book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots = 999, 5, 1001, 5
         limits = {
-            "max_order": Decimal(10),
-            "max_order_notional": Decimal(900),
-            "max_position": Decimal(20),
-            "max_price": Decimal(10_000),
+            "order_max": Decimal(10),
+            "order_notional_max": Decimal(900),
+            "position_max": Decimal(20),
+            "price_max": Decimal(10_000),
             "price_collar_bps": Decimal(100),
-            "max_book_age_ms": 1000,
+            "book_age_max_ms": 1000,
         }
-        run = {"max_loss": Decimal(50), "max_gross": Decimal(2500), "max_net": Decimal(1500)}
-        venue = {"orders_per_second": 10, "burst": 5, "max_open_orders": 3}
+        run = {"loss_max": Decimal(50), "gross_max": Decimal(2500), "net_max": Decimal(1500)}
+        venue = {"orders_per_second": 10, "burst": 5, "open_orders_max": 3}
         for key, value in changes.items():
             next(part for part in (limits, run, venue) if key in part)[key] = value
-        underlying = UnderlyingLimitsConfig(max_gross=run["max_gross"], max_net=run["max_net"])
+        underlying = UnderlyingLimitsConfig(gross_max=run["gross_max"], net_max=run["net_max"])
         self.gate = make_gate(
-            self.market, RunLimitsConfig(max_loss=run["max_loss"], underlying={"BTC": underlying}), ["BTC"]
+            self.market, RunLimitsConfig(loss_max=run["loss_max"], underlying={"BTC": underlying}), ["BTC"]
         )
         for index, instrument in enumerate(self.market.instruments):
             set_instrument_limits(self.gate, instrument, InstrumentLimitsConfig(**limits), f"i{index}")
@@ -170,11 +170,11 @@ def test_position_counts_open_orders_at_their_worst() -> None:
 
 
 def test_exposures_sum_over_the_underlying() -> None:
-    setup = Setup(max_gross=Decimal(1000), max_net=Decimal(600))
+    setup = Setup(gross_max=Decimal(1000), net_max=Decimal(600))
     setup.gate.positions[0].position_lots = -5_000  # 5 coins at 100.0: 500 short
     assert setup.ask(0, SELL, 1000, 1_001) == Veto.NET_EXPOSURE
     assert setup.ask(0, SELL, 1000, 999) == Veto.NONE
-    setup = Setup(max_gross=Decimal(505), max_net=Decimal(600))
+    setup = Setup(gross_max=Decimal(505), net_max=Decimal(600))
     setup.gate.positions[0].position_lots = -5_000
     assert setup.ask(1, BUY, 1000, 5) == Veto.NONE
     assert setup.ask(1, BUY, 1000, 6) == Veto.GROSS_EXPOSURE
@@ -266,7 +266,7 @@ def test_each_limit_of_an_amend(changes: dict[str, int], veto: Veto) -> None:
 
 
 def test_an_amend_is_judged_by_what_it_adds() -> None:
-    setup = Setup(max_gross=Decimal(5000), max_net=Decimal(5000))
+    setup = Setup(gross_max=Decimal(5000), net_max=Decimal(5000))
     position = setup.gate.positions[0]
     position.position_lots, position.open_buy_lots = 19_000, 3  # 997 lots more are allowed
     assert setup.amend(lots=5 + 998) == Veto.POSITION
@@ -318,7 +318,7 @@ def test_a_quote_needs_room_and_tokens_for_both_sides() -> None:
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([BUY, SELL]), st.integers(1, 12)), max_size=40))
 def test_no_sequence_of_fills_gets_past_position_and_net_limits(orders: list[tuple[int, int, int]]) -> None:
     """Every order that passes is filled at once in full; limits hold after each."""
-    setup = Setup(burst=1000, max_net=Decimal(300), max_order=Decimal(12))
+    setup = Setup(burst=1000, net_max=Decimal(300), order_max=Decimal(12))
     for instrument, side, size in orders:
         lots = size * (1000 if instrument == 0 else 10)
         if setup.ask(instrument, side, 1000, lots) == Veto.NONE:
@@ -332,15 +332,15 @@ def test_no_sequence_of_fills_gets_past_position_and_net_limits(orders: list[tup
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"max_position": Decimal("1e15")}, "64 bits"),
-        ({"max_price": Decimal("1e13")}, "64 bits"),
-        ({"max_order": Decimal(21)}, "above its max_position"),
-        ({"max_order": Decimal("0.0005")}, "multiple of"),
-        ({"max_order_notional": Decimal(0)}, "must be positive"),
+        ({"position_max": Decimal("1e15")}, "64 bits"),
+        ({"price_max": Decimal("1e13")}, "64 bits"),
+        ({"order_max": Decimal(21)}, "above its position_max"),
+        ({"order_max": Decimal("0.0005")}, "multiple of"),
+        ({"order_notional_max": Decimal(0)}, "must be positive"),
         ({"price_collar_bps": Decimal("0.0000001")}, "nine decimals"),
-        ({"max_book_age_ms": 0}, "max_book_age_ms"),
+        ({"book_age_max_ms": 0}, "book_age_max_ms"),
         ({"burst": 0}, "burst"),
-        ({"max_open_orders": 0}, "max_open_orders"),
+        ({"open_orders_max": 0}, "open_orders_max"),
     ],
 )
 def test_limits_that_cannot_be_are_refused_in_words(changes: dict[str, Decimal], words: str) -> None:
@@ -351,7 +351,7 @@ def test_limits_that_cannot_be_are_refused_in_words(changes: dict[str, Decimal],
 def test_an_underlying_without_limits_is_refused() -> None:
     setup = Setup()
     with pytest.raises(LimitError, match=r"limits\.underlying\.ETH"):
-        make_gate(setup.market, RunLimitsConfig(max_loss=Decimal(1), underlying={}), ["ETH"])
+        make_gate(setup.market, RunLimitsConfig(loss_max=Decimal(1), underlying={}), ["ETH"])
 
 
 def test_the_gate_is_plain_memory() -> None:

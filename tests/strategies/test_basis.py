@@ -22,12 +22,12 @@ PARAMETERS: dict[str, Any] = {
     "warmup_s": "0.1",
     "entry_deviations": 3,
     "exit_deviations": "0.5",
-    "min_edge_bps": 1,
-    "max_hold_s": 10,
-    "max_size": 1,
-    "max_position": 3,
-    "max_unwind_loss_bps": 50,
-    "max_book_age_ms": 1_000_000,
+    "edge_min_bps": 1,
+    "hold_max_s": 10,
+    "size_max": 1,
+    "position_max": 3,
+    "unwind_loss_max_bps": 50,
+    "book_age_max_ms": 1_000_000,
 }
 MS = 1_000_000
 SCALE = 1 << FRACTION_BITS
@@ -146,28 +146,28 @@ def test_fees_of_the_round_trip_and_the_least_edge_come_first() -> None:
     warm(harness)
     quote(harness, "a", 10_030)
     assert (harness.orders, harness.opportunities) == ([], [])
-    harness = make(min_edge_bps=16)  # of 20 less 4 of fees and 1 of spread
+    harness = make(edge_min_bps=16)  # of 20 less 4 of fees and 1 of spread
     warm(harness)
     quote(harness, "a", 10_030)
     assert harness.orders == []
-    harness = make(min_edge_bps=14)
+    harness = make(edge_min_bps=14)
     warm(harness)
     quote(harness, "a", 10_030)
     assert len(harness.orders) == 2
 
 
 @pytest.mark.parametrize(("far", "side_of_a"), [(11_030, SELL), (10_970, BUY)])
-@pytest.mark.parametrize(("min_edge_bps", "orders"), [(21, 2), (26, 0)])
-def test_the_edge_is_measured_from_a_distant_mean(far: float, side_of_a: int, min_edge_bps: int, orders: int) -> None:
+@pytest.mark.parametrize(("edge_min_bps", "orders"), [(21, 2), (26, 0)])
+def test_the_edge_is_measured_from_a_distant_mean(far: float, side_of_a: int, edge_min_bps: int, orders: int) -> None:
     """27.3 bps of a from the mean, less 4 of fees and 1 of spread."""
-    harness = make(min_edge_bps=min_edge_bps)
+    harness = make(edge_min_bps=edge_min_bps)
     warm(harness, a=11_000)
     quote(harness, "a", far)
     assert [order.side for order in harness.orders if order.name == "a"] == [side_of_a] * (orders // 2)
 
 
 def test_leaves_after_the_longest_hold_and_waits_for_the_mean() -> None:
-    harness = make(max_hold_s="0.1", half_life_s=1000, warmup_s=1000)
+    harness = make(hold_max_s="0.1", half_life_s=1000, warmup_s=1000)
     harness.strategy.warmup_samples = 20
     warm(harness)
     quote(harness, "a", 10_030)
@@ -247,7 +247,7 @@ def test_inverse_against_linear() -> None:
         ({"entry_deviations": "0.5"}, "entry_deviations = 0.5 must be above exit_deviations = 0.5 and at most 100"),
         ({"warmup_s": "0.01"}, "warmup_s = 0.01 is shorter than half_life_s = 0.05"),
         ({"sample_us": 0}, "sample_us = 0 must be 1 or more"),
-        ({"half_life_s": 0}, "half_life_s and max_hold_s must be positive"),
+        ({"half_life_s": 0}, "half_life_s and hold_max_s must be positive"),
         (
             {"half_life_s": 10**9, "warmup_s": 10**9},
             "a half life of 1000000000 is too long for samples every 0.005",

@@ -24,7 +24,7 @@ from crosswire.venues.side import BUY, SELL
 from tests.support.paths import ROOT
 from tests.support.strategy_harness import LEG_PARAMETERS, Harness, Sent, fill, inverse, linear, miss
 
-PARAMETERS = LEG_PARAMETERS | {"max_position": 10, "max_book_age_ms": 1_000}
+PARAMETERS = LEG_PARAMETERS | {"position_max": 10, "book_age_max_ms": 1_000}
 MS = 1_000_000
 
 
@@ -82,7 +82,7 @@ def test_edges_are_exact_and_sizes_fit_both_legs(data: st.DataObject) -> None:
         dict(zip("ab", both, strict=True)),
         threshold_bps=str(float(threshold)),
         depth=depth,
-        max_size=2,
+        size_max=2,
         quote_adjustment_bps={name: str(float(bps)) for name, bps in zip("ab", adjustments, strict=True)},
     )
     center = data.draw(st.sampled_from([900, 30_000]))
@@ -160,7 +160,7 @@ def coin_size(instrument: Instrument, price: Fraction, size: Fraction) -> Fracti
 
 
 def test_depth_is_walked_while_the_marginal_level_clears() -> None:
-    harness = make(depth=3, max_size=2, threshold_bps=5)
+    harness = make(depth=3, size_max=2, threshold_bps=5)
     harness.set_book("a", bids=[(999, 9)], asks=[(1000, "0.3"), (1001, "0.4"), (1002, 9)])
     harness.set_book("b", bids=[(1003, "0.5"), ("1001.8", "0.1"), ("1001.6", 9)], asks=[(1010, 9)])
     # 1001 against 1003, then 1001.8, clear 7 bps of fees and threshold; 1001 against 1001.6 does not.
@@ -248,14 +248,14 @@ def test_blocked_by_a_stale_book() -> None:
 
 
 def test_blocked_by_no_size() -> None:
-    harness = make(min_size="0.5")
+    harness = make(size_min="0.5")
     quote(harness, "a", 999, 1000, size="0.499")
     quote(harness, "b", 1002, 1003)
     assert (harness.orders, blocked(harness)) == ([], [Blocked.NO_SIZE])
 
 
 def test_blocked_by_position() -> None:
-    harness = make(max_position="1.5", cooldown_us=0)
+    harness = make(position_max="1.5", cooldown_us=0)
     for _ in range(3):
         quote(harness, "a", 999, 1000)
         quote(harness, "b", 1002, 1003)
@@ -269,7 +269,7 @@ def test_blocked_by_position() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "after_ns", "reason"),
-    [({"max_open_trades": 1}, 10 * MS, Blocked.IN_FLIGHT), ({"cooldown_us": 20_000}, 1, Blocked.COOLDOWN)],
+    [({"open_trades_max": 1}, 10 * MS, Blocked.IN_FLIGHT), ({"cooldown_us": 20_000}, 1, Blocked.COOLDOWN)],
 )
 def test_blocked_by_the_trade_before(changes: dict[str, int], after_ns: int, reason: Blocked) -> None:
     harness = make(**changes)
@@ -285,7 +285,7 @@ def test_blocked_by_the_trade_before(changes: dict[str, int], after_ns: int, rea
 
 
 def test_size_on_offer_is_taken_once() -> None:
-    harness = make(max_open_trades=9)
+    harness = make(open_trades_max=9)
     quote(harness, "a", 999, 1000)
     quote(harness, "b", 1002, 1003)
     quote(harness, "b", 1002, 1003, size=7)  # a has not changed since its asks were taken
@@ -295,7 +295,7 @@ def test_size_on_offer_is_taken_once() -> None:
 
 
 def test_reducing_positions_needs_less() -> None:
-    harness = make(threshold_bps=10, close_threshold_bps=-5, max_size=1)
+    harness = make(threshold_bps=10, close_threshold_bps=-5, size_max=1)
     quote(harness, "a", 999, 1000)
     quote(harness, "b", 1002, 1003)
     harness.advance(MS)
@@ -328,9 +328,9 @@ def test_quote_currencies_are_adjusted() -> None:
         ({"instruments": ["a", "a"]}, "instruments: one is named twice"),
         ({"instruments": ["a", "x"]}, "no instrument 'x'; configured are a, b"),
         ({"close_threshold_bps": 2}, "close_threshold_bps = 2 is above threshold_bps = 1"),
-        ({"max_size": 0}, "max_size = 0 must be positive"),
-        ({"max_size": 11}, "max_position = 10 is below max_size = 11"),
-        ({"min_size": 2}, "min_size = 2 is above max_size = 1"),
+        ({"size_max": 0}, "size_max = 0 must be positive"),
+        ({"size_max": 11}, "position_max = 10 is below size_max = 11"),
+        ({"size_min": 2}, "size_min = 2 is above size_max = 1"),
         ({"depth": 0}, "depth = 0 must be in 1..1000"),
         ({"retries": -1}, "retries = -1 must be 0 or more"),
         ({"give_up_ms": 1}, "retry_window_us = 20000 is longer than give_up_ms = 1"),
@@ -362,7 +362,7 @@ def random_run() -> dict[str, Any]:
     harness = Harness(
         CrossSpread,
         PARAMETERS
-        | {"instruments": list(mix), "depth": 3, "retry_window_us": 500, "give_up_ms": 60, "max_open_trades": 2},
+        | {"instruments": list(mix), "depth": 3, "retry_window_us": 500, "give_up_ms": 60, "open_trades_max": 2},
         mix,
         compiled=True,
     )

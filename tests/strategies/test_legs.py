@@ -25,13 +25,13 @@ from tests.support.strategy_harness import (
 )
 
 PARAMETERS = LEG_PARAMETERS | {
-    "max_position": 1000,
+    "position_max": 1000,
     "retries": 2,
     "retry_window_us": 2_000,
     "unwind_ticks": 5,
     "unwind_interval_ms": 10,
     "give_up_ms": 100,
-    "max_book_age_ms": 1_000_000,
+    "book_age_max_ms": 1_000_000,
 }
 MS = 1_000_000
 
@@ -152,7 +152,7 @@ def three() -> dict[str, Any]:
 
 
 def test_after_the_retries_the_leg_is_hedged_elsewhere() -> None:
-    harness = make(three(), max_unwind_loss_bps=150)
+    harness = make(three(), unwind_loss_max_bps=150)
     harness.answers = [fill(), miss(), miss(), miss()]
     open_edge(harness)
     harness.advance(MS * 10)
@@ -162,7 +162,7 @@ def test_after_the_retries_the_leg_is_hedged_elsewhere() -> None:
 
 
 def test_no_hedge_beyond_the_position_limit() -> None:
-    harness = make(three(), max_unwind_loss_bps=150, max_position=1)
+    harness = make(three(), unwind_loss_max_bps=150, position_max=1)
     harness.desk.positions[2].position_lots = -501
     harness.answers = [fill(), miss(), miss(), miss()]
     open_edge(harness)
@@ -171,7 +171,7 @@ def test_no_hedge_beyond_the_position_limit() -> None:
 
 
 def test_no_hedge_beyond_the_loss_limit() -> None:
-    harness = make(three(), max_unwind_loss_bps=50)  # c's bid is 100 bps below what was decided on
+    harness = make(three(), unwind_loss_max_bps=50)  # c's bid is 100 bps below what was decided on
     harness.answers = [fill(), miss(), miss(), miss()]
     open_edge(harness)
     harness.advance(MS * 10)
@@ -209,7 +209,7 @@ def test_the_filled_leg_is_unwound_until_flat() -> None:
 
 
 def test_a_lost_book_is_unwound_where_there_is_a_price() -> None:
-    harness = make(three(), retries=0, max_unwind_loss_bps=0)
+    harness = make(three(), retries=0, unwind_loss_max_bps=0)
     harness.answers = [fill(after_ns=9_000), miss(after_ns=9_000)]
     open_edge(harness)
     harness.lose_book("a")
@@ -266,7 +266,7 @@ def test_the_end_of_the_run_closes_the_records() -> None:
 
 
 def test_what_lots_leave_over_never_adds_up() -> None:
-    harness = make({"a": linear(lot="0.001"), "b": inverse(tick="0.1", lot=100)}, max_position=10_000)
+    harness = make({"a": linear(lot="0.001"), "b": inverse(tick="0.1", lot=100)}, position_max=10_000)
     for turn in range(40):
         harness.set_book("a", bids=[(30_000 + turn, 5)], asks=[(30_001 + turn, "0.73")])
         harness.set_book("b", bids=[(30_100 + 7 * turn, 500_000)], asks=[(31_000, 500_000)])
@@ -323,7 +323,7 @@ COARSEST_E9 = 100 * E9 // 29_800  # one lot of b at the lowest price below
 def test_any_answers_end_flat_or_with_an_alarm(
     moves: list[str], answers: list[Answer], prices: list[int], retries: int, slippage_ticks: int
 ) -> None:
-    harness = make(MIXED, retries=retries, slippage_ticks=slippage_ticks, max_open_trades=2)
+    harness = make(MIXED, retries=retries, slippage_ticks=slippage_ticks, open_trades_max=2)
     harness.answers = list(answers)
     for move, price in zip(moves, prices, strict=False):
         if move == "wait":

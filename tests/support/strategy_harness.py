@@ -34,7 +34,7 @@ from crosswire.venues.side import ASK, BID
 
 START_NS = 1_700_000_000_000_000_000
 # What every leg strategy must be told; a test says what else matters to it.
-LEG_PARAMETERS: dict[str, Any] = {"threshold_bps": 1, "max_size": 1, "max_unwind_loss_bps": 50}
+LEG_PARAMETERS: dict[str, Any] = {"threshold_bps": 1, "size_max": 1, "unwind_loss_max_bps": 50}
 ORDER_TERMS = ("instrument", "side", "time_in_force", "price_ticks", "qty_lots", "decision_ticks", "trade_id")
 Number = int | float | str | Decimal | Fraction
 

@@ -6,8 +6,7 @@ import pytest
 from crosswire.nic.memory.raw import load_u32_acquire
 from crosswire.nic.memory.struct import view
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
-from crosswire.venues.starbase.wire.order_codes import Side
-from crosswire.venues.starbase.wire.order_codes import TimeInForce as WireTimeInForce
+from crosswire.venues.starbase.wire.order_codes import WireSide, WireTimeInForce
 from crosswire.venues.starbase.wire.order_layout import FrameHeader, NewOrderRequest
 from tests.bench.order_entry import Bench, figures_of, parse_options
 from tests.bench.order_entry_bed import SLOTS, deliver, give_back, make_bed, slot_to_fill, take_sent
@@ -83,7 +82,7 @@ def test_every_trigger_is_measured_and_both_send_the_same_orders(library):
         frames = [last_order(rig.script.peers[number]) for rig in (ours, theirs)]
         assert fixed(frames[0]) == fixed(frames[1])
         request = view(NewOrderRequest, ours.script.peers[number].last_order.address + 54 + FrameHeader.size)
-        assert (request.time_in_force, abs(request.side)) == (WireTimeInForce.IOC, Side.BUY)
+        assert (request.time_in_force, abs(request.side)) == (WireTimeInForce.IOC, WireSide.BUY)
     figures = theirs.engine.figures()
     positions = [ours.core.engine.seats[0].desk.positions[number].position_lots for number in range(VENUES)]
     assert positions == [figures["first_position"], figures["second_position"]]

@@ -7,7 +7,13 @@ import pytest
 from crosswire.nic.packet import FLAG_RST
 from crosswire.venues.starbase.exchange.exchange import forget_session, restart_gateway
 from crosswire.venues.starbase.exchange.state import Mistake
-from crosswire.venues.starbase.wire.order_codes import CancelReason, OrderStatus, QuoteStatus, RejectReason, Template
+from crosswire.venues.starbase.wire.order_codes import (
+    CancelReason,
+    OrderStatus,
+    QuoteStatus,
+    Template,
+    WireRejectReason,
+)
 from crosswire.venues.starbase.wire.order_layout import NULL_EXPONENT, NULL_I64
 from tests.support.starbase_exchange_client import MS, Connection, Protection, S, Wire, lots_of, make_exchange
 
@@ -96,9 +102,9 @@ def test_a_malformed_message_is_rejected_and_the_session_goes_on() -> None:
         assert reject.reference_sequence == 2 + place
         reasons.append(reject.reason)
     assert reasons == [
-        RejectReason.INVALID_TEMPLATE_ID,
-        RejectReason.INVALID_BLOCK_LENGTH,
-        RejectReason.INVALID_FIELD_VALUE,
+        WireRejectReason.INVALID_TEMPLATE_ID,
+        WireRejectReason.INVALID_BLOCK_LENGTH,
+        WireRejectReason.INVALID_FIELD_VALUE,
     ]
     assert client.take(Template.HEARTBEAT).correlation_id == 5
 

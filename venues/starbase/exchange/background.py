@@ -27,7 +27,7 @@ from crosswire.venues.starbase.exchange.matching.state import (
     clear_outcome,
     find_exchange_order,
 )
-from crosswire.venues.starbase.wire.order_codes import TimeInForce
+from crosswire.venues.starbase.wire.order_codes import WireTimeInForce
 
 BACKGROUND_ORDERS_MAX = 512  # remembered, so that they can be cancelled; all instruments together
 MICRO = 1_000_000
@@ -149,7 +149,7 @@ def background_event(background: Background, matching: Matching, now_ns: int) ->
         away_ticks = background.half_spread_ticks + ticks // background.depth_ticks
         price_ticks = reference_ticks - sign_of(side) * away_ticks
         background.order_ids[place] = place_own(
-            background, matching, index, side, price_ticks, lots, TimeInForce.GTC, now_ns
+            background, matching, index, side, price_ticks, lots, WireTimeInForce.GTC, now_ns
         )
     elif chance < REDUCE:
         slot = find_exchange_order(matching, background.order_ids[place])
@@ -165,7 +165,7 @@ def background_event(background: Background, matching: Matching, now_ns: int) ->
         book = matching.market.books[index]
         if has_level(book, opposite(side)):
             price_ticks = best_level(book, opposite(side)) + sign_of(side) * draw(background, 3)
-            place_own(background, matching, index, side, price_ticks, lots, TimeInForce.IOC, now_ns)
+            place_own(background, matching, index, side, price_ticks, lots, WireTimeInForce.IOC, now_ns)
 
 
 @compiled

@@ -155,7 +155,7 @@ def _read_frame(session: StarbaseSession, link: StarbaseLink, address: int, repo
         if template_id == Template.LOGON_CONF and link.state == SessionState.LOGGING_ON and link.confirmed == 0:
             lose_link(session, link, Refusal.NUMBERS_LOST, now_ns)
         return
-    if stream.refusal == codes.RejectReason.INVALID_BLOCK_LENGTH:
+    if stream.refusal == codes.WireRejectReason.INVALID_BLOCK_LENGTH:
         break_frame(session, link, FrameFault.BAD_ROOT, now_ns)
         return
     if template_id == Template.LOGGED_OUT:

@@ -65,10 +65,10 @@ from crosswire.venues.starbase.wire.order_codes import (
     OrderFlags,
     ReplaceOrderFlags,
     SelfTradingMode,
-    Side,
     Template,
+    WireSide,
+    WireTimeInForce,
 )
-from crosswire.venues.starbase.wire.order_codes import TimeInForce as WireTimeInForce
 from crosswire.venues.starbase.wire.order_layout import CLIENT_ID_BYTES, SECRET_BYTES, VERSION
 from crosswire.venues.starbase.wire.stream import restart_stream, set_stream
 from crosswire.venues.token_bucket import draw_tokens, set_request_bucket, take_tokens
@@ -342,7 +342,7 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
     client_order_id = approval.client_order_id
     price_e9 = approval.price_ticks * instrument.tick_e9
     quantity_e9 = approval.qty_lots * instrument.lot_e9
-    side = Side.BUY if approval.side == BUY else Side.SELL
+    side = WireSide.BUY if approval.side == BUY else WireSide.SELL
     time_in_force = wire_time_in_force(approval.time_in_force)
     flags = _CANCEL_ON_DISCONNECT
     if approval.time_in_force == TimeInForce.POST_ONLY:

@@ -11,7 +11,7 @@ from crosswire.venues.market import InstrumentMap, Market, learn_instrument
 from crosswire.venues.order import ORDERS_MAX, Report, Session, SessionState
 from crosswire.venues.starbase.orders.fills import FillSet
 from crosswire.venues.starbase.orders.templates import Templates
-from crosswire.venues.starbase.wire.order_codes import RejectReason
+from crosswire.venues.starbase.wire.order_codes import WireRejectReason
 from crosswire.venues.starbase.wire.stream import FrameStream, Group
 from crosswire.venues.token_bucket import TokenBucket
 
@@ -19,7 +19,7 @@ LINKS_MAX = 2  # gateways A and B, hot-hot: sessions, numbers and rate limits of
 SENT_BITS = 12
 SENT_MAX = 1 << SENT_BITS  # frames whose order is remembered: more than can be unanswered at the default rate limit
 REASON_BYTES = 255
-REJECT_REASONS = len(RejectReason) + 1  # codes from 1
+REJECT_REASONS = len(WireRejectReason) + 1  # codes from 1
 ATTENTION_NS = NS_PER_MS  # how often a link is looked at that waits for its connection or its logon
 
 

@@ -101,7 +101,7 @@ def tell_fill(
 @compiled
 def side_of(code: int) -> int:
     """BUY or SELL of the wire's +1 and -1."""
-    return BUY if code == codes.Side.BUY else SELL
+    return BUY if code == codes.WireSide.BUY else SELL
 
 
 @compiled

@@ -50,7 +50,7 @@ class Template(IntEnum):
     DUMMY_MESSAGE = 9999
 
 
-class RejectReason(IntEnum):
+class WireRejectReason(IntEnum):
     INVALID_SCHEMA_ID = 1
     INVALID_TEMPLATE_ID = 2
     INVALID_BLOCK_LENGTH = 3
@@ -59,7 +59,7 @@ class RejectReason(IntEnum):
     GATEWAY_NOT_ACTIVE = 6
 
 
-class Side(IntEnum):
+class WireSide(IntEnum):
     BUY = 1
     BOTH = 0
     SELL = -1
@@ -233,7 +233,7 @@ class FrameFlags(IntFlag):
     RESEND = 1 << 0
 
 
-class TimeInForce(IntEnum):
+class WireTimeInForce(IntEnum):
     """`timeInForce`; a positive number is good for so many days."""
 
     IOC = -2

@@ -98,7 +98,7 @@ class GapFill(Struct, packed=True):
 
 class Reject(Struct, packed=True):
     reference_sequence: i64
-    reason: i8  # RejectReason
+    reason: i8  # WireRejectReason
 
 
 class NewOrderRequest(Struct, packed=True):
@@ -109,7 +109,7 @@ class NewOrderRequest(Struct, packed=True):
     quantity: Decimal72
     show_quantity: Decimal72  # NULL_DECIMAL: none
     self_match_prevention_id: i64
-    side: i8  # Side
+    side: i8  # WireSide
     time_in_force: i8
     flags: u16  # OrderFlags
     self_trading_mode: i8  # SelfTradingMode
@@ -160,13 +160,13 @@ class MassCancelRequest(Struct, packed=True):
     currency_pair_id: i64
     instrument_id: i64  # NULL_I64: none
     product_type: i8  # ProductType
-    side: i8  # Side
+    side: i8  # WireSide
 
 
 class MassQuoteCancelRequest(Struct, packed=True):
     correlation_id: i64
     mmp_group_id: i64
-    side: i8  # Side
+    side: i8  # WireSide
 
 
 class GetMassQuoteMmpStatusRequest(Struct, packed=True):
@@ -190,7 +190,7 @@ class LegFill(Struct, packed=True):
     instrument_id: i64
     fill_price_e9: i64
     fill_quantity: Decimal72
-    leg_side: i8  # Side
+    leg_side: i8  # WireSide
 
 
 class NewOrderResponse(Struct, packed=True):
@@ -205,7 +205,7 @@ class NewOrderResponse(Struct, packed=True):
     total_filled: Decimal72
     visible_quantity: Decimal72
     receive_time_ns: i64
-    side: i8  # Side
+    side: i8  # WireSide
     status: i8  # OrderStatus
     cancel_reason: i8  # CancelReason
 
@@ -358,7 +358,7 @@ class MakerFill(Struct, packed=True):
     price_e9: i64
     fill_quantity: Decimal72
     total_filled: Decimal72
-    side: i8  # Side
+    side: i8  # WireSide
     flags: u8  # FillFlags
 
 
@@ -406,7 +406,7 @@ class PlacedQuote(Struct, packed=True):
     quantity: Decimal72
     total_filled: Decimal72
     visible_quantity: Decimal72
-    side: i8  # Side
+    side: i8  # WireSide
     status: i8  # OrderStatus
     cancel_reason: i8  # CancelReason
 

@@ -26,7 +26,7 @@ from crosswire.venues.byte_stream import (
     next_whole,
     proven_length,
 )
-from crosswire.venues.starbase.wire.order_codes import FrameFlags, RejectReason
+from crosswire.venues.starbase.wire.order_codes import FrameFlags, WireRejectReason
 from crosswire.venues.starbase.wire.order_layout import (
     FRAME_ALIGNMENT_BYTES,
     PROTOCOL_ID,
@@ -166,10 +166,10 @@ def _judge(stream: FrameStream, address: int) -> None:
     root = root_bytes(header.template_id, header.version, stream.is_exchange)
     if root == UNKNOWN:
         stream.faults[FrameFault.BAD_TEMPLATE] += 1
-        stream.refusal = RejectReason.INVALID_TEMPLATE_ID
+        stream.refusal = WireRejectReason.INVALID_TEMPLATE_ID
     elif header.length < size_of(FrameHeader) + root:
         stream.faults[FrameFault.BAD_ROOT] += 1
-        stream.refusal = RejectReason.INVALID_BLOCK_LENGTH
+        stream.refusal = WireRejectReason.INVALID_BLOCK_LENGTH
 
 
 @proven_length.register(FrameStream)

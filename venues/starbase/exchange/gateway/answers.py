@@ -25,8 +25,8 @@ from crosswire.venues.starbase.wire.order_codes import (
     FillFlags,
     MmpTriggerType,
     MultiPartEventFlags,
-    Side,
     Template,
+    WireSide,
 )
 from crosswire.venues.starbase.wire.order_layout import (
     NULL_I64,
@@ -59,7 +59,7 @@ IS_LAST_MESSAGE = int(MultiPartEventFlags.IS_LAST_MESSAGE)
 
 @compiled
 def wire_side(side: int) -> int:
-    return Side.BUY if side == BUY else Side.SELL
+    return WireSide.BUY if side == BUY else WireSide.SELL
 
 
 @compiled

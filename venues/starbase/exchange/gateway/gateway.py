@@ -62,7 +62,7 @@ from crosswire.venues.starbase.exchange.state import (
     StarbaseExchange,
     session_number,
 )
-from crosswire.venues.starbase.wire.order_codes import RejectReason, Template
+from crosswire.venues.starbase.wire.order_codes import Template, WireRejectReason
 from crosswire.venues.starbase.wire.order_layout import (
     CLIENT_ID_BYTES,
     SECRET_BYTES,
@@ -300,7 +300,7 @@ def handle_message(exchange: StarbaseExchange, place: int, number: int, address:
         behind = read_group(gateways.group, groups_of(served.stream, address), end_of(address), size_of(Quote))
         if behind == 0:
             send_reject(
-                exchange, number, view(FrameHeader, address).sequence, RejectReason.INVALID_BLOCK_LENGTH, now_ns
+                exchange, number, view(FrameHeader, address).sequence, WireRejectReason.INVALID_BLOCK_LENGTH, now_ns
             )
         else:
             handle_mass_quote(exchange, number, view(MassQuoteRequest, root), gateways.group, now_ns)
@@ -347,7 +347,7 @@ def handle_resend(exchange: StarbaseExchange, number: int, message: ResendReques
     if last == 0 or last > session.send_sequence:
         last = session.send_sequence
     if first < 1 or message.to_sequence < 0 or first > last:
-        send_reject(exchange, number, sequence, RejectReason.INVALID_FIELD_VALUE, now_ns)
+        send_reject(exchange, number, sequence, WireRejectReason.INVALID_FIELD_VALUE, now_ns)
         return
     resend(exchange, number, first, last, now_ns)
 

@@ -50,7 +50,7 @@ from crosswire.venues.starbase.wire.order_codes import (
     OrderRejectReason,
     SelfTradingMode,
     Template,
-    TimeInForce,
+    WireTimeInForce,
 )
 from crosswire.venues.starbase.wire.order_layout import (
     NULL_EXPONENT,
@@ -119,7 +119,7 @@ def handle_mass_quote(
     request.member = owner.member
     request.client_order_id = message.quote_id
     request.correlation_id = message.correlation_id
-    request.time_in_force = TimeInForce.GTC
+    request.time_in_force = WireTimeInForce.GTC
     request.self_match_id = max(0, message.self_match_prevention_id)
     request.self_trading_mode = SelfTradingMode.CANCEL_TAKER
     request.is_quote = 1

@@ -35,9 +35,9 @@ from crosswire.venues.starbase.wire.order_codes import (
     OrderFlags,
     OrderRejectReason,
     ProductType,
-    Side,
     Template,
-    TimeInForce,
+    WireSide,
+    WireTimeInForce,
 )
 from crosswire.venues.starbase.wire.order_layout import (
     NULL_I64,
@@ -112,13 +112,13 @@ def handle_new(exchange: StarbaseExchange, session: int, message: NewOrderReques
 def read_new(exchange: StarbaseExchange, message: NewOrderRequest, instrument: Instrument) -> int:
     """The fields of a new order into the request; ACCEPTED, or OrderRejectReason."""
     request = exchange.gateways.request
-    if message.side != Side.BUY and message.side != Side.SELL:
+    if message.side != WireSide.BUY and message.side != WireSide.SELL:
         return OrderRejectReason.INVALID_FIELD
-    if message.time_in_force < TimeInForce.IOC:
+    if message.time_in_force < WireTimeInForce.IOC:
         return OrderRejectReason.INVALID_FIELD
     if message.show_quantity.mantissa != NULL_I64:
         return OrderRejectReason.ICEBERG_NOT_ALLOWED
-    request.side = BUY if message.side == Side.BUY else SELL
+    request.side = BUY if message.side == WireSide.BUY else SELL
     request.time_in_force = message.time_in_force
     request.flags = message.flags
     request.self_match_id = max(0, message.self_match_prevention_id)
@@ -255,7 +255,7 @@ def handle_mass_cancel(exchange: StarbaseExchange, session: int, message: MassCa
     matching = exchange.matching
     instrument = NONE
     is_bad = (message.instrument_id == NULL_I64) == (message.currency_pair_id == NULL_I64)
-    is_bad = is_bad or message.side < Side.SELL or message.side > Side.BUY
+    is_bad = is_bad or message.side < WireSide.SELL or message.side > WireSide.BUY
     is_bad = is_bad or message.product_type < ProductType.ALL or message.product_type > ProductType.SPOT
     if message.instrument_id != NULL_I64:
         instrument = market_index(matching, message.instrument_id)

@@ -45,7 +45,7 @@ from crosswire.venues.starbase.wire.order_codes import (
     OrderRejectReason,
     OrderStatus,
     SelfTradingMode,
-    TimeInForce,
+    WireTimeInForce,
 )
 
 PPM = 1_000_000
@@ -234,7 +234,7 @@ def execute(matching: Matching, slot: int, self_trading_mode: int) -> None:
         else:
             # Without a price it can't rest.
             reason = CancelReason.TIME_IN_FORCE
-    if reason == CancelReason.UNKNOWN and order.time_in_force == TimeInForce.FOK:
+    if reason == CancelReason.UNKNOWN and order.time_in_force == WireTimeInForce.FOK:
         if not can_fill(matching, order, self_trading_mode):
             reason = CancelReason.TIME_IN_FORCE
     if reason == CancelReason.UNKNOWN:

@@ -29,7 +29,7 @@ from crosswire.venues.starbase.wire.order_codes import (
     OrderStatus,
     ProductType,
     QuoteStatus,
-    Side,
+    WireSide,
 )
 
 CANCEL_ON_DISCONNECT = int(OrderFlags.CANCEL_ON_DISCONNECT)
@@ -83,7 +83,7 @@ def mass_cancel(
             continue
         if instrument == NONE and terms.underlying != currency_pair_id:
             continue
-        if side != Side.BOTH and (side == Side.BUY) != (order.side == BID):
+        if side != WireSide.BOTH and (side == WireSide.BUY) != (order.side == BID):
             continue
         if not is_product(terms.kind, product_type):
             continue
@@ -259,7 +259,7 @@ def cancel_quotes(matching: Matching, member: int, group: int, side: int) -> int
             continue
         if group != NONE and order.group != group:
             continue
-        if side != Side.BOTH and (side == Side.BUY) != (order.side == BID):
+        if side != WireSide.BOTH and (side == WireSide.BUY) != (order.side == BID):
             continue
         if withdraw(matching, slot, CancelReason.BY_REQUEST):
             cancelled += 1

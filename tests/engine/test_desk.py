@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crosswire.engine.build.run import Run, build_run
-from crosswire.engine.config import load_config
+from crosswire.engine.build.run import Run
 from crosswire.engine.generate import generate_captures
-from crosswire.engine.loop import Status
 from crosswire.nic.unit.compile import NO_JIT
 from crosswire.risk.gate import Veto
 from crosswire.venues.order import Applied, is_open, open_lots
@@ -18,6 +16,7 @@ from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.exchange.gateways import CLIENT
 from crosswire.venues.starbase.exchange.matching.state import OrderPlace
 from tests.support.paths import ROOT
+from tests.support.short_run import finished_run
 
 EXAMPLE = ROOT / "examples" / "starbase.toml"
 SECONDS = 2 if NO_JIT else 20
@@ -168,21 +167,6 @@ def write_config(folder: Path, seed: int, instruments: int = 2, quote_tokens: st
     return path
 
 
-def finished(config_path: Path) -> Run:
-    """The run at its end, each drain of the records compared on the way."""
-    run = build_run(load_config(config_path), config_path)
-    run.load()
-    status = Status.STARVED
-    while status != Status.FINISHED:
-        status = run.turn()
-        run.refill()
-        check_accounts(run)
-        for name in type(run.engine.records).fields:
-            getattr(run.engine.records, name).count = 0
-    run.close()
-    return run
-
-
 def check_accounts(run: Run) -> None:
     """What positions say is open is the sum over the orders."""
     engine = run.engine
@@ -210,7 +194,7 @@ def check_accounts(run: Run) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_engines_orders_are_the_exchanges_own(folder: Path, seed: int) -> None:
-    run = finished(write_config(folder, seed))
+    run = finished_run(write_config(folder, seed), check_accounts)
     engine, matching = run.engine, run.parts[0].exchange.matching
     member = matching.members[CLIENT]
     vetoes = {veto.name: engine.gate.vetoes[veto] for veto in Veto if engine.gate.vetoes[veto]}
@@ -238,7 +222,7 @@ def test_the_engines_orders_are_the_exchanges_own(folder: Path, seed: int) -> No
 
 def test_what_does_not_leave_is_not_open(folder: Path) -> None:
     """The bridge venue has neither amends nor quotes; Starbase's session holds most quotes back here."""
-    run = finished(write_config(folder, 4, instruments=3, quote_tokens="1, 4_000"))
+    run = finished_run(write_config(folder, 4, instruments=3, quote_tokens="1, 4_000"), check_accounts)
     engine, member = run.engine, run.parts[0].exchange.matching.members[CLIENT]
     assert engine.gate.alarms == 0
     assert run.parts[0].session.throttled > 0

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from crosswire.engine.backtest import digests
-from crosswire.engine.build.run import Run, build_run
+from crosswire.engine.build.run import build_run
 from crosswire.engine.config import ConfigError, load_config
 from crosswire.engine.generate import generate_captures
-from crosswire.engine.loop import Status
 from crosswire.venues.starbase.exchange.gateways import CLIENT
 from tests.support.paths import ROOT
+from tests.support.short_run import finished_run
 
 EXAMPLE = ROOT / "examples" / "starbase.toml"
 SECONDS = 5
@@ -27,22 +27,8 @@ def config_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def finished(config_path: Path) -> Run:
-    """The run at its end."""
-    backtest = build_run(load_config(config_path), config_path)
-    backtest.load()
-    status = Status.STARVED
-    while status != Status.FINISHED:
-        status = backtest.turn()
-        backtest.refill()
-        for name in type(backtest.engine.records).fields:
-            getattr(backtest.engine.records, name).count = 0
-    backtest.close()
-    return backtest
-
-
 def test_the_engines_positions_are_the_exchanges_own_and_a_run_repeats(config_path: Path) -> None:
-    first = finished(config_path)
+    first = finished_run(config_path)
     part, engine = first.parts[0], first.engine
     member = part.exchange.matching.members[CLIENT]
     session = part.session
@@ -60,7 +46,7 @@ def test_the_engines_positions_are_the_exchanges_own_and_a_run_repeats(config_pa
     assert part.feed.sequence_gaps == 0
     # The legs at the venue with the speed bump were held there, and both links stayed up.
     assert member.held_orders == 0
-    assert digests(first) == digests(finished(config_path))
+    assert digests(first) == digests(finished_run(config_path))
 
 
 @pytest.mark.parametrize(

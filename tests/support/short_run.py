@@ -1,8 +1,12 @@
-"""A backtest that takes two seconds of made-up data."""
+"""Backtests that a test makes and runs itself."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+from crosswire.engine.build.run import Run, build_run
+from crosswire.engine.config import load_config
 from crosswire.engine.generate import generate_captures
+from crosswire.engine.loop import Status
 from tests.support.paths import ROOT
 
 
@@ -14,3 +18,18 @@ def two_seconds(folder: Path, seed: int) -> Path:
     text = (ROOT / "examples" / "synthetic.toml").read_text()
     config.write_text(text.replace("seconds = 120", "seconds = 2"))
     return config
+
+
+def finished_run(config: Path, look: Callable[[Run], None] = lambda _run: None) -> Run:
+    """The run at its end, its records thrown away; `look` at it whenever it comes back to Python."""
+    run = build_run(load_config(config), config)
+    run.load()
+    status = Status.STARVED
+    while status != Status.FINISHED:
+        status = run.turn()
+        run.refill()
+        look(run)
+        for name in type(run.engine.records).fields:
+            getattr(run.engine.records, name).count = 0
+    run.close()
+    return run

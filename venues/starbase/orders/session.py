@@ -430,18 +430,14 @@ def write_starbase_amend(session: StarbaseSession, ring: Struct, approval: Appro
 
 @compiled
 def _write_cancel(
-    session: StarbaseSession,
-    ring: Struct,
-    number: int,
-    template: Struct,
-    constant_sum: int,
-    order_id: int,
-    instrument: int,
-    now_ns: int,
+    session: StarbaseSession, ring: Struct, number: int, template_id: int, order_id: int, instrument: int, now_ns: int
 ) -> bool:
-    """A cancel by either number of the order."""
+    """A cancel by either number of the order, which is what the frame is remembered by."""
     link = session.links[number]
     select_stream(ring, number)
+    template, constant_sum = link.templates.cancel, link.templates.cancel_sum
+    if template_id == Template.CANCEL_ORDER_BY_ID_REQUEST:
+        template, constant_sum = link.templates.cancel_by_id, link.templates.cancel_by_id_sum
     slot = copy_template(ring, template, size_of(CancelFrame))
     if slot == 0:
         session.ring_full += 1
@@ -455,6 +451,7 @@ def _write_cancel(
     fields_sum = 2 * field_sum(order_id) + field_sum(instrument_id)
     send_frame(link.stream, ring, slot, size_of(CancelFrame), constant_sum, fields_sum, now_ns)
     sent_frame(session, link, now_ns)
+    remember_frame(link, template_id, order_id)
     session.cancels_sent += 1
     return True
 
@@ -466,14 +463,7 @@ def write_starbase_cancel(
     number = _link_of_order(session, client_order_id)
     if number < 0:
         return False
-    link = session.links[number]
-    templates = link.templates
-    is_sent = _write_cancel(
-        session, ring, number, templates.cancel, templates.cancel_sum, client_order_id, instrument, now_ns
-    )
-    if is_sent:
-        remember_frame(link, Template.CANCEL_ORDER_REQUEST, client_order_id)
-    return is_sent
+    return _write_cancel(session, ring, number, Template.CANCEL_ORDER_REQUEST, client_order_id, instrument, now_ns)
 
 
 @write_cancel_by_id.register(StarbaseSession)
@@ -483,14 +473,9 @@ def write_starbase_cancel_by_id(
     number = ready_link(session)
     if number < 0:
         return False
-    link = session.links[number]
-    templates = link.templates
-    is_sent = _write_cancel(
-        session, ring, number, templates.cancel_by_id, templates.cancel_by_id_sum, exchange_order_id, instrument, now_ns
+    return _write_cancel(
+        session, ring, number, Template.CANCEL_ORDER_BY_ID_REQUEST, exchange_order_id, instrument, now_ns
     )
-    if is_sent:
-        remember_frame(link, Template.CANCEL_ORDER_BY_ID_REQUEST, exchange_order_id)
-    return is_sent
 
 
 @write_mass_cancel.register(StarbaseSession)

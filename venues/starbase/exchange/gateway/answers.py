@@ -10,8 +10,7 @@ from crosswire.venues.side import BUY
 from crosswire.venues.starbase.exchange.gateway.send import (
     add_empty_text,
     add_group,
-    begin_message,
-    next_execution,
+    begin_answer,
     send_message,
     set_decimal,
 )
@@ -36,12 +35,9 @@ from crosswire.venues.starbase.wire.order_layout import (
     Fill,
     LegFill,
     MakerFill,
-    MassQuoteMmpTriggered,
-    MassQuoteMmpUnfrozen,
     MassQuoteOrdersPlaced,
     NewOrderReject,
     NewOrderResponse,
-    OrderFilled,
     OrderPlaced,
     OrdersCanceled,
     OrdersMmpTriggered,
@@ -100,7 +96,6 @@ def describe_order(
 ) -> None:
     """Say which order the answer is about, how it stands, and what the step of the matching engine made of it."""
     outcome = exchange.matching.outcome
-    message.exec_id = next_execution(exchange)
     message.client_order_id = order.client_order_id
     message.correlation_id = order.correlation_id
     message.order_id = order.order_id
@@ -118,8 +113,7 @@ def send_new_response(exchange: StarbaseExchange, session: int, now_ns: int) -> 
     """The outcome of a new order."""
     matching = exchange.matching
     order = matching.orders[matching.outcome.slot]
-    message = view(NewOrderResponse, begin_message(exchange, Template.NEW_ORDER_RESPONSE))
-    message.timestamp_ns = now_ns
+    message = view(NewOrderResponse, begin_answer(exchange, Template.NEW_ORDER_RESPONSE, now_ns))
     describe_order(exchange, message, order)
     message.receive_time_ns = now_ns
     message.side = wire_side(order.side)
@@ -140,9 +134,7 @@ def send_order_reject(
     now_ns: int,
 ) -> None:
     """A new order, an amend or a cancel was refused, by its template: all three have the same fields."""
-    message = view(NewOrderReject, begin_message(exchange, template_id))
-    message.timestamp_ns = now_ns
-    message.exec_id = next_execution(exchange)
+    message = view(NewOrderReject, begin_answer(exchange, template_id, now_ns))
     message.client_order_id = client_order_id
     message.correlation_id = correlation_id
     message.order_id = order_id
@@ -157,8 +149,7 @@ def send_amend_response(exchange: StarbaseExchange, session: int, now_ns: int) -
     """The outcome of an amend."""
     matching = exchange.matching
     order = matching.orders[matching.outcome.slot]
-    message = view(AmendOrderResponse, begin_message(exchange, Template.AMEND_ORDER_RESPONSE))
-    message.timestamp_ns = now_ns
+    message = view(AmendOrderResponse, begin_answer(exchange, Template.AMEND_ORDER_RESPONSE, now_ns))
     describe_order(exchange, message, order)
     message.receive_time_ns = now_ns
     add_taker_fills(exchange)
@@ -170,9 +161,7 @@ def send_cancel_response(exchange: StarbaseExchange, session: int, correlation_i
     """The order of the outcome is cancelled, as was asked."""
     matching = exchange.matching
     order = matching.orders[matching.outcome.slot]
-    message = view(CancelOrderResponse, begin_message(exchange, Template.CANCEL_ORDER_RESPONSE))
-    message.timestamp_ns = now_ns
-    message.exec_id = next_execution(exchange)
+    message = view(CancelOrderResponse, begin_answer(exchange, Template.CANCEL_ORDER_RESPONSE, now_ns))
     message.client_order_id = order.client_order_id
     message.correlation_id = correlation_id
     message.order_id = order.order_id
@@ -198,8 +187,7 @@ def send_release(exchange: StarbaseExchange, now_ns: int) -> None:
         # "A plain cancel confirmation if nothing matches".
         send_canceled_order(exchange, order, order.convert_reason, now_ns)
         return
-    message = view(OrderPlaced, begin_message(exchange, Template.ORDER_PLACED))
-    message.timestamp_ns = now_ns
+    message = view(OrderPlaced, begin_answer(exchange, Template.ORDER_PLACED, now_ns))
     describe_order(exchange, message, order)
     add_taker_fills(exchange)
     send_message(exchange, order.session, 0, now_ns)
@@ -208,9 +196,7 @@ def send_release(exchange: StarbaseExchange, now_ns: int) -> None:
 @compiled
 def send_canceled_order(exchange: StarbaseExchange, order: ExchangeOrder, reason: int, now_ns: int) -> None:
     """One order is cancelled, and its session did not ask for that just now."""
-    message = view(OrdersCanceled, begin_message(exchange, Template.ORDERS_CANCELED))
-    message.timestamp_ns = now_ns
-    message.exec_id = next_execution(exchange)
+    message = view(OrdersCanceled, begin_answer(exchange, Template.ORDERS_CANCELED, now_ns))
     message.flags = IS_LAST_MESSAGE
     entry = view(CanceledOrder, add_group(exchange, size_of(CanceledOrder), 1))
     entry.client_order_id = order.client_order_id
@@ -227,9 +213,7 @@ def send_quote_release(exchange: StarbaseExchange, order: ExchangeOrder, now_ns:
     """A quote came out of the speed bump."""
     matching = exchange.matching
     outcome = matching.outcome
-    message = view(MassQuoteOrdersPlaced, begin_message(exchange, Template.MASS_QUOTE_ORDERS_PLACED))
-    message.timestamp_ns = now_ns
-    message.exec_id = next_execution(exchange)
+    message = view(MassQuoteOrdersPlaced, begin_answer(exchange, Template.MASS_QUOTE_ORDERS_PLACED, now_ns))
     message.mmp_group_id = matching.groups[order.group].group_id
     entry = view(PlacedQuote, add_group(exchange, size_of(PlacedQuote), 1))
     entry.client_order_id = order.client_order_id
@@ -313,9 +297,7 @@ def send_maker_fills(exchange: StarbaseExchange, session: int, now_ns: int) -> N
     while left > 0:
         count = min(left, ENTRIES_MAX)
         left -= count
-        message = view(OrderFilled, begin_message(exchange, Template.ORDER_FILLED))
-        message.timestamp_ns = now_ns
-        message.exec_id = next_execution(exchange)
+        begin_answer(exchange, Template.ORDER_FILLED, now_ns)
         entries = add_group(exchange, size_of(MakerFill), count)
         for written in range(count):
             place = next_own(outcome.fills, place, session)
@@ -343,9 +325,7 @@ def send_cancels(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
     while left > 0:
         count = min(left, ENTRIES_MAX)
         left -= count
-        message = view(OrdersCanceled, begin_message(exchange, Template.ORDERS_CANCELED))
-        message.timestamp_ns = now_ns
-        message.exec_id = next_execution(exchange)
+        message = view(OrdersCanceled, begin_answer(exchange, Template.ORDERS_CANCELED, now_ns))
         message.flags = IS_LAST_MESSAGE if left == 0 else 0
         entries = add_group(exchange, size_of(CanceledOrder), count)
         for written in range(count):
@@ -366,23 +346,15 @@ def send_triggered(exchange: StarbaseExchange, group: Group, now_ns: int) -> Non
     """A protection group's limit was reached."""
     if group.session == NO_SESSION:
         return
-    frozen_until_ns = group.frozen_until_ns if group.frozen_until_ns != NEVER_NS else NULL_I64
+    # Of quotes and of orders the messages have the same fields, but for the name of what they are about.
+    template_id: int = Template.ORDERS_MMP_TRIGGERED
     if group.is_quotes != 0:
-        quotes = view(MassQuoteMmpTriggered, begin_message(exchange, Template.MASS_QUOTE_MMP_TRIGGERED))
-        quotes.timestamp_ns = now_ns
-        quotes.exec_id = next_execution(exchange)
-        quotes.mmp_group_id = group.group_id
-        quotes.frozen_until_ns = frozen_until_ns
-        quotes.quantity_level = float(group.traded_lots)
-        quotes.trigger = MmpTriggerType.QUANTITY
-    else:
-        orders = view(OrdersMmpTriggered, begin_message(exchange, Template.ORDERS_MMP_TRIGGERED))
-        orders.timestamp_ns = now_ns
-        orders.exec_id = next_execution(exchange)
-        orders.currency_pair_id = group.group_id
-        orders.frozen_until_ns = frozen_until_ns
-        orders.quantity_level = float(group.traded_lots)
-        orders.trigger = MmpTriggerType.QUANTITY
+        template_id = Template.MASS_QUOTE_MMP_TRIGGERED
+    message = view(OrdersMmpTriggered, begin_answer(exchange, template_id, now_ns))
+    message.currency_pair_id = group.group_id
+    message.frozen_until_ns = group.frozen_until_ns if group.frozen_until_ns != NEVER_NS else NULL_I64
+    message.quantity_level = float(group.traded_lots)
+    message.trigger = MmpTriggerType.QUANTITY
     send_message(exchange, group.session, 0, now_ns)
 
 
@@ -391,16 +363,10 @@ def send_unfrozen(exchange: StarbaseExchange, group: Group, correlation_id: int,
     """A protection group takes orders again; the correlation id of who asked for that, or NULL_I64."""
     if group.session == NO_SESSION:
         return
+    template_id: int = Template.ORDERS_MMP_UNFROZEN
     if group.is_quotes != 0:
-        quotes = view(MassQuoteMmpUnfrozen, begin_message(exchange, Template.MASS_QUOTE_MMP_UNFROZEN))
-        quotes.timestamp_ns = now_ns
-        quotes.exec_id = next_execution(exchange)
-        quotes.mmp_group_id = group.group_id
-        quotes.correlation_id = correlation_id
-    else:
-        orders = view(OrdersMmpUnfrozen, begin_message(exchange, Template.ORDERS_MMP_UNFROZEN))
-        orders.timestamp_ns = now_ns
-        orders.exec_id = next_execution(exchange)
-        orders.currency_pair_id = group.group_id
-        orders.correlation_id = correlation_id
+        template_id = Template.MASS_QUOTE_MMP_UNFROZEN
+    message = view(OrdersMmpUnfrozen, begin_answer(exchange, template_id, now_ns))
+    message.currency_pair_id = group.group_id
+    message.correlation_id = correlation_id
     send_message(exchange, group.session, 0, now_ns)

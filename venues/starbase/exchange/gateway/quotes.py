@@ -16,8 +16,8 @@ from crosswire.venues.starbase.exchange.gateway.requests import is_within_limit,
 from crosswire.venues.starbase.exchange.gateway.send import (
     add_empty_text,
     add_group,
+    begin_answer,
     begin_message,
-    next_execution,
     send_message,
     set_decimal,
 )
@@ -104,9 +104,7 @@ def handle_mass_quote(
         if group.is_frozen != 0:
             reason = MassQuoteRejectReason.MMP_GROUP_FROZEN
     if reason != ACCEPTED:
-        refused = view(MassQuoteReject, begin_message(exchange, Template.MASS_QUOTE_REJECT))
-        refused.timestamp_ns = now_ns
-        refused.exec_id = next_execution(exchange)
+        refused = view(MassQuoteReject, begin_answer(exchange, Template.MASS_QUOTE_REJECT, now_ns))
         refused.quote_id = message.quote_id
         refused.correlation_id = message.correlation_id
         refused.mmp_group_id = message.mmp_group_id
@@ -215,9 +213,7 @@ def send_quote_response(
 ) -> None:
     """What became of each side, and what the sides took."""
     gateways = exchange.gateways
-    answer = view(MassQuoteResponse, begin_message(exchange, Template.MASS_QUOTE_RESPONSE))
-    answer.timestamp_ns = now_ns
-    answer.exec_id = next_execution(exchange)
+    answer = view(MassQuoteResponse, begin_answer(exchange, Template.MASS_QUOTE_RESPONSE, now_ns))
     answer.quote_id = message.quote_id
     answer.correlation_id = message.correlation_id
     answer.mmp_group_id = message.mmp_group_id

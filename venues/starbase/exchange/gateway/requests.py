@@ -13,7 +13,7 @@ from crosswire.venues.starbase.exchange.gateway.answers import (
     send_unfrozen,
     settle,
 )
-from crosswire.venues.starbase.exchange.gateway.send import add_empty_text, begin_message, next_execution, send_message
+from crosswire.venues.starbase.exchange.gateway.send import add_empty_text, begin_answer, send_message
 from crosswire.venues.starbase.exchange.matching.amend import amend_order
 from crosswire.venues.starbase.exchange.matching.matching import CANCELLED, MARKET_LIMIT, cancel_order, place_order
 from crosswire.venues.starbase.exchange.matching.quotes import mass_cancel, open_windows, thaw_group
@@ -272,9 +272,7 @@ def handle_mass_cancel(exchange: StarbaseExchange, session: int, message: MassCa
 @compiled
 def refuse_mass_cancel(exchange: StarbaseExchange, session: int, correlation_id: int, reason: int, now_ns: int) -> None:
     """Answer a mass cancel that cancels nothing."""
-    refused = view(MassCancelReject, begin_message(exchange, Template.MASS_CANCEL_REJECT))
-    refused.timestamp_ns = now_ns
-    refused.exec_id = next_execution(exchange)
+    refused = view(MassCancelReject, begin_answer(exchange, Template.MASS_CANCEL_REJECT, now_ns))
     refused.correlation_id = correlation_id
     refused.reason = reason
     add_empty_text(exchange)
@@ -286,9 +284,7 @@ def send_mass_cancelled(
     exchange: StarbaseExchange, session: int, correlation_id: int, cancelled: int, now_ns: int
 ) -> None:
     """How many orders a mass cancel cancelled; which ones, follows."""
-    answer = view(MassCancelResponse, begin_message(exchange, Template.MASS_CANCEL_RESPONSE))
-    answer.timestamp_ns = now_ns
-    answer.exec_id = next_execution(exchange)
+    answer = view(MassCancelResponse, begin_answer(exchange, Template.MASS_CANCEL_RESPONSE, now_ns))
     answer.correlation_id = correlation_id
     answer.receive_time_ns = now_ns
     answer.total_order_count = cancelled

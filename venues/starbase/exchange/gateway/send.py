@@ -1,7 +1,7 @@
 """Simulated Starbase: what a session is sent. Messages are numbered, kept for resending, and sent if it is there."""
 
 from crosswire.nic.memory.raw import copy_bytes, fill_bytes
-from crosswire.nic.memory.struct import address_of, size_of, view
+from crosswire.nic.memory.struct import Struct, address_of, i64, size_of, view
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_FIN,
@@ -32,6 +32,13 @@ FIN = FLAG_FIN | FLAG_ACK
 RST = FLAG_RST | FLAG_ACK
 
 
+class AnswerHead(Struct, packed=True):
+    """The first fields of every message that tells of orders."""
+
+    timestamp_ns: i64
+    exec_id: i64
+
+
 @compiled
 def begin_message(exchange: StarbaseExchange, template_id: int) -> int:
     """Begin a message in the scratch memory; address of its root block, which is zero."""
@@ -42,6 +49,17 @@ def begin_message(exchange: StarbaseExchange, template_id: int) -> int:
     fill_bytes(address + size_of(FrameHeader), 0, root)
     gateways.message_length = size_of(FrameHeader) + root
     return address + size_of(FrameHeader)
+
+
+@compiled
+def begin_answer(exchange: StarbaseExchange, template_id: int, now_ns: int) -> int:
+    """Begin a message that tells of orders, as `begin_message` does: each has a time and an execution id."""
+    address = begin_message(exchange, template_id)
+    exchange.matching.execution_counter += 1
+    head = view(AnswerHead, address)
+    head.timestamp_ns = now_ns
+    head.exec_id = exchange.matching.execution_counter
+    return address
 
 
 @compiled
@@ -75,12 +93,6 @@ def set_decimal(exchange: StarbaseExchange, decimal: Decimal72, instrument: int,
     """A quantity with the exponent that the exchange has chosen for the instrument."""
     decimal.mantissa = lots * exchange.publisher.mantissas[instrument]
     decimal.exponent = exchange.publisher.exponents[instrument]
-
-
-@compiled
-def next_execution(exchange: StarbaseExchange) -> int:
-    exchange.matching.execution_counter += 1
-    return exchange.matching.execution_counter
 
 
 @compiled

@@ -420,3 +420,14 @@ def address_of(struct: Struct | Array) -> int:
 def size_of(cls: type[Struct]) -> int:
     """Size of a struct class in bytes; a constant in compiled code."""
     return cls.size
+
+
+def copy_struct(target: Struct, source: Struct) -> None:
+    """Copy all fields of a struct to another of the same class, from Python or from compiled code."""
+    assert type(target) is type(source)
+    ctypes.memmove(target._base, source._base, type(target).size)
+
+
+def clear_struct(struct: Struct) -> None:
+    """Set all bytes of a struct to 0, from Python or from compiled code."""
+    ctypes.memset(struct._base, 0, type(struct).size)

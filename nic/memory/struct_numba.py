@@ -13,7 +13,18 @@ from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import lower_builtin, models, register_model, type_callable, typeof_impl
 
-from crosswire.nic.memory.struct import Array, Field, Scalar, Struct, StructMeta, address_of, size_of, view
+from crosswire.nic.memory.struct import (
+    Array,
+    Field,
+    Scalar,
+    Struct,
+    StructMeta,
+    address_of,
+    clear_struct,
+    copy_struct,
+    size_of,
+    view,
+)
 
 BYTE_POINTER = ir.IntType(8).as_pointer()
 INT64 = ir.IntType(64)
@@ -235,3 +246,30 @@ def type_size_of(_context: Any) -> Any:
 @lower_builtin(size_of, StructClassType)
 def lower_size_of(_context: Any, _builder: Any, sig: Any, _values: Any) -> Any:
     return INT64(sig.args[0].struct_class.size)
+
+
+@type_callable(copy_struct)
+def type_copy_struct(_context: Any) -> Any:
+    def typer(target: types.Type, source: types.Type) -> types.Type | None:
+        return types.none if isinstance(target, StructType) and target == source else None
+
+    return typer
+
+
+@lower_builtin(copy_struct, StructType, StructType)
+def lower_copy_struct(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+    function = builder.module.declare_intrinsic("llvm.memcpy", [BYTE_POINTER, BYTE_POINTER, INT64])
+    builder.call(function, [*values, INT64(sig.args[0].cls.size), ir.IntType(1)(0)])
+    return context.get_dummy_value()
+
+
+@type_callable(clear_struct)
+def type_clear_struct(_context: Any) -> Any:
+    return lambda struct: types.none if isinstance(struct, StructType) else None
+
+
+@lower_builtin(clear_struct, StructType)
+def lower_clear_struct(context: Any, builder: Any, sig: Any, values: Any) -> Any:
+    function = builder.module.declare_intrinsic("llvm.memset", [BYTE_POINTER, INT64])
+    builder.call(function, [*values, ir.IntType(8)(0), INT64(sig.args[0].cls.size), ir.IntType(1)(0)])
+    return context.get_dummy_value()

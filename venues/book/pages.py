@@ -22,9 +22,10 @@ What lost, on the real streams of `tests.bench.book` (from an empty book, same m
 
 from typing import Annotated
 
-from crosswire.nic.memory.raw import copy_bytes, count_trailing_zeros, fill_bytes, hash_bits, shift_left, shift_right
+from crosswire.nic.memory.raw import count_trailing_zeros, fill_bytes, shift_left, shift_right
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u16
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled
+from crosswire.venues.book.hash_table import close_gap, find_key, find_place, is_taken
 
 PAGE_BITS = 3
 PAGE_TICKS = 1 << PAGE_BITS
@@ -129,21 +130,20 @@ def group_key(side: int, group: int) -> int:
     return (group << 1 | side) << 1 | 1
 
 
-@inlined
-def _find_key(entries: Array, bits: int, key: int) -> int:
-    """Slot of a key in a table of 2**bits entries, -1 if it is not there."""
-    slot = hash_bits(key, bits)
-    while entries[slot].key != key:
-        if entries[slot].key == 0:
-            return -1
-        slot = (slot + 1) & ((1 << bits) - 1)
-    return slot
+@is_taken.register(Group)
+def is_group_taken(group: Group) -> bool:
+    return group.key != 0
+
+
+@is_taken.register(Node)
+def is_node_taken(node: Node) -> bool:
+    return node.key != 0
 
 
 @compiled
 def find_group(pages: Pages, side: int, group: int) -> int:
     """Slot of a group, -1 if the table does not have it."""
-    return _find_key(pages.groups, pages.group_bits, group_key(side, group))
+    return find_key(pages.groups, pages.group_bits, group_key(side, group))
 
 
 @compiled
@@ -170,11 +170,7 @@ def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
     if group < -GROUPS_HALF or group >= GROUPS_HALF or not _make_room(pages):
         return NO_ROOM
     # To make room may have moved the group, or removed it.
-    key = group_key(side, group)
-    mask = (1 << pages.group_bits) - 1
-    slot = hash_bits(key, pages.group_bits)
-    while pages.groups[slot].key != key and pages.groups[slot].key != 0:
-        slot = (slot + 1) & mask
+    slot = find_place(pages.groups, pages.group_bits, group_key(side, group))
     if pages.groups[slot].key == 0:
         _add_group(pages, slot, side, group)
     _add_page(pages, pages.groups[slot], place)
@@ -251,19 +247,11 @@ def remove_group(pages: Pages, slot: int) -> None:
 
 
 @compiled
-def _remove_group(pages: Pages, hole: int) -> None:
-    """Knuth, TAOCP 6.4, algorithm R: later groups move up, there are no tombstones."""
-    key = pages.groups[hole].key
-    mask = (1 << pages.group_bits) - 1
-    slot = (hole + 1) & mask
-    while pages.groups[slot].key != 0:
-        moved = pages.groups[slot]
-        home = hash_bits(moved.key, pages.group_bits)
-        if (slot - home) & mask >= (slot - hole) & mask:
-            copy_bytes(address_of(pages.groups[hole]), address_of(moved), size_of(Group))
-            hole = slot
-        slot = (slot + 1) & mask
-    pages.groups[hole].key = 0
+def _remove_group(pages: Pages, slot: int) -> None:
+    """Remove a group from the table and from the index; its pages were given back before."""
+    key = pages.groups[slot].key
+    free = close_gap(pages.groups, pages.group_bits, slot)
+    pages.groups[free].key = 0
     pages.groups_used -= 1
     _unindex(pages, key >> 1 & 1, key >> 2)
 
@@ -295,21 +283,18 @@ def _node_key(side: int, height: int, number: int) -> int:
 @compiled
 def _find_node(pages: Pages, side: int, height: int, number: int) -> int:
     """Slot of the word over 64**height groups from number * 64**height, -1 if none of them exists."""
-    return _find_key(pages.nodes, pages.node_bits, _node_key(side, height, number))
+    return find_key(pages.nodes, pages.node_bits, _node_key(side, height, number))
 
 
 @compiled
 def _index(pages: Pages, side: int, group: int) -> None:
     """Set the group's bit; where its word is new, the word's own bit, and so on up."""
     number = group + GROUPS_HALF
-    mask = (1 << pages.node_bits) - 1
     for height in range(1, NODE_HEIGHT + 1):
         bit = shift_left(1, number & WORD_MASK)
         number >>= WORD_BITS
         key = _node_key(side, height, number)
-        slot = hash_bits(key, pages.node_bits)
-        while pages.nodes[slot].key != key and pages.nodes[slot].key != 0:
-            slot = (slot + 1) & mask
+        slot = find_place(pages.nodes, pages.node_bits, key)
         if pages.nodes[slot].key == key:
             pages.nodes[slot].word |= bit
             return
@@ -328,19 +313,5 @@ def _unindex(pages: Pages, side: int, group: int) -> None:
         pages.nodes[slot].word &= ~bit
         if pages.nodes[slot].word != 0:
             return
-        _remove_node(pages, slot)
-
-
-@compiled
-def _remove_node(pages: Pages, hole: int) -> None:
-    mask = (1 << pages.node_bits) - 1
-    slot = (hole + 1) & mask
-    while pages.nodes[slot].key != 0:
-        moved = pages.nodes[slot]
-        home = hash_bits(moved.key, pages.node_bits)
-        if (slot - home) & mask >= (slot - hole) & mask:
-            pages.nodes[hole].key = moved.key
-            pages.nodes[hole].word = moved.word
-            hole = slot
-        slot = (slot + 1) & mask
-    pages.nodes[hole].key = 0
+        free = close_gap(pages.nodes, pages.node_bits, slot)
+        pages.nodes[free].key = 0

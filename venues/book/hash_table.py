@@ -1,0 +1,50 @@
+"""Hash tables in fixed memory: arrays of 2**bits structs with a `key`, by open addressing.
+
+A user says for its class of entries which are taken (`is_taken`). A table is never full: a search ends at a free slot.
+"""
+
+from crosswire.nic.memory.raw import hash_bits
+from crosswire.nic.memory.struct import Array, Struct, copy_struct
+from crosswire.nic.unit.compile import inlined, inlined_generic
+
+
+@inlined_generic
+def is_taken(entry: Struct) -> bool:
+    """Tell whether a slot of a table holds an entry."""
+
+
+@inlined
+def find_key(entries: Array, bits: int, key: int) -> int:
+    """Slot of a key, -1 if it is not there. A free slot may show the key of what it held."""
+    slot = hash_bits(key, bits)
+    while entries[slot].key != key:
+        if not is_taken(entries[slot]):
+            return -1
+        slot = (slot + 1) & ((1 << bits) - 1)
+    return slot if is_taken(entries[slot]) else -1
+
+
+@inlined
+def find_place(entries: Array, bits: int, key: int) -> int:
+    """Slot of a key, or the free slot in which it is to be entered."""
+    slot = hash_bits(key, bits)
+    while is_taken(entries[slot]) and entries[slot].key != key:
+        slot = (slot + 1) & ((1 << bits) - 1)
+    return slot
+
+
+@inlined
+def close_gap(entries: Array, bits: int, hole: int) -> int:
+    """Move up the entries that could not be found any more with `hole` free; the slot to be marked free instead.
+
+    Knuth, TAOCP 6.4, algorithm R: so a removal leaves no tombstone.
+    """
+    mask = (1 << bits) - 1
+    slot = (hole + 1) & mask
+    while is_taken(entries[slot]):
+        home = hash_bits(entries[slot].key, bits)
+        if (slot - home) & mask >= (slot - hole) & mask:
+            copy_struct(entries[hole], entries[slot])
+            hole = slot
+        slot = (slot + 1) & mask
+    return hole

@@ -55,33 +55,56 @@ FAULT_TEXTS = {
 }
 
 
-class Seen(IntEnum):
-    """Which keys a line has, one bit each."""
+class Number(IntEnum):
+    """The numbers that a line may have. Index into `Line.numbers`."""
 
-    STREAM = 1 << 0
-    EVENT = 1 << 1  # e
-    EVENT_TIME = 1 << 2  # E
-    TRANSACTION_TIME = 1 << 3  # T
-    SYMBOL = 1 << 4  # s, symbol
-    PAIR = 1 << 5  # ps, pair: COIN-M only
-    FIRST_ID = 1 << 6  # U
-    LAST_ID = 1 << 7  # u
-    PREVIOUS_ID = 1 << 8  # pu: futures only
-    TRADE_ID = 1 << 9  # t
-    MAKER = 1 << 10  # m
-    TRADE_KIND = 1 << 11  # X: futures only
-    SNAPSHOT_ID = 1 << 12  # lastUpdateId
-    PRICE = 1 << 13  # p
-    SIZE = 1 << 14  # q
-    BID_PRICE = 1 << 15  # b as a text
-    BID_SIZE = 1 << 16  # B
-    ASK_PRICE = 1 << 17  # a as a text
-    ASK_SIZE = 1 << 18  # A
+    # Plain digits.
+    EVENT_TIME_MS = 0  # E
+    TRANSACTION_TIME_MS = 1  # T
+    FIRST_ID = 2  # U
+    LAST_ID = 3  # u
+    PREVIOUS_ID = 4  # pu: futures only
+    TRADE_ID = 5  # t
+    SNAPSHOT_ID = 6  # lastUpdateId
+    # Prices, as texts.
+    PRICE_TICKS = 7  # p
+    BID_TICKS = 8  # b
+    ASK_TICKS = 9  # a
+    # Sizes, as texts.
+    QTY_LOTS = 10  # q
+    BID_LOTS = 11  # B
+    ASK_LOTS = 12  # A
+
+
+NO_NUMBER = -1
+FIRST_PRICE = Number.PRICE_TICKS.value
+FIRST_SIZE = Number.QTY_LOTS.value
+
+
+class Seen(IntEnum):
+    """Which keys a line has, one bit each; of a number the bit of its index."""
+
+    EVENT_TIME = 1 << Number.EVENT_TIME_MS
+    TRANSACTION_TIME = 1 << Number.TRANSACTION_TIME_MS
+    FIRST_ID = 1 << Number.FIRST_ID
+    LAST_ID = 1 << Number.LAST_ID
+    PREVIOUS_ID = 1 << Number.PREVIOUS_ID
+    TRADE_ID = 1 << Number.TRADE_ID
+    SNAPSHOT_ID = 1 << Number.SNAPSHOT_ID
+    PRICE = 1 << Number.PRICE_TICKS
+    BID_PRICE = 1 << Number.BID_TICKS
+    ASK_PRICE = 1 << Number.ASK_TICKS
+    SIZE = 1 << Number.QTY_LOTS
+    BID_SIZE = 1 << Number.BID_LOTS
+    ASK_SIZE = 1 << Number.ASK_LOTS
+    STREAM = 1 << 13
+    EVENT = 1 << 14  # e
+    SYMBOL = 1 << 15  # s, symbol
+    PAIR = 1 << 16  # ps, pair: COIN-M only
+    MAKER = 1 << 17  # m
+    TRADE_KIND = 1 << 18  # X: futures only
     BIDS = 1 << 19  # b or bids as a list
     ASKS = 1 << 20  # a or asks as a list
-
-
-PRICE_BITS = Seen.PRICE | Seen.BID_PRICE | Seen.ASK_PRICE
 
 
 def fingerprint(word: str) -> int:
@@ -144,21 +167,9 @@ class Line(Struct):
     local_time_ns: i64
     event: i64  # fingerprint
     trade_kind: i64  # fingerprint
-    event_time_ms: i64
-    transaction_time_ms: i64
     symbol: i64  # position
-    first_id: i64
-    last_id: i64
-    previous_id: i64
-    snapshot_id: i64
-    trade_id: i64
     is_buyer_maker: i64
-    price_ticks: i64
-    qty_lots: i64
-    bid_ticks: i64
-    bid_lots: i64
-    ask_ticks: i64
-    ask_lots: i64
+    numbers: Annotated[Array, i64, len(Number)]
     bid_count: i64
     ask_count: i64
     price_scale: Scale
@@ -418,100 +429,75 @@ def scan_side(line: Line, text: Array, position: int, is_bid: bool) -> int:
 
 
 @compiled
-def number_bit(key: int) -> int:
-    """The `Seen` bit of a key that has a whole number, 0 for any other key."""
+def number_of(key: int) -> int:
+    """The `Number` of a key, NO_NUMBER if it has none."""
+    if key == KEY_BID:
+        return Number.BID_TICKS.value
+    if key == KEY_BID_SIZE:
+        return Number.BID_LOTS.value
+    if key == KEY_ASK:
+        return Number.ASK_TICKS.value
+    if key == KEY_ASK_SIZE:
+        return Number.ASK_LOTS.value
+    if key == KEY_PRICE:
+        return Number.PRICE_TICKS.value
+    if key == KEY_SIZE:
+        return Number.QTY_LOTS.value
     if key == KEY_EVENT_TIME:
-        return Seen.EVENT_TIME.value
+        return Number.EVENT_TIME_MS.value
     if key == KEY_TRANSACTION_TIME:
-        return Seen.TRANSACTION_TIME.value
+        return Number.TRANSACTION_TIME_MS.value
     if key == KEY_FIRST_ID:
-        return Seen.FIRST_ID.value
+        return Number.FIRST_ID.value
     if key == KEY_LAST_ID:
-        return Seen.LAST_ID.value
+        return Number.LAST_ID.value
     if key == KEY_PREVIOUS_ID:
-        return Seen.PREVIOUS_ID.value
+        return Number.PREVIOUS_ID.value
     if key == KEY_TRADE_ID:
-        return Seen.TRADE_ID.value
+        return Number.TRADE_ID.value
     if key == KEY_SNAPSHOT_ID:
-        return Seen.SNAPSHOT_ID.value
-    return 0
+        return Number.SNAPSHOT_ID.value
+    return NO_NUMBER
+
+
+@compiled
+def keep_number(line: Line, index: int) -> None:
+    """Keep the number that was just read as that of a key."""
+    line.numbers[index] = line.number
+    line.seen |= 1 << index
 
 
 @compiled
 def scan_number_key(line: Line, text: Array, position: int, key: int) -> int:
-    """Read the value of a key if a whole number belongs to it; anything else is passed over."""
-    bit = number_bit(key)
-    if bit == 0:
+    """Read the value of a key if plain digits belong to it; anything else is passed over."""
+    index = number_of(key)
+    if index == NO_NUMBER or index >= FIRST_PRICE:
         return skip_value(line, text, position)
     end = scan_integer(line, text, position)
-    line.seen |= bit
-    if bit == Seen.EVENT_TIME:
-        line.event_time_ms = line.number
-    elif bit == Seen.TRANSACTION_TIME:
-        line.transaction_time_ms = line.number
-    elif bit == Seen.FIRST_ID:
-        line.first_id = line.number
-    elif bit == Seen.LAST_ID:
-        line.last_id = line.number
-    elif bit == Seen.PREVIOUS_ID:
-        line.previous_id = line.number
-    elif bit == Seen.TRADE_ID:
-        line.trade_id = line.number
-    else:
-        line.snapshot_id = line.number
+    keep_number(line, index)
     return end
 
 
 @compiled
-def decimal_bit(key: int) -> int:
-    """The `Seen` bit of a key whose text is a price or a size, 0 for any other key."""
-    if key == KEY_BID:
-        return Seen.BID_PRICE.value
-    if key == KEY_BID_SIZE:
-        return Seen.BID_SIZE.value
-    if key == KEY_ASK:
-        return Seen.ASK_PRICE.value
-    if key == KEY_ASK_SIZE:
-        return Seen.ASK_SIZE.value
-    if key == KEY_PRICE:
-        return Seen.PRICE.value
-    if key == KEY_SIZE:
-        return Seen.SIZE.value
-    return 0
-
-
-@compiled
-def scan_decimal_key(line: Line, text: Array, position: int, bit: int) -> int:
-    """Read the price or size of `bit`, from its first digit. A fault waits for the kind of line to be known."""
-    if bit & PRICE_BITS != 0:
+def scan_decimal_key(line: Line, text: Array, position: int, index: int) -> int:
+    """Read the price or size of that index, from its first digit. A fault waits for the kind of line to be known."""
+    if index < FIRST_SIZE:
         end = scan_price(line, text, position)
     else:
         end = scan_size(line, text, position)
     if end == 0:
         postpone_fault(line)
         end = skip_text(line, text, position)
-    line.seen |= bit
-    if bit == Seen.BID_PRICE:
-        line.bid_ticks = line.number
-    elif bit == Seen.BID_SIZE:
-        line.bid_lots = line.number
-    elif bit == Seen.ASK_PRICE:
-        line.ask_ticks = line.number
-    elif bit == Seen.ASK_SIZE:
-        line.ask_lots = line.number
-    elif bit == Seen.PRICE:
-        line.price_ticks = line.number
-    else:
-        line.qty_lots = line.number
+    keep_number(line, index)
     return end
 
 
 @compiled
 def scan_text_key(line: Line, text: Array, position: int, key: int) -> int:
     """Read the value of a key if a text belongs to it, from its first letter."""
-    bit = decimal_bit(key)
-    if bit != 0:
-        return scan_decimal_key(line, text, position, bit)
+    index = number_of(key)
+    if index >= FIRST_PRICE:
+        return scan_decimal_key(line, text, position, index)
     if key in (KEY_EVENT, KEY_TRADE_KIND):
         end = scan_text(line, text, position)
         if key == KEY_EVENT:

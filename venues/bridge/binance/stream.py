@@ -27,6 +27,7 @@ from crosswire.venues.bridge.binance.json import (
     TRADE_MARKET,
     Fault,
     Line,
+    Number,
     Seen,
     fail,
     scan_line,
@@ -136,9 +137,9 @@ def is_symbol(stream: Stream, text: Array, position: int) -> bool:
 def exchange_time_ns(line: Line) -> int:
     """When the exchange did it: matching time, else the time it was sent, else 0."""
     if line.seen & Seen.TRANSACTION_TIME != 0:
-        return line.transaction_time_ms * NS_PER_MS
+        return line.numbers[Number.TRANSACTION_TIME_MS] * NS_PER_MS
     if line.seen & Seen.EVENT_TIME != 0:
-        return line.event_time_ms * NS_PER_MS
+        return line.numbers[Number.EVENT_TIME_MS] * NS_PER_MS
     return 0
 
 
@@ -146,14 +147,15 @@ def exchange_time_ns(line: Line) -> int:
 def import_quote(stream: Stream, writer: FeedWriter) -> None:
     """Publish a bookTicker."""
     line = stream.line
+    numbers = line.numbers
     quote = stream.quote
     quote.instrument_id = stream.definition.instrument_id
     quote.exchange_time_ns = exchange_time_ns(line)
-    quote.update_id = line.last_id
-    quote.bid_price_ticks = line.bid_ticks
-    quote.bid_qty_lots = line.bid_lots
-    quote.ask_price_ticks = line.ask_ticks
-    quote.ask_qty_lots = line.ask_lots
+    quote.update_id = numbers[Number.LAST_ID]
+    quote.bid_price_ticks = numbers[Number.BID_TICKS]
+    quote.bid_qty_lots = numbers[Number.BID_LOTS]
+    quote.ask_price_ticks = numbers[Number.ASK_TICKS]
+    quote.ask_qty_lots = numbers[Number.ASK_LOTS]
     write_quote(writer, quote)
     stream.sizes_rounded += line.sizes_rounded
     stream.quotes += 1
@@ -163,12 +165,13 @@ def import_quote(stream: Stream, writer: FeedWriter) -> None:
 def import_trade(stream: Stream, writer: FeedWriter) -> None:
     """Publish a trade."""
     line = stream.line
+    numbers = line.numbers
     trade = stream.trade
     trade.instrument_id = stream.definition.instrument_id
     trade.exchange_time_ns = exchange_time_ns(line)
-    trade.trade_id = line.trade_id
-    trade.price_ticks = line.price_ticks
-    trade.qty_lots = line.qty_lots
+    trade.trade_id = numbers[Number.TRADE_ID]
+    trade.price_ticks = numbers[Number.PRICE_TICKS]
+    trade.qty_lots = numbers[Number.QTY_LOTS]
     trade.aggressor_side = SELL if line.is_buyer_maker != 0 else BUY
     write_trade(writer, trade)
     stream.sizes_rounded += line.sizes_rounded
@@ -182,8 +185,8 @@ def emit_delta(stream: Stream, writer: FeedWriter, previous_id: int) -> None:
     delta = stream.delta
     delta.instrument_id = stream.definition.instrument_id
     delta.exchange_time_ns = exchange_time_ns(line)
-    delta.first_id = line.first_id
-    delta.last_id = line.last_id
+    delta.first_id = line.numbers[Number.FIRST_ID]
+    delta.last_id = line.numbers[Number.LAST_ID]
     delta.previous_id = previous_id
     write_delta(writer, delta, line.bids, line.bid_count, line.asks, line.ask_count)
     stream.sizes_rounded += line.sizes_rounded
@@ -208,7 +211,8 @@ def hold_line(stream: Stream, text: Array, position: int, length: int) -> None:
 def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int) -> None:
     """One depth delta, whose line of `length` bytes begins at `position`."""
     line = stream.line
-    previous_id = line.first_id - 1 if stream.market == Market.SPOT else line.previous_id
+    numbers = line.numbers
+    previous_id = numbers[Number.FIRST_ID] - 1 if stream.market == Market.SPOT else numbers[Number.PREVIOUS_ID]
     if stream.chain == Chain.UNPROVEN:
         hold_line(stream, text, position, length)
         return
@@ -217,13 +221,13 @@ def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int,
             hold_line(stream, text, position, length)
         emit_delta(stream, writer, previous_id)
         return
-    if line.last_id <= stream.last_id:
+    if numbers[Number.LAST_ID] <= stream.last_id:
         stream.dropped += 1
         return
     follows = previous_id == stream.last_id or (stream.chain == Chain.SNAPSHOT and previous_id < stream.last_id)
     if follows:
         stream.chain = Chain.LIVE
-        stream.last_id = line.last_id
+        stream.last_id = numbers[Number.LAST_ID]
     else:
         stream.breaks += 1
         stream.chain = Chain.BROKEN
@@ -238,18 +242,19 @@ def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int,
 def import_snapshot(stream: Stream, writer: FeedWriter) -> None:
     """One REST snapshot; what was held goes out next."""
     line = stream.line
-    if (stream.chain == Chain.LIVE or stream.chain == Chain.SNAPSHOT) and line.snapshot_id <= stream.last_id:
+    numbers = line.numbers
+    if (stream.chain == Chain.LIVE or stream.chain == Chain.SNAPSHOT) and numbers[Number.SNAPSHOT_ID] <= stream.last_id:
         stream.dropped += 1
         return
     snapshot = stream.snapshot
     snapshot.instrument_id = stream.definition.instrument_id
     snapshot.exchange_time_ns = exchange_time_ns(line)
-    snapshot.last_id = line.snapshot_id
+    snapshot.last_id = numbers[Number.SNAPSHOT_ID]
     write_snapshot(writer, snapshot, line.bids, line.bid_count, line.asks, line.ask_count)
     stream.sizes_rounded += line.sizes_rounded
     stream.snapshots += 1
     stream.levels += line.bid_count + line.ask_count
-    stream.last_id = line.snapshot_id
+    stream.last_id = numbers[Number.SNAPSHOT_ID]
     stream.chain = Chain.SNAPSHOT
     stream.replaying = 1
     stream.held_position = 0

@@ -36,8 +36,8 @@ from crosswire.venues.deribit.wire.layout import (
     TradeEntry,
     Trades,
 )
-from crosswire.venues.deribit.wire.walk import BAD, prove_block, prove_message, to_nanoseconds
-from crosswire.venues.feed import Reject, decode, known_instrument, reject
+from crosswire.venues.deribit.wire.walk import BAD, prove_instrument, prove_message, to_nanoseconds
+from crosswire.venues.feed import Reject, decode, reject
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.market import TRADE, Events, Market, add_event, find_instrument
 from crosswire.venues.side import BUY, SELL
@@ -153,12 +153,10 @@ def read_message(feed: DeribitFeed, market: Market, events: Events) -> bool:
 
 @compiled
 def read_trades(feed: DeribitFeed, market: Market, events: Events) -> bool:
-    """A Trades message: one TRADE event each. A trade with a bad value is left out and counted."""
-    if not prove_block(feed, size_of(Trades), size_of(TradeEntry)):
-        return False
-    index = known_instrument(feed, view(Trades, feed.block.root).instrument_id)
+    """Read a Trades message: one TRADE event each. A trade with a bad value is left out and counted."""
+    index = prove_instrument(feed, size_of(Trades), size_of(TradeEntry))
     if index < 0:
-        return True
+        return index != BAD
     instrument = market.instruments[index]
     for position in range(feed.entries.count):
         trade = view(TradeEntry, feed.entries.first + position * feed.entries.stride)
@@ -178,13 +176,11 @@ def read_trades(feed: DeribitFeed, market: Market, events: Events) -> bool:
 
 @compiled
 def read_ticker(feed: DeribitFeed, market: Market, events: Events) -> bool:
-    """A Ticker message: trading state now, best prices for the comparison at the end of the packet."""
-    if feed.block.root_length < size_of(Ticker):
-        return reject(feed, Reject.SHORT_BLOCK)
-    ticker = view(Ticker, feed.block.root)
-    index = known_instrument(feed, ticker.instrument_id)
+    """Read a Ticker message: trading state now, best prices for the comparison at the end of the packet."""
+    index = prove_instrument(feed, size_of(Ticker), 0)
     if index < 0:
-        return True
+        return index != BAD
+    ticker = view(Ticker, feed.block.root)
     if ticker.instrument_state != NULL_ENUM:
         set_trading_state(feed, market, events, index, 0 if ticker.instrument_state == InstrumentState.OPEN else 1)
     time_ns = to_nanoseconds(ticker.timestamp_ms)

@@ -19,8 +19,8 @@ from crosswire.venues.book.book import clear_book, level_lots, set_level
 from crosswire.venues.deribit.feed.state import STASH_MAX, DeribitFeed, Progress, Proof, SnapshotMode
 from crosswire.venues.deribit.wire.layout import Book as BookMessage
 from crosswire.venues.deribit.wire.layout import BookChange, BookChangeEntry, BookSide, LevelEntry, Snapshot, YesNo
-from crosswire.venues.deribit.wire.walk import BAD, prove_block, to_nanoseconds, to_units
-from crosswire.venues.feed import Reject, known_instrument, reject
+from crosswire.venues.deribit.wire.walk import BAD, prove_instrument, to_nanoseconds, to_units
+from crosswire.venues.feed import Reject, reject
 from crosswire.venues.instrument import Instrument, Kind
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market, publish_proof
 from crosswire.venues.side import ASK, BID
@@ -109,13 +109,11 @@ def to_changed_lots(instrument: Instrument, change: BookChangeEntry) -> int:
 
 @compiled
 def read_book(feed: DeribitFeed, market: Market, events: Events) -> bool:
-    """A Book message; False ends the packet."""
-    if not prove_block(feed, size_of(BookMessage), size_of(BookChangeEntry)):
-        return False
-    message = view(BookMessage, feed.block.root)
-    index = known_instrument(feed, message.instrument_id)
+    """Read a Book message; False ends the packet."""
+    index = prove_instrument(feed, size_of(BookMessage), size_of(BookChangeEntry))
     if index < 0:
-        return True
+        return index != BAD
+    message = view(BookMessage, feed.block.root)
     proof = feed.proofs[index]
     proof.channel_key = feed.channels[feed.channel].key
     time_ns = to_nanoseconds(message.timestamp_ms)
@@ -260,13 +258,11 @@ def apply_stash(feed: DeribitFeed, market: Market, index: int) -> None:
 
 @compiled
 def read_snapshot(feed: DeribitFeed, market: Market, events: Events) -> bool:
-    """One part of a snapshot; False ends the packet."""
-    if not prove_block(feed, size_of(Snapshot), size_of(LevelEntry)):
-        return False
-    message = view(Snapshot, feed.block.root)
-    index = known_instrument(feed, message.instrument_id)
+    """Read one part of a snapshot; False ends the packet."""
+    index = prove_instrument(feed, size_of(Snapshot), size_of(LevelEntry))
     if index < 0:
-        return True
+        return index != BAD
+    message = view(Snapshot, feed.block.root)
     time_ns = to_nanoseconds(message.timestamp_ms)
     if time_ns == BAD or message.change_id < 0:
         reject(feed, Reject.BAD_VALUE)

@@ -179,10 +179,15 @@ class Instrument(Struct, packed=True):
     max_leverage: f64
 
 
-class Book(Struct, packed=True):
-    """Changes of one book, group `changes`. Ids chain: `prev_change_id` is the instrument's last `change_id`."""
+class InstrumentBlock(Struct, packed=True):
+    """How the root block of every message about one instrument begins."""
 
     instrument_id: u32
+
+
+class Book(InstrumentBlock):
+    """Changes of one book, group `changes`. Ids chain: `prev_change_id` is the instrument's last `change_id`."""
+
     timestamp_ms: u64
     prev_change_id: u64
     change_id: u64
@@ -196,8 +201,8 @@ class BookChangeEntry(Struct, packed=True):
     amount: f64  # what now rests at the price; 0 when deleted
 
 
-class Trades(Struct, packed=True):
-    instrument_id: u32
+class Trades(InstrumentBlock):
+    """Group `trades`."""
 
 
 class TradeEntry(Struct, packed=True):
@@ -216,10 +221,9 @@ class TradeEntry(Struct, packed=True):
     combo_trade_id: u64
 
 
-class Ticker(Struct, packed=True):
+class Ticker(InstrumentBlock):
     """Comes before the Book message of the same event, and shows the state after it. Empty side: price and amount 0."""
 
-    instrument_id: u32
     instrument_state: u8  # InstrumentState
     timestamp_ms: u64
     open_interest: f64
@@ -239,10 +243,9 @@ class Ticker(Struct, packed=True):
     settlement_price: f64
 
 
-class Snapshot(Struct, packed=True):
+class Snapshot(InstrumentBlock):
     """A part of one whole book, group `levels`; parts of one snapshot have the same `change_id`."""
 
-    instrument_id: u32
     timestamp_ms: u64
     change_id: u64
     is_book_complete: u8  # YesNo
@@ -263,8 +266,8 @@ class SnapshotEnd(Struct, packed=True):
     """No fields."""
 
 
-class ComboLegs(Struct, packed=True):
-    instrument_id: u32
+class ComboLegs(InstrumentBlock):
+    """Group `legs`."""
 
 
 class LegEntry(Struct, packed=True):
@@ -278,8 +281,7 @@ class PriceIndex(Struct, packed=True):
     timestamp_ms: u64
 
 
-class Rfq(Struct, packed=True):
-    instrument_id: u32
+class Rfq(InstrumentBlock):
     state: u8
     side: u8  # Direction
     amount: f64

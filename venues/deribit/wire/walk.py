@@ -5,8 +5,8 @@ from crosswire.nic.memory.raw import round_half_even
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.deribit.feed.state import Block, DeribitFeed
-from crosswire.venues.deribit.wire.layout import SCHEMA_ID, GroupHeader, MessageHeader, TextHeader
-from crosswire.venues.feed import Reject, reject
+from crosswire.venues.deribit.wire.layout import SCHEMA_ID, GroupHeader, InstrumentBlock, MessageHeader, TextHeader
+from crosswire.venues.feed import Reject, known_instrument, reject
 
 BAD = -(1 << 62)  # what a conversion returns for a value that the venue can't mean
 TIMESTAMP_MS_MAX = (1 << 62) // NS_PER_MS  # year 2116; perpetuals "expire" in 3000, past 2**63 ns
@@ -74,6 +74,17 @@ def prove_block(feed: DeribitFeed, root_bytes: int, entry_bytes: int) -> bool:
     entries.count = group.entry_count
     entries.stride = group.block_length
     return True
+
+
+@compiled
+def prove_instrument(feed: DeribitFeed, root_bytes: int, entry_bytes: int) -> int:
+    """Prove a message about one instrument (`prove_block`); the market index, -1 if nobody configured it.
+
+    BAD if the message can't be read.
+    """
+    if not prove_block(feed, root_bytes, entry_bytes):
+        return BAD
+    return known_instrument(feed, view(InstrumentBlock, feed.block.root).instrument_id)
 
 
 @compiled

@@ -22,7 +22,8 @@ from crosswire.nic.host.testbed import in_namespace
 from crosswire.nic.memory.raw import load_i64_acquire
 from crosswire.nic.memory.struct import address_of
 from crosswire.nic.rings.ring import Frame, poll, release
-from crosswire.nic.rings.sockets.af_packet import SLOT_BYTES, AfPacketRing, AfPacketSocket
+from crosswire.nic.rings.sockets.af_packet import AfPacketRing, AfPacketSocket
+from crosswire.nic.rings.sockets.send_slots import SLOT_BYTES
 from crosswire.nic.rings.tap import TapRing, make_tap
 from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled

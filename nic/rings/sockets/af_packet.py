@@ -18,7 +18,7 @@ from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError, map_memory, unmap_memory
 from crosswire.nic.host.system_call import MSG_DONTWAIT, call_send
 from crosswire.nic.memory.raw import load_i64, load_u32_acquire, store_i64, store_u32_release
-from crosswire.nic.memory.struct import Array, Struct, address_of, i64, u8, u16, u32, view
+from crosswire.nic.memory.struct import Array, Struct, address_of, array, i64, u8, u16, u32, view
 from crosswire.nic.packet import (
     ETHER_TYPE_IPV4,
     ETHER_TYPE_QINQ,
@@ -33,7 +33,7 @@ from crosswire.nic.packet import (
     HalfWord,
     Word,
 )
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
+from crosswire.nic.rings.ring import Frame, RingCounters, commit, next_time_ns, poll, release, set_frame
 from crosswire.nic.rings.sockets.packet_socket import (
     INSTRUCTION_BYTES,
     JUMP,
@@ -52,14 +52,19 @@ from crosswire.nic.rings.sockets.packet_socket import (
     instruction,
     take_statistics,
 )
+from crosswire.nic.rings.sockets.send_slots import (
+    SLOT_BYTES,
+    TRANSMIT_MASK,
+    TRANSMIT_SLOTS,
+    SendSlots,
+    is_out_of_room,
+    send_committed,
+)
 from crosswire.nic.rings.xdp.program import UdpRule
 from crosswire.nic.unit.compile import compiled
 
 FRAMES_MIN, FRAMES_MAX = 32, 1 << 16  # received frames that wait; 64 Ki are 128 MB
-SLOT_BYTES = 2048  # TPACKET header and frame; longer frames are dropped and counted
-TRANSMIT_SLOTS = 64  # frames committed and not yet sent; a power of two
 RULES_MAX = 64  # of each kind; at most 9 filter instructions a rule, twice, of the kernel's 4,096
-_TRANSMIT_MASK = TRANSMIT_SLOTS - 1
 _BLOCK_BYTES = 1 << 16  # of contiguous kernel memory
 
 _ETH_P_ALL = 3
@@ -85,7 +90,7 @@ class PacketSlot(Struct):
     vlan_type: u16
 
 
-class AfPacketRing(Struct):
+class AfPacketRing(SendSlots):
     """One AF_PACKET socket as the loop sees it. `counters.wakeups` are sends."""
 
     slots: i64  # address, shared with the kernel
@@ -95,12 +100,7 @@ class AfPacketRing(Struct):
     descriptor: i64
     kernel_times: i64  # 1: a frame's time is the kernel's receive stamp, not the poll's
     counters: RingCounters  # `drops`: the kernel's are added by `AfPacketSocket.statistics`
-    committed: i64
-    sent: i64  # of the committed: taken by the driver, or refused
-    refused: i64  # frames that could never be sent
-    send_error: i64  # errno of the last refusal; 0: none
     send_lengths: Annotated[Array, i64, TRANSMIT_SLOTS]
-    send_slots: Annotated[Array, u8, TRANSMIT_SLOTS * SLOT_BYTES]
 
 
 @poll.register(AfPacketRing)
@@ -152,37 +152,19 @@ def release_af_packet(ring: AfPacketRing) -> None:
     give_slot_back(ring)
 
 
-@reserve.register(AfPacketRing)
-def reserve_af_packet(ring: AfPacketRing, length: int) -> int:
-    if length > SLOT_BYTES:
-        return 0
-    if ring.committed - ring.sent >= TRANSMIT_SLOTS:
-        send_frames(ring)
-        if ring.committed - ring.sent >= TRANSMIT_SLOTS:
-            return 0
-    return address_of(ring.send_slots) + (ring.committed & _TRANSMIT_MASK) * SLOT_BYTES
-
-
 @commit.register(AfPacketRing)
 def commit_af_packet(ring: AfPacketRing, length: int, _now_ns: int) -> None:
-    ring.send_lengths[ring.committed & _TRANSMIT_MASK] = length
+    ring.send_lengths[ring.committed & TRANSMIT_MASK] = length
     ring.committed += 1
 
 
-@flush.register(AfPacketRing)
-def flush_af_packet(ring: AfPacketRing) -> None:
-    if ring.committed != ring.sent:
-        send_frames(ring)
-
-
-@compiled
+@send_committed.register(AfPacketRing)
 def send_frames(ring: AfPacketRing) -> None:
-    """Send what is committed. What the driver has no room for stays, for the next flush."""
     while ring.sent != ring.committed:
-        slot = ring.sent & _TRANSMIT_MASK
+        slot = ring.sent & TRANSMIT_MASK
         address = address_of(ring.send_slots) + slot * SLOT_BYTES
         result = call_send(ring.descriptor, address, ring.send_lengths[slot], MSG_DONTWAIT)
-        if result == -errno.EAGAIN or result == -errno.ENOBUFS or result == -errno.EINTR:
+        if is_out_of_room(result):
             return
         ring.counters.wakeups += 1
         if result < 0:  # longer than the MTU, or the interface is down
@@ -257,6 +239,7 @@ class AfPacketSocket(Owner):
         except OSError as error:
             raise HostError(f"{self.interface}: AF_PACKET ring of {frames} frames: {error.strerror}") from None
         self.ring = AfPacketRing(slots=self._mapped[0], mask=length // SLOT_BYTES - 1, descriptor=packets.fileno())
+        self.ring.send_slots = array(u8, TRANSMIT_SLOTS * SLOT_BYTES)
         return packets
 
     def _hold_port(self, ip: int, port: int) -> None:

@@ -28,15 +28,20 @@ from crosswire.nic.packet import (
     patch_udp_length,
     write_udp_frame_header,
 )
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
+from crosswire.nic.rings.ring import Frame, RingCounters, commit, next_time_ns, poll, release, set_frame
+from crosswire.nic.rings.sockets.send_slots import (
+    SLOT_BYTES,
+    TRANSMIT_MASK,
+    TRANSMIT_SLOTS,
+    SendSlots,
+    is_out_of_room,
+    send_committed,
+)
 from crosswire.nic.unit.compile import compiled
 
 SOCKETS_MAX = 16  # in one ring
 BATCH_DATAGRAMS = 32  # taken by one recvmmsg
-TRANSMIT_SLOTS = 64  # frames committed and not yet taken by the kernel; a power of two
-SLOT_BYTES = 2048  # headers and payload; a longer datagram is dropped and counted
 RECEIVE_BUFFER_BYTES = 4 << 20  # asked of the kernel, of each socket
-_TRANSMIT_MASK = TRANSMIT_SLOTS - 1
 _PAYLOAD_BYTES_MAX = SLOT_BYTES - UDP_FRAME_HEADER_BYTES
 
 _MSG_TRUNC = 0x20
@@ -87,7 +92,7 @@ class UdpEnd(Struct):
     header: Annotated[Array, u8, UDP_FRAME_HEADER_BYTES]
 
 
-class UdpSocketRing(Struct):
+class UdpSocketRing(SendSlots):
     """Datagrams of up to SOCKETS_MAX sockets, polled in turn, a batch of each; and one socket that sends.
 
     `counters.wakeups` are the system calls that moved a datagram.
@@ -107,14 +112,9 @@ class UdpSocketRing(Struct):
     receive_parts: Annotated[Pointer, MessagePart]
     receive_slots: Annotated[Pointer, u8]
     send_descriptor: i64
-    committed: i64
-    sent: i64  # of the committed: taken by the kernel, or refused
-    refused: i64  # frames that the kernel would not send
-    send_error: i64  # errno of the last refusal; 0: none
     send_messages: Annotated[Pointer, MessageVector]
     send_parts: Annotated[Pointer, MessagePart]
     send_destinations: Annotated[Pointer, SocketAddress]
-    send_slots: Annotated[Pointer, u8]
 
 
 @poll.register(UdpSocketRing)
@@ -175,22 +175,11 @@ def release_udp(ring: UdpSocketRing) -> None:
     ring.batch_position += 1
 
 
-@reserve.register(UdpSocketRing)
-def reserve_udp(ring: UdpSocketRing, length: int) -> int:
-    if length > SLOT_BYTES:
-        return 0
-    if ring.committed - ring.sent >= TRANSMIT_SLOTS:
-        send_datagrams(ring)
-        if ring.committed - ring.sent >= TRANSMIT_SLOTS:
-            return 0
-    return address_of(ring.send_slots) + (ring.committed & _TRANSMIT_MASK) * SLOT_BYTES
-
-
 @commit.register(UdpSocketRing)
 def commit_udp(ring: UdpSocketRing, length: int, _now_ns: int) -> None:
     """The frame has a 42-byte header: no VLAN tag, no IP options. Only its destination and its payload are used."""
     assert length >= UDP_FRAME_HEADER_BYTES
-    slot = ring.committed & _TRANSMIT_MASK
+    slot = ring.committed & TRANSMIT_MASK
     address = address_of(ring.send_slots) + slot * SLOT_BYTES + size_of(EthernetHeader)
     destination = ring.send_destinations[slot].place
     destination.ip = view(Ipv4Header, address).destination_ip
@@ -199,24 +188,17 @@ def commit_udp(ring: UdpSocketRing, length: int, _now_ns: int) -> None:
     ring.committed += 1
 
 
-@flush.register(UdpSocketRing)
-def flush_udp(ring: UdpSocketRing) -> None:
-    if ring.committed != ring.sent:
-        send_datagrams(ring)
-
-
-@compiled
+@send_committed.register(UdpSocketRing)
 def send_datagrams(ring: UdpSocketRing) -> None:
-    """Hand the kernel what is committed. What its buffer has no room for stays, for the next flush."""
     while ring.sent != ring.committed:
-        slot = ring.sent & _TRANSMIT_MASK
+        slot = ring.sent & TRANSMIT_MASK
         count = min(ring.committed - ring.sent, TRANSMIT_SLOTS - slot)
         messages = address_of(ring.send_messages) + slot * size_of(MessageVector)
         taken = call_sendmmsg(ring.send_descriptor, messages, count, MSG_DONTWAIT)
         if taken > 0:
             ring.sent += taken
             ring.counters.wakeups += 1
-        elif taken == -errno.EAGAIN or taken == -errno.ENOBUFS or taken == -errno.EINTR:
+        elif is_out_of_room(taken):
             return
         else:  # the first one is at fault: no route, not permitted, too long
             ring.send_error = -taken

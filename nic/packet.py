@@ -6,7 +6,7 @@ Sources: IEEE 802.1Q, RFC 791 (IPv4), RFC 768 (UDP), RFC 9293 (TCP), RFC 1071 an
 from crosswire.nic.memory.raw import shift_right
 from crosswire.nic.memory.struct import Struct, i64, size_of, u8, u16, u32, view
 from crosswire.nic.rings.ring import Frame
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined
 
 ETHER_TYPE_IPV4 = 0x0800
 ETHER_TYPE_VLAN = 0x8100  # 802.1Q customer tag
@@ -63,20 +63,23 @@ class Ipv4Header(Struct, packed=True, byte_order="big"):
     destination_ip: u32
 
 
-class UdpHeader(Struct, packed=True, byte_order="big"):
-    """RFC 768."""
+class TransportHeader(Struct, packed=True, byte_order="big"):
+    """What a UDP and a TCP header begin with."""
 
     source_port: u16
     destination_port: u16
+
+
+class UdpHeader(TransportHeader):
+    """RFC 768."""
+
     length: u16  # header and payload
     checksum: u16  # 0: none
 
 
-class TcpHeader(Struct, packed=True, byte_order="big"):
+class TcpHeader(TransportHeader):
     """RFC 9293 3.1, without options."""
 
-    source_port: u16
-    destination_port: u16
     sequence: u32
     acknowledgement: u32
     data_offset: u8  # header length in 32-bit words, in the high 4 bits
@@ -232,10 +235,7 @@ def parse_udp(packet: Packet, counters: PacketCounters, address: int, length: in
     if udp_length < size_of(UdpHeader) or udp_length > length:
         counters.bad_header += 1
         return False
-    packet.source_port = udp.source_port
-    packet.destination_port = udp.destination_port
-    packet.payload_address = address + size_of(UdpHeader)
-    packet.payload_length = udp_length - size_of(UdpHeader)
+    set_payload(packet, address, size_of(UdpHeader), udp_length)
     packet.tcp_sequence = 0
     packet.tcp_acknowledgement = 0
     packet.tcp_flags = 0
@@ -254,15 +254,22 @@ def parse_tcp(packet: Packet, counters: PacketCounters, address: int, length: in
     if header_length < size_of(TcpHeader) or header_length > length:
         counters.bad_header += 1
         return False
-    packet.source_port = tcp.source_port
-    packet.destination_port = tcp.destination_port
-    packet.payload_address = address + header_length
-    packet.payload_length = length - header_length
+    set_payload(packet, address, header_length, length)
     packet.tcp_sequence = tcp.sequence
     packet.tcp_acknowledgement = tcp.acknowledgement
     packet.tcp_flags = tcp.flags
     counters.tcp += 1
     return True
+
+
+@inlined
+def set_payload(packet: Packet, address: int, header_length: int, length: int) -> None:
+    """Note ports and payload of `length` bytes of UDP or TCP at `address`, header included."""
+    header = view(TransportHeader, address)
+    packet.source_port = header.source_port
+    packet.destination_port = header.destination_port
+    packet.payload_address = address + header_length
+    packet.payload_length = length - header_length
 
 
 @compiled

@@ -226,16 +226,12 @@ def parse_packet(frame: Frame, packet: Packet, counters: PacketCounters) -> bool
 
 @compiled
 def parse_udp(packet: Packet, counters: PacketCounters, address: int, length: int) -> bool:
-    """The UDP part of `parse_packet`: `length` bytes of IP payload at `address`."""
-    if length < size_of(UdpHeader):
-        counters.bad_header += 1
-        return False
+    """Parse the UDP part of a packet: `length` bytes of IP payload at `address`."""
     udp = view(UdpHeader, address)
-    udp_length = udp.length
-    if udp_length < size_of(UdpHeader) or udp_length > length:
+    if length < size_of(UdpHeader) or not size_of(UdpHeader) <= udp.length <= length:
         counters.bad_header += 1
         return False
-    set_payload(packet, address, size_of(UdpHeader), udp_length)
+    set_payload(packet, address, size_of(UdpHeader), udp.length)
     packet.tcp_sequence = 0
     packet.tcp_acknowledgement = 0
     packet.tcp_flags = 0
@@ -245,7 +241,7 @@ def parse_udp(packet: Packet, counters: PacketCounters, address: int, length: in
 
 @compiled
 def parse_tcp(packet: Packet, counters: PacketCounters, address: int, length: int) -> bool:
-    """The TCP part of `parse_packet`: `length` bytes of IP payload at `address`."""
+    """Parse the TCP part of a packet: `length` bytes of IP payload at `address`."""
     if length < size_of(TcpHeader):
         counters.bad_header += 1
         return False

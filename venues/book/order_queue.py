@@ -284,10 +284,22 @@ def _link(queue: OrderQueue, level: QueueLevel, slot: int, order: QueuedOrder) -
             before = queue.orders[before].previous
     order.previous = before
     order.next = behind
+    _set_next(queue, level, before, slot)
+    _set_previous(queue, level, behind, slot)
+
+
+@compiled
+def _set_next(queue: OrderQueue, level: QueueLevel, before: int, slot: int) -> None:
+    """Let `slot` come next after the order in `before`; NONE: let it be the level's first."""
     if before == NONE:
         level.first = slot
     else:
         queue.orders[before].next = slot
+
+
+@compiled
+def _set_previous(queue: OrderQueue, level: QueueLevel, behind: int, slot: int) -> None:
+    """Let `slot` come before the order in `behind`; NONE: let it be the level's last."""
     if behind == NONE:
         level.last = slot
     else:
@@ -307,16 +319,8 @@ def _leave_level(queue: OrderQueue, book: Book, order: QueuedOrder) -> None:
         _give_slot(queue.level_directory, level.key, place)
         queue.level_count -= 1
         return
-    before = order.previous
-    behind = order.next
-    if before == NONE:
-        level.first = behind
-    else:
-        queue.orders[before].next = behind
-    if behind == NONE:
-        level.last = before
-    else:
-        queue.orders[behind].previous = before
+    _set_next(queue, level, order.previous, order.next)
+    _set_previous(queue, level, order.next, order.previous)
 
 
 @compiled

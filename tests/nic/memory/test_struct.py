@@ -16,8 +16,11 @@ from crosswire.nic.memory.struct import (
     Array,
     Pointer,
     Struct,
+    StructMeta,
     address_of,
     array,
+    clear_struct,
+    copy_struct,
     f64,
     i8,
     i16,
@@ -38,57 +41,30 @@ ANY_INT = st.integers(-(1 << 63), (1 << 63) - 1)
 ANY_DOUBLE = st.floats(allow_nan=False)
 
 
-class Aligned(Struct):
-    tiny: u8
-    signed_tiny: i8
-    small: u16
-    signed_small: i16
-    medium: u32
-    signed_medium: i32
-    large: i64
-    huge: u64
-    double: f64
+NUMBERS = {
+    "tiny": u8,
+    "signed_tiny": i8,
+    "small": u16,
+    "signed_small": i16,
+    "medium": u32,
+    "signed_medium": i32,
+    "large": i64,
+    "huge": u64,
+    "double": f64,
+}
 
 
+def make_layout(name: str, fields: dict[str, Any], **options: Any) -> Any:
+    """Make a class with these fields."""
+    namespace = {"__annotations__": fields, "__module__": __name__, "__qualname__": name}
+    return StructMeta(name, (Struct,), namespace, **options)
+
+
+Aligned = make_layout("Aligned", NUMBERS)
+AlignedBig = make_layout("AlignedBig", NUMBERS, byte_order="big")
 # One byte in front, so that every field of the packed layouts lies unaligned.
-class Packed(Struct, packed=True):
-    odd: u8
-    tiny: u8
-    signed_tiny: i8
-    small: u16
-    signed_small: i16
-    medium: u32
-    signed_medium: i32
-    large: i64
-    huge: u64
-    double: f64
-
-
-class PackedBig(Struct, packed=True, byte_order="big"):
-    odd: u8
-    tiny: u8
-    signed_tiny: i8
-    small: u16
-    signed_small: i16
-    medium: u32
-    signed_medium: i32
-    large: i64
-    huge: u64
-    double: f64
-
-
-class AlignedBig(Struct, byte_order="big"):
-    tiny: u8
-    signed_tiny: i8
-    small: u16
-    signed_small: i16
-    medium: u32
-    signed_medium: i32
-    large: i64
-    huge: u64
-    double: f64
-
-
+Packed = make_layout("Packed", {"odd": u8, **NUMBERS}, packed=True)
+PackedBig = make_layout("PackedBig", {"odd": u8, **NUMBERS}, packed=True, byte_order="big")
 LAYOUTS = [Aligned, AlignedBig, Packed, PackedBig]
 FORMATS = {
     "tiny": "B",
@@ -126,6 +102,16 @@ def store_numbers(target: Aligned, value: int, double: float) -> None:
     target.large = value
     target.huge = value
     target.double = double
+
+
+@compiled
+def copy_whole(source: Struct, target: Struct) -> None:
+    copy_struct(target, source)
+
+
+@compiled
+def clear_whole(target: Struct) -> None:
+    clear_struct(target)
 
 
 @compiled
@@ -171,6 +157,21 @@ def test_numbers_survive_a_copy_between_layouts(source_layout: type[Any], target
     assert bytes(by_machine) == bytes(by_python)
     assert [getattr(by_machine, name) for name in FORMATS] == [getattr(source, name) for name in FORMATS]
     assert sum_numbers(source) == plain(sum_numbers)(by_machine)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_whole_structs_are_copied_and_cleared_and_nothing_beside_them(layout: type[Any]) -> None:
+    source, by_machine, by_python = layout.array(2), layout.array(3), layout.array(3)
+    plain(store_numbers)(source[0], -0x1122334455667788, -0.1)
+    for targets, copy, clear in (
+        (by_machine, copy_whole, clear_whole),
+        (by_python, plain(copy_whole), plain(clear_whole)),
+    ):
+        for target in targets:
+            copy(source[0], target)
+            assert bytes(target) == bytes(source[0]) != bytes(source[1])
+        clear(targets[1])
+        assert [bytes(target) for target in targets] == [bytes(source[0]), bytes(layout.size), bytes(source[0])]
 
 
 def test_unsigned_fields_are_read_as_positive_numbers_but_for_64_bits() -> None:

@@ -143,7 +143,7 @@ def pretend_to_connect(ring: TcpRing, far: str, clock: LiveClock) -> None:
     answer = array(u8, TCP_FRAME_HEADER_BYTES)
     reconnect_from_python(ring, 0, advance(clock, 0))
     write_tcp_frame_header(answer.address, reverse_flow(tcp.wire), 0xFFFF)
-    seal_tcp_frame(answer.address, 0, 0, tcp.send_base, FLAG_SYN | FLAG_ACK)
+    seal_tcp_frame(answer.address, 0, 0, tcp.send.base, FLAG_SYN | FLAG_ACK)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, ETHER_TYPE_IPV4) as raw:
         raw.bind((far, ETHER_TYPE_IPV4))
         raw.send(bytes(answer))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.made import inner_classes, made_class
 from crosswire.nic.memory.raw import GOLDEN, copy_bytes, mix_bits, shift_right
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, one, size_of, u8
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, copy_struct, i64, one, u8
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_FIN,
@@ -215,13 +215,14 @@ def follow(ring: TcpRing, connection: Connection) -> None:
 @compiled
 def give_in_place(tcp: Tcp, frame: Frame) -> None:
     """The payload that `process` found becomes a frame: there were at least as many header bytes before it."""
-    address = tcp.payload_address - TCP_FRAME_HEADER_BYTES
-    length = tcp.payload_length
+    payload = tcp.payload
+    address = payload.address - TCP_FRAME_HEADER_BYTES
+    length = payload.length
     # Before the bytes that `join_runs` may have added behind them.
-    position = tcp.payload_position
+    position = payload.position
     payload_sum = tcp.segment.payload_sum
     if length != tcp.segment.payload_length:
-        payload_sum = internet_sum(tcp.payload_address, length, 0)
+        payload_sum = internet_sum(payload.address, length, 0)
     write_delivery(tcp, address, length, position, FLAG_ACK | FLAG_PSH, payload_sum)
     frame.address = address
     frame.length = TCP_FRAME_HEADER_BYTES + length
@@ -235,8 +236,8 @@ def give_pending(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
     for stream in range(ring.streams):
         connection = ring.connections[stream]
         tcp = connection.tcp
-        position = tcp.delivered
-        length = take_buffered(tcp, payload, tcp.receive_mss)
+        position = tcp.receive.delivered
+        length = take_buffered(tcp, payload, tcp.settings.mss)
         if length > 0:
             write_delivery(tcp, address, length, position, FLAG_ACK | FLAG_PSH, internet_sum(payload, length, 0))
             give_copy(ring, frame, length, now_ns)
@@ -300,7 +301,7 @@ def refuse(ring: TcpRing, wire: Flow, port: int, now_ns: int) -> None:
     address = reserve(ring.inner[0], _FRAME_BYTES)
     if address == 0:
         return
-    copy_bytes(address_of(ring.stray_flow), address_of(wire), size_of(Flow))
+    copy_struct(ring.stray_flow, wire)
     ring.stray_flow.source_port = port
     write_tcp_frame_header(address, ring.stray_flow, 0)
     if segment.flags & FLAG_ACK:
@@ -335,7 +336,7 @@ def send_due(ring: TcpRing, tcp: Tcp, now_ns: int) -> None:
         if address == 0 or not dispatch(tcp, now_ns):
             return
         copy_output(tcp, address)
-        commit(ring.inner[0], tcp.output_length, now_ns)
+        commit(ring.inner[0], tcp.output.length, now_ns)
 
 
 @reserve.register(TcpRing)
@@ -350,13 +351,13 @@ def reserve_tcp_ring(ring: TcpRing, length: int) -> int:
 def commit_tcp_ring(ring: TcpRing, length: int, now_ns: int) -> None:
     tcp = ring.connections[ring.selected].tcp
     slot = commit_slot(tcp, length)
-    if tcp.slots_middle + 1 == tcp.slots_end:
+    if tcp.store.middle + 1 == tcp.store.end:
         address = reserve(ring.inner[0], length)
         if address != 0:
             copy_bytes(address, address_of(slot.data), length)
             commit(ring.inner[0], length, now_ns)
             note_first_send(tcp, slot, now_ns)
-            ring.timer_ns = min(ring.timer_ns, tcp.retransmit_ns, tcp.tail_probe_ns)
+            ring.timer_ns = min(ring.timer_ns, tcp.timers.retransmit_ns, tcp.timers.tail_probe_ns)
             return
     ring.timer_ns = 0  # earlier ones wait, or the ring inside is full: at the next turn
 

@@ -1,7 +1,7 @@
 """TCP segments as bytes: checked and parsed when they come, stamped when they go. Checksums mended by difference."""
 
 from crosswire.nic.memory.raw import copy_bytes, load_u8, shift_left
-from crosswire.nic.memory.struct import Struct, address_of, size_of, u16, u32, u64, view
+from crosswire.nic.memory.struct import Struct, address_of, copy_struct, u16, u32, u64, view
 from crosswire.nic.packet import (
     ETHER_TYPE_IPV4,
     ETHERNET_HEADER_BYTES,
@@ -105,8 +105,8 @@ def is_tcp_frame(address: int, length: int) -> bool:
 def is_from_peer(tcp: Tcp, address: int) -> bool:
     """Whether the TCP frame at `address` is of this connection's addresses and ports."""
     return (
-        view(AddressPair, address + _ADDRESSES_AT).value == tcp.peer_addresses
-        and view(TcpWords, address + _TCP_AT).ports == tcp.peer_ports
+        view(AddressPair, address + _ADDRESSES_AT).value == tcp.headers.peer_addresses
+        and view(TcpWords, address + _TCP_AT).ports == tcp.headers.peer_ports
     )
 
 
@@ -240,25 +240,27 @@ def ip_header_sum(address: int) -> int:
 @compiled
 def set_headers(tcp: Tcp, wire: Flow, session: Flow) -> None:
     """Prepare the headers: `wire` is the connection's, from us to the peer; `session` the one its frames come with."""
-    copy_bytes(address_of(tcp.wire), address_of(wire), size_of(Flow))
-    copy_bytes(address_of(tcp.session), address_of(session), size_of(Flow))
-    there = address_of(tcp.wire_header)
+    copy_struct(tcp.wire, wire)
+    copy_struct(tcp.session, session)
+    headers = tcp.headers
+    there = address_of(headers.wire)
     write_tcp_frame_header(there, wire, 0)
     view(TcpWords, there + _TCP_AT).checksum = 0
-    tcp.wire_ip_sum = ip_header_sum(there)
-    tcp.wire_sum = header_sum(there)
-    tcp.peer_addresses = shift_left(wire.destination_ip, 32) | wire.source_ip
-    tcp.peer_ports = wire.destination_port << 16 | wire.source_port
+    headers.wire_ip_sum = ip_header_sum(there)
+    headers.wire_sum = header_sum(there)
+    headers.peer_addresses = shift_left(wire.destination_ip, 32) | wire.source_ip
+    headers.peer_ports = wire.destination_port << 16 | wire.source_port
     # Mended sums: a subtraction modulo 2**16 - 1 is the addition of a complement (RFC 1624).
     session_sum = session.source_ip + session.destination_ip + session.source_port + session.destination_port
-    tcp.session_change = tcp.wire_sum - PROTOCOL_TCP + fold_checksum(session_sum)
+    headers.session_change = headers.wire_sum - PROTOCOL_TCP + fold_checksum(session_sum)
     set_delivery_header(tcp, session)
 
 
 @compiled
 def set_delivery_header(tcp: Tcp, session: Flow) -> None:
     """The header of what the session reads: its own flow, the other way round."""
-    there = address_of(tcp.delivery_header)
+    headers = tcp.headers
+    there = address_of(headers.delivery)
     write_tcp_frame_header(there, session, 0)
     ethernet = view(EthernetHeader, there)
     ethernet.destination_mac_high = session.source_mac >> 32
@@ -271,8 +273,8 @@ def set_delivery_header(tcp: Tcp, session: Flow) -> None:
     header = view(TcpHeader, there + _TCP_AT)
     header.source_port = session.destination_port
     header.destination_port = session.source_port
-    tcp.delivery_ip_sum = ip_header_sum(there)
-    tcp.delivery_sum = header_sum(there)
+    headers.delivery_ip_sum = ip_header_sum(there)
+    headers.delivery_sum = header_sum(there)
 
 
 @inlined
@@ -281,14 +283,16 @@ def stamp(tcp: Tcp, slot: Slot, length: int, window: int) -> None:
 
     The payload is not read: the session's checksum is right for it, and is mended from the differences (RFC 1624).
     """
+    send = tcp.send
+    headers = tcp.headers
     address = address_of(slot.data)
     words = view(TcpWords, address + _TCP_AT)
-    assert words.sequence == tcp.send_end & SEQUENCE_MASK
-    sequence = (tcp.send_base + tcp.send_end) & SEQUENCE_MASK
-    acknowledgement = (tcp.receive_base + tcp.receive_next) & SEQUENCE_MASK
+    assert words.sequence == send.end & SEQUENCE_MASK
+    sequence = (send.base + send.end) & SEQUENCE_MASK
+    acknowledgement = (tcp.receive.base + tcp.receive.next) & SEQUENCE_MASK
     total = (
         (words.checksum ^ 0xFFFF)
-        + tcp.session_change
+        + headers.session_change
         + (words.sequence ^ SEQUENCE_MASK)
         + (words.acknowledgement ^ SEQUENCE_MASK)
         + (words.offset_flags_window ^ SEQUENCE_MASK)
@@ -296,11 +300,11 @@ def stamp(tcp: Tcp, slot: Slot, length: int, window: int) -> None:
         + acknowledgement
         + (_DATA_WORD | window)
     )
-    copy_bytes(address, address_of(tcp.wire_header), TCP_FRAME_HEADER_BYTES)
+    copy_bytes(address, address_of(headers.wire), TCP_FRAME_HEADER_BYTES)
     ip = view(Ipv4Header, address + _IP_AT)
     total_length = length - ETHERNET_HEADER_BYTES
     ip.total_length = total_length
-    ip.checksum = fold_sum(tcp.wire_ip_sum + total_length)
+    ip.checksum = fold_sum(headers.wire_ip_sum + total_length)
     words.sequence = sequence
     words.acknowledgement = acknowledgement
     words.offset_flags_window = _DATA_WORD | window
@@ -319,8 +323,8 @@ def fold_sum(total: int) -> int:
 @inlined
 def acknowledges(tcp: Tcp, slot: Slot) -> int:
     """The receive position that a kept frame acknowledges when it is sent now."""
-    if tcp.receive_next - slot.acknowledged > _ACK_AGE_MAX:
-        return tcp.receive_next
+    if tcp.receive.next - slot.acknowledged > _ACK_AGE_MAX:
+        return tcp.receive.next
     return slot.acknowledged
 
 
@@ -330,7 +334,7 @@ def freshen(tcp: Tcp, slot: Slot, address: int) -> None:
     if acknowledges(tcp, slot) == slot.acknowledged:
         return
     words = view(TcpWords, address + _TCP_AT)
-    acknowledgement = (tcp.receive_base + tcp.receive_next) & SEQUENCE_MASK
+    acknowledgement = (tcp.receive.base + tcp.receive.next) & SEQUENCE_MASK
     word = _DATA_WORD | window_now(tcp)
     total = (
         (words.checksum ^ 0xFFFF)
@@ -347,7 +351,7 @@ def freshen(tcp: Tcp, slot: Slot, address: int) -> None:
 @inlined
 def window_now(tcp: Tcp) -> int:
     """The receive window to be sent: from RCV.NXT to the right edge."""
-    return receive_edge(tcp) - tcp.receive_next
+    return receive_edge(tcp) - tcp.receive.next
 
 
 @compiled
@@ -357,13 +361,13 @@ def write_control(tcp: Tcp, flags: int, sequence: int, acknowledgement: int, mss
     option_bytes = 0
     if mss != 0:
         option_bytes = write_syn_options(there + TCP_FRAME_HEADER_BYTES, mss)
-    elif tcp.sack_permitted != 0 and tcp.run_count != 0 and flags & FLAG_RST == 0:
+    elif tcp.receive.sack_permitted != 0 and tcp.reassembly.run_count != 0 and flags & FLAG_RST == 0:
         option_bytes = write_sack(tcp, there + TCP_FRAME_HEADER_BYTES)
-    copy_bytes(there, address_of(tcp.wire_header), TCP_FRAME_HEADER_BYTES)
+    copy_bytes(there, address_of(tcp.headers.wire), TCP_FRAME_HEADER_BYTES)
     ip = view(Ipv4Header, there + _IP_AT)
     tcp_length = TCP_HEADER_BYTES + option_bytes
     ip.total_length = IPV4_HEADER_BYTES + tcp_length
-    ip.checksum = fold_checksum(tcp.wire_ip_sum + ip.total_length)
+    ip.checksum = fold_checksum(tcp.headers.wire_ip_sum + ip.total_length)
     header = view(TcpHeader, there + _TCP_AT)
     header.sequence = sequence & SEQUENCE_MASK
     header.acknowledgement = acknowledgement & SEQUENCE_MASK
@@ -373,8 +377,8 @@ def write_control(tcp: Tcp, flags: int, sequence: int, acknowledgement: int, mss
     header.checksum = 0
     pseudo = tcp.wire.source_ip + tcp.wire.destination_ip + PROTOCOL_TCP + tcp_length
     header.checksum = fold_checksum(internet_sum(there + _TCP_AT, tcp_length, pseudo))
-    tcp.output_address = there
-    tcp.output_length = _TCP_AT + tcp_length
+    tcp.output.address = there
+    tcp.output.length = _TCP_AT + tcp_length
 
 
 @compiled
@@ -394,11 +398,12 @@ def write_sack(tcp: Tcp, there: int) -> int:
     First the run that grew last, as RFC 2018 4 demands, then those nearest to the first gap: with them the peer can
     fill that gap, and what it fills is delivered.
     """
+    reassembly = tcp.reassembly
     latest = 0
-    for index in range(tcp.run_count):
-        if tcp.runs[index].begin <= tcp.run_latest:
+    for index in range(reassembly.run_count):
+        if reassembly.runs[index].begin <= reassembly.latest:
             latest = index
-    blocks = min(tcp.run_count, SACK_BLOCKS_MAX)
+    blocks = min(reassembly.run_count, SACK_BLOCKS_MAX)
     length = _SACK_HEADER_BYTES + blocks * _SACK_BLOCK_BYTES
     view(HalfWord, there).value = _OPTION_NOTHING << 8 | _OPTION_NOTHING
     view(HalfWord, there + 2).value = _OPTION_SACK << 8 | length - 2
@@ -418,24 +423,25 @@ def write_sack(tcp: Tcp, there: int) -> int:
 def write_sack_block(tcp: Tcp, position: int, index: int) -> None:
     """The run of that number."""
     block = view(SackBlock, position)
-    block.left = (tcp.receive_base + tcp.runs[index].begin) & SEQUENCE_MASK
-    block.right = (tcp.receive_base + tcp.runs[index].end) & SEQUENCE_MASK
+    block.left = (tcp.receive.base + tcp.reassembly.runs[index].begin) & SEQUENCE_MASK
+    block.right = (tcp.receive.base + tcp.reassembly.runs[index].end) & SEQUENCE_MASK
 
 
 @compiled
 def write_delivery(tcp: Tcp, address: int, length: int, position: int, flags: int, payload_sum: int) -> None:
     """Write the header of what the session reads to `address`, before `length` bytes of payload from `position` on."""
-    copy_bytes(address, address_of(tcp.delivery_header), TCP_FRAME_HEADER_BYTES)
+    headers = tcp.headers
+    copy_bytes(address, address_of(headers.delivery), TCP_FRAME_HEADER_BYTES)
     ip = view(Ipv4Header, address + _IP_AT)
     total_length = IPV4_HEADER_BYTES + TCP_HEADER_BYTES + length
     ip.total_length = total_length
-    ip.checksum = fold_checksum(tcp.delivery_ip_sum + total_length)
+    ip.checksum = fold_checksum(headers.delivery_ip_sum + total_length)
     words = view(TcpWords, address + _TCP_AT)
     words.sequence = position & SEQUENCE_MASK
-    words.acknowledgement = tcp.send_una & SEQUENCE_MASK
+    words.acknowledgement = tcp.send.una & SEQUENCE_MASK
     words.offset_flags_window = (_PLAIN_OFFSET << 8 | flags) << 16 | 0xFFFF
     words.checksum = fold_checksum(
-        tcp.delivery_sum
+        headers.delivery_sum
         + TCP_HEADER_BYTES
         + length
         + (position & SEQUENCE_MASK)

@@ -4,7 +4,7 @@ RFC 5681 (congestion), RFC 6298 (timer), RFC 6582 (NewReno), RFC 8985 7 (tail lo
 """
 
 from crosswire.nic.memory.raw import prefetch
-from crosswire.nic.memory.struct import address_of
+from crosswire.nic.memory.struct import address_of, clear_struct
 from crosswire.nic.packet import FLAG_ACK, FLAG_FIN, FLAG_RST, TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp.segment import acknowledges, stamp, window_now
@@ -21,6 +21,7 @@ from crosswire.nic.tcp.state import (
     RTO_MIN_NS,
     SLOT_MASK,
     SLOTS,
+    RoundTrip,
     Segment,
     Slot,
     Tcp,
@@ -34,76 +35,68 @@ from crosswire.nic.unit.compile import compiled, inlined
 
 @compiled
 def begin_sending(tcp: Tcp) -> None:
-    """Nothing is kept, nothing known of the path. `mss` is the peer's, and bounded by ours."""
-    tcp.slots_begin = 0
-    tcp.slots_middle = 0
-    tcp.slots_end = 0
-    tcp.send_una = -1  # the SYN
-    tcp.send_max = 0
-    tcp.send_end = 0
-    tcp.send_limit = CANNOT_SEND
-    tcp.send_window = 0
-    tcp.send_window_max = 0
-    tcp.window_ack = 0
-    tcp.fin_queued = 0
-    tcp.fin_sent = 0
-    tcp.smoothed_rtt_ns = 0
-    tcp.rtt_variance_ns = 0
-    tcp.rto_ns = RTO_FIRST_NS
-    tcp.retransmits = 0
-    tcp.duplicate_acks = 0
-    tcp.recovering = 0
-    tcp.recover = 0
-    tcp.newly_acknowledged = 0
-    tcp.tail_probed = 0
-    tcp.grown = 0
-    tcp.resend_first = 0
-    tcp.probe_pending = 0
-    tcp.reset_flags = 0
+    """Begin with nothing kept, and nothing known of the path."""
+    store = tcp.store
+    store.begin = 0
+    store.middle = 0
+    store.end = 0
+    clear_struct(tcp.send)
+    tcp.send.una = -1  # the SYN
+    tcp.send.limit = CANNOT_SEND
+    clear_struct(tcp.round_trip)
+    tcp.round_trip.rto_ns = RTO_FIRST_NS
+    clear_struct(tcp.recovery)
+    clear_struct(tcp.congestion)
+    clear_struct(tcp.pending)
 
 
 @compiled
 def open_windows(tcp: Tcp) -> None:
     """RFC 6928: ten segments at once; more are never in flight."""
-    tcp.congestion_window = INITIAL_WINDOW_SEGMENTS * tcp.mss
-    tcp.slow_start_threshold = tcp.congestion_window
+    congestion = tcp.congestion
+    congestion.window = INITIAL_WINDOW_SEGMENTS * tcp.send.mss
+    congestion.threshold = congestion.window
 
 
 @compiled
 def send_edge(tcp: Tcp) -> int:
     """The right edge of the peer's window, SND.WL2 + SND.WND: an old segment's window would not reach from SND.UNA."""
-    return tcp.window_ack + tcp.send_window
+    return tcp.send.window_ack + tcp.send.window
 
 
 @compiled
 def set_limit(tcp: Tcp) -> None:
     """Up to where the user may commit: RFC 9293 3.8.6, RFC 5681 3.1, and the state (RFC 9293 3.10.2)."""
-    if tcp.fin_queued == 0 and (tcp.state == TcpState.ESTABLISHED or tcp.state == TcpState.CLOSE_WAIT):
-        tcp.send_limit = min(tcp.send_una + tcp.congestion_window, send_edge(tcp))
+    send = tcp.send
+    if send.fin_queued == 0 and (tcp.state == TcpState.ESTABLISHED or tcp.state == TcpState.CLOSE_WAIT):
+        send.limit = min(send.una + tcp.congestion.window, send_edge(tcp))
     else:
-        tcp.send_limit = CANNOT_SEND
+        send.limit = CANNOT_SEND
 
 
 @inlined
 def reserve_slot(tcp: Tcp, length: int) -> int:
     """Where a frame of at most `length` bytes may be written; 0, and a counter, if it could not be sent now."""
-    end = tcp.send_end + length - TCP_FRAME_HEADER_BYTES
-    if end > tcp.send_limit or tcp.slots_end - tcp.slots_begin == SLOTS or length > tcp.mss + TCP_FRAME_HEADER_BYTES:
+    store = tcp.store
+    send = tcp.send
+    end = send.end + length - TCP_FRAME_HEADER_BYTES
+    if end > send.limit or store.end - store.begin == SLOTS or length > send.mss + TCP_FRAME_HEADER_BYTES:
         count_refusal(tcp, length)
         return 0
-    return address_of(tcp.slots[tcp.slots_end & SLOT_MASK].data)
+    return address_of(store.slots[store.end & SLOT_MASK].data)
 
 
 @compiled
 def count_refusal(tcp: Tcp, length: int) -> None:
     """By the bound that was hit."""
+    send = tcp.send
     counters = tcp.counters
-    end = tcp.send_end + length - TCP_FRAME_HEADER_BYTES
-    if tcp.send_limit == CANNOT_SEND:
+    end = send.end + length - TCP_FRAME_HEADER_BYTES
+    if send.limit == CANNOT_SEND:
         counters.refused_state += 1
-    elif length > tcp.mss + TCP_FRAME_HEADER_BYTES:
+    elif length > send.mss + TCP_FRAME_HEADER_BYTES:
         counters.refused_length += 1
-    elif tcp.slots_end - tcp.slots_begin == SLOTS:
+    elif tcp.store.end - tcp.store.begin == SLOTS:
         counters.refused_slots += 1
     elif end > send_edge(tcp):
         counters.refused_window += 1
@@ -114,34 +107,37 @@ def count_refusal(tcp: Tcp, length: int) -> None:
 @inlined
 def commit_slot(tcp: Tcp, length: int) -> Slot:
     """Stamp the frame in the reserved slot. It is kept from here on; `send_slot` says that it went out."""
-    slot = tcp.slots[tcp.slots_end & SLOT_MASK]
+    store = tcp.store
+    send = tcp.send
+    slot = store.slots[store.end & SLOT_MASK]
     window = window_now(tcp)
     stamp(tcp, slot, length, window)
-    slot.position = tcp.send_end
-    slot.end = tcp.send_end + length - TCP_FRAME_HEADER_BYTES
+    slot.position = send.end
+    slot.end = send.end + length - TCP_FRAME_HEADER_BYTES
     slot.length = length
-    slot.acknowledged = tcp.receive_next
+    slot.acknowledged = tcp.receive.next
     slot.sends = 0
-    tcp.send_end = slot.end
-    tcp.slots_end += 1
-    prefetch(address_of(tcp.slots[tcp.slots_end & SLOT_MASK].data))
+    send.end = slot.end
+    store.end += 1
+    prefetch(address_of(store.slots[store.end & SLOT_MASK].data))
     return slot
 
 
 @inlined
 def note_first_send(tcp: Tcp, slot: Slot, now_ns: int) -> None:
     """The last committed frame, before which nothing waits, goes out for the first time."""
+    timers = tcp.timers
     slot.sent_ns = now_ns
     slot.sends = 1
-    tcp.slots_middle += 1
-    tcp.send_max = slot.end
+    tcp.store.middle += 1
+    tcp.send.max = slot.end
     tcp.counters.segments += 1
     note_acknowledged(tcp, slot.acknowledged)
-    if tcp.retransmit_ns == NEVER_NS:
-        tcp.retransmit_ns = now_ns + tcp.rto_ns  # RFC 6298 5.1
-        tcp.progress_ns = now_ns
-    if tcp.tail_probed == 0:
-        tcp.tail_probe_ns = now_ns + tail_probe_delay_ns(tcp)
+    if timers.retransmit_ns == NEVER_NS:
+        timers.retransmit_ns = now_ns + tcp.round_trip.rto_ns  # RFC 6298 5.1
+        tcp.recovery.progress_ns = now_ns
+    if tcp.recovery.tail_probed == 0:
+        timers.tail_probe_ns = now_ns + tail_probe_delay_ns(tcp)
 
 
 @inlined
@@ -151,11 +147,12 @@ def note_acknowledged(tcp: Tcp, position: int) -> None:
     Not while a gap is open: the peer counts no ACK that comes with data as a duplicate (RFC 5681 2), so a stream of
     orders would hide the loss from it, and only a segment without data tells of the runs (RFC 2018).
     """
-    if position == tcp.receive_next:
-        if tcp.run_count == 0:
-            tcp.ack_ns = NEVER_NS
-        tcp.acknowledged = position
-        tcp.advertised = position + window_now(tcp)
+    receive = tcp.receive
+    if position == receive.next:
+        if tcp.reassembly.run_count == 0:
+            tcp.timers.ack_ns = NEVER_NS
+        receive.acknowledged = position
+        receive.advertised = position + window_now(tcp)
 
 
 @inlined
@@ -163,13 +160,14 @@ def tail_probe_delay_ns(tcp: Tcp) -> int:
     """RFC 8985 7.2: two round trips. Without the peer's delay of an ACK, which RFC 8985 adds for a lone segment: a lone
     order is what this is for, and one copy too many costs nothing.
     """
-    return max(2 * tcp.smoothed_rtt_ns, tcp.tail_probe_floor_ns)
+    return max(2 * tcp.round_trip.smoothed_ns, tcp.settings.tail_probe_floor_ns)
 
 
 @compiled
 def note_send(tcp: Tcp, index: int, now_ns: int) -> None:
     """The slot of that number goes out, for the first time or again."""
-    slot = tcp.slots[index & SLOT_MASK]
+    store = tcp.store
+    slot = store.slots[index & SLOT_MASK]
     slot.sends += 1
     slot.sent_ns = now_ns
     if slot.sends == 1:
@@ -177,51 +175,53 @@ def note_send(tcp: Tcp, index: int, now_ns: int) -> None:
         tcp.counters.late += 1
     else:
         tcp.counters.retransmits += 1
-    if index == tcp.slots_middle:
-        tcp.slots_middle += 1
-    tcp.send_max = max(tcp.send_max, slot.end)
+    if index == store.middle:
+        store.middle += 1
+    tcp.send.max = max(tcp.send.max, slot.end)
     note_acknowledged(tcp, acknowledges(tcp, slot))
     start_timer(tcp, now_ns)
-    if tcp.tail_probed == 0 and tcp.retransmits == 0:
+    if tcp.recovery.tail_probed == 0 and tcp.recovery.retransmits == 0:
         # In fast recovery too, which RFC 8985 7.2 leaves to RACK's own timer: without RACK nothing else would find a
         # lost fast retransmission before the retransmission timer does.
-        tcp.tail_probe_ns = now_ns + tail_probe_delay_ns(tcp)
+        tcp.timers.tail_probe_ns = now_ns + tail_probe_delay_ns(tcp)
 
 
 @compiled
 def start_timer(tcp: Tcp, now_ns: int) -> None:
     """RFC 6298 5.1: whenever something is sent, unless it runs already."""
-    if tcp.retransmit_ns == NEVER_NS:
-        tcp.retransmit_ns = now_ns + tcp.rto_ns
-        tcp.progress_ns = now_ns
+    if tcp.timers.retransmit_ns == NEVER_NS:
+        tcp.timers.retransmit_ns = now_ns + tcp.round_trip.rto_ns
+        tcp.recovery.progress_ns = now_ns
 
 
 @compiled
 def may_send_next(tcp: Tcp) -> bool:
     """Whether the first unsent slot, or after a timeout the first one to be sent again, may go out now."""
-    if tcp.slots_middle == tcp.slots_end:
+    store = tcp.store
+    if store.middle == store.end:
         return False
-    if tcp.slots_middle == tcp.slots_begin:
+    if store.middle == store.begin:
         # What is first is sent even into a window that was taken back (RFC 9293 3.8.6.1): its ACK tells of the window.
-        return tcp.send_window > 0 or tcp.slots[tcp.slots_middle & SLOT_MASK].sends > 0
-    end = tcp.slots[tcp.slots_middle & SLOT_MASK].end
-    return end <= min(tcp.send_una + tcp.congestion_window, send_edge(tcp))
+        return tcp.send.window > 0 or store.slots[store.middle & SLOT_MASK].sends > 0
+    end = store.slots[store.middle & SLOT_MASK].end
+    return end <= min(tcp.send.una + tcp.congestion.window, send_edge(tcp))
 
 
 @compiled
 def take_ack(tcp: Tcp, segment: Segment, sequence: int, acknowledgement: int, now_ns: int) -> None:
-    """RFC 9293 3.10.7.4, ESTABLISHED's ACK processing; positions, `acknowledgement` not past `send_max`."""
-    if acknowledgement > tcp.send_una:
+    """RFC 9293 3.10.7.4, ESTABLISHED's ACK processing; positions, `acknowledgement` not past `send.max`."""
+    send = tcp.send
+    if acknowledgement > send.una:
         advance(tcp, acknowledgement, now_ns)
-    elif acknowledgement == tcp.send_una and is_duplicate(tcp, segment):
+    elif acknowledgement == send.una and is_duplicate(tcp, segment):
         take_duplicate_ack(tcp)
     # SND.WL1 and SND.WL2 keep an old segment from changing the window.
-    if acknowledgement >= tcp.send_una and (
-        tcp.window_sequence < sequence or (tcp.window_sequence == sequence and tcp.window_ack <= acknowledgement)
+    if acknowledgement >= send.una and (
+        send.window_sequence < sequence or (send.window_sequence == sequence and send.window_ack <= acknowledgement)
     ):
         set_send_window(tcp, segment.window, acknowledgement, now_ns)
-        tcp.window_sequence = sequence
-        tcp.window_ack = acknowledgement
+        send.window_sequence = sequence
+        send.window_ack = acknowledgement
     set_limit(tcp)
 
 
@@ -229,10 +229,10 @@ def take_ack(tcp: Tcp, segment: Segment, sequence: int, acknowledgement: int, no
 def is_duplicate(tcp: Tcp, segment: Segment) -> bool:
     """RFC 5681 2: data outstanding, no data in it, no FIN, nothing acknowledged, the same window."""
     return (
-        tcp.slots_begin != tcp.slots_middle
+        tcp.store.begin != tcp.store.middle
         and segment.payload_length == 0
         and segment.flags & FLAG_FIN == 0
-        and segment.window == tcp.send_window
+        and segment.window == tcp.send.window
     )
 
 
@@ -242,129 +242,141 @@ def set_send_window(tcp: Tcp, window: int, acknowledgement: int, now_ns: int) ->
 
     Whether anything waits for room is not asked: what was refused is not known here, and an update can be lost.
     """
+    send = tcp.send
+    timers = tcp.timers
     if acknowledgement + window < send_edge(tcp):
         tcp.counters.window_shrunk += 1
-    tcp.send_window = window
-    tcp.send_window_max = max(tcp.send_window_max, window)
-    if window >= tcp.mss:
-        tcp.persist_ns = NEVER_NS
+    send.window = window
+    send.window_max = max(send.window_max, window)
+    if window >= send.mss:
+        timers.persist_ns = NEVER_NS
         return
     # A peer that answers is alive, however long its window stays closed (RFC 9293 3.8.6.1).
-    tcp.progress_ns = now_ns
-    if tcp.persist_ns == NEVER_NS:
-        tcp.persist_interval_ns = tcp.rto_ns
-        tcp.persist_ns = now_ns + tcp.persist_interval_ns
+    tcp.recovery.progress_ns = now_ns
+    if timers.persist_ns == NEVER_NS:
+        timers.persist_interval_ns = tcp.round_trip.rto_ns
+        timers.persist_ns = now_ns + timers.persist_interval_ns
 
 
 @compiled
 def advance(tcp: Tcp, acknowledgement: int, now_ns: int) -> None:
     """Something new is acknowledged: free its frames, measure, restart the timer (RFC 6298 5.2, 5.3)."""
-    acked = acknowledgement - tcp.send_una
-    tcp.newly_acknowledged = acked
-    tcp.send_una = acknowledgement
+    send = tcp.send
+    recovery = tcp.recovery
+    timers = tcp.timers
+    acked = acknowledgement - send.una
+    recovery.newly_acknowledged = acked
+    send.una = acknowledgement
     free_acknowledged(tcp, acknowledgement, now_ns)
-    tcp.duplicate_acks = 0
-    tcp.retransmits = 0
-    tcp.tail_probed = 0
-    tcp.progress_ns = now_ns
+    recovery.duplicate_acks = 0
+    recovery.retransmits = 0
+    recovery.tail_probed = 0
+    recovery.progress_ns = now_ns
     grow(tcp, acked)
     # No longer backed off: the path is alive. RFC 6298 5 allows to wait for a sample, as Linux does without timestamps,
     # but Karn's rule gives none of a segment sent twice: where many are lost, seconds would be added to each loss.
-    tcp.rto_ns = measured_rto_ns(tcp)
-    if tcp.send_una == tcp.send_max:
-        tcp.retransmit_ns = NEVER_NS
-        tcp.tail_probe_ns = NEVER_NS
+    tcp.round_trip.rto_ns = measured_rto_ns(tcp.round_trip)
+    if send.una == send.max:
+        timers.retransmit_ns = NEVER_NS
+        timers.tail_probe_ns = NEVER_NS
     else:
-        tcp.retransmit_ns = now_ns + tcp.rto_ns
-        tcp.tail_probe_ns = now_ns + tail_probe_delay_ns(tcp)
+        timers.retransmit_ns = now_ns + tcp.round_trip.rto_ns
+        timers.tail_probe_ns = now_ns + tail_probe_delay_ns(tcp)
 
 
 @compiled
 def free_acknowledged(tcp: Tcp, acknowledgement: int, now_ns: int) -> None:
     """Frames all of whose bytes are acknowledged. Karn: no sample where any of them went out twice (RFC 6298 3)."""
+    store = tcp.store
     sampled = 0
     twice = 0
-    while tcp.slots_begin != tcp.slots_end:
-        slot = tcp.slots[tcp.slots_begin & SLOT_MASK]
+    while store.begin != store.end:
+        slot = store.slots[store.begin & SLOT_MASK]
         if slot.end > acknowledgement:
             break
         if slot.sends == 1:
             sampled = slot.sent_ns
         else:
             twice = 1
-        tcp.slots_begin += 1
-    tcp.slots_middle = max(tcp.slots_middle, tcp.slots_begin)
-    if tcp.slots_begin == tcp.slots_middle:
-        tcp.resend_first = 0
+        store.begin += 1
+    store.middle = max(store.middle, store.begin)
+    if store.begin == store.middle:
+        tcp.pending.resend_first = 0
     if sampled != 0 and twice == 0:
-        take_sample(tcp, now_ns - sampled)
+        take_sample(tcp.round_trip, now_ns - sampled)
 
 
 @compiled
-def take_sample(tcp: Tcp, rtt_ns: int) -> None:
+def take_sample(round_trip: RoundTrip, rtt_ns: int) -> None:
     """RFC 6298 2.2 and 2.3, alpha 1/8, beta 1/4."""
     rtt_ns = max(rtt_ns, 1)
-    if tcp.smoothed_rtt_ns == 0:
-        tcp.smoothed_rtt_ns = rtt_ns
-        tcp.rtt_variance_ns = rtt_ns >> 1
+    if round_trip.smoothed_ns == 0:
+        round_trip.smoothed_ns = rtt_ns
+        round_trip.variance_ns = rtt_ns >> 1
     else:
-        error = abs(tcp.smoothed_rtt_ns - rtt_ns)
-        tcp.rtt_variance_ns += (error - tcp.rtt_variance_ns) >> 2
-        tcp.smoothed_rtt_ns += (rtt_ns - tcp.smoothed_rtt_ns) >> 3
+        error = abs(round_trip.smoothed_ns - rtt_ns)
+        round_trip.variance_ns += (error - round_trip.variance_ns) >> 2
+        round_trip.smoothed_ns += (rtt_ns - round_trip.smoothed_ns) >> 3
 
 
 @compiled
-def measured_rto_ns(tcp: Tcp) -> int:
+def measured_rto_ns(round_trip: RoundTrip) -> int:
     """RFC 6298 2: from the samples, within bounds."""
-    if tcp.smoothed_rtt_ns == 0:
+    if round_trip.smoothed_ns == 0:
         return RTO_FIRST_NS
-    rto_ns = tcp.smoothed_rtt_ns + max(CLOCK_GRANULARITY_NS, 4 * tcp.rtt_variance_ns)
+    rto_ns = round_trip.smoothed_ns + max(CLOCK_GRANULARITY_NS, 4 * round_trip.variance_ns)
     return min(max(rto_ns, RTO_MIN_NS), RTO_MAX_NS)
 
 
 @compiled
 def grow(tcp: Tcp, acked: int) -> None:
     """RFC 6582 3.2 while recovering, else RFC 5681 3.1: slow start, or one segment for a window's worth of ACKs."""
-    if tcp.recovering != 0:
-        if tcp.send_una >= tcp.recover:
-            tcp.recovering = 0
-            tcp.congestion_window = tcp.slow_start_threshold
-        elif tcp.slots_begin != tcp.slots_middle:
-            tcp.resend_first = 1  # a partial ACK: the next hole
+    send = tcp.send
+    recovery = tcp.recovery
+    congestion = tcp.congestion
+    if recovery.is_fast != 0:
+        if send.una >= recovery.recover:
+            recovery.is_fast = 0
+            congestion.window = congestion.threshold
+        elif tcp.store.begin != tcp.store.middle:
+            tcp.pending.resend_first = 1  # a partial ACK: the next hole
         return
-    most = INITIAL_WINDOW_SEGMENTS * tcp.mss
-    if tcp.congestion_window < tcp.slow_start_threshold:
-        tcp.congestion_window = min(tcp.congestion_window + min(acked, tcp.mss), most)
+    most = INITIAL_WINDOW_SEGMENTS * send.mss
+    if congestion.window < congestion.threshold:
+        congestion.window = min(congestion.window + min(acked, send.mss), most)
         return
-    tcp.grown += acked
-    if tcp.grown >= tcp.congestion_window:
-        tcp.grown = 0
-        tcp.congestion_window = min(tcp.congestion_window + tcp.mss, most)
+    congestion.grown += acked
+    if congestion.grown >= congestion.window:
+        congestion.grown = 0
+        congestion.window = min(congestion.window + send.mss, most)
 
 
 @compiled
 def lower_threshold(tcp: Tcp) -> None:
     """RFC 5681 equation 4."""
-    tcp.slow_start_threshold = max((tcp.send_max - tcp.send_una) >> 1, 2 * tcp.mss)
-    tcp.grown = 0
+    send = tcp.send
+    tcp.congestion.threshold = max((send.max - send.una) >> 1, 2 * send.mss)
+    tcp.congestion.grown = 0
 
 
 @compiled
 def take_duplicate_ack(tcp: Tcp) -> None:
     """RFC 5681 3.2, RFC 6582 3.2. The count stops where it has acted, so it can't overflow."""
+    recovery = tcp.recovery
+    congestion = tcp.congestion
     tcp.counters.duplicate_acks += 1
-    if tcp.duplicate_acks >= DUPLICATE_ACKS or tcp.recovering != 0:
+    if recovery.duplicate_acks >= DUPLICATE_ACKS or recovery.is_fast != 0:
         return
-    tcp.duplicate_acks += 1
-    if tcp.duplicate_acks < DUPLICATE_ACKS or not tells_of_loss(tcp):
+    recovery.duplicate_acks += 1
+    if recovery.duplicate_acks < DUPLICATE_ACKS or not tells_of_loss(tcp):
         return
     lower_threshold(tcp)
     # After a timeout the window may already be the smaller one.
-    tcp.congestion_window = min(tcp.congestion_window, tcp.slow_start_threshold)
-    tcp.recover = tcp.send_max
-    tcp.recovering = 1
-    tcp.resend_first = 1
-    tcp.tail_probe_ns = NEVER_NS
+    congestion.window = min(congestion.window, congestion.threshold)
+    recovery.recover = tcp.send.max
+    recovery.is_fast = 1
+    tcp.pending.resend_first = 1
+    tcp.timers.tail_probe_ns = NEVER_NS
     tcp.counters.fast_retransmits += 1
 
 
@@ -375,33 +387,38 @@ def tells_of_loss(tcp: Tcp) -> bool:
     While what a timeout sent again is being acknowledged, by RFC 6582 4.1: copies that were not needed would have let
     the ACK before jump far ahead. Without this each further loss among them would wait for the timer.
     """
-    if tcp.send_una >= tcp.recover:
+    send = tcp.send
+    if send.una >= tcp.recovery.recover:
         return True
-    return tcp.congestion_window > tcp.mss and tcp.newly_acknowledged <= ACK_JUMP_SEGMENTS * tcp.mss
+    return tcp.congestion.window > send.mss and tcp.recovery.newly_acknowledged <= ACK_JUMP_SEGMENTS * send.mss
 
 
 @compiled
 def time_out(tcp: Tcp, now_ns: int) -> None:
     """RFC 6298 5.4 to 5.6, RFC 5681 3.1: all that is in flight counts as lost, and goes out again bit by bit."""
-    if tcp.retransmits >= RETRANSMITS_MAX or now_ns - tcp.progress_ns >= tcp.user_timeout_ns:
-        tcp.retransmit_ns = NEVER_NS
+    send = tcp.send
+    round_trip = tcp.round_trip
+    recovery = tcp.recovery
+    timers = tcp.timers
+    if recovery.retransmits >= RETRANSMITS_MAX or now_ns - recovery.progress_ns >= tcp.settings.user_timeout_ns:
+        timers.retransmit_ns = NEVER_NS
         give_up(tcp, TcpEnd.TIMEOUT)
         return
-    if tcp.retransmits == 0:
+    if recovery.retransmits == 0:
         lower_threshold(tcp)
     tcp.counters.timeouts += 1
-    tcp.retransmits += 1
-    tcp.congestion_window = tcp.mss
-    tcp.recover = tcp.send_max
-    tcp.recovering = 0
-    tcp.duplicate_acks = 0
-    tcp.resend_first = 0
-    tcp.slots_middle = tcp.slots_begin
-    if tcp.fin_sent != 0 and not has_sent_all(tcp):
-        tcp.fin_sent = 0
-    tcp.tail_probe_ns = NEVER_NS
-    tcp.rto_ns = min(2 * tcp.rto_ns, RTO_MAX_NS)
-    tcp.retransmit_ns = now_ns + tcp.rto_ns
+    recovery.retransmits += 1
+    tcp.congestion.window = send.mss
+    recovery.recover = send.max
+    recovery.is_fast = 0
+    recovery.duplicate_acks = 0
+    tcp.pending.resend_first = 0
+    tcp.store.middle = tcp.store.begin
+    if send.fin_sent != 0 and not has_sent_all(tcp):
+        send.fin_sent = 0
+    timers.tail_probe_ns = NEVER_NS
+    round_trip.rto_ns = min(2 * round_trip.rto_ns, RTO_MAX_NS)
+    timers.retransmit_ns = now_ns + round_trip.rto_ns
     set_limit(tcp)
 
 
@@ -415,9 +432,10 @@ def give_up(tcp: Tcp, end: int) -> None:
 @compiled
 def queue_reset(tcp: Tcp) -> None:
     """RFC 9293 3.10.5: <SEQ=SND.NXT><CTL=RST>, with the ACK that every segment but the first carries."""
-    tcp.reset_flags = FLAG_RST | FLAG_ACK
-    tcp.reset_sequence = tcp.send_base + control_position(tcp)
-    tcp.reset_acknowledgement = tcp.receive_base + tcp.receive_next
+    pending = tcp.pending
+    pending.reset_flags = FLAG_RST | FLAG_ACK
+    pending.reset_sequence = tcp.send.base + control_position(tcp)
+    pending.reset_acknowledgement = tcp.receive.base + tcp.receive.next
 
 
 @compiled
@@ -426,23 +444,24 @@ def probe_tail(tcp: Tcp) -> None:
 
     Of the first unacknowledged segment, not the last: without SACK an ACK of the last would not tell what is missing.
     """
-    tcp.tail_probe_ns = NEVER_NS
-    if tcp.slots_begin != tcp.slots_middle:
-        tcp.tail_probed = 1
-        tcp.resend_first = 1
+    tcp.timers.tail_probe_ns = NEVER_NS
+    if tcp.store.begin != tcp.store.middle:
+        tcp.recovery.tail_probed = 1
+        tcp.pending.resend_first = 1
         tcp.counters.tail_probes += 1
 
 
 @compiled
 def probe_window(tcp: Tcp, now_ns: int) -> None:
     """RFC 9293 3.8.6.1: at intervals that double."""
-    tcp.probe_pending = 1
+    timers = tcp.timers
+    tcp.pending.probe = 1
     tcp.counters.window_probes += 1
-    tcp.persist_interval_ns = min(2 * tcp.persist_interval_ns, PERSIST_MAX_NS)
-    tcp.persist_ns = now_ns + tcp.persist_interval_ns
+    timers.persist_interval_ns = min(2 * timers.persist_interval_ns, PERSIST_MAX_NS)
+    timers.persist_ns = now_ns + timers.persist_interval_ns
 
 
 @compiled
 def control_position(tcp: Tcp) -> int:
     """Where a segment without data stands: SND.NXT, or the window's right edge where the peer took window back."""
-    return min(tcp.send_max, max(send_edge(tcp), tcp.send_una))
+    return min(tcp.send.max, max(send_edge(tcp), tcp.send.una))

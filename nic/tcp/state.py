@@ -46,8 +46,8 @@ FIN_WAIT_NS = 60 * NS_PER_S  # in FIN-WAIT-2, whose peer may never close
 KEEPALIVE_INTERVAL_NS = 5 * NS_PER_S  # between unanswered probes
 KEEPALIVE_PROBES_MAX = 3  # unanswered, then the connection is dead
 PERSIST_MAX_NS = 5 * NS_PER_S  # between zero-window probes, after doubling
-CONTROL = -1  # `output_slot` of a frame without data
-CANNOT_SEND = -(1 << 62)  # `send_limit` where nothing may be sent
+CONTROL = -1  # `output.slot` of a frame without data
+CANNOT_SEND = -(1 << 62)  # `send.limit` where nothing may be sent
 
 
 class TcpState(IntEnum):
@@ -158,85 +158,126 @@ class Segment(Struct):
     sack_permitted: i64  # 1: a SYN with the option of that name
 
 
-class Tcp(Struct):
-    """One connection. Made by `nic.tcp.tcp.make_tcp`; in CLOSED only `end` and the counters mean anything."""
+class FrameStore(Struct):
+    """The frames that were committed: `begin`..`middle` are in flight, up to `end` unsent. Numbers only grow."""
 
-    state: i64
-    end: i64  # TcpEnd
-    established: i64  # 1 from ESTABLISHED on, until the next open
-    # Send side (RFC 9293 3.3.1), positions. `slots_begin`..`slots_middle` are in flight, up to `slots_end` unsent.
-    slots: Annotated[Pointer, Slot]
-    slots_begin: i64
-    slots_middle: i64
-    slots_end: i64
-    send_base: i64  # 32-bit sequence number of position 0: ISS + 1
-    send_una: i64
-    send_max: i64  # SND.NXT, as it is without a retransmission going on
-    send_end: i64  # after the last committed byte
-    send_limit: i64  # `send_end` may not pass it: what the windows allow; CANNOT_SEND
-    send_window: i64
-    send_window_max: i64  # MAX.SND.WND
+    slots: Annotated[Pointer, Slot]  # of frame n: index n & SLOT_MASK
+    begin: i64
+    middle: i64
+    end: i64
+
+
+class SendSide(Struct):
+    """Send sequence variables (RFC 9293 3.3.1) as positions, and what the peer allows."""
+
+    base: i64  # 32-bit sequence number of position 0: ISS + 1
+    una: i64
+    max: i64  # SND.NXT, as it is without a retransmission going on
+    end: i64  # after the last committed byte
+    limit: i64  # `end` may not pass it: what the windows allow; CANNOT_SEND
+    window: i64
+    window_max: i64  # MAX.SND.WND
     window_sequence: i64  # SND.WL1
     window_ack: i64  # SND.WL2
-    mss: i64
+    mss: i64  # the peer's, bounded by ours
     fin_queued: i64
     fin_sent: i64
-    # Receive side, positions.
-    receive_base: i64  # 32-bit sequence number of position 0: IRS + 1
-    receive_next: i64
-    delivered: i64  # up to there the user has it; from there to `receive_next` it is in the buffer
+
+
+class ReceiveSide(Struct):
+    """Receive sequence variables (RFC 9293 3.3.1) as positions, and what the peer was told."""
+
+    base: i64  # 32-bit sequence number of position 0: IRS + 1
+    next: i64
+    delivered: i64  # up to there the user has it; from there to `next` it is in the buffer
     fin_position: i64  # of the peer's FIN; NEVER_NS: not yet known
     fin_received: i64
-    acknowledged: i64  # the `receive_next` that was last sent
+    acknowledged: i64  # the `next` that was last sent
     advertised: i64  # the right edge of the window that was last sent
+    sack_permitted: i64  # 1: the peer wants to be told of runs (RFC 2018)
+    challenged_ns: i64  # when the last challenge ACK was sent
+    answered_ns: i64  # when a segment without data was last answered
+
+
+class Reassembly(Struct):
+    """What arrived before its turn, or could not be read where it lay."""
+
     buffer: Annotated[Pointer, u8]  # byte at position p: index p & RECEIVE_BUFFER_MASK
     run_count: i64
     runs: Annotated[Array, Run, RUNS_MAX]  # by position, with holes between them
-    run_latest: i64  # a position in the run that grew last
-    sack_permitted: i64  # 1: the peer wants to be told of runs (RFC 2018)
-    # Loss and congestion: RFC 6298, RFC 5681, RFC 6582.
-    smoothed_rtt_ns: i64  # 0: no sample yet
-    rtt_variance_ns: i64
+    latest: i64  # a position in the run that grew last
+
+
+class RoundTrip(Struct):
+    """RFC 6298's estimate, and the timeout that is made of it."""
+
+    smoothed_ns: i64  # 0: no sample yet
+    variance_ns: i64
     rto_ns: i64
+
+
+class Recovery(Struct):
+    """What is known of losses (RFC 6298, RFC 5681, RFC 6582)."""
+
     retransmits: i64  # by timeout, in a row
     progress_ns: i64  # when something was last acknowledged, or went out with nothing else in flight
-    congestion_window: i64
-    slow_start_threshold: i64
-    grown: i64  # bytes acknowledged since the window last grew
     duplicate_acks: i64
-    recovering: i64  # 1: fast recovery
+    is_fast: i64  # 1: fast recovery
     recover: i64  # what was in flight when loss was last found
     newly_acknowledged: i64  # bytes, by the last ACK that acknowledged something
     tail_probed: i64  # 1: not again before something is acknowledged
-    # What is to be sent as soon as possible.
-    syn_pending: i64
+
+
+class Congestion(Struct):
+    """RFC 5681's window, in bytes."""
+
+    window: i64
+    threshold: i64  # of slow start
+    grown: i64  # bytes acknowledged since the window last grew
+
+
+class Pending(Struct):
+    """What is to be sent as soon as possible."""
+
+    syn: i64
     resend_first: i64
-    probe_pending: i64
+    probe: i64
     reset_flags: i64  # of a RST; 0: none
     reset_sequence: i64  # 32-bit
     reset_acknowledgement: i64
-    # Timers: when they are due, NEVER_NS when they do not run.
+
+
+class Timers(Struct):
+    """When they are due, NEVER_NS when they do not run."""
+
     retransmit_ns: i64
     tail_probe_ns: i64
     persist_ns: i64
     ack_ns: i64  # 0: at once
     keepalive_ns: i64
     linger_ns: i64
-    persist_interval_ns: i64
-    keepalive_probes: i64  # unanswered
+    persist_interval_ns: i64  # from the last window probe to the next
+
+
+class KeepAlive(Struct):
     received_ns: i64  # last segment that was in the window
-    challenged_ns: i64
-    answered_ns: i64
-    # Parameters.
-    receive_mss: i64
+    probes: i64  # unanswered
+
+
+class TcpSettings(Struct):
+    """See `nic.tcp.tcp.set_tcp`."""
+
+    mss: i64  # of what we receive
     keepalive_idle_ns: i64
     user_timeout_ns: i64
     tail_probe_floor_ns: i64
-    # Headers.
-    wire: Flow  # from us to the peer
-    session: Flow  # the same, as the session writes it
-    wire_header: Annotated[Array, u8, HEADER_BYTES]  # of a data segment
-    delivery_header: Annotated[Array, u8, HEADER_BYTES]  # of what the session reads
+
+
+class Headers(Struct):
+    """What of both directions' headers never changes, and its part of their checksums."""
+
+    wire: Annotated[Array, u8, HEADER_BYTES]  # of a data segment
+    delivery: Annotated[Array, u8, HEADER_BYTES]  # of what the session reads
     peer_addresses: i64  # source and destination IP of a received segment, as they lie there
     peer_ports: i64
     wire_ip_sum: i64  # of the IP header without its total length
@@ -244,13 +285,46 @@ class Tcp(Struct):
     delivery_ip_sum: i64
     delivery_sum: i64
     session_change: i64  # the TCP checksum's change from the session's addresses and ports to the wire's
-    # Results of `process` and `dispatch`.
-    payload_address: i64
-    payload_length: i64
-    payload_position: i64
-    output_address: i64
-    output_length: i64
-    output_slot: i64  # the slot that it is a copy of, or CONTROL
+
+
+class Payload(Struct):
+    """The bytes that `process` found, where they lie in the received frame."""
+
+    address: i64
+    length: i64
+    position: i64
+
+
+class Output(Struct):
+    """The frame that `dispatch` gave."""
+
+    address: i64
+    length: i64
+    slot: i64  # the slot that it is a copy of, or CONTROL
+
+
+class Tcp(Struct):
+    """One connection. Made ready by `nic.tcp.tcp.set_tcp`; in CLOSED only `end` and the counters mean anything."""
+
+    state: i64
+    end: i64  # TcpEnd
+    established: i64  # 1 from ESTABLISHED on, until the next open
+    store: FrameStore
+    send: SendSide
+    receive: ReceiveSide
+    reassembly: Reassembly
+    round_trip: RoundTrip
+    recovery: Recovery
+    congestion: Congestion
+    pending: Pending
+    timers: Timers
+    keepalive: KeepAlive
+    settings: TcpSettings
+    wire: Flow  # from us to the peer
+    session: Flow  # the same, as the session writes it
+    headers: Headers
+    payload: Payload
+    output: Output
     counters: TcpCounters
     segment: Segment
     control: Annotated[Array, u8, CONTROL_BYTES]
@@ -261,49 +335,52 @@ def set_tcp_memory(tcp: Tcp) -> None:
     assert Slot.size % 64 == 0
     assert Slot.size // 64 % 2 == 1  # slots are spread over all sets of a cache
     assert TCP_FRAME_HEADER_BYTES + ETHERNET_MSS <= SLOT_DATA_BYTES
-    tcp.slots = array(Slot, SLOTS)
-    tcp.buffer = array(u8, RECEIVE_BUFFER_BYTES)
-    tcp.send_limit = CANNOT_SEND
-    stop_timers(tcp)
+    tcp.store.slots = array(Slot, SLOTS)
+    tcp.reassembly.buffer = array(u8, RECEIVE_BUFFER_BYTES)
+    tcp.send.limit = CANNOT_SEND
+    stop_timers(tcp.timers)
 
 
 @compiled
-def stop_timers(tcp: Tcp) -> None:
-    """None runs."""
-    tcp.retransmit_ns = NEVER_NS
-    tcp.tail_probe_ns = NEVER_NS
-    tcp.persist_ns = NEVER_NS
-    tcp.ack_ns = NEVER_NS
-    tcp.keepalive_ns = NEVER_NS
-    tcp.linger_ns = NEVER_NS
+def stop_timers(timers: Timers) -> None:
+    """Let none run."""
+    timers.retransmit_ns = NEVER_NS
+    timers.tail_probe_ns = NEVER_NS
+    timers.persist_ns = NEVER_NS
+    timers.ack_ns = NEVER_NS
+    timers.keepalive_ns = NEVER_NS
+    timers.linger_ns = NEVER_NS
 
 
 @compiled
 def finish(tcp: Tcp, end: int) -> None:
     """To CLOSED (RFC 9293 3.10): nothing is sent any more, nothing runs; what was received can still be taken."""
+    pending = tcp.pending
     tcp.state = TcpState.CLOSED
     if tcp.end == TcpEnd.NONE:
         tcp.end = end
-    tcp.send_limit = CANNOT_SEND
-    tcp.syn_pending = 0
-    tcp.resend_first = 0
-    tcp.probe_pending = 0
-    stop_timers(tcp)
+    tcp.send.limit = CANNOT_SEND
+    pending.syn = 0
+    pending.resend_first = 0
+    pending.probe = 0
+    stop_timers(tcp.timers)
 
 
 @compiled
 def buffered_bytes(tcp: Tcp) -> int:
     """In order, acknowledged and not yet taken by the user. The peer's FIN is no byte."""
-    return tcp.receive_next - tcp.fin_received - tcp.delivered
+    receive = tcp.receive
+    return receive.next - receive.fin_received - receive.delivered
 
 
 @compiled
 def receive_edge(tcp: Tcp) -> int:
     """The right edge of the receive window. It moves only forward: `delivered` does (RFC 9293 3.8.6.2.1)."""
-    return tcp.delivered + tcp.fin_received + WINDOW_BYTES
+    return tcp.receive.delivered + tcp.receive.fin_received + WINDOW_BYTES
 
 
 @compiled
 def has_sent_all(tcp: Tcp) -> bool:
     """Whether nothing is in flight or waits to be sent, a FIN included."""
-    return tcp.send_una == tcp.send_end + tcp.fin_queued
+    send = tcp.send
+    return send.una == send.end + send.fin_queued

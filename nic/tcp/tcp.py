@@ -87,10 +87,10 @@ def set_tcp(
     if min(keepalive_idle_ns, user_timeout_ns, tail_probe_floor_ns) <= 0:
         raise ValueError("a TCP's times must be positive")
     set_tcp_memory(tcp)
-    tcp.receive_mss = mss
-    tcp.keepalive_idle_ns = keepalive_idle_ns
-    tcp.user_timeout_ns = user_timeout_ns
-    tcp.tail_probe_floor_ns = tail_probe_floor_ns
+    tcp.settings.mss = mss
+    tcp.settings.keepalive_idle_ns = keepalive_idle_ns
+    tcp.settings.user_timeout_ns = user_timeout_ns
+    tcp.settings.tail_probe_floor_ns = tail_probe_floor_ns
     set_headers(tcp, wire, session)
 
 
@@ -104,16 +104,16 @@ def open_connection(tcp: Tcp, initial_sequence: int, local_port: int, now_ns: in
     begin_receiving(tcp, 0)
     tcp.end = TcpEnd.NONE
     tcp.established = 0
-    tcp.mss = DEFAULT_MSS
-    tcp.send_base = (initial_sequence + 1) & SEQUENCE_MASK
-    tcp.keepalive_probes = 0
-    tcp.challenged_ns = -NEVER_NS
-    tcp.answered_ns = -NEVER_NS
-    tcp.received_ns = now_ns
-    tcp.progress_ns = now_ns
-    tcp.rto_ns = RTO_FIRST_NS
+    tcp.send.mss = DEFAULT_MSS
+    tcp.send.base = (initial_sequence + 1) & SEQUENCE_MASK
+    tcp.keepalive.probes = 0
+    tcp.receive.challenged_ns = -NEVER_NS
+    tcp.receive.answered_ns = -NEVER_NS
+    tcp.keepalive.received_ns = now_ns
+    tcp.recovery.progress_ns = now_ns
+    tcp.round_trip.rto_ns = RTO_FIRST_NS
     tcp.state = TcpState.SYN_SENT
-    tcp.syn_pending = 1
+    tcp.pending.syn = 1
 
 
 @compiled
@@ -124,7 +124,7 @@ def close_connection(tcp: Tcp, now_ns: int) -> None:
         finish(tcp, TcpEnd.CLOSED_HERE)
     elif state == TcpState.ESTABLISHED or state == TcpState.CLOSE_WAIT:
         tcp.state = TcpState.FIN_WAIT_1 if state == TcpState.ESTABLISHED else TcpState.LAST_ACK
-        tcp.fin_queued = 1
+        tcp.send.fin_queued = 1
         set_limit(tcp)
         start_timer(tcp, now_ns)
 
@@ -139,12 +139,12 @@ def abort_connection(tcp: Tcp) -> None:
 
 @compiled
 def process(tcp: Tcp, address: int, length: int, now_ns: int) -> bool:
-    """Take one received frame; whether `payload_address` and `payload_length` now are the next bytes of the stream.
+    """Take one received frame; whether `tcp.payload` now is the next bytes of the stream.
 
-    Those lie in the frame. More may then be in the buffer: see `nic.tcp.receive.take_buffered`. Nothing is sent here:
+    They lie in the frame. More may then be in the buffer: see `nic.tcp.receive.take_buffered`. Nothing is sent here:
     `dispatch` does it.
     """
-    tcp.payload_length = 0
+    tcp.payload.length = 0
     if not parse_segment(tcp, address, length):
         return False
     if tcp.state == TcpState.CLOSED:
@@ -157,29 +157,30 @@ def process(tcp: Tcp, address: int, length: int, now_ns: int) -> bool:
     position = position_of(tcp, segment)
     if not check_segment(tcp, segment, position, now_ns):
         return False
-    tcp.received_ns = now_ns
-    tcp.keepalive_probes = 0
-    if tcp.fin_received == 0:
+    tcp.keepalive.received_ns = now_ns
+    tcp.keepalive.probes = 0
+    if tcp.receive.fin_received == 0:
         take_data(tcp, segment, position, now_ns)
     elif segment.payload_length != 0:
         tcp.counters.after_fin += 1  # RFC 9293 3.10.7.4, seventh: cannot occur; ignored
-    if tcp.fin_received != 0:
+    if tcp.receive.fin_received != 0:
         follow_fin(tcp, now_ns)
-    return tcp.payload_length != 0
+    return tcp.payload.length != 0
 
 
 @compiled
 def process_answer(tcp: Tcp, segment: Segment, now_ns: int) -> None:
     """RFC 9293 3.10.7.3, SYN-SENT."""
+    pending = tcp.pending
     counters = tcp.counters
     flags = segment.flags
     acknowledges = flags & FLAG_ACK != 0
-    if acknowledges and segment.acknowledgement != tcp.send_base:
+    if acknowledges and segment.acknowledgement != tcp.send.base:
         counters.bad_handshake += 1
         if flags & FLAG_RST == 0:
-            tcp.reset_flags = FLAG_RST
-            tcp.reset_sequence = segment.acknowledgement
-            tcp.reset_acknowledgement = 0
+            pending.reset_flags = FLAG_RST
+            pending.reset_sequence = segment.acknowledgement
+            pending.reset_acknowledgement = 0
         return
     if flags & FLAG_RST:
         # Only one that acknowledges our SYN is the peer's.
@@ -194,9 +195,9 @@ def process_answer(tcp: Tcp, segment: Segment, now_ns: int) -> None:
     if not acknowledges:
         # A simultaneous open (3.5): a gateway does not call us. The RST acknowledges its SYN.
         counters.simultaneous_open += 1
-        tcp.reset_flags = FLAG_RST | FLAG_ACK
-        tcp.reset_sequence = 0
-        tcp.reset_acknowledgement = segment.sequence + 1
+        pending.reset_flags = FLAG_RST | FLAG_ACK
+        pending.reset_sequence = 0
+        pending.reset_acknowledgement = segment.sequence + 1
         return
     establish(tcp, segment, now_ns)
 
@@ -204,37 +205,42 @@ def process_answer(tcp: Tcp, segment: Segment, now_ns: int) -> None:
 @compiled
 def establish(tcp: Tcp, segment: Segment, now_ns: int) -> None:
     """Our SYN is acknowledged. Data with the SYN-ACK are not taken: the peer sends them again (RFC 9293 3.10.7.3)."""
+    send = tcp.send
+    round_trip = tcp.round_trip
+    recovery = tcp.recovery
+    timers = tcp.timers
     begin_receiving(tcp, segment.sequence)
     tcp.state = TcpState.ESTABLISHED
     tcp.established = 1
-    tcp.send_una = 0
-    tcp.mss = min(segment.mss if segment.mss != 0 else DEFAULT_MSS, tcp.receive_mss)
-    tcp.sack_permitted = segment.sack_permitted
-    tcp.send_window = segment.window  # of a SYN: never scaled (RFC 7323 2.2)
-    tcp.send_window_max = segment.window
-    tcp.window_sequence = -1
-    tcp.window_ack = 0
+    send.una = 0
+    send.mss = min(segment.mss if segment.mss != 0 else DEFAULT_MSS, tcp.settings.mss)
+    tcp.receive.sack_permitted = segment.sack_permitted
+    send.window = segment.window  # of a SYN: never scaled (RFC 7323 2.2)
+    send.window_max = segment.window
+    send.window_sequence = -1
+    send.window_ack = 0
     # A handshake that took a retransmission gives no sample (RFC 6298 3); without one the first RTO stays 1 s (5.7: 3 s
     # where it was lost; the tail probe comes before either).
-    if tcp.retransmits == 0:
-        tcp.smoothed_rtt_ns = max(now_ns - tcp.progress_ns, 1)
-        tcp.rtt_variance_ns = tcp.smoothed_rtt_ns >> 1
-    tcp.retransmits = 0
-    tcp.rto_ns = measured_rto_ns(tcp)
-    tcp.retransmit_ns = NEVER_NS
-    tcp.received_ns = now_ns
-    tcp.keepalive_ns = now_ns + tcp.keepalive_idle_ns
+    if recovery.retransmits == 0:
+        round_trip.smoothed_ns = max(now_ns - recovery.progress_ns, 1)
+        round_trip.variance_ns = round_trip.smoothed_ns >> 1
+    recovery.retransmits = 0
+    round_trip.rto_ns = measured_rto_ns(round_trip)
+    timers.retransmit_ns = NEVER_NS
+    tcp.keepalive.received_ns = now_ns
+    timers.keepalive_ns = now_ns + tcp.settings.keepalive_idle_ns
     open_windows(tcp)
     set_limit(tcp)
-    if tcp.send_window < tcp.mss:
-        tcp.persist_interval_ns = tcp.rto_ns
-        tcp.persist_ns = now_ns + tcp.rto_ns
-    tcp.ack_ns = 0
+    if send.window < send.mss:
+        timers.persist_interval_ns = round_trip.rto_ns
+        timers.persist_ns = now_ns + round_trip.rto_ns
+    timers.ack_ns = 0
 
 
 @compiled
 def check_segment(tcp: Tcp, segment: Segment, position: int, now_ns: int) -> bool:
     """RFC 9293 3.10.7.4, first to fifth check, for all states with a peer; whether its text and FIN are to be taken."""
+    send = tcp.send
     counters = tcp.counters
     flags = segment.flags
     if not is_acceptable(tcp, segment, position):
@@ -243,11 +249,11 @@ def check_segment(tcp: Tcp, segment: Segment, position: int, now_ns: int) -> boo
         else:
             answer_unacceptable(tcp, segment, now_ns)
             if tcp.state == TcpState.TIME_WAIT and flags & FLAG_FIN:
-                tcp.linger_ns = now_ns + TIME_WAIT_NS  # the peer's FIN again: 2 MSL anew
+                tcp.timers.linger_ns = now_ns + TIME_WAIT_NS  # the peer's FIN again: 2 MSL anew
         return False
     if flags & FLAG_RST:
         # RFC 5961 3.2: exactly the next byte's number, else it may be a guess.
-        if position == tcp.receive_next:
+        if position == tcp.receive.next:
             finish(tcp, TcpEnd.PEER_RESET)
         else:
             counters.bad_reset += 1
@@ -260,17 +266,17 @@ def check_segment(tcp: Tcp, segment: Segment, position: int, now_ns: int) -> boo
     if flags & FLAG_ACK == 0:
         counters.without_ack += 1
         return False
-    acknowledgement = tcp.send_una + difference(segment.acknowledgement, tcp.send_base + tcp.send_una)
-    if acknowledgement > tcp.send_max:
+    acknowledgement = send.una + difference(segment.acknowledgement, send.base + send.una)
+    if acknowledgement > send.max:
         counters.ack_of_unsent += 1
         challenge(tcp, now_ns)
         return False
-    if acknowledgement < tcp.send_una - tcp.send_window_max:
+    if acknowledgement < send.una - send.window_max:
         counters.ack_too_old += 1
         challenge(tcp, now_ns)
         return False
     take_ack(tcp, segment, position, acknowledgement, now_ns)
-    if tcp.fin_queued != 0 and has_sent_all(tcp):
+    if send.fin_queued != 0 and has_sent_all(tcp):
         follow_ack_of_fin(tcp, now_ns)
     return tcp.state != TcpState.CLOSED
 
@@ -280,7 +286,7 @@ def follow_ack_of_fin(tcp: Tcp, now_ns: int) -> None:
     """Our FIN is acknowledged (RFC 9293 3.10.7.4, fifth)."""
     if tcp.state == TcpState.FIN_WAIT_1:
         tcp.state = TcpState.FIN_WAIT_2
-        tcp.linger_ns = now_ns + FIN_WAIT_NS
+        tcp.timers.linger_ns = now_ns + FIN_WAIT_NS
     elif tcp.state == TcpState.CLOSING:
         wait_time(tcp, now_ns)
     elif tcp.state == TcpState.LAST_ACK:
@@ -303,54 +309,58 @@ def follow_fin(tcp: Tcp, now_ns: int) -> None:
 @compiled
 def wait_time(tcp: Tcp, now_ns: int) -> None:
     """To TIME-WAIT (RFC 9293 3.6.1): only the last ACK may have to be sent again."""
-    ack_ns = tcp.ack_ns
+    timers = tcp.timers
+    ack_ns = timers.ack_ns
     finish(tcp, TcpEnd.CLOSED_HERE)
     tcp.state = TcpState.TIME_WAIT
-    tcp.ack_ns = ack_ns
-    tcp.linger_ns = now_ns + TIME_WAIT_NS
+    timers.ack_ns = ack_ns
+    timers.linger_ns = now_ns + TIME_WAIT_NS
 
 
 @compiled
 def dispatch(tcp: Tcp, now_ns: int) -> bool:
-    """The next frame to be sent, `output_length` bytes at `output_address`, which count as sent; False: none now.
+    """Give the next frame to be sent, `tcp.output`, which counts as sent; False: none now.
 
     Call it only with room for a frame in the ring below, and copy the frame there with `copy_output`.
     """
-    tcp.output_slot = CONTROL
+    store = tcp.store
+    send = tcp.send
+    pending = tcp.pending
+    tcp.output.slot = CONTROL
     run_timers(tcp, now_ns)
-    if tcp.reset_flags != 0:
-        write_control(tcp, tcp.reset_flags, tcp.reset_sequence, tcp.reset_acknowledgement, 0)
-        tcp.reset_flags = 0
+    if pending.reset_flags != 0:
+        write_control(tcp, pending.reset_flags, pending.reset_sequence, pending.reset_acknowledgement, 0)
+        pending.reset_flags = 0
         tcp.counters.resets += 1
         return True
-    if tcp.syn_pending != 0:
-        tcp.syn_pending = 0
-        write_control(tcp, FLAG_SYN, tcp.send_base - 1, 0, tcp.receive_mss)
-        tcp.retransmit_ns = now_ns + tcp.rto_ns
+    if pending.syn != 0:
+        pending.syn = 0
+        write_control(tcp, FLAG_SYN, send.base - 1, 0, tcp.settings.mss)
+        tcp.timers.retransmit_ns = now_ns + tcp.round_trip.rto_ns
         return True
     if tcp.state <= TcpState.SYN_SENT:
         return False
-    if tcp.resend_first != 0:
-        tcp.resend_first = 0
-        if tcp.slots_begin != tcp.slots_middle:
-            send_slot(tcp, tcp.slots_begin, now_ns)
+    if pending.resend_first != 0:
+        pending.resend_first = 0
+        if store.begin != store.middle:
+            send_slot(tcp, store.begin, now_ns)
             return True
     if may_send_next(tcp):
-        send_slot(tcp, tcp.slots_middle, now_ns)
+        send_slot(tcp, store.middle, now_ns)
         return True
-    if tcp.fin_queued != 0 and tcp.fin_sent == 0 and tcp.slots_middle == tcp.slots_end:
+    if send.fin_queued != 0 and send.fin_sent == 0 and store.middle == store.end:
         # A FIN is sent into a closed window too: it is the next byte, as a window probe would be.
-        tcp.fin_sent = 1
-        tcp.send_max = max(tcp.send_max, tcp.send_end + 1)
+        send.fin_sent = 1
+        send.max = max(send.max, send.end + 1)
         start_timer(tcp, now_ns)
-        send_control(tcp, FLAG_FIN | FLAG_ACK, tcp.send_end)
+        send_control(tcp, FLAG_FIN | FLAG_ACK, send.end)
         return True
-    if tcp.probe_pending != 0:
+    if pending.probe != 0:
         # RFC 9293 3.8.4: a byte that was acknowledged long ago, without that byte: unacceptable, and so answered.
-        tcp.probe_pending = 0
-        send_control(tcp, FLAG_ACK, tcp.send_una - 1)
+        pending.probe = 0
+        send_control(tcp, FLAG_ACK, send.una - 1)
         return True
-    if tcp.ack_ns <= now_ns:
+    if tcp.timers.ack_ns <= now_ns:
         tcp.counters.acks += 1
         send_control(tcp, FLAG_ACK, control_position(tcp))
         return True
@@ -360,89 +370,104 @@ def dispatch(tcp: Tcp, now_ns: int) -> bool:
 @compiled
 def send_control(tcp: Tcp, flags: int, position: int) -> None:
     """A segment without data at a position; it acknowledges all."""
-    write_control(tcp, flags, tcp.send_base + position, tcp.receive_base + tcp.receive_next, 0)
-    note_acknowledged(tcp, tcp.receive_next)
-    tcp.ack_ns = NEVER_NS
+    receive = tcp.receive
+    write_control(tcp, flags, tcp.send.base + position, receive.base + receive.next, 0)
+    note_acknowledged(tcp, receive.next)
+    tcp.timers.ack_ns = NEVER_NS
 
 
 @compiled
 def send_slot(tcp: Tcp, index: int, now_ns: int) -> None:
     """A kept frame becomes the output."""
-    slot = tcp.slots[index & SLOT_MASK]
+    output = tcp.output
+    slot = tcp.store.slots[index & SLOT_MASK]
     note_send(tcp, index, now_ns)
-    tcp.output_slot = index & SLOT_MASK
-    tcp.output_address = address_of(slot.data)
-    tcp.output_length = slot.length
+    output.slot = index & SLOT_MASK
+    output.address = address_of(slot.data)
+    output.length = slot.length
 
 
 @compiled
 def copy_output(tcp: Tcp, address: int) -> None:
     """Copy the frame that `dispatch` gave to `address`."""
-    copy_bytes(address, tcp.output_address, tcp.output_length)
-    if tcp.output_slot != CONTROL:
-        freshen(tcp, tcp.slots[tcp.output_slot], address)
+    output = tcp.output
+    copy_bytes(address, output.address, output.length)
+    if output.slot != CONTROL:
+        freshen(tcp, tcp.store.slots[output.slot], address)
 
 
 @compiled
 def run_timers(tcp: Tcp, now_ns: int) -> None:
-    """What is due (RFC 9293 3.10.8). The delayed ACK's timer is looked at where it is sent."""
+    """Do what is due (RFC 9293 3.10.8). The delayed ACK's timer is looked at where it is sent."""
+    timers = tcp.timers
     if tcp.state == TcpState.CLOSED:
         return
-    if tcp.retransmit_ns <= now_ns:
+    if timers.retransmit_ns <= now_ns:
         if tcp.state == TcpState.SYN_SENT:
             time_out_syn(tcp)
         else:
             time_out(tcp, now_ns)
-    if tcp.tail_probe_ns <= now_ns:
+    if timers.tail_probe_ns <= now_ns:
         probe_tail(tcp)
-    if tcp.persist_ns <= now_ns:
+    if timers.persist_ns <= now_ns:
         probe_window(tcp, now_ns)
-    if tcp.keepalive_ns <= now_ns:
+    if timers.keepalive_ns <= now_ns:
         keep_alive(tcp, now_ns)
-    if tcp.linger_ns <= now_ns:
+    if timers.linger_ns <= now_ns:
         finish(tcp, TcpEnd.CLOSED_HERE)
 
 
 @compiled
 def time_out_syn(tcp: Tcp) -> None:
     """RFC 6298 5.5 for the SYN: after 1, 2 and 4 s. Nobody there: no RST either."""
-    if tcp.retransmits >= SYN_RETRANSMITS_MAX:
+    if tcp.recovery.retransmits >= SYN_RETRANSMITS_MAX:
         finish(tcp, TcpEnd.TIMEOUT)
         return
-    tcp.retransmits += 1
+    tcp.recovery.retransmits += 1
     tcp.counters.syn_retransmits += 1
-    tcp.rto_ns *= 2
-    tcp.retransmit_ns = NEVER_NS
-    tcp.syn_pending = 1
+    tcp.round_trip.rto_ns *= 2
+    tcp.timers.retransmit_ns = NEVER_NS
+    tcp.pending.syn = 1
 
 
 @compiled
 def keep_alive(tcp: Tcp, now_ns: int) -> None:
     """RFC 9293 3.8.4. Only a silent connection is probed; what is in flight has the retransmission timer."""
-    if tcp.keepalive_probes == 0 and (
-        now_ns - tcp.received_ns < tcp.keepalive_idle_ns or tcp.send_una != tcp.send_max or tcp.persist_ns != NEVER_NS
-    ):
-        tcp.keepalive_ns = max(tcp.received_ns, now_ns - tcp.keepalive_idle_ns + NS_PER_S) + tcp.keepalive_idle_ns
+    timers = tcp.timers
+    keepalive = tcp.keepalive
+    idle_ns = tcp.settings.keepalive_idle_ns
+    is_waiting = tcp.send.una != tcp.send.max or timers.persist_ns != NEVER_NS
+    if keepalive.probes == 0 and (is_waiting or now_ns - keepalive.received_ns < idle_ns):
+        timers.keepalive_ns = max(keepalive.received_ns, now_ns - idle_ns + NS_PER_S) + idle_ns
         return
-    if tcp.keepalive_probes >= KEEPALIVE_PROBES_MAX:
+    if keepalive.probes >= KEEPALIVE_PROBES_MAX:
         give_up(tcp, TcpEnd.KEEPALIVE)
         return
-    tcp.keepalive_probes += 1
-    tcp.probe_pending = 1
+    keepalive.probes += 1
+    tcp.pending.probe = 1
     tcp.counters.keepalive_probes += 1
-    tcp.keepalive_ns = now_ns + KEEPALIVE_INTERVAL_NS
+    timers.keepalive_ns = now_ns + KEEPALIVE_INTERVAL_NS
 
 
 @compiled
 def next_timer_ns(tcp: Tcp) -> int:
     """When `dispatch` next has something to do, NEVER_NS for never; 0: at once."""
+    pending = tcp.pending
+    timers = tcp.timers
     if (
-        tcp.reset_flags != 0
-        or tcp.syn_pending != 0
-        or tcp.resend_first != 0
-        or tcp.probe_pending != 0
+        pending.reset_flags != 0
+        or pending.syn != 0
+        or pending.resend_first != 0
+        or pending.probe != 0
         or (tcp.state > TcpState.SYN_SENT and may_send_next(tcp))
-        or (tcp.fin_queued != 0 and tcp.fin_sent == 0 and tcp.slots_middle == tcp.slots_end)
+        or (tcp.send.fin_queued != 0 and tcp.send.fin_sent == 0 and tcp.store.middle == tcp.store.end)
     ):
         return 0
-    return min(tcp.retransmit_ns, tcp.tail_probe_ns, tcp.persist_ns, tcp.ack_ns, tcp.keepalive_ns, tcp.linger_ns)
+    return min(
+        timers.retransmit_ns,
+        timers.tail_probe_ns,
+        timers.persist_ns,
+        timers.ack_ns,
+        timers.keepalive_ns,
+        timers.linger_ns,
+    )

@@ -214,8 +214,8 @@ class Rig(Owner):
         give_up = 0.0
         while not done():
             now = time.monotonic()
-            if reached != (tcp.send_una, tcp.receive_next) or give_up == 0.0:
-                reached = (tcp.send_una, tcp.receive_next)
+            if reached != (tcp.send.una, tcp.receive.next) or give_up == 0.0:
+                reached = (tcp.send.una, tcp.receive.next)
                 give_up = now + wait_s
             if now > give_up or self.failure:
                 return False
@@ -226,8 +226,8 @@ class Rig(Owner):
     def exchange_bytes(self, data: bytes, chunk: int = 500) -> bytes:
         """Send all of it and receive as much."""
         talk = make_talk(data, len(data), chunk)
-        talk.first_sent = self.tcp.send_end
-        talk.first_received = self.tcp.delivered
+        talk.first_sent = self.tcp.send.end
+        talk.first_received = self.tcp.receive.delivered
         assert self.turn_until(talk, lambda: talk.received == len(data) or talk.bad or talk.ends), self.describe(talk)
         assert talk.bad == talk.ends == 0, self.describe(talk)
         return bytes(talk.inward.numpy())

@@ -57,7 +57,7 @@ def commit_payload(tcp: Tcp, session: Flow, source: int, length: int) -> bool:
         return False
     payload = write_tcp_frame_header(address, session, 0xFFFF)
     copy_bytes(payload, source, length)
-    sealed = seal_tcp_frame(address, length, tcp.send_end & SEQUENCE_MASK, 0, FLAG_ACK | FLAG_PSH)
+    sealed = seal_tcp_frame(address, length, tcp.send.end & SEQUENCE_MASK, 0, FLAG_ACK | FLAG_PSH)
     commit_slot(tcp, sealed)
     return True
 
@@ -162,7 +162,7 @@ class Client:
         room: Array = array(u8, max(len(frame), 1))
         ctypes.memmove(address_of(room), frame, len(frame))
         if machine.process(self.tcp, address_of(room), len(frame), self.now_ns):
-            self.delivered += ctypes.string_at(self.tcp.payload_address, self.tcp.payload_length)
+            self.delivered += ctypes.string_at(self.tcp.payload.address, self.tcp.payload.length)
         self.take()
 
     def take(self) -> None:
@@ -188,7 +188,7 @@ class Client:
         seen = []
         while machine.dispatch(self.tcp, self.now_ns):
             machine.copy_output(self.tcp, address_of(self.room))
-            seen.append(self.relative(bytes(self.room.numpy()[: self.tcp.output_length])))
+            seen.append(self.relative(bytes(self.room.numpy()[: self.tcp.output.length])))
             assert len(seen) < 200
         return seen
 
@@ -265,20 +265,20 @@ def signed(value: int) -> int:
 
 def check_invariants(tcp: Tcp) -> None:
     """What holds of a connection at any time."""
-    assert 0 <= tcp.slots_begin <= tcp.slots_middle <= tcp.slots_end <= tcp.slots_begin + 64
-    assert -1 <= tcp.send_una <= tcp.send_max <= tcp.send_end + tcp.fin_queued
-    assert tcp.delivered <= tcp.receive_next <= tcp.delivered + 65536
-    position = tcp.receive_next
-    for index in range(tcp.run_count):
-        run = tcp.runs[index]
-        assert position < run.begin < run.end <= tcp.delivered + 65536
+    assert 0 <= tcp.store.begin <= tcp.store.middle <= tcp.store.end <= tcp.store.begin + 64
+    assert -1 <= tcp.send.una <= tcp.send.max <= tcp.send.end + tcp.send.fin_queued
+    assert tcp.receive.delivered <= tcp.receive.next <= tcp.receive.delivered + 65536
+    position = tcp.receive.next
+    for index in range(tcp.reassembly.run_count):
+        run = tcp.reassembly.runs[index]
+        assert position < run.begin < run.end <= tcp.receive.delivered + 65536
         position = run.end
-    end = tcp.send_end
-    for number in reversed(range(tcp.slots_begin, tcp.slots_end)):
-        slot = tcp.slots[number % 64]
+    end = tcp.send.end
+    for number in reversed(range(tcp.store.begin, tcp.store.end)):
+        slot = tcp.store.slots[number % 64]
         assert slot.end == end
         end = slot.position
-    assert end <= max(tcp.send_una, 0) <= tcp.send_end + tcp.fin_queued
+    assert end <= max(tcp.send.una, 0) <= tcp.send.end + tcp.send.fin_queued
 
 
 def flags_of(seen: list[Seen]) -> list[int]:

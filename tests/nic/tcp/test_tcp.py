@@ -118,8 +118,8 @@ def test_options_of_the_answer() -> None:
         client.open()
         client.feed(build(SYN | ACK, IRS, ISS + 1, options=options))
         assert client.state == TcpState.ESTABLISHED
-        assert client.tcp.mss == mss, options
-        assert client.tcp.sack_permitted == (SACK_PERMITTED in options), options
+        assert client.tcp.send.mss == mss, options
+        assert client.tcp.receive.sack_permitted == (SACK_PERMITTED in options), options
 
 
 def test_a_new_connection_begins_anew() -> None:
@@ -134,7 +134,7 @@ def test_a_new_connection_begins_anew() -> None:
     assert (seen.sequence, seen.payload) == (0, b"new")
     client.peer(ACK, 0, 3, b"hello")
     assert client.delivered == b"hello"
-    assert client.tcp.run_count == 0
+    assert client.tcp.reassembly.run_count == 0
 
 
 # What is not believed: lengths, checksums, addresses.
@@ -199,7 +199,7 @@ def test_out_of_sequence_is_kept_and_acknowledged_at_once(irs: int) -> None:
     assert [each.acknowledgement for each in client.output()] == [0]
     client.peer(ACK, 100, 0, b"b" * 100)
     assert [each.acknowledgement for each in client.output()] == [0]
-    assert client.tcp.run_count == 2
+    assert client.tcp.reassembly.run_count == 2
     client.peer(ACK, 0, 0, b"a" * 100)
     assert [each.acknowledgement for each in client.output()] == [300]
     client.peer(ACK, 300, 0, b"d" * 100)
@@ -221,14 +221,14 @@ def test_out_of_sequence_overlaps() -> None:
         for begin, end in pieces:
             client.peer(ACK, begin, 0, data[begin:end])
         assert client.delivered == data, pieces
-        assert client.tcp.run_count == 0
+        assert client.tcp.reassembly.run_count == 0
 
 
 def test_out_of_sequence_is_bounded_by_the_window() -> None:
     client = Client().establish()
     edge = WINDOW_BYTES
     client.peer(ACK, edge - 10, 0, b"x" * 20)
-    assert client.tcp.runs[0].end == edge
+    assert client.tcp.reassembly.runs[0].end == edge
     client.peer(ACK, edge, 0, b"y")
     assert client.tcp.counters.unacceptable == 1
     client.output()
@@ -239,7 +239,7 @@ def test_out_of_sequence_runs_are_bounded() -> None:
     client = Client().establish()
     for index in range(RUNS_MAX + 3):
         client.peer(ACK, 10 + 20 * index, 0, b"z" * 10)
-    assert client.tcp.run_count == RUNS_MAX
+    assert client.tcp.reassembly.run_count == RUNS_MAX
     assert client.tcp.counters.runs_full == 3
     client.peer(ACK, 0, 0, b"z" * 20 * (RUNS_MAX + 3))
     assert client.delivered == b"z" * 20 * (RUNS_MAX + 3)
@@ -341,14 +341,14 @@ def test_window_is_told_again_when_it_has_grown() -> None:
     (answer,) = client.output()
     assert answer.window == WINDOW_BYTES
     assert len(client.delivered) == 60001
-    assert tcp.advertised == 60001 + WINDOW_BYTES
+    assert tcp.receive.advertised == 60001 + WINDOW_BYTES
 
 
 def test_window_is_this_connection_s() -> None:
     """smoltcp 518: the window of a segment of another connection must not be taken."""
     client = Client().establish(window=5000)
     client.feed(build(ACK, IRS + 1, ISS + 1, window=1, port=LOCAL_PORT + 1))
-    assert client.tcp.send_window == 5000
+    assert client.tcp.send.window == 5000
 
 
 # RFC 5961 and resets.

@@ -85,8 +85,8 @@ def make_frame(fuzz: Fuzz, tcp: Tcp, flow: Flow, there: int) -> int:
         flags = draw(fuzz, 256)
     if tcp.state == 1 and draw(fuzz, 2) == 0:
         flags = FLAG_SYN | FLAG_ACK
-    sequence = near(fuzz, tcp.receive_base + tcp.receive_next)
-    acknowledgement = near(fuzz, tcp.send_base + tcp.send_una + draw(fuzz, tcp.send_max - tcp.send_una + 1))
+    sequence = near(fuzz, tcp.receive.base + tcp.receive.next)
+    acknowledgement = near(fuzz, tcp.send.base + tcp.send.una + draw(fuzz, tcp.send.max - tcp.send.una + 1))
     total = seal_tcp_frame(there, length, sequence, acknowledgement, flags)
     header = view(TcpHeader, there + 34)
     ip = view(Ipv4Header, there + 14)
@@ -131,13 +131,13 @@ def run(fuzz: Fuzz, tcp: Tcp, flow: Flow, session: Flow, work: int, guard: int, 
         address = guard - length
         copy_bytes(address, work, length)
         if process(tcp, address, length, now_ns):
-            fuzz.delivered += tcp.payload_length
+            fuzz.delivered += tcp.payload.length
             # Both ends of what is given lie in the frame, behind the headers.
-            if tcp.payload_address < address + TCP_FRAME_HEADER_BYTES:
+            if tcp.payload.address < address + TCP_FRAME_HEADER_BYTES:
                 fuzz.wrong += 1
-            if tcp.payload_address + tcp.payload_length > guard:
+            if tcp.payload.address + tcp.payload.length > guard:
                 fuzz.wrong += 1
-            fuzz.delivered += load_u8(tcp.payload_address + tcp.payload_length - 1) >> 8
+            fuzz.delivered += load_u8(tcp.payload.address + tcp.payload.length - 1) >> 8
         taken = take_buffered(tcp, work, 1460)
         while taken > 0:
             fuzz.delivered += taken

@@ -41,12 +41,12 @@ def test_lost_fast_retransmission_does_not_wait_for_the_timer() -> None:
         client.send(bytes([index]) * 100)
     (lost,) = duplicate_acks(client, 0)
     assert lost.sequence == 0
-    assert client.tcp.recovering == 1
+    assert client.tcp.recovery.is_fast == 1
     (again,) = client.wait(100)
     assert again.sequence == 0
     assert client.tcp.counters.tail_probes == 1
     client.peer(ACK, 0, 600)
-    assert client.tcp.counters.timeouts == client.tcp.recovering == 0
+    assert client.tcp.counters.timeouts == client.tcp.recovery.is_fast == 0
     assert client.now_ns - start_ns < 200 * NS_PER_MS
 
 
@@ -57,11 +57,11 @@ def test_lost_retransmission_of_a_partial_ack_does_not_wait_for_the_timer() -> N
     duplicate_acks(client, 0)
     client.peer(ACK, 0, 200)
     (lost,) = client.output()
-    assert (lost.sequence, client.tcp.recovering) == (200, 1)
+    assert (lost.sequence, client.tcp.recovery.is_fast) == (200, 1)
     (again,) = client.wait(100)
     assert again.sequence == 200
     client.peer(ACK, 0, 600)
-    assert client.tcp.counters.timeouts == client.tcp.recovering == 0
+    assert client.tcp.counters.timeouts == client.tcp.recovery.is_fast == 0
 
 
 def test_one_probe_until_something_is_acknowledged() -> None:
@@ -88,7 +88,7 @@ def test_loss_among_what_a_timeout_sent_again() -> None:
     assert again.sequence == 150
     client.peer(ACK, 0, 1350)
     assert client.tcp.counters.fast_retransmits == client.tcp.counters.timeouts == 1
-    assert client.tcp.recovering == 0
+    assert client.tcp.recovery.is_fast == 0
     assert client.wait(1000) == []
 
 
@@ -112,11 +112,11 @@ def test_loss_after_a_timeout_does_not_widen_the_window() -> None:
     client.wait(250)
     client.peer(ACK, 0, 240)
     client.output()
-    window = client.tcp.congestion_window
-    assert MSS < window < client.tcp.slow_start_threshold
+    window = client.tcp.congestion.window
+    assert MSS < window < client.tcp.congestion.threshold
     duplicate_acks(client, 240)
-    assert client.tcp.recovering == 1
-    assert client.tcp.congestion_window <= window
+    assert client.tcp.recovery.is_fast == 1
+    assert client.tcp.congestion.window <= window
 
 
 def test_lost_acks_are_made_good_by_the_next() -> None:
@@ -127,7 +127,7 @@ def test_lost_acks_are_made_good_by_the_next() -> None:
     client.peer(ACK, 0, 1000)  # the only one of ten that arrives
     assert client.wait(10_000) == []
     assert client.tcp.counters.retransmits == client.tcp.counters.timeouts == 0
-    assert client.tcp.rto_ns == 200 * NS_PER_MS
+    assert client.tcp.round_trip.rto_ns == 200 * NS_PER_MS
 
 
 def test_the_same_segment_is_lost_again_and_again() -> None:
@@ -140,7 +140,7 @@ def test_the_same_segment_is_lost_again_and_again() -> None:
         client.now_ns = next_timer_ns(client.tcp)
         times += [(client.now_ns - start_ns) // NS_PER_MS for seen in client.output() if seen.payload]
     assert times == [10, 200, 600, 1400, 3000, 6200]
-    assert client.tcp.rto_ns == 6400 * NS_PER_MS
+    assert client.tcp.round_trip.rto_ns == 6400 * NS_PER_MS
 
 
 def test_back_off_ends_with_progress() -> None:
@@ -149,20 +149,20 @@ def test_back_off_ends_with_progress() -> None:
     for index in range(3):
         client.send(bytes([index]) * 100)
     client.wait(4000)
-    assert client.tcp.rto_ns == 3200 * NS_PER_MS
+    assert client.tcp.round_trip.rto_ns == 3200 * NS_PER_MS
     client.peer(ACK, 0, 100)
-    assert client.tcp.rto_ns == 200 * NS_PER_MS
-    assert client.tcp.retransmits == 0
-    assert client.tcp.smoothed_rtt_ns == NS_PER_MS  # the handshake's
+    assert client.tcp.round_trip.rto_ns == 200 * NS_PER_MS
+    assert client.tcp.recovery.retransmits == 0
+    assert client.tcp.round_trip.smoothed_ns == NS_PER_MS  # the handshake's
     start_ns = client.now_ns
     assert [each.sequence for each in client.wait(50)] == [100]  # the probe
     assert [each.sequence for each in client.wait(200)] == [100, 200]
-    assert client.tcp.rto_ns == 400 * NS_PER_MS
+    assert client.tcp.round_trip.rto_ns == 400 * NS_PER_MS
     assert client.now_ns - start_ns == 250 * NS_PER_MS
     client.peer(ACK, 0, 300)
     (order,) = client.send(b"order")
     assert order.sequence == 300
-    assert client.tcp.retransmit_ns == client.now_ns + 200 * NS_PER_MS
+    assert client.tcp.timers.retransmit_ns == client.now_ns + 200 * NS_PER_MS
 
 
 @dataclass
@@ -180,7 +180,7 @@ class Transfer:
         events: list[tuple[int, int, bool, int, int]] = []
         early: dict[int, int] = {}
         written = received = number = 0
-        while client.tcp.send_una < TRANSFER_BYTES:
+        while client.tcp.send.una < TRANSFER_BYTES:
             while written < TRANSFER_BYTES:
                 length = min(CHUNK_BYTES, TRANSFER_BYTES - written)
                 if not client.write(bytes(length)):
@@ -244,7 +244,7 @@ def with_sack() -> Client:
 def test_runs_are_told_the_latest_first() -> None:
     """RFC 2018 4: so the peer knows what to send again, and measures round trips of what came behind a gap."""
     client = with_sack()
-    assert client.tcp.sack_permitted == 1
+    assert client.tcp.receive.sack_permitted == 1
     told = []
     for position in (100, 300, 200, 500, 700, 900, 400):
         client.peer(ACK, position, 0, b"x" * 50)

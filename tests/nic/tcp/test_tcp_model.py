@@ -119,7 +119,7 @@ class TcpMachine(RuleBasedStateMachine):
             if not dispatch(client.tcp, client.now_ns):
                 return
             copy_output(client.tcp, address_of(client.room))
-            frame = bytes(client.room.numpy()[: client.tcp.output_length])
+            frame = bytes(client.room.numpy()[: client.tcp.output.length])
             if len(self.outward) < IN_FLIGHT_MAX:
                 self.outward.append(frame)
 
@@ -236,8 +236,8 @@ class TcpMachine(RuleBasedStateMachine):
             while self.inward:
                 self.deliver_inward(0)
             done_out = len(peer.received) == self.written and peer.got_fin == self.closed
-            done_in = len(client.delivered) == peer.sent_end and client.tcp.fin_received == peer.closed
-            idle = client.tcp.send_una >= self.written
+            done_in = len(client.delivered) == peer.sent_end and client.tcp.receive.fin_received == peer.closed
+            idle = client.tcp.send.una >= self.written
             if done_out and done_in and idle and turn > 2:
                 break
             self.inward += peer.again()[:IN_FLIGHT_MAX]
@@ -245,7 +245,7 @@ class TcpMachine(RuleBasedStateMachine):
         assert peer.received == pattern(0, 0, self.written)
         assert client.delivered == pattern(1, 0, peer.sent_end)
         assert peer.got_fin == self.closed
-        assert client.tcp.fin_received == peer.closed
+        assert client.tcp.receive.fin_received == peer.closed
         expected = {
             (0, 0): (TcpState.ESTABLISHED,),
             (1, 0): (TcpState.FIN_WAIT_2, TcpState.FIN_WAIT_1),
@@ -253,7 +253,7 @@ class TcpMachine(RuleBasedStateMachine):
             (1, 1): (TcpState.TIME_WAIT, TcpState.CLOSED, TcpState.LAST_ACK, TcpState.CLOSING),
         }
         assert client.state in expected[self.closed, peer.closed]
-        assert client.tcp.slots_begin == client.tcp.slots_end
+        assert client.tcp.store.begin == client.tcp.store.end
 
 
 TestTcpModel = TcpMachine.TestCase

@@ -185,7 +185,7 @@ class Session:
     def peer(self, flags: int, sequence: int, ack: int, payload: bytes = b"", stream: int = 0) -> None:
         """A segment of the stream's peer, its numbers relative."""
         tcp = self.ring.connections[stream].tcp
-        self.put(build(flags, IRS + 1 + sequence, tcp.send_base + ack, payload, flow=tcp.wire))
+        self.put(build(flags, IRS + 1 + sequence, tcp.send.base + ack, payload, flow=tcp.wire))
 
 
 def shifted(flow: Flow, number: int) -> Flow:
@@ -359,7 +359,7 @@ def test_full_ring_below() -> None:
     assert session.ring.connections[0].tcp.counters.late == 3
     session.peer(ACK, 0, 11)
     session.receive()
-    assert session.ring.connections[0].tcp.send_una == 11
+    assert session.ring.connections[0].tcp.send.una == 11
 
 
 def test_two_streams() -> None:

@@ -32,7 +32,7 @@ def test_send_and_acknowledge(iss: int) -> None:
         position += len(payload)
         client.now_ns += NS_PER_MS
         client.peer(ACK, 0, position)
-    assert client.tcp.slots_begin == client.tcp.slots_end == 200
+    assert client.tcp.store.begin == client.tcp.store.end == 200
     assert client.tcp.counters.retransmits == 0
     assert client.wait(10_000) == []
 
@@ -64,12 +64,12 @@ def test_partial_ack_of_a_segment() -> None:
     client = Client().establish()
     client.send(b"0123456789")
     client.peer(ACK, 0, 4)
-    assert client.tcp.slots_begin == 0
+    assert client.tcp.store.begin == 0
     again = client.wait(2000)
     assert again[0].sequence == 0
     assert again[0].payload == b"0123456789"  # the same bytes
     client.peer(ACK, 0, 10)
-    assert client.tcp.slots_begin == 1
+    assert client.tcp.store.begin == 1
 
 
 def test_tail_probe_then_timeouts_that_double() -> None:
@@ -103,14 +103,14 @@ def test_timer_is_restarted_only_by_progress() -> None:
     """smoltcp 62: ACKs that acknowledge nothing new must not put the retransmission off."""
     client = Client(tail_probe_floor_ns=NS_PER_S).establish()
     client.send(b"order")
-    due_ns = client.tcp.retransmit_ns
+    due_ns = client.tcp.timers.retransmit_ns
     for index in range(15):
         client.now_ns += 10 * NS_PER_MS
         client.peer(ACK, index, 0, b"m")
         client.output()
-        assert client.tcp.retransmit_ns == due_ns
+        assert client.tcp.timers.retransmit_ns == due_ns
     client.send(b"another")
-    assert client.tcp.retransmit_ns == due_ns
+    assert client.tcp.timers.retransmit_ns == due_ns
     client.now_ns = due_ns
     assert client.output()[0].payload == b"order"
 
@@ -118,18 +118,18 @@ def test_timer_is_restarted_only_by_progress() -> None:
 def test_rtt_samples() -> None:
     """RFC 6298; lwIP test_tcp_rto_rexmit_wraparound, by Karn's rule."""
     client = Client().establish(rtt_ms=40)
-    assert client.tcp.smoothed_rtt_ns == 40 * NS_PER_MS
+    assert client.tcp.round_trip.smoothed_ns == 40 * NS_PER_MS
     client.send(b"a")
     client.now_ns += 80 * NS_PER_MS
     client.peer(ACK, 0, 1)
-    assert client.tcp.smoothed_rtt_ns == 45 * NS_PER_MS
-    assert client.tcp.rtt_variance_ns == 25 * NS_PER_MS
-    assert client.tcp.rto_ns == 200 * NS_PER_MS
+    assert client.tcp.round_trip.smoothed_ns == 45 * NS_PER_MS
+    assert client.tcp.round_trip.variance_ns == 25 * NS_PER_MS
+    assert client.tcp.round_trip.rto_ns == 200 * NS_PER_MS
     client.send(b"b")
     client.wait(5000)
-    before = client.tcp.smoothed_rtt_ns
+    before = client.tcp.round_trip.smoothed_ns
     client.peer(ACK, 0, 2)
-    assert client.tcp.smoothed_rtt_ns == before
+    assert client.tcp.round_trip.smoothed_ns == before
 
 
 def test_fast_retransmit_recover() -> None:
@@ -151,7 +151,7 @@ def test_fast_retransmit_recover() -> None:
     assert again.sequence == 200
     client.peer(ACK, 0, 600)
     assert client.output() == []
-    assert client.tcp.recovering == 0
+    assert client.tcp.recovery.is_fast == 0
     assert client.tcp.counters.fast_retransmits == 1
     assert client.tcp.counters.timeouts == 0
 
@@ -173,7 +173,7 @@ def test_duplicate_ack_counter_does_not_overflow() -> None:
     client.send(b"x")
     for _ in range(1000):
         client.peer(ACK, 0, 0)
-    assert client.tcp.duplicate_acks == 3
+    assert client.tcp.recovery.duplicate_acks == 3
     assert len(client.output()) == 1
 
 
@@ -194,13 +194,13 @@ def test_after_a_timeout_all_goes_again_bit_by_bit() -> None:
         client.send(bytes([index]) * MSS)
     seen = client.wait(250)
     assert [each.sequence for each in seen] == [0]
-    assert client.tcp.congestion_window == MSS
+    assert client.tcp.congestion.window == MSS
     assert not client.write(b"x")
     client.peer(ACK, 0, MSS)
     assert [each.sequence for each in client.output()] == [MSS, 2 * MSS]
     client.peer(ACK, 0, 6 * MSS)  # the others had arrived
     assert client.output() == []
-    assert client.tcp.slots_begin == client.tcp.slots_end
+    assert client.tcp.store.begin == client.tcp.store.end
     assert client.write(b"x")
 
 
@@ -261,7 +261,7 @@ def test_old_segment_does_not_change_the_window() -> None:
     client.peer(ACK, 0, 0, b"a" * 10, window=1000)
     client.peer(ACK, 20, 0, b"c" * 10, window=3000)
     client.peer(ACK, 10, 0, b"b" * 10, window=2000)
-    assert client.tcp.send_window == 3000
+    assert client.tcp.send.window == 3000
 
 
 def test_window_taken_back() -> None:

@@ -38,8 +38,7 @@ from crosswire.engine.venue import (
     wake_ring,
 )
 from crosswire.nic.clock import advance
-from crosswire.nic.memory.raw import fill_bytes
-from crosswire.nic.memory.struct import Array, Reference, Struct, address_of, i64, size_of
+from crosswire.nic.memory.struct import Array, Reference, Struct, clear_struct, i64
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.unit import Unit, unit_of
@@ -296,7 +295,7 @@ def tell_answer_by_id(engine: Engine, report: Report) -> None:
 def tell_stranger(engine: Engine, strategy: int, report: Report, state: int, reason: int) -> None:
     """What became of an order of which the table holds nothing but what the report says."""
     order = engine.orders.nobody
-    fill_bytes(address_of(order), 0, size_of(Order))
+    clear_struct(order)
     order.client_order_id = report.client_order_id
     order.exchange_order_id = report.exchange_order_id
     order.venue = report.venue

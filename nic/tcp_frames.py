@@ -8,7 +8,7 @@ checksum is the template's sum, known from the start, plus that of the patched w
 """
 
 from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Struct, address_of, i64, size_of, view
+from crosswire.nic.memory.struct import Struct, address_of, copy_struct, i64, size_of, view
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_PSH,
@@ -41,7 +41,7 @@ class Connection(Struct):
 
 def set_connection(connection: Connection, flow: Flow, first_byte: int = 0) -> None:
     """Note a connection just established, `flow` going from this end; both directions go on at byte `first_byte`."""
-    copy_bytes(address_of(connection.flow), address_of(flow), Flow.size)
+    copy_struct(connection.flow, flow)
     connection.send_next = first_byte & SEQUENCE_MASK
     connection.receive_next = first_byte & SEQUENCE_MASK
 

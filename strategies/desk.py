@@ -6,8 +6,7 @@ risk gate and onto the wire within the same turn, before the next frame is looke
 
 from typing import Annotated
 
-from crosswire.nic.memory.raw import fill_bytes
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, size_of
+from crosswire.nic.memory.struct import Array, Pointer, Struct, clear_struct, i64
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
 from crosswire.risk.records import OpportunityRecord, Records, TradeRecord, append
@@ -167,7 +166,7 @@ def _add_request(desk: Desk, kind: int, instrument: int, price_ticks: int, qty_l
     """The next request, all else 0."""
     request = desk.requests[desk.request_count]
     desk.request_count += 1
-    fill_bytes(address_of(request), 0, size_of(Request))
+    clear_struct(request)
     request.kind = kind
     request.instrument = instrument
     request.price_ticks = price_ticks

@@ -11,8 +11,7 @@ and applies each fill exactly once: a fill is either applied, dropped as a copy 
 from enum import IntEnum
 from typing import Annotated
 
-from crosswire.nic.memory.raw import copy_bytes, fill_bytes
-from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of
+from crosswire.nic.memory.struct import Array, Struct, clear_struct, copy_struct, i64
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import compiled, generic
 
@@ -317,7 +316,7 @@ def open_order(
         table.count += 1
         table.counter += 1
         order = table.orders[slot]
-        fill_bytes(address_of(order), 0, size_of(Order))
+        clear_struct(order)
         order.client_order_id = table.counter << ORDERS_BITS | slot
         order.state = OrderState.PENDING_NEW
     order.venue = venue
@@ -392,10 +391,10 @@ def take_cancel_by_id(table: OrderTable, venue: int, exchange_order_id: int) -> 
     for position in range(table.by_id_count):
         asked = table.by_id[position]
         if asked.exchange_order_id == exchange_order_id and asked.venue == venue:
-            copy_bytes(address_of(table.by_id_answered), address_of(asked), size_of(CancelById))
+            copy_struct(table.by_id_answered, asked)
             table.by_id_count -= 1
             if position < table.by_id_count:
-                copy_bytes(address_of(asked), address_of(table.by_id[table.by_id_count]), size_of(CancelById))
+                copy_struct(asked, table.by_id[table.by_id_count])
             return True
     return False
 

@@ -19,8 +19,8 @@ from crosswire.engine.exchange.publish import ExchangeParts, Publisher
 from crosswire.nic.clock import ClockKeeper, LiveClock, ReplayClock, advance
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.testbed import Testbed, in_namespace
-from crosswire.nic.memory.raw import copy_bytes, multiply_u64, shift_right
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, one, size_of, u8
+from crosswire.nic.memory.raw import multiply_u64, shift_right
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, copy_struct, i64, one, u8
 from crosswire.nic.packet import PROTOCOL_TCP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.connection import connection_of
 from crosswire.nic.rings.fault import FaultRates, make_fault_ring
@@ -163,7 +163,7 @@ def take_report(driver: Driver, report: Report, now_ns: int) -> None:
     if is_alarm(outcome):
         driver.alarms += 1
         driver.alarm_outcome = outcome
-        copy_bytes(address_of(driver.alarm), address_of(report), size_of(Report))
+        copy_struct(driver.alarm, report)
     if report.kind == ReportKind.FILL and outcome != Applied.DUPLICATE:
         driver.fills += 1
         driver.maker_fills += report.is_maker

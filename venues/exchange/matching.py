@@ -21,8 +21,7 @@ An invalid book fills nothing and accepts no new order.
 
 from typing import Annotated
 
-from crosswire.nic.memory.raw import copy_bytes, fill_bytes
-from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of
+from crosswire.nic.memory.struct import Array, Struct, clear_struct, copy_struct, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import Book, available_lots, best_level, next_level, take_level
 from crosswire.venues.instrument import Instrument, Kind, Payoff, fee_e9
@@ -245,7 +244,7 @@ def _add_report(
     assert executions.count < EXECUTIONS_MAX
     report = executions.items[executions.count]
     executions.count += 1
-    fill_bytes(address_of(report), 0, size_of(Report))
+    clear_struct(report)
     report.kind = kind
     report.venue = matching.venue
     report.client_order_id = client_order_id
@@ -381,7 +380,7 @@ def _compact(matching: Matching) -> None:
         resting = matching.resting[position]
         if resting.leaves_lots > 0:
             if kept != position:
-                copy_bytes(address_of(matching.resting[kept]), address_of(resting), size_of(Resting))
+                copy_struct(matching.resting[kept], resting)
             kept += 1
     matching.resting_count = kept
 

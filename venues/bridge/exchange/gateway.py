@@ -12,7 +12,7 @@ from typing import Annotated
 
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import fill_bytes
-from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, view
+from crosswire.nic.memory.struct import Array, Struct, clear_struct, i64, size_of, view
 from crosswire.nic.packet import (
     ETHER_TYPE_IPV4,
     PROTOCOL_TCP,
@@ -93,7 +93,7 @@ def set_gateway(gateway: BridgeGateway, flow: Flow, first_byte: int = 0) -> None
     gateway.closed = 0
     gateway.segment_address = 0
     gateway.segment_length = 0
-    fill_bytes(address_of(gateway.stream), 0, size_of(MessageStream))
+    clear_struct(gateway.stream)
     set_connection(gateway.stream.connection, reverse_flow(flow), first_byte)
 
 

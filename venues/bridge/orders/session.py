@@ -3,8 +3,7 @@
 from typing import Annotated
 
 from crosswire.nic.duration import NS_PER_MS
-from crosswire.nic.memory.raw import fill_bytes
-from crosswire.nic.memory.struct import Pointer, Struct, address_of, i64, one, size_of, view
+from crosswire.nic.memory.struct import Pointer, Struct, clear_struct, i64, one, size_of, view
 from crosswire.nic.packet import Flow, Packet, TcpFrame, field_sum
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp_frames import build_template, commit_template, copy_template, set_connection
@@ -300,7 +299,7 @@ def _add_report(
         reports.dropped += 1
         session.state = SessionState.LOST
     report = reports.items[reports.count - 1]
-    fill_bytes(address_of(report), 0, size_of(Report))
+    clear_struct(report)
     report.kind = kind
     report.venue = session.venue
     report.client_order_id = client_order_id

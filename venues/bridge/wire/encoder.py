@@ -10,7 +10,7 @@ from typing import Annotated
 from crosswire.nic.capture.format import RecordHeader
 from crosswire.nic.capture.writer import write_record_header
 from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u8, view
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, copy_struct, i64, size_of, u8, view
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, patch_udp_length, write_udp_frame_header
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.bridge.wire import layout
@@ -166,7 +166,7 @@ def write_delta(
     writer: FeedWriter, delta: layout.BookDelta, bids: Array, bid_count: int, asks: Array, ask_count: int
 ) -> bool:
     """Publish a delta (its `flags` are set here) with so many of the `Level` arrays `bids` and `asks`."""
-    copy_bytes(address_of(writer.delta), address_of(delta), size_of(layout.BookDelta))
+    copy_struct(writer.delta, delta)
     return write_parts(writer, layout.Template.BOOK_DELTA, bids, bid_count, asks, ask_count)
 
 
@@ -175,7 +175,7 @@ def write_snapshot(
     writer: FeedWriter, snapshot: layout.Snapshot, bids: Array, bid_count: int, asks: Array, ask_count: int
 ) -> bool:
     """Publish a snapshot (its `flags` are set here) of so many of the `Level` arrays `bids` and `asks`."""
-    copy_bytes(address_of(writer.snapshot), address_of(snapshot), size_of(layout.Snapshot))
+    copy_struct(writer.snapshot, snapshot)
     return write_parts(writer, layout.Template.SNAPSHOT, bids, bid_count, asks, ask_count)
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from crosswire.nic.memory.raw import FNV_BASIS, copy_bytes
-from crosswire.nic.memory.struct import Array, address_of
+from crosswire.nic.memory.raw import FNV_BASIS
+from crosswire.nic.memory.struct import Array, copy_struct
 from crosswire.nic.packet import Flow, reverse_flow
 from crosswire.nic.rings.delay import set_delay_ring
 from crosswire.nic.rings.ring import NEVER_NS
@@ -246,7 +246,7 @@ def _store(field_bytes: Array, value: bytes) -> None:
 
 
 def _copy_flow(to: Flow, source: Flow) -> None:
-    copy_bytes(address_of(to), address_of(source), Flow.size)
+    copy_struct(to, source)
 
 
 def _connect(exchange: StarbaseExchange, flows: Sequence[Flow], start_ns: int) -> None:

@@ -1,7 +1,6 @@
 """How what a Starbase exchange says becomes reports: each thing once, in whole ticks and lots."""
 
-from crosswire.nic.memory.raw import fill_bytes
-from crosswire.nic.memory.struct import address_of, size_of
+from crosswire.nic.memory.struct import clear_struct
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.instrument import fee_e9
 from crosswire.venues.order import REPORTS_MAX, Report, ReportKind, Reports
@@ -51,7 +50,7 @@ def add_report(
 def _begin_report(
     session: StarbaseSession, report: Report, kind: int, client_order_id: int, exchange_time_ns: int
 ) -> Report:
-    fill_bytes(address_of(report), 0, size_of(Report))
+    clear_struct(report)
     report.kind = kind
     report.venue = session.venue
     report.client_order_id = client_order_id

@@ -2,12 +2,14 @@
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -44,9 +46,36 @@ def command(folder: Path) -> list[str]:
     return [sys.executable, "-c", RUN, "backtest", str(config), "--no-report", "-o", str(folder / "runs")]
 
 
-def test_the_first_run_says_what_it_compiles_and_the_next_imports_no_compiler(folder: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"CROSSWIRE_CACHE": str(tmp_path / "cache")}
-    first = subprocess.run(command(folder), env=environment, capture_output=True, text=True, check=True)
+@dataclass(frozen=True)
+class FirstRun:
+    """A run that compiled everything, and where to."""
+
+    said: subprocess.CompletedProcess[str]
+    cache: Path
+
+    def leave_out(self, folder: Path, *names: str) -> Path:
+        """A copy of the cache in `folder` without the units whose names begin so: those are compiled again."""
+        copy = folder / "cache"
+        shutil.copytree(self.cache, copy)
+        left_out = [path for path in (copy / "units").iterdir() if path.name.startswith(names)]
+        assert left_out
+        for path in left_out:
+            path.unlink()
+        return copy
+
+
+@pytest.fixture(scope="module")
+def first_run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstRun:
+    cache = tmp_path_factory.mktemp("first") / "cache"
+    environment = os.environ | {"CROSSWIRE_CACHE": str(cache)}
+    return FirstRun(subprocess.run(command(folder), env=environment, capture_output=True, text=True, check=True), cache)
+
+
+def test_the_first_run_says_what_it_compiles_and_the_next_imports_no_compiler(
+    folder: Path, first_run: FirstRun
+) -> None:
+    environment = os.environ | {"CROSSWIRE_CACHE": str(first_run.cache)}
+    first = first_run.said
     said = first.stderr.splitlines()
     assert said[0].startswith("compiling ")
     assert "strategy-CrossSpread" in first.stderr
@@ -59,8 +88,9 @@ def test_the_first_run_says_what_it_compiles_and_the_next_imports_no_compiler(fo
     assert digests[0] == digests[1]
 
 
-def test_on_a_terminal_it_is_one_line_that_changes(folder: Path, tmp_path: Path) -> None:
-    environment = os.environ | {"CROSSWIRE_CACHE": str(tmp_path / "cache"), "TERM": "xterm"}
+def test_on_a_terminal_it_is_one_line_that_changes(folder: Path, first_run: FirstRun, tmp_path: Path) -> None:
+    cache = first_run.leave_out(tmp_path, "strategy-")
+    environment = os.environ | {"CROSSWIRE_CACHE": str(cache), "TERM": "xterm"}
     screen, terminal = pty.openpty()
     with subprocess.Popen(
         command(folder), env=environment, stdin=terminal, stdout=subprocess.DEVNULL, stderr=terminal
@@ -127,9 +157,9 @@ def test_a_killed_run_leaves_no_compiler_behind(folder: Path, tmp_path: Path) ->
             time.sleep(0.01)
 
 
-def test_a_compiler_that_dies_ends_the_run_in_one_line(folder: Path, tmp_path: Path) -> None:
+def test_a_compiler_that_dies_ends_the_run_in_one_line(folder: Path, first_run: FirstRun, tmp_path: Path) -> None:
     """As one that the kernel killed for want of memory: nothing is left behind, and the next run compiles."""
-    cache = tmp_path / "cache"
+    cache = first_run.leave_out(tmp_path, "strategy-")
     with compiling(folder, cache) as (process, said, compilers):
         for compiler in compilers:
             os.kill(compiler, signal.SIGKILL)

@@ -27,6 +27,7 @@ from crosswire.nic.rings.delay import DELAY_FRAMES_MAX, DelayRing, set_delay_rin
 from crosswire.nic.rings.ring import Frame
 from crosswire.venues.order import (
     ORDERS_BITS,
+    Approvals,
     Reports,
     SessionState,
     TimeInForce,
@@ -34,6 +35,7 @@ from crosswire.venues.order import (
     read_reports,
     start_session,
     write_amend,
+    write_mass_quote,
     write_new,
 )
 from crosswire.venues.starbase.orders.session import make_starbase_session
@@ -246,6 +248,23 @@ class Bench:
         self.pump()
         return bool(sent)
 
+    def quote(self, *terms: tuple[int, int, int, int]) -> list[int]:
+        """Send bids and asks (instrument, bid, ask, lots); the ids of all sides, none if it was not sent."""
+        approvals = Approvals(count=2 * len(terms))
+        ids = []
+        for pair, (instrument, bid, ask, lots) in enumerate(terms):
+            for side, price in enumerate((bid, ask)):
+                self.orders += 1
+                ids.append(self.orders << ORDERS_BITS | self.orders)
+                approval = approvals.items[2 * pair + side]
+                approval.armed, approval.client_order_id = 1, ids[-1]
+                approval.instrument, approval.side = instrument, side
+                approval.time_in_force, approval.price_ticks, approval.qty_lots = POST_ONLY, price, lots
+        sent = write_mass_quote(self.session, self.ring, approvals, self.now_ns)
+        assert not any(approval.armed for approval in approvals.items)
+        self.pump()
+        return ids if sent else []
+
 
 def quantity(name: str, lots: int, exponent: int = -3) -> dict[str, int]:
     """Lots of 0.001 as a decimal with the exponent of the exchange's choice."""
@@ -265,6 +284,14 @@ def response(order_id: int, status: int, lots: int, filled: int = 0, reason: int
         "timestamp": EXCHANGE_NS, "execId": 1, "clientOrderId": order_id, "orderId": 9000 + order_id % 4096,
         "instrumentId": FIRST_VENUE_ID, "status": status, "cancelReason": reason, "side": side,
         **ticks("price", 101), **quantity("quantity", lots), **quantity("totalFilled", filled),
+    }  # fmt: skip
+
+
+def result(instrument: int, bid: tuple[int, int], ask: tuple[int, int]) -> dict[str, int]:
+    """Order number and status of each side."""
+    return {
+        "instrumentId": FIRST_VENUE_ID + instrument, "bidOrderId": bid[0], "bidStatus": bid[1],
+        "askOrderId": ask[0], "askStatus": ask[1], "bidRejectReason": 22, "askRejectReason": 22,
     }  # fmt: skip
 
 

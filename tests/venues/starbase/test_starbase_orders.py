@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.venues.order import (
-    ORDERS_BITS,
     REPORTS_MAX,
     Applied,
-    Approvals,
     OrderState,
     RejectReason,
     Report,
@@ -26,7 +24,6 @@ from crosswire.venues.order import (
     write_cancel,
     write_cancel_by_id,
     write_mass_cancel,
-    write_mass_quote,
 )
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.orders.fills import FILLS_MAX, FillSet, add_fill_once
@@ -54,6 +51,7 @@ from tests.support.starbase_order_setup import (
     placed,
     quantity,
     response,
+    result,
     ticks,
     told,
 )
@@ -266,7 +264,7 @@ def test_a_frame_that_the_exchange_could_not_read_ends_its_order(bench: Bench) -
 def test_a_lost_amend_or_cancel_by_id_is_told_as_refused(bench: Bench) -> None:
     """What was asked for is not under way any more: the next can be."""
     order_id = bench.new(BUY, GTC, 90, 4)
-    sides = quote(bench, (1, 80, 120, 4))
+    sides = bench.quote((1, 80, 120, 4))
     bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(1, (71, 3), (72, 3))]}))
     bench.amend(order_id, 91, 6)
     for number in (4711, 72):
@@ -285,7 +283,7 @@ def test_a_lost_amend_or_cancel_by_id_is_told_as_refused(bench: Bench) -> None:
 
 def test_a_quote_is_cancelled_by_the_exchanges_number(bench: Bench) -> None:
     """The exchange knows no client order id of it, and names whatever it likes in that field."""
-    bid, ask = quote(bench, (1, 80, 120, 4))
+    bid, ask = bench.quote((1, 80, 120, 4))
     bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(1, (71, 3), (72, 3))]}))
     root = {"clientOrderId": NULL, "correlationId": 71, "orderId": 71, "instrumentId": FIRST_VENUE_ID + 1}
     sizes = quantity("quantity", 4) | quantity("totalFilled", 1)
@@ -297,7 +295,7 @@ def test_a_quote_is_cancelled_by_the_exchanges_number(bench: Bench) -> None:
         (ReportKind.CANCEL_REJECTED, ask, 72, 1)
     ]
     # The one that was cancelled is forgotten, so that the next quote does not end it a second time.
-    second = quote(bench, (1, 81, 121, 4))
+    second = bench.quote((1, 81, 121, 4))
     results = [result(1, (73, 3), (72, 3))]
     heard = bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": results}))
     assert told(heard, "client_order_id") == [
@@ -306,13 +304,13 @@ def test_a_quote_is_cancelled_by_the_exchanges_number(bench: Bench) -> None:
 
 
 def test_no_second_mass_quote_of_an_instrument_before_the_answer(bench: Bench) -> None:
-    assert quote(bench, (0, 90, 110, 3))
-    assert quote(bench, (1, 80, 120, 3))
-    assert not quote(bench, (0, 91, 111, 3), (1, 80, 120, 3))
+    assert bench.quote((0, 90, 110, 3))
+    assert bench.quote((1, 80, 120, 3))
+    assert not bench.quote((0, 91, 111, 3), (1, 80, 120, 3))
     assert bench.session.quotes_overlapping == 1
     bench.hear(bench.gateway.frame("MassQuoteReject", {"quoteId": 1, "reason": 6}))
     bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": [result(1, (71, 3), (72, 3))]}))
-    assert quote(bench, (0, 91, 111, 3), (1, 80, 120, 3))
+    assert bench.quote((0, 91, 111, 3), (1, 80, 120, 3))
 
 
 def test_two_links_share_nothing_but_the_orders() -> None:
@@ -376,34 +374,9 @@ def test_undefined_instruments_and_unarmed_approvals_are_not_sent(bench: Bench) 
     assert bench.session.undefined == 1
 
 
-def quote(bench: Bench, *terms: tuple[int, int, int, int]) -> list[int]:
-    """Send bids and asks (instrument, bid, ask, lots); the ids of all sides, none if it was not sent."""
-    approvals = Approvals(count=2 * len(terms))
-    ids = []
-    for pair, (instrument, bid, ask, lots) in enumerate(terms):
-        for side, price in enumerate((bid, ask)):
-            bench.orders += 1
-            ids.append(bench.orders << ORDERS_BITS | bench.orders)
-            approval = approvals.items[2 * pair + side]
-            approval.armed, approval.client_order_id, approval.instrument, approval.side = 1, ids[-1], instrument, side
-            approval.time_in_force, approval.price_ticks, approval.qty_lots = POST_ONLY, price, lots
-    sent = write_mass_quote(bench.session, bench.ring, approvals, bench.now_ns)
-    assert not any(approval.armed for approval in approvals.items)
-    bench.pump()
-    return ids if sent else []
-
-
-def result(instrument: int, bid: tuple[int, int], ask: tuple[int, int]) -> dict[str, int]:
-    """Order number and status of each side."""
-    return {
-        "instrumentId": FIRST_VENUE_ID + instrument, "bidOrderId": bid[0], "bidStatus": bid[1],
-        "askOrderId": ask[0], "askStatus": ask[1], "bidRejectReason": 22, "askRejectReason": 22,
-    }  # fmt: skip
-
-
 def test_mass_quotes_replace_each_other(bench: Bench) -> None:
     bench.gateway.take()
-    first = quote(bench, (0, 90, 110, 3), (1, 80, 120, 4))
+    first = bench.quote((0, 90, 110, 3), (1, 80, 120, 4))
     assert bench.gateway.take() == ["MassQuoteRequest"]
     _, root, groups = bench.gateway.seen[0]
     assert (root["quoteId"], root["mmpGroupId"], len(groups["quotes"])) == (1, 0, 2)
@@ -432,7 +405,7 @@ def test_mass_quotes_replace_each_other(bench: Bench) -> None:
         (ReportKind.ACK, first[1], SELL),
         (ReportKind.FILL, first[1], SELL),
     ]
-    second = quote(bench, (0, 91, 111, 3))
+    second = bench.quote((0, 91, 111, 3))
     heard = bench.hear(
         bench.gateway.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": [result(0, (5, 3), (6, 3))]})
     )
@@ -449,7 +422,7 @@ def test_mass_quotes_replace_each_other(bench: Bench) -> None:
     ended = {"orderId": 6, "instrumentId": FIRST_VENUE_ID, "cancelReason": 4, "flags": 1}
     heard = bench.hear(bench.gateway.frame("OrdersCanceled", {}, {"orders": [ended]}))
     assert told(heard, "client_order_id") == [(ReportKind.CANCELLED, second[1])]
-    third = quote(bench, (0, 92, 112, 3))
+    third = bench.quote((0, 92, 112, 3))
     heard = bench.hear(bench.gateway.frame("MassQuoteReject", {"quoteId": 3, "reason": 6}))
     assert told(heard, "client_order_id", "reason") == [
         (ReportKind.REJECTED, one, RejectReason.RATE_LIMIT) for one in third

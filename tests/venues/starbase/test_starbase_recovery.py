@@ -4,7 +4,14 @@ import pytest
 
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.rings.ring import NEVER_NS
-from crosswire.venues.order import RejectReason, ReportKind, SessionState, end_session, write_cancel
+from crosswire.venues.order import (
+    RejectReason,
+    ReportKind,
+    SessionState,
+    end_session,
+    write_cancel,
+    write_cancel_by_id,
+)
 from crosswire.venues.side import BUY
 from crosswire.venues.starbase.orders.state import Refusal
 from tests.support.order_setup import FIRST_VENUE_ID
@@ -14,10 +21,12 @@ from tests.support.starbase_order_setup import (
     IOC,
     NOW_NS,
     Bench,
+    Gateway,
     fill,
     placed,
     quantity,
     response,
+    result,
     ticks,
     told,
 )
@@ -115,6 +124,69 @@ def test_orders_that_never_arrived_are_ended_and_never_sent_again(bench: Bench) 
     assert bench.gateway.numbers[-1] == received + 4
     assert bench.gateway.take() == ["NewOrderRequest"]
     assert bench.gateway.seen[0][1]["clientOrderId"] == third
+
+
+def return_to(bench: Bench, gateway: Gateway) -> None:
+    """A gateway that was gone takes a connection and a logon again; it received everything."""
+    bench.keep(NS_PER_S)
+    bench.ring.connections[gateway.stream] += 1
+    bench.keep(NS_PER_MS)
+    gateway.last_processed = gateway.numbers[-1]
+    bench.hear(bench.conf(gateway), gateway)
+
+
+def test_quotes_of_a_lost_gateway_are_not_replaced_over_the_other() -> None:
+    """Until it is back it is not known what became of them; what it says then is of quotes that are remembered."""
+    bench = Bench(links=2)
+    bench.log_on()
+    a, b = bench.gateways
+    first = bench.quote((0, 90, 110, 3))
+    bench.hear(a.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(0, (71, 3), (72, 3))]}), a)
+    bench.close_connection(a)
+    made = {
+        "orderId": 71, "instrumentId": FIRST_VENUE_ID, "matchId": 9, "side": 1, "flags": 1,
+        **ticks("price", 90), **quantity("fillQty", 1), **quantity("totalFilled", 1),
+    }  # fmt: skip
+    a.frame("OrderFilled", {}, {"fills": [made]})
+    ended = [{"orderId": number, "instrumentId": FIRST_VENUE_ID, "cancelReason": 7, "flags": 1} for number in (71, 72)]
+    a.frame("OrdersCanceled", {}, {"orders": ended})
+    number = a.sent_sequence
+    assert not bench.quote((0, 91, 111, 3), (1, 80, 120, 3))
+    assert bench.session.unlinked == 1
+    assert bench.quote((1, 80, 120, 3))
+    bench.hear(b.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": [result(1, (73, 3), (74, 3))]}), b)
+    return_to(bench, a)
+    skipped = a.frame("GapFill", {"newSequenceNumber": number + 2}, sequence=number + 1, flags=1)
+    heard = bench.hear(a.again(number - 1) + a.again(number) + skipped, a)
+    assert told(heard, "client_order_id") == [
+        (ReportKind.FILL, first[0]), (ReportKind.CANCELLED, first[0]), (ReportKind.CANCELLED, first[1]),
+    ]  # fmt: skip
+    assert bench.session.links[0].state == SessionState.READY
+    # Both are there again: quotes stay where they are, orders go to the first.
+    bench.pump()
+    a.take(), b.take()
+    assert bench.quote((0, 91, 111, 3), (1, 81, 121, 3))
+    assert bench.new(BUY, GTC, 101, 1)
+    assert (a.take(), b.take()) == (["NewOrderRequest"], ["MassQuoteRequest"])
+
+
+def test_a_quote_is_cancelled_at_the_gateway_that_it_went_to() -> None:
+    """By way of the other, both would answer."""
+    bench = Bench(links=2)
+    bench.log_on()
+    a, b = bench.gateways
+    bench.close_connection(a)
+    assert bench.quote((0, 90, 110, 3))
+    bench.hear(b.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(0, (71, 3), (72, 3))]}), b)
+    return_to(bench, a)
+    bench.pump()
+    a.take(), b.take()
+    for number in (71, 4711):
+        assert write_cancel_by_id(bench.session, bench.ring, number, 0, bench.now_ns)
+    bench.pump()
+    assert (a.take(), b.take()) == (["CancelOrderByIdRequest"], ["CancelOrderByIdRequest"])
+    bench.close_connection(b)
+    assert not write_cancel_by_id(bench.session, bench.ring, 72, 0, bench.now_ns)
 
 
 def test_a_gap_in_the_midst_holds_orders_off_until_it_is_filled(bench: Bench) -> None:

@@ -10,7 +10,15 @@ from crosswire.nic.rings.connection import select_stream
 from crosswire.nic.rings.ring import reserve
 from crosswire.nic.tcp_frames import TCP_WINDOW, commit_segment
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.order import APPROVALS_MAX, Approvals, ReportKind, Reports, TimeInForce, write_mass_quote
+from crosswire.venues.order import (
+    APPROVALS_MAX,
+    Approvals,
+    ReportKind,
+    Reports,
+    SessionState,
+    TimeInForce,
+    write_mass_quote,
+)
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.orders.reasons import cancel_reason, order_reject_reason, quote_cancel_reason
 from crosswire.venues.starbase.orders.state import (
@@ -110,8 +118,11 @@ def forget_quote(session: StarbaseSession, instrument_id: int, order_id: int) ->
 @write_mass_quote.register(StarbaseSession)
 def write_starbase_mass_quote(session: StarbaseSession, ring: Struct, approvals: Approvals, now_ns: int) -> bool:
     count = approvals.count
-    is_sendable = _disarm(session, approvals)
-    number = ready_link(session)
+    # Quotes stay with a gateway while it is there: what it says of one would race with the other's word of the next.
+    number = session.quote_link
+    if session.links[number].state != SessionState.READY:
+        number = ready_link(session)
+    is_sendable = _disarm(session, approvals, number)
     if not is_sendable or number < 0 or count < 2 or count % 2 != 0:
         return False
     link = session.links[number]
@@ -126,6 +137,7 @@ def write_starbase_mass_quote(session: StarbaseSession, ring: Struct, approvals:
         return False
     address = write_tcp_frame_header(slot, link.stream.connection.flow, TCP_WINDOW)
     session.quote_id += 1
+    session.quote_link = number
     root = view(MassQuoteRequest, root_of(address))
     root.quote_id = session.quote_id
     root.correlation_id = session.quote_id
@@ -148,9 +160,12 @@ def write_starbase_mass_quote(session: StarbaseSession, ring: Struct, approvals:
 
 
 @compiled
-def _disarm(session: StarbaseSession, approvals: Approvals) -> bool:
-    """Disarm all; whether all were armed, of defined instruments, and without an earlier quote under way."""
-    unarmed = undefined = pending = 0
+def _disarm(session: StarbaseSession, approvals: Approvals, number: int) -> bool:
+    """Disarm all; whether all were armed, of defined instruments, and without an earlier quote under way.
+
+    Nor may one live that went out on another link: until that link is back it is not known what became of it.
+    """
+    unarmed = undefined = pending = unlinked = 0
     for position in range(approvals.count):
         approval = approvals.items[position]
         if approval.armed == 0:
@@ -158,13 +173,18 @@ def _disarm(session: StarbaseSession, approvals: Approvals) -> bool:
         approval.armed = 0
         if session.market[0].instruments[approval.instrument].venue_id < 0:
             undefined += 1
-        if quoted_side(session, approval.instrument, approval.side).is_pending != 0:
+        quoted = quoted_side(session, approval.instrument, approval.side)
+        if quoted.is_pending != 0:
             pending += 1
+        elif quoted.client_order_id != 0 and sent_order(session, quoted.client_order_id).link != number:
+            unlinked += 1
     session.unarmed += unarmed
     session.undefined += undefined
     if pending > 0:
         session.quotes_overlapping += 1
-    return unarmed + undefined + pending == 0
+    if unlinked > 0:
+        session.unlinked += 1
+    return unarmed + undefined + pending + unlinked == 0
 
 
 @compiled

@@ -31,6 +31,7 @@ from crosswire.venues.order import (
 )
 from crosswire.venues.side import BUY
 from crosswire.venues.starbase.orders import reports  # noqa: F401  registers how the answers are read
+from crosswire.venues.starbase.orders.quotes import quote_id_of
 from crosswire.venues.starbase.orders.state import (
     ATTENTION_NS,
     LINKS_MAX,
@@ -470,7 +471,9 @@ def write_starbase_cancel(
 def write_starbase_cancel_by_id(
     session: StarbaseSession, ring: Struct, exchange_order_id: int, instrument: int, now_ns: int
 ) -> bool:
-    number = ready_link(session)
+    quote_id = quote_id_of(session, instrument, exchange_order_id)
+    # A quote's goes where the quote went, as any cancel: from elsewhere both gateways would answer.
+    number = _link_of_order(session, quote_id) if quote_id != 0 else ready_link(session)
     if number < 0:
         return False
     return _write_cancel(

@@ -118,7 +118,7 @@ class StarbaseSession(Session):
     correlation: i64
     throttled: i64  # orders not sent because the gateway's limit would have refused them
     undefined: i64  # orders not sent because the feed had not yet defined their instrument
-    unlinked: i64  # cancels and amends not sent because their order's link is down
+    unlinked: i64  # cancels, amends and mass quotes not sent because their order's link is down
     unexpected: i64  # messages out of place: a logon answered twice, orders before it
     unknown: i64  # messages of a kind that we do not know, stepped over
     unknown_instruments: i64  # reports of instruments that no feed defined
@@ -136,6 +136,7 @@ class StarbaseSession(Session):
     market: Annotated[Pointer, Market]  # one
     map: InstrumentMap  # the venue's instrument ids, learnt from the market as they are needed
     quote_id: i64  # of the last mass quote
+    quote_link: i64  # that the last mass quote went out on
     mmp_group_id: i64  # of market maker protection, for mass quotes
     quotes: Annotated[Pointer, QuotedSide]  # two an instrument of the market: bid, ask
     group: Group

@@ -5,6 +5,7 @@ import pytest
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.venues.order import (
+    REPORTS_MAX,
     RejectReason,
     ReportKind,
     SessionState,
@@ -124,6 +125,24 @@ def test_orders_that_never_arrived_are_ended_and_never_sent_again(bench: Bench) 
     assert bench.gateway.numbers[-1] == received + 4
     assert bench.gateway.take() == ["NewOrderRequest"]
     assert bench.gateway.seen[0][1]["clientOrderId"] == third
+
+
+def test_a_lost_mass_quote_that_is_told_in_parts_is_told_once() -> None:
+    """A second report of an order that has ended would be an alarm."""
+    bench = Bench(tokens_max=1_000_000)
+    bench.log_on()
+    received = bench.gateway.numbers[-1]
+    ids = [bench.new(BUY, GTC, 101, 1) for _ in range(REPORTS_MAX - 1)]
+    ids += bench.quote((0, 90, 110, 3), (1, 80, 120, 3))
+    ids.append(bench.new(BUY, GTC, 101, 1))
+    assert all(ids)
+    drop_and_return(bench)
+    bench.gateway.last_processed = received
+    heard = bench.hear(bench.conf(bench.gateway))
+    assert [one["client_order_id"] for one in heard] == ids
+    assert {one["kind"] for one in heard} == {ReportKind.REJECTED}
+    assert bench.session.state == SessionState.READY
+    assert bench.quote((0, 90, 110, 3), (1, 80, 120, 3))
 
 
 def return_to(bench: Bench, gateway: Gateway) -> None:

@@ -125,20 +125,18 @@ def _finish_logon(session: StarbaseSession, link: StarbaseLink, reports: Reports
     """Once nothing of the exchange's is missing: end the orders that it never received, then take new ones."""
     if link.stream.receive_sequence < link.recover_to:
         return
-    session.seen = 0
-    session.told = 0
     while link.lost_position < link.lost_end:
         sent = link.sent[link.lost_position & (SENT_MAX - 1)]
         if sent.sequence == link.lost_position:
+            # `told` is of the frame at `lost_position`: of a mass quote that is told in parts, what the last part told.
             session.seen = 0
-            session.told = 0
             _tell_refused(session, reports, sent.template_id, sent.client_order_id, RejectReason.SESSION_LOST)
             if session.unread != 0:
                 return
+            session.told = 0
             if sent.template_id == Template.NEW_ORDER_REQUEST:
                 session.lost_orders += 1
         link.lost_position += 1
-    session.told = 0
     link.state = SessionState.READY
     link.backoff_ns = session.backoff_min_ns
 

@@ -311,12 +311,14 @@ def open_order(
     The caller adds decision_ticks, tag, trade_id and trigger_ns, which are 0.
     """
     order = table.nobody
+    slot = -1
     if table.count < ORDERS_MAX:
         slot = table.free_slots[ORDERS_MAX - 1 - table.count]
+        order = table.orders[slot]
+    clear_struct(order)
+    if slot >= 0:
         table.count += 1
         table.counter += 1
-        order = table.orders[slot]
-        clear_struct(order)
         order.client_order_id = table.counter << ORDERS_BITS | slot
         order.state = OrderState.PENDING_NEW
     order.venue = venue

@@ -86,7 +86,10 @@ def test_a_full_table_gives_nobody() -> None:
     assert len(ids) == ORDERS_MAX
     refused = open_buy(table)
     assert (refused.state, refused.client_order_id, table.count) == (OrderState.FREE, 0, ORDERS_MAX)
-    # Whoever asked is told of the veto by it.
+    # Whoever asked is told of the veto by it, and by nothing that it was before.
+    refused.client_order_id = refused.exchange_order_id = refused.is_quote = refused.amend_state = 7
+    refused = open_buy(table)
+    assert (refused.client_order_id, refused.exchange_order_id, refused.is_quote, refused.amend_state) == (0, 0, 0, 0)
     assert (refused.instrument, refused.side, refused.price_ticks, refused.qty_lots) == (INSTRUMENT, BUY, 1000, 10)
 
 

@@ -65,10 +65,12 @@ from crosswire.venues.order import (
     cancel_sent,
     close_order,
     expect_cancel_by_id,
+    find_exchange_order,
     find_order,
     free_order,
     is_alarm,
     is_open,
+    is_unsettled_quote,
     open_lots,
     open_order,
     take_cancel_by_id,
@@ -256,7 +258,7 @@ def take_report(engine: Engine, report: Report, now_ns: int) -> None:
     """Apply one execution report exactly once: to the order, the positions, the records, then its strategy."""
     order = find_order(engine.orders, report.client_order_id)
     acked_ns, lots = order.acked_ns, open_lots(order)
-    is_quote_pending = order.is_quote != 0 and order.state == OrderState.PENDING_NEW
+    was_unsettled = is_unsettled_quote(order)
     outcome = apply_report(engine.orders, report, now_ns)
     if outcome == Applied.DUPLICATE or outcome == Applied.LATE:
         return
@@ -269,8 +271,8 @@ def take_report(engine: Engine, report: Report, now_ns: int) -> None:
         halt(engine.gate)
     if report.kind == ReportKind.ACK and outcome == Applied.UPDATED and acked_ns == 0:
         add_latency(engine.state.order_round_trip, now_ns - order.created_ns)
-    if is_quote_pending and order.state != OrderState.PENDING_NEW:
-        engine.gate.positions[order.instrument].quotes_pending -= 1
+    if is_unsettled_quote(order) != was_unsettled:
+        engine.gate.positions[order.instrument].quotes_pending += -1 if was_unsettled else 1
     move_open(engine, order, 0, open_lots(order) - lots)
     seat = engine.seats[order.strategy]
     if report.kind == ReportKind.FILL and report.instrument >= 0:
@@ -569,8 +571,15 @@ def tell_amend_vetoed(engine: Engine, order: Order, veto: int) -> None:
 def send_cancel(engine: Engine, request: Request, now_ns: int) -> None:
     """One cancel of an order that is still open; one that has ended meanwhile needs none."""
     order = find_order(engine.orders, request.client_order_id)
-    if not is_open(order):
-        return
+    if is_open(order):
+        cancel_order(engine, order, now_ns)
+
+
+@compiled
+def cancel_order(engine: Engine, order: Order, now_ns: int) -> bool:
+    """Ask for the end of an open order, once: a second cancel would have a second answer, to an order that lives on."""
+    if order.state == OrderState.PENDING_CANCEL:
+        return True
     venue = engine.venues[order.venue]
     if order.is_quote == 0:
         is_sent = send_order_cancel(venue, order.client_order_id, order.instrument, now_ns)
@@ -584,17 +593,24 @@ def send_cancel(engine: Engine, request: Request, now_ns: int) -> None:
     if is_sent:
         cancel_sent(order)
         engine.state.cancels_sent += 1
+    return is_sent
 
 
 @compiled
 def send_cancel_by_id(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
-    """One cancel of an order by the venue's id, whether the table holds it or not."""
+    """One cancel of an order by the venue's id; of one that the table holds as by our own."""
     number = engine.market.instruments[request.instrument].venue
     venue = engine.venues[number]
     veto: int = Veto.UNSUPPORTED
     if can_cancel_by_id(venue):
         veto = Veto.NOT_SENT
-        if expect_cancel_by_id(engine.orders, number, request.instrument, request.exchange_order_id, seat.number):
+        own = find_exchange_order(engine.orders, number, request.exchange_order_id)
+        if is_open(own):
+            if own.instrument != request.instrument:
+                veto = Veto.BAD_ORDER
+            elif cancel_order(engine, own, now_ns):
+                return
+        elif expect_cancel_by_id(engine.orders, number, request.instrument, request.exchange_order_id, seat.number):
             if send_exchange_order_cancel(venue, request.exchange_order_id, request.instrument, now_ns):
                 engine.state.cancels_sent += 1
                 return

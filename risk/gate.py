@@ -57,7 +57,7 @@ class Veto(IntEnum):
     NOT_SENT = 17  # passed, but the transmit ring had no slot or the session refused
     UNSUPPORTED = 18  # the venue's order session can't do this
     NOT_AMENDABLE = 19  # not live yet, about to be cancelled, not good till cancelled, a quote, or being amended
-    QUOTE_PENDING = 20  # the venue has not answered the last quote of this instrument
+    QUOTE_PENDING = 20  # the venue has not answered the last quote of this instrument, or holds it in its speed bump
 
 
 class InstrumentLimits(Struct):

@@ -13,7 +13,7 @@ class Position(Struct):
     open_buy_lots: i64  # of live and pending buy orders, not yet filled
     open_sell_lots: i64
     open_orders: i64
-    quotes_pending: i64  # sides of mass quotes that the venue has not answered
+    quotes_pending: i64  # sides of mass quotes that the venue has not answered, or holds in its speed bump
     cash_e9: i64  # cash flows of all fills
     fees_e9: i64  # paid, rebates negative
     fills: i64

@@ -90,7 +90,10 @@ def submit(
 
 @compiled
 def cancel(desk: Desk, client_order_id: int) -> bool:
-    """Ask to cancel an order or a side of a quote; False, counted, if REQUESTS_MAX requests of this turn are taken."""
+    """Ask to cancel an order or a side of a quote; False, counted, if REQUESTS_MAX requests of this turn are taken.
+
+    Nothing is sent for an order whose cancel is under way, nor for a quote that the venue has not answered yet.
+    """
     if not _has_room(desk, 0, 1):
         return False
     _add_request(desk, CANCEL_ORDER, 0, 0, 0).client_order_id = client_order_id
@@ -114,8 +117,9 @@ def amend(desk: Desk, client_order_id: int, price_ticks: int, qty_lots: int) -> 
 def cancel_by_id(desk: Desk, instrument: int, exchange_order_id: int) -> bool:
     """Ask to cancel an order by the venue's own id, as when ours is not known any more. False as with `submit`.
 
-    If it is none of this run's, the answer arrives in on_order with an order that has nothing but its instrument, both
-    ids and a state: CANCELLED, REJECTED if the venue refused, VETOED if nothing was sent.
+    An open order of this run is cancelled as by `cancel`. Of any other the answer arrives in on_order with an order
+    that has nothing but its instrument, both ids and a state: CANCELLED, REJECTED if the venue refused, VETOED if
+    nothing was sent.
     """
     if exchange_order_id == 0 or not _has_room(desk, instrument, 1):
         return False
@@ -138,7 +142,8 @@ def quote(
 
     Quotes of one venue that are asked for one after another leave in one message. Each side is an order with an id of
     its own: on_order and on_fill tell what becomes of it, and that the one which it replaced is CANCELLED. Both sides
-    pass the gate or neither does, and until the venue has answered, the next quote of the instrument is vetoed.
+    pass the gate or neither does. Until the venue has answered, and while it holds a side in its speed bump, the next
+    quote of the instrument is vetoed.
     """
     if not _has_room(desk, instrument, 2):
         return False

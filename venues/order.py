@@ -341,9 +341,32 @@ def find_order(table: OrderTable, client_order_id: int) -> Order:
 
 
 @compiled
+def find_exchange_order(table: OrderTable, venue: int, exchange_order_id: int) -> Order:
+    """The open order that the venue calls by this number; `nobody` if there is none. It looks at all that are open."""
+    left = table.count
+    for slot in range(ORDERS_MAX):
+        if left == 0:
+            break
+        order = table.orders[slot]
+        if order.state != OrderState.FREE:
+            left -= 1
+            if order.exchange_order_id == exchange_order_id and order.venue == venue and is_open(order):
+                return order
+    return table.nobody
+
+
+@compiled
 def is_open(order: Order) -> bool:
     """Whether the order can still be filled."""
     return order.state >= OrderState.PENDING_NEW and order.state <= OrderState.PENDING_CANCEL
+
+
+@compiled
+def is_unsettled_quote(order: Order) -> bool:
+    """Whether a quote is not answered yet or is held: what a quote after it would come to is not known."""
+    if order.is_quote == 0 or not is_open(order):
+        return False
+    return order.state == OrderState.PENDING_NEW or order.queued != 0
 
 
 @compiled

@@ -11,7 +11,7 @@ from crosswire.engine.build.run import Run
 from crosswire.engine.generate import generate_captures
 from crosswire.nic.unit.compile import NO_JIT
 from crosswire.risk.gate import Veto
-from crosswire.venues.order import Applied, is_open, open_lots
+from crosswire.venues.order import Applied, is_open, is_unsettled_quote, open_lots
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.exchange.gateways import CLIENT
 from crosswire.venues.starbase.exchange.matching.state import OrderPlace
@@ -58,25 +58,33 @@ class Parameters(msgspec.Struct, forbid_unknown_fields=True):
     seed: int
     every: int
     instruments: int
+    wild: bool  # quotes may take and be held; cancels are asked for twice, by either number
 
 
 class Fidget(Strategy):
     random: i64
     instruments: i64
     every: i64
+    wild: i64
     seen: i64
     amended: i64
     amends_refused: i64
     amends_vetoed: i64
     cancelled: i64
     quoted: i64
+    held: i64
     filled: i64
     kept: Annotated[Array, i64, KEPT]  # client order ids
     numbers: Annotated[Array, i64, KEPT]  # the venue's
 
     @classmethod
     def build(cls, parameters: Parameters, context: BuildContext) -> "Fidget":
-        return cls(random=parameters.seed, every=parameters.every, instruments=parameters.instruments)
+        return cls(
+            random=parameters.seed,
+            every=parameters.every,
+            instruments=parameters.instruments,
+            wild=int(parameters.wild),
+        )
 
     def counters(self) -> dict[str, int]:
         return {}
@@ -112,11 +120,16 @@ def fidget(strategy: Fidget, desk: Desk, instrument: int) -> None:
         cancel(desk, strategy.kept[place])
     elif what == 7:
         cancel_by_id(desk, instrument, strategy.numbers[place])
+        if strategy.wild != 0:
+            cancel(desk, strategy.kept[place])
     else:
         half = 1 + pick(strategy, 3)
+        shift = pick(strategy, 9) - 4 if strategy.wild != 0 else 0
         for each in range(strategy.instruments):
-            one = desk.books[each]
-            quote(desk, each, one.bid_ticks - half + 1, 1 + pick(strategy, 9), one.ask_ticks + half - 1, 5)
+            bid_ticks = desk.books[each].bid_ticks - half + 1 + shift
+            ask_ticks = desk.books[each].ask_ticks + half - 1 + shift
+            time_in_force = GTC if strategy.wild != 0 else POST_ONLY
+            quote(desk, each, bid_ticks, 1 + pick(strategy, 9), ask_ticks, 5, time_in_force=time_in_force)
 
 
 @on_order.register(Fidget)
@@ -127,6 +140,12 @@ def hear(strategy: Fidget, desk: Desk, order: Order) -> None:
         strategy.numbers[place] = order.exchange_order_id
         if order.is_quote != 0:
             strategy.quoted += 1
+        if order.queued != 0:
+            strategy.held += 1
+            if strategy.wild != 0 and pick(strategy, 2) == 0 and order.time_in_force != IOC:
+                cancel(desk, order.client_order_id)
+                cancel_by_id(desk, order.instrument, order.exchange_order_id)
+                cancel(desk, order.client_order_id)
     if order.amend_state == AmendState.DONE:
         strategy.amended += 1
     elif order.amend_state == AmendState.REJECTED:
@@ -149,7 +168,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "examples"
 
 
-def write_config(folder: Path, seed: int, instruments: int = 2, quote_tokens: str = "1_000, 100_000") -> Path:
+def write_config(
+    folder: Path, seed: int, instruments: int = 2, quote_tokens: str = "1_000, 100_000", is_wild: bool = False
+) -> Path:
     per_ms, burst = quote_tokens.split(", ")
     text = EXAMPLE.read_text().replace("seconds = 120", f"seconds = {SECONDS}")
     limits = text[text.index("[limits]") :]
@@ -162,7 +183,7 @@ def write_config(folder: Path, seed: int, instruments: int = 2, quote_tokens: st
     path = folder / f"run{seed}.toml"
     path.write_text(
         f'name = "desk"\n[strategy]\nuse = "fidget.py:Fidget"\n[strategy.parameters]\n'
-        f"seed = {seed}\nevery = 20\ninstruments = {instruments}\n{limits}"
+        f"seed = {seed}\nevery = 20\ninstruments = {instruments}\nwild = {str(is_wild).lower()}\n{limits}"
     )
     return path
 
@@ -178,7 +199,7 @@ def check_accounts(run: Run) -> None:
             counts[order.venue] += 1
             key = (order.instrument, order.side)
             lots[key] = lots.get(key, 0) + open_lots(order)
-            if order.is_quote and order.acked_ns == 0:
+            if is_unsettled_quote(order):
                 pending[order.instrument] = pending.get(order.instrument, 0) + 1
     assert [engine.gate.venues[venue].open_orders for venue in range(2)] == counts
     assert engine.orders.count == sum(counts)
@@ -192,9 +213,9 @@ def check_accounts(run: Run) -> None:
     ]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_engines_orders_are_the_exchanges_own(folder: Path, seed: int) -> None:
-    run = finished_run(write_config(folder, seed), check_accounts)
+@pytest.mark.parametrize(("seed", "is_wild"), [(1, False), (2, False), (3, False), (5, True), (6, True)])
+def test_the_engines_orders_are_the_exchanges_own(folder: Path, seed: int, is_wild: bool) -> None:
+    run = finished_run(write_config(folder, seed, is_wild=is_wild), check_accounts)
     engine, matching = run.engine, run.parts[0].exchange.matching
     member = matching.members[CLIENT]
     vetoes = {veto.name: engine.gate.vetoes[veto] for veto in Veto if engine.gate.vetoes[veto]}
@@ -204,6 +225,7 @@ def test_the_engines_orders_are_the_exchanges_own(folder: Path, seed: int) -> No
     print(counted, vetoes)
     if not NO_JIT:
         assert min(counted[name] for name in ("amended", "amends_refused", "cancelled", "quoted", "filled")) > 0
+        assert (counted["held"] > 0) >= is_wild
     for index in range(2):
         assert engine.gate.positions[index].position_lots == member.position_lots[index]
     ours = sorted(

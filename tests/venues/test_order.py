@@ -20,9 +20,11 @@ from crosswire.venues.order import (
     cancel_sent,
     close_order,
     expect_cancel_by_id,
+    find_exchange_order,
     find_order,
     free_order,
     is_alarm,
+    is_unsettled_quote,
     make_order_table,
     open_lots,
     open_order,
@@ -324,6 +326,39 @@ def test_a_refused_cancel_by_id_of_a_live_order_is_no_contradiction() -> None:
     assert apply_report(table, refused, 6) == Applied.BY_ID
     assert order.state == OrderState.LIVE
     assert apply_report(table, refused, 7) == Applied.CONTRADICTION
+
+
+def test_an_open_order_is_found_by_the_venues_id() -> None:
+    table = make_order_table()
+    assert find_exchange_order(table, VENUE, 0).state == OrderState.FREE
+    orders = [open_buy(table) for _ in range(3)]
+    free_later = orders.pop(0)
+    for number, order in enumerate(orders):
+        apply_report(table, report_of(order, ReportKind.ACK, exchange_order_id=4710 + number), 5)
+    apply_report(table, report_of(free_later, ReportKind.REJECTED), 5)
+    free_order(table, free_later)
+    assert find_exchange_order(table, VENUE, 4711).address == orders[1].address
+    assert find_exchange_order(table, VENUE + 1, 4711).state == OrderState.FREE
+    assert find_exchange_order(table, VENUE, 4712).state == OrderState.FREE
+    apply_report(table, report_of(orders[1], ReportKind.CANCELLED, exchange_order_id=4711), 6)
+    assert find_exchange_order(table, VENUE, 4711).state == OrderState.FREE
+
+
+def test_a_quote_is_settled_once_it_is_answered_and_not_held() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    assert not is_unsettled_quote(order)
+    order.is_quote = 1
+    assert is_unsettled_quote(order)
+    apply_report(table, report_of(order, ReportKind.ACK, queued=1), 5)
+    assert is_unsettled_quote(order)
+    cancel_sent(order)
+    apply_report(table, report_of(order, ReportKind.CONVERTED), 6)
+    assert is_unsettled_quote(order)
+    apply_report(table, report_of(order, ReportKind.ACK), 15)
+    assert not is_unsettled_quote(order)
+    apply_report(table, report_of(order, ReportKind.CANCELLED), 15)
+    assert not is_unsettled_quote(order)
 
 
 def test_cancels_by_id_without_an_answer_are_bounded() -> None:

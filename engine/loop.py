@@ -289,6 +289,7 @@ def tell_answer_by_id(engine: Engine, report: Report) -> None:
     """The answer to a cancel by the venue's id, to the strategy that asked, through the order that is nobody's."""
     asked = engine.orders.by_id_answered
     report.instrument = asked.instrument
+    report.client_order_id = 0  # whoever gave it: it may be the number of an order of ours
     state = OrderState.CANCELLED if report.kind == ReportKind.CANCELLED else OrderState.REJECTED
     tell_stranger(engine, asked.strategy, report, state, report.reason)
 

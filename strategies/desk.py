@@ -118,8 +118,8 @@ def cancel_by_id(desk: Desk, instrument: int, exchange_order_id: int) -> bool:
     """Ask to cancel an order by the venue's own id, as when ours is not known any more. False as with `submit`.
 
     An open order of this run is cancelled as by `cancel`. Of any other the answer arrives in on_order with an order
-    that has nothing but its instrument, both ids and a state: CANCELLED, REJECTED if the venue refused, VETOED if
-    nothing was sent.
+    that has nothing but its instrument, the venue's id and a state: CANCELLED, REJECTED if the venue refused, VETOED
+    if nothing was sent.
     """
     if exchange_order_id == 0 or not _has_room(desk, instrument, 1):
         return False

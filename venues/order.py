@@ -462,9 +462,14 @@ def apply_report(table: OrderTable, report: Report, now_ns: int) -> int:
     elif report.kind == ReportKind.AMENDED or report.kind == ReportKind.AMEND_REJECTED:
         outcome = _apply_amend(table, report, now_ns)
     else:
-        outcome = _apply_state(table, report, now_ns)
+        was_asked = False
         if table.by_id_count != 0 and report.kind != ReportKind.ACK:
             was_asked = take_cancel_by_id(table, report.venue, report.exchange_order_id)
+        # Another session, or an earlier run, may have given its order a number that is one of ours too.
+        if was_asked and find_order(table, report.client_order_id).exchange_order_id != report.exchange_order_id:
+            outcome = Applied.BY_ID
+        else:
+            outcome = _apply_state(table, report, now_ns)
             if was_asked and outcome >= Applied.LATE:
                 outcome = Applied.BY_ID
     table.outcomes[outcome] += 1

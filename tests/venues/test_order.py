@@ -328,6 +328,19 @@ def test_a_refused_cancel_by_id_of_a_live_order_is_no_contradiction() -> None:
     assert apply_report(table, refused, 7) == Applied.CONTRADICTION
 
 
+def test_a_cancel_by_id_of_a_stranger_with_our_number_leaves_our_order_alone() -> None:
+    """Every run counts its orders from 1."""
+    table = make_order_table()
+    pending, order = open_buy(table), open_buy(table)
+    apply_report(table, report_of(order, ReportKind.ACK, exchange_order_id=4710), 5)
+    for ours in (pending, order):
+        before = bytes(ours)
+        for kind in (ReportKind.CANCELLED, ReportKind.CANCEL_REJECTED, ReportKind.CONVERTED):
+            assert expect_cancel_by_id(table, VENUE, INSTRUMENT, 4711, 0)
+            assert apply_report(table, report_of(ours, kind, exchange_order_id=4711), 6) == Applied.BY_ID
+            assert bytes(ours) == before
+
+
 def test_an_open_order_is_found_by_the_venues_id() -> None:
     table = make_order_table()
     assert find_exchange_order(table, VENUE, 0).state == OrderState.FREE

@@ -146,6 +146,8 @@ def run(engine: Engine, clock: Struct) -> int:
         for number in range(engine.venue_count):
             venue = engine.venues[number]
             if venue.due_ns <= now_ns:
+                if nearly_full(engine.records):
+                    break
                 take_frame(engine, venue, now_ns)
                 if has_requests(engine):
                     # Before the next frame is looked at: an order carries the frame that it answers.

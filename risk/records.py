@@ -9,8 +9,10 @@ from crosswire.nic.memory.struct import Pointer, Struct, array, i64
 from crosswire.nic.unit.compile import compiled
 
 STRATEGIES_MAX = 8  # of one run
-RECORDS_MAX = 4096  # of each kind between two drains
-RECORDS_RESERVE = 1536  # the loop stops for a drain with this much room left; one turn of 8 venues writes fewer
+RECORDS_MAX = 8192  # of each kind between two drains
+# The loop takes no frame with less room left. A frame of 64 KiB tells of 2,000 fills at most, which may end as many
+# orders; what all strategies may ask for then, and at their timers, is vetoed at worst: 2 * 8 * 64 orders more.
+RECORDS_RESERVE = 4096
 
 
 class OrderRecord(Struct):

@@ -7,9 +7,10 @@ from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import make_venue
 from crosswire.engine.config import RunConfig
 from crosswire.engine.faults import plain_errors, plain_faults
-from crosswire.engine.loop import Engine, Status, loop_unit
+from crosswire.engine.loop import Status, loop_unit
 from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_class
 from crosswire.engine.seat import set_seat
+from crosswire.engine.state import Engine
 from crosswire.engine.venue import VenueParts, set_venue
 from crosswire.nic.clock import ReplayClock
 from crosswire.nic.duration import NS_PER_MS

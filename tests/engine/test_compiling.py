@@ -21,8 +21,10 @@ from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(NO_JIT, reason="compilation is off")]
 PATIENCE_S = 120
+# What a script starts in the background ignores Ctrl-C; these tests may be.
 RUN = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from crosswire.engine.cli import main
 try:
     main()

@@ -1,0 +1,439 @@
+"""What becomes of orders: what strategies ask for goes through the gate onto the wire, what venues answer is booked.
+
+Both ends keep the same accounts: the order in the table, what is open and held of its instrument (in the gate's account
+and in the strategy's own), and the records.
+"""
+
+from crosswire.engine.histogram import add_latency
+from crosswire.engine.seat import Seat, tell_fill, tell_order
+from crosswire.engine.state import Engine
+from crosswire.engine.venue import (
+    Venue,
+    can_amend,
+    can_cancel_by_id,
+    can_quote,
+    send_exchange_order_cancel,
+    send_new_order,
+    send_order_amend,
+    send_order_cancel,
+    send_quotes,
+    take_more_reports,
+)
+from crosswire.nic.memory.struct import clear_struct
+from crosswire.nic.unit.compile import compiled
+from crosswire.risk.gate import Veto, check, check_amend, check_quote, halt
+from crosswire.risk.position import add_fill, change_open
+from crosswire.risk.records import append
+from crosswire.strategies.desk import AMEND_ORDER, CANCEL_BY_ID, CANCEL_ORDER, NEW_ORDER, QUOTE, Request
+from crosswire.venues.order import (
+    APPROVALS_MAX,
+    AmendState,
+    Applied,
+    Order,
+    OrderState,
+    Report,
+    ReportKind,
+    amend_sent,
+    apply_report,
+    cancel_sent,
+    close_order,
+    expect_cancel_by_id,
+    find_exchange_order,
+    find_order,
+    free_order,
+    is_alarm,
+    is_open,
+    is_unsettled_quote,
+    open_lots,
+    open_order,
+    take_cancel_by_id,
+)
+
+
+@compiled
+def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
+    """All that a packet says of our orders."""
+    session = venue.session
+    reports = engine.inbox.reports
+    while True:
+        engine.gate.venues[venue.number].session_state = session.state
+        for position in range(reports.count):
+            take_report(engine, reports.items[position], now_ns)
+        if session.unread == 0:
+            break
+        take_more_reports(venue)
+    if session.keep_due != 0:
+        venue.keep_ns = now_ns
+        engine.state.first_keep_ns = now_ns
+
+
+@compiled
+def take_report(engine: Engine, report: Report, now_ns: int) -> None:
+    """Apply one execution report exactly once: to the order, the positions, the records, then its strategy."""
+    order = find_order(engine.orders, report.client_order_id)
+    acked_ns, lots = order.acked_ns, open_lots(order)
+    was_unsettled = is_unsettled_quote(order)
+    outcome = apply_report(engine.orders, report, now_ns)
+    if outcome == Applied.DUPLICATE or outcome == Applied.LATE:
+        return
+    if outcome == Applied.BY_ID:
+        tell_answer_by_id(engine, report)
+        return
+    if is_alarm(outcome):
+        # The venue and we differ: book what it says happened, send nothing more.
+        engine.gate.alarms += 1
+        halt(engine.gate)
+    if report.kind == ReportKind.ACK and outcome == Applied.UPDATED and acked_ns == 0:
+        add_latency(engine.state.order_round_trip, now_ns - order.created_ns)
+    if is_unsettled_quote(order) != was_unsettled:
+        engine.gate.positions[order.instrument].quotes_pending += -1 if was_unsettled else 1
+    move_open(engine, order, 0, open_lots(order) - lots)
+    seat = engine.seats[order.strategy]
+    if report.kind == ReportKind.FILL and report.instrument >= 0:
+        take_fill(engine, order, report, now_ns)
+        tell_fill(seat, order, report)
+    if outcome == Applied.CLOSED:
+        end_order(engine, order)
+    elif outcome == Applied.UPDATED and report.kind != ReportKind.FILL:
+        tell_order(seat, order)
+
+
+@compiled
+def tell_answer_by_id(engine: Engine, report: Report) -> None:
+    """The answer to a cancel by the venue's id, to the strategy that asked, through the order that is nobody's."""
+    asked = engine.orders.by_id_answered
+    report.instrument = asked.instrument
+    report.client_order_id = 0  # whoever gave it: it may be the number of an order of ours
+    state = OrderState.CANCELLED if report.kind == ReportKind.CANCELLED else OrderState.REJECTED
+    tell_stranger(engine, asked.strategy, report, state, report.reason)
+
+
+@compiled
+def tell_stranger(engine: Engine, strategy: int, report: Report, state: int, reason: int) -> None:
+    """What became of an order of which the table holds nothing but what the report says."""
+    order = engine.orders.nobody
+    clear_struct(order)
+    order.client_order_id = report.client_order_id
+    order.exchange_order_id = report.exchange_order_id
+    order.venue = report.venue
+    order.instrument = report.instrument
+    order.strategy = strategy
+    order.reason = reason
+    order.state = state
+    tell_order(engine.seats[strategy], order)
+    order.state = OrderState.FREE
+
+
+@compiled
+def move_open(engine: Engine, order: Order, orders: int, qty_lots: int) -> None:
+    """What is open of an order changed: in the account that the gate judges by, and in its strategy's own."""
+    if orders == 0 and qty_lots == 0:
+        return
+    change_open(engine.gate.positions[order.instrument], order.side, orders, qty_lots)
+    change_open(engine.seats[order.strategy].desk.positions[order.instrument], order.side, orders, qty_lots)
+
+
+@compiled
+def take_fill(engine: Engine, order: Order, report: Report, now_ns: int) -> None:
+    """Book one execution: in the account, and in its strategy's own positions."""
+    instrument = engine.market.instruments[report.instrument]
+    own = engine.seats[order.strategy].desk.positions[report.instrument]
+    account = engine.gate.positions[report.instrument]
+    add_fill(account, instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9)
+    add_fill(own, instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9)
+    engine.state.fills += 1
+    record = append(engine.records.fills)
+    record.time_ns = now_ns
+    record.exchange_time_ns = report.exchange_time_ns
+    record.client_order_id = report.client_order_id
+    record.execution_id = report.execution_id
+    record.instrument = report.instrument
+    record.strategy = order.strategy
+    record.side = report.side
+    record.price_ticks = report.price_ticks
+    record.qty_lots = report.qty_lots
+    record.decision_ticks = order.decision_ticks
+    record.fee_e9 = report.fee_e9
+    record.is_maker = report.is_maker
+    record.position_lots = account.position_lots
+    record.strategy_position_lots = own.position_lots
+    record.trade_id = order.trade_id
+
+
+@compiled
+def end_order(engine: Engine, order: Order) -> None:
+    """Book that a sent order has ended: `open_lots` is none. Its slot is free once its strategy knows."""
+    move_open(engine, order, -1, 0)
+    engine.gate.venues[order.venue].open_orders -= 1
+    record_order(engine, order)
+    tell_order(engine.seats[order.strategy], order)
+    free_order(engine.orders, order)
+
+
+@compiled
+def record_order(engine: Engine, order: Order) -> None:
+    """Write an order's whole life down."""
+    engine.seats[order.strategy].orders += 1
+    record = append(engine.records.orders)
+    record.created_ns = order.created_ns
+    record.trigger_ns = order.trigger_ns
+    record.acked_ns = order.acked_ns
+    record.closed_ns = order.closed_ns
+    record.client_order_id = order.client_order_id
+    record.instrument = order.instrument
+    record.strategy = order.strategy
+    record.side = order.side
+    record.time_in_force = order.time_in_force
+    record.price_ticks = order.price_ticks
+    record.qty_lots = order.qty_lots
+    record.filled_lots = order.filled_lots
+    record.state = order.state
+    record.reason = order.reason
+    record.trade_id = order.trade_id
+
+
+@compiled
+def has_requests(engine: Engine) -> bool:
+    """Whether any strategy asks for something."""
+    for number in range(engine.seat_count):
+        if engine.seats[number].desk.request_count != 0:
+            return True
+    return False
+
+
+@compiled
+def send_requests(engine: Engine, now_ns: int) -> None:
+    """Take what the strategies asked for through the gate and onto the wire, in the order asked.
+
+    Answers to vetoed requests may make a strategy ask for more; those are taken too, REQUESTS_MAX in all.
+    """
+    for number in range(engine.seat_count):
+        seat = engine.seats[number]
+        desk = seat.desk
+        position = 0
+        while position < desk.request_count:
+            request = desk.requests[position]
+            position += 1
+            if request.instrument < 0 or request.instrument >= engine.market.count:
+                desk.requests_dropped += 1
+            elif request.kind == NEW_ORDER:
+                send_order(engine, seat, request, now_ns)
+            elif request.kind == CANCEL_ORDER:
+                send_cancel(engine, request, now_ns)
+            elif request.kind == AMEND_ORDER:
+                send_amend(engine, request, now_ns)
+            elif request.kind == CANCEL_BY_ID:
+                send_cancel_by_id(engine, seat, request, now_ns)
+            elif request.kind == QUOTE:
+                position = send_mass_quote(engine, seat, position - 1, now_ns)
+        desk.request_count = 0
+
+
+@compiled
+def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
+    """One new order: gate, frame, wire; a veto comes back to the strategy at once."""
+    gate = engine.gate
+    order = make_order(engine, seat, request, now_ns)
+    # With all ORDERS_MAX slots taken the strategy hears of the veto through the order that is nobody's.
+    is_tabled = order.state != OrderState.FREE
+    veto: int = Veto.OPEN_ORDERS
+    if is_tabled:
+        veto = check(gate, engine.state.approval, order, now_ns)
+    else:
+        gate.vetoes[veto] += 1
+    if veto == Veto.NONE:
+        if send_new_order(engine.venues[order.venue], engine.state.approval, now_ns):
+            engine.state.orders_sent += 1
+            gate.venues[order.venue].open_orders += 1
+            move_open(engine, order, 1, order.qty_lots)
+            return
+        veto = Veto.NOT_SENT
+        gate.vetoes[veto] += 1
+    veto_order(engine, seat, order, veto, now_ns)
+
+
+@compiled
+def make_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Order:
+    """The order that a strategy asks for, not judged yet; `nobody`, filled in but FREE, if there is no slot."""
+    order = open_order(
+        engine.orders,
+        engine.market.instruments[request.instrument].venue,
+        request.instrument,
+        request.side,
+        request.time_in_force,
+        request.price_ticks,
+        request.qty_lots,
+        now_ns,
+    )
+    order.strategy = seat.number
+    order.decision_ticks = request.decision_ticks
+    order.trade_id = request.trade_id
+    order.tag = request.tag
+    order.trigger_ns = seat.desk.trigger_ns
+    return order
+
+
+@compiled
+def veto_order(engine: Engine, seat: Seat, order: Order, veto: int, now_ns: int) -> None:
+    """An order that never left: write it down, tell its strategy, give its slot back."""
+    is_tabled = order.state != OrderState.FREE
+    close_order(order, OrderState.VETOED, veto, now_ns)
+    record_order(engine, order)
+    tell_order(seat, order)
+    if is_tabled:
+        free_order(engine.orders, order)
+    else:
+        order.state = OrderState.FREE
+
+
+@compiled
+def send_mass_quote(engine: Engine, seat: Seat, first: int, now_ns: int) -> int:
+    """The quotes asked for from a request on, of one venue, in one frame; the position of the request behind them."""
+    desk = seat.desk
+    quotes = engine.state.quotes
+    quotes.count = 0
+    venue = engine.market.instruments[desk.requests[first].instrument].venue
+    assert first + 1 < desk.request_count
+    position = first
+    while position < desk.request_count and quotes.count < APPROVALS_MAX:
+        bid = desk.requests[position]
+        if bid.kind != QUOTE or engine.market.instruments[bid.instrument].venue != venue:
+            break
+        add_quote(engine, seat, bid, desk.requests[position + 1], now_ns)
+        position += 2
+    if quotes.count == 0:
+        return position
+    if send_quotes(engine.venues[venue], quotes, now_ns):
+        engine.state.orders_sent += quotes.count
+        return position
+    engine.gate.vetoes[Veto.NOT_SENT] += quotes.count
+    for number in range(quotes.count):
+        order = find_order(engine.orders, quotes.items[number].client_order_id)
+        engine.gate.positions[order.instrument].quotes_pending -= 1
+        move_open(engine, order, 0, -order.qty_lots)
+        close_order(order, OrderState.VETOED, Veto.NOT_SENT, now_ns)
+        end_order(engine, order)
+    return position
+
+
+@compiled
+def add_quote(engine: Engine, seat: Seat, bid_request: Request, ask_request: Request, now_ns: int) -> None:
+    """Judge both sides of a quote, and count them as open: the next of the same frame is judged with them."""
+    gate = engine.gate
+    bid = make_order(engine, seat, bid_request, now_ns)
+    if bid.state == OrderState.FREE:
+        # There is no slot for either side, and one order that is nobody's for both.
+        gate.vetoes[Veto.OPEN_ORDERS] += 2
+        veto_order(engine, seat, bid, Veto.OPEN_ORDERS, now_ns)
+        veto_order(engine, seat, make_order(engine, seat, ask_request, now_ns), Veto.OPEN_ORDERS, now_ns)
+        return
+    ask = make_order(engine, seat, ask_request, now_ns)
+    bid.is_quote = ask.is_quote = 1
+    veto: int = Veto.OPEN_ORDERS if ask.state == OrderState.FREE else Veto.UNSUPPORTED
+    if ask.state != OrderState.FREE and can_quote(engine.venues[bid.venue]):
+        veto = check_quote(gate, engine.state.quotes, bid, ask, now_ns)
+    else:
+        gate.vetoes[veto] += 2
+    if veto != Veto.NONE:
+        veto_order(engine, seat, bid, veto, now_ns)
+        veto_order(engine, seat, ask, veto, now_ns)
+        return
+    gate.venues[bid.venue].open_orders += 2
+    gate.positions[bid.instrument].quotes_pending += 2
+    move_open(engine, bid, 1, bid.qty_lots)
+    move_open(engine, ask, 1, ask.qty_lots)
+
+
+@compiled
+def send_amend(engine: Engine, request: Request, now_ns: int) -> None:
+    """New terms for an order that is still open; of one that has ended meanwhile its strategy knows."""
+    order = find_order(engine.orders, request.client_order_id)
+    if not is_open(order):
+        return
+    gate = engine.gate
+    venue = engine.venues[order.venue]
+    approval = engine.state.approval
+    veto: int = Veto.UNSUPPORTED
+    if can_amend(venue):
+        veto = check_amend(gate, approval, order, request.price_ticks, request.qty_lots, now_ns)
+        if veto == Veto.NONE:
+            if send_order_amend(venue, approval, now_ns):
+                lots = open_lots(order)
+                amend_sent(order, request.price_ticks, request.qty_lots)
+                move_open(engine, order, 0, open_lots(order) - lots)
+                engine.state.amends_sent += 1
+                return
+            veto = Veto.NOT_SENT
+            gate.vetoes[veto] += 1
+    else:
+        gate.vetoes[veto] += 1
+    tell_amend_vetoed(engine, order, veto)
+
+
+@compiled
+def tell_amend_vetoed(engine: Engine, order: Order, veto: int) -> None:
+    """An amend never left. While another is under way, `amend_state` is about that one: the veto is told in passing."""
+    amend_state, amend_reason = order.amend_state, order.amend_reason
+    order.amend_state = AmendState.VETOED
+    order.amend_reason = veto
+    tell_order(engine.seats[order.strategy], order)
+    if amend_state == AmendState.PENDING:
+        order.amend_state = amend_state
+        order.amend_reason = amend_reason
+
+
+@compiled
+def send_cancel(engine: Engine, request: Request, now_ns: int) -> None:
+    """One cancel of an order that is still open; one that has ended meanwhile needs none."""
+    order = find_order(engine.orders, request.client_order_id)
+    if is_open(order):
+        cancel_order(engine, order, now_ns)
+
+
+@compiled
+def cancel_order(engine: Engine, order: Order, now_ns: int) -> bool:
+    """Ask for the end of an open order, once: a second cancel would have a second answer, to an order that lives on."""
+    if order.state == OrderState.PENDING_CANCEL:
+        return True
+    venue = engine.venues[order.venue]
+    if order.is_quote == 0:
+        is_sent = send_order_cancel(venue, order.client_order_id, order.instrument, now_ns)
+    else:
+        # The venue gives a quote its id in the answer, and knows it by no other.
+        is_sent = (
+            order.exchange_order_id != 0
+            and can_cancel_by_id(venue)
+            and send_exchange_order_cancel(venue, order.exchange_order_id, order.instrument, now_ns)
+        )
+    if is_sent:
+        cancel_sent(order)
+        engine.state.cancels_sent += 1
+    return is_sent
+
+
+@compiled
+def send_cancel_by_id(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
+    """One cancel of an order by the venue's id; of one that the table holds as by our own."""
+    number = engine.market.instruments[request.instrument].venue
+    venue = engine.venues[number]
+    veto: int = Veto.UNSUPPORTED
+    if can_cancel_by_id(venue):
+        veto = Veto.NOT_SENT
+        own = find_exchange_order(engine.orders, number, request.exchange_order_id)
+        if is_open(own):
+            if own.instrument != request.instrument:
+                veto = Veto.BAD_ORDER
+            elif cancel_order(engine, own, now_ns):
+                return
+        elif expect_cancel_by_id(engine.orders, number, request.instrument, request.exchange_order_id, seat.number):
+            if send_exchange_order_cancel(venue, request.exchange_order_id, request.instrument, now_ns):
+                engine.state.cancels_sent += 1
+                return
+            take_cancel_by_id(engine.orders, number, request.exchange_order_id)
+    engine.gate.vetoes[veto] += 1
+    refusal = engine.state.refusal
+    refusal.client_order_id = 0
+    refusal.exchange_order_id = request.exchange_order_id
+    refusal.venue = number
+    refusal.instrument = request.instrument
+    tell_stranger(engine, seat.number, refusal, OrderState.VETOED, veto)

@@ -1,0 +1,61 @@
+"""Everything of one run, as the loop sees it."""
+
+from typing import Annotated
+
+from crosswire.engine.histogram import Histogram
+from crosswire.engine.seat import Seat
+from crosswire.engine.venue import (
+    Inbox,
+    Venue,
+)
+from crosswire.nic.memory.struct import Array, Reference, Struct, i64
+from crosswire.risk.gate import Gate
+from crosswire.risk.records import STRATEGIES_MAX, Records
+from crosswire.venues.market import Market
+from crosswire.venues.order import (
+    VENUES_MAX,
+    Approval,
+    Approvals,
+    OrderTable,
+    Report,
+)
+
+
+class LoopState(Struct):
+    """The loop's own memory: what is being looked at, what was counted, what is due."""
+
+    stop: i64  # set from another thread to end the run
+    started: i64
+    now_ns: i64
+    turns: i64
+    frames: i64
+    orders_sent: i64
+    cancels_sent: i64
+    amends_sent: i64
+    fills: i64
+    sample_interval_ns: i64
+    sample_ns: i64  # when the next sample is due
+    winding_down: i64  # 1: cancel everything at the next sample; 2: asked for; 3: log out at the next; 4: done
+    first_ns: i64
+    first_keep_ns: i64  # the earliest of the venues' `keep_ns`
+    approval: Approval
+    quotes: Approvals  # of the mass quote being put together
+    refusal: Report  # of a cancel by the venue's id that did not leave
+    feed_latency: Histogram  # from the exchange's timestamp to the frame's, by book change
+    order_round_trip: Histogram  # from the order's frame to its acknowledgement
+    receive_to_send: Histogram  # live: from the poll that gave the trigger to the order being handed to its ring
+
+
+class Engine(Struct):
+    """Everything of one run."""
+
+    state: LoopState
+    inbox: Inbox
+    market: Annotated[Market, Reference]
+    gate: Annotated[Gate, Reference]
+    orders: Annotated[OrderTable, Reference]
+    records: Annotated[Records, Reference]
+    venue_count: i64
+    venues: Annotated[Array, Venue, VENUES_MAX]
+    seat_count: i64
+    seats: Annotated[Array, Seat, STRATEGIES_MAX]

@@ -27,13 +27,18 @@ def run_backtest(
     backtest.core.linker.want(recorder_units())
     recorder = Recorder(output / config.name, run_infos(backtest), record_names(config), replace=True)
     try:
-        backtest.load()
-        start_s = time.perf_counter() - started - preparing_s
-        loop_started = time.perf_counter()
-        turn_until_finished(backtest, recorder)
-        recorder.close()
-        wall_s = time.perf_counter() - loop_started
-        facts = run_facts(backtest, start_s, wall_s, digests(backtest))
+        try:
+            backtest.load()
+            start_s = time.perf_counter() - started - preparing_s
+            loop_started = time.perf_counter()
+            turn_until_finished(backtest, recorder)
+            recorder.close()
+            wall_s = time.perf_counter() - loop_started
+            facts = run_facts(backtest, start_s, wall_s, digests(backtest))
+        finally:
+            backtest.close()
+        # The run's memory makes room for the report.
+        del backtest
         summary = summarise(facts, recorder.directory)
         write_summary(summary, facts.config_text, recorder.directory)
         if with_report:
@@ -42,7 +47,6 @@ def run_backtest(
             write_report(recorder.directory)
         finished = recorder.publish()
     finally:
-        backtest.close()
         recorder.discard()
     if console is not None:
         _print_outcome(summary, finished, with_report, console)

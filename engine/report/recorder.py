@@ -476,7 +476,7 @@ def _time(time_ns: np.ndarray) -> Any:
     """UTC times; 0, which is never, is null."""
     import pyarrow as pa
 
-    return pa.array(time_ns, mask=time_ns == 0).cast(pa.timestamp("ns", "UTC"))
+    return pa.array(time_ns.view("datetime64[ns]"), pa.timestamp("ns", "UTC"), mask=time_ns == 0)
 
 
 def _named(numbers: np.ndarray, names: Mapping[int, str]) -> Any:

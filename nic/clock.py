@@ -54,7 +54,7 @@ def _advance_replay(clock: ReplayClock, next_ns: int) -> int:
 
 @compiled
 def time_at(clock: LiveClock, cycles: int) -> int:
-    """What the clock shows at a cycle count, ns since the epoch."""
+    """The clock's time at a cycle count, ns since the epoch."""
     calibration = clock.calibrations[load_i64_acquire(address_of(clock) + 8) & 1]
     elapsed = min(cycles - calibration.cycles, ELAPSED_CYCLES_MAX)
     return calibration.time_ns + ((elapsed * calibration.rate) >> RATE_BITS)
@@ -70,7 +70,7 @@ class ClockKeeper:
     """Measures the counter's rate and holds a `LiveClock` to the host's: call `keep` about once a second."""
 
     def __init__(self, clock: LiveClock, settle_s: float = 0.05) -> None:
-        """Takes `settle_s` to measure the rate for the first time."""
+        """Take `settle_s` to measure the rate for the first time."""
         assert LiveClock.fields["current"].offset == 8
         self.clock = clock
         cycle_count()  # compiles it

@@ -270,7 +270,7 @@ def set_payload(packet: Packet, address: int, header_length: int, length: int) -
 
 @compiled
 def internet_sum(address: int, length: int, initial: int) -> int:
-    """Sum of `length` bytes as big-endian 16-bit words (RFC 1071), not folded, added to `initial`.
+    """Sum `length` bytes as big-endian 16-bit words (RFC 1071), not folded, added to `initial`.
 
     Four bytes at a time: 2**16 is 1 modulo 2**16 - 1, so the fold makes the two halves count alike. An odd last byte
     is padded with zero, so only the last block of a chain may be odd. Far from 2**63 for any frame.
@@ -291,7 +291,7 @@ def internet_sum(address: int, length: int, initial: int) -> int:
 
 @compiled
 def fold_checksum(total: int) -> int:
-    """The 16-bit checksum of a sum: end-around carries, then the one's complement (RFC 1071)."""
+    """Make the 16-bit checksum of a sum: end-around carries, then the one's complement (RFC 1071)."""
     while total > 0xFFFF:
         total = (total & 0xFFFF) + (total >> 16)
     return total ^ 0xFFFF
@@ -311,7 +311,7 @@ def pair_sum(low: int, high: int) -> int:
 
 @compiled
 def internet_checksum(address: int, length: int, initial: int) -> int:
-    """RFC 1071 checksum of `length` bytes and of `initial`, an unfolded sum of what else it covers.
+    """Compute the RFC 1071 checksum of `length` bytes and of `initial`, an unfolded sum of what else it covers.
 
     0 over a block that holds its own right checksum.
     """
@@ -320,7 +320,7 @@ def internet_checksum(address: int, length: int, initial: int) -> int:
 
 @compiled
 def pseudo_header_sum(ip: Ipv4Header, transport_length: int) -> int:
-    """What a UDP or TCP checksum covers beside its own bytes (RFC 768, RFC 9293 3.1)."""
+    """Sum what a UDP or TCP checksum covers beside its own bytes (RFC 768, RFC 9293 3.1)."""
     return ip.source_ip + ip.destination_ip + ip.protocol + transport_length
 
 
@@ -385,7 +385,7 @@ def patch_udp_length(address: int, payload_length: int) -> int:
 
 @compiled
 def seal_udp_frame(address: int, payload_length: int) -> int:
-    """`patch_udp_length`, and a UDP checksum over the payload as it is now; return the frame's length."""
+    """Set the length and a UDP checksum over the payload as it is now; return the frame's length."""
     patch_udp_length(address, payload_length)
     ip = view(Ipv4Header, address + size_of(EthernetHeader))
     udp_address = address + size_of(EthernetHeader) + size_of(Ipv4Header)

@@ -48,7 +48,7 @@ def set_connection(connection: Connection, flow: Flow, first_byte: int = 0) -> N
 
 @compiled
 def is_from_peer(connection: Connection, packet: Packet) -> bool:
-    """Whether a received packet belongs to this connection."""
+    """Tell whether a received packet belongs to this connection."""
     flow = connection.flow
     return (
         packet.protocol == PROTOCOL_TCP

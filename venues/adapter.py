@@ -79,7 +79,7 @@ class Gateways(Protocol):
 
     @property
     def ring(self) -> Any:
-        """What the clients send and are sent."""
+        """The ring that carries what the clients send and are sent."""
 
     def accept(self) -> None:
         """Accept new clients; let go of those that have left."""

@@ -19,7 +19,7 @@ class Credentials:
 
 
 def load_credentials(path: Path) -> Credentials:
-    """`client_id` and `secret` of a TOML file; VenueError, without a word of its contents, if it is not to be used."""
+    """Read `client_id` and `secret` of a TOML file; VenueError, without a word of its contents, if it can't be used."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

@@ -78,13 +78,13 @@ def price_e9(instrument: Instrument, price_ticks: int) -> int:
 
 @compiled
 def multiply_e9(value: int, rate_e9: int) -> int:
-    """floor(value * rate_e9 / 1e9) for |rate_e9| <= 1e9 and any value: split so that no product overflows."""
+    """Compute floor(value * rate_e9 / 1e9) for |rate_e9| <= 1e9 and any value, split so that no product overflows."""
     return (value // E9) * rate_e9 + (value % E9) * rate_e9 // E9
 
 
 @compiled
 def divide_e9(value: int, divisor: int) -> int:
-    """floor(value * 1e9 / divisor) for divisor in 1..2**63 / 1000: three base-1000 digits at a time, all in 64 bits."""
+    """Compute floor(value * 1e9 / divisor) for divisor in 1..2**63 / 1000, by three base-1000 digits at a time."""
     quotient = value // divisor
     remainder = value % divisor
     for _ in range(3):
@@ -129,7 +129,7 @@ def settlement_value_e9(instrument: Instrument, price_ticks: int, qty_lots: int)
 
 @compiled
 def cash_flow_e9(instrument: Instrument, side: int, price_ticks: int, qty_lots: int) -> int:
-    """What a trade adds to P&L before the position is valued, 1e-9 of the settlement currency, fees apart.
+    """The cash that a trade adds to P&L before the position is valued, 1e-9 of the settlement currency, without fees.
 
     Linear: a buy pays price times size. Inverse: P&L of N USD from p1 to p2 is N / p1 - N / p2 coins, so a buy adds
     N / p1 and the open position is worth -N / p2. Coins are rounded down, an error below 1e-9 coin a fill.
@@ -142,7 +142,7 @@ def cash_flow_e9(instrument: Instrument, side: int, price_ticks: int, qty_lots: 
 
 @compiled
 def position_value_e9(instrument: Instrument, price_ticks: int, position_lots: int) -> int:
-    """What an open position (signed lots) adds to P&L at this price, 1e-9 of the settlement currency."""
+    """The value that an open position (signed lots) adds to P&L at this price, 1e-9 of the settlement currency."""
     if position_lots >= 0:
         return cash_flow_e9(instrument, SELL, price_ticks, position_lots)
     return cash_flow_e9(instrument, BUY, price_ticks, -position_lots)
@@ -157,7 +157,7 @@ def fee_e9(instrument: Instrument, price_ticks: int, qty_lots: int, is_maker: in
 
 @compiled
 def has_terms(instrument: Instrument, tick_e9: int, lot_e9: int, contract_e9: int, payoff: int) -> bool:
-    """Whether sizes and payoff are as configured. Fees are the account's own, so the wire's are not compared."""
+    """Tell whether sizes and payoff are as configured. Fees are the account's own, so the wire's are not compared."""
     return (
         instrument.tick_e9 == tick_e9
         and instrument.lot_e9 == lot_e9

@@ -93,7 +93,7 @@ def add_instrument(table: InstrumentMap, venue_id: int, index: int) -> bool:
 
 @compiled
 def learn_instrument(table: InstrumentMap, market: Market, venue: int, venue_id: int) -> int:
-    """As `find_instrument`; an id that the map does not have yet is looked for among the venue's own instruments."""
+    """Do as `find_instrument`, but look for an id that the map lacks among the venue's own instruments."""
     index = find_instrument(table, venue_id)
     if index >= 0:
         return index
@@ -119,7 +119,7 @@ def find_symbol(market: Market, venue: int, symbol: Array, length: int) -> int:
 
 @compiled
 def same_symbol(own: Array, symbol: Array, length: int) -> bool:
-    """Whether zero-padded `own` equals the first `length` bytes of `symbol` (themselves perhaps zero-padded)."""
+    """Tell whether zero-padded `own` equals the first `length` bytes of `symbol` (perhaps zero-padded itself)."""
     for position in range(SYMBOL_BYTES):
         byte = symbol[position] if position < length else 0
         if own[position] != byte:

@@ -26,7 +26,7 @@ class TokenBucket(Struct):
 
 
 def make_token_bucket(per_second: int, burst: int) -> TokenBucket:
-    """A full bucket; ValueError as `set_token_bucket`."""
+    """Make a full bucket; ValueError as `set_token_bucket`."""
     bucket = TokenBucket()
     set_token_bucket(bucket, per_second, burst)
     return bucket

@@ -134,7 +134,7 @@ def fail(source: Source, fault: int) -> int:
 
 @compiled
 def out_of_bytes(capture: Capture, source: Source) -> int:
-    """The window ends before the record at `source.position` does."""
+    """Note that the window ends before the record at `source.position` does."""
     if capture.end_of_file == 0:
         return SourceState.STARVED
     if source.position < capture.end_offset:
@@ -145,7 +145,7 @@ def out_of_bytes(capture: Capture, source: Source) -> int:
 
 @compiled
 def found_frame(source: Source, time_ns: int, frame_offset: int, length: int) -> int:
-    """Time never goes back within a file: a late record keeps its place and gets the time of the one before."""
+    """Note a frame. Time never goes back within a file: a late record gets the time of the one before."""
     if time_ns < source.time_ns:
         source.out_of_order += 1
     else:
@@ -373,7 +373,7 @@ def read_packet(
     frame_offset: int,
     room: int,
 ) -> int:
-    """An enhanced or old packet block: the frame has `room` bytes of the block."""
+    """Read an enhanced or old packet block: the frame has `room` bytes of the block."""
     if interface_index >= source.interface_count:
         return fail(source, Fault.UNKNOWN_INTERFACE)
     interface = source.interfaces[interface_index]
@@ -392,7 +392,7 @@ def read_packet(
 
 @compiled
 def read_simple_packet(capture: Capture, source: Source, body_offset: int, length: int) -> int:
-    """A simple packet block: the captured length is the least of original length and the interface's snap length."""
+    """Read a simple packet block: the captured length is the least of original length and snap length."""
     if length < size_of(SimplePacketBlock):
         return fail(source, Fault.BLOCK_LENGTH)
     if source.interface_count == 0:

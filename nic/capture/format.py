@@ -138,13 +138,13 @@ BLOCK_BYTES_MIN = size_of(BlockHeader) + size_of(BlockTrailer)
 
 @compiled
 def ordered_u16(value: int, swapped: int) -> int:
-    """A u16 loaded little-endian, in the file's byte order."""
+    """Put a u16 that was loaded little-endian into the file's byte order."""
     return ((value & 0xFF) << 8) | (value >> 8) if swapped != 0 else value
 
 
 @compiled
 def ordered_u32(value: int, swapped: int) -> int:
-    """A u32 loaded little-endian, in the file's byte order."""
+    """Put a u32 that was loaded little-endian into the file's byte order."""
     if swapped == 0:
         return value
     return ((value & 0xFF) << 24) | ((value & 0xFF00) << 8) | ((value >> 8) & 0xFF00) | (value >> 24)

@@ -67,7 +67,7 @@ class CaptureError(Exception):
 
 
 def open_stream(path: Path) -> tuple[Any, bool]:
-    """A raw stream of the capture's bytes, and whether it decompresses.
+    """Open a raw stream of the capture's bytes; also tell whether it decompresses.
 
     pyarrow inflates because python-zstandard's reader takes a cut-off file for a whole one (0.25: end of file in the
     middle of a frame reads as an end), where pyarrow's says "Truncated compressed stream".

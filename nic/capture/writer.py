@@ -98,11 +98,11 @@ class CaptureWriter:
         self._stream.write(records)
 
     def write_memory(self, address: int, length: int) -> None:
-        """`write_raw` of `length` bytes at `address`."""
+        """Append `length` bytes at `address`, as `write_raw` does."""
         self.write_raw(memoryview((ctypes.c_uint8 * length).from_address(address)))
 
     def file_bytes(self) -> int:
-        """Written to the file so far; a compressor may hold back a little more."""
+        """Bytes written to the file so far; a compressor may hold back a few more."""
         return self._file.tell()
 
     def close(self) -> None:

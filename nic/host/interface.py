@@ -29,7 +29,7 @@ class InterfaceDrops(Owner):
         self._before = self.count()
 
     def count(self) -> int:
-        """Since this was made. HostError if the interface is gone."""
+        """The count since this was made. HostError if the interface is gone."""
         self._file.seek(0)
         for line in self._file:
             name, _, figures = line.partition(":")

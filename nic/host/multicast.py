@@ -37,7 +37,7 @@ class Group:
 
 
 def ip_text(ip: int) -> str:
-    """A 32-bit number as 239.1.1.1."""
+    """A 32-bit number as text: 239.1.1.1."""
     return socket.inet_ntoa(ip.to_bytes(4, "big"))
 
 

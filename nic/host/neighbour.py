@@ -45,17 +45,17 @@ def interface_mac(interface: str) -> int:
 
 
 def interface_ip(interface: str) -> int:
-    """Its first IPv4 address as a 32-bit number; HostError if it has none."""
+    """An interface's first IPv4 address as a 32-bit number; HostError if it has none."""
     return int.from_bytes(_ioctl(_SIOCGIFADDR, interface)[4:8], "big")
 
 
 def interface_mtu(interface: str) -> int:
-    """Bytes of the longest IP packet."""
+    """The length of the longest IP packet on an interface, in bytes."""
     return int(struct.unpack_from("<i", _ioctl(_SIOCGIFMTU, interface))[0])
 
 
 def _netlink(kind: int, flags: int, body: bytes) -> list[bytes]:
-    """The messages that answer a request, without their headers; OSError as the kernel says."""
+    """Send a request and return the messages that answer it, without their headers; OSError as the kernel says."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as link:
         link.settimeout(RESOLVE_PATIENCE_S)
         link.send(struct.pack("<IHHII", _HEADER_BYTES + len(body), kind, _NLM_F_REQUEST | flags, 1, 0) + body)
@@ -76,7 +76,7 @@ def _netlink(kind: int, flags: int, body: bytes) -> list[bytes]:
 
 
 def _attributes(content: bytes) -> dict[int, bytes]:
-    """Attribute type to value, of a message's part behind its fixed fields."""
+    """Map type to value of the attributes in a message's part behind its fixed fields."""
     found: dict[int, bytes] = {}
     content = content[_MESSAGE_BYTES:]
     while len(content) >= 4:
@@ -102,7 +102,7 @@ def next_hop(interface: str, ip: int) -> int:
 
 
 def known_mac(interface: str, ip: int) -> int:
-    """What the kernel's table says of a neighbour, as a 48-bit number; 0 if it does not know it."""
+    """A neighbour's address in the kernel's table, as a 48-bit number; 0 if it does not know it."""
     index = interface_index(interface)
     wanted = ip.to_bytes(4, "big")
     for content in _netlink(_RTM_GETNEIGH, _NLM_F_DUMP, struct.pack("<B3xiHBB", socket.AF_INET, 0, 0, 0, 0)):
@@ -116,7 +116,7 @@ def known_mac(interface: str, ip: int) -> int:
 
 
 def resolve(interface: str, ip: int, patience_s: float = RESOLVE_PATIENCE_S) -> int:
-    """The Ethernet address for frames to `ip`: the table's, or what the kernel learns when a datagram provokes it.
+    """Find the Ethernet address for frames to `ip`: the table's, or what the kernel learns when a datagram is sent.
 
     Works in the network namespace of the calling thread. HostError if nobody answers: no frame is ever sent to zero.
     """

@@ -49,7 +49,7 @@ class Offload(Owner):
             self._undo.append(lambda: self._ethtool("coalescing", "-C", *before, "rx-usecs", microseconds[1]))
 
     def steer(self, groups: Sequence[tuple[int, int]], queue: int) -> None:
-        """UDP to these (ip, port) arrives on `queue`."""
+        """Have UDP to these (ip, port) arrive on `queue`."""
         for ip, port in groups:
             target = ["dst-ip", ip_text(ip), "dst-port", str(port), "action", str(queue)]
             said = self._ethtool("flow steering", "-N", "flow-type", "udp4", *target)

@@ -33,14 +33,14 @@ class HostError(Exception):
 
 
 def check(result: int, what: str) -> int:
-    """The result of a C call that reports failure as -1; HostError with errno's text if it did."""
+    """Return the result of a C call that reports failure as -1; HostError with errno's text if it failed."""
     if result == -1:
         raise HostError(f"{what}: {os.strerror(ctypes.get_errno())}")
     return result
 
 
 def map_memory(length: int, *, fd: int = -1, offset: int = 0, shared: bool = False, huge: bool = False) -> int:
-    """Address of `length` mapped bytes, every page present (MAP_POPULATE): the loop must never fault one in.
+    """Map `length` bytes, every page present (MAP_POPULATE): the loop must never fault one in. Their address.
 
     HostError if refused; `huge` asks for pages of 2 MB, and `length` must be a multiple of that.
     """
@@ -56,7 +56,7 @@ def map_memory(length: int, *, fd: int = -1, offset: int = 0, shared: bool = Fal
 
 
 def map_large_pages(length: int) -> tuple[int, bool]:
-    """`map_memory` of private memory in pages of 2 MB; `length` must be a multiple of that.
+    """Map private memory in pages of 2 MB; `length` must be a multiple of that. Its address.
 
     Reserved huge pages if there are enough (then True), else transparent ones where the kernel can make them.
     """
@@ -86,12 +86,12 @@ def _effective_capabilities() -> int:
 
 
 def has_capability(name: str) -> bool:
-    """Whether the calling thread may do what a capability of `CAPABILITIES` stands for."""
+    """Tell whether the calling thread may do what a capability of `CAPABILITIES` stands for."""
     return bool(_effective_capabilities() >> CAPABILITIES[name] & 1)
 
 
 def need_capability(name: str, purpose: str) -> None:
-    """HostError that names the capability and what it is for, if the calling thread lacks it."""
+    """Raise a HostError that names the capability and what it is for, if the calling thread lacks it."""
     if not has_capability(name):
         raise HostError(f"{purpose} needs {name}: run as root, or `setcap` it on the interpreter")
 
@@ -106,7 +106,7 @@ def keep_capabilities(names: Iterable[str]) -> None:
 
 
 def note_signals() -> list[int]:
-    """SIGINT and SIGTERM end nothing from here on: they are appended to this list, for the main thread to look at."""
+    """Append SIGINT and SIGTERM to this list from here on, for the main thread to look at; they end nothing."""
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda noted, _frame: received.append(noted))
@@ -123,7 +123,7 @@ def pin_thread(core: int) -> None:
 
 
 def run_first_in_first_out(priority: int) -> None:
-    """Real-time scheduling (SCHED_FIFO) of the calling thread at `priority`, 1 to 99."""
+    """Give the calling thread real-time scheduling (SCHED_FIFO) at `priority`, 1 to 99."""
     need_capability("CAP_SYS_NICE", f"scheduling fifo {priority}")
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))

@@ -30,7 +30,7 @@ def _from_python(name: str, *arguments: Any) -> int:
 
 
 def _lower_call(function: Callable[..., int], name: str, parts: tuple[Any, ...], returns: Any, extra: int = 0) -> None:
-    """`function`, called by compiled code, is libc's `name` with arguments cast to `parts`, and `extra` null ones."""
+    """Have compiled code call libc's `name` for `function`: arguments cast to `parts`, then `extra` null ones."""
 
     def generate(_context: Any, builder: Any, *values: Any) -> Any:
         signature = ir.FunctionType(returns, [*parts, *([_POINTER] * extra)])
@@ -58,22 +58,22 @@ def _lower_call(function: Callable[..., int], name: str, parts: tuple[Any, ...],
 
 
 def call_send(fd: int, address: int, length: int, flags: int) -> int:
-    """send(2)."""
+    """Call send(2)."""
     return _from_python("send", fd, ctypes.c_void_p(address), ctypes.c_size_t(length), flags)
 
 
 def call_recv(fd: int, address: int, length: int, flags: int) -> int:
-    """recv(2)."""
+    """Call recv(2)."""
     return _from_python("recv", fd, ctypes.c_void_p(address), ctypes.c_size_t(length), flags)
 
 
 def call_recvmmsg(fd: int, vector: int, count: int, flags: int) -> int:
-    """recvmmsg(2) without a timeout; `vector` is the address of `count` mmsghdr."""
+    """Call recvmmsg(2) without a timeout; `vector` is the address of `count` mmsghdr."""
     return _from_python("recvmmsg", fd, ctypes.c_void_p(vector), count, flags, None)
 
 
 def call_sendmmsg(fd: int, vector: int, count: int, flags: int) -> int:
-    """sendmmsg(2); `vector` is the address of `count` mmsghdr."""
+    """Call sendmmsg(2); `vector` is the address of `count` mmsghdr."""
     return _from_python("sendmmsg", fd, ctypes.c_void_p(vector), count, flags)
 
 

@@ -38,7 +38,7 @@ class Link:
 
 
 def mac_text(mac: int) -> str:
-    """A 48-bit number as 02:00:0a:62:00:01."""
+    """A 48-bit number as text: 02:00:0a:62:00:01."""
     return mac.to_bytes(6, "big").hex(":")
 
 
@@ -126,8 +126,10 @@ class Testbed:
 
 
 def _is_up(namespace: str) -> bool:
-    """Whether a namespace of that name lives. `ip netns add` mounts each on a file of its name; where a machine ends
-    without unmounting and its /run outlives it, as a container's may, the file stays, and is removed here.
+    """Tell whether a namespace of that name lives.
+
+    `ip netns add` mounts each on a file of its name; where a machine ends without unmounting and its /run outlives it,
+    as a container's may, the file stays, and is removed here.
     """
     name = Path("/run/netns", namespace)
     if not name.exists():
@@ -154,7 +156,7 @@ def _run_in(namespace: str, *command: str) -> str:
 
 @contextmanager
 def in_namespace(name: str) -> Iterator[None]:
-    """The calling thread works in the network namespace `name`; sockets made there stay there. HostError if refused."""
+    """Have the calling thread work in the namespace `name`; sockets made there stay there. HostError if refused."""
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         try:
@@ -173,7 +175,7 @@ def in_namespace(name: str) -> Iterator[None]:
 
 @contextmanager
 def private_namespace(pairs: int) -> Iterator[list[tuple[str, str]]]:
-    """The calling thread works in a network namespace that has no name, and ends with the process if not before.
+    """Have the calling thread work in a network namespace without a name; it ends with the process at the latest.
 
     In it are the loopback and `pairs` veth pairs, all up, the first end of pair n with the address 198.18.n.1: gives
     their two ends' names. HostError if refused.

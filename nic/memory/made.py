@@ -35,7 +35,7 @@ def inner_classes(name: str) -> tuple[type, ...]:
 
 
 def _label(cls: type) -> str:
-    """Without dots, at which pickle would split the name."""
+    """A class's module and name, without dots: pickle would split the name at them."""
     return f"{cls.__module__.replace('.', '/')}:{cls.__qualname__}"
 
 
@@ -45,7 +45,7 @@ def _find(label: str) -> Any:
 
 
 def _split(labels: str) -> list[str]:
-    """At the commas outside brackets."""
+    """Split at the commas outside brackets."""
     parts = [""]
     depth = 0
     for letter in labels:

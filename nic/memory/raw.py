@@ -53,7 +53,7 @@ def _fill_bytes(_context: Any, builder: Any, address: Any, value: Any, length_by
 
 
 def load_i64(address: int) -> int:
-    """Unaligned native load."""
+    """Load a native 64-bit word from any address."""
     return ctypes.c_int64.from_address(address).value
 
 
@@ -63,7 +63,7 @@ def _load_i64(_context: Any, builder: Any, address: Any) -> Any:
 
 
 def store_i64(address: int, value: int) -> None:
-    """Unaligned native store."""
+    """Store a native 64-bit word at any address."""
     ctypes.c_int64.from_address(address).value = value
 
 
@@ -73,7 +73,7 @@ def _store_i64(_context: Any, builder: Any, address: Any, value: Any) -> None:
 
 
 def load_u32_acquire(address: int) -> int:
-    """Aligned load; no later access moves before it. Pairs with `store_u32_release` on another core."""
+    """Load from an aligned address; no later access moves before it. Pairs with another core's `store_u32_release`."""
     return ctypes.c_uint32.from_address(address).value
 
 
@@ -83,7 +83,7 @@ def _load_u32_acquire(_context: Any, builder: Any, address: Any) -> Any:
 
 
 def store_u32_release(address: int, value: int) -> None:
-    """Aligned store; no earlier access moves after it."""
+    """Store at an aligned address; no earlier access moves after it."""
     ctypes.c_uint32.from_address(address).value = value
 
 
@@ -93,7 +93,7 @@ def _store_u32_release(_context: Any, builder: Any, address: Any, value: Any) ->
 
 
 def load_i64_acquire(address: int) -> int:
-    """Aligned load; no later access moves before it. Pairs with `store_i64_release` on another core."""
+    """Load from an aligned address; no later access moves before it. Pairs with another core's `store_i64_release`."""
     return ctypes.c_int64.from_address(address).value
 
 
@@ -103,7 +103,7 @@ def _load_i64_acquire(_context: Any, builder: Any, address: Any) -> Any:
 
 
 def store_i64_release(address: int, value: int) -> None:
-    """Aligned store; no earlier access moves after it."""
+    """Store at an aligned address; no earlier access moves after it."""
     ctypes.c_int64.from_address(address).value = value
 
 
@@ -114,7 +114,7 @@ def _store_i64_release(_context: Any, builder: Any, address: Any, value: Any) ->
 
 @compiled
 def mix_bits(state: int) -> int:
-    """Two rounds of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014)."""
+    """Run two rounds of splitmix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014)."""
     state = multiply_u64(state ^ shift_right(state, 30), _MIX_FIRST)
     return multiply_u64(state ^ shift_right(state, 27), MIX_SECOND)
 
@@ -140,7 +140,7 @@ def _multiply_u64(_context: Any, builder: Any, left: Any, right: Any) -> Any:
 
 
 def load_u8(address: int) -> int:
-    """One byte."""
+    """Load one byte."""
     return ctypes.c_uint8.from_address(address).value
 
 
@@ -223,7 +223,7 @@ def _prefetch(_context: Any, builder: Any, address: Any) -> None:
 
 
 def cycle_count() -> int:
-    """The processor's time-stamp counter, whose rate is to be measured; with compilation off, monotonic nanoseconds."""
+    """The processor's time-stamp counter, of unknown rate; with compilation off, monotonic nanoseconds."""
     return time.monotonic_ns() if NO_JIT else int(_COUNTER())
 
 

@@ -181,7 +181,7 @@ class Field:
 
     @property
     def is_address(self) -> bool:
-        """Whether the field holds an address."""
+        """Tell whether the field holds an address."""
         return self.is_pointer or self.is_reference
 
     @property
@@ -305,7 +305,7 @@ def _is_struct(value: object) -> TypeGuard["type[Struct]"]:
 
 
 def _parse_annotation(cls: type, name: str, annotation: Any) -> tuple[Element, int | None, Any]:
-    """Element, count of an array in place, and Pointer or Reference for a field that holds an address."""
+    """Return the element, the count of an array in place, and Pointer or Reference for a field that is an address."""
     where = f"{cls.__qualname__}.{name}"
     if _is_struct(annotation):
         return annotation, None, None
@@ -365,12 +365,12 @@ class Struct(metaclass=StructMeta):
         return ctypes.string_at(self._base, type(self).size)
 
     def __repr__(self) -> str:
-        """Field by field, REPR_LETTERS_MAX letters at most: a whole exchange would take minutes."""
+        """Show field by field, REPR_LETTERS_MAX letters at most: a whole exchange would take minutes."""
         return f"{type(self).__name__}({_bounded(_described(self))})"
 
 
 def _described(struct: Struct) -> Iterator[str]:
-    """The fields of a struct; of nested ones the fields in turn."""
+    """Give the fields of a struct as text; of nested ones the fields in turn."""
     separator = ""
     for name, field in type(struct).fields.items():
         yield f"{separator}{name}="

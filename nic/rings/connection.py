@@ -18,7 +18,7 @@ def connection_of(ring: Struct, stream: int) -> int:
 
 @generic
 def select_stream(ring: Struct, stream: int) -> None:
-    """What is reserved and committed from now on belongs to this stream."""
+    """Have what is reserved and committed from now on belong to this stream."""
 
 
 @generic

@@ -88,7 +88,7 @@ class FaultRing(Struct):
 
 @compiled
 def draw_fault(way: FaultWay, kind: int, bound: int) -> int:
-    """A number in 0..bound - 1 (bound up to 2**31) for this direction's present frame."""
+    """Draw a number in 0..bound - 1 (bound up to 2**31) for this direction's present frame."""
     state = way.seed + multiply_u64(way.counters.frames * _DRAWS + kind, GOLDEN)
     state = mix_bits(state)
     return shift_right((shift_right(state, 32)) * bound, 32)
@@ -96,7 +96,7 @@ def draw_fault(way: FaultWay, kind: int, bound: int) -> int:
 
 @compiled
 def suffers(way: FaultWay, kind: int, rate_ppm: int) -> bool:
-    """Whether this direction's present frame has this fault."""
+    """Tell whether this direction's present frame has this fault."""
     return rate_ppm > 0 and draw_fault(way, kind, MILLION) < rate_ppm
 
 
@@ -118,7 +118,7 @@ def hold(way: FaultWay, address: int, length: int, passing_frames: int) -> bool:
 
 @compiled
 def due_slot(way: FaultWay, all_due: bool) -> int:
-    """The held frame that goes on now: of those due, or of all, the one due first; _NOT_HELD if there is none."""
+    """Find the held frame that goes on now: of those due, or of all, the one due first; _NOT_HELD if there is none."""
     chosen = _NOT_HELD
     for index in range(HELD_FRAMES_MAX):
         slot = way.held[index]
@@ -130,14 +130,14 @@ def due_slot(way: FaultWay, all_due: bool) -> int:
 
 @compiled
 def free_slot(way: FaultWay, index: int) -> None:
-    """The held frame has gone on."""
+    """Free the slot of a held frame that has gone on."""
     way.held[index].length = 0
     way.held_count -= 1
 
 
 @compiled
 def flip_bit(way: FaultWay, address: int, length: int) -> None:
-    """One of the frame's bits, drawn."""
+    """Flip one of the frame's bits, drawn by chance."""
     bit = draw_fault(way, _WHERE, length * 8)
     byte = view(Byte, address + (bit >> 3))
     byte.value = byte.value ^ (1 << (bit & 7))
@@ -146,7 +146,7 @@ def flip_bit(way: FaultWay, address: int, length: int) -> None:
 
 @compiled
 def cut(way: FaultWay, length: int) -> int:
-    """A shorter length: no sender makes less than an Ethernet header, and a packet socket refuses it."""
+    """Draw a shorter length, but not below an Ethernet header: no sender makes less, and a packet socket refuses it."""
     if length <= ETHERNET_HEADER_BYTES:
         return length
     way.counters.truncated += 1
@@ -155,7 +155,7 @@ def cut(way: FaultWay, length: int) -> int:
 
 @compiled
 def sum_drops(ring: FaultRing) -> None:
-    """What was lost, here and inside."""
+    """Sum up what was lost, here and inside."""
     inner = ring.inner[0].counters
     ring.counters.drops = inner.drops + ring.receive.counters.dropped + ring.transmit.counters.dropped
     ring.counters.wakeups = inner.wakeups
@@ -197,7 +197,7 @@ def poll_fault(ring: FaultRing, frame: Frame, now_ns: int) -> bool:
 
 @compiled
 def give_held(ring: FaultRing, frame: Frame, index: int, now_ns: int) -> None:
-    """The received frame is a copy that was held."""
+    """Give a copy that was held as the received frame."""
     slot = ring.receive.held[index]
     set_frame(ring.counters, frame, address_of(slot.data), slot.length, now_ns)
     ring.polled = index
@@ -205,7 +205,7 @@ def give_held(ring: FaultRing, frame: Frame, index: int, now_ns: int) -> None:
 
 @compiled
 def spoil_received(way: FaultWay, frame: Frame) -> None:
-    """The faults of a frame that arrives in its turn."""
+    """Apply the faults drawn to a frame that arrives in its turn."""
     rates = way.rates
     if suffers(way, DUPLICATE, rates.duplicate_ppm) and hold(way, frame.address, frame.length, 0):
         way.counters.duplicated += 1
@@ -230,7 +230,7 @@ def release_fault(ring: FaultRing) -> None:
 
 @compiled
 def take_slot(ring: FaultRing, length: int) -> int:
-    """The slot left over from a frame that was not sent, or a new one; 0 if the inner ring is full."""
+    """Take the slot left over from a frame that was not sent, or a new one; 0 if the inner ring is full."""
     if ring.reserved_address == 0 or length > ring.reserved_bytes:
         ring.reserved_address = reserve(ring.inner[0], length)
         ring.reserved_bytes = length
@@ -299,7 +299,7 @@ def flush_fault(ring: FaultRing) -> None:
 
 @next_time_ns.register(FaultRing)
 def next_fault_ns(ring: FaultRing) -> int:
-    """While a frame is held, at once: no other event may come to bring it out."""
+    """Tell when the ring inside is due, or at once while a frame is held: no other event may come to bring it out."""
     first_ns = next_time_ns(ring.inner[0])
     return first_ns if ring.receive.held_count == 0 else min(first_ns, ring.now_ns)
 
@@ -312,7 +312,7 @@ def fault_ring_over(inner: type[Struct]) -> type[FaultRing]:
 def make_fault_ring(
     inner: Struct, seed: int, receive: FaultRates | None = None, transmit: FaultRates | None = None
 ) -> FaultRing:
-    """A ring with faults around `inner`; ValueError names a rate that is none."""
+    """Make a ring with faults around `inner`; ValueError names a rate that is none."""
     ring = fault_ring_over(type(inner))()
     ring.inner = one(inner)
     ring.polled = _NOT_HELD

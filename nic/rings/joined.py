@@ -61,7 +61,7 @@ class JoinedRing(Struct):
 
 @compiled
 def poll_one(ring: JoinedRing, line: int, frame: Frame, now_ns: int) -> bool:
-    """`poll` the line of this number."""
+    """Poll the line of this number."""
     if line == 0:
         return poll(ring.receive0[0], frame, now_ns)
     if line == 1:
@@ -73,7 +73,7 @@ def poll_one(ring: JoinedRing, line: int, frame: Frame, now_ns: int) -> bool:
 
 @compiled
 def poll_lines(ring: JoinedRing, frame: Frame, now_ns: int) -> bool:
-    """Each line once, until one has a frame."""
+    """Poll each line once, until one has a frame."""
     for _ in range(ring.lines):
         line = ring.turn
         ring.turn = line + 1 if line + 1 < ring.lines else 0
@@ -85,7 +85,7 @@ def poll_lines(ring: JoinedRing, frame: Frame, now_ns: int) -> bool:
 
 @compiled
 def poll_orders(ring: JoinedRing, frame: Frame, now_ns: int) -> bool:
-    """The orders' ring."""
+    """Poll the orders' ring."""
     if poll(ring.orders[0], frame, now_ns):
         ring.polled = _ORDERS
         return True
@@ -94,7 +94,7 @@ def poll_orders(ring: JoinedRing, frame: Frame, now_ns: int) -> bool:
 
 @compiled
 def sum_counters(ring: JoinedRing) -> None:
-    """What the rings inside count by themselves. Of the rest `poll` keeps the sums."""
+    """Sum what the rings inside count by themselves. Of the rest `poll` keeps the sums."""
     orders = ring.orders[0].counters
     first, second = ring.receive0[0].counters, ring.receive1[0].counters
     third, fourth = ring.receive2[0].counters, ring.receive3[0].counters
@@ -154,13 +154,13 @@ def commit_line(ring: JoinedRing, length: int, now_ns: int) -> None:
 
 @flush.register(JoinedRing)
 def flush_line(ring: JoinedRing) -> None:
-    """Only the orders' ring sends."""
+    """Flush the orders' ring: only that one sends."""
     flush(ring.orders[0])
 
 
 @next_time_ns.register(JoinedRing)
 def next_line_ns(ring: JoinedRing) -> int:
-    """The earliest; a line whose replay must be refilled (a negative time) comes before all."""
+    """The earliest time of all lines; a line whose replay must be refilled (a negative time) comes before all."""
     first_ns = min(next_time_ns(ring.receive0[0]), next_time_ns(ring.receive1[0]))
     second_ns = min(next_time_ns(ring.receive2[0]), next_time_ns(ring.receive3[0]))
     return min(next_time_ns(ring.orders[0]), first_ns, second_ns)
@@ -191,7 +191,7 @@ def joined_ring_over(orders: type[Struct], receive: tuple[type[Struct], ...]) ->
 
 
 def make_joined_ring(orders: Struct, receive: tuple[Struct, ...]) -> JoinedRing:
-    """One ring over these, which must be different rings; the caller keeps their owners alive."""
+    """Make one ring of these, which must be different rings; the caller keeps their owners alive."""
     ring = joined_ring_over(type(orders), tuple(map(type, receive)))(lines=len(receive))
     ring.orders = one(orders)
     for line in range(LINES_MAX):

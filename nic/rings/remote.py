@@ -62,7 +62,7 @@ def ring_unit(cls: type[Struct]) -> Unit:
 
 
 def make_remote_ring(ring: Any, linker: Linker) -> RemoteRing:
-    """A ring in front of `ring`, usable once `linker` has loaded."""
+    """Make a ring in front of `ring`, usable once `linker` has loaded."""
     remote = RemoteRing(ring=address_of(ring))
     remote.memory.targets[remote.ring] = one(ring)  # kept alive
     remote.counters = ring.counters

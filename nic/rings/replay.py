@@ -81,7 +81,7 @@ def next_record_time(captures: Captures, cursor: Cursor) -> int:
 
 @compiled
 def choose_earliest(captures: Captures, cursor: Cursor) -> int:
-    """`next_record_time` over several captures: a scan, which for a handful beats a heap."""
+    """Find the earliest next record of several captures: a scan, which for a handful beats a heap."""
     earliest_ns = NEVER_NS
     earliest = NO_CAPTURE
     for index in range(captures.count):
@@ -142,7 +142,7 @@ def poll_replay(ring: ReplayRing, frame: Frame, now_ns: int) -> bool:
 
 @release.register(ReplayRing)
 def release_replay(_ring: ReplayRing) -> None:
-    """Nothing to give back: `Replay.refill`, between turns of the loop, reuses the window."""
+    """Give nothing back: `Replay.refill`, between turns of the loop, reuses the window."""
 
 
 @next_time_ns.register(ReplayRing)
@@ -216,7 +216,7 @@ class Replay(Owner):
 
 
 def read_frames(paths: Sequence[CapturePath], window_bytes: int = WINDOW_BYTES) -> Iterator[tuple[int, bytes]]:
-    """Every whole frame of the merged captures as (time in ns since the epoch, bytes); for tests and tools.
+    """Read every whole frame of the merged captures as (time in ns since the epoch, bytes); for tests and tools.
 
     Raises `CaptureError` at a bad byte, after all frames before it.
     """

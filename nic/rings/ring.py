@@ -66,4 +66,4 @@ def flush(ring: Struct) -> None:
 
 @generic
 def next_time_ns(ring: Struct) -> int:
-    """Replay only: when the ring next has something to do; `NEVER_NS` when it has nothing."""
+    """When the ring next has something to do, in a replay; `NEVER_NS` when it has nothing."""

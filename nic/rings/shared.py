@@ -88,7 +88,7 @@ class SharedRing(Struct):
 
 @compiled
 def release_shared_frame(way: SharedWay) -> None:
-    """The oldest received frame's slot is the sender's again."""
+    """Give the oldest received frame's slot back to the sender."""
     way.index = (way.index + 1) & INDEX_MASK
     way.ready -= 1
     store_u32_release(way.consumer_address, way.index)
@@ -120,7 +120,7 @@ def commit_shared(ring: SharedRing, length: int, _now_ns: int) -> None:
 
 @flush.register(SharedRing)
 def flush_shared(_ring: SharedRing) -> None:
-    """Nothing to wake: the other end polls."""
+    """Wake nobody: the other end polls."""
 
 
 @poll.register(SharedRing)

@@ -62,7 +62,7 @@ def __getattr__(name: str) -> Any:
 
 
 def make_tap(ring: Struct, capacity: int = TAP_BYTES, *, market_only: bool = False) -> Any:
-    """A tap on `ring` with `capacity` bytes, a multiple of 8; `market_only` as in `TapRing`."""
+    """Make a tap on `ring` with `capacity` bytes, a multiple of 8; `market_only` as in `TapRing`."""
     if capacity % 8 != 0:
         raise ValueError(f"tap: {capacity} bytes, must be a multiple of 8")
     tap = tap_ring_over(type(ring))(capacity=capacity, market_only=int(market_only))
@@ -142,7 +142,7 @@ class TappedFrame(NamedTuple):
 
 
 def drain_tap(tap: TapRing) -> Iterator[TappedFrame]:
-    """Every frame that the tap holds, oldest first; its room is free again as soon as the next one is asked for."""
+    """Give every frame that the tap holds, oldest first; its room is free as soon as the next one is asked for."""
     base = address_of(tap)
     while tap.taken != load_i64_acquire(base + _WRITTEN):
         position = tap.taken % tap.capacity

@@ -83,12 +83,12 @@ def prepare(ring: TcpRing) -> None:
 
 
 def turn(ring: TcpRing, frame: Frame, now_ns: int) -> None:
-    """One poll for the connections' own sake."""
+    """Poll once for the connections' own sake."""
     DRIVE(ring, frame, int(Step.TURN), 0, now_ns)
 
 
 def reconnect_from_python(ring: TcpRing, stream: int, now_ns: int) -> None:
-    """`reconnect` as compiled code: called from Python it would run uncompiled."""
+    """Run `reconnect` as compiled code: called from Python it would run uncompiled."""
     DRIVE(ring, Frame(), int(Step.OPEN), stream, now_ns)
 
 
@@ -131,7 +131,7 @@ class TcpConnections(Owner):
         return TcpEndpoints(wire, gateway.session, tuple(self._hold(ip) for _ in range(count)))
 
     def _hold(self, ip: int) -> int:
-        """A local port that the kernel gives to nobody else as long as we live."""
+        """Hold a local port that the kernel gives to nobody else as long as we live."""
         held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._held.append(held)
         try:
@@ -142,7 +142,7 @@ class TcpConnections(Owner):
 
     @property
     def tuples(self) -> tuple[TcpTuple, ...]:
-        """What has to be steered to the ring inside."""
+        """The addresses and ports that have to be steered to the ring inside."""
         return tuple(
             TcpTuple(each.wire.source_ip, port, each.wire.destination_ip, each.wire.destination_port)
             for each in self.endpoints
@@ -150,7 +150,7 @@ class TcpConnections(Owner):
         )
 
     def open_ring(self, inner: Struct, seed: int | None = None, **options: int) -> TcpRing:
-        """The ring, without a connection yet. `seed` is for tests: what it makes can be guessed."""
+        """Open the ring, without a connection yet. `seed` is for tests: what it makes can be guessed."""
         if seed is None:
             seed = int.from_bytes(os.urandom(8), "little", signed=True)
         self.ring = make_tcp_ring(inner, self.endpoints, seed, mss=self.mss, **options)

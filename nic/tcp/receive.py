@@ -24,7 +24,7 @@ from crosswire.nic.unit.compile import compiled
 
 @compiled
 def begin_receiving(tcp: Tcp, sequence: int) -> None:
-    """`sequence` is that of the peer's SYN (IRS), 32-bit."""
+    """Begin anew after the peer's SYN, whose 32-bit `sequence` is the IRS."""
     receive = tcp.receive
     receive.base = sequence + 1
     receive.next = 0
@@ -46,7 +46,7 @@ def position_of(tcp: Tcp, segment: Segment) -> int:
 
 @compiled
 def is_acceptable(tcp: Tcp, segment: Segment, position: int) -> bool:
-    """RFC 9293 3.10.7.4, first check: the table of four cases."""
+    """Tell whether a segment lies in the window: RFC 9293 3.10.7.4, first check, the table of four cases."""
     receive = tcp.receive
     length = segment.payload_length
     if segment.flags & FLAG_SYN:
@@ -80,7 +80,7 @@ def answer_unacceptable(tcp: Tcp, segment: Segment, now_ns: int) -> None:
 
 @compiled
 def challenge(tcp: Tcp, now_ns: int) -> None:
-    """RFC 5961 3, 4 and 5: an ACK, at most one each second (7)."""
+    """Have a challenge ACK sent (RFC 5961 3, 4 and 5), at most one each second (7)."""
     if now_ns - tcp.receive.challenged_ns < CHALLENGE_INTERVAL_NS:
         tcp.counters.answers_suppressed += 1
         return
@@ -91,7 +91,7 @@ def challenge(tcp: Tcp, now_ns: int) -> None:
 
 @compiled
 def take_data(tcp: Tcp, segment: Segment, position: int, now_ns: int) -> None:
-    """RFC 9293 3.10.7.4, seventh and eighth: the segment's text and FIN, of an acceptable segment.
+    """Take an acceptable segment's text and FIN (RFC 9293 3.10.7.4, seventh and eighth).
 
     What comes in its turn is the result, where it lies; the rest is copied to the buffer.
     """
@@ -137,7 +137,7 @@ def kept_end(reassembly: Reassembly) -> int:
 
 @compiled
 def take_in_place(tcp: Tcp, address: int, length: int, now_ns: int) -> None:
-    """The next bytes, to be read where they are; with them the gap before kept ones may have filled."""
+    """Give the next bytes, to be read where they are; with them the gap before kept ones may have filled."""
     receive = tcp.receive
     timers = tcp.timers
     payload = tcp.payload
@@ -161,7 +161,7 @@ def take_in_place(tcp: Tcp, address: int, length: int, now_ns: int) -> None:
 
 @compiled
 def join_runs(tcp: Tcp) -> None:
-    """Runs that now begin at RCV.NXT, or before it, are in order."""
+    """Put the runs in order that now begin at RCV.NXT, or before it."""
     receive = tcp.receive
     reassembly = tcp.reassembly
     joined = 0

@@ -163,7 +163,7 @@ def poll_tcp_ring(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
 
 @compiled
 def let_go(ring: TcpRing) -> None:
-    """The last frame's slot is the inner ring's again, if it was one of its."""
+    """Give the last frame's slot back to the inner ring, if it was one of its."""
     if ring.polled != 0:
         ring.polled = 0
         release(ring.inner[0])
@@ -176,7 +176,7 @@ def release_tcp_ring(ring: TcpRing) -> None:
 
 @compiled
 def take_segment(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
-    """A TCP frame: whether it is, as it now stands in `frame`, one for the session. If not, it is released."""
+    """Take a TCP frame; whether it is, as it now stands in `frame`, one for the session. If not, it is released."""
     for stream in range(ring.streams):
         connection = ring.connections[stream]
         tcp = connection.tcp
@@ -199,7 +199,7 @@ def take_segment(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
 
 @compiled
 def follow(ring: TcpRing, connection: Connection) -> None:
-    """What has become of a connection, for the session: there, to be read from, ended."""
+    """Note for the session what has become of a connection: it is there, has bytes to be read, or has ended."""
     tcp = connection.tcp
     if connection.opening != 0:
         if tcp.established != 0:
@@ -214,7 +214,7 @@ def follow(ring: TcpRing, connection: Connection) -> None:
 
 @compiled
 def give_in_place(tcp: Tcp, frame: Frame) -> None:
-    """The payload that `process` found becomes a frame: there were at least as many header bytes before it."""
+    """Make a frame of the payload that `process` found: at least as many header bytes lie before it."""
     payload = tcp.payload
     address = payload.address - TCP_FRAME_HEADER_BYTES
     length = payload.length
@@ -230,7 +230,7 @@ def give_in_place(tcp: Tcp, frame: Frame) -> None:
 
 @compiled
 def give_pending(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
-    """Bytes that had come early, or a connection's end; False if there was neither."""
+    """Give bytes that had come early, or a connection's end; False if there was neither."""
     address = address_of(ring.copy)
     payload = address + TCP_FRAME_HEADER_BYTES
     for stream in range(ring.streams):
@@ -258,14 +258,14 @@ def give_pending(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
 
 @compiled
 def give_copy(ring: TcpRing, frame: Frame, length: int, now_ns: int) -> None:
-    """The frame is the one in `copy`, with `length` bytes of payload."""
+    """Give the frame in `copy`, with `length` bytes of payload."""
     set_frame(ring.counters, frame, address_of(ring.copy), TCP_FRAME_HEADER_BYTES + length, now_ns)
     ring.polled = 0
 
 
 @compiled
 def answer_stray(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
-    """RFC 9293 3.10.7.1: a segment for a port of ours without a connection gets a RST; False if it is for none.
+    """Answer a segment for a port of ours without a connection by a RST (RFC 9293 3.10.7.1); False if it is for none.
 
     So a peer that still has a connection which we left, or which a former process had, comes to know of it.
     """
@@ -285,7 +285,7 @@ def answer_stray(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
 
 @compiled
 def has_port(connection: Connection, port: int) -> bool:
-    """Whether it is one of the stream's local ports."""
+    """Tell whether a port is one of the stream's local ports."""
     found = False
     for index in range(connection.port_count):
         found = found or connection.ports[index].port == port
@@ -294,7 +294,7 @@ def has_port(connection: Connection, port: int) -> bool:
 
 @compiled
 def refuse(ring: TcpRing, wire: Flow, port: int, now_ns: int) -> None:
-    """A RST to the sender of `ring.stray`, if there is room."""
+    """Send a RST to the sender of `ring.stray`, if there is room."""
     segment = ring.stray
     if segment.flags & FLAG_RST:
         return
@@ -328,7 +328,7 @@ def work(ring: TcpRing, now_ns: int) -> None:
 
 @compiled
 def send_due(ring: TcpRing, tcp: Tcp, now_ns: int) -> None:
-    """As far as the ring inside has room: what is left is due at the next turn."""
+    """Send what is due as far as the ring inside has room: what is left is due at the next turn."""
     for _ in range(FRAMES_PER_TURN_MAX):
         if next_timer_ns(tcp) > now_ns:
             return
@@ -436,7 +436,7 @@ def next_port(connection: Connection, now_ns: int) -> int:
 
 @compiled
 def draw_sequence(ring: TcpRing, now_ns: int) -> int:
-    """An initial sequence number: RFC 6528's clock of 4 us, and what an outsider can't know."""
+    """Draw an initial sequence number: RFC 6528's clock of 4 us, and what an outsider can't know."""
     ring.random += GOLDEN
     state = mix_bits(ring.random)
     return ((state ^ shift_right(state, 31)) + (now_ns >> 12)) & SEQUENCE_MASK
@@ -452,7 +452,7 @@ def close_stream(ring: TcpRing, stream: int, now_ns: int) -> None:
 
 @compiled
 def abort_stream(ring: TcpRing, stream: int, now_ns: int) -> None:
-    """End it at once, with a RST."""
+    """End the stream's connection at once, with a RST."""
     ring.now_ns = now_ns
     leave(ring, ring.connections[stream], now_ns)
     flush(ring.inner[0])
@@ -464,7 +464,7 @@ def tcp_ring_over(inner: type[Struct]) -> type[TcpRing]:
 
 
 def make_tcp_ring(inner: Struct, endpoints: Sequence[TcpEndpoints], seed: int, **options: int) -> TcpRing:
-    """A ring with a stream for each of `endpoints`, none of them open: `reconnect` opens.
+    """Make a ring with a stream for each of `endpoints`, none of them open: `reconnect` opens.
 
     `seed` must not be known to others: from it come the initial sequence numbers. Options as for `nic.tcp.tcp.set_tcp`;
     ValueError if they, or the numbers of streams or ports, are out of range.

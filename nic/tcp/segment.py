@@ -84,13 +84,13 @@ _ADDRESSES_AT = _IP_AT + Ipv4Header.fields["source_ip"].offset
 
 @inlined
 def difference(left: int, right: int) -> int:
-    """`left - right` of 32-bit sequence numbers, -2**31 to 2**31 - 1 (RFC 9293 3.4)."""
+    """Compute `left - right` of 32-bit sequence numbers, -2**31 to 2**31 - 1 (RFC 9293 3.4)."""
     return (((left - right) & SEQUENCE_MASK) ^ 0x80000000) - 0x80000000
 
 
 @inlined
 def is_tcp_frame(address: int, length: int) -> bool:
-    """Whether a frame is long enough to have, and says that it has, IPv4 and TCP headers without tags or IP options."""
+    """Tell whether a frame has plain IPv4 and TCP headers: long enough, without tags or IP options."""
     if length < TCP_FRAME_HEADER_BYTES:
         return False
     ip = view(Ipv4Header, address + _IP_AT)
@@ -103,7 +103,7 @@ def is_tcp_frame(address: int, length: int) -> bool:
 
 @inlined
 def is_from_peer(tcp: Tcp, address: int) -> bool:
-    """Whether the TCP frame at `address` is of this connection's addresses and ports."""
+    """Tell whether the TCP frame at `address` is of this connection's addresses and ports."""
     return (
         view(AddressPair, address + _ADDRESSES_AT).value == tcp.headers.peer_addresses
         and view(TcpWords, address + _TCP_AT).ports == tcp.headers.peer_ports
@@ -112,7 +112,7 @@ def is_from_peer(tcp: Tcp, address: int) -> bool:
 
 @compiled
 def is_between(wire: Flow, address: int) -> bool:
-    """Whether the TCP frame at `address` goes from the peer of `wire` and its port to our address, whatever port."""
+    """Tell whether the TCP frame at `address` goes from the peer of `wire` and its port to our address, on any port."""
     ip = view(Ipv4Header, address + _IP_AT)
     return (
         ip.source_ip == wire.destination_ip
@@ -123,7 +123,7 @@ def is_between(wire: Flow, address: int) -> bool:
 
 @compiled
 def destination_port(address: int) -> int:
-    """Of the TCP frame at `address`."""
+    """The destination port of the TCP frame at `address`."""
     return view(TcpHeader, address + _TCP_AT).destination_port
 
 
@@ -143,7 +143,7 @@ def parse_segment(tcp: Tcp, address: int, length: int) -> bool:
 
 @compiled
 def check_frame(counters: TcpCounters, address: int, length: int) -> bool:
-    """The Ethernet and IP headers: whether all that the IP header speaks of lies in the frame.
+    """Check the Ethernet and IP headers: all that the IP header speaks of must lie in the frame.
 
     Reads nothing past `length`. What follows the IP total length is Ethernet's padding.
     """
@@ -169,7 +169,7 @@ def check_frame(counters: TcpCounters, address: int, length: int) -> bool:
 
 @compiled
 def parse_transport(segment: Segment, counters: TcpCounters, address: int) -> bool:
-    """The TCP part of a frame that `check_frame` found good."""
+    """Parse the TCP part of a frame that `check_frame` found good."""
     ip = view(Ipv4Header, address + _IP_AT)
     length = ip.total_length - IPV4_HEADER_BYTES
     tcp_address = address + _TCP_AT
@@ -203,7 +203,7 @@ def parse_transport(segment: Segment, counters: TcpCounters, address: int) -> bo
 
 @compiled
 def find_option(position: int, end: int, wanted: int, wanted_length: int) -> int:
-    """Where the option of that kind and length is, 0 if there is none. Others are skipped, as RFC 9293 3.1 demands."""
+    """Find the option of that kind and length; 0 if there is none. Others are skipped, as RFC 9293 3.1 demands."""
     while position < end:
         kind = load_u8(position)
         if kind == _OPTION_END:
@@ -224,7 +224,7 @@ def find_option(position: int, end: int, wanted: int, wanted_length: int) -> int
 
 @compiled
 def header_sum(address: int) -> int:
-    """What the TCP checksum covers that never changes: addresses, protocol and ports of a written header."""
+    """Sum what the TCP checksum covers and never changes: addresses, protocol and ports of a written header."""
     ip = view(Ipv4Header, address + _IP_AT)
     header = view(TcpHeader, address + _TCP_AT)
     return ip.source_ip + ip.destination_ip + PROTOCOL_TCP + header.source_port + header.destination_port
@@ -232,7 +232,7 @@ def header_sum(address: int) -> int:
 
 @compiled
 def ip_header_sum(address: int) -> int:
-    """The IP header's sum without its total length and checksum."""
+    """Sum the IP header without its total length and checksum."""
     ip = view(Ipv4Header, address + _IP_AT)
     return internet_sum(address + _IP_AT, IPV4_HEADER_BYTES, 0) - ip.total_length - ip.checksum
 
@@ -258,7 +258,7 @@ def set_headers(tcp: Tcp, wire: Flow, session: Flow) -> None:
 
 @compiled
 def set_delivery_header(tcp: Tcp, session: Flow) -> None:
-    """The header of what the session reads: its own flow, the other way round."""
+    """Write the header of what the session reads: its own flow, the other way round."""
     headers = tcp.headers
     there = address_of(headers.delivery)
     write_tcp_frame_header(there, session, 0)
@@ -313,7 +313,7 @@ def stamp(tcp: Tcp, slot: Slot, length: int, window: int) -> None:
 
 @inlined
 def fold_sum(total: int) -> int:
-    """`fold_checksum` of a sum below 2**40, without a branch."""
+    """Fold a sum below 2**40 as `fold_checksum` does, without a branch."""
     total = (total & 0xFFFF) + (total >> 16)
     total = (total & 0xFFFF) + (total >> 16)
     total = (total & 0xFFFF) + (total >> 16)
@@ -356,7 +356,7 @@ def window_now(tcp: Tcp) -> int:
 
 @compiled
 def write_control(tcp: Tcp, flags: int, sequence: int, acknowledgement: int, mss: int) -> None:
-    """A segment without data becomes the output; `sequence` and `acknowledgement` are 32-bit, `mss` 0 but for a SYN."""
+    """Write a segment without data as the output; 32-bit `sequence` and `acknowledgement`, `mss` 0 but for a SYN."""
     there = address_of(tcp.control)
     option_bytes = 0
     if mss != 0:
@@ -383,7 +383,7 @@ def write_control(tcp: Tcp, flags: int, sequence: int, acknowledgement: int, mss
 
 @compiled
 def write_syn_options(there: int, mss: int) -> int:
-    """MSS (RFC 9293 3.7.1) and SACK-permitted (RFC 2018 2); returns their length."""
+    """Write MSS (RFC 9293 3.7.1) and SACK-permitted (RFC 2018 2); return their length."""
     view(HalfWord, there).value = _OPTION_MSS << 8 | _MSS_BYTES
     view(HalfWord, there + 2).value = mss
     view(HalfWord, there + 4).value = _OPTION_NOTHING << 8 | _OPTION_NOTHING
@@ -393,7 +393,7 @@ def write_syn_options(there: int, mss: int) -> int:
 
 @compiled
 def write_sack(tcp: Tcp, there: int) -> int:
-    """The runs that are kept, as a SACK option (RFC 2018 3); returns its length.
+    """Write the runs that are kept as a SACK option (RFC 2018 3); return its length.
 
     First the run that grew last, as RFC 2018 4 demands, then those nearest to the first gap: with them the peer can
     fill that gap, and what it fills is delivered.
@@ -421,7 +421,7 @@ def write_sack(tcp: Tcp, there: int) -> int:
 
 @compiled
 def write_sack_block(tcp: Tcp, position: int, index: int) -> None:
-    """The run of that number."""
+    """Write the run of that number."""
     block = view(SackBlock, position)
     block.left = (tcp.receive.base + tcp.reassembly.runs[index].begin) & SEQUENCE_MASK
     block.right = (tcp.receive.base + tcp.reassembly.runs[index].end) & SEQUENCE_MASK

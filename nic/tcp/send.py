@@ -52,7 +52,7 @@ def begin_sending(tcp: Tcp) -> None:
 
 @compiled
 def open_windows(tcp: Tcp) -> None:
-    """RFC 6928: ten segments at once; more are never in flight."""
+    """Allow ten segments at once (RFC 6928); more are never in flight."""
     congestion = tcp.congestion
     congestion.window = INITIAL_WINDOW_SEGMENTS * tcp.send.mss
     congestion.threshold = congestion.window
@@ -66,7 +66,7 @@ def send_edge(tcp: Tcp) -> int:
 
 @compiled
 def set_limit(tcp: Tcp) -> None:
-    """Up to where the user may commit: RFC 9293 3.8.6, RFC 5681 3.1, and the state (RFC 9293 3.10.2)."""
+    """Set up to where the user may commit: RFC 9293 3.8.6, RFC 5681 3.1, and the state (RFC 9293 3.10.2)."""
     send = tcp.send
     if send.fin_queued == 0 and (tcp.state == TcpState.ESTABLISHED or tcp.state == TcpState.CLOSE_WAIT):
         send.limit = min(send.una + tcp.congestion.window, send_edge(tcp))
@@ -76,7 +76,7 @@ def set_limit(tcp: Tcp) -> None:
 
 @inlined
 def reserve_slot(tcp: Tcp, length: int) -> int:
-    """Where a frame of at most `length` bytes may be written; 0, and a counter, if it could not be sent now."""
+    """Find where a frame of at most `length` bytes may be written; 0, and a counter, if it could not be sent now."""
     store = tcp.store
     send = tcp.send
     end = send.end + length - TCP_FRAME_HEADER_BYTES
@@ -88,7 +88,7 @@ def reserve_slot(tcp: Tcp, length: int) -> int:
 
 @compiled
 def count_refusal(tcp: Tcp, length: int) -> None:
-    """By the bound that was hit."""
+    """Count a refusal by the bound that was hit."""
     send = tcp.send
     counters = tcp.counters
     end = send.end + length - TCP_FRAME_HEADER_BYTES
@@ -125,7 +125,7 @@ def commit_slot(tcp: Tcp, length: int) -> Slot:
 
 @inlined
 def note_first_send(tcp: Tcp, slot: Slot, now_ns: int) -> None:
-    """The last committed frame, before which nothing waits, goes out for the first time."""
+    """Note that the last committed frame, before which nothing waits, goes out for the first time."""
     timers = tcp.timers
     slot.sent_ns = now_ns
     slot.sends = 1
@@ -142,7 +142,7 @@ def note_first_send(tcp: Tcp, slot: Slot, now_ns: int) -> None:
 
 @inlined
 def note_acknowledged(tcp: Tcp, position: int) -> None:
-    """A segment that acknowledges all up to `position` goes out: a delayed ACK has become needless if that is all.
+    """Note that a segment goes out that acknowledges all up to `position`: a delayed ACK is needless if that is all.
 
     Not while a gap is open: the peer counts no ACK that comes with data as a duplicate (RFC 5681 2), so a stream of
     orders would hide the loss from it, and only a segment without data tells of the runs (RFC 2018).
@@ -157,15 +157,17 @@ def note_acknowledged(tcp: Tcp, position: int) -> None:
 
 @inlined
 def tail_probe_delay_ns(tcp: Tcp) -> int:
-    """RFC 8985 7.2: two round trips. Without the peer's delay of an ACK, which RFC 8985 adds for a lone segment: a lone
-    order is what this is for, and one copy too many costs nothing.
+    """How long to wait for an ACK before the tail is probed: two round trips (RFC 8985 7.2).
+
+    Without the peer's delay of an ACK, which RFC 8985 adds for a lone segment: a lone order is what this is for, and
+    one copy too many costs nothing.
     """
     return max(2 * tcp.round_trip.smoothed_ns, tcp.settings.tail_probe_floor_ns)
 
 
 @compiled
 def note_send(tcp: Tcp, index: int, now_ns: int) -> None:
-    """The slot of that number goes out, for the first time or again."""
+    """Note that the slot of that number goes out, for the first time or again."""
     store = tcp.store
     slot = store.slots[index & SLOT_MASK]
     slot.sends += 1
@@ -188,7 +190,7 @@ def note_send(tcp: Tcp, index: int, now_ns: int) -> None:
 
 @compiled
 def start_timer(tcp: Tcp, now_ns: int) -> None:
-    """RFC 6298 5.1: whenever something is sent, unless it runs already."""
+    """Start the retransmission timer, unless it runs already: whenever something is sent (RFC 6298 5.1)."""
     if tcp.timers.retransmit_ns == NEVER_NS:
         tcp.timers.retransmit_ns = now_ns + tcp.round_trip.rto_ns
         tcp.recovery.progress_ns = now_ns
@@ -196,7 +198,7 @@ def start_timer(tcp: Tcp, now_ns: int) -> None:
 
 @compiled
 def may_send_next(tcp: Tcp) -> bool:
-    """Whether the first unsent slot, or after a timeout the first one to be sent again, may go out now."""
+    """Tell whether the first unsent slot, or after a timeout the first to be sent again, may go out now."""
     store = tcp.store
     if store.middle == store.end:
         return False
@@ -209,7 +211,7 @@ def may_send_next(tcp: Tcp) -> bool:
 
 @compiled
 def take_ack(tcp: Tcp, segment: Segment, sequence: int, acknowledgement: int, now_ns: int) -> None:
-    """RFC 9293 3.10.7.4, ESTABLISHED's ACK processing; positions, `acknowledgement` not past `send.max`."""
+    """Take an ACK (RFC 9293 3.10.7.4, ESTABLISHED); positions, `acknowledgement` not past `send.max`."""
     send = tcp.send
     if acknowledgement > send.una:
         advance(tcp, acknowledgement, now_ns)
@@ -227,7 +229,7 @@ def take_ack(tcp: Tcp, segment: Segment, sequence: int, acknowledgement: int, no
 
 @compiled
 def is_duplicate(tcp: Tcp, segment: Segment) -> bool:
-    """RFC 5681 2: data outstanding, no data in it, no FIN, nothing acknowledged, the same window."""
+    """Tell a duplicate ACK (RFC 5681 2): data outstanding; no data, no FIN, nothing acknowledged, the same window."""
     return (
         tcp.store.begin != tcp.store.middle
         and segment.payload_length == 0
@@ -238,7 +240,7 @@ def is_duplicate(tcp: Tcp, segment: Segment) -> bool:
 
 @compiled
 def set_send_window(tcp: Tcp, window: int, acknowledgement: int, now_ns: int) -> None:
-    """The peer's window; the persist timer runs while it has no room for a segment (RFC 9293 3.8.6.1).
+    """Set the peer's window; the persist timer runs while it has no room for a segment (RFC 9293 3.8.6.1).
 
     Whether anything waits for room is not asked: what was refused is not known here, and an update can be lost.
     """
@@ -260,7 +262,7 @@ def set_send_window(tcp: Tcp, window: int, acknowledgement: int, now_ns: int) ->
 
 @compiled
 def advance(tcp: Tcp, acknowledgement: int, now_ns: int) -> None:
-    """Something new is acknowledged: free its frames, measure, restart the timer (RFC 6298 5.2, 5.3)."""
+    """Move SND.UNA: free acknowledged frames, measure, restart the timer (RFC 6298 5.2, 5.3)."""
     send = tcp.send
     recovery = tcp.recovery
     timers = tcp.timers
@@ -286,7 +288,7 @@ def advance(tcp: Tcp, acknowledgement: int, now_ns: int) -> None:
 
 @compiled
 def free_acknowledged(tcp: Tcp, acknowledgement: int, now_ns: int) -> None:
-    """Frames all of whose bytes are acknowledged. Karn: no sample where any of them went out twice (RFC 6298 3)."""
+    """Free frames all of whose bytes are acknowledged. Karn: no sample if one of them went out twice (RFC 6298 3)."""
     store = tcp.store
     sampled = 0
     twice = 0
@@ -308,7 +310,7 @@ def free_acknowledged(tcp: Tcp, acknowledgement: int, now_ns: int) -> None:
 
 @compiled
 def take_sample(round_trip: RoundTrip, rtt_ns: int) -> None:
-    """RFC 6298 2.2 and 2.3, alpha 1/8, beta 1/4."""
+    """Take a round trip into the estimate: RFC 6298 2.2 and 2.3, alpha 1/8, beta 1/4."""
     rtt_ns = max(rtt_ns, 1)
     if round_trip.smoothed_ns == 0:
         round_trip.smoothed_ns = rtt_ns
@@ -321,7 +323,7 @@ def take_sample(round_trip: RoundTrip, rtt_ns: int) -> None:
 
 @compiled
 def measured_rto_ns(round_trip: RoundTrip) -> int:
-    """RFC 6298 2: from the samples, within bounds."""
+    """The timeout that the samples give, within bounds (RFC 6298 2)."""
     if round_trip.smoothed_ns == 0:
         return RTO_FIRST_NS
     rto_ns = round_trip.smoothed_ns + max(CLOCK_GRANULARITY_NS, 4 * round_trip.variance_ns)
@@ -330,7 +332,10 @@ def measured_rto_ns(round_trip: RoundTrip) -> int:
 
 @compiled
 def grow(tcp: Tcp, acked: int) -> None:
-    """RFC 6582 3.2 while recovering, else RFC 5681 3.1: slow start, or one segment for a window's worth of ACKs."""
+    """Grow the window, or go on recovering.
+
+    RFC 6582 3.2 in recovery, else RFC 5681 3.1: slow start, or one segment for a window's worth of ACKs.
+    """
     send = tcp.send
     recovery = tcp.recovery
     congestion = tcp.congestion
@@ -353,7 +358,7 @@ def grow(tcp: Tcp, acked: int) -> None:
 
 @compiled
 def lower_threshold(tcp: Tcp) -> None:
-    """RFC 5681 equation 4."""
+    """Lower the threshold of slow start (RFC 5681, equation 4)."""
     send = tcp.send
     tcp.congestion.threshold = max((send.max - send.una) >> 1, 2 * send.mss)
     tcp.congestion.grown = 0
@@ -361,7 +366,7 @@ def lower_threshold(tcp: Tcp) -> None:
 
 @compiled
 def take_duplicate_ack(tcp: Tcp) -> None:
-    """RFC 5681 3.2, RFC 6582 3.2. The count stops where it has acted, so it can't overflow."""
+    """Count a duplicate ACK (RFC 5681 3.2, RFC 6582 3.2). The count stops where it has acted, so it can't overflow."""
     recovery = tcp.recovery
     congestion = tcp.congestion
     tcp.counters.duplicate_acks += 1
@@ -382,7 +387,7 @@ def take_duplicate_ack(tcp: Tcp) -> None:
 
 @compiled
 def tells_of_loss(tcp: Tcp) -> bool:
-    """Whether the third duplicate ACK is not merely of copies that the peer had already (RFC 6582 3.2 step 1).
+    """Tell whether the third duplicate ACK is not merely of copies that the peer had already (RFC 6582 3.2 step 1).
 
     While what a timeout sent again is being acknowledged, by RFC 6582 4.1: copies that were not needed would have let
     the ACK before jump far ahead. Without this each further loss among them would wait for the timer.
@@ -395,7 +400,7 @@ def tells_of_loss(tcp: Tcp) -> bool:
 
 @compiled
 def time_out(tcp: Tcp, now_ns: int) -> None:
-    """RFC 6298 5.4 to 5.6, RFC 5681 3.1: all that is in flight counts as lost, and goes out again bit by bit."""
+    """Take all that is in flight for lost, and send it again bit by bit (RFC 6298 5.4 to 5.6, RFC 5681 3.1)."""
     send = tcp.send
     round_trip = tcp.round_trip
     recovery = tcp.recovery
@@ -424,14 +429,14 @@ def time_out(tcp: Tcp, now_ns: int) -> None:
 
 @compiled
 def give_up(tcp: Tcp, end: int) -> None:
-    """The peer does not answer: to CLOSED, with a RST in case it is only the way back that is broken."""
+    """Close on a peer that does not answer, with a RST in case it is only the way back that is broken."""
     queue_reset(tcp)
     finish(tcp, end)
 
 
 @compiled
 def queue_reset(tcp: Tcp) -> None:
-    """RFC 9293 3.10.5: <SEQ=SND.NXT><CTL=RST>, with the ACK that every segment but the first carries."""
+    """Queue a RST (RFC 9293 3.10.5): <SEQ=SND.NXT><CTL=RST>, with the ACK that every segment but the first carries."""
     pending = tcp.pending
     pending.reset_flags = FLAG_RST | FLAG_ACK
     pending.reset_sequence = tcp.send.base + control_position(tcp)
@@ -440,7 +445,7 @@ def queue_reset(tcp: Tcp) -> None:
 
 @compiled
 def probe_tail(tcp: Tcp) -> None:
-    """RFC 8985 7.3, once until something is acknowledged.
+    """Probe for a lost tail (RFC 8985 7.3), once until something is acknowledged.
 
     Of the first unacknowledged segment, not the last: without SACK an ACK of the last would not tell what is missing.
     """
@@ -453,7 +458,7 @@ def probe_tail(tcp: Tcp) -> None:
 
 @compiled
 def probe_window(tcp: Tcp, now_ns: int) -> None:
-    """RFC 9293 3.8.6.1: at intervals that double."""
+    """Probe a closed window (RFC 9293 3.8.6.1), at intervals that double."""
     timers = tcp.timers
     tcp.pending.probe = 1
     tcp.counters.window_probes += 1
@@ -463,5 +468,5 @@ def probe_window(tcp: Tcp, now_ns: int) -> None:
 
 @compiled
 def control_position(tcp: Tcp) -> int:
-    """Where a segment without data stands: SND.NXT, or the window's right edge where the peer took window back."""
+    """The position of a segment without data: SND.NXT, or the window's right edge where the peer took window back."""
     return min(tcp.send.max, max(send_edge(tcp), tcp.send.una))

@@ -343,7 +343,7 @@ def set_tcp_memory(tcp: Tcp) -> None:
 
 @compiled
 def stop_timers(timers: Timers) -> None:
-    """Let none run."""
+    """Stop all timers."""
     timers.retransmit_ns = NEVER_NS
     timers.tail_probe_ns = NEVER_NS
     timers.persist_ns = NEVER_NS
@@ -354,7 +354,7 @@ def stop_timers(timers: Timers) -> None:
 
 @compiled
 def finish(tcp: Tcp, end: int) -> None:
-    """To CLOSED (RFC 9293 3.10): nothing is sent any more, nothing runs; what was received can still be taken."""
+    """Go to CLOSED (RFC 9293 3.10): nothing is sent any more, nothing runs; what was received can still be taken."""
     pending = tcp.pending
     tcp.state = TcpState.CLOSED
     if tcp.end == TcpEnd.NONE:
@@ -368,7 +368,7 @@ def finish(tcp: Tcp, end: int) -> None:
 
 @compiled
 def buffered_bytes(tcp: Tcp) -> int:
-    """In order, acknowledged and not yet taken by the user. The peer's FIN is no byte."""
+    """Bytes in order, acknowledged and not yet taken by the user. The peer's FIN is no byte."""
     receive = tcp.receive
     return receive.next - receive.fin_received - receive.delivered
 
@@ -381,6 +381,6 @@ def receive_edge(tcp: Tcp) -> int:
 
 @compiled
 def has_sent_all(tcp: Tcp) -> bool:
-    """Whether nothing is in flight or waits to be sent, a FIN included."""
+    """Tell whether nothing is in flight or waits to be sent, a FIN included."""
     send = tcp.send
     return send.una == send.end + send.fin_queued

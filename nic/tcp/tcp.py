@@ -96,7 +96,7 @@ def set_tcp(
 
 @compiled
 def open_connection(tcp: Tcp, initial_sequence: int, local_port: int, now_ns: int) -> None:
-    """RFC 9293 3.10.1, active OPEN: to SYN-SENT. `initial_sequence` is the ISS, 32-bit, not to be guessed (3.4.1)."""
+    """Go to SYN-SENT (RFC 9293 3.10.1, active OPEN). `initial_sequence`: the ISS, 32-bit, not to be guessed (3.4.1)."""
     tcp.wire.source_port = local_port
     set_headers(tcp, tcp.wire, tcp.session)
     finish(tcp, TcpEnd.CLOSED_HERE)
@@ -118,7 +118,7 @@ def open_connection(tcp: Tcp, initial_sequence: int, local_port: int, now_ns: in
 
 @compiled
 def close_connection(tcp: Tcp, now_ns: int) -> None:
-    """RFC 9293 3.10.4, CLOSE: a FIN behind what was committed. What the peer sends is still received."""
+    """Queue a FIN behind what was committed (RFC 9293 3.10.4, CLOSE). What the peer sends is still received."""
     state = tcp.state
     if state == TcpState.SYN_SENT:
         finish(tcp, TcpEnd.CLOSED_HERE)
@@ -131,7 +131,7 @@ def close_connection(tcp: Tcp, now_ns: int) -> None:
 
 @compiled
 def abort_connection(tcp: Tcp) -> None:
-    """RFC 9293 3.10.5, ABORT: to CLOSED, with a RST to a peer that may know of us; `dispatch` gives it."""
+    """Go to CLOSED (RFC 9293 3.10.5, ABORT); a peer that may know of us gets a RST, which `dispatch` gives."""
     if tcp.state > TcpState.SYN_SENT and tcp.state != TcpState.TIME_WAIT:
         queue_reset(tcp)
     finish(tcp, TcpEnd.CLOSED_HERE)
@@ -170,7 +170,7 @@ def process(tcp: Tcp, address: int, length: int, now_ns: int) -> bool:
 
 @compiled
 def process_answer(tcp: Tcp, segment: Segment, now_ns: int) -> None:
-    """RFC 9293 3.10.7.3, SYN-SENT."""
+    """Take the answer to our SYN (RFC 9293 3.10.7.3, SYN-SENT)."""
     pending = tcp.pending
     counters = tcp.counters
     flags = segment.flags
@@ -204,7 +204,7 @@ def process_answer(tcp: Tcp, segment: Segment, now_ns: int) -> None:
 
 @compiled
 def establish(tcp: Tcp, segment: Segment, now_ns: int) -> None:
-    """Our SYN is acknowledged. Data with the SYN-ACK are not taken: the peer sends them again (RFC 9293 3.10.7.3)."""
+    """Go to ESTABLISHED. Data with the SYN-ACK are not taken: the peer sends them again (RFC 9293 3.10.7.3)."""
     send = tcp.send
     round_trip = tcp.round_trip
     recovery = tcp.recovery
@@ -239,7 +239,7 @@ def establish(tcp: Tcp, segment: Segment, now_ns: int) -> None:
 
 @compiled
 def check_segment(tcp: Tcp, segment: Segment, position: int, now_ns: int) -> bool:
-    """RFC 9293 3.10.7.4, first to fifth check, for all states with a peer; whether its text and FIN are to be taken."""
+    """Check a segment (RFC 9293 3.10.7.4, first to fifth); whether its text and FIN are to be taken."""
     send = tcp.send
     counters = tcp.counters
     flags = segment.flags
@@ -283,7 +283,7 @@ def check_segment(tcp: Tcp, segment: Segment, position: int, now_ns: int) -> boo
 
 @compiled
 def follow_ack_of_fin(tcp: Tcp, now_ns: int) -> None:
-    """Our FIN is acknowledged (RFC 9293 3.10.7.4, fifth)."""
+    """Change state now that our FIN is acknowledged (RFC 9293 3.10.7.4, fifth)."""
     if tcp.state == TcpState.FIN_WAIT_1:
         tcp.state = TcpState.FIN_WAIT_2
         tcp.timers.linger_ns = now_ns + FIN_WAIT_NS
@@ -295,7 +295,7 @@ def follow_ack_of_fin(tcp: Tcp, now_ns: int) -> None:
 
 @compiled
 def follow_fin(tcp: Tcp, now_ns: int) -> None:
-    """The peer's FIN has come, behind all of its data (RFC 9293 3.10.7.4, eighth)."""
+    """Change state now that the peer's FIN has come, behind all of its data (RFC 9293 3.10.7.4, eighth)."""
     if tcp.end == TcpEnd.NONE:
         tcp.end = TcpEnd.PEER_CLOSED
     if tcp.state == TcpState.ESTABLISHED:
@@ -308,7 +308,7 @@ def follow_fin(tcp: Tcp, now_ns: int) -> None:
 
 @compiled
 def wait_time(tcp: Tcp, now_ns: int) -> None:
-    """To TIME-WAIT (RFC 9293 3.6.1): only the last ACK may have to be sent again."""
+    """Go to TIME-WAIT (RFC 9293 3.6.1): only the last ACK may have to be sent again."""
     timers = tcp.timers
     ack_ns = timers.ack_ns
     finish(tcp, TcpEnd.CLOSED_HERE)
@@ -369,7 +369,7 @@ def dispatch(tcp: Tcp, now_ns: int) -> bool:
 
 @compiled
 def send_control(tcp: Tcp, flags: int, position: int) -> None:
-    """A segment without data at a position; it acknowledges all."""
+    """Send a segment without data at a position; it acknowledges all."""
     receive = tcp.receive
     write_control(tcp, flags, tcp.send.base + position, receive.base + receive.next, 0)
     note_acknowledged(tcp, receive.next)
@@ -378,7 +378,7 @@ def send_control(tcp: Tcp, flags: int, position: int) -> None:
 
 @compiled
 def send_slot(tcp: Tcp, index: int, now_ns: int) -> None:
-    """A kept frame becomes the output."""
+    """Make a kept frame the output."""
     output = tcp.output
     slot = tcp.store.slots[index & SLOT_MASK]
     note_send(tcp, index, now_ns)
@@ -419,7 +419,7 @@ def run_timers(tcp: Tcp, now_ns: int) -> None:
 
 @compiled
 def time_out_syn(tcp: Tcp) -> None:
-    """RFC 6298 5.5 for the SYN: after 1, 2 and 4 s. Nobody there: no RST either."""
+    """Have the SYN sent again after 1, 2 and 4 s (RFC 6298 5.5), then give up, without a RST: nobody is there."""
     if tcp.recovery.retransmits >= SYN_RETRANSMITS_MAX:
         finish(tcp, TcpEnd.TIMEOUT)
         return
@@ -432,7 +432,7 @@ def time_out_syn(tcp: Tcp) -> None:
 
 @compiled
 def keep_alive(tcp: Tcp, now_ns: int) -> None:
-    """RFC 9293 3.8.4. Only a silent connection is probed; what is in flight has the retransmission timer."""
+    """Have a silent connection probed (RFC 9293 3.8.4); what is in flight has the retransmission timer."""
     timers = tcp.timers
     keepalive = tcp.keepalive
     idle_ns = tcp.settings.keepalive_idle_ns

@@ -88,7 +88,7 @@ def fault_text(exception: Any, arguments: Any, place: Any, function_name: str | 
 
 
 def fault_code(text: str) -> int:
-    """The same in every unit, so that a status says what happened whichever unit passes it on."""
+    """Number a fault the same in every unit: a status says what happened whichever unit passes it on."""
     digest = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
     return max(FIRST_FAULT, digest & FAULT_MASK)
 
@@ -113,11 +113,11 @@ class UnitLibrary(CPUCodeLibrary):  # type: ignore[misc]
         self.called[id(library)] = library
 
     def finalize(self) -> None:
-        """There is nothing to do before the whole unit is known."""
+        """Do nothing before the whole unit is known."""
         self._finalized = True
 
     def get_pointer_to_function(self, name: str) -> int:
-        """No function has an address yet."""
+        """Refuse: no function has an address yet."""
         raise errors.LoweringError(f"{name} has no address while its unit is being compiled")
 
 
@@ -127,7 +127,7 @@ class UnitCodegen(JITCPUCodegen):  # type: ignore[misc]
     _library_class = UnitLibrary
 
     def _init(self, llvm_module: Any) -> None:
-        """As numba's, without an engine: nothing runs in this process."""
+        """Set up as numba does, without an engine: nothing runs in this process."""
         target = llvm.Target.from_triple(llvm.get_process_triple())
         options: dict[str, Any] = {"opt": int(numba.core.config.OPT)}
         self._tm_features = self._customize_tm_features()
@@ -157,13 +157,13 @@ class UnitContext(cpu.CPUContext):  # type: ignore[misc]
         return self._call_conv  # type: ignore[no-any-return]
 
     def create_cpython_wrapper(self, *_arguments: Any, **_keywords: Any) -> None:
-        """Nothing is called from Python."""
+        """Make none: nothing is called from Python."""
 
     def create_cfunc_wrapper(self, *_arguments: Any, **_keywords: Any) -> None:
-        """Nor from C: a unit's entries are written by `write_entry`."""
+        """Make none: nothing is called from C; a unit's entries are written by `write_entry`."""
 
     def get_executable(self, library: Any, fndesc: Any, env: Any) -> Any:
-        """What stands for a function that numba itself wrote in Python, such as `bool`; it is never called."""
+        """Return what stands for a function that numba itself wrote in Python, such as `bool`; it is never called."""
         name = fndesc.qualname.rpartition(".")[2]
         return _dynfunc.make_function(fndesc.lookup_module(), name, name, NOWHERE, env, (library,))
 
@@ -171,7 +171,7 @@ class UnitContext(cpu.CPUContext):  # type: ignore[misc]
         """Link nothing of numba's: there is no reference counted."""
 
     def load_additional_registries(self) -> None:
-        """Only what code over `Struct`s uses: a third of a second less than all of numba's."""
+        """Load only what code over `Struct`s uses: a third of a second less than all of numba's."""
         from numba.core import inline_closurecall, optional  # noqa: F401
         from numba.cpython import builtins, enumimpl, iterators, mathimpl, numbers, rangeobj, tupleobj  # noqa: F401
         from numba.misc import literal  # noqa: F401
@@ -184,7 +184,7 @@ class UnitTypingContext(typing.Context):  # type: ignore[misc]
     """numba's types of functions, as far as code over `Struct`s needs them."""
 
     def load_additional_registries(self) -> None:
-        """Enumerations and mathematics."""
+        """Load enumerations and mathematics."""
         from numba.core.typing import enumdecl, mathdecl
 
         self.install_registry(enumdecl.registry)
@@ -195,7 +195,7 @@ class UnitLower(lowering.Lower):  # type: ignore[misc]
     """numba's lowering, which tells the calling convention where it is: integer division does not say its line."""
 
     def notify_loc(self, location: Any) -> None:
-        """A new line begins."""
+        """Note that a new line begins."""
         super().notify_loc(location)
         self.context.call_conv.here = location
 
@@ -208,7 +208,7 @@ class UnitLowering(BaseNativeLowering):  # type: ignore[misc]
 
     @property
     def lowering_class(self) -> type:
-        """What does the work."""
+        """The class that does the work."""
         return UnitLower
 
 
@@ -216,7 +216,7 @@ class UnitCompiler(compiler.CompilerBase):  # type: ignore[misc]
     """numba's passes that code over `Struct`s needs, in numba's order."""
 
     def define_pipelines(self) -> list[Any]:
-        """One pipeline: there is no other way to run."""
+        """Define one pipeline: there is no other way to run."""
         from numba.core.typed_passes import (
             AnnotateTypes,
             IRLegalization,
@@ -272,7 +272,7 @@ class CallableType(types.Callable):  # type: ignore[misc]
         return id(self.function)
 
     def choose(self, arguments: Sequence[Any]) -> tuple[Callable[..., Any], bool]:
-        """The plain function for these argument types, and whether it is inlined into its callers."""
+        """Choose the plain function for these argument types; also tell whether it is inlined into its callers."""
         function = self.function
         if isinstance(function, Generic):
             cls = getattr(arguments[0], "cls", None)
@@ -289,7 +289,7 @@ class CallableType(types.Callable):  # type: ignore[misc]
         return function.plain, function.is_inlined
 
     def get_call_type(self, _context: Any, arguments: Any, keywords: Any) -> Any:
-        """The signature for these argument types; compiles what is needed for it."""
+        """Return the signature for these argument types; compiles what is needed for it."""
         plain, is_inlined = self.choose(arguments)
         signature = inspect.signature(plain)
         folded = tuple(map(widest, fold(signature, arguments, dict(keywords))))
@@ -298,11 +298,11 @@ class CallableType(types.Callable):  # type: ignore[misc]
         return typing.signature(result.signature.return_type, *folded).replace(pysig=signature)
 
     def get_call_signatures(self) -> tuple[list[Any], bool]:
-        """Any that there will be."""
+        """Accept any signature."""
         return [], True
 
     def get_impl_key(self, signature: Any) -> Any:
-        """Under what `compile_function` has put the code into the target context."""
+        """Return the key under which `compile_function` has put the code into the target context."""
         return self.made[signature.args]
 
 
@@ -311,7 +311,7 @@ register_model(CallableType)(models.OpaqueModel)
 
 @lower_constant(CallableType)
 def _function_as_value(context: Any, _builder: Any, _type: Any, _value: Any) -> Any:
-    """Nobody looks at it: calls are bound by type."""
+    """Represent a function by nothing: calls are bound by type."""
     return context.get_dummy_value()
 
 
@@ -321,12 +321,12 @@ _types: dict[int, CallableType] = {}
 @typeof_impl.register(Compiled)
 @typeof_impl.register(Generic)
 def typeof_callable(function: Any, _context: Any) -> CallableType:
-    """One type a function."""
+    """Give each function a type of its own."""
     return _types.setdefault(id(function), CallableType(function))
 
 
 def widest(argument: Any) -> Any:
-    """The type without the value: int64 for a literal integer, a bool stays one, any member of an IntEnum is int64.
+    """Return the type without the value: int64 for a literal integer and any member of an IntEnum; a bool stays one.
 
     numba would compile a function anew for every constant that it is called with, which more than doubled the time;
     LLVM propagates the constants when it inlines.
@@ -340,7 +340,7 @@ def widest(argument: Any) -> Any:
 
 
 def fold(signature: inspect.Signature, arguments: Any, keywords: dict[str, Any]) -> tuple[Any, ...]:
-    """Argument types by position; a default counts as a value of its type."""
+    """Order argument types by position; a default counts as a value of its type."""
 
     def of_default(_index: int, _parameter: Any, default: Any) -> Any:
         return cpu_target.typing_context.resolve_value_type(default)
@@ -360,7 +360,7 @@ _under_way: list[Callable[..., Any]] = []
 
 
 def compile_function(plain: Callable[..., Any], arguments: tuple[Any, ...], is_inlined: bool) -> Any:
-    """numba's result for a function and argument types; compiled once."""
+    """Compile a function for argument types, once; numba's result."""
     key = (plain, arguments)
     if key in _compiled:
         return _compiled[key]
@@ -496,7 +496,7 @@ def compile_unit(name: str, entries: Iterable[tuple[str, Callable[..., Any], tup
 
 
 def linked(unit: UnitLibrary) -> Any:
-    """One module of a unit's IR and of everything that it calls, each once."""
+    """Link a unit's IR and that of everything that it calls, each once, to one module."""
     whole = llvm.parse_assembly("")
     whole.triple = llvm.get_process_triple()
     whole.data_layout = unit.codegen._data_layout
@@ -534,7 +534,7 @@ def hide_all_but(module: Any, entries: set[str]) -> list[str]:
 
 
 def optimise(module: Any, codegen: Any) -> None:
-    """LLVM's passes, once."""
+    """Run LLVM's passes, once."""
     tuning = llvm.create_pipeline_tuning_options(speed_level=int(numba.core.config.OPT))
     tuning.loop_vectorization = False
     tuning.slp_vectorization = False
@@ -552,7 +552,7 @@ def optimise(module: Any, codegen: Any) -> None:
 
 
 def write_entry(context: Any, module: Any, symbol: str, result: Any, arguments: tuple[Any, ...]) -> None:
-    """{i64, i32} symbol(i64, ...): a number and a status, in registers."""
+    """Write {i64, i32} symbol(i64, ...): a number and a status, in registers."""
     function = ir.Function(module, ir.FunctionType(RESULT, [I64] * len(arguments)), symbol)
     builder = ir.IRBuilder(function.append_basic_block())
     values = [from_word(builder, word, each) for word, each in zip(function.args, arguments, strict=True)]
@@ -564,7 +564,7 @@ def write_entry(context: Any, module: Any, symbol: str, result: Any, arguments: 
 
 
 def write_memory_entry(context: Any, module: Any, symbol: str, result: Any, arguments: tuple[Any, ...]) -> None:
-    """i32 symbol(i64 *words): arguments are read from `words`, the result's words are put there; returns the status."""
+    """Write i32 symbol(i64 *words): reads arguments from `words`, puts the result's words there, returns the status."""
     function = ir.Function(module, ir.FunctionType(I32, [I64.as_pointer()]), symbol)
     builder = ir.IRBuilder(function.append_basic_block())
     place = 0

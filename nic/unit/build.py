@@ -135,7 +135,7 @@ def start_worker(folder: Path, units: "Sequence[tuple[Unit, str]]", compiler: st
 
 
 def run_worker(folder: Path, units: "Sequence[tuple[Unit, str]]", compiler: str, pipe: Any, parent: int) -> NoReturn:
-    """The forked process: compile until the pipe ends, or the parent does."""
+    """Compile, in the forked process, until the pipe ends, or the parent does."""
     try:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == parent:
@@ -148,7 +148,7 @@ def run_worker(folder: Path, units: "Sequence[tuple[Unit, str]]", compiler: str,
 
 
 def compile_and_store(folder: Path, unit: "Unit", key: str, compiler: str) -> dict[str, str]:
-    """One unit into the store; what to answer."""
+    """Compile one unit into the store; return what to answer."""
     try:
         backend = compiler_of_this_process()
         entries = [(each.name, each.function, each.kinds, each.in_memory) for each in unit.entries]
@@ -168,8 +168,10 @@ _prepared: list[Any] = []
 
 
 def compiler_of_this_process() -> Any:
-    """The compiler, made ready at the first call. A process that calls this compiles units and nothing else, or forks
-    processes that do."""
+    """Return the compiler, made ready at the first call.
+
+    A process that calls this compiles units and nothing else, or forks processes that do.
+    """
     if not _prepared:
         from crosswire.nic.host import system_call  # noqa: F401  what it generates must be known before
         from crosswire.nic.unit import backend

@@ -62,14 +62,14 @@ def call_compiled(function: Compiled, arguments: tuple[Any, ...], keywords: dict
 
 
 def compile_calls() -> None:
-    """From here on every function that compiled code may call is compiled when Python calls it."""
+    """Compile every function that compiled code may call when Python calls it, from here on."""
     if not NO_JIT:
         compiler_of_this_process()  # once, not in each of the many processes that are forked
         Compiled.call_from_python = staticmethod(call_compiled)
 
 
 def interpreted(function: F) -> F:
-    """`function` as Python runs it, and all that it calls, whatever `compile_calls` has said."""
+    """Return `function` as Python runs it, and all that it calls, whatever `compile_calls` has said."""
 
     def call(*arguments: Any, **keywords: Any) -> Any:
         call_from_python, Compiled.call_from_python = Compiled.call_from_python, None
@@ -82,7 +82,7 @@ def interpreted(function: F) -> F:
 
 
 def machine_code(function: F) -> F:
-    """`function` as machine code, compiled or from the store at its first call; itself when compilation is off."""
+    """Return `function` as machine code, made or loaded at its first call; itself when compilation is off."""
     if NO_JIT:
         return function
     wrapped = function if isinstance(function, Compiled) else Compiled(function, is_inlined=False)

@@ -48,12 +48,12 @@ def compiled(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """As `compiled`, and inlined into every caller, where LLVM's own judgement was measured to cost."""
+    """Mark as `compiled` does, and inline into every caller, where LLVM's own judgement was measured to cost."""
     return function if NO_JIT else cast("F", Compiled(function, is_inlined=True))
 
 
 def plain_function(function: F) -> F:
-    """What runs when `function` is interpreted, whatever `call_from_python` says."""
+    """The function that runs when `function` is interpreted, whatever `call_from_python` says."""
     return cast("F", getattr(function, "plain", function))
 
 
@@ -107,7 +107,7 @@ def generic(stub: Callable[P, R]) -> Generic[P, R]:
 
 
 def inlined_generic(stub: Callable[P, R]) -> Generic[P, R]:
-    """As `generic`, and every implementation inlined into every caller."""
+    """Declare as `generic` does, and inline every implementation into every caller."""
     return Generic(stub, is_inlined=True)
 
 

@@ -77,12 +77,12 @@ def kind_name(kind: Kind) -> str:
 
 
 def element_name(element: Any) -> str:
-    """Of a scalar or a `Struct` class."""
+    """The name of a scalar or a `Struct` class."""
     return element.name if isinstance(element, Scalar) else class_name(element)
 
 
 def class_name(cls: type) -> str:
-    """Module and name. A class made inside a function is known by the function's name, too."""
+    """A class's module and name. One made inside a function is known by the function's name, too."""
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
@@ -126,7 +126,7 @@ def scalar_named(name: str) -> Any:
 
 
 def split(text: str) -> list[str]:
-    """At the semicolons outside brackets."""
+    """Split at the semicolons outside brackets."""
     parts, depth = [""], 0
     for letter in text:
         depth += (letter in "([") - (letter in ")]")

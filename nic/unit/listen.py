@@ -20,6 +20,6 @@ listeners: list[Say] = []  # that hear what is being compiled: a command's line 
 
 
 def tell(progress: Progress) -> None:
-    """Let everybody who listens know."""
+    """Tell everybody who listens."""
     for listener in listeners:
         listener(progress)

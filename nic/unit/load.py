@@ -47,7 +47,7 @@ def load(unit: StoredUnit) -> dict[str, int]:
 
 
 def _engine() -> Any:
-    """A linker for one unit: a symbol's name means nothing outside its unit."""
+    """Make a linker for one unit: a symbol's name means nothing outside its unit."""
     if not _engines:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
@@ -58,7 +58,7 @@ def _engine() -> Any:
 
 
 def number_of(function: Callable[..., int]) -> int:
-    """With compilation off: what stands for the address of a function of numbers."""
+    """Return what stands for the address of a function of numbers, with compilation off."""
     _python.append(function)
     return len(_python)
 

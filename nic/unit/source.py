@@ -40,7 +40,7 @@ def note_read(name: str, modules: set[str], files: set[Path]) -> None:
 
 @functools.cache
 def library_folders() -> tuple[str, ...]:
-    """Where the interpreter's own and installed modules are."""
+    """The folders of the interpreter's own and of installed modules."""
     return tuple({str(Path(sysconfig.get_path(name)).resolve()) + "/" for name in ("stdlib", "purelib", "platlib")})
 
 
@@ -61,17 +61,17 @@ def module_path(name: str, tops: Collection[str] = (PACKAGE,)) -> Path | None:
 
 @functools.lru_cache(maxsize=4096)
 def resolved(file: str) -> Path:
-    """`Path.resolve`, which looks at every folder above."""
+    """Do `Path.resolve`, which looks at every folder above."""
     return Path(file).resolve()
 
 
 def is_own_file(path: Path) -> bool:
-    """Whether a file is the user's or the project's, and not a library's or the system's."""
+    """Tell whether a file is the user's or the project's, and not a library's or the system's."""
     return path.is_file() and not str(path).startswith((*library_folders(), "/proc/", "/sys/", "/dev/"))
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is Crosswire's own: a strategy may lie in the checkout, too."""
+    """Tell whether a file is Crosswire's own: a strategy may lie in the checkout, too."""
     return any(path.is_relative_to(PACKAGE_FOLDER / folder) for folder in FOLDERS)
 
 
@@ -85,7 +85,7 @@ def shown_path(file: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def imported_names(path: Path, _mtime_ns: int) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """What a file imports: (module as written, names taken from it)."""
+    """Return what a file imports: (module as written, names taken from it)."""
     found = []
     for match in IMPORT.finditer(path.read_text()):
         module, names, plain = match.groups()
@@ -191,7 +191,7 @@ def frozen_values(module: ModuleType) -> Iterator[tuple[str, str]]:
 
 
 def frozen(value: Any, depth: int = 0) -> str | None:
-    """A constant as text, None for what compiled code can't have as one.
+    """Return a constant as text, None for what compiled code can't have as one.
 
     A function is known by its name and line, and by what it closes over, CLOSURE_DEPTH_MAX functions deep.
     """
@@ -221,7 +221,7 @@ def file_digest(path: Path, _mtime_ns: int, _size: int) -> str:
 
 
 def digest_of(path: Path) -> str:
-    """Of a file as it is now; "absent" if it has gone."""
+    """The digest of a file as it is now; "absent" if it has gone."""
     try:
         facts = path.stat()
         return file_digest(path, facts.st_mtime_ns, facts.st_size)
@@ -230,7 +230,7 @@ def digest_of(path: Path) -> str:
 
 
 def module_text(name: str, path: Path) -> str:
-    """What a module is: its source, the data read with it, the values in it."""
+    """Return all that a module is: its source, the data read with it, the values in it."""
     lines = [f"module {name} {digest_of(path)}"]
     lines += [f"read {each.name} {digest_of(each)}" for each in sorted(read_by_module.get(name, ()))]
     lines += [f"value {key} {text}" for key, text in frozen_values(sys.modules[name])]

@@ -47,7 +47,7 @@ class StoredUnit:
 
 
 def store_folder() -> Path:
-    """Where units are kept: units/ in $CROSSWIRE_CACHE, or in crosswire/ of the user's cache folder."""
+    """The folder of the units: units/ in $CROSSWIRE_CACHE, or in crosswire/ of the user's cache folder."""
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("CROSSWIRE_CACHE") or user / "crosswire") / "units"
 
@@ -64,7 +64,7 @@ def prepare_store(folder: Path) -> None:
 
 
 def check_place(path: Path) -> None:
-    """StoreError unless only its owner (us, or root) can change what `path` and every folder above it hold."""
+    """Raise StoreError unless only its owner (us, or root) can change what `path` and every folder above it hold."""
     resolved = path.resolve()
     for place in (resolved, *resolved.parents):
         try:
@@ -91,7 +91,7 @@ def unit_path(folder: Path, name: str, key: str) -> Path:
 
 
 def encode_unit(unit: StoredUnit) -> bytes:
-    """The file's bytes."""
+    """Encode a unit as its file's bytes."""
     facts = asdict(unit)
     del facts["object_code"]
     header = json.dumps(facts, sort_keys=True).encode()
@@ -100,7 +100,7 @@ def encode_unit(unit: StoredUnit) -> bytes:
 
 
 def decode_unit(data: bytes, where: object) -> StoredUnit:
-    """A unit from its file's bytes; StoreError if they are not whole."""
+    """Decode a unit from its file's bytes; StoreError if they are not whole."""
     begin = len(MAGIC) + 8
     if len(data) < begin + DIGEST_BYTES or not data.startswith(MAGIC[:6]):
         raise StoreError(f"{where}: is no unit of machine code; remove it")
@@ -116,7 +116,7 @@ def decode_unit(data: bytes, where: object) -> StoredUnit:
 
 
 def read_unit(folder: Path, name: str, key: str) -> StoredUnit | None:
-    """A unit from the store, None if it is not there. StoreError: damaged, or others could have written it."""
+    """Read a unit from the store, None if it is not there. StoreError: damaged, or others could have written it."""
     path = unit_path(folder, name, key)
     try:
         # What is checked is what is read: a link or another owner's file is refused by its open descriptor.

@@ -34,7 +34,7 @@ class Target:
 
 @functools.cache
 def target() -> Target:
-    """From CROSSWIRE_LLVM_LEVEL and CROSSWIRE_PROCESSOR, which default to LEVEL and this machine's own processor."""
+    """The target of CROSSWIRE_LLVM_LEVEL and CROSSWIRE_PROCESSOR, by default LEVEL and this machine's own processor."""
     level = os.environ.get("CROSSWIRE_LLVM_LEVEL") or str(LEVEL)
     processor = os.environ.get("CROSSWIRE_PROCESSOR") or HOST
     if level not in map(str, LEVELS):

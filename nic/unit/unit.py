@@ -56,7 +56,7 @@ _loaded: dict[tuple[str, str], LoadedUnit] = {}
 
 @functools.cache
 def compiler_facts(for_target: Target) -> str:
-    """Everything but source that machine code depends on."""
+    """All but source that machine code depends on."""
     versions = f"numba {version('numba')} llvmlite {version('llvmlite')} format {store.MAGIC.hex()}"
     return f"{versions} level {for_target.level} {for_target.processor_facts()}"
 
@@ -75,10 +75,10 @@ def key_of(unit: Unit, texts: dict[str, str] | None = None) -> str:
 
 
 def load_units(units: Sequence[Unit]) -> list[LoadedUnit]:
-    """The machine code of `units`: from this process, from the store, or compiled now, as many at a time as there are
-    cores.
+    """Load the machine code of `units`: from this process, from the store, or compiled now.
 
-    `build.listeners` hear what is being compiled. StoreError: one line. CompileError.
+    As many are compiled at a time as there are cores; `build.listeners` hear which. Raises StoreError, of one line, and
+    CompileError.
     """
     if NO_JIT:
         return [interpreted(unit) for unit in units]
@@ -111,7 +111,7 @@ def load_units(units: Sequence[Unit]) -> list[LoadedUnit]:
 
 
 def interpreted(unit: Unit) -> LoadedUnit:
-    """With compilation off: numbers for addresses."""
+    """Return numbers for addresses, with compilation off."""
     addresses = {}
     for entry in unit.entries:
         addresses[entry.name] = load.number_of(functools.partial(run_interpreted, entry))

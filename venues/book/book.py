@@ -56,7 +56,7 @@ class Book(Struct):
 
 
 def make_books(count: int, level_capacity: int) -> Array:
-    """`count` empty, invalid books with room for at least `level_capacity` levels each (both sides together)."""
+    """Make `count` empty, invalid books with room for at least `level_capacity` levels each (both sides together)."""
     books = Book.array(count)
     for book in books:
         allocate_pages(book.pages, level_capacity)
@@ -79,7 +79,7 @@ def clear_book(book: Book) -> None:
 
 @compiled
 def invalidate_book(book: Book) -> None:
-    """Nobody may trade on this book until it is proven again: no top, no quote. The levels stay until `clear_book`."""
+    """Let nobody trade on this book until it is proven again: no top, no quote. Its levels stay until `clear_book`."""
     book.valid = 0
     book.quote_update_id = 0
     book.quote_bid_ticks = NO_BID
@@ -94,7 +94,7 @@ def invalidate_book(book: Book) -> None:
 
 @inlined
 def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
-    """A level's absolute size in lots, 0 removes it. False: no room, or |price| beyond 2**35; the book is lost then."""
+    """Set a level's size in lots, 0 removes it. False: no room, or |price| beyond 2**35; the book is lost then."""
     if book.taken.count != 0:
         market_shows(book.taken, side, price_ticks, qty_lots)
     pages = book.pages
@@ -138,7 +138,7 @@ def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
 
 @compiled
 def _next_best(pages: Pages, side: int, group: int, occupied: int) -> int:
-    """Price of the best level from `group` on, whose occupancy is known; empty groups on the way are given back."""
+    """Find the best level from `group` on, whose occupancy is known; empty groups on the way are given back."""
     while occupied == 0:
         group = next_group(pages, side, group)
         if group == NO_GROUP:
@@ -152,7 +152,7 @@ def _next_best(pages: Pages, side: int, group: int, occupied: int) -> int:
 
 @compiled
 def level_lots(book: Book, side: int, price_ticks: int) -> int:
-    """Size among the levels, 0 if there is no such level."""
+    """Lots of a level, 0 if there is no such level."""
     return size_at(book.pages, side, rank_of(side, price_ticks))
 
 
@@ -174,13 +174,13 @@ def _next_level(book: Book, side: int, price_ticks: int) -> int:
 
 @compiled
 def has_fresh_quote(book: Book) -> bool:
-    """Whether the quote is newer than the levels."""
+    """Tell whether the quote is newer than the levels."""
     return book.quote_update_id > book.update_id
 
 
 @compiled
 def set_quote(book: Book, update_id: int, bid_ticks: int, bid_lots: int, ask_ticks: int, ask_lots: int) -> None:
-    """A best bid/ask message; a side of size 0 is empty. One older than the last is ignored."""
+    """Take a best bid/ask message; a side of size 0 is empty. One older than the last is ignored."""
     if update_id < book.quote_update_id:
         return
     book.quote_update_id = update_id
@@ -242,8 +242,11 @@ def next_level(book: Book, side: int, price_ticks: int) -> int:
 
 @compiled
 def executable_lots(book: Book, side: int, price_ticks: int) -> int:
-    """Size that can be executed at a price. A quote newer than the levels wins: at its price there is its size, at
-    better prices nothing, at worse ones the levels."""
+    """Lots that can be executed at a price.
+
+    A quote newer than the levels wins: at its price there is its size, at better prices nothing, at worse ones the
+    levels.
+    """
     if has_fresh_quote(book):
         quote = _quote_ticks(book, side)
         if price_ticks == quote:
@@ -255,7 +258,7 @@ def executable_lots(book: Book, side: int, price_ticks: int) -> int:
 
 @compiled
 def take_level(book: Book, side: int, price_ticks: int, lots: int) -> None:
-    """The simulated exchange's user took `lots` at a price; see `venues.book.taken` for how long that is remembered."""
+    """Note that the simulated exchange's user took `lots` at a price; `venues.book.taken` says for how long."""
     add_taken(book.taken, side, price_ticks, lots)
 
 

@@ -80,7 +80,7 @@ class OrderQueue(Struct):
 
 
 def make_order_queues(count: int, order_capacity: int, level_capacity: int) -> Array:
-    """`count` empty queues, see `allocate_queue`."""
+    """Make `count` empty queues, see `allocate_queue`."""
     queues = OrderQueue.array(count)
     for queue in queues:
         allocate_queue(queue, order_capacity, level_capacity)
@@ -88,7 +88,7 @@ def make_order_queues(count: int, order_capacity: int, level_capacity: int) -> A
 
 
 def allocate_queue(queue: OrderQueue, order_capacity: int, level_capacity: int) -> None:
-    """Memory for an empty queue.
+    """Allocate memory for an empty queue.
 
     `order_capacity`: a power of two, ORDERS_MIN to QUEUE_ORDERS_MAX; 100 bytes an order. `level_capacity`: 1 to
     `order_capacity`; 68 to 100 bytes a level. The book that goes with a queue has its own limit of levels.
@@ -134,7 +134,7 @@ def find_queued(queue: OrderQueue, order_id: int) -> int:
 
 @compiled
 def first_order(queue: OrderQueue, side: int, price_ticks: int) -> int:
-    """Slot of the first in time at a price, NONE if there is none; `queue.orders[slot].next` goes on."""
+    """Slot of the first order in time at a price, NONE if there is none; `queue.orders[slot].next` goes on."""
     place = _look_up(queue.level_directory, _level_key(side, price_ticks))
     return NONE if place == NONE else queue.levels[place].first
 
@@ -194,7 +194,7 @@ def put_order(
 
 @compiled
 def reduce_order(queue: OrderQueue, book: Book, order_id: int, qty_lots: int) -> int:
-    """The order's new quantity, above 0 and not above what it was; it keeps its place. Its slot, NONE if unknown."""
+    """Set an order's quantity, above 0 and not above what it was; it keeps its place. Its slot, NONE if unknown."""
     slot = _look_up(queue.order_directory, order_id)
     if slot != NONE:
         reduce_slot(queue, book, slot, qty_lots)
@@ -203,7 +203,7 @@ def reduce_order(queue: OrderQueue, book: Book, order_id: int, qty_lots: int) ->
 
 @compiled
 def reduce_slot(queue: OrderQueue, book: Book, slot: int, qty_lots: int) -> None:
-    """`reduce_order` for one whose slot is known."""
+    """Do `reduce_order` for one whose slot is known."""
     order = queue.orders[slot]
     assert 0 < qty_lots <= order.qty_lots
     level = queue.levels[order.level]
@@ -224,7 +224,7 @@ def delete_order(queue: OrderQueue, book: Book, order_id: int) -> bool:
 
 @compiled
 def delete_slot(queue: OrderQueue, book: Book, slot: int) -> None:
-    """`delete_order` for one whose slot is known."""
+    """Do `delete_order` for one whose slot is known."""
     order = queue.orders[slot]
     _leave_level(queue, book, order)
     _give_order_slot(queue, slot, order)

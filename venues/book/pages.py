@@ -87,7 +87,7 @@ class Pages(Struct):
 
 
 def allocate_pages(pages: Pages, level_capacity: int) -> None:
-    """Memory for `level_capacity` levels (LEVELS_MIN to LEVELS_MAX), even when no two of them share a page.
+    """Allocate memory for `level_capacity` levels (LEVELS_MIN to LEVELS_MAX), even if no two share a page.
 
     200 to 330 bytes a level; a level that has neighbours on all 64 ticks touches 9 of them.
     """
@@ -126,7 +126,7 @@ def rank_of(side: int, price_ticks: int) -> int:
 
 @compiled
 def group_key(side: int, group: int) -> int:
-    """Odd, so never the 0 of a free slot, whatever the price."""
+    """The key of a group: odd, so never the 0 of a free slot, whatever the price."""
     return (group << 1 | side) << 1 | 1
 
 
@@ -159,7 +159,7 @@ def size_at(pages: Pages, side: int, rank: int) -> int:
 
 @compiled
 def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
-    """Slot of the group of a rank; if there is a size, it and its page are made where missing. ABSENT or NO_ROOM."""
+    """Find the slot of the group of a rank; make it and its page if missing and wanted. ABSENT or NO_ROOM."""
     group = rank >> WORD_BITS
     place = (rank & WORD_MASK) >> PAGE_BITS
     slot = find_group(pages, side, group)
@@ -179,7 +179,10 @@ def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
 
 @compiled
 def _make_room(pages: Pages) -> bool:
-    """Whether there is room for a page and a group more. A group with a level has a page, so pages run out first."""
+    """Make room for a page and a group more; False if there is none.
+
+    A group with a level has a page, so pages run out first.
+    """
     used = max(pages.groups_used, pages.pages_used)
     if 2 * used < pages.levels_max:
         return True
@@ -276,7 +279,7 @@ def next_group(pages: Pages, side: int, group: int) -> int:
 
 @compiled
 def _node_key(side: int, height: int, number: int) -> int:
-    """Never 0, since heights begin at 1."""
+    """The key of a node: never 0, since heights begin at 1."""
     return (number << 1 | side) << 3 | height
 
 

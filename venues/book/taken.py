@@ -53,7 +53,7 @@ def forget_taken(taken: Taken, place: int) -> None:
 
 @compiled
 def add_taken(taken: Taken, side: int, price_ticks: int, lots: int) -> None:
-    """The user took `lots` at a price."""
+    """Note that the user took `lots` at a price."""
     place = find_taken(taken, side, price_ticks)
     if place >= 0:
         taken.levels[place].taken_lots += lots
@@ -70,7 +70,7 @@ def add_taken(taken: Taken, side: int, price_ticks: int, lots: int) -> None:
 
 @compiled
 def market_shows(taken: Taken, side: int, price_ticks: int, lots: int) -> None:
-    """The market says that there are `lots` at a price."""
+    """Note that the market shows `lots` at a price."""
     place = find_taken(taken, side, price_ticks)
     if place < 0:
         return
@@ -82,7 +82,7 @@ def market_shows(taken: Taken, side: int, price_ticks: int, lots: int) -> None:
 
 @compiled
 def market_best(taken: Taken, side: int, price_ticks: int) -> None:
-    """The market says that nothing better than a price is left."""
+    """Note that the market has nothing left that is better than a price."""
     place = 0
     while place < taken.count:
         level = taken.levels[place]

@@ -80,7 +80,7 @@ class BridgeFeed(Feed):
 
 @compiled
 def find_channel(feed: BridgeFeed, channel_id: int) -> int:
-    """Index of a channel, taken up if it is new; -1 when there is no room."""
+    """Find a channel, taken up if it is new; its index, -1 when there is no room."""
     for index in range(feed.channel_count):
         if feed.channels[index].channel_id == channel_id:
             return index
@@ -93,7 +93,7 @@ def find_channel(feed: BridgeFeed, channel_id: int) -> int:
 
 @compiled
 def lose_channel(feed: BridgeFeed, channel_index: int, market: Market, events: Events, time_ns: int) -> None:
-    """What this channel said may be incomplete: lose its books."""
+    """Lose the channel's books: what it said may be incomplete."""
     channel = feed.channels[channel_index]
     for index in range(market.count):
         if feed.chains[index].channel == channel_index + 1:
@@ -104,7 +104,7 @@ def lose_channel(feed: BridgeFeed, channel_index: int, market: Market, events: E
 
 @compiled
 def take_sequence(feed: BridgeFeed, channel_index: int, header: PacketHeader, market: Market, events: Events) -> bool:
-    """Whether the packet is new; packets missing before it cost the channel's books."""
+    """Tell whether the packet is new; packets missing before it cost the channel's books."""
     channel = feed.channels[channel_index]
     sequence = header.sequence
     if sequence <= channel.sequence:
@@ -125,7 +125,7 @@ def take_sequence(feed: BridgeFeed, channel_index: int, header: PacketHeader, ma
 
 @compiled
 def is_damaged(price_ticks: int, qty_lots: int) -> bool:
-    """Whether a price lies beyond +-2**VALUE_BITS or a size outside 0..2**VALUE_BITS, in one test."""
+    """Tell whether a price lies beyond +-2**VALUE_BITS or a size outside 0..2**VALUE_BITS, in one test."""
     return ((price_ticks ^ (price_ticks >> 63)) | qty_lots) >> VALUE_BITS != 0
 
 
@@ -179,7 +179,7 @@ def find_book(feed: BridgeFeed, channel_index: int, instrument_id: int) -> int:
 
 @compiled
 def break_event(channel: Channel, market: Market, events: Events, time_ns: int) -> None:
-    """A new event begins though the last one never ended: that one's book is lost."""
+    """Lose the book of an event that never ended: a new one begins."""
     if channel.pending != 0:
         lose_book(market, events, channel.pending - 1, time_ns)
         channel.pending = 0
@@ -187,7 +187,7 @@ def break_event(channel: Channel, market: Market, events: Events, time_ns: int) 
 
 @compiled
 def is_continued(feed: BridgeFeed, channel: Channel, index: int, last_id: int) -> bool:
-    """Whether a part that goes on belongs to the event that the channel has open."""
+    """Tell whether a part that goes on belongs to the event that the channel has open."""
     if channel.pending == index + 1 and channel.pending_id == last_id:
         return True
     feed.unproven_messages += 1
@@ -198,7 +198,7 @@ def is_continued(feed: BridgeFeed, channel: Channel, index: int, last_id: int) -
 def begin_delta(
     feed: BridgeFeed, channel: Channel, delta: BookDelta, market: Market, events: Events, index: int, time_ns: int
 ) -> bool:
-    """Whether a delta, by its first part, is the next that its book needs."""
+    """Begin a delta by its first part; False if it is not the next that its book needs."""
     book = market.books[index]
     break_event(channel, market, events, time_ns)
     if book.valid == 0:
@@ -220,7 +220,7 @@ def begin_delta(
 def begin_snapshot(
     feed: BridgeFeed, channel: Channel, snapshot: Snapshot, market: Market, events: Events, index: int, time_ns: int
 ) -> bool:
-    """Whether a snapshot, by its first part, is wanted; if so, empty the book."""
+    """Begin a snapshot by its first part, with an empty book; False if it is not wanted."""
     book = market.books[index]
     break_event(channel, market, events, time_ns)
     if book.valid != 0 and snapshot.last_id <= book.update_id:
@@ -233,7 +233,7 @@ def begin_snapshot(
 
 @compiled
 def end_event(channel: Channel, packet: Packet, market: Market, events: Events, index: int, time_ns: int) -> None:
-    """The last part is in the book: show it."""
+    """Show the book: the last part of an event is in it."""
     channel.pending = 0
     book = market.books[index]
     book.valid = 1
@@ -278,7 +278,7 @@ def apply_trade(feed: BridgeFeed, trade: Trade, events: Events, index: int, time
 
 @compiled
 def is_definition_damaged(definition: InstrumentDefinition) -> bool:
-    """Whether an instrument's terms can't be any instrument's."""
+    """Tell whether an instrument's terms can't be any instrument's."""
     return (
         definition.kind > Kind.COMBO
         or definition.payoff > Payoff.INVERSE
@@ -373,7 +373,7 @@ def decode_book(
     events: Events,
     ends: bool,
 ) -> int:
-    """One delta or snapshot; the address after its groups, or 0. Its book is invalid until the event `ends`."""
+    """Decode a delta or snapshot; the address after its groups, or 0. Its book is invalid until the event `ends`."""
     block = address_of(message) + size_of(MessageHeader)
     bids = block + message.block_length
     end = packet.payload_address + packet.payload_length
@@ -457,7 +457,7 @@ def check_message(feed: BridgeFeed, position: int, end: int) -> int:
 def decode_root(
     feed: BridgeFeed, channel_index: int, packet: Packet, block: int, template_id: int, market: Market, events: Events
 ) -> bool:
-    """One message without groups, its root at `block`; False when it can't be believed."""
+    """Decode one message without groups, its root at `block`; False when it can't be believed."""
     channel = feed.channels[channel_index]
     if template_id == Template.BEST_BID_ASK:
         quote = view(BestBidAsk, block)
@@ -500,7 +500,7 @@ def accept_packet(feed: BridgeFeed, packet: Packet, market: Market, events: Even
 
 @decode.register(BridgeFeed)
 def decode_bridge(feed: BridgeFeed, packet: Packet, market: Market, events: Events) -> None:
-    """See `venues.feed.decode`."""
+    """Decode as `venues.feed.decode` says."""
     channel_index = accept_packet(feed, packet, market, events)
     if channel_index < 0:
         return

@@ -138,7 +138,7 @@ def publish_bridge(publisher: BridgePublisher, random: Random, venue: MadeVenue)
 
 @compiled
 def _send_event(publisher: BridgePublisher, writer: FeedWriter, venue: MadeVenue) -> None:
-    """As on the web feeds it stands for: trades, the new best prices, and then the levels that changed."""
+    """Send an event as the web feeds do: trades, the new best prices, and then the levels that changed."""
     trade = publisher.trade
     for index in range(venue.fill_count):
         trade.trade_id += 1
@@ -208,7 +208,7 @@ def _send_quote(publisher: BridgePublisher, writer: FeedWriter, venue: MadeVenue
 
 @compiled
 def _send_snapshot(publisher: BridgePublisher, writer: FeedWriter, venue: MadeVenue) -> None:
-    """The definition and the whole book as the last event left it."""
+    """Send the definition and the whole book as the last event left it."""
     publisher.snapshot_due_ns = venue.time_ns + SNAPSHOT_INTERVAL_NS
     snapshot = publisher.snapshot
     snapshot.exchange_time_ns = venue.time_ns

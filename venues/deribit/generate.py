@@ -144,7 +144,7 @@ def _finish(publisher: DeribitPublisher, writer: encoder.PacketWriter, frame_hea
 
 @compiled
 def _send_event(publisher: DeribitPublisher, venue: MadeVenue) -> None:
-    """One event, one packet: trades, the ticker as it is after them, and the changes of the book."""
+    """Send one event in one packet: trades, the ticker as it is after them, and the changes of the book."""
     instrument = publisher.instrument
     writer = publisher.changes
     timestamp_ms = venue.time_ns // NS_PER_MS
@@ -193,7 +193,7 @@ def _add_ticker(publisher: DeribitPublisher, writer: encoder.PacketWriter, venue
 
 @compiled
 def _send_snapshots(publisher: DeribitPublisher, venue: MadeVenue) -> None:
-    """One cycle of the snapshot channel: start, the definition, the whole book as the last event left it, end."""
+    """Send one cycle of the snapshot channel: start, definition, the whole book as the last event left it, end."""
     publisher.snapshot_due_ns = venue.time_ns + SNAPSHOT_INTERVAL_NS
     writer = publisher.snapshots
     header = publisher.snapshot_header

@@ -38,7 +38,7 @@ class ReplayedGateways(Owner):
 
     @property
     def ring(self) -> TcpSocketRing:
-        """What the client sends and is sent."""
+        """The ring that carries what the client sends and is sent."""
         return self.orders.ring
 
     def accept(self) -> None:

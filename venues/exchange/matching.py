@@ -95,7 +95,7 @@ def match_new(
     now_ns: int,
     executions: Executions,
 ) -> None:
-    """One new limit order arrives at `now_ns`: appends its ACK and fills, or its rejection, to `executions`."""
+    """Match a new limit order that arrives at `now_ns`; its ACK and fills, or its rejection, go to `executions`."""
     reason = _refusal(matching, market, client_order_id, instrument, side, time_in_force, price_ticks, qty_lots, now_ns)
     if reason != RejectReason.NONE:
         matching.rejects[reason] += 1
@@ -148,7 +148,7 @@ def _refusal(
     qty_lots: int,
     now_ns: int,
 ) -> int:
-    """Why the venue refuses this order, `RejectReason.NONE` if it does not."""
+    """The reason for which the venue refuses this order, `RejectReason.NONE` if it does not."""
     if client_order_id <= matching.last_client_order_id:
         return RejectReason.DUPLICATE_ID
     matching.last_client_order_id = client_order_id
@@ -216,13 +216,13 @@ def _sweep(
 
 @compiled
 def _reaches(side: int, limit_ticks: int, price_ticks: int) -> bool:
-    """Whether an order of `side` may trade at this price. NO_BID and NO_ASK are out of everyone's reach."""
+    """Tell whether an order of `side` may trade at this price. NO_BID and NO_ASK are out of everyone's reach."""
     return price_ticks <= limit_ticks if side == BUY else price_ticks >= limit_ticks
 
 
 @compiled
 def _lots_within(book: Book, side: int, limit_ticks: int, wanted_lots: int) -> int:
-    """What an order of `side` could take up to its limit; counts no further than `wanted_lots`."""
+    """Lots that an order of `side` could take up to its limit; counts no further than `wanted_lots`."""
     lots = 0
     price_ticks = best_level(book, 1 - side)
     while lots < wanted_lots and _reaches(side, limit_ticks, price_ticks):
@@ -275,7 +275,7 @@ def _set_fill(
 
 @compiled
 def on_market(matching: Matching, market: Market, events: Events, now_ns: int, executions: Executions) -> None:
-    """What one packet of the exchange-time feed does to our resting orders. Next to nothing when there are none."""
+    """Apply a packet of the exchange-time feed to our resting orders. Next to nothing when there are none."""
     if matching.resting_count == 0:
         return
     for position in range(events.count):
@@ -303,7 +303,7 @@ def _on_trade(
     now_ns: int,
     executions: Executions,
 ) -> None:
-    """One trade of the market: those ahead of us at its price are served, then we, in the order that we came."""
+    """Apply a trade of the market: those ahead of us at its price are served, then we, in the order that we came."""
     ours_lots = 0  # of this trade, already given to earlier orders of ours
     for position in range(matching.resting_count):
         resting = matching.resting[position]
@@ -324,7 +324,7 @@ def _on_trade(
 
 @compiled
 def _on_book(matching: Matching, market: Market, instrument: int, now_ns: int, executions: Executions) -> None:
-    """A book changed: cancels ahead of us bring us forward; the opposite side at our price fills us."""
+    """Apply a change of a book: cancels ahead of us bring us forward; the opposite side at our price fills us."""
     book = market.books[instrument]
     if book.valid == 0:
         return

@@ -112,7 +112,7 @@ def catch_up(exchange: SimulatedExchange, now_ns: int) -> bool:
 
 @compiled
 def is_busy(exchange: SimulatedExchange) -> bool:
-    """Whether an order of ours rests there or is on its way there, so that what happens next depends on the market."""
+    """Tell whether an order of ours rests or is on its way there, so that what happens next depends on the market."""
     return exchange.matching.resting_count != 0 or next_time_ns(exchange.orders) != NEVER_NS
 
 
@@ -125,7 +125,7 @@ def next_market_ns(exchange: SimulatedExchange) -> int:
 
 @compiled
 def _take_market(exchange: SimulatedExchange) -> None:
-    """One market frame reaches the exchange's books, and our resting orders."""
+    """Take one market frame into the exchange's books, and to our resting orders."""
     take_record(exchange.captures[0], exchange.cursors[LEADER], exchange.frame)
     exchange.exchange_frames += 1
     if not parse_packet(exchange.frame, exchange.packet, exchange.parsed):
@@ -190,7 +190,7 @@ def flush_exchange(_exchange: SimulatedExchange) -> None:
 
 @next_time_ns.register(SimulatedExchange)
 def next_exchange_ns(exchange: SimulatedExchange) -> int:
-    """STARVED when `Replay.refill` must be called first.
+    """When the exchange has something to do; STARVED when `Replay.refill` must be called first.
 
     After the last market frame heartbeats alone keep no run going.
     """
@@ -222,7 +222,7 @@ def make_simulated_exchange(
     resting_max: int,
     linker: Linker | None = None,
 ) -> SimulatedExchange:
-    """A venue over `replay`, which must have two cursors; the caller keeps `replay` alive.
+    """Make a venue over `replay`, which must have two cursors; the caller keeps `replay` alive.
 
     `feed` has seen nothing yet and becomes the exchange's own. The exchange can be used once `linker` has loaded;
     without one its units are loaded here.

@@ -149,7 +149,7 @@ def seed_random(random: Random, seed: int) -> None:
 
 @compiled
 def draw(random: Random, bound: int) -> int:
-    """Uniform in 0..bound - 1, for bound up to 2**31 - 86."""
+    """Draw a number, uniform in 0..bound - 1, for bound up to 2**31 - 86."""
     random.first = random.first * FIRST_MULTIPLIER % FIRST_MODULUS
     random.second = random.second * SECOND_MULTIPLIER % SECOND_MODULUS
     return (random.first - random.second) % (FIRST_MODULUS - 1) % bound
@@ -157,7 +157,7 @@ def draw(random: Random, bound: int) -> int:
 
 @compiled
 def bell(random: Random, deviation: int) -> int:
-    """Roughly normal with mean 0: the sum of four uniform numbers of the right width."""
+    """Draw a number, roughly normal with mean 0: the sum of four uniform numbers of the right width."""
     half = deviation * 866 // 1000  # four uniforms on -h..h have a deviation of 2 h / sqrt(3)
     total = 0
     for _ in range(4):
@@ -167,7 +167,7 @@ def bell(random: Random, deviation: int) -> int:
 
 @compiled
 def some_lots(random: Random, typical: int) -> int:
-    """A level's size: mostly below `typical`, now and then ten times as much."""
+    """Draw a level's size: mostly below `typical`, now and then ten times as much."""
     size = 1 + draw(random, typical) * draw(random, typical) // typical
     return size * 10 if draw(random, 40) == 0 else size
 
@@ -210,7 +210,7 @@ def set_level(venue: MadeVenue, side: int, price_ticks: int, qty_lots: int) -> b
 
 @compiled
 def _note_change(venue: MadeVenue, side: int, price_ticks: int, before_lots: int, after_lots: int) -> bool:
-    """A level that changes twice in one event is one change."""
+    """Note a change of a level; one that changes twice in one event is one change."""
     for index in range(venue.change_count):
         change = venue.changes[index]
         if change.price_ticks == price_ticks and change.side == side:
@@ -229,7 +229,7 @@ def _note_change(venue: MadeVenue, side: int, price_ticks: int, before_lots: int
 
 @compiled
 def add_far(random: Random, venue: MadeVenue, side: int) -> None:
-    """One more level at the far end."""
+    """Add one more level at the far end."""
     away = 2 * side - 1
     price_ticks = venue.sides[side].far_ticks + away * (1 + draw(random, venue.step_ticks))
     set_level(venue, side, price_ticks, some_lots(random, venue.typical_lots))
@@ -272,7 +272,7 @@ def target_ticks(venue: MadeVenue, side: int) -> int:
 
 @compiled
 def take(random: Random, venue: MadeVenue, aggressor: int, levels: int) -> None:
-    """An aggressor takes that many levels from the other side, the last of them perhaps in part."""
+    """Have an aggressor take that many levels from the other side, the last of them perhaps in part."""
     side = ASK if aggressor == BUY else BID
     book = venue.sides[side]
     venue.aggressor = aggressor
@@ -292,7 +292,7 @@ def take(random: Random, venue: MadeVenue, aggressor: int, levels: int) -> None:
 
 @compiled
 def retreat(random: Random, venue: MadeVenue, side: int) -> None:
-    """Makers give up the levels that are better than they want: cancelled, or one time in eight taken."""
+    """Have makers give up the levels that are better than they want: cancelled, or one time in eight taken."""
     book = venue.sides[side]
     away = 2 * side - 1
     target = target_ticks(venue, side)
@@ -310,7 +310,7 @@ def retreat(random: Random, venue: MadeVenue, side: int) -> None:
 
 @compiled
 def advance(random: Random, venue: MadeVenue, side: int) -> None:
-    """Makers improve the best price towards what they want, never into the other side."""
+    """Have makers improve the best price towards what they want, never into the other side."""
     away = 2 * side - 1
     target = target_ticks(venue, side)
     limit = venue.sides[1 - side].best_ticks + away
@@ -321,7 +321,7 @@ def advance(random: Random, venue: MadeVenue, side: int) -> None:
 
 @compiled
 def stir(random: Random, venue: MadeVenue, side: int) -> None:
-    """Someone adds, changes or cancels a level behind the best."""
+    """Have someone add, change or cancel a level behind the best."""
     book = venue.sides[side]
     away = 2 * side - 1
     price_ticks = book.best_ticks + away * draw(random, 12 * venue.step_ticks)
@@ -338,7 +338,7 @@ def stir(random: Random, venue: MadeVenue, side: int) -> None:
 
 @compiled
 def keep_depth(random: Random, venue: MadeVenue, side: int) -> None:
-    """The far end follows: at least `depth_min` levels, and sooner or later at most `depth_max`."""
+    """Have the far end follow: at least `depth_min` levels, and sooner or later at most `depth_max`."""
     book = venue.sides[side]
     if book.levels < venue.depth_min:
         add_far(random, venue, side)
@@ -348,7 +348,7 @@ def keep_depth(random: Random, venue: MadeVenue, side: int) -> None:
 
 @compiled
 def venue_event(market: MadeMarket, venue: MadeVenue) -> None:
-    """One event: the venue follows the price, someone trades or quotes, and the time of the next event is drawn."""
+    """Make one event: the venue follows the price, someone trades or quotes; the time of the next is drawn."""
     random = market.random
     bids, asks = venue.sides[BID], venue.sides[ASK]
     bid_ticks, ask_ticks = bids.best_ticks, asks.best_ticks
@@ -394,7 +394,7 @@ def _schedule_event(random: Random, venue: MadeVenue) -> None:
 
 @compiled
 def start_burst(random: Random, venue: MadeVenue) -> None:
-    """The next 20 to 80 events come microseconds apart."""
+    """Have the next 20 to 80 events come microseconds apart."""
     venue.burst_left = 20 + draw(random, 61)
     venue.bursts += 1
 
@@ -420,7 +420,7 @@ def _watch_cross(market: MadeMarket, time_ns: int) -> None:
 
 @compiled
 def step_price(market: MadeMarket) -> None:
-    """One step of the price, of each basis, and of what is left of each dislocation."""
+    """Move the price, each basis, and what is left of each dislocation by one step."""
     random = market.random
     market.price_e6 += bell(random, WALK_E6)
     if draw(random, JUMP_STEPS) == 0:
@@ -442,7 +442,7 @@ def step_price(market: MadeMarket) -> None:
 
 @compiled
 def start_shock(market: MadeMarket, venue: MadeVenue) -> None:
-    """One venue alone is pushed off the price, in a burst; the push fades."""
+    """Push one venue alone off the price, in a burst; the push fades."""
     random = market.random
     shock_e6 = SHOCK_MIN_E6 + draw(random, SHOCK_RANGE_E6)
     venue.shock_e6 = shock_e6 if draw(random, 2) == 0 else -shock_e6
@@ -458,7 +458,7 @@ def start_shock(market: MadeMarket, venue: MadeVenue) -> None:
 
 @compiled
 def is_lost(random: Random, losses: Losses, venue: MadeVenue) -> bool:
-    """Whether the last event's packets get lost. A gap is 1 to 3 events; the first changes the book."""
+    """Tell whether the last event's packets get lost. A gap is 1 to 3 events; the first changes the book."""
     if losses.events_left == 0:
         if venue.time_ns < losses.next_ns or venue.time_ns > losses.last_ns or venue.change_count == 0:
             return False

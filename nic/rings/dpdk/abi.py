@@ -142,11 +142,11 @@ class Libraries:
         self.port_table = ctypes.addressof(ctypes.c_char.in_dll(self.loaded["ethdev"], "rte_eth_fp_ops"))
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """An exported function, called."""
+        """Call an exported function."""
         return self.functions[name](*arguments)
 
     def address(self, name: str) -> int:
-        """An exported function's address."""
+        """The address of an exported function."""
         return ctypes.cast(self.functions[name], ctypes.c_void_p).value or 0  # type: ignore[arg-type]
 
     def errno(self) -> str:
@@ -162,7 +162,7 @@ class Libraries:
         return tuple(base + offset for offset in offsets)  # type: ignore[return-value]
 
     def configuration(self) -> ctypes.Array[ctypes.c_char]:
-        """A struct rte_eth_conf that asks for nothing: all zero."""
+        """Make a struct rte_eth_conf that asks for nothing: all zero."""
         return ctypes.create_string_buffer(_CONFIGURATION_BYTES)
 
     def statistics(self, port: int) -> dict[str, int]:
@@ -185,8 +185,10 @@ def _nothing_to_load(layouts: Mapping[int, TableLayout]) -> str:
 
 
 def check_table(libraries: Libraries, port: int) -> None:
-    """HostError unless what is taken for functions is code and what is taken for queues is not: a wrong offset would
-    be a jump into data."""
+    """Raise HostError unless what is taken for functions is code and what is taken for queues is not.
+
+    A wrong offset would be a jump into data.
+    """
     code = [
         tuple(int(end, 16) for end in line.split()[0].split("-"))
         for line in Path("/proc/self/maps").read_text().splitlines()
@@ -210,7 +212,7 @@ _FREE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint)
 
 
 def call_burst(function: int, queue: int, packets: int, count: int) -> int:
-    """A port's receive or transmit function: how many of the `count` packets, at most 65,535, it gave or took."""
+    """Call a port's receive or transmit function: how many of the `count` packets, at most 65,535, it gave or took."""
     return _BURST(function)(queue, packets, count)
 
 
@@ -224,7 +226,7 @@ def _call_burst(_context: Any, builder: Any, function: Any, queue: Any, packets:
 
 
 def call_free(function: int, packets: int, count: int) -> None:
-    """`rte_pktmbuf_free_bulk`."""
+    """Call `rte_pktmbuf_free_bulk`."""
     _FREE(function)(packets, count)
 
 

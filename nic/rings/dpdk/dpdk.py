@@ -125,7 +125,7 @@ def release_dpdk(ring: DpdkRing) -> None:
 
 @compiled
 def is_free(buffer: int) -> bool:
-    """Whether a buffer waits neither in the ring nor in the driver, which drops its reference when the frame is out."""
+    """Tell whether a buffer waits neither in the ring nor in the driver, which drops its reference when it is sent."""
     return load_u32_acquire(buffer + REFERENCES_WORD) >> 16 == 1
 
 
@@ -245,7 +245,7 @@ class Environment:
 
     @classmethod
     def get(cls, pool_bytes: int, huge: HugePages) -> "Environment":
-        """The environment, started if it is not there yet; `huge` and the least memory matter only then."""
+        """Return the environment, started if it is not there yet; `huge` and the least memory matter only then."""
         with cls.lock:
             if cls.running is not None:
                 if huge != "auto" and cls.running.huge != (huge == "on"):
@@ -266,7 +266,7 @@ class Environment:
             return cls.running
 
     def step(self, what: str, result: int) -> int:
-        """The result of a DPDK function that reports failure as -errno; HostError with DPDK's own words if it did."""
+        """Return the result of a DPDK function that reports failure as -errno; HostError with DPDK's words for it."""
         if result < 0:
             raise HostError(f"{what}: {os.strerror(-result)}{self.log.said()}")
         return result
@@ -282,7 +282,7 @@ def free_huge_bytes() -> int:
 
 @contextlib.contextmanager
 def known_to_dpdk() -> Iterator[None]:
-    """The calling thread gets a cache of the pools, without which a burst of one costs 42 ns for 17 (measured)."""
+    """Give the calling thread a cache of the pools: without, a burst of one costs 42 ns, not 17 (measured)."""
     environment = Environment.running
     core = (
         None
@@ -301,7 +301,7 @@ def known_to_dpdk() -> Iterator[None]:
 
 
 def _parse_device(device: str) -> tuple[str, str, str]:
-    """Bus, name and arguments; HostError if that is no device."""
+    """Split a device into bus, name and arguments; HostError if it is none."""
     name, _, arguments = device.partition(",")
     if not device.isascii() or not device.isprintable() or " " in device:
         raise HostError(f"DPDK device {device!r}: must be one word of ASCII")
@@ -443,7 +443,7 @@ class DpdkPort(Owner):
         return int(pool)
 
     def _make_buffers(self, pool: int, count: int) -> Array:
-        """Buffers to send from. DPDK's function to get one is inline; the one that copies a frame into one is not."""
+        """Make buffers to send from: DPDK's function to get one is inline, but not the one that copies a frame."""
         data = array(u8, 64)
         model = PacketBuffer(
             buffer=data.address, references=1, segments=1, packet_length=64, data_length=64, buffer_length=64
@@ -481,7 +481,7 @@ class DpdkPort(Owner):
             self._environment.step(f"{self._name}: promiscuous mode", result)
 
     def statistics(self) -> dict[str, int]:
-        """Counts of what went wrong; brings `ring.counters.drops`, the receiver's, up to date.
+        """Count what went wrong; bring `ring.counters.drops`, the receiver's, up to date.
 
         `missed`: no descriptor was free. `no_buffer` is no loss by itself: a driver tried in vain to get a buffer.
         `kernel_drops`: of the AF_PACKET socket of net_af_packet, whose `missed` is always 0.

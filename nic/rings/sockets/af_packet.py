@@ -142,7 +142,7 @@ def put_tag_back(slot: PacketSlot) -> None:
 
 @compiled
 def give_slot_back(ring: AfPacketRing) -> None:
-    """The kernel may fill the oldest slot again."""
+    """Give the oldest slot back to the kernel, to be filled again."""
     store_u32_release(ring.slots + (ring.received & ring.mask) * SLOT_BYTES, _STATUS_KERNEL)
     ring.received += 1
 
@@ -257,7 +257,7 @@ class AfPacketSocket(Owner):
                 raise HostError(f"{self.interface}: UDP {ip_text(ip)}:{port}: bind: {error.strerror}") from None
 
     def statistics(self) -> dict[str, int]:
-        """Frames lost, by where: counts only. Brings `ring.counters.drops`, the receiver's, up to date."""
+        """Count the frames lost, by where. Brings `ring.counters.drops`, the receiver's, up to date."""
         frames, drops = take_statistics(self._packets)
         self.kernel_frames += frames
         self._kernel_drops += drops
@@ -334,7 +334,7 @@ def _match_packet(ip_at: int, udp: Sequence[UdpRule], tcp: Sequence[Connection])
 
 
 def make_filter(udp: Sequence[UdpRule], tcp: Sequence[Connection]) -> bytes:
-    """A classic BPF program that accepts what goes to `udp` and what belongs to `tcp`, tagged or not.
+    """Make a classic BPF program that accepts what goes to `udp` and what belongs to `tcp`, tagged or not.
 
     The kernel has taken a frame's outer tag out before a filter sees it; one more may be there (QinQ).
     """

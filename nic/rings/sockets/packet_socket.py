@@ -16,7 +16,7 @@ WHOLE_FRAME = 0xFFFF_FFFF
 
 
 def instruction(code: int, operand: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """One instruction of classic BPF."""
+    """Encode one instruction of classic BPF."""
     return struct.pack("<HBBI", code, if_true, if_false, operand)
 
 
@@ -24,13 +24,13 @@ REJECT_ALL = instruction(RETURN, 0)
 
 
 def attach_filter(filtered: socket.socket, program: bytes) -> None:
-    """SO_ATTACH_FILTER, on any kind of socket; OSError if the kernel's checker refuses the program."""
+    """Attach a filter (SO_ATTACH_FILTER) to any kind of socket; OSError if the kernel's checker refuses it."""
     code = ctypes.create_string_buffer(program, len(program))
     request = struct.pack("<H6xQ", len(program) // INSTRUCTION_BYTES, ctypes.addressof(code))  # struct sock_fprog
     filtered.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, request)
 
 
 def take_statistics(packets: socket.socket) -> tuple[int, int]:
-    """Frames that passed the filter, and those of them that were lost, since the last call (struct tpacket_stats)."""
+    """Return the frames that passed the filter and those of them lost, since the last call (struct tpacket_stats)."""
     frames, drops = struct.unpack("<II", packets.getsockopt(SOL_PACKET, _PACKET_STATISTICS, 8))
     return frames, drops

@@ -169,7 +169,7 @@ class TcpSocket(Owner):
 
     @classmethod
     def connect(cls, endpoint: tuple[int, int], flow: Flow) -> Self:
-        """The client's end, connected to (ip, port). HostError if nobody listens."""
+        """Make the client's end, connected to (ip, port). HostError if nobody listens."""
         ip, port = endpoint
         address = ip_text(ip)
         try:
@@ -183,7 +183,7 @@ class TcpSocket(Owner):
 
     @classmethod
     def unconnected(cls, flow: Flow, ring: TcpSocketRing | None = None) -> Self:
-        """The exchange's end, before a client has come: see `attach`. `ring` is used if it is given."""
+        """Make the exchange's end, before a client has come: see `attach`. `ring` is used if it is given."""
         return cls(flow, is_client=False, ring=ring)
 
     def attach(self, connection: socket.socket) -> None:

@@ -46,7 +46,7 @@ class TcpServerRing(Struct):
 
 @compiled
 def greet(connection: TcpSocketRing, frame: Frame, now_ns: int) -> None:
-    """The frame that says that a client has come."""
+    """Make the frame that says that a client has come."""
     address = address_of(connection.received)
     write_tcp_frame_header(address, connection.flow, 0xFFFF)
     frame.address = address
@@ -167,7 +167,7 @@ class TcpServer(Owner):
         return flow
 
     def _next_place(self) -> int:
-        """A free one, in turn: answers to who had a place before may still be under way to it."""
+        """Find a free place, in turn: answers to who had one before may still be under way to it."""
         self.place = (self.place + 1) % SERVED_MAX
         while self.served[self.place] is not None:
             self.place = (self.place + 1) % SERVED_MAX
@@ -199,7 +199,7 @@ class TcpServer(Owner):
                 self.served[place] = owner
 
     def clients(self) -> int:
-        """How many are connected."""
+        """How many clients are connected."""
         return sum(each is not None and not each.ring.closed for each in self.served)
 
     def cut(self, gateway: int) -> None:

@@ -177,7 +177,7 @@ def release_udp(ring: UdpSocketRing) -> None:
 
 @commit.register(UdpSocketRing)
 def commit_udp(ring: UdpSocketRing, length: int, _now_ns: int) -> None:
-    """The frame has a 42-byte header: no VLAN tag, no IP options. Only its destination and its payload are used."""
+    """Commit a frame with a 42-byte header: no VLAN tag, no IP options. Only destination and payload are used."""
     assert length >= UDP_FRAME_HEADER_BYTES
     slot = ring.committed & TRANSMIT_MASK
     address = address_of(ring.send_slots) + slot * SLOT_BYTES + size_of(EthernetHeader)
@@ -254,7 +254,7 @@ class UdpSocket(Owner):
         return self._sockets[-1]
 
     def _receiver(self, ip: int, port: int) -> socket.socket:
-        """A socket bound to a group's or an own address, so that it gets no other datagrams."""
+        """Open a socket bound to a group's or an own address, so that it gets no other datagrams."""
         made = self._opened()
         where = f"{self.interface}: UDP {ip_text(ip)}:{port}"
         if is_multicast(ip):
@@ -287,7 +287,7 @@ class UdpSocket(Owner):
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer_bytes)
 
     def statistics(self) -> dict[str, int]:
-        """Frames lost, by where: counts only. Brings `ring.counters.drops`, the receiver's, up to date."""
+        """Count the frames lost, by where. Brings `ring.counters.drops`, the receiver's, up to date."""
         for number, seen in enumerate(self._kernel_drops):
             raw = self._sockets[number].getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_MEMINFO_DROPS + 1))
             now = struct.unpack_from("<I", raw, 4 * _MEMINFO_DROPS)[0]
@@ -309,7 +309,7 @@ class UdpSocket(Owner):
 
 
 def _make_ring() -> UdpSocketRing:
-    """A ring without sockets, its messages pointing to their slots for good."""
+    """Make a ring without sockets, its messages pointing to their slots for good."""
     ring = UdpSocketRing(send_descriptor=-1, ends=array(UdpEnd, SOCKETS_MAX))
     ring.receive_messages, ring.receive_sources, parts, ring.receive_slots = _make_messages(BATCH_DATAGRAMS)
     for part in parts:
@@ -320,7 +320,7 @@ def _make_ring() -> UdpSocketRing:
 
 
 def _make_messages(count: int) -> tuple[Array, Array, Array, Array]:
-    """Messages, their addresses, their one part each, and the slots whose payloads these are."""
+    """Make messages, their addresses, their one part each, and the slots whose payloads these are."""
     messages, addresses = array(MessageVector, count), array(SocketAddress, count)
     parts, slots = array(MessagePart, count), array(u8, count * SLOT_BYTES)
     for number in range(count):

@@ -144,7 +144,7 @@ def release_af_xdp(ring: AfXdpRing) -> None:
 
 @compiled
 def wake_receive(ring: AfXdpRing) -> None:
-    """Zero copy: a driver that ran out of frames asks for a wake-up. Busy polling: this is the poll."""
+    """Wake a driver that ran out of frames, with zero copy; with busy polling this is the poll."""
     if ring.wake_receive == _RX_WAKE_ALWAYS or load_u32_acquire(ring.fill_flags_at) & _NEED_WAKEUP != 0:
         ring.counters.wakeups += 1
         call_recv(ring.descriptor, 0, 0, MSG_DONTWAIT)
@@ -302,7 +302,7 @@ class AfXdpSocket(Owner):
         return program
 
     def _open(self, frames: int, frame_bytes: int, need_wakeup: bool) -> None:
-        """The socket, its UMEM and its rings; the lower half of the frames is in the fill ring."""
+        """Open the socket, its UMEM and its rings; the lower half of the frames is in the fill ring."""
         try:
             self._socket = socket.socket(_AF_XDP, socket.SOCK_RAW, 0)
         except OSError as error:
@@ -362,7 +362,7 @@ class AfXdpSocket(Owner):
             raise HostError(f"{self.where}: AF_XDP {what}: {error.strerror}{advice}") from None
 
     def _set_busy_poll(self, busy_poll_us: int) -> None:
-        """Preferred busy polling: the loop drives the driver, interrupts stay masked. No effect without a NAPI."""
+        """Prefer busy polling: the loop drives the driver, interrupts stay masked. No effect without a NAPI."""
         assert self._socket is not None
         options = (_SO_PREFER_BUSY_POLL, 1), (_SO_BUSY_POLL, busy_poll_us), (_SO_BUSY_POLL_BUDGET, BUSY_POLL_BUDGET)
         for option, value in options:
@@ -448,7 +448,7 @@ def open_queues(
     frames: int = 4096,
     frame_bytes: int = 2048,
 ) -> list[AfXdpSocket]:
-    """A socket for each queue, under one program; all of them or a HostError."""
+    """Open a socket for each queue, under one program; all of them or a HostError."""
     opened: list[AfXdpSocket] = []
     try:
         for queue in queues:

@@ -31,7 +31,7 @@ _ATTACH_PATIENCE_S = 0.5  # a link that a dying process held is released within 
 
 
 def bpf(command: int, attribute: bytes) -> int:
-    """The system call: its result, or -errno."""
+    """Make the system call; return its result, or -errno."""
     number = _SYSTEM_CALL.get(platform.machine())
     if number is None:
         raise HostError(f"bpf: no system call number known for {platform.machine()}; use a kernel socket ring")
@@ -48,7 +48,7 @@ def _done(result: int, what: str) -> int:
 
 
 def create_map(kind: int, value_bytes: int, entries: int) -> int:
-    """Descriptor of a new map whose keys are u32 indices; HostError if refused."""
+    """Create a map whose keys are u32 indices; its descriptor. HostError if refused."""
     return _done(bpf(_MAP_CREATE, struct.pack("<IIIII", kind, 4, value_bytes, entries, 0)), "bpf: create a map")
 
 
@@ -61,7 +61,7 @@ def update_map(descriptor: int, key: int, value: bytes) -> None:
 
 
 def lookup_map(descriptor: int, key: int, value_bytes: int) -> bytes:
-    """The value of one key; HostError if there is none."""
+    """Look up the value of one key; HostError if there is none."""
     keys = ctypes.create_string_buffer(struct.pack("<I", key), 4)
     values = ctypes.create_string_buffer(value_bytes)
     attribute = struct.pack("<IIQQQ", descriptor, 0, ctypes.addressof(keys), ctypes.addressof(values), 0)
@@ -70,7 +70,7 @@ def lookup_map(descriptor: int, key: int, value_bytes: int) -> bytes:
 
 
 def load_xdp(instructions: bytes) -> int:
-    """Descriptor of a verified XDP program; HostError with the verifier's last words if it is refused."""
+    """Load an XDP program; its descriptor. HostError with the verifier's last words if it is refused."""
     code = ctypes.create_string_buffer(instructions, len(instructions))
     license_text = ctypes.create_string_buffer(_LICENSE)
     log = ctypes.create_string_buffer(_LOG_BYTES)
@@ -108,7 +108,7 @@ def run_xdp(program: int, packet: bytes, repeat: int = 1) -> tuple[int, int]:
 
 
 def attach_xdp(program: int, interface_index: int, flags: int, where: str) -> int:
-    """Descriptor of a link: the program stays on the interface for as long as somebody holds it, and no longer.
+    """Attach a program for as long as somebody holds the link, and no longer; the link's descriptor.
 
     HostError, beginning with `where`, if the driver refuses or another program is there.
     """

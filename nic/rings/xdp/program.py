@@ -114,7 +114,7 @@ def sources_by_group(udp: tuple[UdpRule, ...]) -> dict[tuple[int, int], frozense
 
 
 def check_rules(rules: SteerRules) -> None:
-    """HostError if the rules are too many or out of range."""
+    """Raise HostError if the rules are too many or out of range."""
     for name, given, most in (
         ("UDP rules", len(rules.udp), GROUPS_MAX),
         ("TCP sessions", len(rules.tcp), SESSIONS_MAX),
@@ -140,7 +140,7 @@ def check_rules(rules: SteerRules) -> None:
 
 
 def _as_loaded(value: int, width: int) -> int:
-    """What a little-endian load sees where `value` lies in network byte order."""
+    """What a little-endian load gives where `value` lies in network byte order."""
     return int.from_bytes(value.to_bytes(width, "big"), "little")
 
 
@@ -197,7 +197,7 @@ class _Writer:
         self.require(self.builder.icmp_unsigned("==", value, value.type(constant)), self.passed)
 
     def write(self) -> str:
-        """The module's text."""
+        """Write the module's text."""
         ip = self._skip_tags()
         self.builder.position_at_end(ip.parent)
         self.require_bytes(ip, IPV4_HEADER_BYTES, self.passed)
@@ -220,7 +220,7 @@ class _Writer:
         return str(self.module)
 
     def _skip_tags(self) -> Any:
-        """Where the IPv4 header begins, behind any tags; the builder is in the block that has it."""
+        """Find where the IPv4 header begins, behind any tags; the builder is in the block that has it."""
         found = self.block("ipv4")
         position = ir.IRBuilder(found).phi(_I64)
         self.require_bytes(self.start, ETHERNET_HEADER_BYTES, self.passed)
@@ -324,7 +324,7 @@ class _Writer:
 
 
 def compile_rules(rules: SteerRules, fallback: int = XDP_PASS) -> bytes:
-    """A relocatable BPF object; `fallback` is the action for a steered frame whose queue has no socket."""
+    """Compile to a relocatable BPF object; `fallback` is the action for a steered frame without a socket."""
     check_rules(rules)
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
@@ -337,7 +337,7 @@ def compile_rules(rules: SteerRules, fallback: int = XDP_PASS) -> bytes:
 
 
 def link_object(compiled_object: bytes, sockets: int, filtered: int) -> bytes:
-    """The object's instructions, with the two maps' descriptors where it names them."""
+    """Link the object: its instructions, with the two maps' descriptors where it names them."""
     maps = {"sockets": (_PSEUDO_MAP_DESCRIPTOR, sockets), "filtered": (_PSEUDO_MAP_VALUE, filtered)}
     elf: Any = ELFFile(io.BytesIO(compiled_object))
     code = bytearray(elf.get_section_by_name(_SECTION).data())
@@ -356,7 +356,7 @@ class XdpProgram(Owner):
     """One loaded program and its maps. It is gone from the interface once closed, or with the process."""
 
     def __init__(self, rules: SteerRules, *, fallback: int = XDP_PASS) -> None:
-        """HostError if the kernel refuses it."""
+        """Load and attach; HostError if the kernel refuses it."""
         self._descriptors: list[int] = []
         self.users = 0  # sockets that share it; the last to close closes it
         try:
@@ -378,7 +378,7 @@ class XdpProgram(Owner):
         self._keep(attach_xdp(self.descriptor, interface_index, flags, where))
 
     def add_socket(self, queue: int, socket_descriptor: int) -> None:
-        """Steered frames of a queue go to this AF_XDP socket, until it is closed."""
+        """Send steered frames of a queue to this AF_XDP socket, until it is closed."""
         update_map(self.sockets, queue, struct.pack("<I", socket_descriptor))
 
     @property

@@ -126,7 +126,7 @@ SUMMED = tuple(
 
 
 def load_terms(path: Path) -> dict[tuple[Market, str], Terms]:
-    """Terms from TOML: a table `[spot.BTCUSDT]` (`usdm`, `coinm`; the symbol or the pair before its `_`) for each."""
+    """Read terms from TOML: a table `[spot.BTCUSDT]` (`usdm`, `coinm`; the symbol or the pair before its `_`) each."""
     try:
         tables = msgspec.toml.decode(path.read_bytes(), type=dict[str, dict[str, Terms]])
         return {(market_of(name), symbol): terms for name, table in tables.items() for symbol, terms in table.items()}
@@ -135,7 +135,7 @@ def load_terms(path: Path) -> dict[tuple[Market, str], Terms]:
 
 
 def market_of(name: str) -> Market:
-    """`spot`, `usdm` or `coinm`."""
+    """The market of that name: `spot`, `usdm` or `coinm`."""
     try:
         return Market[name.upper()]
     except KeyError:
@@ -162,7 +162,7 @@ def import_binance(
 
 
 def output_name(path: Path, market: Market) -> str:
-    """What the capture of a recording is called."""
+    """The name of the capture that is made of a recording."""
     return f"{market.name.lower()}_{path.name.removesuffix(path.suffix)}.pcap"
 
 
@@ -262,7 +262,7 @@ def _scan_window(path: Path, stream: Stream, publisher: FeedWriter, capture: Cap
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
-    """The file's text in pieces of at most CHUNK_BYTES, decompressed. Raises `RecordingError`.
+    """Read the file's text in pieces of at most CHUNK_BYTES, decompressed. Raises `RecordingError`.
 
     gzip goes through zlib: 310 MB/s of text on the recordings, where pyarrow's reader gives 180.
     """
@@ -303,7 +303,7 @@ def _inflate(path: Path, file: Any) -> Iterator[bytes]:
 
 
 def recognise(path: Path, head: bytes, market: Market | None) -> tuple[Market, str]:
-    """Market and symbol of a recording, from the first line that tells."""
+    """Find out market and symbol of a recording, from the first line that tells."""
     for number, text in enumerate(head.split(b"\n", HEAD_LINES_MAX)[:HEAD_LINES_MAX], 1):
         try:
             message = json.loads(text.partition(b" ")[2])
@@ -322,7 +322,7 @@ def recognise(path: Path, head: bytes, market: Market | None) -> tuple[Market, s
 
 
 def _market_of_message(message: dict[str, Any]) -> Market | None:
-    """Only COIN-M names the pair; USD-M has `pu` in its deltas, `e` in its bookTicker, no `M` in its trades."""
+    """Tell the market: only COIN-M names the pair; USD-M has `pu` in deltas, `e` in bookTicker, no `M` in trades."""
     if "ps" in message or "pair" in message:
         return Market.COINM
     event = message.get("e")
@@ -336,7 +336,7 @@ def _market_of_message(message: dict[str, Any]) -> Market | None:
 
 
 def find_terms(path: Path, market: Market, symbol: str, terms: dict[tuple[Market, str], Terms]) -> Terms:
-    """The terms of a symbol, or of its pair; given ones before the defaults."""
+    """Find the terms of a symbol, or of its pair; given ones before the defaults."""
     for table in (terms, DEFAULT_TERMS):
         for name in (symbol, symbol.partition("_")[0]):
             if (market, name) in table:
@@ -345,12 +345,12 @@ def find_terms(path: Path, market: Market, symbol: str, terms: dict[tuple[Market
 
 
 def override_terms(terms: Terms, **values: str | None) -> Terms:
-    """`terms` with the values that are not None, e.g. from command line options."""
+    """Return `terms` with the values that are not None, e.g. from command line options."""
     return msgspec.structs.replace(terms, **{name: value for name, value in values.items() if value is not None})
 
 
 def to_e9(text: str, name: str) -> int:
-    """A decimal text in units of 1e-9, exactly."""
+    """Convert a decimal text to units of 1e-9, exactly."""
     try:
         value = Decimal(text) * E9
     except InvalidOperation:
@@ -361,7 +361,7 @@ def to_e9(text: str, name: str) -> int:
 
 
 def expiry_ns(symbol: str) -> int:
-    """Delivery of a dated future, whose symbol ends in `_YYMMDD`; 0 for all others."""
+    """When a dated future is delivered, whose symbol ends in `_YYMMDD`; 0 for all others."""
     match = re.search(r"_(\d{6})$", symbol)
     if match is None:
         return 0
@@ -370,7 +370,7 @@ def expiry_ns(symbol: str) -> int:
 
 
 def make_stream(market: Market, symbol: str, terms: Terms) -> tuple[Stream, FeedWriter]:
-    """State of one file's import, and its channel's publisher.
+    """Make the state of one file's import, and its channel's publisher.
 
     Ids come from the symbol, so that a recording has the same ones whichever files are imported with it: instrument
     id = CRC-32 of `<market>.<symbol>`, channel id = its low 16 bits.

@@ -108,7 +108,7 @@ class Seen(IntEnum):
 
 
 def fingerprint(word: str) -> int:
-    """Length and last seven letters of an ASCII word as one positive number."""
+    """Make one positive number of an ASCII word's length and last seven letters."""
     return min(len(word), LENGTH_MAX) << 56 | int.from_bytes(word.encode()[-7:], "big")
 
 
@@ -212,7 +212,7 @@ def fail(line: Line, fault: int, position: int) -> int:
 
 @compiled
 def skip_space(text: Array, position: int) -> int:
-    """The next position that is neither space nor tab."""
+    """Find the next position that is neither space nor tab."""
     while text[position] == SPACE or text[position] == TAB:
         position += 1
     return position
@@ -334,7 +334,7 @@ def skip_text(line: Line, text: Array, position: int) -> int:
 
 @compiled
 def postpone_fault(line: Line) -> None:
-    """What is wrong with a value matters only if the line turns out to be of a kind that is wanted."""
+    """Note what is wrong with a value for later: it matters only if the line is of a kind that is wanted."""
     if line.late_fault == Fault.NONE:
         line.late_fault = line.fault
         line.late_fault_position = line.fault_position

@@ -120,13 +120,13 @@ class Stream(Struct):
 
 
 def make_held_text() -> Array:
-    """Room for held deltas. Untouched pages of it cost no memory."""
+    """Make room for held deltas. Untouched pages of it cost no memory."""
     return array(u8, HELD_BYTES_MAX)
 
 
 @compiled
 def is_symbol(stream: Stream, text: Array, position: int) -> bool:
-    """Whether the text at `position` is the stream's symbol."""
+    """Tell whether the text at `position` is the stream's symbol."""
     for index in range(stream.symbol_length):
         if text[position + index] != stream.symbol[index]:
             return False
@@ -135,7 +135,7 @@ def is_symbol(stream: Stream, text: Array, position: int) -> bool:
 
 @compiled
 def exchange_time_ns(line: Line) -> int:
-    """When the exchange did it: matching time, else the time it was sent, else 0."""
+    """The exchange's time: of the matching, else when it was sent, else 0."""
     if line.seen & Seen.TRANSACTION_TIME != 0:
         return line.numbers[Number.TRANSACTION_TIME_MS] * NS_PER_MS
     if line.seen & Seen.EVENT_TIME != 0:
@@ -209,7 +209,7 @@ def hold_line(stream: Stream, text: Array, position: int, length: int) -> None:
 
 @compiled
 def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int) -> None:
-    """One depth delta, whose line of `length` bytes begins at `position`."""
+    """Import one depth delta, whose line of `length` bytes begins at `position`."""
     line = stream.line
     numbers = line.numbers
     previous_id = numbers[Number.FIRST_ID] - 1 if stream.market == Market.SPOT else numbers[Number.PREVIOUS_ID]
@@ -240,7 +240,7 @@ def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int,
 
 @compiled
 def import_snapshot(stream: Stream, writer: FeedWriter) -> None:
-    """One REST snapshot; what was held goes out next."""
+    """Import one REST snapshot; what was held goes out next."""
     line = stream.line
     numbers = line.numbers
     if (stream.chain == Chain.LIVE or stream.chain == Chain.SNAPSHOT) and numbers[Number.SNAPSHOT_ID] <= stream.last_id:
@@ -262,7 +262,7 @@ def import_snapshot(stream: Stream, writer: FeedWriter) -> None:
 
 @compiled
 def require(line: Line, keys: int, position: int) -> bool:
-    """Whether the line has all `keys` and its prices and sizes could be read; it is at fault if not."""
+    """Check that the line has all `keys` and its prices and sizes could be read; it is at fault if not."""
     if line.late_fault != Fault.NONE:
         fail(line, line.late_fault, line.late_fault_position)
         return False
@@ -274,7 +274,7 @@ def require(line: Line, keys: int, position: int) -> bool:
 
 @compiled
 def is_of_market(stream: Stream, line: Line) -> bool:
-    """A depth delta's market shows: only futures have `pu`, only COIN-M has `ps`."""
+    """Tell whether a depth delta is of the stream's market: only futures have `pu`, only COIN-M has `ps`."""
     shown = line.seen & COINM_KEYS
     if stream.market == Market.SPOT:
         return shown == 0
@@ -323,7 +323,7 @@ def import_line(stream: Stream, writer: FeedWriter, text: Array, position: int, 
 
 @compiled
 def keep_time(stream: Stream, writer: FeedWriter) -> None:
-    """The packet time of the line just read; a capture's times never go back."""
+    """Note the packet time of the line just read; a capture's times never go back."""
     time_ns = stream.line.local_time_ns + stream.clock_offset_ns
     if time_ns < writer.time_ns:
         stream.clock_steps_back += 1
@@ -333,7 +333,7 @@ def keep_time(stream: Stream, writer: FeedWriter) -> None:
 
 @compiled
 def end_replay(stream: Stream) -> None:
-    """All held deltas are out. If they broke the chain they are kept: the next snapshot may need them."""
+    """End the replay of held deltas. If they broke the chain they are kept: the next snapshot may need them."""
     stream.replaying = 0
     if stream.chain != Chain.BROKEN:
         stream.held_end = 0

@@ -85,7 +85,7 @@ class BridgeGateway(Struct):
 
 
 def set_gateway(gateway: BridgeGateway, flow: Flow, first_byte: int = 0) -> None:
-    """A connection just established; `flow` and `first_byte` as the engine's session has them.
+    """Set up a connection just established; `flow` and `first_byte` as the engine's session has them.
 
     The client's fills and positions stay what they were.
     """
@@ -123,7 +123,7 @@ def receive_frame(
 
 @compiled
 def _checksums_hold(gateway: BridgeGateway, frame: Frame) -> bool:
-    """Whether IPv4 and TCP checksums are right. `parse_packet` has proven the lengths that are read here."""
+    """Tell whether IPv4 and TCP checksums are right. `parse_packet` has proven the lengths that are read here."""
     packet = gateway.packet
     # A tag would move the headers; this client's wire has none.
     if view(EthernetHeader, frame.address).ether_type != ETHER_TYPE_IPV4 or packet.protocol != PROTOCOL_TCP:
@@ -146,7 +146,7 @@ def _checksums_hold(gateway: BridgeGateway, frame: Frame) -> bool:
 def _handle(
     gateway: BridgeGateway, matching: Matching, market: Market, address: int, ring: Struct, now_ns: int
 ) -> None:
-    """One whole message of the client."""
+    """Handle one whole message of the client."""
     template_id = view(messages.MessageHeader, address).template_id
     executions = gateway.executions
     executions.count = 0
@@ -267,7 +267,7 @@ def _name_order(
 
 @compiled
 def _template_for(kind: int) -> int:
-    """The message that tells of a report of this kind."""
+    """The template of the message that tells of a report of this kind."""
     if kind == ReportKind.FILL:
         return messages.Template.ORDER_FILL
     if kind == ReportKind.ACK:
@@ -313,7 +313,7 @@ def _fill_answer(slot: int, report: Report, instrument_id: int) -> None:
 
 @compiled
 def _begin_message(gateway: BridgeGateway, ring: Struct, template_id: int, now_ns: int) -> int:
-    """Address of a new message in the segment being filled, header written and the rest zero; 0 if the ring is full.
+    """Begin a message in the segment being filled, header written, the rest zero; its address, 0 if the ring is full.
 
     The message takes its number either way, so that the client sees that one is missing.
     """

@@ -100,7 +100,7 @@ class BridgeSession(Session):
 def make_bridge_session(
     venue: int, market: Market, flow: Flow, session_id: int, heartbeat_interval_ms: int, first_byte: int = 0
 ) -> BridgeSession:
-    """A closed session over an established connection whose next byte is number `first_byte` in both directions.
+    """Make a closed session over an established connection: the next byte of both directions is `first_byte`.
 
     `flow` goes from the engine to the exchange. ValueError if the heartbeat interval is not in 1 .. 60,000 ms.
     """
@@ -218,7 +218,7 @@ def write_bridge_mass_cancel(session: BridgeSession, ring: Struct, now_ns: int) 
 
 @end_session.register(BridgeSession)
 def end_bridge_session(session: BridgeSession, _ring: Struct, _now_ns: int) -> None:
-    """The end of the connection is goodbye enough."""
+    """Say nothing: the end of the connection is goodbye enough."""
     session.state = SessionState.ENDED
 
 
@@ -262,7 +262,7 @@ def read_bridge_reports(session: BridgeSession, packet: Packet, reports: Reports
 
 @compiled
 def _read_message(session: BridgeSession, address: int, reports: Reports) -> None:
-    """One whole message at `address`, as long as its kind demands."""
+    """Read one whole message at `address`, as long as its kind demands."""
     template_id = view(MessageHeader, address).template_id
     if template_id == Template.ORDER_ACK:
         _read_ack(session, view(OrderAck, address), reports)
@@ -292,7 +292,7 @@ def _read_message(session: BridgeSession, address: int, reports: Reports) -> Non
 def _add_report(
     session: BridgeSession, reports: Reports, kind: int, client_order_id: int, exchange_time_ns: int
 ) -> Report:
-    """The next free report. When REPORTS_MAX are taken the session is lost: what a venue said was not heard."""
+    """Take the next free report. When REPORTS_MAX are taken the session is lost: what a venue said was not heard."""
     if reports.count < REPORTS_MAX:
         reports.count += 1
     else:

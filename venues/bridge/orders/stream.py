@@ -57,7 +57,7 @@ class MessageStream(ByteStream):
 
 @compiled
 def length_of(template_id: int) -> int:
-    """Bytes of a message of this kind in this version; 0 for an unknown kind."""
+    """Length in bytes of a message of this kind in this version; 0 for an unknown kind."""
     if template_id == Template.ORDER_FILL:
         return size_of(OrderFill)
     if template_id == Template.ORDER_ACK:
@@ -89,7 +89,7 @@ def length_of(template_id: int) -> int:
 
 @compiled
 def write_header(header: MessageHeader, template_id: int, length: int) -> None:
-    """The part of a header that is the same for every message of a kind."""
+    """Write the part of a header that is the same for every message of a kind."""
     header.length = length
     header.template_id = template_id
     header.version = VERSION
@@ -129,7 +129,7 @@ def open_segment(stream: MessageStream, packet: Packet) -> bool:
 
 @compiled
 def next_message(stream: MessageStream) -> int:
-    """Address of the segment's next whole message, its length and number proven; 0: none, or the stream `ended`."""
+    """Find the segment's next whole message, its length and number proven; 0: none, or the stream `ended`."""
     address = next_whole(stream, address_of(stream.partial), size_of(MessageHeader))
     if address == 0:
         return 0

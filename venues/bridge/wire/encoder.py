@@ -39,7 +39,7 @@ class FeedWriter(Struct):
 
 
 def make_writer(flow: Flow, channel_id: int, capacity_bytes: int) -> FeedWriter:
-    """A publisher that sends from and to the addresses of `flow`, with a buffer of `capacity_bytes`."""
+    """Make a publisher that sends from and to the addresses of `flow`, with a buffer of `capacity_bytes`."""
     writer = FeedWriter()
     set_writer(writer, flow, channel_id, capacity_bytes)
     return writer
@@ -55,7 +55,7 @@ def set_writer(writer: FeedWriter, flow: Flow, channel_id: int, capacity_bytes: 
 
 
 def book_bytes_max(levels: int) -> int:
-    """Buffer that a delta or snapshot of `levels` levels, both sides together, takes at most."""
+    """The most buffer that a delta or snapshot of `levels` levels, both sides together, takes."""
     return (levels // LEVELS_PER_PART + 1) * RECORD_BYTES_MAX
 
 
@@ -114,7 +114,7 @@ def close_packet(writer: FeedWriter, flags: int) -> None:
 
 @compiled
 def has_room(writer: FeedWriter, packets: int) -> bool:
-    """Whether the buffer takes that many packets of any size."""
+    """Tell whether the buffer takes that many packets of any size."""
     return writer.capacity - writer.used >= packets * RECORD_BYTES_MAX
 
 

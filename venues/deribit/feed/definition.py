@@ -56,7 +56,7 @@ class Name(Struct, packed=True):
 
 @compiled
 def read_instrument(feed: DeribitFeed, market: Market, events: Events) -> bool:
-    """An Instrument message; False ends the packet."""
+    """Read an Instrument message; False ends the packet."""
     if feed.block.root_length < size_of(InstrumentMessage):
         return reject(feed, Reject.SHORT_BLOCK)
     feed.entries.count = 0  # it has no tick steps
@@ -69,7 +69,7 @@ def read_instrument(feed: DeribitFeed, market: Market, events: Events) -> bool:
 
 @compiled
 def read_instrument_v2(feed: DeribitFeed, market: Market, events: Events) -> bool:
-    """An InstrumentV2 message; False ends the packet."""
+    """Read an InstrumentV2 message; False ends the packet."""
     if not prove_block(feed, size_of(InstrumentV2), size_of(TickStepEntry)):
         return False
     if read_terms(feed, view(InstrumentV2, feed.block.root)):
@@ -113,7 +113,7 @@ def take_definition(feed: DeribitFeed, market: Market, events: Events, is_v2: in
 
 @compiled
 def name_instrument(feed: DeribitFeed, market: Market, events: Events) -> int:
-    """Market index of the instrument that the message in `feed.block` names, taken up if that is allowed; or -1."""
+    """Find the instrument that the message in `feed.block` names, taken up if that is allowed; its index, or -1."""
     terms = feed.terms
     length = view(TextHeader, feed.block.texts).length
     name = view(Name, feed.block.texts + size_of(TextHeader)).text
@@ -144,7 +144,7 @@ def name_instrument(feed: DeribitFeed, market: Market, events: Events) -> int:
 
 @compiled
 def unmap_instrument(feed: DeribitFeed, market: Market, events: Events, index: int) -> None:
-    """The instrument has no venue id any more: nothing that the wire says is applied to it."""
+    """Take an instrument's venue id away: nothing that the wire says is applied to it any more."""
     instrument = market.instruments[index]
     if instrument.venue_id >= 0:
         add_instrument(feed.map, instrument.venue_id, -1)

@@ -80,7 +80,7 @@ def decode_deribit(feed: DeribitFeed, packet: Packet, market: Market, events: Ev
 
 @compiled
 def find_channel(feed: DeribitFeed, channel_id: int) -> int:
-    """Slot of a channel, taken up if it is new; -1 when there are CHANNELS_MAX others."""
+    """Find a channel, taken up if it is new; its slot, -1 when there are CHANNELS_MAX others."""
     key = channel_id + 1
     slot = hash_bits(channel_id, CHANNEL_BITS)
     while feed.channels[slot].key != key:
@@ -96,7 +96,7 @@ def find_channel(feed: DeribitFeed, channel_id: int) -> int:
 
 @compiled
 def take_packet(feed: DeribitFeed, market: Market, events: Events, header: FrameHeader, time_ns: int) -> bool:
-    """Sequence check of the channel; False for a packet to drop."""
+    """Check the channel's sequence; False for a packet to drop."""
     slot = find_channel(feed, header.channel_id)
     if slot < 0:
         return reject(feed, Reject.UNKNOWN_CHANNEL)
@@ -214,7 +214,7 @@ def check_tickers(feed: DeribitFeed, market: Market) -> None:
 
 @compiled
 def shows_level(instrument: Instrument, price: float, amount: float, ticks: int, lots: int) -> bool:
-    """Whether the ticker shows this best level; an empty side is shown as price 0, amount 0."""
+    """Tell whether the ticker shows this best level; an empty side is shown as price 0, amount 0."""
     if ticks in (NO_BID, NO_ASK):
         return price == 0.0 and amount == 0.0
     return to_price_ticks(instrument, price) == ticks and to_qty_lots(instrument, amount) == lots

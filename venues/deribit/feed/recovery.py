@@ -38,7 +38,7 @@ def publish(feed: DeribitFeed, market: Market, events: Events, index: int) -> No
 
 @compiled
 def lose_chain(feed: DeribitFeed, market: Market, events: Events, index: int) -> None:
-    """The levels can't be trusted any more: wait for a snapshot."""
+    """Wait for a snapshot: the levels can't be trusted any more."""
     proof = feed.proofs[index]
     proof.progress = Progress.LOST
     proof.is_open = 0
@@ -48,7 +48,7 @@ def lose_chain(feed: DeribitFeed, market: Market, events: Events, index: int) ->
 
 @compiled
 def suspect_channel(feed: DeribitFeed, market: Market, events: Events) -> None:
-    """Packets of the channel at hand were missed, or one could not be read to its end.
+    """Suspect the books of the channel at hand: packets were missed, or one could not be read to its end.
 
     An instrument whose channel is not known yet may be on any. Snapshot channels carry no changes, and the parts of a
     snapshot check that none is missing by themselves.
@@ -68,7 +68,7 @@ def suspect_channel(feed: DeribitFeed, market: Market, events: Events) -> None:
 
 @compiled
 def set_trading_state(feed: DeribitFeed, market: Market, events: Events, index: int, is_halted: int) -> None:
-    """The venue said whether the instrument trades; its book is kept up either way."""
+    """Note whether the instrument trades, as the venue says; its book is kept up either way."""
     proof = feed.proofs[index]
     if proof.is_halted != is_halted:
         proof.is_halted = is_halted
@@ -77,7 +77,7 @@ def set_trading_state(feed: DeribitFeed, market: Market, events: Events, index: 
 
 @compiled
 def to_side(side: int) -> int:
-    """A wire `BookSide`, or BAD."""
+    """Convert a wire `BookSide`, or BAD."""
     if side == BookSide.BID:
         return BID
     return ASK if side == BookSide.ASK else BAD
@@ -85,21 +85,21 @@ def to_side(side: int) -> int:
 
 @compiled
 def to_price_ticks(instrument: Instrument, price: float) -> int:
-    """Ticks, or BAD. Only the price of a combination, a difference of prices, can be zero or less."""
+    """Convert to ticks, or BAD. Only the price of a combination, a difference of prices, can be zero or less."""
     ticks = to_units(price, instrument.ticks_per_unit)
     return BAD if ticks <= 0 and instrument.kind != Kind.COMBO else ticks
 
 
 @compiled
 def to_qty_lots(instrument: Instrument, amount: float) -> int:
-    """Lots, or BAD if there are none or fewer."""
+    """Convert to lots, or BAD if there are none or fewer."""
     lots = to_units(amount, instrument.lots_per_unit)
     return BAD if lots <= 0 else lots
 
 
 @compiled
 def to_changed_lots(instrument: Instrument, change: BookChangeEntry) -> int:
-    """What rests at the price after the change, or BAD."""
+    """Convert to what rests at the price after the change, or BAD."""
     if change.change == BookChange.DELETED:
         return 0
     if change.change > BookChange.DELETED:
@@ -140,7 +140,7 @@ def read_book(feed: DeribitFeed, market: Market, events: Events) -> bool:
 
 @compiled
 def continues_book(proof: Proof, update_id: int, prev_change_id: int, change_id: int) -> bool:
-    """Whether a change follows the book's last one, or is the next message of a change that is not complete."""
+    """Tell whether a change follows the book's last one, or is the next message of a change not yet complete."""
     return prev_change_id == update_id or (proof.is_open != 0 and change_id == update_id)
 
 
@@ -292,7 +292,7 @@ def read_snapshot(feed: DeribitFeed, market: Market, events: Events) -> bool:
 
 @compiled
 def continues_snapshot(feed: DeribitFeed, proof: Proof, message: Snapshot) -> bool:
-    """Whether this is the next part of the snapshot that is arriving: none can be missing between them."""
+    """Tell whether this is the next part of the snapshot that is arriving: none can be missing between them."""
     if proof.snapshot_mode == SnapshotMode.NONE or proof.snapshot_id != message.change_id:
         return False
     if proof.snapshot_channel != feed.channels[feed.channel].key:
@@ -364,7 +364,7 @@ def take_part(feed: DeribitFeed, market: Market, index: int, message: Snapshot) 
 
 @compiled
 def drop_snapshot(proof: Proof) -> None:
-    """The snapshot can't be used; a book that it was going into waits for another."""
+    """Drop a snapshot that can't be used; a book that it was going into waits for another."""
     if proof.snapshot_mode == SnapshotMode.LOAD:
         proof.progress = Progress.LOST
     proof.snapshot_mode = SnapshotMode.SKIP
@@ -374,7 +374,7 @@ def drop_snapshot(proof: Proof) -> None:
 def end_snapshot(
     feed: DeribitFeed, market: Market, events: Events, index: int, message: Snapshot, is_whole: int
 ) -> None:
-    """The last part was taken: settle. `is_whole`: it was also the first."""
+    """Settle after the last part of a snapshot. `is_whole`: it was also the first."""
     book = market.books[index]
     proof = feed.proofs[index]
     if proof.snapshot_mode == SnapshotMode.CHECK:

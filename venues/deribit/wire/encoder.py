@@ -140,7 +140,7 @@ def to_book_side(side: int) -> int:
 def begin_book(
     writer: PacketWriter, instrument_id: int, timestamp_ms: int, prev_change_id: int, change_id: int
 ) -> bool:
-    """A Book message; `add_change` adds to it."""
+    """Begin a Book message; `add_change` adds to it."""
     root = begin_message(writer, Template.BOOK, size_of(Book), size_of(BookChangeEntry), 1, 0)
     if root == 0:
         return False
@@ -155,7 +155,7 @@ def begin_book(
 
 @compiled
 def add_change(writer: PacketWriter, side: int, change: int, price: float, amount: float) -> bool:
-    """One level change (`BookChange`) of the Book message begun last."""
+    """Add one level change (`BookChange`) to the Book message begun last."""
     entry = next_entry(writer, size_of(BookChangeEntry))
     if entry == 0:
         return False
@@ -171,7 +171,7 @@ def add_change(writer: PacketWriter, side: int, change: int, price: float, amoun
 def begin_snapshot(
     writer: PacketWriter, instrument_id: int, timestamp_ms: int, change_id: int, is_last_in_book: int
 ) -> bool:
-    """One part of a snapshot; `add_level` adds to it."""
+    """Begin one part of a snapshot; `add_level` adds to it."""
     root = begin_message(writer, Template.SNAPSHOT, size_of(Snapshot), size_of(LevelEntry), 1, 0)
     if root == 0:
         return False
@@ -186,7 +186,7 @@ def begin_snapshot(
 
 @compiled
 def add_level(writer: PacketWriter, side: int, price: float, amount: float) -> bool:
-    """One level of the Snapshot message begun last."""
+    """Add one level to the Snapshot message begun last."""
     entry = next_entry(writer, size_of(LevelEntry))
     if entry == 0:
         return False
@@ -199,7 +199,7 @@ def add_level(writer: PacketWriter, side: int, price: float, amount: float) -> b
 
 @compiled
 def begin_trades(writer: PacketWriter, instrument_id: int) -> bool:
-    """A Trades message; `add_trade` adds to it."""
+    """Begin a Trades message; `add_trade` adds to it."""
     root = begin_message(writer, Template.TRADES, size_of(Trades), size_of(TradeEntry), 1, 0)
     if root == 0:
         return False
@@ -209,7 +209,7 @@ def begin_trades(writer: PacketWriter, instrument_id: int) -> bool:
 
 @compiled
 def add_trade(writer: PacketWriter, side: int, price: float, amount: float, timestamp_ms: int, trade_id: int) -> bool:
-    """One trade of the Trades message begun last; `side` is the aggressor's. Mark and index are put at its price."""
+    """Add a trade to the Trades message begun last; `side` is the aggressor's. Mark and index are put at its price."""
     entry = next_entry(writer, size_of(TradeEntry))
     if entry == 0:
         return False
@@ -240,7 +240,7 @@ def write_ticker(
     ask_price: float,
     ask_amount: float,
 ) -> bool:
-    """Best prices of an open instrument, an empty side as zeros; what else a Ticker tells is null."""
+    """Write best prices of an open instrument, an empty side as zeros; what else a Ticker tells is null."""
     root = begin_message(writer, Template.TICKER, size_of(Ticker), 0, 0, 0)
     if root == 0:
         return False
@@ -282,7 +282,7 @@ def write_snapshot_end(writer: PacketWriter) -> bool:
 
 @compiled
 def write_price_index(writer: PacketWriter, name: PriceIndex, price: float, timestamp_ms: int) -> bool:
-    """`name` is a PriceIndex whose `index_name` is taken."""
+    """Write a price; `name` is a PriceIndex whose `index_name` is taken."""
     root = begin_message(writer, Template.PRICE_INDEX, size_of(PriceIndex), 0, 0, 0)
     if root == 0:
         return False
@@ -295,7 +295,7 @@ def write_price_index(writer: PacketWriter, name: PriceIndex, price: float, time
 
 @compiled
 def write_definition(writer: PacketWriter, instrument: Instrument, instrument_id: int) -> bool:
-    """An Instrument message, then the InstrumentV2 message that supersedes it, without tick steps."""
+    """Write an Instrument message, then the InstrumentV2 message that supersedes it, without tick steps."""
     length = 0
     while length < SYMBOL_BYTES and instrument.symbol[length] != 0:
         length += 1
@@ -317,7 +317,7 @@ def write_definition(writer: PacketWriter, instrument: Instrument, instrument_id
 
 @compiled
 def add_text(writer: PacketWriter, instrument: Instrument, length: int) -> None:
-    """The instrument's name, for which `begin_message` left room."""
+    """Add the instrument's name, for which `begin_message` left room."""
     view(TextHeader, writer.position).length = length
     copy_bytes(writer.position + size_of(TextHeader), address_of(instrument.symbol), length)
     writer.position += size_of(TextHeader) + length
@@ -341,7 +341,7 @@ def to_settlement_period(kind: int) -> int:
 
 @compiled
 def fill_definition(message: InstrumentMessage | InstrumentV2, instrument: Instrument, instrument_id: int) -> None:
-    """The root block of either definition; what `Instrument` does not know is null."""
+    """Fill in the root block of either definition; what `Instrument` does not know is null."""
     message.instrument_id = instrument_id
     message.state = InstrumentState.OPEN
     message.kind = to_instrument_kind(instrument.kind)

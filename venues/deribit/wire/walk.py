@@ -89,7 +89,7 @@ def prove_instrument(feed: DeribitFeed, root_bytes: int, entry_bytes: int) -> in
 
 @compiled
 def to_units(value: float, units_per_one: float) -> int:
-    """A double as a whole number of ticks, lots or 1e-9 units; BAD if it is none, not finite or beyond 2**53."""
+    """Convert a double to whole ticks, lots or 1e-9 units; BAD if it is none, not finite or beyond 2**53."""
     scaled = value * units_per_one
     if not (-UNITS_MAX < scaled < UNITS_MAX):  # also NaN
         return BAD
@@ -101,7 +101,7 @@ def to_units(value: float, units_per_one: float) -> int:
 
 @compiled
 def to_nanoseconds(timestamp_ms: int) -> int:
-    """ns since the epoch, or BAD."""
+    """Convert to ns since the epoch, or BAD."""
     if timestamp_ms < 0 or timestamp_ms > TIMESTAMP_MS_MAX:
         return BAD
     return timestamp_ms * NS_PER_MS

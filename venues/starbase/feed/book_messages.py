@@ -24,7 +24,7 @@ PRICE_BITS = 60  # |price| in 1e-9 is below 2**60: what is beyond is damage
 
 @compiled
 def to_lots(proof: Proof, mantissa: int) -> int:
-    """Lots, exactly, or BAD: not above 0, out of range, or no whole number of lots."""
+    """Convert to lots, exactly, or BAD: not above 0, out of range, or no whole number of lots."""
     if mantissa <= 0 or mantissa > proof.mantissa_max:
         return BAD
     units = mantissa * proof.multiply
@@ -36,7 +36,7 @@ def to_lots(proof: Proof, mantissa: int) -> int:
 
 @compiled
 def to_ticks(proof: Proof, price_e9: int) -> int:
-    """Ticks, exactly, or BAD. Only the price of a combination, a difference of prices, can be zero or less."""
+    """Convert to ticks, exactly, or BAD. Only a combination's price, a difference of prices, can be zero or less."""
     if (price_e9 ^ (price_e9 >> 63)) >> PRICE_BITS != 0:
         return BAD
     ticks = round_half_even(price_e9 * proof.ticks_per_e9)
@@ -47,7 +47,7 @@ def to_ticks(proof: Proof, price_e9: int) -> int:
 
 @compiled
 def prove_message(feed: StarbaseFeed, address: int, end: int) -> int:
-    """Length of the message at `address` if it lies inside the packet with all of its root block; else 0.
+    """Prove that the message at `address` lies inside the packet with all of its root block; its length, else 0.
 
     One of an unknown template has a length, too: it is stepped over.
     """
@@ -71,7 +71,7 @@ def prove_message(feed: StarbaseFeed, address: int, end: int) -> int:
 
 @compiled
 def count_message(feed: StarbaseFeed, address: int) -> None:
-    """A proven message is read."""
+    """Count a proven message that is read."""
     template_id = view(MessageHeader, address).template_id
     place = feed.places[template_id] if template_id < TEMPLATE_IDS else 0
     if place != 0:
@@ -104,7 +104,7 @@ def publish(feed: StarbaseFeed, market: Market, events: Events, index: int) -> N
 
 @compiled
 def publish_channel(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
-    """`publish` every proven book of a channel."""
+    """Publish every proven book of a channel."""
     for index in range(min(market.count, MAP_INSTRUMENTS_MAX)):
         proof = feed.proofs[index]
         if proof.channel == slot + 1 and proof.progress == Progress.PROVEN:
@@ -113,7 +113,7 @@ def publish_channel(feed: StarbaseFeed, market: Market, events: Events, slot: in
 
 @compiled
 def lose_queue(feed: StarbaseFeed, market: Market, events: Events, index: int) -> None:
-    """The orders can't be trusted any more: wait for a snapshot."""
+    """Wait for a snapshot: the orders can't be trusted any more."""
     set_progress(feed, index, Progress.LOST)
     publish(feed, market, events, index)
 
@@ -131,7 +131,7 @@ def touch(feed: StarbaseFeed, slot: int, index: int) -> None:
 
 @compiled
 def close_transaction(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
-    """The transaction is complete: show what it did."""
+    """Show what a transaction did, now that it is complete."""
     channel = feed.channels[slot]
     channel.in_transaction = 0
     channel.taker_instrument = 0
@@ -146,7 +146,7 @@ def close_transaction(feed: StarbaseFeed, market: Market, events: Events, slot: 
 
 @compiled
 def hold_open_books(feed: StarbaseFeed, market: Market, slot: int) -> None:
-    """The packet ends within a transaction: nobody may see its half, unless the strategy asks for that."""
+    """Hide the books of a transaction that the packet breaks off, unless the strategy asks for its half."""
     touched = feed.channels[slot].touched
     while touched != 0:
         book = market.books[touched - 1]
@@ -159,7 +159,7 @@ def hold_open_books(feed: StarbaseFeed, market: Market, slot: int) -> None:
 
 @compiled
 def apply_change(feed: StarbaseFeed, market: Market, index: int, template_id: int, block: int) -> bool:
-    """One of the six book messages; False if it contradicts the book or there is no room for it."""
+    """Apply one of the six book messages; False if it contradicts the book or there is no room for it."""
     queue = feed.queues[index]
     book = market.books[index]
     proof = feed.proofs[index]
@@ -190,7 +190,7 @@ def apply_change(feed: StarbaseFeed, market: Market, index: int, template_id: in
 
 @compiled
 def change_book(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, sequence: int) -> None:
-    """One of the six book messages of an incremental channel, in its turn."""
+    """Apply one of the six book messages of an incremental channel, in its turn."""
     message = view(MessageHeader, address)
     template_id = message.template_id
     block = address + size_of(MessageHeader)

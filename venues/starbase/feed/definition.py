@@ -96,7 +96,7 @@ def kind_of(definition: InstrumentDefinition) -> int:
 
 @compiled
 def payoff_of(definition: InstrumentDefinition) -> int:
-    """Options are quoted in coins and sized in coins, whatever the flag says: linear in the units used here."""
+    """Linear, in the units used here: options are quoted in coins and sized in coins, whatever the flag says."""
     is_future = definition.type == InstrumentType.PERP_FUTURE or definition.type == InstrumentType.DATED_FUTURE
     return Payoff.INVERSE if is_future and definition.flags & IS_REVERSED != 0 else Payoff.LINEAR
 
@@ -138,7 +138,7 @@ def read_definition(
 def name_instrument(
     feed: StarbaseFeed, market: Market, events: Events, definition: InstrumentDefinition, tick_e9: int, lot_e9: int
 ) -> int:
-    """Market index of the instrument that a definition names, taken up if that is allowed; or -1."""
+    """Find the instrument that a definition names, taken up if that is allowed; its market index, or -1."""
     length = 0
     while length < NAME_BYTES and definition.name[length] != 0:
         length += 1
@@ -183,7 +183,7 @@ def name_instrument(
 
 @compiled
 def fill_proof(feed: StarbaseFeed, index: int, instrument: Instrument, exponent: int) -> bool:
-    """How the instrument's wire numbers become lots and ticks; False if lots would be out of range at once."""
+    """Set how the instrument's wire numbers become lots and ticks; False if lots would be out of range at once."""
     proof = feed.proofs[index]
     unit_e9 = unit_e9_of(exponent)
     divisor = common_divisor(unit_e9, instrument.lot_e9)
@@ -199,7 +199,7 @@ def fill_proof(feed: StarbaseFeed, index: int, instrument: Instrument, exponent:
 
 @compiled
 def unmap_instrument(feed: StarbaseFeed, market: Market, events: Events, index: int) -> None:
-    """The instrument has no venue id any more: nothing that the wire says is applied to it."""
+    """Take an instrument's venue id away: nothing that the wire says is applied to it any more."""
     instrument = market.instruments[index]
     if instrument.venue_id >= 0:
         add_instrument(feed.map, instrument.venue_id, -1)
@@ -213,7 +213,7 @@ def unmap_instrument(feed: StarbaseFeed, market: Market, events: Events, index: 
 def set_status(
     feed: StarbaseFeed, market: Market, events: Events, index: int, status: int, transact_time_ns: int
 ) -> None:
-    """The venue said whether the instrument trades; its book is kept up either way.
+    """Note whether the instrument trades, as the venue says; its book is kept up either way.
 
     A snapshot cycle repeats definitions that may be older than the last update.
     """
@@ -231,7 +231,7 @@ def set_status(
 def read_status(
     feed: StarbaseFeed, market: Market, events: Events, update: InstrumentStatusUpdate, transact_time_ns: int
 ) -> None:
-    """An InstrumentStatusUpdate. A status that the layout does not list is no OPEN."""
+    """Read an InstrumentStatusUpdate. A status that the layout does not list is no OPEN."""
     index = known_instrument(feed, update.instrument_id)
     if index < 0:
         return
@@ -240,7 +240,7 @@ def read_status(
 
 @compiled
 def read_info(feed: StarbaseFeed, info: InstrumentInfo, transact_time_ns: int) -> None:
-    """An InstrumentInfo, unless a later one is known: snapshot cycles repeat them."""
+    """Read an InstrumentInfo, unless a later one is known: snapshot cycles repeat them."""
     index = known_instrument(feed, info.instrument_id)
     if index < 0:
         return
@@ -254,7 +254,7 @@ def read_info(feed: StarbaseFeed, info: InstrumentInfo, transact_time_ns: int) -
 
 @compiled
 def read_index(feed: StarbaseFeed, info: IndexInfo, transact_time_ns: int) -> None:
-    """An IndexInfo, unless a later one is known, or INDICES_MAX other indices are."""
+    """Read an IndexInfo, unless a later one is known, or INDICES_MAX other indices are."""
     place = 0
     while place < feed.index_count and feed.indices[place].index_id != info.index_id:
         place += 1

@@ -65,7 +65,7 @@ def read_packet(feed: StarbaseFeed, market: Market, events: Events, slot: int, a
 
 @compiled
 def read_message(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, sequence: int) -> None:
-    """One proven message."""
+    """Read one proven message."""
     channel = feed.channels[slot]
     message = view(MessageHeader, address)
     flags = message.flags
@@ -90,7 +90,7 @@ def read_message(feed: StarbaseFeed, market: Market, events: Events, slot: int, 
 
 @compiled
 def read_trade(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int) -> None:
-    """A Trade: one event. The aggressor's side is the trade summary's, or the other than the resting order's."""
+    """Read a Trade: one event. The aggressor's side is the trade summary's, or the other than the resting order's."""
     trade = view(Trade, address + size_of(MessageHeader))
     index = known_instrument(feed, trade.instrument_id)
     if index < 0:
@@ -116,7 +116,7 @@ def read_trade(feed: StarbaseFeed, market: Market, events: Events, slot: int, ad
 
 @compiled
 def read_trade_summary(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int) -> None:
-    """A TradeSummary: the side of the trades that follow; with `act_on_trades` the strategy is called at the first."""
+    """Read a TradeSummary: the side of the trades to come; with `act_on_trades` the strategy is called at the first."""
     summary = view(TradeSummary, address + size_of(MessageHeader))
     index = known_instrument(feed, summary.instrument_id)
     if index < 0:
@@ -130,7 +130,7 @@ def read_trade_summary(feed: StarbaseFeed, market: Market, events: Events, slot:
 
 @compiled
 def read_other(feed: StarbaseFeed, market: Market, events: Events, address: int) -> None:
-    """What is told of instruments and indices, on either kind of channel."""
+    """Read what is told of instruments and indices, on either kind of channel."""
     message = view(MessageHeader, address)
     template_id = message.template_id
     block = address + size_of(MessageHeader)

@@ -57,7 +57,7 @@ IS_RETRANSMIT = int(PacketType.RETRANSMIT)
 
 @compiled
 def take_incremental(feed: StarbaseFeed, market: Market, events: Events, header: PacketHeader, length: int) -> None:
-    """One packet of an incremental channel, or of messages sent again."""
+    """Take one packet of an incremental channel, or of messages sent again."""
     slot = find_channel(feed, header.channel_id, 0)
     if slot < 0:
         reject(feed, Reject.UNKNOWN_CHANNEL)
@@ -105,7 +105,7 @@ def take_incremental(feed: StarbaseFeed, market: Market, events: Events, header:
 
 @compiled
 def join_channel(channel: Channel, sequence: int) -> None:
-    """The first packet seen: what was before it only snapshots have."""
+    """Begin with the first packet seen: what was before it only snapshots have."""
     channel.next = sequence
     channel.end = sequence
     channel.send_time_ns = 0
@@ -147,7 +147,7 @@ def kept_packet(feed: StarbaseFeed, slot: int, position: int) -> KeptPacket:
 
 @compiled
 def kept_address(feed: StarbaseFeed, slot: int, position: int) -> int:
-    """Address of its bytes."""
+    """The address of a kept packet's bytes."""
     base = slot * KEPT_MAX
     place = base + feed.kept_order[base + ((feed.channels[slot].kept_first + position) & KEPT_MASK)]
     return address_of(feed.kept_bytes) + place * KEPT_BYTES
@@ -222,7 +222,7 @@ def read_kept(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> 
 
 @compiled
 def note_hole(feed: StarbaseFeed, market: Market, events: Events, slot: int, sequence: int) -> None:
-    """Messages before `sequence` are missing: no book of the channel is valid."""
+    """Note that messages before `sequence` are missing: no book of the channel is valid."""
     channel = feed.channels[slot]
     feed.sequence_gaps += max(0, sequence - channel.end)
     if channel.is_suspect != 0:
@@ -248,7 +248,7 @@ def hole_end(feed: StarbaseFeed, slot: int) -> int:
 
 @compiled
 def end_hole(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
-    """Nothing is missing any more: books that are proven are valid again."""
+    """End a hole: nothing is missing any more, books that are proven are valid again."""
     channel = feed.channels[slot]
     channel.is_suspect = 0
     channel.request_id = 0
@@ -283,7 +283,7 @@ def give_up_holes(feed: StarbaseFeed, market: Market, events: Events, slot: int)
 
 @compiled
 def restart_channel(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
-    """The publisher counts anew: all that was known is void."""
+    """Forget all that was known of a channel: its publisher counts anew."""
     feed.restarts += 1
     channel = feed.channels[slot]
     close_transaction(feed, market, events, slot)
@@ -334,7 +334,7 @@ def write_retransmit_request(feed: StarbaseFeed, ring: Struct, flow: Flow, now_n
 
 @compiled
 def take_reject(feed: StarbaseFeed, market: Market, events: Events, header: PacketHeader, length: int) -> None:
-    """The answer to a request that is not served. Its packet has the request's sequence, which is not a channel's."""
+    """Take the answer to a request that is not served. Its packet has the request's sequence, not a channel's."""
     message = view(MessageHeader, address_of(header) + size_of(PacketHeader))
     if length < size_of(PacketHeader) + size_of(MessageHeader) + size_of(RejectMessage):
         reject(feed, Reject.SHORT_MESSAGE)

@@ -36,7 +36,7 @@ from crosswire.venues.starbase.wire.market_layout import Put as PutMessage
 
 @compiled
 def take_snapshot(feed: StarbaseFeed, market: Market, events: Events, header: PacketHeader, length: int) -> None:
-    """One packet of a snapshot channel."""
+    """Take one packet of a snapshot channel."""
     slot = find_channel(feed, header.channel_id, 1)
     if slot < 0:
         reject(feed, Reject.UNKNOWN_CHANNEL)
@@ -78,7 +78,7 @@ def take_snapshot(feed: StarbaseFeed, market: Market, events: Events, header: Pa
 
 @compiled
 def read_snapshot(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int) -> None:
-    """One proven message of a snapshot channel."""
+    """Read one proven message of a snapshot channel."""
     message = view(MessageHeader, address)
     template_id = message.template_id
     block = address + size_of(MessageHeader)
@@ -117,7 +117,7 @@ def incremental_of(feed: StarbaseFeed, slot: int, index: int) -> int:
 
 @compiled
 def begin_load(feed: StarbaseFeed, market: Market, events: Events, slot: int, header: SnapshotHeader) -> None:
-    """A SnapshotHeader: the Puts of one instrument follow."""
+    """Read a SnapshotHeader: the Puts of one instrument follow."""
     abort_load(feed, market, events, slot)
     index = known_instrument(feed, header.instrument_id)
     if index < 0:
@@ -147,7 +147,7 @@ def begin_load(feed: StarbaseFeed, market: Market, events: Events, slot: int, he
 
 @compiled
 def abort_load(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
-    """What was loaded is not complete: forget it."""
+    """Forget what was loaded: it is not complete."""
     channel = feed.channels[slot]
     index = channel.loading - 1
     channel.loading = 0
@@ -158,7 +158,7 @@ def abort_load(feed: StarbaseFeed, market: Market, events: Events, slot: int) ->
 
 @compiled
 def load_put(feed: StarbaseFeed, market: Market, events: Events, slot: int, template_id: int, block: int) -> None:
-    """One order of the snapshot that is arriving."""
+    """Load one order of the snapshot that is arriving."""
     index = feed.channels[slot].loading - 1
     if index < 0:
         return
@@ -173,7 +173,7 @@ def load_put(feed: StarbaseFeed, market: Market, events: Events, slot: int, temp
 
 @compiled
 def end_load(feed: StarbaseFeed, market: Market, events: Events, slot: int, trailer: SnapshotTrailer) -> None:
-    """A SnapshotTrailer: the book is that after message `incremental_sequence`; apply what came since."""
+    """Read a SnapshotTrailer: the book is that after message `incremental_sequence`; apply what came since."""
     channel = feed.channels[slot]
     index = channel.loading - 1
     if index < 0:

@@ -136,7 +136,7 @@ class StarbaseFeed(Feed):
 
 @compiled
 def find_channel(feed: StarbaseFeed, channel_id: int, is_snapshot: int) -> int:
-    """Slot of a channel, taken up if it is new; -1 when there are CHANNELS_MAX others."""
+    """Find a channel, taken up if it is new; its slot, -1 when there are CHANNELS_MAX others."""
     for slot in range(feed.channel_count):
         if feed.channels[slot].channel_id == channel_id and feed.channels[slot].is_snapshot == is_snapshot:
             return slot

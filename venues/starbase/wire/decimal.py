@@ -20,7 +20,7 @@ def power_of_ten(exponent: int) -> int:
 
 @compiled
 def decimal_e9(mantissa: int, exponent: int) -> int:
-    """mantissa * 10 ** exponent in units of 1e-9; BAD_VALUE if that is not whole, or past 2**62, or null."""
+    """Compute mantissa * 10 ** exponent in units of 1e-9; BAD_VALUE if that is not whole, or past 2**62, or null."""
     if mantissa == 0:
         return 0
     if mantissa == NULL_I64 or exponent < EXPONENT_MIN or exponent > EXPONENT_MAX:
@@ -35,7 +35,7 @@ def decimal_e9(mantissa: int, exponent: int) -> int:
 
 @compiled
 def decimal_lots(decimal: Decimal72, lot_e9: int) -> int:
-    """A quantity in lots; BAD_VALUE if it is not a whole number of them, or negative."""
+    """Convert a quantity to lots; BAD_VALUE if it is not a whole number of them, or negative."""
     value_e9 = decimal_e9(decimal.mantissa, decimal.exponent)
     if value_e9 < 0 or value_e9 % lot_e9 != 0:
         return BAD_VALUE
@@ -44,7 +44,7 @@ def decimal_lots(decimal: Decimal72, lot_e9: int) -> int:
 
 @compiled
 def price_ticks(price_e9: int, tick_e9: int) -> int:
-    """A price in ticks; BAD_VALUE if it is null or not a whole number of them."""
+    """Convert a price to ticks; BAD_VALUE if it is null or not a whole number of them."""
     if price_e9 == NULL_I64 or price_e9 % tick_e9 != 0:
         return BAD_VALUE
     return price_e9 // tick_e9

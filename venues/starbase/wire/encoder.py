@@ -106,7 +106,7 @@ def end_packet(writer: PacketWriter) -> int:
 
 @compiled
 def begin_transaction(writer: PacketWriter, transact_time_ns: int) -> None:
-    """The next message is the first of a transaction."""
+    """Make the next message the first of a transaction."""
     writer.transact_time_ns = transact_time_ns
     writer.is_starting = 1
     writer.is_open = 0
@@ -114,7 +114,7 @@ def begin_transaction(writer: PacketWriter, transact_time_ns: int) -> None:
 
 @compiled
 def end_transaction(writer: PacketWriter) -> None:
-    """The last message was the last of its transaction; it must be in the packet still. Nothing if there was none."""
+    """Make the last message, if there was one, the last of its transaction; it must be in the packet still."""
     if writer.is_open != 0:
         assert writer.last != 0
         message = view(MessageHeader, writer.last)
@@ -149,7 +149,7 @@ def add_message(writer: PacketWriter, template_id: int, block_bytes: int) -> int
 
 @compiled
 def add_copy(writer: PacketWriter, message_address: int) -> bool:
-    """A message as it was sent before, flags and time included: what a retransmission is made of."""
+    """Add a message as it was sent before, flags and time included: what a retransmission is made of."""
     length = view(MessageHeader, message_address).length
     if writer.position + length > writer.end:
         return False
@@ -170,7 +170,7 @@ def add_put(
     price_e9: int,
     sort_order_id: int,
 ) -> bool:
-    """A new or changed order."""
+    """Add a new or changed order."""
     block = add_message(writer, Template.BID_PUT if side == BID else Template.ASK_PUT, size_of(Put))
     if block == 0:
         return False
@@ -185,7 +185,7 @@ def add_put(
 
 @compiled
 def add_reduce(writer: PacketWriter, side: int, order_id: int, instrument_id: int, quantity_mantissa: int) -> bool:
-    """An order's new, smaller quantity."""
+    """Add an order's new, smaller quantity."""
     template = Template.BID_QUANTITY_REDUCED if side == BID else Template.ASK_QUANTITY_REDUCED
     block = add_message(writer, template, size_of(QuantityReduced))
     if block == 0:
@@ -199,7 +199,7 @@ def add_reduce(writer: PacketWriter, side: int, order_id: int, instrument_id: in
 
 @compiled
 def add_delete(writer: PacketWriter, side: int, order_id: int, instrument_id: int) -> bool:
-    """An order that is gone."""
+    """Add that an order is gone."""
     block = add_message(writer, Template.BID_DELETE if side == BID else Template.ASK_DELETE, size_of(Delete))
     if block == 0:
         return False
@@ -221,7 +221,7 @@ def add_trade_summary(
     index_price_e9: int,
     trade_count: int,
 ) -> bool:
-    """What a taker order did, before its trades."""
+    """Add what a taker order did, before its trades."""
     block = add_message(writer, Template.TRADE_SUMMARY, size_of(TradeSummary))
     if block == 0:
         return False
@@ -247,7 +247,7 @@ def add_trade(
     fill_quantity_mantissa: int,
     fill_price_e9: int,
 ) -> bool:
-    """One fill of a resting order; what it does to that order follows in the same transaction."""
+    """Add a fill of a resting order; what it does to that order follows in the same transaction."""
     block = add_message(writer, Template.TRADE, size_of(Trade))
     if block == 0:
         return False
@@ -271,7 +271,7 @@ def add_definition(
     min_order_quantity: int,
     status: int,
 ) -> bool:
-    """An instrument's terms, without larger ticks or legs. `min_order_quantity` is a mantissa."""
+    """Add an instrument's terms, without larger ticks or legs. `min_order_quantity` is a mantissa."""
     bytes_after = 2 * size_of(GroupHeader)
     block = add_message(writer, Template.INSTRUMENT_DEFINITION, size_of(InstrumentDefinition) + bytes_after)
     if block == 0:
@@ -312,7 +312,7 @@ def to_instrument_type(kind: int) -> int:
 
 @compiled
 def add_status(writer: PacketWriter, instrument_id: int, status: int) -> bool:
-    """An instrument's new `InstrumentStatus`."""
+    """Add an instrument's new `InstrumentStatus`."""
     block = add_message(writer, Template.INSTRUMENT_STATUS_UPDATE, size_of(InstrumentStatusUpdate))
     if block == 0:
         return False
@@ -326,7 +326,7 @@ def add_status(writer: PacketWriter, instrument_id: int, status: int) -> bool:
 def add_info(
     writer: PacketWriter, instrument_id: int, min_sell_price_e9: int, max_buy_price_e9: int, mark_price_e9: int
 ) -> bool:
-    """An instrument's price band and mark price."""
+    """Add an instrument's price band and mark price."""
     block = add_message(writer, Template.INSTRUMENT_INFO, size_of(InstrumentInfo))
     if block == 0:
         return False
@@ -340,7 +340,7 @@ def add_info(
 
 @compiled
 def add_index(writer: PacketWriter, index_id: int, index_price_e9: int) -> bool:
-    """An index's price."""
+    """Add an index's price."""
     block = add_message(writer, Template.INDEX_INFO, size_of(IndexInfo))
     if block == 0:
         return False
@@ -354,7 +354,7 @@ def add_index(writer: PacketWriter, index_id: int, index_price_e9: int) -> bool:
 def add_snapshot_header(
     writer: PacketWriter, instrument_id: int, incremental_timestamp_ns: int, incremental_sequence: int
 ) -> bool:
-    """The snapshot of an instrument begins: its book after incremental message `incremental_sequence`."""
+    """Add that an instrument's snapshot begins: its book after incremental message `incremental_sequence`."""
     block = add_message(writer, Template.SNAPSHOT_HEADER, size_of(SnapshotHeader))
     if block == 0:
         return False
@@ -369,7 +369,7 @@ def add_snapshot_header(
 def add_snapshot_trailer(
     writer: PacketWriter, instrument_id: int, timestamp_ns: int, incremental_sequence: int
 ) -> bool:
-    """The snapshot of an instrument is complete."""
+    """Add that an instrument's snapshot is complete."""
     block = add_message(writer, Template.SNAPSHOT_TRAILER, size_of(SnapshotTrailer))
     if block == 0:
         return False
@@ -382,7 +382,7 @@ def add_snapshot_trailer(
 
 @compiled
 def add_end_of_cycle(writer: PacketWriter, active_instrument_count: int) -> bool:
-    """All instruments were sent."""
+    """Add that all instruments were sent."""
     block = add_message(writer, Template.END_OF_CYCLE, size_of(EndOfCycle))
     if block == 0:
         return False
@@ -400,7 +400,7 @@ def fill_retransmit_reject(
     reason: int,
     retry_delay_ns: int,
 ) -> int:
-    """A whole packet: why the request with the packet sequence `correlation` gets no messages. Its length in bytes."""
+    """Write a whole packet: why the request of packet sequence `correlation` gets no messages. Its length in bytes."""
     length = size_of(PacketHeader) + size_of(MessageHeader) + size_of(RetransmitReject)
     length = (length + MESSAGE_ALIGNMENT_BYTES - 1) & -MESSAGE_ALIGNMENT_BYTES
     assert capacity_bytes >= length
@@ -425,7 +425,7 @@ def fill_retransmit_reject(
 def fill_retransmit_request(
     address: int, send_time_ns: int, channel_id: int, correlation: int, begin_sequence: int, message_count: int
 ) -> int:
-    """A whole packet that asks for messages again: its length is exactly header, header and root, without padding."""
+    """Write a whole packet that asks for messages again: header, header and root, without padding. Its length."""
     header = view(PacketHeader, address)
     header.send_time_ns = send_time_ns
     header.sequence = correlation

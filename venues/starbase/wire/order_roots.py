@@ -135,7 +135,7 @@ def exchange_root_bytes(template_id: int) -> int:
 
 @compiled
 def _session_root_bytes(template_id: int) -> int:
-    """What both ends may send.
+    """Root block of what both ends may send.
 
     GapFill is documented as the exchange's only; but it too may ask for frames again, and a client that must not send
     an old order again has no other answer.
@@ -153,7 +153,7 @@ def _session_root_bytes(template_id: int) -> int:
 
 @compiled
 def _protection_root_bytes(template_id: int) -> int:
-    """What the exchange says of its market maker protection."""
+    """Root block of what the exchange says of its market maker protection."""
     if template_id == Template.MASS_QUOTE_MMP_TRIGGERED:
         return size_of(MassQuoteMmpTriggered)
     if template_id == Template.ORDERS_MMP_TRIGGERED:

@@ -92,7 +92,7 @@ def set_stream(stream: FrameStream, flow: Flow, is_exchange: bool) -> None:
 
 @compiled
 def restart_stream(stream: FrameStream) -> None:
-    """A new connection: bytes count from 0 again, sequence numbers go on."""
+    """Begin a new connection: bytes count from 0 again, sequence numbers go on."""
     stream.connection.send_next = 0
     stream.connection.receive_next = 0
     stream.ended = 0
@@ -128,7 +128,7 @@ def open_segment(stream: FrameStream, packet: Packet) -> bool:
 
 @compiled
 def next_frame(stream: FrameStream) -> int:
-    """Address of the next whole frame; 0 when there is none yet, or the stream `ended`.
+    """Find the next whole frame; 0 when there is none yet, or the stream `ended`.
 
     With a `refusal` of 0 it is proven that its kind is one of this direction, and that header and root block (as long
     as the frame's version has it) lie within its length. Groups and texts are proven as they are walked. Its number is
@@ -186,7 +186,7 @@ def proven_frame_length(stream: FrameStream, address: int) -> int:
 
 @compiled
 def break_stream(stream: FrameStream, fault: int) -> None:
-    """Nothing behind this point of the stream is read."""
+    """Read nothing behind this point of the stream."""
     stream.faults[fault] += 1
     end_stream(stream)
 
@@ -202,7 +202,7 @@ def place_of(stream: FrameStream, address: int) -> int:
 
 @compiled
 def peek_place(stream: FrameStream, address: int) -> int:
-    """`FramePlace` of a received frame; counts nothing."""
+    """`FramePlace` of a received frame; nothing is counted."""
     ahead = view(FrameHeader, address).sequence - stream.receive_sequence
     if ahead == 1:
         return FramePlace.NEXT
@@ -251,7 +251,7 @@ def read_group(group: Group, position: int, end: int, entry_bytes: int) -> int:
 
 @compiled
 def read_text(position: int, end: int) -> int:
-    """Address behind the text at `position` (a length byte and its bytes); 0 if it reaches past `end`."""
+    """Pass over the text at `position` (a length byte, its bytes); the address behind it, 0 if it ends past `end`."""
     if position == 0 or position >= end:
         return 0
     behind = position + 1 + load_u8(position)
@@ -260,7 +260,7 @@ def read_text(position: int, end: int) -> int:
 
 @compiled
 def padded(length: int) -> int:
-    """`length` rounded up to whole FRAME_ALIGNMENT_BYTES."""
+    """Round `length` up to whole FRAME_ALIGNMENT_BYTES."""
     return (length + _PADDING_MASK) & ~_PADDING_MASK
 
 
@@ -287,7 +287,7 @@ def mark_resent(stream: FrameStream, address: int, sequence: int, now_ns: int) -
 def stamp_frame(
     stream: FrameStream, address: int, template_id: int, length: int, sequence: int, flags: int, now_ns: int
 ) -> None:
-    """All fields of a frame's header; `flags` are FrameFlags."""
+    """Write all fields of a frame's header; `flags` are FrameFlags."""
     header = view(FrameHeader, address)
     header.protocol_id = PROTOCOL_ID
     header.flags = flags

@@ -96,7 +96,7 @@ def look_at_rings(engine: Engine) -> None:
 
 @compiled
 def next_due_ns(engine: Engine) -> int:
-    """When the next thing happens on any ring, or a timer before that; negative when a replay window is starved.
+    """Tell when a ring or a timer has something to do next; negative when a replay window is starved.
 
     Timers alone do not keep a replay alive: with nothing left on the rings it is over.
     """
@@ -110,7 +110,7 @@ def next_due_ns(engine: Engine) -> int:
 
 @compiled
 def timers_due_ns(engine: Engine) -> int:
-    """When the next timer fires: a strategy's, a session's, or the sampling of positions."""
+    """Tell when the next timer fires: a strategy's, a session's, or the sampling of positions."""
     due_ns = min(engine.state.sample_ns, engine.state.first_keep_ns)
     for number in range(engine.seat_count):
         due_ns = min(due_ns, engine.seats[number].desk.timer_ns)
@@ -119,7 +119,7 @@ def timers_due_ns(engine: Engine) -> int:
 
 @compiled
 def tell_now(engine: Engine, now_ns: int) -> None:
-    """The time of this turn, to all who ask."""
+    """Tell all strategies the time of this turn."""
     engine.state.now_ns = now_ns
     for number in range(engine.seat_count):
         engine.seats[number].desk.now_ns = now_ns
@@ -127,14 +127,14 @@ def tell_now(engine: Engine, now_ns: int) -> None:
 
 @compiled
 def tell_trigger(engine: Engine, time_ns: int) -> None:
-    """The receive time of the frame that is acted on, to all who ask; 0: none, but the clock."""
+    """Tell all strategies the receive time of the frame that is acted on; 0: none, but the clock."""
     for number in range(engine.seat_count):
         engine.seats[number].desk.trigger_ns = time_ns
 
 
 @compiled
 def take_frame(engine: Engine, venue: Venue, now_ns: int) -> None:
-    """A venue's next frame: market data to its books and the strategies, order answers to the orders and theirs."""
+    """Take a venue's next frame: market data to books and strategies, answers to the orders and their strategies."""
     state = engine.state
     kind = take_turn(venue, now_ns)
     if kind == NOTHING:
@@ -151,7 +151,7 @@ def take_frame(engine: Engine, venue: Venue, now_ns: int) -> None:
 
 @compiled
 def take_events(engine: Engine) -> None:
-    """A packet's events, to every strategy in turn."""
+    """Give a packet's events to every strategy in turn."""
     events = engine.inbox.events
     for position in range(events.count):
         event = events.items[position]
@@ -163,7 +163,7 @@ def take_events(engine: Engine) -> None:
 
 @compiled
 def run_timers(engine: Engine, now_ns: int) -> None:
-    """What is due by the clock: session logons and heartbeats, samples and the loss limit, the strategies' timers."""
+    """Do what is due by the clock: session logons, heartbeats, samples, the loss limit, the strategies' timers."""
     state = engine.state
     if state.started == 0:
         state.started = 1
@@ -189,7 +189,7 @@ def run_timers(engine: Engine, now_ns: int) -> None:
 
 @compiled
 def keep_sessions(engine: Engine, now_ns: int) -> None:
-    """Logons, heartbeats and silence limits of the order sessions that are due."""
+    """Let the order sessions that are due log on, send heartbeats and judge silence."""
     state = engine.state
     state.first_keep_ns = NEVER_NS
     for number in range(engine.venue_count):
@@ -204,7 +204,7 @@ def keep_sessions(engine: Engine, now_ns: int) -> None:
 
 @compiled
 def take_samples(engine: Engine, now_ns: int) -> None:
-    """Mark all positions; one row an instrument for the report's time series."""
+    """Mark all positions, and write one row an instrument for the report's time series."""
     mark_positions(engine.gate)
     for index in range(engine.market.count):
         book = engine.market.books[index]
@@ -224,7 +224,7 @@ def take_samples(engine: Engine, now_ns: int) -> None:
 
 @compiled
 def finish(engine: Engine) -> None:
-    """The last turn: positions are marked and sampled once more; the strategies close their records."""
+    """Mark and sample positions once more, and let the strategies close their records: the last turn."""
     take_samples(engine, engine.state.now_ns)
     for number in range(engine.seat_count):
         tell_finish(engine.seats[number])
@@ -232,5 +232,5 @@ def finish(engine: Engine) -> None:
 
 
 def loop_unit(clock: type[Struct]) -> Unit:
-    """The unit of the loop itself: the same in every run with this clock."""
+    """Describe the unit of the loop itself: the same in every run with this clock."""
     return unit_of(f"loop-{clock.__name__}", {run: (Engine, clock)})

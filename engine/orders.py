@@ -52,7 +52,7 @@ from crosswire.venues.order import (
 
 @compiled
 def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
-    """All that a packet says of our orders."""
+    """Take all that a packet says of our orders."""
     session = venue.session
     reports = engine.inbox.reports
     while True:
@@ -100,7 +100,7 @@ def take_report(engine: Engine, report: Report, now_ns: int) -> None:
 
 @compiled
 def tell_answer_by_id(engine: Engine, report: Report) -> None:
-    """The answer to a cancel by the venue's id, to the strategy that asked, through the order that is nobody's."""
+    """Tell the strategy that asked the answer to a cancel by the venue's id, through the order that is nobody's."""
     asked = engine.orders.by_id_answered
     report.instrument = asked.instrument
     report.client_order_id = 0  # whoever gave it: it may be the number of an order of ours
@@ -110,7 +110,7 @@ def tell_answer_by_id(engine: Engine, report: Report) -> None:
 
 @compiled
 def tell_stranger(engine: Engine, strategy: int, report: Report, state: int, reason: int) -> None:
-    """What became of an order of which the table holds nothing but what the report says."""
+    """Tell a strategy what became of an order that the table does not hold: what the report says is all there is."""
     order = engine.orders.nobody
     clear_struct(order)
     order.client_order_id = report.client_order_id
@@ -126,7 +126,7 @@ def tell_stranger(engine: Engine, strategy: int, report: Report, state: int, rea
 
 @compiled
 def move_open(engine: Engine, order: Order, orders: int, qty_lots: int) -> None:
-    """What is open of an order changed: in the account that the gate judges by, and in its strategy's own."""
+    """Change what is open of an order, in the account that the gate judges by and in its strategy's own."""
     if orders == 0 and qty_lots == 0:
         return
     change_open(engine.gate.positions[order.instrument], order.side, orders, qty_lots)
@@ -135,7 +135,7 @@ def move_open(engine: Engine, order: Order, orders: int, qty_lots: int) -> None:
 
 @compiled
 def take_fill(engine: Engine, order: Order, report: Report, now_ns: int) -> None:
-    """Book one execution: in the account, and in its strategy's own positions."""
+    """Book one execution in the account and in its strategy's own positions."""
     instrument = engine.market.instruments[report.instrument]
     own = engine.seats[order.strategy].desk.positions[report.instrument]
     account = engine.gate.positions[report.instrument]
@@ -194,7 +194,7 @@ def record_order(engine: Engine, order: Order) -> None:
 
 @compiled
 def has_requests(engine: Engine) -> bool:
-    """Whether any strategy asks for something."""
+    """Tell whether any strategy asks for something."""
     for number in range(engine.seat_count):
         if engine.seats[number].desk.request_count != 0:
             return True
@@ -231,7 +231,7 @@ def send_requests(engine: Engine, now_ns: int) -> None:
 
 @compiled
 def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
-    """One new order: gate, frame, wire; a veto comes back to the strategy at once."""
+    """Send one new order: gate, frame, wire; a veto comes back to the strategy at once."""
     gate = engine.gate
     order = make_order(engine, seat, request, now_ns)
     # With all ORDERS_MAX slots taken the strategy hears of the veto through the order that is nobody's.
@@ -254,7 +254,7 @@ def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Non
 
 @compiled
 def make_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Order:
-    """The order that a strategy asks for, not judged yet; `nobody`, filled in but FREE, if there is no slot."""
+    """Enter the order that a strategy asks for, not judged yet; `nobody`, filled in but FREE, if there is no slot."""
     order = open_order(
         engine.orders,
         engine.market.instruments[request.instrument].venue,
@@ -275,7 +275,7 @@ def make_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Ord
 
 @compiled
 def veto_order(engine: Engine, seat: Seat, order: Order, veto: int, now_ns: int) -> None:
-    """An order that never left: write it down, tell its strategy, give its slot back."""
+    """Write down an order that never left, tell its strategy, give its slot back."""
     is_tabled = order.state != OrderState.FREE
     close_order(order, OrderState.VETOED, veto, now_ns)
     record_order(engine, order)
@@ -288,7 +288,7 @@ def veto_order(engine: Engine, seat: Seat, order: Order, veto: int, now_ns: int)
 
 @compiled
 def send_mass_quote(engine: Engine, seat: Seat, first: int, now_ns: int) -> int:
-    """The quotes asked for from a request on, of one venue, in one frame; the position of the request behind them."""
+    """Send the quotes asked for from a request on, of one venue, in one frame; return the position behind them."""
     desk = seat.desk
     quotes = engine.state.quotes
     quotes.count = 0
@@ -346,7 +346,7 @@ def add_quote(engine: Engine, seat: Seat, bid_request: Request, ask_request: Req
 
 @compiled
 def send_amend(engine: Engine, request: Request, now_ns: int) -> None:
-    """New terms for an order that is still open; of one that has ended meanwhile its strategy knows."""
+    """Ask for new terms of an order that is still open; if it has ended meanwhile, its strategy knows."""
     order = find_order(engine.orders, request.client_order_id)
     if not is_open(order):
         return
@@ -372,7 +372,7 @@ def send_amend(engine: Engine, request: Request, now_ns: int) -> None:
 
 @compiled
 def tell_amend_vetoed(engine: Engine, order: Order, veto: int) -> None:
-    """An amend never left. While another is under way, `amend_state` is about that one: the veto is told in passing."""
+    """Tell that an amend never left. While another is under way, `amend_state` is about that one again afterwards."""
     amend_state, amend_reason = order.amend_state, order.amend_reason
     order.amend_state = AmendState.VETOED
     order.amend_reason = veto
@@ -384,7 +384,7 @@ def tell_amend_vetoed(engine: Engine, order: Order, veto: int) -> None:
 
 @compiled
 def send_cancel(engine: Engine, request: Request, now_ns: int) -> None:
-    """One cancel of an order that is still open; one that has ended meanwhile needs none."""
+    """Cancel an order that is still open; one that has ended meanwhile needs no cancel."""
     order = find_order(engine.orders, request.client_order_id)
     if is_open(order):
         cancel_order(engine, order, now_ns)
@@ -413,7 +413,7 @@ def cancel_order(engine: Engine, order: Order, now_ns: int) -> bool:
 
 @compiled
 def send_cancel_by_id(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
-    """One cancel of an order by the venue's id; of one that the table holds as by our own."""
+    """Cancel an order by the venue's id; one that the table holds, by our own."""
     number = engine.market.instruments[request.instrument].venue
     venue = engine.venues[number]
     veto: int = Veto.UNSUPPORTED

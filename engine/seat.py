@@ -79,7 +79,7 @@ def hear_finish(strategy: Strategy, desk: Desk) -> None:
 
 
 def strategy_unit(cls: type[Strategy]) -> Unit:
-    """The unit of strategies of this class."""
+    """Describe the unit of strategies of this class."""
     functions: dict[Callable[..., Any], tuple[Any, ...]] = {
         hear: (cls, Desk, Events),
         hear_fill: (cls, Desk, Order, Report),

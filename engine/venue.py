@@ -87,7 +87,7 @@ class Venue(Struct):
 
 
 def turn(venue: Venue, ring: Struct, session: Session, now_ns: int) -> int:
-    """Take the next frame received until `now_ns` and read it; what it was."""
+    """Take the next frame received until `now_ns` and read it; return what it was."""
     inbox = venue.inbox
     if not poll(ring, inbox.frame, now_ns):
         venue.due_ns = next_time_ns(ring)
@@ -170,7 +170,7 @@ def end(session: Session, ring: Struct, now_ns: int) -> None:
 
 
 def venue_unit(ring: type[Struct], session: type[Session]) -> Unit:
-    """The unit of venues with these classes."""
+    """Describe the unit of venues with these classes."""
     functions: dict[Callable[..., Any], tuple[Any, ...]] = {
         turn: (Venue, ring, session, "i64"),
         read_on: (session, Inbox),
@@ -193,7 +193,7 @@ def venue_unit(ring: type[Struct], session: type[Session]) -> Unit:
 
 
 def short_name(cls: type) -> str:
-    """A class's name for a file's; of a made class its base's."""
+    """Return a class's name for use in a file's; of a made class its base's."""
     return cls.__qualname__.partition("[")[0]
 
 
@@ -259,19 +259,19 @@ def send_order_cancel(venue: Venue, client_order_id: int, instrument: int, now_n
 
 @compiled
 def can_amend(venue: Venue) -> bool:
-    """Whether the venue's session amends orders."""
+    """Tell whether the venue's session amends orders."""
     return venue.entries.send_amend != 0
 
 
 @compiled
 def can_cancel_by_id(venue: Venue) -> bool:
-    """Whether the venue's session cancels by the venue's own ids."""
+    """Tell whether the venue's session cancels by the venue's own ids."""
     return venue.entries.send_cancel_by_id != 0
 
 
 @compiled
 def can_quote(venue: Venue) -> bool:
-    """Whether the venue's session sends mass quotes."""
+    """Tell whether the venue's session sends mass quotes."""
     return venue.entries.send_mass_quote != 0
 
 

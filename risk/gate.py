@@ -294,7 +294,7 @@ def mark_positions(gate: Gate) -> None:
 
 @compiled
 def quote_profit_e9(instrument: Instrument, position: Position) -> int:
-    """An instrument's P&L in 1e-9 of its quote currency; coins are valued at the trusted price."""
+    """Return an instrument's P&L in 1e-9 of its quote currency; coins are valued at the trusted price."""
     profit = profit_e9(position, instrument)
     if instrument.payoff != Payoff.INVERSE:
         return profit
@@ -304,5 +304,5 @@ def quote_profit_e9(instrument: Instrument, position: Position) -> int:
 
 @compiled
 def halt(gate: Gate) -> None:
-    """The kill switch: nothing more is sent. Cancels are still possible: they only reduce risk."""
+    """Send nothing more: the kill switch. Cancels are still possible: they only reduce risk."""
     gate.halted = 1

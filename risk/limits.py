@@ -56,7 +56,7 @@ class RunLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
 
 
 def to_e9(value: Decimal, what: str) -> int:
-    """`value` in units of 1e-9; LimitError if it has more than nine decimals."""
+    """Convert to units of 1e-9; LimitError if `value` has more than nine decimals."""
     scaled = value * E9
     if scaled != scaled.to_integral_value():
         raise LimitError(f"{what} = {value} has more than nine decimals")
@@ -64,7 +64,7 @@ def to_e9(value: Decimal, what: str) -> int:
 
 
 def make_gate(market: Market, run: RunLimitsConfig, underlyings: list[str]) -> Gate:
-    """A gate over `market` with positions all flat; the per-instrument and per-venue limits are set next."""
+    """Make a gate over `market` with positions all flat; the per-instrument and per-venue limits are set next."""
     gate = Gate(loss_max_e9=_positive_e9(run.loss_max, "limits.loss_max"), instrument_count=market.count)
     gate.instruments = market.instruments
     gate.books = market.books

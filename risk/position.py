@@ -24,7 +24,7 @@ class Position(Struct):
 
 @compiled
 def change_open(position: Position, side: int, orders: int, qty_lots: int) -> None:
-    """An order went out (+1 order, +its lots), was filled in part (0, -lots) or ended (-1, -what was left)."""
+    """Book that an order went out (+1 order, +its lots), changed (0, the difference) or ended (-1, -what was open)."""
     position.open_orders += orders
     if side == BUY:
         position.open_buy_lots += qty_lots
@@ -52,7 +52,7 @@ def add_fill(
 
 @compiled
 def profit_e9(position: Position, instrument: Instrument) -> int:
-    """P&L after fees at the last trusted price, 1e-9 of the settlement currency."""
+    """Return P&L after fees at the last trusted price, 1e-9 of the settlement currency."""
     held = 0
     if position.position_lots != 0 and position.mark_ticks > 0:
         held = position_value_e9(instrument, position.mark_ticks, position.position_lots)

@@ -141,7 +141,7 @@ class Records(Struct):
 
 
 def make_records() -> Records:
-    """Empty buffers of RECORDS_MAX entries each."""
+    """Make empty buffers of RECORDS_MAX entries each."""
     records = Records()
     records.orders.items = array(OrderRecord, RECORDS_MAX)
     records.fills.items = array(FillRecord, RECORDS_MAX)
@@ -153,7 +153,7 @@ def make_records() -> Records:
 
 @compiled
 def append(records: Any) -> Any:
-    """The next free entry of one buffer (OrderRecords, ...), to be filled in; `nearly_full` keeps room for a turn."""
+    """Append an entry to one buffer (OrderRecords, ...), to be filled in; `nearly_full` keeps room for a frame."""
     assert records.count < RECORDS_MAX
     records.count += 1
     return records.items[records.count - 1]
@@ -161,7 +161,7 @@ def append(records: Any) -> Any:
 
 @compiled
 def nearly_full(records: Records) -> bool:
-    """Whether the engine must drain before the next turn."""
+    """Tell whether the engine must drain before the next frame."""
     limit = RECORDS_MAX - RECORDS_RESERVE
     return (
         records.orders.count > limit

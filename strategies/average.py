@@ -29,7 +29,7 @@ class Average(Struct):
 
 
 def weight_of(interval: Decimal, half_life: Decimal) -> int:
-    """Weight of one sample such that a sample's influence halves in `half_life`; ValueError if that is below 2**-26."""
+    """Return the weight with which a sample's influence halves in `half_life`; ValueError if that is below 2**-26."""
     # Decimal rather than float: the same digits with every C library.
     weight = int((1 - Decimal(2) ** (-interval / half_life)) * WEIGHT_ONE)
     if weight < 1:
@@ -39,7 +39,7 @@ def weight_of(interval: Decimal, half_life: Decimal) -> int:
 
 @compiled
 def distance(average: Average, value: int) -> int:
-    """How far a value is above the mean, 2**-FRACTION_BITS of the unit."""
+    """Return how far a value is above the mean, 2**-FRACTION_BITS of the unit."""
     return (value << FRACTION_BITS) - average.mean
 
 

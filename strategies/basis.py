@@ -102,7 +102,7 @@ class Basis(LegStrategy):
 
     @classmethod
     def build(cls, parameters: BasisParameters, context: BuildContext) -> Self:
-        """ValueError with one line on the first contradiction."""
+        """Make the strategy; ValueError with one line on the first contradiction."""
         _check(parameters)
         sample_s = Decimal(parameters.sample_us) / 1_000_000
         strategy = cls(
@@ -162,7 +162,7 @@ def _set_pair(pair: BasisPair, legs: Legs, a: int, b: int, edge: Fraction) -> No
 
 @compiled
 def middle_e9(legs: Legs, desk: Desk, listing: int) -> int:
-    """Middle of a book in the common currency; 0 if it is not proven or a side is empty."""
+    """Return the middle of a book in the common currency; 0 if it is not proven or a side is empty."""
     instrument = instrument_of(legs, desk, listing)
     book = desk.books[instrument.index]
     if book.valid == 0 or not is_price(book.bid_ticks) or not is_price(book.ask_ticks):
@@ -173,7 +173,7 @@ def middle_e9(legs: Legs, desk: Desk, listing: int) -> int:
 
 @compiled
 def basis_of(legs: Legs, desk: Desk, a: int, b: int) -> int:
-    """(a - b) / b in 1e-3 bps, within BASIS_MAX; NO_BASIS without both books."""
+    """Compute (a - b) / b in 1e-3 bps, within BASIS_MAX; NO_BASIS without both books."""
     middle_a = middle_e9(legs, desk, a)
     middle_b = middle_e9(legs, desk, b)
     if middle_a == 0 or middle_b == 0:
@@ -251,7 +251,7 @@ def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
 
 @compiled
 def is_holding(legs: Legs, desk: Desk, pair: BasisPair, held_e9: int) -> bool:
-    """Whether a pair holds at least a lot of both; what is less is left to the carry."""
+    """Tell whether a pair holds at least a lot of both; what is less is left to the carry."""
     instrument_a = instrument_of(legs, desk, pair.a)
     instrument_b = instrument_of(legs, desk, pair.b)
     lot_a_e9 = base_e9(instrument_a, desk.books[instrument_a.index].bid_ticks, 1)
@@ -261,7 +261,7 @@ def is_holding(legs: Legs, desk: Desk, pair: BasisPair, held_e9: int) -> bool:
 
 @compiled
 def at_mean_e9(pair: BasisPair, buy: int, rate_a_e9: int, rate_b_e9: int) -> int:
-    """A rate of the bought listing's price, as one in the sold listing's money while the basis is at its mean."""
+    """Convert a rate of the bought listing's price to the sold listing's money while the basis is at its mean."""
     mean_e9 = (pair.average.mean * BASIS_UNIT_E9) >> FRACTION_BITS
     if buy == pair.a:
         return rate_a_e9 * E9 // (E9 + mean_e9) + 1

@@ -108,7 +108,7 @@ class CrossSpread(LegStrategy):
 
     @classmethod
     def build(cls, parameters: CrossSpreadParameters, context: BuildContext) -> Self:
-        """ValueError with one line on the first contradiction."""
+        """Make the strategy; ValueError with one line on the first contradiction."""
         strategy = cls(
             size_max_e9=to_e9(parameters.size_max, "size_max"), size_min_e9=to_e9(parameters.size_min, "size_min")
         )
@@ -189,7 +189,7 @@ def look(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
 
 @on_book_lost.register(CrossSpread)
 def forget(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
-    """Nothing can be traded there until the book is proven again."""
+    """Forget a book: nothing can be traded there until it is proven again."""
     listing = strategy.legs.listing_of[instrument]
     if listing >= 0:
         strategy.quick[listing].sale = NOTHING_BID
@@ -295,7 +295,7 @@ def attempt(
 
 @compiled
 def reducible_e9(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> int:
-    """How much brings neither position beyond flat, open orders taken as filled, 1e-9 of the base coin."""
+    """Return how much brings neither position beyond flat, open orders taken as filled, 1e-9 of the base coin."""
     legs = strategy.legs
     buy_instrument = instrument_of(legs, desk, buy)
     sell_instrument = instrument_of(legs, desk, sell)

@@ -159,7 +159,7 @@ def quote(
 
 @compiled
 def _has_room(desk: Desk, instrument: int, count: int) -> bool:
-    """Whether so many requests can be added; counted if not."""
+    """Tell whether so many requests can be added; counted if not."""
     if desk.request_count + count <= REQUESTS_MAX and 0 <= instrument < desk.instrument_count:
         return True
     desk.requests_dropped += count
@@ -168,7 +168,7 @@ def _has_room(desk: Desk, instrument: int, count: int) -> bool:
 
 @inlined
 def _add_request(desk: Desk, kind: int, instrument: int, price_ticks: int, qty_lots: int) -> Request:
-    """The next request, all else 0."""
+    """Add a request, all else 0."""
     request = desk.requests[desk.request_count]
     desk.request_count += 1
     clear_struct(request)
@@ -187,14 +187,14 @@ def wake_at(desk: Desk, time_ns: int) -> None:
 
 @compiled
 def next_trade_id(desk: Desk) -> int:
-    """A number for a new trade, counting up from 1."""
+    """Return a number for a new trade, counting up from 1."""
     desk.last_trade_id += 1
     return desk.last_trade_id
 
 
 @compiled
 def record_opportunity(desk: Desk) -> OpportunityRecord:
-    """A new opportunity record, to be filled in now."""
+    """Add an opportunity record, to be filled in now."""
     record = append(desk.records[0].opportunities)
     record.strategy = desk.strategy
     return record
@@ -202,7 +202,7 @@ def record_opportunity(desk: Desk) -> OpportunityRecord:
 
 @compiled
 def record_trade(desk: Desk) -> TradeRecord:
-    """A new trade record, to be filled in now."""
+    """Add a trade record, to be filled in now."""
     record = append(desk.records[0].trades)
     record.strategy = desk.strategy
     return record

@@ -45,5 +45,5 @@ def measure(exposure: Exposure, book: Book, now_ns: int) -> None:
 
 @inlined
 def premium_e9(exposure: Exposure) -> int:
-    """What a taker there must earn above its price and fee, 1e-9 of the price."""
+    """Return what a taker there must earn above its price and fee, 1e-9 of the price."""
     return ((exposure.moves.mean * MOVE_UNIT_E9) >> FRACTION_BITS) * exposure.margin_e9 // E9

@@ -40,7 +40,7 @@ class Strategy(Struct):
         raise TypeError(f"{cls.__qualname__} has no build()")
 
     def counters(self) -> dict[str, int]:
-        """What the strategy counted and the run's summary should show, by name."""
+        """Return what the strategy counted and the run's summary should show, by name."""
         return {}
 
 
@@ -52,14 +52,14 @@ class BuildContext:
     names: dict[str, int]  # "venue/symbol" -> market index
 
     def index_of(self, name: str) -> int:
-        """Market index of "venue/symbol"; ValueError naming what there is."""
+        """Find the market index of "venue/symbol"; ValueError naming what there is."""
         if name not in self.names:
             raise ValueError(f"no instrument {name!r}; configured are {', '.join(sorted(self.names))}")
         return self.names[name]
 
 
 def parameters_of(cls: type[Strategy]) -> type[msgspec.Struct]:
-    """The msgspec class that a strategy's parameters are validated with: the annotation of build()'s first argument."""
+    """Find the msgspec class that validates a strategy's parameters: the annotation of build()'s first argument."""
     signature = inspect.signature(cls.build, eval_str=True)
     annotation = next(iter(signature.parameters.values())).annotation
     if not (isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)):
@@ -69,37 +69,37 @@ def parameters_of(cls: type[Strategy]) -> type[msgspec.Struct]:
 
 @generic
 def on_book(strategy: Strategy, desk: Desk, instrument: int) -> None:
-    """A proven book changed; `desk.books[instrument]` is up to date, as are all others. Once per packet and book."""
+    """Act on a changed, proven book; `desk.books[...]` are all up to date. Called once per packet and book."""
 
 
 @generic
 def on_trade(strategy: Strategy, desk: Desk, instrument: int, side: int, price_ticks: int, qty_lots: int) -> None:
-    """The market traded; `side` is the aggressor's. Called before on_book of the same packet."""
+    """Act on a trade of the market; `side` is the aggressor's. Called before on_book of the same packet."""
 
 
 @generic
 def on_book_lost(strategy: Strategy, desk: Desk, instrument: int) -> None:
-    """A book became invalid: a gap or a halt. No on_book follows until it is proven again."""
+    """Act on a book that became invalid: a gap or a halt. No on_book follows until it is proven again."""
 
 
 @generic
 def on_fill(strategy: Strategy, desk: Desk, order: Order, report: Report) -> None:
-    """One execution of an own order; `order` and the position already include it."""
+    """Act on one execution of an own order; `order` and the position already include it."""
 
 
 @generic
 def on_order(strategy: Strategy, desk: Desk, order: Order) -> None:
-    """An own order changed its state (`order.state`): vetoed, live, rejected, cancelled, filled."""
+    """Act on an own order whose `state` changed (vetoed, live, rejected, cancelled, filled), or its `amend_state`."""
 
 
 @generic
 def on_timer(strategy: Strategy, desk: Desk) -> None:
-    """`desk.timer_ns` came; it was set to NEVER_NS, ask again with `wake_at`."""
+    """Act on the time asked for with `wake_at`; ask again for the next."""
 
 
 @generic
 def on_finish(strategy: Strategy, desk: Desk) -> None:
-    """The run ends: close open records. Requests are no longer sent."""
+    """Close open records: the run ends. Requests are no longer sent."""
 
 
 @on_book.register(Strategy)

@@ -71,14 +71,14 @@ def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], 
 
 
 def bps_e9(bps: Decimal, what: str) -> int:
-    """Basis points as a fraction in 1e-9; ValueError outside BPS_MAX or beyond 1e-5 bps."""
+    """Convert basis points to a fraction in 1e-9; ValueError outside BPS_MAX or beyond 1e-5 bps."""
     if abs(bps) > BPS_MAX:
         raise ValueError(f"{what} = {bps} is not within {BPS_MAX}")
     return to_e9(bps / 10_000, what)
 
 
 def at_least(least: int, **values: int | Decimal) -> None:
-    """ValueError naming the first parameter that is below `least`."""
+    """Raise a ValueError that names the first parameter below `least`."""
     for name, value in values.items():
         if value < least:
             raise ValueError(f"{name} = {value} must be {least} or more")

@@ -112,31 +112,31 @@ class LegStrategy(Strategy):
     legs: Legs
 
     def counters(self) -> dict[str, int]:
-        """Alarms of all trades so far, and the trades that are still not flat."""
+        """Return the alarms of all trades so far, and the trades that are still not flat."""
         return {"strategy: alarms": self.legs.alarms, "strategy: failed trades not flat": self.legs.failed}
 
 
 @compiled
 def instrument_of(legs: Legs, desk: Desk, listing: int) -> Instrument:
-    """The instrument of a listing."""
+    """Return the instrument of a listing."""
     return desk.instruments[legs.listings[listing].instrument]
 
 
 @compiled
 def position_of(legs: Legs, desk: Desk, listing: int) -> Position:
-    """The position in a listing's instrument."""
+    """Return the position in a listing's instrument."""
     return desk.positions[legs.listings[listing].instrument]
 
 
 @compiled
 def pair_number(first: int, second: int) -> int:
-    """Number of two listings in either order."""
+    """Return the number of two listings in either order."""
     return min(first, second) * LISTINGS_MAX + max(first, second)
 
 
 @compiled
 def market_ticks(legs: Legs, desk: Desk, listing: int, side: int) -> int:
-    """The best price to buy or sell at; 0 if the book is not proven or that side is empty."""
+    """Return the best price to buy or sell at; 0 if the book is not proven or that side is empty."""
     book = desk.books[legs.listings[listing].instrument]
     price_ticks = book.ask_ticks if side == BUY else book.bid_ticks
     return price_ticks if book.valid != 0 and is_price(price_ticks) else 0
@@ -146,7 +146,7 @@ def market_ticks(legs: Legs, desk: Desk, listing: int, side: int) -> int:
 def walk(
     legs: Legs, desk: Desk, plan: Plan, buy: int, sell: int, hurdle_rate_e9: int, depth: int, limit_e9: int, whole: bool
 ) -> None:
-    """`walk_books` over the books of two listings."""
+    """Walk the books of two listings; see `walk_books`."""
     buy_instrument = instrument_of(legs, desk, buy)
     sell_instrument = instrument_of(legs, desk, sell)
     walk_books(
@@ -175,7 +175,7 @@ def _room_e9(legs: Legs, desk: Desk, listing: int, side: int, price_ticks: int) 
 
 @inlined
 def room_e9(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
-    """How much both positions may still grow, 1e-9 of the base coin; both books have a price to trade at."""
+    """Return how much both positions may still grow, 1e-9 of the base coin; both books have a price to trade at."""
     return min(
         _room_e9(legs, desk, buy, BUY, market_ticks(legs, desk, buy, BUY)),
         _room_e9(legs, desk, sell, SELL, market_ticks(legs, desk, sell, SELL)),
@@ -184,7 +184,7 @@ def room_e9(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
 
 @compiled
 def blocked_by(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
-    """Why no trade may start between these listings now (`Blocked`); NONE if one may."""
+    """Tell why no trade may start between these listings now (`Blocked`); NONE if one may."""
     if legs.failed != 0:
         return Blocked.STOPPED
     buy_book_ns = desk.books[legs.listings[buy].instrument].receive_time_ns
@@ -270,7 +270,7 @@ def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Pl
 def _send(
     legs: Legs, desk: Desk, place: int, listing: int, side: int, limit_ticks: int, lots: int, decision_ticks: int
 ) -> bool:
-    """One IOC of a trade, never below one tick; False if the desk takes no more requests in this turn."""
+    """Send one IOC of a trade, never below one tick; False if the desk takes no more requests in this turn."""
     trade = legs.trades[place]
     tag = (trade.state << TAG_BITS | listing) << TAG_BITS | place
     instrument = legs.listings[listing].instrument
@@ -285,7 +285,7 @@ def _send(
 
 @compiled
 def take_fill(legs: Legs, desk: Desk, order: Order, report: Report) -> None:
-    """One execution of an order of ours."""
+    """Take one execution of an order of ours."""
     if order.trade_id == 0:
         return
     place = order.tag & TAG_MASK
@@ -310,7 +310,7 @@ def take_fill(legs: Legs, desk: Desk, order: Order, report: Report) -> None:
 
 @compiled
 def take_order(legs: Legs, desk: Desk, order: Order) -> None:
-    """An order of ours changed its state; when it was the last one open, the trade goes on."""
+    """Take a changed order of ours; when it was the last one open, the trade goes on."""
     if order.trade_id == 0 or order.state <= OrderState.PENDING_CANCEL:
         return
     place = order.tag & TAG_MASK
@@ -323,7 +323,7 @@ def take_order(legs: Legs, desk: Desk, order: Order) -> None:
 
 @compiled
 def take_timer(legs: Legs, desk: Desk) -> None:
-    """Repairs that waited, and trades whose time is up."""
+    """Start repairs that waited, and end trades whose time is up."""
     for place in range(TRADES_MAX):
         trade = legs.trades[place]
         if trade.state == TradeState.FREE:
@@ -371,7 +371,7 @@ def _side_missing(trade: Trade) -> int:
 
 @compiled
 def _worth_e9(legs: Legs, desk: Desk, listing: int, side: int, price_ticks: int) -> int:
-    """What one unit of base adds to our money when traded at this price after fees: comparable, more is better."""
+    """Return what one unit of base adds to our money when traded at this price after fees: more is better."""
     instrument = instrument_of(legs, desk, listing)
     if side == BUY:
         return -cost_e9(legs.listings[listing], instrument, price_ticks)
@@ -400,7 +400,7 @@ def _send_missing(legs: Legs, desk: Desk, place: int, listing: int, through_tick
 
 @compiled
 def _within_loss(legs: Legs, desk: Desk, trade: Trade, listing: int) -> bool:
-    """Whether the missing leg, at the worst price that it could be done at here, loses no more than allowed."""
+    """Tell whether the missing leg, at the worst price that it could be done at here, loses no more than allowed."""
     side = _side_missing(trade)
     best_ticks = market_ticks(legs, desk, listing, side)
     if best_ticks == 0:
@@ -428,7 +428,7 @@ def _retry(legs: Legs, desk: Desk, place: int) -> bool:
 
 @compiled
 def _best_listing(legs: Legs, desk: Desk, side: int, but: int, and_but: int, least_room_e9: int) -> int:
-    """The listing with the best price after fees, of those with a proven book and room, but two; NO_LISTING if none."""
+    """Find the best price after fees among listings with a proven book and room, but two; NO_LISTING if none."""
     best = NO_LISTING
     best_worth_e9 = 0
     for listing in range(legs.count):
@@ -494,7 +494,7 @@ def _end(legs: Legs, desk: Desk, trade: Trade, outcome: int) -> None:
 
 @compiled
 def lose_book(legs: Legs, desk: Desk, instrument: int) -> None:
-    """A book is no longer proven: its opportunities end."""
+    """End the opportunities of a book that is no longer proven."""
     listing = legs.listing_of[instrument]
     if listing != NO_LISTING:
         end_opportunities(legs.opportunities, desk, pairs_touching(listing))
@@ -502,7 +502,7 @@ def lose_book(legs: Legs, desk: Desk, instrument: int) -> None:
 
 @compiled
 def close_records(legs: Legs, desk: Desk) -> None:
-    """The run ends: write what is still open."""
+    """Write what is still open: the run ends."""
     for place in range(TRADES_MAX):
         trade = legs.trades[place]
         if trade.state != TradeState.FREE:

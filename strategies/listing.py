@@ -48,12 +48,12 @@ class Listing(Struct):
 
 
 def fraction_of_bps(bps: Decimal) -> Fraction:
-    """Basis points as an exact fraction."""
+    """Convert basis points to an exact fraction."""
     return Fraction(bps) / 10_000
 
 
 def unit_of(quote_adjustment_bps: Decimal) -> Fraction:
-    """What one unit of an instrument's quote currency is worth in the common one."""
+    """Return what one unit of an instrument's quote currency is worth in the common one."""
     return 1 + fraction_of_bps(quote_adjustment_bps)
 
 
@@ -74,13 +74,13 @@ def set_listing(listing: Listing, instrument: Instrument, quote_adjustment_bps: 
 
 @compiled
 def is_price(price_ticks: int) -> bool:
-    """Whether this is a price that can be traded at, rather than an empty side."""
+    """Tell whether this is a price that can be traded at, rather than an empty side."""
     return 0 < price_ticks <= PRICE_TICKS_MAX
 
 
 @compiled
 def rated_up_e9(instrument: Instrument, price_ticks: int, rate_e9: int) -> int:
-    """A price times a rate (below 4e9), rounded up."""
+    """Multiply a price by a rate (below 4e9), rounded up."""
     price = price_e9(instrument, price_ticks) & PRICE_MASK
     rate = rate_e9 & RATE_MASK
     return (price // E9) * rate + ((price % E9) * rate + E9 - 1) // E9
@@ -88,7 +88,7 @@ def rated_up_e9(instrument: Instrument, price_ticks: int, rate_e9: int) -> int:
 
 @compiled
 def sale_e9(listing: Listing, instrument: Instrument, price_ticks: int) -> int:
-    """What selling one unit of base brings after the taker fee."""
+    """Return what selling one unit of base brings after the taker fee."""
     price = price_e9(instrument, price_ticks) & PRICE_MASK
     rate = listing.sale_rate_e9 & RATE_MASK
     return (price // E9) * rate + (price % E9) * rate // E9
@@ -96,13 +96,13 @@ def sale_e9(listing: Listing, instrument: Instrument, price_ticks: int) -> int:
 
 @compiled
 def cost_e9(listing: Listing, instrument: Instrument, price_ticks: int) -> int:
-    """What buying one unit of base costs with the taker fee."""
+    """Return what buying one unit of base costs with the taker fee."""
     return rated_up_e9(instrument, price_ticks, listing.cost_rate_e9)
 
 
 @compiled
 def value_e9(size_e9: int, unit_value_e9: int) -> int:
-    """floor(size * value of one unit / 1e9); either may be negative."""
+    """Compute floor(size * value of one unit / 1e9); either may be negative."""
     return size_e9 * (unit_value_e9 // E9) + multiply_e9(size_e9, unit_value_e9 % E9)
 
 
@@ -110,7 +110,7 @@ def value_e9(size_e9: int, unit_value_e9: int) -> int:
 def fill_cash_e9(
     listing: Listing, instrument: Instrument, side: int, price_ticks: int, qty_lots: int, fee_e9: int
 ) -> int:
-    """What a fill adds to our money after its fee, 1e-9 of the common currency: sales positive, purchases negative.
+    """Return what a fill adds to our money after its fee, 1e-9 of the common currency; purchases are negative.
 
     A fill of N USD of an inverse contract buys or sells N / price coins for N USD; its fee is paid in coins.
     """
@@ -121,7 +121,7 @@ def fill_cash_e9(
 
 @compiled
 def nearest_lots(instrument: Instrument, price_ticks: int, size_e9: int) -> int:
-    """The number of lots nearest to a size in 1e-9 of the base coin; 0 for sizes that are not positive."""
+    """Return the number of lots nearest to a size in 1e-9 of the base coin; 0 for sizes that are not positive."""
     if size_e9 <= 0:
         return 0
     lots = lots_of_base(instrument, price_ticks, size_e9)
@@ -132,11 +132,11 @@ def nearest_lots(instrument: Instrument, price_ticks: int, size_e9: int) -> int:
 
 @inlined
 def buy_room_e9(listing: Listing, instrument: Instrument, position: Position, price_ticks: int) -> int:
-    """How much more may be bought, 1e-9 of the base coin, all open buy orders taken as filled; may be negative."""
+    """Return how much more may be bought, 1e-9 of the base coin, open buy orders taken as filled; may be negative."""
     return listing.position_max_e9 - base_e9(instrument, price_ticks, position.position_lots + position.open_buy_lots)
 
 
 @inlined
 def sell_room_e9(listing: Listing, instrument: Instrument, position: Position, price_ticks: int) -> int:
-    """How much more may be sold, as `buy_room_e9`."""
+    """Return how much more may be sold, as `buy_room_e9`."""
     return listing.position_max_e9 + base_e9(instrument, price_ticks, position.position_lots - position.open_sell_lots)

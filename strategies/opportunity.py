@@ -67,13 +67,13 @@ class Opportunities(Struct):
 
 @compiled
 def pair_of(buy: int, sell: int) -> int:
-    """Number of an ordered pair of listings."""
+    """Return the number of an ordered pair of listings."""
     return buy * LISTINGS_MAX + sell
 
 
 @compiled
 def pairs_touching(listing: int) -> int:
-    """The bits of all pairs that a listing is part of."""
+    """Return the bits of all pairs that a listing is part of."""
     bits = 0
     for other in range(LISTINGS_MAX):
         if other != listing:
@@ -83,7 +83,7 @@ def pairs_touching(listing: int) -> int:
 
 @compiled
 def open_opportunity(opportunities: Opportunities, pair: int) -> int:
-    """Index of the open opportunity of a pair, NO_OPPORTUNITY if there is none."""
+    """Find the open opportunity of a pair; its index, NO_OPPORTUNITY if there is none."""
     return opportunities.index_of_pair[pair] if opportunities.open_pairs >> pair & 1 != 0 else NO_OPPORTUNITY
 
 
@@ -91,7 +91,7 @@ def open_opportunity(opportunities: Opportunities, pair: int) -> int:
 def begin_opportunity(
     opportunities: Opportunities, desk: Desk, pair: int, buy_instrument: int, sell_instrument: int, edge_e9: int
 ) -> int:
-    """The edge of a pair has risen above the threshold; returns the index."""
+    """Begin an opportunity: the edge of a pair has risen above the threshold. Return its index."""
     index = 0
     while opportunities.items[index].state != OpportunityState.FREE:
         index += 1
@@ -115,7 +115,7 @@ def begin_opportunity(
 
 @compiled
 def note_peak(opportunities: Opportunities, index: int, edge_e9: int, size_e9: int, value_e9: int) -> None:
-    """The edge has never been higher."""
+    """Note that the edge has never been higher."""
     opportunity = opportunities.items[index]
     opportunity.peak_edge_e9 = edge_e9
     opportunity.peak_size_e9 = size_e9
@@ -124,14 +124,14 @@ def note_peak(opportunities: Opportunities, index: int, edge_e9: int, size_e9: i
 
 @compiled
 def note_blocked(opportunities: Opportunities, index: int, blocked: int) -> None:
-    """No trade was started now."""
+    """Note why no trade was started now."""
     if index != NO_OPPORTUNITY and opportunities.items[index].attempts == 0:
         opportunities.items[index].blocked_by = blocked
 
 
 @compiled
 def note_trade(opportunities: Opportunities, index: int) -> None:
-    """A trade was started; `note_trade_end` follows."""
+    """Note that a trade was started; `note_trade_end` follows."""
     if index != NO_OPPORTUNITY:
         opportunity = opportunities.items[index]
         opportunity.attempts += 1
@@ -141,7 +141,7 @@ def note_trade(opportunities: Opportunities, index: int) -> None:
 
 @compiled
 def note_trade_end(opportunities: Opportunities, desk: Desk, index: int, captured_size_e9: int) -> None:
-    """A trade of this opportunity has ended, having traded this much on both legs."""
+    """Note that a trade of this opportunity has ended, having traded this much on both legs."""
     if index != NO_OPPORTUNITY:
         opportunity = opportunities.items[index]
         opportunity.trades -= 1
@@ -152,7 +152,7 @@ def note_trade_end(opportunities: Opportunities, desk: Desk, index: int, capture
 
 @compiled
 def end_opportunity(opportunities: Opportunities, desk: Desk, pair: int) -> None:
-    """The edge of a pair is gone; nothing happens if it had none."""
+    """End the opportunity of a pair whose edge is gone; nothing happens if it had none."""
     if opportunities.open_pairs >> pair & 1 == 0:
         return
     opportunities.open_pairs ^= 1 << pair

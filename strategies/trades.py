@@ -75,13 +75,13 @@ class Trade(Struct):
 
 @compiled
 def residual_e9(trade: Trade) -> int:
-    """What is bought more than sold, earlier trades' remainder included, 1e-9 of the base coin."""
+    """Return what is bought more than sold, earlier trades' remainder included, 1e-9 of the base coin."""
     return trade.carried_e9 + trade.bought_e9 - trade.sold_e9
 
 
 @compiled
 def captured_e9(trade: Trade) -> int:
-    """What was traded on both legs and not traded back."""
+    """Return what was traded on both legs and not traded back."""
     return max(0, min(trade.bought_e9, trade.sold_e9) - trade.unwound_e9)
 
 
@@ -115,7 +115,7 @@ def _note_ahead(trade: Trade, now_ns: int) -> None:
 
 @compiled
 def outcome_of(trade: Trade) -> int:
-    """The outcome of a trade that is flat now."""
+    """Tell the outcome of a trade that is flat now."""
     if trade.state == TradeState.FAILED:
         return Outcome.FAILED
     if trade.bought_e9 == 0 and trade.sold_e9 == 0:

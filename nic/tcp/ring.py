@@ -340,7 +340,7 @@ def send_due(ring: TcpRing, tcp: Tcp, now_ns: int) -> None:
 
 
 # Both are inlined where the length is known: the copy of a frame becomes a few instructions instead of a call of the C
-# library, and an order makes two calls less: 27 ns in place of 31 for one of a burst of eight.
+# library, and an order makes two calls less. One of a burst of eight takes 25 ns in place of 29.
 @reserve.register(TcpRing)
 @inlined
 def reserve_tcp_ring(ring: TcpRing, length: int) -> int:

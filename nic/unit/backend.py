@@ -540,15 +540,6 @@ def optimise(module: Any, codegen: Any) -> None:
     tuning.slp_vectorization = False
     builder = llvm.create_pass_builder(codegen._tm, tuning)
     builder.getModulePassManager().run(module, builder)
-    # A callee's status is tested where it is inlined, and behind each call around it once more, though the first test
-    # has settled them all. Level 1 leaves that be: with these two passes a function that sends an order is 8 % shorter,
-    # an order in a burst of eight takes 26.7 ns in place of 27.6, and the largest unit's passes 1.2 s in place of 1.1.
-    threading = llvm.create_new_function_pass_manager()
-    threading.add_jump_threading_pass()
-    threading.add_simplify_cfg_pass()
-    for function in module.functions:
-        if not function.is_declaration:
-            threading.run(function, builder)
 
 
 def write_entry(context: Any, module: Any, symbol: str, result: Any, arguments: tuple[Any, ...]) -> None:

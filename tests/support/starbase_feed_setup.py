@@ -127,7 +127,7 @@ u8_dtype = "u1"
 def queue_state(queue: OrderQueue) -> dict[tuple[int, int], list[tuple[int, int]]]:
     """(side, price) -> [(order id, lots)] in time order."""
     found: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    used = [queue.orders[slot] for slot in range(queue.order_directory.fresh)]
+    used = [queue.orders[slot] for slot in range(queue.orders_fresh)]
     prices = {(order.side, order.price_ticks) for order in used}
     for side, price in prices:
         slot = first_order(queue, side, price)

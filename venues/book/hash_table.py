@@ -15,13 +15,13 @@ def is_taken(entry: Struct) -> bool:
 
 @inlined
 def find_key(entries: Array, bits: int, key: int) -> int:
-    """Slot of a key, -1 if it is not there. A free slot may show the key of what it held."""
+    """Slot of a key, -1 if it is not there."""
     slot = hash_bits(key, bits)
-    while entries[slot].key != key:
-        if not is_taken(entries[slot]):
-            return -1
+    while is_taken(entries[slot]):
+        if entries[slot].key == key:
+            return slot
         slot = (slot + 1) & ((1 << bits) - 1)
-    return slot if is_taken(entries[slot]) else -1
+    return -1
 
 
 @inlined

@@ -20,7 +20,7 @@ from crosswire.venues.book.hash_table import close_gap, find_key, find_place, is
 
 NONE = -1  # no slot
 LOTS_MAX = 1 << 62  # sum of one level; an order that would exceed it has no room
-QUEUE_ORDERS_MAX = 1 << 24  # orders of one queue: 1.7 GB
+QUEUE_ORDERS_MAX = 1 << 24  # orders of one queue: 1.6 GB
 ORDERS_MIN = 16
 
 
@@ -35,7 +35,7 @@ class QueuedOrder(Struct):
     tag: i64  # the user's own
     side: i32
     previous: i32  # slot of the order before it at its price; NONE: it is the first
-    next: i32  # slot of the order behind it; NONE: it is the last
+    next: i32  # slot of the order behind it; NONE: it is the last. Of a free slot: the next free one
     level: i32  # slot of its level
 
 
@@ -44,7 +44,7 @@ class QueueLevel(Struct):
 
     key: i64  # `_level_key`
     lots: i64  # their sum, which the book shows
-    first: i32  # slot of the first in time
+    first: i32  # slot of the first in time. Of a free slot: the next free level
     last: i32
     count: i64
 
@@ -55,13 +55,10 @@ class DirectoryEntry(Struct):
 
 
 class Directory(Struct):
-    """Which slots are taken, each found by its key: a hash table of 2**bits entries, at most half of them in use."""
+    """Open addressing, key -> slot; 2**bits entries, at most half of them in use."""
 
     bits: i64
     entries: Annotated[Pointer, DirectoryEntry]
-    fresh: i64  # slots from this number on were never used since the last clear
-    free_count: i64
-    free: Annotated[Pointer, i32]  # stack of slots given back
 
 
 class OrderQueue(Struct):
@@ -73,6 +70,10 @@ class OrderQueue(Struct):
     level_count: i64
     refused: i64  # orders for which there was no room, here or in the book
     walked: i64  # orders passed by those that were not the youngest at their price
+    orders_fresh: i64  # slots from this number on were never used since the last clear
+    orders_free: i64  # head of the list of slots given back, NONE
+    levels_fresh: i64
+    levels_free: i64
     order_directory: Directory
     level_directory: Directory
     orders: Annotated[Pointer, QueuedOrder]
@@ -90,8 +91,8 @@ def make_order_queues(count: int, order_capacity: int, level_capacity: int) -> A
 def allocate_queue(queue: OrderQueue, order_capacity: int, level_capacity: int) -> None:
     """Allocate memory for an empty queue.
 
-    `order_capacity`: a power of two, ORDERS_MIN to QUEUE_ORDERS_MAX; 100 bytes an order. `level_capacity`: 1 to
-    `order_capacity`; 68 to 100 bytes a level. The book that goes with a queue has its own limit of levels.
+    `order_capacity`: a power of two, ORDERS_MIN to QUEUE_ORDERS_MAX; 96 bytes an order. `level_capacity`: 1 to
+    `order_capacity`; 64 to 96 bytes a level. The book that goes with a queue has its own limit of levels.
     """
     if order_capacity & (order_capacity - 1) != 0 or not ORDERS_MIN <= order_capacity <= QUEUE_ORDERS_MAX:
         raise ValueError(
@@ -106,16 +107,22 @@ def allocate_queue(queue: OrderQueue, order_capacity: int, level_capacity: int) 
     for directory, capacity in ((queue.order_directory, order_capacity), (queue.level_directory, level_capacity)):
         directory.bits = (2 * capacity - 1).bit_length()
         directory.entries = array(DirectoryEntry, 1 << directory.bits)
-        directory.free = array(i32, capacity)
+    queue.orders_free = NONE
+    queue.levels_free = NONE
 
 
 @compiled
 def clear_queue(queue: OrderQueue, book: Book) -> None:
     """Forget every order, and clear the book, which is invalid then."""
-    _clear_directory(queue.order_directory)
-    _clear_directory(queue.level_directory)
+    if queue.orders_fresh != 0:
+        _clear_directory(queue.order_directory)
+        _clear_directory(queue.level_directory)
     queue.count = 0
     queue.level_count = 0
+    queue.orders_fresh = 0
+    queue.orders_free = NONE
+    queue.levels_fresh = 0
+    queue.levels_free = NONE
     clear_book(book)
 
 
@@ -245,10 +252,8 @@ def _join_level(queue: OrderQueue, book: Book, slot: int, order: QueuedOrder) ->
             return False
         if not set_level(book, order.side, order.price_ticks, order.qty_lots):
             return False
-        queue.level_count += 1
-        place = _take_slot(queue.level_directory, key)
+        place = _take_level_slot(queue, key)
         level = queue.levels[place]
-        level.key = key
         level.lots = order.qty_lots
         level.count = 1
         level.first = slot
@@ -316,8 +321,7 @@ def _leave_level(queue: OrderQueue, book: Book, order: QueuedOrder) -> None:
     # To lower or remove a level that the book has needs no room.
     set_level(book, order.side, order.price_ticks, level.lots)
     if level.count == 0:
-        _give_slot(queue.level_directory, level.key, place)
-        queue.level_count -= 1
+        _give_level_slot(queue, place, level)
         return
     _set_next(queue, level, order.previous, order.next)
     _set_previous(queue, level, order.next, order.previous)
@@ -325,46 +329,53 @@ def _leave_level(queue: OrderQueue, book: Book, order: QueuedOrder) -> None:
 
 @compiled
 def _take_order_slot(queue: OrderQueue, order_id: int) -> int:
-    """Take a slot for an order; NONE if all are taken."""
+    """Take a free slot for an order and enter it in the directory; NONE if all are taken."""
     if queue.count == queue.order_capacity:
         return NONE
+    slot = queue.orders_free
+    if slot == NONE:
+        slot = queue.orders_fresh
+        queue.orders_fresh += 1
+    else:
+        queue.orders_free = queue.orders[slot].next
     queue.count += 1
-    slot = _take_slot(queue.order_directory, order_id)
     order = queue.orders[slot]
     order.order_id = order_id
     order.owner = 0
     order.tag = 0
+    _enter(queue.order_directory, order_id, slot)
     return slot
 
 
 @compiled
 def _give_order_slot(queue: OrderQueue, slot: int, order: QueuedOrder) -> None:
-    _give_slot(queue.order_directory, order.order_id, slot)
+    _remove(queue.order_directory, order.order_id)
+    order.next = queue.orders_free
+    queue.orders_free = slot
     queue.count -= 1
 
 
 @compiled
-def _take_slot(directory: Directory, key: int) -> int:
-    """Take a free slot for a key that has none; the caller knows that one is free."""
-    if directory.free_count != 0:
-        directory.free_count -= 1
-        slot = directory.free[directory.free_count]
+def _take_level_slot(queue: OrderQueue, key: int) -> int:
+    """Take a free slot for a level and enter it in the directory; the caller knows that there is one."""
+    place = queue.levels_free
+    if place == NONE:
+        place = queue.levels_fresh
+        queue.levels_fresh += 1
     else:
-        slot = directory.fresh
-        directory.fresh += 1
-    entry = directory.entries[find_place(directory.entries, directory.bits, key)]
-    entry.key = key
-    entry.place = slot + 1
-    return slot
+        queue.levels_free = queue.levels[place].first
+    queue.level_count += 1
+    queue.levels[place].key = key
+    _enter(queue.level_directory, key, place)
+    return place
 
 
 @compiled
-def _give_slot(directory: Directory, key: int, slot: int) -> None:
-    """Give back the slot of a key."""
-    free = close_gap(directory.entries, directory.bits, find_key(directory.entries, directory.bits, key))
-    directory.entries[free].place = 0
-    directory.free[directory.free_count] = slot
-    directory.free_count += 1
+def _give_level_slot(queue: OrderQueue, place: int, level: QueueLevel) -> None:
+    _remove(queue.level_directory, level.key)
+    level.first = queue.levels_free
+    queue.levels_free = place
+    queue.level_count -= 1
 
 
 @compiled
@@ -374,6 +385,21 @@ def _look_up(directory: Directory, key: int) -> int:
     return NONE if position < 0 else directory.entries[position].place - 1
 
 
+@compiled
+def _enter(directory: Directory, key: int, slot: int) -> None:
+    """Add a key that is not entered yet; at least half of the entries are free."""
+    entry = directory.entries[find_place(directory.entries, directory.bits, key)]
+    entry.key = key
+    entry.place = slot + 1
+
+
+@compiled
+def _remove(directory: Directory, key: int) -> None:
+    """Remove a key that is entered."""
+    position = find_key(directory.entries, directory.bits, key)
+    directory.entries[close_gap(directory.entries, directory.bits, position)].place = 0
+
+
 @is_taken.register(DirectoryEntry)
 def is_directory_entry_taken(entry: DirectoryEntry) -> bool:
     return entry.place != 0
@@ -381,8 +407,4 @@ def is_directory_entry_taken(entry: DirectoryEntry) -> bool:
 
 @compiled
 def _clear_directory(directory: Directory) -> None:
-    """Give back all slots."""
-    if directory.fresh != 0:
-        fill_bytes(address_of(directory.entries), 0, size_of(DirectoryEntry) << directory.bits)
-    directory.fresh = 0
-    directory.free_count = 0
+    fill_bytes(address_of(directory.entries), 0, size_of(DirectoryEntry) << directory.bits)

@@ -1,6 +1,7 @@
 """A `TcpRing` over AF_XDP in one namespace, a kernel socket as its peer in the other."""
 
 import socket
+import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -181,6 +182,12 @@ class Rig(Owner):
         self._closing.enter_context(self.peer)
         self.peer.settimeout(WAIT_S)
         self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def sent_again_by_peer(self) -> int:
+        """Segments that the kernel sent again, tail probes included: it does where our answer is late."""
+        assert self.peer is not None
+        info = self.peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        return int.from_bytes(info[100:104], sys.byteorder)  # tcpi_total_retrans
 
     def in_peer(self, work: Any) -> threading.Thread:
         """Run `work(socket)` in a thread of its own."""

@@ -50,7 +50,9 @@ def rates(percent: float) -> FaultRates:
 
 
 def test_echo(testbed: Testbed) -> None:
-    """256 KB there and back, byte for byte, in pieces of many sizes; nothing is sent twice."""
+    """256 KB there and back, byte for byte, in pieces of many sizes. Nothing is sent twice but what the kernel chose to
+    send again, as it does when a busy machine lets it wait for our ACK.
+    """
     with Rig(testbed, tail_probe_floor_ns=5 * NS_PER_S) as rig:
         rig.connect()
         rig.echo_in_peer()
@@ -58,7 +60,8 @@ def test_echo(testbed: Testbed) -> None:
             data = os.urandom(size if chunk > 1 else 2000)
             assert rig.exchange_bytes(data, chunk) == data
         counters = rig.tcp.counters
-        assert counters.bad_checksum == counters.truncated == counters.unacceptable == counters.out_of_order == 0
+        assert counters.bad_checksum == counters.truncated == counters.out_of_order == 0
+        assert counters.unacceptable <= rig.sent_again_by_peer()
 
 
 @pytest.mark.parametrize("percent", RETRANSMITS_OF_SEGMENTS)

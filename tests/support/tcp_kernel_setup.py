@@ -183,11 +183,17 @@ class Rig(Owner):
         self.peer.settimeout(WAIT_S)
         self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def sent_again_by_peer(self) -> int:
-        """Segments that the kernel sent again, tail probes included: it does where our answer is late."""
+    def peer_info(self) -> dict[str, int]:
+        """What the kernel says of its end: fields of struct tcp_info."""
         assert self.peer is not None
         info = self.peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        return int.from_bytes(info[100:104], sys.byteorder)  # tcpi_total_retrans
+        words = {"rto_us": 8, "unacked": 24, "lost": 32, "last_sent_ms": 44, "rtt_us": 68, "total_retrans": 100}
+        at = {name: int.from_bytes(info[place : place + 4], sys.byteorder) for name, place in words.items()}
+        return {"retransmits": info[2], "probes": info[3], "backoff": info[4]} | at
+
+    def sent_again_by_peer(self) -> int:
+        """Segments that the kernel sent again, tail probes included: it does where our answer is late."""
+        return self.peer_info()["total_retrans"]
 
     def in_peer(self, work: Any) -> threading.Thread:
         """Run `work(socket)` in a thread of its own."""
@@ -241,7 +247,8 @@ class Rig(Owner):
 
     def describe(self, talk: Talk) -> str:
         """For a failure's message."""
-        return f"{self.failure} sent {talk.sent} received {talk.received} {self.tcp.counters} state {self.tcp.state}"
+        ours = f"sent {talk.sent} received {talk.received} {self.tcp.counters} state {self.tcp.state}"
+        return f"{self.failure} {ours} una {self.tcp.send.una} peer {self.peer_info()} faults {self.faults}"
 
     def close(self) -> None:
         """All of it; threads that wait for the peer's socket end."""

@@ -34,7 +34,7 @@ from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.unit.compile import compiled
 
 GATEWAY_PORT = 9000
-WAIT_S = 150.0  # without progress: the kernel's own back-off goes up to 120 s (RFC 6298 2.5)
+WAIT_S = 150.0  # without progress: see `lossy_testbed`; before Linux 6.15 the kernel backs off for up to 120 s
 SESSION = Flow(
     source_mac=0x020000000001,
     destination_mac=0x020000000002,

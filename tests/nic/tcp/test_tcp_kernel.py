@@ -20,7 +20,7 @@ from crosswire.nic.rings.connection import connection_of
 from crosswire.nic.rings.fault import FaultRates
 from crosswire.nic.tcp.connection import Step
 from crosswire.nic.tcp.state import TcpEnd, TcpState
-from tests.support.net import own_testbed
+from tests.support.net import lossy_testbed, own_testbed
 from tests.support.tcp_kernel_setup import Rig, make_talk
 from tests.support.wire_remarks import needs_tshark, read_segments, recorded, unexplained
 
@@ -37,7 +37,7 @@ FAULT_BYTES = int(os.environ.get("CROSSWIRE_FAULT_BYTES", "65536"))
 
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
-    with own_testbed("tk") as network:
+    with lossy_testbed("tk") as network:
         yield network
 
 

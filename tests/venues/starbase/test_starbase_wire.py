@@ -18,7 +18,7 @@ from crosswire.nic.rings.fault import FaultRates
 from crosswire.venues.order import OrderState, SessionState
 from crosswire.venues.starbase.exchange.state import session_number
 from crosswire.venues.starbase.orders.state import Refusal
-from tests.support.net import own_testbed
+from tests.support.net import lossy_testbed
 from tests.support.starbase_exchange_client import KEYS
 from tests.support.starbase_wire import pack_frame
 from tests.support.starbase_wire_setup import (
@@ -42,7 +42,7 @@ BAD_WIRE_ORDERS = {0.1: 4_000, 1.0: 10_000, 10.0: 1_000}  # by percent; at 10 % 
 
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[Testbed]:
-    with own_testbed("sw") as network:
+    with lossy_testbed("sw") as network:
         yield network
 
 

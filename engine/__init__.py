@@ -1,4 +1,4 @@
-"""Puts the parts together: the loop, building, running, recording and reporting."""
+"""The assembly of the parts: building, the loop, running, recording and reporting."""
 
 # A struct that is imported under two names is two structs.
 if __name__ != "crosswire.engine":

@@ -28,7 +28,7 @@ class EntryPoint:
 
 @cache
 def entry_points() -> dict[str, EntryPoint]:
-    """Find every installed adapter by name. Of a package that is installed twice, the one imported is the first.
+    """Find every installed adapter by name. If a package is installed twice, keep the one that would be imported.
 
     `importlib.metadata` finds the same, but importing it takes longer (30 to 50 ms) than the rest of reading a
     configuration.
@@ -65,7 +65,7 @@ def read_entry_points(path: Path) -> list[EntryPoint]:
 def find_adapter(name: str) -> "Adapter":
     """Import the adapter of this name.
 
-    VenueError names the known ones if there is none, and the package if it is broken.
+    VenueError lists the known names if there is no such adapter, and names the package if that is broken.
     """
     from crosswire.venues.adapter import Adapter  # takes a while, which `crosswire --help` need not
 

@@ -17,7 +17,7 @@ from crosswire.engine.report.summary import RunSummary, summarise, write_summary
 def run_backtest(
     config_path: Path, output: Path, *, started: float, with_report: bool = True, console: Console | None = None
 ) -> Path:
-    """Run one configuration; returns the run's folder, `output`/<name>, which replaces an earlier run of that name.
+    """Run one configuration; return its folder, `output`/<name>, which replaces an earlier run of that name.
 
     `started` is when the process began, for the start-up time. With a console, progress and the summary are printed.
     """
@@ -54,7 +54,7 @@ def run_backtest(
 
 
 def digests(backtest: Run) -> str:
-    """Of every order frame that each venue was sent: equal for equal runs."""
+    """Join the digests of all order frames that each venue was sent: equal for equal runs."""
     return "-".join(f"{part.exchange.digest & (1 << 64) - 1:016x}" for part in backtest.parts)
 
 

@@ -40,7 +40,7 @@ def fail(message: object) -> typer.Exit:
 
 
 def without_option(arguments: list[str], option: str) -> list[str]:
-    """A command line without one option and its value."""
+    """Remove one option and its value from a command line."""
     kept: list[str] = []
     values = iter(arguments)
     for each in values:
@@ -149,7 +149,7 @@ def capture(
     namespace: Annotated[str, typer.Option(help="Network namespace of the interface.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
-    """Record multicast groups into captures. Frames are stamped by the kernel, to the ns; every lost one is counted."""
+    """Record multicast groups into captures. The kernel stamps frames to the ns; every lost one is counted."""
     from crosswire.engine.capture.command import CaptureOptions, run_capture, summary_facts, summary_text
     from crosswire.engine.errors import KNOWN_ERRORS
 
@@ -181,7 +181,7 @@ def exchange(
         typer.Option(help="From so many seconds on, for so many, at this speed.", metavar="AT FOR SPEED"),
     ] = (0.0, 0.0, 1.0),
 ) -> None:
-    """Be the configuration's exchanges on the kernel's sockets. Multicast market data out, orders in over TCP."""
+    """Serve the configuration's exchanges on the kernel's sockets: multicast market data out, orders in over TCP."""
     from crosswire.engine.errors import KNOWN_ERRORS
     from crosswire.engine.exchange.command import ExchangeOptions, run_exchange
 
@@ -200,7 +200,7 @@ def make_testbed(
     name: Annotated[str, typer.Option(help="Namespaces are NAME-engine and NAME-exchange.")] = "cw",
     links: Annotated[int, typer.Option(help="veth pairs between them, one a venue.")] = 2,
 ) -> None:
-    """Make or remove two network namespaces to trade between. veth pairs join them; all on one machine."""
+    """Make or remove two network namespaces to trade between, joined by veth pairs, all on one machine."""
     from crosswire.nic.host.process import HostError
     from crosswire.nic.host.testbed import Testbed
 
@@ -245,7 +245,7 @@ def inspect(
 
 
 def add_importers() -> None:
-    """Register a command for every importer that an installed venue offers; a venue that is broken is only told."""
+    """Register a command for every importer of the installed venues; only report a venue that is broken."""
     from crosswire.engine.adapters import find_adapter
     from crosswire.engine.errors import KNOWN_ERRORS
 
@@ -260,7 +260,7 @@ def add_importers() -> None:
 
 
 def import_command(name: str, importer: "Importer") -> Callable[..., None]:
-    """Make an importer's command: its options are the fields of its struct."""
+    """Make an importer's command, whose options are the fields of the importer's struct."""
     import inspect
 
     import msgspec

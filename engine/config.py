@@ -1,4 +1,4 @@
-"""A run's configuration: TOML decoded into typed structs; unknown keys are refused, errors name key, value and file."""
+"""A run's configuration: TOML decoded into typed structs. Unknown keys are refused; errors name key, value and file."""
 
 import re
 import tomllib
@@ -44,7 +44,7 @@ class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
 
 
 class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """One venue's wire."""
+    """How one venue is reached over the network."""
 
     ring: Literal["af_xdp", "af_packet", "sockets", "dpdk"]
     interface: str
@@ -66,7 +66,7 @@ class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
 class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One venue: where its market data comes from, how it takes orders.
 
-    What only this kind of venue has is in a table named as `feed`, [venue.<feed>], whose keys are the adapter's.
+    Settings of this kind of venue alone are in a table named as `feed`, [venue.<feed>], whose keys the adapter defines.
     """
 
     name: str
@@ -88,7 +88,7 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
 
     @property
     def order_entry(self) -> OrderEntry:
-        """How it takes orders."""
+        """How the venue takes orders."""
         return self.adapter.order_entries[self.orders]
 
 
@@ -159,7 +159,7 @@ def load_config(path: Path) -> RunConfig:
 
 
 def _take_own_tables(raw: dict[str, Any], path: Path) -> list[Any]:
-    """Take each venue's own table out of `raw`: what is in it only its adapter knows."""
+    """Take each venue's own table out of `raw`: only the venue's adapter knows its keys."""
     venues = raw.get("venue")
     tables = []
     for venue in venues if isinstance(venues, list) else []:
@@ -173,7 +173,7 @@ def _take_own_tables(raw: dict[str, Any], path: Path) -> list[Any]:
 
 
 def _settle(venue: VenueConfig, table: Any, path: Path) -> VenueConfig:
-    """Complete a venue by what its adapter says: its settings, and how it takes orders if that is not configured."""
+    """Complete a venue from its adapter: its settings, and how it takes orders if that is not configured."""
     where = f"{path}: venue {venue.name}"
     try:
         adapter = venue.adapter
@@ -184,7 +184,7 @@ def _settle(venue: VenueConfig, table: Any, path: Path) -> VenueConfig:
 
 
 def convert(raw: Any, kind: type[Any], where: str, prefix: str = "") -> Any:
-    """`raw` as a `kind`; ConfigError naming `where`, the key, its value and the reason."""
+    """Convert `raw` to a `kind`; ConfigError naming `where`, the key, its value and the reason."""
     try:
         return msgspec.convert(raw, kind, strict=True)
     except msgspec.ValidationError as error:
@@ -209,14 +209,14 @@ def _value_at(raw: Any, key: str) -> Any:
 
 
 def need_live(config: RunConfig, path: Path) -> LiveConfig:
-    """The host's part; ConfigError if it, or a venue's wire, is not configured."""
+    """Return the host's part; ConfigError if `live`, or a venue's own `live`, is not configured."""
     if config.live is None or any(venue.live is None for venue in config.venue):
         raise ConfigError(f"{path}: live and venue.live are missing: they name the wires to trade on")
     return config.live
 
 
 def parse_endpoint(text: str, what: str) -> tuple[int, int]:
-    """ "10.98.0.2:9000" as an IPv4 number and a port; ConfigError if it is none."""
+    """Parse "10.98.0.2:9000" into an IPv4 number and a port; ConfigError if it is something else."""
     address, _, port = text.rpartition(":")
     try:
         ip, number = int(IPv4Address(address)), int(port)
@@ -228,14 +228,14 @@ def parse_endpoint(text: str, what: str) -> tuple[int, int]:
 
 
 def parse_mac(text: str, what: str) -> int:
-    """ "02:00:00:00:00:01" as a 48-bit number; ConfigError if it is none."""
+    """Parse "02:00:00:00:00:01" into a 48-bit number; ConfigError if it is something else."""
     if not re.fullmatch(r"(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", text) or set(text) <= set("0:"):
         raise ConfigError(f"{what} = {text}: must be an Ethernet address, as 02:00:00:00:00:01")
     return int(text.replace(":", ""), 16)
 
 
 def _check_orders(venue: VenueConfig, where: str) -> None:
-    """Refuse what the adapter has no way to trade, and captures that nothing would be made from."""
+    """Refuse a way of trading that the adapter does not offer, and captures that nothing would be made from."""
     entries = venue.adapter.order_entries
     if venue.orders not in entries:
         known = " or ".join(f'"{name}"' for name in entries)

@@ -1,4 +1,4 @@
-"""The data that a configuration asks for and that is not there yet: generated or imported, never half written."""
+"""The data that a configuration asks for and that does not exist yet: generated or imported, never half written."""
 
 import time
 from pathlib import Path
@@ -10,9 +10,9 @@ from crosswire.engine.paths import PREFIX, missing_recording, named_path
 
 
 def prepare_data(config: RunConfig, config_path: Path, console: Console | None) -> float:
-    """Make missing captures as the configuration says; returns the seconds that took.
+    """Make missing captures as the configuration says; return how many seconds that took.
 
-    ConfigError names a capture that is missing and that nothing says how to make.
+    ConfigError names a capture that is missing if nothing says how to make it.
     """
     started = time.perf_counter()
     root = config_path.parent

@@ -1,4 +1,4 @@
-"""The errors that are the user's to mend: each is one line, printed without a traceback."""
+"""Errors that the user can fix: each is one line, printed without a traceback."""
 
 from crosswire.engine.config import ConfigError
 from crosswire.nic.capture.reader import CaptureError

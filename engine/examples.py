@@ -1,4 +1,4 @@
-"""The example configurations that the package brings, copied to where their data may be written."""
+"""The example configurations that come with the package, copied to where their data may be written."""
 
 import shutil
 from importlib.resources import files
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def example_files() -> list[Path]:
-    """All of them, by name."""
+    """List all of them, by name."""
     return sorted(Path(str(files("crosswire"))).joinpath("examples").glob("*.toml"))
 
 
 def copy_examples(folder: Path) -> list[Path]:
-    """Copy every example into `folder`; returns the copies. FileExistsError for a name taken, before any is copied."""
+    """Copy every example into `folder`; return the copies. FileExistsError, before any copy, if a name is taken."""
     copies = [(example, folder / example.name) for example in example_files()]
     for _, copy in copies:
         if copy.exists():

@@ -18,7 +18,7 @@ from crosswire.venues.errors import one_line
 
 @contextmanager
 def plain_errors(config_path: Path, strategies: Iterable[type[Strategy]]) -> Iterator[None]:
-    """Turn what a compiler says of a strategy into a ConfigError of one line, with the strategy's own line."""
+    """Turn a compiler's message about a strategy into a ConfigError of one line, with the strategy's own line."""
     try:
         yield
     except CompileError as error:
@@ -26,7 +26,7 @@ def plain_errors(config_path: Path, strategies: Iterable[type[Strategy]]) -> Ite
 
 
 def plain_compile_error(error: CompileError, strategies: Iterable[type[Strategy]]) -> str:
-    """One line that says why a unit does not compile, and at which of a strategy's own lines."""
+    """Say in one line why a unit does not compile, and at which of a strategy's own lines."""
     text = str(error)
     places = [
         (name, line)
@@ -50,7 +50,7 @@ def plain_faults(config_path: Path) -> Iterator[None]:
 
 
 def plain_fault(error: Exception) -> str:
-    """One line that says what the loop raised and where: machine code tells the line itself, Python by its trace."""
+    """Say in one line what the loop raised and where: machine code names the line itself, Python by its traceback."""
     text = one_line(error)
     if NO_JIT and error.__traceback__ is not None:
         frames = [frame for frame in extract_tb(error.__traceback__) if Path(frame.filename).name != "load.py"]

@@ -66,10 +66,10 @@ class GeneratedData:
 def generate_captures(
     directory: Path | str, seed: int = 1, seconds: int = SECONDS, venues: Sequence[str] = ()
 ) -> GeneratedData:
-    """Write a capture of each of two venues into `directory`, which is made if need be; each whole or not at all.
+    """Write a capture of each of two venues into `directory`, made if need be; each is written whole or not at all.
 
-    About 1,250 messages a second and venue. `seconds` is 1 to SECONDS_MAX; ValueError otherwise. `venues`: which two,
-    in the order of their generators' places; none named: those that come with Crosswire.
+    About 1,250 messages a second and venue. `seconds` is 1 to SECONDS_MAX; ValueError otherwise. `venues` names the
+    two, in the order of their generators' places; without names they are those that come with Crosswire.
     """
     if not 1 <= seconds <= SECONDS_MAX:
         raise ValueError(f"seconds = {seconds}: must be 1 to {SECONDS_MAX}")
@@ -159,7 +159,7 @@ def publish_event(market: MadeMarket, publishers: tuple[Any, ...], index: int) -
 
 
 def fill_buffers(market: MadeMarket, publishers: tuple[Any, ...]) -> bool:
-    """Let the market live until a buffer is full, True, or its time is over, False."""
+    """Run the market until a buffer is full, True, or its time is over, False."""
     if market.is_open == 0:
         open_all(market, publishers)
     while all_have_room(publishers):

@@ -36,7 +36,7 @@ def add_latency(histogram: Histogram, latency_ns: int) -> None:
 
 
 def bucket_bounds_ns(histogram: Histogram) -> list[tuple[int, int]]:
-    """(upper bound in ns, count) of every bucket that counted something, smallest first."""
+    """List (upper bound in ns, count) of every bucket that counted something, smallest first."""
     bounds = []
     for index, count in enumerate(histogram.buckets.numpy()):
         if count:

@@ -1,4 +1,4 @@
-"""`crosswire import`: recordings of other kinds into captures, by the importers that the venues offer."""
+"""`crosswire import`: recordings of other kinds turned into captures, by the importers that the venues offer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ def import_recording(venue: VenueConfig, recording: Path, capture: Path) -> Impo
 
 
 def print_imports(imported: Sequence[Imported], console: Console) -> None:
-    """Print one row a file."""
+    """Print one row for each file."""
     if not imported:
         return
     table = Table("capture", *imported[0].counts, "seconds")

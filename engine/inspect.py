@@ -28,7 +28,7 @@ TABLES_OF_THEIR_OWN = ("messages", "books")
 
 
 def find_venue(venue: str) -> Adapter:
-    """Find the adapter whose captures are to be read; ConfigError if there is none that can."""
+    """Find the adapter that can read these captures; ConfigError if there is none."""
     try:
         adapter = find_adapter(venue)
     except VenueError as error:
@@ -47,7 +47,7 @@ def inspect_frames(
     packet: Packet,
     counters: PacketCounters,
 ) -> None:
-    """Decode what the ring has. Market data comes by UDP; what else the capture holds is only counted."""
+    """Decode what the ring has. Market data comes by UDP; whatever else the capture holds is only counted."""
     while poll(ring, frame, NEVER_NS - 1):
         if parse_packet(frame, packet, counters) and packet.protocol == PROTOCOL_UDP:
             clear_events(events, market)
@@ -87,7 +87,7 @@ def decode_captures(paths: Paths, adapter: Adapter) -> Inspection:
 
 
 def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
-    """Everything that captures of one venue hold, as plain data.
+    """Decode captures of one venue and return everything that they hold, as plain data.
 
     Keys: `packets`, `messages` by name, `gaps` (missing packets), `duplicates`, `continuity_breaks`, `rejects` by
     reason, `level_updates`, `channels`, `instruments`, `books` by symbol, `capture` (frames by what they carried),
@@ -123,12 +123,12 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
 
 
 def plain(amount_e9: int) -> str:
-    """A 1e-9 amount as the shortest exact decimal."""
+    """Convert a 1e-9 amount to the shortest exact decimal."""
     return f"{(Decimal(amount_e9) / E9).normalize():f}"
 
 
 def instrument_row(instrument: Instrument) -> dict[str, Any]:
-    """Describe an instrument. Sizes are exact decimals in text; fees are fractions of the notional, likewise."""
+    """Describe an instrument. Sizes are exact decimals as text; fees are fractions of the notional, likewise."""
     return {
         "symbol": text_of(instrument.symbol),
         "venue_id": instrument.venue_id,
@@ -147,7 +147,7 @@ def instrument_row(instrument: Instrument) -> dict[str, Any]:
 
 
 def unique_names(instruments: list[Instrument]) -> list[str]:
-    """Symbols; where several instruments share one, with their kind, and with their id if that is the same too."""
+    """Name instruments by symbol, adding the kind where several share one, and the id if that is the same too."""
     names = [text_of(row.symbol) for row in instruments]
     kinds = [f"{name} {Kind(row.kind).name.lower()}" for name, row in zip(names, instruments, strict=True)]
     return [
@@ -157,7 +157,7 @@ def unique_names(instruments: list[Instrument]) -> list[str]:
 
 
 def book_row(instrument: Instrument, book: Book) -> dict[str, Any]:
-    """Best levels as the doubles nearest to their exact values: an integer division is correctly rounded."""
+    """Describe the best levels as the doubles nearest to their exact values: integer division is correctly rounded."""
 
     def level(ticks: int, lots: int) -> list[float]:
         return [ticks * instrument.tick_e9 / E9, lots * instrument.lot_e9 / E9]
@@ -173,7 +173,7 @@ def book_row(instrument: Instrument, book: Book) -> dict[str, Any]:
 
 
 def print_inspection(result: dict[str, Any], console: Any) -> None:
-    """`inspect_captures`' result as tables on a rich console."""
+    """Print the result of `inspect_captures` as tables on a rich console."""
     from rich.table import Table  # takes 50 ms to import, which `--json` need not pay
 
     facts = Table("what", "count", title=f"{result['venue']}: {result['packets']:,} packets")
@@ -203,7 +203,7 @@ def print_inspection(result: dict[str, Any], console: Any) -> None:
 
 
 def instrument_toml(result: dict[str, Any]) -> str:
-    """Write the instruments as tables for a configuration. What a capture can't know is left to write: the limits.
+    """Write the instruments as tables for a configuration, without the limits, which a capture can't know.
 
     Fees are those that the venue publishes; an account's own may differ.
     """
@@ -225,7 +225,7 @@ def instrument_toml(result: dict[str, Any]) -> str:
 
 
 def describe_messages(paths: Paths, venue: str, limit: int) -> Iterator[str]:
-    """The first `limit` messages, field by field: one line a packet, one a message, one a group entry.
+    """Describe the first `limit` messages, field by field: one line a packet, a message and a group entry.
 
     Reads the same layout tables as the decoder. Raises as `inspect_captures` does.
     """
@@ -246,7 +246,7 @@ def describe_messages(paths: Paths, venue: str, limit: int) -> Iterator[str]:
 
 
 def describe_packet(layout: WireLayout, packet: Packet) -> Iterator[tuple[str, int]]:
-    """Lines of one packet, and for each whether a message begins there. What lies past the end is said to be cut."""
+    """List the lines of one packet, and for each whether a message begins there; mark what lies past the end as cut."""
     end = packet.payload_address + packet.payload_length
     position = packet.payload_address + layout.packet_header.size
     if position > end:
@@ -317,7 +317,7 @@ def describe_parts(
 
 
 def block_text(struct: StructMeta, address: int, length: int) -> str:
-    """A block's fields; those that an older, shorter block does not have are left out."""
+    """Describe a block's fields, leaving out those that an older, shorter block does not have."""
     cls: Any = struct
     known = [name for name, field in struct.fields.items() if field.offset + field.size <= length]
     return fields_text(cls.at(address), known)

@@ -50,7 +50,7 @@ class Status(IntEnum):
 
 
 def run(engine: Engine, clock: Struct) -> int:
-    """Turn until the data ends or Python is needed; returns a `Status`. Call again to go on."""
+    """Turn until the data ends or Python is needed; return a `Status`. Call again to go on."""
     state = engine.state
     look_at_rings(engine)
     while state.stop == 0:
@@ -204,7 +204,7 @@ def keep_sessions(engine: Engine, now_ns: int) -> None:
 
 @compiled
 def take_samples(engine: Engine, now_ns: int) -> None:
-    """Mark all positions, and write one row an instrument for the report's time series."""
+    """Mark all positions, and write one row for each instrument, for the report's time series."""
     mark_positions(engine.gate)
     for index in range(engine.market.count):
         book = engine.market.books[index]

@@ -162,7 +162,7 @@ def take_fill(engine: Engine, order: Order, report: Report, now_ns: int) -> None
 
 @compiled
 def end_order(engine: Engine, order: Order) -> None:
-    """Book that a sent order has ended: `open_lots` is none. Its slot is free once its strategy knows."""
+    """Book that a sent order has ended and has no open lots; free its slot once its strategy knows."""
     move_open(engine, order, -1, 0)
     engine.gate.venues[order.venue].open_orders -= 1
     record_order(engine, order)
@@ -392,7 +392,7 @@ def send_cancel(engine: Engine, request: Request, now_ns: int) -> None:
 
 @compiled
 def cancel_order(engine: Engine, order: Order, now_ns: int) -> bool:
-    """Ask for the end of an open order, once: a second cancel would have a second answer, to an order that lives on."""
+    """Ask once for the end of an open order: a second cancel would be answered too, about an order that lives on."""
     if order.state == OrderState.PENDING_CANCEL:
         return True
     venue = engine.venues[order.venue]

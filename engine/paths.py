@@ -1,4 +1,4 @@
-"""Where the files lie that a configuration names: beside it, or among the recordings that are not the project's own."""
+"""Where the files that a configuration names are: beside it, or among the recordings that are not the project's own."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ PREFIX = f"${VARIABLE}/"
 
 
 def recordings_folder() -> Path | None:
-    """The folder of real recordings: what `CROSSWIRE_DATA` names, else `../shared/data` beside a checkout.
+    """Find the folder of real recordings: what `CROSSWIRE_DATA` names, else `../shared/data` beside a checkout.
 
     None for an installed package while the variable is unset.
     """
@@ -19,7 +19,7 @@ def recordings_folder() -> Path | None:
 
 
 def named_path(folder: Path, name: str) -> Path:
-    """What a configuration in `folder` means by a file's name.
+    """Find the file that a configuration in `folder` means by a name.
 
     `$CROSSWIRE_DATA/...` lies in the folder of recordings, or stays as it is written where there is none; every other
     name is relative to the configuration.
@@ -31,7 +31,7 @@ def named_path(folder: Path, name: str) -> Path:
 
 
 def missing_recording(name: str) -> str:
-    """One line for the user: which recording is needed, where it was looked for, where to read how to get it."""
+    """Say in one line which recording is needed, where it was looked for, and where to read how to get it."""
     folder = recordings_folder()
     place = "" if folder is None else f"not in {folder}, "
     return (

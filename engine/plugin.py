@@ -1,7 +1,7 @@
 """Finding a strategy: a built-in name, "package.module:Name", or "path/to/file.py:Name".
 
-What is read while a strategy is loaded and built, its own modules and its data, is noted: its machine code is made from
-that too (`nic/unit/source.py`).
+Whatever is read while a strategy is loaded and built, its own modules and its data, is noted: its machine code depends
+on that too (`nic/unit/source.py`).
 """
 
 import hashlib
@@ -64,7 +64,7 @@ def build_strategy(cls: type[Strategy], parameters: dict[str, Any], context: Bui
 
 @contextmanager
 def _importable(name: str) -> Iterator[None]:
-    """Let a strategy from a file import what lies beside it, as while the file was loaded."""
+    """Let a strategy from a file import what lies beside it, as it could while the file was loaded."""
     if name not in _files:
         yield
         return
@@ -93,7 +93,7 @@ class _Opened:
 
 
 def _note_opened(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook (PEP 578), which can't be taken away again."""
+    """Note a file that is opened: an audit hook (PEP 578), which can't be removed again."""
     if event != "open" or _Opened.paths is None or not isinstance(arguments[0], str | bytes | os.PathLike):
         return
     flags = arguments[2]
@@ -103,7 +103,7 @@ def _note_opened(event: str, arguments: tuple[Any, ...]) -> None:
 
 @contextmanager
 def _noting(module_name: str) -> Iterator[None]:
-    """Note the modules that get loaded and the files that get read, as what the module is made from."""
+    """Note the modules that are loaded and the files that are read, as what the module is made from."""
     if not _Opened.is_hooked:
         sys.addaudithook(_note_opened)
         _Opened.is_hooked = True
@@ -148,7 +148,7 @@ def _load_file(relative_to: Path, name: str) -> ModuleType:
 
 
 def begin_run() -> None:
-    """Forget the modules beside the strategies of the run before: they may have been edited, or be another's."""
+    """Forget the modules beside the strategies of the run before: they may have been edited, or belong to another."""
     for name in _helpers:
         sys.modules.pop(name, None)
     _helpers.clear()
@@ -167,7 +167,7 @@ def _forget_helpers(folder: Path) -> None:
 
 
 def _plain(error: Exception) -> str:
-    """One line with the plugin's own line number, if the error has one."""
+    """Describe the error in one line, with the plugin's own line number, if it has one."""
     trace = error.__traceback__
     line = ""
     while trace is not None:

@@ -59,22 +59,22 @@ def hear(strategy: Strategy, desk: Desk, events: Events) -> None:
 
 
 def hear_fill(strategy: Strategy, desk: Desk, order: Order, report: Report) -> None:
-    """See `on_fill`."""
+    """Call `on_fill`."""
     on_fill(strategy, desk, order, report)
 
 
 def hear_order(strategy: Strategy, desk: Desk, order: Order) -> None:
-    """See `on_order`."""
+    """Call `on_order`."""
     on_order(strategy, desk, order)
 
 
 def hear_timer(strategy: Strategy, desk: Desk) -> None:
-    """See `on_timer`."""
+    """Call `on_timer`."""
     on_timer(strategy, desk)
 
 
 def hear_finish(strategy: Strategy, desk: Desk) -> None:
-    """See `on_finish`."""
+    """Call `on_finish`."""
     on_finish(strategy, desk)
 
 
@@ -99,29 +99,29 @@ def set_seat(seat: Seat, number: int, strategy: Strategy, linker: Linker) -> Non
 
 @compiled
 def tell_events(seat: Seat, events: Events) -> None:
-    """`hear` in the strategy's unit."""
+    """Call `hear` in the strategy's unit."""
     call_entry(seat.entries.hear, seat.strategy, address_of(seat.desk), address_of(events))
 
 
 @compiled
 def tell_fill(seat: Seat, order: Order, report: Report) -> None:
-    """`hear_fill` in the strategy's unit."""
+    """Call `hear_fill` in the strategy's unit."""
     call_entry(seat.entries.hear_fill, seat.strategy, address_of(seat.desk), address_of(order), address_of(report))
 
 
 @compiled
 def tell_order(seat: Seat, order: Order) -> None:
-    """`hear_order` in the strategy's unit."""
+    """Call `hear_order` in the strategy's unit."""
     call_entry(seat.entries.hear_order, seat.strategy, address_of(seat.desk), address_of(order))
 
 
 @compiled
 def tell_time(seat: Seat) -> None:
-    """`hear_timer` in the strategy's unit."""
+    """Call `hear_timer` in the strategy's unit."""
     call_entry(seat.entries.hear_timer, seat.strategy, address_of(seat.desk))
 
 
 @compiled
 def tell_finish(seat: Seat) -> None:
-    """`hear_finish` in the strategy's unit."""
+    """Call `hear_finish` in the strategy's unit."""
     call_entry(seat.entries.hear_finish, seat.strategy, address_of(seat.desk))

@@ -1,4 +1,4 @@
-"""What a person reads while units are compiled."""
+"""Progress messages while units are compiled."""
 
 import sys
 from typing import TextIO
@@ -18,7 +18,7 @@ class Teller:
         self.width = 0
 
     def __call__(self, progress: Progress) -> None:
-        """Take up what a compilation has come to."""
+        """Print how far a compilation has come."""
         is_over = not progress.names
         if is_over:
             text = f"compiled {progress.total} unit{'s' * (progress.total != 1)} in {progress.seconds:.1f} s"

@@ -125,47 +125,47 @@ def wake(venue: Venue, ring: Struct) -> None:
 
 
 def send_new(session: Session, ring: Struct, approval: Approval, now_ns: int) -> bool:
-    """See `write_new`."""
+    """Call `write_new`."""
     return write_new(session, ring, approval, now_ns)
 
 
 def send_cancel(session: Session, ring: Struct, client_order_id: int, instrument: int, now_ns: int) -> bool:
-    """See `write_cancel`."""
+    """Call `write_cancel`."""
     return write_cancel(session, ring, client_order_id, instrument, now_ns)
 
 
 def send_mass_cancel(session: Session, ring: Struct, now_ns: int) -> bool:
-    """See `write_mass_cancel`."""
+    """Call `write_mass_cancel`."""
     return write_mass_cancel(session, ring, now_ns)
 
 
 def send_amend(session: Session, ring: Struct, approval: Approval, now_ns: int) -> bool:
-    """See `write_amend`."""
+    """Call `write_amend`."""
     return write_amend(session, ring, approval, now_ns)
 
 
 def send_cancel_by_id(session: Session, ring: Struct, exchange_order_id: int, instrument: int, now_ns: int) -> bool:
-    """See `write_cancel_by_id`."""
+    """Call `write_cancel_by_id`."""
     return write_cancel_by_id(session, ring, exchange_order_id, instrument, now_ns)
 
 
 def send_mass_quote(session: Session, ring: Struct, approvals: Approvals, now_ns: int) -> bool:
-    """See `write_mass_quote`."""
+    """Call `write_mass_quote`."""
     return write_mass_quote(session, ring, approvals, now_ns)
 
 
 def start(session: Session, ring: Struct, now_ns: int) -> None:
-    """See `start_session`."""
+    """Call `start_session`."""
     start_session(session, ring, now_ns)
 
 
 def keep(session: Session, ring: Struct, now_ns: int) -> int:
-    """See `keep_session`."""
+    """Call `keep_session`."""
     return keep_session(session, ring, now_ns)
 
 
 def end(session: Session, ring: Struct, now_ns: int) -> None:
-    """See `end_session`."""
+    """Call `end_session`."""
     end_session(session, ring, now_ns)
 
 
@@ -193,12 +193,12 @@ def venue_unit(ring: type[Struct], session: type[Session]) -> Unit:
 
 
 def short_name(cls: type) -> str:
-    """Return a class's name for use in a file's; of a made class its base's."""
+    """Shorten a class's name for use in a file's name; for a made class, its base's."""
     return cls.__qualname__.partition("[")[0]
 
 
 def set_venue(venue: Venue, part: "VenueParts", market: Market, inbox: Inbox, linker: Linker) -> None:
-    """Fill a venue in; it can be used once `linker` has loaded. `part` must outlive it."""
+    """Fill in a venue; it can be used once `linker` has loaded. `part` must outlive it."""
     venue.number = part.session.venue
     venue.due_ns = venue.keep_ns = 0
     venue.ring = address_of(part.ring)
@@ -221,38 +221,38 @@ class VenueParts(NamedTuple):
 
 @compiled
 def take_turn(venue: Venue, now_ns: int) -> int:
-    """`turn` in the venue's unit."""
+    """Call `turn` in the venue's unit."""
     return call_entry(venue.entries.turn, address_of(venue), venue.ring, address_of(venue.session), now_ns)
 
 
 @compiled
 def take_more_reports(venue: Venue) -> None:
-    """`read_on` in the venue's unit."""
+    """Call `read_on` in the venue's unit."""
     call_entry(venue.entries.read_on, address_of(venue.session), address_of(venue.inbox))
 
 
 @compiled
 def give_frame_back(venue: Venue) -> None:
-    """`finish_frame` in the venue's unit."""
+    """Call `finish_frame` in the venue's unit."""
     call_entry(venue.entries.finish_frame, address_of(venue), venue.ring)
 
 
 @compiled
 def wake_ring(venue: Venue) -> None:
-    """`wake` in the venue's unit."""
+    """Call `wake` in the venue's unit."""
     call_entry(venue.entries.wake, address_of(venue), venue.ring)
 
 
 @compiled
 def send_new_order(venue: Venue, approval: Approval, now_ns: int) -> bool:
-    """`send_new` in the venue's unit."""
+    """Call `send_new` in the venue's unit."""
     session = address_of(venue.session)
     return call_entry(venue.entries.send_new, session, venue.ring, address_of(approval), now_ns) != 0
 
 
 @compiled
 def send_order_cancel(venue: Venue, client_order_id: int, instrument: int, now_ns: int) -> bool:
-    """`send_cancel` in the venue's unit."""
+    """Call `send_cancel` in the venue's unit."""
     session = address_of(venue.session)
     return call_entry(venue.entries.send_cancel, session, venue.ring, client_order_id, instrument, now_ns) != 0
 
@@ -277,44 +277,44 @@ def can_quote(venue: Venue) -> bool:
 
 @compiled
 def send_order_amend(venue: Venue, approval: Approval, now_ns: int) -> bool:
-    """`send_amend` in the venue's unit."""
+    """Call `send_amend` in the venue's unit."""
     session = address_of(venue.session)
     return call_entry(venue.entries.send_amend, session, venue.ring, address_of(approval), now_ns) != 0
 
 
 @compiled
 def send_exchange_order_cancel(venue: Venue, exchange_order_id: int, instrument: int, now_ns: int) -> bool:
-    """`send_cancel_by_id` in the venue's unit."""
+    """Call `send_cancel_by_id` in the venue's unit."""
     session = address_of(venue.session)
     return call_entry(venue.entries.send_cancel_by_id, session, venue.ring, exchange_order_id, instrument, now_ns) != 0
 
 
 @compiled
 def send_quotes(venue: Venue, approvals: Approvals, now_ns: int) -> bool:
-    """`send_mass_quote` in the venue's unit."""
+    """Call `send_mass_quote` in the venue's unit."""
     session = address_of(venue.session)
     return call_entry(venue.entries.send_mass_quote, session, venue.ring, address_of(approvals), now_ns) != 0
 
 
 @compiled
 def cancel_all(venue: Venue, now_ns: int) -> None:
-    """`send_mass_cancel` in the venue's unit."""
+    """Call `send_mass_cancel` in the venue's unit."""
     call_entry(venue.entries.send_mass_cancel, address_of(venue.session), venue.ring, now_ns)
 
 
 @compiled
 def log_on(venue: Venue, now_ns: int) -> None:
-    """`start` in the venue's unit."""
+    """Call `start` in the venue's unit."""
     call_entry(venue.entries.start, address_of(venue.session), venue.ring, now_ns)
 
 
 @compiled
 def keep_logged_on(venue: Venue, now_ns: int) -> None:
-    """`keep` in the venue's unit, and when that is wanted next."""
+    """Call `keep` in the venue's unit, and note when that is wanted next."""
     venue.keep_ns = call_entry(venue.entries.keep, address_of(venue.session), venue.ring, now_ns)
 
 
 @compiled
 def log_out(venue: Venue, now_ns: int) -> None:
-    """`end` in the venue's unit."""
+    """Call `end` in the venue's unit."""
     call_entry(venue.entries.end, address_of(venue.session), venue.ring, now_ns)

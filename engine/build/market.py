@@ -1,4 +1,4 @@
-"""From a configuration to the instruments and books that everything of a run is about."""
+"""The instruments and books of a run, made from its configuration."""
 
 from crosswire.engine.config import ConfigError, InstrumentConfig, RunConfig
 from crosswire.nic.duration import NS_PER_US
@@ -13,7 +13,7 @@ SPEED_BUMP_US_MAX = 1_000_000
 
 
 def make_instruments(config: RunConfig) -> tuple[Array, list[str]]:
-    """Instruments of all venues in the order configured, and the underlyings by number."""
+    """List the instruments of all venues in the order configured, and the underlyings by number."""
     terms = [(number, venue, each) for number, venue in enumerate(config.venue) for each in venue.instrument]
     instruments = Instrument.array(len(terms))
     underlyings: list[str] = []
@@ -32,7 +32,7 @@ def make_instruments(config: RunConfig) -> tuple[Array, list[str]]:
 
 
 def fill_instrument(instrument: Instrument, terms: InstrumentConfig, name: str) -> None:
-    """An instrument's terms in exact integers; ConfigError if they are not representable."""
+    """Fill in an instrument's terms as exact integers; ConfigError if they are not representable."""
     instrument.kind = Kind[terms.kind.upper()]
     instrument.payoff = Payoff[terms.payoff.upper()]
     for key, value in (("tick", terms.tick), ("lot", terms.lot), ("contract", terms.contract)):
@@ -56,14 +56,14 @@ def fill_instrument(instrument: Instrument, terms: InstrumentConfig, name: str) 
 
 
 def put_text(field: Array, text: str, what: str) -> None:
-    """Zero-padded ASCII; ConfigError if it is empty or does not fit."""
+    """Write zero-padded ASCII; ConfigError if the text is empty or does not fit."""
     if not text.isascii() or not 0 < len(text) <= len(field):
         raise ConfigError(f"{what} = {text} must be 1 to {len(field)} ASCII characters")
     set_text(field, text)
 
 
 def make_market(config: RunConfig) -> tuple[Market, list[str]]:
-    """Instruments with empty books, and the underlyings by number."""
+    """Make the instruments with empty books, and list the underlyings by number."""
     instruments, underlyings = make_instruments(config)
     market = Market(count=len(instruments), capacity=len(instruments))
     market.instruments = instruments
@@ -72,10 +72,10 @@ def make_market(config: RunConfig) -> tuple[Market, list[str]]:
 
 
 def level_capacity(config: RunConfig) -> int:
-    """Levels that each book has room for: the most that any instrument asks for."""
+    """Find how many levels each book needs room for: the most that any instrument asks for."""
     return max(each.levels_max for venue in config.venue for each in venue.instrument)
 
 
 def instrument_names(config: RunConfig) -> list[str]:
-    """ "venue/symbol" of every instrument, by market index."""
+    """List "venue/symbol" of every instrument, by market index."""
     return [f"{venue.name}/{each.symbol}" for venue in config.venue for each in venue.instrument]

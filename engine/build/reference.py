@@ -1,4 +1,4 @@
-"""The price that a simulated market follows: another venue's, out of its captures."""
+"""The price that a simulated market follows, read from another venue's captures."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ POINTS_MAX = 1 << 20  # 5.8 hours of them
 
 
 class PricePath(Struct):
-    """The middle of one book, every INTERVAL_NS, as far as it was proven then. Pairs of (time_ns, price_e9)."""
+    """The middle of one book every INTERVAL_NS, when the book was proven. Pairs of (time_ns, price_e9)."""
 
     instrument: i64  # market index
     next_ns: i64
@@ -38,7 +38,7 @@ def follow_frames(
     counters: PacketCounters,
     path: PricePath,
 ) -> None:
-    """Decode what the ring has, looking at the book now and then."""
+    """Decode what the ring has, sampling the book as time passes."""
     book = market.books[path.instrument]
     instrument = market.instruments[path.instrument]
     while poll(ring, frame, NEVER_NS - 1):
@@ -54,7 +54,7 @@ def follow_frames(
 
 
 def followed_venue(config: RunConfig, where: str, follow: str) -> int:
-    """Number of the venue whose instrument, "venue/symbol", is to be followed; ConfigError if there is none."""
+    """Find the number of the venue of "venue/symbol", which is to be followed; ConfigError if there is none."""
     for number, venue in enumerate(config.venue):
         if venue.captures and follow in [f"{venue.name}/{instrument.symbol}" for instrument in venue.instrument]:
             return number
@@ -62,9 +62,9 @@ def followed_venue(config: RunConfig, where: str, follow: str) -> int:
 
 
 def price_path(config: RunConfig, config_path: Path, follow: str, number: int, feed: Feed, market: Market) -> Any:
-    """Rows of (time_ns, price_e9) of the instrument "venue/symbol" in the captures of venue `number`, as `feed` has it.
+    """Read rows of (time_ns, price_e9) of the instrument "venue/symbol" from the captures of venue `number`.
 
-    ConfigError if they prove no book of it.
+    `feed` is that venue's feed. ConfigError if the captures never prove the instrument's book.
     """
     path = PricePath(instrument=instrument_names(config).index(follow), pairs=array(i64, 2 * POINTS_MAX))
     arguments = (feed, market, Events(), Frame(), Packet(), PacketCounters(), path)

@@ -1,4 +1,4 @@
-"""From a configuration to the structs that the loop runs on."""
+"""The structs that the loop runs on, made from a configuration."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +37,7 @@ class LoopEntries(Struct):
 
 @dataclass
 class Core:
-    """What a run has whatever its rings are: the engine without venues, and its strategies."""
+    """What every run has, whatever its rings are: the engine without venues, and its strategies."""
 
     engine: Engine
     strategies: list[Strategy]
@@ -90,7 +90,7 @@ class Run:
 
 
 def build_core(config: RunConfig, config_path: Path) -> Core:
-    """Instruments, books, gate, orders, records and strategies. ConfigError, LimitError: one line each."""
+    """Make instruments, books, gate, orders, records and strategies. ConfigError, LimitError: one line each."""
     where = str(config_path)
     names = instrument_names(config)
     begin_run()
@@ -123,7 +123,7 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
 
 
 def build_run(config: RunConfig, config_path: Path) -> Run:
-    """All structs of a backtest, to be loaded. ConfigError, LimitError, CaptureError: one line each."""
+    """Make all structs of a backtest, to be loaded next. ConfigError, LimitError, CaptureError: one line each."""
     core = build_core(config, config_path)
     market = core.engine.market
     replays: list[Replay] = []
@@ -138,7 +138,7 @@ def build_run(config: RunConfig, config_path: Path) -> Run:
 
 
 def set_desk(desk: Desk, market: Market, gate: Gate, records: Records) -> None:
-    """A strategy's view of the run, with positions of its own."""
+    """Set up a strategy's view of the run, with positions of its own."""
     desk.instrument_count = market.count
     desk.timer_ns = NEVER_NS
     desk.instruments = market.instruments

@@ -1,4 +1,4 @@
-"""From a configuration to one venue's part: its feed, its order session, its simulated exchange."""
+"""One venue's part of a run, made from a configuration: its feed, its order session, its simulated exchange."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -67,9 +67,9 @@ def make_exchange(
     linker: Linker,
     is_connected: bool = True,
 ) -> Any:
-    """Make a venue's simulated exchange, a ring; a replay that it reads is added to `replays`.
+    """Make a venue's simulated exchange, which is a ring; add the replay that it reads, if any, to `replays`.
 
-    `is_connected`: its order connections are there from the start, as in a backtest.
+    With `is_connected` its order connections exist from the start, as in a backtest.
     """
     venue = config.venue[number]
     entry = venue.order_entry
@@ -105,9 +105,9 @@ def followed_path(where: str, name: str, config: RunConfig, config_path: Path) -
 
 
 def order_flow(number: int, gateway: int = 0) -> Flow:
-    """Addresses of a venue's order connection as its session and its exchange know it.
+    """Return the addresses of a venue's order connection as its session and its exchange know it.
 
-    They are on no wire: the two ends' own code sees them, and what carries the connection has real ones.
+    They never appear on a wire: only the code at both ends sees them, and what carries the connection has real ones.
 
     MAC addresses are locally administered (IEEE 802, second bit of the first octet), IP addresses from 198.18.0.0/15,
     which RFC 2544 sets aside for benchmarks.

@@ -1,7 +1,7 @@
-"""`crosswire capture`: an interface's multicast groups into nanosecond captures, with every lost frame counted.
+"""`crosswire capture`: an interface's multicast groups recorded as nanosecond captures, with every lost frame counted.
 
 Three stages, so that no stall of the disk reaches the kernel: a ring that the kernel fills, a thread that moves frames
-from it into a tap's buffer, a thread that compresses and writes them.
+from it into a tap's buffer, and a thread that compresses and writes them.
 """
 
 import threading
@@ -72,7 +72,7 @@ class CaptureSummary:
 
 @compiled
 def fill_tap(tap: Any, frame: Frame) -> int:
-    """Move frames from the ring into the tap's buffer; how many, 0 if there was none, FULL if there was no room."""
+    """Move frames from the ring into the tap's buffer; return how many, 0 if there was none, FULL if it had no room."""
     for number in range(FRAMES_A_TURN):
         taken = load_i64_acquire(address_of(tap) + _TAKEN)
         if tap.written + ROOM_BYTES - taken > tap.capacity:
@@ -97,11 +97,11 @@ class Receiver:
         self._thread = threading.Thread(target=self._turn, name="receive")
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Let no more frames in, wait until those in the ring are in the buffer; somebody must still empty that."""
+        """Let no more frames in and wait until those in the ring are in the buffer, which must still be emptied."""
         try:
             self.owner.stop_receiving()
         finally:
@@ -119,7 +119,7 @@ class Receiver:
 
 
 def run_capture(options: CaptureOptions, say: Callable[[str], None]) -> CaptureSummary:
-    """Capture until SIGINT, SIGTERM or for `seconds`; tells its progress. ConfigError, HostError: one line each."""
+    """Capture until SIGINT, SIGTERM or for `seconds`, printing progress. ConfigError, HostError: one line each."""
     if not options.groups:
         raise ConfigError("capture: no group; name at least one, as --group 239.1.1.1:6200")
     groups = [parse_group(text, "--group") for text in options.groups]
@@ -165,7 +165,7 @@ def watch(
     signals: list[int],
     say: Callable[[str], None],
 ) -> None:
-    """Tell the progress every second, until it is time to stop."""
+    """Print progress every second, until it is time to stop."""
     said = begun
     while not signals and not lane.files.failure:
         now = time.monotonic()
@@ -187,7 +187,7 @@ def watch(
 def account(
     options: CaptureOptions, owner: AfPacketSocket, lane: TapLane, interface_drops: int, seconds: float
 ) -> CaptureSummary:
-    """After the threads have ended: where every frame went."""
+    """Count where every frame went, after the threads have ended."""
     lost = owner.statistics()
     return CaptureSummary(
         interface=options.interface,
@@ -207,7 +207,7 @@ def account(
 
 
 def summary_text(summary: CaptureSummary) -> str:
-    """The summary in one line."""
+    """Describe the summary in one line."""
     return (
         f"received {summary.received:,} frames: written {summary.written:,}, lost {summary.kernel_drops:,} to a full "
         f"ring, {summary.truncated:,} too long; interface drops {summary.interface_drops:,}; "
@@ -216,5 +216,5 @@ def summary_text(summary: CaptureSummary) -> str:
 
 
 def summary_facts(summary: CaptureSummary) -> dict[str, Any]:
-    """The summary for JSON."""
+    """Convert the summary for JSON."""
     return asdict(summary)

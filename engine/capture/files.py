@@ -23,14 +23,14 @@ IDLE_S = 0.002  # between looks at taps that were empty
 
 
 class CaptureFiles:
-    """One capture in files NAME-000.pcap.zst, -001, ...; under its final name a file is complete.
+    """One capture in files NAME-000.pcap.zst, -001, ...; a file under its final name is complete.
 
     A write that fails (a full disk) ends the capture, not the program: `failure` says why, and all frames that are in
     no complete file are in `lost`.
     """
 
     def __init__(self, directory: Path, name: str, *, rotate_mb: int = ROTATE_MB, compress: bool = True) -> None:
-        """ConfigError if the names can't be made or are taken, HostError if nothing can be written there."""
+        """Raise ConfigError if the names can't be made or are taken, HostError if nothing can be written there."""
         if not name or Path(name).name != name:
             raise ConfigError(f"capture {name!r}: can't be the name of a file")
         if rotate_mb < 1:
@@ -114,7 +114,7 @@ class TapLane:
         self._data = self.records.data.numpy().data
 
     def move(self) -> int:
-        """Move as many frames as fit at once; how many that were."""
+        """Move as many frames as fit at once; return how many."""
         frames = TAKE_RECORDS(self.tap, self.records)
         if frames > 0:
             self.files.write(self._data[: self.records.bytes], frames)
@@ -122,7 +122,7 @@ class TapLane:
 
     @property
     def lost(self) -> int:
-        """Frames that passed the tap and are in no file: no room in the tap, or the files failed."""
+        """Frames that passed the tap and are in no file: the tap had no room, or the files failed."""
         return self.tap.lost + self.files.lost
 
 
@@ -132,7 +132,7 @@ class TapWriter:
     def __init__(
         self, lanes: Iterable[TapLane], core: int | None = None, capabilities: Iterable[str] | None = None
     ) -> None:
-        """With `capabilities` the thread gives up all others."""
+        """Take the taps and their files; with `capabilities` the thread gives up all others."""
         self.lanes = list(lanes)
         self._core = core
         self._capabilities = capabilities
@@ -141,12 +141,12 @@ class TapWriter:
         self._thread = threading.Thread(target=self._turn, name="capture")
 
     def start(self) -> None:
-        """Begin, if there is any tap."""
+        """Start the thread, if there is any tap."""
         if self.lanes:
             self._thread.start()
 
     def stop(self) -> None:
-        """Write what the taps hold, complete the files, end the thread. Nothing may pass the taps any more."""
+        """Write what the taps hold, complete the files and end the thread. Nothing may pass the taps any more."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -173,5 +173,5 @@ class TapWriter:
 
 
 def compile_take() -> None:
-    """Have what the thread calls compiled before there is anything to lose."""
+    """Compile what the thread calls, before there is any frame to lose."""
     TAKE_RECORDS(TapRing(capacity=8), PcapRecords())

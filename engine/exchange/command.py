@@ -39,7 +39,7 @@ LINGER_S = 30.0  # after the market data: for clients to take their last answers
 
 @dataclass(frozen=True)
 class ExchangeOptions:
-    """How the exchanges behave. `speed` in times real time, 0: as fast as it goes."""
+    """How the exchanges behave. `speed` is in multiples of real time; 0: as fast as possible."""
 
     speed: float = 1.0
     seconds: float = 0.0  # of market data; 0: until the captures end
@@ -53,7 +53,7 @@ class ExchangeOptions:
     faults: dict[str, int] = field(default_factory=dict)  # of FaultRates, on the market data
 
     def check(self, config: RunConfig) -> None:
-        """ConfigError if these can't be."""
+        """Raise ConfigError if the options contradict each other or are out of range."""
         if self.speed < 0:
             raise ConfigError(f"--speed {self.speed}: must be positive, or 0 for as fast as it goes")
         if min(self.seconds, self.pause_at_s, self.pause_s, self.burst_at_s, self.burst_s, self.burst_speed) < 0:
@@ -132,11 +132,11 @@ class ExchangeProcess:
             gateway.accept()
 
     def clients(self) -> int:
-        """Venues with a client."""
+        """List the venues that have a client."""
         return sum(gateway.clients() > 0 for gateway in self.gateways)
 
     def start(self) -> None:
-        """Time begins now: the exchanges' first frame is due."""
+        """Start the exchanges' time: their first frame is due now."""
         self.keeper.keep(KEEP_CLOCK_S)  # a clock that nobody kept while the loop compiled has come to a stop
         first_ns = []
         for part in self.publisher.parts:
@@ -148,20 +148,20 @@ class ExchangeProcess:
         self.state.started_ns = advance(self.clock, 0)
 
     def keep_clock(self) -> None:
-        """About once a second."""
+        """Keep the clock, about once a second."""
         if time.monotonic() - self.kept > KEEP_CLOCK_S:
             self.kept = time.monotonic()
             self.keeper.keep(KEEP_CLOCK_S)
 
     def rest(self, seconds: float) -> None:
-        """Do nothing, but keep the clock."""
+        """Wait this long, keeping the clock."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, KEEP_CLOCK_S))
             self.keep_clock()
 
     def set_speed(self, speed: float) -> None:
-        """From here on; the exchanges' time goes on from where it is. `speed` as in ExchangeOptions."""
+        """Change the speed from now on; the exchanges' time goes on from where it is. `speed` as in ExchangeOptions."""
         speed_e6 = FLAT_OUT if speed == 0 else round(speed * E6)
         state = self.state
         if state.speed_e6 != speed_e6:
@@ -173,13 +173,13 @@ class ExchangeProcess:
             state.started_ns, state.speed_e6 = now_ns, speed_e6
 
     def scale_heartbeats(self) -> None:
-        """Clients live in real time: what is due every second is so however fast the captures go."""
+        """Keep heartbeats in real time, where the clients live: every second, however fast the captures go."""
         if self.state.speed_e6 != FLAT_OUT:
             for gateway in self.gateways:
                 gateway.scale_heartbeats(self.state.speed_e6)
 
     def wait_for_clients(self, stopped: Callable[[], bool]) -> None:
-        """Until every gateway has its client."""
+        """Wait until every gateway has its client, or `stopped` says so."""
         while self.clients() < len(self.publisher.venues) and not stopped():
             self.accept()
             self.rest(0.01)
@@ -212,7 +212,7 @@ class ExchangeProcess:
                 return
 
     def summary(self) -> dict[str, Any]:
-        """What the exchanges published and what their own books say of the client."""
+        """Describe what the exchanges published and what their own books say of the client."""
         result: dict[str, Any] = {}
         for number, part in enumerate(self.publisher.parts):
             counters = self.publisher.venues[number].counters
@@ -229,7 +229,7 @@ class ExchangeProcess:
 
 
 def run_exchange(config_path: Path, options: ExchangeOptions, say: Callable[[str], None]) -> None:
-    """Serve one configuration's exchanges; says "ready" when clients may connect, and one JSON object at the end."""
+    """Serve one configuration's exchanges; print "ready" when clients may connect, and one JSON object at the end."""
     config = load_config(config_path)
     live = need_live(config, config_path)
     options.check(config)

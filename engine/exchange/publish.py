@@ -43,7 +43,7 @@ class ExchangeCounters(Struct):
 
 
 class PublishedVenue(Struct):
-    """One exchange and its two sockets, behind the entry of a unit of theirs. The first four are addresses."""
+    """One exchange and its two sockets, behind the entry of one unit. The first four fields are addresses."""
 
     exchange: i64
     ring: i64
@@ -84,7 +84,7 @@ class ExchangeParts(NamedTuple):
 
 @compiled
 def capture_time_ns(state: PublisherState, exchange: Any, ring: RemoteRing, now_ns: int) -> int:
-    """The exchange's time when the clock shows `now_ns`, no more than STEP_NS past what it has to do next."""
+    """Convert the clock's `now_ns` to the exchange's time, no more than STEP_NS past what it has to do next."""
     due_ns = next_time_ns(ring)
     if due_ns == STARVED or due_ns == NEVER_NS:
         return exchange.now_ns if state.speed_e6 == FLAT_OUT else elapsed_ns(state, now_ns)
@@ -95,7 +95,7 @@ def capture_time_ns(state: PublisherState, exchange: Any, ring: RemoteRing, now_
 
 @compiled
 def elapsed_ns(state: PublisherState, now_ns: int) -> int:
-    """Capture time when the clock shows `now_ns`, at any speed but FLAT_OUT."""
+    """Convert the clock's `now_ns` to capture time, at any speed but FLAT_OUT."""
     return state.first_ns + (now_ns - state.started_ns) // 1000 * state.speed_e6 // 1000
 
 
@@ -103,7 +103,7 @@ def elapsed_ns(state: PublisherState, now_ns: int) -> int:
 def take_orders(
     state: PublisherState, counters: ExchangeCounters, ring: RemoteRing, orders: Struct, time_ns: int
 ) -> None:
-    """Everything that the client has sent, to the exchange's end of its order wire."""
+    """Hand everything that the client has sent to the exchange's end of its order wire."""
     while poll(orders, state.frame, time_ns):
         slot = reserve(ring, state.frame.length)
         if slot == 0:
@@ -119,7 +119,7 @@ def take_orders(
 def give_frames(
     state: PublisherState, counters: ExchangeCounters, ring: RemoteRing, publisher: Struct, orders: Struct, time_ns: int
 ) -> None:
-    """What the exchange says until `time_ns`, FRAMES_PER_TURN frames of it, to the sockets."""
+    """Send what the exchange says until `time_ns` to the sockets, at most FRAMES_PER_TURN frames."""
     for _ in range(FRAMES_PER_TURN):
         if not poll(ring, state.frame, time_ns):
             break
@@ -137,7 +137,7 @@ def give_frames(
 
 @compiled
 def publish(state: PublisherState, counters: ExchangeCounters, publisher: Struct, time_ns: int) -> None:
-    """A market data frame onto the wire, however long that takes."""
+    """Put a market data frame on the wire, however long that takes."""
     slot = reserve(publisher, state.frame.length)
     while slot == 0:
         counters.unpublished += 1
@@ -150,7 +150,7 @@ def publish(state: PublisherState, counters: ExchangeCounters, publisher: Struct
 
 @compiled
 def answer(state: PublisherState, counters: ExchangeCounters, orders: Struct, time_ns: int) -> None:
-    """An answer to its client's connection."""
+    """Send an answer on its client's connection."""
     slot = reserve(orders, state.frame.length)
     if slot == 0:
         counters.lost_answers += 1
@@ -169,7 +169,7 @@ def turn(
     orders: Struct,
     now_ns: int,
 ) -> bool:
-    """One venue's orders in, its frames out; whether its replay window wants refilling."""
+    """Take one venue's orders in and send its frames out; tell whether its replay window needs refilling."""
     time_ns = capture_time_ns(state, exchange, ring, now_ns)
     take_orders(state, counters, ring, orders, time_ns)
     give_frames(state, counters, ring, publisher, orders, time_ns)
@@ -179,7 +179,7 @@ def turn(
 
 
 def serve(state: PublisherState, clock: Struct, until_ns: int) -> bool:
-    """Run the exchanges until the clock shows `until_ns`, or until a replay window wants refilling: then True."""
+    """Run the exchanges until the clock shows `until_ns`, or until a replay window needs refilling: then True."""
     now_ns = advance(clock, 0)
     starved = False
     while now_ns < until_ns and not starved:
@@ -203,12 +203,12 @@ def serve(state: PublisherState, clock: Struct, until_ns: int) -> bool:
 
 
 def serve_unit(clock: type[Struct]) -> Unit:
-    """The unit of `serve` with this clock."""
+    """Describe the unit of `serve` with this clock."""
     return unit_of("serve", {serve: (PublisherState, clock, "i64")})
 
 
 def turn_unit(parts: ExchangeParts) -> Unit:
-    """The unit of `turn` for one venue's classes."""
+    """Describe the unit of `turn` for one venue's classes."""
     kinds = (
         PublisherState,
         ExchangeCounters,
@@ -225,7 +225,7 @@ class Publisher:
     """The exchanges of one process and what serves them."""
 
     def __init__(self, parts: Sequence[ExchangeParts], clock: Struct, speed_e6: int, linker: Linker) -> None:
-        """To be used once `linker` has loaded."""
+        """Take the exchanges' parts; the publisher can be used once `linker` has loaded."""
         self.parts = list(parts)
         self.clock = clock
         self.state = PublisherState(speed_e6=speed_e6, venue_count=len(self.parts))
@@ -242,5 +242,5 @@ class Publisher:
         return [self.state.venues[number] for number in range(self.state.venue_count)]
 
     def serve(self, until_ns: int) -> bool:
-        """See `serve`."""
+        """Call `serve`."""
         return call_entry(self.entries.serve, address_of(self.state), address_of(self.clock), until_ns) != 0

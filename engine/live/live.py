@@ -47,7 +47,7 @@ KEPT_CAPABILITIES = ("CAP_IPC_LOCK", "CAP_DAC_OVERRIDE")
 
 @dataclass
 class LoopThread:
-    """The loop in a thread of its own, without the interpreter lock but for draining records."""
+    """The loop in a thread of its own, without the interpreter lock except for draining records."""
 
     run: Run
     recorder: Recorder
@@ -57,7 +57,7 @@ class LoopThread:
     drains: int = 0
 
     def start(self) -> None:
-        """Pin and start it."""
+        """Start the thread, pinned."""
         self.thread = threading.Thread(target=self._turn, name="loop")
         self.thread.start()
 
@@ -77,7 +77,7 @@ class LoopThread:
             self.failure = error
 
     def stop(self) -> None:
-        """End it; the loop leaves at its next turn."""
+        """End the thread; the loop leaves at its next turn."""
         self.run.engine.state.stop = 1
         self.thread.join()
 
@@ -91,11 +91,11 @@ def run_live(
     console: Console,
     capture: Path | None = None,
 ) -> Path:
-    """Trade one configuration on the host's rings until a signal, or for `seconds` (0: no limit); returns its folder.
+    """Trade one configuration on the host's rings until a signal, or for `seconds` (0: no limit); return its folder.
 
-    With `capture` the market data that the loop sees is recorded in that folder, venue by venue.
-    On SIGINT or SIGTERM: send nothing more, cancel all, wait for the answers, leave the groups, write the records.
-    ConfigError, HostError, LimitError: one line each.
+    With `capture` the market data that the loop sees is recorded in that folder, venue by venue. On SIGINT or SIGTERM:
+    send nothing more, cancel all, wait for the answers, leave the groups, write the records. ConfigError, HostError,
+    LimitError: one line each.
     """
     config = load_config(config_path)
     live = need_live(config, config_path)
@@ -172,7 +172,7 @@ def run_live(
 
 
 def check_capabilities(config: RunConfig, live: LiveConfig) -> None:
-    """HostError that names the first capability that is missing and what wants it."""
+    """Raise a HostError that names the first missing capability and what needs it."""
     if live.lock_memory:
         need_capability("CAP_IPC_LOCK", "live.lock_memory")
     if live.scheduling == "fifo":
@@ -186,14 +186,14 @@ def check_capabilities(config: RunConfig, live: LiveConfig) -> None:
 
 
 def make_run(config: RunConfig, config_path: Path, core: Core, rings: list[Any], clock: LiveClock) -> Run:
-    """The loop over these rings, to be loaded."""
+    """Make the loop over these rings, to be loaded next."""
     return Run(config, config_path, core, make_all_parts(config, config_path, core.engine.market, rings), clock, [])
 
 
 def open_all_rings(
     config: RunConfig, config_path: Path, live: LiveConfig, closing: ExitStack, tap_bytes: int
 ) -> list[VenueRings]:
-    """Every venue's rings, opened in the configured network namespace."""
+    """Open every venue's rings in the configured network namespace."""
     rings = []
     with ExitStack() as there:
         if live.namespace:
@@ -242,7 +242,7 @@ def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:
 
 
 def live_counters(run: Run, thread: LoopThread, rings: list[VenueRings]) -> dict[str, int]:
-    """What only a live run counts."""
+    """Collect what only a live run counts."""
     counters = {"record drains": thread.drains, "orders open at the end": run.engine.orders.count}
     for venue, owner, configured in zip(run.parts, rings, run.config.venue, strict=True):
         statistics = owner.market.statistics()  # brings the ring's drops up to date
@@ -260,7 +260,7 @@ def live_counters(run: Run, thread: LoopThread, rings: list[VenueRings]) -> dict
 
 
 def tcp_counters(connections: TcpConnections) -> dict[str, int]:
-    """What our own TCP counted, over all gateways; only what happened."""
+    """Sum what our own TCP counted over all gateways, leaving out zeros."""
     ring = connections.ring
     assert ring is not None
     each = [ring.connections[stream].tcp.counters for stream in range(ring.streams)]
@@ -269,7 +269,7 @@ def tcp_counters(connections: TcpConnections) -> dict[str, int]:
 
 
 def capture_counters(lanes: list[TapLane]) -> dict[str, int]:
-    """What became of the market data frames that the loop saw: each is in a file, or counted as dropped."""
+    """Count what became of the market data frames that the loop saw: each is in a file, or counted as dropped."""
     counters = {}
     for lane in lanes:
         counters[f"{lane.files.name}: capture frames"] = lane.files.frames

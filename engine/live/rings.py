@@ -1,4 +1,4 @@
-"""From a venue's live configuration to its rings on the host."""
+"""A venue's rings on the host, made from its live configuration."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class VenueRings:
 
 
 def has_own_tcp(venue: VenueConfig, config_path: Path) -> bool:
-    """Whether the orders' TCP is ours; ConfigError if the ring can't carry it."""
+    """Tell whether orders go over our own TCP; ConfigError if the ring can't carry it."""
     live = venue.live
     assert live is not None
     if live.tcp == "own" and live.ring != "af_xdp":
@@ -53,7 +53,7 @@ def has_own_tcp(venue: VenueConfig, config_path: Path) -> bool:
 
 
 def blank_ring(venue: VenueConfig, config_path: Path, tapped: bool = False) -> Any:
-    """A ring of the class that `open_rings` will give, connected to nothing: what compiling needs to know."""
+    """Make an unconnected ring of the class that `open_rings` will give: compiling needs no more than that."""
     assert venue.live is not None
     market = MARKET_RINGS[venue.live.ring]()
     market = make_tap(market, 8) if tapped else market
@@ -63,12 +63,12 @@ def blank_ring(venue: VenueConfig, config_path: Path, tapped: bool = False) -> A
 
 
 def make_all_parts(config: RunConfig, config_path: Path, market: Market, rings: list[Any]) -> tuple[VenueParts, ...]:
-    """The venues' parts over these rings, with new feeds and closed sessions."""
+    """Make the venues' parts over these rings, with new feeds and closed sessions."""
     return tuple(make_parts(number, config, market, config_path, ring) for number, ring in enumerate(rings))
 
 
 def parse_group(text: str, what: str) -> Group:
-    """ "239.1.1.1:6200", or "10.98.0.2@239.1.1.1:6200" for one source's packets only."""
+    """Parse "239.1.1.1:6200", or "10.98.0.2@239.1.1.1:6200" for one source's packets only."""
     source, _, group = text.rpartition("@")
     ip, port = parse_endpoint(group, what)
     if not is_multicast(ip):
@@ -79,7 +79,7 @@ def parse_group(text: str, what: str) -> Group:
 def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int = 0) -> VenueRings:
     """Join the groups, open the market data ring, connect the order session. ConfigError, HostError: one line each.
 
-    With `tap_bytes` the market data ring is in a tap with so large a buffer.
+    With `tap_bytes` the market data ring goes through a tap whose buffer has that size.
     """
     venue = config.venue[number]
     live = venue.live
@@ -117,14 +117,14 @@ def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int
 
 
 def own_connections(live: LiveVenueConfig, number: int, endpoints: list[tuple[int, int]]) -> TcpConnections:
-    """The local ports and neighbours of our own TCP; not connected yet."""
+    """Make the local ports and neighbours of our own TCP, not connected yet."""
     mac = parse_mac(live.gateway_mac, "live.gateway_mac") if live.gateway_mac else 0
     gateways = [Gateway(ip, port, order_flow(number, stream), mac) for stream, (ip, port) in enumerate(endpoints)]
     return TcpConnections(live.interface, gateways)
 
 
 def set_offloads(live: LiveVenueConfig, namespace: str, groups: list[Group], closing: ExitStack) -> None:
-    """What the interface is asked to do while the rings are open."""
+    """Ask the interface for what it has to do while the rings are open."""
     if live.coalesce_us is None and not live.flow_steering:
         return
     offload = closing.enter_context(Offload(live.interface, namespace))
@@ -137,7 +137,7 @@ def set_offloads(live: LiveVenueConfig, namespace: str, groups: list[Group], clo
 def open_market(
     venue: VenueConfig, groups: list[Group], closing: ExitStack, connections: tuple[TcpTuple, ...] = ()
 ) -> tuple[Any, str]:
-    """The owner of the market data ring, and what kind of ring was obtained."""
+    """Open the market data ring; return its owner, and what kind of ring was obtained."""
     live = venue.live
     assert live is not None
     if live.ring == "sockets":
@@ -154,7 +154,7 @@ def open_bypass(
     connections: tuple[TcpTuple, ...],
     closing: ExitStack,
 ) -> tuple[Any, str]:
-    """A ring that takes the frames before, or beside, the kernel's stack."""
+    """Open a ring that takes the frames before, or beside, the kernel's stack."""
     steered = tuple((group.ip, group.port, group.source_ip) for group in groups)
     if live.ring == "af_packet":
         return closing.enter_context(AfPacketSocket(live.interface, udp=steered, frames=live.frames)), "af_packet"

@@ -1,9 +1,9 @@
-"""Frames through the whole line before the first real one: the loop's code, tables and branches in the caches.
+"""Synthetic traffic before the first real frame, so that the loop's code, tables and branches are in the caches.
 
 The same compiled loop runs on rings of the same kind in a network namespace of its own, over a strategy and books that
 are thrown away. The frames are the first of a venue's captures, or of its simulated exchange where that makes its
-market data itself; orders go into a connection that nobody reads: of the kernel's TCP to a listener, of our own to a
-gateway that says SYN-ACK and nothing more.
+market data itself; orders go into a connection that nobody reads: with the kernel's TCP to a listener, with our own to
+a gateway that says SYN-ACK and nothing more.
 """
 
 import ctypes
@@ -60,10 +60,11 @@ TimedFrame: TypeAlias = tuple[int, int, bytes]  # time, number of the venue, fra
 
 
 def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
-    """Run the loop on synthetic traffic; says what was done. HostError if the rings can't be made; LoopError if
-    the loop fails: it would fail as well on the first real frames.
+    """Run the loop on synthetic traffic; return what was done.
 
-    `tap_bytes` is as of `open_rings`: rings of the kind that the loop was compiled for.
+    HostError if the rings can't be made; LoopError if the loop fails: it would fail as well on the first real frames.
+
+    `tap_bytes` is as in `open_rings`: rings of the kind that the loop was compiled for.
     """
     try:
         frames = [first_frames(number, config, config_path) for number in range(len(config.venue))]
@@ -107,7 +108,7 @@ def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
 
 
 def turn_or_note(run: Run, failures: list[LoopError]) -> None:
-    """Turn the loop; what it raises would be printed by its thread and forgotten."""
+    """Turn the loop, and note an error that it raises: its thread would only print and forget it."""
     try:
         run.turn()
     except LoopError as error:
@@ -115,7 +116,7 @@ def turn_or_note(run: Run, failures: list[LoopError]) -> None:
 
 
 def inside(config: RunConfig, interface: str, port: int) -> RunConfig:
-    """The configuration with every venue's rings on `interface`, its gateway on this host."""
+    """Copy the configuration with every venue's rings on `interface` and its gateway on this host."""
 
     def moved(live: LiveVenueConfig | None) -> LiveVenueConfig:
         assert live is not None
@@ -137,7 +138,7 @@ def inside(config: RunConfig, interface: str, port: int) -> RunConfig:
 
 
 def pretend_to_connect(ring: TcpRing, far: str, clock: LiveClock) -> None:
-    """Our own TCP takes its connection for established: its SYN is answered from the wire's other end."""
+    """Have our own TCP take its connection as established, by answering its SYN from the wire's other end."""
     frame = Frame()
     tcp = ring.connections[0].tcp
     answer = array(u8, TCP_FRAME_HEADER_BYTES)

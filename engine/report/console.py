@@ -19,7 +19,7 @@ from crosswire.engine.report.text import (
 
 
 def print_summary(summary: RunSummary, console: Console) -> None:
-    """What arbitrage people ask, in the order they ask it; fits 100 columns."""
+    """Print what arbitrage traders ask, in the order they ask it; fits 100 columns."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")

@@ -16,7 +16,7 @@ from crosswire.venues.order import Applied
 
 
 def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
-    """What the loop counted."""
+    """Collect what the loop counted."""
     from importlib.metadata import version  # after the run: importing it would delay the start by 0.05 s
 
     engine, config = run.engine, run.config
@@ -57,12 +57,12 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
 
 
 def strategy_names(config: RunConfig) -> list[str]:
-    """The strategies' names, in the order configured; one that has none is called as its class."""
+    """List the strategies' names, in the order configured; a strategy without a name is called by its class."""
     return [each.name or each.use.rpartition(":")[2] for each in config.strategies]
 
 
 def strategy_facts(run: Run) -> dict[str, StrategyFacts]:
-    """What each strategy did, by name."""
+    """Collect what each strategy did, by name."""
     engine, infos = run.engine, run_infos(run)
     facts = {}
     for number, name in enumerate(strategy_names(run.config)):
@@ -111,13 +111,13 @@ def _venue_facts(run: Run, number: int) -> VenueFacts:
 
 
 def own_counters(feed: Struct) -> dict[str, int]:
-    """The counters that a venue's feed adds to those of every feed."""
+    """Collect the counters that a venue's feed adds to those of every feed."""
     names = [name for name, field in type(feed).fields.items() if field.is_scalar and name not in Feed.fields]
     return {name.replace("_", " "): getattr(feed, name) for name in names}
 
 
 def run_infos(run: Run) -> list[Any]:
-    """Every instrument of the run, by market index."""
+    """Describe every instrument of the run, by market index."""
     return [
         instrument_info(instrument, run.config.venue[instrument.venue].name)
         for instrument in run.engine.market.instruments
@@ -125,7 +125,7 @@ def run_infos(run: Run) -> list[Any]:
 
 
 def record_names(config: RunConfig) -> RecordNames:
-    """Names for the numbers in the records."""
+    """Collect names for the numbers in the records."""
     return RecordNames(
         vetoes=names_of(Veto),
         blocked=names_of(Blocked),

@@ -1,4 +1,4 @@
-"""The report as one HTML file: no part of it is fetched, so that it opens from a disk, a mail or a bastion host."""
+"""The report as one HTML file that fetches nothing, so that it opens from a disk, a mail or a bastion host."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -48,7 +48,7 @@ for (const [id, figure] of Object.entries(JSON.parse(document.getElementById("fi
 
 
 def text(value: object) -> str:
-    """Anything as HTML text, also safe within an attribute and in plotly's labels."""
+    """Convert anything to HTML text that is also safe within an attribute and in plotly's labels."""
     return html.escape(str(value), quote=True)
 
 
@@ -61,21 +61,21 @@ class Page:
         self._figures: dict[str, Figure] = {}
 
     def add(self, markup: str) -> None:
-        """HTML that is already escaped."""
+        """Add HTML that is already escaped."""
         self._parts.append(markup)
 
     def section(self, title: str, explanation: str = "") -> None:
-        """A heading and a line on what is shown."""
+        """Add a heading and a line on what is shown."""
         self.add(f"<h2>{text(title)}</h2>")
         if explanation:
             self.add(f"<p class='quiet'>{text(explanation)}</p>")
 
     def note(self, words: str) -> None:
-        """A remark in small print."""
+        """Add a remark in small print."""
         self.add(f"<p class='note'>{text(words)}</p>")
 
     def tiles(self, tiles: Iterable[tuple[str, str, str, str]]) -> None:
-        """Headline figures: (label, figure, what it is made of, "good", "bad" or "")."""
+        """Add headline figures: (label, figure, what it is made of, "good", "bad" or "")."""
         self.add("<div class='tiles'>")
         for label, value, detail, mood in tiles:
             self.add(f"<div class='tile {text(mood)}'><b>{text(label)}</b><strong>{text(value)}</strong>")
@@ -83,11 +83,11 @@ class Page:
         self.add("</div>")
 
     def figure(self, title: str, figure: Figure) -> None:
-        """One plot over the whole width."""
+        """Add one plot over the whole width."""
         self.add(self._place(title, figure))
 
     def figures(self, figures: Sequence[tuple[str, Figure]]) -> None:
-        """Plots side by side, two a row."""
+        """Add plots side by side, two to a row."""
         self.add("<div class='pair'>")
         for title, figure in figures:
             self.add(self._place(title, figure))
@@ -100,7 +100,7 @@ class Page:
         return f"<div class='figure'><h3>{text(title)}</h3><div id='{name}' style='height:{height}px'></div></div>"
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """A table; a column whose name starts with "<" is text, on the left; with "<<" it may wrap."""
+        """Add a table; a column whose name starts with "<" is text, on the left; with "<<" it may wrap."""
         kinds = ["text wrap" if name.startswith("<<") else "text" if name.startswith("<") else "" for name in columns]
         heads = "".join(
             f"<th class='{kind}'>{text(name.lstrip('<'))}</th>" for name, kind in zip(columns, kinds, strict=True)
@@ -112,7 +112,7 @@ class Page:
         self.add("</tbody></table></div>")
 
     def render(self) -> str:
-        """The whole file."""
+        """Return the whole file."""
         # A "<" inside a script could end it; in JSON text it may be written as its code point.
         figures = msgspec.json.encode(self._figures).decode().replace("<", "\\u003c")
         plotly = (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")

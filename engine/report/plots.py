@@ -38,17 +38,20 @@ BINS_A_DECADE = 8
 
 
 def array(values: Values, dtype: str = "f8") -> dict[str, str]:
-    """Numbers as plotly.js reads them without parsing: base64 of little-endian floats; "f4" is enough to be drawn."""
+    """Encode numbers as plotly.js reads them without parsing: base64 of little-endian floats.
+
+    "f4" is enough for drawing.
+    """
     return {"dtype": dtype, "bdata": base64.b64encode(np.asarray(values, "<" + dtype).tobytes()).decode()}
 
 
 def times(time_ns: Values) -> dict[str, str]:
-    """Times for a date axis, which counts UTC milliseconds and shows UTC."""
+    """Convert times for a date axis, which counts UTC milliseconds and shows UTC."""
     return array(np.asarray(time_ns, np.int64) / 1e6)
 
 
 def instrument_colours(venues: Sequence[str]) -> list[str]:
-    """A colour for each instrument, given the venue of each."""
+    """Choose a colour for each instrument, given the venue of each."""
     hues: dict[str, int] = {}
     seen: dict[str, int] = {}
     colours = []
@@ -60,19 +63,19 @@ def instrument_colours(venues: Sequence[str]) -> list[str]:
 
 
 def axis(title: str, **options: Any) -> dict[str, Any]:
-    """An axis with a title that names its unit."""
+    """Make an axis with a title that names its unit."""
     quiet = {"gridcolor": GRID, "linecolor": GRID, "zerolinecolor": "#c9cfd9", "automargin": True}
     return {"title": {"text": title, "font": {"size": 12, "color": QUIET}}, **quiet, **options}
 
 
 def time_axis(range_ns: tuple[int, int]) -> dict[str, Any]:
-    """UTC, the whole run."""
+    """Make a time axis over the whole run, in UTC."""
     ends = [range_ns[0] / 1e6, max(range_ns[1], range_ns[0] + 1_000_000) / 1e6]
     return axis("time (UTC)", type="date", range=ends, hoverformat="%Y-%m-%d %H:%M:%S.%L")
 
 
 def figure(traces: list[Trace], x: dict[str, Any], y: dict[str, Any], height: int = 300, **layout: Any) -> Figure:
-    """Traces in the report's one style."""
+    """Draw traces in the report's common style."""
     base = {
         "height": height,
         "margin": {"l": 60, "r": 20, "t": 34, "b": 44},
@@ -98,7 +101,7 @@ def figure(traces: list[Trace], x: dict[str, Any], y: dict[str, Any], height: in
 def line(
     time_ns: Values, values: Values, name: str, colour: str, width: float = 1.5, shape: str = "linear", **options: Any
 ) -> Trace:
-    """A line that breaks where a value is missing; `shape` "hv" draws steps."""
+    """Draw a line that breaks where a value is missing; `shape` "hv" draws steps."""
     return {
         "type": "scatter",
         "mode": "lines",
@@ -112,7 +115,7 @@ def line(
 
 
 def level(y: float, colour: str = QUIET) -> dict[str, Any]:
-    """A dashed horizontal line over the whole plot."""
+    """Draw a dashed horizontal line over the whole plot."""
     return {
         "type": "line",
         "xref": "paper",
@@ -125,7 +128,7 @@ def level(y: float, colour: str = QUIET) -> dict[str, Any]:
 
 
 def level_label(y: float, text: str, above: bool) -> dict[str, Any]:
-    """What a `level` means, at its right end."""
+    """Say what a `level` means, at its right end."""
     return {
         "xref": "paper",
         "x": 1,
@@ -147,7 +150,7 @@ def spread_figure(
     label: str,
     range_ns: tuple[int, int],
 ) -> Figure:
-    """A pair's spread as a market of its own, with the trades on it; beyond the levels it pays to trade."""
+    """Draw a pair's spread as a market of its own, with its trades; beyond the levels it pays to trade."""
     traces = [
         line(*bid, f"sell {label}: bid", BID_COLOUR, width=1, hovertemplate="%{y:.2f} bps"),
         line(*ask, f"buy {label}: ask", ASK_COLOUR, width=1, hovertemplate="%{y:.2f} bps"),
@@ -165,7 +168,7 @@ def spread_figure(
 
 
 def trade_markers(time_ns: Values, values: Values, texts: list[str], name: str, buys: bool, missed: bool) -> Trace:
-    """Trades on a spread: triangles in the side's colour, hollow and red where a leg was missed."""
+    """Mark trades on a spread: triangles in the side's colour, hollow and red where a leg was missed."""
     colour = BUY_COLOUR if buys else SELL_COLOUR
     return {
         "type": "scatter",
@@ -185,19 +188,19 @@ def trade_markers(time_ns: Values, values: Values, texts: list[str], name: str, 
 
 
 def bins_of(durations_ns: Values) -> Values:
-    """Log-spaced bin numbers, BINS_A_DECADE a decade of ns."""
+    """Number log-spaced bins, BINS_A_DECADE to a decade of ns."""
     return np.floor(np.log10(np.maximum(durations_ns, 1)) * BINS_A_DECADE).astype(np.int64)
 
 
 def duration_ticks(low: float, high: float) -> dict[str, Any]:
-    """Ticks for an axis of log10(ns): every power of ten in its own unit, and 2 and 5 times it where there is room."""
+    """Make ticks for an axis of log10(ns): each power of ten in its own unit, 2 and 5 times it where there is room."""
     steps = (1, 2, 5) if high - low < 2.5 else (1,)
     durations = [step * 10**decade for decade in range(int(low), int(np.ceil(high)) + 1) for step in steps]
     return {"tickvals": np.log10(durations).tolist(), "ticktext": [duration_text(ns) for ns in durations]}
 
 
 def duration_bars(groups: Mapping[str, tuple[Values, str]], x_title: str, y_title: str) -> Figure:
-    """Stacked histograms of durations in ns on a log axis; `groups`: name -> (durations, colour)."""
+    """Draw stacked histograms of durations in ns on a log axis; `groups`: name -> (durations, colour)."""
     all_bins = np.concatenate([bins_of(durations) for durations, _ in groups.values()])
     first, last = (int(all_bins.min()), int(all_bins.max())) if len(all_bins) else (0, 0)
     bins = np.arange(first, last + 1)
@@ -223,7 +226,7 @@ def duration_bars(groups: Mapping[str, tuple[Values, str]], x_title: str, y_titl
 
 
 def latency_bars(buckets: Sequence[tuple[int, int]], marks_ns: Mapping[str, int], colour: str) -> Figure:
-    """One latency histogram as it was counted: a bar a bucket, with percentiles marked."""
+    """Draw a latency histogram as it was counted: one bar for each bucket, with percentiles marked."""
     upper = np.array([max(1, bound) for bound, _ in buckets], np.float64)
     right = np.log10(upper + 1)
     # A bucket begins where the one before ends; after an empty stretch it is as wide as an eighth of an octave.
@@ -256,7 +259,7 @@ def latency_bars(buckets: Sequence[tuple[int, int]], marks_ns: Mapping[str, int]
 
 
 def count_bars(counts: Mapping[str, int], title: str, colour: str) -> Figure:
-    """Horizontal bars, the largest on top."""
+    """Draw horizontal bars, the largest on top."""
     ordered = sorted(counts.items(), key=lambda item: item[1])
     trace = {
         "type": "bar",
@@ -270,7 +273,10 @@ def count_bars(counts: Mapping[str, int], title: str, colour: str) -> Figure:
 
 
 def slippage_boxes(sides: Mapping[str, list[tuple[str, Values]]]) -> Figure:
-    """Boxes from 25 to 75 %, whiskers from 5 to 95 %, by instrument and side; `sides`: side -> (instrument, bps)."""
+    """Draw slippage by instrument and side: boxes from 25 to 75 %, whiskers from 5 to 95 %.
+
+    `sides`: side -> (instrument, bps).
+    """
     traces = []
     rows = {name for group in sides.values() for name, _ in group}
     for side, group in sides.items():

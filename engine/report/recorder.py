@@ -1,7 +1,7 @@
 """The records of a run as Parquet files that a trader can open.
 
-While a run goes on its files lie in `<run directory>.partial`; `publish` renames that to the run directory. So a
-directory under its final name is complete, and whatever a crash leaves is known by its name.
+While a run goes on its files are in `<run directory>.partial`; `publish` renames that to the run directory. So a
+directory under its final name is complete, and what a crash leaves is recognised by its name.
 
 Each row has readable columns (venue, instrument, side, UTC time, price and size as float64, which is exact to 15
 digits) and beside them the exact integers that they were made from (`*_ticks`, `*_lots`, `*_e9`).
@@ -91,7 +91,7 @@ def _text(characters: Array) -> str:
 
 
 def instrument_info(instrument: Instrument, venue_name: str) -> InstrumentInfo:
-    """What the records of `instrument` are explained with."""
+    """Describe what is needed to read the records of `instrument`."""
     return InstrumentInfo(
         index=instrument.index,
         symbol=_text(instrument.symbol),
@@ -112,7 +112,7 @@ def instrument_info(instrument: Instrument, venue_name: str) -> InstrumentInfo:
 
 
 def make_instrument(info: InstrumentInfo) -> Instrument:
-    """The struct again, for the conversions of `venues.instrument`."""
+    """Make the struct again from the plain data, for the conversions of `venues.instrument`."""
     instrument = Instrument()
     _fill_instrument(instrument, info)
     return instrument
@@ -139,7 +139,7 @@ class RecordNames:
 
 
 def names_of(numbers: type[IntEnum]) -> dict[int, str]:
-    """An enumeration as a table of lower-case names."""
+    """Convert an enumeration to a table of lower-case names."""
     return {int(member): member.name.lower() for member in numbers}
 
 
@@ -183,7 +183,7 @@ def value_fills(fills: FillRecords, instruments: Array, marks: Array, values: Ar
 
 @compiled
 def value_samples(samples: SampleRecords, instruments: Array, marks: Array, values: Array) -> None:
-    """Fill `values` (SampleValues), one entry a record. Flat is worth nothing; so is what was never priced."""
+    """Fill `values` (SampleValues), one entry a record. A flat position is worth 0, and so is one never priced."""
     for position in range(samples.count):
         sample = samples.items[position]
         instrument = instruments[sample.instrument]
@@ -209,7 +209,7 @@ VALUE_SAMPLES = machine_code(value_samples)
 
 
 def recorder_units() -> list[Unit]:
-    """The units of what a recorder computes."""
+    """List the units of what a recorder computes."""
 
     def arrays(values: type[Struct]) -> tuple[Elements, ...]:
         return tuple(Elements(each, "little") for each in (Instrument, Mark, values))
@@ -230,7 +230,7 @@ class Recorder:
         names: RecordNames | None = None,
         replace: bool = False,
     ) -> None:
-        """`replace` allows an older run of the same name to be replaced at `publish`, if it holds nothing but a run.
+        """Take the run's directory; `replace` lets `publish` replace an older run there, but nothing else.
 
         FileExistsError: there is one, or a run that did not finish, and it was not to be replaced.
         """
@@ -260,7 +260,7 @@ class Recorder:
         self._trades = _File(self.directory / TRADES, columns.trades, (TradeRecord,))
 
     def drain(self, records: Records) -> None:
-        """Take all that `records` holds and leave it empty."""
+        """Take everything that `records` holds and leave it empty."""
         VALUE_FILLS(records.fills, self._instruments, self._marks, self._fill_values)
         self._fills.take(records.fills, self._fill_values)
         VALUE_SAMPLES(records.samples, self._instruments, self._marks, self._sample_values)
@@ -289,7 +289,7 @@ class Recorder:
 
 
 def _refuse_foreign(directory: Path, replace: bool) -> None:
-    """What exists is only ever replaced on request, and only if a run made all of it."""
+    """Refuse to replace what exists, except on request and only if a run made all of it."""
     if not directory.exists():
         return
     if not replace:
@@ -448,7 +448,7 @@ class _Columns:
         return _named(rows["strategy"], self._names.strategies)
 
     def _of(self, rows: Rows, attribute: str) -> np.ndarray:
-        """An integer of each row's instrument."""
+        """Look up an integer of each row's instrument."""
         return np.array([getattr(info, attribute) for info in self._infos], np.int64)[rows["instrument"]]
 
     def _called(self, rows: Rows, attribute: str) -> Any:
@@ -464,7 +464,7 @@ class _Columns:
         }
 
     def _reasons(self, state: np.ndarray, reason: np.ndarray) -> Any:
-        """Vetoes and rejects count their reasons apart: the state says which list the number is in."""
+        """Name the reasons of vetoes and rejects, which are numbered apart: the state says which list to use."""
         named = {(OrderState.VETOED << 32) + number: name for number, name in self._names.vetoes.items()} | {
             (OrderState.REJECTED << 32) + number: name for number, name in names_of(RejectReason).items()
         }
@@ -473,14 +473,14 @@ class _Columns:
 
 
 def _time(time_ns: np.ndarray) -> Any:
-    """UTC times; 0, which is never, is null."""
+    """Convert to UTC times; 0, which means never, becomes null."""
     import pyarrow as pa
 
     return pa.array(time_ns.view("datetime64[ns]"), pa.timestamp("ns", "UTC"), mask=time_ns == 0)
 
 
 def _named(numbers: np.ndarray, names: Mapping[int, str]) -> Any:
-    """A dictionary column."""
+    """Make a dictionary column."""
     import pyarrow as pa
 
     distinct, places = np.unique(numbers, return_inverse=True)

@@ -43,7 +43,7 @@ Table = dict[str, Values]
 
 
 def write_report(run_directory: Path) -> Path:
-    """Write the report of the run in `run_directory`, and say where it is. FileNotFoundError: it is no finished run."""
+    """Write the report of the run in `run_directory`; return its path. FileNotFoundError: it is no finished run."""
     report = _Report(run_directory)
     partial = run_directory / f"{REPORT}.partial"
     partial.write_text(report.render(), encoding="utf-8")
@@ -104,7 +104,7 @@ class _Report:
         return self.page.render()
 
     def _choose_pairs(self) -> list[Pair]:
-        """The pairs most traded, then most seen; without either, instruments of one underlying."""
+        """Choose the pairs most traded, then most seen; without either, instruments of one underlying."""
         counts: Counter[Pair] = Counter()
         for table, weight in ((self.trades, 1_000_000), (self.opportunities, 1)):
             legs = np.sort(np.stack([table["buy_instrument"], table["sell_instrument"]]).astype(np.int64), axis=0)
@@ -338,7 +338,7 @@ class _Report:
         self.page.figures(figures)
 
     def _values(self) -> tuple[str, list[plots.Trace]]:
-        """What was offered, expected and earned, in the quote currency with most opportunities."""
+        """Show what was offered, expected and earned, in the quote currency with most opportunities."""
         found, trades = self.opportunities, self.trades
         quotes = np.array([info.quote for info in self.instruments])
         quote = Counter(quotes[found["buy_instrument"]].tolist()).most_common(1)[0][0]

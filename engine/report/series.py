@@ -23,7 +23,10 @@ Pair = tuple[int, int]  # market indices, the smaller first
 
 
 def thin(time_ns: Values, values: Values, first_ns: int, last_ns: int, points: int = POINTS_MAX) -> Values:
-    """Places to keep, in order: of each of `points` / 2 spans the smallest and largest value; one NaN where all are."""
+    """List the places to keep, in order: the smallest and the largest value of each of `points` / 2 spans.
+
+    A span that holds nothing but NaN keeps one of them.
+    """
     if len(time_ns) <= points:
         return np.arange(len(time_ns))
     spans = points // 2
@@ -61,7 +64,7 @@ class Line:
         self._held = len(kept)
 
     def points(self) -> tuple[Values, Values]:
-        """Times in ns and values."""
+        """Return times in ns, and values."""
         if not self._parts:
             return np.empty(0, np.int64), np.empty(0)
         self._thin()
@@ -86,7 +89,7 @@ class SampleLines:
 def read_samples(
     path: Path, instruments: list[InstrumentInfo], pairs: list[Pair], range_ns: tuple[int, int]
 ) -> SampleLines:
-    """One pass over positions.parquet, in memory that does not depend on its length."""
+    """Read positions.parquet in one pass, in memory that does not depend on its length."""
     lines = SampleLines(converted_currency=report_currency(instruments))
     for pair in pairs:
         lines.spread_bid[pair], lines.spread_ask[pair] = Line(range_ns, POINTS_MAX), Line(range_ns, POINTS_MAX)
@@ -141,7 +144,7 @@ def _add_profits(
 
 
 def _grids(path: Path, count: int) -> Iterator[tuple[Values, dict[str, Values]]]:
-    """Samples as (times, field -> array of times by instruments).
+    """Arrange samples as (times, field -> array of times by instruments).
 
     Positions, money and `middle` hold until the next sample; `bid` and `ask` are NaN where the book was not valid.
     """
@@ -177,13 +180,13 @@ def _grid(rows: dict[str, Values], count: int, held: dict[str, Values]) -> tuple
 
 
 def read_table(path: Path, names: list[str]) -> dict[str, Values]:
-    """Whole columns of a file that is small beside the samples: fills, trades, opportunities."""
+    """Read whole columns of a file that is small beside the samples: fills, trades, opportunities."""
     parts = list(read_columns(path, names))
     return {name: np.concatenate([part[name] for part in parts]) if parts else np.empty(0) for name in names}
 
 
 def trade_prices(fills: dict[str, Values], trades: dict[str, Values]) -> tuple[Values, Values]:
-    """Average price of each trade's buys on its buy instrument and of its sells on its sell instrument; NaN if none."""
+    """Average the prices of each trade's buys on its buy instrument and sells on its sell instrument; NaN if none."""
     found = []
     order = np.argsort(trades["trade_id"], kind="stable")
     known = trades["trade_id"][order]

@@ -1,7 +1,7 @@
-"""The figures of a run: what arbitrage people ask, computed from the run's Parquet files in exact integers.
+"""The figures of a run: what arbitrage traders ask, computed from the run's Parquet files in exact integers.
 
 `summarise` reads a closed `Recorder`'s directory; money is written to `summary.json` as exact decimal numbers. Memory
-is bounded by one row group of a file and eight bytes an opportunity.
+is bounded by one row group of a file plus eight bytes for each opportunity.
 """
 
 from collections import Counter
@@ -46,7 +46,7 @@ class LatencyFacts(msgspec.Struct, kw_only=True):
         return sum(count for _, count in self.buckets)
 
     def percentile_ns(self, percent: int) -> int:
-        """Upper bound of the bucket that holds the percentile, at most `max_ns`; 0 when nothing was counted."""
+        """Find the upper bound of the percentile's bucket, at most `max_ns`; 0 when nothing was counted."""
         wanted = -(-self.count * percent // 100)
         for upper_ns, count in self.buckets:
             wanted -= count
@@ -203,7 +203,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
 
 
 def e9(units: int) -> Decimal:
-    """1e-9 units as an exact decimal."""
+    """Convert 1e-9 units to an exact decimal."""
     return Decimal(units).scaleb(-9).normalize() + 0 if units else Decimal(0)
 
 
@@ -259,12 +259,12 @@ def write_summary(summary: RunSummary, config_text: str, directory: Path) -> Non
 
 
 def read_summary(directory: Path) -> RunSummary:
-    """The summary of a finished run. FileNotFoundError: `directory` holds none."""
+    """Read the summary of a finished run. FileNotFoundError: `directory` holds none."""
     return msgspec.json.decode((directory / SUMMARY).read_bytes(), type=RunSummary)
 
 
 def read_columns(path: Path, names: list[str]) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
-    """Columns of a Parquet file, a row group at a time: integers and floats as NumPy arrays, text as objects."""
+    """Read columns of a Parquet file, a row group at a time: integers and floats as NumPy arrays, text as objects."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
@@ -293,7 +293,7 @@ def _quote_of(instruments: list[InstrumentInfo], index: int) -> str:
 def _sums_by_currency(
     instruments: list[InstrumentInfo], legs: np.ndarray[Any, Any], values: np.ndarray[Any, Any]
 ) -> Counter[str]:
-    """Exact sums of integers by the quote currency of their buy leg."""
+    """Sum integers exactly, by the quote currency of their buy leg."""
     sums: Counter[str] = Counter()
     for leg in np.unique(legs):
         sums[_quote_of(instruments, int(leg))] += sum(values[legs == leg].tolist())
@@ -332,7 +332,7 @@ def _opportunities(path: Path, instruments: list[InstrumentInfo]) -> Opportunity
 
 
 def is_missed(rows: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-    """Which trades missed a leg: one that had to be retried, or cost something to repair."""
+    """Tell which trades missed a leg: one that had to be retried, or cost something to repair."""
     return (rows["retries"] > 0) | (rows["miss_cost_e9"] != 0)
 
 
@@ -417,7 +417,7 @@ class _Account:
 
 
 def _accounts(directory: Path, instruments: list[InstrumentInfo]) -> list[_Account]:
-    """Cash, fees and positions from the fills; prices from the last valid sample of each instrument."""
+    """Sum cash, fees and positions from the fills; take prices from each instrument's last valid sample."""
     accounts = [_Account(info) for info in instruments]
     last_ticks: dict[int, int] = {}
     names = ["instrument", "notional_e9", "cash_flow_e9", "fee_e9", "position_lots", "price_ticks"]
@@ -449,7 +449,7 @@ def _accounts(directory: Path, instruments: list[InstrumentInfo]) -> list[_Accou
 
 
 def _last_priced(path: Path, count: int) -> Iterator[tuple[int, dict[str, int]]]:
-    """(instrument, its last sample with a valid bid and ask), read from the end of the file."""
+    """List (instrument, its last sample with a valid bid and ask), read from the end of the file."""
     import pyarrow.parquet as pq
 
     wanted = set(range(count))
@@ -481,13 +481,16 @@ def _profits(accounts: Iterable[_Account]) -> dict[str, ProfitSummary]:
 
 
 def report_currency(instruments: Iterable[InstrumentInfo]) -> str:
-    """What converted figures are shown in: USD, or the one quote currency if there is but one."""
+    """Choose the currency for converted figures: USD, or the one quote currency if there is but one."""
     quotes = {info.quote for info in instruments}
     return quotes.pop() if len(quotes) == 1 else "USD"
 
 
 def pricing_instrument(currency: str, into: str, instruments: Iterable[InstrumentInfo]) -> int | None:
-    """Market index of the instrument whose price converts `currency`; -1: it counts as one; None: nothing does."""
+    """Find the market index of the instrument whose price converts `currency`.
+
+    -1: it counts as one; None: nothing does.
+    """
     if currency == into or (currency in DOLLARS and into in DOLLARS):
         return -1
     priced = [

@@ -12,17 +12,17 @@ COIN_DIGITS = 8
 
 
 def number_text(count: int) -> str:
-    """Thousands apart."""
+    """Format a number with its thousands apart."""
     return f"{count:,}"
 
 
 def percent_text(fraction: float | None) -> str:
-    """One decimal; "-" when there is nothing to take a fraction of."""
+    """Format a percentage to one decimal; "-" when there is nothing to take a fraction of."""
     return "-" if fraction is None else f"{100 * fraction:.1f} %"
 
 
 def money_text(amount: Decimal, currency: str, sign: bool = False, named: bool = True) -> str:
-    """Dollars to the cent, coins to eight decimals; `sign` shows a plus too, `named` adds the currency."""
+    """Format dollars to the cent, coins to eight decimals; `sign` shows a plus too, `named` adds the currency."""
     if currency in DOLLARS and abs(amount) >= CENT:
         digits = DOLLAR_DIGITS
     else:
@@ -34,17 +34,17 @@ def money_text(amount: Decimal, currency: str, sign: bool = False, named: bool =
 
 
 def moneys_text(amounts: Mapping[str, Decimal]) -> str:
-    """Amounts of several currencies in one line."""
+    """List amounts of several currencies in one line."""
     return ", ".join(money_text(amount, currency) for currency, amount in amounts.items()) or "nothing"
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
-    """Names and counts in one line."""
+    """List names and counts in one line."""
     return ", ".join(f"{name} {number_text(count)}" for name, count in counts.items()) or "none"
 
 
 def duration_text(duration_ns: int | None) -> str:
-    """Three digits and a unit, from ten minutes on two units; "-" for none."""
+    """Format three digits and a unit, from ten minutes on two units; "-" for none."""
     if duration_ns is None:
         return "-"
     minutes, seconds = divmod(duration_ns // 1_000_000_000, 60)
@@ -62,7 +62,7 @@ def duration_text(duration_ns: int | None) -> str:
 
 
 def time_text(time_ns: int) -> str:
-    """UTC to the millisecond; the instant that never was is "-"."""
+    """Format UTC to the millisecond; "-" for 0, which means never."""
     if time_ns <= 0:
         return "-"
     seconds, rest_ns = divmod(time_ns, 1_000_000_000)

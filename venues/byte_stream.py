@@ -28,7 +28,7 @@ class ByteStream(Struct):
 
 @generic
 def proven_length(stream: ByteStream, address: int) -> int:
-    """Prove the length of the message whose header lies at `address`: at least the header's, at most `partial`'s.
+    """Prove the length of the message whose header is at `address`: at least the header's, at most `partial`'s.
 
     0, and the stream ended, if it can't be believed.
     """
@@ -66,7 +66,7 @@ def is_next_segment(stream: ByteStream, packet: Packet) -> bool:
 
 @compiled
 def next_whole(stream: ByteStream, partial: int, header_bytes: int) -> int:
-    """Find the segment's next whole message, its length proven; 0 when there is none, or the stream ended.
+    """Find the segment's next whole message, its length proven; return 0 when there is none, or the stream ended.
 
     `partial` is the address of the stream's kept bytes. A message whose end has not come yet is kept there for the next
     segment.

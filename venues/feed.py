@@ -60,7 +60,7 @@ def reject(feed: Feed, reason: int) -> bool:
 
 @compiled
 def known_instrument(feed: Feed, venue_id: int) -> int:
-    """Market index of a venue's instrument id; -1, and counted, if nobody configured it."""
+    """Find the market index of a venue's instrument id; -1, and counted, if nobody configured it."""
     index = find_instrument(feed.map, venue_id)
     if index < 0:
         feed.rejects[Reject.UNKNOWN_INSTRUMENT] += 1
@@ -77,6 +77,6 @@ def decode(feed: Feed, packet: Packet, market: Market, events: Events) -> None:
 
 
 def feed_unit(cls: type[Feed]) -> Unit:
-    """The unit of feeds of this class: its entry `decode`, for a venue's unit and for the simulated exchange."""
+    """Describe the unit of feeds of this class: its entry `decode`, for a venue's unit and the simulated exchange."""
     entry = Entry("decode", decode.implementation_for(cls), (cls, Packet, Market, Events))
     return Unit(f"feed-{cls.__name__}", (entry,))

@@ -72,7 +72,7 @@ class Instrument(Struct):
 
 @compiled
 def price_e9(instrument: Instrument, price_ticks: int) -> int:
-    """Price in 1e-9 of the quote currency."""
+    """Convert a price to 1e-9 of the quote currency."""
     return price_ticks * instrument.tick_e9
 
 
@@ -104,7 +104,7 @@ def notional_e9(instrument: Instrument, price_ticks: int, qty_lots: int) -> int:
 
 @compiled
 def base_e9(instrument: Instrument, price_ticks: int, qty_lots: int) -> int:
-    """Size of a quantity in 1e-9 of the base coin (an inverse contract's coin delta at that price, rounded down)."""
+    """Convert a quantity to 1e-9 of the base coin (an inverse contract's coin delta at that price, rounded down)."""
     if instrument.payoff == Payoff.INVERSE:
         return divide_e9(qty_lots * instrument.lot_e9, price_ticks * instrument.tick_e9)
     return qty_lots * instrument.lot_e9
@@ -112,7 +112,7 @@ def base_e9(instrument: Instrument, price_ticks: int, qty_lots: int) -> int:
 
 @compiled
 def lots_of_base(instrument: Instrument, price_ticks: int, size_e9: int) -> int:
-    """Whole lots in `size_e9` (1e-9 of the base coin, not negative), rounded down."""
+    """Count the whole lots in `size_e9` (1e-9 of the base coin, not negative), rounded down."""
     if instrument.payoff == Payoff.INVERSE:
         price = price_ticks * instrument.tick_e9
         return (size_e9 * (price // E9) + multiply_e9(size_e9, price % E9)) // instrument.lot_e9
@@ -121,7 +121,7 @@ def lots_of_base(instrument: Instrument, price_ticks: int, size_e9: int) -> int:
 
 @compiled
 def settlement_value_e9(instrument: Instrument, price_ticks: int, qty_lots: int) -> int:
-    """A quantity's value in 1e-9 of the settlement currency: quote money for linear, coins for inverse contracts."""
+    """Compute a quantity's value in 1e-9 of the settlement currency: quote money for linear, coins for inverse."""
     if instrument.payoff == Payoff.INVERSE:
         return base_e9(instrument, price_ticks, qty_lots)
     return notional_e9(instrument, price_ticks, qty_lots)
@@ -129,10 +129,11 @@ def settlement_value_e9(instrument: Instrument, price_ticks: int, qty_lots: int)
 
 @compiled
 def cash_flow_e9(instrument: Instrument, side: int, price_ticks: int, qty_lots: int) -> int:
-    """The cash that a trade adds to P&L before the position is valued, 1e-9 of the settlement currency, without fees.
+    """Compute the cash that a trade adds to P&L before the position is valued, without fees.
 
-    Linear: a buy pays price times size. Inverse: P&L of N USD from p1 to p2 is N / p1 - N / p2 coins, so a buy adds
-    N / p1 and the open position is worth -N / p2. Coins are rounded down, an error below 1e-9 coin a fill.
+    In 1e-9 of the settlement currency. Linear: a buy pays price times size. Inverse: P&L of N USD from p1 to p2 is N /
+    p1 - N / p2 coins, so a buy adds N / p1 and the open position is worth -N / p2. Coins are rounded down, an error
+    below 1e-9 coin a fill.
     """
     value = settlement_value_e9(instrument, price_ticks, qty_lots)
     if instrument.payoff == Payoff.INVERSE:
@@ -142,7 +143,7 @@ def cash_flow_e9(instrument: Instrument, side: int, price_ticks: int, qty_lots: 
 
 @compiled
 def position_value_e9(instrument: Instrument, price_ticks: int, position_lots: int) -> int:
-    """The value that an open position (signed lots) adds to P&L at this price, 1e-9 of the settlement currency."""
+    """Compute what an open position (signed lots) adds to P&L at this price, 1e-9 of the settlement currency."""
     if position_lots >= 0:
         return cash_flow_e9(instrument, SELL, price_ticks, position_lots)
     return cash_flow_e9(instrument, BUY, price_ticks, -position_lots)
@@ -150,7 +151,7 @@ def position_value_e9(instrument: Instrument, price_ticks: int, position_lots: i
 
 @compiled
 def fee_e9(instrument: Instrument, price_ticks: int, qty_lots: int, is_maker: int) -> int:
-    """Fee of a fill, 1e-9 of the settlement currency; positive is paid. Rounded up, never in favour."""
+    """Compute the fee of a fill, 1e-9 of the settlement currency; positive is paid. Rounded up, never in our favour."""
     rate_e9 = instrument.maker_fee_e9 if is_maker != 0 else instrument.taker_fee_e9
     return -multiply_e9(settlement_value_e9(instrument, price_ticks, qty_lots), -rate_e9)
 
@@ -168,7 +169,7 @@ def has_terms(instrument: Instrument, tick_e9: int, lot_e9: int, contract_e9: in
 
 @compiled
 def common_divisor(first: int, second: int) -> int:
-    """Greatest common divisor, of tick sizes for one."""
+    """Find the greatest common divisor, for example of tick sizes."""
     while second != 0:
         rest = first % second
         first = second

@@ -67,7 +67,7 @@ class InstrumentMap(Struct):
 
 @compiled
 def find_instrument(table: InstrumentMap, venue_id: int) -> int:
-    """Market index of a venue's instrument id, -1 if unknown."""
+    """Find the market index of a venue's instrument id, -1 if unknown."""
     slot = hash_bits(venue_id, MAP_BITS)
     while table.keys[slot] != 0:
         if table.keys[slot] == venue_id + 1:
@@ -107,7 +107,7 @@ def learn_instrument(table: InstrumentMap, market: Market, venue: int, venue_id:
 
 @compiled
 def find_symbol(market: Market, venue: int, symbol: Array, length: int) -> int:
-    """Market index of the instrument of `venue` whose symbol is these bytes, -1 if none."""
+    """Find the market index of the instrument of `venue` whose symbol is these bytes, -1 if none."""
     if length > SYMBOL_BYTES:
         return -1
     for index in range(market.count):

@@ -213,7 +213,7 @@ def read_reports(session: Session, packet: Packet, reports: Reports) -> None:
 
 @generic
 def keep_session(session: Session, ring: Struct, now_ns: int) -> int:
-    """Heartbeats and silence limits; returns when it wants to be called next, ns."""
+    """Send heartbeats and judge silence; return when it wants to be called next, ns."""
 
 
 class Applied(IntEnum):
@@ -288,7 +288,7 @@ class OrderTable(Struct):
 
 
 def make_order_table(counter: int = 0) -> OrderTable:
-    """An empty table whose first order has number `counter` + 1."""
+    """Make an empty table whose first order has number `counter` + 1."""
     table = OrderTable(counter=counter)
     for position in range(ORDERS_MAX):
         table.free_slots[position] = ORDERS_MAX - 1 - position
@@ -306,7 +306,7 @@ def open_order(
     qty_lots: int,
     now_ns: int,
 ) -> Order:
-    """A new PENDING_NEW order with an id of its own; `nobody`, filled in but FREE, if ORDERS_MAX orders are open.
+    """Open a new PENDING_NEW order with an id of its own; `nobody`, filled in but FREE, if ORDERS_MAX are open.
 
     The caller adds decision_ticks, tag, trade_id and trigger_ns, which are 0.
     """
@@ -333,7 +333,7 @@ def open_order(
 
 @compiled
 def find_order(table: OrderTable, client_order_id: int) -> Order:
-    """The order with this id, open or closed and not yet freed; `nobody` (state FREE) if there is none."""
+    """Find the order with this id, open or closed and not yet freed; `nobody` (state FREE) if there is none."""
     order = table.orders[client_order_id & (ORDERS_MAX - 1)]
     if order.state == OrderState.FREE or order.client_order_id != client_order_id:
         return table.nobody
@@ -342,7 +342,7 @@ def find_order(table: OrderTable, client_order_id: int) -> Order:
 
 @compiled
 def find_exchange_order(table: OrderTable, venue: int, exchange_order_id: int) -> Order:
-    """The open order that the venue calls by this number; `nobody` if there is none. It looks at all that are open."""
+    """Find the open order that the venue calls by this number, among all open ones; `nobody` if there is none."""
     left = table.count
     for slot in range(ORDERS_MAX):
         if left == 0:
@@ -357,13 +357,13 @@ def find_exchange_order(table: OrderTable, venue: int, exchange_order_id: int) -
 
 @compiled
 def is_open(order: Order) -> bool:
-    """Whether the order can still be filled."""
+    """Tell whether the order can still be filled."""
     return order.state >= OrderState.PENDING_NEW and order.state <= OrderState.PENDING_CANCEL
 
 
 @compiled
 def is_unsettled_quote(order: Order) -> bool:
-    """Whether a quote is not answered yet or is held: what a quote after it would come to is not known."""
+    """Tell whether a quote is unanswered or held: what would become of a quote after it is not known."""
     if order.is_quote == 0 or not is_open(order):
         return False
     return order.state == OrderState.PENDING_NEW or order.queued != 0
@@ -371,13 +371,13 @@ def is_unsettled_quote(order: Order) -> bool:
 
 @compiled
 def cancel_sent(order: Order) -> None:
-    """A cancel request for this open order left the engine."""
+    """Note that a cancel request for this open order left the engine."""
     order.state = OrderState.PENDING_CANCEL
 
 
 @compiled
 def open_lots(order: Order) -> int:
-    """What of an order may still be filled, at worst: an amend that is on its way may have come to hold already."""
+    """Count what of an order may still be filled, at worst: an amend on its way may already hold."""
     if not is_open(order):
         return 0
     qty_lots = order.qty_lots
@@ -388,7 +388,7 @@ def open_lots(order: Order) -> int:
 
 @compiled
 def amend_sent(order: Order, price_ticks: int, qty_lots: int) -> None:
-    """A request for these terms left the engine; one at a time."""
+    """Note that a request for these terms left the engine; one at a time."""
     assert order.amend_state != AmendState.PENDING
     order.amend_state = AmendState.PENDING
     order.amend_price_ticks = price_ticks
@@ -412,7 +412,7 @@ def expect_cancel_by_id(table: OrderTable, venue: int, instrument: int, exchange
 
 @compiled
 def take_cancel_by_id(table: OrderTable, venue: int, exchange_order_id: int) -> bool:
-    """Whether a cancel of this id was expected; it no longer is, and `by_id_answered` is it."""
+    """Tell whether a cancel of this id was expected; it no longer is, and `by_id_answered` is it."""
     for position in range(table.by_id_count):
         asked = table.by_id[position]
         if asked.exchange_order_id == exchange_order_id and asked.venue == venue:
@@ -426,7 +426,7 @@ def take_cancel_by_id(table: OrderTable, venue: int, exchange_order_id: int) -> 
 
 @compiled
 def close_order(order: Order, state: int, reason: int, now_ns: int) -> None:
-    """The order ends: FILLED, CANCELLED, REJECTED or VETOED."""
+    """End the order: FILLED, CANCELLED, REJECTED or VETOED."""
     order.state = state
     order.reason = reason
     order.closed_ns = now_ns
@@ -443,7 +443,7 @@ def free_order(table: OrderTable, order: Order) -> None:
 
 @compiled
 def is_alarm(outcome: int) -> bool:
-    """Whether what a venue said contradicts what we hold: stop sending and reconcile.
+    """Tell whether what a venue said contradicts what we hold: then stop sending and reconcile.
 
     A fill among them (kind FILL) did happen at the venue, so the caller still books it to the position.
     """

@@ -148,7 +148,7 @@ def _refusal(
     qty_lots: int,
     now_ns: int,
 ) -> int:
-    """The reason for which the venue refuses this order, `RejectReason.NONE` if it does not."""
+    """Find the reason for which the venue refuses this order; `RejectReason.NONE` if it does not."""
     if client_order_id <= matching.last_client_order_id:
         return RejectReason.DUPLICATE_ID
     matching.last_client_order_id = client_order_id
@@ -175,7 +175,7 @@ def _refusal(
 
 @compiled
 def largest_qty_lots(terms: Instrument, price_ticks: int) -> int:
-    """The largest quantity whose value at this price fits 64 bits."""
+    """Find the largest quantity whose value at this price fits 64 bits."""
     if terms.payoff == Payoff.INVERSE:
         return VALUE_MAX // terms.lot_e9
     return VALUE_MAX // terms.tick_lot_e9 // abs(price_ticks)
@@ -194,7 +194,7 @@ def _sweep(
     qty_lots: int,
     now_ns: int,
 ) -> int:
-    """Take levels from the best to the limit; returns what is left. One place in `executions` stays free for that."""
+    """Take levels from the best to the limit; return what is left. One place in `executions` stays free for that."""
     book = market.books[instrument]
     leaves_lots = qty_lots
     price_ticks = best_level(book, 1 - side)
@@ -222,7 +222,7 @@ def _reaches(side: int, limit_ticks: int, price_ticks: int) -> bool:
 
 @compiled
 def _lots_within(book: Book, side: int, limit_ticks: int, wanted_lots: int) -> int:
-    """Lots that an order of `side` could take up to its limit; counts no further than `wanted_lots`."""
+    """Count the lots that an order of `side` could take up to its limit, no further than `wanted_lots`."""
     lots = 0
     price_ticks = best_level(book, 1 - side)
     while lots < wanted_lots and _reaches(side, limit_ticks, price_ticks):

@@ -118,7 +118,7 @@ def is_busy(exchange: SimulatedExchange) -> bool:
 
 @compiled
 def next_market_ns(exchange: SimulatedExchange) -> int:
-    """Exchange time of its next market frame; NEVER_NS after the last, STARVED when only Python can tell."""
+    """Return the exchange time of the next market frame; NEVER_NS after the last, STARVED if only Python can tell."""
     time_ns = next_record_time(exchange.captures[0], exchange.cursors[LEADER])
     return time_ns if time_ns == STARVED or time_ns == NEVER_NS else max(0, time_ns - exchange.feed_latency_ns)
 
@@ -190,7 +190,7 @@ def flush_exchange(_exchange: SimulatedExchange) -> None:
 
 @next_time_ns.register(SimulatedExchange)
 def next_exchange_ns(exchange: SimulatedExchange) -> int:
-    """When the exchange has something to do; STARVED when `Replay.refill` must be called first.
+    """Tell when the exchange has something to do; STARVED when `Replay.refill` must be called first.
 
     After the last market frame heartbeats alone keep no run going.
     """

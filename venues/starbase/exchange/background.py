@@ -1,8 +1,8 @@
 """Simulated Starbase: everybody else. Seeded random orders around a price that walks, or follows a given path.
 
 They add near the top, cancel, reduce and take, as a member that is nobody's client, by the same rules as everyone. All
-is drawn from a counter and a seed, so a run is the same every time, whatever clients do (what clients do changes what
-the orders meet, not the orders' times and kinds).
+is drawn from a counter and a seed, so a run is the same every time, whatever clients do: their orders change what the
+random orders meet, not when those come nor of what kind they are.
 """
 
 import math
@@ -47,7 +47,7 @@ class ReferencePoint(Struct):
 
 
 class Background(Struct):
-    """Who is nobody's client."""
+    """The member that is nobody's client."""
 
     seed: i64
     draws: i64
@@ -84,7 +84,10 @@ def set_background(
     lots: int,
     points: Array | None,
 ) -> None:
-    """`instruments`: market index -> first price in ticks. Volatility: deviation over a second."""
+    """Set up the random orders.
+
+    `instruments`: market index -> first price in ticks. Volatility: deviation over a second.
+    """
     background.seed = seed
     background.interval_ns = round(1e9 / events_per_second) if events_per_second > 0 else 0
     background.next_ns = start_ns if background.interval_ns else NEVER_NS
@@ -108,7 +111,7 @@ def set_background(
 
 @compiled
 def draw(background: Background, bound: int) -> int:
-    """Uniform in 0..bound - 1, for bound below 2**31."""
+    """Draw a uniform number in 0..bound - 1, for bound below 2**31."""
     background.draws += 1
     mixed = multiply_u64(background.draws, GOLDEN) ^ multiply_u64(background.seed + 1, MIX_SECOND)
     mixed = mix_bits(mixed)
@@ -117,13 +120,13 @@ def draw(background: Background, bound: int) -> int:
 
 @compiled
 def next_background_ns(background: Background) -> int:
-    """When the next event is due, NEVER_NS."""
+    """Tell when the next event is due, NEVER_NS."""
     return background.next_ns
 
 
 @compiled
 def background_event(background: Background, matching: Matching, now_ns: int) -> None:
-    """One event; what it did is in the outcome."""
+    """Make one event happen; what it did is in the outcome."""
     clear_outcome(matching)
     background.events += 1
     if background.filling > 0:
@@ -170,7 +173,7 @@ def background_event(background: Background, matching: Matching, now_ns: int) ->
 
 @compiled
 def move_reference(background: Background, index: int, now_ns: int) -> None:
-    """Where the price goes: along the path if there is one, else a step at random, never below one spread."""
+    """Move the price: along the path if there is one, else a random step, never below one spread."""
     if background.point_count == 0:
         width = background.walk_micro_ticks
         moved = background.reference_micro_ticks[index] + draw(background, 2 * width + 1) - width
@@ -187,7 +190,7 @@ def move_reference(background: Background, index: int, now_ns: int) -> None:
 
 @compiled
 def withdraw_own(matching: Matching, slot: int) -> None:
-    """Cancel an order that rests; one that is held stays."""
+    """Cancel an order that rests; leave one that is held."""
     if matching.orders[slot].place == OrderPlace.RESTING:
         cancel_resting(matching, slot)
 
@@ -203,7 +206,7 @@ def place_own(
     time_in_force: int,
     now_ns: int,
 ) -> int:
-    """A new order; its id, 0 if it was refused or is gone already."""
+    """Place a new order; return its id, 0 if it was refused or is gone already."""
     request = background.request
     request.session = NO_SESSION
     request.member = NOBODY

@@ -1,4 +1,4 @@
-"""From a configuration to a simulated exchange."""
+"""A simulated exchange, made from a configuration."""
 
 from typing import Any
 

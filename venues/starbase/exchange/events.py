@@ -16,7 +16,7 @@ from crosswire.venues.starbase.wire.order_layout import NULL_I64
 
 @compiled
 def next_quiet_ns(exchange: StarbaseExchange) -> int:
-    """When market data is next due though nothing happens; never after `end_ns`."""
+    """Tell when market data is next due though nothing happens; never after `end_ns`."""
     due_ns = next_publishing_ns(exchange.publisher)
     return due_ns if due_ns <= exchange.end_ns else NEVER_NS
 
@@ -65,7 +65,7 @@ def catch_up(exchange: StarbaseExchange, now_ns: int) -> None:
 
 @compiled
 def take_frame(exchange: StarbaseExchange, now_ns: int) -> None:
-    """One frame of a client reaches the exchange."""
+    """Handle one frame of a client that reaches the exchange."""
     gateways = exchange.gateways
     if not parse_packet(exchange.frame, gateways.packet, gateways.parsed):
         gateways.mistakes[Mistake.NOT_TCP] += 1
@@ -79,7 +79,7 @@ def take_frame(exchange: StarbaseExchange, now_ns: int) -> None:
 
 @compiled
 def thaw_due(exchange: StarbaseExchange, now_ns: int) -> None:
-    """Protection groups whose time is over take orders again."""
+    """Let protection groups whose time is over take orders again."""
     matching = exchange.matching
     for index in range(matching.group_count):
         group = matching.groups[index]
@@ -89,5 +89,5 @@ def thaw_due(exchange: StarbaseExchange, now_ns: int) -> None:
 
 
 def exchange_unit() -> Unit:
-    """The unit of all that happens at an exchange: too large for everything that polls one to have a copy."""
+    """Describe the unit of all that happens at an exchange: too large for everything that polls one to have a copy."""
     return Unit("starbase-exchange", (Entry("catch_up", catch_up, (StarbaseExchange, "i64")),))

@@ -70,7 +70,7 @@ def poll_starbase(exchange: StarbaseExchange, frame: Frame, now_ns: int) -> bool
 
 @compiled
 def stream_of(exchange: StarbaseExchange, client_port: int) -> int:
-    """The in-process stream with this port at the client's end, -1."""
+    """Find the in-process stream with this port at the client's end, -1."""
     for number in range(exchange.stream_count):
         if exchange.streams[number].flow.source_port == client_port:
             return number
@@ -79,7 +79,7 @@ def stream_of(exchange: StarbaseExchange, client_port: int) -> int:
 
 @compiled
 def drop_stale(exchange: StarbaseExchange, now_ns: int) -> None:
-    """Step over answers on a connection that an in-process client has given up: its host would not deliver them."""
+    """Drop answers on a connection that an in-process client has given up: its host would not deliver them."""
     answers = exchange.answers
     while exchange.stream_count != 0 and next_time_ns(answers) <= now_ns:
         place = answers.received & (DELAY_FRAMES_MAX - 1)
@@ -96,7 +96,7 @@ def drop_stale(exchange: StarbaseExchange, now_ns: int) -> None:
 
 @compiled
 def note_end(exchange: StarbaseExchange, frame: Frame) -> None:
-    """An answer with FIN or RST is the last of its connection."""
+    """Note that an answer with FIN or RST is the last of its connection."""
     if exchange.stream_count == 0:
         return
     header = view(TcpHeader, frame.address + ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES)
@@ -135,7 +135,7 @@ def flush_starbase(_exchange: StarbaseExchange) -> None:
 
 @next_time_ns.register(StarbaseExchange)
 def next_starbase_ns(exchange: StarbaseExchange) -> int:
-    """After `end_ns` the duties of the gateways alone keep no run going."""
+    """Tell when the ring has something to do next; after `end_ns` gateways' duties alone keep no run going."""
     first_ns = min(next_time_ns(exchange.feed), next_time_ns(exchange.answers), next_time_ns(exchange.orders))
     first_ns = min(first_ns, next_release_ns(exchange.matching), next_background_ns(exchange.background))
     duty_ns = min(next_duty_ns(exchange), next_protection_ns(exchange.matching))
@@ -151,12 +151,12 @@ def starbase_connection(exchange: StarbaseExchange, stream: int) -> int:
 
 @select_stream.register(StarbaseExchange)
 def select_starbase(_exchange: StarbaseExchange, _stream: int) -> None:
-    """A frame's ports say it all."""
+    """Do nothing: a frame's ports already say which connection it belongs to."""
 
 
 @reconnect.register(StarbaseExchange)
 def reconnect_starbase(exchange: StarbaseExchange, stream: int, now_ns: int) -> None:
-    """The frame with SYN ends the old connection at the exchange, too."""
+    """Open a new connection; its frame with SYN ends the old one at the exchange, too."""
     ours = exchange.streams[stream]
     ours.is_up = 0
     slot = reserve(exchange.orders, TCP_FRAME_HEADER_BYTES)
@@ -179,6 +179,6 @@ def restart_gateway(exchange: StarbaseExchange, gateway: int, now_ns: int) -> No
 
 @compiled
 def forget_session(exchange: StarbaseExchange, number: int) -> None:
-    """What a session was sent is lost at the exchange: asked for again, it is stepped over by gap fills."""
+    """Lose at the exchange what a session was sent: asked for again, it is stepped over by gap fills."""
     session = exchange.gateways.sessions[number]
     session.first_sequence = session.send_sequence + 1

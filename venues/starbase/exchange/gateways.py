@@ -13,7 +13,7 @@ CLIENT = 1  # the member that the configured API key is of
 
 
 class StarbaseGateways(Owner):
-    """Gateways A and B: several clients at once, of whom the exchange ends those that it no longer wants."""
+    """Gateways A and B: several clients at once; the exchange ends those that it no longer wants."""
 
     def __init__(self, setup: GatewaySetup) -> None:
         self.setup = setup

@@ -124,7 +124,7 @@ def set_publisher(
 
 @compiled
 def publish_changes(publisher: Publisher, matching: Matching, ring: Struct, now_ns: int) -> None:
-    """Everything in the outcome, as one transaction."""
+    """Publish everything in the outcome, as one transaction."""
     outcome = matching.outcome
     if outcome.change_count == 0:
         return
@@ -143,7 +143,7 @@ def publish_changes(publisher: Publisher, matching: Matching, ring: Struct, now_
 
 @compiled
 def add_change_message(publisher: Publisher, matching: Matching, change: BookChange) -> bool:
-    """One change into the packet; False if there is no room."""
+    """Add one change to the packet; False if there is no room."""
     writer = publisher.incremental
     index = change.instrument
     instrument = matching.market.instruments[index]
@@ -166,7 +166,7 @@ def add_change_message(publisher: Publisher, matching: Matching, change: BookCha
 
 @compiled
 def begin_incremental(publisher: Publisher, now_ns: int) -> None:
-    """A new packet in the place where it will be kept."""
+    """Begin a new packet in the place where it will be kept."""
     stored = publisher.stored[publisher.packets & (PACKETS_STORED - 1)]
     begin_packet(publisher.incremental, address_of(stored.data), PACKET_BYTES_MAX, now_ns)
 
@@ -191,7 +191,7 @@ def send_incremental(publisher: Publisher, ring: Struct, now_ns: int) -> None:
 
 @compiled
 def send_datagram(publisher: Publisher, flow: Flow, address: int, length: int, ring: Struct, now_ns: int) -> None:
-    """One UDP frame on the market data wire."""
+    """Send one UDP frame on the market data wire."""
     slot = reserve(ring, UDP_FRAME_HEADER_BYTES + length)
     if slot == 0:
         publisher.unsent += 1
@@ -202,13 +202,13 @@ def send_datagram(publisher: Publisher, flow: Flow, address: int, length: int, r
 
 @compiled
 def next_publishing_ns(publisher: Publisher) -> int:
-    """When a heartbeat or the next part of the snapshot is due."""
+    """Tell when a heartbeat or the next part of the snapshot is due."""
     return min(publisher.last_sent_ns + HEARTBEAT_NS, publisher.next_snapshot_ns)
 
 
 @compiled
 def publish_due(publisher: Publisher, matching: Matching, venue: int, ring: Struct, now_ns: int) -> None:
-    """What `next_publishing_ns` announced."""
+    """Publish what `next_publishing_ns` announced."""
     if publisher.next_snapshot_ns <= now_ns:
         publisher.next_snapshot_ns = now_ns + publisher.snapshot_step_ns
         publish_snapshot(publisher, matching, publisher.snapshot_instrument, ring, now_ns)
@@ -223,7 +223,7 @@ def publish_due(publisher: Publisher, matching: Matching, venue: int, ring: Stru
 
 @compiled
 def next_own(market: Market, venue: int, index: int) -> int:
-    """The venue's instrument after `index`, from the beginning again after the last."""
+    """Find the venue's instrument after `index`, from the beginning again after the last."""
     index += 1
     while index < market.count and market.instruments[index].venue != venue:
         index += 1
@@ -251,7 +251,7 @@ def send_snapshot(publisher: Publisher, ring: Struct, now_ns: int) -> None:
 
 @compiled
 def publish_snapshot(publisher: Publisher, matching: Matching, index: int, ring: Struct, now_ns: int) -> None:
-    """One instrument: definition, header, orders, price band, trailer. Its mark is published at once, too."""
+    """Publish one instrument: definition, header, orders, price band, trailer. Its mark is published at once, too."""
     writer = publisher.snapshot
     instrument = matching.market.instruments[index]
     instrument_id = instrument.venue_id
@@ -285,7 +285,7 @@ def publish_snapshot(publisher: Publisher, matching: Matching, index: int, ring:
 
 @compiled
 def publish_orders(publisher: Publisher, matching: Matching, index: int, side: int, ring: Struct, now_ns: int) -> None:
-    """All orders of one side, best price first, each price in the order of time."""
+    """Publish all orders of one side, best price first, in order of time within a price."""
     writer = publisher.snapshot
     book: Book = matching.market.books[index]
     queue = matching.queues[index]
@@ -313,7 +313,7 @@ def publish_orders(publisher: Publisher, matching: Matching, index: int, side: i
 
 @compiled
 def add_band(writer: PacketWriter, matching: Matching, index: int) -> bool:
-    """Price band and mark of an instrument; NULL while unknown."""
+    """Add the price band and mark of an instrument; NULL while unknown."""
     instrument = matching.market.instruments[index]
     mark_ticks = matching.mark_ticks[index]
     if mark_ticks == 0:
@@ -330,7 +330,7 @@ def add_band(writer: PacketWriter, matching: Matching, index: int) -> bool:
 
 @compiled
 def end_cycle(publisher: Publisher, market: Market, venue: int, ring: Struct, now_ns: int) -> None:
-    """All instruments were sent."""
+    """End the cycle: all instruments were sent."""
     active = 0
     for index in range(market.count):
         if market.instruments[index].venue == venue:
@@ -342,7 +342,7 @@ def end_cycle(publisher: Publisher, market: Market, venue: int, ring: Struct, no
 
 @compiled
 def answer_request(publisher: Publisher, packet: Packet, ring: Struct, now_ns: int) -> None:
-    """A datagram to the retransmission service. What is no request is not answered."""
+    """Answer a datagram to the retransmission service, unless it is no request."""
     if packet.payload_length != RETRANSMIT_BYTES:
         return
     header = view(PacketHeader, packet.payload_address)
@@ -380,7 +380,7 @@ def answer_request(publisher: Publisher, packet: Packet, ring: Struct, now_ns: i
 
 @compiled
 def find_stored(publisher: Publisher, sequence: int) -> int:
-    """Number of the packet that holds a message which was sent, -1 if it is not kept any more."""
+    """Find the number of the packet that holds a message which was sent, -1 if it is not kept any more."""
     low = max(0, publisher.packets - PACKETS_STORED + 1)
     high = publisher.packets - 1
     if high < low or publisher.stored[low & (PACKETS_STORED - 1)].first_sequence > sequence:
@@ -396,7 +396,7 @@ def find_stored(publisher: Publisher, sequence: int) -> int:
 
 @compiled
 def copy_messages(publisher: Publisher, number: int, begin: int, count: int, now_ns: int) -> int:
-    """The answer: up to `count` messages from `begin` on, as many as one packet holds. Its length."""
+    """Copy the answer: up to `count` messages from `begin` on, as many as one packet holds; return its length."""
     writer = publisher.retransmit
     writer.sequence = begin
     begin_packet(writer, address_of(publisher.scratch), PACKET_BYTES_MAX, now_ns)

@@ -1,4 +1,4 @@
-"""Makes a simulated Starbase from plain settings; ValueError names what is out of range."""
+"""Making a simulated Starbase from plain settings; ValueError names what is out of range."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,12 +99,12 @@ def make_starbase_exchange(
     level_capacity: int = 2048,
     linker: Linker | None = None,
 ) -> StarbaseExchange:
-    """An exchange for the instruments of `venue` in `terms`, which it copies; their `venue_id` must be known.
+    """Make an exchange for the instruments of `venue` in `terms`, which it copies; their `venue_id` must be known.
 
     `flows`: of the order connections, from the client, gateway A's first; with `is_connected` an in-process client's,
-    established at `start_ns`. `first_price_ticks`: by market index, of every instrument of the venue.
-    `speed_bump_ns` None: each instrument's own. `grace_ns` None: half a heartbeat interval. It can be used once
-    `linker` has loaded; without one its unit is loaded here.
+    established at `start_ns`. `first_price_ticks`: by market index, of every instrument of the venue. `speed_bump_ns`
+    None: each instrument's own. `grace_ns` None: half a heartbeat interval. It can be used once `linker` has loaded;
+    without one its unit is loaded here.
     """
     own = [index for index in range(terms.count) if terms.instruments[index].venue == venue]
     _check(own, terms, flows, channel, keys, first_price_ticks, protections)
@@ -250,7 +250,7 @@ def _copy_flow(to: Flow, source: Flow) -> None:
 
 
 def _connect(exchange: StarbaseExchange, flows: Sequence[Flow], start_ns: int) -> None:
-    """The in-process client's first connections, as if their SYN frames had just come."""
+    """Establish the in-process client's first connections, as if their SYN frames had just come."""
     exchange.stream_count = len(flows)
     for number, flow in enumerate(flows):
         stream = exchange.streams[number]

@@ -103,7 +103,7 @@ def read_order_message(
 
 @compiled
 def _read_protection(session: StarbaseSession, address: int, template_id: int) -> None:
-    """Market maker protection. The messages of both kinds, quotes and orders, have the same fields."""
+    """Read market maker protection. The messages of both kinds, quotes and orders, have the same fields."""
     if template_id == Template.MASS_QUOTE_MMP_TRIGGERED or template_id == Template.ORDERS_MMP_TRIGGERED:
         session.mmp_triggered += 1
         session.mmp_frozen_until_ns = view(OrdersMmpTriggered, root_of(address)).frozen_until_ns
@@ -134,7 +134,7 @@ def _tell_taker_fills(
     exchange_time_ns: int,
     now_ns: int,
 ) -> None:
-    """The `fills` group of an answer to a taker; `leaves_lots` are left behind them all."""
+    """Tell the `fills` group of an answer to a taker; `leaves_lots` are what remains after them all."""
     if not _has_group(session, link, address, size_of(Fill), now_ns):
         return
     group = session.group
@@ -162,7 +162,7 @@ def _tell_taker_fills(
 
 @compiled
 def _leaves_lots(session: StarbaseSession, instrument: int, quantity: Decimal72, filled: Decimal72) -> int:
-    """What is left of an order; BAD_VALUE if the exchange's numbers make no sense."""
+    """Compute what is left of an order; BAD_VALUE if the exchange's numbers make no sense."""
     lots = lots_of(session, instrument, quantity)
     filled_lots = lots_of(session, instrument, filled)
     if lots == BAD_VALUE or filled_lots == BAD_VALUE or filled_lots > lots:
@@ -234,7 +234,7 @@ def _read_new_order_response(
 def _read_order_placed(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
-    """A held order came into the book, filled what it could, and lives or has ended."""
+    """Read that a held order came into the book, filled what it could, and lives or has ended."""
     _tell_taken(session, link, address, view(OrderPlaced, root_of(address)), reports, -1, 0, now_ns)
 
 

@@ -36,7 +36,7 @@ def _home(match_id: int, order_id: int) -> int:
 
 @compiled
 def _find(fills: FillSet, match_id: int, order_id: int) -> int:
-    """The slot that holds this fill, or the empty one where it belongs."""
+    """Find the slot that holds this fill, or the empty one where it belongs."""
     slot = _home(match_id, order_id)
     while fills.slots[slot] != 0:
         key = fills.keys[fills.slots[slot] - 1]

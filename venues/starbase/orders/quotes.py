@@ -77,13 +77,13 @@ _POST_ONLY_REJECT = int(OrderFlags.POST_ONLY_REJECT)
 
 @compiled
 def quoted_side(session: StarbaseSession, instrument: int, side: int) -> QuotedSide:
-    """What is known of our quote on one side of a market instrument."""
+    """Look up what is known of our quote on one side of a market instrument."""
     return session.quotes[2 * instrument + side]
 
 
 @compiled
 def quote_id_of(session: StarbaseSession, instrument: int, order_id: int) -> int:
-    """Our id of the quote that the exchange calls `order_id`; 0: none."""
+    """Find our id of the quote that the exchange calls `order_id`; 0: none."""
     if instrument < 0:
         return 0
     for side in range(2):
@@ -95,7 +95,7 @@ def quote_id_of(session: StarbaseSession, instrument: int, order_id: int) -> int
 
 @compiled
 def find_quote(session: StarbaseSession, order_id: int) -> int:
-    """As `quote_id_of`, whatever its instrument."""
+    """Find our id as `quote_id_of` does, whatever its instrument."""
     for instrument in range(session.market[0].count):
         quote_id = quote_id_of(session, instrument, order_id)
         if quote_id != 0:
@@ -105,7 +105,7 @@ def find_quote(session: StarbaseSession, order_id: int) -> int:
 
 @compiled
 def forget_quote(session: StarbaseSession, instrument_id: int, order_id: int) -> None:
-    """A quote has ended and was told to."""
+    """Forget a quote whose end was told."""
     instrument = market_index(session, instrument_id)
     if instrument >= 0:
         for side in range(2):
@@ -161,7 +161,7 @@ def write_starbase_mass_quote(session: StarbaseSession, ring: Struct, approvals:
 
 @compiled
 def _disarm(session: StarbaseSession, approvals: Approvals, number: int) -> bool:
-    """Disarm all; whether all were armed, of defined instruments, and without an earlier quote under way.
+    """Disarm all; tell whether all were armed, of defined instruments, and without an earlier quote under way.
 
     Nor may one live that went out on another link: until that link is back it is not known what became of it.
     """
@@ -189,7 +189,7 @@ def _disarm(session: StarbaseSession, approvals: Approvals, number: int) -> bool
 
 @compiled
 def _write_quote(session: StarbaseSession, address: int, approvals: Approvals, position: int, number: int) -> None:
-    """One instrument: the bid at `position`, the ask behind it."""
+    """Write the quote of one instrument: the bid at `position`, the ask behind it."""
     bid = approvals.items[position]
     ask = approvals.items[position + 1]
     instrument = session.market[0].instruments[bid.instrument]
@@ -226,7 +226,7 @@ def _quote_flags(time_in_force: int) -> int:
 
 @compiled
 def tell_quotes_refused(session: StarbaseSession, reports: Reports, quote_id: int, reason: int) -> None:
-    """Nothing of a mass quote was taken: the quotes before it live on."""
+    """Tell that nothing of a mass quote was taken: the quotes before it live on."""
     for instrument in range(session.market[0].count):
         for side in range(2):
             quoted = quoted_side(session, instrument, side)
@@ -245,7 +245,10 @@ def tell_quotes_refused(session: StarbaseSession, reports: Reports, quote_id: in
 def read_mass_quote_response(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
-    """What became of each side. The table is changed once all is told: a frame may be read again for its rest."""
+    """Read what became of each side.
+
+    The table is changed once all is told: a frame may be read again for its rest.
+    """
     message = view(MassQuoteResponse, root_of(address))
     end = end_of(address)
     group = session.group
@@ -294,7 +297,7 @@ def _tell_side(
     reject_reason: int,
     exchange_time_ns: int,
 ) -> None:
-    """The old quote of a side has ended, the new one lives or was refused."""
+    """Tell that the old quote of a side has ended, and that the new one lives or was refused."""
     quoted = quoted_side(session, instrument, side)
     if quoted.sent_in != quote_id:
         session.unexpected += 1
@@ -315,7 +318,7 @@ def _tell_side(
 def _tell_side_fills(
     session: StarbaseSession, link: StarbaseLink, reports: Reports, side: int, exchange_time_ns: int, now_ns: int
 ) -> None:
-    """Taker fills of the quotes just acknowledged."""
+    """Tell the taker fills of the quotes just acknowledged."""
     group = session.bid_fills if side == BUY else session.ask_fills
     for number in range(group.count):
         fill = view(SideFill, group.entries + number * group.block_length)
@@ -334,7 +337,7 @@ def _tell_side_fills(
 
 @compiled
 def _order_id_of(session: StarbaseSession, instrument_id: int, side: int) -> int:
-    """The order number that the message being read gives a quote; 0: none."""
+    """Find the order number that the message being read gives a quote; 0: none."""
     group = session.group
     for number in range(group.count):
         result = view(QuoteResult, group.entries + number * group.block_length)
@@ -345,7 +348,7 @@ def _order_id_of(session: StarbaseSession, instrument_id: int, side: int) -> int
 
 @compiled
 def is_ended(status: int) -> bool:
-    """Whether a QuoteStatus leaves nothing of the quote."""
+    """Tell whether a QuoteStatus leaves nothing of the quote."""
     return status == QuoteStatus.INACTIVE or (
         status >= QuoteStatus.FILLED and status <= QuoteStatus.CANCELED_BY_SELF_MATCH
     )
@@ -374,7 +377,7 @@ def _keep_side(session: StarbaseSession, instrument: int, side: int, quote_id: i
 def read_quotes_placed(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
-    """Held quotes came into the book, filled what they could, and live or have ended."""
+    """Read that held quotes came into the book, filled what they could, and live or have ended."""
     time_ns = view(MassQuoteOrdersPlaced, root_of(address)).timestamp_ns
     end = end_of(address)
     group, fills = session.group, session.bid_fills

@@ -8,7 +8,7 @@ from crosswire.venues.starbase.wire.order_codes import CancelOrderRejectReason, 
 
 @compiled
 def order_reject_reason(code: int) -> int:
-    """RejectReason of an OrderRejectReason."""
+    """Convert an OrderRejectReason to a RejectReason."""
     if code == OrderRejectReason.INVALID_INSTRUMENT:
         return RejectReason.UNKNOWN_INSTRUMENT
     if (
@@ -39,7 +39,7 @@ def order_reject_reason(code: int) -> int:
 
 @compiled
 def cancel_reason(code: int) -> int:
-    """RejectReason of a CancelReason: NONE for what was asked for, by a request or by the order's terms."""
+    """Convert a CancelReason to a RejectReason: NONE for what was asked for, by a request or by the order's terms."""
     if code == CancelReason.BY_REQUEST or code == CancelReason.TIME_IN_FORCE:
         return RejectReason.NONE
     if code == CancelReason.SELF_MATCH_PREVENTION:
@@ -55,7 +55,7 @@ def cancel_reason(code: int) -> int:
 
 @compiled
 def cancel_reject_reason(code: int) -> int:
-    """RejectReason of a CancelOrderRejectReason."""
+    """Convert a CancelOrderRejectReason to a RejectReason."""
     if code == CancelOrderRejectReason.UNKNOWN_ORDER:
         return RejectReason.UNKNOWN_ORDER
     if code == CancelOrderRejectReason.INVALID_INSTRUMENT:
@@ -67,7 +67,7 @@ def cancel_reject_reason(code: int) -> int:
 
 @compiled
 def quote_cancel_reason(status: int) -> int:
-    """RejectReason of a QuoteStatus that ended a quote."""
+    """Convert a QuoteStatus that ended a quote to a RejectReason."""
     if status == codes.QuoteStatus.CANCELED_BY_SELF_MATCH:
         return RejectReason.SELF_MATCH
     if status == codes.QuoteStatus.CANCELED_BY_MMP:
@@ -77,7 +77,7 @@ def quote_cancel_reason(status: int) -> int:
 
 @compiled
 def mass_quote_reject_reason(code: int) -> int:
-    """RejectReason of a MassQuoteRejectReason."""
+    """Convert a MassQuoteRejectReason to a RejectReason."""
     if code == codes.MassQuoteRejectReason.INVALID_INSTRUMENT:
         return RejectReason.UNKNOWN_INSTRUMENT
     if code == codes.MassQuoteRejectReason.RATE_LIMIT:

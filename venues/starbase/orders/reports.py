@@ -75,7 +75,7 @@ def read_starbase_reports(session: StarbaseSession, packet: Packet, reports: Rep
 
 @compiled
 def _give_up_unread(session: StarbaseSession, now_ns: int) -> None:
-    """The rest of an earlier packet is gone: its frames are still counted as missing, and will be asked for."""
+    """Give up the rest of an earlier packet: its frames are still counted as missing, and will be asked for."""
     session.unread = 0
     session.unread_frame = 0
     session.told = 0
@@ -122,7 +122,7 @@ def _read_segment(session: StarbaseSession, number: int, packet: Packet, reports
 
 @compiled
 def _finish_logon(session: StarbaseSession, link: StarbaseLink, reports: Reports) -> None:
-    """Once nothing of the exchange's is missing: end the orders that it never received, then take new ones."""
+    """Once nothing of the exchange's is missing, end the orders that it never received and take new ones."""
     if link.stream.receive_sequence < link.recover_to:
         return
     while link.lost_position < link.lost_end:
@@ -143,7 +143,7 @@ def _finish_logon(session: StarbaseSession, link: StarbaseLink, reports: Reports
 
 @compiled
 def _read_frame(session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int) -> None:
-    """One whole frame."""
+    """Read one whole frame."""
     stream = link.stream
     header = view(FrameHeader, address)
     template_id = header.template_id
@@ -193,7 +193,7 @@ def _read_frame(session: StarbaseSession, link: StarbaseLink, address: int, repo
 
 @compiled
 def _note_gap(session: StarbaseSession, link: StarbaseLink, sequence: int, now_ns: int) -> None:
-    """Frames before this one are missing: ask for them once, and take no orders until they came."""
+    """Ask once for the frames missing before this one, and take no orders until they came."""
     if link.recover_to > link.stream.receive_sequence:
         return
     link.recover_to = sequence
@@ -233,7 +233,10 @@ def _read_logon_conf(session: StarbaseSession, link: StarbaseLink, address: int,
 
 @compiled
 def _read_logged_out(session: StarbaseSession, link: StarbaseLink, address: int, now_ns: int) -> None:
-    """The exchange's last word. To log on again could displace whoever displaced us, so that is left to a person."""
+    """Read the exchange's last word.
+
+    To log on again could displace whoever displaced us, so that is left to a person.
+    """
     position = root_of(address)
     length = 0
     if read_text(position, end_of(address)) != 0:
@@ -245,7 +248,7 @@ def _read_logged_out(session: StarbaseSession, link: StarbaseLink, address: int,
 
 @compiled
 def _read_resend_request(session: StarbaseSession, link: StarbaseLink, from_sequence: int) -> None:
-    """The exchange misses frames of ours: they are filled with a gap."""
+    """Have the frames of ours that the exchange misses filled with a gap."""
     if 0 < from_sequence <= link.stream.send_sequence:
         link.gap_fill_from = from_sequence
         session.keep_due = 1
@@ -257,7 +260,7 @@ def _read_resend_request(session: StarbaseSession, link: StarbaseLink, from_sequ
 def _tell_refused(
     session: StarbaseSession, reports: Reports, template_id: int, client_order_id: int, reason: int
 ) -> None:
-    """A frame of ours was not taken: what that means for its order."""
+    """Tell the order concerned that a frame of ours was not taken."""
     if template_id == Template.NEW_ORDER_REQUEST:
         add_report(session, reports, ReportKind.REJECTED, client_order_id, 0).reason = reason
     elif template_id == Template.CANCEL_ORDER_REQUEST:
@@ -277,7 +280,7 @@ def _tell_refused(
 
 @compiled
 def _read_session_reject(session: StarbaseSession, link: StarbaseLink, message: Reject, reports: Reports) -> None:
-    """A frame that the exchange could not read."""
+    """Read that the exchange could not read a frame of ours, and tell its order."""
     reason = message.reason
     link.rejects[reason if 0 <= reason < REJECT_REASONS else 0] += 1
     sequence = message.reference_sequence

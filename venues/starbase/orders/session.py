@@ -101,9 +101,9 @@ def make_starbase_session(
     backoff_min_ns: int = BACKOFF_MIN_NS,
     backoff_max_ns: int = BACKOFF_MAX_NS,
 ) -> StarbaseSession:
-    """A closed session over one flow a gateway, from the engine to the exchange, A first.
+    """Make a closed session with one flow for each gateway, from the engine to the exchange, A first.
 
-    ValueError if the key does not fit its fields, or a setting is out of range; it never shows the key.
+    ValueError if the key does not fit its fields, or a setting is out of range; the error never shows the key.
     """
     if not 1 <= len(flows) <= LINKS_MAX:
         raise ValueError(f"a session has 1 to {LINKS_MAX} gateways, not {len(flows)}")
@@ -157,7 +157,7 @@ def keep_starbase_session(session: StarbaseSession, ring: Struct, now_ns: int) -
 
 @compiled
 def keep_link(session: StarbaseSession, ring: Struct, number: int, now_ns: int) -> int:
-    """What one link needs by the clock; returns when it wants to be looked at next, ns."""
+    """Do what one link needs by the clock; return when it wants to be looked at next, ns."""
     link = session.links[number]
     if link.refusal != Refusal.NONE or (link.logging_out != 0 and link.state != SessionState.LOGGING_ON):
         return NEVER_NS
@@ -195,7 +195,7 @@ def keep_link(session: StarbaseSession, ring: Struct, number: int, now_ns: int) 
 
 @compiled
 def _is_recovering(link: StarbaseLink) -> bool:
-    """Logged on, and waiting for frames that are missing."""
+    """Tell whether the link is logged on, and waiting for frames that are missing."""
     return link.state == SessionState.LOGGING_ON and link.confirmed != 0 and link.logging_out == 0
 
 
@@ -224,7 +224,7 @@ def _log_on(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: 
 
 @compiled
 def _watch_silence(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: int) -> None:
-    """An exchange that says nothing is asked whether it is there, then given up."""
+    """Ask an exchange that says nothing whether it is there, then give it up."""
     silent_ns = now_ns - link.last_received_ns
     if silent_ns >= SILENCE_INTERVALS * link.heartbeat_interval_ns:
         lose_link(session, link, Refusal.NONE, now_ns)
@@ -245,7 +245,7 @@ def _watch_silence(session: StarbaseSession, link: StarbaseLink, ring: Struct, n
 
 @compiled
 def _answer(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: int) -> None:
-    """What the exchange asked for, and what it is to be asked."""
+    """Answer what the exchange asked for, and ask what is to be asked of it."""
     if link.gap_fill_from != 0:
         slot = copy_template(ring, link.templates.gap_fill, size_of(GapFillFrame))
         if slot == 0:
@@ -291,7 +291,7 @@ def _answer(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: 
 
 @compiled
 def _beat(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: int) -> None:
-    """A heartbeat if one was asked for, or nothing else was sent."""
+    """Send a heartbeat if one was asked for, or nothing else was sent."""
     is_idle = now_ns - link.last_sent_ns >= link.heartbeat_interval_ns // 2
     if link.answers_due == 0 and not is_idle:
         return
@@ -374,7 +374,7 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
 
 @compiled
 def wire_time_in_force(time_in_force: int) -> int:
-    """POST_ONLY is good till cancelled, with a flag of its own."""
+    """Convert the time in force: POST_ONLY is good till cancelled, with a flag of its own."""
     if time_in_force == TimeInForce.IOC:
         return WireTimeInForce.IOC
     if time_in_force == TimeInForce.FOK:
@@ -384,7 +384,7 @@ def wire_time_in_force(time_in_force: int) -> int:
 
 @compiled
 def _link_of_order(session: StarbaseSession, client_order_id: int) -> int:
-    """The link that the order went out on, if it is READY; else -1."""
+    """Find the link that the order went out on, if it is READY; else -1."""
     order = sent_order(session, client_order_id)
     if order.client_order_id == client_order_id and session.links[order.link].state == SessionState.READY:
         return order.link
@@ -433,7 +433,7 @@ def write_starbase_amend(session: StarbaseSession, ring: Struct, approval: Appro
 def _write_cancel(
     session: StarbaseSession, ring: Struct, number: int, template_id: int, order_id: int, instrument: int, now_ns: int
 ) -> bool:
-    """A cancel by either number of the order, which is what the frame is remembered by."""
+    """Write a cancel by either number of the order, which is what the frame is remembered by."""
     link = session.links[number]
     select_stream(ring, number)
     template, constant_sum = link.templates.cancel, link.templates.cancel_sum
@@ -483,7 +483,7 @@ def write_starbase_cancel_by_id(
 
 @write_mass_cancel.register(StarbaseSession)
 def write_starbase_mass_cancel(session: StarbaseSession, ring: Struct, now_ns: int) -> bool:
-    """One request an instrument and READY link: orders belong to the gateway that they came through."""
+    """Send one request for each instrument and READY link: orders belong to the gateway that they came through."""
     market = session.market[0]
     count = 0
     failed = 0
@@ -502,7 +502,7 @@ def write_starbase_mass_cancel(session: StarbaseSession, ring: Struct, now_ns: i
 
 @compiled
 def _mass_cancel(session: StarbaseSession, ring: Struct, number: int, instrument_id: int, now_ns: int) -> bool:
-    """All orders of one instrument; it costs no tokens."""
+    """Cancel all orders of one instrument; it costs no tokens."""
     link = session.links[number]
     slot = copy_template(ring, link.templates.mass_cancel, size_of(MassCancelFrame))
     if slot == 0:

@@ -150,7 +150,7 @@ class StarbaseSession(Session):
 
 @compiled
 def ready_link(session: StarbaseSession) -> int:
-    """The first link that takes orders; -1: none."""
+    """Find the first link that takes orders; -1: none."""
     if session.links[0].state == SessionState.READY:
         return 0
     if session.link_count > 1 and session.links[1].state == SessionState.READY:
@@ -160,7 +160,10 @@ def ready_link(session: StarbaseSession) -> int:
 
 @compiled
 def join_states(session: StarbaseSession) -> None:
-    """READY if any link is, else the one that is nearest to it; LOST if none will be without a new connection."""
+    """Set the session's state: READY if any link is, else that of the nearest.
+
+    LOST if no link will be without a new connection.
+    """
     if session.ended != 0:
         session.state = SessionState.ENDED
         return
@@ -176,7 +179,7 @@ def join_states(session: StarbaseSession) -> None:
 
 @compiled
 def lose_link(session: StarbaseSession, link: StarbaseLink, refusal: int, now_ns: int) -> None:
-    """The link's connection is over; unless the exchange or we refuse, it is opened again after the backoff."""
+    """End the link's connection; unless the exchange or we refuse, it is opened again after the backoff."""
     if link.state == SessionState.LOST:
         return
     link.state = SessionState.LOST
@@ -206,7 +209,7 @@ def sent_frame(session: StarbaseSession, link: StarbaseLink, now_ns: int) -> Non
 
 @compiled
 def remember_frame(link: StarbaseLink, template_id: int, client_order_id: int) -> None:
-    """The frame just sent is about this order."""
+    """Remember which order the frame just sent is about."""
     sequence = link.stream.send_sequence
     sent = link.sent[sequence & (SENT_MAX - 1)]
     sent.sequence = sequence
@@ -216,13 +219,13 @@ def remember_frame(link: StarbaseLink, template_id: int, client_order_id: int) -
 
 @compiled
 def sent_order(session: StarbaseSession, client_order_id: int) -> SentOrder:
-    """The slot of an order; it is another's unless its `client_order_id` is this one."""
+    """Find the slot of an order; it is another's unless its `client_order_id` is this one."""
     return session.orders[client_order_id & (ORDERS_MAX - 1)]
 
 
 @compiled
 def market_index(session: StarbaseSession, instrument_id: int) -> int:
-    """Market index of one of the venue's instrument ids, -1 if the feed has not defined it."""
+    """Find the market index of one of the venue's instrument ids, -1 if the feed has not defined it."""
     if instrument_id < 0:
         return -1
     return learn_instrument(session.map, session.market[0], session.venue, instrument_id)

@@ -15,7 +15,7 @@ from crosswire.venues.starbase.wire.stream import FrameFault, break_stream
 
 @compiled
 def break_frame(session: StarbaseSession, link: StarbaseLink, fault: int, now_ns: int) -> None:
-    """A frame that can't be understood: it would come again, so the link stays closed."""
+    """Give up the link over a frame that can't be understood: it would come again, so the link stays closed."""
     session.bad_frames += 1
     break_stream(link.stream, fault)
     lose_link(session, link, Refusal.BAD_FRAME, now_ns)
@@ -23,7 +23,7 @@ def break_frame(session: StarbaseSession, link: StarbaseLink, fault: int, now_ns
 
 @compiled
 def is_wanted(session: StarbaseSession, reports: Reports) -> bool:
-    """Whether the next thing that the frame says is to be told now: it was not before, and there is room for it."""
+    """Tell whether the next thing that the frame says is to be told now: it is new, and there is room for it."""
     session.seen += 1
     if session.unread != 0 or session.seen <= session.told:
         return False
@@ -38,7 +38,7 @@ def is_wanted(session: StarbaseSession, reports: Reports) -> bool:
 def add_report(
     session: StarbaseSession, reports: Reports, kind: int, client_order_id: int, exchange_time_ns: int
 ) -> Report:
-    """The next report to be filled in; a spare one if it is not wanted now."""
+    """Add the next report, to be filled in; a spare one if it is not wanted now."""
     report = session.spare
     if is_wanted(session, reports):
         report = reports.items[reports.count]
@@ -77,7 +77,7 @@ def tell_fill(
     is_maker: int,
     exchange_time_ns: int,
 ) -> Report:
-    """One fill, once; a spare report if it was told before or there is no room."""
+    """Tell one fill, once; a spare report if it was told before or there is no room."""
     if not is_wanted(session, reports) or not add_fill_once(session.fills, match_id, order_id):
         return session.spare
     report = reports.items[reports.count]
@@ -99,13 +99,13 @@ def tell_fill(
 
 @compiled
 def side_of(code: int) -> int:
-    """BUY or SELL of the wire's +1 and -1."""
+    """Convert the wire's +1 and -1 to BUY and SELL."""
     return BUY if code == codes.WireSide.BUY else SELL
 
 
 @compiled
 def lots_of(session: StarbaseSession, instrument: int, decimal: Decimal72) -> int:
-    """A quantity in lots of a market instrument; BAD_VALUE if it has no terms or the quantity is not whole."""
+    """Convert a quantity to lots of a market instrument; BAD_VALUE if it has no terms or the quantity is not whole."""
     if instrument < 0:
         return BAD_VALUE
     return decimal_lots(decimal, session.market[0].instruments[instrument].lot_e9)
@@ -113,7 +113,7 @@ def lots_of(session: StarbaseSession, instrument: int, decimal: Decimal72) -> in
 
 @compiled
 def ticks_of(session: StarbaseSession, instrument: int, price_e9: int) -> int:
-    """A price in ticks of a market instrument; BAD_VALUE if it has no terms or the price is not whole."""
+    """Convert a price to ticks of a market instrument; BAD_VALUE if it has no terms or the price is not whole."""
     if instrument < 0:
         return BAD_VALUE
     return price_ticks(price_e9, session.market[0].instruments[instrument].tick_e9)
@@ -121,7 +121,7 @@ def ticks_of(session: StarbaseSession, instrument: int, price_e9: int) -> int:
 
 @compiled
 def break_value(session: StarbaseSession, link: StarbaseLink, instrument: int, now_ns: int) -> None:
-    """A price or quantity that can't be told: of an instrument without terms, or broken."""
+    """Count a price or quantity that can't be told; unless its instrument is unknown, give up the link."""
     if instrument < 0:
         session.unknown_instruments += 1
     else:

@@ -166,7 +166,7 @@ def stamp_and_commit(
     sequence: int,
     now_ns: int,
 ) -> None:
-    """As `send_frame`, under a number of the caller's."""
+    """Stamp and commit as `send_frame` does, under a number of the caller's."""
     header = view(StarbaseFrame, slot).header
     header.sequence = sequence
     header.last_processed = stream.receive_sequence

@@ -60,19 +60,19 @@ def wire_side(side: int) -> int:
 
 @compiled
 def price_of(exchange: StarbaseExchange, instrument: int, price_ticks: int) -> int:
-    """A wire price."""
+    """Convert ticks to a wire price."""
     return price_ticks * exchange.matching.market.instruments[instrument].tick_e9
 
 
 @compiled
 def wire_id(exchange: StarbaseExchange, instrument: int) -> int:
-    """A wire instrument id."""
+    """Convert a market index to a wire instrument id."""
     return exchange.matching.market.instruments[instrument].venue_id
 
 
 @compiled
 def add_taker_fills(exchange: StarbaseExchange) -> None:
-    """The groups `fills` and `legs` of an answer to a taker."""
+    """Add the groups `fills` and `legs` of an answer to a taker."""
     outcome = exchange.matching.outcome
     entries = add_group(exchange, size_of(Fill), outcome.fill_count)
     for place in range(outcome.fill_count):
@@ -86,7 +86,7 @@ def add_taker_fills(exchange: StarbaseExchange) -> None:
 
 @compiled
 def visible_lots(order: ExchangeOrder) -> int:
-    """What of an order others see."""
+    """Count the lots of an order that others see."""
     return order.qty_lots - order.filled_lots if order.place == OrderPlace.RESTING else 0
 
 
@@ -94,7 +94,7 @@ def visible_lots(order: ExchangeOrder) -> int:
 def describe_order(
     exchange: StarbaseExchange, message: NewOrderResponse | AmendOrderResponse | OrderPlaced, order: ExchangeOrder
 ) -> None:
-    """Say which order the answer is about, how it stands, and what the step of the matching engine made of it."""
+    """Say which order the answer is about, how it stands, and what the matching engine's step made of it."""
     outcome = exchange.matching.outcome
     message.client_order_id = order.client_order_id
     message.correlation_id = order.correlation_id
@@ -110,7 +110,7 @@ def describe_order(
 
 @compiled
 def send_new_response(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
-    """The outcome of a new order."""
+    """Send the outcome of a new order."""
     matching = exchange.matching
     order = matching.orders[matching.outcome.slot]
     message = view(NewOrderResponse, begin_answer(exchange, Template.NEW_ORDER_RESPONSE, now_ns))
@@ -133,7 +133,7 @@ def send_order_reject(
     reason: int,
     now_ns: int,
 ) -> None:
-    """A new order, an amend or a cancel was refused, by its template: all three have the same fields."""
+    """Refuse a new order, an amend or a cancel, by its template: all three have the same fields."""
     message = view(NewOrderReject, begin_answer(exchange, template_id, now_ns))
     message.client_order_id = client_order_id
     message.correlation_id = correlation_id
@@ -146,7 +146,7 @@ def send_order_reject(
 
 @compiled
 def send_amend_response(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
-    """The outcome of an amend."""
+    """Send the outcome of an amend."""
     matching = exchange.matching
     order = matching.orders[matching.outcome.slot]
     message = view(AmendOrderResponse, begin_answer(exchange, Template.AMEND_ORDER_RESPONSE, now_ns))
@@ -158,7 +158,7 @@ def send_amend_response(exchange: StarbaseExchange, session: int, now_ns: int) -
 
 @compiled
 def send_cancel_response(exchange: StarbaseExchange, session: int, correlation_id: int, now_ns: int) -> None:
-    """The order of the outcome is cancelled, as was asked."""
+    """Say that the outcome's order is cancelled, as was asked."""
     matching = exchange.matching
     order = matching.orders[matching.outcome.slot]
     message = view(CancelOrderResponse, begin_answer(exchange, Template.CANCEL_ORDER_RESPONSE, now_ns))
@@ -174,7 +174,7 @@ def send_cancel_response(exchange: StarbaseExchange, session: int, correlation_i
 
 @compiled
 def send_release(exchange: StarbaseExchange, now_ns: int) -> None:
-    """An order came out of the speed bump: what it did, to the session that placed it."""
+    """Tell the session that placed an order what it did when it came out of the speed bump."""
     matching = exchange.matching
     outcome = matching.outcome
     order = matching.orders[outcome.slot]
@@ -195,7 +195,7 @@ def send_release(exchange: StarbaseExchange, now_ns: int) -> None:
 
 @compiled
 def send_canceled_order(exchange: StarbaseExchange, order: ExchangeOrder, reason: int, now_ns: int) -> None:
-    """One order is cancelled, and its session did not ask for that just now."""
+    """Say that one order is cancelled whose session did not ask for that just now."""
     message = view(OrdersCanceled, begin_answer(exchange, Template.ORDERS_CANCELED, now_ns))
     message.flags = IS_LAST_MESSAGE
     entry = view(CanceledOrder, add_group(exchange, size_of(CanceledOrder), 1))
@@ -210,7 +210,7 @@ def send_canceled_order(exchange: StarbaseExchange, order: ExchangeOrder, reason
 
 @compiled
 def send_quote_release(exchange: StarbaseExchange, order: ExchangeOrder, now_ns: int) -> None:
-    """A quote came out of the speed bump."""
+    """Say what a quote did when it came out of the speed bump."""
     matching = exchange.matching
     outcome = matching.outcome
     message = view(MassQuoteOrdersPlaced, begin_answer(exchange, Template.MASS_QUOTE_ORDERS_PLACED, now_ns))
@@ -271,7 +271,7 @@ def tell(exchange: StarbaseExchange, now_ns: int) -> None:
 
 @compiled
 def count_own(notes: Array, count: int, session: int) -> int:
-    """How many of the first `count` fills or cancels are of the session's orders."""
+    """Count those of the first `count` fills or cancels that are of the session's orders."""
     own = 0
     for place in range(count):
         if notes[place].session == session:
@@ -281,7 +281,7 @@ def count_own(notes: Array, count: int, session: int) -> int:
 
 @compiled
 def next_own(notes: Array, place: int, session: int) -> int:
-    """Place of the first fill or cancel of the session's orders behind `place`; there must be one."""
+    """Find the place of the first fill or cancel of the session's orders behind `place`; there must be one."""
     place += 1
     while notes[place].session != session:
         place += 1
@@ -290,7 +290,7 @@ def next_own(notes: Array, place: int, session: int) -> int:
 
 @compiled
 def send_maker_fills(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
-    """The fills of one session's resting orders."""
+    """Send the fills of one session's resting orders."""
     outcome = exchange.matching.outcome
     left = count_own(outcome.fills, outcome.fill_count, session)
     place = -1
@@ -318,7 +318,7 @@ def send_maker_fills(exchange: StarbaseExchange, session: int, now_ns: int) -> N
 
 @compiled
 def send_cancels(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
-    """The cancelled orders of one session."""
+    """Send the cancelled orders of one session."""
     outcome = exchange.matching.outcome
     left = count_own(outcome.cancels, outcome.cancel_count, session)
     place = -1
@@ -343,7 +343,7 @@ def send_cancels(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
 
 @compiled
 def send_triggered(exchange: StarbaseExchange, group: Group, now_ns: int) -> None:
-    """A protection group's limit was reached."""
+    """Say that a protection group's limit was reached."""
     if group.session == NO_SESSION:
         return
     # Of quotes and of orders the messages have the same fields, but for the name of what they are about.
@@ -360,7 +360,7 @@ def send_triggered(exchange: StarbaseExchange, group: Group, now_ns: int) -> Non
 
 @compiled
 def send_unfrozen(exchange: StarbaseExchange, group: Group, correlation_id: int, now_ns: int) -> None:
-    """A protection group takes orders again; the correlation id of who asked for that, or NULL_I64."""
+    """Say that a protection group takes orders again; with the correlation id of who asked, or NULL_I64."""
     if group.session == NO_SESSION:
         return
     template_id: int = Template.ORDERS_MMP_UNFROZEN

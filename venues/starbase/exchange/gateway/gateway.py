@@ -98,7 +98,7 @@ from crosswire.venues.starbase.wire.stream import (
 
 @compiled
 def receive_frame(exchange: StarbaseExchange, frame: Frame, now_ns: int) -> None:
-    """One TCP frame of a client, found by `parse_packet` to be one."""
+    """Handle one TCP frame of a client, recognised as one by `parse_packet`."""
     gateways = exchange.gateways
     packet = gateways.packet
     gateway = gateway_of(exchange, packet.destination_port)
@@ -144,7 +144,10 @@ def gateway_of(exchange: StarbaseExchange, port: int) -> int:
 
 @compiled
 def checksums_hold(exchange: StarbaseExchange, frame: Frame) -> bool:
-    """Whether IPv4 and TCP checksums are right; `parse_packet` has proven the lengths, and there are no tags."""
+    """Tell whether IPv4 and TCP checksums are right.
+
+    `parse_packet` has proven the lengths, and there are no tags.
+    """
     packet = exchange.gateways.packet
     ip_address = frame.address + ETHERNET_HEADER_BYTES
     if packet.protocol != PROTOCOL_TCP or internet_checksum(ip_address, IPV4_HEADER_BYTES, 0) != 0:
@@ -156,7 +159,7 @@ def checksums_hold(exchange: StarbaseExchange, frame: Frame) -> bool:
 
 @compiled
 def find_served(exchange: StarbaseExchange) -> int:
-    """The open connection that the packet belongs to, NONE."""
+    """Find the open connection that the packet belongs to, NONE."""
     packet = exchange.gateways.packet
     for place in range(SERVED_MAX):
         served = exchange.gateways.served[place]
@@ -173,7 +176,7 @@ def find_served(exchange: StarbaseExchange) -> int:
 
 @compiled
 def begin_connection(exchange: StarbaseExchange, gateway: int, now_ns: int) -> None:
-    """A client has connected; it is refused when SERVED_MAX are."""
+    """Begin a client's connection, refused when there are SERVED_MAX already."""
     gateways = exchange.gateways
     packet = gateways.packet
     place = NONE
@@ -212,7 +215,7 @@ def begin_connection(exchange: StarbaseExchange, gateway: int, now_ns: int) -> N
 
 @compiled
 def end_connection(exchange: StarbaseExchange, place: int, now_ns: int) -> None:
-    """A connection is over, and with it its session's being there: orders that asked for that are cancelled."""
+    """End a connection and log its session off; orders that asked for that are cancelled."""
     gateways = exchange.gateways
     served = gateways.served[place]
     served.is_open = 0
@@ -228,7 +231,7 @@ def end_connection(exchange: StarbaseExchange, place: int, now_ns: int) -> None:
 
 @compiled
 def close_connection(exchange: StarbaseExchange, place: int, now_ns: int) -> None:
-    """The exchange ends a connection: a goodbye to its session, and FIN. Then `end_connection`."""
+    """End a connection from the exchange's side: a goodbye to its session, and FIN. Then `end_connection`."""
     served = exchange.gateways.served[place]
     if served.session != NONE:
         send_logged_out(exchange, served.session, now_ns)
@@ -241,7 +244,7 @@ def close_connection(exchange: StarbaseExchange, place: int, now_ns: int) -> Non
 
 @compiled
 def reset_broken(exchange: StarbaseExchange, now_ns: int) -> None:
-    """Connections whose stream got a hole for want of room: RST as soon as there is room for that."""
+    """Reset connections whose stream got a hole for want of room: RST, as soon as there is room for that."""
     for place in range(SERVED_MAX):
         served = exchange.gateways.served[place]
         if served.is_broken != 0 and send_end(exchange, served, RST, now_ns):
@@ -252,7 +255,7 @@ def reset_broken(exchange: StarbaseExchange, now_ns: int) -> None:
 
 @compiled
 def handle_frame(exchange: StarbaseExchange, place: int, address: int, now_ns: int) -> None:
-    """One whole frame of a connection."""
+    """Handle one whole frame of a connection."""
     gateways = exchange.gateways
     served = gateways.served[place]
     header = view(FrameHeader, address)
@@ -281,7 +284,7 @@ def handle_frame(exchange: StarbaseExchange, place: int, address: int, now_ns: i
 
 @compiled
 def handle_message(exchange: StarbaseExchange, place: int, number: int, address: int, now_ns: int) -> None:
-    """One message of a session, its root block proven to be there."""
+    """Handle one message of a session, its root block proven to be there."""
     gateways = exchange.gateways
     template_id = view(FrameHeader, address).template_id
     root = root_of(address)
@@ -323,7 +326,7 @@ def handle_message(exchange: StarbaseExchange, place: int, number: int, address:
 
 @compiled
 def send_reject(exchange: StarbaseExchange, number: int, sequence: int, reason: int, now_ns: int) -> None:
-    """A message that is malformed."""
+    """Answer a message that is malformed."""
     exchange.gateways.mistakes[Mistake.REFUSED] += 1
     message = view(Reject, begin_message(exchange, Template.REJECT))
     message.reference_sequence = sequence
@@ -340,7 +343,7 @@ def send_heartbeat(exchange: StarbaseExchange, number: int, correlation_id: int,
 
 @compiled
 def handle_resend(exchange: StarbaseExchange, number: int, message: ResendRequest, sequence: int, now_ns: int) -> None:
-    """Messages from one number to another again; 0: to the last."""
+    """Send messages again, from one number to another; 0: to the last."""
     session = exchange.gateways.sessions[number]
     first = message.from_sequence
     last = message.to_sequence
@@ -354,7 +357,7 @@ def handle_resend(exchange: StarbaseExchange, number: int, message: ResendReques
 
 @compiled
 def find_client(exchange: StarbaseExchange, logon: Logon) -> int:
-    """Which API key this is, NONE if it is unknown or the secret is wrong."""
+    """Find the API key that this is, NONE if it is unknown or the secret is wrong."""
     found = NONE
     for client in range(exchange.gateways.client_count):
         key = exchange.gateways.clients[client]
@@ -366,7 +369,7 @@ def find_client(exchange: StarbaseExchange, logon: Logon) -> int:
 
 @compiled
 def same_bytes(left: Array, right: Array, count: int) -> bool:
-    """Compares all of them, wherever they differ."""
+    """Compare all bytes, wherever they differ, so that the time tells nothing."""
     differences = 0
     for place in range(count):
         differences |= left[place] ^ right[place]
@@ -375,7 +378,7 @@ def same_bytes(left: Array, right: Array, count: int) -> bool:
 
 @compiled
 def handle_logon(exchange: StarbaseExchange, place: int, address: int, now_ns: int) -> None:
-    """The first message of a connection."""
+    """Handle the first message of a connection."""
     gateways = exchange.gateways
     served = gateways.served[place]
     header = view(FrameHeader, address)
@@ -427,7 +430,7 @@ def handle_logon(exchange: StarbaseExchange, place: int, address: int, now_ns: i
 
 @compiled
 def next_duty_ns(exchange: StarbaseExchange) -> int:
-    """When a heartbeat, a test or the end of a silent connection is due; NEVER_NS."""
+    """Tell when a heartbeat, a test or the end of a silent connection is due; NEVER_NS."""
     gateways = exchange.gateways
     first_ns = NEVER_NS
     for place in range(SERVED_MAX):
@@ -444,7 +447,7 @@ def next_duty_ns(exchange: StarbaseExchange) -> int:
 
 @compiled
 def silence_end_ns(exchange: StarbaseExchange, served: Served) -> int:
-    """When a connection from which nothing comes is tested, or, tested, ended."""
+    """Tell when a silent connection is tested, or, if it was tested, ended."""
     gateways = exchange.gateways
     if served.session == NONE or served.is_testing != 0:
         return served.last_received_ns + gateways.heartbeat_ns + gateways.grace_ns
@@ -453,7 +456,7 @@ def silence_end_ns(exchange: StarbaseExchange, served: Served) -> int:
 
 @compiled
 def do_duties(exchange: StarbaseExchange, now_ns: int) -> None:
-    """What `next_duty_ns` announced."""
+    """Do what `next_duty_ns` announced."""
     gateways = exchange.gateways
     reset_broken(exchange, now_ns)
     for place in range(SERVED_MAX):
@@ -475,7 +478,7 @@ def do_duties(exchange: StarbaseExchange, now_ns: int) -> None:
 
 @compiled
 def kill_connections(exchange: StarbaseExchange, gateway: int, now_ns: int) -> None:
-    """A gateway's process dies: its connections are reset. What its sessions were sent is kept elsewhere."""
+    """Reset a gateway's connections, as when its process dies. What its sessions were sent is kept elsewhere."""
     for place in range(SERVED_MAX):
         served = exchange.gateways.served[place]
         if served.is_open != 0 and served.gateway == gateway:

@@ -78,7 +78,10 @@ RESET_MMP = int(MassQuoteFlags.RESET_MMP)
 def handle_mass_quote(
     exchange: StarbaseExchange, session: int, message: MassQuoteRequest, quotes: WireGroup, now_ns: int
 ) -> None:
-    """Bids and asks of several instruments at once. Each quote stands for itself; a bad one refuses its own sides."""
+    """Handle bids and asks of several instruments at once.
+
+    Each quote stands for itself; a bad one refuses its own sides.
+    """
     matching = exchange.matching
     gateways = exchange.gateways
     owner = gateways.sessions[session]
@@ -134,7 +137,7 @@ def handle_mass_quote(
 
 @compiled
 def has_duplicates(quotes: WireGroup) -> bool:
-    """Whether an instrument is quoted twice."""
+    """Tell whether an instrument is quoted twice."""
     for place in range(quotes.count):
         instrument_id = view(Quote, quotes.entries + place * quotes.block_length).instrument_id
         for before in range(place):
@@ -145,7 +148,7 @@ def has_duplicates(quotes: WireGroup) -> bool:
 
 @compiled
 def all_known(exchange: StarbaseExchange, quotes: WireGroup) -> bool:
-    """Whether every quoted instrument is one of ours."""
+    """Tell whether every quoted instrument is one of ours."""
     for place in range(quotes.count):
         quote = view(Quote, quotes.entries + place * quotes.block_length)
         if market_index(exchange.matching, quote.instrument_id) == NONE:
@@ -155,7 +158,7 @@ def all_known(exchange: StarbaseExchange, quotes: WireGroup) -> bool:
 
 @compiled
 def place_sides(exchange: StarbaseExchange, group: Group, quote: Quote, place: int, now_ns: int) -> None:
-    """Bid, then ask, of one quote; results and fills are noted."""
+    """Place bid, then ask, of one quote; results and fills are noted."""
     gateways = exchange.gateways
     request = gateways.request
     instrument = market_index(exchange.matching, quote.instrument_id)
@@ -194,7 +197,7 @@ def place_sides(exchange: StarbaseExchange, group: Group, quote: Quote, place: i
 
 @compiled
 def note_fills(exchange: StarbaseExchange, side: int) -> None:
-    """Keep the outcome's fills for the answer to the mass quote."""
+    """Note the outcome's fills for the answer to the mass quote."""
     gateways = exchange.gateways
     outcome = exchange.matching.outcome
     for place in range(outcome.fill_count):
@@ -211,7 +214,7 @@ def note_fills(exchange: StarbaseExchange, side: int) -> None:
 def send_quote_response(
     exchange: StarbaseExchange, session: int, message: MassQuoteRequest, count: int, now_ns: int
 ) -> None:
-    """What became of each side, and what the sides took."""
+    """Say what became of each side, and what the sides took."""
     gateways = exchange.gateways
     answer = view(MassQuoteResponse, begin_answer(exchange, Template.MASS_QUOTE_RESPONSE, now_ns))
     answer.quote_id = message.quote_id
@@ -257,13 +260,13 @@ def wire_order_id(result: QuoteOutcome) -> int:
 
 @compiled
 def wire_reason(result: QuoteOutcome) -> int:
-    """OrderRejectReason, or null for a side that was not refused."""
+    """Convert to an OrderRejectReason, or null for a side that was not refused."""
     return result.reject_reason if result.reject_reason != ACCEPTED else NULL_EXPONENT
 
 
 @compiled
 def handle_quote_cancel(exchange: StarbaseExchange, session: int, message: MassQuoteCancelRequest, now_ns: int) -> None:
-    """A cancel of all quotes of a group, or of all groups if it names none (NULL)."""
+    """Cancel all quotes of a group, or of all groups if the message names none (NULL)."""
     matching = exchange.matching
     owner = exchange.gateways.sessions[session]
     bucket = exchange.gateways.quote_tokens[owner.member * GATEWAYS + owner.gateway]
@@ -282,7 +285,7 @@ def handle_quote_cancel(exchange: StarbaseExchange, session: int, message: MassQ
 
 @compiled
 def frozen_until(group: Group) -> int:
-    """On the wire: NULL_I64 while it is not frozen, or frozen until it is reset."""
+    """Convert the end of a freeze for the wire: NULL_I64 when not frozen, or frozen until reset."""
     return group.frozen_until_ns if group.is_frozen != 0 and group.frozen_until_ns != NEVER_NS else NULL_I64
 
 
@@ -290,7 +293,7 @@ def frozen_until(group: Group) -> int:
 def handle_quote_status(
     exchange: StarbaseExchange, session: int, message: GetMassQuoteMmpStatusRequest, now_ns: int
 ) -> None:
-    """Whether a mass quote group is frozen."""
+    """Answer whether a mass quote group is frozen."""
     answer_status(exchange, session, message.correlation_id, message.mmp_group_id, 1, now_ns)
 
 
@@ -298,7 +301,7 @@ def handle_quote_status(
 def handle_orders_status(
     exchange: StarbaseExchange, session: int, message: GetOrdersMmpStatusRequest, now_ns: int
 ) -> None:
-    """Whether a currency pair's orders are frozen."""
+    """Answer whether a currency pair's orders are frozen."""
     answer_status(exchange, session, message.correlation_id, message.currency_pair_id, 0, now_ns)
 
 
@@ -306,7 +309,7 @@ def handle_orders_status(
 def answer_status(
     exchange: StarbaseExchange, session: int, correlation_id: int, group_id: int, is_quotes: int, now_ns: int
 ) -> None:
-    """Answer for quotes or for orders: the messages have the same fields but for the name of what they ask about."""
+    """Answer for quotes or for orders: the messages have the same fields, except for the name of their subject."""
     matching = exchange.matching
     index = find_group(matching, exchange.gateways.sessions[session].member, group_id, is_quotes)
     if index == NONE:

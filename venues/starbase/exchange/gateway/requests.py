@@ -57,7 +57,7 @@ RESET_MMP = int(OrderFlags.RESET_MMP)
 
 @compiled
 def is_within_limit(exchange: StarbaseExchange, bucket: TokenBucket, now_ns: int) -> bool:
-    """Take a message's tokens; False, and counted, if there are not so many."""
+    """Take a message's tokens; False, and counted, if there are too few."""
     if take_tokens(bucket, MESSAGE_TOKENS, now_ns):
         return True
     exchange.gateways.rate_limited += 1
@@ -66,7 +66,7 @@ def is_within_limit(exchange: StarbaseExchange, bucket: TokenBucket, now_ns: int
 
 @compiled
 def order_bucket(exchange: StarbaseExchange, session: int) -> TokenBucket:
-    """The orders' bucket of the session's member on its gateway."""
+    """Return the orders' bucket of the session's member on its gateway."""
     owner = exchange.gateways.sessions[session]
     bucket: TokenBucket = exchange.gateways.order_tokens[owner.member * GATEWAYS + owner.gateway]
     return bucket
@@ -74,7 +74,7 @@ def order_bucket(exchange: StarbaseExchange, session: int) -> TokenBucket:
 
 @compiled
 def handle_new(exchange: StarbaseExchange, session: int, message: NewOrderRequest, now_ns: int) -> None:
-    """A new order."""
+    """Handle a new order."""
     matching = exchange.matching
     gateways = exchange.gateways
     request = gateways.request
@@ -110,7 +110,7 @@ def handle_new(exchange: StarbaseExchange, session: int, message: NewOrderReques
 
 @compiled
 def read_new(exchange: StarbaseExchange, message: NewOrderRequest, instrument: Instrument) -> int:
-    """The fields of a new order into the request; ACCEPTED, or OrderRejectReason."""
+    """Read the fields of a new order into the request; ACCEPTED, or OrderRejectReason."""
     request = exchange.gateways.request
     if message.side != WireSide.BUY and message.side != WireSide.SELL:
         return OrderRejectReason.INVALID_FIELD
@@ -157,7 +157,7 @@ def join_protection(exchange: StarbaseExchange, flags: int, now_ns: int) -> int:
 
 @compiled
 def handle_amend(exchange: StarbaseExchange, session: int, message: AmendOrderRequest, now_ns: int) -> None:
-    """A new price and quantity for an order."""
+    """Handle a new price and quantity for an order."""
     matching = exchange.matching
     member = exchange.gateways.sessions[session].member
     instrument = market_index(matching, message.instrument_id)
@@ -196,7 +196,7 @@ def handle_amend(exchange: StarbaseExchange, session: int, message: AmendOrderRe
 
 @compiled
 def handle_cancel(exchange: StarbaseExchange, session: int, message: CancelOrderRequest, now_ns: int) -> None:
-    """A cancel by the client's own id."""
+    """Cancel an order by the client's own id."""
     member = exchange.gateways.sessions[session].member
     slot = find_client_order(exchange.matching, member, message.client_order_id)
     cancel_slot(exchange, session, slot, message.client_order_id, message.correlation_id, message.instrument_id, now_ns)
@@ -204,7 +204,7 @@ def handle_cancel(exchange: StarbaseExchange, session: int, message: CancelOrder
 
 @compiled
 def handle_cancel_by_id(exchange: StarbaseExchange, session: int, message: CancelOrderByIdRequest, now_ns: int) -> None:
-    """A cancel by the exchange's id."""
+    """Cancel an order by the exchange's id."""
     matching = exchange.matching
     slot = find_exchange_order(matching, message.order_id)
     if slot != NONE and matching.orders[slot].member != exchange.gateways.sessions[session].member:
@@ -251,7 +251,7 @@ def cancel_slot(
 
 @compiled
 def handle_mass_cancel(exchange: StarbaseExchange, session: int, message: MassCancelRequest, now_ns: int) -> None:
-    """A cancel of all orders of the member in one instrument, or one currency pair. It draws no tokens."""
+    """Cancel all orders of the member in one instrument, or one currency pair. It draws no tokens."""
     matching = exchange.matching
     instrument = NONE
     is_bad = (message.instrument_id == NULL_I64) == (message.currency_pair_id == NULL_I64)
@@ -283,7 +283,7 @@ def refuse_mass_cancel(exchange: StarbaseExchange, session: int, correlation_id:
 def send_mass_cancelled(
     exchange: StarbaseExchange, session: int, correlation_id: int, cancelled: int, now_ns: int
 ) -> None:
-    """How many orders a mass cancel cancelled; which ones, follows."""
+    """Say how many orders a mass cancel cancelled; later messages say which."""
     answer = view(MassCancelResponse, begin_answer(exchange, Template.MASS_CANCEL_RESPONSE, now_ns))
     answer.correlation_id = correlation_id
     answer.receive_time_ns = now_ns

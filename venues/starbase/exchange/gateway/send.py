@@ -41,7 +41,7 @@ class AnswerHead(Struct, packed=True):
 
 @compiled
 def begin_message(exchange: StarbaseExchange, template_id: int) -> int:
-    """Begin a message in the scratch memory; address of its root block, which is zero."""
+    """Begin a message in the scratch memory; return the address of its root block, which is zero."""
     gateways = exchange.gateways
     address = address_of(gateways.message)
     view(FrameHeader, address).template_id = template_id
@@ -64,7 +64,7 @@ def begin_answer(exchange: StarbaseExchange, template_id: int, now_ns: int) -> i
 
 @compiled
 def add_block(exchange: StarbaseExchange, length: int) -> int:
-    """Append `length` zero bytes to the message; their address. The callers' counts keep it within FRAME_BYTES_MAX."""
+    """Append `length` zero bytes to the message; return their address. Callers' counts keep to FRAME_BYTES_MAX."""
     gateways = exchange.gateways
     address = address_of(gateways.message) + gateways.message_length
     gateways.message_length += length
@@ -75,7 +75,7 @@ def add_block(exchange: StarbaseExchange, length: int) -> int:
 
 @compiled
 def add_group(exchange: StarbaseExchange, block_length: int, count: int) -> int:
-    """Append a group's header and its zeroed entries; the address of the first."""
+    """Append a group's header and its zeroed entries; return the address of the first."""
     header = view(GroupHeader, add_block(exchange, size_of(GroupHeader)))
     header.block_length = block_length
     header.count = count
@@ -90,7 +90,7 @@ def add_empty_text(exchange: StarbaseExchange) -> None:
 
 @compiled
 def set_decimal(exchange: StarbaseExchange, decimal: Decimal72, instrument: int, lots: int) -> None:
-    """A quantity with the exponent that the exchange has chosen for the instrument."""
+    """Write a quantity with the exponent that the exchange has chosen for the instrument."""
     decimal.mantissa = lots * exchange.publisher.mantissas[instrument]
     decimal.exponent = exchange.publisher.exponents[instrument]
 
@@ -118,7 +118,10 @@ def send_message(exchange: StarbaseExchange, session_number: int, is_admin: int,
 
 @compiled
 def trim_to_version(exchange: StarbaseExchange, session: ClientSession) -> None:
-    """Leave out fields that came after the session's version. What lost fields has no groups, or loses none of them."""
+    """Leave out fields that came after the session's version.
+
+    A message that loses fields has no groups, or loses none of them.
+    """
     gateways = exchange.gateways
     address = address_of(gateways.message)
     template_id = view(FrameHeader, address).template_id
@@ -135,7 +138,7 @@ def trim_to_version(exchange: StarbaseExchange, session: ClientSession) -> None:
 
 @compiled
 def keep_message(session: ClientSession, address: int, length: int, is_admin: int) -> None:
-    """Into the session's store, over the oldest."""
+    """Keep a message in the session's store, over the oldest."""
     place = session.stored_bytes & (STORE_BYTES - 1)
     if place + length > STORE_BYTES:
         session.stored_bytes += STORE_BYTES - place
@@ -150,7 +153,7 @@ def keep_message(session: ClientSession, address: int, length: int, is_admin: in
 
 @compiled
 def is_kept(session: ClientSession, sequence: int) -> bool:
-    """Whether a message of this number can be sent again."""
+    """Tell whether a message of this number can be sent again."""
     if sequence < session.first_sequence or sequence <= session.send_sequence - MESSAGES_STORED:
         return False
     stored = session.messages[sequence & (MESSAGES_STORED - 1)]
@@ -159,7 +162,10 @@ def is_kept(session: ClientSession, sequence: int) -> bool:
 
 @compiled
 def put_bytes(exchange: StarbaseExchange, served: Served, address: int, length: int, now_ns: int) -> None:
-    """Bytes onto a connection. A stream with a hole is none: if the wire has no room it is to be reset."""
+    """Put bytes on a connection.
+
+    A stream with a hole is no stream: if the wire has no room, the connection is to be reset.
+    """
     if served.is_broken != 0:
         return
     answers = exchange.answers
@@ -173,7 +179,7 @@ def put_bytes(exchange: StarbaseExchange, served: Served, address: int, length: 
 
 @compiled
 def send_end(exchange: StarbaseExchange, served: Served, flags: int, now_ns: int) -> bool:
-    """The last frame of a connection: FIN or RST; False if the wire has no room."""
+    """Send the last frame of a connection: FIN or RST; False if the wire has no room."""
     answers = exchange.answers
     slot = reserve(answers, TCP_FRAME_HEADER_BYTES)
     if slot == 0:
@@ -187,7 +193,7 @@ def send_end(exchange: StarbaseExchange, served: Served, flags: int, now_ns: int
 
 @compiled
 def send_logged_out(exchange: StarbaseExchange, session_number: int, now_ns: int) -> None:
-    """The venue's goodbye."""
+    """Send the venue's goodbye."""
     begin_message(exchange, Template.LOGGED_OUT)
     add_empty_text(exchange)
     send_message(exchange, session_number, 1, now_ns)
@@ -195,7 +201,7 @@ def send_logged_out(exchange: StarbaseExchange, session_number: int, now_ns: int
 
 @compiled
 def refuse_logon(exchange: StarbaseExchange, served: Served, now_ns: int) -> None:
-    """The goodbye to a connection that has no session: number 1."""
+    """Send the goodbye to a connection that has no session: number 1."""
     begin_message(exchange, Template.LOGGED_OUT)
     add_empty_text(exchange)
     gateways = exchange.gateways
@@ -209,7 +215,7 @@ def refuse_logon(exchange: StarbaseExchange, served: Served, now_ns: int) -> Non
 
 @compiled
 def resend(exchange: StarbaseExchange, session_number: int, first: int, last: int, now_ns: int) -> None:
-    """Messages `first` to `last` again; what is administrative or not kept any more is stepped over by a gap fill."""
+    """Send messages `first` to `last` again; a gap fill stands for what is administrative or no longer kept."""
     gateways = exchange.gateways
     session = gateways.sessions[session_number]
     gateways.batch_length = 0
@@ -236,7 +242,7 @@ def resend(exchange: StarbaseExchange, session_number: int, first: int, last: in
 
 @compiled
 def add_resent(exchange: StarbaseExchange, session: ClientSession, source: int, length: int, now_ns: int) -> None:
-    """One frame into the batch, marked as resent."""
+    """Add one frame to the batch, marked as resent."""
     gateways = exchange.gateways
     if gateways.batch_length + padded(length) > FRAME_BYTES_MAX:
         put_batch(exchange, session, now_ns)

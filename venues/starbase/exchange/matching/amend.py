@@ -35,7 +35,7 @@ from crosswire.venues.starbase.wire.order_codes import CancelReason, OrderReject
 def amend_order(
     matching: Matching, slot: int, price_ticks: int, qty_lots: int, flags: int, correlation_id: int, now_ns: int
 ) -> int:
-    """New price and quantity (what is filled included) of a live order; ACCEPTED, or OrderRejectReason.
+    """Give a live order a new price and quantity (what is filled included); ACCEPTED, or OrderRejectReason.
 
     It keeps its place only if nothing but the quantity changes, downwards. An order that was made an IOC by a cancel
     can't be amended.
@@ -87,7 +87,7 @@ def amend_order(
 
 @compiled
 def reduce_resting(matching: Matching, slot: int, qty_lots: int) -> None:
-    """Less of a resting order, at its place; the same quantity changes nothing."""
+    """Reduce a resting order at its place; the same quantity changes nothing."""
     order = matching.orders[slot]
     outcome = matching.outcome
     outcome.slot = slot

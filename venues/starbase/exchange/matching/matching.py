@@ -78,20 +78,20 @@ class OrderRequest(Struct):
 
 @compiled
 def crosses(book: Book, side: int, price_ticks: int) -> bool:
-    """Whether an order at this price would match."""
+    """Tell whether an order at this price would match."""
     best = best_level(book, opposite(side))
     return best <= price_ticks if side == BUY else best >= price_ticks
 
 
 @compiled
 def has_level(book: Book, side: int) -> bool:
-    """Whether anything rests on a side."""
+    """Tell whether anything rests on a side."""
     return best_level(book, side) != (NO_BID if side == BID else NO_ASK)
 
 
 @compiled
 def place_order(matching: Matching, request: OrderRequest, now_ns: int) -> int:
-    """A new order; ACCEPTED, or OrderRejectReason. A protection group was looked at before."""
+    """Place a new order; ACCEPTED, or OrderRejectReason. A protection group was looked at before."""
     clear_outcome(matching)
     reason = check_new(matching, request)
     if reason != ACCEPTED:
@@ -133,7 +133,7 @@ def place_order(matching: Matching, request: OrderRequest, now_ns: int) -> int:
 
 @compiled
 def check_new(matching: Matching, request: OrderRequest) -> int:
-    """What can be said of a new order without its being matched; ACCEPTED, or OrderRejectReason."""
+    """Check what can be said of a new order before it is matched; ACCEPTED, or OrderRejectReason."""
     member = matching.members[request.member]
     if member.open_orders >= OPEN_ORDERS_MAX:
         return OrderRejectReason.TOO_MANY_OPEN_ORDERS
@@ -159,7 +159,7 @@ def check_new(matching: Matching, request: OrderRequest) -> int:
 
 @compiled
 def check_price(matching: Matching, instrument: int, side: int, price_ticks: int) -> int:
-    """The price band: a buy may not be too high, a sell not too low; ACCEPTED, or OrderRejectReason."""
+    """Check the price band: no buy may be too high, no sell too low; ACCEPTED, or OrderRejectReason."""
     if price_ticks <= 0:
         return OrderRejectReason.INVALID_PRICE
     mark_ticks = matching.mark_ticks[instrument]
@@ -174,7 +174,7 @@ def check_price(matching: Matching, instrument: int, side: int, price_ticks: int
 
 @compiled
 def band_ticks(matching: Matching, mark_ticks: int) -> int:
-    """Half the width of the price band around a mark."""
+    """Compute half the width of the price band around a mark."""
     return mark_ticks * matching.price_band_ppm // PPM
 
 
@@ -185,7 +185,7 @@ def has_bump_room(matching: Matching, member: int) -> bool:
 
 @compiled
 def hold_order(matching: Matching, slot: int, release_ns: int) -> None:
-    """Into the speed bump."""
+    """Put an order into the speed bump."""
     order = matching.orders[slot]
     order.place = OrderPlace.HELD
     matching.members[order.member].held_orders += 1
@@ -198,7 +198,7 @@ def hold_order(matching: Matching, slot: int, release_ns: int) -> None:
 
 @compiled
 def unhold_order(matching: Matching, slot: int) -> None:
-    """Out of the speed bump."""
+    """Take an order out of the speed bump."""
     order = matching.orders[slot]
     remove_held(matching, order.order_id)
     matching.members[order.member].held_orders -= 1
@@ -207,13 +207,13 @@ def unhold_order(matching: Matching, slot: int) -> None:
 
 @compiled
 def next_release_ns(matching: Matching) -> int:
-    """When the next held order is released, NEVER_NS."""
+    """Tell when the next held order is released, NEVER_NS."""
     return NEVER_NS if matching.held_count == 0 else matching.held[0].release_ns
 
 
 @compiled
 def release_order(matching: Matching) -> None:
-    """The first held order enters the book. As a taker it cancels own makers, whatever it asked for."""
+    """Release the first held order into the book. As a taker it cancels own makers, whatever it asked for."""
     clear_outcome(matching)
     slot = find_exchange_order(matching, matching.held[0].order_id)
     unhold_order(matching, slot)
@@ -261,7 +261,7 @@ def execute(matching: Matching, slot: int, self_trading_mode: int) -> None:
 
 @compiled
 def can_fill(matching: Matching, order: ExchangeOrder, self_trading_mode: int) -> bool:
-    """Whether all that is left of a FOK order would fill now."""
+    """Tell whether all that is left of a FOK order would fill now."""
     side = opposite(order.side)
     book = matching.market.books[order.instrument]
     queue = matching.queues[order.instrument]
@@ -292,20 +292,20 @@ def can_fill(matching: Matching, order: ExchangeOrder, self_trading_mode: int) -
 
 @compiled
 def next_price(book: Book, side: int, price_ticks: int) -> int:
-    """The next worse price at which something rests; `price_ticks` itself if there is none."""
+    """Find the next worse price at which something rests; `price_ticks` itself if there is none."""
     worse = next_level(book, side, price_ticks)
     return price_ticks if worse == (NO_BID if side == BID else NO_ASK) else worse
 
 
 @compiled
 def is_within(side: int, limit_ticks: int, price_ticks: int) -> bool:
-    """Whether an order of `side` may trade at a price."""
+    """Tell whether an order of `side` may trade at a price."""
     return price_ticks <= limit_ticks if side == BUY else price_ticks >= limit_ticks
 
 
 @compiled
 def is_own(taker: ExchangeOrder, maker: ExchangeOrder) -> bool:
-    """Whether self-match prevention keeps two orders apart."""
+    """Tell whether self-match prevention keeps two orders apart."""
     return taker.member == maker.member and taker.self_match_id != 0 and taker.self_match_id == maker.self_match_id
 
 
@@ -313,7 +313,8 @@ def is_own(taker: ExchangeOrder, maker: ExchangeOrder) -> bool:
 def take(matching: Matching, order: ExchangeOrder, self_trading_mode: int) -> int:
     """Trade with everything within the order's price, best and earliest first.
 
-    Why it must end although something is left, or CancelReason.UNKNOWN. After TOUCHED_MAX makers it ends.
+    Returns the reason for which the order must end although something is left, or CancelReason.UNKNOWN. After
+    TOUCHED_MAX makers it ends.
     """
     book = matching.market.books[order.instrument]
     queue = matching.queues[order.instrument]
@@ -358,7 +359,7 @@ def take(matching: Matching, order: ExchangeOrder, self_trading_mode: int) -> in
 
 @compiled
 def trade(matching: Matching, taker: ExchangeOrder, maker: ExchangeOrder, price_ticks: int, qty_lots: int) -> None:
-    """One match: both orders, both positions, the fill, its publication, and the maker's protection."""
+    """Book one match: both orders, both positions, the fill, its publication, and the maker's protection."""
     matching.match_counter += 1
     taker.filled_lots += qty_lots
     maker.filled_lots += qty_lots
@@ -432,7 +433,7 @@ def leave_book(matching: Matching, slot: int) -> None:
 
 @compiled
 def cancel_resting(matching: Matching, slot: int) -> None:
-    """A resting order ends: it was filled, or is cancelled."""
+    """End a resting order: it was filled, or is cancelled."""
     leave_book(matching, slot)
     give_slot(matching, slot)
 
@@ -456,7 +457,7 @@ def note_cancel(matching: Matching, slot: int, reason: int) -> None:
 
 @compiled
 def cancel_order(matching: Matching, slot: int) -> int:
-    """A cancel that was asked for: CANCELLED and the outcome's `slot`, or CancelOrderRejectReason.
+    """Cancel an order as asked: CANCELLED and the outcome's `slot`, or CancelOrderRejectReason.
 
     A held order becomes an IOC; one that is an IOC already can't be cancelled.
     """

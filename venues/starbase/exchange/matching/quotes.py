@@ -37,7 +37,10 @@ CANCEL_ON_DISCONNECT = int(OrderFlags.CANCEL_ON_DISCONNECT)
 
 @compiled
 def is_product(kind: int, product_type: int) -> bool:
-    """Whether an instrument's kind is in a wire product type. Combos of futures and of options are not told apart."""
+    """Tell whether an instrument's kind is in a wire product type.
+
+    Combos of futures and of options are not told apart.
+    """
     if product_type == ProductType.ALL:
         return True
     if product_type == ProductType.OPTIONS:
@@ -51,7 +54,7 @@ def is_product(kind: int, product_type: int) -> bool:
 
 @compiled
 def withdraw(matching: Matching, slot: int, reason: int) -> bool:
-    """Cancel a live order, or make it an IOC if it is held; whether it is gone. The outcome tells its session."""
+    """Cancel a live order, or make it an IOC if it is held; tell whether it is gone. The outcome tells its session."""
     order = matching.orders[slot]
     if order.place == OrderPlace.HELD:
         if order.convert_reason == CancelReason.UNKNOWN:
@@ -66,7 +69,7 @@ def withdraw(matching: Matching, slot: int, reason: int) -> bool:
 def mass_cancel(
     matching: Matching, member: int, currency_pair_id: int, instrument: int, product_type: int, side: int
 ) -> int:
-    """Cancel a member's orders and quotes, CANCELS_MAX at most; how many. `instrument` NONE: those of the pair.
+    """Cancel a member's orders and quotes, CANCELS_MAX at most; return how many. `instrument` NONE: those of the pair.
 
     `side` is the wire's. A currency pair's id is the number of the underlying.
     """
@@ -94,7 +97,7 @@ def mass_cancel(
 
 @compiled
 def cancel_on_disconnect(matching: Matching, session: int, is_floor: int) -> None:
-    """A session ended: its orders that carry the flag are withdrawn, all of them if its logon asked for that."""
+    """Withdraw the orders of a session that ended: those with the flag, or all if its logon asked for that."""
     clear_outcome(matching)
     for slot in range(EXCHANGE_ORDERS_MAX):
         order = matching.orders[slot]
@@ -105,7 +108,7 @@ def cancel_on_disconnect(matching: Matching, session: int, is_floor: int) -> Non
 
 @compiled
 def next_protection_ns(matching: Matching) -> int:
-    """When the next frozen group thaws, NEVER_NS."""
+    """Tell when the next frozen group thaws, NEVER_NS."""
     first_ns = NEVER_NS
     for index in range(matching.group_count):
         group = matching.groups[index]
@@ -124,14 +127,14 @@ def open_window(group: Group, now_ns: int) -> None:
 
 @compiled
 def open_windows(matching: Matching, now_ns: int) -> None:
-    """`open_window` of all groups."""
+    """Call `open_window` for all groups."""
     for index in range(matching.group_count):
         open_window(matching.groups[index], now_ns)
 
 
 @compiled
 def freeze_group(matching: Matching, index: int, now_ns: int) -> None:
-    """The group's limit is reached: its orders are withdrawn, and it takes no more until it thaws or is reset."""
+    """Freeze a group whose limit is reached: withdraw its orders and take no more until it thaws or is reset."""
     clear_outcome(matching)
     group = matching.groups[index]
     group.is_due = 0
@@ -145,7 +148,7 @@ def freeze_group(matching: Matching, index: int, now_ns: int) -> None:
 
 @compiled
 def thaw_group(group: Group, now_ns: int) -> None:
-    """The group takes orders again."""
+    """Let the group take orders again."""
     group.is_frozen = 0
     group.is_due = 0
     group.traded_lots = 0
@@ -154,7 +157,7 @@ def thaw_group(group: Group, now_ns: int) -> None:
 
 @compiled
 def find_quoted(group: Group, instrument: int) -> int:
-    """Place of the group's quote of an instrument, made if there is none yet; NONE if there is no room."""
+    """Find the place of the group's quote of an instrument, made if there is none yet; NONE if there is no room."""
     for place in range(group.quoted_count):
         if group.quoted[place].instrument == instrument:
             return place
@@ -186,7 +189,7 @@ def refuse_quote(matching: Matching, order_id: int, reason: int, result: QuoteOu
 def place_quote(
     matching: Matching, quoted: QuotedInstrument, request: OrderRequest, result: QuoteOutcome, now_ns: int
 ) -> None:
-    """One side of a quote replaces what its group has there; a quantity of 0 takes it away.
+    """Replace what a group has on one side of a quote; a quantity of 0 takes it away.
 
     It is an amend of the order that is there, so its place is kept if only the quantity changes, downwards.
     """
@@ -250,7 +253,7 @@ def place_quote(
 
 @compiled
 def cancel_quotes(matching: Matching, member: int, group: int, side: int) -> int:
-    """Withdraw a member's quotes of one group, NONE: of all; `side` is the wire's. How many are gone."""
+    """Withdraw a member's quotes of one group, NONE: of all; return how many are gone. `side` is the wire's."""
     clear_outcome(matching)
     cancelled = 0
     for slot in range(EXCHANGE_ORDERS_MAX):

@@ -224,7 +224,7 @@ def set_tables(matching: Matching) -> None:
 
 @compiled
 def clear_outcome(matching: Matching) -> None:
-    """Before each request and each release."""
+    """Empty the outcome before each request and each release."""
     outcome = matching.outcome
     outcome.slot = NONE
     outcome.status = 0
@@ -255,7 +255,7 @@ def add_change(matching: Matching, kind: int, instrument: int, side: int, order_
 
 @compiled
 def market_index(matching: Matching, venue_id: int) -> int:
-    """Market index of a wire instrument id, NONE if unknown."""
+    """Find the market index of a wire instrument id, NONE if unknown."""
     return find_instrument(matching.ids, venue_id)
 
 
@@ -266,7 +266,7 @@ def _bucket_of(member: int, client_order_id: int) -> int:
 
 @compiled
 def find_client_order(matching: Matching, member: int, client_order_id: int) -> int:
-    """Slot of a member's live order, quotes excepted; NONE."""
+    """Find the slot of a member's live order, quotes excepted; NONE."""
     slot = matching.buckets[_bucket_of(member, client_order_id)]
     while slot != NONE:
         order = matching.orders[slot]
@@ -278,7 +278,7 @@ def find_client_order(matching: Matching, member: int, client_order_id: int) -> 
 
 @compiled
 def find_exchange_order(matching: Matching, order_id: int) -> int:
-    """Slot of a live order, NONE."""
+    """Find the slot of a live order, NONE."""
     slot = order_id & (EXCHANGE_ORDERS_MAX - 1)
     order = matching.orders[slot]
     return slot if order.place != OrderPlace.GONE and order.order_id == order_id else NONE
@@ -286,13 +286,13 @@ def find_exchange_order(matching: Matching, order_id: int) -> int:
 
 @compiled
 def is_indexed(order: ExchangeOrder) -> bool:
-    """Whether the order is found by its client order id."""
+    """Tell whether the order is found by its client order id."""
     return order.member != NOBODY and order.is_quote == 0
 
 
 @compiled
 def take_slot(matching: Matching, member: int, client_order_id: int, is_quote: int) -> int:
-    """The slot of a new order, with an id; the caller fills in the rest and has seen that there is room."""
+    """Take the slot of a new order, with an id; the caller fills in the rest and has seen that there is room."""
     slot = matching.free_slots[EXCHANGE_ORDERS_MAX - 1 - matching.order_count]
     matching.order_count += 1
     matching.order_counter += 1
@@ -315,7 +315,7 @@ def take_slot(matching: Matching, member: int, client_order_id: int, is_quote: i
 
 @compiled
 def give_slot(matching: Matching, slot: int) -> None:
-    """The order has ended; it rests and waits nowhere."""
+    """Give back the slot of an order that has ended; it rests and waits nowhere."""
     order = matching.orders[slot]
     if is_indexed(order):
         bucket = _bucket_of(order.member, order.client_order_id)
@@ -334,7 +334,7 @@ def give_slot(matching: Matching, slot: int) -> None:
 
 @compiled
 def note_client_order(matching: Matching, number: int, client_order_id: int) -> None:
-    """A new-order request came with this id: counts it, and whether it came before."""
+    """Count a new-order request with this id, and whether the id came before."""
     member = matching.members[number]
     member.new_orders += 1
     mask = (1 << SEEN_BITS) - 1
@@ -353,7 +353,7 @@ def note_client_order(matching: Matching, number: int, client_order_id: int) -> 
 
 @compiled
 def add_held(matching: Matching, order_id: int, release_ns: int) -> None:
-    """Into the queue of held orders, behind all that are released no later. The caller has seen that there is room."""
+    """Put an order into the queue of held ones, behind all released no later. The caller has seen there is room."""
     place = matching.held_count
     matching.held_count += 1
     while place > 0 and matching.held[place - 1].release_ns > release_ns:
@@ -382,7 +382,7 @@ def _copy_held(matching: Matching, to: int, source: int) -> None:
 
 @compiled
 def find_group(matching: Matching, member: int, group_id: int, is_quotes: int) -> int:
-    """Index of a member's protection group, NONE."""
+    """Find the index of a member's protection group, NONE."""
     for index in range(matching.group_count):
         group = matching.groups[index]
         if group.member == member and group.group_id == group_id and group.is_quotes == is_quotes:

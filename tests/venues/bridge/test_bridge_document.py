@@ -11,9 +11,9 @@ PAGE = ROOT / "docs" / "bridge.md"
 INTRODUCTION = """# The bridge protocol
 
 Crosswire's own binary protocol, for exchanges that only offer TLS web APIs: a bridge near the exchange turns its
-streams into this feed and takes orders for it. Little-endian, packed, SBE in style: a block length on the wire, so
-that readers skip fields they do not know. The tables are made from `layout.py` and `order_layout.py` in
-`venues/bridge/wire/`, which are the specification.
+streams into this feed and takes orders for it. It is little-endian and packed, in the style of SBE: block lengths are
+on the wire, so that readers can skip fields they do not know. The tables are made from `layout.py` and
+`order_layout.py` in `venues/bridge/wire/`, which are the specification.
 
 ## Market data: UDP, at most 1,472 bytes of payload
 
@@ -21,12 +21,12 @@ One packet header, then `message_count` messages, each a message header, its roo
 header, then entries of `block_length` bytes). Prices are ticks, sizes lots of the instrument's definition.
 
 * `sequence` counts packets of a channel by one. A gap loses every book of the channel until a snapshot proves it
-  again; a number at or below the last is a duplicate and dropped.
+  again; a packet whose number is at or below the last is a duplicate and is dropped.
 * `flags` bit 0, END_OF_EVENT, marks the last packet of one event; a delta or snapshot too large for one packet is
   split, its later parts carry CONTINUATION, and the book is invalid until the last part.
-* A delta applies when its `previous_id` is the book's id. One whose `last_id` is not above it is stale and ignored.
-  Right after a snapshot the first delta may straddle it: `previous_id <= id < last_id`. Anything else breaks the
-  chain and loses the book.
+* A delta applies when its `previous_id` is the book's id. One whose `last_id` is not above the book's id is stale and
+  ignored. Right after a snapshot the first delta may straddle it: `previous_id <= id < last_id`. Anything else breaks
+  the chain and loses the book.
 * A best bid/ask overlays the book while its `update_id` is above the book's id.
 """
 ORDERS = """## Orders: TCP

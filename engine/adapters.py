@@ -49,7 +49,7 @@ def read_entry_points(path: Path) -> list[EntryPoint]:
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError):
-        return []  # some other package's, which is none of ours to complain about
+        return []  # another package's file, which is not ours to report
     entries = []
     section = ""
     for line in map(str.strip, lines):
@@ -67,7 +67,7 @@ def find_adapter(name: str) -> "Adapter":
 
     VenueError lists the known names if there is no such adapter, and names the package if that is broken.
     """
-    from crosswire.venues.adapter import Adapter  # takes a while, which `crosswire --help` need not
+    from crosswire.venues.adapter import Adapter  # slow to import; `crosswire --help` does not need it
 
     entry = entry_points().get(name)
     if entry is None:

@@ -174,7 +174,7 @@ def book_row(instrument: Instrument, book: Book) -> dict[str, Any]:
 
 def print_inspection(result: dict[str, Any], console: Any) -> None:
     """Print the result of `inspect_captures` as tables on a rich console."""
-    from rich.table import Table  # takes 50 ms to import, which `--json` need not pay
+    from rich.table import Table  # takes 50 ms to import, which `--json` does not need
 
     facts = Table("what", "count", title=f"{result['venue']}: {result['packets']:,} packets")
     for name in ("gaps", "duplicates", "continuity_breaks", "definition_mismatches", "level_updates"):

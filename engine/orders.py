@@ -103,7 +103,7 @@ def tell_answer_by_id(engine: Engine, report: Report) -> None:
     """Tell the strategy that asked the answer to a cancel by the venue's id, through the order that is nobody's."""
     asked = engine.orders.by_id_answered
     report.instrument = asked.instrument
-    report.client_order_id = 0  # whoever gave it: it may be the number of an order of ours
+    report.client_order_id = 0  # whatever it was: it may be the number of an order of ours
     state = OrderState.CANCELLED if report.kind == ReportKind.CANCELLED else OrderState.REJECTED
     tell_stranger(engine, asked.strategy, report, state, report.reason)
 

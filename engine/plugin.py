@@ -86,7 +86,7 @@ _helpers: dict[str, Path] = {}  # of the modules beside them, by name
 
 
 class _Opened:
-    """The files that are being opened, while somebody wants to know."""
+    """The files that were opened while they are being noted; `paths` is None while they are not."""
 
     is_hooked = False
     paths: set[Path] | None = None

@@ -161,7 +161,7 @@ def append(records: Any) -> Any:
 
 @compiled
 def nearly_full(records: Records) -> bool:
-    """Tell whether the engine must drain before the next frame."""
+    """Tell whether the engine must drain the records before the next frame."""
     limit = RECORDS_MAX - RECORDS_RESERVE
     return (
         records.orders.count > limit

@@ -19,7 +19,7 @@ VALUE_MAX = 10_000_000
 
 
 class Average(Struct):
-    """mean and deviation are in 2**-FRACTION_BITS of the sampled unit."""
+    """A running mean and deviation, in 2**-FRACTION_BITS of the sampled unit."""
 
     samples: i64
     mean: i64

@@ -2,7 +2,7 @@
 
 The basis of a pair is (middle of a - middle of b) / middle of b. Its running mean and mean absolute deviation are kept
 over samples taken every `sample_us`. Away from the mean by more than `entry_deviations`, and by enough to pay for both
-ways and `edge_min_bps`, the dear one is sold and the cheap one bought; back within `exit_deviations`, or after
+ways and `edge_min_bps`, the expensive one is sold and the cheap one bought; back within `exit_deviations`, or after
 `hold_max_s`, that is undone; after the latter nothing is entered until the basis has been back. Both ways are worked by
 `strategies.legs`, without hedges: a third instrument has a basis of its own.
 """
@@ -55,7 +55,7 @@ DEVIATION_UNIT = 1_000
 
 
 class BasisParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """See docs/strategies.md."""
+    """The parameters of `basis`, described in docs/strategies.md."""
 
     pairs: list[tuple[str, str]]  # of "venue/symbol"; 1 to BASIS_PAIRS_MAX, all of one underlying
     half_life_s: Decimal
@@ -197,7 +197,7 @@ def look(strategy: Basis, desk: Desk, instrument: int) -> None:
 
 @on_timer.register(Basis)
 def sample(strategy: Basis, desk: Desk) -> None:
-    """Take the samples that are due, one at most after a silence; judge the pairs, whose time may be up."""
+    """Take the samples that are due, only one after a silence; judge the pairs, whose time may be up."""
     take_timer(strategy.legs, desk)
     if strategy.next_sample_ns == 0:
         return
@@ -222,7 +222,7 @@ def _schedule(strategy: Basis, desk: Desk) -> None:
 
 @compiled
 def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
-    """Leave, enter or let be."""
+    """Leave the pair, enter it, or do nothing."""
     if pair.average.samples < strategy.warmup_samples:
         return
     legs = strategy.legs
@@ -244,7 +244,7 @@ def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
         pair.expired = 0
     entry = strategy.entry_deviations_e3 * pair.average.deviation
     far = basis != NO_BASIS and pair.expired == 0 and abs(above) * DEVIATION_UNIT > entry
-    # The cheap one is bought. What is held the other way is left first.
+    # The cheap one is bought. A position held the other way is left first.
     follow(strategy, desk, pair, pair.a, pair.b, far and above < 0 and held_e9 >= 0)
     follow(strategy, desk, pair, pair.b, pair.a, far and above > 0 and held_e9 <= 0)
 
@@ -319,7 +319,7 @@ def enter(
 
 @compiled
 def leave(strategy: Basis, desk: Desk, pair: BasisPair, held_e9: int) -> None:
-    """Trade what a pair holds back, at whatever the books offer within the depth."""
+    """Trade back what a pair holds, at whatever the books offer within the depth."""
     legs = strategy.legs
     end_opportunity(legs.opportunities, desk, pair_of(pair.a, pair.b))
     end_opportunity(legs.opportunities, desk, pair_of(pair.b, pair.a))

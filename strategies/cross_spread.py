@@ -1,4 +1,4 @@
-"""Cross-exchange spread: buy where it is cheap and sell where it is dear, at once, when the edge pays for it.
+"""Cross-exchange spread: buy where it is cheap and sell where it is expensive, at once, when the edge pays for it.
 
 At each change of a book its instrument is compared with all others in both directions. The edge is what selling at one
 venue's bid brings less what buying at the other's ask costs, after the taker fees of both. Above `threshold_bps` of the
@@ -65,7 +65,7 @@ MARGIN_MAX = 10
 
 
 class CrossSpreadParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """See docs/strategies.md."""
+    """The parameters of `cross_spread`, described in docs/strategies.md."""
 
     instruments: list[str]  # "venue/symbol", 2 to LISTINGS_MAX of one underlying
     threshold_bps: Decimal  # least edge after fees, of the price, that starts a trade
@@ -75,7 +75,7 @@ class CrossSpreadParameters(LegParameters, forbid_unknown_fields=True, frozen=Tr
 
 
 class Quick(Struct):
-    """One listing's top of book after fees, as an upper bound of its use: two of these tell most non-edges apart.
+    """One listing's top of book after fees, rounded in favour of a trade: two of these rule out most pairs.
 
     In units of 1e-9 of the common currency times a power of two, so that a coarse tick loses no precision.
     """
@@ -85,7 +85,7 @@ class Quick(Struct):
 
 
 class Factors(Struct):
-    """What `Quick` is made with: per tick."""
+    """The factors per tick that `Quick` is computed with."""
 
     sale: i64  # rounded up
     open_cost: i64  # with threshold_bps, rounded down
@@ -161,7 +161,7 @@ def _set_rates(
 
 @on_book.register(CrossSpread)
 def look(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
-    """Compare the changed book with all others; almost always there is no edge, and this is all that happens."""
+    """Compare the changed book with all others; almost always there is no edge and nothing else happens."""
     changed = strategy.legs.listing_of[instrument]
     if changed < 0:
         return
@@ -247,7 +247,7 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
 
 @compiled
 def follow(strategy: CrossSpread, desk: Desk, buy: int, sell: int, edge_e9: int) -> int:
-    """Begin or go on with the opportunity of a pair whose edge is above the threshold; returns its index."""
+    """Begin or continue the opportunity of a pair whose edge is above the threshold; return its index."""
     legs = strategy.legs
     pair = pair_of(buy, sell)
     index = open_opportunity(legs.opportunities, pair)

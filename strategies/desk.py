@@ -25,7 +25,7 @@ QUOTE = 4  # the bid; the ask is the next request
 
 
 class Request(Struct):
-    """One wish of the strategy."""
+    """One request of the strategy."""
 
     kind: i64  # NEW_ORDER, CANCEL_ORDER, ...
     instrument: i64  # market index
@@ -159,7 +159,7 @@ def quote(
 
 @compiled
 def _has_room(desk: Desk, instrument: int, count: int) -> bool:
-    """Tell whether so many requests can be added; counted if not."""
+    """Tell whether this many requests can be added; count them as dropped if not."""
     if desk.request_count + count <= REQUESTS_MAX and 0 <= instrument < desk.instrument_count:
         return True
     desk.requests_dropped += count

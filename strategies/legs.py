@@ -1,4 +1,4 @@
-"""Leg tracking: no trade is left with one leg ahead of the other, or it says so loudly.
+"""Leg tracking: no trade is left with one leg ahead of the other, or an alarm says so.
 
 Every order is an IOC. Once all orders of a trade have ended, what was bought is compared with what was sold; an
 imbalance of more than 5/8 lot of the coarser leg is repaired, in this order:
@@ -146,7 +146,7 @@ def market_ticks(legs: Legs, desk: Desk, listing: int, side: int) -> int:
 def walk(
     legs: Legs, desk: Desk, plan: Plan, buy: int, sell: int, hurdle_rate_e9: int, depth: int, limit_e9: int, whole: bool
 ) -> None:
-    """Walk the books of two listings; see `walk_books`."""
+    """Call `walk_books` on the books of two listings."""
     buy_instrument = instrument_of(legs, desk, buy)
     sell_instrument = instrument_of(legs, desk, sell)
     walk_books(
@@ -285,7 +285,7 @@ def _send(
 
 @compiled
 def take_fill(legs: Legs, desk: Desk, order: Order, report: Report) -> None:
-    """Take one execution of an order of ours."""
+    """Book one execution of an order of ours."""
     if order.trade_id == 0:
         return
     place = order.tag & TAG_MASK
@@ -310,7 +310,7 @@ def take_fill(legs: Legs, desk: Desk, order: Order, report: Report) -> None:
 
 @compiled
 def take_order(legs: Legs, desk: Desk, order: Order) -> None:
-    """Take a changed order of ours; when it was the last one open, the trade goes on."""
+    """Note a changed order of ours; when it was the last one open, the trade goes on."""
     if order.trade_id == 0 or order.state <= OrderState.PENDING_CANCEL:
         return
     place = order.tag & TAG_MASK

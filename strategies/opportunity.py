@@ -58,7 +58,7 @@ class Opportunity(Struct):
 
 
 class Opportunities(Struct):
-    """All that are open or wait for their trades."""
+    """All opportunities that are open or wait for their trades."""
 
     open_pairs: i64  # bit p: an opportunity of pair p is open
     index_of_pair: Annotated[Array, i64, PAIRS_MAX]  # where that bit is set

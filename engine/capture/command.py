@@ -126,7 +126,7 @@ def run_capture(options: CaptureOptions, say: Callable[[str], None]) -> CaptureS
     need_capability("CAP_NET_RAW", f"capture: AF_PACKET on {options.interface}")
     files = CaptureFiles(options.directory, options.interface, rotate_mb=options.rotate_mb, compress=options.compress)
     compile_take()
-    FILL_TAP(make_tap(AfPacketRing(), 8), Frame())  # has no room, so it does not look into the ring
+    FILL_TAP(make_tap(AfPacketRing(), 8), Frame())  # compiles it: the tap has no room, so the ring is not looked into
     signals = note_signals()
     with ExitStack() as closing:
         with ExitStack() as there:

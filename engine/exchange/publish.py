@@ -25,7 +25,7 @@ from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.venues.order import VENUES_MAX
 
 FRAMES_PER_TURN = 64  # of market data and answers, before the orders are looked at again
-STEP_NS = 10_000_000  # of capture time: after a stall the exchange's two readers must not part
+STEP_NS = 10_000_000  # of capture time: after a stall the exchange's two readers must stay together
 FLAT_OUT = 0  # as `speed_e6`: each turn takes the exchange to its next frame, whatever its time
 
 

@@ -159,7 +159,7 @@ def open_bypass(
     if live.ring == "af_packet":
         return closing.enter_context(AfPacketSocket(live.interface, udp=steered, frames=live.frames)), "af_packet"
     if live.ring == "dpdk":
-        if any(group.source_ip for group in groups):  # it steers nothing: the port's frames are all its
+        if any(group.source_ip for group in groups):  # it steers nothing, so it takes all frames of the port
             raise ConfigError(f"venue {venue.name}: live.groups: ring dpdk can't filter by source")
         if not live.device:
             raise ConfigError(f'venue {venue.name}: live.device is missing: what DPDK is to open, as "0000:3b:00.0"')

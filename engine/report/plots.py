@@ -26,7 +26,7 @@ BID_COLOUR = "#64748f"  # of a spread: quiet, so that the trades on it stand out
 ASK_COLOUR = "#a9b5c8"
 GOOD_COLOUR = "#2f7d4f"
 BAD_COLOUR = "#b3261e"
-# One hue a venue, its instruments in shades of it.
+# One hue for each venue, its instruments in shades of it.
 VENUE_SHADES = (
     ("#4453a6", "#8a96d6", "#27306b", "#b4bce6"),
     ("#1b8a8a", "#6fc0bd", "#0d5557", "#a5dbd8"),

@@ -37,7 +37,7 @@ from crosswire.engine.report.text import (
 
 PAIRS_MAX = 4  # spreads drawn, the most traded first
 MARKERS_MAX = 1000  # trades marked on a spread: missed ones first, then an even choice of the others
-ROWS_MAX = 25  # missed legs listed, the dearest first
+ROWS_MAX = 25  # missed legs listed, the most expensive first
 
 Table = dict[str, Values]
 

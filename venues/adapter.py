@@ -1,9 +1,9 @@
-"""A venue's single entrance: everything that the engine needs of it, in one record.
+"""The one record through which the engine uses a venue: everything that it needs of it.
 
 A package offers its venue under an entry point of the group `crosswire.venues`, whose name is the adapter's and whose
-value is the `Adapter`. A configuration asks for it by that name (`feed = "..."`), and so does `crosswire inspect
---venue`. The module that holds the adapter is imported only then: it should import at its top what every run needs, and
-in a maker's body what only that maker needs.
+value is the `Adapter`. A configuration asks for it by that name (`feed = "..."`), and so does
+`crosswire inspect --venue`. The module that holds the adapter is imported only then: it should import at its top what
+every run needs, and in a maker's body what only that maker needs.
 
 An optional member that is None says that the venue does not offer it; code that asks for it says so in one line. A
 maker raises ValueError, or `VenueError`, with one line that begins with the key that is wrong.

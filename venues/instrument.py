@@ -96,7 +96,7 @@ def divide_e9(value: int, divisor: int) -> int:
 
 @compiled
 def notional_e9(instrument: Instrument, price_ticks: int, qty_lots: int) -> int:
-    """Value of a quantity in 1e-9 of the quote currency; exact. Inverse contracts are sized in quote currency."""
+    """Compute a quantity's exact value in 1e-9 of the quote currency, in which inverse contracts are sized anyway."""
     if instrument.payoff == Payoff.INVERSE:
         return qty_lots * instrument.lot_e9
     return qty_lots * price_ticks * instrument.tick_lot_e9
@@ -131,9 +131,9 @@ def settlement_value_e9(instrument: Instrument, price_ticks: int, qty_lots: int)
 def cash_flow_e9(instrument: Instrument, side: int, price_ticks: int, qty_lots: int) -> int:
     """Compute the cash that a trade adds to P&L before the position is valued, without fees.
 
-    In 1e-9 of the settlement currency. Linear: a buy pays price times size. Inverse: P&L of N USD from p1 to p2 is N /
-    p1 - N / p2 coins, so a buy adds N / p1 and the open position is worth -N / p2. Coins are rounded down, an error
-    below 1e-9 coin a fill.
+    In 1e-9 of the settlement currency. Linear: a buy pays price times size. Inverse: P&L of N USD from p1 to p2 is
+    N / p1 - N / p2 coins, so a buy adds N / p1 and the open position is worth -N / p2. Coins are rounded down, an
+    error below 1e-9 coin a fill.
     """
     value = settlement_value_e9(instrument, price_ticks, qty_lots)
     if instrument.payoff == Payoff.INVERSE:

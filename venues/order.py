@@ -1,4 +1,4 @@
-"""Orders as the field knows them, and the order-session contract.
+"""Orders and what becomes of them, and the order-session contract.
 
 Life of an order: PENDING_NEW -> LIVE -> (PENDING_CANCEL) -> FILLED | CANCELLED, or REJECTED at any time before it
 lives. An IOC goes from PENDING_NEW to FILLED or CANCELLED. VETOED never left the engine. An amend changes no state:
@@ -377,7 +377,7 @@ def cancel_sent(order: Order) -> None:
 
 @compiled
 def open_lots(order: Order) -> int:
-    """Count what of an order may still be filled, at worst: an amend on its way may already hold."""
+    """Count what of an order may still be filled, at worst: an amend on its way may already be in force."""
     if not is_open(order):
         return 0
     qty_lots = order.qty_lots
@@ -452,7 +452,7 @@ def is_alarm(outcome: int) -> bool:
 
 @compiled
 def apply_report(table: OrderTable, report: Report, now_ns: int) -> int:
-    """Apply what a venue said of one order; returns and counts `Applied`.
+    """Apply what a venue said of one order; return and count `Applied`.
 
     Sets the report's instrument from the order's if the venue named none. An order that ends keeps its slot until
     `free_order`.

@@ -342,7 +342,7 @@ def _on_book(matching: Matching, market: Market, instrument: int, now_ns: int, e
 
 @compiled
 def _take_crossing(book: Book, resting: Resting) -> int:
-    """Take what the opposite side shows at our price or through it, as much as we want; returns lots."""
+    """Take what the opposite side shows at our price or through it, as much as we want; return its lots."""
     side = 1 - resting.side
     taken_lots = 0
     price_ticks = best_level(book, side)
@@ -401,7 +401,7 @@ def match_cancel(matching: Matching, client_order_id: int, now_ns: int, executio
 
 @compiled
 def match_cancel_all(matching: Matching, now_ns: int, executions: Executions) -> int:
-    """Cancel all resting orders: appends one CANCELLED each; returns how many."""
+    """Cancel all resting orders: append one CANCELLED for each; return how many."""
     count = matching.resting_count
     for position in range(count):
         _cancel_resting(matching, matching.resting[position], now_ns, executions)

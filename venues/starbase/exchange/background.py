@@ -39,7 +39,7 @@ REDUCE = 870  # ... and anything above takes
 
 
 class ReferencePoint(Struct):
-    """From this time on an instrument is worth this."""
+    """What an instrument is worth from a time on."""
 
     time_ns: i64
     instrument: i64  # market index

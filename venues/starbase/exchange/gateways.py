@@ -22,7 +22,7 @@ class StarbaseGateways(Owner):
 
     @property
     def ring(self) -> TcpServerRing:
-        """What the clients send and are sent."""
+        """The ring that carries what the clients send and are sent."""
         return self.server.ring
 
     def accept(self) -> None:

@@ -54,7 +54,7 @@ class Crowd:
     half_spread_ticks: int = 1
     depth_ticks: int = 10
     lots: int = 10
-    points: Array | None = None  # of ReferencePoint, by time; the caller keeps nothing
+    points: Array | None = None  # of ReferencePoint, by time; the caller need not keep it
 
 
 @dataclass(frozen=True)

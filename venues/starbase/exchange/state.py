@@ -83,7 +83,7 @@ class ClientSession(Struct):
 
 
 class Served(Struct):
-    """A connection's place."""
+    """The place of one connection."""
 
     is_open: i64
     gateway: i64

@@ -122,7 +122,7 @@ def _read_segment(session: StarbaseSession, number: int, packet: Packet, reports
 
 @compiled
 def _finish_logon(session: StarbaseSession, link: StarbaseLink, reports: Reports) -> None:
-    """Once nothing of the exchange's is missing, end the orders that it never received and take new ones."""
+    """End the orders that the exchange never received and take new ones, once none of its frames is missing."""
     if link.stream.receive_sequence < link.recover_to:
         return
     while link.lost_position < link.lost_end:
@@ -166,7 +166,7 @@ def _read_frame(session: StarbaseSession, link: StarbaseLink, address: int, repo
     if link.confirmed == 0:
         session.unexpected += 1
         return
-    # Asked of us whatever is missing: else both ends would wait for each other.
+    # Answered even while frames of the exchange are missing: else both ends would wait for each other.
     if template_id == Template.RESEND_REQUEST:
         _read_resend_request(session, link, view(ResendRequest, root_of(address)).from_sequence)
     elif template_id == Template.TEST_REQUEST:

@@ -207,7 +207,7 @@ def _log_on(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: 
         return
     reset = 0
     if link.logons == 0:
-        # Also when an earlier one was never answered: whether it was received is not known.
+        # Also when an earlier one was never answered: it is not known whether that one was received.
         reset = 1
         link.stream.send_sequence = 0
         link.stream.receive_sequence = 0

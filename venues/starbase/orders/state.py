@@ -1,4 +1,4 @@
-"""What a Starbase order session remembers: two links, each with its own numbers, and whose the orders are."""
+"""What a Starbase order session remembers: two links, each with its own numbers, and which link has which order."""
 
 from enum import IntEnum
 from typing import Annotated
@@ -20,7 +20,7 @@ SENT_BITS = 12
 SENT_MAX = 1 << SENT_BITS  # frames whose order is remembered: more than can be unanswered at the default rate limit
 REASON_BYTES = 255
 REJECT_REASONS = len(WireRejectReason) + 1  # codes from 1
-ATTENTION_NS = NS_PER_MS  # how often a link is looked at that waits for its connection or its logon
+ATTENTION_NS = NS_PER_MS  # how often a link that waits for its connection or its logon is looked at
 
 
 class Refusal(IntEnum):
@@ -109,7 +109,7 @@ class StarbaseSession(Session):
     unread_payload: i64  # of the packet
     unread_sequence: i64
     told: i64  # things that the frame says which were told
-    seen: i64  # and which were met since it was begun again
+    seen: i64  # things that the frame says met since reading it began again
     started: i64
     ended: i64  # 1: we said goodbye
     backoff_min_ns: i64

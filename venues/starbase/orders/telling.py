@@ -1,4 +1,4 @@
-"""How what a Starbase exchange says becomes reports: each thing once, in whole ticks and lots."""
+"""Turning what a Starbase exchange says into reports: each thing once, in whole ticks and lots."""
 
 from crosswire.nic.memory.struct import clear_struct
 from crosswire.nic.unit.compile import compiled
@@ -89,7 +89,7 @@ def tell_fill(
     report.instrument = instrument
     report.side = side
     report.is_maker = is_maker
-    # Without the instrument's terms, or with a value that is none, the fill has no size: whoever applies it will see.
+    # Without the instrument's terms, or with a bad value, the fill has no size: whoever applies it will notice.
     if instrument >= 0 and ticks != BAD_VALUE and lots != BAD_VALUE:
         report.price_ticks = ticks
         report.qty_lots = lots

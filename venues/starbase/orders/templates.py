@@ -49,7 +49,7 @@ class LogoutFrame(StarbaseFrame, packed=True):
 
 
 class HeartbeatFrame(StarbaseFrame, packed=True):
-    """Of a TestRequest too."""
+    """The frame of a Heartbeat, and of a TestRequest."""
 
     message: Heartbeat
 
@@ -73,7 +73,10 @@ class AmendFrame(StarbaseFrame, packed=True):
 
 
 class CancelFrame(StarbaseFrame, packed=True):
-    """Of a CancelOrderByIdRequest too: the same fields, the order's number being the exchange's."""
+    """The frame of a CancelOrderRequest, and of a CancelOrderByIdRequest.
+
+    Their fields are the same; in the latter the order's number is the exchange's.
+    """
 
     message: CancelOrderRequest
 
@@ -135,7 +138,7 @@ def build_templates(templates: Templates, flow: Flow) -> None:
 
 
 def _build(frame: StarbaseFrame, flow: Flow, template_id: int, length: int) -> int:
-    """Head a template; returns its TCP checksum's sum over what is in it now, unfolded."""
+    """Head a template; return its TCP checksum's sum over what is in it now, unfolded."""
     header = frame.header
     header.protocol_id = PROTOCOL_ID
     header.length = length

@@ -346,7 +346,7 @@ def send_triggered(exchange: StarbaseExchange, group: Group, now_ns: int) -> Non
     """Say that a protection group's limit was reached."""
     if group.session == NO_SESSION:
         return
-    # Of quotes and of orders the messages have the same fields, but for the name of what they are about.
+    # The messages for quotes and for orders have the same fields, except for the name of their subject.
     template_id: int = Template.ORDERS_MMP_TRIGGERED
     if group.is_quotes != 0:
         template_id = Template.MASS_QUOTE_MMP_TRIGGERED

@@ -130,7 +130,7 @@ def trim_to_version(exchange: StarbaseExchange, session: ClientSession) -> None:
     if root < newest:
         behind = address + size_of(FrameHeader) + newest
         rest = gateways.message_length - size_of(FrameHeader) - newest
-        # The two may overlap: by way of the batch, which is empty here.
+        # The two may overlap, so the copy goes by way of the batch, which is empty here.
         copy_bytes(address_of(gateways.batch), behind, rest)
         copy_bytes(address + size_of(FrameHeader) + root, address_of(gateways.batch), rest)
         gateways.message_length -= newest - root

@@ -313,7 +313,7 @@ def is_own(taker: ExchangeOrder, maker: ExchangeOrder) -> bool:
 def take(matching: Matching, order: ExchangeOrder, self_trading_mode: int) -> int:
     """Trade with everything within the order's price, best and earliest first.
 
-    Returns the reason for which the order must end although something is left, or CancelReason.UNKNOWN. After
+    Return the reason for which the order must end although something is left, or CancelReason.UNKNOWN. After
     TOUCHED_MAX makers it ends.
     """
     book = matching.market.books[order.instrument]

@@ -102,21 +102,23 @@ def take_report(engine: Engine, report: Report, now_ns: int) -> None:
 def tell_answer_by_id(engine: Engine, report: Report) -> None:
     """Tell the strategy that asked the answer to a cancel by the venue's id, through the order that is nobody's."""
     asked = engine.orders.by_id_answered
-    report.instrument = asked.instrument
-    report.client_order_id = 0  # whatever it was: it may be the number of an order of ours
     state = OrderState.CANCELLED if report.kind == ReportKind.CANCELLED else OrderState.REJECTED
-    tell_stranger(engine, asked.strategy, report, state, report.reason)
+    tell_stranger(engine, asked.strategy, asked.instrument, asked.exchange_order_id, state, report.reason)
 
 
 @compiled
-def tell_stranger(engine: Engine, strategy: int, report: Report, state: int, reason: int) -> None:
-    """Tell a strategy what became of an order that the table does not hold: what the report says is all there is."""
+def tell_stranger(
+    engine: Engine, strategy: int, instrument: int, exchange_order_id: int, state: int, reason: int
+) -> None:
+    """Tell a strategy what became of an order that the table does not hold.
+
+    Without a client order id, whatever the venue gave: it may be the number of an order of ours.
+    """
     order = engine.orders.nobody
     clear_struct(order)
-    order.client_order_id = report.client_order_id
-    order.exchange_order_id = report.exchange_order_id
-    order.venue = report.venue
-    order.instrument = report.instrument
+    order.exchange_order_id = exchange_order_id
+    order.venue = engine.market.instruments[instrument].venue
+    order.instrument = instrument
     order.strategy = strategy
     order.reason = reason
     order.state = state
@@ -356,16 +358,16 @@ def send_amend(engine: Engine, request: Request, now_ns: int) -> None:
     veto: int = Veto.UNSUPPORTED
     if can_amend(venue):
         veto = check_amend(gate, approval, order, request.price_ticks, request.qty_lots, now_ns)
-        if veto == Veto.NONE:
-            if send_order_amend(venue, approval, now_ns):
-                lots = open_lots(order)
-                amend_sent(order, request.price_ticks, request.qty_lots)
-                move_open(engine, order, 0, open_lots(order) - lots)
-                engine.state.amends_sent += 1
-                return
-            veto = Veto.NOT_SENT
-            gate.vetoes[veto] += 1
     else:
+        gate.vetoes[veto] += 1
+    if veto == Veto.NONE:
+        if send_order_amend(venue, approval, now_ns):
+            lots = open_lots(order)
+            amend_sent(order, request.price_ticks, request.qty_lots)
+            move_open(engine, order, 0, open_lots(order) - lots)
+            engine.state.amends_sent += 1
+            return
+        veto = Veto.NOT_SENT
         gate.vetoes[veto] += 1
     tell_amend_vetoed(engine, order, veto)
 
@@ -414,26 +416,31 @@ def cancel_order(engine: Engine, order: Order, now_ns: int) -> bool:
 @compiled
 def send_cancel_by_id(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
     """Cancel an order by the venue's id; one that the table holds, by our own."""
-    number = engine.market.instruments[request.instrument].venue
-    venue = engine.venues[number]
-    veto: int = Veto.UNSUPPORTED
-    if can_cancel_by_id(venue):
-        veto = Veto.NOT_SENT
-        own = find_exchange_order(engine.orders, number, request.exchange_order_id)
-        if is_open(own):
-            if own.instrument != request.instrument:
-                veto = Veto.BAD_ORDER
-            elif cancel_order(engine, own, now_ns):
-                return
-        elif expect_cancel_by_id(engine.orders, number, request.instrument, request.exchange_order_id, seat.number):
-            if send_exchange_order_cancel(venue, request.exchange_order_id, request.instrument, now_ns):
-                engine.state.cancels_sent += 1
-                return
-            take_cancel_by_id(engine.orders, number, request.exchange_order_id)
+    venue = engine.venues[engine.market.instruments[request.instrument].venue]
+    own = find_exchange_order(engine.orders, venue.number, request.exchange_order_id)
+    veto: int = Veto.NOT_SENT
+    if not can_cancel_by_id(venue):
+        veto = Veto.UNSUPPORTED
+    elif not is_open(own):
+        if cancel_stranger(engine, seat, request, now_ns):
+            return
+    elif own.instrument != request.instrument:
+        veto = Veto.BAD_ORDER
+    elif cancel_order(engine, own, now_ns):
+        return
     engine.gate.vetoes[veto] += 1
-    refusal = engine.state.refusal
-    refusal.client_order_id = 0
-    refusal.exchange_order_id = request.exchange_order_id
-    refusal.venue = number
-    refusal.instrument = request.instrument
-    tell_stranger(engine, seat.number, refusal, OrderState.VETOED, veto)
+    tell_stranger(engine, seat.number, request.instrument, request.exchange_order_id, OrderState.VETOED, veto)
+
+
+@compiled
+def cancel_stranger(engine: Engine, seat: Seat, request: Request, now_ns: int) -> bool:
+    """Ask for the end of an order that the table does not hold; False, and no answer expected, if nothing was sent."""
+    venue = engine.venues[engine.market.instruments[request.instrument].venue]
+    exchange_order_id = request.exchange_order_id
+    if not expect_cancel_by_id(engine.orders, venue.number, request.instrument, exchange_order_id, seat.number):
+        return False
+    if not send_exchange_order_cancel(venue, exchange_order_id, request.instrument, now_ns):
+        take_cancel_by_id(engine.orders, venue.number, exchange_order_id)
+        return False
+    engine.state.cancels_sent += 1
+    return True

@@ -17,7 +17,6 @@ from crosswire.venues.order import (
     Approval,
     Approvals,
     OrderTable,
-    Report,
 )
 
 
@@ -40,7 +39,6 @@ class LoopState(Struct):
     first_keep_ns: i64  # the earliest of the venues' `keep_ns`
     approval: Approval
     quotes: Approvals  # of the mass quote being put together
-    refusal: Report  # of a cancel by the venue's id that did not leave
     feed_latency: Histogram  # from the exchange's timestamp to the frame's, by book change
     order_round_trip: Histogram  # from the order's frame to its acknowledgement
     receive_to_send: Histogram  # live: from the poll that gave the trigger to the order being handed to its ring

@@ -113,10 +113,7 @@ def check(gate: Gate, approval: Approval, order: Order, now_ns: int) -> int:
     """Allow an order (Veto.NONE, `approval` armed for one frame) or give the first reason against it, counted."""
     approval.armed = 0
     veto = _judge(gate, order, order.price_ticks, order.qty_lots, order.qty_lots, 1, now_ns)
-    # Last, because it takes the token: an order refused for another reason costs none.
-    if veto == Veto.NONE and not take_tokens(_bucket_of(gate, order), 1, now_ns):
-        veto = Veto.ORDER_RATE
-    gate.vetoes[veto] += 1
+    veto = _conclude(gate, order, veto, 1, now_ns)
     if veto == Veto.NONE:
         gate.last_client_order_id = order.client_order_id
         _arm(gate, approval, order, order.price_ticks, order.qty_lots)
@@ -135,9 +132,7 @@ def check_amend(gate: Gate, approval: Approval, order: Order, price_ticks: int, 
         veto = Veto.BAD_ORDER
         if qty_lots > order.filled_lots:
             veto = _judge(gate, order, price_ticks, qty_lots, max(0, qty_lots - order.qty_lots), 0, now_ns)
-    if veto == Veto.NONE and not take_tokens(_bucket_of(gate, order), 1, now_ns):
-        veto = Veto.ORDER_RATE
-    gate.vetoes[veto] += 1
+    veto = _conclude(gate, order, veto, 1, now_ns)
     if veto == Veto.NONE:
         _arm(gate, approval, order, price_ticks, qty_lots)
     return veto
@@ -154,9 +149,7 @@ def check_quote(gate: Gate, approvals: Approvals, bid: Order, ask: Order, now_ns
             veto = _judge(gate, ask, ask.price_ticks, ask.qty_lots, ask.qty_lots, 2, now_ns)
         if veto == Veto.NONE and gate.positions[bid.instrument].quotes_pending != 0:
             veto = Veto.QUOTE_PENDING
-    if veto == Veto.NONE and not take_tokens(_bucket_of(gate, bid), 2, now_ns):
-        veto = Veto.ORDER_RATE
-    gate.vetoes[veto] += 2
+    veto = _conclude(gate, bid, veto, 2, now_ns)
     if veto == Veto.NONE:
         gate.last_client_order_id = max(bid.client_order_id, ask.client_order_id)
         _arm(gate, approvals.items[approvals.count], bid, bid.price_ticks, bid.qty_lots)
@@ -166,8 +159,17 @@ def check_quote(gate: Gate, approvals: Approvals, bid: Order, ask: Order, now_ns
 
 
 @inlined
-def _bucket_of(gate: Gate, order: Order) -> TokenBucket:
-    return gate.venues[gate.instruments[order.instrument].venue].bucket
+def _conclude(gate: Gate, order: Order, veto: int, count: int, now_ns: int) -> int:
+    """Take `count` tokens of the order's venue if nothing else is against it, and count the verdict as often.
+
+    Tokens come last: what is refused for another reason costs none.
+    """
+    if veto == Veto.NONE and not take_tokens(
+        gate.venues[gate.instruments[order.instrument].venue].bucket, count, now_ns
+    ):
+        veto = Veto.ORDER_RATE
+    gate.vetoes[veto] += count
+    return veto
 
 
 @inlined

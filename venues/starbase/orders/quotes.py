@@ -28,6 +28,7 @@ from crosswire.venues.starbase.orders.state import (
     market_index,
     ready_link,
     remember_frame,
+    remember_order,
     sent_frame,
     sent_order,
 )
@@ -205,12 +206,7 @@ def _write_quote(session: StarbaseSession, address: int, approvals: Approvals, p
     quote.ask_flags = _quote_flags(ask.time_in_force)
     for side in range(2):
         approval = approvals.items[position + side]
-        order = sent_order(session, approval.client_order_id)
-        order.client_order_id = approval.client_order_id
-        order.link = number
-        order.instrument = approval.instrument
-        order.side = side
-        order.qty_lots = approval.qty_lots
+        remember_order(session, approval, number)
         quoted = quoted_side(session, approval.instrument, side)
         quoted.sent_id = approval.client_order_id
         quoted.sent_in = session.quote_id

@@ -43,6 +43,7 @@ from crosswire.venues.starbase.orders.state import (
     lose_link,
     ready_link,
     remember_frame,
+    remember_order,
     sent_frame,
     sent_order,
 )
@@ -362,12 +363,7 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
     send_frame(link.stream, ring, slot, size_of(NewOrderFrame), link.templates.new_order_sum, fields_sum, now_ns)
     sent_frame(session, link, now_ns)
     remember_frame(link, Template.NEW_ORDER_REQUEST, client_order_id)
-    order = sent_order(session, client_order_id)
-    order.client_order_id = client_order_id
-    order.link = number
-    order.instrument = approval.instrument
-    order.side = approval.side
-    order.qty_lots = approval.qty_lots
+    remember_order(session, approval, number)
     session.orders_sent += 1
     return True
 

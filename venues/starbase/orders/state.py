@@ -8,7 +8,7 @@ from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, u8
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.market import InstrumentMap, Market, learn_instrument
-from crosswire.venues.order import ORDERS_MAX, Report, Session, SessionState
+from crosswire.venues.order import ORDERS_MAX, Approval, Report, Session, SessionState
 from crosswire.venues.starbase.orders.fills import FillSet
 from crosswire.venues.starbase.orders.templates import Templates
 from crosswire.venues.starbase.wire.order_codes import WireRejectReason
@@ -160,10 +160,7 @@ def ready_link(session: StarbaseSession) -> int:
 
 @compiled
 def join_states(session: StarbaseSession) -> None:
-    """Set the session's state: READY if any link is, else that of the nearest.
-
-    LOST if no link will be without a new connection.
-    """
+    """Set the session's state: ENDED after our goodbye, READY if a link is, LOGGING_ON if one may yet be, else LOST."""
     if session.ended != 0:
         session.state = SessionState.ENDED
         return
@@ -221,6 +218,17 @@ def remember_frame(link: StarbaseLink, template_id: int, client_order_id: int) -
 def sent_order(session: StarbaseSession, client_order_id: int) -> SentOrder:
     """Find the slot of an order; it is another's unless its `client_order_id` is this one."""
     return session.orders[client_order_id & (ORDERS_MAX - 1)]
+
+
+@compiled
+def remember_order(session: StarbaseSession, approval: Approval, number: int) -> None:
+    """Remember an order that went out on a link: what the exchange's answers do not say of it."""
+    order = sent_order(session, approval.client_order_id)
+    order.client_order_id = approval.client_order_id
+    order.link = number
+    order.instrument = approval.instrument
+    order.side = approval.side
+    order.qty_lots = approval.qty_lots
 
 
 @compiled

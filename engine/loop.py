@@ -69,8 +69,6 @@ def run(engine: Engine, clock: Struct) -> int:
         for number in range(engine.venue_count):
             venue = engine.venues[number]
             if venue.due_ns <= now_ns:
-                if nearly_full(engine.records):
-                    break
                 take_frame(engine, venue, now_ns)
                 if has_requests(engine):
                     # Before the next frame is looked at: an order carries the frame that it answers.
@@ -80,6 +78,9 @@ def run(engine: Engine, clock: Struct) -> int:
                         # In a replay no time passes inside a turn.
                         add_latency(state.receive_to_send, advance(clock, now_ns) - now_ns)
                     acted = True
+                # Behind the orders, not before them: this is time that no order waits for.
+                if nearly_full(engine.records):
+                    break
         if acted or now_ns >= timers_due_ns(engine):
             tell_trigger(engine, 0)
             run_timers(engine, now_ns)

@@ -5,6 +5,7 @@ cache looks only at the file of the cached function. Modules of the standard lib
 count; what they could change is in the versions.
 """
 
+import ast
 import functools
 import hashlib
 import re
@@ -20,12 +21,14 @@ from crosswire.nic.memory.struct import Scalar, StructMeta
 from crosswire.nic.unit.compile import Compiled, implemented_for, plain_function
 from crosswire.nic.unit.kinds import Kind, class_name, classes_in
 
-IMPORT = re.compile(r"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]*))", re.M)
+IMPORT = re.compile(r"^(?:from[ \t]+([.\w]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]*))", re.M)
 WORD = re.compile(r"[A-Za-z_]\w*")
 PACKAGE = "crosswire"
 CLOSURE_DEPTH_MAX = 4
 FOLDERS = ("nic", "venues", "risk", "strategies", "engine")
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]  # the folder of nic/
+# What makes machine code of functions. It is imported only where something is compiled, and part of every unit anyway.
+COMPILER_FILES = ("nic/unit/backend.py", "nic/memory/struct_numba.py", "nic/host/system_call.py")
 
 # What was loaded and read while a module was loaded and used, beside what its own text says: see `note_read`.
 loaded_by_module: dict[str, set[str]] = {}
@@ -85,7 +88,13 @@ def shown_path(file: str) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def imported_names(path: Path, _mtime_ns: int) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return what a file imports: (module as written, names taken from it)."""
+    """Return what a file imports when it is loaded: (module as written, names taken from it).
+
+    Not what its functions import: a unit would have another key once they were called.
+    """
+    if not is_ours(path):
+        return tuple(imports_in(ast.parse(path.read_bytes())))
+    # Our own files import at the top, and there are many: parsing them would take ten times as long.
     found = []
     for match in IMPORT.finditer(path.read_text()):
         module, names, plain = match.groups()
@@ -94,6 +103,17 @@ def imported_names(path: Path, _mtime_ns: int) -> tuple[tuple[str, tuple[str, ..
         else:
             found.extend((each.split(" as ")[0].strip(), ()) for each in plain.split(","))
     return tuple(found)
+
+
+def imports_in(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Find the imports of a parsed module, those of its functions left out."""
+    for each in ast.iter_child_nodes(node):
+        if isinstance(each, ast.Import):
+            yield from ((name.name, ()) for name in each.names)
+        elif isinstance(each, ast.ImportFrom):
+            yield "." * each.level + (each.module or ""), tuple(name.name for name in each.names)
+        elif not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from imports_in(each)
 
 
 def imports_of(name: str, path: Path) -> Iterator[str]:
@@ -212,6 +232,12 @@ def frozen(value: Any, depth: int = 0) -> str | None:
         inner = [frozen(each, depth + 1) for each in closed_over(value)] if depth < CLOSURE_DEPTH_MAX else []
         return f"{value.__module__}:{value.__qualname__}:{value.__code__.co_firstlineno} {inner}"
     return class_name(value) if isinstance(value, type) else None
+
+
+@functools.cache
+def compiler_digest() -> str:
+    """Digest the compiler's own source."""
+    return hashlib.sha256("".join(digest_of(PACKAGE_FOLDER / each) for each in COMPILER_FILES).encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=4096)

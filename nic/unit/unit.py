@@ -58,6 +58,7 @@ _loaded: dict[tuple[str, str], LoadedUnit] = {}
 def compiler_facts(for_target: Target) -> str:
     """All but source that machine code depends on."""
     versions = f"numba {version('numba')} llvmlite {version('llvmlite')} format {store.MAGIC.hex()}"
+    versions += f" compiler {source.compiler_digest()}"
     return f"{versions} level {for_target.level} {for_target.processor_facts()}"
 
 

@@ -17,10 +17,17 @@ PRINT_KEY = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import project.main as main
+from crosswire.engine.loop import loop_unit
+from crosswire.nic.clock import ReplayClock
 from crosswire.nic.unit.call import call_unit
 from crosswire.nic.unit.unit import key_of
 exec(sys.argv[2])
-print(key_of(call_unit(main.total, (main.Pair, "i64"))))
+print(key_of(call_unit(main.total, (main.Pair, "i64"))), key_of(loop_unit(ReplayClock)))
+"""
+LOAD_EVERYTHING = """
+import importlib, pkgutil, crosswire
+for each in pkgutil.walk_packages(crosswire.__path__, "crosswire."):
+    importlib.import_module(each.name)
 """
 FILES = {
     "project/__init__.py": "",
@@ -57,6 +64,12 @@ LOTS = 1
 @compiled
 def scaled(value: int, factor: int) -> int:
     return value * factor + deeper.LOTS
+
+
+def describe() -> str:
+    from project import unrelated
+
+    return str(unrelated.LOTS)
 """,
     "project/lib/deeper.py": "LOTS = 0\n",
     "project/unrelated.py": "LOTS = 0\n",
@@ -80,6 +93,12 @@ def key(project: Path, first: str = "") -> str:
 
 def test_it_is_the_same_in_every_process_and_folder(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     assert key(project) == key(project) == key(project.rename(tmp_path_factory.mktemp("other") / "place"))
+
+
+@pytest.mark.parametrize("first", ["import project.unrelated", "import crosswire.nic.unit.backend", LOAD_EVERYTHING])
+def test_what_else_the_process_has_loaded_does_not_change_it(project: Path, first: str) -> None:
+    """What a run compiles late, with the compiler loaded already, is found by the next run, which has not."""
+    assert key(project, first) == key(project)
 
 
 @pytest.mark.parametrize(
@@ -184,3 +203,16 @@ def test_every_compiled_function_of_a_unit_lies_in_its_closure() -> None:
         for value in vars(sys.modules[name]).values():
             if isinstance(value, Compiled):
                 assert value.plain.__module__ in names
+
+
+def test_the_compilers_own_source_is_part_of_every_unit() -> None:
+    """Whether it is loaded or not: what it is made from is in the closure of every unit, or among its files."""
+    import crosswire.nic.unit.backend  # noqa: F401
+
+    compiler = source.closure(["crosswire.nic.unit.backend", "crosswire.nic.host.system_call"])
+    files = {source.PACKAGE_FOLDER / each for each in source.COMPILER_FILES}
+    assert files <= set(compiler.values())
+    ours = set(source.closure(["crosswire.engine.loop"]).values())
+    left = {path for path in compiler.values() if path not in ours | files and path.stat().st_size}
+    # `libc` of it is ctypes' own, and nothing else of it is used by what generates code.
+    assert left <= {source.PACKAGE_FOLDER / "nic/host/process.py"}

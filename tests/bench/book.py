@@ -118,8 +118,8 @@ def run_table(table: TickTable, changes: Array, first: int, end: int) -> int:
     return total
 
 
-def recorded(path: Path, tick: float, lot: float) -> Iterator[tuple[int, int, int]]:
-    """Level changes of a recording: its first snapshot, then every newer difference."""
+def recorded_depth(path: Path) -> Iterator[tuple[list[list[str]], list[list[str]]]]:
+    """Bids and asks, price and size each, of a recording's first snapshot, then of every newer difference."""
     last = None
     with gzip.open(path, "rt") as file:
         lines = file.readlines()
@@ -128,13 +128,16 @@ def recorded(path: Path, tick: float, lot: float) -> Iterator[tuple[int, int, in
         message = message.get("data", message)
         if "lastUpdateId" in message:
             last = message["lastUpdateId"]
-            sides = ("bids", "asks")
+            yield message["bids"], message["asks"]
         elif message.get("e") == "depthUpdate" and last is not None and message["u"] > last:
-            sides = ("b", "a")
-        else:
-            continue
-        for side, name in zip((BID, ASK), sides, strict=True):
-            for price, size in message[name]:
+            yield message["b"], message["a"]
+
+
+def recorded(path: Path, tick: float, lot: float) -> Iterator[tuple[int, int, int]]:
+    """Level changes of a recording."""
+    for sides in recorded_depth(path):
+        for side, levels in zip((BID, ASK), sides, strict=True):
+            for price, size in levels:
                 yield side, round(float(price) / tick), round(float(size) / lot)
 
 

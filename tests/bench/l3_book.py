@@ -15,7 +15,6 @@ An update is a put, a reduction or a deletion. Processor time, medians over the 
 summed. All four must end with the same levels. `ratio` is python_wire over feed, both streams together.
 """
 
-import gzip
 import json
 import random
 import statistics
@@ -58,6 +57,7 @@ from crosswire.venues.starbase.wire.encoder import (
     end_packet,
     end_transaction,
 )
+from tests.bench.book import recorded_depth
 from tests.support.paths import RECORDINGS
 from tests.support.starbase_feed_setup import CHANNEL, SNAPSHOT, START_NS, Sender, perpetual, snapshot
 
@@ -298,22 +298,10 @@ def recorded() -> Iterator[list[Transaction]]:
     """A recording's depth, one order a level; a transaction a message."""
     levels: dict[tuple[int, int], tuple[int, int]] = {}  # -> order id, lots
     next_id = 1
-    last = None
-    with gzip.open(RECORDING, "rt") as file:
-        lines = file.readlines()
-    for line in lines:
-        message = json.loads(line.split(" ", 1)[1])
-        message = message.get("data", message)
-        if "lastUpdateId" in message:
-            last = message["lastUpdateId"]
-            names = ("bids", "asks")
-        elif message.get("e") == "depthUpdate" and last is not None and message["u"] > last:
-            names = ("b", "a")
-        else:
-            continue
+    for sides in recorded_depth(RECORDING):
         updates: list[Update] = []
-        for side, name in zip((BID, ASK), names, strict=True):
-            for price_text, size_text in message[name]:
+        for side, changes in zip((BID, ASK), sides, strict=True):
+            for price_text, size_text in changes:
                 price, lots = round(float(price_text) * 10), round(float(size_text) * 1000)
                 known = levels.get((side, price))
                 if lots == 0:

@@ -7,7 +7,7 @@ a book is first told differs (a snapshot, or order by order), and who numbers th
 from typing import Annotated
 
 from crosswire.nic.memory.raw import copy_bytes, fill_bytes
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, one, size_of, u8, view
+from crosswire.nic.memory.struct import Array, Pointer, address_of, i64, one, size_of, u8, view
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_PSH,
@@ -60,15 +60,9 @@ from crosswire.venues.starbase.wire.order_layout import (
     NewOrderResponse,
 )
 from tests.bench.order_entry_bed import FRAME_BYTES, Bed, deliver, give_back, slot_to_fill, take_sent
+from tests.bench.quiet_book import DEPTH, LOTS, MOVE_TICKS, Drawing, draw, level_ticks
 
-DEPTH = 20  # levels a side of a quiet book
 QUEUE = 3  # orders of a level, but for the best, which has one
-MIDDLE_TICKS = 600_000
-HALF_SPREAD_TICKS = 5
-SECOND_TICKS = 50  # from the best level to the next: more than a trigger moves
-STEP_TICKS = 5
-MOVE_TICKS = 40  # by which a trigger takes one book through the other's quiet best
-LOTS = 100  # of every order
 QUANTITY_EXPONENT = -3  # a mantissa is 0.001 BTC
 TICK_E9 = 100_000_000
 CHANNEL_ID = 1  # of both channels
@@ -84,7 +78,7 @@ FIRST_SEQUENCE = 1_000_000  # of the exchange's own bytes: its SYN
 INCREMENTAL, SNAPSHOT = int(PacketType.INCREMENTAL), int(PacketType.SNAPSHOT)
 
 
-class Peer(Struct):
+class Peer(Drawing):
     """One venue's far end."""
 
     number: i64
@@ -113,7 +107,6 @@ class Peer(Struct):
     writer: PacketWriter
     snapshot_writer: PacketWriter
     feed_flow: Flow
-    random: i64
     next_id: i64
     mover_id: i64  # the order that a trigger put through the other book; 0: the book is quiet
     full: i64
@@ -322,20 +315,6 @@ def fill_answer(peer: Peer, root: int, request: NewOrderRequest, now_ns: int) ->
 
 
 @compiled
-def draw(peer: Peer, bound: int) -> int:
-    """A number in 0..bound - 1. The constants are those of C's example generator (C11, 7.22.2.2)."""
-    peer.random = (peer.random * 1_103_515_245 + 12_345) & 0x7FFF_FFFF
-    return (peer.random >> 16) % bound
-
-
-@compiled
-def level_ticks(side: int, position: int) -> int:
-    """Price of a quiet book's level, 0 is the best."""
-    distance = HALF_SPREAD_TICKS + (SECOND_TICKS + (position - 1) * STEP_TICKS if position > 0 else 0)
-    return MIDDLE_TICKS - distance if side == BID else MIDDLE_TICKS + distance
-
-
-@compiled
 def new_id(peer: Peer) -> int:
     peer.next_id += 1 + draw(peer, 7)
     return peer.next_id
@@ -478,26 +457,12 @@ def wire_flow(number: int) -> Flow:
 
 def session_flow(number: int) -> Flow:
     """The same connection as the session has it: on no wire."""
-    return Flow(
-        source_mac=0x02_00_00_00_00_01,
-        destination_mac=0x02_00_00_00_01_00 + number,
-        source_ip=0xC6_12_00_01,
-        destination_ip=0xC6_13_01_01 + number,
-        source_port=40_000 + number,
-        destination_port=9_000,
-    )
-
-
-def turned(flow: Flow) -> Flow:
-    """The other direction."""
-    return Flow(
-        source_mac=flow.destination_mac,
-        destination_mac=flow.source_mac,
-        source_ip=flow.destination_ip,
-        destination_ip=flow.source_ip,
-        source_port=flow.destination_port,
-        destination_port=flow.source_port,
-    )
+    flow = wire_flow(number)
+    flow.destination_mac = 0x02_00_00_00_01_00 + number
+    flow.destination_ip = 0xC6_13_01_01 + number
+    flow.source_port = 40_000 + number
+    flow.destination_port = 9_000
+    return flow
 
 
 def last_order(peer: Peer) -> bytes:

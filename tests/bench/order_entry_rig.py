@@ -13,6 +13,7 @@ from crosswire.engine.venue import VenueParts
 from crosswire.nic.clock import RATE_BITS, ClockKeeper, time_at
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.memory.struct import Struct, address_of, array, i64, one
+from crosswire.nic.packet import reverse_flow
 from crosswire.nic.rings.connection import reconnect
 from crosswire.nic.rings.ring import Frame
 from crosswire.nic.tcp.ring import TcpEndpoints, TcpRing, make_tcp_ring
@@ -26,15 +27,12 @@ from tests.bench.order_entry_c import CEngine, Terms, order_frame
 from tests.bench.order_entry_peer import (
     CHANNEL_ID,
     FIRST_SEQUENCE,
-    HALF_SPREAD_TICKS,
     INSTRUMENT_ID,
-    MIDDLE_TICKS,
     QUANTITY_EXPONENT,
     feed_flow,
     session_flow,
     set_connection,
     set_peer,
-    turned,
     wire_flow,
 )
 from tests.bench.order_entry_stamps import (
@@ -53,6 +51,7 @@ from tests.bench.order_entry_stamps import (
     send_c_orders,
     send_orders,
 )
+from tests.bench.quiet_book import HALF_SPREAD_TICKS, MIDDLE_TICKS
 from tests.bench.tick_to_trade import RUN, VENUE, compiled_for
 
 QUIET_TURNS_MAX = 4
@@ -222,7 +221,7 @@ class CRig(Rig):
         self.engine = CEngine(library)
         for number, (peer, bed) in enumerate(zip(self.script.peers, self.beds, strict=True)):
             flow = wire_flow(number)
-            set_connection(peer, turned(flow), FIRST_SEQUENCE, C_FIRST_SEQUENCE)
+            set_connection(peer, reverse_flow(flow), FIRST_SEQUENCE, C_FIRST_SEQUENCE)
             self.engine.set_terms(number, self.terms(number))
             self.engine.set_ring(number, bed)
             self.engine.set_session(number, order_frame(flow, message), C_FIRST_SEQUENCE, FIRST_SEQUENCE)

@@ -40,16 +40,15 @@ from crosswire.venues.starbase.orders.session import write_starbase_new
 from crosswire.venues.starbase.orders.state import StarbaseSession
 from tests.bench.order_entry_bed import has_read_all
 from tests.bench.order_entry_peer import (
-    DEPTH,
     ORDER_FRAME_BYTES,
     Peer,
-    draw,
     open_market,
     send_heartbeat,
     send_move,
     send_quiet,
     serve,
 )
+from tests.bench.quiet_book import DEPTH, draw
 from tests.bench.tick_to_trade_stamps import cycles_at_end, cycles_at_start
 
 VENUES = 2

@@ -29,17 +29,11 @@ from crosswire.venues.feed import decode
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.market import Events, Market, clear_events
 from crosswire.venues.side import ASK, BID
+from tests.bench.quiet_book import DEPTH, LOTS, MOVE_TICKS, Drawing, draw, level_ticks
 
 EXCHANGES = 2
 LEVELS = 4  # changed by each delta, two a side
-DEPTH = 20  # levels a side of a quiet book
 LEVEL_CAPACITY = 1024
-MIDDLE_TICKS = 600_000
-HALF_SPREAD_TICKS = 5
-SECOND_TICKS = 50  # from the best level to the next: more than a trigger moves
-STEP_TICKS = 5
-MOVE_TICKS = 40  # by which a trigger takes one book through the other's quiet best
-LOTS = 100  # of every level
 ORDERS_PER_SECOND = 1_000_000  # no throttle: the matching takes what comes
 HELD_TRADES_MAX = 10  # net, before the triggers turn to the other direction
 BUFFER_BYTES = 1 << 16
@@ -75,12 +69,11 @@ class Exchange(Struct):
     asks: Annotated[Array, Level, DEPTH]
 
 
-class Exchanges(Struct):
+class Exchanges(Drawing):
     """Both, and the script that they follow."""
 
     triggers: i64
     done: i64
-    random: i64
     quiet_frames_max: i64  # on each exchange before a trigger, drawn from 1 up to this
     pause_ns_max: i64  # before a trigger, drawn from 0
     patience_ns: i64
@@ -99,20 +92,6 @@ def _spin(_context: Any, builder: Any) -> None:
         function = builder.module.declare_intrinsic("llvm.x86.sse2.pause", (), pause_type)
         for _ in range(SPIN_PAUSES):
             builder.call(function, [])
-
-
-@compiled
-def draw(exchanges: Exchanges, bound: int) -> int:
-    """A number in 0..bound - 1. The constants are those of C's example generator (C11, 7.22.2.2)."""
-    exchanges.random = (exchanges.random * 1_103_515_245 + 12_345) & 0x7FFF_FFFF
-    return (exchanges.random >> 16) % bound
-
-
-@compiled
-def level_ticks(side: int, position: int) -> int:
-    """Price of a quiet book's level, 0 is the best."""
-    distance = HALF_SPREAD_TICKS + (SECOND_TICKS + (position - 1) * STEP_TICKS if position > 0 else 0)
-    return MIDDLE_TICKS - distance if side == BID else MIDDLE_TICKS + distance
 
 
 @compiled

@@ -55,6 +55,12 @@ class TiledCapture:
 
 
 @compiled
+def shifted_ns(time_ns: int, shift_ns: int) -> int:
+    """A time moved; 0, which says that there is none, stays."""
+    return time_ns + shift_ns if time_ns != 0 else 0
+
+
+@compiled
 def shift_message(message: MessageHeader, block: int, shift_ns: int, shift_ids: int) -> bool:
     """Move one message's times and ids; False if its kind is unknown."""
     if message.template_id == Template.BOOK_DELTA:
@@ -62,23 +68,19 @@ def shift_message(message: MessageHeader, block: int, shift_ns: int, shift_ids: 
         delta.first_id += shift_ids
         delta.last_id += shift_ids
         delta.previous_id += shift_ids
-        if delta.exchange_time_ns != 0:
-            delta.exchange_time_ns += shift_ns
+        delta.exchange_time_ns = shifted_ns(delta.exchange_time_ns, shift_ns)
     elif message.template_id == Template.BEST_BID_ASK:
         quote = view(BestBidAsk, block)
         quote.update_id += shift_ids
-        if quote.exchange_time_ns != 0:
-            quote.exchange_time_ns += shift_ns
+        quote.exchange_time_ns = shifted_ns(quote.exchange_time_ns, shift_ns)
     elif message.template_id == Template.TRADE:
         trade = view(Trade, block)
         trade.trade_id += shift_ids
-        if trade.exchange_time_ns != 0:
-            trade.exchange_time_ns += shift_ns
+        trade.exchange_time_ns = shifted_ns(trade.exchange_time_ns, shift_ns)
     elif message.template_id == Template.SNAPSHOT:
         snapshot = view(Snapshot, block)
         snapshot.last_id += shift_ids
-        if snapshot.exchange_time_ns != 0:
-            snapshot.exchange_time_ns += shift_ns
+        snapshot.exchange_time_ns = shifted_ns(snapshot.exchange_time_ns, shift_ns)
     else:
         return message.template_id == Template.INSTRUMENT_DEFINITION or message.template_id == Template.HEARTBEAT
     return True

@@ -173,27 +173,29 @@ class InstrumentStatusUpdate(Struct, packed=True):
     trading_status: i8  # InstrumentStatus
 
 
-class Put(Struct, packed=True):
-    """A new order, or a changed one: its place in the queue is `sort_order_id` alone, ascending."""
+class OrderBlock(Struct, packed=True):
+    """How the root block of every message about one resting order begins."""
 
     order_id: i64
     instrument_id: i64
+
+
+class Put(OrderBlock):
+    """A new order, or a changed one: its place in the queue is `sort_order_id` alone, ascending."""
+
     quantity_mantissa: i64
     price_e9: i64
     sort_order_id: i64
 
 
-class QuantityReduced(Struct, packed=True):
+class QuantityReduced(OrderBlock):
     """The order's new quantity; it keeps its place."""
 
-    order_id: i64
-    instrument_id: i64
     quantity_mantissa: i64
 
 
-class Delete(Struct, packed=True):
-    order_id: i64
-    instrument_id: i64
+class Delete(OrderBlock):
+    """No fields of its own."""
 
 
 class TradeSummary(Struct, packed=True):

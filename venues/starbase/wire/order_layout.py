@@ -101,13 +101,23 @@ class Reject(Struct, packed=True):
     reason: i8  # WireRejectReason
 
 
-class NewOrderRequest(Struct, packed=True):
+class OrderRequestBlock(Struct, packed=True):
+    """How the root block of every request about one order begins, but for the cancel by the exchange's own id."""
+
     client_order_id: i64
     correlation_id: i64
     instrument_id: i64
+
+
+class OrderTermsBlock(OrderRequestBlock):
+    """How the root blocks of a new order and of an amendment begin."""
+
     price_e9: i64
     quantity: Decimal72
     show_quantity: Decimal72  # NULL_DECIMAL: none
+
+
+class NewOrderRequest(OrderTermsBlock):
     self_match_prevention_id: i64
     side: i8  # WireSide
     time_in_force: i8
@@ -115,20 +125,12 @@ class NewOrderRequest(Struct, packed=True):
     self_trading_mode: i8  # SelfTradingMode
 
 
-class AmendOrderRequest(Struct, packed=True):
-    client_order_id: i64
-    correlation_id: i64
-    instrument_id: i64
-    price_e9: i64
-    quantity: Decimal72
-    show_quantity: Decimal72  # NULL_DECIMAL: none
+class AmendOrderRequest(OrderTermsBlock):
     flags: u16  # ReplaceOrderFlags
 
 
-class CancelOrderRequest(Struct, packed=True):
-    client_order_id: i64
-    correlation_id: i64
-    instrument_id: i64
+class CancelOrderRequest(OrderRequestBlock):
+    """No fields of its own."""
 
 
 class CancelOrderByIdRequest(Struct, packed=True):
@@ -185,21 +187,34 @@ class Fill(Struct, packed=True):
     fill_quantity: Decimal72
 
 
-class LegFill(Struct, packed=True):
+class SideFill(Struct, packed=True):
     match_id: i64
     instrument_id: i64
     fill_price_e9: i64
     fill_quantity: Decimal72
+
+
+class LegFill(SideFill):
     leg_side: i8  # WireSide
 
 
-class NewOrderResponse(Struct, packed=True):
+class ExecutionBlock(Struct, packed=True):
+    """How the root block of every message begins that tells what the matching engine did."""
+
     timestamp_ns: i64
     exec_id: i64
+
+
+class OrderAnswerBlock(ExecutionBlock):
+    """How the root block of every answer to a request about one order begins."""
+
     client_order_id: i64
     correlation_id: i64
     order_id: i64
     instrument_id: i64
+
+
+class NewOrderResponse(OrderAnswerBlock):
     price_e9: i64
     quantity: Decimal72
     total_filled: Decimal72
@@ -210,23 +225,11 @@ class NewOrderResponse(Struct, packed=True):
     cancel_reason: i8  # CancelReason
 
 
-class NewOrderReject(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
-    client_order_id: i64
-    correlation_id: i64
-    order_id: i64
-    instrument_id: i64
+class NewOrderReject(OrderAnswerBlock):
     reason: i8  # OrderRejectReason
 
 
-class AmendOrderResponse(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
-    client_order_id: i64
-    correlation_id: i64
-    order_id: i64
-    instrument_id: i64
+class AmendOrderResponse(OrderAnswerBlock):
     price_e9: i64
     quantity: Decimal72
     total_filled: Decimal72
@@ -236,35 +239,19 @@ class AmendOrderResponse(Struct, packed=True):
     cancel_reason: i8  # CancelReason
 
 
-class AmendOrderReject(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
-    client_order_id: i64
-    correlation_id: i64
-    order_id: i64
-    instrument_id: i64
+class AmendOrderReject(OrderAnswerBlock):
     reason: i8  # OrderRejectReason
 
 
-class CancelOrderResponse(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
-    client_order_id: i64
-    correlation_id: i64
-    order_id: i64
-    instrument_id: i64
+class CancelOrderResponse(OrderAnswerBlock):
     receive_time_ns: i64
     quantity: Decimal72  # since version 16
     total_filled: Decimal72  # since version 16
 
 
-class CancelOrderReject(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
-    client_order_id: i64
-    correlation_id: i64
-    order_id: i64  # NULL_I64: none
-    instrument_id: i64
+class CancelOrderReject(OrderAnswerBlock):
+    """`order_id` is NULL_I64 if there is none."""
+
     reason: i8  # CancelOrderRejectReason
 
 
@@ -284,69 +271,55 @@ class QuoteResult(Struct, packed=True):
     ask_reject_reason: i8  # OrderRejectReason
 
 
-class SideFill(Struct, packed=True):
-    match_id: i64
-    instrument_id: i64
-    fill_price_e9: i64
-    fill_quantity: Decimal72
+class MassQuoteAnswerBlock(ExecutionBlock):
+    """How the root block of every answer to a mass quote begins."""
 
-
-class MassQuoteResponse(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
     quote_id: i64
     correlation_id: i64
     mmp_group_id: i64
+
+
+class MassQuoteResponse(MassQuoteAnswerBlock):
     receive_time_ns: i64
 
 
-class MassQuoteReject(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
-    quote_id: i64
-    correlation_id: i64
-    mmp_group_id: i64
+class MassQuoteReject(MassQuoteAnswerBlock):
     reason: i8  # MassQuoteRejectReason
 
 
-class MassCancelResponse(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
+class MassCancelResponse(ExecutionBlock):
     correlation_id: i64
     receive_time_ns: i64
     total_order_count: i32
 
 
-class MassCancelReject(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
+class MassCancelReject(ExecutionBlock):
     correlation_id: i64
     reason: i8  # MassCancelRejectReason
 
 
-class GetMassQuoteMmpStatusResponse(Struct, packed=True):
+class MmpStatusAnswerBlock(Struct, packed=True):
+    """How the root block of every answer to a question about market maker protection begins."""
+
     timestamp_ns: i64
     correlation_id: i64
+
+
+class GetMassQuoteMmpStatusResponse(MmpStatusAnswerBlock):
     mmp_group_id: i64
     frozen_until_ns: i64  # NULL_I64: none
 
 
-class GetMassQuoteMmpStatusReject(Struct, packed=True):
-    timestamp_ns: i64
-    correlation_id: i64
+class GetMassQuoteMmpStatusReject(MmpStatusAnswerBlock):
     reason: i8  # MmpStatusRejectReason
 
 
-class GetOrdersMmpStatusResponse(Struct, packed=True):
-    timestamp_ns: i64
-    correlation_id: i64
+class GetOrdersMmpStatusResponse(MmpStatusAnswerBlock):
     currency_pair_id: i64
     frozen_until_ns: i64  # NULL_I64: none
 
 
-class GetOrdersMmpStatusReject(Struct, packed=True):
-    timestamp_ns: i64
-    correlation_id: i64
+class GetOrdersMmpStatusReject(MmpStatusAnswerBlock):
     reason: i8  # MmpStatusRejectReason
 
 
@@ -362,9 +335,8 @@ class MakerFill(Struct, packed=True):
     flags: u8  # FillFlags
 
 
-class OrderFilled(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
+class OrderFilled(ExecutionBlock):
+    """No fields of its own."""
 
 
 class CanceledOrder(Struct, packed=True):
@@ -376,15 +348,11 @@ class CanceledOrder(Struct, packed=True):
     flags: u8  # CancelFlags
 
 
-class OrdersCanceled(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
+class OrdersCanceled(ExecutionBlock):
     flags: u8  # MultiPartEventFlags
 
 
-class OrderPlaced(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
+class OrderPlaced(ExecutionBlock):
     client_order_id: i64
     order_id: i64
     instrument_id: i64
@@ -418,15 +386,11 @@ class QuoteFill(Struct, packed=True):
     fill_quantity: Decimal72
 
 
-class MassQuoteOrdersPlaced(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
+class MassQuoteOrdersPlaced(ExecutionBlock):
     mmp_group_id: i64
 
 
-class MassQuoteMmpTriggered(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
+class MassQuoteMmpTriggered(ExecutionBlock):
     mmp_group_id: i64
     frozen_until_ns: i64
     quantity_level: f64
@@ -435,9 +399,7 @@ class MassQuoteMmpTriggered(Struct, packed=True):
     trigger: i8  # MmpTriggerType
 
 
-class OrdersMmpTriggered(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
+class OrdersMmpTriggered(ExecutionBlock):
     currency_pair_id: i64
     frozen_until_ns: i64
     quantity_level: f64
@@ -446,16 +408,12 @@ class OrdersMmpTriggered(Struct, packed=True):
     trigger: i8  # MmpTriggerType
 
 
-class MassQuoteMmpUnfrozen(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
+class MassQuoteMmpUnfrozen(ExecutionBlock):
     mmp_group_id: i64
     correlation_id: i64  # NULL_I64: none
 
 
-class OrdersMmpUnfrozen(Struct, packed=True):
-    timestamp_ns: i64
-    exec_id: i64
+class OrdersMmpUnfrozen(ExecutionBlock):
     currency_pair_id: i64
     correlation_id: i64  # NULL_I64: none
 

@@ -21,10 +21,10 @@ turn of the loop.
 
 from typing import Annotated
 
-from crosswire.nic.memory.raw import FNV_BASIS, fnv1a
-from crosswire.nic.memory.struct import Pointer, Reference, Struct, address_of, i64
+from crosswire.nic.memory.raw import FNV_BASIS
+from crosswire.nic.memory.struct import Pointer, Reference, address_of, i64
 from crosswire.nic.packet import Flow, Packet, PacketCounters, parse_packet
-from crosswire.nic.rings.delay import DelayRing, set_delay_ring
+from crosswire.nic.rings.delay import set_delay_ring
 from crosswire.nic.rings.replay import (
     FOLLOWER,
     LEADER,
@@ -35,7 +35,7 @@ from crosswire.nic.rings.replay import (
     next_record_time,
     take_record,
 )
-from crosswire.nic.rings.ring import NEVER_NS, Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
@@ -50,30 +50,20 @@ from crosswire.venues.bridge.exchange.gateway import (
     set_gateway,
 )
 from crosswire.venues.exchange.matching import Matching, on_market, set_matching
+from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING, ExchangeRing
 from crosswire.venues.feed import Feed, feed_unit
 from crosswire.venues.market import Events, Market, clear_events, copy_instruments
 
-NOTHING = 0
-MARKET_DATA = 1
-ANSWER = 2
 
-
-class SimulatedExchange(Struct):
+class SimulatedExchange(ExchangeRing):
     """A venue's exchange; its answers come on the same ring as its market data."""
 
     feed: Annotated[Feed, Reference]  # the exchange's own
     decode: i64  # entry of the feed's unit
     feed_latency_ns: i64
-    now_ns: i64  # exchange time of the last thing that happened there
-    digest: i64  # FNV-1a over every frame that the engine committed, in order
-    order_address: i64  # of the frame that the engine is writing
-    polled: i64  # what the last `poll` gave: NOTHING, MARKET_DATA or ANSWER
     exchange_frames: i64  # market frames that the exchange has taken in
     captures: Annotated[Pointer, Captures]  # one
     cursors: Annotated[Pointer, Cursor]  # FOLLOWER and LEADER
-    counters: RingCounters  # of the engine's side
-    orders: DelayRing
-    answers: DelayRing
     market: Market  # the exchange's own instruments and books
     frame: Frame
     packet: Packet
@@ -169,23 +159,6 @@ def release_exchange(exchange: SimulatedExchange) -> None:
     if exchange.polled == ANSWER:
         release(exchange.answers)
     exchange.polled = NOTHING
-
-
-@reserve.register(SimulatedExchange)
-def reserve_exchange(exchange: SimulatedExchange, length: int) -> int:
-    exchange.order_address = reserve(exchange.orders, length)
-    return exchange.order_address
-
-
-@commit.register(SimulatedExchange)
-def commit_exchange(exchange: SimulatedExchange, length: int, now_ns: int) -> None:
-    exchange.digest = fnv1a(exchange.digest, exchange.order_address, length)
-    commit(exchange.orders, length, now_ns)
-
-
-@flush.register(SimulatedExchange)
-def flush_exchange(_exchange: SimulatedExchange) -> None:
-    pass
 
 
 @next_time_ns.register(SimulatedExchange)

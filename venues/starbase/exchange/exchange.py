@@ -16,7 +16,6 @@ serves `crosswire exchange`, where connections come and go by frames with SYN, F
 process `connection_of` and `reconnect` do that.
 """
 
-from crosswire.nic.memory.raw import fnv1a
 from crosswire.nic.memory.struct import address_of, view
 from crosswire.nic.packet import (
     ETHERNET_HEADER_BYTES,
@@ -31,19 +30,16 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.delay import DELAY_FRAMES_MAX
-from crosswire.nic.rings.ring import Frame, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import Frame, commit, next_time_ns, poll, release, reserve
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.load import call_entry
+from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING
 from crosswire.venues.starbase.exchange.background import next_background_ns
 from crosswire.venues.starbase.exchange.events import next_quiet_ns
 from crosswire.venues.starbase.exchange.gateway.gateway import kill_connections, next_duty_ns
 from crosswire.venues.starbase.exchange.matching.matching import next_release_ns
 from crosswire.venues.starbase.exchange.matching.quotes import next_protection_ns
 from crosswire.venues.starbase.exchange.state import StarbaseExchange
-
-NOTHING = 0
-MARKET_DATA = 1
-ANSWER = 2
 
 
 @poll.register(StarbaseExchange)
@@ -112,25 +108,6 @@ def release_starbase(exchange: StarbaseExchange) -> None:
     elif exchange.polled == MARKET_DATA:
         release(exchange.feed)
     exchange.polled = NOTHING
-
-
-@reserve.register(StarbaseExchange)
-def reserve_starbase(exchange: StarbaseExchange, length: int) -> int:
-    exchange.order_address = reserve(exchange.orders, length)
-    if exchange.order_address == 0:
-        exchange.lost_orders += 1
-    return exchange.order_address
-
-
-@commit.register(StarbaseExchange)
-def commit_starbase(exchange: StarbaseExchange, length: int, now_ns: int) -> None:
-    exchange.digest = fnv1a(exchange.digest, exchange.order_address, length)
-    commit(exchange.orders, length, now_ns)
-
-
-@flush.register(StarbaseExchange)
-def flush_starbase(_exchange: StarbaseExchange) -> None:
-    pass
 
 
 @next_time_ns.register(StarbaseExchange)

@@ -11,8 +11,9 @@ from crosswire.nic.memory.struct import Array, Pointer, Struct, array, i64, u8
 from crosswire.nic.packet import Flow, Packet, PacketCounters
 from crosswire.nic.rings.connection import CONNECTIONS_MAX
 from crosswire.nic.rings.delay import DELAY_FRAMES_MAX, DelayRing
-from crosswire.nic.rings.ring import Frame, RingCounters
+from crosswire.nic.rings.ring import Frame
 from crosswire.nic.unit.compile import compiled
+from crosswire.venues.exchange.ring import ExchangeRing
 from crosswire.venues.starbase.exchange.background import Background
 from crosswire.venues.starbase.exchange.matching.matching import OrderRequest
 from crosswire.venues.starbase.exchange.matching.state import MEMBERS_MAX, Matching, QuoteOutcome
@@ -145,22 +146,14 @@ class ClientStream(Struct):
     is_up: i64
 
 
-class StarbaseExchange(Struct):
+class StarbaseExchange(ExchangeRing):
     """A ring with a whole exchange at its other end: orders in, market data and answers out, in virtual time."""
 
     venue: i64
     catch_up: i64  # entry of the unit of `events.exchange_unit`
-    now_ns: i64  # exchange time of the last thing that happened there
     end_ns: i64  # it publishes nothing of its own accord after that
-    digest: i64  # FNV-1a over every frame that the engine committed, in order
-    order_address: i64  # of the frame that the engine is writing
-    polled: i64  # what the last `poll` gave
     stream_count: i64  # in-process clients' streams; 0: its connections come with SYN frames from elsewhere
     stale: i64  # answers of a connection that its client had given up
-    lost_orders: i64  # frames of a client that the wire had no room for
-    counters: RingCounters  # of the engine's side
-    orders: DelayRing
-    answers: DelayRing
     feed: DelayRing
     frame: Frame
     streams: Annotated[Array, ClientStream, CONNECTIONS_MAX]

@@ -1,7 +1,7 @@
 """Simulated Starbase: what a session is sent. Messages are numbered, kept for resending, and sent if it is there."""
 
 from crosswire.nic.memory.raw import copy_bytes, fill_bytes
-from crosswire.nic.memory.struct import Struct, address_of, i64, size_of, view
+from crosswire.nic.memory.struct import address_of, size_of, view
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_FIN,
@@ -23,20 +23,13 @@ from crosswire.venues.starbase.exchange.state import (
     StarbaseExchange,
 )
 from crosswire.venues.starbase.wire.order_codes import FrameFlags, Template
-from crosswire.venues.starbase.wire.order_layout import Decimal72, FrameHeader, GapFill, GroupHeader
+from crosswire.venues.starbase.wire.order_layout import Decimal72, ExecutionBlock, FrameHeader, GapFill, GroupHeader
 from crosswire.venues.starbase.wire.order_roots import exchange_root_bytes, root_bytes
 from crosswire.venues.starbase.wire.stream import FRAME_BYTES_MAX, padded, segments_for, send_bytes, stamp_frame
 
 RESEND = int(FrameFlags.RESEND)
 FIN = FLAG_FIN | FLAG_ACK
 RST = FLAG_RST | FLAG_ACK
-
-
-class AnswerHead(Struct, packed=True):
-    """The first fields of every message that tells of orders."""
-
-    timestamp_ns: i64
-    exec_id: i64
 
 
 @compiled
@@ -56,7 +49,7 @@ def begin_answer(exchange: StarbaseExchange, template_id: int, now_ns: int) -> i
     """Begin a message that tells of orders, as `begin_message` does: each has a time and an execution id."""
     address = begin_message(exchange, template_id)
     exchange.matching.execution_counter += 1
-    head = view(AnswerHead, address)
+    head = view(ExecutionBlock, address)
     head.timestamp_ns = now_ns
     head.exec_id = exchange.matching.execution_counter
     return address

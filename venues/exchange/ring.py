@@ -1,0 +1,43 @@
+"""The engine's end of every simulated exchange: orders go in, market data and answers come out."""
+
+from crosswire.nic.memory.raw import fnv1a
+from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.rings.delay import DelayRing
+from crosswire.nic.rings.ring import RingCounters, commit, flush, reserve
+
+# What a `poll` gave.
+NOTHING = 0
+MARKET_DATA = 1
+ANSWER = 2
+
+
+class ExchangeRing(Struct):
+    """A ring with an exchange at its other end, behind a wire of its own for orders and one for answers."""
+
+    now_ns: i64  # exchange time of the last thing that happened there
+    digest: i64  # FNV-1a over every frame that the engine committed, in order
+    order_address: i64  # of the frame that the engine is writing
+    lost_orders: i64  # frames of the engine that the wire had no room for
+    polled: i64  # what the last `poll` gave: NOTHING, MARKET_DATA or ANSWER
+    counters: RingCounters  # of the engine's side
+    orders: DelayRing
+    answers: DelayRing
+
+
+@reserve.register(ExchangeRing)
+def reserve_order(exchange: ExchangeRing, length: int) -> int:
+    exchange.order_address = reserve(exchange.orders, length)
+    if exchange.order_address == 0:
+        exchange.lost_orders += 1
+    return exchange.order_address
+
+
+@commit.register(ExchangeRing)
+def commit_order(exchange: ExchangeRing, length: int, now_ns: int) -> None:
+    exchange.digest = fnv1a(exchange.digest, exchange.order_address, length)
+    commit(exchange.orders, length, now_ns)
+
+
+@flush.register(ExchangeRing)
+def flush_orders(_exchange: ExchangeRing) -> None:
+    """Do nothing: a committed frame is on its way."""

@@ -35,6 +35,17 @@ EXECUTIONS_MAX = 1024  # reports of one request or packet: the levels that one o
 VALUE_MAX = 1 << 62  # a notional past this is refused as a bad quantity: it would not fit 64 bits
 
 
+class OrderRequest(Struct):
+    """A new limit order as it arrives; nothing about it is proven."""
+
+    client_order_id: i64
+    instrument: i64  # market index, negative: none that the venue has
+    side: i64
+    time_in_force: i64
+    price_ticks: i64
+    qty_lots: i64
+
+
 class Resting(Struct):
     """One resting order of ours."""
 
@@ -83,20 +94,10 @@ def set_matching(matching: Matching, venue: int, orders_per_second: int, burst: 
 
 
 @compiled
-def match_new(
-    matching: Matching,
-    market: Market,
-    client_order_id: int,
-    instrument: int,
-    side: int,
-    time_in_force: int,
-    price_ticks: int,
-    qty_lots: int,
-    now_ns: int,
-    executions: Executions,
-) -> None:
+def match_new(matching: Matching, market: Market, order: OrderRequest, now_ns: int, executions: Executions) -> None:
     """Match a new limit order that arrives at `now_ns`; its ACK and fills, or its rejection, go to `executions`."""
-    reason = _refusal(matching, market, client_order_id, instrument, side, time_in_force, price_ticks, qty_lots, now_ns)
+    client_order_id, instrument, side = order.client_order_id, order.instrument, order.side
+    reason = _refusal(matching, market, order, now_ns)
     if reason != RejectReason.NONE:
         matching.rejects[reason] += 1
         report = _add_report(matching, executions, ReportKind.REJECTED, client_order_id, instrument, side, now_ns)
@@ -108,15 +109,13 @@ def match_new(
     exchange_order_id = matching.last_exchange_order_id
     report = _add_report(matching, executions, ReportKind.ACK, client_order_id, instrument, side, now_ns)
     report.exchange_order_id = exchange_order_id
-    report.leaves_lots = qty_lots
+    report.leaves_lots = order.qty_lots
 
     book = market.books[instrument]
-    leaves_lots = qty_lots
-    if time_in_force != TimeInForce.FOK or _lots_within(book, side, price_ticks, qty_lots) >= qty_lots:
-        leaves_lots = _sweep(
-            matching, market, executions, client_order_id, exchange_order_id, instrument, side, price_ticks, qty_lots,
-            now_ns,
-        )  # fmt: skip
+    time_in_force = order.time_in_force
+    leaves_lots = order.qty_lots
+    if time_in_force != TimeInForce.FOK or _lots_within(book, side, order.price_ticks, leaves_lots) >= leaves_lots:
+        leaves_lots = _sweep(matching, market, executions, order, exchange_order_id, now_ns)
     if leaves_lots == 0:
         return
     if time_in_force == TimeInForce.IOC or time_in_force == TimeInForce.FOK or executions.count >= EXECUTIONS_MAX - 1:
@@ -131,41 +130,32 @@ def match_new(
     resting.exchange_order_id = exchange_order_id
     resting.instrument = instrument
     resting.side = side
-    resting.price_ticks = price_ticks
+    resting.price_ticks = order.price_ticks
     resting.leaves_lots = leaves_lots
-    resting.queue_ahead_lots = available_lots(book, side, price_ticks)
+    resting.queue_ahead_lots = available_lots(book, side, order.price_ticks)
 
 
 @compiled
-def _refusal(
-    matching: Matching,
-    market: Market,
-    client_order_id: int,
-    instrument: int,
-    side: int,
-    time_in_force: int,
-    price_ticks: int,
-    qty_lots: int,
-    now_ns: int,
-) -> int:
+def _refusal(matching: Matching, market: Market, order: OrderRequest, now_ns: int) -> int:
     """Find the reason for which the venue refuses this order; `RejectReason.NONE` if it does not."""
-    if client_order_id <= matching.last_client_order_id:
+    if order.client_order_id <= matching.last_client_order_id:
         return RejectReason.DUPLICATE_ID
-    matching.last_client_order_id = client_order_id
+    matching.last_client_order_id = order.client_order_id
     if not take_token(matching.throttle, now_ns):
         return RejectReason.RATE_LIMIT
-    if instrument < 0 or instrument >= market.count:
+    if order.instrument < 0 or order.instrument >= market.count:
         return RejectReason.UNKNOWN_INSTRUMENT
-    terms = market.instruments[instrument]
+    terms = market.instruments[order.instrument]
+    side, time_in_force, price_ticks = order.side, order.time_in_force, order.price_ticks
     if price_ticks == 0 or (price_ticks < 0 and terms.kind != Kind.COMBO):
         return RejectReason.BAD_PRICE
-    if qty_lots <= 0 or qty_lots > largest_qty_lots(terms, price_ticks):
+    if order.qty_lots <= 0 or order.qty_lots > largest_qty_lots(terms, price_ticks):
         return RejectReason.BAD_QUANTITY
     if side < BUY or side > SELL or time_in_force < TimeInForce.IOC or time_in_force > TimeInForce.POST_ONLY:
         return RejectReason.OTHER
     if time_in_force >= TimeInForce.GTC and matching.resting_count >= matching.resting_max:
         return RejectReason.TOO_MANY_ORDERS
-    book = market.books[instrument]
+    book = market.books[order.instrument]
     if book.valid == 0:
         return RejectReason.BOOK_NOT_READY
     if time_in_force == TimeInForce.POST_ONLY and _lots_within(book, side, price_ticks, 1) > 0:
@@ -186,19 +176,16 @@ def _sweep(
     matching: Matching,
     market: Market,
     executions: Executions,
-    client_order_id: int,
+    order: OrderRequest,
     exchange_order_id: int,
-    instrument: int,
-    side: int,
-    limit_ticks: int,
-    qty_lots: int,
     now_ns: int,
 ) -> int:
     """Take levels from the best to the limit; return what is left. One place in `executions` stays free for that."""
+    client_order_id, instrument, side = order.client_order_id, order.instrument, order.side
     book = market.books[instrument]
-    leaves_lots = qty_lots
+    leaves_lots = order.qty_lots
     price_ticks = best_level(book, 1 - side)
-    while leaves_lots > 0 and _reaches(side, limit_ticks, price_ticks):
+    while leaves_lots > 0 and _reaches(side, order.price_ticks, price_ticks):
         lots = min(leaves_lots, available_lots(book, 1 - side, price_ticks))
         if lots > 0:
             if executions.count >= EXECUTIONS_MAX - 1:

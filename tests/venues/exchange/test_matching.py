@@ -13,6 +13,7 @@ from crosswire.venues.exchange.matching import (
     RESTING_MAX,
     Executions,
     Matching,
+    OrderRequest,
     largest_qty_lots,
     match_cancel,
     match_cancel_all,
@@ -29,6 +30,19 @@ from tests.support.paths import recording
 IOC, FOK, GTC, POST_ONLY = TimeInForce
 ACK, FILL, CANCELLED, REJECTED, CANCEL_REJECTED, *_ = ReportKind
 NOW_NS = 1_700_000_000_000_000_000
+
+
+def new_order(
+    client_order_id: int, side: int, time_in_force: int, price_ticks: int, qty_lots: int, instrument: int = 0
+) -> OrderRequest:
+    return OrderRequest(
+        client_order_id=client_order_id,
+        instrument=instrument,
+        side=side,
+        time_in_force=time_in_force,
+        price_ticks=price_ticks,
+        qty_lots=qty_lots,
+    )
 
 
 class World:
@@ -63,10 +77,8 @@ class World:
         self, side: int, time_in_force: int, price_ticks: int, qty_lots: int, instrument: int = 0, now_ns: int = NOW_NS
     ) -> list[tuple[int, ...]]:
         self.last_id += 1
-        match_new(
-            self.matching, self.market, self.last_id, instrument, side, time_in_force, price_ticks, qty_lots, now_ns,
-            self.executions,
-        )  # fmt: skip
+        request = new_order(self.last_id, side, time_in_force, price_ticks, qty_lots, instrument)
+        match_new(self.matching, self.market, request, now_ns, self.executions)
         return self.take_out()
 
     def cancel(self, client_order_id: int) -> list[tuple[int, ...]]:
@@ -99,7 +111,7 @@ def test_ioc_takes_each_level_at_its_price(world: World) -> None:
 
 
 def test_fees_and_execution_ids(world: World) -> None:
-    match_new(world.matching, world.market, 1, 0, BUY, IOC, 105, 8, NOW_NS, world.executions)
+    match_new(world.matching, world.market, new_order(1, BUY, IOC, 105, 8), NOW_NS, world.executions)
     fills = [report for report in structs(world.executions.items, world.executions.count) if report["kind"] == FILL]
     assert [fill["execution_id"] for fill in fills] == [1, 2]
     # 5 lots of 0.001 at 10.1 and 3 at 10.2, in 1e-9 of the quote currency
@@ -261,7 +273,7 @@ def test_a_sweep_of_more_levels_than_can_be_told_is_cut_short_and_counted() -> N
     world.executions.count = 1000
     for price_ticks in range(100, 160):
         world.level(ASK, price_ticks, 1)
-    match_new(world.matching, world.market, 1, 0, BUY, IOC, 200, 60, NOW_NS, world.executions)
+    match_new(world.matching, world.market, new_order(1, BUY, IOC, 200, 60), NOW_NS, world.executions)
     assert world.executions.count == 1024
     kinds = [report["kind"] for report in structs(world.executions.items, 1024)[1000:]]
     assert kinds == [ACK, *[FILL] * 22, CANCELLED]
@@ -416,7 +428,7 @@ def test_ioc_sweep_of_the_real_book(real_books: tuple[Market, dict[int, int]], r
 
     matching, executions = Matching(), Executions()
     set_matching(matching, VENUE, 1, 1, 1)
-    match_new(matching, market, 1, 0, BUY, IOC, best + reach_ticks, 20_000, NOW_NS, executions)
+    match_new(matching, market, new_order(1, BUY, IOC, best + reach_ticks, 20_000), NOW_NS, executions)
     market.books[0].taken.count = 0  # the next case sees the same book
     reports = structs(executions.items, executions.count)
     fills = [(one["price_ticks"], one["qty_lots"]) for one in reports if one["kind"] == FILL]

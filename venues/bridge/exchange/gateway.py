@@ -41,7 +41,14 @@ from crosswire.venues.bridge.orders.stream import (
     write_header,
 )
 from crosswire.venues.bridge.wire import order_layout as messages
-from crosswire.venues.exchange.matching import Executions, Matching, match_cancel, match_cancel_all, match_new
+from crosswire.venues.exchange.matching import (
+    Executions,
+    Matching,
+    OrderRequest,
+    match_cancel,
+    match_cancel_all,
+    match_new,
+)
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, InstrumentMap, Market, learn_instrument
 from crosswire.venues.order import Report, ReportKind
 from crosswire.venues.side import sign_of
@@ -79,6 +86,7 @@ class BridgeGateway(Struct):
     packet: Packet
     stream: MessageStream
     map: InstrumentMap  # the venue's instrument ids, learnt from the market as they are needed
+    order: OrderRequest  # being handled
     executions: Executions
     segment_address: i64  # frame being filled, 0: none
     segment_length: i64  # bytes of payload in it
@@ -158,11 +166,8 @@ def _handle(
     elif template_id == messages.Template.NEW_ORDER:
         gateway.new_orders += 1
         order = view(messages.NewOrder, address)
-        instrument = learn_instrument(gateway.map, market, matching.venue, order.instrument_id)
-        match_new(
-            matching, market, order.client_order_id, instrument, order.side, order.time_in_force, order.price_ticks,
-            order.qty_lots, now_ns, executions,
-        )  # fmt: skip
+        _take_order(gateway.order, order, learn_instrument(gateway.map, market, matching.venue, order.instrument_id))
+        match_new(matching, market, gateway.order, now_ns, executions)
         send_executions(gateway, market, ring, now_ns)
     elif template_id == messages.Template.CANCEL_ORDER:
         match_cancel(matching, view(messages.CancelOrder, address).client_order_id, now_ns, executions)
@@ -179,6 +184,16 @@ def _handle(
         log_out(gateway, matching, market, ring, messages.LogoutReason.CLOSING, now_ns)
     elif template_id != messages.Template.HEARTBEAT:
         gateway.mistakes[Mistake.WRONG_DIRECTION] += 1
+
+
+@compiled
+def _take_order(order: OrderRequest, message: messages.NewOrder, instrument: int) -> None:
+    order.client_order_id = message.client_order_id
+    order.instrument = instrument
+    order.side = message.side
+    order.time_in_force = message.time_in_force
+    order.price_ticks = message.price_ticks
+    order.qty_lots = message.qty_lots
 
 
 @compiled

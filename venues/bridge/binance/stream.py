@@ -144,20 +144,25 @@ def exchange_time_ns(line: Line) -> int:
 
 
 @compiled
+def fill_head(stream: Stream, message: BestBidAsk | Trade | BookDelta | Snapshot) -> None:
+    """Fill in what every message tells alike, and count what its line had to round: it is about to be published."""
+    message.instrument_id = stream.definition.instrument_id
+    message.exchange_time_ns = exchange_time_ns(stream.line)
+    stream.sizes_rounded += stream.line.sizes_rounded
+
+
+@compiled
 def import_quote(stream: Stream, writer: FeedWriter) -> None:
     """Publish a bookTicker."""
-    line = stream.line
-    numbers = line.numbers
+    numbers = stream.line.numbers
     quote = stream.quote
-    quote.instrument_id = stream.definition.instrument_id
-    quote.exchange_time_ns = exchange_time_ns(line)
+    fill_head(stream, quote)
     quote.update_id = numbers[Number.LAST_ID]
     quote.bid_price_ticks = numbers[Number.BID_TICKS]
     quote.bid_qty_lots = numbers[Number.BID_LOTS]
     quote.ask_price_ticks = numbers[Number.ASK_TICKS]
     quote.ask_qty_lots = numbers[Number.ASK_LOTS]
     write_quote(writer, quote)
-    stream.sizes_rounded += line.sizes_rounded
     stream.quotes += 1
 
 
@@ -167,14 +172,12 @@ def import_trade(stream: Stream, writer: FeedWriter) -> None:
     line = stream.line
     numbers = line.numbers
     trade = stream.trade
-    trade.instrument_id = stream.definition.instrument_id
-    trade.exchange_time_ns = exchange_time_ns(line)
+    fill_head(stream, trade)
     trade.trade_id = numbers[Number.TRADE_ID]
     trade.price_ticks = numbers[Number.PRICE_TICKS]
     trade.qty_lots = numbers[Number.QTY_LOTS]
     trade.aggressor_side = SELL if line.is_buyer_maker != 0 else BUY
     write_trade(writer, trade)
-    stream.sizes_rounded += line.sizes_rounded
     stream.trades += 1
 
 
@@ -183,13 +186,11 @@ def emit_delta(stream: Stream, writer: FeedWriter, previous_id: int) -> None:
     """Publish a depth delta."""
     line = stream.line
     delta = stream.delta
-    delta.instrument_id = stream.definition.instrument_id
-    delta.exchange_time_ns = exchange_time_ns(line)
+    fill_head(stream, delta)
     delta.first_id = line.numbers[Number.FIRST_ID]
     delta.last_id = line.numbers[Number.LAST_ID]
     delta.previous_id = previous_id
     write_delta(writer, delta, line.bids, line.bid_count, line.asks, line.ask_count)
-    stream.sizes_rounded += line.sizes_rounded
     stream.deltas += 1
     stream.levels += line.bid_count + line.ask_count
 
@@ -247,11 +248,9 @@ def import_snapshot(stream: Stream, writer: FeedWriter) -> None:
         stream.dropped += 1
         return
     snapshot = stream.snapshot
-    snapshot.instrument_id = stream.definition.instrument_id
-    snapshot.exchange_time_ns = exchange_time_ns(line)
+    fill_head(stream, snapshot)
     snapshot.last_id = numbers[Number.SNAPSHOT_ID]
     write_snapshot(writer, snapshot, line.bids, line.bid_count, line.asks, line.ask_count)
-    stream.sizes_rounded += line.sizes_rounded
     stream.snapshots += 1
     stream.levels += line.bid_count + line.ask_count
     stream.last_id = numbers[Number.SNAPSHOT_ID]

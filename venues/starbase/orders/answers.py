@@ -2,7 +2,7 @@
 
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.order import ReportKind, Reports
+from crosswire.venues.order import Report, ReportKind, Reports
 from crosswire.venues.starbase.orders.quotes import (
     forget_quote,
     quote_id_of,
@@ -317,6 +317,14 @@ def _read_cancel_reject(session: StarbaseSession, message: CancelOrderReject, re
 
 
 @compiled
+def _set_leaves(session: StarbaseSession, report: Report, client_order_id: int, filled_lots: int) -> None:
+    """Set what is left of an order of which the exchange says only what was filled; the session knows its size."""
+    order = sent_order(session, client_order_id)
+    if order.client_order_id == client_order_id and filled_lots != BAD_VALUE:
+        report.leaves_lots = order.qty_lots - filled_lots
+
+
+@compiled
 def _read_maker_fills(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
@@ -337,9 +345,7 @@ def _read_maker_fills(
             session, reports, fill.match_id, fill.order_id, client_order_id, instrument, side_of(fill.side), ticks,
             lots, 1, timestamp_ns,
         )  # fmt: skip
-        order = sent_order(session, client_order_id)
-        if order.client_order_id == client_order_id and filled_lots != BAD_VALUE:
-            report.leaves_lots = order.qty_lots - filled_lots
+        _set_leaves(session, report, client_order_id, filled_lots)
         if lots == BAD_VALUE or ticks == BAD_VALUE or filled_lots == BAD_VALUE:
             break_value(session, link, instrument, now_ns)
     if session.unread == 0:
@@ -368,9 +374,7 @@ def _read_orders_canceled(
         report.exchange_order_id = canceled.order_id
         report.instrument = instrument
         report.reason = cancel_reason(canceled.cancel_reason)
-        order = sent_order(session, client_order_id)
-        if order.client_order_id == client_order_id and filled_lots != BAD_VALUE:
-            report.leaves_lots = order.qty_lots - filled_lots
+        _set_leaves(session, report, client_order_id, filled_lots)
         if filled_lots == BAD_VALUE:
             break_value(session, link, instrument, now_ns)
     if session.unread == 0:

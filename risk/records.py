@@ -105,28 +105,29 @@ class TradeRecord(Struct):
     miss_cost_e9: i64  # quote currency: what repairing a missed leg lost against the decided prices, 0 if none missed
 
 
-class OrderRecords(Struct):
+class RecordBuffer(Struct):
+    """Records of one kind, at most RECORDS_MAX; each kind adds its `items`."""
+
     count: i64
+
+
+class OrderRecords(RecordBuffer):
     items: Annotated[Pointer, OrderRecord]
 
 
-class FillRecords(Struct):
-    count: i64
+class FillRecords(RecordBuffer):
     items: Annotated[Pointer, FillRecord]
 
 
-class SampleRecords(Struct):
-    count: i64
+class SampleRecords(RecordBuffer):
     items: Annotated[Pointer, SampleRecord]
 
 
-class OpportunityRecords(Struct):
-    count: i64
+class OpportunityRecords(RecordBuffer):
     items: Annotated[Pointer, OpportunityRecord]
 
 
-class TradeRecords(Struct):
-    count: i64
+class TradeRecords(RecordBuffer):
     items: Annotated[Pointer, TradeRecord]
 
 
@@ -153,7 +154,7 @@ def make_records() -> Records:
 
 @compiled
 def append(records: Any) -> Any:
-    """Append an entry to one buffer (OrderRecords, ...), to be filled in; `nearly_full` keeps room for a frame."""
+    """Append an entry to one `RecordBuffer`, to be filled in; `nearly_full` keeps room for a frame."""
     assert records.count < RECORDS_MAX
     records.count += 1
     return records.items[records.count - 1]

@@ -157,13 +157,16 @@ def as_array(rows: Iterator[tuple[int, int, int]]) -> Array:
     return changes
 
 
-def time_pass(run: Callable[[int, int], int], count: int, times_ns: list[list[int]]) -> None:
-    for place, first in enumerate(range(0, count, CHUNK)):
-        began = time.perf_counter_ns()
-        result = run(first, min(first + CHUNK, count))
-        times_ns[place].append(time.perf_counter_ns() - began)
+def time_chunks(
+    run: Callable[[int, int], int], count: int, chunk: int, times_ns: list[list[int]], clock: Callable[[], int]
+) -> None:
+    """Run all of `count` in chunks, and add to the list of each what it took by `clock`."""
+    for place, first in enumerate(range(0, count, chunk)):
+        began = clock()
+        result = run(first, min(first + chunk, count))
+        times_ns[place].append(clock() - began)
         if result == -1:
-            raise RuntimeError("the book is full")
+            raise RuntimeError("there is no room")
 
 
 def measure(changes: Array, passes: int, with_table: bool) -> tuple[float, float]:
@@ -173,12 +176,16 @@ def measure(changes: Array, passes: int, with_table: bool) -> tuple[float, float
     table = TickTable(cells=array(Cell, 1 << TABLE_BITS))
     book_ns: list[list[int]] = [[] for _ in range(0, count, CHUNK)]
     table_ns: list[list[int]] = [[] for _ in range(0, count, CHUNK)]
+
+    def time_pass(run: Callable[[int, int], int], times_ns: list[list[int]]) -> None:
+        time_chunks(run, count, CHUNK, times_ns, time.perf_counter_ns)
+
     for number in range(passes + 1):
         clear_book(book)
-        time_pass(lambda first, end: run_book(book, changes, first, end), count, book_ns)
+        time_pass(lambda first, end: run_book(book, changes, first, end), book_ns)
         if with_table:
             clear_table(table)
-            time_pass(lambda first, end: run_table(table, changes, first, end), count, table_ns)
+            time_pass(lambda first, end: run_table(table, changes, first, end), table_ns)
         if number == 0:  # compiles, and touches the memory
             book_ns = [[] for _ in book_ns]
             table_ns = [[] for _ in table_ns]

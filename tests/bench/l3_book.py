@@ -57,7 +57,7 @@ from crosswire.venues.starbase.wire.encoder import (
     end_packet,
     end_transaction,
 )
-from tests.bench.book import recorded_depth
+from tests.bench.book import recorded_depth, time_chunks
 from tests.support.paths import RECORDINGS
 from tests.support.starbase_feed_setup import CHANNEL, SNAPSHOT, START_NS, Sender, perpetual, snapshot
 
@@ -421,15 +421,6 @@ def levels_of(book: Book) -> dict[tuple[int, int], int]:
     return found
 
 
-def time_round(run: Callable[[int, int], int], count: int, times_ns: list[list[int]]) -> None:
-    for place, first in enumerate(range(0, count, CHUNK)):
-        began = time.process_time_ns()
-        result = run(first, min(first + CHUNK, count))
-        times_ns[place].append(time.process_time_ns() - began)
-        if result == -1:
-            raise RuntimeError("no room")
-
-
 def measure(stream: Stream, rounds: int) -> dict[str, float]:
     """ns an update, each way."""
     rig = FeedRig()
@@ -447,11 +438,9 @@ def measure(stream: Stream, rounds: int) -> dict[str, float]:
             "python_wire": (lambda a, b, book=wire: run_python_wire(book, stream.packets, a, b), packets),
         }
         for name, (run, count) in ways.items():
-            if number == 0:  # compiles, and touches the memory
-                time_round(run, count, [[] for _ in range(0, count, CHUNK)])
+            if number <= 1:  # what the first round took is forgotten: it compiles, and touches the memory
                 times[name] = [[] for _ in range(0, count, CHUNK)]
-            else:
-                time_round(run, count, times[name])
+            time_chunks(run, count, CHUNK, times[name], time.process_time_ns)
         expected = {(side, price): level[0] for side in (BID, ASK) for price, level in plain.levels[side].items()}
         read = {(side, price): level[0] for side in (BID, ASK) for price, level in wire.levels[side].items()}
         if not expected == read == levels_of(own) == levels_of(rig.market.books[0]):

@@ -5,9 +5,8 @@ from typing import Any
 from crosswire.venues.adapter import Adapter, Generator, Importer, VenueSetup
 from crosswire.venues.bridge.binance.command import BinanceOptions, import_recording, import_recordings
 from crosswire.venues.bridge.feed import BridgeFeed
-from crosswire.venues.bridge.wire.layout import MESSAGES, GroupHeader, MessageHeader, PacketHeader
+from crosswire.venues.bridge.wire.layout import WIRE
 from crosswire.venues.exchange.order_entry import replayed_order_entry
-from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
 
 
@@ -38,13 +37,7 @@ def channels(feed: Any) -> list[dict[str, int]]:
 
 ADAPTER = Adapter(
     name="bridge",
-    wire=WireLayout(
-        messages=MESSAGES,
-        packet_header=PacketHeader,
-        message_header=MessageHeader,
-        group_header=GroupHeader,
-        entry_count="num_in_group",
-    ),
+    wire=WIRE,
     make_feed=make_feed,
     order_entries={"bridge": replayed_order_entry(make_feed)},
     discover=discover,

@@ -4,9 +4,8 @@ from typing import Any
 
 from crosswire.venues.adapter import Adapter, Generator, VenueSetup
 from crosswire.venues.deribit.feed.feed import DeribitFeed
-from crosswire.venues.deribit.wire.layout import MESSAGES, FrameHeader, GroupHeader, MessageHeader, TextHeader
+from crosswire.venues.deribit.wire.layout import WIRE
 from crosswire.venues.exchange.order_entry import replayed_order_entry
-from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
 
 SNAPSHOT_FACTS = ("loaded", "agreed", "disagreed", "behind", "incomplete")
@@ -46,14 +45,7 @@ def facts(feed: Any) -> dict[str, dict[str, int]]:
 
 ADAPTER = Adapter(
     name="deribit",
-    wire=WireLayout(
-        messages=MESSAGES,
-        packet_header=FrameHeader,
-        message_header=MessageHeader,
-        group_header=GroupHeader,
-        entry_count="entry_count",
-        text_header=TextHeader,
-    ),
+    wire=WIRE,
     make_feed=make_feed,
     order_entries={"bridge": replayed_order_entry(make_feed)},
     discover=discover,

@@ -7,7 +7,6 @@ from crosswire.nic.rings.connection import connection_of
 from crosswire.venues.adapter import Adapter, ExchangeSetup, Gateways, GatewaySetup, OrderEntry, VenueSetup
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.instrument import text_of
-from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
 from crosswire.venues.order import SessionState
 from crosswire.venues.starbase.feed.feed import make_starbase_feed
@@ -15,9 +14,8 @@ from crosswire.venues.starbase.feed.state import StarbaseFeed
 from crosswire.venues.starbase.orders.session import make_starbase_session
 from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession
 from crosswire.venues.starbase.settings import StarbaseSettings, credentials_of
-from crosswire.venues.starbase.wire.market_layout import MESSAGES, MessageHeader, PacketHeader
+from crosswire.venues.starbase.wire.market_layout import WIRE
 from crosswire.venues.starbase.wire.order_codes import SelfTradingMode
-from crosswire.venues.starbase.wire.order_layout import GroupHeader
 
 MODES = {"cancel_taker": SelfTradingMode.CANCEL_TAKER, "cancel_maker": SelfTradingMode.CANCEL_MAKER}
 DISCOVERED_INSTRUMENTS = 1024
@@ -128,14 +126,7 @@ def facts(feed: Any) -> dict[str, dict[str, int]]:
 ADAPTER = Adapter(
     name="starbase",
     settings=StarbaseSettings,
-    wire=WireLayout(
-        messages=MESSAGES,
-        packet_header=PacketHeader,
-        message_header=MessageHeader,
-        group_header=GroupHeader,
-        entry_count="count",
-        message_length="length",
-    ),
+    wire=WIRE,
     make_feed=make_feed,
     order_entries={
         "starbase": OrderEntry(

@@ -20,7 +20,7 @@ from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, StructMeta, i64, u8, u16, u32, u64
 from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES
-from crosswire.venues.layout import Message
+from crosswire.venues.layout import Message, WireLayout
 
 SCHEMA_ID = 0x4258  # "XB"
 SCHEMA_VERSION = 1
@@ -137,4 +137,12 @@ MESSAGES = (
     Message("Trade", Template.TRADE, Trade),
     Message("Snapshot", Template.SNAPSHOT, Snapshot, _BOOK_SIDES),
     Message("Heartbeat", Template.HEARTBEAT, Heartbeat),
+)
+
+WIRE = WireLayout(
+    messages=MESSAGES,
+    packet_header=PacketHeader,
+    message_header=MessageHeader,
+    group_header=GroupHeader,
+    entry_count="num_in_group",
 )

@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, f64, i32, u8, u16, u32, u64
-from crosswire.venues.layout import Message
+from crosswire.venues.layout import Message, WireLayout
 
 SCHEMA_ID = 1
 VERSION = 2
@@ -339,4 +339,13 @@ MESSAGES: tuple[Message, ...] = (
         {"tick_steps": TickStepEntry},
         texts=("instrument_name",),
     ),
+)
+
+WIRE = WireLayout(
+    messages=MESSAGES,
+    packet_header=FrameHeader,
+    message_header=MessageHeader,
+    group_header=GroupHeader,
+    entry_count="entry_count",
+    text_header=TextHeader,
 )

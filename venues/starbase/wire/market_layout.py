@@ -12,7 +12,8 @@ from enum import IntEnum, IntFlag
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, f64, i8, i32, i64, u8, u16, u32
-from crosswire.venues.layout import Message
+from crosswire.venues.layout import Message, WireLayout
+from crosswire.venues.starbase.wire.order_layout import GroupHeader
 
 SCHEMA_ID = 2102
 VERSION = 1
@@ -285,4 +286,13 @@ MESSAGES = (
     Message("EndOfCycle", Template.END_OF_CYCLE, EndOfCycle),
     Message("RetransmitRequest", Template.RETRANSMIT_REQUEST, RetransmitRequest),
     Message("RetransmitReject", Template.RETRANSMIT_REJECT, RetransmitReject),
+)
+
+WIRE = WireLayout(
+    messages=MESSAGES,
+    packet_header=PacketHeader,
+    message_header=MessageHeader,
+    group_header=GroupHeader,
+    entry_count="count",
+    message_length="length",
 )

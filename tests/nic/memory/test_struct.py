@@ -80,27 +80,19 @@ FORMATS = {
 
 @compiled
 def copy_numbers(source: Aligned, target: Aligned) -> None:
-    target.tiny = source.tiny
-    target.signed_tiny = source.signed_tiny
-    target.small = source.small
-    target.signed_small = source.signed_small
-    target.medium = source.medium
-    target.signed_medium = source.signed_medium
-    target.large = source.large
-    target.huge = source.huge
+    target.tiny, target.signed_tiny = source.tiny, source.signed_tiny
+    target.small, target.signed_small = source.small, source.signed_small
+    target.medium, target.signed_medium = source.medium, source.signed_medium
+    target.large, target.huge = source.large, source.huge
     target.double = source.double
 
 
 @compiled
 def store_numbers(target: Aligned, value: int, double: float) -> None:
-    target.tiny = value
-    target.signed_tiny = value
-    target.small = value
-    target.signed_small = value
-    target.medium = value
-    target.signed_medium = value
-    target.large = value
-    target.huge = value
+    target.tiny = target.signed_tiny = value
+    target.small = target.signed_small = value
+    target.medium = target.signed_medium = value
+    target.large = target.huge = value
     target.double = double
 
 

@@ -248,21 +248,14 @@ def write_ticker(
     ticker.instrument_id = instrument_id
     ticker.instrument_state = InstrumentState.OPEN
     ticker.timestamp_ms = timestamp_ms
-    ticker.open_interest = nan
-    ticker.min_sell_price = nan
-    ticker.max_buy_price = nan
-    ticker.last_price = nan
-    ticker.index_price = nan
-    ticker.mark_price = nan
+    ticker.open_interest = ticker.min_sell_price = ticker.max_buy_price = nan
+    ticker.last_price = ticker.index_price = ticker.mark_price = nan
     ticker.best_bid_price = bid_price
     ticker.best_bid_amount = bid_amount
     ticker.best_ask_price = ask_price
     ticker.best_ask_amount = ask_amount
-    ticker.current_funding = nan
-    ticker.funding_8h = nan
-    ticker.estimated_delivery_price = nan
-    ticker.delivery_price = nan
-    ticker.settlement_price = nan
+    ticker.current_funding = ticker.funding_8h = nan
+    ticker.estimated_delivery_price = ticker.delivery_price = ticker.settlement_price = nan
     return True
 
 

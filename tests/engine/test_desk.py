@@ -13,7 +13,7 @@ from crosswire.nic.unit.compile import NO_JIT
 from crosswire.risk.gate import Veto
 from crosswire.venues.order import Applied, is_open, is_unsettled_quote, open_lots
 from crosswire.venues.side import BUY, SELL
-from crosswire.venues.starbase.exchange.gateways import CLIENT
+from crosswire.venues.starbase.exchange.account import CLIENT
 from crosswire.venues.starbase.exchange.matching.state import OrderPlace
 from tests.support.paths import ROOT
 from tests.support.short_run import finished_run
@@ -22,141 +22,7 @@ EXAMPLE = ROOT / "examples" / "starbase.toml"
 SECONDS = 2 if NO_JIT else 20
 pytestmark = pytest.mark.starbase
 
-STRATEGY = """
-from typing import Annotated
-
-import msgspec
-
-from crosswire import (
-    BUY,
-    GTC,
-    IOC,
-    POST_ONLY,
-    SELL,
-    AmendState,
-    Array,
-    BuildContext,
-    Desk,
-    Order,
-    OrderState,
-    Strategy,
-    amend,
-    cancel,
-    cancel_by_id,
-    compiled,
-    i64,
-    on_book,
-    on_order,
-    quote,
-    submit,
-)
-
-KEPT = 8  # orders to choose from
-
-
-class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    seed: int
-    every: int
-    instruments: int
-    wild: bool  # quotes may take and be held; cancels are asked for twice, by either number
-
-
-class Fidget(Strategy):
-    random: i64
-    instruments: i64
-    every: i64
-    wild: i64
-    seen: i64
-    amended: i64
-    amends_refused: i64
-    amends_vetoed: i64
-    cancelled: i64
-    quoted: i64
-    held: i64
-    filled: i64
-    kept: Annotated[Array, i64, KEPT]  # client order ids
-    numbers: Annotated[Array, i64, KEPT]  # the venue's
-
-    @classmethod
-    def build(cls, parameters: Parameters, context: BuildContext) -> "Fidget":
-        return cls(
-            random=parameters.seed,
-            every=parameters.every,
-            instruments=parameters.instruments,
-            wild=int(parameters.wild),
-        )
-
-    def counters(self) -> dict[str, int]:
-        return {}
-
-
-@compiled
-def pick(strategy: Fidget, count: int) -> int:
-    strategy.random = (strategy.random * 1_103_515_245 + 12_345) % (1 << 31)
-    return strategy.random // 65_536 % count
-
-
-@on_book.register(Fidget)
-def fidget(strategy: Fidget, desk: Desk, instrument: int) -> None:
-    strategy.seen += 1
-    if instrument >= strategy.instruments or strategy.seen % strategy.every != 0:
-        return
-    book = desk.books[instrument]
-    place = pick(strategy, KEPT)
-    what = pick(strategy, 10)
-    away = pick(strategy, 4) - 1
-    if what < 3:
-        side = pick(strategy, 2)
-        lots = 1 + pick(strategy, 20)
-        price = book.bid_ticks - away if side == BUY else book.ask_ticks + away
-        time_in_force = GTC if pick(strategy, 2) == 0 else POST_ONLY
-        if pick(strategy, 4) == 0:
-            time_in_force = IOC
-        submit(desk, instrument, side, price, lots, time_in_force=time_in_force)
-    elif what < 6:
-        price = book.bid_ticks + pick(strategy, 8) - 4
-        amend(desk, strategy.kept[place], price, 1 + pick(strategy, 30))
-    elif what == 6:
-        cancel(desk, strategy.kept[place])
-    elif what == 7:
-        cancel_by_id(desk, instrument, strategy.numbers[place])
-        if strategy.wild != 0:
-            cancel(desk, strategy.kept[place])
-    else:
-        half = 1 + pick(strategy, 3)
-        shift = pick(strategy, 9) - 4 if strategy.wild != 0 else 0
-        for each in range(strategy.instruments):
-            bid_ticks = desk.books[each].bid_ticks - half + 1 + shift
-            ask_ticks = desk.books[each].ask_ticks + half - 1 + shift
-            time_in_force = GTC if strategy.wild != 0 else POST_ONLY
-            quote(desk, each, bid_ticks, 1 + pick(strategy, 9), ask_ticks, 5, time_in_force=time_in_force)
-
-
-@on_order.register(Fidget)
-def hear(strategy: Fidget, desk: Desk, order: Order) -> None:
-    if order.state == OrderState.LIVE:
-        place = pick(strategy, KEPT)
-        strategy.kept[place] = order.client_order_id
-        strategy.numbers[place] = order.exchange_order_id
-        if order.is_quote != 0:
-            strategy.quoted += 1
-        if order.queued != 0:
-            strategy.held += 1
-            if strategy.wild != 0 and pick(strategy, 2) == 0 and order.time_in_force != IOC:
-                cancel(desk, order.client_order_id)
-                cancel_by_id(desk, order.instrument, order.exchange_order_id)
-                cancel(desk, order.client_order_id)
-    if order.amend_state == AmendState.DONE:
-        strategy.amended += 1
-    elif order.amend_state == AmendState.REJECTED:
-        strategy.amends_refused += 1
-    elif order.amend_state == AmendState.VETOED:
-        strategy.amends_vetoed += 1
-    if order.state == OrderState.CANCELLED:
-        strategy.cancelled += 1
-    elif order.state == OrderState.FILLED:
-        strategy.filled += 1
-"""
+INSTRUMENTS = ["starbase/BTC-PERPETUAL", "starbase/BTC_USDC-PERPETUAL", "bridge/BTCUSDT"]
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +30,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("desk")
     generate_captures(folder / "data" / "synthetic", seed=1, seconds=SECONDS)
     (folder / "examples").mkdir()
-    (folder / "examples" / "fidget.py").write_text(STRATEGY)
     return folder / "examples"
 
 
@@ -182,8 +47,8 @@ def write_config(
     )
     path = folder / f"run{seed}.toml"
     path.write_text(
-        f'name = "desk"\n[strategy]\nuse = "fidget.py:Fidget"\n[strategy.parameters]\n'
-        f"seed = {seed}\nevery = 20\ninstruments = {instruments}\nwild = {str(is_wild).lower()}\n{limits}"
+        f'name = "desk"\n[strategy]\nuse = "restless"\n[strategy.parameters]\n'
+        f"seed = {seed}\ninstruments = {INSTRUMENTS[:instruments]}\nwild = {str(is_wild).lower()}\n{limits}"
     )
     return path
 

@@ -8,7 +8,7 @@ from crosswire.engine.backtest import digests
 from crosswire.engine.build.run import build_run
 from crosswire.engine.config import ConfigError, load_config
 from crosswire.engine.generate import generate_captures
-from crosswire.venues.starbase.exchange.gateways import CLIENT
+from crosswire.venues.starbase.exchange.account import CLIENT
 from tests.support.paths import ROOT
 from tests.support.short_run import finished_run
 

@@ -7,9 +7,8 @@ from crosswire.nic.host.owner import Owner
 from crosswire.nic.rings.sockets.tcp_server import TcpServer, TcpServerRing
 from crosswire.venues.adapter import GatewaySetup
 from crosswire.venues.instrument import E6
+from crosswire.venues.starbase.exchange.account import CLIENT
 from crosswire.venues.starbase.exchange.state import StarbaseExchange
-
-CLIENT = 1  # the member that the configured API key is of
 
 
 class StarbaseGateways(Owner):

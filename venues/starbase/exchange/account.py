@@ -1,0 +1,40 @@
+"""What the simulated exchange's own books say of its client, and the end of a gateway's process."""
+
+from typing import Any
+
+from crosswire.venues.adapter import ExchangeAccount, OpenOrder
+from crosswire.venues.exchange.ring import is_settled, own_positions
+from crosswire.venues.starbase.exchange.exchange import restart_gateway
+from crosswire.venues.starbase.exchange.matching.state import EXCHANGE_ORDERS_MAX, OrderPlace
+from crosswire.venues.starbase.exchange.state import StarbaseExchange
+
+CLIENT = 1  # the member that the configured API key is of
+
+
+def account_of(exchange: StarbaseExchange) -> ExchangeAccount:
+    """Tell what the exchange's own books say of its client."""
+    matching = exchange.matching
+    member = matching.members[CLIENT]
+    orders: Any = matching.orders.numpy(EXCHANGE_ORDERS_MAX)
+    own = orders[(orders["place"] != OrderPlace.GONE) & (orders["member"] == CLIENT)]
+    open_orders = [
+        OpenOrder(
+            int(each["order_id"]),
+            int(each["instrument"]),
+            int(each["side"]),
+            int(each["price_ticks"]),
+            int(each["qty_lots"] - each["filled_lots"]),
+        )
+        for each in own
+    ]
+    return ExchangeAccount(
+        fills=member.fills,
+        position_lots=own_positions(matching.market, exchange.venue, member.position_lots),
+        open_orders=open_orders,
+        is_settled=is_settled(exchange),
+    )
+
+
+def kill_gateway(exchange: StarbaseExchange, gateway: int, now_ns: int) -> None:
+    """Let a gateway's process die and another start: its connections end, numbers and stored messages are kept."""
+    restart_gateway(exchange, gateway, now_ns)

@@ -15,13 +15,23 @@ class LoopError(Exception):
     """One line: what a run's own code raised, and where. Nothing more was sent."""
 
 
+class AlarmError(Exception):
+    """One line: what a venue and the engine do not agree on. Everything was cancelled; the records are kept."""
+
+
+class SimulationError(Exception):
+    """One line: what can't be simulated, or what ended a simulation before its seeds did."""
+
+
 KNOWN_ERRORS = (
+    AlarmError,
     ConfigError,
     CaptureError,
     CompileError,
     HostError,
     LimitError,
     LoopError,
+    SimulationError,
     StoreError,
     TargetError,
     UnitError,

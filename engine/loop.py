@@ -12,7 +12,14 @@ queue, thread, allocation, Python object or system call lies between `poll` and 
 from enum import IntEnum
 
 from crosswire.engine.histogram import add_latency
-from crosswire.engine.orders import has_requests, send_requests, take_reports
+from crosswire.engine.orders import (
+    cancel_everything,
+    has_requests,
+    note_session,
+    send_due_cancel,
+    send_requests,
+    take_reports,
+)
 from crosswire.engine.seat import tell_events, tell_finish, tell_time
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import (
@@ -21,7 +28,6 @@ from crosswire.engine.venue import (
     OTHER,
     REPORTS,
     Venue,
-    cancel_all,
     give_frame_back,
     keep_logged_on,
     log_on,
@@ -32,7 +38,7 @@ from crosswire.engine.venue import (
 from crosswire.nic.clock import advance
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.rings.ring import NEVER_NS
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.risk.gate import mark_positions
 from crosswire.risk.records import append, nearly_full
@@ -47,45 +53,56 @@ class Status(IntEnum):
     STARVED = 1  # a replay window needs its file's next part
     RECORDS = 2  # the record buffers want draining
     STOPPED = 3  # somebody set `stop`
+    TURNED = 4  # of one turn: it is done, and Python is not needed
 
 
 def run(engine: Engine, clock: Struct) -> int:
     """Turn until the data ends or Python is needed; return a `Status`. Call again to go on."""
-    state = engine.state
     look_at_rings(engine)
-    while state.stop == 0:
-        if nearly_full(engine.records):
-            return Status.RECORDS
-        due_ns = next_due_ns(engine)
-        if due_ns == NEVER_NS:
-            finish(engine)
-            return Status.FINISHED
-        if due_ns < 0:
-            return Status.STARVED
-        now_ns = advance(clock, due_ns)
-        tell_now(engine, now_ns)
-        state.turns += 1
-        acted = False
-        for number in range(engine.venue_count):
-            venue = engine.venues[number]
-            if venue.due_ns <= now_ns:
-                take_frame(engine, venue, now_ns)
-                if has_requests(engine):
-                    # Before the next frame is looked at: an order carries the frame that it answers.
-                    orders_sent = state.orders_sent
-                    send_requests(engine, now_ns)
-                    if state.orders_sent != orders_sent:
-                        # In a replay no time passes inside a turn.
-                        add_latency(state.receive_to_send, advance(clock, now_ns) - now_ns)
-                    acted = True
-                # Behind the orders, not before them: this is time that no order waits for.
-                if nearly_full(engine.records):
-                    break
-        if acted or now_ns >= timers_due_ns(engine):
-            tell_trigger(engine, 0)
-            run_timers(engine, now_ns)
-            look_at_rings(engine)
-    return Status.STOPPED
+    status: int = Status.TURNED
+    while status == Status.TURNED:
+        status = turn_once(engine, clock)
+    return status
+
+
+@inlined
+def turn_once(engine: Engine, clock: Struct) -> int:
+    """Do what is due first, on every ring and by every timer; return a `Status`."""
+    state = engine.state
+    if state.stop != 0:
+        return Status.STOPPED
+    if nearly_full(engine.records):
+        return Status.RECORDS
+    due_ns = next_due_ns(engine)
+    if due_ns == NEVER_NS:
+        finish(engine)
+        return Status.FINISHED
+    if due_ns < 0:
+        return Status.STARVED
+    now_ns = advance(clock, due_ns)
+    tell_now(engine, now_ns)
+    state.turns += 1
+    acted = False
+    for number in range(engine.venue_count):
+        venue = engine.venues[number]
+        if venue.due_ns <= now_ns:
+            take_frame(engine, venue, now_ns)
+            if has_requests(engine):
+                # Before the next frame is looked at: an order carries the frame that it answers.
+                orders_sent = state.orders_sent
+                send_requests(engine, now_ns)
+                if state.orders_sent != orders_sent:
+                    # In a replay no time passes inside a turn.
+                    add_latency(state.receive_to_send, advance(clock, now_ns) - now_ns)
+                acted = True
+            # Behind the orders, not before them: this is time that no order waits for.
+            if nearly_full(engine.records):
+                break
+    if acted or now_ns >= timers_due_ns(engine):
+        tell_trigger(engine, 0)
+        run_timers(engine, now_ns)
+        look_at_rings(engine)
+    return Status.TURNED
 
 
 @compiled
@@ -172,10 +189,10 @@ def run_timers(engine: Engine, now_ns: int) -> None:
     keep_sessions(engine, now_ns)
     if state.winding_down == 1 or state.winding_down == 3:
         state.winding_down += 1
-        for number in range(engine.venue_count):
-            if state.winding_down == 2:
-                cancel_all(engine.venues[number], now_ns)
-            else:
+        if state.winding_down == 2:
+            cancel_everything(engine, now_ns)
+        else:
+            for number in range(engine.venue_count):
                 log_out(engine.venues[number], now_ns)
     if now_ns >= state.sample_ns:
         state.sample_ns = now_ns + state.sample_interval_ns
@@ -199,7 +216,9 @@ def keep_sessions(engine: Engine, now_ns: int) -> None:
             if venue.session.state == SessionState.CLOSED:
                 log_on(venue, now_ns)
             keep_logged_on(venue, now_ns)
-            engine.gate.venues[number].session_state = venue.session.state
+            note_session(engine, venue, now_ns)
+            if venue.cancel_due != 0:
+                send_due_cancel(engine, venue, now_ns)
         state.first_keep_ns = min(state.first_keep_ns, venue.keep_ns)
 
 

@@ -12,6 +12,7 @@ from crosswire.engine.venue import (
     can_amend,
     can_cancel_by_id,
     can_quote,
+    cancel_all,
     send_exchange_order_cancel,
     send_new_order,
     send_order_amend,
@@ -33,6 +34,7 @@ from crosswire.venues.order import (
     OrderState,
     Report,
     ReportKind,
+    SessionState,
     amend_sent,
     apply_report,
     cancel_sent,
@@ -49,6 +51,8 @@ from crosswire.venues.order import (
     take_cancel_by_id,
 )
 
+CANCEL_RETRY_NS = 100_000  # a ring's slots come back within the time that a frame takes
+
 
 @compiled
 def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
@@ -56,7 +60,7 @@ def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
     session = venue.session
     reports = engine.inbox.reports
     while True:
-        engine.gate.venues[venue.number].session_state = session.state
+        note_session(engine, venue, now_ns)
         for position in range(reports.count):
             take_report(engine, reports.items[position], now_ns)
         if session.unread == 0:
@@ -65,6 +69,45 @@ def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
     if session.keep_due != 0:
         venue.keep_ns = now_ns
         engine.state.first_keep_ns = now_ns
+
+
+@compiled
+def note_session(engine: Engine, venue: Venue, now_ns: int) -> None:
+    """Let the gate know a session's state. What becomes of orders that are open when it is lost, nobody tells us."""
+    known = engine.gate.venues[venue.number]
+    is_lost = venue.session.state == SessionState.LOST and known.session_state != SessionState.LOST
+    known.session_state = venue.session.state
+    if is_lost and known.open_orders != 0:
+        known.lost_orders = known.open_orders
+        sound_alarm(engine, now_ns)
+
+
+@compiled
+def sound_alarm(engine: Engine, now_ns: int) -> None:
+    """Act on what a venue and we do not agree on: send nothing new, and cancel everything everywhere, in this turn."""
+    engine.gate.alarms += 1
+    halt(engine.gate)
+    if engine.gate.alarms == 1:
+        cancel_everything(engine, now_ns)
+
+
+@compiled
+def cancel_everything(engine: Engine, now_ns: int) -> None:
+    """Ask every venue to cancel all our orders; where that can't be sent now, it is as soon as it can."""
+    for number in range(engine.venue_count):
+        venue = engine.venues[number]
+        venue.cancel_due = 1
+        send_due_cancel(engine, venue, now_ns)
+
+
+@compiled
+def send_due_cancel(engine: Engine, venue: Venue, now_ns: int) -> None:
+    """Ask for the cancels that are due; without a slot on the ring, again after CANCEL_RETRY_NS."""
+    if cancel_all(venue, now_ns):
+        venue.cancel_due = 0
+    elif venue.session.state == SessionState.READY:
+        venue.keep_ns = min(venue.keep_ns, now_ns + CANCEL_RETRY_NS)
+        engine.state.first_keep_ns = min(engine.state.first_keep_ns, venue.keep_ns)
 
 
 @compiled
@@ -80,9 +123,8 @@ def take_report(engine: Engine, report: Report, now_ns: int) -> None:
         tell_answer_by_id(engine, report)
         return
     if is_alarm(outcome):
-        # The venue and we differ: book what it says happened, send nothing more.
-        engine.gate.alarms += 1
-        halt(engine.gate)
+        # The venue and we differ: book what it says happened.
+        sound_alarm(engine, now_ns)
     if report.kind == ReportKind.ACK and outcome == Applied.UPDATED and acked_ns == 0:
         add_latency(engine.state.order_round_trip, now_ns - order.created_ns)
     if is_unsettled_quote(order) != was_unsettled:

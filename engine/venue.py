@@ -78,6 +78,7 @@ class Venue(Struct):
     number: i64
     due_ns: i64  # when its ring has something to do, as `next_time_ns` says
     keep_ns: i64  # when its order session wants its timer
+    cancel_due: i64  # 1: all orders are to be cancelled, and nothing that says so could be sent yet
     ring: i64  # address
     feed: i64  # address
     session: Annotated[Session, Reference]
@@ -297,9 +298,9 @@ def send_quotes(venue: Venue, approvals: Approvals, now_ns: int) -> bool:
 
 
 @compiled
-def cancel_all(venue: Venue, now_ns: int) -> None:
+def cancel_all(venue: Venue, now_ns: int) -> bool:
     """Call `send_mass_cancel` in the venue's unit."""
-    call_entry(venue.entries.send_mass_cancel, address_of(venue.session), venue.ring, now_ns)
+    return call_entry(venue.entries.send_mass_cancel, address_of(venue.session), venue.ring, now_ns) != 0
 
 
 @compiled

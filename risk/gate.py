@@ -72,12 +72,13 @@ class InstrumentLimits(Struct):
 
 
 class VenueLimits(Struct):
-    """What may be sent to one venue, and what is out there. The loop keeps the last two."""
+    """What may be sent to one venue, and what is out there. The loop keeps the last three."""
 
     bucket: TokenBucket  # a new order, an amend and a side of a quote take one token each
     open_orders_max: i64
     open_orders: i64
     session_state: i64  # SessionState of the venue's order session
+    lost_orders: i64  # that were open when the session was lost: what became of them is not known
 
 
 class UnderlyingLimits(Struct):
@@ -105,7 +106,7 @@ class Gate(Struct):
     underlyings: Annotated[Array, UnderlyingLimits, UNDERLYINGS_MAX]
     vetoes: Annotated[Array, i64, len(Veto)]
     passed: i64
-    alarms: i64  # fills outside what was proven, or that no order explains
+    alarms: i64  # reports that contradict what we hold, and sessions lost with orders open
 
 
 @compiled

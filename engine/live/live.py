@@ -10,15 +10,17 @@ from typing import Any
 
 from rich.console import Console
 
+from crosswire.engine.alarm import alarm_text
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
+from crosswire.engine.errors import AlarmError
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.warm_up import warm_up
 from crosswire.engine.loop import Status
 from crosswire.engine.report.facts import record_names, run_facts, run_infos
 from crosswire.engine.report.recorder import Recorder, recorder_units
-from crosswire.engine.report.summary import summarise, write_summary
+from crosswire.engine.report.summary import RunFacts, RunSummary, summarise, write_summary
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
     keep_capabilities,
@@ -94,8 +96,8 @@ def run_live(
     """Trade one configuration on the host's rings until a signal, or for `seconds` (0: no limit); return its folder.
 
     With `capture` the market data that the loop sees is recorded in that folder, venue by venue. On SIGINT or SIGTERM:
-    send nothing more, cancel all, wait for the answers, leave the groups, write the records. ConfigError, HostError,
-    LimitError: one line each.
+    send nothing more, cancel all, wait for the answers, leave the groups, write the records. An alarm does the same and
+    ends in an AlarmError. ConfigError, HostError, LimitError: one line each.
     """
     config = load_config(config_path)
     live = need_live(config, config_path)
@@ -142,24 +144,20 @@ def run_live(
         thread.start()
         keep_capabilities(KEPT_CAPABILITIES)
         console.print("trading")
-        watch(thread, keeper, seconds, lambda: bool(signals), console)
-        for part, venue in zip(run.parts, config.venue, strict=True):
-            if reason := venue.order_entry.explain(part.session):
-                console.print(f"{venue.name}: {reason}", style="red", markup=False)
+        lost = LostSessions(run, console)
+        watch(thread, keeper, seconds, lambda: bool(signals), lost, console)
+        lost.tell()
+        alarm = alarm_text(run.engine, [venue.name for venue in config.venue])
+        if alarm:
+            console.print(f"alarm, cancelling everything: {alarm}", style="red", markup=False)
         wind_down(thread, keeper)
         if thread.failure is not None:
             raise thread.failure
         wall_s = time.perf_counter() - loop_started
         writer.stop()
-        recorder.drain(run.engine.records)
-        recorder.close()
         facts = run_facts(run, start_s, wall_s, "")
         facts.counters.update(live_counters(run, thread, rings) | capture_counters(lanes))
-        summary = summarise(facts, recorder.directory)
-        write_summary(summary, facts.config_text, recorder.directory)
-        from crosswire.engine.report.report import write_report  # after the run: it would delay the start by 0.5 s
-
-        write_report(recorder.directory)
+        summary = write_run(run, recorder, facts)
         finished = recorder.publish()
     from crosswire.engine.report.console import print_summary
 
@@ -168,7 +166,22 @@ def run_live(
         console.print(f"captured {own.frames:,} frames of {own.name}: {', '.join(map(str, own.paths))}")
         if own.failure:
             console.print(f"capture failed, {own.lost:,} frames are in no file: {own.failure}", style="red")
+    # Asked again: what came while the engine wound down counts, too.
+    if alarm := alarm_text(run.engine, [venue.name for venue in config.venue]):
+        raise AlarmError(f"alarm: {alarm}; reconcile with the venue before the next start; run folder: {finished}")
     return finished
+
+
+def write_run(run: Run, recorder: Recorder, facts: RunFacts) -> RunSummary:
+    """Write the last records, the summary and the report."""
+    recorder.drain(run.engine.records)
+    recorder.close()
+    summary = summarise(facts, recorder.directory)
+    write_summary(summary, facts.config_text, recorder.directory)
+    from crosswire.engine.report.report import write_report  # after the run: it would delay the start by 0.5 s
+
+    write_report(recorder.directory)
+    return summary
 
 
 def check_capabilities(config: RunConfig, live: LiveConfig) -> None:
@@ -205,15 +218,39 @@ def open_all_rings(
     return rings
 
 
+class LostSessions:
+    """Tells of each order session that ends by itself, once."""
+
+    def __init__(self, run: Run, console: Console) -> None:
+        self.run, self.console = run, console
+        self.told: set[int] = set()
+
+    def tell(self) -> None:
+        """Tell of those that have ended since."""
+        for number, (part, venue) in enumerate(zip(self.run.parts, self.run.config.venue, strict=True)):
+            reason = venue.order_entry.explain(part.session)
+            if reason and number not in self.told:
+                self.told.add(number)
+                self.console.print(f"{venue.name}: {reason}", style="red", markup=False)
+
+
 def watch(
-    thread: LoopThread, keeper: ClockKeeper, seconds: float, stopped: Callable[[], bool], console: Console
+    thread: LoopThread,
+    keeper: ClockKeeper,
+    seconds: float,
+    stopped: Callable[[], bool],
+    lost: LostSessions,
+    console: Console,
 ) -> None:
-    """Keep the clock and print a status line now and then, until it is time to stop."""
+    """Keep the clock and print a status line now and then, until it is time to stop: an alarm is reason enough."""
     engine = thread.run.engine
     begun = said = time.monotonic()
     while thread.thread.is_alive() and not stopped() and not (seconds and time.monotonic() - begun >= seconds):
+        if engine.gate.alarms != 0:
+            return
         time.sleep(KEEP_CLOCK_S if not seconds else min(KEEP_CLOCK_S, seconds))
         keeper.keep(KEEP_CLOCK_S)
+        lost.tell()
         if time.monotonic() - said >= STATUS_S:
             said = time.monotonic()
             state = engine.state

@@ -1,0 +1,26 @@
+"""An alarm in words: what a venue and the engine do not agree on."""
+
+from crosswire.engine.state import Engine
+from crosswire.venues.order import Applied, is_alarm
+
+WORDS = {
+    Applied.UNKNOWN_ORDER: "of an order that is not ours",
+    Applied.OVERFILL: "of a fill larger than what was left",
+    Applied.FILL_AFTER_CLOSE: "of a fill after its order's end",
+    Applied.BAD_FILL: "of a fill of another instrument or side, or of no size",
+    Applied.CONTRADICTION: "that the order's state rules out",
+}
+
+
+def alarm_text(engine: Engine, venues: list[str]) -> str:
+    """Say in one line what the alarm is about, "" if there is none. `venues`: names, by number."""
+    said = []
+    for outcome in Applied:
+        count = engine.orders.outcomes[outcome]
+        if is_alarm(outcome) and count != 0:
+            said.append(f"{count} report{'s' if count > 1 else ''} {WORDS[outcome]}")
+    for number, name in enumerate(venues):
+        lost = engine.gate.venues[number].lost_orders
+        if lost != 0:
+            said.append(f"{name}: its session was lost with {lost} order{'s' if lost > 1 else ''} open")
+    return "; ".join(said)

@@ -194,6 +194,32 @@ def exchange(
         raise fail(error) from None
 
 
+@app.command()
+def simulate(
+    seeds: Annotated[str, typer.Option(help="A..B, both included, or one.")] = "0..99",
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="Runs with made-up data; default: the examples that have it.")
+    ] = None,
+    trace: Annotated[bool, typer.Option(help="Tell what happens when, of the first seeds.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Play engine, lines and exchanges on virtual time with faults by chance; judge every step. Exit code 1: broken."""
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.simulate.command import parse_seeds, run_simulation, summary_lines
+
+    try:
+        summary = run_simulation(config or [], parse_seeds(seeds), trace, errors)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    if as_json:
+        typer.echo(json.dumps(summary.facts()))
+    else:
+        for line in summary_lines(summary):
+            typer.echo(line)
+    if summary.violations:
+        raise typer.Exit(1)
+
+
 @app.command("testbed")
 def make_testbed(
     action: Annotated[str, typer.Argument(help="up or down.")],

@@ -150,6 +150,11 @@ def load_config(path: Path) -> RunConfig:
         raw = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    return make_config(raw, path)
+
+
+def make_config(raw: dict[str, Any], path: Path) -> RunConfig:
+    """Check what stood in a file, as parsed; ConfigError as `load_config`."""
     tables = _take_own_tables(raw, path)
     config = convert(raw, RunConfig, str(path))
     venues = [_settle(*each, path) for each in zip(config.venue, tables, strict=True)]

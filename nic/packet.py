@@ -157,6 +157,15 @@ class Flow(Struct):
     destination_port: i64
 
 
+@compiled
+def is_tcp_frame(frame: Frame) -> bool:
+    """Tell whether a frame carries TCP over IPv4, without a VLAN tag."""
+    if frame.length < ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES:
+        return False
+    ip = view(Ipv4Header, frame.address + ETHERNET_HEADER_BYTES)
+    return view(EthernetHeader, frame.address).ether_type == ETHER_TYPE_IPV4 and ip.protocol == PROTOCOL_TCP
+
+
 def reverse_flow(flow: Flow) -> Flow:
     """The same connection as its other end sees it."""
     return Flow(

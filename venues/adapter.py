@@ -12,7 +12,7 @@ maker raises ValueError, or `VenueError`, with one line that begins with the key
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -61,6 +61,26 @@ class ExchangeSetup(VenueSetup):
     replay: Replay | None  # of the configured captures, with two cursors; None: there are none
     is_connected: bool  # the order connections are there from the start, as in a backtest
     follow: Callable[[str, str], Any]  # (key, "venue/symbol") -> rows of (time_ns, price_e9) from that venue's captures
+
+
+class OpenOrder(NamedTuple):
+    """An order of the client as a simulated exchange has it."""
+
+    exchange_order_id: int
+    instrument: int  # market index
+    side: int
+    price_ticks: int
+    leaves_lots: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeAccount:
+    """What a simulated exchange's own books say of its client, whatever it has told."""
+
+    fills: int
+    position_lots: dict[int, int]  # by market index, of all its instruments
+    open_orders: list[OpenOrder]  # held ones included
+    is_settled: bool  # nothing is on its wires, to the exchange or from it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +181,9 @@ class OrderEntry:
     gateways_max: int = 1  # that the session can be connected to at once
     believe_ready: Callable[[Any, Any, int], None] = believe_ready  # of (session, ring, now_ns)
     explain: Callable[[Any], str] = explain  # the venue's own error texts, of a session that ended
+    # Of a simulated exchange; None: `simulate` has nothing to hold the engine's account against.
+    account: Callable[[Any], ExchangeAccount] | None = None
+    kill_gateway: Callable[[Any, int, int], None] | None = None  # (exchange, gateway, now_ns): its process dies
 
 
 @dataclass(frozen=True, kw_only=True)

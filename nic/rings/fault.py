@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from crosswire.nic.memory.made import inner_classes, made_class
 from crosswire.nic.memory.raw import GOLDEN, copy_bytes, mix_bits, multiply_u64, shift_right
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, one, u8, view
-from crosswire.nic.packet import ETHERNET_HEADER_BYTES, Byte
+from crosswire.nic.packet import ETHERNET_HEADER_BYTES, Byte, is_tcp_frame
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
 from crosswire.nic.unit.compile import compiled
 
@@ -77,6 +77,7 @@ class FaultRing(Struct):
 
     polled: i64  # slot of `receive.held` that the last poll gave, or _NOT_HELD
     now_ns: i64  # time of the last poll
+    spares_tcp: i64  # 1: frames with TCP pass unharmed, as they do where a TCP of the host's mends its own losses
     reserved_address: i64
     reserved_bytes: i64
     counters: RingCounters  # of what the user of this ring saw; `drops`: the inner ring's and the faults
@@ -175,6 +176,9 @@ def poll_fault(ring: FaultRing, frame: Frame, now_ns: int) -> bool:
             way.quiet_calls += 1
             break
         way.quiet_calls = 0
+        if ring.spares_tcp != 0 and is_tcp_frame(frame):
+            ring.polled = _NOT_HELD
+            return True
         way.counters.frames += 1
         if suffers(way, DROP, way.rates.drop_ppm):
             way.counters.dropped += 1

@@ -157,7 +157,7 @@ def level_lots(book: Book, side: int, price_ticks: int) -> int:
 
 
 @compiled
-def _next_level(book: Book, side: int, price_ticks: int) -> int:
+def worse_level(book: Book, side: int, price_ticks: int) -> int:
     """The best level strictly worse than a price, NO_BID/NO_ASK at the end."""
     pages = book.pages
     rank = rank_of(side, price_ticks)
@@ -237,7 +237,7 @@ def next_level(book: Book, side: int, price_ticks: int) -> int:
         quote = _quote_ticks(book, side)
         if (quote < price_ticks) if side == BID else (quote > price_ticks):
             return quote
-    return _next_level(book, side, price_ticks)
+    return worse_level(book, side, price_ticks)
 
 
 @compiled

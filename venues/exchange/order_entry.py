@@ -7,9 +7,18 @@ Crosswire's own protocol, whichever venue's captures they are: `venues/bridge/or
 from collections.abc import Callable
 
 from crosswire.nic.duration import NS_PER_US
-from crosswire.venues.adapter import ExchangeSetup, Gateways, GatewaySetup, OrderEntry, VenueSetup
+from crosswire.venues.adapter import (
+    ExchangeAccount,
+    ExchangeSetup,
+    Gateways,
+    GatewaySetup,
+    OpenOrder,
+    OrderEntry,
+    VenueSetup,
+)
 from crosswire.venues.bridge.orders.session import BridgeSession, make_bridge_session
-from crosswire.venues.exchange.simulated import SimulatedExchange, make_simulated_exchange
+from crosswire.venues.exchange.ring import is_settled, own_positions
+from crosswire.venues.exchange.simulated import SimulatedExchange, kill_gateway, make_simulated_exchange
 from crosswire.venues.feed import Feed
 
 HEARTBEAT_MS = 1_000
@@ -21,7 +30,13 @@ def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
     def make_exchange(setup: ExchangeSetup) -> SimulatedExchange:
         return make_replayed_exchange(make_feed(setup), setup)
 
-    return OrderEntry(make_session=make_session, make_exchange=make_exchange, make_gateways=make_gateways)
+    return OrderEntry(
+        make_session=make_session,
+        make_exchange=make_exchange,
+        make_gateways=make_gateways,
+        account=account_of,
+        kill_gateway=kill_gateway,
+    )
 
 
 def make_session(setup: VenueSetup) -> BridgeSession:
@@ -64,3 +79,18 @@ def make_replayed_exchange(feed: Feed, setup: ExchangeSetup) -> SimulatedExchang
         )
     except ValueError as error:
         raise ValueError(f"simulation: {error}") from None
+
+
+def account_of(exchange: SimulatedExchange) -> ExchangeAccount:
+    """Tell what the exchange's own books say of its client."""
+    matching, gateway = exchange.matching, exchange.gateway
+    resting = [matching.resting[place] for place in range(matching.resting_count)]
+    return ExchangeAccount(
+        fills=gateway.fills,
+        position_lots=own_positions(exchange.market, matching.venue, gateway.position_lots),
+        open_orders=[
+            OpenOrder(each.exchange_order_id, each.instrument, each.side, each.price_ticks, each.leaves_lots)
+            for each in resting
+        ],
+        is_settled=is_settled(exchange),
+    )

@@ -1,9 +1,10 @@
 """The engine's end of every simulated exchange: orders go in, market data and answers come out."""
 
 from crosswire.nic.memory.raw import fnv1a
-from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.rings.delay import DelayRing
 from crosswire.nic.rings.ring import RingCounters, commit, flush, reserve
+from crosswire.venues.market import Market
 
 # What a `poll` gave.
 NOTHING = 0
@@ -41,3 +42,13 @@ def commit_order(exchange: ExchangeRing, length: int, now_ns: int) -> None:
 @flush.register(ExchangeRing)
 def flush_orders(_exchange: ExchangeRing) -> None:
     """Do nothing: a committed frame is on its way."""
+
+
+def is_settled(exchange: ExchangeRing) -> bool:
+    """Tell whether nothing is under way between the engine and the exchange."""
+    return exchange.orders.sent == exchange.orders.received and exchange.answers.sent == exchange.answers.received
+
+
+def own_positions(market: Market, venue: int, position_lots: Array) -> dict[int, int]:
+    """Pick the positions in a venue's own instruments, by market index."""
+    return {index: position_lots[index] for index in range(market.count) if market.instruments[index].venue == venue}

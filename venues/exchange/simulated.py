@@ -43,6 +43,7 @@ from crosswire.venues.book.book import make_books
 from crosswire.venues.bridge.exchange.gateway import (
     BridgeGateway,
     do_duty,
+    drop_client,
     next_duty_ns,
     receive_frame,
     send_executions,
@@ -222,3 +223,8 @@ def make_simulated_exchange(
     if linker is None:
         links.load()
     return exchange
+
+
+def kill_gateway(exchange: SimulatedExchange, _gateway: int, now_ns: int) -> None:
+    """Let the gateway's process die: what rests is cancelled, and the client hears of nothing any more."""
+    drop_client(exchange.gateway, exchange.matching, now_ns)

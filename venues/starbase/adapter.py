@@ -4,7 +4,15 @@ from typing import Any
 
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.rings.connection import connection_of
-from crosswire.venues.adapter import Adapter, ExchangeSetup, Gateways, GatewaySetup, OrderEntry, VenueSetup
+from crosswire.venues.adapter import (
+    Adapter,
+    ExchangeAccount,
+    ExchangeSetup,
+    Gateways,
+    GatewaySetup,
+    OrderEntry,
+    VenueSetup,
+)
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.instrument import text_of
 from crosswire.venues.market import Market
@@ -105,6 +113,20 @@ def make_gateways(setup: GatewaySetup) -> Gateways:
     return StarbaseGateways(setup)
 
 
+def account_of(exchange: Any) -> ExchangeAccount:
+    """Tell what the simulated exchange's own books say of its client."""
+    from crosswire.venues.starbase.exchange import account
+
+    return account.account_of(exchange)
+
+
+def kill_gateway(exchange: Any, gateway: int, now_ns: int) -> None:
+    """Let a gateway's process die and another start."""
+    from crosswire.venues.starbase.exchange import account
+
+    account.kill_gateway(exchange, gateway, now_ns)
+
+
 def channels(feed: Any) -> list[dict[str, int]]:
     """Tell each channel's state; an incremental and a snapshot channel may have the same id."""
     used = [feed.channels[slot] for slot in range(feed.channel_count)]
@@ -137,6 +159,8 @@ ADAPTER = Adapter(
             gateways_max=2,
             believe_ready=believe_ready,
             explain=explain,
+            account=account_of,
+            kill_gateway=kill_gateway,
         ),
         # The order-by-order exchange can't be made from captures: it would need everybody else's orders to react to
         # ours. Captures are replayed as books, as those of every other venue, with the orders of that exchange.

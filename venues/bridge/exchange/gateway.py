@@ -230,6 +230,16 @@ def log_out(gateway: BridgeGateway, matching: Matching, market: Market, ring: St
 
 
 @compiled
+def drop_client(gateway: BridgeGateway, matching: Matching, now_ns: int) -> None:
+    """End the connection without a word, as the end of the gateway's process does; what rests is cancelled."""
+    gateway.stream.ended = gateway.closed = 1
+    gateway.logged_on = 0
+    gateway.executions.count = 0
+    match_cancel_all(matching, now_ns, gateway.executions)
+    gateway.executions.count = 0
+
+
+@compiled
 def next_duty_ns(gateway: BridgeGateway) -> int:
     """When the gateway next has to act by itself: a heartbeat, or the end of its patience; `NEVER_NS` if logged off."""
     if gateway.logged_on == 0:

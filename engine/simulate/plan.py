@@ -1,0 +1,101 @@
+"""What a seed decides: the market data, who trades, and what goes wrong when. The same seed gives the same plan."""
+
+from enum import IntEnum
+from random import Random
+
+import msgspec
+
+DATA_SEEDS = 8  # different made-up markets; the rest of a seed is what is done with one
+TRADING_MS = 5_000
+EVENTS_MAX = 8
+LATE_MS_MAX = 400
+FULL_MS_MAX = 200
+CUT_MS_MAX = 4_500
+PPM_MAX = 30_000  # of market data frames that suffer a fault
+
+
+class Happening(IntEnum):
+    """What happens to an order connection at a moment."""
+
+    ANSWERS_LATE = 0
+    RING_FULL = 1
+    LINE_CUT = 2  # for so long no other connection can be made
+    GATEWAY_KILLED = 3
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happens, `at_ms` after the first frame, and for how long."""
+
+    at_ms: int
+    happening: Happening
+    venue: int
+    gateway: int
+    both: bool  # gateways
+    for_ms: int
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of a venue's market data frames suffer what, in millionths: the fields of `FaultRates`."""
+
+    drop_ppm: int
+    duplicate_ppm: int
+    reorder_ppm: int
+    truncate_ppm: int
+    reorder_frames: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a seed decides."""
+
+    seed: int
+    config: int  # which of the configurations
+    data_seed: int
+    is_restless: bool  # orders by chance, instead of the configured strategies
+    every: int  # book changes between two requests of the restless strategy
+    is_wild: bool
+    rates: list[Rates]  # by venue
+    events: list[Event]  # in order of time
+
+
+def draw_plan(seed: int, config_count: int, venue_counts: list[int]) -> Plan:
+    """Draw what a seed decides."""
+    random = Random(seed)
+    config = seed % config_count
+    venues = venue_counts[config]
+    events = [draw_event(random, venues) for _ in range(random.randint(0, EVENTS_MAX))]
+    return Plan(
+        seed=seed,
+        config=config,
+        data_seed=1 + random.randrange(DATA_SEEDS),
+        is_restless=random.random() < 0.7,
+        every=random.choice((3, 10, 30, 100)),
+        is_wild=random.random() < 0.5,
+        rates=[draw_rates(random) for _ in range(venues)],
+        events=sorted(events, key=lambda event: event.at_ms),
+    )
+
+
+def draw_rates(random: Random) -> Rates:
+    """Draw what market data frames suffer: often nothing, sometimes a little, now and then much."""
+
+    def ppm() -> int:
+        return 0 if random.random() < 0.5 else round(PPM_MAX ** random.random())
+
+    return Rates(
+        drop_ppm=ppm(), duplicate_ppm=ppm(), reorder_ppm=ppm(), truncate_ppm=ppm(), reorder_frames=random.randint(1, 6)
+    )
+
+
+def draw_event(random: Random, venues: int) -> Event:
+    """Draw one thing that happens. Only a short cut is one that a connection may outlive."""
+    # A cut takes long to be noticed, and so to be played: it is rarer.
+    happening = random.choices(list(Happening), weights=(3, 3, 1, 2))[0]
+    longest_ms = {Happening.ANSWERS_LATE: LATE_MS_MAX, Happening.RING_FULL: FULL_MS_MAX, Happening.LINE_CUT: CUT_MS_MAX}
+    return Event(
+        at_ms=random.randrange(TRADING_MS),
+        happening=happening,
+        venue=random.randrange(venues),
+        gateway=random.randrange(2),
+        both=random.random() < 0.5,
+        for_ms=random.randint(1, longest_ms.get(happening, 1)),
+    )

@@ -1,0 +1,200 @@
+"""`Watch`: what must hold after every turn of the loop, whatever has gone wrong around it.
+
+It is judged from what the engine can't have made up: the limits as configured, sums over the order table, and the books
+that the exchange published (`Truth`).
+"""
+
+from enum import IntEnum
+from typing import Annotated
+
+from crosswire.engine.config import RUN_INSTRUMENTS_MAX
+from crosswire.engine.loop import Status, look_at_rings, turn_once
+from crosswire.engine.simulate.truth import Truth, digest_of_book, was_true
+from crosswire.engine.state import Engine
+from crosswire.nic.clock import ReplayClock
+from crosswire.nic.memory.struct import Array, Struct, i64, view
+from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.unit import Unit, unit_of
+from crosswire.venues.order import ORDERS_MAX, VENUES_MAX, Order, OrderState, is_open, open_lots
+from crosswire.venues.side import BUY, sign_of
+
+VIOLATIONS_MAX = 16  # of one seed that are kept; more are counted
+
+
+class Invariant(IntEnum):
+    """What must hold: the first five after each turn, the others whenever nothing is under way, and at the end."""
+
+    OPEN_IS_THE_SUM = 0  # what is open of an instrument is the sum over its orders, in both accounts
+    LIMITS_HOLD = 1  # with all that is open filled, either way, every position is within its limit
+    BOOKS_ARE_TRUE = 2  # a proven book is one that the exchange has had
+    SENT_ON_PROVEN_BOOK = 3  # an order leaves only on a book that was proven
+    ALARM_SILENCES = 4  # after an alarm no order, quote or amend leaves
+    POSITIONS_AGREE = 5  # the venue's own account of positions and fills is ours, or an alarm stands
+    ORDERS_AGREE = 6  # the venue's own account of open orders is ours, or an alarm stands
+    FILLS_ONCE = 7  # no execution is booked twice, and positions are the sum of them
+    ALARM_CANCELS = 8  # soon after an alarm no order of ours is open where we are connected
+    END_CANCELS = 9  # when the engine has left, no order of ours is open where it was connected
+
+
+class Violation(Struct):
+    """Something that did not hold."""
+
+    invariant: i64
+    time_ns: i64
+    turn: i64
+    place: i64  # instrument, or venue
+    found: i64
+    expected: i64
+
+
+class Watch(Struct):
+    """What was seen before a turn, and what did not hold after one."""
+
+    orders_sent: i64
+    amends_sent: i64
+    alarms: i64
+    violation_count: i64
+    violations: Annotated[Array, Violation, VIOLATIONS_MAX]
+    evaluated: Annotated[Array, i64, len(Invariant)]
+    truths: Annotated[Array, i64, VENUES_MAX]  # addresses
+    was_valid: Annotated[Array, i64, RUN_INSTRUMENTS_MAX]
+    digests: Annotated[Array, i64, RUN_INSTRUMENTS_MAX]  # of the book when it was last compared
+    open_orders: Annotated[Array, i64, RUN_INSTRUMENTS_MAX]  # summed over the order table
+    buy_lots: Annotated[Array, i64, RUN_INSTRUMENTS_MAX]
+    sell_lots: Annotated[Array, i64, RUN_INSTRUMENTS_MAX]
+
+
+def run_watched(engine: Engine, clock: ReplayClock, watch: Watch, until_ns: int) -> int:
+    """Turn as `run` does, until a time has come; judge every turn. TURNED: the time has come."""
+    look_at_rings(engine)
+    status: int = Status.TURNED
+    while status == Status.TURNED and engine.state.now_ns < until_ns:
+        note_before(watch, engine)
+        status = turn_once(engine, clock)
+        judge_turn(watch, engine)
+    return status
+
+
+@compiled
+def violate(watch: Watch, engine: Engine, invariant: int, place: int, found: int, expected: int) -> None:
+    """Note that something does not hold."""
+    if watch.violation_count < VIOLATIONS_MAX:
+        violation = watch.violations[watch.violation_count]
+        violation.invariant = invariant
+        violation.time_ns = engine.state.now_ns
+        violation.turn = engine.state.turns
+        violation.place = place
+        violation.found = found
+        violation.expected = expected
+    watch.violation_count += 1
+
+
+@compiled
+def note_before(watch: Watch, engine: Engine) -> None:
+    """Note what a turn may change."""
+    watch.orders_sent = engine.state.orders_sent
+    watch.amends_sent = engine.state.amends_sent
+    watch.alarms = engine.gate.alarms
+    for index in range(engine.market.count):
+        watch.was_valid[index] = engine.market.books[index].valid
+
+
+@compiled
+def judge_turn(watch: Watch, engine: Engine) -> None:
+    """Judge what is there after a turn."""
+    judge_books(watch, engine)
+    has_sent = engine.state.orders_sent != watch.orders_sent or engine.state.amends_sent != watch.amends_sent
+    if watch.alarms != 0:
+        watch.evaluated[Invariant.ALARM_SILENCES] += 1
+        if has_sent:
+            violate(watch, engine, Invariant.ALARM_SILENCES, 0, engine.state.orders_sent, watch.orders_sent)
+    sum_orders(watch, engine, has_sent)
+    for index in range(engine.market.count):
+        judge_open(watch, engine, index)
+        if engine.gate.alarms == 0:
+            judge_limit(watch, engine, index)
+
+
+@compiled
+def judge_books(watch: Watch, engine: Engine) -> None:
+    """Hold each proven book that has changed against those that the exchange has had."""
+    for index in range(engine.market.count):
+        book = engine.market.books[index]
+        if book.valid == 0:
+            continue
+        digest = digest_of_book(book)
+        if digest != watch.digests[index]:
+            watch.digests[index] = digest
+            watch.evaluated[Invariant.BOOKS_ARE_TRUE] += 1
+            truth = view(Truth, watch.truths[engine.market.instruments[index].venue])
+            if not was_true(truth, index, digest):
+                violate(watch, engine, Invariant.BOOKS_ARE_TRUE, index, book.update_id, 0)
+
+
+@compiled
+def sum_orders(watch: Watch, engine: Engine, has_sent: bool) -> None:
+    """Sum up what is open over the order table, and judge the orders that this turn has sent."""
+    for index in range(engine.market.count):
+        watch.open_orders[index] = watch.buy_lots[index] = watch.sell_lots[index] = 0
+    left = engine.orders.count
+    for slot in range(ORDERS_MAX):
+        if left == 0:
+            break
+        order = engine.orders.orders[slot]
+        if order.state == OrderState.FREE:
+            continue
+        left -= 1
+        if is_open(order):
+            watch.open_orders[order.instrument] += 1
+            if order.side == BUY:
+                watch.buy_lots[order.instrument] += open_lots(order)
+            else:
+                watch.sell_lots[order.instrument] += open_lots(order)
+        if has_sent and order.created_ns == engine.state.now_ns:
+            judge_sent(watch, engine, order)
+
+
+@compiled
+def judge_sent(watch: Watch, engine: Engine, order: Order) -> None:
+    """Judge an order that has just left: a later frame of the same turn may have lost its book, or proven it."""
+    watch.evaluated[Invariant.SENT_ON_PROVEN_BOOK] += 1
+    if watch.was_valid[order.instrument] == 0 and engine.market.books[order.instrument].valid == 0:
+        violate(watch, engine, Invariant.SENT_ON_PROVEN_BOOK, order.instrument, order.client_order_id, 0)
+
+
+@compiled
+def judge_open(watch: Watch, engine: Engine, index: int) -> None:
+    """Hold what the gate's account and the strategies' own say is open against the sum over the orders."""
+    watch.evaluated[Invariant.OPEN_IS_THE_SUM] += 1
+    account = engine.gate.positions[index]
+    lots = watch.buy_lots[index] + (watch.sell_lots[index] << 32)
+    if account.open_buy_lots + (account.open_sell_lots << 32) != lots:
+        violate(watch, engine, Invariant.OPEN_IS_THE_SUM, index, account.open_buy_lots, watch.buy_lots[index])
+    if account.open_orders != watch.open_orders[index]:
+        violate(watch, engine, Invariant.OPEN_IS_THE_SUM, index, account.open_orders, watch.open_orders[index])
+    own_lots = 0
+    own_position_lots = 0
+    for number in range(engine.seat_count):
+        own = engine.seats[number].desk.positions[index]
+        own_lots += own.open_buy_lots + (own.open_sell_lots << 32)
+        own_position_lots += own.position_lots
+    if own_lots != lots or own_position_lots != account.position_lots:
+        violate(watch, engine, Invariant.OPEN_IS_THE_SUM, index, own_position_lots, account.position_lots)
+
+
+@compiled
+def judge_limit(watch: Watch, engine: Engine, index: int) -> None:
+    """Take all that is open as filled, on either side alone, and hold the position against its limit."""
+    watch.evaluated[Invariant.LIMITS_HOLD] += 1
+    limit_lots = engine.gate.limits[index].position_lots_max
+    for side in range(2):
+        sign = sign_of(side)
+        worst_lots = sign * engine.gate.positions[index].position_lots
+        worst_lots += watch.buy_lots[index] if side == BUY else watch.sell_lots[index]
+        if worst_lots > limit_lots:
+            violate(watch, engine, Invariant.LIMITS_HOLD, index, worst_lots, limit_lots)
+
+
+def watch_unit() -> Unit:
+    """Describe the unit of the loop under watch."""
+    return unit_of("watch", {run_watched: (Engine, ReplayClock, Watch, "i64")})

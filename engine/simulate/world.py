@@ -1,0 +1,373 @@
+"""One seed: engine, lines and exchanges in one process on virtual time, and what is wrong at the end of it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crosswire.engine.build.market import level_capacity
+from crosswire.engine.build.run import Run, build_core
+from crosswire.engine.build.venue import made, make_exchange, make_parts, order_flow, venue_setup
+from crosswire.engine.config import ConfigError, RunConfig, StrategyConfig
+from crosswire.engine.loop import Status
+from crosswire.engine.simulate.line import Line, connection_number, cut_line, is_dead, make_line
+from crosswire.engine.simulate.plan import TRADING_MS, Event, Happening, Plan
+from crosswire.engine.simulate.truth import make_truth
+from crosswire.engine.simulate.watch import VIOLATIONS_MAX, Invariant, Watch, watch_unit
+from crosswire.engine.venue import VenueParts
+from crosswire.nic.clock import ReplayClock
+from crosswire.nic.duration import NS_PER_MS
+from crosswire.nic.memory.struct import Struct, address_of, i64
+from crosswire.nic.rings.fault import FaultRates
+from crosswire.nic.rings.remote import make_remote_ring
+from crosswire.nic.rings.replay import Replay
+from crosswire.nic.unit.load import call_entry
+from crosswire.risk.gate import halt
+from crosswire.venues.adapter import ExchangeAccount, OpenOrder
+from crosswire.venues.order import SessionState, is_open
+
+LOOK_MS = 50  # between two looks at the exchanges' own accounts
+ALARM_MS = 1_000  # for the answers to the cancels of an alarm
+CUT_LEAVING_MS = 16_000  # where a connection was cut: two heartbeats of 5 s, a new connection, what was missed
+CATCH_UP_MS = 200  # for a new connection: logon, and all that was missed
+SILENCE_MS = 3_500  # until a connection that died without a word is noticed: three heartbeats and more
+LEAVING_MS = 4_500  # for the answers to the last cancels, and for silence to be noticed
+
+
+class WatchEntries(Struct):
+    """Addresses of the watch's unit."""
+
+    run_watched: i64
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that did not hold."""
+
+    invariant: str
+    time_ms: float  # after the first frame
+    turn: int
+    place: int  # instrument, or venue
+    found: str
+    expected: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one seed."""
+
+    seed: int
+    steps: int
+    orders: int
+    fills: int
+    alarms: int
+    digests: str
+    faults: dict[str, int]  # by kind: how often it happened
+    evaluated: dict[str, int]  # by invariant
+    violations: list[Found]
+
+
+@dataclass
+class World:
+    """One seed being played."""
+
+    plan: Plan
+    run: Run
+    lines: list[Line]
+    watch: Watch
+    entries: WatchEntries
+    trace: bool = False
+    start_ns: int = 0
+    fills: Counter[tuple[int, int]] = field(default_factory=Counter)  # by venue and execution id
+    filled_lots: Counter[int] = field(default_factory=Counter)  # by market index
+    killed: int = 0
+    has_cut: bool = False
+    connections: dict[tuple[int, int], int] = field(default_factory=dict)  # number seen last, by venue and gateway
+    unheard_ns: dict[int, int] = field(default_factory=dict)  # until when a venue's end may be unknown, by number
+    alarm_seen_ns: int = 0
+    violations: list[Found] = field(default_factory=list)
+
+
+def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
+    """Make everything of a seed. ConfigError, CaptureError, StoreError: one line each."""
+    config = msgspec.structs.replace(config, strategy=strategies_of(plan, config))
+    core = build_core(config, config_path)
+    market, linker = core.engine.market, core.linker
+    watch, entries = Watch(), WatchEntries()
+    replays: list[Replay] = []
+    lines: list[Line] = []
+    parts: list[VenueParts] = []
+    for number, venue in enumerate(config.venue):
+        if venue.order_entry.account is None:
+            raise ConfigError(
+                f"{config_path}: venue {venue.name}: its exchange tells no account; it can't be simulated"
+            )
+        exchange = make_exchange(number, config, market, config_path, replays, linker)
+        feed = made(venue.adapter.make_feed, venue_setup(number, config, market, config_path), config, config_path)
+        truth = make_truth(make_remote_ring(exchange, linker), feed, market, level_capacity(config), linker)
+        flows = tuple(order_flow(number, gateway) for gateway in range(venue.order_entry.gateways_max))
+        rates = FaultRates(**msgspec.structs.asdict(plan.rates[number]))
+        line = make_line(truth, plan.seed * len(config.venue) + number, rates, flows)
+        watch.truths[number] = address_of(truth)
+        lines.append(line)
+        parts.append(make_parts(number, config, market, config_path, line)._replace(exchange=exchange))
+    run = Run(config, config_path, core, tuple(parts), ReplayClock(), replays)
+    linker.link_all(entries, watch_unit())
+    run.load()
+    return World(plan, run, lines, watch, entries)
+
+
+def strategies_of(plan: Plan, config: RunConfig) -> list[StrategyConfig]:
+    """The configured strategies, or the restless one on all instruments."""
+    if not plan.is_restless:
+        return config.strategies
+    names = [f"{venue.name}/{each.symbol}" for venue in config.venue for each in venue.instrument]
+    parameters = {"instruments": names, "seed": plan.seed, "every": plan.every, "wild": plan.is_wild}
+    return [StrategyConfig(use="restless", parameters=parameters)]
+
+
+def play(world: World) -> Outcome:
+    """Play a seed to its end."""
+    try:
+        turn_until(world, 1)
+        world.start_ns = world.run.engine.state.now_ns
+        for event in world.plan.events:
+            look_until(world, event.at_ms)
+            if not is_broken(world):
+                happen(world, event)
+        look_until(world, TRADING_MS)
+        if not is_broken(world):
+            leave(world)
+        return outcome_of(world)
+    finally:
+        world.run.close()
+
+
+def look_until(world: World, at_ms: int) -> None:
+    """Turn until so long after the first frame; hold the accounts against the exchanges' own now and then."""
+    state = world.run.engine.state
+    while (now_ms := (state.now_ns - world.start_ns) // NS_PER_MS) < at_ms and not is_broken(world):
+        turn_until(world, world.start_ns + min(at_ms, now_ms + LOOK_MS) * NS_PER_MS)
+        for number in range(len(world.lines)):
+            note_connections(world, number)
+            if is_quiet(world, number):
+                compare(world, number)
+                judge_alarm(world, number)
+
+
+def note_connections(world: World, number: int) -> None:
+    """While a connection is gone, and until a new one has caught up, engine and exchange need not agree."""
+    line = world.lines[number]
+    for gateway in range(world.run.config.venue[number].order_entry.gateways_max):
+        connection = connection_number(line, gateway)
+        if connection == 0 or is_dead(line, gateway) or connection != world.connections.get((number, gateway), 1):
+            until_ns = world.run.engine.state.now_ns + CATCH_UP_MS * NS_PER_MS
+            world.unheard_ns[number] = max(until_ns, world.unheard_ns.get(number, 0))
+        world.connections[number, gateway] = connection
+
+
+def judge_alarm(world: World, number: int) -> None:
+    """Some time after an alarm nothing of ours may be open at a venue that we are connected to."""
+    engine = world.run.engine
+    if engine.gate.alarms != 0 and world.alarm_seen_ns == 0:
+        world.alarm_seen_ns = engine.state.now_ns
+    if world.alarm_seen_ns != 0 and engine.state.now_ns - world.alarm_seen_ns > ALARM_MS * NS_PER_MS:
+        judge_open(world, number, Invariant.ALARM_CANCELS)
+
+
+def judge_open(world: World, number: int, invariant: Invariant) -> None:
+    """Nothing of ours may be open at a venue."""
+    world.watch.evaluated[invariant] += 1
+    theirs = account_of(world, number).open_orders
+    if theirs:
+        violate(world, invariant, number, f"{len(theirs)} open: {theirs[0]}", "none")
+
+
+def is_broken(world: World) -> bool:
+    """Tell whether something does not hold: what follows from it would only hide what came first."""
+    return bool(world.violations) or world.watch.violation_count != 0
+
+
+def turn_until(world: World, until_ns: int) -> None:
+    """Turn until a time, giving the loop what only Python can."""
+    run = world.run
+    arguments = (address_of(run.engine), address_of(run.clock), address_of(world.watch), until_ns)
+    status = Status.STARVED
+    while status in (Status.STARVED, Status.RECORDS):
+        status = Status(call_entry(world.entries.run_watched, *arguments))
+        take_records(world)
+        run.refill()
+    if status == Status.FINISHED:
+        raise ConfigError(f"{run.config_path}: its market data ends before the simulation does")
+
+
+def take_records(world: World) -> None:
+    """Take the fills that the engine has recorded, and forget all records."""
+    records, instruments = world.run.engine.records, world.run.engine.market.instruments
+    for place in range(records.fills.count):
+        fill = records.fills.items[place]
+        world.fills[instruments[fill.instrument].venue, fill.execution_id] += 1
+        world.filled_lots[fill.instrument] += fill.qty_lots if fill.side == 0 else -fill.qty_lots
+    for name in type(records).fields:
+        getattr(records, name).count = 0
+
+
+def happen(world: World, event: Event) -> None:
+    """Let an event happen now."""
+    now_ns = world.run.engine.state.now_ns
+    line = world.lines[event.venue]
+    entry = world.run.config.venue[event.venue].order_entry
+    until_ns = now_ns + event.for_ms * NS_PER_MS
+    if world.trace:
+        at_ms = (now_ns - world.start_ns) / NS_PER_MS
+        print(f"{at_ms:9.3f} ms  venue {event.venue}: {event.happening.name} {event.for_ms} ms")
+    if event.happening == Happening.ANSWERS_LATE:
+        line.late_until_ns = max(line.late_until_ns, until_ns)
+    elif event.happening == Happening.RING_FULL:
+        line.full_until_ns = max(line.full_until_ns, until_ns)
+    elif event.happening == Happening.LINE_CUT:
+        for gateway in range(entry.gateways_max):
+            if event.both or gateway == event.gateway % entry.gateways_max:
+                cut_line(line, gateway, until_ns)
+        world.has_cut = True
+    else:
+        if entry.kill_gateway is not None:
+            entry.kill_gateway(world.run.parts[event.venue].exchange, event.gateway % entry.gateways_max, now_ns)
+            world.killed += 1
+            world.unheard_ns[event.venue] = now_ns + SILENCE_MS * NS_PER_MS
+
+
+def leave(world: World) -> None:
+    """Send nothing more, cancel all, wait for the answers, as a live run does; then everything must agree."""
+    engine = world.run.engine
+    halt(engine.gate)
+    engine.state.winding_down = 1
+    look_until(world, TRADING_MS + (CUT_LEAVING_MS if world.has_cut else LEAVING_MS))
+    for number in range(len(world.lines)):
+        compare(world, number)
+        if is_quiet(world, number):
+            judge_open(world, number, Invariant.END_CANCELS)
+    judge_fills(world)
+
+
+def account_of(world: World, number: int) -> ExchangeAccount:
+    """Ask a venue's exchange for its own account of us."""
+    account = world.run.config.venue[number].order_entry.account
+    assert account is not None
+    return account(world.run.parts[number].exchange)
+
+
+def is_quiet(world: World, number: int) -> bool:
+    """Tell whether engine and exchange must agree now: nothing is under way, and the connection is there."""
+    line = world.lines[number]
+    return (
+        world.run.engine.state.now_ns >= world.unheard_ns.get(number, 0)
+        and world.run.parts[number].session.state == SessionState.READY
+        and line.answers.sent == line.answers.received
+        and account_of(world, number).is_settled
+    )
+
+
+def compare(world: World, number: int) -> None:
+    """Hold positions, fills and open orders at a venue against the exchange's own account, unless an alarm stands."""
+    engine = world.run.engine
+    evaluated = world.watch.evaluated
+    theirs = account_of(world, number)
+    ours = {index: engine.gate.positions[index].position_lots for index in theirs.position_lots}
+    our_fills = sum(engine.gate.positions[index].fills for index in theirs.position_lots)
+    evaluated[Invariant.POSITIONS_AGREE] += 1
+    evaluated[Invariant.ORDERS_AGREE] += 1
+    if engine.gate.alarms != 0:
+        return
+    if ours != theirs.position_lots or our_fills != theirs.fills:
+        found = f"{ours} by {our_fills} fills"
+        violate(world, Invariant.POSITIONS_AGREE, number, found, f"{theirs.position_lots} by {theirs.fills}")
+    orders = sorted(open_orders(world, number))
+    if orders != sorted(theirs.open_orders):
+        violate(world, Invariant.ORDERS_AGREE, number, str(orders), str(sorted(theirs.open_orders)))
+
+
+def open_orders(world: World, number: int) -> list[OpenOrder]:
+    """List the engine's open orders at a venue."""
+    found = []
+    left = world.run.engine.orders.count
+    table: Any = world.run.engine.orders.orders
+    for slot in range(len(table)):
+        if left == 0:
+            break
+        order = table[slot]
+        if order.state == 0:
+            continue
+        left -= 1
+        if is_open(order) and order.venue == number:
+            leaves_lots = order.qty_lots - order.filled_lots
+            found.append(
+                OpenOrder(order.exchange_order_id, order.instrument, order.side, order.price_ticks, leaves_lots)
+            )
+    return found
+
+
+def judge_fills(world: World) -> None:
+    """Hold what was recorded against the positions, execution by execution."""
+    engine = world.run.engine
+    world.watch.evaluated[Invariant.FILLS_ONCE] += 1
+    for (venue, execution_id), times in world.fills.items():
+        if times != 1:
+            violate(world, Invariant.FILLS_ONCE, venue, f"execution {execution_id} booked {times} times", "once")
+    for index in range(engine.market.count):
+        held = engine.gate.positions[index].position_lots
+        if held != world.filled_lots[index]:
+            violate(world, Invariant.FILLS_ONCE, index, str(held), str(world.filled_lots[index]))
+
+
+def violate(world: World, invariant: Invariant, place: int, found: str, expected: str) -> None:
+    """Note that something does not hold."""
+    state = world.run.engine.state
+    if len(world.violations) < VIOLATIONS_MAX:
+        time_ms = (state.now_ns - world.start_ns) / NS_PER_MS
+        world.violations.append(
+            Found(
+                invariant=invariant.name, time_ms=time_ms, turn=state.turns, place=place, found=found, expected=expected
+            )
+        )
+
+
+def outcome_of(world: World) -> Outcome:
+    """Sum up a seed."""
+    watch, engine = world.watch, world.run.engine
+    found = [
+        Found(
+            invariant=Invariant(each.invariant).name,
+            time_ms=(each.time_ns - world.start_ns) / NS_PER_MS,
+            turn=each.turn,
+            place=each.place,
+            found=str(each.found),
+            expected=str(each.expected),
+        )
+        for each in (watch.violations[place] for place in range(min(watch.violation_count, VIOLATIONS_MAX)))
+    ]
+    return Outcome(
+        seed=world.plan.seed,
+        steps=engine.state.turns,
+        orders=engine.state.orders_sent,
+        fills=engine.state.fills,
+        alarms=engine.gate.alarms,
+        digests="-".join(f"{part.exchange.digest & (1 << 64) - 1:016x}" for part in world.run.parts),
+        faults=count_faults(world),
+        evaluated={invariant.name: watch.evaluated[invariant] for invariant in Invariant},
+        violations=found + world.violations,
+    )
+
+
+def count_faults(world: World) -> dict[str, int]:
+    """Count what has happened, by kind."""
+    counts: Counter[str] = Counter()
+    for line in world.lines:
+        faults = line.inner[0].receive.counters
+        for name in ("dropped", "duplicated", "reordered", "truncated"):
+            counts[f"frames {name}"] += getattr(faults, name)
+        counts["answers late"] += line.late_answers
+        counts["slots refused"] += line.refused_slots
+        counts["segments lost"] += line.lost_segments
+    counts["gateways killed"] = world.killed
+    return dict(counts)

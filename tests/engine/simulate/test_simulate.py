@@ -1,0 +1,129 @@
+"""The simulation: its seeds hold, they are the same each time, and what is broken on purpose is found."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crosswire.engine.simulate.plan import Happening, draw_plan
+from crosswire.engine.simulate.watch import Invariant
+from crosswire.nic.unit.compile import NO_JIT
+from tests.support.paths import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.simulation, pytest.mark.skipif(NO_JIT, reason="too slow uncompiled")]
+SEEDS = os.environ.get("CROSSWIRE_SEEDS", "0..79")
+PLANT_SEEDS = os.environ.get("CROSSWIRE_SEEDS", "0..199")
+
+
+def simulate(seeds: str, *arguments: str, package: Path = ROOT) -> tuple[int, dict[str, Any]]:
+    """Run the command; its exit code and what it printed."""
+    # A process of its own finds the package under test by its path alone.
+    command = [sys.executable, "-c", "from crosswire.engine.cli import main; main()", "simulate", "--seeds", seeds]
+    environment = os.environ | ({} if package == ROOT else {"PYTHONPATH": str(package / "src")})
+    result = subprocess.run(
+        [*command, "--json", *arguments], cwd=package, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.stdout, result.stderr
+    return result.returncode, json.loads(result.stdout)
+
+
+def test_no_invariant_is_broken_and_each_fault_has_happened() -> None:
+    code, seen = simulate(SEEDS)
+    assert seen["first_violations"] == []
+    assert (code, seen["violations"]) == (0, 0)
+    assert seen["steps"] > 10_000 * seen["seeds"]
+    assert {name for name, count in seen["faults"].items() if count == 0} == set()
+    assert {each.name for each in Invariant} == {name for name, count in seen["invariants"].items() if count > 0}
+    assert seen["orders"] > seen["fills"] > 0
+    assert 0 < seen["alarmed_seeds"] < seen["seeds"]
+
+
+def test_a_seed_is_the_same_each_time() -> None:
+    """Its plan, and in another process all that comes of it, to the byte of every order."""
+    assert draw_plan(7, 2, [2, 2]) == draw_plan(7, 2, [2, 2])
+    (first_code, first), (again_code, again) = simulate("3..6"), simulate("3..6")
+    assert (first_code, first) == (again_code, again)
+    assert len(first["digests"]) == 4
+
+
+def test_all_happenings_are_drawn() -> None:
+    drawn = {event.happening for seed in range(50) for event in draw_plan(seed, 2, [2, 3]).events}
+    assert drawn == set(Happening)
+
+
+# What is broken on purpose, and who must notice. The first are compiled fast; CROSSWIRE_PLANTS=all tries the others.
+PLANTS = {
+    "a sum that wraps": (
+        "risk/gate.py",
+        "    if worst_lots > limits.position_lots_max:",
+        "    if worst_lots % 1000 > limits.position_lots_max:",
+        {"LIMITS_HOLD"},
+    ),
+    "an order on a lost book": (
+        "risk/gate.py",
+        "    if book.valid == 0 or book.bid_lots <= 0 or book.ask_lots <= 0:\n        return Veto.INVALID_BOOK",
+        "    if book.valid == 0:\n        return Veto.NONE",
+        {"SENT_ON_PROVEN_BOOK"},
+    ),
+    "an alarm that does nothing": (
+        "engine/orders.py",
+        "    halt(engine.gate)\n    if engine.gate.alarms == 1:",
+        "    if engine.gate.alarms < 0:",
+        {"ALARM_SILENCES", "ALARM_CANCELS"},
+    ),
+    "a session lost without a word": (
+        "engine/orders.py",
+        "    if is_lost and known.open_orders != 0:",
+        "    if is_lost and known.open_orders > 1000:",
+        {"ORDERS_AGREE"},
+    ),
+    "a fill that counts twice when it is sent again": (
+        "venues/order.py",
+        "    if report.execution_id <= table.last_execution_ids[report.venue]:",
+        "    if report.execution_id < table.last_execution_ids[report.venue]:",
+        {"POSITIONS_AGREE", "FILLS_ONCE"},
+    ),
+    "a cancel that is not sent": (
+        "engine/orders.py",
+        "        is_sent = send_order_cancel(venue, order.client_order_id, order.instrument, now_ns)",
+        "        is_sent = True",
+        {"ORDERS_AGREE"},
+    ),
+    "a position that is off by a lot": (
+        "risk/position.py",
+        "    position.position_lots += sign_of(side) * qty_lots",
+        "    position.position_lots += sign_of(side) * qty_lots + (1 if position.fills == 5 else 0)",
+        {"POSITIONS_AGREE", "FILLS_ONCE"},
+    ),
+    "a level that a snapshot does not clear": (
+        "venues/book/book.py",
+        "    clear_pages(book.pages)\n    book.update_id = 0",
+        "    book.update_id = 0",
+        {"BOOKS_ARE_TRUE"},
+    ),
+}
+PLANTED = list(PLANTS) if os.environ.get("CROSSWIRE_PLANTS") == "all" else list(PLANTS)[:2]
+
+
+@pytest.mark.parametrize("plant", PLANTED)
+def test_what_is_broken_on_purpose_is_found(plant: str, tmp_path: Path) -> None:
+    name, old, new, expected = PLANTS[plant]
+    package = tmp_path / "src" / "crosswire"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "src" / "crosswire", package, ignore=ignore, symlinks=False)
+    text = (package / name).read_text()
+    assert text.count(old) == 1
+    text = text.replace(old, new)
+    if name == "venues/bridge/feed.py":
+        text = text.replace(
+            "elif channel.sequence != 0 and sequence != channel.sequence + 1:", "elif channel.sequence < 0:"
+        )
+    (package / name).write_text(text)
+    code, seen = simulate(PLANT_SEEDS, package=tmp_path)
+    assert code == 1
+    assert expected & {each["invariant"] for each in seen["first_violations"]}

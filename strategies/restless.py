@@ -48,6 +48,8 @@ class Restless(Strategy):
     kept: Annotated[Array, i64, KEPT_MAX]  # client order ids
     numbers: Annotated[Array, i64, KEPT_MAX]  # the venue's, in the same places
     kept_instruments: Annotated[Array, i64, KEPT_MAX]
+    bid_ticks: Annotated[Array, i64, TRADED_MAX]  # best prices seen last, of books that may have been lost since
+    ask_ticks: Annotated[Array, i64, TRADED_MAX]
 
     @classmethod
     def build(cls, parameters: RestlessParameters, context: BuildContext) -> "Restless":
@@ -77,13 +79,22 @@ def pick(strategy: Restless, count: int) -> int:
 
 @on_book.register(Restless)
 def fidget(strategy: Restless, desk: Desk, instrument: int) -> None:
-    strategy.seen += 1
-    if strategy.seen % strategy.every != 0 or not is_traded(strategy, instrument):
-        return
+    for place in range(strategy.instrument_count):
+        if strategy.instruments[place] == instrument:
+            strategy.bid_ticks[place] = desk.books[instrument].bid_ticks
+            strategy.ask_ticks[place] = desk.books[instrument].ask_ticks
+            strategy.seen += 1
+            if strategy.seen % strategy.every == 0:
+                act(strategy, desk)
+
+
+@compiled
+def act(strategy: Restless, desk: Desk) -> None:
+    """Ask for one thing or another, of any instrument."""
     place = pick(strategy, KEPT_MAX)
     what = pick(strategy, 10)
     if what < 3:
-        submit_one(strategy, desk, instrument)
+        submit_one(strategy, desk, pick(strategy, strategy.instrument_count))
     elif what < 6:
         price_ticks = desk.books[strategy.kept_instruments[place]].bid_ticks + pick(strategy, 8) - 4
         amend(desk, strategy.kept[place], price_ticks, 1 + pick(strategy, strategy.lots))
@@ -98,26 +109,16 @@ def fidget(strategy: Restless, desk: Desk, instrument: int) -> None:
 
 
 @compiled
-def is_traded(strategy: Restless, instrument: int) -> bool:
-    """Tell whether it is one of the instruments that are traded."""
-    for place in range(strategy.instrument_count):
-        if strategy.instruments[place] == instrument:
-            return True
-    return False
-
-
-@compiled
-def submit_one(strategy: Restless, desk: Desk, instrument: int) -> None:
-    """Ask for an order near the best price."""
-    book = desk.books[instrument]
+def submit_one(strategy: Restless, desk: Desk, place: int) -> None:
+    """Ask for an order near the best price that was seen last: whether the book still is proven, the gate knows."""
     away_ticks = pick(strategy, 4) - 1
     side = pick(strategy, 2)
-    price_ticks = book.bid_ticks - away_ticks if side == BUY else book.ask_ticks + away_ticks
+    price_ticks = strategy.bid_ticks[place] - away_ticks if side == BUY else strategy.ask_ticks[place] + away_ticks
     time_in_force = GTC if pick(strategy, 2) == 0 else POST_ONLY
     if pick(strategy, 4) == 0:
         time_in_force = IOC
     lots = 1 + pick(strategy, strategy.lots)
-    submit(desk, instrument, side, price_ticks, lots, time_in_force=time_in_force)
+    submit(desk, strategy.instruments[place], side, price_ticks, lots, time_in_force=time_in_force)
 
 
 @compiled
@@ -127,11 +128,10 @@ def quote_all(strategy: Restless, desk: Desk) -> None:
     shift_ticks = pick(strategy, 9) - 4 if strategy.wild != 0 else 0
     time_in_force = GTC if strategy.wild != 0 else POST_ONLY
     for place in range(strategy.instrument_count):
-        instrument = strategy.instruments[place]
-        bid_ticks = desk.books[instrument].bid_ticks - half_ticks + 1 + shift_ticks
-        ask_ticks = desk.books[instrument].ask_ticks + half_ticks - 1 + shift_ticks
+        bid_ticks = strategy.bid_ticks[place] - half_ticks + 1 + shift_ticks
+        ask_ticks = strategy.ask_ticks[place] + half_ticks - 1 + shift_ticks
         bid_lots = 1 + pick(strategy, strategy.lots)
-        quote(desk, instrument, bid_ticks, bid_lots, ask_ticks, 5, time_in_force=time_in_force)
+        quote(desk, strategy.instruments[place], bid_ticks, bid_lots, ask_ticks, 5, time_in_force=time_in_force)
 
 
 @on_order.register(Restless)

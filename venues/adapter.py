@@ -184,6 +184,8 @@ class OrderEntry:
     # Of a simulated exchange; None: `simulate` has nothing to hold the engine's account against.
     account: Callable[[Any], ExchangeAccount] | None = None
     kill_gateway: Callable[[Any, int, int], None] | None = None  # (exchange, gateway, now_ns): its process dies
+    # (exchange, gateway, count, now_ns): it sends its last messages again; None: the protocol does not allow for that.
+    repeat_answers: Callable[[Any, int, int, int], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

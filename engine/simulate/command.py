@@ -1,5 +1,6 @@
 """`crosswire simulate`: many seeds on all cores, and what did not hold in any of them."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -57,10 +58,12 @@ class Summary:
     faults: Counter[str] = field(default_factory=Counter)
     invariants: Counter[str] = field(default_factory=Counter)
     violations: list[dict[str, Any]] = field(default_factory=list)
+    digests: dict[int, str] = field(default_factory=dict)  # of all order frames, by seed
 
     def add(self, outcome: Outcome) -> None:
         """Add one seed."""
         self.seeds += 1
+        self.digests[outcome.seed] = outcome.digests
         self.steps += outcome.steps
         self.orders += outcome.orders
         self.fills += outcome.fills
@@ -73,6 +76,7 @@ class Summary:
         """Put it into one JSON object."""
         return {
             "seeds": self.seeds,
+            "digest": hashlib.sha256(repr(sorted(self.digests.items())).encode()).hexdigest()[:16],
             "steps": self.steps,
             "orders": self.orders,
             "fills": self.fills,

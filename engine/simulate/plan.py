@@ -21,6 +21,7 @@ class Happening(IntEnum):
     RING_FULL = 1
     LINE_CUT = 2  # for so long no other connection can be made
     GATEWAY_KILLED = 3
+    ANSWERS_REPEATED = 4
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     is_restless: bool  # orders by chance, instead of the configured strategies
     every: int  # book changes between two requests of the restless strategy
     is_wild: bool
+    position_max_lots: int  # of every instrument, for the restless strategy to run into; 0: as configured
     rates: list[Rates]  # by venue
     events: list[Event]  # in order of time
 
@@ -70,6 +72,7 @@ def draw_plan(seed: int, config_count: int, venue_counts: list[int]) -> Plan:
         is_restless=random.random() < 0.7,
         every=random.choice((3, 10, 30, 100)),
         is_wild=random.random() < 0.5,
+        position_max_lots=random.choice((0, 30, 100)),
         rates=[draw_rates(random) for _ in range(venues)],
         events=sorted(events, key=lambda event: event.at_ms),
     )
@@ -89,10 +92,14 @@ def draw_rates(random: Random) -> Rates:
 def draw_event(random: Random, venues: int) -> Event:
     """Draw one thing that happens. Only a short cut is one that a connection may outlive."""
     # A cut takes long to be noticed, and so to be played: it is rarer.
-    happening = random.choices(list(Happening), weights=(3, 3, 1, 2))[0]
+    happening = random.choices(list(Happening), weights=(3, 3, 1, 2, 2))[0]
     longest_ms = {Happening.ANSWERS_LATE: LATE_MS_MAX, Happening.RING_FULL: FULL_MS_MAX, Happening.LINE_CUT: CUT_MS_MAX}
+    at_ms = random.randrange(TRADING_MS)
+    if random.random() < 0.2:
+        # As the engine leaves: what it does then it does once.
+        at_ms = TRADING_MS - 1 - random.randrange(100)
     return Event(
-        at_ms=random.randrange(TRADING_MS),
+        at_ms=at_ms,
         happening=happening,
         venue=random.randrange(venues),
         gateway=random.randrange(2),

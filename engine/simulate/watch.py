@@ -22,7 +22,7 @@ VIOLATIONS_MAX = 16  # of one seed that are kept; more are counted
 
 
 class Invariant(IntEnum):
-    """What must hold: the first five after each turn, the others whenever nothing is under way, and at the end."""
+    """What must hold: five of them after each turn, the others whenever nothing is under way, and at the end."""
 
     OPEN_IS_THE_SUM = 0  # what is open of an instrument is the sum over its orders, in both accounts
     LIMITS_HOLD = 1  # with all that is open filled, either way, every position is within its limit
@@ -34,6 +34,8 @@ class Invariant(IntEnum):
     FILLS_ONCE = 7  # no execution is booked twice, and positions are the sum of them
     ALARM_CANCELS = 8  # soon after an alarm no order of ours is open where we are connected
     END_CANCELS = 9  # when the engine has left, no order of ours is open where it was connected
+    ALL_ANSWERED = 10  # while nothing is under way, no order waits for an answer
+    ALARMS_ARE_TRUE = 11  # what an honest venue says is no reason for an alarm
 
 
 class Violation(Struct):

@@ -1,9 +1,9 @@
 """One seed: engine, lines and exchanges in one process on virtual time, and what is wrong at the end of it."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -26,9 +26,10 @@ from crosswire.nic.rings.replay import Replay
 from crosswire.nic.unit.load import call_entry
 from crosswire.risk.gate import halt
 from crosswire.venues.adapter import ExchangeAccount, OpenOrder
-from crosswire.venues.order import SessionState, is_open
+from crosswire.venues.order import AmendState, Applied, Order, OrderState, SessionState, is_alarm, is_open
 
 LOOK_MS = 50  # between two looks at the exchanges' own accounts
+REPEATED_MAX = 40  # messages that an exchange sends again at once
 ALARM_MS = 1_000  # for the answers to the cancels of an alarm
 CUT_LEAVING_MS = 16_000  # where a connection was cut: two heartbeats of 5 s, a new connection, what was missed
 CATCH_UP_MS = 200  # for a new connection: logon, and all that was missed
@@ -81,6 +82,7 @@ class World:
     fills: Counter[tuple[int, int]] = field(default_factory=Counter)  # by venue and execution id
     filled_lots: Counter[int] = field(default_factory=Counter)  # by market index
     killed: int = 0
+    repeated: int = 0
     has_cut: bool = False
     connections: dict[tuple[int, int], int] = field(default_factory=dict)  # number seen last, by venue and gateway
     unheard_ns: dict[int, int] = field(default_factory=dict)  # until when a venue's end may be unknown, by number
@@ -93,6 +95,9 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
     config = msgspec.structs.replace(config, strategy=strategies_of(plan, config))
     core = build_core(config, config_path)
     market, linker = core.engine.market, core.linker
+    if plan.is_restless and plan.position_max_lots != 0:
+        for index in range(market.count):
+            core.engine.gate.limits[index].position_lots_max = plan.position_max_lots
     watch, entries = Watch(), WatchEntries()
     replays: list[Replay] = []
     lines: list[Line] = []
@@ -148,11 +153,21 @@ def look_until(world: World, at_ms: int) -> None:
     state = world.run.engine.state
     while (now_ms := (state.now_ns - world.start_ns) // NS_PER_MS) < at_ms and not is_broken(world):
         turn_until(world, world.start_ns + min(at_ms, now_ms + LOOK_MS) * NS_PER_MS)
+        judge_reports(world)
         for number in range(len(world.lines)):
             note_connections(world, number)
             if is_quiet(world, number):
                 compare(world, number)
                 judge_alarm(world, number)
+
+
+def judge_reports(world: World) -> None:
+    """No exchange lies here: a report that contradicts what the engine holds is a fault of ours at either end."""
+    world.watch.evaluated[Invariant.ALARMS_ARE_TRUE] += 1
+    for outcome in Applied:
+        count = world.run.engine.orders.outcomes[outcome]
+        if is_alarm(outcome) and count != 0:
+            violate(world, Invariant.ALARMS_ARE_TRUE, 0, f"{outcome.name} {count} times", "never")
 
 
 def note_connections(world: World, number: int) -> None:
@@ -230,6 +245,11 @@ def happen(world: World, event: Event) -> None:
             if event.both or gateway == event.gateway % entry.gateways_max:
                 cut_line(line, gateway, until_ns)
         world.has_cut = True
+    elif event.happening == Happening.ANSWERS_REPEATED:
+        if entry.repeat_answers is not None:
+            exchange = world.run.parts[event.venue].exchange
+            entry.repeat_answers(exchange, event.gateway % entry.gateways_max, REPEATED_MAX, now_ns)
+            world.repeated += 1
     else:
         if entry.kill_gateway is not None:
             entry.kill_gateway(world.run.parts[event.venue].exchange, event.gateway % entry.gateways_max, now_ns)
@@ -282,29 +302,31 @@ def compare(world: World, number: int) -> None:
     if ours != theirs.position_lots or our_fills != theirs.fills:
         found = f"{ours} by {our_fills} fills"
         violate(world, Invariant.POSITIONS_AGREE, number, found, f"{theirs.position_lots} by {theirs.fills}")
-    orders = sorted(open_orders(world, number))
-    if orders != sorted(theirs.open_orders):
-        violate(world, Invariant.ORDERS_AGREE, number, str(orders), str(sorted(theirs.open_orders)))
+    open_orders = list(own_orders(world, number))
+    ours_open = sorted(map(shown_order, open_orders))
+    if ours_open != sorted(theirs.open_orders):
+        violate(world, Invariant.ORDERS_AGREE, number, str(ours_open), str(sorted(theirs.open_orders)))
+    evaluated[Invariant.ALL_ANSWERED] += 1
+    for order in open_orders:
+        if order.state != OrderState.LIVE or order.amend_state == AmendState.PENDING:
+            state = f"order {order.client_order_id} is {OrderState(order.state).name}"
+            violate(world, Invariant.ALL_ANSWERED, number, state, "LIVE, and no amend under way")
 
 
-def open_orders(world: World, number: int) -> list[OpenOrder]:
+def own_orders(world: World, number: int) -> Iterator[Order]:
     """List the engine's open orders at a venue."""
-    found = []
-    left = world.run.engine.orders.count
-    table: Any = world.run.engine.orders.orders
-    for slot in range(len(table)):
-        if left == 0:
-            break
-        order = table[slot]
-        if order.state == 0:
-            continue
-        left -= 1
+    orders = world.run.engine.orders
+    slots = orders.orders.numpy()["state"].nonzero()[0]
+    for slot in slots:
+        order = orders.orders[int(slot)]
         if is_open(order) and order.venue == number:
-            leaves_lots = order.qty_lots - order.filled_lots
-            found.append(
-                OpenOrder(order.exchange_order_id, order.instrument, order.side, order.price_ticks, leaves_lots)
-            )
-    return found
+            yield order
+
+
+def shown_order(order: Order) -> OpenOrder:
+    """Describe one of our orders as an exchange does."""
+    leaves_lots = order.qty_lots - order.filled_lots
+    return OpenOrder(order.exchange_order_id, order.instrument, order.side, order.price_ticks, leaves_lots)
 
 
 def judge_fills(world: World) -> None:
@@ -370,4 +392,5 @@ def count_faults(world: World) -> dict[str, int]:
         counts["slots refused"] += line.refused_slots
         counts["segments lost"] += line.lost_segments
     counts["gateways killed"] = world.killed
+    counts["answers repeated"] = world.repeated
     return dict(counts)

@@ -127,6 +127,13 @@ def kill_gateway(exchange: Any, gateway: int, now_ns: int) -> None:
     account.kill_gateway(exchange, gateway, now_ns)
 
 
+def repeat_answers(exchange: Any, gateway: int, count: int, now_ns: int) -> None:
+    """Let a gateway send its last messages again, unasked."""
+    from crosswire.venues.starbase.exchange import account
+
+    account.repeat_answers(exchange, gateway, count, now_ns)
+
+
 def channels(feed: Any) -> list[dict[str, int]]:
     """Tell each channel's state; an incremental and a snapshot channel may have the same id."""
     used = [feed.channels[slot] for slot in range(feed.channel_count)]
@@ -161,6 +168,7 @@ ADAPTER = Adapter(
             explain=explain,
             account=account_of,
             kill_gateway=kill_gateway,
+            repeat_answers=repeat_answers,
         ),
         # The order-by-order exchange can't be made from captures: it would need everybody else's orders to react to
         # ours. Captures are replayed as books, as those of every other venue, with the orders of that exchange.

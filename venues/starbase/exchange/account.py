@@ -1,12 +1,13 @@
-"""What the simulated exchange's own books say of its client, and the end of a gateway's process."""
+"""What the simulated exchange's own books say of its client, and what its gateways may do to that client."""
 
 from typing import Any
 
 from crosswire.venues.adapter import ExchangeAccount, OpenOrder
 from crosswire.venues.exchange.ring import is_settled, own_positions
 from crosswire.venues.starbase.exchange.exchange import restart_gateway
+from crosswire.venues.starbase.exchange.gateway.send import resend
 from crosswire.venues.starbase.exchange.matching.state import EXCHANGE_ORDERS_MAX, OrderPlace
-from crosswire.venues.starbase.exchange.state import StarbaseExchange
+from crosswire.venues.starbase.exchange.state import NONE, StarbaseExchange
 
 CLIENT = 1  # the member that the configured API key is of
 
@@ -38,3 +39,12 @@ def account_of(exchange: StarbaseExchange) -> ExchangeAccount:
 def kill_gateway(exchange: StarbaseExchange, gateway: int, now_ns: int) -> None:
     """Let a gateway's process die and another start: its connections end, numbers and stored messages are kept."""
     restart_gateway(exchange, gateway, now_ns)
+
+
+def repeat_answers(exchange: StarbaseExchange, gateway: int, count: int, now_ns: int) -> None:
+    """Let a gateway send the last `count` messages of each session that is logged on again, unasked."""
+    for number in range(len(exchange.gateways.sessions)):
+        session = exchange.gateways.sessions[number]
+        if session.gateway == gateway and session.connection != NONE and session.send_sequence != 0:
+            first = max(1, session.send_sequence - count + 1)
+            resend(exchange, number, first, session.send_sequence, now_ns)

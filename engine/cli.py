@@ -132,10 +132,9 @@ def live(
     try:
         if launcher:
             launch(launcher, config, without_option(sys.argv[1:], "--launcher"))
-        finished = run_live(config, output, started=STARTED, seconds=seconds, console=console, capture=capture)
+        run_live(config, output, started=STARTED, seconds=seconds, console=console, capture=capture)
     except KNOWN_ERRORS as error:
         raise fail(error) from None
-    console.print(f"run folder: {finished}")
 
 
 @app.command()
@@ -203,7 +202,7 @@ def simulate(
     trace: Annotated[bool, typer.Option(help="Tell what happens when, of the first seeds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Play engine, lines and exchanges on virtual time with faults by chance; judge every step. Exit code 1: broken."""
+    """Play engine and exchanges on virtual time, with faults by chance; judge every step. Exit code 1: broken."""
     from crosswire.engine.errors import KNOWN_ERRORS
     from crosswire.engine.simulate.command import parse_seeds, run_simulation, summary_lines
 

@@ -128,7 +128,9 @@ def next_due_ns(engine: Engine) -> int:
 
 @compiled
 def timers_due_ns(engine: Engine) -> int:
-    """Tell when the next timer fires: a strategy's, a session's, or the sampling of positions."""
+    """Tell when the next timer fires: a strategy's, a session's, or the sampling of positions; 0 to leave at once."""
+    if engine.state.winding_down == 1 or engine.state.winding_down == 3:
+        return 0
     due_ns = min(engine.state.sample_ns, engine.state.first_keep_ns)
     for number in range(engine.seat_count):
         due_ns = min(due_ns, engine.seats[number].desk.timer_ns)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from crosswire.nic.memory.struct import Struct, address_of, i64
+from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
@@ -95,6 +96,14 @@ def set_seat(seat: Seat, number: int, strategy: Strategy, linker: Linker) -> Non
     seat.number = seat.desk.strategy = number
     seat.strategy = address_of(strategy)
     linker.link_all(seat.entries, strategy_unit(type(strategy)))
+
+
+def retire(seat: Seat, idle: SeatEntries) -> None:
+    """Give a strategy's seat to one that does nothing: what it asked for and was told last is forgotten."""
+    seat.desk.request_count = 0
+    seat.desk.timer_ns = NEVER_NS
+    for name in SeatEntries.fields:
+        setattr(seat.entries, name, getattr(idle, name))
 
 
 @compiled

@@ -34,7 +34,7 @@ class LoopState(Struct):
     fills: i64
     sample_interval_ns: i64
     sample_ns: i64  # when the next sample is due
-    winding_down: i64  # 1: cancel everything at the next sample; 2: asked for; 3: log out at the next; 4: done
+    winding_down: i64  # set to 1: cancel everything; 2: asked for; set to 3: log out; 4: done
     first_ns: i64
     first_keep_ns: i64  # the earliest of the venues' `keep_ns`
     approval: Approval

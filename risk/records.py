@@ -152,6 +152,12 @@ def make_records() -> Records:
     return records
 
 
+def clear_records(records: Records) -> None:
+    """Forget everything that the buffers hold."""
+    for name in Records.fields:
+        getattr(records, name).count = 0
+
+
 @compiled
 def append(records: Any) -> Any:
     """Append an entry to one `RecordBuffer`, to be filled in; `nearly_full` keeps room for a frame."""

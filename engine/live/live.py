@@ -14,13 +14,16 @@ from crosswire.engine.alarm import alarm_text
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
-from crosswire.engine.errors import AlarmError
+from crosswire.engine.errors import AlarmError, LoopError
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
+from crosswire.engine.live.steady import SteadyConsole
 from crosswire.engine.live.warm_up import warm_up
 from crosswire.engine.loop import Status
 from crosswire.engine.report.facts import record_names, run_facts, run_infos
 from crosswire.engine.report.recorder import Recorder, recorder_units
 from crosswire.engine.report.summary import RunFacts, RunSummary, summarise, write_summary
+from crosswire.engine.seat import SeatEntries, retire, strategy_unit
+from crosswire.engine.state import Engine
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
     keep_capabilities,
@@ -37,6 +40,8 @@ from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.tcp.state import TcpCounters
 from crosswire.risk.gate import halt
+from crosswire.risk.records import clear_records
+from crosswire.strategies.interface import Strategy
 from crosswire.venues.order import SessionState
 
 KEEP_CLOCK_S = 0.5
@@ -54,6 +59,7 @@ class LoopThread:
     run: Run
     recorder: Recorder
     live: LiveConfig
+    idle: SeatEntries
     thread: threading.Thread = field(init=False)
     failure: BaseException | None = None
     drains: int = 0
@@ -70,13 +76,32 @@ class LoopThread:
                 run_first_in_first_out(self.live.priority)
             keep_capabilities(KEPT_CAPABILITIES)
             with known_to_dpdk():
-                status: int = Status.RECORDS
-                while status == Status.RECORDS:
-                    status = self.run.turn()
-                    self.recorder.drain(self.run.engine.records)
-                    self.drains += 1
+                while self._turn_once():
+                    pass
         except BaseException as error:  # a thread's error would be printed and forgotten; the run must end with it
+            self.failure = self.failure or error
+
+    def _turn_once(self) -> bool:
+        """Turn until Python is needed, and drain; False at the end. The first error ends trading, not the turning.
+
+        Orders are out: without its strategies, and with its records thrown away if they can't be written, the loop goes
+        on to cancel them.
+        """
+        engine = self.run.engine
+        try:
+            status = self.run.turn()
+            self.recorder.drain(engine.records)
+            self.drains += 1
+            return status == Status.RECORDS
+        except Exception as error:
+            if self.failure is not None:
+                raise
             self.failure = error
+            begin_leaving(engine)
+            for number in range(engine.seat_count):
+                retire(engine.seats[number], self.idle)
+            clear_records(engine.records)
+            return True
 
     def stop(self) -> None:
         """End the thread; the loop leaves at its next turn."""
@@ -101,6 +126,7 @@ def run_live(
     """
     config = load_config(config_path)
     live = need_live(config, config_path)
+    console = SteadyConsole(console)
     check_capabilities(config, live)
     files = [CaptureFiles(capture, venue.name) for venue in config.venue] if capture is not None else []
     tap_bytes = LIVE_TAP_BYTES if files else 0
@@ -111,6 +137,8 @@ def run_live(
         # Compiling takes a while: all of it is done before the first ring is open.
         blanks = [blank_ring(venue, config_path, bool(files)) for venue in config.venue]
         run = make_run(config, config_path, core, blanks, clock)
+        idle = SeatEntries()
+        core.linker.link_all(idle, strategy_unit(Strategy))
         run.load()
         for blank in blanks:
             if isinstance(blank, TcpRing):
@@ -118,13 +146,16 @@ def run_live(
         if files:
             compile_take()
         cycle_count()
-        recorder = Recorder(output / config.name, run_infos(run), record_names(config), replace=True)
+        # A folder of its own: no later run replaces what this one has recorded.
+        folder = output / f"{config.name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        recorder = Recorder(folder, run_infos(run), record_names(config))
         closing.callback(recorder.discard)
         recorder.drain(run.engine.records)
         console.print(warm_up(config, config_path, tap_bytes))
         if live.lock_memory:
             lock_memory()
-        signals = note_signals()  # until here Ctrl-C just ends the command: nothing is open
+        # Until here Ctrl-C just ends the command: nothing is open.
+        signals = note_signals(lambda: begin_leaving(core.engine))
         rings = open_all_rings(config, config_path, live, closing, tap_bytes)
         keeper = ClockKeeper(clock)
         for each in rings:
@@ -140,19 +171,18 @@ def run_live(
         closing.callback(writer.stop)
         start_s = time.perf_counter() - started
         loop_started = time.perf_counter()
-        thread = LoopThread(run, recorder, live)
+        thread = LoopThread(run, recorder, live, idle)
+        closing.callback(recorder.keep)
         thread.start()
-        keep_capabilities(KEPT_CAPABILITIES)
-        console.print("trading")
-        lost = LostSessions(run, console)
-        watch(thread, keeper, seconds, lambda: bool(signals), lost, console)
-        lost.tell()
-        alarm = alarm_text(run.engine, [venue.name for venue in config.venue])
-        if alarm:
-            console.print(f"alarm, cancelling everything: {alarm}", style="red", markup=False)
-        wind_down(thread, keeper)
+        try:
+            keep_capabilities(KEPT_CAPABILITIES)
+            console.print("trading")
+            watch(thread, keeper, seconds, lambda: bool(signals), console)
+        finally:
+            # Whatever ends the watching: rings are closed only when the loop has cancelled, and stopped.
+            wind_down(thread, keeper)
         if thread.failure is not None:
-            raise thread.failure
+            raise LoopError(f"{thread.failure}; what was recorded is in {recorder.directory}") from thread.failure
         wall_s = time.perf_counter() - loop_started
         writer.stop()
         facts = run_facts(run, start_s, wall_s, "")
@@ -166,9 +196,10 @@ def run_live(
         console.print(f"captured {own.frames:,} frames of {own.name}: {', '.join(map(str, own.paths))}")
         if own.failure:
             console.print(f"capture failed, {own.lost:,} frames are in no file: {own.failure}", style="red")
+    console.print(f"run folder: {finished}")
     # Asked again: what came while the engine wound down counts, too.
     if alarm := alarm_text(run.engine, [venue.name for venue in config.venue]):
-        raise AlarmError(f"alarm: {alarm}; reconcile with the venue before the next start; run folder: {finished}")
+        raise AlarmError(f"alarm: {alarm}; reconcile with the venue before the next start")
     return finished
 
 
@@ -239,14 +270,16 @@ def watch(
     keeper: ClockKeeper,
     seconds: float,
     stopped: Callable[[], bool],
-    lost: LostSessions,
     console: Console,
 ) -> None:
     """Keep the clock and print a status line now and then, until it is time to stop: an alarm is reason enough."""
     engine = thread.run.engine
+    lost = LostSessions(thread.run, console)
     begun = said = time.monotonic()
-    while thread.thread.is_alive() and not stopped() and not (seconds and time.monotonic() - begun >= seconds):
+    while thread.failure is None and not stopped() and not (seconds and time.monotonic() - begun >= seconds):
         if engine.gate.alarms != 0:
+            alarm = alarm_text(engine, [venue.name for venue in thread.run.config.venue])
+            console.print(f"alarm, everything is cancelled: {alarm}", style="red", markup=False)
             return
         time.sleep(KEEP_CLOCK_S if not seconds else min(KEEP_CLOCK_S, seconds))
         keeper.keep(KEEP_CLOCK_S)
@@ -260,10 +293,17 @@ def watch(
             )
 
 
+def begin_leaving(engine: Engine) -> None:
+    """Have the loop send nothing more and cancel everything, at its next turn."""
+    halt(engine.gate)
+    if engine.state.winding_down == 0:
+        engine.state.winding_down = 1
+
+
 def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:
     """Send nothing more, cancel all, give the venues time to answer, log out, end the loop."""
     engine = thread.run.engine
-    halt(engine.gate)
+    begin_leaving(engine)
 
     def until(done: Callable[[], bool], patience_s: float) -> None:
         begun = time.monotonic()
@@ -271,7 +311,6 @@ def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:
             time.sleep(0.05)
             keeper.keep(KEEP_CLOCK_S)
 
-    engine.state.winding_down = 1
     until(lambda: engine.state.winding_down == 2 and engine.orders.count == 0, WIND_DOWN_S)
     engine.state.winding_down = 3
     until(lambda: all(venue.session.state == SessionState.ENDED for venue in thread.run.parts), LOG_OUT_S)

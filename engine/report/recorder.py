@@ -9,6 +9,7 @@ digits) and beside them the exact integers that they were made from (`*_ticks`, 
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -244,6 +245,7 @@ class Recorder:
         if self.directory.exists():
             shutil.rmtree(self.directory)
         self.directory.mkdir(parents=True)
+        self._is_kept = False
 
         self._instruments = Instrument.array(max(1, len(instruments)))
         for info in instruments:
@@ -274,9 +276,15 @@ class Recorder:
         for file in (self._fills, self._orders, self._positions, self._opportunities, self._trades):
             file.close()
 
+    def keep(self) -> None:
+        """Keep what a run wrote in `directory`, even if it does not finish: `discard` does nothing any more."""
+        self._is_kept = True
+        with suppress(Exception):
+            self.close()
+
     def discard(self) -> None:
         """Remove what an unfinished run wrote: half a run is not a run."""
-        if self.directory != self.run_directory:
+        if self.directory != self.run_directory and not self._is_kept:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def publish(self) -> Path:

@@ -19,7 +19,7 @@ class Happening(IntEnum):
 
     ANSWERS_LATE = 0
     RING_FULL = 1
-    LINE_CUT = 2  # for so long no other connection can be made
+    CONNECTION_CUT = 2  # for so long no other connection can be made
     GATEWAY_KILLED = 3
     ANSWERS_REPEATED = 4
 
@@ -93,7 +93,11 @@ def draw_event(random: Random, venues: int) -> Event:
     """Draw one thing that happens. Only a short cut is one that a connection may outlive."""
     # A cut takes long to be noticed, and so to be played: it is rarer.
     happening = random.choices(list(Happening), weights=(3, 3, 1, 2, 2))[0]
-    longest_ms = {Happening.ANSWERS_LATE: LATE_MS_MAX, Happening.RING_FULL: FULL_MS_MAX, Happening.LINE_CUT: CUT_MS_MAX}
+    longest_ms = {
+        Happening.ANSWERS_LATE: LATE_MS_MAX,
+        Happening.RING_FULL: FULL_MS_MAX,
+        Happening.CONNECTION_CUT: CUT_MS_MAX,
+    }
     at_ms = random.randrange(TRADING_MS)
     if random.random() < 0.2:
         # As the engine leaves: what it does then it does once.

@@ -1,6 +1,6 @@
 """`Truth`: a ring in front of a simulated exchange's that reads its market data before anything can happen to it.
 
-Whatever a line loses, doubles or delays behind it, a book of the engine's that says it is proven must be one that this
+Whatever a cable loses, doubles or delays behind it, a book of the engine's that says it is proven must be one that this
 ring has seen: what an instrument's book was after each packet is remembered for a while.
 """
 

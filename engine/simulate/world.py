@@ -1,4 +1,4 @@
-"""One seed: engine, lines and exchanges in one process on virtual time, and what is wrong at the end of it."""
+"""One seed: engine, cables and exchanges in one process on virtual time, and what is wrong at the end of it."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from crosswire.engine.build.run import Run, build_core
 from crosswire.engine.build.venue import made, make_exchange, make_parts, order_flow, venue_setup
 from crosswire.engine.config import ConfigError, RunConfig, StrategyConfig
 from crosswire.engine.loop import Status
-from crosswire.engine.simulate.line import Line, connection_number, cut_line, is_dead, make_line
+from crosswire.engine.simulate.cable import Cable, connection_number, cut_connection, is_dead, make_cable
 from crosswire.engine.simulate.plan import TRADING_MS, Event, Happening, Plan
 from crosswire.engine.simulate.truth import make_truth
 from crosswire.engine.simulate.watch import VIOLATIONS_MAX, Invariant, Watch, watch_unit
@@ -25,6 +25,7 @@ from crosswire.nic.rings.remote import make_remote_ring
 from crosswire.nic.rings.replay import Replay
 from crosswire.nic.unit.load import call_entry
 from crosswire.risk.gate import halt
+from crosswire.risk.records import clear_records
 from crosswire.venues.adapter import ExchangeAccount, OpenOrder
 from crosswire.venues.order import AmendState, Applied, Order, OrderState, SessionState, is_alarm, is_open
 
@@ -74,7 +75,7 @@ class World:
 
     plan: Plan
     run: Run
-    lines: list[Line]
+    cables: list[Cable]
     watch: Watch
     entries: WatchEntries
     trace: bool = False
@@ -100,7 +101,7 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
             core.engine.gate.limits[index].position_lots_max = plan.position_max_lots
     watch, entries = Watch(), WatchEntries()
     replays: list[Replay] = []
-    lines: list[Line] = []
+    cables: list[Cable] = []
     parts: list[VenueParts] = []
     for number, venue in enumerate(config.venue):
         if venue.order_entry.account is None:
@@ -112,14 +113,14 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
         truth = make_truth(make_remote_ring(exchange, linker), feed, market, level_capacity(config), linker)
         flows = tuple(order_flow(number, gateway) for gateway in range(venue.order_entry.gateways_max))
         rates = FaultRates(**msgspec.structs.asdict(plan.rates[number]))
-        line = make_line(truth, plan.seed * len(config.venue) + number, rates, flows)
+        cable = make_cable(truth, plan.seed * len(config.venue) + number, rates, flows)
         watch.truths[number] = address_of(truth)
-        lines.append(line)
-        parts.append(make_parts(number, config, market, config_path, line)._replace(exchange=exchange))
+        cables.append(cable)
+        parts.append(make_parts(number, config, market, config_path, cable)._replace(exchange=exchange))
     run = Run(config, config_path, core, tuple(parts), ReplayClock(), replays)
     linker.link_all(entries, watch_unit())
     run.load()
-    return World(plan, run, lines, watch, entries)
+    return World(plan, run, cables, watch, entries)
 
 
 def strategies_of(plan: Plan, config: RunConfig) -> list[StrategyConfig]:
@@ -154,7 +155,7 @@ def look_until(world: World, at_ms: int) -> None:
     while (now_ms := (state.now_ns - world.start_ns) // NS_PER_MS) < at_ms and not is_broken(world):
         turn_until(world, world.start_ns + min(at_ms, now_ms + LOOK_MS) * NS_PER_MS)
         judge_reports(world)
-        for number in range(len(world.lines)):
+        for number in range(len(world.cables)):
             note_connections(world, number)
             if is_quiet(world, number):
                 compare(world, number)
@@ -172,10 +173,10 @@ def judge_reports(world: World) -> None:
 
 def note_connections(world: World, number: int) -> None:
     """While a connection is gone, and until a new one has caught up, engine and exchange need not agree."""
-    line = world.lines[number]
+    cable = world.cables[number]
     for gateway in range(world.run.config.venue[number].order_entry.gateways_max):
-        connection = connection_number(line, gateway)
-        if connection == 0 or is_dead(line, gateway) or connection != world.connections.get((number, gateway), 1):
+        connection = connection_number(cable, gateway)
+        if connection == 0 or is_dead(cable, gateway) or connection != world.connections.get((number, gateway), 1):
             until_ns = world.run.engine.state.now_ns + CATCH_UP_MS * NS_PER_MS
             world.unheard_ns[number] = max(until_ns, world.unheard_ns.get(number, 0))
         world.connections[number, gateway] = connection
@@ -223,27 +224,26 @@ def take_records(world: World) -> None:
         fill = records.fills.items[place]
         world.fills[instruments[fill.instrument].venue, fill.execution_id] += 1
         world.filled_lots[fill.instrument] += fill.qty_lots if fill.side == 0 else -fill.qty_lots
-    for name in type(records).fields:
-        getattr(records, name).count = 0
+    clear_records(records)
 
 
 def happen(world: World, event: Event) -> None:
     """Let an event happen now."""
     now_ns = world.run.engine.state.now_ns
-    line = world.lines[event.venue]
+    cable = world.cables[event.venue]
     entry = world.run.config.venue[event.venue].order_entry
     until_ns = now_ns + event.for_ms * NS_PER_MS
     if world.trace:
         at_ms = (now_ns - world.start_ns) / NS_PER_MS
         print(f"{at_ms:9.3f} ms  venue {event.venue}: {event.happening.name} {event.for_ms} ms")
     if event.happening == Happening.ANSWERS_LATE:
-        line.late_until_ns = max(line.late_until_ns, until_ns)
+        cable.late_until_ns = max(cable.late_until_ns, until_ns)
     elif event.happening == Happening.RING_FULL:
-        line.full_until_ns = max(line.full_until_ns, until_ns)
-    elif event.happening == Happening.LINE_CUT:
+        cable.full_until_ns = max(cable.full_until_ns, until_ns)
+    elif event.happening == Happening.CONNECTION_CUT:
         for gateway in range(entry.gateways_max):
             if event.both or gateway == event.gateway % entry.gateways_max:
-                cut_line(line, gateway, until_ns)
+                cut_connection(cable, gateway, until_ns)
         world.has_cut = True
     elif event.happening == Happening.ANSWERS_REPEATED:
         if entry.repeat_answers is not None:
@@ -263,7 +263,7 @@ def leave(world: World) -> None:
     halt(engine.gate)
     engine.state.winding_down = 1
     look_until(world, TRADING_MS + (CUT_LEAVING_MS if world.has_cut else LEAVING_MS))
-    for number in range(len(world.lines)):
+    for number in range(len(world.cables)):
         compare(world, number)
         if is_quiet(world, number):
             judge_open(world, number, Invariant.END_CANCELS)
@@ -279,11 +279,11 @@ def account_of(world: World, number: int) -> ExchangeAccount:
 
 def is_quiet(world: World, number: int) -> bool:
     """Tell whether engine and exchange must agree now: nothing is under way, and the connection is there."""
-    line = world.lines[number]
+    cable = world.cables[number]
     return (
         world.run.engine.state.now_ns >= world.unheard_ns.get(number, 0)
         and world.run.parts[number].session.state == SessionState.READY
-        and line.answers.sent == line.answers.received
+        and cable.answers.sent == cable.answers.received
         and account_of(world, number).is_settled
     )
 
@@ -384,13 +384,13 @@ def outcome_of(world: World) -> Outcome:
 def count_faults(world: World) -> dict[str, int]:
     """Count what has happened, by kind."""
     counts: Counter[str] = Counter()
-    for line in world.lines:
-        faults = line.inner[0].receive.counters
+    for cable in world.cables:
+        faults = cable.inner[0].receive.counters
         for name in ("dropped", "duplicated", "reordered", "truncated"):
             counts[f"frames {name}"] += getattr(faults, name)
-        counts["answers late"] += line.late_answers
-        counts["slots refused"] += line.refused_slots
-        counts["segments lost"] += line.lost_segments
+        counts["answers late"] += cable.late_answers
+        counts["slots refused"] += cable.refused_slots
+        counts["segments lost"] += cable.lost_segments
     counts["gateways killed"] = world.killed
     counts["answers repeated"] = world.repeated
     return dict(counts)

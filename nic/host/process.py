@@ -4,7 +4,7 @@ import ctypes
 import mmap
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _MAP_FAILED = ctypes.c_void_p(-1).value
@@ -105,11 +105,19 @@ def keep_capabilities(names: Iterable[str]) -> None:
     check(libc.capset(header, data), "capset: giving up capabilities")
 
 
-def note_signals() -> list[int]:
-    """Append SIGINT and SIGTERM to this list from here on, for the main thread to look at; they end nothing."""
+def note_signals(act: Callable[[], None] = lambda: None) -> list[int]:
+    """Append SIGINT, SIGTERM and SIGHUP to this list from here on, for the main thread to look at; they end nothing.
+
+    `act` is called at once, in the main thread, whatever that is waiting for.
+    """
     received: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda noted, _frame: received.append(noted))
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        act()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, note)
     return received
 
 

@@ -81,7 +81,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         import_file(source, whole, clock_offset_ns=1_275_000_000)
         with CaptureWriter(folder / "data" / "binance" / f"{market}_{name}_20240808.pcap") as writer:
             for count, (time_ns, frame) in enumerate(read_frames([whole])):
-                if count == 1_500:
+                if count == 900:
                     break
                 writer.write(time_ns, frame)
     (folder / "examples").mkdir()

@@ -7,6 +7,7 @@ from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.config import load_config
 from crosswire.engine.generate import generate_captures
 from crosswire.engine.loop import Status
+from crosswire.risk.records import clear_records
 from tests.support.paths import ROOT
 
 
@@ -29,7 +30,6 @@ def finished_run(config: Path, look: Callable[[Run], None] = lambda _run: None) 
         status = run.turn()
         run.refill()
         look(run)
-        for name in type(run.engine.records).fields:
-            getattr(run.engine.records, name).count = 0
+        clear_records(run.engine.records)
     run.close()
     return run

@@ -1,0 +1,177 @@
+"""`Cable`: the wire between the engine and a simulated exchange, and all that can happen on it.
+
+    exchange <-> Truth <-> FaultRing <-> Cable <-> engine
+
+Market data is lost, doubled, reordered and cut by the `FaultRing`. What the host's TCP mends is mended here, too, so an
+order connection suffers other things: answers that come late, a transmit ring without a slot, and a connection that is
+cut: nothing passes on it any more, either way, and nobody is told. Only another connection does, once one can be made.
+"""
+
+from typing import Annotated, Any
+
+from crosswire.engine.simulate.truth import Truth
+from crosswire.nic.memory.raw import copy_bytes
+from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, one, view
+from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES, TCP_HEADER_BYTES, Flow, TcpHeader, is_tcp_frame
+from crosswire.nic.rings.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
+from crosswire.nic.rings.delay import DelayRing, set_delay_ring
+from crosswire.nic.rings.fault import FaultRates, fault_ring_over, make_fault_ring
+from crosswire.nic.rings.remote import RemoteRing
+from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.unit.compile import compiled
+
+NOTHING = 0
+MARKET_DATA = 1
+ANSWER = 2
+
+
+class Cable(Struct):
+    """What is wrong with it lasts until a time, ns since the epoch; 0: nothing is."""
+
+    late_until_ns: i64  # answers arrive no earlier
+    full_until_ns: i64  # the transmit ring has no slot
+    cut_until_ns: i64  # no connection can be made
+    now_ns: i64
+    slot: i64  # address of the frame that the engine is writing
+    polled: i64  # what the last `poll` gave
+    late_answers: i64
+    refused_slots: i64
+    lost_segments: i64
+    ports: Annotated[Array, i64, CONNECTIONS_MAX]  # the engine's end of each stream
+    dead: Annotated[Array, i64, CONNECTIONS_MAX]  # number of the stream's connection that was cut, 0: none was
+    counters: RingCounters
+    exchange: Annotated[Pointer, RemoteRing]
+    inner: Annotated[Pointer, fault_ring_over(Truth)]
+    answers: DelayRing
+
+
+def make_cable(truth: Truth, seed: int, rates: FaultRates, flows: tuple[Flow, ...]) -> Cable:
+    """Make the wire to the exchange behind `truth`; `flows` are its order connections, as `VenueSetup` has them."""
+    cable = Cable()
+    for stream, flow in enumerate(flows):
+        cable.ports[stream] = flow.source_port
+    faults: Any = make_fault_ring(truth, seed, rates)
+    faults.spares_tcp = 1
+    cable.inner = one(faults)
+    cable.exchange = truth.inner
+    set_delay_ring(cable.answers, 0)
+    return cable
+
+
+@compiled
+def connection_number(cable: Cable, stream: int) -> int:
+    """Return the number of a stream's present connection; 1 where an exchange has but one for ever."""
+    if cable.exchange[0].entries.connection_of == 0:
+        return 1
+    return connection_of(cable.exchange[0], stream)
+
+
+@compiled
+def is_dead(cable: Cable, stream: int) -> bool:
+    """Tell whether the stream's present connection is one that was cut."""
+    return cable.dead[stream] != 0 and cable.dead[stream] == connection_number(cable, stream)
+
+
+@compiled
+def is_lost(cable: Cable, port: int) -> bool:
+    """Tell whether a segment from or to this port of the engine's is lost, and count it."""
+    for stream in range(CONNECTIONS_MAX):
+        if cable.ports[stream] == port and is_dead(cable, stream):
+            cable.lost_segments += 1
+            return True
+    return False
+
+
+def cut_connection(cable: Cable, stream: int, until_ns: int) -> None:
+    """Cut a stream's connection; another can be made from `until_ns` on."""
+    cable.dead[stream] = connection_number(cable, stream)
+    cable.cut_until_ns = max(cable.cut_until_ns, until_ns)
+
+
+@compiled
+def take_answer(cable: Cable, frame: Frame) -> None:
+    """Keep an answer for when it arrives; one that its connection does not carry is gone."""
+    if is_lost(cable, view(TcpHeader, frame.address + TCP_FRAME_HEADER_BYTES - TCP_HEADER_BYTES).destination_port):
+        return
+    answers = cable.answers
+    slot = reserve(answers, frame.length)
+    assert slot != 0
+    copy_bytes(slot, frame.address, frame.length)
+    answers.latency_ns = max(0, cable.late_until_ns - frame.time_ns)
+    if answers.latency_ns != 0:
+        cable.late_answers += 1
+    commit(answers, frame.length, frame.time_ns)
+
+
+@poll.register(Cable)
+def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
+    cable.now_ns = now_ns
+    cable.polled = NOTHING
+    while poll(cable.inner[0], frame, now_ns):
+        if not is_tcp_frame(frame):
+            cable.polled = MARKET_DATA
+            break
+        take_answer(cable, frame)
+        release(cable.inner[0])
+    if cable.polled == NOTHING and poll(cable.answers, frame, now_ns):
+        cable.polled = ANSWER
+    if cable.polled == NOTHING:
+        cable.counters.empty_polls += 1
+        return False
+    cable.counters.frames += 1
+    cable.counters.bytes += frame.length
+    return True
+
+
+@release.register(Cable)
+def release_cable(cable: Cable) -> None:
+    if cable.polled == ANSWER:
+        release(cable.answers)
+    elif cable.polled == MARKET_DATA:
+        release(cable.inner[0])
+    cable.polled = NOTHING
+
+
+@reserve.register(Cable)
+def reserve_cable(cable: Cable, length: int) -> int:
+    if cable.now_ns < cable.full_until_ns:
+        cable.refused_slots += 1
+        cable.counters.drops += 1
+        return 0
+    cable.slot = reserve(cable.inner[0], length)
+    return cable.slot
+
+
+@commit.register(Cable)
+def commit_cable(cable: Cable, length: int, now_ns: int) -> None:
+    if is_lost(cable, view(TcpHeader, cable.slot + TCP_FRAME_HEADER_BYTES - TCP_HEADER_BYTES).source_port):
+        # Its slot goes back, to whoever writes next: that may be `reconnect`, at the exchange itself.
+        cable.inner[0].reserved_address = 0
+    else:
+        commit(cable.inner[0], length, now_ns)
+
+
+@flush.register(Cable)
+def flush_cable(cable: Cable) -> None:
+    flush(cable.inner[0])
+
+
+@next_time_ns.register(Cable)
+def next_cable_ns(cable: Cable) -> int:
+    return min(next_time_ns(cable.inner[0]), next_time_ns(cable.answers))
+
+
+@connection_of.register(Cable)
+def connection_of_cable(cable: Cable, stream: int) -> int:
+    return connection_of(cable.exchange[0], stream)
+
+
+@select_stream.register(Cable)
+def select_cable_stream(cable: Cable, stream: int) -> None:
+    select_stream(cable.exchange[0], stream)
+
+
+@reconnect.register(Cable)
+def reconnect_cable(cable: Cable, stream: int, now_ns: int) -> None:
+    if now_ns >= cable.cut_until_ns:
+        reconnect(cable.exchange[0], stream, now_ns)

@@ -1,0 +1,153 @@
+"""How `crosswire live` ends when something goes wrong with orders out: cancelled, said, recorded, its exit code."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from crosswire.nic.host.testbed import Testbed
+from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Command, make_config, started
+from tests.support.net import own_testbed
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.netns
+TRADING_S = 30  # at most: each of these runs is ended before
+RESTLESS = """[strategy]
+use = "restless"
+
+[strategy.parameters]
+instruments = ["deribit/BTC-PERPETUAL", "bridge/BTCUSDT"]
+seed = 1
+every = 20
+lots = 3
+
+"""
+MINE = '[strategy]\nuse = "mine.py:Failing"\n\n'
+FAILING = """
+import msgspec
+from crosswire import BUY, GTC, BuildContext, Desk, Order, OrderState, Strategy, i64, on_book, on_order, submit
+
+
+class Parameters(msgspec.Struct):
+    pass
+
+
+class Failing(Strategy):
+    live: i64  # books seen with an order at rest
+
+    @classmethod
+    def build(cls, parameters: Parameters, context: BuildContext) -> "Failing":
+        return cls()
+
+
+@on_book.register(Failing)
+def rest_then_fail(strategy: Failing, desk: Desk, instrument: int) -> None:
+    if strategy.live == 0:
+        submit(desk, instrument, BUY, desk.books[instrument].bid_ticks - 20, 1, time_in_force=GTC)
+    else:
+        strategy.live += 1
+        if strategy.live > 200:
+            strategy.live = 1 // (instrument - instrument)
+
+
+@on_order.register(Failing)
+def note_live(strategy: Failing, desk: Desk, order: Order) -> None:
+    if order.state == OrderState.LIVE:
+        strategy.live = max(strategy.live, 1)
+"""
+
+
+@pytest.fixture
+def testbed() -> Iterator[Testbed]:
+    with own_testbed("le", links=2) as testbed:
+        yield testbed
+
+
+def config_with(folder: Path, testbed: Testbed, strategy: str) -> Path:
+    config = make_config(folder, testbed, seconds=TRADING_S)
+    text = config.read_text()
+    config.write_text(text[: text.index("[strategy]")] + strategy + text[text.index("# For `crosswire") :])
+    (folder / "mine.py").write_text(FAILING)
+    return config
+
+
+def account(exchanges: Command) -> dict[str, Any]:
+    """What the exchanges say when they are ended."""
+    exchanges.process.send_signal(signal.SIGTERM)
+    return dict(json.loads(exchanges.finish().splitlines()[-1]))
+
+
+def test_an_exchange_that_stalls_with_orders_open_is_an_alarm(testbed: Testbed, tmp_path: Path) -> None:
+    config = config_with(tmp_path, testbed, RESTLESS)
+    with started(tmp_path, "exchange", config, "--wait", "--pause", 3, 5) as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", TRADING_S) as live:
+            assert live.process.wait(COMPILE_PATIENCE_S) == 1
+        seen = account(exchanges)
+    said = live.text()
+    assert re.search(r"alarm, everything is cancelled: .*its session was lost with \d+ orders? open", said)
+    assert re.search(r"crosswire: alarm: .*reconcile with the venue before the next start", said)
+    assert "Traceback" not in said
+    assert all(each["resting"] == 0 for each in seen.values())
+    (summary,) = (tmp_path / "runs").glob("*/summary.json")
+    assert json.loads(summary.read_text())["counters"]["alarms"] > 0
+
+
+def test_a_strategy_that_fails_leaves_no_order(testbed: Testbed, tmp_path: Path) -> None:
+    config = config_with(tmp_path, testbed, MINE)
+    line = next(number for number, text in enumerate(FAILING.splitlines(), 1) if "1 // (" in text)
+    with started(tmp_path, "exchange", config, "--wait") as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", TRADING_S) as live:
+            assert live.process.wait(COMPILE_PATIENCE_S) == 1
+        seen = account(exchanges)
+    said = live.text()
+    assert re.search(rf"ZeroDivisionError: integer division by zero \(mine.py:{line}\); what was recorded is in", said)
+    assert "Traceback" not in said
+    assert sum(each["new_orders"] for each in seen.values()) > 0
+    assert all(each["resting"] == 0 for each in seen.values())
+    (kept,) = (tmp_path / "runs").glob("*.partial")
+    # The engine heard of the end of each: an exchange cancels what its client leaves behind, and says so to nobody.
+    states = pyarrow.parquet.read_table(kept / "orders.parquet", columns=["state"]).column("state").to_pylist()
+    assert len(states) == sum(each["new_orders"] for each in seen.values())
+    assert set(states) == {"cancelled"}
+
+
+@pytest.mark.parametrize("reason", ["nobody reads", "SIGTERM", "SIGHUP"])
+def test_nothing_else_ends_it_but_in_order(testbed: Testbed, tmp_path: Path, reason: str) -> None:
+    """What it prints goes into a pipe that is closed, or a signal comes: the accounts are equal, the records whole."""
+    config = config_with(tmp_path, testbed, RESTLESS)
+    seconds = 6 if reason == "nobody reads" else TRADING_S
+    command = [sys.executable, "-m", "crosswire.engine.cli", "live", config, "--output", tmp_path / "runs"]
+    with started(tmp_path, "exchange", config, "--wait") as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        live = subprocess.Popen(
+            [*map(str, command), "--seconds", str(seconds)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert live.stdout is not None
+        for text in live.stdout:
+            if reason != "nobody reads" and re.search("fills [1-9]", text):
+                live.send_signal(getattr(signal, reason))
+            elif reason == "nobody reads" and "trading" in text:
+                break
+        live.stdout.close()
+        status = live.wait(PATIENCE_S)
+        seen = account(exchanges)
+    assert status == 0
+    assert all(each["resting"] == 0 for each in seen.values())
+    (path,) = (tmp_path / "runs").glob("*/summary.json")
+    summary = json.loads(path.read_text())
+    assert summary["counters"]["orders open at the end"] == summary["counters"]["alarms"] == 0
+    assert summary["fills"] == sum(each["fills"] for each in seen.values()) > 0
+    assert (path.parent / "report.html").exists()

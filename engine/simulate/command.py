@@ -36,14 +36,14 @@ SEEDS_A_TASK = 4
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a simulation's configurations lie, each with every seed of its market data."""
+    """The configurations of a simulation, and where their made-up market data lies."""
 
+    configs: tuple[Path, ...]
     folder: Path
-    names: tuple[str, ...]
 
-    def path(self, config: int, data_seed: int) -> Path:
-        """Name the copy of a configuration with this seed of its data."""
-        return self.folder / f"{config}-{data_seed}" / f"{self.names[config]}.toml"
+    def load(self, number: int, data_seed: int) -> RunConfig:
+        """Load a configuration, over the market data of this seed; ConfigError if it makes none up."""
+        return seeded_config(self.configs[number], self.folder / f"{number}-{data_seed}", data_seed)
 
 
 @dataclass
@@ -102,14 +102,14 @@ def default_configs() -> list[Path]:
     return [path for path in example_files() if "[generate]" in path.read_text()]
 
 
-def seeded_config(path: Path, data_seed: int) -> RunConfig:
-    """Load a configuration with another seed and length of made-up data; ConfigError if it makes none up."""
+def seeded_config(path: Path, data: Path, data_seed: int) -> RunConfig:
+    """Load a configuration with another seed and length of its made-up data, which lies in the folder `data`."""
     raw = tomllib.loads(path.read_text(), parse_float=Decimal)
     if "generate" not in raw:
         raise ConfigError(f"{path}: generate is missing: a simulation makes its market data up")
-    raw["generate"] |= {"seed": data_seed, "seconds": DATA_S, "directory": "data"}
+    raw["generate"] |= {"seed": data_seed, "seconds": DATA_S, "directory": str(data)}
     for venue in raw.get("venue", []):
-        venue["captures"] = [f"data/{Path(capture).name}" for capture in venue.get("captures", [])]
+        venue["captures"] = [str(data / Path(capture).name) for capture in venue.get("captures", [])]
     return make_config(raw, path)
 
 
@@ -118,14 +118,11 @@ def prepared(configs: list[Path]) -> Iterator[Setting]:
     """Make every configuration's market data, for all its seeds, in a folder that is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="crosswire-simulate-"))
     try:
-        setting = Setting(folder, tuple(path.stem for path in configs))
-        for number, source in enumerate(configs):
-            load_config(source)
+        setting = Setting(tuple(path.resolve() for path in configs), folder)
+        for number, path in enumerate(configs):
+            load_config(path)
             for data_seed in range(1, DATA_SEEDS + 1):
-                copy = setting.path(number, data_seed)
-                copy.parent.mkdir()
-                shutil.copyfile(source, copy)
-                prepare_data(seeded_config(copy, data_seed), copy, None)
+                prepare_data(setting.load(number, data_seed), path, None)
         yield setting
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -133,9 +130,8 @@ def prepared(configs: list[Path]) -> Iterator[Setting]:
 
 def play_seed(setting: Setting, venue_counts: list[int], seed: int, trace: bool = False) -> Outcome:
     """Play one seed to its end."""
-    plan = draw_plan(seed, len(setting.names), venue_counts)
-    path = setting.path(plan.config, plan.data_seed)
-    world = make_world(plan, seeded_config(path, plan.data_seed), path)
+    plan = draw_plan(seed, len(setting.configs), venue_counts)
+    world = make_world(plan, setting.load(plan.config, plan.data_seed), setting.configs[plan.config])
     world.trace = trace
     return play(world)
 

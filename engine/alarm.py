@@ -7,8 +7,13 @@ WORDS = {
     Applied.UNKNOWN_ORDER: "of an order that is not ours",
     Applied.OVERFILL: "of a fill larger than what was left",
     Applied.FILL_AFTER_CLOSE: "of a fill after its order's end",
-    Applied.BAD_FILL: "of a fill of another instrument or side, or of no size",
+    Applied.BAD_FILL: "of a fill of another instrument or side, or of no size that there can be",
     Applied.CONTRADICTION: "that the order's state rules out",
+    Applied.BAD_PRICE: "of a fill through its order's limit",
+    Applied.BAD_FEE: "of a fee that is out of proportion",
+    Applied.BAD_LEAVES: "that does not add up with the order's fills",
+    Applied.BAD_INSTRUMENT: "of another instrument than the order's",
+    Applied.BAD_EXECUTION: "with an execution id that is another fill's, or out of line",
 }
 
 

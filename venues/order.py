@@ -5,21 +5,36 @@ lives. An IOC goes from PENDING_NEW to FILLED or CANCELLED. VETOED never left th
 `amend_state` tells of the last one.
 
 `OrderTable` holds the engine's orders of all venues. `apply_report` is the only way that a venue's word changes one,
-and applies each fill exactly once: a fill is either applied, dropped as a copy of one that was, or counted as an alarm.
+and believes it only inside what was asked for. Each fill counts exactly once: it is applied, dropped as a copy of one
+that was, or an alarm.
 """
 
 from enum import IntEnum
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Struct, clear_struct, copy_struct, i64
+from crosswire.nic.memory.struct import Array, Pointer, Struct, clear_struct, copy_struct, i64
 from crosswire.nic.packet import Packet
-from crosswire.nic.unit.compile import compiled, generic
+from crosswire.nic.unit.compile import compiled, generic, inlined
+from crosswire.venues.instrument import Instrument, multiply_e9, settlement_value_e9
+from crosswire.venues.side import BUY
 
 ORDERS_BITS = 12
 ORDERS_MAX = 1 << ORDERS_BITS  # orders alive at once, all venues together; an order id's low bits are its slot
 REPORTS_MAX = 128  # execution reports of one packet
 VENUES_MAX = 8  # order sessions of one engine
 APPROVALS_MAX = 32  # of one mass quote: 16 instruments
+FILLS_REMEMBERED = 256  # of each venue's last, so that an execution id that comes again is known for a copy or a lie
+# What no venue means: beyond them a sum of prices, sizes and fees would not fit 64 bits.
+FILL_TICKS_MAX = 1 << 35
+FILL_LOTS_MAX = 1 << 40
+FILL_FEE_MAX_E9 = 1 << 50
+EXECUTION_STEP_MAX = (
+    1 << 32
+)  # from one execution id to the next: an id out of line would make copies of all that follow
+FEE_MAX_E9 = 10_000_000  # of a fill's value, either way: 1 %
+FEE_ROUNDING_E9 = 100_000  # of the settlement currency: what a venue rounds a fee up by
+NO_INSTRUMENT = -1  # `Report.instrument`
+NOT_TOLD = -1  # `Report.leaves_lots`, `Report.filled_lots`
 BY_ID_MAX = 64  # cancels by the venue's id without an answer yet, all venues together
 
 
@@ -120,7 +135,8 @@ class Report(Struct):
     side: i64
     price_ticks: i64  # FILL, AMENDED
     qty_lots: i64  # FILL; AMENDED: what was filled before included
-    leaves_lots: i64
+    leaves_lots: i64  # FILL, CANCELLED: what is left after it; NOT_TOLD if the venue does not say
+    filled_lots: i64  # FILL, CANCELLED: what is filled in all; NOT_TOLD if the venue does not say
     fee_e9: i64  # FILL: settlement currency, positive is paid
     is_maker: i64  # FILL
     queued: i64  # ACK, AMENDED: 1 while the venue holds the order in its speed bump
@@ -227,8 +243,13 @@ class Applied(IntEnum):
     UNKNOWN_ORDER = 5  # a report for an order that we do not have
     OVERFILL = 6  # a fill larger than what is left
     FILL_AFTER_CLOSE = 7  # a fill for an order that had ended
-    BAD_FILL = 8  # a fill of another instrument or side than the order's, or of no size
+    BAD_FILL = 8  # a fill of another instrument or side than the order's, or of no size that there can be
     CONTRADICTION = 9  # any other report that the order's state rules out
+    BAD_PRICE = 10  # a fill at a price worse than its order's limit, or at none that there can be
+    BAD_FEE = 11  # a fee, or a rebate, of more than FEE_MAX_E9 of the fill's value
+    BAD_LEAVES = 12  # what is said to be left of the order is not what its fills have left
+    BAD_INSTRUMENT = 13  # a report of another instrument than the order's
+    BAD_EXECUTION = 14  # an execution id that was another fill's, or is out of line
 
 
 class Order(Struct):
@@ -272,6 +293,15 @@ class CancelById(Struct):
     strategy: i64  # number of the strategy that asked
 
 
+class KnownFill(Struct):
+    """A fill that was told."""
+
+    execution_id: i64  # 0: none
+    client_order_id: i64
+    price_ticks: i64
+    qty_lots: i64
+
+
 class OrderTable(Struct):
     """The engine's orders, ORDERS_MAX at most. An id is counter << ORDERS_BITS | slot: found in O(1), never reused."""
 
@@ -279,6 +309,9 @@ class OrderTable(Struct):
     count: i64  # slots taken
     outcomes: Annotated[Array, i64, len(Applied)]  # reports by what became of them
     last_execution_ids: Annotated[Array, i64, VENUES_MAX]  # of the last fill of each venue
+    fills: Annotated[Array, KnownFill, VENUES_MAX * FILLS_REMEMBERED]
+    instrument_count: i64  # 0: fees are not looked at
+    instruments: Annotated[Pointer, Instrument]  # by market index
     free_slots: Annotated[Array, i64, ORDERS_MAX]  # a stack; the first ORDERS_MAX - count are free
     orders: Annotated[Array, Order, ORDERS_MAX]
     by_id_count: i64
@@ -287,9 +320,12 @@ class OrderTable(Struct):
     nobody: Order  # what a search returns that finds none; always FREE
 
 
-def make_order_table(counter: int = 0) -> OrderTable:
-    """Make an empty table whose first order has number `counter` + 1."""
+def make_order_table(counter: int = 0, instruments: Array | None = None) -> OrderTable:
+    """Make an empty table whose first order has number `counter` + 1; `instruments` are those of the market."""
     table = OrderTable(counter=counter)
+    if instruments is not None:
+        table.instrument_count = len(instruments)
+        table.instruments = instruments
     for position in range(ORDERS_MAX):
         table.free_slots[position] = ORDERS_MAX - 1 - position
     return table
@@ -459,6 +495,8 @@ def apply_report(table: OrderTable, report: Report, now_ns: int) -> int:
     """
     if report.kind == ReportKind.FILL:
         outcome = _apply_fill(table, report, now_ns)
+        if is_alarm(outcome):
+            _make_bookable(report, find_order(table, report.client_order_id))
     elif report.kind == ReportKind.AMENDED or report.kind == ReportKind.AMEND_REJECTED:
         outcome = _apply_amend(table, report, now_ns)
     else:
@@ -478,20 +516,17 @@ def apply_report(table: OrderTable, report: Report, now_ns: int) -> int:
 
 @compiled
 def _apply_fill(table: OrderTable, report: Report, now_ns: int) -> int:
-    if report.execution_id <= table.last_execution_ids[report.venue]:
-        return Applied.DUPLICATE
-    table.last_execution_ids[report.venue] = report.execution_id
+    outcome = _place_execution(table, report)
+    if outcome != Applied.UPDATED:
+        return outcome
     order = find_order(table, report.client_order_id)
     if order.state == OrderState.FREE or order.venue != report.venue:
         return Applied.UNKNOWN_ORDER
     if report.instrument < 0:
         report.instrument = order.instrument
-    if not is_open(order):
-        return Applied.FILL_AFTER_CLOSE
-    if report.instrument != order.instrument or report.side != order.side or report.qty_lots <= 0:
-        return Applied.BAD_FILL
-    if report.qty_lots > order.qty_lots - order.filled_lots:
-        return Applied.OVERFILL
+    outcome = _doubt_fill(table, report, order)
+    if outcome != Applied.UPDATED:
+        return outcome
     order.filled_lots += report.qty_lots
     order.filled_tick_lots += report.price_ticks * report.qty_lots
     order.fees_e9 += report.fee_e9
@@ -499,6 +534,86 @@ def _apply_fill(table: OrderTable, report: Report, now_ns: int) -> int:
         close_order(order, OrderState.FILLED, RejectReason.NONE, now_ns)
         return Applied.CLOSED
     return Applied.UPDATED
+
+
+@compiled
+def _place_execution(table: OrderTable, report: Report) -> int:
+    """Tell by its execution id whether a fill is new (UPDATED), a copy, or neither: then it is not to be booked."""
+    last = table.last_execution_ids[report.venue]
+    known = table.fills[report.venue * FILLS_REMEMBERED + (report.execution_id & (FILLS_REMEMBERED - 1))]
+    if report.execution_id < 1:
+        return Applied.BAD_EXECUTION
+    if report.execution_id <= last:
+        is_copy = known.client_order_id == report.client_order_id and known.qty_lots == report.qty_lots
+        if known.execution_id != report.execution_id or (is_copy and known.price_ticks == report.price_ticks):
+            return Applied.DUPLICATE
+        report.instrument = NO_INSTRUMENT
+        return Applied.BAD_EXECUTION
+    if report.execution_id - last > EXECUTION_STEP_MAX and (last != 0 or report.execution_id >> 61 != 0):
+        return Applied.BAD_EXECUTION
+    table.last_execution_ids[report.venue] = report.execution_id
+    known.execution_id = report.execution_id
+    known.client_order_id = report.client_order_id
+    known.price_ticks = report.price_ticks
+    known.qty_lots = report.qty_lots
+    return Applied.UPDATED
+
+
+@compiled
+def _doubt_fill(table: OrderTable, report: Report, order: Order) -> int:
+    """Hold a fill against what was asked for; UPDATED if nothing speaks against it."""
+    if not is_open(order):
+        return Applied.FILL_AFTER_CLOSE
+    if report.instrument != order.instrument or report.side != order.side or report.qty_lots <= 0:
+        return Applied.BAD_FILL
+    left_lots = order.qty_lots - order.filled_lots
+    if report.qty_lots > left_lots:
+        return Applied.OVERFILL
+    if _is_through_limit(report, order):
+        return Applied.BAD_PRICE
+    if not _adds_up(report, order, report.qty_lots):
+        return Applied.BAD_LEAVES
+    if report.instrument < table.instrument_count:
+        instrument = table.instruments[report.instrument]
+        value_e9 = settlement_value_e9(instrument, report.price_ticks, report.qty_lots)
+        fee_max_e9 = multiply_e9(value_e9, FEE_MAX_E9) + FEE_ROUNDING_E9
+        if report.fee_e9 < -fee_max_e9 or report.fee_e9 > fee_max_e9:
+            return Applied.BAD_FEE
+    return Applied.UPDATED
+
+
+@inlined
+def _adds_up(report: Report, order: Order, qty_lots: int) -> bool:
+    """Tell whether what is said to be filled and left of an order is so, with `qty_lots` more of it filled."""
+    filled_lots = order.filled_lots + qty_lots
+    if report.leaves_lots != NOT_TOLD and report.leaves_lots != order.qty_lots - filled_lots:
+        return False
+    return report.filled_lots == NOT_TOLD or report.filled_lots == filled_lots
+
+
+@inlined
+def _is_through_limit(report: Report, order: Order) -> bool:
+    """Tell whether a fill is worse than its order's limit. While an amend is under way either limit may hold."""
+    limit_ticks = order.price_ticks
+    if order.amend_state == AmendState.PENDING:
+        asked_ticks = order.amend_price_ticks
+        limit_ticks = max(limit_ticks, asked_ticks) if order.side == BUY else min(limit_ticks, asked_ticks)
+    if report.price_ticks < 1 or report.price_ticks > FILL_TICKS_MAX:
+        return True
+    return report.price_ticks > limit_ticks if order.side == BUY else report.price_ticks < limit_ticks
+
+
+@compiled
+def _make_bookable(report: Report, order: Order) -> None:
+    """Leave of a fill that raises an alarm what can be booked: its size, at its order's price if its own can't be."""
+    if report.qty_lots < 1 or report.qty_lots > FILL_LOTS_MAX:
+        report.instrument = NO_INSTRUMENT
+    if report.price_ticks < 1 or report.price_ticks > FILL_TICKS_MAX:
+        report.price_ticks = order.price_ticks
+        if order.state == OrderState.FREE:
+            report.instrument = NO_INSTRUMENT
+    if report.fee_e9 < -FILL_FEE_MAX_E9 or report.fee_e9 > FILL_FEE_MAX_E9:
+        report.fee_e9 = 0
 
 
 @compiled
@@ -510,6 +625,8 @@ def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
         return Applied.UNKNOWN_ORDER if order.state == OrderState.FREE else Applied.CONTRADICTION
     if report.instrument < 0:
         report.instrument = order.instrument
+    if report.instrument != order.instrument:
+        return Applied.BAD_INSTRUMENT
     if report.kind == ReportKind.ACK:
         # A second one is for an order that was held and now lives.
         if order.acked_ns != 0 and order.queued == 0:
@@ -521,6 +638,8 @@ def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
             order.state = OrderState.LIVE
         return Applied.UPDATED
     if report.kind == ReportKind.CANCELLED:
+        if not _adds_up(report, order, 0):
+            return Applied.BAD_LEAVES
         close_order(order, OrderState.CANCELLED, report.reason, now_ns)
         return Applied.CLOSED
     if report.kind == ReportKind.REJECTED:
@@ -546,6 +665,8 @@ def _apply_amend(table: OrderTable, report: Report, now_ns: int) -> int:
         return Applied.UNKNOWN_ORDER
     if report.instrument < 0:
         report.instrument = order.instrument
+    if report.instrument != order.instrument:
+        return Applied.BAD_INSTRUMENT
     if not is_open(order) or order.amend_state != AmendState.PENDING:
         return Applied.CONTRADICTION
     if report.kind == ReportKind.AMEND_REJECTED:

@@ -106,7 +106,7 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     engine.state.sample_interval_ns = config.sample_interval_ms * NS_PER_MS
     engine.market = market
     engine.gate = gate
-    engine.orders = make_order_table()
+    engine.orders = make_order_table(instruments=market.instruments)
     engine.records = make_records()
     context = BuildContext(list(market.instruments), {name: index for index, name in enumerate(names)})
     strategies = [

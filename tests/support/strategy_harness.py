@@ -357,7 +357,8 @@ class Harness:
             side=order.side,
             price_ticks=price_ticks,
             qty_lots=lots,
-            leaves_lots=order.qty_lots - lots,
+            leaves_lots=order.qty_lots - order.filled_lots,
+            filled_lots=order.filled_lots,
             fee_e9=fee,
             exchange_time_ns=self.desk.now_ns,
         )

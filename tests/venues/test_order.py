@@ -1,10 +1,16 @@
 """The engine's order table: ids, states, and each fill applied exactly once."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosswire.venues.instrument import Instrument
 from crosswire.venues.order import (
     BY_ID_MAX,
+    FILL_FEE_MAX_E9,
+    FILL_LOTS_MAX,
+    FILL_TICKS_MAX,
+    NOT_TOLD,
     ORDERS_MAX,
     AmendState,
     Applied,
@@ -30,6 +36,7 @@ from crosswire.venues.order import (
     open_order,
 )
 from crosswire.venues.side import BUY, SELL
+from tests.support.order_setup import set_terms
 
 VENUE = 2
 INSTRUMENT = 5
@@ -41,6 +48,7 @@ def open_buy(table: OrderTable, qty_lots: int = 10) -> Order:
 
 def report_of(order: Order, kind: ReportKind, **values: int) -> Report:
     fields = {"venue": VENUE, "client_order_id": order.client_order_id, "instrument": INSTRUMENT, "side": BUY}
+    fields["leaves_lots"] = fields["filled_lots"] = NOT_TOLD
     return Report(kind=kind, **(fields | values))
 
 
@@ -64,7 +72,95 @@ def test_an_order_lives_and_fills() -> None:
     assert (order.filled_tick_lots, order.closed_ns) == (4 * 999 + 6 * 1000, 444)
     free_order(table, order)
     assert table.count == 0
-    assert list(table.outcomes) == [2, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert list(table.outcomes) == [2, 1] + [0] * (len(Applied) - 2)
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome", "booked"),
+    [
+        ({"price_ticks": 1500}, Applied.BAD_PRICE, (5, 1500)),
+        ({"price_ticks": 1001}, Applied.BAD_PRICE, (5, 1001)),
+        ({"price_ticks": 0}, Applied.BAD_PRICE, (5, 1000)),
+        ({"price_ticks": -7}, Applied.BAD_PRICE, (5, 1000)),
+        ({"price_ticks": 1 << 61}, Applied.BAD_PRICE, (5, 1000)),
+        ({"price_ticks": -(1 << 63)}, Applied.BAD_PRICE, (5, 1000)),
+        ({"qty_lots": 11}, Applied.OVERFILL, (11, 1000)),
+        ({"qty_lots": 1 << 61}, Applied.OVERFILL, None),
+        ({"qty_lots": -5}, Applied.BAD_FILL, None),
+        ({"side": SELL}, Applied.BAD_FILL, (5, 1000)),
+        ({"fee_e9": -1_000_000_000}, Applied.BAD_FEE, (5, 1000)),
+        ({"fee_e9": 1 << 61}, Applied.BAD_FEE, (5, 1000)),
+        ({"leaves_lots": 4}, Applied.BAD_LEAVES, (5, 1000)),
+        ({"leaves_lots": 6}, Applied.BAD_LEAVES, (5, 1000)),
+        ({"filled_lots": 5}, Applied.BAD_LEAVES, (5, 1000)),
+        ({"execution_id": 1 << 62}, Applied.BAD_EXECUTION, (5, 1000)),
+        ({"execution_id": -1}, Applied.BAD_EXECUTION, (5, 1000)),
+        ({"execution_id": (1 << 32) + 8}, Applied.BAD_EXECUTION, (5, 1000)),
+        ({"execution_id": 7, "qty_lots": 2}, Applied.BAD_EXECUTION, None),
+        ({"execution_id": 7, "qty_lots": 1, "price_ticks": 998}, Applied.BAD_EXECUTION, None),
+        ({"client_order_id": 1 << 40, "qty_lots": 1 << 61}, Applied.UNKNOWN_ORDER, None),
+        ({"client_order_id": 1 << 40, "price_ticks": 0}, Applied.UNKNOWN_ORDER, None),
+        ({"client_order_id": 1 << 40}, Applied.UNKNOWN_ORDER, (5, 1000)),
+    ],
+)
+def test_a_fill_is_believed_only_inside_what_was_asked(
+    said: dict[str, int], outcome: Applied, booked: tuple[int, int] | None
+) -> None:
+    """The position moves by what the venue says, where that can be; the order's own account stays what it was."""
+    instruments = Instrument.array(INSTRUMENT + 1)
+    set_terms(instruments[INSTRUMENT], INSTRUMENT)
+    table = make_order_table(instruments=instruments)
+    order = open_buy(table, 11)
+    assert apply_report(table, fill_of(order, 7, 1, 999), 1) == Applied.UPDATED
+    before = bytes(order)
+    report = fill_of(order, 8, 5, leaves_lots=5) if "qty_lots" not in said else fill_of(order, 8, 5)
+    for name, value in said.items():
+        setattr(report, name, value)
+    assert apply_report(table, report, 2) == outcome
+    assert is_alarm(outcome)
+    assert bytes(order) == before
+    assert ((report.qty_lots, report.price_ticks) if report.instrument >= 0 else None) == booked
+    # What is true after it is still heard.
+    assert apply_report(table, fill_of(order, 9, 10), 3) == Applied.CLOSED
+
+
+def test_other_reports_are_held_against_their_order() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    before = bytes(order)
+    assert apply_report(table, report_of(order, ReportKind.ACK, instrument=INSTRUMENT + 1), 1) == Applied.BAD_INSTRUMENT
+    assert apply_report(table, report_of(order, ReportKind.CANCELLED, leaves_lots=4), 1) == Applied.BAD_LEAVES
+    assert bytes(order) == before
+    assert apply_report(table, fill_of(order, 1, 6, leaves_lots=4), 1) == Applied.UPDATED
+    assert apply_report(table, report_of(order, ReportKind.CANCELLED, leaves_lots=4), 1) == Applied.CLOSED
+
+
+def test_while_an_amend_is_under_way_either_limit_may_hold() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    assert apply_report(table, report_of(order, ReportKind.ACK), 1) == Applied.UPDATED
+    amend_sent(order, 1010, 10)
+    assert apply_report(table, fill_of(order, 1, 1, 1010), 1) == Applied.UPDATED
+    assert apply_report(table, fill_of(order, 2, 1, 1011), 1) == Applied.BAD_PRICE
+
+
+@given(st.dictionaries(st.sampled_from(sorted(Report.fields)), st.integers(-(1 << 63), (1 << 63) - 1), min_size=1))
+def test_whatever_a_venue_says_can_be_booked_without_a_number_that_wraps(said: dict[str, int]) -> None:
+    instruments = Instrument.array(INSTRUMENT + 1)
+    set_terms(instruments[INSTRUMENT], INSTRUMENT)
+    table = make_order_table(instruments=instruments)
+    order = open_buy(table)
+    report = fill_of(order, 1, 5)
+    for name, value in said.items():
+        setattr(report, name, value if name != "venue" else value % 8)
+    if report.kind not in set(ReportKind):
+        report.kind = ReportKind.FILL
+    outcome = apply_report(table, report, 1)
+    if report.kind != ReportKind.FILL or report.instrument < 0 or outcome == Applied.DUPLICATE:
+        return
+    assert 1 <= report.qty_lots <= FILL_LOTS_MAX
+    assert 1 <= report.price_ticks <= FILL_TICKS_MAX
+    assert abs(report.fee_e9) <= FILL_FEE_MAX_E9
 
 
 def test_ids_are_found_and_never_used_again() -> None:
@@ -181,14 +277,14 @@ def test_however_often_fills_are_repeated_each_counts_once(sizes: list[int], rep
     """Fills in order, each followed by copies of itself or of earlier ones, as a resend after a reconnection would."""
     table = make_order_table()
     order = open_buy(table, qty_lots=sum(sizes) + 1)
-    fills = [fill_of(order, number + 1, size, 1000 + number) for number, size in enumerate(sizes)]
+    fills = [fill_of(order, number + 1, size, 1000 - number) for number, size in enumerate(sizes)]
     for number, fill in enumerate(fills):
         assert apply_report(table, fill, number) == Applied.UPDATED
         for earlier in repeats:
             if earlier <= number:
                 assert apply_report(table, fills[earlier], number) == Applied.DUPLICATE
     assert order.filled_lots == sum(sizes)
-    assert order.filled_tick_lots == sum(size * (1000 + number) for number, size in enumerate(sizes))
+    assert order.filled_tick_lots == sum(size * (1000 - number) for number, size in enumerate(sizes))
     assert table.outcomes[Applied.UPDATED] == len(sizes)
 
 

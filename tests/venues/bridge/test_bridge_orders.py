@@ -50,6 +50,7 @@ from crosswire.venues.bridge.wire.order_layout import (
 )
 from crosswire.venues.exchange.matching import Matching, set_matching
 from crosswire.venues.order import (
+    NOT_TOLD,
     REPORTS_MAX,
     RejectReason,
     ReportKind,
@@ -176,7 +177,7 @@ def test_an_order_there_and_back(wire: Wire) -> None:
     heard = wire.pump()
     kinds = [(report["kind"], report["price_ticks"], report["qty_lots"], report["leaves_lots"]) for report in heard]
     assert kinds == [
-        (ReportKind.ACK, 0, 0, 0),
+        (ReportKind.ACK, 0, 0, NOT_TOLD),
         (ReportKind.FILL, 101, 5, 15),
         (ReportKind.FILL, 102, 3, 12),
         (ReportKind.CANCELLED, 0, 0, 12),

@@ -31,6 +31,7 @@ from crosswire.venues.exchange.simulated import SimulatedExchange, make_simulate
 from crosswire.venues.feed import Feed, decode
 from crosswire.venues.market import TRADE, Events, Market, add_event, book_changed
 from crosswire.venues.order import (
+    NOT_TOLD,
     Approval,
     ReportKind,
     Reports,
@@ -271,11 +272,11 @@ def test_the_exchange_runs_ahead_of_the_engine_by_the_feed_latency(tmp_path: Pat
     """A level that the engine receives at 67 ms existed at 64: an order sent at 59 arrives at 64 and takes it."""
     path = write_capture(tmp_path / "feed.pcap", quiet(100, (67, (ASK, 101, 3, 0))))
     early = run(path, [at(58)]).heard
-    assert [(one[1], one[5]) for one in early] == [(ACK, 0), (CANCELLED, 4)]
+    assert [(one[1], one[5]) for one in early] == [(ACK, NOT_TOLD), (CANCELLED, 4)]
     in_time = run(path, [at(59)]).heard
     heard_ns, exchange_ns = T0 + (59 + 5 + 7) * MS, T0 + (59 + 5) * MS
     assert in_time == [
-        (heard_ns, ACK, 59, 0, 0, 0, exchange_ns),
+        (heard_ns, ACK, 59, 0, 0, NOT_TOLD, exchange_ns),
         (heard_ns, FILL, 59, 101, 3, 1, exchange_ns),
         (heard_ns, CANCELLED, 59, 0, 0, 1, exchange_ns),
     ]
@@ -349,7 +350,8 @@ def test_fills_are_those_of_the_book_when_the_order_arrives(tmp_path: Path, seed
                 model.level(*values[:3])
             continue
         for kind, *said in model.order(*values[3:]):
-            price_ticks, qty_lots, leaves_lots = said if kind == FILL else (0, 0, said[0] if kind == CANCELLED else 0)
+            untold = (0, 0, said[0] if kind == CANCELLED else NOT_TOLD)
+            price_ticks, qty_lots, leaves_lots = said if kind == FILL else untold
             expected.append((time_ns + RESPONSE_NS, kind, values[2], price_ticks, qty_lots, leaves_lots, time_ns))
     assert heard == expected
     assert sum(one[1] == FILL for one in heard) > 100

@@ -35,6 +35,7 @@ from crosswire.venues.bridge.wire.order_layout import (
 )
 from crosswire.venues.market import InstrumentMap, Market, learn_instrument
 from crosswire.venues.order import (
+    NOT_TOLD,
     REPORTS_MAX,
     Approval,
     RejectReason,
@@ -300,6 +301,7 @@ def _add_report(
         session.state = SessionState.LOST
     report = reports.items[reports.count - 1]
     clear_struct(report)
+    report.leaves_lots = report.filled_lots = NOT_TOLD
     report.kind = kind
     report.venue = session.venue
     report.client_order_id = client_order_id

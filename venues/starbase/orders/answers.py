@@ -2,7 +2,7 @@
 
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.order import Report, ReportKind, Reports
+from crosswire.venues.order import NOT_TOLD, ReportKind, Reports
 from crosswire.venues.starbase.orders.quotes import (
     forget_quote,
     quote_id_of,
@@ -279,12 +279,12 @@ def _read_cancel_response(
 ) -> None:
     message = view(CancelOrderResponse, root_of(address))
     instrument = market_index(session, message.instrument_id)
-    leaves_lots = 0
+    leaves_lots = NOT_TOLD
     if view(FrameHeader, address).version >= CANCEL_QUANTITIES_SINCE:
         leaves_lots = _leaves_lots(session, instrument, message.quantity, message.total_filled)
         if leaves_lots == BAD_VALUE:
             break_value(session, link, instrument, now_ns)
-            leaves_lots = 0
+            leaves_lots = NOT_TOLD
     # A quote has no client order id at the exchange: it is told by the number that the exchange gave it.
     quote_id = quote_id_of(session, instrument, message.order_id)
     client_order_id = quote_id if quote_id != 0 else message.client_order_id
@@ -317,14 +317,6 @@ def _read_cancel_reject(session: StarbaseSession, message: CancelOrderReject, re
 
 
 @compiled
-def _set_leaves(session: StarbaseSession, report: Report, client_order_id: int, filled_lots: int) -> None:
-    """Set what is left of an order of which the exchange says only what was filled; the session knows its size."""
-    order = sent_order(session, client_order_id)
-    if order.client_order_id == client_order_id and filled_lots != BAD_VALUE:
-        report.leaves_lots = order.qty_lots - filled_lots
-
-
-@compiled
 def _read_maker_fills(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
@@ -345,7 +337,9 @@ def _read_maker_fills(
             session, reports, fill.match_id, fill.order_id, client_order_id, instrument, side_of(fill.side), ticks,
             lots, 1, timestamp_ns,
         )  # fmt: skip
-        _set_leaves(session, report, client_order_id, filled_lots)
+        # A quote that is replaced goes on counting at the exchange; to us it is another order.
+        if fill.flags & FILL_IS_QUOTE == 0 and filled_lots != BAD_VALUE:
+            report.filled_lots = filled_lots
         if lots == BAD_VALUE or ticks == BAD_VALUE or filled_lots == BAD_VALUE:
             break_value(session, link, instrument, now_ns)
     if session.unread == 0:
@@ -374,7 +368,8 @@ def _read_orders_canceled(
         report.exchange_order_id = canceled.order_id
         report.instrument = instrument
         report.reason = cancel_reason(canceled.cancel_reason)
-        _set_leaves(session, report, client_order_id, filled_lots)
+        if canceled.flags & CANCEL_IS_QUOTE == 0 and filled_lots != BAD_VALUE:
+            report.filled_lots = filled_lots
         if filled_lots == BAD_VALUE:
             break_value(session, link, instrument, now_ns)
     if session.unread == 0:

@@ -3,7 +3,7 @@
 from crosswire.nic.memory.struct import clear_struct
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.instrument import fee_e9
-from crosswire.venues.order import REPORTS_MAX, Report, ReportKind, Reports
+from crosswire.venues.order import NOT_TOLD, REPORTS_MAX, Report, ReportKind, Reports
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.orders.fills import add_fill_once
 from crosswire.venues.starbase.orders.state import Refusal, StarbaseLink, StarbaseSession, lose_link, sent_order
@@ -51,6 +51,7 @@ def _begin_report(
     session: StarbaseSession, report: Report, kind: int, client_order_id: int, exchange_time_ns: int
 ) -> Report:
     clear_struct(report)
+    report.leaves_lots = report.filled_lots = NOT_TOLD
     report.kind = kind
     report.venue = session.venue
     report.client_order_id = client_order_id

@@ -10,7 +10,7 @@ WORDS = {
     Applied.BAD_FILL: "of a fill of another instrument or side, or of no size that there can be",
     Applied.CONTRADICTION: "that the order's state rules out",
     Applied.BAD_PRICE: "of a fill through its order's limit",
-    Applied.BAD_FEE: "of a fee that is out of proportion",
+    Applied.BAD_FEE: "of a fee far from what is configured",
     Applied.BAD_LEAVES: "that does not add up with the order's fills",
     Applied.BAD_INSTRUMENT: "of another instrument than the order's",
     Applied.BAD_EXECUTION: "with an execution id that is another fill's, or out of line",

@@ -226,8 +226,16 @@ def _judge(
 
 
 @inlined
+def _is_priced(book: Book, limits: InstrumentLimits) -> bool:
+    """Tell whether both sides have a best price inside what was proven: beyond it, sums of values could wrap."""
+    if book.bid_lots <= 0 or book.ask_lots <= 0:
+        return False
+    return book.bid_ticks >= -limits.price_ticks_max and book.ask_ticks <= limits.price_ticks_max
+
+
+@inlined
 def _judge_price(book: Book, limits: InstrumentLimits, side: int, price_ticks: int, now_ns: int) -> int:
-    if book.valid == 0 or book.bid_lots <= 0 or book.ask_lots <= 0:
+    if book.valid == 0 or not _is_priced(book, limits):
         return Veto.INVALID_BOOK
     if now_ns - book.receive_time_ns > limits.book_age_max_ns:
         return Veto.STALE_BOOK
@@ -286,7 +294,7 @@ def mark_positions(gate: Gate) -> None:
     for index in range(gate.instrument_count):
         book = gate.books[index]
         position = gate.positions[index]
-        if book.valid != 0 and book.bid_lots > 0 and book.ask_lots > 0 and book.bid_ticks < book.ask_ticks:
+        if book.valid != 0 and book.bid_ticks < book.ask_ticks and _is_priced(book, gate.limits[index]):
             position.mark_ticks = (book.bid_ticks + book.ask_ticks) // 2
         total_e9 += quote_profit_e9(gate.instruments[index], position)
     gate.profit_e9 = total_e9

@@ -31,9 +31,10 @@ FILL_FEE_MAX_E9 = 1 << 50
 EXECUTION_STEP_MAX = (
     1 << 32
 )  # from one execution id to the next: an id out of line would make copies of all that follow
-FEE_MAX_E9 = 10_000_000  # of a fill's value, either way: 1 %
+FEE_SLACK_E9 = 100_000  # of a fill's value, beside twice the configured rate: 1 bp
 FEE_ROUNDING_E9 = 100_000  # of the settlement currency: what a venue rounds a fee up by
-NO_INSTRUMENT = -1  # `Report.instrument`
+NO_INSTRUMENT = -1  # `Report.instrument`: the venue named none, or what it says is not to be booked
+STRANGE_INSTRUMENT = -2  # it named one that nobody configured
 NOT_TOLD = -1  # `Report.leaves_lots`, `Report.filled_lots`
 BY_ID_MAX = 64  # cancels by the venue's id without an answer yet, all venues together
 
@@ -131,7 +132,7 @@ class Report(Struct):
     client_order_id: i64
     exchange_order_id: i64
     execution_id: i64  # FILL: counts up within a session, so that each fill is applied exactly once
-    instrument: i64  # market index, -1 if the venue named none that we know
+    instrument: i64  # market index, NO_INSTRUMENT or STRANGE_INSTRUMENT
     side: i64
     price_ticks: i64  # FILL, AMENDED
     qty_lots: i64  # FILL; AMENDED: what was filled before included
@@ -246,7 +247,7 @@ class Applied(IntEnum):
     BAD_FILL = 8  # a fill of another instrument or side than the order's, or of no size that there can be
     CONTRADICTION = 9  # any other report that the order's state rules out
     BAD_PRICE = 10  # a fill at a price worse than its order's limit, or at none that there can be
-    BAD_FEE = 11  # a fee, or a rebate, of more than FEE_MAX_E9 of the fill's value
+    BAD_FEE = 11  # a fee, or a rebate, of more than twice the configured rate and 1 bp
     BAD_LEAVES = 12  # what is said to be left of the order is not what its fills have left
     BAD_INSTRUMENT = 13  # a report of another instrument than the order's
     BAD_EXECUTION = 14  # an execution id that was another fill's, or is out of line
@@ -522,7 +523,7 @@ def _apply_fill(table: OrderTable, report: Report, now_ns: int) -> int:
     order = find_order(table, report.client_order_id)
     if order.state == OrderState.FREE or order.venue != report.venue:
         return Applied.UNKNOWN_ORDER
-    if report.instrument < 0:
+    if report.instrument == NO_INSTRUMENT:
         report.instrument = order.instrument
     outcome = _doubt_fill(table, report, order)
     if outcome != Applied.UPDATED:
@@ -576,7 +577,8 @@ def _doubt_fill(table: OrderTable, report: Report, order: Order) -> int:
     if report.instrument < table.instrument_count:
         instrument = table.instruments[report.instrument]
         value_e9 = settlement_value_e9(instrument, report.price_ticks, report.qty_lots)
-        fee_max_e9 = multiply_e9(value_e9, FEE_MAX_E9) + FEE_ROUNDING_E9
+        rate_e9 = max(abs(instrument.maker_fee_e9), abs(instrument.taker_fee_e9))
+        fee_max_e9 = multiply_e9(value_e9, 2 * rate_e9 + FEE_SLACK_E9) + FEE_ROUNDING_E9
         if report.fee_e9 < -fee_max_e9 or report.fee_e9 > fee_max_e9:
             return Applied.BAD_FEE
     return Applied.UPDATED
@@ -623,7 +625,7 @@ def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
         if report.kind == ReportKind.CANCEL_REJECTED or report.kind == ReportKind.CONVERTED:
             return Applied.LATE
         return Applied.UNKNOWN_ORDER if order.state == OrderState.FREE else Applied.CONTRADICTION
-    if report.instrument < 0:
+    if report.instrument == NO_INSTRUMENT:
         report.instrument = order.instrument
     if report.instrument != order.instrument:
         return Applied.BAD_INSTRUMENT
@@ -663,7 +665,7 @@ def _apply_amend(table: OrderTable, report: Report, now_ns: int) -> int:
         return Applied.LATE
     if not is_ours:
         return Applied.UNKNOWN_ORDER
-    if report.instrument < 0:
+    if report.instrument == NO_INSTRUMENT:
         report.instrument = order.instrument
     if report.instrument != order.instrument:
         return Applied.BAD_INSTRUMENT

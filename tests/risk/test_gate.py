@@ -192,6 +192,24 @@ def test_books_that_are_not_to_be_traded_on() -> None:
     assert setup.ask() == Veto.INVALID_BOOK
 
 
+@pytest.mark.parametrize(
+    ("bid_ticks", "ask_ticks"), [(69_000_000_000, 69_000_000_001), (999, 100_001), (-100_001, 1001)]
+)
+def test_a_book_beyond_what_was_proven_is_neither_traded_on_nor_a_mark(bid_ticks: int, ask_ticks: int) -> None:
+    """In its 64-bit values the first passed an order of 3.4e7 times the gross limit, on the other instrument, too."""
+    setup = Setup(price_collar_bps=Decimal(9_000))
+    mark_positions(setup.gate)
+    book, position = setup.market.books[0], setup.gate.positions[0]
+    position.position_lots = 5_000
+    book.bid_ticks, book.ask_ticks = bid_ticks, ask_ticks
+    mark_positions(setup.gate)
+    assert position.mark_ticks == 1000
+    assert setup.gate.profit_e9 == 500 * E9
+    assert setup.ask(0, BUY, 1000, 1) == Veto.INVALID_BOOK
+    assert setup.ask(1, BUY, 1000, 2_000) in (Veto.POSITION, Veto.ORDER_SIZE)
+    assert setup.ask(1, BUY, 1000, 1) == Veto.NONE
+
+
 def test_rate_is_a_token_bucket_of_its_venue() -> None:
     setup = Setup()
     assert [setup.ask() for _ in range(6)] == [Veto.NONE] * 5 + [Veto.ORDER_RATE]

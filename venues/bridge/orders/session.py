@@ -35,8 +35,10 @@ from crosswire.venues.bridge.wire.order_layout import (
 )
 from crosswire.venues.market import InstrumentMap, Market, learn_instrument
 from crosswire.venues.order import (
+    NO_INSTRUMENT,
     NOT_TOLD,
     REPORTS_MAX,
+    STRANGE_INSTRUMENT,
     Approval,
     RejectReason,
     Report,
@@ -306,14 +308,17 @@ def _add_report(
     report.venue = session.venue
     report.client_order_id = client_order_id
     report.exchange_time_ns = exchange_time_ns
-    report.instrument = -1
+    report.instrument = NO_INSTRUMENT
     return report
 
 
 @compiled
 def _market_index(session: BridgeSession, instrument_id: int) -> int:
-    """Market index of one of the venue's instrument ids, -1 if the feed has not defined it."""
-    return learn_instrument(session.map, session.market[0], session.venue, instrument_id)
+    """Return the market index of one of the venue's instrument ids; 0 names none."""
+    index = learn_instrument(session.map, session.market[0], session.venue, instrument_id)
+    if index >= 0:
+        return index
+    return NO_INSTRUMENT if instrument_id == 0 else STRANGE_INSTRUMENT
 
 
 @compiled

@@ -73,7 +73,7 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         [
             (
                 "risk/gate.py",
-                "    if book.valid == 0 or book.bid_lots <= 0 or book.ask_lots <= 0:\n        return Veto.INVALID_BOOK",
+                "    if book.valid == 0 or not _is_priced(book, limits):\n        return Veto.INVALID_BOOK",
                 "    if book.valid == 0:\n        return Veto.NONE",
             )
         ],

@@ -87,21 +87,30 @@ class LoopThread:
         Orders are out: without its strategies, and with its records thrown away if they can't be written, the loop goes
         on to cancel them.
         """
-        engine = self.run.engine
+        records = self.run.engine.records
         try:
             status = self.run.turn()
-            self.recorder.drain(engine.records)
-            self.drains += 1
-            return status == Status.RECORDS
-        except Exception as error:
+        except LoopError as error:
             if self.failure is not None:
                 raise
-            self.failure = error
-            begin_leaving(engine)
-            for number in range(engine.seat_count):
-                retire(engine.seats[number], self.idle)
-            clear_records(engine.records)
+            self._give_up(error)
             return True
+        try:
+            self.recorder.drain(records)
+            self.drains += 1
+        except Exception as error:
+            clear_records(records)
+            if self.failure is None:
+                self._give_up(error)
+        return status == Status.RECORDS
+
+    def _give_up(self, error: Exception) -> None:
+        """Trade no more; the loop is still to be turned."""
+        self.failure = error
+        engine = self.run.engine
+        begin_leaving(engine)
+        for number in range(engine.seat_count):
+            retire(engine.seats[number], self.idle)
 
     def stop(self) -> None:
         """End the thread; the loop leaves at its next turn."""

@@ -59,13 +59,16 @@ def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
     """Take all that a packet says of our orders."""
     session = venue.session
     reports = engine.inbox.reports
+    # That a session is lost is noted behind the reports: the same packet may tell how its orders ended.
     while True:
-        note_session(engine, venue, now_ns)
+        if session.state != SessionState.LOST:
+            note_session(engine, venue, now_ns)
         for position in range(reports.count):
             take_report(engine, reports.items[position], now_ns)
         if session.unread == 0:
             break
         take_more_reports(venue)
+    note_session(engine, venue, now_ns)
     if session.keep_due != 0:
         venue.keep_ns = now_ns
         engine.state.first_keep_ns = now_ns
@@ -98,6 +101,8 @@ def cancel_everything(engine: Engine, now_ns: int) -> None:
         venue = engine.venues[number]
         venue.cancel_due = 1
         send_due_cancel(engine, venue, now_ns)
+    # Timers that are due end this turn, and with them the drivers are woken that want it.
+    engine.state.first_keep_ns = min(engine.state.first_keep_ns, now_ns)
 
 
 @compiled

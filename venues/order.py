@@ -15,7 +15,7 @@ from typing import Annotated
 from crosswire.nic.memory.struct import Array, Pointer, Struct, clear_struct, copy_struct, i64
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import compiled, generic, inlined
-from crosswire.venues.instrument import Instrument, multiply_e9, settlement_value_e9
+from crosswire.venues.instrument import Instrument, Kind, multiply_e9, settlement_value_e9
 from crosswire.venues.side import BUY
 
 ORDERS_BITS = 12
@@ -497,7 +497,7 @@ def apply_report(table: OrderTable, report: Report, now_ns: int) -> int:
     if report.kind == ReportKind.FILL:
         outcome = _apply_fill(table, report, now_ns)
         if is_alarm(outcome):
-            _make_bookable(report, find_order(table, report.client_order_id))
+            _make_bookable(table, report, find_order(table, report.client_order_id))
     elif report.kind == ReportKind.AMENDED or report.kind == ReportKind.AMEND_REJECTED:
         outcome = _apply_amend(table, report, now_ns)
     else:
@@ -539,24 +539,26 @@ def _apply_fill(table: OrderTable, report: Report, now_ns: int) -> int:
 
 @compiled
 def _place_execution(table: OrderTable, report: Report) -> int:
-    """Tell by its execution id whether a fill is new (UPDATED), a copy, or neither: then it is not to be booked."""
+    """Tell by its execution id whether a fill is new (UPDATED), a copy or an alarm; with another's id it is no fill."""
     last = table.last_execution_ids[report.venue]
     known = table.fills[report.venue * FILLS_REMEMBERED + (report.execution_id & (FILLS_REMEMBERED - 1))]
-    if report.execution_id < 1:
-        return Applied.BAD_EXECUTION
-    if report.execution_id <= last:
+    if known.execution_id == report.execution_id and report.execution_id != 0:
         is_copy = known.client_order_id == report.client_order_id and known.qty_lots == report.qty_lots
-        if known.execution_id != report.execution_id or (is_copy and known.price_ticks == report.price_ticks):
+        if is_copy and known.price_ticks == report.price_ticks:
             return Applied.DUPLICATE
         report.instrument = NO_INSTRUMENT
         return Applied.BAD_EXECUTION
-    if report.execution_id - last > EXECUTION_STEP_MAX and (last != 0 or report.execution_id >> 61 != 0):
-        return Applied.BAD_EXECUTION
-    table.last_execution_ids[report.venue] = report.execution_id
+    if report.execution_id >= 1 and report.execution_id <= last:
+        return Applied.DUPLICATE
     known.execution_id = report.execution_id
     known.client_order_id = report.client_order_id
     known.price_ticks = report.price_ticks
     known.qty_lots = report.qty_lots
+    if report.execution_id < 1:
+        return Applied.BAD_EXECUTION
+    if report.execution_id - last > EXECUTION_STEP_MAX and (last != 0 or report.execution_id >> 61 != 0):
+        return Applied.BAD_EXECUTION
+    table.last_execution_ids[report.venue] = report.execution_id
     return Applied.UPDATED
 
 
@@ -570,7 +572,7 @@ def _doubt_fill(table: OrderTable, report: Report, order: Order) -> int:
     left_lots = order.qty_lots - order.filled_lots
     if report.qty_lots > left_lots:
         return Applied.OVERFILL
-    if _is_through_limit(report, order):
+    if not _is_price(table, report) or _is_through_limit(report, order):
         return Applied.BAD_PRICE
     if not _adds_up(report, order, report.qty_lots):
         return Applied.BAD_LEAVES
@@ -594,23 +596,31 @@ def _adds_up(report: Report, order: Order, qty_lots: int) -> bool:
 
 
 @inlined
+def _is_price(table: OrderTable, report: Report) -> bool:
+    """Tell whether there can be such a price: of a combination of instruments it may be below 1."""
+    lowest_ticks = 1
+    if report.instrument >= 0 and report.instrument < table.instrument_count:
+        if table.instruments[report.instrument].kind == Kind.COMBO:
+            lowest_ticks = -FILL_TICKS_MAX
+    return report.price_ticks >= lowest_ticks and report.price_ticks <= FILL_TICKS_MAX
+
+
+@inlined
 def _is_through_limit(report: Report, order: Order) -> bool:
     """Tell whether a fill is worse than its order's limit. While an amend is under way either limit may hold."""
     limit_ticks = order.price_ticks
     if order.amend_state == AmendState.PENDING:
         asked_ticks = order.amend_price_ticks
         limit_ticks = max(limit_ticks, asked_ticks) if order.side == BUY else min(limit_ticks, asked_ticks)
-    if report.price_ticks < 1 or report.price_ticks > FILL_TICKS_MAX:
-        return True
     return report.price_ticks > limit_ticks if order.side == BUY else report.price_ticks < limit_ticks
 
 
 @compiled
-def _make_bookable(report: Report, order: Order) -> None:
+def _make_bookable(table: OrderTable, report: Report, order: Order) -> None:
     """Leave of a fill that raises an alarm what can be booked: its size, at its order's price if its own can't be."""
     if report.qty_lots < 1 or report.qty_lots > FILL_LOTS_MAX:
         report.instrument = NO_INSTRUMENT
-    if report.price_ticks < 1 or report.price_ticks > FILL_TICKS_MAX:
+    if not _is_price(table, report):
         report.price_ticks = order.price_ticks
         if order.state == OrderState.FREE:
             report.instrument = NO_INSTRUMENT

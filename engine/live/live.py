@@ -112,6 +112,10 @@ class LoopThread:
         for number in range(engine.seat_count):
             retire(engine.seats[number], self.idle)
 
+    def is_trading(self) -> bool:
+        """Tell whether the loop turns, and nothing has been raised."""
+        return self.failure is None and self.thread.is_alive()
+
     def stop(self) -> None:
         """End the thread; the loop leaves at its next turn."""
         self.run.engine.state.stop = 1
@@ -191,7 +195,9 @@ def run_live(
             # Whatever ends the watching: rings are closed only when the loop has cancelled, and stopped.
             wind_down(thread, keeper)
         if thread.failure is not None:
-            raise LoopError(f"{thread.failure}; what was recorded is in {recorder.directory}") from thread.failure
+            said = [str(thread.failure), alarm_text(run.engine, [venue.name for venue in config.venue])]
+            said.append(f"what was recorded is in {recorder.directory}")
+            raise LoopError("; ".join(filter(None, said))) from thread.failure
         wall_s = time.perf_counter() - loop_started
         writer.stop()
         facts = run_facts(run, start_s, wall_s, "")
@@ -285,7 +291,7 @@ def watch(
     engine = thread.run.engine
     lost = LostSessions(thread.run, console)
     begun = said = time.monotonic()
-    while thread.failure is None and not stopped() and not (seconds and time.monotonic() - begun >= seconds):
+    while thread.is_trading() and not stopped() and not (seconds and time.monotonic() - begun >= seconds):
         if engine.gate.alarms != 0:
             alarm = alarm_text(engine, [venue.name for venue in thread.run.config.venue])
             console.print(f"alarm, everything is cancelled: {alarm}", style="red", markup=False)
@@ -320,10 +326,12 @@ def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:
             time.sleep(0.05)
             keeper.keep(KEEP_CLOCK_S)
 
-    until(lambda: engine.state.winding_down == 2 and engine.orders.count == 0, WIND_DOWN_S)
-    engine.state.winding_down = 3
-    until(lambda: all(venue.session.state == SessionState.ENDED for venue in thread.run.parts), LOG_OUT_S)
-    thread.stop()
+    try:
+        until(lambda: engine.state.winding_down == 2 and engine.orders.count == 0, WIND_DOWN_S)
+        engine.state.winding_down = 3
+        until(lambda: all(venue.session.state == SessionState.ENDED for venue in thread.run.parts), LOG_OUT_S)
+    finally:
+        thread.stop()
 
 
 def live_counters(run: Run, thread: LoopThread, rings: list[VenueRings]) -> dict[str, int]:

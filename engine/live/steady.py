@@ -24,5 +24,7 @@ class SteadyConsole(Console):
         """Print as `Console.print` does, if that is possible."""
         try:
             super().print(*objects, **options)
+        except UnicodeEncodeError:  # a character that the terminal does not have costs its line
+            pass
         except (OSError, ValueError):  # a terminal that was hung up; a file that was closed
-            self.quiet = True
+            self.on_broken_pipe()

@@ -273,14 +273,18 @@ class Recorder:
 
     def close(self) -> None:
         """Finish the Parquet files; a kind without records leaves a file with columns and no rows."""
-        for file in (self._fills, self._orders, self._positions, self._opportunities, self._trades):
+        for file in self._files():
             file.close()
+
+    def _files(self) -> "tuple[_File, ...]":
+        return self._fills, self._orders, self._positions, self._opportunities, self._trades
 
     def keep(self) -> None:
         """Keep what a run wrote in `directory`, even if it does not finish: `discard` does nothing any more."""
         self._is_kept = True
-        with suppress(Exception):
-            self.close()
+        for file in self._files():
+            with suppress(Exception):
+                file.close()
 
     def discard(self) -> None:
         """Remove what an unfinished run wrote: half a run is not a run."""

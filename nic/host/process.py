@@ -117,7 +117,9 @@ def note_signals(act: Callable[[], None] = lambda: None) -> list[int]:
         act()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, note)
+        # What nohup starts ignores SIGHUP, and is to go on doing so.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, note)
     return received
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosswire.venues.instrument import Instrument
+from crosswire.venues.instrument import Instrument, Kind
 from crosswire.venues.order import (
     BY_ID_MAX,
     FILL_FEE_MAX_E9,
@@ -122,6 +122,23 @@ def test_a_fill_is_believed_only_inside_what_was_asked(
     assert ((report.qty_lots, report.price_ticks) if report.instrument >= 0 else None) == booked
     # What is true after it is still heard.
     assert apply_report(table, fill_of(order, 9, 10), 3) == Applied.CLOSED
+
+
+def test_a_fill_out_of_line_counts_once_too() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    assert apply_report(table, fill_of(order, 1, 1), 1) == Applied.UPDATED
+    assert apply_report(table, fill_of(order, 1 << 62, 1), 1) == Applied.BAD_EXECUTION
+    assert apply_report(table, fill_of(order, 1 << 62, 1), 1) == Applied.DUPLICATE
+
+
+def test_a_combination_may_trade_below_one_tick() -> None:
+    instruments = Instrument.array(INSTRUMENT + 1)
+    set_terms(instruments[INSTRUMENT], INSTRUMENT)
+    instruments[INSTRUMENT].kind = Kind.COMBO
+    table = make_order_table(instruments=instruments)
+    order = open_buy(table)
+    assert apply_report(table, fill_of(order, 1, 1, -1, fee_e9=0), 1) == Applied.UPDATED
 
 
 def test_other_reports_are_held_against_their_order() -> None:

@@ -1,5 +1,6 @@
 """One seed: engine, cables and exchanges in one process on virtual time, and what is wrong at the end of it."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -235,7 +236,7 @@ def happen(world: World, event: Event) -> None:
     until_ns = now_ns + event.for_ms * NS_PER_MS
     if world.trace:
         at_ms = (now_ns - world.start_ns) / NS_PER_MS
-        print(f"{at_ms:9.3f} ms  venue {event.venue}: {event.happening.name} {event.for_ms} ms")
+        print(f"{at_ms:9.3f} ms  venue {event.venue}: {event.happening.name} {event.for_ms} ms", file=sys.stderr)
     if event.happening == Happening.ANSWERS_LATE:
         cable.late_until_ns = max(cable.late_until_ns, until_ns)
     elif event.happening == Happening.RING_FULL:

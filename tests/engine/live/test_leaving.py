@@ -50,7 +50,7 @@ class Failing(Strategy):
 @on_book.register(Failing)
 def rest_then_fail(strategy: Failing, desk: Desk, instrument: int) -> None:
     if strategy.live == 0:
-        submit(desk, instrument, BUY, desk.books[instrument].bid_ticks - 20, 1, time_in_force=GTC)
+        submit(desk, instrument, BUY, desk.books[instrument].bid_ticks // 2, 1, time_in_force=GTC)
     else:
         strategy.live += 1
         if strategy.live > 200:

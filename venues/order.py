@@ -28,9 +28,7 @@ FILLS_REMEMBERED = 256  # of each venue's last, so that an execution id that com
 FILL_TICKS_MAX = 1 << 35
 FILL_LOTS_MAX = 1 << 40
 FILL_FEE_MAX_E9 = 1 << 50
-EXECUTION_STEP_MAX = (
-    1 << 32
-)  # from one execution id to the next: an id out of line would make copies of all that follow
+EXECUTION_STEP_MAX = 1 << 32  # from one execution id to the next: behind a larger step all that follow would be copies
 FEE_SLACK_E9 = 100_000  # of a fill's value, beside twice the configured rate: 1 bp
 FEE_ROUNDING_E9 = 100_000  # of the settlement currency: what a venue rounds a fee up by
 NO_INSTRUMENT = -1  # `Report.instrument`: the venue named none, or what it says is not to be booked
@@ -578,7 +576,8 @@ def _doubt_fill(table: OrderTable, report: Report, order: Order) -> int:
         return Applied.BAD_LEAVES
     if report.instrument < table.instrument_count:
         instrument = table.instruments[report.instrument]
-        value_e9 = settlement_value_e9(instrument, report.price_ticks, report.qty_lots)
+        # Of a combination the price may be negative, or nothing, by which no inverse contract can be valued.
+        value_e9 = settlement_value_e9(instrument, max(1, abs(report.price_ticks)), report.qty_lots)
         rate_e9 = max(abs(instrument.maker_fee_e9), abs(instrument.taker_fee_e9))
         fee_max_e9 = multiply_e9(value_e9, 2 * rate_e9 + FEE_SLACK_E9) + FEE_ROUNDING_E9
         if report.fee_e9 < -fee_max_e9 or report.fee_e9 > fee_max_e9:

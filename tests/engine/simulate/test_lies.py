@@ -15,8 +15,17 @@ from crosswire.nic.memory.struct import address_of, view
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.delay import DELAY_FRAMES_MAX
 from crosswire.nic.unit.compile import NO_JIT
-from crosswire.venues.bridge.wire.order_layout import MessageHeader, OrderAck, OrderCancelled, OrderFill, Template
-from crosswire.venues.order import Applied
+from crosswire.risk.gate import halt
+from crosswire.venues.bridge.exchange.gateway import log_out, send_segment
+from crosswire.venues.bridge.wire.order_layout import (
+    LogoutReason,
+    MessageHeader,
+    OrderAck,
+    OrderCancelled,
+    OrderFill,
+    Template,
+)
+from crosswire.venues.order import Applied, SessionState, is_open
 from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.simulation, pytest.mark.skipif(NO_JIT, reason="too slow uncompiled")]
@@ -117,4 +126,28 @@ def test_a_lie_is_an_alarm_of_its_kind(make: Callable[[], World], name: str) -> 
     # Nothing else gave way: limits, sums and silence were judged after every turn.
     assert world.watch.violation_count == 0
     assert world.watch.evaluated[Invariant.ALARM_SILENCES] > 0
+    world.run.close()
+
+
+def test_a_goodbye_that_tells_how_all_orders_ended_is_no_alarm(make: Callable[[], World]) -> None:
+    """The cancels and the goodbye come in one segment: nothing is open when the session is known to be lost."""
+    world = make()
+    engine, bridge = world.run.engine, world.run.parts[1]
+    turn_until(world, 1)
+    begun_ns = engine.state.now_ns
+    while not account_of(world, 1).open_orders:
+        assert engine.state.now_ns < begun_ns + WITHIN_MS * NS_PER_MS
+        turn_until(world, engine.state.now_ns + STEP_NS)
+    halt(engine.gate)
+    while not account_of(world, 1).is_settled:
+        turn_until(world, engine.state.now_ns + STEP_NS)
+    assert account_of(world, 1).open_orders
+    exchange, now_ns = bridge.exchange, engine.state.now_ns
+    arguments = (exchange.gateway, exchange.matching, exchange.market, exchange.answers)
+    log_out(*arguments, LogoutReason.CLOSING, now_ns)
+    send_segment(exchange.gateway, exchange.answers, now_ns)
+    turn_until(world, now_ns + CANCELLED_MS * NS_PER_MS)
+    assert bridge.session.state == SessionState.LOST
+    assert engine.gate.alarms == 0
+    assert not any(is_open(order) for order in engine.orders.orders if order.venue == 1)
     world.run.close()

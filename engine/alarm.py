@@ -1,6 +1,6 @@
 """An alarm in words: what a venue and the engine do not agree on."""
 
-from crosswire.engine.state import Engine
+from crosswire.engine.build.run import Run
 from crosswire.venues.order import Applied, is_alarm
 
 WORDS = {
@@ -17,15 +17,16 @@ WORDS = {
 }
 
 
-def alarm_text(engine: Engine, venues: list[str]) -> str:
-    """Say in one line what the alarm is about, "" if there is none. `venues`: names, by number."""
+def alarm_text(run: Run) -> str:
+    """Say in one line what the alarm is about, "" if there is none."""
+    engine = run.engine
     said = []
     for outcome in Applied:
         count = engine.orders.outcomes[outcome]
         if is_alarm(outcome) and count != 0:
             said.append(f"{count} report{'s' if count > 1 else ''} {WORDS[outcome]}")
-    for number, name in enumerate(venues):
+    for number, venue in enumerate(run.config.venue):
         lost = engine.gate.venues[number].lost_orders
         if lost != 0:
-            said.append(f"{name}: its session was lost with {lost} order{'s' if lost > 1 else ''} open")
+            said.append(f"{venue.name}: its session was lost with {lost} order{'s' if lost > 1 else ''} open")
     return "; ".join(said)

@@ -34,7 +34,7 @@ def run_backtest(
             turn_until_finished(backtest, recorder)
             recorder.close()
             wall_s = time.perf_counter() - loop_started
-            facts = run_facts(backtest, start_s, wall_s, digests(backtest))
+            facts = run_facts(backtest, start_s, wall_s, backtest.digests())
         finally:
             backtest.close()
         # The run's memory makes room for the report.
@@ -51,11 +51,6 @@ def run_backtest(
     if console is not None:
         _print_outcome(summary, finished, with_report, console)
     return finished
-
-
-def digests(backtest: Run) -> str:
-    """Join the digests of all order frames that each venue was sent: equal for equal runs."""
-    return "-".join(f"{part.exchange.digest & (1 << 64) - 1:016x}" for part in backtest.parts)
 
 
 def turn_until_finished(backtest: Run, recorder: Recorder) -> None:

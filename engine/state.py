@@ -9,7 +9,7 @@ from crosswire.engine.venue import (
     Venue,
 )
 from crosswire.nic.memory.struct import Array, Reference, Struct, i64
-from crosswire.risk.gate import Gate
+from crosswire.risk.gate import Gate, halt
 from crosswire.risk.records import STRATEGIES_MAX, Records
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
@@ -57,3 +57,10 @@ class Engine(Struct):
     venues: Annotated[Array, Venue, VENUES_MAX]
     seat_count: i64
     seats: Annotated[Array, Seat, STRATEGIES_MAX]
+
+
+def begin_leaving(engine: Engine) -> None:
+    """Have the loop send nothing more and cancel everything, at its next turn; from any thread."""
+    halt(engine.gate)
+    if engine.state.winding_down == 0:
+        engine.state.winding_down = 1

@@ -1,6 +1,8 @@
 """The structs that the loop runs on, made from a configuration."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from crosswire.engine.build.market import instrument_names, make_market
@@ -15,6 +17,7 @@ from crosswire.engine.venue import VenueParts, set_venue
 from crosswire.nic.clock import ReplayClock
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.struct import Struct, address_of, i64, one
+from crosswire.nic.rings.remote import RemoteRing
 from crosswire.nic.rings.replay import Replay
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.link import Linker
@@ -67,6 +70,10 @@ class Run:
     def engine(self) -> Engine:
         """What the loop runs on."""
         return self.core.engine
+
+    def digests(self) -> str:
+        """Join the digests of all order frames that each simulated exchange was sent: equal for equal runs."""
+        return "-".join(f"{part.exchange.digest & (1 << 64) - 1:016x}" for part in self.parts)
 
     def load(self) -> None:
         """Load all machine code of the run, compiling what is not on disk. ConfigError, StoreError: one line each."""
@@ -122,14 +129,28 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     return core
 
 
-def build_run(config: RunConfig, config_path: Path) -> Run:
-    """Make all structs of a backtest, to be loaded next. ConfigError, LimitError, CaptureError: one line each."""
+Wiring = Callable[[Core, int, RemoteRing], Struct]
+
+
+def plain_wire(_core: Core, _number: int, ring: RemoteRing) -> Struct:
+    """Give the engine the exchange's own ring."""
+    return ring
+
+
+def build_run(config: RunConfig, config_path: Path, wire: Wiring = plain_wire) -> Run:
+    """Make all structs of a backtest, to be loaded next. ConfigError, LimitError, CaptureError: one line each.
+
+    `wire` makes the ring that the engine has of the ring in front of a venue's exchange.
+    """
     core = build_core(config, config_path)
     market = core.engine.market
     replays: list[Replay] = []
     try:
         numbers = range(len(config.venue))
-        parts = tuple(make_venue(number, config, market, config_path, replays, core.linker) for number in numbers)
+        parts = tuple(
+            make_venue(number, config, market, config_path, replays, core.linker, partial(wire, core))
+            for number in numbers
+        )
     except BaseException:
         for replay in replays:
             replay.close()

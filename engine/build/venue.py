@@ -11,7 +11,7 @@ from crosswire.engine.paths import named_path
 from crosswire.engine.venue import VenueParts
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
-from crosswire.nic.rings.remote import make_remote_ring
+from crosswire.nic.rings.remote import RemoteRing, make_remote_ring
 from crosswire.nic.rings.replay import Replay
 from crosswire.nic.unit.link import Linker
 from crosswire.venues.adapter import ExchangeSetup, VenueSetup
@@ -20,11 +20,17 @@ from crosswire.venues.market import Market
 
 
 def make_venue(
-    number: int, config: RunConfig, market: Market, config_path: Path, replays: list[Replay], linker: Linker
+    number: int,
+    config: RunConfig,
+    market: Market,
+    config_path: Path,
+    replays: list[Replay],
+    linker: Linker,
+    wire: Callable[[int, RemoteRing], Struct],
 ) -> VenueParts:
-    """Make one venue's part with its simulated exchange."""
+    """Make one venue's part with its simulated exchange; `wire` makes the ring that the engine has of it."""
     exchange = make_exchange(number, config, market, config_path, replays, linker)
-    part = make_parts(number, config, market, config_path, make_remote_ring(exchange, linker))
+    part = make_parts(number, config, market, config_path, wire(number, make_remote_ring(exchange, linker)))
     return part._replace(exchange=exchange)
 
 

@@ -23,7 +23,7 @@ from crosswire.engine.report.facts import record_names, run_facts, run_infos
 from crosswire.engine.report.recorder import Recorder, recorder_units
 from crosswire.engine.report.summary import RunFacts, RunSummary, summarise, write_summary
 from crosswire.engine.seat import SeatEntries, retire, strategy_unit
-from crosswire.engine.state import Engine
+from crosswire.engine.state import begin_leaving
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
     keep_capabilities,
@@ -39,7 +39,6 @@ from crosswire.nic.rings.dpdk.dpdk import known_to_dpdk
 from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.tcp.state import TcpCounters
-from crosswire.risk.gate import halt
 from crosswire.risk.records import clear_records
 from crosswire.strategies.interface import Strategy
 from crosswire.venues.order import SessionState
@@ -133,9 +132,9 @@ def run_live(
 ) -> Path:
     """Trade one configuration on the host's rings until a signal, or for `seconds` (0: no limit); return its folder.
 
-    With `capture` the market data that the loop sees is recorded in that folder, venue by venue. On SIGINT or SIGTERM:
-    send nothing more, cancel all, wait for the answers, leave the groups, write the records. An alarm does the same and
-    ends in an AlarmError. ConfigError, HostError, LimitError: one line each.
+    With `capture` the market data that the loop sees is recorded in that folder, venue by venue. On SIGINT, SIGTERM or
+    SIGHUP: send nothing more, cancel all, wait for the answers, leave the groups, write the records. An alarm does the
+    same and ends in an AlarmError. ConfigError, HostError, LimitError: one line each.
     """
     config = load_config(config_path)
     live = need_live(config, config_path)
@@ -195,7 +194,7 @@ def run_live(
             # Whatever ends the watching: rings are closed only when the loop has cancelled, and stopped.
             wind_down(thread, keeper)
         if thread.failure is not None:
-            said = [str(thread.failure), alarm_text(run.engine, [venue.name for venue in config.venue])]
+            said = [str(thread.failure), alarm_text(run)]
             said.append(f"what was recorded is in {recorder.directory}")
             raise LoopError("; ".join(filter(None, said))) from thread.failure
         wall_s = time.perf_counter() - loop_started
@@ -213,7 +212,7 @@ def run_live(
             console.print(f"capture failed, {own.lost:,} frames are in no file: {own.failure}", style="red")
     console.print(f"run folder: {finished}")
     # Asked again: what came while the engine wound down counts, too.
-    if alarm := alarm_text(run.engine, [venue.name for venue in config.venue]):
+    if alarm := alarm_text(run):
         raise AlarmError(f"alarm: {alarm}; reconcile with the venue before the next start")
     return finished
 
@@ -293,8 +292,7 @@ def watch(
     begun = said = time.monotonic()
     while thread.is_trading() and not stopped() and not (seconds and time.monotonic() - begun >= seconds):
         if engine.gate.alarms != 0:
-            alarm = alarm_text(engine, [venue.name for venue in thread.run.config.venue])
-            console.print(f"alarm, everything is cancelled: {alarm}", style="red", markup=False)
+            console.print(f"alarm, everything is cancelled: {alarm_text(thread.run)}", style="red", markup=False)
             return
         time.sleep(KEEP_CLOCK_S if not seconds else min(KEEP_CLOCK_S, seconds))
         keeper.keep(KEEP_CLOCK_S)
@@ -306,13 +304,6 @@ def watch(
                 f"{said - begun:7.0f} s  frames {state.frames:,}  orders {state.orders_sent:,}  fills {state.fills:,}  "
                 f"open {engine.orders.count}  halted {engine.gate.halted}"
             )
-
-
-def begin_leaving(engine: Engine) -> None:
-    """Have the loop send nothing more and cancel everything, at its next turn."""
-    halt(engine.gate)
-    if engine.state.winding_down == 0:
-        engine.state.winding_down = 1
 
 
 def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:

@@ -19,10 +19,7 @@ from crosswire.nic.rings.fault import FaultRates, fault_ring_over, make_fault_ri
 from crosswire.nic.rings.remote import RemoteRing
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from crosswire.nic.unit.compile import compiled
-
-NOTHING = 0
-MARKET_DATA = 1
-ANSWER = 2
+from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING
 
 
 class Cable(Struct):

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from crosswire.engine.config import ConfigError, RunConfig, load_config, make_config
 from crosswire.engine.data import prepare_data
-from crosswire.engine.errors import SimulationError
+from crosswire.engine.errors import LoopError, SimulationError
 from crosswire.engine.examples import example_files
 from crosswire.engine.simulate.plan import DATA_SEEDS, TRADING_MS, draw_plan
 from crosswire.engine.simulate.watch import Invariant
@@ -32,6 +32,7 @@ from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 
 DATA_S = (TRADING_MS + CUT_LEAVING_MS) * NS_PER_MS // NS_PER_S + 2  # of market data that a seed needs
 SEEDS_A_TASK = 4
+SHOWN_MAX = 20  # violations that are shown; more are counted
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Setting:
     """The configurations of a simulation, and where their made-up market data lies."""
 
     configs: tuple[Path, ...]
+    venue_counts: tuple[int, ...]  # of each
     folder: Path
 
     def load(self, number: int, data_seed: int) -> RunConfig:
@@ -85,7 +87,7 @@ class Summary:
             "violating_seeds": sorted({each["seed"] for each in self.violations}),
             "faults": dict(self.faults),
             "invariants": dict(self.invariants),
-            "first_violations": self.violations[:20],
+            "first_violations": self.violations[:SHOWN_MAX],
         }
 
 
@@ -118,9 +120,9 @@ def prepared(configs: list[Path]) -> Iterator[Setting]:
     """Make every configuration's market data, for all its seeds, in a folder that is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="crosswire-simulate-"))
     try:
-        setting = Setting(tuple(path.resolve() for path in configs), folder)
+        venue_counts = tuple(len(load_config(path).venue) for path in configs)
+        setting = Setting(tuple(path.resolve() for path in configs), venue_counts, folder)
         for number, path in enumerate(configs):
-            load_config(path)
             for data_seed in range(1, DATA_SEEDS + 1):
                 prepare_data(setting.load(number, data_seed), path, None)
         yield setting
@@ -128,17 +130,20 @@ def prepared(configs: list[Path]) -> Iterator[Setting]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def play_seed(setting: Setting, venue_counts: list[int], seed: int, trace: bool = False) -> Outcome:
-    """Play one seed to its end."""
-    plan = draw_plan(seed, len(setting.configs), venue_counts)
+def play_seed(setting: Setting, seed: int, trace: bool = False) -> Outcome:
+    """Play one seed to its end. SimulationError: what the loop raised, and in which seed."""
+    plan = draw_plan(seed, setting.venue_counts)
     world = make_world(plan, setting.load(plan.config, plan.data_seed), setting.configs[plan.config])
     world.trace = trace
-    return play(world)
+    try:
+        return play(world)
+    except LoopError as error:
+        raise SimulationError(f"seed {seed}: {error}") from error
 
 
-def play_seeds(setting: Setting, venue_counts: list[int], seeds: range) -> list[Outcome]:
+def play_seeds(setting: Setting, seeds: range) -> list[Outcome]:
     """Play some seeds, in a process of the pool."""
-    return [play_seed(setting, venue_counts, seed) for seed in seeds]
+    return [play_seed(setting, seed) for seed in seeds]
 
 
 def run_simulation(configs: list[Path], seeds: range, trace: bool, console: Console) -> Summary:
@@ -146,11 +151,10 @@ def run_simulation(configs: list[Path], seeds: range, trace: bool, console: Cons
     configs = configs or default_configs()
     summary = Summary()
     with prepared(configs) as setting:
-        venue_counts = [len(load_config(path).venue) for path in configs]
         # The first seed of each configuration compiles what is not on disk, once, instead of each worker for itself.
         first = seeds[: len(configs)]
         for seed in first:
-            summary.add(play_seed(setting, venue_counts, seed, trace))
+            summary.add(play_seed(setting, seed, trace))
         rest = seeds[len(first) :]
         tasks = [rest[at : at + SEEDS_A_TASK] for at in range(0, len(rest), SEEDS_A_TASK)]
         bar = Progress(
@@ -164,7 +168,7 @@ def run_simulation(configs: list[Path], seeds: range, trace: bool, console: Cons
         # Forked workers would share what the parent's threads hold.
         with bar, ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
             shown = bar.add_task("seeds", total=len(seeds), completed=len(first))
-            futures = [pool.submit(play_seeds, setting, venue_counts, task) for task in tasks]
+            futures = [pool.submit(play_seeds, setting, task) for task in tasks]
             try:
                 for future in as_completed(futures):
                     for outcome in future.result():
@@ -184,7 +188,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     yield "happened: " + ", ".join(f"{name} {count:,}" for name, count in sorted(summary.faults.items()))
     held = {each.name: summary.invariants[each.name] for each in Invariant}
     yield "judged: " + ", ".join(f"{name.lower().replace('_', ' ')} {count:,}" for name, count in held.items())
-    for each in summary.violations[:20]:
+    for each in summary.violations[:SHOWN_MAX]:
         yield (
             f"seed {each['seed']}: {each['invariant']} at {each['time_ms']:.3f} ms, turn {each['turn']}, "
             f"place {each['place']}: {each['found']}, expected {each['expected']}"

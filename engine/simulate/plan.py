@@ -1,5 +1,6 @@
 """What a seed decides: the market data, who trades, and what goes wrong when. The same seed gives the same plan."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 from random import Random
 
@@ -59,10 +60,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     events: list[Event]  # in order of time
 
 
-def draw_plan(seed: int, config_count: int, venue_counts: list[int]) -> Plan:
-    """Draw what a seed decides."""
+def draw_plan(seed: int, venue_counts: Sequence[int]) -> Plan:
+    """Draw what a seed decides; `venue_counts` are of each configuration, which take turns."""
     random = Random(seed)
-    config = seed % config_count
+    config = seed % len(venue_counts)
     venues = venue_counts[config]
     events = [draw_event(random, venues) for _ in range(random.randint(0, EVENTS_MAX))]
     return Plan(

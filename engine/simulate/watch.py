@@ -169,19 +169,25 @@ def judge_open(watch: Watch, engine: Engine, index: int) -> None:
     """Hold what the gate's account and the strategies' own say is open against the sum over the orders."""
     watch.evaluated[Invariant.OPEN_IS_THE_SUM] += 1
     account = engine.gate.positions[index]
-    lots = watch.buy_lots[index] + (watch.sell_lots[index] << 32)
-    if account.open_buy_lots + (account.open_sell_lots << 32) != lots:
-        violate(watch, engine, Invariant.OPEN_IS_THE_SUM, index, account.open_buy_lots, watch.buy_lots[index])
-    if account.open_orders != watch.open_orders[index]:
-        violate(watch, engine, Invariant.OPEN_IS_THE_SUM, index, account.open_orders, watch.open_orders[index])
-    own_lots = 0
-    own_position_lots = 0
+    own_buy_lots = own_sell_lots = own_position_lots = 0
     for number in range(engine.seat_count):
         own = engine.seats[number].desk.positions[index]
-        own_lots += own.open_buy_lots + (own.open_sell_lots << 32)
+        own_buy_lots += own.open_buy_lots
+        own_sell_lots += own.open_sell_lots
         own_position_lots += own.position_lots
-    if own_lots != lots or own_position_lots != account.position_lots:
-        violate(watch, engine, Invariant.OPEN_IS_THE_SUM, index, own_position_lots, account.position_lots)
+    judge_sum(watch, engine, index, account.open_orders, watch.open_orders[index])
+    judge_sum(watch, engine, index, account.open_buy_lots, watch.buy_lots[index])
+    judge_sum(watch, engine, index, account.open_sell_lots, watch.sell_lots[index])
+    judge_sum(watch, engine, index, own_buy_lots, watch.buy_lots[index])
+    judge_sum(watch, engine, index, own_sell_lots, watch.sell_lots[index])
+    judge_sum(watch, engine, index, own_position_lots, account.position_lots)
+
+
+@compiled
+def judge_sum(watch: Watch, engine: Engine, index: int, found: int, expected: int) -> None:
+    """Hold one figure of an instrument's accounts against the sum that it must be."""
+    if found != expected:
+        violate(watch, engine, Invariant.OPEN_IS_THE_SUM, index, found, expected)
 
 
 @compiled

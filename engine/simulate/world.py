@@ -9,26 +9,25 @@ from pathlib import Path
 import msgspec
 
 from crosswire.engine.build.market import level_capacity
-from crosswire.engine.build.run import Run, build_core
-from crosswire.engine.build.venue import made, make_exchange, make_parts, order_flow, venue_setup
+from crosswire.engine.build.run import Core, Run, build_run
+from crosswire.engine.build.venue import made, order_flow, venue_setup
 from crosswire.engine.config import ConfigError, RunConfig, StrategyConfig
+from crosswire.engine.faults import plain_faults
 from crosswire.engine.loop import Status
 from crosswire.engine.simulate.cable import Cable, connection_number, cut_connection, is_dead, make_cable
 from crosswire.engine.simulate.plan import TRADING_MS, Event, Happening, Plan
 from crosswire.engine.simulate.truth import make_truth
 from crosswire.engine.simulate.watch import VIOLATIONS_MAX, Invariant, Watch, watch_unit
-from crosswire.engine.venue import VenueParts
-from crosswire.nic.clock import ReplayClock
+from crosswire.engine.state import begin_leaving
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.struct import Struct, address_of, i64
 from crosswire.nic.rings.fault import FaultRates
-from crosswire.nic.rings.remote import make_remote_ring
-from crosswire.nic.rings.replay import Replay
+from crosswire.nic.rings.remote import RemoteRing
 from crosswire.nic.unit.load import call_entry
-from crosswire.risk.gate import halt
 from crosswire.risk.records import clear_records
 from crosswire.venues.adapter import ExchangeAccount, OpenOrder
 from crosswire.venues.order import AmendState, Applied, Order, OrderState, SessionState, is_alarm, is_open
+from crosswire.venues.side import sign_of
 
 LOOK_MS = 50  # between two looks at the exchanges' own accounts
 REPEATED_MAX = 40  # messages that an exchange sends again at once
@@ -94,32 +93,30 @@ class World:
 
 def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
     """Make everything of a seed. ConfigError, CaptureError, StoreError: one line each."""
-    config = msgspec.structs.replace(config, strategy=strategies_of(plan, config))
-    core = build_core(config, config_path)
-    market, linker = core.engine.market, core.linker
-    if plan.is_restless and plan.position_max_lots != 0:
-        for index in range(market.count):
-            core.engine.gate.limits[index].position_lots_max = plan.position_max_lots
-    watch, entries = Watch(), WatchEntries()
-    replays: list[Replay] = []
-    cables: list[Cable] = []
-    parts: list[VenueParts] = []
-    for number, venue in enumerate(config.venue):
+    for venue in config.venue:
         if venue.order_entry.account is None:
             raise ConfigError(
                 f"{config_path}: venue {venue.name}: its exchange tells no account; it can't be simulated"
             )
-        exchange = make_exchange(number, config, market, config_path, replays, linker)
+    config = msgspec.structs.replace(config, strategy=strategies_of(plan, config))
+    cables: list[Cable] = []
+    watch, entries = Watch(), WatchEntries()
+
+    def lay_cable(core: Core, number: int, ring: RemoteRing) -> Cable:
+        venue, market, linker = config.venue[number], core.engine.market, core.linker
         feed = made(venue.adapter.make_feed, venue_setup(number, config, market, config_path), config, config_path)
-        truth = make_truth(make_remote_ring(exchange, linker), feed, market, level_capacity(config), linker)
+        truth = make_truth(ring, feed, market, level_capacity(config), linker)
         flows = tuple(order_flow(number, gateway) for gateway in range(venue.order_entry.gateways_max))
         rates = FaultRates(**msgspec.structs.asdict(plan.rates[number]))
-        cable = make_cable(truth, plan.seed * len(config.venue) + number, rates, flows)
         watch.truths[number] = address_of(truth)
-        cables.append(cable)
-        parts.append(make_parts(number, config, market, config_path, cable)._replace(exchange=exchange))
-    run = Run(config, config_path, core, tuple(parts), ReplayClock(), replays)
-    linker.link_all(entries, watch_unit())
+        cables.append(make_cable(truth, plan.seed * len(config.venue) + number, rates, flows))
+        return cables[-1]
+
+    run = build_run(config, config_path, lay_cable)
+    if plan.is_restless and plan.position_max_lots != 0:
+        for index in range(run.engine.market.count):
+            run.engine.gate.limits[index].position_lots_max = plan.position_max_lots
+    run.core.linker.link_all(entries, watch_unit())
     run.load()
     return World(plan, run, cables, watch, entries)
 
@@ -158,9 +155,10 @@ def look_until(world: World, at_ms: int) -> None:
         judge_reports(world)
         for number in range(len(world.cables)):
             note_connections(world, number)
-            if is_quiet(world, number):
-                compare(world, number)
-                judge_alarm(world, number)
+            account = account_of(world, number)
+            if is_quiet(world, number, account):
+                compare(world, number, account)
+                judge_alarm(world, number, account)
 
 
 def judge_reports(world: World) -> None:
@@ -183,19 +181,19 @@ def note_connections(world: World, number: int) -> None:
         world.connections[number, gateway] = connection
 
 
-def judge_alarm(world: World, number: int) -> None:
+def judge_alarm(world: World, number: int, account: ExchangeAccount) -> None:
     """Some time after an alarm nothing of ours may be open at a venue that we are connected to."""
     engine = world.run.engine
     if engine.gate.alarms != 0 and world.alarm_seen_ns == 0:
         world.alarm_seen_ns = engine.state.now_ns
     if world.alarm_seen_ns != 0 and engine.state.now_ns - world.alarm_seen_ns > ALARM_MS * NS_PER_MS:
-        judge_open(world, number, Invariant.ALARM_CANCELS)
+        judge_open(world, number, account, Invariant.ALARM_CANCELS)
 
 
-def judge_open(world: World, number: int, invariant: Invariant) -> None:
+def judge_open(world: World, number: int, account: ExchangeAccount, invariant: Invariant) -> None:
     """Nothing of ours may be open at a venue."""
     world.watch.evaluated[invariant] += 1
-    theirs = account_of(world, number).open_orders
+    theirs = account.open_orders
     if theirs:
         violate(world, invariant, number, f"{len(theirs)} open: {theirs[0]}", "none")
 
@@ -211,7 +209,8 @@ def turn_until(world: World, until_ns: int) -> None:
     arguments = (address_of(run.engine), address_of(run.clock), address_of(world.watch), until_ns)
     status = Status.STARVED
     while status in (Status.STARVED, Status.RECORDS):
-        status = Status(call_entry(world.entries.run_watched, *arguments))
+        with plain_faults(run.config_path):
+            status = Status(call_entry(world.entries.run_watched, *arguments))
         take_records(world)
         run.refill()
     if status == Status.FINISHED:
@@ -224,7 +223,7 @@ def take_records(world: World) -> None:
     for place in range(records.fills.count):
         fill = records.fills.items[place]
         world.fills[instruments[fill.instrument].venue, fill.execution_id] += 1
-        world.filled_lots[fill.instrument] += fill.qty_lots if fill.side == 0 else -fill.qty_lots
+        world.filled_lots[fill.instrument] += sign_of(fill.side) * fill.qty_lots
     clear_records(records)
 
 
@@ -260,14 +259,13 @@ def happen(world: World, event: Event) -> None:
 
 def leave(world: World) -> None:
     """Send nothing more, cancel all, wait for the answers, as a live run does; then everything must agree."""
-    engine = world.run.engine
-    halt(engine.gate)
-    engine.state.winding_down = 1
+    begin_leaving(world.run.engine)
     look_until(world, TRADING_MS + (CUT_LEAVING_MS if world.has_cut else LEAVING_MS))
     for number in range(len(world.cables)):
-        compare(world, number)
-        if is_quiet(world, number):
-            judge_open(world, number, Invariant.END_CANCELS)
+        account = account_of(world, number)
+        compare(world, number, account)
+        if is_quiet(world, number, account):
+            judge_open(world, number, account, Invariant.END_CANCELS)
     judge_fills(world)
 
 
@@ -278,22 +276,21 @@ def account_of(world: World, number: int) -> ExchangeAccount:
     return account(world.run.parts[number].exchange)
 
 
-def is_quiet(world: World, number: int) -> bool:
+def is_quiet(world: World, number: int, account: ExchangeAccount) -> bool:
     """Tell whether engine and exchange must agree now: nothing is under way, and the connection is there."""
     cable = world.cables[number]
     return (
         world.run.engine.state.now_ns >= world.unheard_ns.get(number, 0)
         and world.run.parts[number].session.state == SessionState.READY
         and cable.answers.sent == cable.answers.received
-        and account_of(world, number).is_settled
+        and account.is_settled
     )
 
 
-def compare(world: World, number: int) -> None:
+def compare(world: World, number: int, theirs: ExchangeAccount) -> None:
     """Hold positions, fills and open orders at a venue against the exchange's own account, unless an alarm stands."""
     engine = world.run.engine
     evaluated = world.watch.evaluated
-    theirs = account_of(world, number)
     ours = {index: engine.gate.positions[index].position_lots for index in theirs.position_lots}
     our_fills = sum(engine.gate.positions[index].fills for index in theirs.position_lots)
     evaluated[Invariant.POSITIONS_AGREE] += 1
@@ -375,7 +372,7 @@ def outcome_of(world: World) -> Outcome:
         orders=engine.state.orders_sent,
         fills=engine.state.fills,
         alarms=engine.gate.alarms,
-        digests="-".join(f"{part.exchange.digest & (1 << 64) - 1:016x}" for part in world.run.parts),
+        digests=world.run.digests(),
         faults=count_faults(world),
         evaluated={invariant.name: watch.evaluated[invariant] for invariant in Invariant},
         violations=found + world.violations,

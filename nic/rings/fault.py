@@ -177,7 +177,7 @@ def poll_fault(ring: FaultRing, frame: Frame, now_ns: int) -> bool:
             break
         way.quiet_calls = 0
         if ring.spares_tcp != 0 and is_tcp_frame(frame):
-            ring.polled = _NOT_HELD
+            take_polled(ring, frame)
             return True
         way.counters.frames += 1
         if suffers(way, DROP, way.rates.drop_ppm):
@@ -190,13 +190,19 @@ def poll_fault(ring: FaultRing, frame: Frame, now_ns: int) -> bool:
             release(ring.inner[0])
         else:
             spoil_received(way, frame)
-            ring.polled = _NOT_HELD
-            ring.counters.frames += 1
-            ring.counters.bytes += frame.length
+            take_polled(ring, frame)
             return True
     ring.counters.empty_polls += 1
     sum_drops(ring)
     return False
+
+
+@compiled
+def take_polled(ring: FaultRing, frame: Frame) -> None:
+    """Count the inner ring's frame as received."""
+    ring.polled = _NOT_HELD
+    ring.counters.frames += 1
+    ring.counters.bytes += frame.length
 
 
 @compiled

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from crosswire.engine.backtest import digests
 from crosswire.engine.build.run import build_run
 from crosswire.engine.config import ConfigError, load_config
 from crosswire.engine.generate import generate_captures
@@ -46,7 +45,7 @@ def test_the_engines_positions_are_the_exchanges_own_and_a_run_repeats(config_pa
     assert part.feed.sequence_gaps == 0
     # The legs at the venue with the speed bump were held there, and both links stayed up.
     assert member.held_orders == 0
-    assert digests(first) == digests(finished_run(config_path))
+    assert first.digests() == finished_run(config_path).digests()
 
 
 @pytest.mark.parametrize(

@@ -84,35 +84,31 @@ def account(exchanges: Command) -> dict[str, Any]:
     return dict(json.loads(exchanges.finish().splitlines()[-1]))
 
 
-def test_an_exchange_that_stalls_with_orders_open_is_an_alarm(testbed: Testbed, tmp_path: Path) -> None:
-    config = config_with(tmp_path, testbed, RESTLESS)
-    with started(tmp_path, "exchange", config, "--wait", "--pause", 3, 5) as exchanges:
+def ended_by_itself(folder: Path, config: Path, *exchange_options: object) -> tuple[str, dict[str, Any]]:
+    """Trade until the run ends with exit code 1 and no traceback: what it said, and the exchanges' account."""
+    with started(folder, "exchange", config, "--wait", *exchange_options) as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
-        with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", TRADING_S) as live:
+        with started(folder, "live", config, "--output", folder / "runs", "--seconds", TRADING_S) as live:
             assert live.process.wait(COMPILE_PATIENCE_S) == 1
         seen = account(exchanges)
-    said = live.text()
+    assert "Traceback" not in live.text()
+    assert all(each["resting"] == 0 for each in seen.values())
+    return live.text(), seen
+
+
+def test_an_exchange_that_stalls_with_orders_open_is_an_alarm(testbed: Testbed, tmp_path: Path) -> None:
+    said, _ = ended_by_itself(tmp_path, config_with(tmp_path, testbed, RESTLESS), "--pause", 3, 5)
     assert re.search(r"alarm, everything is cancelled: .*its session was lost with \d+ orders? open", said)
     assert re.search(r"crosswire: alarm: .*reconcile with the venue before the next start", said)
-    assert "Traceback" not in said
-    assert all(each["resting"] == 0 for each in seen.values())
     (summary,) = (tmp_path / "runs").glob("*/summary.json")
     assert json.loads(summary.read_text())["counters"]["alarms"] > 0
 
 
 def test_a_strategy_that_fails_leaves_no_order(testbed: Testbed, tmp_path: Path) -> None:
-    config = config_with(tmp_path, testbed, MINE)
     line = next(number for number, text in enumerate(FAILING.splitlines(), 1) if "1 // (" in text)
-    with started(tmp_path, "exchange", config, "--wait") as exchanges:
-        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
-        with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", TRADING_S) as live:
-            assert live.process.wait(COMPILE_PATIENCE_S) == 1
-        seen = account(exchanges)
-    said = live.text()
+    said, seen = ended_by_itself(tmp_path, config_with(tmp_path, testbed, MINE))
     assert re.search(rf"ZeroDivisionError: integer division by zero \(mine.py:{line}\); what was recorded is in", said)
-    assert "Traceback" not in said
     assert sum(each["new_orders"] for each in seen.values()) > 0
-    assert all(each["resting"] == 0 for each in seen.values())
     (kept,) = (tmp_path / "runs").glob("*.partial")
     # The engine heard of the end of each: an exchange cancels what its client leaves behind, and says so to nobody.
     states = pyarrow.parquet.read_table(kept / "orders.parquet", columns=["state"]).column("state").to_pylist()

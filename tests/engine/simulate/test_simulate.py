@@ -45,7 +45,7 @@ def test_no_invariant_is_broken_and_each_fault_has_happened() -> None:
 
 def test_a_seed_is_the_same_each_time() -> None:
     """Its plan, and in another process all that comes of it, to the byte of every order."""
-    assert draw_plan(7, 2, [2, 2]) == draw_plan(7, 2, [2, 2])
+    assert draw_plan(7, [2, 2]) == draw_plan(7, [2, 2])
     (first_code, first), (again_code, again) = simulate("3..6"), simulate("3..6")
     assert (first_code, first) == (again_code, again)
     assert first["seeds"] == 4
@@ -53,7 +53,7 @@ def test_a_seed_is_the_same_each_time() -> None:
 
 
 def test_all_happenings_are_drawn() -> None:
-    drawn = {event.happening for seed in range(50) for event in draw_plan(seed, 2, [2, 3]).events}
+    drawn = {event.happening for seed in range(50) for event in draw_plan(seed, [2, 3]).events}
     assert drawn == set(Happening)
 
 

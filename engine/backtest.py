@@ -1,4 +1,4 @@
-"""A backtest from configuration file to run folder: build, loop, drain, summarise, report."""
+"""A backtest from configuration file to run folder: build, loop, journal, and the files that are made from it."""
 
 import time
 from pathlib import Path
@@ -8,16 +8,20 @@ from rich.console import Console
 from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.config import load_config
 from crosswire.engine.data import prepare_data
+from crosswire.engine.journal.description import write_description
 from crosswire.engine.loop import Status
-from crosswire.engine.report.facts import record_names, run_facts, run_infos
-from crosswire.engine.report.recorder import Recorder, recorder_units
-from crosswire.engine.report.summary import RunSummary, summarise, write_summary
+from crosswire.engine.report.facts import run_description, run_facts, write_facts
+from crosswire.engine.report.make import make_files
+from crosswire.engine.report.recorder import recorder_units
+from crosswire.engine.report.summary import RunSummary
+from crosswire.engine.runs import make_run_folder
+from crosswire.nic.journal.files import FOLDER, MemoryJournal
 
 
 def run_backtest(
     config_path: Path, output: Path, *, started: float, with_report: bool = True, console: Console | None = None
 ) -> Path:
-    """Run one configuration; return its folder, `output`/<name>, which replaces an earlier run of that name.
+    """Run one configuration; return its folder, a new one in `output`/<name>.
 
     `started` is when the process began, for the start-up time. With a console, progress and the summary are printed.
     """
@@ -25,43 +29,36 @@ def run_backtest(
     preparing_s = prepare_data(config, config_path, console)
     backtest = build_run(config, config_path)
     backtest.core.linker.want(recorder_units())
-    recorder = Recorder(output / config.name, run_infos(backtest), record_names(config), replace=True)
     try:
-        try:
-            backtest.load()
-            start_s = time.perf_counter() - started - preparing_s
-            loop_started = time.perf_counter()
-            turn_until_finished(backtest, recorder)
-            recorder.close()
-            wall_s = time.perf_counter() - loop_started
-            facts = run_facts(backtest, start_s, wall_s, backtest.digests())
-        finally:
-            backtest.close()
-        # The run's memory makes room for the report.
-        del backtest
-        summary = summarise(facts, recorder.directory)
-        write_summary(summary, facts.config_text, recorder.directory)
-        if with_report:
-            from crosswire.engine.report.report import write_report
-
-            write_report(recorder.directory)
-        finished = recorder.publish()
+        backtest.load()
+        folder = make_run_folder(output, config.name, config_path.read_text())
+        kept = MemoryJournal(backtest.engine.journal, folder / FOLDER)
+        write_description(kept.journal, run_description(backtest, "backtest"))
+        start_s = time.perf_counter() - started - preparing_s
+        loop_started = time.perf_counter()
+        turn_until_finished(backtest, kept)
+        wall_s = time.perf_counter() - loop_started
+        write_facts(kept.journal, run_facts(backtest, start_s, wall_s, backtest.digests()))
+        kept.close()
     finally:
-        recorder.discard()
+        backtest.close()
+    # The run's memory makes room for the report.
+    del backtest
+    summary = make_files(folder, with_report)
     if console is not None:
-        _print_outcome(summary, finished, with_report, console)
-    return finished
+        _print_outcome(summary, folder, with_report, console)
+    return folder
 
 
-def turn_until_finished(backtest: Run, recorder: Recorder) -> None:
+def turn_until_finished(backtest: Run, kept: MemoryJournal) -> None:
     """Drive the loop, giving it what only Python can: the next part of a file, and room for records."""
     while True:
         status = backtest.turn()
         if status == Status.STARVED:
             backtest.refill()
-            continue
-        recorder.drain(backtest.engine.records)
-        if status != Status.RECORDS:
+        elif status == Status.JOURNAL:
+            kept.take()
+        else:
             return
 
 

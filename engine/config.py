@@ -11,12 +11,10 @@ import msgspec
 
 from crosswire.engine.adapters import find_adapter
 from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, VenueLimitsConfig
-from crosswire.risk.records import STRATEGIES_MAX
+from crosswire.risk.records import INSTRUMENTS_MAX, STRATEGIES_MAX
 from crosswire.venues.adapter import Adapter, OrderEntry, SimulationConfig
 from crosswire.venues.errors import VenueError
 from crosswire.venues.order import VENUES_MAX
-
-RUN_INSTRUMENTS_MAX = 256  # of one run: a sample of all of them fits the room that the record buffers keep for one turn
 
 
 class ConfigError(Exception):
@@ -280,8 +278,8 @@ def _check_names(config: RunConfig, path: Path) -> None:
         symbols = [instrument.symbol for instrument in venue.instrument]
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"{path}: venue {venue.name}: needs instruments, each symbol once, has {symbols}")
-    if sum(len(venue.instrument) for venue in config.venue) > RUN_INSTRUMENTS_MAX:
-        raise ConfigError(f"{path}: more than {RUN_INSTRUMENTS_MAX} instruments")
+    if sum(len(venue.instrument) for venue in config.venue) > INSTRUMENTS_MAX:
+        raise ConfigError(f"{path}: more than {INSTRUMENTS_MAX} instruments")
     _check_strategies(config, path)
     if config.sample_interval_ms <= 0:
         raise ConfigError(f"{path}: sample_interval_ms = {config.sample_interval_ms}: must be positive")

@@ -15,11 +15,13 @@ from crosswire.engine.histogram import add_latency
 from crosswire.engine.orders import (
     cancel_everything,
     has_requests,
+    note_numbers,
     note_session,
     send_due_cancel,
     send_requests,
     take_reports,
 )
+from crosswire.engine.records import record_book, record_closed, record_sample, record_state
 from crosswire.engine.seat import tell_events, tell_finish, tell_time
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import (
@@ -36,13 +38,13 @@ from crosswire.engine.venue import (
     wake_ring,
 )
 from crosswire.nic.clock import advance
+from crosswire.nic.journal.journal import wants_segment
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.risk.gate import mark_positions
-from crosswire.risk.records import append, nearly_full
-from crosswire.venues.market import BOOK_CHANGED
+from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST
 from crosswire.venues.order import SessionState
 
 
@@ -51,7 +53,7 @@ class Status(IntEnum):
 
     FINISHED = 0  # nothing more will happen
     STARVED = 1  # a replay window needs its file's next part
-    RECORDS = 2  # the record buffers want draining
+    JOURNAL = 2  # the journal wants its next segment
     STOPPED = 3  # somebody set `stop`
     TURNED = 4  # of one turn: it is done, and Python is not needed
 
@@ -71,8 +73,8 @@ def turn_once(engine: Engine, clock: Struct) -> int:
     state = engine.state
     if state.stop != 0:
         return Status.STOPPED
-    if nearly_full(engine.records):
-        return Status.RECORDS
+    if wants_segment(engine.journal):
+        return Status.JOURNAL
     due_ns = next_due_ns(engine)
     if due_ns == NEVER_NS:
         finish(engine)
@@ -96,11 +98,12 @@ def turn_once(engine: Engine, clock: Struct) -> int:
                     add_latency(state.receive_to_send, advance(clock, now_ns) - now_ns)
                 acted = True
             # Behind the orders, not before them: this is time that no order waits for.
-            if nearly_full(engine.records):
+            if wants_segment(engine.journal):
                 break
     if acted or now_ns >= timers_due_ns(engine):
         tell_trigger(engine, 0)
         run_timers(engine, now_ns)
+        note_state(engine, now_ns)
         look_at_rings(engine)
     return Status.TURNED
 
@@ -177,8 +180,19 @@ def take_events(engine: Engine) -> None:
         event = events.items[position]
         if event.kind == BOOK_CHANGED and engine.market.books[event.instrument].valid != 0:
             add_latency(engine.state.feed_latency, engine.inbox.frame.time_ns - event.exchange_time_ns)
+            note_book(engine, event.instrument, 0)
+        elif event.kind == BOOK_LOST:
+            note_book(engine, event.instrument, 1)
     for number in range(engine.seat_count):
         tell_events(engine.seats[number], events)
+
+
+@inlined
+def note_book(engine: Engine, instrument: int, is_lost: int) -> None:
+    """Write down that a book was lost, or is proven again."""
+    if engine.state.is_lost[instrument] != is_lost:
+        engine.state.is_lost[instrument] = is_lost
+        record_book(engine, instrument, 1 - is_lost, engine.state.now_ns)
 
 
 @compiled
@@ -219,9 +233,20 @@ def keep_sessions(engine: Engine, now_ns: int) -> None:
                 log_on(venue, now_ns)
             keep_logged_on(venue, now_ns)
             note_session(engine, venue, now_ns)
+            note_numbers(engine, venue, now_ns)
             if venue.cancel_due != 0:
                 send_due_cancel(engine, venue, now_ns)
         state.first_keep_ns = min(state.first_keep_ns, venue.keep_ns)
+
+
+@compiled
+def note_state(engine: Engine, now_ns: int) -> None:
+    """Write down a change of what may be sent."""
+    gate, state = engine.gate, engine.state
+    packed = gate.halted | gate.loss_tripped << 1 | state.winding_down << 2 | gate.alarms << 8
+    if packed != state.recorded_state:
+        state.recorded_state = packed
+        record_state(engine, now_ns)
 
 
 @compiled
@@ -229,19 +254,9 @@ def take_samples(engine: Engine, now_ns: int) -> None:
     """Mark all positions, and write one row for each instrument, for the report's time series."""
     mark_positions(engine.gate)
     for index in range(engine.market.count):
-        book = engine.market.books[index]
-        position = engine.gate.positions[index]
         for number in range(engine.seat_count):
-            engine.seats[number].desk.positions[index].mark_ticks = position.mark_ticks
-        record = append(engine.records.samples)
-        record.time_ns = now_ns
-        record.instrument = index
-        record.valid = book.valid
-        record.bid_ticks = book.bid_ticks
-        record.ask_ticks = book.ask_ticks
-        record.position_lots = position.position_lots
-        record.cash_e9 = position.cash_e9
-        record.fees_e9 = position.fees_e9
+            engine.seats[number].desk.positions[index].mark_ticks = engine.gate.positions[index].mark_ticks
+        record_sample(engine, index, now_ns)
 
 
 @compiled
@@ -251,6 +266,7 @@ def finish(engine: Engine) -> None:
     for number in range(engine.seat_count):
         tell_finish(engine.seats[number])
         engine.seats[number].desk.request_count = 0
+    record_closed(engine, engine.state.now_ns)
 
 
 def loop_unit(clock: type[Struct]) -> Unit:

@@ -5,6 +5,18 @@ and in the strategy's own), and the records.
 """
 
 from crosswire.engine.histogram import add_latency
+from crosswire.engine.records import (
+    IDS_AHEAD,
+    record_amend_sent,
+    record_cancel_sent,
+    record_fill,
+    record_not_sent,
+    record_order_ended,
+    record_order_sent,
+    record_report,
+    record_session,
+    reserve_ids,
+)
 from crosswire.engine.seat import Seat, tell_fill, tell_order
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import (
@@ -24,10 +36,10 @@ from crosswire.nic.memory.struct import clear_struct
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.gate import Veto, check, check_amend, check_quote, halt
 from crosswire.risk.position import add_fill, change_open
-from crosswire.risk.records import append
 from crosswire.strategies.desk import AMEND_ORDER, CANCEL_BY_ID, CANCEL_ORDER, NEW_ORDER, QUOTE, Request
 from crosswire.venues.order import (
     APPROVALS_MAX,
+    LINKS_MAX,
     AmendState,
     Applied,
     Order,
@@ -69,6 +81,7 @@ def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
             break
         take_more_reports(venue)
     note_session(engine, venue, now_ns)
+    note_numbers(engine, venue, now_ns)
     if session.keep_due != 0:
         venue.keep_ns = now_ns
         engine.state.first_keep_ns = now_ns
@@ -83,6 +96,22 @@ def note_session(engine: Engine, venue: Venue, now_ns: int) -> None:
     if is_lost and known.open_orders != 0:
         known.lost_orders = known.open_orders
         sound_alarm(engine, now_ns)
+
+
+@compiled
+def note_numbers(engine: Engine, venue: Venue, now_ns: int) -> None:
+    """Write down where a session stands, if it has moved.
+
+    Behind the reports of a frame: a later run asks the venue for what came after the last number that stands here.
+    """
+    session = venue.session
+    moved = session.state != venue.recorded_state
+    venue.recorded_state = session.state
+    for place in range(2 * LINKS_MAX):
+        moved = moved or session.numbers[place] != venue.recorded_numbers[place]
+        venue.recorded_numbers[place] = session.numbers[place]
+    if moved:
+        record_session(engine, venue, now_ns)
 
 
 @compiled
@@ -110,6 +139,7 @@ def send_due_cancel(engine: Engine, venue: Venue, now_ns: int) -> None:
     """Ask for the cancels that are due; without a slot on the ring, again after CANCEL_RETRY_NS."""
     if cancel_all(venue, now_ns):
         venue.cancel_due = 0
+        record_cancel_sent(engine, venue.number, 0, 0, now_ns)
     elif venue.session.state == SessionState.READY:
         venue.keep_ns = min(venue.keep_ns, now_ns + CANCEL_RETRY_NS)
         engine.state.first_keep_ns = min(engine.state.first_keep_ns, venue.keep_ns)
@@ -122,6 +152,8 @@ def take_report(engine: Engine, report: Report, now_ns: int) -> None:
     acked_ns, lots = order.acked_ns, open_lots(order)
     was_unsettled = is_unsettled_quote(order)
     outcome = apply_report(engine.orders, report, now_ns)
+    if report.kind != ReportKind.FILL or outcome > Applied.CLOSED:
+        record_report(engine, report, outcome, now_ns)
     if outcome == Applied.DUPLICATE or outcome == Applied.LATE:
         return
     if outcome == Applied.BY_ID:
@@ -191,22 +223,7 @@ def take_fill(engine: Engine, order: Order, report: Report, now_ns: int) -> None
     add_fill(account, instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9)
     add_fill(own, instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9)
     engine.state.fills += 1
-    record = append(engine.records.fills)
-    record.time_ns = now_ns
-    record.exchange_time_ns = report.exchange_time_ns
-    record.client_order_id = report.client_order_id
-    record.execution_id = report.execution_id
-    record.instrument = report.instrument
-    record.strategy = order.strategy
-    record.side = report.side
-    record.price_ticks = report.price_ticks
-    record.qty_lots = report.qty_lots
-    record.decision_ticks = order.decision_ticks
-    record.fee_e9 = report.fee_e9
-    record.is_maker = report.is_maker
-    record.position_lots = account.position_lots
-    record.strategy_position_lots = own.position_lots
-    record.trade_id = order.trade_id
+    record_fill(engine, order, report, account, own, now_ns)
 
 
 @compiled
@@ -214,31 +231,9 @@ def end_order(engine: Engine, order: Order) -> None:
     """Book that a sent order has ended and has no open lots; free its slot once its strategy knows."""
     move_open(engine, order, -1, 0)
     engine.gate.venues[order.venue].open_orders -= 1
-    record_order(engine, order)
+    record_order_ended(engine, order, engine.state.now_ns)
     tell_order(engine.seats[order.strategy], order)
     free_order(engine.orders, order)
-
-
-@compiled
-def record_order(engine: Engine, order: Order) -> None:
-    """Write an order's whole life down."""
-    engine.seats[order.strategy].orders += 1
-    record = append(engine.records.orders)
-    record.created_ns = order.created_ns
-    record.trigger_ns = order.trigger_ns
-    record.acked_ns = order.acked_ns
-    record.closed_ns = order.closed_ns
-    record.client_order_id = order.client_order_id
-    record.instrument = order.instrument
-    record.strategy = order.strategy
-    record.side = order.side
-    record.time_in_force = order.time_in_force
-    record.price_ticks = order.price_ticks
-    record.qty_lots = order.qty_lots
-    record.filled_lots = order.filled_lots
-    record.state = order.state
-    record.reason = order.reason
-    record.trade_id = order.trade_id
 
 
 @compiled
@@ -282,6 +277,8 @@ def send_requests(engine: Engine, now_ns: int) -> None:
 def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
     """Send one new order: gate, frame, wire; a veto comes back to the strategy at once."""
     gate = engine.gate
+    if engine.orders.counter + IDS_AHEAD >= engine.orders.reserved:
+        reserve_ids(engine, now_ns)
     order = make_order(engine, seat, request, now_ns)
     # With all ORDERS_MAX slots taken the strategy hears of the veto through the order that is nobody's.
     is_tabled = order.state != OrderState.FREE
@@ -291,11 +288,13 @@ def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Non
     else:
         gate.vetoes[veto] += 1
     if veto == Veto.NONE:
+        record_order_sent(engine, order, now_ns)
         if send_new_order(engine.venues[order.venue], engine.state.approval, now_ns):
             engine.state.orders_sent += 1
             gate.venues[order.venue].open_orders += 1
             move_open(engine, order, 1, order.qty_lots)
             return
+        record_not_sent(engine, order, 0, now_ns)
         veto = Veto.NOT_SENT
         gate.vetoes[veto] += 1
     veto_order(engine, seat, order, veto, now_ns)
@@ -327,7 +326,7 @@ def veto_order(engine: Engine, seat: Seat, order: Order, veto: int, now_ns: int)
     """Write down an order that never left, tell its strategy, give its slot back."""
     is_tabled = order.state != OrderState.FREE
     close_order(order, OrderState.VETOED, veto, now_ns)
-    record_order(engine, order)
+    record_order_ended(engine, order, now_ns)
     tell_order(seat, order)
     if is_tabled:
         free_order(engine.orders, order)
@@ -352,6 +351,8 @@ def send_mass_quote(engine: Engine, seat: Seat, first: int, now_ns: int) -> int:
         position += 2
     if quotes.count == 0:
         return position
+    for number in range(quotes.count):
+        record_order_sent(engine, find_order(engine.orders, quotes.items[number].client_order_id), now_ns)
     if send_quotes(engine.venues[venue], quotes, now_ns):
         engine.state.orders_sent += quotes.count
         return position
@@ -361,6 +362,7 @@ def send_mass_quote(engine: Engine, seat: Seat, first: int, now_ns: int) -> int:
         engine.gate.positions[order.instrument].quotes_pending -= 1
         move_open(engine, order, 0, -order.qty_lots)
         close_order(order, OrderState.VETOED, Veto.NOT_SENT, now_ns)
+        record_not_sent(engine, order, 0, now_ns)
         end_order(engine, order)
     return position
 
@@ -369,6 +371,8 @@ def send_mass_quote(engine: Engine, seat: Seat, first: int, now_ns: int) -> int:
 def add_quote(engine: Engine, seat: Seat, bid_request: Request, ask_request: Request, now_ns: int) -> None:
     """Judge both sides of a quote, and count them as open: the next of the same frame is judged with them."""
     gate = engine.gate
+    if engine.orders.counter + IDS_AHEAD >= engine.orders.reserved:
+        reserve_ids(engine, now_ns)
     bid = make_order(engine, seat, bid_request, now_ns)
     if bid.state == OrderState.FREE:
         # There is no slot for either side, and one order that is nobody's for both.
@@ -408,12 +412,14 @@ def send_amend(engine: Engine, request: Request, now_ns: int) -> None:
     else:
         gate.vetoes[veto] += 1
     if veto == Veto.NONE:
+        record_amend_sent(engine, order, request.price_ticks, request.qty_lots, now_ns)
         if send_order_amend(venue, approval, now_ns):
             lots = open_lots(order)
             amend_sent(order, request.price_ticks, request.qty_lots)
             move_open(engine, order, 0, open_lots(order) - lots)
             engine.state.amends_sent += 1
             return
+        record_not_sent(engine, order, 1, now_ns)
         veto = Veto.NOT_SENT
         gate.vetoes[veto] += 1
     tell_amend_vetoed(engine, order, veto)
@@ -455,6 +461,7 @@ def cancel_order(engine: Engine, order: Order, now_ns: int) -> bool:
             and send_exchange_order_cancel(venue, order.exchange_order_id, order.instrument, now_ns)
         )
     if is_sent:
+        record_cancel_sent(engine, order.venue, order.client_order_id, order.exchange_order_id, now_ns)
         cancel_sent(order)
         engine.state.cancels_sent += 1
     return is_sent
@@ -489,5 +496,6 @@ def cancel_stranger(engine: Engine, seat: Seat, request: Request, now_ns: int) -
     if not send_exchange_order_cancel(venue, exchange_order_id, request.instrument, now_ns):
         take_cancel_by_id(engine.orders, venue.number, exchange_order_id)
         return False
+    record_cancel_sent(engine, venue.number, 0, exchange_order_id, now_ns)
     engine.state.cancels_sent += 1
     return True

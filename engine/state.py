@@ -8,9 +8,10 @@ from crosswire.engine.venue import (
     Inbox,
     Venue,
 )
+from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Array, Reference, Struct, i64
 from crosswire.risk.gate import Gate, halt
-from crosswire.risk.records import STRATEGIES_MAX, Records
+from crosswire.risk.records import INSTRUMENTS_MAX, STRATEGIES_MAX
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
     VENUES_MAX,
@@ -37,6 +38,8 @@ class LoopState(Struct):
     winding_down: i64  # set to 1: cancel everything; 2: asked for; set to 3: log out; 4: done
     first_ns: i64
     first_keep_ns: i64  # the earliest of the venues' `keep_ns`
+    recorded_state: i64  # as the journal has it, `packed_state`
+    is_lost: Annotated[Array, i64, INSTRUMENTS_MAX]  # 1: the journal says of this instrument that it has no proven book
     approval: Approval
     quotes: Approvals  # of the mass quote being put together
     feed_latency: Histogram  # from the exchange's timestamp to the frame's, by book change
@@ -52,7 +55,7 @@ class Engine(Struct):
     market: Annotated[Market, Reference]
     gate: Annotated[Gate, Reference]
     orders: Annotated[OrderTable, Reference]
-    records: Annotated[Records, Reference]
+    journal: Annotated[Journal, Reference]
     venue_count: i64
     venues: Annotated[Array, Venue, VENUES_MAX]
     seat_count: i64

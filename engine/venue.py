@@ -7,7 +7,7 @@ loop makes one call for a frame, one when it is done with it, and one for whatev
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
-from crosswire.nic.memory.struct import Reference, Struct, address_of, i64
+from crosswire.nic.memory.struct import Array, Reference, Struct, address_of, i64
 from crosswire.nic.packet import PROTOCOL_TCP, PROTOCOL_UDP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.ring import Frame, flush, next_time_ns, poll, release
 from crosswire.nic.unit.compile import compiled
@@ -17,6 +17,7 @@ from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.venues.feed import feed_unit
 from crosswire.venues.market import Events, Market, clear_events
 from crosswire.venues.order import (
+    LINKS_MAX,
     Approval,
     Approvals,
     Reports,
@@ -78,6 +79,8 @@ class Venue(Struct):
     number: i64
     due_ns: i64  # when its ring has something to do, as `next_time_ns` says
     keep_ns: i64  # when its order session wants its timer
+    recorded_state: i64  # of its session, as the journal has it
+    recorded_numbers: Annotated[Array, i64, 2 * LINKS_MAX]
     cancel_due: i64  # 1: all orders are to be cancelled, and nothing that says so could be sent yet
     ring: i64  # address
     feed: i64  # address

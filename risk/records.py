@@ -1,18 +1,103 @@
-"""What a run leaves behind: fixed-size records in bounded buffers, drained by the engine between turns of the loop.
+"""What the loop writes into the journal: the kinds of records, and what is in each.
 
-Times are ns since the epoch by the run's clock. Instruments are market indices.
+Times are ns since the epoch by the run's clock. Instruments are market indices, strategies and venues their numbers in
+the run; what they are called a run's first records say (`engine/journal/opening.py`). A field that is added goes to a
+struct's end, and raises the kind's version.
 """
 
-from typing import Annotated, Any
+from enum import IntEnum
 
-from crosswire.nic.memory.struct import Pointer, Struct, array, i64
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.journal.format import TEXT
+from crosswire.nic.memory.struct import Struct, i64
 
 STRATEGIES_MAX = 8  # of one run
-RECORDS_MAX = 8192  # of each kind between two drains
-# The loop takes no frame with less room left. A frame of 64 KiB tells of 2,000 fills at most, which may end as many
-# orders; what all strategies may ask for then, and at their timers, is vetoed at worst: 2 * 8 * 64 orders more.
-RECORDS_RESERVE = 4096
+INSTRUMENTS_MAX = 256  # of one run: a sample of all fits the room that the journal keeps for one turn
+VERSION = 1  # of every kind below
+ACCOUNT = -1  # `HoldingRecord.strategy`: of all strategies together, as the gate judges by it
+
+
+class RecordKind(IntEnum):
+    """Kind of a journal's record."""
+
+    TEXT = TEXT
+    ORDER_SENT = 2
+    AMEND_SENT = 3
+    CANCEL_SENT = 4
+    NOT_SENT = 5
+    REPORT = 6
+    ORDER_ENDED = 7
+    FILL = 8
+    SAMPLE = 9
+    OPPORTUNITY = 10
+    TRADE = 11
+    STATE = 12
+    SESSION = 13
+    IDS = 14
+    HOLDING = 15
+    OPENED = 16
+    DIFFERENCE = 17
+    BOOK = 18
+    TURN = 19
+    CLOSED = 20
+
+
+class OrderSent(Struct):
+    """An order, or a side of a quote, that the gate let pass: written before its frame is."""
+
+    client_order_id: i64
+    venue: i64
+    instrument: i64
+    strategy: i64
+    side: i64
+    time_in_force: i64
+    price_ticks: i64
+    qty_lots: i64
+    decision_ticks: i64
+    trade_id: i64
+    is_quote: i64
+    trigger_ns: i64
+
+
+class AmendSent(Struct):
+    """New terms of an order that the gate let pass: written before their frame is."""
+
+    client_order_id: i64
+    price_ticks: i64
+    qty_lots: i64  # what is filled included
+
+
+class CancelSent(Struct):
+    """A cancel that was sent: of one order, or of all at a venue."""
+
+    venue: i64
+    client_order_id: i64  # 0: of all, or by the venue's id
+    exchange_order_id: i64  # 0: by our id, or of all
+
+
+class NotSent(Struct):
+    """What was written as sent, and was not: the session or its ring refused."""
+
+    client_order_id: i64
+    is_amend: i64
+
+
+class ReportRecord(Struct):
+    """What a venue said of one order, and what became of that."""
+
+    venue: i64
+    kind: i64  # ReportKind
+    outcome: i64  # Applied
+    client_order_id: i64
+    exchange_order_id: i64
+    execution_id: i64
+    instrument: i64
+    side: i64
+    price_ticks: i64
+    qty_lots: i64
+    leaves_lots: i64
+    filled_lots: i64
+    reason: i64
+    exchange_time_ns: i64
 
 
 class OrderRecord(Struct):
@@ -105,75 +190,100 @@ class TradeRecord(Struct):
     miss_cost_e9: i64  # quote currency: what repairing a missed leg lost against the decided prices, 0 if none missed
 
 
-class RecordBuffer(Struct):
-    """Records of one kind, at most RECORDS_MAX; each kind adds its `items`."""
+class StateRecord(Struct):
+    """What may be sent has changed."""
 
-    count: i64
-
-
-class OrderRecords(RecordBuffer):
-    items: Annotated[Pointer, OrderRecord]
-
-
-class FillRecords(RecordBuffer):
-    items: Annotated[Pointer, FillRecord]
+    halted: i64
+    loss_tripped: i64
+    alarms: i64
+    leaving: i64  # 1: a signal, a time limit or an error ends the run
 
 
-class SampleRecords(RecordBuffer):
-    items: Annotated[Pointer, SampleRecord]
+class SessionRecord(Struct):
+    """Where an order session stands: its state, and the numbers of what was sent and received on each of its links."""
+
+    venue: i64
+    state: i64  # SessionState
+    sent: i64
+    received: i64
+    sent_b: i64
+    received_b: i64
 
 
-class OpportunityRecords(RecordBuffer):
-    items: Annotated[Pointer, OpportunityRecord]
+class IdsRecord(Struct):
+    """Order ids below this one may be given from now on: a later run begins above."""
+
+    reserved_id: i64
 
 
-class TradeRecords(RecordBuffer):
-    items: Annotated[Pointer, TradeRecord]
+class HoldingRecord(Struct):
+    """What is held of an instrument when a run begins."""
+
+    instrument: i64
+    strategy: i64  # ACCOUNT, or the number of a strategy
+    position_lots: i64
+    cash_e9: i64
+    fees_e9: i64
+    fills: i64
+    bought_lots: i64
+    sold_lots: i64
 
 
-class Records(Struct):
-    """All buffers of a run."""
+class OpenedRecord(Struct):
+    """All that came over from an earlier run stands above: this journal is complete without that one's."""
 
-    orders: OrderRecords
-    fills: FillRecords
-    samples: SampleRecords
-    opportunities: OpportunityRecords
-    trades: TradeRecords
+    holdings: i64
+    orders: i64
 
 
-def make_records() -> Records:
-    """Make empty buffers of RECORDS_MAX entries each."""
-    records = Records()
-    records.orders.items = array(OrderRecord, RECORDS_MAX)
-    records.fills.items = array(FillRecord, RECORDS_MAX)
-    records.samples.items = array(SampleRecord, RECORDS_MAX)
-    records.opportunities.items = array(OpportunityRecord, RECORDS_MAX)
-    records.trades.items = array(TradeRecord, RECORDS_MAX)
-    return records
+class DifferenceRecord(Struct):
+    """A position that the venue has otherwise than we do."""
+
+    instrument: i64
+    ours_lots: i64
+    theirs_lots: i64
 
 
-def clear_records(records: Records) -> None:
-    """Forget everything that the buffers hold."""
-    for name in Records.fields:
-        getattr(records, name).count = 0
+class BookRecord(Struct):
+    """A book was lost (a gap), or proven again."""
+
+    instrument: i64
+    valid: i64
 
 
-@compiled
-def append(records: Any) -> Any:
-    """Append an entry to one `RecordBuffer`, to be filled in; `nearly_full` keeps room for a frame."""
-    assert records.count < RECORDS_MAX
-    records.count += 1
-    return records.items[records.count - 1]
+class TurnRecord(Struct):
+    """A turn of the loop that took frames: from which rings, and in which order."""
+
+    turn: i64
+    venues: i64  # bit by bit: from which venues a frame was taken, in the order of their numbers
 
 
-@compiled
-def nearly_full(records: Records) -> bool:
-    """Tell whether the engine must drain the records before the next frame."""
-    limit = RECORDS_MAX - RECORDS_RESERVE
-    return (
-        records.orders.count > limit
-        or records.fills.count > limit
-        or records.samples.count > limit
-        or records.opportunities.count > limit
-        or records.trades.count > limit
-    )
+class ClosedRecord(Struct):
+    """The run's loop has ended."""
+
+    turns: i64
+    orders_sent: i64
+    fills: i64
+
+
+KINDS: dict[RecordKind, type[Struct]] = {
+    RecordKind.ORDER_SENT: OrderSent,
+    RecordKind.AMEND_SENT: AmendSent,
+    RecordKind.CANCEL_SENT: CancelSent,
+    RecordKind.NOT_SENT: NotSent,
+    RecordKind.REPORT: ReportRecord,
+    RecordKind.ORDER_ENDED: OrderRecord,
+    RecordKind.FILL: FillRecord,
+    RecordKind.SAMPLE: SampleRecord,
+    RecordKind.OPPORTUNITY: OpportunityRecord,
+    RecordKind.TRADE: TradeRecord,
+    RecordKind.STATE: StateRecord,
+    RecordKind.SESSION: SessionRecord,
+    RecordKind.IDS: IdsRecord,
+    RecordKind.HOLDING: HoldingRecord,
+    RecordKind.OPENED: OpenedRecord,
+    RecordKind.DIFFERENCE: DifferenceRecord,
+    RecordKind.BOOK: BookRecord,
+    RecordKind.TURN: TurnRecord,
+    RecordKind.CLOSED: ClosedRecord,
+}

@@ -6,10 +6,11 @@ risk gate and onto the wire within the same turn, before the next frame is looke
 
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Pointer, Struct, clear_struct, i64
+from crosswire.nic.journal.journal import Journal, begin_record, commit_record
+from crosswire.nic.memory.struct import Array, Pointer, Struct, clear_struct, copy_struct, i64, size_of, view
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
-from crosswire.risk.records import OpportunityRecord, Records, TradeRecord, append
+from crosswire.risk.records import VERSION, OpportunityRecord, RecordKind, TradeRecord
 from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.order import IOC, POST_ONLY
@@ -51,7 +52,9 @@ class Desk(Struct):
     instruments: Annotated[Pointer, Instrument]
     books: Annotated[Pointer, Book]
     positions: Annotated[Pointer, Position]
-    records: Annotated[Pointer, Records]  # one
+    journal: Annotated[Pointer, Journal]  # one
+    opportunity: OpportunityRecord  # being filled in
+    trade: TradeRecord  # being filled in
     last_trade_id: i64
     requests_dropped: i64
     request_count: i64
@@ -193,16 +196,32 @@ def next_trade_id(desk: Desk) -> int:
 
 
 @compiled
-def record_opportunity(desk: Desk) -> OpportunityRecord:
-    """Add an opportunity record, to be filled in now."""
-    record = append(desk.records[0].opportunities)
-    record.strategy = desk.strategy
-    return record
+def new_opportunity(desk: Desk) -> OpportunityRecord:
+    """Begin an opportunity's record; fill it in, then `record_opportunity`."""
+    clear_struct(desk.opportunity)
+    desk.opportunity.strategy = desk.strategy
+    return desk.opportunity
 
 
 @compiled
-def record_trade(desk: Desk) -> TradeRecord:
-    """Add a trade record, to be filled in now."""
-    record = append(desk.records[0].trades)
-    record.strategy = desk.strategy
-    return record
+def record_opportunity(desk: Desk) -> None:
+    """Write the record that `new_opportunity` began."""
+    journal = desk.journal[0]
+    copy_struct(view(OpportunityRecord, begin_record(journal, size_of(OpportunityRecord))), desk.opportunity)
+    commit_record(journal, RecordKind.OPPORTUNITY, VERSION, size_of(OpportunityRecord), desk.now_ns)
+
+
+@compiled
+def new_trade(desk: Desk) -> TradeRecord:
+    """Begin a trade's record; fill it in, then `record_trade`."""
+    clear_struct(desk.trade)
+    desk.trade.strategy = desk.strategy
+    return desk.trade
+
+
+@compiled
+def record_trade(desk: Desk) -> None:
+    """Write the record that `new_trade` began."""
+    journal = desk.journal[0]
+    copy_struct(view(TradeRecord, begin_record(journal, size_of(TradeRecord))), desk.trade)
+    commit_record(journal, RecordKind.TRADE, VERSION, size_of(TradeRecord), desk.now_ns)

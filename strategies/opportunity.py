@@ -10,7 +10,7 @@ from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.compile import compiled
-from crosswire.strategies.desk import Desk, record_opportunity
+from crosswire.strategies.desk import Desk, new_opportunity, record_opportunity
 from crosswire.strategies.listing import LISTINGS_MAX, PAIRS_MAX
 
 TRADES_MAX = 32  # trades in flight of one strategy; `strategies.legs` holds them
@@ -174,7 +174,7 @@ def end_opportunities(opportunities: Opportunities, desk: Desk, pairs: int) -> N
 
 @compiled
 def _write(desk: Desk, opportunity: Opportunity) -> None:
-    record = record_opportunity(desk)
+    record = new_opportunity(desk)
     record.start_ns = opportunity.start_ns
     record.end_ns = opportunity.end_ns
     record.buy_instrument = opportunity.buy_instrument
@@ -186,4 +186,5 @@ def _write(desk: Desk, opportunity: Opportunity) -> None:
     record.captured_size_e9 = opportunity.captured_size_e9
     record.attempts = opportunity.attempts
     record.blocked_by = opportunity.blocked_by
+    record_opportunity(desk)
     opportunity.state = OpportunityState.FREE

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from crosswire.nic.memory.struct import Struct, i64
 from crosswire.nic.unit.compile import compiled
-from crosswire.strategies.desk import Desk, record_trade
+from crosswire.strategies.desk import Desk, new_trade, record_trade
 from crosswire.venues.side import BUY
 
 
@@ -136,7 +136,7 @@ def write_trade(
     """Write the trade's record and free its place."""
     if trade.is_ahead != 0:
         trade.unhedged_ns += desk.now_ns - trade.ahead_since_ns
-    record = record_trade(desk)
+    record = new_trade(desk)
     record.trade_id = trade.trade_id
     record.start_ns = trade.start_ns
     record.end_ns = desk.now_ns
@@ -151,4 +151,5 @@ def write_trade(
     record.retries = trade.retries
     record.unhedged_ns = trade.unhedged_ns
     record.miss_cost_e9 = trade.miss_cost_e9
+    record_trade(desk)
     trade.state = TradeState.FREE

@@ -22,6 +22,7 @@ ORDERS_BITS = 12
 ORDERS_MAX = 1 << ORDERS_BITS  # orders alive at once, all venues together; an order id's low bits are its slot
 REPORTS_MAX = 128  # execution reports of one packet
 VENUES_MAX = 8  # order sessions of one engine
+LINKS_MAX = 2  # connections that one order session may have
 APPROVALS_MAX = 32  # of one mass quote: 16 instruments
 FILLS_REMEMBERED = 256  # of each venue's last, so that an execution id that comes again is known for a copy or a lie
 # What no venue means: beyond them a sum of prices, sizes and fees would not fit 64 bits.
@@ -175,6 +176,8 @@ class Session(Struct):
     bad_frames: i64  # received bytes that were not believed
     last_sent_ns: i64
     last_received_ns: i64
+    # Of the last message sent and received, on the first link and on the second; as of the last frame read or timer.
+    numbers: Annotated[Array, i64, 2 * LINKS_MAX]
 
 
 @generic
@@ -304,7 +307,8 @@ class KnownFill(Struct):
 class OrderTable(Struct):
     """The engine's orders, ORDERS_MAX at most. An id is counter << ORDERS_BITS | slot: found in O(1), never reused."""
 
-    counter: i64  # of the last order; a restart goes on counting from the journal's last
+    counter: i64  # of the last order; a restart goes on counting above what an earlier run has reserved
+    reserved: i64  # the counter goes no further before more is reserved
     count: i64  # slots taken
     outcomes: Annotated[Array, i64, len(Applied)]  # reports by what became of them
     last_execution_ids: Annotated[Array, i64, VENUES_MAX]  # of the last fill of each venue

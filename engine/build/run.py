@@ -16,6 +16,8 @@ from crosswire.engine.state import Engine
 from crosswire.engine.venue import VenueParts, set_venue
 from crosswire.nic.clock import ReplayClock
 from crosswire.nic.duration import NS_PER_MS
+from crosswire.nic.journal.files import make_journal
+from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Struct, address_of, i64, one
 from crosswire.nic.rings.remote import RemoteRing
 from crosswire.nic.rings.replay import Replay
@@ -25,7 +27,6 @@ from crosswire.nic.unit.load import call_entry
 from crosswire.risk.gate import Gate
 from crosswire.risk.limits import make_gate, set_instrument_limits, set_venue_limits
 from crosswire.risk.position import Position
-from crosswire.risk.records import Records, make_records
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.interface import BuildContext, Strategy
 from crosswire.venues.market import Market
@@ -114,7 +115,9 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     engine.market = market
     engine.gate = gate
     engine.orders = make_order_table(instruments=market.instruments)
-    engine.records = make_records()
+    engine.journal = make_journal()
+    for index in range(market.count):
+        engine.state.is_lost[index] = 1
     context = BuildContext(list(market.instruments), {name: index for index, name in enumerate(names)})
     strategies = [
         build_strategy(cls, each.parameters, context, where)
@@ -124,7 +127,7 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     engine.seat_count = len(strategies)
     for number, strategy in enumerate(strategies):
         seat = engine.seats[number]
-        set_desk(seat.desk, market, gate, engine.records)
+        set_desk(seat.desk, market, gate, engine.journal)
         set_seat(seat, number, strategy, core.linker)
     return core
 
@@ -158,11 +161,11 @@ def build_run(config: RunConfig, config_path: Path, wire: Wiring = plain_wire) -
     return Run(config, config_path, core, parts, ReplayClock(), replays)
 
 
-def set_desk(desk: Desk, market: Market, gate: Gate, records: Records) -> None:
+def set_desk(desk: Desk, market: Market, gate: Gate, journal: Journal) -> None:
     """Set up a strategy's view of the run, with positions of its own."""
     desk.instrument_count = market.count
     desk.timer_ns = NEVER_NS
     desk.instruments = market.instruments
     desk.books = market.books
     desk.positions = Position.array(market.count)
-    desk.records = one(records)
+    desk.journal = one(journal)

@@ -15,17 +15,22 @@ from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
 from crosswire.engine.errors import AlarmError, LoopError
+from crosswire.engine.journal.description import write_description
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.steady import SteadyConsole
 from crosswire.engine.live.warm_up import warm_up
 from crosswire.engine.loop import Status
-from crosswire.engine.report.facts import record_names, run_facts, run_infos
-from crosswire.engine.report.recorder import Recorder, recorder_units
-from crosswire.engine.report.summary import RunFacts, RunSummary, summarise, write_summary
+from crosswire.engine.records import record_closed
+from crosswire.engine.report.facts import run_description, run_facts, write_facts
+from crosswire.engine.report.make import make_files
+from crosswire.engine.report.recorder import recorder_units
+from crosswire.engine.report.summary import RunSummary
+from crosswire.engine.runs import make_run_folder
 from crosswire.engine.seat import SeatEntries, retire, strategy_unit
 from crosswire.engine.state import begin_leaving
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
+    HostError,
     keep_capabilities,
     lock_memory,
     need_capability,
@@ -34,12 +39,13 @@ from crosswire.nic.host.process import (
     run_first_in_first_out,
 )
 from crosswire.nic.host.testbed import in_namespace
+from crosswire.nic.journal.files import FOLDER, SharedJournal
+from crosswire.nic.journal.journal import wants_segment
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.rings.dpdk.dpdk import known_to_dpdk
 from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.tcp.state import TcpCounters
-from crosswire.risk.records import clear_records
 from crosswire.strategies.interface import Strategy
 from crosswire.venues.order import SessionState
 
@@ -53,15 +59,14 @@ KEPT_CAPABILITIES = ("CAP_IPC_LOCK", "CAP_DAC_OVERRIDE")
 
 @dataclass
 class LoopThread:
-    """The loop in a thread of its own, without the interpreter lock except for draining records."""
+    """The loop in a thread of its own, without the interpreter lock."""
 
     run: Run
-    recorder: Recorder
+    kept: SharedJournal
     live: LiveConfig
     idle: SeatEntries
     thread: threading.Thread = field(init=False)
     failure: BaseException | None = None
-    drains: int = 0
 
     def start(self) -> None:
         """Start the thread, pinned."""
@@ -81,12 +86,10 @@ class LoopThread:
             self.failure = self.failure or error
 
     def _turn_once(self) -> bool:
-        """Turn until Python is needed, and drain; False at the end. The first error ends trading, not the turning.
+        """Turn until Python is needed; False at the end. The first error ends trading, not the turning.
 
-        Orders are out: without its strategies, and with its records thrown away if they can't be written, the loop goes
-        on to cancel them.
+        Orders are out: without its strategies, and in what room the journal has left, the loop goes on to cancel them.
         """
-        records = self.run.engine.records
         try:
             status = self.run.turn()
         except LoopError as error:
@@ -94,14 +97,16 @@ class LoopThread:
                 raise
             self._give_up(error)
             return True
-        try:
-            self.recorder.drain(records)
-            self.drains += 1
-        except Exception as error:
-            clear_records(records)
+        if status != Status.JOURNAL:
+            return False
+        self.kept.keep()
+        journal = self.run.engine.journal
+        if wants_segment(journal):
+            # There is a megabyte left, for the answers to the cancels.
+            journal.turn_limit = journal.limit
             if self.failure is None:
-                self._give_up(error)
-        return status == Status.RECORDS
+                self._give_up(HostError(f"journal {self.kept.folder}: no room for its next segment"))
+        return True
 
     def _give_up(self, error: Exception) -> None:
         """Trade no more; the loop is still to be turned."""
@@ -158,11 +163,6 @@ def run_live(
         if files:
             compile_take()
         cycle_count()
-        # A folder of its own: no later run replaces what this one has recorded.
-        folder = output / f"{config.name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-        recorder = Recorder(folder, run_infos(run), record_names(config))
-        closing.callback(recorder.discard)
-        recorder.drain(run.engine.records)
         console.print(warm_up(config, config_path, tap_bytes))
         if live.lock_memory:
             lock_memory()
@@ -183,26 +183,33 @@ def run_live(
         closing.callback(writer.stop)
         start_s = time.perf_counter() - started
         loop_started = time.perf_counter()
-        thread = LoopThread(run, recorder, live, idle)
-        closing.callback(recorder.keep)
+        folder = make_run_folder(output, config.name, config_path.read_text())
+        kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
+        write_description(core.engine.journal, run_description(run, "live"))
+        kept.start()
+        thread = LoopThread(run, kept, live, idle)
         thread.start()
         try:
             keep_capabilities(KEPT_CAPABILITIES)
             console.print("trading")
-            watch(thread, keeper, seconds, lambda: bool(signals), console)
+            watch(thread, keeper, seconds, lambda: bool(signals) or kept.failure is not None, console)
         finally:
             # Whatever ends the watching: rings are closed only when the loop has cancelled, and stopped.
             wind_down(thread, keeper)
+            record_closed(core.engine, core.engine.state.now_ns)
         if thread.failure is not None:
-            said = [str(thread.failure), alarm_text(run)]
-            said.append(f"what was recorded is in {recorder.directory}")
+            said = [str(thread.failure), alarm_text(run), journal_text(kept)]
+            said.append(f"what was recorded is in {folder}")
             raise LoopError("; ".join(filter(None, said))) from thread.failure
         wall_s = time.perf_counter() - loop_started
         writer.stop()
         facts = run_facts(run, start_s, wall_s, "")
-        facts.counters.update(live_counters(run, thread, rings) | capture_counters(lanes))
-        summary = write_run(run, recorder, facts)
-        finished = recorder.publish()
+        facts.counters.update(live_counters(run, kept, rings) | capture_counters(lanes))
+        write_facts(core.engine.journal, facts)
+        kept.close()
+        if kept.failure is not None:
+            raise LoopError(f"{journal_text(kept)}; what was recorded is in {folder}")
+    summary = make_all_files(folder)
     from crosswire.engine.report.console import print_summary
 
     print_summary(summary, console)
@@ -210,23 +217,33 @@ def run_live(
         console.print(f"captured {own.frames:,} frames of {own.name}: {', '.join(map(str, own.paths))}")
         if own.failure:
             console.print(f"capture failed, {own.lost:,} frames are in no file: {own.failure}", style="red")
-    console.print(f"run folder: {finished}")
+    console.print(f"run folder: {folder}")
     # Asked again: what came while the engine wound down counts, too.
     if alarm := alarm_text(run):
         raise AlarmError(f"alarm: {alarm}; reconcile with the venue before the next start")
-    return finished
+    return folder
 
 
-def write_run(run: Run, recorder: Recorder, facts: RunFacts) -> RunSummary:
-    """Write the last records, the summary and the report."""
-    recorder.drain(run.engine.records)
-    recorder.close()
-    summary = summarise(facts, recorder.directory)
-    write_summary(summary, facts.config_text, recorder.directory)
-    from crosswire.engine.report.report import write_report  # after the run: it would delay the start by 0.5 s
+def make_all_files(folder: Path) -> RunSummary:
+    """Make a run's files from its journal. LoopError: they could not be made; the journal is whole."""
+    try:
+        return make_files(folder, with_report=True)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise LoopError(
+            f"the run has ended, and its journal is whole, but its files could not be made ({what}); make them with"
+            f" crosswire report {folder}"
+        ) from error
 
-    write_report(recorder.directory)
-    return summary
+
+def journal_text(kept: SharedJournal) -> str:
+    """Say in one line what is wrong with the journal, "" if nothing is."""
+    said = []
+    if kept.failure is not None:
+        said.append(f"journal {kept.folder}: {kept.failure.strerror}, its last records are in memory only")
+    if dropped := kept.journal.dropped:
+        said.append(f"{dropped} record{'s' if dropped > 1 else ''} found no room in the journal")
+    return "; ".join(said)
 
 
 def check_capabilities(config: RunConfig, live: LiveConfig) -> None:
@@ -325,9 +342,15 @@ def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:
         thread.stop()
 
 
-def live_counters(run: Run, thread: LoopThread, rings: list[VenueRings]) -> dict[str, int]:
+def live_counters(run: Run, kept: SharedJournal, rings: list[VenueRings]) -> dict[str, int]:
     """Collect what only a live run counts."""
-    counters = {"record drains": thread.drains, "orders open at the end": run.engine.orders.count}
+    counters = {
+        "orders open at the end": run.engine.orders.count,
+        "journal records": kept.journal.sequence,
+        "journal records dropped": kept.journal.dropped,
+        "journal syncs": kept.syncs,
+        "journal lag, longest, us": kept.lag_ns_max // 1000,
+    }
     for venue, owner, configured in zip(run.parts, rings, run.config.venue, strict=True):
         statistics = owner.market.statistics()  # brings the ring's drops up to date
         # Where our TCP is on the same ring, that counts segments too.

@@ -25,10 +25,12 @@ from crosswire.engine.build.venue import make_exchange
 from crosswire.engine.config import ConfigError, LiveVenueConfig, RunConfig
 from crosswire.engine.errors import KNOWN_ERRORS, LoopError
 from crosswire.engine.live.rings import make_all_parts, open_rings
+from crosswire.engine.loop import Status
 from crosswire.engine.paths import named_path
 from crosswire.engine.venue import VenueParts
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.testbed import private_namespace
+from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.memory.struct import array, u8
 from crosswire.nic.packet import (
     ETHER_TYPE_IPV4,
@@ -71,6 +73,7 @@ def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
     except KNOWN_ERRORS as error:
         return f"not warmed up: {error}"
     core = build_core(config, config_path)
+    kept = MemoryJournal(core.engine.journal)
     with ExitStack() as closing:
         pairs = closing.enter_context(private_namespace(len(config.venue)))
         listener = closing.enter_context(socket.create_server(("127.0.0.1", 0), backlog=len(config.venue)))
@@ -90,7 +93,7 @@ def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
         run.load()
         log_on(core, parts, config, advance(clock, 0))
         failures: list[LoopError] = []
-        thread = threading.Thread(target=turn_or_note, args=(run, failures), name="warm-up")
+        thread = threading.Thread(target=turn_or_note, args=(run, kept, failures), name="warm-up")
         thread.start()
         try:
             send_frames([far for _, far in pairs], frames)
@@ -107,10 +110,11 @@ def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
     return f"warmed up with {state.frames:,} frames, {state.orders_sent} orders that went nowhere"
 
 
-def turn_or_note(run: Run, failures: list[LoopError]) -> None:
+def turn_or_note(run: Run, kept: MemoryJournal, failures: list[LoopError]) -> None:
     """Turn the loop, and note an error that it raises: its thread would only print and forget it."""
     try:
-        run.turn()
+        while run.turn() == Status.JOURNAL:
+            kept.take()
     except LoopError as error:
         failures.append(error)
 

@@ -1,12 +1,18 @@
 """What a run's loop counted, as plain data for its summary. The same for a backtest and a live run."""
 
+import time
 from typing import Any
+
+import msgspec
 
 from crosswire.engine.build.run import Run
 from crosswire.engine.config import RunConfig
 from crosswire.engine.histogram import Histogram, bucket_bounds_ns
+from crosswire.engine.journal.description import Description, describe
+from crosswire.engine.journal.text import Purpose, write_text
 from crosswire.engine.report.recorder import RecordNames, instrument_info, names_of
 from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFacts, VenueFacts, e9
+from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Struct
 from crosswire.risk.gate import Veto
 from crosswire.strategies.opportunity import Blocked
@@ -54,6 +60,23 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
             **{f"reports: {name}": engine.orders.outcomes[number] for number, name in names_of(Applied).items()},
         },
     )
+
+
+def run_description(run: Run, kind: str) -> Description:
+    """Describe a run that begins now."""
+    return describe(
+        name=run.config.name,
+        kind=kind,
+        config_path=run.config_path,
+        venues=[each.name for each in run.config.venue],
+        instruments=run_infos(run),
+        names=record_names(run.config),
+    )
+
+
+def write_facts(journal: Journal, facts: RunFacts) -> None:
+    """Write what was counted, as a journal's last records."""
+    write_text(journal, Purpose.FACTS, msgspec.json.encode(facts), time.time_ns())
 
 
 def strategy_names(config: RunConfig) -> list[str]:

@@ -1,15 +1,12 @@
 """The records of a run as Parquet files that a trader can open.
 
-While a run goes on its files are in `<run directory>.partial`; `publish` renames that to the run directory. So a
-directory under its final name is complete, and what a crash leaves is recognised by its name.
+They are made from the journal, and can be made again. Until it is complete a file is called `<name>.partial`.
 
 Each row has readable columns (venue, instrument, side, UTC time, price and size as float64, which is exact to 15
 digits) and beside them the exact integers that they were made from (`*_ticks`, `*_lots`, `*_e9`).
 """
 
-import shutil
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -17,22 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from crosswire.engine.report.buffers import RECORDS_MAX, FillRecords, Records, SampleRecords
+from crosswire.nic.journal.walk import walk_unit
 from crosswire.nic.memory.struct import Array, Struct, array, i64
 from crosswire.nic.unit.call import call_unit, machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.kinds import Elements
 from crosswire.nic.unit.unit import Unit
-from crosswire.risk.records import (
-    RECORDS_MAX,
-    FillRecord,
-    FillRecords,
-    OpportunityRecord,
-    OrderRecord,
-    Records,
-    SampleRecord,
-    SampleRecords,
-    TradeRecord,
-)
+from crosswire.risk.records import FillRecord, OpportunityRecord, OrderRecord, SampleRecord, TradeRecord
 from crosswire.venues.book.book import NO_ASK, NO_BID
 from crosswire.venues.instrument import Instrument, Kind, Payoff, base_e9, cash_flow_e9, notional_e9, position_value_e9
 from crosswire.venues.order import OrderState, RejectReason, TimeInForce
@@ -49,7 +38,6 @@ SUMMARY = "summary.json"
 CONFIG = "config.toml"
 REPORT = "report.html"
 SIDE_NAMES = {BUY: "buy", SELL: "sell"}
-RUN_FILES = frozenset({FILLS, ORDERS, POSITIONS, OPPORTUNITIES, TRADES, SUMMARY, CONFIG, REPORT})
 
 
 @dataclass(frozen=True)
@@ -210,12 +198,13 @@ VALUE_SAMPLES = machine_code(value_samples)
 
 
 def recorder_units() -> list[Unit]:
-    """List the units of what a recorder computes."""
+    """List the units of what is computed between the journal and a run's files."""
 
     def arrays(values: type[Struct]) -> tuple[Elements, ...]:
         return tuple(Elements(each, "little") for each in (Instrument, Mark, values))
 
     return [
+        walk_unit(),
         call_unit(value_fills, (FillRecords, *arrays(FillValues))),
         call_unit(value_samples, (SampleRecords, *arrays(SampleValues))),
     ]
@@ -224,28 +213,13 @@ def recorder_units() -> list[Unit]:
 class Recorder:
     """Writes what the record buffers hold to the files of one run, in bounded memory."""
 
-    def __init__(
-        self,
-        run_directory: Path,
-        instruments: list[InstrumentInfo],
-        names: RecordNames | None = None,
-        replace: bool = False,
-    ) -> None:
-        """Take the run's directory; `replace` lets `publish` replace an older run there, but nothing else.
-
-        FileExistsError: there is one, or a run that did not finish, and it was not to be replaced.
-        """
+    def __init__(self, directory: Path, instruments: list[InstrumentInfo], names: RecordNames | None = None) -> None:
+        """Take the run's directory; files that an earlier call has made there are replaced when they are complete."""
         for position, info in enumerate(instruments):
             if info.index != position:
                 raise ValueError(f"{info.name} has market index {info.index}, but is number {position} in the list")
-        self.run_directory = run_directory
-        self.directory = run_directory.with_name(run_directory.name + ".partial")  # until it is published
-        for directory in (self.run_directory, self.directory):
-            _refuse_foreign(directory, replace)
-        if self.directory.exists():
-            shutil.rmtree(self.directory)
-        self.directory.mkdir(parents=True)
-        self._is_kept = False
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
 
         self._instruments = Instrument.array(max(1, len(instruments)))
         for info in instruments:
@@ -273,46 +247,8 @@ class Recorder:
 
     def close(self) -> None:
         """Finish the Parquet files; a kind without records leaves a file with columns and no rows."""
-        for file in self._files():
+        for file in (self._fills, self._orders, self._positions, self._opportunities, self._trades):
             file.close()
-
-    def _files(self) -> "tuple[_File, ...]":
-        return self._fills, self._orders, self._positions, self._opportunities, self._trades
-
-    def keep(self) -> None:
-        """Keep what a run wrote in `directory`, even if it does not finish: `discard` does nothing any more."""
-        self._is_kept = True
-        for file in self._files():
-            with suppress(Exception):
-                file.close()
-
-    def discard(self) -> None:
-        """Remove what an unfinished run wrote: half a run is not a run."""
-        if self.directory != self.run_directory and not self._is_kept:
-            shutil.rmtree(self.directory, ignore_errors=True)
-
-    def publish(self) -> Path:
-        """Give the finished run its name, once summary and report are in `directory` too."""
-        if self.run_directory.exists():
-            shutil.rmtree(self.run_directory)
-        self.directory.rename(self.run_directory)
-        self.directory = self.run_directory
-        return self.run_directory
-
-
-def _refuse_foreign(directory: Path, replace: bool) -> None:
-    """Refuse to replace what exists, except on request and only if a run made all of it."""
-    if not directory.exists():
-        return
-    if not replace:
-        raise FileExistsError(f"{directory} exists: choose another run directory, move it, or ask to replace it")
-    foreign = "" if directory.is_dir() else directory.name
-    for path in sorted(directory.iterdir()) if directory.is_dir() else []:
-        if path.name not in RUN_FILES and path.name.removesuffix(".partial") not in RUN_FILES:
-            foreign = path.name
-            break
-    if foreign:
-        raise FileExistsError(f"{directory} is not replaced: {foreign} in it is not of a run")
 
 
 Rows = dict[str, np.ndarray]  # int64 arrays of one length, by the records' field names
@@ -325,6 +261,7 @@ class _File:
         self, path: Path, columns: Callable[[Rows], dict[str, Any]], structs: tuple[type[Struct], ...]
     ) -> None:
         self._path = path
+        self._partial = path.with_name(f"{path.name}.partial")
         self._columns = columns
         self._fields = [name for struct in structs for name in struct.fields]
         self._pending: list[Rows] = []
@@ -347,6 +284,7 @@ class _File:
         if self._pending or self._writer is None:
             self._write()
         self._writer.close()
+        self._partial.replace(self._path)
 
     def _write(self) -> None:
         # Imported here: the first write comes long after the engine's start, which this would delay by 0.1 to 0.2 s.
@@ -358,7 +296,7 @@ class _File:
         readable = self._columns(rows)
         table = pa.table(readable | {name: values for name, values in rows.items() if name not in readable})
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+            self._writer = pq.ParquetWriter(self._partial, table.schema, compression="zstd")
         self._writer.write_table(table)
         self._pending.clear()
         self._pending_rows = 0

@@ -98,6 +98,7 @@ class RunFacts:
     start_s: float  # from process start to the first frame
     wall_s: float  # the loop's own time, loading of captures included
     digest: str  # of every order frame sent
+    warnings: list[str] = field(default_factory=list)  # what is wrong with the figures
     strategies: dict[str, StrategyFacts] = field(default_factory=dict)  # by name
     latencies: dict[str, LatencyFacts] = field(default_factory=dict)
     threshold_bps: float | None = None  # edge after taker fees of both legs at which the strategy trades
@@ -183,6 +184,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     level_updates: int
     level_updates_per_s: float | None
     digest: str
+    warnings: list[str] = []  # what is wrong with the figures, a line each
     opportunities: OpportunitySummary
     trades: TradeSummary
     unhedged_seconds: float  # sum over trades of the time with one leg ahead of the other
@@ -229,6 +231,7 @@ def summarise(facts: RunFacts, directory: Path) -> RunSummary:
         level_updates=facts.level_updates,
         level_updates_per_s=facts.level_updates / facts.wall_s if facts.wall_s > 0 else None,
         digest=facts.digest,
+        warnings=facts.warnings,
         opportunities=opportunities,
         trades=trades,
         unhedged_seconds=unhedged_ns / 1e9,

@@ -7,7 +7,6 @@ that the exchange published (`Truth`).
 from enum import IntEnum
 from typing import Annotated
 
-from crosswire.engine.config import RUN_INSTRUMENTS_MAX
 from crosswire.engine.loop import Status, look_at_rings, turn_once
 from crosswire.engine.simulate.truth import Truth, digest_of_book, was_true
 from crosswire.engine.state import Engine
@@ -15,6 +14,7 @@ from crosswire.nic.clock import ReplayClock
 from crosswire.nic.memory.struct import Array, Struct, i64, view
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.unit import Unit, unit_of
+from crosswire.risk.records import INSTRUMENTS_MAX
 from crosswire.venues.order import ORDERS_MAX, VENUES_MAX, Order, OrderState, is_open, open_lots
 from crosswire.venues.side import BUY, sign_of
 
@@ -59,11 +59,11 @@ class Watch(Struct):
     violations: Annotated[Array, Violation, VIOLATIONS_MAX]
     evaluated: Annotated[Array, i64, len(Invariant)]
     truths: Annotated[Array, i64, VENUES_MAX]  # addresses
-    was_valid: Annotated[Array, i64, RUN_INSTRUMENTS_MAX]
-    digests: Annotated[Array, i64, RUN_INSTRUMENTS_MAX]  # of the book when it was last compared
-    open_orders: Annotated[Array, i64, RUN_INSTRUMENTS_MAX]  # summed over the order table
-    buy_lots: Annotated[Array, i64, RUN_INSTRUMENTS_MAX]
-    sell_lots: Annotated[Array, i64, RUN_INSTRUMENTS_MAX]
+    was_valid: Annotated[Array, i64, INSTRUMENTS_MAX]
+    digests: Annotated[Array, i64, INSTRUMENTS_MAX]  # of the book when it was last compared
+    open_orders: Annotated[Array, i64, INSTRUMENTS_MAX]  # summed over the order table
+    buy_lots: Annotated[Array, i64, INSTRUMENTS_MAX]
+    sell_lots: Annotated[Array, i64, INSTRUMENTS_MAX]
 
 
 def run_watched(engine: Engine, clock: ReplayClock, watch: Watch, until_ns: int) -> int:

@@ -20,11 +20,13 @@ from crosswire.engine.simulate.truth import make_truth
 from crosswire.engine.simulate.watch import VIOLATIONS_MAX, Invariant, Watch, watch_unit
 from crosswire.engine.state import begin_leaving
 from crosswire.nic.duration import NS_PER_MS
+from crosswire.nic.journal.files import MemoryJournal
+from crosswire.nic.journal.reader import elements, read_memory
 from crosswire.nic.memory.struct import Struct, address_of, i64
 from crosswire.nic.rings.fault import FaultRates
 from crosswire.nic.rings.remote import RemoteRing
 from crosswire.nic.unit.load import call_entry
-from crosswire.risk.records import clear_records
+from crosswire.risk.records import VERSION, FillRecord, RecordKind
 from crosswire.venues.adapter import ExchangeAccount, OpenOrder
 from crosswire.venues.order import AmendState, Applied, Order, OrderState, SessionState, is_alarm, is_open
 from crosswire.venues.side import sign_of
@@ -78,6 +80,7 @@ class World:
     cables: list[Cable]
     watch: Watch
     entries: WatchEntries
+    kept: MemoryJournal
     trace: bool = False
     start_ns: int = 0
     fills: Counter[tuple[int, int]] = field(default_factory=Counter)  # by venue and execution id
@@ -118,7 +121,7 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
             run.engine.gate.limits[index].position_lots_max = plan.position_max_lots
     run.core.linker.link_all(entries, watch_unit())
     run.load()
-    return World(plan, run, cables, watch, entries)
+    return World(plan, run, cables, watch, entries, MemoryJournal(run.engine.journal))
 
 
 def strategies_of(plan: Plan, config: RunConfig) -> list[StrategyConfig]:
@@ -208,7 +211,7 @@ def turn_until(world: World, until_ns: int) -> None:
     run = world.run
     arguments = (address_of(run.engine), address_of(run.clock), address_of(world.watch), until_ns)
     status = Status.STARVED
-    while status in (Status.STARVED, Status.RECORDS):
+    while status in (Status.STARVED, Status.JOURNAL):
         with plain_faults(run.config_path):
             status = Status(call_entry(world.entries.run_watched, *arguments))
         take_records(world)
@@ -218,13 +221,14 @@ def turn_until(world: World, until_ns: int) -> None:
 
 
 def take_records(world: World) -> None:
-    """Take the fills that the engine has recorded, and forget all records."""
-    records, instruments = world.run.engine.records, world.run.engine.market.instruments
-    for place in range(records.fills.count):
-        fill = records.fills.items[place]
-        world.fills[instruments[fill.instrument].venue, fill.execution_id] += 1
-        world.filled_lots[fill.instrument] += sign_of(fill.side) * fill.qty_lots
-    clear_records(records)
+    """Take the fills that stand in the journal, and begin it again."""
+    instruments = world.run.engine.market.instruments
+    for batch in read_memory(world.kept).batches():
+        rows = batch.of(RecordKind.FILL, FillRecord, VERSION)
+        for fill in elements(rows, FillRecord):
+            world.fills[instruments[fill.instrument].venue, fill.execution_id] += 1
+            world.filled_lots[fill.instrument] += sign_of(fill.side) * fill.qty_lots
+    world.kept.take()
 
 
 def happen(world: World, event: Event) -> None:

@@ -215,11 +215,24 @@ def prefetch(address: int) -> None:
 
 @lowers(prefetch, "i64", returns="none")
 def _prefetch(_context: Any, builder: Any, address: Any) -> None:
+    _fetch_line(builder, address, is_written=False)
+
+
+def prefetch_to_write(address: int) -> None:
+    """Have the cache line at `address` fetched for this core alone, to be written; changes nothing."""
+
+
+@lowers(prefetch_to_write, "i64", returns="none")
+def _prefetch_to_write(_context: Any, builder: Any, address: Any) -> None:
+    _fetch_line(builder, address, is_written=True)
+
+
+def _fetch_line(builder: Any, address: Any, is_written: bool) -> None:
     pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), (pointer, i32, i32, i32))
     function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-    # To be read, kept in every cache, data.
-    builder.call(function, [builder.inttoptr(address, pointer), i32(0), i32(3), i32(1)])
+    # Kept in every cache, data.
+    builder.call(function, [builder.inttoptr(address, pointer), i32(int(is_written)), i32(3), i32(1)])
 
 
 def cycle_count() -> int:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from crosswire.strategies.desk import amend as amend
     from crosswire.strategies.desk import cancel as cancel
     from crosswire.strategies.desk import cancel_by_id as cancel_by_id
+    from crosswire.strategies.desk import new_opportunity as new_opportunity
+    from crosswire.strategies.desk import new_trade as new_trade
     from crosswire.strategies.desk import next_trade_id as next_trade_id
     from crosswire.strategies.desk import quote as quote
     from crosswire.strategies.desk import record_opportunity as record_opportunity
@@ -87,6 +89,8 @@ _HOMES = {
         "cancel_by_id",
         "next_trade_id",
         "quote",
+        "new_opportunity",
+        "new_trade",
         "record_opportunity",
         "record_trade",
         "submit",

@@ -11,6 +11,8 @@ from crosswire.engine.loop import Status
 from crosswire.engine.seat import set_seat
 from crosswire.engine.venue import VenueParts
 from crosswire.nic.clock import RATE_BITS, ClockKeeper, time_at
+from crosswire.nic.journal.files import MemoryJournal
+from crosswire.nic.journal.reader import elements, read_memory
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.memory.struct import Struct, address_of, array, i64, one
 from crosswire.nic.packet import reverse_flow
@@ -18,6 +20,7 @@ from crosswire.nic.rings.connection import reconnect
 from crosswire.nic.rings.ring import Frame
 from crosswire.nic.tcp.ring import TcpEndpoints, TcpRing, make_tcp_ring
 from crosswire.risk.gate import Veto
+from crosswire.risk.records import VERSION, OrderRecord, RecordKind
 from crosswire.strategies.cross_spread import CrossSpread
 from crosswire.venues.order import Approval, OrderState
 from crosswire.venues.starbase.feed.feed import make_starbase_feed
@@ -149,21 +152,22 @@ class OurRig(Rig):
         self.loop = Run(self.config, self.path, self.core, tuple(parts), self.clock, [])
         self.script.stop_at = address_of(self.core.engine.state)
         self.orders: dict[str, int] = {}
+        self.journal = MemoryJournal(self.core.engine.journal)
 
     def drain(self) -> None:
-        """Count the ended orders and forget all records."""
-        records = self.core.engine.records
-        for state in records.orders.items.numpy(records.orders.count)["state"]:
-            name = OrderState(int(state)).name
-            self.orders[name] = self.orders.get(name, 0) + 1
-        for buffer in (records.orders, records.fills, records.samples, records.opportunities, records.trades):
-            buffer.count = 0
+        """Count the ended orders and begin the journal again."""
+        for batch in read_memory(self.journal).batches():
+            states = elements(rows := batch.of(RecordKind.ORDER_ENDED, OrderRecord, VERSION), OrderRecord)
+            for place in range(len(rows)):
+                name = OrderState(states[place].state).name
+                self.orders[name] = self.orders.get(name, 0) + 1
+        self.journal.take()
 
     def run(self) -> None:
         self.loop.load()
         self.connect()
-        status = Status.RECORDS
-        while status == Status.RECORDS:
+        status = Status.JOURNAL
+        while status == Status.JOURNAL:
             status = self.loop.turn()
             self.drain()
 

@@ -37,12 +37,15 @@ from crosswire.engine.seat import set_seat
 from crosswire.engine.venue import VenueParts
 from crosswire.nic.clock import RATE_BITS, ClockKeeper, LiveClock
 from crosswire.nic.host.process import pin_thread, run_first_in_first_out
+from crosswire.nic.journal.files import MemoryJournal
+from crosswire.nic.journal.reader import elements, read_memory
 from crosswire.nic.memory.struct import Struct, array, i64, one
 from crosswire.nic.rings.shared import SharedMemory
 from crosswire.nic.unit.call import call_unit, machine_code
 from crosswire.nic.unit.kinds import kind_of
 from crosswire.nic.unit.unit import load_units
 from crosswire.risk.gate import Veto
+from crosswire.risk.records import VERSION, OrderRecord, RecordKind
 from crosswire.strategies.cross_spread import CrossSpread
 from crosswire.venues.bridge.feed import BridgeFeed
 from crosswire.venues.exchange.order_entry import make_session
@@ -153,6 +156,7 @@ class Rig:
     exchanges: Exchanges
     wires: list[SharedMemory]
     kept: list[Struct]  # what compiled code points to
+    journal: MemoryJournal
     drains: int = 0
     orders: dict[str, int] = field(default_factory=dict)  # by how they ended
     failures: list[str] = field(default_factory=list)
@@ -162,15 +166,14 @@ class Rig:
             wire.close()
 
     def drain(self) -> None:
-        """Count the ended orders and forget all records."""
-        records = self.run.engine.records
+        """Count the ended orders and begin the journal again."""
         self.drains += 1
-        states = records.orders.items.numpy(records.orders.count)["state"]
-        for state, count in zip(*np.unique(states, return_counts=True), strict=True):
-            name = OrderState(int(state)).name
-            self.orders[name] = self.orders.get(name, 0) + int(count)
-        for buffer in (records.orders, records.fills, records.samples, records.opportunities, records.trades):
-            buffer.count = 0
+        for batch in read_memory(self.journal).batches():
+            states = elements(rows := batch.of(RecordKind.ORDER_ENDED, OrderRecord, VERSION), OrderRecord)
+            for place in range(len(rows)):
+                name = OrderState(states[place].state).name
+                self.orders[name] = self.orders.get(name, 0) + 1
+        self.journal.take()
 
     def ns_per_cycle(self) -> float:
         return float(self.clock.calibrations[self.clock.current].rate / (1 << RATE_BITS))
@@ -218,7 +221,7 @@ def build_rig(triggers: int, leg: int, with_stages: bool) -> Rig:
         set_seat(core.engine.seats[0], 0, strategy, core.linker)
     clock = LiveClock()
     run = Run(config, path, core, tuple(parts), clock, [])
-    return Rig(run, strategy, clock, LiveClock(), stamps, exchanges, wires, kept)
+    return Rig(run, strategy, clock, LiveClock(), stamps, exchanges, wires, kept, MemoryJournal(run.engine.journal))
 
 
 def compiled_for(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
@@ -250,8 +253,8 @@ def run_rig(rig: Rig, loop_core: int, exchange_core: int, fifo: bool) -> None:
         return threading.Thread(target=work, name=name)
 
     def turn() -> None:
-        status = Status.RECORDS
-        while status == Status.RECORDS:
+        status = Status.JOURNAL
+        while status == Status.JOURNAL:
             status = rig.run.turn()
             rig.drain()
 

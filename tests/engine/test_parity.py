@@ -20,6 +20,7 @@ from crosswire.engine.config import load_config
 from crosswire.engine.loop import Status
 from crosswire.nic.clock import ReplayClock
 from crosswire.nic.host.testbed import in_namespace
+from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.rings.tap import Direction, drain_tap, make_tap
 from crosswire.nic.rings.xdp.af_xdp import AfXdpSocket
@@ -49,22 +50,19 @@ def tapped_backtest(config_path: Path) -> list[list[tuple[int, int, bytes]]]:
     parts = tuple(part._replace(ring=tap) for part, tap in zip(whole.parts, taps, strict=True))
     backtest = Run(whole.config, config_path, whole.core, parts, whole.clock, whole.replays)
     backtest.load()
+    kept = MemoryJournal(backtest.engine.journal)
     seen: list[list[tuple[int, int, bytes]]] = [[] for _ in taps]
     status = Status.STARVED
     while status != Status.FINISHED:
         status = backtest.turn()
         backtest.refill()
-        empty_records(backtest)
+        if status == Status.JOURNAL:
+            kept.take()
         for frames, tap in zip(seen, taps, strict=True):
             frames += [tuple(each) for each in drain_tap(tap)]
     assert all(tap.lost == 0 for tap in taps)
     backtest.close()
     return seen
-
-
-def empty_records(run: Run) -> None:
-    for name in type(run.engine.records).fields:
-        getattr(run.engine.records, name).count = 0
 
 
 class Peer(threading.Thread):
@@ -137,6 +135,7 @@ def test_orders_on_the_wire_are_the_backtests(config_path: Path, require: str) -
             parts.append(make_parts(number, config, core.engine.market, config_path, ring))
         run = Run(config, config_path, core, tuple(parts), ReplayClock(), [])
         run.load()
+        kept = MemoryJournal(run.engine.journal)
         for peer in peers:
             peer.start()
         begun = time.monotonic()
@@ -144,7 +143,8 @@ def test_orders_on_the_wire_are_the_backtests(config_path: Path, require: str) -
         while status != Status.FINISHED:
             assert time.monotonic() - begun < PATIENCE_S, "the wire fell silent"
             status = run.turn()
-            empty_records(run)
+            if status == Status.JOURNAL:
+                kept.take()
         for peer in peers:
             peer.join(PATIENCE_S)
             peer.listen()

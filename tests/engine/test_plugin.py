@@ -246,11 +246,11 @@ def test_several_strategies_trade_in_one_run_and_their_orders_are_told_apart(fol
         assert own["orders"] == alone[name]["orders"] > 10
     assert both["orders_sent"] == often["orders_sent"] + seldom["orders_sent"]
     assert both["fills"] == sum(own["fills"] for own in both["strategies"].values())
-    rows = pq_rows(folder / "runs" / "synthetic" / "orders.parquet", ["strategy"])
+    rows = pq_rows(folder / "runs" / "synthetic" / "latest" / "orders.parquet", ["strategy"])
     sent = {name: sum(row["strategy"] == name for row in rows) for name in both["strategies"]}
     assert sent == {name: own["orders"] for name, own in both["strategies"].items()}
     columns = ["strategy", "instrument", "side", "qty_lots", "strategy_position_lots", "position_lots"]
-    fills = pq_rows(folder / "runs" / "synthetic" / "fills.parquet", columns)
+    fills = pq_rows(folder / "runs" / "synthetic" / "latest" / "fills.parquet", columns)
     own_lots: dict[tuple[str, int], int] = {}
     all_lots: dict[int, int] = {}
     for fill in fills:

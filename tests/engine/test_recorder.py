@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from crosswire.engine.report import recorder as recorder_module
+from crosswire.engine.report.buffers import make_records
 from crosswire.engine.report.recorder import (
     FILLS,
     OPPORTUNITIES,
@@ -21,7 +22,7 @@ from crosswire.engine.report.recorder import (
     make_instrument,
 )
 from crosswire.nic.memory.struct import Struct
-from crosswire.risk.records import FillRecord, OpportunityRecord, OrderRecord, SampleRecord, TradeRecord, make_records
+from crosswire.risk.records import FillRecord, OpportunityRecord, OrderRecord, SampleRecord, TradeRecord
 from crosswire.venues.book.book import NO_BID
 from crosswire.venues.instrument import cash_flow_e9, notional_e9, position_value_e9
 from crosswire.venues.order import OrderState, RejectReason
@@ -43,7 +44,6 @@ def write(directory: Path, buffer: str, rows: list[dict[str, int]]) -> None:
     recorder.drain(records)
     assert getattr(records, buffer).count == 0
     recorder.close()
-    recorder.publish()
 
 
 def rows_of(directory: Path, name: str) -> list[dict[str, Any]]:
@@ -153,8 +153,7 @@ def test_every_record_once_over_many_drains(tmp_path: Path, monkeypatch: pytest.
             add(records.fills, **given[-1])
         recorder.drain(records)
     recorder.close()
-    directory = recorder.publish()
-    file = pq.ParquetFile(directory / FILLS)
+    file = pq.ParquetFile(tmp_path / "run" / FILLS)
     assert file.num_row_groups == 3 + 1
     table = file.read()
     for name in ("time_ns", "execution_id", "instrument", "price_ticks", "qty_lots"):
@@ -177,25 +176,13 @@ def test_a_run_without_records_leaves_empty_files_of_the_same_columns(tmp_path: 
 
 
 def test_nothing_has_the_final_name_before_it_is_finished(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "run", [spot()])
+    (tmp_path / FILLS).write_text("of an earlier attempt")
+    recorder = Recorder(tmp_path, [spot()])
+    recorder.drain(make_records())
+    assert (tmp_path / FILLS).read_text() == "of an earlier attempt"
     recorder.close()
-    assert not (tmp_path / "run").exists()
-    assert recorder.directory.name == "run.partial"
-    assert recorder.publish() == tmp_path / "run"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
-
-
-def test_what_exists_is_replaced_on_request_only_and_only_a_run(tmp_path: Path) -> None:
-    for _ in range(2):
-        recorder = Recorder(tmp_path / "run", [spot()], replace=True)
-        recorder.close()
-        recorder.publish()
-    with pytest.raises(FileExistsError, match="exists: choose another"):
-        Recorder(tmp_path / "run", [spot()])
-    (tmp_path / "run" / "thesis.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"thesis\.txt in it is not of a run"):
-        Recorder(tmp_path / "run", [spot()], replace=True)
-    assert (tmp_path / "run" / "thesis.txt").read_text() == "mine"
+    assert len(pq.read_table(tmp_path / FILLS)) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((FILLS, ORDERS, POSITIONS, OPPORTUNITIES, TRADES))
 
 
 def test_instruments_must_be_in_market_order(tmp_path: Path) -> None:

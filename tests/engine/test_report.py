@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from crosswire.engine.report import html as report_html
+from crosswire.engine.report.buffers import make_records
 from crosswire.engine.report.console import print_summary
 from crosswire.engine.report.recorder import SUMMARY, InstrumentInfo, Recorder
 from crosswire.engine.report.report import write_report
@@ -34,7 +35,7 @@ from crosswire.engine.report.summary import (
     write_summary,
 )
 from crosswire.engine.report.text import duration_text, money_text, time_text
-from crosswire.risk.records import FillRecord, OpportunityRecord, SampleRecord, TradeRecord, make_records
+from crosswire.risk.records import FillRecord, OpportunityRecord, SampleRecord, TradeRecord
 from crosswire.venues.side import BUY, SELL
 from tests.support.synthetic_run import NAMES, START_NS, SyntheticRun, add, inverse, spot
 
@@ -358,7 +359,7 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         orders_vetoed={HOSTILE: 3},
         venues={HOSTILE: VenueFacts(rejects={HOSTILE: 1})},
     )
-    return run.recorder.publish()
+    return run.recorder.directory
 
 
 def test_report_fetches_nothing(hostile_run: Path) -> None:
@@ -400,7 +401,7 @@ def test_report_of_a_run_in_which_nothing_happened(tmp_path: Path) -> None:
     recorder.close()
     quiet = facts([spot(), inverse()])
     write_summary(summarise(quiet, recorder.directory), quiet.config_text, recorder.directory)
-    page, loads = read_report(recorder.publish())
+    page, loads = read_report(recorder.directory)
     words = "".join(loads.words)
     for sentence in (
         "There was no opportunity in this run.",

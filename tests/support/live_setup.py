@@ -137,7 +137,7 @@ def outcome(simulation: Command, live: Command, folder: Path) -> Outcome:
     """Both sides' accounts, once both commands have ended."""
     live.finish()
     exchanges = json.loads(simulation.finish().splitlines()[-1])
-    (summary,) = (folder / "runs").glob("*/summary.json")
+    (summary,) = (folder / "runs").glob("*/latest/summary.json")
     return Outcome(exchanges, json.loads(summary.read_text()))
 
 

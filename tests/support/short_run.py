@@ -7,7 +7,7 @@ from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.config import load_config
 from crosswire.engine.generate import generate_captures
 from crosswire.engine.loop import Status
-from crosswire.risk.records import clear_records
+from crosswire.nic.journal.files import MemoryJournal
 from tests.support.paths import ROOT
 
 
@@ -22,14 +22,16 @@ def two_seconds(folder: Path, seed: int) -> Path:
 
 
 def finished_run(config: Path, look: Callable[[Run], None] = lambda _run: None) -> Run:
-    """The run at its end, its records thrown away; `look` at it whenever it comes back to Python."""
+    """The run at its end, its journal thrown away; `look` at it whenever it comes back to Python."""
     run = build_run(load_config(config), config)
     run.load()
+    kept = MemoryJournal(run.engine.journal)
     status = Status.STARVED
     while status != Status.FINISHED:
         status = run.turn()
         run.refill()
         look(run)
-        clear_records(run.engine.records)
+        if status == Status.JOURNAL:
+            kept.take()
     run.close()
     return run

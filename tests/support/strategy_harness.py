@@ -20,11 +20,13 @@ from typing import Any
 
 import msgspec
 
+from crosswire.nic.journal.files import MemoryJournal, make_journal
+from crosswire.nic.journal.reader import read_memory
 from crosswire.nic.memory.struct import Array, Struct, size_of
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.position import Position, add_fill, change_open
-from crosswire.risk.records import make_records
+from crosswire.risk.records import KINDS, VERSION, RecordKind
 from crosswire.strategies import interface
 from crosswire.strategies.desk import NEW_ORDER, Desk
 from crosswire.venues.book.book import clear_book, make_books, refresh_top, set_level
@@ -185,8 +187,9 @@ class Harness:
         self.desk.instruments = Instrument.array(count)
         self.desk.books = make_books(count, levels)
         self.desk.positions = Position.array(count)
-        self.records = make_records()
-        self.desk.records = _array_of(self.records)
+        journal = make_journal()
+        self.kept = MemoryJournal(journal)
+        self.desk.journal = _array_of(journal)
         for index, given in enumerate(instruments.values()):
             _copy(self.desk.instruments[index], given)
             self.desk.instruments[index].index = index
@@ -261,12 +264,20 @@ class Harness:
     @property
     def trades(self) -> list[dict[str, int]]:
         """The trade records so far."""
-        return _rows(self.records.trades)
+        return self._rows(RecordKind.TRADE)
 
     @property
     def opportunities(self) -> list[dict[str, int]]:
         """The opportunity records so far."""
-        return _rows(self.records.opportunities)
+        return self._rows(RecordKind.OPPORTUNITY)
+
+    def _rows(self, kind: RecordKind) -> list[dict[str, int]]:
+        cls = KINDS[kind]
+        return [
+            dict(zip(cls.fields, map(int, row), strict=True))
+            for batch in read_memory(self.kept).batches()
+            for row in batch.of(kind, cls, VERSION)
+        ]
 
     def position_lots(self, name: str) -> int:
         """What is held."""
@@ -381,11 +392,6 @@ def _copy(destination: Struct, source: Struct) -> None:
     for name, described in type(source).fields.items():
         if described.is_scalar:
             setattr(destination, name, getattr(source, name))
-
-
-def _rows(records: Any) -> list[dict[str, int]]:
-    element = records.items.element
-    return [{name: getattr(records.items[row], name) for name in element.fields} for row in range(records.count)]
 
 
 __all__ = ["START_NS", "Answer", "Harness", "Sent", "exact", "fill", "inverse", "linear", "miss", "reject", "veto"]

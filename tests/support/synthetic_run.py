@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from crosswire.engine.report.buffers import RECORDS_MAX, Records, append, make_records
 from crosswire.engine.report.recorder import InstrumentInfo, Recorder, RecordNames
 from crosswire.engine.report.summary import LatencyFacts, RunFacts, RunSummary, VenueFacts, summarise, write_summary
 from crosswire.risk.position import Position
-from crosswire.risk.records import Records, append, make_records, nearly_full
 from crosswire.venues.instrument import E9, Kind, Payoff
 from crosswire.venues.order import OrderState, TimeInForce
 from crosswire.venues.side import BUY, SELL
@@ -94,7 +94,7 @@ class SyntheticRun:
             self._sample(broken)
             if not broken and self.random.random() < 0.1:
                 self._opportunity()
-            if nearly_full(self.records):
+            if self.records.samples.count > RECORDS_MAX // 2:
                 self.recorder.drain(self.records)
             self.now_ns += step_ns
         self._sample(False)

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from crosswire.engine.report.make import make_files
 from crosswire.nic.host.testbed import Testbed
 from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Command, make_config, started
 from tests.support.net import own_testbed
@@ -100,7 +101,7 @@ def test_an_exchange_that_stalls_with_orders_open_is_an_alarm(testbed: Testbed, 
     said, _ = ended_by_itself(tmp_path, config_with(tmp_path, testbed, RESTLESS), "--pause", 3, 5)
     assert re.search(r"alarm, everything is cancelled: .*its session was lost with \d+ orders? open", said)
     assert re.search(r"crosswire: alarm: .*reconcile with the venue before the next start", said)
-    (summary,) = (tmp_path / "runs").glob("*/summary.json")
+    (summary,) = (tmp_path / "runs").glob("*/latest/summary.json")
     assert json.loads(summary.read_text())["counters"]["alarms"] > 0
 
 
@@ -109,7 +110,8 @@ def test_a_strategy_that_fails_leaves_no_order(testbed: Testbed, tmp_path: Path)
     said, seen = ended_by_itself(tmp_path, config_with(tmp_path, testbed, MINE))
     assert re.search(rf"ZeroDivisionError: integer division by zero \(mine.py:{line}\); what was recorded is in", said)
     assert sum(each["new_orders"] for each in seen.values()) > 0
-    (kept,) = (tmp_path / "runs").glob("*.partial")
+    (kept,) = (tmp_path / "runs").glob("*/latest")
+    make_files(kept, with_report=False)
     # The engine heard of the end of each: an exchange cancels what its client leaves behind, and says so to nobody.
     states = pyarrow.parquet.read_table(kept / "orders.parquet", columns=["state"]).column("state").to_pylist()
     sent = [state for state in states if state != "vetoed"]  # as those are that are asked for before the logon
@@ -143,7 +145,7 @@ def test_nothing_else_ends_it_but_in_order(testbed: Testbed, tmp_path: Path, rea
         seen = account(exchanges)
     assert status == 0
     assert all(each["resting"] == 0 for each in seen.values())
-    (path,) = (tmp_path / "runs").glob("*/summary.json")
+    (path,) = (tmp_path / "runs").glob("*/latest/summary.json")
     summary = json.loads(path.read_text())
     assert summary["counters"]["orders open at the end"] == summary["counters"]["alarms"] == 0
     assert summary["fills"] == sum(each["fills"] for each in seen.values()) > 0

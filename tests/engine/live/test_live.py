@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from crosswire.nic.host.testbed import Testbed
+from crosswire.nic.journal.files import FOLDER
+from crosswire.nic.journal.reader import read_journal
+from crosswire.risk.records import RecordKind
 from tests.support.live_setup import (
     COMPILE_PATIENCE_S,
     LEAVING_S,
@@ -288,6 +292,14 @@ def network_state(testbed: Testbed) -> dict[str, list[str]]:
     }
 
 
+def kinds(journal: Path) -> Counter[RecordKind]:
+    """How many records of each kind a journal holds."""
+    found: Counter[RecordKind] = Counter()
+    for batch in read_journal(journal).batches():
+        found.update(map(RecordKind, batch.commits["kind"].tolist()))
+    return found
+
+
 @pytest.mark.netns
 @pytest.mark.kill
 def test_a_kill_while_trading_leaves_nothing(testbed: Testbed, tmp_path: Path) -> None:
@@ -307,7 +319,9 @@ def test_a_kill_while_trading_leaves_nothing(testbed: Testbed, tmp_path: Path) -
         while network_state(testbed) != before and time.monotonic() < deadline_s:
             time.sleep(0.1)
         assert network_state(testbed) == before
-        assert not (tmp_path / "killed" / "synthetic").exists()
+        journal = tmp_path / "killed" / "synthetic" / "latest" / FOLDER
+        assert kinds(journal)[RecordKind.FILL] > 0
+        assert RecordKind.CLOSED not in kinds(journal)
         with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", AGAIN_S) as again:
             again.wait_for("trading", COMPILE_PATIENCE_S)
             again.wait_for("run folder", AGAIN_S + PATIENCE_S)

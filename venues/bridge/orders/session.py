@@ -233,6 +233,7 @@ def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> in
     if now_ns >= silent_ns:
         session.state = SessionState.LOST
         return NEVER_NS
+    _note_numbers(session)
     if session.state == SessionState.LOGGING_ON:
         return min(silent_ns, now_ns + session.heartbeat_interval_ns)
     if now_ns >= session.last_sent_ns + session.heartbeat_interval_ns:
@@ -261,6 +262,13 @@ def read_bridge_reports(session: BridgeSession, packet: Packet, reports: Reports
         session.bad_frames += 1
     if stream.ended != 0:
         session.state = SessionState.LOST
+    _note_numbers(session)
+
+
+@compiled
+def _note_numbers(session: BridgeSession) -> None:
+    session.numbers[0] = session.stream.send_sequence
+    session.numbers[1] = session.stream.receive_sequence
 
 
 @compiled

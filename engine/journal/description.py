@@ -1,0 +1,80 @@
+"""What a journal's records are about: written at its beginning, read before anything else."""
+
+import os
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from crosswire.engine.journal.text import Purpose, TextReader, write_text
+from crosswire.engine.report.recorder import InstrumentInfo, RecordNames
+from crosswire.nic.journal.journal import Journal
+from crosswire.nic.journal.reader import JournalError, read_journal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """One run, in names: instruments by market index, strategies by their number in `names`."""
+
+    name: str
+    kind: str  # "backtest", "live", "reconcile"
+    began: str  # UTC
+    host: str
+    process: int
+    engine_version: str
+    config_file: str
+    config_text: str
+    venues: list[str]
+    instruments: list[InstrumentInfo]
+    names: RecordNames
+
+
+def describe(
+    *,
+    name: str,
+    kind: str,
+    config_path: Path,
+    venues: list[str],
+    instruments: list[InstrumentInfo],
+    names: RecordNames,
+) -> Description:
+    """Describe a run of this process that begins now."""
+    from importlib.metadata import version
+
+    return Description(
+        name=name,
+        kind=kind,
+        began=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        host=platform.node(),
+        process=os.getpid(),
+        engine_version=version("crosswire"),
+        config_file=str(config_path),
+        config_text=config_path.read_text(),
+        venues=venues,
+        instruments=instruments,
+        names=names,
+    )
+
+
+def write_description(journal: Journal, description: Description) -> None:
+    """Write it, as the journal's first records."""
+    write_text(journal, Purpose.DESCRIPTION, msgspec.json.encode(description), time.time_ns())
+
+
+def read_description(folder: Path) -> Description:
+    """Read what a journal is about. JournalError: it does not say."""
+    reader, texts = read_journal(folder), TextReader()
+    for batch in reader.batches():
+        texts.take(batch)
+        break
+    return description_of(texts, folder)
+
+
+def description_of(texts: TextReader, folder: Path) -> Description:
+    """Find the description among a journal's texts. JournalError: there is none."""
+    text = texts.text(Purpose.DESCRIPTION)
+    if text is None:
+        raise JournalError(f"journal {folder}: does not say what run it is of")
+    return msgspec.json.decode(text, type=Description)

@@ -1,0 +1,228 @@
+"""What the loop writes into the journal, record by record; `risk/records.py` says what is in each.
+
+What recovery needs of an order is written before its frame is: an order that may have left is one that a later run
+knows of.
+"""
+
+from crosswire.engine.state import Engine
+from crosswire.engine.venue import Venue
+from crosswire.nic.journal.journal import begin_record, commit_record
+from crosswire.nic.memory.struct import size_of, view
+from crosswire.nic.unit.compile import compiled
+from crosswire.risk.position import Position
+from crosswire.risk.records import (
+    VERSION,
+    AmendSent,
+    BookRecord,
+    CancelSent,
+    ClosedRecord,
+    FillRecord,
+    IdsRecord,
+    NotSent,
+    OrderRecord,
+    OrderSent,
+    RecordKind,
+    ReportRecord,
+    SampleRecord,
+    SessionRecord,
+    StateRecord,
+)
+from crosswire.venues.order import ORDERS_BITS, Order, Report
+
+IDS_RESERVED = 1 << 20  # at once, in units of an order: a block lasts minutes at the highest rate that a gate allows
+IDS_AHEAD = IDS_RESERVED // 2  # left when the next block is reserved: it is on the disk long before it is needed
+
+
+@compiled
+def record_order_sent(engine: Engine, order: Order, now_ns: int) -> None:
+    """Write that an order is about to leave."""
+    journal = engine.journal
+    record = view(OrderSent, begin_record(journal, size_of(OrderSent)))
+    record.client_order_id = order.client_order_id
+    record.venue = order.venue
+    record.instrument = order.instrument
+    record.strategy = order.strategy
+    record.side = order.side
+    record.time_in_force = order.time_in_force
+    record.price_ticks = order.price_ticks
+    record.qty_lots = order.qty_lots
+    record.decision_ticks = order.decision_ticks
+    record.trade_id = order.trade_id
+    record.is_quote = order.is_quote
+    record.trigger_ns = order.trigger_ns
+    commit_record(journal, RecordKind.ORDER_SENT, VERSION, size_of(OrderSent), now_ns)
+
+
+@compiled
+def record_amend_sent(engine: Engine, order: Order, price_ticks: int, qty_lots: int, now_ns: int) -> None:
+    """Write that an amend is about to leave."""
+    journal = engine.journal
+    record = view(AmendSent, begin_record(journal, size_of(AmendSent)))
+    record.client_order_id = order.client_order_id
+    record.price_ticks = price_ticks
+    record.qty_lots = qty_lots
+    commit_record(journal, RecordKind.AMEND_SENT, VERSION, size_of(AmendSent), now_ns)
+
+
+@compiled
+def record_not_sent(engine: Engine, order: Order, is_amend: int, now_ns: int) -> None:
+    """Write that what was about to leave did not."""
+    journal = engine.journal
+    record = view(NotSent, begin_record(journal, size_of(NotSent)))
+    record.client_order_id = order.client_order_id
+    record.is_amend = is_amend
+    commit_record(journal, RecordKind.NOT_SENT, VERSION, size_of(NotSent), now_ns)
+
+
+@compiled
+def record_cancel_sent(engine: Engine, venue: int, client_order_id: int, exchange_order_id: int, now_ns: int) -> None:
+    """Write that a cancel has left: of one order by either id, or of all with neither."""
+    journal = engine.journal
+    record = view(CancelSent, begin_record(journal, size_of(CancelSent)))
+    record.venue = venue
+    record.client_order_id = client_order_id
+    record.exchange_order_id = exchange_order_id
+    commit_record(journal, RecordKind.CANCEL_SENT, VERSION, size_of(CancelSent), now_ns)
+
+
+@compiled
+def record_report(engine: Engine, report: Report, outcome: int, now_ns: int) -> None:
+    """Write what a venue said of an order, and what became of that."""
+    journal = engine.journal
+    record = view(ReportRecord, begin_record(journal, size_of(ReportRecord)))
+    record.venue = report.venue
+    record.kind = report.kind
+    record.outcome = outcome
+    record.client_order_id = report.client_order_id
+    record.exchange_order_id = report.exchange_order_id
+    record.execution_id = report.execution_id
+    record.instrument = report.instrument
+    record.side = report.side
+    record.price_ticks = report.price_ticks
+    record.qty_lots = report.qty_lots
+    record.leaves_lots = report.leaves_lots
+    record.filled_lots = report.filled_lots
+    record.reason = report.reason
+    record.exchange_time_ns = report.exchange_time_ns
+    commit_record(journal, RecordKind.REPORT, VERSION, size_of(ReportRecord), now_ns)
+
+
+@compiled
+def record_fill(engine: Engine, order: Order, report: Report, account: Position, own: Position, now_ns: int) -> None:
+    """Write an execution that was booked, with the positions after it."""
+    journal = engine.journal
+    record = view(FillRecord, begin_record(journal, size_of(FillRecord)))
+    record.time_ns = now_ns
+    record.exchange_time_ns = report.exchange_time_ns
+    record.client_order_id = report.client_order_id
+    record.execution_id = report.execution_id
+    record.instrument = report.instrument
+    record.strategy = order.strategy
+    record.side = report.side
+    record.price_ticks = report.price_ticks
+    record.qty_lots = report.qty_lots
+    record.decision_ticks = order.decision_ticks
+    record.fee_e9 = report.fee_e9
+    record.is_maker = report.is_maker
+    record.position_lots = account.position_lots
+    record.strategy_position_lots = own.position_lots
+    record.trade_id = order.trade_id
+    commit_record(journal, RecordKind.FILL, VERSION, size_of(FillRecord), now_ns)
+
+
+@compiled
+def record_order_ended(engine: Engine, order: Order, now_ns: int) -> None:
+    """Write an order's whole life down."""
+    engine.seats[order.strategy].orders += 1
+    journal = engine.journal
+    record = view(OrderRecord, begin_record(journal, size_of(OrderRecord)))
+    record.created_ns = order.created_ns
+    record.trigger_ns = order.trigger_ns
+    record.acked_ns = order.acked_ns
+    record.closed_ns = order.closed_ns
+    record.client_order_id = order.client_order_id
+    record.instrument = order.instrument
+    record.strategy = order.strategy
+    record.side = order.side
+    record.time_in_force = order.time_in_force
+    record.price_ticks = order.price_ticks
+    record.qty_lots = order.qty_lots
+    record.filled_lots = order.filled_lots
+    record.state = order.state
+    record.reason = order.reason
+    record.trade_id = order.trade_id
+    commit_record(journal, RecordKind.ORDER_ENDED, VERSION, size_of(OrderRecord), now_ns)
+
+
+@compiled
+def record_sample(engine: Engine, index: int, now_ns: int) -> None:
+    """Write what is held of an instrument, and its best prices."""
+    journal = engine.journal
+    book, position = engine.market.books[index], engine.gate.positions[index]
+    record = view(SampleRecord, begin_record(journal, size_of(SampleRecord)))
+    record.time_ns = now_ns
+    record.instrument = index
+    record.valid = book.valid
+    record.bid_ticks = book.bid_ticks
+    record.ask_ticks = book.ask_ticks
+    record.position_lots = position.position_lots
+    record.cash_e9 = position.cash_e9
+    record.fees_e9 = position.fees_e9
+    commit_record(journal, RecordKind.SAMPLE, VERSION, size_of(SampleRecord), now_ns)
+
+
+@compiled
+def record_book(engine: Engine, instrument: int, valid: int, now_ns: int) -> None:
+    """Write that a book was lost or is proven again."""
+    journal = engine.journal
+    record = view(BookRecord, begin_record(journal, size_of(BookRecord)))
+    record.instrument = instrument
+    record.valid = valid
+    commit_record(journal, RecordKind.BOOK, VERSION, size_of(BookRecord), now_ns)
+
+
+@compiled
+def record_session(engine: Engine, venue: Venue, now_ns: int) -> None:
+    """Write where a venue's order session stands."""
+    journal, session = engine.journal, venue.session
+    record = view(SessionRecord, begin_record(journal, size_of(SessionRecord)))
+    record.venue = venue.number
+    record.state = session.state
+    record.sent = session.numbers[0]
+    record.received = session.numbers[1]
+    record.sent_b = session.numbers[2]
+    record.received_b = session.numbers[3]
+    commit_record(journal, RecordKind.SESSION, VERSION, size_of(SessionRecord), now_ns)
+
+
+@compiled
+def record_state(engine: Engine, now_ns: int) -> None:
+    """Write what may be sent, and why."""
+    journal, gate = engine.journal, engine.gate
+    record = view(StateRecord, begin_record(journal, size_of(StateRecord)))
+    record.halted = gate.halted
+    record.loss_tripped = gate.loss_tripped
+    record.alarms = gate.alarms
+    record.leaving = engine.state.winding_down
+    commit_record(journal, RecordKind.STATE, VERSION, size_of(StateRecord), now_ns)
+
+
+@compiled
+def reserve_ids(engine: Engine, now_ns: int) -> None:
+    """Write down the order ids that may be given next, well before they are."""
+    orders, journal = engine.orders, engine.journal
+    orders.reserved = orders.counter + IDS_RESERVED
+    record = view(IdsRecord, begin_record(journal, size_of(IdsRecord)))
+    record.reserved_id = orders.reserved << ORDERS_BITS
+    commit_record(journal, RecordKind.IDS, VERSION, size_of(IdsRecord), now_ns)
+
+
+@compiled
+def record_closed(engine: Engine, now_ns: int) -> None:
+    """Write that the loop has ended."""
+    journal, state = engine.journal, engine.state
+    record = view(ClosedRecord, begin_record(journal, size_of(ClosedRecord)))
+    record.turns = state.turns
+    record.orders_sent = state.orders_sent
+    record.fills = state.fills
+    commit_record(journal, RecordKind.CLOSED, VERSION, size_of(ClosedRecord), now_ns)

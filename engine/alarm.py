@@ -1,5 +1,6 @@
 """An alarm in words: what a venue and the engine do not agree on."""
 
+from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Run
 from crosswire.venues.order import Applied, is_alarm
 
@@ -29,4 +30,24 @@ def alarm_text(run: Run) -> str:
         lost = engine.gate.venues[number].lost_orders
         if lost != 0:
             said.append(f"{venue.name}: its session was lost with {lost} order{'s' if lost > 1 else ''} open")
+        account = engine.venues[number]
+        if account.strangers != 0:
+            said.append(
+                f"{venue.name} has {account.strangers} order{'s' if account.strangers > 1 else ''} open or position"
+                f"{'s' if account.strangers > 1 else ''} that we do not know, or not so"
+            )
+        if account.differences != 0:
+            said += differences_at(run, number)
     return "; ".join(said)
+
+
+def differences_at(run: Run, number: int) -> list[str]:
+    """Say which positions a venue has otherwise."""
+    engine, names = run.engine, instrument_names(run.config)
+    return [
+        f"{names[index]}: {engine.gate.positions[index].position_lots} lots by our journal,"
+        f" {engine.state.told_lots[index]} by the venue's account"
+        for index in range(engine.market.count)
+        if engine.market.instruments[index].venue == number
+        and engine.gate.positions[index].position_lots != engine.state.told_lots[index]
+    ]

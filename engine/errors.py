@@ -3,6 +3,7 @@
 from crosswire.engine.config import ConfigError
 from crosswire.nic.capture.reader import CaptureError
 from crosswire.nic.host.process import HostError
+from crosswire.nic.journal.reader import JournalError
 from crosswire.nic.unit.build import CompileError
 from crosswire.nic.unit.load import UnitError
 from crosswire.nic.unit.store import StoreError
@@ -29,6 +30,7 @@ KNOWN_ERRORS = (
     CaptureError,
     CompileError,
     HostError,
+    JournalError,
     LimitError,
     LoopError,
     SimulationError,

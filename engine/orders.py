@@ -4,6 +4,7 @@ Both ends keep the same accounts: the order in the table, what is open and held 
 and in the strategy's own), and the records.
 """
 
+from crosswire.engine.account import is_unheard, take_account
 from crosswire.engine.histogram import add_latency
 from crosswire.engine.records import (
     IDS_AHEAD,
@@ -40,10 +41,12 @@ from crosswire.strategies.desk import AMEND_ORDER, CANCEL_BY_ID, CANCEL_ORDER, N
 from crosswire.venues.order import (
     APPROVALS_MAX,
     LINKS_MAX,
+    ORDERS_MAX,
     AmendState,
     Applied,
     Order,
     OrderState,
+    RejectReason,
     Report,
     ReportKind,
     SessionState,
@@ -76,7 +79,11 @@ def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
         if session.state != SessionState.LOST:
             note_session(engine, venue, now_ns)
         for position in range(reports.count):
-            take_report(engine, reports.items[position], now_ns)
+            report = reports.items[position]
+            if report.kind < ReportKind.OPEN:
+                take_report(engine, report, now_ns)
+            elif take_account(engine, venue, report, now_ns):
+                settle_account(engine, venue, now_ns)
         if session.unread == 0:
             break
         take_more_reports(venue)
@@ -96,6 +103,33 @@ def note_session(engine: Engine, venue: Venue, now_ns: int) -> None:
     if is_lost and known.open_orders != 0:
         known.lost_orders = known.open_orders
         sound_alarm(engine, now_ns)
+
+
+@compiled
+def settle_account(engine: Engine, venue: Venue, now_ns: int) -> None:
+    """End the orders that the venue no longer has, and cancel those that it still has: nothing trades on them."""
+    is_open_there = False
+    left = engine.orders.count
+    for slot in range(ORDERS_MAX):
+        if left == 0:
+            break
+        order = engine.orders.orders[slot]
+        if order.state != OrderState.FREE:
+            left -= 1
+            if is_unheard(order, venue.number):
+                lots = open_lots(order)
+                if is_unsettled_quote(order):
+                    engine.gate.positions[order.instrument].quotes_pending -= 1
+                close_order(order, OrderState.CANCELLED, RejectReason.SESSION_LOST, now_ns)
+                move_open(engine, order, 0, -lots)
+                end_order(engine, order)
+            elif order.venue == venue.number:
+                is_open_there = True
+    if venue.differences + venue.strangers != 0:
+        sound_alarm(engine, now_ns)
+    elif is_open_there:
+        venue.cancel_due = 1
+        send_due_cancel(engine, venue, now_ns)
 
 
 @compiled

@@ -16,6 +16,7 @@ from crosswire.risk.records import (
     BookRecord,
     CancelSent,
     ClosedRecord,
+    DifferenceRecord,
     FillRecord,
     IdsRecord,
     NotSent,
@@ -179,6 +180,17 @@ def record_book(engine: Engine, instrument: int, valid: int, now_ns: int) -> Non
     record.instrument = instrument
     record.valid = valid
     commit_record(journal, RecordKind.BOOK, VERSION, size_of(BookRecord), now_ns)
+
+
+@compiled
+def record_difference(engine: Engine, instrument: int, ours_lots: int, theirs_lots: int, now_ns: int) -> None:
+    """Write that a venue has a position otherwise than we do."""
+    journal = engine.journal
+    record = view(DifferenceRecord, begin_record(journal, size_of(DifferenceRecord)))
+    record.instrument = instrument
+    record.ours_lots = ours_lots
+    record.theirs_lots = theirs_lots
+    commit_record(journal, RecordKind.DIFFERENCE, VERSION, size_of(DifferenceRecord), now_ns)
 
 
 @compiled

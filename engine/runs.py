@@ -1,31 +1,61 @@
 """Run folders: `<output>/<name>/<UTC time>-<digest>`, one a run, which nothing removes; `latest` points to the last."""
 
+import fcntl
 import hashlib
 import os
 import time
 from pathlib import Path
 
-from crosswire.nic.journal.files import FOLDER
+from crosswire.nic.host.owner import Owner
+from crosswire.nic.host.process import HostError
+from crosswire.nic.journal.files import FOLDER, LOCK
 
 LATEST = "latest"
-RUNS_A_SECOND_MAX = 1000  # of one name and configuration
 
 
 def make_run_folder(output: Path, name: str, config_text: str) -> Path:
-    """Make the folder of a run that begins now. OSError."""
+    """Make the folder of a run that begins now, and sorts behind all earlier ones whatever the clock says. OSError."""
     parent = output / name
     parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(config_text.encode()).hexdigest()[:8]
-    stem = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{digest}"
-    for number in range(1, RUNS_A_SECOND_MAX):
-        folder = parent / (stem if number == 1 else f"{stem}-{number}")
+    while True:
+        begun, number = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), 1
+        last = run_folders(parent)[:1]
+        if last and run_order(last[0])[0] >= begun:
+            begun, number = run_order(last[0])[0], run_order(last[0])[1] + 1
+        folder = parent / f"{begun}-{digest}{f'-{number}' if number > 1 else ''}"
         try:
-            folder.mkdir()
+            (folder / FOLDER).mkdir(parents=True)
         except FileExistsError:
-            continue
+            continue  # another process was faster
         point_latest(parent, folder)
         return folder
-    raise FileExistsError(f"{parent / stem}: {RUNS_A_SECOND_MAX} runs began in this second")
+
+
+class NameLock(Owner):
+    """Keeps a name's account for one process: two would trade on the same positions, and give the same order ids."""
+
+    def __init__(self, file: int) -> None:
+        self.file = file
+
+    def close(self) -> None:
+        """Let go of the name."""
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
+
+
+def hold_name(output: Path, name: str) -> NameLock:
+    """Take a name for this process. HostError: another one trades under it. OSError."""
+    parent = output / name
+    parent.mkdir(parents=True, exist_ok=True)
+    lock = NameLock(os.open(parent / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    try:
+        fcntl.flock(lock.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise HostError(f"{parent}: another process trades under this name; stop it, or give the run another") from None
+    return lock
 
 
 def point_latest(parent: Path, folder: Path) -> None:
@@ -45,7 +75,7 @@ def run_folders(parent: Path) -> list[Path]:
 
 
 def run_order(folder: Path) -> tuple[str, int]:
-    """Sort runs by when they began, also within a second."""
-    stem, _, rest = folder.name.partition("-")
+    """Tell when a run began: the second, and which of that second's it is."""
+    begun, _, rest = folder.name.partition("-")
     number = rest.partition("-")[2]
-    return stem, int(number) if number.isdigit() else 1
+    return begun, int(number) if number.isdigit() else 1

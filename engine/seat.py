@@ -114,14 +114,16 @@ def tell_events(seat: Seat, events: Events) -> None:
 
 @compiled
 def tell_fill(seat: Seat, order: Order, report: Report) -> None:
-    """Call `hear_fill` in the strategy's unit."""
-    call_entry(seat.entries.hear_fill, seat.strategy, address_of(seat.desk), address_of(order), address_of(report))
+    """Call `hear_fill` in the strategy's unit; of an order of its own, not of one that an earlier run has left."""
+    if order.is_restored == 0:
+        call_entry(seat.entries.hear_fill, seat.strategy, address_of(seat.desk), address_of(order), address_of(report))
 
 
 @compiled
 def tell_order(seat: Seat, order: Order) -> None:
-    """Call `hear_order` in the strategy's unit."""
-    call_entry(seat.entries.hear_order, seat.strategy, address_of(seat.desk), address_of(order))
+    """Call `hear_order` in the strategy's unit; of an order of its own, not of one that an earlier run has left."""
+    if order.is_restored == 0:
+        call_entry(seat.entries.hear_order, seat.strategy, address_of(seat.desk), address_of(order))
 
 
 @compiled

@@ -39,6 +39,8 @@ class LoopState(Struct):
     first_ns: i64
     first_keep_ns: i64  # the earliest of the venues' `keep_ns`
     recorded_state: i64  # as the journal has it, `packed_state`
+    theirs_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # positions as a venue is telling them
+    told_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # as they were told last
     is_lost: Annotated[Array, i64, INSTRUMENTS_MAX]  # 1: the journal says of this instrument that it has no proven book
     approval: Approval
     quotes: Approvals  # of the mass quote being put together

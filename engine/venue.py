@@ -79,6 +79,9 @@ class Venue(Struct):
     number: i64
     due_ns: i64  # when its ring has something to do, as `next_time_ns` says
     keep_ns: i64  # when its order session wants its timer
+    accounts: i64  # times that the venue has told all that it has of us
+    differences: i64  # positions that it had otherwise
+    strangers: i64  # orders that it had open and we did not know, or not so; holdings that nobody configured
     recorded_state: i64  # of its session, as the journal has it
     recorded_numbers: Annotated[Array, i64, 2 * LINKS_MAX]
     cancel_due: i64  # 1: all orders are to be cancelled, and nothing that says so could be sent yet

@@ -39,6 +39,8 @@ class RecordKind(IntEnum):
     BOOK = 18
     TURN = 19
     CLOSED = 20
+    ORDER_CARRIED = 21
+    EXECUTIONS = 22
 
 
 class OrderSent(Struct):
@@ -236,6 +238,20 @@ class OpenedRecord(Struct):
     orders: i64
 
 
+class OrderCarried(OrderSent):
+    """An order of an earlier run whose end is not known."""
+
+    filled_lots: i64
+    exchange_order_id: i64
+
+
+class ExecutionsRecord(Struct):
+    """Where a venue's fills stood when a run began."""
+
+    venue: i64
+    execution_id: i64  # of the last one that was booked
+
+
 class DifferenceRecord(Struct):
     """A position that the venue has otherwise than we do."""
 
@@ -286,4 +302,6 @@ KINDS: dict[RecordKind, type[Struct]] = {
     RecordKind.BOOK: BookRecord,
     RecordKind.TURN: TurnRecord,
     RecordKind.CLOSED: ClosedRecord,
+    RecordKind.ORDER_CARRIED: OrderCarried,
+    RecordKind.EXECUTIONS: ExecutionsRecord,
 }

@@ -79,6 +79,10 @@ class ReportKind(IntEnum):
     CONVERTED = 5  # the cancel of a held order made it an IOC: it may still fill, and will end by itself
     AMENDED = 6  # the order has a new price and quantity
     AMEND_REJECTED = 7  # the amend was refused; the order is as it was
+    # The answer to a question after the account, as `engine/reconcile.py` takes it; of no one order but the first.
+    OPEN = 8  # the order is open: `leaves_lots` of it
+    HOLDING = 9  # of the instrument `qty_lots` are held, signed
+    ACCOUNT_END = 10  # all is told; `client_order_id` is the highest ever received; `reason` 1: fills are missing
 
 
 class RejectReason(IntEnum):
@@ -283,6 +287,8 @@ class Order(Struct):
     trigger_ns: i64  # receive time of the frame that caused it
     acked_ns: i64  # 0: never
     closed_ns: i64  # 0: still open
+    is_restored: i64  # 1: of an earlier run; its strategy knows nothing of it
+    is_confirmed: i64  # 1: the venue's account has it open
     reason: i64  # RejectReason when REJECTED or CANCELLED, the gate's own when VETOED
 
 

@@ -29,6 +29,7 @@ class Description:
     venues: list[str]
     instruments: list[InstrumentInfo]
     names: RecordNames
+    continues: str = ""  # folder of the run whose account this one took over
 
 
 def describe(
@@ -39,6 +40,7 @@ def describe(
     venues: list[str],
     instruments: list[InstrumentInfo],
     names: RecordNames,
+    continues: str = "",
 ) -> Description:
     """Describe a run of this process that begins now."""
     from importlib.metadata import version
@@ -55,6 +57,7 @@ def describe(
         venues=venues,
         instruments=instruments,
         names=names,
+        continues=continues,
     )
 
 

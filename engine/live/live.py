@@ -11,21 +11,24 @@ from typing import Any
 from rich.console import Console
 
 from crosswire.engine.alarm import alarm_text
+from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
 from crosswire.engine.errors import AlarmError, LoopError
+from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, last_carried
 from crosswire.engine.journal.description import write_description
+from crosswire.engine.journal.opening import open_orders, take_over, write_opening
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.steady import SteadyConsole
 from crosswire.engine.live.warm_up import warm_up
 from crosswire.engine.loop import Status
 from crosswire.engine.records import record_closed
-from crosswire.engine.report.facts import run_description, run_facts, write_facts
+from crosswire.engine.report.facts import run_description, run_facts, strategy_names, write_facts
 from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.report.summary import RunSummary
-from crosswire.engine.runs import make_run_folder
+from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.engine.seat import SeatEntries, retire, strategy_unit
 from crosswire.engine.state import begin_leaving
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
@@ -54,6 +57,9 @@ STATUS_S = 5.0
 WIND_DOWN_S = 2.0  # for the answers to the last cancels
 LOG_OUT_S = 1.0
 # Locked memory may grow only with the first; the run folder may be another user's.
+SHOWN_ORDERS_MAX = 5
+NO_NUMBERS = (0, 0, 0, 0)
+ALL_KNOWN = 1 << 62  # execution id: without a journal no fill of the past can be booked, but its position is told
 KEPT_CAPABILITIES = ("CAP_IPC_LOCK", "CAP_DAC_OVERRIDE")
 
 
@@ -151,6 +157,8 @@ def run_live(
     core.linker.want(recorder_units())
     clock = LiveClock()
     with ExitStack() as closing:
+        closing.enter_context(hold_name(output, config.name))
+        carried = begin_with_last(core, config, output, console)
         # Compiling takes a while: all of it is done before the first ring is open.
         blanks = [blank_ring(venue, config_path, bool(files)) for venue in config.venue]
         run = make_run(config, config_path, core, blanks, clock)
@@ -177,6 +185,7 @@ def run_live(
             console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
         run = make_run(config, config_path, core, [each.ring for each in rings], clock)
         run.load()
+        resume_sessions(run, config, carried)
         lanes = [TapLane(each.tap, own) for each, own in zip(rings, files, strict=bool(files))]
         writer = TapWriter(lanes, live.core, KEPT_CAPABILITIES)
         writer.start()
@@ -185,7 +194,11 @@ def run_live(
         loop_started = time.perf_counter()
         folder = make_run_folder(output, config.name, config_path.read_text())
         kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
-        write_description(core.engine.journal, run_description(run, "live"))
+        write_description(core.engine.journal, run_description(run, "live", carried.folder.name if carried else ""))
+        write_opening(core)
+        kept.keep()  # on the disk before the first order
+        if kept.failure is not None:
+            raise HostError(journal_text(kept))
         kept.start()
         thread = LoopThread(run, kept, live, idle)
         thread.start()
@@ -219,9 +232,60 @@ def run_live(
             console.print(f"capture failed, {own.lost:,} frames are in no file: {own.failure}", style="red")
     console.print(f"run folder: {folder}")
     # Asked again: what came while the engine wound down counts, too.
-    if alarm := alarm_text(run):
-        raise AlarmError(f"alarm: {alarm}; reconcile with the venue before the next start")
+    if alarm := "; ".join(filter(None, [alarm_text(run), unended_text(run)])):
+        raise AlarmError(f"alarm: {alarm}; the next start asks the venues before it trades")
     return folder
+
+
+def begin_with_last(core: Core, config: RunConfig, output: Path, console: Console) -> Carried | None:
+    """Take over what the last run of this name has left, and say so. JournalError: it can't be."""
+    carried = last_carried(output / config.name)
+    if carried is None:
+        console.print("no earlier run of this name: the venues say what is held")
+        return None
+    instruments = instrument_names(config)
+    take_over(core, config, strategy_names(config), instruments, carried)
+    held = [
+        f"{position.position_lots:+} lots of {instrument}"
+        for (strategy, instrument), position in carried.holdings.items()
+        if strategy == ACCOUNT_NAME and position.position_lots != 0
+    ]
+    ended = "ended" if carried.is_closed else "died"
+    console.print(
+        f"{carried.folder.name} {ended}; it held {', '.join(held) or 'nothing'};"
+        f" the end of {len(carried.orders)} orders is not known",
+        markup=False,
+    )
+    return carried
+
+
+def resume_sessions(run: Run, config: RunConfig, carried: Carried | None) -> None:
+    """Have each session ask its venue what we have, before it trades. HostError: one can't, and we have something."""
+    for number, venue in enumerate(config.venue):
+        entry = venue.order_entry
+        if entry.resume is not None:
+            numbers = carried.numbers.get(venue.name, NO_NUMBERS) if carried else NO_NUMBERS
+            execution_id = carried.execution_ids.get(venue.name, 0) if carried else ALL_KNOWN
+            entry.resume(run.parts[number].session, numbers, execution_id)
+        elif carried is not None and has_something(carried, venue.name):
+            raise HostError(
+                f"venue {venue.name}: by {carried.folder} something is held or open there, and the venue can't be asked"
+            )
+
+
+def has_something(carried: Carried, venue: str) -> bool:
+    """Tell whether something is held or open at a venue."""
+    held = [instrument for (_, instrument), position in carried.holdings.items() if position.position_lots != 0]
+    names = held + [order.instrument for order in carried.orders.values()]
+    return any(name.startswith(f"{venue}/") for name in names)
+
+
+def unended_text(run: Run) -> str:
+    """Name the orders whose end no venue has told, "" if there are none."""
+    names = instrument_names(run.config)
+    orders = [f"{order.client_order_id} of {names[order.instrument]}" for order in open_orders(run.core)]
+    shown = ", ".join(orders[:SHOWN_ORDERS_MAX]) + (", ..." if len(orders) > SHOWN_ORDERS_MAX else "")
+    return f"the end of {len(orders)} order{'s' if len(orders) > 1 else ''} is not known ({shown})" if orders else ""
 
 
 def make_all_files(folder: Path) -> RunSummary:

@@ -62,7 +62,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
     )
 
 
-def run_description(run: Run, kind: str) -> Description:
+def run_description(run: Run, kind: str, continues: str = "") -> Description:
     """Describe a run that begins now."""
     return describe(
         name=run.config.name,
@@ -71,6 +71,7 @@ def run_description(run: Run, kind: str) -> Description:
         venues=[each.name for each in run.config.venue],
         instruments=run_infos(run),
         names=record_names(run.config),
+        continues=continues,
     )
 
 

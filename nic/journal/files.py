@@ -26,7 +26,7 @@ import numpy as np
 
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError
-from crosswire.nic.journal.format import VERSION, SegmentHeader, make_multipliers
+from crosswire.nic.journal.format import RECORD_BYTES_MAX, VERSION, SegmentHeader, make_multipliers
 from crosswire.nic.journal.journal import RESERVE_BYTES, Journal, begin_segment
 from crosswire.nic.memory.struct import copy_struct, view
 
@@ -82,7 +82,7 @@ class MemoryJournal:
         self.folder = folder
         self.segment = Segment(0, mmap.mmap(-1, SEGMENT_BYTES))
         if folder is not None:
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
         self._begin()
 
     def _begin(self) -> None:
@@ -129,7 +129,7 @@ class SharedJournal(Owner):
         self._stopping = threading.Event()
         self._keeping = threading.Lock()
         self._thread: threading.Thread | None = None
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         self._lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
@@ -321,12 +321,12 @@ def salvage(folder: Path) -> int:
         memory_path = link.readlink()
         path = folder / segment_name(int(link.stem))
         with suppress(FileNotFoundError):  # the machine was started anew: what was synced is what there is
-            data = memory_path.read_bytes().rstrip(b"\0")
-            data += bytes(-len(data) % 8)
+            data = memory_path.read_bytes()
+            # A record may end in zeros.
+            data = data[: len(data.rstrip(b"\0")) + RECORD_BYTES_MAX]
             if view_is_begun(data):
                 with path.open("r+b") as file:
-                    before = file.read().rstrip(b"\0")
-                    saved += max(0, len(data) - len(before))
+                    saved += max(0, len(data.rstrip(b"\0")) - len(file.read().rstrip(b"\0")))
                     file.seek(0)
                     file.write(data)
                     file.truncate()

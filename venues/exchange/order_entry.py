@@ -4,7 +4,7 @@ Captures tell how a venue's books went, not how it takes orders. So the exchange
 Crosswire's own protocol, whichever venue's captures they are: `venues/bridge/orders` and `venues/bridge/exchange`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from crosswire.nic.duration import NS_PER_US
 from crosswire.venues.adapter import (
@@ -16,7 +16,7 @@ from crosswire.venues.adapter import (
     OrderEntry,
     VenueSetup,
 )
-from crosswire.venues.bridge.orders.session import BridgeSession, make_bridge_session
+from crosswire.venues.bridge.orders.session import BridgeSession, ask_account, make_bridge_session
 from crosswire.venues.exchange.ring import is_settled, own_positions
 from crosswire.venues.exchange.simulated import SimulatedExchange, kill_gateway, make_simulated_exchange
 from crosswire.venues.feed import Feed
@@ -36,6 +36,7 @@ def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
         make_gateways=make_gateways,
         account=account_of,
         kill_gateway=kill_gateway,
+        resume=resume,
     )
 
 
@@ -48,6 +49,11 @@ def make_session(setup: VenueSetup) -> BridgeSession:
         session_id=setup.number + 1,
         heartbeat_interval_ms=HEARTBEAT_MS,
     )
+
+
+def resume(session: BridgeSession, _numbers: Sequence[int], execution_id: int) -> None:
+    """Have the session ask for what an earlier run missed; its numbers begin anew with each connection."""
+    ask_account(session, execution_id)
 
 
 def make_gateways(setup: GatewaySetup) -> Gateways:

@@ -71,8 +71,8 @@ def testbed() -> Iterator[Testbed]:
         yield testbed
 
 
-def config_with(folder: Path, testbed: Testbed, strategy: str) -> Path:
-    config = make_config(folder, testbed, seconds=TRADING_S)
+def config_with(folder: Path, testbed: Testbed, strategy: str, seconds: int = TRADING_S) -> Path:
+    config = make_config(folder, testbed, seconds=seconds)
     text = config.read_text()
     config.write_text(text[: text.index("[strategy]")] + strategy + text[text.index("# For `crosswire") :])
     (folder / "mine.py").write_text(FAILING)
@@ -100,7 +100,7 @@ def ended_by_itself(folder: Path, config: Path, *exchange_options: object) -> tu
 def test_an_exchange_that_stalls_with_orders_open_is_an_alarm(testbed: Testbed, tmp_path: Path) -> None:
     said, _ = ended_by_itself(tmp_path, config_with(tmp_path, testbed, RESTLESS), "--pause", 3, 5)
     assert re.search(r"alarm, everything is cancelled: .*its session was lost with \d+ orders? open", said)
-    assert re.search(r"crosswire: alarm: .*reconcile with the venue before the next start", said)
+    assert re.search(r"crosswire: alarm: .*the next start asks the venues before it trades", said)
     (summary,) = (tmp_path / "runs").glob("*/latest/summary.json")
     assert json.loads(summary.read_text())["counters"]["alarms"] > 0
 

@@ -281,6 +281,19 @@ def test_what_is_being_written_is_not_salvaged(tmp_path: Path) -> None:
     assert read(read_journal(tmp_path / "journal")) == whole(10, 3)
 
 
+def test_a_record_that_ends_in_zeros_is_salvaged_whole(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    kept = SharedJournal(make_journal(), tmp_path / "journal", tmp_path / "memory")
+    written = [(KIND, 1, [5, 0, 0, 0, 0, 0]), (KIND, 2, [0] * WORDS_MAX)]
+    for record in written:
+        write(kept.journal, record)
+    kept._give_back()  # as the end of its process does
+    assert read(read_journal(tmp_path / "journal")) == written
+    assert salvage(tmp_path / "journal") > 0
+    assert list((tmp_path / "memory").iterdir()) == []
+    assert read(read_journal(tmp_path / "journal")) == written
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for some segments only."""

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import fill_bytes
-from crosswire.nic.memory.struct import Array, Struct, clear_struct, i64, size_of, view
+from crosswire.nic.memory.struct import Array, Struct, clear_struct, copy_struct, i64, size_of, view
 from crosswire.nic.packet import (
     ETHER_TYPE_IPV4,
     PROTOCOL_TCP,
@@ -50,9 +50,11 @@ from crosswire.venues.exchange.matching import (
     match_new,
 )
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, InstrumentMap, Market, learn_instrument
-from crosswire.venues.order import Report, ReportKind
+from crosswire.venues.order import Report, ReportKind, TimeInForce
 from crosswire.venues.side import sign_of
 
+REMEMBERED_BITS = 14
+REMEMBERED_FILLS = 1 << REMEMBERED_BITS  # that can be told again
 SEGMENT_BYTES_MAX = 1460  # of payload: Ethernet's 1,500 less 20 of IPv4 and 20 of TCP
 
 
@@ -80,6 +82,7 @@ class BridgeGateway(Struct):
     new_orders: i64  # received, whatever became of them
     fills: i64  # told to clients
     position_lots: Annotated[Array, i64, MAP_INSTRUMENTS_MAX]  # of the client, by market index
+    remembered: Annotated[Array, Report, REMEMBERED_FILLS]  # by the low bits of the execution id
     unsent: i64  # messages that the ring to the client had no room for; the client sees a hole and gives up
     mistakes: Annotated[Array, i64, len(Mistake)]
     parsed: PacketCounters
@@ -180,10 +183,66 @@ def _handle(
             message = view(messages.MassCancelAck, slot)
             message.exchange_time_ns = now_ns
             message.cancelled = cancelled
+    elif template_id == messages.Template.ACCOUNT_QUERY:
+        tell_account(gateway, matching, market, view(messages.AccountQuery, address).execution_id, ring, now_ns)
     elif template_id == messages.Template.LOGOUT:
         log_out(gateway, matching, market, ring, messages.LogoutReason.CLOSING, now_ns)
     elif template_id != messages.Template.HEARTBEAT:
         gateway.mistakes[Mistake.WRONG_DIRECTION] += 1
+
+
+@compiled
+def tell_account(
+    gateway: BridgeGateway, matching: Matching, market: Market, execution_id: int, ring: Struct, now_ns: int
+) -> None:
+    """Tell the fills after the one named again; if those were all, orders and positions too."""
+    last_id = matching.last_execution_id
+    first_id = max(1, execution_id + 1, last_id - REMEMBERED_FILLS + 1)
+    until_id = min(last_id, first_id + messages.ACCOUNT_FILLS_MAX - 1)
+    for told_id in range(first_id, until_id + 1):
+        report = gateway.remembered[told_id & (REMEMBERED_FILLS - 1)]
+        slot = _begin_message(gateway, ring, messages.Template.ORDER_FILL, now_ns)
+        if slot != 0:
+            _fill_answer(slot, report, market.instruments[report.instrument].venue_id)
+    open_orders = 0
+    if until_id >= last_id:
+        open_orders = matching.resting_count
+        _tell_holdings(gateway, matching, market, ring, now_ns)
+    slot = _begin_message(gateway, ring, messages.Template.ACCOUNT_END, now_ns)
+    if slot != 0:
+        end = view(messages.AccountEnd, slot)
+        end.exchange_time_ns = now_ns
+        end.client_order_id = matching.last_client_order_id
+        end.execution_id = last_id
+        end.open_orders = open_orders
+        end.more = until_id < last_id
+        end.missing = first_id > execution_id + 1
+
+
+@compiled
+def _tell_holdings(gateway: BridgeGateway, matching: Matching, market: Market, ring: Struct, now_ns: int) -> None:
+    """Tell the client's open orders, and its positions."""
+    for place in range(matching.resting_count):
+        resting = matching.resting[place]
+        slot = _begin_message(gateway, ring, messages.Template.ACCOUNT_ORDER, now_ns)
+        if slot != 0:
+            order = view(messages.AccountOrder, slot)
+            order.client_order_id = resting.client_order_id
+            order.exchange_order_id = resting.exchange_order_id
+            order.exchange_time_ns = now_ns
+            order.price_ticks = resting.price_ticks
+            order.leaves_lots = resting.leaves_lots
+            order.instrument_id = market.instruments[resting.instrument].venue_id
+            order.side = resting.side
+            order.time_in_force = TimeInForce.GTC
+    for index in range(market.count):
+        if gateway.position_lots[index] != 0 and market.instruments[index].venue == matching.venue:
+            slot = _begin_message(gateway, ring, messages.Template.ACCOUNT_POSITION, now_ns)
+            if slot != 0:
+                position = view(messages.AccountPosition, slot)
+                position.exchange_time_ns = now_ns
+                position.position_lots = gateway.position_lots[index]
+                position.instrument_id = market.instruments[index].venue_id
 
 
 @compiled
@@ -271,6 +330,7 @@ def send_executions(gateway: BridgeGateway, market: Market, ring: Struct, now_ns
         if report.kind == ReportKind.FILL:
             gateway.fills += 1
             gateway.position_lots[report.instrument] += sign_of(report.side) * report.qty_lots
+            copy_struct(gateway.remembered[report.execution_id & (REMEMBERED_FILLS - 1)], report)
         slot = _begin_message(gateway, ring, _template_for(report.kind), now_ns)
         if slot != 0:
             _fill_answer(slot, report, instrument_id)

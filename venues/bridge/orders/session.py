@@ -18,6 +18,10 @@ from crosswire.venues.bridge.orders.stream import (
 )
 from crosswire.venues.bridge.wire.order_layout import (
     SILENCE_INTERVALS,
+    AccountEnd,
+    AccountOrder,
+    AccountPosition,
+    AccountQuery,
     CancelOrder,
     CancelReject,
     Heartbeat,
@@ -55,6 +59,8 @@ from crosswire.venues.order import (
     write_new,
 )
 
+DEFINITIONS_NS = NS_PER_MS  # between two looks whether the feed has defined all instruments
+
 
 class LogonFrame(TcpFrame, packed=True):
     message: Logon
@@ -76,6 +82,10 @@ class MassCancelFrame(TcpFrame, packed=True):
     message: MassCancel
 
 
+class AccountQueryFrame(TcpFrame, packed=True):
+    message: AccountQuery
+
+
 class BridgeSession(Session):
     """One session with a bridge. `*_sum` is the unfolded TCP checksum of a template without what is patched."""
 
@@ -85,6 +95,11 @@ class BridgeSession(Session):
     undefined: i64  # orders not sent because the feed had not yet defined their instrument
     unexpected: i64  # messages that only a client may send, or a logon answered twice
     logout_reason: i64  # LogoutReason
+    is_accepted: i64  # 1: the exchange has answered the logon
+    asks_account: i64  # 1: READY only when the exchange has told its account of us
+    account_due: i64  # 1: the question is to be sent
+    known_execution_id: i64  # of the last fill that was told
+    accounts_told: i64
     market: Annotated[Pointer, Market]  # one
     map: InstrumentMap  # the venue's instrument ids, learnt from the market as they are needed
     stream: MessageStream
@@ -93,11 +108,13 @@ class BridgeSession(Session):
     new_order_sum: i64
     cancel_sum: i64
     mass_cancel_sum: i64
+    account_query_sum: i64
     logon: LogonFrame
     heartbeat: HeartbeatFrame
     new_order: NewOrderFrame
     cancel: CancelFrame
     mass_cancel: MassCancelFrame
+    account_query: AccountQueryFrame
 
 
 def make_bridge_session(
@@ -122,7 +139,16 @@ def make_bridge_session(
     session.mass_cancel_sum = _build(
         session.mass_cancel, session.mass_cancel.message.header, flow, Template.MASS_CANCEL
     )
+    session.account_query_sum = _build(
+        session.account_query, session.account_query.message.header, flow, Template.ACCOUNT_QUERY
+    )
     return session
+
+
+def ask_account(session: BridgeSession, execution_id: int) -> None:
+    """Have the session ask for the account, and all fills after this one, before it is READY."""
+    session.asks_account = 1
+    session.known_execution_id = execution_id
 
 
 def _build(frame: TcpFrame, header: MessageHeader, flow: Flow, template_id: int) -> int:
@@ -234,7 +260,8 @@ def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> in
         session.state = SessionState.LOST
         return NEVER_NS
     _note_numbers(session)
-    if session.state == SessionState.LOGGING_ON:
+    session.keep_due = 0
+    if session.state == SessionState.LOGGING_ON and session.is_accepted == 0:
         return min(silent_ns, now_ns + session.heartbeat_interval_ns)
     if now_ns >= session.last_sent_ns + session.heartbeat_interval_ns:
         slot = copy_template(ring, session.heartbeat, size_of(HeartbeatFrame))
@@ -242,8 +269,34 @@ def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> in
             session.ring_full += 1
         else:
             _send(session, ring, slot, size_of(HeartbeatFrame), session.heartbeat_sum, 0, now_ns)
+    if session.account_due != 0:
+        if not _is_defined(session):
+            return min(silent_ns, now_ns + DEFINITIONS_NS)
+        _send_account_query(session, ring, now_ns)
     # A full ring is tried again after an interval: the peer allows for SILENCE_INTERVALS of them.
     return min(silent_ns, max(now_ns, session.last_sent_ns) + session.heartbeat_interval_ns)
+
+
+@compiled
+def _is_defined(session: BridgeSession) -> bool:
+    """Tell whether the feed has defined all the venue's instruments: the answer calls them by the ids of that."""
+    market = session.market[0]
+    for index in range(market.count):
+        if market.instruments[index].venue == session.venue and market.instruments[index].venue_id < 0:
+            return False
+    return True
+
+
+@compiled
+def _send_account_query(session: BridgeSession, ring: Struct, now_ns: int) -> None:
+    slot = copy_template(ring, session.account_query, size_of(AccountQueryFrame))
+    if slot == 0:
+        session.ring_full += 1
+        return
+    view(AccountQueryFrame, slot).message.execution_id = session.known_execution_id
+    fields_sum = field_sum(session.known_execution_id)
+    _send(session, ring, slot, size_of(AccountQueryFrame), session.account_query_sum, fields_sum, now_ns)
+    session.account_due = 0
 
 
 @read_reports.register(BridgeSession)
@@ -287,7 +340,11 @@ def _read_message(session: BridgeSession, address: int, reports: Reports) -> Non
         _read_cancel_reject(session, view(CancelReject, address), reports)
     elif template_id == Template.LOGON_ACK:
         if session.state == SessionState.LOGGING_ON and view(LogonAck, address).session_id == session.session_id:
-            session.state = SessionState.READY
+            session.is_accepted = 1
+            if session.asks_account == 0:
+                session.state = SessionState.READY
+            else:
+                session.account_due = session.keep_due = 1
         else:
             session.unexpected += 1
     elif template_id == Template.LOGOUT:
@@ -295,6 +352,12 @@ def _read_message(session: BridgeSession, address: int, reports: Reports) -> Non
         session.state = SessionState.LOST
     elif template_id == Template.MASS_CANCEL_ACK:
         session.mass_cancels_done += 1
+    elif template_id == Template.ACCOUNT_ORDER:
+        _read_account_order(session, view(AccountOrder, address), reports)
+    elif template_id == Template.ACCOUNT_POSITION:
+        _read_account_position(session, view(AccountPosition, address), reports)
+    elif template_id == Template.ACCOUNT_END:
+        _read_account_end(session, view(AccountEnd, address), reports)
     elif template_id != Template.HEARTBEAT:
         session.unexpected += 1
 
@@ -347,6 +410,7 @@ def _read_fill(session: BridgeSession, message: OrderFill, reports: Reports) -> 
     report = _add_report(session, reports, ReportKind.FILL, message.client_order_id, message.exchange_time_ns)
     report.exchange_order_id = message.exchange_order_id
     report.execution_id = message.execution_id
+    session.known_execution_id = max(session.known_execution_id, message.execution_id)
     report.instrument = _market_index(session, message.instrument_id)
     report.side = message.side
     report.price_ticks = message.price_ticks
@@ -380,3 +444,37 @@ def _read_cancel_reject(session: BridgeSession, message: CancelReject, reports: 
         session, reports, ReportKind.CANCEL_REJECTED, message.client_order_id, message.exchange_time_ns
     )
     report.reason = _known_reason(message.reason)
+
+
+@compiled
+def _read_account_order(session: BridgeSession, message: AccountOrder, reports: Reports) -> None:
+    report = _add_report(session, reports, ReportKind.OPEN, message.client_order_id, message.exchange_time_ns)
+    report.exchange_order_id = message.exchange_order_id
+    report.instrument = _market_index(session, message.instrument_id)
+    report.side = message.side
+    report.price_ticks = message.price_ticks
+    report.leaves_lots = message.leaves_lots
+
+
+@compiled
+def _read_account_position(session: BridgeSession, message: AccountPosition, reports: Reports) -> None:
+    report = _add_report(session, reports, ReportKind.HOLDING, 0, message.exchange_time_ns)
+    report.instrument = _market_index(session, message.instrument_id)
+    report.qty_lots = message.position_lots
+
+
+@compiled
+def _read_account_end(session: BridgeSession, message: AccountEnd, reports: Reports) -> None:
+    """Ask again while there are more fills; a hole among them is for the account to find: its positions tell."""
+    if session.state != SessionState.LOGGING_ON or session.asks_account == 0:
+        session.unexpected += 1
+        return
+    if message.more != 0:
+        session.account_due = session.keep_due = 1
+        return
+    report = _add_report(session, reports, ReportKind.ACCOUNT_END, message.client_order_id, message.exchange_time_ns)
+    report.execution_id = message.execution_id
+    report.qty_lots = message.open_orders
+    report.reason = message.missing
+    session.accounts_told += 1
+    session.state = SessionState.READY

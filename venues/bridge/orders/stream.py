@@ -10,6 +10,10 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.venues.bridge.wire.order_layout import (
     MESSAGE_BYTES_MAX,
     VERSION,
+    AccountEnd,
+    AccountOrder,
+    AccountPosition,
+    AccountQuery,
     CancelOrder,
     CancelReject,
     Heartbeat,
@@ -84,6 +88,14 @@ def length_of(template_id: int) -> int:
         return size_of(LogonAck)
     if template_id == Template.LOGOUT:
         return size_of(Logout)
+    if template_id == Template.ACCOUNT_QUERY:
+        return size_of(AccountQuery)
+    if template_id == Template.ACCOUNT_ORDER:
+        return size_of(AccountOrder)
+    if template_id == Template.ACCOUNT_POSITION:
+        return size_of(AccountPosition)
+    if template_id == Template.ACCOUNT_END:
+        return size_of(AccountEnd)
     return 0
 
 

@@ -7,10 +7,14 @@
 * The client sends `Logon` first, and nothing else before its `LogonAck`. Whoever has sent nothing for the heartbeat
   interval sends `Heartbeat`. After `SILENCE_INTERVALS` intervals without a message the session is over and the exchange
   cancels what rests.
-* Client order ids count up within a session; a lower one is refused as a duplicate.
+* A client order id that is not above all earlier ones is refused as a duplicate.
 * Prices are ticks and quantities lots of the instrument, whose id is the one of the feed's `InstrumentDefinition`.
 * Answers to one request come in order: `OrderAck` before its `OrderFill`s before its `OrderCancelled`. Execution ids
-  count up by one within a session.
+  count up by one, and client order ids up, over all sessions of a client.
+* After its logon a client may ask with `AccountQuery` for its account: the exchange tells again each `OrderFill` after
+  the execution id named, ACCOUNT_FILLS_MAX at most, and then `AccountEnd`. If that says `more`, the client asks again
+  from the last fill on; otherwise an `AccountOrder` for each open order and an `AccountPosition` for each position that
+  is not flat stand before it. An exchange remembers a limited number of fills; `missing` says that some are gone.
 """
 
 from enum import IntEnum
@@ -21,6 +25,7 @@ from crosswire.venues.layout import Message
 VERSION = 1
 MESSAGE_BYTES_MAX = 256  # longer than any message of this version, room for fields of newer ones
 SILENCE_INTERVALS = 3
+ACCOUNT_FILLS_MAX = 64  # told again in answer to one query
 
 
 class Template(IntEnum):
@@ -37,6 +42,10 @@ class Template(IntEnum):
     ORDER_REJECT = 11
     CANCEL_REJECT = 12
     MASS_CANCEL_ACK = 13
+    ACCOUNT_QUERY = 14
+    ACCOUNT_ORDER = 15
+    ACCOUNT_POSITION = 16
+    ACCOUNT_END = 17
 
 
 class LogoutReason(IntEnum):
@@ -178,6 +187,51 @@ class MassCancelAck(Struct, packed=True):
     reserved: u32
 
 
+class AccountQuery(Struct, packed=True):
+    """What is the client's account, and what were the fills after this one?"""
+
+    header: MessageHeader
+    execution_id: u64  # the last fill that the client knows, 0: none
+
+
+class AccountOrder(Struct, packed=True):
+    """An order of the client that is open."""
+
+    header: MessageHeader
+    client_order_id: u64
+    exchange_order_id: u64
+    exchange_time_ns: u64
+    price_ticks: i64
+    leaves_lots: i64
+    instrument_id: u32
+    side: u8
+    time_in_force: u8
+    reserved: u16
+
+
+class AccountPosition(Struct, packed=True):
+    """What the client holds of an instrument, by all its fills so far."""
+
+    header: MessageHeader
+    exchange_time_ns: u64
+    position_lots: i64  # signed: long is positive
+    instrument_id: u32
+    reserved: u32
+
+
+class AccountEnd(Struct, packed=True):
+    """The answer to an `AccountQuery` is complete."""
+
+    header: MessageHeader
+    exchange_time_ns: u64
+    client_order_id: u64  # the highest that the exchange has received
+    execution_id: u64  # the last fill of the account
+    open_orders: u32  # told above
+    more: u8  # 1: there are later fills, and the account itself was not told yet
+    missing: u8  # 1: some fills after the one named are not remembered
+    reserved: u16
+
+
 MESSAGES = (
     Message("Logon", Template.LOGON, Logon),
     Message("LogonAck", Template.LOGON_ACK, LogonAck),
@@ -192,4 +246,8 @@ MESSAGES = (
     Message("OrderReject", Template.ORDER_REJECT, OrderReject),
     Message("CancelReject", Template.CANCEL_REJECT, CancelReject),
     Message("MassCancelAck", Template.MASS_CANCEL_ACK, MassCancelAck),
+    Message("AccountQuery", Template.ACCOUNT_QUERY, AccountQuery),
+    Message("AccountOrder", Template.ACCOUNT_ORDER, AccountOrder),
+    Message("AccountPosition", Template.ACCOUNT_POSITION, AccountPosition),
+    Message("AccountEnd", Template.ACCOUNT_END, AccountEnd),
 )

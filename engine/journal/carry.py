@@ -1,0 +1,209 @@
+"""What a journal says that we have: positions, orders whose end is not known, ids, and where the sessions stood.
+
+A run begins its journal with all of that as it found it, so the last journal of a name is all that a restart reads.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crosswire.engine.journal.description import Description, description_of
+from crosswire.engine.journal.text import Purpose, TextReader
+from crosswire.engine.report.recorder import make_instrument
+from crosswire.engine.runs import run_folders
+from crosswire.nic.journal.files import FOLDER, salvage
+from crosswire.nic.journal.format import HEADER_WORDS
+from crosswire.nic.journal.reader import Batch, JournalError, JournalReader, read_journal
+from crosswire.nic.memory.struct import Struct
+from crosswire.risk.position import Position, add_fill
+from crosswire.risk.records import ACCOUNT, KINDS, OrderCarried, RecordKind
+from crosswire.venues.instrument import Instrument
+from crosswire.venues.order import Applied, ReportKind
+
+HELD = ("position_lots", "cash_e9", "fees_e9", "fills", "bought_lots", "sold_lots")
+ACCOUNT_NAME = ""  # of all strategies together
+Fields = dict[str, int]
+
+
+@dataclass
+class CarriedOrder:
+    """An order whose end is not known."""
+
+    instrument: str
+    strategy: str
+    terms: Fields  # of OrderCarried
+
+
+@dataclass
+class Difference:
+    """A position that a venue had otherwise."""
+
+    instrument: str
+    ours_lots: int
+    theirs_lots: int
+
+
+@dataclass
+class Carried:
+    """All that outlives a run, by name."""
+
+    folder: Path
+    description: Description
+    is_opened: bool = False  # everything that was taken over stands in the journal
+    is_closed: bool = False  # its loop came to its end
+    holdings: dict[tuple[str, str], Position] = field(default_factory=dict)  # by strategy and instrument
+    orders: dict[int, CarriedOrder] = field(default_factory=dict)  # by client order id
+    execution_ids: dict[str, int] = field(default_factory=dict)  # the last one, by venue
+    reserved_id: int = 0  # order ids below may have been given
+    numbers: dict[str, list[int]] = field(default_factory=dict)  # of the last messages sent and received, by venue
+    differences: list[Difference] = field(default_factory=list)
+    records: int = 0
+
+
+class _Folding:
+    """Takes a journal's records one after the other."""
+
+    def __init__(self, carried: Carried) -> None:
+        self.carried = carried
+        description = carried.description
+        self.infos = description.instruments
+        self.venues = description.venues
+        self.instruments: dict[int, Instrument] = {info.index: make_instrument(info) for info in self.infos}
+        self.take: dict[int, Callable[[Fields], None]] = {
+            RecordKind.HOLDING: self.holding,
+            RecordKind.ORDER_CARRIED: self.order,
+            RecordKind.ORDER_SENT: self.order,
+            RecordKind.NOT_SENT: self.not_sent,
+            RecordKind.AMEND_SENT: self.amend,
+            RecordKind.REPORT: self.report,
+            RecordKind.ORDER_ENDED: self.ended,
+            RecordKind.FILL: self.fill,
+            RecordKind.SESSION: self.session,
+            RecordKind.IDS: self.ids,
+            RecordKind.EXECUTIONS: self.executions,
+            RecordKind.DIFFERENCE: self.difference,
+            RecordKind.OPENED: self.opened,
+            RecordKind.CLOSED: self.closed,
+        }
+
+    def batch(self, batch: Batch) -> None:
+        """Take a batch's records, in order."""
+        for place, commit in zip(batch.places.tolist(), batch.commits.tolist(), strict=True):
+            payload_bytes, kind = commit[0], commit[1]
+            take = self.take.get(kind)
+            if take is not None:
+                names = list(KINDS[RecordKind(kind)].fields)
+                words = batch.words[place + HEADER_WORDS : place + HEADER_WORDS + payload_bytes // 8].tolist()
+                take(dict.fromkeys(names, 0) | dict(zip(names, words, strict=False)))
+        self.carried.records += len(batch.places)
+
+    def name_of(self, strategy: int) -> str:
+        return ACCOUNT_NAME if strategy == ACCOUNT else self.carried.description.names.strategies[strategy]
+
+    def position(self, strategy: int, instrument: int) -> Position:
+        return self.carried.holdings.setdefault((self.name_of(strategy), self.infos[instrument].name), Position())
+
+    def holding(self, record: Fields) -> None:
+        position = self.position(record["strategy"], record["instrument"])
+        for name in HELD:
+            setattr(position, name, record[name])
+
+    def order(self, record: Fields) -> None:
+        order = CarriedOrder(self.infos[record["instrument"]].name, self.name_of(record["strategy"]), record)
+        order.terms = dict.fromkeys(OrderCarried.fields, 0) | record
+        self.carried.orders[record["client_order_id"]] = order
+
+    def not_sent(self, record: Fields) -> None:
+        if not record["is_amend"]:
+            self.carried.orders.pop(record["client_order_id"], None)
+
+    def amend(self, record: Fields) -> None:
+        """Count with the larger quantity until the venue has answered; the price is compared with nothing."""
+        order = self.carried.orders.get(record["client_order_id"])
+        if order is not None:
+            order.terms["qty_lots"] = max(order.terms["qty_lots"], record["qty_lots"])
+
+    def report(self, record: Fields) -> None:
+        order = self.carried.orders.get(record["client_order_id"])
+        if order is None:
+            return
+        if record["outcome"] == Applied.CLOSED:
+            del self.carried.orders[record["client_order_id"]]
+        elif record["kind"] == ReportKind.ACK:
+            order.terms["exchange_order_id"] = record["exchange_order_id"]
+        elif record["kind"] == ReportKind.AMENDED and record["outcome"] == Applied.UPDATED:
+            order.terms["price_ticks"], order.terms["qty_lots"] = record["price_ticks"], record["qty_lots"]
+
+    def ended(self, record: Fields) -> None:
+        self.carried.orders.pop(record["client_order_id"], None)
+
+    def fill(self, record: Fields) -> None:
+        index = record["instrument"]
+        told = (record["side"], record["price_ticks"], record["qty_lots"], record["fee_e9"])
+        for strategy in (ACCOUNT, record["strategy"]):
+            add_fill(self.position(strategy, index), self.instruments[index], *told)
+        venue = self.infos[index].venue
+        known = self.carried.execution_ids.get(venue, 0)
+        self.carried.execution_ids[venue] = max(known, record["execution_id"])
+        order = self.carried.orders.get(record["client_order_id"])
+        if order is not None:
+            order.terms["filled_lots"] += record["qty_lots"]
+            if order.terms["filled_lots"] >= order.terms["qty_lots"]:
+                del self.carried.orders[record["client_order_id"]]
+
+    def session(self, record: Fields) -> None:
+        names = ("sent", "received", "sent_b", "received_b")
+        self.carried.numbers[self.venues[record["venue"]]] = [record[name] for name in names]
+
+    def ids(self, record: Fields) -> None:
+        self.carried.reserved_id = record["reserved_id"]
+
+    def executions(self, record: Fields) -> None:
+        self.carried.execution_ids[self.venues[record["venue"]]] = record["execution_id"]
+
+    def difference(self, record: Fields) -> None:
+        name = self.infos[record["instrument"]].name
+        self.carried.differences.append(Difference(name, record["ours_lots"], record["theirs_lots"]))
+
+    def opened(self, _record: Fields) -> None:
+        self.carried.is_opened = True
+
+    def closed(self, _record: Fields) -> None:
+        self.carried.is_closed = True
+
+
+def fold(reader: JournalReader, folder: Path) -> Carried | None:
+    """Read what a journal says that we have; None: it had not said yet what it is of. JournalError: it is damaged."""
+    texts, folding = TextReader(), None
+    for batch in reader.batches():
+        if folding is None:
+            texts.take(batch)
+            if texts.text(Purpose.DESCRIPTION) is None:
+                continue
+            folding = _Folding(Carried(folder, description_of(texts, folder)))
+        folding.batch(batch)
+    reader.check()
+    return folding.carried if folding is not None else None
+
+
+def last_carried(parent: Path) -> Carried | None:
+    """Read what the last run of a name has left; None: there was none. JournalError: it can't be read.
+
+    A run that died before it had taken everything over has traded nothing, and what it began with is in the one before.
+    """
+    for folder in run_folders(parent):
+        salvage(folder / FOLDER)
+        try:
+            carried = fold(read_journal(folder / FOLDER), folder)
+        except JournalError as error:
+            raise JournalError(
+                f"{error}; the positions of {parent.name} are not known: see docs/recovery.md, or move that folder away"
+            ) from None
+        if carried is not None and carried.is_opened and carried.description.kind != "backtest":
+            return carried
+    return None
+
+
+def kind_of(cls: type[Struct]) -> RecordKind:
+    """Find the kind that a struct is the payload of."""
+    return next(kind for kind, each in KINDS.items() if each is cls)

@@ -1,0 +1,103 @@
+"""Kill a live run at any moment and start it again: it knows what the exchange knows before it sends an order."""
+
+import random
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crosswire.engine.journal.carry import Carried, last_carried
+from crosswire.nic.host.testbed import Testbed
+from crosswire.nic.journal.files import FOLDER
+from crosswire.nic.journal.reader import read_journal
+from crosswire.risk.records import KINDS, VERSION, RecordKind
+from crosswire.venues.order import OrderState, RejectReason
+from tests.engine.live.test_leaving import RESTLESS, account, config_with
+from tests.support.live_setup import COMPILE_PATIENCE_S, started
+from tests.support.net import own_testbed
+
+pytestmark = [pytest.mark.netns, pytest.mark.recovery]
+KILLS = 3
+MARKET_S = 120
+TRADING_S = 15  # joining in the middle: the books come with the next snapshots
+SYMBOLS = ("deribit/BTC-PERPETUAL", "bridge/BTCUSDT")
+
+
+@pytest.fixture
+def testbed() -> Iterator[Testbed]:
+    with own_testbed("lr", links=2) as testbed:
+        yield testbed
+
+
+def run_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in (folder / "runs" / "synthetic").iterdir() if path.is_dir() and not path.is_symlink())
+
+
+def rows(run: Path, kind: RecordKind) -> list[dict[str, int]]:
+    names = list(KINDS[kind].fields)
+    return [
+        dict(zip(names, row.tolist(), strict=True))
+        for batch in read_journal(run / FOLDER).batches()
+        for row in batch.of(kind, KINDS[kind], VERSION)
+    ]
+
+
+def carried_lots(folder: Path) -> dict[str, int]:
+    """What the last journal holds, of all strategies together."""
+    carried = last_carried(folder / "runs" / "synthetic")
+    assert isinstance(carried, Carried)
+    assert carried.orders == {}
+    return {name: held.position_lots for (who, name), held in carried.holdings.items() if who == ""}
+
+
+def compare(folder: Path, seen: dict[str, Any]) -> None:
+    """The exchanges' own account is that of the journals: positions, fills, orders, ids."""
+    theirs = {name: lots for venue in seen.values() for name, lots in venue["position_lots"].items() if lots}
+    assert {name: lots for name, lots in carried_lots(folder).items() if lots} == theirs
+    runs = run_folders(folder)
+    fills = [fill for run in runs for fill in rows(run, RecordKind.FILL)]
+    assert len({(fill["instrument"], fill["execution_id"]) for fill in fills}) == len(fills)
+    assert len(fills) == sum(venue["fills"] for venue in seen.values())
+    sent = [order["client_order_id"] for run in runs for order in rows(run, RecordKind.ORDER_SENT)]
+    assert len(set(sent)) == len(sent)
+    assert len(sent) >= sum(venue["new_orders"] for venue in seen.values())
+    ended = [order for run in runs for order in rows(run, RecordKind.ORDER_ENDED)]
+    rejected = [order for order in ended if order["state"] == OrderState.REJECTED]
+    assert not [order for order in rejected if order["reason"] == RejectReason.DUPLICATE_ID]
+    assert all(venue["resting"] == 0 for venue in seen.values())
+
+
+def killed(folder: Path, config: Path, chance: random.Random) -> str:
+    """Start, trade, and kill at a moment drawn by chance; what it said."""
+    with started(folder, "live", config, "--output", folder / "runs") as live:
+        live.wait_for("trading", COMPILE_PATIENCE_S)
+        live.wait_for("fills [1-9]", COMPILE_PATIENCE_S)
+        time.sleep(chance.random() * 2)
+        live.process.send_signal(signal.SIGKILL)
+        live.process.wait()
+        return live.text()
+
+
+def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path) -> None:
+    config = config_with(tmp_path, testbed, RESTLESS, seconds=MARKET_S)
+    chance = random.Random(5)
+    with started(tmp_path, "exchange", config, "--wait") as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        said = [killed(tmp_path, config, chance) for _ in range(KILLS)]
+        with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", TRADING_S) as live:
+            live.wait_for("run folder", COMPILE_PATIENCE_S)
+            live.finish()
+            said.append(live.text())
+        seen = account(exchanges)
+    assert "no earlier run of this name" in said[0]
+    for text in said[1:]:
+        assert re.search(
+            r"\S+Z-[0-9a-f]{8}\S* died; it held .*; the end of \d+ orders is not known", " ".join(text.split())
+        )
+    assert sum(venue["new_orders"] for venue in seen.values()) > 20
+    assert all(rows(run, RecordKind.FILL) for run in run_folders(tmp_path))
+    compare(tmp_path, seen)

@@ -337,17 +337,101 @@ def generate(
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
-    """Write report.html of a finished run again."""
+def report(run: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAME/latest.")]) -> None:
+    """Make a run's files from its journal again: Parquet, summary.json, report.html."""
     from crosswire.engine.errors import KNOWN_ERRORS
-    from crosswire.engine.report.report import write_report
+    from crosswire.engine.report.make import make_files
 
-    if not (run / "summary.json").is_file():
-        raise fail(f"{run}: holds no finished run (there is no summary.json); name a folder that backtest made")
     try:
-        typer.echo(write_report(run))
+        for warning in make_files(run, with_report=True).warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        typer.echo(run / "report.html")
     except KNOWN_ERRORS as error:
         raise fail(error) from None
+
+
+@app.command("journal")
+def show_journal(
+    run: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAME/latest.")],
+    kind: Annotated[list[str] | None, typer.Option(help="Only records of this kind, as fill; may be repeated.")] = None,
+    order: Annotated[int, typer.Option(help="Only of the order with this id.")] = 0,
+    instrument: Annotated[str, typer.Option(help="Only of this instrument, as venue/SYMBOL.")] = "",
+    since: Annotated[int, typer.Option(help="Only behind this record.")] = 0,
+    follow: Annotated[bool, typer.Option(help="Go on while the run does.")] = False,
+    verify: Annotated[bool, typer.Option(help="Only prove every record, and say how the journal ends.")] = False,
+    export: Annotated[Path | None, typer.Option(help="Write Parquet files, one a kind, into this folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print lines of JSON.")] = False,
+) -> None:
+    """Read what a run has written down, record by record; each one is proven by its checksum."""
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.journal import show
+
+    try:
+        if verify:
+            found = show.verify(run)
+            typer.echo(json.dumps(found) if as_json else "\n".join(f"{name}: {each}" for name, each in found.items()))
+            return
+        wanted = show.Filter(show.parse_kinds(kind or []), order, instrument, since)
+        if export is not None:
+            show.export(run, wanted, export, typer.echo)
+            return
+        for record in show.show_records(run, wanted, follow):
+            typer.echo(json.dumps(record) if as_json else show.line_of(record))
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+
+
+@app.command("runs")
+def show_runs(
+    name: Annotated[str, typer.Argument(help="Of this name only.")] = "",
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are in.")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """List runs: what became of each, orders, fills, profit, what it held at its end."""
+    from dataclasses import asdict
+
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.journal.list import list_runs
+    from crosswire.engine.report.console import print_runs
+
+    try:
+        found = list_runs(output, name)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found]))
+    else:
+        print_runs(found, console)
+
+
+@app.command()
+def reconcile(
+    config: Annotated[Path, typer.Argument(help="The run's TOML file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are in.")] = Path("runs"),
+    accept: Annotated[bool, typer.Option(help="Take the venue's positions for true, from the next start on.")] = False,
+) -> None:
+    """Show where a venue's account and our journal differ, as the last start found it."""
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.journal.reconcile import reconcile as reconcile_account
+
+    try:
+        found = reconcile_account(config, output, accept)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    typer.echo(f"by {found.carried.folder}:")
+    for each in found.differences:
+        typer.echo(
+            f"{each.instrument}: {each.ours_lots} lots by our journal, {each.theirs_lots} by the venue's account"
+        )
+    if not found.differences:
+        typer.echo("the last start found no difference")
+    elif found.folder is not None:
+        typer.echo(f"accepted: the next start begins with the venue's positions ({found.folder})")
+    else:
+        typer.echo("nothing is changed; crosswire reconcile --accept takes the venue's positions for true")
+        raise typer.Exit(1)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -92,7 +92,7 @@ def record_report(engine: Engine, report: Report, outcome: int, now_ns: int) -> 
     journal = engine.journal
     record = view(ReportRecord, begin_record(journal, size_of(ReportRecord)))
     record.venue = report.venue
-    record.kind = report.kind
+    record.report_kind = report.kind
     record.outcome = outcome
     record.client_order_id = report.client_order_id
     record.exchange_order_id = report.exchange_order_id

@@ -37,10 +37,9 @@ class RecordKind(IntEnum):
     OPENED = 16
     DIFFERENCE = 17
     BOOK = 18
-    TURN = 19
-    CLOSED = 20
-    ORDER_CARRIED = 21
-    EXECUTIONS = 22
+    CLOSED = 19
+    ORDER_CARRIED = 20
+    EXECUTIONS = 21
 
 
 class OrderSent(Struct):
@@ -87,7 +86,7 @@ class ReportRecord(Struct):
     """What a venue said of one order, and what became of that."""
 
     venue: i64
-    kind: i64  # ReportKind
+    report_kind: i64  # ReportKind
     outcome: i64  # Applied
     client_order_id: i64
     exchange_order_id: i64
@@ -267,13 +266,6 @@ class BookRecord(Struct):
     valid: i64
 
 
-class TurnRecord(Struct):
-    """A turn of the loop that took frames: from which rings, and in which order."""
-
-    turn: i64
-    venues: i64  # bit by bit: from which venues a frame was taken, in the order of their numbers
-
-
 class ClosedRecord(Struct):
     """The run's loop has ended."""
 
@@ -300,7 +292,6 @@ KINDS: dict[RecordKind, type[Struct]] = {
     RecordKind.OPENED: OpenedRecord,
     RecordKind.DIFFERENCE: DifferenceRecord,
     RecordKind.BOOK: BookRecord,
-    RecordKind.TURN: TurnRecord,
     RecordKind.CLOSED: ClosedRecord,
     RecordKind.ORDER_CARRIED: OrderCarried,
     RecordKind.EXECUTIONS: ExecutionsRecord,

@@ -184,6 +184,8 @@ class OrderEntry:
     # Of a simulated exchange; None: `simulate` has nothing to hold the engine's account against.
     account: Callable[[Any], ExchangeAccount] | None = None
     kill_gateway: Callable[[Any, int, int], None] | None = None  # (exchange, gateway, now_ns): its process dies
+    # (exchange, now_ns): the client's process has died, and another one connects; None: it can't be simulated.
+    connect_anew: Callable[[Any, int], None] | None = None
     # (session, numbers of the last messages, last execution id): it is to go on where an earlier run has stopped, and
     # to be READY only when the venue has told what that run missed. None: the venue can't be asked.
     resume: Callable[[Any, Sequence[int], int], None] | None = None

@@ -124,14 +124,18 @@ class _Folding:
             order.terms["qty_lots"] = max(order.terms["qty_lots"], record["qty_lots"])
 
     def report(self, record: Fields) -> None:
+        if record["report_kind"] == ReportKind.ACCOUNT_END:
+            # All fills until then are in the position that the venue told.
+            self.executions(record)
+            return
         order = self.carried.orders.get(record["client_order_id"])
         if order is None:
             return
         if record["outcome"] == Applied.CLOSED:
             del self.carried.orders[record["client_order_id"]]
-        elif record["kind"] == ReportKind.ACK:
+        elif record["report_kind"] == ReportKind.ACK:
             order.terms["exchange_order_id"] = record["exchange_order_id"]
-        elif record["kind"] == ReportKind.AMENDED and record["outcome"] == Applied.UPDATED:
+        elif record["report_kind"] == ReportKind.AMENDED and record["outcome"] == Applied.UPDATED:
             order.terms["price_ticks"], order.terms["qty_lots"] = record["price_ticks"], record["qty_lots"]
 
     def ended(self, record: Fields) -> None:

@@ -1,6 +1,7 @@
 """The figures of a run on the console."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +18,9 @@ from crosswire.engine.report.text import (
     time_text,
 )
 
+if TYPE_CHECKING:
+    from crosswire.engine.journal.list import ListedRun
+
 
 def print_summary(summary: RunSummary, console: Console) -> None:
     """Print what arbitrage traders ask, in the order they ask it; fits 100 columns."""
@@ -28,6 +32,8 @@ def print_summary(summary: RunSummary, console: Console) -> None:
     began, ended = time_text(summary.first_time_ns), time_text(summary.last_time_ns)
     console.print(Text(summary.name, style="bold"), Text(f"{began} to {ended}", style="dim"))
     console.print(grid)
+    for warning in summary.warnings:
+        console.print(f"warning: {warning}", style="red", markup=False)
 
 
 def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
@@ -123,3 +129,14 @@ def _approximate_line(summary: RunSummary) -> list[str]:
         return []
     left_out = f", without {', '.join(total.left_out)}" if total.left_out else ""
     return [f"about {money_text(total.net, total.currency, sign=True)} in all, at the last prices{left_out}"]
+
+
+def print_runs(runs: "list[ListedRun]", console: Console) -> None:
+    """Print a table of runs."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "kind", "state", "orders", "fills", "profit", "held at its end"):
+        table.add_column(column, justify="right" if column in ("orders", "fills") else "left")
+    for each in runs:
+        counts = ["" if count is None else f"{count:,}" for count in (each.orders, each.fills)]
+        table.add_row(each.folder, each.kind, each.state, *counts, each.profit, each.held)
+    console.print(table)

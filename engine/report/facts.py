@@ -1,16 +1,15 @@
 """What a run's loop counted, as plain data for its summary. The same for a backtest and a live run."""
 
 import time
-from typing import Any
 
 import msgspec
 
-from crosswire.engine.build.run import Run
+from crosswire.engine.build.run import Core, Run
 from crosswire.engine.config import RunConfig
 from crosswire.engine.histogram import Histogram, bucket_bounds_ns
 from crosswire.engine.journal.description import Description, describe
 from crosswire.engine.journal.text import Purpose, write_text
-from crosswire.engine.report.recorder import RecordNames, instrument_info, names_of
+from crosswire.engine.report.recorder import InstrumentInfo, RecordNames, instrument_info, names_of
 from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFacts, VenueFacts, e9
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Struct
@@ -140,11 +139,16 @@ def own_counters(feed: Struct) -> dict[str, int]:
     return {name.replace("_", " "): getattr(feed, name) for name in names}
 
 
-def run_infos(run: Run) -> list[Any]:
+def run_infos(run: Run) -> list[InstrumentInfo]:
     """Describe every instrument of the run, by market index."""
+    return core_infos(run.core, run.config)
+
+
+def core_infos(core: Core, config: RunConfig) -> list[InstrumentInfo]:
+    """Describe every instrument of a run that has no venues yet, by market index."""
     return [
-        instrument_info(instrument, run.config.venue[instrument.venue].name)
-        for instrument in run.engine.market.instruments
+        instrument_info(instrument, config.venue[instrument.venue].name)
+        for instrument in core.engine.market.instruments
     ]
 
 

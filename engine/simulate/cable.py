@@ -9,6 +9,7 @@ cut: nothing passes on it any more, either way, and nobody is told. Only another
 
 from typing import Annotated, Any
 
+from crosswire.engine.simulate.plan import Moment
 from crosswire.engine.simulate.truth import Truth
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, one, view
@@ -18,8 +19,12 @@ from crosswire.nic.rings.delay import DelayRing, set_delay_ring
 from crosswire.nic.rings.fault import FaultRates, fault_ring_over, make_fault_ring
 from crosswire.nic.rings.remote import RemoteRing
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING
+
+# `Moment`, as compiled code compares it.
+BEFORE_FRAME, BEFORE_WIRE = int(Moment.BEFORE_FRAME), int(Moment.BEFORE_WIRE)
+AFTER_WIRE, AFTER_RECEIPT = int(Moment.AFTER_WIRE), int(Moment.AFTER_RECEIPT)
 
 
 class Cable(Struct):
@@ -34,6 +39,9 @@ class Cable(Struct):
     late_answers: i64
     refused_slots: i64
     lost_segments: i64
+    kill_moment: i64  # Moment at which the engine dies, 0: it does not
+    kill_count: i64  # the so-manieth time
+    killed: i64  # 1: it has
     ports: Annotated[Array, i64, CONNECTIONS_MAX]  # the engine's end of each stream
     dead: Annotated[Array, i64, CONNECTIONS_MAX]  # number of the stream's connection that was cut, 0: none was
     counters: RingCounters
@@ -85,6 +93,23 @@ def cut_connection(cable: Cable, stream: int, until_ns: int) -> None:
     cable.cut_until_ns = max(cable.cut_until_ns, until_ns)
 
 
+@inlined
+def die_at(cable: Cable, moment: int) -> None:
+    """Let the engine's process die if this is the moment: nothing that it would do from here on is done."""
+    if cable.kill_moment == moment:
+        cable.kill_count -= 1
+        if cable.kill_count <= 0:
+            cable.kill_moment = 0
+            cable.killed = 1
+            raise RuntimeError("killed")
+
+
+def mend(cable: Cable) -> None:
+    """Let every stream carry its next connection, whatever became of the last one."""
+    for stream in range(CONNECTIONS_MAX):
+        cable.dead[stream] = 0
+
+
 @compiled
 def take_answer(cable: Cable, frame: Frame) -> None:
     """Keep an answer for when it arrives; one that its connection does not carry is gone."""
@@ -112,6 +137,9 @@ def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
         release(cable.inner[0])
     if cable.polled == NOTHING and poll(cable.answers, frame, now_ns):
         cable.polled = ANSWER
+        if cable.kill_moment == AFTER_RECEIPT and cable.kill_count <= 1:
+            release(cable)
+        die_at(cable, AFTER_RECEIPT)
     if cable.polled == NOTHING:
         cable.counters.empty_polls += 1
         return False
@@ -135,17 +163,22 @@ def reserve_cable(cable: Cable, length: int) -> int:
         cable.refused_slots += 1
         cable.counters.drops += 1
         return 0
+    die_at(cable, BEFORE_FRAME)
     cable.slot = reserve(cable.inner[0], length)
     return cable.slot
 
 
 @commit.register(Cable)
 def commit_cable(cable: Cable, length: int, now_ns: int) -> None:
+    if cable.kill_moment == BEFORE_WIRE and cable.kill_count <= 1:
+        cable.inner[0].reserved_address = 0
+    die_at(cable, BEFORE_WIRE)
     if is_lost(cable, view(TcpHeader, cable.slot + TCP_FRAME_HEADER_BYTES - TCP_HEADER_BYTES).source_port):
         # Its slot goes back, to whoever writes next: that may be `reconnect`, at the exchange itself.
         cable.inner[0].reserved_address = 0
     else:
         commit(cable.inner[0], length, now_ns)
+    die_at(cable, AFTER_WIRE)
 
 
 @flush.register(Cable)

@@ -12,6 +12,8 @@ EVENTS_MAX = 8
 LATE_MS_MAX = 400
 FULL_MS_MAX = 200
 CUT_MS_MAX = 4_500
+DOWN_MS_MAX = 60
+COUNT_MAX = 12
 PPM_MAX = 30_000  # of market data frames that suffer a fault
 
 
@@ -23,6 +25,17 @@ class Happening(IntEnum):
     CONNECTION_CUT = 2  # for so long no other connection can be made
     GATEWAY_KILLED = 3
     ANSWERS_REPEATED = 4
+    ENGINE_KILLED = 5  # and another one is started in its place
+
+
+class Moment(IntEnum):
+    """At which point of a turn the engine's process is killed."""
+
+    BETWEEN_TURNS = 0
+    BEFORE_FRAME = 1  # the order stands in the journal, its frame is not begun
+    BEFORE_WIRE = 2  # the frame is whole, and not handed over
+    AFTER_WIRE = 3  # it is, and nothing has been done since
+    AFTER_RECEIPT = 4  # an answer was received, and is not in the journal yet
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +46,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     venue: int
     gateway: int
     both: bool  # gateways
-    for_ms: int
+    for_ms: int  # ENGINE_KILLED: until the next one is started
+    moment: Moment = Moment.BETWEEN_TURNS  # ENGINE_KILLED
+    count: int = 1  # ENGINE_KILLED: the so-manieth time that the venue's ring comes to that moment
+    is_torn: bool = False  # ENGINE_KILLED: the journal ends in the middle of a record
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,11 +109,12 @@ def draw_rates(random: Random) -> Rates:
 def draw_event(random: Random, venues: int) -> Event:
     """Draw one thing that happens. Only a short cut is one that a connection may outlive."""
     # A cut takes long to be noticed, and so to be played: it is rarer.
-    happening = random.choices(list(Happening), weights=(3, 3, 1, 2, 2))[0]
+    happening = random.choices(list(Happening), weights=(3, 3, 1, 2, 2, 3))[0]
     longest_ms = {
         Happening.ANSWERS_LATE: LATE_MS_MAX,
         Happening.RING_FULL: FULL_MS_MAX,
         Happening.CONNECTION_CUT: CUT_MS_MAX,
+        Happening.ENGINE_KILLED: DOWN_MS_MAX,
     }
     at_ms = random.randrange(TRADING_MS)
     if random.random() < 0.2:
@@ -110,4 +127,7 @@ def draw_event(random: Random, venues: int) -> Event:
         gateway=random.randrange(2),
         both=random.random() < 0.5,
         for_ms=random.randint(1, longest_ms.get(happening, 1)),
+        moment=random.choice(list(Moment)),
+        count=random.randint(1, COUNT_MAX),
+        is_torn=random.random() < 0.3,
     )

@@ -36,6 +36,9 @@ class Invariant(IntEnum):
     END_CANCELS = 9  # when the engine has left, no order of ours is open where it was connected
     ALL_ANSWERED = 10  # while nothing is under way, no order waits for an answer
     ALARMS_ARE_TRUE = 11  # what an honest venue says is no reason for an alarm
+    JOURNAL_TELLS = 12  # positions and open orders by the journal alone are those in memory
+    RESTART_AGREES = 13  # after a restart the venue's account is ours before the first order
+    IDS_ONCE = 14  # no order id is given twice, by no process
 
 
 class Violation(Struct):

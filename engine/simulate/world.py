@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from crosswire.engine.build.market import level_capacity
 from crosswire.engine.build.run import Core, Run, build_run
 from crosswire.engine.build.venue import made, order_flow, venue_setup
 from crosswire.engine.config import ConfigError, RunConfig, StrategyConfig
+from crosswire.engine.errors import LoopError
 from crosswire.engine.faults import plain_faults
 from crosswire.engine.loop import Status
 from crosswire.engine.simulate.cable import Cable, connection_number, cut_connection, is_dead, make_cable
-from crosswire.engine.simulate.plan import TRADING_MS, Event, Happening, Plan
+from crosswire.engine.simulate.plan import TRADING_MS, Event, Happening, Moment, Plan
+from crosswire.engine.simulate.restart import History, begin_journal, can_restart, judge_journal, restart
 from crosswire.engine.simulate.truth import make_truth
 from crosswire.engine.simulate.watch import VIOLATIONS_MAX, Invariant, Watch, watch_unit
 from crosswire.engine.state import begin_leaving
@@ -26,12 +29,14 @@ from crosswire.nic.memory.struct import Struct, address_of, i64
 from crosswire.nic.rings.fault import FaultRates
 from crosswire.nic.rings.remote import RemoteRing
 from crosswire.nic.unit.load import call_entry
-from crosswire.risk.records import VERSION, FillRecord, RecordKind
+from crosswire.risk.records import VERSION, FillRecord, OrderSent, RecordKind
 from crosswire.venues.adapter import ExchangeAccount, OpenOrder
 from crosswire.venues.order import AmendState, Applied, Order, OrderState, SessionState, is_alarm, is_open
 from crosswire.venues.side import sign_of
 
 LOOK_MS = 50  # between two looks at the exchanges' own accounts
+KILL_PATIENCE_MS = 100  # for the moment at which the engine is to be killed
+RESTART_MS = 300  # for logon, what was missed, and the account
 REPEATED_MAX = 40  # messages that an exchange sends again at once
 ALARM_MS = 1_000  # for the answers to the cancels of an alarm
 CUT_LEAVING_MS = 16_000  # where a connection was cut: two heartbeats of 5 s, a new connection, what was missed
@@ -92,6 +97,33 @@ class World:
     unheard_ns: dict[int, int] = field(default_factory=dict)  # until when a venue's end may be unknown, by number
     alarm_seen_ns: int = 0
     violations: list[Found] = field(default_factory=list)
+    history: History = field(default_factory=History)
+    past: Counter[str] = field(default_factory=Counter)  # of processes that have died
+    accounts_seen: dict[int, int] = field(default_factory=dict)  # times that a venue has told its account
+
+    def violate(self, invariant: Invariant, place: int, found: str, expected: str) -> None:
+        """Note that something does not hold."""
+        state = self.run.engine.state
+        if len(self.violations) < VIOLATIONS_MAX:
+            time_ms = (state.now_ns - self.start_ns) / NS_PER_MS
+            name = invariant.name
+            self.violations.append(
+                Found(invariant=name, time_ms=time_ms, turn=state.turns, place=place, found=found, expected=expected)
+            )
+
+    def open_orders(self) -> Iterator[Order]:
+        """List the engine's open orders."""
+        orders = self.run.engine.orders
+        for slot in orders.orders.numpy()["state"].nonzero()[0]:
+            if is_open(orders.orders[int(slot)]):
+                yield orders.orders[int(slot)]
+
+    def count_past(self) -> None:
+        """Keep what a process has counted that is about to be replaced."""
+        state = self.run.engine.state
+        self.past.update(
+            steps=state.turns, orders=state.orders_sent, fills=state.fills, alarms=self.run.engine.gate.alarms
+        )
 
 
 def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
@@ -121,7 +153,7 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
             run.engine.gate.limits[index].position_lots_max = plan.position_max_lots
     run.core.linker.link_all(entries, watch_unit())
     run.load()
-    return World(plan, run, cables, watch, entries, MemoryJournal(run.engine.journal))
+    return World(plan, run, cables, watch, entries, begin_journal(run))
 
 
 def strategies_of(plan: Plan, config: RunConfig) -> list[StrategyConfig]:
@@ -145,6 +177,8 @@ def play(world: World) -> Outcome:
         look_until(world, TRADING_MS)
         if not is_broken(world):
             leave(world)
+        if not is_broken(world):
+            judge_journal(world)
         return outcome_of(world)
     finally:
         world.run.close()
@@ -156,6 +190,7 @@ def look_until(world: World, at_ms: int) -> None:
     while (now_ms := (state.now_ns - world.start_ns) // NS_PER_MS) < at_ms and not is_broken(world):
         turn_until(world, world.start_ns + min(at_ms, now_ms + LOOK_MS) * NS_PER_MS)
         judge_reports(world)
+        judge_accounts(world)
         for number in range(len(world.cables)):
             note_connections(world, number)
             account = account_of(world, number)
@@ -170,7 +205,20 @@ def judge_reports(world: World) -> None:
     for outcome in Applied:
         count = world.run.engine.orders.outcomes[outcome]
         if is_alarm(outcome) and count != 0:
-            violate(world, Invariant.ALARMS_ARE_TRUE, 0, f"{outcome.name} {count} times", "never")
+            world.violate(Invariant.ALARMS_ARE_TRUE, 0, f"{outcome.name} {count} times", "never")
+
+
+def judge_accounts(world: World) -> None:
+    """What a venue tells of us after a restart is what we hold."""
+    engine = world.run.engine
+    for number in range(engine.venue_count):
+        venue = engine.venues[number]
+        if venue.accounts != world.accounts_seen.get(number, 0):
+            world.accounts_seen[number] = venue.accounts
+            world.watch.evaluated[Invariant.RESTART_AGREES] += 1
+        if venue.differences + venue.strangers != 0:
+            found = f"{venue.differences} positions, {venue.strangers} orders differ"
+            world.violate(Invariant.RESTART_AGREES, number, found, "none")
 
 
 def note_connections(world: World, number: int) -> None:
@@ -198,7 +246,7 @@ def judge_open(world: World, number: int, account: ExchangeAccount, invariant: I
     world.watch.evaluated[invariant] += 1
     theirs = account.open_orders
     if theirs:
-        violate(world, invariant, number, f"{len(theirs)} open: {theirs[0]}", "none")
+        world.violate(invariant, number, f"{len(theirs)} open: {theirs[0]}", "none")
 
 
 def is_broken(world: World) -> bool:
@@ -221,13 +269,19 @@ def turn_until(world: World, until_ns: int) -> None:
 
 
 def take_records(world: World) -> None:
-    """Take the fills that stand in the journal, and begin it again."""
+    """Take the fills and orders that stand in the journal, and keep what it says where a disk would."""
     instruments = world.run.engine.market.instruments
     for batch in read_memory(world.kept).batches():
         rows = batch.of(RecordKind.FILL, FillRecord, VERSION)
         for fill in elements(rows, FillRecord):
             world.fills[instruments[fill.instrument].venue, fill.execution_id] += 1
             world.filled_lots[fill.instrument] += sign_of(fill.side) * fill.qty_lots
+        for client_order_id in batch.of(RecordKind.ORDER_SENT, OrderSent, VERSION)[:, 0].tolist():
+            world.watch.evaluated[Invariant.IDS_ONCE] += 1
+            if client_order_id in world.history.order_ids:
+                world.violate(Invariant.IDS_ONCE, 0, f"order id {client_order_id} twice", "once")
+            world.history.order_ids.add(client_order_id)
+    world.history.images.append((world.kept.segment.number, bytes(world.kept.written())))
     world.kept.take()
 
 
@@ -249,6 +303,9 @@ def happen(world: World, event: Event) -> None:
             if event.both or gateway == event.gateway % entry.gateways_max:
                 cut_connection(cable, gateway, until_ns)
         world.has_cut = True
+    elif event.happening == Happening.ENGINE_KILLED:
+        if can_restart(world.run):
+            kill_engine(world, event)
     elif event.happening == Happening.ANSWERS_REPEATED:
         if entry.repeat_answers is not None:
             exchange = world.run.parts[event.venue].exchange
@@ -259,6 +316,25 @@ def happen(world: World, event: Event) -> None:
             entry.kill_gateway(world.run.parts[event.venue].exchange, event.gateway % entry.gateways_max, now_ns)
             world.killed += 1
             world.unheard_ns[event.venue] = now_ns + SILENCE_MS * NS_PER_MS
+
+
+def kill_engine(world: World, event: Event) -> None:
+    """Kill the engine's process at the moment that the event names, or soon, and start another one."""
+    engine, cable = world.run.engine, world.cables[event.venue]
+    if event.moment != Moment.BETWEEN_TURNS:
+        cable.kill_moment, cable.kill_count = int(event.moment), event.count
+        with suppress(LoopError):
+            turn_until(world, engine.state.now_ns + KILL_PATIENCE_MS * NS_PER_MS)
+        cable.kill_moment = 0
+    if cable.killed == 0:
+        judge_journal(world)
+    take_records(world)
+    restart(world, event.is_torn, event.for_ms * NS_PER_MS)
+    world.alarm_seen_ns = 0
+    world.accounts_seen.clear()
+    until_ns = world.run.engine.state.now_ns + event.for_ms * NS_PER_MS + RESTART_MS * NS_PER_MS
+    for number in range(len(world.cables)):
+        world.unheard_ns[number] = max(until_ns, world.unheard_ns.get(number, 0))
 
 
 def leave(world: World) -> None:
@@ -303,25 +379,22 @@ def compare(world: World, number: int, theirs: ExchangeAccount) -> None:
         return
     if ours != theirs.position_lots or our_fills != theirs.fills:
         found = f"{ours} by {our_fills} fills"
-        violate(world, Invariant.POSITIONS_AGREE, number, found, f"{theirs.position_lots} by {theirs.fills}")
+        world.violate(Invariant.POSITIONS_AGREE, number, found, f"{theirs.position_lots} by {theirs.fills}")
     open_orders = list(own_orders(world, number))
     ours_open = sorted(map(shown_order, open_orders))
     if ours_open != sorted(theirs.open_orders):
-        violate(world, Invariant.ORDERS_AGREE, number, str(ours_open), str(sorted(theirs.open_orders)))
+        world.violate(Invariant.ORDERS_AGREE, number, str(ours_open), str(sorted(theirs.open_orders)))
     evaluated[Invariant.ALL_ANSWERED] += 1
     for order in open_orders:
         if order.state != OrderState.LIVE or order.amend_state == AmendState.PENDING:
             state = f"order {order.client_order_id} is {OrderState(order.state).name}"
-            violate(world, Invariant.ALL_ANSWERED, number, state, "LIVE, and no amend under way")
+            world.violate(Invariant.ALL_ANSWERED, number, state, "LIVE, and no amend under way")
 
 
 def own_orders(world: World, number: int) -> Iterator[Order]:
     """List the engine's open orders at a venue."""
-    orders = world.run.engine.orders
-    slots = orders.orders.numpy()["state"].nonzero()[0]
-    for slot in slots:
-        order = orders.orders[int(slot)]
-        if is_open(order) and order.venue == number:
+    for order in world.open_orders():
+        if order.venue == number:
             yield order
 
 
@@ -337,23 +410,11 @@ def judge_fills(world: World) -> None:
     world.watch.evaluated[Invariant.FILLS_ONCE] += 1
     for (venue, execution_id), times in world.fills.items():
         if times != 1:
-            violate(world, Invariant.FILLS_ONCE, venue, f"execution {execution_id} booked {times} times", "once")
+            world.violate(Invariant.FILLS_ONCE, venue, f"execution {execution_id} booked {times} times", "once")
     for index in range(engine.market.count):
         held = engine.gate.positions[index].position_lots
         if held != world.filled_lots[index]:
-            violate(world, Invariant.FILLS_ONCE, index, str(held), str(world.filled_lots[index]))
-
-
-def violate(world: World, invariant: Invariant, place: int, found: str, expected: str) -> None:
-    """Note that something does not hold."""
-    state = world.run.engine.state
-    if len(world.violations) < VIOLATIONS_MAX:
-        time_ms = (state.now_ns - world.start_ns) / NS_PER_MS
-        world.violations.append(
-            Found(
-                invariant=invariant.name, time_ms=time_ms, turn=state.turns, place=place, found=found, expected=expected
-            )
-        )
+            world.violate(Invariant.FILLS_ONCE, index, str(held), str(world.filled_lots[index]))
 
 
 def outcome_of(world: World) -> Outcome:
@@ -372,10 +433,10 @@ def outcome_of(world: World) -> Outcome:
     ]
     return Outcome(
         seed=world.plan.seed,
-        steps=engine.state.turns,
-        orders=engine.state.orders_sent,
-        fills=engine.state.fills,
-        alarms=engine.gate.alarms,
+        steps=engine.state.turns + world.past["steps"],
+        orders=engine.state.orders_sent + world.past["orders"],
+        fills=engine.state.fills + world.past["fills"],
+        alarms=engine.gate.alarms + world.past["alarms"],
         digests=world.run.digests(),
         faults=count_faults(world),
         evaluated={invariant.name: watch.evaluated[invariant] for invariant in Invariant},
@@ -395,4 +456,5 @@ def count_faults(world: World) -> dict[str, int]:
         counts["segments lost"] += cable.lost_segments
     counts["gateways killed"] = world.killed
     counts["answers repeated"] = world.repeated
+    counts["engines killed"] = world.history.restarts
     return dict(counts)

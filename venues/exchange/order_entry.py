@@ -18,7 +18,7 @@ from crosswire.venues.adapter import (
 )
 from crosswire.venues.bridge.orders.session import BridgeSession, ask_account, make_bridge_session
 from crosswire.venues.exchange.ring import is_settled, own_positions
-from crosswire.venues.exchange.simulated import SimulatedExchange, kill_gateway, make_simulated_exchange
+from crosswire.venues.exchange.simulated import SimulatedExchange, connect_anew, kill_gateway, make_simulated_exchange
 from crosswire.venues.feed import Feed
 
 HEARTBEAT_MS = 1_000
@@ -36,6 +36,7 @@ def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
         make_gateways=make_gateways,
         account=account_of,
         kill_gateway=kill_gateway,
+        connect_anew=connect_anew,
         resume=resume,
     )
 

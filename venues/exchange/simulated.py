@@ -23,7 +23,7 @@ from typing import Annotated
 
 from crosswire.nic.memory.raw import FNV_BASIS
 from crosswire.nic.memory.struct import Pointer, Reference, address_of, i64
-from crosswire.nic.packet import Flow, Packet, PacketCounters, parse_packet
+from crosswire.nic.packet import Flow, Packet, PacketCounters, parse_packet, reverse_flow
 from crosswire.nic.rings.delay import set_delay_ring
 from crosswire.nic.rings.replay import (
     FOLLOWER,
@@ -223,6 +223,13 @@ def make_simulated_exchange(
     if linker is None:
         links.load()
     return exchange
+
+
+def connect_anew(exchange: SimulatedExchange, now_ns: int) -> None:
+    """Take a connection of the client's next process: what the last one left open is cancelled, and nobody is told."""
+    gateway = exchange.gateway
+    drop_client(gateway, exchange.matching, now_ns)
+    set_gateway(gateway, reverse_flow(gateway.stream.connection.flow))
 
 
 def kill_gateway(exchange: SimulatedExchange, _gateway: int, now_ns: int) -> None:

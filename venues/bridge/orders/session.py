@@ -59,6 +59,7 @@ from crosswire.venues.order import (
     write_new,
 )
 
+LOGON_RETRY_NS = NS_PER_MS  # the ring had no slot for the logon
 DEFINITIONS_NS = NS_PER_MS  # between two looks whether the feed has defined all instruments
 
 
@@ -253,6 +254,8 @@ def end_bridge_session(session: BridgeSession, _ring: Struct, _now_ns: int) -> N
 
 @keep_session.register(BridgeSession)
 def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> int:
+    if session.state == SessionState.CLOSED:
+        return now_ns + LOGON_RETRY_NS
     if session.state != SessionState.READY and session.state != SessionState.LOGGING_ON:
         return NEVER_NS
     silent_ns = session.last_received_ns + SILENCE_INTERVALS * session.heartbeat_interval_ns

@@ -1,0 +1,210 @@
+"""A journal in lines that a person, or a program, can read: `crosswire journal`."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from crosswire.engine.journal.description import Description, description_of
+from crosswire.engine.journal.text import Purpose, TextReader
+from crosswire.nic.journal.files import FOLDER, is_being_written, segment_name
+from crosswire.nic.journal.format import HEADER_WORDS, WORD_BYTES
+from crosswire.nic.journal.reader import Batch, JournalError, JournalReader, read_journal
+from crosswire.nic.journal.walk import End
+from crosswire.risk.gate import Veto
+from crosswire.risk.records import ACCOUNT, KINDS, RecordKind
+from crosswire.strategies.opportunity import Blocked
+from crosswire.strategies.trades import Outcome
+from crosswire.venues.order import Applied, OrderState, RejectReason, ReportKind, SessionState, TimeInForce
+
+FOLLOW_S = 0.2  # between two looks at a journal that is being written
+SIDES = ("buy", "sell")
+NUMBERED: dict[tuple[RecordKind, str], type[IntEnum]] = {
+    (RecordKind.REPORT, "report_kind"): ReportKind,
+    (RecordKind.REPORT, "outcome"): Applied,
+    (RecordKind.REPORT, "reason"): RejectReason,
+    (RecordKind.ORDER_ENDED, "state"): OrderState,
+    (RecordKind.ORDER_ENDED, "time_in_force"): TimeInForce,
+    (RecordKind.ORDER_SENT, "time_in_force"): TimeInForce,
+    (RecordKind.ORDER_CARRIED, "time_in_force"): TimeInForce,
+    (RecordKind.SESSION, "state"): SessionState,
+    (RecordKind.OPPORTUNITY, "blocked_by"): Blocked,
+    (RecordKind.TRADE, "outcome"): Outcome,
+}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which records are wanted: those that all of it holds for."""
+
+    kinds: frozenset[RecordKind] = frozenset()  # none: all but texts
+    order_id: int = 0
+    instrument: str = ""
+    from_sequence: int = 0
+
+
+def parse_kinds(names: list[str]) -> frozenset[RecordKind]:
+    """Parse names of kinds, as "fill". JournalError names one that there is not."""
+    known = {kind.name.lower(): kind for kind in RecordKind if kind != RecordKind.TEXT}
+    for name in names:
+        if name not in known:
+            raise JournalError(f"--kind {name}: there are {', '.join(known)}")
+    return frozenset(known[name] for name in names)
+
+
+def journal_of(path: Path) -> Path:
+    """Find the journal that a path means: a run's folder, or the journal's own. JournalError: neither."""
+    if (path / FOLDER).is_dir():
+        return path / FOLDER
+    if (path / segment_name(0)).exists() or path.name == FOLDER:
+        return path
+    raise JournalError(f"{path}: holds no journal; name a run's folder, as runs/NAME/latest")
+
+
+class Namer:
+    """Puts names in place of the numbers of a record."""
+
+    def __init__(self, description: Description) -> None:
+        self.instruments = [info.name for info in description.instruments]
+        self.strategies = description.names.strategies
+        self.venues = description.venues
+
+    def named(self, kind: RecordKind, fields: dict[str, int]) -> dict[str, Any]:
+        """Name what is known by a name."""
+        shown: dict[str, Any] = {}
+        for name, value in fields.items():
+            shown[name] = self._value(kind, name, value, fields)
+        return shown
+
+    def _value(self, kind: RecordKind, name: str, value: int, fields: dict[str, int]) -> Any:
+        if name.endswith("instrument") and 0 <= value < len(self.instruments):
+            return self.instruments[value]
+        if name == "venue" and 0 <= value < len(self.venues):
+            return self.venues[value]
+        if name == "strategy":
+            return "account" if value == ACCOUNT else self.strategies.get(value, value)
+        if name == "side" and value in (0, 1):
+            return SIDES[value]
+        numbers = NUMBERED.get((kind, name))
+        if kind == RecordKind.ORDER_ENDED and name == "reason":
+            numbers = Veto if fields["state"] == OrderState.VETOED else RejectReason
+        if numbers is not None and value in list(numbers):
+            return numbers(value).name.lower()
+        return value
+
+
+def show_records(path: Path, wanted: Filter, follow: bool = False) -> Iterator[dict[str, Any]]:
+    """Give the records of a journal that pass the filter; with `follow` also those to come. JournalError."""
+    folder = journal_of(path)
+    seen = wanted.from_sequence
+    while True:
+        is_over = not (follow and is_being_written(folder))
+        reader = read_journal(folder)
+        namer: Namer | None = None
+        texts = TextReader()
+        for batch in reader.batches():
+            texts.take(batch)
+            if namer is None and texts.text(Purpose.DESCRIPTION) is not None:
+                namer = Namer(description_of(texts, folder))
+            for record in records_of(batch, seen):
+                seen = record[0]
+                if namer is not None and (shown := passed(record, wanted, namer)) is not None:
+                    yield shown
+        reader.check()
+        if is_over:
+            return
+        time.sleep(FOLLOW_S)
+
+
+Record = tuple[int, int, RecordKind, dict[str, int]]  # sequence, time, kind, fields
+
+
+def records_of(batch: Batch, behind: int) -> Iterator[Record]:
+    """Give the records of a batch behind a sequence number, texts left out."""
+    for place, commit in zip(batch.places.tolist(), batch.commits.tolist(), strict=True):
+        sequence = int(batch.words[place + 2])
+        kind = commit[1]
+        if sequence <= behind or kind not in KINDS:
+            continue
+        names = list(KINDS[RecordKind(kind)].fields)
+        payload = batch.words[place + HEADER_WORDS : place + HEADER_WORDS + commit[0] // WORD_BYTES].tolist()
+        fields = dict.fromkeys(names, 0) | dict(zip(names, payload, strict=False))
+        yield sequence, int(batch.words[place + 3]), RecordKind(kind), fields
+
+
+def passed(record: Record, wanted: Filter, namer: Namer) -> dict[str, Any] | None:
+    """Give a record with names, None if it is not wanted."""
+    sequence, time_ns, kind, fields = record
+    if wanted.kinds and kind not in wanted.kinds:
+        return None
+    if wanted.order_id and fields.get("client_order_id") != wanted.order_id:
+        return None
+    shown = namer.named(kind, fields)
+    if wanted.instrument and wanted.instrument not in shown.values():
+        return None
+    return {"sequence": sequence, "time_ns": time_ns, "kind": kind.name.lower(), **shown}
+
+
+def line_of(record: dict[str, Any]) -> str:
+    """Show a record in one line."""
+    rest = {name: value for name, value in record.items() if name not in ("sequence", "time_ns", "kind")}
+    text = " ".join(f"{name}={value}" for name, value in rest.items())
+    return f"{record['sequence']:>9} {time_text(record['time_ns'])} {record['kind']:<13} {text}"
+
+
+def time_text(time_ns: int) -> str:
+    """Show a time to the microsecond, UTC."""
+    moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{time_ns % 1_000_000_000 // 1000:06d}"
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """Read a whole journal: how many records it holds, and how it ends. JournalError: it is damaged."""
+    folder = journal_of(path)
+    reader = read_journal(folder)
+    counts: dict[str, int] = {}
+    for batch in reader.batches():
+        for kind in batch.commits["kind"].tolist():
+            name = RecordKind(kind).name.lower() if kind in list(RecordKind) else f"kind {kind}"
+            counts[name] = counts.get(name, 0) + 1
+    reader.check()
+    return {
+        "journal": str(folder),
+        "records": reader.records,
+        "kinds": dict(sorted(counts.items())),
+        "ends": ending_of(reader, folder),
+        "is_closed": RecordKind.CLOSED.name.lower() in counts,
+        "is_being_written": is_being_written(folder),
+    }
+
+
+def ending_of(reader: JournalReader, folder: Path) -> str:
+    """Say how a journal ends."""
+    if reader.end == End.UNFINISHED:
+        if is_being_written(folder):
+            return f"at {reader.where}, where a record is being written"
+        return f"at {reader.where}, with the beginning of a record that its writer did not finish"
+    return f"at {reader.where or 'its beginning'}"
+
+
+def export(path: Path, wanted: Filter, target: Path, say: Callable[[str], None]) -> None:
+    """Write the records into Parquet files, one a kind, in the folder `target`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    target.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for record in show_records(path, wanted):
+        rows.setdefault(record["kind"], []).append(record)
+    for kind, records in rows.items():
+        file = target / f"{kind}.parquet"
+        # A column of names may hold a number where a name is not known.
+        mixed = {name for name in records[0] if len({type(record[name]) for record in records}) > 1}
+        columns = {
+            name: [str(record[name]) if name in mixed else record[name] for record in records] for name in records[0]
+        }
+        pq.write_table(pa.table(columns), file, compression="zstd")
+        say(f"{file}: {len(records):,} rows")

@@ -1,0 +1,147 @@
+"""The engine's process dies in a simulation, and another one takes its place: from the journal, as a live run does."""
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crosswire.engine.build.market import instrument_names
+from crosswire.engine.build.run import Core, Run, build_core
+from crosswire.engine.build.venue import make_parts
+from crosswire.engine.faults import plain_faults
+from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, fold
+from crosswire.engine.journal.description import write_description
+from crosswire.engine.journal.opening import take_over, write_opening
+from crosswire.engine.report.facts import run_description, strategy_names
+from crosswire.engine.simulate.cable import mend
+from crosswire.engine.simulate.watch import Invariant, watch_unit
+from crosswire.nic.journal.files import MemoryJournal
+from crosswire.nic.journal.format import RecordHeader
+from crosswire.nic.journal.reader import JournalReader
+from crosswire.nic.memory.struct import Struct
+from crosswire.nic.rings.ring import Frame, next_time_ns, poll, release
+from crosswire.venues.market import Market
+
+if TYPE_CHECKING:
+    from crosswire.engine.simulate.world import World
+
+TORN_BYTES = 96  # of a record that its writer did not finish
+
+
+@dataclass
+class History:
+    """The journal of the process that runs now, as a disk would hold it."""
+
+    images: list[tuple[int, bytes]] = field(default_factory=list)  # segments that were taken
+    order_ids: set[int] = field(default_factory=set)  # ever sent, by every process
+    restarts: int = 0
+
+
+def can_restart(run: Run) -> bool:
+    """Tell whether all venues can be asked for our account, and let another process connect."""
+    entries = [venue.order_entry for venue in run.config.venue]
+    return all(entry.resume is not None and entry.connect_anew is not None for entry in entries)
+
+
+def begin_journal(run: Run) -> MemoryJournal:
+    """Write what a journal begins with."""
+    kept = MemoryJournal(run.engine.journal)
+    write_description(kept.journal, run_description(run, "simulation"))
+    write_opening(run.core)
+    return kept
+
+
+def read_history(world: "World", is_torn: bool = False) -> Carried:
+    """Read the journal of the process that runs now, or has just died: perhaps in the middle of a record."""
+    image = bytes(world.kept.written())
+    if is_torn:
+        image += bytes(RecordHeader.size // 2) + struct.pack("<q", world.kept.journal.sequence + 1) * (TORN_BYTES // 8)
+    segments = [*world.history.images, (world.kept.segment.number, image)]
+    reader = JournalReader([(number, np.frombuffer(data, np.uint8)) for number, data in segments], "simulated")
+    carried = fold(reader, world.run.config_path)
+    assert carried is not None
+    return carried
+
+
+def judge_journal(world: "World") -> None:
+    """Hold what the journal says against what is in memory."""
+    carried, engine = read_history(world), world.run.engine
+    world.watch.evaluated[Invariant.JOURNAL_TELLS] += 1
+    for index, name in enumerate(instrument_names(world.run.config)):
+        held = carried.holdings.get((ACCOUNT_NAME, name))
+        told = tuple(getattr(held, each, 0) for each in ("position_lots", "cash_e9", "fees_e9", "fills"))
+        position = engine.gate.positions[index]
+        ours = (position.position_lots, position.cash_e9, position.fees_e9, position.fills)
+        if told != ours:
+            world.violate(Invariant.JOURNAL_TELLS, index, f"(position, cash, fees, fills) {told}", str(ours))
+    orders = {order.client_order_id: order.filled_lots for order in world.open_orders()}
+    told_orders = {client_order_id: order.terms["filled_lots"] for client_order_id, order in carried.orders.items()}
+    if orders != told_orders:
+        world.violate(Invariant.JOURNAL_TELLS, 0, f"open {told_orders}", str(orders))
+
+
+def restart(world: "World", is_torn: bool, down_ns: int) -> None:
+    """Start another engine in place of one that has died, `down_ns` later."""
+    old = world.run
+    carried = read_history(world, is_torn)
+    now_ns = old.engine.state.now_ns
+    # While a wire is cut the next process could not log on: whoever starts it waits.
+    let_exchanges_go_on(world, max(now_ns + down_ns, *(cable.cut_until_ns for cable in world.cables)))
+    for cable in world.cables:
+        mend(cable)
+    for number, venue in enumerate(old.config.venue):
+        connect = venue.order_entry.connect_anew
+        assert connect is not None
+        connect(old.parts[number].exchange, max(now_ns, old.parts[number].exchange.now_ns))
+    world.count_past()
+    core = build_core(old.config, old.config_path)
+    for index in range(core.engine.market.count):
+        core.engine.gate.limits[index].position_lots_max = old.engine.gate.limits[index].position_lots_max
+    take_over(core, old.config, strategy_names(old.config), instrument_names(old.config), carried)
+    take_over_market(core, old.engine.market)
+    parts = tuple(
+        make_parts(number, old.config, old.engine.market, old.config_path, cable)._replace(
+            feed=old.parts[number].feed, exchange=old.parts[number].exchange
+        )
+        for number, cable in enumerate(world.cables)
+    )
+    run = Run(old.config, old.config_path, core, parts, old.clock, old.replays)
+    run.core.linker.link_all(world.entries, watch_unit())
+    run.load()
+    for number, venue in enumerate(run.config.venue):
+        resume = venue.order_entry.resume
+        assert resume is not None
+        numbers = carried.numbers.get(venue.name, [0, 0, 0, 0])
+        resume(parts[number].session, numbers, carried.execution_ids.get(venue.name, 0))
+    world.run = run
+    world.history.images.clear()
+    world.history.restarts += 1
+    world.kept = begin_journal(run)
+
+
+def take_over_market(core: Core, market: Market) -> None:
+    """Begin with the books as they are: snapshots come every 10 s, and a seed lasts 5 s."""
+    engine = core.engine
+    engine.market = market
+    engine.gate.instruments, engine.gate.books = market.instruments, market.books
+    engine.orders.instruments = market.instruments
+    for number in range(engine.seat_count):
+        desk = engine.seats[number].desk
+        desk.instruments, desk.books = market.instruments, market.books
+
+
+def let_exchanges_go_on(world: "World", until_ns: int) -> None:
+    """Let time pass with no engine: what it has sent arrives, and nobody takes the answers."""
+    frame = Frame()
+    for cable in world.cables:
+        cable.killed = cable.kill_moment = 0
+        with plain_faults(world.run.config_path):
+            take_until(cable, frame, until_ns)
+
+
+def take_until(cable: Struct, frame: Frame, until_ns: int) -> None:
+    """Take all frames that come until then, and drop them."""
+    while 0 <= next_time_ns(cable) <= until_ns:
+        if poll(cable, frame, until_ns):
+            release(cable)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from crosswire.engine.adapters import find_adapter
+from crosswire.nic.host.name import NAME_RULE, is_name
 from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, VenueLimitsConfig
 from crosswire.risk.records import STRATEGIES_MAX
 from crosswire.venues.adapter import Adapter, OrderEntry, SimulationConfig
@@ -268,7 +269,21 @@ def _check_strategies(config: RunConfig, path: Path) -> None:
         raise ConfigError(f"{path}: strategy.name: several strategies need a name each, there are {names}")
 
 
+def _check_paths(config: RunConfig, path: Path) -> None:
+    """Refuse what becomes part of a path, and would lead out of its folder."""
+    parts = [("name", config.name)]
+    parts += [("venue.name", venue.name) for venue in config.venue]
+    parts += [("strategy.name", each.name) for each in config.strategies if each.name]
+    if config.live is not None:
+        namespaces = {"namespace": config.live.namespace, "exchange_namespace": config.live.exchange_namespace}
+        parts += [(f"live.{key}", name) for key, name in namespaces.items() if name]
+    for key, name in parts:
+        if not is_name(name):
+            raise ConfigError(f"{path}: {key} = {name!r}: {NAME_RULE}")
+
+
 def _check_names(config: RunConfig, path: Path) -> None:
+    _check_paths(config, path)
     if not 1 <= len(config.venue) <= VENUES_MAX:
         raise ConfigError(f"{path}: venue: {len(config.venue)} venues, must be 1 to {VENUES_MAX}")
     seen: set[str] = set()

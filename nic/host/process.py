@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 _MAP_FAILED = ctypes.c_void_p(-1).value
 _MAP_HUGETLB = 0x40000
 _MCL_CURRENT_AND_FUTURE = 3
+_PR_SET_DUMPABLE = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 CAPABILITIES = {
     "CAP_DAC_OVERRIDE": 1,
@@ -103,6 +105,16 @@ def keep_capabilities(names: Iterable[str]) -> None:
     # struct __user_cap_data_struct, twice: effective, permitted, inheritable, of capabilities 0..31 and 32..63.
     data = (ctypes.c_uint32 * 6)(kept & 0xFFFFFFFF, kept & 0xFFFFFFFF, 0, kept >> 32, kept >> 32, 0)
     check(libc.capset(header, data), "capset: giving up capabilities")
+
+
+def keep_memory_private() -> None:
+    """Have the process dump no core, and no other process of the user read its memory or trace it.
+
+    Its /proc/<pid> belongs to root from here on (proc(5)). Threads share this, what is executed does not keep it.
+    """
+    # A core that is piped to a program is not stopped by a limit of 0 (core(5)), but by the other.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    check(libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl: keeping memory out of core dumps")
 
 
 def note_signals(act: Callable[[], None] = lambda: None) -> list[int]:

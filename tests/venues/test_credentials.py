@@ -1,5 +1,6 @@
 """An API key's file: who may read it, and that no error tells what is in it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,10 @@ from crosswire.venues.credentials import load_credentials
 from crosswire.venues.errors import VenueError
 
 SECRET = "s3cr3t-s3cr3t"
+GOOD = f'client_id = "abc"\nsecret = "{SECRET}"'
+SOMEBODY = 12_345
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
 
 
 def write(folder: Path, text: str, mode: int = 0o600) -> Path:
@@ -51,3 +56,42 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_credentials(tmp_path / "key.toml")
     with pytest.raises(VenueError, match=r"credentials must be a plain file$"):
         load_credentials(tmp_path)
+
+
+def refused(path: Path, wrong: str) -> None:
+    with pytest.raises(VenueError, match=wrong) as caught:
+        load_credentials(path)
+    assert SECRET not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@as_root
+def test_a_file_of_another_user_is_refused_however_it_is_reached(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    link = tmp_path / "link.toml"
+    link.symlink_to(path)
+    assert load_credentials(link).secret == SECRET.encode()
+    os.chown(path, SOMEBODY, SOMEBODY)
+    wrong = f"these credentials could be replaced: {path} belongs to user {SOMEBODY}$"
+    refused(path, wrong)
+    refused(link, wrong)
+    os.chown(path, 0, 0)
+    os.chown(link, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    refused(link, f"could be replaced: {link} belongs to user {SOMEBODY}$")
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
+def test_a_file_that_others_could_put_another_in_place_of_is_refused(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    path = write(folder, GOOD)
+    folder.chmod(mode)
+    if mode & 0o1000:  # as /tmp: nobody can replace what is ours
+        assert load_credentials(path).secret == SECRET.encode()
+    else:
+        refused(path, f"could be replaced: {folder} can be written to by others$")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    refused(tmp_path / "pipe", "credentials must be a plain file$")

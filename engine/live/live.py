@@ -15,6 +15,7 @@ from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
 from crosswire.engine.errors import AlarmError, LoopError
+from crosswire.engine.live.confinement import KEPT_CAPABILITIES, confine_live
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.steady import SteadyConsole
 from crosswire.engine.live.warm_up import warm_up
@@ -47,8 +48,6 @@ KEEP_CLOCK_S = 0.5
 STATUS_S = 5.0
 WIND_DOWN_S = 2.0  # for the answers to the last cancels
 LOG_OUT_S = 1.0
-# Locked memory may grow only with the first; the run folder may be another user's.
-KEPT_CAPABILITIES = ("CAP_IPC_LOCK", "CAP_DAC_OVERRIDE")
 
 
 @dataclass
@@ -177,6 +176,7 @@ def run_live(
             console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
         run = make_run(config, config_path, core, [each.ring for each in rings], clock)
         run.load()
+        console.print(confine_live(config, config_path, output, recorder.directory, capture))
         lanes = [TapLane(each.tap, own) for each, own in zip(rings, files, strict=bool(files))]
         writer = TapWriter(lanes, live.core, KEPT_CAPABILITIES)
         writer.start()

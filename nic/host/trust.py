@@ -15,7 +15,7 @@ LINKS_MAX = 40  # as the kernel's own
 
 
 def places_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Give every folder and link that `path` leads through, and its end, with their own facts. OSError: no such path."""
+    """Give every folder and link that `path` leads through, and its end, with their facts. OSError: no such path."""
     here = Path("/")
     yield here, here.lstat()
     rest = list(reversed(path.absolute().parts[1:]))

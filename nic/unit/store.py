@@ -7,8 +7,8 @@
     32 bytes  SHA-256 of all before
 
 A file holds machine code, so it is believed only from a place that nobody else can write to: owner and mode of the file
-and of every folder and link on the way to it are checked first (`nic/host/trust.py`). Nothing in it is unpickled. It may be moved, copied, and shared by
-machines with the same processor.
+and of every folder and link on the way to it are checked first (`nic/host/trust.py`). Nothing in it is unpickled. It
+may be moved, copied, and shared by machines with the same processor.
 """
 
 import hashlib

@@ -146,9 +146,7 @@ def test_a_name_that_leads_out_of_its_folder_is_refused(tmp_path: Path, line: st
         return
     message = error_of(write(tmp_path, lambda text: text.replace(f"\n{line}\n", f'\n{kept} = "{name}"\n', 1)))
     assert f": {key} = '" in message
-    assert message.endswith(
-        "a name is letters, digits, `.`, `_`, `-`, not beginning with a dot, at most 64 characters"
-    )
+    assert message.endswith("a name is letters, digits, `.`, `_`, `-`, not beginning with a dot, at most 64 characters")
 
 
 @pytest.mark.parametrize("name", ["x", "A-1_b.c", "_", "-", "x" * 64, "1"])

@@ -1,12 +1,20 @@
 """An API key's file: who may read it, and that no error tells what is in it."""
 
 import os
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from crosswire.nic.memory.struct import Struct
 from crosswire.venues.credentials import load_credentials
 from crosswire.venues.errors import VenueError
+from crosswire.venues.starbase.exchange.state import ApiKey
+from crosswire.venues.starbase.orders.session import make_starbase_session
+from tests.support.order_setup import VENUE, make_flow, make_market
+from tests.support.paths import ROOT
 
 SECRET = "s3cr3t-s3cr3t"
 GOOD = f'client_id = "abc"\nsecret = "{SECRET}"'
@@ -95,3 +103,54 @@ def test_a_file_that_others_could_put_another_in_place_of_is_refused(tmp_path: P
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
     refused(tmp_path / "pipe", "credentials must be a plain file$")
+
+
+LOADING = """
+import ctypes, os, resource, sys
+from pathlib import Path
+from crosswire.venues.credentials import load_credentials
+
+key = load_credentials(Path(sys.argv[1]))
+print(ctypes.CDLL(None).prctl(3), resource.getrlimit(resource.RLIMIT_CORE))  # PR_GET_DUMPABLE
+print(Path("/proc/self/cmdline").read_text(), Path("/proc/self/environ").read_text())
+child = os.fork()
+if child == 0:
+    os.abort()
+print(os.WCOREDUMP(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_process_that_holds_a_key_dumps_no_core_and_shows_it_in_no_list(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    unlimited = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADING, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (unlimited, unlimited)),
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == "0 (0, 0)"
+    assert lines[-1] == "False"
+    assert SECRET not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", ["logon", "session", "exchange"])
+def test_no_text_of_a_struct_shows_a_secret(kind: str) -> None:
+    session = make_starbase_session(VENUE, make_market(), (make_flow(),), b"abc", SECRET.encode())
+    if kind == "logon":
+        struct: Struct = session.links[0].templates.logon
+    elif kind == "session":
+        struct = session
+    else:
+        struct = ApiKey()
+        for position, byte in enumerate(SECRET.encode()):
+            struct.secret[position] = byte
+    assert SECRET.encode() in (bytes(session.links[0].templates.logon) if kind != "exchange" else bytes(struct))
+    text = repr(struct)
+    assert SECRET not in text
+    assert str(list(SECRET.encode()))[1:-1] not in text
+    if kind != "session":  # whose text ends before
+        assert "secret=<hidden>" in text

@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-import crosswire
 from crosswire.nic.host.every_thread import call_here, call_in_other_threads, threads
 from crosswire.nic.host.landlock import RESTRICT_SELF, Places, Ruleset, landlock_abi
 from crosswire.nic.host.process import CAPABILITIES, HostError, capability_request, effective_capabilities
@@ -27,7 +26,8 @@ _PRCTL, _CAPSET = 157, 126  # of x86-64
 _PR_SET_NO_NEW_PRIVS = 38
 # Libraries that are loaded, and facts about the host that are read, while it runs and when it reports.
 SYSTEM_PLACES = tuple(map(Path, ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/proc", "/sys")))
-PYTHON_PLACES = (Path(sys.prefix), Path(sys.base_prefix), *Path(crosswire.__path__[0]).iterdir())
+# The package's folders one by one: in a checkout they are links.
+PYTHON_PLACES = (Path(sys.prefix), Path(sys.base_prefix), *Path(__file__).parents[2].iterdir())
 DEVICES_READ = (Path("/dev/urandom"),)
 DEVICES_WRITTEN = (Path("/dev/null"),)
 

@@ -152,3 +152,18 @@ def test_a_name_that_leads_out_of_its_folder_is_refused(tmp_path: Path, line: st
 @pytest.mark.parametrize("name", ["x", "A-1_b.c", "_", "-", "x" * 64, "1"])
 def test_a_plain_name_is_taken(tmp_path: Path, name: str) -> None:
     assert load_config(write(tmp_path, lambda text: text.replace('"synthetic"', f'"{name}"', 1))).name == name
+
+
+def test_a_group_names_its_source_or_says_that_any_will_do(tmp_path: Path) -> None:
+    bare = write(tmp_path, lambda text: text.replace('"10.98.1.2@239.1.1.1:6200"', '"239.1.1.1:6200"'))
+    assert error_of(bare).endswith(
+        'venue bridge: live.groups: 239.1.1.1:6200 names no source: write "<its sender\'s address>@239.1.1.1:6200", '
+        "or any_source = true to believe whoever sends to it"
+    )
+    any_will_do = write(
+        tmp_path,
+        lambda text: text.replace('"10.98.1.2@239.1.1.1:6200"]', '"239.1.1.1:6200"]\nany_source = true'),
+    )
+    live = load_config(any_will_do).venue[1].live
+    assert live is not None
+    assert live.any_source

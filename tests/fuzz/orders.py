@@ -3,6 +3,7 @@
 import ctypes
 
 import crosswire.venues.starbase.exchange.exchange  # noqa: F401 - its ring
+from crosswire.nic.memory.struct import array, u8
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_PSH,
@@ -164,8 +165,22 @@ def starbase_order_seeds() -> list[bytes]:
         one.sequence = 1
         one.send(template, bytes(64))
         each.append(joined(logon, one.taken[0]))
-    tagged = bytes([AS_IT_COMES]) + bytes(12) + bytes.fromhex("8100000108004500") + bytes(40)
+    tagged = bytes([AS_IT_COMES]) + tagged_frame()
     return [joined(*made.taken), joined(logon, tagged), *each]
+
+
+def tagged_frame() -> bytes:
+    """Make a frame to the gateway whose VLAN tag mends the sum of what would be the IP header without it."""
+    flow = exchange.order_flow(0)
+    room = array(u8, TCP_FRAME_HEADER_BYTES)
+    write_tcp_frame_header(room.address, flow, 0xFFFF)
+    seal_tcp_frame(room.address, 0, 0, 0, FLAG_ACK)
+    plain = bytes(room)
+    behind = plain[12:30]  # the type, and of the header what then lies in the first 20 bytes
+    total = sum(int.from_bytes(behind[place : place + 2], "big") for place in range(0, 18, 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return plain[:12] + b"\x81\x00" + (total ^ 0xFFFF).to_bytes(2, "big") + plain[12:]
 
 
 class Recorded(exchange.Connection):

@@ -13,6 +13,7 @@ from crosswire.nic.host.process import CAPABILITIES
 from crosswire.nic.host.testbed import Testbed
 from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, make_config, outcome, started
 from tests.support.net import own_testbed
+from tests.support.ring_cases_dpdk import needs_dpdk
 
 pytestmark = pytest.mark.netns
 KEPT = sum(1 << CAPABILITIES[name] for name in KEPT_CAPABILITIES)
@@ -33,7 +34,7 @@ def statuses(process: int) -> list[dict[str, str]]:
     return result
 
 
-RINGS = {
+RINGS: dict[str, dict[str, str]] = {
     "af_xdp": {},
     "af_xdp, fifo": {"core = 1": 'core = 1\nscheduling = "fifo"'},
     "af_packet": {'ring = "af_xdp"': 'ring = "af_packet"', 'require = "generic"\n': ""},
@@ -41,9 +42,21 @@ RINGS = {
 }
 
 
-@pytest.mark.parametrize("ring", RINGS)
+def on_dpdk(testbed: Testbed) -> dict[str, str]:
+    """What makes each venue's ring one of DPDK's, which starts threads of its own."""
+    needs_dpdk()
+    changes = {}
+    for number, link in enumerate(testbed.links):
+        interface = f'interface = "{link.engine_interface}"\n'
+        device = f'device = "net_af_packet{number},iface={link.engine_interface}"\n'
+        changes[f'ring = "af_xdp"\nrequire = "generic"\n{interface}'] = f'ring = "dpdk"\n{device}{interface}'
+    return changes
+
+
+@pytest.mark.parametrize("ring", [*RINGS, "dpdk"])
 def test_every_thread_of_a_live_run_is_confined(testbed: Testbed, tmp_path: Path, ring: str) -> None:
-    config = make_config(tmp_path, testbed, seconds=20, **RINGS[ring])
+    changes = on_dpdk(testbed) if ring == "dpdk" else RINGS[ring]
+    config = make_config(tmp_path, testbed, seconds=20, **changes)
     with started(tmp_path, "exchange", config, "--wait") as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
         options = ("--output", tmp_path / "runs", "--capture", tmp_path / "capture")

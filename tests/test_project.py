@@ -233,3 +233,23 @@ def test_what_is_installed_is_what_is_locked() -> None:
         for each in every:
             if each.marker is None or each.marker.evaluate():
                 assert f"=={version(name)}" == str(each.specifier), name
+
+
+def test_nothing_in_the_package_runs_what_it_reads_as_data() -> None:
+    """No pickle, marshal or the like: who can write a file or a pipe that is read so runs code here."""
+    refused = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
+    for folder in PACKAGES:
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                elif (
+                    isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec")
+                ):
+                    names = ["pickle"]
+                elif isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "cache"):
+                    names = ["pickle"]  # numpy's, and numba's cache, which holds pickles
+                assert not {name.partition(".")[0] for name in names} & refused, f"{path}:{node}"

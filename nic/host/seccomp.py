@@ -6,8 +6,8 @@ EPERM and does not kill: a killed engine leaves its orders at the venues, while 
 with ENOSYS, since its flags lie in memory that a filter can't read: the C library then uses clone, which may start
 threads only. Of bpf only the reading of a map is left: what the XDP program has counted.
 
-The hot line makes no system call but a ring's own wake-ups. Those cost 50 ns more each (a send(2) that is refused: 305 ns
-before, 358 after, measured), though a bitmap of the kernel's (Linux 5.11) spares them the filter itself.
+The hot line makes no system call but a ring's own wake-ups. Those cost 50 ns more each (a send(2) that is refused: 305
+ns before, 358 after, measured), though a bitmap of the kernel's (Linux 5.11) spares them the filter itself.
 """
 
 import ctypes

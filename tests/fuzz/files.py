@@ -3,7 +3,6 @@
 import gzip
 import os
 import struct
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,17 +20,18 @@ from tests.fuzz.target import Target, guard
 SMALL_WINDOW_BYTES = 4096  # so that a file of a few kilobytes slides
 RECORDS_MAX = 10_000
 _BYTE = array(u8, 1).element
-_FOLDER = Path(tempfile.mkdtemp(prefix="crosswire-fuzz-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+_FILE = os.memfd_create("crosswire-fuzz")
+_PATH = Path(f"/proc/self/fd/{_FILE}")
 
 
 def run_capture(data: bytes) -> None:
     """A pcap or pcapng file, plain or compressed: read through windows, and in place before the guard page."""
-    path = _FOLDER / f"{os.getpid()}"
-    path.write_bytes(data)
+    os.ftruncate(_FILE, 0)
+    os.pwrite(_FILE, data, 0)
     frames: list[int] = []
     problem = ""
     try:
-        for time_ns, frame in read_frames([path], SMALL_WINDOW_BYTES):
+        for time_ns, frame in read_frames([_PATH], SMALL_WINDOW_BYTES):
             assert time_ns >= 0
             frames.append(len(frame))
     except CaptureError as error:
@@ -39,7 +39,7 @@ def run_capture(data: bytes) -> None:
         assert "\n" not in problem
     capture = Capture()
     try:
-        file = CaptureFile(path, capture, SMALL_WINDOW_BYTES)
+        file = CaptureFile(_PATH, capture, SMALL_WINDOW_BYTES)
     except CaptureError:
         assert frames == []
         return
@@ -105,7 +105,7 @@ def run_binance(data: bytes) -> None:
     market = list(Market)[data[0] % len(Market)] if data else Market.SPOT
     text = data[1:] + b"\n"
     with suppress(RecordingError):
-        recognise(_FOLDER / "recording", text, None)
+        recognise(_PATH, text, None)
     symbol = {Market.SPOT: "BTCUSDT", Market.USDM: "BTCUSDT", Market.COINM: "BTCUSD_PERP"}[market]
     pair = symbol.partition("_")[0]
     stream, publisher = make_stream(market, symbol, DEFAULT_TERMS[market, pair])

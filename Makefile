@@ -1,5 +1,5 @@
 # Needs python3 (3.11 to 3.14) and a package index. Each target makes .venv when it is missing, and remakes it when
-# pyproject.toml has changed since.
+# pyproject.toml or the lock has changed since. What is installed is what requirements.lock names, by its hashes.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,8 +8,11 @@ NAME ?= backtest
 # Most of the tests' time is compiling, which is done by one core; files that share a compiled loop stay in one process.
 WORKERS ?= 2
 CONFIG ?= examples/synthetic.toml
+TARGET ?= packet
+SECONDS ?= 60
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: backtest test lint format bench clean
+.PHONY: backtest test lint format bench fuzz lock clean
 
 backtest: $(READY)
 	$(BIN)/crosswire backtest $(CONFIG)
@@ -30,14 +33,27 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/crosswire bench $(NAME)
 
+fuzz: $(READY)
+	$(INSTALL) --require-hashes --requirement requirements-fuzz.lock
+	$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
+
+# After an edit of pyproject.toml's dependencies, or to take up newer releases.
+LOCK := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-build \
+	--custom-compile-command "make lock" --upgrade
+lock: $(READY)
+	$(PYTHON) -m venv .venv/lock
+	.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	$(LOCK) pyproject.toml --group dev --output-file requirements.lock
+	$(LOCK) --group fuzz --output-file requirements-fuzz.lock
+
 clean:
 	rm -rf .venv build dist data runs .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 14) else \
 	  "crosswire needs Python 3.11 to 3.14; $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % v)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	$(INSTALL) --require-hashes --requirement requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@

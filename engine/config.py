@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from crosswire.engine.adapters import find_adapter
+from crosswire.nic.host.name import NAME_RULE, is_name
 from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, VenueLimitsConfig
 from crosswire.risk.records import INSTRUMENTS_MAX, STRATEGIES_MAX
 from crosswire.venues.adapter import Adapter, OrderEntry, SimulationConfig
@@ -47,7 +48,8 @@ class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     ring: Literal["af_xdp", "af_packet", "sockets", "dpdk"]
     interface: str
     device: str = ""  # dpdk: PCI address or virtual device, as "0000:3b:00.0"; `interface` then only joins the groups
-    groups: list[str]  # "[source@]address:port" of every multicast group, A and B lines alike
+    groups: list[str]  # "source@address:port" of every multicast group, A and B lines alike
+    any_source: bool = False  # groups may go without "source@": whoever can send to them is believed
     gateway: str  # "address:port"
     gateway_b: str = ""  # the second one, where the order entry has two
     tcp: Literal["own", "kernel"] | None = None  # of the orders; own: on the ring, and what af_xdp has if not said
@@ -257,6 +259,16 @@ def _check_orders(venue: VenueConfig, where: str) -> None:
         raise ConfigError(f'{where}: live.gateway_b: orders = "{venue.orders}" has one gateway')
 
 
+def _check_sources(venue: VenueConfig, where: str) -> None:
+    """Refuse a group that anybody's datagrams would be taken from, unless that is said: one of them prices a book."""
+    for group in venue.live.groups if venue.live is not None and not venue.live.any_source else []:
+        if "@" not in group:
+            raise ConfigError(
+                f'{where}: live.groups: {group} names no source: write "<its sender\'s address>@{group}", '
+                "or any_source = true to believe whoever sends to it"
+            )
+
+
 def _check_strategies(config: RunConfig, path: Path) -> None:
     strategies = config.strategies
     if not 1 <= len(strategies) <= STRATEGIES_MAX:
@@ -266,7 +278,21 @@ def _check_strategies(config: RunConfig, path: Path) -> None:
         raise ConfigError(f"{path}: strategy.name: several strategies need a name each, there are {names}")
 
 
+def _check_paths(config: RunConfig, path: Path) -> None:
+    """Refuse what becomes part of a path, and would lead out of its folder."""
+    parts = [("name", config.name)]
+    parts += [("venue.name", venue.name) for venue in config.venue]
+    parts += [("strategy.name", each.name) for each in config.strategies if each.name]
+    if config.live is not None:
+        namespaces = {"namespace": config.live.namespace, "exchange_namespace": config.live.exchange_namespace}
+        parts += [(f"live.{key}", name) for key, name in namespaces.items() if name]
+    for key, name in parts:
+        if not is_name(name):
+            raise ConfigError(f"{path}: {key} = {name!r}: {NAME_RULE}")
+
+
 def _check_names(config: RunConfig, path: Path) -> None:
+    _check_paths(config, path)
     if not 1 <= len(config.venue) <= VENUES_MAX:
         raise ConfigError(f"{path}: venue: {len(config.venue)} venues, must be 1 to {VENUES_MAX}")
     seen: set[str] = set()
@@ -275,6 +301,7 @@ def _check_names(config: RunConfig, path: Path) -> None:
             raise ConfigError(f"{path}: venue.name = {venue.name}: used twice")
         seen.add(venue.name)
         _check_orders(venue, f"{path}: venue {venue.name}")
+        _check_sources(venue, f"{path}: venue {venue.name}")
         symbols = [instrument.symbol for instrument in venue.instrument]
         if not symbols or len(set(symbols)) != len(symbols):
             raise ConfigError(f"{path}: venue {venue.name}: needs instruments, each symbol once, has {symbols}")

@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,6 +124,9 @@ def _load_file(relative_to: Path, name: str) -> ModuleType:
     path = (relative_to / name).resolve()
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
+    if path.parent.stat().st_mode & stat.S_IWOTH:
+        # Into __pycache__, or a module of the name of one that the strategy imports: the folder is searched first.
+        raise PermissionError(f"{path.parent}: everybody can put code there; chmod o-w it, or move the strategy")
     # The same in every process and wherever the file lies: machine code is kept under a name that has this one in it.
     content = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     module_name = f"crosswire_plugin_{path.stem}_{content}"

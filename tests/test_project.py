@@ -11,9 +11,12 @@ import tomllib
 import zipfile
 from email.parser import HeaderParser
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import crosswire
 from tests.support.paths import ROOT
@@ -182,3 +185,71 @@ def test_wheel_metadata(wheel: zipfile.ZipFile) -> None:
     licence = wheel.read(f"{folder}/licenses/LICENSE").decode()
     assert "Apache License" in licence
     assert "END OF TERMS AND CONDITIONS" in licence
+
+
+def locked(name: str) -> dict[str, list[Requirement]]:
+    """What a lock file names, by the package: one requirement, or several for different versions of Python."""
+    found: dict[str, list[Requirement]] = {}
+    text = (ROOT / name).read_text().replace("\\\n", "")
+    for line in text.splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            requirement, *hashes = line.split("--hash=sha256:")
+            assert hashes, line
+            parsed = Requirement(requirement)
+            assert str(parsed.specifier).startswith("=="), line
+            found.setdefault(canonicalize_name(parsed.name), []).append(parsed)
+    return found
+
+
+@pytest.mark.parametrize(("lock", "group"), [("requirements.lock", "dev"), ("requirements-fuzz.lock", "fuzz")])
+@pytest.mark.parametrize("minor", [11, 12, 13, 14])
+def test_the_lock_holds_what_pyproject_asks_for(lock: str, group: str, minor: int) -> None:
+    """`make lock` writes it again. Each requirement is met by the one version that is locked for a Python."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = list(project["dependency-groups"][group])
+    if group == "dev":  # nothing is fetched to build with, either
+        asked += [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    here = {"python_version": f"3.{minor}", "python_full_version": f"3.{minor}.1", "implementation_name": "cpython"}
+    here |= {"sys_platform": "linux", "platform_machine": "x86_64", "platform_python_implementation": "CPython"}
+    pins = {
+        name: [each for each in every if each.marker is None or each.marker.evaluate(here)]
+        for name, every in locked(lock).items()
+    }
+    for text in asked:
+        wanted = Requirement(text)
+        if wanted.marker is not None and not wanted.marker.evaluate(here):
+            continue
+        own = pins.get(canonicalize_name(wanted.name), [])
+        assert len(own) == 1, f"{text}: {lock} has {len(own)} of it for Python 3.{minor}: `make lock`"
+        version = str(own[0].specifier).removeprefix("==")
+        assert wanted.specifier.contains(version), f"{text}: {lock} has {version}: `make lock`"
+
+
+def test_what_is_installed_is_what_is_locked() -> None:
+    """In CI, which has installed from the lock just now."""
+    if not os.environ.get("CI"):
+        pytest.skip("a developer may try other versions")
+    for name, every in locked("requirements.lock").items():
+        for each in every:
+            if each.marker is None or each.marker.evaluate():
+                assert f"=={version(name)}" == str(each.specifier), name
+
+
+def test_nothing_in_the_package_runs_what_it_reads_as_data() -> None:
+    """No pickle, marshal or the like: who can write a file or a pipe that is read so runs code here."""
+    refused = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
+    for folder in PACKAGES:
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                elif (
+                    isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec")
+                ):
+                    names = ["pickle"]
+                elif isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "cache"):
+                    names = ["pickle"]  # numpy's, and numba's cache, which holds pickles
+                assert not {name.partition(".")[0] for name in names} & refused, f"{path}:{node}"

@@ -19,6 +19,7 @@ from crosswire.engine.errors import AlarmError, LoopError
 from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, last_carried
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, take_over, write_opening
+from crosswire.engine.live.confinement import KEPT_CAPABILITIES, confine_live
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.steady import SteadyConsole
 from crosswire.engine.live.warm_up import warm_up
@@ -42,7 +43,7 @@ from crosswire.nic.host.process import (
     run_first_in_first_out,
 )
 from crosswire.nic.host.testbed import in_namespace
-from crosswire.nic.journal.files import FOLDER, SharedJournal
+from crosswire.nic.journal.files import FOLDER, MEMORY_FOLDER, SharedJournal
 from crosswire.nic.journal.journal import wants_segment
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.rings.dpdk.dpdk import known_to_dpdk
@@ -56,11 +57,9 @@ KEEP_CLOCK_S = 0.5
 STATUS_S = 5.0
 WIND_DOWN_S = 2.0  # for the answers to the last cancels
 LOG_OUT_S = 1.0
-# Locked memory may grow only with the first; the run folder may be another user's.
 SHOWN_ORDERS_MAX = 5
 NO_NUMBERS = (0, 0, 0, 0)
 ALL_KNOWN = 1 << 62  # execution id: without a journal no fill of the past can be booked, but its position is told
-KEPT_CAPABILITIES = ("CAP_IPC_LOCK", "CAP_DAC_OVERRIDE")
 
 
 @dataclass
@@ -186,14 +185,15 @@ def run_live(
         run = make_run(config, config_path, core, [each.ring for each in rings], clock)
         run.load()
         resume_sessions(run, config, carried)
+        folder = make_run_folder(output, config.name, config_path.read_text())
+        kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
+        console.print(confine_live(config, config_path, (folder, MEMORY_FOLDER), capture))
         lanes = [TapLane(each.tap, own) for each, own in zip(rings, files, strict=bool(files))]
         writer = TapWriter(lanes, live.core, KEPT_CAPABILITIES)
         writer.start()
         closing.callback(writer.stop)
         start_s = time.perf_counter() - started
         loop_started = time.perf_counter()
-        folder = make_run_folder(output, config.name, config_path.read_text())
-        kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
         write_description(core.engine.journal, run_description(run, "live", carried.folder.name if carried else ""))
         write_opening(core)
         kept.keep()  # on the disk before the first order

@@ -159,11 +159,9 @@ def open_bypass(
     if live.ring == "af_packet":
         return closing.enter_context(AfPacketSocket(live.interface, udp=steered, frames=live.frames)), "af_packet"
     if live.ring == "dpdk":
-        if any(group.source_ip for group in groups):  # it steers nothing, so it takes all frames of the port
-            raise ConfigError(f"venue {venue.name}: live.groups: ring dpdk can't filter by source")
         if not live.device:
             raise ConfigError(f'venue {venue.name}: live.device is missing: what DPDK is to open, as "0000:3b:00.0"')
-        port = closing.enter_context(DpdkPort(live.device, frames=live.frames))
+        port = closing.enter_context(DpdkPort(live.device, udp=steered, frames=live.frames))
         return port, port.obtained
     if live.require is None:
         raise ConfigError(f'venue {venue.name}: live.require is missing: "zerocopy", "native" or "generic"')

@@ -127,6 +127,7 @@ def inside(config: RunConfig, interface: str, port: int) -> RunConfig:
         return msgspec.structs.replace(
             live,
             interface=interface,
+            groups=[group.rpartition("@")[2] for group in live.groups],  # frames of captures have other senders
             device=f"net_af_packet_{interface},iface={interface}" if live.device else "",
             queue=0,
             coalesce_us=None,

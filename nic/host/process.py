@@ -3,13 +3,16 @@
 import ctypes
 import mmap
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 _MAP_FAILED = ctypes.c_void_p(-1).value
 _MAP_HUGETLB = 0x40000
 _MCL_CURRENT_AND_FUTURE = 3
+_PR_SET_DUMPABLE = 4
 _CAPABILITY_VERSION_3 = 0x20080522
 CAPABILITIES = {
     "CAP_DAC_OVERRIDE": 1,
@@ -78,7 +81,8 @@ def unmap_memory(address: int, length: int) -> None:
     check(libc.munmap(address, length), f"munmap of {length} bytes")
 
 
-def _effective_capabilities() -> int:
+def effective_capabilities() -> int:
+    """The capabilities of the calling thread, a bit each."""
     for line in Path("/proc/thread-self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             return int(line.split()[1], 16)
@@ -87,7 +91,7 @@ def _effective_capabilities() -> int:
 
 def has_capability(name: str) -> bool:
     """Tell whether the calling thread may do what a capability of `CAPABILITIES` stands for."""
-    return bool(_effective_capabilities() >> CAPABILITIES[name] & 1)
+    return bool(effective_capabilities() >> CAPABILITIES[name] & 1)
 
 
 def need_capability(name: str, purpose: str) -> None:
@@ -96,13 +100,28 @@ def need_capability(name: str, purpose: str) -> None:
         raise HostError(f"{purpose} needs {name}: run as root, or `setcap` it on the interpreter")
 
 
-def keep_capabilities(names: Iterable[str]) -> None:
-    """Give up all other capabilities of the calling thread and of what it starts from here on; there is no way back."""
-    kept = _effective_capabilities() & sum(1 << CAPABILITIES[name] for name in names)
+def capability_request(kept: int) -> tuple[Any, Any]:
+    """Make the two structs by which capset(2) leaves a thread these capabilities, a bit each, and no others."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     # struct __user_cap_data_struct, twice: effective, permitted, inheritable, of capabilities 0..31 and 32..63.
     data = (ctypes.c_uint32 * 6)(kept & 0xFFFFFFFF, kept & 0xFFFFFFFF, 0, kept >> 32, kept >> 32, 0)
-    check(libc.capset(header, data), "capset: giving up capabilities")
+    return header, data
+
+
+def keep_capabilities(names: Iterable[str]) -> None:
+    """Give up all other capabilities of the calling thread and of what it starts from here on; there is no way back."""
+    kept = effective_capabilities() & sum(1 << CAPABILITIES[name] for name in names)
+    check(libc.capset(*capability_request(kept)), "capset: giving up capabilities")
+
+
+def keep_memory_private() -> None:
+    """Have the process dump no core, and no other process of the user read its memory or trace it.
+
+    Its /proc/<pid> belongs to root from here on (proc(5)). Threads share this, what is executed does not keep it.
+    """
+    # A core that is piped to a program is not stopped by a limit of 0 (core(5)), but by the other.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    check(libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl: keeping memory out of core dumps")
 
 
 def note_signals(act: Callable[[], None] = lambda: None) -> list[int]:

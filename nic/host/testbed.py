@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from crosswire.nic.host.name import NAME_RULE, is_name
 from crosswire.nic.host.process import HostError, libc
 
 NAME_LETTERS_MAX = 8  # an interface's name has 15 letters at most, and there are two of ours in it
@@ -157,6 +158,8 @@ def _run_in(namespace: str, *command: str) -> str:
 @contextmanager
 def in_namespace(name: str) -> Iterator[None]:
     """Have the calling thread work in the namespace `name`; sockets made there stay there. HostError if refused."""
+    if not is_name(name):
+        raise HostError(f"network namespace {name!r}: {NAME_RULE}")
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
         try:

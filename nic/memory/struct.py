@@ -253,6 +253,7 @@ class StructMeta(type):
     packed: bool
     byte_order: ByteOrder
     dtype: np.dtype[Any]
+    hidden: tuple[str, ...]  # fields whose values no text shows
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> "StructMeta":
         return super().__new__(mcs, name, bases, namespace)
@@ -264,11 +265,13 @@ class StructMeta(type):
         namespace: dict[str, Any],
         packed: bool | None = None,
         byte_order: ByteOrder | None = None,
+        hidden: tuple[str, ...] = (),
     ) -> None:
         super().__init__(name, bases, namespace)
         parent = next((base for base in bases if isinstance(base, StructMeta)), None)
         cls.packed = packed if packed is not None else (parent.packed if parent else False)
         cls.byte_order = byte_order or (parent.byte_order if parent else "little")
+        cls.hidden = (*parent.hidden, *hidden) if parent else hidden
         cls.fields = dict(parent.fields) if parent else {}
         cls._offset = max((f.offset + f.size for f in cls.fields.values()), default=0)
         cls.alignment = parent.alignment if parent else 1
@@ -375,7 +378,9 @@ def _described(struct: Struct) -> Iterator[str]:
     for name, field in type(struct).fields.items():
         yield f"{separator}{name}="
         separator = ", "
-        if field.is_reference or field.is_scalar or field.count is not None or field.is_pointer:
+        if name in type(struct).hidden:
+            yield "<hidden>"
+        elif field.is_reference or field.is_scalar or field.count is not None or field.is_pointer:
             address = ctypes.c_uint64.from_address(struct._base + field.offset).value if field.is_reference else 0
             yield f"<{field.element.__name__} at {address:#x}>" if field.is_reference else repr(getattr(struct, name))  # type: ignore[union-attr]
         else:

@@ -7,19 +7,20 @@
     32 bytes  SHA-256 of all before
 
 A file holds machine code, so it is believed only from a place that nobody else can write to: owner and mode of the file
-and of every folder above it are checked first. Nothing in it is unpickled. It may be moved, copied, and shared by
-machines with the same processor.
+and of every folder and link on the way to it are checked first (`nic/host/trust.py`). Nothing in it is unpickled. It
+may be moved, copied, and shared by machines with the same processor.
 """
 
 import hashlib
 import json
 import os
-import stat
 import tempfile
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from crosswire.nic.host.trust import belongs_to_another, is_shared, who_could_change
 
 MAGIC = b"CWUNIT\x00\x01"
 DIGEST_BYTES = 32
@@ -54,6 +55,10 @@ def store_folder() -> Path:
 
 def prepare_store(folder: Path) -> None:
     """Make the folder if it is missing. StoreError if others could put something there, or if it can't be written."""
+    there = folder.absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    check_place(there, is_end=there == folder.absolute())  # before anything is made behind another user's link
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -63,26 +68,19 @@ def prepare_store(folder: Path) -> None:
         raise StoreError(f"{folder}: can't be written to; name another folder in CROSSWIRE_CACHE")
 
 
-def check_place(path: Path) -> None:
-    """Raise StoreError unless only its owner (us, or root) can change what `path` and every folder above it hold."""
-    resolved = path.resolve()
-    for place in (resolved, *resolved.parents):
-        try:
-            facts = place.stat()
-        except OSError as error:
-            raise StoreError(f"{place}: {error.strerror}; name another folder in CROSSWIRE_CACHE") from None
-        if facts.st_uid not in (0, os.geteuid()):
-            raise StoreError(
-                f"{place} belongs to user {facts.st_uid}, who could change machine code that is run from there; "
-                "name another folder in CROSSWIRE_CACHE"
-            )
-        # In a folder with the sticky bit, as /tmp, others can add files but not replace ours.
-        shared = facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if shared and not (facts.st_mode & stat.S_ISVTX and place != resolved):
-            raise StoreError(
-                f"{place} can be written to by others, who could change machine code that is run from there; "
-                f"chmod go-w {place}, or name another folder in CROSSWIRE_CACHE"
-            )
+def check_place(path: Path, is_end: bool = True) -> None:
+    """Raise StoreError unless only we, or root, can change `path` and the way to it; `is_end` as `who_could_change`."""
+    try:
+        found = who_could_change(path, is_end)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}; name another folder in CROSSWIRE_CACHE") from None
+    if found is not None:
+        place, how = found
+        advice = f"chmod go-w {place}, or " if how.startswith("can") else ""
+        raise StoreError(
+            f"{place} {how}, who could change machine code that is run from there; "
+            f"{advice}name another folder in CROSSWIRE_CACHE"
+        )
 
 
 def unit_path(folder: Path, name: str, key: str) -> Path:
@@ -127,7 +125,7 @@ def read_unit(folder: Path, name: str, key: str) -> StoredUnit | None:
         raise StoreError(f"{path}: can't be read: {error.strerror}; remove it") from None
     with open(descriptor, "rb") as file:
         facts = os.fstat(descriptor)
-        if facts.st_uid not in (0, os.geteuid()) or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        if belongs_to_another(facts) or is_shared(facts):
             raise StoreError(f"{path}: belongs to, or can be written to by, another user; remove it")
         unit = decode_unit(file.read(), path)
         with suppress(OSError):  # only the order in which units make room hangs on it

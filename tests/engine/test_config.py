@@ -126,3 +126,44 @@ def test_a_venue_twice_and_no_venue_and_no_file(tmp_path: Path) -> None:
     assert "can't be read" in error_of(tmp_path)
     (tmp_path / "bad.toml").write_text("name = [")
     assert "not valid TOML" in error_of(tmp_path / "bad.toml")
+
+
+NAMES = ["../../x", "/etc/x", "a/b", "..", ".hidden", "", "a b", "a\\nb", "é", "x" * 65, "a\\u0000b"]
+KEYS = [
+    ('name = "synthetic"', "name"),
+    ('name = "deribit"', "venue.name"),
+    ('use = "cross_spread"', "strategy.name"),
+    ('namespace = "cw-engine"', "live.namespace"),
+    ('exchange_namespace = "cw-exchange"', "live.exchange_namespace"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("line", "key"), KEYS, ids=[key for _, key in KEYS])
+def test_a_name_that_leads_out_of_its_folder_is_refused(tmp_path: Path, line: str, key: str, name: str) -> None:
+    kept = f"{line}\nname" if key == "strategy.name" else line.partition(" = ")[0]
+    if name == "" and key not in ("name", "venue.name"):  # these are then not given
+        return
+    message = error_of(write(tmp_path, lambda text: text.replace(f"\n{line}\n", f'\n{kept} = "{name}"\n', 1)))
+    assert f": {key} = '" in message
+    assert message.endswith("a name is letters, digits, `.`, `_`, `-`, not beginning with a dot, at most 64 characters")
+
+
+@pytest.mark.parametrize("name", ["x", "A-1_b.c", "_", "-", "x" * 64, "1"])
+def test_a_plain_name_is_taken(tmp_path: Path, name: str) -> None:
+    assert load_config(write(tmp_path, lambda text: text.replace('"synthetic"', f'"{name}"', 1))).name == name
+
+
+def test_a_group_names_its_source_or_says_that_any_will_do(tmp_path: Path) -> None:
+    bare = write(tmp_path, lambda text: text.replace('"10.98.1.2@239.1.1.1:6200"', '"239.1.1.1:6200"'))
+    assert error_of(bare).endswith(
+        'venue bridge: live.groups: 239.1.1.1:6200 names no source: write "<its sender\'s address>@239.1.1.1:6200", '
+        "or any_source = true to believe whoever sends to it"
+    )
+    any_will_do = write(
+        tmp_path,
+        lambda text: text.replace('"10.98.1.2@239.1.1.1:6200"]', '"239.1.1.1:6200"]\nany_source = true'),
+    )
+    live = load_config(any_will_do).venue[1].live
+    assert live is not None
+    assert live.any_source

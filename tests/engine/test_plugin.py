@@ -276,3 +276,12 @@ def test_a_division_by_zero_ends_the_run_with_the_line_that_did_it(folder: Path)
         backtest(folder, '[strategy]\nuse = "mine.py:Nibbler"')
     assert f"ZeroDivisionError: integer division by zero (mine.py:{line})" in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o757, 0o1777])
+def test_a_strategy_where_everybody_can_put_code_is_refused(tmp_path: Path, mode: int) -> None:
+    """A module beside it, or a .pyc in __pycache__, would run: others can add them, in a sticky folder too."""
+    (tmp_path / "mine.py").write_text(MINE.format(imports="", build="", lots=1))
+    tmp_path.chmod(mode)
+    with pytest.raises(ConfigError, match=rf"mine.py:Nibbler: .*{tmp_path}: everybody can put code there; chmod o-w"):
+        load_strategy_class("mine.py:Nibbler", tmp_path, "here")

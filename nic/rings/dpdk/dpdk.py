@@ -1,7 +1,8 @@
 """DPDK: a whole network card, or a virtual device, polled and fed by its user-space driver. Optional.
 
-The port gives every frame that the device receives: nothing steers, and nothing answers ARP in the engine's place. What
-the driver took from the kernel is out of reach of sockets. Frames are received in bursts, which the ring keeps; they
+The port gives every frame that the device receives, but for datagrams that no rule names, which are let go when they
+are polled: nothing steers, and nothing answers ARP in the engine's place. What the driver took from the kernel is out
+of reach of sockets. Frames are received in bursts, which the ring keeps; they
 are sent from buffers of its own that never go back to the pool: a second reference keeps a driver from freeing them.
 """
 
@@ -12,7 +13,7 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -20,7 +21,14 @@ from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError, libc
 from crosswire.nic.memory.raw import load_i64, load_u32_acquire
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, u8, u64, view
-from crosswire.nic.packet import ETHERNET_HEADER_BYTES, VLAN_TAG_BYTES
+from crosswire.nic.packet import (
+    ETHERNET_HEADER_BYTES,
+    PROTOCOL_UDP,
+    VLAN_TAG_BYTES,
+    Packet,
+    PacketCounters,
+    parse_packet,
+)
 from crosswire.nic.rings.dpdk.abi import (
     HEADROOM_BYTES,
     REFERENCES_WORD,
@@ -41,10 +49,12 @@ from crosswire.nic.rings.sockets.packet_socket import (
     instruction,
     take_statistics,
 )
+from crosswire.nic.rings.xdp.program import UdpRule
 from crosswire.nic.unit.compile import compiled
 
 FRAMES_MIN, FRAMES_MAX = 64, 1 << 14  # received frames that wait, and frames to be sent
 BURST_FRAMES = 32  # received or sent at once; vector drivers give nothing if asked for less than 4
+RULES_MAX = 64  # of wanted datagrams, compared one after another
 ROOM_BYTES = 2048  # of a frame's buffer behind the headroom
 MEMORY_WITHOUT_HUGE_MB = 256  # of all ports, taken when touched
 _CACHE_FRAMES = 256  # of the pool, of each thread that is known to DPDK
@@ -69,6 +79,14 @@ _INCOMING_ONLY = (
 HugePages = Literal["auto", "on", "off"]
 
 
+class WantedUdp(Struct):
+    """Where a wanted datagram is sent to, and by whom; source 0: by anybody."""
+
+    ip: i64
+    port: i64
+    source_ip: i64
+
+
 class DpdkRing(Struct):
     """One port's queue pair as the loop sees it. `counters.wakeups` are transmit bursts."""
 
@@ -87,6 +105,11 @@ class DpdkRing(Struct):
     transmit_mask: i64
     committed: i64
     sent: i64  # of the committed, taken by the driver
+    wanted_count: i64  # 0: all datagrams are wanted
+    unwanted: i64  # datagrams that were not; lost to nobody
+    wanted: Annotated[Array, WantedUdp, RULES_MAX]
+    packet: Packet
+    parsed: PacketCounters
     received: Annotated[Array, u64, BURST_FRAMES]  # addresses of `PacketBuffer`s
     transmit: Annotated[Pointer, u64]
 
@@ -100,12 +123,31 @@ def poll_dpdk(ring: DpdkRing, frame: Frame, now_ns: int) -> bool:
                 ring.counters.empty_polls += 1
                 return False
         packet = view(PacketBuffer, ring.received[ring.taken])
-        if packet.segments == 1:
+        if packet.segments != 1:
+            ring.segmented += 1
+            ring.counters.drops += 1
+        elif ring.wanted_count != 0 and is_unwanted(ring, frame, packet):
+            ring.unwanted += 1
+        else:
             set_frame(ring.counters, frame, packet.buffer + packet.data_offset, packet.data_length, now_ns)
             return True
-        ring.segmented += 1
-        ring.counters.drops += 1
         ring.taken += 1
+
+
+@compiled
+def is_unwanted(ring: DpdkRing, frame: Frame, packet: PacketBuffer) -> bool:
+    """Tell whether a frame is a datagram that no rule names: a device that steers nothing takes all of the wire."""
+    frame.address = packet.buffer + packet.data_offset
+    frame.length = packet.data_length
+    found = ring.packet
+    if not parse_packet(frame, found, ring.parsed) or found.protocol != PROTOCOL_UDP:
+        return False
+    for number in range(ring.wanted_count):
+        rule = ring.wanted[number]
+        if rule.ip == found.destination_ip and rule.port == found.destination_port:
+            if rule.source_ip == 0 or rule.source_ip == found.source_ip:
+                return False
+    return True
 
 
 @compiled
@@ -325,7 +367,8 @@ def _parse_device(device: str) -> tuple[str, str, str]:
 class DpdkPort(Owner):
     """Owns one DPDK port with a queue pair: a PCI device by its address, or a virtual device, each with arguments.
 
-    E.g. `0000:3b:00.0` or `net_af_packet0,iface=eth1,framecnt=8192`. `frames` are descriptors for each direction, which
+    Of UDP only what `udp` names is received, as AfPacketSocket's; everything, if it names nothing. Devices are
+    e.g. `0000:3b:00.0` or `net_af_packet0,iface=eth1,framecnt=8192`. `frames` are descriptors for each direction, which
     the driver may adjust. The loop's thread runs inside `known_to_dpdk()`; it must not touch `ring` after `close`.
     HostError if something is refused.
     """
@@ -333,9 +376,17 @@ class DpdkPort(Owner):
     _numbers: ClassVar[Iterator[int]] = itertools.count()
 
     def __init__(
-        self, device: str, *, frames: int = 1024, transmit_frames: int = 512, huge: HugePages = "auto"
+        self,
+        device: str,
+        *,
+        udp: Sequence[UdpRule] = (),
+        frames: int = 1024,
+        transmit_frames: int = 512,
+        huge: HugePages = "auto",
     ) -> None:
         self.device = device
+        if len(udp) > RULES_MAX:
+            raise HostError(f"{device}: {len(udp)} UDP rules; at most {RULES_MAX}")
         self._undo: list[Callable[[], object]] = []
         self._packet_sockets: list[socket.socket] = []
         self._kernel_drops = 0
@@ -349,7 +400,7 @@ class DpdkPort(Owner):
             with Environment.lock:
                 self._environment.log.clear()
                 self._plug(bus, arguments)
-                self._start(frames, transmit_frames)
+                self._start(frames, transmit_frames, udp)
         except HostError:
             self.close()
             raise
@@ -400,7 +451,7 @@ class DpdkPort(Owner):
                 else:
                     copy.close()
 
-    def _start(self, frames: int, transmit_frames: int) -> None:
+    def _start(self, frames: int, transmit_frames: int, udp: Sequence[UdpRule]) -> None:
         call, port = self._call, self.port
         call("rte_eth_dev_configure", port, 1, 1, self._libraries.configuration())
         receive, transmit = ctypes.c_uint16(frames), ctypes.c_uint16(transmit_frames)
@@ -430,6 +481,9 @@ class DpdkPort(Owner):
         )
         self.ring.transmit = self._make_buffers(pool, buffers)
         self._undo.append(self._drain)
+        for wanted, rule in zip(self.ring.wanted, udp, strict=False):
+            wanted.ip, wanted.port, wanted.source_ip = (*rule, 0)[:3]
+        self.ring.wanted_count = len(udp)
 
     def _make_pool(self, count: int) -> int:
         name = f"crosswire{next(self._numbers)}".encode()
@@ -484,7 +538,7 @@ class DpdkPort(Owner):
         """Count what went wrong; bring `ring.counters.drops`, the receiver's, up to date.
 
         `missed`: no descriptor was free. `no_buffer` is no loss by itself: a driver tried in vain to get a buffer.
-        `kernel_drops`: of the AF_PACKET socket of net_af_packet, whose `missed` is always 0.
+        Nor are `unwanted` datagrams. `kernel_drops`: of net_af_packet's socket, whose `missed` is always 0.
         """
         words = self._libraries.statistics(self.port)
         for packet_socket in self._packet_sockets:
@@ -496,7 +550,11 @@ class DpdkPort(Owner):
             "segmented": self.ring.segmented,
         }
         self.ring.counters.drops = sum(result.values())
-        return result | {"transmit_errors": words["oerrors"], "no_buffer": words["rx_nombuf"]}
+        return result | {
+            "unwanted": self.ring.unwanted,
+            "transmit_errors": words["oerrors"],
+            "no_buffer": words["rx_nombuf"],
+        }
 
     def close(self) -> None:
         """Stop the port and give up the device; the environment stays."""

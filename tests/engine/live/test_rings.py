@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 import pytest
 
-from crosswire.engine.config import ConfigError, LiveVenueConfig, VenueConfig
+from crosswire.engine.config import LiveVenueConfig, VenueConfig
 from crosswire.engine.live.rings import open_market, parse_group
 from crosswire.nic.host.testbed import Testbed, in_namespace
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES
 from tests.support.net import own_testbed
 from tests.support.ring_cases import driver_of
+from tests.support.ring_cases_dpdk import needs_dpdk
 
 pytestmark = pytest.mark.netns
 
@@ -86,11 +87,15 @@ RINGS: list[tuple[RingName, dict[str, Any]]] = [
     ("af_xdp", {"require": "native"}),
     ("af_packet", {}),
     ("sockets", {}),
+    ("dpdk", {}),
 ]
 
 
-@pytest.mark.parametrize(("ring", "options"), RINGS, ids=["generic", "native", "af_packet", "sockets"])
+@pytest.mark.parametrize(("ring", "options"), RINGS, ids=["generic", "native", "af_packet", "sockets", "dpdk"])
 def test_every_ring_filters_by_source(testbed: Testbed, ring: RingName, options: dict[str, Any]) -> None:
+    if ring == "dpdk":
+        needs_dpdk()
+        options = {"device": f"net_af_packet7,iface={testbed.links[0].engine_interface}"}
     sources = (SOURCE, STRANGER, SECOND_SOURCE)
     sent = [(source, f"{source} {number}".encode()) for number in range(5) for source in sources]
     for named in ([SOURCE], [SOURCE, SECOND_SOURCE], []):
@@ -103,10 +108,3 @@ def test_every_ring_filters_by_source(testbed: Testbed, ring: RingName, options:
             assert by_kernel == [payload for _, payload in sent if payload not in wanted]
         else:
             assert by_kernel == [payload for _, payload in sent]
-
-
-def test_dpdk_refuses_a_source(testbed: Testbed) -> None:
-    groups = [f"{GROUP}:{PORT}", f"{SOURCE}@{GROUP}:{PORT + 1}"]
-    venue = venue_of(testbed, "dpdk", groups, device="0000:3b:00.0")
-    with pytest.raises(ConfigError, match=r"^venue x: live\.groups: ring dpdk can't filter by source$"):
-        payloads_from(testbed, venue, [])

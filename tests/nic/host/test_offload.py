@@ -1,5 +1,8 @@
 """Coalescing and flow steering: what ethtool is told, that it is undone, and what a driver's refusal looks like."""
 
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from crosswire.nic.host.offload import Offload
 from crosswire.nic.host.process import HostError
 from crosswire.nic.host.testbed import in_namespace
 from tests.support.net import own_testbed
+from tests.support.paths import ROOT
 
 SHOWN = "Coalesce parameters for eth9:\nAdaptive RX: on  TX: off\nrx-usecs:\t30\nrx-frames: n/a\n"
 GROUPS = ((0xEF010101, 6200), (0xEF010102, 6201))
@@ -110,3 +114,30 @@ def test_a_driver_that_cannot_is_named() -> None:
                 offload.steer(GROUPS, 0)
             with pytest.raises(HostError, match=f"{interface}: coalescing: "):
                 offload.coalesce(0)
+
+
+KILLED = """
+import os, signal, sys
+from crosswire.nic.host.confine import confine
+from crosswire.nic.host.landlock import Places
+from crosswire.nic.host.offload import Offload
+
+offload = Offload("eth9")
+offload.coalesce(0)
+confine(Places(), ())
+if sys.argv[1] == "close":
+    offload.close()
+else:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("end", ["close", "SIGKILL"])
+def test_a_confined_process_undoes_it_however_it_ends(fake: Callable[..., Callable[[], list[str]]], end: str) -> None:
+    told = fake()
+    done = subprocess.run([sys.executable, "-c", KILLED, end], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    begun = time.monotonic()
+    while len(told()) < 3 and time.monotonic() - begun < 10:
+        time.sleep(0.01)
+    assert told()[1:] == ["-C eth9 adaptive-rx off rx-usecs 0", "-C eth9 adaptive-rx on rx-usecs 30"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crosswire.nic.host.process import HostError
-from crosswire.nic.host.testbed import Testbed
+from crosswire.nic.host.testbed import Testbed, in_namespace
 from tests.support.net import own_testbed
 
 NETNS = Path("/run/netns")
@@ -32,3 +32,9 @@ def test_a_name_that_a_dead_machine_left_is_taken_again() -> None:
         assert (NETNS / testbed.exchange).stat().st_dev != NETNS.stat().st_dev
     assert not (NETNS / testbed.engine).exists()
     assert not (NETNS / testbed.exchange).exists()
+
+
+@pytest.mark.parametrize("name", ["../../proc/self/ns/net", "..", "", "a b"])
+def test_a_namespace_is_named_not_found_by_a_path(name: str) -> None:
+    with pytest.raises(HostError, match=r"^network namespace '.*': a name is letters, digits"), in_namespace(name):
+        raise AssertionError("entered")

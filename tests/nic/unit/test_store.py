@@ -129,6 +129,38 @@ def test_another_users_place_is_refused(folder: Path, tmp_path: Path) -> None:
         prepare_store(folder)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+def test_another_users_link_on_the_way_is_refused(tmp_path: Path) -> None:
+    """It leads to a good folder now; its owner can turn it elsewhere when that has been checked."""
+    prepare_store(tmp_path / "good" / "units")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    link = shared / "cache"
+    link.symlink_to("../good")
+    prepare_store(link / "units")  # our own link in a folder where others can't replace it
+    os.chown(link, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    with pytest.raises(StoreError, match=f"^{link} belongs to user {SOMEBODY}, who could change machine code"):
+        prepare_store(link / "units")
+    with pytest.raises(StoreError, match=f"^{link} belongs to user {SOMEBODY}"):
+        prepare_store(link / "new" / "units")
+    assert not (tmp_path / "good" / "new").exists()  # nothing is made behind it
+    # The folder that a link of ours lies in counts as well: whoever may write there can replace the link.
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    (open_to_all / "cache").symlink_to(tmp_path / "good")
+    open_to_all.chmod(0o777)
+    with pytest.raises(StoreError, match=f"^{open_to_all} can be written to by others"):
+        prepare_store(open_to_all / "cache" / "units")
+
+
+def test_links_in_a_circle_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(StoreError, match=f"^{tmp_path}/a.*: Too many levels of symbolic links"):
+        prepare_store(tmp_path / "a" / "units")
+
+
 def test_a_store_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="can't be made: Not a directory; name another folder in CROSSWIRE_CACHE"):

@@ -309,13 +309,13 @@ def recognise(path: Path, head: bytes, market: Market | None) -> tuple[Market, s
             message = json.loads(text.partition(b" ")[2])
             message = message.get("data", message)
             symbol = message.get("s") or message.get("symbol")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             if not text or text == head.rpartition(b"\n")[2]:
                 continue  # cut off by the end of the head
             raise RecordingError(f"{path}, line {number}: {FAULT_TEXTS[Fault.SYNTAX]}") from None
         found = _market_of_message(message) if market is None else market
         if symbol and found is not None:
-            if not re.fullmatch(rf"[A-Z0-9_]{{1,{SYMBOL_BYTES}}}", symbol):
+            if not isinstance(symbol, str) or not re.fullmatch(rf"[A-Z0-9_]{{1,{SYMBOL_BYTES}}}", symbol):
                 raise RecordingError(f"{path}, line {number}: {symbol!r} is no symbol of this venue")
             return found, symbol
     raise RecordingError(f"{path}: its first {HEAD_LINES_MAX} lines do not tell its market and symbol")

@@ -543,10 +543,11 @@ def scan_line(line: Line, text: Array, position: int) -> int:
     line.fault = Fault.NONE
     line.late_fault = Fault.NONE
     line.sizes_rounded = 0
+    begin = position
     position = scan_integer(line, text, position)
     if position == 0 or text[position] != SPACE:
         line.fault = Fault.NONE
-        return fail(line, Fault.TIME, position)
+        return fail(line, Fault.TIME, max(begin, position))
     line.local_time_ns = line.number
     position = skip_space(text, position)
     if text[position] != OPEN_OBJECT:

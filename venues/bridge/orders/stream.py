@@ -127,7 +127,8 @@ def open_segment(stream: MessageStream, packet: Packet) -> bool:
         stream.faults[StreamFault.OTHER_CONNECTION] += 1
         return False
     if stream.ended != 0:
-        stream.faults[StreamFault.AFTER_END] += 1
+        if packet.payload_length > 0:  # an acknowledgement has nothing that could be read
+            stream.faults[StreamFault.AFTER_END] += 1
         return False
     if packet.tcp_flags & (FLAG_FIN | FLAG_RST | FLAG_SYN) != 0:
         return _end(stream, StreamFault.CLOSED)

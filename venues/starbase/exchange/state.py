@@ -47,7 +47,7 @@ class Mistake(IntEnum):
     REFUSED = 8  # answered by Reject
 
 
-class ApiKey(Struct):
+class ApiKey(Struct, hidden=("secret",)):
     """One client that may log on."""
 
     client_id: Annotated[Array, u8, CLIENT_ID_BYTES]

@@ -58,7 +58,7 @@ class Decimal72(Struct, packed=True):
     exponent: i8
 
 
-class Logon(Struct, packed=True):
+class Logon(Struct, packed=True, hidden=("secret",)):
     client_id: Annotated[Array, u8, 16]
     secret: Annotated[Array, u8, 48]
     reset_sequence: i8  # Bool

@@ -1,0 +1,158 @@
+"""Files: captures, and recorded Binance streams."""
+
+import gzip
+import os
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import zstandard
+
+from crosswire.nic.capture.decode import Capture, Source, SourceState, read_record
+from crosswire.nic.capture.reader import CaptureError, CaptureFile
+from crosswire.nic.memory.struct import Array, Memory, array, u8
+from crosswire.nic.rings.replay import read_frames
+from crosswire.venues.bridge.binance.importer import DEFAULT_TERMS, RecordingError, make_stream, recognise
+from crosswire.venues.bridge.binance.json import Fault
+from crosswire.venues.bridge.binance.stream import Market, Stop, import_lines
+from tests.fuzz.target import Target, guard
+
+SMALL_WINDOW_BYTES = 4096  # so that a file of a few kilobytes slides
+RECORDS_MAX = 10_000
+_BYTE = array(u8, 1).element
+_FILE = os.memfd_create("crosswire-fuzz")
+_PATH = Path(f"/proc/self/fd/{_FILE}")
+
+
+def run_capture(data: bytes) -> None:
+    """A pcap or pcapng file, plain or compressed: read through windows, and in place before the guard page."""
+    os.ftruncate(_FILE, 0)
+    os.pwrite(_FILE, data, 0)
+    frames: list[int] = []
+    problem = ""
+    try:
+        for time_ns, frame in read_frames([_PATH], SMALL_WINDOW_BYTES):
+            assert time_ns >= 0
+            frames.append(len(frame))
+    except CaptureError as error:
+        problem = str(error)
+        assert "\n" not in problem
+    capture = Capture()
+    try:
+        file = CaptureFile(_PATH, capture, SMALL_WINDOW_BYTES)
+    except CaptureError:
+        assert frames == []
+        return
+    file.close()
+    if file.decompressed:
+        return
+    capture.base_address, capture.end_offset, capture.end_of_file = guard().place(data), len(data), 1
+    source = Source(position=file.first_record_offset)
+    in_place = []
+    while read_record(capture, source) == SourceState.READY:
+        assert 0 <= source.frame_offset <= source.frame_offset + source.frame_length <= len(data)
+        in_place.append(source.frame_length)
+        assert len(in_place) <= RECORDS_MAX
+    assert (source.state == SourceState.FAULTY) == (problem != "") or in_place[: len(frames)] == frames
+    if source.state == SourceState.FAULTY:
+        assert "\n" not in str(file.fault(source))
+    else:
+        assert source.state == SourceState.ENDED
+
+
+def capture_seeds() -> list[bytes]:
+    """pcap in either order and resolution, pcapng with its blocks, compressed ones, and cut ones."""
+    frame = bytes(range(60))
+    made = []
+    for order, magic in (("<", 0xA1B2C3D4), (">", 0xA1B2C3D4), ("<", 0xA1B23C4D), (">", 0xA1B23C4D)):
+        header = struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 65535, 1)
+        record = struct.pack(order + "IIII", 1_700_000_000, 5, len(frame), len(frame)) + frame
+        sliced = struct.pack(order + "IIII", 1_700_000_001, 5, 10, len(frame)) + frame[:10]
+        made.append(header + record + sliced + record)
+    for order in "<>":
+        made.append(pcapng(order, frame))
+    return [*made, gzip.compress(made[0], mtime=0), zstandard.compress(made[0]), made[0][:50], made[4][:-3], b""]
+
+
+def pcapng(order: str, frame: bytes) -> bytes:
+    """Make a section with two interfaces, options, and a packet of each kind of block."""
+
+    def block(kind: int, body: bytes) -> bytes:
+        body += bytes(-len(body) % 4)
+        length = struct.pack(order + "I", len(body) + 12)
+        return struct.pack(order + "I", kind) + length + body + length
+
+    options = struct.pack(order + "HHB3xHHqHH", 9, 1, 9, 14, 8, 3600, 0, 0)
+    interface = struct.pack(order + "HHI", 1, 0, 0)
+    packet = struct.pack(order + "IIIII", 0, 0x0600_0000, 77, len(frame), len(frame)) + frame
+    old = struct.pack(order + "HHIIII", 1, 0, 0x0006_0000, 77, len(frame), len(frame)) + frame
+    section = struct.pack(order + "IHHq", 0x1A2B3C4D, 1, 0, -1)
+    return b"".join(
+        (
+            block(0x0A0D0D0A, section),
+            block(1, interface + options),
+            block(1, interface + struct.pack(order + "HHB3x", 9, 1, 0x8A)),
+            block(6, packet),
+            block(2, old),
+            block(3, struct.pack(order + "I", len(frame)) + frame),
+            block(5, bytes(12)),
+        )
+    )
+
+
+def run_binance(data: bytes) -> None:
+    """Lines of a recorded stream; the first byte says of which market, and the others are its text."""
+    market = list(Market)[data[0] % len(Market)] if data else Market.SPOT
+    text = data[1:] + b"\n"
+    with suppress(RecordingError):
+        recognise(_PATH, text, None)
+    symbol = {Market.SPOT: "BTCUSDT", Market.USDM: "BTCUSDT", Market.COINM: "BTCUSD_PERP"}[market]
+    pair = symbol.partition("_")[0]
+    stream, publisher = make_stream(market, symbol, DEFAULT_TERMS[market, pair])
+    stream.text = Array(guard().place(text), _BYTE, len(text), Memory())
+    stream.end = len(text)
+    before = -1
+    while True:
+        stop = import_lines(stream, publisher)
+        assert 0 <= publisher.used <= len(publisher.buffer)
+        if stop != Stop.FULL:
+            break
+        assert publisher.used > 0 or stream.position > before
+        before = stream.position
+        publisher.used = 0
+    if stop == Stop.FAULT:
+        assert Fault(stream.line.fault) != Fault.NONE
+        assert stream.position <= stream.line.fault_position <= stream.end
+    else:
+        assert stream.position == stream.end
+    assert stream.lines <= text.count(b"\n")
+
+
+def binance_seeds() -> list[bytes]:
+    """Each kind of line of each market."""
+    depth = b'{"e":"depthUpdate","E":%d,"s":"BTCUSDT","U":11,"u":12,"b":[["100.01","1.5"]],"a":[["100.02","0"]]}'
+    lines = [
+        b'{"stream":"btcusdt@depth","data":' + depth % 5 + b"}",
+        b'{"lastUpdateId":11,"bids":[["100.00","2"]],"asks":[["100.02","3.00001"]]}',
+        b'{"u":13,"s":"BTCUSDT","b":"100.01","B":"2","a":"100.02","A":"1"}',
+        b'{"e":"trade","E":6,"s":"BTCUSDT","t":7,"p":"100.01","q":"0.5","T":6,"m":true,"M":true}',
+    ]
+    futures = [
+        b'{"e":"depthUpdate","E":5,"T":4,"s":"BTCUSDT","U":11,"u":12,"pu":10,"b":[["100.1","1.5"]],"a":[]}',
+        b'{"lastUpdateId":11,"E":5,"T":4,"bids":[["100.0","2"]],"asks":[]}',
+        b'{"e":"bookTicker","u":13,"s":"BTCUSDT","b":"100.1","B":"2","a":"100.2","A":"1","T":4,"E":5}',
+        b'{"e":"trade","E":6,"T":6,"s":"BTCUSDT","t":7,"p":"100.1","q":"0.5","X":"MARKET","m":false}',
+    ]
+    coin = [line.replace(b'"s":"BTCUSDT"', b'"s":"BTCUSD_PERP","ps":"BTCUSD"') for line in futures]
+
+    def text(market: Market, *each: bytes) -> bytes:
+        stamped = (b"%d %b" % (1_723_161_256_000_000_000 + number, line) for number, line in enumerate(each))
+        return bytes([market]) + b"\n".join(stamped)
+
+    markets = ((Market.SPOT, lines), (Market.USDM, futures), (Market.COINM, coin))
+    return [text(market, *own) for market, own in markets] + [
+        text(market, line) for market, own in markets for line in own
+    ]
+
+
+TARGETS = [Target("capture", run_capture, capture_seeds), Target("binance", run_binance, binance_seeds)]

@@ -83,5 +83,5 @@ def test_every_thread_of_a_live_run_is_confined(testbed: Testbed, tmp_path: Path
     for venue, what, theirs, ours in seen.rows():
         if what != "market data frames":  # the exchanges went on
             assert theirs == ours, (venue, what)
-    assert next((tmp_path / "runs").glob("*/report.html")).stat().st_size > 0
+    assert next((tmp_path / "runs").glob("*/latest/report.html")).stat().st_size > 0
     assert {path.name for path in (tmp_path / "capture").iterdir()} == {"deribit-000.pcap.zst", "bridge-000.pcap.zst"}

@@ -59,6 +59,10 @@ class Carried:
     differences: list[Difference] = field(default_factory=list)
     records: int = 0
 
+    def told(self, venues: list[str]) -> list[int]:
+        """Number those of the venues that have told their account."""
+        return [number for number, name in enumerate(venues) if name in self.execution_ids]
+
 
 class _Folding:
     """Takes a journal's records one after the other."""

@@ -1,6 +1,7 @@
 """The beginning of a run: take over what the last one has left, and write down what that is."""
 
 import time
+from collections.abc import Collection
 
 from crosswire.engine.build.run import Core
 from crosswire.engine.config import RunConfig
@@ -97,8 +98,12 @@ def restore_order(
     move_open(engine, order, 1, order.qty_lots - order.filled_lots)
 
 
-def write_opening(core: Core) -> None:
-    """Write down all that was taken over, and reserve the first order ids."""
+def write_opening(core: Core, told: Collection[int]) -> None:
+    """Write down all that was taken over, and reserve the first order ids.
+
+    `told` are the numbers of the venues that have told an earlier run their account: of others it is not known which
+    fills are in our positions.
+    """
     engine = core.engine
     journal, count = engine.journal, engine.market.count
     accounts = [(ACCOUNT, engine.gate.positions)]
@@ -114,7 +119,7 @@ def write_opening(core: Core) -> None:
     for order in orders:
         names = [name for name in OrderCarried.fields if name != "is_restored"]
         write_record(journal, OrderCarried, **{name: getattr(order, name) for name in names})
-    for number in range(engine.venue_count):
+    for number in told:
         execution_id = engine.orders.last_execution_ids[number]
         write_record(journal, ExecutionsRecord, venue=number, execution_id=execution_id)
     engine.orders.reserved = engine.orders.counter + IDS_RESERVED

@@ -60,6 +60,6 @@ def reconcile(config_path: Path, output: Path, accept: bool) -> Reconciled:
             continues=carried.folder.name,
         )
         write_description(core.engine.journal, description)
-        write_opening(core)
+        write_opening(core, carried.told([venue.name for venue in config.venue]))
         kept.close()
         return Reconciled(carried, folder)

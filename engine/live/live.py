@@ -57,9 +57,10 @@ KEEP_CLOCK_S = 0.5
 STATUS_S = 5.0
 WIND_DOWN_S = 2.0  # for the answers to the last cancels
 LOG_OUT_S = 1.0
+ACCOUNTS_S = 15.0  # a feed may define its instruments no more often than every 10 s
 SHOWN_ORDERS_MAX = 5
 NO_NUMBERS = (0, 0, 0, 0)
-ALL_KNOWN = 1 << 62  # execution id: without a journal no fill of the past can be booked, but its position is told
+ALL_KNOWN = 1 << 62  # execution id: what no journal explains is not told fill by fill, but as a position
 
 
 @dataclass
@@ -195,15 +196,15 @@ def run_live(
         start_s = time.perf_counter() - started
         loop_started = time.perf_counter()
         write_description(core.engine.journal, run_description(run, "live", carried.folder.name if carried else ""))
-        write_opening(core)
+        write_opening(core, carried.told([venue.name for venue in config.venue]) if carried else ())
         kept.keep()  # on the disk before the first order
         if kept.failure is not None:
             raise HostError(journal_text(kept))
-        kept.start()
         thread = LoopThread(run, kept, live, idle)
         thread.start()
         try:
             keep_capabilities(KEPT_CAPABILITIES)
+            kept.start()  # a thread has what its starter has
             console.print("trading")
             watch(thread, keeper, seconds, lambda: bool(signals) or kept.failure is not None, console)
         finally:
@@ -265,7 +266,7 @@ def resume_sessions(run: Run, config: RunConfig, carried: Carried | None) -> Non
         entry = venue.order_entry
         if entry.resume is not None:
             numbers = carried.numbers.get(venue.name, NO_NUMBERS) if carried else NO_NUMBERS
-            execution_id = carried.execution_ids.get(venue.name, 0) if carried else ALL_KNOWN
+            execution_id = carried.execution_ids.get(venue.name, ALL_KNOWN) if carried else ALL_KNOWN
             entry.resume(run.parts[number].session, numbers, execution_id)
         elif carried is not None and has_something(carried, venue.name):
             raise HostError(
@@ -373,6 +374,7 @@ def watch(
     begun = said = time.monotonic()
     while thread.is_trading() and not stopped() and not (seconds and time.monotonic() - begun >= seconds):
         if engine.gate.alarms != 0:
+            wait_for_accounts(thread, keeper)
             console.print(f"alarm, everything is cancelled: {alarm_text(thread.run)}", style="red", markup=False)
             return
         time.sleep(KEEP_CLOCK_S if not seconds else min(KEEP_CLOCK_S, seconds))
@@ -385,6 +387,18 @@ def watch(
                 f"{said - begun:7.0f} s  frames {state.frames:,}  orders {state.orders_sent:,}  fills {state.fills:,}  "
                 f"open {engine.orders.count}  halted {engine.gate.halted}"
             )
+
+
+def wait_for_accounts(thread: LoopThread, keeper: ClockKeeper) -> None:
+    """If a venue's account differs from ours, hear the others' too: an operator reconciles all of them at once."""
+    engine = thread.run.engine
+    venues = [engine.venues[number] for number in range(engine.venue_count)]
+    begun = time.monotonic()
+    while any(venue.differences + venue.strangers for venue in venues) and time.monotonic() - begun < ACCOUNTS_S:
+        if all(venue.accounts or venue.session.state != SessionState.LOGGING_ON for venue in venues):
+            return
+        time.sleep(0.05)
+        keeper.keep(KEEP_CLOCK_S)
 
 
 def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:

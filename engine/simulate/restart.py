@@ -1,6 +1,7 @@
 """The engine's process dies in a simulation, and another one takes its place: from the journal, as a live run does."""
 
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,11 @@ def can_restart(run: Run) -> bool:
     return all(entry.resume is not None and entry.connect_anew is not None for entry in entries)
 
 
-def begin_journal(run: Run) -> MemoryJournal:
-    """Write what a journal begins with."""
+def begin_journal(run: Run, told: Collection[int] = ()) -> MemoryJournal:
+    """Write what a journal begins with; `told` as `write_opening` has it."""
     kept = MemoryJournal(run.engine.journal)
     write_description(kept.journal, run_description(run, "simulation"))
-    write_opening(run.core)
+    write_opening(run.core, told)
     return kept
 
 
@@ -117,7 +118,7 @@ def restart(world: "World", is_torn: bool, down_ns: int) -> None:
     world.run = run
     world.history.images.clear()
     world.history.restarts += 1
-    world.kept = begin_journal(run)
+    world.kept = begin_journal(run, carried.told([venue.name for venue in run.config.venue]))
 
 
 def take_over_market(core: Core, market: Market) -> None:

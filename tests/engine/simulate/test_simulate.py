@@ -57,8 +57,42 @@ def test_all_happenings_are_drawn() -> None:
     assert drawn == set(Happening)
 
 
-# What is broken on purpose, and who must notice. The first two compile fast; CROSSWIRE_PLANTS=all tries the others.
+# What is broken on purpose, and who must notice. The first two are tried always; CROSSWIRE_PLANTS=all tries the others.
 PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
+    "a position that is off by one lot after a restart": (
+        [
+            (
+                "engine/journal/opening.py",
+                "        copy_holding(engine.gate.positions[places[instrument]], held)",
+                "        copy_holding(engine.gate.positions[places[instrument]], held)\n"
+                "            engine.gate.positions[places[instrument]].position_lots += 1",
+            )
+        ],
+        {"RESTART_AGREES", "POSITIONS_AGREE", "OPEN_IS_THE_SUM", "FILLS_ONCE"},
+    ),
+    "an order that is written down behind its frame": (
+        [
+            (
+                "engine/orders.py",
+                "        record_order_sent(engine, order, now_ns)\n        if send_new_order(",
+                "        if send_new_order(",
+            ),
+            (
+                "engine/orders.py",
+                "            engine.state.orders_sent += 1\n            gate",
+                "            record_order_sent(engine, order, now_ns)\n"
+                "            engine.state.orders_sent += 1\n            gate",
+            ),
+        ],
+        {"ALARMS_ARE_TRUE", "RESTART_AGREES", "POSITIONS_AGREE"},
+    ),
+    "order ids that begin anew": (
+        [
+            ("engine/journal/opening.py", "carried.reserved_id >> ORDERS_BITS", "0"),
+            ("engine/account.py", "max(engine.orders.counter, report.client_order_id >> ORDERS_BITS)", "0"),
+        ],
+        {"IDS_ONCE", "ALARMS_ARE_TRUE", "POSITIONS_AGREE"},
+    ),
     "a sum that wraps": (
         [
             (

@@ -40,8 +40,9 @@ from crosswire.nic.memory.struct import Struct
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.nic.unit.unit import Unit, unit_of
-from crosswire.risk.gate import mark_positions
+from crosswire.risk.ledger import mark_positions, see_book
 from crosswire.risk.records import append, nearly_full
+from crosswire.risk.trading_state import TradingState, change_state
 from crosswire.venues.market import BOOK_CHANGED
 from crosswire.venues.order import SessionState
 
@@ -175,6 +176,7 @@ def take_events(engine: Engine) -> None:
     events = engine.inbox.events
     for position in range(events.count):
         event = events.items[position]
+        see_book(engine.gate, event.instrument, engine.market.books[event.instrument])
         if event.kind == BOOK_CHANGED and engine.market.books[event.instrument].valid != 0:
             add_latency(engine.state.feed_latency, engine.inbox.frame.time_ns - event.exchange_time_ns)
     for number in range(engine.seat_count):
@@ -192,6 +194,7 @@ def run_timers(engine: Engine, now_ns: int) -> None:
     if state.winding_down == 1 or state.winding_down == 3:
         state.winding_down += 1
         if state.winding_down == 2:
+            change_state(engine.gate, TradingState.CANCEL_ONLY, state.leaving_why, now_ns)
             cancel_everything(engine, now_ns)
         else:
             for number in range(engine.venue_count):
@@ -227,7 +230,8 @@ def keep_sessions(engine: Engine, now_ns: int) -> None:
 @compiled
 def take_samples(engine: Engine, now_ns: int) -> None:
     """Mark all positions, and write one row for each instrument, for the report's time series."""
-    mark_positions(engine.gate)
+    if mark_positions(engine.gate, now_ns):
+        cancel_everything(engine, now_ns)
     for index in range(engine.market.count):
         book = engine.market.books[index]
         position = engine.gate.positions[index]

@@ -22,9 +22,11 @@ from crosswire.engine.venue import (
 )
 from crosswire.nic.memory.struct import clear_struct
 from crosswire.nic.unit.compile import compiled
-from crosswire.risk.gate import Veto, check, check_amend, check_quote, halt
+from crosswire.risk.gate import Veto, check, check_amend, check_quote
+from crosswire.risk.ledger import count_fill, count_open
 from crosswire.risk.position import add_fill, change_open
 from crosswire.risk.records import append
+from crosswire.risk.trading_state import TradingState, Why, change_state
 from crosswire.strategies.desk import AMEND_ORDER, CANCEL_BY_ID, CANCEL_ORDER, NEW_ORDER, QUOTE, Request
 from crosswire.venues.order import (
     APPROVALS_MAX,
@@ -89,7 +91,7 @@ def note_session(engine: Engine, venue: Venue, now_ns: int) -> None:
 def sound_alarm(engine: Engine, now_ns: int) -> None:
     """Act on what a venue and we do not agree on: send nothing new, and cancel everything everywhere, in this turn."""
     engine.gate.alarms += 1
-    halt(engine.gate)
+    change_state(engine.gate, TradingState.HALTED, Why.ALARM, now_ns)
     if engine.gate.alarms == 1:
         cancel_everything(engine, now_ns)
 
@@ -178,7 +180,7 @@ def move_open(engine: Engine, order: Order, orders: int, qty_lots: int) -> None:
     """Change what is open of an order, in the account that the gate judges by and in its strategy's own."""
     if orders == 0 and qty_lots == 0:
         return
-    change_open(engine.gate.positions[order.instrument], order.side, orders, qty_lots)
+    count_open(engine.gate, order.instrument, order.side, orders, qty_lots)
     change_open(engine.seats[order.strategy].desk.positions[order.instrument], order.side, orders, qty_lots)
 
 
@@ -188,7 +190,10 @@ def take_fill(engine: Engine, order: Order, report: Report, now_ns: int) -> None
     instrument = engine.market.instruments[report.instrument]
     own = engine.seats[order.strategy].desk.positions[report.instrument]
     account = engine.gate.positions[report.instrument]
-    add_fill(account, instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9)
+    if count_fill(
+        engine.gate, report.instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9, now_ns
+    ):
+        cancel_everything(engine, now_ns)
     add_fill(own, instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9)
     engine.state.fills += 1
     record = append(engine.records.fills)

@@ -4,8 +4,11 @@
 Limits are per instrument, per underlying, per venue and for the whole run; all are required configuration
 (`risk.limits`).
 
-Exposures are counted at their worst: an order that is out may fill, so a buy is judged with all open buys filled and no
-open sell. An amend counts with the larger of its two quantities until it is answered.
+Exposures are counted at their worst (`risk.exposure`): an order that is out may fill, so a buy is judged with all open
+buys filled and no open sell. An amend counts with the larger of its two quantities until it is answered.
+
+No strategy can write what is judged by: the positions are the gate's own (`risk.ledger` keeps them), prices are copied
+before strategies see them (`risk.prices`), and so are the instruments' terms at load.
 """
 
 from enum import IntEnum
@@ -13,9 +16,11 @@ from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Pointer, Struct, i64
 from crosswire.nic.unit.compile import compiled, inlined
-from crosswire.risk.position import Position, profit_e9
-from crosswire.venues.book.book import Book
-from crosswire.venues.instrument import E9, Instrument, Payoff, multiply_e9, notional_e9
+from crosswire.risk.exposure import Exposure, Sums, clamp
+from crosswire.risk.position import Position
+from crosswire.risk.prices import Top, is_current, is_priced
+from crosswire.risk.trading_state import StateMachine, TradingState
+from crosswire.venues.instrument import Instrument, Payoff, multiply_e9, notional_e9
 from crosswire.venues.order import (
     APPROVALS_MAX,
     GTC,
@@ -39,7 +44,7 @@ class Veto(IntEnum):
 
     NONE = 0
     HALTED = 1
-    LOSS_LIMIT = 2
+    REDUCE_ONLY = 2  # it would not make a position smaller; `Gate.why` says what allows no more
     SESSION_NOT_READY = 3
     BAD_ORDER = 4  # a price or size below 1, or outside what was proven not to overflow
     DUPLICATE_ID = 5
@@ -58,6 +63,7 @@ class Veto(IntEnum):
     UNSUPPORTED = 18  # the venue's order session can't do this
     NOT_AMENDABLE = 19  # not live yet, about to be cancelled, not good till cancelled, a quote, or being amended
     QUOTE_PENDING = 20  # the venue has not answered the last quote of this instrument, or holds it in its speed bump
+    CANCEL_ONLY = 21
 
 
 class InstrumentLimits(Struct):
@@ -67,6 +73,7 @@ class InstrumentLimits(Struct):
     order_notional_max_e9: i64  # quote currency
     position_lots_max: i64  # either way
     price_ticks_max: i64  # nothing above was proven
+    mark_age_max_ns: i64  # how old the value of something that is held may be
     collar_e9: i64  # how far through the opposite best an order may reach, fraction of that price
     book_age_max_ns: i64
 
@@ -79,6 +86,7 @@ class VenueLimits(Struct):
     open_orders: i64
     session_state: i64  # SessionState of the venue's order session
     lost_orders: i64  # that were open when the session was lost: what became of them is not known
+    sums: Sums  # of its instruments
 
 
 class UnderlyingLimits(Struct):
@@ -86,22 +94,34 @@ class UnderlyingLimits(Struct):
 
     gross_max_e9: i64
     net_max_e9: i64
+    sums: Sums
 
 
-class Gate(Struct):
+class Profit(Struct):
+    """What one instrument has earned, in 1e-9 of its quote currency, as last counted in the gate's sum."""
+
+    profit_e9: i64
+    marked_ns: i64  # receive time of the book that gave the mark, 0: never
+
+
+class Gate(StateMachine):
     """Limits, and what `check` needs to judge by."""
 
-    halted: i64  # 1: nothing more is sent; set by the kill switch or by an alarm
-    loss_tripped: i64
     loss_max_e9: i64  # quote currency, over all instruments
-    profit_e9: i64  # at the last update
+    profit_max_e9: i64  # an instrument's P&L counts for no more, nor for less than its negative: all may be added up
+    profit_e9: i64  # at the last fill or mark
     profit_worst_e9: i64  # the lowest `profit_e9` seen
+    values_proven_e9: i64  # the largest sum that the instruments' limits allow together
+    deltas_proven_e9: i64
     last_client_order_id: i64
     instrument_count: i64
-    instruments: Annotated[Pointer, Instrument]
-    books: Annotated[Pointer, Book]
+    instruments: Annotated[Pointer, Instrument]  # the gate's own copy
+    tops: Annotated[Pointer, Top]
     positions: Annotated[Pointer, Position]
+    exposures: Annotated[Pointer, Exposure]
+    profits: Annotated[Pointer, Profit]
     limits: Annotated[Pointer, InstrumentLimits]
+    sums: Sums  # of all instruments
     venues: Annotated[Array, VenueLimits, VENUES_MAX]
     underlyings: Annotated[Array, UnderlyingLimits, UNDERLYINGS_MAX]
     vetoes: Annotated[Array, i64, len(Veto)]
@@ -197,12 +217,14 @@ def _judge(
     gate: Gate, order: Order, price_ticks: int, qty_lots: int, added_lots: int, new_orders: int, now_ns: int
 ) -> int:
     """Judge an order at these terms: `added_lots` may be filled that could not before, by `new_orders` more orders."""
-    if gate.halted != 0:
-        return Veto.HALTED
-    if gate.loss_tripped != 0:
-        return Veto.LOSS_LIMIT
+    state = max(gate.state, gate.asked_from_outside)
+    if state >= TradingState.CANCEL_ONLY:
+        return Veto.HALTED if state == TradingState.HALTED else Veto.CANCEL_ONLY
     if order.instrument < 0 or order.instrument >= gate.instrument_count:
         return Veto.BAD_ORDER
+    position = gate.positions[order.instrument]
+    if state == TradingState.REDUCE_ONLY and not _reduces(position, order.side, added_lots):
+        return Veto.REDUCE_ONLY
     limits = gate.limits[order.instrument]
     if price_ticks <= 0 or qty_lots <= 0 or price_ticks > limits.price_ticks_max:
         return Veto.BAD_ORDER
@@ -215,7 +237,7 @@ def _judge(
         return Veto.SESSION_NOT_READY
     if venue.open_orders + new_orders > venue.open_orders_max:
         return Veto.OPEN_ORDERS
-    veto = _judge_price(gate.books[order.instrument], limits, order.side, price_ticks, now_ns)
+    veto = _judge_price(gate.tops[order.instrument], limits, order.side, price_ticks, now_ns)
     if veto == Veto.NONE and notional_e9(gate.instruments[order.instrument], price_ticks, qty_lots) > (
         limits.order_notional_max_e9
     ):
@@ -226,27 +248,27 @@ def _judge(
 
 
 @inlined
-def _is_priced(book: Book, limits: InstrumentLimits) -> bool:
-    """Tell whether both sides have a best price inside what was proven: beyond it, sums of values could wrap."""
-    if book.bid_lots <= 0 or book.ask_lots <= 0:
-        return False
-    return book.bid_ticks >= -limits.price_ticks_max and book.ask_ticks <= limits.price_ticks_max
+def _reduces(position: Position, side: int, added_lots: int) -> bool:
+    """Tell whether all that is open on a side, and this much more, would leave less held, and none the other way."""
+    if side == BUY:
+        return position.position_lots < 0 and position.position_lots + position.open_buy_lots + added_lots <= 0
+    return position.position_lots > 0 and position.position_lots - position.open_sell_lots - added_lots >= 0
 
 
 @inlined
-def _judge_price(book: Book, limits: InstrumentLimits, side: int, price_ticks: int, now_ns: int) -> int:
-    if book.valid == 0 or not _is_priced(book, limits):
+def _judge_price(top: Top, limits: InstrumentLimits, side: int, price_ticks: int, now_ns: int) -> int:
+    if top.valid == 0 or not is_priced(top, limits.price_ticks_max):
         return Veto.INVALID_BOOK
-    if now_ns - book.receive_time_ns > limits.book_age_max_ns:
+    if not is_current(top, limits.book_age_max_ns, now_ns):
         return Veto.STALE_BOOK
-    if book.bid_ticks >= book.ask_ticks:
+    if top.bid_ticks >= top.ask_ticks:
         return Veto.CROSSED_BOOK
     if side == BUY:
-        reach_ticks = price_ticks - book.ask_ticks
-        best_ticks = book.ask_ticks
+        reach_ticks = price_ticks - top.ask_ticks
+        best_ticks = top.ask_ticks
     else:
-        reach_ticks = book.bid_ticks - price_ticks
-        best_ticks = book.bid_ticks
+        reach_ticks = top.bid_ticks - price_ticks
+        best_ticks = top.bid_ticks
     # At the best price or behind it nothing is reached through: the usual order, and no product is needed.
     if reach_ticks > 0 and reach_ticks > multiply_e9(best_ticks, limits.collar_e9):
         return Veto.PRICE_COLLAR
@@ -255,65 +277,27 @@ def _judge_price(book: Book, limits: InstrumentLimits, side: int, price_ticks: i
 
 @inlined
 def _judge_exposure(gate: Gate, limits: InstrumentLimits, order: Order, price_ticks: int, qty_lots: int) -> int:
-    side = order.side
-    instrument = gate.instruments[order.instrument]
-    position = gate.positions[order.instrument]
-    if side == BUY:
-        worst_lots = position.position_lots + position.open_buy_lots + qty_lots
-    else:
-        worst_lots = -position.position_lots + position.open_sell_lots + qty_lots
+    """Judge what is held and open with `qty_lots` more of it, at the higher of the order's price and the mark."""
+    index = order.instrument
+    instrument, position, exposure = gate.instruments[index], gate.positions[index], gate.exposures[index]
+    sign = 1 if order.side == BUY else -1
+    open_lots = position.open_buy_lots if order.side == BUY else position.open_sell_lots
+    worst_lots = sign * position.position_lots + open_lots + qty_lots
     if worst_lots > limits.position_lots_max:
         return Veto.POSITION
-    gross_e9 = 0
-    net_e9 = 0
-    for index in range(gate.instrument_count):
-        if gate.instruments[index].underlying == instrument.underlying:
-            held = gate.positions[index]
-            open_lots = held.open_buy_lots if side == BUY else -held.open_sell_lots
-            signed_lots = held.position_lots + open_lots
-            if index == order.instrument:
-                signed_lots += qty_lots if side == BUY else -qty_lots
-                worst_price_ticks = max(price_ticks, held.mark_ticks)
-            else:
-                worst_price_ticks = held.mark_ticks
-            value_e9 = notional_e9(gate.instruments[index], worst_price_ticks, abs(signed_lots))
-            gross_e9 += value_e9
-            net_e9 += value_e9 if signed_lots >= 0 else -value_e9
+    lot_value_e9 = exposure.lot_value_e9
+    if instrument.payoff != Payoff.INVERSE:
+        lot_value_e9 = max(lot_value_e9, price_ticks * instrument.tick_lot_e9)
+    value_e9 = clamp(worst_lots, exposure.lots_proven) * lot_value_e9
+    counted = exposure.counted
     underlying = gate.underlyings[instrument.underlying]
-    if gross_e9 > underlying.gross_max_e9 and worst_lots > 0:
+    # What lies the other way may be the larger part of gross, and is not changed by this order.
+    other_e9 = -counted.short_e9 if order.side == BUY else counted.long_e9
+    added_gross_e9 = max(abs(value_e9), abs(other_e9)) - counted.gross_e9
+    if worst_lots > 0 and underlying.sums.gross_e9 + added_gross_e9 > underlying.gross_max_e9:
         return Veto.GROSS_EXPOSURE
-    if (net_e9 if side == BUY else -net_e9) > underlying.net_max_e9:
+    side_e9 = counted.long_e9 if order.side == BUY else -counted.short_e9
+    net_e9 = underlying.sums.long_e9 if order.side == BUY else -underlying.sums.short_e9
+    if net_e9 + value_e9 - side_e9 > underlying.net_max_e9:
         return Veto.NET_EXPOSURE
     return Veto.NONE
-
-
-@compiled
-def mark_positions(gate: Gate) -> None:
-    """Take the middle of every proven book as its instrument's trusted price, and judge the loss limit by it."""
-    total_e9 = 0
-    for index in range(gate.instrument_count):
-        book = gate.books[index]
-        position = gate.positions[index]
-        if book.valid != 0 and book.bid_ticks < book.ask_ticks and _is_priced(book, gate.limits[index]):
-            position.mark_ticks = (book.bid_ticks + book.ask_ticks) // 2
-        total_e9 += quote_profit_e9(gate.instruments[index], position)
-    gate.profit_e9 = total_e9
-    gate.profit_worst_e9 = min(gate.profit_worst_e9, total_e9)
-    if total_e9 < -gate.loss_max_e9:
-        gate.loss_tripped = 1
-
-
-@compiled
-def quote_profit_e9(instrument: Instrument, position: Position) -> int:
-    """Return an instrument's P&L in 1e-9 of its quote currency; coins are valued at the trusted price."""
-    profit = profit_e9(position, instrument)
-    if instrument.payoff != Payoff.INVERSE:
-        return profit
-    price = position.mark_ticks * instrument.tick_e9
-    return profit * (price // E9) + multiply_e9(profit, price % E9)
-
-
-@compiled
-def halt(gate: Gate) -> None:
-    """Send nothing more: the kill switch. Cancels are still possible: they only reduce risk."""
-    gate.halted = 1

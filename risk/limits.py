@@ -8,13 +8,18 @@ from decimal import Decimal
 
 import msgspec
 
-from crosswire.risk.gate import Gate, InstrumentLimits
+from crosswire.nic.duration import NS_PER_MS
+from crosswire.risk.exposure import Exposure, set_lot_values
+from crosswire.risk.gate import Gate, InstrumentLimits, Profit
 from crosswire.risk.position import Position
+from crosswire.risk.prices import Top
 from crosswire.venues.instrument import E9, Instrument, Payoff
-from crosswire.venues.market import Market
+from crosswire.venues.market import Market, copy_instruments
 from crosswire.venues.order import ORDERS_MAX
 from crosswire.venues.token_bucket import set_token_bucket
 
+SUM_MAX = 1 << 62  # of all instruments together: a sum and one product more still fit 63 bits
+DURATION_MAX_MS = 86_400_000
 PROVEN_BITS = 60  # every product stays below 2**60: eight of them may be summed before 63 bits are full
 
 
@@ -31,6 +36,7 @@ class InstrumentLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=
     price_max: Decimal
     price_collar_bps: Decimal
     book_age_max_ms: int
+    mark_age_max_ms: int
 
 
 class VenueLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -66,8 +72,18 @@ def to_e9(value: Decimal, what: str) -> int:
 def make_gate(market: Market, run: RunLimitsConfig, underlyings: list[str]) -> Gate:
     """Make a gate over `market` with positions all flat; the per-instrument and per-venue limits are set next."""
     gate = Gate(loss_max_e9=_positive_e9(run.loss_max, "limits.loss_max"), instrument_count=market.count)
-    gate.instruments = market.instruments
-    gate.books = market.books
+    # P&L of all instruments together stays below 2**62, and what is cut off is beyond the loss limit.
+    gate.profit_max_e9 = SUM_MAX // max(1, market.count)
+    if gate.loss_max_e9 >= gate.profit_max_e9:
+        raise LimitError(
+            f"limits.loss_max = {run.loss_max} must be below {gate.profit_max_e9 // E9} with {market.count} instruments"
+        )
+    own = Market()
+    copy_instruments(own, market)
+    gate.instruments = own.instruments
+    gate.tops = Top.array(market.capacity)
+    gate.exposures = Exposure.array(market.capacity)
+    gate.profits = Profit.array(market.capacity)
     gate.positions = Position.array(market.capacity)
     gate.limits = InstrumentLimits.array(market.capacity)
     for number, name in enumerate(underlyings):
@@ -103,17 +119,42 @@ def set_instrument_limits(gate: Gate, instrument: Instrument, configured: Instru
     limits.collar_e9 = _positive_e9(configured.price_collar_bps / 10_000, f"limits.price_collar_bps of {name}")
     if limits.collar_e9 > E9:
         raise LimitError(f"limits.price_collar_bps = {configured.price_collar_bps} of {name} is above 10000")
-    if not 0 < configured.book_age_max_ms <= 86_400_000:
-        raise LimitError(f"limits.book_age_max_ms = {configured.book_age_max_ms} of {name} must be in 1..86400000")
-    limits.book_age_max_ns = configured.book_age_max_ms * 1_000_000
+    limits.book_age_max_ns = _duration_ns(configured.book_age_max_ms, f"limits.book_age_max_ms of {name}")
+    limits.mark_age_max_ns = _duration_ns(configured.mark_age_max_ms, f"limits.mark_age_max_ms of {name}")
     if limits.order_lots_max > limits.position_lots_max:
         raise LimitError(f"limits.order_max of {name} is above its position_max")
     prove_ranges(instrument, limits, name)
+    exposure = gate.exposures[instrument.index]
+    exposure.lots_proven = _lots_proven(limits)
+    set_lot_values(exposure, instrument, 0)
+    prove_sums(gate, instrument, limits, name)
+
+
+def _lots_proven(limits: InstrumentLimits) -> int:
+    return 2 * limits.position_lots_max + limits.order_lots_max  # a position, an order out, and the one being judged
+
+
+def prove_sums(gate: Gate, instrument: Instrument, limits: InstrumentLimits, name: str) -> None:
+    """Show that sums over this instrument and those before it stay below SUM_MAX; LimitError if they can't."""
+    lots = _lots_proven(limits)
+    most = Exposure()
+    set_lot_values(most, instrument, limits.price_ticks_max)
+    value_e9 = lots * most.lot_value_e9
+    set_lot_values(most, instrument, 1)
+    delta_e9 = lots * most.lot_delta_e9
+    for field, what, added in (("values_proven_e9", "notional", value_e9), ("deltas_proven_e9", "coins", delta_e9)):
+        total = getattr(gate, field) + added
+        if total >= SUM_MAX:
+            raise LimitError(
+                f"limits allow a {what} of {total:.3e} in units of 1e-9 over all instruments up to {name}, which 64"
+                " bits can't hold with a margin: lower position_max, order_max or price_max"
+            )
+        setattr(gate, field, total)
 
 
 def prove_ranges(instrument: Instrument, limits: InstrumentLimits, name: str) -> None:
     """Show that every product of venues/instrument.py stays below 2**PROVEN_BITS; LimitError names one that can't."""
-    lots = 2 * limits.position_lots_max + limits.order_lots_max  # a position, an order out, and the one being judged
+    lots = _lots_proven(limits)
     price_e9 = limits.price_ticks_max * instrument.tick_e9
     if instrument.payoff == Payoff.INVERSE:
         notional_e9 = lots * instrument.lot_e9
@@ -129,6 +170,12 @@ def prove_ranges(instrument: Instrument, limits: InstrumentLimits, name: str) ->
                 f"limits of {name} allow a {product} of {value:.3e} in units of 1e-9, which 64 bits can't hold with a"
                 " margin: lower position_max, order_max or price_max"
             )
+
+
+def _duration_ns(value_ms: int, what: str) -> int:
+    if not 0 < value_ms <= DURATION_MAX_MS:
+        raise LimitError(f"{what} = {value_ms} must be in 1..{DURATION_MAX_MS}")
+    return value_ms * NS_PER_MS
 
 
 def _positive_e9(value: Decimal, what: str) -> int:

@@ -40,6 +40,7 @@ from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.tcp.state import TcpCounters
 from crosswire.risk.records import clear_records
+from crosswire.risk.trading_state import Why, state_text
 from crosswire.strategies.interface import Strategy
 from crosswire.venues.order import SessionState
 
@@ -107,7 +108,7 @@ class LoopThread:
         """Trade no more; the loop is still to be turned."""
         self.failure = error
         engine = self.run.engine
-        begin_leaving(engine)
+        begin_leaving(engine, Why.STRATEGY_FAILED)
         for number in range(engine.seat_count):
             retire(engine.seats[number], self.idle)
 
@@ -302,7 +303,7 @@ def watch(
             state = engine.state
             console.print(
                 f"{said - begun:7.0f} s  frames {state.frames:,}  orders {state.orders_sent:,}  fills {state.fills:,}  "
-                f"open {engine.orders.count}  halted {engine.gate.halted}"
+                f"open {engine.orders.count}  {state_text(engine.gate)}"
             )
 
 

@@ -131,6 +131,7 @@ position_max = 5
 price_max = 1_000_000
 price_collar_bps = 20
 book_age_max_ms = 2_000
+mark_age_max_ms = 60_000
 """
 
 

@@ -96,6 +96,7 @@ position_max = 10
 price_max = 1_000_000
 price_collar_bps = 100
 book_age_max_ms = 5000
+mark_age_max_ms = 60_000
 """
 
 

@@ -176,7 +176,7 @@ def take_events(engine: Engine) -> None:
     events = engine.inbox.events
     for position in range(events.count):
         event = events.items[position]
-        see_book(engine.gate, event.instrument, engine.market.books[event.instrument])
+        see_book(engine.gate, event.instrument, engine.market.books[event.instrument], engine.state.now_ns)
         if event.kind == BOOK_CHANGED and engine.market.books[event.instrument].valid != 0:
             add_latency(engine.state.feed_latency, engine.inbox.frame.time_ns - event.exchange_time_ns)
     for number in range(engine.seat_count):

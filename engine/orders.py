@@ -23,7 +23,7 @@ from crosswire.engine.venue import (
 from crosswire.nic.memory.struct import clear_struct
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.gate import Veto, check, check_amend, check_quote
-from crosswire.risk.ledger import count_fill, count_open
+from crosswire.risk.ledger import count_cancel, count_fill, count_open
 from crosswire.risk.position import add_fill, change_open
 from crosswire.risk.records import append
 from crosswire.risk.trading_state import TradingState, Why, change_state
@@ -180,7 +180,7 @@ def move_open(engine: Engine, order: Order, orders: int, qty_lots: int) -> None:
     """Change what is open of an order, in the account that the gate judges by and in its strategy's own."""
     if orders == 0 and qty_lots == 0:
         return
-    count_open(engine.gate, order.instrument, order.side, orders, qty_lots)
+    count_open(engine.gate, order.instrument, order.strategy, order.side, orders, qty_lots)
     change_open(engine.seats[order.strategy].desk.positions[order.instrument], order.side, orders, qty_lots)
 
 
@@ -191,7 +191,14 @@ def take_fill(engine: Engine, order: Order, report: Report, now_ns: int) -> None
     own = engine.seats[order.strategy].desk.positions[report.instrument]
     account = engine.gate.positions[report.instrument]
     if count_fill(
-        engine.gate, report.instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9, now_ns
+        engine.gate,
+        report.instrument,
+        order.strategy,
+        report.side,
+        report.price_ticks,
+        report.qty_lots,
+        report.fee_e9,
+        now_ns,
     ):
         cancel_everything(engine, now_ns)
     add_fill(own, instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9)
@@ -462,6 +469,7 @@ def cancel_order(engine: Engine, order: Order, now_ns: int) -> bool:
     if is_sent:
         cancel_sent(order)
         engine.state.cancels_sent += 1
+        count_cancel(engine.gate, venue.number, now_ns)
     return is_sent
 
 
@@ -495,4 +503,5 @@ def cancel_stranger(engine: Engine, seat: Seat, request: Request, now_ns: int) -
         take_cancel_by_id(engine.orders, venue.number, exchange_order_id)
         return False
     engine.state.cancels_sent += 1
+    count_cancel(engine.gate, venue.number, now_ns)
     return True

@@ -7,9 +7,9 @@ What is held and open of an instrument counts three times, at its mark:
     gross   the larger of both in size
 
 Each is a number of lots times a value of one lot, and is added to the sums that the instrument belongs to (its
-underlying, its venue, the account) as it changes: what it counted for before is kept beside it and taken off again.
-Signs: long is positive. Delta is in 1e-9 of the base coin: a lot of an inverse contract counts for the coins that it is
-worth at the mark, rounded up, an error below 1e-9 coin a lot.
+underlying, its venue, the account, a strategy's own) as it changes: what it counted for before is kept beside it and
+taken off again. Signs: long is positive. Delta is in 1e-9 of the base coin: a lot of an inverse contract counts for the
+coins that it is worth at the mark, rounded up, an error below 1e-9 coin a lot.
 """
 
 from crosswire.nic.memory.struct import Struct, i64
@@ -56,42 +56,28 @@ def clamp(value: int, most: int) -> int:
 
 
 @compiled
-def count_position(exposure: Exposure, position: Position, underlying: Sums, venue: Sums, account: Sums) -> None:
-    """Count an instrument anew in the sums that it belongs to."""
+def count_position(exposure: Exposure, position: Position, change: Sums) -> None:
+    """Count an instrument anew; `change` becomes what that adds to the sums that it belongs to."""
     most = exposure.lots_proven
     held_lots = clamp(position.position_lots, most)
     long_lots = clamp(position.position_lots + position.open_buy_lots, most)
     short_lots = clamp(position.position_lots - position.open_sell_lots, most)
     counted = exposure.counted
-    _take_off(underlying, counted)
-    _take_off(venue, counted)
-    _take_off(account, counted)
-    counted.long_e9 = long_lots * exposure.lot_value_e9
-    counted.short_e9 = short_lots * exposure.lot_value_e9
-    counted.gross_e9 = max(abs(counted.long_e9), abs(counted.short_e9))
-    counted.delta_long_e9 = long_lots * exposure.lot_delta_e9
-    counted.delta_short_e9 = short_lots * exposure.lot_delta_e9
-    counted.delta_held_e9 = held_lots * exposure.lot_delta_e9
-    _add(underlying, counted)
-    _add(venue, counted)
-    _add(account, counted)
+    change.long_e9 = long_lots * exposure.lot_value_e9 - counted.long_e9
+    change.short_e9 = short_lots * exposure.lot_value_e9 - counted.short_e9
+    change.gross_e9 = max(abs(long_lots), abs(short_lots)) * exposure.lot_value_e9 - counted.gross_e9
+    change.delta_long_e9 = long_lots * exposure.lot_delta_e9 - counted.delta_long_e9
+    change.delta_short_e9 = short_lots * exposure.lot_delta_e9 - counted.delta_short_e9
+    change.delta_held_e9 = held_lots * exposure.lot_delta_e9 - counted.delta_held_e9
+    add_sums(counted, change)
 
 
 @inlined
-def _add(sums: Sums, counted: Sums) -> None:
-    sums.long_e9 += counted.long_e9
-    sums.short_e9 += counted.short_e9
-    sums.gross_e9 += counted.gross_e9
-    sums.delta_long_e9 += counted.delta_long_e9
-    sums.delta_short_e9 += counted.delta_short_e9
-    sums.delta_held_e9 += counted.delta_held_e9
-
-
-@inlined
-def _take_off(sums: Sums, counted: Sums) -> None:
-    sums.long_e9 -= counted.long_e9
-    sums.short_e9 -= counted.short_e9
-    sums.gross_e9 -= counted.gross_e9
-    sums.delta_long_e9 -= counted.delta_long_e9
-    sums.delta_short_e9 -= counted.delta_short_e9
-    sums.delta_held_e9 -= counted.delta_held_e9
+def add_sums(sums: Sums, change: Sums) -> None:
+    """Change a group's sums."""
+    sums.long_e9 += change.long_e9
+    sums.short_e9 += change.short_e9
+    sums.gross_e9 += change.gross_e9
+    sums.delta_long_e9 += change.delta_long_e9
+    sums.delta_short_e9 += change.delta_short_e9
+    sums.delta_held_e9 += change.delta_held_e9

@@ -33,6 +33,8 @@ class Why(IntEnum):
     STRATEGY_FAILED = 4  # a strategy raised an error, or its records could not be kept
     BOOK_LOST = 5  # something is held whose value is not known any more
     BEYOND_PROVEN = 6  # more is held of an instrument than sums were proven for
+    LEG_RISK = 7  # more is unhedged than allowed, or for longer
+    DEAD_MAN = 8  # nobody has said for too long that somebody watches
 
 
 WHY_COUNT = len(Why)

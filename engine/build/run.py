@@ -23,7 +23,13 @@ from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
 from crosswire.risk.gate import Gate
-from crosswire.risk.limits import make_gate, set_instrument_limits, set_venue_limits
+from crosswire.risk.limits import (
+    make_gate,
+    set_instrument_limits,
+    set_price_bands,
+    set_strategy_limits,
+    set_venue_limits,
+)
 from crosswire.risk.position import Position
 from crosswire.risk.records import Records, make_records
 from crosswire.strategies.desk import Desk
@@ -109,11 +115,15 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
         set_instrument_limits(gate, market.instruments[index], each.limits, names[index])
     for number, venue in enumerate(config.venue):
         set_venue_limits(gate, number, venue.limits, venue.name)
+    set_price_bands(gate, config.limits, underlyings)
+    strategy_names = [each.name or each.use for each in config.strategies]
+    set_strategy_limits(gate, [each.limits for each in config.strategies], strategy_names)
     engine = Engine()
     engine.state.sample_interval_ns = config.sample_interval_ms * NS_PER_MS
     engine.market = market
     engine.gate = gate
     engine.orders = make_order_table(instruments=market.instruments)
+    gate.orders = engine.orders
     engine.records = make_records()
     context = BuildContext(list(market.instruments), {name: index for index, name in enumerate(names)})
     strategies = [

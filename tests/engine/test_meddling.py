@@ -68,9 +68,9 @@ def test_a_strategy_that_writes_all_it_can_reach_gets_the_same_verdicts(tmp_path
     for meddles in (0, 1):
         config.write_text(
             f'name = "meddling"\n[strategy]\nuse = "meddler.py:Meddler"\n[strategy.parameters]\nmeddles = {meddles}\n'
-            + limits.replace("position_max = 5\n", "position_max = 2\n").replace(
-                "net_max = 50_000", "net_max = 900_000"
-            )
+            + limits.replace("position_max = 5\n", "position_max = 2\n")
+            .replace("net_max = 50_000", "net_max = 900_000")
+            .replace("net_max = 100_000", "net_max = 900_000")
         )
         run = finished_run(config)
         gate = run.engine.gate

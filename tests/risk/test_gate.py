@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crosswire.nic.memory.struct import Struct
 from crosswire.risk.gate import Gate, Veto
-from crosswire.risk.limits import LimitError, RunLimitsConfig, make_gate
+from crosswire.risk.limits import LimitError
 from crosswire.venues.instrument import E9
 from crosswire.venues.order import AmendState, OrderState, SessionState, TimeInForce
 from crosswire.venues.side import BUY, SELL
@@ -253,12 +253,6 @@ def test_no_sequence_of_fills_gets_past_position_and_net_limits(orders: list[tup
 def test_limits_that_cannot_be_are_refused_in_words(changes: dict[str, Decimal], words: str) -> None:
     with pytest.raises(LimitError, match=words):
         Setup(**changes)
-
-
-def test_an_underlying_without_limits_is_refused() -> None:
-    setup = Setup()
-    with pytest.raises(LimitError, match=r"limits\.underlying\.ETH"):
-        make_gate(setup.market, RunLimitsConfig(loss_max=Decimal(1), underlying={}), ["ETH"])
 
 
 def test_the_gate_is_plain_memory() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crosswire.risk.exposure import Sums
 from crosswire.risk.gate import Gate, Veto
-from crosswire.risk.ledger import count_fill, count_open, mark_positions, see_book
+from crosswire.risk.ledger import count_open, mark_positions, see_book
 from crosswire.risk.prices import BOOK_AHEAD_MAX_NS
 from crosswire.risk.trading_state import TradingState, Why
 from crosswire.venues.instrument import E9, Payoff, base_e9, notional_e9
@@ -16,10 +16,6 @@ from crosswire.venues.side import BUY, SELL
 from tests.support.gate_setup import NOW_NS, Setup
 
 STATE_AT_LOSS = (TradingState.REDUCE_ONLY, Why.LOSS_LIMIT)
-
-
-def fill(gate: Gate, index: int, side: int, price: int, lots: int, fee_e9: int = 0, now_ns: int = NOW_NS) -> bool:
-    return bool(count_fill(gate, index, side, price, lots, fee_e9, now_ns))
 
 
 def looped(gate: Gate, indices: list[int]) -> list[int]:
@@ -60,19 +56,19 @@ def test_kept_sums_equal_the_loop_over_all_instruments(steps: list[tuple[str, in
         position = gate.positions[index]
         left = position.open_buy_lots if side == BUY else position.open_sell_lots
         if what == "fill":
-            fill(gate, index, side, 1000, number)
+            setup.fill(index, side, 1000, number)
         elif what == "open":
-            count_open(gate, index, side, 1, number)
+            count_open(gate, index, 0, side, 1, number)
         elif what == "close" and position.open_orders:
-            count_open(gate, index, side, -1, -min(left, number))
+            count_open(gate, index, 0, side, -1, -min(left, number))
         elif what == "mark":
             book = books[index]
             book.valid, book.bid_ticks, book.ask_ticks = 1, number, number + 2
-            see_book(gate, index, book)
+            see_book(gate, index, book, NOW_NS)
             mark_positions(gate, NOW_NS)
         elif what == "lose":
             books[index].valid = 0
-            see_book(gate, index, books[index])
+            see_book(gate, index, books[index], NOW_NS)
         assert kept(gate.underlyings[0].sums) == looped(gate, [0, 1])
         assert kept(gate.sums) == looped(gate, [0, 1])
         assert kept(gate.venues[0].sums) == looped(gate, [0])
@@ -97,14 +93,14 @@ def test_gross_counts_each_instrument_at_the_larger_of_both_ways() -> None:
 def test_a_fill_trips_the_loss_limit_at_once_and_reducing_orders_pass(held: int, side: int) -> None:
     setup = Setup()
     gate = setup.gate
-    assert not fill(gate, 0, side, 1000, 5_000, fee_e9=50 * E9)
+    assert not setup.fill(0, side, 1000, 5_000, fee_e9=50 * E9)
     assert (gate.state, gate.profit_e9) == (TradingState.ACTIVE, -50 * E9)
-    assert fill(gate, 0, side, 1000, 1, fee_e9=1)
+    assert setup.fill(0, side, 1000, 1, fee_e9=1)
     assert (gate.state, gate.why) == STATE_AT_LOSS
     assert setup.ask(0, side, 1000, 1) == Veto.REDUCE_ONLY
     assert setup.ask(0, BUY if side == SELL else SELL, 1000, 100) == Veto.NONE
     # It stays when the loss is gone.
-    assert not fill(gate, 0, side, 1000, 1, fee_e9=-60 * E9)
+    assert not setup.fill(0, side, 1000, 1, fee_e9=-60 * E9)
     assert (gate.state, gate.why) == STATE_AT_LOSS
     assert gate.profit_worst_e9 == -50 * E9 - 1
 
@@ -112,7 +108,7 @@ def test_a_fill_trips_the_loss_limit_at_once_and_reducing_orders_pass(held: int,
 @pytest.mark.parametrize(("side", "move"), [(BUY, -101), (SELL, 101)])
 def test_a_mark_trips_the_loss_limit(side: int, move: int) -> None:
     setup = Setup()
-    fill(setup.gate, 0, side, 1000, 5_000)
+    setup.fill(0, side, 1000, 5_000)
     book = setup.market.books[0]
     book.bid_ticks, book.ask_ticks = 999 + move // 101 * 100, 1001 + move // 101 * 100
     assert not setup.mark()  # a loss of 50
@@ -125,7 +121,7 @@ def test_a_mark_trips_the_loss_limit(side: int, move: int) -> None:
 
 def test_coins_are_valued_at_the_mark() -> None:
     setup = Setup()
-    fill(setup.gate, 1, BUY, 1000, 10, fee_e9=E9 // 2)  # half a coin, at 100
+    setup.fill(1, BUY, 1000, 10, fee_e9=E9 // 2)  # half a coin, at 100
     assert setup.gate.profit_e9 == -50 * E9
     setup.market.books[1].bid_ticks, setup.market.books[1].ask_ticks = 1_999, 2_001
     setup.mark()
@@ -151,9 +147,9 @@ def test_a_position_beyond_what_was_proven_halts_and_wraps_nothing(side: int) ->
     setup = Setup()
     gate = setup.gate
     lots = gate.exposures[0].lots_proven
-    assert not fill(gate, 0, side, 1000, lots)
+    assert not setup.fill(0, side, 1000, lots)
     assert gate.state == TradingState.ACTIVE
-    assert fill(gate, 0, side, 1000, 1 << 40)
+    assert setup.fill(0, side, 1000, 1 << 40)
     assert (gate.state, gate.why) == (TradingState.HALTED, Why.BEYOND_PROVEN)
     sign = 1 if side == BUY else -1
     assert gate.sums.long_e9 == sign * lots * 1000 * E9 // 10_000
@@ -164,7 +160,7 @@ def test_a_lost_book_allows_reducing_only_until_it_is_proven_again() -> None:
     setup = Setup(book_age_max_ms=60_000)
     gate, book = setup.gate, setup.market.books[0]
     age_ns = gate.limits[0].mark_age_max_ns
-    fill(gate, 0, BUY, 1000, 5)
+    setup.fill(0, BUY, 1000, 5)
     setup.market.books[1].receive_time_ns += 2 * age_ns
     book.valid = 0
     assert not setup.mark(NOW_NS + age_ns)
@@ -182,7 +178,7 @@ def test_a_silent_book_is_a_lost_one_though_it_is_proven() -> None:
     setup = Setup()
     age_ns = setup.gate.limits[0].mark_age_max_ns
     assert not setup.mark(NOW_NS + age_ns + 1)  # nothing is held
-    fill(setup.gate, 0, SELL, 1000, 5)
+    setup.fill(0, SELL, 1000, 5)
     assert setup.mark(NOW_NS + age_ns + 1)
     assert setup.gate.why == Why.BOOK_LOST
 

@@ -22,6 +22,7 @@ from crosswire.venues.book.book import make_books
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, set_text
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
+    VENUES_MAX,
     Approval,
     Approvals,
     Order,
@@ -37,12 +38,13 @@ NOW_NS = 1_700_000_000 * E9
 
 
 class Setup:
-    """Instruments of one underlying at 100.0, each on a venue of its own: a linear one, an inverse one, and so on."""
+    """Instruments of one underlying at 100.0, linear and inverse by turns; each at a venue of its own if it can."""
 
     def __init__(
         self,
-        kinds: tuple[Kind, Kind] = (Kind.PERPETUAL, Kind.PERPETUAL),
+        kinds: tuple[Kind, ...] = (Kind.PERPETUAL, Kind.PERPETUAL),
         instruments: int = 2,
+        venues: int = VENUES_MAX,
         strategies: tuple[StrategyLimitsConfig | None, ...] = (None, None),
         **changes: Any,
     ) -> None:
@@ -50,8 +52,8 @@ class Setup:
         self.market.instruments = Instrument.array(instruments)
         self.market.books = make_books(instruments, 64)
         for index, instrument in enumerate(self.market.instruments):
-            instrument.index = instrument.venue = index
-            instrument.tick_e9, instrument.kind = E9 // 10, kinds[index % 2]
+            instrument.index, instrument.venue = index, index % venues
+            instrument.tick_e9, instrument.kind = E9 // 10, kinds[min(index, len(kinds) - 1)]
             if index % 2 == 0:
                 instrument.lot_e9, instrument.tick_lot_e9 = E9 // 1000, E9 // 10_000
             else:
@@ -89,6 +91,7 @@ class Setup:
         self.gate.orders = self.orders = make_order_table()
         for index, instrument in enumerate(self.market.instruments):
             set_instrument_limits(self.gate, instrument, InstrumentLimitsConfig(**limits), f"i{index}")
+        for index in range(min(instruments, venues)):
             set_venue_limits(self.gate, index, VenueLimitsConfig(**venue), f"v{index}")
             self.gate.venues[index].session_state = SessionState.READY
         set_price_bands(self.gate, configured, ["BTC"])

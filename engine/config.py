@@ -11,7 +11,7 @@ import msgspec
 
 from crosswire.engine.adapters import find_adapter
 from crosswire.nic.host.name import NAME_RULE, is_name
-from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, VenueLimitsConfig
+from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, StrategyLimitsConfig, VenueLimitsConfig
 from crosswire.risk.records import INSTRUMENTS_MAX, STRATEGIES_MAX
 from crosswire.venues.adapter import Adapter, OrderEntry, SimulationConfig
 from crosswire.venues.errors import VenueError
@@ -98,6 +98,7 @@ class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     use: str
     name: str = ""  # in records and report; needed where there are several
     parameters: dict[str, Any] = {}
+    limits: StrategyLimitsConfig | None = None  # of its own positions; None: only those of all
 
 
 class GenerateConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -43,9 +43,12 @@ from crosswire.nic.memory.struct import Struct
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.nic.unit.unit import Unit, unit_of
-from crosswire.risk.gate import mark_positions
+from crosswire.risk.ledger import mark_positions, see_book
+from crosswire.risk.trading_state import TradingState, change_state
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST
-from crosswire.venues.order import SessionState
+from crosswire.venues.session import (
+    SessionState,
+)
 
 
 class Status(IntEnum):
@@ -178,6 +181,7 @@ def take_events(engine: Engine) -> None:
     events = engine.inbox.events
     for position in range(events.count):
         event = events.items[position]
+        see_book(engine.gate, event.instrument, engine.market.books[event.instrument], engine.state.now_ns)
         if event.kind == BOOK_CHANGED and engine.market.books[event.instrument].valid != 0:
             add_latency(engine.state.feed_latency, engine.inbox.frame.time_ns - event.exchange_time_ns)
             note_book(engine, event.instrument, 0)
@@ -206,6 +210,7 @@ def run_timers(engine: Engine, now_ns: int) -> None:
     if state.winding_down == 1 or state.winding_down == 3:
         state.winding_down += 1
         if state.winding_down == 2:
+            change_state(engine.gate, TradingState.CANCEL_ONLY, state.leaving_why, now_ns)
             cancel_everything(engine, now_ns)
         else:
             for number in range(engine.venue_count):
@@ -243,7 +248,7 @@ def keep_sessions(engine: Engine, now_ns: int) -> None:
 def note_state(engine: Engine, now_ns: int) -> None:
     """Write down a change of what may be sent."""
     gate, state = engine.gate, engine.state
-    packed = gate.halted | gate.loss_tripped << 1 | state.winding_down << 2 | gate.alarms << 8
+    packed = gate.state | gate.why << 4 | state.winding_down << 8 | gate.alarms << 16
     if packed != state.recorded_state:
         state.recorded_state = packed
         record_state(engine, now_ns)
@@ -252,7 +257,8 @@ def note_state(engine: Engine, now_ns: int) -> None:
 @compiled
 def take_samples(engine: Engine, now_ns: int) -> None:
     """Mark all positions, and write one row for each instrument, for the report's time series."""
-    mark_positions(engine.gate)
+    if mark_positions(engine.gate, now_ns):
+        cancel_everything(engine, now_ns)
     for index in range(engine.market.count):
         for number in range(engine.seat_count):
             engine.seats[number].desk.positions[index].mark_ticks = engine.gate.positions[index].mark_ticks

@@ -35,12 +35,13 @@ from crosswire.engine.venue import (
 )
 from crosswire.nic.memory.struct import clear_struct
 from crosswire.nic.unit.compile import compiled
-from crosswire.risk.gate import Veto, check, check_amend, check_quote, halt
+from crosswire.risk.gate import Veto, check, check_amend, check_quote
+from crosswire.risk.ledger import count_cancel, count_fill, count_open
 from crosswire.risk.position import add_fill, change_open
+from crosswire.risk.trading_state import TradingState, Why, change_state
 from crosswire.strategies.desk import AMEND_ORDER, CANCEL_BY_ID, CANCEL_ORDER, NEW_ORDER, QUOTE, Request
 from crosswire.venues.order import (
     APPROVALS_MAX,
-    LINKS_MAX,
     ORDERS_MAX,
     AmendState,
     Applied,
@@ -49,7 +50,6 @@ from crosswire.venues.order import (
     RejectReason,
     Report,
     ReportKind,
-    SessionState,
     amend_sent,
     apply_report,
     cancel_sent,
@@ -64,6 +64,10 @@ from crosswire.venues.order import (
     open_lots,
     open_order,
     take_cancel_by_id,
+)
+from crosswire.venues.session import (
+    LINKS_MAX,
+    SessionState,
 )
 
 CANCEL_RETRY_NS = 100_000  # a ring's slots come back within the time that a frame takes
@@ -152,7 +156,7 @@ def note_numbers(engine: Engine, venue: Venue, now_ns: int) -> None:
 def sound_alarm(engine: Engine, now_ns: int) -> None:
     """Act on what a venue and we do not agree on: send nothing new, and cancel everything everywhere, in this turn."""
     engine.gate.alarms += 1
-    halt(engine.gate)
+    change_state(engine.gate, TradingState.HALTED, Why.ALARM, now_ns)
     if engine.gate.alarms == 1:
         cancel_everything(engine, now_ns)
 
@@ -244,7 +248,7 @@ def move_open(engine: Engine, order: Order, orders: int, qty_lots: int) -> None:
     """Change what is open of an order, in the account that the gate judges by and in its strategy's own."""
     if orders == 0 and qty_lots == 0:
         return
-    change_open(engine.gate.positions[order.instrument], order.side, orders, qty_lots)
+    count_open(engine.gate, order.instrument, order.strategy, order.side, orders, qty_lots)
     change_open(engine.seats[order.strategy].desk.positions[order.instrument], order.side, orders, qty_lots)
 
 
@@ -254,7 +258,17 @@ def take_fill(engine: Engine, order: Order, report: Report, now_ns: int) -> None
     instrument = engine.market.instruments[report.instrument]
     own = engine.seats[order.strategy].desk.positions[report.instrument]
     account = engine.gate.positions[report.instrument]
-    add_fill(account, instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9)
+    if count_fill(
+        engine.gate,
+        report.instrument,
+        order.strategy,
+        report.side,
+        report.price_ticks,
+        report.qty_lots,
+        report.fee_e9,
+        now_ns,
+    ):
+        cancel_everything(engine, now_ns)
     add_fill(own, instrument, report.side, report.price_ticks, report.qty_lots, report.fee_e9)
     engine.state.fills += 1
     record_fill(engine, order, report, account, own, now_ns)
@@ -498,6 +512,7 @@ def cancel_order(engine: Engine, order: Order, now_ns: int) -> bool:
         record_cancel_sent(engine, order.venue, order.client_order_id, order.exchange_order_id, now_ns)
         cancel_sent(order)
         engine.state.cancels_sent += 1
+        count_cancel(engine.gate, venue.number, now_ns)
     return is_sent
 
 
@@ -532,4 +547,5 @@ def cancel_stranger(engine: Engine, seat: Seat, request: Request, now_ns: int) -
         return False
     record_cancel_sent(engine, venue.number, 0, exchange_order_id, now_ns)
     engine.state.cancels_sent += 1
+    count_cancel(engine.gate, venue.number, now_ns)
     return True

@@ -212,8 +212,8 @@ def record_state(engine: Engine, now_ns: int) -> None:
     """Write what may be sent, and why."""
     journal, gate = engine.journal, engine.gate
     record = view(StateRecord, begin_record(journal, size_of(StateRecord)))
-    record.halted = gate.halted
-    record.loss_tripped = gate.loss_tripped
+    record.state = gate.state
+    record.why = gate.why
     record.alarms = gate.alarms
     record.leaving = engine.state.winding_down
     commit_record(journal, RecordKind.STATE, VERSION, size_of(StateRecord), now_ns)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from crosswire.nic.memory.struct import Struct, address_of, i64
+from crosswire.nic.memory.struct import Struct, address_of, copy_struct, i64
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
@@ -41,6 +41,7 @@ class Seat(Struct):
     orders: i64  # that ended, vetoed ones included
     strategy: i64  # address
     desk: Desk
+    told: Order  # the copy that the strategy is shown: the order itself is what the gate judges an amend by
     entries: SeatEntries
 
 
@@ -116,14 +117,17 @@ def tell_events(seat: Seat, events: Events) -> None:
 def tell_fill(seat: Seat, order: Order, report: Report) -> None:
     """Call `hear_fill` in the strategy's unit; of an order of its own, not of one that an earlier run has left."""
     if order.is_restored == 0:
-        call_entry(seat.entries.hear_fill, seat.strategy, address_of(seat.desk), address_of(order), address_of(report))
+        copy_struct(seat.told, order)
+        told = address_of(seat.told)
+        call_entry(seat.entries.hear_fill, seat.strategy, address_of(seat.desk), told, address_of(report))
 
 
 @compiled
 def tell_order(seat: Seat, order: Order) -> None:
     """Call `hear_order` in the strategy's unit; of an order of its own, not of one that an earlier run has left."""
     if order.is_restored == 0:
-        call_entry(seat.entries.hear_order, seat.strategy, address_of(seat.desk), address_of(order))
+        copy_struct(seat.told, order)
+        call_entry(seat.entries.hear_order, seat.strategy, address_of(seat.desk), address_of(seat.told))
 
 
 @compiled

@@ -10,8 +10,9 @@ from crosswire.engine.venue import (
 )
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Array, Reference, Struct, i64
-from crosswire.risk.gate import Gate, halt
+from crosswire.risk.gate import Gate
 from crosswire.risk.records import INSTRUMENTS_MAX, STRATEGIES_MAX
+from crosswire.risk.trading_state import TradingState, Why, ask_from_outside
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
     VENUES_MAX,
@@ -36,6 +37,7 @@ class LoopState(Struct):
     sample_interval_ns: i64
     sample_ns: i64  # when the next sample is due
     winding_down: i64  # set to 1: cancel everything; 2: asked for; set to 3: log out; 4: done
+    leaving_why: i64  # Why
     first_ns: i64
     first_keep_ns: i64  # the earliest of the venues' `keep_ns`
     recorded_state: i64  # as the journal has it, `packed_state`
@@ -64,8 +66,9 @@ class Engine(Struct):
     seats: Annotated[Array, Seat, STRATEGIES_MAX]
 
 
-def begin_leaving(engine: Engine) -> None:
-    """Have the loop send nothing more and cancel everything, at its next turn; from any thread."""
-    halt(engine.gate)
+def begin_leaving(engine: Engine, why: Why = Why.LEAVING) -> None:
+    """Have the loop send nothing more, and cancel everything at its next turn; from any thread."""
+    ask_from_outside(engine.gate, TradingState.CANCEL_ONLY)
     if engine.state.winding_down == 0:
+        engine.state.leaving_why = why
         engine.state.winding_down = 1

@@ -17,10 +17,12 @@ from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.venues.feed import feed_unit
 from crosswire.venues.market import Events, Market, clear_events
 from crosswire.venues.order import (
-    LINKS_MAX,
     Approval,
     Approvals,
     Reports,
+)
+from crosswire.venues.session import (
+    LINKS_MAX,
     Session,
     end_session,
     keep_session,

@@ -194,8 +194,8 @@ class TradeRecord(Struct):
 class StateRecord(Struct):
     """What may be sent has changed."""
 
-    halted: i64
-    loss_tripped: i64
+    state: i64  # TradingState
+    why: i64  # Why
     alarms: i64
     leaving: i64  # 1: a signal, a time limit or an error ends the run
 
@@ -224,6 +224,8 @@ class HoldingRecord(Struct):
     strategy: i64  # ACCOUNT, or the number of a strategy
     position_lots: i64
     cash_e9: i64
+    entry_cash_e9: i64
+    realised_e9: i64
     fees_e9: i64
     fills: i64
     bought_lots: i64

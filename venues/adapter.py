@@ -22,7 +22,10 @@ from crosswire.nic.unit.link import Linker
 from crosswire.venues.feed import Feed
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
-from crosswire.venues.order import Session, SessionState
+from crosswire.venues.session import (
+    Session,
+    SessionState,
+)
 
 
 class NoSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

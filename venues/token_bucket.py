@@ -90,6 +90,12 @@ def take_tokens(bucket: TokenBucket, count: int, now_ns: int) -> bool:
     return True
 
 
+@inlined
+def give_tokens(bucket: TokenBucket, count: int) -> None:
+    """Give back what `take_tokens` took just now: nothing was sent for it."""
+    bucket.credit_e9 = min(bucket.full_e9, bucket.credit_e9 + count * NS_PER_S)
+
+
 @compiled
 def draw_tokens(bucket: TokenBucket, count: int, now_ns: int) -> None:
     """Take `count` tokens whether they are there or not, as cancels do, which are never refused."""

@@ -25,7 +25,13 @@ from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
 from crosswire.risk.gate import Gate
-from crosswire.risk.limits import make_gate, set_instrument_limits, set_venue_limits
+from crosswire.risk.limits import (
+    make_gate,
+    set_instrument_limits,
+    set_price_bands,
+    set_strategy_limits,
+    set_venue_limits,
+)
 from crosswire.risk.position import Position
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.interface import BuildContext, Strategy
@@ -110,11 +116,15 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
         set_instrument_limits(gate, market.instruments[index], each.limits, names[index])
     for number, venue in enumerate(config.venue):
         set_venue_limits(gate, number, venue.limits, venue.name)
+    set_price_bands(gate, config.limits, underlyings)
+    strategy_names = [each.name or each.use for each in config.strategies]
+    set_strategy_limits(gate, [each.limits for each in config.strategies], strategy_names)
     engine = Engine()
     engine.state.sample_interval_ns = config.sample_interval_ms * NS_PER_MS
     engine.market = market
     engine.gate = gate
     engine.orders = make_order_table(instruments=market.instruments)
+    gate.orders = engine.orders
     engine.journal = make_journal()
     for index in range(market.count):
         engine.state.is_lost[index] = 1

@@ -20,7 +20,16 @@ from crosswire.risk.records import ACCOUNT, KINDS, OrderCarried, RecordKind
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.order import Applied, ReportKind
 
-HELD = ("position_lots", "cash_e9", "fees_e9", "fills", "bought_lots", "sold_lots")
+HELD = (
+    "position_lots",
+    "cash_e9",
+    "entry_cash_e9",
+    "realised_e9",
+    "fees_e9",
+    "fills",
+    "bought_lots",
+    "sold_lots",
+)
 ACCOUNT_NAME = ""  # of all strategies together
 Fields = dict[str, int]
 

@@ -11,6 +11,7 @@ from crosswire.engine.records import IDS_RESERVED
 from crosswire.nic.journal.journal import Journal, begin_record, commit_record
 from crosswire.nic.journal.reader import JournalError
 from crosswire.nic.memory.struct import Struct, clear_struct
+from crosswire.risk.ledger import count_instrument
 from crosswire.risk.position import Position
 from crosswire.risk.records import (
     ACCOUNT,
@@ -48,7 +49,11 @@ def take_over(core: Core, config: RunConfig, strategies: list[str], instruments:
         if strategy == ACCOUNT_NAME:
             copy_holding(engine.gate.positions[places[instrument]], held)
         elif strategy in strategies:
-            copy_holding(engine.seats[strategies.index(strategy)].desk.positions[places[instrument]], held)
+            number = strategies.index(strategy)
+            copy_holding(engine.seats[number].desk.positions[places[instrument]], held)
+            copy_holding(engine.gate.own_positions[number * engine.market.count + places[instrument]], held)
+    for index in range(engine.market.count):
+        count_instrument(engine.gate, index)
     for number, venue in enumerate(config.venue):
         engine.orders.last_execution_ids[number] = carried.execution_ids.get(venue.name, 0)
     # Above all that may have been given, whether it was or not.

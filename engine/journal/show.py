@@ -16,9 +16,19 @@ from crosswire.nic.journal.reader import Batch, JournalError, JournalReader, rea
 from crosswire.nic.journal.walk import End
 from crosswire.risk.gate import Veto
 from crosswire.risk.records import ACCOUNT, KINDS, RecordKind
+from crosswire.risk.trading_state import TradingState, Why
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.trades import Outcome
-from crosswire.venues.order import Applied, OrderState, RejectReason, ReportKind, SessionState, TimeInForce
+from crosswire.venues.order import (
+    Applied,
+    OrderState,
+    RejectReason,
+    ReportKind,
+    TimeInForce,
+)
+from crosswire.venues.session import (
+    SessionState,
+)
 
 FOLLOW_S = 0.2  # between two looks at a journal that is being written
 SIDES = ("buy", "sell")
@@ -31,6 +41,8 @@ NUMBERED: dict[tuple[RecordKind, str], type[IntEnum]] = {
     (RecordKind.ORDER_SENT, "time_in_force"): TimeInForce,
     (RecordKind.ORDER_CARRIED, "time_in_force"): TimeInForce,
     (RecordKind.SESSION, "state"): SessionState,
+    (RecordKind.STATE, "state"): TradingState,
+    (RecordKind.STATE, "why"): Why,
     (RecordKind.OPPORTUNITY, "blocked_by"): Blocked,
     (RecordKind.TRADE, "outcome"): Outcome,
 }

@@ -50,8 +50,11 @@ from crosswire.nic.rings.dpdk.dpdk import known_to_dpdk
 from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.tcp.state import TcpCounters
+from crosswire.risk.trading_state import Why, state_text
 from crosswire.strategies.interface import Strategy
-from crosswire.venues.order import SessionState
+from crosswire.venues.session import (
+    SessionState,
+)
 
 KEEP_CLOCK_S = 0.5
 STATUS_S = 5.0
@@ -118,7 +121,7 @@ class LoopThread:
         """Trade no more; the loop is still to be turned."""
         self.failure = error
         engine = self.run.engine
-        begin_leaving(engine)
+        begin_leaving(engine, Why.STRATEGY_FAILED)
         for number in range(engine.seat_count):
             retire(engine.seats[number], self.idle)
 
@@ -380,12 +383,13 @@ def watch(
         time.sleep(KEEP_CLOCK_S if not seconds else min(KEEP_CLOCK_S, seconds))
         keeper.keep(KEEP_CLOCK_S)
         lost.tell()
+        engine.gate.alive_ns = engine.state.now_ns
         if time.monotonic() - said >= STATUS_S:
             said = time.monotonic()
             state = engine.state
             console.print(
                 f"{said - begun:7.0f} s  frames {state.frames:,}  orders {state.orders_sent:,}  fills {state.fills:,}  "
-                f"open {engine.orders.count}  halted {engine.gate.halted}"
+                f"open {engine.orders.count}  {state_text(engine.gate)}"
             )
 
 

@@ -14,6 +14,7 @@ from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFact
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Struct
 from crosswire.risk.gate import Veto
+from crosswire.risk.trading_state import Why
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.trades import Outcome
 from crosswire.venues.feed import Feed, Reject
@@ -54,6 +55,8 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
             "cancels sent": engine.state.cancels_sent,
             "amends sent": engine.state.amends_sent,
             "alarms": engine.gate.alarms,
+            "trading state": engine.gate.state,
+            **{f"trading state: {name}": engine.gate.changes[why] for why, name in names_of(Why).items() if why},
             "requests dropped": sum(engine.seats[number].desk.requests_dropped for number in range(engine.seat_count)),
             **(run.core.strategies[0].counters() if len(run.core.strategies) == 1 else {}),
             **{f"reports: {name}": engine.orders.outcomes[number] for number, name in names_of(Applied).items()},

@@ -125,7 +125,6 @@ def take_over_market(core: Core, market: Market) -> None:
     """Begin with the books as they are: snapshots come every 10 s, and a seed lasts 5 s."""
     engine = core.engine
     engine.market = market
-    engine.gate.instruments, engine.gate.books = market.instruments, market.books
     engine.orders.instruments = market.instruments
     for number in range(engine.seat_count):
         desk = engine.seats[number].desk

@@ -31,7 +31,17 @@ from crosswire.nic.rings.remote import RemoteRing
 from crosswire.nic.unit.load import call_entry
 from crosswire.risk.records import VERSION, FillRecord, OrderSent, RecordKind
 from crosswire.venues.adapter import ExchangeAccount, OpenOrder
-from crosswire.venues.order import AmendState, Applied, Order, OrderState, SessionState, is_alarm, is_open
+from crosswire.venues.order import (
+    AmendState,
+    Applied,
+    Order,
+    OrderState,
+    is_alarm,
+    is_open,
+)
+from crosswire.venues.session import (
+    SessionState,
+)
 from crosswire.venues.side import sign_of
 
 LOOK_MS = 50  # between two looks at the exchanges' own accounts

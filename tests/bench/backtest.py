@@ -79,6 +79,8 @@ def configuration(folder: Path, suffix: str) -> str:
         "size_max": f"size_max = {SIZE}",
         "position_max": "position_max = 100",
         "net_max": "net_max = 10_000_000",
+        "delta_max": "delta_max = 200",
+        "borrow_max": "borrow_max = 100",
         "gross_max": "gross_max = 20_000_000",
         "loss_max": "loss_max = 1_000_000",
         "maker_fee_bps": "maker_fee_bps = 0",
@@ -92,7 +94,7 @@ def configuration(folder: Path, suffix: str) -> str:
             market = "spot" if "spot" in line else "usdm"
             line = f"captures = [{json.dumps(str(folder / f'{market}{suffix}.pcap'))}]"
         lines.append(replaced.get(key, line))
-    return "\n".join(lines)
+    return "\n".join(lines).replace("notional_max = 1_000_000", "notional_max = 20_000_000")
 
 
 def run_crosswire(folder: Path, work: Path, suffix: str = "") -> dict[str, Any]:

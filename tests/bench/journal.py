@@ -2,8 +2,8 @@
 
 Each record is timed apart, by the processor's counter, which may count in steps of 10 ns; an empty pair of readings is
 taken off. `mean_ns` is of all records of a round in a row. Between records that are timed apart the core does other
-things (a walk over WORK_BYTES), as the loop does, so that the journal's lines are as cold as they are there. The yardstick
-is a plain copy of the same bytes to the same place: what writing costs without number, checksum and commit.
+things (a walk over WORK_BYTES), as the loop does, so that the journal's lines are as cold as they are there. The
+yardstick is a plain copy of the same bytes to the same place: what writing costs without number, checksum and commit.
 """
 
 import argparse

@@ -32,7 +32,13 @@ from crosswire.strategies.desk import Desk
 from crosswire.strategies.interface import on_book
 from crosswire.venues.feed import decode
 from crosswire.venues.market import Events, Market
-from crosswire.venues.order import Approval, SessionState, write_new
+from crosswire.venues.order import (
+    Approval,
+)
+from crosswire.venues.session import (
+    SessionState,
+    write_new,
+)
 from crosswire.venues.side import ASK, BID, BUY, SELL
 from crosswire.venues.starbase.feed.feed import decode_starbase
 from crosswire.venues.starbase.feed.state import StarbaseFeed

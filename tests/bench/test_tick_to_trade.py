@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from crosswire.nic.unit.compile import NO_JIT
-from crosswire.venues.order import SessionState
+from crosswire.venues.session import (
+    SessionState,
+)
 from tests.bench.tick_to_trade import STAGES, budget, build_rig, percentiles, problems, run_rig
 from tests.bench.tick_to_trade_stamps import LEGS, MARKS
 

@@ -98,16 +98,24 @@ position_max = 5
 unwind_loss_max_bps = 10
 [limits]
 loss_max = 1_000_000
+self_trade_prevention = true
+
+[limits.account]
+gross_max = 10_000_000
+net_max = 10_000_000
+orders_per_second = 1_000_000
+burst = 1_000_000
 [limits.underlying.BTC]
 gross_max = 1_000_000
 net_max = 1_000_000
+delta_max = 1_000
 """
 VENUE = """
 [[venue]]
 name = "NAME"
 feed = "bridge"
 captures = ["none.pcap"]
-limits = { orders_per_second = 1_000_000, burst = 1_000_000, open_orders_max = 16 }
+limits = { orders_per_second = 1_000_000, burst = 1_000_000, open_orders_max = 16, notional_max = 10_000_000 }
 [venue.simulation]
 feed_latency_us = 0
 order_latency_us = 0
@@ -134,6 +142,7 @@ position_max = 5
 price_max = 1_000_000
 price_collar_bps = 20
 book_age_max_ms = 2_000
+mark_age_max_ms = 60_000
 """
 
 

@@ -23,7 +23,12 @@ from crosswire.venues.bridge.orders.session import BridgeSession, NewOrderFrame,
 from crosswire.venues.bridge.wire.layout import BookDelta, MessageHeader, PacketHeader
 from crosswire.venues.feed import decode
 from crosswire.venues.market import Events, Market
-from crosswire.venues.order import Approval, write_new
+from crosswire.venues.order import (
+    Approval,
+)
+from crosswire.venues.session import (
+    write_new,
+)
 
 LEGS = 2  # orders that one trigger sends
 IS_X86 = platform.machine() == "x86_64"

@@ -58,16 +58,24 @@ CONFIG = f"""
 name = "acme"
 [limits]
 loss_max = 1_000_000
+self_trade_prevention = true
+
+[limits.account]
+gross_max = 10_000_000
+net_max = 10_000_000
+orders_per_second = 1_000_000
+burst = 1_000_000
 [limits.underlying.BTC]
 gross_max = 10_000_000
 net_max = 10_000_000
+delta_max = 1_000
 [strategy]
 use = "nibbler.py:Nibbler"
 [[venue]]
 name = "acme"
 feed = "acme"
 captures = ["acme.pcap"]
-limits = {{ orders_per_second = 1000, burst = 1000, open_orders_max = 16 }}
+limits = {{ orders_per_second = 1000, burst = 1000, open_orders_max = 16, notional_max = 10_000_000 }}
 [venue.acme]
 lots_per_unit = {LOTS_PER_UNIT}
 [venue.simulation]
@@ -96,6 +104,7 @@ position_max = 10
 price_max = 1_000_000
 price_collar_bps = 100
 book_age_max_ms = 5000
+mark_age_max_ms = 60_000
 """
 
 

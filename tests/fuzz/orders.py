@@ -13,7 +13,13 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.rings.ring import Frame
 from crosswire.venues.bridge.wire.order_layout import MESSAGES, NewOrder, Template
-from crosswire.venues.order import ORDERS_BITS, REPORTS_MAX, SessionState
+from crosswire.venues.order import (
+    ORDERS_BITS,
+    REPORTS_MAX,
+)
+from crosswire.venues.session import (
+    SessionState,
+)
 from crosswire.venues.starbase.exchange.events import take_frame
 from crosswire.venues.starbase.wire import order_codes
 from tests.fuzz.target import Target, guard, joined, pieces

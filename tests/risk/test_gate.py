@@ -7,109 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosswire.nic.memory.struct import Struct
-from crosswire.risk.gate import Gate, Veto, check, check_amend, check_quote, halt, mark_positions
-from crosswire.risk.limits import (
-    InstrumentLimitsConfig,
-    LimitError,
-    RunLimitsConfig,
-    UnderlyingLimitsConfig,
-    VenueLimitsConfig,
-    make_gate,
-    set_instrument_limits,
-    set_venue_limits,
+from crosswire.risk.gate import Gate, Veto
+from crosswire.risk.limits import LimitError
+from crosswire.venues.instrument import E9
+from crosswire.venues.order import (
+    AmendState,
+    OrderState,
+    TimeInForce,
 )
-from crosswire.venues.book.book import make_books
-from crosswire.venues.instrument import E9, Instrument, Payoff
-from crosswire.venues.market import Market
-from crosswire.venues.order import AmendState, Approval, Approvals, Order, OrderState, SessionState, TimeInForce
+from crosswire.venues.session import (
+    SessionState,
+)
 from crosswire.venues.side import BUY, SELL
-
-NOW_NS = 1_700_000_000 * E9
-
-
-class Setup:
-    """Two instruments of one underlying at 100.0: a linear one on venue 0, an inverse one on venue 1."""
-
-    def __init__(self, **changes: Decimal | int) -> None:
-        self.market = Market(count=2, capacity=2)
-        self.market.instruments = Instrument.array(2)
-        self.market.books = make_books(2, 64)
-        linear, inverse = self.market.instruments
-        linear.tick_e9, linear.lot_e9, linear.tick_lot_e9 = E9 // 10, E9 // 1000, E9 // 10_000
-        inverse.index, inverse.venue, inverse.payoff = 1, 1, Payoff.INVERSE
-        inverse.tick_e9, inverse.lot_e9 = E9 // 10, E9
-        for book in self.market.books:
-            book.valid, book.receive_time_ns = 1, NOW_NS
-            book.bid_ticks, book.bid_lots, book.ask_ticks, book.ask_lots = 999, 5, 1001, 5
-        limits = {
-            "order_max": Decimal(10),
-            "order_notional_max": Decimal(900),
-            "position_max": Decimal(20),
-            "price_max": Decimal(10_000),
-            "price_collar_bps": Decimal(100),
-            "book_age_max_ms": 1000,
-        }
-        run = {"loss_max": Decimal(50), "gross_max": Decimal(2500), "net_max": Decimal(1500)}
-        venue = {"orders_per_second": 10, "burst": 5, "open_orders_max": 3}
-        for key, value in changes.items():
-            next(part for part in (limits, run, venue) if key in part)[key] = value
-        underlying = UnderlyingLimitsConfig(gross_max=run["gross_max"], net_max=run["net_max"])
-        self.gate = make_gate(
-            self.market, RunLimitsConfig(loss_max=run["loss_max"], underlying={"BTC": underlying}), ["BTC"]
-        )
-        for index, instrument in enumerate(self.market.instruments):
-            set_instrument_limits(self.gate, instrument, InstrumentLimitsConfig(**limits), f"i{index}")
-            set_venue_limits(self.gate, index, VenueLimitsConfig(**venue), f"v{index}")
-            self.gate.venues[index].session_state = SessionState.READY
-        mark_positions(self.gate)
-        self.approval = Approval()
-        self.approvals = Approvals()
-        self.last_id = 0
-
-    def ask(self, instrument: int = 0, side: int = BUY, price: int = 1000, lots: int = 1, now_ns: int = NOW_NS) -> Veto:
-        self.last_id += 1
-        return Veto(self._check(self.last_id, instrument, side, price, lots, now_ns))
-
-    def _check(self, order_id: int, instrument: int, side: int, price: int, lots: int, now_ns: int) -> int:
-        order = Order(
-            client_order_id=order_id,
-            instrument=instrument,
-            side=side,
-            time_in_force=TimeInForce.IOC,
-            price_ticks=price,
-            qty_lots=lots,
-        )
-        return int(check(self.gate, self.approval, order, now_ns))
-
-    def amend(self, price: int = 1000, lots: int = 1, **changes: int) -> Veto:
-        """Of a live order to buy 5 at 1000, of which 2 are filled; its 3 are open."""
-        order = Order(
-            client_order_id=1,
-            side=BUY,
-            state=OrderState.LIVE,
-            time_in_force=TimeInForce.GTC,
-            price_ticks=1000,
-            qty_lots=5,
-            filled_lots=2,
-        )
-        for name, value in changes.items():
-            setattr(order, name, value)
-        return Veto(check_amend(self.gate, self.approval, order, price, lots, NOW_NS))
-
-    def quote(self, bid: int, bid_lots: int, ask: int, ask_lots: int, instrument: int = 0) -> Veto:
-        sides = [
-            Order(
-                client_order_id=self.last_id + 1 + side,
-                instrument=instrument,
-                side=side,
-                time_in_force=TimeInForce.POST_ONLY,
-                price_ticks=price,
-                qty_lots=lots,
-            )
-            for side, price, lots in ((BUY, bid, bid_lots), (SELL, ask, ask_lots))
-        ]
-        self.last_id += 2
-        return Veto(check_quote(self.gate, self.approvals, *sides, NOW_NS))
+from tests.support.gate_setup import NOW_NS, Setup
 
 
 def test_a_good_order_passes_and_arms_exactly_what_was_asked() -> None:
@@ -160,22 +70,21 @@ def test_the_boundary_itself_passes(arguments: dict[str, int]) -> None:
 
 def test_position_counts_open_orders_at_their_worst() -> None:
     setup = Setup()
-    position = setup.gate.positions[1]
-    position.position_lots, position.open_buy_lots, position.open_sell_lots = 12, 5, 19
+    setup.hold(1, 12, 5, 19)
     assert setup.ask(1, BUY, 1000, 3) == Veto.NONE
     assert setup.ask(1, BUY, 1000, 4) == Veto.POSITION
     assert setup.ask(1, SELL, 1000, 10) == Veto.NONE  # -12 + 19 + 10 = 17 short at worst
-    position.open_sell_lots = 25
+    setup.hold(1, 12, 5, 25)
     assert setup.ask(1, SELL, 1000, 8) == Veto.POSITION
 
 
 def test_exposures_sum_over_the_underlying() -> None:
     setup = Setup(gross_max=Decimal(1000), net_max=Decimal(600))
-    setup.gate.positions[0].position_lots = -5_000  # 5 coins at 100.0: 500 short
+    setup.hold(0, -5_000)  # 5 coins at 100.0: 500 short
     assert setup.ask(0, SELL, 1000, 1_001) == Veto.NET_EXPOSURE
     assert setup.ask(0, SELL, 1000, 999) == Veto.NONE
     setup = Setup(gross_max=Decimal(505), net_max=Decimal(600))
-    setup.gate.positions[0].position_lots = -5_000
+    setup.hold(0, -5_000)
     assert setup.ask(1, BUY, 1000, 5) == Veto.NONE
     assert setup.ask(1, BUY, 1000, 6) == Veto.GROSS_EXPOSURE
     assert setup.ask(0, BUY, 1000, 4_000) == Veto.NONE  # reduces
@@ -185,10 +94,13 @@ def test_books_that_are_not_to_be_traded_on() -> None:
     setup = Setup()
     book = setup.market.books[0]
     book.ask_ticks = 999
+    setup.mark()
     assert setup.ask() == Veto.CROSSED_BOOK
     book.valid = 0
+    setup.mark()
     assert setup.ask() == Veto.INVALID_BOOK
     book.valid, book.ask_lots = 1, 0
+    setup.mark()
     assert setup.ask() == Veto.INVALID_BOOK
 
 
@@ -198,11 +110,11 @@ def test_books_that_are_not_to_be_traded_on() -> None:
 def test_a_book_beyond_what_was_proven_is_neither_traded_on_nor_a_mark(bid_ticks: int, ask_ticks: int) -> None:
     """In its 64-bit values the first passed an order of 3.4e7 times the gross limit, on the other instrument, too."""
     setup = Setup(price_collar_bps=Decimal(9_000))
-    mark_positions(setup.gate)
+    setup.mark()
     book, position = setup.market.books[0], setup.gate.positions[0]
-    position.position_lots = 5_000
+    setup.hold(0, 5_000)
     book.bid_ticks, book.ask_ticks = bid_ticks, ask_ticks
-    mark_positions(setup.gate)
+    setup.mark()
     assert position.mark_ticks == 1000
     assert setup.gate.profit_e9 == 500 * E9
     assert setup.ask(0, BUY, 1000, 1) == Veto.INVALID_BOOK
@@ -224,7 +136,7 @@ def test_a_vetoed_order_costs_no_token() -> None:
     assert [setup.ask() for _ in range(5)] == [Veto.NONE] * 5
 
 
-def test_session_open_orders_duplicates_and_the_kill_switch() -> None:
+def test_session_open_orders_and_duplicates() -> None:
     setup = Setup()
     setup.gate.venues[0].open_orders = 3
     assert setup.ask() == Veto.OPEN_ORDERS
@@ -233,21 +145,6 @@ def test_session_open_orders_duplicates_and_the_kill_switch() -> None:
     assert setup.ask(1) == Veto.NONE
     setup.last_id -= 1
     assert setup.ask(1) == Veto.DUPLICATE_ID
-    halt(setup.gate)
-    assert setup.ask(1) == Veto.HALTED
-
-
-def test_loss_limit_trips_and_stays() -> None:
-    setup = Setup()
-    setup.gate.positions[0].cash_e9 = -50 * E9
-    mark_positions(setup.gate)
-    assert setup.ask() == Veto.NONE
-    setup.gate.positions[0].fees_e9 = 1
-    mark_positions(setup.gate)
-    setup.gate.positions[0].cash_e9 = 0
-    mark_positions(setup.gate)
-    assert setup.ask() == Veto.LOSS_LIMIT
-    assert setup.gate.profit_worst_e9 == -50 * E9 - 1
 
 
 def test_an_amend_arms_its_terms_and_takes_a_token() -> None:
@@ -285,12 +182,11 @@ def test_each_limit_of_an_amend(changes: dict[str, int], veto: Veto) -> None:
 
 def test_an_amend_is_judged_by_what_it_adds() -> None:
     setup = Setup(gross_max=Decimal(5000), net_max=Decimal(5000))
-    position = setup.gate.positions[0]
-    position.position_lots, position.open_buy_lots = 19_000, 3  # 997 lots more are allowed
+    setup.hold(0, 19_000, 3)  # 997 lots more are allowed
     assert setup.amend(lots=5 + 998) == Veto.POSITION
     assert setup.amend(lots=5 + 997) == Veto.NONE
     # Over the limit, as a fill may have brought it: what makes the order smaller still passes.
-    position.position_lots = 20_001
+    setup.hold(0, 20_001, 3)
     assert setup.amend(lots=6) == Veto.POSITION
     assert setup.amend(lots=4) == Veto.NONE
     # Open orders are full: an amend is none more.
@@ -340,7 +236,7 @@ def test_no_sequence_of_fills_gets_past_position_and_net_limits(orders: list[tup
     for instrument, side, size in orders:
         lots = size * (1000 if instrument == 0 else 10)
         if setup.ask(instrument, side, 1000, lots) == Veto.NONE:
-            setup.gate.positions[instrument].position_lots += lots if side == BUY else -lots
+            setup.hold(instrument, setup.gate.positions[instrument].position_lots + (lots if side == BUY else -lots))
         linear, inverse = (setup.gate.positions[i].position_lots for i in (0, 1))
         assert abs(linear) <= 20_000
         assert abs(inverse) <= 20
@@ -364,12 +260,6 @@ def test_no_sequence_of_fills_gets_past_position_and_net_limits(orders: list[tup
 def test_limits_that_cannot_be_are_refused_in_words(changes: dict[str, Decimal], words: str) -> None:
     with pytest.raises(LimitError, match=words):
         Setup(**changes)
-
-
-def test_an_underlying_without_limits_is_refused() -> None:
-    setup = Setup()
-    with pytest.raises(LimitError, match=r"limits\.underlying\.ETH"):
-        make_gate(setup.market, RunLimitsConfig(loss_max=Decimal(1), underlying={}), ["ETH"])
 
 
 def test_the_gate_is_plain_memory() -> None:

@@ -29,8 +29,10 @@ from crosswire.venues.order import (
     ORDERS_BITS,
     Approvals,
     Reports,
-    SessionState,
     TimeInForce,
+)
+from crosswire.venues.session import (
+    SessionState,
     keep_session,
     read_reports,
     start_session,

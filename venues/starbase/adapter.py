@@ -16,7 +16,9 @@ from crosswire.venues.adapter import (
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.instrument import text_of
 from crosswire.venues.market import Market
-from crosswire.venues.order import SessionState
+from crosswire.venues.session import (
+    SessionState,
+)
 from crosswire.venues.starbase.feed.feed import make_starbase_feed
 from crosswire.venues.starbase.feed.state import StarbaseFeed
 from crosswire.venues.starbase.orders.session import make_starbase_session

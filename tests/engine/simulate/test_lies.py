@@ -15,7 +15,7 @@ from crosswire.nic.memory.struct import address_of, view
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.delay import DELAY_FRAMES_MAX
 from crosswire.nic.unit.compile import NO_JIT
-from crosswire.risk.gate import halt
+from crosswire.risk.trading_state import TradingState, ask_from_outside
 from crosswire.venues.bridge.exchange.gateway import log_out, send_segment
 from crosswire.venues.bridge.wire.order_layout import (
     LogoutReason,
@@ -25,7 +25,13 @@ from crosswire.venues.bridge.wire.order_layout import (
     OrderFill,
     Template,
 )
-from crosswire.venues.order import Applied, SessionState, is_open
+from crosswire.venues.order import (
+    Applied,
+    is_open,
+)
+from crosswire.venues.session import (
+    SessionState,
+)
 from tests.support.paths import ROOT
 
 pytestmark = [pytest.mark.simulation, pytest.mark.skipif(NO_JIT, reason="too slow uncompiled")]
@@ -138,7 +144,7 @@ def test_a_goodbye_that_tells_how_all_orders_ended_is_no_alarm(make: Callable[[]
     while not account_of(world, 1).open_orders:
         assert engine.state.now_ns < begun_ns + WITHIN_MS * NS_PER_MS
         turn_until(world, engine.state.now_ns + STEP_NS)
-    halt(engine.gate)
+    ask_from_outside(engine.gate, TradingState.CANCEL_ONLY)
     while not account_of(world, 1).is_settled:
         turn_until(world, engine.state.now_ns + STEP_NS)
     assert account_of(world, 1).open_orders

@@ -107,8 +107,9 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         [
             (
                 "risk/gate.py",
-                "    if book.valid == 0 or not _is_priced(book, limits):\n        return Veto.INVALID_BOOK",
-                "    if book.valid == 0:\n        return Veto.NONE",
+                "    if top.valid == 0 or not is_priced(top, limits.price_ticks_max):\n"
+                "        return Veto.INVALID_BOOK",
+                "    if top.valid == 0:\n        return Veto.NONE",
             )
         ],
         {"SENT_ON_PROVEN_BOOK"},
@@ -117,7 +118,8 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         [
             (
                 "engine/orders.py",
-                "    halt(engine.gate)\n    if engine.gate.alarms == 1:",
+                "    change_state(engine.gate, TradingState.HALTED, Why.ALARM, now_ns)\n"
+                "    if engine.gate.alarms == 1:",
                 "    if engine.gate.alarms < 0:",
             )
         ],

@@ -55,8 +55,10 @@ from crosswire.venues.order import (
     RejectReason,
     ReportKind,
     Reports,
-    SessionState,
     TimeInForce,
+)
+from crosswire.venues.session import (
+    SessionState,
     keep_session,
     read_reports,
     start_session,

@@ -35,8 +35,10 @@ from crosswire.venues.order import (
     Approval,
     ReportKind,
     Reports,
-    SessionState,
     TimeInForce,
+)
+from crosswire.venues.session import (
+    SessionState,
     keep_session,
     read_reports,
     start_session,

@@ -22,7 +22,6 @@ from crosswire.venues.order import (
     OrderState,
     ReportKind,
     Reports,
-    SessionState,
     TimeInForce,
     apply_report,
     cancel_sent,
@@ -30,9 +29,12 @@ from crosswire.venues.order import (
     find_order,
     free_order,
     is_alarm,
-    keep_session,
     make_order_table,
     open_order,
+)
+from crosswire.venues.session import (
+    SessionState,
+    keep_session,
     read_reports,
     start_session,
     write_cancel,

@@ -17,10 +17,12 @@ from crosswire.venues.order import (
     RejectReason,
     Report,
     ReportKind,
-    SessionState,
     apply_report,
     make_order_table,
     open_order,
+)
+from crosswire.venues.session import (
+    SessionState,
     read_reports,
     write_cancel,
     write_cancel_by_id,

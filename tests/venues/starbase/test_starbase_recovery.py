@@ -8,6 +8,8 @@ from crosswire.venues.order import (
     REPORTS_MAX,
     RejectReason,
     ReportKind,
+)
+from crosswire.venues.session import (
     SessionState,
     end_session,
     write_cancel,

@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 from crosswire.nic.host.testbed import Testbed, in_namespace
 from crosswire.nic.rings.connection import connection_of
 from crosswire.nic.rings.fault import FaultRates
-from crosswire.venues.order import OrderState, SessionState
+from crosswire.venues.order import (
+    OrderState,
+)
+from crosswire.venues.session import (
+    SessionState,
+)
 from crosswire.venues.starbase.exchange.state import session_number
 from crosswire.venues.starbase.orders.state import Refusal
 from tests.support.net import lossy_testbed

@@ -48,6 +48,8 @@ from crosswire.venues.order import (
     Report,
     ReportKind,
     Reports,
+)
+from crosswire.venues.session import (
     Session,
     SessionState,
     end_session,

@@ -15,8 +15,10 @@ from crosswire.venues.order import (
     Approvals,
     ReportKind,
     Reports,
-    SessionState,
     TimeInForce,
+)
+from crosswire.venues.session import (
+    SessionState,
     write_mass_quote,
 )
 from crosswire.venues.side import BUY, SELL

@@ -14,7 +14,15 @@ from crosswire.nic.memory.struct import address_of, size_of, view
 from crosswire.nic.packet import Packet
 from crosswire.nic.tcp_frames import is_from_peer
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.order import RejectReason, ReportKind, Reports, SessionState, read_reports
+from crosswire.venues.order import (
+    RejectReason,
+    ReportKind,
+    Reports,
+)
+from crosswire.venues.session import (
+    SessionState,
+    read_reports,
+)
 from crosswire.venues.starbase.orders.answers import read_order_message
 from crosswire.venues.starbase.orders.quotes import find_quote, tell_quotes_refused
 from crosswire.venues.starbase.orders.state import (

@@ -18,8 +18,10 @@ from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
     Approval,
-    SessionState,
     TimeInForce,
+)
+from crosswire.venues.session import (
+    SessionState,
     end_session,
     keep_session,
     start_session,

@@ -8,7 +8,15 @@ from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, u8
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.market import InstrumentMap, Market, learn_instrument
-from crosswire.venues.order import ORDERS_MAX, Approval, Report, Session, SessionState
+from crosswire.venues.order import (
+    ORDERS_MAX,
+    Approval,
+    Report,
+)
+from crosswire.venues.session import (
+    Session,
+    SessionState,
+)
 from crosswire.venues.starbase.orders.fills import FillSet
 from crosswire.venues.starbase.orders.templates import Templates
 from crosswire.venues.starbase.wire.order_codes import WireRejectReason

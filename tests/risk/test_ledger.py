@@ -1,0 +1,222 @@
+"""What the gate judges by: kept sums equal sums over all instruments, and P&L and marks ask for their states."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crosswire.risk.exposure import Sums
+from crosswire.risk.gate import Gate, Veto
+from crosswire.risk.ledger import count_open, mark_positions, see_book
+from crosswire.risk.prices import BOOK_AHEAD_MAX_NS
+from crosswire.risk.trading_state import TradingState, Why
+from crosswire.venues.instrument import E9, Payoff, base_e9, notional_e9
+from crosswire.venues.side import BUY, SELL
+from tests.support.gate_setup import NOW_NS, Setup
+
+STATE_AT_LOSS = (TradingState.REDUCE_ONLY, Why.LOSS_LIMIT)
+
+
+def looped(gate: Gate, indices: list[int]) -> list[int]:
+    """Sums as in `Sums`, from positions and marks alone."""
+    sums = [0] * 6
+    for index in indices:
+        instrument, position = gate.instruments[index], gate.positions[index]
+        mark, held = position.mark_ticks, position.position_lots
+        most = gate.exposures[index].lots_proven
+        long = max(-most, min(most, held + position.open_buy_lots))
+        short = max(-most, min(most, held - position.open_sell_lots))
+        value = notional_e9(instrument, mark, 1)
+        delta = instrument.lot_e9 if instrument.payoff == Payoff.LINEAR else base_e9(instrument, mark, 1) + 1
+        rows = [long * value, short * value, max(abs(long), abs(short)) * value]
+        rows += [long * delta, short * delta, max(-most, min(most, held)) * delta]
+        sums = [total + one for total, one in zip(sums, rows, strict=True)]
+    return sums
+
+
+def kept(sums: Sums) -> list[int]:
+    return [getattr(sums, name) for name in Sums.fields]
+
+
+STEP = st.one_of(
+    st.tuples(st.just("fill"), st.integers(0, 1), st.sampled_from([BUY, SELL]), st.integers(1, 3_000)),
+    st.tuples(st.just("open"), st.integers(0, 1), st.sampled_from([BUY, SELL]), st.integers(1, 30_000)),
+    st.tuples(st.just("close"), st.integers(0, 1), st.sampled_from([BUY, SELL]), st.integers(1, 30_000)),
+    st.tuples(st.just("mark"), st.integers(0, 1), st.just(0), st.integers(1, 99_990)),
+    st.tuples(st.just("lose"), st.integers(0, 1), st.just(0), st.just(0)),
+)
+
+
+@given(st.lists(STEP, max_size=60))
+def test_kept_sums_equal_the_loop_over_all_instruments(steps: list[tuple[str, int, int, int]]) -> None:
+    setup = Setup()
+    gate, books = setup.gate, setup.market.books
+    for what, index, side, number in steps:
+        position = gate.positions[index]
+        left = position.open_buy_lots if side == BUY else position.open_sell_lots
+        if what == "fill":
+            setup.fill(index, side, 1000, number)
+        elif what == "open":
+            count_open(gate, index, 0, side, 1, number)
+        elif what == "close" and position.open_orders:
+            count_open(gate, index, 0, side, -1, -min(left, number))
+        elif what == "mark":
+            book = books[index]
+            book.valid, book.bid_ticks, book.ask_ticks = 1, number, number + 2
+            see_book(gate, index, book, NOW_NS)
+            mark_positions(gate, NOW_NS)
+        elif what == "lose":
+            books[index].valid = 0
+            see_book(gate, index, books[index], NOW_NS)
+        assert kept(gate.underlyings[0].sums) == looped(gate, [0, 1])
+        assert kept(gate.sums) == looped(gate, [0, 1])
+        assert kept(gate.venues[0].sums) == looped(gate, [0])
+        assert kept(gate.venues[1].sums) == looped(gate, [1])
+
+
+def test_gross_counts_each_instrument_at_the_larger_of_both_ways() -> None:
+    """Quotes on both sides count once, and what reduces is refused no sooner than before."""
+    setup = Setup(gross_max=Decimal(700), net_max=Decimal(1000))
+    setup.hold(0, 1_000, 3_000, 5_000)  # 400 if the buys fill, -400 if the sells do
+    assert setup.gate.underlyings[0].sums.gross_e9 == 400 * E9
+    assert setup.ask(0, BUY, 1000, 3_000) == Veto.NONE  # 700
+    assert setup.ask(0, BUY, 1000, 3_001) == Veto.GROSS_EXPOSURE
+    assert setup.ask(0, SELL, 1000, 3_000) == Veto.NONE
+    assert setup.ask(0, SELL, 1000, 3_001) == Veto.GROSS_EXPOSURE
+    setup.hold(1, 0, 20, 0)
+    assert setup.ask(0, BUY, 1000, 2_801) == Veto.GROSS_EXPOSURE
+    assert setup.ask(0, BUY, 1000, 2_800) == Veto.NONE
+
+
+@pytest.mark.parametrize(("held", "side"), [(5_000, BUY), (-5_000, SELL)])
+def test_a_fill_trips_the_loss_limit_at_once_and_reducing_orders_pass(held: int, side: int) -> None:
+    setup = Setup()
+    gate = setup.gate
+    assert not setup.fill(0, side, 1000, 5_000, fee_e9=50 * E9)
+    assert (gate.state, gate.profit_e9) == (TradingState.ACTIVE, -50 * E9)
+    assert setup.fill(0, side, 1000, 1, fee_e9=1)
+    assert (gate.state, gate.why) == STATE_AT_LOSS
+    assert setup.ask(0, side, 1000, 1) == Veto.REDUCE_ONLY
+    assert setup.ask(0, BUY if side == SELL else SELL, 1000, 100) == Veto.NONE
+    # It stays when the loss is gone.
+    assert not setup.fill(0, side, 1000, 1, fee_e9=-60 * E9)
+    assert (gate.state, gate.why) == STATE_AT_LOSS
+    assert gate.profit_worst_e9 == -50 * E9 - 1
+
+
+@pytest.mark.parametrize(("side", "move"), [(BUY, -101), (SELL, 101)])
+def test_a_mark_trips_the_loss_limit(side: int, move: int) -> None:
+    setup = Setup()
+    setup.fill(0, side, 1000, 5_000)
+    book = setup.market.books[0]
+    book.bid_ticks, book.ask_ticks = 999 + move // 101 * 100, 1001 + move // 101 * 100
+    assert not setup.mark()  # a loss of 50
+    book.bid_ticks += move // 101
+    book.ask_ticks += move // 101
+    assert setup.mark()
+    assert (setup.gate.state, setup.gate.why) == STATE_AT_LOSS
+    assert setup.gate.profit_e9 == -505 * E9 // 10
+
+
+def test_coins_are_valued_at_the_mark() -> None:
+    setup = Setup()
+    setup.fill(1, BUY, 1000, 10, fee_e9=E9 // 2)  # half a coin, at 100
+    assert setup.gate.profit_e9 == -50 * E9
+    setup.market.books[1].bid_ticks, setup.market.books[1].ask_ticks = 1_999, 2_001
+    setup.mark()
+    # 10 USD bought at 100 are 0.1 coin, at 200 they owe 0.05: 0.45 coins lost are 90.
+    assert setup.gate.profit_e9 == -90 * E9
+
+
+def test_a_profit_beyond_what_can_be_added_up_is_cut_off() -> None:
+    setup = Setup()
+    gate = setup.gate
+    most_e9 = gate.profit_max_e9
+    for index, cash_e9 in ((0, -(1 << 62)), (1, -(1 << 60))):
+        gate.positions[index].cash_e9 = cash_e9
+    assert setup.mark()
+    assert gate.profit_e9 == -2 * most_e9
+    gate.positions[0].cash_e9, gate.positions[1].cash_e9 = 1 << 62, 1 << 60
+    assert not setup.mark()
+    assert gate.profit_e9 == 2 * most_e9
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_a_position_beyond_what_was_proven_halts_and_wraps_nothing(side: int) -> None:
+    setup = Setup()
+    gate = setup.gate
+    lots = gate.exposures[0].lots_proven
+    assert not setup.fill(0, side, 1000, lots)
+    assert gate.state == TradingState.ACTIVE
+    assert setup.fill(0, side, 1000, 1 << 40)
+    assert (gate.state, gate.why) == (TradingState.HALTED, Why.BEYOND_PROVEN)
+    sign = 1 if side == BUY else -1
+    assert gate.sums.long_e9 == sign * lots * 1000 * E9 // 10_000
+    assert gate.sums.delta_held_e9 == sign * lots * E9 // 1000
+
+
+def test_a_lost_book_allows_reducing_only_until_it_is_proven_again() -> None:
+    setup = Setup(book_age_max_ms=60_000)
+    gate, book = setup.gate, setup.market.books[0]
+    age_ns = gate.limits[0].mark_age_max_ns
+    setup.fill(0, BUY, 1000, 5)
+    setup.market.books[1].receive_time_ns += 2 * age_ns
+    book.valid = 0
+    assert not setup.mark(NOW_NS + age_ns)
+    assert gate.state == TradingState.ACTIVE
+    assert setup.mark(NOW_NS + age_ns + 1)
+    assert (gate.state, gate.why, gate.since_ns) == (TradingState.REDUCE_ONLY, Why.BOOK_LOST, NOW_NS + age_ns + 1)
+    assert not setup.mark(NOW_NS + age_ns + 2)
+    assert setup.ask(1, BUY, 1000, 1, NOW_NS + age_ns + 2) == Veto.REDUCE_ONLY
+    book.valid, book.receive_time_ns = 1, NOW_NS + age_ns + 3
+    assert not setup.mark(NOW_NS + age_ns + 3)
+    assert (gate.state, gate.why) == (TradingState.ACTIVE, Why.NONE)
+
+
+def test_a_silent_book_is_a_lost_one_though_it_is_proven() -> None:
+    setup = Setup()
+    age_ns = setup.gate.limits[0].mark_age_max_ns
+    assert not setup.mark(NOW_NS + age_ns + 1)  # nothing is held
+    setup.fill(0, SELL, 1000, 5)
+    assert setup.mark(NOW_NS + age_ns + 1)
+    assert setup.gate.why == Why.BOOK_LOST
+
+
+@pytest.mark.parametrize("instrument", [0, 1])
+def test_something_held_without_any_mark_is_of_unknown_value(instrument: int) -> None:
+    setup = Setup()
+    setup.gate.profits[instrument].marked_ns = 0
+    setup.market.books[instrument].valid = 0
+    assert not setup.mark()
+    setup.hold(instrument, -1)
+    assert setup.mark()
+    assert setup.gate.why == Why.BOOK_LOST
+
+
+def test_a_book_from_the_future_is_neither_traded_on_nor_a_mark() -> None:
+    setup = Setup()
+    book = setup.market.books[0]
+    book.receive_time_ns = NOW_NS + BOOK_AHEAD_MAX_NS
+    book.bid_ticks, book.ask_ticks = 1000, 1002
+    setup.mark()
+    assert setup.ask() == Veto.NONE
+    assert setup.gate.positions[0].mark_ticks == 1001
+    book.receive_time_ns += 1
+    book.bid_ticks, book.ask_ticks = 1001, 1003
+    setup.mark()
+    assert setup.ask() == Veto.STALE_BOOK
+    assert setup.gate.positions[0].mark_ticks == 1001
+
+
+def test_the_gate_judges_by_nothing_that_a_strategy_holds() -> None:
+    """A desk has the market's books and instruments: writing them changes no verdict until the feed speaks again."""
+    setup = Setup()
+    book, instrument = setup.market.books[0], setup.market.instruments[0]
+    book.ask_ticks, book.bid_ticks, book.receive_time_ns = 90_001, 89_999, NOW_NS + E9
+    instrument.lot_e9 = instrument.tick_lot_e9 = instrument.tick_e9 = 1
+    instrument.payoff, instrument.venue, instrument.underlying = Payoff.INVERSE, 1, 1
+    assert setup.ask(0, BUY, 1012, 1) == Veto.PRICE_COLLAR
+    assert setup.ask(0, BUY, 1000, 9_001) == Veto.ORDER_NOTIONAL
+    assert setup.ask(0, BUY, 1000, 1, NOW_NS + E9 + 1) == Veto.STALE_BOOK
+    assert setup.ask(0, BUY, 1000, 1) == Veto.NONE

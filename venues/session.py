@@ -1,0 +1,93 @@
+"""The order-session contract: what a venue's session does for the engine, whatever its protocol is."""
+
+from enum import IntEnum
+from typing import Annotated
+
+from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.packet import Packet
+from crosswire.nic.unit.compile import generic
+from crosswire.venues.order import Approval, Approvals, Reports
+
+LINKS_MAX = 2  # connections that one order session may have
+
+
+class SessionState(IntEnum):
+    CLOSED = 0
+    LOGGING_ON = 1
+    READY = 2
+    LOST = 3  # the venue went silent or broke the protocol: nothing more is sent
+    ENDED = 4  # we said goodbye: nothing more is sent
+
+
+class Session(Struct):
+    """State that every order session has; a venue's session class adds its own."""
+
+    venue: i64
+    state: i64  # SessionState
+    frames_sent: i64
+    orders_sent: i64
+    cancels_sent: i64
+    frames_received: i64
+    unread: i64  # 1: the packet holds more reports: `read_reports` is to be called again with it, `reports` cleared
+    keep_due: i64  # 1: `keep_session` is wanted at once, not when it said: the venue asked for something
+    ring_full: i64  # orders not sent because the transmit ring had no slot
+    unarmed: i64  # frames refused because no gate had passed them
+    bad_frames: i64  # received bytes that were not believed
+    last_sent_ns: i64
+    last_received_ns: i64
+    # Of the last message sent and received, on the first link and on the second; as of the last frame read or timer.
+    numbers: Annotated[Array, i64, 2 * LINKS_MAX]
+
+
+@generic
+def start_session(session: Session, ring: Struct, now_ns: int) -> None:
+    """Send the logon."""
+
+
+@generic
+def write_new(session: Session, ring: Struct, approval: Approval, now_ns: int) -> bool:
+    """Patch the pre-built new-order frame and commit it; False if nothing was sent. Disarms the approval."""
+
+
+@generic
+def write_cancel(session: Session, ring: Struct, client_order_id: int, instrument: int, now_ns: int) -> bool:
+    """Ask to cancel one order. Needs no approval: a cancel only reduces risk."""
+
+
+@generic
+def write_mass_cancel(session: Session, ring: Struct, now_ns: int) -> bool:
+    """Ask to cancel all orders of the session."""
+
+
+@generic
+def write_amend(session: Session, ring: Struct, approval: Approval, now_ns: int) -> bool:
+    """Give an order of ours the approval's price and quantity (what is filled included). Disarms the approval."""
+
+
+@generic
+def write_cancel_by_id(session: Session, ring: Struct, exchange_order_id: int, instrument: int, now_ns: int) -> bool:
+    """Ask to cancel an order by the venue's own id, as when ours is not known any more."""
+
+
+@generic
+def write_mass_quote(session: Session, ring: Struct, approvals: Approvals, now_ns: int) -> bool:
+    """Set bid and ask of several instruments at once; False if nothing was sent. Disarms all approvals.
+
+    The venue keeps one quote a side and instrument: what was there is replaced. There may be no other mass quote of the
+    same instrument under way.
+    """
+
+
+@generic
+def end_session(session: Session, ring: Struct, now_ns: int) -> None:
+    """Say goodbye, where the venue wants to hear it; nothing is sent after that."""
+
+
+@generic
+def read_reports(session: Session, packet: Packet, reports: Reports) -> None:
+    """Append what a received TCP segment says of our orders. The caller cleared `reports`."""
+
+
+@generic
+def keep_session(session: Session, ring: Struct, now_ns: int) -> int:
+    """Send heartbeats and judge silence; return when it wants to be called next, ns."""

@@ -175,7 +175,7 @@ def test_a_backtest_trades_on_it(folder: Path, no_jit: str) -> None:
     assert venue["sequence_gaps"] == 1
     assert venue["rejects"] == {}
     assert summary["orders_sent"] == TOPS // EVERY
-    fills = pyarrow.parquet.read_table(folder / f"runs{no_jit}" / "acme" / "fills.parquet").to_pylist()
+    fills = pyarrow.parquet.read_table(folder / f"runs{no_jit}" / "acme" / "latest" / "fills.parquet").to_pylist()
     # Every tenth top is bought at: the whole order at its ask, for five units of ten lots are there.
     asks = [ask for _, _, ask in tops()][EVERY - 1 :: EVERY]
     assert [(fill["price_ticks"], fill["qty_lots"]) for fill in fills] == [(ask, LOTS) for ask in asks]

@@ -34,9 +34,9 @@ ORDERS = """## Orders: TCP
 Messages back to back in the stream, each starting with its header; `sequence` counts from 1 in each direction.
 Execution ids count up by one, and client order ids up, over all sessions of a client.
 
-After its logon a client may ask for its account, with the last execution id that it knows. It is told the fills behind
-that again, 64 at most, and then `AccountEnd`: with `more` it asks again from there, otherwise every open order and every
-position that is not flat stands before it. The exchange remembers the last 16,384 fills; `missing` says that it has
+After its logon a client may ask for its account, with the last execution id that it knows. It is told the fills after
+that one again, 64 at most, and then `AccountEnd`: with `more` it asks again from there, otherwise each open order and
+each position that is not flat stand before it. The exchange remembers the last 16,384 fills; `missing` says that it has
 forgotten some that were asked for.
 """
 

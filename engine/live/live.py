@@ -32,6 +32,7 @@ from crosswire.engine.report.summary import RunSummary
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.engine.seat import SeatEntries, retire, strategy_unit
 from crosswire.engine.state import begin_leaving
+from crosswire.engine.venue import VenueParts
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
     HostError,
@@ -221,7 +222,12 @@ def run_live(
         wall_s = time.perf_counter() - loop_started
         writer.stop()
         facts = run_facts(run, start_s, wall_s, "")
-        facts.counters.update(live_counters(run, kept, rings) | capture_counters(lanes))
+        facts.counters.update(journal_counters(run, kept) | capture_counters(lanes))
+        for part, each, venue in zip(run.parts, rings, config.venue, strict=True):
+            try:
+                facts.counters.update(venue_counters(part, each, venue.name))
+            except HostError as error:  # its interface is gone: that is no reason to say nothing of the rest
+                facts.warnings.append(f"{venue.name}: what its rings have counted is not known: {error}")
         write_facts(core.engine.journal, facts)
         kept.close()
         if kept.failure is not None:
@@ -424,28 +430,31 @@ def wind_down(thread: LoopThread, keeper: ClockKeeper) -> None:
         thread.stop()
 
 
-def live_counters(run: Run, kept: SharedJournal, rings: list[VenueRings]) -> dict[str, int]:
-    """Collect what only a live run counts."""
-    counters = {
+def journal_counters(run: Run, kept: SharedJournal) -> dict[str, int]:
+    """Collect what a live run's journal counts, and what is open at its end."""
+    return {
         "orders open at the end": run.engine.orders.count,
         "journal records": kept.journal.sequence,
         "journal records dropped": kept.journal.dropped,
         "journal syncs": kept.syncs,
         "journal lag, longest, us": kept.lag_ns_max // 1000,
     }
-    for venue, owner, configured in zip(run.parts, rings, run.config.venue, strict=True):
-        statistics = owner.market.statistics()  # brings the ring's drops up to date
+
+
+def venue_counters(part: VenueParts, owner: VenueRings, name: str) -> dict[str, int]:
+    """Collect what only a live run counts of a venue. HostError: its interface is gone."""
+    statistics = owner.market.statistics()  # brings the ring's drops up to date
+    statistics |= {} if owner.connections is None else tcp_counters(owner.connections)
+    counters = {
         # Where our TCP is on the same ring, that counts segments too.
-        frames = owner.market.ring.counters.frames if owner.connections is None else venue.feed.packets
-        counters[f"{configured.name}: market data frames"] = frames
-        counters[f"{configured.name}: market data drops"] = owner.market.ring.counters.drops
-        counters[f"{configured.name}: interface drops"] = owner.drops.count()
-        counters[f"{configured.name}: orders sent"] = venue.session.orders_sent
-        counters[f"{configured.name}: session state"] = venue.session.state
-        statistics |= {} if owner.connections is None else tcp_counters(owner.connections)
-        for name, count in statistics.items():
-            counters[f"{configured.name}: {name.replace('_', ' ')}"] = count
-    return counters
+        "market data frames": owner.market.ring.counters.frames if owner.connections is None else part.feed.packets,
+        "market data drops": owner.market.ring.counters.drops,
+        "interface drops": owner.drops.count(),
+        "orders sent": part.session.orders_sent,
+        "session state": part.session.state,
+    }
+    counters |= {each.replace("_", " "): count for each, count in statistics.items()}
+    return {f"{name}: {each}": count for each, count in counters.items()}
 
 
 def tcp_counters(connections: TcpConnections) -> dict[str, int]:

@@ -24,6 +24,25 @@ CAPABILITIES = {
     "CAP_BPF": 39,
 }
 
+# All that would end a process by default (signal(7)) but SIGKILL, what a fault of its own raises, and SIGPIPE and
+# SIGXFSZ, which Python makes errors of.
+ENDING_SIGNALS = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGPOLL,
+    signal.SIGXCPU,
+    signal.SIGPWR,
+    signal.SIGSTKFLT,
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
+)
+
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
@@ -125,7 +144,7 @@ def keep_memory_private() -> None:
 
 
 def note_signals(act: Callable[[], None] = lambda: None) -> list[int]:
-    """Append SIGINT, SIGTERM and SIGHUP to this list from here on, for the main thread to look at; they end nothing.
+    """Append signals that ask for an end to this list from here on, for the main thread to look at; they end nothing.
 
     `act` is called at once, in the main thread, whatever that is waiting for.
     """
@@ -135,9 +154,9 @@ def note_signals(act: Callable[[], None] = lambda: None) -> list[int]:
         received.append(number)
         act()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # What nohup starts ignores SIGHUP, and is to go on doing so.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+    for number in ENDING_SIGNALS:
+        # What is ignored is to stay so, as SIGHUP is for what nohup starts.
+        if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, note)
     return received
 

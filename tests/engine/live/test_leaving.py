@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from crosswire.engine.journal.carry import last_carried
 from crosswire.engine.report.make import make_files
 from crosswire.nic.host.testbed import Testbed
 from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Command, make_config, started
@@ -119,7 +120,30 @@ def test_a_strategy_that_fails_leaves_no_order(testbed: Testbed, tmp_path: Path)
     assert set(sent) == {"cancelled"}
 
 
-@pytest.mark.parametrize("reason", ["nobody reads", "SIGTERM", "SIGHUP"])
+def test_an_interface_that_is_gone_is_an_alarm_and_keeps_the_journal(testbed: Testbed, tmp_path: Path) -> None:
+    """Nothing can be cancelled over a wire that is not there: it is said, and what was booked stays."""
+    config = config_with(tmp_path, testbed, RESTLESS)
+    with started(tmp_path, "exchange", config, "--wait") as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", TRADING_S) as live:
+            live.wait_for("fills [1-9]", COMPILE_PATIENCE_S)
+            link = testbed.links[0]
+            subprocess.run(
+                ["ip", "netns", "exec", testbed.engine, "ip", "link", "del", link.engine_interface], check=True
+            )
+            assert live.process.wait(PATIENCE_S) == 1
+    assert "Traceback" not in live.text()
+    assert "warning: deribit: what its rings have counted is not known" in " ".join(live.text().split())
+    last = live.text().splitlines()[-1]
+    assert re.search(r"crosswire: .*deribit: its session was lost with \d+ orders? open", last), live.text()
+    (run,) = (tmp_path / "runs").glob("*/latest")
+    carried = last_carried(run.parent)
+    assert carried is not None
+    assert carried.orders
+    assert any(position.fills for position in carried.holdings.values())
+
+
+@pytest.mark.parametrize("reason", ["nobody reads", "SIGTERM", "SIGHUP", "SIGUSR1"])
 def test_nothing_else_ends_it_but_in_order(testbed: Testbed, tmp_path: Path, reason: str) -> None:
     """What it prints goes into a pipe that is closed, or a signal comes: the accounts are equal, the records whole."""
     config = config_with(tmp_path, testbed, RESTLESS)

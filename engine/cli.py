@@ -425,12 +425,17 @@ def reconcile(
         typer.echo(
             f"{each.instrument}: {each.ours_lots} lots by our journal, {each.theirs_lots} by the venue's account"
         )
-    if not found.differences:
+    for line in found.unasked:
+        typer.echo(line)
+    if not (found.differences or found.unasked):
         typer.echo("the last start found no difference")
     elif found.folder is not None:
         typer.echo(f"accepted: the next start begins with the venue's positions ({found.folder})")
     else:
-        typer.echo("nothing is changed; crosswire reconcile --accept takes the venue's positions for true")
+        typer.echo(
+            "nothing is changed; crosswire reconcile --accept takes the venue's positions for true, and ours where a"
+            " venue can't be asked: compare those with its own page"
+        )
         raise typer.Exit(1)
 
 

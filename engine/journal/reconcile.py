@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crosswire.engine.build.run import build_core
-from crosswire.engine.config import load_config
+from crosswire.engine.config import RunConfig, load_config
 from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, Difference, last_carried
 from crosswire.engine.journal.description import describe, write_description
 from crosswire.engine.journal.opening import take_over, write_opening
@@ -20,6 +20,7 @@ class Reconciled:
     """What was found, and what became of it."""
 
     carried: Carried
+    unasked: list[str]  # what is held or open where a venue can't be asked, a line each
     folder: Path | None  # of the account that was accepted; None: nothing was
 
     @property
@@ -31,6 +32,8 @@ class Reconciled:
 def reconcile(config_path: Path, output: Path, accept: bool) -> Reconciled:
     """Show what the last start found different; with `accept` begin the next one with the venue's positions.
 
+    Where a venue can't be asked, accepting says that our journal is right, and its open orders have ended unfilled.
+
     JournalError: there is nothing to be reconciled. HostError: the run is going on. Profits stay as we booked them: at
     which prices the difference was traded nobody has told us.
     """
@@ -39,8 +42,12 @@ def reconcile(config_path: Path, output: Path, accept: bool) -> Reconciled:
         carried = last_carried(output / config.name)
         if carried is None:
             raise JournalError(f"{output / config.name}: no run of this name has left a journal")
-        if not accept or not carried.differences:
-            return Reconciled(carried, None)
+        unasked = unasked_lines(config, carried)
+        if not accept or not (carried.differences or unasked):
+            return Reconciled(carried, unasked, None)
+        carried.orders = {
+            number: order for number, order in carried.orders.items() if can_be_asked(config, order.instrument)
+        }
         for each in carried.differences:
             held = carried.holdings.setdefault((ACCOUNT_NAME, each.instrument), Position())
             held.position_lots = each.theirs_lots
@@ -62,4 +69,26 @@ def reconcile(config_path: Path, output: Path, accept: bool) -> Reconciled:
         write_description(core.engine.journal, description)
         write_opening(core, carried.told([venue.name for venue in config.venue]))
         kept.close()
-        return Reconciled(carried, folder)
+        return Reconciled(carried, unasked, folder)
+
+
+def can_be_asked(config: RunConfig, instrument: str) -> bool:
+    """Tell whether an instrument's venue tells a session what we have; one that is configured no more does not."""
+    return any(
+        venue.order_entry.resume is not None for venue in config.venue if instrument.startswith(f"{venue.name}/")
+    )
+
+
+def unasked_lines(config: RunConfig, carried: Carried) -> list[str]:
+    """Say what only our journal knows: positions and orders where the venue can't be asked."""
+    lines = [
+        f"{instrument}: {held.position_lots} lots by our journal, and the venue can't be asked"
+        for (strategy, instrument), held in carried.holdings.items()
+        if strategy == ACCOUNT_NAME and held.position_lots and not can_be_asked(config, instrument)
+    ]
+    lines += [
+        f"{order.instrument}: the end of order {number} is not known, and the venue can't be asked"
+        for number, order in carried.orders.items()
+        if not can_be_asked(config, order.instrument)
+    ]
+    return lines

@@ -277,9 +277,10 @@ def resume_sessions(run: Run, config: RunConfig, carried: Carried | None) -> Non
             numbers = carried.numbers.get(venue.name, NO_NUMBERS) if carried else NO_NUMBERS
             execution_id = carried.execution_ids.get(venue.name, ALL_KNOWN) if carried else ALL_KNOWN
             entry.resume(run.parts[number].session, numbers, execution_id)
-        elif carried is not None and has_something(carried, venue.name):
+        elif carried is not None and carried.description.kind != "reconcile" and has_something(carried, venue.name):
             raise HostError(
-                f"venue {venue.name}: by {carried.folder} something is held or open there, and the venue can't be asked"
+                f"venue {venue.name}: by {carried.folder} something is held or open there, and the venue can't be"
+                " asked: compare with its own page, then crosswire reconcile --accept"
             )
 
 

@@ -176,11 +176,11 @@ class Reference:
         order = self.find(member, cid)
         if order is None:
             return self.tell(member, "amend rejected", cid, 12)
-        if order.is_converted:
-            return self.tell(member, "amend rejected", cid, 7)
+        if order in self.held:
+            return self.tell(member, "amend rejected", cid, 34)
         if lots <= order.filled:
             return self.tell(member, "amend rejected", cid, 5)
-        if order in self.resting and price == order.price and lots <= order.lots:
+        if price == order.price and lots <= order.lots:
             order.lots = lots
             self.tell(member, "amended", cid, ACTIVE, 0, order.filled, order.price, lots, ())
             return None
@@ -189,13 +189,9 @@ class Reference:
             return self.tell(member, "amend rejected", cid, 8)
         price = allowed
         crosses = self.crosses(order.side, price)
-        if crosses and self.bump and order not in self.held:
-            if sum(o.member == member for o in self.held) >= self.held_max:
-                return self.tell(member, "amend rejected", cid, 29)
-        if order in self.held:
-            self.held.remove(order)
-            order.release = -1
-        elif crosses:
+        if crosses and self.bump and sum(o.member == member for o in self.held) >= self.held_max:
+            return self.tell(member, "amend rejected", cid, 29)
+        if crosses:
             self.resting.remove(order)
         order.price, order.lots, order.is_market = price, lots, False
         status, reason, fills = self.hold(order) if crosses and self.bump else self.execute(order, order.mode)

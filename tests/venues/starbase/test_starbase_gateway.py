@@ -488,6 +488,78 @@ def test_speed_bump_takes_its_time_and_says_so() -> None:
     assert wire.exchange.matching.members[2].position_lots[0] == -5
 
 
+@pytest.mark.parametrize(("price", "lots"), [(1000, 2), (1000, 5), (999, 3), (1005, 3), (990, 1)])
+def test_a_held_order_can_not_be_amended_until_it_is_released(price: int, lots: int) -> None:
+    """Since 2026-11-26: AmendOrderReject 34, whatever would change; place in the queue and release time stay."""
+    wire = Wire(make_exchange(speed_bump_ns=10 * MS, order_latency_ns=0, response_latency_ns=0))
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, 1, 1000, 4)
+    taker.new(1, -1, 1000, 3)
+    taker.new(2, -1, 1000, 3)
+    wire.run(5 * MS)
+    drain(taker)
+    taker.amend(1, price, lots)
+    wire.run(0)
+    refused = taker.take(Template.AMEND_ORDER_REJECT)
+    assert (refused.reason, refused.client_order_id) == (34, 1)
+    wire.run(5 * MS - 1)
+    assert taker.inbox == []
+    wire.run(1)
+    first, second = taker.take(Template.ORDER_PLACED), taker.take(Template.ORDER_PLACED)
+    assert (first.client_order_id, first.status, lots_of(first.total_filled)) == (1, OrderStatus.FILLED, 3)
+    assert (second.client_order_id, second.status, lots_of(second.total_filled)) == (2, OrderStatus.ACTIVE, 1)
+    taker.amend(2, 1005, 2)
+    wire.run(0)
+    amended = taker.take(Template.AMEND_ORDER_RESPONSE)
+    assert (amended.status, lots_of(amended.quantity)) == (OrderStatus.ACTIVE, 2)
+
+
+def test_an_amend_is_judged_by_where_its_order_is_when_it_is_handled() -> None:
+    """One sent before anybody knew that the order is held is refused as well; a cancel still makes it an IOC."""
+    wire = Wire(make_exchange(speed_bump_ns=10 * MS))
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, 1, 1000, 2)
+    wire.run(MS)
+    taker.new(1, -1, 1000, 3)
+    taker.amend(1, 1010, 3)
+    taker.cancel(1)
+    taker.amend(1, 1010, 3)
+    wire.run(MS)
+    assert taker.take(Template.NEW_ORDER_RESPONSE).status == OrderStatus.QUEUED
+    assert taker.take(Template.AMEND_ORDER_REJECT).reason == 34
+    assert taker.take(Template.CANCEL_ORDER_REJECT).reason == 8
+    assert taker.take(Template.AMEND_ORDER_REJECT).reason == 34
+    wire.run(11 * MS)
+    placed = taker.take(Template.ORDER_PLACED)
+    assert (placed.status, lots_of(placed.total_filled)) == (OrderStatus.CANCELED, 2)
+
+
+def test_a_held_side_of_a_mass_quote_is_unmodified() -> None:
+    wire = Wire(make_exchange(speed_bump_ns=10 * MS, protections=[Protection(5)]))
+    other, maker = wire.ready(1, key=1), wire.ready()
+    other.new(1, 1, 1000, 2)
+    wire.run(MS)
+    quote(maker, (990, 5, 1000, 3))
+    wire.run(MS)
+    result = maker.take(Template.MASS_QUOTE_RESPONSE).groups["quotes"][0]
+    assert (result["bid_status"], result["ask_status"]) == (QuoteStatus.UPDATED, QuoteStatus.SPEED_BUMPED)
+    held = result["ask_order_id"]
+    for terms in ((991, 5, 1003, 3), (991, 5, 1000, 1), (991, 5, 1000, 3)):
+        quote(maker, terms)
+        wire.run(MS)
+        result = maker.take(Template.MASS_QUOTE_RESPONSE).groups["quotes"][0]
+        assert result["bid_status"] in (QuoteStatus.UPDATED, QuoteStatus.UNMODIFIED)
+        assert (result["ask_status"], result["ask_reject_reason"]) == (QuoteStatus.UNMODIFIED, 34)
+        assert (result["ask_order_id"], result["ask_price_e9"]) == (held, 1000 * 100_000_000)
+        assert lots_of(result["ask_quantity"]) == 3
+    wire.run(10 * MS)
+    placed = maker.take(Template.MASS_QUOTE_ORDERS_PLACED).groups["orders"][0]
+    assert (placed["order_id"], placed["status"], lots_of(placed["total_filled"])) == (held, OrderStatus.ACTIVE, 2)
+    quote(maker, (991, 5, 1003, 3))
+    wire.run(MS)
+    assert maker.take(Template.MASS_QUOTE_RESPONSE).groups["quotes"][0]["ask_status"] == QuoteStatus.UPDATED
+
+
 def test_a_copy_of_a_client_order_id_is_counted() -> None:
     wire = Wire(make_exchange())
     client = wire.ready()

@@ -14,6 +14,7 @@ from crosswire.venues.starbase.exchange.matching.matching import (
     OTHER_THAN_MARKET,
     POST_ONLY_FLAGS,
     POST_ONLY_REJECT,
+    accept_place,
     check_price,
     crosses,
     execute,
@@ -76,6 +77,7 @@ def amend_order(
     order.qty_lots = qty_lots
     # A price was named: it is no longer one for the best there is.
     order.flags = order.flags & OTHER_THAN_MARKET
+    accept_place(matching, order)
     if is_held:
         hold_order(matching, slot, now_ns + bump_ns)
     else:

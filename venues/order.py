@@ -101,6 +101,7 @@ class RejectReason(IntEnum):
     SELF_MATCH = 12  # it would have traded with an order of our own
     SPEED_BUMP_LIMIT = 13  # too many of our orders are held already
     SESSION_LOST = 14  # the venue cancelled it because our session ended
+    SPEED_BUMPED = 15  # an amend of an order that the venue holds: once `queued` is 0 it may be asked for again
 
 
 class Approval(Struct):

@@ -356,11 +356,12 @@ def open_all_rings(
 
 
 class LostSessions:
-    """Tells of each order session that ends by itself, once."""
+    """Tells of each order session that ends by itself, and what else one has to say, once."""
 
     def __init__(self, run: Run, console: Console) -> None:
         self.run, self.console = run, console
         self.told: set[int] = set()
+        self.noticed: set[tuple[int, str]] = set()
 
     def tell(self) -> None:
         """Tell of those that have ended since."""
@@ -369,6 +370,10 @@ class LostSessions:
             if reason and number not in self.told:
                 self.told.add(number)
                 self.console.print(f"{venue.name}: {reason}", style="red", markup=False)
+            for notice in venue.order_entry.notices(part.session):
+                if (number, notice) not in self.noticed:
+                    self.noticed.add((number, notice))
+                    self.console.print(f"{venue.name}: {notice}", markup=False)
 
 
 def watch(

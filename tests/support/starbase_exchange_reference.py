@@ -40,6 +40,7 @@ class Resting:
 class Reference:
     bump: int = 0
     held_max: int = 20
+    sorts_on_accept: bool = False
     orders: list[Resting] = field(default_factory=list)  # live: resting and held
     resting: list[Resting] = field(default_factory=list)
     held: list[Resting] = field(default_factory=list)
@@ -118,11 +119,15 @@ class Reference:
         if reason:
             self.end(order)
             return CANCELED, reason, tuple(fills)
-        self.count += 1
-        order.place = self.count
+        if not self.sorts_on_accept:
+            self.take_place(order)
         if order not in self.resting:
             self.resting.append(order)
         return ACTIVE, 0, tuple(fills)
+
+    def take_place(self, order: Resting) -> None:
+        self.count += 1
+        order.place = self.count
 
     def tell(self, member: int, *said: Any) -> None:
         self.said[member].append(said)
@@ -167,6 +172,8 @@ class Reference:
             return self.tell(member, "reject", cid, 29)
         order = Resting(member, cid, side, price, lots, tif, smp, mode, bool(flags & MARKET))
         self.orders.append(order)
+        if self.sorts_on_accept:
+            self.take_place(order)
         status, reason, fills = self.hold(order) if crosses and self.bump else self.execute(order, mode)
         self.tell(member, "new", cid, status, reason, order.filled, order.price, order.lots, fills)
         self.tell_later()
@@ -176,11 +183,11 @@ class Reference:
         order = self.find(member, cid)
         if order is None:
             return self.tell(member, "amend rejected", cid, 12)
-        if order.is_converted:
-            return self.tell(member, "amend rejected", cid, 7)
+        if order in self.held:
+            return self.tell(member, "amend rejected", cid, 34)
         if lots <= order.filled:
             return self.tell(member, "amend rejected", cid, 5)
-        if order in self.resting and price == order.price and lots <= order.lots:
+        if price == order.price and lots <= order.lots:
             order.lots = lots
             self.tell(member, "amended", cid, ACTIVE, 0, order.filled, order.price, lots, ())
             return None
@@ -189,15 +196,13 @@ class Reference:
             return self.tell(member, "amend rejected", cid, 8)
         price = allowed
         crosses = self.crosses(order.side, price)
-        if crosses and self.bump and order not in self.held:
-            if sum(o.member == member for o in self.held) >= self.held_max:
-                return self.tell(member, "amend rejected", cid, 29)
-        if order in self.held:
-            self.held.remove(order)
-            order.release = -1
-        elif crosses:
+        if crosses and self.bump and sum(o.member == member for o in self.held) >= self.held_max:
+            return self.tell(member, "amend rejected", cid, 29)
+        if crosses:
             self.resting.remove(order)
         order.price, order.lots, order.is_market = price, lots, False
+        if self.sorts_on_accept:
+            self.take_place(order)
         status, reason, fills = self.hold(order) if crosses and self.bump else self.execute(order, order.mode)
         self.tell(member, "amended", cid, status, reason, order.filled, order.price, order.lots, fills)
         self.tell_later()

@@ -289,9 +289,13 @@ def response(order_id: int, status: int, lots: int, filled: int = 0, reason: int
     }  # fmt: skip
 
 
-def result(instrument: int, bid: tuple[int, int], ask: tuple[int, int]) -> dict[str, int]:
-    """Order number and status of each side."""
+def result(
+    instrument: int, bid: tuple[int, int], ask: tuple[int, int], terms: tuple[int, int, int] = (0, 0, 0)
+) -> dict[str, int]:
+    """Order number and status of each side; bid, ask and lots."""
     return {
+        **ticks("bidPrice", terms[0]), **ticks("askPrice", terms[1]),
+        **quantity("bidQty", terms[2]), **quantity("askQty", terms[2]),
         "instrumentId": FIRST_VENUE_ID + instrument, "bidOrderId": bid[0], "bidStatus": bid[1],
         "askOrderId": ask[0], "askStatus": ask[1], "bidRejectReason": 22, "askRejectReason": 22,
     }  # fmt: skip

@@ -26,6 +26,7 @@ from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession
 from crosswire.venues.starbase.settings import StarbaseSettings, credentials_of
 from crosswire.venues.starbase.wire.market_layout import WIRE
 from crosswire.venues.starbase.wire.order_codes import SelfTradingMode
+from crosswire.venues.starbase.wire.order_layout import VERSION
 
 MODES = {"cancel_taker": SelfTradingMode.CANCEL_TAKER, "cancel_maker": SelfTradingMode.CANCEL_MAKER}
 DISCOVERED_INSTRUMENTS = 1024
@@ -41,6 +42,7 @@ FACTS = {
     "recovery": ("holes", "holes_filled", "messages_lost", "restarts", "requests", "replies"),
     "snapshots": ("snapshots_loaded", "snapshots_behind", "snapshots_ahead", "snapshots_incomplete", "cycles"),
     "trades": ("block_trades", "trades_dropped"),
+    "schema": ("version_read",),
 }
 
 
@@ -68,6 +70,7 @@ def make_session(setup: VenueSetup) -> StarbaseSession:
             self_match_prevention_id=settings.self_match_prevention_id,
             self_trading_mode=MODES[settings.self_trading_mode],
             mmp_group_id=settings.mmp_group_id,
+            mmp_risk_bypass=settings.mmp_risk_bypass,
             tokens_per_ms=settings.tokens_per_ms,
             tokens_max=settings.token_burst,
             quote_tokens_per_ms=settings.quote_tokens_per_ms,
@@ -99,6 +102,22 @@ def explain(session: Any) -> str:
         reason = text_of(bytes(link.reason)[: link.reason_length])
         said.append(f"gateway {name}: {REFUSALS[link.refusal]}" + (f": {reason}" if reason else ""))
     return "; ".join(said)
+
+
+def notices(session: Any) -> list[str]:
+    """Say what a person should know of a session that goes on: each text is to be told once."""
+    told = []
+    for number, name in enumerate("AB"[: session.link_count]):
+        link = session.links[number]
+        spoken = max(link.schema_version, link.version_read)
+        if spoken > VERSION:
+            told.append(
+                f"gateway {name} speaks version {spoken} of the order schema, we know {VERSION}: "
+                "fields that came later are stepped over"
+            )
+        if link.mass_cancels_refused != 0:
+            told.append(f"gateway {name} refused a mass cancel, which is sent again until it does not")
+    return told
 
 
 def make_exchange(setup: ExchangeSetup) -> Struct:
@@ -168,6 +187,7 @@ ADAPTER = Adapter(
             gateways_max=2,
             believe_ready=believe_ready,
             explain=explain,
+            notices=notices,
             account=account_of,
             kill_gateway=kill_gateway,
             repeat_answers=repeat_answers,

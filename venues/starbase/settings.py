@@ -29,6 +29,9 @@ class MarketSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     heartbeat_s: int = 5
     snapshot_interval_ms: int = 1_000
     two_lines: bool = True  # market data on feeds A and B
+    # When an order gets the number that its place in the queue goes by: as it comes to rest (announced, on the test
+    # venue since autumn 2026), or as it is accepted, so that one released from the speed bump is before younger ones.
+    sorts_orders_at: Literal["rest", "accept"] = "rest"
     # Market maker protection of `mmp_group_id`: what may be traded within a window before all quotes are withdrawn.
     mmp_limit_lots: int = 1_000_000
     mmp_window_ms: int = 1_000
@@ -42,6 +45,10 @@ class StarbaseSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     self_match_prevention_id: int = 0  # orders of ours with the same one do not trade with each other; 0: none
     self_trading_mode: Literal["cancel_taker", "cancel_maker"] = "cancel_taker"
     mmp_group_id: int = 0  # market maker protection group of mass quotes, as agreed with the venue
+    # New orders under their currency pair's market maker protection, which the venue lets pass without its risk engine.
+    # Its group's quantity limit may be no more than its maximal quote quantity: no message says either, so that a wrong
+    # group shows as orders refused.
+    mmp_risk_bypass: bool = False
     tokens_per_ms: int = 100
     token_burst: int = 100_000
     quote_tokens_per_ms: int = 20  # mass quotes have a bucket of their own

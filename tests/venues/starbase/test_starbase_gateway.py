@@ -7,6 +7,7 @@ import pytest
 from crosswire.nic.packet import FLAG_RST
 from crosswire.venues.starbase.exchange.exchange import forget_session, restart_gateway
 from crosswire.venues.starbase.exchange.state import Mistake
+from crosswire.venues.starbase.wire.market_layout import Template as MarketTemplate
 from crosswire.venues.starbase.wire.order_codes import (
     CancelReason,
     OrderStatus,
@@ -15,7 +16,17 @@ from crosswire.venues.starbase.wire.order_codes import (
     WireRejectReason,
 )
 from crosswire.venues.starbase.wire.order_layout import NULL_EXPONENT, NULL_I64
-from tests.support.starbase_exchange_client import MS, Connection, Protection, S, Wire, lots_of, make_exchange
+from tests.support.starbase_exchange_client import (
+    FIRST_ID,
+    MS,
+    Connection,
+    Protection,
+    S,
+    Wire,
+    lots_of,
+    make_exchange,
+    rebuilt_books,
+)
 
 pytestmark = pytest.mark.starbase
 
@@ -486,6 +497,131 @@ def test_speed_bump_takes_its_time_and_says_so() -> None:
     wire.run(11 * MS)
     assert wire.exchange.matching.order_count == 0
     assert wire.exchange.matching.members[2].position_lots[0] == -5
+
+
+@pytest.mark.parametrize(("price", "lots"), [(1000, 2), (1000, 5), (999, 3), (1005, 3), (990, 1)])
+def test_a_held_order_can_not_be_amended_until_it_is_released(price: int, lots: int) -> None:
+    """Since 2026-11-26: AmendOrderReject 34, whatever would change; place in the queue and release time stay."""
+    wire = Wire(make_exchange(speed_bump_ns=10 * MS, order_latency_ns=0, response_latency_ns=0))
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, 1, 1000, 4)
+    taker.new(1, -1, 1000, 3)
+    taker.new(2, -1, 1000, 3)
+    wire.run(5 * MS)
+    drain(taker)
+    taker.amend(1, price, lots)
+    wire.run(0)
+    refused = taker.take(Template.AMEND_ORDER_REJECT)
+    assert (refused.reason, refused.client_order_id) == (34, 1)
+    wire.run(5 * MS - 1)
+    assert taker.inbox == []
+    wire.run(1)
+    first, second = taker.take(Template.ORDER_PLACED), taker.take(Template.ORDER_PLACED)
+    assert (first.client_order_id, first.status, lots_of(first.total_filled)) == (1, OrderStatus.FILLED, 3)
+    assert (second.client_order_id, second.status, lots_of(second.total_filled)) == (2, OrderStatus.ACTIVE, 1)
+    taker.amend(2, 1005, 2)
+    wire.run(0)
+    amended = taker.take(Template.AMEND_ORDER_RESPONSE)
+    assert (amended.status, lots_of(amended.quantity)) == (OrderStatus.ACTIVE, 2)
+
+
+def test_an_amend_is_judged_by_where_its_order_is_when_it_is_handled() -> None:
+    """One sent before anybody knew that the order is held is refused as well; a cancel still makes it an IOC."""
+    wire = Wire(make_exchange(speed_bump_ns=10 * MS))
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, 1, 1000, 2)
+    wire.run(MS)
+    taker.new(1, -1, 1000, 3)
+    taker.amend(1, 1010, 3)
+    taker.cancel(1)
+    taker.amend(1, 1010, 3)
+    wire.run(MS)
+    assert taker.take(Template.NEW_ORDER_RESPONSE).status == OrderStatus.QUEUED
+    assert taker.take(Template.AMEND_ORDER_REJECT).reason == 34
+    assert taker.take(Template.CANCEL_ORDER_REJECT).reason == 8
+    assert taker.take(Template.AMEND_ORDER_REJECT).reason == 34
+    wire.run(11 * MS)
+    placed = taker.take(Template.ORDER_PLACED)
+    assert (placed.status, lots_of(placed.total_filled)) == (OrderStatus.CANCELED, 2)
+
+
+def test_a_held_side_of_a_mass_quote_is_unmodified() -> None:
+    wire = Wire(make_exchange(speed_bump_ns=10 * MS, protections=[Protection(5)]))
+    other, maker = wire.ready(1, key=1), wire.ready()
+    other.new(1, 1, 1000, 2)
+    wire.run(MS)
+    quote(maker, (990, 5, 1000, 3))
+    wire.run(MS)
+    result = maker.take(Template.MASS_QUOTE_RESPONSE).groups["quotes"][0]
+    assert (result["bid_status"], result["ask_status"]) == (QuoteStatus.UPDATED, QuoteStatus.SPEED_BUMPED)
+    held = result["ask_order_id"]
+    for terms in ((991, 5, 1003, 3), (991, 5, 1000, 1), (991, 5, 1000, 3)):
+        quote(maker, terms)
+        wire.run(MS)
+        result = maker.take(Template.MASS_QUOTE_RESPONSE).groups["quotes"][0]
+        assert result["bid_status"] in (QuoteStatus.UPDATED, QuoteStatus.UNMODIFIED)
+        assert (result["ask_status"], result["ask_reject_reason"]) == (QuoteStatus.UNMODIFIED, 34)
+        assert (result["ask_order_id"], result["ask_price_e9"]) == (held, 1000 * 100_000_000)
+        assert lots_of(result["ask_quantity"]) == 3
+    wire.run(10 * MS)
+    placed = maker.take(Template.MASS_QUOTE_ORDERS_PLACED).groups["orders"][0]
+    assert (placed["order_id"], placed["status"], lots_of(placed["total_filled"])) == (held, OrderStatus.ACTIVE, 2)
+    quote(maker, (991, 5, 1003, 3))
+    wire.run(MS)
+    assert maker.take(Template.MASS_QUOTE_RESPONSE).groups["quotes"][0]["ask_status"] == QuoteStatus.UPDATED
+
+
+@pytest.mark.parametrize("sorts_on_accept", [False, True])
+def test_the_place_in_the_queue_is_the_sort_order_id_alone(sorts_on_accept: bool) -> None:
+    """Of two orders at a price, one came first, was held and rests last. Which is filled first, the numbers say.
+
+    Neither their messages' order nor their times do: the held one's put is later either way.
+    """
+    wire = Wire(make_exchange(speed_bump_ns=10 * MS, sorts_on_accept=sorts_on_accept))
+    a, b, taker = wire.ready(), wire.ready(1), wire.ready(0, 1, key=1)
+    taker.new(1, -1, 1000, 1)
+    wire.run(MS)
+    a.new(1, 1, 1000, 3)
+    wire.run(MS)
+    taker.cancel(1)
+    wire.run(MS)
+    b.new(2, 1, 1000, 3)
+    wire.run(12 * MS)
+    puts = [m for m in wire.incremental() if m.template == MarketTemplate.BID_PUT]
+    assert [put.fields["order_id"] for put in puts] == [
+        b.take(Template.NEW_ORDER_RESPONSE).order_id, a.take(Template.NEW_ORDER_RESPONSE).order_id
+    ]  # fmt: skip
+    numbers = [put.fields["sort_order_id"] for put in puts]
+    assert puts[0].time_ns < puts[1].time_ns
+    assert (numbers[0] < numbers[1]) != sorts_on_accept
+    levels = rebuilt_books(wire.incremental())[FIRST_ID][0]
+    assert [order_id for _, _, order_id in levels] == [
+        puts[place].fields["order_id"] for place in ((1, 0) if sorts_on_accept else (0, 1))
+    ]
+    drain(a), drain(b)
+    taker.new(9, -1, 1000, 3)
+    wire.run(12 * MS)
+    assert kinds(a if sorts_on_accept else b) == [Template.ORDER_FILLED]
+    assert kinds(b if sorts_on_accept else a) == []
+
+
+def test_an_amend_from_the_other_gateway_is_answered_to_both_sessions() -> None:
+    wire = Wire(make_exchange())
+    a, b, taker = wire.ready(), wire.ready(1), wire.ready(0, 1, key=1)
+    taker.new(1, -1, 1002, 2)
+    a.new(1, 1, 1000, 5)
+    wire.run(MS)
+    drain(a)
+    b.amend(1, 1002, 5)
+    wire.run(MS)
+    ours, theirs = a.take(Template.AMEND_ORDER_RESPONSE), b.take(Template.AMEND_ORDER_RESPONSE)
+    assert ours.fields | {"exec_id": 0} == theirs.fields | {"exec_id": 0}
+    assert [lots_of(fill["fill_quantity"]) for fill in ours.groups["fills"]] == [2]
+    assert theirs.groups["fills"] == []
+    b.amend(1, 1002, 1)
+    wire.run(MS)
+    assert b.take(Template.AMEND_ORDER_REJECT).reason == 5
+    assert a.inbox == []
 
 
 def test_a_copy_of_a_client_order_id_is_counted() -> None:

@@ -49,16 +49,17 @@ def random_steps(seed: int, count: int) -> list[tuple[Any, ...]]:
     return steps
 
 
-def play(bump_ms: int, steps: list[tuple[Any, ...]], held_max: int = 20) -> None:
+def play(bump_ms: int, steps: list[tuple[Any, ...]], held_max: int = 20, sorts_on_accept: bool = False) -> None:
     exchange = make_exchange(
         speed_bump_ns=bump_ms * MS,
         held_member_max=held_max,
+        sorts_on_accept=sorts_on_accept,
         order_latency_ns=0,
         response_latency_ns=0,
         feed_latency_ns=0,
         tokens_per_ms=1_000_000,
     )
-    wire, model = Wire(exchange), Reference(bump_ms, held_max)
+    wire, model = Wire(exchange), Reference(bump_ms, held_max, sorts_on_accept)
     clients = {1: wire.ready(), 2: wire.ready(1, key=1)}
     for step in steps:
         kind, *values = step
@@ -91,9 +92,10 @@ def play(bump_ms: int, steps: list[tuple[Any, ...]], held_max: int = 20) -> None
     assert sum(exchange.gateways.mistakes) == 0
 
 
+@pytest.mark.parametrize("sorts_on_accept", [False, True])
 @pytest.mark.parametrize("seed", range(12))
-def test_long_runs_match_as_the_reference(seed: int) -> None:
-    play((0, BUMP_MS)[seed % 2], random_steps(seed, 400), (20, 3)[seed // 2 % 2])
+def test_long_runs_match_as_the_reference(seed: int, sorts_on_accept: bool) -> None:
+    play((0, BUMP_MS)[seed % 2], random_steps(seed, 400), (20, 3)[seed // 2 % 2], sorts_on_accept)
 
 
 @given(requests)
@@ -102,7 +104,9 @@ def test_matches_as_the_reference_without_speed_bump(steps: list[tuple[Any, ...]
     play(0, steps)
 
 
-@given(requests, st.sampled_from((2, 20)))
+@given(requests, st.sampled_from((2, 20)), st.booleans())
 @settings(max_examples=40)
-def test_matches_as_the_reference_with_speed_bump(steps: list[tuple[Any, ...]], held_max: int) -> None:
-    play(BUMP_MS, steps, held_max)
+def test_matches_as_the_reference_with_speed_bump(
+    steps: list[tuple[Any, ...]], held_max: int, sorts_on_accept: bool
+) -> None:
+    play(BUMP_MS, steps, held_max, sorts_on_accept)

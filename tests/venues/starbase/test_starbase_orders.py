@@ -268,7 +268,11 @@ def test_a_lost_amend_or_cancel_by_id_is_told_as_refused(bench: Bench) -> None:
     """What was asked for is not under way any more: the next can be."""
     order_id = bench.new(BUY, GTC, 90, 4)
     sides = bench.quote((1, 80, 120, 4))
-    bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(1, (71, 3), (72, 3))]}))
+    bench.hear(
+        bench.gateway.frame(
+            "MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(1, (71, 3), (72, 3), (80, 120, 4))]}
+        )
+    )
     bench.amend(order_id, 91, 6)
     for number in (4711, 72):
         assert write_cancel_by_id(bench.session, bench.ring, number, 1, bench.now_ns)
@@ -287,7 +291,11 @@ def test_a_lost_amend_or_cancel_by_id_is_told_as_refused(bench: Bench) -> None:
 def test_a_quote_is_cancelled_by_the_exchanges_number(bench: Bench) -> None:
     """The exchange knows no client order id of it, and names whatever it likes in that field."""
     bid, ask = bench.quote((1, 80, 120, 4))
-    bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(1, (71, 3), (72, 3))]}))
+    bench.hear(
+        bench.gateway.frame(
+            "MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(1, (71, 3), (72, 3), (80, 120, 4))]}
+        )
+    )
     root = {"clientOrderId": NULL, "correlationId": 71, "orderId": 71, "instrumentId": FIRST_VENUE_ID + 1}
     sizes = quantity("quantity", 4) | quantity("totalFilled", 1)
     heard = bench.hear(bench.gateway.frame("CancelOrderResponse", root | sizes))
@@ -299,7 +307,7 @@ def test_a_quote_is_cancelled_by_the_exchanges_number(bench: Bench) -> None:
     ]
     # The one that was cancelled is forgotten, so that the next quote does not end it a second time.
     second = bench.quote((1, 81, 121, 4))
-    results = [result(1, (73, 3), (72, 3))]
+    results = [result(1, (73, 3), (72, 3), (81, 121, 4))]
     heard = bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": results}))
     assert told(heard, "client_order_id") == [
         (ReportKind.ACK, second[0]), (ReportKind.CANCELLED, ask), (ReportKind.ACK, second[1]),
@@ -312,7 +320,11 @@ def test_no_second_mass_quote_of_an_instrument_before_the_answer(bench: Bench) -
     assert not bench.quote((0, 91, 111, 3), (1, 80, 120, 3))
     assert bench.session.quotes_overlapping == 1
     bench.hear(bench.gateway.frame("MassQuoteReject", {"quoteId": 1, "reason": 6}))
-    bench.hear(bench.gateway.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": [result(1, (71, 3), (72, 3))]}))
+    bench.hear(
+        bench.gateway.frame(
+            "MassQuoteResponse", {"quoteId": 2}, {"quotes": [result(1, (71, 3), (72, 3), (80, 120, 4))]}
+        )
+    )
     assert bench.quote((0, 91, 111, 3), (1, 80, 120, 3))
 
 
@@ -388,7 +400,7 @@ def test_mass_quotes_replace_each_other(bench: Bench) -> None:
         "bidQty.mantissa": 4_000_000, "bidQty.exponent": -9, "askQty.mantissa": 4_000_000, "askQty.exponent": -9,
         "bidFlags": 5, "askFlags": 5,
     }  # fmt: skip
-    results = [result(0, (1, 3), (2, 8)), result(1, (0, 0), (4, 6))]
+    results = [result(0, (1, 3), (2, 8), (90, 110, 3)), result(1, (0, 0), (4, 6))]
     taken = {"instrumentId": FIRST_VENUE_ID + 1, **fill(7, 120, 1)}
     heard = bench.hear(
         bench.gateway.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": results, "askFills": [taken]})
@@ -410,7 +422,7 @@ def test_mass_quotes_replace_each_other(bench: Bench) -> None:
     ]
     second = bench.quote((0, 91, 111, 3))
     heard = bench.hear(
-        bench.gateway.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": [result(0, (5, 3), (6, 3))]})
+        bench.gateway.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": [result(0, (5, 3), (6, 3), (91, 111, 3))]})
     )
     assert told(heard, "client_order_id") == [
         (ReportKind.CANCELLED, first[0]), (ReportKind.ACK, second[0]),

@@ -162,7 +162,7 @@ def test_quotes_of_a_lost_gateway_are_not_replaced_over_the_other() -> None:
     bench.log_on()
     a, b = bench.gateways
     first = bench.quote((0, 90, 110, 3))
-    bench.hear(a.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(0, (71, 3), (72, 3))]}), a)
+    bench.hear(a.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(0, (71, 3), (72, 3), (90, 110, 3))]}), a)
     bench.close_connection(a)
     made = {
         "orderId": 71, "instrumentId": FIRST_VENUE_ID, "matchId": 9, "side": 1, "flags": 1,
@@ -175,7 +175,7 @@ def test_quotes_of_a_lost_gateway_are_not_replaced_over_the_other() -> None:
     assert not bench.quote((0, 91, 111, 3), (1, 80, 120, 3))
     assert bench.session.unlinked == 1
     assert bench.quote((1, 80, 120, 3))
-    bench.hear(b.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": [result(1, (73, 3), (74, 3))]}), b)
+    bench.hear(b.frame("MassQuoteResponse", {"quoteId": 2}, {"quotes": [result(1, (73, 3), (74, 3), (80, 120, 3))]}), b)
     return_to(bench, a)
     skipped = a.frame("GapFill", {"newSequenceNumber": number + 2}, sequence=number + 1, flags=1)
     heard = bench.hear(a.again(number - 1) + a.again(number) + skipped, a)
@@ -198,7 +198,7 @@ def test_a_quote_is_cancelled_at_the_gateway_that_it_went_to() -> None:
     a, b = bench.gateways
     bench.close_connection(a)
     assert bench.quote((0, 90, 110, 3))
-    bench.hear(b.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(0, (71, 3), (72, 3))]}), b)
+    bench.hear(b.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": [result(0, (71, 3), (72, 3), (90, 110, 3))]}), b)
     return_to(bench, a)
     bench.pump()
     a.take(), b.take()

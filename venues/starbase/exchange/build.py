@@ -50,7 +50,8 @@ def make_exchange(setup: ExchangeSetup) -> StarbaseExchange:
             quote_tokens_per_ms=setup.settings.quote_tokens_per_ms,
             quote_tokens_full=setup.settings.quote_token_burst,
             crowd=make_crowd(setup, market, path),
-            protections=[make_protection(setup, market)],
+            sorts_on_accept=market.sorts_orders_at == "accept",
+            protections=make_protections(setup, market),
             linker=setup.linker,
         )
     except ValueError as error:
@@ -86,14 +87,22 @@ def first_prices(setup: ExchangeSetup, market: MarketSettings, path: Any) -> dic
     return prices
 
 
-def make_protection(setup: ExchangeSetup, market: MarketSettings) -> Protection:
-    """Describe the protection of the group that the session quotes in."""
-    return Protection(
-        group_id=setup.settings.mmp_group_id,
-        limit_lots=market.mmp_limit_lots,
-        window_ns=market.mmp_window_ms * NS_PER_MS,
-        freeze_ns=market.mmp_freeze_ms * NS_PER_MS,
-    )
+def make_protections(setup: ExchangeSetup, market: MarketSettings) -> list[Protection]:
+    """Describe the protection of the group that the session quotes in, and of its orders in each currency pair."""
+    groups = [(setup.settings.mmp_group_id, True)]
+    if setup.settings.mmp_risk_bypass:
+        pairs = {int(setup.market.instruments[index].underlying) for index in own_instruments(setup)}
+        groups += [(pair, False) for pair in sorted(pairs)]
+    return [
+        Protection(
+            group_id=group_id,
+            is_quotes=is_quotes,
+            limit_lots=market.mmp_limit_lots,
+            window_ns=market.mmp_window_ms * NS_PER_MS,
+            freeze_ns=market.mmp_freeze_ms * NS_PER_MS,
+        )
+        for group_id, is_quotes in groups
+    ]
 
 
 def make_crowd(setup: ExchangeSetup, market: MarketSettings, path: Any) -> Crowd:

@@ -93,6 +93,7 @@ def make_starbase_exchange(
     held_member_max: int = 20,
     price_band_ppm: int = 0,
     qty_max_lots: int = 0,
+    sorts_on_accept: bool = False,
     crowd: Crowd | None = None,
     protections: Sequence[Protection] = (),
     order_capacity: int = 8192,
@@ -134,6 +135,7 @@ def make_starbase_exchange(
     matching.held_member_max = held_member_max
     matching.price_band_ppm = price_band_ppm
     matching.qty_max_lots = qty_max_lots
+    matching.sorts_on_accept = int(sorts_on_accept)
     for index in own:
         instrument = matching.market.instruments[index]
         add_instrument(matching.ids, instrument.venue_id, index)

@@ -72,6 +72,7 @@ def prove_message(feed: StarbaseFeed, address: int, end: int) -> int:
 @compiled
 def count_message(feed: StarbaseFeed, address: int) -> None:
     """Count a proven message that is read."""
+    feed.version_read = max(feed.version_read, view(MessageHeader, address).version)
     template_id = view(MessageHeader, address).template_id
     place = feed.places[template_id] if template_id < TEMPLATE_IDS else 0
     if place != 0:

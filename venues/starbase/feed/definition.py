@@ -20,8 +20,12 @@ from crosswire.venues.market import (
 )
 from crosswire.venues.starbase.feed.book_messages import UNITS_MAX, lose_queue, publish
 from crosswire.venues.starbase.feed.state import INDICES_MAX, StarbaseFeed
+from crosswire.venues.starbase.wire.longer_roots import find_groups, tail_of
 from crosswire.venues.starbase.wire.market_layout import (
+    MESSAGE_ALIGNMENT_BYTES,
+    MESSAGES,
     NAME_BYTES,
+    VERSION,
     IndexInfo,
     InstrumentDefinition,
     InstrumentFlags,
@@ -31,6 +35,7 @@ from crosswire.venues.starbase.wire.market_layout import (
     InstrumentType,
     LargeTickSize,
     MessageHeader,
+    Template,
 )
 from crosswire.venues.starbase.wire.order_layout import GroupHeader
 
@@ -38,6 +43,7 @@ EXPONENT_MIN = -9  # of quantities: a finer one has no 1e-9 unit
 EXPONENT_MAX = 8
 UNIT_E9_MAX = 1 << 60  # a tick or lot beyond 1e9 units is damage
 PRODUCT_MAX = 1 << 62  # of tick and lot, 1e-18 of the quote currency
+_TAIL = next(tail_of(each) for each in MESSAGES if each.template_id == Template.INSTRUMENT_DEFINITION)
 IS_REVERSED = int(InstrumentFlags.IS_REVERSED)
 
 
@@ -51,12 +57,16 @@ def unit_e9_of(exponent: int) -> int:
 
 
 @compiled
-def grid_e9(definition: InstrumentDefinition, end: int) -> int:
+def grid_e9(definition: InstrumentDefinition, version: int, end: int) -> int:
     """The instrument's price grid, 0 if it makes no sense or its group of larger ticks ends after `end`."""
     grid = definition.tick_size_e9
     if not 0 < grid <= UNIT_E9_MAX:
         return 0
     group = address_of(definition) + size_of(InstrumentDefinition)
+    if version > VERSION:
+        group = find_groups(_TAIL, group, end, MESSAGE_ALIGNMENT_BYTES - 1)
+        if group == 0:
+            return 0
     if end - group < size_of(GroupHeader):
         return 0
     count = view(GroupHeader, group).count
@@ -106,7 +116,7 @@ def read_definition(
     feed: StarbaseFeed, market: Market, events: Events, definition: InstrumentDefinition, message: MessageHeader
 ) -> None:
     """Compare an InstrumentDefinition with the instrument it names, or take it up, and map the venue's id."""
-    tick_e9 = grid_e9(definition, address_of(message) + message.length)
+    tick_e9 = grid_e9(definition, message.version, address_of(message) + message.length)
     lot_e9 = lot_e9_of(definition)
     if tick_e9 == 0 or lot_e9 == 0 or definition.instrument_id < 0 or not 0 <= definition.status <= 5:
         reject(feed, Reject.BAD_VALUE)

@@ -117,6 +117,7 @@ class StarbaseFeed(Feed):
     snapshots_incomplete: i64  # broken off by a gap, or contradicting themselves
     cycles: i64  # snapshot cycles that ended
     block_trades: i64
+    version_read: i64  # the highest that a message had
     trades_dropped: i64  # of packets read after a hole, more than there is room for among the events
     time_ns: i64  # receive time of the packet at hand
     channel_count: i64

@@ -16,7 +16,17 @@ from crosswire.venues.starbase.orders.reasons import (
     mass_quote_reject_reason,
     order_reject_reason,
 )
-from crosswire.venues.starbase.orders.state import StarbaseLink, StarbaseSession, market_index, sent_order
+from crosswire.venues.starbase.orders.state import (
+    MASS_CANCEL_RETRY_NS,
+    StarbaseLink,
+    StarbaseSession,
+    is_end_of_other_link,
+    is_of_other_link,
+    is_order,
+    market_index,
+    note_number,
+    sent_order,
+)
 from crosswire.venues.starbase.orders.telling import (
     add_report,
     break_frame,
@@ -85,7 +95,7 @@ def read_order_message(
     elif template_id == Template.AMEND_ORDER_RESPONSE:
         _read_amend_response(session, link, address, reports, now_ns)
     elif template_id == Template.AMEND_ORDER_REJECT:
-        _read_amend_reject(session, view(AmendOrderReject, root_of(address)), reports)
+        _read_amend_reject(session, link, view(AmendOrderReject, root_of(address)), reports)
     elif template_id == Template.MASS_QUOTE_RESPONSE:
         read_mass_quote_response(session, link, address, reports, now_ns)
     elif template_id == Template.MASS_QUOTE_ORDERS_PLACED:
@@ -97,6 +107,10 @@ def read_order_message(
         session.mass_cancels_done += 1
     elif template_id == Template.MASS_CANCEL_REJECT:
         session.mass_cancels_rejected += 1
+        link.mass_cancels_refused += 1
+        link.mass_cancelled = 0
+        link.mass_cancel_at_ns = now_ns + MASS_CANCEL_RETRY_NS
+        session.keep_due = 1
     else:
         _read_protection(session, address, template_id)
 
@@ -190,6 +204,7 @@ def _tell_outcome(
     if message.status == OrderStatus.CANCELED:
         report = add_report(session, reports, ReportKind.CANCELLED, message.client_order_id, message.timestamp_ns)
         report.exchange_order_id = message.order_id
+        report.instrument = instrument
         report.leaves_lots = leaves_lots
         report.reason = cancel_reason(message.cancel_reason)
 
@@ -212,6 +227,7 @@ def _tell_taken(
     report.exchange_order_id = message.order_id
     report.instrument = instrument
     report.queued = queued
+    note_number(session, message.client_order_id, message.order_id)
     if side >= 0:
         report.side = side
     side = report.side
@@ -243,13 +259,18 @@ def _read_amend_response(
     session: StarbaseSession, link: StarbaseLink, address: int, reports: Reports, now_ns: int
 ) -> None:
     message = view(AmendOrderResponse, root_of(address))
+    if is_order(session, message.client_order_id, message.order_id):
+        if is_of_other_link(session, link, message.client_order_id):
+            return
     instrument = market_index(session, message.instrument_id)
     lots = lots_of(session, instrument, message.quantity)
     ticks = ticks_of(session, instrument, message.price_e9)
     leaves_lots = _leaves_lots(session, instrument, message.quantity, message.total_filled)
     if leaves_lots == BAD_VALUE or ticks == BAD_VALUE:
         break_value(session, link, instrument, now_ns)
-        return
+        if instrument >= 0:
+            return
+        lots = ticks = leaves_lots = 0
     report = add_report(session, reports, ReportKind.AMENDED, message.client_order_id, message.timestamp_ns)
     report.exchange_order_id = message.order_id
     report.instrument = instrument
@@ -265,12 +286,28 @@ def _read_amend_response(
 
 
 @compiled
-def _read_amend_reject(session: StarbaseSession, message: AmendOrderReject, reports: Reports) -> None:
+def _read_amend_reject(
+    session: StarbaseSession, link: StarbaseLink, message: AmendOrderReject, reports: Reports
+) -> None:
+    if is_order(session, message.client_order_id, message.order_id):
+        if is_of_other_link(session, link, message.client_order_id):
+            return
     kind = ReportKind.AMEND_REJECTED
     report = add_report(session, reports, kind, message.client_order_id, message.timestamp_ns)
+    report.instrument = market_index(session, message.instrument_id)
     report.reason = order_reject_reason(message.reason)
     if session.unread == 0:
         session.amends_rejected += 1
+
+
+@compiled
+def _is_told_by_other(
+    session: StarbaseSession, link: StarbaseLink, client_order_id: int, exchange_order_id: int
+) -> bool:
+    """Tell whether the end of an order is the other gateway's to tell, or was told by it already."""
+    if is_order(session, client_order_id, exchange_order_id):
+        return is_of_other_link(session, link, client_order_id)
+    return is_end_of_other_link(session, link, exchange_order_id)
 
 
 @compiled
@@ -288,6 +325,8 @@ def _read_cancel_response(
     # A quote has no client order id at the exchange: it is told by the number that the exchange gave it.
     quote_id = quote_id_of(session, instrument, message.order_id)
     client_order_id = quote_id if quote_id != 0 else message.client_order_id
+    if _is_told_by_other(session, link, client_order_id, message.order_id):
+        return
     report = add_report(session, reports, ReportKind.CANCELLED, client_order_id, message.timestamp_ns)
     report.exchange_order_id = message.order_id
     report.instrument = instrument
@@ -333,9 +372,13 @@ def _read_maker_fills(
         client_order_id = fill.client_order_id
         if fill.flags & FILL_IS_QUOTE != 0:
             client_order_id = quote_id_of(session, instrument, fill.order_id)
+        # Of an order that is not ours the exchange tells only what it did itself, as a liquidation: made or taken.
+        is_own = is_order(session, client_order_id, fill.order_id)
+        if not is_own and sent_order(session, client_order_id).client_order_id == client_order_id:
+            client_order_id = 0  # our number, another's order
         report = tell_fill(
             session, reports, fill.match_id, fill.order_id, client_order_id, instrument, side_of(fill.side), ticks,
-            lots, 1, timestamp_ns,
+            lots, 1 if is_own else 0, timestamp_ns,
         )  # fmt: skip
         # A quote that is replaced goes on counting at the exchange; to us it is another order.
         if fill.flags & FILL_IS_QUOTE == 0 and filled_lots != BAD_VALUE:
@@ -364,6 +407,8 @@ def _read_orders_canceled(
         if canceled.flags & CANCEL_IS_QUOTE != 0:
             client_order_id = quote_id_of(session, instrument, canceled.order_id)
         filled_lots = lots_of(session, instrument, canceled.total_filled)
+        if _is_told_by_other(session, link, client_order_id, canceled.order_id):
+            continue
         report = add_report(session, reports, ReportKind.CANCELLED, client_order_id, timestamp_ns)
         report.exchange_order_id = canceled.order_id
         report.instrument = instrument

@@ -13,6 +13,7 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.venues.order import (
     APPROVALS_MAX,
     Approvals,
+    RejectReason,
     ReportKind,
     Reports,
     TimeInForce,
@@ -28,6 +29,7 @@ from crosswire.venues.starbase.orders.state import (
     StarbaseLink,
     StarbaseSession,
     market_index,
+    note_number,
     ready_link,
     remember_frame,
     remember_order,
@@ -46,9 +48,16 @@ from crosswire.venues.starbase.orders.telling import (
 from crosswire.venues.starbase.orders.templates import QUANTITY_EXPONENT
 from crosswire.venues.starbase.rate_limits import MESSAGE_TOKENS
 from crosswire.venues.starbase.wire.decimal import BAD_VALUE
-from crosswire.venues.starbase.wire.order_codes import OrderFlags, OrderStatus, QuoteStatus, Template
+from crosswire.venues.starbase.wire.order_codes import (
+    OrderFlags,
+    OrderRejectReason,
+    OrderStatus,
+    QuoteStatus,
+    Template,
+)
 from crosswire.venues.starbase.wire.order_layout import (
     FRAME_ALIGNMENT_BYTES,
+    Decimal72,
     FrameHeader,
     GroupHeader,
     MassQuoteOrdersPlaced,
@@ -116,6 +125,7 @@ def forget_quote(session: StarbaseSession, instrument_id: int, order_id: int) ->
             if quoted.order_id == order_id:
                 quoted.client_order_id = 0
                 quoted.order_id = 0
+                quoted.is_held = 0
 
 
 @write_mass_quote.register(StarbaseSession)
@@ -159,6 +169,7 @@ def write_starbase_mass_quote(session: StarbaseSession, ring: Struct, approvals:
     remember_frame(link, Template.MASS_QUOTE_REQUEST, session.quote_id)
     session.quotes_sent += 1
     session.orders_sent += count
+    link.mass_cancelled = 0
     return True
 
 
@@ -212,6 +223,8 @@ def _write_quote(session: StarbaseSession, address: int, approvals: Approvals, p
         quoted = quoted_side(session, approval.instrument, side)
         quoted.sent_id = approval.client_order_id
         quoted.sent_in = session.quote_id
+        quoted.sent_ticks = approval.price_ticks
+        quoted.sent_lots = approval.qty_lots
         quoted.is_pending = 1
 
 
@@ -260,12 +273,18 @@ def read_mass_quote_response(
         instrument = market_index(session, result.instrument_id)
         if instrument < 0:
             session.unknown_instruments += 1
+            report = add_report(session, reports, ReportKind.ACK, 0, message.timestamp_ns)
+            report.instrument = instrument
         else:
             quote_id, time_ns = message.quote_id, message.timestamp_ns
             _tell_side(session, reports, instrument, BUY, quote_id, result.bid_order_id, result.bid_status,
                        result.bid_reject_reason, time_ns)  # fmt: skip
+            _tell_terms(session, reports, instrument, BUY, quote_id, result.bid_status, result.bid_reject_reason,
+                        result.bid_price_e9, result.bid_quantity, result.bid_filled_quantity, time_ns)  # fmt: skip
             _tell_side(session, reports, instrument, SELL, quote_id, result.ask_order_id, result.ask_status,
                        result.ask_reject_reason, time_ns)  # fmt: skip
+            _tell_terms(session, reports, instrument, SELL, quote_id, result.ask_status, result.ask_reject_reason,
+                        result.ask_price_e9, result.ask_quantity, result.ask_filled_quantity, time_ns)  # fmt: skip
     _tell_side_fills(session, link, reports, BUY, message.timestamp_ns, now_ns)
     _tell_side_fills(session, link, reports, SELL, message.timestamp_ns, now_ns)
     for number in range(group.count):
@@ -279,8 +298,53 @@ def read_mass_quote_response(
             result = view(QuoteResult, group.entries + number * group.block_length)
             instrument = market_index(session, result.instrument_id)
             if instrument >= 0:
-                _keep_side(session, instrument, BUY, message.quote_id, result.bid_order_id, result.bid_status)
-                _keep_side(session, instrument, SELL, message.quote_id, result.ask_order_id, result.ask_status)
+                _keep_side(session, instrument, BUY, message.quote_id, result.bid_order_id, result.bid_status,
+                           result.bid_reject_reason)  # fmt: skip
+                _keep_side(session, instrument, SELL, message.quote_id, result.ask_order_id, result.ask_status,
+                           result.ask_reject_reason)  # fmt: skip
+
+
+@compiled
+def _is_kept(quoted: QuotedSide, status: int, reject_reason: int) -> bool:
+    """Tell whether a side was not replaced because the speed bump holds it: the old quote lives on, as it was."""
+    if status != QuoteStatus.UNMODIFIED or quoted.client_order_id == 0:
+        return False
+    return quoted.is_held != 0 or reject_reason == OrderRejectReason.SPEED_BUMPED
+
+
+@compiled
+def _tell_terms(
+    session: StarbaseSession,
+    reports: Reports,
+    instrument: int,
+    side: int,
+    quote_id: int,
+    status: int,
+    reject_reason: int,
+    price_e9: int,
+    quantity: Decimal72,
+    filled: Decimal72,
+    exchange_time_ns: int,
+) -> None:
+    """Tell of a quote with other terms than were asked for that it was amended: nobody asked for that either.
+
+    Whether the quantity counts what was filled at once, the venue's pages do not say: either is believed.
+    """
+    quoted = quoted_side(session, instrument, side)
+    is_live = status != QuoteStatus.INACTIVE and (status == QuoteStatus.FILLED or not is_ended(status))
+    if quoted.sent_in != quote_id or not is_live or _is_kept(quoted, status, reject_reason):
+        return
+    ticks = ticks_of(session, instrument, price_e9)
+    lots = lots_of(session, instrument, quantity)
+    filled_lots = lots_of(session, instrument, filled)
+    is_whole = ticks != BAD_VALUE and lots != BAD_VALUE and filled_lots != BAD_VALUE
+    if is_whole and ticks == quoted.sent_ticks:
+        if lots == quoted.sent_lots or lots + filled_lots == quoted.sent_lots:
+            return
+    report = add_report(session, reports, ReportKind.AMENDED, quoted.sent_id, exchange_time_ns)
+    if is_whole:
+        report.price_ticks = ticks
+        report.qty_lots = lots
 
 
 @compiled
@@ -299,6 +363,10 @@ def _tell_side(
     quoted = quoted_side(session, instrument, side)
     if quoted.sent_in != quote_id:
         session.unexpected += 1
+        return
+    if _is_kept(quoted, status, reject_reason):
+        report = add_report(session, reports, ReportKind.REJECTED, quoted.sent_id, exchange_time_ns)
+        report.reason = RejectReason.SPEED_BUMPED
         return
     if quoted.client_order_id != 0:
         report = add_report(session, reports, ReportKind.CANCELLED, quoted.client_order_id, exchange_time_ns)
@@ -363,10 +431,22 @@ def _tell_side_end(
 
 
 @compiled
-def _keep_side(session: StarbaseSession, instrument: int, side: int, quote_id: int, order_id: int, status: int) -> None:
+def _keep_side(
+    session: StarbaseSession,
+    instrument: int,
+    side: int,
+    quote_id: int,
+    order_id: int,
+    status: int,
+    reject_reason: int,
+) -> None:
     quoted = quoted_side(session, instrument, side)
     if quoted.sent_in == quote_id:
         quoted.is_pending = 0
+        if _is_kept(quoted, status, reject_reason):
+            return
+        quoted.is_held = 1 if status == QuoteStatus.SPEED_BUMPED else 0
+        note_number(session, quoted.sent_id, order_id)
         quoted.client_order_id = 0 if is_ended(status) else quoted.sent_id
         quoted.order_id = order_id
 
@@ -391,6 +471,7 @@ def read_quotes_placed(
         side = side_of(placed.side)
         report = add_report(session, reports, ReportKind.ACK, client_order_id, time_ns)
         report.exchange_order_id = order_id
+        report.instrument = instrument
         for match in range(fills.count):
             fill = view(QuoteFill, fills.entries + match * fills.block_length)
             if fill.order_id == order_id:
@@ -404,9 +485,22 @@ def read_quotes_placed(
                     break_value(session, link, instrument, now_ns)
         if placed.status == OrderStatus.CANCELED:
             report = add_report(session, reports, ReportKind.CANCELLED, client_order_id, time_ns)
+            report.instrument = instrument
             report.reason = cancel_reason(placed.cancel_reason)
     if session.unread == 0:
         for number in range(group.count):
             placed = view(PlacedQuote, group.entries + number * group.block_length)
+            _release_side(session, placed.instrument_id, placed.order_id)
             if placed.status == OrderStatus.CANCELED or placed.status == OrderStatus.FILLED:
                 forget_quote(session, placed.instrument_id, placed.order_id)
+
+
+@compiled
+def _release_side(session: StarbaseSession, instrument_id: int, order_id: int) -> None:
+    """Note that a quote is held no longer."""
+    instrument = market_index(session, instrument_id)
+    if instrument >= 0:
+        for side in range(2):
+            quoted = quoted_side(session, instrument, side)
+            if quoted.order_id == order_id:
+                quoted.is_held = 0

@@ -34,6 +34,8 @@ def order_reject_reason(code: int) -> int:
         return RejectReason.TOO_MANY_ORDERS
     if code == OrderRejectReason.MEMBER_SPEED_BUMP_LIMIT_EXCEEDED:
         return RejectReason.SPEED_BUMP_LIMIT
+    if code == OrderRejectReason.SPEED_BUMPED:
+        return RejectReason.SPEED_BUMPED
     return RejectReason.OTHER
 
 

@@ -50,6 +50,7 @@ from crosswire.venues.starbase.wire.stream import (
     FrameFault,
     FramePlace,
     end_of,
+    groups_of,
     next_frame,
     open_segment,
     peek_place,
@@ -155,6 +156,7 @@ def _read_frame(session: StarbaseSession, link: StarbaseLink, address: int, repo
     stream = link.stream
     header = view(FrameHeader, address)
     template_id = header.template_id
+    link.version_read = max(link.version_read, header.version)
     place = peek_place(stream, address)
     if place == FramePlace.COPY:
         link.copies += 1
@@ -245,7 +247,7 @@ def _read_logged_out(session: StarbaseSession, link: StarbaseLink, address: int,
 
     To log on again could displace whoever displaced us, so that is left to a person.
     """
-    position = root_of(address)
+    position = groups_of(link.stream, address)
     length = 0
     if read_text(position, end_of(address)) != 0:
         length = min(load_u8(position), REASON_BYTES)

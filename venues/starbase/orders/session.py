@@ -26,14 +26,11 @@ from crosswire.venues.session import (
     keep_session,
     start_session,
     write_amend,
-    write_cancel,
-    write_cancel_by_id,
-    write_mass_cancel,
     write_new,
 )
 from crosswire.venues.side import BUY
 from crosswire.venues.starbase.orders import reports  # noqa: F401  registers how the answers are read
-from crosswire.venues.starbase.orders.quotes import quote_id_of
+from crosswire.venues.starbase.orders.cancels import repeat_mass_cancel
 from crosswire.venues.starbase.orders.state import (
     ATTENTION_NS,
     LINKS_MAX,
@@ -42,21 +39,19 @@ from crosswire.venues.starbase.orders.state import (
     StarbaseLink,
     StarbaseSession,
     join_states,
+    link_of_order,
     lose_link,
     ready_link,
     remember_frame,
     remember_order,
     sent_frame,
-    sent_order,
 )
 from crosswire.venues.starbase.orders.templates import (
     AmendFrame,
-    CancelFrame,
     GapFillFrame,
     HeartbeatFrame,
     LogonFrame,
     LogoutFrame,
-    MassCancelFrame,
     NewOrderFrame,
     ResendFrame,
     build_templates,
@@ -75,13 +70,14 @@ from crosswire.venues.starbase.wire.order_codes import (
 )
 from crosswire.venues.starbase.wire.order_layout import CLIENT_ID_BYTES, SECRET_BYTES, VERSION
 from crosswire.venues.starbase.wire.stream import restart_stream, set_stream
-from crosswire.venues.token_bucket import draw_tokens, set_request_bucket, take_tokens
+from crosswire.venues.token_bucket import set_request_bucket, take_tokens
 
 HEARTBEAT_INTERVAL_NS = 5 * NS_PER_S  # the exchange's default, until its answer to the logon says
 BACKOFF_MIN_NS = NS_PER_S
 BACKOFF_MAX_NS = 30 * NS_PER_S
 _RESEND = int(FrameFlags.RESEND)
 _CANCEL_ON_DISCONNECT = int(OrderFlags.CANCEL_ON_DISCONNECT)
+_MMP = int(OrderFlags.MMP)
 _POST_ONLY_REJECT = int(OrderFlags.POST_ONLY_REJECT)
 _AMEND_POST_ONLY_REJECT = int(ReplaceOrderFlags.POST_ONLY_REJECT)
 SILENCE_INTERVALS = 2  # without a frame, after which the connection is given up
@@ -97,6 +93,7 @@ def make_starbase_session(
     self_match_prevention_id: int = 0,
     self_trading_mode: int = SelfTradingMode.CANCEL_TAKER,
     mmp_group_id: int = 0,
+    mmp_risk_bypass: bool = False,
     tokens_per_ms: int = PER_MS,
     tokens_max: int = TOKENS_MAX,
     quote_tokens_per_ms: int = QUOTES_PER_MS,
@@ -120,8 +117,11 @@ def make_starbase_session(
     session.market = one(market)
     session.quotes = array(QuotedSide, 2 * max(1, market.capacity))
     session.mmp_group_id = mmp_group_id
+    # Opt-in by order, or always on: the venue's pages differ. So each order has the flag, and the logon as well.
+    session.order_flags = _CANCEL_ON_DISCONNECT | (_MMP if mmp_risk_bypass else 0)
     session.backoff_min_ns, session.backoff_max_ns = backoff_min_ns, backoff_max_ns
-    for link, flow in zip(session.links, flows, strict=False):
+    for number, (link, flow) in enumerate(zip(session.links, flows, strict=False)):
+        link.number = number
         set_stream(link.stream, flow, is_exchange=False)
         link.heartbeat_interval_ns = HEARTBEAT_INTERVAL_NS
         link.backoff_ns = backoff_min_ns
@@ -188,12 +188,13 @@ def keep_link(session: StarbaseSession, ring: Struct, number: int, now_ns: int) 
         _beat(session, link, ring, now_ns)
     if link.state != SessionState.READY:
         return now_ns + ATTENTION_NS
+    again_ns = repeat_mass_cancel(session, ring, number, now_ns)
     patience_ns = (
         link.heartbeat_interval_ns if link.test_requested == 0 else SILENCE_INTERVALS * link.heartbeat_interval_ns
     )
     # Half an interval: the exchange allows for about one without a frame.
     next_ns = min(link.last_sent_ns + link.heartbeat_interval_ns // 2, link.last_received_ns + patience_ns)
-    return max(now_ns + ATTENTION_NS, next_ns)
+    return max(now_ns + ATTENTION_NS, min(next_ns, again_ns))
 
 
 @compiled
@@ -348,7 +349,7 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
     quantity_e9 = approval.qty_lots * instrument.lot_e9
     side = WireSide.BUY if approval.side == BUY else WireSide.SELL
     time_in_force = wire_time_in_force(approval.time_in_force)
-    flags = _CANCEL_ON_DISCONNECT
+    flags = session.order_flags
     if approval.time_in_force == TimeInForce.POST_ONLY:
         flags |= _POST_ONLY_REJECT
     message = view(NewOrderFrame, slot).message
@@ -367,6 +368,7 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
     remember_frame(link, Template.NEW_ORDER_REQUEST, client_order_id)
     remember_order(session, approval, number)
     session.orders_sent += 1
+    link.mass_cancelled = 0
     return True
 
 
@@ -380,16 +382,6 @@ def wire_time_in_force(time_in_force: int) -> int:
     return WireTimeInForce.GTC
 
 
-@compiled
-def _link_of_order(session: StarbaseSession, client_order_id: int) -> int:
-    """Find the link that the order went out on, if it is READY; else -1."""
-    order = sent_order(session, client_order_id)
-    if order.client_order_id == client_order_id and session.links[order.link].state == SessionState.READY:
-        return order.link
-    session.unlinked += 1
-    return -1
-
-
 @write_amend.register(StarbaseSession)
 def write_starbase_amend(session: StarbaseSession, ring: Struct, approval: Approval, now_ns: int) -> bool:
     if approval.armed == 0:
@@ -397,7 +389,7 @@ def write_starbase_amend(session: StarbaseSession, ring: Struct, approval: Appro
         return False
     approval.armed = 0
     client_order_id = approval.client_order_id
-    number = _link_of_order(session, client_order_id)
+    number = link_of_order(session, client_order_id)
     if number < 0:
         return False
     link = session.links[number]
@@ -424,96 +416,6 @@ def write_starbase_amend(session: StarbaseSession, ring: Struct, approval: Appro
     sent_frame(session, link, now_ns)
     remember_frame(link, Template.AMEND_ORDER_REQUEST, client_order_id)
     session.amends_sent += 1
-    return True
-
-
-@compiled
-def _write_cancel(
-    session: StarbaseSession, ring: Struct, number: int, template_id: int, order_id: int, instrument: int, now_ns: int
-) -> bool:
-    """Write a cancel by either number of the order, which is what the frame is remembered by."""
-    link = session.links[number]
-    select_stream(ring, number)
-    template, constant_sum = link.templates.cancel, link.templates.cancel_sum
-    if template_id == Template.CANCEL_ORDER_BY_ID_REQUEST:
-        template, constant_sum = link.templates.cancel_by_id, link.templates.cancel_by_id_sum
-    slot = copy_template(ring, template, size_of(CancelFrame))
-    if slot == 0:
-        session.ring_full += 1
-        return False
-    draw_tokens(link.tokens, MESSAGE_TOKENS, now_ns)
-    instrument_id = session.market[0].instruments[instrument].venue_id
-    message = view(CancelFrame, slot).message
-    message.client_order_id = order_id
-    message.correlation_id = order_id
-    message.instrument_id = instrument_id
-    fields_sum = 2 * field_sum(order_id) + field_sum(instrument_id)
-    send_frame(link.stream, ring, slot, size_of(CancelFrame), constant_sum, fields_sum, now_ns)
-    sent_frame(session, link, now_ns)
-    remember_frame(link, template_id, order_id)
-    session.cancels_sent += 1
-    return True
-
-
-@write_cancel.register(StarbaseSession)
-def write_starbase_cancel(
-    session: StarbaseSession, ring: Struct, client_order_id: int, instrument: int, now_ns: int
-) -> bool:
-    number = _link_of_order(session, client_order_id)
-    if number < 0:
-        return False
-    return _write_cancel(session, ring, number, Template.CANCEL_ORDER_REQUEST, client_order_id, instrument, now_ns)
-
-
-@write_cancel_by_id.register(StarbaseSession)
-def write_starbase_cancel_by_id(
-    session: StarbaseSession, ring: Struct, exchange_order_id: int, instrument: int, now_ns: int
-) -> bool:
-    quote_id = quote_id_of(session, instrument, exchange_order_id)
-    # A quote's goes where the quote went, as any cancel: from elsewhere both gateways would answer.
-    number = _link_of_order(session, quote_id) if quote_id != 0 else ready_link(session)
-    if number < 0:
-        return False
-    return _write_cancel(
-        session, ring, number, Template.CANCEL_ORDER_BY_ID_REQUEST, exchange_order_id, instrument, now_ns
-    )
-
-
-@write_mass_cancel.register(StarbaseSession)
-def write_starbase_mass_cancel(session: StarbaseSession, ring: Struct, now_ns: int) -> bool:
-    """Send one request for each instrument and READY link: orders belong to the gateway that they came through."""
-    market = session.market[0]
-    count = 0
-    failed = 0
-    for number in range(session.link_count):
-        if session.links[number].state == SessionState.READY:
-            select_stream(ring, number)
-            for index in range(market.count):
-                instrument = market.instruments[index]
-                if instrument.venue == session.venue and instrument.venue_id >= 0:
-                    if _mass_cancel(session, ring, number, instrument.venue_id, now_ns):
-                        count += 1
-                    else:
-                        failed += 1
-    return count > 0 and failed == 0
-
-
-@compiled
-def _mass_cancel(session: StarbaseSession, ring: Struct, number: int, instrument_id: int, now_ns: int) -> bool:
-    """Cancel all orders of one instrument; it costs no tokens."""
-    link = session.links[number]
-    slot = copy_template(ring, link.templates.mass_cancel, size_of(MassCancelFrame))
-    if slot == 0:
-        session.ring_full += 1
-        return False
-    session.correlation += 1
-    message = view(MassCancelFrame, slot).message
-    message.correlation_id = session.correlation
-    message.instrument_id = instrument_id
-    fields_sum = field_sum(session.correlation) + field_sum(instrument_id)
-    send_frame(link.stream, ring, slot, size_of(MassCancelFrame), link.templates.mass_cancel_sum, fields_sum, now_ns)
-    sent_frame(session, link, now_ns)
-    session.cancels_sent += 1
     return True
 
 

@@ -4,19 +4,13 @@ from enum import IntEnum
 from typing import Annotated
 
 from crosswire.nic.duration import NS_PER_MS
+from crosswire.nic.memory.raw import hash_bits
 from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, u8
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.market import InstrumentMap, Market, learn_instrument
-from crosswire.venues.order import (
-    ORDERS_MAX,
-    Approval,
-    Report,
-)
-from crosswire.venues.session import (
-    Session,
-    SessionState,
-)
+from crosswire.venues.order import ORDERS_MAX, STRANGE_INSTRUMENT, Approval, Report
+from crosswire.venues.session import Session, SessionState
 from crosswire.venues.starbase.orders.fills import FillSet
 from crosswire.venues.starbase.orders.templates import Templates
 from crosswire.venues.starbase.wire.order_codes import WireRejectReason
@@ -26,8 +20,11 @@ from crosswire.venues.token_bucket import TokenBucket
 LINKS_MAX = 2  # gateways A and B, hot-hot: sessions, numbers and rate limits of their own
 SENT_BITS = 12
 SENT_MAX = 1 << SENT_BITS  # frames whose order is remembered: more than can be unanswered at the default rate limit
+ENDED_BITS = 10
+ENDED_MAX = 1 << ENDED_BITS  # orders whose end is remembered, for the copy of it that the other gateway may send
 REASON_BYTES = 255
 REJECT_REASONS = len(WireRejectReason) + 1  # codes from 1
+MASS_CANCEL_RETRY_NS = 100 * NS_PER_MS  # after which one that was refused is sent again: it costs no tokens
 ATTENTION_NS = NS_PER_MS  # how often a link that waits for its connection or its logon is looked at
 
 
@@ -53,10 +50,18 @@ class SentOrder(Struct):
     """What the exchange's answers do not say of an order of ours; found by the id's low bits, as in the order table."""
 
     client_order_id: i64
+    exchange_order_id: i64  # 0: not told yet
     link: i64
     instrument: i64  # market index
     side: i64
     qty_lots: i64
+
+
+class EndedOrder(Struct):
+    """An order of which a gateway said that it ended."""
+
+    exchange_order_id: i64  # 0: none
+    link: i64  # that said so first
 
 
 class QuotedSide(Struct):
@@ -66,12 +71,16 @@ class QuotedSide(Struct):
     order_id: i64  # its number at the exchange
     sent_id: i64  # client order id of the last one sent
     sent_in: i64  # the mass quote that it was sent in
+    sent_ticks: i64  # its terms
+    sent_lots: i64
     is_pending: i64  # 1: that one is not answered
+    is_held: i64  # 1: the one that lives is held in the speed bump, where nothing replaces it
 
 
 class StarbaseLink(Struct):
     """The session with one gateway."""
 
+    number: i64  # 0: A, 1: B
     state: i64  # SessionState; CLOSED: no connection yet, LOST: none any more
     connection: i64  # as `connection_of` says
     logons: i64  # answered; the first resets the numbers
@@ -98,6 +107,10 @@ class StarbaseLink(Struct):
     gaps_filled: i64  # ResendRequests of the exchange, answered
     losses: i64  # connections that ended
     schema_version: i64  # as the exchange says
+    version_read: i64  # the highest that a frame of the exchange had
+    mass_cancelled: i64  # how far a mass cancel has got: all instruments before this market index
+    mass_cancel_at_ns: i64  # when a mass cancel that was refused is sent again; 0: none was
+    mass_cancels_refused: i64
     rejects: Annotated[Array, i64, REJECT_REASONS]  # by code; 0: one that we do not know
     tokens: TokenBucket  # the gateway's rate limit, counted at this end
     quote_tokens: TokenBucket
@@ -127,6 +140,8 @@ class StarbaseSession(Session):
     throttled: i64  # orders not sent because the gateway's limit would have refused them
     undefined: i64  # orders not sent because the feed had not yet defined their instrument
     unlinked: i64  # cancels, amends and mass quotes not sent because their order's link is down
+    unanswered: i64  # cancels of quotes not sent because the exchange has not given them a number yet
+    told_elsewhere: i64  # answers that the other gateway gave already, or will: those that are not applied
     unexpected: i64  # messages out of place: a logon answered twice, orders before it
     unknown: i64  # messages of a kind that we do not know, stepped over
     unknown_instruments: i64  # reports of instruments that no feed defined
@@ -146,12 +161,14 @@ class StarbaseSession(Session):
     quote_id: i64  # of the last mass quote
     quote_link: i64  # that the last mass quote went out on
     mmp_group_id: i64  # of market maker protection, for mass quotes
+    order_flags: i64  # OrderFlags of every new order
     quotes: Annotated[Pointer, QuotedSide]  # two an instrument of the market: bid, ask
     group: Group
     bid_fills: Group
     ask_fills: Group
     spare: Report  # what is written where no report is wanted
     fills: FillSet
+    ended_orders: Annotated[Array, EndedOrder, ENDED_MAX]  # by `hash_bits`; a later one takes an earlier one's place
     orders: Annotated[Array, SentOrder, ORDERS_MAX]
     links: Annotated[Array, StarbaseLink, LINKS_MAX]
 
@@ -196,6 +213,7 @@ def lose_link(session: StarbaseSession, link: StarbaseLink, refusal: int, now_ns
     link.answers_due = 0
     link.gap_fill_from = 0
     link.test_requested = 0
+    link.mass_cancelled = 0
     if refusal != Refusal.NONE:
         link.refusal = refusal
     elif link.logging_out != 0:
@@ -229,10 +247,63 @@ def sent_order(session: StarbaseSession, client_order_id: int) -> SentOrder:
 
 
 @compiled
+def link_of_order(session: StarbaseSession, client_order_id: int) -> int:
+    """Find the link that the order went out on, if it is READY; else -1, and counted."""
+    order = sent_order(session, client_order_id)
+    if order.client_order_id == client_order_id and session.links[order.link].state == SessionState.READY:
+        return order.link
+    session.unlinked += 1
+    return -1
+
+
+@compiled
+def is_order(session: StarbaseSession, client_order_id: int, exchange_order_id: int) -> bool:
+    """Tell whether an order of ours is meant: another session, or the exchange, may use our number for theirs."""
+    order = sent_order(session, client_order_id)
+    if client_order_id == 0 or order.client_order_id != client_order_id:
+        return False
+    return order.exchange_order_id == 0 or order.exchange_order_id == exchange_order_id
+
+
+@compiled
+def note_number(session: StarbaseSession, client_order_id: int, exchange_order_id: int) -> None:
+    """Note the exchange's number of an order of ours."""
+    order = sent_order(session, client_order_id)
+    if order.client_order_id == client_order_id:
+        order.exchange_order_id = exchange_order_id
+
+
+@compiled
+def is_of_other_link(session: StarbaseSession, link: StarbaseLink, client_order_id: int) -> bool:
+    """Tell whether our order's own gateway tells the same: a request by way of the other is answered to both.
+
+    Fills come to the own gateway alone, so that its word is the one whose place among them is right.
+    Source: docs.deribit.com/starbase/upcoming/amending-order, cross-session acknowledgements.
+    """
+    if sent_order(session, client_order_id).link == link.number:
+        return False
+    session.told_elsewhere += 1
+    return True
+
+
+@compiled
+def is_end_of_other_link(session: StarbaseSession, link: StarbaseLink, exchange_order_id: int) -> bool:
+    """Tell whether the other gateway told the end of this order already. Not by our number: it need not be ours."""
+    ended = session.ended_orders[hash_bits(exchange_order_id, ENDED_BITS)]
+    if ended.exchange_order_id == exchange_order_id and ended.link != link.number:
+        session.told_elsewhere += 1
+        return True
+    ended.exchange_order_id = exchange_order_id
+    ended.link = link.number
+    return False
+
+
+@compiled
 def remember_order(session: StarbaseSession, approval: Approval, number: int) -> None:
     """Remember an order that went out on a link: what the exchange's answers do not say of it."""
     order = sent_order(session, approval.client_order_id)
     order.client_order_id = approval.client_order_id
+    order.exchange_order_id = 0
     order.link = number
     order.instrument = approval.instrument
     order.side = approval.side
@@ -241,7 +312,8 @@ def remember_order(session: StarbaseSession, approval: Approval, number: int) ->
 
 @compiled
 def market_index(session: StarbaseSession, instrument_id: int) -> int:
-    """Find the market index of one of the venue's instrument ids, -1 if the feed has not defined it."""
-    if instrument_id < 0:
-        return -1
-    return learn_instrument(session.map, session.market[0], session.venue, instrument_id)
+    """Find the market index of one of the venue's instrument ids; STRANGE_INSTRUMENT if no feed has defined it."""
+    index = -1
+    if instrument_id >= 0:
+        index = learn_instrument(session.map, session.market[0], session.venue, instrument_id)
+    return index if index >= 0 else STRANGE_INSTRUMENT

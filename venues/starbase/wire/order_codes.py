@@ -1,6 +1,7 @@
 """Starbase order entry: template ids, enumerations and bit sets of SBE schema 2101, version 17.
 
-Source: Deribit's schema (docs.deribit.com/starbase, SBE order entry). Names are the schema's.
+Source: Deribit's schema (docs.deribit.com/starbase, SBE order entry). Names are the schema's. What came after version
+17 is marked; for that only the venue's pages were to be had.
 """
 
 from enum import IntEnum, IntFlag
@@ -157,6 +158,11 @@ class OrderRejectReason(IntEnum):
     ORDER_SIZE_LIMIT_EXCEEDED = 28
     MEMBER_SPEED_BUMP_LIMIT_EXCEEDED = 29
     MMP_MIN_FREEZE_TIME_NOT_ELAPSED = 30
+    # After version 17. That 31 to 33 exist is all that is known of them: no schema that names them was to be had.
+    CODE_31 = 31
+    CODE_32 = 32
+    CODE_33 = 33
+    SPEED_BUMPED = 34  # source: docs.deribit.com/starbase/upcoming/amending-order, in force since 2026-11-26
 
 
 class CancelOrderRejectReason(IntEnum):

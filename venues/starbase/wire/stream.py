@@ -26,9 +26,11 @@ from crosswire.venues.byte_stream import (
     next_whole,
     proven_length,
 )
+from crosswire.venues.starbase.wire.longer_roots import find_groups, tail_of
 from crosswire.venues.starbase.wire.order_codes import FrameFlags, WireRejectReason
 from crosswire.venues.starbase.wire.order_layout import (
     FRAME_ALIGNMENT_BYTES,
+    MESSAGES,
     PROTOCOL_ID,
     VERSION,
     FrameHeader,
@@ -223,9 +225,20 @@ def end_of(address: int) -> int:
 
 @compiled
 def groups_of(stream: FrameStream, address: int) -> int:
-    """Address behind the root block of a frame that is not refused: of its first group or text."""
+    """Address behind the root block of a frame that is not refused: of its first group or text.
+
+    0 if its version is a later one and it can't be told where they begin.
+    """
     header = view(FrameHeader, address)
-    return address + size_of(FrameHeader) + root_bytes(header.template_id, header.version, stream.is_exchange)
+    position = root_of(address) + root_bytes(header.template_id, header.version, stream.is_exchange)
+    if header.version > VERSION:
+        for tail in _TAILS:
+            if tail[0] == header.template_id:
+                return find_groups(tail, position, end_of(address), 0)
+    return position
+
+
+_TAILS = tuple(tail_of(message) for message in MESSAGES)
 
 
 @compiled

@@ -71,11 +71,11 @@ def wire_id(exchange: StarbaseExchange, instrument: int) -> int:
 
 
 @compiled
-def add_taker_fills(exchange: StarbaseExchange) -> None:
-    """Add the groups `fills` and `legs` of an answer to a taker."""
+def add_taker_fills(exchange: StarbaseExchange, count: int) -> None:
+    """Add the groups `fills`, of the first `count` ones, and `legs` of an answer to a taker."""
     outcome = exchange.matching.outcome
-    entries = add_group(exchange, size_of(Fill), outcome.fill_count)
-    for place in range(outcome.fill_count):
+    entries = add_group(exchange, size_of(Fill), count)
+    for place in range(count):
         fill = outcome.fills[place]
         entry = view(Fill, entries + place * size_of(Fill))
         entry.match_id = fill.match_id
@@ -117,7 +117,7 @@ def send_new_response(exchange: StarbaseExchange, session: int, now_ns: int) -> 
     describe_order(exchange, message, order)
     message.receive_time_ns = now_ns
     message.side = wire_side(order.side)
-    add_taker_fills(exchange)
+    add_taker_fills(exchange, exchange.matching.outcome.fill_count)
     send_message(exchange, session, 0, now_ns)
 
 
@@ -145,14 +145,14 @@ def send_order_reject(
 
 
 @compiled
-def send_amend_response(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
-    """Send the outcome of an amend."""
+def send_amend_response(exchange: StarbaseExchange, session: int, has_fills: bool, now_ns: int) -> None:
+    """Send the outcome of an amend to one of the sessions that it concerns."""
     matching = exchange.matching
     order = matching.orders[matching.outcome.slot]
     message = view(AmendOrderResponse, begin_answer(exchange, Template.AMEND_ORDER_RESPONSE, now_ns))
     describe_order(exchange, message, order)
     message.receive_time_ns = now_ns
-    add_taker_fills(exchange)
+    add_taker_fills(exchange, matching.outcome.fill_count if has_fills else 0)
     send_message(exchange, session, 0, now_ns)
 
 
@@ -189,7 +189,7 @@ def send_release(exchange: StarbaseExchange, now_ns: int) -> None:
         return
     message = view(OrderPlaced, begin_answer(exchange, Template.ORDER_PLACED, now_ns))
     describe_order(exchange, message, order)
-    add_taker_fills(exchange)
+    add_taker_fills(exchange, exchange.matching.outcome.fill_count)
     send_message(exchange, order.session, 0, now_ns)
 
 

@@ -190,7 +190,11 @@ def handle_amend(exchange: StarbaseExchange, session: int, message: AmendOrderRe
             order_id, message.instrument_id, reason, now_ns,
         )  # fmt: skip
         return
-    send_amend_response(exchange, session, now_ns)
+    # Both sessions are answered; fills stay with the one that the order came by.
+    owner = matching.orders[slot].session
+    if owner != session:
+        send_amend_response(exchange, session, False, now_ns)
+    send_amend_response(exchange, owner, True, now_ns)
     settle(exchange, now_ns)
 
 

@@ -1,7 +1,9 @@
 """Simulated Starbase: an order's new terms.
 
-Until an amend of a held order is refused altogether (announced for 2026-11-26), it starts the bump again if the order
-would still match, and otherwise puts it into the book at once; a resting order that would match now is held.
+A held order can't be amended (since 2026-11-26): it keeps its place in the bump's queue and its release time, and can
+be amended after that. A resting order that would match with its new terms is held.
+
+Source: docs.deribit.com/starbase/upcoming/amending-order and /speed-bumps.
 """
 
 from crosswire.nic.unit.compile import compiled
@@ -12,13 +14,13 @@ from crosswire.venues.starbase.exchange.matching.matching import (
     OTHER_THAN_MARKET,
     POST_ONLY_FLAGS,
     POST_ONLY_REJECT,
+    accept_place,
     check_price,
     crosses,
     execute,
     has_bump_room,
     hold_order,
     leave_book,
-    unhold_order,
 )
 from crosswire.venues.starbase.exchange.matching.state import (
     ACCEPTED,
@@ -37,13 +39,13 @@ def amend_order(
 ) -> int:
     """Give a live order a new price and quantity (what is filled included); ACCEPTED, or OrderRejectReason.
 
-    It keeps its place only if nothing but the quantity changes, downwards. An order that was made an IOC by a cancel
-    can't be amended.
+    It keeps its place only if nothing but the quantity changes, downwards. What counts is where the order is now, when
+    the amend is handled, not when it was sent.
     """
     clear_outcome(matching)
     order = matching.orders[slot]
-    if order.convert_reason != CancelReason.UNKNOWN:
-        return OrderRejectReason.NOT_ALLOWED_BY_MARKET_STATE
+    if order.place == OrderPlace.HELD:
+        return OrderRejectReason.SPEED_BUMPED
     if qty_lots <= order.filled_lots:
         return OrderRejectReason.INVALID_QUANTITY
     if matching.qty_max_lots != 0 and qty_lots > matching.qty_max_lots:
@@ -51,7 +53,7 @@ def amend_order(
     reason = check_price(matching, order.instrument, order.side, price_ticks)
     if reason != ACCEPTED:
         return reason
-    if order.place == OrderPlace.RESTING and price_ticks == order.price_ticks and qty_lots <= order.qty_lots:
+    if price_ticks == order.price_ticks and qty_lots <= order.qty_lots:
         order.correlation_id = correlation_id
         reduce_resting(matching, slot, qty_lots)
         return ACCEPTED
@@ -66,17 +68,16 @@ def amend_order(
             return OrderRejectReason.INVALID_PRICE
     bump_ns = matching.market.instruments[order.instrument].speed_bump_ns
     is_held = would_match and bump_ns > 0
-    if is_held and order.place != OrderPlace.HELD and not has_bump_room(matching, order.member):
+    if is_held and not has_bump_room(matching, order.member):
         return OrderRejectReason.MEMBER_SPEED_BUMP_LIMIT_EXCEEDED
-    if order.place == OrderPlace.HELD:
-        unhold_order(matching, slot)
-    elif would_match:
+    if would_match:
         leave_book(matching, slot)
     order.correlation_id = correlation_id
     order.price_ticks = price_ticks
     order.qty_lots = qty_lots
     # A price was named: it is no longer one for the best there is.
     order.flags = order.flags & OTHER_THAN_MARKET
+    accept_place(matching, order)
     if is_held:
         hold_order(matching, slot, now_ns + bump_ns)
     else:

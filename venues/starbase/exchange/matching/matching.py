@@ -124,6 +124,7 @@ def place_order(matching: Matching, request: OrderRequest, now_ns: int) -> int:
     order.self_trading_mode = request.self_trading_mode
     order.flags = request.flags
     order.group = request.group
+    accept_place(matching, order)
     if is_held:
         hold_order(matching, slot, now_ns + bump_ns)
     else:
@@ -396,15 +397,33 @@ def trade(matching: Matching, taker: ExchangeOrder, maker: ExchangeOrder, price_
 
 
 @compiled
+def take_place(matching: Matching, order: ExchangeOrder) -> None:
+    """Put an order behind all others in time."""
+    matching.sort_counter += 1
+    order.sort_order_id = matching.sort_counter
+
+
+@compiled
+def accept_place(matching: Matching, order: ExchangeOrder) -> None:
+    """Give an order that was accepted, or an amend of it, its place in time, where that is given then.
+
+    What is held keeps the place over the speed bump: it comes to rest before those that were accepted meanwhile.
+    """
+    if matching.sorts_on_accept != 0:
+        take_place(matching, order)
+
+
+@compiled
 def rest(matching: Matching, slot: int) -> bool:
-    """Put what is left of an order into the book, last at its price; False if there is no room."""
+    """Put what is left of an order into the book, at its place in time; False if there is no room."""
     order = matching.orders[slot]
     queue = matching.queues[order.instrument]
     left_lots = order.qty_lots - order.filled_lots
-    matching.sort_counter += 1
+    if matching.sorts_on_accept == 0:
+        take_place(matching, order)
     place = put_order(
         queue, matching.market.books[order.instrument], order.order_id, order.side, order.price_ticks, left_lots,
-        matching.sort_counter,
+        order.sort_order_id,
     )  # fmt: skip
     if place == NONE:
         if order.place == OrderPlace.RESTING:
@@ -418,7 +437,7 @@ def rest(matching: Matching, slot: int) -> bool:
     change = add_change(matching, ChangeKind.PUT, order.instrument, order.side, order.order_id)
     change.price_ticks = order.price_ticks
     change.qty_lots = left_lots
-    change.sort_order_id = matching.sort_counter
+    change.sort_order_id = order.sort_order_id
     return True
 
 

@@ -26,6 +26,7 @@ from crosswire.venues.starbase.exchange.matching.state import (
 from crosswire.venues.starbase.wire.order_codes import (
     CancelReason,
     OrderFlags,
+    OrderRejectReason,
     OrderStatus,
     ProductType,
     QuoteStatus,
@@ -186,12 +187,27 @@ def refuse_quote(matching: Matching, order_id: int, reason: int, result: QuoteOu
 
 
 @compiled
+def keep_held_quote(matching: Matching, slot: int, result: QuoteOutcome) -> None:
+    """Say that a side is held as it is, whatever was asked for it.
+
+    Source: docs.deribit.com/starbase/upcoming/mass-quotes, in force since 2026-11-26.
+    """
+    order = matching.orders[slot]
+    result.status = QuoteStatus.UNMODIFIED
+    result.reject_reason = OrderRejectReason.SPEED_BUMPED
+    result.order_id = order.order_id
+    result.price_ticks = order.price_ticks
+    result.qty_lots = order.qty_lots - order.filled_lots
+
+
+@compiled
 def place_quote(
     matching: Matching, quoted: QuotedInstrument, request: OrderRequest, result: QuoteOutcome, now_ns: int
 ) -> None:
     """Replace what a group has on one side of a quote; a quantity of 0 takes it away.
 
-    It is an amend of the order that is there, so its place is kept if only the quantity changes, downwards.
+    It is an amend of the order that is there, so its place is kept if only the quantity changes, downwards. One that is
+    held stays as it is: UNMODIFIED, with SPEED_BUMPED as the reason.
     """
     clear_outcome(matching)
     result.reject_reason = ACCEPTED
@@ -212,13 +228,16 @@ def place_quote(
             else:
                 cancel_resting(matching, slot)
         return
+    if slot != NONE and matching.orders[slot].place == OrderPlace.HELD:
+        keep_held_quote(matching, slot, result)
+        return
     replaced: int = QuoteStatus.UPDATED
     if slot == NONE:
         reason = place_order(matching, request, now_ns)
     else:
         order = matching.orders[slot]
         left_lots = order.qty_lots - order.filled_lots
-        if order.place == OrderPlace.RESTING and order.price_ticks == request.price_ticks:
+        if order.price_ticks == request.price_ticks:
             if request.qty_lots == left_lots:
                 replaced = QuoteStatus.UNMODIFIED
             elif request.qty_lots < left_lots:

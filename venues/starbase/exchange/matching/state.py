@@ -54,6 +54,7 @@ class ExchangeOrder(Struct):
     order_id: i64
     client_order_id: i64  # of a quote: the quote id
     correlation_id: i64
+    sort_order_id: i64  # its place in time among the orders at its price; given as it rests, or as it is accepted
     member: i64
     session: i64  # that placed it: its events go there; NO_SESSION
     instrument: i64  # market index
@@ -196,6 +197,7 @@ class Matching(Struct):
     held_member_max: i64
     order_counter: i64
     sort_counter: i64
+    sorts_on_accept: i64  # 1: an order gets its `sort_order_id` as it is accepted, 0: as it comes to rest
     match_counter: i64
     execution_counter: i64
     order_count: i64

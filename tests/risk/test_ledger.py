@@ -89,6 +89,22 @@ def test_gross_counts_each_instrument_at_the_larger_of_both_ways() -> None:
     assert setup.ask(0, BUY, 1000, 2_800) == Veto.NONE
 
 
+@pytest.mark.parametrize(("sign", "side"), [(1, BUY), (-1, SELL)])
+def test_what_is_open_the_other_way_may_be_the_larger_part_of_gross(sign: int, side: int) -> None:
+    setup = Setup(gross_max=Decimal(350))
+    setup.hold(0, sign * 1_000, *((0, 5_000) if sign > 0 else (5_000, 0)))  # 400 the other way
+    assert setup.ask(0, side, 1000, 1) == Veto.GROSS_EXPOSURE
+
+
+@pytest.mark.parametrize(("sign", "other"), [(1, SELL), (-1, BUY)])
+def test_what_closes_a_position_passes_however_much_the_rest_is(sign: int, other: int) -> None:
+    setup = Setup(gross_max=Decimal(10))
+    setup.hold(0, sign * 1_000)
+    setup.hold(1, 20)
+    assert setup.ask(0, other, 1000, 1_000) == Veto.NONE
+    assert setup.ask(0, other, 1000, 1_001) == Veto.GROSS_EXPOSURE
+
+
 @pytest.mark.parametrize(("held", "side"), [(5_000, BUY), (-5_000, SELL)])
 def test_a_fill_trips_the_loss_limit_at_once_and_reducing_orders_pass(held: int, side: int) -> None:
     setup = Setup()

@@ -11,6 +11,7 @@ from crosswire.risk.gate import Gate, Veto
 from crosswire.risk.limits import LimitError
 from crosswire.venues.instrument import E9
 from crosswire.venues.order import (
+    APPROVALS_MAX,
     AmendState,
     OrderState,
     TimeInForce,
@@ -38,6 +39,7 @@ def test_a_good_order_passes_and_arms_exactly_what_was_asked() -> None:
         ({"lots": -1}, Veto.BAD_ORDER),
         ({"price": 0}, Veto.BAD_ORDER),
         ({"price": 100_001}, Veto.BAD_ORDER),
+        ({"price": 100_000}, Veto.PRICE_COLLAR),
         ({"instrument": 2}, Veto.BAD_ORDER),
         ({"instrument": -1}, Veto.BAD_ORDER),
         ({"lots": 10_001}, Veto.ORDER_SIZE),
@@ -82,7 +84,7 @@ def test_exposures_sum_over_the_underlying() -> None:
     setup = Setup(gross_max=Decimal(1000), net_max=Decimal(600))
     setup.hold(0, -5_000)  # 5 coins at 100.0: 500 short
     assert setup.ask(0, SELL, 1000, 1_001) == Veto.NET_EXPOSURE
-    assert setup.ask(0, SELL, 1000, 999) == Veto.NONE
+    assert setup.ask(0, SELL, 1000, 1_000) == Veto.NONE
     setup = Setup(gross_max=Decimal(505), net_max=Decimal(600))
     setup.hold(0, -5_000)
     assert setup.ask(1, BUY, 1000, 5) == Veto.NONE
@@ -217,6 +219,13 @@ def test_a_quote_passes_whole_or_not_at_all() -> None:
     assert setup.quote(999, 5, 1001, 5) == Veto.QUOTE_PENDING
     assert setup.quote(999, 5, 1001, 5, instrument=1) == Veto.NONE
     assert setup.approvals.count == 4
+
+
+def test_one_mass_quote_has_room_for_so_many() -> None:
+    setup = Setup(burst=100)
+    assert [setup.quote(999, 5, 1001, 5) for _ in range(APPROVALS_MAX // 2)] == [Veto.NONE] * (APPROVALS_MAX // 2)
+    with pytest.raises(AssertionError):
+        setup.quote(999, 5, 1001, 5)
 
 
 def test_a_quote_needs_room_and_tokens_for_both_sides() -> None:

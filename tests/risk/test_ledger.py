@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from crosswire.risk.exposure import Sums
 from crosswire.risk.gate import Gate, Veto
 from crosswire.risk.ledger import count_open, mark_positions, see_book
+from crosswire.risk.limits import RepeatedExecutionConfig, StrategyLimitsConfig
 from crosswire.risk.prices import BOOK_AHEAD_MAX_NS
 from crosswire.risk.trading_state import TradingState, Why
 from crosswire.venues.instrument import E9, Payoff, base_e9, notional_e9
@@ -87,6 +88,22 @@ def test_gross_counts_each_instrument_at_the_larger_of_both_ways() -> None:
     setup.hold(1, 0, 20, 0)
     assert setup.ask(0, BUY, 1000, 2_801) == Veto.GROSS_EXPOSURE
     assert setup.ask(0, BUY, 1000, 2_800) == Veto.NONE
+
+
+@pytest.mark.parametrize(("sign", "side"), [(1, BUY), (-1, SELL)])
+def test_what_is_open_the_other_way_may_be_the_larger_part_of_gross(sign: int, side: int) -> None:
+    setup = Setup(gross_max=Decimal(350))
+    setup.hold(0, sign * 1_000, *((0, 5_000) if sign > 0 else (5_000, 0)))  # 400 the other way
+    assert setup.ask(0, side, 1000, 1) == Veto.GROSS_EXPOSURE
+
+
+@pytest.mark.parametrize(("sign", "other"), [(1, SELL), (-1, BUY)])
+def test_what_closes_a_position_passes_however_much_the_rest_is(sign: int, other: int) -> None:
+    setup = Setup(gross_max=Decimal(10))
+    setup.hold(0, sign * 1_000)
+    setup.hold(1, 20)
+    assert setup.ask(0, other, 1000, 1_000) == Veto.NONE
+    assert setup.ask(0, other, 1000, 1_001) == Veto.GROSS_EXPOSURE
 
 
 @pytest.mark.parametrize(("held", "side"), [(5_000, BUY), (-5_000, SELL)])
@@ -220,3 +237,58 @@ def test_the_gate_judges_by_nothing_that_a_strategy_holds() -> None:
     assert setup.ask(0, BUY, 1000, 9_001) == Veto.ORDER_NOTIONAL
     assert setup.ask(0, BUY, 1000, 1, NOW_NS + E9 + 1) == Veto.STALE_BOOK
     assert setup.ask(0, BUY, 1000, 1) == Veto.NONE
+
+
+def test_the_first_proven_book_is_a_mark_at_once_and_a_locked_one_never_is() -> None:
+    setup = Setup()
+    gate, book = setup.gate, setup.market.books[0]
+    book.bid_ticks, book.ask_ticks = 1_011, 1_011
+    setup.mark()
+    assert gate.positions[0].mark_ticks == 1000
+    book.bid_ticks, book.ask_ticks = 1_010, 1_012
+    see_book(gate, 0, book, NOW_NS)
+    assert gate.positions[0].mark_ticks == 1000  # the next mark is a sample's, or a fill's
+    gate.profits[0].marked_ns = 0
+    see_book(gate, 0, book, NOW_NS)
+    assert gate.positions[0].mark_ticks == 1_011
+
+
+def test_coins_are_valued_at_the_fraction_of_a_mark_too() -> None:
+    setup = Setup()
+    setup.market.books[1].bid_ticks, setup.market.books[1].ask_ticks = 1_004, 1_006
+    setup.fill(1, BUY, 1005, 1, fee_e9=0)
+    setup.mark()
+    gate = setup.gate
+    gate.positions[1].fees_e9 = E9 // 5
+    setup.mark()
+    assert gate.profit_e9 == gate.realised_e9 == -201 * E9 // 10  # 0.2 coins at 100.5
+
+
+def test_realised_is_kept_through_fees_and_fills() -> None:
+    setup = Setup()
+    gate = setup.gate
+    setup.fill(0, BUY, 1000, 1_000, fee_e9=E9)
+    assert gate.realised_e9 == -E9
+    setup.fill(0, SELL, 1100, 500, fee_e9=2 * E9)
+    assert gate.realised_e9 == 2 * E9  # 5 earned, 3 paid
+    setup.fill(0, SELL, 900, 500)
+    assert gate.realised_e9 == -3 * E9
+    assert gate.profit_e9 == -3 * E9
+
+
+def test_each_strategy_has_a_ledger_of_its_own() -> None:
+    limits = StrategyLimitsConfig(notional_max=Decimal(300), loss_max=Decimal(20))
+    executions = RepeatedExecutionConfig(fills_max=2, window_ms=1000)
+    setup = Setup(strategies=(limits, limits), repeated_execution=executions)
+    gate = setup.gate
+    setup.fill(1, SELL, 1000, 4, strategy=1, fee_e9=E9 // 100)
+    count_open(gate, 1, 1, SELL, 1, 3)
+    setup.fill(1, SELL, 1000, 1, strategy=1)
+    setup.fill(0, BUY, 1000, 7, strategy=0)
+    rows = [(each.position_lots, each.open_sell_lots) for each in list(gate.own_positions)]
+    assert rows == [(7, 0), (0, 0), (0, 0), (-5, 3)]
+    assert [gate.strategies[number].profit_e9 for number in range(3)] == [0, -E9, 0]
+    assert [gate.strategies[number].sums.gross_e9 for number in range(3)] == [7 * E9 // 10, 8 * E9, 0]
+    assert setup.ask(1, SELL, strategy=1) == Veto.REPEATED_EXECUTION
+    assert setup.ask(1, BUY, strategy=1) == Veto.NONE
+    assert setup.ask(1, SELL, strategy=0) == Veto.NONE

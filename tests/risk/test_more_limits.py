@@ -74,6 +74,11 @@ def test_delta_adds_coins_of_inverse_contracts(side: int, sign: int) -> None:
     setup.hold(1, -sign * 10)
     assert setup.ask(0, side, 1000, 2_199) == Veto.NONE
     assert setup.ask(0, side, 1000, 2_201) == Veto.DELTA
+    setup.hold(1, 0)
+    assert setup.ask(0, side, 1000, 2_100) == Veto.NONE
+    setup.hold(0, sign * 1_000)
+    assert setup.ask(0, side, 1000, 1_100) == Veto.NONE
+    assert setup.ask(0, side, 1000, 1_101) == Veto.DELTA
     setup.hold(0, sign * 2_095)
     setup.hold(1, 0)
     assert setup.ask(1, side, 1000, 1) == Veto.DELTA  # 0.01 coin more
@@ -105,13 +110,15 @@ def test_spot_may_be_sold_short_as_far_as_it_is_borrowed() -> None:
     assert setup.ask(0, SELL, 1000, 2_001) == Veto.BORROW
 
 
-def apart(own_ticks: int, *peers: int, broken: int | None = None) -> Veto:
+def apart(own_ticks: int, *peers: int, broken: int | None = None, locked: int | None = None) -> Veto:
     """Ask at a book whose middle is `own_ticks`, with the middles of peers at other venues; the band is 1 %."""
     setup = Setup(price_band_bps=Decimal(100), instruments=1 + len(peers))
     for book, middle in zip(setup.market.books, (own_ticks, *peers), strict=True):
         book.bid_ticks, book.ask_ticks = middle - 1, middle + 1
     if broken is not None:
         setup.market.books[broken].valid = 0
+    if locked is not None:
+        setup.market.books[locked].ask_ticks = setup.market.books[locked].bid_ticks
     setup.mark()
     return setup.ask(0, BUY, own_ticks, 1)
 
@@ -154,6 +161,7 @@ def test_only_peers_that_are_proven_are_compared_with() -> None:
     assert apart(1000, 2000, broken=1) == Veto.NONE
     assert apart(1000, 2000, 1000, broken=2) == Veto.PRICE_BAND
     assert apart(1000, 2000, 1000, broken=1) == Veto.NONE
+    assert apart(1000, 2000, locked=1) == Veto.NONE
 
 
 @pytest.mark.parametrize(
@@ -263,6 +271,8 @@ def test_a_strategys_notional_is_of_its_own_positions(side: int, other: int) -> 
     assert setup.ask(0, side, 1000, 3_000) == Veto.NONE
     assert setup.ask(0, side, 1000, 3_001) == Veto.STRATEGY_NOTIONAL
     assert setup.ask(0, side, 1000, 3_001, strategy=1) == Veto.NONE
+    assert setup.ask(0, side, 1001, 3_000) == Veto.STRATEGY_NOTIONAL  # at the order's price, where it is higher
+    assert setup.ask(0, side, 999, 3_000) == Veto.NONE
     setup.fill(0, side, 1000, 3_000)
     assert setup.ask(0, side, 1000, 1) == Veto.STRATEGY_NOTIONAL
     assert setup.ask(1, side, 1000, 1) == Veto.STRATEGY_NOTIONAL
@@ -270,6 +280,18 @@ def test_a_strategys_notional_is_of_its_own_positions(side: int, other: int) -> 
     count_open(setup.gate, 0, 0, other, 1, 3_000)
     assert setup.ask(0, other, 1000, 3_000) == Veto.NONE
     assert setup.ask(0, other, 1000, 3_001) == Veto.STRATEGY_NOTIONAL
+
+
+@pytest.mark.parametrize(("side", "other"), [(BUY, SELL), (SELL, BUY)])
+def test_a_strategy_over_its_notional_may_close(side: int, other: int) -> None:
+    setup = strategy_setup()
+    setup.fill(0, side, 1000, 4_000)
+    assert setup.ask(0, other, 1000, 4_000) == Veto.NONE
+    assert setup.ask(0, other, 1000, 4_001) == Veto.STRATEGY_NOTIONAL
+    setup = strategy_setup()
+    setup.fill(0, side, 1000, 1_000)
+    count_open(setup.gate, 0, 0, other, 1, 4_500)
+    assert setup.ask(0, side, 1000, 1) == Veto.STRATEGY_NOTIONAL  # 350 the other way, if all of it fills
 
 
 def test_a_strategys_loss_lets_it_reduce_only_and_others_go_on() -> None:

@@ -22,6 +22,8 @@ from crosswire.venues.order import (
     cancel_sent,
     expect_cancel_by_id,
     make_order_table,
+)
+from crosswire.venues.session import (
     write_cancel,
     write_cancel_by_id,
     write_mass_cancel,

@@ -251,6 +251,13 @@ def test_a_logon_says_which_messages_were_lost_on_their_way() -> None:
     wire.run(MS)
     confirmed = client.take(Template.LOGON_CONF)
     assert (confirmed.last_processed, client.sequence) == (2, 6)
+    asked = client.take(Template.RESEND_REQUEST)
+    assert (asked.from_sequence, asked.to_sequence) == (3, 5)
+    for _ in range(2):
+        client.send(Template.GAP_FILL, struct.pack("<q", 7), sequence=3)
+    wire.run(MS)
+    assert (wire.exchange.gateways.gaps_asked, wire.exchange.gateways.gaps_filled) == (1, 1)
+    assert wire.exchange.gateways.mistakes[Mistake.COPY] == 1  # the second
     client.cancel(1)
     wire.run(MS)
     assert client.take(Template.CANCEL_ORDER_RESPONSE).last_processed == 7

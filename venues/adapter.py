@@ -184,9 +184,8 @@ class OrderEntry:
     gateways_max: int = 1  # that the session can be connected to at once
     believe_ready: Callable[[Any, Any, int], None] = believe_ready  # of (session, ring, now_ns)
     explain: Callable[[Any], str] = explain  # the venue's own error texts, of a session that ended
-    notices: Callable[[Any], list[str]] = field(
-        default=lambda _session: []
-    )  # of a session that goes on, each told once
+    # What else a session that goes on has to say; each text is told once.
+    notices: Callable[[Any], list[str]] = field(default=lambda _session: [])
     # Of a simulated exchange; None: `simulate` has nothing to hold the engine's account against.
     account: Callable[[Any], ExchangeAccount] | None = None
     kill_gateway: Callable[[Any, int, int], None] | None = None  # (exchange, gateway, now_ns): its process dies

@@ -83,7 +83,7 @@ S = 1_000_000_000
 GATEWAYS = 2
 GATEWAY_PORT = 9_000
 INSTRUMENTS = 2  # the second has a speed bump
-BUMP_NS = 2 * MS
+BUMP_NS = 10 * MS  # as the venue has it
 PRICE_TICKS = 1000
 SLICE_NS = 500_000
 MEMBER = 1
@@ -245,7 +245,7 @@ def act(driver: Driver, session: StarbaseSession, ring: Struct, now_ns: int) -> 
     if driver.is_held_back != 0 or session.state != SessionState.READY:
         return False
     if driver.converted == 0:
-        # The speed bump is over in 2 ms: until one cancel came in time, none waits for its turn.
+        # The speed bump is over in 10 ms: until one cancel came in time, none waits for its turn.
         order = some_order(driver, 1)
         if order.state != OrderState.FREE and write_cancel(
             session, ring, order.client_order_id, order.instrument, now_ns

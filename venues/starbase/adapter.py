@@ -22,7 +22,7 @@ from crosswire.venues.session import (
 from crosswire.venues.starbase.feed.feed import make_starbase_feed
 from crosswire.venues.starbase.feed.state import StarbaseFeed
 from crosswire.venues.starbase.orders.session import make_starbase_session
-from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession
+from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession, is_waiting_for_terms
 from crosswire.venues.starbase.settings import StarbaseSettings, credentials_of
 from crosswire.venues.starbase.wire.market_layout import WIRE
 from crosswire.venues.starbase.wire.order_codes import SelfTradingMode
@@ -107,6 +107,8 @@ def explain(session: Any) -> str:
 def notices(session: Any) -> list[str]:
     """Say what a person should know of a session that goes on: each text is to be told once."""
     told = []
+    if is_waiting_for_terms(session):
+        told.append("the session waits for the definition of its instruments before it logs on and asks what it missed")
     for number, name in enumerate("AB"[: session.link_count]):
         link = session.links[number]
         spoken = max(link.schema_version, link.version_read)

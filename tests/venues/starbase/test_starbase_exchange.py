@@ -9,7 +9,7 @@ import pytest
 
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import address_of
-from crosswire.nic.packet import PROTOCOL_TCP, Packet, PacketCounters, parse_packet
+from crosswire.nic.packet import Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.connection import connection_of, reconnect
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.venues.book.book import best_level, make_books
@@ -17,38 +17,18 @@ from crosswire.venues.book.order_queue import first_order
 from crosswire.venues.feed import decode
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.market import Events, Market, clear_events
-from crosswire.venues.order import (
-    Applied,
-    OrderState,
-    ReportKind,
-    Reports,
-    TimeInForce,
-    apply_report,
-    cancel_sent,
-    close_order,
-    find_order,
-    free_order,
-    is_alarm,
-    make_order_table,
-    open_order,
-)
 from crosswire.venues.session import (
     SessionState,
-    keep_session,
-    read_reports,
-    start_session,
-    write_cancel,
-    write_new,
 )
 from crosswire.venues.starbase.exchange.background import ReferencePoint
 from crosswire.venues.starbase.exchange.exchange import restart_gateway
 from crosswire.venues.starbase.exchange.setup import Channel, Key, Protection, make_starbase_exchange
 from crosswire.venues.starbase.exchange.state import StarbaseExchange
 from crosswire.venues.starbase.feed.feed import make_starbase_feed
-from crosswire.venues.starbase.orders.session import make_starbase_session
 from crosswire.venues.starbase.wire.market_layout import Template
 from crosswire.venues.starbase.wire.order_codes import Template as OrderTemplate
-from tests.support.order_setup import VENUE, make_approval, make_market
+from tests.support.order_setup import VENUE, make_market
+from tests.support.starbase_engine import Engine
 from tests.support.starbase_exchange_client import (
     CHANNEL,
     FIRST_ID,
@@ -63,7 +43,7 @@ from tests.support.starbase_exchange_client import (
     order_flow,
     rebuilt_books,
 )
-from tests.support.starbase_feed_setup import perpetual, spot
+from tests.support.starbase_feed_setup import perpetual, queue_state, spot
 
 pytestmark = pytest.mark.starbase
 
@@ -299,73 +279,12 @@ def test_in_process_connections_begin_end_and_begin_again() -> None:
     assert connection_of(exchange, 0) == 3
 
 
-class Engine:
-    """Session, orders and feed of an engine on the exchange's ring."""
-
-    def __init__(self, exchange: StarbaseExchange) -> None:
-        self.exchange, self.now_ns = exchange, START_NS
-        self.market = make_market(1)
-        key = KEYS[0]
-        flows = (order_flow(0), order_flow(1))
-        self.session = make_starbase_session(
-            VENUE, self.market, flows, key.client_id.encode(), key.secret, tokens_per_ms=1_000_000, tokens_max=1_000_000
-        )
-        self.table, self.reports = make_order_table(), Reports()
-        self.frame, self.packet, self.counters = Frame(), Packet(), PacketCounters()
-        self.position = 0
-        self.live: set[int] = set()
-        self.alarms = 0
-        start_session(self.session, exchange, START_NS)
-
-    def run(self, span_ns: int) -> None:
-        """Let time pass, stopping where something happens."""
-        end_ns = self.now_ns + span_ns
-        while self.now_ns <= end_ns:
-            while poll(self.exchange, self.frame, self.now_ns):
-                parse_packet(self.frame, self.packet, self.counters)
-                if self.packet.protocol == PROTOCOL_TCP:
-                    self.read()
-                release(self.exchange)
-            keep_session(self.session, self.exchange, self.now_ns)
-            self.now_ns = min(max(self.now_ns + 1, next_time_ns(self.exchange)), end_ns + 1)
-
-    def read(self) -> None:
-        self.reports.count = 0
-        read_reports(self.session, self.packet, self.reports)
-        for place in range(self.reports.count):
-            report = self.reports.items[place]
-            outcome = apply_report(self.table, report, self.now_ns)
-            self.alarms += is_alarm(outcome)
-            if report.kind == ReportKind.FILL and outcome in (Applied.UPDATED, Applied.CLOSED):
-                self.position += report.qty_lots if report.side == 0 else -report.qty_lots
-            if outcome == Applied.CLOSED:
-                free_order(self.table, find_order(self.table, report.client_order_id))
-                self.live.discard(report.client_order_id)
-
-    def trade(self, random: Random) -> None:
-        """A new order, or a cancel."""
-        if random.random() < 0.7:
-            side, price, lots = random.randint(0, 1), 1000 + random.randint(-6, 6), random.randint(1, 6)
-            time_in_force = random.choice((TimeInForce.IOC, TimeInForce.GTC, TimeInForce.GTC, TimeInForce.POST_ONLY))
-            order = open_order(self.table, VENUE, 0, side, time_in_force, price, lots, self.now_ns)
-            approval = make_approval(order.client_order_id, side, time_in_force, price, lots)
-            if write_new(self.session, self.exchange, approval, self.now_ns):
-                self.live.add(order.client_order_id)
-            else:
-                close_order(order, OrderState.VETOED, 0, self.now_ns)
-                free_order(self.table, order)
-        elif self.live:
-            order = find_order(self.table, random.choice(sorted(self.live)))
-            if order.state in (OrderState.PENDING_NEW, OrderState.LIVE):
-                if write_cancel(self.session, self.exchange, order.client_order_id, 0, self.now_ns):
-                    cancel_sent(order)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_an_engines_books_are_the_exchanges_after_gateways_were_killed(seed: int) -> None:
     crowd = Crowd(seed=seed, events_per_second=500, volatility_ticks=10.0)
     exchange = make_exchange(is_connected=True, speed_bump_ns=2 * MS, tokens_per_ms=1_000_000, crowd=crowd)
     engine, random = Engine(exchange), Random(seed)
+    engine.start()
     engine.run(MS)
     assert engine.session.state == SessionState.READY
     for number in range(120):
@@ -384,7 +303,9 @@ def test_an_engines_books_are_the_exchanges_after_gateways_were_killed(seed: int
     assert member.duplicate_orders == 0
 
 
-def test_the_feed_follows_the_exchange() -> None:
+@pytest.mark.parametrize("sorts_on_accept", [False, True])
+def test_the_feed_follows_the_exchange(sorts_on_accept: bool) -> None:
+    """Every queue as well, wherever the exchange gives places in it: by the number in the message alone."""
     terms, market = (Market(count=2, capacity=2) for _ in range(2))
     for each, ids in ((terms, (210_838, 5)), (market, (-1, -1))):
         each.instruments = Instrument.array(2)
@@ -394,8 +315,9 @@ def test_the_feed_follows_the_exchange() -> None:
             each.instruments[index].index = index
             each.instruments[index].venue_id = ids[index]
     exchange = make_starbase_exchange(
-        0, terms, [order_flow(0)], CHANNEL, KEYS, {0: 100_000, 1: 6_000_000}, start_ns=START_NS, crowd=BUSY
-    )
+        0, terms, [order_flow(0)], CHANNEL, KEYS, {0: 100_000, 1: 6_000_000}, start_ns=START_NS, crowd=BUSY,
+        speed_bump_ns=2 * MS, sorts_on_accept=sorts_on_accept,
+    )  # fmt: skip
     feed, events = make_starbase_feed(0, market), Events()
     frame, packet, counters = Frame(), Packet(), PacketCounters()
     while poll(exchange, frame, START_NS + 1300 * MS):
@@ -408,6 +330,8 @@ def test_the_feed_follows_the_exchange() -> None:
         assert ours.valid
         assert [best_level(ours, side) for side in (0, 1)] == [best_level(theirs, side) for side in (0, 1)]
         assert (ours.bid_levels, ours.ask_levels) == (theirs.bid_levels, theirs.ask_levels)
+        assert queue_state(feed.queues[index]) == queue_state(exchange.matching.queues[index])
+        assert feed.queues[index].count > 0
     assert feed.sequence_gaps == 0
 
 

@@ -1,12 +1,16 @@
 """Session rules of the simulated Starbase's gateways, by raw frames."""
 
 import struct
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from crosswire.nic.packet import FLAG_RST
+from crosswire.venues.starbase.exchange.build import make_protections
 from crosswire.venues.starbase.exchange.exchange import forget_session, restart_gateway
 from crosswire.venues.starbase.exchange.state import Mistake
+from crosswire.venues.starbase.settings import MarketSettings, StarbaseSettings
 from crosswire.venues.starbase.wire.market_layout import Template as MarketTemplate
 from crosswire.venues.starbase.wire.order_codes import (
     CancelReason,
@@ -16,6 +20,7 @@ from crosswire.venues.starbase.wire.order_codes import (
     WireRejectReason,
 )
 from crosswire.venues.starbase.wire.order_layout import NULL_EXPONENT, NULL_I64
+from tests.support.order_setup import VENUE, make_market
 from tests.support.starbase_exchange_client import (
     FIRST_ID,
     MS,
@@ -251,6 +256,13 @@ def test_a_logon_says_which_messages_were_lost_on_their_way() -> None:
     wire.run(MS)
     confirmed = client.take(Template.LOGON_CONF)
     assert (confirmed.last_processed, client.sequence) == (2, 6)
+    asked = client.take(Template.RESEND_REQUEST)
+    assert (asked.from_sequence, asked.to_sequence) == (3, 5)
+    for _ in range(2):
+        client.send(Template.GAP_FILL, struct.pack("<q", 7), sequence=3)
+    wire.run(MS)
+    assert (wire.exchange.gateways.gaps_asked, wire.exchange.gateways.gaps_filled) == (1, 1)
+    assert wire.exchange.gateways.mistakes[Mistake.COPY] == 1  # the second
     client.cancel(1)
     wire.run(MS)
     assert client.take(Template.CANCEL_ORDER_RESPONSE).last_processed == 7
@@ -569,6 +581,34 @@ def test_a_held_side_of_a_mass_quote_is_unmodified() -> None:
     quote(maker, (991, 5, 1003, 3))
     wire.run(MS)
     assert maker.take(Template.MASS_QUOTE_RESPONSE).groups["quotes"][0]["ask_status"] == QuoteStatus.UPDATED
+
+
+def test_an_order_with_the_mmp_flag_needs_its_currency_pairs_protection() -> None:
+    """Flag bit 4, the risk bypass: what the session sets with `mmp_risk_bypass`."""
+    for protections in ([], [Protection(0, is_quotes=False, limit_lots=3)]):
+        wire = Wire(make_exchange(protections=protections))
+        maker, taker = wire.ready(), wire.ready(1, key=1)
+        maker.new(1, 1, 1000, 5, flags=1 << 4)
+        taker.new(1, -1, 1000, 3, tif=-2)
+        wire.run(MS)
+        if not protections:
+            assert maker.take(Template.NEW_ORDER_REJECT).reason == 13
+            continue
+        maker.take(Template.NEW_ORDER_RESPONSE)
+        assert kinds(maker) == [Template.ORDER_FILLED, Template.ORDERS_MMP_TRIGGERED, Template.ORDERS_CANCELED]
+
+
+@pytest.mark.parametrize("is_on", [False, True])
+def test_the_configured_exchange_has_a_protection_for_each_pair_where_orders_need_one(is_on: bool) -> None:
+    market = MarketSettings(
+        seed=1, seconds=1, events_per_second=1, volatility_ticks=1, half_spread_ticks=1, depth_ticks=1, lots=1
+    )
+    setup: Any = SimpleNamespace(
+        settings=StarbaseSettings(mmp_group_id=5, mmp_risk_bypass=is_on), market=make_market(3), number=VENUE
+    )
+    setup.market.instruments[2].underlying = 4
+    groups = [(each.group_id, each.is_quotes) for each in make_protections(setup, market)]
+    assert groups == [(5, True)] + ([(0, False), (4, False)] if is_on else [])
 
 
 @pytest.mark.parametrize("sorts_on_accept", [False, True])

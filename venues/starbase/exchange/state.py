@@ -72,6 +72,7 @@ class ClientSession(Struct):
     receive_sequence: i64
     confirmation_sequence: i64  # of the last LogonConf
     confirmed_sequence: i64  # of the client's messages, the last before that logon that had come
+    missing_sequence: i64  # the first of the client's that was asked for again; 0: none is
     first_sequence: i64  # the earliest that may still be in the store
     cancel_on_disconnect: i64  # for all orders
     schema_version: i64
@@ -114,6 +115,8 @@ class Gateways(Struct):
     unsent: i64  # frames that the wire to a client had no room for; its connection is reset
     answers: i64  # messages sent to clients, resent ones apart
     resent: i64
+    gaps_asked: i64  # ResendRequests to clients
+    gaps_filled: i64  # of these
     rate_limited: i64
     message_length: i64  # of the message being written, from its header on
     batch_length: i64

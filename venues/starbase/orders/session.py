@@ -1,9 +1,10 @@
 """Starbase order session: logon, orders, and keeping the links to gateways A and B alive.
 
 * A new order goes to the first link that is READY, A before B, never to both; what follows goes where the order went.
-* The first logon of a run resets the numbers of both directions. A later one goes on from them: what the exchange sent
-  meanwhile is asked for, and the link is READY once nothing is missing. Orders that the exchange says never to have
-  received are ended as rejected (SESSION_LOST), and filled with a gap when it asks for them: an order is sent once.
+* The first logon resets the numbers of both directions, unless an earlier process's are known (`orders/resume.py`). A
+  later one goes on from them: what the exchange sent meanwhile is asked for, and the link is READY once nothing is
+  missing. Orders that the exchange says never to have received are ended as rejected (SESSION_LOST), and filled with a
+  gap when it asks for them: an order is sent once.
 * The gateway's rate limit is counted here too: past it new orders and amends are held back, cancels go out.
 * The secret is in the logon's template and nowhere else.
 """
@@ -38,6 +39,7 @@ from crosswire.venues.starbase.orders.state import (
     Refusal,
     StarbaseLink,
     StarbaseSession,
+    is_waiting_for_terms,
     join_states,
     link_of_order,
     lose_link,
@@ -173,7 +175,7 @@ def keep_link(session: StarbaseSession, ring: Struct, number: int, now_ns: int) 
             restart_stream(link.stream)
             link.state = SessionState.CLOSED
     select_stream(ring, number)
-    if link.state == SessionState.CLOSED and connection != 0:
+    if link.state == SessionState.CLOSED and connection != 0 and not is_waiting_for_terms(session):
         _log_on(session, link, ring, now_ns)
     if link.state == SessionState.LOST and now_ns >= link.reconnect_ns and link.logging_out == 0:
         reconnect(ring, number, now_ns)

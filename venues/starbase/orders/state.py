@@ -132,6 +132,7 @@ class StarbaseSession(Session):
     told: i64  # things that the frame says which were told
     seen: i64  # things that the frame says met since reading it began again
     started: i64
+    is_resumed: i64  # 1: it goes on from the numbers of an earlier process
     ended: i64  # 1: we said goodbye
     backoff_min_ns: i64
     backoff_max_ns: i64
@@ -197,6 +198,18 @@ def join_states(session: StarbaseSession) -> None:
         state = session.links[number].state
         if state == SessionState.LOGGING_ON or state == SessionState.CLOSED:
             session.state = SessionState.LOGGING_ON
+
+
+@compiled
+def is_waiting_for_terms(session: StarbaseSession) -> bool:
+    """Tell whether a resumed session can't log on yet: what it missed may be of an instrument not defined so far."""
+    if session.is_resumed == 0:
+        return False
+    market = session.market[0]
+    for index in range(market.count):
+        if market.instruments[index].venue == session.venue and market.instruments[index].venue_id < 0:
+            return True
+    return False
 
 
 @compiled

@@ -7,7 +7,8 @@ asked for that.
 
 A logon without reset goes on with the session's numbers: what was lost with the last connection can be asked for again.
 A client's numbers may then leave some out, those of the messages that were lost on their way here: the confirmation's
-`last_processed` says where they begin.
+`last_processed` says where they begin, and a ResendRequest asks for them. A gap fill answers it; what the client sends
+meanwhile is taken.
 
 Source: Deribit's documentation of Starbase (sessions). The text of a goodbye is left empty.
 """
@@ -270,6 +271,10 @@ def handle_frame(exchange: StarbaseExchange, place: int, address: int, now_ns: i
         return
     number = served.session
     session = gateways.sessions[number]
+    if header.template_id == Template.GAP_FILL and header.sequence == session.missing_sequence:
+        session.missing_sequence = 0
+        gateways.gaps_filled += 1
+        return
     if header.sequence <= session.receive_sequence:
         gateways.mistakes[Mistake.COPY] += 1
         return
@@ -423,11 +428,27 @@ def handle_logon(exchange: StarbaseExchange, place: int, address: int, now_ns: i
     if is_reset or header.last_processed >= session.confirmation_sequence:
         session.confirmed_sequence = session.receive_sequence
     session.receive_sequence = session.confirmed_sequence
+    first_missing = session.receive_sequence + 1
     if header.sequence == session.receive_sequence + 1:
         session.receive_sequence = header.sequence
     session.confirmation_sequence = session.send_sequence + 1
     send_message(exchange, number, 1, now_ns)
     session.receive_sequence = header.sequence
+    session.missing_sequence = 0
+    if not is_reset and first_missing < header.sequence:
+        ask_again(exchange, number, first_missing, now_ns)
+
+
+@compiled
+def ask_again(exchange: StarbaseExchange, number: int, first: int, now_ns: int) -> None:
+    """Ask a client for its messages from number `first` to that of its logon, which it left out."""
+    session = exchange.gateways.sessions[number]
+    session.missing_sequence = first
+    exchange.gateways.gaps_asked += 1
+    message = view(ResendRequest, begin_message(exchange, Template.RESEND_REQUEST))
+    message.from_sequence = first
+    message.to_sequence = session.receive_sequence - 1
+    send_message(exchange, number, 1, now_ns)
 
 
 @compiled

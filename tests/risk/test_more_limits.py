@@ -357,6 +357,9 @@ def test_realised_is_what_average_prices_say(fills: list[tuple[int, int, int]], 
         assert position.realised_e9 / E9 == pytest.approx(realised, abs=1e-2)
         if held == 0:
             assert position.entry_cash_e9 == 0
+    assert position.fills == len(fills)
+    for side, told in ((BUY, position.bought_lots), (SELL, position.sold_lots)):
+        assert told == sum(lots for way, _, lots in fills if way == side)
 
 
 LEGS = LegRiskConfig(unhedged_max=Decimal(3), hedged_within=Decimal("0.2"), unhedged_ms_max=1000)

@@ -124,6 +124,15 @@ def test_a_book_beyond_what_was_proven_is_neither_traded_on_nor_a_mark(bid_ticks
     assert setup.ask(1, BUY, 1000, 1) == Veto.NONE
 
 
+@pytest.mark.parametrize(("bid_ticks", "bid_lots", "veto"), [(-1001, 5, Veto.NONE), (999, 0, Veto.INVALID_BOOK)])
+def test_a_book_at_the_edge_of_what_was_proven_is_traded_on(bid_ticks: int, bid_lots: int, veto: Veto) -> None:
+    setup = Setup(price_max=Decimal("100.1"))
+    book = setup.market.books[0]
+    book.bid_ticks, book.bid_lots, book.ask_ticks = bid_ticks, bid_lots, 1001
+    setup.mark()
+    assert setup.ask(0, BUY, 1001, 1) == veto
+
+
 def test_rate_is_a_token_bucket_of_its_venue() -> None:
     setup = Setup()
     assert [setup.ask() for _ in range(6)] == [Veto.NONE] * 5 + [Veto.ORDER_RATE]

@@ -238,6 +238,18 @@ def test_messages_are_forgotten_after_two_windows() -> None:
     assert setup.ask(now_ns=first_ns + 5 * E9) == Veto.NONE
 
 
+def test_the_window_before_counts_its_fills_and_ends_with_its_window() -> None:
+    setup = Setup(order_to_trade=RATIO, burst=100, book_age_max_ms=60_000)
+    assert [setup.ask() for _ in range(4)] == [Veto.NONE] * 4
+    assert setup.ask(now_ns=NOW_NS + 2 * E9) == Veto.NONE
+    setup = Setup(order_to_trade=RATIO, burst=100, book_age_max_ms=60_000)
+    assert [setup.ask() for _ in range(4)] == [Veto.NONE] * 4
+    setup.fill(0, BUY, 1000, 1)
+    setup.fill(0, BUY, 1000, 1)
+    asked = [setup.ask(now_ns=NOW_NS + E9) for _ in range(3)]
+    assert asked == [Veto.NONE] * 2 + [Veto.ORDER_TO_TRADE]
+
+
 def test_executions_that_repeat_are_stopped_for_a_while() -> None:
     setup = Setup(
         repeated_execution=RepeatedExecutionConfig(fills_max=3, window_ms=1000),
@@ -345,6 +357,9 @@ def test_realised_is_what_average_prices_say(fills: list[tuple[int, int, int]], 
         assert position.realised_e9 / E9 == pytest.approx(realised, abs=1e-2)
         if held == 0:
             assert position.entry_cash_e9 == 0
+    assert position.fills == len(fills)
+    for side, told in ((BUY, position.bought_lots), (SELL, position.sold_lots)):
+        assert told == sum(lots for way, _, lots in fills if way == side)
 
 
 LEGS = LegRiskConfig(unhedged_max=Decimal(3), hedged_within=Decimal("0.2"), unhedged_ms_max=1000)

@@ -18,6 +18,7 @@ from crosswire.engine.orders import (
     note_numbers,
     note_session,
     send_due_cancel,
+    send_due_cancels,
     send_requests,
     take_reports,
 )
@@ -241,6 +242,8 @@ def keep_sessions(engine: Engine, now_ns: int) -> None:
             note_numbers(engine, venue, now_ns)
             if venue.cancel_due != 0:
                 send_due_cancel(engine, venue, now_ns)
+            if venue.cancels_due != 0:
+                send_due_cancels(engine, venue, now_ns)
         state.first_keep_ns = min(state.first_keep_ns, venue.keep_ns)
 
 

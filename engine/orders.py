@@ -179,8 +179,7 @@ def send_due_cancel(engine: Engine, venue: Venue, now_ns: int) -> None:
         venue.cancel_due = 0
         record_cancel_sent(engine, venue.number, 0, 0, now_ns)
     elif venue.session.state == SessionState.READY:
-        venue.keep_ns = min(venue.keep_ns, now_ns + CANCEL_RETRY_NS)
-        engine.state.first_keep_ns = min(engine.state.first_keep_ns, venue.keep_ns)
+        look_again_at(engine, venue, now_ns + CANCEL_RETRY_NS)
 
 
 @compiled
@@ -279,6 +278,8 @@ def end_order(engine: Engine, order: Order) -> None:
     """Book that a sent order has ended and has no open lots; free its slot once its strategy knows."""
     move_open(engine, order, -1, 0)
     engine.gate.venues[order.venue].open_orders -= 1
+    if order.cancel_due != 0:
+        engine.venues[order.venue].cancels_due -= 1
     record_order_ended(engine, order, engine.state.now_ns)
     tell_order(engine.seats[order.strategy], order)
     free_order(engine.orders, order)
@@ -487,10 +488,36 @@ def tell_amend_vetoed(engine: Engine, order: Order, veto: int) -> None:
 
 @compiled
 def send_cancel(engine: Engine, request: Request, now_ns: int) -> None:
-    """Cancel an order that is still open; one that has ended meanwhile needs no cancel."""
+    """Cancel an order that is still open, as soon as that can be sent; one that has ended meanwhile needs no cancel."""
     order = find_order(engine.orders, request.client_order_id)
-    if is_open(order):
-        cancel_order(engine, order, now_ns)
+    if is_open(order) and not cancel_order(engine, order, now_ns) and order.cancel_due == 0:
+        order.cancel_due = 1
+        engine.venues[order.venue].cancels_due += 1
+        look_again_at(engine, engine.venues[order.venue], now_ns + CANCEL_RETRY_NS)
+
+
+@compiled
+def send_due_cancels(engine: Engine, venue: Venue, now_ns: int) -> None:
+    """Send the single cancels that could not be sent before; those that still can't be, again after CANCEL_RETRY_NS."""
+    left = engine.orders.count
+    for slot in range(ORDERS_MAX):
+        if left == 0 or venue.cancels_due == 0:
+            break
+        order = engine.orders.orders[slot]
+        if order.state != OrderState.FREE:
+            left -= 1
+            if order.cancel_due != 0 and order.venue == venue.number and cancel_order(engine, order, now_ns):
+                order.cancel_due = 0
+                venue.cancels_due -= 1
+    if venue.cancels_due != 0 and venue.session.state <= SessionState.READY:
+        look_again_at(engine, venue, now_ns + CANCEL_RETRY_NS)
+
+
+@compiled
+def look_again_at(engine: Engine, venue: Venue, time_ns: int) -> None:
+    """Have the venue's session looked at no later than this."""
+    venue.keep_ns = min(venue.keep_ns, time_ns)
+    engine.state.first_keep_ns = min(engine.state.first_keep_ns, venue.keep_ns)
 
 
 @compiled

@@ -86,6 +86,7 @@ class Venue(Struct):
     strangers: i64  # orders that it had open and we did not know, or not so; holdings that nobody configured
     recorded_state: i64  # of its session, as the journal has it
     recorded_numbers: Annotated[Array, i64, 2 * LINKS_MAX]
+    cancels_due: i64  # orders with `cancel_due`
     cancel_due: i64  # 1: all orders are to be cancelled, and nothing that says so could be sent yet
     ring: i64  # address
     feed: i64  # address

@@ -204,6 +204,7 @@ class Order(Struct):
     trigger_ns: i64  # receive time of the frame that caused it
     acked_ns: i64  # 0: never
     closed_ns: i64  # 0: still open
+    cancel_due: i64  # 1: its strategy wants it cancelled, and nothing that says so could be sent yet
     is_restored: i64  # 1: of an earlier run; its strategy knows nothing of it
     is_confirmed: i64  # 1: the venue's account has it open
     reason: i64  # RejectReason when REJECTED or CANCELLED, the gate's own when VETOED

@@ -396,9 +396,17 @@ def compare(world: World, number: int, theirs: ExchangeAccount) -> None:
         world.violate(Invariant.ORDERS_AGREE, number, str(ours_open), str(sorted(theirs.open_orders)))
     evaluated[Invariant.ALL_ANSWERED] += 1
     for order in open_orders:
+        if is_overdue(world, order):
+            world.violate(Invariant.ALL_ANSWERED, number, f"order {order.client_order_id} is still to be cancelled", "")
         if order.state != OrderState.LIVE or order.amend_state == AmendState.PENDING:
             state = f"order {order.client_order_id} is {OrderState(order.state).name}"
             world.violate(Invariant.ALL_ANSWERED, number, state, "LIVE, and no amend under way")
+
+
+def is_overdue(world: World, order: Order) -> bool:
+    """Tell whether a cancel has been due for longer than its ring had no room."""
+    full_until_ns = world.cables[order.venue].full_until_ns
+    return order.cancel_due != 0 and world.run.engine.state.now_ns > full_until_ns + LOOK_MS * NS_PER_MS
 
 
 def own_orders(world: World, number: int) -> Iterator[Order]:

@@ -8,7 +8,7 @@ import msgspec
 from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, fold
 from crosswire.engine.report.summary import RunSummary, read_summary
 from crosswire.engine.runs import run_folders
-from crosswire.nic.journal.files import FOLDER, is_being_written
+from crosswire.nic.journal.files import FOLDER, is_being_written, salvage
 from crosswire.nic.journal.reader import JournalError, read_journal
 
 
@@ -36,6 +36,7 @@ def list_runs(output: Path, name: str = "") -> list[ListedRun]:
 def listed(folder: Path) -> ListedRun:
     """Describe one run."""
     shown = f"{folder.parent.name}/{folder.name}"
+    salvage(folder / FOLDER)  # so that what a dead run has left does not take up memory for ever
     try:
         carried = fold(read_journal(folder / FOLDER), folder)
     except (JournalError, msgspec.MsgspecError):

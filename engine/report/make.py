@@ -9,7 +9,7 @@ from crosswire.engine.journal.text import Purpose, TextReader
 from crosswire.engine.report.buffers import Records, make_records
 from crosswire.engine.report.recorder import Recorder
 from crosswire.engine.report.summary import RunFacts, RunSummary, summarise, write_summary
-from crosswire.nic.journal.files import FOLDER
+from crosswire.nic.journal.files import FOLDER, salvage
 from crosswire.nic.journal.reader import Batch, read_journal
 from crosswire.risk.records import KINDS, VERSION, RecordKind
 
@@ -41,6 +41,7 @@ def fill_buffers(records: Records, batch: Batch) -> None:
 def make_files(run_folder: Path, with_report: bool) -> RunSummary:
     """Write the Parquet files, the summary and the report of a run. JournalError: what its journal lacks."""
     reader = read_journal(run_folder / FOLDER)
+    salvage(run_folder / FOLDER)
     texts, recorder = TextReader(), None
     records = make_records()
     first_ns = last_ns = 0

@@ -15,7 +15,7 @@ from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
-from crosswire.engine.errors import AlarmError, LoopError
+from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, LoopError
 from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, last_carried
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, take_over, write_opening
@@ -28,7 +28,6 @@ from crosswire.engine.records import record_closed
 from crosswire.engine.report.facts import run_description, run_facts, strategy_names, write_facts
 from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
-from crosswire.engine.report.summary import RunSummary
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.engine.seat import SeatEntries, retire, strategy_unit
 from crosswire.engine.state import begin_leaving
@@ -147,9 +146,10 @@ def run_live(
 ) -> Path:
     """Trade one configuration on the host's rings until a signal, or for `seconds` (0: no limit); return its folder.
 
-    With `capture` the market data that the loop sees is recorded in that folder, venue by venue. On SIGINT, SIGTERM or
-    SIGHUP: send nothing more, cancel all, wait for the answers, leave the groups, write the records. An alarm does the
-    same and ends in an AlarmError. ConfigError, HostError, LimitError: one line each.
+    With `capture` the market data that the loop sees is recorded in that folder, venue by venue. On every signal that
+    would end it but SIGKILL: send nothing more, cancel all, wait for the answers, leave the groups, make the run's
+    files. An alarm does the same and ends in an AlarmError. ConfigError, HostError, LimitError, JournalError, LoopError:
+    one line each.
     """
     config = load_config(config_path)
     live = need_live(config, config_path)
@@ -215,36 +215,68 @@ def run_live(
             # Whatever ends the watching: rings are closed only when the loop has cancelled, and stopped.
             wind_down(thread, keeper)
             record_closed(core.engine, core.engine.state.now_ns)
-        if thread.failure is not None:
-            said = [str(thread.failure), alarm_text(run), journal_text(kept)]
-            said.append(f"what was recorded is in {folder}")
-            raise LoopError("; ".join(filter(None, said))) from thread.failure
         wall_s = time.perf_counter() - loop_started
         writer.stop()
-        facts = run_facts(run, start_s, wall_s, "")
-        facts.counters.update(journal_counters(run, kept) | capture_counters(lanes))
-        for part, each, venue in zip(run.parts, rings, config.venue, strict=True):
-            try:
-                facts.counters.update(venue_counters(part, each, venue.name))
-            except HostError as error:  # its interface is gone: that is no reason to say nothing of the rest
-                facts.warnings.append(f"{venue.name}: what its rings have counted is not known: {error}")
-        write_facts(core.engine.journal, facts)
-        kept.close()
-        if kept.failure is not None:
-            raise LoopError(f"{journal_text(kept)}; what was recorded is in {folder}")
-    summary = make_all_files(folder)
-    from crosswire.engine.report.console import print_summary
-
-    print_summary(summary, console)
+        failure = end_journal(run, kept, rings, lanes, start_s, wall_s)
     for own in files:
         console.print(f"captured {own.frames:,} frames of {own.name}: {', '.join(map(str, own.paths))}")
         if own.failure:
             console.print(f"capture failed, {own.lost:,} frames are in no file: {own.failure}", style="red")
-    console.print(f"run folder: {folder}")
-    # Asked again: what came while the engine wound down counts, too.
-    if alarm := "; ".join(filter(None, [alarm_text(run), unended_text(run)])):
-        raise AlarmError(f"alarm: {alarm}; the next start asks the venues before it trades")
+    conclude(run, folder, [thread.failure, failure], kept, console)
     return folder
+
+
+def end_journal(
+    run: Run, kept: SharedJournal, rings: list[VenueRings], lanes: list[TapLane], start_s: float, wall_s: float
+) -> Exception | None:
+    """Write what was counted, and bring everything to the disk; return what went wrong with the counting."""
+    failure = None
+    try:
+        facts = run_facts(run, start_s, wall_s, "")
+        facts.counters.update(journal_counters(run, kept) | capture_counters(lanes))
+        for part, each, venue in zip(run.parts, rings, run.config.venue, strict=True):
+            try:
+                facts.counters.update(venue_counters(part, each, venue.name))
+            except HostError as error:  # its interface is gone: that is no reason to say nothing of the rest
+                facts.warnings.append(f"{venue.name}: what its rings have counted is not known: {error}")
+        write_facts(run.engine.journal, facts)
+    except Exception as error:  # a strategy's own counters are its author's code
+        failure = error
+    kept.close()
+    return failure
+
+
+def conclude(
+    run: Run, folder: Path, failures: list[BaseException | None], kept: SharedJournal, console: Console
+) -> None:
+    """Make the run's files and print its figures. LoopError, AlarmError: all that is wrong, in one line.
+
+    Asked only now: what came while the engine wound down counts, too.
+    """
+    said = [what_failed(error) for error in failures if error is not None]
+    said.append(journal_text(kept))
+    alarm = "; ".join(filter(None, [alarm_text(run), unended_text(run)]))
+    if not any(said):
+        try:
+            summary = make_files(folder, with_report=True)
+        except Exception as error:
+            said.append(f"the journal is whole, but the run's files could not be made: {what_failed(error)}")
+    if any(said):
+        said += [alarm, f"what was recorded is in {folder}, and crosswire report makes its files from that"]
+        raise LoopError("; ".join(filter(None, said)))
+    from crosswire.engine.report.console import print_summary
+
+    print_summary(summary, console)
+    console.print(f"run folder: {folder}")
+    if alarm:
+        raise AlarmError(f"alarm: {alarm}; the next start asks the venues before it trades")
+
+
+def what_failed(error: BaseException) -> str:
+    """Say in a few words what was raised: our own errors are whole lines, others have a name."""
+    if isinstance(error, KNOWN_ERRORS):
+        return str(error)
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def begin_with_last(core: Core, config: RunConfig, output: Path, console: Console) -> Carried | None:
@@ -297,18 +329,6 @@ def unended_text(run: Run) -> str:
     orders = [f"{order.client_order_id} of {names[order.instrument]}" for order in open_orders(run.core)]
     shown = ", ".join(orders[:SHOWN_ORDERS_MAX]) + (", ..." if len(orders) > SHOWN_ORDERS_MAX else "")
     return f"the end of {len(orders)} order{'s' if len(orders) > 1 else ''} is not known ({shown})" if orders else ""
-
-
-def make_all_files(folder: Path) -> RunSummary:
-    """Make a run's files from its journal. LoopError: they could not be made; the journal is whole."""
-    try:
-        return make_files(folder, with_report=True)
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise LoopError(
-            f"the run has ended, and its journal is whole, but its files could not be made ({what}); make them with"
-            f" crosswire report {folder}"
-        ) from error
 
 
 def journal_text(kept: SharedJournal) -> str:

@@ -120,6 +120,28 @@ def test_a_strategy_that_fails_leaves_no_order(testbed: Testbed, tmp_path: Path)
     assert set(sent) == {"cancelled"}
 
 
+def test_a_strategy_whose_counters_fail_loses_no_record(testbed: Testbed, tmp_path: Path) -> None:
+    """At the very end its Python raises: what was booked is there, and the run's files can be made from it."""
+    config = config_with(tmp_path, testbed, MINE)
+    code = FAILING.replace("1 // (instrument - instrument)", "201")
+    code = code.replace(
+        "\n\n@on_book", "\n    def counters(self) -> dict[str, int]:\n        return {'x': 1 // 0}\n\n\n@on_book", 1
+    )
+    (tmp_path / "mine.py").write_text(code)
+    with started(tmp_path, "exchange", config, "--wait") as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", 5) as live:
+            assert live.process.wait(COMPILE_PATIENCE_S) == 1
+        seen = account(exchanges)
+    assert "Traceback" not in live.text()
+    assert re.search(r"crosswire: ZeroDivisionError: .*; what was recorded is in", live.text().splitlines()[-1])
+    assert all(each["resting"] == 0 for each in seen.values())
+    (kept,) = (tmp_path / "runs").glob("*/latest")
+    assert make_files(kept, with_report=False).warnings
+    states = pyarrow.parquet.read_table(kept / "orders.parquet", columns=["state"]).column("state").to_pylist()
+    assert states.count("cancelled") == sum(each["new_orders"] for each in seen.values()) > 0
+
+
 def test_an_interface_that_is_gone_is_an_alarm_and_keeps_the_journal(testbed: Testbed, tmp_path: Path) -> None:
     """Nothing can be cancelled over a wire that is not there: it is said, and what was booked stays."""
     config = config_with(tmp_path, testbed, RESTLESS)

@@ -148,8 +148,8 @@ def run_live(
 
     With `capture` the market data that the loop sees is recorded in that folder, venue by venue. On every signal that
     would end it but SIGKILL: send nothing more, cancel all, wait for the answers, leave the groups, make the run's
-    files. An alarm does the same and ends in an AlarmError. ConfigError, HostError, LimitError, JournalError, LoopError:
-    one line each.
+    files. An alarm does the same and ends in an AlarmError. ConfigError, HostError, JournalError, LimitError,
+    LoopError: one line each.
     """
     config = load_config(config_path)
     live = need_live(config, config_path)

@@ -224,8 +224,9 @@ class SharedJournal(Owner):
         os.close(segment.file)
         assert segment.link is not None
         assert segment.memory_path is not None
-        segment.link.unlink()
+        # In this order: whoever dies in between leaves a link to nothing, which is passed over, and no memory.
         segment.memory_path.unlink()
+        segment.link.unlink()
         self._segments.remove(segment)
 
     def close(self) -> None:
@@ -248,7 +249,7 @@ class SharedJournal(Owner):
         """Let go of a segment that was not begun."""
         os.close(segment.file)
         (self.folder / segment_name(segment.number)).unlink()
-        for path in (segment.link, segment.memory_path):
+        for path in (segment.memory_path, segment.link):
             if path is not None:
                 path.unlink()
         self._segments.remove(segment)

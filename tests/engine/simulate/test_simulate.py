@@ -98,7 +98,9 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
     ),
     "order ids that begin anew": (
         [
+            # Each of the three alone keeps ids from being given again.
             ("engine/journal/opening.py", "carried.reserved_id >> ORDERS_BITS", "0"),
+            ("engine/journal/opening.py", "last_client_order_id = carried.reserved_id", "last_client_order_id = 0"),
             ("engine/account.py", "max(engine.orders.counter, report.client_order_id >> ORDERS_BITS)", "0"),
         ],
         {"IDS_ONCE", "ALARMS_ARE_TRUE", "POSITIONS_AGREE"},

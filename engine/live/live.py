@@ -335,7 +335,8 @@ def journal_text(kept: SharedJournal) -> str:
     """Say in one line what is wrong with the journal, "" if nothing is."""
     said = []
     if kept.failure is not None:
-        said.append(f"journal {kept.folder}: {kept.failure.strerror}, its last records are in memory only")
+        why = getattr(kept.failure, "strerror", None) or str(kept.failure)
+        said.append(f"journal {kept.folder}: {why}, its last records are in memory only")
     if dropped := kept.journal.dropped:
         said.append(f"{dropped} record{'s' if dropped > 1 else ''} found no room in the journal")
     return "; ".join(said)

@@ -119,13 +119,13 @@ class SharedJournal(Owner):
     def __init__(self, journal: Journal, folder: Path, memory_folder: Path = MEMORY_FOLDER) -> None:
         self.journal = journal
         self.folder, self.memory_folder = folder, memory_folder
-        self.failure: OSError | None = None
+        self.failure: Exception | None = None
         self.synced_sequence = 0
         self.lag_ns_max = 0
         self.syncs = 0
         self._segments: list[Segment] = []
         self._made = 0
-        self._seen_sequence, self._seen_ns = 0, time.monotonic_ns()
+        self._seen_ns = time.monotonic_ns()
         self._stopping = threading.Event()
         self._keeping = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -160,7 +160,7 @@ class SharedJournal(Owner):
                 if self.journal.next_position == 0:
                     self._make_next()
                 self.failure = None
-            except OSError as error:
+            except Exception as error:  # whatever it is: the thread goes on, and who looks at `failure` acts
                 self.failure = error
 
     def _make_next(self) -> None:
@@ -194,7 +194,8 @@ class SharedJournal(Owner):
     def _copy(self) -> None:
         """Copy what is committed to the disk, and sync it."""
         begun = self.journal.segments[0]
-        left_position, position, sequence = self.journal.left_position, self.journal.position, self.journal.sequence
+        sequence = self.journal.sequence  # before the position: no more is said to be synced than is
+        left_position, position = self.journal.left_position, self.journal.position
         if self.journal.segments[0] != begun:
             return  # it went on to another segment just now: the next look sees all of it
         now_ns = time.monotonic_ns()
@@ -221,13 +222,7 @@ class SharedJournal(Owner):
         """Let go of a segment that is whole on the disk."""
         os.ftruncate(segment.file, segment.copied_bytes)
         os.fsync(segment.file)
-        os.close(segment.file)
-        assert segment.link is not None
-        assert segment.memory_path is not None
-        # In this order: whoever dies in between leaves a link to nothing, which is passed over, and no memory.
-        segment.memory_path.unlink()
-        segment.link.unlink()
-        self._segments.remove(segment)
+        self._let_go(segment)
 
     def close(self) -> None:
         """Bring everything to the disk. What can't be brought there stays in memory, and `failure` says why."""
@@ -237,22 +232,29 @@ class SharedJournal(Owner):
         if self._thread is not None:
             self._thread.join()
         self.keep()
-        if self.failure is None:
-            for segment in list(self._segments):
+        try:
+            for segment in list(self._segments) if self.failure is None else ():
                 if segment.copied_bytes == 0:
                     self._discard(segment)
                 else:
                     self._finish(segment)
+        except OSError as error:
+            self.failure = error
         self._give_back()
 
     def _discard(self, segment: Segment) -> None:
         """Let go of a segment that was not begun."""
-        os.close(segment.file)
         (self.folder / segment_name(segment.number)).unlink()
+        self._let_go(segment)
+
+    def _let_go(self, segment: Segment) -> None:
+        """Give back a segment's file and memory, once: a later attempt would find another file under its number."""
+        self._segments.remove(segment)
+        os.close(segment.file)
+        # In this order: whoever dies in between leaves a link to nothing, which is passed over, and no memory.
         for path in (segment.memory_path, segment.link):
             if path is not None:
-                path.unlink()
-        self._segments.remove(segment)
+                path.unlink(missing_ok=True)
 
     def _give_back(self) -> None:
         for segment in self._segments:
@@ -325,7 +327,7 @@ def salvage(folder: Path) -> int:
             data = memory_path.read_bytes()
             # A record may end in zeros.
             data = data[: len(data.rstrip(b"\0")) + RECORD_BYTES_MAX]
-            if view_is_begun(data):
+            if is_begun(data):
                 with path.open("r+b") as file:
                     saved += max(0, len(data.rstrip(b"\0")) - len(file.read().rstrip(b"\0")))
                     file.seek(0)
@@ -341,7 +343,7 @@ def salvage(folder: Path) -> int:
     return saved
 
 
-def view_is_begun(data: bytes) -> bool:
+def is_begun(data: bytes) -> bool:
     """Tell whether a segment's first word is there: it is written when the journal goes on in it."""
     return data[:8] != bytes(8) and len(data) >= SegmentHeader.size
 

@@ -30,11 +30,6 @@ class Batch:
     commits: np.ndarray  # structured: payload_bytes, kind, version
 
     @property
-    def sequences(self) -> np.ndarray:
-        """Number of each record."""
-        return self.words[self.places + 2]
-
-    @property
     def times_ns(self) -> np.ndarray:
         """When each was written, by the run's clock."""
         return self.words[self.places + 3]
@@ -79,14 +74,16 @@ class JournalReader:
                 return
 
     def _walk_is_over(self, number: int, expected: int, data: np.ndarray) -> bool:
-        """Tell whether a segment is not the next one, or not begun."""
+        """Tell whether a segment is not begun, or not the next one."""
+        if len(data) < WORD_BYTES or not data[:WORD_BYTES].any():
+            return True  # allocated ahead
         if self.end == End.UNFINISHED:
             self.end, self.where = End.BAD_CHECKSUM, f"{self.where}, and more was written behind it"
-            return True
-        if number != expected:
+        elif number != expected:
             self.end, self.where = End.BAD_SEGMENT, f"segment {expected} is missing"
-            return True
-        return len(data) < WORD_BYTES or not data[:WORD_BYTES].any()
+        else:
+            return False
+        return True
 
     def _batches_of(self, number: int, data: np.ndarray) -> Iterator[Batch]:
         words = data[: len(data) // WORD_BYTES * WORD_BYTES].view(np.int64)
@@ -99,18 +96,13 @@ class JournalReader:
             self.end = End(walk.end)
             if walk.count:
                 places = walk.places.numpy(walk.count) // WORD_BYTES
-                if self.records and self.words_sequence(words, places) != expected + 1:
+                if self.records and int(words[places[0] + 2]) != expected + 1:
                     self.end = End.BAD_SEQUENCE
                     break
                 self.sequence = walk.sequence
                 self.records += walk.count
                 yield Batch(number, words, places, words[places].view(_COMMIT))
         self.where = f"segment {number}, byte {walk.offset}"
-
-    @staticmethod
-    def words_sequence(words: np.ndarray, places: np.ndarray) -> int:
-        """Number of the first record."""
-        return int(words[places[0] + 2])
 
     def check(self) -> None:
         """Raise a JournalError if the walk did not come to a journal's proper end."""

@@ -294,6 +294,32 @@ def test_a_record_that_ends_in_zeros_is_salvaged_whole(tmp_path: Path) -> None:
     assert read(read_journal(tmp_path / "journal")) == written
 
 
+def test_a_writer_that_dies_in_a_record_leaves_a_journal_that_can_be_read(tmp_path: Path) -> None:
+    """The segment to come is allocated already, and is no sign that something was written behind the torn record."""
+    (tmp_path / "memory").mkdir()
+    kept = SharedJournal(make_journal(), tmp_path / "journal", tmp_path / "memory")
+    write_many(kept.journal, 5, 3)
+    store_i64(begin_record(kept.journal, 8 * 3), 77)
+    kept._give_back()  # as the end of its process does
+    for _ in ("from memory", "from the disk"):
+        reader = read_journal(tmp_path / "journal")
+        assert read(reader) == whole(5, 3)
+        assert reader.end == End.UNFINISHED
+        reader.check()
+        salvage(tmp_path / "journal")
+    assert list((tmp_path / "memory").iterdir()) == []
+
+
+def test_memory_that_somebody_took_away_is_no_reason_to_touch_another_file(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    with shared(tmp_path / "journal", tmp_path / "memory") as kept:
+        write_many(kept.journal, 10, 3)
+        for path in (tmp_path / "memory").iterdir():
+            path.unlink()
+    assert kept.failure is None
+    assert read(read_journal(tmp_path / "journal")) == whole(10, 3)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for some segments only."""
@@ -318,6 +344,7 @@ def test_a_full_disk_is_an_error_and_keeps_what_there_is(small_disk: Path, tmp_p
                 write_many(kept.journal, 100, 12)
                 written += 100
         assert kept.failure is not None
+        assert isinstance(kept.failure, OSError)
         assert kept.failure.strerror == "No space left on device"
         write_many(kept.journal, 100, 12)  # into the room that is kept for the answers to the last cancels
         written += 100

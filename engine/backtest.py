@@ -10,7 +10,7 @@ from crosswire.engine.config import load_config
 from crosswire.engine.data import prepare_data
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.loop import Status
-from crosswire.engine.report.facts import run_description, run_facts, write_facts
+from crosswire.engine.report.facts import describe_run, run_facts, write_facts
 from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.report.summary import RunSummary
@@ -33,7 +33,7 @@ def run_backtest(
         backtest.load()
         folder = make_run_folder(output, config.name, config_path.read_text())
         kept = MemoryJournal(backtest.engine.journal, folder / FOLDER)
-        write_description(kept.journal, run_description(backtest, "backtest"))
+        write_description(kept.journal, describe_run(backtest.core, config, config_path, "backtest"))
         start_s = time.perf_counter() - started - preparing_s
         loop_started = time.perf_counter()
         turn_until_finished(backtest, kept)

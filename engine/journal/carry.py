@@ -7,29 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crosswire.engine.journal.description import Description, description_of
+from crosswire.engine.journal.decode import records_of
+from crosswire.engine.journal.description import Description, description_of, read_description
 from crosswire.engine.journal.text import Purpose, TextReader
 from crosswire.engine.report.recorder import make_instrument
 from crosswire.engine.runs import run_folders
 from crosswire.nic.journal.files import FOLDER, salvage
-from crosswire.nic.journal.format import HEADER_WORDS
 from crosswire.nic.journal.reader import Batch, JournalError, JournalReader, read_journal
 from crosswire.nic.memory.struct import Struct
 from crosswire.risk.position import Position, add_fill
-from crosswire.risk.records import ACCOUNT, KINDS, OrderCarried, RecordKind
+from crosswire.risk.records import ACCOUNT, KINDS, HoldingRecord, OrderCarried, RecordKind
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.order import Applied, ReportKind
 
-HELD = (
-    "position_lots",
-    "cash_e9",
-    "entry_cash_e9",
-    "realised_e9",
-    "fees_e9",
-    "fills",
-    "bought_lots",
-    "sold_lots",
-)
+HELD = tuple(name for name in HoldingRecord.fields if name not in ("instrument", "strategy"))  # of a `Position`
 ACCOUNT_NAME = ""  # of all strategies together
 Fields = dict[str, int]
 
@@ -66,11 +57,14 @@ class Carried:
     reserved_id: int = 0  # order ids below may have been given
     numbers: dict[str, list[int]] = field(default_factory=dict)  # of the last messages sent and received, by venue
     differences: list[Difference] = field(default_factory=list)
-    records: int = 0
 
-    def told(self, venues: list[str]) -> list[int]:
-        """Number those of the venues that have told their account."""
-        return [number for number, name in enumerate(venues) if name in self.execution_ids]
+    def held_lots(self) -> dict[str, int]:
+        """Give what all strategies together hold, by instrument; what is flat is left out."""
+        return {
+            instrument: position.position_lots
+            for (strategy, instrument), position in self.holdings.items()
+            if strategy == ACCOUNT_NAME and position.position_lots != 0
+        }
 
 
 class _Folding:
@@ -101,14 +95,8 @@ class _Folding:
 
     def batch(self, batch: Batch) -> None:
         """Take a batch's records, in order."""
-        for place, commit in zip(batch.places.tolist(), batch.commits.tolist(), strict=True):
-            payload_bytes, kind = commit[0], commit[1]
-            take = self.take.get(kind)
-            if take is not None:
-                names = list(KINDS[RecordKind(kind)].fields)
-                words = batch.words[place + HEADER_WORDS : place + HEADER_WORDS + payload_bytes // 8].tolist()
-                take(dict.fromkeys(names, 0) | dict(zip(names, words, strict=False)))
-        self.carried.records += len(batch.places)
+        for record in records_of(batch, self.take):
+            self.take[record.kind](record.fields)
 
     def name_of(self, strategy: int) -> str:
         return ACCOUNT_NAME if strategy == ACCOUNT else self.carried.description.names.strategies[strategy]
@@ -211,12 +199,16 @@ def last_carried(parent: Path) -> Carried | None:
     for folder in run_folders(parent):
         salvage(folder / FOLDER)
         try:
+            description = read_description(folder / FOLDER)
+            # A backtest's positions are nobody's, however long it was, and whatever became of its journal.
+            if description is None or description.kind == "backtest":
+                continue
             carried = fold(read_journal(folder / FOLDER), folder)
         except JournalError as error:
             raise JournalError(
                 f"{error}; the positions of {parent.name} are not known: see docs/recovery.md, or move that folder away"
             ) from None
-        if carried is not None and carried.is_opened and carried.description.kind != "backtest":
+        if carried is not None and carried.is_opened:
             return carried
     return None
 

@@ -66,13 +66,15 @@ def write_description(journal: Journal, description: Description) -> None:
     write_text(journal, Purpose.DESCRIPTION, msgspec.json.encode(description), time.time_ns())
 
 
-def read_description(folder: Path) -> Description:
-    """Read what a journal is about. JournalError: it does not say."""
+def read_description(folder: Path) -> Description | None:
+    """Read what a journal is about; None: it had not said yet. JournalError: it is damaged before it says."""
     reader, texts = read_journal(folder), TextReader()
     for batch in reader.batches():
         texts.take(batch)
-        break
-    return description_of(texts, folder)
+        if texts.text(Purpose.DESCRIPTION) is not None:
+            return description_of(texts, folder)
+    reader.check()
+    return None
 
 
 def description_of(texts: TextReader, folder: Path) -> Description:

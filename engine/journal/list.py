@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, fold
+from crosswire.engine.journal.carry import Carried, fold
 from crosswire.engine.report.summary import RunSummary, read_summary
 from crosswire.engine.runs import run_folders
 from crosswire.nic.journal.files import FOLDER, is_being_written, salvage
@@ -51,7 +51,7 @@ def listed(folder: Path) -> ListedRun:
         summary.orders_sent if summary else None,
         summary.fills if summary else None,
         ", ".join(f"{profit.net:+} {currency}" for currency, profit in summary.pnl.items()) if summary else "",
-        held_text(carried),
+        ", ".join(f"{lots:+} {instrument}" for instrument, lots in carried.held_lots().items()),
     )
 
 
@@ -60,16 +60,6 @@ def state_of(carried: Carried, folder: Path) -> str:
     if carried.is_closed or carried.description.kind == "reconcile":
         return "ended"
     return "running" if is_being_written(folder / FOLDER) else "died"
-
-
-def held_text(carried: Carried) -> str:
-    """Say what a run held at its end."""
-    held = [
-        f"{position.position_lots:+} {instrument}"
-        for (strategy, instrument), position in carried.holdings.items()
-        if strategy == ACCOUNT_NAME and position.position_lots
-    ]
-    return ", ".join(held)
 
 
 def summary_of(folder: Path) -> RunSummary | None:

@@ -1,13 +1,14 @@
 """The beginning of a run: take over what the last one has left, and write down what that is."""
 
 import time
-from collections.abc import Collection
 
+from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core
 from crosswire.engine.config import RunConfig
 from crosswire.engine.journal.carry import ACCOUNT_NAME, HELD, Carried, CarriedOrder, kind_of
 from crosswire.engine.orders import move_open
 from crosswire.engine.records import IDS_RESERVED
+from crosswire.engine.report.facts import strategy_names
 from crosswire.nic.journal.journal import Journal, begin_record, commit_record
 from crosswire.nic.journal.reader import JournalError
 from crosswire.nic.memory.struct import Struct, clear_struct
@@ -34,10 +35,10 @@ def write_record(journal: Journal, cls: type[Struct], **fields: int) -> None:
     commit_record(journal, kind_of(cls), VERSION, cls.size, time.time_ns())
 
 
-def take_over(core: Core, config: RunConfig, strategies: list[str], instruments: list[str], carried: Carried) -> None:
+def take_over(core: Core, config: RunConfig, carried: Carried) -> None:
     """Begin with what an earlier run has left. JournalError names what this configuration has no place for."""
-    engine = core.engine
-    places = {name: index for index, name in enumerate(instruments)}
+    engine, strategies = core.engine, strategy_names(config)
+    places = {name: index for index, name in enumerate(instrument_names(config))}
     for (strategy, instrument), held in carried.holdings.items():
         if instrument not in places:
             if held.position_lots != 0:
@@ -87,9 +88,7 @@ def restore_order(
     table.count += 1
     order = table.orders[slot]
     clear_struct(order)
-    for name in ("client_order_id", "side", "time_in_force", "price_ticks", "qty_lots", "filled_lots"):
-        setattr(order, name, carried.terms[name])
-    for name in ("exchange_order_id", "decision_ticks", "trade_id", "is_quote", "trigger_ns"):
+    for name in carried.terms:
         setattr(order, name, carried.terms[name])
     order.venue, order.instrument = engine.market.instruments[instrument].venue, instrument
     # Of a strategy that is gone the first one bears it: the account is right either way.
@@ -103,12 +102,8 @@ def restore_order(
     move_open(engine, order, 1, order.qty_lots - order.filled_lots)
 
 
-def write_opening(core: Core, told: Collection[int]) -> None:
-    """Write down all that was taken over, and reserve the first order ids.
-
-    `told` are the numbers of the venues that have told an earlier run their account: of others it is not known which
-    fills are in our positions.
-    """
+def write_opening(core: Core, config: RunConfig, carried: Carried | None) -> None:
+    """Write down all that was taken over, and reserve the first order ids."""
     engine = core.engine
     journal, count = engine.journal, engine.market.count
     accounts = [(ACCOUNT, engine.gate.positions)]
@@ -122,11 +117,12 @@ def write_opening(core: Core, told: Collection[int]) -> None:
                 holdings += 1
     orders = open_orders(core)
     for order in orders:
-        names = [name for name in OrderCarried.fields if name != "is_restored"]
-        write_record(journal, OrderCarried, **{name: getattr(order, name) for name in names})
-    for number in told:
-        execution_id = engine.orders.last_execution_ids[number]
-        write_record(journal, ExecutionsRecord, venue=number, execution_id=execution_id)
+        write_record(journal, OrderCarried, **{name: getattr(order, name) for name in OrderCarried.fields})
+    for number, venue in enumerate(config.venue):
+        # Of a venue that has told nobody its account it is not known which fills are in our positions.
+        if carried is not None and venue.name in carried.execution_ids:
+            execution_id = engine.orders.last_execution_ids[number]
+            write_record(journal, ExecutionsRecord, venue=number, execution_id=execution_id)
     engine.orders.reserved = engine.orders.counter + IDS_RESERVED
     write_record(journal, IdsRecord, reserved_id=engine.orders.reserved << ORDERS_BITS)
     write_record(journal, OpenedRecord, holdings=holdings, orders=len(orders))

@@ -6,9 +6,9 @@ from pathlib import Path
 from crosswire.engine.build.run import build_core
 from crosswire.engine.config import RunConfig, load_config
 from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, Difference, last_carried
-from crosswire.engine.journal.description import describe, write_description
+from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import take_over, write_opening
-from crosswire.engine.report.facts import core_infos, record_names, strategy_names
+from crosswire.engine.report.facts import describe_run
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.nic.journal.files import FOLDER, MemoryJournal
 from crosswire.nic.journal.reader import JournalError
@@ -53,21 +53,11 @@ def reconcile(config_path: Path, output: Path, accept: bool) -> Reconciled:
             held.position_lots = each.theirs_lots
         core = build_core(config, config_path)
         core.engine.venue_count = len(config.venue)
-        infos = core_infos(core, config)
-        take_over(core, config, strategy_names(config), [info.name for info in infos], carried)
+        take_over(core, config, carried)
         folder = make_run_folder(output, config.name, config_path.read_text())
         kept = MemoryJournal(core.engine.journal, folder / FOLDER)
-        description = describe(
-            name=config.name,
-            kind="reconcile",
-            config_path=config_path,
-            venues=[venue.name for venue in config.venue],
-            instruments=infos,
-            names=record_names(config),
-            continues=carried.folder.name,
-        )
-        write_description(core.engine.journal, description)
-        write_opening(core, carried.told([venue.name for venue in config.venue]))
+        write_description(kept.journal, describe_run(core, config, config_path, "reconcile", carried.folder.name))
+        write_opening(core, config, carried)
         kept.close()
         return Reconciled(carried, unasked, folder)
 
@@ -82,9 +72,9 @@ def can_be_asked(config: RunConfig, instrument: str) -> bool:
 def unasked_lines(config: RunConfig, carried: Carried) -> list[str]:
     """Say what only our journal knows: positions and orders where the venue can't be asked."""
     lines = [
-        f"{instrument}: {held.position_lots} lots by our journal, and the venue can't be asked"
-        for (strategy, instrument), held in carried.holdings.items()
-        if strategy == ACCOUNT_NAME and held.position_lots and not can_be_asked(config, instrument)
+        f"{instrument}: {lots} lots by our journal, and the venue can't be asked"
+        for instrument, lots in carried.held_lots().items()
+        if not can_be_asked(config, instrument)
     ]
     lines += [
         f"{order.instrument}: the end of order {number} is not known, and the venue can't be asked"

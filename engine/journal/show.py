@@ -8,14 +8,14 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from crosswire.engine.journal.decode import Record, records_of
 from crosswire.engine.journal.description import Description, description_of
 from crosswire.engine.journal.text import Purpose, TextReader
 from crosswire.nic.journal.files import FOLDER, is_being_written, segment_name
-from crosswire.nic.journal.format import HEADER_WORDS, WORD_BYTES
-from crosswire.nic.journal.reader import Batch, JournalError, JournalReader, read_journal
+from crosswire.nic.journal.reader import JournalError, JournalReader, read_journal
 from crosswire.nic.journal.walk import End
 from crosswire.risk.gate import Veto
-from crosswire.risk.records import ACCOUNT, KINDS, RecordKind
+from crosswire.risk.records import ACCOUNT, RecordKind
 from crosswire.risk.trading_state import TradingState, Why
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.trades import Outcome
@@ -121,8 +121,10 @@ def show_records(path: Path, wanted: Filter, follow: bool = False) -> Iterator[d
             texts.take(batch)
             if namer is None and texts.text(Purpose.DESCRIPTION) is not None:
                 namer = Namer(description_of(texts, folder))
-            for record in records_of(batch, seen):
-                seen = record[0]
+            for record in records_of(batch):
+                if record.sequence <= seen:
+                    continue
+                seen = record.sequence
                 if namer is not None and (shown := passed(record, wanted, namer)) is not None:
                     yield shown
         reader.check()
@@ -131,33 +133,16 @@ def show_records(path: Path, wanted: Filter, follow: bool = False) -> Iterator[d
         time.sleep(FOLLOW_S)
 
 
-Record = tuple[int, int, RecordKind, dict[str, int]]  # sequence, time, kind, fields
-
-
-def records_of(batch: Batch, behind: int) -> Iterator[Record]:
-    """Give the records of a batch behind a sequence number, texts left out."""
-    for place, commit in zip(batch.places.tolist(), batch.commits.tolist(), strict=True):
-        sequence = int(batch.words[place + 2])
-        kind = commit[1]
-        if sequence <= behind or kind not in KINDS:
-            continue
-        names = list(KINDS[RecordKind(kind)].fields)
-        payload = batch.words[place + HEADER_WORDS : place + HEADER_WORDS + commit[0] // WORD_BYTES].tolist()
-        fields = dict.fromkeys(names, 0) | dict(zip(names, payload, strict=False))
-        yield sequence, int(batch.words[place + 3]), RecordKind(kind), fields
-
-
 def passed(record: Record, wanted: Filter, namer: Namer) -> dict[str, Any] | None:
     """Give a record with names, None if it is not wanted."""
-    sequence, time_ns, kind, fields = record
-    if wanted.kinds and kind not in wanted.kinds:
+    if wanted.kinds and record.kind not in wanted.kinds:
         return None
-    if wanted.order_id and fields.get("client_order_id") != wanted.order_id:
+    if wanted.order_id and record.fields.get("client_order_id") != wanted.order_id:
         return None
-    shown = namer.named(kind, fields)
+    shown = namer.named(record.kind, record.fields)
     if wanted.instrument and wanted.instrument not in shown.values():
         return None
-    return {"sequence": sequence, "time_ns": time_ns, "kind": kind.name.lower(), **shown}
+    return {"sequence": record.sequence, "time_ns": record.time_ns, "kind": record.kind.name.lower(), **shown}
 
 
 def line_of(record: dict[str, Any]) -> str:

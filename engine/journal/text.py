@@ -19,7 +19,6 @@ class Purpose(IntEnum):
 
     DESCRIPTION = 1  # the run: its configuration, and what the numbers in the records are called
     FACTS = 2  # what the loop counted
-    WARM_UP = 3  # what was done before the first frame
 
 
 class TextPiece(Struct):

@@ -16,7 +16,7 @@ from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, LoopError
-from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, last_carried
+from crosswire.engine.journal.carry import Carried, last_carried
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, take_over, write_opening
 from crosswire.engine.live.confinement import KEPT_CAPABILITIES, confine_live
@@ -25,7 +25,7 @@ from crosswire.engine.live.steady import SteadyConsole
 from crosswire.engine.live.warm_up import warm_up
 from crosswire.engine.loop import Status
 from crosswire.engine.records import record_closed
-from crosswire.engine.report.facts import run_description, run_facts, strategy_names, write_facts
+from crosswire.engine.report.facts import describe_run, run_facts, write_facts
 from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.runs import hold_name, make_run_folder
@@ -199,8 +199,9 @@ def run_live(
         closing.callback(writer.stop)
         start_s = time.perf_counter() - started
         loop_started = time.perf_counter()
-        write_description(core.engine.journal, run_description(run, "live", carried.folder.name if carried else ""))
-        write_opening(core, carried.told([venue.name for venue in config.venue]) if carried else ())
+        continues = carried.folder.name if carried else ""
+        write_description(core.engine.journal, describe_run(core, config, config_path, "live", continues))
+        write_opening(core, config, carried)
         kept.keep()  # on the disk before the first order
         if kept.failure is not None:
             raise HostError(journal_text(kept))
@@ -285,13 +286,8 @@ def begin_with_last(core: Core, config: RunConfig, output: Path, console: Consol
     if carried is None:
         console.print("no earlier run of this name: the venues say what is held")
         return None
-    instruments = instrument_names(config)
-    take_over(core, config, strategy_names(config), instruments, carried)
-    held = [
-        f"{position.position_lots:+} lots of {instrument}"
-        for (strategy, instrument), position in carried.holdings.items()
-        if strategy == ACCOUNT_NAME and position.position_lots != 0
-    ]
+    take_over(core, config, carried)
+    held = [f"{lots:+} lots of {instrument}" for instrument, lots in carried.held_lots().items()]
     ended = "ended" if carried.is_closed else "died"
     console.print(
         f"{carried.folder.name} {ended}; it held {', '.join(held) or 'nothing'};"
@@ -304,11 +300,11 @@ def begin_with_last(core: Core, config: RunConfig, output: Path, console: Consol
 def resume_sessions(run: Run, config: RunConfig, carried: Carried | None) -> None:
     """Have each session ask its venue what we have, before it trades. HostError: one can't, and we have something."""
     for number, venue in enumerate(config.venue):
-        entry = venue.order_entry
-        if entry.resume is not None:
+        resume = venue.order_entry.resume
+        if resume is not None:
             numbers = carried.numbers.get(venue.name, NO_NUMBERS) if carried else NO_NUMBERS
             execution_id = carried.execution_ids.get(venue.name, ALL_KNOWN) if carried else ALL_KNOWN
-            entry.resume(run.parts[number].session, numbers, execution_id)
+            resume(run.parts[number].session, numbers, execution_id)
         elif carried is not None and carried.description.kind != "reconcile" and has_something(carried, venue.name):
             raise HostError(
                 f"venue {venue.name}: by {carried.folder} something is held or open there, and the venue can't be"
@@ -318,8 +314,7 @@ def resume_sessions(run: Run, config: RunConfig, carried: Carried | None) -> Non
 
 def has_something(carried: Carried, venue: str) -> bool:
     """Tell whether something is held or open at a venue."""
-    held = [instrument for (_, instrument), position in carried.holdings.items() if position.position_lots != 0]
-    names = held + [order.instrument for order in carried.orders.values()]
+    names = [*carried.held_lots(), *(order.instrument for order in carried.orders.values())]
     return any(name.startswith(f"{venue}/") for name in names)
 
 

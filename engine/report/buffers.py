@@ -55,14 +55,8 @@ def make_records() -> Records:
     return records
 
 
-def clear_records(records: Records) -> None:
-    """Forget everything that the buffers hold."""
-    for name in Records.fields:
-        getattr(records, name).count = 0
-
-
 def append(records: Any) -> Any:
-    """Append an entry to one `RecordBuffer`, to be filled in; `nearly_full` keeps room for a frame."""
+    """Append an entry to one `RecordBuffer`, to be filled in."""
     assert records.count < RECORDS_MAX
     records.count += 1
     return records.items[records.count - 1]

@@ -1,6 +1,7 @@
 """What a run's loop counted, as plain data for its summary. The same for a backtest and a live run."""
 
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -64,15 +65,15 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
     )
 
 
-def run_description(run: Run, kind: str, continues: str = "") -> Description:
+def describe_run(core: Core, config: RunConfig, config_path: Path, kind: str, continues: str = "") -> Description:
     """Describe a run that begins now."""
     return describe(
-        name=run.config.name,
+        name=config.name,
         kind=kind,
-        config_path=run.config_path,
-        venues=[each.name for each in run.config.venue],
-        instruments=run_infos(run),
-        names=record_names(run.config),
+        config_path=config_path,
+        venues=[each.name for each in config.venue],
+        instruments=core_infos(core, config),
+        names=record_names(config),
         continues=continues,
     )
 

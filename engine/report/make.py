@@ -10,7 +10,7 @@ from crosswire.engine.report.buffers import Records, make_records
 from crosswire.engine.report.recorder import Recorder
 from crosswire.engine.report.summary import RunFacts, RunSummary, summarise, write_summary
 from crosswire.nic.journal.files import FOLDER, salvage
-from crosswire.nic.journal.reader import Batch, read_journal
+from crosswire.nic.journal.reader import Batch, JournalError, read_journal
 from crosswire.risk.records import KINDS, VERSION, RecordKind
 
 BUFFERS = {
@@ -20,8 +20,6 @@ BUFFERS = {
     "opportunities": RecordKind.OPPORTUNITY,
     "trades": RecordKind.TRADE,
 }
-
-
 NOT_ENDED = (
     "the run's process died before its end: orders, fills, trades and positions are all that its journal holds; frames,"
     " messages, vetoes and other counters are not known and stand at 0"
@@ -40,8 +38,8 @@ def fill_buffers(records: Records, batch: Batch) -> None:
 
 def make_files(run_folder: Path, with_report: bool) -> RunSummary:
     """Write the Parquet files, the summary and the report of a run. JournalError: what its journal lacks."""
-    reader = read_journal(run_folder / FOLDER)
     salvage(run_folder / FOLDER)
+    reader = read_journal(run_folder / FOLDER)
     texts, recorder = TextReader(), None
     records = make_records()
     first_ns = last_ns = 0
@@ -56,8 +54,7 @@ def make_files(run_folder: Path, with_report: bool) -> RunSummary:
         first_ns = first_ns or int(batch.times_ns[0])
     reader.check()
     if recorder is None:
-        description_of(texts, run_folder / FOLDER)
-    assert recorder is not None
+        raise JournalError(f"journal {run_folder / FOLDER}: holds nothing yet")
     recorder.close()
     text = texts.text(Purpose.FACTS)
     facts = (

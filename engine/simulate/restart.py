@@ -1,7 +1,6 @@
 """The engine's process dies in a simulation, and another one takes its place: from the journal, as a live run does."""
 
 import struct
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,11 @@ from crosswire.engine.faults import plain_faults
 from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, fold
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import take_over, write_opening
-from crosswire.engine.report.facts import run_description, strategy_names
+from crosswire.engine.report.facts import describe_run
 from crosswire.engine.simulate.cable import mend
 from crosswire.engine.simulate.watch import Invariant, watch_unit
 from crosswire.nic.journal.files import MemoryJournal
-from crosswire.nic.journal.format import RecordHeader
+from crosswire.nic.journal.format import WORD_BYTES, RecordHeader
 from crosswire.nic.journal.reader import JournalReader
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.rings.ring import Frame, next_time_ns, poll, release
@@ -45,11 +44,11 @@ def can_restart(run: Run) -> bool:
     return all(entry.resume is not None and entry.connect_anew is not None for entry in entries)
 
 
-def begin_journal(run: Run, told: Collection[int] = ()) -> MemoryJournal:
-    """Write what a journal begins with; `told` as `write_opening` has it."""
+def begin_journal(run: Run, carried: Carried | None = None) -> MemoryJournal:
+    """Write what a journal begins with."""
     kept = MemoryJournal(run.engine.journal)
-    write_description(kept.journal, run_description(run, "simulation"))
-    write_opening(run.core, told)
+    write_description(kept.journal, describe_run(run.core, run.config, run.config_path, "simulation"))
+    write_opening(run.core, run.config, carried)
     return kept
 
 
@@ -58,7 +57,9 @@ def read_history(world: "World", is_torn: bool = False) -> Carried:
     image = bytes(world.kept.written())
     if is_torn:
         image += bytes(RecordHeader.size // 2) + struct.pack("<q", world.kept.journal.sequence + 1) * (TORN_BYTES // 8)
-    segments = [*world.history.images, (world.kept.segment.number, image)]
+    number = world.kept.segment.number
+    # The segment to come is allocated already, as it is on a disk.
+    segments = [*world.history.images, (number, image), (number + 1, bytes(WORD_BYTES))]
     reader = JournalReader([(number, np.frombuffer(data, np.uint8)) for number, data in segments], "simulated")
     carried = fold(reader, world.run.config_path)
     assert carried is not None
@@ -99,7 +100,7 @@ def restart(world: "World", is_torn: bool, down_ns: int) -> None:
     core = build_core(old.config, old.config_path)
     for index in range(core.engine.market.count):
         core.engine.gate.limits[index].position_lots_max = old.engine.gate.limits[index].position_lots_max
-    take_over(core, old.config, strategy_names(old.config), instrument_names(old.config), carried)
+    take_over(core, old.config, carried)
     take_over_market(core, old.engine.market)
     parts = tuple(
         make_parts(number, old.config, old.engine.market, old.config_path, cable)._replace(
@@ -118,7 +119,7 @@ def restart(world: "World", is_torn: bool, down_ns: int) -> None:
     world.run = run
     world.history.images.clear()
     world.history.restarts += 1
-    world.kept = begin_journal(run, carried.told([venue.name for venue in run.config.venue]))
+    world.kept = begin_journal(run, carried)
 
 
 def take_over_market(core: Core, market: Market) -> None:

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 
 from crosswire.engine.build.run import Core, build_core
-from crosswire.engine.config import RunConfig, load_config
+from crosswire.engine.config import load_config
 from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, last_carried
-from crosswire.engine.journal.description import describe, write_description
+from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, take_over, write_opening, write_record
 from crosswire.engine.journal.reconcile import reconcile
 from crosswire.engine.live.live import resume_sessions
-from crosswire.engine.report.facts import core_infos, record_names, strategy_names
+from crosswire.engine.report.facts import describe_run
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.nic.host.process import HostError
 from crosswire.nic.journal.files import FOLDER, MemoryJournal, segment_name
@@ -30,10 +30,6 @@ def example(name: str, folder: Path, old: str = "", new: str = "") -> Path:
     return config
 
 
-def names(core: Core, config: RunConfig) -> list[str]:
-    return [info.name for info in core_infos(core, config)]
-
-
 def leave(config_path: Path, output: Path, *, order_id: int = 0, difference: tuple[int, ...] = ()) -> Path:
     """Leave the journal of a live run that holds HELD, and perhaps an order and a difference."""
     config = load_config(config_path)
@@ -45,16 +41,8 @@ def leave(config_path: Path, output: Path, *, order_id: int = 0, difference: tup
             positions[index].position_lots, positions[index].fills, positions[index].cash_e9 = lots, 1, -lots * 10**9
     folder = make_run_folder(output, config.name, config_path.read_text())
     kept = MemoryJournal(core.engine.journal, folder / FOLDER)
-    description = describe(
-        name=config.name,
-        kind="live",
-        config_path=config_path,
-        venues=[venue.name for venue in config.venue],
-        instruments=core_infos(core, config),
-        names=record_names(config),
-    )
-    write_description(kept.journal, description)
-    write_opening(core, range(len(config.venue)))
+    write_description(kept.journal, describe_run(core, config, config_path, "live"))
+    write_opening(core, config, None)
     if order_id:
         terms = {"price_ticks": 100, "qty_lots": 4, "side": 1, "time_in_force": 2}
         write_record(kept.journal, OrderSent, client_order_id=order_id, **terms)
@@ -72,7 +60,7 @@ def held(carried: Carried) -> dict[str, int]:
 def taken_over(config_path: Path, carried: Carried) -> Core:
     config = load_config(config_path)
     core = build_core(config, config_path)
-    take_over(core, config, strategy_names(config), names(core, config), carried)
+    take_over(core, config, carried)
     return core
 
 

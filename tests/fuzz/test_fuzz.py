@@ -54,11 +54,10 @@ def test_every_cut_and_a_few_mutations_break_no_rule(target: Target) -> None:
 
 
 @pytest.mark.skipif(NO_JIT, reason="once is enough")
-def test_the_fuzzer_itself_runs(target: Target, tmp_path: object) -> None:
-    pytest.importorskip("atheris", reason="`make fuzz` installs it")
-    if target.name != "packet":
-        pytest.skip("one will do")
-    command = [sys.executable, "-m", "tests.fuzz", target.name, "--seconds", "2", "--found", str(tmp_path)]
+def test_the_fuzzer_itself_runs(tmp_path: object) -> None:
+    if not os.environ.get("CI"):
+        pytest.importorskip("atheris", reason="`make fuzz` installs it")
+    command = [sys.executable, "-m", "tests.fuzz", "packet", "--seconds", "2", "--found", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "stat::number_of_executed_units" in done.stderr

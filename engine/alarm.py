@@ -3,6 +3,7 @@
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Run
 from crosswire.venues.order import Applied, is_alarm
+from crosswire.venues.session import SessionState
 
 WORDS = {
     Applied.UNKNOWN_ORDER: "of an order that is not ours",
@@ -31,6 +32,11 @@ def alarm_text(run: Run) -> str:
         if lost != 0:
             said.append(f"{venue.name}: its session was lost with {lost} order{'s' if lost > 1 else ''} open")
         account = engine.venues[number]
+        if account.session.is_resumed != 0 and account.session.state == SessionState.LOST:
+            said.append(
+                f"{venue.name}: its session could not go on where the last run had stopped, so it is not known what we"
+                " have there: see crosswire reconcile"
+            )
         if account.strangers != 0:
             said.append(
                 f"{venue.name} has {account.strangers} order{'s' if account.strangers > 1 else ''} open or position"

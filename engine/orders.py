@@ -86,6 +86,8 @@ def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
             report = reports.items[position]
             if report.kind < ReportKind.OPEN:
                 take_report(engine, report, now_ns)
+            elif report.kind == ReportKind.CAUGHT_UP:
+                settle_resumed(engine, venue, report, now_ns)
             elif take_account(engine, venue, report, now_ns):
                 settle_account(engine, venue, now_ns)
         if session.unread == 0:
@@ -104,7 +106,7 @@ def note_session(engine: Engine, venue: Venue, now_ns: int) -> None:
     known = engine.gate.venues[venue.number]
     is_lost = venue.session.state == SessionState.LOST and known.session_state != SessionState.LOST
     known.session_state = venue.session.state
-    if is_lost and known.open_orders != 0:
+    if is_lost and (known.open_orders != 0 or venue.session.is_resumed != 0):
         known.lost_orders = known.open_orders
         sound_alarm(engine, now_ns)
 
@@ -133,6 +135,31 @@ def settle_account(engine: Engine, venue: Venue, now_ns: int) -> None:
         sound_alarm(engine, now_ns)
     elif is_open_there:
         venue.cancel_due = 1
+        send_due_cancel(engine, venue, now_ns)
+
+
+@compiled
+def settle_resumed(engine: Engine, venue: Venue, report: Report, now_ns: int) -> None:
+    """Give up what was asked for in an earlier run and is not answered, and cancel what is open of it.
+
+    Behind the last message that was missed: what has no answer by now has never arrived.
+    """
+    record_report(engine, report, Applied.UPDATED, now_ns)
+    left = engine.orders.count
+    for slot in range(ORDERS_MAX):
+        if left == 0:
+            break
+        order = engine.orders.orders[slot]
+        if order.state != OrderState.FREE:
+            left -= 1
+            if order.venue == venue.number and order.is_restored != 0:
+                lots = open_lots(order)
+                if order.amend_state == AmendState.PENDING:
+                    order.amend_state = AmendState.REJECTED
+                    order.amend_reason = RejectReason.SESSION_LOST
+                    move_open(engine, order, 0, open_lots(order) - lots)
+                venue.cancel_due = 1
+    if venue.cancel_due != 0:
         send_due_cancel(engine, venue, now_ns)
 
 

@@ -51,6 +51,11 @@ def record_order_sent(engine: Engine, order: Order, now_ns: int) -> None:
     record.trade_id = order.trade_id
     record.is_quote = order.is_quote
     record.trigger_ns = order.trigger_ns
+    session = engine.venues[order.venue].session
+    link = session.quoting_link if order.is_quote != 0 else session.order_link
+    record.link = link
+    record.sequence = session.numbers[2 * max(link, 0)] + 1
+    record.quote_id = session.quote_id + 1 if order.is_quote != 0 else 0
     commit_record(journal, RecordKind.ORDER_SENT, VERSION, size_of(OrderSent), now_ns)
 
 
@@ -105,6 +110,7 @@ def record_report(engine: Engine, report: Report, outcome: int, now_ns: int) -> 
     record.filled_lots = report.filled_lots
     record.reason = report.reason
     record.exchange_time_ns = report.exchange_time_ns
+    record.queued = report.queued
     commit_record(journal, RecordKind.REPORT, VERSION, size_of(ReportRecord), now_ns)
 
 
@@ -128,6 +134,8 @@ def record_fill(engine: Engine, order: Order, report: Report, account: Position,
     record.position_lots = account.position_lots
     record.strategy_position_lots = own.position_lots
     record.trade_id = order.trade_id
+    record.match_id = report.match_id
+    record.exchange_order_id = report.exchange_order_id
     commit_record(journal, RecordKind.FILL, VERSION, size_of(FillRecord), now_ns)
 
 
@@ -204,6 +212,7 @@ def record_session(engine: Engine, venue: Venue, now_ns: int) -> None:
     record.received = session.numbers[1]
     record.sent_b = session.numbers[2]
     record.received_b = session.numbers[3]
+    record.quote_id = session.quote_id
     commit_record(journal, RecordKind.SESSION, VERSION, size_of(SessionRecord), now_ns)
 
 

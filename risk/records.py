@@ -12,7 +12,7 @@ from crosswire.nic.memory.struct import Struct, i64
 
 STRATEGIES_MAX = 8  # of one run
 INSTRUMENTS_MAX = 256  # of one run: a sample of all fits the room that the journal keeps for one turn
-VERSION = 1  # of every kind below
+VERSION = 2  # of every kind below
 ACCOUNT = -1  # `HoldingRecord.strategy`: of all strategies together, as the gate judges by it
 
 
@@ -40,6 +40,7 @@ class RecordKind(IntEnum):
     CLOSED = 19
     ORDER_CARRIED = 20
     EXECUTIONS = 21
+    EXECUTION_KNOWN = 22
 
 
 class OrderSent(Struct):
@@ -57,6 +58,10 @@ class OrderSent(Struct):
     trade_id: i64
     is_quote: i64
     trigger_ns: i64
+    # Since version 2: the frame that it leaves in.
+    link: i64  # of its session
+    sequence: i64  # the frame's number
+    quote_id: i64  # of the mass quote that it is a side of, 0: none
 
 
 class AmendSent(Struct):
@@ -99,6 +104,7 @@ class ReportRecord(Struct):
     filled_lots: i64
     reason: i64
     exchange_time_ns: i64
+    queued: i64  # since version 2: 1 while the venue holds the order in its speed bump
 
 
 class OrderRecord(Struct):
@@ -139,6 +145,9 @@ class FillRecord(Struct):
     position_lots: i64  # after the fill, of all strategies together
     strategy_position_lots: i64  # of the fill's own strategy
     trade_id: i64
+    # Since version 2: what the venue calls the match and the order, by which the fill is known if it is told again.
+    match_id: i64  # 0: the execution id is the venue's own
+    exchange_order_id: i64
 
 
 class SampleRecord(Struct):
@@ -209,6 +218,7 @@ class SessionRecord(Struct):
     received: i64
     sent_b: i64
     received_b: i64
+    quote_id: i64  # since version 2: of the last mass quote
 
 
 class IdsRecord(Struct):
@@ -244,6 +254,9 @@ class OrderCarried(OrderSent):
 
     filled_lots: i64
     exchange_order_id: i64
+    queued: i64
+    amend_price_ticks: i64  # asked for, and not answered; 0: nothing is
+    amend_lots: i64
 
 
 class ExecutionsRecord(Struct):
@@ -251,6 +264,15 @@ class ExecutionsRecord(Struct):
 
     venue: i64
     execution_id: i64  # of the last one that was booked
+
+
+class ExecutionKnown(Struct):
+    """One of the last fills of an earlier run, so that it is not booked again if the venue tells it again."""
+
+    venue: i64
+    execution_id: i64
+    match_id: i64
+    exchange_order_id: i64
 
 
 class DifferenceRecord(Struct):
@@ -297,4 +319,14 @@ KINDS: dict[RecordKind, type[Struct]] = {
     RecordKind.CLOSED: ClosedRecord,
     RecordKind.ORDER_CARRIED: OrderCarried,
     RecordKind.EXECUTIONS: ExecutionsRecord,
+    RecordKind.EXECUTION_KNOWN: ExecutionKnown,
 }
+# The fields of kinds to which some were not added at the end, by version.
+_OLDER_FIELDS: dict[tuple[int, int], tuple[str, ...]] = {
+    (RecordKind.ORDER_CARRIED, 1): (*tuple(OrderSent.fields)[:12], "filled_lots", "exchange_order_id"),
+}
+
+
+def fields_of(kind: int, version: int) -> tuple[str, ...]:
+    """List a kind's fields in a version's order; a version that is newer or older has more or fewer at the end."""
+    return _OLDER_FIELDS.get((kind, version)) or tuple(KINDS[RecordKind(kind)].fields)

@@ -22,10 +22,7 @@ from crosswire.nic.unit.link import Linker
 from crosswire.venues.feed import Feed
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
-from crosswire.venues.session import (
-    Session,
-    SessionState,
-)
+from crosswire.venues.session import Resumed, Session, SessionState
 
 
 class NoSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -191,9 +188,9 @@ class OrderEntry:
     kill_gateway: Callable[[Any, int, int], None] | None = None  # (exchange, gateway, now_ns): its process dies
     # (exchange, now_ns): the client's process has died, and another one connects; None: it can't be simulated.
     connect_anew: Callable[[Any, int], None] | None = None
-    # (session, numbers of the last messages, last execution id): it is to go on where an earlier run has stopped, and
-    # to be READY only when the venue has told what that run missed. None: the venue can't be asked.
-    resume: Callable[[Any, Sequence[int], int], None] | None = None
+    # (session, what an earlier run has left; None: nothing is known of one): it is to go on there, and to be READY only
+    # when the venue has told what that run missed. None: the venue can't be asked.
+    resume: Callable[[Any, Resumed | None], None] | None = None
     # (exchange, gateway, count, now_ns): it sends its last messages again; None: the protocol does not allow for that.
     repeat_answers: Callable[[Any, int, int, int], None] | None = None
 

@@ -81,6 +81,7 @@ class ReportKind(IntEnum):
     OPEN = 8  # the order is open: `leaves_lots` of it
     HOLDING = 9  # of the instrument `qty_lots` are held, signed
     ACCOUNT_END = 10  # all is told; `client_order_id` is the highest ever received; `reason` 1: fills are missing
+    CAUGHT_UP = 11  # all that an earlier run missed was told; what of its orders is open still is
 
 
 class RejectReason(IntEnum):
@@ -142,6 +143,8 @@ class Report(Struct):
     filled_lots: i64  # FILL, CANCELLED: what is filled in all; NOT_TOLD if the venue does not say
     fee_e9: i64  # FILL: settlement currency, positive is paid
     is_maker: i64  # FILL
+    match_id: i64  # FILL: the venue's number of the match; 0 where it numbers executions itself
+    is_retold: i64  # 1: an earlier run may have heard it already
     queued: i64  # ACK, AMENDED: 1 while the venue holds the order in its speed bump
     reason: i64  # RejectReason
     exchange_time_ns: i64
@@ -161,7 +164,7 @@ class Applied(IntEnum):
     UPDATED = 0  # the order changed and is still open
     CLOSED = 1  # the order is FILLED, CANCELLED or REJECTED: copy it, then `free_order`
     DUPLICATE = 2  # a fill that was applied before; dropped
-    LATE = 3  # a cancel or amend was refused because the order had ended by itself; the usual race
+    LATE = 3  # nothing new: a cancel or amend of an order that had ended by itself, or what an earlier run had heard
     BY_ID = 4  # the answer to a cancel by the venue's id, of which our own orders have nothing to learn
     UNKNOWN_ORDER = 5  # a report for an order that we do not have
     OVERFILL = 6  # a fill larger than what is left
@@ -558,6 +561,8 @@ def _make_bookable(table: OrderTable, report: Report, order: Order) -> None:
 @compiled
 def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
     order = find_order(table, report.client_order_id)
+    if report.is_retold != 0 and _is_known(report, order):
+        return Applied.LATE
     if order.state == OrderState.FREE or order.venue != report.venue or not is_open(order):
         if report.kind == ReportKind.CANCEL_REJECTED or report.kind == ReportKind.CONVERTED:
             return Applied.LATE
@@ -595,10 +600,22 @@ def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
 
 
 @compiled
+def _is_known(report: Report, order: Order) -> bool:
+    """Tell whether something that is told again changes nothing: the order has ended, or is so already."""
+    if order.state == OrderState.FREE or order.venue != report.venue or not is_open(order):
+        return True
+    if report.kind == ReportKind.ACK:
+        return order.acked_ns != 0 and (order.queued == 0 or report.queued != 0)
+    return report.kind == ReportKind.CANCEL_REJECTED and order.state != OrderState.PENDING_CANCEL
+
+
+@compiled
 def _apply_amend(table: OrderTable, report: Report, now_ns: int) -> int:
     order = find_order(table, report.client_order_id)
     is_ours = order.state != OrderState.FREE and order.venue == report.venue
     if report.kind == ReportKind.AMEND_REJECTED and (not is_ours or not is_open(order)):
+        return Applied.LATE
+    if report.is_retold != 0 and (not is_ours or order.amend_state != AmendState.PENDING):
         return Applied.LATE
     if not is_ours:
         return Applied.UNKNOWN_ORDER

@@ -1,7 +1,8 @@
 """The order-session contract: what a venue's session does for the engine, whatever its protocol is."""
 
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.packet import Packet
@@ -35,8 +36,46 @@ class Session(Struct):
     bad_frames: i64  # received bytes that were not believed
     last_sent_ns: i64
     last_received_ns: i64
-    # Of the last message sent and received, on the first link and on the second; as of the last frame read or timer.
+    # Of the last message sent and the last one processed, on the first link and on the second.
     numbers: Annotated[Array, i64, 2 * LINKS_MAX]
+    order_link: i64  # that the next new order goes out on; -1: none
+    quoting_link: i64  # that the next mass quote goes out on; -1: none
+    quote_id: i64  # of the last mass quote, where the venue wants them numbered
+    is_resumed: i64  # 1: it goes on where an earlier run has stopped, and has not heard yet all that this one missed
+    awaits_account: i64  # 1: it is not READY before what the venue says elsewhere was held against what we hold
+
+
+class ResumedOrder(NamedTuple):
+    """An order of an earlier run whose end is not known, or one side of a mass quote."""
+
+    client_order_id: int
+    exchange_order_id: int  # 0: none was told
+    instrument: int  # market index
+    side: int
+    price_ticks: int
+    qty_lots: int
+    queued: int  # 1: held in the venue's speed bump
+    link: int  # that it went out on
+    sequence: int  # number of its frame there
+    quote_id: int  # of its mass quote, 0: it is none
+
+
+class ResumedFill(NamedTuple):
+    """A fill that an earlier run has booked."""
+
+    execution_id: int
+    match_id: int
+    exchange_order_id: int
+
+
+class Resumed(NamedTuple):
+    """Where the session of an earlier run stood when that ended."""
+
+    numbers: Sequence[int]  # as `Session.numbers`
+    quote_id: int
+    execution_id: int | None  # of the last fill that is booked; None: it is not known which are
+    orders: Sequence[ResumedOrder]
+    fills: Sequence[ResumedFill]  # the last ones, in the order of execution ids
 
 
 @generic

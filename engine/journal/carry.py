@@ -3,6 +3,7 @@
 A run begins its journal with all of that as it found it, so the last journal of a name is all that a restart reads.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,13 @@ from crosswire.nic.memory.struct import Struct
 from crosswire.risk.position import Position, add_fill
 from crosswire.risk.records import ACCOUNT, KINDS, HoldingRecord, OrderCarried, RecordKind
 from crosswire.venues.instrument import Instrument
-from crosswire.venues.order import Applied, ReportKind
+from crosswire.venues.order import Applied, ReportKind, TimeInForce
+from crosswire.venues.session import ResumedFill, SessionState
 
 HELD = tuple(name for name in HoldingRecord.fields if name not in ("instrument", "strategy"))  # of a `Position`
 ACCOUNT_NAME = ""  # of all strategies together
+FILLS_CARRIED = 2_048  # of each venue: a frame has up to 2,000, and its number is written down behind the last of them
+NO_NUMBERS = (0, 0, 0, 0)
 Fields = dict[str, int]
 
 
@@ -55,7 +59,10 @@ class Carried:
     orders: dict[int, CarriedOrder] = field(default_factory=dict)  # by client order id
     execution_ids: dict[str, int] = field(default_factory=dict)  # the last one, by venue
     reserved_id: int = 0  # order ids below may have been given
-    numbers: dict[str, list[int]] = field(default_factory=dict)  # of the last messages sent and received, by venue
+    numbers: dict[str, list[int]] = field(default_factory=dict)  # as `Session.numbers`, by venue
+    lost: set[str] = field(default_factory=set)  # venues whose session could not go on where the run before had stopped
+    quote_ids: dict[str, int] = field(default_factory=dict)  # of the last mass quote, by venue
+    fills: dict[str, deque[ResumedFill]] = field(default_factory=dict)  # the last ones that a venue may tell again
     differences: list[Difference] = field(default_factory=list)
 
     def held_lots(self) -> dict[str, int]:
@@ -76,6 +83,7 @@ class _Folding:
         self.infos = description.instruments
         self.venues = description.venues
         self.instruments: dict[int, Instrument] = {info.index: make_instrument(info) for info in self.infos}
+        self.ready: set[str] = set()  # venues whose session was READY
         self.take: dict[int, Callable[[Fields], None]] = {
             RecordKind.HOLDING: self.holding,
             RecordKind.ORDER_CARRIED: self.order,
@@ -88,6 +96,7 @@ class _Folding:
             RecordKind.SESSION: self.session,
             RecordKind.IDS: self.ids,
             RecordKind.EXECUTIONS: self.executions,
+            RecordKind.EXECUTION_KNOWN: self.execution_known,
             RecordKind.DIFFERENCE: self.difference,
             RecordKind.OPENED: self.opened,
             RecordKind.CLOSED: self.closed,
@@ -113,16 +122,24 @@ class _Folding:
         order = CarriedOrder(self.infos[record["instrument"]].name, self.name_of(record["strategy"]), record)
         order.terms = dict.fromkeys(OrderCarried.fields, 0) | record
         self.carried.orders[record["client_order_id"]] = order
+        venue = self.infos[record["instrument"]].venue
+        if record["sequence"] != 0:
+            numbers = self.carried.numbers.setdefault(venue, list(NO_NUMBERS))
+            place = 2 * max(0, record["link"])
+            numbers[place] = max(numbers[place], record["sequence"])
+        self.carried.quote_ids[venue] = max(self.carried.quote_ids.get(venue, 0), record["quote_id"])
 
     def not_sent(self, record: Fields) -> None:
+        order = self.carried.orders.get(record["client_order_id"])
         if not record["is_amend"]:
             self.carried.orders.pop(record["client_order_id"], None)
+        elif order is not None:
+            order.terms["amend_price_ticks"] = order.terms["amend_lots"] = 0
 
     def amend(self, record: Fields) -> None:
-        """Count with the larger quantity until the venue has answered; the price is compared with nothing."""
         order = self.carried.orders.get(record["client_order_id"])
         if order is not None:
-            order.terms["qty_lots"] = max(order.terms["qty_lots"], record["qty_lots"])
+            order.terms["amend_price_ticks"], order.terms["amend_lots"] = record["price_ticks"], record["qty_lots"]
 
     def report(self, record: Fields) -> None:
         if record["report_kind"] == ReportKind.ACCOUNT_END:
@@ -132,12 +149,20 @@ class _Folding:
         order = self.carried.orders.get(record["client_order_id"])
         if order is None:
             return
+        terms, kind = order.terms, record["report_kind"]
         if record["outcome"] == Applied.CLOSED:
             del self.carried.orders[record["client_order_id"]]
-        elif record["report_kind"] == ReportKind.ACK:
-            order.terms["exchange_order_id"] = record["exchange_order_id"]
-        elif record["report_kind"] == ReportKind.AMENDED and record["outcome"] == Applied.UPDATED:
-            order.terms["price_ticks"], order.terms["qty_lots"] = record["price_ticks"], record["qty_lots"]
+        elif record["outcome"] != Applied.UPDATED:
+            return
+        elif kind == ReportKind.ACK:
+            terms["exchange_order_id"], terms["queued"] = record["exchange_order_id"], record["queued"]
+        elif kind == ReportKind.CONVERTED:
+            terms["time_in_force"] = TimeInForce.IOC
+        elif kind in (ReportKind.AMENDED, ReportKind.AMEND_REJECTED):
+            terms["amend_price_ticks"] = terms["amend_lots"] = 0
+            if kind == ReportKind.AMENDED:
+                terms["price_ticks"], terms["qty_lots"] = record["price_ticks"], record["qty_lots"]
+                terms["queued"] = record["queued"]
 
     def ended(self, record: Fields) -> None:
         self.carried.orders.pop(record["client_order_id"], None)
@@ -150,6 +175,8 @@ class _Folding:
         venue = self.infos[index].venue
         known = self.carried.execution_ids.get(venue, 0)
         self.carried.execution_ids[venue] = max(known, record["execution_id"])
+        if record["match_id"] != 0:
+            self.execution_known(record | {"venue": self.venues.index(venue)})
         order = self.carried.orders.get(record["client_order_id"])
         if order is not None:
             order.terms["filled_lots"] += record["qty_lots"]
@@ -157,11 +184,19 @@ class _Folding:
                 del self.carried.orders[record["client_order_id"]]
 
     def session(self, record: Fields) -> None:
-        names = ("sent", "received", "sent_b", "received_b")
-        self.carried.numbers[self.venues[record["venue"]]] = [record[name] for name in names]
+        names, venue = ("sent", "received", "sent_b", "received_b"), self.venues[record["venue"]]
+        self.carried.numbers[venue] = [record[name] for name in names]
+        self.ready.update([venue] if record["state"] == SessionState.READY else [])
+        if record["state"] == SessionState.LOST and venue not in self.ready:
+            self.carried.lost.add(venue)
+        self.carried.quote_ids[venue] = max(self.carried.quote_ids.get(venue, 0), record["quote_id"])
 
     def ids(self, record: Fields) -> None:
         self.carried.reserved_id = record["reserved_id"]
+
+    def execution_known(self, record: Fields) -> None:
+        fills = self.carried.fills.setdefault(self.venues[record["venue"]], deque(maxlen=FILLS_CARRIED))
+        fills.append(ResumedFill(record["execution_id"], record["match_id"], record["exchange_order_id"]))
 
     def executions(self, record: Fields) -> None:
         self.carried.execution_ids[self.venues[record["venue"]]] = record["execution_id"]

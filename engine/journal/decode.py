@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from crosswire.nic.journal.format import HEADER_WORDS, WORD_BYTES
 from crosswire.nic.journal.reader import Batch
-from crosswire.risk.records import KINDS, RecordKind
+from crosswire.risk.records import KINDS, RecordKind, fields_of
 
 
 class Record(NamedTuple):
@@ -20,9 +20,9 @@ class Record(NamedTuple):
 def records_of(batch: Batch, kinds: Collection[int] = KINDS) -> Iterator[Record]:
     """Give the records of some kinds in a batch, in order; without any given all but texts."""
     for place, commit in zip(batch.places.tolist(), batch.commits.tolist(), strict=True):
-        payload_bytes, kind = commit[0], commit[1]
+        payload_bytes, kind, version = commit[:3]
         if kind in kinds:
-            names = list(KINDS[RecordKind(kind)].fields)
+            names = fields_of(kind, version)
             payload = batch.words[place + HEADER_WORDS : place + HEADER_WORDS + payload_bytes // WORD_BYTES].tolist()
-            fields = dict.fromkeys(names, 0) | dict(zip(names, payload, strict=False))
+            fields = dict.fromkeys(KINDS[RecordKind(kind)].fields, 0) | dict(zip(names, payload, strict=False))
             yield Record(int(batch.words[place + 2]), int(batch.words[place + 3]), RecordKind(kind), fields)

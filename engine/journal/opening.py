@@ -1,11 +1,12 @@
 """The beginning of a run: take over what the last one has left, and write down what that is."""
 
 import time
+from collections.abc import Sequence
 
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core
 from crosswire.engine.config import RunConfig
-from crosswire.engine.journal.carry import ACCOUNT_NAME, HELD, Carried, CarriedOrder, kind_of
+from crosswire.engine.journal.carry import ACCOUNT_NAME, HELD, NO_NUMBERS, Carried, CarriedOrder, kind_of
 from crosswire.engine.orders import move_open
 from crosswire.engine.records import IDS_RESERVED
 from crosswire.engine.report.facts import strategy_names
@@ -17,13 +18,27 @@ from crosswire.risk.position import Position
 from crosswire.risk.records import (
     ACCOUNT,
     VERSION,
+    ExecutionKnown,
     ExecutionsRecord,
     HoldingRecord,
     IdsRecord,
     OpenedRecord,
     OrderCarried,
+    SessionRecord,
 )
-from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, Order, OrderState, is_open
+from crosswire.venues.order import (
+    ORDERS_BITS,
+    ORDERS_MAX,
+    AmendState,
+    Order,
+    OrderState,
+    is_open,
+    is_unsettled_quote,
+    open_lots,
+)
+from crosswire.venues.session import Resumed, ResumedOrder, Session
+
+ORDER_TERMS = tuple(name for name in OrderCarried.fields if name in Order.fields)
 
 
 def write_record(journal: Journal, cls: type[Struct], **fields: int) -> None:
@@ -88,22 +103,48 @@ def restore_order(
     table.count += 1
     order = table.orders[slot]
     clear_struct(order)
-    for name in carried.terms:
+    for name in ORDER_TERMS:
         setattr(order, name, carried.terms[name])
     order.venue, order.instrument = engine.market.instruments[instrument].venue, instrument
     # Of a strategy that is gone the first one bears it: the account is right either way.
     order.strategy = strategies.index(carried.strategy) if carried.strategy in strategies else 0
     order.state = OrderState.LIVE if order.exchange_order_id else OrderState.PENDING_NEW
     order.acked_ns = int(order.exchange_order_id != 0)
+    order.amend_state = AmendState.PENDING if order.amend_lots else AmendState.NONE
     order.is_restored = 1
     engine.gate.venues[order.venue].open_orders += 1
-    if order.is_quote and order.state == OrderState.PENDING_NEW:
+    if is_unsettled_quote(order):
         engine.gate.positions[instrument].quotes_pending += 1
-    move_open(engine, order, 1, order.qty_lots - order.filled_lots)
+    move_open(engine, order, 1, open_lots(order))
 
 
-def write_opening(core: Core, config: RunConfig, carried: Carried | None) -> None:
-    """Write down all that was taken over, and reserve the first order ids."""
+def resumed_at(venue: str, carried: Carried, places: dict[str, int]) -> Resumed:
+    """Say where a venue's session stood; `places` are the market indices of this run, by name."""
+    orders = [
+        ResumedOrder(
+            instrument=places[order.instrument],
+            **{name: order.terms[name] for name in ResumedOrder._fields if name != "instrument"},
+        )
+        for order in carried.orders.values()
+        if order.instrument.startswith(f"{venue}/")
+    ]
+    return Resumed(
+        numbers=carried.numbers.get(venue, NO_NUMBERS),
+        quote_id=carried.quote_ids.get(venue, 0),
+        execution_id=carried.execution_ids.get(venue),
+        orders=orders,
+        fills=list(carried.fills.get(venue, ())),
+    )
+
+
+def write_opening(
+    core: Core, config: RunConfig, carried: Carried | None, sessions: Sequence[Session] | None = None
+) -> None:
+    """Write down all that was taken over, and reserve the first order ids.
+
+    `sessions` go on from the earlier run's numbers: they are in use from now on, whether anything is sent or not. None:
+    there are none yet, and the numbers stay as they were.
+    """
     engine = core.engine
     journal, count = engine.journal, engine.market.count
     accounts = [(ACCOUNT, engine.gate.positions)]
@@ -116,16 +157,36 @@ def write_opening(core: Core, config: RunConfig, carried: Carried | None) -> Non
                 write_record(journal, HoldingRecord, instrument=index, strategy=strategy, **fields)
                 holdings += 1
     orders = open_orders(core)
-    for order in orders:
-        write_record(journal, OrderCarried, **{name: getattr(order, name) for name in OrderCarried.fields})
-    for number, venue in enumerate(config.venue):
-        # Of a venue that has told nobody its account it is not known which fills are in our positions.
-        if carried is not None and venue.name in carried.execution_ids:
-            execution_id = engine.orders.last_execution_ids[number]
-            write_record(journal, ExecutionsRecord, venue=number, execution_id=execution_id)
+    if carried is not None:
+        for order in orders:
+            terms = carried.orders[order.client_order_id].terms
+            own = {name: getattr(order, name) for name in ORDER_TERMS}
+            write_record(journal, OrderCarried, **(terms | own))
+        write_sessions(core, config, carried, sessions)
     engine.orders.reserved = engine.orders.counter + IDS_RESERVED
     write_record(journal, IdsRecord, reserved_id=engine.orders.reserved << ORDERS_BITS)
     write_record(journal, OpenedRecord, holdings=holdings, orders=len(orders))
+
+
+def write_sessions(core: Core, config: RunConfig, carried: Carried, sessions: Sequence[Session] | None) -> None:
+    """Write down where the venues' fills, and the numbers of their sessions, stand."""
+    journal = core.engine.journal
+    for number, venue in enumerate(config.venue):
+        # Of a venue that has told nobody its account it is not known which fills are in our positions.
+        if venue.name in carried.execution_ids:
+            execution_id = core.engine.orders.last_execution_ids[number]
+            write_record(journal, ExecutionsRecord, venue=number, execution_id=execution_id)
+        for fill in carried.fills.get(venue.name, ()):
+            write_record(journal, ExecutionKnown, venue=number, **fill._asdict())
+        left = carried.numbers.get(venue.name, NO_NUMBERS)
+        numbers = list(left if sessions is None else sessions[number].numbers)
+        if any(numbers):
+            sent, received, sent_b, received_b = numbers
+            quote_id = carried.quote_ids.get(venue.name, 0)
+            write_record(
+                journal, SessionRecord, venue=number, sent=sent, received=received, sent_b=sent_b,
+                received_b=received_b, quote_id=quote_id,
+            )  # fmt: skip
 
 
 def open_orders(core: Core) -> list[Order]:

@@ -46,8 +46,10 @@ def reconcile(config_path: Path, output: Path, accept: bool) -> Reconciled:
         if not accept or not (carried.differences or unasked):
             return Reconciled(carried, unasked, None)
         carried.orders = {
-            number: order for number, order in carried.orders.items() if can_be_asked(config, order.instrument)
+            number: order for number, order in carried.orders.items() if can_be_asked(config, carried, order.instrument)
         }
+        for venue in carried.lost:
+            carried.numbers.pop(venue, None)
         for each in carried.differences:
             held = carried.holdings.setdefault((ACCOUNT_NAME, each.instrument), Position())
             held.position_lots = each.theirs_lots
@@ -62,23 +64,29 @@ def reconcile(config_path: Path, output: Path, accept: bool) -> Reconciled:
         return Reconciled(carried, unasked, folder)
 
 
-def can_be_asked(config: RunConfig, instrument: str) -> bool:
+def can_be_asked(config: RunConfig, carried: Carried, instrument: str) -> bool:
     """Tell whether an instrument's venue tells a session what we have; one that is configured no more does not."""
     return any(
-        venue.order_entry.resume is not None for venue in config.venue if instrument.startswith(f"{venue.name}/")
+        venue.order_entry.resume is not None and venue.name not in carried.lost
+        for venue in config.venue
+        if instrument.startswith(f"{venue.name}/")
     )
 
 
 def unasked_lines(config: RunConfig, carried: Carried) -> list[str]:
     """Say what only our journal knows: positions and orders where the venue can't be asked."""
     lines = [
+        f"{venue}: its session could not go on where the run before had stopped; what it has done since is not told"
+        for venue in sorted(carried.lost)
+    ]
+    lines += [
         f"{instrument}: {lots} lots by our journal, and the venue can't be asked"
         for instrument, lots in carried.held_lots().items()
-        if not can_be_asked(config, instrument)
+        if not can_be_asked(config, carried, instrument)
     ]
     lines += [
         f"{order.instrument}: the end of order {number} is not known, and the venue can't be asked"
         for number, order in carried.orders.items()
-        if not can_be_asked(config, order.instrument)
+        if not can_be_asked(config, carried, order.instrument)
     ]
     return lines

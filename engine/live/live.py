@@ -18,7 +18,7 @@ from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_liv
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, LoopError
 from crosswire.engine.journal.carry import Carried, last_carried
 from crosswire.engine.journal.description import write_description
-from crosswire.engine.journal.opening import open_orders, take_over, write_opening
+from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening
 from crosswire.engine.live.confinement import KEPT_CAPABILITIES, confine_live
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.steady import SteadyConsole
@@ -62,8 +62,6 @@ WIND_DOWN_S = 2.0  # for the answers to the last cancels
 LOG_OUT_S = 1.0
 ACCOUNTS_S = 15.0  # a feed may define its instruments no more often than every 10 s
 SHOWN_ORDERS_MAX = 5
-NO_NUMBERS = (0, 0, 0, 0)
-ALL_KNOWN = 1 << 62  # execution id: what no journal explains is not told fill by fill, but as a position
 
 
 @dataclass
@@ -201,7 +199,7 @@ def run_live(
         loop_started = time.perf_counter()
         continues = carried.folder.name if carried else ""
         write_description(core.engine.journal, describe_run(core, config, config_path, "live", continues))
-        write_opening(core, config, carried)
+        write_opening(core, config, carried, [part.session for part in run.parts])
         kept.keep()  # on the disk before the first order
         if kept.failure is not None:
             raise HostError(journal_text(kept))
@@ -299,12 +297,11 @@ def begin_with_last(core: Core, config: RunConfig, output: Path, console: Consol
 
 def resume_sessions(run: Run, config: RunConfig, carried: Carried | None) -> None:
     """Have each session ask its venue what we have, before it trades. HostError: one can't, and we have something."""
+    places = {name: index for index, name in enumerate(instrument_names(config))}
     for number, venue in enumerate(config.venue):
         resume = venue.order_entry.resume
         if resume is not None:
-            numbers = carried.numbers.get(venue.name, NO_NUMBERS) if carried else NO_NUMBERS
-            execution_id = carried.execution_ids.get(venue.name, ALL_KNOWN) if carried else ALL_KNOWN
-            resume(run.parts[number].session, numbers, execution_id)
+            resume(run.parts[number].session, resumed_at(venue.name, carried, places) if carried else None)
         elif carried is not None and carried.description.kind != "reconcile" and has_something(carried, venue.name):
             raise HostError(
                 f"venue {venue.name}: by {carried.folder} something is held or open there, and the venue can't be"

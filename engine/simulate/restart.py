@@ -12,7 +12,7 @@ from crosswire.engine.build.venue import make_parts
 from crosswire.engine.faults import plain_faults
 from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, fold
 from crosswire.engine.journal.description import write_description
-from crosswire.engine.journal.opening import take_over, write_opening
+from crosswire.engine.journal.opening import resumed_at, take_over, write_opening
 from crosswire.engine.report.facts import describe_run
 from crosswire.engine.simulate.cable import mend
 from crosswire.engine.simulate.watch import Invariant, watch_unit
@@ -48,7 +48,7 @@ def begin_journal(run: Run, carried: Carried | None = None) -> MemoryJournal:
     """Write what a journal begins with."""
     kept = MemoryJournal(run.engine.journal)
     write_description(kept.journal, describe_run(run.core, run.config, run.config_path, "simulation"))
-    write_opening(run.core, run.config, carried)
+    write_opening(run.core, run.config, carried, [part.session for part in run.parts])
     return kept
 
 
@@ -111,11 +111,11 @@ def restart(world: "World", is_torn: bool, down_ns: int) -> None:
     run = Run(old.config, old.config_path, core, parts, old.clock, old.replays)
     run.core.linker.link_all(world.entries, watch_unit())
     run.load()
+    places = {name: index for index, name in enumerate(instrument_names(run.config))}
     for number, venue in enumerate(run.config.venue):
         resume = venue.order_entry.resume
         assert resume is not None
-        numbers = carried.numbers.get(venue.name, [0, 0, 0, 0])
-        resume(parts[number].session, numbers, carried.execution_ids.get(venue.name, 0))
+        resume(parts[number].session, resumed_at(venue.name, carried, places))
     world.run = run
     world.history.images.clear()
     world.history.restarts += 1

@@ -4,7 +4,7 @@ Captures tell how a venue's books went, not how it takes orders. So the exchange
 Crosswire's own protocol, whichever venue's captures they are: `venues/bridge/orders` and `venues/bridge/exchange`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from crosswire.nic.duration import NS_PER_US
 from crosswire.venues.adapter import (
@@ -20,8 +20,10 @@ from crosswire.venues.bridge.orders.session import BridgeSession, ask_account, m
 from crosswire.venues.exchange.ring import is_settled, own_positions
 from crosswire.venues.exchange.simulated import SimulatedExchange, connect_anew, kill_gateway, make_simulated_exchange
 from crosswire.venues.feed import Feed
+from crosswire.venues.session import Resumed
 
 HEARTBEAT_MS = 1_000
+ALL_KNOWN = 1 << 62  # execution id: what no journal explains is not told fill by fill, but as a position
 
 
 def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
@@ -52,9 +54,10 @@ def make_session(setup: VenueSetup) -> BridgeSession:
     )
 
 
-def resume(session: BridgeSession, _numbers: Sequence[int], execution_id: int) -> None:
+def resume(session: BridgeSession, resumed: Resumed | None) -> None:
     """Have the session ask for what an earlier run missed; its numbers begin anew with each connection."""
-    ask_account(session, execution_id)
+    known = resumed.execution_id if resumed is not None else None
+    ask_account(session, ALL_KNOWN if known is None else known)
 
 
 def make_gateways(setup: GatewaySetup) -> Gateways:

@@ -16,13 +16,11 @@ from crosswire.venues.adapter import (
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.instrument import text_of
 from crosswire.venues.market import Market
-from crosswire.venues.session import (
-    SessionState,
-)
+from crosswire.venues.session import Resumed, SessionState
 from crosswire.venues.starbase.feed.feed import make_starbase_feed
 from crosswire.venues.starbase.feed.state import StarbaseFeed
 from crosswire.venues.starbase.orders.session import make_starbase_session
-from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession, is_waiting_for_terms
+from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession, is_waiting_for_terms, join_states
 from crosswire.venues.starbase.settings import StarbaseSettings, credentials_of
 from crosswire.venues.starbase.wire.market_layout import WIRE
 from crosswire.venues.starbase.wire.order_codes import SelfTradingMode
@@ -90,6 +88,7 @@ def believe_ready(session: Any, ring: Any, now_ns: int) -> None:
         link.connection = connection_of(ring, number)
         link.logons = link.confirmed = 1
         link.last_received_ns = link.last_sent_ns = now_ns
+    join_states(session)
 
 
 def explain(session: Any) -> str:
@@ -122,6 +121,14 @@ def notices(session: Any) -> list[str]:
     return told
 
 
+def resume(session: Any, resumed: Resumed | None) -> None:
+    """Have the session go on from the numbers, orders and fills of an earlier run, if there is one."""
+    from crosswire.venues.starbase.orders.resume import resume_session  # live runs need it once, backtests never
+
+    if resumed is not None:
+        resume_session(session, resumed)
+
+
 def make_exchange(setup: ExchangeSetup) -> Struct:
     """Make the exchange that matches order by order, in virtual time."""
     from crosswire.venues.starbase.exchange.build import make_exchange as make  # live runs need none of it
@@ -148,6 +155,13 @@ def kill_gateway(exchange: Any, gateway: int, now_ns: int) -> None:
     from crosswire.venues.starbase.exchange import account
 
     account.kill_gateway(exchange, gateway, now_ns)
+
+
+def connect_anew(exchange: Any, now_ns: int) -> None:
+    """Take connections of the client's next process."""
+    from crosswire.venues.starbase.exchange import account
+
+    account.connect_anew(exchange, now_ns)
 
 
 def repeat_answers(exchange: Any, gateway: int, count: int, now_ns: int) -> None:
@@ -192,6 +206,8 @@ ADAPTER = Adapter(
             notices=notices,
             account=account_of,
             kill_gateway=kill_gateway,
+            connect_anew=connect_anew,
+            resume=resume,
             repeat_answers=repeat_answers,
         ),
         # The order-by-order exchange can't be made from captures: it would need everybody else's orders to react to

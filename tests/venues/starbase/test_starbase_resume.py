@@ -4,32 +4,21 @@ from random import Random
 
 import pytest
 
-from crosswire.nic.rings.connection import reconnect
-from crosswire.venues.order import (
-    OrderState,
-    TimeInForce,
-    open_order,
-)
+from crosswire.venues.order import TimeInForce, is_open, open_order
 from crosswire.venues.session import (
+    Resumed,
+    ResumedFill,
+    ResumedOrder,
     SessionState,
     write_new,
 )
 from crosswire.venues.starbase.adapter import notices
+from crosswire.venues.starbase.exchange.account import connect_anew
 from crosswire.venues.starbase.exchange.exchange import forget_session
 from crosswire.venues.starbase.exchange.setup import Crowd
 from crosswire.venues.starbase.exchange.state import Mistake, StarbaseExchange
-from crosswire.venues.starbase.orders.resume import (
-    SKIPPED_NUMBERS,
-    LinkNumbers,
-    match_of,
-    numbers_of,
-    resume_fill,
-    resume_frame,
-    resume_links,
-    resume_order,
-)
+from crosswire.venues.starbase.orders.resume import SKIPPED_NUMBERS, resume_session
 from crosswire.venues.starbase.orders.state import Refusal
-from crosswire.venues.starbase.wire.order_codes import Template
 from tests.support.order_setup import FIRST_VENUE_ID, VENUE, make_approval
 from tests.support.starbase_engine import Engine
 from tests.support.starbase_exchange_client import MS, S, make_exchange
@@ -50,28 +39,30 @@ def trade_on(engine: Engine, random: Random, steps: int) -> None:
             engine.trade(random)
 
 
-def next_process(engine: Engine, numbers: list[LinkNumbers]) -> Engine:
+def numbers_of(engine: Engine) -> list[int]:
+    return list(engine.session.numbers)
+
+
+def next_process(engine: Engine, numbers: list[int]) -> Engine:
     """Another engine, with the first one's orders, fills and numbers as a journal would have them."""
     after = Engine(engine.exchange, engine.now_ns)
     after.table, after.live, after.position = engine.table, engine.live, engine.position
     after.frames = engine.frames
+    orders = []
     for slot in range(len(engine.table.orders)):
         order = engine.table.orders[slot]
-        if order.state in (OrderState.PENDING_NEW, OrderState.LIVE, OrderState.PENDING_CANCEL):
+        if is_open(order):
             link, sequence = engine.frames[order.client_order_id]
-            resume_order(
-                after.session, order.client_order_id, order.exchange_order_id, link, order.instrument, order.side,
-                order.qty_lots,
+            orders.append(
+                ResumedOrder(
+                    order.client_order_id, order.exchange_order_id, order.instrument, order.side, order.price_ticks,
+                    order.qty_lots, order.queued, link, sequence, 0,
+                )
             )  # fmt: skip
-            resume_frame(after.session, link, sequence, Template.NEW_ORDER_REQUEST, order.client_order_id)
-    first = engine.session
-    for execution_id in range(1, first.last_execution_id + 1):
-        key = first.fills.keys[execution_id - 1]
-        assert match_of(first, execution_id) == key.match_id
-        resume_fill(after.session, execution_id, match_of(first, execution_id), key.order_id)
-    resume_links(after.session, numbers)
-    for stream in range(2):
-        reconnect(engine.exchange, stream, engine.now_ns)
+    booked, keys = engine.session.last_execution_id, engine.session.fills.keys
+    fills = [ResumedFill(each, keys[each - 1].match_id, keys[each - 1].order_id) for each in range(1, booked + 1)]
+    resume_session(after.session, Resumed(numbers, 0, booked, orders, fills))
+    connect_anew(engine.exchange, engine.now_ns)
     return after
 
 
@@ -86,7 +77,7 @@ def test_a_new_process_goes_on_from_the_numbers_and_has_each_fill_once(seed: int
     for _ in range(4):
         engine.trade(random)
     engine.now_ns += away_ms * MS
-    after = next_process(engine, numbers_of(engine.session))
+    after = next_process(engine, numbers_of(engine))
     after.start()
     after.run(2 * S)
     assert after.session.state == SessionState.READY
@@ -108,7 +99,7 @@ def test_fills_whose_frames_number_was_not_written_down_are_known_again(seed: in
     engine = Engine(exchange)
     engine.start()
     trade_on(engine, random, 40)
-    numbers, booked = numbers_of(engine.session), engine.session.last_execution_id
+    numbers, booked = numbers_of(engine), engine.session.last_execution_id
     trade_on(engine, random, 40)
     assert engine.session.last_execution_id > booked
     after = next_process(engine, numbers)
@@ -117,6 +108,7 @@ def test_fills_whose_frames_number_was_not_written_down_are_known_again(seed: in
     member = exchange.matching.members[1]
     assert engine.told + after.told == list(range(1, member.fills + 1))
     assert after.session.fills.copies >= engine.session.last_execution_id - booked
+    assert after.alarms == 0
     assert after.position == member.position_lots[0]
 
 
@@ -130,7 +122,7 @@ def test_an_order_that_never_arrived_is_ended_by_the_new_process() -> None:
     assert write_new(engine.session, exchange, approval, engine.now_ns)
     exchange.orders.sent -= 1  # lost on the wire
     engine.frames[order.client_order_id] = (0, engine.session.links[0].stream.send_sequence)
-    after = next_process(engine, numbers_of(engine.session))
+    after = next_process(engine, numbers_of(engine))
     after.live = {order.client_order_id}
     after.start()
     after.run(S)
@@ -144,25 +136,29 @@ def test_an_exchange_that_forgot_what_it_sent_is_asked_in_vain_and_one_that_lost
     engine = Engine(exchange)
     engine.start()
     trade_on(engine, Random(2), 40)
-    numbers = numbers_of(engine.session)
-    forgetful = next_process(engine, [each._replace(processed=1) for each in numbers])
+    numbers = numbers_of(engine)
+    forgetful = next_process(engine, [numbers[0], 1, numbers[2], 1])
     for number in range(2):
         forget_session(exchange, number)
     forgetful.start()
     forgetful.run(S)
     assert forgetful.session.state == SessionState.READY
-    ahead = next_process(engine, [LinkNumbers(each.sent + 2 * SKIPPED_NUMBERS, 1 << 40) for each in numbers])
+    ahead = next_process(engine, [numbers[0] + 2 * SKIPPED_NUMBERS, 1 << 40, numbers[2] + 2 * SKIPPED_NUMBERS, 1 << 40])
     ahead.start()
     ahead.run(S)
     assert ahead.session.state == SessionState.LOST
     assert {ahead.session.links[number].refusal for number in range(2)} == {Refusal.NUMBERS_LOST}
 
 
+def resumed_at(sent: int, processed: int) -> Resumed:
+    return Resumed([sent, processed, 0, 0], 0, 0, [], [])
+
+
 def test_it_does_not_log_on_before_the_instruments_are_defined() -> None:
     """What is sent again would be of an instrument that nobody knows, and lost."""
     bench = Bench()
     bench.market.instruments[1].venue_id = -1
-    resume_links(bench.session, [LinkNumbers(41, 17)])
+    resume_session(bench.session, resumed_at(41, 17))
     bench.session.started = 1
     bench.keep()
     assert bench.gateway.take() == []
@@ -179,18 +175,9 @@ def test_it_does_not_log_on_before_the_instruments_are_defined() -> None:
 
 def test_a_link_that_never_logged_on_resets_its_numbers() -> None:
     bench = Bench(links=2)
-    resume_links(bench.session, [LinkNumbers(5, 5), LinkNumbers(0, 0)])
+    resume_session(bench.session, resumed_at(5, 5))
     bench.session.started = 1
     bench.keep()
     a, b = bench.gateways
     assert (a.take(), b.take()) == (["Logon"], ["Logon"])
     assert (a.seen[0][1]["resetSeqNum"], b.seen[0][1]["resetSeqNum"]) == (0, 1)
-
-
-def test_numbers_that_can_not_be_are_refused() -> None:
-    bench = Bench()
-    for numbers in ([], [LinkNumbers(1, 1)] * 2, [LinkNumbers(-1, 1)], [LinkNumbers(1, -1)]):
-        with pytest.raises(ValueError, match="number"):
-            resume_links(bench.session, numbers)
-    with pytest.raises(ValueError, match="not among"):
-        match_of(bench.session, 1)

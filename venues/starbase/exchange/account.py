@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from crosswire.nic.rings.connection import reconnect
 from crosswire.venues.adapter import ExchangeAccount, OpenOrder
 from crosswire.venues.exchange.ring import is_settled, own_positions
 from crosswire.venues.starbase.exchange.exchange import restart_gateway
@@ -39,6 +40,12 @@ def account_of(exchange: StarbaseExchange) -> ExchangeAccount:
 def kill_gateway(exchange: StarbaseExchange, gateway: int, now_ns: int) -> None:
     """Let a gateway's process die and another start: its connections end, numbers and stored messages are kept."""
     restart_gateway(exchange, gateway, now_ns)
+
+
+def connect_anew(exchange: StarbaseExchange, now_ns: int) -> None:
+    """Take new connections of the client's next process; those of the last one end."""
+    for stream in range(exchange.stream_count):
+        reconnect(exchange, stream, now_ns)
 
 
 def repeat_answers(exchange: StarbaseExchange, gateway: int, count: int, now_ns: int) -> None:

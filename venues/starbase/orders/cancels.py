@@ -17,7 +17,6 @@ from crosswire.venues.starbase.orders.state import (
     StarbaseLink,
     StarbaseSession,
     link_of_order,
-    ready_link,
     remember_frame,
     sent_frame,
 )
@@ -82,7 +81,7 @@ def write_starbase_cancel_by_id(
 ) -> bool:
     quote_id = quote_id_of(session, instrument, exchange_order_id)
     # A quote's goes where the quote went, as any cancel: from elsewhere both gateways would answer.
-    number = link_of_order(session, quote_id) if quote_id != 0 else ready_link(session)
+    number = link_of_order(session, quote_id) if quote_id != 0 else session.order_link
     if number < 0:
         return False
     return _write_cancel(

@@ -18,10 +18,7 @@ from crosswire.venues.order import (
     Reports,
     TimeInForce,
 )
-from crosswire.venues.session import (
-    SessionState,
-    write_mass_quote,
-)
+from crosswire.venues.session import write_mass_quote
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.orders.reasons import cancel_reason, order_reject_reason, quote_cancel_reason
 from crosswire.venues.starbase.orders.state import (
@@ -30,7 +27,6 @@ from crosswire.venues.starbase.orders.state import (
     StarbaseSession,
     market_index,
     note_number,
-    ready_link,
     remember_frame,
     remember_order,
     sent_frame,
@@ -131,10 +127,7 @@ def forget_quote(session: StarbaseSession, instrument_id: int, order_id: int) ->
 @write_mass_quote.register(StarbaseSession)
 def write_starbase_mass_quote(session: StarbaseSession, ring: Struct, approvals: Approvals, now_ns: int) -> bool:
     count = approvals.count
-    # Quotes stay with a gateway while it is there: what it says of one would race with the other's word of the next.
-    number = session.quote_link
-    if session.links[number].state != SessionState.READY:
-        number = ready_link(session)
+    number = session.quoting_link
     is_sendable = _disarm(session, approvals, number)
     if not is_sendable or number < 0 or count < 2 or count % 2 != 0:
         return False
@@ -368,7 +361,8 @@ def _tell_side(
         report = add_report(session, reports, ReportKind.REJECTED, quoted.sent_id, exchange_time_ns)
         report.reason = RejectReason.SPEED_BUMPED
         return
-    if quoted.client_order_id != 0:
+    # The one that was sent lives already if its answer is told again to a later process.
+    if quoted.client_order_id != 0 and quoted.client_order_id != quoted.sent_id:
         report = add_report(session, reports, ReportKind.CANCELLED, quoted.client_order_id, exchange_time_ns)
         report.exchange_order_id = quoted.order_id
     if status == QuoteStatus.INACTIVE:

@@ -95,6 +95,7 @@ def _give_up_unread(session: StarbaseSession, now_ns: int) -> None:
 def _read_segment(session: StarbaseSession, number: int, packet: Packet, reports: Reports, is_continued: bool) -> None:
     link = session.links[number]
     stream = link.stream
+    session.is_retelling = link.is_resumed
     if is_continued:
         session.unread = 0
     else:
@@ -146,8 +147,27 @@ def _finish_logon(session: StarbaseSession, link: StarbaseLink, reports: Reports
             if sent.template_id == Template.NEW_ORDER_REQUEST:
                 session.lost_orders += 1
         link.lost_position += 1
+    if link.is_resumed != 0 and not _end_resuming(session, link, reports):
+        return
     link.state = SessionState.READY
     link.backoff_ns = session.backoff_min_ns
+
+
+@compiled
+def _end_resuming(session: StarbaseSession, link: StarbaseLink, reports: Reports) -> bool:
+    """Note that a link has caught up with an earlier process, and tell so if it is the last; False: no room."""
+    for number in range(session.link_count):
+        if number != link.number and session.links[number].is_resumed != 0:
+            link.is_resumed = 0
+            return True
+    session.seen = 0
+    add_report(session, reports, ReportKind.CAUGHT_UP, 0, 0)
+    if session.unread != 0:
+        return False
+    session.told = 0
+    link.is_resumed = 0
+    session.is_resumed = 0
+    return True
 
 
 @compiled

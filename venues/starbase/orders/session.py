@@ -43,7 +43,6 @@ from crosswire.venues.starbase.orders.state import (
     join_states,
     link_of_order,
     lose_link,
-    ready_link,
     remember_frame,
     remember_order,
     sent_frame,
@@ -334,7 +333,7 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
         session.unarmed += 1
         return False
     approval.armed = 0
-    number = ready_link(session)
+    number = session.order_link
     if number < 0:
         return False
     instrument = session.market[0].instruments[approval.instrument]

@@ -84,6 +84,7 @@ class StarbaseLink(Struct):
     state: i64  # SessionState; CLOSED: no connection yet, LOST: none any more
     connection: i64  # as `connection_of` says
     logons: i64  # answered; the first resets the numbers
+    is_resumed: i64  # 1: it goes on from an earlier process's numbers, and has not heard yet all that this one missed
     refusal: i64  # Refusal
     logging_out: i64  # 1: we asked for it
     confirmed: i64  # 1: the logon was answered; missing frames may still keep the link from being READY
@@ -132,7 +133,7 @@ class StarbaseSession(Session):
     told: i64  # things that the frame says which were told
     seen: i64  # things that the frame says met since reading it began again
     started: i64
-    is_resumed: i64  # 1: it goes on from the numbers of an earlier process
+    is_retelling: i64  # 1: the link that is read tells what an earlier process may have heard
     ended: i64  # 1: we said goodbye
     backoff_min_ns: i64
     backoff_max_ns: i64
@@ -159,7 +160,6 @@ class StarbaseSession(Session):
     mmp_frozen_until_ns: i64  # 0: not frozen
     market: Annotated[Pointer, Market]  # one
     map: InstrumentMap  # the venue's instrument ids, learnt from the market as they are needed
-    quote_id: i64  # of the last mass quote
     quote_link: i64  # that the last mass quote went out on
     mmp_group_id: i64  # of market maker protection, for mass quotes
     order_flags: i64  # OrderFlags of every new order
@@ -187,17 +187,37 @@ def ready_link(session: StarbaseSession) -> int:
 @compiled
 def join_states(session: StarbaseSession) -> None:
     """Set the session's state: ENDED after our goodbye, READY if a link is, LOGGING_ON if one may yet be, else LOST."""
+    note_links(session)
     if session.ended != 0:
         session.state = SessionState.ENDED
         return
-    if ready_link(session) >= 0:
+    is_waiting = session.is_resumed != 0 or session.awaits_account != 0
+    if session.order_link >= 0 and not is_waiting:
         session.state = SessionState.READY
         return
     session.state = SessionState.LOST
     for number in range(session.link_count):
-        state = session.links[number].state
-        if state == SessionState.LOGGING_ON or state == SessionState.CLOSED:
+        link = session.links[number]
+        if link.is_resumed != 0 and link.refusal != Refusal.NONE:
+            # What an earlier process had there is never told, whatever the other gateway says.
+            session.state = SessionState.LOST
+            return
+        if link.state != SessionState.LOST:
             session.state = SessionState.LOGGING_ON
+
+
+@compiled
+def note_links(session: StarbaseSession) -> None:
+    """Note where orders go next, and the links' numbers."""
+    session.order_link = ready_link(session)
+    session.quoting_link = session.order_link
+    if session.links[session.quote_link].state == SessionState.READY:
+        # Quotes stay with a gateway while it is there: its word of one would race with the other's of the next.
+        session.quoting_link = session.quote_link
+    for number in range(session.link_count):
+        stream = session.links[number].stream
+        session.numbers[2 * number] = stream.send_sequence
+        session.numbers[2 * number + 1] = stream.receive_sequence
 
 
 @compiled
@@ -240,6 +260,7 @@ def sent_frame(session: StarbaseSession, link: StarbaseLink, now_ns: int) -> Non
     """Count a frame that went out."""
     session.frames_sent += 1
     session.last_sent_ns = now_ns
+    session.numbers[2 * link.number] = link.stream.send_sequence
     link.last_sent_ns = now_ns
 
 

@@ -56,6 +56,7 @@ def _begin_report(
     report.venue = session.venue
     report.client_order_id = client_order_id
     report.exchange_time_ns = exchange_time_ns
+    report.is_retold = session.is_retelling
     report.instrument = -1
     order = sent_order(session, client_order_id)
     if order.client_order_id == client_order_id:
@@ -86,6 +87,7 @@ def tell_fill(
     _begin_report(session, report, ReportKind.FILL, client_order_id, exchange_time_ns)
     session.last_execution_id += 1
     report.execution_id = session.last_execution_id
+    report.match_id = match_id
     report.exchange_order_id = order_id
     report.instrument = instrument
     report.side = side

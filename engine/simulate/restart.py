@@ -15,7 +15,7 @@ from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import resumed_at, take_over, write_opening
 from crosswire.engine.report.facts import describe_run
 from crosswire.engine.simulate.cable import mend
-from crosswire.engine.simulate.watch import Invariant, watch_unit
+from crosswire.engine.simulate.watch import Invariant, judge_books, watch_unit
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.journal.format import WORD_BYTES, RecordHeader
 from crosswire.nic.journal.reader import JournalReader
@@ -88,6 +88,8 @@ def restart(world: "World", is_torn: bool, down_ns: int) -> None:
     old = world.run
     carried = read_history(world, is_torn)
     now_ns = old.engine.state.now_ns
+    # The turn that it died in was not judged, and the exchange's past books are not remembered for long.
+    judge_books(world.watch, old.engine)
     # While a wire is cut the next process could not log on: whoever starts it waits.
     let_exchanges_go_on(world, max(now_ns + down_ns, *(cable.cut_until_ns for cable in world.cables)))
     for cable in world.cables:

@@ -1,24 +1,40 @@
 """What a run leaves to the next: read back exactly, and refused by name where it can't be taken over."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from crosswire.engine.adapters import find_adapter
+from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core, build_core
 from crosswire.engine.config import load_config
-from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, last_carried
+from crosswire.engine.journal.carry import ACCOUNT_NAME, FILLS_CARRIED, Carried, last_carried
 from crosswire.engine.journal.description import write_description
-from crosswire.engine.journal.opening import open_orders, take_over, write_opening, write_record
+from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening, write_record
 from crosswire.engine.journal.reconcile import reconcile
 from crosswire.engine.live.live import resume_sessions
 from crosswire.engine.report.facts import describe_run
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.nic.host.process import HostError
 from crosswire.nic.journal.files import FOLDER, MemoryJournal, segment_name
+from crosswire.nic.journal.journal import Journal, begin_record, commit_record
 from crosswire.nic.journal.reader import JournalError
-from crosswire.risk.records import DifferenceRecord, OrderSent
-from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX
+from crosswire.nic.memory.raw import copy_bytes
+from crosswire.nic.memory.struct import address_of, array, i64
+from crosswire.risk.records import (
+    AmendSent,
+    DifferenceRecord,
+    FillRecord,
+    OrderSent,
+    RecordKind,
+    ReportRecord,
+    SessionRecord,
+)
+from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, AmendState, Applied, ReportKind
+from crosswire.venues.session import ResumedFill, SessionState
 from tests.support.paths import ROOT
 
 HELD = {0: 7, 1: -3}
@@ -30,8 +46,15 @@ def example(name: str, folder: Path, old: str = "", new: str = "") -> Path:
     return config
 
 
-def leave(config_path: Path, output: Path, *, order_id: int = 0, difference: tuple[int, ...] = ()) -> Path:
-    """Leave the journal of a live run that holds HELD, and perhaps an order and a difference."""
+def leave(
+    config_path: Path,
+    output: Path,
+    *,
+    order_id: int = 0,
+    difference: tuple[int, ...] = (),
+    records: Callable[[Journal], None] = lambda _journal: None,
+) -> Path:
+    """Leave the journal of a live run that holds HELD, and perhaps an order, a difference and other records."""
     config = load_config(config_path)
     core = build_core(config, config_path)
     core.engine.venue_count = len(config.venue)
@@ -49,6 +72,7 @@ def leave(config_path: Path, output: Path, *, order_id: int = 0, difference: tup
     if difference:
         index, ours, theirs = difference
         write_record(kept.journal, DifferenceRecord, instrument=index, ours_lots=ours, theirs_lots=theirs)
+    records(kept.journal)
     kept.close()
     return folder
 
@@ -161,7 +185,9 @@ class Sessions:
         self.parts = [SimpleNamespace(session=SimpleNamespace()) for _ in range(2)]
 
 
-def test_a_venue_that_cannot_be_asked_needs_an_operators_word(tmp_path: Path) -> None:
+def test_a_venue_that_cannot_be_asked_needs_an_operators_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = find_adapter("starbase").order_entries
+    monkeypatch.setitem(entries, "starbase", replace(entries["starbase"], resume=None))
     config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
     config = load_config(config_path)
     leave(config_path, runs, order_id=9 << ORDERS_BITS)
@@ -176,3 +202,104 @@ def test_a_venue_that_cannot_be_asked_needs_an_operators_word(tmp_path: Path) ->
     resume_sessions(Sessions(), config, carried)  # type: ignore[arg-type]
     assert carried.orders == {}
     assert sorted(held(carried).values()) == sorted(HELD.values())
+
+
+ORDER, QUOTE, HELD_QUOTE, AMENDED = (counter << ORDERS_BITS | counter for counter in (9, 10, 11, 12))
+TERMS = {"venue": 0, "instrument": 1, "strategy": 0, "side": 1, "time_in_force": 2, "price_ticks": 100, "qty_lots": 4}
+
+
+def write_starbase_session(journal: Journal, state: int = SessionState.READY) -> None:
+    """What a run writes down of an order, of quotes, of an amend and of fills, and where its session stands."""
+    write_record(journal, SessionRecord, venue=0, state=state, sent=40, received=30, sent_b=7, received_b=6, quote_id=3)
+    write_record(journal, OrderSent, client_order_id=ORDER, link=1, sequence=8, **TERMS)
+    write_record(journal, OrderSent, client_order_id=QUOTE, link=0, sequence=41, quote_id=4, is_quote=1, **TERMS)
+    write_record(journal, OrderSent, client_order_id=HELD_QUOTE, link=0, sequence=41, quote_id=4, is_quote=1, **TERMS)
+    write_record(journal, OrderSent, client_order_id=AMENDED, link=0, sequence=42, **TERMS)
+    ack = {"venue": 0, "report_kind": ReportKind.ACK, "outcome": Applied.UPDATED, "instrument": 1}
+    write_record(journal, ReportRecord, client_order_id=HELD_QUOTE, exchange_order_id=70, queued=1, **ack)
+    write_record(journal, ReportRecord, client_order_id=AMENDED, exchange_order_id=71, **ack)
+    fill = {"instrument": 1, "side": 1, "price_ticks": 100, "qty_lots": 1}
+    for place in range(FILLS_CARRIED + 5):
+        write_record(journal, FillRecord, execution_id=place + 1, match_id=500 + place, exchange_order_id=60, **fill)
+    write_record(
+        journal, FillRecord, client_order_id=AMENDED, execution_id=FILLS_CARRIED + 6, match_id=900,
+        exchange_order_id=71, **fill,
+    )  # fmt: skip
+    write_record(journal, AmendSent, client_order_id=AMENDED, price_ticks=99, qty_lots=9)
+
+
+def test_where_a_starbase_session_stood_is_carried_over_two_restarts(tmp_path: Path) -> None:
+    config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
+    config = load_config(config_path)
+    folder = leave(config_path, runs, records=write_starbase_session)
+    for _ in range(2):
+        carried = last_carried(runs / config.name)
+        assert carried is not None
+        core = taken_over(config_path, carried)
+        names = {name: index for index, name in enumerate(instrument_names(config))}
+        resumed = resumed_at("starbase", carried, names)
+        assert resumed.numbers == [42, 30, 8, 6]  # a frame that may have left counts, whatever was said since
+        assert (resumed.quote_id, resumed.execution_id) == (4, FILLS_CARRIED + 6)
+        shown = {
+            each.client_order_id: (each.link, each.sequence, each.quote_id, each.queued) for each in resumed.orders
+        }
+        assert shown == {ORDER: (1, 8, 0, 0), QUOTE: (0, 41, 4, 0), HELD_QUOTE: (0, 41, 4, 1), AMENDED: (0, 42, 0, 0)}
+        assert [each.exchange_order_id for each in sorted(resumed.orders)] == [0, 0, 70, 71]
+        assert len(resumed.fills) == FILLS_CARRIED
+        assert resumed.fills[-1] == ResumedFill(FILLS_CARRIED + 6, 900, 71)
+        orders = {order.client_order_id: order for order in open_orders(core)}
+        amended = orders[AMENDED]
+        assert (amended.amend_state, amended.amend_price_ticks, amended.amend_lots) == (AmendState.PENDING, 99, 9)
+        # What may be filled at worst: 3 left of 4, or 8 of 9.
+        assert core.engine.gate.positions[1].open_sell_lots == 4 + 4 + 4 + 8
+        assert (orders[HELD_QUOTE].queued, core.engine.gate.positions[1].quotes_pending) == (1, 2)
+        assert carried.folder == folder
+        # The next one takes it over, and dies before it has sent anything.
+        folder = make_run_folder(runs, config.name, "")
+        core.engine.venue_count = len(config.venue)
+        kept = MemoryJournal(core.engine.journal, folder / FOLDER)
+        write_description(kept.journal, describe_run(core, config, config_path, "live"))
+        write_opening(core, config, carried)
+        kept.close()
+
+
+def test_a_session_that_could_not_go_on_is_begun_anew_on_request_only(tmp_path: Path) -> None:
+    config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
+    config = load_config(config_path)
+
+    def lost(journal: Journal) -> None:
+        write_starbase_session(journal, SessionState.LOGGING_ON)
+        write_record(journal, SessionRecord, venue=0, state=SessionState.LOST, sent=90, received=30)
+
+    leave(config_path, runs, records=lost)
+    unasked = reconcile(config_path, runs, accept=False).unasked
+    assert unasked[0] == (
+        "starbase: its session could not go on where the run before had stopped; what it has done since is not told"
+    )
+    assert len(unasked) == 1 + len(HELD) + 4
+    carried = last_carried(runs / config.name)
+    assert carried is not None
+    assert carried.numbers["starbase"] == [90, 30, 0, 0]
+    assert reconcile(config_path, runs, accept=True).folder is not None
+    carried = last_carried(runs / config.name)
+    assert carried is not None
+    assert (carried.numbers, carried.orders) == ({}, {})
+
+
+def test_an_order_that_an_older_version_has_carried_is_read_as_it_was_written(tmp_path: Path) -> None:
+    config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
+
+    def older(journal: Journal) -> None:
+        words = [ORDER, 0, 1, 0, 1, 2, 100, 4, 0, 0, 0, 0, 3, 77]
+        record = array(i64, len(words))
+        for place, word in enumerate(words):
+            record[place] = word
+        copy_bytes(begin_record(journal, 8 * len(words)), address_of(record), 8 * len(words))
+        commit_record(journal, RecordKind.ORDER_CARRIED, 1, 8 * len(words), 0)
+
+    leave(config_path, runs, records=older)
+    carried = last_carried(runs / load_config(config_path).name)
+    assert carried is not None
+    terms = carried.orders[ORDER].terms
+    assert (terms["filled_lots"], terms["exchange_order_id"]) == (3, 77)
+    assert (terms["sequence"], terms["queued"], terms["amend_lots"]) == (0, 0, 0)

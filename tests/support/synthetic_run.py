@@ -267,6 +267,8 @@ class SyntheticRun:
             position_lots=position.position_lots,
             strategy_position_lots=position.position_lots,
             trade_id=self.last_trade_id,
+            match_id=0,
+            exchange_order_id=self.last_order_id,
         )
 
     def _order(self, index: int, side: int, lots: int, filled: int, state: int, reason: int, trade_id: int) -> None:

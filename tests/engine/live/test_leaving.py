@@ -72,8 +72,10 @@ def testbed() -> Iterator[Testbed]:
         yield testbed
 
 
-def config_with(folder: Path, testbed: Testbed, strategy: str, seconds: int = TRADING_S) -> Path:
-    config = make_config(folder, testbed, seconds=seconds)
+def config_with(
+    folder: Path, testbed: Testbed, strategy: str, seconds: int = TRADING_S, example: str = "synthetic"
+) -> Path:
+    config = make_config(folder, testbed, seconds=seconds, example=example)
     text = config.read_text()
     config.write_text(text[: text.index("[strategy]")] + strategy + text[text.index("# For `crosswire") :])
     (folder / "mine.py").write_text(FAILING)

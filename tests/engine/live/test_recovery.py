@@ -1,5 +1,6 @@
 """Kill a live run at any moment and start it again: it knows what the exchange knows before it sends an order."""
 
+import os
 import random
 import re
 import signal
@@ -21,10 +22,12 @@ from tests.support.live_setup import COMPILE_PATIENCE_S, started
 from tests.support.net import own_testbed
 
 pytestmark = [pytest.mark.netns, pytest.mark.recovery]
-KILLS = 3
-MARKET_S = 120
+KILLS = int(os.environ.get("CROSSWIRE_KILLS", "3"))  # of each configuration
+MARKET_S = 120 + 15 * KILLS
 TRADING_S = 15  # joining in the middle: the books come with the next snapshots
-SYMBOLS = ("deribit/BTC-PERPETUAL", "bridge/BTCUSDT")
+STARBASE_RESTLESS = RESTLESS.replace(
+    '"deribit/BTC-PERPETUAL"', '"starbase/BTC-PERPETUAL", "starbase/BTC_USDC-PERPETUAL"'
+)
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def testbed() -> Iterator[Testbed]:
 
 
 def run_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in (folder / "runs" / "synthetic").iterdir() if path.is_dir() and not path.is_symlink())
+    return sorted(path for path in (folder / "runs").glob("*/*") if path.is_dir() and not path.is_symlink())
 
 
 def rows(run: Path, kind: RecordKind) -> list[dict[str, int]]:
@@ -48,7 +51,8 @@ def rows(run: Path, kind: RecordKind) -> list[dict[str, int]]:
 
 def carried_lots(folder: Path) -> dict[str, int]:
     """What the last journal holds, of all strategies together."""
-    carried = last_carried(folder / "runs" / "synthetic")
+    (runs,) = (folder / "runs").iterdir()
+    carried = last_carried(runs)
     assert isinstance(carried, Carried)
     assert carried.orders == {}
     return {name: held.position_lots for (who, name), held in carried.holdings.items() if who == ""}
@@ -82,8 +86,9 @@ def killed(folder: Path, config: Path, chance: random.Random) -> str:
         return live.text()
 
 
-def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path) -> None:
-    config = config_with(tmp_path, testbed, RESTLESS, seconds=MARKET_S)
+@pytest.mark.parametrize(("example", "strategy"), [("synthetic", RESTLESS), ("starbase", STARBASE_RESTLESS)])
+def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path, example: str, strategy: str) -> None:
+    config = config_with(tmp_path, testbed, strategy, MARKET_S, example)
     chance = random.Random(5)
     with started(tmp_path, "exchange", config, "--wait") as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)

@@ -25,6 +25,7 @@ from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING
 # `Moment`, as compiled code compares it.
 BEFORE_FRAME, BEFORE_WIRE = int(Moment.BEFORE_FRAME), int(Moment.BEFORE_WIRE)
 AFTER_WIRE, AFTER_RECEIPT = int(Moment.AFTER_WIRE), int(Moment.AFTER_RECEIPT)
+AMID_RECORDS = int(Moment.AMID_RECORDS)
 
 
 class Cable(Struct):
@@ -36,6 +37,7 @@ class Cable(Struct):
     now_ns: i64
     slot: i64  # address of the frame that the engine is writing
     polled: i64  # what the last `poll` gave
+    was_answer: i64  # 1: the last frame was one
     late_answers: i64
     refused_slots: i64
     lost_segments: i64
@@ -129,6 +131,9 @@ def take_answer(cable: Cable, frame: Frame) -> None:
 def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
     cable.now_ns = now_ns
     cable.polled = NOTHING
+    if cable.was_answer != 0:
+        cable.was_answer = 0
+        die_at(cable, AMID_RECORDS)
     while poll(cable.inner[0], frame, now_ns):
         if not is_tcp_frame(frame):
             cable.polled = MARKET_DATA
@@ -137,6 +142,7 @@ def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
         release(cable.inner[0])
     if cable.polled == NOTHING and poll(cable.answers, frame, now_ns):
         cable.polled = ANSWER
+        cable.was_answer = 1
         if cable.kill_moment == AFTER_RECEIPT and cable.kill_count <= 1:
             release(cable)
         die_at(cable, AFTER_RECEIPT)

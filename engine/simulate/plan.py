@@ -14,6 +14,7 @@ FULL_MS_MAX = 200
 CUT_MS_MAX = 4_500
 DOWN_MS_MAX = 60
 COUNT_MAX = 12
+UNWRITTEN_MAX = 6
 PPM_MAX = 30_000  # of market data frames that suffer a fault
 
 
@@ -36,6 +37,7 @@ class Moment(IntEnum):
     BEFORE_WIRE = 2  # the frame is whole, and not handed over
     AFTER_WIRE = 3  # it is, and nothing has been done since
     AFTER_RECEIPT = 4  # an answer was received, and is not in the journal yet
+    AMID_RECORDS = 5  # it is in the journal in part
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +51,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     for_ms: int  # ENGINE_KILLED: until the next one is started
     moment: Moment = Moment.BETWEEN_TURNS  # ENGINE_KILLED
     count: int = 1  # ENGINE_KILLED: the so-manieth time that the venue's ring comes to that moment
+    unwritten: int = 0  # ENGINE_KILLED, AMID_RECORDS: records at the journal's end that were not written any more
     is_torn: bool = False  # ENGINE_KILLED: the journal ends in the middle of a record
 
 
@@ -130,4 +133,5 @@ def draw_event(random: Random, venues: int) -> Event:
         moment=random.choice(list(Moment)),
         count=random.randint(1, COUNT_MAX),
         is_torn=random.random() < 0.3,
+        unwritten=random.randint(1, UNWRITTEN_MAX),
     )

@@ -18,9 +18,10 @@ from crosswire.engine.simulate.cable import mend
 from crosswire.engine.simulate.watch import Invariant, judge_books, watch_unit
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.journal.format import WORD_BYTES, RecordHeader
-from crosswire.nic.journal.reader import JournalReader
+from crosswire.nic.journal.reader import Batch, JournalReader, read_memory
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.rings.ring import Frame, next_time_ns, poll, release
+from crosswire.risk.records import RecordKind
 from crosswire.venues.market import Market
 
 if TYPE_CHECKING:
@@ -64,6 +65,23 @@ def read_history(world: "World", is_torn: bool = False) -> Carried:
     carried = fold(reader, world.run.config_path)
     assert carried is not None
     return carried
+
+
+def forget_records(kept: MemoryJournal, count: int) -> None:
+    """Undo the last records, as if the process had died before it wrote them; what announced a frame stays."""
+    ends = [record for batch in read_memory(kept).batches() for record in places_of(batch)]
+    while ends and count > 0 and ends[-1][1] not in (RecordKind.ORDER_SENT, RecordKind.AMEND_SENT):
+        journal, (place, _) = kept.journal, ends.pop()
+        written = np.frombuffer(kept.written(), np.uint8)
+        written[place:] = 0
+        journal.position = kept.segment.address + place
+        journal.sequence -= 1
+        count -= 1
+
+
+def places_of(batch: Batch) -> list[tuple[int, int]]:
+    """List a batch's records: (byte in the segment, kind)."""
+    return list(zip((batch.places * WORD_BYTES).tolist(), batch.commits["kind"].tolist(), strict=True))
 
 
 def judge_journal(world: "World") -> None:
@@ -138,7 +156,7 @@ def let_exchanges_go_on(world: "World", until_ns: int) -> None:
     """Let time pass with no engine: what it has sent arrives, and nobody takes the answers."""
     frame = Frame()
     for cable in world.cables:
-        cable.killed = cable.kill_moment = 0
+        cable.killed = cable.kill_moment = cable.was_answer = 0
         with plain_faults(world.run.config_path):
             take_until(cable, frame, until_ns)
 

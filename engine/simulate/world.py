@@ -18,7 +18,14 @@ from crosswire.engine.faults import plain_faults
 from crosswire.engine.loop import Status
 from crosswire.engine.simulate.cable import Cable, connection_number, cut_connection, is_dead, make_cable
 from crosswire.engine.simulate.plan import TRADING_MS, Event, Happening, Moment, Plan
-from crosswire.engine.simulate.restart import History, begin_journal, can_restart, judge_journal, restart
+from crosswire.engine.simulate.restart import (
+    History,
+    begin_journal,
+    can_restart,
+    forget_records,
+    judge_journal,
+    restart,
+)
 from crosswire.engine.simulate.truth import make_truth
 from crosswire.engine.simulate.watch import VIOLATIONS_MAX, Invariant, Watch, watch_unit
 from crosswire.engine.state import begin_leaving
@@ -338,6 +345,8 @@ def kill_engine(world: World, event: Event) -> None:
         cable.kill_moment = 0
     if cable.killed == 0:
         judge_journal(world)
+    elif event.moment == Moment.AMID_RECORDS:
+        forget_records(world.kept, event.unwritten)
     take_records(world)
     restart(world, event.is_torn, event.for_ms * NS_PER_MS)
     world.alarm_seen_ns = 0

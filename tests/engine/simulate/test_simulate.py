@@ -80,6 +80,18 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         ],
         {"LIMITS_HOLD"},
     ),
+    "a fill that a restart counts twice": (
+        [("engine/journal/opening.py", "        fills=list(carried.fills.get(venue, ())),", "        fills=[],")],
+        {"FILLS_ONCE", "POSITIONS_AGREE", "ALARMS_ARE_TRUE"},
+    ),
+    "a session that begins its numbers anew": (
+        [("engine/journal/opening.py", "numbers=carried.numbers.get(venue, NO_NUMBERS)", "numbers=NO_NUMBERS")],
+        {"POSITIONS_AGREE", "ORDERS_AGREE", "ALARMS_ARE_TRUE"},
+    ),
+    "an answer that is new to a later run": (
+        [("venues/starbase/orders/telling.py", "report.is_retold = session.is_retelling", "report.is_retold = 0")],
+        {"ALARMS_ARE_TRUE"},
+    ),
     "an order that is written down behind its frame": (
         [
             (
@@ -131,7 +143,7 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         [
             (
                 "engine/orders.py",
-                "    if is_lost and known.open_orders != 0:",
+                "    if is_lost and (known.open_orders != 0 or venue.session.is_resumed != 0):",
                 "    if is_lost and known.open_orders > 1000:",
             )
         ],
@@ -165,7 +177,7 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
             ),
             (
                 "venues/order.py",
-                "    if report.execution_id <= table.last_execution_ids[report.venue]:",
+                "    if report.execution_id >= 1 and report.execution_id <= last:",
                 "    if report.execution_id < 0:",
             ),
         ],

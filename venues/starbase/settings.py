@@ -66,8 +66,9 @@ class StarbaseSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     def __post_init__(self) -> None:
         """Refuse addresses that are none, or that a key would be sent to in the clear."""
         for key in ("rest", "rest_b", "positions"):
-            if text := getattr(self, key):
-                parse_address(text, key)
+            text = getattr(self, key)
+            if text and parse_address(text, key).is_encrypted and not self.credentials:
+                raise ValueError(f"{key} = {text}: a venue takes no made-up key: set credentials")
         needs = {"rest_b": "rest", "rest_ca": "rest", "positions": "rest", "positions_credentials": "positions"}
         for key, needed in needs.items():
             if getattr(self, key) and not getattr(self, needed):

@@ -46,8 +46,8 @@ def result(value: Any) -> bytes:
 
 
 @contextmanager
-def speaking(speak: Speak, context: ssl.SSLContext | None = None) -> Iterator[Speaker]:
-    """Something listens on loopback, reads a request's header and what is there of its body, and speaks."""
+def speaking(speak: Speak, context: ssl.SSLContext | None = None, end: bytes = b"\r\n\r\n") -> Iterator[Speaker]:
+    """Something listens on loopback, reads a request up to `end` and what is there behind it, and speaks."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         speaker = Speaker(listener.getsockname()[1])
 
@@ -60,8 +60,8 @@ def speaking(speak: Speak, context: ssl.SSLContext | None = None) -> Iterator[Sp
                 try:
                     if context is not None:
                         connection = context.wrap_socket(connection, server_side=True)
-                    data = b""
-                    while b"\r\n\r\n" not in data and (more := connection.recv(4096)):
+                    data = connection.recv(4096)
+                    while end not in data and (more := connection.recv(4096)):
                         data += more
                     speaker.requests.append(data)
                     speak(connection, data)

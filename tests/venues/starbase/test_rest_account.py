@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -117,11 +118,13 @@ def test_a_position_has_its_direction_s_sign_in_the_size_currency(
 def test_a_number_is_a_whole_number_of_units_or_refused(number: Decimal, unit_e9: int) -> None:
     try:
         count = whole(number, unit_e9, "it", "lot")
-    except ValueError as error:
-        assert str(error).startswith("it ")
-        return
-    assert Decimal(count * unit_e9).scaleb(-9) == number
-    assert abs(count) < 1 << 63
+    except ValueError:
+        count = None
+    if count is not None:
+        assert Decimal(count * unit_e9).scaleb(-9) == number
+        assert abs(count) < 1 << 63
+    elif number.is_finite() and abs(number) < 10**8:
+        assert Fraction(number) * E9 % unit_e9 != 0
 
 
 def test_a_number_that_would_not_end_is_refused_at_once() -> None:
@@ -157,7 +160,7 @@ def test_what_is_not_ours_is_named_once_and_nothing_else_of_it_is_read() -> None
     ],
 )
 def test_an_order_that_can_t_be_is_refused_by_name(changes: dict[str, Any], wrong: str) -> None:
-    with pytest.raises(ValueError, match="order 2150|order 9223") as caught:
+    with pytest.raises(ValueError, match=r"order (2150|9223)") as caught:
         orders_of(order(**changes))
     assert wrong in str(caught.value)
 

@@ -123,7 +123,7 @@ def find_address(address: RestAddress) -> tuple[str, int]:
     found: list[str] = []
 
     def find() -> None:
-        with suppress(OSError):
+        with suppress(OSError, UnicodeError):
             entries = socket.getaddrinfo(address.host, address.port, socket.AF_INET, socket.SOCK_STREAM)
             found.append(str(entries[0][4][0]))
 

@@ -21,6 +21,8 @@ class RestAddress(NamedTuple):
 
 def parse_address(text: str, key: str) -> RestAddress:
     """Parse an address of the key `key`. ValueError, one line that begins with it: it is none, or not encrypted."""
+    if not text.isprintable():  # urlsplit would drop tabs and ends of lines
+        raise ValueError(refusal(text, key))
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -43,8 +45,9 @@ def parse_address(text: str, key: str) -> RestAddress:
 
 
 def refusal(text: str, key: str) -> str:
-    """Say that this is no address; not what it is, if it could hold a key."""
-    return f"{key}{'' if '@' in text else f' = {text}'}: must be https://host:port"
+    """Say that this is no address; what it is only if it is one line, and could hold no key."""
+    shown = f" = {text}" if text.isprintable() and "@" not in text else ""
+    return f"{key}{shown}: must be https://host:port"
 
 
 def is_loopback(host: str) -> bool:

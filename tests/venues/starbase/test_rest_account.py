@@ -133,6 +133,13 @@ def test_a_number_that_would_not_end_is_refused_at_once() -> None:
             whole(Decimal(text), 1, "it", "lot")
 
 
+def test_a_number_fits_an_int64_or_is_refused() -> None:
+    assert whole(Decimal((1 << 63) - 1), E9, "it", "lot") == (1 << 63) - 1
+    for number in (1 << 63, -(1 << 63)):
+        with pytest.raises(ValueError, match="out of range"):
+            whole(Decimal(number), E9, "it", "lot")
+
+
 def test_what_is_not_ours_is_named_once_and_nothing_else_of_it_is_read() -> None:
     told = order(order_id="5", instrument_name="DOGE-PERPETUAL", amount=Decimal("0.00001"))
     assert orders_of(told, order(), told | {"order_id": "6"}) == (

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,6 +113,7 @@ MISBEHAVIOUR: dict[str, tuple[bytes, str]] = {
     "not a number": (answer(b'{"result": [{"price": NaN}]}'), "JSON is malformed"),
     "its key": (answer(f'{{"error": {{"message": "so: {KEY}"}}}}'.encode()), "refuses: a text that repeats the key"),
     "its secret": (answer(f'{{"error": {{"message": "{SECRET}"}}}}'.encode(), "401 No"), "a text that repeats the key"),
+    "long": (answer(b'{"error": {"message": "' + b"x" * 5_000 + b'"}}', "401 No"), f"({'x' * 200}): the key"),
     "lines": (answer(b'{"error": {"message": "a\\nb\\u001b[31m"}}'), "refuses: a?b?[31m"),
 }  # fmt: skip
 
@@ -270,6 +272,33 @@ def test_a_wrong_answer_about_positions_names_the_classic_api(tmp_path: Path) ->
             account.fetch()
 
 
+def test_a_refused_request_for_positions_is_named_by_its_path(tmp_path: Path) -> None:
+    def speak(connection: socket.socket, request: bytes) -> None:
+        is_positions = b"get_positions" in request
+        connection.sendall(answer(b'{"error": {"message": "a-token"}}', "403 No") if is_positions else b"")
+        if not is_positions:
+            classic(connection, request)
+
+    key = write_key(tmp_path, "classic.toml")
+    with speaking(speak) as speaker:
+        url = f"http://127.0.0.1:{speaker.port}"
+        account = make_account(tmp_path, rest=url, positions=url, positions_credentials=key)
+        with refused(f"{url}/api/v2/private/get_positions: answers 403 (a text that repeats the key): the key"):
+            account.fetch()
+
+
+def test_strangers_are_sorted_and_other_venues_instruments_among_them(tmp_path: Path) -> None:
+    """Of a venue beside this one nothing is known here, whatever its instrument is called."""
+    names = ["SOL", "ETH-PERPETUAL", "ADA", "XRP", "BNB", "LTC"]
+    orders = [ORDER | {"instrument_name": name, "order_id": str(place + 1)} for place, name in enumerate(names)]
+    with speaking(raw(result(orders))) as speaker:
+        setup = make_setup(tmp_path, rest=f"http://127.0.0.1:{speaker.port}")
+        setup.market.instruments[1].venue = setup.number + 1
+        setup.market.instruments[1].venue_id = -1
+        told = RestAccount(setup, SYMBOLS).fetch()
+    assert (told.open_orders, told.strangers) == ([], sorted(names))
+
+
 def test_spot_has_no_position_there(tmp_path: Path) -> None:
     key = write_key(tmp_path, "classic.toml")
     url = "http://127.0.0.1:9"
@@ -312,6 +341,24 @@ def test_without_rest_ca_it_is_the_system_s_authorities(tmp_path: Path) -> None:
     assert speaker.requests == []
 
 
+def test_the_system_s_authorities_are_a_file_or_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = trustme.CA()
+    trusted(tmp_path, authority, "0a1b2c3d.0")
+    with speaking(raw(result([ORDER])), server_context(authority, "127.0.0.1")) as speaker:
+        for file, folder in (("0a1b2c3d.0", ""), ("", ".")):
+            monkeypatch.setattr(
+                "ssl.get_default_verify_paths",
+                lambda file=file, folder=folder: SimpleNamespace(
+                    cafile=file and str(tmp_path / file), capath=folder and str(tmp_path / folder)
+                ),
+            )
+            account = make_account(tmp_path, rest=f"https://127.0.0.1:{speaker.port}")
+            assert len(account.fetch().open_orders) == 1
+    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: SimpleNamespace(cafile="", capath=""))
+    with pytest.raises(VenueError, match=r"starbase\.rest: this system has no authorities: install ca-certificates"):
+        make_account(tmp_path, rest="https://127.0.0.1:9")
+
+
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.2", "example.org"])
 def test_a_certificate_for_another_host_is_refused_and_sent_nothing(tmp_path: Path, name: str) -> None:
     authority = trustme.CA()
@@ -340,6 +387,7 @@ def test_a_file_without_an_authority_is_named(tmp_path: Path) -> None:
             make_account(tmp_path, rest="https://127.0.0.1:9", rest_ca=name)
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_host_without_an_address_is_named(tmp_path: Path) -> None:
     with pytest.raises(VenueError, match=r"starbase\.rest: https://no-such-host\.invalid:443: this host's address"):
         make_account(tmp_path, rest="https://no-such-host.invalid")

@@ -262,9 +262,52 @@ def test_an_exchange_that_stalls_is_said_to(tmp_path: Path, monkeypatch: pytest.
 def test_a_port_in_use_is_named_and_those_opened_before_given_back(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
     in_use = f"REST at {settings.rest_b}: Address already in use; is another"
-    with Listeners(make_settings(tmp_path, rest=settings.rest_b)), pytest.raises(HostError, match=in_use):
+    with Listeners(make_settings(tmp_path, rest=settings.rest_b)), pytest.raises(HostError, match=in_use) as caught:
         Listeners(settings)
-    Listeners(settings).close()  # and at once again, whatever state its last connections are in
+    Listeners(settings).close()
+    assert caught.value.__traceback__ is not None  # what a frame holds is held until here
+
+
+def test_a_port_is_had_again_at_once(tmp_path: Path) -> None:
+    """Though its last connections are still being forgotten (TIME_WAIT), as the server has closed them first."""
+    settings = make_settings(tmp_path)
+    for _ in range(2):
+        with serving(tmp_path, make_exchange(2), settings):
+            assert engine_s(tmp_path, settings).fetch().open_orders == []
+
+
+def test_a_token_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "TOKEN_SECONDS", 0)
+    settings = make_settings(tmp_path)
+    refused = pytest.raises(VenueError, match=r"get_positions: answers 401")
+    with serving(tmp_path, make_exchange(2), settings), refused:
+        engine_s(tmp_path, settings).fetch()
+
+
+def test_books_are_read_only_when_asked_for_and_never_for_who_asks_later() -> None:
+    teller = rest.AccountTeller()
+    reads = []
+
+    def read() -> rest.Account:
+        reads.append(teller.asked)
+        teller.asked += 1  # somebody asks while they are read
+        return rest.Account([], [])
+
+    teller.tell(read)
+    assert reads == []
+    teller.asked = 1
+    teller.tell(read)
+    assert (reads, teller.told) == ([1], 1)
+    teller.tell(read)
+    assert reads == [1, 2]
+
+
+def test_instruments_of_other_venues_have_no_position_here() -> None:
+    exchange = traded(1)
+    names = [f"starbase/{symbol}" for symbol in SYMBOLS]
+    assert len(rest.read_account(exchange, names).positions) == 2
+    exchange.matching.market.instruments[1].venue = VENUE + 1
+    assert [each["instrument_name"] for each in rest.read_account(exchange, names).positions] == SYMBOLS[:1]
 
 
 def test_what_is_encrypted_or_asked_nowhere_is_not_listened_for(tmp_path: Path) -> None:

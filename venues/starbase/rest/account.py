@@ -70,7 +70,7 @@ def own_instruments(setup: VenueSetup, symbols: Sequence[str]) -> Instruments:
         instrument = setup.market.instruments[index]
         if instrument.venue != setup.number:
             continue
-        if instrument.venue_id < 0 or instrument.lot_e9 <= 0 or instrument.tick_e9 <= 0:
+        if instrument.venue_id < 0:
             raise VenueError(f"{symbol}: the market data has not defined it yet")
         found[symbol] = instrument
     return found

@@ -99,13 +99,7 @@ def make_context(authorities: Path | None) -> ssl.SSLContext:
     All is read now, as a confined process can't read it later. VenueError: there is none.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificate and host; TLS 1.2 at least
-    paths = ssl.get_default_verify_paths()
-    if authorities is not None:
-        files = [authorities]
-    elif paths.cafile:
-        files = [Path(paths.cafile)]
-    else:
-        files = sorted(Path(paths.capath).glob("*.[0-9]") if paths.capath else [])
+    files = [authorities] if authorities is not None else system_authorities()
     for path in files:
         try:
             context.load_verify_locations(path)
@@ -113,9 +107,18 @@ def make_context(authorities: Path | None) -> ssl.SSLContext:
             raise VenueError(f"{path}: holds no certificate of an authority, in PEM") from None
         except OSError as error:
             raise VenueError(f"{path}: can't be read: {error.strerror}") from None
-    if context.cert_store_stats()["x509_ca"] == 0:
-        raise VenueError(f"{', '.join(map(str, files)) or 'this system'}: holds no certificate of an authority")
     return context
+
+
+def system_authorities() -> list[Path]:
+    """Find the files with the system's authorities: one, or a folder of them. VenueError: there are none."""
+    paths = ssl.get_default_verify_paths()
+    files = [Path(paths.cafile)] if paths.cafile else []
+    if not files and paths.capath:
+        files = sorted(Path(paths.capath).glob("*.[0-9]"))
+    if not files:
+        raise VenueError("this system has no authorities: install ca-certificates, or set rest_ca")
+    return files
 
 
 def find_address(address: RestAddress) -> tuple[str, int]:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from crosswire.nic.host.owner import Owner
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.replay import Replay
 from crosswire.nic.unit.link import Linker
@@ -73,6 +74,26 @@ class OpenOrder(NamedTuple):
     leaves_lots: int
 
 
+class ToldAccount(NamedTuple):
+    """Our account as an interface of the venue beside the session has it."""
+
+    # By market index, signed; of instruments that are not named: 0. None: the interface tells no positions.
+    position_lots: dict[int, int] | None
+    open_orders: list[OpenOrder]
+    strangers: list[str]  # instruments with a position or an order that the configuration lacks
+
+
+class AccountSource(Protocol):
+    """An interface of the venue beside the session, that can be asked for our account."""
+
+    @property
+    def name(self) -> str:
+        """Say who is asked, for messages."""
+
+    def fetch(self) -> ToldAccount:
+        """Ask, which takes seconds. VenueError: one line. All instruments must be defined by then."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExchangeAccount:
     """What a simulated exchange's own books say of its client, whatever it has told."""
@@ -92,6 +113,9 @@ class GatewaySetup:
     exchange: Any  # what `make_exchange` made
     endpoints: list[tuple[int, int]]  # (IPv4 address, port) to listen on, one a gateway
     flows: tuple[Flow, ...]
+    folder: Path  # that the configuration's relative paths are relative to
+    settings: Any  # the adapter's own struct
+    listeners: Owner | None  # what `open_listeners` opened
 
 
 class Gateways(Protocol):
@@ -188,9 +212,22 @@ class OrderEntry:
     kill_gateway: Callable[[Any, int, int], None] | None = None  # (exchange, gateway, now_ns): its process dies
     # (exchange, now_ns): the client's process has died, and another one connects; None: it can't be simulated.
     connect_anew: Callable[[Any, int], None] | None = None
+<<<<<<< HEAD
     # (session, what an earlier run has left; None: nothing is known of one): it is to go on there, and to be READY only
     # when the venue has told what that run missed. None: the venue can't be asked.
     resume: Callable[[Any, Resumed | None], None] | None = None
+=======
+    # (session, numbers of the last messages, last execution id): it is to go on where an earlier run has stopped, and
+    # to be READY only when the venue has told what that run missed. None: the venue can't be asked.
+    resume: Callable[[Any, Sequence[int], int], None] | None = None
+    # (setup, symbols by market index) -> what can be asked for our account beside the session; None: nothing is
+    # configured. Called before the process is confined, so that it opens all files. None: the venue has no such thing.
+    make_account_source: Callable[[VenueSetup, Sequence[str]], AccountSource | None] | None = None
+    account_ports: Callable[[Any], tuple[int, ...]] = field(default=lambda _settings: ())  # TCP, of that source
+    # (settings) -> what `crosswire exchange` listens on beside its gateways, opened where the engine is: before it goes
+    # to the exchange's namespace. `make_gateways` is told of it. None: nothing.
+    open_listeners: Callable[[Any], Owner] | None = None
+>>>>>>> 40dab253dcfad1be26a23b09bb470d10e60b4f1f
     # (exchange, gateway, count, now_ns): it sends its last messages again; None: the protocol does not allow for that.
     repeat_answers: Callable[[Any, int, int, int], None] | None = None
 

@@ -21,6 +21,7 @@ from crosswire.engine.exchange.publish import (
 )
 from crosswire.engine.faults import plain_errors, plain_faults
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
+from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import note_signals, pin_thread
 from crosswire.nic.host.testbed import in_namespace
 from crosswire.nic.rings.fault import FaultCounters, FaultRates, FaultRing, make_fault_ring
@@ -30,6 +31,7 @@ from crosswire.nic.rings.ring import next_time_ns
 from crosswire.nic.rings.sockets.udp import UdpSocket
 from crosswire.nic.unit.link import Linker
 from crosswire.venues.adapter import Gateways, GatewaySetup
+from crosswire.venues.errors import VenueError
 from crosswire.venues.instrument import E6
 
 SERVE_NS = 5_000_000  # between two looks at listeners, signals and replay windows
@@ -64,7 +66,18 @@ class ExchangeOptions:
             )
 
 
-def make_gateways(config: RunConfig, number: int, exchange: Any) -> Gateways:
+def open_listeners(config: RunConfig, closing: ExitStack) -> list[Owner | None]:
+    """Listen, venue by venue, where the engine asks beside the gateways. HostError: a port is not to be had."""
+    opened: list[Owner | None] = []
+    for venue in config.venue:
+        listen = venue.order_entry.open_listeners
+        opened.append(closing.enter_context(listen(venue.settings)) if listen is not None else None)
+    return opened
+
+
+def make_gateways(
+    config: RunConfig, config_path: Path, number: int, exchange: Any, listeners: Owner | None
+) -> Gateways:
     """Listen where a venue's clients are to connect. ConfigError, HostError: one line each."""
     venue = config.venue[number]
     assert venue.live is not None
@@ -77,14 +90,27 @@ def make_gateways(config: RunConfig, number: int, exchange: Any) -> Gateways:
         exchange=exchange,
         endpoints=[parse_endpoint(text, f"venue {venue.name}: live.gateway") for text in texts],
         flows=tuple(order_flow(number, gateway) for gateway in range(venue.order_entry.gateways_max)),
+        folder=config_path.parent,
+        settings=venue.settings,
+        listeners=listeners,
     )
-    return venue.order_entry.make_gateways(setup)
+    try:
+        return venue.order_entry.make_gateways(setup)
+    except VenueError as error:
+        raise ConfigError(f"{config_path}: venue {venue.name}: {error}") from None
 
 
 class ExchangeProcess:
     """The exchanges of one configuration, their sockets, and the compiled loop that serves them."""
 
-    def __init__(self, config: RunConfig, config_path: Path, options: ExchangeOptions, closing: ExitStack) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        config_path: Path,
+        options: ExchangeOptions,
+        listeners: list[Owner | None],
+        closing: ExitStack,
+    ) -> None:
         self.config = config
         self.config_path = config_path
         self.options = options
@@ -102,7 +128,7 @@ class ExchangeProcess:
         ]
         self.gateways: list[Gateways] = []
         for number, exchange in enumerate(exchanges):
-            self.gateways.append(make_gateways(config, number, exchange))
+            self.gateways.append(make_gateways(config, config_path, number, exchange, listeners[number]))
             closing.callback(self.gateways[-1].close)
         parts = [
             ExchangeParts(
@@ -235,10 +261,11 @@ def run_exchange(config_path: Path, options: ExchangeOptions, say: Callable[[str
     options.check(config)
     prepare_data(config, config_path, None)
     with ExitStack() as closing:
+        listeners = open_listeners(config, closing)  # before it leaves the namespace that the engine asks from
         if live.exchange_namespace:
             closing.enter_context(in_namespace(live.exchange_namespace))
         pin_thread(live.exchange_core)
-        simulation = ExchangeProcess(config, config_path, options, closing)
+        simulation = ExchangeProcess(config, config_path, options, listeners, closing)
         with plain_errors(config_path, []):
             simulation.linker.load()
         signals = note_signals()

@@ -16,11 +16,12 @@ def confine_live(config: RunConfig, config_path: Path, records: tuple[Path, ...]
     `records` are the run's own folder and where its journal's memory is. The calling thread, and those that it
     starts, are still to call `keep_capabilities`. HostError as `confine`.
     """
+    ports = [port for venue in config.venue for port in venue.order_entry.account_ports(venue.settings)]
     gateways = [text for venue in config.venue if venue.live for text in (venue.live.gateway, venue.live.gateway_b)]
     places = Places(
         read=(config_path,),  # the report shows it
         write=records if capture is None else (*records, capture),
-        connect=tuple({parse_endpoint(text, "live.gateway")[1] for text in gateways if text}),
+        connect=tuple({*ports, *(parse_endpoint(text, "live.gateway")[1] for text in gateways if text)}),
     )
     # Real-time scheduling is taken up by the loop's thread when it begins, which then gives this up as we do.
     is_fifo = config.live is not None and config.live.scheduling == "fifo"

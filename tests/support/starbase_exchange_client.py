@@ -356,6 +356,15 @@ class Wire:
         ]
 
 
+def quote(client: Connection, *quotes: tuple[int, int, int, int], flags: int = 0, group: int = 5) -> None:
+    """(bid price, bid lots, ask price, ask lots) of instrument 0, 1, ..."""
+    body = struct.pack("<qqqqB", 1234, 55, group, 0, flags) + struct.pack("<HH", 46, len(quotes))
+    for place, (bid, bid_lots, ask, ask_lots) in enumerate(quotes):
+        prices = [price * TICK_E9 if price else NULL_I64 for price in (bid, ask)]
+        body += struct.pack("<qqqqbqbHH", FIRST_ID + place, *prices, bid_lots, -3, ask_lots, -3, 0, 0)
+    client.send(Template.MASS_QUOTE_REQUEST, body)
+
+
 def rebuilt_books(messages: list[MarketMessage]) -> dict[int, dict[int, list[tuple[int, int, int]]]]:
     """What the L3 messages leave: instrument id -> side (0 bid) -> (price, quantity, order id) by price and time."""
     kinds = market_layout.Template
@@ -395,5 +404,6 @@ __all__ = [
     "lots_of",
     "make_exchange",
     "order_flow",
+    "quote",
     "rebuilt_books",
 ]

@@ -1,10 +1,13 @@
 """Deribit Starbase's door."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from crosswire.nic.host.owner import Owner
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.rings.connection import connection_of
 from crosswire.venues.adapter import (
+    AccountSource,
     Adapter,
     ExchangeAccount,
     ExchangeSetup,
@@ -21,6 +24,7 @@ from crosswire.venues.starbase.feed.feed import make_starbase_feed
 from crosswire.venues.starbase.feed.state import StarbaseFeed
 from crosswire.venues.starbase.orders.session import make_starbase_session
 from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession, is_waiting_for_terms, join_states
+from crosswire.venues.starbase.rest.address import parse_address
 from crosswire.venues.starbase.settings import StarbaseSettings, credentials_of
 from crosswire.venues.starbase.wire.market_layout import WIRE
 from crosswire.venues.starbase.wire.order_codes import SelfTradingMode
@@ -150,6 +154,26 @@ def account_of(exchange: Any) -> ExchangeAccount:
     return account.account_of(exchange)
 
 
+def make_source(setup: VenueSetup, symbols: Sequence[str]) -> AccountSource | None:
+    """Make what asks the venue's REST for our account, if that is configured."""
+    from crosswire.venues.starbase.rest.account import make_account_source  # backtests need none of it
+
+    return make_account_source(setup, symbols)
+
+
+def ports_of(settings: StarbaseSettings) -> tuple[int, ...]:
+    """List the ports of the venue's REST."""
+    addresses = [parse_address(text, "rest") for text in (settings.rest, settings.rest_b, settings.positions) if text]
+    return tuple(sorted({each.port for each in addresses}))
+
+
+def open_rest(settings: StarbaseSettings) -> Owner:
+    """Listen where the simulated exchange's REST is asked."""
+    from crosswire.venues.starbase.exchange.rest import Listeners
+
+    return Listeners(settings)
+
+
 def kill_gateway(exchange: Any, gateway: int, now_ns: int) -> None:
     """Let a gateway's process die and another start."""
     from crosswire.venues.starbase.exchange import account
@@ -209,6 +233,9 @@ ADAPTER = Adapter(
             connect_anew=connect_anew,
             resume=resume,
             repeat_answers=repeat_answers,
+            make_account_source=make_source,
+            account_ports=ports_of,
+            open_listeners=open_rest,
         ),
         # The order-by-order exchange can't be made from captures: it would need everybody else's orders to react to
         # ours. Captures are replayed as books, as those of every other venue, with the orders of that exchange.

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from crosswire.venues.credentials import Credentials, load_credentials
+from crosswire.venues.starbase.rest.address import parse_address
 
 MADE_UP = Credentials("simulated", b"simulated")
 
@@ -53,7 +54,27 @@ class StarbaseSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     token_burst: int = 100_000
     quote_tokens_per_ms: int = 20  # mass quotes have a bucket of their own
     quote_token_burst: int = 20_000
+    # Our account by another way than the session: "https://host:port" of the venue's REST order gateways A and B, the
+    # latter for when A gives no answer. "": there is none. With http, on loopback, the simulated exchange is there.
+    rest: str = ""
+    rest_b: str = ""
+    rest_ca: str = ""  # file with the authority of their certificates; "": the system's authorities
+    positions: str = ""  # of the venue's classic API: Starbase's tells no positions
+    positions_credentials: str = ""  # file with a key of the classic API, which Starbase's is not
     market: MarketSettings | None = None  # what a simulated exchange needs
+
+    def __post_init__(self) -> None:
+        """Refuse addresses that are none, or that a key would be sent to in the clear."""
+        for key in ("rest", "rest_b", "positions"):
+            text = getattr(self, key)
+            if text and parse_address(text, key).is_encrypted and not self.credentials:
+                raise ValueError(f"{key} = {text}: a venue takes no made-up key: set credentials")
+        needs = {"rest_b": "rest", "rest_ca": "rest", "positions": "rest", "positions_credentials": "positions"}
+        for key, needed in needs.items():
+            if getattr(self, key) and not getattr(self, needed):
+                raise ValueError(f"{key} is set, but {needed} is not")
+        if self.positions and not self.positions_credentials:
+            raise ValueError("positions is set, but positions_credentials is not: it takes a key of its own")
 
 
 def credentials_of(settings: StarbaseSettings, folder: Path) -> Credentials:

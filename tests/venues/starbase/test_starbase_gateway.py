@@ -30,6 +30,7 @@ from tests.support.starbase_exchange_client import (
     Wire,
     lots_of,
     make_exchange,
+    quote,
     rebuilt_books,
 )
 
@@ -402,15 +403,6 @@ def test_mass_cancel_by_instrument_pair_side_and_product() -> None:
     wire.run(S)
     client.take(Template.MASS_CANCEL_REJECT)
     assert wire.exchange.matching.order_count == 0
-
-
-def quote(client: Connection, *quotes: tuple[int, int, int, int], flags: int = 0, group: int = 5) -> None:
-    """(bid price, bid lots, ask price, ask lots) of instrument 0, 1, ..."""
-    body = struct.pack("<qqqqB", 1234, 55, group, 0, flags) + struct.pack("<HH", 46, len(quotes))
-    for place, (bid, bid_lots, ask, ask_lots) in enumerate(quotes):
-        prices = [price * 100_000_000 if price else NULL_I64 for price in (bid, ask)]
-        body += struct.pack("<qqqqbqbHH", 700 + place, *prices, bid_lots, -3, ask_lots, -3, 0, 0)
-    client.send(Template.MASS_QUOTE_REQUEST, body)
 
 
 def test_mass_quotes_replace_and_protection_freezes_and_thaws() -> None:

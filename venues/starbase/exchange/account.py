@@ -13,12 +13,16 @@ from crosswire.venues.starbase.exchange.state import NONE, StarbaseExchange
 CLIENT = 1  # the member that the configured API key is of
 
 
+def own_orders(exchange: StarbaseExchange) -> Any:
+    """List the client's orders and quotes that are open, held ones included, with the fields of `ExchangeOrder`."""
+    orders: Any = exchange.matching.orders.numpy(EXCHANGE_ORDERS_MAX)
+    return orders[(orders["place"] != OrderPlace.GONE) & (orders["member"] == CLIENT)]
+
+
 def account_of(exchange: StarbaseExchange) -> ExchangeAccount:
     """Tell what the exchange's own books say of its client."""
     matching = exchange.matching
     member = matching.members[CLIENT]
-    orders: Any = matching.orders.numpy(EXCHANGE_ORDERS_MAX)
-    own = orders[(orders["place"] != OrderPlace.GONE) & (orders["member"] == CLIENT)]
     open_orders = [
         OpenOrder(
             int(each["order_id"]),
@@ -27,7 +31,7 @@ def account_of(exchange: StarbaseExchange) -> ExchangeAccount:
             int(each["price_ticks"]),
             int(each["qty_lots"] - each["filled_lots"]),
         )
-        for each in own
+        for each in own_orders(exchange)
     ]
     return ExchangeAccount(
         fills=member.fills,

@@ -8,16 +8,18 @@ from crosswire.nic.rings.sockets.tcp_server import TcpServer, TcpServerRing
 from crosswire.venues.adapter import GatewaySetup
 from crosswire.venues.instrument import E6
 from crosswire.venues.starbase.exchange.account import CLIENT
+from crosswire.venues.starbase.exchange.rest import RestServer
 from crosswire.venues.starbase.exchange.state import StarbaseExchange
 
 
 class StarbaseGateways(Owner):
-    """Gateways A and B: several clients at once; the exchange ends those that it no longer wants."""
+    """Gateways A and B: several clients at once; the exchange ends those that it no longer wants. And its REST."""
 
     def __init__(self, setup: GatewaySetup) -> None:
         self.setup = setup
         self.exchange: StarbaseExchange = setup.exchange
         self.server = TcpServer(setup.endpoints, list(setup.flows[: len(setup.endpoints)]))
+        self.rest = RestServer(setup)
 
     @property
     def ring(self) -> TcpServerRing:
@@ -25,8 +27,9 @@ class StarbaseGateways(Owner):
         return self.server.ring
 
     def accept(self) -> None:
-        """Accept new clients; let go of those that have left."""
+        """Accept new clients; let go of those that have left; tell the account to who has asked for it."""
         self.server.accept()
+        self.rest.tell()
 
     def clients(self) -> int:
         """Count the connected clients."""
@@ -53,6 +56,7 @@ class StarbaseGateways(Owner):
             "fills": member.fills,
             "resting": member.open_orders,
             "mistakes": sum(exchange.gateways.mistakes),
+            "rest": self.rest.summary(),
             "position_lots": {
                 name: member.position_lots[index]
                 for index, name in enumerate(self.setup.names)
@@ -62,4 +66,5 @@ class StarbaseGateways(Owner):
 
     def close(self) -> None:
         """Close the connections and the listeners."""
+        self.rest.close()
         self.server.close()

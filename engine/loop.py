@@ -20,6 +20,7 @@ from crosswire.engine.orders import (
     send_due_cancel,
     send_due_cancels,
     send_requests,
+    take_mail,
     take_reports,
 )
 from crosswire.engine.records import record_book, record_closed, record_sample, record_state
@@ -240,6 +241,8 @@ def keep_sessions(engine: Engine, now_ns: int) -> None:
             keep_logged_on(venue, now_ns)
             note_session(engine, venue, now_ns)
             note_numbers(engine, venue, now_ns)
+            if venue.session.awaits_account != 0:
+                take_mail(engine, venue, now_ns)
             if venue.cancel_due != 0:
                 send_due_cancel(engine, venue, now_ns)
             if venue.cancels_due != 0:

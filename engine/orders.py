@@ -139,6 +139,25 @@ def settle_account(engine: Engine, venue: Venue, now_ns: int) -> None:
 
 
 @compiled
+def take_mail(engine: Engine, venue: Venue, now_ns: int) -> None:
+    """Take what a venue has said of our account beside its session, if it is there: then the session may be READY."""
+    mail = engine.mail
+    if mail.is_full == 0 or mail.venue != venue.number:
+        return
+    if mail.has_positions == 0:
+        # What is not told can't differ.
+        for index in range(engine.market.count):
+            if engine.market.instruments[index].venue == venue.number:
+                engine.state.theirs_lots[index] = engine.gate.positions[index].position_lots
+    for position in range(mail.reports.count):
+        if take_account(engine, venue, mail.reports.items[position], now_ns):
+            venue.session.awaits_account = 0
+            venue.keep_ns = now_ns
+            settle_account(engine, venue, now_ns)
+    mail.is_full = 0
+
+
+@compiled
 def settle_resumed(engine: Engine, venue: Venue, report: Report, now_ns: int) -> None:
     """Give up what was asked for in an earlier run and is not answered, and cancel what is open of it.
 

@@ -19,6 +19,7 @@ from crosswire.venues.order import (
     Approval,
     Approvals,
     OrderTable,
+    Reports,
 )
 
 
@@ -51,6 +52,15 @@ class LoopState(Struct):
     receive_to_send: Histogram  # live: from the poll that gave the trigger to the order being handed to its ring
 
 
+class AccountMail(Struct):
+    """What a venue says of our account beside its session, on its way to the loop: one part of it at a time."""
+
+    is_full: i64  # set last by who has asked, cleared by the loop
+    venue: i64
+    has_positions: i64  # 0: the positions are not told
+    reports: Reports
+
+
 class Engine(Struct):
     """Everything of one run."""
 
@@ -64,6 +74,7 @@ class Engine(Struct):
     venues: Annotated[Array, Venue, VENUES_MAX]
     seat_count: i64
     seats: Annotated[Array, Seat, STRATEGIES_MAX]
+    mail: AccountMail
 
 
 def begin_leaving(engine: Engine, why: Why = Why.LEAVING) -> None:

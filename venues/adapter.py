@@ -212,14 +212,9 @@ class OrderEntry:
     kill_gateway: Callable[[Any, int, int], None] | None = None  # (exchange, gateway, now_ns): its process dies
     # (exchange, now_ns): the client's process has died, and another one connects; None: it can't be simulated.
     connect_anew: Callable[[Any, int], None] | None = None
-<<<<<<< HEAD
     # (session, what an earlier run has left; None: nothing is known of one): it is to go on there, and to be READY only
     # when the venue has told what that run missed. None: the venue can't be asked.
     resume: Callable[[Any, Resumed | None], None] | None = None
-=======
-    # (session, numbers of the last messages, last execution id): it is to go on where an earlier run has stopped, and
-    # to be READY only when the venue has told what that run missed. None: the venue can't be asked.
-    resume: Callable[[Any, Sequence[int], int], None] | None = None
     # (setup, symbols by market index) -> what can be asked for our account beside the session; None: nothing is
     # configured. Called before the process is confined, so that it opens all files. None: the venue has no such thing.
     make_account_source: Callable[[VenueSetup, Sequence[str]], AccountSource | None] | None = None
@@ -227,7 +222,6 @@ class OrderEntry:
     # (settings) -> what `crosswire exchange` listens on beside its gateways, opened where the engine is: before it goes
     # to the exchange's namespace. `make_gateways` is told of it. None: nothing.
     open_listeners: Callable[[Any], Owner] | None = None
->>>>>>> 40dab253dcfad1be26a23b09bb470d10e60b4f1f
     # (exchange, gateway, count, now_ns): it sends its last messages again; None: the protocol does not allow for that.
     repeat_answers: Callable[[Any, int, int, int], None] | None = None
 

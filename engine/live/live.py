@@ -19,6 +19,7 @@ from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, LoopError
 from crosswire.engine.journal.carry import Carried, last_carried
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening
+from crosswire.engine.live.accounts import AccountCheck, make_account_sources
 from crosswire.engine.live.confinement import KEPT_CAPABILITIES, confine_live
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.steady import SteadyConsole
@@ -157,6 +158,7 @@ def run_live(
     tap_bytes = LIVE_TAP_BYTES if files else 0
     core = build_core(config, config_path)
     core.linker.want(recorder_units())
+    sources = make_account_sources(config, config_path, core.engine.market)
     clock = LiveClock()
     with ExitStack() as closing:
         closing.enter_context(hold_name(output, config.name))
@@ -188,6 +190,8 @@ def run_live(
         run = make_run(config, config_path, core, [each.ring for each in rings], clock)
         run.load()
         resume_sessions(run, config, carried)
+        check = AccountCheck(run, sources)
+        closing.callback(check.stop)
         folder = make_run_folder(output, config.name, config_path.read_text())
         kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
         console.print(confine_live(config, config_path, (folder, MEMORY_FOLDER), capture))
@@ -208,8 +212,9 @@ def run_live(
         try:
             keep_capabilities(KEPT_CAPABILITIES)
             kept.start()  # a thread has what its starter has
+            check.start()
             console.print("trading")
-            watch(thread, keeper, seconds, lambda: bool(signals) or kept.failure is not None, console)
+            watch(thread, keeper, check, seconds, lambda: bool(signals) or kept.failure is not None, console)
         finally:
             # Whatever ends the watching: rings are closed only when the loop has cancelled, and stopped.
             wind_down(thread, keeper)
@@ -392,6 +397,7 @@ class LostSessions:
 def watch(
     thread: LoopThread,
     keeper: ClockKeeper,
+    check: AccountCheck,
     seconds: float,
     stopped: Callable[[], bool],
     console: Console,
@@ -408,6 +414,8 @@ def watch(
         time.sleep(KEEP_CLOCK_S if not seconds else min(KEEP_CLOCK_S, seconds))
         keeper.keep(KEEP_CLOCK_S)
         lost.tell()
+        for line in check.take_lines():
+            console.print(line, markup=False)
         engine.gate.alive_ns = engine.state.now_ns
         if time.monotonic() - said >= STATUS_S:
             said = time.monotonic()

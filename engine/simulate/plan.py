@@ -14,7 +14,7 @@ FULL_MS_MAX = 200
 CUT_MS_MAX = 4_500
 DOWN_MS_MAX = 60
 COUNT_MAX = 12
-UNWRITTEN_MAX = 6
+UNWRITTEN_MAX = 3
 PPM_MAX = 30_000  # of market data frames that suffer a fault
 
 
@@ -112,7 +112,7 @@ def draw_rates(random: Random) -> Rates:
 def draw_event(random: Random, venues: int) -> Event:
     """Draw one thing that happens. Only a short cut is one that a connection may outlive."""
     # A cut takes long to be noticed, and so to be played: it is rarer.
-    happening = random.choices(list(Happening), weights=(3, 3, 1, 2, 2, 3))[0]
+    happening = random.choices(list(Happening), weights=(3, 3, 1, 2, 2, 5))[0]
     longest_ms = {
         Happening.ANSWERS_LATE: LATE_MS_MAX,
         Happening.RING_FULL: FULL_MS_MAX,
@@ -130,7 +130,8 @@ def draw_event(random: Random, venues: int) -> Event:
         gateway=random.randrange(2),
         both=random.random() < 0.5,
         for_ms=random.randint(1, longest_ms.get(happening, 1)),
-        moment=random.choice(list(Moment)),
+        # Most of what a restart can get wrong lies between what was booked and the number that says so.
+        moment=random.choices(list(Moment), weights=(1, 1, 1, 1, 1, 3))[0],
         count=random.randint(1, COUNT_MAX),
         is_torn=random.random() < 0.3,
         unwritten=random.randint(1, UNWRITTEN_MAX),

@@ -156,6 +156,8 @@ def keep_starbase_session(session: StarbaseSession, ring: Struct, now_ns: int) -
     for number in range(session.link_count):
         due_ns = min(due_ns, keep_link(session, ring, number, now_ns))
     join_states(session)
+    if session.awaits_account != 0:
+        due_ns = min(due_ns, now_ns + ATTENTION_NS)
     return due_ns
 
 

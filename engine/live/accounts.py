@@ -1,0 +1,148 @@
+"""What a venue says of our account beside its order session: heard before anything is traded there.
+
+A session whose venue has such a source is not READY before the source was asked. That is done when the session has
+caught up with what an earlier run missed and nothing of ours is open: orders and positions are two questions, and only
+then do their answers belong together. A thread asks, as that takes seconds; the loop takes the answer out of its mail.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from crosswire.engine.build.market import instrument_names
+from crosswire.engine.build.run import Run
+from crosswire.engine.build.venue import made, venue_setup
+from crosswire.engine.config import RunConfig
+from crosswire.nic.memory.struct import clear_struct
+from crosswire.venues.adapter import AccountSource, ToldAccount, VenueSetup
+from crosswire.venues.errors import VenueError
+from crosswire.venues.market import Market
+from crosswire.venues.order import REPORTS_MAX, STRANGE_INSTRUMENT, Report, ReportKind
+
+LOOK_S = 0.02
+RETRY_S = 20.0  # after a source gave no answer: Starbase takes 10 calls a minute
+
+
+def make_account_sources(config: RunConfig, config_path: Path, market: Market) -> dict[int, AccountSource]:
+    """Make the configured sources, by venue number; all of them before the process is confined. ConfigError."""
+    symbols = [name.partition("/")[2] for name in instrument_names(config)]
+    sources: dict[int, AccountSource] = {}
+    for number, venue in enumerate(config.venue):
+        make = venue.order_entry.make_account_source
+        if make is not None:
+            setup = venue_setup(number, config, market, config_path)
+            source = made(partial(_make, make, symbols), setup, config, config_path)
+            if source is not None:
+                sources[number] = source
+    return sources
+
+
+def _make(make: Callable[..., AccountSource | None], symbols: list[str], setup: VenueSetup) -> AccountSource | None:
+    return make(setup, symbols)
+
+
+class AccountCheck:
+    """Asks the sources once their sessions are ready for it, and hands what they say to the loop."""
+
+    def __init__(self, run: Run, sources: dict[int, AccountSource]) -> None:
+        self.run, self.sources = run, sources
+        self.lines: list[str] = []  # to be told
+        self._stopping = threading.Event()
+        self._retry_s: dict[int, float] = {}
+        for number in sources:
+            run.parts[number].session.awaits_account = 1
+        for number, venue in enumerate(run.config.venue):
+            if venue.order_entry.make_account_source is not None and number not in sources:
+                self.lines.append(
+                    f"{venue.name}: open orders and positions are not compared: {venue.feed}.rest is not set"
+                )
+
+    def start(self) -> None:
+        """Start the thread, if there is anybody to be asked."""
+        if self.sources:
+            # A source that does not answer must not hold up the end of a run.
+            threading.Thread(target=self._ask_all, name="accounts", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ask nobody any more."""
+        self._stopping.set()
+
+    def take_lines(self) -> Iterator[str]:
+        """Give what is to be told, once."""
+        while self.lines:
+            yield self.lines.pop(0)
+
+    def _ask_all(self) -> None:
+        left = set(self.sources)
+        while left and not self._stopping.wait(LOOK_S):
+            for number in sorted(left):
+                if self._is_time(number) and self._ask(number):
+                    left.remove(number)
+
+    def _is_time(self, number: int) -> bool:
+        """Tell whether nothing of ours is open or under way at a venue."""
+        engine = self.run.engine
+        venue = engine.venues[number]
+        return (
+            venue.session.order_link >= 0
+            and venue.session.is_resumed == 0
+            and venue.cancel_due == 0
+            and engine.gate.venues[number].open_orders == 0
+            and time.monotonic() >= self._retry_s.get(number, 0.0)
+        )
+
+    def _ask(self, number: int) -> bool:
+        """Ask one source; False: it gave no answer, and is to be asked again later."""
+        name, source = self.run.config.venue[number].name, self.sources[number]
+        try:
+            told = source.fetch()
+        except VenueError as error:
+            self.lines.append(f"{name}: nothing is traded there yet, asked again in {RETRY_S:.0f} s: {error}")
+            self._retry_s[number] = time.monotonic() + RETRY_S
+            return False
+        self._deliver(number, told)
+        positions = "positions and open orders" if told.position_lots is not None else "open orders, not positions,"
+        self.lines.append(f"{name}: {positions} compared with {source.name}")
+        return True
+
+    def _deliver(self, number: int, told: ToldAccount) -> None:
+        """Hand an answer to the loop, part by part."""
+        mail = self.run.engine.mail
+        reports = list(self._reports_of(number, told))
+        for first in range(0, len(reports), REPORTS_MAX):
+            part = reports[first : first + REPORTS_MAX]
+            for place, fields in enumerate(part):
+                write_report(mail.reports.items[place], number, fields)
+            mail.reports.count = len(part)
+            mail.venue = number
+            mail.has_positions = int(told.position_lots is not None)
+            mail.is_full = 1
+            while mail.is_full and not self._stopping.wait(LOOK_S):
+                pass
+
+    def _reports_of(self, number: int, told: ToldAccount) -> Iterator[dict[str, int]]:
+        for order in told.open_orders:
+            yield {
+                "kind": ReportKind.OPEN,
+                "exchange_order_id": order.exchange_order_id,
+                "instrument": order.instrument,
+                "side": order.side,
+                "price_ticks": order.price_ticks,
+                "leaves_lots": order.leaves_lots,
+            }
+        for index, lots in (told.position_lots or {}).items():
+            yield {"kind": ReportKind.HOLDING, "instrument": index, "qty_lots": lots}
+        for _ in told.strangers:
+            yield {"kind": ReportKind.HOLDING, "instrument": STRANGE_INSTRUMENT}
+        last_execution_id = self.run.engine.orders.last_execution_ids[number]
+        yield {"kind": ReportKind.ACCOUNT_END, "execution_id": last_execution_id}
+
+
+def write_report(report: Report, venue: int, fields: dict[str, int]) -> None:
+    """Fill in one report."""
+    clear_struct(report)
+    report.venue = venue
+    for name, value in fields.items():
+        setattr(report, name, value)

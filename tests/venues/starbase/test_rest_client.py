@@ -299,6 +299,15 @@ def test_strangers_are_sorted_and_other_venues_instruments_among_them(tmp_path: 
     assert (told.open_orders, told.strangers) == ([], sorted(names))
 
 
+def test_a_name_that_is_the_key_is_not_told(tmp_path: Path) -> None:
+    named = ORDER | {"instrument_name": SECRET}
+    with speaking(raw(result([named]))) as first, speaking(raw(result([named, named]))) as second:
+        told = make_account(tmp_path, rest=f"http://127.0.0.1:{first.port}").fetch()
+        assert told.strangers == ["a text that repeats the key"]
+        with refused(f"http://127.0.0.1:{second.port}: order 7 is told twice"):
+            make_account(tmp_path, rest=f"http://127.0.0.1:{second.port}").fetch()
+
+
 def test_spot_has_no_position_there(tmp_path: Path) -> None:
     key = write_key(tmp_path, "classic.toml")
     url = "http://127.0.0.1:9"

@@ -194,6 +194,7 @@ REQUESTS: dict[str, tuple[bytes, int]] = {
     "too long": (ORDERS + b"Content-Length: 16385\r\n\r\n", 413),
     "too many headers": (ORDERS + b"X: y\r\n" * 200 + b"\r\n", 400),
     "without end": ((ORDERS + b"X: ").ljust(16_384, b"x"), 431),
+    "long together": ((ORDERS + b"Content-Length: 16000\r\nX: " + b"x" * 9_000 + b"\r\n\r\n").ljust(16_400, b"y"), 431),
     "no body": (b"POST /api/v2/public/auth HTTP/1.1\r\n\r\n", 400),
     "no JSON": (b"POST /api/v2/public/auth HTTP/1.1\r\nContent-Length: 3\r\n\r\n{]}", 400),
     "deep": (b"POST /api/v2/public/auth HTTP/1.1\r\nContent-Length: 9000\r\n\r\n" + b"[" * 9_000, 400),

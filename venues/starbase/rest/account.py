@@ -187,7 +187,9 @@ class RestAccount:
                 asked = self.positions
                 position_lots = read_positions(self._positions(asked), instruments, strangers)
         except ValueError as error:
-            raise VenueError(f"{asked.address}: {error}") from None
+            raise VenueError(f"{asked.address}: {asked.shown(str(error))}") from None
+        for each in (*self.gateways, asked):
+            strangers = {each.shown(name) for name in strangers}
         return ToldAccount(position_lots, open_orders, sorted(strangers))
 
     def _orders(self) -> tuple[RestClient, list[RestOrder]]:

@@ -167,6 +167,10 @@ class RestClient:
         header = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         return self._ask("POST", path, header, body, "", kind)
 
+    def shown(self, text: str) -> str:
+        """Return what may be shown of a text that holds something of an answer."""
+        return shown(text, set(self.secrets))
+
     def _ask(self, method: str, path: str, header: str, body: bytes, hidden: str, kind: type[Result]) -> Result:
         where = f"{self.address}{path.partition('?')[0]}"
         self._count_call(where)

@@ -195,3 +195,12 @@ def lose_book(market: Market, events: Events, instrument: int, exchange_time_ns:
     """Make a book invalid, and tell: nobody trades on it until it is proven again."""
     add_event(events, BOOK_LOST, instrument, exchange_time_ns)
     invalidate_book(market.books[instrument])
+
+
+@compiled
+def is_defined(market: Market, venue: int) -> bool:
+    """Tell whether the feed has defined all instruments of a venue."""
+    for index in range(market.count):
+        if market.instruments[index].venue == venue and market.instruments[index].venue_id < 0:
+            return False
+    return True

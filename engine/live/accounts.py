@@ -18,7 +18,7 @@ from crosswire.engine.config import RunConfig
 from crosswire.nic.memory.struct import clear_struct
 from crosswire.venues.adapter import AccountSource, ToldAccount, VenueSetup
 from crosswire.venues.errors import VenueError
-from crosswire.venues.market import Market
+from crosswire.venues.market import Market, is_defined
 from crosswire.venues.order import REPORTS_MAX, STRANGE_INSTRUMENT, Report, ReportKind
 
 LOOK_S = 0.02
@@ -82,11 +82,12 @@ class AccountCheck:
                     left.remove(number)
 
     def _is_time(self, number: int) -> bool:
-        """Tell whether nothing of ours is open or under way at a venue."""
+        """Tell whether a venue's instruments are defined, and nothing of ours is open or under way there."""
         engine = self.run.engine
         venue = engine.venues[number]
         return (
-            venue.session.order_link >= 0
+            is_defined(engine.market, number)
+            and venue.session.order_link >= 0
             and venue.session.is_resumed == 0
             and venue.cancel_due == 0
             and engine.gate.venues[number].open_orders == 0

@@ -3,7 +3,9 @@
 import os
 import random
 import re
+import shutil
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from crosswire.engine.journal.carry import Carried, last_carried
+from crosswire.engine.journal.reconcile import reconcile
 from crosswire.nic.host.testbed import Testbed
 from crosswire.nic.journal.files import FOLDER
 from crosswire.nic.journal.reader import read_journal
@@ -36,6 +39,19 @@ def testbed() -> Iterator[Testbed]:
         yield testbed
 
 
+def rest_config(folder: Path, testbed: Testbed, seconds: int) -> Path:
+    """Starbase with its REST, which tells positions too."""
+    config = config_with(folder, testbed, STARBASE_RESTLESS, seconds, "starbase")
+    key = folder / "classic.toml"
+    key.write_text('client_id = "classic"\nsecret = "classic"')
+    key.chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    keys = f'rest = "{address}"\npositions = "{address}"\npositions_credentials = "{key}"\n'
+    config.write_text(config.read_text().replace("[venue.starbase]\n", f"[venue.starbase]\n{keys}"))
+    return config
+
+
 def run_folders(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / "runs").glob("*/*") if path.is_dir() and not path.is_symlink())
 
@@ -50,7 +66,7 @@ def rows(run: Path, kind: RecordKind) -> list[dict[str, int]]:
 
 
 def carried_lots(folder: Path) -> dict[str, int]:
-    """What the last journal holds, of all strategies together."""
+    """What the last journal holds, of all strategies together; nothing is open by it."""
     (runs,) = (folder / "runs").iterdir()
     carried = last_carried(runs)
     assert isinstance(carried, Carried)
@@ -75,20 +91,23 @@ def compare(folder: Path, seen: dict[str, Any]) -> None:
     assert all(venue["resting"] == 0 for venue in seen.values())
 
 
-def killed(folder: Path, config: Path, chance: random.Random) -> str:
+def killed(folder: Path, config: Path, chance: random.Random, traded: str = "fills [1-9]") -> str:
     """Start, trade, and kill at a moment drawn by chance; what it said."""
     with started(folder, "live", config, "--output", folder / "runs") as live:
         live.wait_for("trading", COMPILE_PATIENCE_S)
-        live.wait_for("fills [1-9]", COMPILE_PATIENCE_S)
+        live.wait_for(traded, COMPILE_PATIENCE_S)
         time.sleep(chance.random() * 2)
         live.process.send_signal(signal.SIGKILL)
         live.process.wait()
         return live.text()
 
 
-@pytest.mark.parametrize(("example", "strategy"), [("synthetic", RESTLESS), ("starbase", STARBASE_RESTLESS)])
-def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path, example: str, strategy: str) -> None:
-    config = config_with(tmp_path, testbed, strategy, MARKET_S, example)
+@pytest.mark.parametrize("example", ["synthetic", "starbase"])
+def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path, example: str) -> None:
+    if example == "starbase":
+        config = rest_config(tmp_path, testbed, MARKET_S)
+    else:
+        config = config_with(tmp_path, testbed, RESTLESS, MARKET_S)
     chance = random.Random(5)
     with started(tmp_path, "exchange", config, "--wait") as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
@@ -103,6 +122,29 @@ def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path, exa
         assert re.search(
             r"\S+Z-[0-9a-f]{8}\S* died; it held .*; the end of \d+ orders is not known", " ".join(text.split())
         )
+        assert ("starbase: positions and open orders compared with REST" in text) == (example == "starbase")
     assert sum(venue["new_orders"] for venue in seen.values()) > 20
     assert all(rows(run, RecordKind.FILL) for run in run_folders(tmp_path))
     compare(tmp_path, seen)
+
+
+def test_what_rest_tells_otherwise_is_an_alarm_and_an_operators_to_accept(testbed: Testbed, tmp_path: Path) -> None:
+    config, runs = rest_config(tmp_path, testbed, MARKET_S), tmp_path / "runs"
+    lasting = ("--output", runs, "--seconds", TRADING_S)
+    with started(tmp_path, "exchange", config, "--wait") as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        killed(tmp_path, config, random.Random(1), "fills [1-9][0-9]")
+        # Without its journals the engine knows of nothing.
+        shutil.move(runs, tmp_path / "away")
+        with started(tmp_path, "live", config, *lasting) as live:
+            assert live.process.wait(COMPILE_PATIENCE_S) == 1
+        said = " ".join(live.text().split())
+        assert re.search(r"crosswire: alarm: .*starbase/\S+: 0 lots by our journal, -?\d+ by the venue's account", said)
+        assert reconcile(config, runs, accept=True).folder is not None
+        with started(tmp_path, "live", config, *lasting) as live:
+            live.wait_for("run folder", COMPILE_PATIENCE_S)
+            live.finish()
+        seen = account(exchanges)
+    theirs = {name: lots for venue in seen.values() for name, lots in venue["position_lots"].items() if lots}
+    assert {name: lots for name, lots in carried_lots(tmp_path).items() if lots} == theirs
+    assert "alarm" not in live.text()

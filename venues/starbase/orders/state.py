@@ -8,7 +8,7 @@ from crosswire.nic.memory.raw import hash_bits
 from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, u8
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.market import InstrumentMap, Market, learn_instrument
+from crosswire.venues.market import InstrumentMap, Market, is_defined, learn_instrument
 from crosswire.venues.order import ORDERS_MAX, STRANGE_INSTRUMENT, Approval, Report
 from crosswire.venues.session import Session, SessionState
 from crosswire.venues.starbase.orders.fills import FillSet
@@ -223,13 +223,7 @@ def note_links(session: StarbaseSession) -> None:
 @compiled
 def is_waiting_for_terms(session: StarbaseSession) -> bool:
     """Tell whether a resumed session can't log on yet: what it missed may be of an instrument not defined so far."""
-    if session.is_resumed == 0:
-        return False
-    market = session.market[0]
-    for index in range(market.count):
-        if market.instruments[index].venue == session.venue and market.instruments[index].venue_id < 0:
-            return True
-    return False
+    return session.is_resumed != 0 and not is_defined(session.market[0], session.venue)
 
 
 @compiled

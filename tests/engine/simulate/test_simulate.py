@@ -135,7 +135,7 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
                 "    if is_lost and known.open_orders > 1000:",
             )
         ],
-        {"ORDERS_AGREE"},
+        {"LOSS_ALARMS"},
     ),
     "a cancel that is lost": (
         [

@@ -269,6 +269,14 @@ def judge_open(world: World, number: int, account: ExchangeAccount, invariant: I
         world.violate(invariant, number, f"{len(theirs)} open: {theirs[0]}", "none")
 
 
+def judge_known(world: World, number: int) -> None:
+    """When all is cancelled, and a session that was lost is back, we know the end of every order."""
+    world.watch.evaluated[Invariant.ALL_ANSWERED] += 1
+    ours = [order.client_order_id for order in own_orders(world, number)]
+    if ours:
+        world.violate(Invariant.ALL_ANSWERED, number, f"{len(ours)} open by our account: {ours[0]}", "none")
+
+
 def is_broken(world: World) -> bool:
     """Tell whether something does not hold: what follows from it would only hide what came first."""
     return bool(world.violations) or world.watch.violation_count != 0
@@ -366,6 +374,7 @@ def leave(world: World) -> None:
         compare(world, number, account)
         if is_quiet(world, number, account):
             judge_open(world, number, account, Invariant.END_CANCELS)
+            judge_known(world, number)
     judge_fills(world)
 
 

@@ -137,6 +137,16 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         ],
         {"LOSS_ALARMS"},
     ),
+    "a session that is back before its account was told": (
+        [
+            (
+                "venues/bridge/orders/session.py",
+                "        session.asks_account = 1  # who knows",
+                "        session.asks_account = 0  # who knows",
+            )
+        ],
+        {"ALL_ANSWERED", "POSITIONS_AGREE"},
+    ),
     "a cancel that is lost": (
         [
             (

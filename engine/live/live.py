@@ -394,13 +394,14 @@ class LostSessions:
         """Tell of a loss, also of one that is over already, and of a return. A failed attempt to return is neither."""
         venue = self.run.engine.venues[number]
         is_lost, losses = venue.is_lost, venue.losses
-        if losses != self.losses[number] or (reason and not self.reasons[number]):
+        is_new = losses != self.losses[number]
+        if self.reasons[number] and (is_new or (not reason and not is_lost)):
+            self.reasons[number] = ""
+            self.console.print(f"{name}: its session is back", markup=False)
+        if is_new or (reason and not self.reasons[number]):
             self.losses[number] = losses
             self.reasons[number] = reason or "its session was lost"
             self.console.print(f"{name}: {self.reasons[number]}", style="red", markup=False)
-        if self.reasons[number] and not reason and not is_lost:
-            self.reasons[number] = ""
-            self.console.print(f"{name}: its session is back", markup=False)
 
 
 def watch(

@@ -118,9 +118,9 @@ def is_traded_after_return(run: Path) -> bool:
     return filled == back == {0, 1}
 
 
-def assert_told(live: Command, reason: str) -> None:
+def assert_told(live: Command) -> None:
     for name in ("deribit", "bridge"):
-        assert re.search(f"{name}: {reason}; connecting again.*{name}: its session is back", flat(live))
+        assert re.search(f"{name}: [^;]*; connecting again.*{name}: its session is back", flat(live))
 
 
 def flat(live: Command) -> str:
@@ -136,7 +136,7 @@ def test_a_stalled_exchange_is_traded_on_again(testbed: Testbed, tmp_path: Path,
             live.wait_for("run folder", COMPILE_PATIENCE_S)
             live.finish()
         seen = account(exchanges)
-    assert_told(live, "the gateway went silent")
+    assert_told(live)
     (run,) = run_folders(tmp_path)
     for states in sessions(run).values():
         lost = states.index(LOST)
@@ -162,7 +162,7 @@ def test_an_exchange_that_died_flat_is_traded_on_when_it_is_back(testbed: Testbe
                 live.wait_for("run folder", COMPILE_PATIENCE_S)
                 live.finish()
                 seen = account(again)
-    assert_told(live, "the gateway hung up or broke the protocol")
+    assert_told(live)
     (run,) = run_folders(tmp_path)
     assert is_traded_after_return(run)
     compare(tmp_path, seen)

@@ -7,10 +7,10 @@ from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.host.multicast import ip_text
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError
+from crosswire.nic.rings.ring import NEVER_NS, next_time_ns
 from crosswire.nic.rings.sockets.tcp import TcpSocket, TcpSocketRing
 from crosswire.venues.adapter import GatewaySetup
-from crosswire.venues.bridge.exchange.gateway import log_out, send_segment, set_gateway
-from crosswire.venues.bridge.wire.order_layout import LogoutReason
+from crosswire.venues.bridge.exchange.gateway import displace_client, set_gateway
 from crosswire.venues.exchange.order_entry import HEARTBEAT_MS
 from crosswire.venues.exchange.ring import is_settled
 from crosswire.venues.exchange.simulated import SimulatedExchange
@@ -56,11 +56,9 @@ class ReplayedGateways(Owner):
             self.waiting = None
             set_gateway(gateway, self.setup.flows[0])
         elif gateway.logged_on:
-            matching, market, answers, now_ns = exchange.matching, exchange.market, exchange.answers, exchange.now_ns
-            log_out(gateway, matching, market, answers, LogoutReason.DISPLACED, now_ns)
-            send_segment(gateway, answers, now_ns)
-        elif not gateway.closed:
-            self.orders.hang_up()
+            displace_client(gateway, exchange.matching, exchange.market, exchange.answers, exchange.now_ns)
+        elif not gateway.closed or next_time_ns(exchange.answers) == NEVER_NS:
+            self.orders.hang_up()  # what is on its way from it is read, and no more
 
     def clients(self) -> int:
         """Count the connected clients."""

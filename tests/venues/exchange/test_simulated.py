@@ -158,6 +158,8 @@ def drive(engine: Engine, exchange: SimulatedExchange, session: BridgeSession) -
                 engine.reports.count = 0
                 read_reports(session, engine.packet, engine.reports)
                 hear(engine)
+                if session.keep_due != 0:
+                    engine.keep_ns = engine.now_ns
             else:
                 engine.market_frames += 1
             release(exchange)

@@ -300,6 +300,13 @@ def log_out(gateway: BridgeGateway, matching: Matching, market: Market, ring: St
 
 
 @compiled
+def displace_client(gateway: BridgeGateway, matching: Matching, market: Market, ring: Struct, now_ns: int) -> None:
+    """End the connection because another client has come."""
+    log_out(gateway, matching, market, ring, messages.LogoutReason.DISPLACED, now_ns)
+    send_segment(gateway, ring, now_ns)
+
+
+@compiled
 def drop_client(gateway: BridgeGateway, matching: Matching, now_ns: int) -> None:
     """End the session without a word; what rests is cancelled."""
     gateway.stream.ended = gateway.closed = 1

@@ -176,6 +176,14 @@ def test_a_silent_gateway_is_connected_to_again(line: Line) -> None:
     assert line.mistakes() == {}
 
 
+def test_half_a_message_is_forgotten_with_its_connection(line: Line) -> None:
+    line.engine_receives(segment(line, acks(line, 1)[:40], to_engine=True))
+    assert line.session.stream.partial_length == 40
+    line.keep(SILENCE_NS)
+    assert [one["kind"] for one in line.come_back()] == [ReportKind.ACCOUNT_END]
+    assert faults_of(line.session) == {}
+
+
 @pytest.mark.parametrize("flags", [FLAG_FIN | FLAG_ACK, FLAG_RST])
 def test_a_connection_that_ended_is_made_again(line: Line, flags: int) -> None:
     """Bytes and messages count from the beginning; the query has the last execution that was told."""
@@ -215,8 +223,8 @@ def test_the_backoff_grows_and_begins_anew_once_it_was_ready(line: Line) -> None
     assert seconds == [1, 2, 4, 8, 16, 30, 30, 30]
     line.connect(2)
     line.keep(1_000_000)
-    line.keep(SILENCE_NS)  # a logon that nobody answers is another loss, and no reason to ask more often
-    assert line.session.reconnect_ns - line.now_ns == BACKOFF_MAX_NS
+    # A logon that nobody answers is another loss, and no reason to ask more often.
+    assert line.keep(SILENCE_NS) == line.session.reconnect_ns - line.now_ns == BACKOFF_MAX_NS
     line.come_back()
     line.hang_up()
     assert line.session.reconnect_ns - line.now_ns == BACKOFF_MIN_NS
@@ -386,6 +394,7 @@ def test_what_was_not_heard_for_want_of_room_is_asked_for_again(line: Line) -> N
     assert len(line.engine_receives(segment(line, payload, to_engine=True))) == REPORTS_MAX
     assert (line.session.state, line.session.loss) == (SessionState.LOST, Loss.OVERRUN)
     assert explain(line.session) == "the gateway said more at once than there is room for; connecting again"
+    assert line.engine_receives(segment(line, acks(line, 1), to_engine=True)) == []
     line.come_back()
     assert line.fills == [1]
 

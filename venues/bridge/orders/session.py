@@ -343,7 +343,7 @@ def _come_back(session: BridgeSession, ring: Struct, now_ns: int) -> int:
     if connection != 0 and connection != session.connection:
         restart_stream(session.stream)
         session.asks_account = 1  # who knows what was filled meanwhile
-        session.is_accepted = session.account_due = 0
+        session.is_accepted = 0
         start_session(session, ring, now_ns)
         _note_numbers(session)
         return now_ns + CONNECTING_NS

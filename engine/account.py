@@ -1,14 +1,25 @@
 """What a venue says that we have: held against what we hold, before the first order of a session.
 
-Fills that an earlier run did not hear of come first, as reports like any other. Then the venue names what is open and
-what is held. An order of ours that it does not name has ended unheard; anything else that differs is for an operator.
+Fills that an earlier run, or the session before, did not hear of come first, as reports like any other. Then the venue
+names what is open and what is held. An order of ours that it does not name has ended unheard; anything else that
+differs is for an operator.
 """
 
 from crosswire.engine.records import record_difference, record_report
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import Venue
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.order import ORDERS_BITS, Applied, Order, OrderState, Report, ReportKind, find_order, is_open
+from crosswire.venues.order import (
+    ORDERS_BITS,
+    ORDERS_MAX,
+    Applied,
+    Order,
+    OrderState,
+    Report,
+    ReportKind,
+    find_order,
+    is_open,
+)
 
 
 @compiled
@@ -30,6 +41,11 @@ def take_account(engine: Engine, venue: Venue, report: Report, now_ns: int) -> b
         engine.orders.counter = max(engine.orders.counter, report.client_order_id >> ORDERS_BITS)
         known_id = engine.orders.last_execution_ids[venue.number]
         engine.orders.last_execution_ids[venue.number] = max(known_id, report.execution_id)
+        if report.execution_id < known_id:
+            # It has forgotten fills that it told: it would give their ids again, and those are taken for copies.
+            outcome = Applied.BAD_EXECUTION
+            engine.orders.outcomes[outcome] += 1
+            venue.differences += 1
         _compare_positions(engine, venue, now_ns)
         venue.accounts += 1
     record_report(engine, report, outcome, now_ns)
@@ -66,6 +82,18 @@ def _compare_positions(engine: Engine, venue: Venue, now_ns: int) -> None:
             if ours_lots != theirs_lots:
                 venue.differences += 1
                 record_difference(engine, index, ours_lots, theirs_lots, now_ns)
+
+
+@compiled
+def forget_account(engine: Engine, venue: Venue) -> None:
+    """Forget what a venue has told: with its session lost in the middle of an answer, the next one begins anew."""
+    for index in range(engine.market.count):
+        if engine.market.instruments[index].venue == venue.number:
+            engine.state.theirs_lots[index] = 0
+    for slot in range(ORDERS_MAX):
+        order = engine.orders.orders[slot]
+        if order.venue == venue.number:
+            order.is_confirmed = 0
 
 
 @compiled

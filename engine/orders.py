@@ -4,7 +4,7 @@ Both ends keep the same accounts: the order in the table, what is open and held 
 and in the strategy's own), and the records.
 """
 
-from crosswire.engine.account import is_unheard, take_account
+from crosswire.engine.account import forget_account, is_unheard, take_account
 from crosswire.engine.histogram import add_latency
 from crosswire.engine.records import (
     IDS_AHEAD,
@@ -102,10 +102,21 @@ def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
 
 @compiled
 def note_session(engine: Engine, venue: Venue, now_ns: int) -> None:
-    """Let the gate know a session's state. What becomes of orders that are open when it is lost, nobody tells us."""
+    """Let the gate know a session's state. What becomes of orders that are open when it is lost, nobody tells us.
+
+    An attempt to come back that fails is no second loss.
+    """
     known = engine.gate.venues[venue.number]
-    is_lost = venue.session.state == SessionState.LOST and known.session_state != SessionState.LOST
+    has_ended = venue.session.state == SessionState.LOST and known.session_state != SessionState.LOST
     known.session_state = venue.session.state
+    if has_ended:
+        forget_account(engine, venue)
+    is_lost = has_ended and venue.is_lost == 0
+    if is_lost:
+        venue.is_lost = 1
+        venue.losses += 1
+    elif venue.session.state == SessionState.READY:
+        venue.is_lost = 0
     if is_lost and (known.open_orders != 0 or venue.session.is_resumed != 0):
         known.lost_orders = known.open_orders
         sound_alarm(engine, now_ns)
@@ -131,9 +142,12 @@ def settle_account(engine: Engine, venue: Venue, now_ns: int) -> None:
                 end_order(engine, order)
             elif order.venue == venue.number:
                 is_open_there = True
-    if venue.differences + venue.strangers != 0:
+    differs = venue.differences + venue.strangers != 0
+    is_first_alarm = differs and engine.gate.alarms == 0
+    if differs:
         sound_alarm(engine, now_ns)
-    elif is_open_there:
+    if not is_first_alarm and (differs or is_open_there):
+        # The first alarm has cancelled everything: any other finds what an earlier cancel could not reach.
         venue.cancel_due = 1
         send_due_cancel(engine, venue, now_ns)
 

@@ -81,6 +81,8 @@ class Venue(Struct):
     number: i64
     due_ns: i64  # when its ring has something to do, as `next_time_ns` says
     keep_ns: i64  # when its order session wants its timer
+    is_lost: i64  # 1: its session was lost, and is not READY again
+    losses: i64  # times that it was lost
     accounts: i64  # times that the venue has told all that it has of us
     differences: i64  # positions that it had otherwise
     strangers: i64  # orders that it had open and we did not know, or not so; holdings that nobody configured

@@ -16,7 +16,7 @@ class SessionState(IntEnum):
     CLOSED = 0
     LOGGING_ON = 1
     READY = 2
-    LOST = 3  # the venue went silent or broke the protocol: nothing more is sent
+    LOST = 3  # the venue went silent or broke the protocol: nothing more is sent, unless the session comes back
     ENDED = 4  # we said goodbye: nothing more is sent
 
 

@@ -374,24 +374,36 @@ def open_all_rings(
 
 
 class LostSessions:
-    """Tells of each order session that ends by itself, and what else one has to say, once."""
+    """Tells of each order session that is lost, and that it is back; and what else one has to say, once."""
 
     def __init__(self, run: Run, console: Console) -> None:
         self.run, self.console = run, console
-        self.told: set[int] = set()
+        self.losses = [0] * len(run.parts)  # told of, by venue
+        self.reasons = [""] * len(run.parts)  # told last, by venue
         self.noticed: set[tuple[int, str]] = set()
 
     def tell(self) -> None:
-        """Tell of those that have ended since."""
-        for number, (part, venue) in enumerate(zip(self.run.parts, self.run.config.venue, strict=True)):
-            reason = venue.order_entry.explain(part.session)
-            if reason and number not in self.told:
-                self.told.add(number)
-                self.console.print(f"{venue.name}: {reason}", style="red", markup=False)
-            for notice in venue.order_entry.notices(part.session):
+        """Tell of what has come since."""
+        for number, venue in enumerate(self.run.config.venue):
+            session = self.run.parts[number].session
+            self.tell_state(number, venue.name, venue.order_entry.explain(session))
+            for notice in venue.order_entry.notices(session):
                 if (number, notice) not in self.noticed:
                     self.noticed.add((number, notice))
                     self.console.print(f"{venue.name}: {notice}", markup=False)
+
+    def tell_state(self, number: int, name: str, reason: str) -> None:
+        """Tell of a loss, also of one that is over already, and of a return. A failed attempt to return is neither."""
+        venue = self.run.engine.venues[number]
+        is_lost, losses = venue.is_lost, venue.losses
+        is_new = losses != self.losses[number]
+        if self.reasons[number] and (is_new or (not reason and not is_lost)):
+            self.reasons[number] = ""
+            self.console.print(f"{name}: its session is back", markup=False)
+        if is_new or (reason and not self.reasons[number]):
+            self.losses[number] = losses
+            self.reasons[number] = reason or "its session was lost"
+            self.console.print(f"{name}: {self.reasons[number]}", style="red", markup=False)
 
 
 def watch(

@@ -16,13 +16,14 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.risk.records import INSTRUMENTS_MAX
 from crosswire.venues.order import ORDERS_MAX, VENUES_MAX, Order, OrderState, is_open, open_lots
+from crosswire.venues.session import SessionState
 from crosswire.venues.side import BUY, sign_of
 
 VIOLATIONS_MAX = 16  # of one seed that are kept; more are counted
 
 
 class Invariant(IntEnum):
-    """What must hold: five of them after each turn, the others whenever nothing is under way, and at the end."""
+    """What must hold: six of them after each turn, the others whenever nothing is under way, and at the end."""
 
     OPEN_IS_THE_SUM = 0  # what is open of an instrument is the sum over its orders, in both accounts
     LIMITS_HOLD = 1  # with all that is open filled, either way, every position is within its limit
@@ -37,8 +38,9 @@ class Invariant(IntEnum):
     ALL_ANSWERED = 10  # while nothing is under way, no order waits for an answer
     ALARMS_ARE_TRUE = 11  # what an honest venue says is no reason for an alarm
     JOURNAL_TELLS = 12  # positions and open orders by the journal alone are those in memory
-    RESTART_AGREES = 13  # after a restart the venue's account is ours before the first order
+    RESTART_AGREES = 13  # after a restart, or a loss, the venue's account is ours before the first order
     IDS_ONCE = 14  # no order id is given twice, by no process
+    LOSS_ALARMS = 15  # while a session is lost with orders open, an alarm stands
 
 
 class Violation(Struct):
@@ -114,6 +116,9 @@ def judge_turn(watch: Watch, engine: Engine) -> None:
         if has_sent:
             violate(watch, engine, Invariant.ALARM_SILENCES, 0, engine.state.orders_sent, watch.orders_sent)
     sum_orders(watch, engine, has_sent)
+    for number in range(engine.venue_count):
+        if engine.venues[number].session.state == SessionState.LOST:
+            judge_loss(watch, engine, number)
     for index in range(engine.market.count):
         judge_open(watch, engine, index)
         if engine.gate.alarms == 0:
@@ -165,6 +170,18 @@ def judge_sent(watch: Watch, engine: Engine, order: Order) -> None:
     watch.evaluated[Invariant.SENT_ON_PROVEN_BOOK] += 1
     if watch.was_valid[order.instrument] == 0 and engine.market.books[order.instrument].valid == 0:
         violate(watch, engine, Invariant.SENT_ON_PROVEN_BOOK, order.instrument, order.client_order_id, 0)
+
+
+@compiled
+def judge_loss(watch: Watch, engine: Engine, venue: int) -> None:
+    """Judge a session that is lost: what becomes of orders that are open there, nobody tells us."""
+    watch.evaluated[Invariant.LOSS_ALARMS] += 1
+    open_orders = 0
+    for index in range(engine.market.count):
+        if engine.market.instruments[index].venue == venue:
+            open_orders += watch.open_orders[index]
+    if open_orders != 0 and engine.gate.alarms == 0:
+        violate(watch, engine, Invariant.LOSS_ALARMS, venue, open_orders, 0)
 
 
 @compiled

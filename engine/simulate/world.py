@@ -28,7 +28,7 @@ from crosswire.engine.simulate.restart import (
 )
 from crosswire.engine.simulate.truth import make_truth
 from crosswire.engine.simulate.watch import VIOLATIONS_MAX, Invariant, Watch, watch_unit
-from crosswire.engine.state import begin_leaving
+from crosswire.engine.state import Engine, begin_leaving
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.journal.reader import elements, read_memory
@@ -137,10 +137,20 @@ class World:
 
     def count_past(self) -> None:
         """Keep what a process has counted that is about to be replaced."""
-        state = self.run.engine.state
-        self.past.update(
-            steps=state.turns, orders=state.orders_sent, fills=state.fills, alarms=self.run.engine.gate.alarms
-        )
+        engine = self.run.engine
+        state = engine.state
+        self.past.update(steps=state.turns, orders=state.orders_sent, fills=state.fills, alarms=engine.gate.alarms)
+        self.past.update(lost=sessions_lost(engine), back=sessions_back(engine))
+
+
+def sessions_lost(engine: Engine) -> int:
+    """Count the losses of order sessions."""
+    return sum(engine.venues[number].losses for number in range(engine.venue_count))
+
+
+def sessions_back(engine: Engine) -> int:
+    """Count the lost order sessions that were ready again."""
+    return sessions_lost(engine) - sum(engine.venues[number].is_lost for number in range(engine.venue_count))
 
 
 def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
@@ -226,7 +236,7 @@ def judge_reports(world: World) -> None:
 
 
 def judge_accounts(world: World) -> None:
-    """What a venue tells of us after a restart is what we hold."""
+    """What a venue tells of us after a restart, or a loss, is what we hold."""
     engine = world.run.engine
     for number in range(engine.venue_count):
         venue = engine.venues[number]
@@ -264,6 +274,14 @@ def judge_open(world: World, number: int, account: ExchangeAccount, invariant: I
     theirs = account.open_orders
     if theirs:
         world.violate(invariant, number, f"{len(theirs)} open: {theirs[0]}", "none")
+
+
+def judge_known(world: World, number: int) -> None:
+    """When all is cancelled, and a session that was lost is back, we know the end of every order."""
+    world.watch.evaluated[Invariant.ALL_ANSWERED] += 1
+    ours = [order.client_order_id for order in own_orders(world, number)]
+    if ours:
+        world.violate(Invariant.ALL_ANSWERED, number, f"{len(ours)} open by our account: {ours[0]}", "none")
 
 
 def is_broken(world: World) -> bool:
@@ -365,6 +383,7 @@ def leave(world: World) -> None:
         compare(world, number, account)
         if is_quiet(world, number, account):
             judge_open(world, number, account, Invariant.END_CANCELS)
+            judge_known(world, number)
     judge_fills(world)
 
 
@@ -481,6 +500,8 @@ def count_faults(world: World) -> dict[str, int]:
         counts["answers late"] += cable.late_answers
         counts["slots refused"] += cable.refused_slots
         counts["segments lost"] += cable.lost_segments
+    counts["sessions lost"] = sessions_lost(world.run.engine) + world.past["lost"]
+    counts["sessions back"] = sessions_back(world.run.engine) + world.past["back"]
     counts["gateways killed"] = world.killed
     counts["answers repeated"] = world.repeated
     counts["engines killed"] = world.history.restarts

@@ -77,7 +77,13 @@ def call_sendmmsg(fd: int, vector: int, count: int, flags: int) -> int:
     return _from_python("sendmmsg", fd, ctypes.c_void_p(vector), count, flags)
 
 
+def call_connect(fd: int, address: int, length: int) -> int:
+    """Call connect(2); `address` is that of a sockaddr."""
+    return _from_python("connect", fd, ctypes.c_void_p(address), length)
+
+
 _lower_call(call_send, "send", (_I32, _POINTER, _I64, _I32), _I64)
 _lower_call(call_recv, "recv", (_I32, _POINTER, _I64, _I32), _I64)
 _lower_call(call_recvmmsg, "recvmmsg", (_I32, _POINTER, _I32, _I32), _I32, extra=1)
 _lower_call(call_sendmmsg, "sendmmsg", (_I32, _POINTER, _I32, _I32), _I32)
+_lower_call(call_connect, "connect", (_I32, _POINTER, _I32), _I32)

@@ -24,3 +24,19 @@ def select_stream(ring: Struct, stream: int) -> None:
 @generic
 def reconnect(ring: Struct, stream: int, now_ns: int) -> None:
     """Give up the stream's connection, if there is one, and open another; nothing happens where only Python can."""
+
+
+@connection_of.register(Struct)
+def no_connection(_ring: Struct, _stream: int) -> int:
+    """Return 0: a ring that registers nothing of its own carries frames, and knows of no connections."""
+    return 0
+
+
+@reconnect.register(Struct)
+def open_none(_ring: Struct, _stream: int, _now_ns: int) -> None:
+    """Do nothing, for the same reason."""
+
+
+def has_connections(ring: type[Struct]) -> bool:
+    """Tell whether a class of rings knows of connections."""
+    return connection_of.implementation_for(ring) is not no_connection

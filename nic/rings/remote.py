@@ -7,7 +7,7 @@ venue's own unit does not grow by it.
 from typing import Annotated, Any
 
 from crosswire.nic.memory.struct import Reference, Struct, address_of, i64, one
-from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
+from crosswire.nic.rings.connection import connection_of, has_connections, reconnect, select_stream
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from crosswire.nic.unit.compile import Generic
 from crosswire.nic.unit.link import Linker
@@ -55,7 +55,7 @@ def ring_unit(cls: type[Struct]) -> Unit:
     """The unit of rings of this class: the ring contract, and of `connection`'s what the class implements."""
     entries = []
     for function, kinds in _SHAPES.items():
-        if function.is_registered(cls) or function not in _CONNECTION:
+        if has_connections(cls) or function not in _CONNECTION:
             implementation = function.implementation_for(cls)
             entries.append(Entry(function.__name__, implementation, (cls, *kinds)))  # type: ignore[attr-defined]
     return Unit(f"ring-{cls.__name__}", tuple(entries))
@@ -102,6 +102,8 @@ def next_remote_ns(remote: RemoteRing) -> int:
 
 @connection_of.register(RemoteRing)
 def connection_of_remote(remote: RemoteRing, stream: int) -> int:
+    if remote.entries.connection_of == 0:
+        return 0
     return call_entry(remote.entries.connection_of, remote.ring, stream)
 
 
@@ -112,4 +114,5 @@ def select_remote_stream(remote: RemoteRing, stream: int) -> None:
 
 @reconnect.register(RemoteRing)
 def reconnect_remote(remote: RemoteRing, stream: int, now_ns: int) -> None:
-    call_entry(remote.entries.reconnect, remote.ring, stream, now_ns)
+    if remote.entries.reconnect != 0:
+        call_entry(remote.entries.reconnect, remote.ring, stream, now_ns)

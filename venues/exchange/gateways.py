@@ -10,8 +10,9 @@ from crosswire.nic.host.process import HostError
 from crosswire.nic.rings.ring import NEVER_NS, next_time_ns
 from crosswire.nic.rings.sockets.tcp import TcpSocket, TcpSocketRing
 from crosswire.venues.adapter import GatewaySetup
-from crosswire.venues.bridge.exchange.gateway import set_gateway
+from crosswire.venues.bridge.exchange.gateway import displace_client, set_gateway
 from crosswire.venues.exchange.order_entry import HEARTBEAT_MS
+from crosswire.venues.exchange.ring import is_settled
 from crosswire.venues.exchange.simulated import SimulatedExchange
 from crosswire.venues.instrument import E6
 
@@ -42,19 +43,22 @@ class ReplayedGateways(Owner):
         return self.orders.ring
 
     def accept(self) -> None:
-        """Accept a new client, which displaces the old one once that one's orders are cancelled."""
+        """Accept a new client, which displaces the old one once that one's orders are cancelled and it was told."""
         if self.waiting is None:
             try:
                 self.waiting, _ = self.listener.accept()
             except BlockingIOError:
                 return
         exchange = self.exchange
-        if self.orders.socket is None or (exchange.gateway.closed and next_time_ns(exchange.answers) == NEVER_NS):
+        gateway = exchange.gateway
+        if self.orders.socket is None or (gateway.closed and is_settled(exchange)):
             self.orders.attach(self.waiting)
             self.waiting = None
-            set_gateway(exchange.gateway, self.setup.flows[0])
-        else:
-            self.orders.hang_up()
+            set_gateway(gateway, self.setup.flows[0])
+        elif gateway.logged_on:
+            displace_client(gateway, exchange.matching, exchange.market, exchange.answers, exchange.now_ns)
+        elif not gateway.closed or next_time_ns(exchange.answers) == NEVER_NS:
+            self.orders.hang_up()  # what is on its way from it is read, and no more
 
     def clients(self) -> int:
         """Count the connected clients."""

@@ -16,7 +16,7 @@ from crosswire.venues.adapter import (
     OrderEntry,
     VenueSetup,
 )
-from crosswire.venues.bridge.orders.session import BridgeSession, ask_account, make_bridge_session
+from crosswire.venues.bridge.orders.session import BridgeSession, ask_account, explain, make_bridge_session
 from crosswire.venues.exchange.ring import is_settled, own_positions
 from crosswire.venues.exchange.simulated import SimulatedExchange, connect_anew, kill_gateway, make_simulated_exchange
 from crosswire.venues.feed import Feed
@@ -36,6 +36,7 @@ def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
         make_session=make_session,
         make_exchange=make_exchange,
         make_gateways=make_gateways,
+        explain=explain,
         account=account_of,
         kill_gateway=kill_gateway,
         connect_anew=connect_anew,

@@ -14,6 +14,10 @@ response latency.
 What happens at one and the same nanosecond is ordered, always: at the exchange market data, then orders, then its own
 heartbeats; towards the engine market data before answers.
 
+The order connection of an engine in the same process can be made anew (`reconnect`): a frame with SYN travels behind
+what the last connection still carries, and answers to that one are dropped, as the engine's host would. `crosswire
+exchange` has sockets for that.
+
 The exchange catches up inside `poll`. While orders of ours rest, `next_time_ns` also names the exchange's next market
 frame, and while frames are under way their arrival, so that no answer can be late; without that, the exchange costs no
 turn of the loop.
@@ -22,8 +26,21 @@ turn of the loop.
 from typing import Annotated
 
 from crosswire.nic.memory.raw import FNV_BASIS
-from crosswire.nic.memory.struct import Pointer, Reference, address_of, i64
-from crosswire.nic.packet import Flow, Packet, PacketCounters, parse_packet, reverse_flow
+from crosswire.nic.memory.struct import Pointer, Reference, address_of, copy_struct, i64, view
+from crosswire.nic.packet import (
+    FLAG_FIN,
+    FLAG_RST,
+    FLAG_SYN,
+    TCP_FRAME_HEADER_BYTES,
+    Flow,
+    Packet,
+    PacketCounters,
+    TcpFrame,
+    parse_packet,
+    seal_tcp_frame,
+    write_tcp_frame_header,
+)
+from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.delay import set_delay_ring
 from crosswire.nic.rings.replay import (
     FOLLOWER,
@@ -35,7 +52,7 @@ from crosswire.nic.rings.replay import (
     next_record_time,
     take_record,
 )
-from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
+from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, next_time_ns, poll, release, reserve
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
@@ -43,12 +60,13 @@ from crosswire.venues.book.book import make_books
 from crosswire.venues.bridge.exchange.gateway import (
     BridgeGateway,
     do_duty,
-    drop_client,
     next_duty_ns,
     receive_frame,
+    reset_client,
     send_executions,
     send_segment,
     set_gateway,
+    take_connection,
 )
 from crosswire.venues.exchange.matching import Matching, on_market, set_matching
 from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING, ExchangeRing
@@ -63,6 +81,12 @@ class SimulatedExchange(ExchangeRing):
     decode: i64  # entry of the feed's unit
     feed_latency_ns: i64
     exchange_frames: i64  # market frames that the exchange has taken in
+    connection: i64  # number of the engine's connection, from 1
+    is_up: i64  # 1: the engine's host has it
+    taken: i64  # number of the connection that the gateway has
+    first_answer: i64  # of the answers' wire: those before it are on earlier connections
+    stale: i64  # answers that the engine's host has dropped
+    flow: Flow  # from the engine to the exchange
     captures: Annotated[Pointer, Captures]  # one
     cursors: Annotated[Pointer, Cursor]  # FOLLOWER and LEADER
     market: Market  # the exchange's own instruments and books
@@ -93,12 +117,33 @@ def catch_up(exchange: SimulatedExchange, now_ns: int) -> bool:
             _take_market(exchange)
         elif order_ns == first_ns:
             poll(exchange.orders, exchange.frame, first_ns)
-            receive_frame(
-                gateway, exchange.matching, exchange.market, exchange.frame, exchange.answers, exchange.now_ns
-            )
+            _take_order_frame(exchange)
             release(exchange.orders)
         else:
             do_duty(gateway, exchange.matching, exchange.market, exchange.answers, exchange.now_ns)
+
+
+@compiled
+def _take_order_frame(exchange: SimulatedExchange) -> None:
+    """Hand a frame of the engine's to the gateway; one with SYN begins a connection."""
+    gateway, frame = exchange.gateway, exchange.frame
+    if frame.length == TCP_FRAME_HEADER_BYTES and view(TcpFrame, frame.address).tcp.flags == FLAG_SYN:
+        take_connection(gateway, exchange.matching, exchange.now_ns)
+        exchange.taken += 1
+        exchange.first_answer = exchange.answers.sent
+    else:
+        receive_frame(gateway, exchange.matching, exchange.market, frame, exchange.answers, exchange.now_ns)
+
+
+@compiled
+def _drop_stale(exchange: SimulatedExchange, now_ns: int) -> None:
+    """Drop the answers that have arrived on a connection which the engine's host no longer has."""
+    answers = exchange.answers
+    while next_time_ns(answers) <= now_ns and (
+        exchange.is_up == 0 or exchange.taken != exchange.connection or answers.received < exchange.first_answer
+    ):
+        exchange.stale += 1
+        release(answers)
 
 
 @compiled
@@ -140,6 +185,7 @@ def poll_exchange(exchange: SimulatedExchange, frame: Frame, now_ns: int) -> boo
     if market_ns == STARVED or (not catch_up(exchange, now_ns) and is_busy(exchange)):
         exchange.counters.empty_polls += 1
         return False
+    _drop_stale(exchange, now_ns)
     answer_ns = next_time_ns(exchange.answers)
     if min(market_ns, answer_ns) > now_ns:
         exchange.counters.empty_polls += 1
@@ -150,6 +196,8 @@ def poll_exchange(exchange: SimulatedExchange, frame: Frame, now_ns: int) -> boo
     else:
         poll(exchange.answers, frame, now_ns)
         exchange.polled = ANSWER
+        if view(TcpFrame, frame.address).tcp.flags & (FLAG_FIN | FLAG_RST) != 0:
+            exchange.is_up = 0
     exchange.counters.frames += 1
     exchange.counters.bytes += frame.length
     return True
@@ -180,6 +228,27 @@ def next_exchange_ns(exchange: SimulatedExchange) -> int:
     return first_ns
 
 
+@connection_of.register(SimulatedExchange)
+def exchange_connection(exchange: SimulatedExchange, _stream: int) -> int:
+    return exchange.connection if exchange.is_up != 0 else 0
+
+
+@select_stream.register(SimulatedExchange)
+def select_exchange(_exchange: SimulatedExchange, _stream: int) -> None:
+    """Do nothing: there is one stream."""
+
+
+@reconnect.register(SimulatedExchange)
+def reconnect_exchange(exchange: SimulatedExchange, _stream: int, now_ns: int) -> None:
+    exchange.is_up = 0
+    slot = reserve(exchange.orders, TCP_FRAME_HEADER_BYTES)
+    if slot != 0:
+        write_tcp_frame_header(slot, exchange.flow, 0xFFFF)
+        commit(exchange.orders, seal_tcp_frame(slot, 0, 0, 0, FLAG_SYN), now_ns)
+        exchange.connection += 1
+        exchange.is_up = 1
+
+
 def make_simulated_exchange(
     feed: Feed,
     venue: int,
@@ -207,7 +276,8 @@ def make_simulated_exchange(
         raise ValueError("a simulated exchange reads ahead of the engine: its replay needs two cursors")
     if feed_latency_ns < 0:
         raise ValueError(f"a latency can't be negative: feed latency {feed_latency_ns} ns")
-    exchange = SimulatedExchange(feed_latency_ns=feed_latency_ns, digest=FNV_BASIS)
+    exchange = SimulatedExchange(feed_latency_ns=feed_latency_ns, digest=FNV_BASIS, connection=1, taken=1, is_up=1)
+    copy_struct(exchange.flow, flow)
     feed.venue = venue
     exchange.feed = feed
     links = linker or Linker()
@@ -226,12 +296,10 @@ def make_simulated_exchange(
 
 
 def connect_anew(exchange: SimulatedExchange, now_ns: int) -> None:
-    """Take a connection of the client's next process: what the last one left open is cancelled, and nobody is told."""
-    gateway = exchange.gateway
-    drop_client(gateway, exchange.matching, now_ns)
-    set_gateway(gateway, reverse_flow(gateway.stream.connection.flow))
+    """Let the client's next process connect: what the last one left open is cancelled, and nobody is told."""
+    reconnect(exchange, 0, now_ns)
 
 
 def kill_gateway(exchange: SimulatedExchange, _gateway: int, now_ns: int) -> None:
-    """Let the gateway's process die: what rests is cancelled, and the client hears of nothing any more."""
-    drop_client(exchange.gateway, exchange.matching, now_ns)
+    """Let the gateway's process die, and another one take its place: what rests is cancelled."""
+    reset_client(exchange.gateway, exchange.matching, exchange.answers, max(exchange.now_ns, now_ns))

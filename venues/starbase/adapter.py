@@ -114,6 +114,8 @@ def notices(session: Any) -> list[str]:
         told.append("the session waits for the definition of its instruments before it logs on and asks what it missed")
     for number, name in enumerate("AB"[: session.link_count]):
         link = session.links[number]
+        if link.is_resumed != 0 and link.losses != 0:
+            told.append(f"gateway {name} was lost before it had told what was missed: it is connected to again")
         spoken = max(link.schema_version, link.version_read)
         if spoken > VERSION:
             told.append(

@@ -3,6 +3,9 @@
 A session writes whole TCP frames and reads whole TCP frames, as on any ring; here the kernel keeps the connection, so
 the headers go no further than this file: what is committed is sent without them, and what is received is given some.
 Both directions count their bytes from 0.
+
+The client's end can be connected anew from the loop: a socket without a connection stays in the network namespace that
+it was made in, and keeps its options and its descriptor (connect(2), AF_UNSPEC).
 """
 
 import contextlib
@@ -15,7 +18,7 @@ from typing import Annotated, Self
 from crosswire.nic.host.multicast import ip_text
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError
-from crosswire.nic.host.system_call import MSG_DONTWAIT, MSG_NOSIGNAL, call_recv, call_send
+from crosswire.nic.host.system_call import MSG_DONTWAIT, MSG_NOSIGNAL, call_connect, call_recv, call_send
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, u8
 from crosswire.nic.packet import (
@@ -30,20 +33,27 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
+from crosswire.nic.unit.compile import compiled
 
 SLOT_BYTES = 2048  # headers and payload of a frame to be sent
 SEGMENT_BYTES = 1460  # of payload in a received frame: what one over Ethernet would hold
 BACKLOG_BYTES = 1 << 16  # written and not yet taken by the kernel; past that `reserve` finds no room
 CONNECT_PATIENCE_S = 5.0
+SOCKADDR_BYTES = 16  # struct sockaddr_in
 _SEQUENCE_MASK = 0xFFFFFFFF
 _CLOSED = -1  # `descriptor` of a ring without connection
 
 
 class TcpSocketRing(Struct):
-    """One connection. `closed` is 1 after the peer's end was delivered, as a frame with FIN or RST."""
+    """One connection. `closed` is 1 after the peer's end was delivered, as a frame with FIN or RST, and until the next
+    connection is there.
+    """
 
     descriptor: i64
     closed: i64
+    number: i64  # of the connection, from 1
+    connecting: i64  # 1: another one is being made
+    has_peer: i64  # 1: this is the client's end, and `peer` is where it connects to
     send_error: i64  # errno of the send that ended it; 0: none
     received_bytes: i64
     sent_bytes: i64
@@ -53,10 +63,14 @@ class TcpSocketRing(Struct):
     received: Annotated[Array, u8, SLOT_BYTES]
     unsent: Annotated[Array, u8, BACKLOG_BYTES]
     slot: Annotated[Array, u8, SLOT_BYTES]
+    peer: Annotated[Array, u8, SOCKADDR_BYTES]
+    nobody: Annotated[Array, u8, SOCKADDR_BYTES]  # AF_UNSPEC
 
 
 @poll.register(TcpSocketRing)
 def poll_tcp(ring: TcpSocketRing, frame: Frame, now_ns: int) -> bool:
+    if ring.connecting != 0:
+        go_on_connecting(ring)
     if ring.descriptor == _CLOSED or ring.closed != 0:
         ring.counters.empty_polls += 1
         return False
@@ -141,7 +155,7 @@ def next_tcp_ns(_ring: TcpSocketRing) -> int:
 
 @connection_of.register(TcpSocketRing)
 def connection_of_tcp(ring: TcpSocketRing, stream: int) -> int:
-    return 1 if stream == 0 and ring.descriptor != _CLOSED and ring.closed == 0 else 0
+    return ring.number if stream == 0 and ring.descriptor != _CLOSED and ring.closed == 0 else 0
 
 
 @select_stream.register(TcpSocketRing)
@@ -150,8 +164,24 @@ def select_tcp_stream(_ring: TcpSocketRing, _stream: int) -> None:
 
 
 @reconnect.register(TcpSocketRing)
-def reconnect_tcp(_ring: TcpSocketRing, _stream: int, _now_ns: int) -> None:
-    pass
+def reconnect_tcp(ring: TcpSocketRing, stream: int, _now_ns: int) -> None:
+    if stream != 0 or ring.descriptor == _CLOSED or ring.has_peer == 0:
+        return
+    call_connect(ring.descriptor, address_of(ring.nobody), SOCKADDR_BYTES)
+    ring.closed = ring.connecting = 1
+    ring.send_error = ring.received_bytes = ring.sent_bytes = ring.backlog = 0
+    go_on_connecting(ring)
+
+
+@compiled
+def go_on_connecting(ring: TcpSocketRing) -> None:
+    """Begin to connect, or see what has become of that; a refused connection is no connection."""
+    result = call_connect(ring.descriptor, address_of(ring.peer), SOCKADDR_BYTES)
+    if result == 0 or result == -errno.EISCONN:
+        ring.closed = ring.connecting = 0
+        ring.number += 1
+    elif result != -errno.EINPROGRESS and result != -errno.EALREADY and result != -errno.EINTR:
+        ring.connecting = 0
 
 
 class TcpSocket(Owner):
@@ -179,6 +209,10 @@ class TcpSocket(Owner):
             raise HostError(f"gateway {address}:{port}: {reason}; is it running, and reachable from here?") from None
         owner = cls(flow, is_client=True)
         owner.attach(connection)
+        peer = struct.pack("=H", socket.AF_INET) + struct.pack("!HI", port, ip)
+        for place, byte in enumerate(peer):
+            owner.ring.peer[place] = byte
+        owner.ring.has_peer = 1
         return owner
 
     @classmethod
@@ -194,6 +228,7 @@ class TcpSocket(Owner):
         self.socket = connection
         ring = self.ring
         ring.closed = ring.send_error = ring.received_bytes = ring.sent_bytes = ring.backlog = 0
+        ring.number += 1
         ring.descriptor = connection.fileno()
 
     def hang_up(self) -> None:

@@ -1,15 +1,12 @@
 """A venue that lies: each lie is an alarm of its kind, everything is cancelled, and nothing new leaves."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crosswire.engine.simulate.command import prepared
-from crosswire.engine.simulate.plan import Plan, Rates
 from crosswire.engine.simulate.watch import Invariant
-from crosswire.engine.simulate.world import World, account_of, make_world, turn_until
+from crosswire.engine.simulate.world import World, account_of, turn_until
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.struct import address_of, view
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
@@ -32,13 +29,10 @@ from crosswire.venues.order import (
 from crosswire.venues.session import (
     SessionState,
 )
-from tests.support.paths import ROOT
+from tests.engine.simulate.conftest import STEP_NS, WITHIN_MS
 
 pytestmark = [pytest.mark.simulation, pytest.mark.skipif(NO_JIT, reason="too slow uncompiled")]
-STEP_NS = 200_000  # shorter than an answer is under way
-WITHIN_MS = 8_000
 CANCELLED_MS = 50
-CALM = Rates(drop_ppm=0, duplicate_ppm=0, reorder_ppm=0, truncate_ppm=0, reorder_frames=1)
 CLASSES: dict[int, Any] = {
     Template.ORDER_ACK: OrderAck,
     Template.ORDER_FILL: OrderFill,
@@ -74,18 +68,6 @@ LIES: dict[str, tuple[Template, Callable[[Any], None], Applied]] = {
     ),
     "an ack of another": (Template.ORDER_ACK, change("instrument_id", lambda _: 4711), Applied.BAD_INSTRUMENT),
 }
-
-
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], World]]:
-    """Makes worlds of the default example in which nothing goes wrong by itself."""
-    path: Path = ROOT / "examples" / "synthetic.toml"
-    plan = Plan(
-        seed=5, config=0, data_seed=1, is_restless=True, every=3, is_wild=False, position_max_lots=0,
-        rates=[CALM, CALM], events=[],
-    )  # fmt: skip
-    with prepared([path]) as setting:
-        yield lambda: make_world(plan, setting.load(0, 1), path)
 
 
 def answers_under_way(exchange: Any) -> Iterator[Any]:

@@ -147,7 +147,17 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
                 "    if is_lost and known.open_orders > 1000:",
             )
         ],
-        {"ORDERS_AGREE"},
+        {"LOSS_ALARMS"},
+    ),
+    "a session that is back before its account was told": (
+        [
+            (
+                "venues/bridge/orders/session.py",
+                "        session.asks_account = 1  # who knows",
+                "        session.asks_account = 0  # who knows",
+            )
+        ],
+        {"ALL_ANSWERED", "POSITIONS_AGREE"},
     ),
     "a cancel that is lost": (
         [

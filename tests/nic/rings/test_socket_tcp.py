@@ -3,7 +3,8 @@
 import errno
 import socket
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,8 +25,11 @@ from crosswire.nic.packet import (
     internet_checksum,
     parse_packet,
 )
+from crosswire.nic.rings.connection import connection_of, reconnect
 from crosswire.nic.rings.ring import Frame, poll, reserve
-from crosswire.nic.rings.sockets.tcp import BACKLOG_BYTES, SEGMENT_BYTES, SLOT_BYTES, TcpSocket
+from crosswire.nic.rings.sockets.tcp import BACKLOG_BYTES, SEGMENT_BYTES, SLOT_BYTES, TcpSocket, TcpSocketRing
+from crosswire.nic.unit.call import interpreted
+from crosswire.nic.unit.compile import compiled
 from tests.support.ring_cases import LOOPBACK_IP, Driver, driver_of, payload_of
 
 CLIENT, SERVER = 0x0A000001, 0x0A000002
@@ -53,6 +57,25 @@ def pair(server: socket.socket) -> Iterator[tuple[TcpSocket, socket.socket]]:
     owner, peer = connected(server)
     with owner, peer:
         yield owner, peer
+
+
+@compiled
+def connect_again(ring: TcpSocketRing, frame: Frame, stream: int) -> int:
+    """Ask for another connection if `stream` is not negative, and poll once; the connection's number afterwards."""
+    if stream >= 0:
+        reconnect(ring, stream, 0)
+    poll(ring, frame, 0)
+    return connection_of(ring, 0)
+
+
+def until_connected(owner: TcpSocket, step: Callable[..., int], frame: Frame) -> int:
+    """Poll until there is a connection, or the attempt has failed; its number."""
+    for _ in range(500):
+        number = step(owner.ring, frame, -1)
+        if number or not owner.ring.connecting:
+            return number
+        time.sleep(0.01)
+    raise AssertionError("neither connected nor refused")
 
 
 @pytest.fixture(params=[True, False], ids=["compiled", "python"])
@@ -162,6 +185,61 @@ def test_a_peer_that_does_not_read(pair: tuple[TcpSocket, socket.socket], driver
     assert ring.backlog == 0
     assert driver.send([framed(b"again")]) == 1
     assert peer.recv(100) == b"again"
+
+
+@pytest.mark.parametrize("step", [connect_again, interpreted(connect_again)], ids=["compiled", "python"])
+def test_the_clients_end_connects_again(server: socket.socket, step: Callable[..., int]) -> None:
+    """Given up or ended, refused, taken: the same socket, each connection with a number and bytes of its own."""
+    frame = Frame()
+    owner, peer = connected(server)
+    with owner, peer:
+        driver = driver_of(owner.ring, True)
+        assert connection_of(owner.ring, 0) == 1
+        assert driver.send([framed(b"before")]) == 1
+        assert peer.recv(100) == b"before"
+        peer.sendall(b"never read")
+        assert step(owner.ring, frame, 1) == 1  # there is but one stream
+        for number in (2, 3):
+            step(owner.ring, frame, 0)
+            assert until_connected(owner, step, frame) == number
+            with pytest.raises(ConnectionResetError):
+                peer.recv(100)
+            peer.close()
+            peer, _ = server.accept()
+            peer.settimeout(5)
+            assert driver.send([framed(b"after")]) == 1
+            assert peer.recv(100) == b"after"
+            peer.sendall(b"answer")
+            (answer,) = driver.receive(1)
+            assert (parsed(answer).tcp_sequence, payload_of(answer)) == (0, b"answer")
+            assert (owner.ring.sent_bytes, owner.ring.received_bytes) == (5, 6)
+            peer.sendall(b"never read")
+        assert owner.socket is not None
+        assert owner.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        peer.close()
+
+
+@pytest.mark.parametrize("step", [connect_again, interpreted(connect_again)], ids=["compiled", "python"])
+def test_an_attempt_that_is_refused_can_be_made_again(step: Callable[..., int]) -> None:
+    frame = Frame()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        owner, peer = connected(listener)
+    with owner:
+        peer.close()
+        assert [parsed(each).tcp_flags for each in driver_of(owner.ring, True).receive(1)] == [FLAG_ACK | FLAG_FIN]
+        assert connection_of(owner.ring, 0) == 0
+        for _ in range(2):
+            step(owner.ring, frame, 0)
+            assert until_connected(owner, step, frame) == 0
+            assert reserve(owner.ring, 100) == 0
+        with socket.create_server(("127.0.0.1", port)) as listener:
+            step(owner.ring, frame, 0)
+            assert until_connected(owner, step, frame) == 2
+            assert reserve(owner.ring, 100) != 0
+    assert connection_of(owner.ring, 0) == 0
+    step(owner.ring, frame, 0)
+    assert (owner.ring.connecting, connection_of(owner.ring, 0)) == (0, 0)
 
 
 def test_the_exchanges_end(server: socket.socket) -> None:

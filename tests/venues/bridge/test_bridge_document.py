@@ -38,6 +38,12 @@ After its logon a client may ask for its account, with the last execution id tha
 that one again, 64 at most, and then `AccountEnd`: with `more` it asks again from there, otherwise each open order and
 each position that is not flat stand before it. The exchange remembers the last 16,384 fills; `missing` says that it has
 forgotten some that were asked for.
+
+A client whose connection has ended may open another one: messages count from 1 again, and the first is a logon. One
+connection is served at a time: a new one displaces the one before, which gets a `Logout`, and whose open orders are
+cancelled. What was filled meanwhile the account tells. Our session does that by itself after a loss, 1 s later and then
+after twice as long each time, 30 s at most; it sends no order before it has read `AccountEnd`. It stays away when the
+`Logout` says that it was displaced (5), or that its logon was refused (1).
 """
 
 

@@ -22,12 +22,16 @@ from crosswire.nic.packet import (
     parse_packet,
     write_udp_frame_header,
 )
+from crosswire.nic.rings.connection import connection_of, reconnect
 from crosswire.nic.rings.replay import STARVED, Replay
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.unit.compile import NO_JIT, compiled
 from crosswire.venues.book.book import set_level
+from crosswire.venues.bridge.exchange.gateway import reset_client
 from crosswire.venues.bridge.orders.session import BridgeSession, make_bridge_session
-from crosswire.venues.exchange.simulated import SimulatedExchange, make_simulated_exchange
+from crosswire.venues.exchange.ring import ANSWER as EXCHANGE_ANSWER
+from crosswire.venues.exchange.ring import is_settled
+from crosswire.venues.exchange.simulated import SimulatedExchange, kill_gateway, make_simulated_exchange
 from crosswire.venues.feed import Feed, decode
 from crosswire.venues.market import TRADE, Events, Market, add_event, book_changed
 from crosswire.venues.order import (
@@ -46,7 +50,7 @@ from crosswire.venues.session import (
     write_new,
 )
 from crosswire.venues.side import ASK, BID, BUY, SELL
-from tests.support.order_setup import VENUE, make_flow, make_market
+from tests.support.order_setup import VENUE, make_approval, make_flow, make_market
 from tests.support.paths import ROOT
 from tests.venues.exchange.test_matching import Model
 
@@ -56,7 +60,7 @@ HEARTBEAT_MS = 100
 FEED_NS, ORDER_NS, RESPONSE_NS = 3 * MS, 5 * MS, 7 * MS
 ACK, FILL, CANCELLED, REJECTED, CANCEL_REJECTED, *_ = ReportKind
 IOC, FOK, GTC, POST_ONLY = TimeInForce
-NEW, CANCEL = range(2)
+NEW, CANCEL, KILL = range(3)
 
 
 class Change(Struct, packed=True):
@@ -154,6 +158,8 @@ def drive(engine: Engine, exchange: SimulatedExchange, session: BridgeSession) -
                 engine.reports.count = 0
                 read_reports(session, engine.packet, engine.reports)
                 hear(engine)
+                if session.keep_due != 0:
+                    engine.keep_ns = engine.now_ns
             else:
                 engine.market_frames += 1
             release(exchange)
@@ -168,6 +174,9 @@ def drive(engine: Engine, exchange: SimulatedExchange, session: BridgeSession) -
 
 @compiled
 def act(engine: Engine, exchange: SimulatedExchange, session: BridgeSession, step: Step) -> None:
+    if step.action == KILL:
+        reset_client(exchange.gateway, exchange.matching, exchange.answers, engine.now_ns)
+        return
     if step.action == CANCEL:
         if not write_cancel(session, exchange, step.client_order_id, 0, engine.now_ns):
             engine.wrong += 1
@@ -433,6 +442,58 @@ def test_the_exchange_has_books_and_terms_of_its_own(tmp_path: Path) -> None:
         assert exchange.market.instruments[0].venue_id != 5
         assert exchange.market.books.address != terms.books.address
         assert ctypes.string_at(exchange.market.instruments.address, 8) == bytes(8)
+
+
+def test_a_killed_gateway_is_connected_to_again(tmp_path: Path) -> None:
+    """The client hears of its end when a RST has come, connects after a second, and what rested has gone."""
+    path = write_capture(tmp_path / "feed.pcap", quiet(2_000, (1, (ASK, 101, 10, 0)), (1_400, (ASK, 90, 1, 1))))
+    resting = {"client_order_id": 1, "time_in_force": GTC, "price_ticks": 90, "qty_lots": 4}
+    heard = run(path, [at(20, **resting), at(60, action=KILL), at(1_300, client_order_id=2)]).heard
+    kinds = [kind for _, kind, *_ in heard]
+    assert kinds == [ACK, ReportKind.ACCOUNT_END, ACK, FILL]
+    back_ns = T0 + 60 * MS + RESPONSE_NS + 1_000 * MS  # one second after the RST came
+    # SYN and logon go together; the answer to the logon, and the one to the query behind it.
+    assert back_ns < heard[1][0] <= back_ns + 2 * (ORDER_NS + RESPONSE_NS) + 3 * MS
+
+
+def test_answers_on_a_connection_that_was_given_up_are_dropped(tmp_path: Path) -> None:
+    """What was on its way there arrives before the new connection, and counts."""
+    path = write_capture(tmp_path / "feed.pcap", quiet(300, (1, (ASK, 101, 10, 0))))
+    frame, terms = Frame(), make_market()
+    with Replay([path], cursors=2) as replay:
+        exchange = make_simulated_exchange(
+            PlainFeed(), VENUE, replay, terms, make_flow(), level_capacity=256, feed_latency_ns=FEED_NS,
+            order_latency_ns=ORDER_NS, response_latency_ns=RESPONSE_NS, orders_per_second=1000, burst=1000,
+            resting_max=100,
+        )  # fmt: skip
+
+        def answers(until_ms: int) -> int:
+            """Let time pass; how many answers came."""
+            count = 0
+            for now_ns in range(T0, T0 + until_ms * MS, MS):
+                while poll(exchange, frame, now_ns):
+                    count += exchange.polled == EXCHANGE_ANSWER
+                    release(exchange)
+            return count
+
+        session = make_bridge_session(VENUE, terms, make_flow(), 1, HEARTBEAT_MS)
+        answers(10)
+        start_session(session, exchange, T0 + 10 * MS)
+        assert answers(30) == 1
+        session.state = SessionState.READY
+        for number, time_in_force in ((1, IOC), (2, GTC)):
+            approval = make_approval(number, BUY, time_in_force, 101 if time_in_force == IOC else 90, 4)
+            assert write_new(session, exchange, approval, T0 + 30 * MS)
+        assert connection_of(exchange, 0) == 1
+        reconnect(exchange, 0, T0 + 31 * MS)
+        assert connection_of(exchange, 0) == 2
+        assert answers(100) == 0
+        assert exchange.stale == 2
+        assert (exchange.gateway.fills, exchange.matching.resting_count, exchange.gateway.logged_on) == (1, 0, 0)
+        assert is_settled(exchange)
+        kill_gateway(exchange, 0, T0 + 100 * MS)
+        assert answers(150) == 1
+        assert connection_of(exchange, 0) == 0
 
 
 @pytest.mark.parametrize(("text", "expected"), [(b"", 0xCBF29CE484222325), (b"foobar", 0x85944171F73967E8)])

@@ -15,6 +15,7 @@ from crosswire.nic.memory.raw import fill_bytes
 from crosswire.nic.memory.struct import Array, Struct, clear_struct, copy_struct, i64, size_of, view
 from crosswire.nic.packet import (
     ETHER_TYPE_IPV4,
+    FLAG_RST,
     PROTOCOL_TCP,
     TCP_FRAME_HEADER_BYTES,
     EthernetHeader,
@@ -27,9 +28,10 @@ from crosswire.nic.packet import (
     parse_packet,
     pseudo_header_sum,
     reverse_flow,
+    seal_tcp_frame,
     write_tcp_frame_header,
 )
-from crosswire.nic.rings.ring import NEVER_NS, Frame, reserve
+from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, reserve
 from crosswire.nic.tcp_frames import TCP_WINDOW, commit_segment, set_connection
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.bridge.orders.stream import (
@@ -37,6 +39,7 @@ from crosswire.venues.bridge.orders.stream import (
     length_of,
     next_message,
     open_segment,
+    restart_stream,
     stamp_header,
     write_header,
 )
@@ -106,6 +109,14 @@ def set_gateway(gateway: BridgeGateway, flow: Flow, first_byte: int = 0) -> None
     gateway.segment_length = 0
     clear_struct(gateway.stream)
     set_connection(gateway.stream.connection, reverse_flow(flow), first_byte)
+
+
+@compiled
+def take_connection(gateway: BridgeGateway, matching: Matching, now_ns: int) -> None:
+    """Take up the client's next connection: what the one before left open is cancelled, and nobody is told."""
+    drop_client(gateway, matching, now_ns)
+    gateway.closed = 0
+    restart_stream(gateway.stream)
 
 
 @compiled
@@ -289,13 +300,32 @@ def log_out(gateway: BridgeGateway, matching: Matching, market: Market, ring: St
 
 
 @compiled
+def displace_client(gateway: BridgeGateway, matching: Matching, market: Market, ring: Struct, now_ns: int) -> None:
+    """End the connection because another client has come."""
+    log_out(gateway, matching, market, ring, messages.LogoutReason.DISPLACED, now_ns)
+    send_segment(gateway, ring, now_ns)
+
+
+@compiled
 def drop_client(gateway: BridgeGateway, matching: Matching, now_ns: int) -> None:
-    """End the connection without a word, as the end of the gateway's process does; what rests is cancelled."""
+    """End the session without a word; what rests is cancelled."""
     gateway.stream.ended = gateway.closed = 1
     gateway.logged_on = 0
+    gateway.segment_address = gateway.segment_length = 0
     gateway.executions.count = 0
     match_cancel_all(matching, now_ns, gateway.executions)
     gateway.executions.count = 0
+
+
+@compiled
+def reset_client(gateway: BridgeGateway, matching: Matching, ring: Struct, now_ns: int) -> None:
+    """Let the gateway's process die, and another one listen: the host ends the connection with a RST."""
+    drop_client(gateway, matching, now_ns)
+    slot = reserve(ring, TCP_FRAME_HEADER_BYTES)
+    if slot != 0:
+        connection = gateway.stream.connection
+        write_tcp_frame_header(slot, connection.flow, TCP_WINDOW)
+        commit(ring, seal_tcp_frame(slot, 0, connection.send_next, connection.receive_next, FLAG_RST), now_ns)
 
 
 @compiled

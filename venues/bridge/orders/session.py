@@ -1,10 +1,16 @@
-"""Order session of the bridge, the engine's side: pre-built frames that are patched and sent (`nic/tcp_frames.py`)."""
+"""Order session of the bridge, the engine's side: pre-built frames that are patched and sent (`nic/tcp_frames.py`).
 
+A session that is lost has the ring make another connection, after a backoff, and logs on again. It is READY once the
+exchange has told its account: the fills behind the last one that was told, what is open and what is held.
+"""
+
+from enum import IntEnum
 from typing import Annotated
 
-from crosswire.nic.duration import NS_PER_MS
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.memory.struct import Pointer, Struct, clear_struct, i64, one, size_of, view
 from crosswire.nic.packet import Flow, Packet, TcpFrame, field_sum
+from crosswire.nic.rings.connection import connection_of, reconnect
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp_frames import build_template, commit_template, copy_template, set_connection
 from crosswire.nic.unit.compile import compiled, inlined
@@ -13,6 +19,7 @@ from crosswire.venues.bridge.orders.stream import (
     length_of,
     next_message,
     open_segment,
+    restart_stream,
     stamp_header,
     write_header,
 )
@@ -28,6 +35,7 @@ from crosswire.venues.bridge.wire.order_layout import (
     Logon,
     LogonAck,
     Logout,
+    LogoutReason,
     MassCancel,
     MessageHeader,
     NewOrder,
@@ -37,7 +45,8 @@ from crosswire.venues.bridge.wire.order_layout import (
     OrderReject,
     Template,
 )
-from crosswire.venues.market import InstrumentMap, Market, learn_instrument
+from crosswire.venues.byte_stream import end_stream
+from crosswire.venues.market import InstrumentMap, Market, is_defined, learn_instrument
 from crosswire.venues.order import (
     NO_INSTRUMENT,
     NOT_TOLD,
@@ -63,6 +72,20 @@ from crosswire.venues.session import (
 
 LOGON_RETRY_NS = NS_PER_MS  # the ring had no slot for the logon
 DEFINITIONS_NS = NS_PER_MS  # between two looks whether the feed has defined all instruments
+CONNECTING_NS = NS_PER_MS  # between two looks whether the connection is there
+BACKOFF_MIN_NS = NS_PER_S  # before the first attempt at another connection; doubled for each that follows
+BACKOFF_MAX_NS = 30 * NS_PER_S
+_BAD_LOGON, _DISPLACED = int(LogoutReason.BAD_LOGON), int(LogoutReason.DISPLACED)
+
+
+class Loss(IntEnum):
+    """Why the session was lost."""
+
+    NONE = 0  # it never was
+    SILENCE = 1
+    HUNG_UP = 2  # the connection ended, or what came on it could not be believed
+    LOGGED_OUT = 3  # the exchange said so: `logout_reason`
+    OVERRUN = 4  # more reports at once than there is room for
 
 
 class LogonFrame(TcpFrame, packed=True):
@@ -97,7 +120,13 @@ class BridgeSession(Session):
     mass_cancels_done: i64  # answered by the exchange
     undefined: i64  # orders not sent because the feed had not yet defined their instrument
     unexpected: i64  # messages that only a client may send, or a logon answered twice
-    logout_reason: i64  # LogoutReason
+    logout_reason: i64  # LogoutReason of the last one
+    loss: i64  # Loss, the last one
+    connection: i64  # the ring's number of the connection that it has logged on over
+    is_bound: i64  # 1: the ring knows of no connections, so it can't make another
+    is_connecting: i64  # 1: another connection was asked for
+    reconnect_ns: i64  # when another is to be asked for
+    backoff_ns: i64  # from a loss, or an attempt, to the next attempt
     is_accepted: i64  # 1: the exchange has answered the logon
     asks_account: i64  # 1: READY only when the exchange has told its account of us
     account_due: i64  # 1: the question is to be sent
@@ -129,7 +158,7 @@ def make_bridge_session(
     """
     if not 1 <= heartbeat_interval_ms <= 60_000:
         raise ValueError(f"heartbeat_interval_ms must be in 1..60000, not {heartbeat_interval_ms}")
-    session = BridgeSession(venue=venue, session_id=session_id)
+    session = BridgeSession(venue=venue, session_id=session_id, backoff_ns=BACKOFF_MIN_NS)
     session.heartbeat_interval_ns = heartbeat_interval_ms * NS_PER_MS
     session.market = one(market)
     set_connection(session.stream.connection, flow, first_byte)
@@ -180,6 +209,8 @@ def start_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> N
     if slot == 0:
         session.ring_full += 1
         return
+    session.connection = connection_of(ring, 0)
+    session.is_bound = 1 if session.connection == 0 else 0
     session.state = SessionState.LOGGING_ON
     session.last_received_ns = now_ns
     _send(session, ring, slot, size_of(LogonFrame), session.logon_sum, 0, now_ns)
@@ -258,12 +289,14 @@ def end_bridge_session(session: BridgeSession, _ring: Struct, _now_ns: int) -> N
 def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> int:
     if session.state == SessionState.CLOSED:
         return now_ns + LOGON_RETRY_NS
+    if session.state == SessionState.LOST:
+        return _come_back(session, ring, now_ns)
     if session.state != SessionState.READY and session.state != SessionState.LOGGING_ON:
         return NEVER_NS
     silent_ns = session.last_received_ns + SILENCE_INTERVALS * session.heartbeat_interval_ns
     if now_ns >= silent_ns:
-        session.state = SessionState.LOST
-        return NEVER_NS
+        _lose(session, Loss.SILENCE, now_ns)
+        return _come_back(session, ring, now_ns)
     _note_numbers(session)
     session.keep_due = 0
     if session.state == SessionState.LOGGING_ON and session.is_accepted == 0:
@@ -275,7 +308,7 @@ def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> in
         else:
             _send(session, ring, slot, size_of(HeartbeatFrame), session.heartbeat_sum, 0, now_ns)
     if session.account_due != 0:
-        if not _is_defined(session):
+        if not is_defined(session.market[0], session.venue):
             return min(silent_ns, now_ns + DEFINITIONS_NS)
         _send_account_query(session, ring, now_ns)
     # A full ring is tried again after an interval: the peer allows for SILENCE_INTERVALS of them.
@@ -283,13 +316,61 @@ def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> in
 
 
 @compiled
-def _is_defined(session: BridgeSession) -> bool:
-    """Tell whether the feed has defined all the venue's instruments: the answer calls them by the ids of that."""
-    market = session.market[0]
-    for index in range(market.count):
-        if market.instruments[index].venue == session.venue and market.instruments[index].venue_id < 0:
-            return False
-    return True
+def _lose(session: BridgeSession, loss: int, now_ns: int) -> None:
+    """Note that the session is over; what still comes on its connection is read until there is another."""
+    if session.state == SessionState.LOST or session.state == SessionState.ENDED:
+        return
+    session.state = SessionState.LOST
+    session.loss = loss
+    session.is_connecting = 0
+    session.reconnect_ns = now_ns + session.backoff_ns
+    session.keep_due = 1
+
+
+@compiled
+def stays_lost(session: BridgeSession) -> bool:
+    """Tell whether a lost session makes no attempt to come back."""
+    return session.is_bound != 0 or session.logout_reason == _BAD_LOGON or session.logout_reason == _DISPLACED
+
+
+@compiled
+def _come_back(session: BridgeSession, ring: Struct, now_ns: int) -> int:
+    """Ask for another connection when that is due, and log on once it is there; return when to look again, ns."""
+    session.keep_due = 0
+    if stays_lost(session):
+        return NEVER_NS
+    connection = connection_of(ring, 0)
+    if connection != 0 and connection != session.connection:
+        restart_stream(session.stream)
+        session.asks_account = 1  # who knows what was filled meanwhile
+        session.is_accepted = 0
+        start_session(session, ring, now_ns)
+        _note_numbers(session)
+        return now_ns + CONNECTING_NS
+    if now_ns >= session.reconnect_ns:
+        reconnect(ring, 0, now_ns)
+        session.is_connecting = 1
+        session.backoff_ns = min(2 * session.backoff_ns, BACKOFF_MAX_NS)
+        session.reconnect_ns = now_ns + session.backoff_ns
+    return min(session.reconnect_ns, now_ns + CONNECTING_NS) if session.is_connecting != 0 else session.reconnect_ns
+
+
+def explain(session: BridgeSession) -> str:
+    """Say why a lost session was lost, and whether it comes back; "" of any other."""
+    if session.state != SessionState.LOST:
+        return ""
+    if session.loss == Loss.LOGGED_OUT or session.logout_reason in (_BAD_LOGON, _DISPLACED):
+        name = LogoutReason(session.logout_reason).name if session.logout_reason in set(LogoutReason) else "unknown"
+        reason = f"the exchange logged us out: {name.lower().replace('_', ' ')}"
+    elif session.loss == Loss.SILENCE:
+        reason = "the gateway went silent"
+    elif session.loss == Loss.OVERRUN:
+        reason = "the gateway said more at once than there is room for"
+    else:
+        reason = "the gateway hung up or broke the protocol"
+    if session.is_bound:
+        return f"{reason}; its ring can make no other connection: nothing more is sent there"
+    return f"{reason}; nothing more is sent there" if stays_lost(session) else f"{reason}; connecting again"
 
 
 @compiled
@@ -314,12 +395,18 @@ def read_bridge_reports(session: BridgeSession, packet: Packet, reports: Reports
         session.last_received_ns = packet.time_ns
         address = next_message(stream)
         while address != 0:
+            if reports.count == REPORTS_MAX:
+                # What was not heard is asked for again: nothing behind it is read either.
+                reports.dropped += 1
+                _lose(session, Loss.OVERRUN, packet.time_ns)
+                end_stream(stream)
+                break
             _read_message(session, address, reports)
             address = next_message(stream)
     if stream.ended != had_ended or (not is_read and packet.payload_length > 0):
         session.bad_frames += 1
     if stream.ended != 0:
-        session.state = SessionState.LOST
+        _lose(session, Loss.HUNG_UP, packet.time_ns)
     _note_numbers(session)
 
 
@@ -354,7 +441,7 @@ def _read_message(session: BridgeSession, address: int, reports: Reports) -> Non
             session.unexpected += 1
     elif template_id == Template.LOGOUT:
         session.logout_reason = view(Logout, address).reason
-        session.state = SessionState.LOST
+        _lose(session, Loss.LOGGED_OUT, session.last_received_ns)
     elif template_id == Template.MASS_CANCEL_ACK:
         session.mass_cancels_done += 1
     elif template_id == Template.ACCOUNT_ORDER:
@@ -371,12 +458,8 @@ def _read_message(session: BridgeSession, address: int, reports: Reports) -> Non
 def _add_report(
     session: BridgeSession, reports: Reports, kind: int, client_order_id: int, exchange_time_ns: int
 ) -> Report:
-    """Take the next free report. When REPORTS_MAX are taken the session is lost: what a venue said was not heard."""
-    if reports.count < REPORTS_MAX:
-        reports.count += 1
-    else:
-        reports.dropped += 1
-        session.state = SessionState.LOST
+    """Take the next report, which is free."""
+    reports.count += 1
     report = reports.items[reports.count - 1]
     clear_struct(report)
     report.leaves_lots = report.filled_lots = NOT_TOLD
@@ -471,7 +554,8 @@ def _read_account_position(session: BridgeSession, message: AccountPosition, rep
 @compiled
 def _read_account_end(session: BridgeSession, message: AccountEnd, reports: Reports) -> None:
     """Ask again while there are more fills; a hole among them is for the account to find: its positions tell."""
-    if session.state != SessionState.LOGGING_ON or session.asks_account == 0:
+    is_asked = session.asks_account != 0 and session.is_accepted != 0 and session.account_due == 0
+    if session.state != SessionState.LOGGING_ON or not is_asked:
         session.unexpected += 1
         return
     if message.more != 0:
@@ -482,4 +566,7 @@ def _read_account_end(session: BridgeSession, message: AccountEnd, reports: Repo
     report.qty_lots = message.open_orders
     report.reason = message.missing
     session.accounts_told += 1
+    session.known_execution_id = message.execution_id
+    session.backoff_ns = BACKOFF_MIN_NS
     session.state = SessionState.READY
+    session.keep_due = 1  # for the cancels that wait

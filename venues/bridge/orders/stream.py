@@ -60,6 +60,16 @@ class MessageStream(ByteStream):
 
 
 @compiled
+def restart_stream(stream: MessageStream) -> None:
+    """Begin a new connection: bytes count from 0 again, and messages from 1."""
+    stream.connection.send_next = stream.connection.receive_next = 0
+    stream.send_sequence = stream.receive_sequence = 0
+    stream.ended = 0
+    forget_segment(stream)
+    stream.partial_length = 0
+
+
+@compiled
 def length_of(template_id: int) -> int:
     """Length in bytes of a message of this kind in this version; 0 for an unknown kind."""
     if template_id == Template.ORDER_FILL:

@@ -7,6 +7,8 @@
 * The client sends `Logon` first, and nothing else before its `LogonAck`. Whoever has sent nothing for the heartbeat
   interval sends `Heartbeat`. After `SILENCE_INTERVALS` intervals without a message the session is over and the exchange
   cancels what rests.
+* A client whose connection has ended may open another: it begins anew, with messages from 1 and a logon, and displaces
+  the one before. A client that was displaced, or whose logon was refused, stays away.
 * A client order id that is not above all earlier ones is refused as a duplicate.
 * Prices are ticks and quantities lots of the instrument, whose id is the one of the feed's `InstrumentDefinition`.
 * Answers to one request come in order: `OrderAck` before its `OrderFill`s before its `OrderCancelled`. Execution ids
@@ -54,6 +56,7 @@ class LogoutReason(IntEnum):
     BAD_MESSAGE = 2  # framing, sequence or template that the exchange can't go on from
     SILENCE = 3  # no message for SILENCE_INTERVALS intervals
     NOT_LOGGED_ON = 4  # something else before the logon
+    DISPLACED = 5  # another connection has taken this one's place
 
 
 class MessageStamp(Struct, packed=True):

@@ -202,7 +202,7 @@ def join_states(session: StarbaseSession) -> None:
             # What an earlier process had there is never told, whatever the other gateway says.
             session.state = SessionState.LOST
             return
-        if link.state != SessionState.LOST:
+        if link.state != SessionState.LOST or session.is_resumed != 0:
             session.state = SessionState.LOGGING_ON
 
 

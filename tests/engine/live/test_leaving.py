@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,12 @@ import pyarrow.parquet
 import pytest
 
 from crosswire.engine.journal.carry import last_carried
+from crosswire.engine.journal.decode import records_of
 from crosswire.engine.report.make import make_files
 from crosswire.nic.host.testbed import Testbed
+from crosswire.nic.journal.files import FOLDER
+from crosswire.nic.journal.reader import read_journal
+from crosswire.risk.records import RecordKind
 from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Command, make_config, started
 from tests.support.net import own_testbed
 from tests.support.paths import ROOT
@@ -167,11 +172,30 @@ def test_an_interface_that_is_gone_is_an_alarm_and_keeps_the_journal(testbed: Te
     assert any(position.fills for position in carried.holdings.values())
 
 
-@pytest.mark.parametrize("reason", ["nobody reads", "SIGTERM", "SIGHUP", "SIGUSR1"])
+def judge_last_order(run: Path, signal_ns: int) -> None:
+    """Behind the record that a signal ends the run no order is sent; tell how long after the signal that was."""
+    sent_ns = leaving_ns = cancel_ns = 0
+    for batch in read_journal(run / FOLDER).batches():
+        for record in records_of(batch):
+            if record.kind in (RecordKind.ORDER_SENT, RecordKind.AMEND_SENT):
+                assert leaving_ns == 0
+                sent_ns = record.time_ns
+            elif record.kind == RecordKind.STATE and record.fields["leaving"] and leaving_ns == 0:
+                leaving_ns = record.time_ns
+            elif record.kind == RecordKind.CANCEL_SENT and record.time_ns > signal_ns and cancel_ns == 0:
+                cancel_ns = record.time_ns
+    assert 0 < sent_ns <= leaving_ns
+    times_us = [(each - signal_ns) / 1000 for each in (sent_ns, cancel_ns, leaving_ns)]
+    print("last order {:.0f} us after the signal, first cancel {:.0f} us, halted {:.0f} us".format(*times_us))
+
+
+@pytest.mark.parametrize("reason", ["nobody reads", "SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])
 def test_nothing_else_ends_it_but_in_order(testbed: Testbed, tmp_path: Path, reason: str) -> None:
     """What it prints goes into a pipe that is closed, or a signal comes: the accounts are equal, the records whole."""
     config = config_with(tmp_path, testbed, RESTLESS)
-    seconds = 6 if reason == "nobody reads" else TRADING_S
+    if reason != "nobody reads":
+        config.write_text(config.read_text().replace("every = 20", "every = 1"))  # as many orders as the limits allow
+    seconds, signal_ns = 6 if reason == "nobody reads" else TRADING_S, 0
     command = [sys.executable, "-m", "crosswire.engine.cli", "live", config, "--output", tmp_path / "runs"]
     with started(tmp_path, "exchange", config, "--wait") as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
@@ -185,6 +209,7 @@ def test_nothing_else_ends_it_but_in_order(testbed: Testbed, tmp_path: Path, rea
         assert live.stdout is not None
         for text in live.stdout:
             if reason != "nobody reads" and re.search("fills [1-9]", text):
+                signal_ns = time.time_ns()
                 live.send_signal(getattr(signal, reason))
             elif reason == "nobody reads" and "trading" in text:
                 break
@@ -198,3 +223,5 @@ def test_nothing_else_ends_it_but_in_order(testbed: Testbed, tmp_path: Path, rea
     assert summary["counters"]["orders open at the end"] == summary["counters"]["alarms"] == 0
     assert summary["fills"] == sum(each["fills"] for each in seen.values()) > 0
     assert (path.parent / "report.html").exists()
+    if signal_ns:
+        judge_last_order(path.parent, signal_ns)

@@ -22,7 +22,7 @@ from crosswire.venues.market import Market, is_defined
 from crosswire.venues.order import REPORTS_MAX, STRANGE_INSTRUMENT, Report, ReportKind
 
 LOOK_S = 0.02
-RETRY_S = 20.0  # after a source gave no answer: Starbase takes 10 calls a minute
+RETRY_S = 20.0  # after a source gave no answer: venues take few such calls, some 10 a minute
 
 
 def make_account_sources(config: RunConfig, config_path: Path, market: Market) -> dict[int, AccountSource]:

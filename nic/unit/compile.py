@@ -95,7 +95,9 @@ class Generic(GenericOver[P, R]):
             if cls in self.implementations:
                 raise TypeError(f"{self.__name__}() is already implemented for {cls.__qualname__}")  # type: ignore[attr-defined]
             self.implementations[cls] = function
-            implemented_for.setdefault(cls, []).append(function)
+            # What stands beside the generic itself comes with it, to all that call it and to nobody else.
+            if function.__module__ != self.__module__:
+                implemented_for.setdefault(cls, []).append(function)
             return function
 
         return add

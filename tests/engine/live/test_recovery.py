@@ -27,6 +27,7 @@ from tests.support.net import own_testbed
 pytestmark = [pytest.mark.netns, pytest.mark.recovery]
 KILLS = int(os.environ.get("CROSSWIRE_KILLS", "3"))  # of each configuration
 MARKET_S = 120 + 15 * KILLS
+KILLED_S = 6  # at most, after it has begun to trade
 TRADING_S = 15  # joining in the middle: the books come with the next snapshots
 STARBASE_RESTLESS = RESTLESS.replace(
     '"deribit/BTC-PERPETUAL"', '"starbase/BTC-PERPETUAL", "starbase/BTC_USDC-PERPETUAL"'
@@ -91,12 +92,12 @@ def compare(folder: Path, seen: dict[str, Any]) -> None:
     assert all(venue["resting"] == 0 for venue in seen.values())
 
 
-def killed(folder: Path, config: Path, chance: random.Random, traded: str = "fills [1-9]") -> str:
+def killed(folder: Path, config: Path, chance: random.Random, traded: str = "fills [1-9]", longest_s: float = 2) -> str:
     """Start, trade, and kill at a moment drawn by chance; what it said."""
     with started(folder, "live", config, "--output", folder / "runs") as live:
         live.wait_for("trading", COMPILE_PATIENCE_S)
         live.wait_for(traded, COMPILE_PATIENCE_S)
-        time.sleep(chance.random() * 2)
+        time.sleep(chance.random() * longest_s)
         live.process.send_signal(signal.SIGKILL)
         live.process.wait()
         return live.text()
@@ -111,7 +112,9 @@ def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path, exa
     chance = random.Random(5)
     with started(tmp_path, "exchange", config, "--wait") as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
-        said = [killed(tmp_path, config, chance) for _ in range(KILLS)]
+        said = [killed(tmp_path, config, chance)]
+        # From before the logon until well into trading: nothing needs to have been traded then.
+        said += [killed(tmp_path, config, chance, "trading", KILLED_S) for _ in range(KILLS - 1)]
         with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", TRADING_S) as live:
             live.wait_for("run folder", COMPILE_PATIENCE_S)
             live.finish()
@@ -124,7 +127,7 @@ def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path, exa
         )
         assert ("starbase: positions and open orders compared with REST" in text) == (example == "starbase")
     assert sum(venue["new_orders"] for venue in seen.values()) > 20
-    assert all(rows(run, RecordKind.FILL) for run in run_folders(tmp_path))
+    assert sum(1 for run in run_folders(tmp_path) if rows(run, RecordKind.FILL)) > KILLS // 3
     compare(tmp_path, seen)
 
 

@@ -55,7 +55,14 @@ class Bench:
     def __init__(self, exchange: SimulatedExchange) -> None:
         self.exchange = exchange
         setup = GatewaySetup(
-            number=VENUE, names=["x"], exchange=exchange, endpoints=[(LOOPBACK_IP, 0)], flows=(make_flow(),)
+            number=VENUE,
+            names=["x"],
+            exchange=exchange,
+            endpoints=[(LOOPBACK_IP, 0)],
+            flows=(make_flow(),),
+            folder=Path(),
+            settings=None,
+            listeners=None,
         )
         self.gateways = ReplayedGateways(setup)
         self.port = self.gateways.listener.getsockname()[1]
@@ -84,7 +91,7 @@ class Bench:
         deadline = time.monotonic() + PATIENCE_S
         while client.session.state != SessionState.READY:
             assert time.monotonic() < deadline
-            self.turn()
+            self.turns(1)  # as slowly as the kernel carries what was sent
 
     def turns(self, count: int) -> None:
         for _ in range(count):

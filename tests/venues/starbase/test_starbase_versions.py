@@ -194,7 +194,10 @@ def test_a_higher_version_is_said_once() -> None:
     assert ADAPTER.order_entries["starbase"].explain(bench.session) == ""
     out = io.StringIO()
     venue: Any = SimpleNamespace(name="deribit", order_entry=ADAPTER.order_entries["starbase"])
-    run: Any = SimpleNamespace(parts=[SimpleNamespace(session=bench.session)], config=SimpleNamespace(venue=[venue]))
+    engine = SimpleNamespace(venues=[SimpleNamespace(is_lost=0, losses=0)])
+    run: Any = SimpleNamespace(
+        parts=[SimpleNamespace(session=bench.session)], config=SimpleNamespace(venue=[venue]), engine=engine
+    )
     lost = LostSessions(run, Console(file=out, width=200))
     for _ in range(3):
         lost.tell()

@@ -200,6 +200,7 @@ def _send(
     fields_sum += field_sum(stream.send_sequence) + field_sum(now_ns)
     commit_template(stream.connection, ring, slot, length, constant_sum, fields_sum, now_ns)
     session.frames_sent += 1
+    session.numbers[0] = stream.send_sequence
     session.last_sent_ns = now_ns
 
 

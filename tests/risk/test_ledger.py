@@ -292,3 +292,28 @@ def test_each_strategy_has_a_ledger_of_its_own() -> None:
     assert setup.ask(1, SELL, strategy=1) == Veto.REPEATED_EXECUTION
     assert setup.ask(1, BUY, strategy=1) == Veto.NONE
     assert setup.ask(1, SELL, strategy=0) == Veto.NONE
+
+
+@pytest.mark.parametrize(("side", "other"), [(BUY, SELL), (SELL, BUY)])
+def test_a_combination_may_be_worth_less_than_nothing(side: int, other: int) -> None:
+    """The difference of two prices: what was bought at +1 and is at -100 has lost 101, and counts at its size."""
+    setup = Setup()
+    sign = 1 if side == BUY else -1
+    setup.fill(0, side, 10, 500)
+    book = setup.market.books[0]
+    book.bid_ticks, book.ask_ticks = -1001, -999
+    assert setup.mark() == (side == BUY)
+    assert setup.gate.profit_e9 == -sign * 505 * E9 // 10
+    assert setup.gate.sums.gross_e9 == 50 * E9
+
+
+@pytest.mark.parametrize(("bid_ticks", "ask_ticks"), [(-1, 1), (-5, -3), (-11, -9), (0, 2)])
+def test_an_inverse_contract_has_no_mark_at_or_below_nothing(bid_ticks: int, ask_ticks: int) -> None:
+    """Its value in coins would be divided by that."""
+    setup = Setup()
+    setup.fill(1, BUY, 1000, 10, fee_e9=E9 // 100)
+    book = setup.market.books[1]
+    book.bid_ticks, book.ask_ticks = bid_ticks, ask_ticks
+    assert not setup.mark()
+    assert setup.gate.positions[1].mark_ticks == 1000
+    assert setup.gate.profit_e9 == -E9

@@ -11,7 +11,7 @@ from collections import Counter
 
 os.environ["CROSSWIRE_NO_JIT"] = "1"  # before anything of crosswire is imported
 
-from tests.mutants.files import AREAS, TESTS
+from tests.mutants.files import AREAS, files_of
 from tests.mutants.mutate import Mutant, mutants_of
 from tests.mutants.run import ROOT, Run
 
@@ -25,17 +25,16 @@ def main() -> None:
     parser.add_argument("--lines", default="", help="only mutants of these lines: 10-20")
     parser.add_argument("--tests", nargs="*", default=[], help="in place of the file's own")
     options = parser.parse_args()
-    files = AREAS.get(options.target, [options.target])
-    for file in files:
-        if not (ROOT / file).is_file() or not (options.tests or file in TESTS):
-            sys.exit(f"tests.mutants: {file} is no source file with tests named in tests/mutants/files.py")
+    files = list(files_of(options.target))
+    if not files:
+        sys.exit(f"tests.mutants: {options.target} is no area or source file that tests/mutants/files.py names")
     first, _, last = options.lines.partition("-")
     lines = range(int(first), int(last or first) + 1) if first else range(1 << 20)
-    for file in files:
+    for file, tests in files:
         # A process for each, which has imported nothing yet.
         child = os.fork()
         if child == 0:
-            run_file(file, options.tests or TESTS[file], lines, options)
+            run_file(file, options.tests or tests, lines, options)
             sys.exit()
         if os.waitpid(child, 0)[1] != 0:
             sys.exit(1)

@@ -59,6 +59,8 @@ def mutants_of(tree: ast.Module) -> list[Mutant]:
     found = []
     for parent, field, index, node, is_run_at_import in _nodes(tree, True):
         for new in _changes(node):
+            if isinstance(new, ast.Pass) and _ends_as_without(parent, node):
+                continue
             after = "left out" if isinstance(new, ast.Pass) else f"-> {_text(new)}"
             ast.fix_missing_locations(ast.copy_location(new, node))
             text = f"{_text(node)} {after}"
@@ -116,6 +118,13 @@ def _changes(node: ast.AST) -> Iterator[ast.AST]:
             yield ast.If(ast.UnaryOp(ast.Not(), test), body, orelse)
     if isinstance(node, LEFT_OUT) or _has_effect(node):
         yield ast.Pass()
+
+
+def _ends_as_without(parent: ast.AST, node: ast.AST) -> bool:
+    """Whether a function's last statement returns what is as false as the None that is returned without it."""
+    if not isinstance(parent, ast.FunctionDef) or node is not parent.body[-1] or not isinstance(node, ast.Return):
+        return False
+    return node.value is None or (isinstance(node.value, ast.Constant) and not node.value.value)
 
 
 def _has_effect(node: ast.AST) -> bool:

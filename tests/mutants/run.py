@@ -6,6 +6,7 @@ is run at import is run by a fork that has not imported anything yet.
 """
 
 import ast
+import importlib
 import json
 import os
 import resource
@@ -82,9 +83,10 @@ class Run:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run the collected tests over every mutant, in place of once."""
+        importlib.import_module(self.name)
         noted = Path(self.folder, "noted.json")
         if in_fork(lambda: self._note(session, noted), LIMIT_PLAIN_S) != "survived":
-            self.failed = [noted.read_text() if noted.is_file() else "tests take too long"]
+            self.failed = [noted.read_text() if noted.is_file() else "tests end early or take too long"]
             return True
         reached = json.loads(noted.read_text())
         for mutant in self.waiting:

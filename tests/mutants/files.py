@@ -6,50 +6,49 @@ A test that needs other processes, namespaces or a minute uncompiled is left out
 from collections.abc import Iterator
 
 RISK = [f"tests/risk/test_{name}.py" for name in ("trading_state", "ledger", "gate", "more_limits")]
-TCP = [f"tests/nic/tcp/test_tcp{name}.py" for name in ("", "_send", "_ring", "_model", "_loss")]
-JOURNAL = [
-    "tests/nic/journal/test_journal.py",
-    "--deselect=tests/nic/journal/test_journal.py::test_a_killed_writer_loses_nothing_that_it_committed",
-]
-RECOVERY = ["tests/engine/test_carry.py", "tests/engine/test_account.py"]
 STARBASE = "tests/venues/starbase/test_starbase"
+NOT_FUZZ = ["-m", "not fuzz"]  # nothing but that no byte is read which is not there
+
+
+def _named(folder: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}.py" for name in names)
+
 
 # By area: source files, and their tests.
 AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "risk": (
-        tuple(
-            f"risk/{name}.py"
-            for name in ("position", "ledger", "gate", "exposure", "activity", "prices", "trading_state", "limits")
-        ),
+        _named("risk", "position", "ledger", "gate", "exposure", "activity", "prices", "trading_state", "limits"),
         RISK,
     ),
-    "order": (("venues/order.py",), ["tests/venues/test_order.py", *RISK]),
-    "orders": (("engine/orders.py",), ["tests/engine/test_cancels.py", "tests/engine/test_desk.py"]),
-    "recovery": (
-        ("engine/account.py", *(f"engine/journal/{name}.py" for name in ("carry", "opening", "reconcile"))),
-        ["tests/engine/test_carry.py"],
+    "order": (_named("venues", "order"), ["tests/venues/test_order.py", *RISK]),
+    "orders": (_named("engine", "orders"), ["tests/engine/test_cancels.py", "tests/engine/test_desk.py"]),
+    "account": (_named("engine", "account"), ["tests/engine/test_account.py"]),
+    "recovery": (_named("engine/journal", "carry", "opening", "reconcile"), ["tests/engine/test_carry.py"]),
+    "journal": (
+        _named("nic/journal", "format", "journal", "reader", "walk", "files"),
+        ["tests/nic/journal/test_journal.py", "-k", "not killed"],
     ),
-    "journal": (tuple(f"nic/journal/{name}.py" for name in ("format", "journal", "reader", "walk", "files")), JOURNAL),
-    "legs": (
-        tuple(f"strategies/{name}.py" for name in ("legs", "leg_parameters", "plan", "cross_spread")),
-        ["tests/strategies"],
+    "legs": (_named("strategies", "legs", "trades", "plan", "leg_parameters"), ["tests/strategies"]),
+    "matching": (_named("venues/exchange", "matching"), ["tests/venues/exchange/test_matching.py"]),
+    "exchange": (
+        _named("venues/exchange", "gateways", "order_entry", "ring", "simulated"),
+        ["tests/venues/exchange/test_simulated.py"],
     ),
-    "matching": (
-        tuple(f"venues/exchange/{name}.py" for name in ("matching", "gateways", "order_entry", "ring", "simulated")),
-        ["tests/venues/exchange"],
+    "bridge-reports": (
+        _named("venues/bridge/orders", "session"),
+        ["tests/venues/bridge/test_bridge_orders.py", *NOT_FUZZ],
     ),
-    "bridge-reports": (("venues/bridge/orders/session.py",), ["tests/venues/bridge/test_bridge_orders.py"]),
     "tcp": (
-        tuple(f"nic/tcp/{name}.py" for name in ("segment", "state", "receive", "send", "tcp", "connection", "ring")),
-        TCP,
+        _named("nic/tcp", "state", "segment", "receive", "send", "tcp", "connection", "ring"),
+        [f"tests/nic/tcp/test_tcp{name}.py" for name in ("", "_send", "_ring", "_model", "_loss")],
     ),
     "starbase-matching": (
-        tuple(f"venues/starbase/exchange/matching/{name}.py" for name in ("matching", "amend", "quotes", "state")),
-        [f"{STARBASE}_{name}.py" for name in ("matching", "exchange", "rules")],
+        _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),
+        [*(f"{STARBASE}_{name}.py" for name in ("matching", "exchange", "rules")), *NOT_FUZZ],
     ),
     "starbase-reports": (
-        tuple(f"venues/starbase/orders/{name}.py" for name in ("answers", "reports", "fills", "telling")),
-        [f"{STARBASE}_{name}.py" for name in ("orders", "resume", "rules")],
+        _named("venues/starbase/orders", "answers", "reports", "fills", "telling"),
+        [*(f"{STARBASE}_{name}.py" for name in ("orders", "resume", "rules")), *NOT_FUZZ],
     ),
 }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 RISK = [f"tests/risk/test_{name}.py" for name in ("trading_state", "ledger", "gate", "more_limits")]
 STARBASE = "tests/venues/starbase/test_starbase"
-NOT_FUZZ = ["-m", "not fuzz"]  # nothing but that no byte is read which is not there
+NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
 
 
 def _named(folder: str, *names: str) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "bridge-reports": (
         _named("venues/bridge/orders", "session"),
-        ["tests/venues/bridge/test_bridge_orders.py", *NOT_FUZZ],
+        ["tests/venues/bridge/test_bridge_reports.py", "tests/venues/bridge/test_bridge_orders.py", *NOT_FUZZ],
     ),
     "tcp": (
         _named("nic/tcp", "state", "segment", "receive", "send", "tcp", "connection", "ring"),

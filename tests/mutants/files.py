@@ -21,7 +21,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         RISK,
     ),
     "order": (_named("venues", "order"), ["tests/venues/test_order.py", *RISK]),
-    "orders": (_named("engine", "orders"), ["tests/engine/test_cancels.py", "tests/engine/test_desk.py"]),
+    "orders": (_named("engine", "orders"), ["tests/engine/test_orders.py", "tests/engine/test_cancels.py"]),
     "account": (_named("engine", "account"), ["tests/engine/test_account.py"]),
     "recovery": (_named("engine/journal", "carry", "opening", "reconcile"), ["tests/engine/test_carry.py"]),
     "journal": (

@@ -22,8 +22,10 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "order": (_named("venues", "order"), ["tests/venues/test_order.py", *RISK]),
     "orders": (_named("engine", "orders"), ["tests/engine/test_orders.py", "tests/engine/test_cancels.py"]),
-    "account": (_named("engine", "account"), ["tests/engine/test_account.py"]),
-    "recovery": (_named("engine/journal", "carry", "opening", "reconcile"), ["tests/engine/test_carry.py"]),
+    "recovery": (
+        (*_named("engine/journal", "carry", "opening", "reconcile"), "engine/account.py"),
+        ["tests/engine/test_carry.py", "tests/engine/test_orders.py"],
+    ),
     "journal": (
         _named("nic/journal", "format", "journal", "reader", "walk", "files"),
         ["tests/nic/journal/test_journal.py", "-k", "not killed"],

@@ -72,7 +72,7 @@ def _text(node: ast.AST) -> str:
     if isinstance(node, ast.If):
         return f"if {ast.unparse(node.test)}"
     if isinstance(node, ast.Constant):
-        return f"{node.value} (column {node.col_offset})" if hasattr(node, "col_offset") else str(node.value)
+        return f"{node.value!r} (column {node.col_offset})" if hasattr(node, "col_offset") else repr(node.value)
     return " ".join(ast.unparse(node).split())
 
 

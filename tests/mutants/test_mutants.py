@@ -37,7 +37,7 @@ def test_what_is_changed() -> None:
     assert changed(6) == []  # a name for something
     assert changed(8) == ["2 (column 28) -> 3"]
     assert changed(10) == [
-        "9 (column 33) -> 10",
+        "9 (column 30) -> 10",
         "LIMIT == 9 -> LIMIT != 9",
         "a < b -> a <= b",
         "a < b -> a >= b",

@@ -12,7 +12,7 @@ TARGET ?= packet
 SECONDS ?= 60
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: backtest test lint format bench fuzz lock clean
+.PHONY: backtest test lint format bench fuzz mutants lock clean
 
 backtest: $(READY)
 	$(BIN)/crosswire backtest $(CONFIG)
@@ -36,6 +36,10 @@ bench: $(READY)
 fuzz: $(READY)
 	$(INSTALL) --require-hashes --requirement requirements-fuzz.lock
 	$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
+
+# TARGET=risk/gate.py, or an area; SECONDS for each file.
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants $(TARGET) --seconds $(SECONDS)
 
 # After an edit of pyproject.toml's dependencies, or to take up newer releases.
 LOCK := .venv/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-build \

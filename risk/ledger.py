@@ -144,6 +144,7 @@ def _mark(gate: Gate, index: int, now_ns: int) -> None:
         and top.bid_ticks < top.ask_ticks
         and is_priced(top, limits.price_ticks_max)
         and is_current(top, limits.mark_age_max_ns, now_ns)
+        and (top.bid_ticks > 0 or gate.instruments[index].payoff != Payoff.INVERSE)  # else it is worth no coins
     ):
         profit.marked_ns = top.receive_time_ns
         mark_ticks = (top.bid_ticks + top.ask_ticks) // 2

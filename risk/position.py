@@ -21,7 +21,7 @@ class Position(Struct):
     fills: i64
     bought_lots: i64
     sold_lots: i64
-    mark_ticks: i64  # last trusted price: middle of the last proven book
+    mark_ticks: i64  # last trusted price: middle of the last proven book; 0: none. A combination's may be below it
 
 
 @compiled
@@ -84,6 +84,6 @@ def _share(value: int, part: int, whole: int) -> int:
 def profit_e9(position: Position, instrument: Instrument) -> int:
     """Return P&L after fees at the last trusted price, 1e-9 of the settlement currency."""
     held = 0
-    if position.position_lots != 0 and position.mark_ticks > 0:
+    if position.position_lots != 0 and position.mark_ticks != 0:
         held = position_value_e9(instrument, position.mark_ticks, position.position_lots)
     return position.cash_e9 - position.fees_e9 + held

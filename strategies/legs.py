@@ -451,7 +451,6 @@ def _hedge(legs: Legs, desk: Desk, place: int) -> bool:
     best = _best_listing(legs, desk, _side_missing(trade), trade.buy, trade.sell, abs(residual_e9(trade)))
     if best == NO_LISTING or not _within_loss(legs, desk, trade, best):
         return False
-    trade.next_ns = desk.now_ns
     trade.hedges += 1
     return _send_missing(legs, desk, place, best, legs.slippage_ticks)
 

@@ -29,6 +29,7 @@ def test_a_good_order_passes_and_arms_exactly_what_was_asked() -> None:
     approval = setup.approval
     assert (approval.armed, approval.client_order_id, approval.instrument) == (1, 1, 1)
     assert (approval.side, approval.price_ticks, approval.qty_lots) == (SELL, 1000, 3)
+    assert approval.time_in_force == TimeInForce.IOC
     assert setup.gate.passed == 1
 
 
@@ -64,10 +65,20 @@ def test_each_order_limit(arguments: dict[str, int], veto: Veto) -> None:
         {"side": SELL, "price": 990},
         {"now_ns": NOW_NS + E9},
         {"instrument": 1, "lots": 10},
+        {"price": 1},
     ],
 )
 def test_the_boundary_itself_passes(arguments: dict[str, int]) -> None:
     assert Setup().ask(**arguments) == Veto.NONE
+
+
+def test_the_collar_is_rounded_down_to_ticks() -> None:
+    setup = Setup()
+    book = setup.market.books[0]
+    book.bid_ticks, book.ask_ticks, book.bid_lots, book.ask_lots = 49, 50, 1, 1
+    setup.mark()
+    assert setup.ask(0, BUY, 50) == Veto.NONE
+    assert setup.ask(0, BUY, 51) == Veto.PRICE_COLLAR  # 1 % is half a tick
 
 
 def test_position_counts_open_orders_at_their_worst() -> None:
@@ -149,6 +160,8 @@ def test_a_vetoed_order_costs_no_token() -> None:
 
 def test_session_open_orders_and_duplicates() -> None:
     setup = Setup()
+    setup.gate.venues[0].open_orders = 2
+    assert setup.ask() == Veto.NONE
     setup.gate.venues[0].open_orders = 3
     assert setup.ask() == Veto.OPEN_ORDERS
     setup.gate.venues[0].session_state = SessionState.LOST
@@ -186,6 +199,7 @@ def test_an_amend_arms_its_terms_and_takes_a_token() -> None:
 )
 def test_each_limit_of_an_amend(changes: dict[str, int], veto: Veto) -> None:
     setup = Setup()
+    setup.approval.armed = 1  # left by what no session has sent
     assert setup.amend(**{"lots": 9, **changes}) == veto
     assert setup.approval.armed == 0
     assert setup.gate.vetoes[veto] == 1

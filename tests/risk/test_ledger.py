@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosswire.risk.exposure import Sums
+from crosswire.nic.clock import STEP_NS
+from crosswire.risk.exposure import Sums, set_lot_values
 from crosswire.risk.gate import Gate, Veto
 from crosswire.risk.ledger import count_open, mark_positions, see_book
 from crosswire.risk.limits import RepeatedExecutionConfig, StrategyLimitsConfig
@@ -51,7 +52,8 @@ STEP = st.one_of(
 
 @given(st.lists(STEP, max_size=60))
 def test_kept_sums_equal_the_loop_over_all_instruments(steps: list[tuple[str, int, int, int]]) -> None:
-    setup = Setup()
+    limits = StrategyLimitsConfig(notional_max=Decimal(300), loss_max=Decimal(20))
+    setup = Setup(strategies=(limits, None))
     gate, books = setup.gate, setup.market.books
     for what, index, side, number in steps:
         position = gate.positions[index]
@@ -74,6 +76,44 @@ def test_kept_sums_equal_the_loop_over_all_instruments(steps: list[tuple[str, in
         assert kept(gate.sums) == looped(gate, [0, 1])
         assert kept(gate.venues[0].sums) == looped(gate, [0])
         assert kept(gate.venues[1].sums) == looped(gate, [1])
+        assert kept(gate.strategies[0].sums) == looped(gate, [0, 1])  # it did all of it
+
+
+def test_open_orders_are_counted_as_they_come_and_go() -> None:
+    setup = Setup()
+    for orders, lots in ((1, 5), (1, 3), (0, -2), (-1, -4)):
+        count_open(setup.gate, 0, 0, SELL, orders, lots)
+    position = setup.gate.positions[0]
+    assert (position.open_orders, position.open_buy_lots, position.open_sell_lots) == (1, 0, 2)
+
+
+def test_a_mark_of_one_tick_is_one() -> None:
+    setup = Setup()
+    setup.fill(0, BUY, 10, 500)
+    setup.fill(1, BUY, 10, 1)
+    for book in setup.market.books:
+        book.bid_ticks, book.ask_ticks = 1, 1 + 1
+    setup.mark()
+    assert [each.mark_ticks for each in list(setup.gate.positions)[:2]] == [1, 1]
+    assert setup.gate.profits[0].profit_e9 == -9 * 500 * E9 // 10_000
+    # A dollar is 10 coins at 0.1, and was 1 coin at 1.
+    assert setup.gate.sums.delta_held_e9 == 500 * E9 // 1000 + 10 * E9 + 1
+
+
+def test_what_has_no_mark_yet_counts_for_no_coins() -> None:
+    setup = Setup()
+    set_lot_values(setup.gate.exposures[1], setup.market.instruments[1], 0)
+    setup.hold(1, 7)
+    assert setup.gate.sums.delta_held_e9 == 0
+
+
+@pytest.mark.parametrize(("side", "other", "sign"), [(BUY, SELL, 1), (SELL, BUY, -1)])
+@pytest.mark.parametrize(("held", "closed"), [(1, 1), (5, 1), (1, 5)])
+def test_closing_a_lot_realises_its_gain(side: int, other: int, sign: int, held: int, closed: int) -> None:
+    setup = Setup()
+    setup.fill(0, side, 1000, held)
+    setup.fill(0, other, 1100, closed)
+    assert setup.gate.positions[0].realised_e9 == sign * E9 // 100  # one lot of 0.001 coin, 10 dearer
 
 
 def test_gross_counts_each_instrument_at_the_larger_of_both_ways() -> None:
@@ -213,6 +253,7 @@ def test_something_held_without_any_mark_is_of_unknown_value(instrument: int) ->
 
 def test_a_book_from_the_future_is_neither_traded_on_nor_a_mark() -> None:
     setup = Setup()
+    assert STEP_NS < BOOK_AHEAD_MAX_NS < 2 * STEP_NS  # as far as the run's clock may be behind a ring's
     book = setup.market.books[0]
     book.receive_time_ns = NOW_NS + BOOK_AHEAD_MAX_NS
     book.bid_ticks, book.ask_ticks = 1000, 1002
@@ -292,3 +333,28 @@ def test_each_strategy_has_a_ledger_of_its_own() -> None:
     assert setup.ask(1, SELL, strategy=1) == Veto.REPEATED_EXECUTION
     assert setup.ask(1, BUY, strategy=1) == Veto.NONE
     assert setup.ask(1, SELL, strategy=0) == Veto.NONE
+
+
+@pytest.mark.parametrize(("side", "other"), [(BUY, SELL), (SELL, BUY)])
+def test_a_combination_may_be_worth_less_than_nothing(side: int, other: int) -> None:
+    """The difference of two prices: what was bought at +1 and is at -100 has lost 101, and counts at its size."""
+    setup = Setup()
+    sign = 1 if side == BUY else -1
+    setup.fill(0, side, 10, 500)
+    book = setup.market.books[0]
+    book.bid_ticks, book.ask_ticks = -1001, -999
+    assert setup.mark() == (side == BUY)
+    assert setup.gate.profit_e9 == -sign * 505 * E9 // 10
+    assert setup.gate.sums.gross_e9 == 50 * E9
+
+
+@pytest.mark.parametrize(("bid_ticks", "ask_ticks"), [(-1, 1), (-5, -3), (-11, -9), (0, 2)])
+def test_an_inverse_contract_has_no_mark_at_or_below_nothing(bid_ticks: int, ask_ticks: int) -> None:
+    """Its value in coins would be divided by that."""
+    setup = Setup()
+    setup.fill(1, BUY, 1000, 10, fee_e9=E9 // 100)
+    book = setup.market.books[1]
+    book.bid_ticks, book.ask_ticks = bid_ticks, ask_ticks
+    assert not setup.mark()
+    assert setup.gate.positions[1].mark_ticks == 1000
+    assert setup.gate.profit_e9 == -E9

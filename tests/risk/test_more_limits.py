@@ -19,7 +19,7 @@ from crosswire.risk.limits import (
 from crosswire.risk.position import Position, add_fill
 from crosswire.risk.trading_state import TradingState, Why
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff
-from crosswire.venues.order import AmendState, OrderState
+from crosswire.venues.order import AmendState, OrderState, close_order, free_order
 from crosswire.venues.side import BUY, SELL
 from tests.support.gate_setup import NOW_NS, Setup
 
@@ -182,6 +182,30 @@ def test_an_order_that_would_trade_with_our_own_is_refused(side: int, own_ticks:
     assert setup.ask(0, side) == Veto.NONE
 
 
+@pytest.mark.parametrize(("side", "other"), [(BUY, SELL), (SELL, BUY)])
+def test_our_own_order_is_found_in_whichever_slot_it_is(side: int, other: int) -> None:
+    setup = Setup(self_trade_prevention=True, burst=100)
+    apart_ticks = 1002 if side == BUY else 998
+    first = setup.rest(0, other, apart_ticks, 1)
+    setup.rest(0, other, apart_ticks, 1)
+    own = setup.rest(0, other, 1000, 1)
+    assert setup.ask(0, side) == Veto.SELF_TRADE
+    close_order(first, OrderState.CANCELLED, 0, NOW_NS)
+    free_order(setup.orders, first)
+    assert setup.ask(0, side) == Veto.SELF_TRADE
+    close_order(own, OrderState.CANCELLED, 0, NOW_NS)
+    assert setup.ask(0, side) == Veto.NONE
+
+
+def test_an_order_of_one_lot_trades_with_our_own_too() -> None:
+    setup = Setup(self_trade_prevention=True)
+    setup.rest(0, BUY, 1000, 1)
+    assert setup.ask(0, SELL) == Veto.SELF_TRADE
+    setup = Setup(self_trade_prevention=True)
+    setup.rest(0, SELL, 1000, 1)
+    assert setup.ask(0, BUY) == Veto.SELF_TRADE
+
+
 def test_without_self_trade_prevention_it_passes() -> None:
     setup = Setup()
     setup.rest(0, SELL, 1000, 5)
@@ -238,6 +262,25 @@ def test_messages_are_forgotten_after_two_windows() -> None:
     assert setup.ask(now_ns=first_ns + 5 * E9) == Veto.NONE
 
 
+def test_one_message_a_fill_is_a_limit_too() -> None:
+    setup = Setup(order_to_trade=OrderToTradeConfig(messages_per_fill_max=1, messages_min=2, window_ms=1000))
+    assert [setup.ask() for _ in range(3)] == [Veto.NONE] * 2 + [Veto.ORDER_TO_TRADE]
+    for _ in range(3):
+        setup.fill(0, BUY, 1000, 1)
+    assert [setup.ask() for _ in range(2)] == [Veto.NONE, Veto.ORDER_TO_TRADE]
+
+
+def test_cancels_and_fills_count_in_the_window_that_they_are_in() -> None:
+    setup = Setup(order_to_trade=RATIO, burst=100, book_age_max_ms=60_000)
+    for _ in range(4):
+        count_cancel(setup.gate, 0, NOW_NS + 5 * E9)
+    assert setup.ask(now_ns=NOW_NS + 5 * E9) == Veto.ORDER_TO_TRADE
+    setup.fill(0, BUY, 1000, 1, now_ns=NOW_NS + 10 * E9)
+    setup.fill(0, BUY, 1000, 1, now_ns=NOW_NS + 10 * E9)
+    asked = [setup.ask(now_ns=NOW_NS + 10 * E9) for _ in range(7)]
+    assert asked == [Veto.NONE] * 6 + [Veto.ORDER_TO_TRADE]
+
+
 def test_the_window_before_counts_its_fills_and_ends_with_its_window() -> None:
     setup = Setup(order_to_trade=RATIO, burst=100, book_age_max_ms=60_000)
     assert [setup.ask() for _ in range(4)] == [Veto.NONE] * 4
@@ -269,6 +312,15 @@ def test_executions_that_repeat_are_stopped_for_a_while() -> None:
     setup.fill(0, BUY, 1000, 1, now_ns=NOW_NS + E9)
     assert setup.ask(0, BUY, now_ns=NOW_NS + E9) == Veto.REPEATED_EXECUTION
     assert setup.ask(0, BUY, now_ns=NOW_NS + E9 + 1) == Veto.NONE
+
+
+def test_of_two_executions_the_first_is_none_too_many() -> None:
+    setup = Setup(repeated_execution=RepeatedExecutionConfig(fills_max=2, window_ms=1000), burst=100)
+    setup.fill(0, BUY, 1000, 1)
+    assert setup.ask(0, BUY) == Veto.NONE
+    setup.fill(0, BUY, 1000, 1, now_ns=NOW_NS + 500)
+    assert setup.ask(0, BUY, now_ns=NOW_NS + E9 - 1) == Veto.REPEATED_EXECUTION
+    assert setup.ask(0, BUY, now_ns=NOW_NS + E9) == Veto.NONE
 
 
 def strategy_setup(**changes: Any) -> Setup:
@@ -396,6 +448,9 @@ def test_the_dead_man_switch_cancels_when_nobody_watches() -> None:
     setup = Setup(dead_man_ms=2_000, book_age_max_ms=60_000)
     gate = setup.gate
     assert not setup.mark(NOW_NS + 60 * E9)  # nobody has begun to watch
+    unconfigured = Setup(book_age_max_ms=60_000)
+    unconfigured.gate.alive_ns = NOW_NS - 60 * E9
+    assert unconfigured.ask() == Veto.NONE
     gate.alive_ns = NOW_NS
     assert setup.ask(now_ns=NOW_NS + 2 * E9) == Veto.NONE
     assert not setup.mark(NOW_NS + 2 * E9)

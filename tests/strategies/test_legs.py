@@ -8,8 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosswire.strategies.cross_spread import CrossSpread
+from crosswire.strategies.desk import REQUESTS_MAX
+from crosswire.strategies.interface import on_book
+from crosswire.strategies.legs import pair_number, take_fill, take_order
+from crosswire.strategies.opportunity import TRADES_MAX, Blocked
 from crosswire.strategies.trades import Outcome
 from crosswire.venues.instrument import E9, Payoff
+from crosswire.venues.order import Order, OrderState, Report
 from crosswire.venues.side import BUY, SELL
 from tests.support.strategy_harness import (
     LEG_PARAMETERS,
@@ -355,3 +360,182 @@ def test_any_answers_end_flat_or_with_an_alarm(
     assert len(harness.trades) == len(trades)
     assert sum(row["attempts"] for row in harness.opportunities) == len(trades)
     assert all(row["captured_size_e9"] >= 0 for row in harness.opportunities)
+
+
+def order_of(harness: Harness, number: int, **changes: int) -> Order:
+    """The order that a leg sent as its `number`th, ended unfilled, as the strategy would be told of it."""
+    sent = harness.orders[number]
+    terms = {"trade_id": sent.trade_id, "tag": sent.tag, "instrument": sent.instrument, "side": sent.side}
+    return Order(**(terms | {"state": OrderState.CANCELLED} | changes))
+
+
+def test_what_is_not_of_a_trade_moves_none() -> None:
+    harness = make()
+    harness.otherwise = fill(after_ns=50 * MS)
+    open_edge(harness)
+    legs, desk = harness.strategy.legs, harness.desk
+    for changes in ({"trade_id": 0}, {"trade_id": 2}, {"state": OrderState.PENDING_CANCEL}, {"state": OrderState.LIVE}):
+        take_order(legs, desk, order_of(harness, 0, **changes))
+    assert legs.trades[0].open_orders == 2
+    take_fill(legs, desk, order_of(harness, 0, trade_id=0), Report(side=BUY, price_ticks=1000, qty_lots=7))
+    assert (legs.carry_e9, legs.alarms, legs.trades[0].bought_e9) == (0, 0, 0)
+
+
+def test_a_fill_after_its_trades_end_is_an_alarm_and_carried() -> None:
+    harness = make()
+    open_edge(harness)
+    harness.advance(MS)
+    legs, desk = harness.strategy.legs, harness.desk
+    take_fill(legs, desk, order_of(harness, 0), Report(side=BUY, price_ticks=1000, qty_lots=7))
+    assert (legs.carry_e9, legs.alarms) == (7 * E9 // 1000, 1)
+    take_fill(legs, desk, order_of(harness, 1), Report(side=SELL, price_ticks=1010, qty_lots=9))
+    assert (legs.carry_e9, legs.alarms) == (-2 * E9 // 1000, 2)
+    harness.otherwise = miss(after_ns=50 * MS)
+    harness.set_book("b", bids=[("100.0", 5)], asks=[("101.0", 5)])
+    open_edge(harness)  # another trade is at the same place
+    carried_e9 = legs.trades[0].carried_e9
+    take_fill(legs, desk, order_of(harness, 0), Report(side=BUY, price_ticks=1000, qty_lots=1))
+    assert (carried_e9, legs.carry_e9, legs.alarms) == (-2 * E9 // 1000, E9 // 1000, 3)
+    assert legs.trades[0].bought_e9 == 0
+
+
+def test_a_failed_trade_stops_other_pairs_too() -> None:
+    harness = make(three())
+    harness.answers = [fill()]
+    harness.otherwise = miss()
+    open_edge(harness)
+    harness.advance(101 * MS)
+    assert harness.strategy.legs.failed == 1
+    harness.set_book("c", bids=[("103.0", 5)], asks=[("103.1", 5)])
+    assert {order.trade_id for order in harness.orders} == {1}
+
+
+@pytest.mark.parametrize(("late_ns", "is_started"), [(0, True), (1, False)])
+def test_a_book_may_be_as_old_as_it_says(late_ns: int, is_started: bool) -> None:
+    harness = make(book_age_max_ms=1)
+    harness.set_book("a", bids=[("99.9", 5)], asks=[("100.0", 5)])
+    harness.advance(MS - harness.step_ns + late_ns)
+    harness.set_book("b", bids=[("101.0", 5)], asks=[("101.1", 5)])
+    assert bool(harness.orders) == is_started
+
+
+@pytest.mark.parametrize(("taken", "asked"), [(REQUESTS_MAX - 2, REQUESTS_MAX), (REQUESTS_MAX - 1, REQUESTS_MAX - 1)])
+def test_both_legs_are_asked_for_or_none(taken: int, asked: int) -> None:
+    harness = make()
+    harness.set_book("a", bids=[("99.9", 5)], asks=[("100.0", 5)])
+    harness.change_book("b", bids=[("101.0", 5)], asks=[("101.1", 5)])
+    harness.desk.request_count = taken
+    on_book(harness.strategy, harness.desk, 1)
+    assert (harness.desk.request_count, harness.desk.requests_dropped) == (asked, 0)
+    harness.finish()
+    assert harness.opportunities[0]["blocked_by"] == (Blocked.NONE if asked > taken else Blocked.NO_REQUEST)
+
+
+def test_so_many_trades_are_in_flight_and_no_more() -> None:
+    harness = make(open_trades_max=2 * TRADES_MAX, cooldown_us=0, position_max=1000)
+    harness.otherwise = miss(after_ns=90 * MS)
+    for _ in range(TRADES_MAX + 2):
+        open_edge(harness)
+    assert len(harness.orders) == 2 * TRADES_MAX
+    assert harness.strategy.legs.pairs[pair_number(0, 1)].in_flight == TRADES_MAX
+    assert {trade.trade_id for trade in harness.strategy.legs.trades} == set(range(1, TRADES_MAX + 1))
+
+
+@pytest.mark.parametrize(("name", "held"), [("a", 800), ("b", -800)])
+def test_a_trade_is_no_larger_than_either_position_may_grow(name: str, held: int) -> None:
+    harness = make(position_max=1)
+    harness.desk.positions[harness.index(name)].position_lots = held
+    open_edge(harness)
+    assert [order.qty_lots for order in harness.orders] == [200, 200]
+
+
+def missing_buy(harness: Harness) -> None:
+    """Sell b, and buy neither a nor, instead of it, d."""
+    harness.decide = lambda sent: miss() if sent.name in ("a", "d") else fill()
+    for name in harness.names[2:]:
+        harness.set_book(name, bids=[("99.5", 5)], asks=[("101.2" if name == "c" else "100.5", 5)])
+    harness.set_book("a", bids=[("99.9", 5)], asks=[("100.0", "0.5")])
+    harness.set_book("b", bids=[("101.0", "0.5")], asks=[("102.0", 5)])
+    harness.advance(20 * MS)
+
+
+def test_what_is_still_to_be_bought_is_tried_where_it_is_cheapest_as_often_as_there_are_others() -> None:
+    harness = make({name: linear(taker_fee_bps=1) for name in "abcd"}, unwind_loss_max_bps=150, retries=1)
+    missing_buy(harness)
+    assert [(order.name, order.side) for order in harness.orders] == [
+        ("a", BUY), ("b", SELL), ("a", BUY), ("d", BUY), ("d", BUY), ("b", BUY),
+    ]  # fmt: skip
+    assert harness.orders[2].decision_ticks == 1000
+    assert harness.trades[0]["outcome"] == Outcome.UNWOUND
+
+
+@pytest.mark.parametrize(("loss_bps", "held", "name"), [(110, 0, "b"), (150, 0, "c"), (150, 500, "c"), (150, 501, "b")])
+def test_a_hedge_that_buys_has_its_limits_too(loss_bps: int, held: int, name: str) -> None:
+    """c asks 120 bps more than what was decided on, of which 0.5 coins are missing."""
+    harness = make(three(), unwind_loss_max_bps=loss_bps, retries=0, position_max=1)
+    harness.desk.positions[2].position_lots = held
+    missing_buy(harness)
+    assert [(order.name, order.side) for order in harness.orders[2:]] == [(name, BUY)]
+
+
+@pytest.mark.parametrize(("short_lots", "orders"), [(5, 2), (6, 3)])
+def test_five_eighths_of_the_coarser_lot_are_flat(short_lots: int, orders: int) -> None:
+    harness = make({"a": linear(lot="0.008", taker_fee_bps=1), "b": linear(taker_fee_bps=1)})
+    harness.set_book("a", bids=[("99.9", 8)], asks=[("100.0", "0.8")])
+    harness.answers = [fill(), fill(800 - short_lots)]
+    harness.set_book("b", bids=[("101.0", "0.8")], asks=[("101.1", 5)])
+    harness.advance(MS)
+    assert len(harness.orders) == orders
+
+
+def test_a_retry_at_the_end_of_its_window() -> None:
+    harness = make()
+    harness.answers = [fill(), miss(), miss(after_ns=2 * MS)]
+    open_edge(harness)
+    harness.advance(9 * MS)
+    assert [order.name for order in harness.orders] == ["a", "b", "b", "b"]
+
+
+def test_a_trade_is_given_up_when_its_time_is_up() -> None:
+    harness = make()
+    harness.answers = [fill()]
+    harness.otherwise = miss()
+    open_edge(harness)
+    harness.advance(100 * MS - 1)
+    assert harness.strategy.legs.alarms == 0
+    harness.advance(1)
+    assert harness.strategy.legs.alarms == 1
+
+
+def test_what_the_desk_does_not_take_now_is_unwound_later() -> None:
+    harness = make()
+    harness.answers = [fill(), miss(after_ns=50 * MS)]
+    open_edge(harness)
+    harness.advance(1_000)
+    harness.desk.request_count = REQUESTS_MAX
+    take_order(harness.strategy.legs, harness.desk, order_of(harness, 1))
+    harness.desk.request_count = 0
+    assert len(harness.orders) == 2
+    harness.advance(11 * MS)
+    assert [(order.name, order.side) for order in harness.orders[2:]] == [("a", SELL)]
+
+
+def test_a_leg_is_retried_at_a_price_of_one_tick() -> None:
+    harness = make(slippage_ticks=0)
+    harness.answers = [miss(), fill()]
+    harness.set_book("a", bids=[], asks=[("0.1", 5)])
+    harness.set_book("b", bids=[("0.3", 5)], asks=[("0.4", 5)])
+    harness.advance(MS)
+    assert [(order.name, order.price_ticks) for order in harness.orders[2:]] == [("a", 1)]
+
+
+def test_a_lost_book_ends_its_opportunities() -> None:
+    harness = make(three())
+    harness.otherwise = miss()
+    open_edge(harness)
+    harness.advance(MS)
+    assert harness.opportunities == []
+    harness.lose_book("c")
+    assert [row["sell_instrument"] for row in harness.opportunities] == []
+    harness.lose_book("b")
+    assert [row["sell_instrument"] for row in harness.opportunities] == [1]

@@ -37,7 +37,7 @@ from crosswire.venues.side import ASK, BID
 START_NS = 1_700_000_000_000_000_000
 # What every leg strategy must be told; a test says what else matters to it.
 LEG_PARAMETERS: dict[str, Any] = {"threshold_bps": 1, "size_max": 1, "unwind_loss_max_bps": 50}
-ORDER_TERMS = ("instrument", "side", "time_in_force", "price_ticks", "qty_lots", "decision_ticks", "trade_id")
+ORDER_TERMS = ("instrument", "side", "time_in_force", "price_ticks", "qty_lots", "decision_ticks", "trade_id", "tag")
 Number = int | float | str | Decimal | Fraction
 
 
@@ -150,6 +150,7 @@ class Sent:
     qty_lots: int
     decision_ticks: int
     trade_id: int
+    tag: int
     sent_ns: int
     answer: Answer
     fills: list[tuple[int, int]] = field(default_factory=list)  # price_ticks, qty_lots
@@ -319,7 +320,6 @@ class Harness:
             client_order_id=len(self.orders),
             state=OrderState.PENDING_NEW,
             venue=request.instrument,
-            tag=request.tag,
             created_ns=self.desk.now_ns,
             trigger_ns=self.desk.trigger_ns,
             **terms,

@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 from crosswire.venues.instrument import Instrument, Kind
 from crosswire.venues.order import (
     BY_ID_MAX,
+    EXECUTION_STEP_MAX,
     FILL_FEE_MAX_E9,
     FILL_LOTS_MAX,
     FILL_TICKS_MAX,
+    FILLS_REMEMBERED,
     NOT_TOLD,
+    ORDERS_BITS,
     ORDERS_MAX,
     AmendState,
     Applied,
@@ -62,6 +65,7 @@ def test_an_order_lives_and_fills() -> None:
     order = open_buy(table)
     assert order.state == OrderState.PENDING_NEW
     assert (order.price_ticks, order.qty_lots, order.created_ns, order.decision_ticks) == (1000, 10, 111, 0)
+    assert (order.time_in_force, order.client_order_id >> ORDERS_BITS) == (TimeInForce.GTC, 1)
     acked = report_of(order, ReportKind.ACK, exchange_order_id=9, instrument=-1)
     assert apply_report(table, acked, 222) == Applied.UPDATED
     assert acked.instrument == INSTRUMENT
@@ -346,8 +350,8 @@ def test_a_cancel_of_a_held_order_makes_it_an_ioc_that_may_still_fill() -> None:
     assert apply_report(table, report_of(order, ReportKind.CONVERTED), 17) == Applied.LATE
 
 
-def amended(order: Order, price_ticks: int, qty_lots: int) -> Report:
-    return report_of(order, ReportKind.AMENDED, price_ticks=price_ticks, qty_lots=qty_lots)
+def amended(order: Order, price_ticks: int, qty_lots: int, **values: int) -> Report:
+    return report_of(order, ReportKind.AMENDED, price_ticks=price_ticks, qty_lots=qty_lots, **values)
 
 
 def test_an_amend_sets_the_terms_asked_for_and_may_end_the_order() -> None:
@@ -384,6 +388,8 @@ def test_a_refused_amend_leaves_the_order_as_it_was() -> None:
     assert apply_report(table, refusal, 6) == Applied.UPDATED
     assert (order.price_ticks, order.qty_lots, order.state, open_lots(order)) == (1000, 10, OrderState.LIVE, 10)
     assert (order.amend_state, order.amend_reason) == (AmendState.REJECTED, RejectReason.BAD_QUANTITY)
+    amend_sent(order, 991, 20)
+    assert (order.amend_state, order.amend_reason) == (AmendState.PENDING, RejectReason.NONE)
 
 
 def test_an_amend_that_crosses_the_last_fill_or_a_cancel_is_the_usual_race() -> None:
@@ -492,3 +498,174 @@ def test_cancels_by_id_without_an_answer_are_bounded() -> None:
     for number in range(BY_ID_MAX):
         assert expect_cancel_by_id(table, VENUE, INSTRUMENT, 1 + number, 0)
     assert not expect_cancel_by_id(table, VENUE, INSTRUMENT, 9999, 0)
+
+
+def table_of(index: int = INSTRUMENT, **terms: int) -> OrderTable:
+    """A table that knows the terms of one instrument, and one place behind it a combination that it does not know."""
+    instruments = Instrument.array(index + 2)
+    for number in (index, index + 1):
+        set_terms(instruments[number], number)
+    for name, value in terms.items():
+        setattr(instruments[index], name, value)
+    instruments[index + 1].kind = Kind.COMBO
+    table = make_order_table(instruments=instruments)
+    table.instrument_count = index + 1
+    return table
+
+
+def test_a_copy_of_a_fill_that_is_not_remembered_any_more_is_known_by_its_id() -> None:
+    table = make_order_table()
+    order = open_buy(table, 1000)
+    for number in range(1, FILLS_REMEMBERED + 10):
+        assert apply_report(table, fill_of(order, number, 1), 1) == Applied.UPDATED
+    for number in (1, 2, FILLS_REMEMBERED + 5):
+        assert apply_report(table, fill_of(order, number, 1), 2) == Applied.DUPLICATE
+    assert order.filled_lots == FILLS_REMEMBERED + 9
+    other = open_buy(table)
+    assert apply_report(table, fill_of(other, FILLS_REMEMBERED + 9, 1), 3) == Applied.BAD_EXECUTION
+    # What is remembered is so by each id: one that comes again with another size is a lie.
+    assert apply_report(table, fill_of(order, FILLS_REMEMBERED, 2), 3) == Applied.BAD_EXECUTION
+    assert apply_report(table, fill_of(order, FILLS_REMEMBERED + 1, 2), 3) == Applied.BAD_EXECUTION
+
+
+@pytest.mark.parametrize(
+    ("last", "execution_id", "outcome"),
+    [
+        (0, (1 << 61) - 1, Applied.UPDATED),
+        (0, 1 << 61, Applied.BAD_EXECUTION),
+        (1, 2 + EXECUTION_STEP_MAX, Applied.BAD_EXECUTION),
+        (7, 7 + EXECUTION_STEP_MAX, Applied.UPDATED),
+        (7, 8 + EXECUTION_STEP_MAX, Applied.BAD_EXECUTION),
+    ],
+)
+def test_how_far_an_execution_id_may_be_from_the_last(last: int, execution_id: int, outcome: Applied) -> None:
+    table = make_order_table()
+    table.last_execution_ids[VENUE] = last
+    assert apply_report(table, fill_of(open_buy(table), execution_id, 1), 1) == outcome
+
+
+@pytest.mark.parametrize(
+    ("maker_e9", "taker_e9"), [(200_000, 500_000), (-500_000, 200_000), (200_000, -500_000), (500_000, -200_000)]
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_fee_or_rebate_is_at_most_twice_the_higher_rate_and_a_little(maker_e9: int, taker_e9: int, sign: int) -> None:
+    # 10 lots at 1000 ticks are 1 of the quote currency: 2 times 5 bps, 1 bp and 0.0001.
+    most_e9 = 1_200_000
+    for fee_e9, outcome in ((most_e9, Applied.CLOSED), (most_e9 + 1, Applied.BAD_FEE)):
+        table = table_of(maker_fee_e9=maker_e9, taker_fee_e9=taker_e9)
+        assert apply_report(table, fill_of(open_buy(table), 1, 10, fee_e9=sign * fee_e9), 1) == outcome
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_fee_that_raises_an_alarm_is_booked_where_it_can_be(sign: int) -> None:
+    for fee_e9, booked_e9 in ((FILL_FEE_MAX_E9, FILL_FEE_MAX_E9), (FILL_FEE_MAX_E9 + 1, 0)):
+        table = table_of()
+        report = fill_of(open_buy(table), 1, 10, fee_e9=sign * fee_e9)
+        assert apply_report(table, report, 1) == Applied.BAD_FEE
+        assert report.fee_e9 == sign * booked_e9
+
+
+@pytest.mark.parametrize(
+    ("qty_lots", "instrument"), [(1, INSTRUMENT), (FILL_LOTS_MAX, INSTRUMENT), (FILL_LOTS_MAX + 1, -1)]
+)
+def test_a_strangers_fill_is_booked_up_to_a_size(qty_lots: int, instrument: int) -> None:
+    table = table_of()
+    report = fill_of(open_buy(table), 1, qty_lots, client_order_id=1 << 40)
+    assert apply_report(table, report, 1) == Applied.UNKNOWN_ORDER
+    assert report.instrument == instrument
+
+
+def test_a_lie_about_the_first_execution_is_known_for_one() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    assert apply_report(table, fill_of(order, 1, 1), 1) == Applied.UPDATED
+    assert apply_report(table, fill_of(order, 1, 2), 1) == Applied.BAD_EXECUTION
+
+
+def test_without_terms_no_fee_is_doubted() -> None:
+    table = table_of()
+    order = open_order(table, VENUE, INSTRUMENT + 1, BUY, TimeInForce.GTC, 1000, 10, 111)
+    fill = fill_of(order, 1, 1, instrument=INSTRUMENT + 1, fee_e9=10**9)
+    assert apply_report(table, fill, 1) == Applied.UPDATED
+
+
+def test_a_sale_is_at_its_limit_or_above() -> None:
+    table = make_order_table()
+    order = open_order(table, VENUE, INSTRUMENT, SELL, TimeInForce.GTC, 1000, 10, 111)
+    apply_report(table, report_of(order, ReportKind.ACK, side=SELL), 1)
+    for execution_id, price_ticks in ((1, 1000), (2, 1500)):
+        assert apply_report(table, fill_of(order, execution_id, 1, price_ticks, side=SELL), 1) == Applied.UPDATED
+    assert apply_report(table, fill_of(order, 3, 1, 999, side=SELL), 1) == Applied.BAD_PRICE
+    amend_sent(order, 990, 10)
+    assert apply_report(table, fill_of(order, 4, 1, 990, side=SELL), 1) == Applied.UPDATED
+    assert apply_report(table, fill_of(order, 5, 1, 989, side=SELL), 1) == Applied.BAD_PRICE
+
+
+def test_prices_that_there_can_be() -> None:
+    table = table_of()
+    order = open_buy(table)
+    assert apply_report(table, fill_of(order, 1, 1, 1), 1) == Applied.UPDATED
+    strangers = [fill_of(order, 2 + number, 1, client_order_id=1 << 40) for number in range(3)]
+    strangers[0].price_ticks = FILL_TICKS_MAX
+    strangers[1].price_ticks = FILL_TICKS_MAX + 1
+    # Nobody told the terms of the instrument behind the last.
+    strangers[2].price_ticks, strangers[2].instrument = -5, INSTRUMENT + 1
+    for report in strangers:
+        assert apply_report(table, report, 1) == Applied.UNKNOWN_ORDER
+    assert [report.instrument for report in strangers] == [INSTRUMENT, -1, -1]
+
+
+@pytest.mark.parametrize("index", [0, INSTRUMENT])
+def test_a_combinations_fee_is_judged_by_the_size_of_its_price(index: int) -> None:
+    table = table_of(index, kind=Kind.COMBO)
+    order = open_order(table, VENUE, index, SELL, TimeInForce.GTC, -1000, 10, 111)
+    sold = {"side": SELL, "instrument": index}
+    assert apply_report(table, fill_of(order, 1, 1, -999, fee_e9=120_000, **sold), 1) == Applied.UPDATED
+    assert apply_report(table, fill_of(order, 2, 9, -1000, fee_e9=1_000_000, **sold), 1) == Applied.CLOSED
+    stranger = fill_of(order, 3, 1, -(FILL_TICKS_MAX), client_order_id=1 << 40, **sold)
+    assert apply_report(table, stranger, 1) == Applied.UNKNOWN_ORDER
+    assert (stranger.instrument, stranger.price_ticks) == (index, -FILL_TICKS_MAX)
+
+
+def test_a_report_that_names_no_instrument_is_of_its_orders() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    apply_report(table, report_of(order, ReportKind.ACK), 1)
+    fill = fill_of(order, 1, 1, instrument=-1)
+    assert apply_report(table, fill, 1) == Applied.UPDATED
+    amend_sent(order, 990, 12)
+    assert apply_report(table, amended(order, 990, 12, instrument=INSTRUMENT + 1), 7) == Applied.BAD_INSTRUMENT
+    assert apply_report(table, amended(order, 990, 12, venue=VENUE + 1), 7) == Applied.UNKNOWN_ORDER
+    answer = amended(order, 990, 12, instrument=-1, queued=1)
+    assert apply_report(table, answer, 7) == Applied.UPDATED
+    assert (fill.instrument, answer.instrument, order.queued) == (INSTRUMENT, INSTRUMENT, 1)
+
+
+def test_what_has_ended_has_nothing_open() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    apply_report(table, fill_of(order, 1, 3), 1)
+    assert open_lots(order) == 7
+    apply_report(table, report_of(order, ReportKind.CANCELLED), 2)
+    assert open_lots(order) == 0
+
+
+@pytest.mark.parametrize("state", [OrderState.PENDING_NEW, OrderState.LIVE, OrderState.PENDING_CANCEL])
+def test_no_order_is_freed_that_may_be_filled(state: OrderState) -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    order.state = state
+    with pytest.raises(AssertionError):
+        free_order(table, order)
+
+
+def test_a_cancel_by_id_that_came_after_the_orders_end_is_answered_as_one() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    assert expect_cancel_by_id(table, VENUE, INSTRUMENT, 4710, 0)
+    apply_report(table, report_of(order, ReportKind.ACK, exchange_order_id=4710), 5)
+    assert table.by_id_count == 1  # that it lives is no answer to it
+    apply_report(table, fill_of(order, 1, 10), 6)
+    refused = report_of(order, ReportKind.CANCEL_REJECTED, exchange_order_id=4710)
+    assert apply_report(table, refused, 7) == Applied.BY_ID
+    assert apply_report(table, refused, 8) == Applied.LATE

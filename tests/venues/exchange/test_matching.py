@@ -281,6 +281,122 @@ def test_a_sweep_of_more_levels_than_can_be_told_is_cut_short_and_counted() -> N
     assert world.executions.truncated == 1
 
 
+@pytest.mark.parametrize(
+    ("before", "levels", "said", "resting"),
+    [
+        (1000, 60, [ACK, *[FILL] * 22, CANCELLED], 0),
+        (1019, 2, [ACK, FILL, FILL], 1),
+        (1020, 2, [ACK, FILL, FILL, CANCELLED], 0),
+        (1021, 2, [ACK, FILL, CANCELLED], 0),
+    ],
+)
+def test_an_order_does_not_rest_without_room_to_tell_of_its_fills(
+    before: int, levels: int, said: list[int], resting: int
+) -> None:
+    world = World()
+    world.executions.count = before
+    for price_ticks in range(100, 100 + levels):
+        world.level(ASK, price_ticks, 1)
+    match_new(world.matching, world.market, new_order(1, BUY, GTC, 200, 61), NOW_NS, world.executions)
+    assert [one["kind"] for one in structs(world.executions.items, world.executions.count)[before:]] == said
+    assert world.matching.resting_count == resting
+
+
+def test_everything_is_told_of_an_order_and_nothing_of_the_one_before(world: World) -> None:
+    def raw() -> list[dict[str, int]]:
+        said = structs(world.executions.items, world.executions.count)
+        world.executions.count = 0
+        return [{name: value for name, value in report.items() if value} for report in said]
+
+    matching, market, executions = world.matching, world.market, world.executions
+    told = {"venue": VENUE, "exchange_time_ns": NOW_NS}
+    world.order(BUY, IOC, 105, 8)  # fills in the second and third report
+    match_new(matching, market, new_order(2, SELL, GTC, 120, 5), NOW_NS, executions)
+    match_new(matching, market, new_order(3, SELL, GTC, 121, 6), NOW_NS, executions)
+    match_new(matching, market, new_order(4, SELL, IOC, 0, 6), NOW_NS, executions)
+    sold = told | {"side": SELL}
+    assert raw() == [
+        sold | {"client_order_id": 2, "exchange_order_id": 2, "leaves_lots": 5},
+        sold | {"client_order_id": 3, "exchange_order_id": 3, "leaves_lots": 6},
+        sold | {"client_order_id": 4, "kind": REJECTED, "reason": RejectReason.BAD_PRICE},
+    ]
+    match_cancel(matching, 2, NOW_NS, executions)
+    match_cancel(matching, 2, NOW_NS, executions)
+    assert raw() == [
+        sold | {"client_order_id": 2, "exchange_order_id": 2, "leaves_lots": 5, "kind": CANCELLED},
+        told | {"client_order_id": 2, "kind": CANCEL_REJECTED, "reason": RejectReason.UNKNOWN_ORDER, "instrument": -1},
+    ]
+    on_market(matching, market, packet_of((TRADE, 0, BUY, 130, 1)), NOW_NS, executions)
+    [fill] = raw()
+    assert (fill["exchange_order_id"], fill["execution_id"], fill["is_maker"], fill["qty_lots"]) == (3, 3, 1, 6)
+
+
+def test_what_an_exchange_did_is_counted(world: World) -> None:
+    world.order(BUY, IOC, 101, 6)
+    world.order(SELL, GTC, 120, 5)
+    world.order(SELL, GTC, 121, 5)
+    world.order(SELL, IOC, 0, 5)
+    world.see((TRADE, BUY, 130, 1))
+    world.order(SELL, GTC, 121, 5)
+    world.cancel(world.last_id)
+    world.cancel(world.last_id)
+    matching = world.matching
+    assert (matching.accepted, matching.cancelled, matching.taker_fills, matching.maker_fills) == (4, 2, 1, 2)
+    assert sum(matching.rejects) == 2
+    assert matching.rejects[RejectReason.UNKNOWN_ORDER] == 1
+
+
+@pytest.mark.parametrize("time_in_force", [IOC, FOK])
+def test_what_is_not_filled_at_once_does_not_rest(world: World, time_in_force: int) -> None:
+    world.order(BUY, time_in_force, 101, 9)
+    assert world.matching.resting_count == 0
+
+
+def test_a_trade_that_serves_just_those_ahead_of_us_is_not_ours(world: World) -> None:
+    world.order(BUY, GTC, 99, 3)
+    assert world.see((TRADE, SELL, 99, 4)) == []
+    assert world.matching.resting[0].queue_ahead_lots == 0
+    assert world.see((TRADE, SELL, 99, 1)) == [(FILL, 99, 1, 2)]
+
+
+def test_the_last_lot_is_filled_too(world: World) -> None:
+    world.order(BUY, GTC, 100, 1)
+    assert world.see((TRADE, SELL, 100, 1)) == [(FILL, 100, 1, 0)]
+    world.order(BUY, GTC, 100, 1)
+    world.level(ASK, 100, 1)
+    assert world.see((BOOK_CHANGED,)) == [(FILL, 100, 1, 0)]
+
+
+def packet_of(*events: tuple[int, ...]) -> Events:
+    """Changes of (kind, instrument) or (TRADE, instrument, aggressor, price, lots)."""
+    packet = Events()
+    for kind, instrument, *values in events:
+        event = add_event(packet, kind, instrument, NOW_NS)
+        if kind == TRADE:
+            event.side, event.price_ticks, event.qty_lots = values
+    return packet
+
+
+def test_each_instruments_market_fills_its_own_orders() -> None:
+    world = World()
+    world.market = make_market(count=2)
+    for instrument in (0, 1):
+        world.order(BUY, GTC, 100, 3, instrument=instrument)
+    set_level(world.market.books[1], ASK, 100, 2)
+    for packet, filled in (
+        (packet_of((TRADE, 1, SELL, 100, 1)), [(1, 1)]),
+        (packet_of((BOOK_CHANGED, 0)), []),
+        (packet_of((BOOK_CHANGED, 1)), [(1, 2)]),
+        (packet_of((TRADE, 1, SELL, 90, 9)), []),
+        (packet_of((TRADE, 0, SELL, 90, 9)), [(0, 3)]),
+    ):
+        on_market(world.matching, world.market, packet, NOW_NS, world.executions)
+        said = structs(world.executions.items, world.executions.count)
+        assert [(report["instrument"], report["qty_lots"]) for report in said] == filled
+        world.executions.count = 0
+    assert world.matching.resting_count == 0
+
+
 @dataclass
 class ModelLevel:
     shown: int

@@ -1,0 +1,63 @@
+"""Which tests are a source file's own, and which files an area is.
+
+A test that needs other processes, namespaces or a minute uncompiled is left out: `make test` has it.
+"""
+
+from collections.abc import Iterator
+
+RISK = [f"tests/risk/test_{name}.py" for name in ("trading_state", "ledger", "gate", "more_limits")]
+STARBASE = "tests/venues/starbase/test_starbase"
+NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
+
+
+def _named(folder: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}.py" for name in names)
+
+
+# By area: source files, and their tests.
+AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
+    "risk": (
+        _named("risk", "position", "ledger", "gate", "exposure", "activity", "prices", "trading_state", "limits"),
+        RISK,
+    ),
+    "order": (_named("venues", "order"), ["tests/venues/test_order.py", *RISK]),
+    "orders": (_named("engine", "orders"), ["tests/engine/test_orders.py", "tests/engine/test_cancels.py"]),
+    "recovery": (
+        (*_named("engine/journal", "carry", "opening", "reconcile"), "engine/account.py"),
+        ["tests/engine/test_carry.py", "tests/engine/test_orders.py"],
+    ),
+    "journal": (
+        _named("nic/journal", "format", "journal", "reader", "walk", "files"),
+        ["tests/nic/journal/test_journal.py", "-k", "not killed"],
+    ),
+    "legs": (_named("strategies", "legs", "trades", "plan", "leg_parameters"), ["tests/strategies"]),
+    "matching": (_named("venues/exchange", "matching"), ["tests/venues/exchange/test_matching.py"]),
+    "exchange": (
+        _named("venues/exchange", "gateways", "order_entry", "ring", "simulated"),
+        ["tests/venues/exchange/test_simulated.py"],
+    ),
+    "bridge-reports": (
+        _named("venues/bridge/orders", "session"),
+        ["tests/venues/bridge/test_bridge_reports.py", "tests/venues/bridge/test_bridge_orders.py", *NOT_FUZZ],
+    ),
+    "tcp": (
+        _named("nic/tcp", "state", "segment", "receive", "send", "tcp", "connection", "ring"),
+        [f"tests/nic/tcp/test_tcp{name}.py" for name in ("", "_send", "_ring", "_model", "_loss")],
+    ),
+    "starbase-matching": (
+        _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),
+        [*(f"{STARBASE}_{name}.py" for name in ("matching", "exchange", "rules")), *NOT_FUZZ],
+    ),
+    "starbase-reports": (
+        _named("venues/starbase/orders", "answers", "reports", "fills", "telling"),
+        [*(f"{STARBASE}_{name}.py" for name in ("orders", "resume", "rules")), *NOT_FUZZ],
+    ),
+}
+
+
+def files_of(target: str) -> Iterator[tuple[str, list[str]]]:
+    """Each source file of an area, or the one named, and its tests; nothing if there is none of that name."""
+    for area, (files, tests) in AREAS.items():
+        for file in files:
+            if target in (area, file, "all"):
+                yield file, tests

@@ -1,0 +1,163 @@
+"""Run a file's own tests over its mutants, each in a fork of the process that has collected the tests.
+
+First all tests run over the file as it is, and which of its lines each runs is noted. A mutant is run with the tests
+that reach its line, the quickest first, or with all where none is seen to: it may be reached in another process. What
+is run at import is run by a fork that has not imported anything yet.
+"""
+
+import ast
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import hypothesis
+import pytest
+
+from tests.mutants.mutate import Mutant
+from tests.mutants.place import Changed, swap_functions
+
+ROOT = Path(__file__).resolve().parents[2]
+MEMORY_MAX_BYTES = 4 << 30  # of a mutant that allocates without end
+LIMIT_TIMES = 5  # of what the tests need without a mutant; one that takes longer than that is found
+LIMIT_MIN_S = 10.0
+LIMIT_PLAIN_S = 900.0
+POLL_S = 0.002
+
+# What fails is not made smaller, and the same examples come again.
+hypothesis.settings.register_profile(
+    "mutants",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=50,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+
+
+class Run:
+    """One source file, its own tests, and what became of its mutants so far."""
+
+    def __init__(self, path: Path, tree: ast.Module, tests: list[str], say: Callable[[Mutant, str], None]) -> None:
+        self.path, self.tree, self.tests, self.say = path, tree, tests, say
+        self.name = ".".join(("crosswire", *path.relative_to(ROOT).with_suffix("").parts))
+        self.folder = ""
+        self.waiting: list[Mutant] = []
+        self.end_s = 0.0
+        self.failed: list[str] = []
+
+    def run(self, mutants: list[Mutant], end_s: float) -> None:
+        """Run mutants in this order until the monotonic clock says `end_s`; what is run at import, a quarter of it."""
+        self.end_s = end_s
+        import_end_s = time.monotonic() + (end_s - time.monotonic()) / 4
+        with tempfile.TemporaryDirectory(prefix="mutants-") as self.folder:
+            for mutant in mutants:
+                if mutant.is_run_at_import and time.monotonic() < import_end_s:
+                    self.say(mutant, in_fork(lambda: self._run_at_import(mutant), LIMIT_PLAIN_S))  # noqa: B023
+            self.waiting = [mutant for mutant in mutants if not mutant.is_run_at_import]
+            status = self._pytest([self])
+        if self.failed or status != 0:
+            sys.exit(f"tests.mutants: without a mutant, {self.failed or f'pytest ends with {status}'}")
+
+    def _pytest(self, plugins: list[object]) -> int:
+        options = ["-q", "-x", "-s", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
+        options += [f"--basetemp={self.folder}/pytest", "--rootdir", str(ROOT)]
+        return pytest.main([*options, *self.tests], plugins)
+
+    def _run_at_import(self, mutant: Mutant) -> bool:
+        mutant.apply()
+        Changed(self.name, self.path, self.tree)
+        return self._pytest([]) == 0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run the collected tests over every mutant, in place of once."""
+        importlib.import_module(self.name)
+        noted = Path(self.folder, "noted.json")
+        if in_fork(lambda: self._note(session, noted), LIMIT_PLAIN_S) != "survived":
+            self.failed = [noted.read_text() if noted.is_file() else "tests end early or take too long"]
+            return True
+        reached = json.loads(noted.read_text())
+        for mutant in self.waiting:
+            if time.monotonic() > self.end_s:
+                break
+            items = [item for item in session.items if mutant.line in reached[item.nodeid]["lines"]] or session.items
+            items = sorted(items, key=lambda item: reached[item.nodeid]["seconds"])
+            limit_s = max(LIMIT_MIN_S, LIMIT_TIMES * sum(reached[item.nodeid]["seconds"] for item in items))
+            self.say(mutant, in_fork(lambda: self._run_function(mutant, session, items), limit_s))  # noqa: B023
+        return True
+
+    def _run_function(self, mutant: Mutant, session: pytest.Session, items: list[pytest.Item]) -> bool:
+        mutant.apply()
+        swap_functions(sys.modules[self.name], self.path, self.tree)
+        return all(session.testsfailed == 0 for _ in run_items(items))
+
+    def _note(self, session: pytest.Session, noted: Path) -> bool:
+        """Note the time that each test takes, and which lines of the file it runs."""
+        file, lines = sys.modules[self.name].__file__, set[int]()
+
+        def on_line(frame: FrameType, event: str, argument: object) -> Any:
+            lines.add(frame.f_lineno)
+            return on_line
+
+        def on_call(frame: FrameType, event: str, argument: object) -> Any:
+            return on_line(frame, event, argument) if frame.f_code.co_filename == file else None
+
+        threading.settrace(on_call)
+        sys.settrace(on_call)
+        reached = {}
+        begun_s = time.monotonic()
+        for item in run_items(session.items):
+            if session.testsfailed != 0:
+                noted.write_text(f"{item.nodeid} fails")
+                return False
+            reached[item.nodeid] = {"seconds": time.monotonic() - begun_s, "lines": sorted(lines)}
+            lines.clear()
+            begun_s = time.monotonic()
+        noted.write_text(json.dumps(reached))
+        return True
+
+
+def run_items(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """Run tests in this order, yielding each after it has run."""
+    for item, following in zip(items, [*items[1:], None], strict=True):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        yield item
+
+
+def in_fork(run: Callable[[], bool], limit_s: float) -> str:
+    """Tell what becomes of a mutant in a process, and a group, of its own: `run` tells there whether it survives."""
+    until_s = time.monotonic() + limit_s
+    child = os.fork()
+    if child == 0:
+        survives = False
+        try:
+            os.setpgid(0, 0)
+            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_MAX_BYTES, MEMORY_MAX_BYTES))
+            sink = os.open(os.devnull, os.O_RDWR)
+            for descriptor in range(3):
+                os.dup2(sink, descriptor)
+            survives = run()
+        finally:
+            os._exit(0 if survives else 1)
+    ended, status = 0, 1
+    while ended == 0 and time.monotonic() < until_s:
+        time.sleep(POLL_S)
+        ended, status = os.waitpid(child, os.WNOHANG)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # what it may have started, too
+    if ended == 0:
+        os.waitpid(child, 0)
+        return "timeout"
+    return "survived" if status == 0 else "killed"

@@ -23,6 +23,7 @@ from crosswire.venues.order import is_unsettled_quote as is_unsettled
 from crosswire.venues.session import SessionState
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.orders.quotes import quoted_side
+from crosswire.venues.starbase.orders.state import StarbaseSession, note_links
 from tests.support.paths import ROOT
 
 SECOND_NS = 1_000_000_000
@@ -132,6 +133,8 @@ class OrderDesk:
         session.state = state
         for link in getattr(session, "links", []):
             link.state = state
+        if isinstance(session, StarbaseSession):
+            note_links(session)
 
     def later(self) -> int:
         """A second later, with books as young as they were."""

@@ -303,3 +303,24 @@ def test_an_order_that_an_older_version_has_carried_is_read_as_it_was_written(tm
     terms = carried.orders[ORDER].terms
     assert (terms["filled_lots"], terms["exchange_order_id"]) == (3, 77)
     assert (terms["sequence"], terms["queued"], terms["amend_lots"]) == (0, 0, 0)
+
+
+def test_a_venue_that_has_forgotten_fills_is_believed_once_an_operator_accepts(tmp_path: Path) -> None:
+    """It gives their execution ids again: those behind the last one that it told then are new."""
+    config_path, runs = example("synthetic", tmp_path), tmp_path / "runs"
+
+    def forgotten(journal: Journal) -> None:
+        for execution_id in (7, 8, 9):
+            write_record(journal, FillRecord, instrument=1, price_ticks=100, qty_lots=1, execution_id=execution_id)
+        write_record(journal, DifferenceRecord, instrument=1, ours_lots=0, theirs_lots=2)
+        write_record(
+            journal, ReportRecord, venue=1, report_kind=ReportKind.ACCOUNT_END, outcome=Applied.BAD_EXECUTION,
+            execution_id=2,
+        )  # fmt: skip
+
+    leave(config_path, runs, records=forgotten)
+    assert reconcile(config_path, runs, accept=True).folder is not None
+    carried = last_carried(runs / "synthetic")
+    assert carried is not None
+    assert carried.execution_ids["bridge"] == 2
+    assert taken_over(config_path, carried).engine.orders.last_execution_ids[1] == 2

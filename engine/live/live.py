@@ -164,17 +164,7 @@ def run_live(
         closing.enter_context(hold_name(output, config.name))
         carried = begin_with_last(core, config, output, console)
         # Compiling takes a while: all of it is done before the first ring is open.
-        blanks = [blank_ring(venue, config_path, bool(files)) for venue in config.venue]
-        run = make_run(config, config_path, core, blanks, clock)
-        idle = SeatEntries()
-        core.linker.link_all(idle, strategy_unit(Strategy))
-        run.load()
-        for blank in blanks:
-            if isinstance(blank, TcpRing):
-                prepare(blank)
-        if files:
-            compile_take()
-        cycle_count()
+        idle = compile_all(config, config_path, core, clock, bool(files))
         console.print(warm_up(config, config_path, tap_bytes))
         if live.lock_memory:
             lock_memory()
@@ -182,10 +172,9 @@ def run_live(
         signals = note_signals(lambda: begin_leaving(core.engine))
         rings = open_all_rings(config, config_path, live, closing, tap_bytes)
         keeper = ClockKeeper(clock)
-        for each in rings:
+        for venue, each in zip(config.venue, rings, strict=True):
             if each.connections is not None:
                 each.connections.connect(lambda: advance(clock, 0))
-        for venue, each in zip(config.venue, rings, strict=True):
             console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
         run = make_run(config, config_path, core, [each.ring for each in rings], clock)
         run.load()
@@ -228,6 +217,22 @@ def run_live(
             console.print(f"capture failed, {own.lost:,} frames are in no file: {own.failure}", style="red")
     conclude(run, folder, [thread.failure, failure], kept, console)
     return folder
+
+
+def compile_all(config: RunConfig, config_path: Path, core: Core, clock: LiveClock, is_captured: bool) -> SeatEntries:
+    """Compile, or find compiled, all that the run needs; return the entries of a strategy that does nothing."""
+    blanks = [blank_ring(venue, config_path, is_captured) for venue in config.venue]
+    run = make_run(config, config_path, core, blanks, clock)
+    idle = SeatEntries()
+    core.linker.link_all(idle, strategy_unit(Strategy))
+    run.load()
+    for blank in blanks:
+        if isinstance(blank, TcpRing):
+            prepare(blank)
+    if is_captured:
+        compile_take()
+    cycle_count()
+    return idle
 
 
 def end_journal(

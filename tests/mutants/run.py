@@ -71,7 +71,7 @@ class Run:
             sys.exit(f"tests.mutants: without a mutant, {self.failed or f'pytest ends with {status}'}")
 
     def _pytest(self, plugins: list[object]) -> int:
-        options = ["-q", "-x", "-s", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
+        options = ["-q", "-x", "-s", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--hypothesis-profile=mutants"]
         options += [f"--basetemp={self.folder}/pytest", "--rootdir", str(ROOT)]
         return pytest.main([*options, *self.tests], plugins)
 

@@ -176,6 +176,7 @@ def test_an_amend_arms_its_terms_and_takes_a_token() -> None:
     assert setup.amend(1001, 9) == Veto.NONE
     approval = setup.approval
     assert (approval.armed, approval.client_order_id, approval.price_ticks, approval.qty_lots) == (1, 1, 1001, 9)
+    assert approval.time_in_force == TimeInForce.GTC
     assert setup.gate.last_client_order_id == 0
     assert [setup.amend() for _ in range(2)] == [Veto.BAD_ORDER] * 2  # what is filled is more
     assert [setup.amend(lots=3) for _ in range(5)] == [Veto.NONE] * 4 + [Veto.ORDER_RATE]

@@ -85,6 +85,8 @@ def test_open_orders_are_counted_as_they_come_and_go() -> None:
         count_open(setup.gate, 0, 0, SELL, orders, lots)
     position = setup.gate.positions[0]
     assert (position.open_orders, position.open_buy_lots, position.open_sell_lots) == (1, 0, 2)
+    count_open(setup.gate, 0, 0, SELL, -1, -2)
+    assert (position.open_orders, position.open_sell_lots) == (0, 0)
 
 
 def test_a_mark_of_one_tick_is_one() -> None:

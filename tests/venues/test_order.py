@@ -534,6 +534,7 @@ def test_a_copy_of_a_fill_that_is_not_remembered_any_more_is_known_by_its_id() -
         (0, (1 << 61) - 1, Applied.UPDATED),
         (0, 1 << 61, Applied.BAD_EXECUTION),
         (1, 2 + EXECUTION_STEP_MAX, Applied.BAD_EXECUTION),
+        (7, 7, Applied.DUPLICATE),  # as after a start, when no fill is remembered but the last id is
         (7, 7 + EXECUTION_STEP_MAX, Applied.UPDATED),
         (7, 8 + EXECUTION_STEP_MAX, Applied.BAD_EXECUTION),
     ],

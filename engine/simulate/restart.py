@@ -135,7 +135,9 @@ def restart(world: "World", is_torn: bool, down_ns: int) -> None:
     for number, venue in enumerate(run.config.venue):
         resume = venue.order_entry.resume
         assert resume is not None
-        resume(parts[number].session, resumed_at(venue.name, carried, places))
+        # The first process has asked no venue for its account: it began with none, so that no fill is in it.
+        known = carried.execution_ids.get(venue.name, 0)
+        resume(parts[number].session, resumed_at(venue.name, carried, places)._replace(execution_id=known))
     world.run = run
     world.history.images.clear()
     world.history.restarts += 1

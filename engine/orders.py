@@ -178,20 +178,15 @@ def settle_resumed(engine: Engine, venue: Venue, report: Report, now_ns: int) ->
     Behind the last message that was missed: what has no answer by now has never arrived.
     """
     record_report(engine, report, Applied.UPDATED, now_ns)
-    left = engine.orders.count
     for slot in range(ORDERS_MAX):
-        if left == 0:
-            break
         order = engine.orders.orders[slot]
-        if order.state != OrderState.FREE:
-            left -= 1
-            if order.venue == venue.number and order.is_restored != 0:
+        if is_open(order) and order.venue == venue.number and order.is_restored != 0:
+            if order.amend_state == AmendState.PENDING:
                 lots = open_lots(order)
-                if order.amend_state == AmendState.PENDING:
-                    order.amend_state = AmendState.REJECTED
-                    order.amend_reason = RejectReason.SESSION_LOST
-                    move_open(engine, order, 0, open_lots(order) - lots)
-                venue.cancel_due = 1
+                order.amend_state = AmendState.REJECTED
+                order.amend_reason = RejectReason.SESSION_LOST
+                move_open(engine, order, 0, open_lots(order) - lots)
+            venue.cancel_due = 1
     if venue.cancel_due != 0:
         send_due_cancel(engine, venue, now_ns)
 

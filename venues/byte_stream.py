@@ -43,6 +43,16 @@ def end_stream(stream: ByteStream) -> None:
 
 
 @compiled
+def restart_bytes(stream: ByteStream) -> None:
+    """Begin a new connection: the bytes of both directions count from 0 again."""
+    stream.connection.send_next = 0
+    stream.connection.receive_next = 0
+    stream.ended = 0
+    forget_segment(stream)
+    stream.partial_length = 0
+
+
+@compiled
 def forget_segment(stream: ByteStream) -> None:
     """Have nothing more to read of the current segment."""
     stream.position = 0

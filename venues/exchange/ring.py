@@ -2,8 +2,11 @@
 
 from crosswire.nic.memory.raw import fnv1a
 from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.packet import FLAG_SYN, TCP_FRAME_HEADER_BYTES, Flow, seal_tcp_frame, write_tcp_frame_header
 from crosswire.nic.rings.delay import DelayRing
 from crosswire.nic.rings.ring import RingCounters, commit, flush, reserve
+from crosswire.nic.tcp_frames import TCP_WINDOW
+from crosswire.nic.unit.compile import compiled
 from crosswire.venues.market import Market
 
 # What a `poll` gave.
@@ -42,6 +45,20 @@ def commit_order(exchange: ExchangeRing, length: int, now_ns: int) -> None:
 @flush.register(ExchangeRing)
 def flush_orders(_exchange: ExchangeRing) -> None:
     """Do nothing: a committed frame is on its way."""
+
+
+@compiled
+def send_syn(exchange: ExchangeRing, flow: Flow, now_ns: int) -> bool:
+    """Send what opens a connection of an engine in the same process, behind all that was sent before; False: no room.
+
+    `flow` goes from the engine to the exchange.
+    """
+    slot = reserve(exchange.orders, TCP_FRAME_HEADER_BYTES)
+    if slot == 0:
+        return False
+    write_tcp_frame_header(slot, flow, TCP_WINDOW)
+    commit(exchange.orders, seal_tcp_frame(slot, 0, 0, 0, FLAG_SYN), now_ns)
+    return True
 
 
 def is_settled(exchange: ExchangeRing) -> bool:

@@ -37,8 +37,6 @@ from crosswire.nic.packet import (
     PacketCounters,
     TcpFrame,
     parse_packet,
-    seal_tcp_frame,
-    write_tcp_frame_header,
 )
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.delay import set_delay_ring
@@ -52,7 +50,7 @@ from crosswire.nic.rings.replay import (
     next_record_time,
     take_record,
 )
-from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
@@ -69,7 +67,7 @@ from crosswire.venues.bridge.exchange.gateway import (
     take_connection,
 )
 from crosswire.venues.exchange.matching import Matching, on_market, set_matching
-from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING, ExchangeRing
+from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING, ExchangeRing, send_syn
 from crosswire.venues.feed import Feed, feed_unit
 from crosswire.venues.market import Events, Market, clear_events, copy_instruments
 
@@ -241,10 +239,7 @@ def select_exchange(_exchange: SimulatedExchange, _stream: int) -> None:
 @reconnect.register(SimulatedExchange)
 def reconnect_exchange(exchange: SimulatedExchange, _stream: int, now_ns: int) -> None:
     exchange.is_up = 0
-    slot = reserve(exchange.orders, TCP_FRAME_HEADER_BYTES)
-    if slot != 0:
-        write_tcp_frame_header(slot, exchange.flow, 0xFFFF)
-        commit(exchange.orders, seal_tcp_frame(slot, 0, 0, 0, FLAG_SYN), now_ns)
+    if send_syn(exchange, exchange.flow, now_ns):
         exchange.connection += 1
         exchange.is_up = 1
 

@@ -37,6 +37,7 @@ from crosswire.venues.byte_stream import (
     is_next_segment,
     next_whole,
     proven_length,
+    restart_bytes,
 )
 
 
@@ -62,11 +63,8 @@ class MessageStream(ByteStream):
 @compiled
 def restart_stream(stream: MessageStream) -> None:
     """Begin a new connection: bytes count from 0 again, and messages from 1."""
-    stream.connection.send_next = stream.connection.receive_next = 0
+    restart_bytes(stream)
     stream.send_sequence = stream.receive_sequence = 0
-    stream.ended = 0
-    forget_segment(stream)
-    stream.partial_length = 0
 
 
 @compiled

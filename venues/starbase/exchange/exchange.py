@@ -21,19 +21,15 @@ from crosswire.nic.packet import (
     ETHERNET_HEADER_BYTES,
     FLAG_FIN,
     FLAG_RST,
-    FLAG_SYN,
     IPV4_HEADER_BYTES,
-    TCP_FRAME_HEADER_BYTES,
     TcpHeader,
-    seal_tcp_frame,
-    write_tcp_frame_header,
 )
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.delay import DELAY_FRAMES_MAX
-from crosswire.nic.rings.ring import Frame, commit, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import Frame, next_time_ns, poll, release
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.load import call_entry
-from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING
+from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING, send_syn
 from crosswire.venues.starbase.exchange.background import next_background_ns
 from crosswire.venues.starbase.exchange.events import next_quiet_ns
 from crosswire.venues.starbase.exchange.gateway.gateway import kill_connections, next_duty_ns
@@ -136,10 +132,7 @@ def reconnect_starbase(exchange: StarbaseExchange, stream: int, now_ns: int) -> 
     """Open a new connection; its frame with SYN ends the old one at the exchange, too."""
     ours = exchange.streams[stream]
     ours.is_up = 0
-    slot = reserve(exchange.orders, TCP_FRAME_HEADER_BYTES)
-    if slot != 0:
-        write_tcp_frame_header(slot, ours.flow, 0xFFFF)
-        commit(exchange.orders, seal_tcp_frame(slot, 0, 0, 0, FLAG_SYN), now_ns)
+    if send_syn(exchange, ours.flow, now_ns):
         ours.number += 1
         ours.is_up = 1
 

@@ -22,6 +22,7 @@ from crosswire.venues.order import (
     TimeInForce,
 )
 from crosswire.venues.session import (
+    LINKS_MAX,
     SessionState,
     end_session,
     keep_session,
@@ -34,7 +35,6 @@ from crosswire.venues.starbase.orders import reports  # noqa: F401  registers ho
 from crosswire.venues.starbase.orders.cancels import repeat_mass_cancel
 from crosswire.venues.starbase.orders.state import (
     ATTENTION_NS,
-    LINKS_MAX,
     QuotedSide,
     Refusal,
     StarbaseLink,

@@ -10,14 +10,13 @@ from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.market import InstrumentMap, Market, is_defined, learn_instrument
 from crosswire.venues.order import ORDERS_MAX, STRANGE_INSTRUMENT, Approval, Report
-from crosswire.venues.session import Session, SessionState
+from crosswire.venues.session import LINKS_MAX, Session, SessionState
 from crosswire.venues.starbase.orders.fills import FillSet
 from crosswire.venues.starbase.orders.templates import Templates
 from crosswire.venues.starbase.wire.order_codes import WireRejectReason
 from crosswire.venues.starbase.wire.stream import FrameStream, Group
 from crosswire.venues.token_bucket import TokenBucket
 
-LINKS_MAX = 2  # gateways A and B, hot-hot: sessions, numbers and rate limits of their own
 SENT_BITS = 12
 SENT_MAX = 1 << SENT_BITS  # frames whose order is remembered: more than can be unanswered at the default rate limit
 ENDED_BITS = 10
@@ -171,7 +170,7 @@ class StarbaseSession(Session):
     fills: FillSet
     ended_orders: Annotated[Array, EndedOrder, ENDED_MAX]  # by `hash_bits`; a later one takes an earlier one's place
     orders: Annotated[Array, SentOrder, ORDERS_MAX]
-    links: Annotated[Array, StarbaseLink, LINKS_MAX]
+    links: Annotated[Array, StarbaseLink, LINKS_MAX]  # A and B, hot-hot: numbers and rate limits of their own
 
 
 @compiled

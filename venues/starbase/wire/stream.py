@@ -25,6 +25,7 @@ from crosswire.venues.byte_stream import (
     is_next_segment,
     next_whole,
     proven_length,
+    restart_bytes,
 )
 from crosswire.venues.starbase.wire.longer_roots import find_groups, tail_of
 from crosswire.venues.starbase.wire.order_codes import FrameFlags, WireRejectReason
@@ -95,12 +96,8 @@ def set_stream(stream: FrameStream, flow: Flow, is_exchange: bool) -> None:
 @compiled
 def restart_stream(stream: FrameStream) -> None:
     """Begin a new connection: bytes count from 0 again, sequence numbers go on."""
-    stream.connection.send_next = 0
-    stream.connection.receive_next = 0
-    stream.ended = 0
-    forget_segment(stream)
+    restart_bytes(stream)
     stream.padding_left = 0
-    stream.partial_length = 0
 
 
 @compiled

@@ -213,6 +213,7 @@ def record_session(engine: Engine, venue: Venue, now_ns: int) -> None:
     record.sent_b = session.numbers[2]
     record.received_b = session.numbers[3]
     record.quote_id = session.quote_id
+    record.is_resumed = session.is_resumed
     commit_record(journal, RecordKind.SESSION, VERSION, size_of(SessionRecord), now_ns)
 
 

@@ -219,6 +219,7 @@ class SessionRecord(Struct):
     sent_b: i64
     received_b: i64
     quote_id: i64  # since version 2: of the last mass quote
+    is_resumed: i64  # since version 2: 1 as long as it has not heard all that an earlier run missed
 
 
 class IdsRecord(Struct):

@@ -83,7 +83,6 @@ class _Folding:
         self.infos = description.instruments
         self.venues = description.venues
         self.instruments: dict[int, Instrument] = {info.index: make_instrument(info) for info in self.infos}
-        self.ready: set[str] = set()  # venues whose session was READY
         self.take: dict[int, Callable[[Fields], None]] = {
             RecordKind.HOLDING: self.holding,
             RecordKind.ORDER_CARRIED: self.order,
@@ -186,8 +185,8 @@ class _Folding:
     def session(self, record: Fields) -> None:
         names, venue = ("sent", "received", "sent_b", "received_b"), self.venues[record["venue"]]
         self.carried.numbers[venue] = [record[name] for name in names]
-        self.ready.update([venue] if record["state"] == SessionState.READY else [])
-        if record["state"] == SessionState.LOST and venue not in self.ready:
+        # One that is lost for any other reason asks again, in the same run or in the next.
+        if record["state"] == SessionState.LOST and record["is_resumed"]:
             self.carried.lost.add(venue)
         self.carried.quote_ids[venue] = max(self.carried.quote_ids.get(venue, 0), record["quote_id"])
 

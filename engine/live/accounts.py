@@ -7,40 +7,41 @@ then do their answers belong together. A thread asks, as that takes seconds; the
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
-from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Run
 from crosswire.engine.build.venue import made, venue_setup
 from crosswire.engine.config import RunConfig
 from crosswire.nic.memory.struct import clear_struct
-from crosswire.venues.adapter import AccountSource, ToldAccount, VenueSetup
-from crosswire.venues.errors import VenueError
+from crosswire.venues.adapter import AccountSource, ToldAccount
+from crosswire.venues.errors import VenueError, one_line
 from crosswire.venues.market import Market, is_defined
 from crosswire.venues.order import REPORTS_MAX, STRANGE_INSTRUMENT, Report, ReportKind
 
 LOOK_S = 0.02
+WAITED_S = 15.0  # until what is waited for is told: a feed may define its instruments no more often than every 10 s
 RETRY_S = 20.0  # after a source gave no answer: venues take few such calls, some 10 a minute
 
 
 def make_account_sources(config: RunConfig, config_path: Path, market: Market) -> dict[int, AccountSource]:
     """Make the configured sources, by venue number; all of them before the process is confined. ConfigError."""
-    symbols = [name.partition("/")[2] for name in instrument_names(config)]
     sources: dict[int, AccountSource] = {}
-    for number, venue in enumerate(config.venue):
-        make = venue.order_entry.make_account_source
-        if make is not None:
-            setup = venue_setup(number, config, market, config_path)
-            source = made(partial(_make, make, symbols), setup, config, config_path)
-            if source is not None:
-                sources[number] = source
+    for number in range(len(config.venue)):
+        source = _make_source(number, config, config_path, market)
+        if source is not None:
+            sources[number] = source
     return sources
 
 
-def _make(make: Callable[..., AccountSource | None], symbols: list[str], setup: VenueSetup) -> AccountSource | None:
-    return make(setup, symbols)
+def _make_source(number: int, config: RunConfig, config_path: Path, market: Market) -> AccountSource | None:
+    make = config.venue[number].order_entry.make_account_source
+    if make is None:
+        return None
+    symbols = [each.symbol for venue in config.venue for each in venue.instrument]
+    setup = venue_setup(number, config, market, config_path)
+    source: AccountSource | None = made(lambda setup: make(setup, symbols), setup, config, config_path)
+    return source
 
 
 class AccountCheck:
@@ -51,13 +52,11 @@ class AccountCheck:
         self.lines: list[str] = []  # to be told
         self._stopping = threading.Event()
         self._retry_s: dict[int, float] = {}
-        for number in sources:
-            run.parts[number].session.awaits_account = 1
         for number, venue in enumerate(run.config.venue):
-            if venue.order_entry.make_account_source is not None and number not in sources:
-                self.lines.append(
-                    f"{venue.name}: open orders and positions are not compared: {venue.feed}.rest is not set"
-                )
+            if number in sources:
+                run.parts[number].session.awaits_account = 1
+            elif venue.order_entry.make_account_source is not None:
+                self.lines.append(f"{venue.name}: its account is compared with nothing: no source of it is configured")
 
     def start(self) -> None:
         """Start the thread, if there is anybody to be asked."""
@@ -75,11 +74,25 @@ class AccountCheck:
             yield self.lines.pop(0)
 
     def _ask_all(self) -> None:
-        left = set(self.sources)
+        left, begun_s, is_told = set(self.sources), time.monotonic(), False
         while left and not self._stopping.wait(LOOK_S):
             for number in sorted(left):
                 if self._is_time(number) and self._ask(number):
                     left.remove(number)
+            if not is_told and not self._stopping.is_set() and time.monotonic() - begun_s >= WAITED_S:
+                is_told = True
+                self.lines += [self._why_not(number) for number in sorted(left) if number not in self._retry_s]
+
+    def _why_not(self, number: int) -> str:
+        """Say what a source that was not asked yet waits for."""
+        name, engine = self.run.config.venue[number].name, self.run.engine
+        if open_orders := engine.gate.venues[number].open_orders:
+            reason = f"the end of {open_orders} order{'s' if open_orders > 1 else ''} of the last run is not told"
+        elif not is_defined(engine.market, number):
+            reason = "its market data has not defined all instruments"
+        else:
+            reason = "its session is not logged on, or has not told all that was missed"
+        return f"{name}: nothing is traded there yet: {reason}"
 
     def _is_time(self, number: int) -> bool:
         """Tell whether a venue's instruments are defined, and nothing of ours is open or under way there."""
@@ -99,17 +112,19 @@ class AccountCheck:
         name, source = self.run.config.venue[number].name, self.sources[number]
         try:
             told = source.fetch()
-        except VenueError as error:
-            self.lines.append(f"{name}: nothing is traded there yet, asked again in {RETRY_S:.0f} s: {error}")
+        except Exception as error:  # whatever another's source does: a thread that ends would be waited for in vain
+            why = str(error) if isinstance(error, VenueError) else one_line(error)
+            self.lines.append(f"{name}: nothing is traded there yet, asked again in {RETRY_S:g} s: {why}")
             self._retry_s[number] = time.monotonic() + RETRY_S
             return False
-        self._deliver(number, told)
+        if not self._deliver(number, told):
+            return False
         positions = "positions and open orders" if told.position_lots is not None else "open orders, not positions,"
         self.lines.append(f"{name}: {positions} compared with {source.name}")
         return True
 
-    def _deliver(self, number: int, told: ToldAccount) -> None:
-        """Hand an answer to the loop, part by part."""
+    def _deliver(self, number: int, told: ToldAccount) -> bool:
+        """Hand an answer to the loop, part by part; False: the run ends before the loop has taken it."""
         mail = self.run.engine.mail
         reports = list(self._reports_of(number, told))
         for first in range(0, len(reports), REPORTS_MAX):
@@ -120,8 +135,10 @@ class AccountCheck:
             mail.venue = number
             mail.has_positions = int(told.position_lots is not None)
             mail.is_full = 1
-            while mail.is_full and not self._stopping.wait(LOOK_S):
-                pass
+            while mail.is_full:
+                if self._stopping.wait(LOOK_S):
+                    return False
+        return True
 
     def _reports_of(self, number: int, told: ToldAccount) -> Iterator[dict[str, int]]:
         for order in told.open_orders:

@@ -208,9 +208,19 @@ ORDER, QUOTE, HELD_QUOTE, AMENDED = (counter << ORDERS_BITS | counter for counte
 TERMS = {"venue": 0, "instrument": 1, "strategy": 0, "side": 1, "time_in_force": 2, "price_ticks": 100, "qty_lots": 4}
 
 
-def write_starbase_session(journal: Journal, state: int = SessionState.READY) -> None:
+def write_starbase_session(journal: Journal) -> None:
     """What a run writes down of an order, of quotes, of an amend and of fills, and where its session stands."""
-    write_record(journal, SessionRecord, venue=0, state=state, sent=40, received=30, sent_b=7, received_b=6, quote_id=3)
+    write_record(
+        journal,
+        SessionRecord,
+        venue=0,
+        state=SessionState.READY,
+        sent=40,
+        received=30,
+        sent_b=7,
+        received_b=6,
+        quote_id=3,
+    )
     write_record(journal, OrderSent, client_order_id=ORDER, link=1, sequence=8, **TERMS)
     write_record(journal, OrderSent, client_order_id=QUOTE, link=0, sequence=41, quote_id=4, is_quote=1, **TERMS)
     write_record(journal, OrderSent, client_order_id=HELD_QUOTE, link=0, sequence=41, quote_id=4, is_quote=1, **TERMS)
@@ -268,8 +278,8 @@ def test_a_session_that_could_not_go_on_is_begun_anew_on_request_only(tmp_path: 
     config = load_config(config_path)
 
     def lost(journal: Journal) -> None:
-        write_starbase_session(journal, SessionState.LOGGING_ON)
-        write_record(journal, SessionRecord, venue=0, state=SessionState.LOST, sent=90, received=30)
+        write_starbase_session(journal)
+        write_record(journal, SessionRecord, venue=0, state=SessionState.LOST, sent=90, received=30, is_resumed=1)
 
     leave(config_path, runs, records=lost)
     unasked = reconcile(config_path, runs, accept=False).unasked
@@ -284,6 +294,23 @@ def test_a_session_that_could_not_go_on_is_begun_anew_on_request_only(tmp_path: 
     carried = last_carried(runs / config.name)
     assert carried is not None
     assert (carried.numbers, carried.orders) == ({}, {})
+
+
+def test_a_session_that_was_lost_otherwise_asks_again_and_keeps_its_orders(tmp_path: Path) -> None:
+    """Whatever is accepted elsewhere: a gateway that was away as the last run began has not forgotten anything."""
+    config_path, runs = example("synthetic", tmp_path), tmp_path / "runs"
+
+    def lost(journal: Journal) -> None:
+        for state in (SessionState.LOGGING_ON, SessionState.LOST):
+            write_record(journal, SessionRecord, venue=0, state=state, sent=1)
+
+    leave(config_path, runs, order_id=9 << ORDERS_BITS, difference=(1, -3, 12), records=lost)
+    assert reconcile(config_path, runs, accept=False).unasked == []
+    assert reconcile(config_path, runs, accept=True).folder is not None
+    carried = last_carried(runs / "synthetic")
+    assert carried is not None
+    assert list(carried.orders) == [9 << ORDERS_BITS]
+    assert carried.numbers["deribit"] == [1, 0, 0, 0]
 
 
 def test_an_order_that_an_older_version_has_carried_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""A venue's account beside its session: asked at the right time, handed over whole, and whatever goes wrong is told."""
+
+import threading
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from crosswire.engine.live import accounts
+from crosswire.engine.live.accounts import AccountCheck
+from crosswire.engine.state import AccountMail
+from crosswire.venues.adapter import OpenOrder, ToldAccount
+from crosswire.venues.errors import VenueError
+from crosswire.venues.order import REPORTS_MAX, STRANGE_INSTRUMENT, ReportKind
+from tests.support.order_setup import make_market
+
+PATIENCE_S = 10
+FLAT = ToldAccount({}, [], [])
+
+
+class Source:
+    """Gives these answers in turn."""
+
+    name = "a made-up source"
+
+    def __init__(self, *answers: ToldAccount | Exception) -> None:
+        self.answers = list(answers)
+
+    def fetch(self) -> ToldAccount:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Bench:
+    """A run with one venue whose session is logged on, and a loop that takes what comes by mail."""
+
+    def __init__(self, *answers: ToldAccount | Exception) -> None:
+        self.session = SimpleNamespace(awaits_account=0, order_link=0, is_resumed=0)
+        self.known, self.mail, self.source = SimpleNamespace(open_orders=0), AccountMail(), Source(*answers)
+        venue = SimpleNamespace(name="mine", order_entry=SimpleNamespace(make_account_source=None))
+        self.market = make_market()
+        self.market.instruments[0].venue = 0
+        run: Any = SimpleNamespace(
+            engine=SimpleNamespace(
+                market=self.market,
+                venues=[SimpleNamespace(session=self.session, cancel_due=0)],
+                gate=SimpleNamespace(venues=[self.known]),
+                orders=SimpleNamespace(last_execution_ids=[41]),
+                mail=self.mail,
+            ),
+            parts=[SimpleNamespace(session=self.session)],
+            config=SimpleNamespace(venue=[venue]),
+        )
+        self.check = AccountCheck(run, {0: self.source})
+        self.lines: list[str] = []
+        self.parts: list[list[tuple[int, int, int, int]]] = []
+
+    def until(self, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not done():
+            assert time.monotonic() < deadline, self.lines
+            self.turn()
+            time.sleep(0.001)
+
+    def turn(self) -> None:
+        self.lines += self.check.take_lines()
+        if self.mail.is_full:
+            items = [self.mail.reports.items[place] for place in range(self.mail.reports.count)]
+            self.parts.append([(each.kind, each.instrument, each.qty_lots, each.exchange_order_id) for each in items])
+            self.mail.is_full = 0
+
+    def is_whole(self) -> bool:
+        return bool(self.parts) and self.parts[-1][-1][0] == ReportKind.ACCOUNT_END
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOOK_S", "RETRY_S", "WAITED_S"):
+        monkeypatch.setattr(accounts, name, 0.01)
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_account_of_any_size_is_handed_over_whole() -> None:
+    orders = [OpenOrder(1000 + place, 0, 1, 100, 3) for place in range(2 * REPORTS_MAX)]
+    bench = Bench(ToldAccount({0: -7}, orders, ["OTHER"]))
+    assert bench.session.awaits_account == 1
+    bench.check.start()
+    bench.until(bench.is_whole)
+    reports = [report for part in bench.parts for report in part]
+    assert [len(part) for part in bench.parts] == [REPORTS_MAX, REPORTS_MAX, 3]
+    assert [each[3] for each in reports[: len(orders)]] == [each.exchange_order_id for each in orders]
+    assert reports[len(orders) :] == [
+        (ReportKind.HOLDING, 0, -7, 0),
+        (ReportKind.HOLDING, STRANGE_INSTRUMENT, 0, 0),
+        (ReportKind.ACCOUNT_END, 0, 0, 0),
+    ]
+    bench.until(lambda: bool(bench.lines))
+    assert bench.lines == ["mine: positions and open orders compared with a made-up source"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_source_that_fails_in_any_way_is_told_and_asked_again() -> None:
+    bench = Bench(VenueError("a port: no answer"), RuntimeError("what nobody\nthought of"), FLAT)
+    bench.check.start()
+    bench.until(lambda: bench.is_whole() and len(bench.lines) == 3)
+    assert bench.lines[:2] == [
+        "mine: nothing is traded there yet, asked again in 0.01 s: a port: no answer",
+        "mine: nothing is traded there yet, asked again in 0.01 s: RuntimeError: what nobody",
+    ]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("an order", "the end of 2 orders of the last run is not told"),
+        ("a definition", "its market data has not defined all instruments"),
+        ("a logon", "its session is not logged on, or has not told all that was missed"),
+        ("a resend", "its session is not logged on, or has not told all that was missed"),
+    ],
+)
+def test_what_it_waits_for_is_told_and_nobody_is_asked_before(name: str, reason: str) -> None:
+    bench = Bench(FLAT)
+    bench.known.open_orders = 2 if name == "an order" else 0
+    venue_id = bench.market.instruments[0].venue_id
+    bench.market.instruments[0].venue_id = -1 if name == "a definition" else venue_id
+    bench.session.order_link = -1 if name == "a logon" else 0
+    bench.session.is_resumed = int(name == "a resend")
+    bench.check.start()
+    bench.until(lambda: bool(bench.lines))
+    assert bench.lines == [f"mine: nothing is traded there yet: {reason}"]
+    assert bench.source.answers == [FLAT]
+    bench.known.open_orders = bench.session.order_link = bench.session.is_resumed = 0
+    bench.market.instruments[0].venue_id = venue_id
+    bench.until(bench.is_whole)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_ends_waits_for_no_source_and_no_loop() -> None:
+    bench = Bench(FLAT)
+    bench.check.start()
+    deadline = time.monotonic() + PATIENCE_S
+    while not bench.mail.is_full:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    bench.check.stop()
+    while any(thread.name == "accounts" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert bench.check.lines == []  # nothing was compared

@@ -53,7 +53,7 @@ def write_record(journal: Journal, cls: type[Struct], **fields: int) -> None:
 def take_over(core: Core, config: RunConfig, carried: Carried) -> None:
     """Begin with what an earlier run has left. JournalError names what this configuration has no place for."""
     engine, strategies = core.engine, strategy_names(config)
-    places = {name: index for index, name in enumerate(instrument_names(config))}
+    places = places_of(config)
     for (strategy, instrument), held in carried.holdings.items():
         if instrument not in places:
             if held.position_lots != 0:
@@ -118,8 +118,14 @@ def restore_order(
     move_open(engine, order, 1, open_lots(order))
 
 
-def resumed_at(venue: str, carried: Carried, places: dict[str, int]) -> Resumed:
-    """Say where a venue's session stood; `places` are the market indices of this run, by name."""
+def places_of(config: RunConfig) -> dict[str, int]:
+    """Map the names of a run's instruments to their market indices."""
+    return {name: index for index, name in enumerate(instrument_names(config))}
+
+
+def resumed_at(venue: str, config: RunConfig, carried: Carried) -> Resumed:
+    """Say where a venue's session stood, in the market indices of this run."""
+    places = places_of(config)
     orders = [
         ResumedOrder(
             instrument=places[order.instrument],

@@ -307,11 +307,10 @@ def begin_with_last(core: Core, config: RunConfig, output: Path, console: Consol
 
 def resume_sessions(run: Run, config: RunConfig, carried: Carried | None) -> None:
     """Have each session ask its venue what we have, before it trades. HostError: one can't, and we have something."""
-    places = {name: index for index, name in enumerate(instrument_names(config))}
     for number, venue in enumerate(config.venue):
         resume = venue.order_entry.resume
         if resume is not None:
-            resume(run.parts[number].session, resumed_at(venue.name, carried, places) if carried else None)
+            resume(run.parts[number].session, resumed_at(venue.name, config, carried) if carried else None)
         elif carried is not None and carried.description.kind != "reconcile" and has_something(carried, venue.name):
             raise HostError(
                 f"venue {venue.name}: by {carried.folder} something is held or open there, and the venue can't be"

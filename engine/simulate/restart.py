@@ -131,13 +131,12 @@ def restart(world: "World", is_torn: bool, down_ns: int) -> None:
     run = Run(old.config, old.config_path, core, parts, old.clock, old.replays)
     run.core.linker.link_all(world.entries, watch_unit())
     run.load()
-    places = {name: index for index, name in enumerate(instrument_names(run.config))}
     for number, venue in enumerate(run.config.venue):
         resume = venue.order_entry.resume
         assert resume is not None
         # The first process has asked no venue for its account: it began with none, so that no fill is in it.
         known = carried.execution_ids.get(venue.name, 0)
-        resume(parts[number].session, resumed_at(venue.name, carried, places)._replace(execution_id=known))
+        resume(parts[number].session, resumed_at(venue.name, run.config, carried)._replace(execution_id=known))
     world.run = run
     world.history.images.clear()
     world.history.restarts += 1

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 
 from crosswire.engine.adapters import find_adapter
-from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core, build_core
 from crosswire.engine.config import load_config
 from crosswire.engine.journal.carry import ACCOUNT_NAME, FILLS_CARRIED, Carried, last_carried
@@ -246,8 +245,7 @@ def test_where_a_starbase_session_stood_is_carried_over_two_restarts(tmp_path: P
         carried = last_carried(runs / config.name)
         assert carried is not None
         core = taken_over(config_path, carried)
-        names = {name: index for index, name in enumerate(instrument_names(config))}
-        resumed = resumed_at("starbase", carried, names)
+        resumed = resumed_at("starbase", config, carried)
         assert resumed.numbers == [42, 30, 8, 6]  # a frame that may have left counts, whatever was said since
         assert (resumed.quote_id, resumed.execution_id) == (4, FILLS_CARRIED + 6)
         shown = {

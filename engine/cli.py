@@ -125,9 +125,12 @@ def live(
     capture: Annotated[Path | None, typer.Option(help="Record what the loop sees in this folder.")] = None,
 ) -> None:
     """Trade on the host's rings. Ends in order: cancel all, leave the groups, write the records."""
-    from crosswire.engine.errors import KNOWN_ERRORS
-    from crosswire.engine.live.launcher import launch
-    from crosswire.engine.live.live import run_live
+    from crosswire.nic.host.signals import signals_held
+
+    with signals_held():  # the loop's thread hears of them, and not one that numpy starts
+        from crosswire.engine.errors import KNOWN_ERRORS
+        from crosswire.engine.live.launcher import launch
+        from crosswire.engine.live.live import run_live
 
     try:
         if launcher:

@@ -8,8 +8,9 @@ from crosswire.engine.venue import (
     Inbox,
     Venue,
 )
+from crosswire.nic.host.signals import raise_words_on_signals
 from crosswire.nic.journal.journal import Journal
-from crosswire.nic.memory.struct import Array, Reference, Struct, i64
+from crosswire.nic.memory.struct import Array, Reference, Struct, address_of, i64
 from crosswire.risk.gate import Gate
 from crosswire.risk.records import INSTRUMENTS_MAX, STRATEGIES_MAX
 from crosswire.risk.trading_state import TradingState, Why, ask_from_outside
@@ -75,6 +76,22 @@ class Engine(Struct):
     seat_count: i64
     seats: Annotated[Array, Seat, STRATEGIES_MAX]
     mail: AccountMail
+
+
+def leave_on_signals(engine: Engine) -> None:
+    """Have every signal that would end the process do what `begin_leaving` does, in whichever thread it comes to."""
+    gate, state = address_of(engine.gate), address_of(engine.state)
+    words = (
+        (gate + Gate.fields["asked_from_outside"].offset, TradingState.CANCEL_ONLY),
+        (state + LoopState.fields["leaving_why"].offset, Why.LEAVING),
+        (state + LoopState.fields["winding_down"].offset, 1),  # last: the loop acts on it
+    )
+    raise_words_on_signals(words, engine)
+
+
+def is_leaving(engine: Engine) -> bool:
+    """Tell whether the run has begun to end."""
+    return bool(engine.state.winding_down != 0)
 
 
 def begin_leaving(engine: Engine, why: Why = Why.LEAVING) -> None:

@@ -17,7 +17,8 @@ from crosswire.engine.config import ConfigError
 from crosswire.engine.live.rings import parse_group
 from crosswire.nic.host.interface import InterfaceDrops
 from crosswire.nic.host.multicast import Membership
-from crosswire.nic.host.process import HostError, need_capability, note_signals
+from crosswire.nic.host.process import HostError, need_capability
+from crosswire.nic.host.signals import note_signals
 from crosswire.nic.host.testbed import in_namespace
 from crosswire.nic.memory.raw import load_i64_acquire
 from crosswire.nic.memory.struct import address_of

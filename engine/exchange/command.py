@@ -22,7 +22,8 @@ from crosswire.engine.exchange.publish import (
 from crosswire.engine.faults import plain_errors, plain_faults
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.owner import Owner
-from crosswire.nic.host.process import note_signals, pin_thread
+from crosswire.nic.host.process import pin_thread
+from crosswire.nic.host.signals import note_signals
 from crosswire.nic.host.testbed import in_namespace
 from crosswire.nic.rings.fault import FaultCounters, FaultRates, FaultRing, make_fault_ring
 from crosswire.nic.rings.remote import make_remote_ring

@@ -31,7 +31,7 @@ from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.engine.seat import SeatEntries, retire, strategy_unit
-from crosswire.engine.state import begin_leaving
+from crosswire.engine.state import begin_leaving, is_leaving, leave_on_signals
 from crosswire.engine.venue import VenueParts
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
@@ -39,10 +39,10 @@ from crosswire.nic.host.process import (
     keep_capabilities,
     lock_memory,
     need_capability,
-    note_signals,
     pin_thread,
     run_first_in_first_out,
 )
+from crosswire.nic.host.signals import hold_signals, let_signals_in
 from crosswire.nic.host.testbed import in_namespace
 from crosswire.nic.journal.files import FOLDER, MEMORY_FOLDER, SharedJournal
 from crosswire.nic.journal.journal import wants_segment
@@ -87,6 +87,7 @@ class LoopThread:
             if self.live.scheduling == "fifo":
                 run_first_in_first_out(self.live.priority)
             keep_capabilities(KEPT_CAPABILITIES)
+            let_signals_in()
             with known_to_dpdk():
                 while self._turn_once():
                     pass
@@ -168,8 +169,9 @@ def run_live(
         console.print(warm_up(config, config_path, tap_bytes))
         if live.lock_memory:
             lock_memory()
-        # Until here Ctrl-C just ends the command: nothing is open.
-        signals = note_signals(lambda: begin_leaving(core.engine))
+        # Until here Ctrl-C just ends the command: nothing is open. From here on signals wait for the loop's thread.
+        hold_signals()
+        leave_on_signals(core.engine)
         rings = open_all_rings(config, config_path, live, closing, tap_bytes)
         keeper = ClockKeeper(clock)
         for venue, each in zip(config.venue, rings, strict=True):
@@ -203,7 +205,7 @@ def run_live(
             kept.start()  # a thread has what its starter has
             check.start()
             console.print("trading")
-            watch(thread, keeper, check, seconds, lambda: bool(signals) or kept.failure is not None, console)
+            watch(thread, keeper, check, seconds, lambda: is_leaving(core.engine) or kept.failure is not None, console)
         finally:
             # Whatever ends the watching: rings are closed only when the loop has cancelled, and stopped.
             wind_down(thread, keeper)

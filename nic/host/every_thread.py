@@ -14,9 +14,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
+from crosswire.nic.host.handler import I32, I64, begin_handler, end_handler, update_word
 from crosswire.nic.host.process import HostError, check, libc
 
 ARGUMENTS = 5  # of a call, the most that are passed on
@@ -28,8 +28,6 @@ _RT_SIGACTION, _TGKILL = 13, 234  # of x86-64
 _MASK_BYTES = 8
 _SIGNALS = range(1, 32)
 
-_I32, _I64 = ir.IntType(32), ir.IntType(64)
-_engines: list[object] = []  # keep the handlers' code: a thread may be on its last instruction
 
 SystemCall = tuple[int, ...]  # its number and its arguments
 
@@ -128,34 +126,24 @@ def _restorer(before: _Action) -> int:
 
 
 def _address_of(function: object) -> ir.Constant:
-    return ir.Constant(_I64, ctypes.cast(function, ctypes.c_void_p).value)  # type: ignore[arg-type]
+    return ir.Constant(I64, ctypes.cast(function, ctypes.c_void_p).value)  # type: ignore[arg-type]
 
 
 def _handler(calls: Sequence[SystemCall], outcome: Outcome) -> int:
     """Compile a handler that makes the calls and notes what they gave; its address."""
-    module = ir.Module("every_thread")
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_I32]), "handler")
-    builder = ir.IRBuilder(function.append_basic_block())
-    call_type = ir.FunctionType(_I64, [_I64], var_arg=True).as_pointer()
+    builder = begin_handler()
+    call_type = ir.FunctionType(I64, [I64], var_arg=True).as_pointer()
     system_call = builder.inttoptr(_address_of(libc.syscall), call_type)
-    errno_type = ir.FunctionType(_I32.as_pointer(), []).as_pointer()
+    errno_type = ir.FunctionType(I32.as_pointer(), []).as_pointer()
     errno_at = builder.call(builder.inttoptr(_address_of(libc.__errno_location), errno_type), [])
     kept = builder.load(errno_at)  # the thread may have been about to read it
     for index, call in enumerate(calls):
-        words = [ir.Constant(_I64, word) for word in whole(call)]
+        words = [ir.Constant(I64, word) for word in whole(call)]
         result = builder.call(system_call, words)
-        with builder.if_then(builder.icmp_signed("<", result, ir.Constant(_I64, 0))):
+        with builder.if_then(builder.icmp_signed("<", result, ir.Constant(I64, 0))):
             place = ctypes.addressof(outcome) + Outcome.failures.offset + 8 * index
-            failure = builder.neg(builder.sext(builder.load(errno_at), _I64))
-            builder.store(failure, builder.inttoptr(ir.Constant(_I64, place), _I64.as_pointer()))
+            failure = builder.neg(builder.sext(builder.load(errno_at), I64))
+            builder.store(failure, builder.inttoptr(ir.Constant(I64, place), I64.as_pointer()))
     builder.store(kept, errno_at)
-    done = builder.inttoptr(ir.Constant(_I64, ctypes.addressof(outcome) + Outcome.done.offset), _I64.as_pointer())
-    builder.atomic_rmw("add", done, ir.Constant(_I64, 1), "seq_cst")
-    builder.ret_void()
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(str(module)), machine)
-    engine.finalize_object()
-    _engines.append((engine, outcome))
-    return int(engine.get_function_address("handler"))
+    update_word(builder, "add", ctypes.addressof(outcome) + Outcome.done.offset, 1)
+    return end_handler(builder, outcome)

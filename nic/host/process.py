@@ -4,8 +4,7 @@ import ctypes
 import mmap
 import os
 import resource
-import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +22,6 @@ CAPABILITIES = {
     "CAP_SYS_NICE": 23,
     "CAP_BPF": 39,
 }
-
-# All that would end a process by default (signal(7)) but SIGKILL, what a fault of its own raises, and SIGPIPE and
-# SIGXFSZ, which Python makes errors of.
-ENDING_SIGNALS = (
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGVTALRM,
-    signal.SIGPROF,
-    signal.SIGPOLL,
-    signal.SIGXCPU,
-    signal.SIGPWR,
-    signal.SIGSTKFLT,
-    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
-)
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
@@ -141,24 +121,6 @@ def keep_memory_private() -> None:
     # A core that is piped to a program is not stopped by a limit of 0 (core(5)), but by the other.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     check(libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl: keeping memory out of core dumps")
-
-
-def note_signals(act: Callable[[], None] = lambda: None) -> list[int]:
-    """Append signals that ask for an end to this list from here on, for the main thread to look at; they end nothing.
-
-    `act` is called at once, in the main thread, whatever that is waiting for.
-    """
-    received: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        received.append(number)
-        act()
-
-    for number in ENDING_SIGNALS:
-        # What is ignored is to stay so, as SIGHUP is for what nohup starts.
-        if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, note)
-    return received
 
 
 def pin_thread(core: int) -> None:

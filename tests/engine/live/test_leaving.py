@@ -174,7 +174,7 @@ def test_an_interface_that_is_gone_is_an_alarm_and_keeps_the_journal(testbed: Te
 
 def judge_last_order(run: Path, signal_ns: int) -> None:
     """Behind the record that a signal ends the run no order is sent; tell how long after the signal that was."""
-    sent_ns = leaving_ns = cancel_ns = 0
+    sent_ns = leaving_ns = 0
     for batch in read_journal(run / FOLDER).batches():
         for record in records_of(batch):
             if record.kind in (RecordKind.ORDER_SENT, RecordKind.AMEND_SENT):
@@ -182,11 +182,10 @@ def judge_last_order(run: Path, signal_ns: int) -> None:
                 sent_ns = record.time_ns
             elif record.kind == RecordKind.STATE and record.fields["leaving"] and leaving_ns == 0:
                 leaving_ns = record.time_ns
-            elif record.kind == RecordKind.CANCEL_SENT and record.time_ns > signal_ns and cancel_ns == 0:
-                cancel_ns = record.time_ns
     assert 0 < sent_ns <= leaving_ns
-    times_us = [(each - signal_ns) / 1000 for each in (sent_ns, cancel_ns, leaving_ns)]
-    print("last order {:.0f} us after the signal, first cancel {:.0f} us, halted {:.0f} us".format(*times_us))
+    # Times are of a turn's beginning: on cores that others use it may have begun long before the signal.
+    sent_us, leaving_us = ((each - signal_ns) / 1000 for each in (sent_ns, leaving_ns))
+    print(f"last order {sent_us:.0f} us after the signal, halted, and all cancelled, {leaving_us:.0f} us")
 
 
 @pytest.mark.parametrize("reason", ["nobody reads", "SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1"])

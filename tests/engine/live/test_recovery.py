@@ -27,6 +27,7 @@ from tests.support.net import own_testbed
 pytestmark = [pytest.mark.netns, pytest.mark.recovery]
 KILLS = int(os.environ.get("CROSSWIRE_KILLS", "3"))  # of each configuration
 MARKET_S = 120 + 15 * KILLS
+FIRST_KILLED_S = 2  # at most, after its first fill
 KILLED_S = 6  # at most, after it has begun to trade
 TRADING_S = 15  # joining in the middle: the books come with the next snapshots
 STARBASE_RESTLESS = RESTLESS.replace(
@@ -92,7 +93,21 @@ def compare(folder: Path, seen: dict[str, Any]) -> None:
     assert all(venue["resting"] == 0 for venue in seen.values())
 
 
-def killed(folder: Path, config: Path, chance: random.Random, traded: str = "fills [1-9]", longest_s: float = 2) -> str:
+def tell_starts(folder: Path, started_ns: list[int]) -> None:
+    """Tell how long after the command each run's first order left; not of those that were killed before."""
+    times_s = []
+    for run, begun_ns in zip(run_folders(folder), started_ns, strict=True):
+        if sent := rows(run, RecordKind.ORDER_SENT):
+            times_s.append((min(order["trigger_ns"] for order in sent) - begun_ns) / 1e9)
+    times_s.sort()
+    middle_s = times_s[len(times_s) // 2]
+    print(f"first order of {len(times_s)} starts out of {len(started_ns)}: seconds after the command", end=" ")
+    print(f"{times_s[0]:.1f} (least), {middle_s:.1f} (median), {times_s[-1]:.1f} (most)")
+
+
+def killed(
+    folder: Path, config: Path, chance: random.Random, traded: str = "fills [1-9]", longest_s: float = FIRST_KILLED_S
+) -> str:
     """Start, trade, and kill at a moment drawn by chance; what it said."""
     with started(folder, "live", config, "--output", folder / "runs") as live:
         live.wait_for("trading", COMPILE_PATIENCE_S)
@@ -110,22 +125,27 @@ def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path, exa
     else:
         config = config_with(tmp_path, testbed, RESTLESS, MARKET_S)
     chance = random.Random(5)
+    said, started_ns = [], []
     with started(tmp_path, "exchange", config, "--wait") as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
-        said = [killed(tmp_path, config, chance)]
-        # From before the logon until well into trading: nothing needs to have been traded then.
-        said += [killed(tmp_path, config, chance, "trading", KILLED_S) for _ in range(KILLS - 1)]
+        for number in range(KILLS):
+            started_ns.append(time.time_ns())
+            # From before the logon until well into trading; only the first needs to have traded.
+            moment = ("trading", KILLED_S) if number else ("fills [1-9]", FIRST_KILLED_S)
+            said.append(killed(tmp_path, config, chance, *moment))
+        started_ns.append(time.time_ns())
         with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", TRADING_S) as live:
             live.wait_for("run folder", COMPILE_PATIENCE_S)
             live.finish()
             said.append(live.text())
         seen = account(exchanges)
+    tell_starts(tmp_path, started_ns)
     assert "no earlier run of this name" in said[0]
     for text in said[1:]:
         assert re.search(
             r"\S+Z-[0-9a-f]{8}\S* died; it held .*; the end of \d+ orders is not known", " ".join(text.split())
         )
-        assert ("starbase: positions and open orders compared with REST" in text) == (example == "starbase")
+    assert ("starbase: positions and open orders compared with REST" in said[-1]) == (example == "starbase")
     assert sum(venue["new_orders"] for venue in seen.values()) > 20
     assert sum(1 for run in run_folders(tmp_path) if rows(run, RecordKind.FILL)) > KILLS // 3
     compare(tmp_path, seen)

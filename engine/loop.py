@@ -61,6 +61,7 @@ class Status(IntEnum):
     JOURNAL = 2  # the journal wants its next segment
     STOPPED = 3  # somebody set `stop`
     TURNED = 4  # of one turn: it is done, and Python is not needed
+    FAILED = 5  # a strategy has raised something
 
 
 def run(engine: Engine, clock: Struct) -> int:
@@ -110,6 +111,9 @@ def turn_once(engine: Engine, clock: Struct) -> int:
         run_timers(engine, now_ns)
         note_state(engine, now_ns)
         look_at_rings(engine)
+        if state.strategy_failed != 0:
+            state.strategy_failed = 0
+            return Status.FAILED
     return Status.TURNED
 
 
@@ -224,6 +228,7 @@ def run_timers(engine: Engine, now_ns: int) -> None:
         seat = engine.seats[number]
         if now_ns >= seat.desk.timer_ns:
             seat.desk.timer_ns = NEVER_NS
+            state.strategy_failed |= seat.failure != 0
             tell_time(seat)
             send_requests(engine, now_ns)
 

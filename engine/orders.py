@@ -367,9 +367,9 @@ def send_requests(engine: Engine, now_ns: int) -> None:
             elif request.kind == NEW_ORDER:
                 send_order(engine, seat, request, now_ns)
             elif request.kind == CANCEL_ORDER:
-                send_cancel(engine, request, now_ns)
+                send_cancel(engine, seat, request, now_ns)
             elif request.kind == AMEND_ORDER:
-                send_amend(engine, request, now_ns)
+                send_amend(engine, seat, request, now_ns)
             elif request.kind == CANCEL_BY_ID:
                 send_cancel_by_id(engine, seat, request, now_ns)
             elif request.kind == QUOTE:
@@ -502,9 +502,9 @@ def add_quote(engine: Engine, seat: Seat, bid_request: Request, ask_request: Req
 
 
 @compiled
-def send_amend(engine: Engine, request: Request, now_ns: int) -> None:
+def send_amend(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
     """Ask for new terms of an order that is still open; if it has ended meanwhile, its strategy knows."""
-    order = find_order(engine.orders, request.client_order_id)
+    order = find_own(engine, seat, request)
     if not is_open(order):
         return
     gate = engine.gate
@@ -530,6 +530,16 @@ def send_amend(engine: Engine, request: Request, now_ns: int) -> None:
 
 
 @compiled
+def find_own(engine: Engine, seat: Seat, request: Request) -> Order:
+    """Find the order that a strategy names; `nobody` if it has ended, or is another strategy's."""
+    order = find_order(engine.orders, request.client_order_id)
+    if order.state != OrderState.FREE and order.strategy != seat.number:
+        seat.desk.requests_dropped += 1
+        return engine.orders.nobody
+    return order
+
+
+@compiled
 def tell_amend_vetoed(engine: Engine, order: Order, veto: int) -> None:
     """Tell that an amend never left. While another is under way, `amend_state` is about that one again afterwards."""
     amend_state, amend_reason = order.amend_state, order.amend_reason
@@ -542,9 +552,9 @@ def tell_amend_vetoed(engine: Engine, order: Order, veto: int) -> None:
 
 
 @compiled
-def send_cancel(engine: Engine, request: Request, now_ns: int) -> None:
+def send_cancel(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
     """Cancel an order that is still open, as soon as that can be sent; one that has ended meanwhile needs no cancel."""
-    order = find_order(engine.orders, request.client_order_id)
+    order = find_own(engine, seat, request)
     if is_open(order) and not cancel_order(engine, order, now_ns) and order.cancel_due == 0:
         order.cancel_due = 1
         engine.venues[order.venue].cancels_due += 1
@@ -609,7 +619,7 @@ def send_cancel_by_id(engine: Engine, seat: Seat, request: Request, now_ns: int)
     elif not is_open(own):
         if cancel_stranger(engine, seat, request, now_ns):
             return
-    elif own.instrument != request.instrument:
+    elif own.instrument != request.instrument or own.strategy != seat.number:
         veto = Veto.BAD_ORDER
     elif cancel_order(engine, own, now_ns):
         return

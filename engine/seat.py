@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from crosswire.nic.memory.struct import Struct, address_of, copy_struct, i64
+from crosswire.nic.memory.struct import Array, Struct, address_of, copy_struct, i64
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
-from crosswire.nic.unit.load import call_entry
+from crosswire.nic.unit.load import raise_fault, try_entry
 from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.interface import (
@@ -22,6 +22,8 @@ from crosswire.strategies.interface import (
 )
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE, Events
 from crosswire.venues.order import Order, Report
+
+SILENT = 1 << 32  # in place of a status, which has 32 bits
 
 
 class SeatEntries(Struct):
@@ -39,6 +41,7 @@ class Seat(Struct):
 
     number: i64  # that its orders, fills and positions carry
     orders: i64  # that ended, vetoed ones included
+    failure: i64  # status of what it has raised; SILENT: Python knows; either way it is not called any more
     strategy: i64  # address
     desk: Desk
     told: Order  # the copy that the strategy is shown: the order itself is what the gate judges an amend by
@@ -99,44 +102,69 @@ def set_seat(seat: Seat, number: int, strategy: Strategy, linker: Linker) -> Non
     linker.link_all(seat.entries, strategy_unit(type(strategy)))
 
 
-def retire(seat: Seat, idle: SeatEntries) -> None:
-    """Give a strategy's seat to one that does nothing: what it asked for and was told last is forgotten."""
+def silence(seat: Seat) -> None:
+    """Call a strategy no more: what it asked for is forgotten."""
+    seat.failure = SILENT
     seat.desk.request_count = 0
     seat.desk.timer_ns = NEVER_NS
-    for name in SeatEntries.fields:
-        setattr(seat.entries, name, getattr(idle, name))
+
+
+def raise_failure(seats: Array) -> None:
+    """Raise what a strategy has raised; of several the first one's."""
+    failures = [seat.failure for seat in seats if seat.failure not in (0, SILENT)]
+    for seat in seats:
+        if seat.failure != 0:
+            silence(seat)
+    if failures:
+        raise_fault(failures[0])
+
+
+@compiled
+def note_failure(seat: Seat, status: int) -> None:
+    """Call a strategy that has raised something no more; the loop looks at its seat in this very turn.
+
+    Nothing else of the turn is left out: what a venue said behind the report that it failed at is booked.
+    """
+    if status != 0:
+        seat.failure = status
+        seat.desk.request_count = 0
+        seat.desk.timer_ns = 0
 
 
 @compiled
 def tell_events(seat: Seat, events: Events) -> None:
     """Call `hear` in the strategy's unit."""
-    call_entry(seat.entries.hear, seat.strategy, address_of(seat.desk), address_of(events))
+    if seat.failure == 0:
+        note_failure(seat, try_entry(seat.entries.hear, seat.strategy, address_of(seat.desk), address_of(events)))
 
 
 @compiled
 def tell_fill(seat: Seat, order: Order, report: Report) -> None:
     """Call `hear_fill` in the strategy's unit; of an order of its own, not of one that an earlier run has left."""
-    if order.is_restored == 0:
+    if order.is_restored == 0 and seat.failure == 0:
         copy_struct(seat.told, order)
-        told = address_of(seat.told)
-        call_entry(seat.entries.hear_fill, seat.strategy, address_of(seat.desk), told, address_of(report))
+        told, desk = address_of(seat.told), address_of(seat.desk)
+        note_failure(seat, try_entry(seat.entries.hear_fill, seat.strategy, desk, told, address_of(report)))
 
 
 @compiled
 def tell_order(seat: Seat, order: Order) -> None:
     """Call `hear_order` in the strategy's unit; of an order of its own, not of one that an earlier run has left."""
-    if order.is_restored == 0:
+    if order.is_restored == 0 and seat.failure == 0:
         copy_struct(seat.told, order)
-        call_entry(seat.entries.hear_order, seat.strategy, address_of(seat.desk), address_of(seat.told))
+        told, desk = address_of(seat.told), address_of(seat.desk)
+        note_failure(seat, try_entry(seat.entries.hear_order, seat.strategy, desk, told))
 
 
 @compiled
 def tell_time(seat: Seat) -> None:
     """Call `hear_timer` in the strategy's unit."""
-    call_entry(seat.entries.hear_timer, seat.strategy, address_of(seat.desk))
+    if seat.failure == 0:
+        note_failure(seat, try_entry(seat.entries.hear_timer, seat.strategy, address_of(seat.desk)))
 
 
 @compiled
 def tell_finish(seat: Seat) -> None:
     """Call `hear_finish` in the strategy's unit."""
-    call_entry(seat.entries.hear_finish, seat.strategy, address_of(seat.desk))
+    if seat.failure == 0:
+        note_failure(seat, try_entry(seat.entries.hear_finish, seat.strategy, address_of(seat.desk)))

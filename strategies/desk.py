@@ -95,7 +95,8 @@ def submit(
 def cancel(desk: Desk, client_order_id: int) -> bool:
     """Ask to cancel an order or a side of a quote; False, counted, if REQUESTS_MAX requests of this turn are taken.
 
-    Nothing is sent for an order whose cancel is under way, nor for a quote that the venue has not answered yet.
+    Nothing is sent for an order whose cancel is under way, nor for a quote that the venue has not answered yet. Another
+    strategy's order is left alone; that counts in `requests_dropped`, here and in `amend`.
     """
     if not _has_room(desk, 0, 1):
         return False

@@ -8,7 +8,7 @@ imbalance of more than 5/8 lot of the coarser leg is repaired, in this order:
     RETRYING   the missing leg again at its current price: up to `retries` times within `retry_window_us`, the first at
       |        once, while the price is at most `unwind_loss_max_bps` worse than the one decided on
     HEDGING    instead at the best of the other listings with room for it below its `position_max`, under the same loss
-      |        limit, once for each of them; skipped unless `may_hedge`
+      |        limit, as often as there are such listings; skipped unless `may_hedge`
       |
     UNWINDING  trade back what is ahead, `unwind_ticks` through the market where it was done (or at the best other
       |        listing while that has no proven book), again every `unwind_interval_ms`

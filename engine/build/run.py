@@ -11,7 +11,7 @@ from crosswire.engine.config import RunConfig
 from crosswire.engine.faults import plain_errors, plain_faults
 from crosswire.engine.loop import Status, loop_unit
 from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_class
-from crosswire.engine.seat import set_seat
+from crosswire.engine.seat import raise_failure, set_seat
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import VenueParts, set_venue
 from crosswire.nic.clock import ReplayClock
@@ -90,7 +90,9 @@ class Run:
     def turn(self) -> Status:
         """Run the loop until it needs Python. LoopError: what a strategy or the engine itself raised."""
         with plain_faults(self.config_path):
-            return Status(call_entry(self.entries.run, address_of(self.engine), address_of(self.clock)))
+            status = Status(call_entry(self.entries.run, address_of(self.engine), address_of(self.clock)))
+            raise_failure(self.engine.seats)
+            return status
 
     def refill(self) -> None:
         """Read on wherever a replay window is starved."""

@@ -30,7 +30,7 @@ from crosswire.engine.report.facts import describe_run, run_facts, write_facts
 from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.runs import hold_name, make_run_folder
-from crosswire.engine.seat import SeatEntries, retire, strategy_unit
+from crosswire.engine.seat import silence
 from crosswire.engine.state import begin_leaving, is_leaving, leave_on_signals
 from crosswire.engine.venue import VenueParts
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
@@ -52,7 +52,6 @@ from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.tcp.state import TcpCounters
 from crosswire.risk.trading_state import Why, state_text
-from crosswire.strategies.interface import Strategy
 from crosswire.venues.session import (
     SessionState,
 )
@@ -72,7 +71,6 @@ class LoopThread:
     run: Run
     kept: SharedJournal
     live: LiveConfig
-    idle: SeatEntries
     thread: threading.Thread = field(init=False)
     failure: BaseException | None = None
 
@@ -123,7 +121,7 @@ class LoopThread:
         engine = self.run.engine
         begin_leaving(engine, Why.STRATEGY_FAILED)
         for number in range(engine.seat_count):
-            retire(engine.seats[number], self.idle)
+            silence(engine.seats[number])
 
     def is_trading(self) -> bool:
         """Tell whether the loop turns, and nothing has been raised."""
@@ -165,7 +163,7 @@ def run_live(
         closing.enter_context(hold_name(output, config.name))
         carried = begin_with_last(core, config, output, console)
         # Compiling takes a while: all of it is done before the first ring is open.
-        idle = compile_all(config, config_path, core, clock, bool(files))
+        compile_all(config, config_path, core, clock, bool(files))
         console.print(warm_up(config, config_path, tap_bytes))
         if live.lock_memory:
             lock_memory()
@@ -198,7 +196,7 @@ def run_live(
         kept.keep()  # on the disk before the first order
         if kept.failure is not None:
             raise HostError(journal_text(kept))
-        thread = LoopThread(run, kept, live, idle)
+        thread = LoopThread(run, kept, live)
         thread.start()
         try:
             keep_capabilities(KEPT_CAPABILITIES)
@@ -221,12 +219,10 @@ def run_live(
     return folder
 
 
-def compile_all(config: RunConfig, config_path: Path, core: Core, clock: LiveClock, is_captured: bool) -> SeatEntries:
-    """Compile, or find compiled, all that the run needs; return the entries of a strategy that does nothing."""
+def compile_all(config: RunConfig, config_path: Path, core: Core, clock: LiveClock, is_captured: bool) -> None:
+    """Compile, or find compiled, all that the run needs."""
     blanks = [blank_ring(venue, config_path, is_captured) for venue in config.venue]
     run = make_run(config, config_path, core, blanks, clock)
-    idle = SeatEntries()
-    core.linker.link_all(idle, strategy_unit(Strategy))
     run.load()
     for blank in blanks:
         if isinstance(blank, TcpRing):
@@ -234,7 +230,6 @@ def compile_all(config: RunConfig, config_path: Path, core: Core, clock: LiveClo
     if is_captured:
         compile_take()
     cycle_count()
-    return idle
 
 
 def end_journal(

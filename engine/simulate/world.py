@@ -16,6 +16,7 @@ from crosswire.engine.config import ConfigError, RunConfig, StrategyConfig
 from crosswire.engine.errors import LoopError
 from crosswire.engine.faults import plain_faults
 from crosswire.engine.loop import Status
+from crosswire.engine.seat import raise_failure
 from crosswire.engine.simulate.cable import Cable, connection_number, cut_connection, is_dead, make_cable
 from crosswire.engine.simulate.plan import TRADING_MS, Event, Happening, Moment, Plan
 from crosswire.engine.simulate.restart import (
@@ -297,6 +298,7 @@ def turn_until(world: World, until_ns: int) -> None:
     while status in (Status.STARVED, Status.JOURNAL):
         with plain_faults(run.config_path):
             status = Status(call_entry(world.entries.run_watched, *arguments))
+            raise_failure(run.engine.seats)
         take_records(world)
         run.refill()
     if status == Status.FINISHED:

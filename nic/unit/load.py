@@ -31,6 +31,7 @@ _MEMORY = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 
 faults: dict[int, str] = {}  # of all units loaded
 _python: list[Callable[..., int]] = []  # with compilation off: the functions that numbers stand for
+_raised: list[Exception] = []  # with compilation off: what statuses stand for
 _engines: list[Any] = []  # keep the machine code alive
 
 
@@ -75,13 +76,33 @@ def call_entry(address: int, *words: int) -> int:
 
 @lowers(call_entry, returns="i64", is_variadic=True)
 def _call_entry(context: Any, builder: Any, address: Any, *words: Any) -> Any:
-    returned = ir.LiteralStructType((I64, I32))
-    signature = ir.FunctionType(returned, [I64] * len(words))
-    pair = builder.call(builder.inttoptr(address, signature.as_pointer()), words)
+    pair = _call_address(builder, address, words)
     status = builder.extract_value(pair, 1)
     with builder.if_then(builder.icmp_signed("!=", status, I32(0)), likely=False):
         context.call_conv._return_errcode_raw(builder, status)
     return builder.extract_value(pair, 0)
+
+
+def try_entry(address: int, *words: int) -> int:
+    """Call a unit's entry with numbers; return the status of what it raises, for `raise_fault`, or 0."""
+    if NO_JIT:
+        try:
+            _python[address - 1](*words)
+        except Exception as error:
+            _raised.append(error)
+            return len(_raised)
+        return 0
+    return int(_WORDS[len(words)](address)(*words).status)
+
+
+@lowers(try_entry, returns="i64", is_variadic=True)
+def _try_entry(_context: Any, builder: Any, address: Any, *words: Any) -> Any:
+    return builder.sext(builder.extract_value(_call_address(builder, address, words), 1), I64)
+
+
+def _call_address(builder: Any, address: Any, words: tuple[Any, ...]) -> Any:
+    signature = ir.FunctionType(ir.LiteralStructType((I64, I32)), [I64] * len(words))
+    return builder.call(builder.inttoptr(address, signature.as_pointer()), words)
 
 
 def call_with_memory(address: int, words: Any) -> None:
@@ -93,6 +114,8 @@ def call_with_memory(address: int, words: Any) -> None:
 
 def raise_fault(status: int) -> None:
     """Raise what a status stands for, as the exception that the source names."""
+    if NO_JIT:
+        raise _raised[status - 1]
     text = faults.get(status, f"status {status}, which no loaded unit explains")
     name, _, message = text.partition(": ")
     match = re.match(r"[A-Za-z]+", name)

@@ -46,7 +46,9 @@ def resting(run: Run) -> list[Order]:
 
 def ask(run: Run, order: Order) -> int:
     now_ns = run.engine.state.now_ns
-    send_cancel(run.engine, Request(kind=CANCEL_ORDER, client_order_id=order.client_order_id), now_ns)
+    send_cancel(
+        run.engine, run.engine.seats[0], Request(kind=CANCEL_ORDER, client_order_id=order.client_order_id), now_ns
+    )
     return now_ns
 
 

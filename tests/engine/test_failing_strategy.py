@@ -1,0 +1,123 @@
+"""A strategy that raises something, wherever it does: what its venues say is booked all the same."""
+
+from pathlib import Path
+
+import pytest
+
+from crosswire.engine.build.run import Run, build_run
+from crosswire.engine.config import load_config
+from crosswire.engine.errors import LoopError
+from crosswire.engine.generate import generate_captures
+from crosswire.engine.loop import Status
+from crosswire.engine.state import begin_leaving
+from crosswire.nic.journal.files import MemoryJournal
+from crosswire.nic.unit.compile import NO_JIT
+from crosswire.risk.trading_state import Why
+from crosswire.venues.session import SessionState
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.skipif(NO_JIT, reason="the same either way, and minutes uncompiled")
+PLACES = ("on_book", "on_fill", "on_order", "on_timer")
+STRATEGY = """
+import msgspec
+
+from crosswire import BUY, GTC, IOC, BuildContext, Desk, Order, OrderState, Report, Strategy
+from crosswire import compiled, i64, on_book, on_fill, on_order, on_timer, submit
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    place: int
+
+
+class Sweeping(Strategy):
+    place: i64
+    books: i64
+    rests: i64
+    nothing: i64
+    calls_after: i64
+
+    @classmethod
+    def build(cls, parameters: Parameters, context: BuildContext) -> "Sweeping":
+        return cls(place=parameters.place)
+
+
+@compiled
+def fail(strategy: Sweeping, place: int) -> None:
+    strategy.calls_after += strategy.nothing
+    if strategy.place == place and strategy.rests != 0:
+        strategy.nothing = 1
+        strategy.books = strategy.books // (strategy.nothing - 1)
+
+
+@on_book.register(Sweeping)
+def sweep(strategy: Sweeping, desk: Desk, instrument: int) -> None:
+    strategy.books += 1
+    if strategy.books == 50:
+        book = desk.books[instrument]
+        submit(desk, instrument, BUY, book.bid_ticks - 50, 1, GTC)
+        submit(desk, instrument, BUY, book.ask_ticks + 40, 400, IOC)
+        desk.timer_ns = desk.now_ns + 1_000_000_000
+    elif strategy.books > 80:
+        fail(strategy, 0)
+
+
+@on_fill.register(Sweeping)
+def hear_fill(strategy: Sweeping, desk: Desk, order: Order, report: Report) -> None:
+    fail(strategy, 1)
+
+
+@on_order.register(Sweeping)
+def hear_order(strategy: Sweeping, desk: Desk, order: Order) -> None:
+    if order.time_in_force == GTC and order.state == OrderState.LIVE:
+        strategy.rests = 1
+    elif order.time_in_force == IOC:
+        fail(strategy, 2)
+
+
+@on_timer.register(Sweeping)
+def hear_time(strategy: Sweeping, desk: Desk) -> None:
+    fail(strategy, 3)
+"""
+
+
+def make_run(folder: Path, place: int) -> Run:
+    generate_captures(folder / "data" / "synthetic", seed=1, seconds=4)
+    (folder / "examples").mkdir()
+    (folder / "examples" / "sweeping.py").write_text(STRATEGY)
+    text = (ROOT / "examples" / "synthetic.toml").read_text()
+    path = folder / "examples" / "run.toml"
+    strategy = f'name = "sweep"\n[strategy]\nuse = "sweeping.py:Sweeping"\n\n[strategy.parameters]\nplace = {place}\n\n'
+    path.write_text(strategy + text[text.index("[limits]") :].replace("seconds = 120", "seconds = 4"))
+    return build_run(load_config(path), path)
+
+
+@pytest.mark.parametrize("place", range(len(PLACES)), ids=PLACES)
+def test_what_venues_say_is_booked_though_a_strategy_fails(tmp_path: Path, place: int) -> None:
+    """As `crosswire live` does it: told once, all cancelled, and the loop goes on until the venues have answered."""
+    run = make_run(tmp_path, place)
+    run.load()
+    engine, strategy = run.engine, run.core.strategies[0]
+    kept, raised = MemoryJournal(engine.journal), []
+    status = Status.STARVED
+    while status != Status.FINISHED:
+        try:
+            status = run.turn()
+        except LoopError as error:
+            raised.append(str(error))
+            begin_leaving(engine, Why.STRATEGY_FAILED)
+        kept.take()
+        run.refill()
+    (text,) = raised
+    assert "integer division by zero" in text
+    assert "sweeping.py:" in text
+    assert strategy.calls_after == 0
+    for number, (venue, part) in enumerate(zip(run.config.venue, run.parts, strict=True)):
+        assert part.session.state == SessionState.READY
+        account = venue.order_entry.account(part.exchange)
+        ours = {index: engine.gate.positions[index].position_lots for index in account.position_lots}
+        assert ours == account.position_lots
+        assert account.fills == sum(engine.gate.positions[index].fills for index in ours)
+        assert account.open_orders == []
+        assert engine.gate.venues[number].open_orders == 0
+    assert sum(run.engine.gate.positions[index].fills for index in range(engine.market.count)) > 1
+    assert engine.orders.count == engine.gate.alarms == 0

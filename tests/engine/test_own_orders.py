@@ -1,0 +1,43 @@
+"""A strategy can change and cancel its own orders, and no other's."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from crosswire.engine.build.run import Run
+from crosswire.strategies.desk import amend, cancel, cancel_by_id
+from crosswire.venues.order import AmendState, OrderState
+from tests.support.order_desk import OrderDesk, check_accounts, make_run
+
+OTHER = 1  # a strategy's number
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return make_run(tmp_path_factory.mktemp("own"))
+
+
+@pytest.fixture
+def desk(run: Run) -> Iterator[OrderDesk]:
+    yield (desk := OrderDesk(run))
+    check_accounts(desk.engine)
+
+
+@pytest.mark.parametrize("how", ["cancel", "cancel by id", "amend"])
+@pytest.mark.parametrize("is_own", [True, False])
+def test_only_its_own(desk: OrderDesk, how: str, is_own: bool) -> None:
+    order = desk.live()
+    order.strategy = 0 if is_own else OTHER
+    desk.records()
+    if how == "cancel":
+        cancel(desk.desk, order.client_order_id)
+    elif how == "cancel by id":
+        cancel_by_id(desk.desk, order.instrument, order.exchange_order_id)
+    else:
+        amend(desk.desk, order.client_order_id, order.price_ticks - 1, order.qty_lots)
+    desk.send()
+    sent = desk.records()
+    order.strategy = 0
+    changed = (order.state, order.amend_state)
+    assert (changed != (OrderState.LIVE, AmendState.NONE)) == is_own
+    assert bool(sent) == is_own

@@ -418,17 +418,22 @@ def watch(
     """Keep the clock and print a status line now and then, until it is time to stop: an alarm is reason enough."""
     engine = thread.run.engine
     lost = LostSessions(thread.run, console)
+
+    def tell() -> None:
+        lost.tell()
+        for line in check.take_lines():
+            console.print(line, markup=False)
+
     begun = said = time.monotonic()
     while thread.is_trading() and not stopped() and not (seconds and time.monotonic() - begun >= seconds):
         if engine.gate.alarms != 0:
             wait_for_accounts(thread, keeper)
+            tell()
             console.print(f"alarm, everything is cancelled: {alarm_text(thread.run)}", style="red", markup=False)
             return
         time.sleep(KEEP_CLOCK_S if not seconds else min(KEEP_CLOCK_S, seconds))
         keeper.keep(KEEP_CLOCK_S)
-        lost.tell()
-        for line in check.take_lines():
-            console.print(line, markup=False)
+        tell()
         engine.gate.alive_ns = engine.state.now_ns
         if time.monotonic() - said >= STATUS_S:
             said = time.monotonic()

@@ -20,12 +20,15 @@ from crosswire.nic.host.testbed import Testbed
 from crosswire.nic.journal.files import FOLDER
 from crosswire.nic.journal.reader import read_journal
 from crosswire.risk.records import RecordKind
+from tests.support.disk import fill, small_disk
 from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Command, make_config, started
 from tests.support.net import own_testbed
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.netns
 TRADING_S = 30  # at most: each of these runs is ended before
+DISK_MB = 12  # two segments of the journal, of 4 MB each, and not four
+FAST = "orders_per_second = 2_000, burst = 2_000"
 RESTLESS = """[strategy]
 use = "restless"
 
@@ -170,6 +173,30 @@ def test_an_interface_that_is_gone_is_an_alarm_and_keeps_the_journal(testbed: Te
     assert carried is not None
     assert carried.orders
     assert any(position.fills for position in carried.holdings.values())
+
+
+def test_a_full_disk_ends_it_in_order(testbed: Testbed, tmp_path: Path) -> None:
+    """No room for the journal's next segment: all is cancelled, and what the last ones hold is the venues' account."""
+    config = config_with(tmp_path, testbed, RESTLESS.replace("every = 20", "every = 1"))
+    config.write_text(config.read_text().replace("orders_per_second = 100, burst = 50", FAST))
+    with small_disk(tmp_path / "runs", DISK_MB) as runs, started(tmp_path, "exchange", config, "--wait") as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        with started(tmp_path, "live", config, "--output", runs, "--seconds", TRADING_S) as live:
+            live.wait_for("fills [1-9]", COMPILE_PATIENCE_S)
+            fill(runs)
+            assert live.process.wait(COMPILE_PATIENCE_S) == 1
+        seen = account(exchanges)
+        carried = last_carried(runs / "synthetic")
+    assert "Traceback" not in live.text()
+    said = " ".join(live.text().split())
+    assert re.search(r"crosswire: .*journal \S+: (No space left on device|no room for its next segment)", said)
+    assert all(each["resting"] == 0 for each in seen.values())
+    assert carried is not None
+    assert carried.orders == {}
+    held = {instrument: each for (who, instrument), each in carried.holdings.items() if who == ""}
+    lots = {instrument: lots for each in seen.values() for instrument, lots in each["position_lots"].items()}
+    assert {instrument: each.position_lots for instrument, each in held.items()} == lots
+    assert sum(each.fills for each in held.values()) == sum(each["fills"] for each in seen.values()) > 0
 
 
 def judge_last_order(run: Path, signal_ns: int) -> None:

@@ -1,6 +1,5 @@
 """A journal: what was committed is read back, exactly and in order; what was not, or was changed since, never is."""
 
-import os
 import random
 import signal
 import subprocess
@@ -32,6 +31,7 @@ from crosswire.nic.journal.walk import End
 from crosswire.nic.memory.raw import store_i64
 from crosswire.nic.memory.struct import Struct, i64, size_of
 from crosswire.nic.unit.compile import compiled
+from tests.support.disk import small_disk
 from tests.support.paths import ROOT
 
 WORDS_MAX = PAYLOAD_BYTES_MAX // 8
@@ -321,23 +321,15 @@ def test_memory_that_somebody_took_away_is_no_reason_to_touch_another_file(tmp_p
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for some segments only."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root: mounts a file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={FULL_MB}m", "none", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", FULL_MB) as disk:
+        yield disk
 
 
-def test_a_full_disk_is_an_error_and_keeps_what_there_is(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_keeps_what_there_is(disk: Path, tmp_path: Path) -> None:
     (tmp_path / "memory").mkdir()
     written = 0
-    with shared(small_disk / "journal", tmp_path / "memory") as kept:
+    with shared(disk / "journal", tmp_path / "memory") as kept:
         deadline_s = time.monotonic() + 60
         while kept.failure is None and time.monotonic() < deadline_s:
             if not wants_segment(kept.journal):
@@ -349,15 +341,15 @@ def test_a_full_disk_is_an_error_and_keeps_what_there_is(small_disk: Path, tmp_p
         write_many(kept.journal, 100, 12)  # into the room that is kept for the answers to the last cancels
         written += 100
     assert kept.journal.dropped == 0
-    assert read(read_journal(small_disk / "journal")) == whole(written, 12)
+    assert read(read_journal(disk / "journal")) == whole(written, 12)
     assert written > FULL_MB * 1_000_000 // 160
 
 
-def test_a_disk_that_is_full_from_the_start_is_refused_by_name(small_disk: Path, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_from_the_start_is_refused_by_name(disk: Path, tmp_path: Path) -> None:
     (tmp_path / "memory").mkdir()
-    (small_disk / "ballast").write_bytes(bytes(files.SEGMENT_BYTES * 5))
+    (disk / "ballast").write_bytes(bytes(files.SEGMENT_BYTES * 5))
     with pytest.raises(HostError, match=r"journal .*/journal: No space left on device"):
-        SharedJournal(make_journal(), small_disk / "journal", tmp_path / "memory")
+        SharedJournal(make_journal(), disk / "journal", tmp_path / "memory")
     assert list((tmp_path / "memory").iterdir()) == []
 
 

@@ -50,6 +50,7 @@ class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     device: str = ""  # dpdk: PCI address or virtual device, as "0000:3b:00.0"; `interface` then only joins the groups
     groups: list[str]  # "source@address:port" of every multicast group, A and B lines alike
     any_source: bool = False  # groups may go without "source@": whoever can send to them is believed
+    check_udp: bool = True  # hold each datagram against its checksum; `sockets`: the kernel does
     gateway: str  # "address:port"
     gateway_b: str = ""  # the second one, where the order entry has two
     tcp: Literal["own", "kernel"] | None = None  # of the orders; own: on the ring, and what af_xdp has if not said

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 from crosswire.nic.memory.struct import Array, Reference, Struct, address_of, i64
-from crosswire.nic.packet import PROTOCOL_TCP, PROTOCOL_UDP, Packet, PacketCounters, parse_packet
+from crosswire.nic.packet import PROTOCOL_TCP, PROTOCOL_UDP, Packet, PacketCounters, is_damaged_udp, parse_packet
 from crosswire.nic.rings.ring import Frame, flush, next_time_ns, poll, release
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
@@ -89,6 +89,8 @@ class Venue(Struct):
     recorded_state: i64  # of its session, as the journal has it
     recorded_numbers: Annotated[Array, i64, 2 * LINKS_MAX]
     cancels_due: i64  # orders with `cancel_due`
+    checks_udp: i64  # 1: its ring delivers what the kernel would drop for its checksum
+    damaged: i64  # datagrams that were not read for it
     cancel_due: i64  # 1: all orders are to be cancelled, and nothing that says so could be sent yet
     ring: i64  # address
     feed: i64  # address
@@ -107,6 +109,9 @@ def turn(venue: Venue, ring: Struct, session: Session, now_ns: int) -> int:
     if not parse_packet(inbox.frame, inbox.packet, inbox.counters):
         return OTHER
     if inbox.packet.protocol == PROTOCOL_UDP:
+        if venue.checks_udp != 0 and is_damaged_udp(inbox.packet):
+            venue.damaged += 1
+            return OTHER
         clear_events(inbox.events, venue.market)
         packet, market, events = address_of(inbox.packet), address_of(venue.market), address_of(inbox.events)
         call_entry(venue.entries.decode, venue.feed, packet, market, events)
@@ -213,6 +218,7 @@ def set_venue(venue: Venue, part: "VenueParts", market: Market, inbox: Inbox, li
     """Fill in a venue; it can be used once `linker` has loaded. `part` must outlive it."""
     venue.number = part.session.venue
     venue.due_ns = venue.keep_ns = 0
+    venue.checks_udp = int(part.checks_udp)
     venue.ring = address_of(part.ring)
     venue.feed = address_of(part.feed)
     venue.session = part.session
@@ -229,6 +235,7 @@ class VenueParts(NamedTuple):
     feed: Any
     session: Any
     exchange: Any = None  # the simulated one at the ring's other end, in a backtest
+    checks_udp: bool = False
 
 
 @compiled

@@ -183,8 +183,8 @@ def parse_packet(frame: Frame, packet: Packet, counters: PacketCounters) -> bool
     """Find the UDP or TCP payload of `frame`; False (and a counter by reason) when it has none to believe.
 
     Reads no byte past `frame.length`. The payload ends where the IP total length says, so Ethernet padding and frame
-    check sequences are not part of it. Checksums are not verified: the card did that on the wire, and a capture taken
-    at the sender holds frames whose checksums its card was yet to fill in.
+    check sequences are not part of it. Checksums are not verified: a capture taken at the sender holds frames whose
+    checksums its card was yet to fill in. On a wire that is `is_damaged_udp`'s, and our own TCP's.
     """
     end = frame.address + frame.length
     position = frame.address + size_of(EthernetHeader)
@@ -246,6 +246,20 @@ def parse_udp(packet: Packet, counters: PacketCounters, address: int, length: in
     packet.tcp_flags = 0
     counters.udp += 1
     return True
+
+
+@compiled
+def is_damaged_udp(packet: Packet) -> bool:
+    """Tell whether a UDP packet differs from what its sender made a checksum of; without one (RFC 768: 0) it can't be.
+
+    A frame's own check sequence says nothing of what a switch has done to it: that makes a new one.
+    """
+    address = packet.payload_address - size_of(UdpHeader)
+    udp = view(UdpHeader, address)
+    if udp.checksum == 0:
+        return False
+    pseudo_header = packet.source_ip + packet.destination_ip + PROTOCOL_UDP + udp.length
+    return fold_checksum(internet_sum(address, udp.length, pseudo_header)) != 0
 
 
 @compiled

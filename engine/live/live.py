@@ -32,7 +32,7 @@ from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.engine.seat import silence
 from crosswire.engine.state import begin_leaving, is_leaving, leave_on_signals
-from crosswire.engine.venue import VenueParts
+from crosswire.engine.venue import Venue, VenueParts
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
     HostError,
@@ -241,8 +241,11 @@ def end_journal(
         facts = run_facts(run, start_s, wall_s, "")
         facts.counters.update(journal_counters(run, kept) | capture_counters(lanes))
         for part, each, venue in zip(run.parts, rings, run.config.venue, strict=True):
+            seen = run.engine.venues[part.session.venue]
+            if seen.damaged != 0:
+                facts.warnings.append(damaged_text(venue.name, seen.damaged))
             try:
-                facts.counters.update(venue_counters(part, each, venue.name))
+                facts.counters.update(venue_counters(part, seen, each, venue.name))
             except HostError as error:  # its interface is gone: that is no reason to say nothing of the rest
                 facts.warnings.append(f"{venue.name}: what its rings have counted is not known: {error}")
         write_facts(run.engine.journal, facts)
@@ -486,7 +489,15 @@ def journal_counters(run: Run, kept: SharedJournal) -> dict[str, int]:
     }
 
 
-def venue_counters(part: VenueParts, owner: VenueRings, name: str) -> dict[str, int]:
+def damaged_text(name: str, damaged: int) -> str:
+    """Say that datagrams of a venue were not read for their checksum, and what may be the reason."""
+    return (
+        f"{name}: {damaged:,} datagrams had a wrong checksum and were not read: look for a faulty link or switch; if"
+        " their sender is on this host, turn its transmit checksum offload off, or set live.check_udp = false"
+    )
+
+
+def venue_counters(part: VenueParts, venue: Venue, owner: VenueRings, name: str) -> dict[str, int]:
     """Collect what only a live run counts of a venue. HostError: its interface is gone."""
     statistics = owner.market.statistics()  # brings the ring's drops up to date
     statistics |= {} if owner.connections is None else tcp_counters(owner.connections)
@@ -499,6 +510,7 @@ def venue_counters(part: VenueParts, owner: VenueRings, name: str) -> dict[str, 
         "session state": part.session.state,
     }
     counters |= {each.replace("_", " "): count for each, count in statistics.items()}
+    counters["market data frames damaged"] = venue.damaged
     return {f"{name}: {each}": count for each, count in counters.items()}
 
 

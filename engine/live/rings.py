@@ -64,7 +64,13 @@ def blank_ring(venue: VenueConfig, config_path: Path, tapped: bool = False) -> A
 
 def make_all_parts(config: RunConfig, config_path: Path, market: Market, rings: list[Any]) -> tuple[VenueParts, ...]:
     """Make the venues' parts over these rings, with new feeds and closed sessions."""
-    return tuple(make_parts(number, config, market, config_path, ring) for number, ring in enumerate(rings))
+    parts = []
+    for number, (venue, ring) in enumerate(zip(config.venue, rings, strict=True)):
+        live = venue.live
+        # Sockets have the kernel's own look at it.
+        checks_udp = live is not None and live.check_udp and live.ring != "sockets"
+        parts.append(make_parts(number, config, market, config_path, ring)._replace(checks_udp=checks_udp))
+    return tuple(parts)
 
 
 def parse_group(text: str, what: str) -> Group:

@@ -136,6 +136,7 @@ def inside(config: RunConfig, interface: str, port: int) -> RunConfig:
             gateway=f"127.0.0.1:{port}",
             gateway_b="",
             gateway_mac=NOBODY_MAC,
+            check_udp=False,  # a capture's may not have been filled in
         )
 
     venues = [msgspec.structs.replace(venue, live=moved(venue.live)) for venue in config.venue]

@@ -24,6 +24,7 @@ from crosswire.nic.packet import (
     PacketCounters,
     internet_checksum,
     internet_sum,
+    is_damaged_udp,
     parse_packet,
     patch_udp_length,
     seal_tcp_frame,
@@ -251,6 +252,20 @@ def test_udp_frames_are_what_the_rfcs_say(payload: bytes, lengths_before: list[i
     reason, packet, address = parse(data)
     assert reason == "udp"
     assert data[packet.payload_address - address :][: packet.payload_length] == payload
+
+
+@given(st.binary(max_size=200), st.integers(min_value=0), st.booleans())
+def test_a_flipped_bit_of_a_datagram_is_seen(payload: bytes, place: int, seal: bool) -> None:
+    """Of addresses, ports, length or payload; not where the sender has made no checksum."""
+    data = bytearray(build_udp(payload, [], seal))
+    assert not is_damaged_udp(parse(bytes(data))[1])
+    # From the IP addresses on; a length that contradicts the packet's is refused before, and a checksum of 0 is none.
+    bits = [bit for bit in range(8 * 26, 8 * len(data)) if bit // 8 not in (38, 39, 40, 41)]
+    bit = bits[place % len(bits)]
+    data[bit // 8] ^= 1 << bit % 8
+    reason, packet, _ = parse(bytes(data))
+    assert reason == "udp"
+    assert is_damaged_udp(packet) == seal
 
 
 @given(st.binary(max_size=200), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))

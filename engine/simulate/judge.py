@@ -36,7 +36,9 @@ def is_quiet(world: World, number: int, account: ExchangeAccount) -> bool:
 
 
 def judge_reports(world: World) -> None:
-    """No exchange lies here: a report that contradicts what the engine holds is a fault of ours at either end."""
+    """Where no exchange has lied, a report that contradicts what the engine holds is a fault of ours at either end."""
+    if world.lies:
+        return
     world.watch.evaluated[Invariant.ALARMS_ARE_TRUE] += 1
     for outcome in Applied:
         count = world.run.engine.orders.outcomes[outcome]
@@ -52,7 +54,7 @@ def judge_accounts(world: World) -> None:
         if venue.accounts != world.accounts_seen.get(number, 0):
             world.accounts_seen[number] = venue.accounts
             world.watch.evaluated[Invariant.RESTART_AGREES] += 1
-        if venue.differences + venue.strangers != 0:
+        if venue.differences + venue.strangers != 0 and world.lies[number] == 0:
             found = f"{venue.differences} positions, {venue.strangers} orders differ"
             world.violate(Invariant.RESTART_AGREES, number, found, "none")
 
@@ -75,7 +77,9 @@ def judge_open(world: World, number: int, account: ExchangeAccount, invariant: I
 
 
 def judge_known(world: World, number: int) -> None:
-    """When all is cancelled, and a session that was lost is back, we know the end of every order."""
+    """When all is cancelled, and a session that was lost is back, we know the end of every order, as it was told."""
+    if world.lies[number] != 0:
+        return
     world.watch.evaluated[Invariant.ALL_ANSWERED] += 1
     ours = [order.client_order_id for order in own_orders(world, number)]
     if ours:
@@ -83,14 +87,17 @@ def judge_known(world: World, number: int) -> None:
 
 
 def compare(world: World, number: int, theirs: ExchangeAccount) -> None:
-    """Hold positions, fills and open orders at a venue against the exchange's own account, unless an alarm stands."""
+    """Hold positions, fills and open orders at a venue against the exchange's own account, unless an alarm stands.
+
+    What a lie was about stays untrue, in the next process, too, where the venue is not asked for all of it.
+    """
     engine = world.run.engine
     evaluated = world.watch.evaluated
     ours = {index: engine.gate.positions[index].position_lots for index in theirs.position_lots}
     our_fills = sum(engine.gate.positions[index].fills for index in theirs.position_lots)
     evaluated[Invariant.POSITIONS_AGREE] += 1
     evaluated[Invariant.ORDERS_AGREE] += 1
-    if engine.gate.alarms != 0:
+    if engine.gate.alarms != 0 or world.lies[number] != 0:
         return
     if ours != theirs.position_lots or our_fills != theirs.fills:
         found = f"{ours} by {our_fills} fills"
@@ -120,12 +127,27 @@ def shown_order(order: Order) -> OpenOrder:
     return OpenOrder(order.exchange_order_id, order.instrument, order.side, order.price_ticks, leaves_lots)
 
 
+def judge_lie(world: World, number: int, name: str, count: int) -> None:
+    """A lie that was heard is an alarm, and the first one of its kind: a later one may be of what an earlier left."""
+    world.watch.evaluated[Invariant.LIES_ALARM] += 1
+    if world.run.engine.gate.alarms == 0 or (count == 0 and world.lies.total() == 1):
+        world.violate(Invariant.LIES_ALARM, number, f"{name}: {count} of its kind", "an alarm of its kind")
+
+
+def judge_room(world: World) -> None:
+    """With a full disk, what is recorded until the loop ends has room."""
+    if world.is_disk_full:
+        world.watch.evaluated[Invariant.NO_RECORD_LOST] += 1
+        if world.kept.journal.dropped != 0:
+            world.violate(Invariant.NO_RECORD_LOST, 0, f"{world.kept.journal.dropped} records dropped", "none")
+
+
 def judge_fills(world: World) -> None:
     """Hold what was recorded against the positions, execution by execution."""
     engine = world.run.engine
     world.watch.evaluated[Invariant.FILLS_ONCE] += 1
     for (venue, execution_id), times in world.fills.items():
-        if times != 1:
+        if times != 1 and world.lies[venue] == 0:
             world.violate(Invariant.FILLS_ONCE, venue, f"execution {execution_id} booked {times} times", "once")
     for index in range(engine.market.count):
         held = engine.gate.positions[index].position_lots

@@ -1,6 +1,6 @@
 """What a seed decides: the market data, who trades, and what goes wrong when. The same seed gives the same plan."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from random import Random
 
@@ -15,11 +15,13 @@ CUT_MS_MAX = 4_500
 DOWN_MS_MAX = 60
 COUNT_MAX = 12
 UNWRITTEN_MAX = 3
+ROOM_BYTES_MAX = 20_000
+LIES_MAX = 1 << 16  # more than a venue has, so that each is about as likely
 PPM_MAX = 30_000  # of market data frames that suffer a fault
 
 
 class Happening(IntEnum):
-    """What happens to an order connection at a moment."""
+    """What happens at a moment: to an order connection, an exchange, or the engine."""
 
     ANSWERS_LATE = 0
     RING_FULL = 1
@@ -27,6 +29,22 @@ class Happening(IntEnum):
     GATEWAY_KILLED = 3
     ANSWERS_REPEATED = 4
     ENGINE_KILLED = 5  # and another one is started in its place
+    LIE_TOLD = 6  # of an exchange: something that is not so
+    DISK_FULL = 7  # the journal gets no next segment
+
+
+# How often each is drawn. A cut takes long to be noticed, and so to be played: it is rarer.
+USUAL = {
+    Happening.ANSWERS_LATE: 3,
+    Happening.RING_FULL: 3,
+    Happening.CONNECTION_CUT: 1,
+    Happening.GATEWAY_KILLED: 2,
+    Happening.ANSWERS_REPEATED: 2,
+    Happening.ENGINE_KILLED: 5,
+}
+# What ends or changes all that follows: a seed has few of them, or none.
+RARE = {Happening.LIE_TOLD: 4, Happening.DISK_FULL: 2}
+RARE_COUNTS = (0, 1, 1, 2, 2)
 
 
 class Moment(IntEnum):
@@ -53,6 +71,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1  # ENGINE_KILLED: the so-manieth time that the venue's ring comes to that moment
     unwritten: int = 0  # ENGINE_KILLED, AMID_RECORDS: records at the journal's end that were not written any more
     is_torn: bool = False  # ENGINE_KILLED: the journal ends in the middle of a record
+    room_bytes: int = 0  # DISK_FULL: that the present segment has left, beside what is kept for the last turns
+    lie: int = 0  # LIE_TOLD: which of the venue's, modulo their number
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +104,10 @@ def draw_plan(seed: int, venue_counts: Sequence[int]) -> Plan:
     random = Random(seed)
     config = seed % len(venue_counts)
     venues = venue_counts[config]
-    events = [draw_event(random, venues) for _ in range(random.randint(0, EVENTS_MAX))]
+    events = [draw_event(random, venues, USUAL) for _ in range(random.randint(0, EVENTS_MAX))]
+    # Drawn apart: a kind that is added changes nothing about what else a seed decides.
+    rare = Random(f"{seed} rare")
+    events += [draw_rare_event(rare, venues) for _ in range(rare.choice(RARE_COUNTS))]
     return Plan(
         seed=seed,
         config=config,
@@ -109,10 +132,16 @@ def draw_rates(random: Random) -> Rates:
     )
 
 
-def draw_event(random: Random, venues: int) -> Event:
+def draw_rare_event(random: Random, venues: int) -> Event:
+    """Draw one of the rare things that happen."""
+    return msgspec.structs.replace(
+        draw_event(random, venues, RARE), lie=random.randrange(LIES_MAX), room_bytes=random.randrange(ROOM_BYTES_MAX)
+    )
+
+
+def draw_event(random: Random, venues: int, weights: Mapping[Happening, int]) -> Event:
     """Draw one thing that happens. Only a short cut is one that a connection may outlive."""
-    # A cut takes long to be noticed, and so to be played: it is rarer.
-    happening = random.choices(list(Happening), weights=(3, 3, 1, 2, 2, 5))[0]
+    happening = random.choices(list(weights), weights=list(weights.values()))[0]
     longest_ms = {
         Happening.ANSWERS_LATE: LATE_MS_MAX,
         Happening.RING_FULL: FULL_MS_MAX,

@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 
-from crosswire.engine.simulate.happen import happen
+from crosswire.engine.simulate.happen import HAPPENED, happen
 from crosswire.engine.simulate.judge import (
     LOOK_MS,
     compare,
@@ -15,6 +15,7 @@ from crosswire.engine.simulate.judge import (
     judge_known,
     judge_open,
     judge_reports,
+    judge_room,
     note_connections,
 )
 from crosswire.engine.simulate.plan import TRADING_MS
@@ -27,12 +28,14 @@ from crosswire.engine.simulate.world import (
     is_broken,
     sessions_back,
     sessions_lost,
+    take_records,
     turn_until,
 )
 from crosswire.engine.state import begin_leaving
 from crosswire.nic.duration import NS_PER_MS
 
 CUT_LEAVING_MS = 16_000  # where a connection was cut: two heartbeats of 5 s, a new connection, what was missed
+WIND_DOWN_MS = 3_000  # as a live run: for the answers to the last cancels, and to log out
 LEAVING_MS = 4_500  # for the answers to the last cancels, and for silence to be noticed
 
 
@@ -57,7 +60,7 @@ def play(world: World) -> Outcome:
         world.start_ns = world.run.engine.state.now_ns
         for event in world.plan.events:
             look_until(world, event.at_ms)
-            if not is_broken(world):
+            if not is_broken(world) and not has_ended(world):
                 happen(world, event)
         look_until(world, TRADING_MS)
         if not is_broken(world):
@@ -73,9 +76,12 @@ def look_until(world: World, at_ms: int) -> None:
     """Turn until so long after the first frame; hold the accounts against the exchanges' own now and then."""
     state = world.run.engine.state
     while (now_ms := (state.now_ns - world.start_ns) // NS_PER_MS) < at_ms and not is_broken(world):
+        if has_ended(world):
+            return
         turn_until(world, world.start_ns + min(at_ms, now_ms + LOOK_MS) * NS_PER_MS)
         judge_reports(world)
         judge_accounts(world)
+        judge_room(world)
         for number in range(len(world.cables)):
             note_connections(world, number)
             account = account_of(world, number)
@@ -84,9 +90,15 @@ def look_until(world: World, at_ms: int) -> None:
                 judge_alarm(world, number, account)
 
 
+def has_ended(world: World) -> bool:
+    """Tell whether the loop has turned for as long as a live one does that goes on without room for its journal."""
+    return world.no_room_ns != 0 and world.run.engine.state.now_ns > world.no_room_ns + WIND_DOWN_MS * NS_PER_MS
+
+
 def leave(world: World) -> None:
     """Send nothing more, cancel all, wait for the answers, as a live run does; then everything must agree."""
     begin_leaving(world.run.engine)
+    world.watch.is_leaving = 1
     look_until(world, TRADING_MS + (CUT_LEAVING_MS if world.has_cut else LEAVING_MS))
     for number in range(len(world.cables)):
         account = account_of(world, number)
@@ -94,6 +106,7 @@ def leave(world: World) -> None:
         if is_quiet(world, number, account):
             judge_open(world, number, account, Invariant.END_CANCELS)
             judge_known(world, number)
+    take_records(world)
     judge_fills(world)
 
 
@@ -136,7 +149,7 @@ def count_faults(world: World) -> dict[str, int]:
         counts["segments lost"] += cable.lost_segments
     counts["sessions lost"] = sessions_lost(world.run.engine) + world.past["lost"]
     counts["sessions back"] = sessions_back(world.run.engine) + world.past["back"]
-    counts["gateways killed"] = world.killed
-    counts["answers repeated"] = world.repeated
+    for name in HAPPENED:
+        counts[name] = world.happened[name]
     counts["engines killed"] = world.history.restarts
     return dict(counts)

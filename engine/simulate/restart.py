@@ -95,6 +95,8 @@ def judge_journal(world: "World") -> None:
         ours = (position.position_lots, position.cash_e9, position.fees_e9, position.fills)
         if told != ours:
             world.violate(Invariant.JOURNAL_TELLS, index, f"(position, cash, fees, fills) {told}", str(ours))
+    if world.lies:
+        return  # what a lie says of an order is booked as a position, and not believed of the order
     orders = {order.client_order_id: order.filled_lots for order in world.open_orders()}
     told_orders = {client_order_id: order.terms["filled_lots"] for client_order_id, order in carried.orders.items()}
     if orders != told_orders:

@@ -41,6 +41,9 @@ class Invariant(IntEnum):
     RESTART_AGREES = 13  # after a restart, or a loss, the venue's account is ours before the first order
     IDS_ONCE = 14  # no order id is given twice, by no process
     LOSS_ALARMS = 15  # while a session is lost with orders open, an alarm stands
+    LIES_ALARM = 16  # once a lie was heard, an alarm of its kind stands
+    LEAVING_SILENCES = 17  # once the engine is leaving, or its journal has no room, no order, quote or amend leaves
+    NO_RECORD_LOST = 18  # with a full disk the journal's last room holds all that is recorded
 
 
 class Violation(Struct):
@@ -60,6 +63,8 @@ class Watch(Struct):
     orders_sent: i64
     amends_sent: i64
     alarms: i64
+    has_lied: i64  # 1: an exchange has; a position may be what no order of ours can have made
+    is_leaving: i64  # 1: the engine was told to, or to go on without another segment of its journal
     violation_count: i64
     violations: Annotated[Array, Violation, VIOLATIONS_MAX]
     evaluated: Annotated[Array, i64, len(Invariant)]
@@ -115,6 +120,10 @@ def judge_turn(watch: Watch, engine: Engine) -> None:
         watch.evaluated[Invariant.ALARM_SILENCES] += 1
         if has_sent:
             violate(watch, engine, Invariant.ALARM_SILENCES, 0, engine.state.orders_sent, watch.orders_sent)
+    if watch.is_leaving != 0:
+        watch.evaluated[Invariant.LEAVING_SILENCES] += 1
+        if has_sent:
+            violate(watch, engine, Invariant.LEAVING_SILENCES, 0, engine.state.orders_sent, watch.orders_sent)
     sum_orders(watch, engine, has_sent)
     for number in range(engine.venue_count):
         if engine.venues[number].session.state == SessionState.LOST:
@@ -217,9 +226,9 @@ def judge_limit(watch: Watch, engine: Engine, index: int) -> None:
     limit_lots = engine.gate.limits[index].position_lots_max
     for side in range(2):
         sign = sign_of(side)
-        worst_lots = sign * engine.gate.positions[index].position_lots
-        worst_lots += watch.buy_lots[index] if side == BUY else watch.sell_lots[index]
-        if worst_lots > limit_lots:
+        open_now_lots = watch.buy_lots[index] if side == BUY else watch.sell_lots[index]
+        worst_lots = sign * engine.gate.positions[index].position_lots + open_now_lots
+        if worst_lots > limit_lots and (watch.has_lied == 0 or open_now_lots != 0):
             violate(watch, engine, Invariant.LIMITS_HOLD, index, worst_lots, limit_lots)
 
 

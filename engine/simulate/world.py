@@ -11,8 +11,10 @@ from crosswire.engine.build.market import level_capacity
 from crosswire.engine.build.run import Core, Run, build_run
 from crosswire.engine.build.venue import made, order_flow, venue_setup
 from crosswire.engine.config import ConfigError, RunConfig, StrategyConfig
+from crosswire.engine.ending import go_on_without_segment
 from crosswire.engine.faults import plain_faults
 from crosswire.engine.loop import Status
+from crosswire.engine.seat import SeatEntries, strategy_unit
 from crosswire.engine.simulate.cable import Cable, make_cable
 from crosswire.engine.simulate.plan import Plan
 from crosswire.engine.simulate.restart import History, begin_journal
@@ -27,6 +29,7 @@ from crosswire.nic.rings.fault import FaultRates
 from crosswire.nic.rings.remote import RemoteRing
 from crosswire.nic.unit.load import call_entry
 from crosswire.risk.records import VERSION, FillRecord, OrderSent, RecordKind
+from crosswire.strategies.interface import Strategy
 from crosswire.venues.adapter import ExchangeAccount
 from crosswire.venues.order import Order, is_open
 from crosswire.venues.side import sign_of
@@ -63,8 +66,11 @@ class World:
     start_ns: int = 0
     fills: Counter[tuple[int, int]] = field(default_factory=Counter)  # by venue and execution id
     filled_lots: Counter[int] = field(default_factory=Counter)  # by market index
-    killed: int = 0
-    repeated: int = 0
+    happened: Counter[str] = field(default_factory=Counter)  # what is counted nowhere else
+    lies: Counter[int] = field(default_factory=Counter)  # told, by venue
+    idle: SeatEntries = field(default_factory=SeatEntries)  # of a strategy that does nothing
+    is_disk_full: bool = False
+    no_room_ns: int = 0  # since when the engine goes on without another segment of its journal
     has_cut: bool = False
     connections: dict[tuple[int, int], int] = field(default_factory=dict)  # number seen last, by venue and gateway
     unheard_ns: dict[int, int] = field(default_factory=dict)  # until when a venue's end may be unknown, by number
@@ -134,9 +140,11 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
     if plan.is_restless and plan.position_max_lots != 0:
         for index in range(run.engine.market.count):
             run.engine.gate.limits[index].position_lots_max = plan.position_max_lots
+    idle = SeatEntries()
     run.core.linker.link_all(entries, watch_unit())
+    run.core.linker.link_all(idle, strategy_unit(Strategy))
     run.load()
-    return World(plan, run, cables, watch, entries, begin_journal(run))
+    return World(plan, run, cables, watch, entries, begin_journal(run), idle=idle)
 
 
 def strategies_of(plan: Plan, config: RunConfig) -> list[StrategyConfig]:
@@ -161,10 +169,23 @@ def turn_until(world: World, until_ns: int) -> None:
     while status in (Status.STARVED, Status.JOURNAL):
         with plain_faults(run.config_path):
             status = Status(call_entry(world.entries.run_watched, *arguments))
-        take_records(world)
+        if world.is_disk_full:
+            note_room(world, status)
+        else:
+            take_records(world)
         run.refill()
     if status == Status.FINISHED:
         raise ConfigError(f"{run.config_path}: its market data ends before the simulation does")
+
+
+def note_room(world: World, status: Status) -> None:
+    """Give the journal no other segment where it wants one, as a live run does that gets none."""
+    engine = world.run.engine
+    if status == Status.JOURNAL:
+        go_on_without_segment(engine, world.idle)
+        world.watch.is_leaving = 1
+        world.no_room_ns = engine.state.now_ns
+        world.happened["disks full"] += 1
 
 
 def take_records(world: World) -> None:

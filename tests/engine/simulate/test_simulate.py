@@ -213,6 +213,24 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         ],
         {"BOOKS_ARE_TRUE"},
     ),
+    "a fill that is believed at any price": (
+        [
+            (
+                "venues/order.py",
+                "    if not _is_price(table, report) or _is_through_limit(report, order):",
+                "    if report.price_ticks == 0:",
+            )
+        ],
+        {"LIES_ALARM"},
+    ),
+    "a full disk that nothing comes of": (
+        [("engine/ending.py", "    begin_leaving(engine, Why.STRATEGY_FAILED)", "    pass")],
+        {"LEAVING_SILENCES"},
+    ),
+    "a journal that keeps too little for its last turns": (
+        [("nic/journal/journal.py", "RESERVE_BYTES = 1 << 20", "RESERVE_BYTES = 1 << 12")],
+        {"NO_RECORD_LOST"},
+    ),
 }
 PLANTED = list(PLANTS) if os.environ.get("CROSSWIRE_PLANTS") == "all" else list(PLANTS)[:2]
 

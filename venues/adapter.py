@@ -225,6 +225,9 @@ class OrderEntry:
     open_listeners: Callable[[Any], Owner] | None = None
     # (exchange, gateway, count, now_ns): it sends its last messages again; None: the protocol does not allow for that.
     repeat_answers: Callable[[Any, int, int, int], None] | None = None
+    # (exchange, gateway, now_ns): another client takes our place, and we are told so; False: we have none there. None:
+    # the protocol knows no such thing.
+    displace: Callable[[Any, int, int], bool] | None = None
     # What a simulated exchange can be made to say that is not so, by name.
     lies: Callable[[], Mapping[str, Lie]] = field(default=dict)
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 from crosswire.engine.simulate.plan import Moment
 from crosswire.engine.simulate.truth import Truth
+from crosswire.engine.simulate.world_clock import WorldClock, due_ns, pass_time
 from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, one, view
+from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64, one, view
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES, TCP_HEADER_BYTES, Flow, TcpHeader, is_tcp_frame
 from crosswire.nic.rings.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
 from crosswire.nic.rings.delay import DelayRing, set_delay_ring
@@ -29,7 +30,7 @@ AMID_RECORDS = int(Moment.AMID_RECORDS)
 
 
 class Cable(Struct):
-    """What is wrong with it lasts until a time, ns since the epoch; 0: nothing is."""
+    """What is wrong with it lasts until a true time, ns since the epoch; 0: nothing is."""
 
     late_until_ns: i64  # answers arrive no earlier
     full_until_ns: i64  # the transmit ring has no slot
@@ -44,6 +45,8 @@ class Cable(Struct):
     kill_moment: i64  # Moment at which the engine dies, 0: it does not
     kill_count: i64  # the so-manieth time
     killed: i64  # 1: it has
+    number: i64  # of its venue
+    clock: Annotated[WorldClock, Reference]
     ports: Annotated[Array, i64, CONNECTIONS_MAX]  # the engine's end of each stream
     dead: Annotated[Array, i64, CONNECTIONS_MAX]  # number of the stream's connection that was cut, 0: none was
     counters: RingCounters
@@ -52,9 +55,16 @@ class Cable(Struct):
     answers: DelayRing
 
 
-def make_cable(truth: Truth, seed: int, rates: FaultRates, flows: tuple[Flow, ...]) -> Cable:
-    """Make the wire to the exchange behind `truth`; `flows` are its order connections, as `VenueSetup` has them."""
-    cable = Cable()
+def make_cable(
+    truth: Truth, number: int, clock: WorldClock, seed: int, rates: FaultRates, flows: tuple[Flow, ...]
+) -> Cable:
+    """Make the wire to a venue's exchange behind `truth`; `flows` are its order connections, as `VenueSetup` has them.
+
+    Its calls have the engine's times, `clock` the true ones.
+    """
+    cable = Cable(number=number)
+    cable.clock = clock
+    clock.venue_count = max(clock.venue_count, number + 1)
     for stream, flow in enumerate(flows):
         cable.ports[stream] = flow.source_port
     faults: Any = make_fault_ring(truth, seed, rates)
@@ -129,18 +139,19 @@ def take_answer(cable: Cable, frame: Frame) -> None:
 
 @poll.register(Cable)
 def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
-    cable.now_ns = now_ns
+    true_ns = pass_time(cable.clock, now_ns)
+    cable.now_ns = true_ns
     cable.polled = NOTHING
     if cable.was_answer != 0:
         cable.was_answer = 0
         die_at(cable, AMID_RECORDS)
-    while poll(cable.inner[0], frame, now_ns):
+    while poll(cable.inner[0], frame, true_ns):
         if not is_tcp_frame(frame):
             cable.polled = MARKET_DATA
             break
         take_answer(cable, frame)
         release(cable.inner[0])
-    if cable.polled == NOTHING and poll(cable.answers, frame, now_ns):
+    if cable.polled == NOTHING and poll(cable.answers, frame, true_ns):
         cable.polled = ANSWER
         cable.was_answer = 1
         if cable.kill_moment == AFTER_RECEIPT and cable.kill_count <= 1:
@@ -149,6 +160,8 @@ def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
     if cable.polled == NOTHING:
         cable.counters.empty_polls += 1
         return False
+    # A frame that a live ring receives has the time of the engine's clock.
+    frame.time_ns += now_ns - true_ns
     cable.counters.frames += 1
     cable.counters.bytes += frame.length
     return True
@@ -183,7 +196,7 @@ def commit_cable(cable: Cable, length: int, now_ns: int) -> None:
         # Its slot goes back, to whoever writes next: that may be `reconnect`, at the exchange itself.
         cable.inner[0].reserved_address = 0
     else:
-        commit(cable.inner[0], length, now_ns)
+        commit(cable.inner[0], length, pass_time(cable.clock, now_ns))
     die_at(cable, AFTER_WIRE)
 
 
@@ -194,7 +207,7 @@ def flush_cable(cable: Cable) -> None:
 
 @next_time_ns.register(Cable)
 def next_cable_ns(cable: Cable) -> int:
-    return min(next_time_ns(cable.inner[0]), next_time_ns(cable.answers))
+    return due_ns(cable.clock, cable.number, min(next_time_ns(cable.inner[0]), next_time_ns(cable.answers)))
 
 
 @connection_of.register(Cable)
@@ -209,5 +222,6 @@ def select_cable_stream(cable: Cable, stream: int) -> None:
 
 @reconnect.register(Cable)
 def reconnect_cable(cable: Cable, stream: int, now_ns: int) -> None:
-    if now_ns >= cable.cut_until_ns:
-        reconnect(cable.exchange[0], stream, now_ns)
+    true_ns = pass_time(cable.clock, now_ns)
+    if true_ns >= cable.cut_until_ns:
+        reconnect(cable.exchange[0], stream, true_ns)

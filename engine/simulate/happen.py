@@ -5,13 +5,15 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from crosswire.engine.errors import LoopError
-from crosswire.engine.simulate.cable import cut_connection
-from crosswire.engine.simulate.judge import judge_lie
+from crosswire.engine.simulate.cable import connection_number, cut_connection, is_dead
+from crosswire.engine.simulate.judge import CATCH_UP_MS, judge_lie
 from crosswire.engine.simulate.plan import Event, Happening, Moment
 from crosswire.engine.simulate.restart import can_restart, forget_records, judge_journal, restart
 from crosswire.engine.simulate.world import World, is_broken, take_records, turn_until
+from crosswire.engine.simulate.world_clock import step_clock
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.journal.journal import RESERVE_BYTES
+from crosswire.nic.rings.delay import DelayRing
 from crosswire.venues.session import SessionState
 
 KILL_PATIENCE_MS = 100  # for the moment at which the engine is to be killed
@@ -25,7 +27,7 @@ LOOKED_MS = 2  # after so long they are looked at
 
 def happen(world: World, event: Event) -> None:
     """Let an event happen now."""
-    now_ns = world.run.engine.state.now_ns
+    now_ns = world.now_ns
     if world.trace:
         at_ms = (now_ns - world.start_ns) / NS_PER_MS
         print(f"{at_ms:9.3f} ms  venue {event.venue}: {event.happening.name} {event.for_ms} ms", file=sys.stderr)
@@ -96,7 +98,8 @@ def kill_engine(world: World, event: Event, now_ns: int) -> None:
     world.is_disk_full = False
     world.alarm_seen_ns = world.no_room_ns = 0
     world.accounts_seen.clear()
-    until_ns = world.run.engine.state.now_ns + event.for_ms * NS_PER_MS + RESTART_MS * NS_PER_MS
+    world.displaced.clear()
+    until_ns = world.now_ns + event.for_ms * NS_PER_MS + RESTART_MS * NS_PER_MS
     for number in range(len(world.cables)):
         world.unheard_ns[number] = max(until_ns, world.unheard_ns.get(number, 0))
 
@@ -110,10 +113,10 @@ def tell_lie(world: World, event: Event, now_ns: int) -> None:
     lies = world.run.config.venue[number].order_entry.lies()
     first = event.lie % len(lies) if lies else 0
     names = [*list(lies)[first:], *list(lies)[:first]]
-    state, session = world.run.engine.state, world.run.parts[number].session
-    while state.now_ns < now_ns + LIE_PATIENCE_MS * NS_PER_MS and not is_broken(world):
-        cable.late_until_ns = max(cable.late_until_ns, state.now_ns + HELD_MS * NS_PER_MS)
-        turn_until(world, state.now_ns + LOOKED_MS * NS_PER_MS)
+    session = world.run.parts[number].session
+    while world.now_ns < now_ns + LIE_PATIENCE_MS * NS_PER_MS and not is_broken(world):
+        cable.late_until_ns = max(cable.late_until_ns, world.now_ns + HELD_MS * NS_PER_MS)
+        turn_until(world, world.now_ns + LOOKED_MS * NS_PER_MS)
         if session.state != SessionState.READY:
             return
         name = next((name for name in names if lies[name].tell(cable.answers)), None)
@@ -129,12 +132,18 @@ def tell_lie(world: World, event: Event, now_ns: int) -> None:
 
 def hear_lie(world: World, number: int, name: str) -> None:
     """Turn until all that is under way was heard, and judge what came of it."""
-    engine, answers = world.run.engine, world.cables[number].answers
+    engine = world.run.engine
     outcome = world.run.config.venue[number].order_entry.lies()[name].outcome
-    before, last = engine.orders.outcomes[outcome], answers.sent
-    while answers.received < last and not is_broken(world):
-        turn_until(world, engine.state.now_ns + NS_PER_MS)
+    before = engine.orders.outcomes[outcome]
+    hear(world, world.cables[number].answers)
     judge_lie(world, number, name, engine.orders.outcomes[outcome] - before)
+
+
+def hear(world: World, wire: DelayRing) -> None:
+    """Turn until all that is under way on a wire was received."""
+    last = wire.sent
+    while wire.received < last and not is_broken(world):
+        turn_until(world, world.now_ns + NS_PER_MS)
 
 
 def fill_disk(world: World, event: Event, _now_ns: int) -> None:
@@ -148,8 +157,41 @@ def fill_disk(world: World, event: Event, _now_ns: int) -> None:
     world.is_disk_full = True
 
 
+def set_clock(world: World, event: Event, _now_ns: int) -> None:
+    """Set the host's clock. Silence may be measured that was none, or cause some: sessions may be lost by it."""
+    if world.trace:
+        print(f"               by {event.step_ns / NS_PER_MS:.0f} ms", file=sys.stderr)
+    step_clock(world.clock, world.engine_clock, event.step_ns)
+    world.happened["clocks set forward" if event.step_ns > 0 else "clocks set back"] += 1
+    world.has_cut = True
+
+
+def displace(world: World, event: Event, now_ns: int) -> None:
+    """Let another client take our place at a gateway, and the engine hear so."""
+    number, cable, part = event.venue, world.cables[event.venue], world.run.parts[event.venue]
+    entry = world.run.config.venue[number].order_entry
+    gateway = event.gateway % entry.gateways_max
+    if entry.displace is None or part.session.state != SessionState.READY or is_dead(cable, gateway):
+        return
+    connection = connection_number(cable, gateway)
+    if entry.displace(part.exchange, gateway, now_ns):
+        hear(world, part.exchange.answers)
+        hear(world, cable.answers)
+        world.displaced[number, gateway] = connection
+        world.unheard_ns[number] = max(world.now_ns + CATCH_UP_MS * NS_PER_MS, world.unheard_ns.get(number, 0))
+        world.happened["sessions displaced"] += 1
+
+
 # What happens is counted here, unless something else counts it.
-HAPPENED = ("gateways killed", "answers repeated", "lies told", "disks full")
+HAPPENED = (
+    "gateways killed",
+    "answers repeated",
+    "lies told",
+    "disks full",
+    "clocks set forward",
+    "clocks set back",
+    "sessions displaced",
+)
 HAPPENINGS: dict[Happening, Callable[[World, Event, int], None]] = {
     Happening.ANSWERS_LATE: delay_answers,
     Happening.RING_FULL: fill_ring,
@@ -159,4 +201,6 @@ HAPPENINGS: dict[Happening, Callable[[World, Event, int], None]] = {
     Happening.ENGINE_KILLED: kill_engine,
     Happening.LIE_TOLD: tell_lie,
     Happening.DISK_FULL: fill_disk,
+    Happening.CLOCK_STEPPED: set_clock,
+    Happening.DISPLACED: displace,
 }

@@ -18,17 +18,28 @@ def note_connections(world: World, number: int) -> None:
     cable = world.cables[number]
     for gateway in range(world.run.config.venue[number].order_entry.gateways_max):
         connection = connection_number(cable, gateway)
+        if (number, gateway) in world.displaced:
+            judge_displaced(world, number, gateway, connection)
+            continue
         if connection == 0 or is_dead(cable, gateway) or connection != world.connections.get((number, gateway), 1):
-            until_ns = world.run.engine.state.now_ns + CATCH_UP_MS * NS_PER_MS
+            until_ns = world.now_ns + CATCH_UP_MS * NS_PER_MS
             world.unheard_ns[number] = max(until_ns, world.unheard_ns.get(number, 0))
         world.connections[number, gateway] = connection
+
+
+def judge_displaced(world: World, number: int, gateway: int, connection: int) -> None:
+    """To come back would displace whoever displaced us."""
+    world.watch.evaluated[Invariant.DISPLACED_STAYS] += 1
+    ended = world.displaced[number, gateway]
+    if connection not in (0, ended):
+        world.violate(Invariant.DISPLACED_STAYS, number, f"connection {connection}", f"none after {ended}")
 
 
 def is_quiet(world: World, number: int, account: ExchangeAccount) -> bool:
     """Tell whether engine and exchange must agree now: nothing is under way, and the connection is there."""
     cable = world.cables[number]
     return (
-        world.run.engine.state.now_ns >= world.unheard_ns.get(number, 0)
+        world.now_ns >= world.unheard_ns.get(number, 0)
         and world.run.parts[number].session.state == SessionState.READY
         and cable.answers.sent == cable.answers.received
         and account.is_settled
@@ -63,9 +74,15 @@ def judge_alarm(world: World, number: int, account: ExchangeAccount) -> None:
     """Some time after an alarm nothing of ours may be open at a venue that we are connected to."""
     engine = world.run.engine
     if engine.gate.alarms != 0 and world.alarm_seen_ns == 0:
-        world.alarm_seen_ns = engine.state.now_ns
-    if world.alarm_seen_ns != 0 and engine.state.now_ns - world.alarm_seen_ns > ALARM_MS * NS_PER_MS:
+        world.alarm_seen_ns = world.now_ns
+    if world.alarm_seen_ns != 0 and world.now_ns - world.alarm_seen_ns > ALARM_MS * NS_PER_MS:
         judge_open(world, number, account, Invariant.ALARM_CANCELS)
+
+
+def judge_leaving(world: World, number: int, account: ExchangeAccount) -> None:
+    """Some time after the engine has gone on without room for its journal it has cancelled everything."""
+    if world.no_room_ns != 0 and world.now_ns - world.no_room_ns > ALARM_MS * NS_PER_MS:
+        judge_open(world, number, account, Invariant.END_CANCELS)
 
 
 def judge_open(world: World, number: int, account: ExchangeAccount, invariant: Invariant) -> None:
@@ -77,8 +94,11 @@ def judge_open(world: World, number: int, account: ExchangeAccount, invariant: I
 
 
 def judge_known(world: World, number: int) -> None:
-    """When all is cancelled, and a session that was lost is back, we know the end of every order, as it was told."""
-    if world.lies[number] != 0:
+    """When all is cancelled, and a session that was lost is back, we know the end of every order.
+
+    Unless we were told lies, or another client is told it in our place.
+    """
+    if world.lies[number] != 0 or any(venue == number for venue, _ in world.displaced):
         return
     world.watch.evaluated[Invariant.ALL_ANSWERED] += 1
     ours = [order.client_order_id for order in own_orders(world, number)]
@@ -118,7 +138,7 @@ def compare(world: World, number: int, theirs: ExchangeAccount) -> None:
 def is_overdue(world: World, order: Order) -> bool:
     """Tell whether a cancel has been due for longer than its ring had no room."""
     full_until_ns = world.cables[order.venue].full_until_ns
-    return order.cancel_due != 0 and world.run.engine.state.now_ns > full_until_ns + LOOK_MS * NS_PER_MS
+    return order.cancel_due != 0 and world.now_ns > full_until_ns + LOOK_MS * NS_PER_MS
 
 
 def shown_order(order: Order) -> OpenOrder:

@@ -6,6 +6,9 @@ from random import Random
 
 import msgspec
 
+from crosswire.nic.clock import STEP_NS
+from crosswire.nic.duration import NS_PER_MS
+
 DATA_SEEDS = 8  # different made-up markets; the rest of a seed is what is done with one
 TRADING_MS = 5_000
 EVENTS_MAX = 8
@@ -16,6 +19,7 @@ DOWN_MS_MAX = 60
 COUNT_MAX = 12
 UNWRITTEN_MAX = 3
 ROOM_BYTES_MAX = 20_000
+STEP_MS_MAX = 20_000
 LIES_MAX = 1 << 16  # more than a venue has, so that each is about as likely
 PPM_MAX = 30_000  # of market data frames that suffer a fault
 
@@ -31,6 +35,8 @@ class Happening(IntEnum):
     ENGINE_KILLED = 5  # and another one is started in its place
     LIE_TOLD = 6  # of an exchange: something that is not so
     DISK_FULL = 7  # the journal gets no next segment
+    CLOCK_STEPPED = 8  # the host's, and with it the engine's
+    DISPLACED = 9  # another client takes our place at a gateway
 
 
 # How often each is drawn. A cut takes long to be noticed, and so to be played: it is rarer.
@@ -43,7 +49,7 @@ USUAL = {
     Happening.ENGINE_KILLED: 5,
 }
 # What ends or changes all that follows: a seed has few of them, or none.
-RARE = {Happening.LIE_TOLD: 4, Happening.DISK_FULL: 2}
+RARE = {Happening.LIE_TOLD: 4, Happening.DISK_FULL: 2, Happening.CLOCK_STEPPED: 3, Happening.DISPLACED: 2}
 RARE_COUNTS = (0, 1, 1, 2, 2)
 
 
@@ -72,6 +78,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     unwritten: int = 0  # ENGINE_KILLED, AMID_RECORDS: records at the journal's end that were not written any more
     is_torn: bool = False  # ENGINE_KILLED: the journal ends in the middle of a record
     room_bytes: int = 0  # DISK_FULL: that the present segment has left, beside what is kept for the last turns
+    step_ns: int = 0  # CLOCK_STEPPED: forward, or back
     lie: int = 0  # LIE_TOLD: which of the venue's, modulo their number
 
 
@@ -135,8 +142,16 @@ def draw_rates(random: Random) -> Rates:
 def draw_rare_event(random: Random, venues: int) -> Event:
     """Draw one of the rare things that happen."""
     return msgspec.structs.replace(
-        draw_event(random, venues, RARE), lie=random.randrange(LIES_MAX), room_bytes=random.randrange(ROOM_BYTES_MAX)
+        draw_event(random, venues, RARE),
+        lie=random.randrange(LIES_MAX),
+        room_bytes=random.randrange(ROOM_BYTES_MAX),
+        step_ns=random.choice((1, -1)) * draw_step_ns(random),
     )
+
+
+def draw_step_ns(random: Random) -> int:
+    """Draw by how much a clock is set: as often by little as by much, and never by what is slewed over."""
+    return round(STEP_NS * (STEP_MS_MAX * NS_PER_MS / STEP_NS) ** random.random())
 
 
 def draw_event(random: Random, venues: int, weights: Mapping[Happening, int]) -> Event:

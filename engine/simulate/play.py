@@ -13,6 +13,7 @@ from crosswire.engine.simulate.judge import (
     judge_alarm,
     judge_fills,
     judge_known,
+    judge_leaving,
     judge_open,
     judge_reports,
     judge_room,
@@ -57,7 +58,7 @@ def play(world: World) -> Outcome:
     """Play a seed to its end."""
     try:
         turn_until(world, 1)
-        world.start_ns = world.run.engine.state.now_ns
+        world.start_ns = world.now_ns
         for event in world.plan.events:
             look_until(world, event.at_ms)
             if not is_broken(world) and not has_ended(world):
@@ -74,8 +75,7 @@ def play(world: World) -> Outcome:
 
 def look_until(world: World, at_ms: int) -> None:
     """Turn until so long after the first frame; hold the accounts against the exchanges' own now and then."""
-    state = world.run.engine.state
-    while (now_ms := (state.now_ns - world.start_ns) // NS_PER_MS) < at_ms and not is_broken(world):
+    while (now_ms := (world.now_ns - world.start_ns) // NS_PER_MS) < at_ms and not is_broken(world):
         if has_ended(world):
             return
         turn_until(world, world.start_ns + min(at_ms, now_ms + LOOK_MS) * NS_PER_MS)
@@ -88,11 +88,12 @@ def look_until(world: World, at_ms: int) -> None:
             if is_quiet(world, number, account):
                 compare(world, number, account)
                 judge_alarm(world, number, account)
+                judge_leaving(world, number, account)
 
 
 def has_ended(world: World) -> bool:
     """Tell whether the loop has turned for as long as a live one does that goes on without room for its journal."""
-    return world.no_room_ns != 0 and world.run.engine.state.now_ns > world.no_room_ns + WIND_DOWN_MS * NS_PER_MS
+    return world.no_room_ns != 0 and world.now_ns > world.no_room_ns + WIND_DOWN_MS * NS_PER_MS
 
 
 def leave(world: World) -> None:

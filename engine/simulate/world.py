@@ -20,7 +20,9 @@ from crosswire.engine.simulate.plan import Plan
 from crosswire.engine.simulate.restart import History, begin_journal
 from crosswire.engine.simulate.truth import make_truth
 from crosswire.engine.simulate.watch import VIOLATIONS_MAX, Invariant, Watch, watch_unit
+from crosswire.engine.simulate.world_clock import WorldClock
 from crosswire.engine.state import Engine
+from crosswire.nic.clock import ReplayClock
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.journal.reader import elements, read_memory
@@ -62,6 +64,7 @@ class World:
     watch: Watch
     entries: WatchEntries
     kept: MemoryJournal
+    clock: WorldClock
     trace: bool = False
     start_ns: int = 0
     fills: Counter[tuple[int, int]] = field(default_factory=Counter)  # by venue and execution id
@@ -73,6 +76,7 @@ class World:
     no_room_ns: int = 0  # since when the engine goes on without another segment of its journal
     has_cut: bool = False
     connections: dict[tuple[int, int], int] = field(default_factory=dict)  # number seen last, by venue and gateway
+    displaced: dict[tuple[int, int], int] = field(default_factory=dict)  # likewise: the one that another client ended
     unheard_ns: dict[int, int] = field(default_factory=dict)  # until when a venue's end may be unknown, by number
     alarm_seen_ns: int = 0
     violations: list[Found] = field(default_factory=list)
@@ -80,11 +84,22 @@ class World:
     past: Counter[str] = field(default_factory=Counter)  # of processes that have died
     accounts_seen: dict[int, int] = field(default_factory=dict)  # times that a venue has told its account
 
+    @property
+    def now_ns(self) -> int:
+        """True time, whatever the engine's clock shows."""
+        return self.clock.true_ns
+
+    @property
+    def engine_clock(self) -> ReplayClock:
+        """The engine's clock, which is the host's that somebody may set."""
+        assert isinstance(self.run.clock, ReplayClock)
+        return self.run.clock
+
     def violate(self, invariant: Invariant, place: int, found: str, expected: str) -> None:
         """Note that something does not hold."""
         state = self.run.engine.state
         if len(self.violations) < VIOLATIONS_MAX:
-            time_ms = (state.now_ns - self.start_ns) / NS_PER_MS
+            time_ms = (self.now_ns - self.start_ns) / NS_PER_MS
             name = invariant.name
             self.violations.append(
                 Found(invariant=name, time_ms=time_ms, turn=state.turns, place=place, found=found, expected=expected)
@@ -124,7 +139,8 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
             )
     config = msgspec.structs.replace(config, strategy=strategies_of(plan, config))
     cables: list[Cable] = []
-    watch, entries = Watch(), WatchEntries()
+    watch, entries, clock = Watch(), WatchEntries(), WorldClock()
+    watch.clock = clock
 
     def lay_cable(core: Core, number: int, ring: RemoteRing) -> Cable:
         venue, market, linker = config.venue[number], core.engine.market, core.linker
@@ -133,7 +149,7 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
         flows = tuple(order_flow(number, gateway) for gateway in range(venue.order_entry.gateways_max))
         rates = FaultRates(**msgspec.structs.asdict(plan.rates[number]))
         watch.truths[number] = address_of(truth)
-        cables.append(make_cable(truth, plan.seed * len(config.venue) + number, rates, flows))
+        cables.append(make_cable(truth, number, clock, plan.seed * len(config.venue) + number, rates, flows))
         return cables[-1]
 
     run = build_run(config, config_path, lay_cable)
@@ -144,7 +160,7 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
     run.core.linker.link_all(entries, watch_unit())
     run.core.linker.link_all(idle, strategy_unit(Strategy))
     run.load()
-    return World(plan, run, cables, watch, entries, begin_journal(run), idle=idle)
+    return World(plan, run, cables, watch, entries, begin_journal(run), clock, idle=idle)
 
 
 def strategies_of(plan: Plan, config: RunConfig) -> list[StrategyConfig]:
@@ -162,7 +178,7 @@ def is_broken(world: World) -> bool:
 
 
 def turn_until(world: World, until_ns: int) -> None:
-    """Turn until a time, giving the loop what only Python can."""
+    """Turn until a true time, giving the loop what only Python can."""
     run = world.run
     arguments = (address_of(run.engine), address_of(run.clock), address_of(world.watch), until_ns)
     status = Status.STARVED
@@ -184,7 +200,7 @@ def note_room(world: World, status: Status) -> None:
     if status == Status.JOURNAL:
         go_on_without_segment(engine, world.idle)
         world.watch.is_leaving = 1
-        world.no_room_ns = engine.state.now_ns
+        world.no_room_ns = world.now_ns
         world.happened["disks full"] += 1
 
 

@@ -19,7 +19,13 @@ from crosswire.venues.adapter import (
 from crosswire.venues.bridge.orders.session import BridgeSession, ask_account, explain, make_bridge_session
 from crosswire.venues.exchange.lies import Lie
 from crosswire.venues.exchange.ring import is_settled, own_positions
-from crosswire.venues.exchange.simulated import SimulatedExchange, connect_anew, kill_gateway, make_simulated_exchange
+from crosswire.venues.exchange.simulated import (
+    SimulatedExchange,
+    connect_anew,
+    displace,
+    kill_gateway,
+    make_simulated_exchange,
+)
 from crosswire.venues.feed import Feed
 from crosswire.venues.session import Resumed
 
@@ -42,6 +48,7 @@ def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
         kill_gateway=kill_gateway,
         connect_anew=connect_anew,
         resume=resume,
+        displace=displace,
         lies=lies,
     )
 

@@ -198,6 +198,13 @@ def repeat_answers(exchange: Any, gateway: int, count: int, now_ns: int) -> None
     account.repeat_answers(exchange, gateway, count, now_ns)
 
 
+def displace(exchange: Any, gateway: int, now_ns: int) -> bool:
+    """Let another client of our key log on at a gateway."""
+    from crosswire.venues.starbase.exchange import account
+
+    return account.displace(exchange, gateway, now_ns)
+
+
 def lies() -> Mapping[str, Lie]:
     """Tell what the simulated exchange can be made to say that is not so."""
     from crosswire.venues.starbase.exchange.lies import LIES  # only a simulation has them told
@@ -243,6 +250,7 @@ ADAPTER = Adapter(
             connect_anew=connect_anew,
             resume=resume,
             repeat_answers=repeat_answers,
+            displace=displace,
             lies=lies,
             make_account_source=make_source,
             account_ports=ports_of,

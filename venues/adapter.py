@@ -228,6 +228,8 @@ class OrderEntry:
     # (exchange, gateway, now_ns): another client takes our place, and we are told so; False: we have none there. None:
     # the protocol knows no such thing.
     displace: Callable[[Any, int, int], bool] | None = None
+    # (exchange, until_ns): it takes no order before then, as if all that its rate limit allows had been sent.
+    throttle: Callable[[Any, int], None] | None = None
     # What a simulated exchange can be made to say that is not so, by name.
     lies: Callable[[], Mapping[str, Lie]] = field(default=dict)
 

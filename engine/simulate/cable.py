@@ -12,9 +12,17 @@ from typing import Annotated, Any
 from crosswire.engine.simulate.plan import Moment
 from crosswire.engine.simulate.truth import Truth
 from crosswire.engine.simulate.world_clock import WorldClock, due_ns, pass_time
-from crosswire.nic.memory.raw import copy_bytes
+from crosswire.nic.memory.raw import copy_bytes, load_u8
 from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64, one, view
-from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES, TCP_HEADER_BYTES, Flow, TcpHeader, is_tcp_frame
+from crosswire.nic.packet import (
+    ETHERNET_HEADER_BYTES,
+    IPV4_HEADER_BYTES,
+    TCP_FRAME_HEADER_BYTES,
+    TCP_HEADER_BYTES,
+    Flow,
+    TcpHeader,
+    is_tcp_frame,
+)
 from crosswire.nic.rings.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
 from crosswire.nic.rings.delay import DelayRing, set_delay_ring
 from crosswire.nic.rings.fault import FaultRates, fault_ring_over, make_fault_ring
@@ -29,17 +37,25 @@ AFTER_WIRE, AFTER_RECEIPT = int(Moment.AFTER_WIRE), int(Moment.AFTER_RECEIPT)
 AMID_RECORDS = int(Moment.AMID_RECORDS)
 
 
+LATE_DATA = 3  # beside NOTHING, MARKET_DATA and ANSWER: what `poll` gave
+UDP_PORT_LOW_BYTE = 3  # of the destination port, in the UDP header
+LINE_HEADER_BYTES = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES + UDP_PORT_LOW_BYTE + 1
+
+
 class Cable(Struct):
     """What is wrong with it lasts until a true time, ns since the epoch; 0: nothing is."""
 
     late_until_ns: i64  # answers arrive no earlier
     full_until_ns: i64  # the transmit ring has no slot
     cut_until_ns: i64  # no connection can be made
+    line_late_until_ns: i64  # market data to every other group arrives `line.latency_ns` later
+    late_line: i64  # which: 0 or 1
     now_ns: i64
     slot: i64  # address of the frame that the engine is writing
     polled: i64  # what the last `poll` gave
     was_answer: i64  # 1: the last frame was one
     late_answers: i64
+    late_frames: i64
     refused_slots: i64
     lost_segments: i64
     kill_moment: i64  # Moment at which the engine dies, 0: it does not
@@ -53,6 +69,7 @@ class Cable(Struct):
     exchange: Annotated[Pointer, RemoteRing]
     inner: Annotated[Pointer, fault_ring_over(Truth)]
     answers: DelayRing
+    line: DelayRing  # market data that is late
 
 
 def make_cable(
@@ -72,6 +89,7 @@ def make_cable(
     cable.inner = one(faults)
     cable.exchange = truth.inner
     set_delay_ring(cable.answers, 0)
+    set_delay_ring(cable.line, 0)
     return cable
 
 
@@ -137,6 +155,29 @@ def take_answer(cable: Cable, frame: Frame) -> None:
     commit(answers, frame.length, frame.time_ns)
 
 
+@compiled
+def is_of_late_line(cable: Cable, frame: Frame) -> bool:
+    """Tell whether market data is to a group that is late now: of two lines' groups one is odd."""
+    if cable.now_ns >= cable.line_late_until_ns or frame.length < LINE_HEADER_BYTES:
+        return False
+    ip_address = frame.address + ETHERNET_HEADER_BYTES
+    group = load_u8(ip_address + IPV4_HEADER_BYTES - 1)
+    port = load_u8(ip_address + IPV4_HEADER_BYTES + UDP_PORT_LOW_BYTE)
+    return (group + port) & 1 == cable.late_line
+
+
+@compiled
+def take_late(cable: Cable, frame: Frame) -> bool:
+    """Keep market data that is late for when it arrives; False if there is no room: then it is in time."""
+    slot = reserve(cable.line, frame.length)
+    if slot == 0:
+        return False
+    copy_bytes(slot, frame.address, frame.length)
+    commit(cable.line, frame.length, frame.time_ns)
+    cable.late_frames += 1
+    return True
+
+
 @poll.register(Cable)
 def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
     true_ns = pass_time(cable.clock, now_ns)
@@ -145,11 +186,14 @@ def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
     if cable.was_answer != 0:
         cable.was_answer = 0
         die_at(cable, AMID_RECORDS)
-    while poll(cable.inner[0], frame, true_ns):
-        if not is_tcp_frame(frame):
+    if poll(cable.line, frame, true_ns):
+        cable.polled = LATE_DATA
+    while cable.polled == NOTHING and poll(cable.inner[0], frame, true_ns):
+        if is_tcp_frame(frame):
+            take_answer(cable, frame)
+        elif not is_of_late_line(cable, frame) or not take_late(cable, frame):
             cable.polled = MARKET_DATA
             break
-        take_answer(cable, frame)
         release(cable.inner[0])
     if cable.polled == NOTHING and poll(cable.answers, frame, true_ns):
         cable.polled = ANSWER
@@ -171,6 +215,8 @@ def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
 def release_cable(cable: Cable) -> None:
     if cable.polled == ANSWER:
         release(cable.answers)
+    elif cable.polled == LATE_DATA:
+        release(cable.line)
     elif cable.polled == MARKET_DATA:
         release(cable.inner[0])
     cable.polled = NOTHING
@@ -207,7 +253,8 @@ def flush_cable(cable: Cable) -> None:
 
 @next_time_ns.register(Cable)
 def next_cable_ns(cable: Cable) -> int:
-    return due_ns(cable.clock, cable.number, min(next_time_ns(cable.inner[0]), next_time_ns(cable.answers)))
+    later_ns = min(next_time_ns(cable.line), next_time_ns(cable.answers))
+    return due_ns(cable.clock, cable.number, min(next_time_ns(cable.inner[0]), later_ns))
 
 
 @connection_of.register(Cable)

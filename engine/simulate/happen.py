@@ -22,6 +22,7 @@ REPEATED_MAX = 40  # messages that an exchange sends again at once
 SILENCE_MS = 3_500  # until a connection that died without a word is noticed: three heartbeats and more
 LIE_PATIENCE_MS = 2_000  # for an answer that the lie fits
 HELD_MS = 5  # that answers are held for one to be found: longer than nothing happens
+LATE_FOR_MS = 500  # that a line, or orders, are late
 LOOKED_MS = 2  # after so long they are looked at
 
 
@@ -182,6 +183,39 @@ def displace(world: World, event: Event, now_ns: int) -> None:
         world.happened["sessions displaced"] += 1
 
 
+def delay_line(world: World, event: Event, now_ns: int) -> None:
+    """Let one of two lines of market data be late for a while."""
+    cable = world.cables[event.venue]
+    cable.late_line = event.gateway
+    cable.line.latency_ns = event.for_ms * NS_PER_MS
+    cable.line_late_until_ns = now_ns + LATE_FOR_MS * NS_PER_MS
+
+
+def throttle(world: World, event: Event, now_ns: int) -> None:
+    """Let an exchange refuse orders by rate for a while."""
+    entry = world.run.config.venue[event.venue].order_entry
+    if entry.throttle is not None:
+        entry.throttle(world.run.parts[event.venue].exchange, end_of(event, now_ns))
+        world.happened["exchanges throttled"] += 1
+
+
+def delay_orders(world: World, event: Event, now_ns: int) -> None:
+    """Let an exchange take orders later for a while."""
+    orders = world.run.parts[event.venue].exchange.orders
+    _, usual_ns = world.slowed.get(event.venue, (0, orders.latency_ns))
+    world.slowed[event.venue] = now_ns + LATE_FOR_MS * NS_PER_MS, usual_ns
+    orders.latency_ns = usual_ns + event.for_ms * NS_PER_MS
+    world.happened["orders late"] += 1
+
+
+def let_orders_be_quick(world: World) -> None:
+    """Let exchanges take orders as soon as usual again, where that is due."""
+    for number, (until_ns, usual_ns) in list(world.slowed.items()):
+        if world.now_ns >= until_ns:
+            world.run.parts[number].exchange.orders.latency_ns = usual_ns
+            del world.slowed[number]
+
+
 # What happens is counted here, unless something else counts it.
 HAPPENED = (
     "gateways killed",
@@ -191,6 +225,8 @@ HAPPENED = (
     "clocks set forward",
     "clocks set back",
     "sessions displaced",
+    "exchanges throttled",
+    "orders late",
 )
 HAPPENINGS: dict[Happening, Callable[[World, Event, int], None]] = {
     Happening.ANSWERS_LATE: delay_answers,
@@ -203,4 +239,7 @@ HAPPENINGS: dict[Happening, Callable[[World, Event, int], None]] = {
     Happening.DISK_FULL: fill_disk,
     Happening.CLOCK_STEPPED: set_clock,
     Happening.DISPLACED: displace,
+    Happening.LINE_LATE: delay_line,
+    Happening.THROTTLED: throttle,
+    Happening.ORDERS_LATE: delay_orders,
 }

@@ -20,6 +20,9 @@ COUNT_MAX = 12
 UNWRITTEN_MAX = 3
 ROOM_BYTES_MAX = 20_000
 STEP_MS_MAX = 20_000
+LINE_LATE_MS_MAX = 50
+THROTTLED_MS_MAX = 1_000
+HELD_MS_MAX = 200
 LIES_MAX = 1 << 16  # more than a venue has, so that each is about as likely
 PPM_MAX = 30_000  # of market data frames that suffer a fault
 
@@ -37,6 +40,9 @@ class Happening(IntEnum):
     DISK_FULL = 7  # the journal gets no next segment
     CLOCK_STEPPED = 8  # the host's, and with it the engine's
     DISPLACED = 9  # another client takes our place at a gateway
+    LINE_LATE = 10  # every other multicast group of a venue's market data: of two lines one
+    THROTTLED = 11  # the exchange takes no order, by rate
+    ORDERS_LATE = 12  # the exchange takes orders later, as with a longer speed bump
 
 
 # How often each is drawn. A cut takes long to be noticed, and so to be played: it is rarer.
@@ -49,8 +55,16 @@ USUAL = {
     Happening.ENGINE_KILLED: 5,
 }
 # What ends or changes all that follows: a seed has few of them, or none.
-RARE = {Happening.LIE_TOLD: 4, Happening.DISK_FULL: 2, Happening.CLOCK_STEPPED: 3, Happening.DISPLACED: 2}
-RARE_COUNTS = (0, 1, 1, 2, 2)
+RARE = {
+    Happening.LIE_TOLD: 4,
+    Happening.DISK_FULL: 2,
+    Happening.CLOCK_STEPPED: 3,
+    Happening.DISPLACED: 2,
+    Happening.LINE_LATE: 2,
+    Happening.THROTTLED: 2,
+    Happening.ORDERS_LATE: 2,
+}
+RARE_COUNTS = (0, 1, 2, 2, 3)
 
 
 class Moment(IntEnum):
@@ -72,7 +86,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     venue: int
     gateway: int
     both: bool  # gateways
-    for_ms: int  # ENGINE_KILLED: until the next one is started
+    for_ms: int  # ENGINE_KILLED: until the next one is started; LINE_LATE, ORDERS_LATE: by how much
     moment: Moment = Moment.BETWEEN_TURNS  # ENGINE_KILLED
     count: int = 1  # ENGINE_KILLED: the so-manieth time that the venue's ring comes to that moment
     unwritten: int = 0  # ENGINE_KILLED, AMID_RECORDS: records at the journal's end that were not written any more
@@ -162,6 +176,9 @@ def draw_event(random: Random, venues: int, weights: Mapping[Happening, int]) ->
         Happening.RING_FULL: FULL_MS_MAX,
         Happening.CONNECTION_CUT: CUT_MS_MAX,
         Happening.ENGINE_KILLED: DOWN_MS_MAX,
+        Happening.LINE_LATE: LINE_LATE_MS_MAX,
+        Happening.THROTTLED: THROTTLED_MS_MAX,
+        Happening.ORDERS_LATE: HELD_MS_MAX,
     }
     at_ms = random.randrange(TRADING_MS)
     if random.random() < 0.2:

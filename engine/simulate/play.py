@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 
-from crosswire.engine.simulate.happen import HAPPENED, happen
+from crosswire.engine.simulate.happen import HAPPENED, happen, let_orders_be_quick
 from crosswire.engine.simulate.judge import (
     LOOK_MS,
     compare,
@@ -79,6 +79,7 @@ def look_until(world: World, at_ms: int) -> None:
         if has_ended(world):
             return
         turn_until(world, world.start_ns + min(at_ms, now_ms + LOOK_MS) * NS_PER_MS)
+        let_orders_be_quick(world)
         judge_reports(world)
         judge_accounts(world)
         judge_room(world)
@@ -145,6 +146,7 @@ def count_faults(world: World) -> dict[str, int]:
         faults = cable.inner[0].receive.counters
         for name in ("dropped", "duplicated", "reordered", "truncated"):
             counts[f"frames {name}"] += getattr(faults, name)
+        counts["frames late"] += cable.late_frames
         counts["answers late"] += cable.late_answers
         counts["slots refused"] += cable.refused_slots
         counts["segments lost"] += cable.lost_segments

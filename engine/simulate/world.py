@@ -76,6 +76,9 @@ class World:
     no_room_ns: int = 0  # since when the engine goes on without another segment of its journal
     has_cut: bool = False
     connections: dict[tuple[int, int], int] = field(default_factory=dict)  # number seen last, by venue and gateway
+    slowed: dict[int, tuple[int, int]] = field(
+        default_factory=dict
+    )  # by venue: until when, and an order's usual latency
     displaced: dict[tuple[int, int], int] = field(default_factory=dict)  # likewise: the one that another client ended
     unheard_ns: dict[int, int] = field(default_factory=dict)  # until when a venue's end may be unknown, by number
     alarm_seen_ns: int = 0

@@ -25,6 +25,7 @@ from crosswire.venues.exchange.simulated import (
     displace,
     kill_gateway,
     make_simulated_exchange,
+    throttle,
 )
 from crosswire.venues.feed import Feed
 from crosswire.venues.session import Resumed
@@ -49,6 +50,7 @@ def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
         connect_anew=connect_anew,
         resume=resume,
         displace=displace,
+        throttle=throttle,
         lies=lies,
     )
 

@@ -71,6 +71,7 @@ from crosswire.venues.exchange.matching import Matching, on_market, set_matching
 from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING, ExchangeRing, send_syn
 from crosswire.venues.feed import Feed, feed_unit
 from crosswire.venues.market import Events, Market, clear_events, copy_instruments
+from crosswire.venues.token_bucket import empty_until
 
 
 class SimulatedExchange(ExchangeRing):
@@ -308,3 +309,8 @@ def displace(exchange: SimulatedExchange, _gateway: int, now_ns: int) -> bool:
     arguments = (exchange.gateway, exchange.matching, exchange.market, exchange.answers)
     displace_client(*arguments, max(exchange.now_ns, now_ns))
     return True
+
+
+def throttle(exchange: SimulatedExchange, until_ns: int) -> None:
+    """Refuse all new orders before then, by rate."""
+    empty_until(exchange.matching.throttle, until_ns)

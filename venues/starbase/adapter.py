@@ -205,6 +205,13 @@ def displace(exchange: Any, gateway: int, now_ns: int) -> bool:
     return account.displace(exchange, gateway, now_ns)
 
 
+def throttle(exchange: Any, until_ns: int) -> None:
+    """Have the gateways take no order or quote of ours before then."""
+    from crosswire.venues.starbase.exchange import account
+
+    account.throttle(exchange, until_ns)
+
+
 def lies() -> Mapping[str, Lie]:
     """Tell what the simulated exchange can be made to say that is not so."""
     from crosswire.venues.starbase.exchange.lies import LIES  # only a simulation has them told
@@ -251,6 +258,7 @@ ADAPTER = Adapter(
             resume=resume,
             repeat_answers=repeat_answers,
             displace=displace,
+            throttle=throttle,
             lies=lies,
             make_account_source=make_source,
             account_ports=ports_of,

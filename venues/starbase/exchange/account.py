@@ -9,7 +9,8 @@ from crosswire.venues.starbase.exchange.exchange import restart_gateway
 from crosswire.venues.starbase.exchange.gateway.gateway import close_connection
 from crosswire.venues.starbase.exchange.gateway.send import resend
 from crosswire.venues.starbase.exchange.matching.state import EXCHANGE_ORDERS_MAX, OrderPlace
-from crosswire.venues.starbase.exchange.state import NONE, StarbaseExchange
+from crosswire.venues.starbase.exchange.state import GATEWAYS, NONE, StarbaseExchange
+from crosswire.venues.token_bucket import empty_until
 
 CLIENT = 1  # the member that the configured API key is of
 
@@ -75,3 +76,10 @@ def displace(exchange: StarbaseExchange, gateway: int, now_ns: int) -> bool:
             close_connection(exchange, session.connection, exchange.now_ns)
             return True
     return False
+
+
+def throttle(exchange: StarbaseExchange, until_ns: int) -> None:
+    """Refuse all new orders, amends and mass quotes of the client before then, by rate."""
+    for buckets in (exchange.gateways.order_tokens, exchange.gateways.quote_tokens):
+        for gateway in range(GATEWAYS):
+            empty_until(buckets[CLIENT * GATEWAYS + gateway], until_ns)

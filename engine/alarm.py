@@ -28,10 +28,10 @@ def alarm_text(run: Run) -> str:
         if is_alarm(outcome) and count != 0:
             said.append(f"{count} report{'s' if count > 1 else ''} {WORDS[outcome]}")
     for number, venue in enumerate(run.config.venue):
-        lost = engine.gate.venues[number].lost_orders
+        lost, account = engine.gate.venues[number].lost_orders, engine.venues[number]
         if lost != 0:
-            said.append(f"{venue.name}: its session was lost with {lost} order{'s' if lost > 1 else ''} open")
-        account = engine.venues[number]
+            what = "one of its session's links was lost for good" if account.links_gone != 0 else "its session was lost"
+            said.append(f"{venue.name}: {what} with {lost} order{'s' if lost > 1 else ''} open")
         if account.session.is_resumed != 0 and account.session.state == SessionState.LOST:
             said.append(
                 f"{venue.name}: its session could not go on where the last run had stopped, so it is not known what we"

@@ -15,6 +15,7 @@ from crosswire.engine.histogram import add_latency
 from crosswire.engine.orders import (
     cancel_everything,
     has_requests,
+    note_links,
     note_numbers,
     note_session,
     send_due_cancel,
@@ -245,6 +246,7 @@ def keep_sessions(engine: Engine, now_ns: int) -> None:
                 log_on(venue, now_ns)
             keep_logged_on(venue, now_ns)
             note_session(engine, venue, now_ns)
+            note_links(engine, venue, now_ns)
             note_numbers(engine, venue, now_ns)
             if venue.session.awaits_account != 0:
                 take_mail(engine, venue, now_ns)

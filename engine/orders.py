@@ -94,6 +94,7 @@ def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
             break
         take_more_reports(venue)
     note_session(engine, venue, now_ns)
+    note_links(engine, venue, now_ns)
     note_numbers(engine, venue, now_ns)
     if session.keep_due != 0:
         venue.keep_ns = now_ns
@@ -120,6 +121,22 @@ def note_session(engine: Engine, venue: Venue, now_ns: int) -> None:
     if is_lost and (known.open_orders != 0 or venue.session.is_resumed != 0):
         known.lost_orders = known.open_orders
         sound_alarm(engine, now_ns)
+
+
+@compiled
+def note_links(engine: Engine, venue: Venue, now_ns: int) -> None:
+    """Note that a link of a session is gone for good, behind all that was told on it.
+
+    Nobody tells what becomes of the orders that went out there, though the session may be READY by another link.
+    """
+    links_gone = venue.session.links_gone
+    if links_gone == venue.links_gone:
+        return
+    known = engine.gate.venues[venue.number]
+    if links_gone > venue.links_gone and known.open_orders != 0 and venue.is_lost == 0:
+        known.lost_orders = known.open_orders
+        sound_alarm(engine, now_ns)
+    venue.links_gone = links_gone
 
 
 @compiled

@@ -83,6 +83,7 @@ class Venue(Struct):
     keep_ns: i64  # when its order session wants its timer
     is_lost: i64  # 1: its session was lost, and is not READY again
     losses: i64  # times that it was lost
+    links_gone: i64  # of its session, as the loop has noted it
     accounts: i64  # times that the venue has told all that it has of us
     differences: i64  # positions that it had otherwise
     strangers: i64  # orders that it had open and we did not know, or not so; holdings that nobody configured

@@ -20,6 +20,7 @@ from crosswire.nic.host.owner import Owner
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.replay import Replay
 from crosswire.nic.unit.link import Linker
+from crosswire.venues.exchange.lies import Lie
 from crosswire.venues.feed import Feed
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
@@ -224,6 +225,13 @@ class OrderEntry:
     open_listeners: Callable[[Any], Owner] | None = None
     # (exchange, gateway, count, now_ns): it sends its last messages again; None: the protocol does not allow for that.
     repeat_answers: Callable[[Any, int, int, int], None] | None = None
+    # (exchange, gateway, now_ns): another client takes our place, and we are told so; False: we have none there. None:
+    # the protocol knows no such thing.
+    displace: Callable[[Any, int, int], bool] | None = None
+    # (exchange, until_ns): it takes no order before then, as if all that its rate limit allows had been sent.
+    throttle: Callable[[Any, int], None] | None = None
+    # What a simulated exchange can be made to say that is not so, by name.
+    lies: Callable[[], Mapping[str, Lie]] = field(default=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

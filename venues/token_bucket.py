@@ -101,3 +101,9 @@ def draw_tokens(bucket: TokenBucket, count: int, now_ns: int) -> None:
     """Take `count` tokens whether they are there or not, as cancels do, which are never refused."""
     _refill(bucket, now_ns)
     bucket.credit_e9 = max(bucket.least_e9, bucket.credit_e9 - count * NS_PER_S)
+
+
+def empty_until(bucket: TokenBucket, until_ns: int) -> None:
+    """Take all that is in it, and let nothing flow in before then."""
+    bucket.credit_e9 = min(0, bucket.credit_e9)
+    bucket.updated_ns = max(bucket.updated_ns, until_ns)

@@ -15,6 +15,7 @@ from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
+from crosswire.engine.ending import give_up, go_on_without_segment
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, LoopError
 from crosswire.engine.journal.carry import Carried, last_carried
 from crosswire.engine.journal.description import write_description
@@ -30,7 +31,6 @@ from crosswire.engine.report.facts import describe_run, run_facts, write_facts
 from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.runs import hold_name, make_run_folder
-from crosswire.engine.seat import silence
 from crosswire.engine.state import begin_leaving, is_leaving, leave_on_signals
 from crosswire.engine.venue import Venue, VenueParts
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
@@ -51,7 +51,7 @@ from crosswire.nic.rings.dpdk.dpdk import known_to_dpdk
 from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.tcp.state import TcpCounters
-from crosswire.risk.trading_state import Why, state_text
+from crosswire.risk.trading_state import state_text
 from crosswire.venues.session import (
     SessionState,
 )
@@ -102,26 +102,17 @@ class LoopThread:
         except LoopError as error:
             if self.failure is not None:
                 raise
-            self._give_up(error)
+            self.failure = error
+            give_up(self.run.engine)
             return True
         if status != Status.JOURNAL:
             return False
         self.kept.keep()
-        journal = self.run.engine.journal
-        if wants_segment(journal):
-            # There is a megabyte left, for the answers to the cancels.
-            journal.turn_limit = journal.limit
+        if wants_segment(self.run.engine.journal):
+            go_on_without_segment(self.run.engine)
             if self.failure is None:
-                self._give_up(HostError(f"journal {self.kept.folder}: no room for its next segment"))
+                self.failure = HostError(f"journal {self.kept.folder}: no room for its next segment")
         return True
-
-    def _give_up(self, error: Exception) -> None:
-        """Trade no more; the loop is still to be turned."""
-        self.failure = error
-        engine = self.run.engine
-        begin_leaving(engine, Why.STRATEGY_FAILED)
-        for number in range(engine.seat_count):
-            silence(engine.seats[number])
 
     def is_trading(self) -> bool:
         """Tell whether the loop turns, and nothing has been raised."""

@@ -11,9 +11,18 @@ from typing import Annotated, Any
 
 from crosswire.engine.simulate.plan import Moment
 from crosswire.engine.simulate.truth import Truth
-from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, one, view
-from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES, TCP_HEADER_BYTES, Flow, TcpHeader, is_tcp_frame
+from crosswire.engine.simulate.world_clock import WorldClock, due_ns, pass_time
+from crosswire.nic.memory.raw import copy_bytes, load_u8
+from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64, one, view
+from crosswire.nic.packet import (
+    ETHERNET_HEADER_BYTES,
+    IPV4_HEADER_BYTES,
+    TCP_FRAME_HEADER_BYTES,
+    TCP_HEADER_BYTES,
+    Flow,
+    TcpHeader,
+    is_tcp_frame,
+)
 from crosswire.nic.rings.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
 from crosswire.nic.rings.delay import DelayRing, set_delay_ring
 from crosswire.nic.rings.fault import FaultRates, fault_ring_over, make_fault_ring
@@ -28,33 +37,51 @@ AFTER_WIRE, AFTER_RECEIPT = int(Moment.AFTER_WIRE), int(Moment.AFTER_RECEIPT)
 AMID_RECORDS = int(Moment.AMID_RECORDS)
 
 
+LATE_DATA = 3  # beside NOTHING, MARKET_DATA and ANSWER: what `poll` gave
+UDP_PORT_LOW_BYTE = 3  # of the destination port, in the UDP header
+LINE_HEADER_BYTES = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES + UDP_PORT_LOW_BYTE + 1
+
+
 class Cable(Struct):
-    """What is wrong with it lasts until a time, ns since the epoch; 0: nothing is."""
+    """What is wrong with it lasts until a true time, ns since the epoch; 0: nothing is."""
 
     late_until_ns: i64  # answers arrive no earlier
     full_until_ns: i64  # the transmit ring has no slot
     cut_until_ns: i64  # no connection can be made
+    line_late_until_ns: i64  # market data to every other group arrives `line.latency_ns` later
+    late_line: i64  # which: 0 or 1
     now_ns: i64
     slot: i64  # address of the frame that the engine is writing
     polled: i64  # what the last `poll` gave
     was_answer: i64  # 1: the last frame was one
     late_answers: i64
+    late_frames: i64
     refused_slots: i64
     lost_segments: i64
     kill_moment: i64  # Moment at which the engine dies, 0: it does not
     kill_count: i64  # the so-manieth time
     killed: i64  # 1: it has
+    number: i64  # of its venue
+    clock: Annotated[WorldClock, Reference]
     ports: Annotated[Array, i64, CONNECTIONS_MAX]  # the engine's end of each stream
     dead: Annotated[Array, i64, CONNECTIONS_MAX]  # number of the stream's connection that was cut, 0: none was
     counters: RingCounters
     exchange: Annotated[Pointer, RemoteRing]
     inner: Annotated[Pointer, fault_ring_over(Truth)]
     answers: DelayRing
+    line: DelayRing  # market data that is late
 
 
-def make_cable(truth: Truth, seed: int, rates: FaultRates, flows: tuple[Flow, ...]) -> Cable:
-    """Make the wire to the exchange behind `truth`; `flows` are its order connections, as `VenueSetup` has them."""
-    cable = Cable()
+def make_cable(
+    truth: Truth, number: int, clock: WorldClock, seed: int, rates: FaultRates, flows: tuple[Flow, ...]
+) -> Cable:
+    """Make the wire to a venue's exchange behind `truth`; `flows` are its order connections, as `VenueSetup` has them.
+
+    Its calls have the engine's times, `clock` the true ones.
+    """
+    cable = Cable(number=number)
+    cable.clock = clock
+    clock.venue_count = max(clock.venue_count, number + 1)
     for stream, flow in enumerate(flows):
         cable.ports[stream] = flow.source_port
     faults: Any = make_fault_ring(truth, seed, rates)
@@ -62,6 +89,7 @@ def make_cable(truth: Truth, seed: int, rates: FaultRates, flows: tuple[Flow, ..
     cable.inner = one(faults)
     cable.exchange = truth.inner
     set_delay_ring(cable.answers, 0)
+    set_delay_ring(cable.line, 0)
     return cable
 
 
@@ -127,20 +155,47 @@ def take_answer(cable: Cable, frame: Frame) -> None:
     commit(answers, frame.length, frame.time_ns)
 
 
+@compiled
+def is_of_late_line(cable: Cable, frame: Frame) -> bool:
+    """Tell whether market data is to a group that is late now: of two lines' groups one is odd."""
+    if cable.now_ns >= cable.line_late_until_ns or frame.length < LINE_HEADER_BYTES:
+        return False
+    ip_address = frame.address + ETHERNET_HEADER_BYTES
+    group = load_u8(ip_address + IPV4_HEADER_BYTES - 1)
+    port = load_u8(ip_address + IPV4_HEADER_BYTES + UDP_PORT_LOW_BYTE)
+    return (group + port) & 1 == cable.late_line
+
+
+@compiled
+def take_late(cable: Cable, frame: Frame) -> bool:
+    """Keep market data that is late for when it arrives; False if there is no room: then it is in time."""
+    slot = reserve(cable.line, frame.length)
+    if slot == 0:
+        return False
+    copy_bytes(slot, frame.address, frame.length)
+    commit(cable.line, frame.length, frame.time_ns)
+    cable.late_frames += 1
+    return True
+
+
 @poll.register(Cable)
 def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
-    cable.now_ns = now_ns
+    true_ns = pass_time(cable.clock, now_ns)
+    cable.now_ns = true_ns
     cable.polled = NOTHING
     if cable.was_answer != 0:
         cable.was_answer = 0
         die_at(cable, AMID_RECORDS)
-    while poll(cable.inner[0], frame, now_ns):
-        if not is_tcp_frame(frame):
+    if poll(cable.line, frame, true_ns):
+        cable.polled = LATE_DATA
+    while cable.polled == NOTHING and poll(cable.inner[0], frame, true_ns):
+        if is_tcp_frame(frame):
+            take_answer(cable, frame)
+        elif not is_of_late_line(cable, frame) or not take_late(cable, frame):
             cable.polled = MARKET_DATA
             break
-        take_answer(cable, frame)
         release(cable.inner[0])
-    if cable.polled == NOTHING and poll(cable.answers, frame, now_ns):
+    if cable.polled == NOTHING and poll(cable.answers, frame, true_ns):
         cable.polled = ANSWER
         cable.was_answer = 1
         if cable.kill_moment == AFTER_RECEIPT and cable.kill_count <= 1:
@@ -149,6 +204,8 @@ def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
     if cable.polled == NOTHING:
         cable.counters.empty_polls += 1
         return False
+    # A frame that a live ring receives has the time of the engine's clock.
+    frame.time_ns += now_ns - true_ns
     cable.counters.frames += 1
     cable.counters.bytes += frame.length
     return True
@@ -158,6 +215,8 @@ def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
 def release_cable(cable: Cable) -> None:
     if cable.polled == ANSWER:
         release(cable.answers)
+    elif cable.polled == LATE_DATA:
+        release(cable.line)
     elif cable.polled == MARKET_DATA:
         release(cable.inner[0])
     cable.polled = NOTHING
@@ -183,7 +242,7 @@ def commit_cable(cable: Cable, length: int, now_ns: int) -> None:
         # Its slot goes back, to whoever writes next: that may be `reconnect`, at the exchange itself.
         cable.inner[0].reserved_address = 0
     else:
-        commit(cable.inner[0], length, now_ns)
+        commit(cable.inner[0], length, pass_time(cable.clock, now_ns))
     die_at(cable, AFTER_WIRE)
 
 
@@ -194,7 +253,8 @@ def flush_cable(cable: Cable) -> None:
 
 @next_time_ns.register(Cable)
 def next_cable_ns(cable: Cable) -> int:
-    return min(next_time_ns(cable.inner[0]), next_time_ns(cable.answers))
+    later_ns = min(next_time_ns(cable.line), next_time_ns(cable.answers))
+    return due_ns(cable.clock, cable.number, min(next_time_ns(cable.inner[0]), later_ns))
 
 
 @connection_of.register(Cable)
@@ -209,5 +269,6 @@ def select_cable_stream(cable: Cable, stream: int) -> None:
 
 @reconnect.register(Cable)
 def reconnect_cable(cable: Cable, stream: int, now_ns: int) -> None:
-    if now_ns >= cable.cut_until_ns:
-        reconnect(cable.exchange[0], stream, now_ns)
+    true_ns = pass_time(cable.clock, now_ns)
+    if true_ns >= cable.cut_until_ns:
+        reconnect(cable.exchange[0], stream, true_ns)

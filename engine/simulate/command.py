@@ -26,8 +26,9 @@ from crosswire.engine.data import prepare_data
 from crosswire.engine.errors import LoopError, SimulationError
 from crosswire.engine.examples import example_files
 from crosswire.engine.simulate.plan import DATA_SEEDS, TRADING_MS, draw_plan
+from crosswire.engine.simulate.play import CUT_LEAVING_MS, Outcome, play
 from crosswire.engine.simulate.watch import Invariant
-from crosswire.engine.simulate.world import CUT_LEAVING_MS, Outcome, make_world, play
+from crosswire.engine.simulate.world import make_world
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 
 DATA_S = (TRADING_MS + CUT_LEAVING_MS) * NS_PER_MS // NS_PER_S + 2  # of market data that a seed needs

@@ -1,10 +1,13 @@
 """What a seed decides: the market data, who trades, and what goes wrong when. The same seed gives the same plan."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from random import Random
 
 import msgspec
+
+from crosswire.nic.clock import STEP_NS
+from crosswire.nic.duration import NS_PER_MS
 
 DATA_SEEDS = 8  # different made-up markets; the rest of a seed is what is done with one
 TRADING_MS = 5_000
@@ -15,11 +18,17 @@ CUT_MS_MAX = 4_500
 DOWN_MS_MAX = 60
 COUNT_MAX = 12
 UNWRITTEN_MAX = 3
+ROOM_BYTES_MAX = 20_000
+STEP_MS_MAX = 20_000
+LINE_LATE_MS_MAX = 50
+THROTTLED_MS_MAX = 1_000
+HELD_MS_MAX = 200
+LIES_MAX = 1 << 16  # more than a venue has, so that each is about as likely
 PPM_MAX = 30_000  # of market data frames that suffer a fault
 
 
 class Happening(IntEnum):
-    """What happens to an order connection at a moment."""
+    """What happens at a moment: to an order connection, an exchange, or the engine."""
 
     ANSWERS_LATE = 0
     RING_FULL = 1
@@ -27,6 +36,35 @@ class Happening(IntEnum):
     GATEWAY_KILLED = 3
     ANSWERS_REPEATED = 4
     ENGINE_KILLED = 5  # and another one is started in its place
+    LIE_TOLD = 6  # of an exchange: something that is not so
+    DISK_FULL = 7  # the journal gets no next segment
+    CLOCK_STEPPED = 8  # the host's, and with it the engine's
+    DISPLACED = 9  # another client takes our place at a gateway
+    LINE_LATE = 10  # every other multicast group of a venue's market data: of two lines one
+    THROTTLED = 11  # the exchange takes no order, by rate
+    ORDERS_LATE = 12  # the exchange takes orders later, as with a longer speed bump
+
+
+# How often each is drawn. A cut takes long to be noticed, and so to be played: it is rarer.
+USUAL = {
+    Happening.ANSWERS_LATE: 3,
+    Happening.RING_FULL: 3,
+    Happening.CONNECTION_CUT: 1,
+    Happening.GATEWAY_KILLED: 2,
+    Happening.ANSWERS_REPEATED: 2,
+    Happening.ENGINE_KILLED: 5,
+}
+# What ends or changes all that follows: a seed has few of them, or none.
+RARE = {
+    Happening.LIE_TOLD: 4,
+    Happening.DISK_FULL: 2,
+    Happening.CLOCK_STEPPED: 3,
+    Happening.DISPLACED: 2,
+    Happening.LINE_LATE: 2,
+    Happening.THROTTLED: 2,
+    Happening.ORDERS_LATE: 2,
+}
+RARE_COUNTS = (0, 1, 2, 2, 3)
 
 
 class Moment(IntEnum):
@@ -48,11 +86,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     venue: int
     gateway: int
     both: bool  # gateways
-    for_ms: int  # ENGINE_KILLED: until the next one is started
+    for_ms: int  # ENGINE_KILLED: until the next one is started; LINE_LATE, ORDERS_LATE: by how much
     moment: Moment = Moment.BETWEEN_TURNS  # ENGINE_KILLED
     count: int = 1  # ENGINE_KILLED: the so-manieth time that the venue's ring comes to that moment
     unwritten: int = 0  # ENGINE_KILLED, AMID_RECORDS: records at the journal's end that were not written any more
     is_torn: bool = False  # ENGINE_KILLED: the journal ends in the middle of a record
+    room_bytes: int = 0  # DISK_FULL: that the present segment has left, beside what is kept for the last turns
+    step_ns: int = 0  # CLOCK_STEPPED: forward, or back
+    lie: int = 0  # LIE_TOLD: which of the venue's, modulo their number
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +125,10 @@ def draw_plan(seed: int, venue_counts: Sequence[int]) -> Plan:
     random = Random(seed)
     config = seed % len(venue_counts)
     venues = venue_counts[config]
-    events = [draw_event(random, venues) for _ in range(random.randint(0, EVENTS_MAX))]
+    events = [draw_event(random, venues, USUAL) for _ in range(random.randint(0, EVENTS_MAX))]
+    # Drawn apart: a kind that is added changes nothing about what else a seed decides.
+    rare = Random(f"{seed} rare")
+    events += [draw_rare_event(rare, venues) for _ in range(rare.choice(RARE_COUNTS))]
     return Plan(
         seed=seed,
         config=config,
@@ -109,15 +153,32 @@ def draw_rates(random: Random) -> Rates:
     )
 
 
-def draw_event(random: Random, venues: int) -> Event:
+def draw_rare_event(random: Random, venues: int) -> Event:
+    """Draw one of the rare things that happen."""
+    return msgspec.structs.replace(
+        draw_event(random, venues, RARE),
+        lie=random.randrange(LIES_MAX),
+        room_bytes=random.randrange(ROOM_BYTES_MAX),
+        step_ns=random.choice((1, -1)) * draw_step_ns(random),
+    )
+
+
+def draw_step_ns(random: Random) -> int:
+    """Draw by how much a clock is set: as often by little as by much, and never by what is slewed over."""
+    return round(STEP_NS * (STEP_MS_MAX * NS_PER_MS / STEP_NS) ** random.random())
+
+
+def draw_event(random: Random, venues: int, weights: Mapping[Happening, int]) -> Event:
     """Draw one thing that happens. Only a short cut is one that a connection may outlive."""
-    # A cut takes long to be noticed, and so to be played: it is rarer.
-    happening = random.choices(list(Happening), weights=(3, 3, 1, 2, 2, 5))[0]
+    happening = random.choices(list(weights), weights=list(weights.values()))[0]
     longest_ms = {
         Happening.ANSWERS_LATE: LATE_MS_MAX,
         Happening.RING_FULL: FULL_MS_MAX,
         Happening.CONNECTION_CUT: CUT_MS_MAX,
         Happening.ENGINE_KILLED: DOWN_MS_MAX,
+        Happening.LINE_LATE: LINE_LATE_MS_MAX,
+        Happening.THROTTLED: THROTTLED_MS_MAX,
+        Happening.ORDERS_LATE: HELD_MS_MAX,
     }
     at_ms = random.randrange(TRADING_MS)
     if random.random() < 0.2:

@@ -9,13 +9,14 @@ from typing import Annotated
 
 from crosswire.engine.loop import Status, look_at_rings, turn_once
 from crosswire.engine.simulate.truth import Truth, digest_of_book, was_true
+from crosswire.engine.simulate.world_clock import WorldClock, pass_time
 from crosswire.engine.state import Engine
 from crosswire.nic.clock import ReplayClock
-from crosswire.nic.memory.struct import Array, Struct, i64, view
+from crosswire.nic.memory.struct import Array, Reference, Struct, i64, view
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.risk.records import INSTRUMENTS_MAX
-from crosswire.venues.order import ORDERS_MAX, VENUES_MAX, Order, OrderState, is_open, open_lots
+from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, VENUES_MAX, Order, OrderState, is_open, open_lots
 from crosswire.venues.session import SessionState
 from crosswire.venues.side import BUY, sign_of
 
@@ -41,6 +42,10 @@ class Invariant(IntEnum):
     RESTART_AGREES = 13  # after a restart, or a loss, the venue's account is ours before the first order
     IDS_ONCE = 14  # no order id is given twice, by no process
     LOSS_ALARMS = 15  # while a session is lost with orders open, an alarm stands
+    LIES_ALARM = 16  # once a lie was heard, an alarm of its kind stands
+    LEAVING_SILENCES = 17  # once the engine is leaving, or its journal has no room, no order, quote or amend leaves
+    NO_RECORD_LOST = 18  # with a full disk the journal's last room holds all that is recorded
+    DISPLACED_STAYS = 19  # where another client took our place we make no other connection
 
 
 class Violation(Struct):
@@ -57,9 +62,13 @@ class Violation(Struct):
 class Watch(Struct):
     """What was seen before a turn, and what did not hold after one."""
 
+    clock: Annotated[WorldClock, Reference]
     orders_sent: i64
     amends_sent: i64
+    orders_made: i64  # `OrderTable.counter`
     alarms: i64
+    has_lied: i64  # 1: an exchange has; a position may be what no order of ours can have made
+    is_leaving: i64  # 1: the engine was told to, or to go on without another segment of its journal
     violation_count: i64
     violations: Annotated[Array, Violation, VIOLATIONS_MAX]
     evaluated: Annotated[Array, i64, len(Invariant)]
@@ -72,12 +81,13 @@ class Watch(Struct):
 
 
 def run_watched(engine: Engine, clock: ReplayClock, watch: Watch, until_ns: int) -> int:
-    """Turn as `run` does, until a time has come; judge every turn. TURNED: the time has come."""
+    """Turn as `run` does, until a true time has come; judge every turn. TURNED: the time has come."""
     look_at_rings(engine)
     status: int = Status.TURNED
-    while status == Status.TURNED and engine.state.now_ns < until_ns:
+    while status == Status.TURNED and watch.clock.true_ns < until_ns:
         note_before(watch, engine)
         status = turn_once(engine, clock)
+        pass_time(watch.clock, engine.state.now_ns)
         judge_turn(watch, engine)
     return status
 
@@ -88,7 +98,7 @@ def violate(watch: Watch, engine: Engine, invariant: int, place: int, found: int
     if watch.violation_count < VIOLATIONS_MAX:
         violation = watch.violations[watch.violation_count]
         violation.invariant = invariant
-        violation.time_ns = engine.state.now_ns
+        violation.time_ns = watch.clock.true_ns
         violation.turn = engine.state.turns
         violation.place = place
         violation.found = found
@@ -101,6 +111,7 @@ def note_before(watch: Watch, engine: Engine) -> None:
     """Note what a turn may change."""
     watch.orders_sent = engine.state.orders_sent
     watch.amends_sent = engine.state.amends_sent
+    watch.orders_made = engine.orders.counter
     watch.alarms = engine.gate.alarms
     for index in range(engine.market.count):
         watch.was_valid[index] = engine.market.books[index].valid
@@ -115,6 +126,10 @@ def judge_turn(watch: Watch, engine: Engine) -> None:
         watch.evaluated[Invariant.ALARM_SILENCES] += 1
         if has_sent:
             violate(watch, engine, Invariant.ALARM_SILENCES, 0, engine.state.orders_sent, watch.orders_sent)
+    if watch.is_leaving != 0:
+        watch.evaluated[Invariant.LEAVING_SILENCES] += 1
+        if has_sent:
+            violate(watch, engine, Invariant.LEAVING_SILENCES, 0, engine.state.orders_sent, watch.orders_sent)
     sum_orders(watch, engine, has_sent)
     for number in range(engine.venue_count):
         if engine.venues[number].session.state == SessionState.LOST:
@@ -160,7 +175,7 @@ def sum_orders(watch: Watch, engine: Engine, has_sent: bool) -> None:
                 watch.buy_lots[order.instrument] += open_lots(order)
             else:
                 watch.sell_lots[order.instrument] += open_lots(order)
-        if has_sent and order.created_ns == engine.state.now_ns:
+        if has_sent and order.client_order_id >> ORDERS_BITS > watch.orders_made:
             judge_sent(watch, engine, order)
 
 
@@ -217,9 +232,9 @@ def judge_limit(watch: Watch, engine: Engine, index: int) -> None:
     limit_lots = engine.gate.limits[index].position_lots_max
     for side in range(2):
         sign = sign_of(side)
-        worst_lots = sign * engine.gate.positions[index].position_lots
-        worst_lots += watch.buy_lots[index] if side == BUY else watch.sell_lots[index]
-        if worst_lots > limit_lots:
+        open_now_lots = watch.buy_lots[index] if side == BUY else watch.sell_lots[index]
+        worst_lots = sign * engine.gate.positions[index].position_lots + open_now_lots
+        if worst_lots > limit_lots and (watch.has_lied == 0 or open_now_lots != 0):
             violate(watch, engine, Invariant.LIMITS_HOLD, index, worst_lots, limit_lots)
 
 

@@ -4,7 +4,7 @@ Captures tell how a venue's books went, not how it takes orders. So the exchange
 Crosswire's own protocol, whichever venue's captures they are: `venues/bridge/orders` and `venues/bridge/exchange`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from crosswire.nic.duration import NS_PER_US
 from crosswire.venues.adapter import (
@@ -17,8 +17,16 @@ from crosswire.venues.adapter import (
     VenueSetup,
 )
 from crosswire.venues.bridge.orders.session import BridgeSession, ask_account, explain, make_bridge_session
+from crosswire.venues.exchange.lies import Lie
 from crosswire.venues.exchange.ring import is_settled, own_positions
-from crosswire.venues.exchange.simulated import SimulatedExchange, connect_anew, kill_gateway, make_simulated_exchange
+from crosswire.venues.exchange.simulated import (
+    SimulatedExchange,
+    connect_anew,
+    displace,
+    kill_gateway,
+    make_simulated_exchange,
+    throttle,
+)
 from crosswire.venues.feed import Feed
 from crosswire.venues.session import Resumed
 
@@ -41,6 +49,9 @@ def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
         kill_gateway=kill_gateway,
         connect_anew=connect_anew,
         resume=resume,
+        displace=displace,
+        throttle=throttle,
+        lies=lies,
     )
 
 
@@ -66,6 +77,13 @@ def make_gateways(setup: GatewaySetup) -> Gateways:
     from crosswire.venues.exchange.gateways import ReplayedGateways  # a backtest needs no sockets
 
     return ReplayedGateways(setup)
+
+
+def lies() -> Mapping[str, Lie]:
+    """Tell what the exchange can be made to say that is not so."""
+    from crosswire.venues.bridge.exchange.lies import LIES  # only a simulation has them told
+
+    return LIES
 
 
 def make_replayed_exchange(feed: Feed, setup: ExchangeSetup) -> SimulatedExchange:

@@ -57,6 +57,7 @@ from crosswire.nic.unit.load import call_entry
 from crosswire.venues.book.book import make_books
 from crosswire.venues.bridge.exchange.gateway import (
     BridgeGateway,
+    displace_client,
     do_duty,
     next_duty_ns,
     receive_frame,
@@ -70,6 +71,7 @@ from crosswire.venues.exchange.matching import Matching, on_market, set_matching
 from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING, ExchangeRing, send_syn
 from crosswire.venues.feed import Feed, feed_unit
 from crosswire.venues.market import Events, Market, clear_events, copy_instruments
+from crosswire.venues.token_bucket import empty_until
 
 
 class SimulatedExchange(ExchangeRing):
@@ -298,3 +300,17 @@ def connect_anew(exchange: SimulatedExchange, now_ns: int) -> None:
 def kill_gateway(exchange: SimulatedExchange, _gateway: int, now_ns: int) -> None:
     """Let the gateway's process die, and another one take its place: what rests is cancelled."""
     reset_client(exchange.gateway, exchange.matching, exchange.answers, max(exchange.now_ns, now_ns))
+
+
+def displace(exchange: SimulatedExchange, _gateway: int, now_ns: int) -> bool:
+    """Let another client take the place of ours, which is told so; False if ours is not logged on."""
+    if exchange.gateway.logged_on == 0:
+        return False
+    arguments = (exchange.gateway, exchange.matching, exchange.market, exchange.answers)
+    displace_client(*arguments, max(exchange.now_ns, now_ns))
+    return True
+
+
+def throttle(exchange: SimulatedExchange, until_ns: int) -> None:
+    """Refuse all new orders before then, by rate."""
+    empty_until(exchange.matching.throttle, until_ns)

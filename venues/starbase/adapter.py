@@ -1,6 +1,6 @@
 """Deribit Starbase's door."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crosswire.nic.host.owner import Owner
@@ -16,6 +16,7 @@ from crosswire.venues.adapter import (
     OrderEntry,
     VenueSetup,
 )
+from crosswire.venues.exchange.lies import Lie
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.instrument import text_of
 from crosswire.venues.market import Market
@@ -197,6 +198,27 @@ def repeat_answers(exchange: Any, gateway: int, count: int, now_ns: int) -> None
     account.repeat_answers(exchange, gateway, count, now_ns)
 
 
+def displace(exchange: Any, gateway: int, now_ns: int) -> bool:
+    """Let another client of our key log on at a gateway."""
+    from crosswire.venues.starbase.exchange import account
+
+    return account.displace(exchange, gateway, now_ns)
+
+
+def throttle(exchange: Any, until_ns: int) -> None:
+    """Have the gateways take no order or quote of ours before then."""
+    from crosswire.venues.starbase.exchange import account
+
+    account.throttle(exchange, until_ns)
+
+
+def lies() -> Mapping[str, Lie]:
+    """Tell what the simulated exchange can be made to say that is not so."""
+    from crosswire.venues.starbase.exchange.lies import LIES  # only a simulation has them told
+
+    return LIES
+
+
 def channels(feed: Any) -> list[dict[str, int]]:
     """Tell each channel's state; an incremental and a snapshot channel may have the same id."""
     used = [feed.channels[slot] for slot in range(feed.channel_count)]
@@ -235,6 +257,9 @@ ADAPTER = Adapter(
             connect_anew=connect_anew,
             resume=resume,
             repeat_answers=repeat_answers,
+            displace=displace,
+            throttle=throttle,
+            lies=lies,
             make_account_source=make_source,
             account_ports=ports_of,
             open_listeners=open_rest,

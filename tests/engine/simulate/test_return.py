@@ -8,7 +8,8 @@ from crosswire.engine.account import take_account
 from crosswire.engine.alarm import alarm_text
 from crosswire.engine.orders import note_session, settle_account
 from crosswire.engine.simulate.cable import cut_connection
-from crosswire.engine.simulate.world import World, account_of, compare, own_orders, turn_until
+from crosswire.engine.simulate.judge import compare
+from crosswire.engine.simulate.world import World, account_of, own_orders, turn_until
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.unit.compile import NO_JIT
 from crosswire.risk.gate import Veto

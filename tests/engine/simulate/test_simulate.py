@@ -213,6 +213,38 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         ],
         {"BOOKS_ARE_TRUE"},
     ),
+    "a fill that is believed at any price": (
+        [
+            (
+                "venues/order.py",
+                "    if not _is_price(table, report) or _is_through_limit(report, order):",
+                "    if report.price_ticks == 0:",
+            )
+        ],
+        {"LIES_ALARM"},
+    ),
+    "a full disk that nothing comes of": (
+        [("engine/ending.py", "    begin_leaving(engine, Why.STRATEGY_FAILED)", "    pass")],
+        {"END_CANCELS", "ALL_ANSWERED"},
+    ),
+    "a client that displaces who displaced it": (
+        [
+            (
+                "venues/bridge/orders/session.py",
+                "session.is_bound != 0 or session.logout_reason == _BAD_LOGON or session.logout_reason == _DISPLACED",
+                "session.is_bound != 0 or session.logout_reason == _BAD_LOGON",
+            )
+        ],
+        {"DISPLACED_STAYS"},
+    ),
+    "a link lost for good without a word": (
+        [("engine/orders.py", "    if links_gone > venue.links_gone and", "    if links_gone > 99 and")],
+        {"ORDERS_AGREE", "ALL_ANSWERED", "POSITIONS_AGREE"},
+    ),
+    "a journal that keeps too little for its last turns": (
+        [("nic/journal/journal.py", "RESERVE_BYTES = 1 << 20", "RESERVE_BYTES = 1 << 12")],
+        {"NO_RECORD_LOST"},
+    ),
 }
 PLANTED = list(PLANTS) if os.environ.get("CROSSWIRE_PLANTS") == "all" else list(PLANTS)[:2]
 

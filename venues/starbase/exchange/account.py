@@ -6,9 +6,11 @@ from crosswire.nic.rings.connection import reconnect
 from crosswire.venues.adapter import ExchangeAccount, OpenOrder
 from crosswire.venues.exchange.ring import is_settled, own_positions
 from crosswire.venues.starbase.exchange.exchange import restart_gateway
+from crosswire.venues.starbase.exchange.gateway.gateway import close_connection
 from crosswire.venues.starbase.exchange.gateway.send import resend
 from crosswire.venues.starbase.exchange.matching.state import EXCHANGE_ORDERS_MAX, OrderPlace
-from crosswire.venues.starbase.exchange.state import NONE, StarbaseExchange
+from crosswire.venues.starbase.exchange.state import GATEWAYS, NONE, StarbaseExchange
+from crosswire.venues.token_bucket import empty_until
 
 CLIENT = 1  # the member that the configured API key is of
 
@@ -59,3 +61,25 @@ def repeat_answers(exchange: StarbaseExchange, gateway: int, count: int, now_ns:
         if session.gateway == gateway and session.connection != NONE and session.send_sequence != 0:
             first = max(1, session.send_sequence - count + 1)
             resend(exchange, number, first, session.send_sequence, now_ns)
+
+
+def displace(exchange: StarbaseExchange, gateway: int, now_ns: int) -> bool:
+    """Let another client of the same key log on at a gateway, as far as the displaced one sees it; False: it has none.
+
+    The other one sends nothing, and leaves the numbers as they are.
+    """
+    exchange.now_ns = max(exchange.now_ns, now_ns)
+    for number in range(len(exchange.gateways.sessions)):
+        session = exchange.gateways.sessions[number]
+        if session.gateway == gateway and session.connection != NONE:
+            session.displaced += 1
+            close_connection(exchange, session.connection, exchange.now_ns)
+            return True
+    return False
+
+
+def throttle(exchange: StarbaseExchange, until_ns: int) -> None:
+    """Refuse all new orders, amends and mass quotes of the client before then, by rate."""
+    for buckets in (exchange.gateways.order_tokens, exchange.gateways.quote_tokens):
+        for gateway in range(GATEWAYS):
+            empty_until(buckets[CLIENT * GATEWAYS + gateway], until_ns)

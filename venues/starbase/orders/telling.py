@@ -96,7 +96,9 @@ def tell_fill(
     if instrument >= 0 and ticks != BAD_VALUE and lots != BAD_VALUE:
         report.price_ticks = ticks
         report.qty_lots = lots
-        report.fee_e9 = fee_e9(session.market[0].instruments[instrument], ticks, lots, is_maker)
+        # Of a combination the price may be negative, or nothing, and of any instrument that is a lie to be heard: by
+        # it no inverse contract can be valued.
+        report.fee_e9 = fee_e9(session.market[0].instruments[instrument], max(1, abs(ticks)), lots, is_maker)
     return report
 
 

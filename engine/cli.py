@@ -376,7 +376,9 @@ def show_journal(
             return
         wanted = show.Filter(show.parse_kinds(kind or []), order, instrument, since)
         if export is not None:
-            show.export(run, wanted, export, typer.echo)
+            from crosswire.engine.journal.export import export as write_files
+
+            write_files(run, wanted, export, typer.echo)
             return
         for record in show.show_records(run, wanted, follow):
             typer.echo(json.dumps(record) if as_json else show.line_of(record))

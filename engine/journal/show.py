@@ -1,7 +1,7 @@
 """A journal in lines that a person, or a program, can read: `crosswire journal`."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -185,23 +185,3 @@ def ending_of(reader: JournalReader, folder: Path) -> str:
             return f"at {reader.where}, where a record is being written"
         return f"at {reader.where}, with the beginning of a record that its writer did not finish"
     return f"at {reader.where or 'its beginning'}"
-
-
-def export(path: Path, wanted: Filter, target: Path, say: Callable[[str], None]) -> None:
-    """Write the records into Parquet files, one a kind, in the folder `target`."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    target.mkdir(parents=True, exist_ok=True)
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for record in show_records(path, wanted):
-        rows.setdefault(record["kind"], []).append(record)
-    for kind, records in rows.items():
-        file = target / f"{kind}.parquet"
-        # A column of names may hold a number where a name is not known.
-        mixed = {name for name in records[0] if len({type(record[name]) for record in records}) > 1}
-        columns = {
-            name: [str(record[name]) if name in mixed else record[name] for record in records] for name in records[0]
-        }
-        pq.write_table(pa.table(columns), file, compression="zstd")
-        say(f"{file}: {len(records):,} rows")

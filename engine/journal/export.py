@@ -1,0 +1,73 @@
+"""`crosswire journal --export`: a journal as Parquet, a file a kind of record."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crosswire.engine.journal.show import NUMBERED, Filter, show_records
+from crosswire.risk.records import KINDS, RecordKind
+
+GROUP_ROWS = 20_000  # held in memory, of each kind
+NAMED = ("venue", "strategy", "side")  # beside what ends in "instrument", and what `NUMBERED` says
+
+
+def export(path: Path, wanted: Filter, target: Path, say: Callable[[str], None]) -> None:
+    """Write the records into a folder. A file gets its name when it is whole. JournalError: the journal is damaged."""
+    target.mkdir(parents=True, exist_ok=True)
+    tables: dict[str, KindTable] = {}
+    try:
+        for record in show_records(path, wanted):
+            kind = record["kind"]
+            if kind not in tables:
+                tables[kind] = KindTable(RecordKind[kind.upper()], target)
+            tables[kind].add(record)
+        for table in tables.values():
+            table.finish()
+            say(f"{table.path}: {table.count:,} rows")
+    finally:
+        for table in tables.values():
+            table.writer.close()
+            table.partial.unlink(missing_ok=True)
+
+
+class KindTable:
+    """One kind's file."""
+
+    def __init__(self, kind: RecordKind, target: Path) -> None:
+        self.path = target / f"{kind.name.lower()}.parquet"
+        self.partial = target / f".{self.path.name}.partial"
+        columns = [("sequence", pa.int64()), ("time_ns", pa.int64()), ("kind", pa.string())]
+        columns += [(name, pa.string() if has_names(kind, name) else pa.int64()) for name in KINDS[kind].fields]
+        self.texts = [name for name, sort in columns if sort == pa.string()]
+        self.schema = pa.schema(dict(columns))
+        self.writer = pq.ParquetWriter(self.partial, self.schema, compression="zstd")
+        self.rows: list[dict[str, Any]] = []
+        self.count = 0
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Take a record; a number without a name is written as a text of it."""
+        self.rows.append(record | {name: str(record[name]) for name in self.texts})
+        self.count += 1
+        if len(self.rows) == GROUP_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        self.writer.write_table(pa.Table.from_pylist(self.rows, self.schema))
+        self.rows.clear()
+
+    def finish(self) -> None:
+        """Write the rest and the file's end, and give it its name."""
+        if self.rows:
+            self.flush()
+        self.writer.close()
+        self.partial.rename(self.path)
+
+
+def has_names(kind: RecordKind, name: str) -> bool:
+    """Tell whether a column's numbers are shown by names."""
+    is_reason = (kind, name) == (RecordKind.ORDER_ENDED, "reason")
+    return name in NAMED or name.endswith("instrument") or (kind, name) in NUMBERED or is_reason

@@ -104,6 +104,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     reorder_ppm: int
     truncate_ppm: int
     reorder_frames: int
+    corrupt_ppm: int
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +130,7 @@ def draw_plan(seed: int, venue_counts: Sequence[int]) -> Plan:
     # Drawn apart: a kind that is added changes nothing about what else a seed decides.
     rare = Random(f"{seed} rare")
     events += [draw_rare_event(rare, venues) for _ in range(rare.choice(RARE_COUNTS))]
+    corrupt_ppm = [draw_ppm(rare) for _ in range(venues)]
     return Plan(
         seed=seed,
         config=config,
@@ -137,19 +139,25 @@ def draw_plan(seed: int, venue_counts: Sequence[int]) -> Plan:
         every=random.choice((3, 10, 30, 100)),
         is_wild=random.random() < 0.5,
         position_max_lots=random.choice((0, 30, 100)),
-        rates=[draw_rates(random) for _ in range(venues)],
+        rates=[draw_rates(random, corrupt_ppm[venue]) for venue in range(venues)],
         events=sorted(events, key=lambda event: event.at_ms),
     )
 
 
-def draw_rates(random: Random) -> Rates:
-    """Draw what market data frames suffer: often nothing, sometimes a little, now and then much."""
+def draw_ppm(random: Random) -> int:
+    """Draw how many frames suffer something: often none, sometimes a few, now and then many."""
+    return 0 if random.random() < 0.5 else round(PPM_MAX ** random.random())
 
-    def ppm() -> int:
-        return 0 if random.random() < 0.5 else round(PPM_MAX ** random.random())
 
+def draw_rates(random: Random, corrupt_ppm: int) -> Rates:
+    """Draw what market data frames suffer."""
     return Rates(
-        drop_ppm=ppm(), duplicate_ppm=ppm(), reorder_ppm=ppm(), truncate_ppm=ppm(), reorder_frames=random.randint(1, 6)
+        drop_ppm=draw_ppm(random),
+        duplicate_ppm=draw_ppm(random),
+        reorder_ppm=draw_ppm(random),
+        truncate_ppm=draw_ppm(random),
+        reorder_frames=random.randint(1, 6),
+        corrupt_ppm=corrupt_ppm,
     )
 
 

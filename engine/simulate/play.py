@@ -144,7 +144,7 @@ def count_faults(world: World) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for cable in world.cables:
         faults = cable.inner[0].receive.counters
-        for name in ("dropped", "duplicated", "reordered", "truncated"):
+        for name in ("dropped", "duplicated", "reordered", "truncated", "corrupted"):
             counts[f"frames {name}"] += getattr(faults, name)
         counts["frames late"] += cable.late_frames
         counts["answers late"] += cable.late_answers

@@ -127,7 +127,7 @@ def restart(world: "World", is_torn: bool, down_ns: int) -> None:
     take_over_market(core, old.engine.market)
     parts = tuple(
         make_parts(number, old.config, old.engine.market, old.config_path, cable)._replace(
-            feed=old.parts[number].feed, exchange=old.parts[number].exchange
+            feed=old.parts[number].feed, exchange=old.parts[number].exchange, checks_udp=True
         )
         for number, cable in enumerate(world.cables)
     )

@@ -1,5 +1,7 @@
 """`Truth`: a ring in front of a simulated exchange's that reads its market data before anything can happen to it.
 
+It gives each datagram its checksum, as the sender's card does: made-up captures have none.
+
 Whatever a cable loses, doubles or delays behind it, a book of the engine's that says it is proven must be one that this
 ring has seen: what an instrument's book was after each packet is remembered for a while.
 """
@@ -8,7 +10,7 @@ from typing import Annotated, Any
 
 from crosswire.nic.memory.raw import GOLDEN, mix_bits, multiply_u64
 from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, address_of, array, i64, one
-from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
+from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet, seal_udp_frame
 from crosswire.nic.rings.remote import RemoteRing
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
 from crosswire.nic.unit.compile import compiled
@@ -31,7 +33,7 @@ class BookPast(Struct):
 
 
 class Truth(Struct):
-    """The ring; it gives every frame on as it is."""
+    """The ring."""
 
     inner: Annotated[Pointer, RemoteRing]
     counters: Annotated[RingCounters, Reference]
@@ -90,6 +92,7 @@ def poll_truth(truth: Truth, frame: Frame, now_ns: int) -> bool:
         return False
     if not parse_packet(frame, truth.packet, truth.parsed) or truth.packet.protocol != PROTOCOL_UDP:
         return True
+    seal_udp_frame(frame.address, truth.packet.payload_length)
     events, market = truth.events, truth.market
     clear_events(events, market)
     call_entry(truth.decode, address_of(truth.feed), address_of(truth.packet), address_of(market), address_of(events))

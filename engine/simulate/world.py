@@ -154,6 +154,8 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
         return cables[-1]
 
     run = build_run(config, config_path, lay_cable)
+    for number in range(run.engine.venue_count):
+        run.engine.venues[number].checks_udp = 1
     if plan.is_restless and plan.position_max_lots != 0:
         for index in range(run.engine.market.count):
             run.engine.gate.limits[index].position_lots_max = plan.position_max_lots

@@ -70,6 +70,10 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         ],
         {"RESTART_AGREES", "POSITIONS_AGREE", "OPEN_IS_THE_SUM", "FILLS_ONCE"},
     ),
+    "a datagram that is read though a bit of it has changed": (
+        [("nic/packet.py", "address, udp.length, pseudo_header)) != 0", "address, udp.length, pseudo_header)) < 0")],
+        {"BOOKS_ARE_TRUE"},
+    ),
     "a sum that wraps": (
         [
             (

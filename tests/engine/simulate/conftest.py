@@ -13,7 +13,7 @@ from tests.support.paths import ROOT
 STEP_NS = 200_000  # shorter than an answer is under way
 WITHIN_MS = 8_000
 EXAMPLES = ["synthetic", "starbase"]
-CALM = Rates(drop_ppm=0, duplicate_ppm=0, reorder_ppm=0, truncate_ppm=0, reorder_frames=1)
+CALM = Rates(drop_ppm=0, duplicate_ppm=0, reorder_ppm=0, truncate_ppm=0, corrupt_ppm=0, reorder_frames=1)
 
 
 @pytest.fixture(scope="module")

@@ -219,6 +219,7 @@ def let_orders_be_quick(world: World) -> None:
 # What happens is counted here, unless something else counts it.
 HAPPENED = (
     "gateways killed",
+    "failovers",
     "answers repeated",
     "lies told",
     "disks full",

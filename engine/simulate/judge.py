@@ -16,6 +16,10 @@ CATCH_UP_MS = 200  # for a new connection: logon, and all that was missed
 def note_connections(world: World, number: int) -> None:
     """While a connection is gone, and until a new one has caught up, engine and exchange need not agree."""
     cable = world.cables[number]
+    link = world.run.parts[number].session.order_link
+    if link > 0 and world.order_links.get(number, 0) == 0:
+        world.happened["failovers"] += 1
+    world.order_links[number] = link
     for gateway in range(world.run.config.venue[number].order_entry.gateways_max):
         connection = connection_number(cable, gateway)
         if (number, gateway) in world.displaced:

@@ -46,6 +46,7 @@ class Invariant(IntEnum):
     LEAVING_SILENCES = 17  # once the engine is leaving, or its journal has no room, no order, quote or amend leaves
     NO_RECORD_LOST = 18  # with a full disk the journal's last room holds all that is recorded
     DISPLACED_STAYS = 19  # where another client took our place we make no other connection
+    TIME_GOES_ON = 20  # the engine's time never goes back, whatever its host's clock does
 
 
 class Violation(Struct):
@@ -63,6 +64,7 @@ class Watch(Struct):
     """What was seen before a turn, and what did not hold after one."""
 
     clock: Annotated[WorldClock, Reference]
+    now_ns: i64  # the engine's
     orders_sent: i64
     amends_sent: i64
     orders_made: i64  # `OrderTable.counter`
@@ -109,6 +111,7 @@ def violate(watch: Watch, engine: Engine, invariant: int, place: int, found: int
 @compiled
 def note_before(watch: Watch, engine: Engine) -> None:
     """Note what a turn may change."""
+    watch.now_ns = engine.state.now_ns
     watch.orders_sent = engine.state.orders_sent
     watch.amends_sent = engine.state.amends_sent
     watch.orders_made = engine.orders.counter
@@ -120,6 +123,9 @@ def note_before(watch: Watch, engine: Engine) -> None:
 @compiled
 def judge_turn(watch: Watch, engine: Engine) -> None:
     """Judge what is there after a turn."""
+    watch.evaluated[Invariant.TIME_GOES_ON] += 1
+    if engine.state.now_ns < watch.now_ns:
+        violate(watch, engine, Invariant.TIME_GOES_ON, 0, engine.state.now_ns, watch.now_ns)
     judge_books(watch, engine)
     has_sent = engine.state.orders_sent != watch.orders_sent or engine.state.amends_sent != watch.amends_sent
     if watch.alarms != 0:

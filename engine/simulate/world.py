@@ -78,6 +78,7 @@ class World:
         default_factory=dict
     )  # by venue: until when, and an order's usual latency
     displaced: dict[tuple[int, int], int] = field(default_factory=dict)  # likewise: the one that another client ended
+    order_links: dict[int, int] = field(default_factory=dict)  # by venue: `Session.order_link`, as it was seen last
     unheard_ns: dict[int, int] = field(default_factory=dict)  # until when a venue's end may be unknown, by number
     alarm_seen_ns: int = 0
     violations: list[Found] = field(default_factory=list)

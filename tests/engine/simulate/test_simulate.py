@@ -241,6 +241,10 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         ],
         {"DISPLACED_STAYS"},
     ),
+    "a clock that goes back": (
+        [("nic/clock.py", "    if next_ns > clock.now_ns:\n", "    if next_ns > clock.now_ns - (1 << 40):\n")],
+        {"TIME_GOES_ON"},
+    ),
     "a link lost for good without a word": (
         [("engine/orders.py", "    if links_gone > venue.links_gone and", "    if links_gone > 99 and")],
         {"ORDERS_AGREE", "ALL_ANSWERED", "POSITIONS_AGREE"},

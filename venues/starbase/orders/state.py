@@ -207,7 +207,7 @@ def join_states(session: StarbaseSession) -> None:
 
 @compiled
 def note_links(session: StarbaseSession) -> None:
-    """Note where orders go next, how many links are gone for good, and the links' numbers."""
+    """Note where orders go next, how many links that took orders are gone for good, and the links' numbers."""
     session.order_link = ready_link(session)
     session.quoting_link = session.order_link
     if session.links[session.quote_link].state == SessionState.READY:
@@ -216,7 +216,7 @@ def note_links(session: StarbaseSession) -> None:
     session.links_gone = 0
     for number in range(session.link_count):
         link = session.links[number]
-        if link.refusal != Refusal.NONE and link.logging_out == 0:
+        if link.logons != 0 and link.refusal != Refusal.NONE and link.logging_out == 0:
             session.links_gone += 1
         stream = link.stream
         session.numbers[2 * number] = stream.send_sequence

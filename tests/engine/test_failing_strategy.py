@@ -9,7 +9,7 @@ from crosswire.engine.config import load_config
 from crosswire.engine.errors import LoopError
 from crosswire.engine.generate import generate_captures
 from crosswire.engine.loop import Status
-from crosswire.engine.seat import raise_failure
+from crosswire.engine.seat import raise_failure, silence
 from crosswire.engine.state import begin_leaving
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.unit.compile import NO_JIT
@@ -126,6 +126,21 @@ def test_what_venues_say_is_booked_though_a_strategy_fails(tmp_path: Path, place
         assert engine.gate.venues[number].open_orders == 0
     assert sum(run.engine.gate.positions[index].fills for index in range(engine.market.count)) > 1
     assert engine.orders.count == engine.gate.alarms == 0
+
+
+def test_a_failure_that_python_has_dealt_with_does_not_end_the_loop(tmp_path: Path) -> None:
+    """The engine itself may raise something in the same turn: then that is raised, and the strategies are silenced."""
+    run = make_run(tmp_path, len(PLACES))
+    run.load()
+    kept = MemoryJournal(run.engine.journal)
+    run.engine.state.strategy_failed = 1
+    silence(run.engine.seats[0])
+    status = run.turn()
+    while status in (Status.STARVED, Status.JOURNAL):
+        kept.take()
+        run.refill()
+        status = run.turn()
+    assert status == Status.FINISHED
 
 
 def test_no_quote_is_sent_of_a_strategy_that_fails_at_the_veto_of_another(tmp_path: Path) -> None:

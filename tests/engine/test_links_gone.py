@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from crosswire.engine.alarm import alarm_text
 from crosswire.engine.build.run import Run
 from crosswire.engine.orders import note_links
 from crosswire.venues.session import SessionState
@@ -24,9 +25,12 @@ def links_as_before(run: Run) -> Iterator[None]:
     link = run.parts[0].session.links[1]
     logons = link.logons
     yield
+    for each in run.parts[0].session.links:
+        each.logging_out = 0
     link.logons, link.refusal, link.state = logons, Refusal.NONE, SessionState.READY
+    run.parts[0].session.links_gone = run.engine.venues[0].links_gone = 0
+    run.engine.gate.venues[0].lost_orders = 0
     state.note_links(run.parts[0].session)
-    run.engine.venues[0].links_gone = 0
 
 
 @pytest.mark.parametrize(("was_logged_on", "has_order"), [(True, True), (True, False), (False, True)])
@@ -41,4 +45,11 @@ def test_a_link_that_is_lost_for_good(run: Run, was_logged_on: bool, has_order: 
     state.note_links(session)
     note_links(run.engine, venue, desk.now_ns)
     assert session.order_link == 0
-    assert (run.engine.gate.alarms != 0) == (was_logged_on and has_order)
+    is_alarm = was_logged_on and has_order
+    assert (run.engine.gate.alarms != 0) == is_alarm
+    # Then all is cancelled and the run logs out, which is when the alarm is told last.
+    for each in session.links:
+        each.logging_out = 1
+    state.note_links(session)
+    note_links(run.engine, venue, desk.now_ns)
+    assert ("one of its session's links was lost for good" in alarm_text(run)) == is_alarm

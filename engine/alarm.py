@@ -3,7 +3,6 @@
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Run
 from crosswire.venues.order import Applied, is_alarm
-from crosswire.venues.session import SessionState
 
 WORDS = {
     Applied.UNKNOWN_ORDER: "of an order that is not ours",
@@ -20,7 +19,7 @@ WORDS = {
 
 
 def alarm_text(run: Run) -> str:
-    """Say in one line what the alarm is about, "" if there is none."""
+    """Say in one line what the alarm is about, "" if there is none; also once the run has logged out."""
     engine = run.engine
     said = []
     for outcome in Applied:
@@ -32,7 +31,7 @@ def alarm_text(run: Run) -> str:
         if lost != 0:
             what = "one of its session's links was lost for good" if account.links_gone != 0 else "its session was lost"
             said.append(f"{venue.name}: {what} with {lost} order{'s' if lost > 1 else ''} open")
-        if account.session.is_resumed != 0 and account.session.state == SessionState.LOST:
+        if account.session.is_resumed != 0 and account.losses != 0:
             said.append(
                 f"{venue.name}: its session could not go on where the last run had stopped, so it is not known what we"
                 " have there: see crosswire reconcile"
@@ -44,6 +43,8 @@ def alarm_text(run: Run) -> str:
             )
         if account.differences != 0:
             said += differences_at(run, number)
+    if engine.gate.alarms != 0 and not said:
+        said.append("what a venue had otherwise than we is settled by now, and was not when all was cancelled")
     return "; ".join(said)
 
 

@@ -113,7 +113,6 @@ def turn_once(engine: Engine, clock: Struct) -> int:
         note_state(engine, now_ns)
         look_at_rings(engine)
         if state.strategy_failed != 0:
-            state.strategy_failed = 0
             return Status.FAILED
     return Status.TURNED
 
@@ -225,6 +224,7 @@ def run_timers(engine: Engine, now_ns: int) -> None:
     if now_ns >= state.sample_ns:
         state.sample_ns = now_ns + state.sample_interval_ns
         take_samples(engine, now_ns)
+    state.strategy_failed = 0
     for number in range(engine.seat_count):
         seat = engine.seats[number]
         if now_ns >= seat.desk.timer_ns:

@@ -474,7 +474,8 @@ def send_mass_quote(engine: Engine, seat: Seat, first: int, now_ns: int) -> int:
         return position
     for number in range(quotes.count):
         record_order_sent(engine, find_order(engine.orders, quotes.items[number].client_order_id), now_ns)
-    if send_quotes(engine.venues[venue], quotes, now_ns):
+    # A strategy that has failed at the veto of one of its quotes is to have no other out.
+    if seat.failure == 0 and send_quotes(engine.venues[venue], quotes, now_ns):
         engine.state.orders_sent += quotes.count
         return position
     engine.gate.vetoes[Veto.NOT_SENT] += quotes.count

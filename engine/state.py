@@ -40,7 +40,7 @@ class LoopState(Struct):
     sample_ns: i64  # when the next sample is due
     winding_down: i64  # set to 1: cancel everything; 2: asked for; set to 3: log out; 4: done
     leaving_why: i64  # Why
-    strategy_failed: i64  # 1: Python is to raise what a strategy has raised
+    strategy_failed: i64  # 1: in this turn; Python is to raise what that was
     first_ns: i64
     first_keep_ns: i64  # the earliest of the venues' `keep_ns`
     recorded_state: i64  # as the journal has it, `packed_state`

@@ -41,7 +41,7 @@ class Session(Struct):
     order_link: i64  # that the next new order goes out on; -1: none
     quoting_link: i64  # that the next mass quote goes out on; -1: none
     quote_id: i64  # of the last mass quote, where the venue wants them numbered
-    links_gone: i64  # lost and not connected to again: what becomes of orders that went out there, nobody tells
+    links_gone: i64  # logged on once, and never again: what becomes of orders that went out there, nobody tells
     is_resumed: i64  # 1: it goes on where an earlier run has stopped, and has not heard yet all that this one missed
     awaits_account: i64  # 1: it is not READY before what the venue says elsewhere was held against what we hold
 

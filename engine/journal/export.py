@@ -1,6 +1,7 @@
 """`crosswire journal --export`: a journal as Parquet, a file a kind of record."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from crosswire.engine.journal.show import NUMBERED, Filter, show_records
+from crosswire.nic.host.process import HostError
 from crosswire.risk.records import KINDS, RecordKind
 
 GROUP_ROWS = 20_000  # held in memory, of each kind
@@ -15,7 +17,10 @@ NAMED = ("venue", "strategy", "side")  # beside what ends in "instrument", and w
 
 
 def export(path: Path, wanted: Filter, target: Path, say: Callable[[str], None]) -> None:
-    """Write the records into a folder. A file gets its name when it is whole. JournalError: the journal is damaged."""
+    """Write the records into a folder. A file gets its name when it is whole, and is gone if it never is.
+
+    JournalError: the journal is damaged. HostError: a file can't be written.
+    """
     target.mkdir(parents=True, exist_ok=True)
     tables: dict[str, KindTable] = {}
     try:
@@ -27,10 +32,13 @@ def export(path: Path, wanted: Filter, target: Path, say: Callable[[str], None])
         for table in tables.values():
             table.finish()
             say(f"{table.path}: {table.count:,} rows")
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise HostError(f"{target}: {error}") from None  # Arrow does not say which file
     finally:
         for table in tables.values():
-            table.writer.close()
-            table.partial.unlink(missing_ok=True)
+            table.let_go()
 
 
 class KindTable:
@@ -65,6 +73,12 @@ class KindTable:
             self.flush()
         self.writer.close()
         self.partial.rename(self.path)
+
+    def let_go(self) -> None:
+        """Remove the file unless it has its name."""
+        self.partial.unlink(missing_ok=True)
+        with suppress(OSError):  # what it closes with does not fit on a full disk either
+            self.writer.close()
 
 
 def has_names(kind: RecordKind, name: str) -> bool:

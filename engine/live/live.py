@@ -412,9 +412,11 @@ def watch(
     """Keep the clock and print a status line now and then, until it is time to stop: an alarm is reason enough."""
     engine = thread.run.engine
     lost = LostSessions(thread.run, console)
+    told_damaged: set[str] = set()
 
     def tell() -> None:
         lost.tell()
+        tell_damaged(thread.run, told_damaged, console)
         for line in check.take_lines():
             console.print(line, markup=False)
 
@@ -482,10 +484,21 @@ def journal_counters(run: Run, kept: SharedJournal) -> dict[str, int]:
 
 def damaged_text(name: str, damaged: int) -> str:
     """Say that datagrams of a venue were not read for their checksum, and what may be the reason."""
+    what = f"{damaged:,} datagrams" if damaged != 1 else "a datagram"
     return (
-        f"{name}: {damaged:,} datagrams had a wrong checksum and were not read: look for a faulty link or switch; if"
-        " their sender is on this host, turn its transmit checksum offload off, or set live.check_udp = false"
+        f"{name}: {what} had a wrong checksum and {'were' if damaged != 1 else 'was'} not read: look for a faulty link"
+        " or switch; if the sender is on this host, turn its transmit checksum offload off, or set check_udp = false in"
+        " [venue.live]"
     )
+
+
+def tell_damaged(run: Run, told: set[str], console: Console) -> None:
+    """Say once of each venue that datagrams are not read for their checksum: if all are, nothing is ever traded."""
+    for number, venue in enumerate(run.config.venue):
+        damaged = run.engine.venues[number].damaged
+        if damaged != 0 and venue.name not in told:
+            told.add(venue.name)
+            console.print(damaged_text(venue.name, damaged), style="red", markup=False)
 
 
 def venue_counters(part: VenueParts, venue: Venue, owner: VenueRings, name: str) -> dict[str, int]:

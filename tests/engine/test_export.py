@@ -1,5 +1,7 @@
 """A run's journal, exported: row for row what `crosswire journal` shows."""
 
+import resource
+import signal
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from crosswire.engine.backtest import run_backtest
 from crosswire.engine.generate import generate_captures
 from crosswire.engine.journal import export
 from crosswire.engine.journal.show import Filter, journal_of, parse_kinds, show_records
+from crosswire.nic.host.process import HostError
 from crosswire.nic.journal.files import segment_name
 from crosswire.nic.journal.reader import JournalError
 from tests.support.paths import ROOT
@@ -66,3 +69,16 @@ def test_of_a_damaged_journal_no_file_is_left_that_looks_whole(run: Path, tmp_pa
     with pytest.raises(JournalError, match="segment 0, byte"):
         export.export(damaged, Filter(), tmp_path / "out", print)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_file_that_finds_no_room_is_gone_and_the_error_says_where(run: Path, tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))  # as a full disk does, it refuses the rest, too
+    try:
+        with pytest.raises(HostError, match=rf"{tmp_path / 'out'}: .*File too large"):
+            export.export(run, Filter(), tmp_path / "out", print)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not list((tmp_path / "out").glob(".*"))

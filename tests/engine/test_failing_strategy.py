@@ -9,11 +9,16 @@ from crosswire.engine.config import load_config
 from crosswire.engine.errors import LoopError
 from crosswire.engine.generate import generate_captures
 from crosswire.engine.loop import Status
+from crosswire.engine.seat import raise_failure, silence
 from crosswire.engine.state import begin_leaving
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.unit.compile import NO_JIT
 from crosswire.risk.trading_state import Why
+from crosswire.strategies.desk import quote
 from crosswire.venues.session import SessionState
+from crosswire.venues.side import BUY, SELL
+from tests.support import order_desk
+from tests.support.order_desk import OrderDesk, check_accounts
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(NO_JIT, reason="the same either way, and minutes uncompiled")
@@ -121,3 +126,34 @@ def test_what_venues_say_is_booked_though_a_strategy_fails(tmp_path: Path, place
         assert engine.gate.venues[number].open_orders == 0
     assert sum(run.engine.gate.positions[index].fills for index in range(engine.market.count)) > 1
     assert engine.orders.count == engine.gate.alarms == 0
+
+
+def test_a_failure_that_python_has_dealt_with_does_not_end_the_loop(tmp_path: Path) -> None:
+    """The engine itself may raise something in the same turn: then that is raised, and the strategies are silenced."""
+    run = make_run(tmp_path, len(PLACES))
+    run.load()
+    kept = MemoryJournal(run.engine.journal)
+    run.engine.state.strategy_failed = 1
+    silence(run.engine.seats[0])
+    status = run.turn()
+    while status in (Status.STARVED, Status.JOURNAL):
+        kept.take()
+        run.refill()
+        status = run.turn()
+    assert status == Status.FINISHED
+
+
+def test_no_quote_is_sent_of_a_strategy_that_fails_at_the_veto_of_another(tmp_path: Path) -> None:
+    """Both were to leave in one message: the first is judged, and counted as open, when the second is vetoed."""
+    run = order_desk.make_run(tmp_path)
+    desk = OrderDesk(run)
+    sent = run.parts[0].session.quotes_sent
+    quote(desk.desk, 0, desk.price(0, BUY), 10, desk.price(0, SELL), 10)
+    quote(desk.desk, 1, desk.price(1, BUY), 0, desk.price(1, SELL), 10)
+    desk.heard.fails = 1
+    desk.send()
+    assert run.parts[0].session.quotes_sent == sent
+    assert desk.open() == []
+    check_accounts(desk.engine)
+    with pytest.raises(ZeroDivisionError):
+        raise_failure(desk.engine.seats)

@@ -122,6 +122,9 @@ def test_a_datagram_that_a_switch_has_damaged_is_not_read(tmp_path: Path, check_
         assert seen.engine["fills"] > 0
         assert damaged > len(sent) // 4
         assert warnings[0].startswith(f"bridge: {damaged:,} datagrams had a wrong checksum and were not read: ")
+        (log,) = tmp_path.glob("live-*.log")
+        before_the_end, _, _ = log.read_text().partition("Opportunities")
+        assert before_the_end.count("had a wrong checksum") == 1
     else:
         assert received > published + len(sent) // 4
         assert (damaged, warnings) == (0, [])

@@ -207,20 +207,22 @@ def join_states(session: StarbaseSession) -> None:
 
 @compiled
 def note_links(session: StarbaseSession) -> None:
-    """Note where orders go next, how many links are gone for good, and the links' numbers."""
+    """Note where orders go next, how many links that took orders are gone for good, and the links' numbers."""
     session.order_link = ready_link(session)
     session.quoting_link = session.order_link
     if session.links[session.quote_link].state == SessionState.READY:
         # Quotes stay with a gateway while it is there: its word of one would race with the other's of the next.
         session.quoting_link = session.quote_link
-    session.links_gone = 0
+    links_gone = 0
     for number in range(session.link_count):
         link = session.links[number]
-        if link.refusal != Refusal.NONE and link.logging_out == 0:
-            session.links_gone += 1
+        if link.logons != 0 and link.refusal != Refusal.NONE and link.logging_out == 0:
+            links_gone += 1
         stream = link.stream
         session.numbers[2 * number] = stream.send_sequence
         session.numbers[2 * number + 1] = stream.receive_sequence
+    # None returns: that we log out of the session at last changes nothing.
+    session.links_gone = max(session.links_gone, links_gone)
 
 
 @compiled

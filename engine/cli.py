@@ -127,7 +127,7 @@ def live(
     """Trade on the host's rings. Ends in order: cancel all, leave the groups, write the records."""
     from crosswire.nic.host.signals import signals_held
 
-    with signals_held():  # the loop's thread hears of them, and not one that numpy starts
+    with signals_held():  # signals are for the loop's thread, not for those that numpy starts
         from crosswire.engine.errors import KNOWN_ERRORS
         from crosswire.engine.live.launcher import launch
         from crosswire.engine.live.live import run_live

@@ -8,7 +8,7 @@ from crosswire.engine.venue import (
     Inbox,
     Venue,
 )
-from crosswire.nic.host.signals import raise_words_on_signals
+from crosswire.nic.host.signals import set_words_on_signals
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Array, Reference, Struct, address_of, i64
 from crosswire.risk.gate import Gate
@@ -87,7 +87,7 @@ def leave_on_signals(engine: Engine) -> None:
         (state + LoopState.fields["leaving_why"].offset, Why.LEAVING),
         (state + LoopState.fields["winding_down"].offset, 1),  # last: the loop acts on it
     )
-    raise_words_on_signals(words, engine)
+    set_words_on_signals(words, engine)
 
 
 def is_leaving(engine: Engine) -> bool:

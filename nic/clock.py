@@ -13,8 +13,10 @@ from crosswire.nic.unit.compile import compiled, generic
 
 RATE_BITS = 26  # fraction bits of ns a cycle: 1.5e-8 at 3 GHz, which is 15 ns a second between two calibrations
 ELAPSED_CYCLES_MAX = 1 << 36  # 20 s: the product below stays under 2**63. A clock that nobody keeps stops there.
+SLOW = 0.5  # speed of a clock that waits for the host's: one that stood still would fire no timer, and no book grew old
+JUMP_NS = 1_000_000  # of the host's clock between two calibrations: more than slewing it by 500 ppm makes in 2 s
 SLEW_PPM_MAX = 500  # as ntpd: an error is taken out slowly, so that no interval is measured falsely
-STEP_NS = 128_000_000  # as ntpd: a larger error is no drift but a suspended host or a clock that was set; stepped over
+STEP_NS = 128_000_000  # as ntpd: a larger error is no drift but a suspended host or a clock that was set
 PAIR_READINGS = 9  # the tightest of so many readings of both clocks
 
 
@@ -77,23 +79,37 @@ class ClockKeeper:
         self._origin_cycles, self._origin_ns = self._read_both()
         time.sleep(settle_s)
         cycles, now_ns = self._read_both()
-        self._set(cycles, now_ns, (now_ns - self._origin_ns) / (cycles - self._origin_cycles))
+        self._rate = (now_ns - self._origin_ns) / (cycles - self._origin_cycles)
+        self._seen_cycles, self._seen_ns = cycles, now_ns
+        self._set(cycles, now_ns, self._rate)
 
     def keep(self, interval_s: float = 1.0) -> int:
         """Calibrate anew; returns by how much the clock was off, ns. Half of that is gone after `interval_s`.
 
-        An error above STEP_NS is gone at once; time never goes back, it then stands still.
+        An error above STEP_NS is gone at once where the host's clock is ahead. Time never goes back: where the host's
+        is behind, ours waits for it at SLOW of its speed.
         """
         cycles, host_ns = self._read_both()
         shown_ns = time_at(self.clock, cycles)
-        rate = (host_ns - self._origin_ns) / (cycles - self._origin_cycles)
+        rate = self._measure(cycles, host_ns)
         error_ns = host_ns - shown_ns
-        if abs(error_ns) > STEP_NS:
+        if error_ns > STEP_NS:
             self._set(cycles, host_ns, rate)
-            return error_ns
-        slew = max(-SLEW_PPM_MAX, min(SLEW_PPM_MAX, error_ns / interval_s / 2 / 1000)) / 1e6
-        self._set(cycles, shown_ns, rate * (1 + slew))
+        elif error_ns < -STEP_NS:
+            self._set(cycles, shown_ns, rate * max(SLOW, 1 + error_ns / interval_s / 1e9))
+        else:
+            slew = max(-SLEW_PPM_MAX, min(SLEW_PPM_MAX, error_ns / interval_s / 2 / 1000)) / 1e6
+            self._set(cycles, shown_ns, rate * (1 + slew))
         return error_ns
+
+    def _measure(self, cycles: int, host_ns: int) -> float:
+        """Return the counter's rate since the beginning, ns a cycle, less by how much the host's clock was set."""
+        jump_ns = host_ns - self._seen_ns - (cycles - self._seen_cycles) * self._rate
+        if abs(jump_ns) > JUMP_NS:
+            self._origin_ns += round(jump_ns)
+        self._rate = (host_ns - self._origin_ns) / (cycles - self._origin_cycles)
+        self._seen_cycles, self._seen_ns = cycles, host_ns
+        return self._rate
 
     def _set(self, cycles: int, time_ns: int, rate: float) -> None:
         spare = 1 - self.clock.current

@@ -184,7 +184,7 @@ def parse_packet(frame: Frame, packet: Packet, counters: PacketCounters) -> bool
 
     Reads no byte past `frame.length`. The payload ends where the IP total length says, so Ethernet padding and frame
     check sequences are not part of it. Checksums are not verified: a capture taken at the sender holds frames whose
-    checksums its card was yet to fill in. On a wire that is `is_damaged_udp`'s, and our own TCP's.
+    checksums its card was yet to fill in. On a wire `is_damaged_udp` does it, and our own TCP.
     """
     end = frame.address + frame.length
     position = frame.address + size_of(EthernetHeader)

@@ -81,7 +81,6 @@ def make_cable(
     """
     cable = Cable(number=number)
     cable.clock = clock
-    clock.venue_count = max(clock.venue_count, number + 1)
     for stream, flow in enumerate(flows):
         cable.ports[stream] = flow.source_port
     faults: Any = make_fault_ring(truth, seed, rates)
@@ -254,7 +253,7 @@ def flush_cable(cable: Cable) -> None:
 @next_time_ns.register(Cable)
 def next_cable_ns(cable: Cable) -> int:
     later_ns = min(next_time_ns(cable.line), next_time_ns(cable.answers))
-    return due_ns(cable.clock, cable.number, min(next_time_ns(cable.inner[0]), later_ns))
+    return due_ns(cable.clock, min(next_time_ns(cable.inner[0]), later_ns))
 
 
 @connection_of.register(Cable)

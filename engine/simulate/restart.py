@@ -160,7 +160,7 @@ def take_over_market(core: Core, market: Market) -> None:
 def let_exchanges_go_on(world: "World", until_ns: int) -> None:
     """Let time pass with no engine: what it has sent arrives, and nobody takes the answers."""
     frame = Frame()
-    world.clock.stands_until_ns = 0
+    world.clock.slow_until_ns = 0
     for cable in world.cables:
         cable.killed = cable.kill_moment = cable.was_answer = 0
         with plain_faults(world.run.config_path):

@@ -1,4 +1,4 @@
-"""Machine code that the kernel calls at a signal: where the interpreter must not, or could not at once."""
+"""Handlers of signals in machine code: they run at once, in any thread, and need no interpreter."""
 
 from typing import Any
 

@@ -1,9 +1,9 @@
 """Signals that ask a process to end: noted, and nothing is ended by them.
 
-A command that waits in Python has them in a list (`note_signals`). That takes the interpreter: 3.6 ms were seen, on two
-cores of which both were busy. A thread that trades is to hear of them at once, so there a handler of machine code
-raises words that it reads anyway, and the kernel calls it in that very thread: all others hold signals back
-(`hold_signals`), and a running thread is interrupted for one wherever it is (kernel/signal.c, complete_signal).
+A command that waits in Python has them in a list (`note_signals`). That needs the interpreter, and a core for it: with
+both of two cores busy it took 3.6 ms. A thread that trades is to hear of a signal at once. So there a handler in
+machine code sets words that the thread reads anyway, and the kernel calls it in that very thread: all others hold
+signals back (`hold_signals`), and a running thread is interrupted for one wherever it is (signal(7)).
 """
 
 import ctypes
@@ -52,10 +52,10 @@ def note_signals() -> list[int]:
     return received
 
 
-def raise_words_on_signals(words: Iterable[tuple[int, int]], memory: object) -> None:
-    """Have each signal raise signed 64-bit words, (address, least value) in this order, from here on and for good.
+def set_words_on_signals(words: Iterable[tuple[int, int]], memory: object) -> None:
+    """Have each signal set signed 64-bit words to at least a value, (address, value) in this order, from here on.
 
-    `memory` is what they lie in.
+    `memory` is what they lie in; it is kept for as long as the process lives.
     """
     builder = begin_handler()
     for address, value in words:

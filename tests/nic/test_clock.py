@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from crosswire.nic.clock import ClockKeeper, LiveClock, ReplayClock, advance, time_at
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.unit.compile import compiled
@@ -45,6 +47,55 @@ def test_live_clock_never_goes_back_when_the_host_does():
     assert advance(clock, 0) == shown_ns
     assert steps_back(clock, 1000) == 0
     assert abs(keeper.keep()) > 5 * 1000 * NS_PER_MS
+
+
+class SetClock:
+    """A host's clock that can be set, and a counter, both at hand; and their keeper."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cycles, self.offset_ns = 1 << 40, 1 << 60
+        monkeypatch.setattr(ClockKeeper, "_read_both", lambda _: (self.cycles, self.host_ns()))
+        self.clock = LiveClock()
+        monkeypatch.setattr("time.sleep", self.wait)
+        self.keeper = ClockKeeper(self.clock)
+
+    def host_ns(self) -> int:
+        return self.offset_ns + self.cycles // 3  # 3 GHz
+
+    def wait(self, seconds: float) -> None:
+        self.cycles += round(3e9 * seconds)
+
+    def now_ns(self) -> int:
+        return time_at(self.clock, self.cycles)
+
+    def speed(self) -> float:
+        """By how much the clock goes on in half a second, and is calibrated then."""
+        before_ns = self.now_ns()
+        self.wait(0.5)
+        after_ns = self.now_ns()
+        self.keeper.keep(0.5)
+        assert self.now_ns() >= after_ns
+        return (after_ns - before_ns) / 5e8
+
+
+@pytest.mark.parametrize("before_s", [1, 60])
+@pytest.mark.parametrize("step_ms", [-20_000, -129, -100, 100, 129, 20_000])
+def test_a_host_whose_clock_is_set(monkeypatch: pytest.MonkeyPatch, step_ms: int, before_s: int) -> None:
+    """Forward it is followed at once, back it is waited for, and the rate is not measured over the step."""
+    host = SetClock(monkeypatch)
+    for _ in range(2 * before_s):
+        assert abs(host.speed() - 1) < 1e-6
+    host.offset_ns += step_ms * NS_PER_MS
+    assert abs(host.speed() - 1) < 1e-6  # nobody has looked yet
+    if step_ms > 128:
+        assert host.now_ns() == host.host_ns()
+        assert abs(host.speed() - 1) < 1e-6
+    elif step_ms < -128:
+        for _ in range(-4 * step_ms // 1000 + 1):
+            assert 0.499 < host.speed() < 1
+        assert abs(host.now_ns() - host.host_ns()) < 128 * NS_PER_MS
+    for _ in range(10):
+        assert abs(host.speed() - 1) < 501e-6
 
 
 def test_a_new_calibration_goes_on_where_the_old_one_stood():

@@ -84,15 +84,15 @@ def test_a_displaced_session_makes_no_other_connection(synthetic: World) -> None
     synthetic.run.close()
 
 
-def test_a_clock_that_is_set_back_stands_still_while_frames_go_on(synthetic: World) -> None:
+def test_a_clock_that_is_set_back_goes_on_at_half_speed(synthetic: World) -> None:
     engine = synthetic.run.engine
     turn_until(synthetic, synthetic.now_ns + NS_PER_S)
     stood_ns, true_ns, frames = synthetic.engine_clock.now_ns, synthetic.now_ns, engine.state.frames
     play(synthetic, Happening.CLOCK_STEPPED, step_ns=-NS_PER_S)
-    turn_until(synthetic, true_ns + NS_PER_S // 2)
-    assert engine.state.now_ns == stood_ns
+    turn_until(synthetic, true_ns + NS_PER_S)
+    assert abs(engine.state.now_ns - stood_ns - NS_PER_S // 2) < NS_PER_MS
     assert engine.state.frames > frames + 100
-    turn_until(synthetic, true_ns + 2 * NS_PER_S)
+    turn_until(synthetic, true_ns + 3 * NS_PER_S)
     assert engine.state.now_ns == synthetic.now_ns - NS_PER_S
     assert synthetic.watch.violation_count == 0
     synthetic.run.close()

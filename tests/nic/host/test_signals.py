@@ -23,13 +23,13 @@ print(received == [int(sys.argv[1])])
 # A loop's thread outside the interpreter, which the main thread does not let go of meanwhile.
 RAISE = """
 import ctypes, mmap, signal, sys, threading, time
-from crosswire.nic.host.signals import hold_signals, let_signals_in, raise_words_on_signals
+from crosswire.nic.host.signals import hold_signals, let_signals_in, set_words_on_signals
 memory = mmap.mmap(int(sys.argv[2]), 0)
 words = (ctypes.c_int64 * 3).from_buffer(memory)
 signal.signal(int(sys.argv[1]), signal.SIG_DFL)
 hold_signals()
 at = ctypes.addressof(words)
-raise_words_on_signals([(at, 2), (at + 8, 2)], words)
+set_words_on_signals([(at, 2), (at + 8, 2)], words)
 holding = ctypes.PyDLL(None)
 
 def loop():

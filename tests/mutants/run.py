@@ -3,6 +3,9 @@
 First all tests run over the file as it is, and which of its lines each runs is noted. A mutant is run with the tests
 that reach its line, the quickest first, or with all where none is seen to: it may be reached in another process. What
 is run at import is run by a fork that has not imported anything yet.
+
+The slowest test is run once before, so that what its module's tests share is there in every fork: making it may take a
+hundred times as long as one of them. A mutant that survives is run again without, as making it may be what it spoils.
 """
 
 import ast
@@ -89,16 +92,23 @@ class Run:
             self.failed = [noted.read_text() if noted.is_file() else "tests end early or take too long"]
             return True
         reached = json.loads(noted.read_text())
+        is_warm = warm(max(session.items, key=lambda item: reached[item.nodeid]["seconds"]), session)
         for mutant in self.waiting:
             if time.monotonic() > self.end_s:
                 break
             items = [item for item in session.items if mutant.line in reached[item.nodeid]["lines"]] or session.items
             items = sorted(items, key=lambda item: reached[item.nodeid]["seconds"])
             limit_s = max(LIMIT_MIN_S, LIMIT_TIMES * sum(reached[item.nodeid]["seconds"] for item in items))
-            self.say(mutant, in_fork(lambda: self._run_function(mutant, session, items), limit_s))  # noqa: B023
+            found = "survived"
+            for is_anew in (False, True) if is_warm else (True,):
+                if found == "survived":
+                    found = in_fork(lambda: self._run_function(mutant, session, items, is_anew), limit_s)  # noqa: B023
+            self.say(mutant, found)
         return True
 
-    def _run_function(self, mutant: Mutant, session: pytest.Session, items: list[pytest.Item]) -> bool:
+    def _run_function(self, mutant: Mutant, session: pytest.Session, items: list[pytest.Item], is_anew: bool) -> bool:
+        if is_anew:
+            session._setupstate.teardown_exact(session)  # type: ignore[arg-type]  # all but what the session shares
         mutant.apply()
         swap_functions(sys.modules[self.name], self.path, self.tree)
         return all(session.testsfailed == 0 for _ in run_items(items))
@@ -127,6 +137,14 @@ class Run:
             begun_s = time.monotonic()
         noted.write_text(json.dumps(reached))
         return True
+
+
+def warm(item: pytest.Item, session: pytest.Session) -> bool:
+    """Run a test, and keep what others of its module share with it; False if there are none."""
+    others = [each for each in session.items if each.parent is item.parent and each is not item]
+    if others:
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=others[0])
+    return bool(others)
 
 
 def run_items(items: list[pytest.Item]) -> Iterator[pytest.Item]:

@@ -406,7 +406,6 @@ def time_out(tcp: Tcp, now_ns: int) -> None:
     recovery = tcp.recovery
     timers = tcp.timers
     if recovery.retransmits >= RETRANSMITS_MAX or now_ns - recovery.progress_ns >= tcp.settings.user_timeout_ns:
-        timers.retransmit_ns = NEVER_NS
         give_up(tcp, TcpEnd.TIMEOUT)
         return
     if recovery.retransmits == 0:

@@ -51,7 +51,6 @@ from crosswire.nic.tcp.state import (
     FIN_WAIT_NS,
     KEEPALIVE_INTERVAL_NS,
     KEEPALIVE_PROBES_MAX,
-    RTO_FIRST_NS,
     SEQUENCE_MASK,
     SLOT_MASK,
     SYN_RETRANSMITS_MAX,
@@ -111,7 +110,6 @@ def open_connection(tcp: Tcp, initial_sequence: int, local_port: int, now_ns: in
     tcp.receive.answered_ns = -NEVER_NS
     tcp.keepalive.received_ns = now_ns
     tcp.recovery.progress_ns = now_ns
-    tcp.round_trip.rto_ns = RTO_FIRST_NS
     tcp.state = TcpState.SYN_SENT
     tcp.pending.syn = 1
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 RISK = [f"tests/risk/test_{name}.py" for name in ("trading_state", "ledger", "gate", "more_limits")]
 STARBASE = "tests/venues/starbase/test_starbase"
+TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_model", "_loss")
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
 
 
@@ -43,7 +44,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "tcp": (
         _named("nic/tcp", "state", "segment", "receive", "send", "tcp", "connection", "ring"),
-        [*(f"tests/nic/tcp/test_tcp{name}.py" for name in ("", "_send", "_ring", "_model", "_loss")), "-k", "not path"],
+        [*(f"tests/nic/tcp/test_tcp{name}.py" for name in TCP), "-k", "not path"],
     ),
     "starbase-matching": (
         _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),

@@ -162,6 +162,7 @@ def test_a_cancel_is_asked_for_once(desk: OrderDesk) -> None:
         cancel(desk.desk, order.client_order_id)
         desk.send()
     assert (order.state, desk.engine.state.cancels_sent) == (OrderState.PENDING_CANCEL, sent + 1)
+    assert (order.cancel_due, desk.engine.venues[STARBASE].cancels_due) == (0, 0)
     assert desk.records() == {"CANCEL_SENT": 1}
     desk.say(order, ReportKind.CANCELLED, reason=RejectReason.OTHER)
     assert told(desk) == (OrderState.CANCELLED, RejectReason.OTHER)
@@ -286,11 +287,11 @@ def test_quotes_and_orders_leave_in_the_order_asked(desk: OrderDesk) -> None:
     ("kind", "state"), [(ReportKind.CANCELLED, OrderState.CANCELLED), (ReportKind.CANCEL_REJECTED, OrderState.REJECTED)]
 )
 def test_a_strangers_cancel_is_answered_to_who_asked(desk: OrderDesk, kind: ReportKind, state: OrderState) -> None:
-    sent = desk.engine.state.cancels_sent
+    sent, heard = desk.engine.state.cancels_sent, desk.heard.orders
     cancel_by_id(desk.desk, LINEAR, 4711)
     desk.send()
     assert (desk.engine.state.cancels_sent, desk.orders.by_id_count) == (sent + 1, 1)
-    assert desk.records() == {"CANCEL_SENT": 1}
+    assert (desk.records(), desk.heard.orders) == ({"CANCEL_SENT": 1}, heard)
     desk.say(Order(venue=STARBASE, client_order_id=99 << 40, exchange_order_id=4711), kind, reason=4)
     assert told(desk) == (state, 4)
     assert (desk.heard.exchange_order_id, desk.heard.client_order_id, desk.heard.instrument) == (4711, 0, LINEAR)
@@ -315,9 +316,11 @@ def test_cancels_by_id_that_do_not_leave(desk: OrderDesk) -> None:
         assert told(desk) == (OrderState.VETOED, Veto.NOT_SENT)
     assert (desk.orders.by_id_count, order.state) == (0, OrderState.LIVE)
     desk.connect(STARBASE)
-    cancel_by_id(desk.desk, LINEAR, order.exchange_order_id)
-    desk.send()
-    assert (desk.orders.by_id_count, order.state) == (0, OrderState.PENDING_CANCEL)
+    heard = desk.heard.orders
+    for _ in range(2):  # the second finds it under way
+        cancel_by_id(desk.desk, LINEAR, order.exchange_order_id)
+        desk.send()
+        assert (desk.orders.by_id_count, order.state, desk.heard.orders) == (0, OrderState.PENDING_CANCEL, heard)
 
 
 def test_what_a_venue_and_we_differ_on_halts_and_cancels_everywhere_once(desk: OrderDesk) -> None:
@@ -515,6 +518,9 @@ def test_what_an_earlier_run_has_asked_for_is_given_up_and_cancelled(desk: Order
     assert (own.amend_state, desk.engine.venues[STARBASE].cancel_due) == (AmendState.NONE, 0)
     assert desk.records() == {"REPORT": 1, "CANCEL_SENT": 1, "SESSION": 1}
     assert desk.last["CANCEL_SENT"] == {"venue": STARBASE, "client_order_id": 0, "exchange_order_id": 0}
+    desk.connect(STARBASE, SessionState.LOGGING_ON)
+    hear(desk, caught_up)
+    assert (desk.engine.venues[STARBASE].cancel_due, desk.records()["REPORT"]) == (1, 1)
 
 
 def test_a_session_that_does_not_come_back_is_lost_once(desk: OrderDesk) -> None:
@@ -611,6 +617,9 @@ def test_only_the_first_alarm_cancels_everywhere(desk: OrderDesk) -> None:
         settle_account(desk.engine, venue, desk.now_ns)
         assert (desk.gate.alarms, desk.records()) == (alarms, {"CANCEL_SENT": cancels})
     assert (desk.last["CANCEL_SENT"]["venue"], venue.cancel_due) == (STARBASE, 0)
+    desk.connect(STARBASE, SessionState.LOGGING_ON)
+    settle_account(desk.engine, venue, desk.now_ns)
+    assert (venue.cancel_due, desk.records()) == (1, {})  # as soon as it can be sent
     venue.differences = 0
 
 
@@ -643,6 +652,7 @@ def test_an_order_carries_what_its_strategy_gave_it(desk: OrderDesk) -> None:
 
 def test_a_stranger_is_told_to_the_strategy_that_asked(desk: OrderDesk) -> None:
     heard = desk.heard.orders
+    desk.orders.nobody.qty_lots, desk.orders.nobody.tag = 8, 9
     cancel_by_id(desk.other_desk, LINEAR, 4711)
     send_requests(desk.engine, desk.now_ns)
     assert desk.records() == {"CANCEL_SENT": 1}
@@ -653,6 +663,8 @@ def test_a_stranger_is_told_to_the_strategy_that_asked(desk: OrderDesk) -> None:
     ]
     desk.say(Order(venue=STARBASE, client_order_id=99 << 40, exchange_order_id=4711), ReportKind.CANCELLED)
     assert (desk.heard.orders, desk.other_heard.exchange_order_id, desk.other_heard.strategy) == (heard, 4711, 1)
+    # It is an order without terms, whatever the one that is nobody's was before.
+    assert (desk.orders.nobody.qty_lots, desk.orders.nobody.tag) == (0, 0)
     # As many as may be without an answer.
     desk.orders.by_id_count, vetoes = BY_ID_MAX, desk.gate.vetoes[Veto.NOT_SENT]
     cancel_by_id(desk.desk, LINEAR, 4712)

@@ -30,7 +30,11 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "journal": (
         _named("nic/journal", "format", "journal", "reader", "walk", "files"),
-        ["tests/nic/journal/test_journal.py", "-k", "not killed"],
+        [
+            "tests/nic/journal",
+            "-k",
+            "not killed and not shared_journal_is and not full and not on_the_disk and not without",
+        ],
     ),
     "legs": (_named("strategies", "legs", "trades", "plan", "leg_parameters"), ["tests/strategies"]),
     "matching": (_named("venues/exchange", "matching"), ["tests/venues/exchange/test_matching.py"]),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 RISK = [f"tests/risk/test_{name}.py" for name in ("trading_state", "ledger", "gate", "more_limits")]
 STARBASE = "tests/venues/starbase/test_starbase"
 TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_model", "_loss")
+SLOW_JOURNAL = ("killed", "shared_journal_is", "full_disk", "on_the_disk", "without_a_segment")
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
 
 
@@ -25,15 +26,16 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "order": (_named("venues", "order"), ["tests/venues/test_order.py", *RISK]),
     "orders": (_named("engine", "orders"), ["tests/engine/test_orders.py"]),
     "recovery": (
-        (*_named("engine/journal", "carry", "opening", "reconcile"), "engine/account.py"),
-        ["tests/engine/test_carry.py", "tests/engine/test_orders.py"],
+        _named("engine/journal", "carry", "opening", "reconcile"),
+        ["tests/engine/test_carry.py", "tests/engine/test_carried_records.py"],
     ),
+    "account": (_named("engine", "account"), ["tests/engine/test_account.py"]),
     "journal": (
         _named("nic/journal", "format", "journal", "reader", "walk", "files"),
         [
             "tests/nic/journal",
             "-k",
-            "not killed and not shared_journal_is and not full and not on_the_disk and not without",
+            "not (killed or shared_journal_is or full_disk or on_the_disk or without_a_segment)",
         ],
     ),
     "legs": (_named("strategies", "legs", "trades", "plan", "leg_parameters"), ["tests/strategies"]),

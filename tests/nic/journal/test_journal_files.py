@@ -1,5 +1,6 @@
 """A journal's memory and files, step by step, in segments of a few records: what is where, and what fails."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,14 +30,15 @@ from crosswire.nic.journal.format import (
     record_checksum,
 )
 from crosswire.nic.journal.journal import wants_segment
-from crosswire.nic.journal.reader import JournalError, JournalReader, read_journal, read_memory
+from crosswire.nic.journal.reader import JournalError, JournalReader, elements, read_journal, read_memory
 from crosswire.nic.journal.walk import End
 from crosswire.nic.memory.struct import view
-from tests.nic.journal.test_journal import KIND, read, whole, write, write_many
+from tests.nic.journal.test_journal import KIND, Numbers, read, whole, write, write_many
 
 WORDS = 12
 RECORD_BYTES = RecordHeader.size + 8 * WORDS
 FIT = 15  # records of a segment
+DIGEST = "ba0335d3197623da7c0a5056a7d10fa73f93ed7c7e075ff2a985369b329af64c"
 SMALL_BYTES = SegmentHeader.size + FIT * RECORD_BYTES
 
 
@@ -99,6 +101,24 @@ def test_records_that_fit_exactly_are_in_the_segment(tmp_path: Path) -> None:
     assert names(tmp_path / "journal") == ["000000.bin", "000001.bin"]
     assert written(tmp_path / "journal") == whole(FIT + 1, WORDS)
     assert on_disk(tmp_path / "journal", 1) == whole(FIT + 1, WORDS)[FIT:]
+
+
+def test_a_record_that_does_not_fit_is_written_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SEGMENT_BYTES", SMALL_BYTES + RECORD_BYTES // 2)
+    kept = MemoryJournal(make_journal())
+    put(kept, FIT + 1)
+    assert (kept.journal.sequence, kept.journal.dropped) == (FIT, 1)
+    assert bytes(kept.segment.memory)[SMALL_BYTES:] == bytes(RECORD_BYTES // 2)
+
+
+def test_the_bytes_on_the_disk_are_what_every_version_has_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: 1_700_000_000_000_000_000)
+    journal = make_journal()
+    journal.key = 0x0123_4567_89AB_CDEF
+    kept = MemoryJournal(journal)
+    for number, words in enumerate(([], [1, -1, 1 << 62], list(range(56)))):
+        write(kept.journal, (KIND + number, 1_000 * number, words))
+    assert hashlib.sha256(kept.written()).hexdigest() == DIGEST
 
 
 def test_memory_without_a_folder_is_kept_nowhere() -> None:
@@ -181,6 +201,7 @@ def test_a_segment_may_end_anywhere_but_in_a_record() -> None:
         (third, (2, End.TAIL)),
         (SegmentHeader.size, (0, End.TAIL)),
         (SegmentHeader.size - 8, (0, End.BAD_SEGMENT)),
+        (8, (0, End.BAD_SEGMENT)),
         (7, (0, End.TAIL)),
     ):
         assert ends(data[:length])[:2] == expected, length
@@ -195,6 +216,8 @@ def test_what_stands_behind_a_torn_record_or_is_missing_is_told() -> None:
     torn = data.copy()
     torn[SegmentHeader.size + 2 * RECORD_BYTES :][:8] = 0
     torn[SegmentHeader.size + 3 * RECORD_BYTES :] = 0
+    bad = data.copy()
+    bad[SegmentHeader.size + 4 * RECORD_BYTES + 40] ^= 1
     where = f"segment 0, byte {SegmentHeader.size + 2 * RECORD_BYTES}"
     for segments, count, end, words in (
         ([(0, torn)], 2, End.UNFINISHED, ""),
@@ -203,6 +226,7 @@ def test_what_stands_behind_a_torn_record_or_is_missing_is_told() -> None:
         ([(0, data), (1, second)], FIT + 2, End.TAIL, ""),
         ([(0, data), (2, second)], FIT, End.BAD_SEGMENT, "header is damaged (segment 1 is missing)"),
         ([(1, second)], 0, End.BAD_SEGMENT, "(segment 0 is missing)"),
+        ([(0, bad), (1, second)], 4, End.BAD_CHECKSUM, "not what was written (segment 0, byte "),
         ([(0, data), (1, data)], FIT, End.BAD_SEQUENCE, "a record is missing (segment 1, byte "),
     ):
         reader = JournalReader(segments, "mine")
@@ -214,6 +238,22 @@ def test_what_stands_behind_a_torn_record_or_is_missing_is_told() -> None:
             assert str(caught.value).startswith("journal mine: ")
         else:
             reader.check()
+
+
+def test_records_go_on_by_their_numbers_whatever_their_times() -> None:
+    kept = MemoryJournal(make_journal())
+    images = []
+    for number in range(2):
+        write(kept.journal, (KIND, 50 - number, [number]))
+        images.append((number, np.frombuffer(bytes(kept.written()), np.uint8).copy()))
+        kept.take()
+    reader = JournalReader(images, "it")
+    assert (read(reader), reader.end) == ([(KIND, 50, [0]), (KIND, 49, [1])], End.TAIL)
+
+
+def test_rows_are_shown_as_structs() -> None:
+    rows = np.array([[1, 2], [3, 4]])
+    assert [(each.first, each.second) for each in elements(rows, Numbers)] == [(1, 2), (3, 4)]
 
 
 def test_there_is_no_journal_in_no_folder(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ MEMORY_MAX_BYTES = 4 << 30  # of a mutant that allocates without end
 LIMIT_TIMES = 5  # of what the tests need without a mutant; one that takes longer than that is found
 LIMIT_MIN_S = 10.0
 LIMIT_PLAIN_S = 900.0
+LIMIT_IMPORT_S = 120.0  # of a mutant that is run at import, before it is known what the tests need
 POLL_S = 0.002
 
 # What fails is not made smaller, and the same examples come again.
@@ -67,7 +68,7 @@ class Run:
         with tempfile.TemporaryDirectory(prefix="mutants-") as self.folder:
             for mutant in mutants:
                 if mutant.is_run_at_import and time.monotonic() < import_end_s:
-                    self.say(mutant, in_fork(lambda: self._run_at_import(mutant), LIMIT_PLAIN_S))  # noqa: B023
+                    self.say(mutant, in_fork(lambda: self._run_at_import(mutant), LIMIT_IMPORT_S))  # noqa: B023
             self.waiting = [mutant for mutant in mutants if not mutant.is_run_at_import]
             status = self._pytest([self])
         if self.failed or status != 0:

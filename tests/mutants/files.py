@@ -38,7 +38,10 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
             "not (killed or shared_journal_is or full_disk or on_the_disk or without_a_segment)",
         ],
     ),
-    "legs": (_named("strategies", "legs", "trades", "plan", "leg_parameters"), ["tests/strategies"]),
+    "legs": (
+        _named("strategies", "legs", "trades", "plan", "leg_parameters"),
+        ["tests/strategies", "-k", "not compiled_and_plain"],
+    ),
     "matching": (_named("venues/exchange", "matching"), ["tests/venues/exchange/test_matching.py"]),
     "exchange": (
         _named("venues/exchange", "gateways", "order_entry", "ring", "simulated"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 RISK = [f"tests/risk/test_{name}.py" for name in ("trading_state", "ledger", "gate", "more_limits")]
 STARBASE = "tests/venues/starbase/test_starbase"
 TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_model", "_loss")
-SLOW_JOURNAL = ("killed", "shared_journal_is", "full_disk", "on_the_disk", "without_a_segment")
+SLOW_JOURNAL = ("killed", "shared_journal_is", "full_disk", "follow_one_another", "without_a_segment")
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
 
 

@@ -173,13 +173,19 @@ def test_of_equal_lots_the_bought_ones_are_rounded() -> None:
     assert chosen(3 * CENT, CENT // 2 + 1, *equal)[:2] == (2, 3)
 
 
-def test_what_is_not_chosen_is_not_counted() -> None:
-    coarse, fine = linear(tick=1, lot="0.01"), linear(tick=1, lot="0.004")
-    assert chosen(3 * CENT, 0, coarse, fine) == (3, 7, 28 * CENT // 10, 28 * CENT // 10 - 1)  # rounded down
-    assert chosen(3 * CENT + 5, 0, coarse, linear(tick=1, lot="0.005")) == (3, 6, 3 * CENT, 3 * CENT)
-    assert chosen(2 * CENT, 0, coarse, fine) == (2, 5, 2 * CENT, 2 * CENT)
-    assert chosen(CENT // 2, 0, coarse, fine) == (0, 0, CENT // 2, CENT // 2)
-    assert chosen(2 * CENT, -2 * CENT, coarse, fine)[:2] == (0, 0)
+@pytest.mark.parametrize(
+    ("size_e9", "fine_lot", "lots", "left_e9"),
+    [
+        (3 * CENT, "0.004", (3, 7), 28 * CENT // 10),
+        (3 * CENT + 5, "0.005", (3, 6), 3 * CENT),
+        (2 * CENT, "0.004", (2, 5), 2 * CENT),
+        (CENT // 2, "0.004", (0, 0), CENT // 2),
+    ],
+)
+def test_what_is_not_chosen_is_not_counted(size_e9: int, fine_lot: str, lots: tuple[int, int], left_e9: int) -> None:
+    *found, size, value = chosen(size_e9, 0, linear(tick=1, lot="0.01"), linear(tick=1, lot=fine_lot))
+    assert (tuple(found), size) == (lots, left_e9)
+    assert left_e9 - 2 <= value <= left_e9  # of a value as large as the size, rounded down
 
 
 @given(

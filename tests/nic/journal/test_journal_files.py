@@ -85,6 +85,7 @@ def on_disk(folder: Path, number: int) -> list[tuple[int, int, list[int]]]:
 
 
 def test_records_that_fit_exactly_are_in_the_segment(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
     kept = MemoryJournal(make_journal(), tmp_path / "journal")
     put(kept, FIT)
     assert (kept.journal.sequence, kept.journal.dropped, kept.journal.is_full) == (FIT, 0, 0)
@@ -207,6 +208,14 @@ def test_a_segment_may_end_anywhere_but_in_a_record() -> None:
         assert ends(data[:length])[:2] == expected, length
 
 
+@pytest.mark.parametrize(("at", "end"), [(8, End.UNFINISHED), (479, End.UNFINISHED), (480, End.TAIL)])
+def test_a_record_is_torn_if_anything_of_it_was_written(at: int, end: End) -> None:
+    _, data = image_of(3)
+    data = np.concatenate([data, np.zeros(1024, np.uint8)])
+    data[SegmentHeader.size + 3 * RECORD_BYTES + at] = 1
+    assert ends(data)[:2] == (3, end)
+
+
 def test_what_stands_behind_a_torn_record_or_is_missing_is_told() -> None:
     kept, data = image_of(FIT)
     put(kept, 1)
@@ -310,7 +319,9 @@ def test_what_is_committed_comes_to_the_disk_as_it_is_looked_at(kept: SharedJour
     assert (names(folder), names(memory)) == (["000000.bin", "000001.bin", LOCK], [])
     assert (folder / segment_name(1)).stat().st_size == SegmentHeader.size + 5 * RECORD_BYTES
     assert (kept.failure, written(folder), is_being_written(folder)) == (None, whole(FIT + 5, WORDS), False)
+    kept.journal.next_position = 0
     kept.close()
+    assert (names(folder), names(memory)) == (["000000.bin", "000001.bin", LOCK], [])
 
 
 def test_how_long_a_record_may_have_waited(kept: SharedJournal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,6 +406,30 @@ def test_what_cannot_be_brought_to_the_disk_stays_in_memory(
     assert (on_disk(kept.folder, 0), names(kept.folder)) == (whole(6, WORDS), ["000000.bin", LOCK])
 
 
+def test_what_cannot_be_cut_at_the_end_stays_in_memory(
+    kept: SharedJournal, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(kept, 4)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "ftruncate", fail)
+        kept.close()
+    assert (isinstance(kept.failure, OSError), len(names(memory))) == (True, 2)
+    salvage(kept.folder)
+    assert (names(memory), on_disk(kept.folder, 0)) == ([], whole(4, WORDS))
+
+
+def test_no_file_is_left_open(tmp_path: Path, memory: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(3):
+        with SharedJournal(make_journal(), tmp_path / f"journal-{number}", memory) as journal:
+            put(journal, FIT + 2)
+            journal.keep()
+            assert is_being_written(journal.folder)
+        assert not is_being_written(journal.folder)
+    salvage(died(tmp_path, memory, 5))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_folder_without_room_is_refused_and_left_as_it_was(
     tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -427,7 +462,9 @@ def died(tmp_path: Path, memory: Path, count: int, synced: int = 0) -> Path:
     return tmp_path / "journal"
 
 
-@pytest.mark.parametrize(("count", "synced", "segments"), [(3, 0, 1), (3, 2, 1), (FIT, 0, 1), (FIT + 4, 1, 2)])
+@pytest.mark.parametrize(
+    ("count", "synced", "segments"), [(3, 0, 1), (3, 2, 1), (3, 3, 1), (FIT, 0, 1), (FIT + 4, 1, 2)]
+)
 def test_what_was_not_on_the_disk_is_salvaged_and_counted(
     tmp_path: Path, memory: Path, count: int, synced: int, segments: int
 ) -> None:
@@ -452,6 +489,13 @@ def test_without_its_memory_a_journal_is_what_was_synced(tmp_path: Path, memory:
     assert names(folder) == ["000000.bin", "000001.bin", LOCK]
     assert written(folder) == whole(2, WORDS)
     assert [number for number, _ in read_segments(folder)] == [0, 1]
+
+
+def test_a_segment_to_come_may_have_no_file(tmp_path: Path, memory: Path) -> None:
+    folder = died(tmp_path, memory, 5)
+    (folder / segment_name(1)).unlink()
+    salvage(folder)
+    assert (names(folder), names(memory), written(folder)) == (["000000.bin", LOCK], [], whole(5, WORDS))
 
 
 def test_a_segment_is_begun_once_its_first_word_is_there() -> None:

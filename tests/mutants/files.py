@@ -57,11 +57,15 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "starbase-matching": (
         _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),
-        [*(f"{STARBASE}_{name}.py" for name in ("matching", "exchange", "rules")), *NOT_FUZZ],
+        [*(f"{STARBASE}_{name}.py" for name in ("matching", "gateway")), "-k", "not fuzz and not long_runs"],
+    ),
+    "starbase-gateway": (
+        _named("venues/starbase/exchange/gateway", "gateway", "requests", "answers", "quotes", "send"),
+        [f"{STARBASE}_gateway.py", *NOT_FUZZ],
     ),
     "starbase-reports": (
-        _named("venues/starbase/orders", "answers", "reports", "fills", "telling"),
-        [*(f"{STARBASE}_{name}.py" for name in ("orders", "resume", "rules")), *NOT_FUZZ],
+        _named("venues/starbase/orders", "answers", "reports", "fills", "telling", "quotes", "cancels", "session"),
+        [*(f"{STARBASE}_{name}.py" for name in ("orders", "rules")), *NOT_FUZZ],
     ),
 }
 

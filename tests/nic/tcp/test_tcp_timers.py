@@ -7,7 +7,7 @@ import pytest
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp.state import SLOTS, TcpEnd, TcpState
-from crosswire.nic.tcp.tcp import next_timer_ns
+from crosswire.nic.tcp.tcp import dispatch, next_timer_ns
 from tests.support.tcp_setup import ACK, FIN, IRS, ISS, RST, SYN, Client, Seen, build
 
 pytestmark = pytest.mark.tcp
@@ -63,8 +63,10 @@ def test_nothing_is_due_after_the_end(pending: str) -> None:
         client.send(b"order")
         client.peer(ACK, 0, 0)
     if pending == "probe":
-        client.peer(ACK, 0, 5, window=0)
-        client.now_ns += NS_PER_S
+        client.peer(ACK, 0, 5)
+        client.now_ns += 5 * NS_PER_S
+        client.write(b"first")
+        assert dispatch(client.tcp, client.now_ns)  # the keep-alive's probe would be next
     elif pending == "copy":
         for _ in range(3):
             client.peer(ACK, 0, 0)

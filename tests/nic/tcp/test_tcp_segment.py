@@ -74,6 +74,7 @@ def spoiled(at: int) -> bytes:
         (with_bytes(GOOD, IP + 12, b"\x0a\x62\x00\x03"), "other_connection"),
         (with_bytes(GOOD, TCP, struct.pack(">H", 9001)), "other_connection"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_nothing_comes_of_a_frame_that_is_not_believed(frame: bytes, counter: str) -> None:
     client = Client().establish()

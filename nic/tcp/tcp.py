@@ -45,6 +45,7 @@ from crosswire.nic.tcp.send import (
     time_out,
 )
 from crosswire.nic.tcp.state import (
+    AT_ONCE_NS,
     CONTROL,
     DEFAULT_MSS,
     ETHERNET_MSS,
@@ -232,7 +233,7 @@ def establish(tcp: Tcp, segment: Segment, now_ns: int) -> None:
     if send.window < send.mss:
         timers.persist_interval_ns = round_trip.rto_ns
         timers.persist_ns = now_ns + round_trip.rto_ns
-    timers.ack_ns = 0
+    timers.ack_ns = AT_ONCE_NS
 
 
 @compiled

@@ -84,7 +84,7 @@ def test_a_copy_with_one_byte_or_a_fin_more_is_taken() -> None:
     client = Client().establish()
     client.peer(ACK, 0, 0, b"abcd")
     client.peer(ACK, 0, 0, b"abcde")
-    assert client.delivered == b"abcde"
+    assert (client.delivered, client.tcp.counters.trimmed) == (b"abcde", 1)
     client.peer(ACK | FIN, 1, 0, b"bcde")
     assert client.state == TcpState.CLOSE_WAIT
     assert client.output()[-1].acknowledgement == 6
@@ -108,6 +108,15 @@ def test_copies_are_answered_each_and_segments_without_data_now_and_then() -> No
     assert client.tcp.counters.challenge_acks == 0
 
 
+def test_a_syn_ack_that_comes_again_is_answered_each_time() -> None:
+    """Our ACK of it was lost: it is no SYN in the window (RFC 5961 4), and no challenge's limit holds."""
+    client = Client().establish()
+    for _ in range(3):
+        client.peer(SYN | ACK, -1, 0)
+        assert [each.acknowledgement for each in client.output()] == [0]
+    assert (client.tcp.counters.unacceptable, client.tcp.counters.unexpected_syn) == (3, 0)
+
+
 def test_challenges_are_counted_and_one_a_second() -> None:
     client = Client().establish()
     for after_ns, answers in ((0, 1), (1000 * NS_PER_MS - 1, 0), (1, 1)):
@@ -123,9 +132,8 @@ def test_a_connection_begins_without_what_the_last_has_received() -> None:
     client.open()
     client.feed(build(SYN | ACK, IRS, ISS + 1, options=SACK_PERMITTED))
     client.peer(ACK, 0, 0, b"a" * 5_000)
-    client.peer(ACK, 20_000, 0, b"late")
     client.peer(ACK | FIN, 5_000, 0)
-    client.peer(ACK | FIN, 20_004, 0)
+    assert client.state == TcpState.CLOSE_WAIT
     client.abort()
     client.delivered = b""
     client.open()
@@ -165,6 +173,17 @@ def test_a_fin_before_what_was_received_is_none(fin: int) -> None:
     client.peer(ACK | FIN, fin, 0)
     client.peer(ACK, 0, 0, b"x" * 260)
     assert (len(client.delivered), client.state) == (260, TcpState.ESTABLISHED)
+
+
+def test_a_fin_at_the_windows_edge_is_outside() -> None:
+    client = unread()
+    client.peer(ACK, 1, 0, b"x" * 60_000)
+    client.peer(ACK, 0, 0, b"a")
+    client.peer(ACK | FIN, 60_001, 0, b"y" * 5_535)  # the last byte that fits, and the FIN behind it
+    assert (client.output()[-1].window, client.state) == (0, TcpState.ESTABLISHED)
+    take_all(client)
+    client.peer(ACK | FIN, WINDOW + 1, 0)
+    assert client.state == TcpState.CLOSE_WAIT
 
 
 def test_a_fin_right_behind_what_was_received_is_one() -> None:
@@ -247,6 +266,19 @@ def test_what_comes_in_its_turn_needs_no_run() -> None:
     client.peer(ACK, 2, 0, b"c")
     assert client.output()[-1].acknowledgement == 3
     assert client.tcp.counters.runs_full == 1
+
+
+def test_so_much_is_read_and_no_more() -> None:
+    """Across the buffer's end."""
+    client = Client().establish()
+    for begin in range(0, 65_000, 5_000):
+        client.peer(ACK, begin, 0, b"x" * 5_000)
+    client.take = lambda: None  # type: ignore[method-assign]
+    client.peer(ACK, 65_001, 0, b"y" * 1_000)
+    client.peer(ACK, 65_000, 0, b"z")
+    ctypes.memset(address_of(client.spare), 0xEE, 2_000)
+    assert take_buffered(client.tcp, address_of(client.spare), 1_460) == 1_000
+    assert ctypes.string_at(address_of(client.spare), 2_000) == b"y" * 1_000 + b"\xee" * 1_000
 
 
 @pytest.mark.parametrize("start", [65_535, 65_536, 65_500, 65_000])

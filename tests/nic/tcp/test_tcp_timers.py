@@ -207,6 +207,7 @@ def test_a_copy_that_waits_is_not_sent_once_all_is_acknowledged() -> None:
     for _ in range(3):
         client.peer(ACK, 0, 0)
     client.peer(ACK, 0, 10)
+    assert next_timer_ns(client.tcp) > client.now_ns
     assert [each.payload for each in client.send(b"y")] == [b"y"]
     assert client.output() == []
 
@@ -249,7 +250,8 @@ def test_how_far_an_ack_may_jump_behind_a_timeout(jump: int, resent: list[int]) 
 
 def test_the_window_after_a_timeout_grows_by_the_segment_then_by_the_window() -> None:
     """RFC 5681 3.1: slow start up to half of what was in flight, then one segment for a window's worth of ACKs."""
-    for client in (slow_probe(), slow_probe()):
+    client = slow_probe()
+    for _ in range(2):
         client.establish(mss=1_000)
         for _ in range(10):
             client.send(b"x" * 1_000)
@@ -268,14 +270,37 @@ def test_the_window_after_a_timeout_grows_by_the_segment_then_by_the_window() ->
             if client.tcp.congestion.window not in windows:
                 windows.append(client.tcp.congestion.window)
         assert windows == [6_000, 7_000, 8_000, 9_000, 10_000]
-        # What had been gathered counts no more after the next loss, nor in the next connection.
+        # What has been gathered counts no more after the next loss, nor in the next connection.
+        client.send(b"y" * 700)
+        client.peer(ACK, 0, 59_700)
+        assert client.tcp.congestion.grown >= 700
         for _ in range(3):
             client.send(b"z" * 1_000)
         timed(client, 250)
         assert (client.tcp.congestion.threshold, client.tcp.congestion.grown) == (2_000, 0)
-        client.peer(ACK, 0, 59_500)
+        client.peer(ACK, 0, 60_200)
         assert client.tcp.congestion.window == 1_500  # by what was acknowledged, if that is less
+        client.peer(ACK, 0, 62_700)
+        assert (client.tcp.congestion.window, client.tcp.congestion.grown) == (2_500, 0)
+        client.send(b"y" * 900)
+        client.peer(ACK, 0, 63_600)
+        assert client.tcp.congestion.grown == 900
         client.abort()
+
+
+def test_the_window_grows_at_its_last_byte_and_begins_anew() -> None:
+    client = slow_probe().establish(mss=1_000)
+    for _ in range(4):
+        client.send(b"x" * 1_000)
+    timed(client, 250)
+    client.peer(ACK, 0, 4_000)
+    acknowledged, windows = 4_000, []
+    for length in (999, 1_000, 1, 1_000, 1_000, 999, 1):
+        client.send(b"y" * length)
+        acknowledged += length
+        client.peer(ACK, 0, acknowledged)
+        windows.append(client.tcp.congestion.window)
+    assert windows == [2_000, 2_000, 3_000, 3_000, 3_000, 3_000, 4_000]
 
 
 def test_the_window_of_fast_recovery() -> None:
@@ -292,6 +317,22 @@ def test_the_window_of_fast_recovery() -> None:
     client.tcp.congestion.window = 2_500
     client.peer(ACK, 0, 6_000)
     assert (client.tcp.congestion.window, client.tcp.recovery.is_fast) == (3_000, 0)
+
+
+def test_duplicates_in_fast_recovery_tell_of_nothing_new() -> None:
+    """RFC 6582 3.2: a partial ACK has the next hole filled, and what is duplicate behind it does not again."""
+    client = slow_probe().establish(mss=1_000)
+    for _ in range(6):
+        client.send(b"x" * 1_000)
+    for _ in range(3):
+        client.peer(ACK, 0, 0)
+    client.output()
+    client.peer(ACK, 0, 2_000)
+    assert [each.sequence for each in client.output()] == [2_000]
+    for _ in range(4):
+        client.peer(ACK, 0, 2_000)
+    assert client.output() == []
+    assert (client.tcp.congestion.threshold, client.tcp.counters.fast_retransmits) == (3_000, 1)
 
 
 def test_a_timeout_ends_fast_recovery() -> None:

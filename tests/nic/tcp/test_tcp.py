@@ -3,6 +3,7 @@
 import pytest
 
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
+from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp.state import (
     ACK_DELAY_NS,
     RUNS_MAX,
@@ -57,6 +58,7 @@ def test_syn_is_sent_again_after_1_2_and_4_seconds_then_given_up() -> None:
     assert client.now_ns - start_ns == 15 * NS_PER_S
     assert client.tcp.end == TcpEnd.TIMEOUT
     assert client.tcp.established == 0
+    assert (client.output(), next_timer_ns(client.tcp), client.tcp.counters.syn_retransmits) == ([], NEVER_NS, 3)
 
 
 def test_answer_with_wrong_ack_is_reset_and_does_not_connect() -> None:
@@ -73,7 +75,9 @@ def test_reset_in_syn_sent_counts_only_with_our_ack() -> None:
     client = Client()
     client.open()
     client.feed(build(RST, IRS))
+    assert client.tcp.counters.bad_handshake == 1
     client.feed(build(RST | ACK, 0, ISS))
+    assert client.tcp.counters.bad_handshake == 2
     assert client.state == TcpState.SYN_SENT
     client.feed(build(RST | ACK, 0, ISS + 1))
     assert client.state == TcpState.CLOSED
@@ -88,6 +92,7 @@ def test_simultaneous_open_is_refused() -> None:
     (reset,) = client.output()
     assert (reset.flags, reset.acknowledgement) == (RST | ACK, 0)
     assert client.state == TcpState.SYN_SENT
+    assert (client.tcp.counters.simultaneous_open, client.tcp.counters.resets) == (1, 1)
 
 
 def test_data_and_fin_in_syn_sent_are_dropped() -> None:
@@ -274,6 +279,10 @@ def test_data_behind_the_fin_are_not_read() -> None:
     client.peer(ACK, 4, 0, b"more")
     assert client.delivered == b"end"
     assert client.tcp.counters.after_fin + client.tcp.counters.unacceptable == 2
+    client.peer(ACK, 4, 0)
+    assert client.tcp.counters.after_fin == 2
+    client.peer(ACK, 4, 0, b"m")
+    assert client.tcp.counters.after_fin == 3
 
 
 # ACK policy (RFC 9293 3.8.6.3, RFC 5681 4.2).
@@ -366,6 +375,7 @@ def test_reset_at_the_edge_only() -> None:
     assert [each.acknowledgement for each in client.output()] == [0]
     client.peer(RST, 2)
     assert client.output() == []  # one challenge a second
+    assert client.tcp.counters.bad_reset == 2
     client.peer(RST, 0)
     assert client.state == TcpState.CLOSED
     assert client.tcp.end == TcpEnd.PEER_RESET
@@ -383,6 +393,10 @@ def test_syn_in_established_is_challenged_and_rate_limited() -> None:
     client.peer(SYN, 102)
     assert len(client.output()) == 1
     assert client.state == TcpState.ESTABLISHED
+    client.send(b"order")
+    client.peer(SYN | ACK, 1, 5, b"data")
+    client.peer(ACK, 0, 0, b"a")
+    assert (client.tcp.send.una, client.delivered) == (0, b"a")  # nothing of it counts
 
 
 def test_ack_of_what_was_not_sent_is_challenged() -> None:
@@ -404,8 +418,10 @@ def test_ack_older_than_the_window_is_dropped() -> None:
     client.peer(ACK, 0, 2000, window=2000)
     client.peer(ACK, 0, 1, b"within")  # old, and still acceptable
     assert client.delivered == b"within"
+    client.output()
     client.peer(ACK, 6, -1, b"too old")
     assert client.tcp.counters.ack_too_old == 1
+    assert [each.acknowledgement for each in client.output()] == [6]
     assert client.delivered == b"within"
 
 

@@ -83,7 +83,8 @@ def test_nothing_comes_of_a_frame_that_is_not_believed(frame: bytes, counter: st
     before = [bytes(getattr(tcp, name)) for name in parts]
     counted = {name: getattr(tcp.counters, name) for name in type(tcp.counters).fields}
     client.now_ns += 5
-    client.feed(frame)
+    room = ctypes.create_string_buffer(frame, len(frame))
+    assert not process(client.tcp, ctypes.addressof(room), len(frame), client.now_ns)
     assert [bytes(getattr(tcp, name)) for name in parts] == before
     assert (client.delivered, client.output(), client.state) == (b"", [], TcpState.ESTABLISHED)
     after = {name: getattr(tcp.counters, name) for name in counted}

@@ -497,6 +497,44 @@ def test_keepalive_waits_for_a_peer_that_was_heard_or_is_waited_for() -> None:
     assert len(seen) == client.tcp.counters.window_probes
 
 
+def test_probes_of_an_earlier_connection_do_not_count() -> None:
+    client = Client().establish()
+    assert times(timed(client, 36_000)) == [30_000, 35_000]
+    client.abort()
+    client.establish()
+    assert times(timed(client, 50_000)) == [30_000, 35_000, 40_000, 45_000]
+
+
+def test_figures_that_are_not_configured() -> None:
+    settings = Client().tcp.settings
+    assert (settings.mss, settings.keepalive_idle_ns // NS_PER_S, settings.user_timeout_ns // NS_PER_S) == (
+        1_460,
+        30,
+        20,
+    )
+    assert settings.tail_probe_floor_ns == 10 * NS_PER_MS
+
+
+@pytest.mark.parametrize(("window", "probes"), [(0, [200, 600]), (1_459, [200, 600]), (1_460, [])])
+def test_a_window_that_is_closed_from_the_start_is_probed(window: int, probes: list[float]) -> None:
+    assert times(timed(Client().establish(window=window), 1_000)) == probes
+
+
+def test_old_segments_do_not_lengthen_time_wait() -> None:
+    client = Client().establish()
+    client.close()
+    client.peer(ACK, 0, 1)
+    client.peer(ACK | FIN, 0, 1)
+    client.output()
+    timed(client, 30_000)
+    client.peer(ACK, 0, 1, b"old")
+    client.output()
+    timed(client, 29_999)
+    assert client.state == TcpState.TIME_WAIT
+    timed(client, 1)
+    assert client.state == TcpState.CLOSED
+
+
 @pytest.mark.parametrize("peer_closes_first", [False, True])
 def test_time_wait_lasts_a_minute_from_the_last_fin(peer_closes_first: bool) -> None:
     client = Client().establish()

@@ -109,7 +109,6 @@ def open_connection(tcp: Tcp, initial_sequence: int, local_port: int, now_ns: in
     tcp.keepalive.probes = 0
     tcp.receive.challenged_ns = -NEVER_NS
     tcp.receive.answered_ns = -NEVER_NS
-    tcp.keepalive.received_ns = now_ns
     tcp.recovery.progress_ns = now_ns
     tcp.state = TcpState.SYN_SENT
     tcp.pending.syn = 1

@@ -52,7 +52,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         ["tests/venues/bridge/test_bridge_reports.py", "tests/venues/bridge/test_bridge_orders.py", *NOT_FUZZ],
     ),
     "tcp": (
-        _named("nic/tcp", "state", "segment", "receive", "send", "tcp", "connection", "ring"),
+        _named("nic/tcp", "state", "segment", "receive", "send", "tcp", "ring"),
         [*(f"tests/nic/tcp/test_tcp{name}.py" for name in TCP), "-k", "not path"],
     ),
     "starbase-matching": (

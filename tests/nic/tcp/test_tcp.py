@@ -67,6 +67,12 @@ def test_answer_with_wrong_ack_is_reset_and_does_not_connect() -> None:
     client.peer(SYN | ACK, -1, 5)
     (reset,) = client.output()
     assert (reset.flags, reset.sequence) == (RST, 5)
+    assert client.tcp.counters.bad_handshake == 1
+    client.feed(build(SYN, IRS))
+    client.output()
+    client.peer(SYN | ACK, -1, 5)
+    (reset,) = client.output()
+    assert reset.acknowledgement == -IRS - 1  # none, whatever the RST before has acknowledged
     client.peer(SYN | ACK, -1, 0)
     assert client.state == TcpState.ESTABLISHED
 
@@ -296,6 +302,7 @@ def test_ack_is_delayed_at_most_40_ms() -> None:
     client.now_ns += ACK_DELAY_NS
     (answer,) = client.output()
     assert answer.acknowledgement == 1
+    assert client.tcp.counters.acks == 2  # with that of the handshake
 
 
 def test_ack_of_a_second_segment_waits_for_an_order_only() -> None:
@@ -368,7 +375,7 @@ def test_reset_at_the_edge_only() -> None:
     client = Client().establish()
     client.peer(RST, -1)
     client.peer(RST, WINDOW_BYTES)
-    assert client.state == TcpState.ESTABLISHED
+    assert (client.state, client.tcp.counters.unacceptable) == (TcpState.ESTABLISHED, 2)
     assert client.output() == []
     client.peer(RST, 1)
     assert client.state == TcpState.ESTABLISHED
@@ -583,6 +590,18 @@ def test_options_out_of_range() -> None:
 
 def test_open_again_while_open() -> None:
     client = Client().establish()
+    client.peer(SYN, 100)
+    client.output()
+    assert client.wait(29_500) == []
+    open_connection(client.tcp, 5, LOCAL_PORT + 1, client.now_ns)
+    client.iss = 5
+    assert flags_of(client.output() + client.wait(10_000)) == [SYN] * 4  # no timer of the former one runs
+    client = Client().establish()
+    client.peer(SYN, 100)
+    assert len(client.output()) == 1
+    client.establish()
+    client.peer(SYN, 100)
+    assert len(client.output()) == 1  # nor is its challenge this one's
     open_connection(client.tcp, 5, LOCAL_PORT + 1, client.now_ns)
     client.iss = 5
     (syn,) = client.output()

@@ -69,7 +69,8 @@ def test_answer_with_wrong_ack_is_reset_and_does_not_connect() -> None:
     assert (reset.flags, reset.sequence) == (RST, 5)
     assert client.tcp.counters.bad_handshake == 1
     client.feed(build(SYN, IRS))
-    client.output()
+    (reset,) = client.output()
+    assert reset.sequence == -ISS - 1  # none, whatever the RST before has had
     client.peer(SYN | ACK, -1, 5)
     (reset,) = client.output()
     assert reset.acknowledgement == -IRS - 1  # none, whatever the RST before has acknowledged
@@ -380,10 +381,14 @@ def test_reset_at_the_edge_only() -> None:
     client.peer(RST, 1)
     assert client.state == TcpState.ESTABLISHED
     assert [each.acknowledgement for each in client.output()] == [0]
-    client.peer(RST, 2)
+    client.write(b"order")
+    assert [each.payload for each in client.output()] == [b"order"]
+    client.peer(RST | ACK, 2, 5, b"data")
     assert client.output() == []  # one challenge a second
+    client.peer(ACK, 0, 0, b"a")
+    assert (client.tcp.send.una, client.delivered) == (0, b"a")  # nothing of it counts
     assert client.tcp.counters.bad_reset == 2
-    client.peer(RST, 0)
+    client.peer(RST, 1)
     assert client.state == TcpState.CLOSED
     assert client.tcp.end == TcpEnd.PEER_RESET
     assert client.output() == []
@@ -583,6 +588,8 @@ def test_a_peer_that_never_closes() -> None:
 
 
 def test_options_out_of_range() -> None:
+    for good in ({"mss": 536}, {"mss": 1460}, {"keepalive_idle_ns": 1, "user_timeout_ns": 1, "tail_probe_floor_ns": 1}):
+        Client(**good)
     for bad in ({"mss": 100}, {"mss": 9000}, {"keepalive_idle_ns": 0}, {"user_timeout_ns": -1}):
         with pytest.raises(ValueError, match="must be"):
             Client(**bad)
@@ -602,6 +609,18 @@ def test_open_again_while_open() -> None:
     client.establish()
     client.peer(SYN, 100)
     assert len(client.output()) == 1  # nor is its challenge this one's
+    client = Client().establish()
+    client.take = lambda: None  # type: ignore[method-assign]  # a user that does not read
+    client.peer(ACK, 1, 0, b"b")
+    client.peer(ACK, 0, 0, b"a")
+    client.peer(ACK, -5, 0)
+    client.output()
+    (syn,) = client.open()
+    assert syn.window == WINDOW_BYTES
+    client.peer(SYN | ACK, -1, 0)
+    client.output()
+    client.peer(ACK, -5, 0)
+    assert len(client.output()) == 1
     open_connection(client.tcp, 5, LOCAL_PORT + 1, client.now_ns)
     client.iss = 5
     (syn,) = client.output()

@@ -115,7 +115,7 @@ def open_connection(tcp: Tcp, initial_sequence: int, local_port: int, now_ns: in
 
 
 @compiled
-def close_connection(tcp: Tcp, now_ns: int) -> None:
+def close_connection(tcp: Tcp) -> None:
     """Queue a FIN behind what was committed (RFC 9293 3.10.4, CLOSE). What the peer sends is still received."""
     state = tcp.state
     if state == TcpState.SYN_SENT:
@@ -124,7 +124,6 @@ def close_connection(tcp: Tcp, now_ns: int) -> None:
         tcp.state = TcpState.FIN_WAIT_1 if state == TcpState.ESTABLISHED else TcpState.LAST_ACK
         tcp.send.fin_queued = 1
         set_limit(tcp)
-        start_timer(tcp, now_ns)
 
 
 @compiled

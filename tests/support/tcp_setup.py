@@ -250,7 +250,7 @@ class Client:
         return self
 
     def close(self) -> list[Seen]:
-        machine.close_connection(self.tcp, self.now_ns)
+        machine.close_connection(self.tcp)
         return self.output()
 
     def abort(self) -> list[Seen]:

@@ -125,15 +125,32 @@ def test_progress_puts_the_user_timeout_off() -> None:
     assert client.tcp.end == TcpEnd.TIMEOUT
 
 
-def test_a_peer_that_answers_with_a_closed_window_is_not_given_up() -> None:
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_a_peer_that_answers_with_a_closed_window_is_not_given_up(is_sent: bool) -> None:
     """RFC 9293 3.8.6.1: as long as it answers, it is alive."""
     client = Client().establish()
-    client.send(b"order")
+    client.write(b"order")
+    if is_sent:
+        client.output()
     client.peer(ACK, 0, 0, window=0)
-    for _ in range(40):
-        timed(client, 1_000, lambda seen: client.peer(ACK, 0, 0, window=0))
-    assert client.state == TcpState.ESTABLISHED
-    assert client.tcp.counters.retransmits > 0
+    if not is_sent:
+        client.close()
+    timed(client, 600_000, lambda _seen: client.peer(ACK, 0, 0, window=0))
+    assert client.state == (TcpState.ESTABLISHED if is_sent else TcpState.FIN_WAIT_1)
+    assert (client.tcp.counters.timeouts > 10) is is_sent
+    client.peer(ACK, 0, 0)
+    assert is_sent or b"order" in [each.payload for each in client.output()]
+
+
+@pytest.mark.parametrize(("user_timeout_ms", "probes"), [(6_200, 4), (6_201, 5), (20_000, 7)])
+def test_a_peer_that_leaves_its_window_closed_and_falls_silent_is_given_up(user_timeout_ms: int, probes: int) -> None:
+    client = Client(user_timeout_ns=user_timeout_ms * NS_PER_MS).establish()
+    client.now_ns += 25 * NS_PER_S
+    client.peer(ACK, 0, 0, window=0)
+    seen = timed(client, 3_600_000)
+    assert [each.flags for _, each in seen] == [ACK] * probes + [RST | ACK]
+    assert times(seen) == [200, 600, 1_400, 3_000, 6_200, 11_200, 16_200, 21_200][: probes + 1]
+    assert (client.tcp.end, next_timer_ns(client.tcp)) == (TcpEnd.TIMEOUT, NEVER_NS)
 
 
 def test_the_timeout_is_measured() -> None:

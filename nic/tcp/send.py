@@ -411,7 +411,7 @@ def time_out(tcp: Tcp, now_ns: int) -> None:
     if recovery.retransmits == 0:
         lower_threshold(tcp)
     tcp.counters.timeouts += 1
-    # None into a closed window is the last: a peer that answers is alive, however long that stays so (RFC 9293 3.8.6.1).
+    # Into a closed window none is the last: a peer that answers is alive, however long (RFC 9293 3.8.6.1).
     if send.window != 0 or recovery.retransmits < RETRANSMITS_MAX - 1:
         recovery.retransmits += 1
     tcp.congestion.window = send.mss

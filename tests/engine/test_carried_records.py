@@ -15,7 +15,7 @@ from crosswire.engine.journal.reconcile import reconcile
 from crosswire.engine.records import IDS_RESERVED
 from crosswire.engine.report.facts import describe_run
 from crosswire.engine.runs import make_run_folder
-from crosswire.nic.journal.files import FOLDER, MemoryJournal, SharedJournal
+from crosswire.nic.journal.files import FOLDER, MemoryJournal, SharedJournal, segment_name
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.journal.reader import JournalError, read_journal
 from crosswire.risk.records import (
@@ -232,6 +232,16 @@ def test_what_a_killed_run_has_left_in_memory_is_brought_to_the_disk(tmp_path: P
     carried = last_carried(runs / "synthetic")
     assert carried is not None
     assert (carried.folder, held(carried), list((runs / "memory").iterdir())) == (killed, {}, [])
+
+
+def test_a_record_that_was_changed_since_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    config = example("synthetic", tmp_path)
+    segment = leave(config, tmp_path / "runs", order_id=ID) / FOLDER / segment_name(0)
+    data = bytearray(segment.read_bytes())
+    data[len(data.rstrip(b"\0")) - 1] ^= 1  # of the last one
+    segment.write_bytes(data)
+    with pytest.raises(JournalError, match="a record is not what was written"):
+        last_carried(tmp_path / "runs" / "synthetic")
 
 
 def test_without_a_journal_there_is_nothing_to_reconcile(tmp_path: Path) -> None:

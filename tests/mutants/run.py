@@ -94,6 +94,9 @@ class Run:
             return True
         reached = json.loads(noted.read_text())
         is_warm = warm(max(session.items, key=lambda item: reached[item.nodeid]["seconds"]), session)
+        if session.testsfailed != 0:
+            self.failed = ["the slowest test fails where it is run once more"]
+            return True
         for mutant in self.waiting:
             if time.monotonic() > self.end_s:
                 break

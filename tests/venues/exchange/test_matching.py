@@ -367,6 +367,28 @@ def test_the_last_lot_is_filled_too(world: World) -> None:
     assert world.see((BOOK_CHANGED,)) == [(FILL, 100, 1, 0)]
 
 
+@pytest.mark.parametrize(("before", "filled"), [(1023, 1), (1024, 0)])
+def test_a_fill_that_cannot_be_told_does_not_happen_yet(world: World, before: int, filled: int) -> None:
+    world.order(BUY, GTC, 99, 3)
+    for executions, fills, truncated in ((before, filled, 1 - filled), (0, 1 - filled, 1 - filled)):
+        world.executions.count = executions
+        on_market(world.matching, world.market, packet_of((TRADE, 0, SELL, 98, 1)), NOW_NS, world.executions)
+        assert (world.executions.count - executions, world.executions.truncated) == (fills, truncated)
+    assert (world.matching.maker_fills, world.matching.resting_count) == (1, 0)
+
+
+def test_a_single_lot_is_enough_to_refuse_what_may_not_take(world: World) -> None:
+    world.level(ASK, 97, 1)
+    assert world.order(BUY, POST_ONLY, 97, 5) == [(REJECTED, RejectReason.WOULD_TAKE)]
+
+
+def test_the_largest_quantity_is_taken(world: World) -> None:
+    largest = (1 << 62) // world.market.instruments[0].tick_lot_e9 // 50
+    assert world.order(BUY, GTC, 50, largest) == [(ACK, largest)]
+    assert world.order(BUY, GTC, 50, largest + 1) == [(REJECTED, RejectReason.BAD_QUANTITY)]
+    assert world.order(BUY, GTC, 50, 1) == [(ACK, 1)]
+
+
 def packet_of(*events: tuple[int, ...]) -> Events:
     """Changes of (kind, instrument) or (TRADE, instrument, aggressor, price, lots)."""
     packet = Events()

@@ -21,6 +21,7 @@ from crosswire.venues.exchange.matching import (
     on_market,
     set_matching,
 )
+from crosswire.venues.instrument import Kind, Payoff
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE, Events, Market, add_event
 from crosswire.venues.order import RejectReason, ReportKind, TimeInForce
 from crosswire.venues.side import ASK, BID, BUY, SELL
@@ -257,6 +258,18 @@ def test_the_opposite_side_crossing_fills_us_at_our_price_up_to_its_size(world: 
     assert world.see((BOOK_CHANGED,)) == [(FILL, 100, 1, 6)]
 
 
+def test_bids_that_cross_fill_what_is_offered(world: World) -> None:
+    world.order(SELL, GTC, 120, 12)
+    world.level(BID, 120, 2)
+    world.level(BID, 121, 3)
+    assert world.see((BOOK_CHANGED,)) == [(FILL, 120, 5, 7)]
+    assert world.see((BOOK_CHANGED,)) == []
+    world.level(BID, 122, 3)
+    world.level(BID, 121, 12)  # of which 3 were taken before
+    assert world.see((BOOK_CHANGED,)) == [(FILL, 120, 7, 0)]
+    assert world.order(SELL, IOC, 121, 9) == [(ACK, 9), (FILL, 121, 5, 4), (CANCELLED, 4)]
+
+
 def test_cancel_and_mass_cancel(world: World) -> None:
     for price_ticks in (99, 98, 97):
         world.order(BUY, GTC, price_ticks, 2)
@@ -380,6 +393,20 @@ def test_a_fill_that_cannot_be_told_does_not_happen_yet(world: World, before: in
 def test_a_single_lot_is_enough_to_refuse_what_may_not_take(world: World) -> None:
     world.level(ASK, 97, 1)
     assert world.order(BUY, POST_ONLY, 97, 5) == [(REJECTED, RejectReason.WOULD_TAKE)]
+
+
+def test_a_combination_may_have_a_price_below_zero(world: World) -> None:
+    world.market.instruments[0].kind = Kind.COMBO
+    assert world.order(BUY, GTC, -5, 2) == [(ACK, 2)]
+    assert world.order(BUY, GTC, 0, 2) == [(REJECTED, RejectReason.BAD_PRICE)]
+    terms = make_market().instruments[0]
+    terms.payoff, terms.lot_e9 = Payoff.INVERSE, 10**10
+    assert [largest_qty_lots(terms, price) for price in (1, 700)] == [(1 << 62) // 10**10] * 2
+
+
+def test_what_is_cancelled_at_once_is_told_by_its_number(world: World) -> None:
+    match_new(world.matching, world.market, new_order(1, BUY, IOC, 1, 2), NOW_NS, world.executions)
+    assert [report["exchange_order_id"] for report in structs(world.executions.items, 2)] == [1, 1]
 
 
 def test_the_largest_quantity_is_taken(world: World) -> None:

@@ -35,7 +35,6 @@ def begin_receiving(tcp: Tcp, sequence: int) -> None:
     receive.acknowledged = 0
     receive.advertised = receive_edge(tcp)
     tcp.reassembly.run_count = 0
-    tcp.reassembly.latest = 0
 
 
 @compiled

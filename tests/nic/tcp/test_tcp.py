@@ -437,6 +437,21 @@ def test_ack_older_than_the_window_is_dropped() -> None:
     assert client.delivered == b"within"
 
 
+def test_ack_within_the_handshakes_window_is_not_too_old() -> None:
+    client = Client().establish(window=2000)
+    client.peer(ACK, 0, -2000, b"data")
+    client.peer(ACK, 4, -2001, b"too old")
+    assert (client.delivered, client.tcp.counters.ack_too_old) == (b"data", 1)
+
+
+def test_an_ack_behind_an_order_is_an_ack() -> None:
+    """Whatever became too old in the order's header meanwhile."""
+    client = Client().establish()
+    client.send(b"order")
+    client.peer(ACK, 0, 0, b"x" * 5000)
+    assert [(each.flags, each.acknowledgement, each.payload) for each in client.output()] == [(ACK, 5000, b"")]
+
+
 def test_two_ends_that_disagree_do_not_answer_each_other_for_ever() -> None:
     client = Client().establish()
     answers = 0
@@ -549,8 +564,10 @@ def test_abort() -> None:
     assert (reset.flags & RST, reset.sequence) == (RST, 10)
     assert client.state == TcpState.CLOSED
     assert not client.write(b"x")
-    client.peer(ACK, 1, 10)
-    assert client.tcp.counters.closed == 1
+    for payload in (b"", b"data"):
+        client.peer(ACK, 1, 10, payload)
+        assert (client.delivered, next_timer_ns(client.tcp)) == (b"y", NEVER_NS)
+    assert client.tcp.counters.closed == 2
     assert client.wait(100_000) == []
 
 

@@ -138,6 +138,7 @@ def test_a_peer_that_answers_with_a_closed_window_is_not_given_up(is_sent: bool)
     timed(client, 600_000, lambda _seen: client.peer(ACK, 0, 0, window=0))
     assert client.state == (TcpState.ESTABLISHED if is_sent else TcpState.FIN_WAIT_1)
     assert (client.tcp.counters.timeouts > 10) is is_sent
+    assert client.tcp.recovery.retransmits == (9 if is_sent else 0)  # of ten: one is left when the window opens
     client.peer(ACK, 0, 0)
     assert is_sent or b"order" in [each.payload for each in client.output()]
 

@@ -93,29 +93,31 @@ class Run:
             self.failed = [noted.read_text() if noted.is_file() else "tests end early or take too long"]
             return True
         reached = json.loads(noted.read_text())
-        is_warm = warm(max(session.items, key=lambda item: reached[item.nodeid]["seconds"]), session)
-        if session.testsfailed != 0:
-            self.failed = ["the slowest test fails where it is run once more"]
+        slowest = max(session.items, key=lambda item: reached[item.nodeid]["seconds"])
+        # The quickest first, behind those that share what is there.
+        ranked = sorted(
+            session.items, key=lambda item: (item.parent is not slowest.parent, reached[item.nodeid]["seconds"])
+        )
+        is_warm = warm(slowest, session)
+        if in_fork(lambda: passes(ranked, ranked[0]), LIMIT_PLAIN_S) != "survived":
+            self.failed = ["a test fails where the slowest has run before"]
             return True
         for mutant in self.waiting:
             if time.monotonic() > self.end_s:
                 break
-            items = [item for item in session.items if mutant.line in reached[item.nodeid]["lines"]] or session.items
-            items = sorted(items, key=lambda item: reached[item.nodeid]["seconds"])
+            items = [item for item in ranked if mutant.line in reached[item.nodeid]["lines"]] or ranked
             limit_s = max(LIMIT_MIN_S, LIMIT_TIMES * sum(reached[item.nodeid]["seconds"] for item in items))
             found = "survived"
             for is_anew in (False, True) if is_warm else (True,):
                 if found == "survived":
-                    found = in_fork(lambda: self._run_function(mutant, session, items, is_anew), limit_s)  # noqa: B023
+                    found = in_fork(lambda: self._run_function(mutant, items, is_anew), limit_s)  # noqa: B023
             self.say(mutant, found)
         return True
 
-    def _run_function(self, mutant: Mutant, session: pytest.Session, items: list[pytest.Item], is_anew: bool) -> bool:
-        if is_anew:
-            session._setupstate.teardown_exact(session)  # type: ignore[arg-type]  # all but what the session shares
+    def _run_function(self, mutant: Mutant, items: list[pytest.Item], is_anew: bool) -> bool:
         mutant.apply()
         swap_functions(sys.modules[self.name], self.path, self.tree)
-        return all(session.testsfailed == 0 for _ in run_items(items))
+        return passes(items, items[0].session if is_anew else items[0])
 
     def _note(self, session: pytest.Session, noted: Path) -> bool:
         """Note the time that each test takes, and which lines of the file it runs."""
@@ -149,6 +151,13 @@ def warm(item: pytest.Item, session: pytest.Session) -> bool:
     if others:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=others[0])
     return bool(others)
+
+
+def passes(items: list[pytest.Item], kept: pytest.Item | pytest.Session) -> bool:
+    """Tell whether tests pass, up to the first that does not; of what earlier ones share, `kept`'s is kept."""
+    session = items[0].session
+    session._setupstate.teardown_exact(kept)  # type: ignore[arg-type]
+    return all(session.testsfailed == 0 for _ in run_items(items))
 
 
 def run_items(items: list[pytest.Item]) -> Iterator[pytest.Item]:

@@ -80,6 +80,7 @@ def test_both_legs_filled() -> None:
     assert trade["bought_size_e9"] == trade["sold_size_e9"] == trade["intended_size_e9"] == E9 // 2
     assert trade["realised_value_e9"] == trade["expected_value_e9"] == int(value(harness) * E9)
     assert (trade["unhedged_ns"], trade["retries"], trade["miss_cost_e9"]) == (0, 0, 0)
+    assert (trade["buy_instrument"], trade["sell_instrument"]) == (0, 1)
 
 
 def test_unhedged_time_is_from_one_legs_fill_to_the_others() -> None:

@@ -132,6 +132,13 @@ def test_where_a_session_stands_goes_by_the_highest_numbers(tmp_path: Path) -> N
     assert (carried.numbers, carried.quote_ids["starbase"]) == ({"starbase": [3, 0, 7, 0]}, 6)
 
 
+@pytest.mark.parametrize(("sequence", "numbers"), [(0, {}), (1, {"starbase": [1, 0, 0, 0]})])
+def test_an_order_whose_frame_is_not_known_moves_no_number(
+    tmp_path: Path, sequence: int, numbers: dict[str, list[int]]
+) -> None:
+    assert carried_of(tmp_path, lambda journal: sent(journal, sequence=sequence)).numbers == numbers
+
+
 @pytest.mark.parametrize(
     ("state", "is_resumed", "is_lost"),
     [(SessionState.LOST, 1, True), (SessionState.LOST, 0, False), (SessionState.READY, 1, False)],
@@ -166,6 +173,7 @@ def test_fills_ids_and_differences(tmp_path: Path) -> None:
     assert (carried.reserved_id, carried.is_closed) == (99 << ORDERS_BITS, False)
     (difference,) = carried.differences
     assert (difference.instrument, difference.ours_lots, difference.theirs_lots) == (names[1], 1, 2)
+    carried.holdings[carried.description.names.strategies[0], names[0]].position_lots = 5
     assert carried.held_lots() == {names[0]: 7, names[1]: -4}
 
 

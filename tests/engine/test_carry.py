@@ -47,6 +47,7 @@ def test_what_is_left_is_taken_over(tmp_path: Path) -> None:
         for position in (engine.gate.positions[index], engine.seats[0].desk.positions[index]):
             assert (position.position_lots, position.cash_e9, position.fills) == (lots, -lots * 10**9, 1)
     assert engine.gate.exposures[0].counted.gross_e9 == 7 * engine.gate.exposures[0].lot_value_e9 != 0
+    assert engine.gate.exposures[1].counted.delta_held_e9 == -3 * engine.gate.exposures[1].lot_delta_e9 != 0
     (order,) = open_orders(core)
     assert (order.client_order_id, order.price_ticks, order.qty_lots, order.side) == (order_id, 100, 4, 1)
     assert order.is_restored == 1

@@ -140,6 +140,7 @@ class Run:
                 return False
             reached[item.nodeid] = {"seconds": time.monotonic() - begun_s, "lines": sorted(lines)}
             lines.clear()
+            sys.settrace(on_call)  # what a test runs may have ended it, as hypothesis does
             begun_s = time.monotonic()
         noted.write_text(json.dumps(reached))
         return True

@@ -311,11 +311,11 @@ def prove_sums(gate: Gate, instrument: Instrument, limits: InstrumentLimits, nam
     value_e9 = lots * most.lot_value_e9
     set_lot_values(most, instrument, 1)
     delta_e9 = lots * most.lot_delta_e9
-    for field, what, added in (("values_proven_e9", "notional", value_e9), ("deltas_proven_e9", "coins", delta_e9)):
+    for field, what, added in (("values_proven_e9", "a notional", value_e9), ("deltas_proven_e9", "coins", delta_e9)):
         total = getattr(gate, field) + added
         if total >= SUM_MAX:
             raise LimitError(
-                f"limits allow a {what} of {total:.3e} in units of 1e-9 over all instruments up to {name}, which 64"
+                f"limits allow {what} of {total:.3e} in units of 1e-9 over all instruments up to {name}, which 64"
                 " bits can't hold with a margin: lower position_max, order_max or price_max"
             )
         setattr(gate, field, total)

@@ -7,6 +7,7 @@ from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp.segment import difference
 from crosswire.nic.tcp.state import (
     ACK_DELAY_NS,
+    AT_ONCE_NS,
     CHALLENGE_INTERVAL_NS,
     EMPTY_ANSWER_INTERVAL_NS,
     RECEIVE_BUFFER_BYTES,
@@ -34,7 +35,6 @@ def begin_receiving(tcp: Tcp, sequence: int) -> None:
     receive.acknowledged = 0
     receive.advertised = receive_edge(tcp)
     tcp.reassembly.run_count = 0
-    tcp.reassembly.latest = 0
 
 
 @compiled
@@ -53,12 +53,9 @@ def is_acceptable(tcp: Tcp, segment: Segment, position: int) -> bool:
         length += 1
     if segment.flags & FLAG_FIN:
         length += 1
-    edge = receive_edge(tcp)
-    window = edge - receive.next
+    edge = receive_edge(tcp)  # of a closed window RCV.NXT: nothing lies before it
     if length == 0:
-        return position == receive.next or (window > 0 and receive.next <= position < edge)
-    if window <= 0:
-        return False
+        return position == receive.next or receive.next < position < edge
     last = position + length - 1
     return receive.next <= position < edge or receive.next <= last < edge
 
@@ -75,7 +72,7 @@ def answer_unacceptable(tcp: Tcp, segment: Segment, now_ns: int) -> None:
             tcp.counters.answers_suppressed += 1
             return
         tcp.receive.answered_ns = now_ns
-    tcp.timers.ack_ns = 0
+    tcp.timers.ack_ns = AT_ONCE_NS
 
 
 @compiled
@@ -86,7 +83,7 @@ def challenge(tcp: Tcp, now_ns: int) -> None:
         return
     tcp.receive.challenged_ns = now_ns
     tcp.counters.challenge_acks += 1
-    tcp.timers.ack_ns = 0
+    tcp.timers.ack_ns = AT_ONCE_NS
 
 
 @compiled
@@ -108,25 +105,25 @@ def take_data(tcp: Tcp, segment: Segment, position: int, now_ns: int) -> None:
         tcp.counters.trimmed += 1
         address += receive.next - begin
         begin = receive.next
-        timers.ack_ns = 0
+        timers.ack_ns = AT_ONCE_NS
     last = min(receive_edge(tcp), receive.fin_position)
     if end > last:
         if end > receive.fin_position:
             tcp.counters.after_fin += 1
         end = last
-        timers.ack_ns = 0
+        timers.ack_ns = AT_ONCE_NS
     if end > begin:
         if begin == receive.next and buffered_bytes(tcp) == 0:
             take_in_place(tcp, address, end - begin, now_ns)
         else:
             keep_segment(tcp, begin, end, address)
-            timers.ack_ns = 0  # RFC 5681 4.2: at once, so that the peer sees the gap
+            timers.ack_ns = AT_ONCE_NS  # RFC 5681 4.2: at once, so that the peer sees the gap
     elif begin > receive.next:
-        timers.ack_ns = 0  # a FIN behind a gap
+        timers.ack_ns = AT_ONCE_NS  # a FIN behind a gap
     if receive.next == receive.fin_position and receive.fin_received == 0:
         receive.next += 1
         receive.fin_received = 1
-        timers.ack_ns = 0
+        timers.ack_ns = AT_ONCE_NS
 
 
 @compiled
@@ -148,9 +145,9 @@ def take_in_place(tcp: Tcp, address: int, length: int, now_ns: int) -> None:
     receive.delivered = receive.next
     if tcp.reassembly.run_count != 0:
         join_runs(tcp)
-        timers.ack_ns = 0  # RFC 5681 4.2: at once when it fills a gap
+        timers.ack_ns = AT_ONCE_NS  # RFC 5681 4.2: at once when it fills a gap
     if receive.next - receive.acknowledged >= 2 * tcp.settings.mss:
-        timers.ack_ns = 0  # RFC 9293 3.8.6.3: every second full segment at least
+        timers.ack_ns = AT_ONCE_NS  # RFC 9293 3.8.6.3: every second full segment at least
     elif timers.ack_ns == NEVER_NS:
         timers.ack_ns = now_ns + ACK_DELAY_NS
     else:
@@ -246,5 +243,5 @@ def take_buffered(tcp: Tcp, address: int, most: int) -> int:
     receive.delivered += length
     # RFC 9293 3.8.6.2.2: the window is told again once it has grown by two segments.
     if receive_edge(tcp) - receive.advertised >= 2 * tcp.settings.mss:
-        tcp.timers.ack_ns = 0
+        tcp.timers.ack_ns = AT_ONCE_NS
     return length

@@ -249,7 +249,7 @@ def give_pending(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
             write_delivery(tcp, address, 0, position, (FLAG_FIN | FLAG_ACK) if regular else FLAG_RST, 0)
             give_copy(ring, frame, 0, now_ns)
             # The session has nothing more to say to a gateway that has hung up.
-            close_connection(tcp, now_ns)
+            close_connection(tcp)
             ring.timer_ns = min(ring.timer_ns, next_timer_ns(tcp))
             return True
     ring.pending = 0
@@ -446,7 +446,7 @@ def draw_sequence(ring: TcpRing, now_ns: int) -> int:
 def close_stream(ring: TcpRing, stream: int, now_ns: int) -> None:
     """End the stream's connection in order: a FIN behind what was committed."""
     ring.now_ns = now_ns
-    close_connection(ring.connections[stream].tcp, now_ns)
+    close_connection(ring.connections[stream].tcp)
     ring.timer_ns = 0
 
 

@@ -406,13 +406,14 @@ def time_out(tcp: Tcp, now_ns: int) -> None:
     recovery = tcp.recovery
     timers = tcp.timers
     if recovery.retransmits >= RETRANSMITS_MAX or now_ns - recovery.progress_ns >= tcp.settings.user_timeout_ns:
-        timers.retransmit_ns = NEVER_NS
         give_up(tcp, TcpEnd.TIMEOUT)
         return
     if recovery.retransmits == 0:
         lower_threshold(tcp)
     tcp.counters.timeouts += 1
-    recovery.retransmits += 1
+    # Into a closed window none is the last: a peer that answers is alive, however long (RFC 9293 3.8.6.1).
+    if send.window != 0 or recovery.retransmits < RETRANSMITS_MAX - 1:
+        recovery.retransmits += 1
     tcp.congestion.window = send.mss
     recovery.recover = send.max
     recovery.is_fast = 0
@@ -458,8 +459,11 @@ def probe_tail(tcp: Tcp) -> None:
 
 @compiled
 def probe_window(tcp: Tcp, now_ns: int) -> None:
-    """Probe a closed window (RFC 9293 3.8.6.1), at intervals that double."""
+    """Probe a closed window (RFC 9293 3.8.6.1), at intervals that double; give up on a peer that answers nothing."""
     timers = tcp.timers
+    if now_ns - tcp.keepalive.received_ns >= tcp.settings.user_timeout_ns:
+        give_up(tcp, TcpEnd.TIMEOUT)
+        return
     tcp.pending.probe = 1
     tcp.counters.window_probes += 1
     timers.persist_interval_ns = min(2 * timers.persist_interval_ns, PERSIST_MAX_NS)

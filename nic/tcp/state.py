@@ -46,6 +46,7 @@ FIN_WAIT_NS = 60 * NS_PER_S  # in FIN-WAIT-2, whose peer may never close
 KEEPALIVE_INTERVAL_NS = 5 * NS_PER_S  # between unanswered probes
 KEEPALIVE_PROBES_MAX = 3  # unanswered, then the connection is dead
 PERSIST_MAX_NS = 5 * NS_PER_S  # between zero-window probes, after doubling
+AT_ONCE_NS = 0  # a timer that is due whatever the time
 CONTROL = -1  # `output.slot` of a frame without data
 CANNOT_SEND = -(1 << 62)  # `send.limit` where nothing may be sent
 
@@ -253,7 +254,7 @@ class Timers(Struct):
     retransmit_ns: i64
     tail_probe_ns: i64
     persist_ns: i64
-    ack_ns: i64  # 0: at once
+    ack_ns: i64  # AT_ONCE_NS where it may not wait
     keepalive_ns: i64
     linger_ns: i64
     persist_interval_ns: i64  # from the last window probe to the next

@@ -45,13 +45,13 @@ from crosswire.nic.tcp.send import (
     time_out,
 )
 from crosswire.nic.tcp.state import (
+    AT_ONCE_NS,
     CONTROL,
     DEFAULT_MSS,
     ETHERNET_MSS,
     FIN_WAIT_NS,
     KEEPALIVE_INTERVAL_NS,
     KEEPALIVE_PROBES_MAX,
-    RTO_FIRST_NS,
     SEQUENCE_MASK,
     SLOT_MASK,
     SYN_RETRANSMITS_MAX,
@@ -109,15 +109,13 @@ def open_connection(tcp: Tcp, initial_sequence: int, local_port: int, now_ns: in
     tcp.keepalive.probes = 0
     tcp.receive.challenged_ns = -NEVER_NS
     tcp.receive.answered_ns = -NEVER_NS
-    tcp.keepalive.received_ns = now_ns
     tcp.recovery.progress_ns = now_ns
-    tcp.round_trip.rto_ns = RTO_FIRST_NS
     tcp.state = TcpState.SYN_SENT
     tcp.pending.syn = 1
 
 
 @compiled
-def close_connection(tcp: Tcp, now_ns: int) -> None:
+def close_connection(tcp: Tcp) -> None:
     """Queue a FIN behind what was committed (RFC 9293 3.10.4, CLOSE). What the peer sends is still received."""
     state = tcp.state
     if state == TcpState.SYN_SENT:
@@ -126,7 +124,6 @@ def close_connection(tcp: Tcp, now_ns: int) -> None:
         tcp.state = TcpState.FIN_WAIT_1 if state == TcpState.ESTABLISHED else TcpState.LAST_ACK
         tcp.send.fin_queued = 1
         set_limit(tcp)
-        start_timer(tcp, now_ns)
 
 
 @compiled
@@ -234,7 +231,7 @@ def establish(tcp: Tcp, segment: Segment, now_ns: int) -> None:
     if send.window < send.mss:
         timers.persist_interval_ns = round_trip.rto_ns
         timers.persist_ns = now_ns + round_trip.rto_ns
-    timers.ack_ns = 0
+    timers.ack_ns = AT_ONCE_NS
 
 
 @compiled

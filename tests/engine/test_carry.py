@@ -1,6 +1,5 @@
 """What a run leaves to the next: read back exactly, and refused by name where it can't be taken over."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,11 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from crosswire.engine.adapters import find_adapter
-from crosswire.engine.build.run import Core, build_core
 from crosswire.engine.config import load_config
-from crosswire.engine.journal.carry import ACCOUNT_NAME, FILLS_CARRIED, Carried, last_carried
+from crosswire.engine.journal.carry import FILLS_CARRIED, last_carried
 from crosswire.engine.journal.description import write_description
-from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening, write_record
+from crosswire.engine.journal.opening import open_orders, resumed_at, write_opening, write_record
 from crosswire.engine.journal.reconcile import reconcile
 from crosswire.engine.live.live import resume_sessions
 from crosswire.engine.report.facts import describe_run
@@ -34,57 +32,7 @@ from crosswire.risk.records import (
 )
 from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, AmendState, Applied, ReportKind
 from crosswire.venues.session import ResumedFill, SessionState
-from tests.support.paths import ROOT
-
-HELD = {0: 7, 1: -3}
-
-
-def example(name: str, folder: Path, old: str = "", new: str = "") -> Path:
-    config = folder / "run.toml"
-    config.write_text((ROOT / "examples" / f"{name}.toml").read_text().replace(old, new))
-    return config
-
-
-def leave(
-    config_path: Path,
-    output: Path,
-    *,
-    order_id: int = 0,
-    difference: tuple[int, ...] = (),
-    records: Callable[[Journal], None] = lambda _journal: None,
-) -> Path:
-    """Leave the journal of a live run that holds HELD, and perhaps an order, a difference and other records."""
-    config = load_config(config_path)
-    core = build_core(config, config_path)
-    core.engine.venue_count = len(config.venue)
-    core.engine.orders.counter = 5
-    for index, lots in HELD.items():
-        for positions in (core.engine.gate.positions, core.engine.seats[0].desk.positions):
-            positions[index].position_lots, positions[index].fills, positions[index].cash_e9 = lots, 1, -lots * 10**9
-    folder = make_run_folder(output, config.name, config_path.read_text())
-    kept = MemoryJournal(core.engine.journal, folder / FOLDER)
-    write_description(kept.journal, describe_run(core, config, config_path, "live"))
-    write_opening(core, config, None)
-    if order_id:
-        terms = {"price_ticks": 100, "qty_lots": 4, "side": 1, "time_in_force": 2}
-        write_record(kept.journal, OrderSent, client_order_id=order_id, **terms)
-    if difference:
-        index, ours, theirs = difference
-        write_record(kept.journal, DifferenceRecord, instrument=index, ours_lots=ours, theirs_lots=theirs)
-    records(kept.journal)
-    kept.close()
-    return folder
-
-
-def held(carried: Carried) -> dict[str, int]:
-    return {name: position.position_lots for (who, name), position in carried.holdings.items() if who == ACCOUNT_NAME}
-
-
-def taken_over(config_path: Path, carried: Carried) -> Core:
-    config = load_config(config_path)
-    core = build_core(config, config_path)
-    take_over(core, config, carried)
-    return core
+from tests.support.left_run import HELD, example, held, leave, taken_over
 
 
 def test_what_is_left_is_taken_over(tmp_path: Path) -> None:
@@ -98,7 +46,8 @@ def test_what_is_left_is_taken_over(tmp_path: Path) -> None:
     for index, lots in HELD.items():
         for position in (engine.gate.positions[index], engine.seats[0].desk.positions[index]):
             assert (position.position_lots, position.cash_e9, position.fills) == (lots, -lots * 10**9, 1)
-    assert engine.gate.exposures[0].counted.gross_e9 >= 0
+    assert engine.gate.exposures[0].counted.gross_e9 == 7 * engine.gate.exposures[0].lot_value_e9 != 0
+    assert engine.gate.exposures[1].counted.delta_held_e9 == -3 * engine.gate.exposures[1].lot_delta_e9 != 0
     (order,) = open_orders(core)
     assert (order.client_order_id, order.price_ticks, order.qty_lots, order.side) == (order_id, 100, 4, 1)
     assert order.is_restored == 1

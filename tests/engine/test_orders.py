@@ -5,11 +5,35 @@ from collections.abc import Iterator
 import pytest
 
 from crosswire.engine.build.run import Run
-from crosswire.engine.orders import note_numbers, note_session, send_due_cancel, settle_account
+from crosswire.engine.orders import (
+    CANCEL_RETRY_NS,
+    has_requests,
+    note_numbers,
+    note_session,
+    send_due_cancel,
+    send_due_cancels,
+    send_requests,
+    settle_account,
+    take_mail,
+    take_reports,
+)
+from crosswire.engine.records import IDS_AHEAD, IDS_RESERVED
+from crosswire.nic.memory.struct import copy_struct
 from crosswire.risk.gate import Veto
 from crosswire.risk.trading_state import TradingState, Why
-from crosswire.strategies.desk import amend, cancel, cancel_by_id, quote
-from crosswire.venues.order import ORDERS_MAX, AmendState, Order, OrderState, RejectReason, ReportKind
+from crosswire.strategies.desk import amend, cancel, cancel_by_id, quote, submit
+from crosswire.venues.order import (
+    BY_ID_MAX,
+    GTC,
+    ORDERS_MAX,
+    AmendState,
+    Applied,
+    Order,
+    OrderState,
+    RejectReason,
+    Report,
+    ReportKind,
+)
 from crosswire.venues.session import SessionState
 from crosswire.venues.side import BUY, SELL
 from tests.support.order_desk import OrderDesk, check_accounts, make_run
@@ -78,10 +102,12 @@ def test_a_copy_moves_nothing(desk: OrderDesk) -> None:
 def test_an_acknowledgement_that_comes_again_is_no_round_trip(desk: OrderDesk) -> None:
     order = desk.order()
     assert order is not None
-    trips = desk.engine.state.order_round_trip.count
+    round_trip = desk.engine.state.order_round_trip
+    trips = round_trip.count
+    order.created_ns, round_trip.max_ns = desk.now_ns - 70_000, 0
     desk.say(order, ReportKind.ACK, exchange_order_id=77, queued=1)
     desk.say(order, ReportKind.ACK, exchange_order_id=77)
-    assert desk.engine.state.order_round_trip.count == trips + 1
+    assert (round_trip.count, round_trip.max_ns) == (trips + 1, 70_000)
 
 
 def test_a_veto_is_told_at_once_and_leaves_nothing(desk: OrderDesk) -> None:
@@ -136,6 +162,7 @@ def test_a_cancel_is_asked_for_once(desk: OrderDesk) -> None:
         cancel(desk.desk, order.client_order_id)
         desk.send()
     assert (order.state, desk.engine.state.cancels_sent) == (OrderState.PENDING_CANCEL, sent + 1)
+    assert (order.cancel_due, desk.engine.venues[STARBASE].cancels_due) == (0, 0)
     assert desk.records() == {"CANCEL_SENT": 1}
     desk.say(order, ReportKind.CANCELLED, reason=RejectReason.OTHER)
     assert told(desk) == (OrderState.CANCELLED, RejectReason.OTHER)
@@ -260,11 +287,11 @@ def test_quotes_and_orders_leave_in_the_order_asked(desk: OrderDesk) -> None:
     ("kind", "state"), [(ReportKind.CANCELLED, OrderState.CANCELLED), (ReportKind.CANCEL_REJECTED, OrderState.REJECTED)]
 )
 def test_a_strangers_cancel_is_answered_to_who_asked(desk: OrderDesk, kind: ReportKind, state: OrderState) -> None:
-    sent = desk.engine.state.cancels_sent
+    sent, heard = desk.engine.state.cancels_sent, desk.heard.orders
     cancel_by_id(desk.desk, LINEAR, 4711)
     desk.send()
     assert (desk.engine.state.cancels_sent, desk.orders.by_id_count) == (sent + 1, 1)
-    assert desk.records() == {"CANCEL_SENT": 1}
+    assert (desk.records(), desk.heard.orders) == ({"CANCEL_SENT": 1}, heard)
     desk.say(Order(venue=STARBASE, client_order_id=99 << 40, exchange_order_id=4711), kind, reason=4)
     assert told(desk) == (state, 4)
     assert (desk.heard.exchange_order_id, desk.heard.client_order_id, desk.heard.instrument) == (4711, 0, LINEAR)
@@ -289,9 +316,11 @@ def test_cancels_by_id_that_do_not_leave(desk: OrderDesk) -> None:
         assert told(desk) == (OrderState.VETOED, Veto.NOT_SENT)
     assert (desk.orders.by_id_count, order.state) == (0, OrderState.LIVE)
     desk.connect(STARBASE)
-    cancel_by_id(desk.desk, LINEAR, order.exchange_order_id)
-    desk.send()
-    assert (desk.orders.by_id_count, order.state) == (0, OrderState.PENDING_CANCEL)
+    heard = desk.heard.orders
+    for _ in range(2):  # the second finds it under way
+        cancel_by_id(desk.desk, LINEAR, order.exchange_order_id)
+        desk.send()
+        assert (desk.orders.by_id_count, order.state, desk.heard.orders) == (0, OrderState.PENDING_CANCEL, heard)
 
 
 def test_what_a_venue_and_we_differ_on_halts_and_cancels_everywhere_once(desk: OrderDesk) -> None:
@@ -363,7 +392,7 @@ def test_where_a_session_stands_is_written_down_when_it_moves(desk: OrderDesk) -
     assert desk.records() == {"SESSION": 1}
 
 
-@pytest.mark.parametrize(("differences", "strangers"), [(0, 0), (1, 0), (0, 1)])
+@pytest.mark.parametrize(("differences", "strangers"), [(0, 0), (1, 0), (0, 1), (1, 1)])
 def test_orders_that_the_venue_no_longer_has_have_ended(desk: OrderDesk, differences: int, strangers: int) -> None:
     gone, kept, other = desk.live(), desk.live(LINEAR, SELL), desk.live(USDT)
     quoted = next(order for order in quotes(desk, INVERSE) if order.is_quote)
@@ -376,7 +405,7 @@ def test_orders_that_the_venue_no_longer_has_have_ended(desk: OrderDesk, differe
     assert (gone.state, quoted.state) == (OrderState.FREE, OrderState.FREE)
     assert (kept.state, other.state) == (OrderState.LIVE, OrderState.LIVE)
     assert told(desk) == (OrderState.CANCELLED, RejectReason.SESSION_LOST)
-    is_alarm = differences + strangers
+    is_alarm = int(differences + strangers != 0)
     assert (desk.gate.alarms, desk.records()) == (is_alarm, {"ORDER_ENDED": 3, "CANCEL_SENT": 2 if is_alarm else 1})
     check_accounts(desk.engine)
 
@@ -394,3 +423,373 @@ def test_a_report_of_nobodys_fill_is_booked_and_told(desk: OrderDesk) -> None:
     fields = {"venue": STARBASE, "client_order_id": 99 << 40, "instrument": LINEAR, "side": SELL}
     desk.say(Order(**fields), ReportKind.FILL, qty_lots=3, price_ticks=desk.price(LINEAR, SELL))
     assert (desk.gate.alarms, desk.gate.positions[LINEAR].position_lots) == (1, held - 3)
+
+
+# What a packet says.
+
+
+def hear(desk: OrderDesk, *reports: Report, venue: int = STARBASE) -> None:
+    """Take reports as those of one packet."""
+    inbox = desk.engine.inbox.reports
+    inbox.count = len(reports)
+    for place, report in enumerate(reports):
+        copy_struct(inbox.items[place], report)
+    take_reports(desk.engine, desk.engine.venues[venue], desk.now_ns)
+
+
+def account_end(desk: OrderDesk, **values: int) -> Report:
+    """The end of what Starbase tells of our account."""
+    last = desk.orders.last_execution_ids[STARBASE]
+    return Report(**({"kind": ReportKind.ACCOUNT_END, "venue": STARBASE, "execution_id": last} | values))
+
+
+def holding(desk: OrderDesk, instrument: int, more_lots: int = 0) -> Report:
+    """What the venue says is held: as we have it, and more."""
+    lots = desk.gate.positions[instrument].position_lots + more_lots
+    return Report(kind=ReportKind.HOLDING, venue=STARBASE, instrument=instrument, qty_lots=lots)
+
+
+def holdings(desk: OrderDesk) -> list[Report]:
+    return [holding(desk, instrument) for instrument in (INVERSE, LINEAR)]
+
+
+def test_a_packet_is_taken_whole_and_in_order(desk: OrderDesk) -> None:
+    order, gone, other = desk.order(), desk.live(), desk.live(USDT)
+    assert order is not None
+    venue = desk.engine.venues[STARBASE]
+    accounts, order_id = venue.accounts, order.client_order_id
+    desk.records()
+    named = {"venue": STARBASE, "client_order_id": order_id, "exchange_order_id": 88, "instrument": INVERSE}
+    hear(
+        desk,
+        Report(kind=ReportKind.ACK, **named),
+        Report(kind=ReportKind.OPEN, leaves_lots=10, side=BUY, **named),
+        *holdings(desk),
+        account_end(desk),
+    )
+    assert (order.state, order.exchange_order_id, gone.state) == (OrderState.LIVE, 88, OrderState.FREE)
+    assert (venue.accounts, other.state, desk.gate.alarms) == (accounts + 1, OrderState.LIVE, 0)
+    assert desk.records() == {"REPORT": 5, "ORDER_ENDED": 1, "CANCEL_SENT": 1, "SESSION": 1}
+
+
+def test_a_packet_may_bring_the_sessions_timer_forward(desk: OrderDesk) -> None:
+    venue = desk.engine.venues[BRIDGE]
+    later_ns = desk.now_ns + 10**9
+    for keep_due, keep_ns in ((0, later_ns), (1, desk.now_ns)):
+        venue.session.keep_due, venue.keep_ns, desk.engine.state.first_keep_ns = keep_due, later_ns, later_ns
+        hear(desk, venue=BRIDGE)
+        assert (venue.keep_ns, desk.engine.state.first_keep_ns) == (keep_ns, keep_ns)
+    venue.session.keep_due = 0
+
+
+def test_orders_that_end_in_the_packet_that_ends_the_session_are_not_lost(desk: OrderDesk) -> None:
+    order = desk.live()
+    desk.records()
+    desk.engine.venues[STARBASE].session.state = SessionState.LOST
+    hear(
+        desk,
+        Report(
+            kind=ReportKind.CANCELLED,
+            venue=STARBASE,
+            client_order_id=order.client_order_id,
+            instrument=INVERSE,
+            leaves_lots=10,
+            filled_lots=0,
+        ),
+    )
+    assert (desk.gate.alarms, desk.gate.venues[STARBASE].session_state) == (0, SessionState.LOST)
+    assert desk.records() == {"REPORT": 1, "ORDER_ENDED": 1, "SESSION": 1}
+
+
+def test_what_an_earlier_run_has_asked_for_is_given_up_and_cancelled(desk: OrderDesk) -> None:
+    own, amended, bridge = desk.live(LINEAR), desk.live(), desk.live(USDT)
+    amend(desk.desk, amended.client_order_id, amended.price_ticks, 15)
+    desk.send()
+    bridge.is_restored = 1
+    desk.records()
+    caught_up = Report(kind=ReportKind.CAUGHT_UP, venue=STARBASE)
+    hear(desk, caught_up)  # nothing of an earlier run is open here
+    assert (desk.records(), amended.amend_state) == ({"REPORT": 1, "SESSION": 1}, AmendState.PENDING)
+    assert desk.last["REPORT"]["outcome"] == Applied.UPDATED
+    amended.is_restored = own.is_restored = 1
+    hear(desk, caught_up)
+    assert (amended.amend_state, amended.amend_reason) == (AmendState.REJECTED, RejectReason.SESSION_LOST)
+    assert (amended.qty_lots, desk.gate.positions[INVERSE].open_buy_lots) == (10, 10)
+    assert (own.amend_state, desk.engine.venues[STARBASE].cancel_due) == (AmendState.NONE, 0)
+    assert desk.records() == {"REPORT": 1, "CANCEL_SENT": 1, "SESSION": 1}
+    assert desk.last["CANCEL_SENT"] == {"venue": STARBASE, "client_order_id": 0, "exchange_order_id": 0}
+    desk.connect(STARBASE, SessionState.LOGGING_ON)
+    hear(desk, caught_up)
+    assert (desk.engine.venues[STARBASE].cancel_due, desk.records()["REPORT"]) == (1, 1)
+
+
+def test_a_session_that_does_not_come_back_is_lost_once(desk: OrderDesk) -> None:
+    venue = desk.engine.venues[STARBASE]
+    order = desk.live()
+    order.is_confirmed, desk.engine.state.theirs_lots[LINEAR], desk.engine.state.theirs_lots[USDT] = 1, 7, 8
+    losses = venue.losses
+    for state in (SessionState.LOST, SessionState.LOGGING_ON, SessionState.LOST, SessionState.LOST):
+        venue.session.state = state
+        note_session(desk.engine, venue, desk.now_ns)
+        assert (venue.losses, venue.is_lost, desk.gate.alarms) == (losses + 1, 1, 1)
+    assert (order.is_confirmed, list(desk.engine.state.theirs_lots)[: USDT + 1]) == (0, [0, 0, 8])
+    desk.engine.state.theirs_lots[USDT] = 0
+    for state, lost, more in ((SessionState.READY, 0, 1), (SessionState.LOST, 1, 2)):
+        venue.session.state = state
+        note_session(desk.engine, venue, desk.now_ns)
+        assert (venue.losses, venue.is_lost) == (losses + more, lost)
+    assert desk.gate.alarms == 2
+
+
+def test_a_session_that_has_not_caught_up_is_an_alarm_when_it_is_lost(desk: OrderDesk) -> None:
+    venue = desk.engine.venues[STARBASE]
+    venue.is_lost, venue.session.is_resumed, venue.session.state = 0, 1, SessionState.LOST
+    note_session(desk.engine, venue, desk.now_ns)
+    venue.session.is_resumed = 0
+    assert (desk.gate.alarms, desk.gate.venues[STARBASE].lost_orders) == (1, 0)
+
+
+def test_where_each_link_stands_is_written_down(desk: OrderDesk) -> None:
+    venue = desk.engine.venues[STARBASE]
+    for place, name in enumerate(("sent", "received", "sent_b", "received_b")):
+        venue.session.numbers[place] += 1
+        note_numbers(desk.engine, venue, desk.now_ns)
+        note_numbers(desk.engine, venue, desk.now_ns)
+        assert desk.records() == {"SESSION": 1}
+        assert desk.last["SESSION"][name] == venue.session.numbers[place]
+
+
+# What the venue has, told beside its session.
+
+
+def mail(desk: OrderDesk, *reports: Report, has_positions: int = 1, venue: int = STARBASE) -> None:
+    post = desk.engine.mail
+    post.is_full, post.venue, post.has_positions, post.reports.count = 1, venue, has_positions, len(reports)
+    for place, report in enumerate(reports):
+        copy_struct(post.reports.items[place], report)
+
+
+def test_what_is_told_beside_the_session_lets_it_begin(desk: OrderDesk) -> None:
+    venue = desk.engine.venues[STARBASE]
+    desk.live()
+    session, accounts = venue.session, venue.accounts
+    session.awaits_account, venue.keep_ns = 1, desk.now_ns + 10**9
+    desk.records()
+    # For another venue, then nothing at all, then a part.
+    mail(desk, account_end(desk), venue=BRIDGE)
+    take_mail(desk.engine, venue, desk.now_ns)
+    assert (desk.engine.mail.is_full, venue.accounts) == (1, accounts)
+    desk.engine.mail.is_full = 0
+    take_mail(desk.engine, desk.engine.venues[BRIDGE], desk.now_ns)
+    assert (desk.engine.venues[BRIDGE].accounts, desk.records()) == (0, {})
+    mail(desk, *holdings(desk))
+    take_mail(desk.engine, venue, desk.now_ns)
+    assert (desk.engine.mail.is_full, session.awaits_account, venue.keep_ns) == (0, 1, desk.now_ns + 10**9)
+    mail(desk, account_end(desk))
+    take_mail(desk.engine, venue, desk.now_ns)
+    assert (desk.engine.mail.is_full, session.awaits_account, venue.keep_ns) == (0, 0, desk.now_ns)
+    assert (venue.accounts, desk.gate.alarms, desk.open()) == (accounts + 1, 0, [])
+    assert desk.records() == {"REPORT": 3, "ORDER_ENDED": 1}
+
+
+@pytest.mark.parametrize("has_positions", [0, 1])
+def test_positions_that_are_not_told_do_not_differ(desk: OrderDesk, has_positions: int) -> None:
+    venue = desk.engine.venues[STARBASE]
+    order = desk.live(LINEAR)
+    desk.say(order, ReportKind.FILL, qty_lots=10)
+    held = [desk.gate.positions[index].position_lots for index in (INVERSE, LINEAR)]
+    assert held[1] != 0
+    desk.records()
+    mail(desk, account_end(desk), has_positions=has_positions)
+    take_mail(desk.engine, venue, desk.now_ns)
+    differences = sum(lots != 0 for lots in held) if has_positions else 0
+    assert (venue.differences, desk.records().get("DIFFERENCE", 0)) == (differences, differences)
+    assert [desk.engine.state.told_lots[index] for index in (INVERSE, LINEAR)] == ([0, 0] if has_positions else held)
+    assert [desk.engine.state.theirs_lots[index] for index in range(3)] == [0, 0, 0]
+    venue.differences = 0
+
+
+def test_only_the_first_alarm_cancels_everywhere(desk: OrderDesk) -> None:
+    venue = desk.engine.venues[STARBASE]
+    venue.differences = 1
+    desk.records()
+    for alarms, cancels in ((1, 2), (2, 1)):
+        settle_account(desk.engine, venue, desk.now_ns)
+        assert (desk.gate.alarms, desk.records()) == (alarms, {"CANCEL_SENT": cancels})
+    assert (desk.last["CANCEL_SENT"]["venue"], venue.cancel_due) == (STARBASE, 0)
+    desk.connect(STARBASE, SessionState.LOGGING_ON)
+    settle_account(desk.engine, venue, desk.now_ns)
+    assert (venue.cancel_due, desk.records()) == (1, {})  # as soon as it can be sent
+    venue.differences = 0
+
+
+# What strategies ask for.
+
+
+def test_an_order_carries_what_its_strategy_gave_it(desk: OrderDesk) -> None:
+    desk.other_desk.trigger_ns = 99
+    price = desk.price(LINEAR, SELL)
+    assert not has_requests(desk.engine)
+    submit(desk.other_desk, LINEAR, SELL, price, 4, GTC, price + 3, 7, 5)
+    assert has_requests(desk.engine)
+    send_requests(desk.engine, desk.now_ns)
+    assert not has_requests(desk.engine)
+    (order,) = desk.open()
+    assert (order.strategy, order.decision_ticks, order.trade_id, order.tag, order.trigger_ns) == (
+        1,
+        price + 3,
+        7,
+        5,
+        99,
+    )
+    assert [desk.desk.positions[LINEAR].open_orders, desk.other_desk.positions[LINEAR].open_orders] == [0, 1]
+    heard = desk.heard.orders, desk.other_heard.orders
+    desk.say(order, ReportKind.ACK, exchange_order_id=77)
+    desk.say(order, ReportKind.FILL, qty_lots=4)
+    assert (desk.heard.orders, desk.other_heard.orders, desk.other_heard.fills) == (heard[0], heard[1] + 2, 1)
+    assert desk.other_desk.positions[LINEAR].position_lots == -4
+
+
+def test_a_stranger_is_told_to_the_strategy_that_asked(desk: OrderDesk) -> None:
+    heard = desk.heard.orders
+    desk.orders.nobody.qty_lots, desk.orders.nobody.tag = 8, 9
+    cancel_by_id(desk.other_desk, LINEAR, 4711)
+    send_requests(desk.engine, desk.now_ns)
+    assert desk.records() == {"CANCEL_SENT": 1}
+    assert [desk.last["CANCEL_SENT"][name] for name in ("venue", "client_order_id", "exchange_order_id")] == [
+        0,
+        0,
+        4711,
+    ]
+    desk.say(Order(venue=STARBASE, client_order_id=99 << 40, exchange_order_id=4711), ReportKind.CANCELLED)
+    assert (desk.heard.orders, desk.other_heard.exchange_order_id, desk.other_heard.strategy) == (heard, 4711, 1)
+    # It is an order without terms, whatever the one that is nobody's was before.
+    assert (desk.orders.nobody.qty_lots, desk.orders.nobody.tag) == (0, 0)
+    # As many as may be without an answer.
+    desk.orders.by_id_count, vetoes = BY_ID_MAX, desk.gate.vetoes[Veto.NOT_SENT]
+    cancel_by_id(desk.desk, LINEAR, 4712)
+    desk.send()
+    desk.orders.by_id_count = 0
+    assert (told(desk), desk.gate.vetoes[Veto.NOT_SENT]) == ((OrderState.VETOED, Veto.NOT_SENT), vetoes + 1)
+
+
+@pytest.mark.parametrize("is_quote", [False, True])
+def test_ids_are_reserved_before_they_run_out(desk: OrderDesk, is_quote: bool) -> None:
+    table = desk.orders
+    for ahead, is_due in ((IDS_AHEAD + 1, False), (IDS_AHEAD, True)):
+        before = table.counter
+        table.reserved = before + ahead
+        if is_quote:
+            quote(desk.desk, LINEAR, desk.price(LINEAR, BUY), 10, desk.price(LINEAR, SELL), 10)
+            desk.send()
+        else:
+            desk.order()
+        assert table.counter == before + 1 + is_quote
+        assert table.reserved == before + (IDS_RESERVED if is_due else ahead)
+
+
+def test_a_quote_ends_where_another_request_begins(desk: OrderDesk) -> None:
+    quote(desk.desk, LINEAR, desk.price(LINEAR, BUY), 10, desk.price(LINEAR, SELL), 10)
+    submit(desk.desk, LINEAR, BUY, desk.price(LINEAR, BUY), 3, GTC)
+    quote(desk.desk, INVERSE, desk.price(INVERSE, BUY), 10, desk.price(INVERSE, SELL), 10)
+    desk.send()
+    orders = sorted(desk.open(), key=lambda order: order.client_order_id)
+    asked = [(order.instrument, order.side, order.is_quote) for order in orders]
+    assert asked == [(LINEAR, BUY, 1), (LINEAR, SELL, 1), (LINEAR, BUY, 0), (INVERSE, BUY, 1), (INVERSE, SELL, 1)]
+
+
+def test_what_was_written_as_sent_and_was_not_says_which(desk: OrderDesk) -> None:
+    order = desk.live()
+    desk.connect(STARBASE, SessionState.LOGGING_ON)
+    amend(desk.desk, order.client_order_id, order.price_ticks, 5)
+    desk.send()
+    desk.records()
+    assert desk.last["NOT_SENT"] == {"client_order_id": order.client_order_id, "is_amend": 1}
+    desk.order()
+    desk.records()
+    assert desk.last["NOT_SENT"] == {"client_order_id": desk.heard.client_order_id, "is_amend": 0}
+    quotes(desk, LINEAR)
+    desk.records()
+    assert desk.last["NOT_SENT"] == {"client_order_id": desk.heard.client_order_id, "is_amend": 0}
+
+
+def test_cancels_count_as_messages_to_their_venue(desk: OrderDesk) -> None:
+    activity = desk.gate.venues[STARBASE].activity
+    order = desk.live()
+    activity.messages_per_fill_max, activity.messages_min, activity.window_ns = 100, 100, 10**12
+    activity.messages = 0
+    cancel(desk.desk, order.client_order_id)
+    cancel_by_id(desk.desk, LINEAR, 4711)
+    desk.send()
+    assert activity.messages == 2
+    activity.messages_per_fill_max = 0
+    desk.say(Order(venue=STARBASE, client_order_id=99 << 40, exchange_order_id=4711), ReportKind.CANCELLED)
+
+
+# Cancels that can't be sent yet.
+
+
+def test_cancels_that_are_due_are_sent_when_their_session_can(desk: OrderDesk) -> None:
+    state, venues = desk.engine.state, desk.engine.venues
+    first, second, other = desk.live(), desk.live(LINEAR), desk.live(USDT)
+    kept = desk.live()
+    for number in (STARBASE, BRIDGE):
+        desk.connect(number, SessionState.LOGGING_ON)
+        venues[number].keep_ns = state.first_keep_ns = desk.now_ns + 10**9
+    for order in (first, second, other):
+        cancel(desk.desk, order.client_order_id)
+    desk.send()
+    due_ns = desk.now_ns + CANCEL_RETRY_NS
+    assert [venues[number].cancels_due for number in (STARBASE, BRIDGE)] == [2, 1]
+    assert (venues[STARBASE].keep_ns, venues[BRIDGE].keep_ns, state.first_keep_ns) == (due_ns, due_ns, due_ns)
+    venues[STARBASE].keep_ns = state.first_keep_ns = desk.now_ns + 10**9
+    send_due_cancels(desk.engine, venues[STARBASE], desk.now_ns)  # still not
+    assert (venues[STARBASE].keep_ns, state.first_keep_ns, venues[STARBASE].cancels_due) == (due_ns, due_ns, 2)
+    desk.connect(STARBASE)
+    venues[STARBASE].keep_ns = desk.now_ns + 10**9
+    send_due_cancels(desk.engine, venues[STARBASE], desk.now_ns)
+    assert (venues[STARBASE].cancels_due, venues[STARBASE].keep_ns) == (0, desk.now_ns + 10**9)
+    assert [order.cancel_due for order in (first, second, other, kept)] == [0, 0, 1, 0]
+    states = [OrderState.PENDING_CANCEL] * 2 + [OrderState.LIVE] * 2
+    assert [order.state for order in (first, second, other, kept)] == states
+    # A session that has ended is not looked at again.
+    desk.connect(BRIDGE, SessionState.ENDED)
+    venues[BRIDGE].keep_ns = desk.now_ns + 10**9
+    send_due_cancels(desk.engine, venues[BRIDGE], desk.now_ns)
+    assert (venues[BRIDGE].cancels_due, venues[BRIDGE].keep_ns) == (1, desk.now_ns + 10**9)
+    desk.say(other, ReportKind.CANCELLED)
+    assert venues[BRIDGE].cancels_due == 0
+
+
+def test_a_quote_that_is_not_answered_is_looked_at_again(desk: OrderDesk) -> None:
+    venue = desk.engine.venues[STARBASE]
+    bid, ask = (order for order in quotes(desk, LINEAR))
+    for order in (bid, ask):
+        cancel(desk.desk, order.client_order_id)
+    desk.send()
+    assert venue.cancels_due == 2
+    desk.say(ask, ReportKind.ACK, exchange_order_id=4)
+    venue.keep_ns = desk.now_ns + 10**9
+    send_due_cancels(desk.engine, venue, desk.now_ns)
+    assert (bid.cancel_due, ask.cancel_due, venue.cancels_due) == (1, 0, 1)
+    assert (ask.state, venue.keep_ns) == (OrderState.PENDING_CANCEL, desk.now_ns + CANCEL_RETRY_NS)
+
+
+def test_a_cancel_of_all_without_a_slot_is_tried_again_soon(desk: OrderDesk) -> None:
+    venue = desk.engine.venues[STARBASE]
+    desk.connect(STARBASE, SessionState.LOGGING_ON)
+    venue.session.state = SessionState.READY  # and no gateway is
+    venue.cancel_due, venue.keep_ns, desk.engine.state.first_keep_ns = 1, desk.now_ns + 10**9, desk.now_ns + 10**9
+    send_due_cancel(desk.engine, venue, desk.now_ns)
+    due_ns = desk.now_ns + CANCEL_RETRY_NS
+    assert (venue.cancel_due, venue.keep_ns, desk.engine.state.first_keep_ns) == (1, due_ns, due_ns)
+
+
+def test_an_alarm_ends_the_turn_at_once(desk: OrderDesk) -> None:
+    order = desk.live()
+    for first_keep_ns in (desk.now_ns + 5, desk.now_ns - 5):
+        desk.gate.alarms, desk.engine.state.first_keep_ns = 0, first_keep_ns
+        for venue in (STARBASE, BRIDGE):
+            desk.engine.venues[venue].keep_ns = desk.now_ns + 10**9
+        desk.say(order, ReportKind.AMENDED)
+        assert desk.engine.state.first_keep_ns == min(first_keep_ns, desk.now_ns)

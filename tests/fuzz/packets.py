@@ -69,7 +69,7 @@ def run_tcp(data: bytes) -> None:
         elif kind == DO_SEND:
             client.write((payload or b"x")[:1400])
         elif kind == DO_CLOSE:
-            machine.close_connection(tcp, client.now_ns)
+            machine.close_connection(tcp)
         elif tcp.state == 0:
             machine.open_connection(tcp, ISS, tcp.wire.source_port, client.now_ns)
         for _ in range(200):

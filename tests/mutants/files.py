@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 RISK = [f"tests/risk/test_{name}.py" for name in ("trading_state", "ledger", "gate", "more_limits")]
 STARBASE = "tests/venues/starbase/test_starbase"
+TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_model", "_loss")
+SLOW_JOURNAL = ("killed", "shared_journal_is", "full_disk", "follow_one_another", "without_a_segment")
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
 
 
@@ -17,20 +19,29 @@ def _named(folder: str, *names: str) -> tuple[str, ...]:
 # By area: source files, and their tests.
 AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "risk": (
-        _named("risk", "position", "ledger", "gate", "exposure", "activity", "prices", "trading_state", "limits"),
+        _named("risk", "position", "ledger", "gate", "exposure", "activity", "prices", "trading_state"),
         RISK,
     ),
+    "limits": (_named("risk", "limits"), ["tests/risk/test_limits.py"]),
     "order": (_named("venues", "order"), ["tests/venues/test_order.py", *RISK]),
-    "orders": (_named("engine", "orders"), ["tests/engine/test_orders.py", "tests/engine/test_cancels.py"]),
+    "orders": (_named("engine", "orders"), ["tests/engine/test_orders.py"]),
     "recovery": (
-        (*_named("engine/journal", "carry", "opening", "reconcile"), "engine/account.py"),
-        ["tests/engine/test_carry.py", "tests/engine/test_orders.py"],
+        _named("engine/journal", "carry", "opening", "reconcile"),
+        ["tests/engine/test_carry.py", "tests/engine/test_carried_records.py"],
     ),
+    "account": (_named("engine", "account"), ["tests/engine/test_account.py"]),
     "journal": (
         _named("nic/journal", "format", "journal", "reader", "walk", "files"),
-        ["tests/nic/journal/test_journal.py", "-k", "not killed"],
+        [
+            "tests/nic/journal",
+            "-k",
+            "not (killed or shared_journal_is or full_disk or on_the_disk or without_a_segment)",
+        ],
     ),
-    "legs": (_named("strategies", "legs", "trades", "plan", "leg_parameters"), ["tests/strategies"]),
+    "legs": (
+        _named("strategies", "legs", "trades", "plan", "leg_parameters"),
+        ["tests/strategies", "-k", "not compiled_and_plain"],
+    ),
     "matching": (_named("venues/exchange", "matching"), ["tests/venues/exchange/test_matching.py"]),
     "exchange": (
         _named("venues/exchange", "gateways", "order_entry", "ring", "simulated"),
@@ -41,16 +52,20 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         ["tests/venues/bridge/test_bridge_reports.py", "tests/venues/bridge/test_bridge_orders.py", *NOT_FUZZ],
     ),
     "tcp": (
-        _named("nic/tcp", "state", "segment", "receive", "send", "tcp", "connection", "ring"),
-        [f"tests/nic/tcp/test_tcp{name}.py" for name in ("", "_send", "_ring", "_model", "_loss")],
+        _named("nic/tcp", "state", "segment", "receive", "send", "tcp", "ring"),
+        [*(f"tests/nic/tcp/test_tcp{name}.py" for name in TCP), "-k", "not path"],
     ),
     "starbase-matching": (
         _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),
-        [*(f"{STARBASE}_{name}.py" for name in ("matching", "exchange", "rules")), *NOT_FUZZ],
+        [*(f"{STARBASE}_{name}.py" for name in ("matching", "gateway")), "-k", "not fuzz and not long_runs"],
+    ),
+    "starbase-gateway": (
+        _named("venues/starbase/exchange/gateway", "gateway", "requests", "answers", "quotes", "send"),
+        [f"{STARBASE}_gateway.py", *NOT_FUZZ],
     ),
     "starbase-reports": (
-        _named("venues/starbase/orders", "answers", "reports", "fills", "telling"),
-        [*(f"{STARBASE}_{name}.py" for name in ("orders", "resume", "rules")), *NOT_FUZZ],
+        _named("venues/starbase/orders", "answers", "reports", "fills", "telling", "quotes", "cancels", "session"),
+        [*(f"{STARBASE}_{name}.py" for name in ("orders", "rules")), *NOT_FUZZ],
     ),
 }
 

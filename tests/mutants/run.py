@@ -3,6 +3,9 @@
 First all tests run over the file as it is, and which of its lines each runs is noted. A mutant is run with the tests
 that reach its line, the quickest first, or with all where none is seen to: it may be reached in another process. What
 is run at import is run by a fork that has not imported anything yet.
+
+The slowest test is run once before, so that what its module's tests share is there in every fork: making it may take a
+hundred times as long as one of them. A mutant that survives is run again without, as making it may be what it spoils.
 """
 
 import ast
@@ -32,6 +35,7 @@ MEMORY_MAX_BYTES = 4 << 30  # of a mutant that allocates without end
 LIMIT_TIMES = 5  # of what the tests need without a mutant; one that takes longer than that is found
 LIMIT_MIN_S = 10.0
 LIMIT_PLAIN_S = 900.0
+LIMIT_IMPORT_S = 120.0  # of a mutant that is run at import, before it is known what the tests need
 POLL_S = 0.002
 
 # What fails is not made smaller, and the same examples come again.
@@ -64,7 +68,7 @@ class Run:
         with tempfile.TemporaryDirectory(prefix="mutants-") as self.folder:
             for mutant in mutants:
                 if mutant.is_run_at_import and time.monotonic() < import_end_s:
-                    self.say(mutant, in_fork(lambda: self._run_at_import(mutant), LIMIT_PLAIN_S))  # noqa: B023
+                    self.say(mutant, in_fork(lambda: self._run_at_import(mutant), LIMIT_IMPORT_S))  # noqa: B023
             self.waiting = [mutant for mutant in mutants if not mutant.is_run_at_import]
             status = self._pytest([self])
         if self.failed or status != 0:
@@ -89,19 +93,31 @@ class Run:
             self.failed = [noted.read_text() if noted.is_file() else "tests end early or take too long"]
             return True
         reached = json.loads(noted.read_text())
+        slowest = max(session.items, key=lambda item: reached[item.nodeid]["seconds"])
+        # The quickest first, behind those that share what is there.
+        ranked = sorted(
+            session.items, key=lambda item: (item.parent is not slowest.parent, reached[item.nodeid]["seconds"])
+        )
+        is_warm = warm(slowest, session)
+        if in_fork(lambda: passes(ranked, ranked[0]), LIMIT_PLAIN_S) != "survived":
+            self.failed = ["a test fails where the slowest has run before"]
+            return True
         for mutant in self.waiting:
             if time.monotonic() > self.end_s:
                 break
-            items = [item for item in session.items if mutant.line in reached[item.nodeid]["lines"]] or session.items
-            items = sorted(items, key=lambda item: reached[item.nodeid]["seconds"])
+            items = [item for item in ranked if mutant.line in reached[item.nodeid]["lines"]] or ranked
             limit_s = max(LIMIT_MIN_S, LIMIT_TIMES * sum(reached[item.nodeid]["seconds"] for item in items))
-            self.say(mutant, in_fork(lambda: self._run_function(mutant, session, items), limit_s))  # noqa: B023
+            found = "survived"
+            for is_anew in (False, True) if is_warm else (True,):
+                if found == "survived":
+                    found = in_fork(lambda: self._run_function(mutant, items, is_anew), limit_s)  # noqa: B023
+            self.say(mutant, found)
         return True
 
-    def _run_function(self, mutant: Mutant, session: pytest.Session, items: list[pytest.Item]) -> bool:
+    def _run_function(self, mutant: Mutant, items: list[pytest.Item], is_anew: bool) -> bool:
         mutant.apply()
         swap_functions(sys.modules[self.name], self.path, self.tree)
-        return all(session.testsfailed == 0 for _ in run_items(items))
+        return passes(items, items[0].session if is_anew else items[0])
 
     def _note(self, session: pytest.Session, noted: Path) -> bool:
         """Note the time that each test takes, and which lines of the file it runs."""
@@ -124,9 +140,25 @@ class Run:
                 return False
             reached[item.nodeid] = {"seconds": time.monotonic() - begun_s, "lines": sorted(lines)}
             lines.clear()
+            sys.settrace(on_call)  # what a test runs may have ended it, as hypothesis does
             begun_s = time.monotonic()
         noted.write_text(json.dumps(reached))
         return True
+
+
+def warm(item: pytest.Item, session: pytest.Session) -> bool:
+    """Run a test, and keep what others of its module share with it; False if there are none."""
+    others = [each for each in session.items if each.parent is item.parent and each is not item]
+    if others:
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=others[0])
+    return bool(others)
+
+
+def passes(items: list[pytest.Item], kept: pytest.Item | pytest.Session) -> bool:
+    """Tell whether tests pass, up to the first that does not; of what earlier ones share, `kept`'s is kept."""
+    session = items[0].session
+    session._setupstate.teardown_exact(kept)  # type: ignore[arg-type]
+    return all(session.testsfailed == 0 for _ in run_items(items))
 
 
 def run_items(items: list[pytest.Item]) -> Iterator[pytest.Item]:

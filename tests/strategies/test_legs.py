@@ -80,6 +80,7 @@ def test_both_legs_filled() -> None:
     assert trade["bought_size_e9"] == trade["sold_size_e9"] == trade["intended_size_e9"] == E9 // 2
     assert trade["realised_value_e9"] == trade["expected_value_e9"] == int(value(harness) * E9)
     assert (trade["unhedged_ns"], trade["retries"], trade["miss_cost_e9"]) == (0, 0, 0)
+    assert (trade["buy_instrument"], trade["sell_instrument"]) == (0, 1)
 
 
 def test_unhedged_time_is_from_one_legs_fill_to_the_others() -> None:
@@ -539,3 +540,66 @@ def test_a_lost_book_ends_its_opportunities() -> None:
     assert [row["sell_instrument"] for row in harness.opportunities] == []
     harness.lose_book("b")
     assert [row["sell_instrument"] for row in harness.opportunities] == [1]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [fill(after_ns=300), fill(after_ns=1_000)],
+        [fill(after_ns=300), miss(after_ns=1_000), miss(), fill()],
+        [fill(after_ns=300), miss(after_ns=1_000), miss(), miss(), fill(200), fill()],
+        [fill(after_ns=300), miss(after_ns=1_000), miss(), miss(), miss(), fill()],
+        [fill(after_ns=300), fill(100, after_ns=1_000), fill(100), miss(), fill(50), miss(), fill(), fill()],
+        [miss(), miss()],
+    ],
+)
+def test_a_place_that_is_used_again_knows_nothing_of_its_last_trade(answers: list[Answer]) -> None:
+    harness = make(three())
+    seen = []
+    for _ in range(2):
+        first, begun_ns = len(harness.orders), harness.desk.now_ns
+        harness.answers = list(answers)
+        open_edge(harness)
+        harness.advance(90 * MS)
+        trade = dict(harness.trades[-1])
+        times = [trade.pop(name) - begun_ns for name in ("start_ns", "end_ns")]
+        trade.pop("trade_id")
+        orders = [
+            (order.name, order.side, order.price_ticks, order.qty_lots, order.sent_ns - begun_ns, order.fills)
+            for order in harness.orders[first:]
+        ]
+        seen.append((trade, times, orders))
+        for name in "abc":
+            harness.set_book(name, bids=[("100.0", 5)], asks=[("100.1", 5)])
+    assert len(harness.trades) == 2
+    assert seen[0] == seen[1]
+    assert harness.strategy.legs.alarms == 0
+
+
+@pytest.mark.parametrize(("after_ns", "orders"), [(4_999, 2), (5_000, 4)])
+def test_a_pair_rests_for_its_cooldown_and_no_longer(after_ns: int, orders: int) -> None:
+    harness = make(cooldown_us=5)
+    open_edge(harness)
+    start_ns = harness.desk.now_ns
+    assert len(harness.orders) == 2
+    harness.set_book("a", bids=[("99.9", 5)], asks=[("100.0", "0.5")])
+    harness.advance(start_ns + after_ns - harness.step_ns - harness.desk.now_ns)
+    harness.set_book("b", bids=[("101.0", "0.5")], asks=[("101.1", 5)])
+    assert (harness.desk.now_ns - start_ns, len(harness.orders)) == (after_ns, orders)
+
+
+def test_each_pair_has_a_number_of_its_own_in_either_order() -> None:
+    numbers = {pair_number(first, second) for first in range(8) for second in range(first + 1, 8)}
+    assert len(numbers) == 28
+    assert all(pair_number(first, second) == pair_number(second, first) for first in range(8) for second in range(8))
+
+
+def test_a_missed_purchase_is_measured_by_the_price_decided_on() -> None:
+    harness = make()
+    harness.answers = [miss(after_ns=5_000), fill()]
+    open_edge(harness)
+    harness.change_book("a", bids=[("99.9", 5)], asks=[("100.2", 5)])
+    harness.advance(MS)
+    (again,) = harness.orders[2:]
+    assert (again.name, again.side, again.price_ticks, again.decision_ticks) == ("a", BUY, 1002, 1000)
+    assert harness.trades[0]["miss_cost_e9"] == Fraction("0.2") * Fraction("0.5") * (1 + Fraction(1, 10_000)) * E9

@@ -1,4 +1,5 @@
-"""An engine whose sessions are ready, and a strategy that only listens: a test asks for it, and answers as a venue.
+"""An engine whose sessions are ready, and two strategies that only listen: a test asks for the first, or the second,
+and answers as a venue.
 
 Instruments 0 and 1 are Starbase's, which amends, quotes and cancels by its ids; 2 is the bridge's, which does none.
 """
@@ -53,6 +54,7 @@ class Listener(Strategy):
     exchange_order_id: i64
     instrument: i64
     venue: i64
+    strategy: i64
     state: i64
     reason: i64
     amend_state: i64
@@ -72,6 +74,7 @@ def hear_order(strategy: Listener, desk: Desk, order: Order) -> None:
     strategy.exchange_order_id = order.exchange_order_id
     strategy.instrument = order.instrument
     strategy.venue = order.venue
+    strategy.strategy = order.strategy
     strategy.state = order.state
     strategy.reason = order.reason
     strategy.amend_state = order.amend_state
@@ -95,7 +98,8 @@ def make_run(folder: Path) -> Run:
         assert given in text
         text = text.replace(given, changed)
     path = folder / "examples" / "run.toml"
-    path.write_text(f'name = "orders"\n[strategy]\nuse = "listener.py:Listener"\n{text[text.index("[limits]") :]}')
+    strategies = "".join(f'[[strategy]]\nname = "{name}"\nuse = "listener.py:Listener"\n' for name in ("one", "two"))
+    path.write_text(f'name = "orders"\n{strategies}{text[text.index("[limits]") :]}')
     run = build_run(load_config(path), path)
     run.load()
     run.kept = MemoryJournal(run.engine.journal)  # type: ignore[attr-defined]
@@ -110,6 +114,7 @@ class OrderDesk:
         self.run, self.engine = run, run.engine
         self.gate, self.orders, self.desk = run.engine.gate, run.engine.orders, run.engine.seats[0].desk
         self.heard: Any = run.core.strategies[0]
+        self.other_desk, self.other_heard = run.engine.seats[1].desk, run.core.strategies[1]
         self.reset()
 
     def reset(self) -> None:
@@ -187,9 +192,13 @@ class OrderDesk:
     def records(self) -> dict[str, int]:
         """How many records of each kind were written since the last time."""
         counted: Counter[str] = Counter()
+        self.last: dict[str, dict[str, int]] = {}  # the last record of each kind
         for batch in read_memory(self.run.kept).batches():  # type: ignore[attr-defined]
             for kind, cls in KINDS.items():
-                counted[RecordKind(kind).name] += len(list(batch.of(kind, cls, VERSION)))
+                rows = batch.of(kind, cls, VERSION).tolist()
+                counted[RecordKind(kind).name] += len(rows)
+                if rows:
+                    self.last[RecordKind(kind).name] = dict(zip(cls.fields, rows[-1], strict=True))
         new = counted - getattr(self, "counted", Counter())
         self.counted = counted
         return {name: count for name, count in new.items() if name not in ("SAMPLE", "BOOK", "IDS")}
@@ -198,17 +207,21 @@ class OrderDesk:
 def check_accounts(engine: Any) -> None:
     """What positions say is open is the sum over the orders."""
     lots: Counter[tuple[int, int]] = Counter()
+    orders: Counter[int] = Counter()
     pending: Counter[int] = Counter()
     counts = [0] * engine.venue_count
     for order in engine.orders.orders:
         if is_open(order):
             counts[order.venue] += 1
             lots[order.instrument, order.side] += open_lots(order)
+            orders[order.instrument] += 1
             pending[order.instrument] += is_unsettled(order)
     assert [engine.gate.venues[venue].open_orders for venue in range(engine.venue_count)] == counts
     assert engine.orders.count == sum(counts)
     for index in range(engine.market.count):
-        for positions in (engine.gate.positions, engine.seats[0].desk.positions):
-            assert positions[index].open_buy_lots == lots[index, BUY]
-            assert positions[index].open_sell_lots == lots[index, SELL]
+        own = [engine.seats[number].desk.positions[index] for number in range(engine.seat_count)]
+        for positions in ([engine.gate.positions[index]], own):
+            assert sum(each.open_buy_lots for each in positions) == lots[index, BUY]
+            assert sum(each.open_sell_lots for each in positions) == lots[index, SELL]
+            assert sum(each.open_orders for each in positions) == orders[index]
         assert engine.gate.positions[index].quotes_pending == pending[index]

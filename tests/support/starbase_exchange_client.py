@@ -5,6 +5,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
+import crosswire.venues.starbase.exchange.exchange  # noqa: F401 - its ring
 from crosswire.nic.memory.struct import Struct, StructMeta, address_of
 from crosswire.nic.packet import (
     FLAG_ACK,

@@ -50,14 +50,14 @@ SESSION = Flow(
 
 
 @compiled
-def commit_payload(tcp: Tcp, session: Flow, source: int, length: int) -> bool:
-    """What a session does to send `length` bytes; False if refused."""
+def commit_payload(tcp: Tcp, session: Flow, source: int, length: int, acknowledgement: int) -> bool:
+    """What a session does to send `length` bytes; False if refused. It acknowledges in numbers of its own."""
     address = reserve_slot(tcp, TCP_FRAME_HEADER_BYTES + length)
     if address == 0:
         return False
     payload = write_tcp_frame_header(address, session, 0xFFFF)
     copy_bytes(payload, source, length)
-    sealed = seal_tcp_frame(address, length, tcp.send.end & SEQUENCE_MASK, 0, FLAG_ACK | FLAG_PSH)
+    sealed = seal_tcp_frame(address, length, tcp.send.end & SEQUENCE_MASK, acknowledgement, FLAG_ACK | FLAG_PSH)
     commit_slot(tcp, sealed)
     return True
 
@@ -207,10 +207,10 @@ class Client:
             one.ports,
         )
 
-    def write(self, payload: bytes) -> bool:
+    def write(self, payload: bytes, acknowledgement: int = 0) -> bool:
         """Commit a frame; False if refused. `output` sends it."""
         ctypes.memmove(address_of(self.spare), payload, len(payload))
-        return commit_payload(self.tcp, SESSION, address_of(self.spare), len(payload))
+        return commit_payload(self.tcp, SESSION, address_of(self.spare), len(payload), acknowledgement)
 
     def send(self, payload: bytes) -> list[Seen]:
         """Commit, and what goes out."""
@@ -232,8 +232,12 @@ class Client:
 
     def open(self) -> list[Seen]:
         """To SYN-SENT."""
-        machine.open_connection(self.tcp, self.iss, LOCAL_PORT, self.now_ns)
+        self.begin()
         return self.output()
+
+    def begin(self) -> None:
+        """To SYN-SENT, the SYN not sent yet."""
+        machine.open_connection(self.tcp, self.iss, LOCAL_PORT, self.now_ns)
 
     def establish(self, mss: int = MSS, window: int = 65535, rtt_ms: float = 1.0) -> "Client":
         """To ESTABLISHED, its ACK sent."""
@@ -246,12 +250,16 @@ class Client:
         return self
 
     def close(self) -> list[Seen]:
-        machine.close_connection(self.tcp, self.now_ns)
+        machine.close_connection(self.tcp)
         return self.output()
 
     def abort(self) -> list[Seen]:
-        machine.abort_connection(self.tcp)
+        self.end()
         return self.output()
+
+    def end(self) -> None:
+        """To CLOSED, the RST not sent yet."""
+        machine.abort_connection(self.tcp)
 
     @property
     def state(self) -> TcpState:

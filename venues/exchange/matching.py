@@ -102,7 +102,6 @@ def match_new(matching: Matching, market: Market, order: OrderRequest, now_ns: i
         matching.rejects[reason] += 1
         report = _add_report(matching, executions, ReportKind.REJECTED, client_order_id, instrument, side, now_ns)
         report.reason = reason
-        report.leaves_lots = 0
         return
     matching.accepted += 1
     matching.last_exchange_order_id += 1
@@ -183,21 +182,22 @@ def _sweep(
     """Take levels from the best to the limit; return what is left. One place in `executions` stays free for that."""
     client_order_id, instrument, side = order.client_order_id, order.instrument, order.side
     book = market.books[instrument]
+    opposite = 1 - side
     leaves_lots = order.qty_lots
-    price_ticks = best_level(book, 1 - side)
+    price_ticks = best_level(book, opposite)
     while leaves_lots > 0 and _reaches(side, order.price_ticks, price_ticks):
-        lots = min(leaves_lots, available_lots(book, 1 - side, price_ticks))
+        lots = min(leaves_lots, available_lots(book, opposite, price_ticks))
         if lots > 0:
             if executions.count >= EXECUTIONS_MAX - 1:
                 executions.truncated += 1
                 break
-            take_level(book, 1 - side, price_ticks, lots)
+            take_level(book, opposite, price_ticks, lots)
             leaves_lots -= lots
             matching.taker_fills += 1
             report = _add_report(matching, executions, ReportKind.FILL, client_order_id, instrument, side, now_ns)
             report.exchange_order_id = exchange_order_id
             _set_fill(matching, market, report, price_ticks, lots, leaves_lots, 0)
-        price_ticks = next_level(book, 1 - side, price_ticks)
+        price_ticks = next_level(book, opposite, price_ticks)
     return leaves_lots
 
 
@@ -210,11 +210,12 @@ def _reaches(side: int, limit_ticks: int, price_ticks: int) -> bool:
 @compiled
 def _lots_within(book: Book, side: int, limit_ticks: int, wanted_lots: int) -> int:
     """Count the lots that an order of `side` could take up to its limit, no further than `wanted_lots`."""
+    opposite = 1 - side
     lots = 0
-    price_ticks = best_level(book, 1 - side)
+    price_ticks = best_level(book, opposite)
     while lots < wanted_lots and _reaches(side, limit_ticks, price_ticks):
-        lots += available_lots(book, 1 - side, price_ticks)
-        price_ticks = next_level(book, 1 - side, price_ticks)
+        lots += available_lots(book, opposite, price_ticks)
+        price_ticks = next_level(book, opposite, price_ticks)
     return lots
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
+from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp.state import (
     ACK_DELAY_NS,
     RUNS_MAX,
@@ -57,6 +58,7 @@ def test_syn_is_sent_again_after_1_2_and_4_seconds_then_given_up() -> None:
     assert client.now_ns - start_ns == 15 * NS_PER_S
     assert client.tcp.end == TcpEnd.TIMEOUT
     assert client.tcp.established == 0
+    assert (client.output(), next_timer_ns(client.tcp), client.tcp.counters.syn_retransmits) == ([], NEVER_NS, 3)
 
 
 def test_answer_with_wrong_ack_is_reset_and_does_not_connect() -> None:
@@ -65,6 +67,13 @@ def test_answer_with_wrong_ack_is_reset_and_does_not_connect() -> None:
     client.peer(SYN | ACK, -1, 5)
     (reset,) = client.output()
     assert (reset.flags, reset.sequence) == (RST, 5)
+    assert client.tcp.counters.bad_handshake == 1
+    client.feed(build(SYN, IRS))
+    (reset,) = client.output()
+    assert reset.sequence == -ISS - 1  # none, whatever the RST before has had
+    client.peer(SYN | ACK, -1, 5)
+    (reset,) = client.output()
+    assert reset.acknowledgement == -IRS - 1  # none, whatever the RST before has acknowledged
     client.peer(SYN | ACK, -1, 0)
     assert client.state == TcpState.ESTABLISHED
 
@@ -73,7 +82,9 @@ def test_reset_in_syn_sent_counts_only_with_our_ack() -> None:
     client = Client()
     client.open()
     client.feed(build(RST, IRS))
+    assert client.tcp.counters.bad_handshake == 1
     client.feed(build(RST | ACK, 0, ISS))
+    assert client.tcp.counters.bad_handshake == 2
     assert client.state == TcpState.SYN_SENT
     client.feed(build(RST | ACK, 0, ISS + 1))
     assert client.state == TcpState.CLOSED
@@ -88,6 +99,7 @@ def test_simultaneous_open_is_refused() -> None:
     (reset,) = client.output()
     assert (reset.flags, reset.acknowledgement) == (RST | ACK, 0)
     assert client.state == TcpState.SYN_SENT
+    assert (client.tcp.counters.simultaneous_open, client.tcp.counters.resets) == (1, 1)
 
 
 def test_data_and_fin_in_syn_sent_are_dropped() -> None:
@@ -274,6 +286,10 @@ def test_data_behind_the_fin_are_not_read() -> None:
     client.peer(ACK, 4, 0, b"more")
     assert client.delivered == b"end"
     assert client.tcp.counters.after_fin + client.tcp.counters.unacceptable == 2
+    client.peer(ACK, 4, 0)
+    assert client.tcp.counters.after_fin == 2
+    client.peer(ACK, 4, 0, b"m")
+    assert client.tcp.counters.after_fin == 3
 
 
 # ACK policy (RFC 9293 3.8.6.3, RFC 5681 4.2).
@@ -287,6 +303,7 @@ def test_ack_is_delayed_at_most_40_ms() -> None:
     client.now_ns += ACK_DELAY_NS
     (answer,) = client.output()
     assert answer.acknowledgement == 1
+    assert client.tcp.counters.acks == 2  # with that of the handshake
 
 
 def test_ack_of_a_second_segment_waits_for_an_order_only() -> None:
@@ -359,14 +376,19 @@ def test_reset_at_the_edge_only() -> None:
     client = Client().establish()
     client.peer(RST, -1)
     client.peer(RST, WINDOW_BYTES)
-    assert client.state == TcpState.ESTABLISHED
+    assert (client.state, client.tcp.counters.unacceptable) == (TcpState.ESTABLISHED, 2)
     assert client.output() == []
     client.peer(RST, 1)
     assert client.state == TcpState.ESTABLISHED
     assert [each.acknowledgement for each in client.output()] == [0]
-    client.peer(RST, 2)
+    client.write(b"order")
+    assert [each.payload for each in client.output()] == [b"order"]
+    client.peer(RST | ACK, 2, 5, b"data")
     assert client.output() == []  # one challenge a second
-    client.peer(RST, 0)
+    client.peer(ACK, 0, 0, b"a")
+    assert (client.tcp.send.una, client.delivered) == (0, b"a")  # nothing of it counts
+    assert client.tcp.counters.bad_reset == 2
+    client.peer(RST, 1)
     assert client.state == TcpState.CLOSED
     assert client.tcp.end == TcpEnd.PEER_RESET
     assert client.output() == []
@@ -383,6 +405,10 @@ def test_syn_in_established_is_challenged_and_rate_limited() -> None:
     client.peer(SYN, 102)
     assert len(client.output()) == 1
     assert client.state == TcpState.ESTABLISHED
+    client.send(b"order")
+    client.peer(SYN | ACK, 1, 5, b"data")
+    client.peer(ACK, 0, 0, b"a")
+    assert (client.tcp.send.una, client.delivered) == (0, b"a")  # nothing of it counts
 
 
 def test_ack_of_what_was_not_sent_is_challenged() -> None:
@@ -404,9 +430,26 @@ def test_ack_older_than_the_window_is_dropped() -> None:
     client.peer(ACK, 0, 2000, window=2000)
     client.peer(ACK, 0, 1, b"within")  # old, and still acceptable
     assert client.delivered == b"within"
+    client.output()
     client.peer(ACK, 6, -1, b"too old")
     assert client.tcp.counters.ack_too_old == 1
+    assert [each.acknowledgement for each in client.output()] == [6]
     assert client.delivered == b"within"
+
+
+def test_ack_within_the_handshakes_window_is_not_too_old() -> None:
+    client = Client().establish(window=2000)
+    client.peer(ACK, 0, -2000, b"data")
+    client.peer(ACK, 4, -2001, b"too old")
+    assert (client.delivered, client.tcp.counters.ack_too_old) == (b"data", 1)
+
+
+def test_an_ack_behind_an_order_is_an_ack() -> None:
+    """Whatever became too old in the order's header meanwhile."""
+    client = Client().establish()
+    client.send(b"order")
+    client.peer(ACK, 0, 0, b"x" * 5000)
+    assert [(each.flags, each.acknowledgement, each.payload) for each in client.output()] == [(ACK, 5000, b"")]
 
 
 def test_two_ends_that_disagree_do_not_answer_each_other_for_ever() -> None:
@@ -521,8 +564,10 @@ def test_abort() -> None:
     assert (reset.flags & RST, reset.sequence) == (RST, 10)
     assert client.state == TcpState.CLOSED
     assert not client.write(b"x")
-    client.peer(ACK, 1, 10)
-    assert client.tcp.counters.closed == 1
+    for payload in (b"", b"data"):
+        client.peer(ACK, 1, 10, payload)
+        assert (client.delivered, next_timer_ns(client.tcp)) == (b"y", NEVER_NS)
+    assert client.tcp.counters.closed == 2
     assert client.wait(100_000) == []
 
 
@@ -560,6 +605,8 @@ def test_a_peer_that_never_closes() -> None:
 
 
 def test_options_out_of_range() -> None:
+    for good in ({"mss": 536}, {"mss": 1460}, {"keepalive_idle_ns": 1, "user_timeout_ns": 1, "tail_probe_floor_ns": 1}):
+        Client(**good)
     for bad in ({"mss": 100}, {"mss": 9000}, {"keepalive_idle_ns": 0}, {"user_timeout_ns": -1}):
         with pytest.raises(ValueError, match="must be"):
             Client(**bad)
@@ -567,6 +614,30 @@ def test_options_out_of_range() -> None:
 
 def test_open_again_while_open() -> None:
     client = Client().establish()
+    client.peer(SYN, 100)
+    client.output()
+    assert client.wait(29_500) == []
+    open_connection(client.tcp, 5, LOCAL_PORT + 1, client.now_ns)
+    client.iss = 5
+    assert flags_of(client.output() + client.wait(10_000)) == [SYN] * 4  # no timer of the former one runs
+    client = Client().establish()
+    client.peer(SYN, 100)
+    assert len(client.output()) == 1
+    client.establish()
+    client.peer(SYN, 100)
+    assert len(client.output()) == 1  # nor is its challenge this one's
+    client = Client().establish()
+    client.take = lambda: None  # type: ignore[method-assign]  # a user that does not read
+    client.peer(ACK, 1, 0, b"b")
+    client.peer(ACK, 0, 0, b"a")
+    client.peer(ACK, -5, 0)
+    client.output()
+    (syn,) = client.open()
+    assert syn.window == WINDOW_BYTES
+    client.peer(SYN | ACK, -1, 0)
+    client.output()
+    client.peer(ACK, -5, 0)
+    assert len(client.output()) == 1
     open_connection(client.tcp, 5, LOCAL_PORT + 1, client.now_ns)
     client.iss = 5
     (syn,) = client.output()

@@ -144,9 +144,9 @@ def run(fuzz: Fuzz, tcp: Tcp, flow: Flow, session: Flow, work: int, guard: int, 
             taken = take_buffered(tcp, work, 1460)
         fuzz.established += tcp.established
         if draw(fuzz, 4) == 0:
-            commit_payload(tcp, session, work, 1 + draw(fuzz, 300))
+            commit_payload(tcp, session, work, 1 + draw(fuzz, 300), 0)
         if draw(fuzz, 2000) == 0:
-            close_connection(tcp, now_ns)
+            close_connection(tcp)
         for _ in range(100):
             if not dispatch(tcp, now_ns):
                 break

@@ -215,6 +215,65 @@ def test_handshake_and_order() -> None:
     assert frame[:6] == SESSION.source_mac.to_bytes(6, "big")
 
 
+def test_what_is_read_has_the_sessions_own_headers() -> None:
+    session = Session()
+    session.connect()
+    for number in range(3):
+        session.peer(ACK | PSH, 6 * number, 0, b"report")
+    frames = session.receive()
+    for number, frame in enumerate(frames):
+        seen = parse(frame)
+        assert (seen.sequence, seen.flags, seen.window, seen.options) == (6 * number, ACK | PSH, 65_535, b"")
+        assert frame[:6] == SESSION.source_mac.to_bytes(6, "big")
+        assert frame[6:12] == SESSION.destination_mac.to_bytes(6, "big")
+    assert len(frames) == 3
+
+
+def test_frames_that_are_none_of_ours_pass_through() -> None:
+    """Too short for TCP's header, or from elsewhere to our port, or from the gateway to a port that is not ours."""
+    session = Session()
+    session.connect()
+    session.out()
+    wire = session.wire()
+    good = build(ACK, IRS + 1, 1, b"x", flow=wire)
+    elsewhere = [shifted(wire, 0) for _ in range(4)]
+    elsewhere[0].destination_ip += 1
+    elsewhere[1].source_ip += 1
+    elsewhere[2].destination_port += 1
+    elsewhere[3].source_port = 4_000
+    strange = [good[:53], *(build(ACK, IRS + 1, 1, b"x", flow=flow) for flow in elsewhere)]
+    for frame in strange:
+        session.put(frame)
+    assert session.receive() == strange
+    assert session.out() == []
+
+
+def test_an_order_is_measured_and_sent_again_as_any_segment() -> None:
+    session = Session(tail_probe_floor_ns=3600 * NS_PER_S)
+    session.connect()
+    session.out()
+    tcp = session.ring.connections[0].tcp
+    session.now_ns += 25 * NS_PER_S  # idle for longer than the user timeout: that is no silence
+    session.peer(ACK, 0, 0, b"news")
+    session.receive()
+    assert session.send(b"order")
+    (frame,) = session.out()
+    assert (parse(frame).payload, parse(frame).acknowledgement) == (b"order", IRS + 5)
+    for ms, expected in ((199, []), (1, [b"order"])):
+        session.now_ns += ms * NS_PER_MS
+        session.receive()
+        assert [parse(frame).payload for frame in session.out()] == expected  # no ACK beside: the order carried it
+    session.peer(ACK, 4, 5)
+    session.receive()
+    assert session.send(b"another")
+    session.out()
+    session.now_ns += 9 * NS_PER_MS
+    session.peer(ACK, 4, 12)
+    session.receive()
+    assert (tcp.round_trip.smoothed_ns, tcp.store.begin, tcp.store.middle) == (2 * NS_PER_MS, 2, 2)
+    assert (tcp.counters.segments, tcp.counters.late, tcp.counters.retransmits, tcp.counters.timeouts) == (2, 0, 1, 1)
+
+
 def test_out_of_order_is_read_in_order_with_right_headers() -> None:
     session = Session()
     session.connect()

@@ -21,6 +21,7 @@ from crosswire.venues.exchange.matching import (
     on_market,
     set_matching,
 )
+from crosswire.venues.instrument import Kind, Payoff
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST, TRADE, Events, Market, add_event
 from crosswire.venues.order import RejectReason, ReportKind, TimeInForce
 from crosswire.venues.side import ASK, BID, BUY, SELL
@@ -257,6 +258,18 @@ def test_the_opposite_side_crossing_fills_us_at_our_price_up_to_its_size(world: 
     assert world.see((BOOK_CHANGED,)) == [(FILL, 100, 1, 6)]
 
 
+def test_bids_that_cross_fill_what_is_offered(world: World) -> None:
+    world.order(SELL, GTC, 120, 12)
+    world.level(BID, 120, 2)
+    world.level(BID, 121, 3)
+    assert world.see((BOOK_CHANGED,)) == [(FILL, 120, 5, 7)]
+    assert world.see((BOOK_CHANGED,)) == []
+    world.level(BID, 122, 3)
+    world.level(BID, 121, 12)  # of which 3 were taken before
+    assert world.see((BOOK_CHANGED,)) == [(FILL, 120, 7, 0)]
+    assert world.order(SELL, IOC, 121, 9) == [(ACK, 9), (FILL, 121, 5, 4), (CANCELLED, 4)]
+
+
 def test_cancel_and_mass_cancel(world: World) -> None:
     for price_ticks in (99, 98, 97):
         world.order(BUY, GTC, price_ticks, 2)
@@ -365,6 +378,42 @@ def test_the_last_lot_is_filled_too(world: World) -> None:
     world.order(BUY, GTC, 100, 1)
     world.level(ASK, 100, 1)
     assert world.see((BOOK_CHANGED,)) == [(FILL, 100, 1, 0)]
+
+
+@pytest.mark.parametrize(("before", "filled"), [(1023, 1), (1024, 0)])
+def test_a_fill_that_cannot_be_told_does_not_happen_yet(world: World, before: int, filled: int) -> None:
+    world.order(BUY, GTC, 99, 3)
+    for executions, fills, truncated in ((before, filled, 1 - filled), (0, 1 - filled, 1 - filled)):
+        world.executions.count = executions
+        on_market(world.matching, world.market, packet_of((TRADE, 0, SELL, 98, 1)), NOW_NS, world.executions)
+        assert (world.executions.count - executions, world.executions.truncated) == (fills, truncated)
+    assert (world.matching.maker_fills, world.matching.resting_count) == (1, 0)
+
+
+def test_a_single_lot_is_enough_to_refuse_what_may_not_take(world: World) -> None:
+    world.level(ASK, 97, 1)
+    assert world.order(BUY, POST_ONLY, 97, 5) == [(REJECTED, RejectReason.WOULD_TAKE)]
+
+
+def test_a_combination_may_have_a_price_below_zero(world: World) -> None:
+    world.market.instruments[0].kind = Kind.COMBO
+    assert world.order(BUY, GTC, -5, 2) == [(ACK, 2)]
+    assert world.order(BUY, GTC, 0, 2) == [(REJECTED, RejectReason.BAD_PRICE)]
+    terms = make_market().instruments[0]
+    terms.payoff, terms.lot_e9 = Payoff.INVERSE, 10**10
+    assert [largest_qty_lots(terms, price) for price in (1, 700)] == [(1 << 62) // 10**10] * 2
+
+
+def test_what_is_cancelled_at_once_is_told_by_its_number(world: World) -> None:
+    match_new(world.matching, world.market, new_order(1, BUY, IOC, 1, 2), NOW_NS, world.executions)
+    assert [report["exchange_order_id"] for report in structs(world.executions.items, 2)] == [1, 1]
+
+
+def test_the_largest_quantity_is_taken(world: World) -> None:
+    largest = (1 << 62) // world.market.instruments[0].tick_lot_e9 // 50
+    assert world.order(BUY, GTC, 50, largest) == [(ACK, largest)]
+    assert world.order(BUY, GTC, 50, largest + 1) == [(REJECTED, RejectReason.BAD_QUANTITY)]
+    assert world.order(BUY, GTC, 50, 1) == [(ACK, 1)]
 
 
 def packet_of(*events: tuple[int, ...]) -> Events:

@@ -1,0 +1,524 @@
+"""A journal's memory and files, step by step, in segments of a few records: what is where, and what fails."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crosswire.nic.host.process import HostError
+from crosswire.nic.journal import files
+from crosswire.nic.journal.files import (
+    LOCK,
+    MemoryJournal,
+    SharedJournal,
+    is_begun,
+    is_being_written,
+    make_journal,
+    read_segments,
+    salvage,
+    segment_name,
+)
+from crosswire.nic.journal.format import (
+    MARK,
+    PAYLOAD_BYTES_MAX,
+    RecordHeader,
+    SegmentHeader,
+    commit_word,
+    record_checksum,
+)
+from crosswire.nic.journal.journal import wants_segment
+from crosswire.nic.journal.reader import JournalError, JournalReader, elements, read_journal, read_memory
+from crosswire.nic.journal.walk import End
+from crosswire.nic.memory.struct import view
+from tests.nic.journal.test_journal import KIND, Numbers, read, whole, write, write_many
+
+WORDS = 12
+RECORD_BYTES = RecordHeader.size + 8 * WORDS
+FIT = 15  # records of a segment
+DIGEST = "ba0335d3197623da7c0a5056a7d10fa73f93ed7c7e075ff2a985369b329af64c"
+SMALL_BYTES = SegmentHeader.size + FIT * RECORD_BYTES
+
+
+@pytest.fixture(autouse=True)
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SEGMENT_BYTES", SMALL_BYTES)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Path:
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def kept(tmp_path: Path, memory: Path) -> Iterator[SharedJournal]:
+    with SharedJournal(make_journal(), tmp_path / "journal", memory) as journal:
+        yield journal
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def put(kept: SharedJournal | MemoryJournal, count: int) -> None:
+    write_many(kept.journal, count, WORDS)
+
+
+def written(folder: Path) -> list[tuple[int, int, list[int]]]:
+    reader = read_journal(folder)
+    found = read(reader)
+    reader.check()
+    return found
+
+
+def on_disk(folder: Path, number: int) -> list[tuple[int, int, list[int]]]:
+    """What the file of a segment holds, whatever the memory does."""
+    data = np.fromfile(folder / segment_name(number), np.uint8)
+    return read(JournalReader([(number, data)], "disk", number))
+
+
+# Memory of this process alone.
+
+
+def test_records_that_fit_exactly_are_in_the_segment(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    kept = MemoryJournal(make_journal(), tmp_path / "journal")
+    put(kept, FIT)
+    assert (kept.journal.sequence, kept.journal.dropped, kept.journal.is_full) == (FIT, 0, 0)
+    assert kept.journal.position == kept.journal.limit
+    put(kept, 2)
+    assert (kept.journal.sequence, kept.journal.dropped, kept.journal.is_full) == (FIT, 2, 1)
+    assert read(read_memory(kept)) == whole(FIT, WORDS)
+    kept.take()
+    assert (kept.segment.number, kept.journal.is_full, kept.journal.segments[0]) == (1, 0, 2)
+    put(kept, 1)
+    kept.close()
+    put(kept, 0)
+    kept.close()  # nothing was written since
+    assert names(tmp_path / "journal") == ["000000.bin", "000001.bin"]
+    assert written(tmp_path / "journal") == whole(FIT + 1, WORDS)
+    assert on_disk(tmp_path / "journal", 1) == whole(FIT + 1, WORDS)[FIT:]
+
+
+def test_a_record_that_does_not_fit_is_written_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SEGMENT_BYTES", SMALL_BYTES + RECORD_BYTES // 2)
+    kept = MemoryJournal(make_journal())
+    put(kept, FIT + 1)
+    assert (kept.journal.sequence, kept.journal.dropped) == (FIT, 1)
+    assert bytes(kept.segment.memory)[SMALL_BYTES:] == bytes(RECORD_BYTES // 2)
+
+
+def test_the_bytes_on_the_disk_are_what_every_version_has_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time_ns", lambda: 1_700_000_000_000_000_000)
+    journal = make_journal()
+    journal.key = 0x0123_4567_89AB_CDEF
+    kept = MemoryJournal(journal)
+    for number, words in enumerate(([], [1, -1, 1 << 62], list(range(56)))):
+        write(kept.journal, (KIND + number, 1_000 * number, words))
+    assert hashlib.sha256(kept.written()).hexdigest() == DIGEST
+
+
+def test_memory_without_a_folder_is_kept_nowhere() -> None:
+    kept = MemoryJournal(make_journal())
+    put(kept, 3)
+    assert len(kept.written()) == SegmentHeader.size + 3 * RECORD_BYTES
+    kept.close()
+    assert (kept.segment.number, read(read_memory(kept))) == (0, whole(3, WORDS))
+    kept.take()
+    assert read(read_memory(kept)) == []
+    assert bytes(kept.segment.memory)[SegmentHeader.size :] == bytes(SMALL_BYTES - SegmentHeader.size)
+
+
+def test_a_turn_needs_a_megabyte_or_a_segment_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SEGMENT_BYTES", 3 << 20)
+    journal = MemoryJournal(make_journal()).journal
+    assert journal.turn_limit == journal.limit - (1 << 20)
+    for position, wanted in ((journal.turn_limit, False), (journal.turn_limit + 1, True)):
+        journal.position = position
+        assert wants_segment(journal) is wanted
+    journal.next_position = 64
+    assert not wants_segment(journal)
+
+
+# What is read.
+
+
+def image_of(count: int) -> tuple[MemoryJournal, np.ndarray]:
+    kept = MemoryJournal(make_journal())
+    put(kept, count)
+    return kept, np.frombuffer(bytes(kept.written()), np.uint8).copy()
+
+
+def ends(data: np.ndarray) -> tuple[int, End, str]:
+    reader = JournalReader([(0, data)], "it")
+    return len(read(reader)), reader.end, reader.where
+
+
+def forge(kept: MemoryJournal, data: np.ndarray, payload_bytes: int, mark: int = MARK) -> None:
+    """Make the third record one of another length, rightly checksummed."""
+    at = SegmentHeader.size + 2 * RECORD_BYTES
+    header = RecordHeader.at(data.ctypes.data + at)
+    commit = commit_word(KIND, 1, payload_bytes) ^ (MARK ^ mark) << 48
+    header.commit = commit
+    header.checksum = record_checksum(
+        kept.journal.multipliers, kept.journal.key, commit, header.sequence, header.time_ns,
+        data.ctypes.data + at + RecordHeader.size, min(payload_bytes, PAYLOAD_BYTES_MAX) // 8,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("payload_bytes", "mark", "end", "count"),
+    [
+        (448, MARK, End.TAIL, 3),
+        (456, MARK, End.BAD_LENGTH, 2),
+        (95, MARK, End.BAD_LENGTH, 2),
+        (92, MARK, End.BAD_LENGTH, 2),
+        (96, MARK ^ 1, End.BAD_LENGTH, 2),
+        (0, MARK, End.TAIL, 3),
+    ],
+)
+def test_a_record_has_a_length_that_there_can_be(payload_bytes: int, mark: int, end: End, count: int) -> None:
+    kept, data = image_of(3)
+    data = np.concatenate([data, np.zeros(1024, np.uint8)])
+    if payload_bytes == 0:
+        data[SegmentHeader.size + 2 * RECORD_BYTES + RecordHeader.size :] = 0
+    forge(kept, data, payload_bytes, mark)
+    behind = SegmentHeader.size + 2 * RECORD_BYTES + (count - 2) * (RecordHeader.size + payload_bytes)
+    assert ends(data) == (count, end, f"segment 0, byte {behind}")
+
+
+def test_a_segment_may_end_anywhere_but_in_a_record() -> None:
+    _, data = image_of(3)
+    third = SegmentHeader.size + 2 * RECORD_BYTES
+    for length, expected in (
+        (len(data), (3, End.TAIL)),
+        (len(data) - 8, (2, End.BAD_LENGTH)),
+        (third + 32, (2, End.BAD_LENGTH)),
+        (third + 31, (2, End.TAIL)),
+        (third, (2, End.TAIL)),
+        (SegmentHeader.size, (0, End.TAIL)),
+        (SegmentHeader.size - 8, (0, End.BAD_SEGMENT)),
+        (8, (0, End.BAD_SEGMENT)),
+        (7, (0, End.TAIL)),
+    ):
+        assert ends(data[:length])[:2] == expected, length
+
+
+@pytest.mark.parametrize(("at", "end"), [(8, End.UNFINISHED), (479, End.UNFINISHED), (480, End.TAIL)])
+def test_a_record_is_torn_if_anything_of_it_was_written(at: int, end: End) -> None:
+    _, data = image_of(3)
+    data = np.concatenate([data, np.zeros(1024, np.uint8)])
+    data[SegmentHeader.size + 3 * RECORD_BYTES + at] = 1
+    assert ends(data)[:2] == (3, end)
+
+
+def test_what_stands_behind_a_torn_record_or_is_missing_is_told() -> None:
+    kept, data = image_of(FIT)
+    put(kept, 1)
+    kept.take()
+    put(kept, 2)
+    second = np.frombuffer(bytes(kept.written()), np.uint8).copy()
+    torn = data.copy()
+    torn[SegmentHeader.size + 2 * RECORD_BYTES :][:8] = 0
+    torn[SegmentHeader.size + 3 * RECORD_BYTES :] = 0
+    bad = data.copy()
+    bad[SegmentHeader.size + 4 * RECORD_BYTES + 40] ^= 1
+    where = f"segment 0, byte {SegmentHeader.size + 2 * RECORD_BYTES}"
+    for segments, count, end, words in (
+        ([(0, torn)], 2, End.UNFINISHED, ""),
+        ([(0, torn), (1, np.zeros(64, np.uint8))], 2, End.UNFINISHED, ""),
+        ([(0, torn), (1, second)], 2, End.BAD_CHECKSUM, f"not what was written ({where}, and more was written behind"),
+        ([(0, data), (1, second)], FIT + 2, End.TAIL, ""),
+        ([(0, data), (2, second)], FIT, End.BAD_SEGMENT, "header is damaged (segment 1 is missing)"),
+        ([(1, second)], 0, End.BAD_SEGMENT, "(segment 0 is missing)"),
+        ([(0, bad), (1, second)], 4, End.BAD_CHECKSUM, "not what was written (segment 0, byte "),
+        ([(0, data), (1, data)], FIT, End.BAD_SEQUENCE, "a record is missing (segment 1, byte "),
+    ):
+        reader = JournalReader(segments, "mine")
+        assert (len(read(reader)), reader.end) == (count, end)
+        if words:
+            with pytest.raises(JournalError) as caught:
+                reader.check()
+            assert words in str(caught.value)
+            assert str(caught.value).startswith("journal mine: ")
+        else:
+            reader.check()
+
+
+def test_records_go_on_by_their_numbers_whatever_their_times() -> None:
+    kept = MemoryJournal(make_journal())
+    images = []
+    for number in range(2):
+        write(kept.journal, (KIND, 50 - number, [number]))
+        images.append((number, np.frombuffer(bytes(kept.written()), np.uint8).copy()))
+        kept.take()
+    reader = JournalReader(images, "it")
+    assert (read(reader), reader.end) == ([(KIND, 50, [0]), (KIND, 49, [1])], End.TAIL)
+
+
+def test_rows_are_shown_as_structs() -> None:
+    rows = np.array([[1, 2], [3, 4]])
+    assert [(each.first, each.second) for each in elements(rows, Numbers)] == [(1, 2), (3, 4)]
+
+
+def test_there_is_no_journal_in_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="there is none"):
+        read_journal(tmp_path / "journal")
+
+
+def test_more_records_than_one_look_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SEGMENT_BYTES", 2 << 20)
+    kept = MemoryJournal(make_journal())
+    write_many(kept.journal, 16_385, 0)
+    reader = read_memory(kept)
+    sizes = [len(batch.places) for batch in reader.batches()]
+    assert (sizes, reader.records, reader.sequence) == ([16_384, 1], 16_385, 16_385)
+
+
+def test_the_header_of_a_segment_says_what_it_is() -> None:
+    kept = MemoryJournal(make_journal())
+    put(kept, FIT)
+    kept.take()
+    header = view(SegmentHeader, kept.segment.address)
+    assert (header.version, header.number, header.bytes, header.first_sequence) == (1, 1, SMALL_BYTES, FIT + 1)
+    assert header.key == kept.journal.key != 0
+
+
+# Memory that outlives the process.
+
+
+def test_what_is_committed_comes_to_the_disk_as_it_is_looked_at(kept: SharedJournal, memory: Path) -> None:
+    folder = kept.folder
+    expected = ["000000.bin", "000000.memory", "000001.bin", "000001.memory", LOCK]
+    assert names(folder) == expected
+    assert [path.stat().st_size for path in memory.iterdir()] == [SMALL_BYTES] * 2
+    put(kept, 4)
+    assert on_disk(folder, 0) == []
+    for syncs in (1, 1):
+        kept.keep()
+        assert (on_disk(folder, 0), kept.syncs, kept.synced_sequence) == (whole(4, WORDS), syncs, 4)
+    put(kept, 1)
+    kept.keep()
+    assert (on_disk(folder, 0), kept.syncs, kept.synced_sequence) == (whole(5, WORDS), 2, 5)
+    # On to the next segment, with something left of the one before.
+    put(kept, FIT)
+    assert (kept.journal.segments[0], kept.journal.next_position) == (2, 0)
+    kept.keep()
+    assert names(folder) == ["000000.bin", "000001.bin", "000001.memory", "000002.bin", "000002.memory", LOCK]
+    assert [(folder / segment_name(number)).stat().st_size for number in range(3)] == [SMALL_BYTES] * 3
+    assert (on_disk(folder, 0), on_disk(folder, 1)) == (whole(FIT, WORDS), whole(FIT + 5, WORDS)[FIT:])
+    assert (kept.syncs, kept.synced_sequence, len(names(memory))) == (4, FIT + 5, 2)
+    assert kept.journal.next_position != 0
+    assert written(folder) == whole(FIT + 5, WORDS)
+    # The end: what was not begun is gone, and what was is as long as what is in it.
+    kept.close()
+    assert (names(folder), names(memory)) == (["000000.bin", "000001.bin", LOCK], [])
+    assert (folder / segment_name(1)).stat().st_size == SegmentHeader.size + 5 * RECORD_BYTES
+    assert (kept.failure, written(folder), is_being_written(folder)) == (None, whole(FIT + 5, WORDS), False)
+    kept.journal.next_position = 0
+    kept.close()
+    assert (names(folder), names(memory)) == (["000000.bin", "000001.bin", LOCK], [])
+
+
+def test_how_long_a_record_may_have_waited(kept: SharedJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1_000]
+    monkeypatch.setattr("time.monotonic_ns", lambda: clock[0])
+    kept.keep()
+    kept._seen_ns = 1_000
+    for now_ns, count, lag_ns in (
+        (1_700, 1, 700),
+        (2_000, 0, 700),
+        (2_500, 1, 700),
+        (3_900, 1, 1_400),
+        (4_000, 1, 1_400),
+    ):
+        clock[0] = now_ns
+        put(kept, count)
+        kept.lag_ns_max = 0 if now_ns == 1_700 else kept.lag_ns_max
+        kept.keep()
+        assert kept.lag_ns_max == lag_ns
+
+
+def test_one_writer_a_folder(kept: SharedJournal, memory: Path) -> None:
+    assert is_being_written(kept.folder)
+    with pytest.raises(BlockingIOError):
+        SharedJournal(make_journal(), kept.folder, memory)
+    assert not is_being_written(memory)  # where no journal is
+
+
+def fail(*_arguments: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
+def test_a_disk_that_fails_is_tried_again(kept: SharedJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(kept, 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fail)
+        kept.keep()
+        assert (str(kept.failure), kept.synced_sequence) == ("[Errno 5] Input/output error", 0)
+    kept.keep()
+    assert (kept.failure, kept.synced_sequence, on_disk(kept.folder, 0)) == (None, 3, whole(3, WORDS))
+
+
+def test_a_segment_that_cannot_be_made_leaves_nothing(
+    kept: SharedJournal, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(kept, FIT + 1)
+    before = names(kept.folder)
+    calls = []
+
+    def fallocate(handle: int, offset: int, length: int) -> None:
+        calls.append(length)
+        if len(calls) in (1, 3):  # its memory, then its file
+            fail()
+        os.truncate(handle, length)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", fallocate)
+        for _ in range(2):
+            kept.keep()
+            assert isinstance(kept.failure, OSError)
+            assert names(kept.folder) == [name for name in before if name != "000000.memory"]
+            assert (len(names(memory)), kept.journal.next_position) == (1, 0)
+    kept.keep()
+    assert (kept.failure, len(names(memory))) == (None, 2)
+    assert names(kept.folder)[-3:] == ["000002.bin", "000002.memory", LOCK]
+
+
+def test_what_cannot_be_brought_to_the_disk_stays_in_memory(
+    kept: SharedJournal, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(kept, 4)
+    kept.keep()
+    put(kept, 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fail)
+        kept.close()
+    assert isinstance(kept.failure, OSError)
+    assert len(names(memory)) == 2
+    assert written(kept.folder) == whole(6, WORDS)
+    salvage(kept.folder)
+    assert names(memory) == []
+    assert (on_disk(kept.folder, 0), names(kept.folder)) == (whole(6, WORDS), ["000000.bin", LOCK])
+
+
+def test_what_cannot_be_cut_at_the_end_stays_in_memory(
+    kept: SharedJournal, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(kept, 4)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "ftruncate", fail)
+        kept.close()
+    assert (isinstance(kept.failure, OSError), len(names(memory))) == (True, 2)
+    salvage(kept.folder)
+    assert (names(memory), on_disk(kept.folder, 0)) == ([], whole(4, WORDS))
+
+
+def test_no_file_is_left_open(tmp_path: Path, memory: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(3):
+        with SharedJournal(make_journal(), tmp_path / f"journal-{number}", memory) as journal:
+            put(journal, FIT + 2)
+            journal.keep()
+            assert is_being_written(journal.folder)
+        assert not is_being_written(journal.folder)
+    salvage(died(tmp_path, memory, 5))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_without_room_is_refused_and_left_as_it_was(
+    tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = os.posix_fallocate, []
+
+    def fallocate(handle: int, offset: int, length: int) -> None:
+        calls.append(length)
+        if len(calls) == 4:
+            raise OSError(28, "No space left on device")
+        real(handle, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", fallocate)
+    with pytest.raises(HostError, match=r"journal .*/journal: No space left on device"):
+        SharedJournal(make_journal(), tmp_path / "journal", memory)
+    assert (names(tmp_path / "journal"), names(memory)) == ([LOCK], [])
+    assert not is_being_written(tmp_path / "journal")
+
+
+# After a death.
+
+
+def died(tmp_path: Path, memory: Path, count: int, synced: int = 0) -> Path:
+    """Leave what a process leaves that dies after so many records, of which some were synced."""
+    kept = SharedJournal(make_journal(), tmp_path / "journal", memory)
+    put(kept, synced)
+    if synced:
+        kept.keep()
+    put(kept, count - synced)
+    kept._give_back()
+    return tmp_path / "journal"
+
+
+@pytest.mark.parametrize(
+    ("count", "synced", "segments"), [(3, 0, 1), (3, 2, 1), (3, 3, 1), (FIT, 0, 1), (FIT + 4, 1, 2)]
+)
+def test_what_was_not_on_the_disk_is_salvaged_and_counted(
+    tmp_path: Path, memory: Path, count: int, synced: int, segments: int
+) -> None:
+    folder = died(tmp_path, memory, count, synced)
+    before = sum(len((folder / segment_name(number)).read_bytes().rstrip(b"\0")) for number in range(2))
+    assert written(folder) == whole(count, WORDS)
+    assert len(on_disk(folder, 0)) == synced
+    saved = salvage(folder)
+    assert (names(memory), names(folder)) == ([], [*map(segment_name, range(segments)), LOCK])
+    assert written(folder) == whole(count, WORDS)
+    after = sum(len((folder / segment_name(number)).read_bytes().rstrip(b"\0")) for number in range(segments))
+    assert saved == after - before
+    assert salvage(folder) == 0
+
+
+def test_without_its_memory_a_journal_is_what_was_synced(tmp_path: Path, memory: Path) -> None:
+    folder = died(tmp_path, memory, 5, 2)
+    for path in memory.iterdir():
+        path.unlink()
+    assert written(folder) == whole(2, WORDS)
+    assert salvage(folder) == 0
+    assert names(folder) == ["000000.bin", "000001.bin", LOCK]
+    assert written(folder) == whole(2, WORDS)
+    assert [number for number, _ in read_segments(folder)] == [0, 1]
+
+
+def test_a_segment_to_come_may_have_no_file(tmp_path: Path, memory: Path) -> None:
+    folder = died(tmp_path, memory, 5)
+    (folder / segment_name(1)).unlink()
+    salvage(folder)
+    assert (names(folder), names(memory), written(folder)) == (["000000.bin", LOCK], [], whole(5, WORDS))
+
+
+def test_a_segment_is_begun_once_its_first_word_is_there() -> None:
+    assert is_begun(b"\1" + bytes(63))
+    assert not is_begun(b"\1" + bytes(62))
+    assert not is_begun(bytes(7) + b"\0" + b"\1" * 100)
+    assert is_begun(bytes(7) + b"\1" + bytes(100))
+
+
+def test_what_is_written_has_been_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little of it the kernel takes at a time."""
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: real(file, bytes(data[:3]), offset))
+    path = tmp_path / "file"
+    path.write_bytes(b"abcdefgh")
+    handle = os.open(path, os.O_RDWR)
+    files.write_all(handle, memoryview(b"0123456"), 2)
+    os.close(handle)
+    assert path.read_bytes() == b"ab0123456"
+
+
+def test_a_record_of_no_words() -> None:
+    kept = MemoryJournal(make_journal())
+    write(kept.journal, (KIND, 5, []))
+    write(kept.journal, (KIND, 6, [1]))
+    assert read(read_memory(kept)) == [(KIND, 5, []), (KIND, 6, [1])]

@@ -125,6 +125,7 @@ class OrderDesk:
             self.connect(number)
             gate.venues[number].session_state = SessionState.READY
             engine.venues[number].cancel_due = 0
+            engine.venues[number].is_lost = engine.venues[number].differences = engine.venues[number].strangers = 0
         for instrument in range(2):
             for side in (BUY, SELL):
                 clear_struct(quoted_side(self.run.parts[0].session, instrument, side))

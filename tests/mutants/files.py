@@ -24,7 +24,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "limits": (_named("risk", "limits"), ["tests/risk/test_limits.py"]),
     "order": (_named("venues", "order"), ["tests/venues/test_order.py", *RISK]),
-    "orders": (_named("engine", "orders"), ["tests/engine/test_orders.py"]),
+    "orders": (_named("engine", "orders"), ["tests/engine/test_orders.py", "tests/engine/test_heard.py"]),
     "recovery": (
         _named("engine/journal", "carry", "opening", "reconcile"),
         ["tests/engine/test_carry.py", "tests/engine/test_carried_records.py"],

@@ -172,9 +172,11 @@ def displace(world: World, event: Event, now_ns: int) -> None:
     number, cable, part = event.venue, world.cables[event.venue], world.run.parts[event.venue]
     entry = world.run.config.venue[number].order_entry
     gateway = event.gateway % entry.gateways_max
-    if entry.displace is None or part.session.state != SessionState.READY or is_dead(cable, gateway):
-        return
     connection = connection_number(cable, gateway)
+    # Whoever has no connection there is told nothing, and comes back.
+    is_there = connection != 0 and not is_dead(cable, gateway)
+    if entry.displace is None or part.session.state != SessionState.READY or not is_there:
+        return
     if entry.displace(part.exchange, gateway, now_ns):
         hear(world, part.exchange.answers)
         hear(world, cable.answers)

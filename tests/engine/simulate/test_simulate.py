@@ -21,7 +21,10 @@ PLANT_SEEDS = os.environ.get("CROSSWIRE_SEEDS", "0..199" if os.environ.get("CROS
 
 
 # Seeds that have found a fault, of the engine or of the simulation, and which.
-FOUND = {1194: "who had lost the connection already was displaced unheard, and came back"}
+FOUND = {
+    1194: "who had lost the connection already was displaced unheard, and came back",
+    1262: "a run whose disk is full ended before the silence of a cut connection could be noticed",
+}
 
 
 def simulate(seeds: str, *arguments: str, package: Path = ROOT) -> tuple[int, dict[str, Any]]:

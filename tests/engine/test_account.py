@@ -1,31 +1,14 @@
 """What a venue says that we have, part by part: which orders it confirms, what counts as strange, what differs."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from crosswire.engine.account import forget_account, is_unheard, take_account
-from crosswire.engine.build.run import Run
 from crosswire.venues.order import ORDERS_BITS, Applied, Order, OrderState, Report, ReportKind, cancel_sent
 from crosswire.venues.side import BUY, SELL
-from tests.support.order_desk import OrderDesk, make_run
+from tests.support.order_desk import OrderDesk
 
 STARBASE, BRIDGE = 0, 1
 INVERSE, LINEAR, USDT = 0, 1, 2
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return make_run(tmp_path_factory.mktemp("account"))
-
-
-@pytest.fixture
-def desk(run: Run) -> Iterator[OrderDesk]:
-    desk = OrderDesk(run)
-    venue = desk.engine.venues[STARBASE]
-    venue.differences = venue.strangers = 0
-    yield desk
-    venue.differences = venue.strangers = 0
 
 
 def take(desk: OrderDesk, kind: ReportKind, **values: int) -> bool:

@@ -8,19 +8,14 @@ from crosswire.engine.alarm import alarm_text
 from crosswire.engine.build.run import Run
 from crosswire.engine.orders import note_session, sound_alarm
 from crosswire.venues.session import SessionState
-from tests.support.order_desk import OrderDesk, make_run
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return make_run(tmp_path_factory.mktemp("alarm"))
+from tests.support.order_desk import OrderDesk
 
 
 @pytest.fixture
-def desk(run: Run) -> Iterator[OrderDesk]:
-    yield OrderDesk(run)
-    venue = run.engine.venues[0]
-    run.parts[0].session.is_resumed = venue.is_lost = venue.losses = venue.differences = 0
+def desk(desk_run: Run) -> Iterator[OrderDesk]:
+    yield OrderDesk(desk_run)
+    venue = desk_run.engine.venues[0]
+    desk_run.parts[0].session.is_resumed = venue.is_lost = venue.losses = venue.differences = 0
 
 
 def test_a_session_that_could_not_go_on_is_told_behind_the_logout(desk: OrderDesk) -> None:

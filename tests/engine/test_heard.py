@@ -1,10 +1,7 @@
 """What becomes of all that one packet says, and of what a venue tells beside its session."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from crosswire.engine.build.run import Run
 from crosswire.engine.orders import (
     note_numbers,
     note_session,
@@ -24,23 +21,10 @@ from crosswire.venues.order import (
 )
 from crosswire.venues.session import SessionState
 from crosswire.venues.side import BUY
-from tests.support.order_desk import OrderDesk, check_accounts, make_run
+from tests.support.order_desk import OrderDesk
 
 STARBASE, BRIDGE = 0, 1
 INVERSE, LINEAR, USDT = 0, 1, 2
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return make_run(tmp_path_factory.mktemp("orders"))
-
-
-@pytest.fixture
-def desk(run: Run) -> Iterator[OrderDesk]:
-    desk = OrderDesk(run)
-    check_accounts(desk.engine)
-    yield desk
-    check_accounts(desk.engine)
 
 
 def hear(desk: OrderDesk, *reports: Report, venue: int = STARBASE) -> None:

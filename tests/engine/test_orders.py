@@ -1,10 +1,7 @@
 """What becomes of orders: accounts, what is written down, and what the strategy is told, of each request and report."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from crosswire.engine.build.run import Run
 from crosswire.engine.orders import (
     CANCEL_RETRY_NS,
     has_requests,
@@ -31,23 +28,10 @@ from crosswire.venues.order import (
 )
 from crosswire.venues.session import SessionState
 from crosswire.venues.side import BUY, SELL
-from tests.support.order_desk import OrderDesk, check_accounts, make_run
+from tests.support.order_desk import OrderDesk, check_accounts
 
 STARBASE, BRIDGE = 0, 1
 INVERSE, LINEAR, USDT = 0, 1, 2
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return make_run(tmp_path_factory.mktemp("orders"))
-
-
-@pytest.fixture
-def desk(run: Run) -> Iterator[OrderDesk]:
-    desk = OrderDesk(run)
-    check_accounts(desk.engine)
-    yield desk
-    check_accounts(desk.engine)
 
 
 def told(desk: OrderDesk) -> tuple[OrderState, int]:

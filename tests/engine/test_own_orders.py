@@ -1,26 +1,12 @@
 """A strategy can change and cancel its own orders, and no other's."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from crosswire.engine.build.run import Run
 from crosswire.strategies.desk import amend, cancel, cancel_by_id
 from crosswire.venues.order import AmendState, OrderState
-from tests.support.order_desk import OrderDesk, check_accounts, make_run
+from tests.support.order_desk import OrderDesk
 
 OTHER = 1  # a strategy's number
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return make_run(tmp_path_factory.mktemp("own"))
-
-
-@pytest.fixture
-def desk(run: Run) -> Iterator[OrderDesk]:
-    yield (desk := OrderDesk(run))
-    check_accounts(desk.engine)
 
 
 @pytest.mark.parametrize("how", ["cancel", "cancel by id", "amend"])

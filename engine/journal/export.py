@@ -8,12 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from crosswire.engine.journal.show import NUMBERED, Filter, show_records
+from crosswire.engine.journal.show import Filter, has_names, show_records
 from crosswire.nic.host.process import HostError
 from crosswire.risk.records import KINDS, RecordKind
 
 GROUP_ROWS = 20_000  # held in memory, of each kind
-NAMED = ("venue", "strategy", "side")  # beside what ends in "instrument", and what `NUMBERED` says
 
 
 def export(path: Path, wanted: Filter, target: Path, say: Callable[[str], None]) -> None:
@@ -79,9 +78,3 @@ class KindTable:
         self.partial.unlink(missing_ok=True)
         with suppress(OSError):  # what it closes with does not fit on a full disk either
             self.writer.close()
-
-
-def has_names(kind: RecordKind, name: str) -> bool:
-    """Tell whether a column's numbers are shown by names."""
-    is_reason = (kind, name) == (RecordKind.ORDER_ENDED, "reason")
-    return name in NAMED or name.endswith("instrument") or (kind, name) in NUMBERED or is_reason

@@ -32,6 +32,7 @@ from crosswire.venues.session import (
 
 FOLLOW_S = 0.2  # between two looks at a journal that is being written
 SIDES = ("buy", "sell")
+NAMED = ("venue", "strategy", "side")  # of whatever kind; beside them what ends in "instrument", and `NUMBERED`
 NUMBERED: dict[tuple[RecordKind, str], type[IntEnum]] = {
     (RecordKind.REPORT, "report_kind"): ReportKind,
     (RecordKind.REPORT, "outcome"): Applied,
@@ -76,6 +77,12 @@ def journal_of(path: Path) -> Path:
     raise JournalError(f"{path}: holds no journal; name a run's folder, as runs/NAME/latest")
 
 
+def has_names(kind: RecordKind, name: str) -> bool:
+    """Tell whether a field's numbers are shown by names, where there is one."""
+    is_reason = (kind, name) == (RecordKind.ORDER_ENDED, "reason")
+    return name in NAMED or name.endswith("instrument") or (kind, name) in NUMBERED or is_reason
+
+
 class Namer:
     """Puts names in place of the numbers of a record."""
 
@@ -86,10 +93,10 @@ class Namer:
 
     def named(self, kind: RecordKind, fields: dict[str, int]) -> dict[str, Any]:
         """Name what is known by a name."""
-        shown: dict[str, Any] = {}
-        for name, value in fields.items():
-            shown[name] = self._value(kind, name, value, fields)
-        return shown
+        return {
+            name: self._value(kind, name, value, fields) if has_names(kind, name) else value
+            for name, value in fields.items()
+        }
 
     def _value(self, kind: RecordKind, name: str, value: int, fields: dict[str, int]) -> Any:
         if name.endswith("instrument") and 0 <= value < len(self.instruments):

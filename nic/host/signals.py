@@ -78,8 +78,8 @@ def let_signals_in() -> None:
 @contextmanager
 def signals_held() -> Iterator[None]:
     """Hold signals back for a while: what threads libraries start meanwhile do so for good."""
-    hold_signals()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     try:
         yield
     finally:
-        let_signals_in()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

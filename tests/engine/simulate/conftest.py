@@ -7,7 +7,8 @@ import pytest
 
 from crosswire.engine.simulate.command import prepared
 from crosswire.engine.simulate.plan import Plan, Rates
-from crosswire.engine.simulate.world import World, make_world
+from crosswire.engine.simulate.world import World, make_world, turn_until
+from crosswire.nic.duration import NS_PER_MS
 from tests.support.paths import ROOT
 
 STEP_NS = 200_000  # shorter than an answer is under way
@@ -32,3 +33,19 @@ def make() -> Iterator[Callable[..., World]]:
             return make_world(chosen, setting.load(number, 1), paths[number])
 
         yield make_one
+
+
+@pytest.fixture
+def restless(make: Callable[..., World]) -> World:
+    """One with orders by chance, whose first turn is done."""
+    world = make()
+    turn_until(world, 1)
+    return world
+
+
+def until(world: World, done: Callable[[], bool], within_ms: int = WITHIN_MS) -> None:
+    """Turn, a little at a time, until something is so."""
+    begun_ns = world.now_ns
+    while not done():
+        assert world.now_ns < begun_ns + within_ms * NS_PER_MS
+        turn_until(world, world.now_ns + STEP_NS)

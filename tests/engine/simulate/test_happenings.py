@@ -14,7 +14,7 @@ from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.unit.compile import NO_JIT
 from crosswire.risk.trading_state import TradingState
 from crosswire.venues.session import SessionState
-from tests.engine.simulate.conftest import STEP_NS, WITHIN_MS
+from tests.engine.simulate.conftest import until
 
 pytestmark = [pytest.mark.simulation, pytest.mark.skipif(NO_JIT, reason="too slow uncompiled")]
 
@@ -24,24 +24,9 @@ def play(world: World, happening: Happening, venue: int = 0, for_ms: int = 1, **
     happen(world, event)
 
 
-def until(world: World, done: Callable[[], bool]) -> None:
-    """Turn, a little at a time, until something is so."""
-    begun_ns = world.now_ns
-    while not done():
-        assert world.now_ns < begun_ns + WITHIN_MS * NS_PER_MS
-        turn_until(world, world.now_ns + STEP_NS)
-
-
 @pytest.fixture
 def starbase(make: Callable[..., World]) -> World:
     world = make(example="starbase")
-    turn_until(world, 1)
-    return world
-
-
-@pytest.fixture
-def synthetic(make: Callable[..., World]) -> World:
-    world = make()
     turn_until(world, 1)
     return world
 
@@ -74,55 +59,55 @@ def test_a_link_lost_for_good_with_nothing_open_is_traded_on_without(starbase: W
     starbase.run.close()
 
 
-def test_a_displaced_session_makes_no_other_connection(synthetic: World) -> None:
-    engine, session = synthetic.run.engine, synthetic.run.parts[1].session
-    until(synthetic, lambda: session.state == SessionState.READY and not any(True for _ in own_orders(synthetic, 1)))
-    play(synthetic, Happening.DISPLACED, venue=1)
-    turn_until(synthetic, synthetic.now_ns + 3 * NS_PER_S)
-    assert (session.state, connection_number(synthetic.cables[1], 0)) == (SessionState.LOST, 1)
+def test_a_displaced_session_makes_no_other_connection(restless: World) -> None:
+    engine, session = restless.run.engine, restless.run.parts[1].session
+    until(restless, lambda: session.state == SessionState.READY and not any(True for _ in own_orders(restless, 1)))
+    play(restless, Happening.DISPLACED, venue=1)
+    turn_until(restless, restless.now_ns + 3 * NS_PER_S)
+    assert (session.state, connection_number(restless.cables[1], 0)) == (SessionState.LOST, 1)
     assert engine.gate.alarms == 0
-    synthetic.run.close()
+    restless.run.close()
 
 
-def test_a_clock_that_is_set_back_goes_on_at_half_speed(synthetic: World) -> None:
-    engine = synthetic.run.engine
-    turn_until(synthetic, synthetic.now_ns + NS_PER_S)
-    stood_ns, true_ns, frames = synthetic.engine_clock.now_ns, synthetic.now_ns, engine.state.frames
-    play(synthetic, Happening.CLOCK_STEPPED, step_ns=-NS_PER_S)
-    turn_until(synthetic, true_ns + NS_PER_S)
+def test_a_clock_that_is_set_back_goes_on_at_half_speed(restless: World) -> None:
+    engine = restless.run.engine
+    turn_until(restless, restless.now_ns + NS_PER_S)
+    stood_ns, true_ns, frames = restless.engine_clock.now_ns, restless.now_ns, engine.state.frames
+    play(restless, Happening.CLOCK_STEPPED, step_ns=-NS_PER_S)
+    turn_until(restless, true_ns + NS_PER_S)
     assert abs(engine.state.now_ns - stood_ns - NS_PER_S // 2) < NS_PER_MS
     assert engine.state.frames > frames + 100
-    turn_until(synthetic, true_ns + 3 * NS_PER_S)
-    assert engine.state.now_ns == synthetic.now_ns - NS_PER_S
-    assert synthetic.watch.violation_count == 0
-    synthetic.run.close()
+    turn_until(restless, true_ns + 3 * NS_PER_S)
+    assert engine.state.now_ns == restless.now_ns - NS_PER_S
+    assert restless.watch.violation_count == 0
+    restless.run.close()
 
 
-def test_a_clock_that_is_set_forward_loses_sessions_for_silence_and_they_come_back(synthetic: World) -> None:
-    engine, parts = synthetic.run.engine, synthetic.run.parts
-    turn_until(synthetic, synthetic.now_ns + NS_PER_S)
-    true_ns = synthetic.now_ns
-    play(synthetic, Happening.CLOCK_STEPPED, step_ns=10 * NS_PER_S)
-    turn_until(synthetic, true_ns + NS_PER_S // 2)
-    assert engine.state.now_ns == synthetic.now_ns + 10 * NS_PER_S
+def test_a_clock_that_is_set_forward_loses_sessions_for_silence_and_they_come_back(restless: World) -> None:
+    engine, parts = restless.run.engine, restless.run.parts
+    turn_until(restless, restless.now_ns + NS_PER_S)
+    true_ns = restless.now_ns
+    play(restless, Happening.CLOCK_STEPPED, step_ns=10 * NS_PER_S)
+    turn_until(restless, true_ns + NS_PER_S // 2)
+    assert engine.state.now_ns == restless.now_ns + 10 * NS_PER_S
     assert [part.session.state for part in parts] == [SessionState.LOST] * 2
-    until(synthetic, lambda: all(part.session.state == SessionState.READY for part in parts))
-    assert synthetic.watch.violation_count == 0
-    synthetic.run.close()
+    until(restless, lambda: all(part.session.state == SessionState.READY for part in parts))
+    assert restless.watch.violation_count == 0
+    restless.run.close()
 
 
-def test_with_a_full_disk_all_is_cancelled_and_every_record_kept(synthetic: World) -> None:
-    engine = synthetic.run.engine
-    until(synthetic, lambda: account_of(synthetic, 1).open_orders != [])
-    play(synthetic, Happening.DISK_FULL, room_bytes=1_000)
-    until(synthetic, lambda: synthetic.no_room_ns != 0)
+def test_with_a_full_disk_all_is_cancelled_and_every_record_kept(restless: World) -> None:
+    engine = restless.run.engine
+    until(restless, lambda: account_of(restless, 1).open_orders != [])
+    play(restless, Happening.DISK_FULL, room_bytes=1_000)
+    until(restless, lambda: restless.no_room_ns != 0)
     sent = engine.state.orders_sent
-    turn_until(synthetic, synthetic.now_ns + NS_PER_S)
+    turn_until(restless, restless.now_ns + NS_PER_S)
     assert engine.state.orders_sent == sent
-    assert [account_of(synthetic, number).open_orders for number in range(2)] == [[], []]
+    assert [account_of(restless, number).open_orders for number in range(2)] == [[], []]
     assert (engine.orders.count, engine.journal.dropped) == (0, 0)
-    assert synthetic.watch.violation_count == 0
-    synthetic.run.close()
+    assert restless.watch.violation_count == 0
+    restless.run.close()
 
 
 @pytest.mark.parametrize("example", ["synthetic", "starbase"])

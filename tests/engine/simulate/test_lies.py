@@ -18,7 +18,7 @@ from crosswire.venues.order import (
 )
 from crosswire.venues.session import SessionState
 from crosswire.venues.starbase.exchange.lies import LIES as STARBASE_LIES
-from tests.engine.simulate.conftest import STEP_NS, WITHIN_MS
+from tests.engine.simulate.conftest import STEP_NS, WITHIN_MS, until
 
 pytestmark = [pytest.mark.simulation, pytest.mark.skipif(NO_JIT, reason="too slow uncompiled")]
 CANCELLED_MS = 50
@@ -56,13 +56,9 @@ def test_a_goodbye_that_tells_how_all_orders_ended_is_no_alarm(make: Callable[[]
     world = make()
     engine, bridge = world.run.engine, world.run.parts[1]
     turn_until(world, 1)
-    begun_ns = engine.state.now_ns
-    while not account_of(world, 1).open_orders:
-        assert engine.state.now_ns < begun_ns + WITHIN_MS * NS_PER_MS
-        turn_until(world, engine.state.now_ns + STEP_NS)
+    until(world, lambda: account_of(world, 1).open_orders != [])
     ask_from_outside(engine.gate, TradingState.CANCEL_ONLY)
-    while not account_of(world, 1).is_settled:
-        turn_until(world, engine.state.now_ns + STEP_NS)
+    until(world, lambda: account_of(world, 1).is_settled)
     assert account_of(world, 1).open_orders
     exchange, now_ns = bridge.exchange, engine.state.now_ns
     arguments = (exchange.gateway, exchange.matching, exchange.market, exchange.answers)

@@ -17,18 +17,10 @@ from crosswire.risk.trading_state import TradingState
 from crosswire.venues.exchange.simulated import kill_gateway
 from crosswire.venues.order import Applied, Order, OrderState, Report, ReportKind
 from crosswire.venues.session import SessionState
-from tests.engine.simulate.conftest import STEP_NS, WITHIN_MS
+from tests.engine.simulate.conftest import until
 
 pytestmark = [pytest.mark.simulation, pytest.mark.skipif(NO_JIT, reason="too slow uncompiled")]
 VENUE = 1
-
-
-def until(world: World, done: Callable[[], bool], within_ms: int = WITHIN_MS) -> None:
-    """Turn, a little at a time, until something is so."""
-    begun_ns = world.run.engine.state.now_ns
-    while not done():
-        assert world.run.engine.state.now_ns < begun_ns + within_ms * NS_PER_MS
-        turn_until(world, world.run.engine.state.now_ns + STEP_NS)
 
 
 def orders_of(world: World) -> list[Order]:
@@ -52,13 +44,6 @@ def is_ready(world: World) -> bool:
 def world(make: Callable[..., World]) -> World:
     """One whose orders do not rest."""
     world = make(is_restless=False)
-    turn_until(world, 1)
-    return world
-
-
-@pytest.fixture
-def restless(make: Callable[..., World]) -> World:
-    world = make()
     turn_until(world, 1)
     return world
 

@@ -36,6 +36,17 @@ def slow_probe(**options: int) -> Client:
     return Client(tail_probe_floor_ns=3600 * NS_PER_S, **options)
 
 
+def recovering() -> Client:
+    """One that has sent six segments of 1,000 bytes, the first again on three duplicate ACKs."""
+    client = slow_probe().establish(mss=1_000)
+    for _ in range(6):
+        client.send(b"x" * 1_000)
+    for _ in range(3):
+        client.peer(ACK, 0, 0)
+    client.output()
+    return client
+
+
 # Nothing runs that need not.
 
 
@@ -323,12 +334,7 @@ def test_the_window_grows_at_its_last_byte_and_begins_anew() -> None:
 
 def test_the_window_of_fast_recovery() -> None:
     """RFC 5681 3.2, without inflation: half of what was in flight, until all of it is acknowledged."""
-    client = slow_probe().establish(mss=1_000)
-    for _ in range(6):
-        client.send(b"x" * 1_000)
-    for _ in range(3):
-        client.peer(ACK, 0, 0)
-    client.output()
+    client = recovering()
     assert client.tcp.congestion.window == 3_000
     client.peer(ACK, 0, 1_000)
     assert client.tcp.congestion.window == 3_000
@@ -339,12 +345,7 @@ def test_the_window_of_fast_recovery() -> None:
 
 def test_duplicates_in_fast_recovery_tell_of_nothing_new() -> None:
     """RFC 6582 3.2: a partial ACK has the next hole filled, and what is duplicate behind it does not again."""
-    client = slow_probe().establish(mss=1_000)
-    for _ in range(6):
-        client.send(b"x" * 1_000)
-    for _ in range(3):
-        client.peer(ACK, 0, 0)
-    client.output()
+    client = recovering()
     client.peer(ACK, 0, 2_000)
     assert [each.sequence for each in client.output()] == [2_000]
     for _ in range(4):
@@ -354,12 +355,7 @@ def test_duplicates_in_fast_recovery_tell_of_nothing_new() -> None:
 
 
 def test_a_timeout_ends_fast_recovery() -> None:
-    client = slow_probe().establish(mss=1_000)
-    for _ in range(6):
-        client.send(b"x" * 1_000)
-    for _ in range(3):
-        client.peer(ACK, 0, 0)
-    client.output()
+    client = recovering()
     timed(client, 250)
     client.peer(ACK, 0, 1_000)
     assert client.tcp.congestion.window == 2_000

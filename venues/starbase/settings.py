@@ -73,6 +73,8 @@ class StarbaseSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
         for key, needed in needs.items():
             if getattr(self, key) and not getattr(self, needed):
                 raise ValueError(f"{key} is set, but {needed} is not")
+        if self.rest_b and parse_address(self.rest_b, "rest_b") == parse_address(self.rest, "rest"):
+            raise ValueError(f"rest_b = {self.rest_b} is rest: name gateway B's address, or leave it out")
         if self.positions and not self.positions_credentials:
             raise ValueError("positions is set, but positions_credentials is not: it takes a key of its own")
 

@@ -27,9 +27,25 @@ from tests.support.starbase_exchange_client import KEYS, MS, Protection, Wire, m
 pytestmark = pytest.mark.starbase
 
 
+# Bound, not listening: a port given up would be given to the next who asks, in this test or in another process. With
+# SO_REUSEADDR at both, the interface of the test can listen at it all the same.
+HELD: list[socket.socket] = []
+
+
+@pytest.fixture(autouse=True)
+def _ports_are_given_up_at_the_end() -> Iterator[None]:
+    yield
+    while HELD:
+        HELD.pop().close()
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+    """Hold a port that nobody else has."""
+    held = socket.socket()
+    HELD.append(held)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return int(held.getsockname()[1])
 
 
 def make_settings(folder: Path, **settings: Any) -> StarbaseSettings:

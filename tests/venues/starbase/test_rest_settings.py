@@ -60,6 +60,10 @@ def test_an_address_is_a_host_and_a_port(text: str, address: tuple[bool, str, in
         ({"rest": "https://me:SECRET@a b"}, "rest: must be https://host:port"),
         ({"credentials": ""}, "rest = https://195.138.37.5:4410: a venue takes no made-up key: set credentials"),
         ({"rest": "", "rest_b": "https://a"}, "rest_b is set, but rest is not"),
+        (
+            {"rest": "https://a", "rest_b": "https://a:443/"},
+            "rest_b = https://a:443/ is rest: name gateway B's address",
+        ),
         ({"rest": "", "rest_ca": "ca.pem"}, "rest_ca is set, but rest is not"),
         ({"positions": "https://a"}, "positions is set, but positions_credentials is not"),
         ({"positions_credentials": "key.toml"}, "positions_credentials is set, but positions is not"),

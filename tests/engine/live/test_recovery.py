@@ -28,7 +28,8 @@ pytestmark = [pytest.mark.netns, pytest.mark.recovery]
 KILLS = int(os.environ.get("CROSSWIRE_KILLS", "3"))  # of each configuration
 MARKET_S = 120 + 15 * KILLS
 FIRST_KILLED_S = 2  # at most, after its first fill
-KILLED_S = 6  # at most, after it has begun to trade
+KILLED_S = 6  # at most, after it has begun to trade; half of them within 0.7 s, as it logs on, compares and begins
+KILLED_MEAN_S = 1
 TRADING_S = 15  # joining in the middle: the books come with the next snapshots
 STARBASE_RESTLESS = RESTLESS.replace(
     '"deribit/BTC-PERPETUAL"', '"starbase/BTC-PERPETUAL", "starbase/BTC_USDC-PERPETUAL"'
@@ -112,7 +113,7 @@ def killed(
     with started(folder, "live", config, "--output", folder / "runs") as live:
         live.wait_for("trading", COMPILE_PATIENCE_S)
         live.wait_for(traded, COMPILE_PATIENCE_S)
-        time.sleep(chance.random() * longest_s)
+        time.sleep(min(chance.expovariate(1 / KILLED_MEAN_S), longest_s))
         live.process.send_signal(signal.SIGKILL)
         live.process.wait()
         return live.text()
@@ -124,7 +125,7 @@ def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path, exa
         config = rest_config(tmp_path, testbed, MARKET_S)
     else:
         config = config_with(tmp_path, testbed, RESTLESS, MARKET_S)
-    chance = random.Random(5)
+    chance = random.Random(KILLS)
     said, started_ns = [], []
     with started(tmp_path, "exchange", config, "--wait") as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)

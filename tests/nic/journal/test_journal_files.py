@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +27,14 @@ from crosswire.nic.journal.files import (
 from crosswire.nic.journal.format import (
     MARK,
     PAYLOAD_BYTES_MAX,
+    RECORD_BYTES_MAX,
+    TEXT,
     RecordHeader,
     SegmentHeader,
     commit_word,
     record_checksum,
 )
-from crosswire.nic.journal.journal import wants_segment
+from crosswire.nic.journal.journal import begin_segment, wants_segment
 from crosswire.nic.journal.reader import JournalError, JournalReader, elements, read_journal, read_memory
 from crosswire.nic.journal.walk import End
 from crosswire.nic.memory.struct import view
@@ -38,7 +43,7 @@ from tests.nic.journal.test_journal import KIND, Numbers, read, whole, write, wr
 WORDS = 12
 RECORD_BYTES = RecordHeader.size + 8 * WORDS
 FIT = 15  # records of a segment
-DIGEST = "ba0335d3197623da7c0a5056a7d10fa73f93ed7c7e075ff2a985369b329af64c"
+DIGEST = "973f8593685fa98c112ef762bc91ea25787f592bb32d318cd9d484e1c7c6fe78"
 SMALL_BYTES = SegmentHeader.size + FIT * RECORD_BYTES
 
 
@@ -117,8 +122,8 @@ def test_the_bytes_on_the_disk_are_what_every_version_has_written(monkeypatch: p
     journal = make_journal()
     journal.key = 0x0123_4567_89AB_CDEF
     kept = MemoryJournal(journal)
-    for number, words in enumerate(([], [1, -1, 1 << 62], list(range(56)))):
-        write(kept.journal, (KIND + number, 1_000 * number, words))
+    for kind, words in ((KIND, []), (KIND + 1, [1, -1, 1 << 62]), (TEXT, list(range(56)))):
+        write(kept.journal, (kind, 1_000 * len(words), words))
     assert hashlib.sha256(kept.written()).hexdigest() == DIGEST
 
 
@@ -131,6 +136,13 @@ def test_memory_without_a_folder_is_kept_nowhere() -> None:
     kept.take()
     assert read(read_memory(kept)) == []
     assert bytes(kept.segment.memory)[SegmentHeader.size :] == bytes(SMALL_BYTES - SegmentHeader.size)
+
+
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    kept = MemoryJournal(make_journal(), tmp_path / "journal")
+    put(kept, 2)
+    kept.close()
+    assert written(tmp_path / "journal") == whole(2, WORDS)
 
 
 def test_a_turn_needs_a_megabyte_or_a_segment_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,8 +332,9 @@ def test_what_is_committed_comes_to_the_disk_as_it_is_looked_at(kept: SharedJour
     assert (folder / segment_name(1)).stat().st_size == SegmentHeader.size + 5 * RECORD_BYTES
     assert (kept.failure, written(folder), is_being_written(folder)) == (None, whole(FIT + 5, WORDS), False)
     kept.journal.next_position = 0
+    folder = folder.rename(folder.with_name("elsewhere"))
     kept.close()
-    assert (names(folder), names(memory)) == (["000000.bin", "000001.bin", LOCK], [])
+    assert (names(folder), names(memory), kept.failure) == (["000000.bin", "000001.bin", LOCK], [], None)
 
 
 def test_how_long_a_record_may_have_waited(kept: SharedJournal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,6 +461,156 @@ def test_a_folder_without_room_is_refused_and_left_as_it_was(
     assert not is_being_written(tmp_path / "journal")
 
 
+def test_nobody_else_may_read_it(kept: SharedJournal, memory: Path) -> None:
+    for path in (*memory.iterdir(), *kept.folder.glob("*.bin"), kept.folder / LOCK):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_look_while_a_segment_is_begun_believes_nothing(kept: SharedJournal) -> None:
+    """The position is in the new one, and the number of segments still says the one before."""
+    put(kept, FIT)
+    journal, next_position = kept.journal, kept.journal.next_position
+    begin_segment(journal)
+    journal.segments[0] -= 1
+    journal.next_position = next_position
+    kept.keep()
+    assert (kept.failure, kept.synced_sequence, on_disk(kept.folder, 0)) == (None, 0, [])
+    journal.segments[0] += 1
+    journal.next_position = 0
+    put(kept, 1)
+    kept.keep()
+    assert (kept.failure, kept.synced_sequence, written(kept.folder)) == (None, FIT + 1, whole(FIT + 1, WORDS))
+    assert on_disk(kept.folder, 1) == whole(FIT + 1, WORDS)[FIT:]
+
+
+def test_a_thread_keeps_it(kept: SharedJournal) -> None:
+    kept.start()
+    put(kept, 4)
+    give_up_s = time.monotonic() + 30
+    while kept.synced_sequence < 4 and time.monotonic() < give_up_s:
+        time.sleep(0.001)
+    assert on_disk(kept.folder, 0) == whole(4, WORDS)
+
+
+def test_its_thread_ends_before_it_and_never_outlives_the_process(
+    kept: SharedJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, begun, ended = kept.keep, threading.Event(), []
+
+    def keep() -> None:
+        begun.set()
+        if threading.current_thread().name == "journal":
+            time.sleep(0.05)
+            ended.append(True)
+        real()
+
+    monkeypatch.setattr(kept, "keep", keep)
+    kept.start()
+    (thread,) = [each for each in threading.enumerate() if each.name == "journal"]
+    assert thread.daemon
+    assert begun.wait(30)
+    kept.close()
+    assert ended
+    assert not thread.is_alive()
+
+
+@contextmanager
+def without_standard_input() -> Iterator[None]:
+    """The next file to be opened has descriptor 0."""
+    standard_input = os.dup(0)
+    os.close(0)
+    try:
+        yield
+    finally:
+        os.dup2(standard_input, 0)
+        os.close(standard_input)
+
+
+def is_open(handle: int) -> bool:
+    return os.path.lexists(f"/proc/self/fd/{handle}")
+
+
+def test_the_lock_may_have_descriptor_0(tmp_path: Path, memory: Path) -> None:
+    with without_standard_input():
+        kept = SharedJournal(make_journal(), tmp_path / "journal", memory)
+        put(kept, 3)
+        assert os.readlink("/proc/self/fd/0") == str(tmp_path / "journal" / LOCK)
+        kept.close()
+        assert not is_open(0)
+    assert (is_being_written(tmp_path / "journal"), names(memory)) == (False, [])
+    assert written(tmp_path / "journal") == whole(3, WORDS)
+
+
+def test_a_segments_file_may_have_descriptor_0(
+    kept: SharedJournal, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(kept, FIT + 1)
+    real, calls = os.posix_fallocate, []
+
+    def fallocate(handle: int, offset: int, length: int) -> None:
+        calls.append(handle)
+        if len(calls) == 1:
+            os.close(0)
+        else:
+            fail()
+        real(handle, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", fallocate)
+    standard_input = os.dup(0)
+    try:
+        kept.keep()
+        assert (calls[1], is_open(0)) == (0, False)
+    finally:
+        os.dup2(standard_input, 0)
+        os.close(standard_input)
+    assert (names(kept.folder), len(names(memory))) == (["000000.bin", "000001.bin", "000001.memory", LOCK], 1)
+
+
+# A loss of power.
+
+
+@pytest.fixture
+def durable(memory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Whenever memory is given back, its segment is on the disk as it is, by its name. Gives those that were."""
+    synced: dict[Path, bytes | list[str]] = {}
+    given_back = []
+    real = Path.unlink
+
+    def sync(handle: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        synced[path] = names(path) if path.is_dir() else path.read_bytes()
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path.parent == memory:
+            (link,) = [each for each in memory.parent.glob("journal/*.memory") if each.readlink() == path]
+            file = link.with_suffix(".bin")
+            if file.exists():
+                assert file.name in synced[file.parent]
+                assert synced[file] == file.read_bytes()
+                given_back.append(file.name)
+        real(path, missing_ok)
+
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, sync)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    yield given_back
+
+
+def test_what_memory_is_given_back_for_outlives_a_loss_of_power(
+    tmp_path: Path, memory: Path, durable: list[str]
+) -> None:
+    with SharedJournal(make_journal(), tmp_path / "journal", memory) as kept:
+        put(kept, FIT + 2)
+        kept.keep()
+        put(kept, 1)
+    assert (kept.failure, durable) == (None, ["000000.bin", "000001.bin"])
+
+
+def test_what_is_salvaged_outlives_a_loss_of_power(tmp_path: Path, memory: Path, durable: list[str]) -> None:
+    salvage(died(tmp_path, memory, FIT + 2, 1))
+    assert durable == ["000000.bin", "000001.bin"]
+
+
 # After a death.
 
 
@@ -474,6 +637,8 @@ def test_what_was_not_on_the_disk_is_salvaged_and_counted(
     assert len(on_disk(folder, 0)) == synced
     saved = salvage(folder)
     assert (names(memory), names(folder)) == ([], [*map(segment_name, range(segments)), LOCK])
+    used_bytes = SegmentHeader.size + min(count, FIT) * RECORD_BYTES
+    assert (folder / segment_name(0)).stat().st_size <= min(used_bytes + RECORD_BYTES_MAX, SMALL_BYTES)
     assert written(folder) == whole(count, WORDS)
     after = sum(len((folder / segment_name(number)).read_bytes().rstrip(b"\0")) for number in range(segments))
     assert saved == after - before

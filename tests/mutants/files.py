@@ -51,6 +51,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         _named("nic/tcp", "state", "segment", "receive", "send", "tcp", "ring"),
         [*(f"tests/nic/tcp/test_tcp{name}.py" for name in TCP), "-k", "not path"],
     ),
+    "tcp-connection": (_named("nic/tcp", "connection"), ["tests/nic/tcp/test_tcp_connection.py"]),
     "starbase-matching": (
         _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),
         [*(f"{STARBASE}_{name}.py" for name in ("matching", "gateway")), "-k", "not fuzz and not long_runs"],

@@ -33,6 +33,7 @@ from crosswire.nic.journal.format import (
     SegmentHeader,
     commit_word,
     record_checksum,
+    segment_checksum,
 )
 from crosswire.nic.journal.journal import begin_segment, wants_segment
 from crosswire.nic.journal.reader import JournalError, JournalReader, elements, read_journal, read_memory
@@ -285,10 +286,14 @@ def test_there_is_no_journal_in_no_folder(tmp_path: Path) -> None:
 def test_more_records_than_one_look_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "SEGMENT_BYTES", 2 << 20)
     kept = MemoryJournal(make_journal())
-    write_many(kept.journal, 16_385, 0)
-    reader = read_memory(kept)
+    segments = []
+    for number, count in enumerate((1, 16_385)):
+        write_many(kept.journal, count, 0)
+        segments.append((number, np.frombuffer(bytes(kept.written()), np.uint8).copy()))
+        kept.take()
+    reader = JournalReader(segments, "it")
     sizes = [len(batch.places) for batch in reader.batches()]
-    assert (sizes, reader.records, reader.sequence) == ([16_384, 1], 16_385, 16_385)
+    assert (sizes, reader.records, reader.sequence) == ([1, 16_384, 1], 16_386, 16_386)
 
 
 def test_the_header_of_a_segment_says_what_it_is() -> None:
@@ -298,6 +303,16 @@ def test_the_header_of_a_segment_says_what_it_is() -> None:
     header = view(SegmentHeader, kept.segment.address)
     assert (header.version, header.number, header.bytes, header.first_sequence) == (1, 1, SMALL_BYTES, FIT + 1)
     assert header.key == kept.journal.key != 0
+
+
+@pytest.mark.parametrize(("field", "change"), [("magic", 0), ("magic", 1), ("version", 0), ("version", 1)])
+def test_a_segment_of_another_kind_or_version_is_not_read(field: str, change: int) -> None:
+    """However right its checksum is: what follows is laid out otherwise."""
+    kept, data = image_of(3)
+    header = SegmentHeader.at(data.ctypes.data)
+    setattr(header, field, getattr(header, field) + change)
+    header.checksum = segment_checksum(kept.journal.multipliers, data.ctypes.data)
+    assert ends(data)[:2] == ((0, End.BAD_SEGMENT) if change else (3, End.TAIL))
 
 
 # Memory that outlives the process.
@@ -570,7 +585,7 @@ def test_a_segments_file_may_have_descriptor_0(
 
 
 @pytest.fixture
-def durable(memory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def durable(memory: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Whenever memory is given back, its segment is on the disk as it is, by its name. Gives those that were."""
     synced: dict[Path, bytes | list[str]] = {}
     given_back = []
@@ -593,7 +608,7 @@ def durable(memory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]
     for name in ("fsync", "fdatasync"):
         monkeypatch.setattr(os, name, sync)
     monkeypatch.setattr(Path, "unlink", unlink)
-    yield given_back
+    return given_back
 
 
 def test_what_memory_is_given_back_for_outlives_a_loss_of_power(

@@ -16,7 +16,7 @@ from crosswire.nic.journal.format import (
     record_checksum,
     segment_checksum,
 )
-from crosswire.nic.journal.reader import JournalError, JournalReader, elements, read_journal
+from crosswire.nic.journal.reader import JournalError, JournalReader, elements, read_journal, read_memory
 from crosswire.nic.journal.walk import End
 from crosswire.nic.memory.struct import view
 from tests.nic.journal.test_journal import KIND, Numbers, read, write, write_many
@@ -142,6 +142,22 @@ def test_records_go_on_by_their_numbers_whatever_their_times() -> None:
 def test_rows_are_shown_as_structs() -> None:
     rows = np.array([[1, 2], [3, 4]])
     assert [(each.first, each.second) for each in elements(rows, Numbers)] == [(1, 2), (3, 4)]
+
+
+@pytest.mark.parametrize("last", [[], [6], [6, 7], [6, 7, 8]])
+def test_the_last_record_of_a_segment_is_cut_or_filled_up_too(last: list[int]) -> None:
+    kept = MemoryJournal(make_journal())
+    write(kept.journal, (KIND, 1, [1, 2, 3]))
+    write(kept.journal, (KIND, 2, last))
+    (batch,) = read_memory(kept).batches()
+    assert batch.of(KIND, Numbers, 1).tolist() == [[1, 2], [*last, 0, 0][:2]]
+
+
+def test_a_journal_without_a_record_has_come_to_none(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    for reader in (read_memory(MemoryJournal(make_journal())), read_journal(tmp_path / "journal")):
+        assert (read(reader), reader.sequence, reader.records, reader.end) == ([], 0, 0, End.TAIL)
+        reader.check()
 
 
 def test_there_is_no_journal_in_no_folder(tmp_path: Path) -> None:

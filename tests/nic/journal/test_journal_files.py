@@ -142,6 +142,20 @@ def test_a_turn_needs_a_megabyte_or_a_segment_to_come(monkeypatch: pytest.Monkey
     assert not wants_segment(journal)
 
 
+def test_the_lines_that_the_next_record_begins_in_are_fetched_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its first 128 bytes those that no record has touched yet: else each would wait for its line."""
+    fetched: set[int] = set()
+    monkeypatch.setattr("crosswire.nic.journal.journal.prefetch_to_write", fetched.add)
+    kept = MemoryJournal(make_journal())
+    write(kept.journal, (KIND, 0, []))
+    for words in (1, 2, 3, 0, 7, 12, 4, 1, 0, 0, 9):
+        begin = kept.journal.position
+        untouched = {place // 64 for place in range(begin, begin + 128)} - {(begin - 1) // 64}
+        assert untouched <= {address // 64 for address in fetched} <= untouched | {begin // 64 + 2}
+        fetched.clear()
+        write(kept.journal, (KIND, 0, [1] * words))
+
+
 # Memory that outlives the process.
 
 

@@ -31,6 +31,7 @@ from crosswire.nic.journal.format import (
 )
 from crosswire.nic.journal.journal import begin_segment, wants_segment
 from crosswire.nic.journal.reader import JournalReader, read_journal, read_memory
+from crosswire.nic.unit.compile import NO_JIT
 from tests.nic.journal.test_journal import KIND, read, whole, write, write_many
 from tests.support.small_journal import FIT, RECORD_BYTES, SMALL_BYTES, WORDS
 
@@ -142,6 +143,7 @@ def test_a_turn_needs_a_megabyte_or_a_segment_to_come(monkeypatch: pytest.Monkey
     assert not wants_segment(journal)
 
 
+@pytest.mark.skipif(not NO_JIT, reason="only uncompiled can it be seen")
 def test_the_lines_that_the_next_record_begins_in_are_fetched_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of its first 128 bytes those that no record has touched yet: else each would wait for its line."""
     fetched: set[int] = set()

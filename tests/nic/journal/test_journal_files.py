@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -199,6 +200,7 @@ def test_how_long_a_record_may_have_waited(kept: SharedJournal, monkeypatch: pyt
     clock = [1_000]
     monkeypatch.setattr("time.monotonic_ns", lambda: clock[0])
     kept.keep()
+    assert kept.lag_ns_max == 0
     kept._seen_ns = 1_000
     for now_ns, count, lag_ns in (
         (1_700, 1, 700),
@@ -427,11 +429,18 @@ def test_a_segments_file_may_have_descriptor_0(
 # A loss of power.
 
 
+class Durable(NamedTuple):
+    """What would outlive it."""
+
+    synced: dict[Path, bytes | list[str]]  # bytes of files, names in folders, as of the last sync
+    given_back: list[str]  # the segments whose memory was
+
+
 @pytest.fixture
-def durable(memory: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Whenever memory is given back, its segment is on the disk as it is, by its name. Gives those that were."""
+def durable(memory: Path, monkeypatch: pytest.MonkeyPatch) -> Durable:
+    """Whenever memory is given back, its segment is on the disk as it is, by its name."""
     synced: dict[Path, bytes | list[str]] = {}
-    given_back = []
+    given_back: list[str] = []
     real = Path.unlink
 
     def sync(handle: int) -> None:
@@ -451,22 +460,22 @@ def durable(memory: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ("fsync", "fdatasync"):
         monkeypatch.setattr(os, name, sync)
     monkeypatch.setattr(Path, "unlink", unlink)
-    return given_back
+    return Durable(synced, given_back)
 
 
-def test_what_memory_is_given_back_for_outlives_a_loss_of_power(
-    tmp_path: Path, memory: Path, durable: list[str]
-) -> None:
+def test_what_memory_is_given_back_for_outlives_a_loss_of_power(tmp_path: Path, memory: Path, durable: Durable) -> None:
     with SharedJournal(make_journal(), tmp_path / "journal", memory) as kept:
         put(kept, FIT + 2)
         kept.keep()
         put(kept, 1)
-    assert (kept.failure, durable) == (None, ["000000.bin", "000001.bin"])
+    assert (kept.failure, durable.given_back) == (None, ["000000.bin", "000001.bin"])
 
 
-def test_what_is_salvaged_outlives_a_loss_of_power(tmp_path: Path, memory: Path, durable: list[str]) -> None:
-    salvage(died(tmp_path, memory, FIT + 2, 1))
-    assert durable == ["000000.bin", "000001.bin"]
+def test_what_is_salvaged_outlives_a_loss_of_power(tmp_path: Path, memory: Path, durable: Durable) -> None:
+    folder = died(tmp_path, memory, FIT + 2, 1)
+    salvage(folder)
+    assert durable.given_back == ["000000.bin", "000001.bin"]
+    assert durable.synced[folder] == names(folder) == ["000000.bin", "000001.bin", LOCK]
 
 
 # After a death.

@@ -132,6 +132,11 @@ def test_where_a_session_stands_goes_by_the_highest_numbers(tmp_path: Path) -> N
     assert (carried.numbers, carried.quote_ids["starbase"]) == ({"starbase": [3, 0, 7, 0]}, 6)
 
 
+def test_a_session_without_quotes_has_given_no_quote_id(tmp_path: Path) -> None:
+    for records in (sent, lambda journal: write_record(journal, SessionRecord, venue=0, sent=1)):
+        assert carried_of(tmp_path, records).quote_ids == {"starbase": 0}
+
+
 @pytest.mark.parametrize(("sequence", "numbers"), [(0, {}), (1, {"starbase": [1, 0, 0, 0]})])
 def test_an_order_whose_frame_is_not_known_moves_no_number(
     tmp_path: Path, sequence: int, numbers: dict[str, list[int]]

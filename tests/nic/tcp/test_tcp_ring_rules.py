@@ -1,5 +1,6 @@
 """`TcpRing` in figures: its counters and times, ports and initial sequences, answers to strays, ends by timers."""
 
+import pickle
 from itertools import pairwise
 
 import pytest
@@ -8,6 +9,7 @@ from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.connection import connection_of, select_stream
 from crosswire.nic.rings.ring import NEVER_NS
+from crosswire.nic.tcp import ring
 from crosswire.nic.tcp.ring import (
     FRAMES_PER_TURN_MAX,
     PORT_REST_NS,
@@ -105,6 +107,20 @@ def test_it_is_due_when_its_first_connection_is() -> None:
     assert [parse(frame).payload for frame in session.taken()] == [b"order"]  # the tail's probe
 
 
+def test_without_a_connection_it_is_never_due() -> None:
+    session = Session()
+    session.inner.wire_ns = NEVER_NS
+    assert session.do(NEXT) == NEVER_NS
+
+
+def test_its_class_is_found_by_its_name() -> None:
+    """By what is kept of compiled code, in a process that has yet to make the class."""
+    cls = type(make_tcp_ring(MemoryRing(), [TcpEndpoints(WIRE, SESSION, (5,))], 0))
+    found = ring.__getattr__(cls.__name__)
+    assert found is cls
+    assert pickle.loads(pickle.dumps(cls)) is cls
+
+
 def test_what_was_read_early_is_due_at_once() -> None:
     session = connected()
     session.peer(ACK, 6, 0, b"world")
@@ -137,7 +153,19 @@ def test_one_byte_that_came_early_is_read() -> None:
     session = connected()
     session.peer(ACK, 1, 0, b"b")
     session.peer(ACK, 0, 0, b"a")
-    assert [parse(frame).payload for frame in session.receive()] == [b"a", b"b"]
+    frames = [parse(frame) for frame in session.receive()]
+    assert [(frame.payload, frame.flags) for frame in frames] == [(b"a", ACK | PSH), (b"b", ACK | PSH)]
+
+
+def test_the_window_is_told_again_once_what_came_early_was_read() -> None:
+    """RFC 9293 3.8.6.2.2: else the peer would wait for our next delayed ACK."""
+    session = connected()
+    for number in (1, 2, 3, 4, 0):
+        session.peer(ACK, 1_460 * number, 0, b"x" * 1_460)
+    assert len(session.receive()) == 5
+    acks = [parse(frame) for frame in session.out()]
+    assert acks[-1].acknowledgement == IRS + 1 + 5 * 1_460
+    assert acks[-1].window >= 65_535 - 1_460
 
 
 def test_orders_wait_for_the_ring_below_and_go_at_the_next_turn() -> None:
@@ -224,7 +252,10 @@ def test_a_closed_stream_sends_its_fin_at_that_time() -> None:
     session.do(FLUSH)
     (fin,) = session.taken()
     assert parse(fin).flags == FIN | ACK
-    session.now_ns += 200 * NS_PER_MS  # from then on: RFC 6298's timer
+    session.now_ns += 200 * NS_PER_MS - 1  # from then on: RFC 6298's timer
+    session.do(POLL)
+    assert session.taken() == []
+    session.now_ns += 1
     session.do(POLL)
     assert flags(session.taken()) == [FIN | ACK]
 
@@ -318,16 +349,16 @@ def test_a_port_that_was_never_used_has_rested_whatever_the_clock_says() -> None
 
 
 def test_a_stream_may_have_one_port() -> None:
-    ring = make_tcp_ring(MemoryRing(), [TcpEndpoints(WIRE, SESSION, (5,))] * 2, 0)
-    assert [each.port_count for each in list(ring.connections)[:2]] == [1, 1]
+    made = make_tcp_ring(MemoryRing(), [TcpEndpoints(WIRE, SESSION, (5,))] * 2, 0)
+    assert [each.port_count for each in list(made.connections)[:2]] == [1, 1]
 
 
 # Initial sequence numbers.
 
 
 def drawn(seed: int, now_ns: int, count: int = 1) -> list[int]:
-    ring = make_tcp_ring(MemoryRing(), [TcpEndpoints(WIRE, SESSION, (5,))], seed)
-    return [draw_sequence(ring, now_ns) for _ in range(count)]
+    made = make_tcp_ring(MemoryRing(), [TcpEndpoints(WIRE, SESSION, (5,))], seed)
+    return [draw_sequence(made, now_ns) for _ in range(count)]
 
 
 def test_initial_sequences_go_with_the_clock_of_their_standard() -> None:

@@ -48,9 +48,10 @@ def rest_config(folder: Path, testbed: Testbed, seconds: int) -> Path:
     key = folder / "classic.toml"
     key.write_text('client_id = "classic"\nsecret = "classic"')
     key.chmod(0o600)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    keys = f'rest = "{address}"\npositions = "{address}"\npositions_credentials = "{key}"\n'
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        # Each gateway answers ten times a minute; more starts than that have both.
+        first, second = (f"http://127.0.0.1:{free.getsockname()[1]}" for free in (one, other))
+    keys = f'rest = "{first}"\nrest_b = "{second}"\npositions = "{first}"\npositions_credentials = "{key}"\n'
     config.write_text(config.read_text().replace("[venue.starbase]\n", f"[venue.starbase]\n{keys}"))
     return config
 

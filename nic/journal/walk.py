@@ -41,7 +41,7 @@ class Walk(Struct):
     """How far a segment has been read."""
 
     address: i64  # of the segment
-    bytes: i64  # that are there
+    bytes: i64  # that are there: whole words
     offset: i64  # of the next record, 0 before the header is read
     key: i64
     sequence: i64  # of the last record found
@@ -125,7 +125,7 @@ def _next_record(walk: Walk) -> int:
 @compiled
 def _has_bytes(address: int, length: int) -> bool:
     """Tell whether something was written where no record is; `length` is whole words."""
-    for offset in range(0, length - length % WORD_BYTES, WORD_BYTES):
+    for offset in range(0, length, WORD_BYTES):
         if load_i64_acquire(address + offset) != 0:
             return True
     return False

@@ -87,7 +87,7 @@ _FRAME_BYTES = SLOT_DATA_BYTES  # of the slot asked for before it is known what 
 
 class PortUse(Struct):
     port: i64
-    used_ns: i64  # when its last connection was left; -NEVER_NS: never
+    used_ns: i64  # when its last connection was left; NEVER_NS: it has one, -NEVER_NS: it never had
 
 
 class Connection(Struct):
@@ -403,8 +403,9 @@ def reconnect_tcp(ring: TcpRing, stream: int, now_ns: int) -> None:
         return
     connection.port = index
     connection.opening = 1
-    port = connection.ports[index].port
-    open_connection(tcp, draw_sequence(ring, now_ns), port, now_ns)
+    use = connection.ports[index]
+    use.used_ns = NEVER_NS
+    open_connection(tcp, draw_sequence(ring, now_ns), use.port, now_ns)
     ring.timer_ns = 0
 
 
@@ -412,11 +413,13 @@ def reconnect_tcp(ring: TcpRing, stream: int, now_ns: int) -> None:
 def leave(ring: TcpRing, connection: Connection, now_ns: int) -> None:
     """Abort what there is; its RST goes out if the ring inside has room. The session hears no more of it."""
     tcp = connection.tcp
+    use = connection.ports[connection.port]
     if tcp.state != TcpState.CLOSED:
         abort_connection(tcp)
         send_due(ring, tcp, now_ns)
-    if connection.count != 0 or connection.opening != 0:
-        connection.ports[connection.port].used_ns = now_ns
+    # Only once: it is left again wherever `reconnect` finds no port that has rested.
+    if use.used_ns == NEVER_NS:
+        use.used_ns = now_ns
     connection.number = 0
     connection.opening = 0
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 RISK = [f"tests/risk/test_{name}.py" for name in ("trading_state", "ledger", "gate", "more_limits")]
 STARBASE = "tests/venues/starbase/test_starbase"
-TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_model", "_loss")
-SLOW_JOURNAL = ("killed", "shared_journal_is", "full_disk", "follow_one_another", "without_a_segment")
+TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_ring_rules", "_model", "_loss")
+SLOW_JOURNAL = "killed or shared_journal_is or full_disk or that_is_full or follow_one_another or without_a_segment"
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
 
 
@@ -32,11 +32,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "account": (_named("engine", "account"), ["tests/engine/test_account.py"]),
     "journal": (
         _named("nic/journal", "format", "journal", "reader", "walk", "files"),
-        [
-            "tests/nic/journal",
-            "-k",
-            "not (killed or shared_journal_is or full_disk or on_the_disk or without_a_segment)",
-        ],
+        ["tests/nic/journal", "-k", f"not ({SLOW_JOURNAL})"],
     ),
     "legs": (
         _named("strategies", "legs", "trades", "plan", "leg_parameters"),
@@ -55,6 +51,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         _named("nic/tcp", "state", "segment", "receive", "send", "tcp", "ring"),
         [*(f"tests/nic/tcp/test_tcp{name}.py" for name in TCP), "-k", "not path"],
     ),
+    "tcp-connection": (_named("nic/tcp", "connection"), ["tests/nic/tcp/test_tcp_connection.py"]),
     "starbase-matching": (
         _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),
         [*(f"{STARBASE}_{name}.py" for name in ("matching", "gateway")), "-k", "not fuzz and not long_runs"],

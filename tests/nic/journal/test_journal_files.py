@@ -2,8 +2,12 @@
 
 import hashlib
 import os
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -22,29 +26,18 @@ from crosswire.nic.journal.files import (
     segment_name,
 )
 from crosswire.nic.journal.format import (
-    MARK,
-    PAYLOAD_BYTES_MAX,
-    RecordHeader,
+    RECORD_BYTES_MAX,
+    TEXT,
     SegmentHeader,
-    commit_word,
-    record_checksum,
 )
-from crosswire.nic.journal.journal import wants_segment
-from crosswire.nic.journal.reader import JournalError, JournalReader, elements, read_journal, read_memory
-from crosswire.nic.journal.walk import End
-from crosswire.nic.memory.struct import view
-from tests.nic.journal.test_journal import KIND, Numbers, read, whole, write, write_many
+from crosswire.nic.journal.journal import begin_segment, wants_segment
+from crosswire.nic.journal.reader import JournalReader, read_journal, read_memory
+from crosswire.nic.unit.compile import NO_JIT
+from tests.nic.journal.test_journal import KIND, read, whole, write, write_many
+from tests.support.small_journal import FIT, RECORD_BYTES, SMALL_BYTES, WORDS
 
-WORDS = 12
-RECORD_BYTES = RecordHeader.size + 8 * WORDS
-FIT = 15  # records of a segment
-DIGEST = "ba0335d3197623da7c0a5056a7d10fa73f93ed7c7e075ff2a985369b329af64c"
-SMALL_BYTES = SegmentHeader.size + FIT * RECORD_BYTES
-
-
-@pytest.fixture(autouse=True)
-def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "SEGMENT_BYTES", SMALL_BYTES)
+DIGEST = "973f8593685fa98c112ef762bc91ea25787f592bb32d318cd9d484e1c7c6fe78"
+pytestmark = pytest.mark.usefixtures("small_segments")
 
 
 @pytest.fixture
@@ -117,8 +110,8 @@ def test_the_bytes_on_the_disk_are_what_every_version_has_written(monkeypatch: p
     journal = make_journal()
     journal.key = 0x0123_4567_89AB_CDEF
     kept = MemoryJournal(journal)
-    for number, words in enumerate(([], [1, -1, 1 << 62], list(range(56)))):
-        write(kept.journal, (KIND + number, 1_000 * number, words))
+    for kind, words in ((KIND, []), (KIND + 1, [1, -1, 1 << 62]), (TEXT, list(range(56)))):
+        write(kept.journal, (kind, 1_000 * len(words), words))
     assert hashlib.sha256(kept.written()).hexdigest() == DIGEST
 
 
@@ -133,6 +126,13 @@ def test_memory_without_a_folder_is_kept_nowhere() -> None:
     assert bytes(kept.segment.memory)[SegmentHeader.size :] == bytes(SMALL_BYTES - SegmentHeader.size)
 
 
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    kept = MemoryJournal(make_journal(), tmp_path / "journal")
+    put(kept, 2)
+    kept.close()
+    assert written(tmp_path / "journal") == whole(2, WORDS)
+
+
 def test_a_turn_needs_a_megabyte_or_a_segment_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "SEGMENT_BYTES", 3 << 20)
     journal = MemoryJournal(make_journal()).journal
@@ -144,148 +144,19 @@ def test_a_turn_needs_a_megabyte_or_a_segment_to_come(monkeypatch: pytest.Monkey
     assert not wants_segment(journal)
 
 
-# What is read.
-
-
-def image_of(count: int) -> tuple[MemoryJournal, np.ndarray]:
+@pytest.mark.skipif(not NO_JIT, reason="only uncompiled can it be seen")
+def test_the_lines_that_the_next_record_begins_in_are_fetched_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its first 128 bytes those that no record has touched yet: else each would wait for its line."""
+    fetched: set[int] = set()
+    monkeypatch.setattr("crosswire.nic.journal.journal.prefetch_to_write", fetched.add)
     kept = MemoryJournal(make_journal())
-    put(kept, count)
-    return kept, np.frombuffer(bytes(kept.written()), np.uint8).copy()
-
-
-def ends(data: np.ndarray) -> tuple[int, End, str]:
-    reader = JournalReader([(0, data)], "it")
-    return len(read(reader)), reader.end, reader.where
-
-
-def forge(kept: MemoryJournal, data: np.ndarray, payload_bytes: int, mark: int = MARK) -> None:
-    """Make the third record one of another length, rightly checksummed."""
-    at = SegmentHeader.size + 2 * RECORD_BYTES
-    header = RecordHeader.at(data.ctypes.data + at)
-    commit = commit_word(KIND, 1, payload_bytes) ^ (MARK ^ mark) << 48
-    header.commit = commit
-    header.checksum = record_checksum(
-        kept.journal.multipliers, kept.journal.key, commit, header.sequence, header.time_ns,
-        data.ctypes.data + at + RecordHeader.size, min(payload_bytes, PAYLOAD_BYTES_MAX) // 8,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("payload_bytes", "mark", "end", "count"),
-    [
-        (448, MARK, End.TAIL, 3),
-        (456, MARK, End.BAD_LENGTH, 2),
-        (95, MARK, End.BAD_LENGTH, 2),
-        (92, MARK, End.BAD_LENGTH, 2),
-        (96, MARK ^ 1, End.BAD_LENGTH, 2),
-        (0, MARK, End.TAIL, 3),
-    ],
-)
-def test_a_record_has_a_length_that_there_can_be(payload_bytes: int, mark: int, end: End, count: int) -> None:
-    kept, data = image_of(3)
-    data = np.concatenate([data, np.zeros(1024, np.uint8)])
-    if payload_bytes == 0:
-        data[SegmentHeader.size + 2 * RECORD_BYTES + RecordHeader.size :] = 0
-    forge(kept, data, payload_bytes, mark)
-    behind = SegmentHeader.size + 2 * RECORD_BYTES + (count - 2) * (RecordHeader.size + payload_bytes)
-    assert ends(data) == (count, end, f"segment 0, byte {behind}")
-
-
-def test_a_segment_may_end_anywhere_but_in_a_record() -> None:
-    _, data = image_of(3)
-    third = SegmentHeader.size + 2 * RECORD_BYTES
-    for length, expected in (
-        (len(data), (3, End.TAIL)),
-        (len(data) - 8, (2, End.BAD_LENGTH)),
-        (third + 32, (2, End.BAD_LENGTH)),
-        (third + 31, (2, End.TAIL)),
-        (third, (2, End.TAIL)),
-        (SegmentHeader.size, (0, End.TAIL)),
-        (SegmentHeader.size - 8, (0, End.BAD_SEGMENT)),
-        (8, (0, End.BAD_SEGMENT)),
-        (7, (0, End.TAIL)),
-    ):
-        assert ends(data[:length])[:2] == expected, length
-
-
-@pytest.mark.parametrize(("at", "end"), [(8, End.UNFINISHED), (479, End.UNFINISHED), (480, End.TAIL)])
-def test_a_record_is_torn_if_anything_of_it_was_written(at: int, end: End) -> None:
-    _, data = image_of(3)
-    data = np.concatenate([data, np.zeros(1024, np.uint8)])
-    data[SegmentHeader.size + 3 * RECORD_BYTES + at] = 1
-    assert ends(data)[:2] == (3, end)
-
-
-def test_what_stands_behind_a_torn_record_or_is_missing_is_told() -> None:
-    kept, data = image_of(FIT)
-    put(kept, 1)
-    kept.take()
-    put(kept, 2)
-    second = np.frombuffer(bytes(kept.written()), np.uint8).copy()
-    torn = data.copy()
-    torn[SegmentHeader.size + 2 * RECORD_BYTES :][:8] = 0
-    torn[SegmentHeader.size + 3 * RECORD_BYTES :] = 0
-    bad = data.copy()
-    bad[SegmentHeader.size + 4 * RECORD_BYTES + 40] ^= 1
-    where = f"segment 0, byte {SegmentHeader.size + 2 * RECORD_BYTES}"
-    for segments, count, end, words in (
-        ([(0, torn)], 2, End.UNFINISHED, ""),
-        ([(0, torn), (1, np.zeros(64, np.uint8))], 2, End.UNFINISHED, ""),
-        ([(0, torn), (1, second)], 2, End.BAD_CHECKSUM, f"not what was written ({where}, and more was written behind"),
-        ([(0, data), (1, second)], FIT + 2, End.TAIL, ""),
-        ([(0, data), (2, second)], FIT, End.BAD_SEGMENT, "header is damaged (segment 1 is missing)"),
-        ([(1, second)], 0, End.BAD_SEGMENT, "(segment 0 is missing)"),
-        ([(0, bad), (1, second)], 4, End.BAD_CHECKSUM, "not what was written (segment 0, byte "),
-        ([(0, data), (1, data)], FIT, End.BAD_SEQUENCE, "a record is missing (segment 1, byte "),
-    ):
-        reader = JournalReader(segments, "mine")
-        assert (len(read(reader)), reader.end) == (count, end)
-        if words:
-            with pytest.raises(JournalError) as caught:
-                reader.check()
-            assert words in str(caught.value)
-            assert str(caught.value).startswith("journal mine: ")
-        else:
-            reader.check()
-
-
-def test_records_go_on_by_their_numbers_whatever_their_times() -> None:
-    kept = MemoryJournal(make_journal())
-    images = []
-    for number in range(2):
-        write(kept.journal, (KIND, 50 - number, [number]))
-        images.append((number, np.frombuffer(bytes(kept.written()), np.uint8).copy()))
-        kept.take()
-    reader = JournalReader(images, "it")
-    assert (read(reader), reader.end) == ([(KIND, 50, [0]), (KIND, 49, [1])], End.TAIL)
-
-
-def test_rows_are_shown_as_structs() -> None:
-    rows = np.array([[1, 2], [3, 4]])
-    assert [(each.first, each.second) for each in elements(rows, Numbers)] == [(1, 2), (3, 4)]
-
-
-def test_there_is_no_journal_in_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="there is none"):
-        read_journal(tmp_path / "journal")
-
-
-def test_more_records_than_one_look_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "SEGMENT_BYTES", 2 << 20)
-    kept = MemoryJournal(make_journal())
-    write_many(kept.journal, 16_385, 0)
-    reader = read_memory(kept)
-    sizes = [len(batch.places) for batch in reader.batches()]
-    assert (sizes, reader.records, reader.sequence) == ([16_384, 1], 16_385, 16_385)
-
-
-def test_the_header_of_a_segment_says_what_it_is() -> None:
-    kept = MemoryJournal(make_journal())
-    put(kept, FIT)
-    kept.take()
-    header = view(SegmentHeader, kept.segment.address)
-    assert (header.version, header.number, header.bytes, header.first_sequence) == (1, 1, SMALL_BYTES, FIT + 1)
-    assert header.key == kept.journal.key != 0
+    write(kept.journal, (KIND, 0, []))
+    for words in (1, 2, 3, 0, 7, 12, 4, 1, 0, 0, 9):
+        begin = kept.journal.position
+        untouched = {place // 64 for place in range(begin, begin + 128)} - {(begin - 1) // 64}
+        assert untouched <= {address // 64 for address in fetched} <= untouched | {begin // 64 + 2}
+        fetched.clear()
+        write(kept.journal, (KIND, 0, [1] * words))
 
 
 # Memory that outlives the process.
@@ -320,14 +191,16 @@ def test_what_is_committed_comes_to_the_disk_as_it_is_looked_at(kept: SharedJour
     assert (folder / segment_name(1)).stat().st_size == SegmentHeader.size + 5 * RECORD_BYTES
     assert (kept.failure, written(folder), is_being_written(folder)) == (None, whole(FIT + 5, WORDS), False)
     kept.journal.next_position = 0
+    folder = folder.rename(folder.with_name("elsewhere"))
     kept.close()
-    assert (names(folder), names(memory)) == (["000000.bin", "000001.bin", LOCK], [])
+    assert (names(folder), names(memory), kept.failure) == (["000000.bin", "000001.bin", LOCK], [], None)
 
 
 def test_how_long_a_record_may_have_waited(kept: SharedJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1_000]
     monkeypatch.setattr("time.monotonic_ns", lambda: clock[0])
     kept.keep()
+    assert kept.lag_ns_max == 0
     kept._seen_ns = 1_000
     for now_ns, count, lag_ns in (
         (1_700, 1, 700),
@@ -448,6 +321,163 @@ def test_a_folder_without_room_is_refused_and_left_as_it_was(
     assert not is_being_written(tmp_path / "journal")
 
 
+def test_nobody_else_may_read_it(kept: SharedJournal, memory: Path) -> None:
+    for path in (*memory.iterdir(), *kept.folder.glob("*.bin"), kept.folder / LOCK):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_look_while_a_segment_is_begun_believes_nothing(kept: SharedJournal) -> None:
+    """The position is in the new one, and the number of segments still says the one before."""
+    put(kept, FIT)
+    journal, next_position = kept.journal, kept.journal.next_position
+    begin_segment(journal)
+    journal.segments[0] -= 1
+    journal.next_position = next_position
+    kept.keep()
+    assert (kept.failure, kept.synced_sequence, on_disk(kept.folder, 0)) == (None, 0, [])
+    journal.segments[0] += 1
+    journal.next_position = 0
+    put(kept, 1)
+    kept.keep()
+    assert (kept.failure, kept.synced_sequence, written(kept.folder)) == (None, FIT + 1, whole(FIT + 1, WORDS))
+    assert on_disk(kept.folder, 1) == whole(FIT + 1, WORDS)[FIT:]
+
+
+def test_a_thread_keeps_it(kept: SharedJournal) -> None:
+    kept.start()
+    put(kept, 4)
+    give_up_s = time.monotonic() + 30
+    while kept.synced_sequence < 4 and time.monotonic() < give_up_s:
+        time.sleep(0.001)
+    assert on_disk(kept.folder, 0) == whole(4, WORDS)
+
+
+def test_its_thread_ends_before_it_and_never_outlives_the_process(
+    kept: SharedJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, begun, ended = kept.keep, threading.Event(), []
+
+    def keep() -> None:
+        begun.set()
+        if threading.current_thread().name == "journal":
+            time.sleep(0.05)
+            ended.append(True)
+        real()
+
+    monkeypatch.setattr(kept, "keep", keep)
+    kept.start()
+    (thread,) = [each for each in threading.enumerate() if each.name == "journal"]
+    assert thread.daemon
+    assert begun.wait(30)
+    kept.close()
+    assert ended
+    assert not thread.is_alive()
+
+
+@contextmanager
+def without_standard_input() -> Iterator[None]:
+    """The next file to be opened has descriptor 0."""
+    standard_input = os.dup(0)
+    os.close(0)
+    try:
+        yield
+    finally:
+        os.dup2(standard_input, 0)
+        os.close(standard_input)
+
+
+def is_open(handle: int) -> bool:
+    return os.path.lexists(f"/proc/self/fd/{handle}")
+
+
+def test_the_lock_may_have_descriptor_0(tmp_path: Path, memory: Path) -> None:
+    with without_standard_input():
+        kept = SharedJournal(make_journal(), tmp_path / "journal", memory)
+        put(kept, 3)
+        assert os.readlink("/proc/self/fd/0") == str(tmp_path / "journal" / LOCK)
+        kept.close()
+        assert not is_open(0)
+    assert (is_being_written(tmp_path / "journal"), names(memory)) == (False, [])
+    assert written(tmp_path / "journal") == whole(3, WORDS)
+
+
+def test_a_segments_file_may_have_descriptor_0(
+    kept: SharedJournal, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(kept, FIT + 1)
+    real, calls = os.posix_fallocate, []
+
+    def fallocate(handle: int, offset: int, length: int) -> None:
+        calls.append(handle)
+        if len(calls) == 1:
+            os.close(0)
+        else:
+            fail()
+        real(handle, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", fallocate)
+    standard_input = os.dup(0)
+    try:
+        kept.keep()
+        assert (calls[1], is_open(0)) == (0, False)
+    finally:
+        os.dup2(standard_input, 0)
+        os.close(standard_input)
+    assert (names(kept.folder), len(names(memory))) == (["000000.bin", "000001.bin", "000001.memory", LOCK], 1)
+
+
+# A loss of power.
+
+
+class Durable(NamedTuple):
+    """What would outlive it."""
+
+    synced: dict[Path, bytes | list[str]]  # bytes of files, names in folders, as of the last sync
+    given_back: list[str]  # the segments whose memory was
+
+
+@pytest.fixture
+def durable(memory: Path, monkeypatch: pytest.MonkeyPatch) -> Durable:
+    """Whenever memory is given back, its segment is on the disk as it is, by its name."""
+    synced: dict[Path, bytes | list[str]] = {}
+    given_back: list[str] = []
+    real = Path.unlink
+
+    def sync(handle: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        synced[path] = names(path) if path.is_dir() else path.read_bytes()
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path.parent == memory:
+            (link,) = [each for each in memory.parent.glob("journal/*.memory") if each.readlink() == path]
+            file = link.with_suffix(".bin")
+            if file.exists():
+                assert file.name in synced[file.parent]
+                assert synced[file] == file.read_bytes()
+                given_back.append(file.name)
+        real(path, missing_ok)
+
+    for name in ("fsync", "fdatasync"):
+        monkeypatch.setattr(os, name, sync)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    return Durable(synced, given_back)
+
+
+def test_what_memory_is_given_back_for_outlives_a_loss_of_power(tmp_path: Path, memory: Path, durable: Durable) -> None:
+    with SharedJournal(make_journal(), tmp_path / "journal", memory) as kept:
+        put(kept, FIT + 2)
+        kept.keep()
+        put(kept, 1)
+    assert (kept.failure, durable.given_back) == (None, ["000000.bin", "000001.bin"])
+
+
+def test_what_is_salvaged_outlives_a_loss_of_power(tmp_path: Path, memory: Path, durable: Durable) -> None:
+    folder = died(tmp_path, memory, FIT + 2, 1)
+    salvage(folder)
+    assert durable.given_back == ["000000.bin", "000001.bin"]
+    assert durable.synced[folder] == names(folder) == ["000000.bin", "000001.bin", LOCK]
+
+
 # After a death.
 
 
@@ -474,6 +504,8 @@ def test_what_was_not_on_the_disk_is_salvaged_and_counted(
     assert len(on_disk(folder, 0)) == synced
     saved = salvage(folder)
     assert (names(memory), names(folder)) == ([], [*map(segment_name, range(segments)), LOCK])
+    used_bytes = SegmentHeader.size + min(count, FIT) * RECORD_BYTES
+    assert (folder / segment_name(0)).stat().st_size <= min(used_bytes + RECORD_BYTES_MAX, SMALL_BYTES)
     assert written(folder) == whole(count, WORDS)
     after = sum(len((folder / segment_name(number)).read_bytes().rstrip(b"\0")) for number in range(segments))
     assert saved == after - before

@@ -18,7 +18,7 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
-from crosswire.nic.tcp.ring import PORT_REST_NS, TcpEndpoints, TcpRing, close_stream, make_tcp_ring
+from crosswire.nic.tcp.ring import PORT_REST_NS, TcpEndpoints, TcpRing, abort_stream, close_stream, make_tcp_ring
 from crosswire.nic.tcp.state import TcpEnd
 from crosswire.nic.unit.compile import compiled
 from tests.support.tcp_setup import ACK, FIN, IRS, PSH, RST, SESSION, START_NS, SYN, WIRE, build, mss_option, parse
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.tcp
 
 FRAMES_MAX = 64
 FRAME_BYTES = 2048
-POLL, RELEASE, RESERVE, COMMIT, FLUSH, RECONNECT, CLOSE = range(7)
+POLL, RELEASE, RESERVE, COMMIT, FLUSH, RECONNECT, CLOSE, ABORT, NEXT = range(9)
 
 
 class MemoryRing(Struct):
@@ -38,6 +38,8 @@ class MemoryRing(Struct):
     polled: i64
     released: i64
     sent: i64
+    flushed: i64  # of those sent
+    wire_ns: i64  # when it has something to do
     room: i64  # frames that may be sent before it is full
     lengths_in: Annotated[Array, i64, FRAMES_MAX]
     lengths_out: Annotated[Array, i64, FRAMES_MAX]
@@ -76,13 +78,13 @@ def commit_memory(ring: MemoryRing, length: int, _now_ns: int) -> None:
 
 
 @flush.register(MemoryRing)
-def flush_memory(_ring: MemoryRing) -> None:
-    pass
+def flush_memory(ring: MemoryRing) -> None:
+    ring.flushed = ring.sent
 
 
 @next_time_ns.register(MemoryRing)
-def next_memory_ns(_ring: MemoryRing) -> int:
-    return 0
+def next_memory_ns(ring: MemoryRing) -> int:
+    return ring.wire_ns
 
 
 @compiled
@@ -102,6 +104,10 @@ def do(ring: TcpRing, frame: Frame, step: int, number: int, now_ns: int) -> int:
         reconnect(ring, number, now_ns)
     elif step == CLOSE:
         close_stream(ring, number, now_ns)
+    elif step == ABORT:
+        abort_stream(ring, number, now_ns)
+    elif step == NEXT:
+        return next_time_ns(ring)
     return 0
 
 
@@ -146,12 +152,17 @@ class Session:
     def out(self) -> list[bytes]:
         """What went out on the wire since the last call."""
         self.do(FLUSH)
+        return self.taken()
+
+    def taken(self) -> list[bytes]:
+        """What went out without being asked for; nothing waits to be flushed."""
+        assert self.inner.flushed == self.inner.sent
         start = address_of(self.inner.data_out)
         frames = [
             ctypes.string_at(start + index * FRAME_BYTES, self.inner.lengths_out[index])
             for index in range(self.inner.sent)
         ]
-        self.inner.sent = 0
+        self.inner.sent = self.inner.flushed = 0
         self.inner.room = FRAMES_MAX
         return frames
 

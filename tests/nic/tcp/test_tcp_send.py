@@ -60,6 +60,16 @@ def test_refused_by_reason() -> None:
     assert client.tcp.counters.refused_slots == 1
 
 
+def test_without_a_connection_not_even_an_empty_frame_is_taken() -> None:
+    client = Client()
+    assert not client.write(b"")
+    client.open()
+    assert not client.write(b"")
+    client.abort()
+    assert not client.write(b"")
+    assert client.output() == []
+
+
 def test_partial_ack_of_a_segment() -> None:
     client = Client().establish()
     client.send(b"0123456789")
@@ -214,15 +224,20 @@ def test_retransmission_is_the_same_bytes() -> None:
     assert all(each == first for each in again)
 
 
-def test_retransmission_does_not_carry_an_ack_that_the_peer_would_drop() -> None:
-    """RFC 5961 5.2 at the peer: an acknowledgement older than its window makes it drop the segment."""
+@pytest.mark.parametrize("earlier", range(3))
+def test_retransmission_does_not_carry_an_ack_that_the_peer_would_drop(earlier: int) -> None:
+    """RFC 5961 5.2 at the peer: an acknowledgement older than its window makes it drop the segment. Wherever the frame
+    is kept.
+    """
     client = Client().establish()
+    for number in range(earlier):
+        client.send(b"x")
+        client.peer(ACK, 0, number + 1)
     client.send(b"order")
     for index in range(10):
-        client.peer(ACK, index * 1000, 0, b"n" * 1000)
+        client.peer(ACK, index * 1000, earlier, b"n" * 1000)
     again = [each for each in client.wait(50) if each.payload]
-    assert [each.acknowledgement for each in again] == [10_000]
-    assert [each.payload for each in again] == [b"order"]
+    assert [(each.sequence, each.acknowledgement, each.payload) for each in again] == [(earlier, 10_000, b"order")]
 
 
 # Windows. lwIP: test_tcp_persist_split, test_tcp_zwp_timeout, test_tcp_retx_add_to_sent.

@@ -15,4 +15,5 @@ def give_up(engine: Engine) -> None:
 def go_on_without_segment(engine: Engine) -> None:
     """Trade no more as the journal gets no next segment: what it has left is for the answers to the cancels."""
     engine.journal.turn_limit = engine.journal.limit
+    engine.state.tells_turns = 0
     give_up(engine)

@@ -24,7 +24,7 @@ from crosswire.engine.orders import (
     take_mail,
     take_reports,
 )
-from crosswire.engine.records import record_book, record_closed, record_sample, record_state
+from crosswire.engine.records import note_turn, record_book, record_closed, record_sample, record_state
 from crosswire.engine.seat import tell_events, tell_finish, tell_time
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import (
@@ -92,10 +92,13 @@ def turn_once(engine: Engine, clock: Struct) -> int:
     tell_now(engine, now_ns)
     state.turns += 1
     acted = False
+    taken = 0
     for number in range(engine.venue_count):
         venue = engine.venues[number]
         if venue.due_ns <= now_ns:
+            frames = state.frames
             take_frame(engine, venue, now_ns)
+            taken |= (state.frames - frames) << number
             if has_requests(engine):
                 # Before the next frame is looked at: an order carries the frame that it answers.
                 orders_sent = state.orders_sent
@@ -107,14 +110,15 @@ def turn_once(engine: Engine, clock: Struct) -> int:
             # Behind the orders, not before them: this is time that no order waits for.
             if wants_segment(engine.journal):
                 break
-    if acted or now_ns >= timers_due_ns(engine):
+    acted = acted or now_ns >= timers_due_ns(engine)
+    if acted:
         tell_trigger(engine, 0)
         run_timers(engine, now_ns)
         note_state(engine, now_ns)
         look_at_rings(engine)
-        if state.strategy_failed != 0:
-            return Status.FAILED
-    return Status.TURNED
+    if acted or taken != 0:
+        note_turn(engine, taken, acted, now_ns)
+    return Status.FAILED if acted and state.strategy_failed != 0 else Status.TURNED
 
 
 @compiled

@@ -6,11 +6,16 @@ knows of.
 
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import Venue
+from crosswire.nic.journal.format import WORD_BYTES
 from crosswire.nic.journal.journal import begin_record, commit_record
-from crosswire.nic.memory.struct import size_of, view
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.memory.raw import copy_bytes
+from crosswire.nic.memory.struct import address_of, size_of, view
+from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
 from crosswire.risk.records import (
+    TURN_ACTED_BIT,
+    TURN_TIME_BIT,
+    TURNS_MAX,
     VERSION,
     AmendSent,
     BookRecord,
@@ -239,10 +244,37 @@ def reserve_ids(engine: Engine, now_ns: int) -> None:
     commit_record(journal, RecordKind.IDS, VERSION, size_of(IdsRecord), now_ns)
 
 
+@inlined
+def note_turn(engine: Engine, venues: int, acted: int, now_ns: int) -> None:
+    """Note a turn that took frames of these venues, a bit each, or acted; what acted is in the journal at once."""
+    state = engine.state
+    if state.tells_turns == 0:
+        return
+    if state.turn_count == 0:
+        state.told_turns.begun_ns = now_ns
+    after_ns = now_ns - state.told_turns.begun_ns
+    state.told_turns.turns[state.turn_count] = after_ns << TURN_TIME_BIT | acted << TURN_ACTED_BIT | venues
+    state.turn_count += 1
+    if acted != 0 or state.turn_count == TURNS_MAX:
+        record_turns(engine, now_ns)
+
+
+@compiled
+def record_turns(engine: Engine, now_ns: int) -> None:
+    """Write down the turns that were noted."""
+    state, journal = engine.state, engine.journal
+    payload_bytes = (1 + state.turn_count) * WORD_BYTES
+    copy_bytes(begin_record(journal, payload_bytes), address_of(state.told_turns), payload_bytes)
+    commit_record(journal, RecordKind.TURNS, VERSION, payload_bytes, now_ns)
+    state.turn_count = 0
+
+
 @compiled
 def record_closed(engine: Engine, now_ns: int) -> None:
     """Write that the loop has ended."""
     journal, state = engine.journal, engine.state
+    if state.turn_count != 0:
+        record_turns(engine, now_ns)
     record = view(ClosedRecord, begin_record(journal, size_of(ClosedRecord)))
     record.turns = state.turns
     record.orders_sent = state.orders_sent

@@ -12,7 +12,7 @@ from crosswire.nic.host.signals import set_words_on_signals
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Array, Reference, Struct, address_of, i64
 from crosswire.risk.gate import Gate
-from crosswire.risk.records import INSTRUMENTS_MAX, STRATEGIES_MAX
+from crosswire.risk.records import INSTRUMENTS_MAX, STRATEGIES_MAX, TurnsRecord
 from crosswire.risk.trading_state import TradingState, Why, ask_from_outside
 from crosswire.venues.market import Market
 from crosswire.venues.order import (
@@ -44,6 +44,9 @@ class LoopState(Struct):
     first_ns: i64
     first_keep_ns: i64  # the earliest of the venues' `keep_ns`
     recorded_state: i64  # as the journal has it, `packed_state`
+    tells_turns: i64  # 1: the journal is told of each turn that did something; a backtest's captures tell it all
+    turn_count: i64  # that are still to be told
+    told_turns: TurnsRecord
     theirs_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # positions as a venue is telling them
     told_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # as they were told last
     is_lost: Annotated[Array, i64, INSTRUMENTS_MAX]  # 1: the journal says of this instrument that it has no proven book

@@ -6,13 +6,17 @@ struct's end, and raises the kind's version.
 """
 
 from enum import IntEnum
+from typing import Annotated
 
 from crosswire.nic.journal.format import TEXT
-from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.memory.struct import Array, Struct, i64
 
 STRATEGIES_MAX = 8  # of one run
 INSTRUMENTS_MAX = 256  # of one run: a sample of all fits the room that the journal keeps for one turn
 VERSION = 2  # of every kind below
+TURNS_MAX = 24  # of one record
+TURN_ACTED_BIT = 8  # of a turn's word: the venues are below it, the time is above
+TURN_TIME_BIT = 16
 ACCOUNT = -1  # `HoldingRecord.strategy`: of all strategies together, as the gate judges by it
 
 
@@ -41,6 +45,7 @@ class RecordKind(IntEnum):
     ORDER_CARRIED = 20
     EXECUTIONS = 21
     EXECUTION_KNOWN = 22
+    TURNS = 23
 
 
 class OrderSent(Struct):
@@ -291,6 +296,19 @@ class BookRecord(Struct):
     valid: i64
 
 
+class TurnsRecord(Struct):
+    """Turns of the loop that took a frame or acted: in between nothing changed but the time.
+
+    With the frames themselves, which a capture holds, this is what a run can be followed by: whose ring gave the next
+    one, and what the time was. The payload ends with the last turn.
+    """
+
+    begun_ns: i64  # of the first turn
+    # Bits 0 to 7: the venues whose ring gave a frame, in order. Bit 8: the turn acted: an order may have left, a timer
+    # fired. Bits 16 and up: when it was, in ns after the first; the loop acts so often that it is never 2**47.
+    turns: Annotated[Array, i64, TURNS_MAX]
+
+
 class ClosedRecord(Struct):
     """The run's loop has ended."""
 
@@ -321,6 +339,7 @@ KINDS: dict[RecordKind, type[Struct]] = {
     RecordKind.ORDER_CARRIED: OrderCarried,
     RecordKind.EXECUTIONS: ExecutionsRecord,
     RecordKind.EXECUTION_KNOWN: ExecutionKnown,
+    RecordKind.TURNS: TurnsRecord,
 }
 # The fields of kinds to which some were not added at the end, by version.
 _OLDER_FIELDS: dict[tuple[int, int], tuple[str, ...]] = {

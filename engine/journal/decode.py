@@ -1,11 +1,21 @@
 """The records of a journal by the names of their fields."""
 
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from crosswire.nic.journal.format import HEADER_WORDS, WORD_BYTES
 from crosswire.nic.journal.reader import Batch
-from crosswire.risk.records import KINDS, RecordKind, fields_of
+from crosswire.risk.records import (
+    KINDS,
+    TURN_ACTED_BIT,
+    TURN_TIME_BIT,
+    VERSION,
+    RecordKind,
+    TurnsRecord,
+    fields_of,
+)
 
 
 class Record(NamedTuple):
@@ -14,7 +24,7 @@ class Record(NamedTuple):
     sequence: int
     time_ns: int
     kind: RecordKind
-    fields: dict[str, int]
+    fields: dict[str, Any]  # numbers; of TURNS what `Turns` holds
 
 
 def records_of(batch: Batch, kinds: Collection[int] = KINDS) -> Iterator[Record]:
@@ -23,6 +33,38 @@ def records_of(batch: Batch, kinds: Collection[int] = KINDS) -> Iterator[Record]
         payload_bytes, kind, version = commit[:3]
         if kind in kinds:
             names = fields_of(kind, version)
-            payload = batch.words[place + HEADER_WORDS : place + HEADER_WORDS + payload_bytes // WORD_BYTES].tolist()
-            fields = dict.fromkeys(KINDS[RecordKind(kind)].fields, 0) | dict(zip(names, payload, strict=False))
+            payload = batch.words[place + HEADER_WORDS : place + HEADER_WORDS + payload_bytes // WORD_BYTES]
+            if kind == RecordKind.TURNS:
+                fields: dict[str, Any] = {"begun_ns": int(payload[0]), "turns": unpack_turns(payload[:1], payload[1:])}
+            else:
+                zeros = dict.fromkeys(KINDS[RecordKind(kind)].fields, 0)
+                fields = zeros | dict(zip(names, payload.tolist(), strict=False))
             yield Record(int(batch.words[place + 2]), int(batch.words[place + 3]), RecordKind(kind), fields)
+
+
+class Turns(NamedTuple):
+    """Turns of the loop, one entry each."""
+
+    times_ns: np.ndarray
+    venues: np.ndarray  # a bit for each that a frame was taken of
+    acted: np.ndarray  # 1: an order may have left, a timer fired
+
+    def frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """List every frame taken, in order: the turn's time, the venue's number."""
+        bits = self.venues[:, None] >> np.arange(TURN_ACTED_BIT) & 1
+        turns, numbers = bits.nonzero()
+        return self.times_ns[turns], numbers
+
+
+def unpack_turns(begun_ns: np.ndarray, words: np.ndarray) -> Turns:
+    """Unpack the words of `TurnsRecord`s, each with its own `begun_ns` or all with the same."""
+    venues = words & (1 << TURN_ACTED_BIT) - 1
+    return Turns(begun_ns + (words >> TURN_TIME_BIT), venues, words >> TURN_ACTED_BIT & 1)
+
+
+def turns_of(batch: Batch) -> Turns:
+    """Give all turns of a batch, in order."""
+    rows = batch.of(RecordKind.TURNS, TurnsRecord, VERSION)
+    sizes = batch.commits["payload_bytes"][batch.commits["kind"] == RecordKind.TURNS] // WORD_BYTES - 1
+    is_there = np.arange(rows.shape[1] - 1) < sizes[:, None]
+    return unpack_turns(np.repeat(rows[:, 0], sizes), rows[:, 1:][is_there])

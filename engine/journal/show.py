@@ -8,7 +8,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from crosswire.engine.journal.decode import Record, records_of
+from crosswire.engine.journal.decode import Record, Turns, records_of
 from crosswire.engine.journal.description import Description, description_of
 from crosswire.engine.journal.text import Purpose, TextReader
 from crosswire.nic.journal.files import FOLDER, is_being_written, segment_name
@@ -80,7 +80,8 @@ def journal_of(path: Path) -> Path:
 def has_names(kind: RecordKind, name: str) -> bool:
     """Tell whether a field's numbers are shown by names, where there is one."""
     is_reason = (kind, name) == (RecordKind.ORDER_ENDED, "reason")
-    return name in NAMED or name.endswith("instrument") or (kind, name) in NUMBERED or is_reason
+    is_turns = (kind, name) == (RecordKind.TURNS, "turns")
+    return name in NAMED or name.endswith("instrument") or (kind, name) in NUMBERED or is_reason or is_turns
 
 
 class Namer:
@@ -91,14 +92,16 @@ class Namer:
         self.strategies = description.names.strategies
         self.venues = description.venues
 
-    def named(self, kind: RecordKind, fields: dict[str, int]) -> dict[str, Any]:
+    def named(self, kind: RecordKind, fields: dict[str, Any]) -> dict[str, Any]:
         """Name what is known by a name."""
         return {
             name: self._value(kind, name, value, fields) if has_names(kind, name) else value
             for name, value in fields.items()
         }
 
-    def _value(self, kind: RecordKind, name: str, value: int, fields: dict[str, int]) -> Any:
+    def _value(self, kind: RecordKind, name: str, value: Any, fields: dict[str, Any]) -> Any:
+        if isinstance(value, Turns):
+            return " ".join(map(self._turn, value.times_ns.tolist(), value.venues.tolist(), value.acted.tolist()))
         if name.endswith("instrument") and 0 <= value < len(self.instruments):
             return self.instruments[value]
         if name == "venue" and 0 <= value < len(self.venues):
@@ -113,6 +116,11 @@ class Namer:
         if numbers is not None and value in list(numbers):
             return numbers(value).name.lower()
         return value
+
+    def _turn(self, time_ns: int, venues: int, acted: int) -> str:
+        """Show a turn as its time and whose frames it took; with a mark if it acted."""
+        names = [name for number, name in enumerate(self.venues) if venues >> number & 1]
+        return f"{time_ns}:{'+'.join(names)}{'!' if acted else ''}"
 
 
 def show_records(path: Path, wanted: Filter, follow: bool = False) -> Iterator[dict[str, Any]]:

@@ -187,6 +187,7 @@ def run_live(
         kept.keep()  # on the disk before the first order
         if kept.failure is not None:
             raise HostError(journal_text(kept))
+        core.engine.state.tells_turns = 1
         thread = LoopThread(run, kept, live)
         thread.start()
         try:

@@ -9,6 +9,7 @@ cut: nothing passes on it any more, either way, and nobody is told. Only another
 
 from typing import Annotated, Any
 
+from crosswire.engine.simulate.deliveries import Deliveries, note_delivery
 from crosswire.engine.simulate.plan import Moment
 from crosswire.engine.simulate.truth import Truth
 from crosswire.engine.simulate.world_clock import WorldClock, due_ns, pass_time
@@ -63,6 +64,7 @@ class Cable(Struct):
     killed: i64  # 1: it has
     number: i64  # of its venue
     clock: Annotated[WorldClock, Reference]
+    deliveries: Annotated[Deliveries, Reference]
     ports: Annotated[Array, i64, CONNECTIONS_MAX]  # the engine's end of each stream
     dead: Annotated[Array, i64, CONNECTIONS_MAX]  # number of the stream's connection that was cut, 0: none was
     counters: RingCounters
@@ -73,14 +75,20 @@ class Cable(Struct):
 
 
 def make_cable(
-    truth: Truth, number: int, clock: WorldClock, seed: int, rates: FaultRates, flows: tuple[Flow, ...]
+    truth: Truth,
+    number: int,
+    clock: WorldClock,
+    deliveries: Deliveries,
+    seed: int,
+    rates: FaultRates,
+    flows: tuple[Flow, ...],
 ) -> Cable:
     """Make the wire to a venue's exchange behind `truth`; `flows` are its order connections, as `VenueSetup` has them.
 
     Its calls have the engine's times, `clock` the true ones.
     """
     cable = Cable(number=number)
-    cable.clock = clock
+    cable.clock, cable.deliveries = clock, deliveries
     for stream, flow in enumerate(flows):
         cable.ports[stream] = flow.source_port
     faults: Any = make_fault_ring(truth, seed, rates)
@@ -207,6 +215,7 @@ def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
     frame.time_ns += now_ns - true_ns
     cable.counters.frames += 1
     cable.counters.bytes += frame.length
+    note_delivery(cable.deliveries, cable.number, now_ns)
     return True
 
 

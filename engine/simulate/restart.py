@@ -15,6 +15,7 @@ from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import resumed_at, take_over, write_opening
 from crosswire.engine.report.facts import describe_run
 from crosswire.engine.simulate.cable import mend
+from crosswire.engine.simulate.deliveries import forget_deliveries
 from crosswire.engine.simulate.watch import Invariant, judge_books, watch_unit
 from crosswire.engine.simulate.world_clock import begin_clock
 from crosswire.nic.journal.files import MemoryJournal
@@ -49,6 +50,7 @@ def can_restart(run: Run) -> bool:
 def begin_journal(run: Run, carried: Carried | None = None) -> MemoryJournal:
     """Write what a journal begins with."""
     kept = MemoryJournal(run.engine.journal)
+    run.engine.state.tells_turns = 1
     write_description(kept.journal, describe_run(run.core, run.config, run.config_path, "simulation"))
     write_opening(run.core, run.config, carried, [part.session for part in run.parts])
     return kept
@@ -142,6 +144,7 @@ def restart(world: "World", is_torn: bool, down_ns: int) -> None:
         known = carried.execution_ids.get(venue.name, 0)
         resume(parts[number].session, resumed_at(venue.name, run.config, carried)._replace(execution_id=known))
     world.run = run
+    forget_deliveries(world)
     world.history.images.clear()
     world.history.restarts += 1
     world.kept = begin_journal(run, carried)

@@ -47,6 +47,7 @@ class Invariant(IntEnum):
     NO_RECORD_LOST = 18  # with a full disk the journal's last room holds all that is recorded
     DISPLACED_STAYS = 19  # where another client took our place we make no other connection
     TIME_GOES_ON = 20  # the engine's time never goes back, whatever its host's clock does
+    TURNS_TELL = 21  # the journal tells whose frame was taken in which turn, and when that was
 
 
 class Violation(Struct):

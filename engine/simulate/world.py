@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from crosswire.engine.build.market import level_capacity
 from crosswire.engine.build.run import Core, Run, build_run
@@ -16,6 +17,7 @@ from crosswire.engine.faults import plain_faults
 from crosswire.engine.loop import Status
 from crosswire.engine.seat import raise_failure
 from crosswire.engine.simulate.cable import Cable, make_cable
+from crosswire.engine.simulate.deliveries import Deliveries, judge_turns, take_deliveries
 from crosswire.engine.simulate.plan import Plan
 from crosswire.engine.simulate.restart import History, begin_journal
 from crosswire.engine.simulate.truth import make_truth
@@ -64,6 +66,8 @@ class World:
     entries: WatchEntries
     kept: MemoryJournal
     clock: WorldClock
+    deliveries: Deliveries
+    untold: np.ndarray = field(default_factory=lambda: np.empty((2, 0), np.int64))  # of them by no journal yet
     trace: bool = False
     start_ns: int = 0
     fills: Counter[tuple[int, int]] = field(default_factory=Counter)  # by venue and execution id
@@ -141,7 +145,7 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
             )
     config = msgspec.structs.replace(config, strategy=strategies_of(plan, config))
     cables: list[Cable] = []
-    watch, entries, clock = Watch(), WatchEntries(), WorldClock()
+    watch, entries, clock, deliveries = Watch(), WatchEntries(), WorldClock(), Deliveries()
     watch.clock = clock
 
     def lay_cable(core: Core, number: int, ring: RemoteRing) -> Cable:
@@ -151,7 +155,8 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
         flows = tuple(order_flow(number, gateway) for gateway in range(venue.order_entry.gateways_max))
         rates = FaultRates(**msgspec.structs.asdict(plan.rates[number]))
         watch.truths[number] = address_of(truth)
-        cables.append(make_cable(truth, number, clock, plan.seed * len(config.venue) + number, rates, flows))
+        seed = plan.seed * len(config.venue) + number
+        cables.append(make_cable(truth, number, clock, deliveries, seed, rates, flows))
         return cables[-1]
 
     run = build_run(config, config_path, lay_cable)
@@ -162,7 +167,7 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
             run.engine.gate.limits[index].position_lots_max = plan.position_max_lots
     run.core.linker.link_all(entries, watch_unit())
     run.load()
-    return World(plan, run, cables, watch, entries, begin_journal(run), clock)
+    return World(plan, run, cables, watch, entries, begin_journal(run), clock, deliveries)
 
 
 def strategies_of(plan: Plan, config: RunConfig) -> list[StrategyConfig]:
@@ -187,6 +192,7 @@ def turn_until(world: World, until_ns: int) -> None:
     while status in (Status.STARVED, Status.JOURNAL):
         with plain_faults(run.config_path):
             status = Status(call_entry(world.entries.run_watched, *arguments))
+            take_deliveries(world)
             raise_failure(run.engine.seats)
         if world.is_disk_full:
             note_room(world, status)
@@ -210,7 +216,9 @@ def note_room(world: World, status: Status) -> None:
 def take_records(world: World) -> None:
     """Take the fills and orders that stand in the journal, and keep what it says where a disk would."""
     instruments = world.run.engine.market.instruments
+    take_deliveries(world)
     for batch in read_memory(world.kept).batches():
+        judge_turns(world, batch)
         rows = batch.of(RecordKind.FILL, FillRecord, VERSION)
         for fill in elements(rows, FillRecord):
             world.fills[instruments[fill.instrument].venue, fill.execution_id] += 1

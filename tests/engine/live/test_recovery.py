@@ -28,8 +28,8 @@ pytestmark = [pytest.mark.netns, pytest.mark.recovery]
 KILLS = int(os.environ.get("CROSSWIRE_KILLS", "3"))  # of each configuration
 MARKET_S = 120 + 15 * KILLS
 FIRST_KILLED_S = 2  # at most, after its first fill
-KILLED_S = 6  # at most, after it has begun to trade; half of them within 0.7 s, as it logs on, compares and begins
-KILLED_MEAN_S = 1
+KILLED_S = 6  # at most, after it has begun to trade; half of them within 1 s, as it logs on, compares and begins
+KILLED_MEAN_S = 1.5
 TRADING_S = 15  # joining in the middle: the books come with the next snapshots
 STARBASE_RESTLESS = RESTLESS.replace(
     '"deribit/BTC-PERPETUAL"', '"starbase/BTC-PERPETUAL", "starbase/BTC_USDC-PERPETUAL"'
@@ -48,9 +48,10 @@ def rest_config(folder: Path, testbed: Testbed, seconds: int) -> Path:
     key = folder / "classic.toml"
     key.write_text('client_id = "classic"\nsecret = "classic"')
     key.chmod(0o600)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    keys = f'rest = "{address}"\npositions = "{address}"\npositions_credentials = "{key}"\n'
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        # Each gateway answers ten times a minute; more starts than that have both.
+        first, second = (f"http://127.0.0.1:{free.getsockname()[1]}" for free in (one, other))
+    keys = f'rest = "{first}"\nrest_b = "{second}"\npositions = "{first}"\npositions_credentials = "{key}"\n'
     config.write_text(config.read_text().replace("[venue.starbase]\n", f"[venue.starbase]\n{keys}"))
     return config
 
@@ -141,6 +142,7 @@ def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path, exa
             said.append(live.text())
         seen = account(exchanges)
     tell_starts(tmp_path, started_ns)
+    compare(tmp_path, seen)
     assert "no earlier run of this name" in said[0]
     for text in said[1:]:
         assert re.search(
@@ -148,8 +150,7 @@ def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path, exa
         )
     assert ("starbase: positions and open orders compared with REST" in said[-1]) == (example == "starbase")
     assert sum(venue["new_orders"] for venue in seen.values()) > 20
-    assert sum(1 for run in run_folders(tmp_path) if rows(run, RecordKind.FILL)) > KILLS // 3
-    compare(tmp_path, seen)
+    assert sum(1 for run in run_folders(tmp_path) if rows(run, RecordKind.FILL)) > KILLS // 4
 
 
 def test_what_rest_tells_otherwise_is_an_alarm_and_an_operators_to_accept(testbed: Testbed, tmp_path: Path) -> None:

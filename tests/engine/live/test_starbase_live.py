@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from crosswire.engine.journal.decode import records_of, turns_of
+from crosswire.nic.journal.reader import read_journal
+from crosswire.risk.records import RecordKind
 from tests.support.live_setup import Outcome, make_config, trade
 from tests.support.net import own_testbed
 from tests.support.paths import ROOT
@@ -38,6 +42,21 @@ def replays_what_was_captured(folder: Path, config: Path, seen: Outcome) -> None
         assert venue["sequence_gaps"] == venue["continuity_breaks"] == 0
 
 
+def tells_every_frame(folder: Path, seen: Outcome) -> None:
+    """The journal's turns are as many frames as the rings gave, of each venue; each order left in one that acted."""
+    (journal,) = folder.glob("runs/*/latest/journal")
+    batches = list(read_journal(journal).batches())
+    times_ns, venues = np.concatenate([turns_of(batch).frames() for batch in batches], axis=1)
+    assert (np.diff(times_ns) >= 0).all()
+    assert len(venues) == seen.engine["frames"]
+    for number, name in enumerate(seen.exchanges):
+        assert (venues == number).sum() > seen.of_venue(name)["market data frames"] > 1_000
+    acted = {time_ns for batch in batches for time_ns in turns_of(batch).times_ns[turns_of(batch).acted == 1].tolist()}
+    sent = [record.time_ns for batch in batches for record in records_of(batch, {RecordKind.ORDER_SENT})]
+    assert len(sent) > 10
+    assert set(sent) <= acted
+
+
 def test_both_sides_agree_over_our_own_tcp(tmp_path: Path) -> None:
     with own_testbed("sb", links=2) as testbed:
         key = tmp_path / "key.toml"
@@ -58,6 +77,7 @@ def test_both_sides_agree_over_our_own_tcp(tmp_path: Path) -> None:
     (log,) = tmp_path.glob("live-*.log")
     assert re.search(r"^warmed up with [1-9][0-9,]* frames, [1-9]", log.read_text(), re.MULTILINE), log.read_text()
     replays_what_was_captured(tmp_path, config, seen)
+    tells_every_frame(tmp_path, seen)
     left = [path for path in tmp_path.rglob("*") if path.is_file() and path != key]
     assert len(left) > 5
     assert [path for path in left if SECRET.encode() in path.read_bytes()] == []

@@ -265,6 +265,14 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         [("nic/packet.py", "address, udp.length, pseudo_header)) != 0", "address, udp.length, pseudo_header)) < 0")],
         {"BOOKS_ARE_TRUE"},
     ),
+    "a turn that is told with another venue's frame": (
+        [("engine/loop.py", "(state.frames - frames) << number", "(state.frames - frames) << (number ^ 1)")],
+        {"TURNS_TELL"},
+    ),
+    "turns that are told with a time too late": (
+        [("engine/records.py", "    after_ns = now_ns - state", "    after_ns = engine.state.sample_ns - state")],
+        {"TURNS_TELL"},
+    ),
 }
 PLANTED = list(PLANTS) if os.environ.get("CROSSWIRE_PLANTS") == "all" else list(PLANTS)[:2]
 

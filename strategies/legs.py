@@ -380,12 +380,10 @@ def _worth_e9(legs: Legs, desk: Desk, listing: int, side: int, price_ticks: int)
 
 @compiled
 def _send_missing(legs: Legs, desk: Desk, place: int, listing: int, through_ticks: int) -> bool:
-    """Send what is missing to one listing, that many ticks through its best price; False if it can't be sent."""
+    """Send what is missing, that many ticks through the best price, to a listing that has one; False if not sent."""
     trade = legs.trades[place]
     side = _side_missing(trade)
     best_ticks = market_ticks(legs, desk, listing, side)
-    if best_ticks == 0:
-        return False
     lots = nearest_lots(instrument_of(legs, desk, listing), best_ticks, abs(residual_e9(trade)))
     if lots == 0:
         return False

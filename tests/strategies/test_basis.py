@@ -119,6 +119,17 @@ def test_no_trade_before_the_warm_up() -> None:
     assert harness.orders == []
 
 
+@pytest.mark.parametrize("lost", ["a", "b"])
+def test_a_lost_book_ends_its_opportunity(lost: str) -> None:
+    harness = make()
+    warm(harness)
+    quote(harness, "a", 10_030)
+    assert harness.opportunities == []
+    harness.lose_book(lost)
+    assert [(row["buy_instrument"], row["sell_instrument"]) for row in harness.opportunities] == [(1, 0)]
+    assert harness.opportunities[0]["end_ns"] == harness.desk.now_ns
+
+
 @pytest.mark.parametrize(("far", "side_of_a"), [(10_030, SELL), (9_990, BUY)])
 def test_enters_far_from_the_mean_and_leaves_near_it(far: float, side_of_a: int) -> None:
     harness = make()

@@ -1,23 +1,21 @@
 """Leg tracking: whatever becomes of single orders, a trade ends flat, or says so."""
 
 from fractions import Fraction
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crosswire.strategies.cross_spread import CrossSpread
 from crosswire.strategies.desk import REQUESTS_MAX
 from crosswire.strategies.interface import on_book
 from crosswire.strategies.legs import pair_number, take_fill, take_order
 from crosswire.strategies.opportunity import TRADES_MAX, Blocked
 from crosswire.strategies.trades import Outcome
 from crosswire.venues.instrument import E9, Payoff
-from crosswire.venues.order import Order, OrderState, Report
+from crosswire.venues.order import OrderState, Report
 from crosswire.venues.side import BUY, SELL
+from tests.support.leg_setup import MS, make, open_edge, order_of, three
 from tests.support.strategy_harness import (
-    LEG_PARAMETERS,
     Answer,
     Harness,
     exact,
@@ -28,31 +26,6 @@ from tests.support.strategy_harness import (
     reject,
     veto,
 )
-
-PARAMETERS = LEG_PARAMETERS | {
-    "position_max": 1000,
-    "retries": 2,
-    "retry_window_us": 2_000,
-    "unwind_ticks": 5,
-    "unwind_interval_ms": 10,
-    "give_up_ms": 100,
-    "book_age_max_ms": 1_000_000,
-}
-MS = 1_000_000
-
-
-def make(instruments: dict[str, Any] | None = None, **changes: Any) -> Harness:
-    """A cross-spread strategy on cheap "a" and dear "b" (and, as given, more)."""
-    instruments = instruments or {"a": linear(taker_fee_bps=1), "b": linear(taker_fee_bps=1)}
-    return Harness(CrossSpread, PARAMETERS | {"instruments": list(instruments)} | changes, instruments)
-
-
-def open_edge(harness: Harness) -> None:
-    """Half a coin on either side: buy a at 100, sell b at 101; "c", if there is one, is a little worse than b."""
-    if "c" in harness.names:
-        harness.set_book("c", bids=[("100.0", 5)], asks=[("101.5", 5)])
-    harness.set_book("a", bids=[("99.9", 5)], asks=[("100.0", "0.5")])
-    harness.set_book("b", bids=[("101.0", "0.5")], asks=[("101.1", 5)])
 
 
 def value(harness: Harness) -> Fraction:
@@ -151,10 +124,6 @@ def test_nothing_filled_is_missed() -> None:
     harness.advance(MS)
     assert (len(harness.orders), harness.trades[0]["outcome"]) == (2, Outcome.MISSED)
     assert harness.trades[0]["miss_cost_e9"] == 0
-
-
-def three() -> dict[str, Any]:
-    return {name: linear(taker_fee_bps=1) for name in "abc"}
 
 
 def test_after_the_retries_the_leg_is_hedged_elsewhere() -> None:
@@ -361,13 +330,6 @@ def test_any_answers_end_flat_or_with_an_alarm(
     assert len(harness.trades) == len(trades)
     assert sum(row["attempts"] for row in harness.opportunities) == len(trades)
     assert all(row["captured_size_e9"] >= 0 for row in harness.opportunities)
-
-
-def order_of(harness: Harness, number: int, **changes: int) -> Order:
-    """The order that a leg sent as its `number`th, ended unfilled, as the strategy would be told of it."""
-    sent = harness.orders[number]
-    terms = {"trade_id": sent.trade_id, "tag": sent.tag, "instrument": sent.instrument, "side": sent.side}
-    return Order(**(terms | {"state": OrderState.CANCELLED} | changes))
 
 
 def test_what_is_not_of_a_trade_moves_none() -> None:

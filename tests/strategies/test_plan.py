@@ -96,8 +96,8 @@ instruments = st.sampled_from([(1, "0.001", 0), (1, "0.002", 3), (1, "0.001", -1
 
 @settings(max_examples=300)
 @given(
-    instruments, instruments, levels_of(ASK), levels_of(BID), st.integers(-200, 200), st.integers(1, 4),
-    st.integers(1, 20), st.booleans(),
+    instruments, instruments, levels_of(ASK), levels_of(BID), st.integers(-200, 200) | st.just(-10_000),
+    st.integers(1, 4), st.integers(1, 20), st.booleans(),
 )  # fmt: skip
 def test_a_plan_is_the_sum_of_what_clears(
     buy: Instrument, sell: Instrument, asks: Levels, bids: Levels, hurdle_bps: int, depth: int, limit: int, whole: bool
@@ -124,6 +124,20 @@ def test_prices_that_just_clear_do() -> None:
     for empty in (Market(market.buy, market.sell, [], [(100, 5)]), Market(market.buy, market.sell, [(100, 5)], [])):
         plan = empty.plan(0, 1, E9, True)
         assert (plan.size_e9, plan.value_e9, plan.offered_size_e9, plan.offered_value_e9) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("rate_e9", [0, E9])
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("limit_e9", [E9 // 1000, E9 // 200, E9])
+def test_a_level_is_traded_once(rate_e9: int, whole: bool, limit_e9: int) -> None:
+    """Where the next price just clears, and where there is none: at a rate of 0 all that is bid is taken."""
+    free = linear(tick=1, lot="0.001", taker_fee_bps=0)
+    for asks, bids in (
+        ([(99, 1), (100, 5)], [(100, 1), (99, 5)]),
+        ([(99, 5), (100, 5)], [(101, 20)]),
+        ([(99, 20)], [(101, 5), (100, 5)]),
+    ):
+        Market(free, free, asks, bids).check(rate_e9, 3, limit_e9, whole)
 
 
 # Lots.
@@ -156,6 +170,7 @@ CENT = E9 // 100
         (CENT, CENT // 10, (0, 0)),
         (E9 // 250 * 3, 0, (1, 2)),  # 0.012: of 0.01 bought, 0.008 is sold
         (6 * CENT, CENT, (5, 15)),  # 0.05 bought, and the carry: 0.06
+        (3 * CENT - 1, -CENT // 5, (2, 4)),  # not one unit more is bought than is on offer
     ],
 )
 def test_the_coarser_side_is_rounded_down_and_the_other_is_near_it(
@@ -171,6 +186,22 @@ def test_of_equal_lots_the_bought_ones_are_rounded() -> None:
     assert chosen(3 * CENT, CENT, *equal)[:2] == (2, 3)
     assert chosen(3 * CENT, -CENT, *equal)[:2] == (3, 2)
     assert chosen(3 * CENT, CENT // 2 + 1, *equal)[:2] == (2, 3)
+    # The sale of the fourth lot, which 0.036 calls for, is not on offer.
+    assert chosen(39 * CENT // 10, 6 * CENT // 10, *equal)[:2] == (3, 3)
+
+
+@pytest.mark.parametrize(("finer", "lots"), [("0.003", (1, 1)), ("0.001", (4, 1))])
+def test_the_lots_that_are_a_little_coarser_are_rounded(finer: str, lots: tuple[int, int]) -> None:
+    """Of 0.0075 one lot of 0.004 is taken: one of 0.003 is nearest to it, or four of 0.001."""
+    fine, coarse = linear(tick=1, lot=finer), linear(tick=1, lot="0.004")
+    assert chosen(E9 * 75 // 10_000, 0, fine, coarse)[:2] == lots
+    assert chosen(E9 * 75 // 10_000, 0, coarse, fine)[:2] == lots[::-1]
+
+
+def test_a_lot_of_the_smallest_unit_is_not_bought_where_the_carry_takes_all() -> None:
+    smallest = linear(tick=1, lot="0.000000001")
+    assert chosen(3, 3, smallest, smallest)[:2] == (0, 0)
+    assert chosen(4, 3, smallest, smallest)[:2] == (1, 4)
 
 
 @pytest.mark.parametrize(

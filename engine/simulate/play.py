@@ -103,6 +103,7 @@ def leave(world: World) -> None:
     world.watch.is_leaving = 1
     look_until(world, TRADING_MS + (CUT_LEAVING_MS if world.has_cut else LEAVING_MS))
     for number in range(len(world.cables)):
+        note_connections(world, number)
         account = account_of(world, number)
         # A run that has no room for its journal ends before the silence of a cut connection is noticed.
         if is_quiet(world, number, account) or not has_ended(world):

@@ -72,6 +72,7 @@ def note_live(strategy: Failing, desk: Desk, order: Order) -> None:
     if order.state == OrderState.LIVE:
         strategy.live = max(strategy.live, 1)
 """
+RESTING = FAILING.replace("1 // (instrument - instrument)", "201")
 
 
 @pytest.fixture
@@ -87,6 +88,15 @@ def config_with(
     text = config.read_text()
     config.write_text(text[: text.index("[strategy]")] + strategy + text[text.index("# For `crosswire") :])
     (folder / "mine.py").write_text(FAILING)
+    return config
+
+
+def with_orders_open(folder: Path, testbed: Testbed, seconds: int = TRADING_S) -> Path:
+    """Beside orders by chance, of which none may be open when something happens, some that stay."""
+    restless = RESTLESS.removeprefix("[strategy]")
+    strategies = f'[[strategy]]\nname = "restless"{restless}[[strategy]]\nname = "resting"\nuse = "mine.py:Failing"\n\n'
+    config = config_with(folder, testbed, strategies, seconds)
+    (folder / "mine.py").write_text(RESTING)
     return config
 
 
@@ -109,7 +119,7 @@ def ended_by_itself(folder: Path, config: Path, *exchange_options: object) -> tu
 
 
 def test_an_exchange_that_stalls_with_orders_open_is_an_alarm(testbed: Testbed, tmp_path: Path) -> None:
-    said, _ = ended_by_itself(tmp_path, config_with(tmp_path, testbed, RESTLESS), "--pause", 3, 5)
+    said, _ = ended_by_itself(tmp_path, with_orders_open(tmp_path, testbed), "--pause", 3, 5)
     assert re.search(r"alarm, everything is cancelled: .*its session was lost with \d+ orders? open", said)
     assert re.search(r"crosswire: alarm: .*the next start asks the venues before it trades", said)
     (summary,) = (tmp_path / "runs").glob("*/latest/summary.json")
@@ -133,8 +143,7 @@ def test_a_strategy_that_fails_leaves_no_order(testbed: Testbed, tmp_path: Path)
 def test_a_strategy_whose_counters_fail_loses_no_record(testbed: Testbed, tmp_path: Path) -> None:
     """At the very end its Python raises: what was booked is there, and the run's files can be made from it."""
     config = config_with(tmp_path, testbed, MINE)
-    code = FAILING.replace("1 // (instrument - instrument)", "201")
-    code = code.replace(
+    code = RESTING.replace(
         "\n\n@on_book", "\n    def counters(self) -> dict[str, int]:\n        return {'x': 1 // 0}\n\n\n@on_book", 1
     )
     (tmp_path / "mine.py").write_text(code)
@@ -154,7 +163,7 @@ def test_a_strategy_whose_counters_fail_loses_no_record(testbed: Testbed, tmp_pa
 
 def test_an_interface_that_is_gone_is_an_alarm_and_keeps_the_journal(testbed: Testbed, tmp_path: Path) -> None:
     """Nothing can be cancelled over a wire that is not there: it is said, and what was booked stays."""
-    config = config_with(tmp_path, testbed, RESTLESS)
+    config = with_orders_open(tmp_path, testbed)
     with started(tmp_path, "exchange", config, "--wait") as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
         with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", TRADING_S) as live:

@@ -14,7 +14,7 @@ from crosswire.nic.journal.format import HEADER_WORDS
 from crosswire.nic.journal.reader import read_journal
 from crosswire.risk.records import KINDS, RecordKind
 from crosswire.venues.session import SessionState
-from tests.engine.live.test_leaving import RESTLESS, account, config_with
+from tests.engine.live.test_leaving import account, config_with, with_orders_open
 from tests.engine.live.test_recovery import compare, rows, run_folders
 from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Command, started
 from tests.support.net import own_testbed
@@ -169,7 +169,7 @@ def test_an_exchange_that_died_flat_is_traded_on_when_it_is_back(testbed: Testbe
 
 
 def test_an_exchange_that_dies_with_orders_open_is_an_alarm(testbed: Testbed, tmp_path: Path) -> None:
-    config = config_with(tmp_path, testbed, RESTLESS, seconds=MARKET_S)
+    config = with_orders_open(tmp_path, testbed, MARKET_S)
     with started(tmp_path, "exchange", config, "--wait") as first:
         first.wait_for("ready", COMPILE_PATIENCE_S)
         with started(tmp_path, "live", config, "--output", tmp_path / "runs") as live:

@@ -356,7 +356,9 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAM
 @app.command("journal")
 def show_journal(
     run: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAME/latest.")],
-    kind: Annotated[list[str] | None, typer.Option(help="Only records of this kind, as fill; may be repeated.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only this kind, as fill; may be repeated. Default: all but turns.")
+    ] = None,
     order: Annotated[int, typer.Option(help="Only of the order with this id.")] = 0,
     instrument: Annotated[str, typer.Option(help="Only of this instrument, as venue/SYMBOL.")] = "",
     since: Annotated[int, typer.Option(help="Only behind this record.")] = 0,

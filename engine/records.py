@@ -246,7 +246,10 @@ def reserve_ids(engine: Engine, now_ns: int) -> None:
 
 @inlined
 def note_turn(engine: Engine, venues: int, acted: int, now_ns: int) -> None:
-    """Note a turn that took frames of these venues, a bit each, or acted; what acted is in the journal at once."""
+    """Note a turn that took frames of these venues, a bit each, or acted; it is told at once if it has written more.
+
+    Timers alone, as of a session that looks each millisecond whether it can connect, do not make a record each.
+    """
     state = engine.state
     if state.tells_turns == 0:
         return
@@ -255,7 +258,7 @@ def note_turn(engine: Engine, venues: int, acted: int, now_ns: int) -> None:
     after_ns = now_ns - state.told_turns.begun_ns
     state.told_turns.turns[state.turn_count] = after_ns << TURN_TIME_BIT | acted << TURN_ACTED_BIT | venues
     state.turn_count += 1
-    if acted != 0 or state.turn_count == TURNS_MAX:
+    if state.turn_count == TURNS_MAX or engine.journal.sequence != state.told_sequence:
         record_turns(engine, now_ns)
 
 
@@ -267,6 +270,7 @@ def record_turns(engine: Engine, now_ns: int) -> None:
     copy_bytes(begin_record(journal, payload_bytes), address_of(state.told_turns), payload_bytes)
     commit_record(journal, RecordKind.TURNS, VERSION, payload_bytes, now_ns)
     state.turn_count = 0
+    state.told_sequence = journal.sequence
 
 
 @compiled

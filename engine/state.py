@@ -47,6 +47,7 @@ class LoopState(Struct):
     tells_turns: i64  # 1: the journal is told of each turn that did something; a backtest's captures tell it all
     turn_count: i64  # that are still to be told
     told_turns: TurnsRecord
+    told_sequence: i64  # of the last record that told some
     theirs_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # positions as a venue is telling them
     told_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # as they were told last
     is_lost: Annotated[Array, i64, INSTRUMENTS_MAX]  # 1: the journal says of this instrument that it has no proven book

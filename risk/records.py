@@ -299,8 +299,8 @@ class BookRecord(Struct):
 class TurnsRecord(Struct):
     """Turns of the loop that took a frame or acted: in between nothing changed but the time.
 
-    With the frames themselves, which a capture holds, this is what a run can be followed by: whose ring gave the next
-    one, and what the time was. The payload ends with the last turn.
+    With the frames themselves this is what a run can be followed by: whose ring gave the next one, and what the time
+    was. The payload ends with the last turn.
     """
 
     begun_ns: i64  # of the first turn

@@ -15,7 +15,7 @@ from crosswire.nic.journal.files import FOLDER, is_being_written, segment_name
 from crosswire.nic.journal.reader import JournalError, JournalReader, read_journal
 from crosswire.nic.journal.walk import End
 from crosswire.risk.gate import Veto
-from crosswire.risk.records import ACCOUNT, RecordKind
+from crosswire.risk.records import ACCOUNT, KINDS, RecordKind
 from crosswire.risk.trading_state import TradingState, Why
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.trades import Outcome
@@ -31,6 +31,7 @@ from crosswire.venues.session import (
 )
 
 FOLLOW_S = 0.2  # between two looks at a journal that is being written
+SHOWN = frozenset(KINDS) - {RecordKind.TURNS}
 SIDES = ("buy", "sell")
 NAMED = ("venue", "strategy", "side")  # of whatever kind; beside them what ends in "instrument", and `NUMBERED`
 NUMBERED: dict[tuple[RecordKind, str], type[IntEnum]] = {
@@ -53,7 +54,7 @@ NUMBERED: dict[tuple[RecordKind, str], type[IntEnum]] = {
 class Filter:
     """Which records are wanted: those that all of it holds for."""
 
-    kinds: frozenset[RecordKind] = frozenset()  # none: all but texts
+    kinds: frozenset[RecordKind] = frozenset()  # none: all but texts and turns, of which there are too many to read
     order_id: int = 0
     instrument: str = ""
     from_sequence: int = 0
@@ -136,7 +137,7 @@ def show_records(path: Path, wanted: Filter, follow: bool = False) -> Iterator[d
             texts.take(batch)
             if namer is None and texts.text(Purpose.DESCRIPTION) is not None:
                 namer = Namer(description_of(texts, folder))
-            for record in records_of(batch):
+            for record in records_of(batch, wanted.kinds or SHOWN):
                 if record.sequence <= seen:
                     continue
                 seen = record.sequence
@@ -149,9 +150,7 @@ def show_records(path: Path, wanted: Filter, follow: bool = False) -> Iterator[d
 
 
 def passed(record: Record, wanted: Filter, namer: Namer) -> dict[str, Any] | None:
-    """Give a record with names, None if it is not wanted."""
-    if wanted.kinds and record.kind not in wanted.kinds:
-        return None
+    """Give a record of a kind that is wanted with names, None if it is not wanted otherwise."""
     if wanted.order_id and record.fields.get("client_order_id") != wanted.order_id:
         return None
     shown = namer.named(record.kind, record.fields)

@@ -54,8 +54,8 @@ def judge_turns(world: "World", batch: Batch) -> None:
         same = int((told[:, : given.shape[1]] == given[:, : told.shape[1]]).all(axis=0).argmin())
         found, expected = (str(each[:, same : same + 1].tolist()) for each in (told, given))
         world.violate(Invariant.TURNS_TELL, 0, f"[time, venue] {found}", expected)
-    # What a turn has acted on is told with it. Of others less may be left than a record holds, and the turn that was
-    # cut short by a kill.
+    # A turn that has written anything else is told with that. Of others less may be left than a record holds, and the
+    # turn that was cut short by a kill.
     latest = TURNS_MAX * world.run.engine.venue_count
     if world.run.engine.state.tells_turns != 0 and world.untold.shape[1] > latest:
         world.violate(Invariant.TURNS_TELL, 0, f"{world.untold.shape[1]} frames not told", f"{latest} at most")

@@ -190,10 +190,12 @@ def turn_until(world: World, until_ns: int) -> None:
     arguments = (address_of(run.engine), address_of(run.clock), address_of(world.watch), until_ns)
     status = Status.STARVED
     while status in (Status.STARVED, Status.JOURNAL):
-        with plain_faults(run.config_path):
-            status = Status(call_entry(world.entries.run_watched, *arguments))
-            take_deliveries(world)
-            raise_failure(run.engine.seats)
+        try:
+            with plain_faults(run.config_path):
+                status = Status(call_entry(world.entries.run_watched, *arguments))
+                raise_failure(run.engine.seats)
+        finally:
+            take_deliveries(world)  # whatever it ended by: a kill is an exception, too
         if world.is_disk_full:
             note_room(world, status)
         else:
@@ -216,7 +218,6 @@ def note_room(world: World, status: Status) -> None:
 def take_records(world: World) -> None:
     """Take the fills and orders that stand in the journal, and keep what it says where a disk would."""
     instruments = world.run.engine.market.instruments
-    take_deliveries(world)
     for batch in read_memory(world.kept).batches():
         judge_turns(world, batch)
         rows = batch.of(RecordKind.FILL, FillRecord, VERSION)

@@ -10,7 +10,7 @@ from crosswire.engine.ending import go_on_without_segment
 from crosswire.engine.journal.decode import records_of, turns_of
 from crosswire.engine.journal.description import Description
 from crosswire.engine.journal.show import Namer
-from crosswire.engine.records import note_turn, record_closed
+from crosswire.engine.records import note_turn, record_book, record_closed
 from crosswire.engine.state import Engine
 from crosswire.nic.journal.files import MemoryJournal, make_journal
 from crosswire.nic.journal.reader import read_memory
@@ -20,9 +20,11 @@ from crosswire.venues.order import VENUES_MAX
 
 APART_NS = 1 << 40  # at most, between two turns: 18 minutes
 Turn = tuple[int, int, int]  # time, venues, acted
+Step = tuple[int, int, int, bool]  # after how long; venues, acted; whether it writes another record
 
 turns = st.lists(
-    st.tuples(st.integers(0, APART_NS), st.integers(0, (1 << VENUES_MAX) - 1), st.integers(0, 1)), max_size=120
+    st.tuples(st.integers(0, APART_NS), st.integers(0, (1 << VENUES_MAX) - 1), st.integers(0, 1), st.booleans()),
+    max_size=120,
 )
 
 
@@ -34,11 +36,13 @@ def engine_with_journal() -> tuple[Engine, MemoryJournal]:
     return engine, kept
 
 
-def note(engine: Engine, steps: list[Turn]) -> list[Turn]:
+def note(engine: Engine, steps: list[Step]) -> list[Turn]:
     """Turn at these times after one another; what is to be told."""
     now_ns, noted = 1 << 60, []
-    for after_ns, venues, acted in steps:
+    for after_ns, venues, acted, writes in steps:
         now_ns += after_ns
+        if writes:
+            record_book(engine, 0, 1, now_ns)
         note_turn(engine, venues, acted, now_ns)
         noted.append((now_ns, venues, acted))
     return noted
@@ -53,20 +57,20 @@ def told(kept: MemoryJournal) -> list[Turn]:
 
 
 @given(steps=turns)
-def test_every_turn_is_told_once_and_one_that_acts_at_once(steps: list[Turn]) -> None:
+def test_every_turn_is_told_once_and_one_that_writes_more_at_once(steps: list[Step]) -> None:
     engine, kept = engine_with_journal()
     noted = note(engine, steps)
     before = told(kept)
     assert before == noted[: len(before)]
-    left = noted[len(before) :]
+    left = steps[len(before) :]
     assert len(left) < TURNS_MAX
-    assert not any(acted for _, _, acted in left)
+    assert not any(writes for _, _, _, writes in left)
     record_closed(engine, 0)
     assert told(kept) == noted
 
 
 @given(steps=turns)
-def test_frames_are_told_in_the_order_in_which_they_were_taken(steps: list[Turn]) -> None:
+def test_frames_are_told_in_the_order_in_which_they_were_taken(steps: list[Step]) -> None:
     engine, kept = engine_with_journal()
     noted = note(engine, steps)
     record_closed(engine, 0)
@@ -79,9 +83,9 @@ def test_frames_are_told_in_the_order_in_which_they_were_taken(steps: list[Turn]
 
 def test_a_record_is_shown_turn_by_turn() -> None:
     engine, kept = engine_with_journal()
-    note(engine, [(5, 1, 0), (7, 2, 0), (1, 3, 0), (0, 0, 1)])
+    note(engine, [(5, 1, 0, False), (7, 2, 0, False), (1, 3, 0, False), (0, 0, 1, True)])
     (batch,) = read_memory(kept).batches()
-    (record,) = records_of(batch)
+    (record,) = records_of(batch, {RecordKind.TURNS})
     names = SimpleNamespace(instruments=[], names=SimpleNamespace(strategies={}), venues=["deribit", "bridge"])
     shown = Namer(cast("Description", names)).named(record.kind, record.fields)
     begun_ns = (1 << 60) + 5
@@ -97,5 +101,5 @@ def test_a_run_that_has_no_room_left_tells_none() -> None:
     engine, kept = engine_with_journal()
     engine.gate = Gate()
     go_on_without_segment(engine)
-    note(engine, [(5, 1, 1)] * 40)
+    note(engine, [(5, 1, 1, True)] * 40)
     assert told(kept) == []

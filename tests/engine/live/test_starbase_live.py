@@ -5,12 +5,14 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from crosswire.engine.journal.decode import records_of, turns_of
+from crosswire.engine.journal.show import Filter, parse_kinds, show_records
 from crosswire.nic.journal.reader import read_journal
 from crosswire.risk.records import RecordKind
 from tests.support.live_setup import Outcome, make_config, trade
@@ -55,6 +57,15 @@ def tells_every_frame(folder: Path, seen: Outcome) -> None:
     sent = [record.time_ns for batch in batches for record in records_of(batch, {RecordKind.ORDER_SENT})]
     assert len(sent) > 10
     assert set(sent) <= acted
+    # Whoever reads a journal sees them only if they ask for them.
+    shown = Counter(record["kind"] for record in show_records(journal, Filter()))
+    assert shown["order_sent"] == len(sent)
+    assert "turns" not in shown
+    asked = list(show_records(journal, Filter(parse_kinds(["turns"]))))
+    assert {record["kind"] for record in asked} == {"turns"}
+    turns = [each.split(":")[1].rstrip("!") for record in asked for each in record["turns"].split()]
+    for name in seen.exchanges:
+        assert sum(name in each.split("+") for each in turns) > seen.of_venue(name)["market data frames"]
 
 
 def test_both_sides_agree_over_our_own_tcp(tmp_path: Path) -> None:

@@ -151,6 +151,7 @@ class OurRig(Rig):
             set_seat(self.core.engine.seats[0], 0, self.kept[-1], self.core.linker)
         self.loop = Run(self.config, self.path, self.core, tuple(parts), self.clock, [])
         self.script.stop_at = address_of(self.core.engine.state)
+        self.core.engine.state.tells_turns = 1  # as in a live run
         self.orders: dict[str, int] = {}
         self.journal = MemoryJournal(self.core.engine.journal)
 

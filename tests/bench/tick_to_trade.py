@@ -244,6 +244,7 @@ def run_rig(rig: Rig, loop_core: int, exchange_core: int, fifo: bool) -> None:
     rig.run.load()
     exchange = compiled_for(run_exchanges, rig.exchanges, rig.exchange_clock)
     state = rig.run.engine.state
+    state.tells_turns = 1  # as in a live run
     # Not before: a clock that nobody keeps while the loop compiles comes to a stop.
     keepers = [ClockKeeper(clock) for clock in (rig.clock, rig.exchange_clock)]
 

@@ -344,10 +344,10 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAM
     """Make a run's files from its journal again: Parquet, summary.json, report.html."""
     from crosswire.engine.errors import KNOWN_ERRORS
     from crosswire.engine.report.make import make_files
+    from crosswire.engine.warn import print_warnings
 
     try:
-        for warning in make_files(run, with_report=True).warnings:
-            typer.echo(f"warning: {warning}", err=True)
+        print_warnings(make_files(run, with_report=True).warnings, errors)
         typer.echo(run / "report.html")
     except KNOWN_ERRORS as error:
         raise fail(error) from None

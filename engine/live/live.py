@@ -33,6 +33,7 @@ from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.engine.state import begin_leaving, is_leaving, leave_on_signals
 from crosswire.engine.venue import Venue, VenueParts
+from crosswire.engine.warn import print_warnings
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
     HostError,
@@ -51,6 +52,7 @@ from crosswire.nic.rings.dpdk.dpdk import known_to_dpdk
 from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.tcp.state import TcpCounters
+from crosswire.nic.warning import DataWarning
 from crosswire.risk.trading_state import state_text
 from crosswire.venues.session import (
     SessionState,
@@ -235,11 +237,11 @@ def end_journal(
         for part, each, venue in zip(run.parts, rings, run.config.venue, strict=True):
             seen = run.engine.venues[part.session.venue]
             if seen.damaged != 0:
-                facts.warnings.append(damaged_text(venue.name, seen.damaged))
+                facts.warnings.append(damaged_warning(venue.name, seen.damaged))
             try:
                 facts.counters.update(venue_counters(part, seen, each, venue.name))
             except HostError as error:  # its interface is gone: that is no reason to say nothing of the rest
-                facts.warnings.append(f"{venue.name}: what its rings have counted is not known: {error}")
+                facts.warnings.append(uncounted_warning(venue.name, error))
         write_facts(run.engine.journal, facts)
     except Exception as error:  # a strategy's own counters are its author's code
         failure = error
@@ -483,13 +485,24 @@ def journal_counters(run: Run, kept: SharedJournal) -> dict[str, int]:
     }
 
 
-def damaged_text(name: str, damaged: int) -> str:
+def damaged_warning(name: str, damaged: int) -> DataWarning:
     """Say that datagrams of a venue were not read for their checksum, and what may be the reason."""
-    what = f"{damaged:,} datagrams" if damaged != 1 else "a datagram"
-    return (
-        f"{name}: {what} had a wrong checksum and {'were' if damaged != 1 else 'was'} not read: look for a faulty link"
-        " or switch; if the sender is on this host, turn its transmit checksum offload off, or set check_udp = false in"
-        " [venue.live]"
+    return DataWarning(
+        kind="datagrams with a wrong checksum, not read",
+        count=damaged,
+        first_place=f"venue {name}",
+        what_to_do="look for a faulty link or switch; if the sender is on this host, turn its transmit checksum offload"
+        " off, or set check_udp = false in [venue.live]",
+    )
+
+
+def uncounted_warning(name: str, error: HostError) -> DataWarning:
+    """Say that what a venue's rings have counted is lost."""
+    return DataWarning(
+        kind="venues whose rings' counters are not known",
+        count=1,
+        first_place=f"venue {name}",
+        what_to_do=f"look after its interface ({error})",
     )
 
 
@@ -499,7 +512,7 @@ def tell_damaged(run: Run, told: set[str], console: Console) -> None:
         damaged = run.engine.venues[number].damaged
         if damaged != 0 and venue.name not in told:
             told.add(venue.name)
-            console.print(damaged_text(venue.name, damaged), style="red", markup=False)
+            print_warnings([damaged_warning(venue.name, damaged)], console)
 
 
 def venue_counters(part: VenueParts, venue: Venue, owner: VenueRings, name: str) -> dict[str, int]:

@@ -17,6 +17,7 @@ from crosswire.engine.report.text import (
     percent_text,
     time_text,
 )
+from crosswire.engine.warn import print_warnings
 
 if TYPE_CHECKING:
     from crosswire.engine.journal.list import ListedRun
@@ -32,8 +33,7 @@ def print_summary(summary: RunSummary, console: Console) -> None:
     began, ended = time_text(summary.first_time_ns), time_text(summary.last_time_ns)
     console.print(Text(summary.name, style="bold"), Text(f"{began} to {ended}", style="dim"))
     console.print(grid)
-    for warning in summary.warnings:
-        console.print(f"warning: {warning}", style="red", markup=False)
+    print_warnings(summary.warnings, console)
 
 
 def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:

@@ -11,6 +11,7 @@ from crosswire.engine.report.recorder import Recorder
 from crosswire.engine.report.summary import RunFacts, RunSummary, summarise, write_summary
 from crosswire.nic.journal.files import FOLDER, salvage
 from crosswire.nic.journal.reader import Batch, JournalError, read_journal
+from crosswire.nic.warning import DataWarning
 from crosswire.risk.records import KINDS, VERSION, RecordKind
 
 BUFFERS = {
@@ -20,9 +21,12 @@ BUFFERS = {
     "opportunities": RecordKind.OPPORTUNITY,
     "trades": RecordKind.TRADE,
 }
-NOT_ENDED = (
-    "the run's process died before its end: orders, fills, trades and positions are all that its journal holds; frames,"
-    " messages, vetoes and other counters are not known and stand at 0"
+UNFINISHED = DataWarning(
+    kind="run that died before its end",
+    count=1,
+    first_place="the journal's last record",
+    what_to_do="trust its orders, fills, trades and positions, which the journal holds; frames, messages, vetoes and"
+    " other counters are not known and stand at 0",
 )
 
 
@@ -88,5 +92,5 @@ def unfinished_facts(description: Description, first_ns: int, last_ns: int) -> R
         start_s=0.0,
         wall_s=0.0,
         digest="",
-        warnings=[NOT_ENDED],
+        warnings=[UNFINISHED],
     )

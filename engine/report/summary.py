@@ -25,6 +25,7 @@ from crosswire.engine.report.recorder import (
     InstrumentInfo,
     make_instrument,
 )
+from crosswire.nic.warning import DataWarning
 from crosswire.venues.book.book import NO_ASK, NO_BID
 from crosswire.venues.instrument import Kind, position_value_e9
 
@@ -98,7 +99,7 @@ class RunFacts:
     start_s: float  # from process start to the first frame
     wall_s: float  # the loop's own time, loading of captures included
     digest: str  # of every order frame sent
-    warnings: list[str] = field(default_factory=list)  # what is wrong with the figures
+    warnings: list[DataWarning] = field(default_factory=list)  # what is wrong with the figures
     strategies: dict[str, StrategyFacts] = field(default_factory=dict)  # by name
     latencies: dict[str, LatencyFacts] = field(default_factory=dict)
     threshold_bps: float | None = None  # edge after taker fees of both legs at which the strategy trades
@@ -184,7 +185,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     level_updates: int
     level_updates_per_s: float | None
     digest: str
-    warnings: list[str] = []  # what is wrong with the figures, a line each
+    warnings: list[DataWarning] = []  # what is wrong with the figures
     opportunities: OpportunitySummary
     trades: TradeSummary
     unhedged_seconds: float  # sum over trades of the time with one leg ahead of the other

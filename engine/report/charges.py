@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from crosswire.engine.build.money import HoldingTerms
 from crosswire.engine.report.recorder import InstrumentInfo, make_instrument
 from crosswire.nic.warning import DataWarning
 from crosswire.venues.instrument import Kind
 from crosswire.venues.money.borrow import NS_PER_HOUR, hours_charged, interest_e9
 from crosswire.venues.money.expiry import delivery_fee_e9, delivery_price_e9, delivery_value_e9
-from crosswire.venues.money.funding import FundingRate, accrued_funding_e9, funding_e9
+from crosswire.venues.money.funding import accrued_funding_e9, funding_e9
 
 Values = np.ndarray[Any, Any]
 BPS = Decimal("0.0001")
@@ -43,16 +44,6 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     position_lots: int
     price_e9: int  # that the amount was computed with; 0: none
     rate: Decimal
-
-
-class HoldingTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What holding one instrument costs, with its schedule read. None: not known."""
-
-    funding: list[FundingRate] | None = None  # of the run's time, and the last one before it; []: none
-    is_continuous: bool = False
-    borrow_rate_daily: Decimal | None = None
-    delivery_price_e9: int | None = None
-    delivery_fee_bps: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)

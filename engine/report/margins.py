@@ -12,19 +12,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from crosswire.engine.build.money import HoldingTerms
 from crosswire.engine.report.recorder import InstrumentInfo
 from crosswire.nic.warning import DataWarning
 from crosswire.venues.instrument import E9
-from crosswire.venues.money.margin import MarginBracket, SizeMargin, liquidation_price, maintenance_amounts
+from crosswire.venues.money.margin import liquidation_price, maintenance_amounts
 
 Values = np.ndarray[Any, Any]
-
-
-class MarginTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """One instrument's margin: brackets, or by size."""
-
-    brackets: list[MarginBracket] = []
-    by_size: SizeMargin | None = None
 
 
 class MarginSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +51,7 @@ class AccountSamples:
 
 
 def margin_of(
-    samples: AccountSamples, terms: Mapping[int, MarginTerms], venue: str, currency: str, balance: Decimal
+    samples: AccountSamples, terms: Mapping[int, HoldingTerms], venue: str, currency: str, balance: Decimal
 ) -> tuple[MarginSummary, list[DataWarning]]:
     """Hold an account's margin against its equity; `terms` by market index."""
     equity = float(balance) + samples.equity_change
@@ -65,7 +59,7 @@ def margin_of(
     unknown = []
     for info, size, mid in zip(samples.infos, samples.size, samples.mid, strict=True):
         known = terms.get(info.index)
-        if known is None or not (known.brackets or known.by_size):
+        if known is None or not (known.margin_brackets or known.margin_by_size):
             if np.any(size):
                 unknown.append(info.name)
             continue
@@ -89,25 +83,28 @@ def margin_of(
     return summary, _warnings(samples, venue, unknown, initial > equity, (maintenance >= equity) & (initial > 0))
 
 
-def _margins(info: InstrumentInfo, terms: MarginTerms, size: Values, mid: Values) -> tuple[Values, Values]:
+def _margins(info: InstrumentInfo, terms: HoldingTerms, size: Values, mid: Values) -> tuple[Values, Values]:
     """Compute initial and maintenance margin of sizes (not signed) at mids."""
-    if terms.by_size is not None:
+    if terms.margin_by_size is not None:
         coins = size / mid if info.is_inverse else size
         into_settlement = 1.0 if info.is_inverse else mid
-        growth = coins * float(terms.by_size.per_coin)
-        rates = (float(terms.by_size.initial_base) + growth, float(terms.by_size.maintenance_base) + growth)
+        growth = coins * float(terms.margin_by_size.per_coin)
+        rates = (
+            float(terms.margin_by_size.initial_base) + growth,
+            float(terms.margin_by_size.maintenance_base) + growth,
+        )
         return coins * rates[0] * into_settlement, coins * rates[1] * into_settlement
     value = size / mid if info.is_inverse else size * mid
-    bounds = np.array([float(bracket.value_min) for bracket in terms.brackets])
+    bounds = np.array([float(bracket.value_min) for bracket in terms.margin_brackets])
     place = np.maximum(np.searchsorted(bounds, value, side="left") - 1, 0)
-    initial_rates = np.array([float(bracket.initial_rate) for bracket in terms.brackets])
-    maintenance_rates = np.array([float(bracket.maintenance_rate) for bracket in terms.brackets])
-    amounts = np.array([float(amount) for amount in maintenance_amounts(terms.brackets)])
+    initial_rates = np.array([float(bracket.initial_rate) for bracket in terms.margin_brackets])
+    maintenance_rates = np.array([float(bracket.maintenance_rate) for bracket in terms.margin_brackets])
+    amounts = np.array([float(amount) for amount in maintenance_amounts(terms.margin_brackets)])
     return value * initial_rates[place], value * maintenance_rates[place] - amounts[place]
 
 
 def _nearest(
-    samples: AccountSamples, terms: Mapping[int, MarginTerms], equity: Values, maintenance: Values
+    samples: AccountSamples, terms: Mapping[int, HoldingTerms], equity: Values, maintenance: Values
 ) -> dict[str, Any]:
     """Find the price nearest to the mid, of all instruments and samples, at which the venue takes a position away.
 
@@ -116,7 +113,7 @@ def _nearest(
     """
     nearest: dict[str, Any] = {}
     for info, size, mid, entry in zip(samples.infos, samples.size, samples.mid, samples.entry, strict=True):
-        brackets = terms[info.index].brackets if info.index in terms else []
+        brackets = terms[info.index].margin_brackets if info.index in terms else []
         held = np.flatnonzero((size != 0) & ~np.isnan(mid))
         if not brackets or not len(held):
             continue

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosswire.engine.report.charges import ChargeKind, Held, HoldingTerms, charges_of
+from crosswire.engine.build.money import HoldingTerms
+from crosswire.engine.report.charges import ChargeKind, Held, charges_of
 from crosswire.engine.report.recorder import InstrumentInfo
 from crosswire.nic.duration import NS_PER_S
 from crosswire.venues.instrument import E9, Kind, Payoff

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from crosswire.engine.report import plots
+from crosswire.engine.report.columns import Values, read_table
+from crosswire.engine.report.currency import e9
 from crosswire.engine.report.html import Page, text
 from crosswire.engine.report.recorder import CONFIG, FILLS, OPPORTUNITIES, POSITIONS, REPORT, TRADES, InstrumentInfo
 from crosswire.engine.report.series import (
@@ -18,13 +20,11 @@ from crosswire.engine.report.series import (
     POINTS_MAX,
     Pair,
     SampleLines,
-    Values,
     read_samples,
-    read_table,
     thin,
     trade_prices,
 )
-from crosswire.engine.report.summary import RunSummary, e9, is_missed, read_summary
+from crosswire.engine.report.summary import RunSummary, is_missed, read_summary
 from crosswire.engine.report.text import (
     counts_text,
     duration_text,
@@ -70,7 +70,7 @@ class _Report:
                 "sell_instrument",
                 "intended_size",
                 "expected_value_e9",
-                "realised_value_e9",
+                "traded_value_e9",
                 "outcome",
                 "retries",
                 "unhedged_ns",
@@ -238,7 +238,7 @@ class _Report:
         trades = self.trades
         buy = self.instruments[trades["buy_instrument"][place]]
         size = f"{trades['intended_size'][place]:.8g} {buy.base}"
-        realised = money_text(e9(int(trades["realised_value_e9"][place])), buy.quote, sign=True)
+        realised = money_text(e9(int(trades["traded_value_e9"][place])), buy.quote, sign=True)
         return text(f"trade {trades['trade_id'][place]}: {size}, {trades['outcome'][place]}, realised {realised}")
 
     def _profits(self) -> None:
@@ -348,7 +348,7 @@ class _Report:
         lines = [
             self._cumulative(found["start_ns"][offered], found["peak_value"][offered], "offered at peaks", plots.QUIET),
             self._cumulative(start, trades["expected_value_e9"][own] / 1e9, "expected by trades", plots.BUY_COLOUR),
-            self._cumulative(end, trades["realised_value_e9"][own] / 1e9, "realised by trades", plots.GOOD_COLOUR),
+            self._cumulative(end, trades["traded_value_e9"][own] / 1e9, "realised by trades", plots.GOOD_COLOUR),
         ]
         return quote, lines
 
@@ -446,7 +446,7 @@ class _Report:
         buy, sell = self.instruments[row["buy_instrument"]], self.instruments[row["sell_instrument"]]
         money = (
             money_text(e9(int(row[name])), buy.quote, named=False)
-            for name in ("expected_value_e9", "realised_value_e9", "miss_cost_e9")
+            for name in ("expected_value_e9", "traded_value_e9", "miss_cost_e9")
         )
         return (
             time_text(int(row["start_ns"])).removesuffix(" UTC"),

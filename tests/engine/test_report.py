@@ -21,6 +21,7 @@ from rich.console import Console
 from crosswire.engine.report import html as report_html
 from crosswire.engine.report.buffers import make_records
 from crosswire.engine.report.console import print_summary
+from crosswire.engine.report.currency import e9
 from crosswire.engine.report.recorder import SUMMARY, InstrumentInfo, Recorder
 from crosswire.engine.report.report import write_report
 from crosswire.engine.report.series import HELD_MAX, Line, read_samples, thin, trade_prices
@@ -29,7 +30,6 @@ from crosswire.engine.report.summary import (
     RunFacts,
     RunSummary,
     VenueFacts,
-    e9,
     read_summary,
     summarise,
     write_summary,
@@ -158,7 +158,7 @@ def test_totals_equal_plain_sums(
             row |= {"captured_size_e9": captured, "attempts": int(blocked == 0), "blocked_by": blocked}
             add(records.opportunities, **(zeros(OpportunityRecord) | row))
         for buy, value, retries, cost, unhedged in traded:
-            row = {"buy_instrument": buy, "expected_value_e9": value, "realised_value_e9": -value, "outcome": 1}
+            row = {"buy_instrument": buy, "expected_value_e9": value, "traded_value_e9": -value, "outcome": 1}
             row |= {"retries": retries, "miss_cost_e9": cost, "unhedged_ns": unhedged}
             add(records.trades, **(zeros(TradeRecord) | row))
 

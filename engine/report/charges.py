@@ -15,8 +15,9 @@ import numpy as np
 
 from crosswire.engine.build.money import HoldingTerms
 from crosswire.engine.report.recorder import InstrumentInfo, make_instrument
+from crosswire.engine.report.text import time_text
 from crosswire.nic.warning import DataWarning
-from crosswire.venues.instrument import Kind
+from crosswire.venues.instrument import E9, Kind
 from crosswire.venues.money.borrow import NS_PER_HOUR, hours_charged, interest_e9
 from crosswire.venues.money.expiry import delivery_fee_e9, delivery_price_e9, delivery_value_e9
 from crosswire.venues.money.funding import accrued_funding_e9, funding_e9
@@ -35,7 +36,7 @@ class ChargeKind(StrEnum):
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
-    """One amount, in the settlement currency of its instrument; of BORROW, in the base coin."""
+    """One amount, in the settlement currency of its instrument."""
 
     time_ns: int
     instrument: int  # market index
@@ -169,12 +170,20 @@ def _borrowing(held: Held, terms: HoldingTerms) -> tuple[list[Charge], list[Data
     if terms.borrow_rate_daily is None:
         starts_ns = [start_ns for start_ns, _, _ in loans]
         return [], _unknown(held, starts_ns, "times of borrowing whose interest is not known", "borrow_rate_daily")
-    charges = []
+    charges: list[Charge] = []
+    unpriced: list[int] = []
     for start_ns, end_ns, lots in loans:
         hours = hours_charged(start_ns, end_ns)
-        amount_e9 = interest_e9(lots * held.info.lot_e9, terms.borrow_rate_daily, hours)
-        charges.append(_charge(held, ChargeKind.BORROW, end_ns, amount_e9, -lots, 0, terms.borrow_rate_daily))
-    return charges, []
+        mid_e9 = held.mid_at(end_ns)
+        if mid_e9 is None:
+            unpriced.append(end_ns)
+            continue
+        # It is owed in coins, which have to be bought.
+        owed_e9 = interest_e9(lots * held.info.lot_e9, terms.borrow_rate_daily, hours) * mid_e9
+        charges.append(
+            _charge(held, ChargeKind.BORROW, end_ns, -(-owed_e9 // E9), -lots, mid_e9, terms.borrow_rate_daily)
+        )
+    return charges, _unpriced(held, unpriced)
 
 
 def _delivery(held: Held, terms: HoldingTerms) -> tuple[list[Charge], list[DataWarning]]:
@@ -229,5 +238,5 @@ def _unpriced(held: Held, times_ns: Sequence[int]) -> list[DataWarning]:
 def _warning(held: Held, times_ns: Sequence[int], kind: str, what_to_do: str) -> list[DataWarning]:
     if not times_ns:
         return []
-    first_place = f"{held.info.name} at {times_ns[0]} ns"
+    first_place = f"{held.info.name} at {time_text(times_ns[0])}"
     return [DataWarning(kind=kind, count=len(times_ns), first_place=first_place, what_to_do=what_to_do)]

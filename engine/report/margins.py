@@ -14,6 +14,7 @@ import numpy as np
 
 from crosswire.engine.build.money import HoldingTerms
 from crosswire.engine.report.recorder import InstrumentInfo
+from crosswire.engine.report.text import time_text
 from crosswire.nic.warning import DataWarning
 from crosswire.venues.instrument import E9
 from crosswire.venues.money.margin import liquidation_price, maintenance_amounts
@@ -47,7 +48,6 @@ class AccountSamples:
     infos: list[InstrumentInfo]
     size: list[Values]  # of each instrument: float64, signed, in its size currency
     mid: list[Values]  # float64, quote currency; NaN: not known
-    entry: list[Values]  # float64: average price of what is held; where flat anything
 
 
 def margin_of(
@@ -112,7 +112,7 @@ def _nearest(
     others' positions stand still meanwhile.
     """
     nearest: dict[str, Any] = {}
-    for info, size, mid, entry in zip(samples.infos, samples.size, samples.mid, samples.entry, strict=True):
+    for info, size, mid in zip(samples.infos, samples.size, samples.mid, strict=True):
         brackets = terms[info.index].margin_brackets if info.index in terms else []
         held = np.flatnonzero((size != 0) & ~np.isnan(mid))
         if not brackets or not len(held):
@@ -120,11 +120,10 @@ def _nearest(
         value = np.abs(size[held]) / mid[held] if info.is_inverse else np.abs(size[held]) * mid[held]
         place = held[int(np.argmin((equity[held] - maintenance[held]) / value))]
         own = _margins(info, terms[info.index], np.abs(size[place : place + 1]), mid[place : place + 1])[1][0]
-        gained = size[place] * (1 / entry[place] - 1 / mid[place] if info.is_inverse else mid[place] - entry[place])
-        # What is there for this position alone: less what it has gained, which the formula counts from its entry.
-        balance = equity[place] - gained - (maintenance[place] - own)
+        # What is there for this position alone. Its gain is in the equity, so it counts as entered at the mid.
+        balance = equity[place] - (maintenance[place] - own)
         price = liquidation_price(
-            brackets, _amount(balance), _amount(size[place]), _amount(entry[place]), info.is_inverse
+            brackets, _amount(balance), _amount(size[place]), _amount(mid[place]), info.is_inverse
         )
         if price is None:
             continue
@@ -162,7 +161,7 @@ def _warnings(
         ("samples at which the venue would have liquidated", liquidated, "do not believe what follows: lower"),
     ):
         if np.any(places):
-            first_place = f"venue {venue} at {int(samples.time_ns[int(np.argmax(places))])} ns"
+            first_place = f"venue {venue} at {time_text(int(samples.time_ns[int(np.argmax(places))]))}"
             warnings.append(
                 DataWarning(
                     kind=kind,

@@ -127,8 +127,8 @@ def test_borrowing_is_charged_by_the_hour_for_each_time_short() -> None:
     changes += [(121 * minute_ns, -500), (122 * minute_ns, 500)]
     terms = HoldingTerms(borrow_rate_daily=Decimal("0.0024"))  # 0.01 % an hour
     assert amounts(held(SPOT, changes), terms) == [
-        (ChargeKind.BORROW, 90 * minute_ns, "0.0006"),
-        (ChargeKind.BORROW, 122 * minute_ns, "0.00005"),
+        (ChargeKind.BORROW, 90 * minute_ns, "36"),  # 0.0006 BTC at 60,000
+        (ChargeKind.BORROW, 122 * minute_ns, "3"),
     ]
     charges, (warning,) = charges_of(held(SPOT, changes), HoldingTerms())
     assert (charges, warning.count) == ([], 2)

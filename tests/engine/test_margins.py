@@ -8,6 +8,7 @@ import pytest
 from crosswire.engine.build.money import HoldingTerms
 from crosswire.engine.report.margins import AccountSamples, margin_of
 from crosswire.engine.report.recorder import InstrumentInfo
+from crosswire.engine.report.text import time_text
 from crosswire.venues.instrument import Kind, Payoff
 from crosswire.venues.money.margin import MarginBracket, SizeMargin
 
@@ -50,7 +51,6 @@ def samples(
         infos=infos,
         size=[np.array(each) for each in size],
         mid=[np.array(each) for each in mid],
-        entry=[np.array(each) for each in entry],
     )
 
 
@@ -81,8 +81,8 @@ def test_what_the_venue_would_not_have_allowed_is_told_with_its_time() -> None:
     summary, warnings = margin_of(about, {0: HoldingTerms(margin_brackets=BRACKETS)}, "usdm", "USDT", Decimal(800))
     # Initial margin, 1,200, is above 800 at once; maintenance, 594 - 300, is above the 200 that are left at 59,400.
     assert [(each.kind.split()[0], each.count, each.first_place) for each in warnings] == [
-        ("samples", 3, "venue usdm at 100 ns"),
-        ("samples", 1, "venue usdm at 300 ns"),
+        ("samples", 3, f"venue usdm at {time_text(100)}"),
+        ("samples", 1, f"venue usdm at {time_text(300)}"),
     ]
     assert summary.usage_max == pytest.approx(1_188 / 200)
 

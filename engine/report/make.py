@@ -78,7 +78,7 @@ def make_files(run_folder: Path, with_report: bool) -> RunSummary:
     facts = (
         unfinished_facts(description, first_ns, last_ns) if text is None else msgspec.json.decode(text, type=RunFacts)
     )
-    summary = summarise(facts, run_folder, carried)
+    summary = summarise(facts, run_folder, carried, description.kind)
     write_summary(summary, facts.config_text, run_folder)
     if with_report:
         from crosswire.engine.report.report import write_report  # importing it takes 0.5 s

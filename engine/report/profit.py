@@ -1,14 +1,14 @@
 """P&L taken apart, fill by fill, in exact integers: realised + locked + open = marked.
 
-A fill that reduces an instrument's position closes that part at its average entry. What is closed is *realised* once
-both legs are flat, that is when as much has been closed on the other side of the same underlying (long against short).
-Until then it *waits*, for as much of the other side as nothing hedges any more; it counts as open. If another
-instrument takes its place, what waits goes on with that: a leg that has moved is not flat. Of what is held, the part
-that the other side hedges is *locked* and the rest is *open*.
+A fill that reduces an instrument's position closes that part at its average entry. What had no hedge is *realised* at
+once. What was hedged is realised when both legs are flat, that is when what it hedged has been closed as well; until
+then it *waits*, and counts as open. If another instrument takes its place, before or after, what was earned goes on
+with that: a leg that has moved is not flat. Of what is held the hedged part is *locked* and the rest is *open*.
 
-Sizes are compared in 1e-9 of the base coin at the entry prices: of an inverse contract N USD entered at p are N / p
-coins, which is a hedge of as many coins whatever the price does later (`strategies/trades.py` says why). An option or
-a combination hedges nothing here: its delta is not its size. Each fee belongs to the lots that it was paid for.
+A hedge is as much held long and short of the same underlying, in the order of the fills. Sizes are compared in 1e-9 of
+the base coin at the entry prices: of an inverse contract N USD entered at p are N / p coins, which is a hedge of as
+many coins whatever the price does later (`strategies/trades.py` says why). An option or a combination hedges nothing
+here: its delta is not its size. Each fee belongs to the lots that it was paid for.
 """
 
 from collections import Counter
@@ -92,6 +92,7 @@ class Leg:
     instrument: Instrument
     lots: int = 0  # signed
     entry: Part = field(default_factory=Part)
+    unhedged_e9: int = 0  # of its size, what nothing on the other side hedges
     realised_e9: int = 0
     is_touched: bool = False  # it has traded
 
@@ -135,58 +136,82 @@ class Leg:
 
 @dataclass
 class Group:
-    """Instruments that can hedge each other, and what was closed of them and waits for its other leg."""
+    """Instruments that can hedge each other, and what was closed of them and waits for its other leg.
+
+    Only one side has anything unhedged: what is hedged is as much long as short.
+    """
 
     legs: list[Leg] = field(default_factory=list)
     waiting: tuple[Part, Part] = field(default_factory=lambda: (Part(), Part()))  # by the side that was held
-
-    def held_e9(self) -> tuple[int, int]:
-        """Sum what is held long and short, 1e-9 of the base coin at entry."""
-        sums = [0, 0]
-        for leg in self.legs:
-            sums[leg.side] += leg.entry.size_e9
-        return sums[LONG], sums[SHORT]
 
     def take(self, leg: Leg, side: int, price_ticks: int, qty_lots: int, flow_e9: int) -> None:
         """Take a fill of a leg whose cash flow after its fee is `flow_e9`."""
         leg.is_touched = True
         sign = 1 if side == BUY else -1
-        size_e9 = leg.size_e9(price_ticks, qty_lots)
         closed = min(qty_lots, abs(leg.lots)) if leg.lots * sign < 0 else 0
         closing_e9 = flow_e9 * closed // qty_lots
         if closed:
-            held = leg.side
-            self.waiting[held].add(leg.close(sign * closed))
-            self.waiting[held].money_e9[leg.info.index] += closing_e9
-            self._realise()
+            self._close(leg, sign * closed, closing_e9)
         if closed < qty_lots:
-            rest = qty_lots - closed
-            part = Part(size_e9 * rest // qty_lots, Counter({leg.info.index: flow_e9 - closing_e9}))
-            leg.enter(sign * rest, part)
-            self._replace(leg, part.size_e9)
-            self._realise()
+            size_e9 = leg.size_e9(price_ticks, qty_lots - closed)
+            self.enter(leg, sign * (qty_lots - closed), Part(size_e9, Counter({leg.info.index: flow_e9 - closing_e9})))
 
-    def _replace(self, leg: Leg, size_e9: int) -> None:
-        """Let what waits on the side that has just been entered go on with the leg that takes its place."""
+    def enter(self, leg: Leg, signed_lots: int, part: Part) -> None:
+        """Add to what a leg holds: it hedges what has no hedge yet, and takes the place of what waited for one."""
+        leg.enter(signed_lots, part)
+        hedged_e9 = part.size_e9 - _less_unhedged(self._held(1 - leg.side), part.size_e9)
+        leg.unhedged_e9 += part.size_e9 - hedged_e9
         waiting = self.waiting[leg.side]
         if waiting.size_e9 > 0:
-            moved = waiting.take(min(size_e9, waiting.size_e9), waiting.size_e9)
+            moved = waiting.take(min(hedged_e9, waiting.size_e9), waiting.size_e9)
             leg.entry.add(Part(0, moved.money_e9))
 
-    def _realise(self) -> None:
-        """Realise what waits on both sides, and what has nothing left to wait for."""
-        held, both = self.held_e9(), min(part.size_e9 for part in self.waiting)
-        for side, waiting in enumerate(self.waiting):
-            unhedged_e9 = max(0, held[1 - side] - held[side])
-            amount_e9 = max(both, waiting.size_e9 - unhedged_e9)
-            if unhedged_e9 == 0:
-                self._book(waiting.take(1, 1))
-            elif amount_e9 > 0:
-                self._book(waiting.take(amount_e9, waiting.size_e9))
+    def _close(self, leg: Leg, signed_lots: int, flow_e9: int) -> None:
+        side = leg.side
+        part = leg.close(signed_lots)
+        part.money_e9[leg.info.index] += flow_e9
+        own_e9 = min(part.size_e9, leg.unhedged_e9) if leg.lots else leg.unhedged_e9
+        leg.unhedged_e9 -= own_e9
+        self._release(1 - side, own_e9)
+        self._book(part.take(own_e9, part.size_e9) if part.size_e9 else part)
+        for other in self._held(side):
+            if other is not leg and part.size_e9 > 0 and other.unhedged_e9 > 0:
+                moved = part.take(min(part.size_e9, other.unhedged_e9), part.size_e9)
+                other.unhedged_e9 -= moved.size_e9
+                other.entry.add(Part(0, moved.money_e9))
+        left_e9 = part.size_e9
+        for other in self._held(1 - side):
+            more_e9 = min(left_e9, other.entry.size_e9 - other.unhedged_e9)
+            other.unhedged_e9 += more_e9
+            left_e9 -= more_e9
+        self.waiting[side].add(part)
+        for each in (LONG, SHORT):
+            unhedged_e9 = sum(other.unhedged_e9 for other in self._held(1 - each))
+            self._release(each, self.waiting[each].size_e9 - unhedged_e9)
+
+    def _held(self, side: int) -> list[Leg]:
+        return [leg for leg in self.legs if leg.lots and leg.side == side]
+
+    def _release(self, side: int, amount_e9: int) -> None:
+        """Realise so much of what waits on a side; all of it, where that leaves no size."""
+        waiting = self.waiting[side]
+        if amount_e9 >= waiting.size_e9:
+            self._book(waiting.take(1, 1))
+        elif amount_e9 > 0:
+            self._book(waiting.take(amount_e9, waiting.size_e9))
 
     def _book(self, part: Part) -> None:
         for leg in self.legs:
             leg.realised_e9 += part.money_e9[leg.info.index]
+
+
+def _less_unhedged(legs: list[Leg], amount_e9: int) -> int:
+    """Hedge so much of what these legs hold; return what is left of it."""
+    for leg in legs:
+        hedged_e9 = min(leg.unhedged_e9, amount_e9)
+        leg.unhedged_e9 -= hedged_e9
+        amount_e9 -= hedged_e9
+    return amount_e9
 
 
 @dataclass
@@ -212,14 +237,13 @@ class Holdings:
         leg = self.legs[index]
         is_coins = leg.info.is_inverse and leg.info.kind not in (Kind.OPTION, Kind.COMBO)
         size_e9 = abs(entry_cash_e9) if is_coins else abs(lots) * leg.info.lot_e9
-        leg.enter(lots, Part(size_e9, Counter({index: entry_cash_e9})))
+        self.group_of[index].enter(leg, lots, Part(size_e9, Counter({index: entry_cash_e9})))
         leg.realised_e9 = earned_e9 - entry_cash_e9
 
     def profits(self, values_e9: Sequence[int], tops: Sequence[Top | None]) -> list[Profit]:
         """Take apart what each instrument has earned; `values_e9`: what its lots are worth at the middle."""
         profits = [Profit(realised_e9=leg.realised_e9) for leg in self.legs]
         for group in self.groups:
-            held = group.held_e9()
             for waiting in group.waiting:
                 for index, amount_e9 in waiting.money_e9.items():
                     profits[index].open_e9 += amount_e9
@@ -227,7 +251,8 @@ class Holdings:
                 amounts = Counter(leg.entry.money_e9)
                 amounts[leg.info.index] += values_e9[leg.info.index]
                 for index, amount_e9 in amounts.items():
-                    locked_e9 = amount_e9 * min(held) // held[leg.side] if held[leg.side] else 0
+                    size_e9 = leg.entry.size_e9
+                    locked_e9 = amount_e9 * (size_e9 - leg.unhedged_e9) // size_e9 if size_e9 else 0
                     profits[index].locked_e9 += locked_e9
                     profits[index].open_e9 += amount_e9 - locked_e9
         for leg, profit, value_e9, top in zip(self.legs, profits, values_e9, tops, strict=True):

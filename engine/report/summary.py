@@ -191,6 +191,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     """`summary.json`. Times are ns since the epoch (UTC) by the run's clock; money is in the currency that keys it."""
 
     name: str
+    kind: str = ""  # "backtest" or "live"
     config_file: str
     engine_version: str
     first_time_ns: int
@@ -224,7 +225,9 @@ class RunSummary(msgspec.Struct, kw_only=True):
     margins: list[MarginSummary] = []  # of the accounts that have a balance configured
 
 
-def summarise(facts: RunFacts, directory: Path, carried: Mapping[int, Carried] | None = None) -> RunSummary:
+def summarise(
+    facts: RunFacts, directory: Path, carried: Mapping[int, Carried] | None = None, kind: str = "backtest"
+) -> RunSummary:
     """Compute the figures of the closed records in `directory`; `carried`: what the run began with, by market index."""
     opportunities = _opportunities(directory / OPPORTUNITIES, facts.instruments)
     trades, unhedged_ns = _trades(directory / TRADES, facts.instruments)
@@ -240,6 +243,7 @@ def summarise(facts: RunFacts, directory: Path, carried: Mapping[int, Carried] |
     pnl = _profits(accounts.instruments, drawdowns, costs)
     return RunSummary(
         name=facts.name,
+        kind=kind,
         config_file=facts.config_file,
         engine_version=facts.engine_version,
         first_time_ns=facts.first_time_ns,

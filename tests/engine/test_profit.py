@@ -88,6 +88,38 @@ def test_a_leg_that_moves_to_a_third_instrument_stays_locked() -> None:
     assert [parts(profit)[:3] for profit in profits_of(holdings, tops)] == [(1_000, 0, 0), (-950, 0, 0), (2, 0, 0)]
 
 
+def test_a_leg_that_moves_is_not_flat_whichever_fill_comes_first() -> None:
+    moves = [(0, SELL, at(61_000), COIN, 0), (2, BUY, at(61_005), COIN, 0)]
+    for order in (moves, moves[::-1]):
+        holdings = make_holdings([*pair(), spot(2, "third")])
+        holdings.take(0, BUY, at(60_000), COIN, 0)
+        holdings.take(1, SELL, at(60_100), COIN, 0)
+        for fill in order:
+            holdings.take(*fill)
+        tops = [None, Top(at(61_050), at(61_050)), Top(at(61_005), at(61_005))]
+        assert [parts(profit)[:3] for profit in profits_of(holdings, tops)] == [(0, 1_000, 0), (0, -950, 0), (0, 0, 0)]
+
+
+def test_a_leg_bought_too_much_and_traded_back_is_realised_beside_what_is_locked() -> None:
+    holdings = make_holdings(pair())
+    holdings.take(0, BUY, at(100), 2 * COIN, 2 * E9)
+    holdings.take(1, SELL, at(110), COIN, E9)
+    holdings.take(0, SELL, at(99), COIN, E9)
+    tops = [Top(at(105), at(105)), Top(at(105), at(105))]
+    assert [parts(profit)[:3] for profit in profits_of(holdings, tops)] == [(-3, 4, 0), (0, 4, 0)]
+
+
+def test_a_hedged_leg_that_flips_is_realised_when_the_other_is_closed() -> None:
+    holdings = make_holdings(pair())
+    holdings.take(0, BUY, at(100), COIN, 0)
+    holdings.take(1, SELL, at(110), COIN, 0)
+    holdings.take(0, SELL, at(120), 3 * COIN, 0)
+    tops = [Top(at(118), at(118)), Top(at(119), at(119))]
+    assert [parts(profit)[:3] for profit in profits_of(holdings, tops)] == [(0, 0, 20 + 4), (0, 0, -9)]
+    holdings.take(1, BUY, at(119), COIN, 0)
+    assert [parts(profit)[:3] for profit in profits_of(holdings, tops)] == [(20, 0, 4), (-9, 0, 0)]
+
+
 def test_what_is_not_hedged_is_open() -> None:
     holdings = make_holdings(pair())
     holdings.take(0, BUY, at(60_000), COIN, 6 * E9)
@@ -173,6 +205,10 @@ def test_the_parts_add_up_exactly(traded: list[tuple[int, ...]], marks: list[tup
         assert lots[index] or profit.flattened_e9 == profit.marked_e9
     if not any(lots):
         assert all(profit.locked_e9 == profit.open_e9 == 0 for profit in found)
+    for group in holdings.groups:
+        held = [sum(leg.entry.size_e9 for leg in group.legs if leg.lots * sign > 0) for sign in (1, -1)]
+        unhedged = [sum(leg.unhedged_e9 for leg in group.legs if leg.lots * sign > 0) for sign in (1, -1)]
+        assert unhedged == [max(0, held[0] - held[1]), max(0, held[1] - held[0])]
     longs, shorts = (any(sign * held > 0 for held in lots[:3]) for sign in (1, -1))
     if not (longs and shorts):
         assert all(profit.locked_e9 == 0 for profit in found)

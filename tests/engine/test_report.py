@@ -365,7 +365,7 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_report_fetches_nothing(hostile_run: Path) -> None:
     page, loads = read_report(hostile_run)
     assert loads.loads == []
-    assert loads.tags["script"] == 3
+    assert loads.tags["script"] == 4
     assert not loads.tags.keys() & {"link", "img", "iframe", "object", "embed", "base", "form"}
     assert "default-src 'none'" in page
     styles = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)

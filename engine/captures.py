@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from crosswire.engine.config import ConfigError
+from crosswire.engine.config import ConfigError, RunConfig
 from crosswire.engine.paths import named_path
+from crosswire.nic.capture.defects import total
 from crosswire.nic.capture.reader import CaptureError, check_capture
+from crosswire.nic.rings.replay import Replay
 from crosswire.nic.warning import DataWarning
 
 Name = str | PathLike[str]
@@ -73,6 +75,18 @@ def _is_capture(path: Path) -> bool:
     except CaptureError:
         return False
     return True
+
+
+def capture_warnings(config: RunConfig, config_path: Path) -> list[DataWarning]:
+    """Read all captures of a run and tell what is wrong with them. ConfigError, CaptureError."""
+    tallies = []
+    for venue in config.venue:
+        if venue.captures:
+            where = f"{config_path}: venue {venue.name}: captures"
+            with Replay(find_captures(config_path.parent, venue.captures, where)) as replay:
+                replay.skip_all()
+                tallies.append(replay.tally())
+    return total(tallies).warnings()
 
 
 def check_strict(warnings: Sequence[DataWarning]) -> None:

@@ -104,17 +104,28 @@ def backtest(
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data that there is a warning about.")] = False,
 ) -> None:
     """Replay captures through the loop against simulated exchanges. Exit code 1: no book was ever proven."""
-    from crosswire.engine.backtest import run_backtest
-    from crosswire.engine.errors import KNOWN_ERRORS
+    import msgspec
 
+    from crosswire.engine.backtest import run_backtest
+    from crosswire.engine.errors import KNOWN_ERRORS, NothingError
+    from crosswire.engine.warn import print_warnings
+    from crosswire.nic.warning import DataWarning
+
+    nothing = None
     try:
         finished = run_backtest(
-            config, output, started=STARTED, with_report=report, console=None if as_json else console
+            config, output, started=STARTED, with_report=report, console=None if as_json else console, strict=strict
         )
+    except NothingError as error:
+        finished, nothing = error.folder, error
     except KNOWN_ERRORS as error:
         raise fail(error) from None
     if as_json:
-        typer.echo((finished / "summary.json").read_text())
+        summary = (finished / "summary.json").read_text()
+        typer.echo(summary)
+        print_warnings(msgspec.convert(json.loads(summary)["warnings"], list[DataWarning]), errors)
+    if nothing is not None:
+        raise fail(nothing)
 
 
 @app.command()
@@ -192,7 +203,7 @@ def exchange(
     faults = {**rates, "reorder_frames": late}
     options = ExchangeOptions(speed, seconds, wait, *pause, *burst, seed, faults)
     try:
-        run_exchange(config, options, typer.echo)
+        run_exchange(config, options, typer.echo, errors)
     except KNOWN_ERRORS as error:
         raise fail(error) from None
 

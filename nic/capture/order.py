@@ -19,6 +19,7 @@ from crosswire.nic.capture.defects import Defect
 from crosswire.nic.capture.notes import note
 from crosswire.nic.capture.state import (
     LEAP_NS,
+    NO_INTERFACE,
     ORDER_RECORDS,
     RUN_RECORDS_MAX,
     TIME_UNKNOWN,
@@ -123,6 +124,7 @@ def insert(source: Source, time_ns: int) -> None:
     spare.frame_length = source.frame_length
     spare.ordinal = source.records
     spare.rank = source.rank
+    spare.interface = source.interface
     place_waiting(source, spare)
 
 
@@ -130,31 +132,44 @@ def insert(source: Source, time_ns: int) -> None:
 def place_waiting(source: Source, new: Waiting) -> None:
     """Put a record behind those that are earlier, or as early and before it in the file.
 
-    One that was written late, by another interface than those of its very time, can't be known to be the first or last
-    of these. The n-th of each interface are put side by side, as if they had come in turns, and that is noted.
+    One that was written late, with the very time of others, can't be known to be before or behind them, unless they are
+    its own interface's. The n-th of each interface are put side by side, as if they had come in turns.
     """
     end = source.first + source.count
     place = end
     while place > source.first:
         before = source.waiting[place - 1]
-        if before.time_ns < new.time_ns or (
-            before.time_ns == new.time_ns and not goes_before(new, before, place == end)
-        ):
+        if before.time_ns <= new.time_ns and not goes_before(new, before, place == end):
             break
         copy_struct(source.waiting[place], before)
         place -= 1
-    if place != end and place > source.first and source.waiting[place - 1].time_ns == new.time_ns:
-        note(source, Defect.TIE, new.frame_offset, 1)
     copy_struct(source.waiting[place], new)
     source.count += 1
+    if place != end and new.ordinal == source.records:
+        note_tie(source, place)
 
 
 @compiled
 def goes_before(new: Waiting, before: Waiting, is_last: bool) -> bool:
-    """Tell whether a record goes before another of the same time, which is the last of all or not."""
+    """Tell whether a record goes before another that is no later, and is the last of all or not."""
+    if before.time_ns < new.time_ns:
+        return False
     if new.ordinal < before.ordinal:
         return True
     return not is_last and new.rank < before.rank
+
+
+@compiled
+def note_tie(source: Source, place: int) -> None:
+    """Note that the record at `place` was written late, if its order is a guess."""
+    new = source.waiting[place]
+    for other in (place - 1, place + 1):
+        if source.first <= other < source.first + source.count:
+            neighbour = source.waiting[other]
+            is_own = neighbour.interface == new.interface and new.interface != NO_INTERFACE
+            if neighbour.time_ns == new.time_ns and not is_own:
+                note(source, Defect.TIE, new.frame_offset, 1)
+                return
 
 
 @compiled

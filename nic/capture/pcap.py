@@ -13,7 +13,7 @@ from crosswire.nic.capture.format import (
 )
 from crosswire.nic.capture.notes import note
 from crosswire.nic.capture.search import MAGICS, Found, begin_search, find_file_header
-from crosswire.nic.capture.state import TIME_UNKNOWN, Format, Source, SourceState, Window
+from crosswire.nic.capture.state import NO_INTERFACE, TIME_UNKNOWN, Format, Source, SourceState, Window
 from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
@@ -38,6 +38,7 @@ def read_pcap_header(window: Window, source: Source) -> int:
     source.format = Format.PCAP
     source.ticks_per_second = NS_PER_S if magic == MAGIC_NANOSECONDS else TICKS_PER_SECOND_MICRO
     source.header_bytes = MODIFIED_HEADER_BYTES if magic == MAGIC_MODIFIED else size_of(RecordHeader)
+    source.interface = NO_INTERFACE
     source.rank = 0
     source.link_type = ordered_u32(header.link_type, source.swapped) & LINK_TYPE_MASK
     source.position += size_of(PcapHeader)

@@ -248,6 +248,7 @@ def read_packet(window: Window, source: Source, interface_number: int, body: int
     interface.tie_rank = interface.tie_rank + 1 if source.time_ns == interface.tie_ns else 0
     interface.tie_ns = source.time_ns
     source.rank = interface.tie_rank
+    source.interface = interface_number
     return SourceState.READY
 
 
@@ -283,6 +284,7 @@ def read_simple_packet(window: Window, source: Source, body: int, length: int) -
     source.original_length = original_length
     source.link_type = interface.link_type
     source.time_ns = TIME_UNKNOWN
+    source.interface = 0
     source.rank = 0
     note(source, Defect.NO_TIME, source.record_offset, 1)
     return SourceState.READY

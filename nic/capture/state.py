@@ -19,6 +19,7 @@ RUN_RECORDS_MAX = 128  # records in a row whose times leap away and may still tu
 WAITING_MAX = 4 * ORDER_RECORDS  # room for those in order, and for moving them seldom
 LEAP_NS = 60 * NS_PER_S  # a step between neighbours that makes a time doubtful; no card holds frames back so long
 TIME_UNKNOWN = -1
+NO_INTERFACE = -1
 SECONDS_MAX = NEVER_NS // NS_PER_S - 1  # 2116; later times are garbage
 # Before the window: a record without an Ethernet header gets one, and it may be the window's first.
 MARGIN_BYTES = size_of(EthernetHeader) + 2
@@ -70,6 +71,7 @@ class Waiting(Struct):
     frame_offset: i64
     frame_length: i64
     ordinal: i64  # of the record in its file
+    interface: i64
     rank: i64  # how many records of the same interface and time came before
 
 
@@ -93,7 +95,8 @@ class Source(Struct):
     ticks_per_second: i64  # pcap
     header_bytes: i64  # pcap: of a record header
     link_type: i64  # pcap
-    rank: i64  # of the record, see `Waiting`; 0 in pcap
+    interface: i64  # of the record; NO_INTERFACE in pcap, which does not tell
+    rank: i64  # see `Waiting`; 0 in pcap
     time_ns: i64  # TIME_UNKNOWN: none that can be
     frame_offset: i64  # of what is, or was made, an Ethernet frame
     frame_length: i64  # captured

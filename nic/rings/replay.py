@@ -384,6 +384,14 @@ class Replay(Owner):
         reason = f"the two readers, of which the slower is here, are farther apart than a window of {file.window_bytes}"
         return file.error(record.frame_offset, f"{reason} bytes", "give a larger window, or a smaller feed latency")
 
+    def skip_all(self) -> None:
+        """Read to the end of all captures, for what is wrong with them. Raises `CaptureError`."""
+        while not self.captures.ended:
+            for cursor in self.cursors:
+                cursor.frames = self.captures.tail
+                cursor.starved = 1
+            self.refill()
+
     def tally(self) -> Tally:
         """Sum what was wrong with the captures as far as they have been read, in the order given."""
         tallies = dict(self._tallies)

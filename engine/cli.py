@@ -101,19 +101,31 @@ def backtest(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are made in.")] = Path("runs"),
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse data that there is a warning about.")] = False,
 ) -> None:
-    """Replay captures through the loop against simulated exchanges."""
-    from crosswire.engine.backtest import run_backtest
-    from crosswire.engine.errors import KNOWN_ERRORS
+    """Replay captures through the loop against simulated exchanges. Exit code 1: no book was ever proven."""
+    import msgspec
 
+    from crosswire.engine.backtest import run_backtest
+    from crosswire.engine.errors import KNOWN_ERRORS, NothingError
+    from crosswire.engine.warn import print_warnings
+    from crosswire.nic.warning import DataWarning
+
+    nothing = None
     try:
         finished = run_backtest(
-            config, output, started=STARTED, with_report=report, console=None if as_json else console
+            config, output, started=STARTED, with_report=report, console=None if as_json else console, strict=strict
         )
+    except NothingError as error:
+        finished, nothing = error.folder, error
     except KNOWN_ERRORS as error:
         raise fail(error) from None
     if as_json:
-        typer.echo((finished / "summary.json").read_text())
+        summary = (finished / "summary.json").read_text()
+        typer.echo(summary)
+        print_warnings(msgspec.convert(json.loads(summary)["warnings"], list[DataWarning]), errors)
+    if nothing is not None:
+        raise fail(nothing)
 
 
 @app.command()
@@ -191,7 +203,7 @@ def exchange(
     faults = {**rates, "reorder_frames": late}
     options = ExchangeOptions(speed, seconds, wait, *pause, *burst, seed, faults)
     try:
-        run_exchange(config, options, typer.echo)
+        run_exchange(config, options, typer.echo, errors)
     except KNOWN_ERRORS as error:
         raise fail(error) from None
 
@@ -246,30 +258,42 @@ def make_testbed(
 
 @app.command()
 def inspect(
-    captures: Annotated[list[Path], typer.Argument(help="pcap or pcapng files, plain, .gz or .zst.")],
+    captures: Annotated[list[Path], typer.Argument(help="pcap or pcapng files, plain, .gz or .zst; folders of them.")],
     venue: Annotated[str, typer.Option(help=f"Whose captures they are: {', '.join(entry_points())}.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     instruments: Annotated[bool, typer.Option(help="Print the instruments as configuration tables.")] = False,
     messages: Annotated[int, typer.Option(help="Print the first N messages field by field instead.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse captures that there is a warning about.")] = False,
 ) -> None:
-    """Decode captures: packets, messages, gaps, and the books at their end."""
+    """Decode captures: packets, messages, gaps, and the books at their end. Exit code 1: not one message in them."""
+    from crosswire.engine.captures import check_strict
     from crosswire.engine.errors import KNOWN_ERRORS
-    from crosswire.engine.inspect import describe_messages, inspect_captures, instrument_toml, print_inspection
+    from crosswire.engine.inspect import (
+        inspect_captures,
+        instrument_toml,
+        print_inspection,
+        print_messages,
+        warnings_of,
+        why_nothing,
+    )
+    from crosswire.engine.warn import print_warnings
 
     try:
         if messages > 0:
-            for line in describe_messages(captures, venue, messages):
-                typer.echo(line)
+            print_warnings(print_messages(captures, venue, messages, strict, typer.echo), errors)
             return
         result = inspect_captures(captures, venue)
+        if strict:
+            check_strict(warnings_of(result))
     except KNOWN_ERRORS as error:
         raise fail(error) from None
-    if as_json:
-        typer.echo(json.dumps(result, indent=1))
-    elif instruments:
-        typer.echo(instrument_toml(result))
+    if as_json or instruments:
+        typer.echo(json.dumps(result, indent=1) if as_json else instrument_toml(result))
+        print_warnings(warnings_of(result), errors)
     else:
         print_inspection(result, console)
+    if nothing := why_nothing(result):
+        raise fail(nothing)
 
 
 def add_importers() -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 from crosswire.engine.build.market import level_capacity, make_market
 from crosswire.engine.build.reference import followed_venue, price_path
+from crosswire.engine.captures import find_captures
 from crosswire.engine.config import ConfigError, RunConfig
-from crosswire.engine.paths import named_path
 from crosswire.engine.venue import VenueParts
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.remote import RemoteRing, make_remote_ring
-from crosswire.nic.rings.replay import Replay
+from crosswire.nic.rings.replay import Replay, reading_units
 from crosswire.nic.unit.link import Linker
 from crosswire.venues.adapter import ExchangeSetup, VenueSetup
 from crosswire.venues.errors import VenueError
@@ -83,8 +83,10 @@ def make_exchange(
         raise ConfigError(f'{config_path}: venue {venue.name}: orders = "{venue.orders}": no exchange is simulated')
     replay = None
     if entry.replays:
-        replay = Replay([named_path(config_path.parent, capture) for capture in venue.captures], cursors=2)
+        paths = find_captures(config_path.parent, venue.captures, f"{config_path}: venue {venue.name}: captures")
+        replay = Replay(paths, cursors=2)
         replays.append(replay)
+        linker.want(reading_units())
     setup = ExchangeSetup(
         number=number,
         folder=config_path.parent,

@@ -47,6 +47,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         wall_s=wall_s,
         digest=digest,
         money=run.core.money.between(engine.state.first_ns, engine.state.now_ns),
+        warnings=run.warnings(),
         strategies=strategy_facts(run),
         latencies={
             "feed": _latency(engine.state.feed_latency),
@@ -117,10 +118,12 @@ def _latency(histogram: Histogram) -> LatencyFacts:
 def _venue_facts(run: Run, number: int) -> VenueFacts:
     part, configured = run.parts[number], run.config.venue[number]
     feed, session = part.feed, part.session
+    replay = run.replay_of(number)
+    capture_gaps = 0 if replay is None else min(feed.sequence_gaps, replay.tally().hidden_packets())
     return VenueFacts(
         packets=feed.packets,
         level_updates=feed.level_updates,
-        sequence_gaps=feed.sequence_gaps,
+        sequence_gaps=feed.sequence_gaps - capture_gaps,
         duplicates=feed.duplicates,
         continuity_breaks=feed.continuity_breaks,
         definition_mismatches=feed.definition_mismatches,
@@ -131,6 +134,7 @@ def _venue_facts(run: Run, number: int) -> VenueFacts:
             if feed.messages[place]
         },
         counters={
+            **({"gaps that the captures explain": capture_gaps} if capture_gaps else {}),
             **own_counters(feed),
             "order frames sent": session.frames_sent,
             "order frames received": session.frames_received,

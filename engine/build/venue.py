@@ -87,6 +87,7 @@ def make_exchange(
         replays.append(replay)
     setup = ExchangeSetup(
         number=number,
+        name=venue.name,
         folder=config_path.parent,
         settings=venue.settings,
         market=market,

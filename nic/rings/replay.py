@@ -111,8 +111,8 @@ def starve(cursor: Cursor, index: int) -> int:
 
 
 @compiled
-def take_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
-    """Fill `frame` with the record whose time `next_record_time` has just told, and step past it.
+def peek_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
+    """Fill `frame` with the record whose time `next_record_time` has just told, and stay before it.
 
     The frame's bytes stay where they are until the next `Replay.refill`.
     """
@@ -121,7 +121,13 @@ def take_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
     frame.address = captures.items[index].base_address + source.frame_offset
     frame.length = source.frame_length
     frame.time_ns = source.time_ns
-    source.state = SourceState.EMPTY
+
+
+@compiled
+def take_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
+    """Fill `frame` as `peek_record` does, and step past the record."""
+    peek_record(captures, cursor, frame)
+    cursor.sources[cursor.next_capture].state = SourceState.EMPTY
     cursor.next_capture = NO_CAPTURE
     cursor.frames += 1
 

@@ -9,8 +9,9 @@ from crosswire.engine.build.run import Core, Run
 from crosswire.engine.config import RunConfig
 from crosswire.engine.journal.description import Description, describe
 from crosswire.engine.journal.text import Purpose, write_text
+from crosswire.engine.report.currency import e9
 from crosswire.engine.report.recorder import InstrumentInfo, RecordNames, instrument_info, names_of
-from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFacts, VenueFacts, e9
+from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFacts, VenueFacts
 from crosswire.nic.histogram import Histogram, bucket_bounds_ns, percentile_ns
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Struct
@@ -49,6 +50,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         start_s=start_s,
         wall_s=wall_s,
         digest=digest,
+        money=run.core.money.between(engine.state.first_ns, engine.state.now_ns),
         strategies=strategy_facts(run),
         warnings=[warning for told in simulated.values() for warning in told.warnings],
         latencies={

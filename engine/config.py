@@ -13,8 +13,9 @@ from crosswire.engine.adapters import find_adapter
 from crosswire.nic.host.name import NAME_RULE, is_name
 from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, StrategyLimitsConfig, VenueLimitsConfig
 from crosswire.risk.records import INSTRUMENTS_MAX, STRATEGIES_MAX
-from crosswire.venues.adapter import Adapter, OrderEntry, SimulationConfig
+from crosswire.venues.adapter import Adapter, OrderEntry
 from crosswire.venues.errors import VenueError
+from crosswire.venues.exchange.settings import SimulationConfig
 from crosswire.venues.money.terms import AccountConfig, InstrumentMoney
 from crosswire.venues.order import VENUES_MAX
 

@@ -11,7 +11,6 @@ queue, thread, allocation, Python object or system call lies between `poll` and 
 
 from enum import IntEnum
 
-from crosswire.engine.histogram import add_latency
 from crosswire.engine.orders import (
     cancel_everything,
     has_requests,
@@ -41,6 +40,7 @@ from crosswire.engine.venue import (
     wake_ring,
 )
 from crosswire.nic.clock import advance
+from crosswire.nic.histogram import add_latency
 from crosswire.nic.journal.journal import wants_segment
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.rings.ring import NEVER_NS

@@ -5,7 +5,6 @@ and in the strategy's own), and the records.
 """
 
 from crosswire.engine.account import forget_account, is_unheard, take_account
-from crosswire.engine.histogram import add_latency
 from crosswire.engine.records import (
     IDS_AHEAD,
     record_amend_sent,
@@ -33,6 +32,7 @@ from crosswire.engine.venue import (
     send_quotes,
     take_more_reports,
 )
+from crosswire.nic.histogram import add_latency
 from crosswire.nic.memory.struct import clear_struct
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.gate import Veto, check, check_amend, check_quote

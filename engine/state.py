@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from crosswire.engine.histogram import Histogram
 from crosswire.engine.seat import Seat
 from crosswire.engine.venue import (
     Inbox,
     Venue,
 )
+from crosswire.nic.histogram import Histogram
 from crosswire.nic.host.signals import set_words_on_signals
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Array, Reference, Struct, address_of, i64

@@ -16,11 +16,14 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from crosswire.nic.histogram import Histogram
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.replay import Replay
 from crosswire.nic.unit.link import Linker
+from crosswire.nic.warning import DataWarning
 from crosswire.venues.exchange.lies import Lie
+from crosswire.venues.exchange.settings import SimulationConfig
 from crosswire.venues.feed import Feed
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
@@ -29,17 +32,6 @@ from crosswire.venues.session import Resumed, Session, SessionState
 
 class NoSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The settings of a venue that has none of its own."""
-
-
-class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """`[venue.simulation]`: the wires to a simulated exchange, and how much it takes. The same for every venue."""
-
-    feed_latency_us: int  # from the exchange's book to the capture's timestamp
-    order_latency_us: int  # from the engine's send to the matching engine
-    response_latency_us: int  # from the matching engine to the engine
-    orders_per_second: int  # the venue's own throttle
-    burst: int
-    max_resting_orders: int = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +50,7 @@ class VenueSetup:
 class ExchangeSetup(VenueSetup):
     """What the maker of a simulated exchange is told. `market` is the engine's: the exchange keeps its own copy."""
 
+    name: str  # of the venue in the run
     simulation: SimulationConfig
     linker: Linker  # by which the exchange gets at its own units
     replay: Replay | None  # of the configured captures, with two cursors; None: there are none
@@ -103,6 +96,15 @@ class ExchangeAccount:
     position_lots: dict[int, int]  # by market index, of all its instruments
     open_orders: list[OpenOrder]  # held ones included
     is_settled: bool  # nothing is on its wires, to the exchange or from it
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeFacts:
+    """What a simulated exchange measured of its captures, and what is doubtful about it."""
+
+    latencies: dict[str, Histogram] = field(default_factory=dict)  # by what is timed
+    counters: dict[str, int] = field(default_factory=dict)
+    warnings: list[DataWarning] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +232,8 @@ class OrderEntry:
     displace: Callable[[Any, int, int], bool] | None = None
     # (exchange, until_ns): it takes no order before then, as if all that its rate limit allows had been sent.
     throttle: Callable[[Any, int], None] | None = None
+    # (exchange, the venue's name) -> what it measured; None: nothing.
+    facts: Callable[[Any, str], ExchangeFacts] | None = None
     # What a simulated exchange can be made to say that is not so, by name.
     lies: Callable[[], Mapping[str, Lie]] = field(default=dict)
 

@@ -89,6 +89,7 @@ def make_exchange(
         linker.want(reading_units())
     setup = ExchangeSetup(
         number=number,
+        name=venue.name,
         folder=config_path.parent,
         settings=venue.settings,
         market=market,

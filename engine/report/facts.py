@@ -7,18 +7,19 @@ import msgspec
 
 from crosswire.engine.build.run import Core, Run
 from crosswire.engine.config import RunConfig
-from crosswire.engine.histogram import Histogram, bucket_bounds_ns
 from crosswire.engine.journal.description import Description, describe
 from crosswire.engine.journal.text import Purpose, write_text
 from crosswire.engine.report.currency import e9
 from crosswire.engine.report.recorder import InstrumentInfo, RecordNames, instrument_info, names_of
 from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFacts, VenueFacts
+from crosswire.nic.histogram import Histogram, bucket_bounds_ns, percentile_ns
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Struct
 from crosswire.risk.gate import Veto
 from crosswire.risk.trading_state import Why
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.trades import Outcome
+from crosswire.venues.adapter import ExchangeFacts
 from crosswire.venues.feed import Feed, Reject
 from crosswire.venues.order import Applied
 
@@ -28,7 +29,10 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
     from importlib.metadata import version  # after the run: importing it would delay the start by 0.05 s
 
     engine, config = run.engine, run.config
+    simulated = _exchange_facts(run)
     venues = {each.name: _venue_facts(run, number) for number, each in enumerate(config.venue)}
+    for name, told in simulated.items():
+        venues[name].counters.update(told.counters)
     return RunFacts(
         name=config.name,
         config_file=str(run.config_path),
@@ -49,8 +53,15 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         money=run.core.money.between(engine.state.first_ns, engine.state.now_ns),
         warnings=run.warnings(),
         strategies=strategy_facts(run),
+        warnings=[warning for told in simulated.values() for warning in told.warnings],
         latencies={
             "feed": _latency(engine.state.feed_latency),
+            **{
+                f"{what}, {name}": _latency(histogram)
+                for name, told in simulated.items()
+                for what, histogram in told.latencies.items()
+                if histogram.count
+            },
             "order round trip": _latency(engine.state.order_round_trip),
             "receive to send": _latency(engine.state.receive_to_send),
         },
@@ -112,7 +123,21 @@ def strategy_facts(run: Run) -> dict[str, StrategyFacts]:
 
 
 def _latency(histogram: Histogram) -> LatencyFacts:
-    return LatencyFacts(buckets=bucket_bounds_ns(histogram), max_ns=histogram.max_ns, negative=histogram.negative)
+    return LatencyFacts(
+        buckets=bucket_bounds_ns(histogram),
+        max_ns=histogram.max_ns,
+        negative=histogram.negative,
+        percentiles_ns={str(percent): percentile_ns(histogram, percent) for percent in (50, 90, 99)},
+    )
+
+
+def _exchange_facts(run: Run) -> dict[str, ExchangeFacts]:
+    """Collect what the simulated exchanges measured, by venue."""
+    return {
+        venue.name: venue.order_entry.facts(part.exchange, venue.name)
+        for venue, part in zip(run.config.venue, run.parts, strict=True)
+        if venue.order_entry.facts is not None and part.exchange is not None
+    }
 
 
 def _venue_facts(run: Run, number: int) -> VenueFacts:

@@ -32,6 +32,7 @@ class LatencyFacts(msgspec.Struct, kw_only=True):
     buckets: list[tuple[int, int]]  # (upper bound in ns, count), smallest first
     max_ns: int
     negative: int = 0  # clocks that disagreed; in no bucket
+    percentiles_ns: dict[str, int] = {}  # by percent, with a bucket's values spread evenly over it
 
     @property
     def count(self) -> int:

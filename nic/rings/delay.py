@@ -1,4 +1,4 @@
-"""`DelayRing`: a simulated wire. A frame committed at one time is received `latency_ns` later, in order.
+"""`DelayRing`: a simulated wire. A frame committed at one time is received later by its `Latency`, in order.
 
 Both ends are the ring contract's: the sender reserves, writes and commits, the receiver polls and releases.
 """
@@ -6,6 +6,7 @@ Both ends are the ring contract's: the sender reserves, writes and commits, the 
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, u8
+from crosswire.nic.rings.latency import Latency, latency_at
 from crosswire.nic.rings.ring import (
     NEVER_NS,
     Frame,
@@ -32,18 +33,19 @@ class DelayedFrame(Struct):
 
 
 class DelayRing(Struct):
-    """A wire of constant latency. `sent` and `received` count frames; their difference is on its way."""
+    """A wire. `sent` and `received` count frames; their difference is on its way."""
 
-    latency_ns: i64
+    latency_ns: i64  # always; what `latency` says comes on top
     sent: i64
     received: i64
     last_arrival_ns: i64
     counters: RingCounters  # of the receiver; `drops`: no slot was free
+    latency: Latency
     frames: Annotated[Pointer, DelayedFrame]
 
 
 def set_delay_ring(ring: DelayRing, latency_ns: int) -> None:
-    """Make `ring` an empty wire; ValueError if the latency is negative."""
+    """Make `ring` an empty wire of constant latency; ValueError if it is negative."""
     if latency_ns < 0:
         raise ValueError(f"a latency can't be negative: {latency_ns} ns")
     ring.latency_ns = latency_ns
@@ -53,7 +55,7 @@ def set_delay_ring(ring: DelayRing, latency_ns: int) -> None:
 @compiled
 def arrival_ns(ring: DelayRing, now_ns: int) -> int:
     """When a frame sent now arrives. A wire keeps the order of its frames, whatever their latencies."""
-    return max(now_ns + ring.latency_ns, ring.last_arrival_ns)
+    return max(now_ns + ring.latency_ns + latency_at(ring.latency, now_ns, ring.sent), ring.last_arrival_ns)
 
 
 @reserve.register(DelayRing)

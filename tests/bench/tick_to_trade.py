@@ -117,9 +117,9 @@ feed = "bridge"
 captures = ["none.pcap"]
 limits = { orders_per_second = 1_000_000, burst = 1_000_000, open_orders_max = 16, notional_max = 10_000_000 }
 [venue.simulation]
-feed_latency_us = 0
-order_latency_us = 0
-response_latency_us = 0
+feed_latency = { model = "constant", us = 0 }
+order_latency = { model = "constant", us = 0 }
+response_latency = { model = "constant", us = 0 }
 orders_per_second = 1
 burst = 1
 [[venue.instrument]]

@@ -79,9 +79,9 @@ limits = {{ orders_per_second = 1000, burst = 1000, open_orders_max = 16, notion
 [venue.acme]
 lots_per_unit = {LOTS_PER_UNIT}
 [venue.simulation]
-feed_latency_us = 1000
-order_latency_us = 1000
-response_latency_us = 1000
+feed_latency = {{ model = "constant", us = 1000 }}
+order_latency = {{ model = "constant", us = 1000 }}
+response_latency = {{ model = "constant", us = 1000 }}
 orders_per_second = 1000
 burst = 1000
 [[venue.instrument]]

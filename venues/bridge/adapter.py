@@ -5,6 +5,7 @@ from typing import Any
 from crosswire.venues.adapter import Adapter, Generator, Importer, VenueSetup
 from crosswire.venues.bridge.binance.command import BinanceOptions, import_recording, import_recordings
 from crosswire.venues.bridge.feed import BridgeFeed
+from crosswire.venues.bridge.wire import time as wire_time  # noqa: F401  registers how its packets tell their time
 from crosswire.venues.bridge.wire.layout import WIRE
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.market import Market

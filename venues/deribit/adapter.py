@@ -4,6 +4,7 @@ from typing import Any
 
 from crosswire.venues.adapter import Adapter, Generator, VenueSetup
 from crosswire.venues.deribit.feed.feed import DeribitFeed
+from crosswire.venues.deribit.wire import time as wire_time  # noqa: F401  registers how its packets tell their time
 from crosswire.venues.deribit.wire.layout import WIRE
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.market import Market

@@ -6,9 +6,10 @@ Crosswire's own protocol, whichever venue's captures they are: `venues/bridge/or
 
 from collections.abc import Callable, Mapping
 
-from crosswire.nic.duration import NS_PER_US
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.venues.adapter import (
     ExchangeAccount,
+    ExchangeFacts,
     ExchangeSetup,
     Gateways,
     GatewaySetup,
@@ -17,8 +18,10 @@ from crosswire.venues.adapter import (
     VenueSetup,
 )
 from crosswire.venues.bridge.orders.session import BridgeSession, ask_account, explain, make_bridge_session
+from crosswire.venues.exchange.latencies import set_model, set_wires
 from crosswire.venues.exchange.lies import Lie
 from crosswire.venues.exchange.ring import is_settled, own_positions
+from crosswire.venues.exchange.settings import Measured
 from crosswire.venues.exchange.simulated import (
     SimulatedExchange,
     connect_anew,
@@ -51,6 +54,7 @@ def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
         resume=resume,
         displace=displace,
         throttle=throttle,
+        facts=facts,
         lies=lies,
     )
 
@@ -79,6 +83,13 @@ def make_gateways(setup: GatewaySetup) -> Gateways:
     return ReplayedGateways(setup)
 
 
+def facts(exchange: SimulatedExchange, name: str) -> ExchangeFacts:
+    """Tell what the exchange measured."""
+    from crosswire.venues.exchange.facts import replayed_facts  # after a run
+
+    return replayed_facts(exchange, name)
+
+
 def lies() -> Mapping[str, Lie]:
     """Tell what the exchange can be made to say that is not so."""
     from crosswire.venues.bridge.exchange.lies import LIES  # only a simulation has them told
@@ -90,24 +101,31 @@ def make_replayed_exchange(feed: Feed, setup: ExchangeSetup) -> SimulatedExchang
     """Make an exchange whose books are those of the captures. ValueError names what is out of range."""
     assert setup.replay is not None
     simulation = setup.simulation
+    model = simulation.feed_latency
+    is_measured = isinstance(model, Measured)
     try:
-        return make_simulated_exchange(
+        exchange = make_simulated_exchange(
             feed,
             setup.number,
             setup.replay,
             setup.market,
             setup.flows[0],
             level_capacity=setup.level_capacity,
-            feed_latency_ns=simulation.feed_latency_us * NS_PER_US,
-            order_latency_ns=simulation.order_latency_us * NS_PER_US,
-            response_latency_ns=simulation.response_latency_us * NS_PER_US,
+            feed_latency_ns=None if is_measured else 0,
+            order_latency_ns=0,
+            response_latency_ns=0,
             orders_per_second=simulation.orders_per_second,
             burst=simulation.burst,
             resting_max=simulation.max_resting_orders,
+            latency_max_ns=model.max_ms * NS_PER_MS if is_measured else 0,
             linker=setup.linker,
         )
+        if not is_measured:
+            exchange.clock.constant_ns = set_model(exchange.clock.latency, "feed", model, setup.name, setup.folder)
+        set_wires(exchange, setup)
     except ValueError as error:
         raise ValueError(f"simulation: {error}") from None
+    return exchange
 
 
 def account_of(exchange: SimulatedExchange) -> ExchangeAccount:

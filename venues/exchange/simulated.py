@@ -6,8 +6,8 @@
                |                                      |            v
                +-- FOLLOWER ------------------------> ring (poll, commit)
 
-A capture's time stamps are when the engine receives a frame; the exchange knew it `feed_latency_ns` earlier, so its own
-books, decoded from the same frames by the same decoder, run ahead by that. A frame that the engine commits at t is
+A capture's time stamps are when the engine receives a frame; the exchange knew it earlier (`clock`), so its own books,
+decoded from the same frames by the same decoder, run ahead by that. A frame that the engine commits at t is
 handled at t + order latency, against the book of that instant, and the answer is received at the time it was given +
 response latency.
 
@@ -25,6 +25,7 @@ turn of the loop.
 
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.memory.raw import FNV_BASIS
 from crosswire.nic.memory.struct import Pointer, Reference, address_of, copy_struct, i64, view
 from crosswire.nic.packet import (
@@ -40,6 +41,7 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.delay import set_delay_ring
+from crosswire.nic.rings.latency import Model, note_frame
 from crosswire.nic.rings.replay import (
     FOLLOWER,
     LEADER,
@@ -48,6 +50,7 @@ from crosswire.nic.rings.replay import (
     Cursor,
     Replay,
     next_record_time,
+    peek_record,
     take_record,
 )
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
@@ -67,8 +70,16 @@ from crosswire.venues.bridge.exchange.gateway import (
     set_gateway,
     take_connection,
 )
+from crosswire.venues.exchange.clock import (
+    ExchangeClock,
+    is_measured,
+    measure,
+    tell_measured,
+    tell_modelled,
+)
 from crosswire.venues.exchange.matching import Matching, on_market, set_matching
 from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING, ExchangeRing, send_syn
+from crosswire.venues.exchange.wire_time import tells_time, wire_time_unit
 from crosswire.venues.feed import Feed, feed_unit
 from crosswire.venues.market import Events, Market, clear_events, copy_instruments
 from crosswire.venues.token_bucket import empty_until
@@ -79,7 +90,7 @@ class SimulatedExchange(ExchangeRing):
 
     feed: Annotated[Feed, Reference]  # the exchange's own
     decode: i64  # entry of the feed's unit
-    feed_latency_ns: i64
+    read_wire_time: i64  # entry of the feed's unit for that; 0: its wire tells no time
     exchange_frames: i64  # market frames that the exchange has taken in
     connection: i64  # number of the engine's connection, from 1
     is_up: i64  # 1: the engine's host has it
@@ -90,7 +101,10 @@ class SimulatedExchange(ExchangeRing):
     captures: Annotated[Pointer, Captures]  # one
     cursors: Annotated[Pointer, Cursor]  # FOLLOWER and LEADER
     market: Market  # the exchange's own instruments and books
-    frame: Frame
+    clock: ExchangeClock
+    frame: Frame  # of the engine's
+    market_frame: Frame
+    is_packet: i64  # 1: `packet` is the next market frame's
     packet: Packet
     parsed: PacketCounters
     events: Events
@@ -155,20 +169,53 @@ def is_busy(exchange: SimulatedExchange) -> bool:
 @compiled
 def next_market_ns(exchange: SimulatedExchange) -> int:
     """Return the exchange time of the next market frame; NEVER_NS after the last, STARVED if only Python can tell."""
-    time_ns = next_record_time(exchange.captures[0], exchange.cursors[LEADER])
-    return time_ns if time_ns == STARVED or time_ns == NEVER_NS else max(0, time_ns - exchange.feed_latency_ns)
+    captures, cursor = exchange.captures[0], exchange.cursors[LEADER]
+    receive_ns = next_record_time(captures, cursor)
+    if receive_ns == STARVED or receive_ns == NEVER_NS:
+        return receive_ns
+    clock = exchange.clock
+    if clock.is_known == 0:
+        if is_measured(clock):
+            peek_record(captures, cursor, exchange.market_frame)
+            read_packet(exchange)
+            tell_measured(clock, receive_ns)
+        else:
+            tell_modelled(clock, receive_ns, exchange.exchange_frames)
+    return clock.time_ns
+
+
+@compiled
+def read_packet(exchange: SimulatedExchange) -> None:
+    """Find the packet in the market frame, and what its wire tells of when it was made."""
+    told = exchange.clock.told
+    told.time_ns = 0
+    told.is_book = 0
+    exchange.is_packet = parse_packet(exchange.market_frame, exchange.packet, exchange.parsed)
+    if exchange.is_packet != 0 and exchange.read_wire_time != 0:
+        call_entry(exchange.read_wire_time, address_of(exchange.feed), address_of(exchange.packet), address_of(told))
 
 
 @compiled
 def _take_market(exchange: SimulatedExchange) -> None:
     """Take one market frame into the exchange's books, and to our resting orders."""
-    take_record(exchange.captures[0], exchange.cursors[LEADER], exchange.frame)
+    clock, frame = exchange.clock, exchange.market_frame
+    peeked_address = frame.address
+    take_record(exchange.captures[0], exchange.cursors[LEADER], frame)
     exchange.exchange_frames += 1
-    if not parse_packet(exchange.frame, exchange.packet, exchange.parsed):
+    clock.is_known = 0
+    note_frame(exchange.answers.latency, exchange.now_ns)
+    if is_measured(clock):
+        # The window may have been refilled since the frame was looked at: its bytes are elsewhere then.
+        exchange.packet.payload_address += frame.address - peeked_address
+    else:
+        read_packet(exchange)
+    if exchange.is_packet == 0:
         return
     clear_events(exchange.events, exchange.market)
     packet, market, events = address_of(exchange.packet), address_of(exchange.market), address_of(exchange.events)
     call_entry(exchange.decode, address_of(exchange.feed), packet, market, events)
+    if exchange.events.count != 0:
+        measure(clock, frame.time_ns)
     matching = exchange.matching
     if matching.resting_count != 0:
         gateway = exchange.gateway
@@ -192,6 +239,7 @@ def poll_exchange(exchange: SimulatedExchange, frame: Frame, now_ns: int) -> boo
         return False
     if market_ns <= answer_ns:
         take_record(exchange.captures[0], exchange.cursors[FOLLOWER], frame)
+        note_frame(exchange.orders.latency, frame.time_ns)
         exchange.polled = MARKET_DATA
     else:
         poll(exchange.answers, frame, now_ns)
@@ -254,12 +302,13 @@ def make_simulated_exchange(
     flow: Flow,
     *,
     level_capacity: int,
-    feed_latency_ns: int,
+    feed_latency_ns: int | None,
     order_latency_ns: int,
     response_latency_ns: int,
     orders_per_second: int,
     burst: int,
     resting_max: int,
+    latency_max_ns: int = NS_PER_S,
     linker: Linker | None = None,
 ) -> SimulatedExchange:
     """Make a venue over `replay`, which must have two cursors; the caller keeps `replay` alive.
@@ -267,18 +316,27 @@ def make_simulated_exchange(
     `feed` has seen nothing yet and becomes the exchange's own. The exchange can be used once `linker` has loaded;
     without one its units are loaded here.
     `terms` are the run's instruments: the exchange gets a copy, with books of its own for `level_capacity` levels each.
-    `flow` is the order connection from the engine to the exchange. ValueError names what is out of range.
+    `flow` is the order connection from the engine to the exchange. `feed_latency_ns` None: measured by the times on the
+    wire, at most `latency_max_ns`. ValueError names what is out of range.
     """
     if len(replay.cursors) <= LEADER:
         raise ValueError("a simulated exchange reads ahead of the engine: its replay needs two cursors")
-    if feed_latency_ns < 0:
+    if feed_latency_ns is not None and feed_latency_ns < 0:
         raise ValueError(f"a latency can't be negative: feed latency {feed_latency_ns} ns")
-    exchange = SimulatedExchange(feed_latency_ns=feed_latency_ns, digest=FNV_BASIS, connection=1, taken=1, is_up=1)
+    if feed_latency_ns is None and not tells_time(type(feed)):
+        raise ValueError("feed_latency: the wire tells no times, so it can't be measured: write another model")
+    exchange = SimulatedExchange(digest=FNV_BASIS, connection=1, taken=1, is_up=1)
+    exchange.clock.latency.model = Model.MEASURED if feed_latency_ns is None else Model.CONSTANT
+    exchange.clock.constant_ns = feed_latency_ns or 0
+    exchange.clock.latency_max_ns = latency_max_ns
+    exchange.clock.resolution_ns = NS_PER_MS
     copy_struct(exchange.flow, flow)
     feed.venue = venue
     exchange.feed = feed
     links = linker or Linker()
     links.link_all(exchange, feed_unit(type(feed)))
+    if tells_time(type(feed)):
+        links.link_all(exchange, wire_time_unit(type(feed)))
     exchange.captures = replay.ring.captures
     exchange.cursors = replay.ring.cursors
     set_delay_ring(exchange.orders, order_latency_ns)

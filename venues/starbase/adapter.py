@@ -27,6 +27,7 @@ from crosswire.venues.starbase.orders.session import make_starbase_session
 from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession, is_waiting_for_terms, join_states
 from crosswire.venues.starbase.rest.address import parse_address
 from crosswire.venues.starbase.settings import StarbaseSettings, credentials_of
+from crosswire.venues.starbase.wire import time as wire_time  # noqa: F401  registers how its packets tell their time
 from crosswire.venues.starbase.wire.market_layout import WIRE
 from crosswire.venues.starbase.wire.order_codes import SelfTradingMode
 from crosswire.venues.starbase.wire.order_layout import VERSION

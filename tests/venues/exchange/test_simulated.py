@@ -234,14 +234,21 @@ def write_capture(path: Path, changes: list[tuple[int, Change4]]) -> Path:
     return path
 
 
-def run(path: Path, steps: list[tuple[int, ...]], window_bytes: int = 1 << 20, resting_max: int = 100) -> Outcome:
+def run(
+    path: Path,
+    steps: list[tuple[int, ...]],
+    window_bytes: int = 1 << 20,
+    resting_max: int = 100,
+    feed: Feed | None = None,
+    feed_latency_ns: int | None = FEED_NS,
+) -> Outcome:
     """Replay a capture, with (time, action, id, side, time in force, price, lots) on the way."""
     terms = make_market()
     with Replay([path], window_bytes, cursors=2) as replay:
         exchange = make_simulated_exchange(
-            PlainFeed(), VENUE, replay, terms, make_flow(), level_capacity=256, feed_latency_ns=FEED_NS,
-            order_latency_ns=ORDER_NS, response_latency_ns=RESPONSE_NS, orders_per_second=1000, burst=1000,
-            resting_max=resting_max,
+            feed or PlainFeed(), VENUE, replay, terms, make_flow(), level_capacity=256,
+            feed_latency_ns=feed_latency_ns, order_latency_ns=ORDER_NS, response_latency_ns=RESPONSE_NS,
+            orders_per_second=1000, burst=1000, resting_max=resting_max,
         )  # fmt: skip
         session = make_bridge_session(VENUE, terms, make_flow(), 1, HEARTBEAT_MS)
         engine = Engine(step_count=len(steps))

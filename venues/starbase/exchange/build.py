@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from crosswire.nic.duration import NS_PER_MS, NS_PER_S, NS_PER_US
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.memory.struct import Array
 from crosswire.nic.packet import Flow
 from crosswire.venues.adapter import ExchangeSetup
+from crosswire.venues.exchange.latencies import set_model, set_wires
+from crosswire.venues.exchange.settings import EXAMPLE, Measured
 from crosswire.venues.instrument import E9, text_of
 from crosswire.venues.market import Market, copy_instruments
 from crosswire.venues.starbase.exchange import exchange  # noqa: F401  registers it as a ring
@@ -28,10 +30,14 @@ def make_exchange(setup: ExchangeSetup) -> StarbaseExchange:
     path = setup.follow("starbase.market.follow", market.follow) if market.follow else None
     start_ns = round(market.begin.timestamp()) * NS_PER_S if path is None else int(path[0, 0])
     key = credentials_of(setup.settings, setup.folder)
-    simulation = setup.simulation
+    if isinstance(setup.simulation.feed_latency, Measured):
+        raise ValueError(
+            "simulation: feed_latency: the exchange makes its market data itself, so nothing can be measured: write "
+            f"another model, as feed_latency = {EXAMPLE}"
+        )
     prices = first_prices(setup, market, path)
     try:
-        return make_starbase_exchange(
+        exchange = make_starbase_exchange(
             setup.number,
             exchange_terms(setup),
             setup.flows,
@@ -41,9 +47,9 @@ def make_exchange(setup: ExchangeSetup) -> StarbaseExchange:
             start_ns=start_ns,
             end_ns=start_ns + round(market.seconds * NS_PER_S),
             is_connected=setup.is_connected,
-            feed_latency_ns=simulation.feed_latency_us * NS_PER_US,
-            order_latency_ns=simulation.order_latency_us * NS_PER_US,
-            response_latency_ns=simulation.response_latency_us * NS_PER_US,
+            feed_latency_ns=0,
+            order_latency_ns=0,
+            response_latency_ns=0,
             heartbeat_s=market.heartbeat_s,
             tokens_per_ms=setup.settings.tokens_per_ms,
             tokens_full=setup.settings.token_burst,
@@ -54,8 +60,12 @@ def make_exchange(setup: ExchangeSetup) -> StarbaseExchange:
             protections=make_protections(setup, market),
             linker=setup.linker,
         )
+        feed = exchange.feed
+        feed.latency_ns = set_model(feed.latency, "feed", setup.simulation.feed_latency, setup.name, setup.folder)
+        set_wires(exchange, setup)
     except ValueError as error:
         raise ValueError(f"starbase.market, simulation: {error}") from None
+    return exchange
 
 
 def own_instruments(setup: ExchangeSetup) -> list[int]:

@@ -1,6 +1,7 @@
 """Simulated Starbase: everything that happens there, in the order of its time."""
 
 from crosswire.nic.packet import PROTOCOL_UDP, parse_packet
+from crosswire.nic.rings.latency import note_frame
 from crosswire.nic.rings.ring import NEVER_NS, next_time_ns, poll, release
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.unit import Entry, Unit
@@ -61,6 +62,16 @@ def catch_up(exchange: StarbaseExchange, now_ns: int) -> None:
             do_duties(exchange, exchange.now_ns)
         else:
             publish_due(exchange.publisher, matching, exchange.venue, exchange.feed, exchange.now_ns)
+        note_published(exchange)
+
+
+@compiled
+def note_published(exchange: StarbaseExchange) -> None:
+    """Tell the wires from the exchange of the market data that it has published: it is what their load is."""
+    while exchange.noted < exchange.feed.sent:
+        exchange.noted += 1
+        note_frame(exchange.feed.latency, exchange.now_ns)
+        note_frame(exchange.answers.latency, exchange.now_ns)
 
 
 @compiled

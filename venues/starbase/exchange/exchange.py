@@ -26,6 +26,7 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.delay import DELAY_FRAMES_MAX
+from crosswire.nic.rings.latency import note_frame
 from crosswire.nic.rings.ring import Frame, next_time_ns, poll, release
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.load import call_entry
@@ -50,6 +51,7 @@ def poll_starbase(exchange: StarbaseExchange, frame: Frame, now_ns: int) -> bool
         return False
     if feed_ns <= answer_ns:
         poll(exchange.feed, frame, now_ns)
+        note_frame(exchange.orders.latency, frame.time_ns)
         exchange.polled = MARKET_DATA
     else:
         poll(exchange.answers, frame, now_ns)

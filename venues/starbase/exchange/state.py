@@ -157,6 +157,7 @@ class StarbaseExchange(ExchangeRing):
     end_ns: i64  # it publishes nothing of its own accord after that
     stream_count: i64  # in-process clients' streams; 0: its connections come with SYN frames from elsewhere
     stale: i64  # answers of a connection that its client had given up
+    noted: i64  # frames on `feed` that the wires' loads have been told of
     feed: DelayRing
     frame: Frame
     streams: Annotated[Array, ClientStream, CONNECTIONS_MAX]

@@ -1,5 +1,6 @@
 """Latency histograms in fixed memory: eight buckets an octave, so a value is known to within 12.5 %."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from crosswire.nic.memory.raw import count_leading_zeros
@@ -37,9 +38,28 @@ def add_latency(histogram: Histogram, latency_ns: int) -> None:
 
 def bucket_bounds_ns(histogram: Histogram) -> list[tuple[int, int]]:
     """List (upper bound in ns, count) of every bucket that counted something, smallest first."""
-    bounds = []
+    return [(most_ns, count) for _, most_ns, count in _buckets(histogram)]
+
+
+def _buckets(histogram: Histogram) -> Iterator[tuple[int, int, int]]:
+    """List (lower bound, upper bound, count) of every bucket that counted something, smallest first."""
     for index, count in enumerate(histogram.buckets.numpy()):
         if count:
             octave, step = (0, index) if index < STEPS else (index // STEPS - 1, index % STEPS + STEPS)
-            bounds.append((((step + 1) << octave) - 1, int(count)))
-    return bounds
+            yield step << octave, ((step + 1) << octave) - 1, int(count)
+
+
+def percentile_ns(histogram: Histogram, percent: int) -> int:
+    """Find a percentile, taking a bucket's values as spread evenly over it; 0 when nothing was counted."""
+    wanted = -(-histogram.count * percent // 100)
+    for least_ns, most_ns, count in _buckets(histogram):
+        if wanted <= count:
+            most_ns = min(most_ns, histogram.max_ns)
+            return least_ns + (most_ns - least_ns) * wanted // count
+        wanted -= count
+    return 0
+
+
+def count_above(histogram: Histogram, latency_ns: int) -> int:
+    """Count the values of all buckets that begin above a latency."""
+    return sum(count for least_ns, _, count in _buckets(histogram) if least_ns > latency_ns)

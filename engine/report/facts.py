@@ -51,9 +51,8 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         wall_s=wall_s,
         digest=digest,
         money=run.core.money.between(engine.state.first_ns, engine.state.now_ns),
-        warnings=run.warnings(),
+        warnings=run.warnings() + [warning for told in simulated.values() for warning in told.warnings],
         strategies=strategy_facts(run),
-        warnings=[warning for told in simulated.values() for warning in told.warnings],
         latencies={
             "feed": _latency(engine.state.feed_latency),
             **{

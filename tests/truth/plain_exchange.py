@@ -18,8 +18,11 @@ GROUP = struct.Struct("<HH")
 LEVEL = struct.Struct("<qq")
 DELTA = struct.Struct("<IQQQQB")  # instrument, exchange time, first, last and previous id, flags
 QUOTE = struct.Struct("<IQQqqqq")
+TRADE = struct.Struct("<IQQqqB")
 SNAPSHOT = struct.Struct("<IQQB")
-BOOK_DELTA, BEST_BID_ASK, SNAPSHOT_TEMPLATE = 2, 3, 5
+BOOK_DELTA, BEST_BID_ASK, TRADE_TEMPLATE, SNAPSHOT_TEMPLATE = 2, 3, 4, 5
+TIMED = (BOOK_DELTA, BEST_BID_ASK, TRADE_TEMPLATE)  # a snapshot's time is that of its last change
+LAYOUTS = {BOOK_DELTA: DELTA, BEST_BID_ASK: QUOTE, TRADE_TEMPLATE: TRADE, SNAPSHOT_TEMPLATE: SNAPSHOT}
 END_OF_EVENT = 1
 BUY, SELL = 0, 1
 
@@ -66,7 +69,7 @@ def read_message(frame: memoryview, place: int) -> tuple[Message, int]:
     block_length, template, _, _ = MESSAGE.unpack_from(frame, place)
     block = place + MESSAGE.size
     place = block + block_length
-    layout = {BOOK_DELTA: DELTA, BEST_BID_ASK: QUOTE, SNAPSHOT_TEMPLATE: SNAPSHOT}.get(template)
+    layout = LAYOUTS.get(template)
     sides = []
     if template in (BOOK_DELTA, SNAPSHOT_TEMPLATE):
         for _ in range(2):

@@ -15,7 +15,7 @@ import pytest
 
 from crosswire.nic.unit.compile import NO_JIT
 from tests.support.paths import RECORDINGS, ROOT, recording
-from tests.truth.plain_exchange import BUY, SELL, Packet, PlainBook, read_packets
+from tests.truth.plain_exchange import BEST_BID_ASK, BOOK_DELTA, BUY, SELL, TIMED, Packet, PlainBook, read_packets
 
 pytestmark = [pytest.mark.truth, pytest.mark.skipif(NO_JIT, reason="whole runs take minutes uncompiled")]
 SIDES = {"buy": BUY, "sell": SELL}
@@ -106,6 +106,30 @@ def after_constant(latency_ns: int) -> Callable[[str, Path], Iterator[tuple[int,
     return lambda _venue, path: ((packet.receive_ns - latency_ns, packet) for packet in read_packets(path))
 
 
+LATENCY_MAX_NS = 10**9
+
+
+def by_the_wire(_venue: str, path: Path) -> Iterator[tuple[int, Packet]]:
+    """Let the exchange know each packet when the packet itself says that it was made."""
+    known_ns = latency_ns = 0
+    for packet in read_packets(path):
+        times = [message.exchange_time_ns for message in packet.messages if message.template in TIMED]
+        made_ns = max(times, default=0)
+        made_ns = min(made_ns, packet.receive_ns) if made_ns else packet.receive_ns - latency_ns
+        if any(
+            message.template in (BOOK_DELTA, BEST_BID_ASK) and message.exchange_time_ns for message in packet.messages
+        ):
+            latency_ns = min(packet.receive_ns - made_ns, LATENCY_MAX_NS)
+        known_ns = max(packet.receive_ns - LATENCY_MAX_NS, made_ns, known_ns)
+        yield known_ns, packet
+
+
 def test_fills_by_the_receivers_clock(tmp_path: Path) -> None:
-    run = run_example(tmp_path, lambda text: text)
+    constant = 'feed_latency = { model = "constant", us = 300 }'
+    run = run_example(tmp_path, lambda text: text.replace('feed_latency = "measured"', constant))
     assert compare(run, after_constant(300_000)) == 31
+
+
+def test_fills_by_the_exchanges_own_clock(tmp_path: Path) -> None:
+    run = run_example(tmp_path, lambda text: text)
+    assert compare(run, by_the_wire) == 29

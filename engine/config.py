@@ -39,7 +39,9 @@ class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     taker_fee_bps: Decimal
     limits: InstrumentLimitsConfig
     speed_bump_us: int = 0  # how long the venue holds an order that would match on arrival
-    levels_max: int = 16_384  # book levels, both sides together; the book is lost when they do not suffice
+    levels_max: int = (
+        16_384  # book levels, both sides together; those farthest from the market are let go when they do not suffice
+    )
 
 
 class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

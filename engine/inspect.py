@@ -7,8 +7,11 @@ from decimal import Decimal
 from os import PathLike
 from typing import Any
 
+from msgspec import to_builtins
+
 from crosswire.engine.adapters import find_adapter
 from crosswire.engine.config import ConfigError
+from crosswire.engine.feed_warnings import feed_warnings
 from crosswire.nic.memory.struct import Array, Struct, StructMeta, array, u8
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.replay import Replay, ReplayRing, read_frames
@@ -91,7 +94,8 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
 
     Keys: `packets`, `messages` by name, `gaps` (missing packets), `duplicates`, `continuity_breaks`, `rejects` by
     reason, `level_updates`, `channels`, `instruments`, `books` by symbol, `capture` (frames by what they carried),
-    `first_time_ns`, `last_time_ns` (of the frames, since the epoch), and what else the venue's feed counts.
+    `first_time_ns`, `last_time_ns` (of the frames, since the epoch), `restarts` (sequences begun anew), `warnings`,
+    and what else the venue's feed counts.
     A book has `valid`, best `bid` and `ask` as [price, size] or null, and the level counts `bids` and `asks`.
     Raises `ConfigError` for an unknown venue, `nic.capture.reader.CaptureError` for a bad file.
     """
@@ -106,6 +110,7 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
         "gaps": feed.sequence_gaps,
         "duplicates": feed.duplicates,
         "continuity_breaks": feed.continuity_breaks,
+        "restarts": feed.restarts,
         "definition_mismatches": feed.definition_mismatches,
         **adapter.facts(feed),
         "rejects": {reason.name.lower(): feed.rejects[reason] for reason in Reject if feed.rejects[reason] != 0},
@@ -119,6 +124,7 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
         "capture": {"frames": inspection.frames, **{name: getattr(counters, name) for name in PacketCounters.fields}},
         "first_time_ns": inspection.first_time_ns,
         "last_time_ns": inspection.last_time_ns,
+        "warnings": [to_builtins(each) for each in feed_warnings(feed, market)],
     }
 
 
@@ -177,7 +183,7 @@ def print_inspection(result: dict[str, Any], console: Any) -> None:
     from rich.table import Table  # takes 50 ms to import, which `--json` does not need
 
     facts = Table("what", "count", title=f"{result['venue']}: {result['packets']:,} packets")
-    for name in ("gaps", "duplicates", "continuity_breaks", "definition_mismatches", "level_updates"):
+    for name in ("gaps", "duplicates", "continuity_breaks", "restarts", "definition_mismatches", "level_updates"):
         facts.add_row(name.replace("_", " "), f"{result[name]:,}")
     for group, counts in result.items():
         if group in TABLES_OF_THEIR_OWN or not isinstance(counts, dict):

@@ -7,6 +7,7 @@ import msgspec
 
 from crosswire.engine.build.run import Core, Run
 from crosswire.engine.config import RunConfig
+from crosswire.engine.feed_warnings import feed_warnings
 from crosswire.engine.histogram import Histogram, bucket_bounds_ns
 from crosswire.engine.journal.description import Description, describe
 from crosswire.engine.journal.text import Purpose, write_text
@@ -45,6 +46,11 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         start_s=start_s,
         wall_s=wall_s,
         digest=digest,
+        warnings=[
+            warning
+            for venue, part in zip(config.venue, run.parts, strict=True)
+            for warning in feed_warnings(part.feed, engine.market, venue.name)
+        ],
         strategies=strategy_facts(run),
         latencies={
             "feed": _latency(engine.state.feed_latency),
@@ -121,6 +127,7 @@ def _venue_facts(run: Run, number: int) -> VenueFacts:
         sequence_gaps=feed.sequence_gaps,
         duplicates=feed.duplicates,
         continuity_breaks=feed.continuity_breaks,
+        restarts=feed.restarts,
         definition_mismatches=feed.definition_mismatches,
         rejects={name: feed.rejects[reason] for reason, name in names_of(Reject).items() if feed.rejects[reason]},
         messages={

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from crosswire.engine.build.definitions import check_definitions
 from crosswire.engine.build.run import Run, build_run
-from crosswire.engine.config import load_config
+from crosswire.engine.config import ignoring_definitions, load_config
 from crosswire.engine.data import prepare_data
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.loop import Status
@@ -19,14 +20,24 @@ from crosswire.nic.journal.files import FOLDER, MemoryJournal
 
 
 def run_backtest(
-    config_path: Path, output: Path, *, started: float, with_report: bool = True, console: Console | None = None
+    config_path: Path,
+    output: Path,
+    *,
+    started: float,
+    with_report: bool = True,
+    console: Console | None = None,
+    ignore_definitions: bool = False,
 ) -> Path:
     """Run one configuration; return its folder, a new one in `output`/<name>.
 
-    `started` is when the process began, for the start-up time. With a console, progress and the summary are printed.
+    `ignore_definitions` believes the configuration of every venue's instruments, whatever its captures say. `started`
+    is when the process began, for the start-up time. With a console, progress and the summary are printed.
     """
     config = load_config(config_path)
+    if ignore_definitions:
+        config = ignoring_definitions(config)
     preparing_s = prepare_data(config, config_path, console)
+    contradicted = check_definitions(config, config_path)
     backtest = build_run(config, config_path)
     backtest.core.linker.want(recorder_units())
     try:
@@ -38,7 +49,9 @@ def run_backtest(
         loop_started = time.perf_counter()
         turn_until_finished(backtest, kept)
         wall_s = time.perf_counter() - loop_started
-        write_facts(kept.journal, run_facts(backtest, start_s, wall_s, backtest.digests()))
+        facts = run_facts(backtest, start_s, wall_s, backtest.digests())
+        facts.warnings[:0] = contradicted
+        write_facts(kept.journal, facts)
         kept.close()
     finally:
         backtest.close()

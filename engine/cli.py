@@ -101,6 +101,9 @@ def backtest(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are made in.")] = Path("runs"),
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
+    ignore_definitions: Annotated[
+        bool, typer.Option("--ignore-definitions", help="Believe the instruments' terms, whatever the captures say.")
+    ] = False,
 ) -> None:
     """Replay captures through the loop against simulated exchanges."""
     from crosswire.engine.backtest import run_backtest
@@ -108,7 +111,12 @@ def backtest(
 
     try:
         finished = run_backtest(
-            config, output, started=STARTED, with_report=report, console=None if as_json else console
+            config,
+            output,
+            started=STARTED,
+            with_report=report,
+            console=None if as_json else console,
+            ignore_definitions=ignore_definitions,
         )
     except KNOWN_ERRORS as error:
         raise fail(error) from None
@@ -254,7 +262,13 @@ def inspect(
 ) -> None:
     """Decode captures: packets, messages, gaps, and the books at their end."""
     from crosswire.engine.errors import KNOWN_ERRORS
-    from crosswire.engine.inspect import describe_messages, inspect_captures, instrument_toml, print_inspection
+    from crosswire.engine.inspect import (
+        describe_messages,
+        inspect_captures,
+        instrument_toml,
+        nothing_read,
+        print_inspection,
+    )
 
     try:
         if messages > 0:
@@ -270,6 +284,9 @@ def inspect(
         typer.echo(instrument_toml(result))
     else:
         print_inspection(result, console)
+    frames, messages = result["capture"]["frames"], sum(result["messages"].values())
+    if why := nothing_read(frames, result["packets"], messages, result["rejects"]):
+        raise fail(f"{why}: are the captures of --venue {venue}?")
 
 
 def add_importers() -> None:

@@ -37,7 +37,31 @@ def feed_warnings(feed: Feed, market: Market, venue: str = "") -> list[DataWarni
     An instrument that nobody configured is no reason.
     """
     where = f"venue {venue}, " if venue else ""
-    return [*_reject_warnings(feed, where), *_book_warnings(feed, market, where)]
+    return [
+        *_reject_warnings(feed, where),
+        *_book_warnings(feed, market, where),
+        *(mismatch_warnings(feed, market, venue) if venue else ()),
+    ]
+
+
+def mismatch_warnings(feed: Feed, market: Market, venue: str) -> Iterator[DataWarning]:
+    """Say which definitions a run's feed has contradicting its configuration, or none at all."""
+    if feed.definition_mismatches != 0:
+        done = "the configuration was believed" if feed.ignores_definitions else "nothing was traded in them"
+        yield DataWarning(
+            kind="definitions that contradict the configuration",
+            count=feed.definition_mismatches,
+            first_place=f"venue {venue}, {_moment(feed.first_mismatch_ns)}",
+            what_to_do=f"{done}; correct it: crosswire inspect --instruments prints what the wire says",
+        )
+    missing = [market.instruments[index] for index in _own(feed, market) if market.instruments[index].venue_id < 0]
+    if missing and feed.packets != 0 and feed.definition_mismatches == 0:
+        yield DataWarning(
+            kind="instruments that the feed never defined",
+            count=len(missing),
+            first_place=f"venue {venue}, {text_of(missing[0].symbol)}",
+            what_to_do="nothing was traded in them; correct the symbol, or begin where it is defined",
+        )
 
 
 def _reject_warnings(feed: Feed, where: str) -> Iterator[DataWarning]:

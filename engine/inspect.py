@@ -128,6 +128,16 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
     }
 
 
+def nothing_read(frames: int, packets: int, messages: int, rejects: dict[str, int]) -> str:
+    """Say why nothing could be read of captures that do hold frames; "" if something could."""
+    if messages or not frames:
+        return ""
+    if not packets:
+        return f"no UDP packets in {frames:,} frames"
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in rejects.items())
+    return f"none of {packets:,} packets can be read ({reasons})" if reasons else ""
+
+
 def plain(amount_e9: int) -> str:
     """Convert a 1e-9 amount to the shortest exact decimal."""
     return f"{(Decimal(amount_e9) / E9).normalize():f}"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from crosswire.engine.build.definitions import check_definitions
 from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.captures import capture_warnings, check_strict
-from crosswire.engine.config import load_config
+from crosswire.engine.config import ignoring_definitions, load_config
 from crosswire.engine.data import prepare_data
 from crosswire.engine.errors import NothingError
 from crosswire.engine.journal.description import write_description
@@ -29,17 +30,22 @@ def run_backtest(
     with_report: bool = True,
     console: Console | None = None,
     strict: bool = False,
+    ignore_definitions: bool = False,
 ) -> Path:
     """Run one configuration; return its folder, a new one in `output`/<name>.
 
-    `started` is when the process began, for the start-up time. With a console, progress and the summary are printed.
+    `ignore_definitions` believes the configuration of every venue's instruments, whatever its captures say. `started`
+    is when the process began, for the start-up time. With a console, progress and the summary are printed.
     With `strict` ConfigError, and no folder, if there is a warning about the data. NothingError, which has the folder,
     if no book was ever proven.
     """
     config = load_config(config_path)
+    if ignore_definitions:
+        config = ignoring_definitions(config)
     preparing_s = prepare_data(config, config_path, console)
     if strict:
         check_strict(capture_warnings(config, config_path))
+    contradicted = check_definitions(config, config_path)
     backtest = build_run(config, config_path)
     backtest.core.linker.want(recorder_units())
     try:
@@ -53,6 +59,7 @@ def run_backtest(
         wall_s = time.perf_counter() - loop_started
         facts = run_facts(backtest, start_s, wall_s, backtest.digests())
         has_books = not all(list(backtest.engine.state.is_lost)[: backtest.engine.market.count])
+        facts.warnings[:0] = contradicted
         write_facts(kept.journal, facts)
         kept.close()
     finally:

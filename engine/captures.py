@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from crosswire.engine.config import ConfigError, RunConfig
+from crosswire.engine.config import ConfigError, RunConfig, VenueConfig
 from crosswire.engine.paths import named_path
 from crosswire.nic.capture.defects import total
 from crosswire.nic.capture.reader import CaptureError, check_capture
@@ -82,11 +82,15 @@ def capture_warnings(config: RunConfig, config_path: Path) -> list[DataWarning]:
     tallies = []
     for venue in config.venue:
         if venue.captures:
-            where = f"{config_path}: venue {venue.name}: captures"
-            with Replay(find_captures(config_path.parent, venue.captures, where)) as replay:
+            with Replay(venue_captures(venue, config_path)) as replay:
                 replay.skip_all()
                 tallies.append(replay.tally())
     return total(tallies).warnings()
+
+
+def venue_captures(venue: VenueConfig, config_path: Path) -> list[Path]:
+    """List the captures of a venue. ConfigError: see `find_captures`."""
+    return find_captures(config_path.parent, venue.captures, f"{config_path}: venue {venue.name}: captures")
 
 
 def check_strict(warnings: Sequence[DataWarning]) -> None:

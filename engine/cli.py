@@ -102,6 +102,9 @@ def backtest(
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data that there is a warning about.")] = False,
+    ignore_definitions: Annotated[
+        bool, typer.Option("--ignore-definitions", help="Believe the instruments' terms, whatever the captures say.")
+    ] = False,
 ) -> None:
     """Replay captures through the loop against simulated exchanges. Exit code 1: no book was ever proven."""
     import msgspec
@@ -114,7 +117,13 @@ def backtest(
     nothing = None
     try:
         finished = run_backtest(
-            config, output, started=STARTED, with_report=report, console=None if as_json else console, strict=strict
+            config,
+            output,
+            started=STARTED,
+            with_report=report,
+            console=None if as_json else console,
+            strict=strict,
+            ignore_definitions=ignore_definitions,
         )
     except NothingError as error:
         finished, nothing = error.folder, error

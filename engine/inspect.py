@@ -1,7 +1,7 @@
 """`crosswire inspect`: decode captures with the loop's own feeds, and say what is in them."""
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from os import PathLike
@@ -13,6 +13,7 @@ import msgspec
 from crosswire.engine.adapters import find_adapter
 from crosswire.engine.captures import check_strict, find_captures
 from crosswire.engine.config import ConfigError
+from crosswire.engine.feed_warnings import feed_warnings
 from crosswire.engine.warn import print_warnings
 from crosswire.nic.capture.defects import Tally
 from crosswire.nic.memory.struct import Array, Struct, StructMeta, array, u8
@@ -106,7 +107,8 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
     Keys: `packets`, `messages` by name, `gaps` (packets that the network lost), `capture_gaps` (missing, but no more
     than the captures themselves cut, misplaced or left unread), `duplicates`, `continuity_breaks`, `rejects` by
     reason, `level_updates`, `channels`, `instruments`, `books` by symbol, `capture` (frames by what they carried),
-    `first_time_ns`, `last_time_ns` (of the frames, since the epoch), `warnings`, and what else the venue's feed counts.
+    `first_time_ns`, `last_time_ns` (of the frames, since the epoch), `restarts` (sequences begun anew), `warnings`,
+    and what else the venue's feed counts.
     A book has `valid`, best `bid` and `ask` as [price, size] or null, and the level counts `bids` and `asks`.
     Raises `ConfigError` for an unknown venue, `nic.capture.reader.CaptureError` for a bad file.
     """
@@ -124,6 +126,7 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
         "capture_gaps": capture_gaps,
         "duplicates": feed.duplicates,
         "continuity_breaks": feed.continuity_breaks,
+        "restarts": feed.restarts,
         "definition_mismatches": feed.definition_mismatches,
         **adapter.facts(feed),
         "rejects": {reason.name.lower(): feed.rejects[reason] for reason in Reject if feed.rejects[reason] != 0},
@@ -137,7 +140,7 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
         "capture": {**frames, **{name: getattr(counters, name) for name in PacketCounters.fields}},
         "first_time_ns": inspection.first_time_ns,
         "last_time_ns": inspection.last_time_ns,
-        "warnings": [msgspec.to_builtins(each) for each in inspection.tally.warnings()],
+        "warnings": [msgspec.to_builtins(each) for each in inspection.tally.warnings() + feed_warnings(feed, market)],
     }
 
 
@@ -148,12 +151,17 @@ def warnings_of(result: dict[str, Any]) -> list[DataWarning]:
 
 def why_nothing(result: dict[str, Any]) -> str:
     """Say why no message at all was decoded; "" when one was."""
-    if any(result["messages"].values()):
+    counted = {name: count for name, count in result["capture"].items() if name != "frames"}
+    return nothing_read(result["venue"], sum(result["messages"].values()), counted, result["rejects"])
+
+
+def nothing_read(feed: str, messages: int, counted: Mapping[str, int], rejects: Mapping[str, int]) -> str:
+    """Say why a feed has read nothing, by what was counted of the frames and rejected of the packets; "" if it has."""
+    if messages:
         return ""
-    counted = {**result["capture"], **{f"rejected for {name}": count for name, count in result["rejects"].items()}}
-    del counted["frames"]
+    counted = {**counted, **{f"rejected for {name}": count for name, count in rejects.items()}}
     why = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counted.items() if count)
-    return f"not one message of {result['venue']} in these captures: {why or 'they hold no record'}"
+    return f"not one message of {feed} in these captures: {why or 'they hold no record'}"
 
 
 def plain(amount_e9: int) -> str:
@@ -211,7 +219,8 @@ def print_inspection(result: dict[str, Any], console: Any) -> None:
     from rich.table import Table  # takes 50 ms to import, which `--json` does not need
 
     facts = Table("what", "count", title=f"{result['venue']}: {result['packets']:,} packets")
-    for name in ("gaps", "capture_gaps", "duplicates", "continuity_breaks", "definition_mismatches", "level_updates"):
+    counts = ("gaps", "capture_gaps", "duplicates", "continuity_breaks", "restarts", "definition_mismatches")
+    for name in (*counts, "level_updates"):
         facts.add_row(name.replace("_", " "), f"{result[name]:,}")
     for group, counts in result.items():
         if group in TABLES_OF_THEIR_OWN or not isinstance(counts, dict):

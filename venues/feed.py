@@ -84,6 +84,7 @@ class Feed(Struct):
     duplicates: i64  # packets at or before the channel's last sequence: an A/B copy, or late
     continuity_breaks: i64  # book chains broken
     definition_mismatches: i64  # wire definitions that contradict the configuration
+    first_mismatch_ns: i64
     last_exchange_time_ns: i64
     map: InstrumentMap
 
@@ -103,6 +104,14 @@ def note_rounded(feed: Feed) -> None:
     if feed.sizes_rounded == 0:
         feed.first_rounded_ns = feed.time_ns
     feed.sizes_rounded += 1
+
+
+@compiled
+def note_mismatch(feed: Feed) -> None:
+    """Count a definition that contradicts the configuration."""
+    if feed.definition_mismatches == 0:
+        feed.first_mismatch_ns = feed.time_ns
+    feed.definition_mismatches += 1
 
 
 @compiled

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from crosswire.engine.build.market import instrument_names
-from crosswire.engine.captures import find_captures
+from crosswire.engine.captures import venue_captures
 from crosswire.engine.config import ConfigError, RunConfig
 from crosswire.nic.memory.struct import Pointer, Struct, array, i64
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
@@ -70,7 +70,7 @@ def price_path(config: RunConfig, config_path: Path, follow: str, number: int, f
     arguments = (feed, market, Events(), Frame(), Packet(), PacketCounters(), path)
     run = machine_code(follow_frames)
     venue = config.venue[number]
-    paths = find_captures(config_path.parent, venue.captures, f"{config_path}: venue {venue.name}: captures")
+    paths = venue_captures(venue, config_path)
     with Replay(paths) as replay:
         while next_time_ns(replay.ring) != NEVER_NS:
             replay.refill()

@@ -22,7 +22,7 @@ import msgspec
 from crosswire.engine.build.market import make_market
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.build.venue import make_exchange
-from crosswire.engine.captures import find_captures
+from crosswire.engine.captures import venue_captures
 from crosswire.engine.config import ConfigError, LiveVenueConfig, RunConfig
 from crosswire.engine.errors import KNOWN_ERRORS, LoopError
 from crosswire.engine.live.rings import make_all_parts, open_rings
@@ -194,7 +194,7 @@ def first_frames(number: int, config: RunConfig, config_path: Path) -> list[Time
         finally:
             for replay in replays:
                 replay.close()
-    paths = find_captures(config_path.parent, venue.captures, f"{config_path}: venue {venue.name}: captures")
+    paths = venue_captures(venue, config_path)
     for path in paths:
         if not path.exists():
             raise ConfigError(f"capture {path} does not exist")

@@ -56,6 +56,7 @@ class VenueFacts(msgspec.Struct, kw_only=True):
     sequence_gaps: int = 0
     duplicates: int = 0
     continuity_breaks: int = 0
+    restarts: int = 0  # sequences that began anew
     definition_mismatches: int = 0
     rejects: dict[str, int] = {}  # packets or messages not believed, by reason; zero counts left out
     messages: dict[str, int] = {}  # by name

@@ -32,7 +32,7 @@ from crosswire.venues.bridge.wire.layout import (
     Template,
     Trade,
 )
-from crosswire.venues.feed import Feed, Reject, decode, note_restart, reject
+from crosswire.venues.feed import Feed, Reject, decode, note_mismatch, note_restart, reject
 from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Kind, Payoff, has_terms, multiply_e9
 from crosswire.venues.market import (
     MAP_INSTRUMENTS_MAX,
@@ -378,7 +378,8 @@ def define_instrument(
     instrument = market.instruments[index]
     chain = feed.chains[index]
     agrees = has_terms(instrument, definition.tick_e9, definition.lot_e9, definition.contract_e9, definition.payoff)
-    feed.definition_mismatches += 0 if agrees else 1
+    if not agrees:
+        note_mismatch(feed)
     agrees = agrees or feed.ignores_definitions != 0
     known = find_instrument(feed.map, definition.instrument_id) == index and chain.channel == channel_index + 1
     if agrees and known:

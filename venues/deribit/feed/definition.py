@@ -23,7 +23,7 @@ from crosswire.venues.deribit.wire.layout import (
 )
 from crosswire.venues.deribit.wire.layout import Instrument as InstrumentMessage
 from crosswire.venues.deribit.wire.walk import BAD, prove_block, to_nanoseconds, to_units
-from crosswire.venues.feed import Reject, reject
+from crosswire.venues.feed import Reject, note_mismatch, reject
 from crosswire.venues.instrument import (
     CURRENCY_BYTES,
     E9,
@@ -94,9 +94,9 @@ def take_definition(feed: DeribitFeed, market: Market, events: Events, is_v2: in
         return
     if not has_terms(instrument, terms.tick_e9, terms.lot_e9, terms.contract_e9, terms.payoff):
         if feed.ignores_definitions != 0:
-            feed.definition_mismatches += 1
+            note_mismatch(feed)
         elif feed.discover == 0 or proof.from_v2 != 0:
-            feed.definition_mismatches += 1
+            note_mismatch(feed)
             unmap_instrument(feed, market, events, index)
             return
         else:

@@ -7,7 +7,7 @@ price lies on it. Its lot is the smallest order. The wire tells no contract size
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import address_of, size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.feed import Reject, known_instrument, reject
+from crosswire.venues.feed import Reject, known_instrument, note_mismatch, reject
 from crosswire.venues.instrument import CURRENCY_BYTES, E9, SYMBOL_BYTES, Instrument, Kind, Payoff, common_divisor
 from crosswire.venues.market import (
     MAP_INSTRUMENTS_MAX,
@@ -132,7 +132,8 @@ def read_definition(
     is_usable = (agrees or feed.ignores_definitions != 0) and fill_proof(
         feed, index, instrument, definition.quantity_exponent
     )
-    feed.definition_mismatches += 0 if agrees and is_usable else 1
+    if not (agrees and is_usable):
+        note_mismatch(feed)
     if not is_usable:
         unmap_instrument(feed, market, events, index)
         return

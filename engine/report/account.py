@@ -41,11 +41,18 @@ class Account:
     cash_e9: int = 0
     fees_e9: int = 0
     carried_e9: int = 0  # cash less fees that an earlier run had booked: part of both
+    charges_e9: int = 0  # paid for holding
     lots: int = 0
     value_e9: int = 0
     profit: Profit = field(default_factory=Profit)
     last_top: Top | None = None  # of its last proven book
     top_ns: int = 0
+
+    def charge(self, amount_e9: int) -> None:
+        """Count what holding has cost: it is paid, so it is realised."""
+        self.charges_e9 += amount_e9
+        self.profit.realised_e9 -= amount_e9
+        self.profit.flattened_e9 -= amount_e9
 
     @property
     def last_mid(self) -> Decimal | None:

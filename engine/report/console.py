@@ -124,7 +124,10 @@ def _profit_lines(summary: RunSummary) -> Iterator[str]:
             f"  = cash {money_text(profit.cash, currency, named=False)}"
             f" + held {money_text(profit.position_value, currency, named=False)}"
             f" - fees {money_text(profit.fees, currency, named=False)}"
+            + (f" - charges {money_text(profit.charges, currency, named=False)}" if profit.charges_by_kind else "")
         )
+        for kind, amount in profit.charges_by_kind.items():
+            yield f"  {kind} {money_text(amount, currency, named=False)}"
         if profit.carried:
             yield f"  of which {money_text(profit.carried, currency, sign=True)} of cash was booked by earlier runs"
         yield f"  {_ways_text(profit, profit.drawdown, currency)}"

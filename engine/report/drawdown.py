@@ -59,8 +59,14 @@ class Drawdowns:
     converted: Drawdown
 
 
-def read_drawdowns(path: Path, instruments: list[InstrumentInfo]) -> Drawdowns:
-    """Read positions.parquet in one pass, in memory that does not depend on its length."""
+Steps = Mapping[int, tuple[Values, Values]]  # by market index: times in ns, and all that was paid until then, 1e-9
+
+
+def read_drawdowns(path: Path, instruments: list[InstrumentInfo], charges: Steps) -> Drawdowns:
+    """Read positions.parquet in one pass, in memory that does not depend on its length.
+
+    `charges`: what holding has cost, which the samples do not have.
+    """
     currencies = {info.settlement for info in instruments}
     into = report_currency(instruments)
     rates = {currency: pricing_instrument(currency, into, instruments) for currency in currencies}
@@ -69,6 +75,8 @@ def read_drawdowns(path: Path, instruments: list[InstrumentInfo]) -> Drawdowns:
     for time_ns, grid in read_grids(path, len(instruments)):
         all_of_it = np.zeros(len(time_ns))
         marked = grid["cash_e9"] + grid["value_e9"] - grid["fees_e9"]
+        for index, (charged_ns, paid_e9) in charges.items():
+            marked[:, index] -= paid_e9[np.searchsorted(charged_ns, time_ns, side="right")]
         for currency, fall in falls.items():
             curve = marked[:, [info.index for info in instruments if info.settlement == currency]].sum(axis=1)
             fall.take(time_ns, curve)

@@ -46,6 +46,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         start_s=start_s,
         wall_s=wall_s,
         digest=digest,
+        money=run.core.money.between(engine.state.first_ns, engine.state.now_ns),
         strategies=strategy_facts(run),
         latencies={
             "feed": _latency(engine.state.feed_latency),

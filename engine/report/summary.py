@@ -14,11 +14,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from crosswire.engine.build.money import MoneyTerms
 from crosswire.engine.report.account import Account, Carried, PairAccount, read_accounts
 from crosswire.engine.report.columns import read_columns
 from crosswire.engine.report.counted import counted_once
 from crosswire.engine.report.currency import Money, e9, money_of, pricing_instrument, report_currency
 from crosswire.engine.report.drawdown import Drawdown, Drawdowns, read_drawdowns
+from crosswire.engine.report.holding import HoldingCosts, read_holding
+from crosswire.engine.report.margins import MarginSummary
 from crosswire.engine.report.profit import Profit
 from crosswire.engine.report.recorder import CONFIG, OPPORTUNITIES, ORDERS, POSITIONS, SUMMARY, TRADES, InstrumentInfo
 from crosswire.nic.warning import DataWarning
@@ -92,6 +95,7 @@ class RunFacts:
     strategies: dict[str, StrategyFacts] = field(default_factory=dict)  # by name
     latencies: dict[str, LatencyFacts] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)  # anything else worth showing
+    money: MoneyTerms = field(default_factory=MoneyTerms)  # what holding costs
 
 
 class OpportunitySummary(msgspec.Struct, kw_only=True):
@@ -140,11 +144,13 @@ class ProfitParts(msgspec.Struct, kw_only=True):
 
 
 class ProfitSummary(ProfitParts, kw_only=True):
-    """One settlement currency. net = cash + position_value - fees."""
+    """One settlement currency. net = cash + position_value - fees - charges."""
 
     cash: Decimal  # cash flows of all fills
     position_value: Decimal  # of what is still held, as in `net`
     fees: Decimal  # paid; negative: rebates
+    charges: Decimal  # paid for holding: funding, borrowing, delivery; part of what is realised
+    charges_by_kind: dict[str, Decimal]
     carried: Decimal  # cash less fees that an earlier run of the account had booked, part of the above
     drawdown: Drawdown  # of `net` over the samples
 
@@ -216,6 +222,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     counters: dict[str, int]
     latencies: dict[str, LatencyFacts]
     definitions: list[InstrumentInfo]  # by market index
+    margins: list[MarginSummary] = []  # of the accounts that have a balance configured
 
 
 def summarise(
@@ -228,8 +235,12 @@ def summarise(
     for columns in read_columns(directory / ORDERS, ["state"]):
         states.update(columns["state"].tolist())
     accounts = read_accounts(directory, facts.instruments, carried)
-    drawdowns = read_drawdowns(directory / POSITIONS, facts.instruments)
-    pnl = _profits(accounts.instruments, drawdowns)
+    range_ns = (facts.first_time_ns, facts.last_time_ns)
+    costs = read_holding(directory, facts.instruments, facts.money, range_ns, carried or {})
+    for account in accounts.instruments:
+        account.charge(costs.paid_e9(account.info.index))
+    drawdowns = read_drawdowns(directory / POSITIONS, facts.instruments, costs.steps_e9)
+    pnl = _profits(accounts.instruments, drawdowns, costs)
     return RunSummary(
         name=facts.name,
         kind=kind,
@@ -244,7 +255,7 @@ def summarise(
         level_updates=facts.level_updates,
         level_updates_per_s=facts.level_updates / facts.wall_s if facts.wall_s > 0 else None,
         digest=facts.digest,
-        warnings=facts.warnings + accounts.warnings,
+        warnings=facts.warnings + accounts.warnings + costs.warnings,
         opportunities=opportunities,
         trades=trades,
         unhedged_seconds=unhedged_ns / 1e9,
@@ -262,6 +273,7 @@ def summarise(
         counters=facts.counters,
         latencies=facts.latencies,
         definitions=facts.instruments,
+        margins=costs.margins,
     )
 
 
@@ -411,7 +423,7 @@ def _pair(account: PairAccount, infos: list[InstrumentInfo]) -> PairSummary:
     )
 
 
-def _profits(accounts: list[Account], drawdowns: Drawdowns) -> dict[str, ProfitSummary]:
+def _profits(accounts: list[Account], drawdowns: Drawdowns, costs: HoldingCosts) -> dict[str, ProfitSummary]:
     profits = {}
     for currency in sorted({account.info.settlement for account in accounts}):
         own = [account for account in accounts if account.info.settlement == currency]
@@ -419,13 +431,16 @@ def _profits(accounts: list[Account], drawdowns: Drawdowns) -> dict[str, ProfitS
         for account in own:
             total.add(account.profit)
         cash_e9, value_e9 = sum(account.cash_e9 for account in own), sum(account.value_e9 for account in own)
-        fees_e9 = sum(account.fees_e9 for account in own)
-        assert total.marked_e9 == cash_e9 + value_e9 - fees_e9
+        fees_e9, charges_e9 = sum(account.fees_e9 for account in own), sum(account.charges_e9 for account in own)
+        assert total.marked_e9 == cash_e9 + value_e9 - fees_e9 - charges_e9
+        by_kind_e9 = costs.by_kind_e9([account.info.index for account in own])
         profits[currency] = ProfitSummary(
             **_parts(total),
             cash=e9(cash_e9),
             position_value=e9(value_e9),
             fees=e9(fees_e9),
+            charges=e9(charges_e9),
+            charges_by_kind={kind: e9(amount_e9) for kind, amount_e9 in sorted(by_kind_e9.items())},
             carried=e9(sum(account.carried_e9 for account in own)),
             drawdown=drawdowns.by_currency[currency],
         )

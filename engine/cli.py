@@ -386,6 +386,57 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAM
         raise fail(error) from None
 
 
+@app.command("show")
+def show_moment(
+    run: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAME/latest.")],
+    kind: Annotated[str, typer.Argument(help="opportunity, trade or order.")],
+    number: Annotated[int, typer.Argument(help="Of the row in its Parquet file, from 1; an order's id as well.")],
+    capture: Annotated[
+        list[str] | None, typer.Option(help="VENUE=FILE: its market data, if it is not where the run had it.")
+    ] = None,
+) -> None:
+    """Show an opportunity, trade or order: latencies, books before, at and after it, the messages around it."""
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.report.show import show
+
+    given = dict(each.partition("=")[::2] for each in capture or [])
+    if wrong := [name for name, path in given.items() if not path]:
+        raise fail(f"--capture {wrong[0]}: must be VENUE=FILE")
+    try:
+        for line in show(run, kind, number, {name: Path(path) for name, path in given.items()}):
+            typer.echo(line)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+
+
+@app.command("compare")
+def compare_two_runs(
+    first: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAME/latest.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show where two runs differ. Exit code 0: nowhere, 1: they differ, 2: they can't be compared."""
+    import msgspec
+
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.report.compare import compare_runs, comparison_lines
+
+    try:
+        found = compare_runs(first, second)
+    except KNOWN_ERRORS as error:
+        fail(error)
+        raise typer.Exit(2) from None
+    if as_json:
+        typer.echo(msgspec.json.Encoder(decimal_format="number").encode(found))
+    else:
+        for line in comparison_lines(found):
+            typer.echo(line)
+    if not found.is_same:
+        raise typer.Exit(1)
+
+
 @app.command("journal")
 def show_journal(
     run: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAME/latest.")],

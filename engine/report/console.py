@@ -45,7 +45,8 @@ def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
         [
             f"{number_text(opportunities.count)} seen, {number_text(opportunities.attempted)} attempted, "
             f"{number_text(opportunities.captured)} captured ({percent_text(opportunities.capture_rate)})",
-            f"worth {moneys_text(opportunities.peak_value)} at their peaks",
+            f"worth {moneys_text(opportunities.peak_value)} at their peaks, no leg counted twice",
+            f"and {moneys_text(opportunities.shared_value)} on legs that were counted already",
         ],
     )
     yield (

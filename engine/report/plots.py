@@ -154,7 +154,7 @@ def spread_figure(
     bid: tuple[Values, Values],
     ask: tuple[Values, Values],
     markers: list[Trace],
-    levels_bps: tuple[float, str] | None,
+    levels_bps: Sequence[tuple[float, str]],
     label: str,
     range_ns: tuple[int, int],
 ) -> Figure:
@@ -164,18 +164,35 @@ def spread_figure(
         line(*ask, f"buy {label}: ask", ASK_COLOUR, width=1, hovertemplate="%{y:.2f} bps"),
         *markers,
     ]
-    extras: dict[str, Any] = {}
-    if levels_bps is not None:
-        bps, meaning = levels_bps
-        extras["shapes"] = [level(bps), level(-bps)]
-        extras["annotations"] = [
-            level_label(bps, f"sell above: {meaning} {bps:.2f} bps", True),
-            level_label(-bps, f"buy below: -{bps:.2f} bps", False),
+    shapes, annotations = [], []
+    for bps, meaning in levels_bps:
+        shapes += [level(bps), level(-bps)]
+        annotations += [
+            level_label(bps, f"sell above {bps:.2f} bps: {meaning}", bps >= 0),
+            level_label(-bps, f"buy below {-bps:.2f} bps: {meaning}", bps < 0),
         ]
-    return figure(traces, time_axis(range_ns), axis("spread (bps)"), 380, **extras)
+    y = axis("spread (bps)")
+    return figure(traces, time_axis(range_ns), y, 380, shapes=shapes, annotations=annotations)
 
 
-def trade_markers(time_ns: Values, values: Values, texts: list[str], name: str, buys: bool, missed: bool) -> Trace:
+def peak_markers(time_ns: Values, values: Values, texts: list[str], keys: list[str], name: str, buys: bool) -> Trace:
+    """Mark opportunities at their peaks by dots in the side's colour; `keys`: of what a click shows."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": times(time_ns),
+        "y": array(values),
+        "text": texts,
+        "customdata": keys,
+        "name": name,
+        "hovertemplate": "%{text}<br>%{y:.2f} bps<br>%{x}<extra></extra>",
+        "marker": {"symbol": "circle", "size": 5, "opacity": 0.55, "color": BUY_COLOUR if buys else SELL_COLOUR},
+    }
+
+
+def trade_markers(
+    time_ns: Values, values: Values, texts: list[str], keys: list[str], name: str, buys: bool, missed: bool
+) -> Trace:
     """Mark trades on a spread: triangles in the side's colour, hollow and red where a leg was missed."""
     colour = BUY_COLOUR if buys else SELL_COLOUR
     return {
@@ -184,6 +201,7 @@ def trade_markers(time_ns: Values, values: Values, texts: list[str], name: str, 
         "x": times(time_ns),
         "y": array(values),
         "text": texts,
+        "customdata": keys,
         "name": name,
         "hovertemplate": "%{text}<br>%{y:.2f} bps<br>%{x}<extra></extra>",
         "marker": {

@@ -1,7 +1,7 @@
 """`report.html` of a finished run: what a trader reads after it.
 
 Everything is drawn from the run's own files, so a report can be written again at any time. A line has at most
-POINTS_MAX points, a plot at most MARKERS_MAX trades; a report is about 5 MB, nearly all of it plotly.js.
+POINTS_MAX points, a plot at most MARKERS_MAX marks of a kind; a report is about 5 MB, nearly all of it plotly.js.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ from crosswire.engine.report import plots
 from crosswire.engine.report.columns import Values, read_table
 from crosswire.engine.report.currency import e9
 from crosswire.engine.report.html import Page, text
+from crosswire.engine.report.parameters import parameter_rows, read_config
 from crosswire.engine.report.profit_page import add_profits
 from crosswire.engine.report.recorder import CONFIG, FILLS, OPPORTUNITIES, POSITIONS, REPORT, TRADES, InstrumentInfo
 from crosswire.engine.report.series import (
@@ -23,8 +24,8 @@ from crosswire.engine.report.series import (
     SampleLines,
     read_samples,
     thin,
-    trade_prices,
 )
+from crosswire.engine.report.spread_page import SpreadPage
 from crosswire.engine.report.summary import RunSummary, is_missed, read_summary
 from crosswire.engine.report.text import (
     counts_text,
@@ -37,7 +38,6 @@ from crosswire.engine.report.text import (
 )
 
 PAIRS_MAX = 4  # spreads drawn, the most traded first
-MARKERS_MAX = 1000  # trades marked on a spread: missed ones first, then an even choice of the others
 ROWS_MAX = 25  # missed legs listed, the most expensive first
 
 Table = dict[str, Values]
@@ -57,9 +57,11 @@ class _Report:
     def __init__(self, directory: Path) -> None:
         self.summary: RunSummary = read_summary(directory)
         self.config = (directory / CONFIG).read_text(encoding="utf-8")
+        self.settings = read_config(self.config)
         self.instruments: list[InstrumentInfo] = self.summary.definitions
         self.fills = read_table(
-            directory / FILLS, ["trade_id", "instrument", "side", "price", "qty_lots", "notional", "slippage_bps"]
+            directory / FILLS,
+            ["trade_id", "strategy", "instrument", "side", "price", "qty_lots", "notional", "slippage_bps"],
         )
         self.trades = read_table(
             directory / TRADES,
@@ -76,11 +78,27 @@ class _Report:
                 "retries",
                 "unhedged_ns",
                 "miss_cost_e9",
+                "strategy",
+                "first_buy_ticks",
+                "first_sell_ticks",
             ],
         )
         self.opportunities = read_table(
             directory / OPPORTUNITIES,
-            ["start_ns", "end_ns", "buy_instrument", "sell_instrument", "peak_value", "captured_size_e9"],
+            [
+                "start_ns",
+                "end_ns",
+                "buy_instrument",
+                "sell_instrument",
+                "peak_value",
+                "peak_value_e9",
+                "captured_size_e9",
+                "first_buy_ticks",
+                "first_sell_ticks",
+                "peak_ns",
+                "peak_buy_ticks",
+                "peak_sell_ticks",
+            ],
         )
         self.range_ns = (self.summary.first_time_ns, max(self.summary.last_time_ns, self.summary.first_time_ns + 1))
         self.pairs = self._choose_pairs()
@@ -92,7 +110,8 @@ class _Report:
     def render(self) -> str:
         self._headline()
         add_profits(self.page, self.summary, self.lines, self.range_ns)
-        self._spreads()
+        spreads = SpreadPage(self.page, self.instruments, self.settings, self.lines, self.range_ns)
+        spreads.add(self.pairs, self.fills, self.trades, self.missed, self.opportunities)
         self._opportunities()
         self._slippage()
         self._unhedged()
@@ -100,6 +119,7 @@ class _Report:
         self._orders()
         self._latencies()
         self._venues()
+        self._parameters()
         self._configuration()
         return self.page.render()
 
@@ -191,60 +211,6 @@ class _Report:
         ]
         self.page.tiles(tiles)
 
-    def _spreads(self) -> None:
-        self.page.section(
-            "Spread and trades",
-            "Each pair as a market of its own: its bid is what selling the first named and buying the second gives, "
-            "its ask what the reverse costs, in bps of the second one's price. Triangles are trades at their average "
-            "fill prices; hollow red ones missed a leg.",
-        )
-        if not self.pairs:
-            self.page.note("No two instruments of one underlying were configured.")
-        bought, sold = trade_prices(self.fills, self.trades)
-        for pair in self.pairs:
-            first, second = (self.instruments[index] for index in pair)
-            title = f"{second.name} against {first.name}"
-            markers = self._markers(pair, bought, sold)
-            levels = (first.taker_fee_e9 + second.taker_fee_e9) / 1e5, "taker fees of both legs"
-            if self.summary.threshold_bps is not None:
-                levels = levels[0] + self.summary.threshold_bps, "fees and threshold"
-            bid, ask = self.lines.spread_bid[pair].points(), self.lines.spread_ask[pair].points()
-            self.page.figure(title, plots.spread_figure(bid, ask, markers, levels, "the spread", self.range_ns))
-        undrawn = int(np.count_nonzero(np.isnan(bought) | np.isnan(sold)))
-        if undrawn:
-            self.page.note(
-                f"{number_text(undrawn)} trades were not filled on both of their instruments; they have no mark."
-            )
-
-    def _markers(self, pair: Pair, bought: Values, sold: Values) -> list[plots.Trace]:
-        trades = self.trades
-        traces = []
-        for buys_spread in (False, True):
-            buy, sell = (pair[1], pair[0]) if buys_spread else pair
-            own = (trades["buy_instrument"] == buy) & (trades["sell_instrument"] == sell)
-            own &= ~np.isnan(bought) & ~np.isnan(sold)
-            reference, other = (sold, bought) if buys_spread else (bought, sold)
-            bps = np.divide(other - reference, reference, out=np.full(len(bought), np.nan), where=own) * 1e4
-            room = MARKERS_MAX
-            for missed in (True, False):
-                places = np.flatnonzero(own & (self.missed == missed))
-                if len(places) > room:
-                    places = places[np.linspace(0, len(places) - 1, room).astype(np.int64)]
-                room -= len(places)
-                if len(places):
-                    name = ("bought" if buys_spread else "sold") + (", leg missed" if missed else "")
-                    words = [self._trade_text(place) for place in places.tolist()]
-                    starts = trades["start_ns"][places]
-                    traces.append(plots.trade_markers(starts, bps[places], words, name, buys_spread, missed))
-        return traces
-
-    def _trade_text(self, place: int) -> str:
-        trades = self.trades
-        buy = self.instruments[trades["buy_instrument"][place]]
-        size = f"{trades['intended_size'][place]:.8g} {buy.base}"
-        realised = money_text(e9(int(trades["traded_value_e9"][place])), buy.quote, sign=True)
-        return text(f"trade {trades['trade_id'][place]}: {size}, {trades['outcome'][place]}, traded for {realised}")
-
     def _cumulative(self, time_ns: Values, amounts: Values, name: str, colour: str) -> plots.Trace:
         order = np.argsort(time_ns, kind="stable")
         x = np.concatenate([[self.range_ns[0]], time_ns[order], [self.range_ns[1]]]).astype(np.int64)
@@ -303,7 +269,7 @@ class _Report:
     def _slippage(self) -> None:
         self.page.section(
             "Slippage per leg",
-            "Fill price against the price that the strategy saw and decided on; positive is worse. "
+            "Fill price against the price that the strategy planned for these lots, level by level; positive is worse. "
             "Boxes hold the middle half of the fills, whiskers reach from 5 to 95 %.",
         )
         bps = self.fills["slippage_bps"].astype(np.float64)
@@ -471,6 +437,14 @@ class _Report:
                 for name, venue in self.summary.venues.items()
             ],
         )
+
+    def _parameters(self) -> None:
+        rows = parameter_rows(self.settings)
+        if rows:
+            self.page.section(
+                "Parameters and latencies", "Of the strategies, and how each venue was simulated, as configured."
+            )
+            self.page.table(["<of", "<key", "<<value"], rows)
 
     def _configuration(self) -> None:
         summary = self.summary

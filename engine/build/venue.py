@@ -84,7 +84,7 @@ def make_exchange(
     replay = None
     if entry.replays:
         paths = find_captures(config_path.parent, venue.captures, f"{config_path}: venue {venue.name}: captures")
-        replay = Replay(paths, cursors=2)
+        replay = Replay(paths, cursors=2, begins_starved=True)
         replays.append(replay)
         linker.want(reading_units())
     setup = ExchangeSetup(

@@ -40,9 +40,7 @@ def order_record(source: Source) -> None:
     if source.reference_ns == TIME_UNKNOWN:
         if time_ns != TIME_UNKNOWN:
             source.reference_ns = time_ns
-            source.is_start = 1
-            for place in range(source.first, source.first + source.count):
-                source.waiting[place].time_ns = time_ns  # none of them had one
+            give_time(source, time_ns)
         source.reference_records += 1
     elif time_ns == TIME_UNKNOWN:
         time_ns = source.reference_ns if source.run_records == 0 else source.run_ns
@@ -59,6 +57,26 @@ def order_record(source: Source) -> None:
 
 
 @compiled
+def begin_part(source: Source) -> None:
+    """Begin the records of another capture in the same file: its times need not follow those before."""
+    settle_run(source)
+    source.reference_ns = TIME_UNKNOWN
+    source.reference_records = 0
+    source.is_start = 1
+    source.start_ordinal = source.records + 1
+
+
+@compiled
+def give_time(source: Source, time_ns: int) -> None:
+    """Give the part's first records, which came without, the time of the first that has one."""
+    for place in range(source.first, source.first + source.count):
+        waiting = source.waiting[place]
+        if waiting.time_ns == TIME_UNKNOWN:
+            waiting.time_ns = time_ns
+    sort_waiting(source)
+
+
+@compiled
 def go_on_leaping(source: Source, time_ns: int) -> None:
     """Take in a time that is far from the last that was believed."""
     if source.run_records == 0:
@@ -67,7 +85,7 @@ def go_on_leaping(source: Source, time_ns: int) -> None:
     source.run_ns = time_ns
     is_back = time_ns < source.reference_ns
     if is_back and source.is_start != 0 and source.reference_records < source.run_records:
-        mend(source, 0, source.run_ordinal, time_ns)
+        mend(source, source.start_ordinal, source.run_ordinal, time_ns)
         believe_run(source)
     elif source.run_records >= RUN_RECORDS_MAX:
         settle_run(source)
@@ -103,6 +121,12 @@ def mend(source: Source, first_ordinal: int, end_ordinal: int, time_ns: int) -> 
         if first_ordinal <= waiting.ordinal < end_ordinal:
             note(source, Defect.LEAP, waiting.frame_offset, 1)
             waiting.time_ns = time_ns
+    sort_waiting(source)
+
+
+@compiled
+def sort_waiting(source: Source) -> None:
+    """Put those that wait in order again, after their times have changed."""
     end = source.first + source.count
     source.count = 0
     spare = source.spare

@@ -27,6 +27,7 @@ from crosswire.nic.capture.format import (
     ordered_u32,
 )
 from crosswire.nic.capture.notes import note
+from crosswire.nic.capture.order import begin_part
 from crosswire.nic.capture.pcap import out_of_bytes
 from crosswire.nic.capture.search import MAGICS, Found, begin_search, find_file_header, find_record, is_block_length
 from crosswire.nic.capture.state import (
@@ -122,6 +123,7 @@ def pass_over(source: Source, length: int) -> int:
 
 @compiled
 def read_section(source: Source, address: int, length: int) -> int:
+    begin_part(source)
     source.interface_count = 0
     if length < size_of(SectionBlock):
         return pass_over(source, length)

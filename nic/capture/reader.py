@@ -88,8 +88,6 @@ class CaptureFile:
     """One open capture: its stream, and the window and the source that compiled code reads it through."""
 
     def __init__(self, path: Path, window: Window, source: Source, window_bytes: int = WINDOW_BYTES) -> None:
-        if window_bytes < WINDOW_BYTES_MIN:
-            raise ValueError(f"window_bytes={window_bytes}: at least {WINDOW_BYTES_MIN}")
         self.path = path
         self.window = window
         self.source = source

@@ -111,7 +111,8 @@ class Source(Struct):
     # Times and order, see `nic/capture/order.py`.
     reference_ns: i64  # time of the last record that is believed; TIME_UNKNOWN before the first
     reference_records: i64  # believed in a row up to it
-    is_start: i64  # 1: those are the file's first
+    is_start: i64  # 1: those are the part's first
+    start_ordinal: i64  # of the part's first record; a file has more than one part when captures were put together
     run_records: i64  # since then, whose times leapt away
     run_ordinal: i64  # of the first of these
     run_ns: i64  # time of the last of these

@@ -49,6 +49,8 @@ def order_record(source: Source) -> None:
         if source.run_records != 0:
             mend(source, source.run_ordinal, source.records, source.reference_ns)
             source.run_records = 0
+        if time_ns == 0 and source.reference_ns == 0:  # a trace may begin at 0, but two records hardly
+            note(source, Defect.NO_TIME, source.record_offset, 1 + int(source.reference_records == 1))
         source.reference_ns = time_ns
         source.reference_records += 1
     else:

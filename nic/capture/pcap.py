@@ -75,10 +75,7 @@ def read_pcap_record(window: Window, source: Source) -> int:
     source.position = source.frame_offset + captured_length
     if captured_length > original_length:
         note(source, Defect.CAPTURED_LENGTH, source.record_offset, 1)
-    if seconds == 0 and fraction == 0:
-        source.time_ns = TIME_UNKNOWN
-        note(source, Defect.NO_TIME, source.record_offset, 1)
-    elif fraction >= source.ticks_per_second:
+    if fraction >= source.ticks_per_second:
         source.time_ns = TIME_UNKNOWN
         note(source, Defect.IMPOSSIBLE_TIME, source.record_offset, 1)
     else:

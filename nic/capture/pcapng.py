@@ -244,9 +244,6 @@ def read_packet(window: Window, source: Source, interface_number: int, body: int
     source.time_ns = ticks_to_ns(interface, time_high, time_low)
     if source.time_ns == TIME_UNKNOWN:
         note(source, Defect.IMPOSSIBLE_TIME, source.record_offset, 1)
-    elif time_high == 0 and time_low == 0:
-        source.time_ns = TIME_UNKNOWN
-        note(source, Defect.NO_TIME, source.record_offset, 1)
     interface.tie_rank = interface.tie_rank + 1 if source.time_ns == interface.tie_ns else 0
     interface.tie_ns = source.time_ns
     source.rank = interface.tie_rank

@@ -191,6 +191,6 @@ def plausible_seconds(window: Window, source: Source, position: int) -> int:
     captured_length = ordered_u32(header.captured_length, source.swapped)
     original_length = ordered_u32(header.original_length, source.swapped)
     seconds = ordered_u32(header.seconds, source.swapped)
-    if not captured_length <= original_length <= RECORD_BYTES_MAX or seconds == 0:
+    if not captured_length <= original_length <= RECORD_BYTES_MAX:
         return -1
     return seconds if ordered_u32(header.fraction, source.swapped) < source.ticks_per_second else -1

@@ -8,7 +8,8 @@ A time that steps by more than LEAP_NS from the record before it, in the file, b
 doubted, and held, until it is known which of these it is:
 
     T T T F F T T     back again within RUN_RECORDS_MAX: the run's times were wrong     Defect.LEAP, mended
-    F T T T T         the run goes back, and soon outnumbers what the file began with   Defect.LEAP, the start is mended
+    F T T T T         the run soon outnumbers what the file began with, which was       Defect.LEAP, the start is mended
+                      later than it, or years earlier
     T T T (hours) U U it stays: time passed in silence                                  nothing wrong
     T T T S S S S S   it stays, and goes back: the clock was set, or files were joined  Defect.CLOCK_STEP, told
 
@@ -22,6 +23,7 @@ from crosswire.nic.capture.state import (
     NO_INTERFACE,
     ORDER_RECORDS,
     RUN_RECORDS_MAX,
+    SILENCE_NS_MAX,
     TIME_UNKNOWN,
     WAITING_MAX,
     Source,
@@ -83,11 +85,12 @@ def go_on_leaping(source: Source, time_ns: int) -> None:
     """Take in a time that is far from the last that was believed."""
     if source.run_records == 0:
         source.run_ordinal = source.records
+        source.run_start_ns = time_ns
     source.run_records += 1
     source.run_ns = time_ns
-    is_back = time_ns < source.reference_ns
-    if is_back and source.is_start != 0 and source.reference_records < source.run_records:
-        mend(source, source.start_ordinal, source.run_ordinal, time_ns)
+    is_impossible = time_ns < source.reference_ns or time_ns - source.reference_ns > SILENCE_NS_MAX
+    if is_impossible and source.is_start != 0 and source.reference_records < source.run_records:
+        mend(source, source.start_ordinal, source.run_ordinal, source.run_start_ns)
         believe_run(source)
     elif source.run_records >= RUN_RECORDS_MAX:
         settle_run(source)
@@ -171,8 +174,8 @@ def place_waiting(source: Source, new: Waiting) -> None:
         place -= 1
     copy_struct(source.waiting[place], new)
     source.count += 1
-    if place != end and new.ordinal == source.records:
-        note_tie(source, place)
+    if new.ordinal == source.records:
+        note_tie(source, place, place != end)
 
 
 @compiled
@@ -186,15 +189,20 @@ def goes_before(new: Waiting, before: Waiting, is_last: bool) -> bool:
 
 
 @compiled
-def note_tie(source: Source, place: int) -> None:
-    """Note that the record at `place` was written late, if its order is a guess."""
+def note_tie(source: Source, place: int, is_moved: bool) -> None:
+    """Count the record now read, which went to `place`, if it was written late or its order would then be a guess."""
     new = source.waiting[place]
+    source.moved += int(is_moved and source.run_records == 0)  # else those that it went before are in doubt
+    if source.time_ns != new.time_ns:
+        return  # its time is not its own, but says that it comes behind the one before
     for other in (place - 1, place + 1):
         if source.first <= other < source.first + source.count:
             neighbour = source.waiting[other]
             is_own = neighbour.interface == new.interface and new.interface != NO_INTERFACE
             if neighbour.time_ns == new.time_ns and not is_own:
-                note(source, Defect.TIE, new.frame_offset, 1)
+                if source.ties == 0:
+                    source.tie_offset = new.frame_offset
+                source.ties += 1
                 return
 
 

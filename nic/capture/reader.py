@@ -159,7 +159,7 @@ class CaptureFile:
     def tally(self) -> Tally:
         """Count what was wrong with the file as far as it has been read."""
         tally = Tally()
-        tally.add_source(self.source.defects, self.path, self.decompressed)
+        tally.add_source(self.source, self.path, self.decompressed)
         problem = self._stream.problem if isinstance(self._stream, InflatedStream) else ""
         if problem:
             tally.add(Defect.CUT_COMPRESSED, 1, place_of(self.path, self.window.end_offset, True))

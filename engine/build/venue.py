@@ -92,7 +92,7 @@ def make_exchange(
     replay = None
     if entry.replays:
         paths = venue_captures(venue, config_path)
-        replay = Replay(paths, cursors=2)
+        replay = Replay(paths, cursors=2, begins_starved=True)
         replays.append(replay)
         linker.want(reading_units())
     setup = ExchangeSetup(

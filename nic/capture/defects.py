@@ -54,11 +54,11 @@ TEXTS = {
     Defect.GARBAGE: DefectText("bytes that are no records, passed over", INTACT),
     Defect.LATE: DefectText("records out of order, given the time of the one before", "run reordercap"),
     Defect.TIE: DefectText(
-        "records out of order that have the very time of others, put among them by turns",
+        "records of the very time of others, in a file that was out of order: which is first is a guess",
         "capture with finer time stamps, or each interface in a file of its own",
     ),
     Defect.CLOCK_STEP: DefectText(
-        "steps of the capture's clock back by more than a minute", "give the parts as files of their own"
+        "steps of the capture's clock back by more than 10 seconds", "give the parts as files of their own"
     ),
     Defect.LEAP: DefectText(
         "records whose time leaps away and back, given the time of the one before", "mind that host's clock"
@@ -70,12 +70,12 @@ TEXTS = {
         "records without a time, given the time of the one before", "capture again with a tool that stamps packets"
     ),
     Defect.CAPTURED_LENGTH: DefectText(
-        "records captured longer than they say they were", "mind the tool that wrote the file"
+        "records whose lengths contradict each other, read by the likelier one", "mind the tool that wrote the file"
     ),
     Defect.BLOCK_TRAILER: DefectText("blocks with a wrong length at their end", INTACT),
     Defect.DROPPED: DefectText("packets that the capturing host says it lost", "capture with a larger buffer"),
     Defect.INTERFACE: DefectText("packets of an interface that was not described", INTACT),
-    Defect.INTERFACES: DefectText("packets of interfaces beyond those there is room for", "split the file by time"),
+    Defect.INTERFACES: DefectText("packets of interfaces beyond those there is room for", "run mergecap -I all"),
     Defect.VERSION: DefectText(
         "parts in another version of the format, read as if they were this one", "convert with editcap"
     ),
@@ -123,8 +123,11 @@ class Tally:
         for (defect, link_type), count in other.counts.items():
             self.add(defect, count, other.places[defect, link_type], link_type)
 
-    def add_source(self, defects: Any, path: Path, decompressed: bool) -> None:
-        """Count what a reader has noted (a `Defects`)."""
+    def add_source(self, source: Any, path: Path, decompressed: bool) -> None:
+        """Count what a reader has noted (a `Source`)."""
+        defects = source.defects
+        if source.moved and source.ties:
+            self.add(Defect.TIE, source.ties, place_of(path, source.tie_offset, decompressed))
         for defect in Defect:
             if count := defects.counts[defect]:
                 self.add(defect, count, place_of(path, defects.first_offsets[defect], decompressed))

@@ -8,7 +8,8 @@ A time that steps by more than LEAP_NS from the record before it, in the file, b
 doubted, and held, until it is known which of these it is:
 
     T T T F F T T     back again within RUN_RECORDS_MAX: the run's times were wrong     Defect.LEAP, mended
-    F T T T T         the run goes back, and soon outnumbers what the file began with   Defect.LEAP, the start is mended
+    F T T T T         the run soon outnumbers what the file began with, which was       Defect.LEAP, the start is mended
+                      later than it, or years earlier
     T T T (hours) U U it stays: time passed in silence                                  nothing wrong
     T T T S S S S S   it stays, and goes back: the clock was set, or files were joined  Defect.CLOCK_STEP, told
 
@@ -22,6 +23,7 @@ from crosswire.nic.capture.state import (
     NO_INTERFACE,
     ORDER_RECORDS,
     RUN_RECORDS_MAX,
+    SILENCE_NS_MAX,
     TIME_UNKNOWN,
     WAITING_MAX,
     Source,
@@ -40,9 +42,7 @@ def order_record(source: Source) -> None:
     if source.reference_ns == TIME_UNKNOWN:
         if time_ns != TIME_UNKNOWN:
             source.reference_ns = time_ns
-            source.is_start = 1
-            for place in range(source.first, source.first + source.count):
-                source.waiting[place].time_ns = time_ns  # none of them had one
+            give_time(source, time_ns)
         source.reference_records += 1
     elif time_ns == TIME_UNKNOWN:
         time_ns = source.reference_ns if source.run_records == 0 else source.run_ns
@@ -51,6 +51,8 @@ def order_record(source: Source) -> None:
         if source.run_records != 0:
             mend(source, source.run_ordinal, source.records, source.reference_ns)
             source.run_records = 0
+        if time_ns == 0 and source.reference_ns == 0:  # a trace may begin at 0, but two records hardly
+            note(source, Defect.NO_TIME, source.record_offset, 1 + int(source.reference_records == 1))
         source.reference_ns = time_ns
         source.reference_records += 1
     else:
@@ -59,15 +61,36 @@ def order_record(source: Source) -> None:
 
 
 @compiled
+def begin_part(source: Source) -> None:
+    """Begin the records of another capture in the same file: its times need not follow those before."""
+    settle_run(source)
+    source.reference_ns = TIME_UNKNOWN
+    source.reference_records = 0
+    source.is_start = 1
+    source.start_ordinal = source.records + 1
+
+
+@compiled
+def give_time(source: Source, time_ns: int) -> None:
+    """Give the part's first records, which came without, the time of the first that has one."""
+    for place in range(source.first, source.first + source.count):
+        waiting = source.waiting[place]
+        if waiting.time_ns == TIME_UNKNOWN:
+            waiting.time_ns = time_ns
+    sort_waiting(source)
+
+
+@compiled
 def go_on_leaping(source: Source, time_ns: int) -> None:
     """Take in a time that is far from the last that was believed."""
     if source.run_records == 0:
         source.run_ordinal = source.records
+        source.run_start_ns = time_ns
     source.run_records += 1
     source.run_ns = time_ns
-    is_back = time_ns < source.reference_ns
-    if is_back and source.is_start != 0 and source.reference_records < source.run_records:
-        mend(source, 0, source.run_ordinal, time_ns)
+    is_impossible = time_ns < source.reference_ns or time_ns - source.reference_ns > SILENCE_NS_MAX
+    if is_impossible and source.is_start != 0 and source.reference_records < source.run_records:
+        mend(source, source.start_ordinal, source.run_ordinal, source.run_start_ns)
         believe_run(source)
     elif source.run_records >= RUN_RECORDS_MAX:
         settle_run(source)
@@ -103,6 +126,12 @@ def mend(source: Source, first_ordinal: int, end_ordinal: int, time_ns: int) -> 
         if first_ordinal <= waiting.ordinal < end_ordinal:
             note(source, Defect.LEAP, waiting.frame_offset, 1)
             waiting.time_ns = time_ns
+    sort_waiting(source)
+
+
+@compiled
+def sort_waiting(source: Source) -> None:
+    """Put those that wait in order again, after their times have changed."""
     end = source.first + source.count
     source.count = 0
     spare = source.spare
@@ -145,8 +174,8 @@ def place_waiting(source: Source, new: Waiting) -> None:
         place -= 1
     copy_struct(source.waiting[place], new)
     source.count += 1
-    if place != end and new.ordinal == source.records:
-        note_tie(source, place)
+    if new.ordinal == source.records:
+        note_tie(source, place, place != end)
 
 
 @compiled
@@ -160,15 +189,20 @@ def goes_before(new: Waiting, before: Waiting, is_last: bool) -> bool:
 
 
 @compiled
-def note_tie(source: Source, place: int) -> None:
-    """Note that the record at `place` was written late, if its order is a guess."""
+def note_tie(source: Source, place: int, is_moved: bool) -> None:
+    """Count the record now read, which went to `place`, if it was written late or its order would then be a guess."""
     new = source.waiting[place]
+    source.moved += int(is_moved and source.run_records == 0)  # else those that it went before are in doubt
+    if source.time_ns != new.time_ns:
+        return  # its time is not its own, but says that it comes behind the one before
     for other in (place - 1, place + 1):
         if source.first <= other < source.first + source.count:
             neighbour = source.waiting[other]
             is_own = neighbour.interface == new.interface and new.interface != NO_INTERFACE
             if neighbour.time_ns == new.time_ns and not is_own:
-                note(source, Defect.TIE, new.frame_offset, 1)
+                if source.ties == 0:
+                    source.tie_offset = new.frame_offset
+                source.ties += 1
                 return
 
 

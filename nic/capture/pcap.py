@@ -12,13 +12,14 @@ from crosswire.nic.capture.format import (
     ordered_u32,
 )
 from crosswire.nic.capture.notes import note
-from crosswire.nic.capture.search import MAGICS, Found, begin_search, find_file_header
+from crosswire.nic.capture.search import MAGICS, Found, begin_search, find_file_header, follows
 from crosswire.nic.capture.state import NO_INTERFACE, TIME_UNKNOWN, Format, Source, SourceState, Window
 from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
 
 TICKS_PER_SECOND_MICRO = 1_000_000
+FRAME_BYTES_USUAL = 2048  # a record that says it is longer is believed when another follows it
 
 
 @compiled
@@ -67,6 +68,21 @@ def read_pcap_record(window: Window, source: Source) -> int:
             return begin_search(source, 0)
     if source.header_bytes + captured_length > available:
         return out_of_bytes(window, source, 1)
+    if captured_length != original_length or captured_length > FRAME_BYTES_USUAL:
+        found = follows(window, source, source.position + source.header_bytes + captured_length)
+        if found == Found.UNKNOWN:
+            return SourceState.STARVED
+        if found == Found.NO:
+            # One of the two lengths may be right: the one that another record follows.
+            if captured_length == original_length:
+                return begin_search(source, 0)
+            other = source.position + source.header_bytes + original_length
+            found = follows(window, source, other) if original_length <= RECORD_BYTES_MAX else Found.NO
+            if found == Found.UNKNOWN:
+                return SourceState.STARVED
+            if found == Found.YES:
+                note(source, Defect.CAPTURED_LENGTH, source.position, 1)
+                captured_length = original_length
     source.record_offset = source.position
     source.records += 1
     source.frame_offset = source.position + source.header_bytes
@@ -75,10 +91,7 @@ def read_pcap_record(window: Window, source: Source) -> int:
     source.position = source.frame_offset + captured_length
     if captured_length > original_length:
         note(source, Defect.CAPTURED_LENGTH, source.record_offset, 1)
-    if seconds == 0 and fraction == 0:
-        source.time_ns = TIME_UNKNOWN
-        note(source, Defect.NO_TIME, source.record_offset, 1)
-    elif fraction >= source.ticks_per_second:
+    if fraction >= source.ticks_per_second:
         source.time_ns = TIME_UNKNOWN
         note(source, Defect.IMPOSSIBLE_TIME, source.record_offset, 1)
     else:

@@ -27,6 +27,7 @@ from crosswire.nic.capture.format import (
     ordered_u32,
 )
 from crosswire.nic.capture.notes import note
+from crosswire.nic.capture.order import begin_part
 from crosswire.nic.capture.pcap import out_of_bytes
 from crosswire.nic.capture.search import MAGICS, Found, begin_search, find_file_header, find_record, is_block_length
 from crosswire.nic.capture.state import (
@@ -122,6 +123,7 @@ def pass_over(source: Source, length: int) -> int:
 
 @compiled
 def read_section(source: Source, address: int, length: int) -> int:
+    begin_part(source)
     source.interface_count = 0
     if length < size_of(SectionBlock):
         return pass_over(source, length)
@@ -242,9 +244,6 @@ def read_packet(window: Window, source: Source, interface_number: int, body: int
     source.time_ns = ticks_to_ns(interface, time_high, time_low)
     if source.time_ns == TIME_UNKNOWN:
         note(source, Defect.IMPOSSIBLE_TIME, source.record_offset, 1)
-    elif time_high == 0 and time_low == 0:
-        source.time_ns = TIME_UNKNOWN
-        note(source, Defect.NO_TIME, source.record_offset, 1)
     interface.tie_rank = interface.tie_rank + 1 if source.time_ns == interface.tie_ns else 0
     interface.tie_ns = source.time_ns
     source.rank = interface.tie_rank

@@ -88,8 +88,6 @@ class CaptureFile:
     """One open capture: its stream, and the window and the source that compiled code reads it through."""
 
     def __init__(self, path: Path, window: Window, source: Source, window_bytes: int = WINDOW_BYTES) -> None:
-        if window_bytes < WINDOW_BYTES_MIN:
-            raise ValueError(f"window_bytes={window_bytes}: at least {WINDOW_BYTES_MIN}")
         self.path = path
         self.window = window
         self.source = source
@@ -161,7 +159,7 @@ class CaptureFile:
     def tally(self) -> Tally:
         """Count what was wrong with the file as far as it has been read."""
         tally = Tally()
-        tally.add_source(self.source.defects, self.path, self.decompressed)
+        tally.add_source(self.source, self.path, self.decompressed)
         problem = self._stream.problem if isinstance(self._stream, InflatedStream) else ""
         if problem:
             tally.add(Defect.CUT_COMPRESSED, 1, place_of(self.path, self.window.end_offset, True))

@@ -3,7 +3,7 @@
 from crosswire.nic.capture.contents import look_inside
 from crosswire.nic.capture.format import BlockType, FileMagic
 from crosswire.nic.capture.link import make_ethernet
-from crosswire.nic.capture.order import is_due, order_record, settle_run
+from crosswire.nic.capture.order import begin_part, is_due, order_record, settle_run
 from crosswire.nic.capture.pcap import read_pcap_header, read_pcap_record
 from crosswire.nic.capture.pcapng import read_block
 from crosswire.nic.capture.search import search
@@ -44,8 +44,7 @@ def read_record(window: Window, source: Source) -> int:
 @compiled
 def read_file_header(window: Window, source: Source) -> int:
     """Take in the header at `source.position` that was found there, of the file or of one that was put behind it."""
-    settle_run(source)
-    source.is_start = 0
+    begin_part(source)
     if view(FileMagic, window.base_address + source.position).magic == BlockType.SECTION:
         source.format = Format.PCAPNG
         source.interface_count = 0

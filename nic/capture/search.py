@@ -174,14 +174,23 @@ def find_pcap_record(window: Window, source: Source, position: int) -> int:
     if captured_length < FRAME_BYTES_MIN:
         return Found.NO
     following = position + source.header_bytes + captured_length
-    if following == window.end_offset and window.end_of_file != 0:
+    if following + source.header_bytes <= window.end_offset:
+        seconds_after = plausible_seconds(window, source, following)
+        if seconds_after >= 0 and abs(seconds_after - seconds) > NEIGHBOUR_SECONDS:
+            return Found.NO
+    return follows(window, source, following)
+
+
+@compiled
+def follows(window: Window, source: Source, position: int) -> int:
+    """Tell whether a record can begin there, or another capture, or the file ends there."""
+    if position == window.end_offset and window.end_of_file != 0:
         return Found.YES
-    if following + source.header_bytes > window.end_offset:
+    if position + source.header_bytes > window.end_offset:
         return unknown_or_no(window)
-    seconds_after = plausible_seconds(window, source, following)
-    if seconds_after >= 0 and abs(seconds_after - seconds) <= NEIGHBOUR_SECONDS:
+    if plausible_seconds(window, source, position) >= 0:
         return Found.YES
-    return find_file_header(window, following)
+    return find_file_header(window, position)
 
 
 @compiled
@@ -191,6 +200,6 @@ def plausible_seconds(window: Window, source: Source, position: int) -> int:
     captured_length = ordered_u32(header.captured_length, source.swapped)
     original_length = ordered_u32(header.original_length, source.swapped)
     seconds = ordered_u32(header.seconds, source.swapped)
-    if not captured_length <= original_length <= RECORD_BYTES_MAX or seconds == 0:
+    if not captured_length <= original_length <= RECORD_BYTES_MAX:
         return -1
     return seconds if ordered_u32(header.fraction, source.swapped) < source.ticks_per_second else -1

@@ -17,7 +17,8 @@ INTERFACES_MAX = 1024  # of one pcapng section
 ORDER_RECORDS = 512  # a record is put in order if no more than this many came before it that belong after it
 RUN_RECORDS_MAX = 128  # records in a row whose times leap away and may still turn out to be wrong
 WAITING_MAX = 4 * ORDER_RECORDS  # room for those in order, and for moving them seldom
-LEAP_NS = 60 * NS_PER_S  # a step between neighbours that makes a time doubtful; no card holds frames back so long
+LEAP_NS = 10 * NS_PER_S  # a step between neighbours that makes a time doubtful; no card holds frames back so long
+SILENCE_NS_MAX = 366 * 86_400 * NS_PER_S  # after a capture's first records; more is a clock that had not been set
 TIME_UNKNOWN = -1
 NO_INTERFACE = -1
 SECONDS_MAX = NEVER_NS // NS_PER_S - 1  # 2116; later times are garbage
@@ -111,15 +112,20 @@ class Source(Struct):
     # Times and order, see `nic/capture/order.py`.
     reference_ns: i64  # time of the last record that is believed; TIME_UNKNOWN before the first
     reference_records: i64  # believed in a row up to it
-    is_start: i64  # 1: those are the file's first
+    is_start: i64  # 1: those are the part's first
+    start_ordinal: i64  # of the part's first record; a file has more than one part when captures were put together
     run_records: i64  # since then, whose times leapt away
     run_ordinal: i64  # of the first of these
-    run_ns: i64  # time of the last of these
+    run_start_ns: i64  # time of the first of these
+    run_ns: i64  # and of the last
     emitted_ns: i64  # time of the last record taken
     oldest_offset: i64  # no waiting record lies before this
     first: i64  # index of the head in `waiting`
     count: i64  # that wait
     waiting: Annotated[Array, Waiting, WAITING_MAX]  # by time, then by place in the file
+    moved: i64  # records that were written late, and put in their place
+    ties: i64  # that have the very time of one before, of perhaps another interface
+    tie_offset: i64  # of the first of these
     spare: Waiting  # on its way into `waiting`
     defects: Defects
     interfaces: Annotated[Array, Interface, INTERFACES_MAX]

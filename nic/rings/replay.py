@@ -24,7 +24,7 @@ from typing import Annotated
 
 from crosswire.nic.capture.defects import Tally, total
 from crosswire.nic.capture.order import head_time, take_head
-from crosswire.nic.capture.reader import WINDOW_BYTES, CaptureError, CaptureFile, check_capture
+from crosswire.nic.capture.reader import WINDOW_BYTES, WINDOW_BYTES_MIN, CaptureError, CaptureFile, check_capture
 from crosswire.nic.capture.records import find_head
 from crosswire.nic.capture.state import Source, SourceState, Window
 from crosswire.nic.host.owner import Owner
@@ -267,14 +267,24 @@ class Replay(Owner):
     """Owner of the files, windows and cursors behind a `ReplayRing`.
 
     `window_bytes` is the memory per open file, and bounds the longest record, how far records may be out of order, and
-    how far the two cursors may be apart. Raises `CaptureError` for a file that is no capture.
+    how far the two cursors may be apart. With `begins_starved` nothing is read before the first `refill`, so that its
+    units may be compiled beside others. Raises `CaptureError` for a file that is no capture.
     """
 
-    def __init__(self, paths: Sequence[CapturePath], window_bytes: int = WINDOW_BYTES, cursors: int = 1) -> None:
+    def __init__(
+        self,
+        paths: Sequence[CapturePath],
+        window_bytes: int = WINDOW_BYTES,
+        cursors: int = 1,
+        *,
+        begins_starved: bool = False,
+    ) -> None:
         if not paths:
             raise ValueError("no captures: a replay needs at least one")
         if not 1 <= cursors <= CURSORS_MAX:
             raise ValueError(f"{cursors} cursors: a replay has 1 or {CURSORS_MAX}")
+        if window_bytes < WINDOW_BYTES_MIN:
+            raise ValueError(f"window_bytes={window_bytes}: at least {WINDOW_BYTES_MIN}")
         self.paths = [Path(path) for path in paths]
         self.window_bytes = window_bytes
         for path in self.paths:
@@ -293,14 +303,24 @@ class Replay(Owner):
         self._tallies: dict[int, Tally] = {}  # of those read to their end, by number
         self._records_closed = 0  # read from those
         self._due: list[tuple[int, int]] | None = None  # (first time, number) of those not yet opened, last first
+        if not begins_starved:
+            try:
+                self._fill()
+            except BaseException:
+                self.close()
+                raise
 
     def refill(self) -> None:
         """Put more records into the table if a cursor starves. Call between turns of the loop: frames may move.
 
         Raises `CaptureError` when a file can't be read, or when the two cursors are too far apart.
         """
-        if not any(cursor.starved for cursor in self.cursors):
-            return
+        if any(cursor.starved for cursor in self.cursors):
+            self._fill()
+            for cursor in self.cursors:
+                cursor.starved = 0
+
+    def _fill(self) -> None:
         if self._due is None:
             self._due = self._in_order()
             self._say_due()
@@ -314,8 +334,6 @@ class Replay(Owner):
                 break
         if captures.tail == before and not captures.ended:
             raise self._too_far_apart()
-        for cursor in self.cursors:
-            cursor.starved = 0
 
     def _in_order(self) -> list[tuple[int, int]]:
         """List captures by the time of their first record, last first."""
@@ -326,8 +344,6 @@ class Replay(Owner):
     def _first_time(self, path: Path) -> int:
         """Find the time of a capture's first record; one that has none comes last."""
         with Replay([path], self.window_bytes) as replay:
-            while next_time_ns(replay.ring) == STARVED:
-                replay.refill()
             return min(next_time_ns(replay.ring), NEVER_NS - 1)
 
     def _say_due(self) -> None:
@@ -395,8 +411,7 @@ class Replay(Owner):
         while not self.captures.ended:
             for cursor in self.cursors:
                 cursor.frames = self.captures.tail
-                cursor.starved = 1
-            self.refill()
+            self._fill()
 
     def tally(self) -> Tally:
         """Sum what was wrong with the captures as far as they have been read, in the order given."""

@@ -262,12 +262,17 @@ def test_a_helper_that_another_strategy_has_loaded_is_not_taken_for_one_s_own(tm
     assert "\n" not in str(caught.value)
 
 
-def test_a_module_that_two_strategies_find_at_run_time_is_part_of_both(tmp_path: Path) -> None:
-    folder = tmp_path / "a"
-    imports = "import importlib\nLOTS = importlib.import_module('found').LOTS"
+def test_a_module_that_two_strategies_find_at_run_time_is_part_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one finds it loaded already, and does not say its name anywhere."""
+    folder, found = tmp_path / "a", tmp_path / "lib" / "found_by_both.py"
+    found.parent.mkdir()
+    monkeypatch.syspath_prepend(str(found.parent))
+    imports = "import importlib\nLOTS = importlib.import_module('found_by_both').LOTS"
     write(folder, imports, lots="LOTS")
     (folder / "other.py").write_text((folder / "mine.py").read_text())
-    (folder / "found.py").write_text("LOTS = 1\nOTHER = 1\n")
+    found.write_text("LOTS = 1\nOTHER = 1\n")
 
     def second_key() -> str:
         begin_run()
@@ -276,7 +281,7 @@ def test_a_module_that_two_strategies_find_at_run_time_is_part_of_both(tmp_path:
         return key_of(strategy_unit(cls))
 
     before = second_key()
-    (folder / "found.py").write_text("LOTS = 1\nOTHER = 2\n")
+    found.write_text("LOTS = 1\nOTHER = 2\n")
     assert second_key() != before
 
 

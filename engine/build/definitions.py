@@ -51,7 +51,7 @@ class Seen:
     is_whole: bool  # they were read to their end, and there was room for all that they define
 
     def named(self, symbol: str) -> list[Instrument]:
-        """List the instruments of this symbol: a bridge may front several markets of one exchange."""
+        """List the instruments of this symbol: a feed may front several markets of one exchange."""
         instruments = [self.market.instruments[index] for index in range(self.market.count)]
         return [instrument for instrument in instruments if text_of(instrument.symbol) == symbol]
 

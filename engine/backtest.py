@@ -1,12 +1,13 @@
 """A backtest from configuration file to run folder: build, loop, journal, and the files that are made from it."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from crosswire.engine.build.run import Run, build_run
-from crosswire.engine.config import load_config
+from crosswire.engine.config import parse_config, read_config_text
 from crosswire.engine.data import prepare_data
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.loop import Status
@@ -19,26 +20,36 @@ from crosswire.nic.journal.files import FOLDER, MemoryJournal
 
 
 def run_backtest(
-    config_path: Path, output: Path, *, started: float, with_report: bool = True, console: Console | None = None
+    config_path: Path,
+    output: Path,
+    *,
+    started: float,
+    with_report: bool = True,
+    console: Console | None = None,
+    config_text: str | None = None,
 ) -> Path:
     """Run one configuration; return its folder, a new one in `output`/<name>.
 
     `started` is when the process began, for the start-up time. With a console, progress and the summary are printed.
+    `config_text` is run instead of what the file holds, and kept with the run; paths in it stay relative to the file.
     """
-    config = load_config(config_path)
+    config_text = read_config_text(config_path) if config_text is None else config_text
+    config = parse_config(config_text, config_path)
     preparing_s = prepare_data(config, config_path, console)
     backtest = build_run(config, config_path)
     backtest.core.linker.want(recorder_units())
     try:
         backtest.load()
-        folder = make_run_folder(output, config.name, config_path.read_text())
+        folder = make_run_folder(output, config.name, config_text)
         kept = MemoryJournal(backtest.engine.journal, folder / FOLDER)
-        write_description(kept.journal, describe_run(backtest.core, config, config_path, "backtest"))
+        description = describe_run(backtest.core, config, config_path, "backtest")
+        write_description(kept.journal, replace(description, config_text=config_text))
         start_s = time.perf_counter() - started - preparing_s
         loop_started = time.perf_counter()
         turn_until_finished(backtest, kept)
         wall_s = time.perf_counter() - loop_started
-        write_facts(kept.journal, run_facts(backtest, start_s, wall_s, backtest.digests()))
+        facts = run_facts(backtest, start_s, wall_s, backtest.digests())
+        write_facts(kept.journal, replace(facts, config_text=config_text))
         kept.close()
     finally:
         backtest.close()

@@ -122,6 +122,21 @@ def line(
     }
 
 
+def points(x: Values, values: Values, name: str, colour: str) -> Trace:
+    """Draw a line through points, on an axis of log10(ns)."""
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": array(x),
+        "y": array(values),
+        "name": name,
+        "text": [duration_text(round(10**each)) for each in x.tolist()],
+        "hovertemplate": "%{text}: %{y}<extra>" + name + "</extra>",
+        "line": {"color": colour, "width": 1.6},
+        "marker": {"color": colour, "size": 7},
+    }
+
+
 def level(y: float, colour: str = QUIET) -> dict[str, Any]:
     """Draw a dashed horizontal line over the whole plot."""
     return {

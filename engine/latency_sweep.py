@@ -3,6 +3,7 @@
 import re
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from crosswire.engine.report.html import Page, text
 from crosswire.engine.report.summary import RunSummary, read_summary
 from crosswire.engine.report.text import duration_text, money_text, number_text, percent_text
 from crosswire.nic.duration import NS_PER_US
+from crosswire.nic.warning import DataWarning
 
 LATENCIES_MAX = 64  # of one command
 LATENCY_KEYS = ("order_latency_us", "response_latency_us")
@@ -41,7 +43,7 @@ class SweptRun(msgspec.Struct, kw_only=True):
     net: Decimal
     flattened: Decimal
     drawdown: Decimal
-    warnings: int  # of the run's own summary
+    warnings: list[DataWarning]
 
 
 class Sweep(msgspec.Struct, kw_only=True):
@@ -139,7 +141,7 @@ def _swept(latency_us: int, folder: Path, summary: RunSummary) -> SweptRun:
         net=profit.net,
         flattened=profit.flattened,
         drawdown=profit.drawdown.amount,
-        warnings=len(summary.warnings),
+        warnings=summary.warnings,
     )
 
 
@@ -167,8 +169,8 @@ def sweep_page(sweep: Sweep) -> str:
     page = Page(f"{sweep.name}: P&L against latency")
     page.add(f"<h1>{text(sweep.name)}: P&L against latency</h1>")
     page.add(f"<p class='quiet'>{text(sweep.config_file)}, each latency a run of its own</p>")
-    told = [f"{run.warnings} warnings of the run at {run.order_latency_us} us: see its folder" for run in sweep.runs]
-    page.warnings([words for words, run in zip(told, sweep.runs, strict=True) if run.warnings])
+    counts = Counter(str(warning) for run in sweep.runs for warning in run.warnings)
+    page.warnings([f"{words} (in {count} of {len(sweep.runs)} runs)" for words, count in counts.items()])
     currency = sweep.runs[0].currency
     # What takes no time has no place on a log axis; it stands left of the shortest one.
     shortest = min((run.order_latency_us for run in sweep.runs if run.order_latency_us), default=1)
@@ -181,11 +183,11 @@ def sweep_page(sweep: Sweep) -> str:
     ]
     traces = [plots.points(x, np.array(amounts, float), name, colour) for name, colour, amounts in money]
     page.figure("P&L", plots.figure(traces, axis, plots.axis(f"P&L (about {text(currency)})"), 380))
-    counts = [
+    numbers = [
         ("captured opportunities", plots.GOOD_COLOUR, [run.captured for run in sweep.runs]),
         ("trades with a missed leg", plots.BAD_COLOUR, [run.missed_legs for run in sweep.runs]),
     ]
-    traces = [plots.points(x, np.array(amounts, float), name, colour) for name, colour, amounts in counts]
+    traces = [plots.points(x, np.array(amounts, float), name, colour) for name, colour, amounts in numbers]
     page.figure("Captured and missed", plots.figure(traces, axis, plots.axis("count"), 300))
     page.table([f"{name}" for name in COLUMNS], sweep_rows(sweep))
     page.note(f"Money in {currency}, all of it at each run's last prices. docs/report.md says what each part is.")

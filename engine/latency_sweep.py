@@ -73,7 +73,7 @@ def with_order_latency(config_text: str, latency_us: int, where: str) -> str:
     try:
         venues = tomllib.loads(changed).get("venue", [])
         told = [[venue.get("simulation", {}).get(key) for key in LATENCY_KEYS] for venue in venues]
-    except (tomllib.TOMLDecodeError, AttributeError):
+    except (tomllib.TOMLDecodeError, AttributeError, TypeError):
         told = []
     if not told or any(each != [latency_us] * len(LATENCY_KEYS) for each in told):
         raise ConfigError(

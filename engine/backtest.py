@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.console import Console
 from crosswire.engine.build.definitions import check_definitions
 from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.captures import capture_warnings, check_strict
-from crosswire.engine.config import ignoring_definitions, load_config
+from crosswire.engine.config import ignoring_definitions, parse_config, read_config_text
 from crosswire.engine.data import prepare_data
 from crosswire.engine.errors import NothingError
 from crosswire.engine.journal.description import write_description
@@ -31,15 +32,18 @@ def run_backtest(
     console: Console | None = None,
     strict: bool = False,
     ignore_definitions: bool = False,
+    config_text: str | None = None,
 ) -> Path:
     """Run one configuration; return its folder, a new one in `output`/<name>.
 
     `ignore_definitions` believes the configuration of every venue's instruments, whatever its captures say. `started`
     is when the process began, for the start-up time. With a console, progress and the summary are printed.
+    `config_text` is run instead of what the file holds, and kept with the run; paths in it stay relative to the file.
     With `strict` ConfigError, and no folder, if there is a warning about the data. NothingError, which has the folder,
     if no book was ever proven.
     """
-    config = load_config(config_path)
+    config_text = read_config_text(config_path) if config_text is None else config_text
+    config = parse_config(config_text, config_path)
     if ignore_definitions:
         config = ignoring_definitions(config)
     preparing_s = prepare_data(config, config_path, console)
@@ -50,9 +54,10 @@ def run_backtest(
     backtest.core.linker.want(recorder_units())
     try:
         backtest.load()
-        folder = make_run_folder(output, config.name, config_path.read_text())
+        folder = make_run_folder(output, config.name, config_text)
         kept = MemoryJournal(backtest.engine.journal, folder / FOLDER)
-        write_description(kept.journal, describe_run(backtest.core, config, config_path, "backtest"))
+        description = describe_run(backtest.core, config, config_path, "backtest")
+        write_description(kept.journal, replace(description, config_text=config_text))
         start_s = time.perf_counter() - started - preparing_s
         loop_started = time.perf_counter()
         turn_until_finished(backtest, kept)
@@ -60,7 +65,7 @@ def run_backtest(
         facts = run_facts(backtest, start_s, wall_s, backtest.digests())
         has_books = not all(list(backtest.engine.state.is_lost)[: backtest.engine.market.count])
         facts.warnings[:0] = contradicted
-        write_facts(kept.journal, facts)
+        write_facts(kept.journal, replace(facts, config_text=config_text))
         kept.close()
     finally:
         backtest.close()

@@ -137,6 +137,38 @@ def backtest(
         raise fail(nothing)
 
 
+@app.command("latency")
+def sweep_order_latency(
+    config: Annotated[Path, typer.Argument(help="The run's TOML file.")],
+    order_us: Annotated[str, typer.Option(help="Latencies of orders each way, as 100,300,1000.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are made in.")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Backtest at several order latencies, each a run of its own: P&L and what was captured against latency."""
+    import msgspec
+    from rich.table import Table
+
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.latency_sweep import COLUMNS, parse_latencies, sweep_latencies, sweep_rows
+
+    try:
+        sweep, page = sweep_latencies(
+            config, output, parse_latencies(order_us), lambda line: typer.echo(line, err=as_json)
+        )
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    if as_json:
+        typer.echo(msgspec.json.Encoder(decimal_format="number").encode(sweep))
+        return
+    table = Table(*COLUMNS, box=None, pad_edge=False)
+    for column in table.columns:
+        column.justify, column.no_wrap = "right", True
+    for row in sweep_rows(sweep):
+        table.add_row(*row)
+    console.print(table)
+    typer.echo(f"in {sweep.runs[0].currency}, at each run's last prices; page: {page}")
+
+
 @app.command()
 def live(
     config: Annotated[Path, typer.Argument(help="The run's TOML file, with [live] and [venue.live].")],

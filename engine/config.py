@@ -147,12 +147,21 @@ class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
 
 def load_config(path: Path) -> RunConfig:
     """Read and check one configuration file; ConfigError with one line if anything is wrong."""
+    return parse_config(read_config_text(path), path)
+
+
+def read_config_text(path: Path) -> str:
+    """Read one configuration file; ConfigError if it is not there or no text."""
     try:
-        text = path.read_text()
+        return path.read_text()
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `crosswire examples` copies configurations to begin with") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: can't be read: {error}") from None
+
+
+def parse_config(text: str, path: Path) -> RunConfig:
+    """Check a configuration that is, or could be, what `path` holds; ConfigError as `load_config`."""
     try:
         raw = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:

@@ -38,6 +38,7 @@ VENUE_SHADES = (
     ("#5b6b2f", "#9aab67", "#3a461a", "#c5d0a3"),
 )
 BINS_A_DECADE = 8
+LEVEL_DASHES = ("dash", "dot", "dashdot", "longdash")
 
 
 def array(values: Values, dtype: str = "f8") -> dict[str, str]:
@@ -122,31 +123,18 @@ def line(
     }
 
 
-def level(y: float, colour: str = QUIET) -> dict[str, Any]:
-    """Draw a dashed horizontal line over the whole plot."""
+def points(x: Values, values: Values, name: str, colour: str) -> Trace:
+    """Draw a line through points, on an axis of log10(ns)."""
     return {
-        "type": "line",
-        "xref": "paper",
-        "x0": 0,
-        "x1": 1,
-        "y0": y,
-        "y1": y,
-        "line": {"color": colour, "width": 1, "dash": "dash"},
-    }
-
-
-def level_label(y: float, text: str, above: bool) -> dict[str, Any]:
-    """Say what a `level` means, at its right end."""
-    return {
-        "xref": "paper",
-        "x": 1,
-        "y": y,
-        "text": text,
-        "showarrow": False,
-        "xanchor": "right",
-        "yanchor": "bottom" if above else "top",
-        "bgcolor": VEIL,
-        "font": {"size": 11, "color": INK},
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": array(x),
+        "y": array(values),
+        "name": name,
+        "text": [duration_text(round(10**each)) for each in x.tolist()],
+        "hovertemplate": "%{text}: %{y}<extra>" + name + "</extra>",
+        "line": {"color": colour, "width": 1.6},
+        "marker": {"color": colour, "size": 7},
     }
 
 
@@ -164,15 +152,20 @@ def spread_figure(
         line(*ask, f"buy {label}: ask", ASK_COLOUR, width=1, hovertemplate="%{y:.2f} bps"),
         *markers,
     ]
-    shapes, annotations = [], []
-    for bps, meaning in levels_bps:
-        shapes += [level(bps), level(-bps)]
-        annotations += [
-            level_label(bps, f"sell above {bps:.2f} bps: {meaning}", bps >= 0),
-            level_label(-bps, f"buy below {-bps:.2f} bps: {meaning}", bps < 0),
-        ]
-    y = axis("spread (bps)")
-    return figure(traces, time_axis(range_ns), y, 380, shapes=shapes, annotations=annotations)
+    for place, (bps, meaning) in enumerate(levels_bps):
+        traces += _level_lines(bps, f"±{bps:.2f} bps: {meaning}", LEVEL_DASHES[place % len(LEVEL_DASHES)], range_ns)
+    return figure(traces, time_axis(range_ns), axis("spread (bps)"), 380)
+
+
+def _level_lines(bps: float, name: str, dash: str, range_ns: tuple[int, int]) -> list[Trace]:
+    """Draw a level above and below zero: it pays to sell above the one, and to buy below the other."""
+    ends = np.array(range_ns)
+    style = {"color": QUIET, "width": 1, "dash": dash}
+    return [
+        line(ends, np.array([each, each]), name, QUIET, hovertemplate="%{y:.2f} bps")
+        | {"line": style, "legendgroup": name, "showlegend": each == bps}
+        for each in (bps, -bps)
+    ]
 
 
 def peak_markers(time_ns: Values, values: Values, texts: list[str], keys: list[str], name: str, buys: bool) -> Trace:

@@ -84,6 +84,8 @@ class SampleLines:
     left_out: list[str] = field(default_factory=list)  # currencies that nothing prices
     exposure: dict[int, Line] = field(default_factory=dict)  # base coin, by underlying
     position: dict[int, Line] = field(default_factory=dict)  # base coin, by instrument
+    bid: dict[int, Line] = field(default_factory=dict)  # best prices, by instrument
+    ask: dict[int, Line] = field(default_factory=dict)
 
 
 def read_samples(
@@ -100,14 +102,16 @@ def read_samples(
             lines.gross[info.settlement] = Line(range_ns, HALF_WIDTH_POINTS_MAX)
             lines.net[info.settlement] = Line(range_ns, HALF_WIDTH_POINTS_MAX)
         lines.exposure.setdefault(info.underlying, Line(range_ns, HALF_WIDTH_POINTS_MAX))
-        lines.position[info.index] = Line(range_ns, HALF_WIDTH_POINTS_MAX)
+        for kind in (lines.position, lines.bid, lines.ask):
+            kind[info.index] = Line(range_ns, HALF_WIDTH_POINTS_MAX)
     lines.left_out = [currency for currency, index in rates.items() if index is None]
     lines.converted = Line(range_ns, HALF_WIDTH_POINTS_MAX)
     for time_ns, grid in read_grids(path, len(instruments)):
         _add_spreads(lines, time_ns, grid)
         _add_profits(lines, time_ns, grid, instruments, rates)
         for info in instruments:
-            lines.position[info.index].add(time_ns, grid["position_base"][:, info.index])
+            for kind, name in ((lines.position, "position_base"), (lines.bid, "bid"), (lines.ask, "ask")):
+                kind[info.index].add(time_ns, grid[name][:, info.index])
         for underlying, line in lines.exposure.items():
             own = [info.index for info in instruments if info.underlying == underlying]
             line.add(time_ns, grid["position_base"][:, own].sum(axis=1))

@@ -225,6 +225,12 @@ class RunSummary(msgspec.Struct, kw_only=True):
     latencies: dict[str, LatencyFacts]
     definitions: list[InstrumentInfo]  # by market index
     margins: list[MarginSummary] = []  # of the accounts that have a balance configured
+    maker_fills: int = 0  # of `fills`
+
+    @property
+    def has_legs(self) -> bool:
+        """Tell whether it traded in legs, or looked for it: other strategies have no opportunities and trades."""
+        return self.trades.count > 0 or self.opportunities.count > 0 or self.fills == 0
 
 
 def summarise(
@@ -276,6 +282,7 @@ def summarise(
         latencies=facts.latencies,
         definitions=facts.instruments,
         margins=costs.margins,
+        maker_fills=sum(account.maker_fills for account in accounts.instruments),
     )
 
 

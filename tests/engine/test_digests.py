@@ -51,9 +51,9 @@ def test_a_constant_feed_latency_gives_the_orders_that_it_always_gave(examples: 
     (examples / "constant.toml").write_text(constant)
     summary = backtest(examples, "constant")
     assert (summary["orders_sent"], summary["digest"]) == (42, CONSTANT)
-    warnings = [(each["first_place"], each["kind"]) for each in summary["warnings"]]
     kind = "packets longer under way than feed_latency says"
-    assert warnings == [(venue, kind) for venue in ("spot", "usdm", "coinm")]
+    warned = [each["first_place"] for each in summary["warnings"] if each["kind"] == kind]
+    assert warned == ["spot", "usdm", "coinm"]
 
 
 def backtest(examples: Path, example: str) -> Any:

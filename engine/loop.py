@@ -23,7 +23,14 @@ from crosswire.engine.orders import (
     take_mail,
     take_reports,
 )
-from crosswire.engine.records import note_turn, record_book, record_closed, record_sample, record_state
+from crosswire.engine.records import (
+    note_turn,
+    record_book,
+    record_closed,
+    record_open_orders,
+    record_sample,
+    record_state,
+)
 from crosswire.engine.seat import tell_events, tell_finish, tell_time
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import (
@@ -84,6 +91,8 @@ def turn_once(engine: Engine, clock: Struct) -> int:
         return Status.JOURNAL
     due_ns = next_due_ns(engine)
     if due_ns == NEVER_NS:
+        if not record_open_orders(engine, state.now_ns):
+            return Status.JOURNAL
         finish(engine)
         return Status.FINISHED
     if due_ns < 0:

@@ -7,7 +7,7 @@ knows of.
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import Venue
 from crosswire.nic.journal.format import WORD_BYTES
-from crosswire.nic.journal.journal import begin_record, commit_record
+from crosswire.nic.journal.journal import begin_record, commit_record, wants_segment
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import address_of, size_of, view
 from crosswire.nic.unit.compile import compiled, inlined
@@ -34,7 +34,7 @@ from crosswire.risk.records import (
     StateRecord,
 )
 from crosswire.strategies.planned import PLANS_MAX, use_up
-from crosswire.venues.order import ORDERS_BITS, Order, Report
+from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, Order, Report, is_open
 
 IDS_RESERVED = 1 << 20  # at once, in units of an order: a block lasts minutes at the highest rate that a gate allows
 IDS_AHEAD = IDS_RESERVED // 2  # left when the next block is reserved: it is on the disk long before it is needed
@@ -156,7 +156,7 @@ def planned_tick_lots(engine: Engine, order: Order, qty_lots: int) -> int:
 
 @compiled
 def record_order_ended(engine: Engine, order: Order, now_ns: int) -> None:
-    """Write an order's whole life down."""
+    """Write an order's whole life down, or what there was of it by the end of the data."""
     engine.seats[order.strategy].orders += 1
     journal = engine.journal
     record = view(OrderRecord, begin_record(journal, size_of(OrderRecord)))
@@ -176,6 +176,22 @@ def record_order_ended(engine: Engine, order: Order, now_ns: int) -> None:
     record.reason = order.reason
     record.trade_id = order.trade_id
     commit_record(journal, RecordKind.ORDER_ENDED, VERSION, size_of(OrderRecord), now_ns)
+
+
+@compiled
+def record_open_orders(engine: Engine, now_ns: int) -> bool:
+    """Write down the orders that the end of the data left open; False to be called again with a new segment.
+
+    A live run has no such end: it cancels what is open, and an order that stays open is the next run's.
+    """
+    while engine.state.slots_ended < ORDERS_MAX:
+        if wants_segment(engine.journal):
+            return False
+        order = engine.orders.orders[engine.state.slots_ended]
+        engine.state.slots_ended += 1
+        if is_open(order):
+            record_order_ended(engine, order, now_ns)
+    return True
 
 
 @compiled

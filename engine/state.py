@@ -36,6 +36,7 @@ class LoopState(Struct):
     cancels_sent: i64
     amends_sent: i64
     fills: i64
+    slots_ended: i64  # of the order table, looked through for orders left open at the end of the data
     sample_interval_ns: i64
     sample_ns: i64  # when the next sample is due
     winding_down: i64  # set to 1: cancel everything; 2: asked for; set to 3: log out; 4: done

@@ -113,12 +113,12 @@ class ReportRecord(Struct):
 
 
 class OrderRecord(Struct):
-    """One order at its end (or vetoed), with its whole life."""
+    """One order at its end (or vetoed, or left open by the end of the data), with its whole life."""
 
     created_ns: i64
     trigger_ns: i64  # receive time of the frame that caused it, 0: a timer did
     acked_ns: i64  # 0: never
-    closed_ns: i64
+    closed_ns: i64  # 0: it is still open
     client_order_id: i64
     instrument: i64
     strategy: i64

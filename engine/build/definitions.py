@@ -113,6 +113,8 @@ def check_venue(venue: VenueConfig, seen: Seen, where: str) -> list[DataWarning]
 
 def check_readable(venue: VenueConfig, seen: Seen, where: str) -> None:
     """Refuse captures of which the feed can read nothing: no run over them could do anything."""
+    if not seen.frames and not seen.is_whole:
+        return
     rejects = {reason.name.lower(): seen.feed.rejects[reason] for reason in Reject if seen.feed.rejects[reason]}
     counted = {"frames": seen.frames, "packets": seen.feed.packets}
     if why := nothing_read(venue.feed, sum(seen.feed.messages), counted, rejects):

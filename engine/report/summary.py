@@ -212,7 +212,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     unhedged_seconds: float  # sum over trades of the time with one leg ahead of the other
     orders_sent: int
     orders_vetoed: dict[str, int]
-    orders_by_state: dict[str, int]  # at their end; vetoed ones included
+    orders_by_state: dict[str, int]  # at their end, or the data's; vetoed ones included
     fills: int
     pnl: dict[str, ProfitSummary]  # by settlement currency
     pnl_approximation: Approximation | None

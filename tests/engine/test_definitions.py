@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -114,15 +115,13 @@ def test_a_run_that_is_told_to_go_on_believes_the_configuration_and_says_so(fold
     assert gone_on.returncode == 0, gone_on.stderr
     summary = json.loads(gone_on.stdout)
     assert summary["venues"]["bridge"]["level_updates"] > 100
-    assert [each["kind"] for each in summary["warnings"]] == [
-        "terms that the captures contradict",
-        "definitions that contradict the configuration",
-    ]
+    told = [each["kind"] for each in summary["warnings"]]
+    assert told[0] == "terms that the captures contradict"
+    assert "definitions that contradict the configuration" in told
 
 
 def test_inspect_of_another_venue_s_capture_says_why_it_found_nothing(folder: Path) -> None:
     result = crosswire("inspect", folder / "data" / "synthetic" / "bridge.pcap", "--venue", "deribit", "--json")
     assert result.returncode == 1
     assert json.loads(result.stdout)["packets"] > 100
-    assert "packets can be read (length_mismatch" in result.stderr
-    assert "are the captures of --venue deribit?" in result.stderr
+    assert re.search("not one message of deribit in these captures: .* rejected for length mismatch", result.stderr)

@@ -162,8 +162,8 @@ def test_what_is_wrong_is_said_in_one_line(synthetic: Path, tmp_path: Path) -> N
     assert "damaged.pcap, byte" in line
     assert "cut off" in line
     assert list(tmp_path.glob("runs/*/*")) == []
-    (told,) = backtest(config, tmp_path / "told")["warnings"]
-    assert told["kind"] == "records cut off by the end of the file"
+    told = [each["kind"] for each in backtest(config, tmp_path / "told")["warnings"]]
+    assert told.count("records cut off by the end of the file") == 1
     plugin = tmp_path / "broken.py"
     plugin.write_text(PLUGIN.replace("strategy.seen += 1", "strategy.seen += desk.nothing"))
     head, _, rest = text.partition("[strategy]")

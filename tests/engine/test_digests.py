@@ -23,8 +23,9 @@ DIGESTS = {
     "synthetic": "6c9f9e406cf036cf-23a942a0f8aca703",
     "starbase": "1ce91d2e8c83593a-4511753a4efbece1",
     "binance-btc": "c51324f1804c60ce-59c6634172b007ba-b82f07fd3bd22c90",
+    "binance-eth": "f01d046b3a3c4e69-bc57eec1e211d310-17140252de091b39",
 }
-ORDERS = {"synthetic": 1029, "starbase": 1903, "binance-btc": 44}
+ORDERS = {"synthetic": 1029, "starbase": 1903, "binance-btc": 44, "binance-eth": 66}
 # As of 2026-11-27, when the example said so: with measured latencies nothing else of it has changed.
 CONSTANT = "60f3a11009799188-0b57a3fe558c3d41-2cdd01f5929ee288"
 
@@ -37,8 +38,8 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("example", DIGESTS)
 def test_an_example_sends_the_orders_that_it_always_sent(example: str, examples: Path) -> None:
-    if example == "binance-btc":
-        recording("binance/spot/btcusdt_20240808.gz")
+    if example.startswith("binance"):
+        recording(f"binance/spot/{example.removeprefix('binance-')}usdt_20240808.gz")
     summary = backtest(examples, example)
     assert (summary["orders_sent"], summary["digest"]) == (ORDERS[example], DIGESTS[example])
 

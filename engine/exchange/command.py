@@ -247,7 +247,10 @@ class ExchangeProcess:
     def summary(self) -> dict[str, Any]:
         """Describe what the exchanges published and what their own books say of the client."""
         result: dict[str, Any] = {}
+        replays = iter(self.replays)
         for number, part in enumerate(self.publisher.parts):
+            is_replayed = self.config.venue[number].order_entry.replays
+            warnings = next(replays).warnings() if is_replayed else []
             counters = self.publisher.venues[number].counters
             result[self.config.venue[number].name] = {
                 **{name: getattr(counters, name) for name in ExchangeCounters.fields},
@@ -257,8 +260,8 @@ class ExchangeProcess:
                     if name != "frames"
                 },
                 **self.gateways[number].account(),
+                "warnings": [msgspec.to_builtins(each) for each in warnings],
             }
-        result["warnings"] = [msgspec.to_builtins(each) for each in self.warnings()]
         return result
 
     def warnings(self) -> list[DataWarning]:

@@ -147,14 +147,19 @@ def insert(source: Source, time_ns: int) -> None:
         for place in range(source.count):
             copy_struct(source.waiting[place], source.waiting[source.first + place])
         source.first = 0
-    spare = source.spare
+    end = source.first + source.count
+    is_last = source.count == 0 or source.waiting[end - 1].time_ns < time_ns
+    spare = source.waiting[end] if is_last else source.spare
     spare.time_ns = time_ns
     spare.frame_offset = source.frame_offset
     spare.frame_length = source.frame_length
     spare.ordinal = source.records
     spare.rank = source.rank
     spare.interface = source.interface
-    place_waiting(source, spare)
+    if is_last:
+        source.count += 1
+    else:
+        place_waiting(source, spare)
 
 
 @compiled

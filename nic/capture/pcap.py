@@ -69,7 +69,7 @@ def read_pcap_record(window: Window, source: Source) -> int:
     if source.header_bytes + captured_length > available:
         return out_of_bytes(window, source, 1)
     if captured_length != original_length or captured_length > FRAME_BYTES_USUAL:
-        found = follows(window, source, source.position + source.header_bytes + captured_length)
+        found = follows(window, source, source.position + source.header_bytes + captured_length, seconds)
         if found == Found.UNKNOWN:
             return SourceState.STARVED
         if found == Found.NO:
@@ -77,7 +77,7 @@ def read_pcap_record(window: Window, source: Source) -> int:
             if captured_length == original_length:
                 return begin_search(source, 0)
             other = source.position + source.header_bytes + original_length
-            found = follows(window, source, other) if original_length <= RECORD_BYTES_MAX else Found.NO
+            found = follows(window, source, other, seconds) if original_length <= RECORD_BYTES_MAX else Found.NO
             if found == Found.UNKNOWN:
                 return SourceState.STARVED
             if found == Found.YES:

@@ -178,17 +178,18 @@ def find_pcap_record(window: Window, source: Source, position: int) -> int:
         seconds_after = plausible_seconds(window, source, following)
         if seconds_after >= 0 and abs(seconds_after - seconds) > NEIGHBOUR_SECONDS:
             return Found.NO
-    return follows(window, source, following)
+    return follows(window, source, following, seconds)
 
 
 @compiled
-def follows(window: Window, source: Source, position: int) -> int:
-    """Tell whether a record can begin there, or another capture, or the file ends there."""
+def follows(window: Window, source: Source, position: int, seconds: int) -> int:
+    """Tell whether a record can begin there behind one of this time, or another capture, or the file ends there."""
     if position == window.end_offset and window.end_of_file != 0:
         return Found.YES
     if position + source.header_bytes > window.end_offset:
         return unknown_or_no(window)
-    if plausible_seconds(window, source, position) >= 0:
+    seconds_after = plausible_seconds(window, source, position)
+    if seconds_after > 0 or (seconds_after == 0 and seconds == 0):  # zeros are plausible, but of frames as a rule
         return Found.YES
     return find_file_header(window, position)
 

@@ -9,14 +9,14 @@ from typing import Annotated
 
 from crosswire.nic.capture.defects import DEFECTS, LINK_TYPES_MAX
 from crosswire.nic.duration import NS_PER_S
-from crosswire.nic.memory.struct import Array, Struct, i64, size_of
+from crosswire.nic.memory.struct import Array, Struct, i32, i64, size_of, u32
 from crosswire.nic.packet import EthernetHeader
 from crosswire.nic.rings.ring import NEVER_NS
 
 INTERFACES_MAX = 1024  # of one pcapng section
 ORDER_RECORDS = 512  # a record is put in order if no more than this many came before it that belong after it
 RUN_RECORDS_MAX = 128  # records in a row whose times leap away and may still turn out to be wrong
-WAITING_MAX = 4 * ORDER_RECORDS  # room for those in order, and for moving them seldom
+WAITING_MAX = 2 * ORDER_RECORDS  # room for those in order, and for moving them seldom
 LEAP_NS = 10 * NS_PER_S  # a step between neighbours that makes a time doubtful; no card holds frames back so long
 SILENCE_NS_MAX = 366 * 86_400 * NS_PER_S  # after a capture's first records; more is a clock that had not been set
 TIME_UNKNOWN = -1
@@ -70,10 +70,10 @@ class Waiting(Struct):
 
     time_ns: i64
     frame_offset: i64
-    frame_length: i64
     ordinal: i64  # of the record in its file
-    interface: i64
-    rank: i64  # how many records of the same interface and time came before
+    frame_length: u32
+    interface: i32
+    rank: u32  # how many records of the same interface and time came before
 
 
 class Defects(Struct):

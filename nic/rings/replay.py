@@ -32,7 +32,8 @@ from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64, 
 from crosswire.nic.rings.ring import NEVER_NS, Frame, RingCounters, next_time_ns, poll, release
 from crosswire.nic.unit.call import call_unit, machine_code
 from crosswire.nic.unit.compile import compiled
-from crosswire.nic.unit.unit import Unit
+from crosswire.nic.unit.load import call_entry
+from crosswire.nic.unit.unit import Unit, load_units, unit_of
 from crosswire.nic.warning import DataWarning
 
 CapturePath = str | PathLike[str]
@@ -40,6 +41,7 @@ OVERLAPPING_MAX = 16  # captures read at one and the same time
 SLOTS_MAX = 64  # open captures: those, and others at their end whose frames are yet to be taken
 RECORD_BYTES_TYPICAL = 128  # a table has a record for so many bytes of a window
 RECORDS_MIN = 1024
+BATCH_RECORDS = 256  # read at a time: few enough that their frames are still in the cache when they are taken
 FOLLOWER = 0
 LEADER = 1
 CURSORS_MAX = 2
@@ -50,7 +52,7 @@ STARVED = -1  # in place of a time: call `Replay.refill`, then ask again
 class Filled(IntEnum):
     """Why the table can't be filled on."""
 
-    FULL = 0
+    FULL = 0  # or as many are there as are read at a time
     ENDED = 1  # of all captures
     STARVED = 2  # a window must be moved on
     DUE = 3  # the next capture must be opened
@@ -72,6 +74,8 @@ class Captures(Struct):
     mask: i64
     tail: i64  # how many have been put there
     ended: i64  # 1: there will be no more
+    fill: i64  # entry of the unit that puts more there, which takes the address `merge`; 0: not loaded yet
+    merge: i64
     windows: Annotated[Array, Window, SLOTS_MAX]  # by slot
 
 
@@ -116,6 +120,8 @@ def next_record_time(captures: Captures, cursor: Cursor) -> int:
 
     Of records with the same time, the earliest capture's comes first.
     """
+    if cursor.frames == captures.tail and captures.fill != 0 and captures.ended == 0:
+        call_entry(captures.fill, captures.merge)
     if cursor.frames != captures.tail:
         return captures.records[cursor.frames & captures.mask].time_ns
     if captures.ended != 0:
@@ -145,10 +151,10 @@ def take_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
 
 @compiled
 def fill(merge: Merge) -> int:
-    """Put records into the table for as long as possible; tells why it is not (a `Filled`)."""
+    """Put up to BATCH_RECORDS into the table; tells why not more (a `Filled`)."""
     captures = merge.captures
-    taken = slowest(merge)
-    while captures.tail - taken <= captures.mask:
+    end = min(captures.tail + BATCH_RECORDS, slowest(merge) + captures.mask + 1)
+    while captures.tail < end:
         earliest = choose_earliest(merge)
         if earliest == STARVED:
             return Filled.STARVED
@@ -229,10 +235,15 @@ def is_needed(merge: Merge, index: int) -> bool:
     return False
 
 
+def fill_unit() -> Unit:
+    """The unit that reads records: one for all who take them."""
+    return unit_of("captures", {fill: (Merge,)})
+
+
 def reading_units() -> list[Unit]:
-    """The units that `refill` calls, to be compiled beside those of a run."""
+    """The units that a replay calls, to be compiled beside those of a run."""
     return [
-        call_unit(fill, (Merge,)),
+        fill_unit(),
         call_unit(needed_offset, (Merge, "i64")),
         call_unit(is_needed, (Merge, "i64")),
     ]
@@ -299,6 +310,7 @@ class Replay(Owner):
         self.ring.captures = one(self.captures)
         self.ring.cursors = self._cursors
         self._merge = Merge(captures=self.captures, cursors=self._cursors, cursor_count=cursors, due_ns=NEVER_NS)
+        self.captures.merge = self._merge.address
         self._files: dict[int, CaptureFile] = {}  # open ones, by slot
         self._tallies: dict[int, Tally] = {}  # of those read to their end, by number
         self._records_closed = 0  # read from those
@@ -326,7 +338,10 @@ class Replay(Owner):
             self._say_due()
         captures, merge = self.captures, self._merge
         before = captures.tail
-        while (filled := machine_code(fill)(merge)) in (Filled.STARVED, Filled.DUE):
+        if captures.fill == 0:
+            (loaded,) = load_units([fill_unit()])
+            captures.fill = loaded.addresses["fill"]
+        while (filled := call_entry(captures.fill, captures.merge)) in (Filled.STARVED, Filled.DUE):
             if filled == Filled.DUE:
                 if not self._open_next():
                     break

@@ -7,7 +7,7 @@ import msgspec
 
 from crosswire.engine.build.run import Core, Run
 from crosswire.engine.config import RunConfig
-from crosswire.engine.feed_warnings import feed_warnings
+from crosswire.engine.feed_warnings import feed_warnings, levels_let_go
 from crosswire.engine.histogram import Histogram, bucket_bounds_ns
 from crosswire.engine.journal.description import Description, describe
 from crosswire.engine.journal.text import Purpose, write_text
@@ -136,6 +136,8 @@ def _venue_facts(run: Run, number: int) -> VenueFacts:
             if feed.messages[place]
         },
         counters={
+            "sizes rounded": feed.sizes_rounded,
+            "levels let go": levels_let_go(feed, run.engine.market),
             **own_counters(feed),
             "order frames sent": session.frames_sent,
             "order frames received": session.frames_received,

@@ -316,6 +316,58 @@ def test_a_channel_more_than_there_is_room_for_costs_nothing_else(name: str) -> 
     assert bench.valid() == (1, 1)
 
 
+def newer(content: bytes, offset: int) -> bytes:
+    """Tell a version that nobody knows yet in a message's header."""
+    return content[:offset] + struct.pack("<H", 99) + content[offset + 2 :]
+
+
+NEWER = {
+    "bridge": [
+        (newer(bridge.delta(100, 101, [(100, 8)]), 6) + NEW_GROUP, 1),
+        (newer(bridge.delta(100, 101, [(100, 8)]), 6) + NEW_GROUP + NEW_GROUP + bridge.heartbeat(), 2),
+        (newer(bridge.heartbeat(), 6) + NEW_GROUP + bridge.delta(100, 101, [(100, 8)]), 2),
+        (bridge.heartbeat() + newer(bridge.delta(100, 101, [(100, 8)]), 6), 2),
+    ],
+    "deribit": [
+        (
+            deribit_message(
+                1001,
+                struct.pack("<IQQQB", deribit.PERPETUAL, 1000, 5, 6, 1) + b"new",
+                (20, [GOOD_ENTRY + b"xy"]),
+                (3, [b"abc", b"def"]),
+                texts=1,
+            )
+            + b"\x03why",
+            1,
+        )
+    ],
+    "starbase": [(newer(starbase_message(20, struct.pack("<6q", 50, starbase.PERPETUAL, 20, 51 * E9, 50, 77)), 4), 1)],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [(name, number) for name, cases in NEWER.items() for number in range(len(cases))]
+)
+def test_fields_and_groups_that_a_newer_version_adds_are_stepped_over(name: str, number: int) -> None:
+    bench, (content, count) = BENCHES[name](), NEWER[name][number]
+    before = bench.market.books[0].bid_ticks
+    bench.take(bench.packet(content, count))
+    assert (bench.valid(), rejected(bench.feed)) == ((1, 1), set())
+    assert bench.market.books[0].bid_ticks > before
+
+
+def test_an_unknown_message_is_passed_over_only_where_one_reading_fits() -> None:
+    """Behind it come as many groups as leave the message that the header still counts; what begins them may mislead."""
+    like_a_heartbeat = bridge.heartbeat() + bytes(36)  # as a group: 6 entries of 8 bytes
+    either = struct.pack("<HHHH", 1, 7, 0x4258, 1) + bytes(3)  # an unknown message, or a group of 7 entries of a byte
+    cases = ((like_a_heartbeat + bridge.heartbeat(), 1), (either + bridge.heartbeat(), 0), (b"neither", 0))
+    for rest, is_valid in cases:
+        bench = BridgeBench()
+        bench.take(bench.packet(bridge.message(9, b"") + rest, 2))
+        assert bench.valid() == (is_valid, is_valid)
+        assert Reject.UNKNOWN_TEMPLATE in rejected(bench.feed)
+
+
 OFF_LOT = {
     "bridge": None,  # its sizes are lots
     "deribit": (deribit_book(deribit_change(BookSide.BID, BookChange.CREATED, 100.5, 29.0)), 2, 201),

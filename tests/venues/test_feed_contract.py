@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from crosswire.engine.feed_warnings import KINDS, feed_warnings
+from crosswire.engine.feed_warnings import KINDS, feed_warnings, levels_let_go
 from crosswire.venues.bridge import feed as bridge_feed
 from crosswire.venues.deribit.feed import state as deribit_state
 from crosswire.venues.deribit.wire.encoder import write_definition
@@ -354,6 +354,56 @@ def test_fields_and_groups_that_a_newer_version_adds_are_stepped_over(name: str,
     bench.take(bench.packet(content, count))
     assert (bench.valid(), rejected(bench.feed)) == ((1, 1), set())
     assert bench.market.books[0].bid_ticks > before
+
+
+def ask(name: str, number: int, lots: int) -> tuple[bytes, int]:
+    """Pack a message that sets the ask of this number from the market, or removes it (0 lots); each fills a page."""
+    if name == "bridge":
+        return bridge.delta(99 + number, 100 + number, [], [(1000 + 10 * number, lots)]), 1
+    if name == "deribit":
+        change = BookChange.CREATED if lots else BookChange.DELETED
+        entry = deribit_change(BookSide.ASK, change, 1000.0 + 10 * number, 10.0 * lots)
+        root = struct.pack("<IQQQB", deribit.PERPETUAL, 1000, 4 + number, 5 + number, 1)
+        return deribit_message(1001, root, (18, [entry])), 1
+    order_id = 1000 + number
+    if lots:
+        root = struct.pack("<5q", order_id, starbase.PERPETUAL, 10 * lots, (1000 + 10 * number) * E9, order_id)
+        return starbase_message(21, root), 1
+    return starbase_message(25, struct.pack("<2q", order_id, starbase.PERPETUAL)), 1
+
+
+ROOM = {"bridge": 500, "deribit": 64, "starbase": 512}
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_levels_that_there_is_no_room_for_are_let_go_and_the_book_stays(name: str) -> None:
+    bench, room = BENCHES[name](), ROOM[name]
+    book, steps = bench.market.books[0], range(1, 2 * room)
+    for number in steps:
+        bench.take(bench.packet(*ask(name, number, 3)))
+    assert (bench.valid(), rejected(bench.feed)) == ((1, 1), set())
+    assert 0.8 * room < book.ask_levels <= room
+    assert levels_let_go(bench.feed, bench.market) >= len(steps) - room
+    (warning,) = feed_warnings(bench.feed, bench.market, "here")
+    assert warning.kind == "levels let go by books that were full"
+
+
+def test_a_far_order_that_was_let_go_may_be_deleted_and_the_near_ones_are_all_there() -> None:
+    bench, room = StarbaseBench(), ROOM["starbase"]
+    book = bench.market.books[0]
+    for number in range(1, 2 * room):
+        bench.take(bench.packet(*ask("starbase", number, 3)))
+    kept = book.ask_levels
+    for number in (2 * room - 1, 2 * room - 2):
+        bench.take(bench.packet(*ask("starbase", number, 0)))
+    assert (bench.valid(), book.ask_levels) == ((1, 1), kept)
+    bench.take(bench.packet(starbase_message(25, struct.pack("<2q", 11, starbase.PERPETUAL))))  # the best one
+    for number in range(1, kept):
+        assert (book.valid, book.ask_ticks) == (1, 2 * (1000 + 10 * number))
+        bench.take(bench.packet(*ask("starbase", number, 0)))
+    assert (bench.valid(), book.ask_levels) == ((0, 1), 0)  # what is left is not known
+    bench.take(bench.packet(*ask("starbase", 1, 2)))
+    assert (bench.valid(), book.ask_ticks, book.ask_lots) == ((1, 1), 2 * 1010, 2)
 
 
 def test_an_unknown_message_is_passed_over_only_where_one_reading_fits() -> None:

@@ -94,10 +94,15 @@ def _book_warnings(feed: Feed, market: Market, where: str) -> Iterator[DataWarni
     if cut:
         yield DataWarning(
             kind="levels let go by books that were full",
-            count=sum(market.books[instrument.index].pages.levels_let_go for instrument in cut),
+            count=levels_let_go(feed, market),
             first_place=f"{where}{text_of(cut[0].symbol)}",
             what_to_do="raise levels_max; until then the depth far from the market is not known",
         )
+
+
+def levels_let_go(feed: Feed, market: Market) -> int:
+    """Count the levels that the books of this feed had no room for."""
+    return sum(market.books[index].pages.levels_let_go for index in _own(feed, market))
 
 
 def _own(feed: Feed, market: Market) -> Sequence[int]:

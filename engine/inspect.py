@@ -13,7 +13,7 @@ import msgspec
 from crosswire.engine.adapters import find_adapter
 from crosswire.engine.captures import check_strict, find_captures
 from crosswire.engine.config import ConfigError
-from crosswire.engine.feed_warnings import feed_warnings
+from crosswire.engine.feed_warnings import feed_warnings, levels_let_go
 from crosswire.engine.warn import print_warnings
 from crosswire.nic.capture.defects import Tally
 from crosswire.nic.memory.struct import Array, Struct, StructMeta, array, u8
@@ -33,6 +33,17 @@ from crosswire.venues.market import Events, Market, clear_events
 Paths = Sequence[str | PathLike[str]]
 UNTOLD = "this venue's definitions do not tell it"
 TABLES_OF_THEIR_OWN = ("messages", "books")
+FEED_COUNTS = (
+    "gaps",
+    "capture_gaps",
+    "duplicates",
+    "continuity_breaks",
+    "restarts",
+    "definition_mismatches",
+    "sizes_rounded",
+    "levels_let_go",
+    "level_updates",
+)
 
 
 def find_venue(venue: str) -> Adapter:
@@ -127,6 +138,8 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
         "duplicates": feed.duplicates,
         "continuity_breaks": feed.continuity_breaks,
         "restarts": feed.restarts,
+        "sizes_rounded": feed.sizes_rounded,
+        "levels_let_go": levels_let_go(feed, market),
         "definition_mismatches": feed.definition_mismatches,
         **adapter.facts(feed),
         "rejects": {reason.name.lower(): feed.rejects[reason] for reason in Reject if feed.rejects[reason] != 0},
@@ -219,8 +232,7 @@ def print_inspection(result: dict[str, Any], console: Any) -> None:
     from rich.table import Table  # takes 50 ms to import, which `--json` does not need
 
     facts = Table("what", "count", title=f"{result['venue']}: {result['packets']:,} packets")
-    counts = ("gaps", "capture_gaps", "duplicates", "continuity_breaks", "restarts", "definition_mismatches")
-    for name in (*counts, "level_updates"):
+    for name in FEED_COUNTS:
         facts.add_row(name.replace("_", " "), f"{result[name]:,}")
     for group, counts in result.items():
         if group in TABLES_OF_THEIR_OWN or not isinstance(counts, dict):

@@ -240,6 +240,8 @@ class OrderTable(Struct):
     count: i64  # slots taken
     outcomes: Annotated[Array, i64, len(Applied)]  # reports by what became of them
     last_execution_ids: Annotated[Array, i64, VENUES_MAX]  # of the last fill of each venue
+    untold: Annotated[Array, i64, VENUES_MAX]  # execution ids below the last that no fill had, by venue
+    first_untold: Annotated[Array, i64, VENUES_MAX]  # the lowest of them; 0: there were none
     fills: Annotated[Array, KnownFill, VENUES_MAX * FILLS_REMEMBERED]
     instrument_count: i64  # 0: fees are not looked at
     instruments: Annotated[Pointer, Instrument]  # by market index
@@ -479,7 +481,12 @@ def _place_execution(table: OrderTable, report: Report) -> int:
         report.instrument = NO_INSTRUMENT
         return Applied.BAD_EXECUTION
     if report.execution_id >= 1 and report.execution_id <= last:
-        return Applied.DUPLICATE
+        if not _may_be_untold(table, report):
+            return Applied.DUPLICATE
+        if known.execution_id > report.execution_id:
+            # Whatever had this id is not remembered any more, so whether this is a copy can't be told.
+            report.instrument = NO_INSTRUMENT
+            return Applied.BAD_EXECUTION
     known.execution_id = report.execution_id
     known.client_order_id = report.client_order_id
     known.price_ticks = report.price_ticks
@@ -488,8 +495,29 @@ def _place_execution(table: OrderTable, report: Report) -> int:
         return Applied.BAD_EXECUTION
     if report.execution_id - last > EXECUTION_STEP_MAX and (last != 0 or report.execution_id >> 61 != 0):
         return Applied.BAD_EXECUTION
-    table.last_execution_ids[report.venue] = report.execution_id
+    _count_untold(table, report.venue, report.execution_id)
     return Applied.UPDATED
+
+
+@compiled
+def _may_be_untold(table: OrderTable, report: Report) -> bool:
+    """Tell whether an execution id not above the last may be one that no fill has had: ids came out of order then."""
+    first = table.first_untold[report.venue]
+    return table.untold[report.venue] != 0 and report.execution_id >= first
+
+
+@compiled
+def _count_untold(table: OrderTable, venue: int, execution_id: int) -> None:
+    """Note that an id was told; those that it leaves out below it may come yet."""
+    last = table.last_execution_ids[venue]
+    if execution_id < last:
+        table.untold[venue] -= 1
+        return
+    if execution_id > last + 1:
+        if table.untold[venue] == 0:
+            table.first_untold[venue] = last + 1
+        table.untold[venue] += execution_id - last - 1
+    table.last_execution_ids[venue] = execution_id
 
 
 @compiled

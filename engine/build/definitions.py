@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from crosswire.engine.captures import venue_captures
 from crosswire.engine.config import ConfigError, InstrumentConfig, RunConfig, VenueConfig
@@ -19,9 +18,9 @@ from crosswire.nic.memory.struct import Struct, address_of, i64
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.replay import Replay, ReplayRing
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
-from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
+from crosswire.nic.unit.unit import Entry, Unit
 from crosswire.nic.warning import DataWarning
 from crosswire.venues.book.book import make_books
 from crosswire.venues.book.pages import LEVELS_MIN
@@ -35,10 +34,11 @@ NEAREST_MAX = 3  # names that are shown beside one that is not there
 TERMS = ("kind", "payoff", "tick", "lot", "contract", "base", "quote", "settlement")
 
 
-class Decoder(Struct):
-    """Addresses of a feed's unit."""
+class Look(Struct):
+    """Addresses of a feed's unit and of `look_at_frames`."""
 
     decode: i64
+    look: i64
 
 
 @dataclass
@@ -47,8 +47,8 @@ class Seen:
 
     feed: Feed
     market: Market
-    frames: int
-    is_whole: bool  # they were read to their end, and there was room for all that they define
+    frames: int = 0
+    is_whole: bool = False  # they were read to their end, and there was room for all that they define
 
     def named(self, symbol: str) -> list[Instrument]:
         """List the instruments of this symbol: a feed may front several markets of one exchange."""
@@ -66,7 +66,7 @@ def look_at_frames(
     packet: Packet,
     counters: PacketCounters,
 ) -> None:
-    """Have the feed at this address decode the next LOOK_FRAMES frames."""
+    """Have the feed at this address decode the next LOOK_FRAMES frames. The same machine code for every feed."""
     count = 0
     while count < LOOK_FRAMES and poll(ring, frame, NEVER_NS - 1):
         count += 1
@@ -76,15 +76,28 @@ def look_at_frames(
         release(ring)
 
 
+LOOK_UNIT = Unit(
+    "look", (Entry("look", look_at_frames, (ReplayRing, "i64", "i64", Market, Events, Frame, Packet, PacketCounters)),)
+)
+
+
 def check_definitions(config: RunConfig, config_path: Path) -> list[DataWarning]:
     """Hold the configuration against all captures. ConfigError: one line for the first thing that they contradict.
 
     What a venue with `ignore_definitions` contradicts is a warning each instead.
     """
-    warnings = []
+    linker, looks = Linker(), []
     for venue in config.venue:
-        if venue.captures and venue.adapter.discover is not None:
-            warnings += check_venue(venue, look_at_captures(venue, config_path), f"{config_path}: venue {venue.name}")
+        if venue.captures and (seen := begin_look(venue)) is not None:
+            look = Look()
+            linker.link_all(look, feed_unit(type(seen.feed)))
+            linker.link_all(look, LOOK_UNIT)
+            looks.append((venue, seen, look))
+    linker.load()
+    warnings = []
+    for venue, seen, look in looks:
+        look_at_captures(venue, config_path, seen, look)
+        warnings += check_venue(venue, seen, f"{config_path}: venue {venue.name}")
     return warnings
 
 
@@ -123,18 +136,21 @@ def check_readable(venue: VenueConfig, seen: Seen, where: str) -> None:
         )
 
 
-def look_at_captures(venue: VenueConfig, config_path: Path) -> Seen:
-    """Read a venue's captures until all its instruments were defined, to their end, or LOOK_BYTES far."""
+def begin_look(venue: VenueConfig) -> Seen | None:
+    """Make a feed that takes up whatever the venue's captures define; None if they define nothing."""
     adapter = venue.adapter
-    assert adapter.discover is not None
+    if adapter.discover is None:
+        return None
     market = Market(capacity=adapter.instruments_max)
     market.instruments = Instrument.array(adapter.instruments_max)
     market.books = make_books(adapter.instruments_max, LEVELS_MIN)
-    feed, decoder, linker = adapter.discover(market), Decoder(), Linker()
-    linker.link_all(decoder, feed_unit(type(feed)))
-    linker.load()
-    look = machine_code(look_at_frames)
-    state: tuple[Any, ...] = (market, Events(), Frame(), Packet(), PacketCounters())
+    return Seen(adapter.discover(market), market)
+
+
+def look_at_captures(venue: VenueConfig, config_path: Path, seen: Seen, look: Look) -> None:
+    """Read a venue's captures until all its instruments were defined, to their end, or LOOK_BYTES far."""
+    market = seen.market
+    state = (market, Events(), Frame(), Packet(), PacketCounters())
     wanted = {each.symbol for each in venue.instrument}
     with Replay(venue_captures(venue, config_path)) as replay:
         ring = replay.ring
@@ -142,11 +158,11 @@ def look_at_captures(venue: VenueConfig, config_path: Path) -> Seen:
             if time_ns < 0:
                 replay.refill()
                 continue
-            look(ring, decoder.decode, address_of(feed), *state)
+            call_entry(look.look, address_of(ring), look.decode, address_of(seen.feed), *map(address_of, state))
             if wanted <= {text_of(market.instruments[index].symbol) for index in range(market.count)}:
                 break
-        is_whole = next_time_ns(ring) == NEVER_NS and market.count < market.capacity
-        return Seen(feed, market, ring.counters.frames, is_whole)
+        seen.is_whole = next_time_ns(ring) == NEVER_NS and market.count < market.capacity
+        seen.frames = ring.counters.frames
 
 
 def contradictions(venue: VenueConfig, each: InstrumentConfig, seen: Seen) -> Iterator[str]:

@@ -8,7 +8,7 @@ import msgspec
 
 from crosswire.engine.build.run import Core, Run
 from crosswire.engine.config import RunConfig
-from crosswire.engine.feed_warnings import feed_warnings
+from crosswire.engine.feed_warnings import feed_warnings, levels_let_go
 from crosswire.engine.journal.description import Description, describe
 from crosswire.engine.journal.text import Purpose, write_text
 from crosswire.engine.report.currency import e9
@@ -173,6 +173,8 @@ def _venue_facts(run: Run, number: int) -> VenueFacts:
         },
         counters={
             **({"gaps that the captures explain": capture_gaps} if capture_gaps else {}),
+            "sizes rounded": feed.sizes_rounded,
+            "levels let go": levels_let_go(feed, run.engine.market),
             **own_counters(feed),
             "order frames sent": session.frames_sent,
             "order frames received": session.frames_received,

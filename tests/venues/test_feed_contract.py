@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from crosswire.engine.feed_warnings import KINDS, feed_warnings
+from crosswire.engine.feed_warnings import KINDS, feed_warnings, levels_let_go
 from crosswire.venues.bridge import feed as bridge_feed
 from crosswire.venues.deribit.feed import state as deribit_state
 from crosswire.venues.deribit.wire.encoder import write_definition
@@ -314,6 +314,108 @@ def test_a_channel_more_than_there_is_room_for_costs_nothing_else(name: str) -> 
         bench.take(bench.other_channel(number))
     assert rejected(bench.feed) == {Reject.UNKNOWN_CHANNEL}
     assert bench.valid() == (1, 1)
+
+
+def newer(content: bytes, offset: int) -> bytes:
+    """Tell a version that nobody knows yet in a message's header."""
+    return content[:offset] + struct.pack("<H", 99) + content[offset + 2 :]
+
+
+NEWER = {
+    "bridge": [
+        (newer(bridge.delta(100, 101, [(100, 8)]), 6) + NEW_GROUP, 1),
+        (newer(bridge.delta(100, 101, [(100, 8)]), 6) + NEW_GROUP + NEW_GROUP + bridge.heartbeat(), 2),
+        (newer(bridge.heartbeat(), 6) + NEW_GROUP + bridge.delta(100, 101, [(100, 8)]), 2),
+        (bridge.heartbeat() + newer(bridge.delta(100, 101, [(100, 8)]), 6), 2),
+    ],
+    "deribit": [
+        (
+            deribit_message(
+                1001,
+                struct.pack("<IQQQB", deribit.PERPETUAL, 1000, 5, 6, 1) + b"new",
+                (20, [GOOD_ENTRY + b"xy"]),
+                (3, [b"abc", b"def"]),
+                texts=1,
+            )
+            + b"\x03why",
+            1,
+        )
+    ],
+    "starbase": [(newer(starbase_message(20, struct.pack("<6q", 50, starbase.PERPETUAL, 20, 51 * E9, 50, 77)), 4), 1)],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [(name, number) for name, cases in NEWER.items() for number in range(len(cases))]
+)
+def test_fields_and_groups_that_a_newer_version_adds_are_stepped_over(name: str, number: int) -> None:
+    bench, (content, count) = BENCHES[name](), NEWER[name][number]
+    before = bench.market.books[0].bid_ticks
+    bench.take(bench.packet(content, count))
+    assert (bench.valid(), rejected(bench.feed)) == ((1, 1), set())
+    assert bench.market.books[0].bid_ticks > before
+
+
+def ask(name: str, number: int, lots: int) -> tuple[bytes, int]:
+    """Pack a message that sets the ask of this number from the market, or removes it (0 lots); each fills a page."""
+    if name == "bridge":
+        return bridge.delta(99 + number, 100 + number, [], [(1000 + 10 * number, lots)]), 1
+    if name == "deribit":
+        change = BookChange.CREATED if lots else BookChange.DELETED
+        entry = deribit_change(BookSide.ASK, change, 1000.0 + 10 * number, 10.0 * lots)
+        root = struct.pack("<IQQQB", deribit.PERPETUAL, 1000, 4 + number, 5 + number, 1)
+        return deribit_message(1001, root, (18, [entry])), 1
+    order_id = 1000 + number
+    if lots:
+        root = struct.pack("<5q", order_id, starbase.PERPETUAL, 10 * lots, (1000 + 10 * number) * E9, order_id)
+        return starbase_message(21, root), 1
+    return starbase_message(25, struct.pack("<2q", order_id, starbase.PERPETUAL)), 1
+
+
+ROOM = {"bridge": 500, "deribit": 64, "starbase": 512}
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_levels_that_there_is_no_room_for_are_let_go_and_the_book_stays(name: str) -> None:
+    bench, room = BENCHES[name](), ROOM[name]
+    book, steps = bench.market.books[0], range(1, 2 * room)
+    for number in steps:
+        bench.take(bench.packet(*ask(name, number, 3)))
+    assert (bench.valid(), rejected(bench.feed)) == ((1, 1), set())
+    assert 0.8 * room < book.ask_levels <= room
+    assert levels_let_go(bench.feed, bench.market) >= len(steps) - room
+    (warning,) = feed_warnings(bench.feed, bench.market, "here")
+    assert warning.kind == "levels let go by books that were full"
+
+
+def test_a_far_order_that_was_let_go_may_be_deleted_and_the_near_ones_are_all_there() -> None:
+    bench, room = StarbaseBench(), ROOM["starbase"]
+    book = bench.market.books[0]
+    for number in range(1, 2 * room):
+        bench.take(bench.packet(*ask("starbase", number, 3)))
+    kept = book.ask_levels
+    for number in (2 * room - 1, 2 * room - 2):
+        bench.take(bench.packet(*ask("starbase", number, 0)))
+    assert (bench.valid(), book.ask_levels) == ((1, 1), kept)
+    bench.take(bench.packet(starbase_message(25, struct.pack("<2q", 11, starbase.PERPETUAL))))  # the best one
+    for number in range(1, kept):
+        assert (book.valid, book.ask_ticks) == (1, 2 * (1000 + 10 * number))
+        bench.take(bench.packet(*ask("starbase", number, 0)))
+    assert (bench.valid(), book.ask_levels) == ((0, 1), 0)  # what is left is not known
+    bench.take(bench.packet(*ask("starbase", 1, 2)))
+    assert (bench.valid(), book.ask_ticks, book.ask_lots) == ((1, 1), 2 * 1010, 2)
+
+
+def test_an_unknown_message_is_passed_over_only_where_one_reading_fits() -> None:
+    """Behind it come as many groups as leave the message that the header still counts; what begins them may mislead."""
+    like_a_heartbeat = bridge.heartbeat() + bytes(36)  # as a group: 6 entries of 8 bytes
+    either = struct.pack("<HHHH", 1, 7, 0x4258, 1) + bytes(3)  # an unknown message, or a group of 7 entries of a byte
+    cases = ((like_a_heartbeat + bridge.heartbeat(), 1), (either + bridge.heartbeat(), 0), (b"neither", 0))
+    for rest, is_valid in cases:
+        bench = BridgeBench()
+        bench.take(bench.packet(bridge.message(9, b"") + rest, 2))
+        assert bench.valid() == (is_valid, is_valid)
+        assert Reject.UNKNOWN_TEMPLATE in rejected(bench.feed)
 
 
 OFF_LOT = {

@@ -54,6 +54,13 @@ FILL = ORDER | {"exchange_order_id": 7, "execution_id": 8, "price_ticks": 9, "qt
 FILL |= {"fee_e9": -12, "is_maker": 1, "side": SELL}
 
 
+def test_fills_whose_execution_ids_come_out_of_order_are_both_told(wire: Wire) -> None:
+    fills = [FILL | {"client_order_id": order, "execution_id": number} for order, number in ((5, 10), (6, 9))]
+    heard = hears(wire, *((OrderFill, Template.ORDER_FILL, fill) for fill in fills))
+    assert [(each["client_order_id"], each["execution_id"]) for each in heard] == [(5, 10), (6, 9)]
+    assert wire.session.known_execution_id == 10
+
+
 def test_every_field_of_a_report_is_the_messages(wire: Wire) -> None:
     listed = {"instrument_id": FIRST_VENUE_ID + 1}
     told = LIKE | ORDER | {"instrument": 1}

@@ -147,6 +147,22 @@ def test_maker_fills_come_by_themselves(bench: Bench) -> None:
     assert bench.session.fills.copies == 1
 
 
+def test_fills_whose_match_numbers_come_out_of_order_are_both_told(bench: Bench) -> None:
+    first, second = bench.new(SELL, GTC, 110, 10), bench.new(SELL, GTC, 110, 10)
+    fills = [
+        {"clientOrderId": order_id, "orderId": 5 + match, "instrumentId": FIRST_VENUE_ID, "matchId": match, "side": -1,
+         **ticks("price", 110), **quantity("fillQty", 4), **quantity("totalFilled", 4)}
+        for order_id, match in ((first, 10), (second, 9))
+    ]  # fmt: skip
+    heard = [
+        report
+        for fill in fills
+        for report in bench.hear(bench.gateway.frame("OrderFilled", {"timestamp": 7}, {"fills": [fill]}))
+    ]
+    assert [(each["client_order_id"], each["execution_id"]) for each in heard] == [(first, 1), (second, 2)]
+    assert bench.session.fills.copies == 0
+
+
 def test_a_held_order_is_placed_and_fills(bench: Bench) -> None:
     order_id = bench.new(SELL, GTC, 101, 20)
     heard = bench.hear(bench.gateway.frame("NewOrderResponse", response(order_id, QUEUED, 20, side=-1)))

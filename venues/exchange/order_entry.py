@@ -16,6 +16,7 @@ from crosswire.venues.adapter import (
     OpenOrder,
     OrderEntry,
     VenueSetup,
+    venue_key,
 )
 from crosswire.venues.bridge.orders.session import BridgeSession, ask_account, explain, make_bridge_session
 from crosswire.venues.exchange.latencies import set_model, set_wires
@@ -66,7 +67,7 @@ def make_session(setup: VenueSetup) -> BridgeSession:
         setup.number,
         setup.market,
         setup.flows[0],
-        session_id=setup.number + 1,
+        session_id=venue_key(setup.name),
         heartbeat_interval_ms=HEARTBEAT_MS,
     )
 

@@ -79,8 +79,8 @@ def exchange_terms(setup: ExchangeSetup) -> Market:
     """Copy the run's instruments and give those of this venue ids, as the venue gives them out."""
     terms = Market()
     copy_instruments(terms, setup.market)
-    for index in own_instruments(setup):
-        terms.instruments[index].venue_id = FIRST_INSTRUMENT_ID + index
+    for place, index in enumerate(own_instruments(setup)):
+        terms.instruments[index].venue_id = FIRST_INSTRUMENT_ID + place
     return terms
 
 

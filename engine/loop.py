@@ -102,7 +102,8 @@ def turn_once(engine: Engine, clock: Struct) -> int:
     state.turns += 1
     acted = False
     taken = 0
-    for number in range(engine.venue_count):
+    for place in range(engine.venue_count):
+        number = engine.turn_order[place]
         venue = engine.venues[number]
         if venue.due_ns <= now_ns:
             frames = state.frames

@@ -78,6 +78,7 @@ class Engine(Struct):
     orders: Annotated[OrderTable, Reference]
     journal: Annotated[Journal, Reference]
     venue_count: i64
+    turn_order: Annotated[Array, i64, VENUES_MAX]  # venues by name: what is due at one time is taken in this order
     venues: Annotated[Array, Venue, VENUES_MAX]
     seat_count: i64
     seats: Annotated[Array, Seat, STRATEGIES_MAX]

@@ -9,6 +9,7 @@ An optional member that is None says that the venue does not offer it; code that
 maker raises ValueError, or `VenueError`, with one line that begins with the key that is wrong.
 """
 
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,11 +35,17 @@ class NoSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     """The settings of a venue that has none of its own."""
 
 
+def venue_key(name: str) -> int:
+    """Return a number of 32 bits for a venue's name: the same in every run, whatever its place among the venues."""
+    return zlib.crc32(name.encode())
+
+
 @dataclass(frozen=True, kw_only=True)
 class VenueSetup:
     """What the makers of a venue's feed and order session are told."""
 
     number: int  # of the venue in the run: `Instrument.venue`
+    name: str  # of the venue in the run
     folder: Path  # that the configuration's relative paths are relative to
     settings: Any  # the adapter's own struct
     market: Market  # the run's instruments, of all venues, and the books that the feed keeps up to date
@@ -51,7 +58,6 @@ class VenueSetup:
 class ExchangeSetup(VenueSetup):
     """What the maker of a simulated exchange is told. `market` is the engine's: the exchange keeps its own copy."""
 
-    name: str  # of the venue in the run
     simulation: SimulationConfig
     linker: Linker  # by which the exchange gets at its own units
     replay: Replay | None  # of the configured captures, with two cursors; None: there are none

@@ -73,6 +73,10 @@ class Run:
     def __post_init__(self) -> None:
         engine, linker = self.core.engine, self.core.linker
         engine.venue_count = len(self.parts)
+        # Not as they stand in the configuration: what comes at one and the same time must not depend on that.
+        names = [venue.name for venue in self.config.venue]
+        for place, name in enumerate(sorted(names)):
+            engine.turn_order[place] = names.index(name)
         for number, part in enumerate(self.parts):
             set_venue(engine.venues[number], part, engine.market, engine.inbox, linker)
         linker.link_all(self.entries, loop_unit(type(self.clock)))
@@ -93,8 +97,16 @@ class Run:
         return total(replay.tally() for replay in self.replays).warnings()
 
     def digests(self) -> str:
-        """Join the digests of all order frames that each simulated exchange was sent: equal for equal runs."""
-        return "-".join(f"{part.exchange.digest & (1 << 64) - 1:016x}" for part in self.parts)
+        """Join the digests of the venues in the order of their names: equal for equal runs."""
+        return "-".join(digest for _, digest in sorted(self.digests_by_venue().items()))
+
+    def digests_by_venue(self) -> dict[str, str]:
+        """List the digest of all order frames that each simulated exchange was sent; none in a live run."""
+        return {
+            venue.name: f"{part.exchange.digest & (1 << 64) - 1:016x}"
+            for venue, part in zip(self.config.venue, self.parts, strict=True)
+            if part.exchange is not None
+        }
 
     def load(self) -> None:
         """Load all machine code of the run, compiling what is not on disk. ConfigError, StoreError: one line each."""

@@ -14,7 +14,7 @@ from crosswire.nic.packet import Flow
 from crosswire.nic.rings.remote import RemoteRing, make_remote_ring
 from crosswire.nic.rings.replay import Replay, reading_units
 from crosswire.nic.unit.link import Linker
-from crosswire.venues.adapter import ExchangeSetup, VenueSetup
+from crosswire.venues.adapter import ExchangeSetup, VenueSetup, venue_key
 from crosswire.venues.errors import VenueError
 from crosswire.venues.market import Market
 
@@ -48,12 +48,13 @@ def venue_setup(number: int, config: RunConfig, market: Market, config_path: Pat
     gateways = 2 if venue.live is not None and venue.live.gateway_b else 1
     return VenueSetup(
         number=number,
+        name=venue.name,
         folder=config_path.parent,
         settings=venue.settings,
         market=market,
         level_capacity=level_capacity(config),
         ignores_definitions=venue.ignore_definitions,
-        flows=tuple(order_flow(number, gateway) for gateway in range(gateways)),
+        flows=tuple(order_flow(venue.name, gateway) for gateway in range(gateways)),
     )
 
 
@@ -103,7 +104,7 @@ def make_exchange(
         market=market,
         level_capacity=level_capacity(config),
         ignores_definitions=venue.ignore_definitions,
-        flows=tuple(order_flow(number, gateway) for gateway in range(entry.gateways_max)),
+        flows=tuple(order_flow(venue.name, gateway) for gateway in range(entry.gateways_max)),
         simulation=venue.simulation,
         linker=linker,
         replay=replay,
@@ -122,19 +123,21 @@ def followed_path(where: str, name: str, config: RunConfig, config_path: Path) -
     return price_path(config, config_path, name, number, feed, market)
 
 
-def order_flow(number: int, gateway: int = 0) -> Flow:
+def order_flow(venue: str, gateway: int = 0) -> Flow:
     """Return the addresses of a venue's order connection as its session and its exchange know it.
 
     They never appear on a wire: only the code at both ends sees them, and what carries the connection has real ones.
+    They come from the venue's name, so that its frames are the same whatever other venues there are.
 
     MAC addresses are locally administered (IEEE 802, second bit of the first octet), IP addresses from 198.18.0.0/15,
     which RFC 2544 sets aside for benchmarks.
     """
+    place = venue_key(venue) & 0x3FFF
     return Flow(
         source_mac=0x02_00_00_00_00_01,
-        destination_mac=0x02_00_00_00_01_00 + number,
+        destination_mac=0x02_00_00_01_00_00 + place,
         source_ip=0xC6_12_00_01,
-        destination_ip=0xC6_13_00_01 + number,
-        source_port=40_000 + 100 * gateway + number,
+        destination_ip=0xC6_13_80_00 + place,
+        source_port=40_000 + gateway,
         destination_port=9_000 + gateway,
     )

@@ -96,7 +96,7 @@ def make_gateways(
         names=instrument_names(config),
         exchange=exchange,
         endpoints=[parse_endpoint(text, f"venue {venue.name}: live.gateway") for text in texts],
-        flows=tuple(order_flow(number, gateway) for gateway in range(venue.order_entry.gateways_max)),
+        flows=tuple(order_flow(venue.name, gateway) for gateway in range(venue.order_entry.gateways_max)),
         folder=config_path.parent,
         settings=venue.settings,
         listeners=listeners,

@@ -101,7 +101,7 @@ def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int
     closing = ExitStack()
     try:
         set_offloads(live, config.live.namespace if config.live else "", groups, closing)
-        connections = closing.enter_context(own_connections(live, number, endpoints)) if own else None
+        connections = closing.enter_context(own_connections(live, venue.name, endpoints)) if own else None
         market, obtained = open_market(venue, groups, closing, connections.tuples if connections else ())
         drops = closing.enter_context(InterfaceDrops(live.interface))
         tap = make_tap(market.ring, tap_bytes, market_only=True) if tap_bytes > 0 else None
@@ -111,7 +111,7 @@ def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int
             ring = connections.open_ring(raw)
             closing.callback(connections.disconnect)
         else:
-            orders = closing.enter_context(TcpSocket.connect(endpoints[0], order_flow(number)))
+            orders = closing.enter_context(TcpSocket.connect(endpoints[0], order_flow(venue.name)))
             ring = make_joined_ring(orders.ring, (raw,))
     except HostError as error:
         closing.close()
@@ -122,10 +122,10 @@ def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int
     return VenueRings(ring, market, connections, drops, obtained, tap, closing)
 
 
-def own_connections(live: LiveVenueConfig, number: int, endpoints: list[tuple[int, int]]) -> TcpConnections:
+def own_connections(live: LiveVenueConfig, venue: str, endpoints: list[tuple[int, int]]) -> TcpConnections:
     """Make the local ports and neighbours of our own TCP, not connected yet."""
     mac = parse_mac(live.gateway_mac, "live.gateway_mac") if live.gateway_mac else 0
-    gateways = [Gateway(ip, port, order_flow(number, stream), mac) for stream, (ip, port) in enumerate(endpoints)]
+    gateways = [Gateway(ip, port, order_flow(venue, stream), mac) for stream, (ip, port) in enumerate(endpoints)]
     return TcpConnections(live.interface, gateways)
 
 

@@ -36,6 +36,8 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
     venues = {each.name: _venue_facts(run, number) for number, each in enumerate(config.venue)}
     for name, told in simulated.items():
         venues[name].counters.update(told.counters)
+    for name, venue_digest in run.digests_by_venue().items():
+        venues[name].digest = venue_digest
     return RunFacts(
         name=config.name,
         config_file=str(run.config_path),

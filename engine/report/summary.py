@@ -52,6 +52,7 @@ class LatencyFacts(msgspec.Struct, kw_only=True):
 class VenueFacts(msgspec.Struct, kw_only=True):
     """What one venue's feed and order session counted."""
 
+    digest: str = ""  # of every order frame that its simulated exchange was sent
     packets: int = 0
     level_updates: int = 0
     sequence_gaps: int = 0

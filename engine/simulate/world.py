@@ -152,7 +152,7 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
         venue, market, linker = config.venue[number], core.engine.market, core.linker
         feed = made(venue.adapter.make_feed, venue_setup(number, config, market, config_path), config, config_path)
         truth = make_truth(ring, feed, market, level_capacity(config), linker)
-        flows = tuple(order_flow(number, gateway) for gateway in range(venue.order_entry.gateways_max))
+        flows = tuple(order_flow(venue.name, gateway) for gateway in range(venue.order_entry.gateways_max))
         rates = FaultRates(**msgspec.structs.asdict(plan.rates[number]))
         watch.truths[number] = address_of(truth)
         seed = plan.seed * len(config.venue) + number

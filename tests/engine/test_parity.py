@@ -120,7 +120,7 @@ def test_orders_on_the_wire_are_the_backtests(config_path: Path, require: str) -
                 (testbed.exchange, link.exchange_interface),
             ):
                 subprocess.run(["ip", "-n", namespace, "link", "set", interface, "mtu", str(MTU)], check=True)
-            flow = order_flow(number)
+            flow = order_flow(venue.name)
             group, ports = GROUPS[venue.name]
             rules = SteerRules(
                 udp=tuple((group, port) for port in ports),

@@ -96,6 +96,7 @@ def make_setup(folder: Path, **settings: Any) -> VenueSetup:
     """A venue of two perpetuals, tick 0.1, lot 0.001, that is asked with the key of `write_key`."""
     return VenueSetup(
         number=VENUE,
+        name="starbase",
         folder=folder,
         settings=StarbaseSettings(credentials=write_key(folder), **settings),
         market=make_market(2),

@@ -8,13 +8,14 @@ fills mean:
 * **IOC** cancels what is left, **FOK** trades all or nothing, **POST_ONLY** is rejected if any lot could be taken,
   **GTC** and **POST_ONLY** rest what is left.
 * **Queue.** A resting order stands behind everything displayed at its price when it arrived. Trades at the price take
-  from the front: first what stood ahead, then us. When the level shows less than what stood ahead, the difference was
-  cancelled ahead of us: until the level is that small, every cancel is taken to be behind us.
-* **Trade through.** A trade at a worse price than ours must have exhausted our price: we are filled in full.
+  from the front: first what stood ahead, then us. What was cancelled ahead of us is the queue model's to say
+  (`venues.exchange.queue`). Where the book shows nothing at the price nor beyond, what it shows there first is ahead.
+* **Trade through.** A trade at a worse price than ours has exhausted our price: it would have met us first, so we are
+  filled up to its size, the best price first.
 * **Crossing.** When the opposite side comes to our price or through it, we are filled up to what is shown there, at our
   price, as the one who was there first; those lots are then taken.
-* Our own orders never meet each other: the replay shows no order of ours to trade with. With several at one price the
-  earlier is served first.
+* Our own orders never meet each other: the replay shows no order of ours to trade with. A POST_ONLY that would have to
+  is rejected, as the venue would. With several at one price the earlier is served first.
 
 An invalid book fills nothing and accepts no new order.
 """
@@ -23,11 +24,12 @@ from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, clear_struct, copy_struct, i64
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import Book, available_lots, best_level, next_level, take_level
+from crosswire.venues.book.book import NO_ASK, NO_BID, Book, available_lots, best_level, next_level, take_level
+from crosswire.venues.exchange.queue import Queue, QueuePlace, is_before, join_queue, see_level, see_trade
 from crosswire.venues.instrument import Instrument, Kind, Payoff, fee_e9
-from crosswire.venues.market import TRADE, Events, Market
+from crosswire.venues.market import TRADE, Event, Events, Market
 from crosswire.venues.order import RejectReason, Report, ReportKind, TimeInForce
-from crosswire.venues.side import BUY, SELL
+from crosswire.venues.side import BID, BUY, SELL
 from crosswire.venues.token_bucket import TokenBucket, set_token_bucket, take_token
 
 RESTING_MAX = 256  # resting orders of one venue; searched from the front, for time priority and by id
@@ -55,7 +57,7 @@ class Resting(Struct):
     side: i64
     price_ticks: i64
     leaves_lots: i64
-    queue_ahead_lots: i64  # displayed size that trades before us
+    place: QueuePlace
 
 
 class Executions(Struct):
@@ -80,6 +82,7 @@ class Matching(Struct):
     taker_fills: i64
     maker_fills: i64
     rejects: Annotated[Array, i64, len(RejectReason)]
+    queue: Queue
     throttle: TokenBucket  # of new orders; cancels always pass
     resting: Annotated[Array, Resting, RESTING_MAX]
 
@@ -131,7 +134,20 @@ def match_new(matching: Matching, market: Market, order: OrderRequest, now_ns: i
     resting.side = side
     resting.price_ticks = order.price_ticks
     resting.leaves_lots = leaves_lots
-    resting.queue_ahead_lots = available_lots(book, side, order.price_ticks)
+    shown_lots = available_lots(book, side, order.price_ticks)
+    is_unseen = 1 if shown_lots == 0 and is_beyond(book, side, order.price_ticks) else 0
+    terms = market.instruments[instrument]
+    contracts_per_lot = terms.lot_e9 / terms.contract_e9
+    join_queue(resting.place, shown_lots, min(book.exchange_time_ns, now_ns), is_unseen, contracts_per_lot)
+
+
+@compiled
+def is_beyond(book: Book, side: int, price_ticks: int) -> bool:
+    """Tell whether the book shows better levels of a side than this price, and none at it or beyond."""
+    best_ticks, next_ticks = best_level(book, side), next_level(book, side, price_ticks)
+    if side == BID:
+        return best_ticks > price_ticks and next_ticks == NO_BID
+    return best_ticks < price_ticks and next_ticks == NO_ASK
 
 
 @compiled
@@ -157,9 +173,21 @@ def _refusal(matching: Matching, market: Market, order: OrderRequest, now_ns: in
     book = market.books[order.instrument]
     if book.valid == 0:
         return RejectReason.BOOK_NOT_READY
-    if time_in_force == TimeInForce.POST_ONLY and _lots_within(book, side, price_ticks, 1) > 0:
-        return RejectReason.WOULD_TAKE
+    if time_in_force == TimeInForce.POST_ONLY:
+        if _lots_within(book, side, price_ticks, 1) > 0 or _meets_own(matching, order):
+            return RejectReason.WOULD_TAKE
     return RejectReason.NONE
+
+
+@compiled
+def _meets_own(matching: Matching, order: OrderRequest) -> bool:
+    """Tell whether an order would trade with one of our own."""
+    for position in range(matching.resting_count):
+        resting = matching.resting[position]
+        if resting.instrument == order.instrument and resting.side != order.side:
+            if _reaches(order.side, order.price_ticks, resting.price_ticks):
+                return True
+    return False
 
 
 @compiled
@@ -269,41 +297,26 @@ def on_market(matching: Matching, market: Market, events: Events, now_ns: int, e
     for position in range(events.count):
         event = events.items[position]
         if event.kind == TRADE:
-            _on_trade(
-                matching, market, event.instrument, event.side, event.price_ticks, event.qty_lots, now_ns, executions
-            )
+            _on_trade(matching, market, event, now_ns, executions)
     # A trade's own book change may come in the same packet, so the books are looked at once, after all trades.
     for position in range(events.count):
         event = events.items[position]
         if event.kind != TRADE:
-            _on_book(matching, market, event.instrument, now_ns, executions)
+            _on_book(matching, market, event, now_ns, executions)
     _compact(matching)
 
 
 @compiled
-def _on_trade(
-    matching: Matching,
-    market: Market,
-    instrument: int,
-    aggressor: int,
-    price_ticks: int,
-    qty_lots: int,
-    now_ns: int,
-    executions: Executions,
-) -> None:
-    """Apply a trade of the market: those ahead of us at its price are served, then we, in the order that we came."""
-    ours_lots = 0  # of this trade, already given to earlier orders of ours
+def _on_trade(matching: Matching, market: Market, trade: Event, now_ns: int, executions: Executions) -> None:
+    """Apply a trade of the market: our orders at better prices, those ahead of us at its own, then we, as we came."""
+    left_lots = _fill_through(matching, market, trade, now_ns, executions)
+    ours_lots = 0  # of this trade, already given to earlier orders of ours at its price
     for position in range(matching.resting_count):
         resting = matching.resting[position]
-        if resting.instrument != instrument or resting.leaves_lots == 0:
+        if resting.instrument != trade.instrument or resting.leaves_lots == 0 or trade.side == resting.side:
             continue
-        if price_ticks != resting.price_ticks:
-            if not _reaches(resting.side, resting.price_ticks, price_ticks):
-                continue
-            _fill_resting(matching, market, resting, resting.leaves_lots, now_ns, executions)
-        elif aggressor != resting.side:
-            reached_lots = qty_lots - resting.queue_ahead_lots
-            resting.queue_ahead_lots = max(0, -reached_lots)
+        if resting.price_ticks == trade.price_ticks and not is_before(resting.place, trade):
+            reached_lots = see_trade(matching.queue, resting.place, left_lots, trade.exchange_time_ns)
             lots = min(resting.leaves_lots, reached_lots - ours_lots)
             if lots > 0:
                 ours_lots += lots
@@ -311,18 +324,53 @@ def _on_trade(
 
 
 @compiled
-def _on_book(matching: Matching, market: Market, instrument: int, now_ns: int, executions: Executions) -> None:
-    """Apply a change of a book: cancels ahead of us bring us forward; the opposite side at our price fills us."""
-    book = market.books[instrument]
-    if book.valid == 0:
-        return
+def _fill_through(matching: Matching, market: Market, trade: Event, now_ns: int, executions: Executions) -> int:
+    """Fill what the trade's aggressor would have met before its price, the best price first; return what is left."""
+    left_lots = trade.qty_lots
+    while left_lots > 0:
+        best = _best_through(matching, trade)
+        if best < 0:
+            break
+        resting = matching.resting[best]
+        before_lots = resting.leaves_lots
+        lots = min(left_lots, before_lots)
+        _fill_resting(matching, market, resting, lots, now_ns, executions)
+        if resting.leaves_lots == before_lots:
+            break
+        left_lots -= lots
+    return left_lots
+
+
+@compiled
+def _best_through(matching: Matching, trade: Event) -> int:
+    """Find the resting order with the best price that is better than the trade's; of several the earliest. -1: none."""
+    best = -1
+    best_ticks = 0
     for position in range(matching.resting_count):
         resting = matching.resting[position]
-        if resting.instrument != instrument or resting.leaves_lots == 0:
+        side, price_ticks = resting.side, resting.price_ticks
+        if resting.instrument != trade.instrument or resting.leaves_lots == 0 or is_before(resting.place, trade):
             continue
-        resting.queue_ahead_lots = min(
-            resting.queue_ahead_lots, available_lots(book, resting.side, resting.price_ticks)
-        )
+        if price_ticks == trade.price_ticks or not _reaches(side, price_ticks, trade.price_ticks):
+            continue
+        if best < 0 or (price_ticks != best_ticks and _reaches(side, price_ticks, best_ticks)):
+            best, best_ticks = position, price_ticks
+    return best
+
+
+@compiled
+def _on_book(matching: Matching, market: Market, change: Event, now_ns: int, executions: Executions) -> None:
+    """Apply a change of a book: cancels ahead of us bring us forward; the opposite side at our price fills us."""
+    book = market.books[change.instrument]
+    if book.valid == 0:
+        return
+    # A book without a time of its own is as old as the exchange's clock says.
+    time_ns = min(change.exchange_time_ns, now_ns)
+    for position in range(matching.resting_count):
+        resting = matching.resting[position]
+        if resting.instrument != change.instrument or resting.leaves_lots == 0:
+            continue
+        see_level(matching.queue, resting.place, available_lots(book, resting.side, resting.price_ticks), time_ns)
         lots = _take_crossing(book, resting)
         if lots > 0:
             _fill_resting(matching, market, resting, lots, now_ns, executions)

@@ -16,12 +16,14 @@ from crosswire.venues.adapter import (
     OpenOrder,
     OrderEntry,
     VenueSetup,
+    venue_key,
 )
 from crosswire.venues.bridge.orders.session import BridgeSession, ask_account, explain, make_bridge_session
 from crosswire.venues.exchange.latencies import set_model, set_wires
 from crosswire.venues.exchange.lies import Lie
+from crosswire.venues.exchange.queue import Queue, QueueModel
 from crosswire.venues.exchange.ring import is_settled, own_positions
-from crosswire.venues.exchange.settings import Measured
+from crosswire.venues.exchange.settings import EXACT, Measured, QueueConfig
 from crosswire.venues.exchange.simulated import (
     SimulatedExchange,
     connect_anew,
@@ -67,7 +69,7 @@ def make_session(setup: VenueSetup) -> BridgeSession:
         setup.number,
         setup.market,
         setup.flows[0],
-        session_id=setup.number + 1,
+        session_id=venue_key(setup.name),
         heartbeat_interval_ms=HEARTBEAT_MS,
     )
 
@@ -125,9 +127,19 @@ def make_replayed_exchange(feed: Feed, setup: ExchangeSetup) -> SimulatedExchang
         if not is_measured:
             exchange.clock.constant_ns = set_model(exchange.clock.latency, "feed", model, setup.name, setup.folder)
         set_wires(exchange, setup)
+        if simulation.queue is not None:
+            set_queue(exchange.matching.queue, simulation.queue)
     except ValueError as error:
         raise ValueError(f"simulation: {error}") from None
     return exchange
+
+
+def set_queue(queue: Queue, configured: QueueConfig) -> None:
+    """Choose the model of resting orders' queues. ValueError if the captures can't have it."""
+    if configured.model == EXACT:
+        raise ValueError(f'queue = "{EXACT}": needs an exchange that matches order by order, not one over captures')
+    queue.model = QueueModel[configured.model.upper()]
+    queue.power = float(configured.n or 0)
 
 
 def account_of(exchange: SimulatedExchange) -> ExchangeAccount:

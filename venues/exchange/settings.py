@@ -1,5 +1,6 @@
 """`[venue.simulation]`: how long each way to a simulated exchange takes, and how the exchange treats orders."""
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
@@ -81,6 +82,39 @@ def take_latency(way: str, raw: Any) -> LatencyModel:
         raise ValueError(f"{way}_latency: {shown}{message[:1].lower()}{message[1:]}") from None
 
 
+class QueueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How resting orders move up; `n` is of the power models."""
+
+    model: str
+    n: Decimal | None = None
+
+
+QUEUES = ("risk_averse", "power", "power_2", "power_3", "log", "log_2", "exact")
+EXACT = "exact"
+POWER_MAX = 100
+
+
+def take_queue(raw: Any) -> QueueConfig:
+    """Check a queue model as it stands in a configuration; ValueError that names what is wrong."""
+    if isinstance(raw, QueueConfig):
+        return raw
+    if isinstance(raw, str):
+        raw = {"model": raw}
+    try:
+        queue = msgspec.convert(raw, QueueConfig)
+    except msgspec.ValidationError as error:
+        message = str(error).partition(" - at `$")[0]
+        raise ValueError(f"queue: {message[:1].lower()}{message[1:]}") from None
+    if queue.model not in QUEUES:
+        raise ValueError(f'queue: model = "{queue.model}": must be one of {", ".join(QUEUES)}')
+    if queue.model.startswith("power") != (queue.n is not None):
+        needed = f'write it as queue = {{ model = "{queue.model}", n = 3 }}' if queue.n is None else "it has no n"
+        raise ValueError(f'queue: model = "{queue.model}": {needed}')
+    if queue.n is not None and not 0 < queue.n <= POWER_MAX:
+        raise ValueError(f"queue: n = {queue.n}: must be above 0 and at most {POWER_MAX}")
+    return queue
+
+
 class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """`[venue.simulation]`: the wires to a simulated exchange, and how much it takes. The same for every venue.
 
@@ -93,6 +127,7 @@ class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     orders_per_second: int  # the venue's own throttle
     burst: int
     max_resting_orders: int = 256
+    queue: Any = None  # of resting orders, one of `QUEUES`; None: what the venue's exchange can do best
     feed_latency_us: Any = None  # refused, as the next two: each way has a model now
     order_latency_us: Any = None
     response_latency_us: Any = None
@@ -107,3 +142,5 @@ class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
             if raw is None:
                 raise ValueError(f"{way}_latency is missing: write it as {way}_latency = {EXAMPLE}")
             msgspec.structs.force_setattr(self, f"{way}_latency", take_latency(way, raw))
+        if self.queue is not None:
+            msgspec.structs.force_setattr(self, "queue", take_queue(self.queue))

@@ -56,6 +56,7 @@ class World:
         set_matching(self.matching, VENUE, per_second, burst, resting_max)
         self.executions = Executions()
         self.last_id = 0
+        self.now_ns = NOW_NS
 
     def level(self, side: int, price_ticks: int, qty_lots: int) -> None:
         assert set_level(self.book, side, price_ticks, qty_lots)
@@ -87,13 +88,14 @@ class World:
         return self.take_out()
 
     def see(self, *events: tuple[int, ...]) -> list[tuple[int, ...]]:
-        """One packet: (BOOK_CHANGED,) or (TRADE, aggressor, price, lots)."""
+        """One packet, later than the last: (BOOK_CHANGED,) or (TRADE, aggressor, price, lots)."""
+        self.now_ns += 1
         packet = Events()
         for kind, *values in events:
-            event = add_event(packet, kind, 0, NOW_NS)
+            event = add_event(packet, kind, 0, self.now_ns)
             if kind == TRADE:
                 event.side, event.price_ticks, event.qty_lots = values
-        on_market(self.matching, self.market, packet, NOW_NS, self.executions)
+        on_market(self.matching, self.market, packet, self.now_ns, self.executions)
         return self.take_out()
 
 
@@ -147,9 +149,9 @@ def test_post_only_rests_or_is_refused(world: World) -> None:
 def test_gtc_takes_then_rests_behind_the_queue(world: World) -> None:
     assert world.order(BUY, GTC, 101, 7) == [(ACK, 7), (FILL, 101, 5, 2)]
     resting = world.matching.resting[0]
-    assert (resting.price_ticks, resting.leaves_lots, resting.queue_ahead_lots) == (101, 2, 0)
+    assert (resting.price_ticks, resting.leaves_lots, resting.place.front_lots) == (101, 2, 0)
     assert world.order(BUY, GTC, 99, 3) == [(ACK, 3)]
-    assert world.matching.resting[1].queue_ahead_lots == 4
+    assert world.matching.resting[1].place.front_lots == 4
 
 
 @pytest.mark.parametrize(
@@ -215,7 +217,7 @@ def test_trades_at_our_price_serve_the_queue_first(world: World) -> None:
     world.order(BUY, GTC, 99, 3)  # behind 4
     assert world.see((TRADE, BUY, 99, 100)) == []  # an aggressive buyer does not take bids
     assert world.see((TRADE, SELL, 99, 3)) == []
-    assert world.matching.resting[0].queue_ahead_lots == 1
+    assert world.matching.resting[0].place.front_lots == 1
     assert world.see((TRADE, SELL, 99, 2)) == [(FILL, 99, 1, 2)]
     assert world.see((TRADE, SELL, 99, 50)) == [(FILL, 99, 2, 0)]
     assert world.matching.resting_count == 0
@@ -228,23 +230,62 @@ def test_one_trade_is_not_given_twice(world: World) -> None:
     assert world.see((TRADE, SELL, 99, 1)) == [(FILL, 99, 1, 1)]
 
 
-def test_a_trade_through_our_price_fills_us_in_full_as_maker(world: World) -> None:
+def test_a_trade_through_our_price_fills_us_up_to_its_size_as_maker(world: World) -> None:
     world.order(SELL, GTC, 102, 30)
     assert world.see((TRADE, BUY, 101, 99)) == []
-    match_fee = 30 * 102 * 100_000 * MAKER_FEE_E9 // 10**9
-    assert world.see((TRADE, BUY, 103, 1)) == [(FILL, 102, 30, 0)]
+    assert world.see((TRADE, BUY, 103, 10)) == [(FILL, 102, 10, 20)]
+    match_fee = 20 * 102 * 100_000 * MAKER_FEE_E9 // 10**9
+    assert world.see((TRADE, BUY, 103, 99)) == [(FILL, 102, 20, 0)]
     fill = world.executions.items[0]
     assert (fill.is_maker, fill.fee_e9) == (1, match_fee)
+
+
+def test_what_trades_through_meets_our_best_price_first_and_what_is_left_its_own(world: World) -> None:
+    for price_ticks in (97, 99, 98, 99):
+        world.order(BUY, GTC, price_ticks, 2)
+    said = world.see((TRADE, SELL, 97, 2 + 2 + 2 + 1))
+    assert said == [(FILL, 99, 2, 0), (FILL, 99, 2, 0), (FILL, 98, 2, 0), (FILL, 97, 1, 1)]
+
+
+def test_a_post_only_that_would_meet_our_own_order_is_refused(world: World) -> None:
+    assert world.order(SELL, GTC, 100, 1) == [(ACK, 1)]
+    assert world.order(BUY, POST_ONLY, 100, 1) == [(REJECTED, RejectReason.WOULD_TAKE)]
+    assert world.order(SELL, POST_ONLY, 100, 1) == [(ACK, 1)]
+    assert world.order(BUY, POST_ONLY, 99, 1) == [(ACK, 1)]
+
+
+def test_a_trade_made_before_we_came_is_not_ours(world: World) -> None:
+    """It is told late; what the book showed when we came was newer."""
+    world.book.exchange_time_ns = world.now_ns
+    world.order(BUY, GTC, 100, 3)
+    for price_ticks in (100, 99):
+        packet = packet_of((TRADE, 0, SELL, price_ticks, 5))
+        packet.items[0].exchange_time_ns = world.now_ns - 1
+        on_market(world.matching, world.market, packet, world.now_ns, world.executions)
+        assert world.take_out() == []
+    assert world.see((TRADE, SELL, 100, 5)) == [(FILL, 100, 3, 0)]
+
+
+def test_what_a_level_first_shows_beyond_the_book_is_ahead_of_us(world: World) -> None:
+    world.order(BUY, GTC, 90, 3)  # the last bid shown is 98
+    world.order(BUY, GTC, 100, 3)  # better than any: nobody is there
+    world.level(BID, 90, 7)
+    world.level(BID, 100, 7)
+    world.see((BOOK_CHANGED,))
+    assert [world.matching.resting[place].place.front_lots for place in (0, 1)] == [7, 0]
+    world.level(BID, 90, 9)
+    world.see((BOOK_CHANGED,))
+    assert world.matching.resting[0].place.front_lots == 7
 
 
 def test_cancels_ahead_of_us_bring_us_forward(world: World) -> None:
     world.order(BUY, GTC, 99, 3)
     world.level(BID, 99, 9)  # more came, behind us
     assert world.see((BOOK_CHANGED,)) == []
-    assert world.matching.resting[0].queue_ahead_lots == 4
+    assert world.matching.resting[0].place.front_lots == 4
     world.level(BID, 99, 1)
     assert world.see((BOOK_CHANGED,)) == []
-    assert world.matching.resting[0].queue_ahead_lots == 1
+    assert world.matching.resting[0].place.front_lots == 1
     assert world.see((TRADE, SELL, 99, 2)) == [(FILL, 99, 1, 2)]
 
 
@@ -339,7 +380,7 @@ def test_everything_is_told_of_an_order_and_nothing_of_the_one_before(world: Wor
         sold | {"client_order_id": 2, "exchange_order_id": 2, "leaves_lots": 5, "kind": CANCELLED},
         told | {"client_order_id": 2, "kind": CANCEL_REJECTED, "reason": RejectReason.UNKNOWN_ORDER, "instrument": -1},
     ]
-    on_market(matching, market, packet_of((TRADE, 0, BUY, 130, 1)), NOW_NS, executions)
+    on_market(matching, market, packet_of((TRADE, 0, BUY, 130, 6)), NOW_NS, executions)
     [fill] = raw()
     assert (fill["exchange_order_id"], fill["execution_id"], fill["is_maker"], fill["qty_lots"]) == (3, 3, 1, 6)
 
@@ -349,7 +390,7 @@ def test_what_an_exchange_did_is_counted(world: World) -> None:
     world.order(SELL, GTC, 120, 5)
     world.order(SELL, GTC, 121, 5)
     world.order(SELL, IOC, 0, 5)
-    world.see((TRADE, BUY, 130, 1))
+    world.see((TRADE, BUY, 130, 10))
     world.order(SELL, GTC, 121, 5)
     world.cancel(world.last_id)
     world.cancel(world.last_id)
@@ -368,7 +409,7 @@ def test_what_is_not_filled_at_once_does_not_rest(world: World, time_in_force: i
 def test_a_trade_that_serves_just_those_ahead_of_us_is_not_ours(world: World) -> None:
     world.order(BUY, GTC, 99, 3)
     assert world.see((TRADE, SELL, 99, 4)) == []
-    assert world.matching.resting[0].queue_ahead_lots == 0
+    assert world.matching.resting[0].place.front_lots == 0
     assert world.see((TRADE, SELL, 99, 1)) == [(FILL, 99, 1, 2)]
 
 
@@ -385,7 +426,7 @@ def test_a_fill_that_cannot_be_told_does_not_happen_yet(world: World, before: in
     world.order(BUY, GTC, 99, 3)
     for executions, fills, truncated in ((before, filled, 1 - filled), (0, 1 - filled, 1 - filled)):
         world.executions.count = executions
-        on_market(world.matching, world.market, packet_of((TRADE, 0, SELL, 98, 1)), NOW_NS, world.executions)
+        on_market(world.matching, world.market, packet_of((TRADE, 0, SELL, 98, 3)), NOW_NS, world.executions)
         assert (world.executions.count - executions, world.executions.truncated) == (fills, truncated)
     assert (world.matching.maker_fills, world.matching.resting_count) == (1, 0)
 
@@ -539,7 +580,7 @@ def test_resting_orders_never_overfill_and_keep_their_order(
         world.executions.count = 0
         resting = structs(world.matching.resting, world.matching.resting_count)
         assert [one["client_order_id"] for one in resting] == [one for one, left in leaves.items() if left]
-        assert all(one["queue_ahead_lots"] >= 0 for one in resting)
+        assert all(world.matching.resting[place].place.front_lots >= 0 for place in range(len(resting)))
 
 
 def replay_usdm(levels_at_ns: int, market: Market) -> tuple[dict[int, int], dict[int, int]]:

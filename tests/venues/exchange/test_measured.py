@@ -9,11 +9,11 @@ from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.memory.struct import array, i64, size_of, u8, view
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, Packet, write_udp_frame_header
 from crosswire.nic.rings.replay import FOLLOWER, LEADER, Replay
-from crosswire.venues.book.book import level_lots, set_level
+from crosswire.venues.book.book import level_lots
 from crosswire.venues.exchange.simulated import catch_up, make_simulated_exchange, next_market_ns
 from crosswire.venues.exchange.wire_time import WireTime, read_wire_time, tell_time
 from crosswire.venues.feed import Feed, decode
-from crosswire.venues.market import TRADE, Events, Market, add_event, book_changed
+from crosswire.venues.market import Events, Market
 from crosswire.venues.side import ASK, BID
 from tests.support.order_setup import VENUE, make_flow, make_market
 from tests.venues.exchange.test_matching import Model
@@ -33,6 +33,7 @@ from tests.venues.exchange.test_simulated import (
     Change4,
     Outcome,
     PlainFeed,
+    apply_change,
     at,
     busy_changes,
     busy_steps,
@@ -52,18 +53,8 @@ class TimedFeed(Feed):
 
 @decode.register(TimedFeed)
 def decode_timed(feed: TimedFeed, packet: Packet, market: Market, events: Events) -> None:
-    if packet.payload_length != size_of(TimedChange):
-        return
-    change = view(TimedChange, packet.payload_address)
-    if change.is_trade != 0:
-        event = add_event(events, TRADE, 0, packet.time_ns)
-        event.side = change.side
-        event.price_ticks = change.price_ticks
-        event.qty_lots = change.qty_lots
-    else:
-        set_level(market.books[0], change.side, change.price_ticks, change.qty_lots)
-        market.books[0].valid = 1
-        book_changed(events, market, 0, packet.time_ns)
+    if packet.payload_length == size_of(TimedChange):
+        apply_change(view(TimedChange, packet.payload_address), packet, market, events)
 
 
 @read_wire_time.register(TimedFeed)

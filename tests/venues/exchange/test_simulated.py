@@ -78,9 +78,12 @@ class PlainFeed(Feed):
 
 @decode.register(PlainFeed)
 def decode_plain(feed: PlainFeed, packet: Packet, market: Market, events: Events) -> None:
-    if packet.payload_length != size_of(Change):
-        return
-    change = view(Change, packet.payload_address)
+    if packet.payload_length == size_of(Change):
+        apply_change(view(Change, packet.payload_address), packet, market, events)
+
+
+@compiled
+def apply_change(change: Change, packet: Packet, market: Market, events: Events) -> None:
     if change.is_trade != 0:
         event = add_event(events, TRADE, 0, packet.time_ns)
         event.side = change.side

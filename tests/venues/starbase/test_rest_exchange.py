@@ -95,7 +95,9 @@ def serving(folder: Path, exchange: StarbaseExchange, settings: StarbaseSettings
 def engine_s(folder: Path, settings: StarbaseSettings) -> RestAccount:
     """What the engine of this configuration asks."""
     market = make_market(2)
-    setup = VenueSetup(number=VENUE, folder=folder, settings=settings, market=market, level_capacity=256, flows=())
+    setup = VenueSetup(
+        number=VENUE, name="starbase", folder=folder, settings=settings, market=market, level_capacity=256, flows=()
+    )
     return RestAccount(setup, SYMBOLS)
 
 

@@ -7,7 +7,7 @@ from crosswire.nic.memory.struct import Array
 from crosswire.nic.packet import Flow
 from crosswire.venues.adapter import ExchangeSetup
 from crosswire.venues.exchange.latencies import set_model, set_wires
-from crosswire.venues.exchange.settings import EXAMPLE, Measured
+from crosswire.venues.exchange.settings import EXACT, EXAMPLE, Measured
 from crosswire.venues.instrument import E9, text_of
 from crosswire.venues.market import Market, copy_instruments
 from crosswire.venues.starbase.exchange import exchange  # noqa: F401  registers it as a ring
@@ -35,6 +35,8 @@ def make_exchange(setup: ExchangeSetup) -> StarbaseExchange:
             "simulation: feed_latency: the exchange makes its market data itself, so nothing can be measured: write "
             f"another model, as feed_latency = {EXAMPLE}"
         )
+    if setup.simulation.queue is not None and setup.simulation.queue.model != EXACT:
+        raise ValueError(f'simulation: queue: the exchange matches order by order: leave it out, or write "{EXACT}"')
     prices = first_prices(setup, market, path)
     try:
         exchange = make_starbase_exchange(
@@ -77,8 +79,8 @@ def exchange_terms(setup: ExchangeSetup) -> Market:
     """Copy the run's instruments and give those of this venue ids, as the venue gives them out."""
     terms = Market()
     copy_instruments(terms, setup.market)
-    for index in own_instruments(setup):
-        terms.instruments[index].venue_id = FIRST_INSTRUMENT_ID + index
+    for place, index in enumerate(own_instruments(setup)):
+        terms.instruments[index].venue_id = FIRST_INSTRUMENT_ID + place
     return terms
 
 

@@ -234,7 +234,7 @@ class _Report:
 
     def _slippage(self) -> None:
         self.page.section(
-            "Slippage per leg",
+            "Slippage",
             "Fill price against the price that the strategy planned for these lots, level by level; positive is worse. "
             "Boxes hold the middle half of the fills, whiskers reach from 5 to 95 %.",
         )

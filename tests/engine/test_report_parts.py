@@ -3,19 +3,24 @@
 import base64
 import json
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from crosswire.engine.backtest import run_backtest
+from crosswire.engine.cli import app
 from crosswire.engine.report.columns import read_table
 from crosswire.engine.report.details_page import DETAILS_MAX
+from crosswire.engine.report.make import make_files
 from crosswire.engine.report.report import write_report
 from crosswire.engine.report.rows import Rows
 from crosswire.engine.report.summary import read_summary
 from crosswire.strategies.desk import VALUES_MAX, record_value
+from tests.support.left_run import HELD, example, leave
 from tests.support.leg_setup import make
 from tests.support.short_run import two_seconds
 from tests.support.synthetic_run import SyntheticRun
@@ -123,6 +128,26 @@ def test_a_strategy_of_single_orders_gets_its_fills_and_nothing_about_legs(taker
         assert f"<h2>{title}</h2>" not in page
     marks = [trace for trace in figures["bridge/BTCUSDT"]["data"] if trace["mode"] == "markers"]
     assert sum(len(trace["customdata"]) for trace in marks) == summary.fills
+
+
+def test_a_live_run_says_so_and_begins_with_what_it_has_taken_over(tmp_path: Path) -> None:
+    folder = leave(example("synthetic", tmp_path), tmp_path / "runs")
+    summary = make_files(folder, with_report=True)
+    assert summary.kind == "live"
+    held = {name: own.position for name, own in summary.instruments.items()}
+    assert held == {"deribit/BTC-PERPETUAL": 10 * HELD[0], "bridge/BTCUSDT": Decimal(HELD[1]) / 1000}
+    assert (summary.pnl["BTC"].carried, summary.pnl["USDT"].carried) == (-HELD[0], -HELD[1])
+    for profit in summary.pnl.values():
+        assert profit.net == profit.cash + profit.position_value - profit.fees
+        assert profit.net == profit.realised + profit.locked + profit.open
+    kinds = [warning.kind for warning in summary.warnings]
+    assert "run that died before its end" in kinds
+    assert "positions marked at a price that was not the last" in kinds
+    page = (folder / "report.html").read_text()
+    assert "<small class='live'>live</small>" in page
+    assert page.index("run that died before its end") < page.index("class='tiles'>")
+    code = CliRunner().invoke(app, ["show", str(folder), "order", "1"])
+    assert (code.exit_code, "this run has 0" in code.stderr) == (1, True)
 
 
 def test_marks_lie_on_the_line_and_a_click_has_what_belongs_to_it(tmp_path: Path) -> None:

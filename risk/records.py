@@ -46,6 +46,7 @@ class RecordKind(IntEnum):
     EXECUTIONS = 21
     EXECUTION_KNOWN = 22
     TURNS = 23
+    VALUE = 24
 
 
 class OrderSent(Struct):
@@ -215,6 +216,15 @@ class TradeRecord(Struct):
     first_sell_ticks: i64
 
 
+class ValueRecord(Struct):
+    """One value of a series that a strategy keeps for the report."""
+
+    time_ns: i64
+    strategy: i64
+    series: i64  # its place in the strategy's `series()`
+    value_e9: i64
+
+
 class StateRecord(Struct):
     """What may be sent has changed."""
 
@@ -350,6 +360,7 @@ KINDS: dict[RecordKind, type[Struct]] = {
     RecordKind.EXECUTIONS: ExecutionsRecord,
     RecordKind.EXECUTION_KNOWN: ExecutionKnown,
     RecordKind.TURNS: TurnsRecord,
+    RecordKind.VALUE: ValueRecord,
 }
 # The fields of kinds to which some were not added at the end, by version.
 _OLDER_FIELDS: dict[tuple[int, int], tuple[str, ...]] = {

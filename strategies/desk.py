@@ -10,13 +10,14 @@ from crosswire.nic.journal.journal import Journal, begin_record, commit_record
 from crosswire.nic.memory.struct import Array, Pointer, Struct, clear_struct, copy_struct, i64, size_of, view
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
-from crosswire.risk.records import VERSION, OpportunityRecord, RecordKind, TradeRecord
+from crosswire.risk.records import VERSION, OpportunityRecord, RecordKind, TradeRecord, ValueRecord
 from crosswire.strategies.planned import NO_PLAN, PLANS_MAX, OrderPlan
 from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.order import IOC, POST_ONLY
 from crosswire.venues.side import BUY
 
+VALUES_MAX = 64  # that `record_value` writes at one time; more are dropped and counted
 REQUESTS_MAX = 64  # of one turn of the loop; more are dropped and counted
 
 NEW_ORDER = 0
@@ -59,6 +60,9 @@ class Desk(Struct):
     trade: TradeRecord  # being filled in
     last_trade_id: i64
     requests_dropped: i64
+    values_ns: i64  # when `record_value` wrote last, and how many then
+    value_count: i64
+    values_dropped: i64
     plans: Annotated[Array, OrderPlan, PLANS_MAX]  # of the orders that name one; fills use them up
     request_count: i64
     requests: Annotated[Array, Request, REQUESTS_MAX]
@@ -232,3 +236,26 @@ def record_trade(desk: Desk) -> None:
     journal = desk.journal[0]
     copy_struct(view(TradeRecord, begin_record(journal, size_of(TradeRecord))), desk.trade)
     commit_record(journal, RecordKind.TRADE, VERSION, size_of(TradeRecord), desk.now_ns)
+
+
+@compiled
+def record_value(desk: Desk, series: int, value_e9: int) -> bool:
+    """Write a value of one of the strategy's own series, for the report: number `series` of `Strategy.series`.
+
+    `value_e9` is 1e-9 of whatever it is counted in. False, counted and not written, behind VALUES_MAX at one time.
+    """
+    if desk.values_ns != desk.now_ns:
+        desk.values_ns = desk.now_ns
+        desk.value_count = 0
+    if desk.value_count == VALUES_MAX:
+        desk.values_dropped += 1
+        return False
+    desk.value_count += 1
+    journal = desk.journal[0]
+    record = view(ValueRecord, begin_record(journal, size_of(ValueRecord)))
+    record.time_ns = desk.now_ns
+    record.strategy = desk.strategy
+    record.series = series
+    record.value_e9 = value_e9
+    commit_record(journal, RecordKind.VALUE, VERSION, size_of(ValueRecord), desk.now_ns)
+    return True

@@ -43,6 +43,10 @@ class Strategy(Struct):
         """Return what the strategy counted and the run's summary should show, by name."""
         return {}
 
+    def series(self) -> list[str]:
+        """Name the series that `record_value` writes, by their numbers; say the unit, as "basis, bps"."""
+        return []
+
 
 @dataclass(frozen=True)
 class BuildContext:

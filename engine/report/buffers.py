@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from crosswire.nic.memory.struct import Pointer, Struct, array, i64
-from crosswire.risk.records import FillRecord, OpportunityRecord, OrderRecord, SampleRecord, TradeRecord
+from crosswire.risk.records import FillRecord, OpportunityRecord, OrderRecord, SampleRecord, TradeRecord, ValueRecord
 
 RECORDS_MAX = 1 << 14  # of each kind: as many as a walk through the journal finds at once
 
@@ -34,6 +34,10 @@ class TradeRecords(RecordBuffer):
     items: Annotated[Pointer, TradeRecord]
 
 
+class ValueRecords(RecordBuffer):
+    items: Annotated[Pointer, ValueRecord]
+
+
 class Records(Struct):
     """All buffers of a run."""
 
@@ -42,6 +46,7 @@ class Records(Struct):
     samples: SampleRecords
     opportunities: OpportunityRecords
     trades: TradeRecords
+    values: ValueRecords
 
 
 def make_records() -> Records:
@@ -52,6 +57,7 @@ def make_records() -> Records:
     records.samples.items = array(SampleRecord, RECORDS_MAX)
     records.opportunities.items = array(OpportunityRecord, RECORDS_MAX)
     records.trades.items = array(TradeRecord, RECORDS_MAX)
+    records.values.items = array(ValueRecord, RECORDS_MAX)
     return records
 
 

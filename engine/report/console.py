@@ -98,8 +98,12 @@ def _leg_answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
             f"{number_text(opportunities.count)} seen, {number_text(opportunities.attempted)} attempted, "
             f"{number_text(opportunities.captured)} captured ({percent_text(opportunities.capture_rate)})",
             f"worth {moneys_text(opportunities.peak_value)} at their peaks, no leg counted twice",
-            f"and {moneys_text(opportunities.shared_value)} on legs that were counted already",
-        ],
+        ]
+        + (
+            [f"and {moneys_text(opportunities.shared_value)} on legs that were counted already"]
+            if opportunities.shared_value
+            else []
+        ),
     )
     yield (
         "How long",

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -77,6 +78,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
             "trading state": engine.gate.state,
             **{f"trading state: {name}": engine.gate.changes[why] for why, name in names_of(Why).items() if why},
             "requests dropped": sum(engine.seats[number].desk.requests_dropped for number in range(engine.seat_count)),
+            "values dropped": sum(engine.seats[number].desk.values_dropped for number in range(engine.seat_count)),
             **(run.core.strategies[0].counters() if len(run.core.strategies) == 1 else {}),
             **{f"reports: {name}": engine.orders.outcomes[number] for number, name in names_of(Applied).items()},
         },
@@ -101,9 +103,14 @@ def describe_run(core: Core, config: RunConfig, config_path: Path, kind: str, co
         config_path=config_path,
         venues=[each.name for each in config.venue],
         instruments=core_infos(core, config),
-        names=record_names(config),
+        names=replace(record_names(config), series=series_names(core)),
         continues=continues,
     )
+
+
+def series_names(core: Core) -> dict[int, list[str]]:
+    """List the strategies' own series by their numbers."""
+    return {number: strategy.series() for number, strategy in enumerate(core.strategies)}
 
 
 def write_facts(journal: Journal, facts: RunFacts) -> None:

@@ -21,6 +21,7 @@ BUFFERS = {
     "samples": RecordKind.SAMPLE,
     "opportunities": RecordKind.OPPORTUNITY,
     "trades": RecordKind.TRADE,
+    "values": RecordKind.VALUE,
 }
 UNFINISHED = DataWarning(
     kind="run that died before its end",

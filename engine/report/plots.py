@@ -170,17 +170,8 @@ def _level_lines(bps: float, name: str, dash: str, range_ns: tuple[int, int]) ->
 
 def peak_markers(time_ns: Values, values: Values, texts: list[str], keys: list[str], name: str, buys: bool) -> Trace:
     """Mark opportunities at their peaks by dots in the side's colour; `keys`: of what a click shows."""
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": times(time_ns),
-        "y": array(values),
-        "text": texts,
-        "customdata": keys,
-        "name": name,
-        "hovertemplate": "%{text}<br>%{y:.2f} bps<br>%{x}<extra></extra>",
-        "marker": {"symbol": "circle", "size": 5, "opacity": 0.55, "color": BUY_COLOUR if buys else SELL_COLOUR},
-    }
+    marker = {"symbol": "circle", "size": 5, "opacity": 0.55, "color": BUY_COLOUR if buys else SELL_COLOUR}
+    return _markers(time_ns, values, texts, keys, name, marker)
 
 
 def trade_markers(
@@ -188,6 +179,18 @@ def trade_markers(
 ) -> Trace:
     """Mark trades on a spread: triangles in the side's colour, hollow and red where a leg was missed."""
     colour = BUY_COLOUR if buys else SELL_COLOUR
+    marker = {
+        "symbol": "triangle-up" if buys else "triangle-down",
+        "size": 10,
+        "color": PAPER if missed else colour,
+        "line": {"width": 1.6 if missed else 0.5, "color": BAD_COLOUR if missed else PAPER},
+    }
+    return _markers(time_ns, values, texts, keys, name, marker)
+
+
+def _markers(
+    time_ns: Values, values: Values, texts: list[str], keys: list[str], name: str, marker: dict[str, Any]
+) -> Trace:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -197,12 +200,7 @@ def trade_markers(
         "customdata": keys,
         "name": name,
         "hovertemplate": "%{text}<br>%{y:.2f} bps<br>%{x}<extra></extra>",
-        "marker": {
-            "symbol": "triangle-up" if buys else "triangle-down",
-            "size": 10,
-            "color": PAPER if missed else colour,
-            "line": {"width": 1.6 if missed else 0.5, "color": BAD_COLOUR if missed else PAPER},
-        },
+        "marker": marker,
     }
 
 

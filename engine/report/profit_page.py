@@ -32,6 +32,16 @@ def add_profits(page: Page, summary: RunSummary, lines: SampleLines, range_ns: t
             for name, currency, profit in rows
         ],
     )
+    for currency, profit in summary.pnl.items():
+        if profit.charges_by_kind:
+            named = ", ".join(
+                f"{kind} {money_text(amount, currency, named=False)}" for kind, amount in profit.charges_by_kind.items()
+            )
+            page.note(
+                f"Holding cost {money_text(profit.charges, currency)} ({named}): realised, and in no curve below."
+            )
+        if profit.carried:
+            page.note(f"Earlier runs of the account had booked {money_text(profit.carried, currency, sign=True)}.")
     _add_instruments(page, summary)
     _add_pairs(page, summary)
     _add_curves(page, summary, lines, range_ns)

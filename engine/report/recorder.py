@@ -21,7 +21,7 @@ from crosswire.nic.unit.call import call_unit, machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.kinds import Elements
 from crosswire.nic.unit.unit import Unit
-from crosswire.risk.records import FillRecord, OpportunityRecord, OrderRecord, SampleRecord, TradeRecord
+from crosswire.risk.records import FillRecord, OpportunityRecord, OrderRecord, SampleRecord, TradeRecord, ValueRecord
 from crosswire.venues.book.book import NO_ASK, NO_BID
 from crosswire.venues.instrument import Instrument, Kind, Payoff, base_e9, cash_flow_e9, notional_e9, position_value_e9
 from crosswire.venues.order import OrderState, RejectReason, TimeInForce
@@ -34,6 +34,7 @@ ORDERS = "orders.parquet"
 POSITIONS = "positions.parquet"
 OPPORTUNITIES = "opportunities.parquet"
 TRADES = "trades.parquet"
+SERIES = "series.parquet"
 SUMMARY = "summary.json"
 CONFIG = "config.toml"
 REPORT = "report.html"
@@ -125,6 +126,7 @@ class RecordNames:
     blocked: Mapping[int, str] = field(default_factory=dict)  # OpportunityRecord.blocked_by
     outcomes: Mapping[int, str] = field(default_factory=dict)  # TradeRecord.outcome
     strategies: Mapping[int, str] = field(default_factory=dict)  # `strategy` of every record that has one
+    series: Mapping[int, list[str]] = field(default_factory=dict)  # ValueRecord.series, by strategy
 
 
 def names_of(numbers: type[IntEnum]) -> dict[int, str]:
@@ -234,6 +236,7 @@ class Recorder:
         self._positions = _File(self.directory / POSITIONS, columns.positions, (SampleRecord, SampleValues))
         self._opportunities = _File(self.directory / OPPORTUNITIES, columns.opportunities, (OpportunityRecord,))
         self._trades = _File(self.directory / TRADES, columns.trades, (TradeRecord,))
+        self._values = _File(self.directory / SERIES, columns.values, (ValueRecord,))
 
     def drain(self, records: Records) -> None:
         """Take everything that `records` holds and leave it empty."""
@@ -244,10 +247,11 @@ class Recorder:
         self._orders.take(records.orders)
         self._opportunities.take(records.opportunities)
         self._trades.take(records.trades)
+        self._values.take(records.values)
 
     def close(self) -> None:
         """Finish the Parquet files; a kind without records leaves a file with columns and no rows."""
-        for file in (self._fills, self._orders, self._positions, self._opportunities, self._trades):
+        for file in (self._fills, self._orders, self._positions, self._opportunities, self._trades, self._values):
             file.close()
 
 
@@ -392,6 +396,19 @@ class _Columns:
             **_readable_e9(rows),
             "unhedged_ms": rows["unhedged_ns"] / 1e6,
             "outcome": _named(rows["outcome"], self._names.outcomes),
+            "strategy": self._strategy(rows),
+        }
+
+    def values(self, rows: Rows) -> dict[str, Any]:
+        named = {
+            (strategy << 32) + place: name
+            for strategy, names in self._names.series.items()
+            for place, name in enumerate(names)
+        }
+        return {
+            "time": _time(rows["time_ns"]),
+            "series": _named((rows["strategy"] << 32) + rows["series"], named),
+            "value": _scaled(rows["value_e9"]),
             "strategy": self._strategy(rows),
         }
 

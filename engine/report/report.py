@@ -20,7 +20,16 @@ from crosswire.engine.report.headline_page import add_headline
 from crosswire.engine.report.html import Page, text
 from crosswire.engine.report.parameters import parameter_rows, read_config
 from crosswire.engine.report.profit_page import add_profits
-from crosswire.engine.report.recorder import CONFIG, FILLS, OPPORTUNITIES, POSITIONS, REPORT, TRADES, InstrumentInfo
+from crosswire.engine.report.recorder import (
+    CONFIG,
+    FILLS,
+    OPPORTUNITIES,
+    POSITIONS,
+    REPORT,
+    SERIES,
+    TRADES,
+    InstrumentInfo,
+)
 from crosswire.engine.report.series import (
     HALF_WIDTH_POINTS_MAX,
     POINTS_MAX,
@@ -29,6 +38,7 @@ from crosswire.engine.report.series import (
     read_samples,
     thin,
 )
+from crosswire.engine.report.series_page import add_series
 from crosswire.engine.report.spread_page import SpreadPage
 from crosswire.engine.report.summary import RunSummary, is_missed, read_summary
 from crosswire.engine.report.text import (
@@ -224,7 +234,7 @@ class _Report:
 
     def _slippage(self) -> None:
         self.page.section(
-            "Slippage per leg",
+            "Slippage",
             "Fill price against the price that the strategy planned for these lots, level by level; positive is worse. "
             "Boxes hold the middle half of the fills, whiskers reach from 5 to 95 %.",
         )
@@ -360,6 +370,7 @@ class _Report:
         if rows:
             self.page.section("Strategies", "What each one did, holds at the end, and counted itself.")
             self.page.table(["<strategy", "orders", "fills", "<<holds", "<<its own counters"], rows)
+            add_series(self.page, self.directory / SERIES, self.range_ns)
 
     def _latencies(self) -> None:
         self.page.section("Latency", "By the run's clock; a percentile is the upper bound of the bucket it falls in.")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from crosswire.strategies.desk import quote as quote
     from crosswire.strategies.desk import record_opportunity as record_opportunity
     from crosswire.strategies.desk import record_trade as record_trade
+    from crosswire.strategies.desk import record_value as record_value
     from crosswire.strategies.desk import submit as submit
     from crosswire.strategies.desk import wake_at as wake_at
     from crosswire.strategies.interface import BuildContext as BuildContext
@@ -93,6 +94,7 @@ _HOMES = {
         "new_trade",
         "record_opportunity",
         "record_trade",
+        "record_value",
         "submit",
         "wake_at",
     ),

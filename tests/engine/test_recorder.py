@@ -16,6 +16,7 @@ from crosswire.engine.report.recorder import (
     OPPORTUNITIES,
     ORDERS,
     POSITIONS,
+    SERIES,
     TRADES,
     Recorder,
     instrument_info,
@@ -182,7 +183,9 @@ def test_nothing_has_the_final_name_before_it_is_finished(tmp_path: Path) -> Non
     assert (tmp_path / FILLS).read_text() == "of an earlier attempt"
     recorder.close()
     assert len(pq.read_table(tmp_path / FILLS)) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((FILLS, ORDERS, POSITIONS, OPPORTUNITIES, TRADES))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        (FILLS, ORDERS, POSITIONS, OPPORTUNITIES, TRADES, SERIES)
+    )
 
 
 def test_instruments_must_be_in_market_order(tmp_path: Path) -> None:

@@ -199,6 +199,20 @@ def test_a_position_traded_after_its_last_sample_is_valued_again(tmp_path: Path)
     assert summary.pnl["BTC"].net == 0
 
 
+@pytest.mark.parametrize(("index", "is_told"), [(0, True), (1, False)])
+def test_a_mark_that_is_not_the_last_is_told_if_anything_is_held(tmp_path: Path, index: int, is_told: bool) -> None:
+    def write(records: Any) -> None:
+        for step, valid in enumerate((1, 0)):
+            for each in (0, 1):
+                row = {"time_ns": START_NS + step, "instrument": each, "bid_ticks": 100, "ask_ticks": 104}
+                add(records.samples, **(zeros(SampleRecord) | row | {"valid": valid if each == index else 1}))
+        held = {"price_ticks": 100, "qty_lots": 1, "position_lots": 1}
+        add(records.fills, **(zeros(FillRecord) | held))  # of instrument 0
+
+    warnings = summary_of(tmp_path / "run", write).warnings
+    assert [warning.count for warning in warnings if "marked" in warning.kind] == ([1] if is_told else [])
+
+
 def test_summary_file_is_exact_and_reads_back(tmp_path: Path) -> None:
     run = SyntheticRun(tmp_path / "run")
     run.play(150)

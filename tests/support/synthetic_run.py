@@ -201,8 +201,8 @@ class SyntheticRun:
             blocked_by=0 if traded else self.random.choice((1, 1, 1, 2, 3)),
             first_buy_ticks=self.tops[buy][1],
             first_sell_ticks=self.tops[sell][0],
-            peak_ns=self.now_ns,
-            peak_buy_ticks=self.tops[buy][1],
+            peak_ns=min(end_ns, self.now_ns + 1_000_000),
+            peak_buy_ticks=self.tops[buy][1] - 5,
             peak_sell_ticks=self.tops[sell][0],
         )
 

@@ -20,6 +20,10 @@ class AlarmError(Exception):
     """One line: what a venue and the engine do not agree on. Everything was cancelled; the records are kept."""
 
 
+class ExplainError(Exception):
+    """One line: why a run can't be explained, and what to do."""
+
+
 class SimulationError(Exception):
     """One line: what can't be simulated, or what ended a simulation before its seeds did."""
 
@@ -29,6 +33,7 @@ KNOWN_ERRORS = (
     ConfigError,
     CaptureError,
     CompileError,
+    ExplainError,
     HostError,
     JournalError,
     LimitError,

@@ -65,7 +65,9 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
     )
 
 
-def describe_run(core: Core, config: RunConfig, config_path: Path, kind: str, continues: str = "") -> Description:
+def describe_run(
+    core: Core, config: RunConfig, config_path: Path, kind: str, continues: str = "", capture: Path | None = None
+) -> Description:
     """Describe a run that begins now."""
     return describe(
         name=config.name,
@@ -75,6 +77,7 @@ def describe_run(core: Core, config: RunConfig, config_path: Path, kind: str, co
         instruments=core_infos(core, config),
         names=record_names(config),
         continues=continues,
+        capture=str(capture.resolve()) if capture is not None else "",
     )
 
 

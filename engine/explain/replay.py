@@ -68,7 +68,7 @@ class Sent:
     def same(self) -> int:
         """Count the messages up to the first that differs."""
         pairs = zip(self.sent, self.again, strict=False)
-        return next((number for number, (one, other) in enumerate(pairs) if one != other), self.shorter)
+        return next((number for number, ((_, one), (_, other)) in enumerate(pairs) if one != other), self.shorter)
 
     @property
     def shorter(self) -> int:
@@ -77,8 +77,8 @@ class Sent:
 
     @property
     def is_same(self) -> bool:
-        """Tell whether every message is there again, at its time, byte for byte."""
-        return self.sent == self.again
+        """Tell whether every message is there again, byte for byte, and no other."""
+        return self.same == len(self.sent) == len(self.again)
 
 
 @dataclass

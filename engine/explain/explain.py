@@ -15,7 +15,7 @@ from crosswire.engine.explain.reading import Told, read_told
 from crosswire.engine.explain.replay import Replay, Replayed, config_of, open_capture
 from crosswire.engine.explain.valuing import Valuing
 from crosswire.engine.journal.description import read_description
-from crosswire.engine.report.summary import e9
+from crosswire.engine.report.currency import e9
 from crosswire.nic.journal.files import FOLDER, is_being_written
 from crosswire.nic.memory.struct import copy_struct
 from crosswire.nic.warning import DataWarning

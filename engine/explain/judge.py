@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from statistics import median
 
-from crosswire.engine.explain.findings import Cause, Findings, Money, add_money
+from crosswire.engine.explain.findings import Cause, Finding, Findings, Money, add_money
 from crosswire.engine.explain.lives import Life, Lives
 from crosswire.engine.explain.valuing import Valuing
 from crosswire.venues.order import Applied, OrderState, RejectReason, TimeInForce
@@ -11,6 +11,7 @@ from crosswire.venues.side import BUY
 
 LATE_NS_MIN = 20_000  # a round trip that is longer by less can't be told from the loop's own turns; nothing is gone by
 LATE_PART = 4  # nor one that is longer by less than this part of the model's
+TAKEN_NS = 1_000_000_000  # that a level may lack what an order took: then the market has changed it
 NEAR_NS = 50_000_000  # of a loss of market data: an order that left before it may arrive behind it
 RESTING = (TimeInForce.GTC, TimeInForce.POST_ONLY)
 NO_BOOK = (RejectReason.BOOK_NOT_READY,)
@@ -62,6 +63,7 @@ class Judge:
     def __init__(self, findings: Findings, valuing: Valuing, venues: list[str]) -> None:
         self.findings, self.valuing, self.venues = findings, valuing, venues
         self.trips: list[Trips] = []
+        self._taken: dict[tuple[int, int], tuple[int, Finding]] = {}  # when, and why, by instrument and side
 
     def judge_all(self, live: Lives, model: Lives) -> None:
         """Judge the orders, and fills of orders that the run did not send."""
@@ -89,17 +91,29 @@ class Judge:
         effect: Money = {}
         add_money(effect, self.valuing.fills_e9(life.fills))
         add_money(effect, self.valuing.fills_e9(other.fills if other else []), -1)
+        known = self.led_by(cause, life)
+        if known is None:
+            venue, end_ns = self.venues[life.venue], max(life.ended_ns, life.answered_ns)
+            known = self.findings.add(
+                cause, venue, life.sent_ns, detail=detail, order_id=life.order_id, text=text, until_ns=end_ns
+            )
+        add_money(known.effect_e9, effect)
+        if life.by_price() != (other.by_price() if other else {}):
+            self._taken[life.instrument, life.terms["side"]] = life.sent_ns, known
+
+    def led_by(self, cause: Cause, life: Life) -> Finding | None:
+        """Find the earlier difference that an order's belongs to.
+
+        What one order took of a book, on one side only, the next one finds there no more, or still.
+        """
         venue = self.venues[life.venue]
-        if cause == Cause.MARKET_DATA_LOST or (cause == Cause.LATENCY and self.trips[life.venue].is_other):
-            near = NEAR_NS if cause == Cause.MARKET_DATA_LOST else 1 << 62
-            known = self.findings.near(cause, venue, life.sent_ns, near)
-            if known is not None:
-                add_money(known.effect_e9, effect)
-                return
-        end = max(life.ended_ns, life.answered_ns)
-        self.findings.add(
-            cause, venue, life.sent_ns, detail=detail, order_id=life.order_id, text=text, effect_e9=effect, until_ns=end
-        )
+        if cause == Cause.MARKET_DATA_LOST:
+            return self.findings.near(cause, venue, life.sent_ns, NEAR_NS)
+        if cause == Cause.LATENCY and self.trips[life.venue].is_other:
+            return self.findings.near(cause, venue, life.sent_ns, 1 << 62)
+        taken_ns, finding = self._taken.get((life.instrument, life.terms["side"]), (0, None))
+        is_of_fills = cause in (Cause.UNKNOWN, Cause.PRICE, Cause.QUEUE)
+        return finding if is_of_fills and life.sent_ns - taken_ns <= TAKEN_NS else None
 
     def cause_of(self, life: Life, other: Life | None) -> tuple[Cause, str, str] | None:
         """Name what set it apart: (cause, what of it, in figures); None: nothing did."""

@@ -180,6 +180,9 @@ class Replay:
             self._follow(turns, begun, len(turns.times_ns))
         for venue, capture in zip(self.found.venues, self.captures, strict=True):
             self.found.missing[venue.venue] = capture.missing
+            if not self.told.is_closed:
+                # Of a journal that breaks off the capture may go on.
+                venue.sent = [each for each in venue.sent if each[0] <= self.found.last_ns]
         return self.found
 
     def _marks(self) -> "list[tuple[int, Any]]":

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from crosswire.engine.config import RunConfig
 from crosswire.engine.errors import ExplainError
 from crosswire.engine.explain.findings import Cause, Finding, Findings, Money, add_money, sum_money
 from crosswire.engine.explain.happened import find_happened, leaving_ns, ready_ns
@@ -146,7 +147,7 @@ def explain_run(run: Path, capture: Path | None = None) -> Explained:
         Side(len(lives.orders), len(lives.all_fills()), backtest_e9),
         findings.in_order(),
         remainder_e9,
-        warnings_of(told),
+        [*warnings_of(told), *stand_ins(config)],
     )
 
 
@@ -244,6 +245,18 @@ def find_missing(replayed: Replayed, findings: Findings) -> None:
         if missing:
             text = f"{missing:,} frames were taken that are in no file; what follows them is not proven"
             findings.add(Cause.NOT_CAPTURED, venue, replayed.first_ns, text=text, until_ns=replayed.last_ns)
+
+
+def stand_ins(config: RunConfig) -> list[DataWarning]:
+    """Say which venues' orders were judged by another exchange than the simulated one of that venue."""
+    names = [venue.name for venue in config.venue if not venue.order_entry.replays]
+    if not names:
+        return []
+    what = "doubt what differs in fills there: the exchange over captures has another order book and no speed bump"
+    return [
+        DataWarning(kind="venues judged by an exchange over captures in place of their own", count=len(names),
+                    first_place=f"venue {names[0]}", what_to_do=what)
+    ]  # fmt: skip
 
 
 def warnings_of(told: Told) -> list[DataWarning]:

@@ -1,8 +1,7 @@
 """A live run's loop, run again on what its journal and capture tell, and its orders held against those that were sent.
 
 The engine begins with what the run took over, strategies and sessions are made anew from the run's configuration, and
-every turn has the frames and the time that it had. What came from other threads comes between the same turns: that the
-run is to end, and that nobody watches any more.
+every turn has the frames and the time that it had. What came from other threads comes between the same turns.
 """
 
 import tomllib
@@ -18,6 +17,7 @@ from crosswire.engine.build.run import Run, build_core
 from crosswire.engine.build.venue import make_parts
 from crosswire.engine.config import RunConfig, make_config
 from crosswire.engine.errors import ExplainError
+from crosswire.engine.explain.outside import Mark, marks_of
 from crosswire.engine.explain.reading import KEPT, Told, VenueCapture, journal_key, read_opening
 from crosswire.engine.explain.told import (
     TURNS_AT_ONCE,
@@ -36,7 +36,6 @@ from crosswire.engine.journal.decode import Record, Turns, records_of, turns_of
 from crosswire.engine.journal.opening import resumed_at, take_over, write_opening
 from crosswire.engine.loop import Status
 from crosswire.engine.seat import raise_failure
-from crosswire.engine.state import begin_leaving
 from crosswire.nic.clock import ReplayClock
 from crosswire.nic.journal.files import FOLDER, MemoryJournal
 from crosswire.nic.journal.reader import read_journal, read_memory
@@ -44,10 +43,6 @@ from crosswire.nic.memory.struct import Struct, address_of, array, i64, u8
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.load import call_entry
-from crosswire.risk.records import RecordKind
-from crosswire.risk.trading_state import Why
-
-LEAVING, LOGGED_OUT = 2, 4  # `winding_down` once the loop has acted on 1 and on 3
 
 
 class FollowEntries(Struct):
@@ -170,12 +165,12 @@ class Replay:
 
     def follow_all(self) -> Replayed:
         """Follow every turn that the journal tells. LoopError: what the loop raised."""
-        marks = self._marks()
+        marks = marks_of(self.told, self.run)
         for turns in turns_in_parts(read_journal(self.told.folder / FOLDER).batches()):
             begun = 0
-            for place, act in places_of(marks, turns):
+            for place, mark in places_of(marks, turns):
                 self._follow(turns, begun, place)
-                act()
+                mark.act()
                 begun = place
             self._follow(turns, begun, len(turns.times_ns))
         for venue, capture in zip(self.found.venues, self.captures, strict=True):
@@ -184,30 +179,6 @@ class Replay:
                 # Of a journal that breaks off the capture may go on.
                 venue.sent = [each for each in venue.sent if each[0] <= self.found.last_ns]
         return self.found
-
-    def _marks(self) -> "list[tuple[int, Any]]":
-        """List what other threads did, each with the time of the turn in which the loop acted on it."""
-        marks: list[tuple[int, Any]] = []
-        leaving = 0
-        for record in self.told.of(RecordKind.STATE):
-            now = record.fields["leaving"]
-            if now >= LEAVING > leaving:
-                marks.append((record.time_ns, self._leave))
-            if now >= LOGGED_OUT > leaving:
-                marks.append((record.time_ns, self._log_out))
-            leaving = now
-            if record.fields["why"] == Why.DEAD_MAN:
-                marks.append((record.time_ns, self._stop_watching))
-        return marks
-
-    def _leave(self) -> None:
-        begin_leaving(self.run.engine)
-
-    def _log_out(self) -> None:
-        self.run.engine.state.winding_down = 3
-
-    def _stop_watching(self) -> None:
-        self.run.engine.gate.alive_ns = 1
 
     def _follow(self, turns: Turns, begun: int, end: int) -> None:
         """Follow some turns."""
@@ -247,11 +218,11 @@ def turns_in_parts(batches: Any) -> Iterator[Turns]:
             yield Turns(*(each[begun : begun + TURNS_AT_ONCE] for each in turns))
 
 
-def places_of(marks: list[tuple[int, Any]], turns: Turns) -> Iterator[tuple[int, Any]]:
+def places_of(marks: list[Mark], turns: Turns) -> Iterator[tuple[int, Mark]]:
     """Give each mark that falls into these turns, and the turn that it is before; take it from the list."""
-    while marks and len(turns.times_ns) and marks[0][0] <= turns.times_ns[-1]:
-        time_ns, act = marks.pop(0)
-        yield int(np.searchsorted(turns.times_ns, time_ns)), act
+    while marks and len(turns.times_ns) and marks[0].time_ns <= turns.times_ns[-1]:
+        mark = marks.pop(0)
+        yield int(np.searchsorted(turns.times_ns, mark.time_ns)), mark
 
 
 def tell_ring(ring: ToldRing, capture: VenueCapture) -> None:

@@ -469,6 +469,29 @@ def compare_two_runs(
         raise typer.Exit(1)
 
 
+@app.command()
+def explain(
+    run: Annotated[Path, typer.Argument(help="A live run's folder, as runs/NAME/latest.")],
+    capture: Annotated[Path | None, typer.Option(help="Folder of its --capture, if it was moved.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Replay a live run, and explain its differences from a backtest. Exit code 1: not all is explained."""
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.explain.explain import explain_run
+    from crosswire.engine.explain.show import print_explained
+
+    try:
+        explained = explain_run(run, capture)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    if as_json:
+        typer.echo(json.dumps(explained.facts()))
+    else:
+        print_explained(explained, console)
+    if not explained.is_explained:
+        raise typer.Exit(1)
+
+
 @app.command("journal")
 def show_journal(
     run: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAME/latest.")],

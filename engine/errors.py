@@ -30,6 +30,10 @@ class NothingError(Exception):
         self.folder = folder
 
 
+class ExplainError(Exception):
+    """One line: why a run can't be explained, and what to do."""
+
+
 class SimulationError(Exception):
     """One line: what can't be simulated, or what ended a simulation before its seeds did."""
 
@@ -39,6 +43,7 @@ KNOWN_ERRORS = (
     ConfigError,
     CaptureError,
     CompileError,
+    ExplainError,
     HostError,
     JournalError,
     LimitError,

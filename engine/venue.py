@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 from crosswire.nic.memory.struct import Array, Reference, Struct, address_of, i64
 from crosswire.nic.packet import PROTOCOL_TCP, PROTOCOL_UDP, Packet, PacketCounters, is_damaged_udp, parse_packet
 from crosswire.nic.rings.ring import Frame, flush, next_time_ns, poll, release
+from crosswire.nic.rings.tap import show_sent
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
@@ -142,34 +143,55 @@ def wake(venue: Venue, ring: Struct) -> None:
     venue.due_ns = next_time_ns(ring)
 
 
+# A tap may keep what the six below commit: what else a session sends may hold a secret.
+
+
 def send_new(session: Session, ring: Struct, approval: Approval, now_ns: int) -> bool:
     """Call `write_new`."""
-    return write_new(session, ring, approval, now_ns)
+    show_sent(ring, 1)
+    is_sent = write_new(session, ring, approval, now_ns)
+    show_sent(ring, 0)
+    return is_sent
 
 
 def send_cancel(session: Session, ring: Struct, client_order_id: int, instrument: int, now_ns: int) -> bool:
     """Call `write_cancel`."""
-    return write_cancel(session, ring, client_order_id, instrument, now_ns)
+    show_sent(ring, 1)
+    is_sent = write_cancel(session, ring, client_order_id, instrument, now_ns)
+    show_sent(ring, 0)
+    return is_sent
 
 
 def send_mass_cancel(session: Session, ring: Struct, now_ns: int) -> bool:
     """Call `write_mass_cancel`."""
-    return write_mass_cancel(session, ring, now_ns)
+    show_sent(ring, 1)
+    is_sent = write_mass_cancel(session, ring, now_ns)
+    show_sent(ring, 0)
+    return is_sent
 
 
 def send_amend(session: Session, ring: Struct, approval: Approval, now_ns: int) -> bool:
     """Call `write_amend`."""
-    return write_amend(session, ring, approval, now_ns)
+    show_sent(ring, 1)
+    is_sent = write_amend(session, ring, approval, now_ns)
+    show_sent(ring, 0)
+    return is_sent
 
 
 def send_cancel_by_id(session: Session, ring: Struct, exchange_order_id: int, instrument: int, now_ns: int) -> bool:
     """Call `write_cancel_by_id`."""
-    return write_cancel_by_id(session, ring, exchange_order_id, instrument, now_ns)
+    show_sent(ring, 1)
+    is_sent = write_cancel_by_id(session, ring, exchange_order_id, instrument, now_ns)
+    show_sent(ring, 0)
+    return is_sent
 
 
 def send_mass_quote(session: Session, ring: Struct, approvals: Approvals, now_ns: int) -> bool:
     """Call `write_mass_quote`."""
-    return write_mass_quote(session, ring, approvals, now_ns)
+    show_sent(ring, 1)
+    is_sent = write_mass_quote(session, ring, approvals, now_ns)
+    show_sent(ring, 0)
+    return is_sent
 
 
 def start(session: Session, ring: Struct, now_ns: int) -> None:

@@ -18,6 +18,7 @@ from crosswire.nic.unit.call import machine_code
 
 ROTATE_MB = 256  # of a file, unless asked for otherwise; then the next one begins
 MB = 1 << 20
+ORDERS = ".orders"  # behind a venue's name: the files of what its order session was sent, and of the orders
 LIVE_TAP_BYTES = 1 << 26  # of each venue's tap: 0.3 s of a million frames a second
 IDLE_S = 0.002  # between looks at taps that were empty
 
@@ -104,26 +105,42 @@ TAKE_RECORDS = machine_code(take_records)
 
 
 class TapLane:
-    """A tap and the files that its frames go to."""
+    """A tap and the files that its frames go to; with `orders` those of the order session go there."""
 
-    def __init__(self, tap: TapRing, files: CaptureFiles) -> None:
+    def __init__(self, tap: TapRing, files: CaptureFiles, orders: CaptureFiles | None = None) -> None:
         # As the base class: one compiled `take_records` for the taps of all rings.
         self.tap = TapRing.at(address_of(tap), tap.memory)
-        self.files = files
-        self.records = PcapRecords()
-        self._data = self.records.data.numpy().data
+        self.files, self.orders = files, orders
+        self.records, self.order_records = PcapRecords(), PcapRecords()
 
     def move(self) -> int:
         """Move as many frames as fit at once; return how many."""
-        frames = TAKE_RECORDS(self.tap, self.records)
-        if frames > 0:
-            self.files.write(self._data[: self.records.bytes], frames)
+        frames = TAKE_RECORDS(self.tap, self.records, self.order_records)
+        write_records(self.records, self.files)
+        if self.orders is not None:
+            write_records(self.order_records, self.orders)
         return frames
+
+    def close(self) -> None:
+        """Complete the files."""
+        for files in self.all_files:
+            files.close()
+
+    @property
+    def all_files(self) -> list[CaptureFiles]:
+        """List what the tap's frames go to."""
+        return [self.files] if self.orders is None else [self.files, self.orders]
 
     @property
     def lost(self) -> int:
         """Frames that passed the tap and are in no file: the tap had no room, or the files failed."""
-        return self.tap.lost + self.files.lost
+        return self.tap.lost + sum(files.lost for files in self.all_files)
+
+
+def write_records(records: PcapRecords, files: CaptureFiles) -> None:
+    """Append the records that were taken, if there are any."""
+    if records.frames > 0:
+        files.write(records.data.numpy().data[: records.bytes], records.frames)
 
 
 class TapWriter:
@@ -167,11 +184,11 @@ class TapWriter:
                         break
                     self._stopping.wait(IDLE_S)
             for lane in self.lanes:
-                lane.files.close()
+                lane.close()
         except BaseException as error:  # told by `stop`; a thread's error would be printed and forgotten
             self._failure = error
 
 
 def compile_take() -> None:
     """Compile what the thread calls, before there is any frame to lose."""
-    TAKE_RECORDS(TapRing(capacity=8), PcapRecords())
+    TAKE_RECORDS(TapRing(capacity=8), PcapRecords(), PcapRecords())

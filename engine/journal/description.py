@@ -30,6 +30,7 @@ class Description:
     instruments: list[InstrumentInfo]
     names: RecordNames
     continues: str = ""  # folder of the run whose account this one took over
+    capture: str = ""  # folder of what its loop saw; "": that was not kept
 
 
 def describe(
@@ -41,6 +42,7 @@ def describe(
     instruments: list[InstrumentInfo],
     names: RecordNames,
     continues: str = "",
+    capture: str = "",
 ) -> Description:
     """Describe a run of this process that begins now."""
     from importlib.metadata import version
@@ -58,6 +60,7 @@ def describe(
         instruments=instruments,
         names=names,
         continues=continues,
+        capture=capture,
     )
 
 

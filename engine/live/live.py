@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from crosswire.engine.alarm import alarm_text
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core, Run, build_core
-from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane, TapWriter, compile_take
+from crosswire.engine.capture.files import LIVE_TAP_BYTES, ORDERS, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
 from crosswire.engine.ending import give_up, go_on_without_segment
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, LoopError
@@ -50,6 +51,7 @@ from crosswire.nic.journal.files import FOLDER, MEMORY_FOLDER, SharedJournal
 from crosswire.nic.journal.journal import wants_segment
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.rings.dpdk.dpdk import known_to_dpdk
+from crosswire.nic.rings.tap import tell_run
 from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.tcp.state import TcpCounters
@@ -138,16 +140,16 @@ def run_live(
 ) -> Path:
     """Trade one configuration on the host's rings until a signal, or for `seconds` (0: no limit); return its folder.
 
-    With `capture` the market data that the loop sees is recorded in that folder, venue by venue. On every signal that
-    would end it but SIGKILL: send nothing more, cancel all, wait for the answers, leave the groups, make the run's
-    files. An alarm does the same and ends in an AlarmError. ConfigError, HostError, JournalError, LimitError,
-    LoopError: one line each.
+    With `capture` all that the loop sees is recorded in that folder, venue by venue, for a backtest and for `explain`.
+    On every signal that would end it but SIGKILL: send nothing more, cancel all, wait for the answers, leave the
+    groups, make the run's files. An alarm does the same and ends in an AlarmError. ConfigError, HostError,
+    JournalError, LimitError, LoopError: one line each.
     """
     config = load_config(config_path)
     live = need_live(config, config_path)
     console = SteadyConsole(console)
     check_capabilities(config, live)
-    files = [CaptureFiles(capture, venue.name) for venue in config.venue] if capture is not None else []
+    files = capture_files(config, capture)
     tap_bytes = LIVE_TAP_BYTES if files else 0
     core = build_core(config, config_path)
     core.linker.want(recorder_units())
@@ -178,14 +180,16 @@ def run_live(
         folder = make_run_folder(output, config.name, config_path.read_text())
         kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
         console.print(confine_live(config, config_path, (folder, MEMORY_FOLDER), capture))
-        lanes = [TapLane(each.tap, own) for each, own in zip(rings, files, strict=bool(files))]
+        lanes = [TapLane(each.tap, *own) for each, own in zip(rings, files, strict=bool(files))]
+        for lane in lanes:
+            tell_run(lane.tap, core.engine.journal.key, advance(clock, 0))
         writer = TapWriter(lanes, live.core, KEPT_CAPABILITIES)
         writer.start()
         closing.callback(writer.stop)
         start_s = time.perf_counter() - started
         loop_started = time.perf_counter()
         continues = carried.folder.name if carried else ""
-        write_description(core.engine.journal, describe_run(core, config, config_path, "live", continues))
+        write_description(core.engine.journal, describe_run(core, config, config_path, "live", continues, capture))
         write_opening(core, config, carried, [part.session for part in run.parts])
         kept.keep()  # on the disk before the first order
         if kept.failure is not None:
@@ -206,7 +210,7 @@ def run_live(
         wall_s = time.perf_counter() - loop_started
         writer.stop()
         failure = end_journal(run, kept, rings, lanes, start_s, wall_s)
-    for own in files:
+    for own in chain.from_iterable(files):
         console.print(f"captured {own.frames:,} frames of {own.name}: {', '.join(map(str, own.paths))}")
         if own.failure:
             console.print(f"capture failed, {own.lost:,} frames are in no file: {own.failure}", style="red")
@@ -220,11 +224,19 @@ def compile_all(config: RunConfig, config_path: Path, core: Core, clock: LiveClo
     run = make_run(config, config_path, core, blanks, clock)
     run.load()
     for blank in blanks:
-        if isinstance(blank, TcpRing):
-            prepare(blank)
+        ring = blank.inner[0] if is_captured else blank
+        if isinstance(ring, TcpRing):
+            prepare(ring)
     if is_captured:
         compile_take()
     cycle_count()
+
+
+def capture_files(config: RunConfig, capture: Path | None) -> list[tuple[CaptureFiles, CaptureFiles]]:
+    """Make the files of each venue: of its market data, and of its order session. ConfigError, HostError."""
+    if capture is None:
+        return []
+    return [(CaptureFiles(capture, each.name), CaptureFiles(capture, each.name + ORDERS)) for each in config.venue]
 
 
 def end_journal(
@@ -553,9 +565,11 @@ def tcp_counters(connections: TcpConnections) -> dict[str, int]:
 
 
 def capture_counters(lanes: list[TapLane]) -> dict[str, int]:
-    """Count what became of the market data frames that the loop saw: each is in a file, or counted as dropped."""
+    """Count what became of the frames that the loop saw: each is in a file, or counted as dropped."""
     counters = {}
     for lane in lanes:
         counters[f"{lane.files.name}: capture frames"] = lane.files.frames
+        if lane.orders is not None:
+            counters[f"{lane.files.name}: capture frames of orders"] = lane.orders.frames
         counters[f"{lane.files.name}: capture drops"] = lane.lost
     return counters

@@ -38,7 +38,7 @@ class VenueRings:
     connections: TcpConnections | None  # our own TCP, not connected yet; None: the kernel's, which is
     drops: InterfaceDrops
     obtained: str
-    tap: Any  # around the market data ring; None: it is not captured
+    tap: Any  # around all that the loop has of the venue; None: it is not captured
     closing: ExitStack = field(default_factory=ExitStack)
 
 
@@ -56,10 +56,12 @@ def blank_ring(venue: VenueConfig, config_path: Path, tapped: bool = False) -> A
     """Make an unconnected ring of the class that `open_rings` will give: compiling needs no more than that."""
     assert venue.live is not None
     market = MARKET_RINGS[venue.live.ring]()
-    market = make_tap(market, 8) if tapped else market
+    ring: Struct
     if has_own_tcp(venue, config_path):
-        return make_tcp_ring(market, [TcpEndpoints(Flow(), Flow(), (1,))], seed=0)
-    return make_joined_ring(TcpSocketRing(), (market,))
+        ring = make_tcp_ring(market, [TcpEndpoints(Flow(), Flow(), (1,))], seed=0)
+    else:
+        ring = make_joined_ring(TcpSocketRing(), (market,))
+    return make_tap(ring, 8, tells_orders=True) if tapped else ring
 
 
 def make_all_parts(config: RunConfig, config_path: Path, market: Market, rings: list[Any]) -> tuple[VenueParts, ...]:
@@ -85,7 +87,7 @@ def parse_group(text: str, what: str) -> Group:
 def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int = 0) -> VenueRings:
     """Join the groups, open the market data ring, connect the order session. ConfigError, HostError: one line each.
 
-    With `tap_bytes` the market data ring goes through a tap whose buffer has that size.
+    With `tap_bytes` there is a tap around it all whose buffer has that size.
     """
     venue = config.venue[number]
     live = venue.live
@@ -104,22 +106,21 @@ def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int
         connections = closing.enter_context(own_connections(live, venue.name, endpoints)) if own else None
         market, obtained = open_market(venue, groups, closing, connections.tuples if connections else ())
         drops = closing.enter_context(InterfaceDrops(live.interface))
-        tap = make_tap(market.ring, tap_bytes, market_only=True) if tap_bytes > 0 else None
-        raw = market.ring if tap is None else tap
         ring: Struct
         if connections is not None:
-            ring = connections.open_ring(raw)
+            ring = connections.open_ring(market.ring)
             closing.callback(connections.disconnect)
         else:
             orders = closing.enter_context(TcpSocket.connect(endpoints[0], order_flow(venue.name)))
-            ring = make_joined_ring(orders.ring, (raw,))
+            ring = make_joined_ring(orders.ring, (market.ring,))
+        tap = make_tap(ring, tap_bytes, tells_orders=True) if tap_bytes > 0 else None
     except HostError as error:
         closing.close()
         raise HostError(f"venue {venue.name}: {error}") from None
     except BaseException:
         closing.close()
         raise
-    return VenueRings(ring, market, connections, drops, obtained, tap, closing)
+    return VenueRings(ring if tap is None else tap, market, connections, drops, obtained, tap, closing)
 
 
 def own_connections(live: LiveVenueConfig, venue: str, endpoints: list[tuple[int, int]]) -> TcpConnections:

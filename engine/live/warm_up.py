@@ -48,8 +48,7 @@ from crosswire.nic.packet import (
 from crosswire.nic.rings.connection import connection_of
 from crosswire.nic.rings.replay import STARVED, Replay, read_frames
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
-from crosswire.nic.tcp.connection import reconnect_from_python, turn
-from crosswire.nic.tcp.ring import TcpRing
+from crosswire.nic.tcp.connection import TcpConnections, reconnect_from_python, turn
 from crosswire.nic.unit.link import Linker
 
 FRAMES_MAX = 2_000  # of each venue
@@ -87,7 +86,7 @@ def warm_up(config: RunConfig, config_path: Path, tap_bytes: int = 0) -> str:
         ClockKeeper(clock)
         for each, (_, far) in zip(rings, pairs, strict=True):
             if each.connections is not None:
-                pretend_to_connect(each.ring, far, clock)
+                pretend_to_connect(each.connections, far, clock)
         parts = make_all_parts(here[0], config_path, core.engine.market, [each.ring for each in rings])
         run = Run(config, config_path, core, parts, clock, [])
         run.load()
@@ -143,9 +142,10 @@ def inside(config: RunConfig, interface: str, port: int) -> RunConfig:
     return msgspec.structs.replace(config, venue=venues)
 
 
-def pretend_to_connect(ring: TcpRing, far: str, clock: LiveClock) -> None:
+def pretend_to_connect(connections: TcpConnections, far: str, clock: LiveClock) -> None:
     """Have our own TCP take its connection as established, by answering its SYN from the wire's other end."""
-    frame = Frame()
+    frame, ring = Frame(), connections.ring
+    assert ring is not None
     tcp = ring.connections[0].tcp
     answer = array(u8, TCP_FRAME_HEADER_BYTES)
     reconnect_from_python(ring, 0, advance(clock, 0))

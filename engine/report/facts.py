@@ -95,7 +95,9 @@ def run_warnings(run: Run, simulated: Mapping[str, ExchangeFacts]) -> list[DataW
     return warnings
 
 
-def describe_run(core: Core, config: RunConfig, config_path: Path, kind: str, continues: str = "") -> Description:
+def describe_run(
+    core: Core, config: RunConfig, config_path: Path, kind: str, continues: str = "", capture: Path | None = None
+) -> Description:
     """Describe a run that begins now."""
     return describe(
         name=config.name,
@@ -105,6 +107,7 @@ def describe_run(core: Core, config: RunConfig, config_path: Path, kind: str, co
         instruments=core_infos(core, config),
         names=replace(record_names(config), series=series_names(core)),
         continues=continues,
+        capture=str(capture.resolve()) if capture is not None else "",
     )
 
 

@@ -71,6 +71,9 @@ def play(world: World) -> Outcome:
         return outcome_of(world)
     finally:
         world.run.close()
+        if world.recording is not None:
+            world.recording.close(world.run.engine)
+            world.kept.close()
 
 
 def look_until(world: World, at_ms: int) -> None:

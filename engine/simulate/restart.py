@@ -16,6 +16,7 @@ from crosswire.engine.journal.opening import resumed_at, take_over, write_openin
 from crosswire.engine.report.facts import describe_run
 from crosswire.engine.simulate.cable import mend
 from crosswire.engine.simulate.deliveries import forget_deliveries
+from crosswire.engine.simulate.record import Recording
 from crosswire.engine.simulate.watch import Invariant, judge_books, watch_unit
 from crosswire.engine.simulate.world_clock import begin_clock
 from crosswire.nic.journal.files import MemoryJournal
@@ -47,11 +48,13 @@ def can_restart(run: Run) -> bool:
     return all(entry.resume is not None and entry.connect_anew is not None for entry in entries)
 
 
-def begin_journal(run: Run, carried: Carried | None = None) -> MemoryJournal:
+def begin_journal(run: Run, carried: Carried | None = None, recording: Recording | None = None) -> MemoryJournal:
     """Write what a journal begins with."""
-    kept = MemoryJournal(run.engine.journal)
+    kept = MemoryJournal(run.engine.journal, recording.journal if recording else None)
     run.engine.state.tells_turns = 1
-    write_description(kept.journal, describe_run(run.core, run.config, run.config_path, "simulation"))
+    capture = recording.capture if recording else None
+    described = describe_run(run.core, run.config, run.config_path, "simulation", capture=capture)
+    write_description(kept.journal, described)
     write_opening(run.core, run.config, carried, [part.session for part in run.parts])
     return kept
 

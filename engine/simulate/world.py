@@ -19,6 +19,7 @@ from crosswire.engine.seat import raise_failure
 from crosswire.engine.simulate.cable import Cable, make_cable
 from crosswire.engine.simulate.deliveries import Deliveries, judge_turns, take_deliveries
 from crosswire.engine.simulate.plan import Plan
+from crosswire.engine.simulate.record import Recording
 from crosswire.engine.simulate.restart import History, begin_journal
 from crosswire.engine.simulate.truth import make_truth
 from crosswire.engine.simulate.watch import VIOLATIONS_MAX, Invariant, Watch, watch_unit
@@ -89,6 +90,7 @@ class World:
     history: History = field(default_factory=History)
     past: Counter[str] = field(default_factory=Counter)  # of processes that have died
     accounts_seen: dict[int, int] = field(default_factory=dict)  # times that a venue has told its account
+    recording: Recording | None = None  # what a live run would leave; None: nothing is kept
 
     @property
     def now_ns(self) -> int:
@@ -136,8 +138,11 @@ def sessions_back(engine: Engine) -> int:
     return sessions_lost(engine) - sum(engine.venues[number].is_lost for number in range(engine.venue_count))
 
 
-def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
-    """Make everything of a seed. ConfigError, CaptureError, StoreError: one line each."""
+def make_world(plan: Plan, config: RunConfig, config_path: Path, recording: Recording | None = None) -> World:
+    """Make everything of a seed; its run is kept in `recording`. ConfigError, CaptureError, StoreError: one line each.
+
+    A kept run has one engine: nothing of `plan` may kill it, and it is to trade as `config_path` says.
+    """
     for venue in config.venue:
         if venue.order_entry.account is None:
             raise ConfigError(
@@ -148,7 +153,7 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
     watch, entries, clock, deliveries = Watch(), WatchEntries(), WorldClock(), Deliveries()
     watch.clock = clock
 
-    def lay_cable(core: Core, number: int, ring: RemoteRing) -> Cable:
+    def lay_cable(core: Core, number: int, ring: RemoteRing) -> Struct:
         venue, market, linker = config.venue[number], core.engine.market, core.linker
         feed = made(venue.adapter.make_feed, venue_setup(number, config, market, config_path), config, config_path)
         truth = make_truth(ring, feed, market, level_capacity(config), linker)
@@ -157,7 +162,7 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
         watch.truths[number] = address_of(truth)
         seed = plan.seed * len(config.venue) + number
         cables.append(make_cable(truth, number, clock, deliveries, seed, rates, flows))
-        return cables[-1]
+        return cables[-1] if recording is None else recording.tap(cables[-1], config.venue[number].name)
 
     run = build_run(config, config_path, lay_cable)
     for number in range(run.engine.venue_count):
@@ -167,7 +172,10 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path) -> World:
             run.engine.gate.limits[index].position_lots_max = plan.position_max_lots
     run.core.linker.link_all(entries, watch_unit())
     run.load()
-    return World(plan, run, cables, watch, entries, begin_journal(run), clock, deliveries)
+    kept = begin_journal(run, recording=recording)
+    if recording is not None:
+        recording.begin(kept.journal.key)
+    return World(plan, run, cables, watch, entries, kept, clock, deliveries, recording=recording)
 
 
 def strategies_of(plan: Plan, config: RunConfig) -> list[StrategyConfig]:
@@ -231,6 +239,8 @@ def take_records(world: World) -> None:
             world.history.order_ids.add(client_order_id)
     world.history.images.append((world.kept.segment.number, bytes(world.kept.written())))
     world.kept.take()
+    if world.recording is not None:
+        world.recording.move()
 
 
 def account_of(world: World, number: int) -> ExchangeAccount:

@@ -84,4 +84,5 @@ def test_every_thread_of_a_live_run_is_confined(testbed: Testbed, tmp_path: Path
         if what != "market data frames":  # the exchanges went on
             assert theirs == ours, (venue, what)
     assert next((tmp_path / "runs").glob("*/latest/report.html")).stat().st_size > 0
-    assert {path.name for path in (tmp_path / "capture").iterdir()} == {"deribit-000.pcap.zst", "bridge-000.pcap.zst"}
+    names = {f"{venue}{orders}-000.pcap.zst" for venue in ("deribit", "bridge") for orders in ("", ".orders")}
+    assert {path.name for path in (tmp_path / "capture").iterdir()} == names

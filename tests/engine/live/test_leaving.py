@@ -174,7 +174,9 @@ def test_an_interface_that_is_gone_is_an_alarm_and_keeps_the_journal(testbed: Te
             )
             assert live.process.wait(PATIENCE_S) == 1
     assert "Traceback" not in live.text()
-    assert "warning: 1 venues whose rings' counters are not known, first at venue deribit" in " ".join(live.text().split())
+    assert "warning: 1 venues whose rings' counters are not known, first at venue deribit" in " ".join(
+        live.text().split()
+    )
     last = live.text().splitlines()[-1]
     assert re.search(r"crosswire: .*deribit: its session was lost with \d+ orders? open", last), live.text()
     (run,) = (tmp_path / "runs").glob("*/latest")

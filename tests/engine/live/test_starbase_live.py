@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crosswire.engine.explain.explain import read_run
+from crosswire.engine.explain.replay import Replay, open_capture
 from crosswire.engine.journal.decode import records_of, turns_of
 from crosswire.engine.journal.show import Filter, parse_kinds, show_records
 from crosswire.nic.journal.reader import read_journal
+from crosswire.nic.rings.replay import read_frames
 from crosswire.risk.records import RecordKind
 from tests.support.live_setup import Outcome, make_config, trade
 from tests.support.net import own_testbed
@@ -68,6 +71,19 @@ def tells_every_frame(folder: Path, seen: Outcome) -> None:
         assert sum(name in each.split("+") for each in turns) > seen.of_venue(name)["market data frames"]
 
 
+def is_run_again(folder: Path) -> None:
+    """Every order comes again byte for byte, over both gateways, and no frame that is kept has the secret."""
+    (run,) = folder.glob("runs/*/latest")
+    told = read_run(run)
+    captures = open_capture(told, folder / "captured", told.description.venues)
+    replayed = Replay(told, captures).follow_all()
+    assert replayed.is_same
+    assert sum(len(each.sent) for each in replayed.venues) > 10
+    kept = [frame for path in (folder / "captured").iterdir() for _, frame in read_frames([path])]
+    assert len(kept) > 1_000
+    assert [frame for frame in kept if SECRET.encode() in frame] == []
+
+
 def test_both_sides_agree_over_our_own_tcp(tmp_path: Path) -> None:
     with own_testbed("sb", links=2) as testbed:
         key = tmp_path / "key.toml"
@@ -92,3 +108,4 @@ def test_both_sides_agree_over_our_own_tcp(tmp_path: Path) -> None:
     left = [path for path in tmp_path.rglob("*") if path.is_file() and path != key]
     assert len(left) > 5
     assert [path for path in left if SECRET.encode() in path.read_bytes()] == []
+    is_run_again(tmp_path)

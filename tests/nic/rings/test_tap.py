@@ -16,15 +16,24 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.rings.delay import DelayRing, set_delay_ring
 from crosswire.nic.rings.ring import Frame, commit, flush, poll, release, reserve
-from crosswire.nic.rings.tap import Direction, drain_tap, make_tap
+from crosswire.nic.rings.tap import (
+    Direction,
+    Note,
+    PcapRecords,
+    drain_tap,
+    make_tap,
+    read_note,
+    show_sent,
+    take_records,
+)
 
 FRAMES = st.lists(st.binary(min_size=1, max_size=200), max_size=60)
 
 
-def tapped(capacity=1 << 16, market_only=False):
+def tapped(capacity=1 << 16, tells_orders=False):
     wire = DelayRing()
     set_delay_ring(wire, 0)
-    return make_tap(wire, capacity, market_only=market_only)
+    return make_tap(wire, capacity, tells_orders=tells_orders)
 
 
 def send(tap, data, time_ns):
@@ -77,15 +86,57 @@ def test_a_full_tap_loses_its_own_copy_only():
     assert [each.data for each in drain_tap(tap)] == [b"again"]
 
 
-def test_a_tap_for_market_data_has_nothing_of_an_order_session():
-    tap = tapped(market_only=True)
+def frames_of_both():
+    """Make a segment of the order session and a packet of market data."""
     room = array(u8, TCP_FRAME_HEADER_BYTES + 8)
     write_tcp_frame_header(room.address, Flow(), 0)
-    logon = ctypes.string_at(room.address, seal_tcp_frame(room.address, 8, 0, 0, 0))
+    segment = ctypes.string_at(room.address, seal_tcp_frame(room.address, 8, 0, 0, 0))
     write_udp_frame_header(room.address, Flow(), 8)
-    market = ctypes.string_at(room.address, UDP_FRAME_HEADER_BYTES + 8)
-    for number, data in enumerate((logon, market)):
+    return segment, ctypes.string_at(room.address, UDP_FRAME_HEADER_BYTES + 8)
+
+
+def test_a_tap_that_tells_orders_keeps_no_frame_that_may_hold_a_secret():
+    tap = tapped(tells_orders=True)
+    logon, market = frames_of_both()
+    order = logon[:-1] + b"o"
+    send(tap, logon, 0)
+    show_sent(tap, 1)
+    send(tap, order, 1)
+    show_sent(tap, 0)
+    send(tap, logon, 2)
+    send(tap, market, 3)
+    for number in range(4):
+        receive(tap, 4 + number)
+    kept = list(drain_tap(tap))
+    assert [each.data for each in kept if each.direction == Direction.SENT] == [order]
+    received = [each.data for each in kept if each.direction == Direction.RECEIVED]
+    assert received == [logon, order, logon, market]
+    places = [read_note(each.data) for each in kept if each.direction == Direction.NOTE]
+    assert places == [(Note.PLACE, place, place) for place in range(3)]
+
+
+def test_what_a_tap_had_no_room_for_is_noted_by_its_place():
+    tap = tapped(1024, tells_orders=True)
+    _, market = frames_of_both()
+    for number in range(40):
+        send(tap, market, number)
+        receive(tap, number)
+    first = len(list(drain_tap(tap)))
+    assert 0 < first < 40
+    for number in range(40, 42):
+        send(tap, market, number)
+        receive(tap, number)
+    kept = list(drain_tap(tap))
+    assert read_note(kept[0].data) == (Note.LOST, first, 40)
+    assert [each.data for each in kept[1:]] == [market, market]
+
+
+def test_records_go_apart():
+    tap = tapped(tells_orders=True)
+    segment, market = frames_of_both()
+    for number, data in enumerate((market, segment, market)):
         send(tap, data, number)
         receive(tap, number)
-    assert [tuple(each) for each in drain_tap(tap)] == [(1, Direction.RECEIVED, market)]
-    assert (tap.frames, tap.lost) == (1, 0)
+    records, orders = PcapRecords(), PcapRecords()
+    assert take_records(tap, records, orders) == 4
+    assert (records.frames, orders.frames) == (2, 2)

@@ -8,6 +8,7 @@ from rich.console import Console
 from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.config import load_config
 from crosswire.engine.data import prepare_data
+from crosswire.engine.imports import import_warnings
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.loop import Status
 from crosswire.engine.report.facts import describe_run, run_facts, write_facts
@@ -38,7 +39,9 @@ def run_backtest(
         loop_started = time.perf_counter()
         turn_until_finished(backtest, kept)
         wall_s = time.perf_counter() - loop_started
-        write_facts(kept.journal, run_facts(backtest, start_s, wall_s, backtest.digests()))
+        facts = run_facts(backtest, start_s, wall_s, backtest.digests())
+        facts.warnings.extend(import_warnings(config, config_path.parent))
+        write_facts(kept.journal, facts)
         kept.close()
     finally:
         backtest.close()

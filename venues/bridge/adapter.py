@@ -3,7 +3,7 @@
 from typing import Any
 
 from crosswire.venues.adapter import Adapter, Generator, Importer, VenueSetup
-from crosswire.venues.bridge.binance.command import BinanceOptions, import_recording, import_recordings
+from crosswire.venues.bridge.binance.command import BinanceOptions, import_pairs, import_recordings
 from crosswire.venues.bridge.feed import BridgeFeed
 from crosswire.venues.bridge.wire.layout import WIRE
 from crosswire.venues.exchange.order_entry import replayed_order_entry
@@ -47,7 +47,7 @@ ADAPTER = Adapter(
         "binance": Importer(
             help="Recorded Binance spot, USD-M and COIN-M streams -> captures of the bridge feed.",
             import_files=import_recordings,
-            import_file=import_recording,
+            import_pairs=import_pairs,
             options=BinanceOptions,
         )
     },

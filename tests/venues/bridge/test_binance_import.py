@@ -20,15 +20,10 @@ from crosswire.nic.memory.struct import array, size_of, u8, view
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Packet
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import Book, level_lots, make_books
-from crosswire.venues.bridge.binance.importer import (
-    ImportSummary,
-    RecordingError,
-    import_binance,
-    import_file,
-    load_terms,
-    override_terms,
-)
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.importer import ImportOptions, ImportSummary, import_binance, import_file
+from crosswire.venues.bridge.binance.remark import ABOUT, Remark
+from crosswire.venues.bridge.binance.terms import load_terms
+from crosswire.venues.bridge.binance.text import RecordingError
 from crosswire.venues.bridge.feed import BridgeFeed
 from crosswire.venues.feed import decode
 from crosswire.venues.instrument import Instrument, Kind, Payoff
@@ -37,7 +32,7 @@ from crosswire.venues.market import Market as Books
 from crosswire.venues.side import ASK, BID
 from tests.support.paths import ROOT, recording
 
-T0 = 1_723_161_256_000_000_000
+T0 = 1_723_161_258_000_000_000
 RECORDINGS = {
     "spot/btcusdt": (41_249, "0.01", "0.00001"),
     "spot/ethusdt": (33_618, "0.01", "0.0001"),
@@ -178,7 +173,7 @@ def recorded(path: Path, *messages: Any) -> Path:
 
 
 def imported(tmp_path: Path, *messages: Any, **settings: Any) -> tuple[ImportSummary, BridgeFeed, Book]:
-    summary = import_file(recorded(tmp_path / "in.txt", *messages), tmp_path / "out.pcap", **settings)
+    summary = import_file(recorded(tmp_path / "in.txt", *messages), tmp_path / "out.pcap", ImportOptions(**settings))
     feed, market = decoded(summary.output)
     return summary, feed, market.books[0]
 
@@ -241,7 +236,7 @@ def test_the_definition_says_what_the_terms_say(tmp_path: Path) -> None:
     assert_same_book(market.books[0], ({91: 3}, {}))
 
 
-def test_terms_come_from_toml_and_options(tmp_path: Path) -> None:
+def test_terms_come_from_toml(tmp_path: Path) -> None:
     terms_path = tmp_path / "terms.toml"
     entry = 'base="DOGE"\nquote="USDT"\nsettlement="USDT"\ntick="0.00001"\nlot="1"\nmaker_fee="0"\ntaker_fee="0"\n'
     terms_path.write_text(f"[spot.DOGEUSDT]\n{entry}")
@@ -251,10 +246,8 @@ def test_terms_come_from_toml_and_options(tmp_path: Path) -> None:
     path = recorded(tmp_path / "in.txt", message, rest(5, [("0.10001", "9000000000000")]))
     with pytest.raises(RecordingError, match=r"no terms for spot.DOGEUSDT"):
         import_file(path, tmp_path / "out.pcap")
-    _, market = decoded(import_file(path, tmp_path / "out.pcap", terms=terms).output)
+    _, market = decoded(import_file(path, tmp_path / "out.pcap", ImportOptions(terms=terms)).output)
     assert_same_book(market.books[0], ({10_001: 9 * 10**12}, {}))
-    changed = override_terms(terms[Market.SPOT, "DOGEUSDT"], lot="10", tick=None)
-    assert (changed.lot, changed.tick) == ("10", "0.00001")
     terms_path.write_text(f"[spot.DOGEUSDT]\n{entry}tock=1\n")
     with pytest.raises(RecordingError, match="tock"):
         load_terms(terms_path)
@@ -276,7 +269,7 @@ def test_time_is_local_time_plus_the_offset_and_never_goes_back(tmp_path: Path) 
     path = recorded(tmp_path / "in.txt", rest(1), depth(2, 3), depth(4, 5))
     lines = path.read_text().splitlines(keepends=True)
     path.write_text(lines[2] + lines[0] + lines[1])
-    summary = import_file(path, tmp_path / "out.pcap", clock_offset_ns=1_270_000_000)
+    summary = import_file(path, tmp_path / "out.pcap", ImportOptions(clock_offset_ns=1_270_000_000))
     data, times, position = summary.output.read_bytes(), [], size_of(PcapHeader)
     while position < len(data):
         seconds, fraction, length, _ = (
@@ -290,37 +283,46 @@ def test_time_is_local_time_plus_the_offset_and_never_goes_back(tmp_path: Path) 
 
 GOOD = depth(2, 3)
 BAD_LINES = {
-    "{": "is not the JSON object",
-    "": "is not the JSON object",
-    '{"e":"depthUpdate","s":"BTCUSDT"}': "lacks a key",
-    '{"e":"trade","s":"BTCUSDT","t":1,"p":"1.00","q":"1"}': "lacks a key",
-    json.dumps(depth(4, 5, [("1.001", "1")])): "no multiple of the tick",
-    json.dumps(depth(4, 5, [("1e5", "1")])): "not plain decimal",
-    json.dumps(depth(4, 5, [("-1.00", "1")])): "not plain decimal",
-    json.dumps(depth(4, 5, [("1.", "1")])): "not plain decimal",
-    json.dumps(depth(4, 5, [("1.00", "99999999999999999")])): "too large",
-    json.dumps(depth(4, 10**19)): "too large",
-    json.dumps(depth(4, 5, [("1.00",)])): "is not the JSON object",
-    json.dumps(depth(4, 5))[:-1]: "is not the JSON object",
-    json.dumps(depth(4, 5)) + "x": "is not the JSON object",
-    json.dumps(depth(4, 5)).replace("BTCUSDT", "ETHUSDT"): "another symbol",
-    json.dumps(depth(4, 5)).replace("BTCUSDT", "BTCUSDTX"): "another symbol",
-    json.dumps(depth(4, 5, previous=3)): "another market",
-    json.dumps(depth(4, 5, [("1.00", "1")] * 16_385)): "more than 16384 levels",
-    json.dumps(depth(4, 5, [("1.00", "1.000001")])): "multiple of the lot",
+    "{": Remark.SYNTAX,
+    "": Remark.SYNTAX,
+    '{"e":"depthUpdate","s":"BTCUSDT"}': Remark.MISSING_KEY,
+    '{"e":"trade","s":"BTCUSDT","t":1,"p":"1.00","q":"1"}': Remark.MISSING_KEY,
+    '{"e":"trade","s":"BTCUSDT","t":1,"p":"1.001","q":"1","m":true}': Remark.PRICE_OFF_TICK,
+    '{"e":"trade","s":"BTCUSDT","t":-1,"p":"1.00","q":"1","m":true}': Remark.NUMBER,
+    json.dumps(depth(4, 5, [("1e5", "1")])): Remark.NUMBER,
+    json.dumps(depth(4, 5, [("-1.00", "1")])): Remark.NUMBER,
+    json.dumps(depth(4, 5, [("1.00", "NaN")])): Remark.NUMBER,
+    json.dumps(depth(4, 5, [("1.", "1")])): Remark.NUMBER,
+    json.dumps(depth(4, 5, [("1.00", "99999999999999999")])): Remark.RANGE,
+    json.dumps(depth(4, 10**19)): Remark.RANGE,
+    json.dumps(depth(5, 4)): Remark.IDS,
+    json.dumps(depth(4, 5, [("1.00",)])): Remark.SYNTAX,
+    json.dumps(depth(4, 5, [(1.0, 1.0)])): Remark.SYNTAX,
+    json.dumps(depth(4, 5))[:-1]: Remark.SYNTAX,
+    json.dumps(depth(4, 5)) + "x": Remark.SYNTAX,
+    json.dumps(depth(4, 5)).replace('"U": 4', '"U": "4"'): Remark.MISSING_KEY,
+    json.dumps(depth(4, 5)).replace("BTCUSDT", "ETHUSDT"): Remark.OTHER_SYMBOL,
+    json.dumps(depth(4, 5)).replace("BTCUSDT", "BTCUSDTX"): Remark.OTHER_SYMBOL,
+    json.dumps(depth(4, 5, previous=3)): Remark.OTHER_MARKET,
+    json.dumps(depth(4, 5, [("1.00", "1")] * 16_385)): Remark.TOO_MANY_LEVELS,
 }
 
 
 @pytest.mark.parametrize("line", BAD_LINES)
-def test_a_bad_line_is_one_clear_error_and_leaves_nothing(line: str, tmp_path: Path) -> None:
-    path = recorded(tmp_path / "in.txt", rest(1), GOOD, line, depth(6, 7))
-    with pytest.raises(RecordingError) as caught:
-        import_file(path, tmp_path / "out.pcap")
-    text = str(caught.value)
-    assert text.startswith(f"{path}, line 3: ")
-    assert BAD_LINES[line] in text
-    assert "\n" not in text
-    assert [entry.name for entry in tmp_path.iterdir()] == ["in.txt"]
+def test_a_bad_line_is_left_out_and_counted_by_reason(line: str, tmp_path: Path) -> None:
+    snapshot = {**rest(1), "symbol": "BTCUSDT"}
+    path = recorded(tmp_path / "in.txt", snapshot, GOOD, line, depth(6, 7), depth(8, 9))
+    summary = import_file(path, tmp_path / "out.pcap")
+    warnings = {warning.kind: warning for warning in summary.warnings}
+    warning = warnings.pop(ABOUT[BAD_LINES[line]].kind)
+    assert (warning.count, warning.first_place) == (1, f"{path}, line 3")
+    assert (summary.lines, summary.deltas, summary.breaks) == (5, 3, 1)
+    assert list(warnings) == [ABOUT[Remark.BREAK].kind]
+    assert summary.bad_lines == int(BAD_LINES[line] != Remark.OTHER_SYMBOL)
+    with pytest.raises(RecordingError, match="refused by --strict") as caught:
+        import_file(path, tmp_path / "strict.pcap", ImportOptions(strict=True))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "strict.pcap").exists()
 
 
 def test_two_recordings_that_would_get_one_name_are_refused_before_anything_is_written(tmp_path: Path) -> None:
@@ -331,22 +333,22 @@ def test_two_recordings_that_would_get_one_name_are_refused_before_anything_is_w
     assert not (tmp_path / "out").exists()
 
 
-def test_a_line_without_a_time_is_an_error(tmp_path: Path) -> None:
+def test_a_file_of_which_nothing_can_be_imported_is_refused_with_the_reasons(tmp_path: Path) -> None:
     path = recorded(tmp_path / "in.txt", GOOD)
     path.write_text(path.read_text() + "x {}\n")
-    with pytest.raises(RecordingError, match="line 2: does not begin with a time"):
+    reasons = r"nothing in it can be imported: 1 lines that do not begin with a time .*line 2.*; 1 depth deltas dropped"
+    with pytest.raises(RecordingError, match=reasons):
         import_file(path, tmp_path / "out.pcap")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in.txt"]
 
 
 def test_damaged_files_are_errors(tmp_path: Path) -> None:
     text = recorded(tmp_path / "in.txt", rest(1), *[depth(n, n) for n in range(2, 3000)]).read_bytes()
     whole = gzip.compress(text)
-    cut, flipped, empty = tmp_path / "cut.gz", tmp_path / "flipped.gz", tmp_path / "empty.gz"
-    cut.write_bytes(whole[: len(whole) // 2])
+    flipped, empty = tmp_path / "flipped.gz", tmp_path / "empty.gz"
     flipped.write_bytes(whole[:-6] + bytes([whole[-6] ^ 1]) + whole[-5:])
     empty.write_bytes(gzip.compress(b""))
     for path, reason in (
-        (cut, "ends in the middle"),
         (flipped, "damaged"),
         (empty, "do not tell"),
         (tmp_path / "no", "can't be read"),

@@ -1,6 +1,5 @@
 """Recorded Binance streams into captures: exactness against the plain JSON, the venues' rules, and bad lines."""
 
-import ctypes
 import gzip
 import json
 import os
@@ -15,24 +14,25 @@ from typing import Any
 import pytest
 import zstandard
 
-from crosswire.nic.capture.format import PcapHeader, RecordHeader
-from crosswire.nic.memory.struct import array, size_of, u8, view
-from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Packet
-from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import Book, level_lots, make_books
-from crosswire.venues.bridge.binance.importer import ImportOptions, ImportSummary, import_binance, import_file
+from crosswire.venues.bridge.binance.importer import ImportOptions, import_binance, import_file
 from crosswire.venues.bridge.binance.remark import ABOUT, Remark
 from crosswire.venues.bridge.binance.terms import load_terms
 from crosswire.venues.bridge.binance.text import RecordingError
-from crosswire.venues.bridge.feed import BridgeFeed
-from crosswire.venues.feed import decode
-from crosswire.venues.instrument import Instrument, Kind, Payoff
-from crosswire.venues.market import Events, clear_events
-from crosswire.venues.market import Market as Books
-from crosswire.venues.side import ASK, BID
+from crosswire.venues.instrument import Kind, Payoff
+from tests.support.binance_import import (
+    T0,
+    Sides,
+    assert_same_book,
+    decoded,
+    depth,
+    exactly,
+    header_times,
+    imported,
+    recorded,
+    rest,
+)
 from tests.support.paths import ROOT, recording
 
-T0 = 1_723_161_258_000_000_000
 RECORDINGS = {
     "spot/btcusdt": (41_249, "0.01", "0.00001"),
     "spot/ethusdt": (33_618, "0.01", "0.0001"),
@@ -41,35 +41,6 @@ RECORDINGS = {
     "coinm/btcusd_perp": (48_270, "0.1", "1"),
     "coinm/ethusd_perp": (40_454, "0.01", "1"),
 }
-
-Sides = tuple[dict[int, int], dict[int, int]]
-
-
-@compiled
-def drain(address: int, end: int, packet: Packet, feed: BridgeFeed, market: Books, events: Events) -> int:
-    """Decode every record of a capture in memory."""
-    while address < end:
-        record = view(RecordHeader, address)
-        frame = address + size_of(RecordHeader)
-        packet.payload_address = frame + UDP_FRAME_HEADER_BYTES
-        packet.payload_length = record.captured_length - UDP_FRAME_HEADER_BYTES
-        packet.time_ns = record.seconds * 1_000_000_000 + record.fraction
-        clear_events(events, market)
-        decode(feed, packet, market, events)
-        address = frame + record.captured_length
-    return address
-
-
-def decoded(capture: Path) -> tuple[BridgeFeed, Books]:
-    """The feed and the book that a capture leaves behind."""
-    data = capture.read_bytes()[size_of(PcapHeader) :]
-    memory = array(u8, len(data) + 1)
-    ctypes.memmove(memory.address, data, len(data))
-    feed, market = BridgeFeed(discover=1), Books(capacity=1)
-    market.instruments, market.books = Instrument.array(1), make_books(1, 20_000)
-    end = memory.address + len(data)
-    assert drain(memory.address, end, Packet(), feed, market, Events()) == end
-    return feed, market
 
 
 def rebuilt(recording: Path, tick: str, lot: str) -> tuple[Sides, int, dict[str, int]]:
@@ -119,19 +90,6 @@ def rebuilt(recording: Path, tick: str, lot: str) -> tuple[Sides, int, dict[str,
     return (bids, asks), last, counts
 
 
-def exactly(value: Decimal) -> int:
-    assert value == int(value)
-    return int(value)
-
-
-def assert_same_book(book: Book, expected: Sides) -> None:
-    """Level by level; with the counts equal too there can be no level more."""
-    assert book.valid == 1
-    assert (book.bid_levels, book.ask_levels) == (len(expected[0]), len(expected[1]))
-    for side, levels in ((BID, expected[0]), (ASK, expected[1])):
-        assert {price: level_lots(book, side, price) for price in levels} == levels
-
-
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_a_real_recording_gives_the_books_that_its_json_gives(name: str, tmp_path: Path) -> None:
     path = recording(f"binance/{name}_20240808.gz")
@@ -149,33 +107,6 @@ def test_a_real_recording_gives_the_books_that_its_json_gives(name: str, tmp_pat
     assert (feed.continuity_breaks, feed.sequence_gaps, sum(feed.rejects), feed.unproven_messages) == (0, 0, 0, 0)
     assert decoded_market.books[0].update_id == last
     assert_same_book(decoded_market.books[0], expected)
-
-
-def depth(first: int, last: int, bids: Any = (), asks: Any = (), previous: int | None = None) -> dict[str, Any]:
-    message = {"e": "depthUpdate", "E": 1_723_161_257_440, "s": "BTCUSDT", "U": first, "u": last}
-    if previous is not None:
-        message |= {"T": 1_723_161_257_432, "pu": previous}
-    return {"stream": "btcusdt@depth", "data": message | {"b": [list(b) for b in bids], "a": [list(a) for a in asks]}}
-
-
-def rest(last: int, bids: Any = (), asks: Any = ()) -> dict[str, Any]:
-    return {"lastUpdateId": last, "bids": [list(b) for b in bids], "asks": [list(a) for a in asks]}
-
-
-def recorded(path: Path, *messages: Any) -> Path:
-    """A recording of these messages, a microsecond apart; a text stands as it is."""
-    lines = []
-    for number, message in enumerate(messages):
-        text = message if isinstance(message, str) else json.dumps(message, separators=(",", ":"))
-        lines.append(f"{T0 + number * 1000} {text}\n")
-    path.write_text("".join(lines))
-    return path
-
-
-def imported(tmp_path: Path, *messages: Any, **settings: Any) -> tuple[ImportSummary, BridgeFeed, Book]:
-    summary = import_file(recorded(tmp_path / "in.txt", *messages), tmp_path / "out.pcap", ImportOptions(**settings))
-    feed, market = decoded(summary.output)
-    return summary, feed, market.books[0]
 
 
 def test_deltas_are_held_for_the_snapshot_and_the_old_ones_dropped(tmp_path: Path) -> None:
@@ -270,14 +201,7 @@ def test_time_is_local_time_plus_the_offset_and_never_goes_back(tmp_path: Path) 
     lines = path.read_text().splitlines(keepends=True)
     path.write_text(lines[2] + lines[0] + lines[1])
     summary = import_file(path, tmp_path / "out.pcap", ImportOptions(clock_offset_ns=1_270_000_000))
-    data, times, position = summary.output.read_bytes(), [], size_of(PcapHeader)
-    while position < len(data):
-        seconds, fraction, length, _ = (
-            int.from_bytes(data[position + at : position + at + 4], "little") for at in (0, 4, 8, 12)
-        )
-        times.append(seconds * 10**9 + fraction)
-        position += size_of(RecordHeader) + length
-    assert set(times) == {T0 + 2000 + 1_270_000_000}
+    assert set(header_times(summary.output)) == {T0 + 2000 + 1_270_000_000}
     assert summary.clock_steps_back == 2
 
 

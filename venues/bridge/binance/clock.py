@@ -19,7 +19,7 @@ from crosswire.venues.bridge.binance.remark import Remark, Remarks, note
 STEP_NS = NS_PER_S  # between two lines; beyond it the lines around are asked
 STALL_MAX_NS = 60 * NS_PER_S  # a connection that stalls delivers late by less than this
 LEAD_CHANGE_MAX_NS = 3600 * NS_PER_S  # an exchange's time that is off by more is none
-PEEK_LINES_MAX = 64
+PEEK_LINES_MAX = 64  # looked ahead at a line that may leap
 PEEK_DIGITS_MAX = 19
 UNKNOWN_NS = 0
 
@@ -50,18 +50,11 @@ def local_time_at(text: Array, position: int) -> int:
 
 
 @compiled
-def earlier_ahead(text: Array, position: int, end: int, limit_ns: int) -> int:
-    """Find the first of the next lines that is earlier than `limit_ns`; its time, UNKNOWN_NS if there is none."""
-    for _ in range(PEEK_LINES_MAX):
-        if position >= end:
-            return UNKNOWN_NS
-        time_ns = local_time_at(text, position)
-        if UNKNOWN_NS < time_ns < limit_ns:
-            return time_ns
-        while text[position] != NEWLINE:
-            position += 1
+def next_line(text: Array, position: int, end: int) -> int:
+    """Find where the line after that at `position` begins, at most `end`."""
+    while position < end and text[position] != NEWLINE:
         position += 1
-    return UNKNOWN_NS
+    return min(position + 1, end)
 
 
 @compiled
@@ -71,18 +64,37 @@ def next_time(text: Array, position: int, end: int) -> int:
 
 
 @compiled
+def earlier_ahead(text: Array, position: int, end: int, limit_ns: int) -> bool:
+    """Tell whether the lines to come go on from before `limit_ns`: two in a row, or the last one, are earlier."""
+    was_earlier = False
+    for _ in range(PEEK_LINES_MAX):
+        time_ns = next_time(text, position, end)
+        if time_ns == UNKNOWN_NS or time_ns >= limit_ns:
+            if was_earlier and position >= end:
+                return True
+            was_earlier = False
+        elif was_earlier:
+            return True
+        else:
+            was_earlier = True
+        if position >= end:
+            return False
+        position = next_line(text, position, end)
+    return False
+
+
+@compiled
 def first_time(line: Line, text: Array, position: int, end: int) -> int:
     """The time of a recording's first line: its own, unless it is the one that leaps."""
     local_ns = line.local_time_ns
-    earlier_ns = earlier_ahead(text, position, end, local_ns - STEP_NS)
-    if earlier_ns != UNKNOWN_NS:
-        return earlier_ns
-    following_ns = next_time(text, position, end)
+    second_ns = next_time(text, position, end)
+    if second_ns == UNKNOWN_NS or abs(second_ns - local_ns) <= STEP_NS:
+        return local_ns
     exchange_ns = line.exchange_time_ns
-    if following_ns > local_ns + STEP_NS and exchange_ns != 0:
-        if abs(local_ns - exchange_ns) > abs(following_ns - exchange_ns) + STEP_NS:
-            return following_ns
-    return local_ns
+    if exchange_ns != 0:
+        is_off = abs(local_ns - exchange_ns) > abs(second_ns - exchange_ns) + STEP_NS
+        return second_ns if is_off else local_ns
+    return second_ns if earlier_ahead(text, position, end, local_ns - STEP_NS) else local_ns
 
 
 @compiled
@@ -120,7 +132,7 @@ def mend_by_neighbours(
     local_ns = line.local_time_ns
     time_ns = local_ns + clock.shift_ns
     if time_ns > clock.time_ns:
-        if earlier_ahead(text, position, end, local_ns - STEP_NS) == UNKNOWN_NS:
+        if not earlier_ahead(text, position, end, local_ns - STEP_NS):
             return time_ns
         note(remarks, Remark.LEAP, number, 1)
         return clock.time_ns

@@ -31,7 +31,7 @@ from crosswire.venues.bridge.binance.carry import Carried, carry, keep_book, roo
 from crosswire.venues.bridge.binance.estimate import estimate_correction, make_envelope, measure
 from crosswire.venues.bridge.binance.kinds import PARTIAL_DELTAS_MIN
 from crosswire.venues.bridge.binance.line import prepare_line
-from crosswire.venues.bridge.binance.recognise import Found, recognise_file
+from crosswire.venues.bridge.binance.recognise import Found, recognise
 from crosswire.venues.bridge.binance.remark import (
     ABOUT,
     BAD_LINES,
@@ -145,7 +145,7 @@ def import_binance(
     sources: dict[Path, Path] = {}
     found: list[Found] = []
     for path in paths:
-        found.append(recognise_file(path, options.market))
+        found.append(recognise(path, options.market))
         output = output_folder / output_name(path, found[-1].market)
         if output in sources:
             raise RecordingError(f"{path}: {output.name} is the capture of {sources[output]} already; rename one")
@@ -169,7 +169,7 @@ def import_file(path: Path, output: Path, options: ImportOptions | None = None) 
 
 def import_as(pairs: Sequence[tuple[Path, Path]], options: ImportOptions) -> list[ImportSummary]:
     """Import recordings each as exactly that capture, in place of one that is there. Raises `RecordingError`."""
-    found = [recognise_file(path, options.market) for path, _ in pairs]
+    found = [recognise(path, options.market) for path, _ in pairs]
     named = [
         (path, output / output_name(path, each.market) if output.is_dir() else output)
         for (path, output), each in zip(pairs, found, strict=True)
@@ -283,7 +283,9 @@ class FileImport:
         events = stream.quotes + stream.trades + stream.deltas
         if events + stream.snapshots == 0:
             why = [kind for kind in ABOUT if counts[kind] and kind in LOSSES]
-            told = "; ".join(describe(stream.remarks, kind) for kind in why[:REASONS_MAX]) or "it is empty"
+            told = "; ".join(describe(stream.remarks, kind) for kind in why[:REASONS_MAX]) or (
+                f"the book was past its {stream.dropped:,} depth messages" if stream.dropped else "it is empty"
+            )
             advice = ABOUT[max(why, key=lambda kind: counts[kind])].what_to_do if why else ""
             raise RecordingError(
                 f"{self.path}: nothing in it can be imported: {told}" + (f": {advice}" if advice else "")

@@ -19,7 +19,7 @@ def slide(path: Path, stream: Stream, scan: Callable[[], object]) -> None:
     stream.text = window
     filled = 0
     with ThreadPoolExecutor(1) as pool:
-        for chunk in _ahead(pool, _without_long_lines(read_chunks(path, stream.remarks))):
+        for chunk in _ahead(pool, without_long_lines(read_chunks(path, stream.remarks))):
             ctypes.memmove(window.address + filled, chunk, len(chunk))
             stream.position = 0
             stream.end = filled + chunk.rfind(b"\n") + 1 if b"\n" in chunk else 0
@@ -43,7 +43,7 @@ def _ahead(pool: ThreadPoolExecutor, chunks: Iterator[bytes]) -> Iterator[bytes]
         yield chunk
 
 
-def _without_long_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def without_long_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Cut what is longer than any line out of the text; its beginning is left, as a line that can't be read."""
     open_bytes = 0  # of the line that the last chunk left unfinished
     for chunk in chunks:

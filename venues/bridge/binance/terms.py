@@ -67,7 +67,8 @@ def find_terms(path: Path, market: Market, symbol: str, terms: dict[tuple[Market
         for name in (symbol, symbol.partition("_")[0]):
             if (market, name) in table:
                 return table[market, name]
-    raise RecordingError(f"{path}: no terms for {market.name.lower()}.{symbol}; give its tick and lot")
+    name = f"{market.name.lower()}.{symbol}"
+    raise RecordingError(f"{path}: no terms for {name}; give its tick and lot in a TOML file, --terms")
 
 
 def to_e9(text: str, name: str) -> int:

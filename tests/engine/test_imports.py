@@ -12,6 +12,7 @@ from crosswire.engine.cli import add_importers, app
 from crosswire.engine.config import load_config
 from crosswire.engine.data import prepare_data
 from crosswire.engine.imports import import_warnings, note_path, read_note
+from crosswire.engine.inspect import inspect_captures
 from tests.support.paths import ROOT
 
 add_importers()
@@ -116,6 +117,17 @@ def test_an_estimated_offset_is_shown_and_kept(tmp_path: Path) -> None:
     note = read_note(tmp_path / "out" / "usdm_late.pcap")
     assert note is not None
     assert (note.clock.offset_ns, note.clock.is_estimated, note.warnings) == (2_000_000_000, True, [])
+
+
+def test_days_that_are_imported_together_are_inspected_together(tmp_path: Path) -> None:
+    for name, text in (("day1", lines(51, 60)), ("day2", lines(61, 70))):
+        (tmp_path / f"{name}.txt").write_text(text)
+    assert run(tmp_path / "day2.txt", tmp_path / "day1.txt", "-o", tmp_path / "out").exit_code == 0
+    captures = [tmp_path / "out" / f"usdm_day{n}.pcap" for n in (1, 2)]
+    for part, deltas in ((captures, 20), (captures[1:], 10)):
+        seen = inspect_captures(part, "bridge")
+        assert (seen["messages"]["BookDelta"], seen["gaps"], seen["continuity_breaks"]) == (deltas, 0, 0)
+        assert (seen["books"]["BTCUSDT"]["valid"], seen["books"]["BTCUSDT"]["bid"]) == (True, [61000.0, 20.0])
 
 
 @pytest.fixture

@@ -224,6 +224,21 @@ def test_spots_partial_depth_does_not_replace_the_book(levels: int, tmp_path: Pa
         assert book.bid_levels > levels
 
 
+@pytest.mark.parametrize("levels", [5, 10, 20])
+def test_spots_partial_depth_does_not_replace_a_book_that_is_no_fuller(levels: int, tmp_path: Path) -> None:
+    partial = [line(250 + n, spot_rest(100 + n, levels, levels)) for n in range(3)]
+    behind = line(300, delta(300, (56, 57, None), "5.000", name="btcusdt@depth@100ms"))
+    summary = run(tmp_path, [line(0, spot_rest(50, levels, levels)), *SPOT_GOOD[1:], *partial, behind])
+    assert (summary.other_streams, summary.snapshots, summary.deltas, summary.breaks) == (3, 1, 3, 0)
+
+
+def test_a_delta_of_the_same_stream_that_overlaps_goes_on_from_where_the_book_is(tmp_path: Path) -> None:
+    summary = run(tmp_path, [*GOOD, line(300, delta(300, (54, 57, 53), "7.000")), line(400, delta(400, (58, 58, 57)))])
+    feed, market = decoded(summary.output)
+    assert (summary.deltas, summary.breaks, feed.continuity_breaks, summary.warnings) == (4, 0, 0, [])
+    assert (best(market.books[0]), market.books[0].update_id) == (((5000, 3000), (5001, 1000)), 58)
+
+
 def test_of_several_depth_streams_the_one_that_continues_is_kept(tmp_path: Path) -> None:
     lines = [line(0, rest())]
     for n in range(10):

@@ -53,6 +53,9 @@ EVENT_FORCED_ORDER = fingerprint("forceOrder")
 WORD_ERROR, WORD_CODE, WORD_RESULT, WORD_ID = map(fingerprint, ("error", "code", "result", "id"))
 
 
+FIRST_CONTINUATION, FIRST_OF_TWO, FIRST_OF_THREE, FIRST_OF_FOUR, LAST_OF_FOUR = 0x80, 0xC0, 0xE0, 0xF0, 0xF4  # UTF-8
+
+
 class StreamName(Struct):
     """What the name of a line's stream says."""
 
@@ -134,12 +137,31 @@ def has_text(line: Line, text: Array, position: int, word: int) -> bool:
 
 
 @compiled
+def is_text(text: Array, position: int) -> bool:
+    """Tell whether the line at `position` is UTF-8, so far as lead and continuation bytes go together (RFC 3629)."""
+    wanted = 0
+    while text[position] != NEWLINE:
+        byte = text[position]
+        is_continuation = FIRST_CONTINUATION <= byte < FIRST_OF_TWO
+        if is_continuation != (wanted > 0) or byte > LAST_OF_FOUR:
+            return False
+        if is_continuation:
+            wanted -= 1
+        elif byte >= FIRST_OF_TWO:
+            wanted = 1 + (byte >= FIRST_OF_THREE) + (byte >= FIRST_OF_FOUR)
+        position += 1
+    return wanted == 0
+
+
+@compiled
 def kind_of_other(line: Line, text: Array, position: int) -> int:
     """The `Remark` of the line at `position`, which is none of those that are imported."""
     if line.is_list != 0:
         return Remark.LIST.value
     if line.seen & Seen.EVENT != 0:
         return kind_of_event(line.event)
+    if not is_text(text, position):
+        return Remark.SYNTAX.value
     if has_text(line, text, position, WORD_ERROR) or has_text(line, text, position, WORD_CODE):
         return Remark.ERROR.value
     if has_text(line, text, position, WORD_RESULT) or has_text(line, text, position, WORD_ID):

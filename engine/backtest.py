@@ -13,6 +13,7 @@ from crosswire.engine.captures import capture_warnings, check_strict
 from crosswire.engine.config import ignoring_definitions, parse_config, read_config_text
 from crosswire.engine.data import prepare_data
 from crosswire.engine.errors import NothingError
+from crosswire.engine.imports import import_warnings
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.loop import Status
 from crosswire.engine.report.facts import describe_run, run_facts, write_facts
@@ -65,6 +66,7 @@ def run_backtest(
         facts = run_facts(backtest, start_s, wall_s, backtest.digests())
         has_books = not all(list(backtest.engine.state.is_lost)[: backtest.engine.market.count])
         facts.warnings[:0] = contradicted
+        facts.warnings.extend(import_warnings(config, config_path.parent))
         write_facts(kept.journal, replace(facts, config_text=config_text))
         kept.close()
     finally:

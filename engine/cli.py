@@ -358,21 +358,31 @@ def import_command(name: str, importer: "Importer") -> Callable[..., None]:
 
     import msgspec
 
-    def command(recordings: list[Path], output: Path, clock_offset_ms: float, **options: str) -> None:
+    def command(
+        recordings: list[Path], output: Path, clock_offset_ms: str, strict: bool, as_json: bool, **options: str
+    ) -> None:
         from crosswire.engine.errors import KNOWN_ERRORS
-        from crosswire.engine.imports import import_recordings, print_imports
+        from crosswire.engine.imports import import_recordings, imports_json, print_imports
 
         try:
-            imported = import_recordings(importer, recordings, output, clock_offset_ms, options)
+            imported = import_recordings(importer, recordings, output, clock_offset_ms, options, strict)
         except (*KNOWN_ERRORS, ValueError) as error:
             raise fail(error) from None
-        print_imports(imported, console)
+        if as_json:
+            typer.echo(json.dumps(imports_json(imported), indent=1))
+        else:
+            print_imports(imported, console)
 
     folder = Path("data") / name
     types: dict[str, tuple[object, object]] = {
         "recordings": (Annotated[list[Path], typer.Argument(help="Files, plain, .gz or .zst.")], ...),
         "output": (Annotated[Path, typer.Option("--output", "-o", help="Folder for the captures.")], folder),
-        "clock_offset_ms": (Annotated[float, typer.Option(help="Added to the recording host's clock.")], 0.0),
+        "clock_offset_ms": (
+            Annotated[str, typer.Option(help="Added to the recording host's clock; auto: estimated from the data.")],
+            "0",
+        ),
+        "strict": (Annotated[bool, typer.Option("--strict", help="Refuse whatever there is to warn of.")], False),
+        "as_json": (Annotated[bool, typer.Option("--json", help="Print one JSON object.")], False),
     }
     for field in msgspec.json.schema_components([importer.options])[1].values():
         for option, about in field["properties"].items():

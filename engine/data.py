@@ -49,10 +49,11 @@ def _why_missing(name: str, otherwise: str) -> str:
 
 
 def _import(venue: VenueConfig, root: Path, config_path: Path, console: Console | None) -> None:
-    from crosswire.engine.imports import import_recording
+    from crosswire.engine.imports import import_missing
 
     if len(venue.recordings) != len(venue.captures):
         raise ConfigError(f"{config_path}: venue {venue.name}: recordings and captures must pair up one to one")
+    pairs = []
     for recording, capture in zip(venue.recordings, venue.captures, strict=True):
         source, target = named_path(root, recording), named_path(root, capture)
         if not source.exists():
@@ -60,7 +61,8 @@ def _import(venue: VenueConfig, root: Path, config_path: Path, console: Console 
             raise ConfigError(f"{config_path}: venue {venue.name}: {why}")
         if not target.exists():
             _say(console, f"importing {source} ...")
-            import_recording(venue, source, target)
+        pairs.append((source, target))
+    import_missing(venue, pairs)
 
 
 def _say(console: Console | None, text: str) -> None:

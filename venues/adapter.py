@@ -151,33 +151,51 @@ class Gateways(Protocol):
         """Close the connections and the listeners."""
 
 
+class ClockCorrection(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import adds to the clock of the host that recorded."""
+
+    offset_ns: int = 0  # at `reference_ns`
+    drift_ppb: int = 0  # ns more a second
+    reference_ns: int = 0  # by that host's clock; 0 without a drift
+    is_estimated: bool = False  # from the recordings; else it was given
+    offset_error_ns: int = 0  # of an estimate: within so much either way of what the recordings can tell
+    drift_error_ppb: int = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImportSetup:
     """How recordings are to be imported."""
 
-    clock_offset_ns: int  # added to the clock of the host that recorded them
+    clock_offset_ns: int | None  # added to the clock of the host that recorded them; None: estimated from them
     options: Any  # the importer's own struct
+    strict: bool = False  # VenueError for anything that is left out, mended or doubted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
     """What became of one recording."""
 
+    recording: Path
     capture: Path
     counts: dict[str, int]  # by what is counted: lines, trades, packets, ...
     seconds: float
+    details: dict[str, int] = field(default_factory=dict)  # counts that matter only where they are not 0
+    clock: ClockCorrection = field(default_factory=ClockCorrection)
+    warnings: list[DataWarning] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Importer:
     """Turns recordings of another kind into captures of the venue's feed: `crosswire import <name>`.
 
-    Both functions raise `VenueError` or FileExistsError, and leave nothing half written.
+    Both functions raise `VenueError` or FileExistsError, and write all captures or none.
     """
 
     help: str
-    import_files: Callable[[Sequence[Path], Path, ImportSetup], list[Imported]]  # into a folder, one capture each
-    import_file: Callable[[Path, Path, ImportSetup], Imported]  # as exactly that capture
+    # Into a folder, one capture each, none of which may exist.
+    import_files: Callable[[Sequence[Path], Path, ImportSetup], list[Imported]]
+    # Each (recording, capture) as exactly that capture, those that follow each other in time as one recording.
+    import_pairs: Callable[[Sequence[tuple[Path, Path]], ImportSetup], list[Imported]]
     # Texts, each with a default and a description: they become options of the command. All at their defaults for the
     # recordings of a configuration.
     options: type[msgspec.Struct] = NoSettings

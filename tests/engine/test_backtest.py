@@ -13,7 +13,7 @@ import pytest
 
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.rings.replay import read_frames
-from crosswire.venues.bridge.binance.importer import import_file
+from crosswire.venues.bridge.binance.importer import ImportOptions, import_file
 from tests.support.paths import ROOT, recording
 from tests.support.short_run import two_seconds
 
@@ -80,7 +80,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for market, name in (("spot", "btcusdt"), ("usdm", "btcusdt"), ("coinm", "btcusd_perp")):
         whole = folder / f"{market}.pcap"
         source = recording(f"binance/{market}/{name}_20240808.gz")
-        import_file(source, whole, clock_offset_ns=1_275_000_000)
+        import_file(source, whole, ImportOptions(clock_offset_ns=1_275_000_000))
         with CaptureWriter(folder / "data" / "binance" / f"{market}_{name}_20240808.pcap") as writer:
             for count, (time_ns, frame) in enumerate(read_frames([whole])):
                 if count == 900:

@@ -14,13 +14,18 @@ from crosswire.nic.capture.records import find_head
 from crosswire.nic.capture.state import MARGIN_BYTES, Source, SourceState, Window
 from crosswire.nic.memory.struct import Array, Memory, array, u8
 from crosswire.nic.rings.replay import read_frames
-from crosswire.venues.bridge.binance.importer import DEFAULT_TERMS, RecordingError, make_stream, recognise
-from crosswire.venues.bridge.binance.json import Fault
-from crosswire.venues.bridge.binance.stream import Market, Stop, import_lines
+from crosswire.venues.bridge.binance.carry import keep_book
+from crosswire.venues.bridge.binance.importer import make_stream
+from crosswire.venues.bridge.binance.recognise import recognise
+from crosswire.venues.bridge.binance.remark import BAD_LINES
+from crosswire.venues.bridge.binance.stream import OUTPUT_BYTES_PER_LINE_MAX, Market, Stop, import_lines
+from crosswire.venues.bridge.binance.terms import DEFAULT_TERMS
+from crosswire.venues.bridge.binance.text import RecordingError
 from tests.fuzz.target import Target, guard
 
 SMALL_WINDOW_BYTES = 4096  # so that a file of a few kilobytes slides
 RECORDS_MAX = 10_000
+KEEP_BOOK = 8  # of a stream's first byte
 _BYTE = array(u8, 1).element
 _FILE = os.memfd_create("crosswire-fuzz")
 _PATH = Path(f"/proc/self/fd/{_FILE}")
@@ -107,11 +112,15 @@ def run_binance(data: bytes) -> None:
     """Lines of a recorded stream; the first byte says of which market, and the others are its text."""
     market = list(Market)[data[0] % len(Market)] if data else Market.SPOT
     text = data[1:] + b"\n"
+    os.ftruncate(_FILE, 0)
+    os.pwrite(_FILE, text, 0)
     with suppress(RecordingError):
-        recognise(_PATH, text, None)
+        recognise(_PATH, None)
     symbol = {Market.SPOT: "BTCUSDT", Market.USDM: "BTCUSDT", Market.COINM: "BTCUSD_PERP"}[market]
     pair = symbol.partition("_")[0]
-    stream, publisher = make_stream(market, symbol, DEFAULT_TERMS[market, pair])
+    stream, publisher = make_stream(market, symbol, DEFAULT_TERMS[market, pair], OUTPUT_BYTES_PER_LINE_MAX)
+    if data and data[0] & KEEP_BOOK:
+        keep_book(stream)
     stream.text = Array(guard().place(text), _BYTE, len(text), Memory())
     stream.end = len(text)
     before = -1
@@ -123,12 +132,9 @@ def run_binance(data: bytes) -> None:
         assert publisher.used > 0 or stream.position > before
         before = stream.position
         publisher.used = 0
-    if stop == Stop.FAULT:
-        assert Fault(stream.line.fault) != Fault.NONE
-        assert stream.position <= stream.line.fault_position <= stream.end
-    else:
-        assert stream.position == stream.end
+    assert stream.position == stream.end
     assert stream.lines <= text.count(b"\n")
+    assert sum(stream.remarks.counts[kind] for kind in BAD_LINES) <= stream.lines + text.count(b"\0")
 
 
 def binance_seeds() -> list[bytes]:
@@ -146,6 +152,14 @@ def binance_seeds() -> list[bytes]:
         b'{"e":"bookTicker","u":13,"s":"BTCUSDT","b":"100.1","B":"2","a":"100.2","A":"1","T":4,"E":5}',
         b'{"e":"trade","E":6,"T":6,"s":"BTCUSDT","t":7,"p":"100.1","q":"0.5","X":"MARKET","m":false}',
     ]
+    others = [
+        b'{"stream":"btcusdt@depth5@100ms","data":{"e":"depthUpdate","s":"BTCUSDT","U":1,"u":2,"b":[],"a":[]}}',
+        b'{"stream":"btcusdt@rpiDepth@500ms","data":{"e":"depthUpdate","s":"BTCUSDT","U":1,"u":2,"b":[],"a":[]}}',
+        b'{"stream":"!ticker@arr","data":[{"e":"24hrTicker"}]}',
+        b'{"id":1,"result":{"lastUpdateId":12,"bids":[["100.00","2"]],"asks":[]},"rateLimits":[{}]}',
+        b'{"result":null,"id":1}',
+        b'[{"e":"kline"}]\n\0\0\0 1772000000.5 {"code":-1,"msg":""}',
+    ]
     coin = [line.replace(b'"s":"BTCUSDT"', b'"s":"BTCUSD_PERP","ps":"BTCUSD"') for line in futures]
 
     def text(market: Market, *each: bytes) -> bytes:
@@ -154,7 +168,7 @@ def binance_seeds() -> list[bytes]:
 
     markets = ((Market.SPOT, lines), (Market.USDM, futures), (Market.COINM, coin))
     return [text(market, *own) for market, own in markets] + [
-        text(market, line) for market, own in markets for line in own
+        text(market, line) for market, own in markets for line in [*own, *others]
     ]
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from crosswire.venues.adapter import Adapter, Generator, Importer, VenueSetup
-from crosswire.venues.bridge.binance.command import BinanceOptions, import_recording, import_recordings
+from crosswire.venues.bridge.binance.command import BinanceOptions, import_pairs, import_recordings
 from crosswire.venues.bridge.feed import BridgeFeed
 from crosswire.venues.bridge.wire import time as wire_time  # noqa: F401  registers how its packets tell their time
 from crosswire.venues.bridge.wire.layout import WIRE
@@ -48,7 +48,7 @@ ADAPTER = Adapter(
         "binance": Importer(
             help="Recorded Binance spot, USD-M and COIN-M streams -> captures of the bridge feed.",
             import_files=import_recordings,
-            import_file=import_recording,
+            import_pairs=import_pairs,
             options=BinanceOptions,
         )
     },

@@ -1,6 +1,5 @@
 """Recorded Binance streams into captures: exactness against the plain JSON, the venues' rules, and bad lines."""
 
-import ctypes
 import gzip
 import json
 import os
@@ -15,29 +14,25 @@ from typing import Any
 import pytest
 import zstandard
 
-from crosswire.nic.capture.format import PcapHeader, RecordHeader
-from crosswire.nic.memory.struct import array, size_of, u8, view
-from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Packet
-from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import Book, level_lots, make_books
-from crosswire.venues.bridge.binance.importer import (
-    ImportSummary,
-    RecordingError,
-    import_binance,
-    import_file,
-    load_terms,
-    override_terms,
+from crosswire.venues.bridge.binance.importer import ImportOptions, import_binance, import_file
+from crosswire.venues.bridge.binance.remark import ABOUT, Remark
+from crosswire.venues.bridge.binance.terms import load_terms
+from crosswire.venues.bridge.binance.text import RecordingError
+from crosswire.venues.instrument import Kind, Payoff
+from tests.support.binance_import import (
+    T0,
+    Sides,
+    assert_same_book,
+    decoded,
+    depth,
+    exactly,
+    header_times,
+    imported,
+    recorded,
+    rest,
 )
-from crosswire.venues.bridge.binance.stream import Market
-from crosswire.venues.bridge.feed import BridgeFeed
-from crosswire.venues.feed import decode
-from crosswire.venues.instrument import Instrument, Kind, Payoff
-from crosswire.venues.market import Events, clear_events
-from crosswire.venues.market import Market as Books
-from crosswire.venues.side import ASK, BID
 from tests.support.paths import ROOT, recording
 
-T0 = 1_723_161_256_000_000_000
 RECORDINGS = {
     "spot/btcusdt": (41_249, "0.01", "0.00001"),
     "spot/ethusdt": (33_618, "0.01", "0.0001"),
@@ -46,35 +41,6 @@ RECORDINGS = {
     "coinm/btcusd_perp": (48_270, "0.1", "1"),
     "coinm/ethusd_perp": (40_454, "0.01", "1"),
 }
-
-Sides = tuple[dict[int, int], dict[int, int]]
-
-
-@compiled
-def drain(address: int, end: int, packet: Packet, feed: BridgeFeed, market: Books, events: Events) -> int:
-    """Decode every record of a capture in memory."""
-    while address < end:
-        record = view(RecordHeader, address)
-        frame = address + size_of(RecordHeader)
-        packet.payload_address = frame + UDP_FRAME_HEADER_BYTES
-        packet.payload_length = record.captured_length - UDP_FRAME_HEADER_BYTES
-        packet.time_ns = record.seconds * 1_000_000_000 + record.fraction
-        clear_events(events, market)
-        decode(feed, packet, market, events)
-        address = frame + record.captured_length
-    return address
-
-
-def decoded(capture: Path) -> tuple[BridgeFeed, Books]:
-    """The feed and the book that a capture leaves behind."""
-    data = capture.read_bytes()[size_of(PcapHeader) :]
-    memory = array(u8, len(data) + 1)
-    ctypes.memmove(memory.address, data, len(data))
-    feed, market = BridgeFeed(discover=1), Books(capacity=1)
-    market.instruments, market.books = Instrument.array(1), make_books(1, 20_000)
-    end = memory.address + len(data)
-    assert drain(memory.address, end, Packet(), feed, market, Events()) == end
-    return feed, market
 
 
 def rebuilt(recording: Path, tick: str, lot: str) -> tuple[Sides, int, dict[str, int]]:
@@ -124,19 +90,6 @@ def rebuilt(recording: Path, tick: str, lot: str) -> tuple[Sides, int, dict[str,
     return (bids, asks), last, counts
 
 
-def exactly(value: Decimal) -> int:
-    assert value == int(value)
-    return int(value)
-
-
-def assert_same_book(book: Book, expected: Sides) -> None:
-    """Level by level; with the counts equal too there can be no level more."""
-    assert book.valid == 1
-    assert (book.bid_levels, book.ask_levels) == (len(expected[0]), len(expected[1]))
-    for side, levels in ((BID, expected[0]), (ASK, expected[1])):
-        assert {price: level_lots(book, side, price) for price in levels} == levels
-
-
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_a_real_recording_gives_the_books_that_its_json_gives(name: str, tmp_path: Path) -> None:
     path = recording(f"binance/{name}_20240808.gz")
@@ -154,33 +107,6 @@ def test_a_real_recording_gives_the_books_that_its_json_gives(name: str, tmp_pat
     assert (feed.continuity_breaks, feed.sequence_gaps, sum(feed.rejects), feed.unproven_messages) == (0, 0, 0, 0)
     assert decoded_market.books[0].update_id == last
     assert_same_book(decoded_market.books[0], expected)
-
-
-def depth(first: int, last: int, bids: Any = (), asks: Any = (), previous: int | None = None) -> dict[str, Any]:
-    message = {"e": "depthUpdate", "E": 1_723_161_257_440, "s": "BTCUSDT", "U": first, "u": last}
-    if previous is not None:
-        message |= {"T": 1_723_161_257_432, "pu": previous}
-    return {"stream": "btcusdt@depth", "data": message | {"b": [list(b) for b in bids], "a": [list(a) for a in asks]}}
-
-
-def rest(last: int, bids: Any = (), asks: Any = ()) -> dict[str, Any]:
-    return {"lastUpdateId": last, "bids": [list(b) for b in bids], "asks": [list(a) for a in asks]}
-
-
-def recorded(path: Path, *messages: Any) -> Path:
-    """A recording of these messages, a microsecond apart; a text stands as it is."""
-    lines = []
-    for number, message in enumerate(messages):
-        text = message if isinstance(message, str) else json.dumps(message, separators=(",", ":"))
-        lines.append(f"{T0 + number * 1000} {text}\n")
-    path.write_text("".join(lines))
-    return path
-
-
-def imported(tmp_path: Path, *messages: Any, **settings: Any) -> tuple[ImportSummary, BridgeFeed, Book]:
-    summary = import_file(recorded(tmp_path / "in.txt", *messages), tmp_path / "out.pcap", **settings)
-    feed, market = decoded(summary.output)
-    return summary, feed, market.books[0]
 
 
 def test_deltas_are_held_for_the_snapshot_and_the_old_ones_dropped(tmp_path: Path) -> None:
@@ -241,7 +167,7 @@ def test_the_definition_says_what_the_terms_say(tmp_path: Path) -> None:
     assert_same_book(market.books[0], ({91: 3}, {}))
 
 
-def test_terms_come_from_toml_and_options(tmp_path: Path) -> None:
+def test_terms_come_from_toml(tmp_path: Path) -> None:
     terms_path = tmp_path / "terms.toml"
     entry = 'base="DOGE"\nquote="USDT"\nsettlement="USDT"\ntick="0.00001"\nlot="1"\nmaker_fee="0"\ntaker_fee="0"\n'
     terms_path.write_text(f"[spot.DOGEUSDT]\n{entry}")
@@ -251,10 +177,8 @@ def test_terms_come_from_toml_and_options(tmp_path: Path) -> None:
     path = recorded(tmp_path / "in.txt", message, rest(5, [("0.10001", "9000000000000")]))
     with pytest.raises(RecordingError, match=r"no terms for spot.DOGEUSDT"):
         import_file(path, tmp_path / "out.pcap")
-    _, market = decoded(import_file(path, tmp_path / "out.pcap", terms=terms).output)
+    _, market = decoded(import_file(path, tmp_path / "out.pcap", ImportOptions(terms=terms)).output)
     assert_same_book(market.books[0], ({10_001: 9 * 10**12}, {}))
-    changed = override_terms(terms[Market.SPOT, "DOGEUSDT"], lot="10", tick=None)
-    assert (changed.lot, changed.tick) == ("10", "0.00001")
     terms_path.write_text(f"[spot.DOGEUSDT]\n{entry}tock=1\n")
     with pytest.raises(RecordingError, match="tock"):
         load_terms(terms_path)
@@ -276,51 +200,53 @@ def test_time_is_local_time_plus_the_offset_and_never_goes_back(tmp_path: Path) 
     path = recorded(tmp_path / "in.txt", rest(1), depth(2, 3), depth(4, 5))
     lines = path.read_text().splitlines(keepends=True)
     path.write_text(lines[2] + lines[0] + lines[1])
-    summary = import_file(path, tmp_path / "out.pcap", clock_offset_ns=1_270_000_000)
-    data, times, position = summary.output.read_bytes(), [], size_of(PcapHeader)
-    while position < len(data):
-        seconds, fraction, length, _ = (
-            int.from_bytes(data[position + at : position + at + 4], "little") for at in (0, 4, 8, 12)
-        )
-        times.append(seconds * 10**9 + fraction)
-        position += size_of(RecordHeader) + length
-    assert set(times) == {T0 + 2000 + 1_270_000_000}
+    summary = import_file(path, tmp_path / "out.pcap", ImportOptions(clock_offset_ns=1_270_000_000))
+    assert set(header_times(summary.output)) == {T0 + 2000 + 1_270_000_000}
     assert summary.clock_steps_back == 2
 
 
 GOOD = depth(2, 3)
 BAD_LINES = {
-    "{": "is not the JSON object",
-    "": "is not the JSON object",
-    '{"e":"depthUpdate","s":"BTCUSDT"}': "lacks a key",
-    '{"e":"trade","s":"BTCUSDT","t":1,"p":"1.00","q":"1"}': "lacks a key",
-    json.dumps(depth(4, 5, [("1.001", "1")])): "no multiple of the tick",
-    json.dumps(depth(4, 5, [("1e5", "1")])): "not plain decimal",
-    json.dumps(depth(4, 5, [("-1.00", "1")])): "not plain decimal",
-    json.dumps(depth(4, 5, [("1.", "1")])): "not plain decimal",
-    json.dumps(depth(4, 5, [("1.00", "99999999999999999")])): "too large",
-    json.dumps(depth(4, 10**19)): "too large",
-    json.dumps(depth(4, 5, [("1.00",)])): "is not the JSON object",
-    json.dumps(depth(4, 5))[:-1]: "is not the JSON object",
-    json.dumps(depth(4, 5)) + "x": "is not the JSON object",
-    json.dumps(depth(4, 5)).replace("BTCUSDT", "ETHUSDT"): "another symbol",
-    json.dumps(depth(4, 5)).replace("BTCUSDT", "BTCUSDTX"): "another symbol",
-    json.dumps(depth(4, 5, previous=3)): "another market",
-    json.dumps(depth(4, 5, [("1.00", "1")] * 16_385)): "more than 16384 levels",
-    json.dumps(depth(4, 5, [("1.00", "1.000001")])): "multiple of the lot",
+    "{": Remark.SYNTAX,
+    "": Remark.SYNTAX,
+    '{"e":"depthUpdate","s":"BTCUSDT"}': Remark.MISSING_KEY,
+    '{"e":"trade","s":"BTCUSDT","t":1,"p":"1.00","q":"1"}': Remark.MISSING_KEY,
+    '{"e":"trade","s":"BTCUSDT","t":1,"p":"1.001","q":"1","m":true}': Remark.PRICE_OFF_TICK,
+    '{"e":"trade","s":"BTCUSDT","t":-1,"p":"1.00","q":"1","m":true}': Remark.NUMBER,
+    json.dumps(depth(4, 5, [("1e5", "1")])): Remark.NUMBER,
+    json.dumps(depth(4, 5, [("-1.00", "1")])): Remark.NUMBER,
+    json.dumps(depth(4, 5, [("1.00", "NaN")])): Remark.NUMBER,
+    json.dumps(depth(4, 5, [("1.", "1")])): Remark.NUMBER,
+    json.dumps(depth(4, 5, [("1.00", "99999999999999999")])): Remark.RANGE,
+    json.dumps(depth(4, 10**19)): Remark.RANGE,
+    json.dumps(depth(5, 4)): Remark.IDS,
+    json.dumps(depth(4, 5, [("1.00",)])): Remark.SYNTAX,
+    json.dumps(depth(4, 5, [(1.0, 1.0)])): Remark.SYNTAX,
+    json.dumps(depth(4, 5))[:-1]: Remark.SYNTAX,
+    json.dumps(depth(4, 5)) + "x": Remark.SYNTAX,
+    json.dumps(depth(4, 5)).replace('"U": 4', '"U": "4"'): Remark.MISSING_KEY,
+    json.dumps(depth(4, 5)).replace("BTCUSDT", "ETHUSDT"): Remark.OTHER_SYMBOL,
+    json.dumps(depth(4, 5)).replace("BTCUSDT", "BTCUSDTX"): Remark.OTHER_SYMBOL,
+    json.dumps(depth(4, 5, previous=3)): Remark.OTHER_MARKET,
+    json.dumps(depth(4, 5, [("1.00", "1")] * 16_385)): Remark.TOO_MANY_LEVELS,
 }
 
 
 @pytest.mark.parametrize("line", BAD_LINES)
-def test_a_bad_line_is_one_clear_error_and_leaves_nothing(line: str, tmp_path: Path) -> None:
-    path = recorded(tmp_path / "in.txt", rest(1), GOOD, line, depth(6, 7))
-    with pytest.raises(RecordingError) as caught:
-        import_file(path, tmp_path / "out.pcap")
-    text = str(caught.value)
-    assert text.startswith(f"{path}, line 3: ")
-    assert BAD_LINES[line] in text
-    assert "\n" not in text
-    assert [entry.name for entry in tmp_path.iterdir()] == ["in.txt"]
+def test_a_bad_line_is_left_out_and_counted_by_reason(line: str, tmp_path: Path) -> None:
+    snapshot = {**rest(1), "symbol": "BTCUSDT"}
+    path = recorded(tmp_path / "in.txt", snapshot, GOOD, line, depth(6, 7), depth(8, 9))
+    summary = import_file(path, tmp_path / "out.pcap")
+    warnings = {warning.kind: warning for warning in summary.warnings}
+    warning = warnings.pop(ABOUT[BAD_LINES[line]].kind)
+    assert (warning.count, warning.first_place) == (1, f"{path}, line 3")
+    assert (summary.lines, summary.deltas, summary.breaks) == (5, 3, 1)
+    assert list(warnings) == [ABOUT[Remark.BREAK].kind]
+    assert summary.bad_lines == int(BAD_LINES[line] != Remark.OTHER_SYMBOL)
+    with pytest.raises(RecordingError, match="refused by --strict") as caught:
+        import_file(path, tmp_path / "strict.pcap", ImportOptions(strict=True))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "strict.pcap").exists()
 
 
 def test_two_recordings_that_would_get_one_name_are_refused_before_anything_is_written(tmp_path: Path) -> None:
@@ -331,22 +257,22 @@ def test_two_recordings_that_would_get_one_name_are_refused_before_anything_is_w
     assert not (tmp_path / "out").exists()
 
 
-def test_a_line_without_a_time_is_an_error(tmp_path: Path) -> None:
+def test_a_file_of_which_nothing_can_be_imported_is_refused_with_the_reasons(tmp_path: Path) -> None:
     path = recorded(tmp_path / "in.txt", GOOD)
     path.write_text(path.read_text() + "x {}\n")
-    with pytest.raises(RecordingError, match="line 2: does not begin with a time"):
+    reasons = r"nothing in it can be imported: 1 lines that do not begin with a time .*line 2.*; 1 depth deltas dropped"
+    with pytest.raises(RecordingError, match=reasons):
         import_file(path, tmp_path / "out.pcap")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in.txt"]
 
 
 def test_damaged_files_are_errors(tmp_path: Path) -> None:
     text = recorded(tmp_path / "in.txt", rest(1), *[depth(n, n) for n in range(2, 3000)]).read_bytes()
     whole = gzip.compress(text)
-    cut, flipped, empty = tmp_path / "cut.gz", tmp_path / "flipped.gz", tmp_path / "empty.gz"
-    cut.write_bytes(whole[: len(whole) // 2])
+    flipped, empty = tmp_path / "flipped.gz", tmp_path / "empty.gz"
     flipped.write_bytes(whole[:-6] + bytes([whole[-6] ^ 1]) + whole[-5:])
     empty.write_bytes(gzip.compress(b""))
     for path, reason in (
-        (cut, "ends in the middle"),
         (flipped, "damaged"),
         (empty, "do not tell"),
         (tmp_path / "no", "can't be read"),

@@ -1,56 +1,66 @@
 """`crosswire import binance`: recorded Binance streams become captures of the `bridge` feed.
 
-Input: one symbol a file, a line each `<local receive time, ns> <JSON as received>`, plain, gzip or zstd; depth diffs,
+Input: one symbol a file, a line each `<local receive time> <JSON as received>`, plain, gzip or zstd; depth diffs,
 bookTicker, trades, and REST depth snapshots, of spot, USD-M or COIN-M. Output: nanosecond pcap. A file is streamed
-through a fixed window; inflating runs ahead in a thread of its own.
+through a fixed window; inflating runs ahead in a thread of its own. What can't be imported is left out, counted and
+told (`remark`); captures appear all together, or none does.
 
-A packet's time is the line's local time plus `clock_offset_ns`. Recording hosts' clocks are off (by 1.27 s in one
-public data set), and only their owner knows by how much; one offset for all files keeps the markets in step.
+A packet's time is the line's local time plus the clock's offset. Recording hosts' clocks are off (by 1.27 s in one
+public data set); `estimate` tells by how much, as far as the data can. One offset for all files keeps the markets in
+step.
+
+Recordings of one symbol that follow each other are imported as one: packets count on from capture to capture, and the
+book is carried over when the update ids continue.
 """
 
-import ctypes
-import json
-import re
+import contextlib
+import os
 import time
 import zlib
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from crosswire.nic.capture.stream import GZIP_MAGIC, open_stream
 from crosswire.nic.capture.writer import CaptureWriter
-from crosswire.nic.memory.struct import array, u8
 from crosswire.nic.packet import Flow
 from crosswire.nic.unit.call import machine_code
-from crosswire.venues.bridge.binance.json import FAULT_TEXTS, Fault, prepare_line
+from crosswire.nic.warning import DataWarning
+from crosswire.venues.adapter import ClockCorrection
+from crosswire.venues.book.book import NO_ASK, NO_BID
+from crosswire.venues.bridge.binance.carry import Carried, carry, keep_book, room_for, take_up
+from crosswire.venues.bridge.binance.estimate import estimate_correction, make_envelope, measure
+from crosswire.venues.bridge.binance.kinds import PARTIAL_DELTAS_MIN
+from crosswire.venues.bridge.binance.line import prepare_line
+from crosswire.venues.bridge.binance.recognise import Found, recognise
+from crosswire.venues.bridge.binance.remark import (
+    ABOUT,
+    BAD_LINES,
+    OTHER_STREAMS,
+    Remark,
+    describe,
+    warnings_of,
+)
 from crosswire.venues.bridge.binance.stream import (
-    LINE_BYTES_MAX,
+    NO_STREAM,
     OUTPUT_BYTES_PER_LINE_MAX,
-    Chain,
     Market,
     Stop,
     Stream,
+    give_up_held,
     import_lines,
     make_held_text,
 )
+from crosswire.venues.bridge.binance.terms import Terms, expiry_ns, find_terms, to_e9
+from crosswire.venues.bridge.binance.text import RecordingError
+from crosswire.venues.bridge.binance.window import slide
 from crosswire.venues.bridge.wire.encoder import FeedWriter, make_writer
-from crosswire.venues.errors import VenueError
-from crosswire.venues.instrument import E9, SYMBOL_BYTES, Kind, Payoff, set_text
+from crosswire.venues.instrument import E9, Kind, Payoff, set_text
 
-CHUNK_BYTES = 1 << 20  # inflated at a time
-READ_BYTES = 1 << 16
-OUTPUT_BYTES = 2 * OUTPUT_BYTES_PER_LINE_MAX
-HEAD_LINES_MAX = 1000  # lines looked at to tell market and symbol
-EXCERPT_BYTES = 80
-SIZES_PER_ROUNDED_MIN = 1000  # fewer sizes than this for each one off the lot: the lot is wrong
+OFF_GRID_MIN = 10  # so many prices off the tick, or sizes off the lot, and more than one in so many of all: the terms
+OFF_GRID_ONE_IN = 10  # are wrong
 CLOCK_OFFSET_NS_MAX = 86_400 * E9
-EXPIRY_HOUR_UTC = 8  # delivery of Binance's dated futures
+REASONS_MAX = 4  # told of a file that can't be imported at all
+OVERLAP_NS_MAX = 60 * E9  # of a recording and the one before it; beyond they are two of the same time
 
 SOURCE_MAC = 0x020000000001  # locally administered
 SOURCE_IP = 10 << 24 | 66 << 8 | 1  # 10.0.66.1
@@ -58,44 +68,25 @@ MULTICAST_MAC = 0x01005E000000  # RFC 1112 6.4: the low 23 bits are the group's
 GROUPS = {market: 239 << 24 | 66 << 16 | market + 1 for market in Market}  # 239.66.0.1 spot, .2 USD-M, .3 COIN-M
 PORT = 6200
 
+LOSSES = {*BAD_LINES, *OTHER_STREAMS, Remark.OTHER_SYMBOL, Remark.UNPROVEN, Remark.CUT_FILE}
 
-class RecordingError(VenueError):
-    """One line: which file, which line, why."""
-
-
-class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one instrument's numbers mean: decimal texts. `contract` is the size of what the venue calls 1."""
-
-    base: str
-    quote: str
-    settlement: str
-    tick: str
-    lot: str
-    maker_fee: str
-    taker_fee: str
-    contract: str = "1"
+TermsTable = dict[tuple[Market, str], Terms]
 
 
-_SPOT_FEES = {"maker_fee": "0.001", "taker_fee": "0.001"}
-_USDM_FEES = {"maker_fee": "0.0002", "taker_fee": "0.0005"}
-_COINM_FEES = {"maker_fee": "0.0002", "taker_fee": "0.0005"}
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """How recordings are to be imported."""
 
-# By market and pair. Ticks and lots: exchangeInfo's PRICE_FILTER and LOT_SIZE, and every price and size of a file is
-# checked against them. Fees: the venue's lowest tier; they are published in the definition, and an engine's own
-# configuration decides. Anything else, or other values: a TOML file (`load_terms`) or the `terms` argument.
-DEFAULT_TERMS: dict[tuple[Market, str], Terms] = {
-    (Market.SPOT, "BTCUSDT"): Terms("BTC", "USDT", "USDT", tick="0.01", lot="0.00001", **_SPOT_FEES),
-    (Market.SPOT, "ETHUSDT"): Terms("ETH", "USDT", "USDT", tick="0.01", lot="0.0001", **_SPOT_FEES),
-    (Market.USDM, "BTCUSDT"): Terms("BTC", "USDT", "USDT", tick="0.1", lot="0.001", **_USDM_FEES),
-    (Market.USDM, "ETHUSDT"): Terms("ETH", "USDT", "USDT", tick="0.01", lot="0.001", **_USDM_FEES),
-    (Market.COINM, "BTCUSD"): Terms("BTC", "USD", "BTC", tick="0.1", lot="100", contract="100", **_COINM_FEES),
-    (Market.COINM, "ETHUSD"): Terms("ETH", "USD", "ETH", tick="0.01", lot="10", contract="10", **_COINM_FEES),
-}
+    market: Market | None = None  # None: told from the lines
+    terms: TermsTable | None = None  # before `DEFAULT_TERMS`
+    clock_offset_ns: int | None = 0  # None: estimated, one for all
+    delay_floor_ns: int = 0  # for the estimate: the least time that a message is under way
+    strict: bool = False  # anything to warn of is an error
 
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What became of one file. Counts are of the file's lines but for `levels` and `packets`."""
+    """What became of one file. Counts are of the file's lines but for `levels`, `levels_off_tick` and `packets`."""
 
     source: Path
     output: Path
@@ -111,54 +102,59 @@ class ImportSummary:
     held: int  # deltas that waited for a snapshot
     dropped: int  # deltas and snapshots that the book was past already, or that no snapshot came for
     breaks: int  # deltas that do not follow the one before; a reader loses its book there
-    sizes_rounded: int  # sizes that were no whole number of lots, rounded down
-    other_streams: int  # lines of kinds that are not imported
-    clock_steps_back: int  # lines earlier than the one before
     packets: int
+    bad_lines: int  # left out
+    other_streams: int  # lines of kinds that are not imported
+    other_symbols: int  # lines of other symbols
+    levels_off_tick: int  # left out
+    sizes_rounded: int  # sizes that were no whole number of lots, rounded down
+    exchange_times_refused: int  # messages that go without one
+    sent_later: int  # messages received before the exchange sent them
+    clock_steps_back: int  # lines earlier than the one before
+    clock_leaps: int  # lines far from their neighbours in time
+    clock_set: int  # how often the clock was set by more than a minute, or back
     seconds: float
+    clock: ClockCorrection
+    warnings: list[DataWarning]
 
 
-SUMMED = tuple(
-    field.name
-    for field in fields(ImportSummary)
-    if field.name in Stream.fields and field.name not in ("market", "symbol")
-)
-
-
-def load_terms(path: Path) -> dict[tuple[Market, str], Terms]:
-    """Read terms from TOML: a table `[spot.BTCUSDT]` (`usdm`, `coinm`; the symbol or the pair before its `_`) each."""
-    try:
-        tables = msgspec.toml.decode(path.read_bytes(), type=dict[str, dict[str, Terms]])
-        return {(market_of(name), symbol): terms for name, table in tables.items() for symbol, terms in table.items()}
-    except (msgspec.DecodeError, ValueError, OSError) as error:
-        raise RecordingError(f"{path}: {error}") from error
-
-
-def market_of(name: str) -> Market:
-    """The market of that name: `spot`, `usdm` or `coinm`."""
-    try:
-        return Market[name.upper()]
-    except KeyError:
-        raise ValueError(f"market {name!r} is none of {', '.join(m.name.lower() for m in Market)}") from None
+COUNTED = ("lines", "deltas", "levels", "quotes", "trades", "snapshots", "held", "dropped")
+REMARKED = {
+    "breaks": (Remark.BREAK,),
+    "bad_lines": tuple(BAD_LINES),
+    "other_streams": tuple(OTHER_STREAMS),
+    "other_symbols": (Remark.OTHER_SYMBOL,),
+    "levels_off_tick": (Remark.LEVEL_OFF_TICK,),
+    "sizes_rounded": (Remark.SIZE_ROUNDED,),
+    "exchange_times_refused": (Remark.EXCHANGE_TIME, Remark.EXCHANGE_LEAP),
+    "sent_later": (Remark.SENT_LATER,),
+    "clock_steps_back": (Remark.STEP_BACK,),
+    "clock_leaps": (Remark.LEAP,),
+    "clock_set": (Remark.CLOCK_SET,),
+}
 
 
 def import_binance(
-    paths: Iterable[Path],
-    output_folder: Path,
-    market: Market | None = None,
-    clock_offset_ns: int = 0,
-    terms: dict[tuple[Market, str], Terms] | None = None,
+    paths: Iterable[Path], output_folder: Path, options: ImportOptions | None = None
 ) -> list[ImportSummary]:
-    """Import files into `output_folder`, each as `<market>_<name>.pcap`; see `import_file` for the rest."""
+    """Import files into `output_folder`, each as `<market>_<name>.pcap`, of which none may exist.
+
+    Raises `RecordingError` and FileExistsError; nothing is left there then.
+    """
+    options = options or ImportOptions()
     sources: dict[Path, Path] = {}
+    found: list[Found] = []
     for path in paths:
-        found, _ = recognise(path, next(read_chunks(path), b""), market)
-        output = output_folder / output_name(path, found)
+        found.append(recognise(path, options.market))
+        output = output_folder / output_name(path, found[-1].market)
         if output in sources:
             raise RecordingError(f"{path}: {output.name} is the capture of {sources[output]} already; rename one")
+        if output.exists():
+            raise FileExistsError(f"{output} exists already: remove it, or name another folder")
         sources[output] = path
     output_folder.mkdir(parents=True, exist_ok=True)
-    return [import_file(path, output, market, clock_offset_ns, terms) for output, path in sources.items()]
+    pairs = [(path, output) for output, path in sources.items()]
+    return _import_found(pairs, found, options)
 
 
 def output_name(path: Path, market: Market) -> str:
@@ -166,217 +162,204 @@ def output_name(path: Path, market: Market) -> str:
     return f"{market.name.lower()}_{path.name.removesuffix(path.suffix)}.pcap"
 
 
-def import_file(
-    path: Path,
-    output: Path,
-    market: Market | None = None,
-    clock_offset_ns: int = 0,
-    terms: dict[tuple[Market, str], Terms] | None = None,
-) -> ImportSummary:
-    """Import one file as `output`, or into it if it is a folder. Nothing is left there after an error.
+def import_file(path: Path, output: Path, options: ImportOptions | None = None) -> ImportSummary:
+    """Import one file as `output`, or into it if it is a folder. Nothing is left there after an error."""
+    return import_as([(path, output)], options or ImportOptions())[0]
 
-    `market` is told from the lines when it is not given; `terms` go before `DEFAULT_TERMS`.
-    Raises `RecordingError`.
-    """
-    started = time.perf_counter()
-    if abs(clock_offset_ns) > CLOCK_OFFSET_NS_MAX:
-        raise RecordingError(f"clock_offset_ns={clock_offset_ns}: more than a day")
-    chunks = read_chunks(path)
-    head = next(chunks, b"")
-    found_market, symbol = recognise(path, head, market)
-    if output.is_dir():
-        output = output / output_name(path, found_market)
-    stream, publisher = make_stream(found_market, symbol, find_terms(path, found_market, symbol, terms or {}))
-    stream.clock_offset_ns = clock_offset_ns
-    with CaptureWriter(output) as capture:
-        _run(path, stream, publisher, head, chunks, capture)
-    if stream.chain == Chain.UNPROVEN:
-        stream.dropped += stream.held_count
-    counted = {name: getattr(stream, name) for name in SUMMED}
-    return ImportSummary(
-        **counted,
-        market=found_market.name.lower(),
-        symbol=symbol,
-        source=path,
-        output=output,
-        channel_id=publisher.channel_id,
-        packets=publisher.sequence,
-        seconds=time.perf_counter() - started,
-    )
+
+def import_as(pairs: Sequence[tuple[Path, Path]], options: ImportOptions) -> list[ImportSummary]:
+    """Import recordings each as exactly that capture, in place of one that is there. Raises `RecordingError`."""
+    found = [recognise(path, options.market) for path, _ in pairs]
+    named = [
+        (path, output / output_name(path, each.market) if output.is_dir() else output)
+        for (path, output), each in zip(pairs, found, strict=True)
+    ]
+    return _import_found(named, found, options)
+
+
+def _import_found(
+    pairs: Sequence[tuple[Path, Path]], found: Sequence[Found], options: ImportOptions
+) -> list[ImportSummary]:
+    """Import recordings; their captures get their names when the last of them is written."""
+    correction = correct(pairs, found, options)
+    partial = {output: output.with_name(f".{os.getpid()}.import.{output.name}") for _, output in pairs}
+    summaries: list[ImportSummary | None] = [None] * len(pairs)
+    try:
+        for chain in chains_of(found):
+            carried = None
+            for place, follows in zip(chain, [*chain[1:], None], strict=True):
+                path, output = pairs[place]
+                if carried is not None and found[place].first_time_ns < carried.time_ns - OVERLAP_NS_MAX:
+                    carried = None
+                each = FileImport(path, found[place], options, correction, carried)
+                if follows is not None:
+                    keep_book(each.stream)
+                each.run(partial[output])
+                summaries[place] = each.summary(output)
+                carried = carry(each.stream, each.publisher)
+        for output, file in partial.items():
+            os.replace(file, output)
+    except BaseException:
+        for file in partial.values():
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+        raise
+    return [summary for summary in summaries if summary is not None]
+
+
+def chains_of(found: Sequence[Found]) -> list[list[int]]:
+    """Order the places of recordings in time, those of one symbol together."""
+    chains: dict[tuple[Market, str], list[int]] = {}
+    for place in sorted(range(len(found)), key=lambda place: found[place].first_time_ns):
+        chains.setdefault((found[place].market, found[place].symbol), []).append(place)
+    return list(chains.values())
+
+
+def correct(pairs: Sequence[tuple[Path, Path]], found: Sequence[Found], options: ImportOptions) -> ClockCorrection:
+    """What the recording host's clock is corrected by: what was given, else one estimate from all recordings."""
+    given = options.clock_offset_ns
+    if given is None:
+        envelope = make_envelope(min(each.first_time_ns for each in found))
+        for (path, _), each in zip(pairs, found, strict=True):
+            terms = find_terms(path, each.market, each.symbol, options.terms or {})
+            stream, _ = make_stream(each.market, each.symbol, terms, OUTPUT_BYTES_PER_LINE_MAX)
+            measure(path, stream, envelope)
+        return estimate_correction(envelope, options.delay_floor_ns)
+    if abs(given) > CLOCK_OFFSET_NS_MAX:
+        raise RecordingError(f"clock_offset_ns={given}: more than a day")
+    return ClockCorrection(offset_ns=given)
 
 
 SCAN = machine_code(import_lines)
 
 
-def _run(
-    path: Path,
-    stream: Stream,
-    publisher: FeedWriter,
-    head: bytes,
-    chunks: Iterator[bytes],
-    capture: CaptureWriter,
-) -> None:
-    """Slide the window over the file's text and scan it. One chunk is inflated ahead; zlib lets go of the GIL."""
-    window = array(u8, LINE_BYTES_MAX + CHUNK_BYTES + 1)
-    stream.text = window
-    filled = 0
-    chunk = head
-    with ThreadPoolExecutor(1) as pool:
-        while chunk:
-            following = pool.submit(next, chunks, b"")
-            ctypes.memmove(window.address + filled, chunk, len(chunk))
-            stream.position = 0
-            stream.end = filled + chunk.rfind(b"\n") + 1 if b"\n" in chunk else 0
-            filled += len(chunk)
-            _scan_window(path, stream, publisher, capture)
-            filled -= stream.position
-            ctypes.memmove(window.address, window.address + stream.position, filled)
-            if filled > LINE_BYTES_MAX:
-                raise RecordingError(f"{path}, line {stream.lines + 1}: longer than {LINE_BYTES_MAX} bytes")
-            chunk = following.result()
-    if filled:
-        window[filled] = ord("\n")
-        stream.position = 0
-        stream.end = filled + 1
-        _scan_window(path, stream, publisher, capture)
-    sizes = stream.levels + 2 * stream.quotes + stream.trades
-    rounded = stream.sizes_rounded
-    if rounded * SIZES_PER_ROUNDED_MIN > sizes:
-        where = f"line {stream.first_rounded_line}"
-        raise RecordingError(f"{path}, {where}: {rounded} of {sizes} sizes are no multiple of the lot; is it right?")
+class FileImport:
+    """One file on its way into one capture."""
+
+    def __init__(
+        self,
+        path: Path,
+        found: Found,
+        options: ImportOptions,
+        correction: ClockCorrection,
+        carried: Carried | None,
+    ) -> None:
+        self.started = time.perf_counter()
+        self.path, self.found, self.options, self.correction = path, found, options, correction
+        terms = find_terms(path, found.market, found.symbol, options.terms or {})
+        self.stream, self.publisher = make_stream(found.market, found.symbol, terms, room_for(carried))
+        self.stream.full_bids, self.stream.full_asks = found.full_bids, found.full_asks
+        clock = self.stream.clock
+        clock.offset_ns = correction.offset_ns
+        clock.drift_ppb = correction.drift_ppb
+        clock.reference_ns = correction.reference_ns
+        if carried is not None:
+            take_up(self.stream, self.publisher, carried)
+        self.first_sequence = self.publisher.sequence
+
+    def run(self, output: Path) -> None:
+        """Write the capture. Raises `RecordingError`, and leaves nothing then."""
+        with CaptureWriter(output) as capture:
+            slide(self.path, self.stream, lambda: self._scan(capture))
+            give_up_held(self.stream)
+            self._refuse_nothing()
+            self._refuse_wrong_terms()
+            self._refuse_mixtures()
+            self.warnings = warnings_of(self.stream.remarks, self.path)
+            if self.options.strict and self.warnings:
+                more = f" (and {len(self.warnings) - 1} more kinds)" if len(self.warnings) > 1 else ""
+                raise RecordingError(f"refused by --strict: {self.warnings[0]}{more}")
+
+    def _scan(self, capture: CaptureWriter) -> None:
+        stop = Stop.FULL
+        while stop == Stop.FULL:
+            stop = Stop(SCAN(self.stream, self.publisher))
+            capture.write_memory(self.publisher.buffer.address, self.publisher.used)
+            self.publisher.used = 0
+
+    def _refuse_nothing(self) -> None:
+        """Refuse a file of which nothing, or nothing but a book that never changes, would be left."""
+        stream, counts = self.stream, self.stream.remarks.counts
+        events = stream.quotes + stream.trades + stream.deltas
+        if events + stream.snapshots == 0:
+            why = [kind for kind in ABOUT if counts[kind] and kind in LOSSES]
+            told = "; ".join(describe(stream.remarks, kind) for kind in why[:REASONS_MAX]) or (
+                f"the book was past its {stream.dropped:,} depth messages" if stream.dropped else "it is empty"
+            )
+            advice = ABOUT[max(why, key=lambda kind: counts[kind])].what_to_do if why else ""
+            raise RecordingError(
+                f"{self.path}: nothing in it can be imported: {told}" + (f": {advice}" if advice else "")
+            )
+        if events == 0 and counts[Remark.PARTIAL_DEPTH]:
+            told, about = describe(stream.remarks, Remark.PARTIAL_DEPTH), ABOUT[Remark.PARTIAL_DEPTH]
+            raise RecordingError(f"{self.path}: holds no changes of the book, only {told}: {about.what_to_do}")
+
+    def _refuse_wrong_terms(self) -> None:
+        """Refuse a file whose prices or sizes show that the tick or the lot is not the instrument's."""
+        stream, counts = self.stream, self.stream.remarks.counts
+        sizes = stream.levels + 2 * stream.quotes + stream.trades
+        off_tick = counts[Remark.LEVEL_OFF_TICK] + counts[Remark.PRICE_OFF_TICK]
+        for kind, count, of, what, term in (
+            (Remark.SIZE_ROUNDED, counts[Remark.SIZE_ROUNDED], sizes, "sizes are no multiple of the lot", "lot"),
+            (Remark.LEVEL_OFF_TICK, off_tick, sizes + off_tick, "prices are no multiple of the tick", "tick"),
+        ):
+            if count >= OFF_GRID_MIN and count * OFF_GRID_ONE_IN > of:
+                where = f"line {stream.remarks.first_lines[kind]}"
+                raise RecordingError(
+                    f"{self.path}, {where}: {count} of {of} {what}: give the right {term} with --terms"
+                )
+
+    def _refuse_mixtures(self) -> None:
+        """Refuse a file whose book could be made of what does not belong together."""
+        stream = self.stream
+        if stream.strange_depth and stream.bare_snapshots:
+            told = describe(stream.remarks, Remark.OTHER_SYMBOL)
+            raise RecordingError(
+                f"{self.path}: {told}, with depth among them: no snapshot says whose it is: record one symbol a file"
+            )
+        is_crossed = stream.top_bid_ticks >= stream.top_ask_ticks
+        if stream.maybe_partial and stream.deltas and (is_crossed or stream.deltas >= PARTIAL_DELTAS_MIN):
+            raise RecordingError(
+                f"{self.path}: none of its {stream.deltas:,} depth updates removes a level, so it is partial depth "
+                f"(depth5, depth10, depth20): {ABOUT[Remark.PARTIAL_DEPTH].what_to_do}"
+            )
+
+    def summary(self, output: Path) -> ImportSummary:
+        """What became of the file."""
+        stream, counts = self.stream, self.stream.remarks.counts
+        counted = {name: getattr(stream, name) for name in COUNTED}
+        counted |= {name: sum(counts[kind] for kind in kinds) for name, kinds in REMARKED.items()}
+        counted["dropped"] += counts[Remark.UNPROVEN]
+        return ImportSummary(
+            **counted,
+            market=self.found.market.name.lower(),
+            symbol=self.found.symbol,
+            source=self.path,
+            output=output,
+            channel_id=self.publisher.channel_id,
+            packets=self.publisher.sequence - self.first_sequence,
+            seconds=time.perf_counter() - self.started,
+            clock=self.correction,
+            warnings=self.warnings,
+        )
 
 
-def _scan_window(path: Path, stream: Stream, publisher: FeedWriter, capture: CaptureWriter) -> None:
-    stop = Stop.FULL
-    while stop == Stop.FULL:
-        stop = Stop(SCAN(stream, publisher))
-        capture.write_memory(publisher.buffer.address, publisher.used)
-        publisher.used = 0
-    if stop == Stop.FAULT:
-        line = stream.line
-        text = ctypes.string_at(stream.text.address + stream.position, stream.end - stream.position).partition(b"\n")[0]
-        column = max(line.fault_position - stream.position, 0)
-        excerpt = text[max(column - EXCERPT_BYTES // 2, 0) :][:EXCERPT_BYTES].decode(errors="replace")
-        reason = FAULT_TEXTS[Fault(line.fault)]
-        raise RecordingError(f"{path}, line {stream.lines + 1}: {reason}: byte {column}, near {excerpt!r}")
-
-
-def read_chunks(path: Path) -> Iterator[bytes]:
-    """Read the file's text in pieces of at most CHUNK_BYTES, decompressed. Raises `RecordingError`.
-
-    gzip goes through zlib: 310 MB/s of text on the recordings, where pyarrow's reader gives 180.
-    """
-    try:
-        with path.open("rb") as file:
-            if file.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
-                file.seek(0)
-                yield from _inflate(path, file)
-                return
-        stream, _ = open_stream(path)
-        try:
-            while chunk := stream.read(CHUNK_BYTES):
-                yield bytes(chunk)
-        finally:
-            stream.close()
-    except OSError as error:
-        raise RecordingError(f"{path}: can't be read ({error.strerror or error})") from error
-
-
-def _inflate(path: Path, file: Any) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    compressed = file.read(READ_BYTES)
-    try:
-        while compressed:
-            chunk = inflater.decompress(compressed, CHUNK_BYTES)
-            if chunk:
-                yield chunk
-            if inflater.eof:  # another member may follow
-                compressed = inflater.unused_data or file.read(READ_BYTES)
-                if compressed:
-                    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            else:
-                compressed = inflater.unconsumed_tail or file.read(READ_BYTES)
-    except zlib.error as error:
-        raise RecordingError(f"{path}: damaged before its byte {file.tell()} ({error}); take an intact copy") from error
-    if not inflater.eof:
-        raise RecordingError(f"{path}: ends in the middle of its compressed data; take a whole copy")
-
-
-def recognise(path: Path, head: bytes, market: Market | None) -> tuple[Market, str]:
-    """Find out market and symbol of a recording, from the first line that tells."""
-    for number, text in enumerate(head.split(b"\n", HEAD_LINES_MAX)[:HEAD_LINES_MAX], 1):
-        try:
-            message = json.loads(text.partition(b" ")[2])
-            message = message.get("data", message)
-            symbol = message.get("s") or message.get("symbol")
-        except (ValueError, AttributeError, RecursionError):
-            if not text or text == head.rpartition(b"\n")[2]:
-                continue  # cut off by the end of the head
-            raise RecordingError(f"{path}, line {number}: {FAULT_TEXTS[Fault.SYNTAX]}") from None
-        found = _market_of_message(message) if market is None else market
-        if symbol and found is not None:
-            if not isinstance(symbol, str) or not re.fullmatch(rf"[A-Z0-9_]{{1,{SYMBOL_BYTES}}}", symbol):
-                raise RecordingError(f"{path}, line {number}: {symbol!r} is no symbol of this venue")
-            return found, symbol
-    raise RecordingError(f"{path}: its first {HEAD_LINES_MAX} lines do not tell its market and symbol")
-
-
-def _market_of_message(message: dict[str, Any]) -> Market | None:
-    """Tell the market: only COIN-M names the pair; USD-M has `pu` in deltas, `e` in bookTicker, no `M` in trades."""
-    if "ps" in message or "pair" in message:
-        return Market.COINM
-    event = message.get("e")
-    if event == "depthUpdate":
-        return Market.USDM if "pu" in message else Market.SPOT
-    if event == "trade":
-        return Market.SPOT if "M" in message else Market.USDM
-    if event == "bookTicker":
-        return Market.USDM
-    return Market.SPOT if event is None and {"u", "b", "B", "a", "A"} <= message.keys() else None
-
-
-def find_terms(path: Path, market: Market, symbol: str, terms: dict[tuple[Market, str], Terms]) -> Terms:
-    """Find the terms of a symbol, or of its pair; given ones before the defaults."""
-    for table in (terms, DEFAULT_TERMS):
-        for name in (symbol, symbol.partition("_")[0]):
-            if (market, name) in table:
-                return table[market, name]
-    raise RecordingError(f"{path}: no terms for {market.name.lower()}.{symbol}; give its tick and lot")
-
-
-def override_terms(terms: Terms, **values: str | None) -> Terms:
-    """Return `terms` with the values that are not None, e.g. from command line options."""
-    return msgspec.structs.replace(terms, **{name: value for name, value in values.items() if value is not None})
-
-
-def to_e9(text: str, name: str) -> int:
-    """Convert a decimal text to units of 1e-9, exactly."""
-    try:
-        value = Decimal(text) * E9
-    except InvalidOperation:
-        raise RecordingError(f"{name}={text!r} is no decimal number") from None
-    if value != int(value):
-        raise RecordingError(f"{name}={text!r} has more than nine decimals")
-    return int(value)
-
-
-def expiry_ns(symbol: str) -> int:
-    """When a dated future is delivered, whose symbol ends in `_YYMMDD`; 0 for all others."""
-    match = re.search(r"_(\d{6})$", symbol)
-    if match is None:
-        return 0
-    day = datetime.strptime(match[1], "%y%m%d").replace(hour=EXPIRY_HOUR_UTC, tzinfo=UTC)
-    return int(day.timestamp()) * E9
-
-
-def make_stream(market: Market, symbol: str, terms: Terms) -> tuple[Stream, FeedWriter]:
-    """Make the state of one file's import, and its channel's publisher.
+def make_stream(market: Market, symbol: str, terms: Terms, room_bytes: int) -> tuple[Stream, FeedWriter]:
+    """Make the state of one file's import, and its channel's publisher; a line may become `room_bytes` of packets.
 
     Ids come from the symbol, so that a recording has the same ones whichever files are imported with it: instrument
     id = CRC-32 of `<market>.<symbol>`, channel id = its low 16 bits.
     """
     instrument_id = zlib.crc32(f"{market.name.lower()}.{symbol}".encode())
-    stream = Stream(market=market, symbol_length=len(symbol))
+    stream = Stream(
+        market=market,
+        symbol_length=len(symbol),
+        kept_speed=NO_STREAM,
+        maybe_partial=1,
+        top_bid_ticks=NO_BID,
+        top_ask_ticks=NO_ASK,
+        room_bytes=room_bytes,
+    )
     definition = stream.definition
     definition.instrument_id = instrument_id
     definition.expiry_ns = expiry_ns(symbol)
@@ -412,4 +395,4 @@ def make_stream(market: Market, symbol: str, terms: Terms) -> tuple[Stream, Feed
         source_port=PORT,
         destination_port=PORT,
     )
-    return stream, make_writer(flow, instrument_id & 0xFFFF, OUTPUT_BYTES)
+    return stream, make_writer(flow, instrument_id & 0xFFFF, room_bytes + OUTPUT_BYTES_PER_LINE_MAX)

@@ -14,24 +14,30 @@ Source: developers.binance.com, "How to manage a local order book correctly" (sp
 from enum import IntEnum
 from typing import Annotated
 
-from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, u8
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u8, view
 from crosswire.nic.unit.compile import compiled
+from crosswire.venues.book.book import NO_ASK, NO_BID, Book, clear_book, set_level
+from crosswire.venues.bridge.binance.clock import Clock, doubt_exchange_time, keep_time
 from crosswire.venues.bridge.binance.json import (
     EVENT_DEPTH,
     EVENT_QUOTE,
     EVENT_TRADE,
-    LEVELS_MAX,
+    NEWLINE,
     QUOTE,
     TRADE_MARKET,
-    Fault,
-    Line,
-    Number,
-    Seen,
-    fail,
     scan_line,
 )
+from crosswire.venues.bridge.binance.kinds import (
+    CASE_BIT,
+    NAMELESS,
+    PARTIAL_LEVELS_MAX,
+    StreamName,
+    kind_of_other,
+    read_name,
+)
+from crosswire.venues.bridge.binance.line import LEVELS_MAX, Line, Number, Seen, fail, to_ns
+from crosswire.venues.bridge.binance.remark import Remark, Remarks, note
 from crosswire.venues.bridge.wire.encoder import (
     FeedWriter,
     book_bytes_max,
@@ -41,19 +47,20 @@ from crosswire.venues.bridge.wire.encoder import (
     write_snapshot,
     write_trade,
 )
-from crosswire.venues.bridge.wire.layout import BestBidAsk, BookDelta, InstrumentDefinition, Snapshot, Trade
+from crosswire.venues.bridge.wire.layout import BestBidAsk, BookDelta, InstrumentDefinition, Level, Snapshot, Trade
 from crosswire.venues.instrument import SYMBOL_BYTES
-from crosswire.venues.side import BUY, SELL
+from crosswire.venues.side import ASK, BID, BUY, SELL
 
 LINE_BYTES_MAX = 1 << 22  # a line of LEVELS_MAX levels a side is shorter
 HELD_BYTES_MAX = 1 << 26  # deltas held for a snapshot: minutes of the busiest stream; beyond, the oldest are given up
 OUTPUT_BYTES_PER_LINE_MAX = book_bytes_max(2 * LEVELS_MAX) + book_bytes_max(0)  # the first has a definition before it
+OTHERS_IN_ROW_MAX = 256  # deltas of a second stream without one of the first: the first has ended
 
 BOOK_TICKER_KEYS = Seen.LAST_ID | Seen.BID_PRICE | Seen.BID_SIZE | Seen.ASK_PRICE | Seen.ASK_SIZE
 TRADE_KEYS = Seen.TRADE_ID | Seen.PRICE | Seen.SIZE | Seen.MAKER
 DEPTH_KEYS = Seen.FIRST_ID | Seen.LAST_ID | Seen.BIDS | Seen.ASKS
 SNAPSHOT_KEYS = Seen.SNAPSHOT_ID | Seen.BIDS | Seen.ASKS
-COINM_KEYS = Seen.PREVIOUS_ID | Seen.PAIR
+TIMES = Seen.EVENT_TIME | Seen.TRANSACTION_TIME
 
 
 class Market(IntEnum):
@@ -71,6 +78,11 @@ class Chain(IntEnum):
     SNAPSHOT = 1  # the next delta may begin before the snapshot
     LIVE = 2
     BROKEN = 3  # until the next snapshot
+    CARRIED = 4  # the book is the one that the recording before this one ended with, if the next delta follows it
+
+
+NO_STREAM = -1
+NUL = 0
 
 
 class Stop(IntEnum):
@@ -78,14 +90,12 @@ class Stop(IntEnum):
 
     DONE = 0  # no more text
     FULL = 1  # the writer's buffer must be emptied
-    FAULT = 2  # see `line.fault`
 
 
 class Stream(Struct):
     """One file's way from lines to packets. `position` and `end` bound the whole lines in `text`."""
 
     market: i64  # Market
-    clock_offset_ns: i64  # added to the recording host's time
     chain: i64  # Chain
     last_id: i64  # of the last delta or snapshot that was in order
     position: i64
@@ -94,29 +104,51 @@ class Stream(Struct):
     held_end: i64
     held_count: i64  # deltas in `held_text`
     replaying: i64  # 1: held deltas are on their way out
-    lines: i64  # whole lines read; the faulty one comes after
+    lines: i64  # read, bad ones included
+    is_tail: i64  # 1: the line in `text` is the file's last and has no end of its own
     deltas: i64  # packets by kind
     levels: i64  # of deltas and snapshots
     quotes: i64
     trades: i64
     snapshots: i64
     held: i64  # deltas that waited for a snapshot
-    dropped: i64  # deltas and snapshots that the book was already past, or that no snapshot came for
-    breaks: i64  # deltas that do not follow the one before
-    sizes_rounded: i64  # sizes published that were no whole number of lots
-    first_rounded_line: i64  # where the first size was rounded, from 1; 0: none was
-    other_streams: i64  # lines of streams that are not imported, or trades that are none of the market's
-    clock_steps_back: i64  # lines earlier than the one before; they get its time
+    dropped: i64  # deltas and snapshots that the book was already past
+    kept_speed: i64  # `StreamName.speed` of the depth stream that the book follows; NO_STREAM: of none yet
+    others_in_row: i64  # deltas of another one since its last
+    full_bids: i64  # levels of the fullest snapshot: one that has less, and few, is partial depth
+    full_asks: i64
+    maybe_partial: i64  # 1: every delta so far was two-sided, short, and removed nothing
+    top_bid_ticks: i64  # of all levels while that is so: then none of them was ever removed
+    top_ask_ticks: i64
+    bare_snapshots: i64  # published snapshots that do not name their symbol
+    strange_depth: i64  # depth deltas of other symbols
+    is_defined: i64  # 1: the definition, which comes before anything else, is published
+    keeps_book: i64  # 1: `book` is kept up to date, for the recording that follows
+    room_bytes: i64  # that one line may need in the writer's buffer
+    carried_bid_count: i64  # levels of the book that the recording before ended with
+    carried_ask_count: i64
     symbol_length: i64
     symbol: Annotated[Array, u8, SYMBOL_BYTES]
-    definition: InstrumentDefinition  # published before anything else
+    definition: InstrumentDefinition
+    clock: Clock
     line: Line
+    name: StreamName
+    remarks: Remarks
     delta: BookDelta
     snapshot: Snapshot
     quote: BestBidAsk
     trade: Trade
     text: Annotated[Pointer, u8]
-    held_text: Annotated[Pointer, u8]
+    held_text: Annotated[Pointer, u8]  # for each a `HeldHeader` and the line
+    book: Annotated[Pointer, Book]
+    carried_bids: Annotated[Pointer, Level]
+    carried_asks: Annotated[Pointer, Level]
+
+
+class HeldHeader(Struct, packed=True):
+    """Before each held line."""
+
+    line_number: i64
 
 
 def make_held_text() -> Array:
@@ -134,29 +166,58 @@ def is_symbol(stream: Stream, text: Array, position: int) -> bool:
 
 
 @compiled
-def exchange_time_ns(line: Line) -> int:
-    """The exchange's time: of the matching, else when it was sent, else 0."""
+def names_symbol(stream: Stream, text: Array) -> bool:
+    """Tell whether the name of the line's stream, if it has one, is that of the stream's symbol, in either case."""
+    name = stream.name
+    if name.symbol == 0:
+        return True
+    if name.symbol_length != stream.symbol_length:
+        return False
+    for index in range(stream.symbol_length):
+        if text[name.symbol + index] | CASE_BIT != stream.symbol[index] | CASE_BIT:
+            return False
+    return True
+
+
+@compiled
+def read_exchange_time(line: Line) -> None:
+    """Find the exchange's time: of the matching, else when it was sent, else 0."""
+    time_ns = 0
     if line.seen & Seen.TRANSACTION_TIME != 0:
-        return line.numbers[Number.TRANSACTION_TIME_MS] * NS_PER_MS
-    if line.seen & Seen.EVENT_TIME != 0:
-        return line.numbers[Number.EVENT_TIME_MS] * NS_PER_MS
-    return 0
+        time_ns = to_ns(line.numbers[Number.TRANSACTION_TIME])
+    if time_ns == 0 and line.seen & Seen.EVENT_TIME != 0:
+        time_ns = to_ns(line.numbers[Number.EVENT_TIME])
+    line.exchange_time_ns = time_ns
 
 
 @compiled
-def fill_head(stream: Stream, message: BestBidAsk | Trade | BookDelta | Snapshot) -> None:
-    """Fill in what every message tells alike, and count what its line had to round: it is about to be published."""
+def fill_head(stream: Stream, message: BestBidAsk | Trade | BookDelta | Snapshot, number: int) -> None:
+    """Fill in what every message tells alike, and note what line `number` had to lose: it is about to be published."""
+    line = stream.line
     message.instrument_id = stream.definition.instrument_id
-    message.exchange_time_ns = exchange_time_ns(stream.line)
-    stream.sizes_rounded += stream.line.sizes_rounded
+    message.exchange_time_ns = line.exchange_time_ns
+    if line.sizes_rounded != 0:
+        note(stream.remarks, Remark.SIZE_ROUNDED, number, line.sizes_rounded)
+    if line.levels_off_tick != 0:
+        note(stream.remarks, Remark.LEVEL_OFF_TICK, number, line.levels_off_tick)
+    if line.exchange_time_ns == 0 and line.seen & TIMES != 0:
+        note_untimed(stream, number)
 
 
 @compiled
-def import_quote(stream: Stream, writer: FeedWriter) -> None:
+def note_untimed(stream: Stream, number: int) -> None:
+    """Note that a line's exchange time is none, if it was not `keep_time` that took it away."""
+    read_exchange_time(stream.line)
+    if stream.line.exchange_time_ns == 0:
+        note(stream.remarks, Remark.EXCHANGE_TIME, number, 1)
+
+
+@compiled
+def import_quote(stream: Stream, writer: FeedWriter, number: int) -> None:
     """Publish a bookTicker."""
     numbers = stream.line.numbers
     quote = stream.quote
-    fill_head(stream, quote)
+    fill_head(stream, quote, number)
     quote.update_id = numbers[Number.LAST_ID]
     quote.bid_price_ticks = numbers[Number.BID_TICKS]
     quote.bid_qty_lots = numbers[Number.BID_LOTS]
@@ -167,12 +228,12 @@ def import_quote(stream: Stream, writer: FeedWriter) -> None:
 
 
 @compiled
-def import_trade(stream: Stream, writer: FeedWriter) -> None:
+def import_trade(stream: Stream, writer: FeedWriter, number: int) -> None:
     """Publish a trade."""
     line = stream.line
     numbers = line.numbers
     trade = stream.trade
-    fill_head(stream, trade)
+    fill_head(stream, trade, number)
     trade.trade_id = numbers[Number.TRADE_ID]
     trade.price_ticks = numbers[Number.PRICE_TICKS]
     trade.qty_lots = numbers[Number.QTY_LOTS]
@@ -182,78 +243,215 @@ def import_trade(stream: Stream, writer: FeedWriter) -> None:
 
 
 @compiled
-def emit_delta(stream: Stream, writer: FeedWriter, previous_id: int) -> None:
+def take_tops(stream: Stream) -> None:
+    """Take the line's best levels into the best of all."""
+    line = stream.line
+    for index in range(line.bid_count):
+        stream.top_bid_ticks = max(stream.top_bid_ticks, line.bids[index].price_ticks)
+    for index in range(line.ask_count):
+        stream.top_ask_ticks = min(stream.top_ask_ticks, line.asks[index].price_ticks)
+
+
+@compiled
+def watch_partial(stream: Stream) -> None:
+    """Follow what would tell that the deltas are none: nothing removed, both sides always, and in the end a cross."""
+    line = stream.line
+    fewer, more = min(line.bid_count, line.ask_count), max(line.bid_count, line.ask_count)
+    if line.removals != 0 or fewer == 0 or more > PARTIAL_LEVELS_MAX:
+        stream.maybe_partial = 0
+    else:
+        take_tops(stream)
+
+
+@compiled
+def update_book(stream: Stream, bids: Array, bid_count: int, asks: Array, ask_count: int) -> None:
+    """Apply levels to the book; a level too many ends the keeping of it."""
+    book = stream.book[0]
+    kept = True
+    for index in range(bid_count):
+        kept = set_level(book, BID, bids[index].price_ticks, bids[index].qty_lots) and kept
+    for index in range(ask_count):
+        kept = set_level(book, ASK, asks[index].price_ticks, asks[index].qty_lots) and kept
+    if not kept:
+        stream.keeps_book = 0
+
+
+@compiled
+def emit_delta(stream: Stream, writer: FeedWriter, previous_id: int, number: int) -> None:
     """Publish a depth delta."""
     line = stream.line
     delta = stream.delta
-    fill_head(stream, delta)
+    fill_head(stream, delta, number)
     delta.first_id = line.numbers[Number.FIRST_ID]
     delta.last_id = line.numbers[Number.LAST_ID]
     delta.previous_id = previous_id
     write_delta(writer, delta, line.bids, line.bid_count, line.asks, line.ask_count)
     stream.deltas += 1
     stream.levels += line.bid_count + line.ask_count
+    if stream.maybe_partial != 0:
+        watch_partial(stream)
+    if stream.keeps_book != 0:
+        update_book(stream, line.bids, line.bid_count, line.asks, line.ask_count)
 
 
 @compiled
-def hold_line(stream: Stream, text: Array, position: int, length: int) -> None:
+def forget_held(stream: Stream) -> None:
+    """Let go of the held lines."""
+    stream.held_end = 0
+    stream.held_count = 0
+
+
+@compiled
+def give_up_held(stream: Stream) -> None:
+    """Count the held deltas as dropped for want of a snapshot, unless they were published as they came."""
+    if stream.chain == Chain.UNPROVEN and stream.held_count != 0:
+        first = view(HeldHeader, address_of(stream.held_text)).line_number
+        note(stream.remarks, Remark.UNPROVEN, first, stream.held_count)
+    forget_held(stream)
+
+
+@compiled
+def hold_line(stream: Stream, text: Array, position: int, length: int, number: int) -> None:
     """Keep a delta's line for the next snapshot; when there is no room, those that waited are given up."""
-    if stream.held_end + length > HELD_BYTES_MAX:
-        stream.dropped += stream.held_count
-        stream.held_end = 0
-        stream.held_count = 0
-    copy_bytes(address_of(stream.held_text) + stream.held_end, address_of(text) + position, length)
-    stream.held_end += length
+    if stream.held_end + size_of(HeldHeader) + length > HELD_BYTES_MAX:
+        give_up_held(stream)
+    place = address_of(stream.held_text) + stream.held_end
+    view(HeldHeader, place).line_number = number
+    copy_bytes(place + size_of(HeldHeader), address_of(text) + position, length)
+    stream.held_end += size_of(HeldHeader) + length
     stream.held_count += 1
     stream.held += 1
 
 
 @compiled
-def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int) -> None:
-    """Import one depth delta, whose line of `length` bytes begins at `position`."""
-    line = stream.line
-    numbers = line.numbers
-    previous_id = numbers[Number.FIRST_ID] - 1 if stream.market == Market.SPOT else numbers[Number.PREVIOUS_ID]
-    if stream.chain == Chain.UNPROVEN:
-        hold_line(stream, text, position, length)
-        return
-    if stream.chain == Chain.BROKEN:
-        if stream.replaying == 0:
-            hold_line(stream, text, position, length)
-        emit_delta(stream, writer, previous_id)
-        return
-    if numbers[Number.LAST_ID] <= stream.last_id:
-        stream.dropped += 1
-        return
-    follows = previous_id == stream.last_id or (stream.chain == Chain.SNAPSHOT and previous_id < stream.last_id)
-    if follows:
-        stream.chain = Chain.LIVE
-        stream.last_id = numbers[Number.LAST_ID]
-    else:
-        stream.breaks += 1
-        stream.chain = Chain.BROKEN
-        if stream.replaying == 0:
-            stream.held_end = 0
-            stream.held_count = 0
-            hold_line(stream, text, position, length)
-    emit_delta(stream, writer, previous_id)
+def is_of_kept_stream(stream: Stream, previous_id: int, number: int) -> bool:
+    """Tell whether the book follows the depth stream that a delta is of; after a snapshot, whichever continues it."""
+    speed = stream.name.speed
+    if speed != stream.kept_speed and stream.kept_speed != NO_STREAM:
+        continues = (
+            stream.chain == Chain.SNAPSHOT and previous_id <= stream.last_id < stream.line.numbers[Number.LAST_ID]
+        )
+        if not continues and stream.others_in_row < OTHERS_IN_ROW_MAX:
+            stream.others_in_row += 1
+            note(stream.remarks, Remark.SECOND_DEPTH, number, 1)
+            return False
+    stream.kept_speed = speed
+    stream.others_in_row = 0
+    return True
 
 
 @compiled
-def import_snapshot(stream: Stream, writer: FeedWriter) -> None:
+def publish_carried(stream: Stream, writer: FeedWriter) -> None:
+    """Publish the book that the recording before ended with, as of its last delta."""
+    bids, bid_count = stream.carried_bids, stream.carried_bid_count
+    asks, ask_count = stream.carried_asks, stream.carried_ask_count
+    snapshot = stream.snapshot
+    snapshot.instrument_id = stream.definition.instrument_id
+    snapshot.exchange_time_ns = 0
+    snapshot.last_id = stream.last_id
+    write_snapshot(writer, snapshot, bids, bid_count, asks, ask_count)
+    stream.snapshots += 1
+    stream.levels += bid_count + ask_count
+    stream.room_bytes = OUTPUT_BYTES_PER_LINE_MAX
+    if stream.keeps_book != 0:
+        update_book(stream, bids, bid_count, asks, ask_count)
+
+
+@compiled
+def take_up_carried(stream: Stream, writer: FeedWriter, previous_id: int) -> None:
+    """Go on from the carried book if the delta at hand follows it; one that leaves a gap breaks the chain."""
+    if previous_id > stream.last_id:
+        stream.chain = Chain.LIVE
+        stream.kept_speed = NO_STREAM
+    elif stream.line.numbers[Number.LAST_ID] > stream.last_id:
+        publish_carried(stream, writer)
+        stream.chain = Chain.SNAPSHOT
+
+
+@compiled
+def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int, number: int) -> None:
+    """Import one depth delta, whose line of `length` bytes begins at `position`."""
+    line = stream.line
+    last_id = line.numbers[Number.LAST_ID]
+    previous_id = (
+        line.numbers[Number.FIRST_ID] - 1 if stream.market == Market.SPOT else line.numbers[Number.PREVIOUS_ID]
+    )
+    if stream.chain == Chain.CARRIED:
+        take_up_carried(stream, writer, previous_id)
+    if stream.chain == Chain.UNPROVEN:
+        hold_line(stream, text, position, length, number)
+        return
+    if not is_of_kept_stream(stream, previous_id, number):
+        return
+    if stream.chain == Chain.BROKEN:
+        if stream.replaying == 0:
+            hold_line(stream, text, position, length, number)
+        emit_delta(stream, writer, previous_id, number)
+        return
+    if last_id <= stream.last_id:
+        stream.dropped += 1
+        return
+    if previous_id < stream.last_id and stream.chain == Chain.LIVE:
+        if stream.name.speed == NAMELESS:
+            note(stream.remarks, Remark.SECOND_DEPTH, number, 1)
+            return
+        previous_id = stream.last_id  # the same stream by another connection: it has all that changed since
+    if previous_id <= stream.last_id:
+        stream.chain = Chain.LIVE
+        stream.last_id = last_id
+    else:
+        note(stream.remarks, Remark.BREAK, number, 1)
+        stream.chain = Chain.BROKEN
+        if stream.replaying == 0:
+            forget_held(stream)
+            hold_line(stream, text, position, length, number)
+    emit_delta(stream, writer, previous_id, number)
+
+
+@compiled
+def is_partial(stream: Stream) -> bool:
+    """Tell whether what looks like a snapshot is a message of spot's partial depth, which has the same shape.
+
+    It has few levels, where the snapshots have more, or comes while the book needs none. Futures' snapshots have a
+    time, and their partial depth an event.
+    """
+    line = stream.line
+    if line.seen & TIMES != 0 or max(line.bid_count, line.ask_count) > PARTIAL_LEVELS_MAX:
+        return False
+    if line.bid_count < stream.full_bids or line.ask_count < stream.full_asks:
+        return stream.chain != Chain.BROKEN or max(stream.full_bids, stream.full_asks) > PARTIAL_LEVELS_MAX
+    is_even = line.bid_count == line.ask_count and line.bid_count in (5, 10, PARTIAL_LEVELS_MAX)
+    return is_even and stream.chain == Chain.LIVE
+
+
+@compiled
+def import_snapshot(stream: Stream, writer: FeedWriter, number: int) -> None:
     """Import one REST snapshot; what was held goes out next."""
     line = stream.line
-    numbers = line.numbers
-    if (stream.chain == Chain.LIVE or stream.chain == Chain.SNAPSHOT) and numbers[Number.SNAPSHOT_ID] <= stream.last_id:
+    last_id = line.numbers[Number.SNAPSHOT_ID]
+    if is_partial(stream):
+        note(stream.remarks, Remark.PARTIAL_DEPTH, number, 1)
+        return
+    if (stream.chain == Chain.LIVE or stream.chain == Chain.SNAPSHOT) and last_id <= stream.last_id:
         stream.dropped += 1
         return
     snapshot = stream.snapshot
-    fill_head(stream, snapshot)
-    snapshot.last_id = numbers[Number.SNAPSHOT_ID]
+    fill_head(stream, snapshot, number)
+    snapshot.last_id = last_id
     write_snapshot(writer, snapshot, line.bids, line.bid_count, line.asks, line.ask_count)
     stream.snapshots += 1
+    stream.bare_snapshots += line.seen & Seen.SYMBOL == 0
     stream.levels += line.bid_count + line.ask_count
-    stream.last_id = numbers[Number.SNAPSHOT_ID]
+    stream.full_bids = max(stream.full_bids, line.bid_count)
+    stream.full_asks = max(stream.full_asks, line.ask_count)
+    stream.top_bid_ticks = NO_BID
+    stream.top_ask_ticks = NO_ASK
+    if stream.maybe_partial != 0:
+        take_tops(stream)
+    if stream.keeps_book != 0:
+        clear_book(stream.book[0])
+        update_book(stream, line.bids, line.bid_count, line.asks, line.ask_count)
+    stream.last_id = last_id
     stream.chain = Chain.SNAPSHOT
     stream.replaying = 1
     stream.held_position = 0
@@ -262,72 +460,78 @@ def import_snapshot(stream: Stream, writer: FeedWriter) -> None:
 @compiled
 def require(line: Line, keys: int, position: int) -> bool:
     """Check that the line has all `keys` and its prices and sizes could be read; it is at fault if not."""
-    if line.late_fault != Fault.NONE:
+    if line.late_fault != Remark.NONE:
         fail(line, line.late_fault, line.late_fault_position)
         return False
     if line.seen & keys != keys:
-        fail(line, Fault.MISSING_KEY, position)
+        fail(line, Remark.MISSING_KEY, position)
         return False
     return True
 
 
 @compiled
-def is_of_market(stream: Stream, line: Line) -> bool:
-    """Tell whether a depth delta is of the stream's market: only futures have `pu`, only COIN-M has `ps`."""
-    shown = line.seen & COINM_KEYS
-    if stream.market == Market.SPOT:
-        return shown == 0
-    if stream.market == Market.USDM:
-        return shown == Seen.PREVIOUS_ID
-    return shown == COINM_KEYS
+def import_depth(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int, number: int) -> None:
+    """Import a line whose event is a change of depth, if that is what it is."""
+    line = stream.line
+    read_name(stream.name, line, text)
+    if stream.name.remark != Remark.NONE:
+        note(stream.remarks, stream.name.remark, number, 1)
+    elif require(line, DEPTH_KEYS, position):
+        if (line.seen & Seen.PREVIOUS_ID != 0) != (stream.market != Market.SPOT):  # all futures have `pu`, spot has not
+            fail(line, Remark.OTHER_MARKET, position)
+        elif line.numbers[Number.FIRST_ID] > line.numbers[Number.LAST_ID]:
+            fail(line, Remark.IDS, position)
+        else:
+            import_delta(stream, writer, text, position, length, number)
 
 
 @compiled
-def import_line(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int) -> None:
-    """Act on the line that was just read, `length` bytes from `position`."""
+def import_eventless(stream: Stream, writer: FeedWriter, text: Array, position: int, number: int) -> bool:
+    """Import a line without an event, if it is one of those: a snapshot, or spot's bookTicker. False: it is neither."""
+    line = stream.line
+    if line.seen & Seen.SNAPSHOT_ID != 0:
+        read_name(stream.name, line, text)
+        if stream.name.remark == Remark.PARTIAL_DEPTH:
+            note(stream.remarks, Remark.PARTIAL_DEPTH, number, 1)
+        elif not names_symbol(stream, text):
+            note(stream.remarks, Remark.OTHER_SYMBOL, number, 1)
+        elif require(line, SNAPSHOT_KEYS, position):
+            import_snapshot(stream, writer, number)
+        return True
+    if line.seen & BOOK_TICKER_KEYS == BOOK_TICKER_KEYS:
+        if require(line, BOOK_TICKER_KEYS, position):
+            import_quote(stream, writer, number)
+        return True
+    return False
+
+
+@compiled
+def import_line(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int, number: int) -> None:
+    """Act on line `number`, which was just read, `length` bytes from `position`."""
     line = stream.line
     seen = line.seen
     if seen & Seen.SYMBOL != 0 and not is_symbol(stream, text, line.symbol):
-        fail(line, Fault.OTHER_SYMBOL, line.symbol)
+        note(stream.remarks, Remark.OTHER_SYMBOL, number, 1)
+        stream.strange_depth += line.event == EVENT_DEPTH and seen & Seen.EVENT != 0
         return
     if seen & Seen.EVENT != 0:
         if line.event == EVENT_DEPTH:
-            if require(line, DEPTH_KEYS, position):
-                if is_of_market(stream, line):
-                    import_delta(stream, writer, text, position, length)
-                else:
-                    fail(line, Fault.OTHER_MARKET, position)
+            import_depth(stream, writer, text, position, length, number)
             return
         if line.event == EVENT_QUOTE:
             if require(line, BOOK_TICKER_KEYS, position):
-                import_quote(stream, writer)
+                import_quote(stream, writer, number)
             return
         if line.event == EVENT_TRADE:
             # "X" other than MARKET (insurance fund, ADL) is a transfer beside the book, at a price nobody quoted.
             if seen & Seen.TRADE_KIND != 0 and line.trade_kind != TRADE_MARKET:
-                stream.other_streams += 1
+                note(stream.remarks, Remark.TRANSFER, number, 1)
             elif require(line, TRADE_KEYS, position):
-                import_trade(stream, writer)
+                import_trade(stream, writer, number)
             return
-    elif seen & Seen.SNAPSHOT_ID != 0 and seen & Seen.STREAM == 0:
-        if require(line, SNAPSHOT_KEYS, position):
-            import_snapshot(stream, writer)
+    elif import_eventless(stream, writer, text, position, number):
         return
-    elif seen & BOOK_TICKER_KEYS == BOOK_TICKER_KEYS:
-        if require(line, BOOK_TICKER_KEYS, position):  # spot's has no "e"
-            import_quote(stream, writer)
-        return
-    stream.other_streams += 1
-
-
-@compiled
-def keep_time(stream: Stream, writer: FeedWriter) -> None:
-    """Note the packet time of the line just read; a capture's times never go back."""
-    time_ns = stream.line.local_time_ns + stream.clock_offset_ns
-    if time_ns < writer.time_ns:
-        stream.clock_steps_back += 1
-    else:
-        writer.time_ns = time_ns
+    note(stream.remarks, kind_of_other(line, text, position), number, 1)
 
 
 @compiled
@@ -335,38 +539,72 @@ def end_replay(stream: Stream) -> None:
     """End the replay of held deltas. If they broke the chain they are kept: the next snapshot may need them."""
     stream.replaying = 0
     if stream.chain != Chain.BROKEN:
-        stream.held_end = 0
-        stream.held_count = 0
+        forget_held(stream)
+
+
+@compiled
+def replay_line(stream: Stream, writer: FeedWriter) -> None:
+    """Import the next of the held lines, which could all be read."""
+    line = stream.line
+    text = stream.held_text
+    number = view(HeldHeader, address_of(text) + stream.held_position).line_number
+    begin = stream.held_position + size_of(HeldHeader)
+    end = scan_line(line, text, begin)
+    read_exchange_time(line)
+    doubt_exchange_time(stream.clock, line)
+    import_line(stream, writer, text, begin, end - begin, number)
+    stream.held_position = end
+
+
+@compiled
+def leave_out(stream: Stream, begin: int) -> int:
+    """Count the line at `begin` by what is wrong with it; the position of the next.
+
+    What stands behind NUL bytes is a line of its own: a host that lost power leaves a hole in a file, and goes on.
+    """
+    line, text = stream.line, stream.text
+    position = begin
+    behind_nul = begin
+    while text[position] != NEWLINE:
+        position += 1
+        if text[position - 1] == NUL:
+            behind_nul = position
+    if behind_nul != begin:
+        note(stream.remarks, Remark.NUL, stream.lines, 1)
+        if text[behind_nul] != NEWLINE:
+            stream.lines -= 1
+            return behind_nul
+        return position + 1
+    is_cut = stream.is_tail != 0 and (line.fault == Remark.SYNTAX or line.fault == Remark.TIME)
+    note(stream.remarks, Remark.CUT if is_cut else line.fault, stream.lines, 1)
+    return position + 1
 
 
 def import_lines(stream: Stream, writer: FeedWriter) -> int:
-    """Take lines until one is at fault, the text ends, or the writer must be emptied; a `Stop`.
+    """Take lines until the text ends or the writer must be emptied; a `Stop`. A bad line is left out and counted.
 
-    A line at fault begins at `position`. The entry point: who calls it from Python compiles it first.
+    The entry point: who calls it from Python compiles it first.
     """
     line = stream.line
-    while writer.capacity - writer.used >= OUTPUT_BYTES_PER_LINE_MAX:
-        if stream.replaying != 0 and stream.held_position == stream.held_end:
-            end_replay(stream)
-        replaying = stream.replaying != 0
-        if not replaying and stream.position == stream.end:
+    while writer.capacity - writer.used >= stream.room_bytes:
+        if stream.replaying != 0:
+            if stream.held_position == stream.held_end:
+                end_replay(stream)
+            else:
+                replay_line(stream, writer)
+            continue
+        if stream.position == stream.end:
             return Stop.DONE.value
-        text = stream.held_text if replaying else stream.text
-        begin = stream.held_position if replaying else stream.position
+        text = stream.text
+        begin = stream.position
+        stream.lines += 1
         end = scan_line(line, text, begin)
-        if line.fault == Fault.NONE:
-            if not replaying:
-                keep_time(stream, writer)
-            if writer.sequence == 0:
+        if line.fault == Remark.NONE:
+            read_exchange_time(line)
+            writer.time_ns = keep_time(stream.clock, line, text, end, stream.end, stream.remarks, stream.lines)
+            if stream.is_defined == 0:
                 write_definition(writer, stream.definition)
-            import_line(stream, writer, text, begin, end - begin)
-        if line.fault != Fault.NONE:
-            return Stop.FAULT.value
-        if replaying:
-            stream.held_position = end
-        else:
-            stream.position = end
-            stream.lines += 1
-            if stream.sizes_rounded != 0 and stream.first_rounded_line == 0:
-                stream.first_rounded_line = stream.lines
+                stream.is_defined = 1
+            import_line(stream, writer, text, begin, end - begin, stream.lines)
+        stream.position = end if line.fault == Remark.NONE else leave_out(stream, begin)
     return Stop.FULL.value

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 RISK = [f"tests/risk/test_{name}.py" for name in ("trading_state", "ledger", "gate", "more_limits")]
 STARBASE = "tests/venues/starbase/test_starbase"
+STARBASE_ORDERS = ("orders", "answers", "fills", "session", "rules", "resend", "recovery", "versions")
 TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_ring_rules", "_model", "_loss")
 SLOW_JOURNAL = "killed or shared_journal_is or full_disk or that_is_full or follow_one_another or without_a_segment"
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
@@ -62,7 +63,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "starbase-reports": (
         _named("venues/starbase/orders", "answers", "reports", "fills", "telling", "quotes", "cancels", "session"),
-        [*(f"{STARBASE}_{name}.py" for name in ("orders", "rules")), *NOT_FUZZ],
+        [*(f"{STARBASE}_{name}.py" for name in STARBASE_ORDERS), "-k", "not fuzz and not never_read and not longer"],
     ),
 }
 

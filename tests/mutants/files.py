@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 RISK = [f"tests/risk/test_{name}.py" for name in ("trading_state", "ledger", "gate", "more_limits")]
 STARBASE = "tests/venues/starbase/test_starbase"
-STARBASE_ORDERS = ("orders", "answers", "fills", "session", "rules", "resend", "recovery", "versions")
+STARBASE_ORDERS = (
+    "orders", "answers", "quotes", "cancels", "fills", "session", "rules", "resend", "recovery", "versions",
+)  # fmt: skip
 TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_ring_rules", "_model", "_loss")
 SLOW_JOURNAL = "killed or shared_journal_is or full_disk or that_is_full or follow_one_another or without_a_segment"
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there

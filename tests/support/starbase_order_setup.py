@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from crosswire.nic.memory.struct import Array, array, i64, u8, view
+from crosswire.nic.memory.struct import Array, address_of, array, i64, u8, view
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_FIN,
@@ -25,7 +25,7 @@ from crosswire.nic.packet import (
     write_tcp_frame_header,
 )
 from crosswire.nic.rings.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
-from crosswire.nic.rings.delay import DELAY_FRAMES_MAX, DelayRing, commit_delayed, set_delay_ring
+from crosswire.nic.rings.delay import DELAY_FRAMES_MAX, DelayRing, set_delay_ring
 from crosswire.nic.rings.ring import Frame, commit
 from crosswire.venues.order import (
     ORDERS_BITS,
@@ -87,7 +87,7 @@ def reconnect_order_stream(ring: OrderRing, stream: int, _now_ns: int) -> None:
 @commit.register(OrderRing)
 def commit_order_frame(ring: OrderRing, length: int, now_ns: int) -> None:
     ring.streams[ring.sent & (DELAY_FRAMES_MAX - 1)] = ring.stream
-    commit_delayed(ring, length, now_ns)
+    commit(view(DelayRing, address_of(ring)), length, now_ns)
 
 
 def flow_of(stream: int) -> Flow:

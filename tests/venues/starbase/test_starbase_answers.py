@@ -170,6 +170,7 @@ def test_what_a_cancelled_order_leaves_is_told_since_version_16(bench: Bench, ve
     assert told(bench.hear(frame), "leaves_lots", "exchange_order_id", "instrument") == [
         (ReportKind.CANCELLED, leaves, 9001, 0)
     ]
+    assert bench.session.links[0].version_read == 17  # the confirmation's
 
 
 @pytest.mark.parametrize("wrong", [quantity("totalFilled", 5), no_lots("quantity")])

@@ -135,6 +135,18 @@ def test_another_packet_of_the_same_gateway_gives_the_rest_up(bench: Bench, is_s
     assert bench.session.numbers[1] == number - 1
 
 
+def test_the_second_gateways_packet_is_read_in_parts_as_well() -> None:
+    bench = Bench(links=2)
+    bench.log_on()
+    a, b = bench.gateways
+    heard = bench.hear(many_fills(b, 5, 300), b)
+    assert [one["match_id"] for one in heard if one["kind"] == ReportKind.FILL] == list(range(1, 301))
+    with reading_in_part(bench):
+        bench.hear(many_fills(b, 6, 300), b)
+    bench.hear(a.frame("Heartbeat"), a)
+    assert [link.state for link in list(bench.session.links)[:2]] == [SessionState.READY, SessionState.LOST]
+
+
 def test_a_rest_is_given_up_for_a_stranger_too(bench: Bench) -> None:
     order_id = bench.new(BUY, IOC, 102, 301)
     with reading_in_part(bench):
@@ -158,7 +170,9 @@ def test_packets_of_strangers_and_out_of_turn_change_nothing(bench: Bench) -> No
     assert bench.session.bad_frames == 2
     assert (bench.session.frames_received, bench.session.last_received_ns) == before
     assert bench.session.links[0].last_received_ns == bench.now_ns - NS_PER_MS
-    bench.gateway.sent_bytes -= 8 + len(bench.gateway.frame("Heartbeat", sequence=2))
+    assert bench.hear(b"\0") == []
+    assert bench.session.bad_frames == 3
+    bench.gateway.sent_bytes -= 9 + len(bench.gateway.frame("Heartbeat", sequence=2))
     assert told(bench.hear(acked(bench.gateway, order_id))) == [(ReportKind.ACK,)]
     assert bench.session.last_received_ns == bench.session.links[0].last_received_ns == bench.now_ns
     assert bench.session.frames_received == before[0] + 1
@@ -188,7 +202,7 @@ def test_every_gap_is_asked_for_and_the_last_frame_of_one_is_no_gap(bench: Bench
         missing = gateway.sent_sequence + 1
         gateway.frame("Heartbeat")
         assert bench.hear(gateway.frame("Heartbeat") + gateway.frame("Heartbeat")) == []
-        assert bench.session.state == SessionState.LOGGING_ON
+        assert (bench.session.state, bench.session.keep_due) == (SessionState.LOGGING_ON, 1)
         bench.keep()
         assert gateway.take() == ["ResendRequest"]
         assert gateway.seen[0][1] == {"fromSequenceNumber": missing, "toSequenceNumber": 0}
@@ -303,12 +317,48 @@ def test_a_confirmation_without_an_interval_leaves_the_usual_one() -> None:
     assert bench.session.links[0].heartbeat_interval_ns == HEARTBEAT_NS
 
 
+@pytest.mark.parametrize("heartbeat_s", [1, 2])
+def test_a_confirmation_says_the_interval(heartbeat_s: int) -> None:
+    bench = Bench()
+    bench.log_on(heartbeat_s)
+    assert bench.keep() == bench.now_ns + heartbeat_s * NS_PER_S // 2
+
+
+@pytest.mark.parametrize("is_short", [False, True])
+def test_an_exchange_of_an_older_schema_is_left_alone(is_short: bool) -> None:
+    """Before version 12 the confirmation had no schema; what follows it is none."""
+    bench = Bench()
+    bench.session.started = 1
+    bench.keep()
+    if is_short:
+        data = bytearray(bench.conf(bench.gateway, version=11, size=4))
+        data[-4:] = bytes([17, 0] * 2)
+    else:
+        data = bytearray(bench.conf(bench.gateway, schema=15))
+    assert bench.hear(bytes(data)) == []
+    link = bench.session.links[0]
+    assert (link.refusal, link.schema_version) == (Refusal.SCHEMA_VERSION, 0 if is_short else 15)
+    assert bench.session.unexpected == 0
+    # It never took orders, so that it is gone is nothing that an open order could wait for.
+    assert (bench.session.state, bench.session.links_gone) == (SessionState.LOST, 0)
+
+
+def test_a_confirmation_cut_short_ends_the_link() -> None:
+    bench = Bench()
+    bench.session.started = 1
+    bench.keep()
+    bench.hear(bench.conf(bench.gateway, size=1))
+    assert bench.session.links[0].refusal == Refusal.BAD_FRAME
+    assert (bench.session.unexpected, bench.session.bad_frames) == (0, 1)
+
+
 @pytest.mark.parametrize("more", [0, 1])
 def test_an_exchange_that_has_processed_more_than_was_sent_lost_the_numbers(bench: Bench, more: int) -> None:
     break_off(bench)
     bench.gateway.last_processed += more
     bench.hear(bench.conf(bench.gateway))
     assert bench.session.links[0].refusal == (Refusal.NUMBERS_LOST if more else Refusal.NONE)
+    assert bench.session.unexpected == 0
     assert bench.session.state == (SessionState.LOST if more else SessionState.READY)
 
 
@@ -418,6 +468,7 @@ def test_what_an_earlier_process_missed_is_told_as_such_and_then_that_this_is_al
     ]  # fmt: skip
     # The other gateway may have more to say.
     assert bench.session.state == SessionState.LOGGING_ON
+    assert bench.session.links[0].state == SessionState.READY
     assert told(bench.hear(acked(a, 3), a), "is_retold") == [(ReportKind.ACK, 0)]
     assert told(bench.hear(bench.conf(b), b), "client_order_id", "exchange_time_ns") == [(ReportKind.CAUGHT_UP, 0, 0)]
     assert bench.session.state == SessionState.READY

@@ -85,6 +85,24 @@ def test_an_exchange_that_speaks_is_sent_beats_alone(bench: Bench) -> None:
     assert bench.gateway.take() == ["Heartbeat"]
 
 
+def test_questions_are_due_by_what_was_heard_whatever_is_sent(bench: Bench) -> None:
+    begun_ns = bench.now_ns
+    for sent_s, due_s in ((3, 5), (4, 5)):
+        bench.now_ns = begun_ns + sent_s * NS_PER_S
+        bench.new(BUY, GTC, 90, 1)
+        assert bench.keep() == begun_ns + due_s * NS_PER_S
+    bench.now_ns = begun_ns + 5 * NS_PER_S
+    bench.gateway.take()
+    assert bench.keep() == bench.now_ns + HALF_BEAT_NS
+    assert bench.gateway.take() == ["TestRequest"]
+    bench.now_ns = begun_ns + 9 * NS_PER_S
+    bench.new(BUY, GTC, 90, 1)
+    assert bench.keep() == begun_ns + 10 * NS_PER_S
+    # Another answer than to the question will do, too.
+    bench.hear(bench.gateway.frame("Heartbeat"))
+    assert bench.keep() == bench.now_ns + HALF_BEAT_NS
+
+
 def test_each_question_has_a_number_of_its_own(bench: Bench) -> None:
     bench.gateway.take()
     for number in (1, 2):
@@ -211,6 +229,37 @@ def test_a_full_ring_holds_up_what_is_due_and_loses_none_of_it() -> None:
     assert bench.session.ring_full == 1 + 2 + 2 + 1
     bench.keep()
     assert bench.gateway.take() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "root", "said"),
+    [
+        ("ResendRequest", {"fromSequenceNumber": 1}, ["GapFill"]), ("TestRequest", {"correlationId": 4}, ["Heartbeat"]),
+        ("Heartbeat", {}, ["Heartbeat"]),
+    ],
+)  # fmt: skip
+def test_what_is_said_just_when_a_beat_is_due_stands_for_it(
+    bench: Bench, name: str, root: dict[str, int], said: list[str]
+) -> None:
+    bench.gateway.take()
+    bench.now_ns += HALF_BEAT_NS
+    bench.hear(bench.gateway.frame(name, root))
+    before = bench.session.frames_sent
+    bench.keep()
+    assert bench.gateway.take() == said
+    assert bench.session.frames_sent == before + 1
+    assert bench.session.last_sent_ns == bench.now_ns
+    bench.keep(HALF_BEAT_NS - 1)
+    assert bench.gateway.take() == []
+
+
+def test_missing_frames_asked_for_just_when_a_beat_is_due_stand_for_it(bench: Bench) -> None:
+    bench.gateway.take()
+    bench.now_ns += HALF_BEAT_NS
+    bench.gateway.frame("Heartbeat")
+    bench.hear(bench.gateway.frame("Heartbeat"))
+    bench.keep()
+    assert bench.gateway.take() == ["ResendRequest"]
 
 
 def test_a_full_ring_holds_up_the_question_of_a_silent_link(bench: Bench) -> None:
@@ -381,7 +430,7 @@ def test_settings_that_can_not_be(wrong: dict[str, Any], message: str) -> None:
 
 def test_settings_at_their_bounds() -> None:
     flows = (flow_of(0), flow_of(1))
-    options: dict[str, Any] = {"backoff_min_ns": 5, "backoff_max_ns": 5}
+    options: dict[str, Any] = {"backoff_min_ns": 1, "backoff_max_ns": 1}
     for client_id, secret in ((b"x", b"y"), (b"x" * 16, b"y" * 48)):
         session = make_starbase_session(VENUE, make_market(), flows, client_id, secret, **options)
         logon = session.links[1].templates.logon.message

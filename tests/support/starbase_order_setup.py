@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from crosswire.nic.memory.struct import Array, address_of, array, i64, u8, view
+from crosswire.nic.memory.struct import Array, address_of, array, i64, size_of, u8, view
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_FIN,
@@ -25,8 +25,8 @@ from crosswire.nic.packet import (
     write_tcp_frame_header,
 )
 from crosswire.nic.rings.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
-from crosswire.nic.rings.delay import DELAY_FRAMES_MAX, DelayRing, set_delay_ring
-from crosswire.nic.rings.ring import Frame, commit
+from crosswire.nic.rings.delay import DELAY_FRAMES_MAX, DelayedFrame, DelayRing, set_delay_ring
+from crosswire.nic.rings.ring import Frame, commit, reserve
 from crosswire.venues.order import (
     ORDERS_BITS,
     Approvals,
@@ -65,6 +65,8 @@ class OrderRing(DelayRing):
 
     stream: i64
     streams: Annotated[Array, i64, DELAY_FRAMES_MAX]  # that each frame went out on
+    reserved: i64  # bytes asked for
+    overrun: i64  # the most that a frame was longer
     connections: Annotated[Array, i64, CONNECTIONS_MAX]
     reconnects: Annotated[Array, i64, CONNECTIONS_MAX]
 
@@ -84,9 +86,16 @@ def reconnect_order_stream(ring: OrderRing, stream: int, _now_ns: int) -> None:
     ring.reconnects[stream] += 1
 
 
+@reserve.register(OrderRing)
+def reserve_order_frame(ring: OrderRing, length: int) -> int:
+    ring.reserved = length
+    return reserve(view(DelayRing, address_of(ring)), length)
+
+
 @commit.register(OrderRing)
 def commit_order_frame(ring: OrderRing, length: int, now_ns: int) -> None:
     ring.streams[ring.sent & (DELAY_FRAMES_MAX - 1)] = ring.stream
+    ring.overrun = max(ring.overrun, length - ring.reserved)
     commit(view(DelayRing, address_of(ring)), length, now_ns)
 
 
@@ -165,6 +174,8 @@ class Bench:
         self.session: StarbaseSession = make_starbase_session(VENUE, self.market, flows, CLIENT_ID, SECRET, **settings)
         self.ring = OrderRing()
         set_delay_ring(self.ring, 0)
+        # As after long use: what is not written is not 0.
+        ctypes.memset(self.ring.frames.address, 0xA5, DELAY_FRAMES_MAX * size_of(DelayedFrame))
         self.gateways = [Gateway(stream) for stream in range(links)]
         self.frame, self.packet, self.counters, self.reports = Frame(), Packet(), PacketCounters(), Reports()
         self.now_ns = NOW_NS
@@ -179,6 +190,7 @@ class Bench:
 
     def pump(self) -> None:
         """What the session sent reaches the gateways; headers and checksums are checked on the way."""
+        assert self.ring.overrun == 0
         while self.ring.received != self.ring.sent:
             slot = self.ring.frames[self.ring.received % DELAY_FRAMES_MAX]
             data = bytes(slot.data)[: slot.length]

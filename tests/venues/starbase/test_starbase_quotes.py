@@ -163,6 +163,18 @@ def test_quotes_of_another_link_are_not_replaced_whatever_else_holds_the_quote_b
     assert b.take() == []
 
 
+def test_one_side_that_lives_on_another_link_is_enough(bench: Bench) -> None:
+    bench = Bench(links=2)
+    bench.log_on()
+    a, _ = bench.gateways
+    bench.quote((0, 90, 110, 3))
+    results = [result(0, (71, 3), (72, int(QuoteStatus.CANCELED_BY_MMP)), (90, 110, 3))]
+    bench.hear(a.frame("MassQuoteResponse", {"quoteId": 1}, {"quotes": results}), a)
+    bench.close_connection(a)
+    assert not bench.quote((0, 91, 111, 3))
+    assert bench.session.unlinked == 1
+
+
 def test_an_instrument_whose_number_is_0_may_be_quoted(bench: Bench) -> None:
     bench.market.instruments[1].venue_id = 0
     assert bench.quote((1, 80, 120, 3))
@@ -452,6 +464,21 @@ def test_only_what_is_released_is_held_no_longer(bench: Bench) -> None:
     ]  # fmt: skip
 
 
+def test_a_release_of_what_is_no_quote_of_ours_is_of_the_instrument_that_it_names(bench: Bench) -> None:
+    heard = released(bench, [placed_quote(99, SELL, CANCELED, instrument=1)], [{"orderId": 99, **fill(5, 110, 1)}])
+    assert told(heard, "client_order_id", "instrument") == [
+        (ReportKind.ACK, 0, 1), (ReportKind.FILL, 0, 1), (ReportKind.CANCELLED, 0, 1),
+    ]  # fmt: skip
+
+
+def test_a_fill_under_a_quotes_number_of_anothers_order_is_none_of_the_quotes(bench: Bench) -> None:
+    bid, _ = lives(bench, (0, 90, 110, 3))
+    made = {"clientOrderId": bid, "orderId": 4711, "instrumentId": FIRST_VENUE_ID, "matchId": 9, "side": 1,
+            **ticks("price", 90), **quantity("fillQty", 1), **quantity("totalFilled", 1)}  # fmt: skip
+    heard = bench.hear(bench.gateway.frame("OrderFilled", {}, {"fills": [made]}))
+    assert told(heard, "client_order_id", "is_maker") == [(ReportKind.FILL, 0, 0)]
+
+
 @pytest.mark.parametrize("wrong", [{"fillQty.mantissa": 5_0001, "fillQty.exponent": -7},
                                    {"fillPrice.price9": 9_000_000_001}])  # fmt: skip
 def test_a_released_quotes_fill_that_can_not_be_ends_the_link(bench: Bench, wrong: dict[str, int]) -> None:
@@ -478,8 +505,12 @@ def test_a_group_that_does_not_lie_inside_its_frame_ends_the_link(
     bench.quote((0, 90, 110, 3))
     root = {"quoteId": 1} if name == "MassQuoteResponse" else {}
     number = bench.gateway.sent_sequence + 1
-    empty = bench.gateway.frame(name, root, sequence=number)
-    data = bytearray(bench.gateway.frame(name, root, {group: [entry]}, sequence=number))
+    # What stands before it is as it should be, and not told either.
+    before = {"quotes": [result(0, (71, 3), (72, 3), (90, 110, 3))]} if group.endswith("Fills") else {}
+    if group == "fills":
+        before = {"orders": [placed_quote(71, BUY, ACTIVE)]}
+    empty = bench.gateway.frame(name, root, before, sequence=number)
+    data = bytearray(bench.gateway.frame(name, root, before | {group: [entry]}, sequence=number))
     count = next(place for place in range(32, len(empty)) if data[place] != empty[place])
     data[count] = 200
     assert bench.hear(bytes(data)) == []

@@ -141,6 +141,10 @@ def test_an_unanswered_logon_begins_the_numbers_anew() -> None:
     bench.pump()
     assert bench.session.state == SessionState.LOGGING_ON
     bench.keep(10 * NS_PER_S)
+    bench.keep(NS_PER_S - 1)
+    assert bench.ring.reconnects[0] == 0
+    bench.keep(1)
+    assert bench.ring.reconnects[0] == 1
     bench.ring.connections[0] += 1
     bench.gateway.begin_connection()
     bench.keep()
@@ -351,6 +355,19 @@ def test_what_the_gateway_takes_at_once_by_itself() -> None:
     bench.now_ns += 1
     assert bench.new(BUY, GTC, 90, 1)
     assert bench.session.throttled == 2
+
+
+def test_cancels_that_had_no_tokens_owe_them() -> None:
+    """So the exchange counts too: what is sent before they are paid would be refused."""
+    bench = Bench(tokens_per_ms=100, tokens_max=3 * MESSAGE_TOKENS)
+    bench.log_on()
+    ids = [bench.new(BUY, GTC, 90, 1) for _ in range(3)]
+    for one in ids[:2]:
+        assert write_cancel(bench.session, bench.ring, one, 0, bench.now_ns)
+    bench.now_ns += 3 * 20 * NS_PER_MS - 1
+    assert not bench.new(BUY, GTC, 90, 1)
+    bench.now_ns += 1
+    assert bench.new(BUY, GTC, 90, 1)
 
 
 def test_mass_quotes_have_tokens_of_their_own() -> None:

@@ -13,7 +13,7 @@ STARBASE_ORDERS = (
 TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_ring_rules", "_model", "_loss")
 SLOW_JOURNAL = "killed or shared_journal_is or full_disk or that_is_full or follow_one_another or without_a_segment"
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
-NOT_LONG = ["-k", "not fuzz and not long_runs and not never_read and not test_longer"]
+NOT_LONG = ["-k", "not fuzz and not long_runs and not open_orders_of_a and not never_read and not test_longer"]
 
 
 def _named(folder: str, *names: str) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "starbase-gateway": (
         _named("venues/starbase/exchange/gateway", "gateway", "requests", "answers", "quotes", "send"),
-        [f"{STARBASE}_gateway.py", *NOT_FUZZ],
+        [*(f"{STARBASE}_{name}.py" for name in ("gateway", "gateway_rules")), *NOT_LONG],
     ),
     "starbase-reports": (
         _named("venues/starbase/orders", "answers", "reports", "fills", "telling", "quotes", "cancels", "session"),

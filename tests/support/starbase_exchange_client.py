@@ -389,8 +389,35 @@ def rebuilt_books(messages: list[MarketMessage]) -> dict[int, dict[int, list[tup
     return books
 
 
+FAST: dict[str, Any] = {  # no time on the wire, and no limit of messages
+    "order_latency_ns": 0, "response_latency_ns": 0, "feed_latency_ns": 0,
+    "tokens_per_ms": 1_000_000, "tokens_full": 1_000_000_000,
+}  # fmt: skip
+
+
+def fast(instruments: int = 1, **options: Any) -> Wire:
+    return Wire(make_exchange(instruments, **(FAST | options)))
+
+
+def said(wire: Wire, client: Connection) -> list[Received]:
+    wire.run(0)
+    messages, client.inbox = client.inbox, []
+    return messages
+
+
+def last(wire: Wire, client: Connection) -> Received:
+    return said(wire, client)[-1]
+
+
+def book(wire: Wire, instrument: int = 0) -> list[list[tuple[int, int]]]:
+    """Bids and asks as they were published: price and lots, best first."""
+    levels = rebuilt_books(wire.incremental()).get(FIRST_ID + instrument, {0: [], 1: []})
+    return [[(price // TICK_E9, lots) for price, lots, _ in levels[side]] for side in (0, 1)]
+
+
 __all__ = [
     "CHANNEL",
+    "FAST",
     "FIRST_ID",
     "KEYS",
     "MS",
@@ -402,9 +429,13 @@ __all__ = [
     "Struct",
     "Wire",
     "address_of",
+    "book",
+    "fast",
+    "last",
     "lots_of",
     "make_exchange",
     "order_flow",
     "quote",
     "rebuilt_books",
+    "said",
 ]

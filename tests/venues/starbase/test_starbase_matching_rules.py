@@ -10,6 +10,7 @@ from crosswire.venues.starbase.exchange.matching.quotes import is_product
 from crosswire.venues.starbase.exchange.matching.state import (
     EXCHANGE_ORDERS_MAX,
     HELD_MAX,
+    OPEN_ORDERS_MAX,
     QUOTED_MAX,
     SEEN_BITS,
     TOUCHED_MAX,
@@ -30,42 +31,19 @@ from tests.support.starbase_exchange_client import (
     TICK_E9,
     Connection,
     Protection,
-    Received,
     S,
     Wire,
+    book,
+    fast,
+    last,
     lots_of,
-    make_exchange,
     quote,
-    rebuilt_books,
+    said,
 )
 
 pytestmark = pytest.mark.starbase
 POST_ONLY, POST_ONLY_REJECT, MARKET, MMP, RESET_MMP = 2, 4, 8, 16, 32
 IOC, FOK = -2, -1
-FAST: dict[str, Any] = {
-    "order_latency_ns": 0, "response_latency_ns": 0, "feed_latency_ns": 0,
-    "tokens_per_ms": 1_000_000, "tokens_full": 1_000_000_000,
-}  # fmt: skip
-
-
-def fast(instruments: int = 1, **options: Any) -> Wire:
-    return Wire(make_exchange(instruments, **(FAST | options)))
-
-
-def said(wire: Wire, client: Connection) -> list[Received]:
-    wire.run(0)
-    messages, client.inbox = client.inbox, []
-    return messages
-
-
-def last(wire: Wire, client: Connection) -> Received:
-    return said(wire, client)[-1]
-
-
-def book(wire: Wire, instrument: int = 0) -> list[list[tuple[int, int]]]:
-    """Bids and asks as they were published: price and lots, best first."""
-    levels = rebuilt_books(wire.incremental()).get(FIRST_ID + instrument, {0: [], 1: []})
-    return [[(price // TICK_E9, lots) for price, lots, _ in levels[side]] for side in (0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -186,6 +164,18 @@ def test_an_exchange_without_room_refuses_orders() -> None:
     matching.order_count = EXCHANGE_ORDERS_MAX - 1
     client.new(1, 1, 1000, 5)
     assert last(wire, client).status == OrderStatus.ACTIVE
+
+
+def test_a_member_may_have_so_many_open_orders() -> None:
+    wire = fast()
+    client, other = wire.ready(), wire.ready(1, key=1)
+    wire.exchange.matching.members[1].open_orders = OPEN_ORDERS_MAX - 1
+    for number, one in enumerate((client, client, other)):
+        one.new(number, 1, 900, 1)
+    assert [message.template for message in said(wire, client)] == [
+        Template.NEW_ORDER_RESPONSE, Template.NEW_ORDER_REJECT,
+    ]  # fmt: skip
+    assert last(wire, other).template == Template.NEW_ORDER_RESPONSE
 
 
 def sell_wall(wire: Wire, client: Connection, count: int) -> None:

@@ -1,0 +1,923 @@
+"""What the simulated Starbase's gateways take, refuse and say: connections, numbers, duties, requests and answers."""
+
+import struct
+from typing import Any
+
+import pytest
+
+from crosswire.nic.packet import FLAG_ACK, FLAG_FIN, FLAG_PSH, FLAG_RST, FLAG_SYN, Flow
+from crosswire.nic.rings.delay import DELAY_FRAMES_MAX
+from crosswire.venues.starbase.exchange.exchange import restart_gateway
+from crosswire.venues.starbase.exchange.state import MESSAGES_STORED, SERVED_MAX, STORE_BYTES, Mistake
+from crosswire.venues.starbase.wire.order_codes import (
+    CancelOrderRejectReason,
+    CancelReason,
+    MassCancelRejectReason,
+    MassQuoteRejectReason,
+    OrderRejectReason,
+    OrderStatus,
+    QuoteStatus,
+    Template,
+    WireRejectReason,
+)
+from crosswire.venues.starbase.wire.order_layout import NULL_EXPONENT, NULL_I64
+from tests.support.starbase_exchange_client import (
+    FIRST_ID,
+    MS,
+    TICK_E9,
+    Connection,
+    Protection,
+    S,
+    Wire,
+    book,
+    fast,
+    last,
+    lots_of,
+    order_flow,
+    quote,
+    said,
+)
+
+pytestmark = pytest.mark.starbase
+MMP, RESET_MMP = 16, 32
+IOC = -2
+
+
+def mistakes(wire: Wire) -> dict[Mistake, int]:
+    wire.run(0)
+    return {kind: wire.exchange.gateways.mistakes[kind] for kind in Mistake if wire.exchange.gateways.mistakes[kind]}
+
+
+def ask(client: Connection, number: int = 5, **more: Any) -> None:
+    client.send(Template.TEST_REQUEST, struct.pack("<q", number), **more)
+
+
+def kinds(wire: Wire, client: Connection) -> list[int]:
+    return [message.template for message in said(wire, client)]
+
+
+def new_body(price_e9: int = 1000 * TICK_E9, mantissa: int = 5, exponent: int = -3, **more: int) -> bytes:
+    values = {"cid": 1, "show": NULL_I64, "smp": 0, "side": 1, "tif": 0, "flags": 0} | more
+    return struct.pack("<qqqqqbqbqbbHb", values["cid"], 44, FIRST_ID, price_e9, mantissa, exponent, values["show"],
+                       NULL_EXPONENT, values["smp"], values["side"], values["tif"], values["flags"], 0)  # fmt: skip
+
+
+def amend_body(price_e9: int = 1000 * TICK_E9, mantissa: int = 5, **more: int) -> bytes:
+    values = {"cid": 1, "show": NULL_I64, "instrument": FIRST_ID, "exponent": -3} | more
+    return struct.pack("<qqqqqbqbH", values["cid"], 77, values["instrument"], price_e9, mantissa, values["exponent"],
+                       values["show"], NULL_EXPONENT, 0)  # fmt: skip
+
+
+def test_segments_of_nobody_are_counted_and_change_nothing() -> None:
+    wire = fast()
+    client = wire.ready()
+    client.new(1, 1, 1000, 5)
+    flow = order_flow(0)
+    elsewhere = Flow(source_ip=flow.source_ip, destination_ip=flow.destination_ip, source_port=flow.source_port,
+                     destination_port=9_005)  # fmt: skip
+    wire.send_segment(elsewhere, b"", 0, 0, FLAG_SYN)
+    assert mistakes(wire) == {Mistake.NOT_TCP: 1}
+    data = client.frame(Template.TEST_REQUEST, struct.pack("<q", 5), sequence=3)
+    for place, changed in enumerate(({"source_port": 41_111}, {"source_ip": 7}, {"destination_port": 9_001}), 1):
+        stranger = order_flow(0)
+        for name, value in changed.items():
+            setattr(stranger, name, value)
+        wire.send_segment(stranger, data, client.sent, client.got, FLAG_ACK | FLAG_PSH)
+        assert mistakes(wire)[Mistake.NO_CONNECTION] == place
+    assert kinds(wire, client) == [Template.NEW_ORDER_RESPONSE]
+
+
+@pytest.mark.parametrize("place", [12, 14 + 8, 14 + 20 + 16, 14 + 20 + 20 + 39])
+def test_a_frame_that_was_spoilt_on_its_way_is_not_read(place: int) -> None:
+    wire = fast()
+    client = wire.ready()
+    data = client.frame(Template.TEST_REQUEST, struct.pack("<q", 5), sequence=2)
+    client.send_bytes(data)
+    orders = wire.exchange.orders
+    slot = orders.frames[(orders.sent - 1) % DELAY_FRAMES_MAX].data
+    slot[place] ^= 1
+    found = mistakes(wire)
+    assert found in ({Mistake.BAD_CHECKSUM: 1}, {Mistake.NOT_TCP: 1})
+    assert kinds(wire, client) == []
+
+
+def test_so_many_connections_at_once() -> None:
+    wire = fast()
+    clients = [wire.ready(0, place, key=place % 2) for place in range(1)]
+    for place in range(1, SERVED_MAX):
+        clients.append(wire.client(0, place))
+        clients[-1].connect()
+    late = wire.client(0, SERVED_MAX)
+    late.connect()
+    assert mistakes(wire) == {Mistake.TOO_MANY_CONNECTIONS: 1}
+    late.logon()
+    assert mistakes(wire)[Mistake.NO_CONNECTION] == 1
+    clients[2].hang_up()
+    late.connect()
+    late.client_id, late.secret = "beta", b"second secret"
+    late.logon()
+    assert kinds(wire, late) == [Template.LOGON_CONF]
+    ask(clients[0])
+    assert kinds(wire, clients[0]) == [Template.HEARTBEAT]
+
+
+@pytest.mark.parametrize("flags", [FLAG_FIN | FLAG_ACK, FLAG_RST | FLAG_ACK, FLAG_SYN])
+def test_what_ends_a_connection_ends_its_session(flags: int) -> None:
+    wire = fast()
+    client, other = wire.ready(cancel_on_disconnect=True), wire.ready(1)
+    client.new(1, 1, 1000, 5)
+    other.new(2, 1, 999, 5)
+    wire.run(0)
+    client.inbox.clear()
+    wire.send_segment(client.flow, b"", client.sent, client.got, flags)
+    wire.run(0)
+    assert book(wire) == [[(999, 5)], []]
+    assert [session.connection for session in list(wire.exchange.gateways.sessions)[:2]] == [-1, 1]
+    # What is sent on it is of no session any more.
+    if flags == FLAG_SYN:
+        client.sent = client.got = 0
+        client.pending = b""
+    ask(client)
+    found = mistakes(wire)
+    assert found == ({Mistake.NOT_LOGGED_ON: 1} if flags == FLAG_SYN else {Mistake.NO_CONNECTION: 1})
+    assert not other.is_ended
+
+
+def test_bytes_that_are_no_frame_end_the_connection_with_a_goodbye() -> None:
+    for is_logged_on in (False, True):
+        wire = fast()
+        client = wire.ready() if is_logged_on else wire.client()
+        if not is_logged_on:
+            client.connect()
+        client.send_bytes(b"\x55" * 40)
+        message = last(wire, client)
+        assert (message.template, message.sequence) == (Template.LOGGED_OUT, 2 if is_logged_on else 1)
+        assert client.is_ended
+        assert not wire.exchange.gateways.served[0].is_open
+
+
+def test_what_follows_a_goodbye_in_a_segment_is_not_read() -> None:
+    wire = fast()
+    client = wire.ready()
+    logout = client.frame(Template.LOGOUT, b"\0")
+    client.send_bytes(logout + bytes(-len(logout) % 8) + client.frame(Template.NEW_ORDER_REQUEST, new_body()))
+    assert kinds(wire, client) == [Template.LOGGED_OUT]
+    assert wire.exchange.matching.order_count == 0
+
+
+@pytest.mark.parametrize("wrong", [{"client_id": "alpha2"}, {"client_id": "alph"}, {"secret": b"first secrex"},
+                                   {"secret": b"second secret"}, {"client_id": "beta"}])  # fmt: skip
+def test_a_key_is_known_by_both_its_parts(wrong: dict[str, Any]) -> None:
+    wire = fast()
+    client = wire.client()
+    for name, value in wrong.items():
+        setattr(client, name, value)
+    client.connect()
+    client.logon()
+    assert kinds(wire, client) == [Template.LOGGED_OUT]
+    assert mistakes(wire) == {Mistake.BAD_LOGON: 1}
+    assert all(session.connection == -1 for session in list(wire.exchange.gateways.sessions)[:6])
+
+
+def test_a_second_logon_on_a_connection_ends_it() -> None:
+    wire = fast()
+    client = wire.ready()
+    client.logon(reset=False)
+    assert kinds(wire, client) == [Template.LOGGED_OUT]
+    assert mistakes(wire) == {Mistake.BAD_LOGON: 1}
+
+
+@pytest.mark.parametrize(("sequence", "is_taken"), [(-1, False), (0, False), (1, False), (2, True), (3, True)])
+def test_a_logon_without_reset_goes_on_behind_the_numbers_used(sequence: int, is_taken: bool) -> None:
+    wire = fast()
+    client = wire.ready()
+    client.hang_up()
+    client.connect()
+    client.inbox.clear()
+    body = b"alpha".ljust(16, b"\0") + b"first secret".ljust(48, b"\0") + struct.pack("<bHb", 0, 17, 0)
+    client.send(Template.LOGON, body, sequence=sequence)
+    found = said(wire, client)
+    assert found[0].template == (Template.LOGON_CONF if is_taken else Template.LOGGED_OUT)
+    assert (found[0].last_processed if is_taken else 0) == {2: 2, 3: 1}.get(sequence, 0)
+    assert mistakes(wire) == ({} if is_taken else {Mistake.BAD_SEQUENCE: 1})
+    assert [message.template for message in found[1:]] == [Template.RESEND_REQUEST] * (sequence == 3)
+
+
+def test_what_was_lost_before_an_unread_confirmation_is_still_said_to_be_lost() -> None:
+    """A client that has not processed the last confirmation does not know what was lost before that one."""
+    wire = fast()
+    client = wire.ready()
+    client.hang_up()
+    client.sequence = 4  # three were lost
+    heard = client.heard
+    client.connect()
+    client.logon(reset=False)
+    assert said(wire, client)[0].last_processed == 1
+    client.hang_up()
+    client.heard = heard
+    client.connect()
+    client.logon(reset=False)
+    assert said(wire, client)[0].last_processed == 1
+    # One that has knows it.
+    client.hang_up()
+    client.connect()
+    client.logon(reset=False)
+    confirmed = said(wire, client)[0]
+    assert (confirmed.last_processed, client.sequence) == (7, 7)
+
+
+@pytest.mark.parametrize(("version", "schema", "cancels"), [(11, 17, False), (12, 16, False), (13, 16, True)])
+def test_fields_of_the_logon_that_came_later_are_not_read_in_an_older_one(
+    version: int, schema: int, cancels: bool
+) -> None:
+    wire = fast()
+    client = wire.client()
+    client.connect()
+    body = b"alpha".ljust(16, b"\0") + b"first secret".ljust(48, b"\0") + struct.pack("<bHb", 1, 16, 1)
+    client.send(Template.LOGON, body[: {11: 65, 12: 67, 13: 68}[version]] + b"\1" * 3, version=version)
+    assert last(wire, client).schema_version == schema
+    client.new(1, 1, 1000, 5)
+    client.hang_up()
+    wire.run(0)
+    assert wire.exchange.matching.order_count == (0 if cancels else 1)
+
+
+@pytest.mark.parametrize("schema", [0, 14, 16, 17, 18, 30])
+def test_the_schema_is_the_lower_of_both(schema: int) -> None:
+    wire = fast()
+    client = wire.client()
+    client.connect()
+    client.logon(version=schema)
+    confirmed = last(wire, client)
+    agreed = min(schema or 17, 17)
+    assert (confirmed.schema_version, confirmed.version) == (agreed, agreed)
+
+
+@pytest.mark.parametrize("schema", [7, 8, 11, 12, 15, 16, 17])
+def test_every_answer_is_laid_out_as_its_version_has_it(schema: int) -> None:
+    """The client reads each by the published lengths."""
+    wire = fast(speed_bump_ns=10 * MS)
+    client, other = wire.client(), wire.ready(1, key=1)
+    client.connect()
+    client.logon(version=schema)
+    other.new(1, 1, 1000, 2)
+    client.new(1, -1, 1000, 3)
+    client.new(2, 1, 990, 3)
+    client.amend(2, 991, 3)
+    client.cancel(2)
+    client.cancel(9)
+    found = said(wire, client)
+    wire.run(10 * MS)
+    found += said(wire, client)
+    assert [message.template for message in found] == [
+        Template.LOGON_CONF, Template.NEW_ORDER_RESPONSE, Template.NEW_ORDER_RESPONSE, Template.AMEND_ORDER_RESPONSE,
+        Template.CANCEL_ORDER_RESPONSE, Template.CANCEL_ORDER_REJECT, Template.ORDER_PLACED,
+    ]  # fmt: skip
+    placed = found[-1]
+    assert (placed.client_order_id, placed.status) == (1, OrderStatus.ACTIVE)
+    assert [lots_of(fill["fill_quantity"]) for fill in placed.groups["fills"]] == [2]
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "is_taken"),
+    [(1, 0, True), (1, 3, True), (3, 3, True), (3, 99, True), (4, 0, False), (3, 2, False), (0, 0, False),
+     (1, -1, False)],
+)  # fmt: skip
+def test_which_messages_may_be_asked_for_again(first: int, end: int, is_taken: bool) -> None:
+    wire = fast()
+    client = wire.ready()
+    client.new(1, 1, 1000, 5)
+    client.new(2, 1, 999, 5)
+    wire.run(0)
+    client.inbox.clear()
+    client.send(Template.RESEND_REQUEST, struct.pack("<qq", first, end))
+    found = said(wire, client)
+    if not is_taken:
+        assert [(message.template, message.reason, message.reference_sequence) for message in found] == [
+            (Template.REJECT, WireRejectReason.INVALID_FIELD_VALUE, 4)
+        ]
+        assert mistakes(wire) == {Mistake.REFUSED: 1}
+        return
+    assert [message.sequence for message in found] == list(range(first, 4))
+    assert all(message.is_resent and message.last_processed == 4 for message in found)
+    assert wire.exchange.gateways.resent == len(found) - (first == 1)
+
+
+def test_much_that_is_asked_for_again_comes_whole_and_in_order() -> None:
+    wire = fast()
+    client = wire.ready()
+    for number in range(700):
+        client.cancel(number)
+        if number % 100 == 50:
+            ask(client, number)
+        if number % 100 == 99:
+            wire.run(0)
+    before = [(message.template, message.sequence, message.fields) for message in said(wire, client)]
+    client.send(Template.RESEND_REQUEST, struct.pack("<qq", 2, 0))
+    after = said(wire, client)
+    kept = [each for each in before if each[0] == Template.CANCEL_ORDER_REJECT]
+    assert [(m.template, m.sequence, m.fields) for m in after if m.template != Template.GAP_FILL] == kept
+    beats = [sequence for template, sequence, _ in before if template == Template.HEARTBEAT]
+    assert [(m.sequence, m.new_sequence) for m in after if m.template == Template.GAP_FILL] == [
+        (sequence, sequence + 1) for sequence in beats
+    ]
+    assert {m.time_ns for m in after} == {wire.now_ns}
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_only_the_last_messages_are_kept(more: int) -> None:
+    wire = fast()
+    client = wire.ready()
+    client.cancel(1)
+    wire.run(0)
+    client.inbox.clear()
+    session = wire.exchange.gateways.sessions[0]
+    session.send_sequence = 2 + MESSAGES_STORED - 1 + more
+    client.send(Template.RESEND_REQUEST, struct.pack("<qq", 2, 2))
+    assert last(wire, client).template == (Template.GAP_FILL if more else Template.CANCEL_ORDER_REJECT)
+
+
+def test_the_store_goes_round_and_keeps_what_is_not_written_over() -> None:
+    wire = fast()
+    client = wire.ready()
+    session = wire.exchange.gateways.sessions[0]
+    session.stored_bytes = STORE_BYTES - 200
+    for number in range(1, 6):
+        client.cancel(number)
+    before = [message.fields for message in said(wire, client)]
+    client.send(Template.RESEND_REQUEST, struct.pack("<qq", 2, 6))
+    assert [message.fields for message in said(wire, client)] == before
+    # As far round again, what was first is written over.
+    session.stored_bytes += STORE_BYTES - (session.stored_bytes - session.messages[3].position)
+    client.cancel(7)
+    wire.run(0)
+    client.inbox.clear()
+    client.send(Template.RESEND_REQUEST, struct.pack("<qq", 2, 4))
+    found = said(wire, client)
+    assert [message.template for message in found] == [Template.GAP_FILL, Template.CANCEL_ORDER_REJECT]
+    assert found[0].new_sequence == 4
+    assert found[1].client_order_id == 3
+
+
+def test_beats_and_tests_come_to_the_nanosecond() -> None:
+    wire = fast(heartbeat_s=1, grace_ns=400 * MS)
+    client = wire.ready()
+    begun_ns = wire.now_ns - MS
+    silent = wire.client(1, 1)
+    wire.now_ns = begun_ns + 100 * MS
+    silent.connect()
+    for after_ns, heard in (
+        (S - 1, []), (1, [Template.HEARTBEAT]), (200 * MS - 1, []), (1, [Template.TEST_REQUEST]), (200 * MS - 1, []),
+        (1, [Template.LOGGED_OUT]),
+    ):  # fmt: skip
+        wire.run(begun_ns + after_ns - wire.now_ns if after_ns == S - 1 else after_ns)
+        assert kinds(wire, client) == heard
+    assert wire.exchange.gateways.sessions[0].silenced == 1
+    # One that never logged on is not tested.
+    wire.run(100 * MS - 1)
+    assert not silent.is_ended
+    wire.run(1)
+    assert kinds(wire, silent) == [Template.LOGGED_OUT]
+    assert silent.is_ended
+
+
+def test_an_answer_to_the_test_is_enough_and_what_is_said_stands_for_a_beat() -> None:
+    wire = fast(heartbeat_s=1, grace_ns=400 * MS)
+    client = wire.ready()
+    begun_ns = wire.now_ns - MS
+    wire.run(begun_ns + 1200 * MS - wire.now_ns)
+    assert kinds(wire, client) == [Template.HEARTBEAT, Template.TEST_REQUEST]
+    ask(client)
+    assert kinds(wire, client) == [Template.HEARTBEAT]
+    for after_ns, heard in (
+        (S - 1, []), (1, [Template.HEARTBEAT]), (200 * MS - 1, []), (1, [Template.TEST_REQUEST]), (200 * MS - 1, []),
+    ):  # fmt: skip
+        wire.run(after_ns)
+        assert kinds(wire, client) == heard
+    assert not client.is_ended
+
+
+def test_a_gateway_that_dies_takes_its_own_connections_with_it() -> None:
+    wire = fast()
+    a, b, waiting = wire.ready(cancel_on_disconnect=True), wire.ready(1), wire.client(0, 1)
+    waiting.connect()
+    a.new(1, 1, 1000, 5)
+    b.new(2, 1, 999, 5)
+    wire.run(0)
+    a.inbox.clear()
+    restart_gateway(wire.exchange, 0, wire.now_ns)
+    assert kinds(wire, a) == []  # no goodbye
+    assert (a.is_ended, b.is_ended, waiting.is_ended) == (True, False, True)
+    assert book(wire) == [[(999, 5)], []]
+
+
+def test_a_client_that_takes_nothing_more_is_cut_off_and_misses_nothing() -> None:
+    wire = fast(response_latency_ns=S)
+    client = wire.client()
+    client.connect()
+    client.logon(cancel_on_disconnect=True)
+    client.new(1, 1, 1000, 5)
+    for number in range(DELAY_FRAMES_MAX - 2):
+        client.cancel(100 + number)
+        if number % 100 == 99:
+            wire.run(0)
+    wire.run(0)
+    assert wire.exchange.gateways.unsent == 0
+    client.cancel(5000)
+    client.cancel(5001)
+    wire.run(0)
+    gateways = wire.exchange.gateways
+    assert (gateways.unsent, gateways.served[0].is_broken, gateways.served[0].is_open) == (1, 1, 1)
+    # Its place is not given to another while it waits to be reset.
+    assert wire.exchange.matching.order_count == 1
+    wire.run(S)
+    wire.run(S)
+    assert client.is_ended
+    assert (gateways.served[0].is_broken, gateways.served[0].is_open) == (0, 0)
+    assert wire.exchange.matching.order_count == 0
+    heard = said(wire, client)[-1].sequence
+    assert heard == DELAY_FRAMES_MAX
+    client.connect()
+    client.logon(reset=False)
+    wire.run(S)
+    client.inbox.clear()
+    client.send(Template.RESEND_REQUEST, struct.pack("<qq", heard + 1, heard + 3))
+    wire.run(S)
+    found = said(wire, client)
+    assert [message.template for message in found] == [
+        Template.CANCEL_ORDER_REJECT, Template.CANCEL_ORDER_REJECT, Template.ORDERS_CANCELED,
+    ]  # fmt: skip
+    assert [message.client_order_id for message in found[:2]] == [5000, 5001]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"show": 5}, OrderRejectReason.ICEBERG_NOT_ALLOWED), ({"price_e9": TICK_E9 * 1000 + 1}, 6),
+        ({"price_e9": NULL_I64}, 6), ({"mantissa": 0}, 5), ({"mantissa": -5}, 5), ({"exponent": -4}, 5),
+        ({"side": 2}, 2), ({"side": -2}, 2), ({"tif": -3}, 2),
+    ],
+)  # fmt: skip
+def test_orders_whose_fields_can_not_be(wrong: dict[str, int], reason: int) -> None:
+    wire = fast()
+    client = wire.ready()
+    client.send(Template.NEW_ORDER_REQUEST, new_body(**wrong))
+    refused = last(wire, client)
+    assert (refused.template, refused.reason) == (Template.NEW_ORDER_REJECT, reason)
+    assert (refused.client_order_id, refused.correlation_id, refused.order_id, refused.instrument_id) == (
+        1, 44, NULL_I64, FIRST_ID,
+    )  # fmt: skip
+    assert wire.exchange.matching.order_count == 0
+
+
+@pytest.mark.parametrize("tif", [0, 1, 3])
+def test_an_order_good_for_days_rests(tif: int) -> None:
+    wire = fast()
+    client = wire.ready()
+    client.new(1, -1, 1000, 5, tif=tif)
+    assert last(wire, client).status == OrderStatus.ACTIVE
+    assert book(wire) == [[], [(1000, 5)]]
+
+
+def test_the_market_flag_takes_the_best_price_only_where_none_is_named() -> None:
+    wire = fast()
+    maker, client = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, -1, 1000, 5)
+    client.new(1, 1, 990, 2, flags=8)
+    assert last(wire, client).status == OrderStatus.ACTIVE
+    client.new(2, 1, None, 2, flags=8)
+    taken = last(wire, client)
+    assert (taken.status, taken.groups["fills"][0]["fill_price_e9"]) == (OrderStatus.FILLED, 1000 * TICK_E9)
+    assert book(wire) == [[(990, 2)], [(1000, 3)]]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason", "is_known"),
+    [
+        ({"instrument": FIRST_ID + 9}, OrderRejectReason.INVALID_INSTRUMENT, False),
+        ({"instrument": FIRST_ID + 1}, OrderRejectReason.ORDER_NOT_FOUND, False),
+        ({"cid": 2}, OrderRejectReason.ORDER_NOT_FOUND, False), ({"show": 5}, 20, False),
+        ({"price_e9": TICK_E9 * 1000 + 1}, 6, True), ({"price_e9": 0}, 6, True), ({"exponent": -4}, 5, True),
+        ({"mantissa": 0}, 5, True),
+    ],
+)  # fmt: skip
+def test_amends_that_can_not_be(wrong: dict[str, int], reason: int, is_known: bool) -> None:
+    wire = fast(2)
+    client = wire.ready()
+    client.new(1, 1, 999, 5)
+    order_id = last(wire, client).order_id
+    client.send(Template.AMEND_ORDER_REQUEST, amend_body(**wrong))
+    refused = last(wire, client)
+    assert (refused.template, refused.reason) == (Template.AMEND_ORDER_REJECT, reason)
+    assert (refused.client_order_id, refused.correlation_id, refused.instrument_id, refused.order_id) == (
+        wrong.get("cid", 1), 77, wrong.get("instrument", FIRST_ID), order_id if is_known else NULL_I64,
+    )  # fmt: skip
+    assert book(wire) == [[(999, 5)], []]
+
+
+def test_the_limit_of_messages_is_each_members_on_each_gateway() -> None:
+    wire = fast(tokens_per_ms=100, tokens_full=4000)
+    a, b, other = wire.ready(), wire.ready(1), wire.ready(0, 1, key=1)
+    a.new(1, 1, 900, 1)
+    a.amend(1, 901, 1)
+    a.new(2, 1, 900, 1)
+    a.amend(1, 902, 1)
+    found = said(wire, a)
+    assert [message.template for message in found] == [
+        Template.NEW_ORDER_RESPONSE, Template.AMEND_ORDER_RESPONSE, Template.NEW_ORDER_REJECT,
+        Template.AMEND_ORDER_REJECT,
+    ]  # fmt: skip
+    assert [message.reason for message in found[2:]] == [OrderRejectReason.RATE_LIMIT] * 2
+    assert wire.exchange.gateways.rate_limited == 2
+    for client in (b, other):
+        client.new(3, 1, 900, 1)
+        assert last(wire, client).template == Template.NEW_ORDER_RESPONSE
+    # Of the member's keys on one gateway there is one limit.
+    shared = wire.ready(0, 2, key=2)
+    shared.new(4, 1, 900, 1)
+    assert last(wire, shared).template == Template.NEW_ORDER_REJECT
+    # A cancel is never refused, and draws all the same.
+    wire.run(40 * MS)
+    a.cancel(1)
+    a.new(5, 1, 900, 1)
+    a.new(6, 1, 900, 1)
+    assert kinds(wire, a) == [Template.CANCEL_ORDER_RESPONSE, Template.NEW_ORDER_RESPONSE, Template.NEW_ORDER_REJECT]
+
+
+def test_cancels_that_find_nothing() -> None:
+    wire = fast(2)
+    client, stranger = wire.ready(), wire.ready(1, key=1)
+    client.new(1, 1, 999, 5)
+    order_id = last(wire, client).order_id
+    client.cancel(2)
+    client.cancel(1, instrument=1)
+    client.cancel(1, instrument=9)
+    client.cancel_by_id(order_id + 1)
+    client.cancel_by_id(order_id, instrument=1)
+    stranger.cancel_by_id(order_id)
+    unknown, foreign = CancelOrderRejectReason.UNKNOWN_ORDER, CancelOrderRejectReason.INVALID_INSTRUMENT
+    names = ("client_order_id", "correlation_id", "order_id", "instrument_id", "reason")
+    assert [tuple(message.fields[name] for name in names) for message in said(wire, client)] == [
+        (2, 88, NULL_I64, FIRST_ID, unknown), (1, 88, NULL_I64, FIRST_ID + 1, unknown),
+        (1, 88, NULL_I64, FIRST_ID + 9, foreign), (NULL_I64, 89, NULL_I64, FIRST_ID, unknown),
+        (1, 89, NULL_I64, FIRST_ID + 1, unknown),
+    ]  # fmt: skip
+    assert last(wire, stranger).reason == unknown
+    assert book(wire) == [[(999, 5)], []]
+    # Its own session is told once, in the answer.
+    client.cancel_by_id(order_id)
+    found = said(wire, client)
+    assert [(m.template, m.client_order_id, m.correlation_id, m.order_id) for m in found] == [
+        (Template.CANCEL_ORDER_RESPONSE, 1, 89, order_id)
+    ]
+    assert book(wire) == [[], []]
+
+
+def test_a_cancel_of_a_held_order_says_which_it_is() -> None:
+    wire = fast(speed_bump_ns=10 * MS)
+    maker, client = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, 1, 1000, 5)
+    client.new(1, -1, 1000, 5)
+    order_id = last(wire, client).order_id
+    client.cancel(1)
+    refused = last(wire, client)
+    assert (refused.order_id, refused.reason) == (order_id, CancelOrderRejectReason.SPEED_BUMP_CONVERTED_TO_IOC)
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_taken"),
+    [
+        ({}, False), ({"pair": 0, "instrument": FIRST_ID}, False), ({"instrument": FIRST_ID + 9}, False),
+        ({"pair": 0, "side": 2}, False), ({"pair": 0, "side": -2}, False), ({"pair": 0, "product": -1}, False),
+        ({"pair": 0, "product": 6}, False), ({"pair": 0, "side": 1}, True), ({"pair": 0, "side": -1}, True),
+        ({"pair": 0, "product": 0}, True), ({"pair": 0, "product": 5}, True), ({"instrument": FIRST_ID}, True),
+    ],
+)  # fmt: skip
+def test_which_mass_cancels_are_taken(request_: dict[str, int], is_taken: bool) -> None:
+    wire = fast()
+    client = wire.ready()
+    client.mass_cancel(**request_)
+    answer = last(wire, client)
+    assert answer.correlation_id == 90
+    if is_taken:
+        assert (answer.template, answer.total_order_count, answer.receive_time_ns) == (
+            Template.MASS_CANCEL_RESPONSE, 0, wire.now_ns,
+        )  # fmt: skip
+    else:
+        assert (answer.template, answer.reason) == (Template.MASS_CANCEL_REJECT, MassCancelRejectReason.ERROR)
+
+
+def test_an_order_under_a_frozen_protection_is_refused_unless_it_resets_it() -> None:
+    wire = fast(protections=[Protection(0, is_quotes=False, limit_lots=3, freeze_ns=0)])
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, 1, 1000, 5, flags=MMP)
+    maker.new(2, 1, 999, 5)
+    taker.new(1, -1, 1000, 3, tif=IOC)
+    assert [message.template for message in said(wire, maker)][2:] == [
+        Template.ORDER_FILLED, Template.ORDERS_MMP_TRIGGERED, Template.ORDERS_CANCELED,
+    ]  # fmt: skip
+    assert book(wire) == [[(999, 5)], []]
+    maker.new(3, 1, 998, 5, flags=MMP)
+    assert last(wire, maker).reason == OrderRejectReason.MMP_GROUP_FROZEN
+    maker.new(4, 1, 998, 5, flags=MMP | RESET_MMP, correlation=4242)
+    unfrozen, answer = said(wire, maker)
+    assert (unfrozen.template, unfrozen.correlation_id, unfrozen.currency_pair_id) == (
+        Template.ORDERS_MMP_UNFROZEN, 4242, 0,
+    )  # fmt: skip
+    assert answer.status == OrderStatus.ACTIVE
+    # What is not frozen is not unfrozen.
+    maker.new(5, 1, 997, 5, flags=MMP | RESET_MMP)
+    assert kinds(wire, maker) == [Template.NEW_ORDER_RESPONSE]
+
+
+def test_what_an_answer_says_of_its_order() -> None:
+    wire = fast(2)
+    maker, client = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, -1, 1000, 2, instrument=1)
+    client.new(7, 1, 1001, 5, instrument=1, correlation=4242)
+    answer = last(wire, client)
+    assert (answer.client_order_id, answer.correlation_id, answer.instrument_id, answer.side) == (
+        7, 4242, FIRST_ID + 1, 1,
+    )  # fmt: skip
+    assert (answer.price_e9, answer.status, answer.cancel_reason) == (1001 * TICK_E9, OrderStatus.ACTIVE, 0)
+    assert [lots_of(answer.fields[name]) for name in ("quantity", "total_filled", "visible_quantity")] == [5, 2, 3]
+    assert (answer.timestamp_ns, answer.receive_time_ns) == (wire.now_ns, wire.now_ns)
+    assert [(f["match_id"], f["fill_price_e9"], lots_of(f["fill_quantity"])) for f in answer.groups["fills"]] == [
+        (1, 1000 * TICK_E9, 2)
+    ]
+    resting, filled = said(wire, maker)
+    assert (resting.side, filled.exec_id > answer.exec_id > resting.exec_id) == (-1, True)
+    fill = filled.groups["fills"][0]
+    assert (fill["client_order_id"], fill["order_id"], fill["instrument_id"], fill["match_id"], fill["side"]) == (
+        1, resting.order_id, FIRST_ID + 1, 1, -1,
+    )  # fmt: skip
+    assert (fill["price_e9"], lots_of(fill["fill_quantity"]), lots_of(fill["total_filled"]), fill["flags"]) == (
+        1000 * TICK_E9, 2, 2, 2,
+    )  # fmt: skip
+    client.amend(7, 1002, 4, instrument=1)
+    amended = last(wire, client)
+    assert (amended.correlation_id, amended.price_e9, amended.receive_time_ns) == (77, 1002 * TICK_E9, wire.now_ns)
+    assert [lots_of(amended.fields[name]) for name in ("quantity", "total_filled", "visible_quantity")] == [4, 2, 2]
+    client.cancel(7, instrument=1)
+    ended = last(wire, client)
+    assert (ended.correlation_id, ended.order_id, ended.instrument_id, ended.receive_time_ns) == (
+        88, answer.order_id, FIRST_ID + 1, wire.now_ns,
+    )  # fmt: skip
+    assert [lots_of(ended.fields[name]) for name in ("quantity", "total_filled")] == [4, 2]
+
+
+@pytest.mark.parametrize("count", [19, 20, 21, 41])
+def test_fills_and_cancels_of_many_orders_come_in_parts(count: int) -> None:
+    wire = fast()
+    maker, other, taker = wire.ready(), wire.ready(0, 1, key=2), wire.ready(1, key=1)
+    for number in range(count):
+        maker.new(number, -1, 1000, 1)
+    other.new(1000, -1, 1000, 1)
+    for number in range(count):
+        maker.new(100 + number, -1, 1001, 1)
+    wire.run(0)
+    maker.inbox.clear()
+    other.inbox.clear()
+    taker.new(1, 1, 1000, count + 1, tif=IOC)
+    found = said(wire, maker)
+    assert {message.template for message in found} == {Template.ORDER_FILLED}
+    sizes = [20] * (count // 20) + [count % 20] * (count % 20 > 0)
+    assert [len(message.groups["fills"]) for message in found] == sizes
+    fills = [fill for message in found for fill in message.groups["fills"]]
+    assert [(fill["client_order_id"], fill["match_id"]) for fill in fills] == [(n, n + 1) for n in range(count)]
+    assert [fill["client_order_id"] for fill in last(wire, other).groups["fills"]] == [1000]
+    maker.mass_cancel(instrument=FIRST_ID)
+    answer, *found = said(wire, maker)
+    assert answer.total_order_count == count
+    assert [len(message.groups["orders"]) for message in found] == sizes
+    assert [message.flags for message in found] == [0] * (len(sizes) - 1) + [1]
+    ended = [order for message in found for order in message.groups["orders"]]
+    assert [order["client_order_id"] for order in ended] == [100 + number for number in range(count)]
+    assert {(order["cancel_reason"], order["flags"], lots_of(order["total_filled"])) for order in ended} == {
+        (CancelReason.BY_REQUEST, 0, 0)
+    }
+
+
+def mass_quote(client: Connection, instruments: list[int], **more: Any) -> None:
+    """Bids and asks of one lot at 999 and 1001, or as they are named."""
+    values = {"group": 5, "flags": 0, "bid": 999 * TICK_E9, "bid_lots": 1, "side_flags": 0} | more
+    body = struct.pack("<qqqqB", 1234, 55, values["group"], 0, values["flags"])
+    body += struct.pack("<HH", 46, len(instruments))
+    for instrument in instruments:
+        body += struct.pack("<qqqqbqbHH", FIRST_ID + instrument, values["bid"], 1001 * TICK_E9, values["bid_lots"], -3,
+                            1, -3, values["side_flags"], values["side_flags"])  # fmt: skip
+    data = client.frame(Template.MASS_QUOTE_REQUEST, body)
+    data += bytes(-len(data) % 8)
+    for start in range(0, len(data), 1000):
+        client.send_bytes(data[start : start + 1000])
+
+
+@pytest.mark.parametrize(
+    ("instruments", "more", "reason"),
+    [
+        ([0], {"group": 6}, MassQuoteRejectReason.INVALID_MMP_GROUP),
+        (list(range(33)), {}, MassQuoteRejectReason.TOO_MANY_QUOTES),
+        ([0, 1, 0], {}, MassQuoteRejectReason.DUPLICATE_INSTRUMENT),
+        ([0, 9], {}, MassQuoteRejectReason.INVALID_INSTRUMENT),
+        ([0, 1], {}, None),
+        ([], {}, None),
+    ],
+)
+def test_mass_quotes_that_are_refused_whole(instruments: list[int], more: dict[str, int], reason: int | None) -> None:
+    wire = fast(2, protections=[Protection(5), Protection(6, 2), Protection(6, is_quotes=False)])
+    client = wire.ready()
+    mass_quote(client, instruments, **more)
+    answer = last(wire, client)
+    assert (answer.quote_id, answer.correlation_id, answer.mmp_group_id) == (1234, 55, more.get("group", 5))
+    if reason is None:
+        assert answer.template == Template.MASS_QUOTE_RESPONSE
+        assert (answer.receive_time_ns, len(answer.groups["quotes"])) == (wire.now_ns, len(instruments))
+        assert wire.exchange.matching.members[1].open_orders == 2 * len(instruments)
+    else:
+        assert (answer.template, answer.reason) == (Template.MASS_QUOTE_REJECT, reason)
+        assert wire.exchange.matching.order_count == 0
+
+
+def test_as_many_quotes_as_there_may_be() -> None:
+    wire = fast(32, protections=[Protection(5)])
+    client = wire.ready()
+    mass_quote(client, list(range(32)))
+    answer = last(wire, client)
+    assert [entry["instrument_id"] for entry in answer.groups["quotes"]] == [FIRST_ID + place for place in range(32)]
+    assert wire.exchange.matching.members[1].open_orders == 64
+
+
+def test_mass_quotes_and_their_cancels_draw_on_a_limit_of_their_own() -> None:
+    wire = fast(protections=[Protection(5)], quote_tokens_per_ms=100, quote_tokens_full=4000)
+    client, other = wire.ready(), wire.ready(1)
+    for reason in (None, None, MassQuoteRejectReason.RATE_LIMIT):
+        mass_quote(client, [0])
+        answer = last(wire, client)
+        assert answer.template == (Template.MASS_QUOTE_RESPONSE if reason is None else Template.MASS_QUOTE_REJECT)
+        assert reason is None or answer.reason == reason
+    mass_quote(other, [0])
+    assert last(wire, other).template == Template.MASS_QUOTE_RESPONSE
+    client.new(1, 1, 900, 1)
+    assert last(wire, client).template == Template.NEW_ORDER_RESPONSE
+    # A cancel of quotes is never refused, and draws all the same: as much as comes in a millisecond.
+    wire.run(40 * MS)
+    client.send(Template.MASS_QUOTE_CANCEL_REQUEST, struct.pack("<qqb", 1, 5, 0))
+    cancelled = said(wire, client)[0]
+    assert (cancelled.template, cancelled.total_order_count) == (Template.MASS_CANCEL_RESPONSE, 2)
+    mass_quote(client, [0])
+    assert last(wire, client).template == Template.MASS_QUOTE_RESPONSE
+    wire.run(MS - 1)
+    mass_quote(client, [0])
+    assert last(wire, client).template == Template.MASS_QUOTE_REJECT
+    wire.run(1)
+    mass_quote(client, [0])
+    assert last(wire, client).template == Template.MASS_QUOTE_RESPONSE
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "reason"),
+    [
+        ({"bid": 999 * TICK_E9 + 1}, QuoteStatus.INACTIVE, OrderRejectReason.INVALID_PRICE),
+        ({"bid_lots": -1}, QuoteStatus.INACTIVE, OrderRejectReason.INVALID_QUANTITY),
+        ({"bid": 0}, QuoteStatus.INACTIVE, OrderRejectReason.INVALID_PRICE),
+        ({"bid": NULL_I64}, QuoteStatus.INACTIVE, NULL_EXPONENT),
+        ({"bid_lots": NULL_I64}, QuoteStatus.INACTIVE, NULL_EXPONENT),
+        ({"side_flags": 8}, QuoteStatus.UPDATED, NULL_EXPONENT),
+    ],
+)
+def test_one_side_of_a_quote_stands_for_itself(more: dict[str, int], status: int, reason: int) -> None:
+    wire = fast(protections=[Protection(5)])
+    client = wire.ready()
+    mass_quote(client, [0], **more)
+    entry = last(wire, client).groups["quotes"][0]
+    assert (entry["bid_status"], entry["bid_reject_reason"]) == (status, reason)
+    assert (entry["ask_status"], entry["ask_reject_reason"]) == (QuoteStatus.UPDATED, NULL_EXPONENT)
+    assert (entry["bid_order_id"] == NULL_I64) == (status == QuoteStatus.INACTIVE)
+    assert entry["ask_order_id"] != NULL_I64
+    assert book(wire) == [[(999, 1)] if status == QuoteStatus.UPDATED else [], [(1001, 1)]]
+
+
+def test_what_the_answer_to_a_mass_quote_says() -> None:
+    wire = fast(2, protections=[Protection(5)])
+    other, client = wire.ready(1, key=1), wire.ready()
+    other.new(1, -1, 1000, 2, instrument=1)
+    other.new(2, 1, 1005, 1)
+    wire.run(0)
+    quote(client, (990, 3, 1004, 4), (1001, 5, 1010, 6))
+    answer = last(wire, client)
+    first, second = answer.groups["quotes"]
+    assert (first["bid_price_e9"], first["ask_price_e9"]) == (990 * TICK_E9, 1004 * TICK_E9)
+    assert (second["bid_price_e9"], second["ask_price_e9"]) == (1001 * TICK_E9, 1010 * TICK_E9)
+    sizes = [[lots_of(entry[f"{side}_{kind}quantity"]) for side in ("bid", "ask") for kind in ("", "filled_")]
+             for entry in (first, second)]  # fmt: skip
+    assert sizes == [[3, 0, 4, 1], [5, 2, 6, 0]]
+    bids, asks = ([(f["match_id"], f["instrument_id"], f["fill_price_e9"], lots_of(f["fill_quantity"]))
+                   for f in answer.groups[name]] for name in ("bid_fills", "ask_fills"))  # fmt: skip
+    assert bids == [(2, FIRST_ID + 1, 1000 * TICK_E9, 2)]
+    assert asks == [(1, FIRST_ID, 1005 * TICK_E9, 1)]
+    fills = [fill for message in said(wire, other)[2:] for fill in message.groups["fills"]]
+    assert [fill["client_order_id"] for fill in fills] == [2, 1]
+
+
+def test_questions_about_protection() -> None:
+    protections = [Protection(5, limit_lots=1, freeze_ns=S), Protection(6, limit_lots=1, freeze_ns=0),
+                   Protection(7), Protection(0, is_quotes=False)]  # fmt: skip
+    wire = fast(protections=protections)
+    client, taker = wire.ready(), wire.ready(1, key=1)
+    for group in (5, 6):
+        quote(client, (999, 5, 1001, 5), group=group)
+    taker.new(1, 1, 1001, 2, tif=IOC)
+    taker.new(2, 1, 1001, 2, tif=IOC)
+    wire.run(0)
+    client.inbox.clear()
+    frozen = wire.now_ns + S
+    for group, until_ns in ((5, frozen), (6, NULL_I64), (7, NULL_I64)):
+        client.send(Template.GET_MASS_QUOTE_MMP_STATUS_REQUEST, struct.pack("<qq", 33, group))
+        answer = last(wire, client)
+        assert answer.template == Template.GET_MASS_QUOTE_MMP_STATUS_RESPONSE
+        assert (answer.timestamp_ns, answer.correlation_id, answer.mmp_group_id, answer.frozen_until_ns) == (
+            wire.now_ns, 33, group, until_ns,
+        )  # fmt: skip
+    client.send(Template.GET_ORDERS_MMP_STATUS_REQUEST, struct.pack("<qq", 34, 0))
+    answer = last(wire, client)
+    assert (answer.template, answer.correlation_id) == (Template.GET_ORDERS_MMP_STATUS_RESPONSE, 34)
+    for template, refused, group in (
+        (Template.GET_MASS_QUOTE_MMP_STATUS_REQUEST, Template.GET_MASS_QUOTE_MMP_STATUS_REJECT, 0),
+        (Template.GET_ORDERS_MMP_STATUS_REQUEST, Template.GET_ORDERS_MMP_STATUS_REJECT, 5),
+    ):
+        client.send(template, struct.pack("<qq", 35, group))
+        answer = last(wire, client)
+        assert (answer.template, answer.timestamp_ns, answer.correlation_id, answer.reason) == (
+            refused, wire.now_ns, 35, 1,
+        )  # fmt: skip
+
+
+def test_a_quote_cancel_of_a_group_that_is_not_there() -> None:
+    wire = fast(protections=[Protection(5), Protection(6, 2)])
+    client = wire.ready()
+    quote(client, (999, 5, 1001, 5))
+    for group in (6, 7):
+        client.send(Template.MASS_QUOTE_CANCEL_REQUEST, struct.pack("<qqb", 12, group, 0))
+        answer = last(wire, client)
+        assert (answer.template, answer.correlation_id, answer.reason) == (
+            Template.MASS_CANCEL_REJECT, 12, MassCancelRejectReason.INVALID_MMP_GROUP,
+        )  # fmt: skip
+    assert book(wire) == [[(999, 5)], [(1001, 5)]]
+
+
+def test_what_a_released_quote_became() -> None:
+    wire = fast(speed_bump_ns=10 * MS, protections=[Protection(5)])
+    other, client = wire.ready(1, key=1), wire.ready()
+    other.new(1, 1, 1000, 2)
+    quote(client, (990, 5, 999, 3))
+    held = last(wire, client).groups["quotes"][0]["ask_order_id"]
+    client.inbox.clear()
+    wire.run(10 * MS)
+    placed = said(wire, client)[0]
+    assert (placed.template, placed.mmp_group_id, placed.timestamp_ns) == (
+        Template.MASS_QUOTE_ORDERS_PLACED, 5, wire.now_ns,
+    )  # fmt: skip
+    order = placed.groups["orders"][0]
+    assert (order["client_order_id"], order["order_id"], order["instrument_id"], order["side"]) == (
+        1234, held, FIRST_ID, -1,
+    )  # fmt: skip
+    assert (order["price_e9"], order["status"], order["cancel_reason"]) == (999 * TICK_E9, OrderStatus.ACTIVE, 0)
+    assert [lots_of(order[name]) for name in ("quantity", "total_filled", "visible_quantity")] == [3, 2, 1]
+    fills = placed.groups["fills"]
+    assert [(f["match_id"], f["order_id"], f["fill_price_e9"], lots_of(f["fill_quantity"])) for f in fills] == [
+        (1, held, 1000 * TICK_E9, 2)
+    ]
+
+
+def test_a_held_order_that_was_cancelled_and_matches_nothing_is_confirmed_as_cancelled() -> None:
+    wire = fast(speed_bump_ns=10 * MS)
+    maker, client = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, 1, 1000, 2)
+    client.new(1, -1, 1000, 3)
+    order_id = last(wire, client).order_id
+    client.cancel(1)
+    maker.cancel(1)
+    said(wire, client)
+    wire.run(10 * MS)
+    found = said(wire, client)
+    assert [message.template for message in found] == [Template.ORDERS_CANCELED]
+    assert found[0].flags == 1
+    [order] = found[0].groups["orders"]
+    assert (order["client_order_id"], order["order_id"], order["cancel_reason"], order["flags"]) == (
+        1, order_id, CancelReason.BY_REQUEST, 0,
+    )  # fmt: skip
+    assert (order["instrument_id"], lots_of(order["total_filled"])) == (FIRST_ID, 0)
+
+
+def test_a_quote_ended_by_a_cancel_is_told_as_a_quote() -> None:
+    wire = fast(protections=[Protection(5)])
+    client, other = wire.ready(), wire.ready(1)
+    quote(client, (999, 5, 1001, 5))
+    order_id = last(wire, client).groups["quotes"][0]["bid_order_id"]
+    other.cancel_by_id(order_id)
+    assert last(wire, other).template == Template.CANCEL_ORDER_RESPONSE
+    [order] = last(wire, client).groups["orders"]
+    assert (order["order_id"], order["flags"], order["client_order_id"]) == (order_id, 1, 1234)
+    client.mass_cancel(instrument=FIRST_ID)
+    [order] = last(wire, client).groups["orders"]
+    assert order["flags"] == 1

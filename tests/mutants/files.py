@@ -62,7 +62,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "starbase-gateway": (
         _named("venues/starbase/exchange/gateway", "gateway", "requests", "answers", "quotes", "send"),
-        [*(f"{STARBASE}_{name}.py" for name in ("gateway", "gateway_rules")), *NOT_LONG],
+        [*(f"{STARBASE}_{name}.py" for name in ("gateway", "connections", "requests")), *NOT_LONG],
     ),
     "starbase-reports": (
         _named("venues/starbase/orders", "answers", "reports", "fills", "telling", "quotes", "cancels", "session"),

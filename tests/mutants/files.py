@@ -13,6 +13,7 @@ STARBASE_ORDERS = (
 TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_ring_rules", "_model", "_loss")
 SLOW_JOURNAL = "killed or shared_journal_is or full_disk or that_is_full or follow_one_another or without_a_segment"
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
+SOME_LONG = ["-k", "not fuzz and (not long_runs or 1-True or 2-False)"]
 NOT_LONG = ["-k", "not fuzz and not long_runs and not open_orders_of_a and not never_read and not test_longer"]
 
 
@@ -58,7 +59,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "tcp-connection": (_named("nic/tcp", "connection"), ["tests/nic/tcp/test_tcp_connection.py"]),
     "starbase-matching": (
         _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),
-        [*(f"{STARBASE}_{name}.py" for name in ("matching", "matching_rules", "gateway")), *NOT_LONG],
+        [*(f"{STARBASE}_{name}.py" for name in ("matching", "matching_rules", "requests")), *SOME_LONG],
     ),
     "starbase-gateway": (
         _named("venues/starbase/exchange/gateway", "gateway", "requests", "answers", "quotes", "send"),

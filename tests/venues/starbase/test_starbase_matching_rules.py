@@ -38,6 +38,7 @@ from tests.support.starbase_exchange_client import (
     last,
     lots_of,
     quote,
+    rebuilt_books,
     said,
 )
 
@@ -531,3 +532,92 @@ def test_what_a_disconnect_ends() -> None:
     wire.run(0)
     assert book(wire) == [[(999, 5), (998, 5)], []]
     assert wire.exchange.matching.members[1].open_orders == 2
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_an_amend_that_would_match_is_held_for_the_whole_time(side: int) -> None:
+    wire = fast(speed_bump_ns=10 * MS)
+    maker, client = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, -side, 1000, 2)
+    client.new(1, side, 1000 - 10 * side, 3)
+    wire.run(5 * MS)
+    client.inbox.clear()
+    client.amend(1, 1000, 4)
+    amended = last(wire, client)
+    assert (amended.status, amended.correlation_id) == (OrderStatus.QUEUED, 77)
+    # Nobody sees it meanwhile.
+    assert book(wire) == ([[], [(1000, 2)]] if side == 1 else [[(1000, 2)], []])
+    wire.run(10 * MS - 1)
+    assert said(wire, client) == []
+    wire.run(1)
+    placed = last(wire, client)
+    assert (placed.template, placed.status, placed.correlation_id, lots_of(placed.total_filled)) == (
+        Template.ORDER_PLACED, OrderStatus.ACTIVE, 77, 2,
+    )  # fmt: skip
+    assert book(wire) == ([[(1000, 2)], []] if side == 1 else [[], [(1000, 2)]])
+
+
+def test_an_amend_that_would_match_needs_room_among_the_held() -> None:
+    wire = fast(speed_bump_ns=10 * MS, held_member_max=1)
+    maker, client = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, 1, 1000, 2)
+    client.new(1, -1, 1010, 3)
+    client.new(2, -1, 1000, 3)
+    client.amend(1, 1000, 3)
+    client.amend(1, 1009, 3)
+    assert [message.fields.get("reason", -1) for message in said(wire, client)] == [
+        -1, -1, OrderRejectReason.MEMBER_SPEED_BUMP_LIMIT_EXCEEDED, -1,
+    ]  # fmt: skip
+    assert book(wire) == [[(1000, 2)], [(1009, 3)]]
+
+
+@pytest.mark.parametrize(("lots", "is_taken"), [(1, False), (2, False), (3, True), (5, True)])
+def test_an_amend_leaves_more_than_was_filled(lots: int, is_taken: bool) -> None:
+    wire = fast()
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, 1, 1000, 5)
+    taker.new(1, -1, 1000, 2, tif=IOC)
+    wire.run(0)
+    maker.inbox.clear()
+    maker.amend(1, 1000, lots)
+    answer = last(wire, maker)
+    if is_taken:
+        assert (answer.status, answer.correlation_id, answer.cancel_reason) == (OrderStatus.ACTIVE, 77, 0)
+    else:
+        assert answer.reason == OrderRejectReason.INVALID_QUANTITY
+    left = lots - 2 if is_taken else 3
+    assert book(wire) == [[(1000, left)], []]
+    # No more than what is left is to be had.
+    taker.new(2, -1, 1000, 9, tif=IOC)
+    assert lots_of(last(wire, taker).total_filled) == left
+
+
+@pytest.mark.parametrize("sorts_on_accept", [False, True])
+@pytest.mark.parametrize(("price", "lots", "is_first"), [(1000, 4, True), (1000, 5, True), (1000, 6, False)])
+def test_an_amend_keeps_its_place_only_downwards(sorts_on_accept: bool, price: int, lots: int, is_first: bool) -> None:
+    wire = fast(sorts_on_accept=sorts_on_accept)
+    maker, other, taker = wire.ready(), wire.ready(0, 1, key=2), wire.ready(1, key=1)
+    maker.new(1, 1, 1000, 5)
+    other.new(2, 1, 1000, 5)
+    wire.run(0)
+    maker.amend(1, price, lots)
+    wire.run(0)
+    maker.inbox.clear()
+    taker.new(1, -1, 1000, 1, tif=IOC)
+    assert [m.template for m in said(wire, maker)] == [Template.ORDER_FILLED] * is_first
+    published = rebuilt_books(wire.incremental())[FIRST_ID][0]
+    assert [lots for _, lots, _ in published] == ([lots - 1, 5] if is_first else [4, lots])
+
+
+def test_an_amend_asks_for_nothing_else() -> None:
+    """Not for the end of the order with its session, say."""
+    wire = fast()
+    client = wire.ready()
+    client.new(1, 1, 1000, 5)
+    client.new(2, 1, 1000, 5, flags=1)
+    client.amend(1, 999, 5)
+    client.amend(2, 998, 5)
+    wire.run(0)
+    client.hang_up()
+    wire.run(0)
+    assert book(wire) == [[(999, 5)], []]

@@ -621,3 +621,31 @@ def test_an_amend_asks_for_nothing_else() -> None:
     client.hang_up()
     wire.run(0)
     assert book(wire) == [[(999, 5)], []]
+
+
+def test_an_amended_market_order_has_the_price_that_it_was_given() -> None:
+    """One that only took own orders out of its way rests, and asked for the best price until then."""
+    wire = fast()
+    client, other = wire.ready(), wire.ready(1, key=1)
+    client.new(1, -1, 1000, 2, smp=7)
+    other.new(1, -1, 1005, 2)
+    client.new(2, 1, None, 2, flags=MARKET, smp=7, mode=1)
+    assert last(wire, client).template == Template.ORDERS_CANCELED
+    assert book(wire) == [[(1000, 2)], [(1005, 2)]]
+    client.amend(2, 990, 2)
+    assert last(wire, client).status == OrderStatus.ACTIVE
+    assert book(wire) == [[(990, 2)], [(1005, 2)]]
+
+
+def test_the_shortest_speed_bump_is_one() -> None:
+    wire = fast(speed_bump_ns=1)
+    maker, client = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, 1, 1000, 5)
+    client.new(1, -1, 1000, 1)
+    client.new(2, -1, 1010, 1)
+    client.amend(2, 1000, 1)
+    assert [message.status for message in said(wire, client)] == [
+        OrderStatus.QUEUED, OrderStatus.ACTIVE, OrderStatus.QUEUED,
+    ]  # fmt: skip
+    wire.run(1)
+    assert [message.status for message in said(wire, client)] == [OrderStatus.FILLED] * 2

@@ -194,14 +194,17 @@ def test_a_copy_is_ignored_whatever_the_link_waits_for(bench: Bench) -> None:
     assert bench.session.state == SessionState.READY
 
 
-def test_every_gap_is_asked_for_and_the_last_frame_of_one_is_no_gap(bench: Bench) -> None:
+@pytest.mark.parametrize("has_more", [False, True])
+def test_every_gap_is_asked_for_and_the_last_frame_of_one_is_no_gap(bench: Bench, has_more: bool) -> None:
     gateway = bench.gateway
     bench.keep()
     gateway.take()
     for _ in range(2):
         missing = gateway.sent_sequence + 1
         gateway.frame("Heartbeat")
-        assert bench.hear(gateway.frame("Heartbeat") + gateway.frame("Heartbeat")) == []
+        frames = gateway.frame("Heartbeat")
+        frames += gateway.frame("Heartbeat") if has_more else b""
+        assert bench.hear(frames) == []
         assert (bench.session.state, bench.session.keep_due) == (SessionState.LOGGING_ON, 1)
         bench.keep()
         assert gateway.take() == ["ResendRequest"]
@@ -211,7 +214,8 @@ def test_every_gap_is_asked_for_and_the_last_frame_of_one_is_no_gap(bench: Bench
         # The frame that showed the gap is enough: what came behind it comes again, and is the next.
         bench.hear(gateway.again(missing + 1))
         assert bench.session.state == SessionState.READY
-        bench.hear(gateway.again(missing + 2))
+        if has_more:
+            bench.hear(gateway.again(missing + 2))
     assert bench.session.links[0].gaps == 2
     assert bench.session.numbers[1] == gateway.sent_sequence
 
@@ -250,6 +254,13 @@ def test_a_gap_is_asked_for_again_when_it_shows_in_the_next_connection(bench: Be
     assert bench.ring.reconnects[0] == before
     bench.keep(1)
     assert bench.ring.reconnects[0] == before + 1
+
+
+def test_a_gap_fill_leads_to_the_number_that_it_names(bench: Bench) -> None:
+    bench.hear(bench.gateway.frame("GapFill", {"newSequenceNumber": 10}))
+    assert bench.session.numbers[1] == 9
+    bench.hear(bench.gateway.frame("Heartbeat", sequence=10))
+    assert (bench.session.numbers[1], bench.session.state) == (10, SessionState.READY)
 
 
 def test_a_gap_fill_never_leads_back(bench: Bench) -> None:
@@ -341,6 +352,26 @@ def test_an_exchange_of_an_older_schema_is_left_alone(is_short: bool) -> None:
     assert bench.session.unexpected == 0
     # It never took orders, so that it is gone is nothing that an open order could wait for.
     assert (bench.session.state, bench.session.links_gone) == (SessionState.LOST, 0)
+
+
+def test_an_exchange_that_has_processed_what_was_never_sent_is_left_alone() -> None:
+    bench = Bench()
+    bench.session.started = 1
+    bench.keep()
+    bench.hear(bench.conf(bench.gateway, last_processed=2))
+    assert bench.session.links[0].refusal == Refusal.NUMBERS_LOST
+    assert (bench.session.unexpected, bench.session.links_gone) == (0, 0)
+
+
+def test_a_strangers_packet_loses_no_link_that_waits_for_its_connection() -> None:
+    bench = Bench(links=2)
+    bench.ring.connections[1] = 0
+    bench.session.started = 1
+    bench.keep()
+    before = bench.session.links[1].losses
+    stranger = Gateway(5)
+    assert bench.hear(stranger.frame("Heartbeat"), stranger) == []
+    assert (bench.session.links[1].state, bench.session.links[1].losses) == (SessionState.CLOSED, before)
 
 
 def test_a_confirmation_cut_short_ends_the_link() -> None:

@@ -88,6 +88,7 @@ def test_what_stands_behind_a_frame_that_is_read_in_parts_is_told_too(bench: Ben
     ]  # fmt: skip
     assert heard[-1]["client_order_id"] == second
     assert bench.session.frames_received == 2  # segments: the conf's and this
+    assert (bench.session.unread, bench.session.unread_frame) == (0, 0)
 
 
 @pytest.mark.parametrize("count", [REPORTS_MAX - 2, REPORTS_MAX - 1, REPORTS_MAX])
@@ -154,6 +155,7 @@ def test_a_rest_is_given_up_for_a_stranger_too(bench: Bench) -> None:
     stranger = Gateway(5)
     assert bench.hear(stranger.frame("Heartbeat"), stranger) == []
     assert (bench.session.links[0].state, bench.session.unread) == (SessionState.LOST, 0)
+    assert bench.session.unread_frame == 0
 
 
 def test_packets_of_strangers_and_out_of_turn_change_nothing(bench: Bench) -> None:
@@ -206,6 +208,7 @@ def test_every_gap_is_asked_for_and_the_last_frame_of_one_is_no_gap(bench: Bench
         frames += gateway.frame("Heartbeat") if has_more else b""
         assert bench.hear(frames) == []
         assert (bench.session.state, bench.session.keep_due) == (SessionState.LOGGING_ON, 1)
+        assert bench.session.links[0].resend_due == 1
         bench.keep()
         assert gateway.take() == ["ResendRequest"]
         assert gateway.seen[0][1] == {"fromSequenceNumber": missing, "toSequenceNumber": 0}
@@ -332,7 +335,12 @@ def test_a_confirmation_without_an_interval_leaves_the_usual_one() -> None:
 def test_a_confirmation_says_the_interval(heartbeat_s: int) -> None:
     bench = Bench()
     bench.log_on(heartbeat_s)
+    link = bench.session.links[0]
+    assert (link.logons, link.confirmed, link.deadline_ns) == (1, 1, bench.now_ns + 2 * heartbeat_s * NS_PER_S)
     assert bench.keep() == bench.now_ns + heartbeat_s * NS_PER_S // 2
+    break_off(bench)
+    bench.hear(bench.conf(bench.gateway, heartbeat_s))
+    assert link.logons == 2
 
 
 @pytest.mark.parametrize("is_short", [False, True])

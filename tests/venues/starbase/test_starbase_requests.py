@@ -270,8 +270,7 @@ def test_fills_and_cancels_of_many_orders_come_in_parts(count: int) -> None:
     other.new(1000, -1, 1000, 1)
     for number in range(count):
         maker.new(100 + number, -1, 1001, 1)
-    wire.run(0)
-    maker.inbox.clear()
+    ids = {message.client_order_id: message.order_id for message in said(wire, maker)}
     other.inbox.clear()
     taker.new(1, 1, 1000, count + 1, tif=IOC)
     found = said(wire, maker)
@@ -287,7 +286,9 @@ def test_fills_and_cancels_of_many_orders_come_in_parts(count: int) -> None:
     assert [len(message.groups["orders"]) for message in found] == sizes
     assert [message.flags for message in found] == [0] * (len(sizes) - 1) + [1]
     ended = [order for message in found for order in message.groups["orders"]]
-    assert [order["client_order_id"] for order in ended] == [100 + number for number in range(count)]
+    assert [(order["client_order_id"], order["order_id"], order["instrument_id"]) for order in ended] == [
+        (100 + number, ids[100 + number], FIRST_ID) for number in range(count)
+    ]
     assert {(order["cancel_reason"], order["flags"], lots_of(order["total_filled"])) for order in ended} == {
         (CancelReason.BY_REQUEST, 0, 0)
     }
@@ -458,6 +459,21 @@ def test_a_quote_cancel_of_a_group_that_is_not_there() -> None:
             Template.MASS_CANCEL_REJECT, 12, MassCancelRejectReason.INVALID_MMP_GROUP,
         )  # fmt: skip
     assert book(wire) == [[(999, 5)], [(1001, 5)]]
+
+
+def test_a_quotes_fill_is_told_as_one() -> None:
+    wire = fast(protections=[Protection(5)])
+    client, taker = wire.ready(), wire.ready(1, key=1)
+    client.new(1, -1, 1002, 1)
+    quote(client, (999, 5, 1001, 5))
+    entry = said(wire, client)[1].groups["quotes"][0]
+    taker.new(1, 1, 1001, 2, tif=IOC)
+    taker.new(2, 1, 1002, 4, tif=IOC)
+    fills = [fill for message in said(wire, client) for fill in message.groups["fills"]]
+    assert [(f["client_order_id"], f["order_id"] == entry["ask_order_id"], f["flags"]) for f in fills] == [
+        (1234, True, 1), (1234, True, 3), (1, False, 2),
+    ]  # fmt: skip
+    assert [lots_of(f["total_filled"]) for f in fills] == [2, 5, 1]
 
 
 def test_what_a_released_quote_became() -> None:

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from crosswire.nic.memory.raw import hash_bits
 from crosswire.venues.instrument import Kind
 from crosswire.venues.starbase.exchange.matching.quotes import is_product
 from crosswire.venues.starbase.exchange.matching.state import (
+    BUCKET_BITS,
     EXCHANGE_ORDERS_MAX,
     HELD_MAX,
+    MEMBERS_MAX,
     OPEN_ORDERS_MAX,
     QUOTED_MAX,
     SEEN_BITS,
@@ -649,3 +652,29 @@ def test_the_shortest_speed_bump_is_one() -> None:
     ]  # fmt: skip
     wire.run(1)
     assert [message.status for message in said(wire, client)] == [OrderStatus.FILLED] * 2
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (1, 2, 0)])
+def test_numbers_that_share_a_place_of_the_index_are_found_each_by_itself(order: tuple[int, ...]) -> None:
+    wire = fast()
+    client = wire.ready()
+    places: dict[int, list[int]] = {}
+    number = 0
+    while True:
+        number += 1
+        shared = places.setdefault(hash_bits(number * MEMBERS_MAX + 1, BUCKET_BITS), [])
+        shared.append(number)
+        if len(shared) == 3:
+            break
+    for each in shared:
+        client.new(each, 1, 900, 1)
+    said(wire, client)
+    for place in order:
+        for _ in range(2):
+            client.cancel(shared[place])
+        assert [message.template for message in said(wire, client)] == [
+            Template.CANCEL_ORDER_RESPONSE, Template.CANCEL_ORDER_REJECT,
+        ]  # fmt: skip
+    for each in shared:
+        client.new(each, 1, 900, 1)
+    assert {message.template for message in said(wire, client)} == {Template.NEW_ORDER_RESPONSE}

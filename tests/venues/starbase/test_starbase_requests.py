@@ -461,6 +461,39 @@ def test_a_quote_cancel_of_a_group_that_is_not_there() -> None:
     assert book(wire) == [[(999, 5)], [(1001, 5)]]
 
 
+def test_an_answer_to_a_mass_quote_tells_nothing_of_the_one_before() -> None:
+    wire = fast(2, protections=[Protection(5)], qty_max_lots=20)
+    other, client = wire.ready(1, key=1), wire.ready()
+    for number, (bid, ask) in enumerate(((1000, 1060), (1001, 1059))):
+        other.new(2 * number, -1, bid, 1)
+        other.new(2 * number + 1, 1, ask, 1, instrument=1)
+        wire.run(0)
+        quote(client, (bid, 2, 1100, 2), (900, 2, ask, 2))
+        answer = last(wire, client)
+        assert [len(answer.groups[name]) for name in ("bid_fills", "ask_fills")] == [1, 1]
+        first, second = answer.groups["quotes"]
+        assert (lots_of(first["bid_filled_quantity"]), lots_of(second["ask_filled_quantity"])) == (1, 1)
+    quote(client, (1001, 50, 1100, 50), (900, 50, 1059, 50))
+    answer = last(wire, client)
+    for entry in answer.groups["quotes"]:
+        for side in ("bid", "ask"):
+            assert (entry[f"{side}_status"], entry[f"{side}_price_e9"]) == (QuoteStatus.INACTIVE, 0)
+            assert [lots_of(entry[f"{side}_{name}"]) for name in ("quantity", "filled_quantity")] == [0, 0]
+    assert answer.groups["bid_fills"] == answer.groups["ask_fills"] == []
+
+
+def test_an_order_under_protection_needs_one_of_its_pair() -> None:
+    wire = fast(2, protections=[Protection(0, is_quotes=False), Protection(6, is_quotes=False, member=2)])
+    wire.exchange.matching.market.instruments[1].underlying = 6
+    client = wire.ready()
+    client.new(1, 1, 1000, 5, flags=MMP)
+    client.new(2, 1, 1000, 5, flags=MMP, instrument=1)
+    client.new(3, 1, 1000, 5, instrument=1)
+    assert [message.fields.get("reason", -1) for message in said(wire, client)] == [
+        -1, OrderRejectReason.MMP_NOT_CONFIGURED, -1,
+    ]  # fmt: skip
+
+
 def test_a_quotes_fill_is_told_as_one() -> None:
     wire = fast(protections=[Protection(5)])
     client, taker = wire.ready(), wire.ready(1, key=1)

@@ -565,3 +565,35 @@ def test_a_quote_ended_by_a_cancel_is_told_as_a_quote() -> None:
     client.mass_cancel(instrument=FIRST_ID)
     [order] = last(wire, client).groups["orders"]
     assert order["flags"] == 1
+
+
+def test_orders_are_released_by_their_time_and_not_as_they_came() -> None:
+    wire = fast(2, speed_bump_ns=10 * MS)
+    wire.exchange.matching.market.instruments[1].speed_bump_ns = 4 * MS
+    maker, client = wire.ready(), wire.ready(1, key=1)
+    for instrument in range(2):
+        maker.new(1 + instrument, 1, 1000, 5, instrument=instrument)
+    for number, instrument in enumerate((0, 1, 0, 1)):
+        client.new(number, -1, 1000, 1, instrument=instrument)
+    assert {message.status for message in said(wire, client)} == {OrderStatus.QUEUED}
+    for after_ms, released in ((4, [1, 3]), (6, [0, 2])):
+        wire.run(after_ms * MS - 1)
+        assert said(wire, client) == []
+        wire.run(1)
+        assert [message.client_order_id for message in said(wire, client)] == released
+
+
+def test_a_held_quote_that_was_filled_in_part_is_told_by_what_is_left() -> None:
+    wire = fast(speed_bump_ns=10 * MS, protections=[Protection(5)])
+    other, client = wire.ready(1, key=1), wire.ready()
+    quote(client, (990, 5, 1001, 5))
+    other.new(1, 1, 1001, 2)
+    wire.run(10 * MS)
+    other.new(2, 1, 995, 1)
+    quote(client, (990, 5, 995, 4))
+    client.inbox.clear()
+    wire.run(0)
+    client.inbox.clear()
+    quote(client, (990, 5, 995, 4))
+    entry = last(wire, client).groups["quotes"][0]
+    assert (entry["ask_status"], lots_of(entry["ask_quantity"])) == (QuoteStatus.UNMODIFIED, 4)

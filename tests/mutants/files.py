@@ -7,9 +7,14 @@ from collections.abc import Iterator
 
 RISK = [f"tests/risk/test_{name}.py" for name in ("trading_state", "ledger", "gate", "more_limits")]
 STARBASE = "tests/venues/starbase/test_starbase"
+STARBASE_ORDERS = (
+    "orders", "answers", "quotes", "cancels", "fills", "session", "rules", "resend", "recovery", "versions",
+)  # fmt: skip
 TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_ring_rules", "_model", "_loss")
 SLOW_JOURNAL = "killed or shared_journal_is or full_disk or that_is_full or follow_one_another or without_a_segment"
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
+SOME_LONG = ["-k", "not fuzz and (not long_runs or 1-True or 2-False)"]
+NOT_LONG = ["-k", "not fuzz and not long_runs and not open_orders_of_a and not never_read and not test_longer"]
 
 
 def _named(folder: str, *names: str) -> tuple[str, ...]:
@@ -54,15 +59,15 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "tcp-connection": (_named("nic/tcp", "connection"), ["tests/nic/tcp/test_tcp_connection.py"]),
     "starbase-matching": (
         _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),
-        [*(f"{STARBASE}_{name}.py" for name in ("matching", "gateway")), "-k", "not fuzz and not long_runs"],
+        [*(f"{STARBASE}_{name}.py" for name in ("matching", "matching_rules", "requests")), *SOME_LONG],
     ),
     "starbase-gateway": (
         _named("venues/starbase/exchange/gateway", "gateway", "requests", "answers", "quotes", "send"),
-        [f"{STARBASE}_gateway.py", *NOT_FUZZ],
+        [*(f"{STARBASE}_{name}.py" for name in ("gateway", "connections", "requests")), *NOT_LONG],
     ),
     "starbase-reports": (
         _named("venues/starbase/orders", "answers", "reports", "fills", "telling", "quotes", "cancels", "session"),
-        [*(f"{STARBASE}_{name}.py" for name in ("orders", "rules")), *NOT_FUZZ],
+        [*(f"{STARBASE}_{name}.py" for name in STARBASE_ORDERS), *NOT_LONG],
     ),
 }
 

@@ -154,6 +154,26 @@ def read_frame(data: bytes, time_ns: int) -> tuple[Received, int]:
     return Received(template, sequence, processed, bool(flags & 1), version, fields, groups, time_ns), padded
 
 
+def new_body(
+    client_order_id: int,
+    side: int,
+    price_e9: int,
+    lots: int,
+    *,
+    exponent: int = -3,
+    show: int = NULL_I64,
+    tif: int = 0,
+    flags: int = 0,
+    smp: int = 0,
+    mode: int = 0,
+    instrument: int = 0,
+    correlation: int = 0,
+) -> bytes:
+    """A new order without its header. `side`: 1 buy, -1 sell."""
+    return struct.pack("<qqqqqbqbqbbHb", client_order_id, correlation, FIRST_ID + instrument, price_e9, lots, exponent,
+                       show, NULL_EXPONENT, smp, side, tif, flags, mode)  # fmt: skip
+
+
 @dataclass
 class Connection:
     """One TCP connection of one client to one gateway, by hand."""
@@ -216,9 +236,11 @@ class Connection:
         correlation: int = 0,
     ) -> None:
         """`side`: 1 buy, -1 sell."""
-        price = NULL_I64 if price_ticks is None else price_ticks * TICK_E9
-        body = struct.pack("<qqqqqbqbqbbHb", client_order_id, correlation, FIRST_ID + instrument, price,
-                           lots, -3, NULL_I64, NULL_EXPONENT, smp, side, tif, flags, mode)  # fmt: skip
+        price_e9 = NULL_I64 if price_ticks is None else price_ticks * TICK_E9
+        body = new_body(
+            client_order_id, side, price_e9, lots, tif=tif, flags=flags, smp=smp, mode=mode, instrument=instrument,
+            correlation=correlation,
+        )  # fmt: skip
         self.send(Template.NEW_ORDER_REQUEST, body)
 
     def amend(self, client_order_id: int, price_ticks: int, lots: int, *, flags: int = 0, instrument: int = 0) -> None:
@@ -389,8 +411,39 @@ def rebuilt_books(messages: list[MarketMessage]) -> dict[int, dict[int, list[tup
     return books
 
 
+FAST: dict[str, Any] = {  # no time on the wire, and no limit of messages
+    "order_latency_ns": 0, "response_latency_ns": 0, "feed_latency_ns": 0,
+    "tokens_per_ms": 1_000_000, "tokens_full": 1_000_000_000,
+}  # fmt: skip
+
+
+def fast(instruments: int = 1, **options: Any) -> Wire:
+    return Wire(make_exchange(instruments, **(FAST | options)))
+
+
+def said(wire: Wire, client: Connection) -> list[Received]:
+    wire.run(0)
+    messages, client.inbox = client.inbox, []
+    return messages
+
+
+def last(wire: Wire, client: Connection) -> Received:
+    return said(wire, client)[-1]
+
+
+def kinds(wire: Wire, client: Connection) -> list[int]:
+    return [message.template for message in said(wire, client)]
+
+
+def book(wire: Wire, instrument: int = 0) -> list[list[tuple[int, int]]]:
+    """Bids and asks as they were published: price and lots, best first."""
+    levels = rebuilt_books(wire.incremental()).get(FIRST_ID + instrument, {0: [], 1: []})
+    return [[(price // TICK_E9, lots) for price, lots, _ in levels[side]] for side in (0, 1)]
+
+
 __all__ = [
     "CHANNEL",
+    "FAST",
     "FIRST_ID",
     "KEYS",
     "MS",
@@ -402,9 +455,15 @@ __all__ = [
     "Struct",
     "Wire",
     "address_of",
+    "book",
+    "fast",
+    "kinds",
+    "last",
     "lots_of",
     "make_exchange",
+    "new_body",
     "order_flow",
     "quote",
     "rebuilt_books",
+    "said",
 ]

@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
-from crosswire.nic.memory.struct import Array, array, i64, u8, view
+from crosswire.nic.memory.struct import Array, address_of, array, i64, size_of, u8, view
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_FIN,
@@ -23,8 +25,8 @@ from crosswire.nic.packet import (
     write_tcp_frame_header,
 )
 from crosswire.nic.rings.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
-from crosswire.nic.rings.delay import DELAY_FRAMES_MAX, DelayRing, set_delay_ring
-from crosswire.nic.rings.ring import Frame
+from crosswire.nic.rings.delay import DELAY_FRAMES_MAX, DelayedFrame, DelayRing, set_delay_ring
+from crosswire.nic.rings.ring import Frame, commit, reserve
 from crosswire.venues.order import (
     ORDERS_BITS,
     Approvals,
@@ -54,6 +56,7 @@ SECRET = b"sEcReT-of-forty-eight-bytes-0123456789-0123456789"[:48]
 PAYLOAD = TCP_FRAME_HEADER_BYTES
 IOC, FOK, GTC, POST_ONLY = TimeInForce
 NULL = -(1 << 63)
+READS_MAX = 100  # calls for one packet
 FUZZ_FRAMES = int(os.environ.get("CROSSWIRE_FUZZ_FRAMES", "20000")) // 20
 
 
@@ -61,6 +64,9 @@ class OrderRing(DelayRing):
     """A wire from the session to its gateways that says which stream was selected."""
 
     stream: i64
+    streams: Annotated[Array, i64, DELAY_FRAMES_MAX]  # that each frame went out on
+    reserved: i64  # bytes asked for
+    overrun: i64  # the most that a frame was longer
     connections: Annotated[Array, i64, CONNECTIONS_MAX]
     reconnects: Annotated[Array, i64, CONNECTIONS_MAX]
 
@@ -78,6 +84,19 @@ def select_order_stream(ring: OrderRing, stream: int) -> None:
 @reconnect.register(OrderRing)
 def reconnect_order_stream(ring: OrderRing, stream: int, _now_ns: int) -> None:
     ring.reconnects[stream] += 1
+
+
+@reserve.register(OrderRing)
+def reserve_order_frame(ring: OrderRing, length: int) -> int:
+    ring.reserved = length
+    return reserve(view(DelayRing, address_of(ring)), length)
+
+
+@commit.register(OrderRing)
+def commit_order_frame(ring: OrderRing, length: int, now_ns: int) -> None:
+    ring.streams[ring.sent & (DELAY_FRAMES_MAX - 1)] = ring.stream
+    ring.overrun = max(ring.overrun, length - ring.reserved)
+    commit(view(DelayRing, address_of(ring)), length, now_ns)
 
 
 def flow_of(stream: int) -> Flow:
@@ -155,6 +174,8 @@ class Bench:
         self.session: StarbaseSession = make_starbase_session(VENUE, self.market, flows, CLIENT_ID, SECRET, **settings)
         self.ring = OrderRing()
         set_delay_ring(self.ring, 0)
+        # As after long use: what is not written is not 0.
+        ctypes.memset(self.ring.frames.address, 0xA5, DELAY_FRAMES_MAX * size_of(DelayedFrame))
         self.gateways = [Gateway(stream) for stream in range(links)]
         self.frame, self.packet, self.counters, self.reports = Frame(), Packet(), PacketCounters(), Reports()
         self.now_ns = NOW_NS
@@ -169,6 +190,7 @@ class Bench:
 
     def pump(self) -> None:
         """What the session sent reaches the gateways; headers and checksums are checked on the way."""
+        assert self.ring.overrun == 0
         while self.ring.received != self.ring.sent:
             slot = self.ring.frames[self.ring.received % DELAY_FRAMES_MAX]
             data = bytes(slot.data)[: slot.length]
@@ -183,6 +205,7 @@ class Bench:
             assert internet_checksum(memory.address + 34, segment, pseudo_header_sum(ip, segment)) == 0
             gateway = next(each for each in self.gateways if each.flow.source_port == packet.destination_port)
             assert packet.source_port == gateway.flow.destination_port
+            assert self.ring.streams[self.ring.received % DELAY_FRAMES_MAX] == gateway.stream
             assert (packet.tcp_sequence, packet.tcp_acknowledgement) == (gateway.received_bytes, gateway.sent_bytes)
             assert view(TcpHeader, memory.address + 34).flags == FLAG_ACK | FLAG_PSH
             gateway.receive(data[PAYLOAD:])
@@ -211,12 +234,25 @@ class Bench:
     def read(self) -> list[dict[str, int]]:
         """As the loop does: again while there is more."""
         heard = []
-        while True:
-            self.reports.count = 0
-            read_reports(self.session, self.packet, self.reports)
-            heard += structs(self.reports.items, self.reports.count)
+        for _ in range(READS_MAX):
+            heard += self.read_once()
             if self.session.unread == 0:
                 return heard
+        raise AssertionError("there is more without end")
+
+    def read_once(self) -> list[dict[str, int]]:
+        """One call: what fits."""
+        self.reports.count = 0
+        read_reports(self.session, self.packet, self.reports)
+        return structs(self.reports.items, self.reports.count)
+
+    @contextmanager
+    def full_ring(self, room: int = 0) -> Iterator[None]:
+        """A ring with room for so many frames; what is sent goes out when there is room again."""
+        begun = self.ring.sent
+        self.ring.received = begun - (DELAY_FRAMES_MAX - room)
+        yield
+        self.ring.received = begun
 
     def close_connection(self, gateway: Gateway | None = None) -> None:
         gateway = gateway or self.gateway

@@ -173,6 +173,7 @@ def test_a_second_logon_of_the_same_key_displaces_the_first() -> None:
     first.take(Template.LOGGED_OUT)
     assert first.is_ended
     assert not other.is_ended
+    assert [session.displaced for session in list(wire.exchange.gateways.sessions)[:2]] == [1, 0]
     # What asked for it was cancelled; the news waits for the one that came.
     assert wire.exchange.matching.members[1].open_orders == 1
     confirmed = second.inbox[-1]

@@ -23,9 +23,9 @@ from crosswire.venues.starbase.orders.state import (
     is_end_of_other_link,
     is_of_other_link,
     is_order,
+    is_sent,
     market_index,
     note_number,
-    sent_order,
 )
 from crosswire.venues.starbase.orders.telling import (
     add_report,
@@ -279,9 +279,6 @@ def _read_amend_response(
     report.leaves_lots = leaves_lots
     report.queued = 1 if message.status == OrderStatus.QUEUED else 0
     side = report.side
-    order = sent_order(session, message.client_order_id)
-    if order.client_order_id == message.client_order_id:
-        order.qty_lots = lots
     _tell_outcome(session, link, address, message, reports, instrument, side, leaves_lots, now_ns)
 
 
@@ -374,7 +371,7 @@ def _read_maker_fills(
             client_order_id = quote_id_of(session, instrument, fill.order_id)
         # Of an order that is not ours the exchange tells only what it did itself, as a liquidation: made or taken.
         is_own = is_order(session, client_order_id, fill.order_id)
-        if not is_own and sent_order(session, client_order_id).client_order_id == client_order_id:
+        if not is_own and is_sent(session, client_order_id):
             client_order_id = 0  # our number, another's order
         report = tell_fill(
             session, reports, fill.match_id, fill.order_id, client_order_id, instrument, side_of(fill.side), ticks,

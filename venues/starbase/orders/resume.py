@@ -53,7 +53,6 @@ def _resume_order(session: StarbaseSession, each: ResumedOrder) -> None:
     order.link = max(0, each.link)
     order.instrument = each.instrument
     order.side = each.side
-    order.qty_lots = each.qty_lots
     sent = session.links[order.link].sent[each.sequence & (SENT_MAX - 1)]
     sent.sequence = each.sequence
     sent.template_id = Template.NEW_ORDER_REQUEST if each.quote_id == 0 else Template.MASS_QUOTE_REQUEST

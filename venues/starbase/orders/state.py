@@ -53,7 +53,6 @@ class SentOrder(Struct):
     link: i64
     instrument: i64  # market index
     side: i64
-    qty_lots: i64
 
 
 class EndedOrder(Struct):
@@ -280,11 +279,17 @@ def sent_order(session: StarbaseSession, client_order_id: int) -> SentOrder:
 
 
 @compiled
+def is_sent(session: StarbaseSession, client_order_id: int) -> bool:
+    """Tell whether an order with this number went out. 0 is no order's, though a slot that was never used has it."""
+    return client_order_id != 0 and sent_order(session, client_order_id).client_order_id == client_order_id
+
+
+@compiled
 def link_of_order(session: StarbaseSession, client_order_id: int) -> int:
     """Find the link that the order went out on, if it is READY; else -1, and counted."""
-    order = sent_order(session, client_order_id)
-    if order.client_order_id == client_order_id and session.links[order.link].state == SessionState.READY:
-        return order.link
+    link = sent_order(session, client_order_id).link
+    if is_sent(session, client_order_id) and session.links[link].state == SessionState.READY:
+        return link
     session.unlinked += 1
     return -1
 
@@ -292,18 +297,15 @@ def link_of_order(session: StarbaseSession, client_order_id: int) -> int:
 @compiled
 def is_order(session: StarbaseSession, client_order_id: int, exchange_order_id: int) -> bool:
     """Tell whether an order of ours is meant: another session, or the exchange, may use our number for theirs."""
-    order = sent_order(session, client_order_id)
-    if client_order_id == 0 or order.client_order_id != client_order_id:
-        return False
-    return order.exchange_order_id == 0 or order.exchange_order_id == exchange_order_id
+    known = sent_order(session, client_order_id).exchange_order_id
+    return is_sent(session, client_order_id) and (known == 0 or known == exchange_order_id)
 
 
 @compiled
 def note_number(session: StarbaseSession, client_order_id: int, exchange_order_id: int) -> None:
     """Note the exchange's number of an order of ours."""
-    order = sent_order(session, client_order_id)
-    if order.client_order_id == client_order_id:
-        order.exchange_order_id = exchange_order_id
+    if is_sent(session, client_order_id):
+        sent_order(session, client_order_id).exchange_order_id = exchange_order_id
 
 
 @compiled
@@ -340,7 +342,6 @@ def remember_order(session: StarbaseSession, approval: Approval, number: int) ->
     order.link = number
     order.instrument = approval.instrument
     order.side = approval.side
-    order.qty_lots = approval.qty_lots
 
 
 @compiled

@@ -6,7 +6,14 @@ from crosswire.venues.instrument import fee_e9
 from crosswire.venues.order import NOT_TOLD, REPORTS_MAX, Report, ReportKind, Reports
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.orders.fills import add_fill_once
-from crosswire.venues.starbase.orders.state import Refusal, StarbaseLink, StarbaseSession, lose_link, sent_order
+from crosswire.venues.starbase.orders.state import (
+    Refusal,
+    StarbaseLink,
+    StarbaseSession,
+    is_sent,
+    lose_link,
+    sent_order,
+)
 from crosswire.venues.starbase.wire import order_codes as codes
 from crosswire.venues.starbase.wire.decimal import BAD_VALUE, decimal_lots, price_ticks
 from crosswire.venues.starbase.wire.order_layout import Decimal72
@@ -58,8 +65,8 @@ def _begin_report(
     report.exchange_time_ns = exchange_time_ns
     report.is_retold = session.is_retelling
     report.instrument = -1
-    order = sent_order(session, client_order_id)
-    if order.client_order_id == client_order_id:
+    if is_sent(session, client_order_id):
+        order = sent_order(session, client_order_id)
         report.side = order.side
         report.instrument = order.instrument
     return report

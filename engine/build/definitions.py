@@ -29,6 +29,9 @@ from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, text_of
 from crosswire.venues.market import Events, Market, clear_events
 
 LOOK_BYTES = 64 << 20  # of a venue's captures, before what was not defined yet is left to the run
+INSTRUMENTS_FIRST = (
+    64  # room for so many is made at first: most captures define no more, and it takes a tenth of the time
+)
 LOOK_FRAMES = 4096  # between two looks at what was defined
 NEAREST_MAX = 3  # names that are shown beside one that is not there
 TERMS = ("kind", "payoff", "tick", "lot", "contract", "base", "quote", "settlement")
@@ -48,6 +51,7 @@ class Seen:
     feed: Feed
     market: Market
     frames: int = 0
+    is_full: bool = False  # there was no room for more, and not all that is configured was among it
     is_whole: bool = False  # they were read to their end, and there was room for all that they define
 
     def named(self, symbol: str) -> list[Instrument]:
@@ -88,7 +92,7 @@ def check_definitions(config: RunConfig, config_path: Path) -> list[DataWarning]
     """
     linker, looks = Linker(), []
     for venue in config.venue:
-        if venue.captures and (seen := begin_look(venue)) is not None:
+        if venue.captures and (seen := begin_look(venue, INSTRUMENTS_FIRST)) is not None:
             look = Look()
             linker.link_all(look, feed_unit(type(seen.feed)))
             linker.link_all(look, LOOK_UNIT)
@@ -97,6 +101,9 @@ def check_definitions(config: RunConfig, config_path: Path) -> list[DataWarning]
     warnings = []
     for venue, seen, look in looks:
         look_at_captures(venue, config_path, seen, look)
+        if seen.is_full:
+            seen = begin_look(venue, venue.adapter.instruments_max) or seen
+            look_at_captures(venue, config_path, seen, look)
         warnings += check_venue(venue, seen, f"{config_path}: venue {venue.name}")
     return warnings
 
@@ -136,14 +143,14 @@ def check_readable(venue: VenueConfig, seen: Seen, where: str) -> None:
         )
 
 
-def begin_look(venue: VenueConfig) -> Seen | None:
-    """Make a feed that takes up whatever the venue's captures define; None if they define nothing."""
+def begin_look(venue: VenueConfig, capacity: int) -> Seen | None:
+    """Make a feed that takes up what the venue's captures define, `capacity` at most; None if they define nothing."""
     adapter = venue.adapter
     if adapter.discover is None:
         return None
-    market = Market(capacity=adapter.instruments_max)
-    market.instruments = Instrument.array(adapter.instruments_max)
-    market.books = make_books(adapter.instruments_max, LEVELS_MIN)
+    market = Market(capacity=min(capacity, adapter.instruments_max))
+    market.instruments = Instrument.array(market.capacity)
+    market.books = make_books(market.capacity, LEVELS_MIN)
     return Seen(adapter.discover(market), market)
 
 
@@ -161,7 +168,10 @@ def look_at_captures(venue: VenueConfig, config_path: Path, seen: Seen, look: Lo
             call_entry(look.look, address_of(ring), look.decode, address_of(seen.feed), *map(address_of, state))
             if wanted <= {text_of(market.instruments[index].symbol) for index in range(market.count)}:
                 break
-        seen.is_whole = next_time_ns(ring) == NEVER_NS and market.count < market.capacity
+            if market.count == market.capacity:
+                seen.is_full = True
+                break
+        seen.is_whole = next_time_ns(ring) == NEVER_NS and not seen.is_full
         seen.frames = ring.counters.frames
 
 

@@ -125,3 +125,12 @@ def test_inspect_of_another_venue_s_capture_says_why_it_found_nothing(folder: Pa
     assert result.returncode == 1
     assert json.loads(result.stdout)["packets"] > 100
     assert re.search("not one message of deribit in these captures: .* rejected for length mismatch", result.stderr)
+
+
+def test_a_capture_that_defines_more_than_there_is_room_for_at_first_is_read_with_all_room(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definitions, "INSTRUMENTS_FIRST", 1)
+    assert check(write(folder)) == []
+    with pytest.raises(ConfigError, match="nearest to it are BTC-PERPETUAL"):
+        check(write(folder, "BTC-PERPETUAL", "ETH-PERPETUAL"))

@@ -106,7 +106,7 @@ class Pages(Struct):
 
 
 def allocate_pages(pages: Pages, level_capacity: int) -> None:
-    """Allocate memory for `level_capacity` levels (LEVELS_MIN to LEVELS_MAX), even if no two share a page.
+    """Allocate memory, to be cleared, for `level_capacity` levels (LEVELS_MIN to LEVELS_MAX) that share no page.
 
     200 to 330 bytes a level; a level that has neighbours on all 64 ticks touches 9 of them.
     """
@@ -121,7 +121,6 @@ def allocate_pages(pages: Pages, level_capacity: int) -> None:
     pages.sizes = array(i64, PAGE_TICKS * (pages.levels_max + 1))
     pages.free = array(u16, pages.levels_max)
     pages.pages_fresh = NO_PAGE + 1
-    clear_bounds(pages)
 
 
 @compiled

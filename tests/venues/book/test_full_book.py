@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sortedcontainers import SortedDict
 
 from crosswire.venues.book.book import (
     NO_ASK,
@@ -31,23 +30,11 @@ from crosswire.venues.book.order_queue import (
 )
 from crosswire.venues.book.pages import LEVELS_MIN, NO_BOUND, PAGE_TICKS
 from crosswire.venues.side import ASK, BID
+from tests.venues.book.test_book import Model
 
 SIDES = (BID, ASK)
 EMPTY = (NO_BID, NO_ASK)
 ROUGH = 40 * PAGE_TICKS  # prices further apart than a page: a level fills one
-
-
-class Truth:
-    """All levels, whatever there is room for; best first."""
-
-    def __init__(self) -> None:
-        self.levels = (SortedDict(lambda price: -price), SortedDict())
-
-    def set(self, side: int, price: int, lots: int) -> None:
-        if lots:
-            self.levels[side][price] = lots
-        else:
-            self.levels[side].pop(price, None)
 
 
 def shown(book: Book, side: int) -> list[tuple[int, int]]:
@@ -60,7 +47,7 @@ def shown(book: Book, side: int) -> list[tuple[int, int]]:
     return found
 
 
-def check(book: Book, truth: Truth) -> None:
+def check(book: Book, truth: Model) -> None:
     """What is shown is the best of all there is, in order and without a hole; an empty side is empty, or not valid."""
     for side in SIDES:
         levels = shown(book, side)
@@ -81,7 +68,7 @@ changes = st.tuples(st.sampled_from(SIDES), prices, st.integers(1, 9), st.intege
 @settings(max_examples=60, deadline=None)
 @given(st.lists(changes, min_size=150, max_size=400))
 def test_whatever_a_full_book_shows_is_right(updates: list[tuple[int, int, int, int]]) -> None:
-    book, truth = make_books(1, LEVELS_MIN)[0], Truth()
+    book, truth = make_books(1, LEVELS_MIN)[0], Model()
     for side, price, lots, pick in updates:
         known = truth.levels[side].keys()
         if known and pick <= 2:
@@ -94,7 +81,7 @@ def test_whatever_a_full_book_shows_is_right(updates: list[tuple[int, int, int, 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_long_drift_of_a_full_book_stays_right(seed: int) -> None:
     """The market walks through what is known; a snapshot now and then makes the book whole again."""
-    draw, book, truth = random.Random(seed), make_books(1, LEVELS_MIN)[0], Truth()
+    draw, book, truth = random.Random(seed), make_books(1, LEVELS_MIN)[0], Model()
     middle, let_go, blind = 0, 0, 0
     for step in range(4000):
         middle += draw.randrange(-900, 900)
@@ -163,8 +150,8 @@ def fill(queue: OrderQueue, book: Book, draw: random.Random, count: int) -> dict
     return truth
 
 
-def sums(truth: dict[int, tuple[int, int, int]]) -> Truth:
-    levels = Truth()
+def sums(truth: dict[int, tuple[int, int, int]]) -> Model:
+    levels = Model()
     for side, price, lots in truth.values():
         levels.set(side, price, levels.levels[side].get(price, 0) + lots)
     return levels

@@ -2,8 +2,8 @@
 
 One may be open for each ordered pair of listings. It ends when the edge falls below the threshold or a book is lost;
 its record is written then, or, while trades started in it are in flight, when the last of them ended and it is known
-how much was captured. Only what lies on two fresh books counts: when the older one reaches `book_age_max_ms` the
-opportunity has ended, whenever that is noticed.
+how much was captured. Only what lies on two fresh books counts: while one is older than `book_age_max_ms` nothing is a
+peak, and what is gone when it speaks again has ended when it fell silent. What still stands then is the same one.
 """
 
 from enum import IntEnum
@@ -107,14 +107,11 @@ def follow_opportunity(
 ) -> int:
     """Begin or continue the opportunity of a pair whose edge is above the threshold; return its index.
 
-    NO_OPPORTUNITY, and what was open has ended, if one of the books is too old; `fresh_until_ns` tells when it is.
+    NO_OPPORTUNITY, and what was open waits, if one of the books is too old; `fresh_until_ns` tells when it is.
     """
-    index = open_opportunity(opportunities, pair)
-    if index != NO_OPPORTUNITY and desk.now_ns > opportunities.items[index].fresh_until_ns:
-        end_opportunity(opportunities, desk, pair)
-        index = NO_OPPORTUNITY
     if desk.now_ns > fresh_until_ns:
         return NO_OPPORTUNITY
+    index = open_opportunity(opportunities, pair)
     if index == NO_OPPORTUNITY:
         index = _begin(opportunities, desk, pair, buy_instrument, sell_instrument, edge_e9)
     opportunities.items[index].fresh_until_ns = fresh_until_ns
@@ -186,7 +183,7 @@ def note_trade_end(opportunities: Opportunities, desk: Desk, index: int, capture
 
 @compiled
 def end_opportunity(opportunities: Opportunities, desk: Desk, pair: int) -> None:
-    """End the opportunity of a pair whose edge is gone, or was when its older book was too old; if it had one."""
+    """End the opportunity of a pair whose edge is gone, or was since its older book had fallen silent."""
     if opportunities.open_pairs >> pair & 1 == 0:
         return
     opportunities.open_pairs ^= 1 << pair

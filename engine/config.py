@@ -15,6 +15,7 @@ from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, Strat
 from crosswire.risk.records import INSTRUMENTS_MAX, STRATEGIES_MAX
 from crosswire.venues.adapter import Adapter, OrderEntry, SimulationConfig
 from crosswire.venues.errors import VenueError
+from crosswire.venues.money.terms import AccountConfig, InstrumentMoney
 from crosswire.venues.order import VENUES_MAX
 
 
@@ -35,9 +36,10 @@ class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     tick: Decimal  # quote currency
     lot: Decimal  # size currency: base coin, or quote currency for inverse contracts
     contract: Decimal  # size currency
-    maker_fee_bps: Decimal
-    taker_fee_bps: Decimal
+    maker_fee_bps: Decimal | None = None  # None: as the account's fee_tiers say
+    taker_fee_bps: Decimal | None = None
     limits: InstrumentLimitsConfig
+    money: InstrumentMoney = InstrumentMoney()  # what holding it costs
     speed_bump_us: int = 0  # how long the venue holds an order that would match on arrival
     levels_max: int = 16_384  # book levels, both sides together; the book is lost when they do not suffice
 
@@ -78,6 +80,7 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     instrument: list[InstrumentConfig]
     limits: VenueLimitsConfig
     simulation: SimulationConfig
+    account: AccountConfig = AccountConfig()
     orders: str = ""  # which of the adapter's order entries; "": its first
     live: LiveVenueConfig | None = None
     settings: Any = None  # the adapter's struct, out of its table

@@ -198,7 +198,7 @@ class TradeRecord(Struct):
     bought_size_e9: i64  # base coin, hedges and unwinds included
     sold_size_e9: i64
     expected_value_e9: i64  # quote currency, after fees, from the prices decided on
-    realised_value_e9: i64  # quote currency, after fees; inverse legs at their fill prices
+    traded_value_e9: i64  # the same from the prices traded; inverse legs at their fill prices
     outcome: i64  # Outcome
     retries: i64
     unhedged_ns: i64  # time with one leg ahead of the other

@@ -146,7 +146,7 @@ def write_trade(
     record.bought_size_e9 = trade.bought_e9
     record.sold_size_e9 = trade.sold_e9
     record.expected_value_e9 = trade.expected_value_e9
-    record.realised_value_e9 = trade.cash_e9 + value_of_residual_e9
+    record.traded_value_e9 = trade.cash_e9 + value_of_residual_e9
     record.outcome = outcome
     record.retries = trade.retries
     record.unhedged_ns = trade.unhedged_ns

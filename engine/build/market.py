@@ -8,6 +8,8 @@ from crosswire.risk.limits import to_e9
 from crosswire.venues.book.book import make_books
 from crosswire.venues.instrument import Instrument, Kind, Payoff, set_text
 from crosswire.venues.market import Market
+from crosswire.venues.money.terms import AccountConfig
+from crosswire.venues.money.tiers import check_tiers, tier_at
 
 SPEED_BUMP_US_MAX = 1_000_000
 
@@ -25,7 +27,9 @@ def make_instruments(config: RunConfig) -> tuple[Array, list[str]]:
         instrument.venue = number
         instrument.venue_id = -1
         instrument.underlying = underlyings.index(each.underlying)
-        fill_instrument(instrument, each, f"{venue.name}/{each.symbol}")
+        name = f"{venue.name}/{each.symbol}"
+        fill_instrument(instrument, each, name)
+        set_fees(instrument, each, venue.account, name)
     if len(underlyings) > UNDERLYINGS_MAX:
         raise ConfigError(f"{len(underlyings)} underlyings: at most {UNDERLYINGS_MAX}")
     return instruments, underlyings
@@ -42,10 +46,6 @@ def fill_instrument(instrument: Instrument, terms: InstrumentConfig, name: str) 
     if instrument.payoff == Payoff.LINEAR:
         tick_lot = terms.tick * terms.lot
         instrument.tick_lot_e9 = to_e9(tick_lot, f"{name}: tick * lot")
-    for key, bps in (("maker_fee", terms.maker_fee_bps), ("taker_fee", terms.taker_fee_bps)):
-        if abs(bps) >= 10_000:
-            raise ConfigError(f"{name}: {key}_bps = {bps} is not a fee")
-        setattr(instrument, f"{key}_e9", to_e9(bps / 10_000, f"{name}: {key}_bps / 10000"))
     if not 0 <= terms.speed_bump_us <= SPEED_BUMP_US_MAX:
         raise ConfigError(f"{name}: speed_bump_us = {terms.speed_bump_us} must be in 0..{SPEED_BUMP_US_MAX}")
     instrument.speed_bump_ns = terms.speed_bump_us * NS_PER_US
@@ -53,6 +53,24 @@ def fill_instrument(instrument: Instrument, terms: InstrumentConfig, name: str) 
     instrument.lots_per_unit = float(1 / terms.lot)
     for key in ("symbol", "base", "quote", "settlement"):
         put_text(getattr(instrument, key), getattr(terms, key), f"{name}: {key}")
+
+
+def set_fees(instrument: Instrument, terms: InstrumentConfig, account: AccountConfig, name: str) -> None:
+    """Set the fees: the instrument's own, or those of the account's tier when the run begins."""
+    own = (terms.maker_fee_bps, terms.taker_fee_bps)
+    if own == (None, None):
+        try:
+            check_tiers(account.fee_tiers)
+        except ValueError as error:
+            raise ConfigError(f"{name}: neither maker_fee_bps and taker_fee_bps nor fee tiers: {error}") from None
+        tier = tier_at(account.fee_tiers, account.volume_30d)
+        own = (tier.maker_fee_bps, tier.taker_fee_bps)
+    for key, bps in zip(("maker_fee", "taker_fee"), own, strict=True):
+        if bps is None:
+            raise ConfigError(f"{name}: {key}_bps is missing: give both fees, or neither and fee_tiers")
+        if abs(bps) >= 10_000:
+            raise ConfigError(f"{name}: {key}_bps = {bps} is not a fee")
+        setattr(instrument, f"{key}_e9", to_e9(bps / 10_000, f"{name}: {key}_bps / 10000"))
 
 
 def put_text(field: Array, text: str, what: str) -> None:

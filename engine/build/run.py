@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from crosswire.engine.build.market import instrument_names, make_market
+from crosswire.engine.build.money import MoneyTerms, read_money
 from crosswire.engine.build.venue import make_venue
 from crosswire.engine.config import RunConfig
 from crosswire.engine.faults import plain_errors, plain_faults
@@ -53,6 +54,7 @@ class Core:
 
     engine: Engine
     strategies: list[Strategy]
+    money: MoneyTerms
     linker: Linker = field(default_factory=Linker)
 
 
@@ -147,7 +149,7 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
         build_strategy(cls, each.parameters, context, where)
         for cls, each in zip(classes, config.strategies, strict=True)
     ]
-    core = Core(engine, strategies)
+    core = Core(engine, strategies, read_money(config, config_path))
     engine.seat_count = len(strategies)
     for number, strategy in enumerate(strategies):
         seat = engine.seats[number]

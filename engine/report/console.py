@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crosswire.engine.report.summary import RunSummary
+from crosswire.engine.report.drawdown import Drawdown
+from crosswire.engine.report.summary import ProfitParts, RunSummary
 from crosswire.engine.report.text import (
     counts_text,
     duration_text,
@@ -60,7 +61,8 @@ def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
         "Trades",
         [
             f"{number_text(trades.count)}: {counts_text(trades.outcomes)}",
-            f"expected {moneys_text(trades.expected)}, realised {moneys_text(trades.realised)}",
+            f"edge expected {moneys_text(trades.expected)}",
+            f"edge traded {moneys_text(trades.traded)}; earned is what P&L says",
         ],
     )
     yield (
@@ -72,16 +74,7 @@ def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
             else []
         ),
     )
-    yield (
-        "P&L after fees",
-        [
-            f"{money_text(profit.net, currency, sign=True)} = cash {money_text(profit.cash, currency, named=False)}"
-            f" + held {money_text(profit.position_value, currency, named=False)}"
-            f" - fees {money_text(profit.fees, currency, named=False)}"
-            for currency, profit in summary.pnl.items()
-        ]
-        + _approximate_line(summary),
-    )
+    yield "P&L after fees", list(_profit_lines(summary))
     yield "Un-hedged", [f"{duration_text(round(summary.unhedged_seconds * 1e9))} over all trades"]
     vetoed = sum(summary.orders_vetoed.values())
     yield "Vetoes", [f"{number_text(vetoed)}: {counts_text(summary.orders_vetoed)}" if vetoed else "none"]
@@ -123,12 +116,36 @@ def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
     yield "Digest", [summary.digest]
 
 
-def _approximate_line(summary: RunSummary) -> list[str]:
+def _profit_lines(summary: RunSummary) -> Iterator[str]:
+    for currency, profit in summary.pnl.items():
+        yield f"{money_text(profit.net, currency, sign=True)} marked = {_parts_text(profit, currency)}"
+        yield (
+            f"  = cash {money_text(profit.cash, currency, named=False)}"
+            f" + held {money_text(profit.position_value, currency, named=False)}"
+            f" - fees {money_text(profit.fees, currency, named=False)}"
+            + (f" - charges {money_text(profit.charges, currency, named=False)}" if profit.charges_by_kind else "")
+        )
+        for kind, amount in profit.charges_by_kind.items():
+            yield f"  {kind} {money_text(amount, currency, named=False)}"
+        if profit.carried:
+            yield f"  of which {money_text(profit.carried, currency, sign=True)} of cash was booked by earlier runs"
+        yield f"  {_ways_text(profit, profit.drawdown, currency)}"
     total = summary.pnl_approximation
-    if total is None or list(summary.pnl) == [total.currency]:
-        return []
-    left_out = f", without {', '.join(total.left_out)}" if total.left_out else ""
-    return [f"about {money_text(total.net, total.currency, sign=True)} in all, at the last prices{left_out}"]
+    if total is not None and list(summary.pnl) != [total.currency]:
+        left_out = f", without {', '.join(total.left_out)}" if total.left_out else ""
+        yield f"about {money_text(total.net, total.currency, sign=True)} in all, at the last prices{left_out}"
+        yield f"  = {_parts_text(total, total.currency)}"
+        yield f"  {_ways_text(total, total.drawdown, total.currency)}"
+
+
+def _parts_text(profit: ProfitParts, currency: str) -> str:
+    parts = {"realised": profit.realised, "locked": profit.locked, "open": profit.open}
+    return " + ".join(f"{name} {money_text(amount, currency, named=False)}" for name, amount in parts.items())
+
+
+def _ways_text(profit: ProfitParts, drawdown: Drawdown, currency: str) -> str:
+    flattened = money_text(profit.flattened, currency, sign=True, named=False)
+    return f"if flattened now {flattened}; deepest drawdown {money_text(drawdown.amount, currency, named=False)}"
 
 
 def print_runs(runs: "list[ListedRun]", console: Console) -> None:

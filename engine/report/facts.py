@@ -10,8 +10,9 @@ from crosswire.engine.config import RunConfig
 from crosswire.engine.histogram import Histogram, bucket_bounds_ns
 from crosswire.engine.journal.description import Description, describe
 from crosswire.engine.journal.text import Purpose, write_text
+from crosswire.engine.report.currency import e9
 from crosswire.engine.report.recorder import InstrumentInfo, RecordNames, instrument_info, names_of
-from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFacts, VenueFacts, e9
+from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFacts, VenueFacts
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Struct
 from crosswire.risk.gate import Veto
@@ -46,6 +47,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         wall_s=wall_s,
         digest=digest,
         warnings=run.warnings(),
+        money=run.core.money.between(engine.state.first_ns, engine.state.now_ns),
         strategies=strategy_facts(run),
         latencies={
             "feed": _latency(engine.state.feed_latency),

@@ -6,13 +6,14 @@ import msgspec
 
 from crosswire.engine.journal.description import Description, description_of
 from crosswire.engine.journal.text import Purpose, TextReader
+from crosswire.engine.report.account import Carried
 from crosswire.engine.report.buffers import Records, make_records
 from crosswire.engine.report.recorder import Recorder
 from crosswire.engine.report.summary import RunFacts, RunSummary, summarise, write_summary
 from crosswire.nic.journal.files import FOLDER, salvage
 from crosswire.nic.journal.reader import Batch, JournalError, read_journal
 from crosswire.nic.warning import DataWarning
-from crosswire.risk.records import KINDS, VERSION, RecordKind
+from crosswire.risk.records import ACCOUNT, KINDS, VERSION, HoldingRecord, RecordKind
 
 BUFFERS = {
     "orders": RecordKind.ORDER_ENDED,
@@ -40,18 +41,31 @@ def fill_buffers(records: Records, batch: Batch) -> None:
             buffer.items.numpy(len(rows)).view("i8").reshape(rows.shape)[:] = rows
 
 
+def take_holdings(carried: dict[int, Carried], batch: Batch) -> None:
+    """Take what the account held when the run began, by market index."""
+    names = list(HoldingRecord.fields)
+    for row in batch.of(RecordKind.HOLDING, HoldingRecord, VERSION).tolist():
+        held = dict(zip(names, row, strict=True))
+        if held["strategy"] == ACCOUNT:
+            carried[held["instrument"]] = Carried(
+                held["position_lots"], held["cash_e9"], held["entry_cash_e9"], held["fees_e9"]
+            )
+
+
 def make_files(run_folder: Path, with_report: bool) -> RunSummary:
     """Write the Parquet files, the summary and the report of a run. JournalError: what its journal lacks."""
     salvage(run_folder / FOLDER)
     reader = read_journal(run_folder / FOLDER)
     texts, recorder = TextReader(), None
     records = make_records()
+    carried: dict[int, Carried] = {}
     first_ns = last_ns = 0
     for batch in reader.batches():
         texts.take(batch)
         if recorder is None:
             description = description_of(texts, run_folder / FOLDER)
             recorder = Recorder(run_folder, description.instruments, description.names)
+        take_holdings(carried, batch)
         fill_buffers(records, batch)
         recorder.drain(records)
         last_ns = int(batch.times_ns[-1])
@@ -64,7 +78,7 @@ def make_files(run_folder: Path, with_report: bool) -> RunSummary:
     facts = (
         unfinished_facts(description, first_ns, last_ns) if text is None else msgspec.json.decode(text, type=RunFacts)
     )
-    summary = summarise(facts, run_folder)
+    summary = summarise(facts, run_folder, carried, description.kind)
     write_summary(summary, facts.config_text, run_folder)
     if with_report:
         from crosswire.engine.report.report import write_report  # importing it takes 0.5 s

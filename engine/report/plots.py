@@ -20,6 +20,9 @@ Trace = dict[str, Any]
 INK = "#2d3748"
 QUIET = "#8a94a6"
 GRID = "#e9ecf1"
+ZERO = "#c9cfd9"
+PAPER = "#ffffff"
+VEIL = "rgba(255,255,255,0.85)"  # behind a label
 BUY_COLOUR = "#2563a8"
 SELL_COLOUR = "#c2570c"
 BID_COLOUR = "#64748f"  # of a spread: quiet, so that the trades on it stand out
@@ -64,7 +67,7 @@ def instrument_colours(venues: Sequence[str]) -> list[str]:
 
 def axis(title: str, **options: Any) -> dict[str, Any]:
     """Make an axis with a title that names its unit."""
-    quiet = {"gridcolor": GRID, "linecolor": GRID, "zerolinecolor": "#c9cfd9", "automargin": True}
+    quiet = {"gridcolor": GRID, "linecolor": GRID, "zerolinecolor": ZERO, "automargin": True}
     return {"title": {"text": title, "font": {"size": 12, "color": QUIET}}, **quiet, **options}
 
 
@@ -79,8 +82,8 @@ def figure(traces: list[Trace], x: dict[str, Any], y: dict[str, Any], height: in
     base = {
         "height": height,
         "margin": {"l": 60, "r": 20, "t": 34, "b": 44},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
         "font": {"family": "system-ui, -apple-system, 'Segoe UI', sans-serif", "size": 12, "color": INK},
         "hovermode": "closest",
         "showlegend": len(traces) > 1,
@@ -96,6 +99,11 @@ def figure(traces: list[Trace], x: dict[str, Any], y: dict[str, Any], height: in
         "yaxis": y,
     }
     return {"data": traces, "layout": base | layout}
+
+
+def over_time(traces: list[Trace], y_title: str, range_ns: tuple[int, int]) -> Figure:
+    """Draw traces over the whole run."""
+    return figure(traces, time_axis(range_ns), axis(y_title))
 
 
 def line(
@@ -137,7 +145,7 @@ def level_label(y: float, text: str, above: bool) -> dict[str, Any]:
         "showarrow": False,
         "xanchor": "right",
         "yanchor": "bottom" if above else "top",
-        "bgcolor": "rgba(255,255,255,0.85)",
+        "bgcolor": VEIL,
         "font": {"size": 11, "color": INK},
     }
 
@@ -181,8 +189,8 @@ def trade_markers(time_ns: Values, values: Values, texts: list[str], name: str, 
         "marker": {
             "symbol": "triangle-up" if buys else "triangle-down",
             "size": 10,
-            "color": "#ffffff" if missed else colour,
-            "line": {"width": 1.6 if missed else 0.5, "color": BAD_COLOUR if missed else "#ffffff"},
+            "color": PAPER if missed else colour,
+            "line": {"width": 1.6 if missed else 0.5, "color": BAD_COLOUR if missed else PAPER},
         },
     }
 
@@ -250,7 +258,7 @@ def latency_bars(buckets: Sequence[tuple[int, int]], marks_ns: Mapping[str, int]
         annotations.append(
             {"x": x, "yref": "paper", "y": 1 - 0.09 * position, "text": f"{name} {duration_text(mark_ns)}"}
             | {"showarrow": False, "xanchor": "left", "yanchor": "top", "font": {"size": 11, "color": INK}}
-            | {"bgcolor": "rgba(255,255,255,0.7)"}
+            | {"bgcolor": VEIL}
         )
     ends = (float(left.min()), float(right.max())) if len(buckets) else (0.0, 1.0)
     room = 0.3 * max(ends[1] - ends[0], 0.3)

@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 
 from crosswire.engine.report import plots
+from crosswire.engine.report.columns import Values, read_table
+from crosswire.engine.report.currency import e9
 from crosswire.engine.report.html import Page, text
+from crosswire.engine.report.profit_page import add_profits
 from crosswire.engine.report.recorder import CONFIG, FILLS, OPPORTUNITIES, POSITIONS, REPORT, TRADES, InstrumentInfo
 from crosswire.engine.report.series import (
     HALF_WIDTH_POINTS_MAX,
     POINTS_MAX,
     Pair,
     SampleLines,
-    Values,
     read_samples,
-    read_table,
     thin,
     trade_prices,
 )
-from crosswire.engine.report.summary import RunSummary, e9, is_missed, read_summary
+from crosswire.engine.report.summary import RunSummary, is_missed, read_summary
 from crosswire.engine.report.text import (
     counts_text,
     duration_text,
@@ -70,7 +71,7 @@ class _Report:
                 "sell_instrument",
                 "intended_size",
                 "expected_value_e9",
-                "realised_value_e9",
+                "traded_value_e9",
                 "outcome",
                 "retries",
                 "unhedged_ns",
@@ -86,13 +87,12 @@ class _Report:
         self.lines: SampleLines = read_samples(directory / POSITIONS, self.instruments, self.pairs, self.range_ns)
         self.missed = is_missed(self.trades)
         self.names = [text(info.name) for info in self.instruments]
-        self.colours = plots.instrument_colours([info.venue for info in self.instruments])
         self.page = Page(f"{self.summary.name}: run report")
 
     def render(self) -> str:
         self._headline()
+        add_profits(self.page, self.summary, self.lines, self.range_ns)
         self._spreads()
-        self._profits()
         self._opportunities()
         self._slippage()
         self._unhedged()
@@ -124,22 +124,26 @@ class _Report:
         summary = self.summary
         opportunities, missed = summary.opportunities, summary.trades.missed_legs
         length = duration_text(self.range_ns[1] - self.range_ns[0])
-        self.page.add(f"<h1>{text(summary.name)}</h1>")
+        kind = text(summary.kind)
+        self.page.add(f"<h1>{text(summary.name)} <small class='{kind}'>{kind}</small></h1>")
         self.page.add(
             f"<p class='quiet'>{text(f'{time_text(self.range_ns[0])} to {time_text(self.range_ns[1])} ({length})')}<br>"
             f"{text(', '.join(info.name for info in self.instruments))}<br>"
             f"{text(summary.config_file)}, Crosswire {text(summary.engine_version)}</p>"
         )
+        self.page.warnings([str(warning) for warning in summary.warnings])
         tiles = []
         for currency, profit in summary.pnl.items():
-            gross = money_text(profit.cash + profit.position_value, currency, sign=True, named=False)
-            detail = f"before fees {gross}, fees {money_text(profit.fees, currency, named=False)}"
+            parts = {"realised": profit.realised, "locked": profit.locked, "open": profit.open}
+            detail = ", ".join(f"{name} {money_text(part, currency, named=False)}" for name, part in parts.items())
             net = money_text(profit.net, currency, sign=True)
-            tiles.append((f"P&L after fees, {currency}", net, detail, _mood(profit.net)))
+            tiles.append((f"P&L after fees, {currency}, marked", net, detail, _mood(profit.net)))
         total = summary.pnl_approximation
         if total is not None and len(summary.pnl) > 1:
             net = money_text(total.net, total.currency, sign=True)
-            tiles.append((f"All of it, about, in {total.currency}", net, "at the run's last prices", _mood(total.net)))
+            flattened = money_text(total.flattened, total.currency, sign=True, named=False)
+            detail = f"at the run's last prices; {flattened} if flattened now"
+            tiles.append((f"All of it, about, in {total.currency}", net, detail, _mood(total.net)))
         tiles += [
             (
                 "Opportunities",
@@ -238,64 +242,8 @@ class _Report:
         trades = self.trades
         buy = self.instruments[trades["buy_instrument"][place]]
         size = f"{trades['intended_size'][place]:.8g} {buy.base}"
-        realised = money_text(e9(int(trades["realised_value_e9"][place])), buy.quote, sign=True)
-        return text(f"trade {trades['trade_id'][place]}: {size}, {trades['outcome'][place]}, realised {realised}")
-
-    def _profits(self) -> None:
-        self.page.section(
-            "P&L and exposure",
-            "Cash flows of all fills and open positions at the middle of the last valid book, by settlement currency.",
-        )
-        figures = []
-        for currency, net in self.lines.net.items():
-            gross_line = plots.line(*self.lines.gross[currency].points(), "before fees", plots.QUIET, width=1)
-            net_line = plots.line(*net.points(), "after fees", plots.INK, width=1.8)
-            figures.append((f"P&L in {currency}", self._over_time([gross_line, net_line], f"P&L ({text(currency)})")))
-        into = self.lines.converted_currency
-        if self.lines.converted is not None and len(self.lines.net) > 1:
-            trace = plots.line(*self.lines.converted.points(), "after fees", plots.INK, width=1.8)
-            title = f"All P&L in {into}, an approximation"
-            figures.append((title, self._over_time([trace], f"P&L (about {text(into)})")))
-        for underlying, exposure in self.lines.exposure.items():
-            own = [info for info in self.instruments if info.underlying == underlying]
-            traces = [
-                plots.line(
-                    *self.lines.position[info.index].points(),
-                    self.names[info.index],
-                    self.colours[info.index],
-                    width=1,
-                    shape="hv",
-                )
-                for info in own
-            ]
-            traces.append(plots.line(*exposure.points(), "net", plots.INK, width=2.2, shape="hv"))
-            base = own[0].base
-            figures.append((f"Exposure to {base}", self._over_time(traces, f"position ({text(base)})")))
-        self.page.figures(figures)
-        if len(self.lines.net) > 1:
-            words = f"In {into}: each currency at its own price at that time, dollar coins taken as one dollar."
-            if self.lines.left_out:
-                words += f" Left out, because nothing in the run prices it: {', '.join(self.lines.left_out)}."
-            self.page.note(words)
-        self.page.table(
-            ["<instrument", "fills", "volume", "<currency", "position at end", "<currency ", "worth", "<in"],
-            [
-                (
-                    name,
-                    number_text(own.fills),
-                    f"{own.volume:,.2f}",
-                    own.volume_currency,
-                    f"{own.position:,f}",
-                    own.position_currency,
-                    money_text(own.position_value, own.settlement, named=False),
-                    own.settlement,
-                )
-                for name, own in self.summary.instruments.items()
-            ],
-        )
-
-    def _over_time(self, traces: list[plots.Trace], y_title: str) -> plots.Figure:
-        return plots.figure(traces, plots.time_axis(self.range_ns), plots.axis(y_title))
+        realised = money_text(e9(int(trades["traded_value_e9"][place])), buy.quote, sign=True)
+        return text(f"trade {trades['trade_id'][place]}: {size}, {trades['outcome'][place]}, traded for {realised}")
 
     def _cumulative(self, time_ns: Values, amounts: Values, name: str, colour: str) -> plots.Trace:
         order = np.argsort(time_ns, kind="stable")
@@ -329,8 +277,8 @@ class _Report:
         bars = plots.duration_bars(groups, "duration (log scale)", "opportunities")
         blocked = {text(name): count for name, count in self.summary.opportunities.blocked.items()}
         figures = [
-            ("Seen and captured, so far", self._over_time(counts, "opportunities")),
-            (f"Value in {quote}, so far", self._over_time(values, f"value ({text(quote)})")),
+            ("Seen and captured, so far", plots.over_time(counts, "opportunities", self.range_ns)),
+            (f"Value in {quote}, so far", plots.over_time(values, f"value ({text(quote)})", self.range_ns)),
             ("How long they lasted", bars),
         ]
         if blocked:
@@ -347,8 +295,8 @@ class _Report:
         start, end = trades["start_ns"][own], trades["end_ns"][own]
         lines = [
             self._cumulative(found["start_ns"][offered], found["peak_value"][offered], "offered at peaks", plots.QUIET),
-            self._cumulative(start, trades["expected_value_e9"][own] / 1e9, "expected by trades", plots.BUY_COLOUR),
-            self._cumulative(end, trades["realised_value_e9"][own] / 1e9, "realised by trades", plots.GOOD_COLOUR),
+            self._cumulative(start, trades["expected_value_e9"][own] / 1e9, "expected", plots.BUY_COLOUR),
+            self._cumulative(end, trades["traded_value_e9"][own] / 1e9, "traded", plots.GOOD_COLOUR),
         ]
         return quote, lines
 
@@ -446,7 +394,7 @@ class _Report:
         buy, sell = self.instruments[row["buy_instrument"]], self.instruments[row["sell_instrument"]]
         money = (
             money_text(e9(int(row[name])), buy.quote, named=False)
-            for name in ("expected_value_e9", "realised_value_e9", "miss_cost_e9")
+            for name in ("expected_value_e9", "traded_value_e9", "miss_cost_e9")
         )
         return (
             time_text(int(row["start_ns"])).removesuffix(" UTC"),

@@ -4,21 +4,20 @@ Thinning keeps the smallest and the largest value of each of POINTS_MAX / 2 equa
 Figures here are float64: they are drawn, not summed.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from crosswire.engine.report.columns import Values
+from crosswire.engine.report.currency import pricing_instrument, report_currency
+from crosswire.engine.report.grid import read_grids
 from crosswire.engine.report.recorder import InstrumentInfo
-from crosswire.engine.report.summary import pricing_instrument, read_columns, report_currency
 
 POINTS_MAX = 4000  # a line
 HALF_WIDTH_POINTS_MAX = 2000  # a line of a plot that shares its row with another
 HELD_MAX = 32 * POINTS_MAX  # points a line may hold before it is thinned again
 
-Values = np.ndarray[Any, Any]
 Pair = tuple[int, int]  # market indices, the smaller first
 
 
@@ -103,7 +102,7 @@ def read_samples(
         lines.position[info.index] = Line(range_ns, HALF_WIDTH_POINTS_MAX)
     lines.left_out = [currency for currency, index in rates.items() if index is None]
     lines.converted = Line(range_ns, HALF_WIDTH_POINTS_MAX)
-    for time_ns, grid in _grids(path, len(instruments)):
+    for time_ns, grid in read_grids(path, len(instruments)):
         _add_spreads(lines, time_ns, grid)
         _add_profits(lines, time_ns, grid, instruments, rates)
         for info in instruments:
@@ -141,48 +140,6 @@ def _add_profits(
             converted += net if index < 0 else np.nan_to_num(net * grid["middle"][:, index])
     if lines.converted is not None:
         lines.converted.add(time_ns, converted)
-
-
-def _grids(path: Path, count: int) -> Iterator[tuple[Values, dict[str, Values]]]:
-    """Arrange samples as (times, field -> array of times by instruments).
-
-    Positions, money and `middle` hold until the next sample; `bid` and `ask` are NaN where the book was not valid.
-    """
-    held = {name: np.zeros(count) for name in ("position_base", "cash", "fees", "position_value")}
-    held |= {name: np.full(count, np.nan) for name in ("bid", "ask", "middle")}
-    names = ["time_ns", "instrument", "bid", "ask", "position_base", "cash", "fees", "position_value"]
-    pending: dict[str, Values] | None = None
-    for rows in read_columns(path, names):
-        if pending is not None:
-            rows = {name: np.concatenate([pending[name], rows[name]]) for name in names}
-        # The last instant may go on in the next row group.
-        complete = rows["time_ns"] < rows["time_ns"][-1]
-        pending = {name: values[~complete] for name, values in rows.items()}
-        if complete.any():
-            yield _grid({name: values[complete] for name, values in rows.items()}, count, held)
-    if pending is not None:
-        yield _grid(pending, count, held)
-
-
-def _grid(rows: dict[str, Values], count: int, held: dict[str, Values]) -> tuple[Values, dict[str, Values]]:
-    rows["middle"] = (rows["bid"] + rows["ask"]) / 2
-    time_ns, row = np.unique(rows["time_ns"], return_inverse=True)
-    grid = {}
-    for name, before in held.items():
-        present = np.zeros((len(time_ns), count), bool)
-        values = np.zeros((len(time_ns), count))
-        present[row, rows["instrument"]] = ~np.isnan(rows[name]) if name == "middle" else True
-        values[row, rows["instrument"]] = rows[name]
-        last = np.maximum.accumulate(np.where(present, np.arange(len(time_ns))[:, None], -1), axis=0)
-        grid[name] = np.where(last < 0, before, np.take_along_axis(values, np.maximum(last, 0), axis=0))
-        held[name] = grid[name][-1]
-    return time_ns, grid
-
-
-def read_table(path: Path, names: list[str]) -> dict[str, Values]:
-    """Read whole columns of a file that is small beside the samples: fills, trades, opportunities."""
-    parts = list(read_columns(path, names))
-    return {name: np.concatenate([part[name] for part in parts]) if parts else np.empty(0) for name in names}
 
 
 def trade_prices(fills: dict[str, Values], trades: dict[str, Values]) -> tuple[Values, Values]:

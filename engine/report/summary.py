@@ -5,7 +5,7 @@ is bounded by one row group of a file plus eight bytes for each opportunity.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -14,25 +14,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from crosswire.engine.report.recorder import (
-    CONFIG,
-    FILLS,
-    OPPORTUNITIES,
-    ORDERS,
-    POSITIONS,
-    SUMMARY,
-    TRADES,
-    InstrumentInfo,
-    make_instrument,
-)
+from crosswire.engine.build.money import MoneyTerms
+from crosswire.engine.report.account import Account, Carried, PairAccount, read_accounts
+from crosswire.engine.report.columns import read_columns
+from crosswire.engine.report.currency import Money, e9, money_of, pricing_instrument, report_currency
+from crosswire.engine.report.drawdown import Drawdown, Drawdowns, read_drawdowns
+from crosswire.engine.report.holding import HoldingCosts, read_holding
+from crosswire.engine.report.margins import MarginSummary
+from crosswire.engine.report.profit import Profit
+from crosswire.engine.report.recorder import CONFIG, OPPORTUNITIES, ORDERS, POSITIONS, SUMMARY, TRADES, InstrumentInfo
 from crosswire.nic.warning import DataWarning
-from crosswire.venues.book.book import NO_ASK, NO_BID
-from crosswire.venues.instrument import Kind, position_value_e9
-
-# Counted as one in converted figures, and said so wherever such a figure is shown.
-DOLLARS = frozenset({"USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USDE", "DAI", "PYUSD"})
-
-Money = dict[str, Decimal]  # by currency
 
 
 class LatencyFacts(msgspec.Struct, kw_only=True):
@@ -104,6 +95,7 @@ class RunFacts:
     latencies: dict[str, LatencyFacts] = field(default_factory=dict)
     threshold_bps: float | None = None  # edge after taker fees of both legs at which the strategy trades
     counters: dict[str, int] = field(default_factory=dict)  # anything else worth showing
+    money: MoneyTerms = field(default_factory=MoneyTerms)  # what holding costs
 
 
 class OpportunitySummary(msgspec.Struct, kw_only=True):
@@ -136,21 +128,34 @@ class TradeSummary(msgspec.Struct, kw_only=True):
     count: int
     outcomes: dict[str, int]
     expected: Money  # sum, after fees, from the prices decided on, by quote currency of the buy leg
-    realised: Money  # sum, after fees
+    traded: Money  # the same from the prices traded: what the legs were apart, not what has been earned; see `pnl`
     missed_legs: MissedLegSummary
 
 
-class ProfitSummary(msgspec.Struct, kw_only=True):
-    """One settlement currency. net = cash + position_value - fees."""
+class ProfitParts(msgspec.Struct, kw_only=True):
+    """P&L after fees in one currency, taken apart as docs/report.md says: net = realised + locked + open, exactly."""
+
+    realised: Decimal  # both legs are flat
+    locked: Decimal  # hedged, and still held
+    open: Decimal  # held without a hedge
+    net: Decimal  # marked: all of it, what is held at the mean of its values at the last valid bid and ask
+    flattened: Decimal  # if what is held were traded away at the last valid bid and ask, for taker fees
+
+
+class ProfitSummary(ProfitParts, kw_only=True):
+    """One settlement currency. net = cash + position_value - fees - charges."""
 
     cash: Decimal  # cash flows of all fills
-    position_value: Decimal  # of what is still held, at the mean of the last valid bid and ask
+    position_value: Decimal  # of what is still held, as in `net`
     fees: Decimal  # paid; negative: rebates
-    net: Decimal
+    charges: Decimal  # paid for holding: funding, borrowing, delivery; part of what is realised
+    charges_by_kind: dict[str, Decimal]
+    carried: Decimal  # cash less fees that an earlier run of the account had booked, part of the above
+    drawdown: Drawdown  # of `net` over the samples
 
 
-class InstrumentSummary(msgspec.Struct, kw_only=True):
-    """One instrument's trading and what is left of it."""
+class InstrumentSummary(ProfitParts, kw_only=True):
+    """One instrument's trading and what is left of it. P&L is in the settlement currency."""
 
     fills: int
     volume: Decimal  # notional of all fills
@@ -162,18 +167,31 @@ class InstrumentSummary(msgspec.Struct, kw_only=True):
     last_mid: Decimal | None  # last valid mean of bid and ask
 
 
-class Approximation(msgspec.Struct, kw_only=True):
+class PairSummary(msgspec.Struct, kw_only=True):
+    """The trades of one pair as an account of its own.
+
+    `net` adds up over pairs; the other parts do not where two pairs share a leg that hedges both.
+    """
+
+    instruments: list[str]  # two; none: fills that belong to no trade of two legs
+    trades: int
+    fills: int
+    pnl: dict[str, ProfitParts]  # by settlement currency
+
+
+class Approximation(ProfitParts, kw_only=True):
     """All P&L in one currency at the run's last prices: dollar coins count as one dollar."""
 
     currency: str
-    net: Decimal
     left_out: list[str]  # currencies with P&L that nothing in the run prices
+    drawdown: Drawdown  # each sample at its own prices
 
 
 class RunSummary(msgspec.Struct, kw_only=True):
     """`summary.json`. Times are ns since the epoch (UTC) by the run's clock; money is in the currency that keys it."""
 
     name: str
+    kind: str = ""  # "backtest" or "live"
     config_file: str
     engine_version: str
     first_time_ns: int
@@ -197,30 +215,35 @@ class RunSummary(msgspec.Struct, kw_only=True):
     pnl_approximation: Approximation | None
     fees: Money  # by settlement currency
     instruments: dict[str, InstrumentSummary]  # by "venue/symbol"
+    pairs: list[PairSummary]  # the most traded first
     venues: dict[str, VenueFacts]
     strategies: dict[str, StrategyFacts]
     counters: dict[str, int]
     latencies: dict[str, LatencyFacts]
     threshold_bps: float | None
     definitions: list[InstrumentInfo]  # by market index
+    margins: list[MarginSummary] = []  # of the accounts that have a balance configured
 
 
-def e9(units: int) -> Decimal:
-    """Convert 1e-9 units to an exact decimal."""
-    return Decimal(units).scaleb(-9).normalize() + 0 if units else Decimal(0)
-
-
-def summarise(facts: RunFacts, directory: Path) -> RunSummary:
-    """Compute the figures of the closed records in `directory`."""
+def summarise(
+    facts: RunFacts, directory: Path, carried: Mapping[int, Carried] | None = None, kind: str = "backtest"
+) -> RunSummary:
+    """Compute the figures of the closed records in `directory`; `carried`: what the run began with, by market index."""
     opportunities = _opportunities(directory / OPPORTUNITIES, facts.instruments)
     trades, unhedged_ns = _trades(directory / TRADES, facts.instruments)
     states: Counter[str] = Counter()
     for columns in read_columns(directory / ORDERS, ["state"]):
         states.update(columns["state"].tolist())
-    accounts = _accounts(directory, facts.instruments)
-    pnl = _profits(accounts)
+    accounts = read_accounts(directory, facts.instruments, carried)
+    range_ns = (facts.first_time_ns, facts.last_time_ns)
+    costs = read_holding(directory, facts.instruments, facts.money, range_ns, carried or {})
+    for account in accounts.instruments:
+        account.charge(costs.paid_e9(account.info.index))
+    drawdowns = read_drawdowns(directory / POSITIONS, facts.instruments, costs.steps_e9)
+    pnl = _profits(accounts.instruments, drawdowns, costs)
     return RunSummary(
         name=facts.name,
+        kind=kind,
         config_file=facts.config_file,
         engine_version=facts.engine_version,
         first_time_ns=facts.first_time_ns,
@@ -232,24 +255,26 @@ def summarise(facts: RunFacts, directory: Path) -> RunSummary:
         level_updates=facts.level_updates,
         level_updates_per_s=facts.level_updates / facts.wall_s if facts.wall_s > 0 else None,
         digest=facts.digest,
-        warnings=facts.warnings,
+        warnings=facts.warnings + accounts.warnings + costs.warnings,
         opportunities=opportunities,
         trades=trades,
         unhedged_seconds=unhedged_ns / 1e9,
         orders_sent=facts.orders_sent,
         orders_vetoed={reason: count for reason, count in facts.orders_vetoed.items() if count},
         orders_by_state=dict(sorted(states.items())),
-        fills=sum(account.fills for account in accounts),
+        fills=sum(account.fills for account in accounts.instruments),
         pnl=pnl,
-        pnl_approximation=_approximation(pnl, accounts),
+        pnl_approximation=_approximation(pnl, accounts.instruments, drawdowns),
         fees={currency: profit.fees for currency, profit in pnl.items()},
-        instruments={account.info.name: account.summary() for account in accounts},
+        instruments={account.info.name: _instrument(account) for account in accounts.instruments},
+        pairs=[_pair(pair, facts.instruments) for pair in accounts.pairs],
         venues=facts.venues,
         strategies=facts.strategies,
         counters=facts.counters,
         latencies=facts.latencies,
         threshold_bps=facts.threshold_bps,
         definitions=facts.instruments,
+        margins=costs.margins,
     )
 
 
@@ -265,25 +290,6 @@ def write_summary(summary: RunSummary, config_text: str, directory: Path) -> Non
 def read_summary(directory: Path) -> RunSummary:
     """Read the summary of a finished run. FileNotFoundError: `directory` holds none."""
     return msgspec.json.decode((directory / SUMMARY).read_bytes(), type=RunSummary)
-
-
-def read_columns(path: Path, names: list[str]) -> Iterator[dict[str, np.ndarray[Any, Any]]]:
-    """Read columns of a Parquet file, a row group at a time: integers and floats as NumPy arrays, text as objects."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=names)
-            if table.num_rows:
-                yield {name: _numpy(table.column(name)) for name in names}
-
-
-def _numpy(column: Any) -> np.ndarray[Any, Any]:
-    import pyarrow as pa
-
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())
-    return column.to_numpy()
 
 
 def _nearest_rank(ordered: np.ndarray[Any, Any], percent: int) -> int | None:
@@ -302,10 +308,6 @@ def _sums_by_currency(
     for leg in np.unique(legs):
         sums[_quote_of(instruments, int(leg))] += sum(values[legs == leg].tolist())
     return sums
-
-
-def _money(sums_e9: Mapping[str, int]) -> Money:
-    return {currency: e9(units) for currency, units in sorted(sums_e9.items())}
 
 
 def _opportunities(path: Path, instruments: list[InstrumentInfo]) -> OpportunitySummary:
@@ -330,7 +332,7 @@ def _opportunities(path: Path, instruments: list[InstrumentInfo]) -> Opportunity
         duration_median_ns=_nearest_rank(ordered, 50),
         duration_p90_ns=_nearest_rank(ordered, 90),
         duration_max_ns=_nearest_rank(ordered, 100),
-        peak_value=_money(value),
+        peak_value=money_of(value),
         blocked={reason or "not said": number for reason, number in blocked.most_common()},
     )
 
@@ -342,13 +344,13 @@ def is_missed(rows: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
 
 def _trades(path: Path, instruments: list[InstrumentInfo]) -> tuple[TradeSummary, int]:
     outcomes: Counter[str] = Counter()
-    sums: dict[str, Counter[str]] = {key: Counter() for key in ("expected", "realised", "cost", "missed")}
+    sums: dict[str, Counter[str]] = {key: Counter() for key in ("expected", "traded", "cost", "missed")}
     worst: dict[str, int] = {}
     retries = unhedged_ns = 0
     names = [
         "buy_instrument",
         "expected_value_e9",
-        "realised_value_e9",
+        "traded_value_e9",
         "outcome",
         "retries",
         "unhedged_ns",
@@ -362,7 +364,7 @@ def _trades(path: Path, instruments: list[InstrumentInfo]) -> tuple[TradeSummary
         legs = rows["buy_instrument"]
         for key, chosen, values in (
             ("expected", legs, rows["expected_value_e9"]),
-            ("realised", legs, rows["realised_value_e9"]),
+            ("traded", legs, rows["traded_value_e9"]),
             ("cost", legs[missed], rows["miss_cost_e9"][missed]),
             ("missed", legs[missed], np.ones(np.count_nonzero(missed), np.int64)),
         ):
@@ -373,152 +375,95 @@ def _trades(path: Path, instruments: list[InstrumentInfo]) -> tuple[TradeSummary
     missed_legs = MissedLegSummary(
         trades=sum(sums["missed"].values()),
         retries=retries,
-        cost=_money(sums["cost"]),
-        cost_mean=_money({currency: round(sums["cost"][currency] / n) for currency, n in sums["missed"].items()}),
-        cost_worst=_money(worst),
+        cost=money_of(sums["cost"]),
+        cost_mean=money_of({currency: round(sums["cost"][currency] / n) for currency, n in sums["missed"].items()}),
+        cost_worst=money_of(worst),
     )
     summary = TradeSummary(
         count=outcomes.total(),
         outcomes=dict(outcomes.most_common()),
-        expected=_money(sums["expected"]),
-        realised=_money(sums["realised"]),
+        expected=money_of(sums["expected"]),
+        traded=money_of(sums["traded"]),
         missed_legs=missed_legs,
     )
     return summary, unhedged_ns
 
 
-@dataclass
-class _Account:
-    """One instrument's totals, in exact integers."""
-
-    info: InstrumentInfo
-    fills: int = 0
-    volume_e9: int = 0
-    cash_e9: int = 0
-    fees_e9: int = 0
-    position_lots: int = 0
-    value_e9: int = 0
-    bid_ticks: int | None = None
-    ask_ticks: int | None = None
-
-    @property
-    def last_mid(self) -> Decimal | None:
-        if self.bid_ticks is None or self.ask_ticks is None:
-            return None
-        return (e9(self.bid_ticks * self.info.tick_e9) + e9(self.ask_ticks * self.info.tick_e9)) / 2
-
-    def summary(self) -> InstrumentSummary:
-        return InstrumentSummary(
-            fills=self.fills,
-            volume=e9(self.volume_e9),
-            volume_currency=self.info.quote,
-            position=e9(self.position_lots * self.info.lot_e9),
-            position_currency=self.info.size_currency,
-            position_value=e9(self.value_e9),
-            settlement=self.info.settlement,
-            last_mid=self.last_mid,
-        )
-
-
-def _accounts(directory: Path, instruments: list[InstrumentInfo]) -> list[_Account]:
-    """Sum cash, fees and positions from the fills; take prices from each instrument's last valid sample."""
-    accounts = [_Account(info) for info in instruments]
-    last_ticks: dict[int, int] = {}
-    names = ["instrument", "notional_e9", "cash_flow_e9", "fee_e9", "position_lots", "price_ticks"]
-    for rows in read_columns(directory / FILLS, names):
-        for index in np.unique(rows["instrument"]).tolist():
-            own = rows["instrument"] == index
-            account = accounts[index]
-            account.fills += int(np.count_nonzero(own))
-            account.volume_e9 += sum(rows["notional_e9"][own].tolist())
-            account.cash_e9 += sum(rows["cash_flow_e9"][own].tolist())
-            account.fees_e9 += sum(rows["fee_e9"][own].tolist())
-            account.position_lots = int(rows["position_lots"][own][-1])
-            last_ticks[index] = int(rows["price_ticks"][own][-1])
-    for index, sample in _last_priced(directory / POSITIONS, len(instruments)):
-        account = accounts[index]
-        account.bid_ticks, account.ask_ticks = sample["bid_ticks"], sample["ask_ticks"]
-        if sample["position_lots"] == account.position_lots:
-            account.value_e9 = sample["value_e9"]
-    for index, account in enumerate(accounts):
-        if account.position_lots != 0 and account.value_e9 == 0:
-            # It traded after its last sample, or never had one: then the last fill is the only price there is.
-            bid_ticks = last_ticks[index] if account.bid_ticks is None else account.bid_ticks
-            ask_ticks = last_ticks[index] if account.ask_ticks is None else account.ask_ticks
-            instrument = make_instrument(account.info)
-            at_bid = position_value_e9(instrument, bid_ticks, account.position_lots)
-            at_ask = position_value_e9(instrument, ask_ticks, account.position_lots)
-            account.value_e9 = (at_bid + at_ask) // 2
-    return accounts
-
-
-def _last_priced(path: Path, count: int) -> Iterator[tuple[int, dict[str, int]]]:
-    """List (instrument, its last sample with a valid bid and ask), read from the end of the file."""
-    import pyarrow.parquet as pq
-
-    wanted = set(range(count))
-    names = ["instrument", "valid", "bid_ticks", "ask_ticks", "position_lots", "value_e9"]
-    with pq.ParquetFile(path) as file:
-        for group in reversed(range(file.num_row_groups)):
-            if not wanted:
-                return
-            table = file.read_row_group(group, columns=names)
-            rows = {name: _numpy(table.column(name)) for name in names}
-            priced = rows["valid"] & (rows["bid_ticks"] != NO_BID) & (rows["ask_ticks"] != NO_ASK)
-            for index in sorted(wanted):
-                places = np.flatnonzero(priced & (rows["instrument"] == index))
-                if len(places):
-                    wanted.discard(index)
-                    yield index, {name: int(rows[name][places[-1]]) for name in names}
-
-
-def _profits(accounts: Iterable[_Account]) -> dict[str, ProfitSummary]:
-    totals: dict[str, list[int]] = {}
-    for account in accounts:
-        total = totals.setdefault(account.info.settlement, [0, 0, 0])
-        for position, amount in enumerate((account.cash_e9, account.value_e9, account.fees_e9)):
-            total[position] += amount
+def _parts(profit: Profit) -> dict[str, Decimal]:
     return {
-        currency: ProfitSummary(cash=e9(cash), position_value=e9(value), fees=e9(fees), net=e9(cash + value - fees))
-        for currency, (cash, value, fees) in sorted(totals.items())
+        "realised": e9(profit.realised_e9),
+        "locked": e9(profit.locked_e9),
+        "open": e9(profit.open_e9),
+        "net": e9(profit.marked_e9),
+        "flattened": e9(profit.flattened_e9),
     }
 
 
-def report_currency(instruments: Iterable[InstrumentInfo]) -> str:
-    """Choose the currency for converted figures: USD, or the one quote currency if there is but one."""
-    quotes = {info.quote for info in instruments}
-    return quotes.pop() if len(quotes) == 1 else "USD"
+def _instrument(account: Account) -> InstrumentSummary:
+    info = account.info
+    return InstrumentSummary(
+        **_parts(account.profit),
+        fills=account.fills,
+        volume=e9(account.volume_e9),
+        volume_currency=info.quote,
+        position=e9(account.lots * info.lot_e9),
+        position_currency=info.size_currency,
+        position_value=e9(account.value_e9),
+        settlement=info.settlement,
+        last_mid=account.last_mid,
+    )
 
 
-def pricing_instrument(currency: str, into: str, instruments: Iterable[InstrumentInfo]) -> int | None:
-    """Find the market index of the instrument whose price converts `currency`.
-
-    -1: it counts as one; None: nothing does.
-    """
-    if currency == into or (currency in DOLLARS and into in DOLLARS):
-        return -1
-    priced = [
-        info
-        for info in instruments
-        if info.kind not in (Kind.OPTION, Kind.COMBO)  # their price is not their coin's
-        and info.base == currency
-        and (info.quote == into or (info.quote in DOLLARS and into in DOLLARS))
-    ]
-    return min(priced, key=lambda info: (info.kind, info.index)).index if priced else None
+def _pair(account: PairAccount, infos: list[InstrumentInfo]) -> PairSummary:
+    return PairSummary(
+        instruments=[infos[index].name for index in account.pair if index >= 0],
+        trades=account.trades,
+        fills=account.fills,
+        pnl={currency: ProfitParts(**_parts(profit)) for currency, profit in sorted(account.profits.items())},
+    )
 
 
-def _approximation(pnl: Mapping[str, ProfitSummary], accounts: list[_Account]) -> Approximation | None:
+def _profits(accounts: list[Account], drawdowns: Drawdowns, costs: HoldingCosts) -> dict[str, ProfitSummary]:
+    profits = {}
+    for currency in sorted({account.info.settlement for account in accounts}):
+        own = [account for account in accounts if account.info.settlement == currency]
+        total = Profit()
+        for account in own:
+            total.add(account.profit)
+        cash_e9, value_e9 = sum(account.cash_e9 for account in own), sum(account.value_e9 for account in own)
+        fees_e9, charges_e9 = sum(account.fees_e9 for account in own), sum(account.charges_e9 for account in own)
+        assert total.marked_e9 == cash_e9 + value_e9 - fees_e9 - charges_e9
+        by_kind_e9 = costs.by_kind_e9([account.info.index for account in own])
+        profits[currency] = ProfitSummary(
+            **_parts(total),
+            cash=e9(cash_e9),
+            position_value=e9(value_e9),
+            fees=e9(fees_e9),
+            charges=e9(charges_e9),
+            charges_by_kind={kind: e9(amount_e9) for kind, amount_e9 in sorted(by_kind_e9.items())},
+            carried=e9(sum(account.carried_e9 for account in own)),
+            drawdown=drawdowns.by_currency[currency],
+        )
+    return profits
+
+
+def _approximation(
+    pnl: Mapping[str, ProfitSummary], accounts: list[Account], drawdowns: Drawdowns
+) -> Approximation | None:
     if not pnl:
         return None
     infos = [account.info for account in accounts]
     into = report_currency(infos)
-    net = Decimal(0)
+    sums = dict.fromkeys(("realised", "locked", "net", "flattened"), Decimal(0))
     left_out = []
     for currency, profit in pnl.items():
         index = pricing_instrument(currency, into, infos)
         rate = None if index is None else Decimal(1) if index < 0 else accounts[index].last_mid
         if rate is not None:
-            net += profit.net * rate
+            for name in sums:
+                sums[name] += getattr(profit, name) * rate
         elif profit.net:
             left_out.append(currency)
-    return Approximation(currency=into, net=round(net, 9), left_out=left_out)
+    rounded = {name: round(amount, 9) for name, amount in sums.items()}
+    rest = rounded["net"] - rounded["realised"] - rounded["locked"]
+    return Approximation(currency=into, open=rest, **rounded, left_out=left_out, drawdown=drawdowns.converted)

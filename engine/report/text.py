@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from crosswire.engine.report.summary import DOLLARS
+from crosswire.engine.report.currency import DOLLARS
 
 CENT = Decimal("0.01")
 DOLLAR_DIGITS = 2

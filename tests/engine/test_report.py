@@ -21,6 +21,7 @@ from rich.console import Console
 from crosswire.engine.report import html as report_html
 from crosswire.engine.report.buffers import make_records
 from crosswire.engine.report.console import print_summary
+from crosswire.engine.report.currency import e9
 from crosswire.engine.report.recorder import SUMMARY, InstrumentInfo, Recorder
 from crosswire.engine.report.report import write_report
 from crosswire.engine.report.series import HELD_MAX, Line, read_samples, thin, trade_prices
@@ -29,7 +30,6 @@ from crosswire.engine.report.summary import (
     RunFacts,
     RunSummary,
     VenueFacts,
-    e9,
     read_summary,
     summarise,
     write_summary,
@@ -158,7 +158,7 @@ def test_totals_equal_plain_sums(
             row |= {"captured_size_e9": captured, "attempts": int(blocked == 0), "blocked_by": blocked}
             add(records.opportunities, **(zeros(OpportunityRecord) | row))
         for buy, value, retries, cost, unhedged in traded:
-            row = {"buy_instrument": buy, "expected_value_e9": value, "realised_value_e9": -value, "outcome": 1}
+            row = {"buy_instrument": buy, "expected_value_e9": value, "traded_value_e9": -value, "outcome": 1}
             row |= {"retries": retries, "miss_cost_e9": cost, "unhedged_ns": unhedged}
             add(records.trades, **(zeros(TradeRecord) | row))
 
@@ -365,7 +365,7 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_report_fetches_nothing(hostile_run: Path) -> None:
     page, loads = read_report(hostile_run)
     assert loads.loads == []
-    assert loads.tags["script"] == 3
+    assert loads.tags["script"] == 4
     assert not loads.tags.keys() & {"link", "img", "iframe", "object", "embed", "base", "form"}
     assert "default-src 'none'" in page
     styles = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
@@ -429,7 +429,8 @@ def test_console_summary_fits_and_answers(tmp_path: Path) -> None:
     written = StringIO()
     print_summary(summary, Console(file=written, width=100, color_system=None))
     lines = written.getvalue().splitlines()
-    assert max(map(len, lines)) <= 100
+    # A warning is as long as it must be, so that it can be searched for.
+    assert max(len(line) for line in lines if not line.startswith("warning: ")) <= 100
     printed = "\n".join(line.strip() for line in lines)
     opportunities, missed = summary.opportunities, summary.trades.missed_legs
     assert (

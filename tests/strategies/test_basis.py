@@ -146,7 +146,7 @@ def test_enters_far_from_the_mean_and_leaves_near_it(far: float, side_of_a: int)
     harness.advance(MS)
     assert harness.position_lots("a") == harness.position_lots("b") == 0
     assert [trade["outcome"] for trade in harness.trades] == [Outcome.COMPLETE] * 2
-    assert sum(trade["realised_value_e9"] for trade in harness.trades) > 0
+    assert sum(trade["traded_value_e9"] for trade in harness.trades) > 0
     (opportunity,) = harness.opportunities
     assert (opportunity["attempts"], opportunity["captured_size_e9"]) == (1, 1_000_000_000)
 

@@ -51,7 +51,7 @@ def test_both_legs_filled() -> None:
     (trade,) = harness.trades
     assert trade["outcome"] == Outcome.COMPLETE
     assert trade["bought_size_e9"] == trade["sold_size_e9"] == trade["intended_size_e9"] == E9 // 2
-    assert trade["realised_value_e9"] == trade["expected_value_e9"] == int(value(harness) * E9)
+    assert trade["traded_value_e9"] == trade["expected_value_e9"] == int(value(harness) * E9)
     assert (trade["unhedged_ns"], trade["retries"], trade["miss_cost_e9"]) == (0, 0, 0)
     assert (trade["buy_instrument"], trade["sell_instrument"]) == (0, 1)
 
@@ -78,7 +78,7 @@ def test_a_missed_leg_is_retried_at_once_at_its_current_price(missed: Answer) ->
     (trade,) = harness.trades
     assert (trade["outcome"], trade["retries"]) == (Outcome.RETRIED, 1)
     assert trade["miss_cost_e9"] == Fraction("0.2") * Fraction("0.5") * (1 - Fraction(1, 10_000)) * E9
-    assert trade["realised_value_e9"] == trade["expected_value_e9"] - trade["miss_cost_e9"]
+    assert trade["traded_value_e9"] == trade["expected_value_e9"] - trade["miss_cost_e9"]
 
 
 def test_a_partly_filled_leg_is_completed() -> None:
@@ -177,8 +177,8 @@ def test_the_filled_leg_is_unwound_until_flat() -> None:
     assert unwinding[2].sent_ns - unwinding[1].sent_ns == 10 * MS
     (trade,) = harness.trades
     assert trade["outcome"] == Outcome.UNWOUND
-    assert trade["realised_value_e9"] == int(value(harness) * E9)
-    assert trade["miss_cost_e9"] == trade["expected_value_e9"] - trade["realised_value_e9"]
+    assert trade["traded_value_e9"] == int(value(harness) * E9)
+    assert trade["miss_cost_e9"] == trade["expected_value_e9"] - trade["traded_value_e9"]
     assert harness.position_lots("a") == harness.position_lots("b") == 0
     assert trade["unhedged_ns"] == trade["end_ns"] - trade["start_ns"] - 1
 

@@ -47,7 +47,7 @@ def test_a_record_is_the_sum_of_the_fills(
     write_trade(trade, desk, 3, 4, 100, Outcome.RETRIED)
     (record,) = harness.trades
     assert (record["bought_size_e9"], record["sold_size_e9"], record["unhedged_ns"]) == (bought, sold, unhedged_ns)
-    assert record["realised_value_e9"] == sum(cash for *_, cash in fills) + 100
+    assert record["traded_value_e9"] == sum(cash for *_, cash in fills) + 100
 
 
 def test_a_record_holds_what_the_trade_was_and_frees_its_place() -> None:
@@ -61,7 +61,7 @@ def test_a_record_holds_what_the_trade_was_and_frees_its_place() -> None:
         {
             "trade_id": 7, "strategy": 0, "start_ns": 12, "end_ns": START_NS, "buy_instrument": 17,
             "sell_instrument": 18, "intended_size_e9": 8, "bought_size_e9": 9, "sold_size_e9": 10,
-            "expected_value_e9": 13, "realised_value_e9": 10, "outcome": Outcome.HEDGED, "retries": 14,
+            "expected_value_e9": 13, "traded_value_e9": 10, "outcome": Outcome.HEDGED, "retries": 14,
             "unhedged_ns": 15, "miss_cost_e9": 16,
         }
     ]  # fmt: skip

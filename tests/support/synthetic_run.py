@@ -223,7 +223,7 @@ class SyntheticRun:
             bought_size_e9=size_e9,
             sold_size_e9=size_e9,
             expected_value_e9=expected,
-            realised_value_e9=expected - cost - self.random.randrange(E9 // 10),
+            traded_value_e9=expected - cost - self.random.randrange(E9 // 10),
             outcome=self.random.choice((2, 3)) if missed else 1,
             retries=1 if missed else 0,
             unhedged_ns=unhedged_ns,

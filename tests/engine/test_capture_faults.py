@@ -5,6 +5,7 @@ there. All but the controls hold the 60 packets of `whole.pcap` in some form.
 """
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -94,9 +95,10 @@ def test_captures_of_which_nothing_is_read_end_non_zero(tmp_path: Path) -> None:
 
 
 def capinfos(path: Path) -> dict[str, str]:
-    command = ["capinfos", "-T", "-m", "-c", "-a", "-e", "-S", "-r", str(path)]
-    header = subprocess.run([*command[:-2], str(path)], capture_output=True, text=True, check=False).stdout.splitlines()
-    return dict(zip(header[0].split(","), header[1].split(","), strict=False)) if len(header) > 1 else {}
+    """What capinfos says of a file: number of packets, first and last time; {} where it can't read it whole."""
+    command = ["capinfos", "-T", "-m", "-c", "-a", "-e", "-S", str(path)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    return dict(zip(lines[0].split(","), lines[1].split(","), strict=True)) if len(lines) > 1 else {}
 
 
 def to_ns(text: str) -> int:
@@ -105,15 +107,15 @@ def to_ns(text: str) -> int:
 
 
 CAPTURES = sorted(path for path in RECORDINGS.parent.rglob("*.pcap*") if not path.is_symlink())
-# What differs, and why: the wrong times that were given to them are mended here, and cut tails end capinfos.
+# Their wrong times are mended here, and told.
 MENDED = ("first_time_in_future.pcap", "usec_1000000.pcap")
 
 
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda path: str(path.relative_to(RECORDINGS.parent)))
 def test_captures_agree_with_capinfos(path: Path) -> None:
-    told = capinfos(path)
+    told = capinfos(path) if shutil.which("capinfos") else {}
     if not told:
-        pytest.skip("capinfos can't read it, or is not there")
+        pytest.skip("capinfos can't read it whole, or is not there")
     frames, warnings = read_captures([path], 4 << 20)
     unread = kinds(warnings).get("records of link type", 0)
     assert len(frames) + unread == int(told["Number of packets"])

@@ -106,6 +106,18 @@ def test_garbage_is_passed_over_and_counted(tmp_path: Path, order: str, garbage:
 
 
 @ORDERS
+def test_garbage_that_looks_like_a_record_is_no_record(tmp_path: Path, order: str) -> None:
+    """A header with all fields right is not believed unless what it says is followed by another."""
+    fake = b"?" * 30 + struct.pack(order + "4I", TIMES[0] // 10**9, 7, 60, 60) + b"?" * 70
+    data = pcap(FRAMES[:30], order) + fake + pcap(FRAMES[30:], order)[24:]
+    assert read_capture(tmp_path / "fake.pcap", data)[0] == FRAMES
+    fake = b"?" * 32 + struct.pack(order + "IIIIIII", 6, 64, 0, 5, 5, 32, 32) + b"?" * 60
+    blocks = [packet(order, *each) for each in FRAMES]
+    data = section(order) + interface(order, 9) + b"".join(blocks[:30]) + fake + b"".join(blocks[30:])
+    assert read_capture(tmp_path / "fake.pcapng", data)[0] == FRAMES
+
+
+@ORDERS
 @pytest.mark.parametrize(
     ("link_type", "header"),
     [

@@ -131,8 +131,8 @@ def next_record_time(captures: Captures, cursor: Cursor) -> int:
 
 
 @compiled
-def take_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
-    """Fill `frame` with the record whose time `next_record_time` has just told, and step past it.
+def peek_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
+    """Fill `frame` with the record whose time `next_record_time` has just told, and stay before it.
 
     The frame's bytes stay where they are until the next `Replay.refill`.
     """
@@ -140,6 +140,12 @@ def take_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
     frame.address = captures.windows[record.slot].base_address + record.frame_offset
     frame.length = record.frame_length
     frame.time_ns = record.time_ns
+
+
+@compiled
+def take_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
+    """Fill `frame` as `peek_record` does, and step past the record."""
+    peek_record(captures, cursor, frame)
     cursor.frames += 1
 
 

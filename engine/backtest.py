@@ -1,13 +1,18 @@
 """A backtest from configuration file to run folder: build, loop, journal, and the files that are made from it."""
 
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from crosswire.engine.build.definitions import check_definitions
 from crosswire.engine.build.run import Run, build_run
-from crosswire.engine.config import load_config
+from crosswire.engine.captures import capture_warnings, check_strict
+from crosswire.engine.config import ignoring_definitions, parse_config, read_config_text
 from crosswire.engine.data import prepare_data
+from crosswire.engine.errors import NothingError
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.loop import Status
 from crosswire.engine.report.facts import describe_run, run_facts, write_facts
@@ -19,35 +24,71 @@ from crosswire.nic.journal.files import FOLDER, MemoryJournal
 
 
 def run_backtest(
-    config_path: Path, output: Path, *, started: float, with_report: bool = True, console: Console | None = None
+    config_path: Path,
+    output: Path,
+    *,
+    started: float,
+    with_report: bool = True,
+    console: Console | None = None,
+    strict: bool = False,
+    ignore_definitions: bool = False,
+    config_text: str | None = None,
 ) -> Path:
     """Run one configuration; return its folder, a new one in `output`/<name>.
 
-    `started` is when the process began, for the start-up time. With a console, progress and the summary are printed.
+    `ignore_definitions` believes the configuration of every venue's instruments, whatever its captures say. `started`
+    is when the process began, for the start-up time. With a console, progress and the summary are printed.
+    `config_text` is run instead of what the file holds, and kept with the run; paths in it stay relative to the file.
+    With `strict` ConfigError, and no folder, if there is a warning about the data. NothingError, which has the folder,
+    if no book was ever proven.
     """
-    config = load_config(config_path)
+    config_text = read_config_text(config_path) if config_text is None else config_text
+    config = parse_config(config_text, config_path)
+    if ignore_definitions:
+        config = ignoring_definitions(config)
     preparing_s = prepare_data(config, config_path, console)
+    if strict:
+        check_strict(capture_warnings(config, config_path))
+    contradicted = check_definitions(config, config_path)
     backtest = build_run(config, config_path)
     backtest.core.linker.want(recorder_units())
     try:
         backtest.load()
-        folder = make_run_folder(output, config.name, config_path.read_text())
+        folder = make_run_folder(output, config.name, config_text)
         kept = MemoryJournal(backtest.engine.journal, folder / FOLDER)
-        write_description(kept.journal, describe_run(backtest.core, config, config_path, "backtest"))
+        description = describe_run(backtest.core, config, config_path, "backtest")
+        write_description(kept.journal, replace(description, config_text=config_text))
         start_s = time.perf_counter() - started - preparing_s
         loop_started = time.perf_counter()
         turn_until_finished(backtest, kept)
         wall_s = time.perf_counter() - loop_started
-        write_facts(kept.journal, run_facts(backtest, start_s, wall_s, backtest.digests()))
+        facts = run_facts(backtest, start_s, wall_s, backtest.digests())
+        has_books = not all(list(backtest.engine.state.is_lost)[: backtest.engine.market.count])
+        facts.warnings[:0] = contradicted
+        write_facts(kept.journal, replace(facts, config_text=config_text))
         kept.close()
     finally:
         backtest.close()
+    if strict and facts.warnings:
+        shutil.rmtree(folder)
+        check_strict(facts.warnings)
     # The run's memory makes room for the report.
     del backtest
     summary = make_files(folder, with_report)
     if console is not None:
         _print_outcome(summary, folder, with_report, console)
+    if not has_books and all(each.last_mid is None for each in summary.instruments.values()):
+        raise NothingError(why_nothing(summary), folder)
     return folder
+
+
+def why_nothing(summary: RunSummary) -> str:
+    """Say why no book was ever proven, from what the feeds counted."""
+    seen = []
+    for name, venue in summary.venues.items():
+        rejects = ", ".join(f"{count:,} rejected for {reason}" for reason, count in venue.rejects.items())
+        seen.append(f"{name} had {venue.packets:,} packets of its own" + (f", {rejects}" if rejects else ""))
+    return f"no book was ever proven, so nothing could happen: of {summary.frames:,} frames {'; '.join(seen)}"
 
 
 def turn_until_finished(backtest: Run, kept: MemoryJournal) -> None:

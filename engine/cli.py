@@ -101,19 +101,72 @@ def backtest(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are made in.")] = Path("runs"),
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse data that there is a warning about.")] = False,
+    ignore_definitions: Annotated[
+        bool, typer.Option("--ignore-definitions", help="Believe the instruments' terms, whatever the captures say.")
+    ] = False,
 ) -> None:
-    """Replay captures through the loop against simulated exchanges."""
-    from crosswire.engine.backtest import run_backtest
-    from crosswire.engine.errors import KNOWN_ERRORS
+    """Replay captures through the loop against simulated exchanges. Exit code 1: no book was ever proven."""
+    import msgspec
 
+    from crosswire.engine.backtest import run_backtest
+    from crosswire.engine.errors import KNOWN_ERRORS, NothingError
+    from crosswire.engine.warn import print_warnings
+    from crosswire.nic.warning import DataWarning
+
+    nothing = None
     try:
         finished = run_backtest(
-            config, output, started=STARTED, with_report=report, console=None if as_json else console
+            config,
+            output,
+            started=STARTED,
+            with_report=report,
+            console=None if as_json else console,
+            strict=strict,
+            ignore_definitions=ignore_definitions,
+        )
+    except NothingError as error:
+        finished, nothing = error.folder, error
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    if as_json:
+        summary = (finished / "summary.json").read_text()
+        typer.echo(summary)
+        print_warnings(msgspec.convert(json.loads(summary)["warnings"], list[DataWarning]), errors)
+    if nothing is not None:
+        raise fail(nothing)
+
+
+@app.command("latency")
+def sweep_order_latency(
+    config: Annotated[Path, typer.Argument(help="The run's TOML file.")],
+    order_us: Annotated[str, typer.Option(help="Latencies of orders each way, as 100,300,1000.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are made in.")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Backtest at several order latencies, each a run of its own: P&L and what was captured against latency."""
+    import msgspec
+    from rich.table import Table
+
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.latency_sweep import COLUMNS, parse_latencies, sweep_latencies, sweep_rows
+
+    try:
+        sweep, page = sweep_latencies(
+            config, output, parse_latencies(order_us), lambda line: typer.echo(line, err=as_json)
         )
     except KNOWN_ERRORS as error:
         raise fail(error) from None
     if as_json:
-        typer.echo((finished / "summary.json").read_text())
+        typer.echo(msgspec.json.Encoder(decimal_format="number").encode(sweep))
+        return
+    table = Table(*COLUMNS, box=None, pad_edge=False)
+    for column in table.columns:
+        column.justify, column.no_wrap = "right", True
+    for row in sweep_rows(sweep):
+        table.add_row(*row)
+    console.print(table)
+    typer.echo(f"in {sweep.runs[0].currency}, at each run's last prices; page: {page}")
 
 
 @app.command()
@@ -191,7 +244,7 @@ def exchange(
     faults = {**rates, "reorder_frames": late}
     options = ExchangeOptions(speed, seconds, wait, *pause, *burst, seed, faults)
     try:
-        run_exchange(config, options, typer.echo)
+        run_exchange(config, options, typer.echo, errors)
     except KNOWN_ERRORS as error:
         raise fail(error) from None
 
@@ -246,30 +299,42 @@ def make_testbed(
 
 @app.command()
 def inspect(
-    captures: Annotated[list[Path], typer.Argument(help="pcap or pcapng files, plain, .gz or .zst.")],
+    captures: Annotated[list[Path], typer.Argument(help="pcap or pcapng files, plain, .gz or .zst; folders of them.")],
     venue: Annotated[str, typer.Option(help=f"Whose captures they are: {', '.join(entry_points())}.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     instruments: Annotated[bool, typer.Option(help="Print the instruments as configuration tables.")] = False,
     messages: Annotated[int, typer.Option(help="Print the first N messages field by field instead.")] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse captures that there is a warning about.")] = False,
 ) -> None:
-    """Decode captures: packets, messages, gaps, and the books at their end."""
+    """Decode captures: packets, messages, gaps, and the books at their end. Exit code 1: not one message in them."""
+    from crosswire.engine.captures import check_strict
     from crosswire.engine.errors import KNOWN_ERRORS
-    from crosswire.engine.inspect import describe_messages, inspect_captures, instrument_toml, print_inspection
+    from crosswire.engine.inspect import (
+        inspect_captures,
+        instrument_toml,
+        print_inspection,
+        print_messages,
+        warnings_of,
+        why_nothing,
+    )
+    from crosswire.engine.warn import print_warnings
 
     try:
         if messages > 0:
-            for line in describe_messages(captures, venue, messages):
-                typer.echo(line)
+            print_warnings(print_messages(captures, venue, messages, strict, typer.echo), errors)
             return
         result = inspect_captures(captures, venue)
+        if strict:
+            check_strict(warnings_of(result))
     except KNOWN_ERRORS as error:
         raise fail(error) from None
-    if as_json:
-        typer.echo(json.dumps(result, indent=1))
-    elif instruments:
-        typer.echo(instrument_toml(result))
+    if as_json or instruments:
+        typer.echo(json.dumps(result, indent=1) if as_json else instrument_toml(result))
+        print_warnings(warnings_of(result), errors)
     else:
         print_inspection(result, console)
+    if nothing := why_nothing(result):
+        raise fail(nothing)
 
 
 def add_importers() -> None:
@@ -351,6 +416,57 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAM
         typer.echo(run / "report.html")
     except KNOWN_ERRORS as error:
         raise fail(error) from None
+
+
+@app.command("show")
+def show_moment(
+    run: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAME/latest.")],
+    kind: Annotated[str, typer.Argument(help="opportunity, trade or order.")],
+    number: Annotated[int, typer.Argument(help="Of the row in its Parquet file, from 1; an order's id as well.")],
+    capture: Annotated[
+        list[str] | None, typer.Option(help="VENUE=FILE: its market data, if it is not where the run had it.")
+    ] = None,
+) -> None:
+    """Show an opportunity, trade or order: latencies, books before, at and after it, the messages around it."""
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.report.show import show
+
+    given = dict(each.partition("=")[::2] for each in capture or [])
+    if wrong := [name for name, path in given.items() if not path]:
+        raise fail(f"--capture {wrong[0]}: must be VENUE=FILE")
+    try:
+        for line in show(run, kind, number, {name: Path(path) for name, path in given.items()}):
+            typer.echo(line)
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+
+
+@app.command("compare")
+def compare_two_runs(
+    first: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAME/latest.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show where two runs differ. Exit code 0: nowhere, 1: they differ, 2: they can't be compared."""
+    import msgspec
+
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.report.compare import compare_runs, comparison_lines
+
+    try:
+        found = compare_runs(first, second)
+    except KNOWN_ERRORS as error:
+        fail(error)
+        raise typer.Exit(2) from None
+    if as_json:
+        typer.echo(msgspec.json.Encoder(decimal_format="number").encode(found))
+    else:
+        for line in comparison_lines(found):
+            typer.echo(line)
+    if not found.is_same:
+        raise typer.Exit(1)
 
 
 @app.command("journal")

@@ -42,7 +42,7 @@ class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     limits: InstrumentLimitsConfig
     money: InstrumentMoney = InstrumentMoney()  # what holding it costs
     speed_bump_us: int = 0  # how long the venue holds an order that would match on arrival
-    levels_max: int = 16_384  # book levels, both sides together; the book is lost when they do not suffice
+    levels_max: int = 16_384  # book levels, both sides together; when they do not suffice the farthest are let go
 
 
 class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -75,6 +75,7 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
 
     name: str
     feed: str  # name of the adapter
+    ignore_definitions: bool = False  # the instruments are as configured, whatever the venue's definitions say of them
     captures: list[str] = []  # of the market data, where the simulated exchange is made from them; see `engine.paths`
     recordings: list[str] = []  # raw streams that missing captures are imported from, one a capture
     clock_offset_ms: int = 0  # added to the clock of the host that recorded them
@@ -146,17 +147,32 @@ class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
 
 def load_config(path: Path) -> RunConfig:
     """Read and check one configuration file; ConfigError with one line if anything is wrong."""
+    return parse_config(read_config_text(path), path)
+
+
+def read_config_text(path: Path) -> str:
+    """Read one configuration file; ConfigError if it is not there or no text."""
     try:
-        text = path.read_text()
+        return path.read_text()
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `crosswire examples` copies configurations to begin with") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: can't be read: {error}") from None
+
+
+def parse_config(text: str, path: Path) -> RunConfig:
+    """Check a configuration that is, or could be, what `path` holds; ConfigError as `load_config`."""
     try:
         raw = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     return make_config(raw, path)
+
+
+def ignoring_definitions(config: RunConfig) -> RunConfig:
+    """Have the instruments of all venues be as configured, whatever their definitions say."""
+    venues = [msgspec.structs.replace(venue, ignore_definitions=True) for venue in config.venue]
+    return msgspec.structs.replace(config, venue=venues)
 
 
 def make_config(raw: dict[str, Any], path: Path) -> RunConfig:

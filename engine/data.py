@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from crosswire.engine.captures import is_there
 from crosswire.engine.config import ConfigError, RunConfig, VenueConfig
 from crosswire.engine.paths import PREFIX, missing_recording, named_path
 
@@ -30,7 +31,7 @@ def prepare_data(config: RunConfig, config_path: Path, console: Console | None) 
         except ValueError as error:
             raise ConfigError(f"{config_path}: generate: {error}") from None
     for venue in config.venue:
-        if venue.recordings and any(not named_path(root, capture).exists() for capture in venue.captures):
+        if venue.recordings and any(not is_there(root, capture) for capture in venue.captures):
             _import(venue, root, config_path, console)
     for capture in _missing(config, root):
         why = f"capture {root / capture} does not exist, and nothing configured makes it"
@@ -40,7 +41,7 @@ def prepare_data(config: RunConfig, config_path: Path, console: Console | None) 
 
 def _missing(config: RunConfig, root: Path) -> list[str]:
     captures = [capture for venue in config.venue for capture in venue.captures]
-    return [capture for capture in captures if not named_path(root, capture).exists()]
+    return [capture for capture in captures if not is_there(root, capture)]
 
 
 def _why_missing(name: str, otherwise: str) -> str:

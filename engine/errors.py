@@ -1,5 +1,7 @@
 """Errors that the user can fix: each is one line, printed without a traceback."""
 
+from pathlib import Path
+
 from crosswire.engine.config import ConfigError
 from crosswire.nic.capture.reader import CaptureError
 from crosswire.nic.host.process import HostError
@@ -20,6 +22,14 @@ class AlarmError(Exception):
     """One line: what a venue and the engine do not agree on. Everything was cancelled; the records are kept."""
 
 
+class NothingError(Exception):
+    """One line: why nothing could happen in a run, which is kept in `folder`."""
+
+    def __init__(self, reason: str, folder: Path) -> None:
+        super().__init__(reason)
+        self.folder = folder
+
+
 class SimulationError(Exception):
     """One line: what can't be simulated, or what ended a simulation before its seeds did."""
 
@@ -33,6 +43,7 @@ KNOWN_ERRORS = (
     JournalError,
     LimitError,
     LoopError,
+    NothingError,
     SimulationError,
     StoreError,
     TargetError,

@@ -1,19 +1,27 @@
 """`crosswire inspect`: decode captures with the loop's own feeds, and say what is in them."""
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from crosswire.engine.adapters import find_adapter
+from crosswire.engine.captures import check_strict, find_captures
 from crosswire.engine.config import ConfigError
+from crosswire.engine.feed_warnings import feed_warnings
+from crosswire.engine.warn import print_warnings
+from crosswire.nic.capture.defects import Tally
 from crosswire.nic.memory.struct import Array, Struct, StructMeta, array, u8
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
-from crosswire.nic.rings.replay import Replay, ReplayRing, read_frames
+from crosswire.nic.rings.replay import Replay, ReplayRing, replayed_frames
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.unit.call import machine_code
+from crosswire.nic.warning import DataWarning
 from crosswire.venues.adapter import Adapter
 from crosswire.venues.book.book import Book, make_books
 from crosswire.venues.errors import VenueError
@@ -65,33 +73,42 @@ class Inspection:
     frames: int
     first_time_ns: int  # 0: no frames
     last_time_ns: int
+    records: int  # in the captures, those included that gave no frame
+    tally: Tally  # what is wrong with them
+
+
+def named_captures(paths: Paths) -> list[Path]:
+    """List the captures that files, folders and patterns on a command line mean. ConfigError: see `find_captures`."""
+    return find_captures(Path(), paths, "captures")
 
 
 def decode_captures(paths: Paths, adapter: Adapter) -> Inspection:
-    """Run the feed over the captures. Raises `nic.capture.reader.CaptureError` for a bad file."""
+    """Run the feed over the captures. Raises `nic.capture.reader.CaptureError` for a file that is none."""
     assert adapter.discover is not None
     market = Market(capacity=adapter.instruments_max)
     market.instruments = Instrument.array(adapter.instruments_max)
     market.books = make_books(adapter.instruments_max, adapter.levels_max)
     feed, frame, packet, counters, events = adapter.discover(market), Frame(), Packet(), PacketCounters(), Events()
     run = machine_code(inspect_frames)
-    with Replay(paths) as replay:
+    with Replay(named_captures(paths)) as replay:
         while (time_ns := next_time_ns(replay.ring)) < 0:
             replay.refill()
         first_time_ns = 0 if time_ns == NEVER_NS else time_ns
         while next_time_ns(replay.ring) != NEVER_NS:
             run(replay.ring, feed, market, events, frame, packet, counters)
             replay.refill()
-        frames = replay.ring.counters.frames
-    return Inspection(feed, market, counters, frames, first_time_ns, frame.time_ns)
+        frames, records, tally = replay.ring.counters.frames, replay.records(), replay.tally()
+    return Inspection(feed, market, counters, frames, first_time_ns, frame.time_ns, records, tally)
 
 
 def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
     """Decode captures of one venue and return everything that they hold, as plain data.
 
-    Keys: `packets`, `messages` by name, `gaps` (missing packets), `duplicates`, `continuity_breaks`, `rejects` by
+    Keys: `packets`, `messages` by name, `gaps` (packets that the network lost), `capture_gaps` (missing, but no more
+    than the captures themselves cut, misplaced or left unread), `duplicates`, `continuity_breaks`, `rejects` by
     reason, `level_updates`, `channels`, `instruments`, `books` by symbol, `capture` (frames by what they carried),
-    `first_time_ns`, `last_time_ns` (of the frames, since the epoch), and what else the venue's feed counts.
+    `first_time_ns`, `last_time_ns` (of the frames, since the epoch), `restarts` (sequences begun anew), `warnings`,
+    and what else the venue's feed counts.
     A book has `valid`, best `bid` and `ask` as [price, size] or null, and the level counts `bids` and `asks`.
     Raises `ConfigError` for an unknown venue, `nic.capture.reader.CaptureError` for a bad file.
     """
@@ -99,13 +116,17 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
     inspection = decode_captures(paths, adapter)
     feed, market, counters = inspection.feed, inspection.market, inspection.counters
     instruments = [market.instruments[index] for index in range(market.count)]
+    capture_gaps = min(feed.sequence_gaps, inspection.tally.hidden_packets())
+    frames = {"records": inspection.records, "frames": inspection.frames}
     return {
         "venue": venue,
         "packets": feed.packets,
         "messages": {message.name: feed.messages[place] for place, message in enumerate(adapter.wire.messages)},
-        "gaps": feed.sequence_gaps,
+        "gaps": feed.sequence_gaps - capture_gaps,
+        "capture_gaps": capture_gaps,
         "duplicates": feed.duplicates,
         "continuity_breaks": feed.continuity_breaks,
+        "restarts": feed.restarts,
         "definition_mismatches": feed.definition_mismatches,
         **adapter.facts(feed),
         "rejects": {reason.name.lower(): feed.rejects[reason] for reason in Reject if feed.rejects[reason] != 0},
@@ -116,10 +137,31 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
             name: book_row(row, market.books[row.index])
             for name, row in zip(unique_names(instruments), instruments, strict=True)
         },
-        "capture": {"frames": inspection.frames, **{name: getattr(counters, name) for name in PacketCounters.fields}},
+        "capture": {**frames, **{name: getattr(counters, name) for name in PacketCounters.fields}},
         "first_time_ns": inspection.first_time_ns,
         "last_time_ns": inspection.last_time_ns,
+        "warnings": [msgspec.to_builtins(each) for each in inspection.tally.warnings() + feed_warnings(feed, market)],
     }
+
+
+def warnings_of(result: dict[str, Any]) -> list[DataWarning]:
+    """Give the warnings in the result of `inspect_captures`."""
+    return msgspec.convert(result["warnings"], list[DataWarning])
+
+
+def why_nothing(result: dict[str, Any]) -> str:
+    """Say why no message at all was decoded; "" when one was."""
+    counted = {name: count for name, count in result["capture"].items() if name != "frames"}
+    return nothing_read(result["venue"], sum(result["messages"].values()), counted, result["rejects"])
+
+
+def nothing_read(feed: str, messages: int, counted: Mapping[str, int], rejects: Mapping[str, int]) -> str:
+    """Say why a feed has read nothing, by what was counted of the frames and rejected of the packets; "" if it has."""
+    if messages:
+        return ""
+    counted = {**counted, **{f"rejected for {name}": count for name, count in rejects.items()}}
+    why = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counted.items() if count)
+    return f"not one message of {feed} in these captures: {why or 'they hold no record'}"
 
 
 def plain(amount_e9: int) -> str:
@@ -177,7 +219,8 @@ def print_inspection(result: dict[str, Any], console: Any) -> None:
     from rich.table import Table  # takes 50 ms to import, which `--json` does not need
 
     facts = Table("what", "count", title=f"{result['venue']}: {result['packets']:,} packets")
-    for name in ("gaps", "duplicates", "continuity_breaks", "definition_mismatches", "level_updates"):
+    counts = ("gaps", "capture_gaps", "duplicates", "continuity_breaks", "restarts", "definition_mismatches")
+    for name in (*counts, "level_updates"):
         facts.add_row(name.replace("_", " "), f"{result[name]:,}")
     for group, counts in result.items():
         if group in TABLES_OF_THEIR_OWN or not isinstance(counts, dict):
@@ -200,6 +243,7 @@ def print_inspection(result: dict[str, Any], console: Any) -> None:
         for column in table.columns[1:]:
             column.justify = "right"
         console.print(table)
+    print_warnings(warnings_of(result), console)
 
 
 def instrument_toml(result: dict[str, Any]) -> str:
@@ -224,15 +268,15 @@ def instrument_toml(result: dict[str, Any]) -> str:
     return "\n".join(blocks)
 
 
-def describe_messages(paths: Paths, venue: str, limit: int) -> Iterator[str]:
-    """Describe the first `limit` messages, field by field: one line a packet, a message and a group entry.
+def describe_messages(replay: Replay, venue: str, limit: int) -> Iterator[str]:
+    """Describe the first `limit` messages of captures, field by field: one line a packet, a message and a group entry.
 
     Reads the same layout tables as the decoder. Raises as `inspect_captures` does.
     """
     layout = find_venue(venue).wire
     frame, packet, counters = Frame(), Packet(), PacketCounters()
     described = 0
-    for time_ns, content in read_frames(paths):
+    for time_ns, content in replayed_frames(replay):
         buffer = array(u8, len(content))
         buffer.numpy()[:] = memoryview(content)
         frame.address, frame.length, frame.time_ns = buffer.address, len(content), time_ns
@@ -243,6 +287,20 @@ def describe_messages(paths: Paths, venue: str, limit: int) -> Iterator[str]:
             if described > limit:
                 return
             yield line
+
+
+def print_messages(paths: Paths, venue: str, limit: int, strict: bool, say: Callable[[str], None]) -> list[DataWarning]:
+    """Say what `describe_messages` does, of captures; return what is wrong with them as far as they were read.
+
+    ConfigError, with `strict`, before anything is said if something is. Raises as `inspect_captures` does.
+    """
+    with Replay(named_captures(paths)) as replay:
+        lines = list(describe_messages(replay, venue, limit)) if strict else describe_messages(replay, venue, limit)
+        if strict:
+            check_strict(replay.warnings())
+        for line in lines:
+            say(line)
+        return replay.warnings()
 
 
 def describe_packet(layout: WireLayout, packet: Packet) -> Iterator[tuple[str, int]]:

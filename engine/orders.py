@@ -438,6 +438,7 @@ def make_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Ord
     order.decision_ticks = request.decision_ticks
     order.trade_id = request.trade_id
     order.tag = request.tag
+    order.plan = request.plan
     order.trigger_ns = seat.desk.trigger_ns
     return order
 

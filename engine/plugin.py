@@ -1,7 +1,8 @@
 """Finding a strategy: a built-in name, "package.module:Name", or "path/to/file.py:Name".
 
 Whatever is read while a strategy is loaded and built, its own modules and its data, is noted: its machine code depends
-on that too (`nic/unit/source.py`).
+on that too (`nic/unit/source.py`). Its own modules are always compiled from their source: Python's cache of bytecode
+takes a file of the same size and second for unchanged, and old bytecode would become machine code under a new name.
 """
 
 import hashlib
@@ -12,8 +13,9 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from crosswire.engine.config import ConfigError, convert
@@ -38,7 +40,7 @@ def load_strategy_class(use: str, relative_to: Path, where: str) -> type[Strateg
         if module_name.endswith(".py"):
             module = _load_file(relative_to, module_name)
         else:
-            with _noting(module_name):
+            with _from_source(), _noting(module_name):
                 module = importlib.import_module(module_name)
     except Exception as error:
         raise ConfigError(f"{where}: strategy.use = {use}: {_plain(error)}") from error
@@ -78,13 +80,49 @@ def _importable(name: str) -> Iterator[None]:
 def _on_path(folder: Path) -> Iterator[None]:
     sys.path.insert(0, str(folder))
     try:
-        yield
+        with _from_source():
+            yield
     finally:
         sys.path.remove(str(folder))
 
 
+class _SourceLoader(SourceFileLoader):
+    """Loads a module from its source, whatever bytecode is kept of it, and keeps none."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
+class _OwnModules(PathFinder):
+    """Finds the user's own modules where Python would, to be loaded from their source."""
+
+    @classmethod
+    def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        spec = super().find_spec(fullname, path, target)
+        if spec is None or type(spec.loader) is not SourceFileLoader or spec.origin is None:
+            return None  # to the other finders
+        origin = Path(spec.origin).resolve()
+        if source.is_ours(origin) or not source.is_own_file(origin):
+            return None
+        spec.loader = _SourceLoader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+@contextmanager
+def _from_source() -> Iterator[None]:
+    """Load the user's own modules from their source."""
+    sys.meta_path.insert(0, _OwnModules)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_OwnModules)
+
+
 _files: dict[str, Path] = {}  # of strategies that came from a file, by module
 _helpers: dict[str, Path] = {}  # of the modules beside them, by name
+_unseen: set[str] = set()  # modules that a strategy loaded and does not import by name: so may another that finds them
 
 
 class _Opened:
@@ -113,11 +151,30 @@ def _noting(module_name: str) -> Iterator[None]:
     _Opened.paths = set()
     try:
         yield
-    finally:
+    except BaseException:
+        _Opened.paths = None
+        raise
+    else:
         read, _Opened.paths = _Opened.paths, None
         loaded = {name for name in set(sys.modules) - before if source.module_path(name) is not None}
-        data = {path for path in read if path.suffix not in (".py", ".pyc") and source.is_own_file(path)}
-        source.note_read(module_name, loaded, data)
+        own = {name for name in loaded if name.partition(".")[0] != source.PACKAGE}
+        _unseen.update(own - source.closure([module_name]).keys())
+        source.note_read(module_name, loaded | _unseen, _data_files(read))
+
+
+def _data_files(read: set[Path]) -> set[Path]:
+    """Leave the user's own files that are no modules, or such as nobody can find by name."""
+    modules = {source.module_path(name) for name in list(sys.modules)}
+    found = set()
+    for path in read:
+        if path.suffix == ".pyc":
+            try:
+                path = Path(importlib.util.source_from_cache(str(path)))
+            except ValueError:
+                continue
+        if source.is_own_file(path) and path.resolve() not in modules and not source.is_ours(path.resolve()):
+            found.add(path)
+    return found
 
 
 def _load_file(relative_to: Path, name: str) -> ModuleType:
@@ -132,7 +189,7 @@ def _load_file(relative_to: Path, name: str) -> ModuleType:
     module_name = f"crosswire_plugin_{path.stem}_{content}"
     if _files.get(module_name, path) != path:
         module_name += f"_{len(_files)}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=_SourceLoader(module_name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -149,7 +206,19 @@ def _load_file(relative_to: Path, name: str) -> ModuleType:
         helper = source.module_path(each)
         if helper is not None and not each.startswith("crosswire.") and helper.is_relative_to(path.parent):
             _helpers[each] = helper
+    _refuse_mixed(module_name, path.parent)
     return module
+
+
+def _refuse_mixed(module_name: str, folder: Path) -> None:
+    """Refuse a strategy that was given a module that lies beside another one. ImportError."""
+    for name in source.closure([module_name]):
+        helper = _helpers.get(name)
+        if helper is not None and not helper.is_relative_to(folder):
+            raise ImportError(
+                f"{name} was loaded for another strategy of the run, from {helper}; rename it, or keep both strategies "
+                "in one folder"
+            )
 
 
 def begin_run() -> None:
@@ -157,6 +226,7 @@ def begin_run() -> None:
     for name in _helpers:
         sys.modules.pop(name, None)
     _helpers.clear()
+    _unseen.clear()
 
 
 def _forget_helpers(folder: Path) -> None:
@@ -173,9 +243,13 @@ def _forget_helpers(folder: Path) -> None:
 
 def _plain(error: Exception) -> str:
     """Describe the error in one line, with the plugin's own line number, if it has one."""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
     trace = error.__traceback__
     line = ""
     while trace is not None:
-        line = f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
+        name = trace.tb_frame.f_code.co_filename
+        if not name.startswith("<frozen importlib"):
+            line = f" ({name}:{trace.tb_lineno})"
         trace = trace.tb_next
     return f"{one_line(error)}{line}"

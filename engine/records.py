@@ -33,6 +33,7 @@ from crosswire.risk.records import (
     SessionRecord,
     StateRecord,
 )
+from crosswire.strategies.planned import PLANS_MAX, use_up
 from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, Order, Report, is_open
 
 IDS_RESERVED = 1 << 20  # at once, in units of an order: a block lasts minutes at the highest rate that a gate allows
@@ -141,7 +142,16 @@ def record_fill(engine: Engine, order: Order, report: Report, account: Position,
     record.trade_id = order.trade_id
     record.match_id = report.match_id
     record.exchange_order_id = report.exchange_order_id
+    record.planned_tick_lots = planned_tick_lots(engine, order, report.qty_lots)
     commit_record(journal, RecordKind.FILL, VERSION, size_of(FillRecord), now_ns)
+
+
+@compiled
+def planned_tick_lots(engine: Engine, order: Order, qty_lots: int) -> int:
+    """Return the sum over some lots of an order of the price planned for each, in ticks; they are used up."""
+    if 0 < order.plan <= PLANS_MAX:
+        return use_up(engine.seats[order.strategy].desk.plans[order.plan - 1], qty_lots, order.decision_ticks)
+    return qty_lots * order.decision_ticks
 
 
 @compiled

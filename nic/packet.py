@@ -9,15 +9,18 @@ from crosswire.nic.rings.ring import Frame
 from crosswire.nic.unit.compile import compiled, inlined
 
 ETHER_TYPE_IPV4 = 0x0800
+ETHER_TYPE_IPV6 = 0x86DD
 ETHER_TYPE_VLAN = 0x8100  # 802.1Q customer tag
 ETHER_TYPE_QINQ = 0x88A8  # 802.1ad service tag
 ETHER_TYPE_QINQ_OLD = 0x9100  # service tag of switches older than 802.1ad
+ETHER_TYPES_VLAN = (ETHER_TYPE_VLAN, ETHER_TYPE_QINQ, ETHER_TYPE_QINQ_OLD)
 VLAN_TAGS_MAX = 2  # QinQ; a frame with more is counted as not IPv4
 
 PROTOCOL_TCP = 6
 PROTOCOL_UDP = 17
 
 IP_VERSION_4 = 4
+IP_VERSION_6 = 6
 IP_DONT_FRAGMENT = 0x4000
 IP_MORE_FRAGMENTS = 0x2000
 IP_FRAGMENT_OFFSET = 0x1FFF
@@ -194,7 +197,7 @@ def parse_packet(frame: Frame, packet: Packet, counters: PacketCounters) -> bool
     ether_type = view(EthernetHeader, frame.address).ether_type
     if ether_type != ETHER_TYPE_IPV4:
         for _ in range(VLAN_TAGS_MAX):
-            if ether_type not in (ETHER_TYPE_VLAN, ETHER_TYPE_QINQ, ETHER_TYPE_QINQ_OLD):
+            if ether_type not in ETHER_TYPES_VLAN:
                 break
             if position + size_of(VlanTag) > end:
                 counters.truncated += 1

@@ -13,7 +13,7 @@ from crosswire.nic.memory.struct import Array, Struct, i64
 
 STRATEGIES_MAX = 8  # of one run
 INSTRUMENTS_MAX = 256  # of one run: a sample of all fits the room that the journal keeps for one turn
-VERSION = 2  # of every kind below
+VERSION = 3  # of every kind below
 TURNS_MAX = 24  # of one record
 TURN_ACTED_BIT = 8  # of a turn's word: the venues are below it, the time is above
 TURN_TIME_BIT = 16
@@ -153,6 +153,7 @@ class FillRecord(Struct):
     # Since version 2: what the venue calls the match and the order, by which the fill is known if it is told again.
     match_id: i64  # 0: the execution id is the venue's own
     exchange_order_id: i64
+    planned_tick_lots: i64  # since version 3: sum over the lots of the price planned for each, in ticks
 
 
 class SampleRecord(Struct):
@@ -183,6 +184,12 @@ class OpportunityRecord(Struct):
     captured_size_e9: i64  # base coin, traded on both legs
     attempts: i64  # trades started in it
     blocked_by: i64  # why none was started: a `Blocked` number of the strategy, 0 if one was
+    # Since version 3: the best prices to buy and to sell at when it began, and when it was at its peak.
+    first_buy_ticks: i64
+    first_sell_ticks: i64
+    peak_ns: i64
+    peak_buy_ticks: i64
+    peak_sell_ticks: i64
 
 
 class TradeRecord(Struct):
@@ -203,6 +210,9 @@ class TradeRecord(Struct):
     retries: i64
     unhedged_ns: i64  # time with one leg ahead of the other
     miss_cost_e9: i64  # quote currency: what repairing a missed leg lost against the decided prices, 0 if none missed
+    # Since version 3: the best prices when it was decided on.
+    first_buy_ticks: i64
+    first_sell_ticks: i64
 
 
 class StateRecord(Struct):

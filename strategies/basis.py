@@ -24,6 +24,7 @@ from crosswire.strategies.legs import (
     Legs,
     LegStrategy,
     blocked_by,
+    fresh_until_ns,
     instrument_of,
     market_ticks,
     pair_number,
@@ -36,11 +37,10 @@ from crosswire.strategies.listing import is_price, rated_up_e9, sale_e9, value_e
 from crosswire.strategies.opportunity import (
     NO_OPPORTUNITY,
     Blocked,
-    begin_opportunity,
     end_opportunity,
+    follow_opportunity,
     note_blocked,
     note_peak,
-    open_opportunity,
     pair_of,
 )
 from crosswire.strategies.plan import Plan, choose_lots
@@ -284,15 +284,17 @@ def follow(strategy: Basis, desk: Desk, pair: BasisPair, buy: int, sell: int, fa
     if sale < rated_up_e9(buy_instrument, ask_ticks, hurdle_rate_e9):
         end_opportunity(legs.opportunities, desk, number)
         return
-    index = open_opportunity(legs.opportunities, number)
     edge_e9 = sale - rated_up_e9(buy_instrument, ask_ticks, rate_e9)
+    sell_instrument, fresh_ns = legs.listings[sell].instrument, fresh_until_ns(legs, desk, buy, sell)
+    index = follow_opportunity(
+        legs.opportunities, desk, number, buy_instrument.index, sell_instrument, edge_e9, fresh_ns
+    )
     if index == NO_OPPORTUNITY:
-        sell_instrument = legs.listings[sell].instrument
-        index = begin_opportunity(legs.opportunities, desk, number, buy_instrument.index, sell_instrument, edge_e9)
+        return
     if edge_e9 > legs.opportunities.items[index].peak_edge_e9:
         walk(legs, desk, strategy.market, buy, sell, hurdle_rate_e9, strategy.depth, 0, True)
         size_e9 = strategy.market.offered_size_e9
-        note_peak(legs.opportunities, index, edge_e9, size_e9, value_e9(size_e9, edge_e9))
+        note_peak(legs.opportunities, desk, index, edge_e9, size_e9, value_e9(size_e9, edge_e9))
     blocked = enter(strategy, desk, pair, buy, sell, hurdle_rate_e9, index)
     if blocked != Blocked.NONE:
         note_blocked(legs.opportunities, index, blocked)

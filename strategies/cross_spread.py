@@ -24,6 +24,7 @@ from crosswire.strategies.leg_parameters import BPS_MAX, LegParameters, fill_in_
 from crosswire.strategies.legs import (
     LegStrategy,
     blocked_by,
+    fresh_until_ns,
     instrument_of,
     lose_book,
     market_ticks,
@@ -45,11 +46,10 @@ from crosswire.strategies.listing import (
 from crosswire.strategies.opportunity import (
     NO_OPPORTUNITY,
     Blocked,
-    begin_opportunity,
     end_opportunity,
+    follow_opportunity,
     note_blocked,
     note_peak,
-    open_opportunity,
     pair_of,
     pairs_touching,
 )
@@ -227,12 +227,22 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
     close_rate_e9 = min(RATE_MASK, strategy.close_rates_e9[buy] + delay_e9)
     if sale >= rated_up_e9(buy_instrument, ask_ticks, open_rate_e9):
         edge_e9 = sale - cost_e9(legs.listings[buy], buy_instrument, ask_ticks)
-        opportunity = follow(strategy, desk, buy, sell, edge_e9)
+        opportunity = follow_opportunity(
+            legs.opportunities,
+            desk,
+            pair,
+            buy_instrument.index,
+            legs.listings[sell].instrument,
+            edge_e9,
+            fresh_until_ns(legs, desk, buy, sell),
+        )
+        if opportunity == NO_OPPORTUNITY:
+            return
         is_peak = edge_e9 > legs.opportunities.items[opportunity].peak_edge_e9
         blocked = attempt(strategy, desk, buy, sell, opportunity, open_rate_e9, False, is_peak)
         if is_peak:
             plan = strategy.plan
-            note_peak(legs.opportunities, opportunity, edge_e9, plan.offered_size_e9, plan.offered_value_e9)
+            note_peak(legs.opportunities, desk, opportunity, edge_e9, plan.offered_size_e9, plan.offered_value_e9)
         if blocked != Blocked.NONE:
             note_blocked(legs.opportunities, opportunity, blocked)
         return
@@ -243,19 +253,6 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
         and sale >= rated_up_e9(buy_instrument, ask_ticks, close_rate_e9)
     ):
         attempt(strategy, desk, buy, sell, NO_OPPORTUNITY, close_rate_e9, True, False)
-
-
-@compiled
-def follow(strategy: CrossSpread, desk: Desk, buy: int, sell: int, edge_e9: int) -> int:
-    """Begin or continue the opportunity of a pair whose edge is above the threshold; return its index."""
-    legs = strategy.legs
-    pair = pair_of(buy, sell)
-    index = open_opportunity(legs.opportunities, pair)
-    if index == NO_OPPORTUNITY:
-        buy_instrument = legs.listings[buy].instrument
-        sell_instrument = legs.listings[sell].instrument
-        index = begin_opportunity(legs.opportunities, desk, pair, buy_instrument, sell_instrument, edge_e9)
-    return index
 
 
 @compiled

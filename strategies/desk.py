@@ -11,6 +11,7 @@ from crosswire.nic.memory.struct import Array, Pointer, Struct, clear_struct, co
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
 from crosswire.risk.records import VERSION, OpportunityRecord, RecordKind, TradeRecord
+from crosswire.strategies.planned import NO_PLAN, PLANS_MAX, OrderPlan
 from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.order import IOC, POST_ONLY
@@ -39,6 +40,7 @@ class Request(Struct):
     tag: i64  # the strategy's own, handed back with the order
     client_order_id: i64  # CANCEL_ORDER, AMEND_ORDER: which
     exchange_order_id: i64  # CANCEL_BY_ID: which
+    plan: i64  # place in `Desk.plans` plus one of what the order is planned to take; 0: none
 
 
 class Desk(Struct):
@@ -57,6 +59,7 @@ class Desk(Struct):
     trade: TradeRecord  # being filled in
     last_trade_id: i64
     requests_dropped: i64
+    plans: Annotated[Array, OrderPlan, PLANS_MAX]  # of the orders that name one; fills use them up
     request_count: i64
     requests: Annotated[Array, Request, REQUESTS_MAX]
 
@@ -72,13 +75,15 @@ def submit(
     decision_ticks: int = 0,
     trade_id: int = 0,
     tag: int = 0,
+    plan: int = NO_PLAN,
 ) -> bool:
     """Ask for a new limit order. False, counted and not asked for, if REQUESTS_MAX requests of this turn are taken or
     there is no such instrument.
 
     What becomes of it arrives in on_order (vetoed, live, rejected, cancelled, filled) and on_fill. `decision_ticks` is
     the price that slippage is measured against, 0 for the order's own; `trade_id` groups the legs of one trade; `tag`
-    is the strategy's own and comes back with the order.
+    is the strategy's own and comes back with the order. `plan` is the place plus one in `desk.plans` of the levels that
+    the order is planned to take: slippage is then measured against each level's own price.
     """
     if not _has_room(desk, instrument, 1):
         return False
@@ -88,6 +93,7 @@ def submit(
     request.decision_ticks = decision_ticks if decision_ticks != 0 else price_ticks
     request.trade_id = trade_id
     request.tag = tag
+    request.plan = plan
     return True
 
 

@@ -22,7 +22,7 @@ the next trade buys or sells that much more, so that it never adds up.
 
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Struct, i8, i64
+from crosswire.nic.memory.struct import Array, Struct, copy_struct, i8, i64
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
 from crosswire.strategies.desk import REQUESTS_MAX, Desk, next_trade_id, submit, wake_at
@@ -50,6 +50,7 @@ from crosswire.strategies.opportunity import (
     pairs_touching,
 )
 from crosswire.strategies.plan import Plan, walk_books
+from crosswire.strategies.planned import NO_PLAN, PLANS_MAX
 from crosswire.strategies.trades import (
     Outcome,
     Trade,
@@ -70,6 +71,7 @@ NO_ROOM_NEEDED_E9 = -(1 << 62)
 # An order's tag: the trade's place, the listing and the state that it was sent in.
 TAG_BITS = 5
 TAG_MASK = (1 << TAG_BITS) - 1
+assert PLANS_MAX >= 2 * TRADES_MAX
 
 
 class Pair(Struct):
@@ -112,8 +114,12 @@ class LegStrategy(Strategy):
     legs: Legs
 
     def counters(self) -> dict[str, int]:
-        """Return the alarms of all trades so far, and the trades that are still not flat."""
-        return {"strategy: alarms": self.legs.alarms, "strategy: failed trades not flat": self.legs.failed}
+        """Return the alarms of all trades so far, the trades that are still not flat, and what silence has ended."""
+        return {
+            "strategy: alarms": self.legs.alarms,
+            "strategy: failed trades not flat": self.legs.failed,
+            "strategy: opportunities ended by a silent book": self.legs.opportunities.silenced,
+        }
 
 
 @compiled
@@ -183,13 +189,21 @@ def room_e9(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
 
 
 @compiled
+def fresh_until_ns(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
+    """Tell until when both books are young enough to trade on, if nothing more is heard of the older one."""
+    buy_book_ns = desk.books[legs.listings[buy].instrument].receive_time_ns
+    sell_book_ns = desk.books[legs.listings[sell].instrument].receive_time_ns
+    return min(buy_book_ns, sell_book_ns) + legs.book_age_max_ns
+
+
+@compiled
 def blocked_by(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
     """Tell why no trade may start between these listings now (`Blocked`); NONE if one may."""
     if legs.failed != 0:
         return Blocked.STOPPED
     buy_book_ns = desk.books[legs.listings[buy].instrument].receive_time_ns
     sell_book_ns = desk.books[legs.listings[sell].instrument].receive_time_ns
-    if desk.now_ns - min(buy_book_ns, sell_book_ns) > legs.book_age_max_ns:
+    if desk.now_ns > fresh_until_ns(legs, desk, buy, sell):
         return Blocked.STALE
     pair = legs.pairs[pair_number(buy, sell)]
     if pair.in_flight >= legs.open_trades_max:
@@ -223,8 +237,11 @@ def start_trade(legs: Legs, desk: Desk, buy: int, sell: int, plan: Plan, directi
     legs.listings[sell].bid_taken_ns = desk.books[legs.listings[sell].instrument].receive_time_ns
     note_trade(legs.opportunities, opportunity)
     wake_at(desk, trade.give_up_ns)
-    _send(legs, desk, place, buy, BUY, plan.buy_ticks + legs.slippage_ticks, plan.buy_lots, plan.buy_ticks)
-    _send(legs, desk, place, sell, SELL, plan.sell_ticks - legs.slippage_ticks, plan.sell_lots, plan.sell_ticks)
+    copy_struct(desk.plans[plan_of(place, BUY) - 1], plan.buy_levels)
+    copy_struct(desk.plans[plan_of(place, SELL) - 1], plan.sell_levels)
+    buy_limit, sell_limit = plan.buy_ticks + legs.slippage_ticks, plan.sell_ticks - legs.slippage_ticks
+    _send(legs, desk, place, buy, BUY, buy_limit, plan.buy_lots, plan.buy_ticks, plan_of(place, BUY))
+    _send(legs, desk, place, sell, SELL, sell_limit, plan.sell_lots, plan.sell_ticks, plan_of(place, SELL))
     return True
 
 
@@ -239,6 +256,8 @@ def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Pl
     trade.sell = sell
     trade.buy_ticks = plan.buy_ticks
     trade.sell_ticks = plan.sell_ticks
+    trade.first_buy_ticks = market_ticks(legs, desk, buy, BUY)
+    trade.first_sell_ticks = market_ticks(legs, desk, sell, SELL)
     trade.buy_value_e9 = plan.buy_value_e9
     trade.sell_value_e9 = plan.sell_value_e9
     buy_lot_e9 = base_e9(buy_instrument, plan.buy_ticks, 1)
@@ -267,8 +286,22 @@ def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Pl
 
 
 @compiled
+def plan_of(place: int, side: int) -> int:
+    """Return the number of a trade's plan of one leg, as an order names it."""
+    return 2 * place + side + 1
+
+
+@compiled
 def _send(
-    legs: Legs, desk: Desk, place: int, listing: int, side: int, limit_ticks: int, lots: int, decision_ticks: int
+    legs: Legs,
+    desk: Desk,
+    place: int,
+    listing: int,
+    side: int,
+    limit_ticks: int,
+    lots: int,
+    decision_ticks: int,
+    plan: int,
 ) -> bool:
     """Send one IOC of a trade, never below one tick; False if the desk takes no more requests in this turn."""
     trade = legs.trades[place]
@@ -276,7 +309,15 @@ def _send(
     instrument = legs.listings[listing].instrument
     price_ticks = max(1, limit_ticks)
     sent = submit(
-        desk, instrument, side, price_ticks, lots, decision_ticks=decision_ticks, trade_id=trade.trade_id, tag=tag
+        desk,
+        instrument,
+        side,
+        price_ticks,
+        lots,
+        decision_ticks=decision_ticks,
+        trade_id=trade.trade_id,
+        tag=tag,
+        plan=plan,
     )
     if sent:
         trade.open_orders += 1
@@ -388,12 +429,15 @@ def _send_missing(legs: Legs, desk: Desk, place: int, listing: int, through_tick
     if lots == 0:
         return False
     decision_ticks = best_ticks
+    plan: int = NO_PLAN
     if listing == trade.buy and side == BUY:
         decision_ticks = trade.buy_ticks
+        plan = plan_of(place, BUY)
     elif listing == trade.sell and side == SELL:
         decision_ticks = trade.sell_ticks
+        plan = plan_of(place, SELL)
     limit_ticks = best_ticks + sign_of(side) * through_ticks
-    return _send(legs, desk, place, listing, side, limit_ticks, lots, decision_ticks)
+    return _send(legs, desk, place, listing, side, limit_ticks, lots, decision_ticks, plan)
 
 
 @compiled

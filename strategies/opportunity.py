@@ -2,13 +2,14 @@
 
 One may be open for each ordered pair of listings. It ends when the edge falls below the threshold or a book is lost;
 its record is written then, or, while trades started in it are in flight, when the last of them ended and it is known
-how much was captured.
+how much was captured. Only what lies on two fresh books counts: when the older one reaches `book_age_max_ms` the
+opportunity has ended, whenever that is noticed.
 """
 
 from enum import IntEnum
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.memory.struct import Array, Struct, clear_struct, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.strategies.desk import Desk, new_opportunity, record_opportunity
 from crosswire.strategies.listing import LISTINGS_MAX, PAIRS_MAX
@@ -48,6 +49,12 @@ class Opportunity(Struct):
     end_ns: i64
     buy_instrument: i64
     sell_instrument: i64
+    fresh_until_ns: i64  # when it ends if no more is heard of its older book
+    first_buy_ticks: i64
+    first_sell_ticks: i64
+    peak_ns: i64
+    peak_buy_ticks: i64
+    peak_sell_ticks: i64
     first_edge_e9: i64
     peak_edge_e9: i64
     peak_size_e9: i64
@@ -60,6 +67,7 @@ class Opportunity(Struct):
 class Opportunities(Struct):
     """All opportunities that are open or wait for their trades."""
 
+    silenced: i64  # that have ended because a book went silent
     open_pairs: i64  # bit p: an opportunity of pair p is open
     index_of_pair: Annotated[Array, i64, PAIRS_MAX]  # where that bit is set
     items: Annotated[Array, Opportunity, OPPORTUNITIES_MAX]
@@ -88,38 +96,64 @@ def open_opportunity(opportunities: Opportunities, pair: int) -> int:
 
 
 @compiled
-def begin_opportunity(
+def follow_opportunity(
+    opportunities: Opportunities,
+    desk: Desk,
+    pair: int,
+    buy_instrument: int,
+    sell_instrument: int,
+    edge_e9: int,
+    fresh_until_ns: int,
+) -> int:
+    """Begin or continue the opportunity of a pair whose edge is above the threshold; return its index.
+
+    NO_OPPORTUNITY, and what was open has ended, if one of the books is too old; `fresh_until_ns` tells when it is.
+    """
+    index = open_opportunity(opportunities, pair)
+    if index != NO_OPPORTUNITY and desk.now_ns > opportunities.items[index].fresh_until_ns:
+        end_opportunity(opportunities, desk, pair)
+        index = NO_OPPORTUNITY
+    if desk.now_ns > fresh_until_ns:
+        return NO_OPPORTUNITY
+    if index == NO_OPPORTUNITY:
+        index = _begin(opportunities, desk, pair, buy_instrument, sell_instrument, edge_e9)
+    opportunities.items[index].fresh_until_ns = fresh_until_ns
+    return index
+
+
+@compiled
+def _begin(
     opportunities: Opportunities, desk: Desk, pair: int, buy_instrument: int, sell_instrument: int, edge_e9: int
 ) -> int:
-    """Begin an opportunity: the edge of a pair has risen above the threshold. Return its index."""
     index = 0
     while opportunities.items[index].state != OpportunityState.FREE:
         index += 1
     opportunities.open_pairs |= 1 << pair
     opportunities.index_of_pair[pair] = index
     opportunity = opportunities.items[index]
+    clear_struct(opportunity)
     opportunity.state = OpportunityState.OPEN
-    opportunity.trades = 0
     opportunity.start_ns = desk.now_ns
-    opportunity.end_ns = 0
     opportunity.buy_instrument = buy_instrument
     opportunity.sell_instrument = sell_instrument
+    opportunity.first_buy_ticks = desk.books[buy_instrument].ask_ticks
+    opportunity.first_sell_ticks = desk.books[sell_instrument].bid_ticks
     opportunity.first_edge_e9 = edge_e9
     # Below any edge above a threshold, so that the first look is a peak.
     opportunity.peak_edge_e9 = edge_e9 - 1
-    opportunity.captured_size_e9 = 0
-    opportunity.attempts = 0
-    opportunity.blocked_by = Blocked.NONE
     return index
 
 
 @compiled
-def note_peak(opportunities: Opportunities, index: int, edge_e9: int, size_e9: int, value_e9: int) -> None:
+def note_peak(opportunities: Opportunities, desk: Desk, index: int, edge_e9: int, size_e9: int, value_e9: int) -> None:
     """Note that the edge has never been higher."""
     opportunity = opportunities.items[index]
     opportunity.peak_edge_e9 = edge_e9
     opportunity.peak_size_e9 = size_e9
     opportunity.peak_value_e9 = value_e9
+    opportunity.peak_ns = desk.now_ns
+    opportunity.peak_buy_ticks = desk.books[opportunity.buy_instrument].ask_ticks
+    opportunity.peak_sell_ticks = desk.books[opportunity.sell_instrument].bid_ticks
 
 
 @compiled
@@ -152,13 +186,15 @@ def note_trade_end(opportunities: Opportunities, desk: Desk, index: int, capture
 
 @compiled
 def end_opportunity(opportunities: Opportunities, desk: Desk, pair: int) -> None:
-    """End the opportunity of a pair whose edge is gone; nothing happens if it had none."""
+    """End the opportunity of a pair whose edge is gone, or was when its older book was too old; if it had one."""
     if opportunities.open_pairs >> pair & 1 == 0:
         return
     opportunities.open_pairs ^= 1 << pair
     opportunity = opportunities.items[opportunities.index_of_pair[pair]]
     opportunity.state = OpportunityState.ENDED
-    opportunity.end_ns = desk.now_ns
+    opportunity.end_ns = min(desk.now_ns, opportunity.fresh_until_ns)
+    if opportunity.end_ns < desk.now_ns:
+        opportunities.silenced += 1
     if opportunity.trades == 0:
         _write(desk, opportunity)
 
@@ -186,5 +222,10 @@ def _write(desk: Desk, opportunity: Opportunity) -> None:
     record.captured_size_e9 = opportunity.captured_size_e9
     record.attempts = opportunity.attempts
     record.blocked_by = opportunity.blocked_by
+    record.first_buy_ticks = opportunity.first_buy_ticks
+    record.first_sell_ticks = opportunity.first_sell_ticks
+    record.peak_ns = opportunity.peak_ns
+    record.peak_buy_ticks = opportunity.peak_buy_ticks
+    record.peak_sell_ticks = opportunity.peak_sell_ticks
     record_opportunity(desk)
     opportunity.state = OpportunityState.FREE

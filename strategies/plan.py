@@ -8,6 +8,7 @@ represent.
 from crosswire.nic.memory.struct import Struct, i64
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.strategies.listing import Listing, cost_e9, is_price, nearest_lots, rated_up_e9, sale_e9, value_e9
+from crosswire.strategies.planned import OrderPlan, add_level
 from crosswire.venues.book.book import Book, best_level, executable_lots, next_level
 from crosswire.venues.instrument import Instrument, base_e9, divide_e9, lots_of_base, multiply_e9
 from crosswire.venues.side import ASK, BID
@@ -26,6 +27,8 @@ class Plan(Struct):
     sell_lots: i64
     offered_size_e9: i64  # of all that clears within the depth; only when the whole was asked for
     offered_value_e9: i64
+    buy_levels: OrderPlan  # that were walked, each with all that its book offers there
+    sell_levels: OrderPlan
 
 
 @inlined
@@ -49,6 +52,8 @@ def walk_books(
     """
     plan.size_e9 = 0
     plan.value_e9 = 0
+    plan.buy_levels.count = 0
+    plan.sell_levels.count = 0
     size_e9 = 0
     value = 0
     ask_left_e9 = 0
@@ -64,10 +69,14 @@ def walk_books(
         hurdle = rated_up_e9(buy_instrument, ask, hurdle_rate_e9)
     while sale >= hurdle and (whole or size_e9 < limit_e9):
         if ask_left_e9 == 0:
-            ask_left_e9 = base_e9(buy_instrument, ask, executable_lots(buy_book, ASK, ask))
+            ask_lots = executable_lots(buy_book, ASK, ask)
+            add_level(plan.buy_levels, ask, ask_lots)
+            ask_left_e9 = base_e9(buy_instrument, ask, ask_lots)
             ask_count += 1
         if bid_left_e9 == 0:
-            bid_left_e9 = base_e9(sell_instrument, bid, executable_lots(sell_book, BID, bid))
+            bid_lots = executable_lots(sell_book, BID, bid)
+            add_level(plan.sell_levels, bid, bid_lots)
+            bid_left_e9 = base_e9(sell_instrument, bid, bid_lots)
             bid_count += 1
         cost = cost_e9(buy, buy_instrument, ask)
         step_e9 = min(ask_left_e9, bid_left_e9)

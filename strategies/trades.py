@@ -48,6 +48,8 @@ class Trade(Struct):
     sell: i64
     buy_ticks: i64  # prices decided on
     sell_ticks: i64
+    first_buy_ticks: i64  # the best prices then
+    first_sell_ticks: i64
     buy_value_e9: i64  # of one unit of base at them, after taker fees
     sell_value_e9: i64
     tolerance_e9: i64  # 5/8 lot of the coarser leg: a smaller imbalance is flat
@@ -151,5 +153,7 @@ def write_trade(
     record.retries = trade.retries
     record.unhedged_ns = trade.unhedged_ns
     record.miss_cost_e9 = trade.miss_cost_e9
+    record.first_buy_ticks = trade.first_buy_ticks
+    record.first_sell_ticks = trade.first_sell_ticks
     record_trade(desk)
     trade.state = TradeState.FREE

@@ -43,6 +43,7 @@ class VenueSetup:
     settings: Any  # the adapter's own struct
     market: Market  # the run's instruments, of all venues, and the books that the feed keeps up to date
     level_capacity: int  # of every book, both sides together
+    ignores_definitions: bool = False  # `Feed.ignores_definitions`, which the engine sets: for feeds made elsewhere
     flows: tuple[Flow, ...]  # the order connection over each gateway, as both ends know it
 
 

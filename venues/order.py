@@ -202,6 +202,7 @@ class Order(Struct):
     decision_ticks: i64  # the price that the strategy decided on; slippage is against it
     strategy: i64  # number of the strategy that it is of
     tag: i64  # the strategy's own
+    plan: i64  # the strategy's own number of what it planned to take level by level, 0: nothing; for slippage alone
     trade_id: i64  # the strategy's trade that it is a leg of, 0: none
     created_ns: i64
     trigger_ns: i64  # receive time of the frame that caused it
@@ -274,7 +275,7 @@ def open_order(
 ) -> Order:
     """Open a new PENDING_NEW order with an id of its own; `nobody`, filled in but FREE, if ORDERS_MAX are open.
 
-    The caller adds decision_ticks, tag, trade_id and trigger_ns, which are 0.
+    The caller adds decision_ticks, tag, plan, trade_id and trigger_ns, which are 0.
     """
     order = table.nobody
     slot = -1

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from crosswire.engine.build.market import instrument_names
+from crosswire.engine.captures import venue_captures
 from crosswire.engine.config import ConfigError, RunConfig
-from crosswire.engine.paths import named_path
 from crosswire.nic.memory.struct import Pointer, Struct, array, i64
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.replay import Replay, ReplayRing
@@ -69,7 +69,9 @@ def price_path(config: RunConfig, config_path: Path, follow: str, number: int, f
     path = PricePath(instrument=instrument_names(config).index(follow), pairs=array(i64, 2 * POINTS_MAX))
     arguments = (feed, market, Events(), Frame(), Packet(), PacketCounters(), path)
     run = machine_code(follow_frames)
-    with Replay([named_path(config_path.parent, capture) for capture in config.venue[number].captures]) as replay:
+    venue = config.venue[number]
+    paths = venue_captures(venue, config_path)
+    with Replay(paths) as replay:
         while next_time_ns(replay.ring) != NEVER_NS:
             replay.refill()
             run(replay.ring, *arguments)

@@ -15,6 +15,7 @@ from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_cla
 from crosswire.engine.seat import raise_failure, set_seat
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import VenueParts, set_venue
+from crosswire.nic.capture.defects import total
 from crosswire.nic.clock import ReplayClock
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.journal.files import make_journal
@@ -25,6 +26,7 @@ from crosswire.nic.rings.replay import Replay
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
+from crosswire.nic.warning import DataWarning
 from crosswire.risk.gate import Gate
 from crosswire.risk.limits import (
     make_gate,
@@ -79,6 +81,16 @@ class Run:
     def engine(self) -> Engine:
         """What the loop runs on."""
         return self.core.engine
+
+    def replay_of(self, number: int) -> Replay | None:
+        """The captures of a venue's market data; None when they are not what it comes from."""
+        if not self.replays or not self.config.venue[number].order_entry.replays:
+            return None
+        return self.replays[sum(bool(venue.order_entry.replays) for venue in self.config.venue[:number])]
+
+    def warnings(self) -> list[DataWarning]:
+        """Tell what is wrong with the captures, as far as they have been read."""
+        return total(replay.tally() for replay in self.replays).warnings()
 
     def digests(self) -> str:
         """Join the digests of all order frames that each simulated exchange was sent: equal for equal runs."""

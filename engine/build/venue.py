@@ -6,13 +6,13 @@ from typing import Any
 
 from crosswire.engine.build.market import level_capacity, make_market
 from crosswire.engine.build.reference import followed_venue, price_path
+from crosswire.engine.captures import venue_captures
 from crosswire.engine.config import ConfigError, RunConfig
-from crosswire.engine.paths import named_path
 from crosswire.engine.venue import VenueParts
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.remote import RemoteRing, make_remote_ring
-from crosswire.nic.rings.replay import Replay
+from crosswire.nic.rings.replay import Replay, reading_units
 from crosswire.nic.unit.link import Linker
 from crosswire.venues.adapter import ExchangeSetup, VenueSetup
 from crosswire.venues.errors import VenueError
@@ -38,7 +38,7 @@ def make_parts(number: int, config: RunConfig, market: Market, config_path: Path
     """Make one venue's part over `ring`, with a new feed and a closed session."""
     venue = config.venue[number]
     setup = venue_setup(number, config, market, config_path)
-    feed = made(venue.adapter.make_feed, setup, config, config_path)
+    feed = make_feed(setup, config, config_path)
     return VenueParts(ring, feed, made(venue.order_entry.make_session, setup, config, config_path))
 
 
@@ -52,8 +52,16 @@ def venue_setup(number: int, config: RunConfig, market: Market, config_path: Pat
         settings=venue.settings,
         market=market,
         level_capacity=level_capacity(config),
+        ignores_definitions=venue.ignore_definitions,
         flows=tuple(order_flow(number, gateway) for gateway in range(gateways)),
     )
+
+
+def make_feed(setup: VenueSetup, config: RunConfig, config_path: Path) -> Any:
+    """Make a venue's feed, which has seen nothing yet. ConfigError as `made`."""
+    feed = made(config.venue[setup.number].adapter.make_feed, setup, config, config_path)
+    feed.ignores_definitions = int(setup.ignores_definitions)
+    return feed
 
 
 def made(make: Callable[[Any], Any], setup: VenueSetup, config: RunConfig, config_path: Path) -> Any:
@@ -83,8 +91,10 @@ def make_exchange(
         raise ConfigError(f'{config_path}: venue {venue.name}: orders = "{venue.orders}": no exchange is simulated')
     replay = None
     if entry.replays:
-        replay = Replay([named_path(config_path.parent, capture) for capture in venue.captures], cursors=2)
+        paths = venue_captures(venue, config_path)
+        replay = Replay(paths, cursors=2, begins_starved=True)
         replays.append(replay)
+        linker.want(reading_units())
     setup = ExchangeSetup(
         number=number,
         name=venue.name,
@@ -92,6 +102,7 @@ def make_exchange(
         settings=venue.settings,
         market=market,
         level_capacity=level_capacity(config),
+        ignores_definitions=venue.ignore_definitions,
         flows=tuple(order_flow(number, gateway) for gateway in range(entry.gateways_max)),
         simulation=venue.simulation,
         linker=linker,
@@ -107,7 +118,7 @@ def followed_path(where: str, name: str, config: RunConfig, config_path: Path) -
     number = followed_venue(config, where, name)
     market, _ = make_market(config)
     setup = venue_setup(number, config, market, config_path)
-    feed = made(config.venue[number].adapter.make_feed, setup, config, config_path)
+    feed = make_feed(setup, config, config_path)
     return price_path(config, config_path, name, number, feed, market)
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from rich.console import Console
+
 from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import make_exchange, order_flow
 from crosswire.engine.config import ConfigError, RunConfig, load_config, need_live, parse_endpoint
@@ -20,6 +23,8 @@ from crosswire.engine.exchange.publish import (
     elapsed_ns,
 )
 from crosswire.engine.faults import plain_errors, plain_faults
+from crosswire.engine.warn import print_warnings
+from crosswire.nic.capture.defects import total
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import pin_thread
@@ -31,6 +36,7 @@ from crosswire.nic.rings.replay import STARVED, Replay
 from crosswire.nic.rings.ring import next_time_ns
 from crosswire.nic.rings.sockets.udp import UdpSocket
 from crosswire.nic.unit.link import Linker
+from crosswire.nic.warning import DataWarning
 from crosswire.venues.adapter import Gateways, GatewaySetup
 from crosswire.venues.errors import VenueError
 from crosswire.venues.instrument import E6
@@ -252,11 +258,19 @@ class ExchangeProcess:
                 },
                 **self.gateways[number].account(),
             }
+        result["warnings"] = [msgspec.to_builtins(each) for each in self.warnings()]
         return result
 
+    def warnings(self) -> list[DataWarning]:
+        """Tell what is wrong with the captures, as far as they have been read."""
+        return total(replay.tally() for replay in self.replays).warnings()
 
-def run_exchange(config_path: Path, options: ExchangeOptions, say: Callable[[str], None]) -> None:
-    """Serve one configuration's exchanges; print "ready" when clients may connect, and one JSON object at the end."""
+
+def run_exchange(config_path: Path, options: ExchangeOptions, say: Callable[[str], None], console: Console) -> None:
+    """Serve one configuration's exchanges; print "ready" when clients may connect, and one JSON object at the end.
+
+    `console` gets the warnings about the captures, after the JSON.
+    """
     config = load_config(config_path)
     live = need_live(config, config_path)
     options.check(config)
@@ -273,3 +287,4 @@ def run_exchange(config_path: Path, options: ExchangeOptions, say: Callable[[str
         say("ready")
         simulation.run(lambda: bool(signals))
         say(json.dumps(simulation.summary()))
+        print_warnings(simulation.warnings(), console)

@@ -17,6 +17,7 @@ from crosswire.engine.capture.files import LIVE_TAP_BYTES, CaptureFiles, TapLane
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
 from crosswire.engine.ending import give_up, go_on_without_segment
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, LoopError
+from crosswire.engine.feed_warnings import mismatch_warnings
 from crosswire.engine.journal.carry import Carried, last_carried
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening
@@ -416,10 +417,12 @@ def watch(
     engine = thread.run.engine
     lost = LostSessions(thread.run, console)
     told_damaged: set[str] = set()
+    told_contradicted: set[str] = set()
 
     def tell() -> None:
         lost.tell()
         tell_damaged(thread.run, told_damaged, console)
+        tell_contradicted(thread.run, told_contradicted, console)
         for line in check.take_lines():
             console.print(line, markup=False)
 
@@ -513,6 +516,14 @@ def tell_damaged(run: Run, told: set[str], console: Console) -> None:
         if damaged != 0 and venue.name not in told:
             told.add(venue.name)
             print_warnings([damaged_warning(venue.name, damaged)], console)
+
+
+def tell_contradicted(run: Run, told: set[str], console: Console) -> None:
+    """Say once of each venue that it defines an instrument otherwise than the configuration: it is not traded then."""
+    for part, venue in zip(run.parts, run.config.venue, strict=True):
+        if part.feed.definition_mismatches != 0 and venue.name not in told:
+            told.add(venue.name)
+            print_warnings([next(mismatch_warnings(part.feed, run.engine.market, venue.name))], console)
 
 
 def venue_counters(part: VenueParts, venue: Venue, owner: VenueRings, name: str) -> dict[str, int]:

@@ -22,11 +22,11 @@ import msgspec
 from crosswire.engine.build.market import make_market
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.build.venue import make_exchange
+from crosswire.engine.captures import venue_captures
 from crosswire.engine.config import ConfigError, LiveVenueConfig, RunConfig
 from crosswire.engine.errors import KNOWN_ERRORS, LoopError
 from crosswire.engine.live.rings import make_all_parts, open_rings
 from crosswire.engine.loop import Status
-from crosswire.engine.paths import named_path
 from crosswire.engine.venue import VenueParts
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.testbed import private_namespace
@@ -194,7 +194,7 @@ def first_frames(number: int, config: RunConfig, config_path: Path) -> list[Time
         finally:
             for replay in replays:
                 replay.close()
-    paths = [named_path(config_path.parent, capture) for capture in venue.captures]
+    paths = venue_captures(venue, config_path)
     for path in paths:
         if not path.exists():
             raise ConfigError(f"capture {path} does not exist")

@@ -27,6 +27,7 @@ FILL_COLUMNS = [
     "fee_e9",
     "strategy",
     "trade_id",
+    "is_maker",
 ]
 SIDES = {name: side for side, name in SIDE_NAMES.items()}
 
@@ -37,6 +38,7 @@ class Account:
 
     info: InstrumentInfo
     fills: int = 0
+    maker_fills: int = 0
     volume_e9: int = 0  # quote currency
     cash_e9: int = 0
     fees_e9: int = 0
@@ -102,12 +104,13 @@ def read_accounts(
     for index, held in (carried or {}).items():
         _carry(accounts[index], whole, held)
     for rows in read_columns(directory / FILLS, FILL_COLUMNS):
-        for index, name, ticks, lots, notional, flow, fee, strategy, trade in zip(
+        for index, name, ticks, lots, notional, flow, fee, strategy, trade, is_maker in zip(
             *(rows[column].tolist() for column in FILL_COLUMNS), strict=True
         ):
             side = SIDES[name]
             account = accounts[index]
             account.fills += 1
+            account.maker_fills += is_maker
             account.volume_e9 += notional
             account.cash_e9 += flow
             account.fees_e9 += fee

@@ -38,44 +38,17 @@ def print_summary(summary: RunSummary, console: Console) -> None:
 
 
 def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
-    opportunities, trades = summary.opportunities, summary.trades
-    missed = trades.missed_legs
-    yield (
-        "Opportunities",
-        [
-            f"{number_text(opportunities.count)} seen, {number_text(opportunities.attempted)} attempted, "
-            f"{number_text(opportunities.captured)} captured ({percent_text(opportunities.capture_rate)})",
-            f"worth {moneys_text(opportunities.peak_value)} at their peaks",
-        ],
-    )
-    yield (
-        "How long",
-        [
-            f"median {duration_text(opportunities.duration_median_ns)}, "
-            f"90 % within {duration_text(opportunities.duration_p90_ns)}, "
-            f"longest {duration_text(opportunities.duration_max_ns)}"
-        ],
-    )
-    yield "Not attempted", [counts_text(opportunities.blocked)]
-    yield (
-        "Trades",
-        [
-            f"{number_text(trades.count)}: {counts_text(trades.outcomes)}",
-            f"edge expected {moneys_text(trades.expected)}",
-            f"edge traded {moneys_text(trades.traded)}; earned is what P&L says",
-        ],
-    )
-    yield (
-        "Missed legs",
-        [f"{number_text(missed.trades)} trades, {number_text(missed.retries)} retries, cost {moneys_text(missed.cost)}"]
-        + (
-            [f"a trade {moneys_text(missed.cost_mean)}, worst {moneys_text(missed.cost_worst)}"]
-            if missed.trades
-            else []
-        ),
-    )
+    if summary.has_legs:
+        yield from _leg_answers(summary)
+    else:
+        share = percent_text(summary.maker_fills / summary.fills)
+        yield "Fills", [f"{number_text(summary.fills)}, {share} of them as maker"]
+        for name, own in summary.instruments.items():
+            if own.fills:
+                yield f"Traded {name}", [f"{number_text(own.fills)} fills, {own.volume:,.2f} {own.volume_currency}"]
     yield "P&L after fees", list(_profit_lines(summary))
-    yield "Un-hedged", [f"{duration_text(round(summary.unhedged_seconds * 1e9))} over all trades"]
+    if summary.has_legs:
+        yield "Un-hedged", [f"{duration_text(round(summary.unhedged_seconds * 1e9))} over all trades"]
     vetoed = sum(summary.orders_vetoed.values())
     yield "Vetoes", [f"{number_text(vetoed)}: {counts_text(summary.orders_vetoed)}" if vetoed else "none"]
     yield (
@@ -114,6 +87,46 @@ def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
         ],
     )
     yield "Digest", [summary.digest]
+
+
+def _leg_answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
+    opportunities, trades = summary.opportunities, summary.trades
+    missed = trades.missed_legs
+    yield (
+        "Opportunities",
+        [
+            f"{number_text(opportunities.count)} seen, {number_text(opportunities.attempted)} attempted, "
+            f"{number_text(opportunities.captured)} captured ({percent_text(opportunities.capture_rate)})",
+            f"worth {moneys_text(opportunities.peak_value)} at their peaks, no leg counted twice",
+            f"and {moneys_text(opportunities.shared_value)} on legs that were counted already",
+        ],
+    )
+    yield (
+        "How long",
+        [
+            f"median {duration_text(opportunities.duration_median_ns)}, "
+            f"90 % within {duration_text(opportunities.duration_p90_ns)}, "
+            f"longest {duration_text(opportunities.duration_max_ns)}"
+        ],
+    )
+    yield "Not attempted", [counts_text(opportunities.blocked)]
+    yield (
+        "Trades",
+        [
+            f"{number_text(trades.count)}: {counts_text(trades.outcomes)}",
+            f"edge expected {moneys_text(trades.expected)}",
+            f"edge traded {moneys_text(trades.traded)}; earned is what P&L says",
+        ],
+    )
+    yield (
+        "Missed legs",
+        [f"{number_text(missed.trades)} trades, {number_text(missed.retries)} retries, cost {moneys_text(missed.cost)}"]
+        + (
+            [f"a trade {moneys_text(missed.cost_mean)}, worst {moneys_text(missed.cost_worst)}"]
+            if missed.trades
+            else []
+        ),
+    )
 
 
 def _profit_lines(summary: RunSummary) -> Iterator[str]:

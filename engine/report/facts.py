@@ -1,12 +1,14 @@
 """What a run's loop counted, as plain data for its summary. The same for a backtest and a live run."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from crosswire.engine.build.run import Core, Run
 from crosswire.engine.config import RunConfig
+from crosswire.engine.feed_warnings import feed_warnings
 from crosswire.engine.journal.description import Description, describe
 from crosswire.engine.journal.text import Purpose, write_text
 from crosswire.engine.report.currency import e9
@@ -15,6 +17,7 @@ from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFact
 from crosswire.nic.histogram import Histogram, bucket_bounds_ns, percentile_ns
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Struct
+from crosswire.nic.warning import DataWarning
 from crosswire.risk.gate import Veto
 from crosswire.risk.trading_state import Why
 from crosswire.strategies.opportunity import Blocked
@@ -51,8 +54,8 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         wall_s=wall_s,
         digest=digest,
         money=run.core.money.between(engine.state.first_ns, engine.state.now_ns),
+        warnings=run_warnings(run, simulated),
         strategies=strategy_facts(run),
-        warnings=[warning for told in simulated.values() for warning in told.warnings],
         latencies={
             "feed": _latency(engine.state.feed_latency),
             **{
@@ -76,6 +79,16 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
             **{f"reports: {name}": engine.orders.outcomes[number] for number, name in names_of(Applied).items()},
         },
     )
+
+
+def run_warnings(run: Run, simulated: Mapping[str, ExchangeFacts]) -> list[DataWarning]:
+    """List what makes a run less than the whole truth: in its captures, its feeds, and the exchanges made of them."""
+    warnings = run.warnings()
+    for venue, part in zip(run.config.venue, run.parts, strict=True):
+        warnings += feed_warnings(part.feed, run.engine.market, venue.name)
+    for told in simulated.values():
+        warnings += told.warnings
+    return warnings
 
 
 def describe_run(core: Core, config: RunConfig, config_path: Path, kind: str, continues: str = "") -> Description:
@@ -142,12 +155,15 @@ def _exchange_facts(run: Run) -> dict[str, ExchangeFacts]:
 def _venue_facts(run: Run, number: int) -> VenueFacts:
     part, configured = run.parts[number], run.config.venue[number]
     feed, session = part.feed, part.session
+    replay = run.replay_of(number)
+    capture_gaps = 0 if replay is None else min(feed.sequence_gaps, replay.tally().hidden_packets())
     return VenueFacts(
         packets=feed.packets,
         level_updates=feed.level_updates,
-        sequence_gaps=feed.sequence_gaps,
+        sequence_gaps=feed.sequence_gaps - capture_gaps,
         duplicates=feed.duplicates,
         continuity_breaks=feed.continuity_breaks,
+        restarts=feed.restarts,
         definition_mismatches=feed.definition_mismatches,
         rejects={name: feed.rejects[reason] for reason, name in names_of(Reject).items() if feed.rejects[reason]},
         messages={
@@ -156,6 +172,7 @@ def _venue_facts(run: Run, number: int) -> VenueFacts:
             if feed.messages[place]
         },
         counters={
+            **({"gaps that the captures explain": capture_gaps} if capture_gaps else {}),
             **own_counters(feed),
             "order frames sent": session.frames_sent,
             "order frames received": session.frames_received,

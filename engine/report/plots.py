@@ -38,6 +38,7 @@ VENUE_SHADES = (
     ("#5b6b2f", "#9aab67", "#3a461a", "#c5d0a3"),
 )
 BINS_A_DECADE = 8
+LEVEL_DASHES = ("dash", "dot", "dashdot", "longdash")
 
 
 def array(values: Values, dtype: str = "f8") -> dict[str, str]:
@@ -122,31 +123,18 @@ def line(
     }
 
 
-def level(y: float, colour: str = QUIET) -> dict[str, Any]:
-    """Draw a dashed horizontal line over the whole plot."""
+def points(x: Values, values: Values, name: str, colour: str) -> Trace:
+    """Draw a line through points, on an axis of log10(ns)."""
     return {
-        "type": "line",
-        "xref": "paper",
-        "x0": 0,
-        "x1": 1,
-        "y0": y,
-        "y1": y,
-        "line": {"color": colour, "width": 1, "dash": "dash"},
-    }
-
-
-def level_label(y: float, text: str, above: bool) -> dict[str, Any]:
-    """Say what a `level` means, at its right end."""
-    return {
-        "xref": "paper",
-        "x": 1,
-        "y": y,
-        "text": text,
-        "showarrow": False,
-        "xanchor": "right",
-        "yanchor": "bottom" if above else "top",
-        "bgcolor": VEIL,
-        "font": {"size": 11, "color": INK},
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": array(x),
+        "y": array(values),
+        "name": name,
+        "text": [duration_text(round(10**each)) for each in x.tolist()],
+        "hovertemplate": "%{text}: %{y}<extra>" + name + "</extra>",
+        "line": {"color": colour, "width": 1.6},
+        "marker": {"color": colour, "size": 7},
     }
 
 
@@ -154,7 +142,7 @@ def spread_figure(
     bid: tuple[Values, Values],
     ask: tuple[Values, Values],
     markers: list[Trace],
-    levels_bps: tuple[float, str] | None,
+    levels_bps: Sequence[tuple[float, str]],
     label: str,
     range_ns: tuple[int, int],
 ) -> Figure:
@@ -164,18 +152,40 @@ def spread_figure(
         line(*ask, f"buy {label}: ask", ASK_COLOUR, width=1, hovertemplate="%{y:.2f} bps"),
         *markers,
     ]
-    extras: dict[str, Any] = {}
-    if levels_bps is not None:
-        bps, meaning = levels_bps
-        extras["shapes"] = [level(bps), level(-bps)]
-        extras["annotations"] = [
-            level_label(bps, f"sell above: {meaning} {bps:.2f} bps", True),
-            level_label(-bps, f"buy below: -{bps:.2f} bps", False),
-        ]
-    return figure(traces, time_axis(range_ns), axis("spread (bps)"), 380, **extras)
+    for place, (bps, meaning) in enumerate(levels_bps):
+        traces += _level_lines(bps, f"±{bps:.2f} bps: {meaning}", LEVEL_DASHES[place % len(LEVEL_DASHES)], range_ns)
+    return figure(traces, time_axis(range_ns), axis("spread (bps)"), 380)
 
 
-def trade_markers(time_ns: Values, values: Values, texts: list[str], name: str, buys: bool, missed: bool) -> Trace:
+def _level_lines(bps: float, name: str, dash: str, range_ns: tuple[int, int]) -> list[Trace]:
+    """Draw a level above and below zero: it pays to sell above the one, and to buy below the other."""
+    ends = np.array(range_ns)
+    style = {"color": QUIET, "width": 1, "dash": dash}
+    return [
+        line(ends, np.array([each, each]), name, QUIET, hovertemplate="%{y:.2f} bps")
+        | {"line": style, "legendgroup": name, "showlegend": each == bps}
+        for each in (bps, -bps)
+    ]
+
+
+def peak_markers(time_ns: Values, values: Values, texts: list[str], keys: list[str], name: str, buys: bool) -> Trace:
+    """Mark opportunities at their peaks by dots in the side's colour; `keys`: of what a click shows."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": times(time_ns),
+        "y": array(values),
+        "text": texts,
+        "customdata": keys,
+        "name": name,
+        "hovertemplate": "%{text}<br>%{y:.2f} bps<br>%{x}<extra></extra>",
+        "marker": {"symbol": "circle", "size": 5, "opacity": 0.55, "color": BUY_COLOUR if buys else SELL_COLOUR},
+    }
+
+
+def trade_markers(
+    time_ns: Values, values: Values, texts: list[str], keys: list[str], name: str, buys: bool, missed: bool
+) -> Trace:
     """Mark trades on a spread: triangles in the side's colour, hollow and red where a leg was missed."""
     colour = BUY_COLOUR if buys else SELL_COLOUR
     return {
@@ -184,6 +194,7 @@ def trade_markers(time_ns: Values, values: Values, texts: list[str], name: str, 
         "x": times(time_ns),
         "y": array(values),
         "text": texts,
+        "customdata": keys,
         "name": name,
         "hovertemplate": "%{text}<br>%{y:.2f} bps<br>%{x}<extra></extra>",
         "marker": {

@@ -311,7 +311,8 @@ class _Columns:
         self._labels = {info.index: info.name for info in instruments}
 
     def fills(self, rows: Rows) -> dict[str, Any]:
-        price, decision, tick = rows["price_ticks"], rows["decision_ticks"], self._of(rows, "tick_e9")
+        price, tick = rows["price_ticks"], self._of(rows, "tick_e9")
+        decision = _planned_ticks(rows)
         worse = np.where(rows["side"] == BUY, price - decision, decision - price)
         slippage_bps = np.full(len(price), np.nan)
         np.divide(worse * 1e4, decision, out=slippage_bps, where=decision > 0)
@@ -427,6 +428,12 @@ def _time(time_ns: np.ndarray) -> Any:
     import pyarrow as pa
 
     return pa.array(time_ns.view("datetime64[ns]"), pa.timestamp("ns", "UTC"), mask=time_ns == 0)
+
+
+def _planned_ticks(rows: Rows) -> np.ndarray:
+    """Average the prices that each fill's lots were planned at; what has no plan, at the price decided on."""
+    lots, decision = rows["qty_lots"], rows["decision_ticks"].astype(np.float64)
+    return np.divide(rows["planned_tick_lots"], lots, out=decision, where=(rows["planned_tick_lots"] != 0) & (lots > 0))
 
 
 def _named(numbers: np.ndarray, names: Mapping[int, str]) -> Any:

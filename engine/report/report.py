@@ -1,7 +1,7 @@
 """`report.html` of a finished run: what a trader reads after it.
 
 Everything is drawn from the run's own files, so a report can be written again at any time. A line has at most
-POINTS_MAX points, a plot at most MARKERS_MAX trades; a report is about 5 MB, nearly all of it plotly.js.
+POINTS_MAX points, a plot at most MARKERS_MAX marks of a kind; a report is about 5 MB, nearly all of it plotly.js.
 """
 
 from collections import Counter
@@ -12,8 +12,13 @@ import numpy as np
 
 from crosswire.engine.report import plots
 from crosswire.engine.report.columns import Values, read_table
+from crosswire.engine.report.counted import counted_once
 from crosswire.engine.report.currency import e9
+from crosswire.engine.report.details_page import add_details
+from crosswire.engine.report.fills_page import add_fills
+from crosswire.engine.report.headline_page import add_headline
 from crosswire.engine.report.html import Page, text
+from crosswire.engine.report.parameters import parameter_rows, read_config
 from crosswire.engine.report.profit_page import add_profits
 from crosswire.engine.report.recorder import CONFIG, FILLS, OPPORTUNITIES, POSITIONS, REPORT, TRADES, InstrumentInfo
 from crosswire.engine.report.series import (
@@ -23,8 +28,8 @@ from crosswire.engine.report.series import (
     SampleLines,
     read_samples,
     thin,
-    trade_prices,
 )
+from crosswire.engine.report.spread_page import SpreadPage
 from crosswire.engine.report.summary import RunSummary, is_missed, read_summary
 from crosswire.engine.report.text import (
     counts_text,
@@ -32,12 +37,10 @@ from crosswire.engine.report.text import (
     money_text,
     moneys_text,
     number_text,
-    percent_text,
     time_text,
 )
 
 PAIRS_MAX = 4  # spreads drawn, the most traded first
-MARKERS_MAX = 1000  # trades marked on a spread: missed ones first, then an even choice of the others
 ROWS_MAX = 25  # missed legs listed, the most expensive first
 
 Table = dict[str, Values]
@@ -55,11 +58,27 @@ class _Report:
     """One run's files, and the page that is made of them section by section."""
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.summary: RunSummary = read_summary(directory)
         self.config = (directory / CONFIG).read_text(encoding="utf-8")
+        self.settings = read_config(self.config)
         self.instruments: list[InstrumentInfo] = self.summary.definitions
         self.fills = read_table(
-            directory / FILLS, ["trade_id", "instrument", "side", "price", "qty_lots", "notional", "slippage_bps"]
+            directory / FILLS,
+            [
+                "trade_id",
+                "strategy",
+                "client_order_id",
+                "instrument",
+                "time_ns",
+                "side",
+                "price",
+                "size",
+                "qty_lots",
+                "notional",
+                "slippage_bps",
+                "liquidity",
+            ],
         )
         self.trades = read_table(
             directory / TRADES,
@@ -76,11 +95,27 @@ class _Report:
                 "retries",
                 "unhedged_ns",
                 "miss_cost_e9",
+                "strategy",
+                "first_buy_ticks",
+                "first_sell_ticks",
             ],
         )
         self.opportunities = read_table(
             directory / OPPORTUNITIES,
-            ["start_ns", "end_ns", "buy_instrument", "sell_instrument", "peak_value", "captured_size_e9"],
+            [
+                "start_ns",
+                "end_ns",
+                "buy_instrument",
+                "sell_instrument",
+                "peak_value",
+                "peak_value_e9",
+                "captured_size_e9",
+                "first_buy_ticks",
+                "first_sell_ticks",
+                "peak_ns",
+                "peak_buy_ticks",
+                "peak_sell_ticks",
+            ],
         )
         self.range_ns = (self.summary.first_time_ns, max(self.summary.last_time_ns, self.summary.first_time_ns + 1))
         self.pairs = self._choose_pairs()
@@ -90,18 +125,28 @@ class _Report:
         self.page = Page(f"{self.summary.name}: run report")
 
     def render(self) -> str:
-        self._headline()
-        add_profits(self.page, self.summary, self.lines, self.range_ns)
-        self._spreads()
-        self._opportunities()
+        page, summary = self.page, self.summary
+        add_headline(page, summary, self.range_ns)
+        add_profits(page, summary, self.lines, self.range_ns)
+        if summary.has_legs:
+            spreads = SpreadPage(page, self.instruments, self.settings, self.lines, self.range_ns)
+            spreads.add(self.pairs, self.fills, self.trades, self.missed, self.opportunities)
+            self._opportunities()
+        else:
+            add_fills(page, summary, self.lines, self.fills, self.range_ns)
         self._slippage()
-        self._unhedged()
-        self._missed_legs()
+        if summary.has_legs:
+            self._unhedged()
+            self._missed_legs()
         self._orders()
+        orders = sum(summary.orders_by_state.values())
+        add_details(page, self.directory, self.opportunities, self.trades, orders)
+        self._strategies()
         self._latencies()
         self._venues()
+        self._parameters()
         self._configuration()
-        return self.page.render()
+        return page.render()
 
     def _choose_pairs(self) -> list[Pair]:
         """Choose the pairs most traded, then most seen; without either, instruments of one underlying."""
@@ -119,131 +164,6 @@ class _Report:
                     if first.underlying == second.underlying:
                         counts[first.index, second.index] = 1
         return [pair for pair, _ in counts.most_common(PAIRS_MAX)]
-
-    def _headline(self) -> None:
-        summary = self.summary
-        opportunities, missed = summary.opportunities, summary.trades.missed_legs
-        length = duration_text(self.range_ns[1] - self.range_ns[0])
-        kind = text(summary.kind)
-        self.page.add(f"<h1>{text(summary.name)} <small class='{kind}'>{kind}</small></h1>")
-        self.page.add(
-            f"<p class='quiet'>{text(f'{time_text(self.range_ns[0])} to {time_text(self.range_ns[1])} ({length})')}<br>"
-            f"{text(', '.join(info.name for info in self.instruments))}<br>"
-            f"{text(summary.config_file)}, Crosswire {text(summary.engine_version)}</p>"
-        )
-        self.page.warnings([str(warning) for warning in summary.warnings])
-        tiles = []
-        for currency, profit in summary.pnl.items():
-            parts = {"realised": profit.realised, "locked": profit.locked, "open": profit.open}
-            detail = ", ".join(f"{name} {money_text(part, currency, named=False)}" for name, part in parts.items())
-            net = money_text(profit.net, currency, sign=True)
-            tiles.append((f"P&L after fees, {currency}, marked", net, detail, _mood(profit.net)))
-        total = summary.pnl_approximation
-        if total is not None and len(summary.pnl) > 1:
-            net = money_text(total.net, total.currency, sign=True)
-            flattened = money_text(total.flattened, total.currency, sign=True, named=False)
-            detail = f"at the run's last prices; {flattened} if flattened now"
-            tiles.append((f"All of it, about, in {total.currency}", net, detail, _mood(total.net)))
-        tiles += [
-            (
-                "Opportunities",
-                number_text(opportunities.count),
-                f"worth {moneys_text(opportunities.peak_value)} at their peaks",
-                "",
-            ),
-            (
-                "Captured",
-                f"{number_text(opportunities.captured)} ({percent_text(opportunities.capture_rate)})",
-                f"{number_text(opportunities.attempted)} attempted",
-                "",
-            ),
-            (
-                "Lasted, median",
-                duration_text(opportunities.duration_median_ns),
-                f"90 % within {duration_text(opportunities.duration_p90_ns)}, "
-                f"longest {duration_text(opportunities.duration_max_ns)}",
-                "",
-            ),
-            (
-                "Trades",
-                number_text(summary.trades.count),
-                f"{number_text(summary.orders_sent)} orders sent, {number_text(summary.fills)} fills",
-                "",
-            ),
-            (
-                "Trades with a missed leg",
-                number_text(missed.trades),
-                f"cost {moneys_text(missed.cost)}" if missed.trades else "none",
-                "bad" if missed.trades else "",
-            ),
-            (
-                "Un-hedged",
-                duration_text(round(summary.unhedged_seconds * 1e9)),
-                "sum over all trades of one leg ahead of the other",
-                "",
-            ),
-            (
-                "Orders vetoed",
-                number_text(sum(summary.orders_vetoed.values())),
-                counts_text(summary.orders_vetoed),
-                "",
-            ),
-        ]
-        self.page.tiles(tiles)
-
-    def _spreads(self) -> None:
-        self.page.section(
-            "Spread and trades",
-            "Each pair as a market of its own: its bid is what selling the first named and buying the second gives, "
-            "its ask what the reverse costs, in bps of the second one's price. Triangles are trades at their average "
-            "fill prices; hollow red ones missed a leg.",
-        )
-        if not self.pairs:
-            self.page.note("No two instruments of one underlying were configured.")
-        bought, sold = trade_prices(self.fills, self.trades)
-        for pair in self.pairs:
-            first, second = (self.instruments[index] for index in pair)
-            title = f"{second.name} against {first.name}"
-            markers = self._markers(pair, bought, sold)
-            levels = (first.taker_fee_e9 + second.taker_fee_e9) / 1e5, "taker fees of both legs"
-            if self.summary.threshold_bps is not None:
-                levels = levels[0] + self.summary.threshold_bps, "fees and threshold"
-            bid, ask = self.lines.spread_bid[pair].points(), self.lines.spread_ask[pair].points()
-            self.page.figure(title, plots.spread_figure(bid, ask, markers, levels, "the spread", self.range_ns))
-        undrawn = int(np.count_nonzero(np.isnan(bought) | np.isnan(sold)))
-        if undrawn:
-            self.page.note(
-                f"{number_text(undrawn)} trades were not filled on both of their instruments; they have no mark."
-            )
-
-    def _markers(self, pair: Pair, bought: Values, sold: Values) -> list[plots.Trace]:
-        trades = self.trades
-        traces = []
-        for buys_spread in (False, True):
-            buy, sell = (pair[1], pair[0]) if buys_spread else pair
-            own = (trades["buy_instrument"] == buy) & (trades["sell_instrument"] == sell)
-            own &= ~np.isnan(bought) & ~np.isnan(sold)
-            reference, other = (sold, bought) if buys_spread else (bought, sold)
-            bps = np.divide(other - reference, reference, out=np.full(len(bought), np.nan), where=own) * 1e4
-            room = MARKERS_MAX
-            for missed in (True, False):
-                places = np.flatnonzero(own & (self.missed == missed))
-                if len(places) > room:
-                    places = places[np.linspace(0, len(places) - 1, room).astype(np.int64)]
-                room -= len(places)
-                if len(places):
-                    name = ("bought" if buys_spread else "sold") + (", leg missed" if missed else "")
-                    words = [self._trade_text(place) for place in places.tolist()]
-                    starts = trades["start_ns"][places]
-                    traces.append(plots.trade_markers(starts, bps[places], words, name, buys_spread, missed))
-        return traces
-
-    def _trade_text(self, place: int) -> str:
-        trades = self.trades
-        buy = self.instruments[trades["buy_instrument"][place]]
-        size = f"{trades['intended_size'][place]:.8g} {buy.base}"
-        realised = money_text(e9(int(trades["traded_value_e9"][place])), buy.quote, sign=True)
-        return text(f"trade {trades['trade_id'][place]}: {size}, {trades['outcome'][place]}, traded for {realised}")
 
     def _cumulative(self, time_ns: Values, amounts: Values, name: str, colour: str) -> plots.Trace:
         order = np.argsort(time_ns, kind="stable")
@@ -290,11 +210,13 @@ class _Report:
         found, trades = self.opportunities, self.trades
         quotes = np.array([info.quote for info in self.instruments])
         quote = Counter(quotes[found["buy_instrument"]].tolist()).most_common(1)[0][0]
-        offered = quotes[found["buy_instrument"]] == quote
+        sides = (found["buy_instrument"], found["sell_instrument"])
+        counted = counted_once(found["start_ns"], found["end_ns"], *sides, found["peak_value_e9"])
+        offered = (quotes[found["buy_instrument"]] == quote) & counted
         own = quotes[trades["buy_instrument"].astype(np.int64)] == quote
         start, end = trades["start_ns"][own], trades["end_ns"][own]
         lines = [
-            self._cumulative(found["start_ns"][offered], found["peak_value"][offered], "offered at peaks", plots.QUIET),
+            self._cumulative(found["start_ns"][offered], found["peak_value"][offered], "offered, once", plots.QUIET),
             self._cumulative(start, trades["expected_value_e9"][own] / 1e9, "expected", plots.BUY_COLOUR),
             self._cumulative(end, trades["traded_value_e9"][own] / 1e9, "traded", plots.GOOD_COLOUR),
         ]
@@ -303,7 +225,7 @@ class _Report:
     def _slippage(self) -> None:
         self.page.section(
             "Slippage per leg",
-            "Fill price against the price that the strategy saw and decided on; positive is worse. "
+            "Fill price against the price that the strategy planned for these lots, level by level; positive is worse. "
             "Boxes hold the middle half of the fills, whiskers reach from 5 to 95 %.",
         )
         bps = self.fills["slippage_bps"].astype(np.float64)
@@ -383,7 +305,7 @@ class _Report:
             "retries",
             "un-hedged",
             "expected",
-            "realised",
+            "traded",
         ]
         self.page.table([*columns, "cost", "<in"], [self._missed_row(place) for place in places[:ROWS_MAX].tolist()])
         if len(places) > ROWS_MAX:
@@ -423,6 +345,21 @@ class _Report:
             self.page.figures(figures)
         else:
             self.page.note("No order was asked for.")
+
+    def _strategies(self) -> None:
+        rows = [
+            (
+                name,
+                number_text(own.orders),
+                number_text(own.fills),
+                ", ".join(f"{lots} of {instrument}" for instrument, lots in own.position.items()) or "nothing",
+                counts_text(own.counters),
+            )
+            for name, own in self.summary.strategies.items()
+        ]
+        if rows:
+            self.page.section("Strategies", "What each one did, holds at the end, and counted itself.")
+            self.page.table(["<strategy", "orders", "fills", "<<holds", "<<its own counters"], rows)
 
     def _latencies(self) -> None:
         self.page.section("Latency", "By the run's clock; a percentile is the upper bound of the bucket it falls in.")
@@ -472,6 +409,14 @@ class _Report:
             ],
         )
 
+    def _parameters(self) -> None:
+        rows = parameter_rows(self.settings)
+        if rows:
+            self.page.section(
+                "Parameters and latencies", "Of the strategies, and how each venue was simulated, as configured."
+            )
+            self.page.table(["<of", "<key", "<<value"], rows)
+
     def _configuration(self) -> None:
         summary = self.summary
         self.page.section("How it ran")
@@ -495,7 +440,3 @@ class _Report:
             "Configuration", "As it was read. A configuration holds no secrets: keys come from elsewhere."
         )
         self.page.add(f"<pre>{text(self.config)}</pre>")
-
-
-def _mood(amount: Any) -> str:
-    return "good" if amount > 0 else "bad" if amount < 0 else ""

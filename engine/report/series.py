@@ -4,6 +4,7 @@ Thinning keeps the smallest and the largest value of each of POINTS_MAX / 2 equa
 Figures here are float64: they are drawn, not summed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +84,8 @@ class SampleLines:
     left_out: list[str] = field(default_factory=list)  # currencies that nothing prices
     exposure: dict[int, Line] = field(default_factory=dict)  # base coin, by underlying
     position: dict[int, Line] = field(default_factory=dict)  # base coin, by instrument
+    bid: dict[int, Line] = field(default_factory=dict)  # best prices, by instrument
+    ask: dict[int, Line] = field(default_factory=dict)
 
 
 def read_samples(
@@ -99,14 +102,16 @@ def read_samples(
             lines.gross[info.settlement] = Line(range_ns, HALF_WIDTH_POINTS_MAX)
             lines.net[info.settlement] = Line(range_ns, HALF_WIDTH_POINTS_MAX)
         lines.exposure.setdefault(info.underlying, Line(range_ns, HALF_WIDTH_POINTS_MAX))
-        lines.position[info.index] = Line(range_ns, HALF_WIDTH_POINTS_MAX)
+        for kind in (lines.position, lines.bid, lines.ask):
+            kind[info.index] = Line(range_ns, HALF_WIDTH_POINTS_MAX)
     lines.left_out = [currency for currency, index in rates.items() if index is None]
     lines.converted = Line(range_ns, HALF_WIDTH_POINTS_MAX)
     for time_ns, grid in read_grids(path, len(instruments)):
         _add_spreads(lines, time_ns, grid)
         _add_profits(lines, time_ns, grid, instruments, rates)
         for info in instruments:
-            lines.position[info.index].add(time_ns, grid["position_base"][:, info.index])
+            for kind, name in ((lines.position, "position_base"), (lines.bid, "bid"), (lines.ask, "ask")):
+                kind[info.index].add(time_ns, grid[name][:, info.index])
         for underlying, line in lines.exposure.items():
             own = [info.index for info in instruments if info.underlying == underlying]
             line.add(time_ns, grid["position_base"][:, own].sum(axis=1))
@@ -142,22 +147,20 @@ def _add_profits(
         lines.converted.add(time_ns, converted)
 
 
-def trade_prices(fills: dict[str, Values], trades: dict[str, Values]) -> tuple[Values, Values]:
-    """Average the prices of each trade's buys on its buy instrument and sells on its sell instrument; NaN if none."""
+def trade_prices(fills: Mapping[str, Values], trades: Mapping[str, Values]) -> tuple[Values, Values]:
+    """Average the prices of each trade's buys on its buy instrument and sells on its sell instrument; NaN if none.
+
+    A trade is known by its strategy and its number.
+    """
+    keys = zip(trades["strategy"].tolist(), trades["trade_id"].tolist(), strict=True)
+    places = {key: place for place, key in enumerate(keys)}
+    fill_keys = zip(fills["strategy"].tolist(), fills["trade_id"].tolist(), strict=True)
+    trade = np.array([places.get(key, -1) for key in fill_keys], np.int64)
     found = []
-    order = np.argsort(trades["trade_id"], kind="stable")
-    known = trades["trade_id"][order]
     for side, leg in (("buy", "buy_instrument"), ("sell", "sell_instrument")):
-        place = np.searchsorted(known, fills["trade_id"])
-        inside = place < len(known)
-        place[~inside] = 0
-        trade = order[place] if len(order) else place
-        if len(order):
-            own = inside & (known[place] == fills["trade_id"]) & (fills["side"] == side)
-            own &= trades[leg][trade] == fills["instrument"]
-        else:
-            own = np.zeros(len(place), bool)
-        size = np.bincount(trade[own], fills["qty_lots"][own], minlength=len(known))
-        value = np.bincount(trade[own], fills["qty_lots"][own] * fills["price"][own], minlength=len(known))
-        found.append(np.divide(value, size, out=np.full(len(known), np.nan), where=size > 0))
+        own = (trade >= 0) & (fills["side"] == side)
+        own[own] = trades[leg][trade[own]] == fills["instrument"][own]
+        size = np.bincount(trade[own], fills["qty_lots"][own], minlength=len(places))
+        value = np.bincount(trade[own], fills["qty_lots"][own] * fills["price"][own], minlength=len(places))
+        found.append(np.divide(value, size, out=np.full(len(places), np.nan), where=size > 0))
     return found[0], found[1]

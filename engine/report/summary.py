@@ -1,7 +1,7 @@
 """The figures of a run: what arbitrage traders ask, computed from the run's Parquet files in exact integers.
 
 `summarise` reads a closed `Recorder`'s directory; money is written to `summary.json` as exact decimal numbers. Memory
-is bounded by one row group of a file plus eight bytes for each opportunity.
+is bounded by one row group of a file plus some 100 bytes for each opportunity.
 """
 
 from collections import Counter
@@ -17,6 +17,7 @@ import numpy as np
 from crosswire.engine.build.money import MoneyTerms
 from crosswire.engine.report.account import Account, Carried, PairAccount, read_accounts
 from crosswire.engine.report.columns import read_columns
+from crosswire.engine.report.counted import counted_once
 from crosswire.engine.report.currency import Money, e9, money_of, pricing_instrument, report_currency
 from crosswire.engine.report.drawdown import Drawdown, Drawdowns, read_drawdowns
 from crosswire.engine.report.holding import HoldingCosts, read_holding
@@ -56,6 +57,7 @@ class VenueFacts(msgspec.Struct, kw_only=True):
     sequence_gaps: int = 0
     duplicates: int = 0
     continuity_breaks: int = 0
+    restarts: int = 0  # sequences that began anew
     definition_mismatches: int = 0
     rejects: dict[str, int] = {}  # packets or messages not believed, by reason; zero counts left out
     messages: dict[str, int] = {}  # by name
@@ -94,13 +96,12 @@ class RunFacts:
     warnings: list[DataWarning] = field(default_factory=list)  # what is wrong with the figures
     strategies: dict[str, StrategyFacts] = field(default_factory=dict)  # by name
     latencies: dict[str, LatencyFacts] = field(default_factory=dict)
-    threshold_bps: float | None = None  # edge after taker fees of both legs at which the strategy trades
     counters: dict[str, int] = field(default_factory=dict)  # anything else worth showing
     money: MoneyTerms = field(default_factory=MoneyTerms)  # what holding costs
 
 
 class OpportunitySummary(msgspec.Struct, kw_only=True):
-    """An opportunity is captured when something was traded on both its legs."""
+    """An opportunity lies on two fresh books; it is captured when something was traded on both its legs."""
 
     count: int
     attempted: int
@@ -109,7 +110,8 @@ class OpportunitySummary(msgspec.Struct, kw_only=True):
     duration_median_ns: int | None  # nearest rank, so one of the durations themselves
     duration_p90_ns: int | None
     duration_max_ns: int | None
-    peak_value: Money  # sum of edge times size at each one's peak, by quote currency of the buy leg
+    peak_value: Money  # sum of edge times size at each one's peak, by quote currency of the buy leg; no leg twice
+    shared_value: Money  # of those left out of it, because a greater one took the same side of a book meanwhile
     blocked: dict[str, int]  # never attempted, by reason
 
 
@@ -221,9 +223,14 @@ class RunSummary(msgspec.Struct, kw_only=True):
     strategies: dict[str, StrategyFacts]
     counters: dict[str, int]
     latencies: dict[str, LatencyFacts]
-    threshold_bps: float | None
     definitions: list[InstrumentInfo]  # by market index
     margins: list[MarginSummary] = []  # of the accounts that have a balance configured
+    maker_fills: int = 0  # of `fills`
+
+    @property
+    def has_legs(self) -> bool:
+        """Tell whether it traded in legs, or looked for it: other strategies have no opportunities and trades."""
+        return self.trades.count > 0 or self.opportunities.count > 0 or self.fills == 0
 
 
 def summarise(
@@ -273,9 +280,9 @@ def summarise(
         strategies=facts.strategies,
         counters=facts.counters,
         latencies=facts.latencies,
-        threshold_bps=facts.threshold_bps,
         definitions=facts.instruments,
         margins=costs.margins,
+        maker_fills=sum(account.maker_fills for account in accounts.instruments),
     )
 
 
@@ -312,18 +319,18 @@ def _sums_by_currency(
 
 
 def _opportunities(path: Path, instruments: list[InstrumentInfo]) -> OpportunitySummary:
-    durations = [np.empty(0, np.int64)]
+    numbers = ["start_ns", "end_ns", "buy_instrument", "sell_instrument", "peak_value_e9"]
+    kept: list[dict[str, np.ndarray[Any, Any]]] = [{name: np.empty(0, np.int64) for name in numbers}]
     captured = attempted = 0
-    value: Counter[str] = Counter()
     blocked: Counter[str] = Counter()
-    names = ["start_ns", "end_ns", "buy_instrument", "peak_value_e9", "captured_size_e9", "attempts", "blocked_by"]
-    for rows in read_columns(path, names):
-        durations.append(rows["end_ns"] - rows["start_ns"])
+    for rows in read_columns(path, [*numbers, "captured_size_e9", "attempts", "blocked_by"]):
+        kept.append({name: rows[name] for name in numbers})
         captured += int(np.count_nonzero(rows["captured_size_e9"] > 0))
         attempted += int(np.count_nonzero(rows["attempts"] > 0))
-        value.update(_sums_by_currency(instruments, rows["buy_instrument"], rows["peak_value_e9"]))
         blocked.update(rows["blocked_by"][rows["attempts"] == 0].tolist())
-    ordered = np.sort(np.concatenate(durations))
+    start, end, buy, sell, value = (np.concatenate([part[name] for part in kept]) for name in numbers)
+    counted = counted_once(start, end, buy, sell, value)
+    ordered = np.sort(end - start)
     count = len(ordered)
     return OpportunitySummary(
         count=count,
@@ -333,7 +340,8 @@ def _opportunities(path: Path, instruments: list[InstrumentInfo]) -> Opportunity
         duration_median_ns=_nearest_rank(ordered, 50),
         duration_p90_ns=_nearest_rank(ordered, 90),
         duration_max_ns=_nearest_rank(ordered, 100),
-        peak_value=money_of(value),
+        peak_value=money_of(_sums_by_currency(instruments, buy[counted], value[counted])),
+        shared_value=money_of(_sums_by_currency(instruments, buy[~counted], value[~counted])),
         blocked={reason or "not said": number for reason, number in blocked.most_common()},
     )
 

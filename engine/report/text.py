@@ -61,6 +61,11 @@ def duration_text(duration_ns: int | None) -> str:
     return f"{duration_ns} ns"
 
 
+def precise_time_text(time_ns: int) -> str:
+    """Format UTC to the ns."""
+    return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%Y-%m-%d %H:%M:%S}.{time_ns % 1_000_000_000:09d}"
+
+
 def time_text(time_ns: int) -> str:
     """Format UTC to the millisecond; "-" for 0, which means never."""
     if time_ns <= 0:

@@ -11,25 +11,61 @@ from crosswire.nic.unit.compile import compiled
 
 MAGIC_MICROSECONDS = 0xA1B2C3D4
 MAGIC_NANOSECONDS = 0xA1B23C4D
+MAGIC_MODIFIED = 0xA1B2CD34  # Kuznetsov's patch to libpcap: microseconds, and a longer record header
+MODIFIED_HEADER_BYTES = 24
 PCAP_VERSION_MAJOR = 2
 PCAP_VERSION_MINOR = 4
 LINK_TYPE_MASK = 0x03FFFFFF  # the high 6 bits of a pcap file's link type tell the frame check sequence's length
 LINK_TYPE_ETHERNET = 1
+LINK_TYPE_RAW = 101  # an IP header, of either version
+LINK_TYPES_RAW_OLD = (12, 14)  # DLT_RAW of BSD and OpenBSD, which some tools write as they are
+LINK_TYPE_IPV4 = 228
+LINK_TYPE_SLL = 113  # Linux "cooked": what the interface "any" gave
+LINK_TYPE_SLL2 = 276  # what it gives now
+# Of those that are not read, the ones that a market data host may give (https://www.tcpdump.org/linktypes.html).
+LINK_TYPE_NAMES = {
+    0: "loopback",
+    9: "PPP",
+    104: "Cisco HDLC",
+    105: "802.11",
+    108: "loopback",
+    127: "802.11 radiotap",
+    189: "USB",
+    197: "ERF",
+    220: "USB",
+    227: "CAN",
+    229: "IPv6",
+    239: "netfilter log",
+    247: "InfiniBand",
+    249: "USB",
+    253: "netlink",
+}
 RECORD_BYTES_MAX = 262_144  # libpcap's MAXIMUM_SNAPLEN: a longer captured length is garbage, not a frame
+BLOCK_BYTES_MAX = 1 << 20  # of pcapng; a longer one is taken for garbage, and the next is searched for
 
 BYTE_ORDER_MAGIC = 0x1A2B3C4D
 OPTION_END = 0
 OPTION_TIME_RESOLUTION = 9  # if_tsresol
 OPTION_TIME_OFFSET = 14  # if_tsoffset
+OPTION_INTERFACE_DROPS = 5  # isb_ifdrop
+OPTION_SYSTEM_DROPS = 7  # isb_osdrop
+NANOSECOND_DIGITS = 9
+MICROSECOND_DIGITS = 6  # if_tsresol when it is absent
 
 
 class BlockType(IntEnum):
-    """pcapng block types that are read; any other is skipped by its length."""
+    """pcapng block types; one that is not read is passed over by its length."""
 
     INTERFACE = 1
     PACKET_OLD = 2  # obsolete Packet Block, still written by old tools
     PACKET_SIMPLE = 3
+    NAME_RESOLUTION = 4
+    STATISTICS = 5  # Interface Statistics Block
     PACKET = 6  # Enhanced Packet Block
+    JOURNAL = 9  # systemd
+    SECRETS = 10
+    CUSTOM = 0xBAD
+    CUSTOM_UNCOPIED = 0x40000BAD
     SECTION = 0x0A0D0D0A  # reads the same in both byte orders
 
 
@@ -102,11 +138,19 @@ class TimeResolutionOption(Struct, packed=True):
     value: u8
 
 
-class TimeOffsetOption(Struct, packed=True):
-    """Seconds to add, a signed 64-bit number in the section's byte order: the first four bytes, then the others."""
+class WideOption(Struct, packed=True):
+    """A 64-bit number in the section's byte order: the first four bytes, then the others."""
 
     first: u32
     second: u32
+
+
+class StatisticsBlock(Struct, packed=True):
+    """Body of an Interface Statistics Block; options follow."""
+
+    interface: u32
+    time_high: u32
+    time_low: u32
 
 
 class PacketBlock(Struct, packed=True):
@@ -130,6 +174,30 @@ class SimplePacketBlock(Struct, packed=True):
     """Body of a Simple Packet Block: the first interface's, no time; the frame follows."""
 
     original_length: u32
+
+
+class CookedHeader(Struct, packed=True, byte_order="big"):
+    """Link layer of LINK_TYPE_SLL."""
+
+    packet_type: u16
+    hardware_type: u16
+    address_length: u16
+    address_high: u32
+    address_low: u32
+    protocol: u16  # an ether type
+
+
+class Cooked2Header(Struct, packed=True, byte_order="big"):
+    """Link layer of LINK_TYPE_SLL2."""
+
+    protocol: u16  # an ether type
+    reserved: u16
+    interface: u32
+    hardware_type: u16
+    packet_type: u8
+    address_length: u8
+    address_high: u32
+    address_low: u32
 
 
 BLOCK_ALIGNMENT_BYTES = 4  # of block lengths and option values

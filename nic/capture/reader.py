@@ -1,20 +1,14 @@
 """Capture files: opened, decompressed, and slid through a bounded window; never loaded whole.
 
-pcap (microseconds or nanoseconds) and pcapng, either byte order, plain, gzip or zstd. What a file is, its first bytes
-say; its name is not asked.
+pcap (microseconds, nanoseconds, modified) and pcapng, either byte order, plain, gzip or zstd. What a file is, its first
+bytes say; its name is not asked.
 """
 
 import ctypes
-import io
 from pathlib import Path
-from typing import Any
 
-from crosswire.nic.capture.decode import Capture, Fault, Source
+from crosswire.nic.capture.defects import Defect, Tally, place_of
 from crosswire.nic.capture.format import (
-    LINK_TYPE_ETHERNET,
-    LINK_TYPE_MASK,
-    MAGIC_MICROSECONDS,
-    MAGIC_NANOSECONDS,
     PCAP_VERSION_MAJOR,
     BlockType,
     FileMagic,
@@ -22,104 +16,103 @@ from crosswire.nic.capture.format import (
     ordered_u16,
     ordered_u32,
 )
-from crosswire.nic.duration import NS_PER_S
-from crosswire.nic.memory.struct import array, size_of, u8, view
+from crosswire.nic.capture.records import set_source
+from crosswire.nic.capture.search import MAGICS
+from crosswire.nic.capture.state import MARGIN_BYTES, Source, Window
+from crosswire.nic.capture.stream import InflatedStream, open_stream
+from crosswire.nic.memory.struct import array, clear_struct, size_of, u8
 
 WINDOW_BYTES = 4 << 20
 WINDOW_BYTES_MIN = 4096
-GZIP_MAGIC = b"\x1f\x8b"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-ZSTD_SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after one byte 0x50 to 0x5f
-INFLATE_BYTES = 64 << 10  # asked for at a time: a decompressor's error loses at most this much before it
-
-FAULT_TEXTS = {
-    Fault.CAPTURED_LENGTH: "a captured length that its record can't have",
-    Fault.TIME: "a time stamp that can't be",
-    Fault.BLOCK_LENGTH: "a block length that its type can't have",
-    Fault.BLOCK_TRAILER: "a block whose length at its end is not the one at its start",
-    Fault.BYTE_ORDER: "a section header without the byte-order magic",
-    Fault.VERSION: "a section of another pcapng version than 1",
-    Fault.TOO_MANY_INTERFACES: "more interfaces in one section than there is room for",
-    Fault.UNKNOWN_INTERFACE: "a packet of an interface that was not described",
-    Fault.LINK_TYPE: "a packet of an interface whose link type is not Ethernet (1)",
-    Fault.OPTION_LENGTH: "an interface option of impossible length",
-    Fault.TIME_RESOLUTION: "an if_tsresol that 64-bit time stamps can't use",
-    Fault.TIME_OFFSET: "an if_tsoffset that leads out of the calendar",
+INFLATE_BYTES = 64 << 10  # asked for at a time
+SPAN_PART = 4  # records that wait to be put in order take up this part of the window at most
+# What else a capture may begin with, and what reads it.
+OTHER_FORMATS = {
+    b"snoop\0\0\0": "snoop",
+    b"RTSS": "Microsoft Network Monitor",
+    b"GMBU": "Microsoft Network Monitor",
+    b"TRSNIFF data": "Sniffer",
+    b"XCP\0": "NetXray",
 }
-DAMAGED = "the file is damaged here: take an intact copy, or cut it before this byte"
-RECAPTURE = "capture again on an Ethernet interface"
-ADVICE = {
-    Fault.VERSION: "convert it with `editcap -F pcapng`",
-    Fault.TOO_MANY_INTERFACES: "split it by interface with `editcap`",
-    Fault.LINK_TYPE: RECAPTURE,
-    Fault.TIME_RESOLUTION: "convert it with `editcap -F nsecpcap`",
-}
+CONVERT = "convert it with `editcap -F nsecpcap`"
 
 
 class CaptureError(Exception):
     """One line: which file, which byte of its (decompressed) stream, why, and what to do."""
 
     def __init__(self, path: Path, offset: int, reason: str, advice: str, decompressed: bool = False) -> None:
-        where = f"byte {offset} of the decompressed stream" if decompressed else f"byte {offset}"
-        super().__init__(f"{path}, {where}: {reason}; {advice}")
+        super().__init__(f"{place_of(path, offset, decompressed)}: {reason}; {advice}")
         self.path = path
         self.offset = offset
 
 
-def open_stream(path: Path) -> tuple[Any, bool]:
-    """Open a raw stream of the capture's bytes; also tell whether it decompresses.
+def recognise(path: Path, start: bytes, decompressed: bool = False) -> None:
+    """Tell by its first bytes that a file is a capture. CaptureError: it is none, or of a kind that is not read."""
+    if not start:
+        raise CaptureError(path, 0, "the file is empty", "capture again", decompressed)
+    header = PcapHeader()
+    ctypes.memmove(header.address, start, min(len(start), size_of(PcapHeader)))
+    if header.magic == BlockType.SECTION:
+        return
+    swapped = int(header.magic not in MAGICS)
+    if ordered_u32(header.magic, swapped) not in MAGICS:
+        names = [name for magic, name in OTHER_FORMATS.items() if start.startswith(magic)]
+        if names:
+            raise CaptureError(path, 0, f"a capture in the format of {names[0]}, which is not read", CONVERT)
+        reason = f"neither pcap nor pcapng: it starts with {start[: size_of(FileMagic)].hex()}"
+        raise CaptureError(path, 0, reason, "give a capture, plain, gzip or zstd", decompressed)
+    if len(start) < size_of(PcapHeader):
+        reason = f"the file header is cut off by the end of the file, byte {len(start)}"
+        raise CaptureError(path, 0, reason, "take a whole copy of the file", decompressed)
+    version = ordered_u16(header.version_major, swapped)
+    if version != PCAP_VERSION_MAJOR:
+        offset = PcapHeader.fields["version_major"].offset
+        reason = f"pcap version {version}, not {PCAP_VERSION_MAJOR}"
+        raise CaptureError(path, offset, reason, CONVERT, decompressed)
 
-    pyarrow inflates because python-zstandard's reader takes a cut-off file for a whole one (0.25: end of file in the
-    middle of a frame reads as an end), where pyarrow's says "Truncated compressed stream".
-    """
-    with path.open("rb") as file:
-        magic = file.read(size_of(FileMagic))
-    if magic.startswith(GZIP_MAGIC):
-        codec = "gzip"
-    elif magic == ZSTD_MAGIC or (magic[1:] == ZSTD_SKIPPABLE_MAGIC and magic[0] >> 4 == 5):
-        codec = "zstd"
-    else:
-        return io.FileIO(path, "rb"), False
-    import pyarrow  # takes 0.1 s to import, which plain captures need not pay
 
-    return pyarrow.CompressedInputStream(pyarrow.OSFile(str(path), "rb"), codec), True
+def check_capture(path: Path) -> None:
+    """Tell that a file can be opened and is a capture, without reading on. CaptureError, of one line, if not."""
+    try:
+        stream, decompressed = open_stream(path)
+        with stream:
+            start = b""
+            while len(start) < size_of(PcapHeader) and (more := stream.read(size_of(PcapHeader) - len(start))):
+                start += more
+    except OSError as error:
+        raise CaptureError(path, 0, f"can't be opened ({error.strerror or error})", "check the path") from error
+    recognise(path, start, decompressed)
 
 
 class CaptureFile:
-    """One open capture: its stream, its window, and the `Capture` that compiled code reads it through."""
+    """One open capture: its stream, and the window and the source that compiled code reads it through."""
 
-    def __init__(self, path: Path, capture: Capture, window_bytes: int = WINDOW_BYTES) -> None:
-        if window_bytes < WINDOW_BYTES_MIN:
-            raise ValueError(f"window_bytes={window_bytes}: at least {WINDOW_BYTES_MIN}")
+    def __init__(self, path: Path, window: Window, source: Source, window_bytes: int = WINDOW_BYTES) -> None:
         self.path = path
-        self.capture = capture
-        self.window = array(u8, window_bytes)
-        self._bytes = self.window.numpy().data
-        capture.base_address = self.window.address
-        capture.end_offset = 0
-        capture.end_of_file = 0
+        self.window = window
+        self.source = source
+        self.memory = array(u8, MARGIN_BYTES + window_bytes)
+        self._bytes = self.memory.numpy().data[MARGIN_BYTES:]
+        self._address = self.memory.address + MARGIN_BYTES
+        self._ahead = bytearray()  # the byte behind a full window, read to know whether there is one
+        clear_struct(window)
+        clear_struct(source)
+        set_source(source)
+        window.base_address = self._address
+        window.span_bytes = window_bytes // SPAN_PART
         try:
             self._stream, self.decompressed = open_stream(path)
         except OSError as error:
             raise CaptureError(path, 0, f"can't be opened ({error.strerror or error})", "check the path") from error
         try:
             self.slide(0)
-            self.first_record_offset = self._read_header()
+            recognise(path, bytes(self._bytes[: min(window.end_offset, size_of(PcapHeader))]), self.decompressed)
         except BaseException:
             self.close()
             raise
 
-    def error(self, offset: int, reason: str, advice: str = DAMAGED) -> CaptureError:
+    def error(self, offset: int, reason: str, advice: str) -> CaptureError:
         return CaptureError(self.path, offset, reason, advice, self.decompressed)
-
-    def fault(self, source: Source) -> CaptureError:
-        """The error that stopped `source`."""
-        fault, offset = Fault(source.fault), source.fault_offset
-        if fault == Fault.TRUNCATED:
-            end = self.capture.end_offset
-            reason = f"the record that starts here is cut off by the end of the file, byte {end}"
-            return self.error(offset, reason, "take a whole copy, or cut the file before this byte")
-        return self.error(offset, FAULT_TEXTS[fault], ADVICE.get(fault, DAMAGED))
 
     @property
     def window_bytes(self) -> int:
@@ -130,60 +123,48 @@ class CaptureFile:
 
         False when that changed nothing: the window is full of bytes to keep, and the file goes on.
         """
-        capture = self.capture
-        kept = capture.end_offset - keep_offset
+        window = self.window
+        kept = window.end_offset - keep_offset
         if kept == self.window_bytes:
-            beyond = self._read_into(memoryview(bytearray(1)), capture.end_offset)
-            capture.end_of_file = int(beyond == 0)
-            return beyond == 0
+            if not self._ahead:
+                self._ahead = bytearray(1)
+                del self._ahead[self._stream_into(memoryview(self._ahead), window.end_offset) :]
+            window.end_of_file = int(not self._ahead)
+            return not self._ahead
         # memmove, not copy_bytes: what is kept may overlap where it goes.
-        ctypes.memmove(self.window.address, capture.base_address + keep_offset, kept)
-        capture.base_address = self.window.address - keep_offset
+        ctypes.memmove(self._address, window.base_address + keep_offset, kept)
+        window.base_address = self._address - keep_offset
         read_bytes = INFLATE_BYTES if self.decompressed else self.window_bytes
-        while capture.end_offset < keep_offset + self.window_bytes and not capture.end_of_file:
-            filled = capture.end_offset - keep_offset
-            count = self._read_into(self._bytes[filled : filled + read_bytes], capture.end_offset)
-            capture.end_offset += count
-            capture.end_of_file = int(count == 0)
+        while window.end_offset < keep_offset + self.window_bytes and not window.end_of_file:
+            filled = window.end_offset - keep_offset
+            count = self._read_into(self._bytes[filled : filled + read_bytes], window.end_offset)
+            window.end_offset += count
+            window.end_of_file = int(count == 0)
         return True
 
     def _read_into(self, target: memoryview, offset: int) -> int:
+        if self._ahead:
+            target[:1] = self._ahead
+            self._ahead = bytearray()
+            return 1
+        return self._stream_into(target, offset)
+
+    def _stream_into(self, target: memoryview, offset: int) -> int:
         try:
             return int(self._stream.readinto(target))
         except OSError as error:
             reason = f"reading on from here failed ({error.strerror or error})"
             raise self.error(offset, reason, "take a whole, intact copy of the file") from error
 
-    def _read_header(self) -> int:
-        """Recognise the format from the first bytes; returns the stream offset of the first record or block."""
-        capture, address = self.capture, self.window.address
-        if capture.end_offset == 0:
-            raise self.error(0, "the file is empty", "capture again")
-        header = view(PcapHeader, address)
-        capture.is_pcapng = int(header.magic == BlockType.SECTION)
-        if capture.is_pcapng:
-            return 0
-        magics = (MAGIC_MICROSECONDS, MAGIC_NANOSECONDS)
-        capture.swapped = int(header.magic not in magics)
-        magic = ordered_u32(header.magic, capture.swapped)
-        if magic not in magics:
-            start = bytes(self._bytes[: min(capture.end_offset, size_of(FileMagic))])
-            reason = f"neither pcap nor pcapng: it starts with {start.hex()}"
-            raise self.error(0, reason, "give a capture, plain, gzip or zstd")
-        if capture.end_offset < size_of(PcapHeader):
-            reason = f"the file header is cut off by the end of the file, byte {capture.end_offset}"
-            raise self.error(0, reason, "take a whole copy of the file")
-        version = ordered_u16(header.version_major, capture.swapped)
-        if version != PCAP_VERSION_MAJOR:
-            reason = f"pcap version {version}, not {PCAP_VERSION_MAJOR}"
-            raise self.error(PcapHeader.fields["version_major"].offset, reason, "convert it with `editcap -F nsecpcap`")
-        link_type = ordered_u32(header.link_type, capture.swapped) & LINK_TYPE_MASK
-        if link_type != LINK_TYPE_ETHERNET:
-            reason = f"link type {link_type} is not Ethernet ({LINK_TYPE_ETHERNET})"
-            raise self.error(PcapHeader.fields["link_type"].offset, reason, RECAPTURE)
-        capture.ticks_per_second = NS_PER_S if magic == MAGIC_NANOSECONDS else 1_000_000
-        capture.ns_per_tick = NS_PER_S // capture.ticks_per_second
-        return size_of(PcapHeader)
+    def tally(self) -> Tally:
+        """Count what was wrong with the file as far as it has been read."""
+        tally = Tally()
+        tally.add_source(self.source, self.path, self.decompressed)
+        problem = self._stream.problem if isinstance(self._stream, InflatedStream) else ""
+        if problem:
+            tally.add(Defect.CUT_COMPRESSED, 1, place_of(self.path, self.window.end_offset, True))
+        return tally
 
     def close(self) -> None:
+        """Close the file; window and source stay readable."""
         self._stream.close()

@@ -1,55 +1,105 @@
-"""Replay: several captures merged by time into one ring, and a second reader ahead of it.
+"""Replay: captures merged by time into one ring, and a second reader ahead of it.
 
-Windows over the files (`Captures`) are shared; a `Cursor` is one reader's place in all of them. The engine's ring is
-the FOLLOWER; the simulated exchange reads ahead of it by the feed latency through the LEADER:
+Every record is read once, into a table of records in order that all cursors walk. The engine's ring is the FOLLOWER;
+the simulated exchange reads ahead of it by the feed latency through the LEADER:
 
-    file   ....[=====window=======]........
-                  ^FOLLOWER   ^LEADER         refill() drops what lies before the slowest cursor and reads on
+    file -- window -- records, put in order --+
+    file -- window -- records, put in order --+-- merged --> [.......=================.....]  table
+    file ...  (not yet due)                                        ^FOLLOWER   ^LEADER
 
-Compiled code can't read files. When a window does not hold a cursor's next record, the functions below say STARVED: the
-loop returns to Python, which calls `Replay.refill` and enters it again. Nothing is lost or reordered by that, so what a
-run does cannot depend on where it starved.
+Compiled code can't read files. When a cursor comes to the table's end, the functions below say STARVED: the loop
+returns to Python, which calls `Replay.refill` and enters it again. Nothing is lost or reordered by that, so what a run
+does cannot depend on where it starved.
+
+Any number of files: those of a rotated capture follow each other, and each is opened when the merged time comes to its
+first record; up to OVERLAPPING_MAX may overlap.
 """
 
 import ctypes
 from collections.abc import Iterator, Sequence
+from enum import IntEnum
 from os import PathLike
 from pathlib import Path
 from typing import Annotated
 
-from crosswire.nic.capture.decode import Capture, Fault, Source, SourceState, read_record
-from crosswire.nic.capture.reader import WINDOW_BYTES, CaptureFile
+from crosswire.nic.capture.defects import Tally, total
+from crosswire.nic.capture.order import head_time, take_head
+from crosswire.nic.capture.reader import WINDOW_BYTES, WINDOW_BYTES_MIN, CaptureError, CaptureFile, check_capture
+from crosswire.nic.capture.records import find_head
+from crosswire.nic.capture.state import Source, SourceState, Window
 from crosswire.nic.host.owner import Owner
-from crosswire.nic.memory.struct import Array, Pointer, Struct, i64
+from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64, one, u32
 from crosswire.nic.rings.ring import NEVER_NS, Frame, RingCounters, next_time_ns, poll, release
+from crosswire.nic.unit.call import call_unit, machine_code
 from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.unit import Unit
+from crosswire.nic.warning import DataWarning
 
 CapturePath = str | PathLike[str]
-CAPTURES_MAX = 16  # merged into one ring
+OVERLAPPING_MAX = 16  # captures read at one and the same time
+SLOTS_MAX = 64  # open captures: those, and others at their end whose frames are yet to be taken
+RECORD_BYTES_TYPICAL = 128  # a table has a record for so many bytes of a window
+RECORDS_MIN = 1024
 FOLLOWER = 0
 LEADER = 1
 CURSORS_MAX = 2
+NO_SLOT = -2
 STARVED = -1  # in place of a time: call `Replay.refill`, then ask again
-NO_CAPTURE = -1
+
+
+class Filled(IntEnum):
+    """Why the table can't be filled on."""
+
+    FULL = 0
+    ENDED = 1  # of all captures
+    STARVED = 2  # a window must be moved on
+    DUE = 3  # the next capture must be opened
+
+
+class Record(Struct):
+    """A record in its place among all."""
+
+    time_ns: i64
+    frame_offset: i64  # in its capture
+    frame_length: u32
+    slot: u32  # of its capture
 
 
 class Captures(Struct):
-    """The windows over all files of a replay, in the order given."""
+    """The records of all captures, in order, and the windows that their frames lie in."""
 
-    count: i64
-    items: Annotated[Array, Capture, CAPTURES_MAX]
+    records: Annotated[Pointer, Record]  # a ring of `mask` + 1
+    mask: i64
+    tail: i64  # how many have been put there
+    ended: i64  # 1: there will be no more
+    windows: Annotated[Array, Window, SLOTS_MAX]  # by slot
 
 
 class Cursor(Struct):
-    """One reader's place in all files; `next_capture` holds its next record, if that is known yet."""
+    """One reader's place in the table."""
 
-    next_capture: i64  # index, or NO_CAPTURE
-    starved: i64  # 1: a window must be refilled, or `error` looked at, before this reader can go on
-    error: i64  # `Fault`
-    error_capture: i64
-    error_offset: i64
-    frames: i64
-    sources: Annotated[Array, Source, CAPTURES_MAX]
+    frames: i64  # taken
+    starved: i64  # 1: the table must be refilled before this reader can go on
+
+
+class Slot(Struct):
+    """A place for one open capture."""
+
+    number: i64  # of the capture, in the order given; of records at the same time the lowest goes first
+    source: Source
+
+
+class Merge(Struct):
+    """What `fill` works on."""
+
+    captures: Annotated[Captures, Reference]
+    cursors: Annotated[Pointer, Cursor]
+    cursor_count: i64
+    due_ns: i64  # first time of the next capture to be opened; NEVER_NS: none
+    starved_slot: i64
+    active_count: i64
+    active: Annotated[Array, i64, OVERLAPPING_MAX]  # slots of the captures that are not at their end
+    slots: Annotated[Array, Slot, SLOTS_MAX]
 
 
 class ReplayRing(Struct):
@@ -66,47 +116,11 @@ def next_record_time(captures: Captures, cursor: Cursor) -> int:
 
     Of records with the same time, the earliest capture's comes first.
     """
-    if cursor.next_capture != NO_CAPTURE:
-        chosen: Source = cursor.sources[cursor.next_capture]
-        return chosen.time_ns
-    if captures.count == 1:
-        source: Source = cursor.sources[0]
-        state = read_record(captures.items[0], source)
-        if state == SourceState.READY:
-            cursor.next_capture = 0
-            return source.time_ns
-        return NEVER_NS if state == SourceState.ENDED else starve(cursor, 0)
-    return choose_earliest(captures, cursor)
-
-
-@compiled
-def choose_earliest(captures: Captures, cursor: Cursor) -> int:
-    """Find the earliest next record of several captures: a scan, which for a handful beats a heap."""
-    earliest_ns = NEVER_NS
-    earliest = NO_CAPTURE
-    for index in range(captures.count):
-        source = cursor.sources[index]
-        state = source.state
-        if state != SourceState.READY and state != SourceState.ENDED:
-            state = read_record(captures.items[index], source)
-            if state != SourceState.READY and state != SourceState.ENDED:
-                return starve(cursor, index)
-        if source.time_ns < earliest_ns:
-            earliest_ns = source.time_ns
-            earliest = index
-    cursor.next_capture = earliest
-    return earliest_ns
-
-
-@compiled
-def starve(cursor: Cursor, index: int) -> int:
-    """Say that capture `index` stops this cursor, and why if it is not for want of bytes."""
-    source = cursor.sources[index]
+    if cursor.frames != captures.tail:
+        return captures.records[cursor.frames & captures.mask].time_ns
+    if captures.ended != 0:
+        return NEVER_NS
     cursor.starved = 1
-    if source.state == SourceState.FAULTY:
-        cursor.error = source.fault
-        cursor.error_capture = index
-        cursor.error_offset = source.fault_offset
     return STARVED
 
 
@@ -116,20 +130,112 @@ def peek_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
 
     The frame's bytes stay where they are until the next `Replay.refill`.
     """
-    index = cursor.next_capture
-    source = cursor.sources[index]
-    frame.address = captures.items[index].base_address + source.frame_offset
-    frame.length = source.frame_length
-    frame.time_ns = source.time_ns
+    record = captures.records[cursor.frames & captures.mask]
+    frame.address = captures.windows[record.slot].base_address + record.frame_offset
+    frame.length = record.frame_length
+    frame.time_ns = record.time_ns
 
 
 @compiled
 def take_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
     """Fill `frame` as `peek_record` does, and step past the record."""
     peek_record(captures, cursor, frame)
-    cursor.sources[cursor.next_capture].state = SourceState.EMPTY
-    cursor.next_capture = NO_CAPTURE
     cursor.frames += 1
+
+
+@compiled
+def fill(merge: Merge) -> int:
+    """Put records into the table for as long as possible; tells why it is not (a `Filled`)."""
+    captures = merge.captures
+    taken = slowest(merge)
+    while captures.tail - taken <= captures.mask:
+        earliest = choose_earliest(merge)
+        if earliest == STARVED:
+            return Filled.STARVED
+        slot = merge.slots[max(earliest, 0)]
+        if merge.due_ns != NEVER_NS and (earliest == NO_SLOT or merge.due_ns <= head_time(slot.source)):
+            return Filled.DUE
+        if earliest == NO_SLOT:
+            captures.ended = 1
+            return Filled.ENDED
+        waiting = take_head(slot.source)
+        record = captures.records[captures.tail & captures.mask]
+        record.time_ns = waiting.time_ns
+        record.frame_offset = waiting.frame_offset
+        record.frame_length = waiting.frame_length
+        record.slot = earliest
+        captures.tail += 1
+    return Filled.FULL
+
+
+@compiled
+def choose_earliest(merge: Merge) -> int:
+    """The slot with the earliest next record; NO_SLOT if all are at their end; STARVED if `starved_slot` can't tell."""
+    earliest_ns = NEVER_NS
+    earliest = NO_SLOT
+    place = 0
+    while place < merge.active_count:
+        index = merge.active[place]
+        slot = merge.slots[index]
+        source = slot.source
+        if source.state != SourceState.READY:
+            state = find_head(merge.captures.windows[index], source)
+            if state == SourceState.STARVED:
+                merge.starved_slot = index
+                return STARVED
+            if state == SourceState.ENDED:
+                merge.active_count -= 1
+                merge.active[place] = merge.active[merge.active_count]
+                continue
+        place += 1
+        time_ns = head_time(source)
+        if time_ns < earliest_ns or (time_ns == earliest_ns and slot.number < merge.slots[earliest].number):
+            earliest_ns = time_ns
+            earliest = index
+    return earliest
+
+
+@compiled
+def slowest(merge: Merge) -> int:
+    """How many records all cursors have taken."""
+    taken = merge.cursors[0].frames
+    for index in range(1, merge.cursor_count):
+        taken = min(taken, merge.cursors[index].frames)
+    return taken
+
+
+@compiled
+def needed_offset(merge: Merge, index: int) -> int:
+    """The stream offset of the first byte of a slot's capture that is still needed."""
+    captures = merge.captures
+    source = merge.slots[index].source
+    needed = source.position
+    for place in range(source.first, source.first + source.count):
+        needed = min(needed, source.waiting[place].frame_offset)
+    for place in range(slowest(merge), captures.tail):
+        record = captures.records[place & captures.mask]
+        if record.slot == index:
+            needed = min(needed, record.frame_offset)
+    return needed
+
+
+@compiled
+def is_needed(merge: Merge, index: int) -> bool:
+    """Tell whether a record of a slot's capture is yet to be taken."""
+    captures = merge.captures
+    for place in range(slowest(merge), captures.tail):
+        if captures.records[place & captures.mask].slot == index:
+            return True
+    return False
+
+
+def reading_units() -> list[Unit]:
+    """The units that `refill` calls, to be compiled beside those of a run."""
+    return [
+        call_unit(fill, (Merge,)),
+        call_unit(needed_offset, (Merge, "i64")),
+        call_unit(is_needed, (Merge, "i64")),
+    ]
 
 
 @poll.register(ReplayRing)
@@ -160,78 +266,190 @@ def next_time_ns_replay(ring: ReplayRing) -> int:
 class Replay(Owner):
     """Owner of the files, windows and cursors behind a `ReplayRing`.
 
-    `window_bytes` is the memory per file, and bounds both the longest record and how far the two cursors may be apart.
-    Raises `CaptureError` for a file that can't be read.
+    `window_bytes` is the memory per open file, and bounds the longest record, how far records may be out of order, and
+    how far the two cursors may be apart. With `begins_starved` nothing is read before the first `refill`, so that its
+    units may be compiled beside others. Raises `CaptureError` for a file that is no capture.
     """
 
-    def __init__(self, paths: Sequence[CapturePath], window_bytes: int = WINDOW_BYTES, cursors: int = 1) -> None:
-        if not 1 <= len(paths) <= CAPTURES_MAX:
-            raise ValueError(f"{len(paths)} captures: a replay merges 1 to {CAPTURES_MAX}")
+    def __init__(
+        self,
+        paths: Sequence[CapturePath],
+        window_bytes: int = WINDOW_BYTES,
+        cursors: int = 1,
+        *,
+        begins_starved: bool = False,
+    ) -> None:
+        if not paths:
+            raise ValueError("no captures: a replay needs at least one")
         if not 1 <= cursors <= CURSORS_MAX:
             raise ValueError(f"{cursors} cursors: a replay has 1 or {CURSORS_MAX}")
-        self._captures = Captures.array(1)
+        if window_bytes < WINDOW_BYTES_MIN:
+            raise ValueError(f"window_bytes={window_bytes}: at least {WINDOW_BYTES_MIN}")
+        self.paths = [Path(path) for path in paths]
+        self.window_bytes = window_bytes
+        for path in self.paths:
+            check_capture(path)
+        self.captures = Captures()
         self._cursors = Cursor.array(cursors)
-        self.captures: Captures = self._captures[0]
         self.cursors: list[Cursor] = list(self._cursors)
+        size = 1 << (max(RECORDS_MIN, window_bytes // RECORD_BYTES_TYPICAL) - 1).bit_length()
+        self.captures.records = Record.array(size)
+        self.captures.mask = size - 1
         self.ring = ReplayRing()
-        self.ring.captures = self._captures
+        self.ring.captures = one(self.captures)
         self.ring.cursors = self._cursors
-        self.files: list[CaptureFile] = []
-        try:
-            for index, path in enumerate(paths):
-                self.files.append(CaptureFile(Path(path), self.captures.items[index], window_bytes))
-        except BaseException:
-            self.close()
-            raise
-        self.captures.count = len(self.files)
-        for cursor in self.cursors:
-            cursor.next_capture = NO_CAPTURE
-            for index, file in enumerate(self.files):
-                cursor.sources[index].position = file.first_record_offset
+        self._merge = Merge(captures=self.captures, cursors=self._cursors, cursor_count=cursors, due_ns=NEVER_NS)
+        self._files: dict[int, CaptureFile] = {}  # open ones, by slot
+        self._tallies: dict[int, Tally] = {}  # of those read to their end, by number
+        self._records_closed = 0  # read from those
+        self._due: list[tuple[int, int]] | None = None  # (first time, number) of those not yet opened, last first
+        if not begins_starved:
+            try:
+                self._fill()
+            except BaseException:
+                self.close()
+                raise
 
     def refill(self) -> None:
-        """Slide every window that a cursor starves on. Call between turns of the loop: frames handed out may move.
+        """Put more records into the table if a cursor starves. Call between turns of the loop: frames may move.
 
-        Raises `CaptureError` when a file is bad, or when a window can't hold what lies between the two cursors.
+        Raises `CaptureError` when a file can't be read, or when the two cursors are too far apart.
         """
-        for cursor in self.cursors:
-            if cursor.error != Fault.NONE:
-                raise self.files[cursor.error_capture].fault(cursor.sources[cursor.error_capture])
-        for index, file in enumerate(self.files):
-            sources = [cursor.sources[index] for cursor in self.cursors]
-            if any(source.state == SourceState.STARVED for source in sources):
-                self._slide(file, sources)
-        for cursor in self.cursors:
-            cursor.starved = 0
+        if any(cursor.starved for cursor in self.cursors):
+            self._fill()
+            for cursor in self.cursors:
+                cursor.starved = 0
 
-    def _slide(self, file: CaptureFile, sources: list[Source]) -> None:
-        needed = [s.frame_offset if s.state == SourceState.READY else s.position for s in sources]
-        if file.slide(min(needed)):
-            return
-        window = f"the window of {file.window_bytes} bytes"
-        if min(needed) == max(needed):
+    def _fill(self) -> None:
+        if self._due is None:
+            self._due = self._in_order()
+            self._say_due()
+        captures, merge = self.captures, self._merge
+        before = captures.tail
+        while (filled := machine_code(fill)(merge)) in (Filled.STARVED, Filled.DUE):
+            if filled == Filled.DUE:
+                if not self._open_next():
+                    break
+            elif captures.tail != before or not self._slide(merge.starved_slot):
+                break
+        if captures.tail == before and not captures.ended:
+            raise self._too_far_apart()
+
+    def _in_order(self) -> list[tuple[int, int]]:
+        """List captures by the time of their first record, last first."""
+        if len(self.paths) == 1:
+            return [(0, 0)]
+        return sorted(((self._first_time(path), number) for number, path in enumerate(self.paths)), reverse=True)
+
+    def _first_time(self, path: Path) -> int:
+        """Find the time of a capture's first record; one that has none comes last."""
+        with Replay([path], self.window_bytes) as replay:
+            return min(next_time_ns(replay.ring), NEVER_NS - 1)
+
+    def _say_due(self) -> None:
+        self._merge.due_ns = self._due[-1][0] if self._due else NEVER_NS
+
+    def _open_next(self) -> bool:
+        """Open the capture that is due next; False if records must be taken first, to free a slot."""
+        assert self._due
+        merge = self._merge
+        number = self._due[-1][1]
+        if merge.active_count == OVERLAPPING_MAX:
+            reason = f"more than {OVERLAPPING_MAX} captures overlap in time where this one begins"
+            raise CaptureError(self.paths[number], 0, reason, "merge some of them with mergecap")
+        slot = self._free_slot()
+        if slot == NO_SLOT:
+            return False
+        self._due.pop()
+        merge.slots[slot].number = number
+        merge.active[merge.active_count] = slot
+        merge.active_count += 1
+        window, source = self.captures.windows[slot], merge.slots[slot].source
+        self._files[slot] = CaptureFile(self.paths[number], window, source, self.window_bytes)
+        self._say_due()
+        return True
+
+    def _free_slot(self) -> int:
+        """Find a slot that no record to be taken lies in; NO_SLOT if there is none."""
+        merge = self._merge
+        for slot in range(SLOTS_MAX):
+            if slot not in self._files:
+                return slot
+            if merge.slots[slot].source.state == SourceState.ENDED and not machine_code(is_needed)(merge, slot):
+                self._close_slot(slot)
+                return slot
+        return NO_SLOT
+
+    def _close_slot(self, slot: int) -> None:
+        file = self._files.pop(slot)
+        file.close()
+        self._tallies[self._merge.slots[slot].number] = file.tally()
+        self._records_closed += file.source.records
+
+    def _slide(self, slot: int) -> bool:
+        """Move a window on; False if that can't be, because all of it is needed."""
+        file = self._files[slot]
+        needed = machine_code(needed_offset)(self._merge, slot)
+        if file.slide(needed):
+            return True
+        if needed == file.source.position:
+            window = f"the window of {file.window_bytes} bytes"
             reason = f"the record that starts here is longer than {window}, or its length is garbage"
-            raise file.error(min(needed), reason, "give a larger window, or an intact copy of the file")
-        reason = f"the two readers, here and at byte {max(needed)}, are farther apart than {window}"
-        raise file.error(min(needed), reason, "give a larger window, or a smaller feed latency")
+            raise file.error(needed, reason, "give a larger window, or an intact copy of the file")
+        return False
+
+    def _too_far_apart(self) -> CaptureError:
+        """What to say when neither cursor can go on because the slower one holds all room."""
+        taken = min(cursor.frames for cursor in self.cursors)
+        record = self.captures.records[taken & self.captures.mask]
+        file = self._files[record.slot]
+        reason = f"the two readers, of which the slower is here, are farther apart than a window of {file.window_bytes}"
+        return file.error(record.frame_offset, f"{reason} bytes", "give a larger window, or a smaller feed latency")
+
+    def skip_all(self) -> None:
+        """Read to the end of all captures, for what is wrong with them. Raises `CaptureError`."""
+        while not self.captures.ended:
+            for cursor in self.cursors:
+                cursor.frames = self.captures.tail
+            self._fill()
+
+    def tally(self) -> Tally:
+        """Sum what was wrong with the captures as far as they have been read, in the order given."""
+        tallies = dict(self._tallies)
+        for slot, file in self._files.items():
+            tallies[self._merge.slots[slot].number] = file.tally()
+        return total(tallies[number] for number in sorted(tallies))
+
+    def warnings(self) -> list[DataWarning]:
+        """Tell what makes the captures less than the whole truth, as far as they have been read."""
+        return self.tally().warnings()
+
+    def records(self) -> int:
+        """Count the records read, those included that gave no frame."""
+        return self._records_closed + sum(file.source.records for file in self._files.values())
 
     def close(self) -> None:
         """Close the files; windows and counters stay readable as long as this object lives."""
-        for file in self.files:
+        for file in self._files.values():
             file.close()
 
 
 def read_frames(paths: Sequence[CapturePath], window_bytes: int = WINDOW_BYTES) -> Iterator[tuple[int, bytes]]:
-    """Read every whole frame of the merged captures as (time in ns since the epoch, bytes); for tests and tools.
+    """Read every frame of the merged captures as (time in ns since the epoch, bytes); for tests and tools.
 
-    Raises `CaptureError` at a bad byte, after all frames before it.
+    Raises `CaptureError` for a file that is no capture.
     """
-    frame = Frame()
     with Replay(paths, window_bytes) as replay:
-        captures, cursor = replay.captures, replay.cursors[FOLLOWER]
-        while (time_ns := next_record_time(captures, cursor)) != NEVER_NS:
-            if time_ns == STARVED:
-                replay.refill()
-                continue
-            take_record(captures, cursor, frame)
-            yield frame.time_ns, ctypes.string_at(frame.address, frame.length)
+        yield from replayed_frames(replay)
+
+
+def replayed_frames(replay: Replay) -> Iterator[tuple[int, bytes]]:
+    """Read every frame of a replay as (time in ns since the epoch, bytes). Raises `CaptureError`."""
+    frame = Frame()
+    captures, cursor = replay.captures, replay.cursors[FOLLOWER]
+    while (time_ns := next_record_time(captures, cursor)) != NEVER_NS:
+        if time_ns == STARVED:
+            replay.refill()
+            continue
+        take_record(captures, cursor, frame)
+        yield frame.time_ns, ctypes.string_at(frame.address, frame.length)

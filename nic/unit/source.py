@@ -2,7 +2,8 @@
 
 A unit's key covers exactly that, so an edit elsewhere compiles nothing, and no edit runs old machine code: numba's own
 cache looks only at the file of the cached function. Modules of the standard library and of installed packages do not
-count; what they could change is in the versions.
+count; what they could change is in the versions. But of an installed package that the user's own code imports, what it
+imports by name does, and all of a package that is written for Crosswire itself.
 """
 
 import ast
@@ -28,6 +29,7 @@ CLOSURE_DEPTH_MAX = 4
 FOLDERS = ("nic", "venues", "risk", "strategies", "engine")
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]  # the folder of nic/
 # What makes machine code of functions. It is imported only where something is compiled, and part of every unit anyway.
+IN_THE_VERSIONS = frozenset({"numpy", "numba", "llvmlite", "msgspec"})  # packages that no strategy has edited
 COMPILER_FILES = ("nic/unit/backend.py", "nic/memory/struct_numba.py", "nic/host/system_call.py")
 
 # What was loaded and read while a module was loaded and used, beside what its own text says: see `note_read`.
@@ -60,6 +62,21 @@ def module_path(name: str, tops: Collection[str] = (PACKAGE,)) -> Path | None:
     if name.partition(".")[0] in tops:
         return path
     return path if is_own_file(path) else None
+
+
+def installed_path(name: str) -> Path | None:
+    """The source file of an installed package's module that is loaded; None for all others, and our dependencies."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if not file or not file.endswith(".py") or name.partition(".")[0] in IN_THE_VERSIONS:
+        return None
+    path = resolved(file)
+    return path if str(path).startswith(package_folders()) else None
+
+
+@functools.cache
+def package_folders() -> tuple[str, ...]:
+    """The folders of installed packages."""
+    return tuple({str(Path(sysconfig.get_path(name)).resolve()) + "/" for name in ("purelib", "platlib")})
 
 
 @functools.lru_cache(maxsize=4096)
@@ -188,11 +205,37 @@ def closure(names: Iterable[str]) -> dict[str, Path]:
         if path is None:
             continue
         found[name] = path
-        waiting.extend(imports_of(name, path))
+        imported = list(imports_of(name, path))
+        waiting.extend(imported)
+        if not is_ours(path):
+            found.update(installed_among(imported, tops))
         waiting.extend(loaded_by_module.get(name, ()))
         for cls in classes_in_module(sys.modules[name]):
             waiting.extend(function.__module__ for function in implemented_for.get(cls, ()))
     return found
+
+
+def installed_among(names: Iterable[str], tops: set[str]) -> Iterator[tuple[str, Path]]:
+    """The installed packages' modules among those that the user's own code imports, with their files.
+
+    A package that is written for Crosswire joins `tops`: what its modules import is followed, too.
+    """
+    for name in names:
+        path, top = installed_path(name), name.partition(".")[0]
+        if path is None:
+            continue
+        if is_for_crosswire(top):
+            tops.add(top)
+        else:
+            yield name, path
+
+
+@functools.cache
+def is_for_crosswire(top: str) -> bool:
+    """Tell whether a loaded module of an installed package names Crosswire."""
+    names = [name for name in list(sys.modules) if name == top or name.startswith(f"{top}.")]
+    paths = {path for name in names if (path := installed_path(name)) is not None}
+    return any(PACKAGE.encode() in path.read_bytes() for path in paths)
 
 
 def classes_in_module(module: ModuleType) -> Iterator[type]:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_an_edit_to_a_strategy_file_changes_the_next_run(synthetic: Path, tmp_pa
     assert one["digest"] == again["digest"] != three["digest"]
 
 
-def refusal(config: Path, tmp_path: Path, *before: str) -> str:
+def refusal(config: Path, tmp_path: Path, *before: str, options: Sequence[str] = ()) -> str:
     command = [
         *before,
         sys.executable,
@@ -133,6 +134,7 @@ def refusal(config: Path, tmp_path: Path, *before: str) -> str:
         str(config),
         "--output",
         str(tmp_path / "runs"),
+        *options,
     ]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 1
@@ -156,9 +158,12 @@ def test_what_is_wrong_is_said_in_one_line(synthetic: Path, tmp_path: Path) -> N
     damaged = synthetic.parent.parent / "data" / "synthetic" / "damaged.pcap"
     damaged.write_bytes((damaged.parent / "bridge.pcap").read_bytes()[:5_000])
     config.write_text(text.replace("bridge.pcap", "damaged.pcap"))
-    line = refusal(config, tmp_path)
-    assert "damaged.pcap" in line
+    line = refusal(config, tmp_path, options=["--strict"])
+    assert "damaged.pcap, byte" in line
     assert "cut off" in line
+    assert list(tmp_path.glob("runs/*/*")) == []
+    told = [each["kind"] for each in backtest(config, tmp_path / "told")["warnings"]]
+    assert told.count("records cut off by the end of the file") == 1
     plugin = tmp_path / "broken.py"
     plugin.write_text(PLUGIN.replace("strategy.seen += 1", "strategy.seen += desk.nothing"))
     head, _, rest = text.partition("[strategy]")

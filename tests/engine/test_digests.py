@@ -52,8 +52,8 @@ def test_a_constant_feed_latency_gives_the_orders_that_it_always_gave(examples: 
     summary = backtest(examples, "constant")
     assert (summary["orders_sent"], summary["digest"]) == (42, CONSTANT)
     kind = "packets longer under way than feed_latency says"
-    warned = [each["first_place"] for each in summary["warnings"] if each["kind"] == kind]
-    assert warned == ["spot", "usdm", "coinm"]
+    told = [each["first_place"] for each in summary["warnings"] if each["kind"] == kind]
+    assert told == ["spot", "usdm", "coinm"]
 
 
 def backtest(examples: Path, example: str) -> Any:

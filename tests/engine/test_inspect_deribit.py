@@ -23,6 +23,7 @@ from crosswire.engine.inspect import (
     print_inspection,
 )
 from crosswire.nic.packet import PROTOCOL_UDP, Packet
+from crosswire.nic.rings.replay import Replay
 from tests.support.deribit_setup import SAMPLE_MESSAGES, reference
 from tests.support.guard import GuardedBytes
 from tests.support.paths import recording
@@ -100,17 +101,22 @@ def test_tables_show_every_book() -> None:
     assert "5,066 packets" in shown
 
 
+def described(limit: int) -> list[str]:
+    with Replay([recording(CAPTURE)]) as replay:
+        return list(describe_messages(replay, "deribit", limit))
+
+
 def test_messages_are_listed_field_by_field() -> None:
     listed = Counter()
     fields = Counter()
-    for line in describe_messages([recording(CAPTURE)], "deribit", 10**9):
+    for line in described(10**9):
         if found := re.match("  ([a-z_0-9]+) ", line + " "):
             listed[found[1]] += 1
         fields.update(re.findall(r"(\w+)=", line))
     assert listed == +Counter(inspected()["messages"])
     assert fields["change_id"] == 1064 + 197
     assert fields["instrument_name"] == 2 * 194
-    first = list(describe_messages([recording(CAPTURE)], "deribit", 2))
+    first = described(2)
     assert sum(line.startswith("  ") and not line.startswith("    ") for line in first) == 2
     truth = reference().messages[0][0]
     name = next(iter(truth.root))

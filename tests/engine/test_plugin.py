@@ -2,6 +2,7 @@
 
 import json
 import os
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from crosswire.engine.config import ConfigError
 from crosswire.engine.generate import generate_captures
 from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_class
 from crosswire.engine.seat import strategy_unit
+from crosswire.nic.unit import source
 from crosswire.nic.unit.unit import key_of
 from crosswire.strategies.interface import BuildContext
 from tests.support.paths import ROOT
@@ -124,6 +126,181 @@ def test_a_module_that_it_imports_by_name_at_run_time_is_part_of_it(tmp_path: Pa
     before = key(folder)
     (folder / "chosen.py").write_text("LOTS = 1\nOTHER = 2\n")
     assert key(folder) != before
+
+
+USES = """
+from crosswire import compiled
+from deep import lots
+
+
+@compiled
+def lots_now(seen: int) -> int:
+    return lots(seen)
+"""
+DEEP = """
+from crosswire import compiled
+
+
+@compiled
+def lots(seen: int) -> int:
+    return 1
+"""
+WAYS = {
+    "helper of a helper": ("from first import lots_now", "lots_now(1)", {"a/first.py": USES, "a/deep.py": DEEP}),
+    "elsewhere on the path": ("from deep import lots", "lots(1)", {"lib/deep.py": DEEP}),
+    "package": ("from pack import deep", "deep.lots(1)", {"lib/pack/__init__.py": "", "lib/pack/deep.py": DEEP}),
+    "sub-package": (
+        "import pack.sub.deep as d",
+        "d.lots(1)",
+        {"lib/pack/__init__.py": "", "lib/pack/sub/__init__.py": "", "lib/pack/sub/deep.py": DEEP},
+    ),
+    "namespace package": ("from pack import deep", "deep.lots(1)", {"lib/pack/deep.py": DEEP}),
+    "re-exported": (
+        "from pack import lots",
+        "lots(1)",
+        {"lib/pack/__init__.py": "from .deep import lots\n", "lib/pack/deep.py": DEEP},
+    ),
+    "all names": ("from deep import *", "lots(1)", {"lib/deep.py": DEEP}),
+    "out of a dict": (
+        "from table import TABLE\nlots = TABLE['a']",
+        "lots(1)",
+        {"a/table.py": "from deep import lots\nTABLE = {'a': lots}\n", "a/deep.py": DEEP},
+    ),
+    "by functools": (
+        "from reduced import lots",
+        "lots(1)",
+        {
+            "a/reduced.py": "import functools, deep\nlots = functools.reduce(getattr, ['lots'], deep)\n",
+            "a/deep.py": DEEP,
+        },
+    ),
+    "made by a function that imports": (
+        "from maker import make\nlots = make()",
+        "lots(1)",
+        {"a/maker.py": "def make():\n    from deep import lots\n    return lots\n", "a/deep.py": DEEP},
+    ),
+    "loaded from its file": (
+        "import importlib.util as u\n"
+        "s = u.spec_from_file_location('nameless', str(Path(__file__).parent / 'deep.py'))\n"
+        "m = u.module_from_spec(s)\ns.loader.exec_module(m)\nlots = m.lots",
+        "lots(1)",
+        {"a/deep.py": DEEP},
+    ),
+    "an attribute of a module": ("import pack.deep as d", "d.LOTS", {"lib/pack/deep.py": "LOTS = 1\n"}),
+    "where another fails": (
+        "try:\n    from deep import lots\nexcept ImportError:\n    pass",
+        "lots(1)",
+        {"a/deep.py": DEEP},
+    ),
+}
+
+
+def key_of_its_own_process(root: Path) -> str:
+    """Of the strategy in root/a, with root/lib on Python's path, as a run of its own would make it."""
+    command = f"from tests.engine.test_plugin import key, Path; print(key(Path({str(root / 'a')!r})))"
+    environment = os.environ | {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{root / 'lib'}"}
+    arguments = [sys.executable, "-c", command]
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_edit_of_whatever_it_is_made_of_is_another_unit(tmp_path: Path, way: str) -> None:
+    imports, lots, files = WAYS[way]
+    write(tmp_path / "a", imports, lots=lots)
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    before = key_of_its_own_process(tmp_path)
+    path.write_text(text.replace("1\n", "3\n"))
+    assert key_of_its_own_process(tmp_path) != before
+
+
+def test_a_file_of_the_same_size_and_second_is_read_anew(tmp_path: Path) -> None:
+    """Python would take its bytecode from __pycache__, and it would become machine code under the new file's name."""
+    folder = write(tmp_path / "a", "from twin import LOTS", lots="LOTS")
+    twin = folder / "twin.py"
+    seen = []
+    for lots in (1, 3):
+        twin.write_text(f"LOTS = {lots}\n")
+        os.utime(twin, (10**9, 10**9))
+        if lots == 1:
+            py_compile.compile(str(twin))
+        begin_run()
+        seen.append(sys.modules[load_strategy_class("mine.py:Nibbler", folder, "run.toml").__module__].LOTS)
+    assert seen == [1, 3]
+
+
+def test_a_helper_of_an_installed_package_is_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = tmp_path / "site-packages"
+    monkeypatch.setattr(source, "library_folders", lambda: (f"{installed}/",))
+    monkeypatch.setattr(source, "package_folders", lambda: (f"{installed}/",))
+    monkeypatch.syspath_prepend(str(installed))
+    for name, text in {
+        "edges/__init__.py": "from edges.deep import lots\n",
+        "edges/deep.py": DEEP,
+        "sizes.py": "A = 1\n",
+    }.items():
+        (installed / name).parent.mkdir(parents=True, exist_ok=True)
+        (installed / name).write_text(text)
+    folder = write(tmp_path / "a", "import sizes\nfrom edges import lots", lots="lots(1)")
+    keys = [key(folder)]
+    for name in ("edges/deep.py", "sizes.py"):
+        text = (installed / name).read_text()
+        (installed / name).write_text(text.replace("1\n", "3\n"))
+        keys.append(key(folder))
+    assert len(set(keys)) == 3
+
+
+def test_a_helper_that_another_strategy_has_loaded_is_not_taken_for_one_s_own(tmp_path: Path) -> None:
+    """Alone, the second one would not even find it."""
+    (write(tmp_path / "a", "import only_beside_a") / "only_beside_a.py").write_text("LOTS = 1\n")
+    write(tmp_path / "b", "import only_beside_a")
+    load_strategy_class("mine.py:Nibbler", tmp_path / "a", "run.toml")
+    with pytest.raises(ConfigError, match="only_beside_a was loaded for another strategy of the run") as caught:
+        load_strategy_class("mine.py:Nibbler", tmp_path / "b", "run.toml")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_module_that_two_strategies_find_at_run_time_is_part_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one finds it loaded already, and does not say its name anywhere."""
+    folder, found = tmp_path / "a", tmp_path / "lib" / "found_by_both.py"
+    found.parent.mkdir()
+    monkeypatch.syspath_prepend(str(found.parent))
+    imports = "import importlib\nLOTS = importlib.import_module('found_by_both').LOTS"
+    write(folder, imports, lots="LOTS")
+    (folder / "other.py").write_text((folder / "mine.py").read_text())
+    found.write_text("LOTS = 1\nOTHER = 1\n")
+
+    def second_key() -> str:
+        begin_run()
+        for name in ("mine", "other"):
+            cls = load_strategy_class(f"{name}.py:Nibbler", folder, "run.toml")
+        return key_of(strategy_unit(cls))
+
+    before = second_key()
+    found.write_text("LOTS = 1\nOTHER = 2\n")
+    assert second_key() != before
+
+
+def test_a_helper_that_is_gone_or_does_not_parse_is_one_line_with_its_place(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", "from fleeting import LOTS", lots="LOTS")
+    helper = folder / "fleeting.py"
+    helper.write_text("LOTS = 1\n")
+    key(folder)
+    helper.write_text("LOTS = 1\nLOTS = = 2\n")
+    with pytest.raises(ConfigError, match=r"SyntaxError: invalid syntax \(.*fleeting\.py:2\)") as caught:
+        key(folder)
+    assert "\n" not in str(caught.value)
+    helper.unlink()
+    with pytest.raises(ConfigError, match=r"No module named 'fleeting' \(.*mine\.py:\d+\)") as caught:
+        key(folder)
+    assert "\n" not in str(caught.value)
+    (folder / "mine.py").write_text("def broken(:\n")
+    with pytest.raises(ConfigError, match=r"SyntaxError: .* \(.*mine\.py:1\)"):
+        key(folder)
 
 
 def test_a_test_or_another_strategy_beside_it_is_not(tmp_path: Path) -> None:

@@ -179,7 +179,8 @@ def test_totals_equal_plain_sums(
         assert legs.cost.get(currency, 0) == e9(sum(costs))
         assert legs.cost_worst.get(currency) == (e9(max(costs)) if costs else None)
         assert summary.trades.expected.get(currency, 0) == e9(sum(value for buy, value, *_ in traded if buy == index))
-        assert opportunities.peak_value.get(currency, 0) == e9(
+        worth = [opportunities.peak_value, opportunities.shared_value]
+        assert sum(each.get(currency, Decimal(0)) for each in worth) == e9(
             sum(value for _, value, buy, _, _ in seen if buy == index)
         )
 
@@ -299,13 +300,19 @@ def test_samples_become_lines(tmp_path: Path) -> None:
 
 def test_trade_prices_are_averages_of_the_trades_own_legs() -> None:
     fills = {
-        "trade_id": np.array([7, 7, 7, 9, 0]),
-        "instrument": np.array([0, 0, 1, 0, 0]),
-        "side": np.array(["buy", "buy", "sell", "sell", "buy"], object),
-        "price": np.array([10.0, 13.0, 20.0, 1.0, 5.0]),
-        "qty_lots": np.array([2, 1, 3, 1, 1]),
+        "trade_id": np.array([7, 7, 7, 9, 0, 7]),
+        "strategy": np.array([*"aaaaa", "b"], object),
+        "instrument": np.array([0, 0, 1, 0, 0, 0]),
+        "side": np.array(["buy", "buy", "sell", "sell", "buy", "buy"], object),
+        "price": np.array([10.0, 13.0, 20.0, 1.0, 5.0, 99.0]),
+        "qty_lots": np.array([2, 1, 3, 1, 1, 1]),
     }
-    trades = {"trade_id": np.array([9, 7]), "buy_instrument": np.array([0, 0]), "sell_instrument": np.array([1, 1])}
+    trades = {
+        "trade_id": np.array([9, 7]),
+        "strategy": np.array(["a", "a"], object),
+        "buy_instrument": np.array([0, 0]),
+        "sell_instrument": np.array([1, 1]),
+    }
     bought, sold = trade_prices(fills, trades)
     np.testing.assert_allclose(bought, [np.nan, 11.0])
     np.testing.assert_allclose(sold, [np.nan, 20.0])

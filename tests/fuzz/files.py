@@ -8,8 +8,10 @@ from pathlib import Path
 
 import zstandard
 
-from crosswire.nic.capture.decode import Capture, Source, SourceState, read_record
+from crosswire.nic.capture.order import take_head
 from crosswire.nic.capture.reader import CaptureError, CaptureFile
+from crosswire.nic.capture.records import find_head
+from crosswire.nic.capture.state import MARGIN_BYTES, Source, SourceState, Window
 from crosswire.nic.memory.struct import Array, Memory, array, u8
 from crosswire.nic.rings.replay import read_frames
 from crosswire.venues.bridge.binance.importer import DEFAULT_TERMS, RecordingError, make_stream, recognise
@@ -37,27 +39,28 @@ def run_capture(data: bytes) -> None:
     except CaptureError as error:
         problem = str(error)
         assert "\n" not in problem
-    capture = Capture()
+    window, source = Window(), Source()
     try:
-        file = CaptureFile(_PATH, capture, SMALL_WINDOW_BYTES)
+        file = CaptureFile(_PATH, window, source, SMALL_WINDOW_BYTES)
     except CaptureError:
         assert frames == []
         return
     file.close()
     if file.decompressed:
         return
-    capture.base_address, capture.end_offset, capture.end_of_file = guard().place(data), len(data), 1
-    source = Source(position=file.first_record_offset)
-    in_place = []
-    while read_record(capture, source) == SourceState.READY:
-        assert 0 <= source.frame_offset <= source.frame_offset + source.frame_length <= len(data)
-        in_place.append(source.frame_length)
-        assert len(in_place) <= RECORDS_MAX
-    assert (source.state == SourceState.FAULTY) == (problem != "") or in_place[: len(frames)] == frames
-    if source.state == SourceState.FAULTY:
-        assert "\n" not in str(file.fault(source))
-    else:
-        assert source.state == SourceState.ENDED
+    window.base_address, window.end_offset, window.end_of_file = guard().place(data), len(data), 1
+    taken, last_ns = [], 0
+    while (state := find_head(window, source)) == SourceState.READY:
+        waiting = take_head(source)
+        assert -MARGIN_BYTES <= waiting.frame_offset <= waiting.frame_offset + waiting.frame_length <= len(data)
+        assert waiting.time_ns >= last_ns
+        last_ns = waiting.time_ns
+        taken.append(waiting.frame_length)
+        assert len(taken) <= RECORDS_MAX
+    assert state == SourceState.ENDED
+    assert source.position == len(data)
+    assert problem or sorted(taken) == sorted(frames)
+    assert all(warning.count > 0 and "\n" not in str(warning) for warning in file.tally().warnings())
 
 
 def capture_seeds() -> list[bytes]:

@@ -239,12 +239,33 @@ def blocked(harness: Harness) -> list[int]:
     return [row["blocked_by"] for row in harness.opportunities]
 
 
-def test_blocked_by_a_stale_book() -> None:
+def test_what_lies_on_a_stale_book_is_no_opportunity() -> None:
     harness = make()
     quote(harness, "a", 999, 1000)
     harness.advance(1_001 * MS)
     quote(harness, "b", 1002, 1003)
-    assert (harness.orders, blocked(harness)) == ([], [Blocked.STALE])
+    assert (harness.orders, blocked(harness)) == ([], [])
+
+
+@pytest.mark.parametrize("noticed_by", ["b", "a", "the end"])
+def test_an_opportunity_ends_when_its_older_book_is_too_old_whenever_that_is_noticed(noticed_by: str) -> None:
+    harness = make(cooldown_us=10_000_000)
+    quote(harness, "a", 999, 1000)
+    silent_ns = harness.desk.now_ns
+    quote(harness, "b", 1002, 1003)
+    harness.advance(500 * MS)
+    quote(harness, "b", 1003, 1004)
+    harness.advance(700 * MS)
+    if noticed_by != "the end":
+        # Of "b" a greater edge than ever, on a book that has said nothing for too long; "a" itself begins anew.
+        quote(harness, noticed_by, *{"b": (1005, 1006), "a": (999, 1000)}[noticed_by])
+    harness.finish()
+    first, *others = harness.opportunities
+    assert first["end_ns"] == silent_ns + 1_000 * MS
+    assert (first["peak_buy_ticks"], first["peak_sell_ticks"]) == (10_000, 10_030)
+    assert first["start_ns"] < first["peak_ns"] < first["end_ns"]
+    assert len(others) == (1 if noticed_by == "a" else 0)
+    assert harness.strategy.legs.opportunities.silenced == 1
 
 
 def test_blocked_by_no_size() -> None:

@@ -55,6 +55,7 @@ def test_a_record_holds_what_the_trade_was_and_frees_its_place() -> None:
     trade = Trade(
         state=TradeState.WORKING, trade_id=7, intended_e9=8, bought_e9=9, sold_e9=10, cash_e9=11, start_ns=12,
         expected_value_e9=13, retries=14, unhedged_ns=15, miss_cost_e9=16,
+        first_buy_ticks=19, first_sell_ticks=20,
     )  # fmt: skip
     write_trade(trade, harness.desk, 17, 18, -1, Outcome.HEDGED)
     assert harness.trades == [
@@ -62,7 +63,7 @@ def test_a_record_holds_what_the_trade_was_and_frees_its_place() -> None:
             "trade_id": 7, "strategy": 0, "start_ns": 12, "end_ns": START_NS, "buy_instrument": 17,
             "sell_instrument": 18, "intended_size_e9": 8, "bought_size_e9": 9, "sold_size_e9": 10,
             "expected_value_e9": 13, "traded_value_e9": 10, "outcome": Outcome.HEDGED, "retries": 14,
-            "unhedged_ns": 15, "miss_cost_e9": 16,
+            "unhedged_ns": 15, "miss_cost_e9": 16, "first_buy_ticks": 19, "first_sell_ticks": 20,
         }
     ]  # fmt: skip
     assert trade.state == TradeState.FREE

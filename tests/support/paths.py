@@ -30,3 +30,13 @@ def benchmark_recording(name: str) -> Path:
     if not path.exists():
         sys.exit(f"bench: {missing_recording(name)}")
     return path
+
+
+def fault(name: str) -> Path:
+    """A small faulty input, or a pattern of them. Without the folder a test skips; in CI that is a failure."""
+    folder = RECORDINGS.parent / "faults"
+    if not folder.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"in CI: {folder} is missing")
+        pytest.skip(f"{folder} is missing")
+    return folder / name

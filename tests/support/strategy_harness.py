@@ -37,7 +37,17 @@ from crosswire.venues.side import ASK, BID
 START_NS = 1_700_000_000_000_000_000
 # What every leg strategy must be told; a test says what else matters to it.
 LEG_PARAMETERS: dict[str, Any] = {"threshold_bps": 1, "size_max": 1, "unwind_loss_max_bps": 50}
-ORDER_TERMS = ("instrument", "side", "time_in_force", "price_ticks", "qty_lots", "decision_ticks", "trade_id", "tag")
+ORDER_TERMS = (
+    "instrument",
+    "side",
+    "time_in_force",
+    "price_ticks",
+    "qty_lots",
+    "decision_ticks",
+    "trade_id",
+    "tag",
+    "plan",
+)
 Number = int | float | str | Decimal | Fraction
 
 
@@ -151,6 +161,7 @@ class Sent:
     decision_ticks: int
     trade_id: int
     tag: int
+    plan: int
     sent_ns: int
     answer: Answer
     fills: list[tuple[int, int]] = field(default_factory=list)  # price_ticks, qty_lots

@@ -145,7 +145,6 @@ class SyntheticRun:
             "wall_s": 0.12,
             "digest": "0123456789abcdef" * 4,
             "latencies": {"feed": latency(4e6, 0.6), "order round trip": latency(9e6, 0.25)},
-            "threshold_bps": 2.0,
         }
 
     def _walk(self) -> None:
@@ -200,6 +199,11 @@ class SyntheticRun:
             captured_size_e9=size_e9 if traded else 0,
             attempts=1 if traded else 0,
             blocked_by=0 if traded else self.random.choice((1, 1, 1, 2, 3)),
+            first_buy_ticks=self.tops[buy][1],
+            first_sell_ticks=self.tops[sell][0],
+            peak_ns=self.now_ns,
+            peak_buy_ticks=self.tops[buy][1],
+            peak_sell_ticks=self.tops[sell][0],
         )
 
     def _trade(self, buy: int, sell: int, size_e9: int, edge_e9: int) -> None:
@@ -228,6 +232,8 @@ class SyntheticRun:
             retries=1 if missed else 0,
             unhedged_ns=unhedged_ns,
             miss_cost_e9=cost,
+            first_buy_ticks=self.tops[buy][1],
+            first_sell_ticks=self.tops[sell][0],
         )
 
     def _leg(self, index: int, side: int, size_e9: int, worse_ticks: int) -> None:
@@ -268,6 +274,7 @@ class SyntheticRun:
             strategy_position_lots=position.position_lots,
             trade_id=self.last_trade_id,
             match_id=0,
+            planned_tick_lots=decision * lots,
             exchange_order_id=self.last_order_id,
         )
 

@@ -1,10 +1,17 @@
-"""L2 book of one instrument: any depth in fixed memory, best price in O(1), invalid until proven and after a gap."""
+"""L2 book of one instrument: any depth in fixed memory, best price in O(1), invalid until proven and after a gap.
+
+A book with more levels than it has room for keeps those near the market (`venues.book.pages`): what it shows is right,
+and ends where it does not know more. Once all that it knows of a side is gone, its best price is not known
+(`sees_best`): such a book must not be valid.
+"""
 
 from crosswire.nic.memory.raw import count_trailing_zeros, hash_bits, shift_left, shift_right
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.book.pages import (
     ABSENT,
+    LET_GO,
+    NO_BOUND,
     NO_GROUP,
     NO_PAGE,
     PAGE_BITS,
@@ -94,7 +101,10 @@ def invalidate_book(book: Book) -> None:
 
 @inlined
 def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
-    """Set a level's size in lots, 0 removes it. False: no room, or |price| beyond 2**35; the book is lost then."""
+    """Set a level's size in lots, 0 removes it. False: a price out of range, beyond 2**35 ticks; the book is lost then.
+
+    True also for a level that is let go, because there is no room for one so far away.
+    """
     if book.taken.count != 0:
         market_shows(book.taken, side, price_ticks, qty_lots)
     pages = book.pages
@@ -105,8 +115,10 @@ def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
     page = group.pages[place]
     if group.key != key or page == NO_PAGE:
         slot = place_level(pages, side, rank, qty_lots)
+        if pages.is_cut != 0:
+            _count_let_go(book)
         if slot < 0:
-            return slot == ABSENT
+            return slot == ABSENT or slot == LET_GO
         group = pages.groups[slot]
         page = group.pages[place]
     pages.sizes[page * PAGE_TICKS + (rank & PAGE_MASK)] = qty_lots
@@ -134,6 +146,31 @@ def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
             elif price_ticks == book.level_ask_ticks:
                 book.level_ask_ticks = _next_best(pages, side, rank >> WORD_BITS, occupied)
     return True
+
+
+@compiled
+def _count_let_go(book: Book) -> None:
+    """Count the levels no more that were let go."""
+    pages = book.pages
+    book.bid_levels -= pages.uncounted[BID]
+    book.ask_levels -= pages.uncounted[ASK]
+    pages.uncounted[BID] = 0
+    pages.uncounted[ASK] = 0
+
+
+@compiled
+def is_beyond(book: Book, side: int, price_ticks: int) -> bool:
+    """Tell whether a level is so far away that the book does not keep it, because it had to let go some."""
+    return book.pages.is_cut != 0 and rank_of(side, price_ticks) >= book.pages.bounds[side]
+
+
+@compiled
+def sees_best(book: Book) -> bool:
+    """Tell whether the best prices are known: no side is empty of which levels were let go."""
+    return book.pages.is_cut == 0 or (
+        (book.level_bid_ticks != NO_BID or book.pages.bounds[BID] == NO_BOUND)
+        and (book.level_ask_ticks != NO_ASK or book.pages.bounds[ASK] == NO_BOUND)
+    )
 
 
 @compiled

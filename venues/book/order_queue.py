@@ -17,6 +17,8 @@ from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, arra
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import Book, clear_book, set_level
 from crosswire.venues.book.hash_table import close_gap, find_key, find_place, is_taken
+from crosswire.venues.book.pages import LET_GO_PARTS, PAGE_BITS, cut_at, last_rank, rank_of
+from crosswire.venues.side import ASK, BID
 
 NONE = -1  # no slot
 LOTS_MAX = 1 << 62  # sum of one level; an order that would exceed it has no room
@@ -161,13 +163,13 @@ def lots_ahead(queue: OrderQueue, slot: int) -> int:
 def put_order(
     queue: OrderQueue, book: Book, order_id: int, side: int, price_ticks: int, qty_lots: int, sort_order_id: int
 ) -> int:
-    """Add an order of `qty_lots` > 0, or change the one of that id; its place is where `sort_order_id` says.
+    """Add an order of `qty_lots` >= 0, or change the one of that id; its place is where `sort_order_id` says.
 
     The slot; NONE if there is no room for the order, its level or their sum, or the book refuses the price: the order
     is not there then, not even as it was before, and whoever follows a venue has lost the book. `owner` and `tag` of a
     changed order stay; a new one has 0.
     """
-    assert qty_lots > 0
+    assert qty_lots >= 0
     slot = _look_up(queue.order_directory, order_id)
     if slot != NONE:
         order = queue.orders[slot]
@@ -201,7 +203,7 @@ def put_order(
 
 @compiled
 def reduce_order(queue: OrderQueue, book: Book, order_id: int, qty_lots: int) -> int:
-    """Set an order's quantity, above 0 and not above what it was; it keeps its place. Its slot, NONE if unknown."""
+    """Set an order's quantity, not below 0 and not above what it was; it keeps its place. Its slot, NONE if unknown."""
     slot = _look_up(queue.order_directory, order_id)
     if slot != NONE:
         reduce_slot(queue, book, slot, qty_lots)
@@ -212,7 +214,7 @@ def reduce_order(queue: OrderQueue, book: Book, order_id: int, qty_lots: int) ->
 def reduce_slot(queue: OrderQueue, book: Book, slot: int, qty_lots: int) -> None:
     """Do `reduce_order` for one whose slot is known."""
     order = queue.orders[slot]
-    assert 0 < qty_lots <= order.qty_lots
+    assert 0 <= qty_lots <= order.qty_lots
     level = queue.levels[order.level]
     level.lots -= order.qty_lots - qty_lots
     order.qty_lots = qty_lots
@@ -235,6 +237,36 @@ def delete_slot(queue: OrderQueue, book: Book, slot: int) -> None:
     order = queue.orders[slot]
     _leave_level(queue, book, order)
     _give_order_slot(queue, slot, order)
+
+
+@compiled
+def let_go_far_orders(queue: OrderQueue, book: Book) -> bool:
+    """Make room in full tables by letting go the orders farthest from the market; False if none are.
+
+    They are of the side that has more levels, and a part of the tables goes at once. From the first price on that went
+    the book keeps no level of that side (`venues.book.pages`): no order may be put there.
+    """
+    gone = 0
+    orders_max = queue.order_capacity - max(1, queue.order_capacity // LET_GO_PARTS)
+    levels_max = queue.level_capacity - max(1, queue.level_capacity // LET_GO_PARTS)
+    while queue.count > orders_max or queue.level_count > levels_max:
+        side = BID if book.bid_levels > book.ask_levels else ASK
+        best = book.level_bid_ticks if side == BID else book.level_ask_ticks
+        if max(book.bid_levels, book.ask_levels) == 0:
+            break
+        rank = last_rank(book.pages, side)
+        if rank_of(side, best) >> PAGE_BITS == rank >> PAGE_BITS:
+            break  # all that the side has
+        cut_at(book.pages, side, rank)
+        while rank >= book.pages.bounds[side]:
+            slot = first_order(queue, side, rank_of(side, rank))
+            while slot != NONE:
+                delete_slot(queue, book, slot)
+                slot = first_order(queue, side, rank_of(side, rank))
+            book.pages.levels_let_go += 1
+            gone += 1
+            rank = last_rank(book.pages, side)
+    return gone != 0
 
 
 @compiled

@@ -12,6 +12,11 @@ nothing to do but clear a bit. Once half of either is used, every new one pays f
 gives back what is empty there, so that a turn of the whole table takes a quarter as many new ones as it has slots; when
 one runs out, the turn goes on until something is found. So nothing is lost, however far prices drift.
 
+When every page has a level, the farthest page of the side that has more is let go: from its first rank on (`bounds`)
+nothing of that side is kept any more until all is cleared. So what is kept is always every level before that rank, and
+it costs nothing while there is room: a page beyond the bound does not exist, and only where one is missing is the bound
+looked at.
+
 What lost, on the real streams of `tests.bench.book` (from an empty book, same machine and run, this book's time is 1):
 * one table tick -> size: 0.95 to 1.05, but a search tick by tick, without bound where a book is sparse;
 * a window of ticks around the market: 0.55 to 0.8, but blind outside it, and 16 bytes a tick (spot BTC: 96 MB);
@@ -22,7 +27,13 @@ What lost, on the real streams of `tests.bench.book` (from an empty book, same m
 
 from typing import Annotated
 
-from crosswire.nic.memory.raw import count_trailing_zeros, fill_bytes, shift_left, shift_right
+from crosswire.nic.memory.raw import (
+    count_leading_zeros,
+    count_trailing_zeros,
+    fill_bytes,
+    shift_left,
+    shift_right,
+)
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u16
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.hash_table import close_gap, find_key, find_place, is_taken
@@ -47,7 +58,11 @@ RECLAIM_STEPS = 4
 
 NO_GROUP = 1 << 62  # `next_group`: there is none
 ABSENT = -1  # `place_level`: no such level, and none is wanted
-NO_ROOM = -2  # `place_level`: the memory is full, or the price out of range
+NO_ROOM = -2  # `place_level`: the price is out of range, on the side of the better ones
+LET_GO = -3  # `place_level`: the level is beyond those that are kept
+LET_GO_PARTS = 16  # of a full table, that one is let go of
+NO_BOUND = 1 << 62
+SIDES = 2
 
 
 class Group(Struct):
@@ -80,6 +95,10 @@ class Pages(Struct):
     pages_fresh: i64  # pages from this number on were never used
     free_count: i64
     cursor: i64  # slot that is looked at next for something to give back
+    is_cut: i64  # 1: levels were let go since all was cleared
+    levels_let_go: i64  # ever, with what came for ranks from the bound on
+    uncounted: Annotated[Array, i64, SIDES]  # of these: levels that the book still counts
+    bounds: Annotated[Array, i64, SIDES]  # from this rank on no level of the side is kept; NO_BOUND: all are
     groups: Annotated[Pointer, Group]
     nodes: Annotated[Pointer, Node]
     sizes: Annotated[Pointer, i64]  # from page * PAGE_TICKS
@@ -102,6 +121,15 @@ def allocate_pages(pages: Pages, level_capacity: int) -> None:
     pages.sizes = array(i64, PAGE_TICKS * (pages.levels_max + 1))
     pages.free = array(u16, pages.levels_max)
     pages.pages_fresh = NO_PAGE + 1
+    clear_bounds(pages)
+
+
+@compiled
+def clear_bounds(pages: Pages) -> None:
+    pages.is_cut = 0
+    for side in range(SIDES):
+        pages.bounds[side] = NO_BOUND
+        pages.uncounted[side] = 0
 
 
 @compiled
@@ -116,6 +144,7 @@ def clear_pages(pages: Pages) -> None:
     pages.pages_fresh = NO_PAGE + 1
     pages.free_count = 0
     pages.cursor = 0
+    clear_bounds(pages)
 
 
 @compiled
@@ -159,7 +188,10 @@ def size_at(pages: Pages, side: int, rank: int) -> int:
 
 @compiled
 def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
-    """Find the slot of the group of a rank; make it and its page if missing and wanted. ABSENT or NO_ROOM."""
+    """Find the slot of the group of a rank; make it and its page if missing and wanted. ABSENT, NO_ROOM or LET_GO.
+
+    To make room, levels that are farther away may be let go: the book must take `uncounted` off its counts.
+    """
     group = rank >> WORD_BITS
     place = (rank & WORD_MASK) >> PAGE_BITS
     slot = find_group(pages, side, group)
@@ -167,8 +199,14 @@ def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
         return slot
     if slot >= 0 and pages.groups[slot].pages[place] != NO_PAGE:
         return slot
-    if group < -GROUPS_HALF or group >= GROUPS_HALF or not _make_room(pages):
+    if group < -GROUPS_HALF:
         return NO_ROOM
+    if group >= GROUPS_HALF or rank >= pages.bounds[side]:
+        cut_at(pages, side, rank)
+        pages.levels_let_go += 1
+        return LET_GO
+    if not _make_room(pages) and not _let_go(pages, side, rank):
+        return LET_GO
     # To make room may have moved the group, or removed it.
     slot = find_place(pages.groups, pages.group_bits, group_key(side, group))
     if pages.groups[slot].key == 0:
@@ -188,6 +226,84 @@ def _make_room(pages: Pages) -> bool:
         return True
     _reclaim(pages, RECLAIM_STEPS if used < pages.levels_max else 1 << pages.group_bits)
     return pages.pages_used < pages.levels_max
+
+
+@compiled
+def cut_at(pages: Pages, side: int, rank: int) -> None:
+    """Keep no level of a side from the page of this rank on."""
+    pages.is_cut = 1
+    pages.bounds[side] = min(pages.bounds[side], rank & ~PAGE_MASK)
+
+
+@compiled
+def _let_go(pages: Pages, side: int, rank: int) -> bool:
+    """Let go the farthest pages of a full table for a new one of `rank`; False if that one is among them.
+
+    They are of the side that has more pages, so no side is emptied for the other; and several, because to find that
+    there is no room takes a look at the whole table.
+    """
+    own, other = _count_pages(pages, side), _count_pages(pages, 1 - side)
+    for _ in range(pages.levels_max // LET_GO_PARTS):
+        if own >= other:
+            last = last_rank(pages, side)
+            if rank > last:
+                cut_at(pages, side, rank)
+                pages.levels_let_go += 1
+                return False
+            _let_go_page(pages, side, last)
+            own -= 1
+        else:
+            _let_go_page(pages, 1 - side, last_rank(pages, 1 - side))
+            other -= 1
+    return True
+
+
+@compiled
+def last_rank(pages: Pages, side: int) -> int:
+    """The worst rank of a side that has a level; the side must have one."""
+    while True:
+        number = 0
+        for height in range(NODE_HEIGHT, 0, -1):
+            node = pages.nodes[_find_node(pages, side, height, number)]
+            number = number << WORD_BITS | (WORD_MASK - count_leading_zeros(node.word))
+        slot = find_group(pages, side, number - GROUPS_HALF)
+        occupied = pages.groups[slot].occupied
+        if occupied != 0:
+            return (number - GROUPS_HALF) << WORD_BITS | (WORD_MASK - count_leading_zeros(occupied))
+        remove_group(pages, slot)
+
+
+@compiled
+def _count_pages(pages: Pages, side: int) -> int:
+    """Count the pages of a side that have a level."""
+    count = 0
+    for slot in range(1 << pages.group_bits):
+        group = pages.groups[slot]
+        if group.key != 0 and group.key >> 1 & 1 == side:
+            for place in range(GROUP_PAGES):
+                count += 1 if shift_right(group.occupied, place * PAGE_TICKS) & PAGE_FULL != 0 else 0
+    return count
+
+
+@compiled
+def _let_go_page(pages: Pages, side: int, rank: int) -> None:
+    """Let go the levels of the page of a rank."""
+    slot = find_group(pages, side, rank >> WORD_BITS)
+    group = pages.groups[slot]
+    place = (rank & WORD_MASK) >> PAGE_BITS
+    page = group.pages[place]
+    for position in range(PAGE_TICKS):
+        bit = shift_left(1, place * PAGE_TICKS + position)
+        if group.occupied & bit != 0:
+            pages.levels_let_go += 1
+            pages.uncounted[side] += 1
+        group.occupied &= ~bit
+        pages.sizes[page * PAGE_TICKS + position] = 0
+    cut_at(pages, side, rank)
+    if group.occupied == 0:
+        remove_group(pages, slot)
+    else:
+        _free_pages(pages, group)
 
 
 @compiled

@@ -1,7 +1,9 @@
 """Decoder of the `bridge` feed; the wire is in `venues.bridge.wire.layout`.
 
-A packet that can't be believed, after its sequence number was, counts as lost: like a gap it takes every book of its
-channel with it until their next snapshots.
+What can't be read costs what `venues.feed.COSTS` says. What a newer version added is stepped over: fields by the block
+length on the wire, and messages and groups that we do not know where only one reading of the packet is possible.
+Nothing on the wire says how many groups an unknown message has, so as many are passed over as it takes for the rest of
+the packet to be the messages that its header counts.
 """
 
 from typing import Annotated
@@ -10,15 +12,17 @@ from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, view
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import Book, clear_book, refresh_top, set_level, set_quote
+from crosswire.venues.book.book import Book, clear_book, refresh_top, sees_best, set_level, set_quote
 from crosswire.venues.bridge.wire.layout import (
     MESSAGES,
     SCHEMA_ID,
+    SCHEMA_VERSION,
     BestBidAsk,
     BookDelta,
     GroupHeader,
     Heartbeat,
     InstrumentDefinition,
+    InstrumentId,
     Level,
     MessageHeader,
     PacketFlag,
@@ -28,7 +32,7 @@ from crosswire.venues.bridge.wire.layout import (
     Template,
     Trade,
 )
-from crosswire.venues.feed import Feed, Reject, decode, reject
+from crosswire.venues.feed import Feed, Reject, decode, note_mismatch, note_restart, reject
 from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Kind, Payoff, has_terms, multiply_e9
 from crosswire.venues.market import (
     MAP_INSTRUMENTS_MAX,
@@ -48,6 +52,7 @@ CHANNELS_MAX = 64
 VALUE_BITS = 52  # prices in ticks and sizes in lots are below 2**52: what is beyond is damage
 UNIT_E9_MAX = 1 << 60  # a tick, lot or contract beyond 1e9 units is damage
 KNOWN_TEMPLATES = len(MESSAGES)
+UNKNOWN_GROUPS_MAX = 8  # of one message, that are passed over
 
 
 class Channel(Struct):
@@ -73,7 +78,6 @@ class BridgeFeed(Feed):
     channel_count: i64
     stale_messages: i64  # deltas and snapshots that end at or before the book's last id
     unproven_messages: i64  # deltas, or later parts of an event, for which there is no valid book
-    restarts: i64  # publishers that began to count anew
     channels: Annotated[Array, Channel, CHANNELS_MAX]
     chains: Annotated[Array, Chain, MAP_INSTRUMENTS_MAX]
 
@@ -92,14 +96,17 @@ def find_channel(feed: BridgeFeed, channel_id: int) -> int:
 
 
 @compiled
-def lose_channel(feed: BridgeFeed, channel_index: int, market: Market, events: Events, time_ns: int) -> None:
-    """Lose the channel's books: what it said may be incomplete."""
+def lose_channel(feed: BridgeFeed, channel_index: int, market: Market, events: Events, time_ns: int) -> int:
+    """Lose the channel's books: what it said may be incomplete. How many it had."""
     channel = feed.channels[channel_index]
+    lost = 0
     for index in range(market.count):
         if feed.chains[index].channel == channel_index + 1:
             if market.books[index].valid != 0 or channel.pending == index + 1:
                 lose_book(market, events, index, time_ns)
+                lost += 1
     channel.pending = 0
+    return lost
 
 
 @compiled
@@ -113,8 +120,7 @@ def take_sequence(feed: BridgeFeed, channel_index: int, header: PacketHeader, ma
         if header.send_time_ns <= channel.send_time_ns:
             feed.duplicates += 1
             return False
-        feed.restarts += 1
-        lose_channel(feed, channel_index, market, events, header.send_time_ns)
+        note_restart(feed, lose_channel(feed, channel_index, market, events, header.send_time_ns))
     elif channel.sequence != 0 and sequence != channel.sequence + 1:
         feed.sequence_gaps += sequence - channel.sequence - 1
         lose_channel(feed, channel_index, market, events, header.send_time_ns)
@@ -130,26 +136,37 @@ def is_damaged(price_ticks: int, qty_lots: int) -> bool:
 
 
 @compiled
-def check_group(feed: BridgeFeed, address: int, end: int) -> int:
-    """Prove that a group of levels lies before `end` and holds nothing damaged; the address after it, or 0."""
+def behind_group(address: int, end: int) -> int:
+    """The address after a group, 0 if it does not lie before `end`."""
     if end - address < size_of(GroupHeader):
+        return 0
+    group = view(GroupHeader, address)
+    after = address + size_of(GroupHeader) + group.block_length * group.num_in_group
+    return after if after <= end else 0
+
+
+@compiled
+def check_group(feed: BridgeFeed, address: int, end: int) -> int:
+    """Prove that a group of levels lies before `end`; the address after it, negative if it can't be believed, or 0."""
+    after = behind_group(address, end)
+    if after == 0:
         return reject(feed, Reject.GROUP_OVERRUN)
     group = view(GroupHeader, address)
     stride = group.block_length
-    if stride < size_of(Level):
-        return reject(feed, Reject.SHORT_ENTRY)
     entries = address + size_of(GroupHeader)
     count = group.num_in_group
-    if count * stride > end - entries:
-        return reject(feed, Reject.GROUP_OVERRUN)
+    if stride < size_of(Level):
+        reject(feed, Reject.SHORT_ENTRY)
+        return -after
     damage = 0
     for position in range(count):
         level = view(Level, entries + position * stride)
         price_ticks = level.price_ticks
         damage |= (price_ticks ^ (price_ticks >> 63)) | level.qty_lots
     if damage >> VALUE_BITS != 0:
-        return reject(feed, Reject.BAD_VALUE)
-    return entries + count * stride
+        reject(feed, Reject.BAD_VALUE)
+        return -after
+    return after
 
 
 @compiled
@@ -232,10 +249,16 @@ def begin_snapshot(
 
 
 @compiled
-def end_event(channel: Channel, packet: Packet, market: Market, events: Events, index: int, time_ns: int) -> None:
+def end_event(
+    feed: BridgeFeed, channel: Channel, packet: Packet, market: Market, events: Events, index: int, time_ns: int
+) -> None:
     """Show the book: the last part of an event is in it."""
     channel.pending = 0
     book = market.books[index]
+    if not sees_best(book):
+        reject(feed, Reject.BOOK_FULL)
+        lose_book(market, events, index, time_ns)
+        return
     book.valid = 1
     book.update_id = channel.pending_id
     book.exchange_time_ns = time_ns
@@ -245,15 +268,28 @@ def end_event(channel: Channel, packet: Packet, market: Market, events: Events, 
 
 
 @compiled
+def spoil_book(
+    feed: BridgeFeed, channel_index: int, instrument_id: int, market: Market, events: Events, time_ns: int
+) -> None:
+    """Lose the book that a message is about which can't be believed, and any event that it breaks off."""
+    break_event(feed.channels[channel_index], market, events, time_ns)
+    index = find_book(feed, channel_index, instrument_id)
+    if index >= 0 and market.books[index].valid != 0:
+        lose_book(market, events, index, time_ns)
+
+
+@compiled
 def apply_quote(
     feed: BridgeFeed, packet: Packet, quote: BestBidAsk, market: Market, events: Events, index: int, time_ns: int
-) -> bool:
-    """Overlay a best bid and ask; False for one that can't be. It proves nothing, so an invalid book stays so."""
-    if is_damaged(quote.bid_price_ticks, quote.bid_qty_lots) or is_damaged(quote.ask_price_ticks, quote.ask_qty_lots):
-        return reject(feed, Reject.BAD_VALUE)
+) -> None:
+    """Overlay a best bid and ask. It proves nothing, so an invalid book stays so; one that can't be costs the book."""
     book = market.books[index]
+    if is_damaged(quote.bid_price_ticks, quote.bid_qty_lots) or is_damaged(quote.ask_price_ticks, quote.ask_qty_lots):
+        reject(feed, Reject.BAD_VALUE)
+        if book.valid != 0:
+            lose_book(market, events, index, time_ns)
     if book.valid == 0:
-        return True
+        return
     set_quote(
         book, quote.update_id, quote.bid_price_ticks, quote.bid_qty_lots, quote.ask_price_ticks, quote.ask_qty_lots
     )
@@ -261,19 +297,18 @@ def apply_quote(
         book.exchange_time_ns = time_ns
         book.receive_time_ns = packet.time_ns
         book_changed(events, market, index, time_ns)
-    return True
 
 
 @compiled
-def apply_trade(feed: BridgeFeed, trade: Trade, events: Events, index: int, time_ns: int) -> bool:
-    """Report a trade; False for one that can't be."""
+def apply_trade(feed: BridgeFeed, trade: Trade, events: Events, index: int, time_ns: int) -> None:
+    """Report a trade, unless it can't be."""
     if is_damaged(trade.price_ticks, trade.qty_lots) or trade.aggressor_side > ASK:
-        return reject(feed, Reject.BAD_VALUE)
+        reject(feed, Reject.BAD_VALUE)
+        return
     event = add_event(events, TRADE, index, time_ns)
     event.side = trade.aggressor_side
     event.price_ticks = trade.price_ticks
     event.qty_lots = trade.qty_lots
-    return True
 
 
 @compiled
@@ -324,10 +359,12 @@ def define_instrument(
     market: Market,
     events: Events,
     time_ns: int,
-) -> bool:
-    """Tie the wire's id to the instrument of that symbol; False for a definition that can't be."""
+) -> None:
+    """Tie the wire's id to the instrument of that symbol. One that can't be costs the book that had the id."""
     if is_definition_damaged(definition):
-        return reject(feed, Reject.BAD_VALUE)
+        reject(feed, Reject.BAD_VALUE)
+        spoil_book(feed, channel_index, definition.instrument_id, market, events, time_ns)
+        return
     if feed.discover != 0:
         # By id: a bridge may front several markets of one exchange, whose symbols are the same.
         index = find_instrument(feed.map, definition.instrument_id)
@@ -337,21 +374,22 @@ def define_instrument(
         index = find_symbol(market, feed.venue, definition.symbol, SYMBOL_BYTES)
     if index < 0:
         reject(feed, Reject.UNKNOWN_INSTRUMENT)
-        return True
+        return
     instrument = market.instruments[index]
     chain = feed.chains[index]
     agrees = has_terms(instrument, definition.tick_e9, definition.lot_e9, definition.contract_e9, definition.payoff)
-    feed.definition_mismatches += 0 if agrees else 1
+    if not agrees:
+        note_mismatch(feed)
+    agrees = agrees or feed.ignores_definitions != 0
     known = find_instrument(feed.map, definition.instrument_id) == index and chain.channel == channel_index + 1
     if agrees and known:
-        return True
+        return
     if market.books[index].valid != 0:
         lose_book(market, events, index, time_ns)
     # A book that the wire contradicts belongs to no channel, so nothing can make it valid.
     taken = agrees and add_instrument(feed.map, definition.instrument_id, index)
     chain.channel = channel_index + 1 if taken else 0
     instrument.venue_id = definition.instrument_id
-    return True
 
 
 @compiled
@@ -378,10 +416,14 @@ def decode_book(
     bids = block + message.block_length
     end = packet.payload_address + packet.payload_length
     asks = check_group(feed, bids, end)
-    after = 0 if asks == 0 else check_group(feed, asks, end)
+    after = 0 if asks == 0 else check_group(feed, abs(asks), end)
     if after == 0:
         return 0
     channel = feed.channels[channel_index]
+    if asks < 0 or after < 0:
+        # Both messages begin with the instrument.
+        spoil_book(feed, channel_index, view(Snapshot, block).instrument_id, market, events, channel.send_time_ns)
+        return abs(after)
     is_delta = message.template_id == Template.BOOK_DELTA
     if is_delta:
         delta = view(BookDelta, block)
@@ -410,7 +452,7 @@ def decode_book(
         return after
     channel.pending_id = last_id
     if ends:
-        end_event(channel, packet, market, events, index, time_ns)
+        end_event(feed, channel, packet, market, events, index, time_ns)
     else:
         channel.pending = index + 1
         book.valid = 0
@@ -435,52 +477,160 @@ def root_bytes(template_id: int) -> int:
 
 @compiled
 def check_message(feed: BridgeFeed, position: int, end: int) -> int:
-    """Prove that a message header and root block that we know lie at `position`; the block's address, or 0."""
+    """Prove that a message header and its root block lie at `position`; the block's address, or 0.
+
+    Negative if the block is not one that we know how to read: the message may be passed over.
+    """
     if end - position < size_of(MessageHeader):
         return reject(feed, Reject.SHORT_MESSAGE)
     message = view(MessageHeader, position)
     if message.schema_id != SCHEMA_ID:
         return reject(feed, Reject.UNKNOWN_SCHEMA)
-    template_id = message.template_id
-    if not 1 <= template_id <= KNOWN_TEMPLATES:
-        return reject(feed, Reject.UNKNOWN_TEMPLATE)
-    if message.block_length < root_bytes(template_id):
-        return reject(feed, Reject.SHORT_BLOCK)
     block = position + size_of(MessageHeader)
     if block + message.block_length > end:
         return reject(feed, Reject.BLOCK_OVERRUN)
+    template_id = message.template_id
+    if not 1 <= template_id <= KNOWN_TEMPLATES:
+        reject(feed, Reject.UNKNOWN_TEMPLATE)
+        return -block
+    if message.block_length < root_bytes(template_id):
+        reject(feed, Reject.SHORT_BLOCK)
+        return -block
     feed.messages[template_id - 1] += 1
     return block
 
 
 @compiled
+def is_book_message(template_id: int) -> bool:
+    """Tell whether messages of a template have the two groups of levels."""
+    return template_id == Template.BOOK_DELTA or template_id == Template.SNAPSHOT
+
+
+@compiled
+def pass_over(
+    feed: BridgeFeed, channel_index: int, message: MessageHeader, left: int, market: Market, events: Events, end: int
+) -> int:
+    """Step over a message that can't be read, `left` before the packet's last; the address after it, or 0.
+
+    A best bid and ask, delta or snapshot that is too short to be read costs the book that it is about.
+    """
+    block = address_of(message) + size_of(MessageHeader)
+    after = block + message.block_length
+    template_id = message.template_id
+    if not 1 <= template_id <= KNOWN_TEMPLATES:
+        return pass_groups(after, left, end)
+    if template_id == Template.BEST_BID_ASK or is_book_message(template_id):
+        if message.block_length < size_of(InstrumentId):
+            return 0
+        instrument_id = view(InstrumentId, block).instrument_id
+        spoil_book(feed, channel_index, instrument_id, market, events, feed.channels[channel_index].send_time_ns)
+    if is_book_message(template_id):
+        asks = behind_group(after, end)
+        after = 0 if asks == 0 else behind_group(asks, end)
+        if after == 0:
+            reject(feed, Reject.GROUP_OVERRUN)
+    return after
+
+
+@compiled
+def pass_groups(position: int, left: int, end: int) -> int:
+    """Pass over groups that we do not know, so that `left` messages follow to the end; 0: they can't be told apart."""
+    if left == 0:
+        return end
+    found = 0
+    for _ in range(UNKNOWN_GROUPS_MAX + 1):
+        if position == 0:
+            break
+        if are_messages(position, left, end):
+            if found != 0:
+                return 0
+            found = position
+        position = behind_group(position, end)
+    return found
+
+
+@compiled
+def are_messages(position: int, left: int, end: int) -> bool:
+    """Tell whether `left` messages fill the bytes before `end`, as far as can be told without knowing all of them."""
+    for _ in range(left):
+        if end - position < size_of(MessageHeader):
+            return False
+        message = view(MessageHeader, position)
+        if message.schema_id != SCHEMA_ID:
+            return False
+        template_id = message.template_id
+        position += size_of(MessageHeader) + message.block_length
+        if position > end:
+            return False
+        if is_book_message(template_id):
+            asks = behind_group(position, end)
+            position = 0 if asks == 0 else behind_group(asks, end)
+            if position == 0:
+                return False
+        if not 1 <= template_id <= KNOWN_TEMPLATES or message.version > SCHEMA_VERSION:
+            return True  # it may have groups, too
+    return position == end
+
+
+@compiled
 def decode_root(
     feed: BridgeFeed, channel_index: int, packet: Packet, block: int, template_id: int, market: Market, events: Events
-) -> bool:
-    """Decode one message without groups, its root at `block`; False when it can't be believed."""
+) -> None:
+    """Decode one message without groups, its root at `block`."""
     channel = feed.channels[channel_index]
     if template_id == Template.BEST_BID_ASK:
         quote = view(BestBidAsk, block)
         index = find_book(feed, channel_index, quote.instrument_id)
         if index >= 0:
             time_ns = exchange_time(feed, quote.exchange_time_ns, channel)
-            return apply_quote(feed, packet, quote, market, events, index, time_ns)
+            apply_quote(feed, packet, quote, market, events, index, time_ns)
     elif template_id == Template.TRADE:
         trade = view(Trade, block)
         index = find_book(feed, channel_index, trade.instrument_id)
         if index >= 0:
             time_ns = exchange_time(feed, trade.exchange_time_ns, channel)
-            return apply_trade(feed, trade, events, index, time_ns)
+            apply_trade(feed, trade, events, index, time_ns)
     elif template_id == Template.INSTRUMENT_DEFINITION:
         definition = view(InstrumentDefinition, block)
-        return define_instrument(feed, channel_index, definition, market, events, channel.send_time_ns)
-    return True
+        define_instrument(feed, channel_index, definition, market, events, channel.send_time_ns)
+
+
+@compiled
+def decode_message(
+    feed: BridgeFeed,
+    channel_index: int,
+    packet: Packet,
+    position: int,
+    left: int,
+    market: Market,
+    events: Events,
+    ends: bool,
+) -> int:
+    """Decode the message at `position`, `left` before the packet's last; the address after it, or 0."""
+    end = packet.payload_address + packet.payload_length
+    block = check_message(feed, position, end)
+    if block == 0:
+        return 0
+    message = view(MessageHeader, position)
+    if block < 0:
+        return pass_over(feed, channel_index, message, left, market, events, end)
+    if is_book_message(message.template_id):
+        after = decode_book(feed, channel_index, packet, message, market, events, ends)
+    else:
+        decode_root(feed, channel_index, packet, block, message.template_id, market, events)
+        after = block + message.block_length
+    if message.version > SCHEMA_VERSION and after != 0:
+        after = pass_groups(after, left, end)
+        if after == 0:
+            reject(feed, Reject.GROUP_OVERRUN)
+    return after
 
 
 @compiled
 def accept_packet(feed: BridgeFeed, packet: Packet, market: Market, events: Events) -> int:
     """Check the packet header and its sequence; the channel's index, or -1 when the packet is not to be read."""
     feed.packets += 1
+    feed.time_ns = packet.time_ns
     if packet.payload_length < size_of(PacketHeader):
         reject(feed, Reject.SHORT_PACKET)
         return -1
@@ -508,19 +658,9 @@ def decode_bridge(feed: BridgeFeed, packet: Packet, market: Market, events: Even
     ends = header.flags & PacketFlag.END_OF_EVENT != 0
     position = packet.payload_address + size_of(PacketHeader)
     end = packet.payload_address + packet.payload_length
-    for _ in range(header.message_count):
-        block = check_message(feed, position, end)
-        if block == 0:
-            position = 0
-            break
-        message = view(MessageHeader, position)
-        template_id = message.template_id
-        if template_id == Template.BOOK_DELTA or template_id == Template.SNAPSHOT:
-            position = decode_book(feed, channel_index, packet, message, market, events, ends)
-        elif decode_root(feed, channel_index, packet, block, template_id, market, events):
-            position = block + message.block_length
-        else:
-            position = 0
+    count = header.message_count
+    for place in range(count):
+        position = decode_message(feed, channel_index, packet, position, count - 1 - place, market, events, ends)
         if position == 0:
             break
     if position != end:

@@ -42,7 +42,9 @@ def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
     """Describe trading on an exchange over captures, whose own feed `make_feed` makes."""
 
     def make_exchange(setup: ExchangeSetup) -> SimulatedExchange:
-        return make_replayed_exchange(make_feed(setup), setup)
+        feed = make_feed(setup)
+        feed.ignores_definitions = int(setup.ignores_definitions)
+        return make_replayed_exchange(feed, setup)
 
     return OrderEntry(
         make_session=make_session,

@@ -43,7 +43,7 @@ REFUSALS = {
     Refusal.BAD_FRAME: "it sent a frame that can't be understood, and would send it again",
 }
 FACTS = {
-    "recovery": ("holes", "holes_filled", "messages_lost", "restarts", "requests", "replies"),
+    "recovery": ("holes", "holes_filled", "messages_lost", "requests", "replies"),
     "snapshots": ("snapshots_loaded", "snapshots_behind", "snapshots_ahead", "snapshots_incomplete", "cycles"),
     "trades": ("block_trades", "trades_dropped"),
     "schema": ("version_read",),

@@ -165,30 +165,16 @@ def test_there_is_room_for_the_stated_levels_wherever_they_lie(spread_ticks):
     assert_equal(book, model)
 
 
-def test_a_full_book_refuses_and_takes_again_after_a_removal():
-    book, model = make_books(1, LEVELS_MIN)[0], Model()
-    refused = churn(book, model, 5, 4000, lambda draw, side, step: draw.randrange(-1000, 1000) * 1000)
-    assert refused > 0
-    assert_equal(book, model)
-    while set_level(book, BID, 10**6 + model.count() * 1000, 7):
-        model.set(BID, 10**6 + model.count() * 1000, 7)
-    assert model.count() == LEVELS_MIN
-    gone = model.levels[BID].keys()[5]
-    assert set_level(book, BID, gone, 0)
-    assert set_level(book, ASK, 5_000_001, 3)
-    model.set(BID, gone, 0)
-    model.set(ASK, 5_000_001, 3)
-    assert_equal(book, model)
-
-
-def test_prices_out_of_range_are_refused_and_their_removal_is_nothing():
+def test_better_prices_out_of_range_are_refused_worse_ones_let_go_and_their_removal_is_nothing():
     book = make_books(1, LEVELS_MIN)[0]
-    for side in SIDES:
-        for price in (PRICE_END, -PRICE_END - 1, 1 << 61, -(1 << 61)):
-            assert not set_level(book, side, price, 1)
-            assert set_level(book, side, price, 0)
-            assert level_lots(book, side, price) == 0
-    assert (book.bid_levels, book.ask_levels) == (0, 0)
+    for side, better in ((BID, 1), (ASK, -1)):
+        for price in (PRICE_END, 1 << 61):
+            assert not set_level(book, side, better * price - (better < 0), 1)
+            assert set_level(book, side, -better * price - (better > 0), 1)
+            for each in (price, -price - 1):
+                assert set_level(book, side, each, 0)
+                assert level_lots(book, side, each) == 0
+    assert (book.bid_levels, book.ask_levels, book.pages.levels_let_go) == (0, 0, 4)
 
 
 @pytest.mark.parametrize("capacity", [0, LEVELS_MAX + 1])

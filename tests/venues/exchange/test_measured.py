@@ -159,9 +159,10 @@ def test_a_frame_that_moves_after_it_was_looked_at_is_read_where_it_is(tmp_path:
         catch_up(exchange, T0 + 9 * MS)
         assert next_market_ns(exchange) == T0 + 10 * MS
         before = exchange.market_frame.address
-        file, leader = replay.files[0], replay.cursors[LEADER]
-        replay.cursors[FOLLOWER].sources[0].position = leader.sources[0].frame_offset
-        assert file.slide(leader.sources[0].frame_offset - 16)
+        follower, leader = replay.cursors[FOLLOWER], replay.cursors[LEADER]
+        follower.frames = leader.frames
+        follower.starved = 1
+        replay.refill()
         catch_up(exchange, T0 + 10 * MS)
         assert exchange.market_frame.address != before
         assert level_lots(exchange.market.books[0], BID, 50) == 11

@@ -346,7 +346,6 @@ def test_queue_position_of_an_own_order():
         (put(0, BID, 3, 100, 0), Reject.BAD_VALUE),
         (put(0, BID, 3, 100, -5), Reject.BAD_VALUE),
         (put(0, BID, 3, 0, 1), Reject.BAD_VALUE),
-        ((*put(0, BID, 3, 100, 1)[:4], 11, *put(0, BID, 3, 100, 1)[5:]), Reject.BAD_VALUE),  # 1.1 lots
         ((*put(0, BID, 3, 100, 1)[:5], E9 // 4, 3), Reject.BAD_VALUE),  # half a tick
         ((*put(0, BID, 3, 100, 1)[:5], (1 << 63) - 1, 3), Reject.BAD_VALUE),
         ((*put(0, BID, 3, 100, 1)[:4], (1 << 63) - 10, *put(0, BID, 3, 100, 1)[5:]), Reject.BAD_VALUE),

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from crosswire.nic.capture.reader import GZIP_MAGIC, open_stream
+from crosswire.nic.capture.stream import GZIP_MAGIC, open_stream
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.memory.struct import array, u8
 from crosswire.nic.packet import Flow

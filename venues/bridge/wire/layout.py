@@ -61,6 +61,12 @@ class Level(Struct, packed=True):
     qty_lots: i64  # 0 in a delta removes the level
 
 
+class InstrumentId(Struct, packed=True):
+    """How the root block of every message but the heartbeat begins."""
+
+    instrument_id: u32
+
+
 class InstrumentDefinition(Struct, packed=True):
     instrument_id: u32  # unique among the publisher's channels
     kind: u8  # venues.instrument.Kind

@@ -23,7 +23,7 @@ from crosswire.venues.deribit.wire.layout import (
 )
 from crosswire.venues.deribit.wire.layout import Instrument as InstrumentMessage
 from crosswire.venues.deribit.wire.walk import BAD, prove_block, to_nanoseconds, to_units
-from crosswire.venues.feed import Reject, reject
+from crosswire.venues.feed import Reject, note_mismatch, reject
 from crosswire.venues.instrument import (
     CURRENCY_BYTES,
     E9,
@@ -58,7 +58,8 @@ class Name(Struct, packed=True):
 def read_instrument(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """Read an Instrument message; False ends the packet."""
     if feed.block.root_length < size_of(InstrumentMessage):
-        return reject(feed, Reject.SHORT_BLOCK)
+        reject(feed, Reject.SHORT_BLOCK)
+        return True
     feed.entries.count = 0  # it has no tick steps
     if read_terms(feed, view(InstrumentMessage, feed.block.root)):
         take_definition(feed, market, events, 0)
@@ -71,7 +72,7 @@ def read_instrument(feed: DeribitFeed, market: Market, events: Events) -> bool:
 def read_instrument_v2(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """Read an InstrumentV2 message; False ends the packet."""
     if not prove_block(feed, size_of(InstrumentV2), size_of(TickStepEntry)):
-        return False
+        return True
     if read_terms(feed, view(InstrumentV2, feed.block.root)):
         take_definition(feed, market, events, 1)
     else:
@@ -92,12 +93,15 @@ def take_definition(feed: DeribitFeed, market: Market, events: Events, is_v2: in
     if is_v2 == 0 and proof.from_v2 != 0:
         return
     if not has_terms(instrument, terms.tick_e9, terms.lot_e9, terms.contract_e9, terms.payoff):
-        if feed.discover == 0 or proof.from_v2 != 0:
-            feed.definition_mismatches += 1
+        if feed.ignores_definitions != 0:
+            note_mismatch(feed)
+        elif feed.discover == 0 or proof.from_v2 != 0:
+            note_mismatch(feed)
             unmap_instrument(feed, market, events, index)
             return
-        lose_chain(feed, market, events, index)
-        fill_terms(instrument, terms)
+        else:
+            lose_chain(feed, market, events, index)
+            fill_terms(instrument, terms)
     proof.from_v2 = is_v2
     if instrument.venue_id != terms.instrument_id:
         unmap_instrument(feed, market, events, index)

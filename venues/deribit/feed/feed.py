@@ -3,7 +3,7 @@
 Channels number their packets independently. A copy (A/B line) or late packet is dropped; missing ones make the
 channel's books suspect (`venues.deribit.feed.recovery` proves them again). Each message is proven to lie inside the
 packet once, as a whole, before any of it is read. What can't be stepped over ends the packet, which then counts as
-missed.
+missed; `venues.feed.COSTS` says what is stepped over.
 
 A Ticker shows the state after the Book message behind it in the same packet: it triggers nothing by itself, and is
 compared with the book at the end of the packet.
@@ -36,8 +36,8 @@ from crosswire.venues.deribit.wire.layout import (
     TradeEntry,
     Trades,
 )
-from crosswire.venues.deribit.wire.walk import BAD, prove_instrument, prove_message, to_nanoseconds
-from crosswire.venues.feed import Reject, decode, reject
+from crosswire.venues.deribit.wire.walk import BAD, GRID_TOLERANCE, prove_instrument, prove_message, to_nanoseconds
+from crosswire.venues.feed import Reject, decode, note_restart, reject
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.market import TRADE, Events, Market, add_event, find_instrument
 from crosswire.venues.side import BUY, SELL
@@ -55,6 +55,7 @@ TEMPLATES = len(MESSAGES)
 @decode.register(DeribitFeed)
 def decode_deribit(feed: DeribitFeed, packet: Packet, market: Market, events: Events) -> None:
     feed.packets += 1
+    feed.time_ns = packet.time_ns
     position = packet.payload_address
     end = position + packet.payload_length
     if position + size_of(FrameHeader) > end:
@@ -65,7 +66,7 @@ def decode_deribit(feed: DeribitFeed, packet: Packet, market: Market, events: Ev
     if position + header.packet_length != end:
         reject(feed, Reject.LENGTH_MISMATCH)
         return
-    if not take_packet(feed, market, events, header, packet.time_ns):
+    if not take_packet(feed, market, events, header):
         return
     feed.ticker_count = 0
     while position < end:
@@ -95,8 +96,9 @@ def find_channel(feed: DeribitFeed, channel_id: int) -> int:
 
 
 @compiled
-def take_packet(feed: DeribitFeed, market: Market, events: Events, header: FrameHeader, time_ns: int) -> bool:
+def take_packet(feed: DeribitFeed, market: Market, events: Events, header: FrameHeader) -> bool:
     """Check the channel's sequence; False for a packet to drop."""
+    time_ns = feed.time_ns
     slot = find_channel(feed, header.channel_id)
     if slot < 0:
         return reject(feed, Reject.UNKNOWN_CHANNEL)
@@ -108,15 +110,14 @@ def take_packet(feed: DeribitFeed, market: Market, events: Events, header: Frame
         return False
     feed.channel = slot
     feed.sequence = header.sequence
-    feed.time_ns = time_ns
     feed.is_resumed = 1 if channel.packets == 0 or steps != 1 or channel.is_cut != 0 else 0
     if channel.packets != 0 and steps != 1:
+        suspected = suspect_channel(feed, market, events)
         if is_late:
-            feed.renumberings += 1
+            note_restart(feed, suspected)
         else:
             feed.sequence_gaps += steps - 1
             channel.gaps += steps - 1
-        suspect_channel(feed, market, events)
     channel.sequence = header.sequence
     channel.time_ns = time_ns
     channel.packets += 1
@@ -153,20 +154,22 @@ def read_message(feed: DeribitFeed, market: Market, events: Events) -> bool:
 
 @compiled
 def read_trades(feed: DeribitFeed, market: Market, events: Events) -> bool:
-    """Read a Trades message: one TRADE event each. A trade with a bad value is left out and counted."""
+    """Read a Trades message: one TRADE event each. One with a bad value is left out and counted, as one below a lot."""
     index = prove_instrument(feed, size_of(Trades), size_of(TradeEntry))
     if index < 0:
-        return index != BAD
+        return True
     instrument = market.instruments[index]
     for position in range(feed.entries.count):
         trade = view(TradeEntry, feed.entries.first + position * feed.entries.stride)
         ticks = to_price_ticks(instrument, trade.price)
-        lots = to_qty_lots(instrument, trade.amount)
+        lots = to_qty_lots(feed, instrument, trade.amount)
         time_ns = to_nanoseconds(trade.timestamp_ms)
         if ticks == BAD or lots == BAD or time_ns == BAD or trade.direction > Direction.SELL:
             reject(feed, Reject.BAD_VALUE)
             continue
         feed.last_exchange_time_ns = time_ns
+        if lots == 0:
+            continue
         event = add_event(events, TRADE, index, time_ns)
         event.side = BUY if trade.direction == Direction.BUY else SELL
         event.price_ticks = ticks
@@ -179,7 +182,7 @@ def read_ticker(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """Read a Ticker message: trading state now, best prices for the comparison at the end of the packet."""
     index = prove_instrument(feed, size_of(Ticker), 0)
     if index < 0:
-        return index != BAD
+        return True
     ticker = view(Ticker, feed.block.root)
     if ticker.instrument_state != NULL_ENUM:
         set_trading_state(feed, market, events, index, 0 if ticker.instrument_state == InstrumentState.OPEN else 1)
@@ -214,7 +217,13 @@ def check_tickers(feed: DeribitFeed, market: Market) -> None:
 
 @compiled
 def shows_level(instrument: Instrument, price: float, amount: float, ticks: int, lots: int) -> bool:
-    """Tell whether the ticker shows this best level; an empty side is shown as price 0, amount 0."""
+    """Tell whether the ticker shows this best level; an empty side is shown as price 0, amount 0.
+
+    A best level of less than a lot is not in the book, so nothing can be told.
+    """
+    shown_lots = amount * instrument.lots_per_unit
+    if 0.0 < shown_lots < 1.0 - GRID_TOLERANCE:
+        return True
     if ticks in (NO_BID, NO_ASK):
         return price == 0.0 and amount == 0.0
-    return to_price_ticks(instrument, price) == ticks and to_qty_lots(instrument, amount) == lots
+    return to_price_ticks(instrument, price) == ticks and lots <= shown_lots + GRID_TOLERANCE * lots < lots + 1

@@ -15,12 +15,19 @@ The rules, and what in sample_capture_v1_6 they rest on:
 
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import clear_book, level_lots, set_level
+from crosswire.venues.book.book import clear_book, is_beyond, level_lots, sees_best, set_level
 from crosswire.venues.deribit.feed.state import STASH_MAX, DeribitFeed, Progress, Proof, SnapshotMode
 from crosswire.venues.deribit.wire.layout import Book as BookMessage
 from crosswire.venues.deribit.wire.layout import BookChange, BookChangeEntry, BookSide, LevelEntry, Snapshot, YesNo
-from crosswire.venues.deribit.wire.walk import BAD, prove_instrument, to_nanoseconds, to_units
-from crosswire.venues.feed import Reject, reject
+from crosswire.venues.deribit.wire.walk import (
+    BAD,
+    named_instrument,
+    prove_instrument,
+    to_lots,
+    to_nanoseconds,
+    to_units,
+)
+from crosswire.venues.feed import Reject, note_restart, reject
 from crosswire.venues.instrument import Instrument, Kind
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market, publish_proof
 from crosswire.venues.side import ASK, BID
@@ -32,7 +39,12 @@ SEQUENCE_MASK = (1 << 32) - 1
 def publish(feed: DeribitFeed, market: Market, events: Events, index: int) -> None:
     """Make the book valid or not, as it is proven, and tell."""
     proof = feed.proofs[index]
-    is_proven = proof.progress == Progress.PROVEN and proof.is_halted == 0 and proof.is_open == 0
+    is_proven = (
+        proof.progress == Progress.PROVEN
+        and proof.is_halted == 0
+        and proof.is_open == 0
+        and sees_best(market.books[index])
+    )
     publish_proof(proof, is_proven, market, events, index, feed.last_exchange_time_ns)
 
 
@@ -47,23 +59,26 @@ def lose_chain(feed: DeribitFeed, market: Market, events: Events, index: int) ->
 
 
 @compiled
-def suspect_channel(feed: DeribitFeed, market: Market, events: Events) -> None:
-    """Suspect the books of the channel at hand: packets were missed, or one could not be read to its end.
+def suspect_channel(feed: DeribitFeed, market: Market, events: Events) -> int:
+    """Suspect the books of the channel at hand: packets were missed, or one could not be read to its end. How many.
 
     An instrument whose channel is not known yet may be on any. Snapshot channels carry no changes, and the parts of a
     snapshot check that none is missing by themselves.
     """
     channel = feed.channels[feed.channel]
+    count = 0
     if channel.is_snapshot != 0:
-        return
+        return count
     for index in range(min(market.count, MAP_INSTRUMENTS_MAX)):
         proof = feed.proofs[index]
         if proof.progress != Progress.PROVEN or market.instruments[index].venue != feed.venue:
             continue
         if proof.channel_key == 0 or proof.channel_key == channel.key:
             # With half a change applied, a chain that goes on no longer proves that nothing is missing.
+            count += 1 if market.books[index].valid != 0 else 0
             proof.progress = Progress.SUSPECT if proof.is_open == 0 else Progress.LOST
             publish(feed, market, events, index)
+    return count
 
 
 @compiled
@@ -91,28 +106,32 @@ def to_price_ticks(instrument: Instrument, price: float) -> int:
 
 
 @compiled
-def to_qty_lots(instrument: Instrument, amount: float) -> int:
-    """Convert to lots, or BAD if there are none or fewer."""
-    lots = to_units(amount, instrument.lots_per_unit)
-    return BAD if lots <= 0 else lots
+def to_qty_lots(feed: DeribitFeed, instrument: Instrument, amount: float) -> int:
+    """Convert to lots, 0 for a fraction of one (`to_lots`); BAD if the amount is 0 or less."""
+    return to_lots(feed, amount, instrument.lots_per_unit) if amount > 0.0 else BAD
 
 
 @compiled
-def to_changed_lots(instrument: Instrument, change: BookChangeEntry) -> int:
+def to_changed_lots(feed: DeribitFeed, instrument: Instrument, change: BookChangeEntry) -> int:
     """Convert to what rests at the price after the change, or BAD."""
     if change.change == BookChange.DELETED:
         return 0
     if change.change > BookChange.DELETED:
         return BAD
-    return to_qty_lots(instrument, change.amount)
+    return to_qty_lots(feed, instrument, change.amount)
 
 
 @compiled
 def read_book(feed: DeribitFeed, market: Market, events: Events) -> bool:
-    """Read a Book message; False ends the packet."""
+    """Read a Book message; False ends the packet: one that lacks fields does not say which book it changes."""
     index = prove_instrument(feed, size_of(BookMessage), size_of(BookChangeEntry))
-    if index < 0:
+    if index == BAD:
+        index = named_instrument(feed)
+        if index >= 0:
+            lose_chain(feed, market, events, index)
         return index != BAD
+    if index < 0:
+        return True
     message = view(BookMessage, feed.block.root)
     proof = feed.proofs[index]
     proof.channel_key = feed.channels[feed.channel].key
@@ -160,7 +179,7 @@ def apply_changes(
         address += stride
         side = to_side(change.side)
         ticks = to_price_ticks(instrument, change.price)
-        lots = to_changed_lots(instrument, change)
+        lots = to_changed_lots(feed, instrument, change)
         if side == BAD or ticks == BAD or lots == BAD:
             reject(feed, Reject.BAD_VALUE)
             lose_chain(feed, market, events, index)
@@ -194,7 +213,7 @@ def stash_changes(feed: DeribitFeed, market: Market, index: int, message: BookMe
             change = view(BookChangeEntry, feed.entries.first + position * feed.entries.stride)
             stashed.side = to_side(change.side)
             stashed.price_ticks = to_price_ticks(instrument, change.price)
-            stashed.qty_lots = to_changed_lots(instrument, change)
+            stashed.qty_lots = to_changed_lots(feed, instrument, change)
             if stashed.side == BAD or stashed.price_ticks == BAD or stashed.qty_lots == BAD:
                 reject(feed, Reject.BAD_VALUE)
                 for written in range(start, feed.stash_next + 1):
@@ -260,8 +279,13 @@ def apply_stash(feed: DeribitFeed, market: Market, index: int) -> None:
 def read_snapshot(feed: DeribitFeed, market: Market, events: Events) -> bool:
     """Read one part of a snapshot; False ends the packet."""
     index = prove_instrument(feed, size_of(Snapshot), size_of(LevelEntry))
-    if index < 0:
+    if index == BAD:
+        index = named_instrument(feed)
+        if index >= 0:
+            drop_snapshot(feed.proofs[index])
         return index != BAD
+    if index < 0:
+        return True
     message = view(Snapshot, feed.block.root)
     time_ns = to_nanoseconds(message.timestamp_ms)
     if time_ns == BAD or message.change_id < 0:
@@ -315,7 +339,7 @@ def begin_snapshot(feed: DeribitFeed, market: Market, index: int, message: Snaps
             proof.snapshot_mode = SnapshotMode.CHECK if proof.is_open == 0 else SnapshotMode.SKIP
         elif message.change_id < book.update_id:
             if book.update_id == proof.settled_id:
-                feed.continuity_breaks += 1
+                note_restart(feed, 1 if book.valid != 0 else 0)
             else:
                 feed.snapshots_behind += 1
                 proof.snapshot_mode = SnapshotMode.SKIP
@@ -346,11 +370,13 @@ def take_part(feed: DeribitFeed, market: Market, index: int, message: Snapshot) 
         level = view(LevelEntry, feed.entries.first + position * feed.entries.stride)
         side = to_side(level.side)
         ticks = to_price_ticks(instrument, level.price)
-        lots = to_qty_lots(instrument, level.amount)
+        lots = to_qty_lots(feed, instrument, level.amount)
         if side == BAD or ticks == BAD or lots == BAD:
             reject(feed, Reject.BAD_VALUE)
             drop_snapshot(proof)
         elif proof.snapshot_mode == SnapshotMode.CHECK:
+            if lots == 0 or is_beyond(book, side, ticks):
+                continue  # a level that the book does not keep
             proof.snapshot_bids += 1 if side == BID else 0
             proof.snapshot_asks += 1 if side == ASK else 0
             if level_lots(book, side, ticks) != lots:

@@ -125,14 +125,12 @@ class DeribitFeed(Feed):
     snapshots_disagreed: i64  # same change id, other levels: the book was wrong and is replaced
     snapshots_behind: i64  # older than the book
     snapshots_incomplete: i64  # parts that prove nothing: is_book_complete 0, or the part before may be missing
-    renumberings: i64  # channels whose sequence started anew
     stash_overflows: i64  # recoveries that failed because a stashed change had been overwritten
     ticker_checks: i64  # tickers compared with a valid book after their packet
     ticker_mismatches: i64
     channel_count: i64
     channel: i64  # slot of the packet at hand
     sequence: i64  # of the packet at hand
-    time_ns: i64
     is_resumed: i64  # the message at hand is the first after a packet that was missed or cut
     ticker_count: i64  # of the packet at hand
     stash_next: i64  # changes ever stashed; the next goes into this slot modulo STASH_MAX

@@ -6,7 +6,8 @@ from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.deribit.feed.state import Block, DeribitFeed
 from crosswire.venues.deribit.wire.layout import SCHEMA_ID, GroupHeader, InstrumentBlock, MessageHeader, TextHeader
-from crosswire.venues.feed import Reject, known_instrument, reject
+from crosswire.venues.feed import Reject, known_instrument, note_rounded, reject
+from crosswire.venues.market import find_instrument
 
 BAD = -(1 << 62)  # what a conversion returns for a value that the venue can't mean
 TIMESTAMP_MS_MAX = (1 << 62) // NS_PER_MS  # year 2116; perpetuals "expire" in 3000, past 2**63 ns
@@ -59,7 +60,7 @@ def prove_message(feed: DeribitFeed, block: Block, address: int, end: int) -> in
 def prove_block(feed: DeribitFeed, root_bytes: int, entry_bytes: int) -> bool:
     """Prove that the root block and the first group's entries have the fields that are read; False, counted, if not.
 
-    Fills `feed.entries`; a message without a group has none.
+    Fills `feed.entries`; a message without a group has none. Whatever more there is, a newer version has added.
     """
     if feed.block.root_length < root_bytes:
         return reject(feed, Reject.SHORT_BLOCK)
@@ -78,13 +79,37 @@ def prove_block(feed: DeribitFeed, root_bytes: int, entry_bytes: int) -> bool:
 
 @compiled
 def prove_instrument(feed: DeribitFeed, root_bytes: int, entry_bytes: int) -> int:
-    """Prove a message about one instrument (`prove_block`); the market index, -1 if nobody configured it.
+    """Prove a message about one instrument (`prove_block`); the market index, or -1.
 
-    BAD if the message can't be read.
+    Below 0 it is not to be read: nobody configured the instrument, or it lacks fields (`named_instrument`).
     """
     if not prove_block(feed, root_bytes, entry_bytes):
         return BAD
     return known_instrument(feed, view(InstrumentBlock, feed.block.root).instrument_id)
+
+
+@compiled
+def named_instrument(feed: DeribitFeed) -> int:
+    """The market index of the instrument that a message is about which lacks fields; -1: unknown, BAD: not told."""
+    if feed.block.root_length < size_of(InstrumentBlock):
+        return BAD
+    return find_instrument(feed.map, view(InstrumentBlock, feed.block.root).instrument_id)
+
+
+@compiled
+def to_lots(feed: DeribitFeed, amount: float, lots_per_unit: float) -> int:
+    """Convert a double to whole lots, rounded down and counted if there is a rest; BAD: negative, or beyond 2**53.
+
+    An amount above 0 and below a lot is 0 lots.
+    """
+    lots = to_units(amount, lots_per_unit)
+    if lots != BAD:
+        return lots if lots >= 0 else BAD
+    scaled = amount * lots_per_unit
+    if not (0.0 <= scaled < UNITS_MAX):  # also NaN
+        return BAD
+    note_rounded(feed)
+    return int(scaled)
 
 
 @compiled

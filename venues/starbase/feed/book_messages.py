@@ -2,18 +2,37 @@
 
 A book is valid when it is proven, the instrument trades, no message of its channel is missing, and no transaction that
 changed it is open. Whatever contradicts the book (an unknown order, a larger "reduced" quantity, a price off the tick)
-loses it: it waits for a snapshot then.
+loses it: it waits for a snapshot then. An order's fraction of a lot is left off: nobody can trade it. One that is less
+than a lot keeps its place in the queue, with none.
+
+Where there is no room for another order or price, those farthest from the market are let go; from then on no order is
+taken that is so far away, and one that is unknown may have been among them.
 """
 
 from crosswire.nic.memory.raw import round_half_even
 from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import refresh_top
-from crosswire.venues.book.order_queue import NONE, delete_slot, find_queued, put_order, reduce_slot
-from crosswire.venues.feed import Reject, known_instrument, reject
+from crosswire.venues.book.book import is_beyond, refresh_top, sees_best
+from crosswire.venues.book.order_queue import (
+    NONE,
+    delete_order,
+    delete_slot,
+    find_queued,
+    let_go_far_orders,
+    put_order,
+    reduce_slot,
+)
+from crosswire.venues.feed import Reject, known_instrument, note_rounded, reject
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market, publish_proof
 from crosswire.venues.starbase.feed.state import TEMPLATE_IDS, Progress, Proof, StarbaseFeed
-from crosswire.venues.starbase.wire.market_layout import Delete, MessageHeader, Put, QuantityReduced, Template
+from crosswire.venues.starbase.wire.market_layout import (
+    Delete,
+    MessageHeader,
+    OrderBlock,
+    Put,
+    QuantityReduced,
+    Template,
+)
 
 BAD = -(1 << 62)  # what a conversion returns for a value that the venue can't mean
 # A product of a whole number and a rounded inverse is off by 2**-52 of itself at most: below 2**50 less than a half, so
@@ -23,15 +42,18 @@ PRICE_BITS = 60  # |price| in 1e-9 is below 2**60: what is beyond is damage
 
 
 @compiled
-def to_lots(proof: Proof, mantissa: int) -> int:
-    """Convert to lots, exactly, or BAD: not above 0, out of range, or no whole number of lots."""
+def to_lots(feed: StarbaseFeed, proof: Proof, mantissa: int) -> int:
+    """Convert to lots, rounded down and counted if there is a rest, or BAD: not above 0, or out of range."""
     if mantissa <= 0 or mantissa > proof.mantissa_max:
         return BAD
     units = mantissa * proof.multiply
     if proof.divide == 1:
         return units
     lots = round_half_even(units * proof.lots_per_unit)
-    return lots if lots * proof.divide == units else BAD
+    if lots * proof.divide == units:
+        return lots
+    note_rounded(feed)
+    return units // proof.divide
 
 
 @compiled
@@ -49,7 +71,8 @@ def to_ticks(proof: Proof, price_e9: int) -> int:
 def prove_message(feed: StarbaseFeed, address: int, end: int) -> int:
     """Prove that the message at `address` lies inside the packet with all of its root block; its length, else 0.
 
-    One of an unknown template has a length, too: it is stepped over.
+    One of an unknown template has a length, too: it is stepped over. So is one that lacks fields: its length is
+    returned negative. Only if it is about an order and does not even say of which instrument, it can't be.
     """
     if end - address < size_of(MessageHeader):
         return reject(feed, Reject.SHORT_MESSAGE)
@@ -65,8 +88,25 @@ def prove_message(feed: StarbaseFeed, address: int, end: int) -> int:
         reject(feed, Reject.UNKNOWN_TEMPLATE)
         return length
     if length - size_of(MessageHeader) < feed.root_bytes[place - 1]:
-        return reject(feed, Reject.SHORT_BLOCK)
+        reject(feed, Reject.SHORT_BLOCK)
+        is_named = length - size_of(MessageHeader) >= size_of(OrderBlock) or not is_of_order(template_id)
+        return -length if is_named else 0
     return length
+
+
+@compiled
+def is_of_order(template_id: int) -> bool:
+    """Tell whether messages of a template are about one resting order."""
+    return Template.BID_PUT <= template_id <= Template.ASK_DELETE
+
+
+@compiled
+def spoil_book(feed: StarbaseFeed, market: Market, events: Events, address: int) -> None:
+    """Lose the book of a message about an order that lacks fields."""
+    if is_of_order(view(MessageHeader, address).template_id):
+        index = known_instrument(feed, view(OrderBlock, address + size_of(MessageHeader)).instrument_id)
+        if index >= 0 and feed.proofs[index].progress == Progress.PROVEN:
+            lose_queue(feed, market, events, index)
 
 
 @compiled
@@ -99,6 +139,7 @@ def publish(feed: StarbaseFeed, market: Market, events: Events, index: int) -> N
         and proof.is_halted == 0
         and proof.is_touched == 0
         and feed.channels[proof.channel - 1].is_suspect == 0
+        and sees_best(market.books[index])
     )
     publish_proof(proof, is_proven, market, events, index, feed.last_exchange_time_ns)
 
@@ -167,20 +208,29 @@ def apply_change(feed: StarbaseFeed, market: Market, index: int, template_id: in
     if template_id <= Template.ASK_PUT:
         put = view(Put, block)
         ticks = to_ticks(proof, put.price_e9)
-        lots = to_lots(proof, put.quantity_mantissa)
+        lots = to_lots(feed, proof, put.quantity_mantissa)
         if ticks == BAD or lots == BAD:
             return reject(feed, Reject.BAD_VALUE)
         side = template_id - Template.BID_PUT
-        if put_order(queue, book, put.order_id, side, ticks, lots, put.sort_order_id) == NONE:
-            return reject(feed, Reject.BOOK_FULL)
+        if is_beyond(book, side, ticks):
+            delete_order(queue, book, put.order_id)  # it may have been nearer before
+            book.pages.levels_let_go += 1
+            return True
+        while put_order(queue, book, put.order_id, side, ticks, lots, put.sort_order_id) == NONE:
+            if not let_go_far_orders(queue, book):
+                return reject(feed, Reject.BOOK_FULL)
+            if is_beyond(book, side, ticks):
+                break
         return True
     slot = find_queued(queue, view(Delete, block).order_id)
     # Templates come in pairs, the bid's is even.
+    if slot == NONE and book.pages.is_cut != 0:
+        return True  # one of those that were let go
     if slot == NONE or queue.orders[slot].side != template_id & 1:
         feed.continuity_breaks += 1
         return False
     if template_id <= Template.ASK_QUANTITY_REDUCED:
-        lots = to_lots(proof, view(QuantityReduced, block).quantity_mantissa)
+        lots = to_lots(feed, proof, view(QuantityReduced, block).quantity_mantissa)
         if lots == BAD or lots > queue.orders[slot].qty_lots:
             return reject(feed, Reject.BAD_VALUE)
         reduce_slot(queue, book, slot, lots)

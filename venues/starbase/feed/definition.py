@@ -7,7 +7,7 @@ price lies on it. Its lot is the smallest order. The wire tells no contract size
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import address_of, size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.feed import Reject, known_instrument, reject
+from crosswire.venues.feed import Reject, known_instrument, note_mismatch, reject
 from crosswire.venues.instrument import CURRENCY_BYTES, E9, SYMBOL_BYTES, Instrument, Kind, Payoff, common_divisor
 from crosswire.venues.market import (
     MAP_INSTRUMENTS_MAX,
@@ -118,7 +118,7 @@ def read_definition(
     """Compare an InstrumentDefinition with the instrument it names, or take it up, and map the venue's id."""
     tick_e9 = grid_e9(definition, message.version, address_of(message) + message.length)
     lot_e9 = lot_e9_of(definition)
-    if tick_e9 == 0 or lot_e9 == 0 or definition.instrument_id < 0 or not 0 <= definition.status <= 5:
+    if tick_e9 == 0 or lot_e9 == 0 or definition.instrument_id < 0:
         reject(feed, Reject.BAD_VALUE)
         return
     index = name_instrument(feed, market, events, definition, tick_e9, lot_e9)
@@ -126,13 +126,15 @@ def read_definition(
         reject(feed, Reject.UNKNOWN_INSTRUMENT)
         return
     instrument = market.instruments[index]
-    if (
-        instrument.tick_e9 != tick_e9
-        or instrument.lot_e9 != lot_e9
-        or instrument.payoff != payoff_of(definition)
-        or not fill_proof(feed, index, instrument, definition.quantity_exponent)
-    ):
-        feed.definition_mismatches += 1
+    agrees = (
+        instrument.tick_e9 == tick_e9 and instrument.lot_e9 == lot_e9 and instrument.payoff == payoff_of(definition)
+    )
+    is_usable = (agrees or feed.ignores_definitions != 0) and fill_proof(
+        feed, index, instrument, definition.quantity_exponent
+    )
+    if not (agrees and is_usable):
+        note_mismatch(feed)
+    if not is_usable:
         unmap_instrument(feed, market, events, index)
         return
     if instrument.venue_id != definition.instrument_id:

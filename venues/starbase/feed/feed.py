@@ -75,12 +75,12 @@ def make_starbase_feed(
 @decode.register(StarbaseFeed)
 def decode_starbase(feed: StarbaseFeed, packet: Packet, market: Market, events: Events) -> None:
     feed.packets += 1
+    feed.time_ns = packet.time_ns
     length = packet.payload_length
     if length < size_of(PacketHeader):
         reject(feed, Reject.SHORT_PACKET)
         return
     header = view(PacketHeader, packet.payload_address)
-    feed.time_ns = packet.time_ns
     sequence = header.sequence
     kind = header.type
     if sequence < 0 or sequence > SEQUENCE_MAX:

@@ -13,7 +13,9 @@ from crosswire.venues.starbase.feed.book_messages import (
     change_book,
     close_transaction,
     count_message,
+    is_of_order,
     prove_message,
+    spoil_book,
     to_lots,
     to_ticks,
 )
@@ -55,28 +57,31 @@ def read_packet(feed: StarbaseFeed, market: Market, events: Events, slot: int, a
         if size == 0:
             return
         if sequence >= channel.next:
-            read_message(feed, market, events, slot, position, sequence)
+            read_message(feed, market, events, slot, position, sequence, size < 0)
             channel.next = sequence + 1
         sequence += 1
-        position += size
+        position += abs(size)
     if position != end:
         reject(feed, Reject.LENGTH_MISMATCH)
 
 
 @compiled
-def read_message(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, sequence: int) -> None:
-    """Read one proven message."""
+def read_message(
+    feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, sequence: int, is_short: bool
+) -> None:
+    """Read one proven message; `is_short`: it lacks fields, so only where it stands in its transaction is read."""
     channel = feed.channels[slot]
     message = view(MessageHeader, address)
     flags = message.flags
-    count_message(feed, address)
     feed.last_exchange_time_ns = message.transact_time_ns
     if flags & START != 0:
         if channel.in_transaction != 0:
             close_transaction(feed, market, events, slot)  # its end was never told
         channel.in_transaction = 1
     template_id = message.template_id
-    if Template.BID_PUT <= template_id <= Template.ASK_DELETE:
+    if is_short:
+        spoil_book(feed, market, events, address)
+    elif is_of_order(template_id):
         change_book(feed, market, events, slot, address, sequence)
     elif template_id == Template.TRADE:
         read_trade(feed, market, events, slot, address)
@@ -84,6 +89,8 @@ def read_message(feed: StarbaseFeed, market: Market, events: Events, slot: int, 
         read_trade_summary(feed, market, events, slot, address)
     else:
         read_other(feed, market, events, address)
+    if not is_short:
+        count_message(feed, address)
     if flags & END != 0 or channel.in_transaction == 0:
         close_transaction(feed, market, events, slot)
 
@@ -97,9 +104,11 @@ def read_trade(feed: StarbaseFeed, market: Market, events: Events, slot: int, ad
         return
     proof = feed.proofs[index]
     ticks = to_ticks(proof, trade.fill_price_e9)
-    lots = to_lots(proof, trade.fill_quantity_mantissa)
+    lots = to_lots(feed, proof, trade.fill_quantity_mantissa)
     if ticks == BAD or lots == BAD:
         reject(feed, Reject.BAD_VALUE)
+        return
+    if lots == 0:
         return
     if events.count >= TRADE_EVENTS_MAX:
         feed.trades_dropped += 1

@@ -13,7 +13,7 @@ from crosswire.nic.memory.struct import Struct, address_of, size_of, view
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, seal_udp_frame, write_udp_frame_header
 from crosswire.nic.rings.ring import commit, reserve
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.feed import Reject, reject
+from crosswire.venues.feed import Reject, note_restart, reject
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market
 from crosswire.venues.starbase.feed.book_messages import (
     close_transaction,
@@ -284,7 +284,7 @@ def give_up_holes(feed: StarbaseFeed, market: Market, events: Events, slot: int)
 @compiled
 def restart_channel(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
     """Forget all that was known of a channel: its publisher counts anew."""
-    feed.restarts += 1
+    lost = 0
     channel = feed.channels[slot]
     close_transaction(feed, market, events, slot)
     channel.is_suspect = 0
@@ -292,8 +292,10 @@ def restart_channel(feed: StarbaseFeed, market: Market, events: Events, slot: in
     for index in range(min(market.count, MAP_INSTRUMENTS_MAX)):
         proof = feed.proofs[index]
         if proof.channel == slot + 1 and proof.progress != Progress.LOST:
+            lost += 1 if market.books[index].valid != 0 else 0
             set_progress(feed, index, Progress.LOST)
             publish(feed, market, events, index)
+    note_restart(feed, lost)
 
 
 # Retransmission -------------------------------------------------------------------------------------------------------

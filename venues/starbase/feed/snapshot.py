@@ -9,11 +9,12 @@ restart of the publisher, and would then hide what really comes. Snapshots of bo
 from crosswire.nic.memory.struct import address_of, size_of, view
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.order_queue import clear_queue
-from crosswire.venues.feed import Reject, known_instrument, reject
+from crosswire.venues.feed import Reject, known_instrument, note_restart, reject
 from crosswire.venues.market import Events, Market
 from crosswire.venues.starbase.feed.book_messages import (
     apply_change,
     count_message,
+    is_of_order,
     lose_queue,
     prove_message,
     publish,
@@ -24,8 +25,8 @@ from crosswire.venues.starbase.feed.incremental import read_other
 from crosswire.venues.starbase.feed.recovery import RESTART_NS, give_up_late, join_channel, kept_address, kept_packet
 from crosswire.venues.starbase.feed.state import SEQUENCE_MAX, Progress, StarbaseFeed, find_channel
 from crosswire.venues.starbase.wire.market_layout import (
-    Delete,
     MessageHeader,
+    OrderBlock,
     PacketHeader,
     SnapshotHeader,
     SnapshotTrailer,
@@ -50,7 +51,7 @@ def take_snapshot(feed: StarbaseFeed, market: Market, events: Events, header: Pa
         if header.send_time_ns < channel.send_time_ns + RESTART_NS:
             feed.duplicates += 1
             return
-        feed.restarts += 1
+        note_restart(feed, 0)
         abort_load(feed, market, events, slot)
         join_channel(channel, sequence)
     if sequence > channel.next:
@@ -66,10 +67,12 @@ def take_snapshot(feed: StarbaseFeed, market: Market, events: Events, header: Pa
         if size == 0:
             abort_load(feed, market, events, slot)
             break
-        if sequence >= channel.next:
+        if size < 0:
+            abort_load(feed, market, events, slot)  # what lacks fields may have been part of it
+        elif sequence >= channel.next:
             read_snapshot(feed, market, events, slot, position)
         sequence += 1
-        position += size
+        position += abs(size)
     channel.next = max(channel.next, last)
     channel.end = channel.next
     if channel.partner != 0:
@@ -223,16 +226,17 @@ def replay_kept(feed: StarbaseFeed, market: Market, slot: int, index: int, appli
         position = kept_address(feed, slot, place) + size_of(PacketHeader)
         end = kept_address(feed, slot, place) + packet.length
         while sequence < min(packet.sequence + packet.count, channel.next):
-            if prove_message(feed, position, end) == 0:
+            size = prove_message(feed, position, end)
+            if size == 0:
                 return False
             message = view(MessageHeader, position)
             template_id = message.template_id
             block = position + size_of(MessageHeader)
             if sequence > applied:
                 applied = sequence
-                if Template.BID_PUT <= template_id <= Template.ASK_DELETE:
-                    if view(Delete, block).instrument_id == venue_id:
-                        if not apply_change(feed, market, index, template_id, block):
+                if is_of_order(template_id):
+                    if view(OrderBlock, block).instrument_id == venue_id:
+                        if size < 0 or not apply_change(feed, market, index, template_id, block):
                             return False
                         book.update_id = sequence
                         book.exchange_time_ns = message.transact_time_ns

@@ -108,7 +108,6 @@ class StarbaseFeed(Feed):
     holes: i64  # times that messages were missing
     holes_filled: i64  # of these: all came late, from the other line, or by retransmission
     messages_lost: i64  # given up
-    restarts: i64  # channels that began to count anew
     requests: i64  # retransmit requests sent
     replies: i64  # packets of retransmitted messages
     snapshots_loaded: i64
@@ -119,7 +118,6 @@ class StarbaseFeed(Feed):
     block_trades: i64
     version_read: i64  # the highest that a message had
     trades_dropped: i64  # of packets read after a hole, more than there is room for among the events
-    time_ns: i64  # receive time of the packet at hand
     channel_count: i64
     index_count: i64
     retransmit_rejects: Annotated[Array, i64, len(RetransmitRejectReason) + 1]  # by reason; 0: one unknown

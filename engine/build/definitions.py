@@ -1,0 +1,190 @@
+"""What captures say of the instruments that are configured, held against the configuration before anything is run.
+
+A run over a tick or lot that is not the venue's would compute with wrong prices, or, since a feed takes no book that
+the wire contradicts, do nothing at all. The beginning of each capture is read until every configured instrument
+was defined; what comes later, the run's own feed counts (`Feed.definition_mismatches`). Fees are the account's own and
+are not compared, nor what a venue's definitions do not tell (`Adapter.untold`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from crosswire.engine.captures import venue_captures
+from crosswire.engine.config import ConfigError, InstrumentConfig, RunConfig, VenueConfig
+from crosswire.engine.inspect import nothing_read, plain
+from crosswire.nic.memory.struct import Struct, address_of, i64
+from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
+from crosswire.nic.rings.replay import Replay, ReplayRing
+from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
+from crosswire.nic.unit.call import machine_code
+from crosswire.nic.unit.link import Linker
+from crosswire.nic.unit.load import call_entry
+from crosswire.nic.warning import DataWarning
+from crosswire.venues.book.book import make_books
+from crosswire.venues.book.pages import LEVELS_MIN
+from crosswire.venues.feed import Feed, Reject, feed_unit
+from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, text_of
+from crosswire.venues.market import Events, Market, clear_events
+
+LOOK_BYTES = 64 << 20  # of a venue's captures, before what was not defined yet is left to the run
+LOOK_FRAMES = 4096  # between two looks at what was defined
+NEAREST_MAX = 3  # names that are shown beside one that is not there
+TERMS = ("kind", "payoff", "tick", "lot", "contract", "base", "quote", "settlement")
+
+
+class Decoder(Struct):
+    """Addresses of a feed's unit."""
+
+    decode: i64
+
+
+@dataclass
+class Seen:
+    """What a venue's captures defined, as far as they were read."""
+
+    feed: Feed
+    market: Market
+    frames: int
+    is_whole: bool  # they were read to their end, and there was room for all that they define
+
+    def named(self, symbol: str) -> list[Instrument]:
+        """List the instruments of this symbol: a feed may front several markets of one exchange."""
+        instruments = [self.market.instruments[index] for index in range(self.market.count)]
+        return [instrument for instrument in instruments if text_of(instrument.symbol) == symbol]
+
+
+def look_at_frames(
+    ring: ReplayRing,
+    decode: int,
+    feed: int,
+    market: Market,
+    events: Events,
+    frame: Frame,
+    packet: Packet,
+    counters: PacketCounters,
+) -> None:
+    """Have the feed at this address decode the next LOOK_FRAMES frames."""
+    count = 0
+    while count < LOOK_FRAMES and poll(ring, frame, NEVER_NS - 1):
+        count += 1
+        if parse_packet(frame, packet, counters) and packet.protocol == PROTOCOL_UDP:
+            clear_events(events, market)
+            call_entry(decode, feed, address_of(packet), address_of(market), address_of(events))
+        release(ring)
+
+
+def check_definitions(config: RunConfig, config_path: Path) -> list[DataWarning]:
+    """Hold the configuration against all captures. ConfigError: one line for the first thing that they contradict.
+
+    What a venue with `ignore_definitions` contradicts is a warning each instead.
+    """
+    warnings = []
+    for venue in config.venue:
+        if venue.captures and venue.adapter.discover is not None:
+            warnings += check_venue(venue, look_at_captures(venue, config_path), f"{config_path}: venue {venue.name}")
+    return warnings
+
+
+def check_venue(venue: VenueConfig, seen: Seen, where: str) -> list[DataWarning]:
+    """Hold a venue's instruments against what its captures define, as `check_definitions`."""
+    check_readable(venue, seen, where)
+    warnings = []
+    for each in venue.instrument:
+        told = list(contradictions(venue, each, seen))
+        if told and not venue.ignore_definitions:
+            raise ConfigError(
+                f"{where}, {each.symbol}: the capture {told[0]}; correct it, or pass --ignore-definitions "
+                "(ignore_definitions = true in [[venue]])"
+            )
+        if told:
+            warnings.append(
+                DataWarning(
+                    kind="terms that the captures contradict",
+                    count=len(told),
+                    first_place=f"venue {venue.name}, {each.symbol}: the capture {told[0]}",
+                    what_to_do="the configuration was believed; correct it unless you know better than the venue",
+                )
+            )
+    return warnings
+
+
+def check_readable(venue: VenueConfig, seen: Seen, where: str) -> None:
+    """Refuse captures of which the feed can read nothing: no run over them could do anything."""
+    if not seen.frames and not seen.is_whole:
+        return
+    rejects = {reason.name.lower(): seen.feed.rejects[reason] for reason in Reject if seen.feed.rejects[reason]}
+    counted = {"frames": seen.frames, "packets": seen.feed.packets}
+    if why := nothing_read(venue.feed, sum(seen.feed.messages), counted, rejects):
+        raise ConfigError(
+            f'{where}: captures: {why}: are they of feed = "{venue.feed}", and were the right groups captured?'
+        )
+
+
+def look_at_captures(venue: VenueConfig, config_path: Path) -> Seen:
+    """Read a venue's captures until all its instruments were defined, to their end, or LOOK_BYTES far."""
+    adapter = venue.adapter
+    assert adapter.discover is not None
+    market = Market(capacity=adapter.instruments_max)
+    market.instruments = Instrument.array(adapter.instruments_max)
+    market.books = make_books(adapter.instruments_max, LEVELS_MIN)
+    feed, decoder, linker = adapter.discover(market), Decoder(), Linker()
+    linker.link_all(decoder, feed_unit(type(feed)))
+    linker.load()
+    look = machine_code(look_at_frames)
+    state: tuple[Any, ...] = (market, Events(), Frame(), Packet(), PacketCounters())
+    wanted = {each.symbol for each in venue.instrument}
+    with Replay(venue_captures(venue, config_path)) as replay:
+        ring = replay.ring
+        while (time_ns := next_time_ns(ring)) != NEVER_NS and ring.counters.bytes < LOOK_BYTES:
+            if time_ns < 0:
+                replay.refill()
+                continue
+            look(ring, decoder.decode, address_of(feed), *state)
+            if wanted <= {text_of(market.instruments[index].symbol) for index in range(market.count)}:
+                break
+        is_whole = next_time_ns(ring) == NEVER_NS and market.count < market.capacity
+        return Seen(feed, market, ring.counters.frames, is_whole)
+
+
+def contradictions(venue: VenueConfig, each: InstrumentConfig, seen: Seen) -> Iterator[str]:
+    """Say what the captures contradict of an instrument, in words that go on after "the capture"."""
+    found = seen.named(each.symbol)
+    if not found:
+        if seen.is_whole:
+            names = [text_of(seen.market.instruments[index].symbol) for index in range(seen.market.count)]
+            nearest = get_close_matches(each.symbol, names, NEAREST_MAX, cutoff=0.0) or ["nothing"]
+            yield f"never defines it; nearest to it are {', '.join(nearest)}"
+        return
+    differences = [list(differing_terms(venue, each, instrument)) for instrument in found]
+    yield from min(differences, key=len)
+
+
+def differing_terms(venue: VenueConfig, each: InstrumentConfig, told: Instrument) -> Iterator[str]:
+    """Say which terms of an instrument the wire tells otherwise."""
+    for name in TERMS:
+        if name in venue.adapter.untold:
+            continue
+        own = getattr(each, name)
+        said = wire_term(told, name)
+        if own != said if isinstance(own, str) else own * E9 != told_e9(told, name):
+            yield f"says {name} {said}, you say {own}"
+
+
+def told_e9(told: Instrument, name: str) -> int:
+    """An amount that the wire tells, 1e-9 units."""
+    amount: int = getattr(told, f"{name}_e9")
+    return amount
+
+
+def wire_term(told: Instrument, name: str) -> str:
+    """A term as the configuration would have it."""
+    if name == "kind":
+        return Kind(told.kind).name.lower()
+    if name == "payoff":
+        return Payoff(told.payoff).name.lower()
+    if name in ("base", "quote", "settlement"):
+        return text_of(getattr(told, name))
+    return plain(told_e9(told, name))

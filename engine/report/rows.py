@@ -1,0 +1,168 @@
+"""One opportunity, trade or order of a run, with what belongs to it: found in the run's Parquet files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from crosswire.engine.config import ConfigError
+from crosswire.engine.report.recorder import FILLS, OPPORTUNITIES, ORDERS, TRADES
+from crosswire.engine.report.summary import RunSummary, read_summary
+from crosswire.engine.report.text import duration_text, precise_time_text
+
+KINDS = {"opportunity": OPPORTUNITIES, "trade": TRADES, "order": ORDERS}
+Kind = Literal["opportunity", "trade", "order"]
+Row = dict[str, Any]
+TIMES = ("start_ns", "peak_ns", "end_ns", "created_ns", "trigger_ns", "acked_ns", "closed_ns", "time_ns")
+
+
+@dataclass
+class Found:
+    """A row, what belongs to it, and the moments at which it is worth looking."""
+
+    kind: Kind
+    number: int  # of the row in its file, from 1
+    row: Row
+    orders: list[Row]
+    fills: list[Row]
+    instruments: list[str]  # "venue/symbol"
+    moments: dict[str, int]  # name -> ns
+
+
+class Rows:
+    """A run's opportunities, trades, orders and fills, read once."""
+
+    def __init__(self, folder: Path) -> None:
+        """ConfigError with one line: it is no finished run."""
+        self.summary = finished_summary(folder)
+        self._folder = folder
+        self._tables: dict[str, list[Row]] = {}
+
+    def table(self, name: str) -> list[Row]:
+        """Read a file's rows, times as ns."""
+        if name not in self._tables:
+            import pyarrow.parquet as pq
+
+            path = self._folder / name
+            if not path.is_file():
+                raise ConfigError(f"{path} is not there; crosswire report {self._folder} makes it from the journal")
+            table = pq.read_table(path)
+            columns = [each.name for each in table.schema if not str(each.type).startswith("timestamp")]
+            self._tables[name] = table.select(columns).to_pylist()
+        return self._tables[name]
+
+    def find(self, kind: str, number: int) -> Found:
+        """Find a row by its number from 1, an order by its id as well. ConfigError: there is none."""
+        if kind not in KINDS:
+            raise ConfigError(f"{kind}: must be one of {', '.join(KINDS)}")
+        table = self.table(KINDS[kind])
+        if kind == "order":
+            by_id = [place for place, row in enumerate(table, 1) if row["client_order_id"] == number]
+            number = by_id[0] if by_id else number
+        if not 1 <= number <= len(table):
+            raise ConfigError(f"{kind} {number}: there is none; this run has {len(table)}, counted from 1")
+        row = table[number - 1]
+        finders = {"opportunity": self._opportunity, "trade": self._trade, "order": self._order}
+        return finders[kind](number, row)
+
+    def _belonging(self, strategy: str, trade_ids: set[int]) -> tuple[list[Row], list[Row]]:
+        orders, fills = (
+            [row for row in self.table(name) if row["strategy"] == strategy and row["trade_id"] in trade_ids]
+            for name in (ORDERS, FILLS)
+        )
+        return orders, fills
+
+    def _opportunity(self, number: int, row: Row) -> Found:
+        same = [
+            trade["trade_id"]
+            for trade in self.table(TRADES)
+            if all(trade[key] == row[key] for key in ("strategy", "buy_instrument", "sell_instrument"))
+            and row["start_ns"] <= trade["start_ns"] <= row["end_ns"]
+        ]
+        orders, fills = self._belonging(row["strategy"], set(same))
+        moments = {"just before": row["start_ns"] - 1, "at its start": row["start_ns"], "at its peak": row["peak_ns"]}
+        moments["at its end"] = row["end_ns"]
+        return Found("opportunity", number, row, orders, fills, [row["buy"], row["sell"]], _seen(moments))
+
+    def _trade(self, number: int, row: Row) -> Found:
+        orders, fills = self._belonging(row["strategy"], {row["trade_id"]})
+        names = list(dict.fromkeys([row["buy"], row["sell"], *(_name(order) for order in orders)]))
+        moments = {"just before": row["start_ns"] - 1, "at its start": row["start_ns"], "at its end": row["end_ns"]}
+        return Found("trade", number, row, orders, fills, names, _seen(moments))
+
+    def _order(self, number: int, row: Row) -> Found:
+        fills = [fill for fill in self.table(FILLS) if fill["client_order_id"] == row["client_order_id"]]
+        moments = {"just before": (row["trigger_ns"] or row["created_ns"]) - 1, "when it was sent": row["created_ns"]}
+        moments |= {"when it was acknowledged": row["acked_ns"], "when it was closed": row["closed_ns"]}
+        return Found("order", number, row, [row], fills, [_name(row)], _seen(moments))
+
+
+def finished_summary(folder: Path) -> RunSummary:
+    """Read a run's summary. ConfigError with one line: there is none, or an older version wrote it."""
+    import msgspec
+
+    try:
+        return read_summary(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: there is no such run folder") from None
+        raise ConfigError(
+            f"{folder}: has no summary.json; if it is a run's folder, crosswire report {folder} makes it"
+        ) from None
+    except msgspec.MsgspecError as error:
+        raise ConfigError(
+            f"{folder}/summary.json can't be read ({error}); crosswire report {folder} makes it anew"
+        ) from None
+
+
+def _name(row: Row) -> str:
+    return f"{row['venue']}/{row['symbol']}"
+
+
+def _seen(moments: dict[str, int]) -> dict[str, int]:
+    """Leave out what never was, and what is at the same time as one before."""
+    seen: dict[str, int] = {}
+    for name, time_ns in moments.items():
+        if time_ns > 0 and time_ns not in seen.values():
+            seen[name] = time_ns
+    return seen
+
+
+def found_lines(found: Found) -> list[str]:
+    """Write a row, its orders with their latencies, and its fills."""
+    row = found.row
+    lines = [f"{found.kind} {found.number}"]
+    for name, value in row.items():
+        is_time = name in TIMES and value
+        lines.append(f"  {name}: {precise_time_text(value) if is_time else value}")
+    for order in found.orders:
+        lines.append(
+            f"order {order['client_order_id']}: {order['side']} {order['size']:.10g} {_name(order)} at"
+            f" {order['price']:.10g} {order['time_in_force']}, {order['state']} {order['reason']}".rstrip()
+        )
+        lines.append(f"  {latencies_text(order)}; filled {order['filled']:.10g}")
+        for fill in found.fills:
+            if fill["client_order_id"] == order["client_order_id"]:
+                lines.append(f"  {_fill_text(fill)}")
+    return lines
+
+
+def latencies_text(order: Row) -> str:
+    """Write an order's times one after the other, each by how long after the last."""
+    steps = [("trigger received", "trigger_ns"), ("sent", "created_ns"), ("acknowledged", "acked_ns")]
+    text, before_ns = [], 0
+    for name, key in [*steps, ("closed", "closed_ns")]:
+        time_ns = order[key]
+        if time_ns:
+            after = f" after {duration_text(time_ns - before_ns)}" if before_ns else f" {precise_time_text(time_ns)}"
+            text.append(name + after)
+            before_ns = time_ns
+    return ", ".join(text) or "never sent"
+
+
+def _fill_text(fill: Row) -> str:
+    slippage = "" if fill["slippage_bps"] is None else f", {fill['slippage_bps']:+.3f} bps worse than planned"
+    heard_ns = fill["time_ns"] - fill["exchange_time_ns"]
+    return (
+        f"fill {fill['size']:.10g} at {fill['price']:.10g}, fee {fill['fee']:.10g} {fill['fee_currency']}{slippage};"
+        f" at the exchange {precise_time_text(fill['exchange_time_ns'])}, heard {duration_text(heard_ns)} later"
+    )

@@ -1,6 +1,7 @@
 """Makes the environment and the data of the hftbacktest yardstick on demand, and runs it.
 
-    python tests/bench/yardstick.py [RUNS]      prints one JSON line a measure, medians of RUNS processes each
+    python -m tests.bench.yardstick [RUNS]      prints one JSON line a measure, medians of RUNS processes each
+    python -m tests.bench.yardstick install     makes the environment alone
 
 hftbacktest 2.4.4 pins numpy 2.2, so it lives in an environment of its own. All is kept in `cache_folder()`; a folder
 appears there under its final name only when it is complete.
@@ -54,6 +55,11 @@ def made_once(target: Path, make: Callable[[Path], None]) -> Path:
     return target
 
 
+def yardstick_folder() -> Path:
+    """Where the environment with hftbacktest is, once it is made."""
+    return cache_folder() / f"{PACKAGE.replace('==', '-')}-py{sys.version_info.major}.{sys.version_info.minor}"
+
+
 def yardstick_python() -> Path:
     """The interpreter of an environment with hftbacktest, installed from the package index the first time."""
 
@@ -62,8 +68,7 @@ def yardstick_python() -> Path:
         command = [folder / "bin" / "python", "-m", "pip", "install", "-qq", "--disable-pip-version-check", PACKAGE]
         subprocess.run(command, check=True)
 
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return made_once(cache_folder() / f"{PACKAGE.replace('==', '-')}-py{version}", make) / "bin" / "python"
+    return made_once(yardstick_folder(), make) / "bin" / "python"
 
 
 def call(*arguments: object) -> dict[str, Any]:
@@ -111,6 +116,8 @@ def measure(depth: str, source: str, runs: int = 3, tiles: int = TILES) -> dict[
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["install"]:
+        sys.exit(print(yardstick_python()))
     for depth in DEPTHS:
         for source in SOURCES:
             print(json.dumps(measure(depth, source, int(sys.argv[1]) if len(sys.argv) > 1 else 3)), flush=True)

@@ -73,6 +73,7 @@ class Own:
     takes: bool
     front: float = 0.0
     traded: int = 0  # at the price since the level changed last
+    traded_ns: int = 0
     shown: int = 0
     shown_ns: int = 0
     joined_ns: int = 0
@@ -251,6 +252,7 @@ class Exchange:
                     reached += self._explain(own, decrease, part)
         else:
             own.traded += left
+            own.traded_ns = max(own.traded_ns, time_ns)
         own.front -= left
         if self.rules.keeps_parts_of_lots:
             if own.front < 0:
@@ -276,13 +278,17 @@ class Exchange:
 
     def _see_level(self, own: Own, now: int, time_ns: int) -> None:
         own.shown_ns = max(own.shown_ns, time_ns)
-        if self.rules.sees_whole_messages and now == own.shown and own.traded == 0:
+        later = 0
+        if self.rules.counts_late_trades_once and time_ns < own.traded_ns:
+            later = max(0, own.traded - max(0, own.shown - now))
+        if self.rules.sees_whole_messages and now == own.shown and own.traded == later:
             return
-        left = self._front_after(own.front, own.shown, now, own.traded)
-        if self.rules.counts_late_trades_once and own.shown - now > own.traded:
-            own.decreases.append(Decrease(time_ns, own.shown, now, own.traded, own.front, left))
+        traded, front = own.traded - later, own.front + later
+        left = self._front_after(front, own.shown, now, traded)
+        if self.rules.counts_late_trades_once and own.shown - now > traded:
+            own.decreases.append(Decrease(time_ns, own.shown, now, traded, front, left))
             del own.decreases[:-DECREASES_MAX]
-        own.front, own.shown, own.traded = left, now, 0
+        own.front, own.shown, own.traded = max(0.0, left - later) if later else left, now, later
 
     def _front_after(self, front: float, shown: int, now: int, traded: int) -> float:
         cancelled = shown - now - traded

@@ -316,7 +316,7 @@ def _on_trade(matching: Matching, market: Market, trade: Event, now_ns: int, exe
         if resting.instrument != trade.instrument or resting.leaves_lots == 0 or trade.side == resting.side:
             continue
         if resting.price_ticks == trade.price_ticks and not is_before(resting.place, trade):
-            reached_lots = see_trade(matching.queue, resting.place, left_lots, trade.exchange_time_ns)
+            reached_lots = see_trade(matching.queue, resting.place, left_lots, min(trade.exchange_time_ns, now_ns))
             lots = min(resting.leaves_lots, reached_lots - ours_lots)
             if lots > 0:
                 ours_lots += lots

@@ -71,6 +71,7 @@ class QueuePlace(Struct):
     shown_ns: i64  # exchange time of that
     joined_ns: i64  # exchange time of what the book showed when we came
     traded_lots: i64  # since
+    traded_ns: i64  # exchange time of the last of those trades
     is_unseen: i64  # 1: the level lies beyond those that the book shows
     count: i64
     decreases: Annotated[Array, Decrease, DECREASES_MAX]  # oldest first
@@ -84,6 +85,7 @@ def join_queue(place: QueuePlace, shown_lots: int, time_ns: int, is_unseen: int,
     place.shown_lots = shown_lots
     place.shown_ns = place.joined_ns = time_ns
     place.traded_lots = 0
+    place.traded_ns = 0
     place.is_unseen = is_unseen
     place.count = 0
 
@@ -104,8 +106,13 @@ def see_level(queue: Queue, place: QueuePlace, now_lots: int, time_ns: int) -> N
             place.is_unseen = 0
         return
     shown_lots, traded_lots, front_lots = place.shown_lots, place.traded_lots, place.front_lots
-    if now_lots == shown_lots and traded_lots == 0:
+    # A message that was made before the last trade, and came after it, has no more of the trades than it shows: what is
+    # left of them a later one will show.
+    later_lots = max(0, traded_lots - max(0, shown_lots - now_lots)) if time_ns < place.traded_ns else 0
+    if now_lots == shown_lots and traded_lots == later_lots:
         return
+    traded_lots -= later_lots
+    front_lots += later_lots
     left_lots = front_after(queue, front_lots, shown_lots, now_lots, traded_lots, place.contracts_per_lot)
     if shown_lots - now_lots > traded_lots:
         decrease = add_decrease(place)
@@ -116,9 +123,9 @@ def see_level(queue: Queue, place: QueuePlace, now_lots: int, time_ns: int) -> N
         decrease.late_lots = 0
         decrease.front_lots = front_lots
         decrease.left_lots = left_lots
-    place.front_lots = left_lots
+    place.front_lots = max(0.0, left_lots - later_lots)
     place.shown_lots = now_lots
-    place.traded_lots = 0
+    place.traded_lots = later_lots
 
 
 @compiled
@@ -153,6 +160,7 @@ def see_trade(queue: Queue, place: QueuePlace, qty_lots: int, time_ns: int) -> i
                 reached_lots += take_late(queue, place, decrease, lots)
     else:
         place.traded_lots += left_lots
+        place.traded_ns = max(place.traded_ns, time_ns)
     place.front_lots -= left_lots
     if place.front_lots < 0.0:
         reached_lots -= place.front_lots

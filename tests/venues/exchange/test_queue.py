@@ -136,6 +136,21 @@ def test_a_trade_that_others_came_behind_explains_no_later_decrease() -> None:
     assert place.front_lots == pytest.approx(60 - 0.6 * 20)
 
 
+@pytest.mark.parametrize("between", [100, 90])
+def test_a_change_made_before_a_trade_and_told_after_it_does_not_have_it(between: int) -> None:
+    """40 of 100 trade at 10. What is told next was made at 8: those 40 are still to be seen, and are not cancels."""
+    in_order = make_queue("power", 1), joined(100)
+    see_level(*in_order, between, 8)
+    assert see_trade(*in_order, 40, 10) == 0
+    see_level(*in_order, between - 40, 12)
+    queue, place = make_queue("power", 1), joined(100)
+    assert see_trade(queue, place, 40, 10) == 0
+    see_level(queue, place, between, 8)
+    see_level(queue, place, between - 40, 12)
+    assert place.front_lots == pytest.approx(in_order[1].front_lots)
+    assert (place.traded_lots, place.front_lots) == (0, pytest.approx(between - 40))
+
+
 def test_late_trades_reach_us_when_we_are_first() -> None:
     queue, place = make_queue("risk_averse", 0), joined(2)
     see_level(queue, place, 10, 3)

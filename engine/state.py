@@ -1,5 +1,6 @@
 """Everything of one run, as the loop sees it."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from crosswire.engine.seat import Seat
@@ -66,6 +67,14 @@ class AccountMail(Struct):
     venue: i64
     has_positions: i64  # 0: the positions are not told
     reports: Reports
+
+
+def turn_order(names: Sequence[str]) -> list[int]:
+    """List the numbers of venues in the order in which a turn takes what is due of them at one time: by their names.
+
+    Not as they stand in the configuration: what comes at one and the same time must not depend on that.
+    """
+    return sorted(range(len(names)), key=names.__getitem__)
 
 
 class Engine(Struct):

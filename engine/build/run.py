@@ -13,7 +13,7 @@ from crosswire.engine.faults import plain_errors, plain_faults
 from crosswire.engine.loop import Status, loop_unit
 from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_class
 from crosswire.engine.seat import raise_failure, set_seat
-from crosswire.engine.state import Engine
+from crosswire.engine.state import Engine, turn_order
 from crosswire.engine.venue import VenueParts, set_venue
 from crosswire.nic.capture.defects import total
 from crosswire.nic.clock import ReplayClock
@@ -73,10 +73,8 @@ class Run:
     def __post_init__(self) -> None:
         engine, linker = self.core.engine, self.core.linker
         engine.venue_count = len(self.parts)
-        # Not as they stand in the configuration: what comes at one and the same time must not depend on that.
-        names = [venue.name for venue in self.config.venue]
-        for place, name in enumerate(sorted(names)):
-            engine.turn_order[place] = names.index(name)
+        for place, number in enumerate(turn_order([venue.name for venue in self.config.venue])):
+            engine.turn_order[place] = number
         for number, part in enumerate(self.parts):
             set_venue(engine.venues[number], part, engine.market, engine.inbox, linker)
         linker.link_all(self.entries, loop_unit(type(self.clock)))

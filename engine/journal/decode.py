@@ -1,6 +1,6 @@
 """The records of a journal by the names of their fields."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,11 +49,14 @@ class Turns(NamedTuple):
     venues: np.ndarray  # a bit for each that a frame was taken of
     acted: np.ndarray  # 1: an order may have left, a timer fired
 
-    def frames(self) -> tuple[np.ndarray, np.ndarray]:
-        """List every frame taken, in order: the turn's time, the venue's number."""
-        bits = self.venues[:, None] >> np.arange(TURN_ACTED_BIT) & 1
-        turns, numbers = bits.nonzero()
-        return self.times_ns[turns], numbers
+    def frames(self, order: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """List every frame taken, in order: the turn's time, the venue's number.
+
+        `order`: the venues' numbers as a turn takes them, `engine.state.turn_order` of their names.
+        """
+        bits = self.venues[:, None] >> np.array(order) & 1
+        turns, places = bits.nonzero()
+        return self.times_ns[turns], np.array(order)[places]
 
 
 def unpack_turns(begun_ns: np.ndarray, words: np.ndarray) -> Turns:

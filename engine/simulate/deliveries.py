@@ -6,6 +6,7 @@ import numpy as np
 
 from crosswire.engine.journal.decode import turns_of
 from crosswire.engine.simulate.watch import Invariant
+from crosswire.engine.state import turn_order
 from crosswire.nic.journal.reader import Batch
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.compile import compiled
@@ -47,7 +48,8 @@ def take_deliveries(world: "World") -> None:
 def judge_turns(world: "World", batch: Batch) -> None:
     """Hold the turns that a journal tells against what the cables gave since the last that it told."""
     given = world.untold
-    told = np.stack(turns_of(batch).frames())
+    order = turn_order([venue.name for venue in world.run.config.venue])
+    told = np.stack(turns_of(batch).frames(order))
     world.watch.evaluated[Invariant.TURNS_TELL] += told.shape[1]
     world.untold = given[:, told.shape[1] :]
     if not np.array_equal(told, given[:, : told.shape[1]]):

@@ -11,7 +11,7 @@ from crosswire.engine.journal.decode import records_of, turns_of
 from crosswire.engine.journal.description import Description
 from crosswire.engine.journal.show import Namer
 from crosswire.engine.records import note_turn, record_book, record_closed
-from crosswire.engine.state import Engine
+from crosswire.engine.state import Engine, turn_order
 from crosswire.nic.journal.files import MemoryJournal, make_journal
 from crosswire.nic.journal.reader import read_memory
 from crosswire.risk.gate import Gate
@@ -75,9 +75,11 @@ def test_frames_are_told_in_the_order_in_which_they_were_taken(steps: list[Step]
     noted = note(engine, steps)
     record_closed(engine, 0)
     (batch,) = read_memory(kept).batches()
-    times_ns, venues = turns_of(batch).frames()
+    order = turn_order([f"venue {(number + 3) % VENUES_MAX}" for number in range(VENUES_MAX)])
+    assert sorted(order) == list(range(VENUES_MAX)) != order
+    times_ns, venues = turns_of(batch).frames(order)
     assert list(zip(times_ns.tolist(), venues.tolist(), strict=True)) == [
-        (time_ns, number) for time_ns, bits, _ in noted for number in range(VENUES_MAX) if bits >> number & 1
+        (time_ns, number) for time_ns, bits, _ in noted for number in order if bits >> number & 1
     ]
 
 

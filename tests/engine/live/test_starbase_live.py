@@ -15,6 +15,7 @@ from crosswire.engine.explain.explain import read_run
 from crosswire.engine.explain.replay import Replay, open_capture
 from crosswire.engine.journal.decode import records_of, turns_of
 from crosswire.engine.journal.show import Filter, parse_kinds, show_records
+from crosswire.engine.state import turn_order
 from crosswire.nic.journal.reader import read_journal
 from crosswire.nic.rings.replay import read_frames
 from crosswire.risk.records import RecordKind
@@ -51,7 +52,8 @@ def tells_every_frame(folder: Path, seen: Outcome) -> None:
     """The journal's turns are as many frames as the rings gave, of each venue; each order left in one that acted."""
     (journal,) = folder.glob("runs/*/latest/journal")
     batches = list(read_journal(journal).batches())
-    times_ns, venues = np.concatenate([turns_of(batch).frames() for batch in batches], axis=1)
+    order = turn_order(list(seen.exchanges))
+    times_ns, venues = np.concatenate([turns_of(batch).frames(order) for batch in batches], axis=1)
     assert (np.diff(times_ns) >= 0).all()
     assert len(venues) == seen.engine["frames"]
     for number, name in enumerate(seen.exchanges):

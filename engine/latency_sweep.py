@@ -21,7 +21,7 @@ from crosswire.nic.duration import NS_PER_US
 from crosswire.nic.warning import DataWarning
 
 LATENCIES_MAX = 64  # of one command
-LATENCY_KEYS = ("order_latency_us", "response_latency_us")
+LATENCY_KEYS = ("order_latency", "response_latency")
 TABLE = re.compile(r"^\s*\[(.*)\]\s*(#.*)?$")
 
 
@@ -60,13 +60,14 @@ def with_order_latency(config_text: str, latency_us: int, where: str) -> str:
     The one place that knows how a latency is written: everything else of the text stays as it is, comments too.
     """
     lines: list[str] = []
+    constant = {"model": "constant", "us": latency_us}
     is_simulation = False
     for line in config_text.splitlines():
         if (table := TABLE.match(line)) is not None:
             is_simulation = table[1].strip() == "venue.simulation"
             lines.append(line)
             if is_simulation:
-                lines += [f"{key} = {latency_us}" for key in LATENCY_KEYS]
+                lines += [f'{key} = {{ model = "constant", us = {latency_us} }}' for key in LATENCY_KEYS]
         elif not (is_simulation and line.split("=")[0].strip() in LATENCY_KEYS):
             lines.append(line)
     changed = "\n".join(lines) + "\n"
@@ -75,7 +76,7 @@ def with_order_latency(config_text: str, latency_us: int, where: str) -> str:
         told = [[venue.get("simulation", {}).get(key) for key in LATENCY_KEYS] for venue in venues]
     except (tomllib.TOMLDecodeError, AttributeError, TypeError):
         told = []
-    if not told or any(each != [latency_us] * len(LATENCY_KEYS) for each in told):
+    if not told or any(each != [constant] * len(LATENCY_KEYS) for each in told):
         raise ConfigError(
             f"{where}: order latencies can't be set: write each venue's simulation as a table [venue.simulation] with"
             f" {' and '.join(LATENCY_KEYS)}"

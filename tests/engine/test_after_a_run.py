@@ -137,7 +137,7 @@ def test_runs_at_two_latencies_differ_in_what_that_makes_different(finished: Pat
     assert changed == {
         f"venue.{venue}.simulation.{key}": (us, SLOW_US, Decimal(SLOW_US - us))
         for venue, us in (("deribit", 200), ("bridge", 800))
-        for key in ("order_latency_us", "response_latency_us")
+        for key in ("order_latency.us", "response_latency.us")
     }
     figures = {each.what: each for each in found.figures}
     assert "digest" in figures
@@ -193,7 +193,7 @@ def test_a_sweep_runs_each_latency_in_a_folder_of_its_own(config: Path, slower: 
     # The same as a run that was configured so, and the configuration that it kept says so.
     assert compare_runs(slow, slower).is_same
     assert {each.what for each in compare_runs(fast, slow).configuration} >= {
-        "venue.deribit.simulation.order_latency_us"
+        "venue.deribit.simulation.order_latency.us"
     }
     for run in sweep["runs"]:
         summary: dict[str, Any] = json.loads((Path(run["folder"]) / "summary.json").read_text())
@@ -212,14 +212,20 @@ def test_what_is_no_list_of_latencies_is_refused(words: str) -> None:
 
 def test_latencies_are_set_where_they_were_missing_and_nothing_else_is_changed() -> None:
     text = (
-        "# why\n[[venue]]\nname = 'a'\n[venue.simulation]  # here\norder_latency_us = 5\nburst = 1\n"
-        "[other]\norder_latency_us = 7\n"
+        "# why\n[[venue]]\nname = 'a'\n[venue.simulation]  # here\norder_latency = { model = 'constant', us = 5 }\n"
+        "burst = 1\n[other]\norder_latency = 7\n"
     )
     assert with_order_latency(text, 9, "") == (
-        "# why\n[[venue]]\nname = 'a'\n[venue.simulation]  # here\norder_latency_us = 9\nresponse_latency_us = 9\n"
-        "burst = 1\n[other]\norder_latency_us = 7\n"
+        "# why\n[[venue]]\nname = 'a'\n[venue.simulation]  # here\n"
+        'order_latency = { model = "constant", us = 9 }\nresponse_latency = { model = "constant", us = 9 }\n'
+        "burst = 1\n[other]\norder_latency = 7\n"
     )
-    for unknown in ("", "[[venue]]\nsimulation = { order_latency_us = 5 }\n", "venue = 3\n", "[[venue]]\n"):
+    for unknown in (
+        "",
+        "[[venue]]\nsimulation = { order_latency = { model = 'constant', us = 5 } }\n",
+        "venue = 3\n",
+        "[[venue]]\n",
+    ):
         with pytest.raises(ConfigError, match="can't be set"):
             with_order_latency(unknown, 9, "")
 

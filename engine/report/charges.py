@@ -104,7 +104,7 @@ def charges_of(held: Held, terms: HoldingTerms) -> tuple[list[Charge], list[Data
 def _timed_funding(held: Held, terms: HoldingTerms) -> tuple[list[Charge], list[DataWarning]]:
     """Charge each payment of the schedule on what is held at its instant.
 
-    Venues pay at full hours (Binance: every 8, 4 or 1 h). Without a schedule a run that passes none misses nothing.
+    Venues pay at full hours, every 8, 4 or 1 h. Without a schedule a run that passes none misses nothing.
     """
     if terms.funding is None:
         first_hour_ns = -(-held.first_ns // NS_PER_HOUR) * NS_PER_HOUR

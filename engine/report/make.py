@@ -24,7 +24,7 @@ BUFFERS = {
     "values": RecordKind.VALUE,
 }
 UNFINISHED = DataWarning(
-    kind="run that died before its end",
+    kind="runs that died before their end",
     count=1,
     first_place="the journal's last record",
     what_to_do="trust its orders, fills, trades and positions, which the journal holds; frames, messages, vetoes and"

@@ -173,7 +173,7 @@ class Group:
         own_e9 = min(part.size_e9, leg.unhedged_e9) if leg.lots else leg.unhedged_e9
         leg.unhedged_e9 -= own_e9
         self._release(1 - side, own_e9)
-        self._book(part.take(own_e9, part.size_e9) if part.size_e9 else part)
+        self._book(part.take(own_e9, part.size_e9) if part.size_e9 else part.take(1, 1))
         for other in self._held(side):
             if other is not leg and part.size_e9 > 0 and other.unhedged_e9 > 0:
                 moved = part.take(min(part.size_e9, other.unhedged_e9), part.size_e9)

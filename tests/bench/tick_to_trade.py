@@ -214,7 +214,7 @@ def build_rig(triggers: int, leg: int, with_stages: bool) -> Rig:
     parts = []
     for number, wire in enumerate(wires):
         wire.path.unlink()  # both ends are here: nothing is left behind, however the process ends
-        flow = order_flow(number)
+        flow = order_flow(config.venue[number].name)
         session: Struct = make_session(venue_setup(number, config, market, path))
         near, far = wire.end(0), wire.end(1)
         kept += [session, near, far]

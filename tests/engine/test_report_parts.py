@@ -141,11 +141,11 @@ def test_a_live_run_says_so_and_begins_with_what_it_has_taken_over(tmp_path: Pat
         assert profit.net == profit.cash + profit.position_value - profit.fees
         assert profit.net == profit.realised + profit.locked + profit.open
     kinds = [warning.kind for warning in summary.warnings]
-    assert "run that died before its end" in kinds
+    assert "runs that died before their end" in kinds
     assert "positions marked at a price that was not the last" in kinds
     page = (folder / "report.html").read_text()
     assert "<small class='live'>live</small>" in page
-    assert page.index("run that died before its end") < page.index("class='tiles'>")
+    assert page.index("runs that died before their end") < page.index("class='tiles'>")
     code = CliRunner().invoke(app, ["show", str(folder), "order", "1"])
     assert (code.exit_code, "this run has 0" in code.stderr) == (1, True)
 

@@ -11,6 +11,7 @@ from typing import Any
 from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.config import load_config
 from crosswire.engine.generate import generate_captures
+from crosswire.engine.loop import Status
 from crosswire.engine.orders import send_requests, take_report
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.journal.reader import read_memory
@@ -103,7 +104,8 @@ def make_run(folder: Path) -> Run:
     run = build_run(load_config(path), path)
     run.load()
     run.kept = MemoryJournal(run.engine.journal)  # type: ignore[attr-defined]
-    run.turn()
+    while run.turn() == Status.STARVED:
+        run.refill()
     return run
 
 

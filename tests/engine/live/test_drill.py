@@ -53,7 +53,7 @@ def test_the_drill(testbed: Testbed, tmp_path: Path) -> None:
         assert (code, "is_closed: False" in said) == (0, True)
         code, said = command("report", runs / "synthetic" / "latest")
         assert code == 0
-        assert "warning: the run's process died before its end" in said
+        assert "warning: 1 runs that died before their end" in said
         # 3. Start it again.
         with started(tmp_path, "live", config, "--output", runs, "--seconds", 15) as live:
             live.wait_for("run folder", COMPILE_PATIENCE_S)

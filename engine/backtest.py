@@ -1,6 +1,5 @@
 """A backtest from configuration file to run folder: build, loop, journal, and the files that are made from it."""
 
-import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from crosswire.engine.errors import NothingError
 from crosswire.engine.imports import import_warnings
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.loop import Status
-from crosswire.engine.report.facts import describe_run, run_facts, write_facts
+from crosswire.engine.report.facts import data_warnings, describe_run, run_facts, write_facts
 from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.report.summary import RunSummary
@@ -40,8 +39,8 @@ def run_backtest(
     `ignore_definitions` believes the configuration of every venue's instruments, whatever its captures say. `started`
     is when the process began, for the start-up time. With a console, progress and the summary are printed.
     `config_text` is run instead of what the file holds, and kept with the run; paths in it stay relative to the file.
-    With `strict` ConfigError, and no folder, if there is a warning about the data. NothingError, which has the folder,
-    if no book was ever proven.
+    With `strict` ConfigError if there is a warning about the data: before the run about captures and imports, after it
+    about what the feeds made of them. NothingError, which has the folder, if no book was ever proven.
     """
     config_text = read_config_text(config_path) if config_text is None else config_text
     config = parse_config(config_text, config_path)
@@ -49,7 +48,7 @@ def run_backtest(
         config = ignoring_definitions(config)
     preparing_s = prepare_data(config, config_path, console)
     if strict:
-        check_strict(capture_warnings(config, config_path))
+        check_strict(capture_warnings(config, config_path) + import_warnings(config, config_path.parent))
     contradicted = check_definitions(config, config_path)
     backtest = build_run(config, config_path)
     backtest.core.linker.want(recorder_units())
@@ -64,6 +63,7 @@ def run_backtest(
         turn_until_finished(backtest, kept)
         wall_s = time.perf_counter() - loop_started
         facts = run_facts(backtest, start_s, wall_s, backtest.digests())
+        in_data = data_warnings(backtest)
         has_books = not all(list(backtest.engine.state.is_lost)[: backtest.engine.market.count])
         facts.warnings[:0] = contradicted
         facts.warnings.extend(import_warnings(config, config_path.parent))
@@ -71,14 +71,13 @@ def run_backtest(
         kept.close()
     finally:
         backtest.close()
-    if strict and facts.warnings:
-        shutil.rmtree(folder)
-        check_strict(facts.warnings)
     # The run's memory makes room for the report.
     del backtest
     summary = make_files(folder, with_report)
     if console is not None:
         _print_outcome(summary, folder, with_report, console)
+    if strict:
+        check_strict(in_data)
     if not has_books and all(each.last_mid is None for each in summary.instruments.values()):
         raise NothingError(why_nothing(summary), folder)
     return folder

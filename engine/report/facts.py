@@ -1,7 +1,6 @@
 """What a run's loop counted, as plain data for its summary. The same for a backtest and a live run."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
         wall_s=wall_s,
         digest=digest,
         money=run.core.money.between(engine.state.first_ns, engine.state.now_ns),
-        warnings=run_warnings(run, simulated),
+        warnings=data_warnings(run) + [warning for told in simulated.values() for warning in told.warnings],
         strategies=strategy_facts(run),
         latencies={
             "feed": _latency(engine.state.feed_latency),
@@ -85,13 +84,11 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
     )
 
 
-def run_warnings(run: Run, simulated: Mapping[str, ExchangeFacts]) -> list[DataWarning]:
-    """List what makes a run less than the whole truth: in its captures, its feeds, and the exchanges made of them."""
+def data_warnings(run: Run) -> list[DataWarning]:
+    """List what makes a run's data less than the whole truth, in its captures and its feeds."""
     warnings = run.warnings()
     for venue, part in zip(run.config.venue, run.parts, strict=True):
         warnings += feed_warnings(part.feed, run.engine.market, venue.name)
-    for told in simulated.values():
-        warnings += told.warnings
     return warnings
 
 

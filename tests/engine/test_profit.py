@@ -232,3 +232,15 @@ def test_drawdown_is_the_deepest_fall_however_the_curve_is_cut(curve: list[int],
     if max(falls):
         assert fall.trough_ns == falls.index(max(falls)) + 1
         assert curve[fall.peak_ns - 1] - curve[fall.trough_ns - 1] == max(falls)
+
+
+def test_what_was_taken_over_at_no_price_is_counted_once() -> None:
+    """Lots of an inverse contract that a venue has told of, and nobody knows what they were bought for."""
+    holdings = make_holdings([inverse(0)])
+    holdings.begin(0, -74, 0, 0)
+    cash_e9 = 0
+    for side, ticks, lots in ((BUY, 600_000, 80), (SELL, 601_000, 30), (BUY, 600_500, 24)):
+        holdings.take(0, side, ticks, lots, 7)
+        cash_e9 += cash_flow_e9(holdings.legs[0].instrument, side, ticks, lots) - 7
+    (profit,) = holdings.profits([0], [None])
+    assert profit.marked_e9 == cash_e9

@@ -51,14 +51,14 @@ def test_an_idle_venue_changes_nothing(synthetic: Path, place: int) -> None:
 
 
 def test_three_recorded_venues_may_stand_in_any_order(tmp_path: Path) -> None:
-    from crosswire.venues.bridge.binance.importer import import_file
+    from crosswire.venues.bridge.binance.importer import ImportOptions, import_file
 
     (tmp_path / "data" / "binance").mkdir(parents=True)
     (tmp_path / "examples").mkdir()
     for market, name in (("spot", "btcusdt"), ("usdm", "btcusdt"), ("coinm", "btcusd_perp")):
         source = recording(f"binance/{market}/{name}_20240808.gz")
         capture = tmp_path / "data" / "binance" / f"{market}_{name}_20240808.pcap"
-        import_file(source, capture, clock_offset_ns=1_275_000_000)
+        import_file(source, capture, ImportOptions(clock_offset_ns=1_275_000_000))
     config = tmp_path / "examples" / "run.toml"
     head, venues = parts_of((ROOT / "examples" / "binance-btc.toml").read_text())
     found = [digests(config, head + "".join(order)) for order in permutations(venues)]

@@ -13,7 +13,7 @@ from crosswire.nic.unit.compile import NO_JIT
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
 from crosswire.venues.book.book import available_lots, make_books
-from crosswire.venues.bridge.binance.importer import import_file
+from crosswire.venues.bridge.binance.importer import ImportOptions, import_file
 from crosswire.venues.bridge.feed import BridgeFeed
 from crosswire.venues.exchange.queue import Queue, QueuePlace, join_queue, see_level, see_trade
 from crosswire.venues.feed import feed_unit
@@ -101,7 +101,7 @@ def hear(queue: Queue, watches: list[Watch], market: Market, event: Struct, said
 
 def test_recorded_trades_are_not_counted_twice(tmp_path: Path) -> None:
     capture = tmp_path / "usdm.pcap"
-    import_file(recording("binance/usdm/btcusdt_20240808.gz"), capture, clock_offset_ns=1_275_000_000)
+    import_file(recording("binance/usdm/btcusdt_20240808.gz"), capture, ImportOptions(clock_offset_ns=1_275_000_000))
     said = tally(capture)
     # docs/simulation.md has these figures.
     assert (said.trades, said.late) == (21_308, 8_836)

@@ -12,7 +12,7 @@ from crosswire.engine.venue import VenueParts
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.remote import RemoteRing, make_remote_ring
-from crosswire.nic.rings.replay import Replay, reading_units
+from crosswire.nic.rings.replay import Replay
 from crosswire.nic.unit.link import Linker
 from crosswire.venues.adapter import ExchangeSetup, VenueSetup, venue_key
 from crosswire.venues.errors import VenueError
@@ -95,7 +95,7 @@ def make_exchange(
         paths = venue_captures(venue, config_path)
         replay = Replay(paths, cursors=2, begins_starved=True)
         replays.append(replay)
-        linker.want(reading_units())
+        replay.link(linker)
     setup = ExchangeSetup(
         number=number,
         name=venue.name,

@@ -18,6 +18,7 @@ first record; up to OVERLAPPING_MAX may overlap.
 import ctypes
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Annotated
@@ -30,8 +31,8 @@ from crosswire.nic.capture.state import Source, SourceState, Window
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64, one, u32
 from crosswire.nic.rings.ring import NEVER_NS, Frame, RingCounters, next_time_ns, poll, release
-from crosswire.nic.unit.call import call_unit, machine_code
 from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
 from crosswire.nic.unit.unit import Unit, load_units, unit_of
 from crosswire.nic.warning import DataWarning
@@ -74,7 +75,9 @@ class Captures(Struct):
     mask: i64
     tail: i64  # how many have been put there
     ended: i64  # 1: there will be no more
-    fill: i64  # entry of the unit that puts more there, which takes the address `merge`; 0: not loaded yet
+    fill: i64  # entries of the unit that reads captures, which take the address `merge`; 0: not loaded yet
+    needed_offset: i64
+    is_needed: i64
     merge: i64
     windows: Annotated[Array, Window, SLOTS_MAX]  # by slot
 
@@ -235,18 +238,16 @@ def is_needed(merge: Merge, index: int) -> bool:
     return False
 
 
-def fill_unit() -> Unit:
-    """The unit that reads records: one for all who take them."""
-    return unit_of("captures", {fill: (Merge,)})
+def reading_unit() -> Unit:
+    """Describe the unit that reads captures: one for all replays."""
+    return unit_of("captures", {fill: (Merge,), needed_offset: (Merge, "i64"), is_needed: (Merge, "i64")})
 
 
-def reading_units() -> list[Unit]:
-    """The units that a replay calls, to be compiled beside those of a run."""
-    return [
-        fill_unit(),
-        call_unit(needed_offset, (Merge, "i64")),
-        call_unit(is_needed, (Merge, "i64")),
-    ]
+@cache
+def reading_entries() -> dict[str, int]:
+    """Load that unit, once: finding it on disk takes 3 to 14 ms, for the digest of its sources."""
+    (loaded,) = load_units([reading_unit()])
+    return dict(loaded.addresses)
 
 
 @poll.register(ReplayRing)
@@ -309,7 +310,8 @@ class Replay(Owner):
         self.ring = ReplayRing()
         self.ring.captures = one(self.captures)
         self.ring.cursors = self._cursors
-        self._merge = Merge(captures=self.captures, cursors=self._cursors, cursor_count=cursors, due_ns=NEVER_NS)
+        # Due at once: the first is opened by Python, whoever asks for a record before.
+        self._merge = Merge(captures=self.captures, cursors=self._cursors, cursor_count=cursors, due_ns=0)
         self.captures.merge = self._merge.address
         self._files: dict[int, CaptureFile] = {}  # open ones, by slot
         self._tallies: dict[int, Tally] = {}  # of those read to their end, by number
@@ -321,6 +323,10 @@ class Replay(Owner):
             except BaseException:
                 self.close()
                 raise
+
+    def link(self, linker: Linker) -> None:
+        """Have what reads the captures loaded with a run's other units, and not while it runs."""
+        linker.link_all(self.captures, reading_unit())
 
     def refill(self) -> None:
         """Put more records into the table if a cursor starves. Call between turns of the loop: frames may move.
@@ -339,8 +345,8 @@ class Replay(Owner):
         captures, merge = self.captures, self._merge
         before = captures.tail
         if captures.fill == 0:
-            (loaded,) = load_units([fill_unit()])
-            captures.fill = loaded.addresses["fill"]
+            for name, address in reading_entries().items():
+                setattr(captures, name, address)
         while (filled := call_entry(captures.fill, captures.merge)) in (Filled.STARVED, Filled.DUE):
             if filled == Filled.DUE:
                 if not self._open_next():
@@ -386,11 +392,12 @@ class Replay(Owner):
 
     def _free_slot(self) -> int:
         """Find a slot that no record to be taken lies in; NO_SLOT if there is none."""
-        merge = self._merge
+        captures, slots = self.captures, self._merge.slots
         for slot in range(SLOTS_MAX):
             if slot not in self._files:
                 return slot
-            if merge.slots[slot].source.state == SourceState.ENDED and not machine_code(is_needed)(merge, slot):
+            is_read = slots[slot].source.state == SourceState.ENDED
+            if is_read and not call_entry(captures.is_needed, captures.merge, slot):
                 self._close_slot(slot)
                 return slot
         return NO_SLOT
@@ -404,7 +411,7 @@ class Replay(Owner):
     def _slide(self, slot: int) -> bool:
         """Move a window on; False if that can't be, because all of it is needed."""
         file = self._files[slot]
-        needed = machine_code(needed_offset)(self._merge, slot)
+        needed = call_entry(self.captures.needed_offset, self.captures.merge, slot)
         if file.slide(needed):
             return True
         if needed == file.source.position:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import made, venue_setup
+from crosswire.engine.captures import venue_captures
 from crosswire.engine.config import RunConfig
 from crosswire.engine.inspect import describe_packet
-from crosswire.engine.paths import named_path
 from crosswire.nic.memory.struct import array, u8
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.replay import Replay, ReplayRing, read_frames
@@ -55,7 +55,7 @@ class Source:
         venue = self.config.venue[number]
         if venue.name in self.captures or self.is_live:
             return [self.captures[venue.name]] if venue.name in self.captures else []
-        return [named_path(self.config_path.parent, capture) for capture in venue.captures]
+        return venue_captures(venue, self.config_path)
 
     def missing(self, numbers: Sequence[int]) -> str:
         """Say in one line what is not there; "" if everything is."""

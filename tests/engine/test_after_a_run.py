@@ -18,6 +18,8 @@ from crosswire.engine.latency_sweep import parse_latencies, with_order_latency
 from crosswire.engine.report.compare import compare_runs
 from crosswire.engine.report.parameters import parameter_rows, read_config, thresholds_bps
 from crosswire.engine.report.rows import Rows
+from crosswire.nic.capture.writer import CaptureWriter
+from crosswire.nic.rings.replay import read_frames
 from tests.support.paths import ROOT
 
 SECONDS = 12
@@ -238,3 +240,19 @@ def test_parameters_are_read_from_any_configuration() -> None:
     assert ("cross_spread", "size_max", "0.2") in rows
     assert ("usdm", "simulation.burst", "50") in rows
     assert parameter_rows(read_config("not TOML")) == []
+
+
+def test_a_moment_is_shown_from_a_folder_of_captures_too(finished: Path, config: Path) -> None:
+    data = config.parent.parent / "data" / "synthetic"
+    frames = list(read_frames([data / "bridge.pcap"]))
+    parts = data / "parts"
+    parts.mkdir()
+    for number, part in enumerate((frames[: len(frames) // 2], frames[len(frames) // 2 :])):
+        with CaptureWriter(parts / f"bridge-{number}.pcap") as writer:
+            for time_ns, frame in part:
+                writer.write(time_ns, frame)
+    text = config.read_text().replace("bridge.pcap", "parts")
+    run = run_backtest(config, config.parent / "runs", started=time.perf_counter(), with_report=False, config_text=text)
+    code, lines, _ = ask("show", run, "trade", 1)
+    assert code == 0
+    assert books_in(lines) == books_in(ask("show", finished, "trade", 1)[1]) != {}

@@ -57,7 +57,7 @@ def find_venue(venue: str) -> Adapter:
     return adapter
 
 
-def inspect_frames(
+def decode_until(
     ring: ReplayRing,
     feed: Feed,
     market: Market,
@@ -65,9 +65,13 @@ def inspect_frames(
     frame: Frame,
     packet: Packet,
     counters: PacketCounters,
+    until_ns: int,
 ) -> None:
-    """Decode what the ring has. Market data comes by UDP; whatever else the capture holds is only counted."""
-    while poll(ring, frame, NEVER_NS - 1):
+    """Decode what the ring has up to a time, that included.
+
+    Market data comes by UDP; whatever else the capture holds is only counted.
+    """
+    while poll(ring, frame, until_ns):
         if parse_packet(frame, packet, counters) and packet.protocol == PROTOCOL_UDP:
             clear_events(events, market)
             decode(feed, packet, market, events)
@@ -100,13 +104,13 @@ def decode_captures(paths: Paths, adapter: Adapter) -> Inspection:
     market.instruments = Instrument.array(adapter.instruments_max)
     market.books = make_books(adapter.instruments_max, adapter.levels_max)
     feed, frame, packet, counters, events = adapter.discover(market), Frame(), Packet(), PacketCounters(), Events()
-    run = machine_code(inspect_frames)
+    run = machine_code(decode_until)
     with Replay(named_captures(paths)) as replay:
         while (time_ns := next_time_ns(replay.ring)) < 0:
             replay.refill()
         first_time_ns = 0 if time_ns == NEVER_NS else time_ns
         while next_time_ns(replay.ring) != NEVER_NS:
-            run(replay.ring, feed, market, events, frame, packet, counters)
+            run(replay.ring, feed, market, events, frame, packet, counters, NEVER_NS - 1)
             replay.refill()
         frames, records, tally = replay.ring.counters.frames, replay.records(), replay.tally()
     return Inspection(feed, market, counters, frames, first_time_ns, frame.time_ns, records, tally)

@@ -9,17 +9,16 @@ from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.venue import made, venue_setup
 from crosswire.engine.captures import venue_captures
 from crosswire.engine.config import RunConfig
-from crosswire.engine.inspect import describe_packet
+from crosswire.engine.inspect import decode_until, describe_packet
 from crosswire.nic.memory.struct import array, u8
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
-from crosswire.nic.rings.replay import Replay, ReplayRing, read_frames
-from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
+from crosswire.nic.rings.replay import Replay, read_frames
+from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns
 from crosswire.nic.unit.call import machine_code
 from crosswire.venues.book.book import NO_ASK, NO_BID, Book, best_level, executable_lots, next_level
-from crosswire.venues.feed import Feed, decode
 from crosswire.venues.instrument import E9
 from crosswire.venues.layout import WireLayout
-from crosswire.venues.market import Events, Market, clear_events
+from crosswire.venues.market import Events, Market
 from crosswire.venues.side import ASK, BID
 
 LEVELS_SHOWN = 5  # of each side
@@ -69,24 +68,6 @@ class Source:
         return ""
 
 
-def walk_until(
-    ring: ReplayRing,
-    feed: Feed,
-    market: Market,
-    events: Events,
-    frame: Frame,
-    packet: Packet,
-    counters: PacketCounters,
-    until_ns: int,
-) -> None:
-    """Decode what the ring has up to a time, that included."""
-    while poll(ring, frame, until_ns):
-        if parse_packet(frame, packet, counters) and packet.protocol == PROTOCOL_UDP:
-            clear_events(events, market)
-            decode(feed, packet, market, events)
-        release(ring)
-
-
 def books_at(source: Source, names: Sequence[str], times_ns: Sequence[int]) -> list[BookShown]:
     """Show the books of instruments ("venue/symbol") at each of some times, in order. CaptureError: a bad file."""
     config = source.config
@@ -97,7 +78,7 @@ def books_at(source: Source, names: Sequence[str], times_ns: Sequence[int]) -> l
         setup = venue_setup(number, config, market, source.config_path)
         feed = made(config.venue[number].adapter.make_feed, setup, config, source.config_path)
         arguments = (feed, market, Events(), Frame(), Packet(), PacketCounters())
-        walk = machine_code(walk_until)
+        walk = machine_code(decode_until)
         with Replay(source.paths(number)) as replay:
             for time_ns in sorted(set(times_ns)):
                 while (due_ns := next_time_ns(replay.ring)) != NEVER_NS and due_ns <= time_ns:

@@ -48,7 +48,7 @@ def run_backtest(
         config = ignoring_definitions(config)
     preparing_s = prepare_data(config, config_path, console)
     if strict:
-        check_strict(capture_warnings(config, config_path) + import_warnings(config, config_path.parent))
+        check_strict(capture_warnings(config, config_path) + import_warnings(config, config_path))
     contradicted = check_definitions(config, config_path)
     backtest = build_run(config, config_path)
     backtest.core.linker.want(recorder_units())
@@ -66,7 +66,7 @@ def run_backtest(
         in_data = data_warnings(backtest)
         has_books = not all(list(backtest.engine.state.is_lost)[: backtest.engine.market.count])
         facts.warnings[:0] = contradicted
-        facts.warnings.extend(import_warnings(config, config_path.parent))
+        facts.warnings.extend(import_warnings(config, config_path))
         write_facts(kept.journal, replace(facts, config_text=config_text))
         kept.close()
     finally:

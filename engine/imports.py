@@ -14,8 +14,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from crosswire.engine.captures import venue_captures
 from crosswire.engine.config import RunConfig, VenueConfig
-from crosswire.engine.paths import named_path
 from crosswire.engine.warn import print_warnings
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.warning import DataWarning
@@ -110,12 +110,11 @@ def read_note(capture: Path) -> ImportNote | None:
         return None
 
 
-def import_warnings(config: RunConfig, root: Path) -> list[DataWarning]:
+def import_warnings(config: RunConfig, config_path: Path) -> list[DataWarning]:
     """Collect what was told when the captures of a configuration were imported, however long ago."""
     warnings = []
     for venue in config.venue:
-        for name in venue.captures:
-            capture = named_path(root, name)
+        for capture in venue_captures(venue, config_path):
             note = read_note(capture)
             if note is None:
                 continue

@@ -155,7 +155,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def kinds(path: Path) -> list[tuple[str, int]]:
-    return [(each.kind, each.count) for each in import_warnings(load_config(path), path.parent)]
+    return [(each.kind, each.count) for each in import_warnings(load_config(path), path)]
 
 
 def test_a_configurations_recordings_are_imported_together_and_their_warnings_kept(config: Path) -> None:
@@ -191,8 +191,22 @@ def test_another_clock_offset_than_the_configurations_is_told(config: Path) -> N
     prepare_data(load_config(config), config, None)
     other = "captures with another clock offset than the configuration's"
     assert kinds(config) == [(other, 1), (other, 1), ("blank lines", 1), (other, 1), (other, 1)]
-    told = [str(each) for each in import_warnings(load_config(config), root)]
+    told = [str(each) for each in import_warnings(load_config(config), config)]
     assert "imported with 0 ms, clock_offset_ms is 5: remove it" in told[0]
+
+
+def test_warnings_of_captures_that_a_folder_or_a_pattern_names_are_kept(config: Path) -> None:
+    prepare_data(load_config(config), config, None)
+    assert kinds(config) == [("blank lines", 1)]
+    data = config.parent / "data"
+    (data / "usdm").mkdir()
+    for path in data.glob("usdm.pcap*"):
+        path.rename(data / "usdm" / path.name)
+    for name in ("data/usdm", "data/usdm/*.pcap"):
+        text = config.read_text().replace('recordings = ["usdm.txt"]\n', "")
+        named = config.with_name("named.toml")
+        named.write_text(text.replace('"data/usdm.pcap"', f'"{name}"'))
+        assert kinds(named) == [("blank lines", 1)]
 
 
 def test_a_note_of_another_file_is_not_believed(config: Path) -> None:

@@ -74,7 +74,8 @@ def read_holding(
             info=info,
             first_ns=range_ns[0],
             last_ns=range_ns[1],
-            changed_ns=fills["exchange_time_ns"][own].astype(np.int64),
+            # One that was told again behind later ones counts from theirs on: positions are those that the run booked.
+            changed_ns=np.maximum.accumulate(fills["exchange_time_ns"][own].astype(np.int64)),
             position_lots=fills["position_lots"][own].astype(np.int64),
             start_lots=carried[info.index].lots if info.index in carried else 0,
             mid_ns=mids[info.index][0],

@@ -3,10 +3,13 @@
 from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
+import pyarrow
 import pyarrow.parquet
 import pytest
 
 from crosswire.engine.build.money import AccountTerms, HoldingTerms, MoneyTerms
+from crosswire.engine.report.holding import read_holding
 from crosswire.engine.report.summary import RunSummary, read_summary
 from crosswire.nic.duration import NS_PER_S
 from crosswire.venues.money.funding import FundingRate
@@ -73,6 +76,27 @@ def test_the_charges_are_rows_and_add_up(tmp_path: Path) -> None:
         assert Decimal(total_e9) / 10**9 == summary.pnl[currency].charges
     assert rows == sorted(rows, key=lambda row: row["time"])
     assert read_summary(tmp_path / "run").pnl["BTC"].charges == summary.pnl["BTC"].charges
+
+
+def test_a_fill_that_is_told_late_counts_from_when_later_ones_do(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    summary = play(tmp_path, NOT_KNOWN)
+    fills = pyarrow.parquet.read_table(run / "fills.parquet")
+    place = fills.column_names.index("exchange_time_ns")
+    times_ns = fills["exchange_time_ns"].to_numpy().copy()
+    index = next(info.index for info in summary.definitions if info.name == PERPETUAL)
+    own = fills["instrument"].to_numpy() == index
+    late_ns = times_ns[own]
+    late_ns[2::3] = late_ns[0]
+    charges = []
+    for own_ns in (late_ns, np.maximum.accumulate(late_ns)):
+        times_ns[own] = own_ns
+        changed = fills.set_column(place, "exchange_time_ns", pyarrow.array(times_ns))
+        pyarrow.parquet.write_table(changed, run / "fills.parquet")
+        money = MoneyTerms(holding={PERPETUAL: every_second("0.001"), INVERSE: every_second("0.001")})
+        range_ns = (summary.first_time_ns, summary.last_time_ns)
+        charges.append(read_holding(run, summary.definitions, money, range_ns, {}).charges)
+    assert charges[0] == charges[1] != []
 
 
 def test_drawdown_counts_what_was_paid(tmp_path: Path) -> None:

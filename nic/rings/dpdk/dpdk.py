@@ -389,6 +389,7 @@ class DpdkPort(Owner):
             raise HostError(f"{device}: {len(udp)} UDP rules; at most {RULES_MAX}")
         self._undo: list[Callable[[], object]] = []
         self._packet_sockets: list[socket.socket] = []
+        self._unfiltered_frames = 0
         self._kernel_drops = 0
         bus, self._name, arguments = _parse_device(device)
         for count in (frames, transmit_frames):
@@ -441,13 +442,17 @@ class DpdkPort(Owner):
         self._find_packet_sockets(set(os.listdir("/proc/self/fd")) - before)
 
     def _find_packet_sockets(self, descriptors: set[str]) -> None:
-        """Copy the device's AF_PACKET sockets, whose drops DPDK doesn't count; keep the host's own out."""
+        """Copy the device's AF_PACKET sockets, whose drops DPDK doesn't count; keep the host's own frames out.
+
+        They are bound already. What came before the filter is counted, to be dropped before anybody sees it.
+        """
         for descriptor in descriptors:
             with contextlib.suppress(OSError):
                 copy = socket.socket(fileno=os.dup(int(descriptor)))
                 if copy.family == socket.AF_PACKET:
                     self._packet_sockets.append(copy)
                     attach_filter(copy, _INCOMING_ONLY)
+                    self._unfiltered_frames += take_statistics(copy)[0]
                 else:
                     copy.close()
 
@@ -480,7 +485,9 @@ class DpdkPort(Owner):
             transmit_mask=buffers - 1,
         )
         self.ring.transmit = self._make_buffers(pool, buffers)
-        self._undo.append(self._drain)
+        # Emptied at the end as well: net_ring's queue outlives its device, and ours in it would outlive their pool.
+        self._undo.append(lambda: self._drain(buffers))
+        self._drain(self._unfiltered_frames)
         for wanted, rule in zip(self.ring.wanted, udp, strict=False):
             wanted.ip, wanted.port, wanted.source_ip = (*rule, 0)[:3]
         self.ring.wanted_count = len(udp)
@@ -513,14 +520,15 @@ class DpdkPort(Owner):
                 raise HostError(f"{self._libraries.version}: struct rte_mbuf is not laid out as expected; refused")
         return buffers
 
-    def _drain(self) -> None:
-        """Empty the receive queue: net_ring's outlives its device, and ours in it would outlive their pool."""
+    def _drain(self, frames: int) -> None:
+        """Give back what is held, and drop at least this many frames of the receive queue, or all that it has."""
         ring = self.ring
         queue = load_i64(load_i64(ring.receive_queues))
-        for _ in range(ring.transmit_mask // BURST_FRAMES + 2):
+        for _ in range(-(-frames // BURST_FRAMES)):
             call_free(ring.free_function, address_of(ring.received), ring.held)
             ring.held = call_burst(load_i64(ring.receive_function), queue, address_of(ring.received), BURST_FRAMES)
-            ring.taken = 0
+        call_free(ring.free_function, address_of(ring.received), ring.held)
+        ring.held = ring.taken = 0
 
     def _receive_groups(self) -> None:
         """Accept frames to multicast groups, whichever way the driver can."""

@@ -12,7 +12,7 @@ import pytest
 import crosswire.nic.rings.dpdk.abi
 import crosswire.nic.rings.dpdk.dpdk
 from crosswire.nic.host.process import HostError
-from crosswire.nic.host.testbed import Testbed
+from crosswire.nic.host.testbed import Testbed, in_namespace
 from crosswire.nic.memory.struct import view
 from crosswire.nic.rings.dpdk.abi import LAYOUTS, Libraries, PacketBuffer, check_table
 from crosswire.nic.rings.dpdk.dpdk import BURST_FRAMES, DpdkPort, DpdkRing, known_to_dpdk
@@ -343,3 +343,28 @@ def test_what_the_kernel_itself_sends_is_not_received(packet_bed: DpdkPacketBed)
     NetworkBed.peer_send(packet_bed, [packet_bed.framed(b"from the exchange")])
     got = [frame for frame in receive_all(packet_bed.ring, 1) if frame[12:14] == b"\x08\x00"]  # and no ARP
     assert [frame[42:59] for frame in got] == [b"from the exchange"]
+
+
+@pytest.mark.netns
+def test_what_the_kernel_sends_while_a_port_opens_is_not_received(packet_bed: DpdkPacketBed) -> None:
+    """The device's socket is bound before it can be told what to leave out."""
+    packet_bed.port.close()
+    sender, here = packet_bed.holders[0], threading.Event()
+    far = (packet_bed.link.exchange_ip, packet_bed.inward.source_port)
+
+    def send() -> None:
+        while not here.wait(0.0001):
+            sender.sendto(b"from the kernel", far)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        for _ in range(5):
+            with in_namespace(packet_bed.engine_namespace):
+                port = DpdkPort(f"net_af_packet0,iface={packet_bed.link.engine_interface}", frames=64, huge="off")
+            got = receive_all(port.ring, 1)
+            port.close()
+            assert [frame for frame in got if frame[12:14] == b"\x08\x00"] == []
+    finally:
+        here.set()
+        thread.join()

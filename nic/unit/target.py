@@ -32,6 +32,11 @@ class Target:
         return f"processor {llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}"
 
 
+def is_processor_named() -> bool:
+    """Tell whether CROSSWIRE_PROCESSOR is set: units are then compiled for that one, and nothing ready-made is used."""
+    return bool(os.environ.get("CROSSWIRE_PROCESSOR"))
+
+
 @functools.cache
 def target() -> Target:
     """The target of CROSSWIRE_LLVM_LEVEL and CROSSWIRE_PROCESSOR, by default LEVEL and this machine's own processor."""

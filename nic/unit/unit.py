@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from crosswire.nic.unit import build, load, source, store
+from crosswire.nic.unit import build, load, ready, source, store
 from crosswire.nic.unit.compile import NO_JIT, plain_function
 from crosswire.nic.unit.kinds import Kind, kind_name
 from crosswire.nic.unit.target import Target, target
@@ -62,21 +62,30 @@ def compiler_facts(for_target: Target) -> str:
     return f"{versions} level {for_target.level} {for_target.processor_facts()}"
 
 
-def key_of(unit: Unit, texts: dict[str, str] | None = None) -> str:
-    """The unit's digest: equal only if its machine code would be. `texts` as in `sources_digest`."""
+def made_from(unit: Unit, texts: dict[str, str] | None = None) -> str:
+    """The digest of a unit's entries and source. `texts` as in `sources_digest`."""
     digest = hashlib.sha256()
-    digest.update(compiler_facts(target()).encode())
     for entry in unit.entries:
         kinds = ",".join(map(kind_name, entry.kinds))
         digest.update(f"\nentry {entry.name} {kinds} {entry.in_memory}".encode())
     kinds_used = [kind for entry in unit.entries for kind in entry.kinds]
     functions = [entry.function for entry in unit.entries]
     digest.update(source.sources_digest(functions, kinds_used, {} if texts is None else texts).encode())
-    return digest.hexdigest()[:KEY_LETTERS]
+    return digest.hexdigest()
+
+
+def key_for(sources: str, for_target: Target) -> str:
+    """The key of a unit that is made from `sources`: equal only if its machine code would be."""
+    return hashlib.sha256(f"{compiler_facts(for_target)}\n{sources}".encode()).hexdigest()[:KEY_LETTERS]
+
+
+def key_of(unit: Unit) -> str:
+    """The key of a unit compiled for the target of this process."""
+    return key_for(made_from(unit), target())
 
 
 def load_units(units: Sequence[Unit]) -> list[LoadedUnit]:
-    """Load the machine code of `units`: from this process, from the store, or compiled now.
+    """Load the machine code of `units`: from this process, from the store, from the package, or compiled now.
 
     As many are compiled at a time as there are cores; `build.listeners` hear which. Raises StoreError, of one line, and
     CompileError.
@@ -84,17 +93,20 @@ def load_units(units: Sequence[Unit]) -> list[LoadedUnit]:
     if NO_JIT:
         return [interpreted(unit) for unit in units]
     texts: dict[str, str] = {}
-    keys = [key_of(unit, texts) for unit in units]
+    sources = [made_from(unit, texts) for unit in units]
+    keys = [key_for(each, target()) for each in sources]
     folder = store.store_folder()
     stored: dict[tuple[str, str], store.StoredUnit] = {}
     missing: list[tuple[Unit, str]] = []
-    wanted = {(unit.name, key): unit for unit, key in zip(units, keys, strict=True)}
-    for (name, key), unit in wanted.items():
+    wanted = {(unit.name, key): (unit, made) for unit, key, made in zip(units, keys, sources, strict=True)}
+    for (name, key), (unit, made) in wanted.items():
         if (name, key) in _loaded:
             continue
         if not stored and not missing:
             store.prepare_store(folder)
         found = store.read_unit(folder, name, key)
+        if found is None and ready.serves_this_process():
+            found = ready.find_ready(name, key_for(made, ready.READY))
         if found is None:
             missing.append((unit, key))
         else:

@@ -88,7 +88,9 @@ def go_on_leaping(source: Source, time_ns: int) -> None:
         source.run_start_ns = time_ns
     source.run_records += 1
     source.run_ns = time_ns
-    is_impossible = time_ns < source.reference_ns or time_ns - source.reference_ns > SILENCE_NS_MAX
+    # A run that goes on leaping is one of several silences: the first of them is what must be too long.
+    silence_ns = min(time_ns, source.run_start_ns) - source.reference_ns
+    is_impossible = time_ns < source.reference_ns or silence_ns > SILENCE_NS_MAX
     if is_impossible and source.is_start != 0 and source.reference_records < source.run_records:
         mend(source, source.start_ordinal, source.run_ordinal, source.run_start_ns)
         believe_run(source)

@@ -45,6 +45,7 @@ from crosswire.nic.memory.struct import size_of, view
 from crosswire.nic.unit.compile import compiled
 
 SECTION_VERSION = 1
+SECTION_VERSIONS_MINOR = (0, 2)  # which mean the same (draft-ietf-opsawg-pcapng, 4.1)
 NO_OPTION = 0
 NO_LINK_TYPE = -1  # of an interface whose description was too short
 
@@ -127,7 +128,9 @@ def read_section(source: Source, address: int, length: int) -> int:
     source.interface_count = 0
     if length < size_of(SectionBlock):
         return pass_over(source, length)
-    if ordered_u16(view(SectionBlock, address).version_major, source.swapped) != SECTION_VERSION:
+    block = view(SectionBlock, address)
+    minor = ordered_u16(block.version_minor, source.swapped)
+    if ordered_u16(block.version_major, source.swapped) != SECTION_VERSION or minor not in SECTION_VERSIONS_MINOR:
         note(source, Defect.VERSION, source.record_offset, 1)
     return SourceState.EMPTY
 

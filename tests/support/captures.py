@@ -18,6 +18,7 @@ FLOW = Flow(
     source_mac=2, destination_mac=4, source_ip=0x0A000001, destination_ip=0xEF000001, source_port=1, destination_port=9
 )
 LINK_ETHERNET, LINK_RAW, LINK_SLL, LINK_IPV4, LINK_SLL2 = 1, 101, 113, 228, 276
+LINK_NULL, LINK_LOOP, LINK_IPV6 = 0, 108, 229
 
 
 def udp_frame(payload: bytes) -> bytes:
@@ -49,8 +50,9 @@ def option(order: str, code: int, value: bytes) -> bytes:
     return struct.pack(order + "HH", code, len(value)) + value + bytes(-len(value) % 4)
 
 
-def section(order: str, major: int = 1) -> bytes:
-    return block(order, 0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, major, 0, -1) + option(order, 4, b"test"))
+def section(order: str, major: int = 1, minor: int = 0) -> bytes:
+    body = struct.pack(order + "IHHq", 0x1A2B3C4D, major, minor, -1)
+    return block(order, 0x0A0D0D0A, body + option(order, 4, b"test"))
 
 
 def interface(

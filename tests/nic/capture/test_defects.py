@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from crosswire.nic.capture.state import INTERFACES_MAX
 from tests.support.captures import (
     LINK_IPV4,
+    LINK_IPV6,
+    LINK_LOOP,
+    LINK_NULL,
     LINK_RAW,
     LINK_SLL,
     LINK_SLL2,
@@ -127,6 +130,9 @@ def test_garbage_that_looks_like_a_record_is_no_record(tmp_path: Path, order: st
         (LINK_IPV4, b""),
         (LINK_SLL, b"\0\4\0\1\0\6\1\2\3\4\5\6\0\0\x08\0"),
         (LINK_SLL2, b"\x08\0\0\0\0\0\0\3\0\1\4\6\1\2\3\4\5\6\0\0"),
+        (LINK_NULL, b"\2\0\0\0"),
+        (LINK_NULL, b"\0\0\0\2"),
+        (LINK_LOOP, b"\0\0\0\2"),
     ],
 )
 def test_other_link_layers_become_ethernet(tmp_path: Path, order: str, link_type: int, header: bytes) -> None:
@@ -139,6 +145,38 @@ def test_other_link_layers_become_ethernet(tmp_path: Path, order: str, link_type
         assert read_capture(tmp_path / "cooked", data, 4096) == (bare, [])
     read, _ = read_capture(tmp_path / "simple", begin + simple * 200, 4096)  # some the first of their window
     assert [frame for _, frame in read] == [bare[0][1]] * 200
+
+
+@pytest.mark.parametrize(
+    ("link_type", "header"),
+    [
+        (LINK_IPV6, b""),
+        *((LINK_NULL, bytes([family, 0, 0, 0])) for family in (10, 24, 28, 30)),
+        (LINK_LOOP, b"\0\0\0\30"),
+    ],
+)
+def test_ipv6_of_links_without_ether_types_is_told(tmp_path: Path, link_type: int, header: bytes) -> None:
+    datagram_ipv6 = struct.pack(">IHBB", 6 << 28, 8, 17, 64) + bytes(32) + bytes(8)
+    read, warnings = read_capture(tmp_path / "ipv6", pcap([(T0, header + datagram_ipv6)], link_type=link_type))
+    assert read == [(T0, bytes(12) + b"\x86\xdd" + datagram_ipv6)]
+    assert kinds(warnings) == {"IPv6 datagrams, not read": 1}
+
+
+@ORDERS
+def test_a_loopback_frame_of_another_family_is_no_ip(tmp_path: Path, order: str) -> None:
+    read, _ = read_capture(tmp_path / "osi", pcap([(T0, b"\7\0\0\0" + bytes(40))], order, link_type=LINK_NULL))
+    assert [frame[12:14] for _, frame in read] == [b"\0\0"]
+
+
+@ORDERS
+@pytest.mark.parametrize(("version", "is_known"), [((1, 0), True), ((1, 2), True), ((1, 1), False), ((0, 0), False)])
+def test_a_section_of_another_version_is_told(
+    tmp_path: Path, order: str, version: tuple[int, int], is_known: bool
+) -> None:
+    data = section(order, *version) + interface(order, 9) + packet(order, *FRAMES[0])
+    read, warnings = read_capture(tmp_path / "version.pcapng", data)
+    assert read == FRAMES[:1]
+    assert kinds(warnings) == ({} if is_known else {"parts in another version": 1})
 
 
 def test_a_section_may_have_interfaces_of_several_kinds(tmp_path: Path) -> None:

@@ -125,6 +125,14 @@ def test_silence_is_no_fault(tmp_path: Path) -> None:
         assert read_capture(tmp_path / "quiet.pcap", pcap(frames), WINDOW_BYTES) == (frames, [])
 
 
+def test_silences_of_months_are_no_fault_though_more_than_a_year_together(tmp_path: Path) -> None:
+    """Captures of one connection over years, merged: no step is a year, the first records are few."""
+    frames = numbered(40)
+    months = [0] * 15 + [9] * 3 + [13] * 22
+    spread = [(t + months[n] * 30 * 24 * HOUR_NS, f) for n, (t, f) in enumerate(frames)]
+    assert read_capture(tmp_path / "merged.pcap", pcap(spread), WINDOW_BYTES) == (spread, [])
+
+
 def test_a_clock_that_is_set_back_is_told(tmp_path: Path) -> None:
     frames = numbered(3000)
     stepped = [(t - HOUR_NS if n >= 1500 else t, f) for n, (t, f) in enumerate(frames)]

@@ -10,6 +10,7 @@ from crosswire.engine.config import ConfigError, RunConfig, VenueConfig
 from crosswire.engine.paths import named_path
 from crosswire.nic.capture.defects import total
 from crosswire.nic.capture.reader import CaptureError, check_capture
+from crosswire.nic.capture.stamps import STAMPS_NAMED
 from crosswire.nic.rings.replay import Replay
 from crosswire.nic.warning import DataWarning
 
@@ -82,7 +83,7 @@ def capture_warnings(config: RunConfig, config_path: Path) -> list[DataWarning]:
     tallies = []
     for venue in config.venue:
         if venue.captures:
-            with Replay(venue_captures(venue, config_path)) as replay:
+            with open_captures(venue, config_path) as replay:
                 replay.skip_all()
                 tallies.append(replay.tally())
     return total(tallies).warnings()
@@ -91,6 +92,12 @@ def capture_warnings(config: RunConfig, config_path: Path) -> list[DataWarning]:
 def venue_captures(venue: VenueConfig, config_path: Path) -> list[Path]:
     """List the captures of a venue. ConfigError: see `find_captures`."""
     return find_captures(config_path.parent, venue.captures, f"{config_path}: venue {venue.name}: captures")
+
+
+def open_captures(venue: VenueConfig, config_path: Path, cursors: int = 1, *, begins_starved: bool = False) -> Replay:
+    """Replay the captures of a venue, with the time stamps that its configuration says. ConfigError, CaptureError."""
+    paths, stamps = venue_captures(venue, config_path), STAMPS_NAMED[venue.capture_stamps]
+    return Replay(paths, cursors=cursors, begins_starved=begins_starved, stamps=stamps)
 
 
 def check_strict(warnings: Sequence[DataWarning]) -> None:

@@ -305,6 +305,9 @@ def inspect(
     instruments: Annotated[bool, typer.Option(help="Print the instruments as configuration tables.")] = False,
     messages: Annotated[int, typer.Option(help="Print the first N messages field by field instead.")] = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse captures that there is a warning about.")] = False,
+    capture_stamps: Annotated[
+        str, typer.Option(help="Hardware time stamps in the frames, to be used: exablaze, metamako, arista, or none.")
+    ] = "",
 ) -> None:
     """Decode captures: packets, messages, gaps, and the books at their end. Exit code 1: not one message in them."""
     from crosswire.engine.captures import check_strict
@@ -321,9 +324,9 @@ def inspect(
 
     try:
         if messages > 0:
-            print_warnings(print_messages(captures, venue, messages, strict, typer.echo), errors)
+            print_warnings(print_messages(captures, venue, messages, strict, typer.echo, capture_stamps), errors)
             return
-        result = inspect_captures(captures, venue)
+        result = inspect_captures(captures, venue, capture_stamps)
         if strict:
             check_strict(warnings_of(result))
     except KNOWN_ERRORS as error:

@@ -77,6 +77,7 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     feed: str  # name of the adapter
     ignore_definitions: bool = False  # the instruments are as configured, whatever the venue's definitions say of them
     captures: list[str] = []  # of the market data, where the simulated exchange is made from them; see `engine.paths`
+    capture_stamps: Literal["", "none", "exablaze", "metamako", "arista"] = ""  # in their frames; "": tell if there are
     recordings: list[str] = []  # raw streams that missing captures are imported from, one a capture
     clock_offset_ms: int = 0  # added to the clock of the host that recorded them
     instrument: list[InstrumentConfig]

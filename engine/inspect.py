@@ -16,6 +16,7 @@ from crosswire.engine.config import ConfigError
 from crosswire.engine.feed_warnings import feed_warnings, levels_let_go
 from crosswire.engine.warn import print_warnings
 from crosswire.nic.capture.defects import Tally
+from crosswire.nic.capture.stamps import STAMPS_NAMED, Stamps
 from crosswire.nic.memory.struct import Array, Struct, StructMeta, array, u8
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.replay import Replay, ReplayRing, replayed_frames
@@ -55,6 +56,13 @@ def find_venue(venue: str) -> Adapter:
     if adapter.discover is None:
         raise ConfigError(f"--venue {venue}: does not tell its instruments on the wire, so it can't be inspected")
     return adapter
+
+
+def find_stamps(name: str) -> Stamps:
+    """Find hardware time stamps by their name; ConfigError if there are none such."""
+    if name not in STAMPS_NAMED:
+        raise ConfigError(f"--capture-stamps {name}: none of {', '.join(filter(None, STAMPS_NAMED))}")
+    return STAMPS_NAMED[name]
 
 
 def decode_until(
@@ -97,7 +105,7 @@ def named_captures(paths: Paths) -> list[Path]:
     return find_captures(Path(), paths, "captures")
 
 
-def decode_captures(paths: Paths, adapter: Adapter) -> Inspection:
+def decode_captures(paths: Paths, adapter: Adapter, stamps: Stamps) -> Inspection:
     """Run the feed over the captures. Raises `nic.capture.reader.CaptureError` for a file that is none."""
     assert adapter.discover is not None
     market = Market(capacity=adapter.instruments_max)
@@ -105,7 +113,7 @@ def decode_captures(paths: Paths, adapter: Adapter) -> Inspection:
     market.books = make_books(adapter.instruments_max, adapter.levels_max)
     feed, frame, packet, counters, events = adapter.discover(market), Frame(), Packet(), PacketCounters(), Events()
     run = machine_code(decode_until)
-    with Replay(named_captures(paths)) as replay:
+    with Replay(named_captures(paths), stamps=stamps) as replay:
         while (time_ns := next_time_ns(replay.ring)) < 0:
             replay.refill()
         first_time_ns = 0 if time_ns == NEVER_NS else time_ns
@@ -116,8 +124,10 @@ def decode_captures(paths: Paths, adapter: Adapter) -> Inspection:
     return Inspection(feed, market, counters, frames, first_time_ns, frame.time_ns, records, tally)
 
 
-def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
+def inspect_captures(paths: Paths, venue: str, capture_stamps: str = "") -> dict[str, Any]:
     """Decode captures of one venue and return everything that they hold, as plain data.
+
+    `capture_stamps` names the hardware time stamps in their frames, as in a configuration.
 
     Keys: `packets`, `messages` by name, `gaps` (packets that the network lost), `capture_gaps` (missing, but no more
     than the captures themselves cut, misplaced or left unread), `duplicates`, `continuity_breaks`, `rejects` by
@@ -128,7 +138,7 @@ def inspect_captures(paths: Paths, venue: str) -> dict[str, Any]:
     Raises `ConfigError` for an unknown venue, `nic.capture.reader.CaptureError` for a bad file.
     """
     adapter = find_venue(venue)
-    inspection = decode_captures(paths, adapter)
+    inspection = decode_captures(paths, adapter, find_stamps(capture_stamps))
     feed, market, counters = inspection.feed, inspection.market, inspection.counters
     instruments = [market.instruments[index] for index in range(market.count)]
     capture_gaps = min(feed.sequence_gaps, inspection.tally.hidden_packets())
@@ -305,12 +315,14 @@ def describe_messages(replay: Replay, venue: str, limit: int) -> Iterator[str]:
             yield line
 
 
-def print_messages(paths: Paths, venue: str, limit: int, strict: bool, say: Callable[[str], None]) -> list[DataWarning]:
+def print_messages(
+    paths: Paths, venue: str, limit: int, strict: bool, say: Callable[[str], None], capture_stamps: str = ""
+) -> list[DataWarning]:
     """Say what `describe_messages` does, of captures; return what is wrong with them as far as they were read.
 
     ConfigError, with `strict`, before anything is said if something is. Raises as `inspect_captures` does.
     """
-    with Replay(named_captures(paths)) as replay:
+    with Replay(named_captures(paths), stamps=find_stamps(capture_stamps)) as replay:
         lines = list(describe_messages(replay, venue, limit)) if strict else describe_messages(replay, venue, limit)
         if strict:
             check_strict(replay.warnings())

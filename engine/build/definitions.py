@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from crosswire.engine.captures import venue_captures
+from crosswire.engine.captures import open_captures
 from crosswire.engine.config import ConfigError, InstrumentConfig, RunConfig, VenueConfig
 from crosswire.engine.inspect import nothing_read, plain
 from crosswire.nic.memory.struct import Struct, address_of, i64
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
-from crosswire.nic.rings.replay import Replay, ReplayRing
+from crosswire.nic.rings.replay import ReplayRing
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
@@ -159,7 +159,7 @@ def look_at_captures(venue: VenueConfig, config_path: Path, seen: Seen, look: Lo
     market = seen.market
     state = (market, Events(), Frame(), Packet(), PacketCounters())
     wanted = {each.symbol for each in venue.instrument}
-    with Replay(venue_captures(venue, config_path)) as replay:
+    with open_captures(venue, config_path) as replay:
         ring = replay.ring
         while (time_ns := next_time_ns(ring)) != NEVER_NS and ring.counters.bytes < LOOK_BYTES:
             if time_ns < 0:

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from crosswire.engine.build.market import instrument_names
-from crosswire.engine.captures import venue_captures
+from crosswire.engine.captures import open_captures
 from crosswire.engine.config import ConfigError, RunConfig
 from crosswire.nic.memory.struct import Pointer, Struct, array, i64
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
-from crosswire.nic.rings.replay import Replay, ReplayRing
+from crosswire.nic.rings.replay import ReplayRing
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.unit.call import machine_code
 from crosswire.venues.feed import Feed, decode
@@ -69,9 +69,7 @@ def price_path(config: RunConfig, config_path: Path, follow: str, number: int, f
     path = PricePath(instrument=instrument_names(config).index(follow), pairs=array(i64, 2 * POINTS_MAX))
     arguments = (feed, market, Events(), Frame(), Packet(), PacketCounters(), path)
     run = machine_code(follow_frames)
-    venue = config.venue[number]
-    paths = venue_captures(venue, config_path)
-    with Replay(paths) as replay:
+    with open_captures(config.venue[number], config_path) as replay:
         while next_time_ns(replay.ring) != NEVER_NS:
             replay.refill()
             run(replay.ring, *arguments)

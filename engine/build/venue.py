@@ -6,7 +6,7 @@ from typing import Any
 
 from crosswire.engine.build.market import level_capacity, make_market
 from crosswire.engine.build.reference import followed_venue, price_path
-from crosswire.engine.captures import venue_captures
+from crosswire.engine.captures import open_captures
 from crosswire.engine.config import ConfigError, RunConfig
 from crosswire.engine.venue import VenueParts
 from crosswire.nic.memory.struct import Struct
@@ -92,8 +92,7 @@ def make_exchange(
         raise ConfigError(f'{config_path}: venue {venue.name}: orders = "{venue.orders}": no exchange is simulated')
     replay = None
     if entry.replays:
-        paths = venue_captures(venue, config_path)
-        replay = Replay(paths, cursors=2, begins_starved=True)
+        replay = open_captures(venue, config_path, cursors=2, begins_starved=True)
         replays.append(replay)
         replay.link(linker)
     setup = ExchangeSetup(

@@ -55,7 +55,8 @@ def over_captures(config: RunConfig, captures: list[VenueCapture]) -> RunConfig:
         if not venue.order_entry.replays:
             orders = next((name for name, entry in entries.items() if entry.replays and entry.make_exchange), orders)
         paths = [str(path.resolve()) for path in capture.market_paths]
-        venues.append(msgspec.structs.replace(venue, captures=paths, recordings=[], orders=orders))
+        seen = {"captures": paths, "capture_stamps": "none", "recordings": []}  # at the times that the loop traded by
+        venues.append(msgspec.structs.replace(venue, **seen, orders=orders))
     return msgspec.structs.replace(config, venue=venues)
 
 

@@ -28,6 +28,7 @@ from crosswire.engine.errors import KNOWN_ERRORS, LoopError
 from crosswire.engine.live.rings import make_all_parts, open_rings
 from crosswire.engine.loop import Status
 from crosswire.engine.venue import VenueParts
+from crosswire.nic.capture.stamps import STAMPS_NAMED
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.testbed import private_namespace
 from crosswire.nic.journal.files import MemoryJournal
@@ -194,11 +195,11 @@ def first_frames(number: int, config: RunConfig, config_path: Path) -> list[Time
         finally:
             for replay in replays:
                 replay.close()
-    paths = venue_captures(venue, config_path)
+    paths, stamps = venue_captures(venue, config_path), STAMPS_NAMED[venue.capture_stamps]
     for path in paths:
         if not path.exists():
             raise ConfigError(f"capture {path} does not exist")
-    return [(time_ns, number, frame) for time_ns, frame in islice(read_frames(paths), FRAMES_MAX)]
+    return [(time_ns, number, frame) for time_ns, frame in islice(read_frames(paths, stamps=stamps), FRAMES_MAX)]
 
 
 def market_frames(exchange: Any) -> Iterator[tuple[int, bytes]]:

@@ -10,6 +10,7 @@ from crosswire.engine.build.venue import made, venue_setup
 from crosswire.engine.captures import venue_captures
 from crosswire.engine.config import RunConfig
 from crosswire.engine.inspect import decode_until, describe_packet
+from crosswire.nic.capture.stamps import STAMPS_NAMED, Stamps
 from crosswire.nic.memory.struct import array, u8
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
 from crosswire.nic.rings.replay import Replay, read_frames
@@ -56,6 +57,10 @@ class Source:
             return [self.captures[venue.name]] if venue.name in self.captures else []
         return venue_captures(venue, self.config_path)
 
+    def stamps(self, number: int) -> Stamps:
+        """Tell the hardware time stamps in a venue's captures: a live run's own have the times that it traded by."""
+        return Stamps.NONE if self.is_live else STAMPS_NAMED[self.config.venue[number].capture_stamps]
+
     def missing(self, numbers: Sequence[int]) -> str:
         """Say in one line what is not there; "" if everything is."""
         for number in numbers:
@@ -79,7 +84,7 @@ def books_at(source: Source, names: Sequence[str], times_ns: Sequence[int]) -> l
         feed = made(config.venue[number].adapter.make_feed, setup, config, source.config_path)
         arguments = (feed, market, Events(), Frame(), Packet(), PacketCounters())
         walk = machine_code(decode_until)
-        with Replay(source.paths(number)) as replay:
+        with Replay(source.paths(number), stamps=source.stamps(number)) as replay:
             for time_ns in sorted(set(times_ns)):
                 while (due_ns := next_time_ns(replay.ring)) != NEVER_NS and due_ns <= time_ns:
                     if due_ns < 0:
@@ -116,7 +121,7 @@ def messages_around(source: Source, number: int, time_ns: int) -> tuple[list[str
     layout = source.config.venue[number].adapter.wire
     frame, packet, counters = Frame(), Packet(), PacketCounters()
     kept: deque[tuple[int, bytes]] = deque(maxlen=PACKETS_SHOWN)
-    for frame_ns, content in read_frames(source.paths(number)):
+    for frame_ns, content in read_frames(source.paths(number), stamps=source.stamps(number)):
         if frame_ns <= time_ns:
             kept.append((frame_ns, content))
         elif len(after) < PACKETS_SHOWN:

@@ -6,6 +6,7 @@ in any other is noted and goes on as it is.
 
 from crosswire.nic.capture.defects import Defect
 from crosswire.nic.capture.notes import note
+from crosswire.nic.capture.stamps import ETHER_TYPE_ARISTA
 from crosswire.nic.capture.state import Source, Window
 from crosswire.nic.memory.struct import Struct, size_of, u8, u16, u32, view
 from crosswire.nic.packet import (
@@ -107,6 +108,8 @@ def look_closer(source: Source, address: int, length: int) -> bool:
         return look_at_ipv4(source, address, position, length)
     if ether_type == ETHER_TYPE_IPV6:
         look_at_ipv6(source, address, position, length)
+    elif ether_type == ETHER_TYPE_ARISTA:
+        note(source, Defect.STAMP_HEADER, source.record_offset, 1)
     elif ether_type in TUNNEL_ETHER_TYPES or ether_type in ETHER_TYPES_VLAN:
         note(source, Defect.TUNNEL, source.record_offset, 1)
     return False

@@ -36,6 +36,11 @@ class Defect(IntEnum):
     TUNNEL = auto()
     FRAGMENT = auto()
     IPV6 = auto()
+    STAMP_HEADER = auto()
+    NO_STAMP = auto()
+    DEGRADED_STAMP = auto()
+    EXABLAZE = auto()
+    METAMAKO = auto()
 
 
 DEFECTS = len(Defect)
@@ -47,6 +52,7 @@ class DefectText(NamedTuple):
 
 
 INTACT = "take an intact copy of the file"
+SAY_STAMPS = "say capture_stamps = "
 TEXTS = {
     Defect.CUT: DefectText("frames cut by the snap length", "capture again without one (tcpdump -s 0)"),
     Defect.CUT_TAIL: DefectText("records cut off by the end of the file", "take a whole copy of the file"),
@@ -83,6 +89,20 @@ TEXTS = {
     Defect.TUNNEL: DefectText("frames inside a tunnel, not read", "take the tunnel off, or capture behind it"),
     Defect.FRAGMENT: DefectText("IP fragments, not read", "capture behind what joins them"),
     Defect.IPV6: DefectText("IPv6 datagrams, not read", "capture the feed over IPv4"),
+    Defect.STAMP_HEADER: DefectText(
+        "frames behind an Arista time stamp header, not read", f'{SAY_STAMPS}"arista", unless that is said'
+    ),
+    Defect.NO_STAMP: DefectText(
+        "frames without a hardware time stamp that can be, left at the capture's own time",
+        "capture only behind the device that stamps, or mind its clock",
+    ),
+    Defect.DEGRADED_STAMP: DefectText("hardware time stamps that their device calls degraded", "mind its clock"),
+    Defect.EXABLAZE: DefectText(
+        "frames, of the first 64, with an Exablaze time stamp, not used", f'{SAY_STAMPS}"exablaze", or "none"'
+    ),
+    Defect.METAMAKO: DefectText(
+        "frames, of the first 64, with a Metamako time stamp, not used", f'{SAY_STAMPS}"metamako", or "none"'
+    ),
 }
 assert len(TEXTS) == DEFECTS
 
@@ -102,6 +122,7 @@ MAY_HIDE_PACKETS = (
     Defect.TUNNEL,
     Defect.FRAGMENT,
     Defect.IPV6,
+    Defect.STAMP_HEADER,
 )
 
 

@@ -22,16 +22,14 @@ LINK_TYPES_RAW_OLD = (12, 14)  # DLT_RAW of BSD and OpenBSD, which some tools wr
 LINK_TYPE_IPV4 = 228
 LINK_TYPE_SLL = 113  # Linux "cooked": what the interface "any" gave
 LINK_TYPE_SLL2 = 276  # what it gives now
-LINK_TYPE_NULL = 0  # BSD and macOS loopback: the address family in the byte order of the host that captured
-LINK_TYPE_LOOP = 108  # OpenBSD's: in network byte order
 LINK_TYPE_IPV6 = 229
-ADDRESS_FAMILY_IPV4 = 2
-ADDRESS_FAMILIES_IPV6 = (10, 24, 28, 30)  # Linux, NetBSD and OpenBSD, FreeBSD, macOS
 # Of those that are not read, the ones that a market data host may give (https://www.tcpdump.org/linktypes.html).
 LINK_TYPE_NAMES = {
+    0: "loopback",
     9: "PPP",
     104: "Cisco HDLC",
     105: "802.11",
+    108: "loopback",
     127: "802.11 radiotap",
     189: "USB",
     197: "ERF",
@@ -187,12 +185,6 @@ class CookedHeader(Struct, packed=True, byte_order="big"):
     address_high: u32
     address_low: u32
     protocol: u16  # an ether type
-
-
-class LoopbackHeader(Struct, packed=True):
-    """Link layer of LINK_TYPE_NULL, and in the other byte order of LINK_TYPE_LOOP."""
-
-    address_family: u32
 
 
 class Cooked2Header(Struct, packed=True, byte_order="big"):

@@ -2,27 +2,20 @@
 
 The header is written over the link header, and over what stands before the frame where that is shorter: the record's
 own header, which has been read (or, of the window's first record, the margin before the window).
-Sources: https://www.tcpdump.org/linktypes.html (there LINKTYPE_NULL and LINKTYPE_LOOP, too), LINKTYPE_LINUX_SLL.html
-and LINKTYPE_LINUX_SLL2.html beside it.
+Sources: https://www.tcpdump.org/linktypes.html, LINKTYPE_LINUX_SLL.html and LINKTYPE_LINUX_SLL2.html beside it.
 """
 
 from crosswire.nic.capture.defects import Defect
 from crosswire.nic.capture.format import (
-    ADDRESS_FAMILIES_IPV6,
-    ADDRESS_FAMILY_IPV4,
     LINK_TYPE_ETHERNET,
     LINK_TYPE_IPV4,
     LINK_TYPE_IPV6,
-    LINK_TYPE_LOOP,
-    LINK_TYPE_NULL,
     LINK_TYPE_RAW,
     LINK_TYPE_SLL,
     LINK_TYPE_SLL2,
     LINK_TYPES_RAW_OLD,
     Cooked2Header,
     CookedHeader,
-    LoopbackHeader,
-    ordered_u32,
 )
 from crosswire.nic.capture.notes import note, note_link_type
 from crosswire.nic.capture.state import Source, Window
@@ -77,8 +70,6 @@ def link_header_bytes(link_type: int) -> int:
         return size_of(CookedHeader)
     if link_type == LINK_TYPE_SLL2:
         return size_of(Cooked2Header)
-    if link_type in (LINK_TYPE_NULL, LINK_TYPE_LOOP):
-        return size_of(LoopbackHeader)
     return -1
 
 
@@ -89,12 +80,6 @@ def ether_type_of(address: int, link_type: int) -> int:
         return view(CookedHeader, address).protocol
     if link_type == LINK_TYPE_SLL2:
         return view(Cooked2Header, address).protocol
-    if link_type in (LINK_TYPE_NULL, LINK_TYPE_LOOP):
-        family = view(LoopbackHeader, address).address_family
-        family = min(family, ordered_u32(family, 1))  # whose byte order it is need not be known: families are small
-        if family == ADDRESS_FAMILY_IPV4:
-            return ETHER_TYPE_IPV4
-        return ETHER_TYPE_IPV6 if family in ADDRESS_FAMILIES_IPV6 else NO_ETHER_TYPE
     version = load_u8(address) >> 4
     if version == IP_VERSION_4:
         return ETHER_TYPE_IPV4

@@ -18,6 +18,7 @@ from crosswire.nic.capture.format import (
 )
 from crosswire.nic.capture.records import set_source
 from crosswire.nic.capture.search import MAGICS
+from crosswire.nic.capture.stamps import Stamps
 from crosswire.nic.capture.state import MARGIN_BYTES, Source, Window
 from crosswire.nic.capture.stream import InflatedStream, open_stream
 from crosswire.nic.memory.struct import array, clear_struct, size_of, u8
@@ -87,7 +88,14 @@ def check_capture(path: Path) -> None:
 class CaptureFile:
     """One open capture: its stream, and the window and the source that compiled code reads it through."""
 
-    def __init__(self, path: Path, window: Window, source: Source, window_bytes: int = WINDOW_BYTES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        window: Window,
+        source: Source,
+        window_bytes: int = WINDOW_BYTES,
+        stamps: Stamps = Stamps.UNSAID,
+    ) -> None:
         self.path = path
         self.window = window
         self.source = source
@@ -97,7 +105,7 @@ class CaptureFile:
         self._ahead = bytearray()  # the byte behind a full window, read to know whether there is one
         clear_struct(window)
         clear_struct(source)
-        set_source(source)
+        set_source(source, stamps)
         window.base_address = self._address
         window.span_bytes = window_bytes // SPAN_PART
         try:

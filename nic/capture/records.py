@@ -7,14 +7,16 @@ from crosswire.nic.capture.order import begin_part, is_due, order_record, settle
 from crosswire.nic.capture.pcap import read_pcap_header, read_pcap_record
 from crosswire.nic.capture.pcapng import read_block
 from crosswire.nic.capture.search import search
+from crosswire.nic.capture.stamps import Stamps, take_stamp
 from crosswire.nic.capture.state import TIME_UNKNOWN, Format, Source, SourceState, Window
 from crosswire.nic.memory.struct import view
 from crosswire.nic.unit.compile import compiled
 
 
-def set_source(source: Source) -> None:
+def set_source(source: Source, stamps: Stamps) -> None:
     """Prepare a zeroed source for the first record of a capture, whose first bytes have been recognised."""
     source.reference_ns = TIME_UNKNOWN
+    source.stamps = stamps
 
 
 @compiled
@@ -35,6 +37,8 @@ def read_record(window: Window, source: Source) -> int:
             state = read_pcap_record(window, source)
         if state == SourceState.READY:
             if make_ethernet(window, source, source.link_type):
+                if source.stamps != Stamps.NONE:
+                    take_stamp(window, source)
                 look_inside(window, source)
                 return state
         elif state != SourceState.EMPTY:

@@ -109,6 +109,9 @@ class Source(Struct):
     garbage_offset: i64  # where they begin
     interface_count: i64
     ended: i64  # 1: the last record is read
+    stamps: i64  # which hardware stamps its frames carry, see `nic/capture/stamps.py`
+    stamped: i64  # frames that had one; where that is not said, that were looked at
+    stamp_away_ns: i64  # how far the last stamp was from the capture's own time
     # Times and order, see `nic/capture/order.py`.
     reference_ns: i64  # time of the last record that is believed; TIME_UNKNOWN before the first
     reference_records: i64  # believed in a row up to it

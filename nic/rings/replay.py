@@ -27,6 +27,7 @@ from crosswire.nic.capture.defects import Tally, total
 from crosswire.nic.capture.order import head_time, take_head
 from crosswire.nic.capture.reader import WINDOW_BYTES, WINDOW_BYTES_MIN, CaptureError, CaptureFile, check_capture
 from crosswire.nic.capture.records import find_head
+from crosswire.nic.capture.stamps import Stamps
 from crosswire.nic.capture.state import Source, SourceState, Window
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64, one, u32
@@ -280,7 +281,8 @@ class Replay(Owner):
 
     `window_bytes` is the memory per open file, and bounds the longest record, how far records may be out of order, and
     how far the two cursors may be apart. With `begins_starved` nothing is read before the first `refill`, so that its
-    units may be compiled beside others. Raises `CaptureError` for a file that is no capture.
+    units may be compiled beside others. `stamps` says which hardware time stamps the frames carry. Raises
+    `CaptureError` for a file that is no capture.
     """
 
     def __init__(
@@ -290,6 +292,7 @@ class Replay(Owner):
         cursors: int = 1,
         *,
         begins_starved: bool = False,
+        stamps: Stamps = Stamps.UNSAID,
     ) -> None:
         if not paths:
             raise ValueError("no captures: a replay needs at least one")
@@ -299,6 +302,7 @@ class Replay(Owner):
             raise ValueError(f"window_bytes={window_bytes}: at least {WINDOW_BYTES_MIN}")
         self.paths = [Path(path) for path in paths]
         self.window_bytes = window_bytes
+        self.stamps = stamps
         for path in self.paths:
             check_capture(path)
         self.captures = Captures()
@@ -364,7 +368,7 @@ class Replay(Owner):
 
     def _first_time(self, path: Path) -> int:
         """Find the time of a capture's first record; one that has none comes last."""
-        with Replay([path], self.window_bytes) as replay:
+        with Replay([path], self.window_bytes, stamps=self.stamps) as replay:
             return min(next_time_ns(replay.ring), NEVER_NS - 1)
 
     def _say_due(self) -> None:
@@ -386,7 +390,7 @@ class Replay(Owner):
         merge.active[merge.active_count] = slot
         merge.active_count += 1
         window, source = self.captures.windows[slot], merge.slots[slot].source
-        self._files[slot] = CaptureFile(self.paths[number], window, source, self.window_bytes)
+        self._files[slot] = CaptureFile(self.paths[number], window, source, self.window_bytes, self.stamps)
         self._say_due()
         return True
 
@@ -456,12 +460,14 @@ class Replay(Owner):
             file.close()
 
 
-def read_frames(paths: Sequence[CapturePath], window_bytes: int = WINDOW_BYTES) -> Iterator[tuple[int, bytes]]:
+def read_frames(
+    paths: Sequence[CapturePath], window_bytes: int = WINDOW_BYTES, stamps: Stamps = Stamps.UNSAID
+) -> Iterator[tuple[int, bytes]]:
     """Read every frame of the merged captures as (time in ns since the epoch, bytes); for tests and tools.
 
     Raises `CaptureError` for a file that is no capture.
     """
-    with Replay(paths, window_bytes) as replay:
+    with Replay(paths, window_bytes, stamps=stamps) as replay:
         yield from replayed_frames(replay)
 
 

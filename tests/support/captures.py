@@ -18,7 +18,7 @@ FLOW = Flow(
     source_mac=2, destination_mac=4, source_ip=0x0A000001, destination_ip=0xEF000001, source_port=1, destination_port=9
 )
 LINK_ETHERNET, LINK_RAW, LINK_SLL, LINK_IPV4, LINK_SLL2 = 1, 101, 113, 228, 276
-LINK_NULL, LINK_LOOP, LINK_IPV6 = 0, 108, 229
+LINK_IPV6 = 229
 
 
 def udp_frame(payload: bytes) -> bytes:

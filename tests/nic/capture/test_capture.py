@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from crosswire.nic.capture.reader import CaptureError
 from crosswire.nic.capture.records import read_record, set_source
+from crosswire.nic.capture.stamps import Stamps
 from crosswire.nic.capture.state import Format, Interface, Source, SourceState, Window
 from crosswire.nic.capture.times import set_resolution, ticks_to_ns
 from crosswire.nic.capture.writer import RECORD_HEADER_BYTES, CaptureWriter, write_record_header
@@ -222,9 +223,16 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
     st.floats(0, 1),
     st.sampled_from([1, 101, 113, 276]),
+    st.sampled_from(Stamps),
 )
 def test_mutated_captures_never_read_past_the_window(
-    is_pcapng: bool, order: str, frames: Frames, mutations: list[tuple[float, int]], cut: float, link_type: int
+    is_pcapng: bool,
+    order: str,
+    frames: Frames,
+    mutations: list[tuple[float, int]],
+    cut: float,
+    link_type: int,
+    stamps: Stamps,
 ) -> None:
     data = bytearray(b"".join(packet(order, time_ns, frame) for time_ns, frame in frames))
     simple = block(order, 3, struct.pack(order + "I", 3) + b"spb")
@@ -240,7 +248,7 @@ def test_mutated_captures_never_read_past_the_window(
         window.base_address = guarded.place(bytes(data))
         source = Source(format=Format.PCAPNG if is_pcapng else Format.PCAP, swapped=order == ">", link_type=link_type)
         source.ticks_per_second, source.header_bytes = 10**9, 16
-        set_source(source)
+        set_source(source, stamps)
         read_count = 0
         while (state := read_record(window, source)) == SourceState.READY:
             assert -14 <= source.frame_offset <= source.frame_offset + source.frame_length <= source.position

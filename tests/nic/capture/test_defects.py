@@ -12,8 +12,6 @@ from crosswire.nic.capture.state import INTERFACES_MAX
 from tests.support.captures import (
     LINK_IPV4,
     LINK_IPV6,
-    LINK_LOOP,
-    LINK_NULL,
     LINK_RAW,
     LINK_SLL,
     LINK_SLL2,
@@ -130,9 +128,6 @@ def test_garbage_that_looks_like_a_record_is_no_record(tmp_path: Path, order: st
         (LINK_IPV4, b""),
         (LINK_SLL, b"\0\4\0\1\0\6\1\2\3\4\5\6\0\0\x08\0"),
         (LINK_SLL2, b"\x08\0\0\0\0\0\0\3\0\1\4\6\1\2\3\4\5\6\0\0"),
-        (LINK_NULL, b"\2\0\0\0"),
-        (LINK_NULL, b"\0\0\0\2"),
-        (LINK_LOOP, b"\0\0\0\2"),
     ],
 )
 def test_other_link_layers_become_ethernet(tmp_path: Path, order: str, link_type: int, header: bytes) -> None:
@@ -147,25 +142,11 @@ def test_other_link_layers_become_ethernet(tmp_path: Path, order: str, link_type
     assert [frame for _, frame in read] == [bare[0][1]] * 200
 
 
-@pytest.mark.parametrize(
-    ("link_type", "header"),
-    [
-        (LINK_IPV6, b""),
-        *((LINK_NULL, bytes([family, 0, 0, 0])) for family in (10, 24, 28, 30)),
-        (LINK_LOOP, b"\0\0\0\30"),
-    ],
-)
-def test_ipv6_of_links_without_ether_types_is_told(tmp_path: Path, link_type: int, header: bytes) -> None:
+def test_ipv6_without_a_link_layer_is_told(tmp_path: Path) -> None:
     datagram_ipv6 = struct.pack(">IHBB", 6 << 28, 8, 17, 64) + bytes(32) + bytes(8)
-    read, warnings = read_capture(tmp_path / "ipv6", pcap([(T0, header + datagram_ipv6)], link_type=link_type))
+    read, warnings = read_capture(tmp_path / "ipv6", pcap([(T0, datagram_ipv6)], link_type=LINK_IPV6))
     assert read == [(T0, bytes(12) + b"\x86\xdd" + datagram_ipv6)]
     assert kinds(warnings) == {"IPv6 datagrams, not read": 1}
-
-
-@ORDERS
-def test_a_loopback_frame_of_another_family_is_no_ip(tmp_path: Path, order: str) -> None:
-    read, _ = read_capture(tmp_path / "osi", pcap([(T0, b"\7\0\0\0" + bytes(40))], order, link_type=LINK_NULL))
-    assert [frame[12:14] for _, frame in read] == [b"\0\0"]
 
 
 @ORDERS

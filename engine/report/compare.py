@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from crosswire.engine.report.charge_rows import CHARGES, read_steps
 from crosswire.engine.report.columns import Values, read_table
 from crosswire.engine.report.currency import e9
 from crosswire.engine.report.grid import read_grids
@@ -79,7 +80,7 @@ def compare_runs(first: Path, second: Path) -> Comparison:
     summaries = [finished_summary(folder) for folder in runs]
     notes = list(_notes(runs, summaries))
     curves, order = [], None
-    if not _missing(runs, POSITIONS, "curves", notes):
+    if not (_missing(runs, POSITIONS, "curves", notes) or _missing(runs, CHARGES, "curves", notes)):
         curves = list(_curves(runs, summaries))
     if not _missing(runs, ORDERS, "orders", notes):
         order = _first_order(*(_orders(folder) for folder in runs))
@@ -159,12 +160,12 @@ def marked_curves(folder: Path, summary: RunSummary) -> dict[str, tuple[Values, 
     """Read (time_ns, marked P&L in 1e-9) of every settlement currency."""
     parts: dict[str, list[Values]] = {info.settlement: [] for info in summary.definitions}
     times = [np.empty(0, np.int64)]
-    for time_ns, grid in read_grids(folder / POSITIONS, len(summary.definitions)):
+    charges = read_steps(folder, summary.definitions)
+    for time_ns, grid in read_grids(folder / POSITIONS, len(summary.definitions), charges):
         times.append(time_ns)
-        marked = grid["cash_e9"] + grid["value_e9"] - grid["fees_e9"]
         for currency, found in parts.items():
             own = [info.index for info in summary.definitions if info.settlement == currency]
-            found.append(marked[:, own].sum(axis=1))
+            found.append(grid["marked_e9"][:, own].sum(axis=1))
     time_ns = np.concatenate(times)
     return {currency: (time_ns, np.concatenate([np.empty(0, np.int64), *found])) for currency, found in parts.items()}
 

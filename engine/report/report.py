@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from crosswire.engine.report import plots
+from crosswire.engine.report.charge_rows import read_steps
 from crosswire.engine.report.columns import Values, read_table
 from crosswire.engine.report.counted import counted_once
 from crosswire.engine.report.currency import e9
@@ -129,7 +130,10 @@ class _Report:
         )
         self.range_ns = (self.summary.first_time_ns, max(self.summary.last_time_ns, self.summary.first_time_ns + 1))
         self.pairs = self._choose_pairs()
-        self.lines: SampleLines = read_samples(directory / POSITIONS, self.instruments, self.pairs, self.range_ns)
+        charges = read_steps(directory, self.instruments)
+        self.lines: SampleLines = read_samples(
+            directory / POSITIONS, self.instruments, self.pairs, self.range_ns, charges
+        )
         self.missed = is_missed(self.trades)
         self.names = [text(info.name) for info in self.instruments]
         self.page = Page(f"{self.summary.name}: run report")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crosswire.engine.config import ConfigError
+from crosswire.engine.report.columns import opened
 from crosswire.engine.report.recorder import FILLS, OPPORTUNITIES, ORDERS, TRADES
 from crosswire.engine.report.summary import RunSummary, read_summary
 from crosswire.engine.report.text import duration_text, precise_time_text
@@ -40,14 +41,9 @@ class Rows:
     def table(self, name: str) -> list[Row]:
         """Read a file's rows, times as ns."""
         if name not in self._tables:
-            import pyarrow.parquet as pq
-
-            path = self._folder / name
-            if not path.is_file():
-                raise ConfigError(f"{path} is not there; crosswire report {self._folder} makes it from the journal")
-            table = pq.read_table(path)
-            columns = [each.name for each in table.schema if not str(each.type).startswith("timestamp")]
-            self._tables[name] = table.select(columns).to_pylist()
+            with opened(self._folder / name) as file:
+                columns = [each.name for each in file.schema_arrow if not str(each.type).startswith("timestamp")]
+                self._tables[name] = file.read(columns=columns).to_pylist()
         return self._tables[name]
 
     def find(self, kind: str, number: int) -> Found:

@@ -16,6 +16,7 @@ import numpy as np
 
 from crosswire.engine.build.money import MoneyTerms
 from crosswire.engine.report.account import Account, Carried, PairAccount, read_accounts
+from crosswire.engine.report.charge_rows import steps_of
 from crosswire.engine.report.columns import read_columns
 from crosswire.engine.report.counted import counted_once
 from crosswire.engine.report.currency import Money, e9, money_of, pricing_instrument, report_currency
@@ -248,7 +249,7 @@ def summarise(
     costs = read_holding(directory, facts.instruments, facts.money, range_ns, carried or {})
     for account in accounts.instruments:
         account.charge(costs.paid_e9(account.info.index))
-    drawdowns = read_drawdowns(directory / POSITIONS, facts.instruments, costs.steps_e9)
+    drawdowns = read_drawdowns(directory / POSITIONS, facts.instruments, steps_of(costs.charges))
     pnl = _profits(accounts.instruments, drawdowns, costs)
     return RunSummary(
         name=facts.name,

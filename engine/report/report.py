@@ -395,7 +395,11 @@ class _Report:
             self.page.note("No latency was measured.")
 
     def _venues(self) -> None:
-        self.page.section("Data quality", "A gap or a broken chain makes a book invalid until it is proven again.")
+        self.page.section(
+            "Data quality",
+            "A gap or a broken chain makes a book invalid until it is proven again. A restart "
+            "is a sequence that began anew.",
+        )
         self.page.table(
             [
                 "<venue",
@@ -403,6 +407,7 @@ class _Report:
                 "level updates",
                 "sequence gaps",
                 "continuity breaks",
+                "restarts",
                 "duplicates",
                 "definitions differ",
                 "<<not believed, by reason",
@@ -415,6 +420,7 @@ class _Report:
                     number_text(venue.level_updates),
                     number_text(venue.sequence_gaps),
                     number_text(venue.continuity_breaks),
+                    number_text(venue.restarts),
                     number_text(venue.duplicates),
                     number_text(venue.definition_mismatches),
                     counts_text(venue.rejects),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crosswire.engine.config import ConfigError
-from crosswire.engine.report.columns import opened
+from crosswire.engine.report.columns import check_columns, opened
 from crosswire.engine.report.recorder import FILLS, OPPORTUNITIES, ORDERS, TRADES
 from crosswire.engine.report.summary import RunSummary, read_summary
 from crosswire.engine.report.text import duration_text, precise_time_text
@@ -13,6 +13,39 @@ from crosswire.engine.report.text import duration_text, precise_time_text
 KINDS = {"opportunity": OPPORTUNITIES, "trade": TRADES, "order": ORDERS}
 Kind = Literal["opportunity", "trade", "order"]
 Row = dict[str, Any]
+INSTRUMENT = ["venue", "symbol"]
+BELONGING = ["client_order_id", "trade_id", "strategy"]
+LEGS = ["strategy", "buy", "sell", "buy_instrument", "sell_instrument", "start_ns", "end_ns"]
+COLUMNS = {  # that are read by name; all are shown
+    OPPORTUNITIES: [*LEGS, "peak_ns"],
+    TRADES: [*LEGS, "trade_id"],
+    ORDERS: [
+        *INSTRUMENT,
+        *BELONGING,
+        "side",
+        "size",
+        "price",
+        "time_in_force",
+        "state",
+        "reason",
+        "filled",
+        "trigger_ns",
+        "created_ns",
+        "acked_ns",
+        "closed_ns",
+    ],
+    FILLS: [
+        *INSTRUMENT,
+        *BELONGING,
+        "size",
+        "price",
+        "fee",
+        "fee_currency",
+        "slippage_bps",
+        "time_ns",
+        "exchange_time_ns",
+    ],
+}
 TIMES = ("start_ns", "peak_ns", "end_ns", "created_ns", "trigger_ns", "acked_ns", "closed_ns", "time_ns")
 
 
@@ -41,7 +74,9 @@ class Rows:
     def table(self, name: str) -> list[Row]:
         """Read a file's rows, times as ns."""
         if name not in self._tables:
-            with opened(self._folder / name) as file:
+            path = self._folder / name
+            with opened(path) as file:
+                check_columns(path, file, COLUMNS[name])
                 columns = [each.name for each in file.schema_arrow if not str(each.type).startswith("timestamp")]
                 self._tables[name] = file.read(columns=columns).to_pylist()
         return self._tables[name]

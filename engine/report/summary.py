@@ -298,8 +298,14 @@ def write_summary(summary: RunSummary, config_text: str, directory: Path) -> Non
 
 
 def read_summary(directory: Path) -> RunSummary:
-    """Read the summary of a finished run. FileNotFoundError: `directory` holds none."""
-    return msgspec.json.decode((directory / SUMMARY).read_bytes(), type=RunSummary)
+    """Read the summary of a finished run. FileNotFoundError: `directory` holds none. MsgspecError: it is damaged."""
+    try:
+        summary = msgspec.json.decode((directory / SUMMARY).read_bytes(), type=RunSummary)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from None
+    if [info.index for info in summary.definitions] != list(range(len(summary.definitions))):
+        raise msgspec.ValidationError("its instruments are not in order")
+    return summary
 
 
 def _nearest_rank(ordered: np.ndarray[Any, Any], percent: int) -> int | None:

@@ -43,6 +43,7 @@ def add_profits(page: Page, summary: RunSummary, lines: SampleLines, range_ns: t
             page.note(f"Earlier runs of the account had booked {money_text(profit.carried, currency, sign=True)}.")
     _add_instruments(page, summary)
     _add_pairs(page, summary)
+    _add_margins(page, summary)
     _add_curves(page, summary, lines, range_ns)
 
 
@@ -84,6 +85,30 @@ def _add_pairs(page: Page, summary: RunSummary) -> None:
             "Each pair is an account of its own here: marked P&L adds up over pairs, its parts do not where two "
             "hold the same instrument."
         )
+
+
+def _add_margins(page: Page, summary: RunSummary) -> None:
+    """Add how near each account came to a margin call; nothing where no balance is configured."""
+    rows = [
+        (
+            each.venue,
+            *(
+                money_text(amount, each.currency, named=False)
+                for amount in (each.balance, each.equity_min, each.initial_max)
+            ),
+            each.currency,
+            "no equity left" if each.usage_max is None else f"{each.usage_max:.1%}",
+            time_text(each.usage_max_ns),
+            "none"
+            if each.liquidation_distance is None
+            else f"{each.liquidation_distance:+.2%} from {each.liquidation_instrument}'s middle, at"
+            f" {each.liquidation_price:,f}, {time_text(each.liquidation_ns or 0)}",
+        )
+        for each in summary.margins
+    ]
+    if rows:
+        columns = ["<account", "balance", "lowest equity", "most margin", "<in", "most of equity", "<at"]
+        page.table([*columns, "<<nearest liquidation"], rows)
 
 
 def _add_curves(page: Page, summary: RunSummary, lines: SampleLines, range_ns: tuple[int, int]) -> None:

@@ -149,7 +149,8 @@ def sweep_order_latency(
     from rich.table import Table
 
     from crosswire.engine.errors import KNOWN_ERRORS
-    from crosswire.engine.latency_sweep import COLUMNS, parse_latencies, sweep_latencies, sweep_rows
+    from crosswire.engine.latency_sweep import COLUMNS, parse_latencies, sweep_latencies, sweep_rows, sweep_warnings
+    from crosswire.engine.warn import print_warnings
 
     try:
         sweep, page = sweep_latencies(
@@ -159,6 +160,7 @@ def sweep_order_latency(
         raise fail(error) from None
     if as_json:
         typer.echo(msgspec.json.Encoder(decimal_format="number").encode(sweep))
+        print_warnings(sweep_warnings(sweep), errors)
         return
     table = Table(*COLUMNS, box=None, pad_edge=False)
     for column in table.columns:
@@ -166,6 +168,7 @@ def sweep_order_latency(
     for row in sweep_rows(sweep):
         table.add_row(*row)
     console.print(table)
+    print_warnings(sweep_warnings(sweep), console)
     typer.echo(f"in {sweep.runs[0].currency}, at each run's last prices; page: {page}")
 
 
@@ -460,16 +463,24 @@ def show_moment(
 def compare_two_runs(
     first: Annotated[Path, typer.Argument(help="A run's folder, as runs/NAME/latest.")],
     second: Annotated[Path, typer.Argument(help="Another one.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and write no page.")] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Where the page with the curves goes; default: beside B's folder.")
+    ] = None,
 ) -> None:
-    """Show where two runs differ. Exit code 0: nowhere, 1: they differ, 2: they can't be compared."""
+    """Show where two runs differ, and draw it. Exit code 0: nowhere, 1: they differ, 2: they can't be compared."""
     import msgspec
 
     from crosswire.engine.errors import KNOWN_ERRORS
     from crosswire.engine.report.compare import compare_runs, comparison_lines
 
+    written = None
     try:
         found = compare_runs(first, second)
+        if not found.is_same and not as_json:
+            from crosswire.engine.report.compare_page import page_beside, write_comparison
+
+            written = write_comparison(found, (first, second), page or page_beside((first, second)))
     except KNOWN_ERRORS as error:
         fail(error)
         raise typer.Exit(2) from None
@@ -478,6 +489,8 @@ def compare_two_runs(
     else:
         for line in comparison_lines(found):
             typer.echo(line)
+    if written is not None:
+        typer.echo(f"page: {written}")
     if not found.is_same:
         raise typer.Exit(1)
 

@@ -165,13 +165,18 @@ def sweep_rows(sweep: Sweep) -> Iterator[tuple[str, ...]]:
         )
 
 
+def sweep_warnings(sweep: Sweep) -> list[str]:
+    """Write each warning of any run once, with how many runs have it."""
+    counts = Counter(str(warning) for run in sweep.runs for warning in run.warnings)
+    return [f"{words} (in {count} of {len(sweep.runs)} runs)" for words, count in counts.items()]
+
+
 def sweep_page(sweep: Sweep) -> str:
     """Draw P&L and what was captured against latency, with the table."""
     page = Page(f"{sweep.name}: P&L against latency")
     page.add(f"<h1>{text(sweep.name)}: P&L against latency</h1>")
     page.add(f"<p class='quiet'>{text(sweep.config_file)}, each latency a run of its own</p>")
-    counts = Counter(str(warning) for run in sweep.runs for warning in run.warnings)
-    page.warnings([f"{words} (in {count} of {len(sweep.runs)} runs)" for words, count in counts.items()])
+    page.warnings(sweep_warnings(sweep))
     currency = sweep.runs[0].currency
     # What takes no time has no place on a log axis; it stands left of the shortest one.
     shortest = min((run.order_latency_us for run in sweep.runs if run.order_latency_us), default=1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError
 from crosswire.nic.journal.files import FOLDER, LOCK
+from crosswire.nic.journal.reader import JournalError
 
 LATEST = "latest"
 
@@ -64,6 +65,13 @@ def point_latest(parent: Path, folder: Path) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(folder.name)
     link.replace(parent / LATEST)
+
+
+def journal_in(folder: Path) -> Path:
+    """Find the journal of a run's folder. JournalError: there is none."""
+    if not (folder / FOLDER).is_dir():
+        raise JournalError(f"{folder}: holds no journal; name a run's folder, as runs/NAME/latest")
+    return folder / FOLDER
 
 
 def run_folders(parent: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from crosswire.engine.explain.replay import Replay, Replayed, config_of, open_ca
 from crosswire.engine.explain.valuing import Valuing
 from crosswire.engine.journal.description import read_description
 from crosswire.engine.report.currency import e9
+from crosswire.engine.runs import journal_in
 from crosswire.nic.journal.files import FOLDER, is_being_written
 from crosswire.nic.memory.struct import copy_struct
 from crosswire.nic.warning import DataWarning
@@ -53,6 +54,16 @@ class Explained:
         """Tell whether the replay gave every order again, every difference has a cause, and the sum is right."""
         return self.replayed.is_same and not self.remainder_e9 and all(each.is_explained for each in self.findings)
 
+    @property
+    def direct_e9(self) -> Money:
+        """Sum the effects of the causes on the very orders that they met."""
+        return sum_money(each.effect_e9 for each in self.findings if each.cause != Cause.FOLLOWS)
+
+    @property
+    def followed_e9(self) -> Money:
+        """Sum what the strategies' other orders afterwards made of it, which no single cause can be told of."""
+        return sum_money(each.effect_e9 for each in self.findings if each.cause == Cause.FOLLOWS)
+
     def facts(self) -> dict[str, Any]:
         """Put it into one JSON object."""
         return {
@@ -63,6 +74,8 @@ class Explained:
             "live": side_facts(self.live),
             "backtest": side_facts(self.backtest),
             "findings": [finding_facts(each) for each in self.findings],
+            "direct": money_of(self.direct_e9),
+            "followed": money_of(self.followed_e9),
             "remainder": money_of(self.remainder_e9),
             "warnings": [
                 {"kind": each.kind, "count": each.count, "first_place": each.first_place, "what_to_do": each.what_to_do}
@@ -153,7 +166,7 @@ def explain_run(run: Path, capture: Path | None = None) -> Explained:
 
 def read_run(run: Path) -> Told:
     """Read a run's journal. ExplainError: it is none that can be explained."""
-    description = read_description(run / FOLDER)
+    description = read_description(journal_in(run))
     if description is None:
         raise ExplainError(f"{run}: its journal does not say yet what run it is of")
     if description.kind not in EXPLAINED_KINDS:

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crosswire.engine.explain.explain import Explained, Side, money_of
-from crosswire.engine.explain.findings import Finding, Money
+from crosswire.engine.explain.findings import Cause, Finding, Money
 from crosswire.engine.report.text import time_text
 from crosswire.engine.warn import print_warnings
 
@@ -24,9 +24,20 @@ def print_explained(explained: Explained, console: Console) -> None:
         console.print(table)
     else:
         console.print("no difference")
+    if any(each.cause == Cause.FOLLOWS for each in explained.findings):
+        console.print(followed_text(explained), markup=False, soft_wrap=True)
     remainder = money_text(explained.remainder_e9)
     console.print(f"P&L that no line above accounts for: {remainder}", markup=False)
     print_warnings(explained.warnings, console)
+
+
+def followed_text(explained: Explained) -> str:
+    """Say how much of the difference the causes made themselves, and how much is not told apart by cause."""
+    return (
+        f"by the causes themselves, on the orders that they met: {money_text(explained.direct_e9)}\n"
+        f"by other orders of the strategies afterwards: {money_text(explained.followed_e9)}; these follow from all the"
+        " causes above together, and how much from which is not known"
+    )
 
 
 def replay_text(explained: Explained) -> str:

@@ -26,10 +26,14 @@ class ListedRun:
 
 
 def list_runs(output: Path, name: str = "") -> list[ListedRun]:
-    """List the runs in a folder, of one name or of all, the last one first."""
+    """List the runs in a folder, of one name or of all, the last one first. JournalError: there is nothing of it."""
     if not output.is_dir():
         raise JournalError(f"{output}: there is no such folder; run something, or name it with --output")
-    parents = [output / name] if name else sorted(path for path in output.iterdir() if path.is_dir())
+    there = sorted(path for path in output.iterdir() if path.is_dir())
+    parents = [path for path in there if name in ("", path.name)]
+    if not parents:
+        names = ", ".join(path.name for path in there if run_folders(path)) or "no runs at all"
+        raise JournalError(f"{output}: has no runs{f' of the name {name}; there are {names}' if name else ' in it'}")
     return [listed(folder) for parent in parents for folder in run_folders(parent)]
 
 

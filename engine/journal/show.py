@@ -11,6 +11,7 @@ from typing import Any
 from crosswire.engine.journal.decode import Record, Turns, records_of
 from crosswire.engine.journal.description import Description, description_of
 from crosswire.engine.journal.text import Purpose, TextReader
+from crosswire.engine.runs import journal_in
 from crosswire.nic.journal.files import FOLDER, is_being_written, segment_name
 from crosswire.nic.journal.reader import JournalError, JournalReader, read_journal
 from crosswire.nic.journal.walk import End
@@ -71,11 +72,9 @@ def parse_kinds(names: list[str]) -> frozenset[RecordKind]:
 
 def journal_of(path: Path) -> Path:
     """Find the journal that a path means: a run's folder, or the journal's own. JournalError: neither."""
-    if (path / FOLDER).is_dir():
-        return path / FOLDER
-    if (path / segment_name(0)).exists() or path.name == FOLDER:
+    if path.is_dir() and ((path / segment_name(0)).exists() or path.name == FOLDER):
         return path
-    raise JournalError(f"{path}: holds no journal; name a run's folder, as runs/NAME/latest")
+    return journal_in(path)
 
 
 def has_names(kind: RecordKind, name: str) -> bool:
@@ -137,6 +136,8 @@ def show_records(path: Path, wanted: Filter, follow: bool = False) -> Iterator[d
             texts.take(batch)
             if namer is None and texts.text(Purpose.DESCRIPTION) is not None:
                 namer = Namer(description_of(texts, folder))
+                if wanted.instrument not in ("", *namer.instruments):
+                    raise JournalError(f"--instrument {wanted.instrument}: there are {', '.join(namer.instruments)}")
             for record in records_of(batch, wanted.kinds or SHOWN):
                 if record.sequence <= seen:
                     continue

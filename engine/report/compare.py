@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from crosswire.engine.report.charge_rows import CHARGES, read_steps
 from crosswire.engine.report.columns import Values, read_table
 from crosswire.engine.report.currency import e9
 from crosswire.engine.report.grid import read_grids
@@ -66,6 +67,8 @@ class Comparison(msgspec.Struct):
     figures: list[Difference]
     curves: list[CurveDifference]
     first_order: OrderDifference | None
+    has_curves: bool  # both runs have what their curves are made of
+    is_complete: bool  # nothing was left out for want of a file
 
     @property
     def is_same(self) -> bool:
@@ -78,11 +81,12 @@ def compare_runs(first: Path, second: Path) -> Comparison:
     runs = (first, second)
     summaries = [finished_summary(folder) for folder in runs]
     notes = list(_notes(runs, summaries))
-    curves, order = [], None
-    if not _missing(runs, POSITIONS, "curves", notes):
-        curves = list(_curves(runs, summaries))
+    curves: list[CurveDifference] = []
+    order, has_curves, has_orders = None, False, False
+    if not (_missing(runs, POSITIONS, "curves", notes) or _missing(runs, CHARGES, "curves", notes)):
+        curves, has_curves = list(_curves(runs, summaries)), True
     if not _missing(runs, ORDERS, "orders", notes):
-        order = _first_order(*(_orders(folder) for folder in runs))
+        order, has_orders = _first_order(*(_orders(folder) for folder in runs)), True
     return Comparison(
         str(first),
         str(second),
@@ -91,6 +95,8 @@ def compare_runs(first: Path, second: Path) -> Comparison:
         _differences(*(_figures(folder) for folder in runs)),
         curves,
         order,
+        has_curves,
+        has_curves and has_orders,
     )
 
 
@@ -114,7 +120,7 @@ def _missing(runs: tuple[Path, Path], name: str, what: str, notes: list[str]) ->
 def _configuration(folder: Path, notes: list[str]) -> dict[str, Any]:
     try:
         raw = tomllib.loads((folder / CONFIG).read_text(), parse_float=Decimal)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
         notes.append(f"{folder / CONFIG} can't be read, its configuration counts as empty: {error}")
         return {}
     return dict(_flat("", raw))
@@ -159,14 +165,23 @@ def marked_curves(folder: Path, summary: RunSummary) -> dict[str, tuple[Values, 
     """Read (time_ns, marked P&L in 1e-9) of every settlement currency."""
     parts: dict[str, list[Values]] = {info.settlement: [] for info in summary.definitions}
     times = [np.empty(0, np.int64)]
-    for time_ns, grid in read_grids(folder / POSITIONS, len(summary.definitions)):
+    charges = read_steps(folder, summary.definitions)
+    for time_ns, grid in read_grids(folder / POSITIONS, len(summary.definitions), charges):
         times.append(time_ns)
-        marked = grid["cash_e9"] + grid["value_e9"] - grid["fees_e9"]
         for currency, found in parts.items():
             own = [info.index for info in summary.definitions if info.settlement == currency]
-            found.append(marked[:, own].sum(axis=1))
+            found.append(grid["marked_e9"][:, own].sum(axis=1))
     time_ns = np.concatenate(times)
     return {currency: (time_ns, np.concatenate([np.empty(0, np.int64), *found])) for currency, found in parts.items()}
+
+
+def curves_at(curves: list[tuple[Values, Values]]) -> tuple[Values, Values, Values]:
+    """Bring two curves to the times of both: times in ns, and the values of each; before its first one it is 0."""
+    times_ns = np.unique(np.concatenate([time_ns for time_ns, _ in curves]))
+    first, second = (
+        np.concatenate([[0], values])[np.searchsorted(time_ns, times_ns, side="right")] for time_ns, values in curves
+    )
+    return times_ns, first, second
 
 
 def _curves(runs: tuple[Path, Path], summaries: list[RunSummary]) -> Iterator[CurveDifference]:
@@ -174,13 +189,9 @@ def _curves(runs: tuple[Path, Path], summaries: list[RunSummary]) -> Iterator[Cu
     found = [marked_curves(folder, summary) for folder, summary in zip(runs, summaries, strict=True)]
     empty = np.empty(0, np.int64)
     for currency in sorted({*found[0], *found[1]}):
-        curves = [each.get(currency, (empty, empty)) for each in found]
-        times = np.unique(np.concatenate([time_ns for time_ns, _ in curves]))
+        times, first, second = curves_at([each.get(currency, (empty, empty)) for each in found])
         if not len(times):
             continue
-        first, second = (
-            np.concatenate([[0], values])[np.searchsorted(time_ns, times, side="right")] for time_ns, values in curves
-        )
         apart = np.abs(first - second)
         place = int(apart.argmax())
         if apart[place]:
@@ -225,13 +236,13 @@ def comparison_lines(found: Comparison) -> Iterator[str]:
     yield f"B: {found.second_run}"
     yield from (f"note: {note}" for note in found.notes)
     if found.is_same:
-        yield "no difference"
+        yield "no difference" if found.is_complete else "no difference in what could be compared"
         return
     for title, differences in (("configuration", found.configuration), ("figures", found.figures)):
         yield f"{title}: {len(differences)} differ" if differences else f"{title}: the same"
         for each in differences:
             change = "" if each.change is None else f"   {each.change:+f}"
-            yield f"  {each.what}: {_shown(each.first)} -> {_shown(each.second)}{change}"
+            yield f"  {each.what}: {shown(each.first)} -> {shown(each.second)}{change}"
     yield from _curve_lines(found.curves)
     yield from _order_lines(found.first_order)
 
@@ -258,7 +269,8 @@ def _order_lines(order: OrderDifference | None) -> Iterator[str]:
             yield f"  {name}: " + ", ".join(f"{key} {value}" for key, value in row.items())
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Write a value of either run for people."""
     if value is None:
         return ABSENT
     return f"{value:f}" if isinstance(value, Decimal) else str(value)

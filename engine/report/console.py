@@ -73,7 +73,7 @@ def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
             f"Data {name}",
             [
                 f"{number_text(venue.packets)} packets, {number_text(venue.sequence_gaps)} gaps, "
-                f"{number_text(venue.continuity_breaks)} continuity breaks, "
+                f"{number_text(venue.continuity_breaks)} continuity breaks, {number_text(venue.restarts)} restarts, "
                 f"{number_text(sum(venue.rejects.values()))} not believed"
             ],
         )

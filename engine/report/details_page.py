@@ -53,14 +53,28 @@ def _add_opportunities(page: Page, shown: Iterable[Found], count: int) -> None:
             each.row["buy"],
             each.row["sell"],
             f"{each.row['peak_value']:,.2f}",
+            each.quotes[each.row["buy"]],
             f"{each.row['peak_size']:.8g}",
             f"{each.row['captured_size']:.8g}",
+            each.base,
             each.row["blocked_by"],
         )
         for each in shown
     ]
     if rows:
-        columns = ["opportunity", "<time", "lasted", "<buy", "<sell", "worth", "size", "captured", "<blocked by"]
+        columns = [
+            "opportunity",
+            "<time",
+            "lasted",
+            "<buy",
+            "<sell",
+            "worth",
+            "<in",
+            "size",
+            "captured",
+            "<of",
+            "<blocked by",
+        ]
         page.table(columns, rows, [f"opportunity {row[0]}" for row in rows])
         _add_rest(page, len(rows), count, "most valuable", OPPORTUNITIES)
 
@@ -73,15 +87,29 @@ def _add_orders(page: Page, shown: Iterable[Found], count: int) -> None:
             f"{each.row['venue']}/{each.row['symbol']}",
             each.row["side"],
             f"{each.row['price']:,.10g}",
+            each.quotes[each.instruments[0]],
             f"{each.row['size']:.8g}",
             f"{each.row['filled']:.8g}",
+            each.row["size_currency"],
             f"{each.row['state']} {each.row['reason']}",
             duration_text(each.row["acked_ns"] - each.row["created_ns"] if each.row["acked_ns"] else None),
         )
         for each in shown
     ]
     if rows:
-        columns = ["order", "<time", "<instrument", "<side", "price", "size", "filled", "<end", "acknowledged after"]
+        columns = [
+            "order",
+            "<time",
+            "<instrument",
+            "<side",
+            "price",
+            "<in",
+            "size",
+            "filled",
+            "<of",
+            "<end",
+            "acknowledged after",
+        ]
         page.table(columns, rows, [f"order {row[0]}" for row in rows])
         _add_rest(page, len(rows), count, "first to end", ORDERS)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from crosswire.engine.report.columns import Values
 from crosswire.engine.report.currency import e9, pricing_instrument, report_currency
-from crosswire.engine.report.grid import read_grids
+from crosswire.engine.report.grid import Steps, read_grids
 from crosswire.engine.report.recorder import InstrumentInfo
 
 
@@ -59,9 +59,6 @@ class Drawdowns:
     converted: Drawdown
 
 
-Steps = Mapping[int, tuple[Values, Values]]  # by market index: times in ns, and all that was paid until then, 1e-9
-
-
 def read_drawdowns(path: Path, instruments: list[InstrumentInfo], charges: Steps) -> Drawdowns:
     """Read positions.parquet in one pass, in memory that does not depend on its length.
 
@@ -72,13 +69,12 @@ def read_drawdowns(path: Path, instruments: list[InstrumentInfo], charges: Steps
     rates = {currency: pricing_instrument(currency, into, instruments) for currency in currencies}
     falls = {currency: Fall() for currency in sorted(currencies)}
     converted = Fall()
-    for time_ns, grid in read_grids(path, len(instruments)):
+    for time_ns, grid in read_grids(path, len(instruments), charges):
         all_of_it = np.zeros(len(time_ns))
-        marked = grid["cash_e9"] + grid["value_e9"] - grid["fees_e9"]
-        for index, (charged_ns, paid_e9) in charges.items():
-            marked[:, index] -= paid_e9[np.searchsorted(charged_ns, time_ns, side="right")]
         for currency, fall in falls.items():
-            curve = marked[:, [info.index for info in instruments if info.settlement == currency]].sum(axis=1)
+            curve = grid["marked_e9"][:, [info.index for info in instruments if info.settlement == currency]].sum(
+                axis=1
+            )
             fall.take(time_ns, curve)
             rate = rates[currency]
             if rate is not None:

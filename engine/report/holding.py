@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from crosswire.engine.build.money import AccountTerms, HoldingTerms, MoneyTerms
 from crosswire.engine.report.account import Carried
+from crosswire.engine.report.charge_rows import steps_of, write_charges
 from crosswire.engine.report.charges import Charge, ChargeKind, Held, charges_of
 from crosswire.engine.report.columns import Values, read_columns, read_table
-from crosswire.engine.report.grid import read_grids
+from crosswire.engine.report.grid import Steps, read_grids
 from crosswire.engine.report.margins import AccountSamples, MarginSummary, margin_of
 from crosswire.engine.report.recorder import FILLS, POSITIONS, InstrumentInfo, make_instrument
 from crosswire.nic.warning import DataWarning
@@ -21,7 +21,6 @@ from crosswire.venues.book.book import NO_ASK, NO_BID
 from crosswire.venues.instrument import E9, Kind, fee_e9
 from crosswire.venues.money.tiers import RollingVolume, tier_at
 
-CHARGES = "charges.parquet"
 FILL_COLUMNS = ["exchange_time_ns", "instrument", "price_ticks", "qty_lots", "notional_e9", "fee_e9", "is_maker"]
 
 
@@ -36,16 +35,6 @@ class HoldingCosts:
     def paid_e9(self, instrument: int) -> int:
         """Sum what one instrument's position cost."""
         return sum(charge.amount_e9 for charge in self.charges if charge.instrument == instrument)
-
-    @property
-    def steps_e9(self) -> dict[int, tuple[Values, Values]]:
-        """By market index: the times of its charges, and what was paid before the first and after each of them."""
-        steps = {}
-        for index in {charge.instrument for charge in self.charges}:
-            own = [charge for charge in self.charges if charge.instrument == index]
-            paid_e9 = np.cumsum([0, *(charge.amount_e9 for charge in own)])
-            steps[index] = (np.array([charge.time_ns for charge in own]), paid_e9)
-        return steps
 
     def by_kind_e9(self, instruments: Sequence[int]) -> dict[str, int]:
         """Sum by kind over instruments of one settlement currency."""
@@ -88,8 +77,8 @@ def read_holding(
         if account.tiered:
             charges += _tier_charges(venue, account, infos, fills, range_ns[0])
     charges.sort(key=lambda charge: (charge.time_ns, charge.instrument))
-    margins, told = _margins(directory / POSITIONS, infos, money)
-    _write(directory / CHARGES, charges, infos)
+    margins, told = _margins(directory / POSITIONS, infos, money, steps_of(charges))
+    write_charges(directory, charges, infos)
     return HoldingCosts(charges, margins, warnings + told)
 
 
@@ -144,7 +133,7 @@ def _tier_charges(
 
 
 def _margins(
-    path: Path, infos: list[InstrumentInfo], money: MoneyTerms
+    path: Path, infos: list[InstrumentInfo], money: MoneyTerms, charges: Steps
 ) -> tuple[list[MarginSummary], list[DataWarning]]:
     """Hold each account that has a balance against its margin, by settlement currency."""
     wanted = [
@@ -155,17 +144,17 @@ def _margins(
     if not wanted:
         return [], []
     times, grids = [], []
-    for time_ns, grid in read_grids(path, len(infos)):
+    for time_ns, grid in read_grids(path, len(infos), charges):
         times.append(time_ns)
         grids.append(grid)
     if not times:
         return [], []
-    names = ("position_base", "middle", "cash", "fees", "position_value")
+    names = ("position_base", "middle", "marked_e9")
     whole = {name: np.concatenate([grid[name] for grid in grids]) for name in names}
     summaries, warnings = [], []
     for venue, currency, balance, own in wanted:
         places = [info.index for info in own]
-        earned = (whole["cash"] + whole["position_value"] - whole["fees"])[:, places]
+        earned = whole["marked_e9"][:, places] / E9
         samples = AccountSamples(
             time_ns=np.concatenate(times),
             equity_change=(earned - earned[0]).sum(axis=1),
@@ -188,24 +177,3 @@ def _size(info: InstrumentInfo, whole: Mapping[str, Values]) -> Values:
 
 def _has_margin(info: InstrumentInfo, venue: str, currency: str) -> bool:
     return info.venue == venue and info.settlement == currency and info.kind != Kind.SPOT
-
-
-def _write(path: Path, charges: list[Charge], infos: list[InstrumentInfo]) -> None:
-    """Write the charges as rows that a trader can open; amounts are of the settlement currency."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns: dict[str, Any] = {
-        "time": pa.array([charge.time_ns for charge in charges], pa.timestamp("ns", "UTC")),
-        "instrument": [infos[charge.instrument].name for charge in charges],
-        "kind": [str(charge.kind) for charge in charges],
-        "paid": [charge.amount_e9 / E9 for charge in charges],
-        "currency": [infos[charge.instrument].settlement for charge in charges],
-        "price": [charge.price_e9 / E9 for charge in charges],
-        "rate": [float(charge.rate) for charge in charges],
-        "position_lots": pa.array([charge.position_lots for charge in charges], pa.int64()),
-        "amount_e9": pa.array([charge.amount_e9 for charge in charges], pa.int64()),
-    }
-    partial = path.with_name(f"{path.name}.partial")
-    pq.write_table(pa.table(columns), partial)
-    partial.replace(path)

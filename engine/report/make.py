@@ -10,7 +10,8 @@ from crosswire.engine.report.account import Carried
 from crosswire.engine.report.buffers import Records, make_records
 from crosswire.engine.report.recorder import Recorder
 from crosswire.engine.report.summary import RunFacts, RunSummary, summarise, write_summary
-from crosswire.nic.journal.files import FOLDER, salvage
+from crosswire.engine.runs import journal_in
+from crosswire.nic.journal.files import salvage
 from crosswire.nic.journal.reader import Batch, JournalError, read_journal
 from crosswire.nic.warning import DataWarning
 from crosswire.risk.records import ACCOUNT, KINDS, VERSION, HoldingRecord, RecordKind
@@ -55,8 +56,9 @@ def take_holdings(carried: dict[int, Carried], batch: Batch) -> None:
 
 def make_files(run_folder: Path, with_report: bool) -> RunSummary:
     """Write the Parquet files, the summary and the report of a run. JournalError: what its journal lacks."""
-    salvage(run_folder / FOLDER)
-    reader = read_journal(run_folder / FOLDER)
+    journal = journal_in(run_folder)
+    salvage(journal)
+    reader = read_journal(journal)
     texts, recorder = TextReader(), None
     records = make_records()
     carried: dict[int, Carried] = {}
@@ -64,7 +66,7 @@ def make_files(run_folder: Path, with_report: bool) -> RunSummary:
     for batch in reader.batches():
         texts.take(batch)
         if recorder is None:
-            description = description_of(texts, run_folder / FOLDER)
+            description = description_of(texts, journal)
             recorder = Recorder(run_folder, description.instruments, description.names)
         take_holdings(carried, batch)
         fill_buffers(records, batch)
@@ -73,7 +75,7 @@ def make_files(run_folder: Path, with_report: bool) -> RunSummary:
         first_ns = first_ns or int(batch.times_ns[0])
     reader.check()
     if recorder is None:
-        raise JournalError(f"journal {run_folder / FOLDER}: holds nothing yet")
+        raise JournalError(f"journal {journal}: holds nothing yet")
     recorder.close()
     text = texts.text(Purpose.FACTS)
     facts = (

@@ -28,7 +28,7 @@ class MarginSummary(msgspec.Struct, frozen=True, kw_only=True):
     venue: str
     currency: str
     balance: Decimal  # at the start
-    equity_min: Decimal  # balance, cash, fees and positions at their mid
+    equity_min: Decimal  # balance, cash, fees, charges and positions at their mid
     initial_max: Decimal  # margin needed to open what was held
     usage_max: float | None  # initial margin / equity; above 1 the venue would have refused; None: no equity was left
     usage_max_ns: int
@@ -44,7 +44,7 @@ class AccountSamples:
     """The sampled positions of one account and settlement currency, on one grid of times."""
 
     time_ns: Values  # int64, sorted
-    equity_change: Values  # float64: cash flows less fees plus position values, since the start
+    equity_change: Values  # float64: cash flows less fees and charges plus position values, since the start
     infos: list[InstrumentInfo]
     size: list[Values]  # of each instrument: float64, signed, in its size currency
     mid: list[Values]  # float64, quote currency; NaN: not known

@@ -37,13 +37,13 @@ def add_profits(page: Page, summary: RunSummary, lines: SampleLines, range_ns: t
             named = ", ".join(
                 f"{kind} {money_text(amount, currency, named=False)}" for kind, amount in profit.charges_by_kind.items()
             )
-            page.note(
-                f"Holding cost {money_text(profit.charges, currency)} ({named}): realised, and in no curve below."
-            )
+            cost = money_text(profit.charges, currency)
+            page.note(f"Holding cost {cost} ({named}): realised, and in the curves from when it was paid.")
         if profit.carried:
             page.note(f"Earlier runs of the account had booked {money_text(profit.carried, currency, sign=True)}.")
     _add_instruments(page, summary)
     _add_pairs(page, summary)
+    _add_margins(page, summary)
     _add_curves(page, summary, lines, range_ns)
 
 
@@ -87,16 +87,41 @@ def _add_pairs(page: Page, summary: RunSummary) -> None:
         )
 
 
+def _add_margins(page: Page, summary: RunSummary) -> None:
+    """Add how near each account came to a margin call; nothing where no balance is configured."""
+    rows = [
+        (
+            each.venue,
+            *(
+                money_text(amount, each.currency, named=False)
+                for amount in (each.balance, each.equity_min, each.initial_max)
+            ),
+            each.currency,
+            "no equity left" if each.usage_max is None else f"{each.usage_max:.1%}",
+            time_text(each.usage_max_ns),
+            "none"
+            if each.liquidation_distance is None
+            else f"{each.liquidation_distance:+.2%} from {each.liquidation_instrument}'s middle, at"
+            f" {each.liquidation_price:,f}, {time_text(each.liquidation_ns or 0)}",
+        )
+        for each in summary.margins
+    ]
+    if rows:
+        columns = ["<account", "balance", "lowest equity", "most margin", "<in", "most of equity", "<at"]
+        page.table([*columns, "<<nearest liquidation"], rows)
+
+
 def _add_curves(page: Page, summary: RunSummary, lines: SampleLines, range_ns: tuple[int, int]) -> None:
     figures = []
     for currency, net in lines.net.items():
-        gross_line = plots.line(*lines.gross[currency].points(), "before fees", plots.QUIET, width=1)
-        net_line = plots.line(*net.points(), "after fees", plots.INK, width=1.8)
+        costs = "fees and charges" if summary.pnl[currency].charges_by_kind else "fees"
+        gross_line = plots.line(*lines.gross[currency].points(), f"before {costs}", plots.QUIET, width=1)
+        net_line = plots.line(*net.points(), f"after {costs}", plots.INK, width=1.8)
         curves = [gross_line, net_line]
         figures.append((f"P&L in {currency}, marked", plots.over_time(curves, f"P&L ({text(currency)})", range_ns)))
     into = lines.converted_currency
     if lines.converted is not None and len(lines.net) > 1:
-        trace = plots.line(*lines.converted.points(), "after fees", plots.INK, width=1.8)
+        trace = plots.line(*lines.converted.points(), "after fees and charges", plots.INK, width=1.8)
         title = f"All P&L in {into}, an approximation"
         figures.append((title, plots.over_time([trace], f"P&L (about {text(into)})", range_ns)))
     colours = plots.instrument_colours([info.venue for info in summary.definitions])

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from crosswire.engine.report.buffers import RECORDS_MAX, FillRecords, Records, SampleRecords
+from crosswire.engine.report.columns import WRITING
 from crosswire.nic.journal.walk import walk_unit
 from crosswire.nic.memory.struct import Array, Struct, array, i64
 from crosswire.nic.unit.call import call_unit, machine_code
@@ -300,7 +301,7 @@ class _File:
         readable = self._columns(rows)
         table = pa.table(readable | {name: values for name, values in rows.items() if name not in readable})
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._partial, table.schema, compression="zstd")
+            self._writer = pq.ParquetWriter(self._partial, table.schema, **WRITING)
         self._writer.write_table(table)
         self._pending.clear()
         self._pending_rows = 0

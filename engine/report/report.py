@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from crosswire.engine.report import plots
+from crosswire.engine.report.charge_rows import read_steps
 from crosswire.engine.report.columns import Values, read_table
 from crosswire.engine.report.counted import counted_once
 from crosswire.engine.report.currency import e9
@@ -129,7 +130,10 @@ class _Report:
         )
         self.range_ns = (self.summary.first_time_ns, max(self.summary.last_time_ns, self.summary.first_time_ns + 1))
         self.pairs = self._choose_pairs()
-        self.lines: SampleLines = read_samples(directory / POSITIONS, self.instruments, self.pairs, self.range_ns)
+        charges = read_steps(directory, self.instruments)
+        self.lines: SampleLines = read_samples(
+            directory / POSITIONS, self.instruments, self.pairs, self.range_ns, charges
+        )
         self.missed = is_missed(self.trades)
         self.names = [text(info.name) for info in self.instruments]
         self.page = Page(f"{self.summary.name}: run report")
@@ -391,7 +395,11 @@ class _Report:
             self.page.note("No latency was measured.")
 
     def _venues(self) -> None:
-        self.page.section("Data quality", "A gap or a broken chain makes a book invalid until it is proven again.")
+        self.page.section(
+            "Data quality",
+            "A gap or a broken chain makes a book invalid until it is proven again. A restart "
+            "is a sequence that began anew.",
+        )
         self.page.table(
             [
                 "<venue",
@@ -399,6 +407,7 @@ class _Report:
                 "level updates",
                 "sequence gaps",
                 "continuity breaks",
+                "restarts",
                 "duplicates",
                 "definitions differ",
                 "<<not believed, by reason",
@@ -411,6 +420,7 @@ class _Report:
                     number_text(venue.level_updates),
                     number_text(venue.sequence_gaps),
                     number_text(venue.continuity_breaks),
+                    number_text(venue.restarts),
                     number_text(venue.duplicates),
                     number_text(venue.definition_mismatches),
                     counts_text(venue.rejects),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crosswire.engine.config import ConfigError
+from crosswire.engine.report.columns import check_columns, opened
 from crosswire.engine.report.recorder import FILLS, OPPORTUNITIES, ORDERS, TRADES
 from crosswire.engine.report.summary import RunSummary, read_summary
 from crosswire.engine.report.text import duration_text, precise_time_text
@@ -12,6 +13,39 @@ from crosswire.engine.report.text import duration_text, precise_time_text
 KINDS = {"opportunity": OPPORTUNITIES, "trade": TRADES, "order": ORDERS}
 Kind = Literal["opportunity", "trade", "order"]
 Row = dict[str, Any]
+INSTRUMENT = ["venue", "symbol", "size_currency"]
+BELONGING = ["client_order_id", "trade_id", "strategy"]
+LEGS = ["strategy", "buy", "sell", "buy_instrument", "sell_instrument", "start_ns", "end_ns"]
+COLUMNS = {  # that are read by name; all are shown
+    OPPORTUNITIES: [*LEGS, "peak_ns"],
+    TRADES: [*LEGS, "trade_id"],
+    ORDERS: [
+        *INSTRUMENT,
+        *BELONGING,
+        "side",
+        "size",
+        "price",
+        "time_in_force",
+        "state",
+        "reason",
+        "filled",
+        "trigger_ns",
+        "created_ns",
+        "acked_ns",
+        "closed_ns",
+    ],
+    FILLS: [
+        *INSTRUMENT,
+        *BELONGING,
+        "size",
+        "price",
+        "fee",
+        "fee_currency",
+        "slippage_bps",
+        "time_ns",
+        "exchange_time_ns",
+    ],
+}
 TIMES = ("start_ns", "peak_ns", "end_ns", "created_ns", "trigger_ns", "acked_ns", "closed_ns", "time_ns")
 
 
@@ -26,6 +60,8 @@ class Found:
     fills: list[Row]
     instruments: list[str]  # "venue/symbol"
     moments: dict[str, int]  # name -> ns
+    quotes: dict[str, str]  # the currency of an instrument's prices, by "venue/symbol"
+    base: str  # coin that the sizes of an opportunity or a trade are in, and that edges are for one of
 
 
 class Rows:
@@ -40,14 +76,11 @@ class Rows:
     def table(self, name: str) -> list[Row]:
         """Read a file's rows, times as ns."""
         if name not in self._tables:
-            import pyarrow.parquet as pq
-
             path = self._folder / name
-            if not path.is_file():
-                raise ConfigError(f"{path} is not there; crosswire report {self._folder} makes it from the journal")
-            table = pq.read_table(path)
-            columns = [each.name for each in table.schema if not str(each.type).startswith("timestamp")]
-            self._tables[name] = table.select(columns).to_pylist()
+            with opened(path) as file:
+                check_columns(path, file, COLUMNS[name])
+                columns = [each.name for each in file.schema_arrow if not str(each.type).startswith("timestamp")]
+                self._tables[name] = file.read(columns=columns).to_pylist()
         return self._tables[name]
 
     def find(self, kind: str, number: int) -> Found:
@@ -64,6 +97,24 @@ class Rows:
         finders = {"opportunity": self._opportunity, "trade": self._trade, "order": self._order}
         return finders[kind](number, row)
 
+    def _found(
+        self,
+        kind: Kind,
+        number: int,
+        row: Row,
+        belonging: tuple[list[Row], list[Row]],
+        names: list[str],
+        moments: dict[str, int],
+    ) -> Found:
+        infos = {info.name: info for info in self.summary.definitions}
+        if strange := [name for name in names if name not in infos]:
+            raise ConfigError(
+                f"{self._folder}/summary.json has no instrument {strange[0]}, but the run;"
+                f" crosswire report {self._folder} makes it anew"
+            )
+        quotes = {name: info.quote for name, info in infos.items()}
+        return Found(kind, number, row, *belonging, names, _seen(moments), quotes, infos[names[0]].base)
+
     def _belonging(self, strategy: str, trade_ids: set[int]) -> tuple[list[Row], list[Row]]:
         orders, fills = (
             [row for row in self.table(name) if row["strategy"] == strategy and row["trade_id"] in trade_ids]
@@ -78,22 +129,22 @@ class Rows:
             if all(trade[key] == row[key] for key in ("strategy", "buy_instrument", "sell_instrument"))
             and row["start_ns"] <= trade["start_ns"] <= row["end_ns"]
         ]
-        orders, fills = self._belonging(row["strategy"], set(same))
         moments = {"just before": row["start_ns"] - 1, "at its start": row["start_ns"], "at its peak": row["peak_ns"]}
         moments["at its end"] = row["end_ns"]
-        return Found("opportunity", number, row, orders, fills, [row["buy"], row["sell"]], _seen(moments))
+        belonging = self._belonging(row["strategy"], set(same))
+        return self._found("opportunity", number, row, belonging, [row["buy"], row["sell"]], moments)
 
     def _trade(self, number: int, row: Row) -> Found:
         orders, fills = self._belonging(row["strategy"], {row["trade_id"]})
         names = list(dict.fromkeys([row["buy"], row["sell"], *(_name(order) for order in orders)]))
         moments = {"just before": row["start_ns"] - 1, "at its start": row["start_ns"], "at its end": row["end_ns"]}
-        return Found("trade", number, row, orders, fills, names, _seen(moments))
+        return self._found("trade", number, row, (orders, fills), names, moments)
 
     def _order(self, number: int, row: Row) -> Found:
         fills = [fill for fill in self.table(FILLS) if fill["client_order_id"] == row["client_order_id"]]
         moments = {"just before": (row["trigger_ns"] or row["created_ns"]) - 1, "when it was sent": row["created_ns"]}
         moments |= {"when it was acknowledged": row["acked_ns"], "when it was closed": row["closed_ns"]}
-        return Found("order", number, row, [row], fills, [_name(row)], _seen(moments))
+        return self._found("order", number, row, ([row], fills), [_name(row)], moments)
 
 
 def finished_summary(folder: Path) -> RunSummary:
@@ -131,18 +182,23 @@ def found_lines(found: Found) -> list[str]:
     """Write a row, its orders with their latencies, and its fills."""
     row = found.row
     lines = [f"{found.kind} {found.number}"]
+    if found.kind != "order":
+        lines.append(
+            f"  edges and values in {found.quotes[row['buy']]}, edges for one {found.base}; sizes in {found.base}"
+        )
     for name, value in row.items():
         is_time = name in TIMES and value
         lines.append(f"  {name}: {precise_time_text(value) if is_time else value}")
     for order in found.orders:
         lines.append(
-            f"order {order['client_order_id']}: {order['side']} {order['size']:.10g} {_name(order)} at"
-            f" {order['price']:.10g} {order['time_in_force']}, {order['state']} {order['reason']}".rstrip()
+            f"order {order['client_order_id']}: {order['side']} {order['size']:.10g} {order['size_currency']} of"
+            f" {_name(order)} at {order['price']:.10g} {found.quotes[_name(order)]} {order['time_in_force']},"
+            f" {order['state']} {order['reason']}".rstrip()
         )
-        lines.append(f"  {latencies_text(order)}; filled {order['filled']:.10g}")
+        lines.append(f"  {latencies_text(order)}; filled {order['filled']:.10g} {order['size_currency']}")
         for fill in found.fills:
             if fill["client_order_id"] == order["client_order_id"]:
-                lines.append(f"  {_fill_text(fill)}")
+                lines.append(f"  {_fill_text(fill, found.quotes[_name(fill)])}")
     return lines
 
 
@@ -159,10 +215,13 @@ def latencies_text(order: Row) -> str:
     return ", ".join(text) or "never sent"
 
 
-def _fill_text(fill: Row) -> str:
-    slippage = "" if fill["slippage_bps"] is None else f", {fill['slippage_bps']:+.3f} bps worse than planned"
+def _fill_text(fill: Row, quote: str) -> str:
+    bps = fill["slippage_bps"]
+    slippage = "" if bps is None else f", {abs(bps):.3f} bps {'worse' if bps > 0 else 'better'} than planned"
+    slippage = slippage if bps != 0 else ", as planned"
     heard_ns = fill["time_ns"] - fill["exchange_time_ns"]
     return (
-        f"fill {fill['size']:.10g} at {fill['price']:.10g}, fee {fill['fee']:.10g} {fill['fee_currency']}{slippage};"
-        f" at the exchange {precise_time_text(fill['exchange_time_ns'])}, heard {duration_text(heard_ns)} later"
+        f"fill {fill['size']:.10g} {fill['size_currency']} at {fill['price']:.10g} {quote}, fee {fill['fee']:.10g}"
+        f" {fill['fee_currency']}{slippage}; at the exchange {precise_time_text(fill['exchange_time_ns'])}, heard"
+        f" {duration_text(heard_ns)} later"
     )

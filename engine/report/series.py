@@ -12,8 +12,9 @@ import numpy as np
 
 from crosswire.engine.report.columns import Values
 from crosswire.engine.report.currency import pricing_instrument, report_currency
-from crosswire.engine.report.grid import read_grids
+from crosswire.engine.report.grid import Steps, read_grids
 from crosswire.engine.report.recorder import InstrumentInfo
+from crosswire.venues.instrument import E9
 
 POINTS_MAX = 4000  # a line
 HALF_WIDTH_POINTS_MAX = 2000  # a line of a plot that shares its row with another
@@ -77,8 +78,8 @@ class SampleLines:
 
     spread_bid: dict[Pair, Line] = field(default_factory=dict)  # bps: selling the second, buying the first, gives this
     spread_ask: dict[Pair, Line] = field(default_factory=dict)  # bps: buying the second, selling the first, costs this
-    gross: dict[str, Line] = field(default_factory=dict)  # by settlement currency
-    net: dict[str, Line] = field(default_factory=dict)
+    gross: dict[str, Line] = field(default_factory=dict)  # before fees and charges, by settlement currency
+    net: dict[str, Line] = field(default_factory=dict)  # after them
     converted: Line | None = None  # all currencies in one, net
     converted_currency: str = ""
     left_out: list[str] = field(default_factory=list)  # currencies that nothing prices
@@ -89,7 +90,7 @@ class SampleLines:
 
 
 def read_samples(
-    path: Path, instruments: list[InstrumentInfo], pairs: list[Pair], range_ns: tuple[int, int]
+    path: Path, instruments: list[InstrumentInfo], pairs: list[Pair], range_ns: tuple[int, int], charges: Steps
 ) -> SampleLines:
     """Read positions.parquet in one pass, in memory that does not depend on its length."""
     lines = SampleLines(converted_currency=report_currency(instruments))
@@ -106,7 +107,7 @@ def read_samples(
             kind[info.index] = Line(range_ns, HALF_WIDTH_POINTS_MAX)
     lines.left_out = [currency for currency, index in rates.items() if index is None]
     lines.converted = Line(range_ns, HALF_WIDTH_POINTS_MAX)
-    for time_ns, grid in read_grids(path, len(instruments)):
+    for time_ns, grid in read_grids(path, len(instruments), charges):
         _add_spreads(lines, time_ns, grid)
         _add_profits(lines, time_ns, grid, instruments, rates)
         for info in instruments:
@@ -137,7 +138,7 @@ def _add_profits(
     for currency, index in rates.items():
         own = [info.index for info in instruments if info.settlement == currency]
         gross = (grid["cash"][:, own] + grid["position_value"][:, own]).sum(axis=1)
-        net = gross - grid["fees"][:, own].sum(axis=1)
+        net = grid["marked_e9"][:, own].sum(axis=1) / E9
         lines.gross[currency].add(time_ns, gross)
         lines.net[currency].add(time_ns, net)
         if index is not None:

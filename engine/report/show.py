@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from crosswire.engine.build.market import instrument_names
 from crosswire.engine.config import ConfigError, load_config
 from crosswire.engine.report.moment import BookShown, Source, books_at, messages_around
 from crosswire.engine.report.recorder import CONFIG
@@ -14,13 +15,17 @@ def show(folder: Path, kind: str, number: int, captures: Mapping[str, Path]) -> 
     """Describe a row of a run line by line. ConfigError: no such run or row; CaptureError: a bad file."""
     rows = Rows(folder)
     found = rows.find(kind, number)
-    yield from found_lines(found)
     source = Source(
         load_config(folder / CONFIG), Path(rows.summary.config_file), captures, is_live=rows.summary.kind == "live"
     )
     names = [venue.name for venue in source.config.venue]
     if unknown := [name for name in captures if name not in names]:
         raise ConfigError(f"--capture {unknown[0]}: the run has the venues {', '.join(names)}")
+    if strange := [name for name in found.instruments if name not in instrument_names(source.config)]:
+        raise ConfigError(
+            f"{folder / CONFIG} has no instrument {strange[0]}, but the run; crosswire report {folder} makes it anew"
+        )
+    yield from found_lines(found)
     numbers = sorted({names.index(name.partition("/")[0]) for name in found.instruments})
     if why := source.missing(numbers):
         yield f"no books and messages: {why}"

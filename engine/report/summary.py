@@ -16,6 +16,7 @@ import numpy as np
 
 from crosswire.engine.build.money import MoneyTerms
 from crosswire.engine.report.account import Account, Carried, PairAccount, read_accounts
+from crosswire.engine.report.charge_rows import steps_of
 from crosswire.engine.report.columns import read_columns
 from crosswire.engine.report.counted import counted_once
 from crosswire.engine.report.currency import Money, e9, money_of, pricing_instrument, report_currency
@@ -248,7 +249,7 @@ def summarise(
     costs = read_holding(directory, facts.instruments, facts.money, range_ns, carried or {})
     for account in accounts.instruments:
         account.charge(costs.paid_e9(account.info.index))
-    drawdowns = read_drawdowns(directory / POSITIONS, facts.instruments, costs.steps_e9)
+    drawdowns = read_drawdowns(directory / POSITIONS, facts.instruments, steps_of(costs.charges))
     pnl = _profits(accounts.instruments, drawdowns, costs)
     return RunSummary(
         name=facts.name,
@@ -297,8 +298,14 @@ def write_summary(summary: RunSummary, config_text: str, directory: Path) -> Non
 
 
 def read_summary(directory: Path) -> RunSummary:
-    """Read the summary of a finished run. FileNotFoundError: `directory` holds none."""
-    return msgspec.json.decode((directory / SUMMARY).read_bytes(), type=RunSummary)
+    """Read the summary of a finished run. FileNotFoundError: `directory` holds none. MsgspecError: it is damaged."""
+    try:
+        summary = msgspec.json.decode((directory / SUMMARY).read_bytes(), type=RunSummary)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from None
+    if [info.index for info in summary.definitions] != list(range(len(summary.definitions))):
+        raise msgspec.ValidationError("its instruments are not in order")
+    return summary
 
 
 def _nearest_rank(ordered: np.ndarray[Any, Any], percent: int) -> int | None:

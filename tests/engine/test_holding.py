@@ -9,7 +9,10 @@ import pyarrow.parquet
 import pytest
 
 from crosswire.engine.build.money import AccountTerms, HoldingTerms, MoneyTerms
+from crosswire.engine.report.charge_rows import read_steps
+from crosswire.engine.report.compare import marked_curves
 from crosswire.engine.report.holding import read_holding
+from crosswire.engine.report.series import read_samples
 from crosswire.engine.report.summary import RunSummary, read_summary
 from crosswire.nic.duration import NS_PER_S
 from crosswire.venues.money.funding import FundingRate
@@ -97,6 +100,50 @@ def test_a_fill_that_is_told_late_counts_from_when_later_ones_do(tmp_path: Path)
         range_ns = (summary.first_time_ns, summary.last_time_ns)
         charges.append(read_holding(run, summary.definitions, money, range_ns, {}).charges)
     assert charges[0] == charges[1] != []
+
+
+def test_curves_count_what_was_paid_from_then_on(tmp_path: Path) -> None:
+    before = play(tmp_path / "before", NOT_KNOWN)
+    terms = MoneyTerms(holding={PERPETUAL: every_second("0.001"), INVERSE: every_second("-0.002")})
+    after = play(tmp_path / "after", terms)
+    payments = pyarrow.parquet.read_table(tmp_path / "after" / "run" / "charges.parquet")
+    payments_ns = payments["time"].cast(pyarrow.int64()).to_numpy()
+    curves = []
+    for folder, summary in ((tmp_path / "before" / "run", before), (tmp_path / "after" / "run", after)):
+        range_ns = (summary.first_time_ns, summary.last_time_ns)
+        charges = read_steps(folder, summary.definitions)
+        lines = read_samples(folder / "positions.parquet", summary.definitions, [], range_ns, charges)
+        curves.append({currency: line.points() for currency, line in lines.net.items()})
+        compared = marked_curves(folder, summary)
+        for currency, (time_ns, net) in curves[-1].items():
+            assert net[-1] == pytest.approx(float(summary.pnl[currency].net), abs=1e-9)
+            own_ns, own_e9 = compared[currency]
+            np.testing.assert_allclose(own_e9[np.searchsorted(own_ns, time_ns)] / 1e9, net, atol=1e-9)
+    for currency in ("USDT", "BTC"):
+        assert after.pnl[currency].charges != 0
+        own = [row == currency for row in payments["currency"].to_pylist()]
+        time_ns, net = curves[1][currency]
+        paid = [payments["paid"].to_numpy()[own][payments_ns[own] <= each].sum() for each in time_ns.tolist()]
+        np.testing.assert_allclose(curves[0][currency][1] - paid, net, atol=1e-7)
+
+
+def test_an_accounts_equity_is_less_what_was_paid(tmp_path: Path) -> None:
+    bracket = MarginBracket(value_min=Decimal(0), initial_rate=Decimal("0.01"), maintenance_rate=Decimal("0.004"))
+    terms = HoldingTerms(funding=every_second("0.001").funding, margin_brackets=[bracket])
+    accounts = {"binance": AccountTerms(balance={"USDT": Decimal(1_000_000)})}
+    summary = play(tmp_path, MoneyTerms(holding={PERPETUAL: terms}, accounts=accounts))
+    index = next(info.index for info in summary.definitions if info.name == PERPETUAL)
+    charges = pyarrow.parquet.read_table(tmp_path / "run" / "charges.parquet")
+    paid = list(zip(charges["time"].cast(pyarrow.int64()).to_pylist(), charges["amount_e9"].to_pylist(), strict=True))
+    names = ["time_ns", "instrument", "cash_e9", "value_e9", "fees_e9"]
+    rows = pyarrow.parquet.read_table(tmp_path / "run" / "positions.parquet", columns=names).to_pylist()
+    earned = [
+        row["cash_e9"] + row["value_e9"] - row["fees_e9"] - sum(e9 for at, e9 in paid if at <= row["time_ns"])
+        for row in rows
+        if row["instrument"] == index
+    ]
+    assert summary.pnl["USDT"].charges != 0
+    assert float(summary.margins[0].equity_min) == pytest.approx(1e6 + (min(earned) - earned[0]) / 1e9, abs=1e-6)
 
 
 def test_drawdown_counts_what_was_paid(tmp_path: Path) -> None:

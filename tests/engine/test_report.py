@@ -299,7 +299,7 @@ def test_samples_become_lines(tmp_path: Path) -> None:
     recorder.drain(records)
     recorder.close()
     lines = read_samples(
-        recorder.directory / "positions.parquet", [spot(), inverse()], [(0, 1)], (START_NS, START_NS + 2)
+        recorder.directory / "positions.parquet", [spot(), inverse()], [(0, 1)], (START_NS, START_NS + 2), {}
     )
     _, bid = lines.spread_bid[0, 1].points()
     _, ask = lines.spread_ask[0, 1].points()

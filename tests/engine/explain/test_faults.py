@@ -5,14 +5,17 @@ The runs are played on virtual time against the simulated exchanges, journalled 
 
 import json
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from crosswire.engine.cli import app
 from crosswire.engine.explain.explain import Explained, explain_run
-from crosswire.engine.explain.findings import Cause
+from crosswire.engine.explain.findings import Cause, Money, add_money, sum_money
+from crosswire.engine.explain.show import money_text, print_explained
 from crosswire.nic.duration import NS_PER_MS
 from tests.support.simulated_live import (
     Fault,
@@ -93,6 +96,18 @@ def test_five_faults_are_named_and_nothing_else(config: Path) -> None:
     assert explained.replayed.is_same
     assert explained.remainder_e9 == {}
     assert explained.is_explained
+    between_e9: Money = {}
+    for side_e9, sign in ((explained.live.profit_e9, 1), (explained.backtest.profit_e9, -1)):
+        add_money(between_e9, side_e9, sign)
+    assert explained.followed_e9 != {} != explained.direct_e9
+    assert sum_money((explained.direct_e9, explained.followed_e9)) == between_e9
+    console = Console(file=StringIO(), width=120, color_system=None)
+    print_explained(explained, console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    shown = [line for line in lines if line.startswith("by ")]
+    for line, effect_e9 in zip(shown, (explained.direct_e9, explained.followed_e9), strict=True):
+        assert f": {money_text(effect_e9)}" in line
+    assert "how much from which is not known" in shown[1]
     # One tick of 0.1 on 14 lots of 0.001, in our favour.
     (improved,) = (each for each in explained.findings if each.cause == Cause.PRICE)
     assert improved.effect_e9 == {"USDT": 1_400_000}

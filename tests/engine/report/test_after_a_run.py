@@ -8,53 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from crosswire.engine.backtest import run_backtest
-from crosswire.engine.cli import app
 from crosswire.engine.config import ConfigError
-from crosswire.engine.generate import generate_captures
 from crosswire.engine.latency_sweep import parse_latencies, with_order_latency
 from crosswire.engine.report.compare import compare_runs
 from crosswire.engine.report.parameters import parameter_rows, read_config, thresholds_bps
 from crosswire.engine.report.rows import Rows
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.rings.replay import read_frames
+from tests.engine.report.conftest import SLOW_US
+from tests.support.command import ask
 from tests.support.paths import ROOT
-
-SECONDS = 12
-SLOW_US = 20_000
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("after")
-    generate_captures(folder / "data" / "synthetic", seed=1, seconds=SECONDS)
-    (folder / "examples").mkdir()
-    config = folder / "examples" / "run.toml"
-    text = (ROOT / "examples" / "synthetic.toml").read_text()
-    config.write_text(text.replace("seconds = 120", f"seconds = {SECONDS}"))
-    return config
-
-
-@pytest.fixture(scope="module")
-def finished(config: Path) -> Path:
-    return run_backtest(config, config.parent / "runs", started=time.perf_counter(), with_report=False)
-
-
-@pytest.fixture(scope="module")
-def slower(config: Path) -> Path:
-    text = with_order_latency(config.read_text(), SLOW_US, "")
-    return run_backtest(
-        config, config.parent / "runs", started=time.perf_counter(), with_report=False, config_text=text
-    )
-
-
-def ask(*words: object) -> tuple[int, list[str], str]:
-    """Exit code, lines on standard output, and standard error, of a command."""
-    result = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "400"})
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result.exit_code, result.stdout.splitlines(), result.stderr
 
 
 def books_in(lines: list[str]) -> dict[str, list[str]]:
@@ -173,6 +138,11 @@ def test_runs_that_lack_something_are_compared_as_far_as_they_can_be(finished: P
     code, lines, _ = ask("compare", finished, copy)
     assert code == 1
     assert any("orders are not compared" in line for line in lines)
+    shutil.copy(finished / "config.toml", copy)
+    code, lines, _ = ask("compare", finished, copy)
+    assert (code, lines[-1]) == (0, "no difference in what could be compared")
+    (copy / "config.toml").write_text("name = ")
+    code, lines, _ = ask("compare", finished, copy)
     assert any("counts as empty" in line for line in lines)
     (copy / "summary.json").write_text("{}")
     for folder, said in (

@@ -1,0 +1,288 @@
+"""Mass quotes of the simulated Starbase: what each side became, whom it concerns, and what protects the maker."""
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from crosswire.venues.starbase.wire.order_codes import OrderRejectReason, OrderStatus, QuoteStatus, Template
+from crosswire.venues.starbase.wire.order_layout import NULL_EXPONENT, NULL_I64
+from tests.support.starbase_exchange_client import (
+    FIRST_ID,
+    MS,
+    TICK_E9,
+    Connection,
+    Protection,
+    Received,
+    S,
+    Wire,
+    book,
+    fast,
+    last,
+    lots_of,
+    said,
+)
+
+pytestmark = pytest.mark.starbase
+IOC = -2
+POST_ONLY = 2
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side as it is asked for; `beyond_e9`: added to the price."""
+
+    price: int
+    lots: int
+    flags: int = 0
+    exponent: int = -3
+    beyond_e9: int = 0
+
+
+def mass_quote(
+    client: Connection,
+    *quotes: tuple[Side | None, Side | None],
+    quote_id: int = 1234,
+    group: int = 5,
+    flags: int = 0,
+    smp: int = 0,
+) -> None:
+    """Quote instrument 0, 1, ...; a side that is None is null."""
+    body = struct.pack("<qqqqB", quote_id, quote_id + 1, group, smp, flags) + struct.pack("<HH", 46, len(quotes))
+    for place, sides in enumerate(quotes):
+        prices = [NULL_I64 if side is None else side.price * TICK_E9 + side.beyond_e9 for side in sides]
+        body += struct.pack("<qqq", FIRST_ID + place, *prices)
+        for side in sides:
+            body += struct.pack("<qb", *((NULL_I64, NULL_EXPONENT) if side is None else (side.lots, side.exponent)))
+        body += struct.pack("<HH", *(0 if side is None else side.flags for side in sides))
+    client.send(Template.MASS_QUOTE_REQUEST, body)
+
+
+def answered(wire: Wire, client: Connection, *quotes: tuple[Side | None, Side | None], **more: Any) -> Received:
+    """Send a mass quote; its answer."""
+    mass_quote(client, *quotes, **more)
+    return next(message for message in said(wire, client) if message.template == Template.MASS_QUOTE_RESPONSE)
+
+
+def result_of(answer: Received, side: str) -> tuple[int, int, int, int, int, int]:
+    """Status, reason, order id, price in ticks, lots and filled lots of one side of the first quote."""
+    result = answer.groups["quotes"][0]
+    price, rest = divmod(result[f"{side}_price_e9"], TICK_E9)
+    assert rest == 0
+    return (
+        result[f"{side}_status"], result[f"{side}_reject_reason"], result[f"{side}_order_id"], price,
+        lots_of(result[f"{side}_quantity"]), lots_of(result[f"{side}_filled_quantity"]),
+    )  # fmt: skip
+
+
+BAD_SIDES = [
+    (Side(1001, 4, beyond_e9=1), OrderRejectReason.INVALID_PRICE),
+    (Side(1001, 4, exponent=-4), OrderRejectReason.INVALID_QUANTITY),
+]
+
+
+@pytest.mark.parametrize(("bad", "reason"), BAD_SIDES)
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_side_that_is_refused_leaves_nothing_of_what_there_was(bad: Side, reason: int, place: int) -> None:
+    wire = fast(protections=[Protection(5)])
+    maker, other = wire.ready(), wire.ready(1, key=1)
+    name = ("bid", "ask")[place]
+    taken = (Side(1000, 5), Side(1005, 5)) if place == 0 else (Side(995, 5), Side(1000, 5))
+    other.new(1, (-1, 1)[place], 1000, 2)
+    first = answered(wire, maker, taken)
+    assert lots_of(first.groups["quotes"][0][f"{name}_filled_quantity"]) == 2
+    assert book(wire) == ([[(1000, 3)], [(1005, 5)]] if place == 0 else [[(995, 5)], [(1000, 3)]])
+    asked = [taken[0], taken[1]]
+    asked[place] = bad
+    answer = answered(wire, maker, (asked[0], asked[1]))
+    assert result_of(answer, name) == (QuoteStatus.INACTIVE, reason, NULL_I64, 0, 0, 0)
+    assert result_of(answer, ("ask", "bid")[place])[0] == QuoteStatus.UNMODIFIED
+    assert answer.groups[f"{name}_fills"] == []
+    assert book(wire) == ([[], [(1005, 5)]] if place == 0 else [[(995, 5)], []])
+    assert wire.exchange.matching.members[1].open_orders == 1
+
+
+def test_what_a_held_side_is_refused_does_not_end_it() -> None:
+    wire = fast(speed_bump_ns=10 * MS, protections=[Protection(5)])
+    other, maker = wire.ready(1, key=1), wire.ready()
+    other.new(1, 1, 1000, 2)
+    held = answered(wire, maker, (None, Side(1000, 3)))
+    assert result_of(held, "ask")[0] == QuoteStatus.SPEED_BUMPED
+    refused = answered(wire, maker, (None, Side(1000, 3, beyond_e9=1)))
+    assert result_of(refused, "ask")[:2] == (QuoteStatus.INACTIVE, OrderRejectReason.INVALID_PRICE)
+    wire.run(10 * MS)
+    assert book(wire) == [[], [(1000, 1)]]
+    assert last(wire, other).groups["fills"][0]["client_order_id"] == 1
+
+
+def test_a_held_side_is_told_as_it_is() -> None:
+    """One that was filled in part, too: its price and what is left of it, whatever was asked for."""
+    wire = fast(speed_bump_ns=10 * MS, protections=[Protection(5)])
+    other, maker = wire.ready(1, key=1), wire.ready()
+    order_id = result_of(answered(wire, maker, (None, Side(1003, 5))), "ask")[2]
+    other.new(1, 1, 1003, 2)
+    wire.run(10 * MS)
+    other.new(2, 1, 1000, 1)
+    moved = answered(wire, maker, (None, Side(1000, 3)), quote_id=2)
+    assert result_of(moved, "ask") == (QuoteStatus.SPEED_BUMPED, NULL_EXPONENT, order_id, 1000, 3, 0)
+    again = answered(wire, maker, (None, Side(1002, 9)), quote_id=3)
+    assert result_of(again, "ask") == (
+        QuoteStatus.UNMODIFIED, OrderRejectReason.SPEED_BUMPED, order_id, 1000, 3, 0,
+    )  # fmt: skip
+    wire.run(10 * MS)
+    placed = last(wire, maker).groups["orders"][0]
+    assert (placed["client_order_id"], placed["order_id"], placed["status"]) == (2, order_id, OrderStatus.ACTIVE)
+    assert (lots_of(placed["quantity"]), lots_of(placed["total_filled"])) == (5, 3)
+    assert book(wire) == [[], [(1000, 2)]]
+
+
+def test_a_side_that_is_taken_away_is_told_once() -> None:
+    wire = fast(protections=[Protection(5)])
+    maker = wire.ready()
+    order_id = result_of(answered(wire, maker, (Side(999, 5), None)), "bid")[2]
+    gone = answered(wire, maker, (Side(990, 0), None))
+    assert result_of(gone, "bid") == (QuoteStatus.CANCELED_BY_REQUEST, NULL_EXPONENT, order_id, 990, 0, 0)
+    assert result_of(answered(wire, maker, (Side(980, 0), None)), "bid") == (
+        QuoteStatus.INACTIVE, NULL_EXPONENT, NULL_I64, 980, 0, 0,
+    )  # fmt: skip
+    assert book(wire) == [[], []]
+
+
+@pytest.mark.parametrize("is_bid", [True, False])
+def test_what_one_side_took_is_not_told_of_another(is_bid: bool) -> None:
+    wire = fast(2, protections=[Protection(5)])
+    maker, other = wire.ready(), wire.ready(1, key=1)
+    other.new(1, -1 if is_bid else 1, 1000, 2)
+    wire.run(0)
+    other.inbox.clear()
+    wire.packets.clear()
+    taking = Side(1000, 2)
+    answer = answered(wire, maker, (taking, None) if is_bid else (None, taking), (None, Side(1010, 0)))
+    took, other_side = ("bid", "ask") if is_bid else ("ask", "bid")
+    fills = answer.groups[f"{took}_fills"]
+    assert [(each["match_id"], each["instrument_id"], each["fill_price_e9"] // TICK_E9) for each in fills] == [
+        (1, FIRST_ID, 1000)
+    ]
+    assert lots_of(fills[0]["fill_quantity"]) == 2
+    assert answer.groups[f"{other_side}_fills"] == []
+    assert [len(message.groups["fills"]) for message in said(wire, other)] == [1]
+    matches = [message.fields["match_id"] for message in wire.incremental() if "match_id" in message.fields]
+    assert matches == [1]
+
+
+def test_a_quote_is_its_last_senders() -> None:
+    """What is filled of it is told under its last number, to the session that it came by."""
+    wire = fast(protections=[Protection(5)])
+    a, b, other = wire.ready(), wire.ready(1), wire.ready(0, 1, key=1)
+    first = answered(wire, a, (Side(999, 5), Side(1001, 5)), quote_id=1)
+    second = answered(wire, b, (Side(999, 5), Side(1001, 4)), quote_id=2)
+    assert [result_of(second, side)[0] for side in ("bid", "ask")] == [
+        QuoteStatus.UNMODIFIED, QuoteStatus.QUANTITY_REDUCED,
+    ]  # fmt: skip
+    for number, (side, price, name) in enumerate(((1, 1001, "ask"), (-1, 999, "bid"))):
+        other.new(number, side, price, 1, tif=IOC)
+        fill = last(wire, b).groups["fills"][0]
+        assert (fill["client_order_id"], fill["order_id"]) == (2, result_of(first, name)[2])
+    assert said(wire, a) == []
+    # And ends with it.
+    b.hang_up()
+    wire.run(0)
+    a.send(Template.MASS_QUOTE_CANCEL_REQUEST, struct.pack("<qqb", 1, 5, 0))
+    assert [message.template for message in said(wire, a)] == [Template.MASS_CANCEL_RESPONSE]
+
+
+def test_a_post_only_side_is_told_at_the_price_that_it_rests_at() -> None:
+    wire = fast(protections=[Protection(5)])
+    maker, other = wire.ready(), wire.ready(1, key=1)
+    other.new(1, -1, 1000, 2)
+    wire.run(0)
+    first = answered(wire, maker, (Side(1003, 5, flags=POST_ONLY), None))
+    assert result_of(first, "bid")[0] == QuoteStatus.UPDATED
+    assert result_of(first, "bid")[3:] == (999, 5, 0)
+    again = answered(wire, maker, (Side(1001, 4, flags=POST_ONLY), None))
+    assert result_of(again, "bid")[0] == QuoteStatus.UPDATED
+    assert result_of(again, "bid")[3:] == (999, 4, 0)
+    assert book(wire) == [[(999, 4)], [(1000, 2)]]
+
+
+def test_a_quote_that_finds_no_room_in_the_book_is_told_as_inactive() -> None:
+    wire = fast(order_capacity=16, level_capacity=16, protections=[Protection(5)])
+    maker, other = wire.ready(), wire.ready(1, key=1)
+    answered(wire, maker, (Side(999, 5), None))
+    answered(wire, maker, (Side(999, 0), None))
+    for number in range(16):
+        other.new(number, 1, 998, 1)
+    wire.run(0)
+    full = answered(wire, maker, (Side(999, 5), None))
+    assert result_of(full, "bid")[:2] == (QuoteStatus.INACTIVE, NULL_EXPONENT)
+    assert book(wire) == [[(998, 1)] * 16, []]
+    assert wire.exchange.matching.members[1].open_orders == 0
+    other.cancel(0)
+    wire.run(0)
+    assert result_of(answered(wire, maker, (Side(999, 5), None)), "bid")[0] == QuoteStatus.UPDATED
+
+
+@pytest.mark.parametrize("is_quote_cancel", [True, False])
+def test_what_changes_nothing_tells_and_publishes_nothing(is_quote_cancel: bool) -> None:
+    """A cancel of no quotes, and the end of a session without orders, do not tell again what was matched before."""
+    wire = fast(protections=[Protection(5)])
+    maker, taker, third = wire.ready(), wire.ready(1, key=1), wire.ready(0, 1, key=2)
+    maker.new(1, 1, 1000, 5)
+    taker.new(1, -1, 1000, 2)
+    wire.run(0)
+    wire.packets.clear()
+    for client in (maker, taker):
+        client.inbox.clear()
+    if is_quote_cancel:
+        third.send(Template.MASS_QUOTE_CANCEL_REQUEST, struct.pack("<qqb", 41, 5, 0))
+        answer = last(wire, third)
+        assert (answer.correlation_id, answer.total_order_count) == (41, 0)
+    else:
+        third.hang_up()
+    assert said(wire, maker) == said(wire, taker) == []
+    assert wire.incremental() == []
+
+
+def triggered(wire: Wire, client: Connection) -> int:
+    """How often the client was told since that its protection froze."""
+    return [message.template for message in said(wire, client)].count(Template.MASS_QUOTE_MMP_TRIGGERED)
+
+
+def test_the_shortest_freeze_is_one() -> None:
+    wire = fast(protections=[Protection(5, limit_lots=2, freeze_ns=1)])
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    answered(wire, maker, (Side(999, 5), Side(1001, 5)))
+    taker.new(1, 1, 1001, 2, tif=IOC)
+    assert triggered(wire, maker) == 1
+    wire.run(1)
+    assert [message.template for message in said(wire, maker)] == [Template.MASS_QUOTE_MMP_UNFROZEN]
+
+
+def test_a_freeze_is_told_once() -> None:
+    wire = fast(protections=[Protection(5, limit_lots=2)])
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    answered(wire, maker, (Side(999, 5), Side(1001, 5)))
+    taker.new(1, 1, 1001, 2, tif=IOC)
+    assert triggered(wire, maker) == 1
+    taker.new(2, 1, 990, 1)
+    taker.new(3, -1, 990, 1)
+    assert triggered(wire, maker) == 0
+
+
+def test_a_thaw_begins_a_new_window() -> None:
+    wire = fast(protections=[Protection(5, limit_lots=6, window_ns=S, freeze_ns=200 * MS)])
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    answered(wire, maker, (None, Side(1001, 50)))
+    wire.run(100 * MS)
+    taker.new(1, 1, 1001, 6, tif=IOC)
+    assert triggered(wire, maker) == 1
+    wire.run(200 * MS)
+    answered(wire, maker, (None, Side(1001, 50)))
+    wire.run(600 * MS)
+    taker.new(2, 1, 1001, 5, tif=IOC)
+    assert triggered(wire, maker) == 0
+    # Past the end of the window in which it froze, within the one that began when it thawed.
+    wire.run(200 * MS)
+    taker.new(3, 1, 1001, 1, tif=IOC)
+    assert triggered(wire, maker) == 1

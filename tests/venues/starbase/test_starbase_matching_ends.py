@@ -2,7 +2,9 @@
 
 import pytest
 
-from crosswire.venues.side import BUY
+from crosswire.nic.memory.raw import hash_bits
+from crosswire.venues.book.book import best_level
+from crosswire.venues.side import BID, BUY
 from crosswire.venues.starbase.exchange.matching.matching import OrderRequest, place_order
 from crosswire.venues.starbase.exchange.matching.state import NONE
 from crosswire.venues.starbase.wire.order_codes import (
@@ -77,3 +79,42 @@ def test_each_order_of_a_mass_cancel_is_told_with_its_instrument() -> None:
     assert answer.total_order_count == 3
     ended = [(order["client_order_id"], order["instrument_id"]) for order in note.groups["orders"]]
     assert ended == [(1, FIRST_ID), (2, FIRST_ID + 1), (3, FIRST_ID + 2)]
+
+
+def test_a_mass_cancel_reaches_all_that_a_member_may_have_open() -> None:
+    wire = fast()
+    client, other = wire.ready(), wire.ready(1, key=1)
+    matching = wire.exchange.matching
+    other.new(1, 1, 899, 1)
+    wire.run(0)
+    request = OrderRequest(session=0, member=1, side=BUY, price_ticks=900, qty_lots=1, group=NONE)
+    for number in range(2000):
+        request.client_order_id = number
+        place_order(matching, request, wire.now_ns)
+    client.mass_cancel(instrument=FIRST_ID)
+    answer, *parts = said(wire, client)
+    assert answer.total_order_count == 2000
+    assert [order["client_order_id"] for part in parts for order in part.groups["orders"]] == list(range(2000))
+    assert (matching.members[1].open_orders, matching.order_count) == (0, 1)
+    assert best_level(matching.market.books[0], BID) == 899
+    # None are left to be found.
+    client.mass_cancel(instrument=FIRST_ID)
+    assert last(wire, client).total_order_count == 0
+
+
+def test_used_numbers_that_share_a_place_are_told_apart() -> None:
+    """Of three that would lie in the same place each is known again, and none is taken for another."""
+    wire = fast()
+    client = wire.ready()
+    first = hash_bits(1, 17)
+    shared = [1, *(number for number in range(2, 1_000_000) if hash_bits(number, 17) == first)][:4]
+    assert len(shared) == 4
+    member = wire.exchange.matching.members[1]
+    for number in shared[:3]:
+        client.new(number, 1, 900, 1)
+    wire.run(0)
+    assert (member.new_orders, member.duplicate_orders, member.seen_count) == (3, 0, 3)
+    for number in shared:
+        client.new(number, 1, 900, 1)
+    wire.run(0)
+    assert (member.new_orders, member.duplicate_orders, member.seen_count) == (7, 3, 4)

@@ -389,6 +389,7 @@ def test_what_is_refused_with_few_words(is_quotes: bool) -> None:
         [],
         [],
     ]  # fmt: skip
+    assert_kept(wire, a)
 
 
 @pytest.mark.parametrize("count", [19, 20, 21, 40, 41])

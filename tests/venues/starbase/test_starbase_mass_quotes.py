@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from crosswire.venues.starbase.wire.order_codes import OrderRejectReason, OrderStatus, QuoteStatus, Template
+from crosswire.venues.side import ASK, BID, opposite
+from crosswire.venues.starbase.exchange.matching.matching import OrderRequest, place_order
+from crosswire.venues.starbase.exchange.matching.state import NO_SESSION, NONE
+from crosswire.venues.starbase.wire.order_codes import (
+    MassQuoteRejectReason,
+    OrderRejectReason,
+    OrderStatus,
+    QuoteStatus,
+    Template,
+)
 from crosswire.venues.starbase.wire.order_layout import NULL_EXPONENT, NULL_I64
 from tests.support.starbase_exchange_client import (
     FIRST_ID,
@@ -47,12 +56,13 @@ def mass_quote(
     group: int = 5,
     flags: int = 0,
     smp: int = 0,
+    instruments: tuple[int, ...] = (),
 ) -> None:
-    """Quote instrument 0, 1, ...; a side that is None is null."""
+    """Quote instrument 0, 1, ..., or those that are named; a side that is None is null."""
     body = struct.pack("<qqqqB", quote_id, quote_id + 1, group, smp, flags) + struct.pack("<HH", 46, len(quotes))
     for place, sides in enumerate(quotes):
         prices = [NULL_I64 if side is None else side.price * TICK_E9 + side.beyond_e9 for side in sides]
-        body += struct.pack("<qqq", FIRST_ID + place, *prices)
+        body += struct.pack("<qqq", FIRST_ID + (instruments[place] if instruments else place), *prices)
         for side in sides:
             body += struct.pack("<qb", *((NULL_I64, NULL_EXPONENT) if side is None else (side.lots, side.exponent)))
         body += struct.pack("<HH", *(0 if side is None else side.flags for side in sides))
@@ -286,3 +296,109 @@ def test_a_thaw_begins_a_new_window() -> None:
     wire.run(200 * MS)
     taker.new(3, 1, 1001, 1, tif=IOC)
     assert triggered(wire, maker) == 1
+
+
+@pytest.mark.parametrize("is_bid", [True, False])
+def test_a_null_side_is_told_as_nothing(is_bid: bool) -> None:
+    wire = fast(protections=[Protection(5)])
+    maker = wire.ready()
+    asked = Side(999, 5)
+    answer = answered(wire, maker, (asked, None) if is_bid else (None, asked))
+    name, other = ("bid", "ask") if is_bid else ("ask", "bid")
+    assert result_of(answer, name)[3:] == (999, 5, 0)
+    assert result_of(answer, other) == (QuoteStatus.INACTIVE, NULL_EXPONENT, NULL_I64, 0, 0, 0)
+
+
+@pytest.mark.parametrize("is_bid", [True, False])
+def test_all_that_the_sides_took_is_told_in_order(is_bid: bool) -> None:
+    wire = fast(2, protections=[Protection(5)])
+    maker, other = wire.ready(), wire.ready(1, key=1)
+    side = -1 if is_bid else 1
+    for number in range(4):
+        other.new(number, side, 1000 - side * (number % 2), number + 1, instrument=number // 2)
+    wire.run(0)
+    taking = Side(1001, 9) if is_bid else Side(999, 9)
+    pair = (taking, None) if is_bid else (None, taking)
+    answer = answered(wire, maker, pair, pair)
+    name, none = ("bid", "ask") if is_bid else ("ask", "bid")
+    fills = [
+        (each["match_id"], each["instrument_id"], each["fill_price_e9"] // TICK_E9, lots_of(each["fill_quantity"]))
+        for each in answer.groups[f"{name}_fills"]
+    ]
+    assert fills == [
+        (1, FIRST_ID, 1000, 1), (2, FIRST_ID, 1000 - side, 2),
+        (3, FIRST_ID + 1, 1000, 3), (4, FIRST_ID + 1, 1000 - side, 4),
+    ]  # fmt: skip
+    assert answer.groups[f"{none}_fills"] == []
+
+
+@pytest.mark.parametrize("makers", [400, 401])
+@pytest.mark.parametrize("side", [BID, ASK])
+def test_a_side_whose_fills_might_not_fit_the_answer_is_refused(side: int, makers: int) -> None:
+    wire = fast(2, protections=[Protection(5)])
+    maker = wire.ready()
+    request = OrderRequest(
+        session=NO_SESSION, member=2, side=opposite(side), price_ticks=1000, qty_lots=1, group=NONE, is_quote=1
+    )
+    for _ in range(makers):
+        place_order(wire.exchange.matching, request, wire.now_ns)
+    taking, plain = Side(1000, makers), Side(1000, 3)
+    first, second = ((taking, None), (plain, None)) if side == BID else ((None, taking), (None, plain))
+    answer = answered(wire, maker, first, second)
+    name = ("bid", "ask")[side]
+    assert len(answer.groups[f"{name}_fills"]) == makers
+    result = answer.groups["quotes"][1]
+    assert (result[f"{name}_status"], result[f"{name}_reject_reason"]) == (
+        (QuoteStatus.UPDATED, NULL_EXPONENT) if makers == 400
+        else (QuoteStatus.INACTIVE, OrderRejectReason.SYSTEM_ERROR)
+    )  # fmt: skip
+    # The other side counts for itself.
+    assert result[f"{('ask', 'bid')[side]}_reject_reason"] == NULL_EXPONENT
+
+
+@pytest.mark.parametrize("smp", [-3, 0, 1, 7])
+def test_a_quote_ends_before_its_makers_own_order_whatever_orders_before_it_asked_for(smp: int) -> None:
+    wire = fast(protections=[Protection(5)])
+    client = wire.ready()
+    client.new(1, -1, 1000, 2, smp=smp)
+    client.new(2, 1, 900, 1, smp=smp, mode=1)
+    wire.run(0)
+    answer = answered(wire, client, (Side(1000, 2), None), smp=smp)
+    if smp > 0:
+        assert result_of(answer, "bid")[0] == QuoteStatus.CANCELED_BY_SELF_MATCH
+        assert book(wire) == [[(900, 1)], [(1000, 2)]]
+    else:
+        assert result_of(answer, "bid")[0] == QuoteStatus.FILLED
+        assert book(wire) == [[(900, 1)], []]
+
+
+@pytest.mark.parametrize("instruments", [(0, 1, 1), (0, 1, 0), (1, 1, 0), (2, 0, 1)])
+def test_an_instrument_is_quoted_once(instruments: tuple[int, ...]) -> None:
+    wire = fast(3, protections=[Protection(5)])
+    client = wire.ready()
+    sides = (Side(999, 5), Side(1001, 5))
+    mass_quote(client, sides, sides, sides, instruments=instruments)
+    answer = last(wire, client)
+    if len(set(instruments)) == 3:
+        assert answer.template == Template.MASS_QUOTE_RESPONSE
+        assert [each["instrument_id"] - FIRST_ID for each in answer.groups["quotes"]] == list(instruments)
+        assert [book(wire, index) for index in range(3)] == [[[(999, 5)], [(1001, 5)]]] * 3
+    else:
+        assert (answer.template, answer.reason) == (
+            Template.MASS_QUOTE_REJECT, MassQuoteRejectReason.DUPLICATE_INSTRUMENT,
+        )  # fmt: skip
+        assert wire.exchange.matching.order_count == 0
+
+
+def test_quotes_that_another_session_cancels_are_told_to_theirs_and_published() -> None:
+    wire = fast(protections=[Protection(5)])
+    a, b = wire.ready(), wire.ready(1)
+    first = answered(wire, a, (Side(999, 5), Side(1001, 5)))
+    b.send(Template.MASS_QUOTE_CANCEL_REQUEST, struct.pack("<qqb", 41, 5, 0))
+    answer = last(wire, b)
+    assert (answer.template, answer.correlation_id, answer.total_order_count) == (Template.MASS_CANCEL_RESPONSE, 41, 2)
+    [told] = said(wire, a)
+    assert [order["order_id"] for order in told.groups["orders"]] == [
+        result_of(first, name)[2] for name in ("bid", "ask")
+    ]
+    assert book(wire) == [[], []]

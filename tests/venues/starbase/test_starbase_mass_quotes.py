@@ -402,3 +402,30 @@ def test_quotes_that_another_session_cancels_are_told_to_theirs_and_published() 
         result_of(first, name)[2] for name in ("bid", "ask")
     ]
     assert book(wire) == [[], []]
+
+
+@pytest.mark.parametrize(("bad", "reason"), BAD_SIDES)
+def test_what_a_bid_took_is_not_told_of_an_ask_that_is_refused(bad: Side, reason: int) -> None:
+    wire = fast(protections=[Protection(5)])
+    maker, other = wire.ready(), wire.ready(1, key=1)
+    other.new(1, -1, 1000, 2)
+    wire.run(0)
+    other.inbox.clear()
+    answer = answered(wire, maker, (Side(1000, 2), bad))
+    assert result_of(answer, "ask") == (QuoteStatus.INACTIVE, reason, NULL_I64, 0, 0, 0)
+    assert (len(answer.groups["bid_fills"]), answer.groups["ask_fills"]) == (1, [])
+    assert [len(message.groups["fills"]) for message in said(wire, other)] == [1]
+    assert wire.exchange.matching.members[1].position_lots[0] == 2
+
+
+@pytest.mark.parametrize(("side", "left"), [(1, [[], [(1001, 5), (1010, 1)]]), (-1, [[(999, 5), (990, 1)], []])])
+def test_a_mass_cancel_of_one_side_leaves_the_other_quotes_too(side: int, left: list[list[tuple[int, int]]]) -> None:
+    wire = fast(protections=[Protection(5)])
+    client = wire.ready()
+    answered(wire, client, (Side(999, 5), Side(1001, 5)))
+    client.new(1, 1, 990, 1)
+    client.new(2, -1, 1010, 1)
+    client.mass_cancel(instrument=FIRST_ID, side=side)
+    answer = next(message for message in said(wire, client) if message.template == Template.MASS_CANCEL_RESPONSE)
+    assert answer.total_order_count == 2
+    assert book(wire) == left

@@ -360,8 +360,8 @@ def test_a_side_whose_fills_might_not_fit_the_answer_is_refused(side: int, maker
 def test_a_quote_ends_before_its_makers_own_order_whatever_orders_before_it_asked_for(smp: int) -> None:
     wire = fast(protections=[Protection(5)])
     client = wire.ready()
-    client.new(1, -1, 1000, 2, smp=smp)
-    client.new(2, 1, 900, 1, smp=smp, mode=1)
+    client.new(1, -1, 1000, 2, smp=max(1, smp))
+    client.new(2, 1, 900, 1, smp=max(1, smp), mode=1)
     wire.run(0)
     answer = answered(wire, client, (Side(1000, 2), None), smp=smp)
     if smp > 0:

@@ -438,3 +438,34 @@ def test_a_held_quote_that_is_taken_away_says_why_it_ended() -> None:
         OrderStatus.CANCELED, CancelReason.TIME_IN_FORCE, 2, 0,
     )  # fmt: skip
     assert_kept(wire, a, b, other)
+
+
+def test_why_an_order_ended_at_once() -> None:
+    wire, a, b, other = started()
+    a.new(11, 1, 1000, 5, instrument=1, tif=IOC, correlation=5)
+    a.new(12, -1, 1000, 2, instrument=1, smp=7)
+    a.new(13, 1, 1000, 3, instrument=1, smp=7, correlation=6)
+    [ended, _, kept_apart] = heard(wire, a)[0]
+    answer = {"receive_time_ns": TIME_NS, "side": 1, "fills": [], "legs": []}
+    assert ended == head(Template.NEW_ORDER_RESPONSE, 1) | answer | order_of(11, 5, 1) | terms(
+        1000, 5, 0, 0, OrderStatus.CANCELED, CancelReason.TIME_IN_FORCE
+    )
+    assert kept_apart == head(Template.NEW_ORDER_RESPONSE, 3) | answer | order_of(
+        13, 6, 3, order_id=3 << 14 | 1
+    ) | terms(1000, 3, 0, 0, OrderStatus.CANCELED, CancelReason.SELF_MATCH_PREVENTION)
+    assert_kept(wire, a, b, other)
+
+
+def test_what_is_said_again_is_padded_with_zeros_wherever_it_lies() -> None:
+    """The reader of frames looks at the padding; what was said again before lies in the same memory."""
+    wire, a, _, other = started(protections=[Protection(5)])
+    other.new(1, -1, 1000, 3)
+    for number in range(3):
+        a.new(number, 1, 1000, 1)
+        a.amend(9, 1000, 1)
+        quote(a, (990, 5, 1010, 6 + number))
+        a.cancel(9)
+    [told] = heard(wire, a)
+    for first in (*range(2, 14), *range(13, 1, -1)):
+        a.send(Template.RESEND_REQUEST, struct.pack("<qq", first, 13))
+        assert heard(wire, a) == [told[first - 2 :]]

@@ -247,3 +247,34 @@ def test_a_test_is_of_its_time_and_a_beat_of_none() -> None:
     assert [(message.template, message.sequence, message.new_sequence) for message in said(wire, client)] == [
         (Template.GAP_FILL, 1, 4)
     ]
+
+
+def test_a_gap_fill_is_of_the_version_that_was_agreed() -> None:
+    wire = fast()
+    client = wire.client()
+    client.connect()
+    client.logon(version=16)
+    ask(client)
+    client.cancel(9)
+    assert [message.version for message in said(wire, client)] == [16, 16, 16]
+    client.send(Template.RESEND_REQUEST, struct.pack("<qq", 1, 0))
+    assert [(message.template, message.version, message.sequence) for message in said(wire, client)] == [
+        (Template.GAP_FILL, 16, 1), (Template.CANCEL_ORDER_REJECT, 16, 3),
+    ]  # fmt: skip
+
+
+def test_who_is_sent_away_is_told_of_no_number_of_his() -> None:
+    """Nor of anybody else's."""
+    wire = fast()
+    client, stranger = wire.ready(), wire.client(0, 1)
+    for number in range(5):
+        ask(client, number)
+    assert last(wire, client).last_processed == 6
+    stranger.secret = b"no secret"
+    stranger.connect()
+    stranger.logon()
+    [goodbye] = said(wire, stranger)
+    assert (goodbye.template, goodbye.sequence, goodbye.last_processed, goodbye.version) == (
+        Template.LOGGED_OUT, 1, 0, 17,
+    )  # fmt: skip
+    assert (stranger.is_ended, client.is_ended) == (True, False)

@@ -107,6 +107,9 @@ def test_whoever_takes_opens_the_window_of_who_is_taken_from(taking: str) -> Non
     wire = fast(protections=[Protection(5, limit_lots=6), Protection(5, 2)])
     maker, taker = wire.ready(), wire.ready(1, key=1)
     quote(maker, (0, 0, 1001, 50))
+    if taking == "amend":
+        for number in (1, 2, 3):
+            taker.new(number, 1, 900, 5)
     wire.run(0)
 
     def take(number: int) -> int:
@@ -114,7 +117,6 @@ def test_whoever_takes_opens_the_window_of_who_is_taken_from(taking: str) -> Non
         if taking == "new":
             taker.new(number, 1, 1001, 5, tif=IOC)
         elif taking == "amend":
-            taker.new(number, 1, 900, 5)
             taker.amend(number, 1001, 5)
         else:
             quote(taker, (1001, 5, 0, 0))

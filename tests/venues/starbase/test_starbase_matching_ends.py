@@ -12,6 +12,7 @@ from crosswire.venues.starbase.wire.order_codes import (
     CancelReason,
     OrderRejectReason,
     OrderStatus,
+    ProductType,
     Template,
 )
 from tests.support.starbase_exchange_client import FIRST_ID, MS, book, fast, last, said
@@ -118,3 +119,15 @@ def test_used_numbers_that_share_a_place_are_told_apart() -> None:
         client.new(number, 1, 900, 1)
     wire.run(0)
     assert (member.new_orders, member.duplicate_orders, member.seen_count) == (7, 3, 4)
+
+
+@pytest.mark.parametrize("product", list(ProductType))
+def test_a_mass_cancel_leaves_instruments_of_other_products(product: ProductType) -> None:
+    wire = fast()
+    client = wire.ready()
+    client.new(1, 1, 900, 1)
+    said(wire, client)
+    client.mass_cancel(instrument=FIRST_ID, product=product)
+    is_reached = product in (ProductType.ALL, ProductType.FUTURES)
+    assert said(wire, client)[0].total_order_count == int(is_reached)
+    assert book(wire) == [[] if is_reached else [(900, 1)], []]

@@ -10,6 +10,8 @@ STARBASE = "tests/venues/starbase/test_starbase"
 STARBASE_ORDERS = (
     "orders", "answers", "quotes", "cancels", "fills", "session", "rules", "resend", "recovery", "versions",
 )  # fmt: skip
+STARBASE_MATCHING = ("matching", "matching_rules", "matching_ends", "mass_quotes", "requests")
+STARBASE_GATEWAY = ("gateway", "gateway_rules", "connections", "requests", "mass_quotes", "whole_answers")
 TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_ring_rules", "_model", "_loss")
 SLOW_JOURNAL = "killed or shared_journal_is or full_disk or that_is_full or follow_one_another or without_a_segment"
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
@@ -59,11 +61,11 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "tcp-connection": (_named("nic/tcp", "connection"), ["tests/nic/tcp/test_tcp_connection.py"]),
     "starbase-matching": (
         _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),
-        [*(f"{STARBASE}_{name}.py" for name in ("matching", "matching_rules", "requests")), *SOME_LONG],
+        [*(f"{STARBASE}_{name}.py" for name in STARBASE_MATCHING), *SOME_LONG],
     ),
     "starbase-gateway": (
         _named("venues/starbase/exchange/gateway", "gateway", "requests", "answers", "quotes", "send"),
-        [*(f"{STARBASE}_{name}.py" for name in ("gateway", "connections", "requests")), *NOT_LONG],
+        [*(f"{STARBASE}_{name}.py" for name in STARBASE_GATEWAY), *NOT_LONG],
     ),
     "starbase-reports": (
         _named("venues/starbase/orders", "answers", "reports", "fills", "telling", "quotes", "cancels", "session"),

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MEMORY_MAX_BYTES = 4 << 30  # of a mutant that allocates without end
 LIMIT_TIMES = 5  # of what the tests need without a mutant; one that takes longer than that is found
 LIMIT_MIN_S = 10.0
+LIMIT_TEST_MIN_S = 3.0  # of processor time, for one test: what loops without end is not waited for until all could end
 LIMIT_PLAIN_S = 900.0
 LIMIT_IMPORT_S = 120.0  # of a mutant that is run at import, before it is known what the tests need
 POLL_S = 0.002
@@ -110,14 +111,16 @@ class Run:
             found = "survived"
             for is_anew in (False, True) if is_warm else (True,):
                 if found == "survived":
-                    found = in_fork(lambda: self._run_function(mutant, items, is_anew), limit_s)  # noqa: B023
+                    limits_s = [] if is_anew else [LIMIT_TIMES * reached[item.nodeid]["seconds"] for item in items]
+                    found = in_fork(lambda: self._run_function(mutant, items, limits_s), limit_s)  # noqa: B023
             self.say(mutant, found)
         return True
 
-    def _run_function(self, mutant: Mutant, items: list[pytest.Item], is_anew: bool) -> bool:
+    def _run_function(self, mutant: Mutant, items: list[pytest.Item], limits_s: list[float]) -> bool:
+        """Run tests over a mutant; without limits of the single ones, what they share is made anew."""
         mutant.apply()
         swap_functions(sys.modules[self.name], self.path, self.tree)
-        return passes(items, items[0].session if is_anew else items[0])
+        return passes(items, items[0] if limits_s else items[0].session, limits_s)
 
     def _note(self, session: pytest.Session, noted: Path) -> bool:
         """Note the time that each test takes, and which lines of the file it runs."""
@@ -154,11 +157,21 @@ def warm(item: pytest.Item, session: pytest.Session) -> bool:
     return bool(others)
 
 
-def passes(items: list[pytest.Item], kept: pytest.Item | pytest.Session) -> bool:
-    """Tell whether tests pass, up to the first that does not; of what earlier ones share, `kept`'s is kept."""
+def passes(items: list[pytest.Item], kept: pytest.Item | pytest.Session, limits_s: Sequence[float] = ()) -> bool:
+    """Tell whether tests pass, up to the first that does not; of what earlier ones share, `kept`'s is kept.
+
+    One that takes more processor time than its limit ends the process.
+    """
     session = items[0].session
     session._setupstate.teardown_exact(kept)  # type: ignore[arg-type]
-    return all(session.testsfailed == 0 for _ in run_items(items))
+    limits = [max(LIMIT_TEST_MIN_S, limit_s) for limit_s in limits_s] or [0.0] * len(items)
+    running = run_items(items)
+    for limit_s in limits:
+        signal.setitimer(signal.ITIMER_PROF, limit_s)
+        next(running)
+        if session.testsfailed != 0:
+            return False
+    return True
 
 
 def run_items(items: list[pytest.Item]) -> Iterator[pytest.Item]:
@@ -191,5 +204,6 @@ def in_fork(run: Callable[[], bool], limit_s: float) -> str:
         os.killpg(child, signal.SIGKILL)  # what it may have started, too
     if ended == 0:
         os.waitpid(child, 0)
+    if ended == 0 or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF):
         return "timeout"
     return "survived" if status == 0 else "killed"

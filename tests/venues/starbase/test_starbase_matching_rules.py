@@ -8,16 +8,7 @@ import pytest
 from crosswire.nic.memory.raw import hash_bits
 from crosswire.venues.instrument import Kind
 from crosswire.venues.starbase.exchange.matching.quotes import is_product
-from crosswire.venues.starbase.exchange.matching.state import (
-    BUCKET_BITS,
-    EXCHANGE_ORDERS_MAX,
-    HELD_MAX,
-    MEMBERS_MAX,
-    OPEN_ORDERS_MAX,
-    QUOTED_MAX,
-    SEEN_BITS,
-    TOUCHED_MAX,
-)
+from crosswire.venues.starbase.exchange.matching.state import BUCKET_BITS, MEMBERS_MAX
 from crosswire.venues.starbase.wire.market_layout import Template as MarketTemplate
 from crosswire.venues.starbase.wire.order_codes import (
     CancelReason,
@@ -48,6 +39,8 @@ from tests.support.starbase_exchange_client import (
 pytestmark = pytest.mark.starbase
 POST_ONLY, POST_ONLY_REJECT, MARKET, MMP, RESET_MMP = 2, 4, 8, 16, 32
 IOC, FOK = -2, -1
+# The exchange's limits, as numbers of the tests' own.
+EXCHANGE_ORDERS_MAX, HELD_MAX, OPEN_ORDERS_MAX, QUOTED_MAX, TOUCHED_MAX, SEEN_BITS = 16_384, 256, 2000, 64, 500, 17
 
 
 @pytest.mark.parametrize(

@@ -104,17 +104,43 @@ def noted(imported: list[Imported]) -> list[Imported]:
 def read_note(capture: Path) -> ImportNote | None:
     """Read the note of a capture's import; None if there is none, or it is of another file of that name."""
     try:
-        note = msgspec.json.decode(note_path(capture).read_bytes(), type=ImportNote)
-        return note if note.capture_bytes == capture.stat().st_size else None
+        note = _decode_note(capture)
+        return note if note is not None and note.capture_bytes == capture.stat().st_size else None
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def _decode_note(capture: Path) -> ImportNote | None:
+    """Read what lies where a capture's note is; None if nothing does. msgspec.DecodeError, OSError."""
+    path = note_path(capture)
+    return msgspec.json.decode(path.read_bytes(), type=ImportNote) if path.exists() else None
+
+
+def damaged_notes(captures: Sequence[Path]) -> list[DataWarning]:
+    """Tell of notes that can't be read: what was wrong with those imports is not known."""
+    damaged = []
+    for capture in captures:
+        try:
+            _decode_note(capture)
+        except (OSError, msgspec.DecodeError):
+            damaged.append(str(note_path(capture)))
+    if not damaged:
+        return []
+    advice = "import again: what was told then is not known"
+    return [
+        DataWarning(
+            kind="notes of imports that can't be read", count=len(damaged), first_place=damaged[0], what_to_do=advice
+        )
+    ]
 
 
 def import_warnings(config: RunConfig, config_path: Path) -> list[DataWarning]:
     """Collect what was told when the captures of a configuration were imported, however long ago."""
     warnings = []
     for venue in config.venue:
-        for capture in venue_captures(venue, config_path):
+        captures = venue_captures(venue, config_path)
+        warnings += damaged_notes(captures)
+        for capture in captures:
             note = read_note(capture)
             if note is None:
                 continue

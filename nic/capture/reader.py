@@ -24,6 +24,7 @@ from crosswire.nic.memory.struct import array, clear_struct, size_of, u8
 
 WINDOW_BYTES = 4 << 20
 WINDOW_BYTES_MIN = 4096
+READ_BYTES = 1 << 20  # and as many as are kept, if those are more
 INFLATE_BYTES = 64 << 10  # asked for at a time
 SPAN_PART = 4  # records that wait to be put in order take up this part of the window at most
 # What else a capture may begin with, and what reads it.
@@ -119,9 +120,10 @@ class CaptureFile:
         return len(self._bytes)
 
     def slide(self, keep_offset: int) -> bool:
-        """Drop the window's bytes before stream offset `keep_offset` and read on until it is full or the file ends.
+        """Drop the bytes before stream offset `keep_offset` and read on, if there is room and more of the file.
 
-        False when that changed nothing: the window is full of bytes to keep, and the file goes on.
+        Where little is kept, little of the window is used, again and again: its memory is then in the cache, and costs
+        no page faults. False when that changed nothing: the window is full of bytes to keep, and the file goes on.
         """
         window = self.window
         kept = window.end_offset - keep_offset
@@ -134,10 +136,11 @@ class CaptureFile:
         # memmove, not copy_bytes: what is kept may overlap where it goes.
         ctypes.memmove(self._address, window.base_address + keep_offset, kept)
         window.base_address = self._address - keep_offset
-        read_bytes = INFLATE_BYTES if self.decompressed else self.window_bytes
-        while window.end_offset < keep_offset + self.window_bytes and not window.end_of_file:
+        size = min(self.window_bytes, kept + max(READ_BYTES, kept))
+        read_bytes = INFLATE_BYTES if self.decompressed else size
+        while window.end_offset < keep_offset + size and not window.end_of_file:
             filled = window.end_offset - keep_offset
-            count = self._read_into(self._bytes[filled : filled + read_bytes], window.end_offset)
+            count = self._read_into(self._bytes[filled : min(filled + read_bytes, size)], window.end_offset)
             window.end_offset += count
             window.end_of_file = int(count == 0)
         return True

@@ -19,13 +19,12 @@ from crosswire.nic.capture.format import (
 from crosswire.nic.capture.records import set_source
 from crosswire.nic.capture.search import MAGICS
 from crosswire.nic.capture.state import MARGIN_BYTES, Source, Window
-from crosswire.nic.capture.stream import InflatedStream, open_stream
+from crosswire.nic.capture.stream import INFLATE_BYTES, ReadAhead, open_stream
 from crosswire.nic.memory.struct import array, clear_struct, size_of, u8
 
 WINDOW_BYTES = 4 << 20
 WINDOW_BYTES_MIN = 4096
 READ_BYTES = 1 << 20  # and as many as are kept, if those are more
-INFLATE_BYTES = 64 << 10  # asked for at a time
 SPAN_PART = 4  # records that wait to be put in order take up this part of the window at most
 # What else a capture may begin with, and what reads it.
 OTHER_FORMATS = {
@@ -102,7 +101,8 @@ class CaptureFile:
         window.base_address = self._address
         window.span_bytes = window_bytes // SPAN_PART
         try:
-            self._stream, self.decompressed = open_stream(path)
+            stream, self.decompressed = open_stream(path)
+            self._stream = ReadAhead(stream) if self.decompressed else stream
         except OSError as error:
             raise CaptureError(path, 0, f"can't be opened ({error.strerror or error})", "check the path") from error
         try:
@@ -163,7 +163,7 @@ class CaptureFile:
         """Count what was wrong with the file as far as it has been read."""
         tally = Tally()
         tally.add_source(self.source, self.path, self.decompressed)
-        problem = self._stream.problem if isinstance(self._stream, InflatedStream) else ""
+        problem = self._stream.problem if self.decompressed else ""
         if problem:
             tally.add(Defect.CUT_COMPRESSED, 1, place_of(self.path, self.window.end_offset, True))
         return tally

@@ -21,8 +21,8 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after one byte 0x50 to 0x5f
 MAGIC_BYTES = 4
 GZIP_WINDOW_BITS = 31  # of zlib: with a gzip header and trailer
-INFLATE_BYTES = 64 << 10  # at a time
-AHEAD_CHUNKS = 16  # of those
+INFLATE_BYTES = 256 << 10  # handed over at a time
+AHEAD_CHUNKS = 4  # of those
 CLOSE_POLL_S = 0.01
 CHUNK_BYTES = 64 << 10  # of compressed bytes read at a time
 ZSTD_CHUNK_BYTES = 8 << 10  # zstd's output for one input can't be limited: 8 kB of it are a few MB at worst in practice
@@ -192,7 +192,8 @@ class ReadAhead(io.RawIOBase):
 
     def _inflate(self) -> None:
         try:
-            while not self._is_closing and (chunk := self._stream.read(INFLATE_BYTES)):
+            whole_chunks = io.BufferedReader(self._stream, INFLATE_BYTES)
+            while not self._is_closing and (chunk := whole_chunks.read(INFLATE_BYTES)):
                 self._chunks.put(chunk)
             self._chunks.put(b"")
         except Exception as error:  # for the reader, which would else wait for ever

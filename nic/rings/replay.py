@@ -282,7 +282,7 @@ class Replay(Owner):
     """Owner of the files, windows and cursors behind a `ReplayRing`.
 
     `window_bytes` is the memory per open file, and bounds the longest record, how far records may be out of order, and
-    how far the two cursors may be apart. With `begins_starved` nothing is read before the first `refill`, so that its
+    how far the two cursors may be apart. With `begins_starved` nothing is read before `begin` or `refill`, so that its
     units may be compiled beside others. Raises `CaptureError` for a file that is no capture.
     """
 
@@ -323,7 +323,7 @@ class Replay(Owner):
         self._due: list[tuple[int, int]] | None = None  # (first time, number) of those not yet opened, last first
         if not begins_starved:
             try:
-                self._fill()
+                self.begin()
             except BaseException:
                 self.close()
                 raise
@@ -331,6 +331,11 @@ class Replay(Owner):
     def link(self, linker: Linker) -> None:
         """Have what reads the captures loaded with a run's other units, and not while it runs."""
         linker.link_all(self.captures, reading_unit())
+
+    def begin(self) -> None:
+        """Open the first captures and read what is first in them. Raises `CaptureError`."""
+        if self._due is None:
+            self._fill()
 
     def refill(self) -> None:
         """Put more records into the table if a cursor starves. Call between turns of the loop: frames may move.

@@ -107,9 +107,14 @@ class Run:
         }
 
     def load(self) -> None:
-        """Load all machine code of the run, compiling what is not on disk. ConfigError, StoreError: one line each."""
+        """Load all machine code of the run, compiling what is not on disk, and the first part of its captures.
+
+        ConfigError, StoreError, CaptureError: one line each.
+        """
         with plain_errors(self.config_path, map(type, self.core.strategies)):
             self.core.linker.load()
+        for replay in self.replays:
+            replay.begin()
 
     def turn(self) -> Status:
         """Run the loop until it needs Python. LoopError: what a strategy or the engine itself raised."""

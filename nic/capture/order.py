@@ -25,7 +25,7 @@ from crosswire.nic.capture.state import (
     RUN_RECORDS_MAX,
     SILENCE_NS_MAX,
     TIME_UNKNOWN,
-    WAITING_MAX,
+    WAITING_MASK,
     Source,
     SourceState,
     Waiting,
@@ -74,7 +74,7 @@ def begin_part(source: Source) -> None:
 def give_time(source: Source, time_ns: int) -> None:
     """Give the part's first records, which came without, the time of the first that has one."""
     for place in range(source.first, source.first + source.count):
-        waiting = source.waiting[place]
+        waiting = source.waiting[place & WAITING_MASK]
         if waiting.time_ns == TIME_UNKNOWN:
             waiting.time_ns = time_ns
     sort_waiting(source)
@@ -124,7 +124,7 @@ def believe_run(source: Source) -> None:
 def mend(source: Source, first_ordinal: int, end_ordinal: int, time_ns: int) -> None:
     """Give the waiting records of these places in the file another time, and count them."""
     for place in range(source.first, source.first + source.count):
-        waiting = source.waiting[place]
+        waiting = source.waiting[place & WAITING_MASK]
         if first_ordinal <= waiting.ordinal < end_ordinal:
             note(source, Defect.LEAP, waiting.frame_offset, 1)
             waiting.time_ns = time_ns
@@ -138,30 +138,29 @@ def sort_waiting(source: Source) -> None:
     source.count = 0
     spare = source.spare
     for place in range(source.first, end):
-        copy_struct(spare, source.waiting[place])
+        copy_struct(spare, source.waiting[place & WAITING_MASK])
         place_waiting(source, spare)
 
 
 @compiled
 def insert(source: Source, time_ns: int) -> None:
     """Let the record read last wait with this time."""
-    if source.first + source.count == WAITING_MAX:
-        for place in range(source.count):
-            copy_struct(source.waiting[place], source.waiting[source.first + place])
-        source.first = 0
     end = source.first + source.count
-    is_last = source.count == 0 or source.waiting[end - 1].time_ns < time_ns
-    spare = source.waiting[end] if is_last else source.spare
+    last_ns = source.waiting[(end - 1) & WAITING_MASK].time_ns if source.count != 0 else TIME_UNKNOWN
+    is_last = last_ns <= time_ns
+    spare = source.waiting[end & WAITING_MASK] if is_last else source.spare
     spare.time_ns = time_ns
     spare.frame_offset = source.frame_offset
     spare.frame_length = source.frame_length
     spare.ordinal = source.records
     spare.rank = source.rank
     spare.interface = source.interface
-    if is_last:
-        source.count += 1
-    else:
+    if not is_last:
         place_waiting(source, spare)
+        return
+    source.count += 1
+    if last_ns == time_ns:
+        note_tie(source, end, False)
 
 
 @compiled
@@ -174,12 +173,12 @@ def place_waiting(source: Source, new: Waiting) -> None:
     end = source.first + source.count
     place = end
     while place > source.first:
-        before = source.waiting[place - 1]
+        before = source.waiting[(place - 1) & WAITING_MASK]
         if before.time_ns <= new.time_ns and not goes_before(new, before, place == end):
             break
-        copy_struct(source.waiting[place], before)
+        copy_struct(source.waiting[place & WAITING_MASK], before)
         place -= 1
-    copy_struct(source.waiting[place], new)
+    copy_struct(source.waiting[place & WAITING_MASK], new)
     source.count += 1
     if new.ordinal == source.records:
         note_tie(source, place, place != end)
@@ -198,13 +197,13 @@ def goes_before(new: Waiting, before: Waiting, is_last: bool) -> bool:
 @compiled
 def note_tie(source: Source, place: int, is_moved: bool) -> None:
     """Count the record now read, which went to `place`, if it was written late or its order would then be a guess."""
-    new = source.waiting[place]
+    new = source.waiting[place & WAITING_MASK]
     source.moved += int(is_moved and source.run_records == 0)  # else those that it went before are in doubt
     if source.time_ns != new.time_ns:
         return  # its time is not its own, but says that it comes behind the one before
     for other in (place - 1, place + 1):
         if source.first <= other < source.first + source.count:
-            neighbour = source.waiting[other]
+            neighbour = source.waiting[other & WAITING_MASK]
             is_own = neighbour.interface == new.interface and new.interface != NO_INTERFACE
             if neighbour.time_ns == new.time_ns and not is_own:
                 if source.ties == 0:
@@ -221,7 +220,7 @@ def is_due(window: Window, source: Source) -> bool:
     if source.ended != 0:
         return True
     if source.count >= ORDER_RECORDS:
-        head = source.waiting[source.first]
+        head = source.waiting[source.first & WAITING_MASK]
         return (source.run_records == 0 or head.ordinal < source.run_ordinal) and (
             head.time_ns != TIME_UNKNOWN or source.count >= ORDER_RECORDS + RUN_RECORDS_MAX
         )
@@ -229,21 +228,21 @@ def is_due(window: Window, source: Source) -> bool:
         return False
     source.oldest_offset = source.position
     for place in range(source.first, source.first + source.count):
-        source.oldest_offset = min(source.oldest_offset, source.waiting[place].frame_offset)
+        source.oldest_offset = min(source.oldest_offset, source.waiting[place & WAITING_MASK].frame_offset)
     return source.position - source.oldest_offset >= window.span_bytes
 
 
 @compiled
 def head_time(source: Source) -> int:
     """The time that the first that waits will be taken with."""
-    head = source.waiting[source.first]
+    head = source.waiting[source.first & WAITING_MASK]
     return max(head.time_ns, source.emitted_ns)
 
 
 @compiled
 def take_head(source: Source) -> Waiting:
     """Take the first that waits; what is returned stays as it is until the next record is read."""
-    head = source.waiting[source.first]
+    head = source.waiting[source.first & WAITING_MASK]
     if head.time_ns < source.emitted_ns:
         if head.time_ns != TIME_UNKNOWN:
             note(source, Defect.LATE, head.frame_offset, 1)

@@ -20,12 +20,12 @@ from crosswire.nic.capture.records import set_source
 from crosswire.nic.capture.search import MAGICS
 from crosswire.nic.capture.stamps import Stamps
 from crosswire.nic.capture.state import MARGIN_BYTES, Source, Window
-from crosswire.nic.capture.stream import InflatedStream, open_stream
+from crosswire.nic.capture.stream import INFLATE_BYTES, ReadAhead, open_stream
 from crosswire.nic.memory.struct import array, clear_struct, size_of, u8
 
 WINDOW_BYTES = 4 << 20
 WINDOW_BYTES_MIN = 4096
-INFLATE_BYTES = 64 << 10  # asked for at a time
+READ_BYTES = 1 << 20  # and as many as are kept, if those are more
 SPAN_PART = 4  # records that wait to be put in order take up this part of the window at most
 # What else a capture may begin with, and what reads it.
 OTHER_FORMATS = {
@@ -109,7 +109,8 @@ class CaptureFile:
         window.base_address = self._address
         window.span_bytes = window_bytes // SPAN_PART
         try:
-            self._stream, self.decompressed = open_stream(path)
+            stream, self.decompressed = open_stream(path)
+            self._stream = ReadAhead(stream) if self.decompressed else stream
         except OSError as error:
             raise CaptureError(path, 0, f"can't be opened ({error.strerror or error})", "check the path") from error
         try:
@@ -127,9 +128,10 @@ class CaptureFile:
         return len(self._bytes)
 
     def slide(self, keep_offset: int) -> bool:
-        """Drop the window's bytes before stream offset `keep_offset` and read on until it is full or the file ends.
+        """Drop the bytes before stream offset `keep_offset` and read on, if there is room and more of the file.
 
-        False when that changed nothing: the window is full of bytes to keep, and the file goes on.
+        Where little is kept, little of the window is used, again and again: its memory is then in the cache, and costs
+        no page faults. False when that changed nothing: the window is full of bytes to keep, and the file goes on.
         """
         window = self.window
         kept = window.end_offset - keep_offset
@@ -142,10 +144,11 @@ class CaptureFile:
         # memmove, not copy_bytes: what is kept may overlap where it goes.
         ctypes.memmove(self._address, window.base_address + keep_offset, kept)
         window.base_address = self._address - keep_offset
-        read_bytes = INFLATE_BYTES if self.decompressed else self.window_bytes
-        while window.end_offset < keep_offset + self.window_bytes and not window.end_of_file:
+        size = min(self.window_bytes, kept + max(READ_BYTES, kept))
+        read_bytes = INFLATE_BYTES if self.decompressed else size
+        while window.end_offset < keep_offset + size and not window.end_of_file:
             filled = window.end_offset - keep_offset
-            count = self._read_into(self._bytes[filled : filled + read_bytes], window.end_offset)
+            count = self._read_into(self._bytes[filled : min(filled + read_bytes, size)], window.end_offset)
             window.end_offset += count
             window.end_of_file = int(count == 0)
         return True
@@ -168,7 +171,7 @@ class CaptureFile:
         """Count what was wrong with the file as far as it has been read."""
         tally = Tally()
         tally.add_source(self.source, self.path, self.decompressed)
-        problem = self._stream.problem if isinstance(self._stream, InflatedStream) else ""
+        problem = self._stream.problem if self.decompressed else ""
         if problem:
             tally.add(Defect.CUT_COMPRESSED, 1, place_of(self.path, self.window.end_offset, True))
         return tally

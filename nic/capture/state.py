@@ -16,7 +16,8 @@ from crosswire.nic.rings.ring import NEVER_NS
 INTERFACES_MAX = 1024  # of one pcapng section
 ORDER_RECORDS = 512  # a record is put in order if no more than this many came before it that belong after it
 RUN_RECORDS_MAX = 128  # records in a row whose times leap away and may still turn out to be wrong
-WAITING_MAX = 2 * ORDER_RECORDS  # room for those in order, and for moving them seldom
+WAITING_MAX = 2 * ORDER_RECORDS  # a ring: room for those in order, and for a run in doubt
+WAITING_MASK = WAITING_MAX - 1
 LEAP_NS = 10 * NS_PER_S  # a step between neighbours that makes a time doubtful; no card holds frames back so long
 SILENCE_NS_MAX = 366 * 86_400 * NS_PER_S  # after a capture's first records; more is a clock that had not been set
 TIME_UNKNOWN = -1
@@ -27,6 +28,7 @@ MARGIN_BYTES = size_of(EthernetHeader) + 2
 
 assert RUN_RECORDS_MAX <= ORDER_RECORDS
 assert ORDER_RECORDS + RUN_RECORDS_MAX + 1 < WAITING_MAX
+assert WAITING_MAX & WAITING_MASK == 0
 
 
 class SourceState(IntEnum):
@@ -123,9 +125,9 @@ class Source(Struct):
     run_ns: i64  # and of the last
     emitted_ns: i64  # time of the last record taken
     oldest_offset: i64  # no waiting record lies before this
-    first: i64  # index of the head in `waiting`
+    first: i64  # place of the head
     count: i64  # that wait
-    waiting: Annotated[Array, Waiting, WAITING_MAX]  # by time, then by place in the file
+    waiting: Annotated[Array, Waiting, WAITING_MAX]  # by time, then by place in the file; a place & WAITING_MASK
     moved: i64  # records that were written late, and put in their place
     ties: i64  # that have the very time of one before, of perhaps another interface
     tie_offset: i64  # of the first of these

@@ -5,8 +5,11 @@ one. Streams are read one after the other, zeros are nothing, and of a stream th
 can be inflated.
 """
 
+import contextlib
 import io
 import os
+import queue
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,9 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 ZSTD_SKIPPABLE_MAGIC = b"\x2a\x4d\x18"  # after one byte 0x50 to 0x5f
 MAGIC_BYTES = 4
 GZIP_WINDOW_BITS = 31  # of zlib: with a gzip header and trailer
+INFLATE_BYTES = 256 << 10  # handed over at a time
+AHEAD_CHUNKS = 4  # of those
+CLOSE_POLL_S = 0.01
 CHUNK_BYTES = 64 << 10  # of compressed bytes read at a time
 ZSTD_CHUNK_BYTES = 8 << 10  # zstd's output for one input can't be limited: 8 kB of it are a few MB at worst in practice
 
@@ -163,6 +169,67 @@ class InflatedStream(io.RawIOBase):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        super().close()
+
+
+class ReadAhead(io.RawIOBase):
+    """A raw stream that a thread of its own inflates, at most AHEAD_CHUNKS of INFLATE_BYTES ahead.
+
+    zlib and zstandard inflate without the interpreter's lock, and the compiled loop holds none, so that with a second
+    core a run does not wait for what is compressed.
+    """
+
+    def __init__(self, stream: InflatedStream) -> None:
+        self._stream = stream
+        # The last is b"" at the end, or why reading on failed.
+        self._chunks: queue.Queue[bytes | Exception] = queue.Queue(AHEAD_CHUNKS)
+        self._chunk = memoryview(b"")
+        self._failure: Exception | None = None
+        self._is_over = False
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._inflate, name="inflate", daemon=True)
+        self._thread.start()
+
+    def _inflate(self) -> None:
+        try:
+            whole_chunks = io.BufferedReader(self._stream, INFLATE_BYTES)
+            while not self._is_closing and (chunk := whole_chunks.read(INFLATE_BYTES)):
+                self._chunks.put(chunk)
+            self._chunks.put(b"")
+        except Exception as error:  # for the reader, which would else wait for ever
+            self._chunks.put(error)
+
+    @property
+    def problem(self) -> str:
+        """Why the end is not the file's, once that has been read; "": it is."""
+        return self._stream.problem if self._is_over else ""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        """Fill a part of `target`; 0 at the end. Raises OSError."""
+        if not self._chunk and not self._is_over:
+            chunk = self._chunks.get()
+            if isinstance(chunk, Exception):
+                self._failure = chunk
+            else:
+                self._chunk = memoryview(chunk)
+            self._is_over = not self._chunk
+        if self._failure is not None:
+            raise self._failure
+        count = min(len(target), len(self._chunk))
+        target[:count] = self._chunk[:count]
+        self._chunk = self._chunk[count:]
+        return count
+
+    def close(self) -> None:
+        """End the thread, and close the file."""
+        self._is_closing = True
+        while self._thread.is_alive():
+            with contextlib.suppress(queue.Empty):  # it may wait for room
+                self._chunks.get(timeout=CLOSE_POLL_S)
+        self._stream.close()
         super().close()
 
 

@@ -23,12 +23,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+
 from crosswire.nic.capture.defects import Tally, total
 from crosswire.nic.capture.order import head_time, take_head
 from crosswire.nic.capture.reader import WINDOW_BYTES, WINDOW_BYTES_MIN, CaptureError, CaptureFile, check_capture
 from crosswire.nic.capture.records import find_head
 from crosswire.nic.capture.stamps import Stamps
-from crosswire.nic.capture.state import Source, SourceState, Window
+from crosswire.nic.capture.state import WAITING_MASK, Source, SourceState, Window
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64, one, u32
 from crosswire.nic.rings.ring import NEVER_NS, Frame, RingCounters, next_time_ns, poll, release
@@ -43,6 +45,7 @@ OVERLAPPING_MAX = 16  # captures read at one and the same time
 SLOTS_MAX = 64  # open captures: those, and others at their end whose frames are yet to be taken
 RECORD_BYTES_TYPICAL = 128  # a table has a record for so many bytes of a window
 RECORDS_MIN = 1024
+RECORDS_AT_FIRST = 4096  # a small table stays in the cache; it grows where the two cursors are far apart
 BATCH_RECORDS = 256  # read at a time: few enough that their frames are still in the cache when they are taken
 FOLLOWER = 0
 LEADER = 1
@@ -221,7 +224,7 @@ def needed_offset(merge: Merge, index: int) -> int:
     source = merge.slots[index].source
     needed = source.position
     for place in range(source.first, source.first + source.count):
-        needed = min(needed, source.waiting[place].frame_offset)
+        needed = min(needed, source.waiting[place & WAITING_MASK].frame_offset)
     for place in range(slowest(merge), captures.tail):
         record = captures.records[place & captures.mask]
         if record.slot == index:
@@ -280,7 +283,7 @@ class Replay(Owner):
     """Owner of the files, windows and cursors behind a `ReplayRing`.
 
     `window_bytes` is the memory per open file, and bounds the longest record, how far records may be out of order, and
-    how far the two cursors may be apart. With `begins_starved` nothing is read before the first `refill`, so that its
+    how far the two cursors may be apart. With `begins_starved` nothing is read before `begin` or `refill`, so that its
     units may be compiled beside others. `stamps` says which hardware time stamps the frames carry. Raises
     `CaptureError` for a file that is no capture.
     """
@@ -308,7 +311,8 @@ class Replay(Owner):
         self.captures = Captures()
         self._cursors = Cursor.array(cursors)
         self.cursors: list[Cursor] = list(self._cursors)
-        size = 1 << (max(RECORDS_MIN, window_bytes // RECORD_BYTES_TYPICAL) - 1).bit_length()
+        self._records_max = 1 << (max(RECORDS_MIN, window_bytes // RECORD_BYTES_TYPICAL) - 1).bit_length()
+        size = min(RECORDS_AT_FIRST, self._records_max)
         self.captures.records = Record.array(size)
         self.captures.mask = size - 1
         self.ring = ReplayRing()
@@ -323,7 +327,7 @@ class Replay(Owner):
         self._due: list[tuple[int, int]] | None = None  # (first time, number) of those not yet opened, last first
         if not begins_starved:
             try:
-                self._fill()
+                self.begin()
             except BaseException:
                 self.close()
                 raise
@@ -331,6 +335,11 @@ class Replay(Owner):
     def link(self, linker: Linker) -> None:
         """Have what reads the captures loaded with a run's other units, and not while it runs."""
         linker.link_all(self.captures, reading_unit())
+
+    def begin(self) -> None:
+        """Open the first captures and read what is first in them. Raises `CaptureError`."""
+        if self._due is None:
+            self._fill()
 
     def refill(self) -> None:
         """Put more records into the table if a cursor starves. Call between turns of the loop: frames may move.
@@ -351,12 +360,16 @@ class Replay(Owner):
         if captures.fill == 0:
             for name, address in reading_entries().items():
                 setattr(captures, name, address)
-        while (filled := call_entry(captures.fill, captures.merge)) in (Filled.STARVED, Filled.DUE):
+        goes_on = True
+        while goes_on and (filled := call_entry(captures.fill, captures.merge)) != Filled.ENDED:
             if filled == Filled.DUE:
-                if not self._open_next():
-                    break
-            elif captures.tail != before or not self._slide(merge.starved_slot):
-                break
+                goes_on = self._open_next()
+            elif captures.tail != before:
+                goes_on = False
+            elif filled == Filled.STARVED:
+                goes_on = self._slide(merge.starved_slot)
+            else:
+                goes_on = self._grow_table()
         if captures.tail == before and not captures.ended:
             raise self._too_far_apart()
 
@@ -423,6 +436,19 @@ class Replay(Owner):
             reason = f"the record that starts here is longer than {window}, or its length is garbage"
             raise file.error(needed, reason, "give a larger window, or an intact copy of the file")
         return False
+
+    def _grow_table(self) -> bool:
+        """Double the full table; False if it has its largest size."""
+        captures = self.captures
+        size = captures.mask + 1
+        if size == self._records_max:
+            return False
+        grown = Record.array(2 * size)
+        places = np.arange(captures.tail - size, captures.tail)
+        grown.numpy()[places & (2 * size - 1)] = captures.records.numpy(size)[places & captures.mask]
+        captures.records = grown
+        captures.mask = 2 * size - 1
+        return True
 
     def _too_far_apart(self) -> CaptureError:
         """What to say when neither cursor can go on because the slower one holds all room."""

@@ -19,6 +19,7 @@ from crosswire.nic.rings.replay import (
     FOLLOWER,
     LEADER,
     OVERLAPPING_MAX,
+    RECORDS_AT_FIRST,
     SLOTS_MAX,
     STARVED,
     Captures,
@@ -199,6 +200,22 @@ def test_readers_too_far_apart_for_the_window(tmp_path: Path) -> None:
         error
     )
     assert totals.frames > 5
+
+
+def test_a_table_grows_with_the_distance_of_two_readers(tmp_path: Path) -> None:
+    """One reads all before the other begins, after both have gone on for a while."""
+    frames = many_frames(6, RECORDS_AT_FIRST * 5, 20)
+    path = write(tmp_path / "many.pcap", frames)
+    frame, totals = Frame(), [Totals(), Totals()]
+    with Replay([path], cursors=2) as replay:
+        size = replay.captures.mask + 1
+        for now_ns, order in ((frames[3000][0], (FOLLOWER, LEADER)), (NEVER_NS - 1, (LEADER, FOLLOWER))):
+            for number in order:
+                cursor = replay.cursors[number]
+                while drain_cursor(replay.captures, cursor, frame, now_ns, totals[number]) == STARVED:
+                    replay.refill()
+        assert size == RECORDS_AT_FIRST < replay.captures.mask + 1
+    assert [(t.frames, t.digest) for t in totals] == [totals_of(frames)] * 2
 
 
 def test_a_window_that_holds_just_the_whole_file_is_enough(tmp_path: Path) -> None:

@@ -281,6 +281,16 @@ def test_acknowledgements_are_delayed_by_so_much() -> None:
     assert [each.acknowledgement for each in client.output()] == [5_000 + 2 * MSS]
 
 
+def test_what_is_due_at_once_is_due_at_the_very_beginning_of_time() -> None:
+    """A clock of a simulation may begin at 0."""
+    client = Client()
+    client.now_ns = 0
+    client.establish(rtt_ms=0)
+    client.peer(ACK, 1, 0, b"b")
+    assert [each.acknowledgement for each in client.output()] == [0]
+    assert client.now_ns == 0
+
+
 def test_what_fills_a_gap_is_acknowledged_at_once() -> None:
     """RFC 5681 4.2."""
     client = Client().establish()

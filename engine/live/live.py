@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
@@ -158,6 +158,7 @@ def run_live(
     with ExitStack() as closing:
         closing.enter_context(hold_name(output, config.name))
         carried = begin_with_last(core, config, output, console)
+        need_comparison(config, carried, sources)
         # Compiling takes a while: all of it is done before the first ring is open.
         compile_all(config, config_path, core, clock, bool(files))
         console.print(warm_up(config, config_path, tap_bytes))
@@ -325,6 +326,24 @@ def resume_sessions(run: Run, config: RunConfig, carried: Carried | None) -> Non
                 f"venue {venue.name}: by {carried.folder} something is held or open there, and the venue can't be"
                 " asked: compare with its own page, then crosswire reconcile --accept"
             )
+
+
+def need_comparison(config: RunConfig, carried: Carried | None, sources: Collection[int]) -> None:
+    """Refuse to trade where a venue's account differed and nobody would compare it again. HostError.
+
+    `sources`: the venues, by number, whose account is asked beside the session.
+    """
+    if carried is None:
+        return
+    for difference in carried.differences:
+        for number, venue in enumerate(config.venue):
+            is_asked = venue.order_entry.make_account_source is None or number in sources
+            if difference.instrument.startswith(f"{venue.name}/") and not is_asked:
+                raise HostError(
+                    f"venue {venue.name}: by {carried.folder} {difference.instrument} was {difference.ours_lots} lots"
+                    f" by our journal and {difference.theirs_lots} by the venue's account, and no source of that"
+                    " account is configured now: configure it, or crosswire reconcile --accept"
+                )
 
 
 def begun_anew(config: RunConfig, carried: Carried | None) -> list[str]:

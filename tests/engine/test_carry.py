@@ -12,7 +12,7 @@ from crosswire.engine.journal.carry import FILLS_CARRIED, CarriedOrder, last_car
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, write_opening, write_record
 from crosswire.engine.journal.reconcile import reconcile
-from crosswire.engine.live.live import begun_anew, resume_sessions
+from crosswire.engine.live.live import begun_anew, need_comparison, resume_sessions
 from crosswire.engine.report.facts import describe_run
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.nic.host.process import HostError
@@ -185,6 +185,31 @@ def test_a_session_that_begins_anew_over_a_position_is_told(
     assert len(begun_anew(config, carried)) == lines
     carried.description = replace(carried.description, kind="reconcile")
     assert begun_anew(config, carried) == []  # an operator has compared
+
+
+def test_a_difference_that_nobody_would_compare_again_is_refused(tmp_path: Path) -> None:
+    """A run that ended over it had the venue's REST, and the next one has not: nothing else asks for the account."""
+    config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
+    config = load_config(config_path)
+    (number,) = [place for place, venue in enumerate(config.venue) if venue.name == "starbase"]
+    need_comparison(config, None, ())
+    leave(config_path, runs)
+    carried = last_carried(runs / config.name)
+    need_comparison(config, carried, ())  # nothing differed
+    index = next(
+        place
+        for place, info in enumerate(carried.description.instruments)
+        if info.venue == "starbase"  # type: ignore[union-attr]
+    )
+    leave(config_path, runs, difference=(index, 7, 12))
+    carried = last_carried(runs / config.name)
+    with pytest.raises(
+        HostError, match=r"venue starbase: .* starbase/\S+ was 7 lots by our journal and 12 by the venue"
+    ):
+        need_comparison(config, carried, [number + 1])
+    need_comparison(config, carried, [number])
+    assert reconcile(config_path, runs, accept=True).folder is not None
+    need_comparison(config, last_carried(runs / config.name), ())
 
 
 ORDER, QUOTE, HELD_QUOTE, AMENDED = (counter << ORDERS_BITS | counter for counter in (9, 10, 11, 12))

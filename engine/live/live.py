@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
@@ -19,7 +19,7 @@ from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_liv
 from crosswire.engine.ending import give_up, go_on_without_segment
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, LoopError
 from crosswire.engine.feed_warnings import mismatch_warnings
-from crosswire.engine.journal.carry import Carried, last_carried
+from crosswire.engine.journal.carry import NO_NUMBERS, Carried, last_carried
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening
 from crosswire.engine.live.accounts import AccountCheck, make_account_sources
@@ -158,6 +158,7 @@ def run_live(
     with ExitStack() as closing:
         closing.enter_context(hold_name(output, config.name))
         carried = begin_with_last(core, config, output, console)
+        need_comparison(config, carried, sources)
         # Compiling takes a while: all of it is done before the first ring is open.
         compile_all(config, config_path, core, clock, bool(files))
         console.print(warm_up(config, config_path, tap_bytes))
@@ -175,6 +176,8 @@ def run_live(
         run = make_run(config, config_path, core, [each.ring for each in rings], clock)
         run.load()
         resume_sessions(run, config, carried)
+        for line in begun_anew(config, carried):
+            console.print(line, style="red", markup=False)
         check = AccountCheck(run, sources)
         closing.callback(check.stop)
         folder = make_run_folder(output, config.name, config_path.read_text())
@@ -323,6 +326,43 @@ def resume_sessions(run: Run, config: RunConfig, carried: Carried | None) -> Non
                 f"venue {venue.name}: by {carried.folder} something is held or open there, and the venue can't be"
                 " asked: compare with its own page, then crosswire reconcile --accept"
             )
+
+
+def need_comparison(config: RunConfig, carried: Carried | None, sources: Collection[int]) -> None:
+    """Refuse to trade where a venue's account differed and nobody would compare it again. HostError.
+
+    `sources`: the venues, by number, whose account is asked beside the session.
+    """
+    if carried is None:
+        return
+    for difference in carried.differences:
+        for number, venue in enumerate(config.venue):
+            is_asked = venue.order_entry.make_account_source is None or number in sources
+            if difference.instrument.startswith(f"{venue.name}/") and not is_asked:
+                raise HostError(
+                    f"venue {venue.name}: by {carried.folder} {difference.instrument} was {difference.ours_lots} lots"
+                    f" by our journal and {difference.theirs_lots} by the venue's account, and no source of that"
+                    " account is configured now: configure it, or crosswire reconcile --accept"
+                )
+
+
+def begun_anew(config: RunConfig, carried: Carried | None) -> list[str]:
+    """Name the venues whose session can't ask for what it missed, though something is held or open there.
+
+    Those are the venues that tell a session what it missed by its numbers alone, where the journal has none of them: an
+    older version did not write them down, or the run ended before its session was used.
+    """
+    if carried is None or carried.description.kind == "reconcile":
+        return []
+    return [
+        f"{venue.name}: by {carried.folder} something is held or open there, and no number of its session is known: it"
+        " begins anew, and fills that were missed are not told; compare with the venue's own page, and if it differs,"
+        " crosswire reconcile --accept"
+        for venue in config.venue
+        if venue.order_entry.make_account_source is not None
+        and not any(carried.numbers.get(venue.name, NO_NUMBERS))
+        and has_something(carried, venue.name)
+    ]
 
 
 def has_something(carried: Carried, venue: str) -> bool:

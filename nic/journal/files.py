@@ -348,4 +348,4 @@ def is_begun(data: bytes) -> bool:
     return data[:8] != bytes(8) and len(data) >= SegmentHeader.size
 
 
-assert SEGMENT_BYTES > 2 * RESERVE_BYTES
+assert SEGMENT_BYTES == 4 * RESERVE_BYTES  # so that at most a quarter of each is left unused

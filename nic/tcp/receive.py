@@ -163,10 +163,8 @@ def join_runs(tcp: Tcp) -> None:
     reassembly = tcp.reassembly
     joined = 0
     while joined < reassembly.run_count and reassembly.runs[joined].begin <= receive.next:
-        end = reassembly.runs[joined].end
-        if end > receive.next:
-            # The part in place was delivered there; what follows it lies in the buffer.
-            receive.next = end
+        # The part in place was delivered there; what follows it lies in the buffer.
+        receive.next = max(receive.next, reassembly.runs[joined].end)
         joined += 1
     if joined != 0:
         remove_runs(reassembly, 0, joined)
@@ -192,8 +190,7 @@ def keep_segment(tcp: Tcp, begin: int, end: int, address: int) -> None:
     buffer = address_of(tcp.reassembly.buffer)
     first = min(end - begin, RECEIVE_BUFFER_BYTES - start)
     copy_bytes(buffer + start, address, first)
-    if first < end - begin:
-        copy_bytes(buffer, address + first, end - begin - first)
+    copy_bytes(buffer, address + first, end - begin - first)  # what lies behind the buffer's end, if anything does
     if begin == receive.next:
         receive.next = end
         join_runs(tcp)
@@ -232,14 +229,13 @@ def take_buffered(tcp: Tcp, address: int, most: int) -> int:
     """Copy up to `most` of the bytes that are in order to `address`; returns how many, 0 when there are none."""
     receive = tcp.receive
     length = min(buffered_bytes(tcp), most)
-    if length <= 0:
+    if length == 0:
         return 0
     start = receive.delivered & RECEIVE_BUFFER_MASK
     buffer = address_of(tcp.reassembly.buffer)
     first = min(length, RECEIVE_BUFFER_BYTES - start)
     copy_bytes(address, buffer + start, first)
-    if first < length:
-        copy_bytes(address + first, buffer, length - first)
+    copy_bytes(address + first, buffer, length - first)
     receive.delivered += length
     # RFC 9293 3.8.6.2.2: the window is told again once it has grown by two segments.
     if receive_edge(tcp) - receive.advertised >= 2 * tcp.settings.mss:

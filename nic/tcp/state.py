@@ -335,7 +335,9 @@ def set_tcp_memory(tcp: Tcp) -> None:
     """Give a zeroed `Tcp` its buffers; it is CLOSED and has no peer."""
     assert Slot.size % 64 == 0
     assert Slot.size // 64 % 2 == 1  # slots are spread over all sets of a cache
-    assert TCP_FRAME_HEADER_BYTES + ETHERNET_MSS <= SLOT_DATA_BYTES
+    # As many whole cache lines as Ethernet's longest frame lies in, and no more.
+    assert SLOT_DATA_BYTES // 64 == (TCP_FRAME_HEADER_BYTES + ETHERNET_MSS) // 64 + 1
+    assert HEADER_BYTES % 64 == 0
     tcp.store.slots = array(Slot, SLOTS)
     tcp.reassembly.buffer = array(u8, RECEIVE_BUFFER_BYTES)
     tcp.send.limit = CANNOT_SEND

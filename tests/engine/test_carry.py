@@ -8,11 +8,11 @@ import pytest
 
 from crosswire.engine.adapters import find_adapter
 from crosswire.engine.config import load_config
-from crosswire.engine.journal.carry import FILLS_CARRIED, last_carried
+from crosswire.engine.journal.carry import FILLS_CARRIED, CarriedOrder, last_carried
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, write_opening, write_record
 from crosswire.engine.journal.reconcile import reconcile
-from crosswire.engine.live.live import resume_sessions
+from crosswire.engine.live.live import begun_anew, need_comparison, resume_sessions
 from crosswire.engine.report.facts import describe_run
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.nic.host.process import HostError
@@ -150,6 +150,66 @@ def test_a_venue_that_cannot_be_asked_needs_an_operators_word(tmp_path: Path, mo
     resume_sessions(Sessions(), config, carried)  # type: ignore[arg-type]
     assert carried.orders == {}
     assert sorted(held(carried).values()) == sorted(HELD.values())
+
+
+@pytest.mark.parametrize(
+    ("numbers", "lines"), [((), 1), ((0, 0, 0, 0), 1), ((9, 0, 0, 0), 0), ((0, 0, 0, 5), 0)], ids=str
+)
+def test_a_session_that_begins_anew_over_a_position_is_told(
+    tmp_path: Path, numbers: tuple[int, ...], lines: int
+) -> None:
+    """As after a journal whose version kept no numbers: what was missed the venue tells nobody."""
+    config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
+    config = load_config(config_path)
+    (number,) = [place for place, venue in enumerate(config.venue) if venue.name == "starbase"]
+
+    def records(journal: Journal) -> None:
+        if numbers:
+            sent, received, sent_b, received_b = numbers
+            write_record(
+                journal, SessionRecord, venue=number, sent=sent, received=received, sent_b=sent_b, received_b=received_b
+            )  # fmt: skip
+
+    assert begun_anew(config, None) == []
+    folder = leave(config_path, runs, records=records)
+    carried = last_carried(runs / config.name)
+    assert carried is not None
+    told = begun_anew(config, carried)
+    assert len(told) == lines
+    assert all(
+        line.startswith(f"starbase: by {folder} something is held or open there, and no number") for line in told
+    )
+    carried.holdings.clear()
+    assert begun_anew(config, carried) == []
+    carried.orders[1] = CarriedOrder("starbase/any", "", {})
+    assert len(begun_anew(config, carried)) == lines
+    carried.description = replace(carried.description, kind="reconcile")
+    assert begun_anew(config, carried) == []  # an operator has compared
+
+
+def test_a_difference_that_nobody_would_compare_again_is_refused(tmp_path: Path) -> None:
+    """A run that ended over it had the venue's REST, and the next one has not: nothing else asks for the account."""
+    config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
+    config = load_config(config_path)
+    (number,) = [place for place, venue in enumerate(config.venue) if venue.name == "starbase"]
+    need_comparison(config, None, ())
+    leave(config_path, runs)
+    carried = last_carried(runs / config.name)
+    need_comparison(config, carried, ())  # nothing differed
+    index = next(
+        place
+        for place, info in enumerate(carried.description.instruments)
+        if info.venue == "starbase"  # type: ignore[union-attr]
+    )
+    leave(config_path, runs, difference=(index, 7, 12))
+    carried = last_carried(runs / config.name)
+    with pytest.raises(
+        HostError, match=r"venue starbase: .* starbase/\S+ was 7 lots by our journal and 12 by the venue"
+    ):
+        need_comparison(config, carried, [number + 1])
+    need_comparison(config, carried, [number])
+    assert reconcile(config_path, runs, accept=True).folder is not None
+    need_comparison(config, last_carried(runs / config.name), ())
 
 
 ORDER, QUOTE, HELD_QUOTE, AMENDED = (counter << ORDERS_BITS | counter for counter in (9, 10, 11, 12))

@@ -291,6 +291,25 @@ def test_what_cannot_be_cut_at_the_end_stays_in_memory(
     assert (names(memory), on_disk(kept.folder, 0)) == ([], whole(4, WORDS))
 
 
+def test_memory_that_somebody_has_cleaned_away_is_not_missed(kept: SharedJournal, memory: Path) -> None:
+    """`/dev/shm` is everybody's: what is on the disk is whole, and the close is no failure."""
+    put(kept, FIT + 4)
+    kept.keep()
+    for path in (*memory.iterdir(), *kept.folder.glob("*.memory")):
+        path.unlink()
+    kept.close()
+    assert (kept.failure, names(kept.folder)) == (None, ["000000.bin", "000001.bin", LOCK])
+    assert written(kept.folder) == whole(FIT + 4, WORDS)
+
+
+def test_the_largest_key_is_one_that_a_header_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.randbits", lambda bits: (1 << bits) - 1)
+    kept = MemoryJournal(make_journal())
+    put(kept, 2)
+    assert int.from_bytes(kept.written()[40:48], "little") == kept.journal.key == (1 << 63) - 1
+    assert read(read_memory(kept)) == whole(2, WORDS)
+
+
 def test_no_file_is_left_open(tmp_path: Path, memory: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for number in range(3):
@@ -510,6 +529,16 @@ def test_what_was_not_on_the_disk_is_salvaged_and_counted(
     after = sum(len((folder / segment_name(number)).read_bytes().rstrip(b"\0")) for number in range(segments))
     assert saved == after - before
     assert salvage(folder) == 0
+
+
+def test_a_journal_that_is_being_written_is_left_alone(kept: SharedJournal, memory: Path) -> None:
+    put(kept, 4)
+    before = (names(kept.folder), names(memory))
+    assert salvage(kept.folder) == 0
+    assert (names(kept.folder), names(memory)) == before
+    put(kept, FIT)
+    kept.close()
+    assert (kept.failure, written(kept.folder)) == (None, whole(FIT + 4, WORDS))
 
 
 def test_without_its_memory_a_journal_is_what_was_synced(tmp_path: Path, memory: Path) -> None:

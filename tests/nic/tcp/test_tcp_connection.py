@@ -249,6 +249,15 @@ def test_patience_ends(owner: TcpConnections, monkeypatch: pytest.MonkeyPatch) -
     assert 0.09 < peer.monotonic() < 0.11
 
 
+def test_patience_ends_with_its_last_nanosecond(owner: TcpConnections, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turns of 1/64 s, which floats hold exactly: two that open the streams, then as many as patience lasts."""
+    peer = patient(Peer(owner, silent), monkeypatch)
+    monkeypatch.setattr(f"{__name__}.TURN_NS", NS_PER_S // 64)
+    with pytest.raises(HostError, match="no answer"):
+        owner.connect(peer.clock, patience_s=8 / 64)
+    assert peer.monotonic() == 10 / 64
+
+
 def test_connections_are_closed_in_order_and_what_does_not_close_is_reset(
     owner: TcpConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +302,45 @@ def test_what_drives_a_class_of_rings_is_made_beforehand(
     prepare(peer.ring)
     assert driven == [type(peer.ring)]
     assert (peer.flags(), [each.tcp.state for each in peer.ring.connections]) == ([], [TcpState.CLOSED] * 2)
+
+
+def test_only_streams_that_a_ring_has_are_driven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of a ring is checked where it is compiled: a second stream of one would be memory of something else."""
+    real, driven = connection.DRIVE, []
+
+    def drive(ring: TcpRing, frame: Frame, step: int, stream: int, now_ns: int) -> None:
+        driven.append((step, stream))
+        real(ring, frame, step, stream, now_ns)
+
+    monkeypatch.setattr(connection, "DRIVE", drive)
+    with TcpConnections("lo", GATEWAYS[:1], 3) as owner:
+        peer = patient(Peer(owner, polite), monkeypatch)
+        prepare(peer.ring)
+        turn(peer.ring, Frame(), peer.now_ns)
+        owner.connect(peer.clock)
+        owner.disconnect(peer.clock)
+    assert {stream for _step, stream in driven} == {0}
+    assert {step for step, _stream in driven} == set(Step)
+
+
+def test_a_stream_has_sixteen_connections_in_the_minute_that_a_port_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9293 3.4.2: what is left of a connection may still come, so its ports are not used again so soon."""
+    with TcpConnections("lo", GATEWAYS[:1]) as owner:
+        peer = patient(Peer(owner, polite), monkeypatch)
+        for number in range(1, 17):
+            owner.connect(peer.clock)
+            assert connection_of(peer.ring, 0) == number
+            owner.drive(Step.ABORT, 0, peer.clock())
+        peer.clock()
+        syns = [each.ports[0] for each in peer.seen if each.flags == SYN]
+        assert (len(syns), set(syns)) == (16, set(owner.endpoints[0].ports))
+        peer.flags()
+        with pytest.raises(HostError):
+            owner.connect(peer.clock, patience_s=0.1)
+        assert peer.flags() == []
+        peer.now_ns += 60 * NS_PER_S
+        owner.connect(peer.clock)
+        assert peer.flags() == [SYN]
 
 
 def test_steps_without_an_owner(owner: TcpConnections) -> None:

@@ -4,7 +4,7 @@ import ctypes
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crosswire.nic.duration import NS_PER_MS
@@ -59,15 +59,54 @@ def test_a_closed_window_takes_acknowledgements_and_nothing_else() -> None:
         (SYN, WINDOW + 1, b""),
         (ACK, WINDOW + 2, b""),
         (ACK, WINDOW, b""),
+        (ACK, WINDOW, b"zq"),  # a copy, and a byte right at the edge
     ):
         client.peer(flags, sequence, 5, payload)
         assert client.tcp.send.una == 0
-    assert client.tcp.counters.unacceptable == unacceptable + 5
+    assert client.tcp.counters.unacceptable == unacceptable + 6
     assert client.state == TcpState.ESTABLISHED
     client.peer(ACK, WINDOW + 1, 5)
     assert client.tcp.send.una == 5
     assert take_all(client) == b"x" * 60_000 + b"y" * (WINDOW - 60_001) + b"z"
     assert client.delivered == b"a"
+
+
+@pytest.mark.parametrize(
+    ("flags", "sequence", "acknowledged"),
+    [
+        (ACK, 0, 5),
+        (ACK, WINDOW - 1, 5),
+        (ACK, WINDOW, 0),
+        (ACK, WINDOW + 1, 0),
+        (ACK, -1, 0),
+        (ACK | FIN, -1, 0),  # all of it came before
+        (ACK | FIN, WINDOW - 1, 5),
+        (ACK | FIN, WINDOW, 0),
+    ],
+)
+def test_what_lies_in_an_open_window_acknowledges_and_nothing_beside_it(
+    flags: int, sequence: int, acknowledged: int
+) -> None:
+    """RFC 9293 3.10.7.4: a segment without text lies in RCV.NXT up to, and not at, RCV.NXT + RCV.WND."""
+    client = Client().establish()
+    client.write(b"order")
+    client.output()
+    client.peer(flags, sequence, 5)
+    assert client.tcp.send.una == acknowledged
+
+
+def test_a_syn_whose_text_reaches_into_the_window_is_challenged() -> None:
+    """RFC 5961 4: it takes one number before its text; one answer a second, where a mere copy gets one each time."""
+    client = Client().establish()
+    client.peer(ACK, 0, 0, b"abcd")
+    client.output()
+    for answers in (1, 0):
+        client.peer(SYN | ACK, 2, 0, b"xy")
+        assert [each.acknowledgement for each in client.output()] == [4] * answers
+    for _ in range(2):
+        client.peer(SYN | ACK, 1, 0, b"xy")
+        assert [each.acknowledgement for each in client.output()] == [4]
+    assert (client.delivered, client.state) == (b"abcd", TcpState.ESTABLISHED)
 
 
 def test_what_is_longer_than_the_window_is_cut() -> None:
@@ -142,8 +181,9 @@ def test_a_connection_begins_without_what_the_last_has_received() -> None:
     assert (answer.acknowledgement, answer.window) == (0, WINDOW)
     client.peer(ACK, 100, 0, b"x")
     client.peer(ACK, 200, 0, b"y")
-    blocks = [each.options[4:12] for each in client.output()]
-    assert len(blocks) == 1
+    (told,) = client.output()
+    assert told.options[:4] == bytes([1, 1, 5, 2 + 2 * 8])  # RFC 2018 3: two blocks, and none of the last connection
+    blocks = [told.options[4:12]]
     assert int.from_bytes(blocks[0][:4], "big") - IRS - 1 == 200  # the one that grew last
     client.peer(ACK, 0, 0, b"b" * 5_001)
     assert (client.delivered, client.state) == (b"b" * 5_001, TcpState.ESTABLISHED)
@@ -194,7 +234,37 @@ def test_a_fin_right_behind_what_was_received_is_one() -> None:
     assert (len(client.delivered), client.state) == (150, TcpState.CLOSE_WAIT)
 
 
+@pytest.mark.parametrize("sequence", [10, 11])
+def test_text_behind_the_fin_is_no_text(sequence: int) -> None:
+    """RFC 9293 3.10.7.4, seventh: it is not taken."""
+    client = Client().establish()
+    client.peer(ACK | FIN, 0, 0, b"x" * 10)
+    assert [each.acknowledgement for each in client.output()] == [11]
+    client.peer(ACK, sequence, 0, b"q" * 5)
+    assert (client.delivered, client.state) == (b"x" * 10, TcpState.CLOSE_WAIT)
+    client.peer(ACK, 11, 0)
+    assert [each.acknowledgement for each in client.output()] in ([], [11])
+
+
+def test_a_fin_instead_of_any_data_is_one() -> None:
+    client = Client().establish()
+    client.peer(ACK | FIN, 0, 0)
+    assert client.state == TcpState.CLOSE_WAIT
+    assert [each.acknowledgement for each in client.output()] == [1]
+
+
 # When it is acknowledged.
+
+
+def test_what_came_in_part_before_is_acknowledged_at_once() -> None:
+    """The peer did not hear of it: its copy is answered as any other (RFC 9293 3.10.7.4, first)."""
+    client = Client().establish()
+    client.peer(ACK, 0, 0, b"abcd")
+    client.now_ns += 40 * NS_PER_MS
+    assert [each.acknowledgement for each in client.output()] == [4]
+    client.peer(ACK, 2, 0, b"cdef")
+    assert [each.acknowledgement for each in client.output()] == [6]
+    assert client.delivered == b"abcdef"
 
 
 def test_acknowledgements_are_delayed_by_so_much() -> None:
@@ -210,6 +280,29 @@ def test_acknowledgements_are_delayed_by_so_much() -> None:
     assert client.output() == []
     client.peer(ACK, 4_999 + 2 * MSS, 0, b"x")
     assert [each.acknowledgement for each in client.output()] == [5_000 + 2 * MSS]
+
+
+def test_what_is_due_at_once_is_due_at_the_very_beginning_of_time() -> None:
+    """A clock of a simulation may begin at 0."""
+    client = Client()
+    client.now_ns = 0
+    client.establish(rtt_ms=0)
+    client.peer(ACK, 1, 0, b"b")
+    assert [each.acknowledgement for each in client.output()] == [0]
+    assert client.now_ns == 0
+
+
+def test_what_fills_a_gap_is_acknowledged_at_once() -> None:
+    """RFC 5681 4.2."""
+    client = Client().establish()
+    client.peer(ACK, 0, 0, b"x")
+    client.now_ns += 40 * NS_PER_MS
+    assert [each.acknowledgement for each in client.output()] == [1]
+    client.peer(ACK, 2, 0, b"z")
+    assert [each.acknowledgement for each in client.output()] == [1]
+    client.peer(ACK, 1, 0, b"y")
+    assert [each.acknowledgement for each in client.output()] == [3]
+    assert client.delivered == b"xyz"
 
 
 def test_the_window_is_told_again_once_it_has_grown_by_two_segments() -> None:
@@ -229,6 +322,7 @@ def test_the_window_is_told_again_once_it_has_grown_by_two_segments() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), max_size=30))
+@example([(0, 5), (10, 5), (20, 5), (30, 4), (40, 3), (4, 8)])  # two become one, and others lie behind
 def test_runs_are_the_union_of_what_came(pieces: list[tuple[int, int]]) -> None:
     reassembly = Reassembly()
     kept: set[int] = set()
@@ -252,6 +346,29 @@ def test_what_waits_is_joined_by_what_comes_in_its_turn() -> None:
     assert client.output()[-1].acknowledgement == 4
     assert client.tcp.reassembly.run_count == 0
     assert client.delivered + take_all(client) == b"abcd"
+
+
+def test_gaps_are_filled_one_after_the_other() -> None:
+    data = random.Random(1).randbytes(60)
+    client = Client().establish()
+    for begin in (10, 30, 50):
+        client.peer(ACK, begin, 0, data[begin : begin + 10])
+    client.output()
+    for begin in (0, 20, 40):
+        client.peer(ACK, begin, 0, data[begin : begin + 10])
+        assert [each.acknowledgement for each in client.output()] == [begin + 20]
+        assert client.delivered == data[: begin + 20]
+
+
+def test_a_connection_knows_no_run_of_the_last() -> None:
+    client = Client().establish()
+    client.peer(ACK, 100, 0, b"x" * 50)
+    client.abort()
+    client.establish()
+    client.peer(ACK, 0, 0, b"a" * 100)
+    client.now_ns += 40 * NS_PER_MS
+    assert [each.acknowledgement for each in client.output()] == [100]
+    assert client.delivered == b"a" * 100
 
 
 def test_what_comes_in_its_turn_needs_no_run() -> None:

@@ -1,11 +1,12 @@
 """`crosswire bench instructions`: instructions from a market data frame to its first order, by stage, ours beside C's.
 
-    crosswire bench instructions [--triggers 100] [--no-c] [--trace FOLDER]
+    crosswire bench instructions [--triggers 40] [--no-c] [--trace FOLDER]
 
 The line, the script and the C program are those of `bench order-entry`, with its stages stamped; `step_counter.c`
 single-steps the thread between the stamps, so a count is exact and no counter of the hardware is needed. Means over
-all triggers, each stage without its stamp's own six. `--trace` writes what was executed for the
-last trigger, instruction by instruction (needs objdump). The last line is one JSON object.
+all triggers, each stage without its stamp's own six: few triggers, since a step takes 2 to 10 us and the bed's clock
+goes on for 20 s only. `--trace` writes what was executed for the last trigger, instruction by instruction (needs
+objdump). The last line is one JSON object.
 """
 
 import argparse
@@ -133,7 +134,7 @@ def summary_of(triggers: int, results: dict[str, dict[str, list[float]]]) -> dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="crosswire bench instructions", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--triggers", type=int, default=100)
+    parser.add_argument("--triggers", type=int, default=40)
     parser.add_argument("--no-c", dest="with_c", action="store_false", help="without the C program")
     parser.add_argument("--trace", type=Path, metavar="FOLDER", help="write the last trigger's instructions there")
     options = parser.parse_args()

@@ -10,7 +10,8 @@
 #include <sys/ucontext.h>
 
 enum { STAGES = 6, STEPS_MAX = 1 << 16, TRAP_FLAG = 0x100, BYTES = 16 };
-static const uint8_t MFENCE[] = {0x0F, 0xAE, 0xF0}, LFENCE_RDTSC[] = {0x0F, 0xAE, 0xE8, 0x0F, 0x31};
+enum { PAGE_BYTES = 4096 };
+static const uint8_t MFENCE[] = {0x0F, 0xAE, 0xF0}, LFENCE[] = {0x0F, 0xAE, 0xE8};
 
 typedef struct { uint64_t address; int64_t stage; uint8_t bytes[BYTES]; } step_t;
 
@@ -23,18 +24,22 @@ static struct {
   step_t trace[STEPS_MAX];  /* of the last count */
 } counter;
 
+/* Code may begin or end with its page: nothing is read before an rdtsc is known, and no page beyond the instruction's. */
 static int is_stamp(const uint8_t *at) {
-  return memcmp(at - 3, LFENCE_RDTSC, 5) == 0 && memcmp(at - 6, MFENCE, 3) != 0;
+  return at[0] == 0x0F && at[1] == 0x31 && memcmp(at - 3, LFENCE, 3) == 0 && memcmp(at - 6, MFENCE, 3) != 0;
 }
 
 static void take(const uint8_t *at) {
   step_t *step = &counter.trace[counter.steps++];
   step->address = (uint64_t)at;
   step->stage = counter.stage;
-  memcpy(step->bytes, at, BYTES);
+  size_t left = PAGE_BYTES - ((uint64_t)at & (PAGE_BYTES - 1));
+  memset(step->bytes, 0, BYTES);
+  memcpy(step->bytes, at, left < BYTES ? left : BYTES);
   if (counter.stage < 0) return;
   counts_t *counts = &counter.counts[counter.stage];
   counts->all++;
+  at = step->bytes;
   if ((*at & 0xF0) == 0x40) at++;  /* REX */
   uint8_t field = at[1] >> 3 & 7;
   counts->stack += *at >= 0x50 && *at <= 0x5F;

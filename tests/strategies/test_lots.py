@@ -14,6 +14,8 @@ from tests.strategies.test_plan import book_of
 from tests.support.strategy_harness import LEG_PARAMETERS, Harness, fill, linear, miss, reject
 
 LOTS_OF = {"0.001": 10**6, "0.02": 2 * 10**7, "1": E9, "0.000000001": 1}  # size of a lot in 1e-9
+# Of a trade, the largest and the least.
+SIZES = [("0.02", "0"), ("0.02", "0.02"), ("0.06", "0.021"), ("0.06", "0.06"), ("0.2", "0.04"), ("0.2", "0.06")]
 SCALARS = ("buy_ticks", "sell_ticks", "buy_value_e9", "sell_value_e9", "buy_lots", "sell_lots", "lot_e9", "value_e9")
 OFFERED = ("size_e9", "offered_size_e9", "offered_value_e9")
 
@@ -105,6 +107,42 @@ def test_the_strategy_does_the_same_either_way(data: st.DataObject) -> None:
     assert both[0].orders == both[1].orders
     assert both[0].trades == both[1].trades
     assert both[0].opportunities == both[1].opportunities
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_what_positions_leave_is_the_same_either_way(data: st.DataObject) -> None:
+    """Positions and open orders a few lots from their limits and from flat, and levels of a few lots."""
+    size_max, size_min = data.draw(st.sampled_from(SIZES))
+    changes = {
+        "position_max": "0.2",  # 10 lots
+        "size_max": size_max,
+        "size_min": size_min,
+        "threshold_bps": data.draw(st.sampled_from([0, 30])),
+        "close_threshold_bps": -100,
+        "instruments": ["a", "b"],
+    }
+    limits = st.one_of(st.integers(-2, 2), st.integers(8, 12), st.integers(-12, -8))
+    held = [(data.draw(limits), data.draw(st.integers(0, 2)), data.draw(st.integers(0, 2))) for _ in "ab"]
+    lots = [data.draw(st.integers(1, 4)) for _ in range(4)]
+    edge = data.draw(st.integers(-20, 60))
+    found = []
+    for planned_in_lots in (True, False):
+        harness = Harness(
+            CrossSpread, LEG_PARAMETERS | changes, {"a": linear("0.5", "0.02", 1), "b": linear("0.1", "0.02")}
+        )
+        strategy: Any = harness.strategy
+        assert bin(strategy.even_pairs).count("1") == 2
+        strategy.even_pairs *= int(planned_in_lots)
+        for position, (position_lots, buying, selling) in zip(harness.desk.positions, held, strict=False):
+            position.position_lots, position.open_buy_lots, position.open_sell_lots = position_lots, buying, selling
+        sizes = [f"{size * 2 / 100:.2f}" for size in lots]
+        harness.set_book("a", bids=[("50000.0", sizes[0])], asks=[("50000.5", sizes[1])])
+        bid = f"{50000 + edge}.0"
+        harness.set_book("b", bids=[(bid, sizes[2])], asks=[(f"{50000 + edge}.5", sizes[3])])
+        harness.finish()
+        found.append((harness.orders, harness.trades, harness.opportunities))
+    assert found[0] == found[1]
 
 
 def test_limits_that_are_no_whole_lots_are_planned_in_money() -> None:

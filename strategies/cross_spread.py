@@ -15,7 +15,7 @@ from math import ceil, floor
 from typing import Annotated, Self
 
 from crosswire.nic.memory.struct import Array, Struct, i64
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.limits import to_e9
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.exposure import Exposure, measure, premium_e9
@@ -53,8 +53,8 @@ from crosswire.strategies.opportunity import (
     pair_of,
     pairs_touching,
 )
-from crosswire.strategies.plan import Plan, choose_lots
-from crosswire.venues.instrument import E9, Instrument, base_e9
+from crosswire.strategies.plan import Plan, choose_lots, match_tops
+from crosswire.venues.instrument import E9, Instrument, Payoff, base_e9
 from crosswire.venues.side import BUY, SELL
 
 NOTHING_BID = -1  # `Quick.sale` without a bid: below every cost
@@ -92,6 +92,14 @@ class Factors(Struct):
     close_cost: i64  # with close_threshold_bps
 
 
+class Lots(Struct):
+    """A listing's limits in its own lots."""
+
+    size_max: i64  # of a trade
+    size_min: i64  # at least 1
+    position_max: i64
+
+
 class CrossSpread(LegStrategy):
     """State of the strategy; sizes in 1e-9 of the base coin."""
 
@@ -104,6 +112,8 @@ class CrossSpread(LegStrategy):
     exposures: Annotated[Array, Exposure, LISTINGS_MAX]
     open_rates_e9: Annotated[Array, i64, LISTINGS_MAX]  # of a bought price: cost and threshold, rounded up
     close_rates_e9: Annotated[Array, i64, LISTINGS_MAX]
+    even_pairs: i64  # bits of the pairs that are planned in lots (`strategies.plan.match_tops`)
+    lots: Annotated[Array, Lots, LISTINGS_MAX]
     plan: Plan  # what is to be traded
 
     @classmethod
@@ -135,7 +145,25 @@ class CrossSpread(LegStrategy):
             _set_rates(strategy, listing, instrument, unit, (opening, closing), scale)
             strategy.exposures[listing].delay_ns = instrument.speed_bump_ns
             strategy.exposures[listing].margin_e9 = to_e9(margin, "speed_bump_margin")
+        _set_lots(strategy, traded)
         return strategy
+
+
+def _set_lots(strategy: CrossSpread, traded: list[Instrument]) -> None:
+    """Find the pairs that can be planned in lots: one level a side of linear contracts, all limits whole lots."""
+    even = []
+    for listing, instrument in enumerate(traded):
+        lots, position_max_e9 = strategy.lots[listing], strategy.legs.listings[listing].position_max_e9
+        lots.size_max = strategy.size_max_e9 // instrument.lot_e9
+        lots.size_min = ceil(Fraction(max(1, strategy.size_min_e9), instrument.lot_e9))
+        lots.position_max = position_max_e9 // instrument.lot_e9
+        limits_e9 = (strategy.size_max_e9, position_max_e9)
+        is_whole = all(limit_e9 % instrument.lot_e9 == 0 for limit_e9 in limits_e9)
+        even.append(strategy.depth == 1 and instrument.payoff == Payoff.LINEAR and is_whole)
+    for buy, bought in enumerate(traded):
+        for sell, sold in enumerate(traded):
+            if buy != sell and even[buy] and even[sell] and bought.lot_e9 == sold.lot_e9:
+                strategy.even_pairs |= 1 << pair_of(buy, sell)
 
 
 def _set_rates(
@@ -206,14 +234,20 @@ def compare(strategy: CrossSpread, desk: Desk, changed: int) -> None:
             consider(strategy, desk, other, changed)
 
 
-@compiled
+@inlined
 def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
+    """Look at one ordered pair if its rounded prices do not rule it out."""
+    pair = pair_of(buy, sell)
+    if strategy.quick[sell].sale >= strategy.quick[buy].cost:
+        pursue(strategy, desk, buy, sell, pair)
+    elif strategy.legs.opportunities.open_pairs >> pair & 1 != 0:
+        end_opportunity(strategy.legs.opportunities, desk, pair)
+
+
+@compiled
+def pursue(strategy: CrossSpread, desk: Desk, buy: int, sell: int, pair: int) -> None:
     """Follow the opportunity of one ordered pair, and trade it if nothing forbids."""
     legs = strategy.legs
-    pair = pair_of(buy, sell)
-    if strategy.quick[sell].sale < strategy.quick[buy].cost:
-        end_opportunity(legs.opportunities, desk, pair)
-        return
     buy_instrument = instrument_of(legs, desk, buy)
     ask_ticks = market_ticks(legs, desk, buy, BUY)
     bid_ticks = market_ticks(legs, desk, sell, SELL)
@@ -225,8 +259,10 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
     delay_e9 = premium_e9(strategy.exposures[buy]) + premium_e9(strategy.exposures[sell])
     open_rate_e9 = min(RATE_MASK, strategy.open_rates_e9[buy] + delay_e9)
     close_rate_e9 = min(RATE_MASK, strategy.close_rates_e9[buy] + delay_e9)
+    cost = cost_e9(legs.listings[buy], buy_instrument, ask_ticks)
+    in_lots = strategy.even_pairs >> pair & 1 != 0 and legs.carry_e9 == 0
     if sale >= rated_up_e9(buy_instrument, ask_ticks, open_rate_e9):
-        edge_e9 = sale - cost_e9(legs.listings[buy], buy_instrument, ask_ticks)
+        edge_e9 = sale - cost
         opportunity = follow_opportunity(
             legs.opportunities,
             desk,
@@ -239,7 +275,10 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
         if opportunity == NO_OPPORTUNITY:
             return
         is_peak = edge_e9 > legs.opportunities.items[opportunity].peak_edge_e9
-        blocked = attempt(strategy, desk, buy, sell, opportunity, open_rate_e9, False, is_peak)
+        if in_lots:
+            blocked = attempt_in_lots(strategy, desk, buy, sell, cost, sale, opportunity, False, is_peak)
+        else:
+            blocked = attempt(strategy, desk, buy, sell, opportunity, open_rate_e9, False, is_peak)
         if is_peak:
             plan = strategy.plan
             note_peak(legs.opportunities, desk, opportunity, edge_e9, plan.offered_size_e9, plan.offered_value_e9)
@@ -252,7 +291,10 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
         and position_of(legs, desk, sell).position_lots > 0
         and sale >= rated_up_e9(buy_instrument, ask_ticks, close_rate_e9)
     ):
-        attempt(strategy, desk, buy, sell, NO_OPPORTUNITY, close_rate_e9, True, False)
+        if in_lots:
+            attempt_in_lots(strategy, desk, buy, sell, cost, sale, NO_OPPORTUNITY, True, False)
+        else:
+            attempt(strategy, desk, buy, sell, NO_OPPORTUNITY, close_rate_e9, True, False)
 
 
 @compiled
@@ -287,6 +329,50 @@ def attempt(
         choose_lots(plan, instrument_of(legs, desk, buy), instrument_of(legs, desk, sell), legs.carry_e9)
     if plan.size_e9 < max(1, strategy.size_min_e9) or plan.buy_lots == 0:
         return Blocked.POSITION if limit_e9 < max(1, strategy.size_min_e9) else Blocked.NO_SIZE
+    return Blocked.NONE if start_trade(legs, desk, buy, sell, plan, 1, opportunity) else Blocked.IN_FLIGHT
+
+
+@inlined
+def attempt_in_lots(
+    strategy: CrossSpread,
+    desk: Desk,
+    buy: int,
+    sell: int,
+    cost: int,
+    sale: int,
+    opportunity: int,
+    closing: bool,
+    is_peak: bool,
+) -> int:
+    """Do as `attempt` for a pair of `even_pairs` while nothing is carried, with the same outcome, by sizes in lots.
+
+    `cost` and `sale` are of the best prices, which clear. With L the lot of both, room_e9 and reducible_e9 are `room`
+    times L, since position_max is a whole number of lots; size_max is, too, so min(room, size_max) is a limit in whole
+    lots. A size of n lots is below size_min just when n is below size_min / L, rounded up.
+    """
+    legs = strategy.legs
+    blocked = blocked_by(legs, desk, buy, sell)
+    room = 0
+    bought, sold = position_of(legs, desk, buy), position_of(legs, desk, sell)
+    if blocked == Blocked.NONE:
+        least, most = bought.position_lots + bought.open_buy_lots, sold.position_lots - sold.open_sell_lots
+        if closing:
+            room = min(-least, most)
+        else:
+            room = min(strategy.lots[buy].position_max - least, strategy.lots[sell].position_max + most)
+        if room <= 0:
+            blocked = Blocked.POSITION
+    if blocked != Blocked.NONE and not is_peak:
+        return blocked
+    plan = strategy.plan
+    buy_instrument = instrument_of(legs, desk, buy)
+    buy_book, sell_book = desk.books[buy_instrument.index], desk.books[legs.listings[sell].instrument]
+    limit_lots = min(room, strategy.lots[buy].size_max)
+    match_tops(plan, buy_book, sell_book, buy_instrument.lot_e9, cost, sale, limit_lots)
+    if blocked != Blocked.NONE:
+        return blocked
+    if plan.buy_lots < strategy.lots[buy].size_min:
+        return Blocked.POSITION if room < strategy.lots[buy].size_min else Blocked.NO_SIZE
     return Blocked.NONE if start_trade(legs, desk, buy, sell, plan, 1, opportunity) else Blocked.IN_FLIGHT
 
 

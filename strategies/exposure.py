@@ -46,4 +46,6 @@ def measure(exposure: Exposure, book: Book, now_ns: int) -> None:
 @inlined
 def premium_e9(exposure: Exposure) -> int:
     """Return what a taker there must earn above its price and fee, 1e-9 of the price."""
+    if exposure.delay_ns == 0:
+        return 0
     return ((exposure.moves.mean * MOVE_UNIT_E9) >> FRACTION_BITS) * exposure.margin_e9 // E9

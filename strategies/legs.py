@@ -247,8 +247,6 @@ def start_trade(legs: Legs, desk: Desk, buy: int, sell: int, plan: Plan, directi
 
 @inlined
 def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Plan) -> None:
-    buy_instrument = instrument_of(legs, desk, buy)
-    sell_instrument = instrument_of(legs, desk, sell)
     trade.state = TradeState.WORKING
     trade.trade_id = next_trade_id(desk)
     trade.pair = pair_number(buy, sell)
@@ -260,10 +258,8 @@ def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Pl
     trade.first_sell_ticks = market_ticks(legs, desk, sell, SELL)
     trade.buy_value_e9 = plan.buy_value_e9
     trade.sell_value_e9 = plan.sell_value_e9
-    buy_lot_e9 = base_e9(buy_instrument, plan.buy_ticks, 1)
-    sell_lot_e9 = base_e9(sell_instrument, plan.sell_ticks, 1)
     # Half a lot is what rounding leaves; the rest is for inverse lots, whose coins change with the price.
-    trade.tolerance_e9 = max(buy_lot_e9, sell_lot_e9) * 5 // 8
+    trade.tolerance_e9 = plan.lot_e9 * 5 // 8
     trade.intended_e9 = plan.size_e9
     trade.bought_e9 = 0
     trade.sold_e9 = 0
@@ -291,7 +287,7 @@ def plan_of(place: int, side: int) -> int:
     return 2 * place + side + 1
 
 
-@compiled
+@inlined
 def _send(
     legs: Legs,
     desk: Desk,

@@ -106,6 +106,17 @@ def value_e9(size_e9: int, unit_value_e9: int) -> int:
     return size_e9 * (unit_value_e9 // E9) + multiply_e9(size_e9, unit_value_e9 % E9)
 
 
+@inlined
+def gain_e9(size_e9: int, unit_value_e9: int) -> int:
+    """Compute what `value_e9` does, of a size that is not negative: in 30 instructions instead of 60.
+
+    Masked, the size and the rest of a unit's value (below 1e9) are known not to be negative, as in `rated_up_e9`.
+    """
+    size = size_e9 & PRICE_MASK
+    rest_e9 = unit_value_e9 % E9 & RATE_MASK
+    return size * (unit_value_e9 // E9) + size // E9 * rest_e9 + size % E9 * rest_e9 // E9
+
+
 @compiled
 def fill_cash_e9(
     listing: Listing, instrument: Instrument, side: int, price_ticks: int, qty_lots: int, fee_e9: int

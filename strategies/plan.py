@@ -7,7 +7,16 @@ represent.
 
 from crosswire.nic.memory.struct import Struct, i64
 from crosswire.nic.unit.compile import compiled, inlined
-from crosswire.strategies.listing import Listing, cost_e9, is_price, nearest_lots, rated_up_e9, sale_e9, value_e9
+from crosswire.strategies.listing import (
+    Listing,
+    cost_e9,
+    gain_e9,
+    is_price,
+    nearest_lots,
+    rated_up_e9,
+    sale_e9,
+    value_e9,
+)
 from crosswire.strategies.planned import OrderPlan, add_level
 from crosswire.venues.book.book import Book, best_level, executable_lots, next_level
 from crosswire.venues.instrument import Instrument, base_e9, divide_e9, lots_of_base, multiply_e9
@@ -25,6 +34,7 @@ class Plan(Struct):
     value_e9: i64  # what `size_e9` earns after taker fees at the prices of the levels it takes
     buy_lots: i64
     sell_lots: i64
+    lot_e9: i64  # base coin: a lot of the side where it is larger
     offered_size_e9: i64  # of all that clears within the depth; only when the whole was asked for
     offered_value_e9: i64
     buy_levels: OrderPlan  # that were walked, each with all that its book offers there
@@ -110,6 +120,36 @@ def walk_books(
     plan.offered_value_e9 = value
 
 
+@inlined
+def match_tops(plan: Plan, buy_book: Book, sell_book: Book, lot_e9: int, cost: int, sale: int, limit_lots: int) -> None:
+    """Plan one level a side of two books whose best prices clear, in lots: both linear, with lots of the same size.
+
+    The plan is the one that `walk_books` (depth 1, `whole`) and `choose_lots` (nothing carried) make of a limit of
+    `limit_lots` lots. `cost` and `sale` are what those prices are worth after fees. Proof: with L = lot_e9 > 0 a level
+    of n lots is n * L of base, and min(a * L, b * L) = min(a, b) * L; so every size is a whole number of lots, and with
+    P lots planned choose_lots takes P * L // L = P to buy. Those are P * L of base, of which the nearest number of lots
+    to sell is P, none is left over, and neither size nor value is cut. Where the walk would not begin, or would find
+    nothing, P is 0. Nothing is multiplied before the minimum is taken: no size overflows that does not in both books.
+    """
+    plan.buy_levels.count = 0
+    plan.sell_levels.count = 0
+    add_level(plan.buy_levels, buy_book.ask_ticks, buy_book.ask_lots)
+    add_level(plan.sell_levels, sell_book.bid_ticks, sell_book.bid_lots)
+    offered_lots = min(buy_book.ask_lots, sell_book.bid_lots)
+    plan.offered_size_e9 = offered_lots * lot_e9
+    plan.offered_value_e9 = gain_e9(plan.offered_size_e9, sale - cost)
+    lots = max(0, min(offered_lots, limit_lots))
+    plan.buy_ticks = buy_book.ask_ticks
+    plan.sell_ticks = sell_book.bid_ticks
+    plan.buy_value_e9 = cost
+    plan.sell_value_e9 = sale
+    plan.buy_lots = lots
+    plan.sell_lots = lots
+    plan.size_e9 = lots * lot_e9
+    plan.value_e9 = plan.offered_value_e9 if lots == offered_lots else gain_e9(plan.size_e9, sale - cost)
+    plan.lot_e9 = lot_e9
+
+
 @compiled
 def choose_lots(plan: Plan, buy_instrument: Instrument, sell_instrument: Instrument, carry_e9: int) -> None:
     """Turn the planned size into lots of both sides; both 0 if one of them would be.
@@ -118,7 +158,10 @@ def choose_lots(plan: Plan, buy_instrument: Instrument, sell_instrument: Instrum
     `carry_e9`, what earlier trades bought more than they sold, at most half of its lot remains. (Less than one lot,
     where the size on offer forbids rounding up.)
     """
-    if base_e9(buy_instrument, plan.buy_ticks, 1) >= base_e9(sell_instrument, plan.sell_ticks, 1):
+    buy_lot_e9 = base_e9(buy_instrument, plan.buy_ticks, 1)
+    sell_lot_e9 = base_e9(sell_instrument, plan.sell_ticks, 1)
+    plan.lot_e9 = max(buy_lot_e9, sell_lot_e9)
+    if buy_lot_e9 >= sell_lot_e9:
         plan.buy_lots = lots_of_base(buy_instrument, plan.buy_ticks, max(0, plan.size_e9 - max(0, carry_e9)))
         target_e9 = base_e9(buy_instrument, plan.buy_ticks, plan.buy_lots) + carry_e9
         offered = lots_of_base(sell_instrument, plan.sell_ticks, plan.size_e9)

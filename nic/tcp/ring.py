@@ -143,21 +143,50 @@ def poll_tcp_ring(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
         work(ring, now_ns)
     if ring.pending != 0 and give_pending(ring, frame, now_ns):
         return True
-    for _ in range(SEGMENTS_PER_POLL_MAX):
-        if not poll(ring.inner[0], frame, now_ns):
-            ring.counters.empty_polls += 1
-            ring.counters.drops = ring.inner[0].counters.drops + ring.refused
-            return False
-        ring.polled = 1
-        if not is_tcp_frame(frame.address, frame.length) or take_segment(ring, frame, now_ns):
-            ring.counters.frames += 1
-            ring.counters.bytes += frame.length
+    if not poll_inner(ring, frame, now_ns):
+        return False
+    # What is no TCP, market data above all, is given before the loop: for what it needs registers are spilled, once.
+    if is_tcp_frame(frame.address, frame.length):
+        return take_segments(ring, frame, now_ns)
+    count_frame(ring, frame)
+    return True
+
+
+@inlined
+def poll_inner(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
+    """Take the inner ring's next frame, and what it counts when there is none."""
+    if not poll(ring.inner[0], frame, now_ns):
+        ring.counters.empty_polls += 1
+        ring.counters.drops = ring.inner[0].counters.drops + ring.refused
+        return False
+    ring.polled = 1
+    return True
+
+
+@inlined
+def count_frame(ring: TcpRing, frame: Frame) -> None:
+    """Count a frame that is given as it came."""
+    ring.counters.frames += 1
+    ring.counters.bytes += frame.length
+
+
+@compiled
+def take_segments(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
+    """Take the TCP frame just polled, and those behind it until one is for the session or no TCP: it is in `frame`."""
+    for left in range(SEGMENTS_PER_POLL_MAX - 1, -1, -1):
+        if take_segment(ring, frame, now_ns):
+            count_frame(ring, frame)
             return True
         if ring.pending != 0 and give_pending(ring, frame, now_ns):
             return True
         if now_ns >= ring.timer_ns:
             # RFC 5681 4.2: an ACK for each segment out of order, or three of one burst would not tell of a loss.
             work(ring, now_ns)
+        if left == 0 or not poll_inner(ring, frame, now_ns):
+            return False
+        if not is_tcp_frame(frame.address, frame.length):
+            count_frame(ring, frame)
+            return True
     return False
 
 

@@ -4,6 +4,7 @@ import ctypes
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,16 @@ def why_not() -> str:
     return "" if shutil.which("gcc") else "the C yardstick needs gcc: apt-get install gcc"
 
 
+def compile_library(source: Path, target: Path, flags: Sequence[str]) -> Any:
+    """Compile one C file into a shared library and load it; `target` must outlive the process's use of it."""
+    subprocess.run(["gcc", *flags, "-o", str(target), str(source)], check=True)
+    return ctypes.CDLL(str(target))
+
+
 def load_library(folder: Path, with_stages: bool = False) -> Any:
     """Compile and load it; `folder` must outlive the process's use of it."""
     target = folder / f"order_entry{'_stages' if with_stages else ''}.so"
-    flags = [*FLAGS, "-DSTAGES"] if with_stages else FLAGS
-    subprocess.run(["gcc", *flags, "-o", str(target), str(SOURCE)], check=True)
-    library = ctypes.CDLL(str(target))
+    library = compile_library(SOURCE, target, [*FLAGS, "-DSTAGES"] if with_stages else FLAGS)
     library.cw_make.restype = ctypes.c_void_p
     library.cw_terms.restype = ctypes.c_void_p
     library.cw_marks.restype = ctypes.c_void_p

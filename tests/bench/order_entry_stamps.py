@@ -87,6 +87,7 @@ class Script(Struct):
     filled: i64  # orders answered since the trigger
     waited: i64  # turns in a row in which nothing came
     stop_at: i64  # address of the loop's `stop`; 0: none
+    step_at: i64  # address of a C function that begins to count instructions; 0: none are counted
     leg: i64  # the order whose descriptor ends the measurement
     orders: i64  # of the trigger
     start: i64
@@ -134,10 +135,31 @@ _advance = compiled(advance.implementation_for(LiveClock))
 _commit = compiled(commit_af_xdp)
 
 
+@compiled
+def begin_to_count(script: Script) -> None:
+    """Let the single-stepper of `tests.bench.instructions` in, if it counts."""
+    if script.step_at != 0:
+        call_c(script.step_at, 0, 0, 0, 0, 0, 0, 0)
+
+
+def call_c(function: int, engine: int, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
+    """Call the C function at an address. What it does not take it ignores (System V ABI, AAPCS64)."""
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, *([ctypes.c_int64] * 7))
+    return int(kind(function)(engine, a, b, c, d, e, f))
+
+
+@lowers(call_c, *(["i64"] * 8), returns="i64")
+def _call_c(_context: Any, builder: Any, function: Any, *arguments: Any) -> Any:
+    number = ir.IntType(64)
+    kind = ir.FunctionType(number, [number] * 7)
+    return builder.call(builder.inttoptr(function, kind.as_pointer()), arguments)
+
+
 @advance.register(BedClock)
 def advance_bed(clock: BedClock, next_ns: int) -> int:
     script = clock.script[0]
     if step(script, time_at(clock, cycle_count())):
+        begin_to_count(script)
         script.orders = 0
         script.start = cycles_at_start()
     return _advance(clock, next_ns)
@@ -365,19 +387,6 @@ def send_orders(
 # ---- The C program.
 
 
-def call_c(function: int, engine: int, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
-    """Call the C function at an address. What it does not take it ignores (System V ABI, AAPCS64)."""
-    kind = ctypes.CFUNCTYPE(ctypes.c_int64, *([ctypes.c_int64] * 7))
-    return int(kind(function)(engine, a, b, c, d, e, f))
-
-
-@lowers(call_c, *(["i64"] * 8), returns="i64")
-def _call_c(_context: Any, builder: Any, function: Any, *arguments: Any) -> Any:
-    number = ir.IntType(64)
-    kind = ir.FunctionType(number, [number] * 7)
-    return builder.call(builder.inttoptr(function, kind.as_pointer()), arguments)
-
-
 def send_c_orders(
     engine: int, timed_send: int, timed_burst: int, turn: int, peer: Peer, clock: LiveClock, burst: int, costs: Array,
     count: int,
@@ -414,6 +423,7 @@ def run_c(
     """
     while script.phase != DONE and script.phase != FAILED:
         if step(script, time_at(clock, cycle_count())):
+            begin_to_count(script)
             script.latencies[script.count] = call_c(timed_turn, engine, 0, 0, 0, 0, 0, 0)
             if marks_at != 0:
                 script.start = load_i64(start_at)

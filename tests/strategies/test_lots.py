@@ -1,0 +1,153 @@
+"""Planned in lots, a trade is the one planned in money: same orders, plans and opportunities, to the last field."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crosswire.strategies.cross_spread import CrossSpread
+from crosswire.strategies.listing import Listing, cost_e9, gain_e9, sale_e9, value_e9
+from crosswire.strategies.plan import Plan, choose_lots, match_tops, walk_books
+from crosswire.venues.instrument import E9
+from crosswire.venues.side import ASK, BID
+from tests.strategies.test_plan import book_of
+from tests.support.strategy_harness import LEG_PARAMETERS, Harness, fill, linear, miss, reject
+
+LOTS_OF = {"0.001": 10**6, "0.02": 2 * 10**7, "1": E9, "0.000000001": 1}  # size of a lot in 1e-9
+# Of a trade, the largest and the least.
+SIZES = [("0.02", "0"), ("0.02", "0.02"), ("0.06", "0.021"), ("0.06", "0.06"), ("0.2", "0.04"), ("0.2", "0.06")]
+SCALARS = ("buy_ticks", "sell_ticks", "buy_value_e9", "sell_value_e9", "buy_lots", "sell_lots", "lot_e9", "value_e9")
+OFFERED = ("size_e9", "offered_size_e9", "offered_value_e9")
+
+
+@settings(max_examples=500)
+@given(st.integers(0, 1 << 50), st.integers(-(1 << 44), 1 << 44))
+def test_a_gain_is_the_value_rounded_down(size_e9: int, unit_value_e9: int) -> None:
+    size_e9 %= max(1, (1 << 62) * E9 // max(E9, abs(unit_value_e9)))
+    assert gain_e9(size_e9, unit_value_e9) == value_e9(size_e9, unit_value_e9) == size_e9 * unit_value_e9 // E9
+
+
+@settings(max_examples=400)
+@given(
+    st.sampled_from(sorted(LOTS_OF)),
+    st.tuples(st.integers(1, 1 << 22), st.integers(-3, 3)),
+    st.tuples(st.integers(1, 1 << 31), st.integers(1, 1 << 31), st.integers(1, 5), st.integers(1, 5)),
+    st.booleans(),
+    st.one_of(st.integers(-3, 6), st.integers(-(1 << 31), 1 << 31)),
+)
+def test_a_plan_in_lots_is_the_plan_in_money(
+    lot: str, ticks: tuple[int, int], lots: tuple[int, int, int, int], few: bool, limit_lots: int
+) -> None:
+    buy, sell = linear(tick="0.5", lot=lot, taker_fee_bps=1), linear(tick="0.1", lot=lot, taker_fee_bps=-1)
+    ask, bid = ticks[0], max(1, ticks[0] * 5 + ticks[1])
+    asks, bids = [(ask, lots[2 if few else 0]), (ask + 1, 7)], [(bid, lots[3 if few else 1])]
+    books = book_of(ASK, asks), book_of(BID, bids)
+    listings = Listing(cost_rate_e9=E9 + 10**5), Listing(sale_rate_e9=E9 + 10**5)
+    money, in_lots = Plan(), Plan()
+    size = limit_lots * LOTS_OF[lot]
+    # Any rate that these prices clear: what does not clear is never planned.
+    walk_books(money, listings[0], buy, books[0], listings[1], sell, books[1], 0, 1, size, True)
+    if money.size_e9 > 0:
+        choose_lots(money, buy, sell, 0)
+    cost, sale = cost_e9(listings[0], buy, ask), sale_e9(listings[1], sell, bid)
+    match_tops(in_lots, books[0], books[1], LOTS_OF[lot], cost, sale, limit_lots)
+    names = OFFERED + (SCALARS if money.size_e9 > 0 else ())
+    assert {name: getattr(in_lots, name) for name in names} == {name: getattr(money, name) for name in names}
+    for name in ("buy_levels", "sell_levels"):
+        found, expected = getattr(in_lots, name), getattr(money, name)
+        assert found.count == expected.count == 1
+        assert (found.levels[0].price_ticks, found.levels[0].qty_lots) == (
+            expected.levels[0].price_ticks,
+            expected.levels[0].qty_lots,
+        )
+
+
+def terms(draw: Any) -> dict[str, Any]:
+    return LEG_PARAMETERS | {
+        "threshold_bps": draw(st.sampled_from([-2, 0, 1, "1.9999"])),
+        "close_threshold_bps": draw(st.sampled_from([-20, -2])),
+        "size_max": draw(st.sampled_from(["0.02", "0.1", 1])),
+        "size_min": draw(st.sampled_from([0, "0.011", "0.02"])),
+        "position_max": draw(st.sampled_from([1, "1.02", 3])),
+        "open_trades_max": draw(st.integers(1, 2)),
+        "instruments": ["a", "b", "c"],
+    }
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_the_strategy_does_the_same_either_way(data: st.DataObject) -> None:
+    given_terms = terms(data.draw)
+    both = []
+    for planned_in_lots in (True, False):
+        traded = {"a": linear("0.5", "0.02", 1), "b": linear("0.1", "0.02", 1), "c": linear("0.1", "0.01", 2)}
+        harness = Harness(CrossSpread, given_terms, traded)
+        strategy: Any = harness.strategy
+        # c has lots of its own: its pairs are planned in money in any case.
+        assert bin(strategy.even_pairs).count("1") == 2
+        if not planned_in_lots:
+            strategy.even_pairs = 0
+        both.append(harness)
+    answers = [fill(), fill(), fill(), fill(1), miss(), reject(), fill(after_ns=3_000_000)]
+    for _ in range(data.draw(st.integers(3, 12))):
+        name = data.draw(st.sampled_from("abbac"))
+        bid = 500_000 + 5 * data.draw(st.integers(-50, 50))
+        spread = 5 * data.draw(st.integers(1, 3))
+        bid_size, ask_size = (data.draw(st.integers(1, 60)) for _ in range(2))
+        sizes = [f"{size * 2 / 100:.2f}" for size in (bid_size, ask_size)]
+        empty = data.draw(st.integers(0, 7))
+        given_answers = data.draw(st.lists(st.sampled_from(answers), max_size=3))
+        for harness in both:
+            harness.answers += given_answers
+            bids = [] if empty == 0 else [(f"{bid / 10:.1f}", sizes[0])]
+            asks = [] if empty == 1 else [(f"{(bid + spread) / 10:.1f}", sizes[1])]
+            harness.set_book(name, bids=bids, asks=asks)
+    for harness in both:
+        harness.finish()
+    assert both[0].orders == both[1].orders
+    assert both[0].trades == both[1].trades
+    assert both[0].opportunities == both[1].opportunities
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_what_positions_leave_is_the_same_either_way(data: st.DataObject) -> None:
+    """Positions and open orders a few lots from their limits and from flat, and levels of a few lots."""
+    size_max, size_min = data.draw(st.sampled_from(SIZES))
+    changes = {
+        "position_max": "0.2",  # 10 lots
+        "size_max": size_max,
+        "size_min": size_min,
+        "threshold_bps": data.draw(st.sampled_from([0, 30])),
+        "close_threshold_bps": -100,
+        "instruments": ["a", "b"],
+    }
+    limits = st.one_of(st.integers(-2, 2), st.integers(8, 12), st.integers(-12, -8))
+    held = [(data.draw(limits), data.draw(st.integers(0, 2)), data.draw(st.integers(0, 2))) for _ in "ab"]
+    lots = [data.draw(st.integers(1, 4)) for _ in range(4)]
+    edge = data.draw(st.integers(-20, 60))
+    found = []
+    for planned_in_lots in (True, False):
+        harness = Harness(
+            CrossSpread, LEG_PARAMETERS | changes, {"a": linear("0.5", "0.02", 1), "b": linear("0.1", "0.02")}
+        )
+        strategy: Any = harness.strategy
+        assert bin(strategy.even_pairs).count("1") == 2
+        strategy.even_pairs *= int(planned_in_lots)
+        for position, (position_lots, buying, selling) in zip(harness.desk.positions, held, strict=False):
+            position.position_lots, position.open_buy_lots, position.open_sell_lots = position_lots, buying, selling
+        sizes = [f"{size * 2 / 100:.2f}" for size in lots]
+        harness.set_book("a", bids=[("50000.0", sizes[0])], asks=[("50000.5", sizes[1])])
+        bid = f"{50000 + edge}.0"
+        harness.set_book("b", bids=[(bid, sizes[2])], asks=[(f"{50000 + edge}.5", sizes[3])])
+        harness.finish()
+        found.append((harness.orders, harness.trades, harness.opportunities))
+    assert found[0] == found[1]
+
+
+def test_limits_that_are_no_whole_lots_are_planned_in_money() -> None:
+    traded = {"a": linear("0.5", "0.02", 1), "b": linear("0.1", "0.02", 1)}
+    for changes, pairs in (({}, 2), ({"size_max": "0.99"}, 0), ({"position_max": "2.01"}, 0), ({"depth": 2}, 0)):
+        parameters = LEG_PARAMETERS | {"position_max": 2, "instruments": ["a", "b"]} | changes
+        strategy: Any = Harness(CrossSpread, parameters, traded).strategy
+        assert bin(strategy.even_pairs).count("1") == pairs

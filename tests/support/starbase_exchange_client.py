@@ -119,6 +119,7 @@ class Received:
     fields: dict[str, Any]
     groups: dict[str, list[dict[str, Any]]]
     time_ns: int
+    send_time_ns: int
 
     def __getattr__(self, name: str) -> Any:
         if name in self.__dict__["fields"]:
@@ -128,7 +129,9 @@ class Received:
 
 def read_frame(data: bytes, time_ns: int) -> tuple[Received, int]:
     """The frame at the beginning of `data`, and how many bytes it and its padding take."""
-    protocol, flags, length, template, version, sequence, processed, _ = struct.unpack_from("<BBHHHqqq", data)
+    protocol, flags, length, template, version, sequence, processed, send_time_ns = struct.unpack_from(
+        "<BBHHHqqq", data
+    )
     assert protocol == order_layout.PROTOCOL_ID
     message = ORDER_MESSAGES[template]
     root = message.root.size
@@ -151,7 +154,9 @@ def read_frame(data: bytes, time_ns: int) -> tuple[Received, int]:
     assert position == length
     padded = -(-length // 8) * 8
     assert data[length:padded] == bytes(padded - length)
-    return Received(template, sequence, processed, bool(flags & 1), version, fields, groups, time_ns), padded
+    return Received(
+        template, sequence, processed, bool(flags & 1), version, fields, groups, time_ns, send_time_ns
+    ), padded
 
 
 def new_body(

@@ -9,10 +9,16 @@ from crosswire.nic.packet import FLAG_ACK, FLAG_PSH, TCP_FRAME_HEADER_BYTES, sea
 from crosswire.nic.rings.delay import DELAY_FRAMES_MAX
 from crosswire.nic.rings.ring import commit, reserve
 from crosswire.venues.starbase.exchange.exchange import restart_gateway
+from crosswire.venues.starbase.exchange.setup import make_starbase_exchange
 from crosswire.venues.starbase.exchange.state import Mistake
 from crosswire.venues.starbase.wire.order_codes import OrderRejectReason, OrderStatus, Template
+from tests.support.order_setup import VENUE, make_market
 from tests.support.starbase_exchange_client import (
+    CHANNEL,
+    FAST,
+    KEYS,
     MS,
+    START_NS,
     Connection,
     Protection,
     S,
@@ -22,6 +28,7 @@ from tests.support.starbase_exchange_client import (
     kinds,
     last,
     lots_of,
+    order_flow,
     quote,
     said,
 )
@@ -280,3 +287,40 @@ def test_who_is_sent_away_is_told_of_no_number_of_his() -> None:
         Template.LOGGED_OUT, 1, 0, 17,
     )  # fmt: skip
     assert (stranger.is_ended, client.is_ended) == (True, False)
+
+
+def test_more_than_a_batch_is_said_again_whole() -> None:
+    """Each frame with the time at which it is sent, and the number received by then."""
+    wire = fast()
+    client = wire.ready()
+    for number in range(900):
+        client.cancel(number)
+        if number % 100 == 99:
+            wire.run(0)
+    told = said(wire, client)
+    assert {message.send_time_ns for message in told} == {wire.now_ns}
+    wire.run(7)
+    client.send(Template.RESEND_REQUEST, struct.pack("<qq", 2, 0))
+    again = said(wire, client)
+    assert [(m.sequence, m.template, m.fields) for m in again] == [(m.sequence, m.template, m.fields) for m in told]
+    assert {(m.send_time_ns, m.last_processed, m.is_resent) for m in again} == {(wire.now_ns, 902, True)}
+
+
+def test_a_quantity_is_written_in_the_lots_of_its_instrument() -> None:
+    """Lots of 0.005: five thousandths each."""
+    market = make_market(1)
+    market.instruments[0].lot_e9 = 5_000_000
+    flows = [order_flow(0), order_flow(1)]
+    options = {"start_ns": START_NS, "is_connected": False} | FAST
+    wire = Wire(make_starbase_exchange(VENUE, market, flows, CHANNEL, KEYS, {0: 1000}, **options))
+    client, other = wire.ready(), wire.ready(1, key=1)
+    client.new(1, -1, 1000, 15)
+    wire.run(0)
+    placed = said(wire, client)[0]
+    assert (placed.quantity, placed.visible_quantity, placed.total_filled) == ((15, -3), (15, -3), (0, -3))
+    other.new(1, 1, 1000, 10)
+    assert last(wire, other).groups["fills"][0]["fill_quantity"] == (10, -3)
+    filled = last(wire, client).groups["fills"][0]
+    assert (filled["fill_quantity"], filled["total_filled"]) == ((10, -3), (10, -3))
+    other.new(2, 1, 1000, 7)
+    assert last(wire, other).reason == OrderRejectReason.INVALID_QUANTITY

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from crosswire.strategies.cross_spread import CrossSpread
 from crosswire.strategies.listing import Listing, cost_e9, gain_e9, sale_e9, value_e9
+from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.plan import Plan, choose_lots, match_tops, walk_books
 from crosswire.venues.instrument import E9
 from crosswire.venues.side import ASK, BID
@@ -143,6 +144,19 @@ def test_what_positions_leave_is_the_same_either_way(data: st.DataObject) -> Non
         harness.finish()
         found.append((harness.orders, harness.trades, harness.opportunities))
     assert found[0] == found[1]
+
+
+def test_a_level_below_the_least_size_is_no_lack_of_room() -> None:
+    """There is room for exactly the least size, two lots, and the level has one."""
+    terms = {"position_max": "0.2", "size_max": "0.2", "size_min": "0.04", "instruments": ["a", "b"]}
+    for planned_in_lots in (1, 0):
+        harness = Harness(CrossSpread, LEG_PARAMETERS | terms, {"a": linear("0.5", "0.02"), "b": linear("0.5", "0.02")})
+        harness.strategy.even_pairs *= planned_in_lots
+        harness.desk.positions[0].position_lots = 8
+        harness.set_book("a", asks=[("50000", "0.02")])
+        harness.set_book("b", bids=[("50500", "0.02")])
+        harness.finish()
+        assert [row["blocked_by"] for row in harness.opportunities] == [Blocked.NO_SIZE]
 
 
 def test_limits_that_are_no_whole_lots_are_planned_in_money() -> None:

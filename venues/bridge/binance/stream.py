@@ -36,7 +36,7 @@ from crosswire.venues.bridge.binance.kinds import (
     kind_of_other,
     read_name,
 )
-from crosswire.venues.bridge.binance.line import LEVELS_MAX, Line, Number, Seen, fail, to_ns
+from crosswire.venues.bridge.binance.line import LEVELS_MAX, VALUE_MAX, Line, Number, Seen, fail, to_ns
 from crosswire.venues.bridge.binance.remark import Remark, Remarks, note
 from crosswire.venues.bridge.wire.encoder import (
     FeedWriter,
@@ -200,7 +200,9 @@ def fill_head(stream: Stream, message: BestBidAsk | Trade | BookDelta | Snapshot
         note(stream.remarks, Remark.SIZE_ROUNDED, number, line.sizes_rounded)
     if line.levels_off_tick != 0:
         note(stream.remarks, Remark.LEVEL_OFF_TICK, number, line.levels_off_tick)
-    if line.exchange_time_ns == 0 and line.seen & TIMES != 0:
+    if line.levels_unreal != 0:
+        note(stream.remarks, Remark.LEVEL_VALUE, number, line.levels_unreal)
+    if line.exchange_time_ns == 0 and line.seen & (TIMES | Seen.EVENT) != 0:  # every event has one
         note_untimed(stream, number)
 
 
@@ -470,6 +472,52 @@ def require(line: Line, keys: int, position: int) -> bool:
 
 
 @compiled
+def require_quote(line: Line, position: int) -> bool:
+    """Check that a bookTicker can be one: it has both sides, uncrossed, and a side of size 0 is empty."""
+    numbers = line.numbers
+    bid, ask = numbers[Number.BID_TICKS], numbers[Number.ASK_TICKS]
+    bid_lots, ask_lots = numbers[Number.BID_LOTS], numbers[Number.ASK_LOTS]
+    if not require(line, BOOK_TICKER_KEYS, position):
+        return False
+    is_free = (bid == 0 and bid_lots != 0) or (ask == 0 and ask_lots != 0)
+    is_crossed = bid_lots != 0 and ask_lots != 0 and bid >= ask
+    if is_free or is_crossed or max(bid, ask, bid_lots, ask_lots) > VALUE_MAX:
+        fail(line, Remark.VALUE, position)
+        return False
+    return True
+
+
+@compiled
+def require_trade(line: Line, position: int) -> bool:
+    """Check that a trade can be one: it has a price and a size, though that may be less than a lot."""
+    price, lots = line.numbers[Number.PRICE_TICKS], line.numbers[Number.QTY_LOTS]
+    if not require(line, TRADE_KEYS, position):
+        return False
+    if price == 0 or max(price, lots) > VALUE_MAX or (lots == 0 and line.sizes_rounded == 0):
+        fail(line, Remark.VALUE, position)
+        return False
+    return True
+
+
+@compiled
+def require_snapshot(line: Line, position: int) -> bool:
+    """Check that a snapshot can be one: its best bid is below its best ask."""
+    if not require(line, SNAPSHOT_KEYS, position):
+        return False
+    bid, ask = NO_BID, NO_ASK
+    for index in range(line.bid_count):
+        if line.bids[index].qty_lots != 0:
+            bid = max(bid, line.bids[index].price_ticks)
+    for index in range(line.ask_count):
+        if line.asks[index].qty_lots != 0:
+            ask = min(ask, line.asks[index].price_ticks)
+    if bid >= ask:
+        fail(line, Remark.VALUE, position)
+        return False
+    return True
+
+
+@compiled
 def import_depth(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int, number: int) -> None:
     """Import a line whose event is a change of depth, if that is what it is."""
     line = stream.line
@@ -495,11 +543,11 @@ def import_eventless(stream: Stream, writer: FeedWriter, text: Array, position: 
             note(stream.remarks, Remark.PARTIAL_DEPTH, number, 1)
         elif not names_symbol(stream, text):
             note(stream.remarks, Remark.OTHER_SYMBOL, number, 1)
-        elif require(line, SNAPSHOT_KEYS, position):
+        elif require_snapshot(line, position):
             import_snapshot(stream, writer, number)
         return True
     if line.seen & BOOK_TICKER_KEYS == BOOK_TICKER_KEYS:
-        if require(line, BOOK_TICKER_KEYS, position):
+        if require_quote(line, position):
             import_quote(stream, writer, number)
         return True
     return False
@@ -519,14 +567,14 @@ def import_line(stream: Stream, writer: FeedWriter, text: Array, position: int, 
             import_depth(stream, writer, text, position, length, number)
             return
         if line.event == EVENT_QUOTE:
-            if require(line, BOOK_TICKER_KEYS, position):
+            if require_quote(line, position):
                 import_quote(stream, writer, number)
             return
         if line.event == EVENT_TRADE:
             # "X" other than MARKET (insurance fund, ADL) is a transfer beside the book, at a price nobody quoted.
             if seen & Seen.TRADE_KIND != 0 and line.trade_kind != TRADE_MARKET:
                 note(stream.remarks, Remark.TRANSFER, number, 1)
-            elif require(line, TRADE_KEYS, position):
+            elif require_trade(line, position):
                 import_trade(stream, writer, number)
             return
     elif import_eventless(stream, writer, text, position, number):

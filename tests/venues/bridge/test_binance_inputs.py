@@ -158,3 +158,21 @@ def test_terms_that_can_not_be_are_refused_in_one_line(name: str, value: str, wh
     (tmp_path / "in.txt").write_bytes(TEXT)
     with pytest.raises(RecordingError, match=f"{name}='{value}' .*{why}"):
         import_file(tmp_path / "in.txt", tmp_path / "out.pcap", ImportOptions(terms=terms))
+
+
+def test_update_ids_that_begin_anew_end_the_book_until_a_snapshot(tmp_path: Path) -> None:
+    anew = [line(10_000, delta(10_000, (1, 2, 0), "7.000")), line(10_100, delta(10_100, (3, 4, 2), "8.000"))]
+    summary = run(tmp_path, [*GOOD, *anew])
+    assert told(summary) == {kind(Remark.ID_RESET): (1, "4")}
+    assert (summary.breaks, decoded(summary.output)[1].books[0].valid) == (1, 0)
+    mended = run(tmp_path, [*GOOD, *anew, line(10_200, rest(3)), line(10_300, delta(10_300, (5, 6, 4), "9.000"))])
+    assert told(mended) == {kind(Remark.ID_RESET): (1, "4")}
+    assert best(decoded(mended.output)[1].books[0]) == ((5000, 9000), (5001, 1000))
+
+
+def test_a_late_copy_of_deltas_is_no_new_beginning(tmp_path: Path) -> None:
+    later = [line(20_000, delta(20_000, NEXT, "5.000")), GOOD[1], GOOD[2]]
+    copies = [each.replace(each.split(" ", 1)[0], line(20_100, "").strip(), 1) for each in later[1:]]
+    summary = run(tmp_path, [*GOOD, later[0], *copies])
+    assert (summary.dropped, summary.breaks) == (2, 0)
+    assert best(decoded(summary.output)[1].books[0]) == ((5000, 5000), (5001, 1000))

@@ -123,7 +123,7 @@ class ImportSummary:
 
 COUNTED = ("lines", "deltas", "levels", "quotes", "trades", "snapshots", "held", "dropped")
 REMARKED = {
-    "breaks": (Remark.BREAK,),
+    "breaks": (Remark.BREAK, Remark.ID_RESET),
     "bad_lines": tuple(BAD_LINES),
     "other_streams": tuple(OTHER_STREAMS),
     "other_symbols": (Remark.OTHER_SYMBOL,),

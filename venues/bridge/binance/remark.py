@@ -55,6 +55,7 @@ class Remark(IntEnum):
     CLOCK_SET = 40
     CUT_FILE = 41
     GARBAGE = 42
+    ID_RESET = 43
 
 
 BAD_LINES = range(Remark.BLANK, Remark.OTHER_MARKET + 1)
@@ -116,6 +117,9 @@ ABOUT = {
         "fetch the REST depth snapshot while recording, or import the recording before together with this one",
     ),
     Remark.BREAK: About("breaks in the depth stream", "the book is lost from there to the next snapshot; fetch one"),
+    Remark.ID_RESET: About(
+        "times that the venue's update ids began anew", "the book is lost from there to the next snapshot; fetch one"
+    ),
     Remark.EXCHANGE_TIME: About("messages without an exchange time between 2009 and 2100", "they go without one"),
     Remark.EXCHANGE_LEAP: About(
         "messages whose exchange time leaps away from the others'", "they go without one; nothing else is lost"

@@ -14,6 +14,7 @@ Source: developers.binance.com, "How to manage a local order book correctly" (sp
 from enum import IntEnum
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u8, view
 from crosswire.nic.unit.compile import compiled
@@ -54,6 +55,7 @@ from crosswire.venues.side import ASK, BID, BUY, SELL
 LINE_BYTES_MAX = 1 << 22  # a line of LEVELS_MAX levels a side is shorter
 HELD_BYTES_MAX = 1 << 26  # deltas held for a snapshot: minutes of the busiest stream; beyond, the oldest are given up
 OUTPUT_BYTES_PER_LINE_MAX = book_bytes_max(2 * LEVELS_MAX) + book_bytes_max(0)  # the first has a definition before it
+ID_RESET_NS = 5 * NS_PER_S  # a delta so much later than one with higher ids is no copy, nor of a slower stream
 OTHERS_IN_ROW_MAX = 256  # deltas of a second stream without one of the first: the first has ended
 
 BOOK_TICKER_KEYS = Seen.LAST_ID | Seen.BID_PRICE | Seen.BID_SIZE | Seen.ASK_PRICE | Seen.ASK_SIZE
@@ -98,6 +100,7 @@ class Stream(Struct):
     market: i64  # Market
     chain: i64  # Chain
     last_id: i64  # of the last delta or snapshot that was in order
+    last_delta_ns: i64  # exchange time of the last delta that was in order; 0: none had one
     position: i64
     end: i64
     held_position: i64  # replayed up to here, while `replaying`
@@ -371,6 +374,34 @@ def take_up_carried(stream: Stream, writer: FeedWriter, previous_id: int) -> Non
 
 
 @compiled
+def break_chain(stream: Stream, text: Array, position: int, length: int, number: int) -> None:
+    """End the proven book at a delta, which is held from here on for the snapshot that may mend it."""
+    stream.chain = Chain.BROKEN
+    if stream.replaying == 0:
+        forget_held(stream)
+        hold_line(stream, text, position, length, number)
+
+
+@compiled
+def has_new_ids(stream: Stream) -> bool:
+    """Tell whether a delta whose ids the book is past counts anew: the exchange made it long after those it had."""
+    is_later = stream.line.exchange_time_ns > stream.last_delta_ns + ID_RESET_NS
+    return stream.chain == Chain.LIVE and stream.last_delta_ns != 0 and is_later
+
+
+@compiled
+def end_book(stream: Stream, writer: FeedWriter) -> None:
+    """Publish an empty delta that follows none, so that whoever reads the capture loses the book of the old ids."""
+    delta = stream.delta
+    delta.instrument_id = stream.definition.instrument_id
+    delta.exchange_time_ns = stream.line.exchange_time_ns
+    delta.first_id = delta.last_id = stream.last_id + 2
+    delta.previous_id = stream.last_id + 1
+    write_delta(writer, delta, stream.line.bids, 0, stream.line.asks, 0)
+    stream.deltas += 1
+
+
+@compiled
 def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int, number: int) -> None:
     """Import one depth delta, whose line of `length` bytes begins at `position`."""
     line = stream.line
@@ -391,7 +422,13 @@ def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int,
         emit_delta(stream, writer, previous_id, number)
         return
     if last_id <= stream.last_id:
-        stream.dropped += 1
+        if has_new_ids(stream):
+            note(stream.remarks, Remark.ID_RESET, number, 1)
+            end_book(stream, writer)
+            break_chain(stream, text, position, length, number)
+            emit_delta(stream, writer, previous_id, number)
+        else:
+            stream.dropped += 1
         return
     if previous_id < stream.last_id and stream.chain == Chain.LIVE:
         if stream.name.speed == NAMELESS:
@@ -401,12 +438,10 @@ def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int,
     if previous_id <= stream.last_id:
         stream.chain = Chain.LIVE
         stream.last_id = last_id
+        stream.last_delta_ns = stream.line.exchange_time_ns
     else:
         note(stream.remarks, Remark.BREAK, number, 1)
-        stream.chain = Chain.BROKEN
-        if stream.replaying == 0:
-            forget_held(stream)
-            hold_line(stream, text, position, length, number)
+        break_chain(stream, text, position, length, number)
     emit_delta(stream, writer, previous_id, number)
 
 

@@ -17,6 +17,8 @@ from crosswire.venues.bridge.wire.layout import (
     MESSAGES,
     SCHEMA_ID,
     SCHEMA_VERSION,
+    UNIT_E9_MAX,
+    VALUE_BITS,
     BestBidAsk,
     BookDelta,
     GroupHeader,
@@ -49,8 +51,6 @@ from crosswire.venues.market import (
 from crosswire.venues.side import ASK, BID
 
 CHANNELS_MAX = 64
-VALUE_BITS = 52  # prices in ticks and sizes in lots are below 2**52: what is beyond is damage
-UNIT_E9_MAX = 1 << 60  # a tick, lot or contract beyond 1e9 units is damage
 KNOWN_TEMPLATES = len(MESSAGES)
 UNKNOWN_GROUPS_MAX = 8  # of one message, that are passed over
 

@@ -99,6 +99,8 @@ class Plain:
                 self.on_grid(message.get(key, "0"), TICK)
             for key in ("B", "A") if kind == "bookTicker" else ("q",):
                 self.number(message[key])
+            if kind == "trade" and not (self.number(message["p"]) and self.number(message["q"])):
+                raise BadLineError
             self.counts["quotes" if kind == "bookTicker" else "trades"] += 1
 
     @staticmethod

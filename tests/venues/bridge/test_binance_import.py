@@ -274,7 +274,7 @@ def test_damaged_files_are_errors(tmp_path: Path) -> None:
     empty.write_bytes(gzip.compress(b""))
     for path, reason in (
         (flipped, "damaged"),
-        (empty, "do not tell"),
+        (empty, "is empty"),
         (tmp_path / "no", "can't be read"),
     ):
         with pytest.raises(RecordingError, match=reason):

@@ -24,6 +24,7 @@ DETAILS = (
     "other_streams",
     "other_symbols",
     "levels_off_tick",
+    "levels_unreal",
     "sizes_rounded",
     "exchange_times_refused",
     "sent_later",

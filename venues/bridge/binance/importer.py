@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crosswire.nic.capture.writer import CaptureWriter
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.packet import Flow
 from crosswire.nic.unit.call import machine_code
 from crosswire.nic.warning import DataWarning
@@ -54,6 +55,7 @@ from crosswire.venues.bridge.binance.terms import Terms, expiry_ns, find_terms, 
 from crosswire.venues.bridge.binance.text import RecordingError
 from crosswire.venues.bridge.binance.window import slide
 from crosswire.venues.bridge.wire.encoder import FeedWriter, make_writer
+from crosswire.venues.bridge.wire.layout import UNIT_E9_MAX
 from crosswire.venues.instrument import E9, Kind, Payoff, set_text
 
 OFF_GRID_MIN = 10  # so many prices off the tick, or sizes off the lot, and more than one in so many of all: the terms
@@ -107,6 +109,7 @@ class ImportSummary:
     other_streams: int  # lines of kinds that are not imported
     other_symbols: int  # lines of other symbols
     levels_off_tick: int  # left out
+    levels_unreal: int  # left out: a price or size that no order has
     sizes_rounded: int  # sizes that were no whole number of lots, rounded down
     exchange_times_refused: int  # messages that go without one
     sent_later: int  # messages received before the exchange sent them
@@ -120,11 +123,12 @@ class ImportSummary:
 
 COUNTED = ("lines", "deltas", "levels", "quotes", "trades", "snapshots", "held", "dropped")
 REMARKED = {
-    "breaks": (Remark.BREAK,),
+    "breaks": (Remark.BREAK, Remark.ID_RESET),
     "bad_lines": tuple(BAD_LINES),
     "other_streams": tuple(OTHER_STREAMS),
     "other_symbols": (Remark.OTHER_SYMBOL,),
     "levels_off_tick": (Remark.LEVEL_OFF_TICK,),
+    "levels_unreal": (Remark.LEVEL_VALUE,),
     "sizes_rounded": (Remark.SIZE_ROUNDED,),
     "exchange_times_refused": (Remark.EXCHANGE_TIME, Remark.EXCHANGE_LEAP),
     "sent_later": (Remark.SENT_LATER,),
@@ -226,7 +230,7 @@ def correct(pairs: Sequence[tuple[Path, Path]], found: Sequence[Found], options:
             measure(path, stream, envelope)
         return estimate_correction(envelope, options.delay_floor_ns)
     if abs(given) > CLOCK_OFFSET_NS_MAX:
-        raise RecordingError(f"clock_offset_ns={given}: more than a day")
+        raise RecordingError(f"a clock offset of {given / NS_PER_MS:g} ms is more than a day")
     return ClockCorrection(offset_ns=given)
 
 
@@ -368,8 +372,8 @@ def make_stream(market: Market, symbol: str, terms: Terms, room_bytes: int) -> t
     definition.payoff = Payoff.INVERSE if market == Market.COINM else Payoff.LINEAR
     for name in ("tick", "lot", "contract"):
         value = to_e9(getattr(terms, name), name)
-        if value <= 0:
-            raise RecordingError(f"{name}={getattr(terms, name)!r} must be above 0")
+        if not 0 < value <= UNIT_E9_MAX:
+            raise RecordingError(f"{name}={getattr(terms, name)!r} must be above 0, and at most {UNIT_E9_MAX // E9:,}")
         setattr(definition, f"{name}_e9", value)
     definition.maker_fee_e9 = to_e9(terms.maker_fee, "maker_fee")
     definition.taker_fee_e9 = to_e9(terms.taker_fee, "taker_fee")

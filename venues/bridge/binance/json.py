@@ -13,6 +13,7 @@ from crosswire.venues.bridge.binance.line import (
     LEVELS_MAX,
     TIME_MAX_NS,
     TIME_MIN_NS,
+    VALUE_MAX,
     Line,
     Number,
     Scale,
@@ -204,56 +205,6 @@ def postpone_fault(line: Line) -> None:
 
 
 @compiled
-def scan_levels(line: Line, text: Array, position: int, levels: Array) -> int:
-    """Read `["price","size"],...]`, from after the opening bracket; `line.number` counts them. The position after.
-
-    A level off the tick is left out and counted: no book has a place for it, and the others are right without it.
-    """
-    count = 0
-    removals = 0
-    position = skip_space(text, position)
-    if text[position] == CLOSE_LIST:
-        line.number = 0
-        return position + 1
-    while True:
-        if text[position] != OPEN_LIST or text[position + 1] != QUOTE:
-            return fail(line, Remark.SYNTAX, position)
-        if count == LEVELS_MAX:
-            return fail(line, Remark.TOO_MANY_LEVELS, position)
-        level = levels[count]
-        position = scan_decimal(line, text, position + 2, line.price_scale)
-        if position == 0:
-            return 0
-        is_off_tick = line.remainder != 0
-        level.price_ticks = line.number
-        position = skip_space(text, position)
-        if text[position] != COMMA:
-            return fail(line, Remark.SYNTAX, position)
-        position = skip_space(text, position + 1)
-        if text[position] != QUOTE:
-            return fail(line, Remark.SYNTAX, position)
-        position = scan_size(line, text, position + 1)
-        if position == 0:
-            return 0
-        level.qty_lots = line.number
-        if text[position] != CLOSE_LIST:
-            return fail(line, Remark.SYNTAX, position)
-        if is_off_tick:
-            line.levels_off_tick += 1
-        else:
-            count += 1
-            removals += level.qty_lots == 0
-        position = skip_space(text, position + 1)
-        if text[position] == CLOSE_LIST:
-            line.number = count
-            line.removals += removals
-            return position + 1
-        if text[position] != COMMA:
-            return fail(line, Remark.SYNTAX, position)
-        position = skip_space(text, position + 1)
-
-
-@compiled
 def skip_value(line: Line, text: Array, position: int) -> int:
     """Pass over any JSON value; the position after it."""
     start = position
@@ -283,6 +234,75 @@ def skip_value(line: Line, text: Array, position: int) -> int:
         elif byte == COMMA and depth == 0:
             return position if position > start else fail(line, Remark.SYNTAX, position)
         position += 1
+
+
+@compiled
+def end_level(line: Line, text: Array, position: int) -> int:
+    """Pass over what a level has behind its size, to the position after its closing bracket."""
+    position = skip_space(text, position)
+    while text[position] == COMMA:
+        position = skip_value(line, text, skip_space(text, position + 1))
+        if position == 0:
+            return 0
+        position = skip_space(text, position)
+    return position + 1 if text[position] == CLOSE_LIST else fail(line, Remark.SYNTAX, position)
+
+
+@compiled
+def scan_levels(line: Line, text: Array, position: int, levels: Array) -> int:
+    """Read `["price","size"],...]`, from after the opening bracket; `line.number` counts them. The position after.
+
+    A level off the tick, or with a price or size that no order has, is left out and counted: no book has a place for
+    it, and the others are right without it. What a level has behind its size is passed over: snapshots once had `[]`.
+    """
+    count = 0
+    removals = 0
+    position = skip_space(text, position)
+    if text[position] == CLOSE_LIST:
+        line.number = 0
+        return position + 1
+    while True:
+        if text[position] != OPEN_LIST:
+            return fail(line, Remark.SYNTAX, position)
+        position = skip_space(text, position + 1)
+        if text[position] != QUOTE:
+            return fail(line, Remark.SYNTAX, position)
+        if count == LEVELS_MAX:
+            return fail(line, Remark.TOO_MANY_LEVELS, position)
+        level = levels[count]
+        position = scan_decimal(line, text, position + 1, line.price_scale)
+        if position == 0:
+            return 0
+        is_off_tick = line.remainder != 0
+        level.price_ticks = line.number
+        position = skip_space(text, position)
+        if text[position] != COMMA:
+            return fail(line, Remark.SYNTAX, position)
+        position = skip_space(text, position + 1)
+        if text[position] != QUOTE:
+            return fail(line, Remark.SYNTAX, position)
+        position = scan_size(line, text, position + 1)
+        if position == 0:
+            return 0
+        level.qty_lots = line.number
+        position = end_level(line, text, position)
+        if position == 0:
+            return 0
+        if is_off_tick:
+            line.levels_off_tick += 1
+        elif max(level.price_ticks, level.qty_lots) > VALUE_MAX or (level.price_ticks == 0 and level.qty_lots != 0):
+            line.levels_unreal += 1
+        else:
+            count += 1
+            removals += level.qty_lots == 0
+        position = skip_space(text, position)
+        if text[position] == CLOSE_LIST:
+            line.number = count
+            line.removals += removals
+            return position + 1
+        if text[position] != COMMA:
+            return fail(line, Remark.SYNTAX, position)
+        position = skip_space(text, position + 1)
 
 
 @compiled
@@ -515,6 +535,7 @@ def scan_line(line: Line, text: Array, position: int) -> int:
     line.late_fault = Remark.NONE
     line.sizes_rounded = 0
     line.levels_off_tick = 0
+    line.levels_unreal = 0
     line.removals = 0
     line.is_list = 0
     position = scan_local_time(line, text, position)

@@ -8,9 +8,10 @@ from crosswire.nic.duration import NS_PER_MS, NS_PER_S, NS_PER_US
 from crosswire.nic.memory.struct import Array, Pointer, Struct, array, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.bridge.binance.remark import Remark
-from crosswire.venues.bridge.wire.layout import Level
+from crosswire.venues.bridge.wire.layout import VALUE_BITS, Level
 
 LEVELS_MAX = 16_384  # a side of one message; the largest REST snapshot has 5,000
+VALUE_MAX = (1 << VALUE_BITS) - 1  # of ticks and of lots, to whoever reads the capture
 DIGITS_MAX = 18  # of a decimal: 10**18 < 2**63
 TIME_MIN_NS = 1_230_768_000 * NS_PER_S  # 2009: there was nothing to record before
 TIME_MAX_NS = 4_102_444_800 * NS_PER_S  # 2100: below it no time in s, ms or us is taken for one in another unit
@@ -90,6 +91,7 @@ class Line(Struct):
     remainder: i64  # what a decimal has beyond whole units
     sizes_rounded: i64  # sizes of this line that are no whole number of lots
     levels_off_tick: i64  # levels of this line that were left out
+    levels_unreal: i64  # levels of this line that were left out, since no order has such a price or size
     removals: i64  # levels of this line of size 0
     is_list: i64  # 1: a list of messages, which was passed over
     local_time_ns: i64

@@ -65,7 +65,7 @@ class Survey:
 
     def add(self, text: bytes) -> None:
         """Take up a line."""
-        time_text, _, message_text = text.lstrip(b"\0 ").partition(b" ")
+        time_text, message_text = (*text.lstrip(b"\0 \t").split(maxsplit=1), b"", b"")[:2]
         if self.telling >= TELLING_LINES and SNAPSHOT not in text:
             return
         message = read_message(message_text)

@@ -23,36 +23,39 @@ class Remark(IntEnum):
     RANGE = 8
     PRICE_OFF_TICK = 9
     TOO_MANY_LEVELS = 10
-    MISSING_KEY = 11
-    IDS = 12
-    OTHER_MARKET = 13
-    PARTIAL_DEPTH = 14
-    RPI_DEPTH = 15
-    SECOND_DEPTH = 16
-    AGGREGATE_TRADE = 17
-    TICKER = 18
-    KLINE = 19
-    MARK_PRICE = 20
-    FORCED_ORDER = 21
-    ACCOUNT = 22
-    TRANSFER = 23
-    LIST = 24
-    ERROR = 25
-    ANSWER = 26
-    UNKNOWN = 27
-    OTHER_SYMBOL = 28
-    LEVEL_OFF_TICK = 29
-    SIZE_ROUNDED = 30
-    UNPROVEN = 31
-    BREAK = 32
-    EXCHANGE_TIME = 33
-    EXCHANGE_LEAP = 34
-    SENT_LATER = 35
-    STEP_BACK = 36
-    LEAP = 37
-    CLOCK_SET = 38
-    CUT_FILE = 39
-    GARBAGE = 40
+    VALUE = 11
+    MISSING_KEY = 12
+    IDS = 13
+    OTHER_MARKET = 14
+    PARTIAL_DEPTH = 15
+    RPI_DEPTH = 16
+    SECOND_DEPTH = 17
+    AGGREGATE_TRADE = 18
+    TICKER = 19
+    KLINE = 20
+    MARK_PRICE = 21
+    FORCED_ORDER = 22
+    ACCOUNT = 23
+    TRANSFER = 24
+    LIST = 25
+    ERROR = 26
+    ANSWER = 27
+    UNKNOWN = 28
+    OTHER_SYMBOL = 29
+    LEVEL_OFF_TICK = 30
+    LEVEL_VALUE = 31
+    SIZE_ROUNDED = 32
+    UNPROVEN = 33
+    BREAK = 34
+    EXCHANGE_TIME = 35
+    EXCHANGE_LEAP = 36
+    SENT_LATER = 37
+    STEP_BACK = 38
+    LEAP = 39
+    CLOCK_SET = 40
+    CUT_FILE = 41
+    GARBAGE = 42
+    ID_RESET = 43
 
 
 BAD_LINES = range(Remark.BLANK, Remark.OTHER_MARKET + 1)
@@ -77,6 +80,7 @@ ABOUT = {
     Remark.CUT: About("lines cut by the end of the file", "take the whole file if there is one"),
     Remark.NUMBER: About("lines with a number that is not plain decimal digits", _RECORDER),
     Remark.RANGE: About("lines with a number too large to count with", _RECORDER),
+    Remark.VALUE: About("lines with a price or size that nothing trades at (zero, huge, crossed)", _RECORDER),
     Remark.PRICE_OFF_TICK: About("lines whose price is no multiple of the tick", "give the right tick with --terms"),
     Remark.TOO_MANY_LEVELS: About("lines with more levels a side than there is room for", "fetch smaller snapshots"),
     Remark.MISSING_KEY: About("lines that lack a key that their kind of message has", _RECORDER),
@@ -102,6 +106,9 @@ ABOUT = {
     Remark.LEVEL_OFF_TICK: About(
         "levels left out, their price no multiple of the tick", "give the right tick with --terms, if this one is wrong"
     ),
+    Remark.LEVEL_VALUE: About(
+        "levels left out, their price zero or their price or size beyond any", "look at what wrote the file"
+    ),
     Remark.SIZE_ROUNDED: About(
         "sizes rounded down to whole lots", "nothing if they are few: what is below a lot can't be traded"
     ),
@@ -110,7 +117,10 @@ ABOUT = {
         "fetch the REST depth snapshot while recording, or import the recording before together with this one",
     ),
     Remark.BREAK: About("breaks in the depth stream", "the book is lost from there to the next snapshot; fetch one"),
-    Remark.EXCHANGE_TIME: About("messages whose exchange time is not between 2009 and 2100", "they go without one"),
+    Remark.ID_RESET: About(
+        "times that the venue's update ids began anew", "the book is lost from there to the next snapshot; fetch one"
+    ),
+    Remark.EXCHANGE_TIME: About("messages without an exchange time between 2009 and 2100", "they go without one"),
     Remark.EXCHANGE_LEAP: About(
         "messages whose exchange time leaps away from the others'", "they go without one; nothing else is lost"
     ),

@@ -14,6 +14,7 @@ Source: developers.binance.com, "How to manage a local order book correctly" (sp
 from enum import IntEnum
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u8, view
 from crosswire.nic.unit.compile import compiled
@@ -36,7 +37,7 @@ from crosswire.venues.bridge.binance.kinds import (
     kind_of_other,
     read_name,
 )
-from crosswire.venues.bridge.binance.line import LEVELS_MAX, Line, Number, Seen, fail, to_ns
+from crosswire.venues.bridge.binance.line import LEVELS_MAX, VALUE_MAX, Line, Number, Seen, fail, to_ns
 from crosswire.venues.bridge.binance.remark import Remark, Remarks, note
 from crosswire.venues.bridge.wire.encoder import (
     FeedWriter,
@@ -54,6 +55,7 @@ from crosswire.venues.side import ASK, BID, BUY, SELL
 LINE_BYTES_MAX = 1 << 22  # a line of LEVELS_MAX levels a side is shorter
 HELD_BYTES_MAX = 1 << 26  # deltas held for a snapshot: minutes of the busiest stream; beyond, the oldest are given up
 OUTPUT_BYTES_PER_LINE_MAX = book_bytes_max(2 * LEVELS_MAX) + book_bytes_max(0)  # the first has a definition before it
+ID_RESET_NS = 5 * NS_PER_S  # a delta so much later than one with higher ids is no copy, nor of a slower stream
 OTHERS_IN_ROW_MAX = 256  # deltas of a second stream without one of the first: the first has ended
 
 BOOK_TICKER_KEYS = Seen.LAST_ID | Seen.BID_PRICE | Seen.BID_SIZE | Seen.ASK_PRICE | Seen.ASK_SIZE
@@ -98,6 +100,7 @@ class Stream(Struct):
     market: i64  # Market
     chain: i64  # Chain
     last_id: i64  # of the last delta or snapshot that was in order
+    last_delta_ns: i64  # exchange time of the last delta that was in order; 0: none had one
     position: i64
     end: i64
     held_position: i64  # replayed up to here, while `replaying`
@@ -200,7 +203,9 @@ def fill_head(stream: Stream, message: BestBidAsk | Trade | BookDelta | Snapshot
         note(stream.remarks, Remark.SIZE_ROUNDED, number, line.sizes_rounded)
     if line.levels_off_tick != 0:
         note(stream.remarks, Remark.LEVEL_OFF_TICK, number, line.levels_off_tick)
-    if line.exchange_time_ns == 0 and line.seen & TIMES != 0:
+    if line.levels_unreal != 0:
+        note(stream.remarks, Remark.LEVEL_VALUE, number, line.levels_unreal)
+    if line.exchange_time_ns == 0 and line.seen & (TIMES | Seen.EVENT) != 0:  # every event has one
         note_untimed(stream, number)
 
 
@@ -369,6 +374,34 @@ def take_up_carried(stream: Stream, writer: FeedWriter, previous_id: int) -> Non
 
 
 @compiled
+def break_chain(stream: Stream, text: Array, position: int, length: int, number: int) -> None:
+    """End the proven book at a delta, which is held from here on for the snapshot that may mend it."""
+    stream.chain = Chain.BROKEN
+    if stream.replaying == 0:
+        forget_held(stream)
+        hold_line(stream, text, position, length, number)
+
+
+@compiled
+def has_new_ids(stream: Stream) -> bool:
+    """Tell whether a delta whose ids the book is past counts anew: the exchange made it long after those it had."""
+    is_later = stream.line.exchange_time_ns > stream.last_delta_ns + ID_RESET_NS
+    return stream.chain == Chain.LIVE and stream.last_delta_ns != 0 and is_later
+
+
+@compiled
+def end_book(stream: Stream, writer: FeedWriter) -> None:
+    """Publish an empty delta that follows none, so that whoever reads the capture loses the book of the old ids."""
+    delta = stream.delta
+    delta.instrument_id = stream.definition.instrument_id
+    delta.exchange_time_ns = stream.line.exchange_time_ns
+    delta.first_id = delta.last_id = stream.last_id + 2
+    delta.previous_id = stream.last_id + 1
+    write_delta(writer, delta, stream.line.bids, 0, stream.line.asks, 0)
+    stream.deltas += 1
+
+
+@compiled
 def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int, number: int) -> None:
     """Import one depth delta, whose line of `length` bytes begins at `position`."""
     line = stream.line
@@ -389,7 +422,13 @@ def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int,
         emit_delta(stream, writer, previous_id, number)
         return
     if last_id <= stream.last_id:
-        stream.dropped += 1
+        if has_new_ids(stream):
+            note(stream.remarks, Remark.ID_RESET, number, 1)
+            end_book(stream, writer)
+            break_chain(stream, text, position, length, number)
+            emit_delta(stream, writer, previous_id, number)
+        else:
+            stream.dropped += 1
         return
     if previous_id < stream.last_id and stream.chain == Chain.LIVE:
         if stream.name.speed == NAMELESS:
@@ -399,12 +438,10 @@ def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int,
     if previous_id <= stream.last_id:
         stream.chain = Chain.LIVE
         stream.last_id = last_id
+        stream.last_delta_ns = stream.line.exchange_time_ns
     else:
         note(stream.remarks, Remark.BREAK, number, 1)
-        stream.chain = Chain.BROKEN
-        if stream.replaying == 0:
-            forget_held(stream)
-            hold_line(stream, text, position, length, number)
+        break_chain(stream, text, position, length, number)
     emit_delta(stream, writer, previous_id, number)
 
 
@@ -470,6 +507,52 @@ def require(line: Line, keys: int, position: int) -> bool:
 
 
 @compiled
+def require_quote(line: Line, position: int) -> bool:
+    """Check that a bookTicker can be one: it has both sides, uncrossed, and a side of size 0 is empty."""
+    numbers = line.numbers
+    bid, ask = numbers[Number.BID_TICKS], numbers[Number.ASK_TICKS]
+    bid_lots, ask_lots = numbers[Number.BID_LOTS], numbers[Number.ASK_LOTS]
+    if not require(line, BOOK_TICKER_KEYS, position):
+        return False
+    is_free = (bid == 0 and bid_lots != 0) or (ask == 0 and ask_lots != 0)
+    is_crossed = bid_lots != 0 and ask_lots != 0 and bid >= ask
+    if is_free or is_crossed or max(bid, ask, bid_lots, ask_lots) > VALUE_MAX:
+        fail(line, Remark.VALUE, position)
+        return False
+    return True
+
+
+@compiled
+def require_trade(line: Line, position: int) -> bool:
+    """Check that a trade can be one: it has a price and a size, though that may be less than a lot."""
+    price, lots = line.numbers[Number.PRICE_TICKS], line.numbers[Number.QTY_LOTS]
+    if not require(line, TRADE_KEYS, position):
+        return False
+    if price == 0 or max(price, lots) > VALUE_MAX or (lots == 0 and line.sizes_rounded == 0):
+        fail(line, Remark.VALUE, position)
+        return False
+    return True
+
+
+@compiled
+def require_snapshot(line: Line, position: int) -> bool:
+    """Check that a snapshot can be one: its best bid is below its best ask."""
+    if not require(line, SNAPSHOT_KEYS, position):
+        return False
+    bid, ask = NO_BID, NO_ASK
+    for index in range(line.bid_count):
+        if line.bids[index].qty_lots != 0:
+            bid = max(bid, line.bids[index].price_ticks)
+    for index in range(line.ask_count):
+        if line.asks[index].qty_lots != 0:
+            ask = min(ask, line.asks[index].price_ticks)
+    if bid >= ask:
+        fail(line, Remark.VALUE, position)
+        return False
+    return True
+
+
+@compiled
 def import_depth(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int, number: int) -> None:
     """Import a line whose event is a change of depth, if that is what it is."""
     line = stream.line
@@ -495,11 +578,11 @@ def import_eventless(stream: Stream, writer: FeedWriter, text: Array, position: 
             note(stream.remarks, Remark.PARTIAL_DEPTH, number, 1)
         elif not names_symbol(stream, text):
             note(stream.remarks, Remark.OTHER_SYMBOL, number, 1)
-        elif require(line, SNAPSHOT_KEYS, position):
+        elif require_snapshot(line, position):
             import_snapshot(stream, writer, number)
         return True
     if line.seen & BOOK_TICKER_KEYS == BOOK_TICKER_KEYS:
-        if require(line, BOOK_TICKER_KEYS, position):
+        if require_quote(line, position):
             import_quote(stream, writer, number)
         return True
     return False
@@ -519,14 +602,14 @@ def import_line(stream: Stream, writer: FeedWriter, text: Array, position: int, 
             import_depth(stream, writer, text, position, length, number)
             return
         if line.event == EVENT_QUOTE:
-            if require(line, BOOK_TICKER_KEYS, position):
+            if require_quote(line, position):
                 import_quote(stream, writer, number)
             return
         if line.event == EVENT_TRADE:
             # "X" other than MARKET (insurance fund, ADL) is a transfer beside the book, at a price nobody quoted.
             if seen & Seen.TRADE_KIND != 0 and line.trade_kind != TRADE_MARKET:
                 note(stream.remarks, Remark.TRANSFER, number, 1)
-            elif require(line, TRADE_KEYS, position):
+            elif require_trade(line, position):
                 import_trade(stream, writer, number)
             return
     elif import_eventless(stream, writer, text, position, number):

@@ -77,8 +77,12 @@ def to_e9(text: str, name: str) -> int:
         value = Decimal(text) * E9
     except InvalidOperation:
         raise RecordingError(f"{name}={text!r} is no decimal number") from None
+    if not value.is_finite():
+        raise RecordingError(f"{name}={text!r} is no decimal number")
     if value != int(value):
         raise RecordingError(f"{name}={text!r} has more than nine decimals")
+    if abs(value) >= 1 << 63:
+        raise RecordingError(f"{name}={text!r} is too large to count with")
     return int(value)
 
 

@@ -13,6 +13,24 @@ CHUNK_BYTES = 1 << 20  # of text at a time, at most
 GZIP_READ_BYTES = 1 << 16
 ZSTD_READ_BYTES = 1 << 12  # a block of four bytes may hold 128 KiB of text, and its decoder can't be told to stop
 MAGIC_BYTES = 4
+# What else a recording may have been packed in: how that begins, and what turns it into text.
+PACKED = {
+    GZIP_MAGIC: "compressed twice: unpack it once with gunzip",
+    ZSTD_MAGIC: "compressed twice: unpack it once with unzstd",
+    b"\xfd7zXZ": "compressed by xz: unpack it with xz -dk",
+    b"BZh": "compressed by bzip2: unpack it with bzip2 -dk",
+    b"\x04\x22\x4d\x18": "compressed by lz4: unpack it with lz4 -d",
+    b"PK\x03\x04": "a zip archive: unpack it with unzip",
+    b"7z\xbc\xaf": "a 7-zip archive: unpack it with 7z x",
+    b"Rar!": "a RAR archive: unpack it with unrar x",
+    b"PAR1": "a Parquet table, no lines of JSON: import the raw stream",
+    b"SQLite": "an SQLite database, no lines of JSON: import the raw stream",
+    b"\xff\xfe": "UTF-16: turn it into UTF-8 with iconv -f UTF-16 -t UTF-8",
+    b"\xfe\xff": "UTF-16: turn it into UTF-8 with iconv -f UTF-16 -t UTF-8",
+    b"\xd4\xc3\xb2\xa1": "a capture, no recording of streams: crosswire inspect reads it",
+    b"\x4d\x3c\xb2\xa1": "a capture, no recording of streams: crosswire inspect reads it",
+    b"\x0a\x0d\x0d\x0a": "a capture, no recording of streams: crosswire inspect reads it",
+}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -70,18 +88,32 @@ def read_chunks(path: Path, remarks: Remarks, read_bytes: int = GZIP_READ_BYTES)
     goes through zlib: 310 MB/s of text on the recordings, where pyarrow's reader gives 180.
     """
     try:
+        if not (path.is_file() or path.is_dir()) and path.exists():
+            raise RecordingError(f"{path}: is a pipe or device; save it as a file first, for it is read twice")
         with path.open("rb") as file:
             magic = file.read(MAGIC_BYTES)
-            file.seek(len(BYTE_ORDER_MARK) if magic.startswith(BYTE_ORDER_MARK) else 0)
+            file.seek(0)
             found = next((each for each in (GZIP, ZSTD) if each.begins(magic)), None)
             if found is None:
-                while chunk := file.read(4 * read_bytes):  # what is compressed holds as much
-                    yield chunk
+                yield from _unmarked(path, iter(lambda: file.read(4 * read_bytes), b""))  # packed, it holds as much
             else:
                 pieces = _inflated(path, file, found, min(read_bytes, found.read_bytes), remarks)
-                yield from _gathered(pieces, read_bytes)
+                yield from _unmarked(path, _gathered(pieces, read_bytes))
     except OSError as error:
         raise RecordingError(f"{path}: can't be read ({error.strerror or error})") from error
+
+
+def _unmarked(path: Path, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Take the byte order mark off a text, and refuse what is no text but something else that is known."""
+    first = next(chunks, b"")
+    if not first:
+        raise RecordingError(f"{path}: is empty")
+    packed = next((what for magic, what in PACKED.items() if first.startswith(magic)), None)
+    if packed is not None:
+        raise RecordingError(f"{path}: is {packed}")
+    if unmarked := first.removeprefix(BYTE_ORDER_MARK):
+        yield unmarked
+    yield from chunks
 
 
 def _gathered(pieces: Iterator[bytes], enough_bytes: int) -> Iterator[bytes]:

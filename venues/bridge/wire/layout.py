@@ -24,6 +24,8 @@ from crosswire.venues.layout import Message, WireLayout
 
 SCHEMA_ID = 0x4258  # "XB"
 SCHEMA_VERSION = 1
+VALUE_BITS = 52  # prices in ticks and sizes in lots are below 2**52: what is beyond is damage
+UNIT_E9_MAX = 1 << 60  # a tick, lot or contract beyond 1e9 units is damage
 PAYLOAD_BYTES_MAX = 1472  # Ethernet's 1,500 less 20 of IPv4 and 8 of UDP: a packet is never fragmented
 
 

@@ -19,9 +19,8 @@ from tests.support.paths import RECORDINGS, ROOT, recording
 
 pytestmark = [pytest.mark.parity, pytest.mark.skipif(NO_JIT, reason="whole runs take minutes uncompiled")]
 # As of 2026-11-29: addresses and session ids come from the venues' names, and what is due at one time is taken in their
-# order. Before that the orders of all but binance-btc were those of 2026-11-27. Those of synthetic and starbase are of
-# 2026-11-29, too: the exchange behind the made-up bridge feed is as far ahead of it as the feed's own times say, 1.06 ms,
-# and no longer the 0.5 ms that were configured. Orders that met a price in time now come too late, and the other way round.
+# order. Before that the orders of all but binance-btc were those of 2026-11-27. Those of synthetic and starbase changed
+# once more that day: their bridge feed's latency is measured, 1.06 ms in the median, where 0.5 ms was configured.
 DIGESTS = {
     "synthetic": "3ceace9b78116ceb-fc25c98533127553",
     "starbase": "91137aead1e110fc-e781c9eab7497f51",

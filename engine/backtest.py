@@ -12,6 +12,7 @@ from crosswire.engine.captures import capture_warnings, check_strict
 from crosswire.engine.config import ignoring_definitions, parse_config, read_config_text
 from crosswire.engine.data import prepare_data
 from crosswire.engine.errors import NothingError
+from crosswire.engine.feed_warnings import without_told
 from crosswire.engine.imports import import_warnings
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.loop import Status
@@ -65,7 +66,7 @@ def run_backtest(
         facts = run_facts(backtest, start_s, wall_s, backtest.digests())
         in_data = data_warnings(backtest)
         has_books = not all(list(backtest.engine.state.is_lost)[: backtest.engine.market.count])
-        facts.warnings[:0] = contradicted
+        facts.warnings[:] = contradicted + without_told(facts.warnings, contradicted)
         facts.warnings.extend(import_warnings(config, config_path))
         write_facts(kept.journal, replace(facts, config_text=config_text))
         kept.close()

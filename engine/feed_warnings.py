@@ -29,6 +29,8 @@ ADVICE = {
     Cost.CHANNEL: "each cost all books of its channel until they were proven again; check how it was captured",
     Cost.PACKET: "these packets were not read; check that the capture holds this venue's feed and nothing else",
 }
+MISMATCHES = "definitions that contradict the configuration"
+NEVER_DEFINED = "instruments that the feed never defined"
 
 
 def feed_warnings(feed: Feed, market: Market, venue: str = "") -> list[DataWarning]:
@@ -49,7 +51,7 @@ def mismatch_warnings(feed: Feed, market: Market, venue: str) -> Iterator[DataWa
     if feed.definition_mismatches != 0:
         done = "the configuration was believed" if feed.ignores_definitions else "nothing was traded in them"
         yield DataWarning(
-            kind="definitions that contradict the configuration",
+            kind=MISMATCHES,
             count=feed.definition_mismatches,
             first_place=f"venue {venue}, {_moment(feed.first_mismatch_ns)}",
             what_to_do=f"{done}; correct it: crosswire inspect --instruments prints what the wire says",
@@ -57,11 +59,23 @@ def mismatch_warnings(feed: Feed, market: Market, venue: str) -> Iterator[DataWa
     missing = [market.instruments[index] for index in _own(feed, market) if market.instruments[index].venue_id < 0]
     if missing and feed.packets != 0 and feed.definition_mismatches == 0:
         yield DataWarning(
-            kind="instruments that the feed never defined",
+            kind=NEVER_DEFINED,
             count=len(missing),
             first_place=f"venue {venue}, {text_of(missing[0].symbol)}",
             what_to_do="nothing was traded in them; correct the symbol, or begin where it is defined",
         )
+
+
+def without_told(warnings: list[DataWarning], contradicted: list[DataWarning]) -> list[DataWarning]:
+    """Leave out what feeds say of definitions where it was told before the run, term by term, as `contradicted`."""
+    told = [each.first_place for each in contradicted]
+    venues = {place.partition(",")[0] for place in told}
+    return [
+        each
+        for each in warnings
+        if not (each.kind == MISMATCHES and each.first_place.partition(",")[0] in venues)
+        and not (each.kind == NEVER_DEFINED and any(place.startswith(f"{each.first_place}:") for place in told))
+    ]
 
 
 def _reject_warnings(feed: Feed, where: str) -> Iterator[DataWarning]:

@@ -50,7 +50,7 @@ def run_backtest(
     preparing_s = prepare_data(config, config_path, console)
     if strict:
         check_strict(capture_warnings(config, config_path) + import_warnings(config, config_path))
-    contradicted = check_definitions(config, config_path)
+    config, contradicted = check_definitions(config, config_path)
     backtest = build_run(config, config_path)
     backtest.core.linker.want(recorder_units())
     try:

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import datetime
 from decimal import Decimal
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -37,6 +38,7 @@ class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     tick: Decimal  # quote currency
     lot: Decimal  # size currency: base coin, or quote currency for inverse contracts
     contract: Decimal  # size currency
+    expiry: datetime | None = None  # of a future; None: as its captures define it
     maker_fee_bps: Decimal | None = None  # None: as the account's fee_tiers say
     taker_fee_bps: Decimal | None = None
     limits: InstrumentLimitsConfig

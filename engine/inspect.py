@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from crosswire.engine.adapters import find_adapter
+from crosswire.engine.build.market import time_of
 from crosswire.engine.captures import check_strict, find_captures
 from crosswire.engine.config import ConfigError
 from crosswire.engine.feed_warnings import feed_warnings, levels_let_go
@@ -287,6 +288,8 @@ def instrument_toml(result: dict[str, Any]) -> str:
             lines.append(f'{key} = "{row[key]}"')
         for key in ("tick", "lot", "contract"):
             lines.append(f"# {key}: {UNTOLD}" if row[key] is None else f"{key} = {row[key]}")
+        if row["kind"] == "future" and row["expiry_ns"]:
+            lines.append(f"expiry = {time_of(row['expiry_ns']).isoformat()}")
         for key in ("maker_fee", "taker_fee"):
             bps = None if row[key] is None else (Decimal(row[key]) * 10_000).normalize()
             lines.append(f"# {key}_bps: {UNTOLD}" if bps is None else f"{key}_bps = {bps:f}")

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+import msgspec
+
+from crosswire.engine.build.market import expiry_ns, time_of
 from crosswire.engine.captures import open_captures
 from crosswire.engine.config import ConfigError, InstrumentConfig, RunConfig, VenueConfig
 from crosswire.engine.inspect import nothing_read, plain
@@ -29,9 +32,7 @@ from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, text_of
 from crosswire.venues.market import Events, Market, clear_events
 
 LOOK_BYTES = 64 << 20  # of a venue's captures, before what was not defined yet is left to the run
-INSTRUMENTS_FIRST = (
-    64  # room for so many is made at first: most captures define no more, and it takes a tenth of the time
-)
+INSTRUMENTS_FIRST = 64  # there is room for at first: most captures define no more, and it takes a tenth of the time
 LOOK_FRAMES = 4096  # between two looks at what was defined
 NEAREST_MAX = 3  # names that are shown beside one that is not there
 TERMS = ("kind", "payoff", "tick", "lot", "contract", "base", "quote", "settlement")
@@ -85,10 +86,11 @@ LOOK_UNIT = Unit(
 )
 
 
-def check_definitions(config: RunConfig, config_path: Path) -> list[DataWarning]:
-    """Hold the configuration against all captures. ConfigError: one line for the first thing that they contradict.
+def check_definitions(config: RunConfig, config_path: Path) -> tuple[RunConfig, list[DataWarning]]:
+    """Hold the configuration against all captures; return it with what it leaves out and they tell.
 
-    What a venue with `ignore_definitions` contradicts is a warning each instead.
+    ConfigError: one line for the first thing that they contradict. What a venue with `ignore_definitions` contradicts
+    is a warning each instead, and nothing is added to its instruments.
     """
     linker, looks = Linker(), []
     for venue in config.venue:
@@ -99,13 +101,26 @@ def check_definitions(config: RunConfig, config_path: Path) -> list[DataWarning]
             looks.append((venue, seen, look))
     linker.load()
     warnings = []
+    venues = {venue.name: venue for venue in config.venue}
     for venue, seen, look in looks:
         look_at_captures(venue, config_path, seen, look)
         if seen.is_full:
             seen = begin_look(venue, venue.adapter.instruments_max) or seen
             look_at_captures(venue, config_path, seen, look)
         warnings += check_venue(venue, seen, f"{config_path}: venue {venue.name}")
-    return warnings
+        if not venue.ignore_definitions:
+            venues[venue.name] = with_expiries(venue, seen)
+    return msgspec.structs.replace(config, venue=list(venues.values())), warnings
+
+
+def with_expiries(venue: VenueConfig, seen: Seen) -> VenueConfig:
+    """Add when futures expire, where the venue's captures tell and its configuration does not."""
+    instruments = []
+    for each in venue.instrument:
+        told = {named.expiry_ns for named in seen.named(each.symbol) if Kind(named.kind).name.lower() == each.kind}
+        expiry = time_of(min(told)) if each.kind == "future" and told and min(told) != 0 else None
+        instruments.append(msgspec.structs.replace(each, expiry=each.expiry or expiry))
+    return msgspec.structs.replace(venue, instrument=instruments)
 
 
 def check_venue(venue: VenueConfig, seen: Seen, where: str) -> list[DataWarning]:
@@ -197,6 +212,9 @@ def differing_terms(venue: VenueConfig, each: InstrumentConfig, told: Instrument
         said = wire_term(told, name)
         if own != said if isinstance(own, str) else own * E9 != told_e9(told, name):
             yield f"says {name} {said}, you say {own}"
+    own_ns = expiry_ns(each, each.symbol)
+    if 0 not in (own_ns, told.expiry_ns) and own_ns != told.expiry_ns:
+        yield f"says expiry {time_of(told.expiry_ns).isoformat()}, you say {time_of(own_ns).isoformat()}"
 
 
 def told_e9(told: Instrument, name: str) -> int:

@@ -1,5 +1,7 @@
 """The instruments and books of a run, made from its configuration."""
 
+from datetime import UTC, datetime, timedelta
+
 from crosswire.engine.config import ConfigError, InstrumentConfig, RunConfig
 from crosswire.nic.duration import NS_PER_US
 from crosswire.nic.memory.struct import Array
@@ -12,6 +14,7 @@ from crosswire.venues.money.terms import AccountConfig
 from crosswire.venues.money.tiers import check_tiers, tier_at
 
 SPEED_BUMP_US_MAX = 1_000_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def make_instruments(config: RunConfig) -> tuple[Array, list[str]]:
@@ -49,10 +52,27 @@ def fill_instrument(instrument: Instrument, terms: InstrumentConfig, name: str) 
     if not 0 <= terms.speed_bump_us <= SPEED_BUMP_US_MAX:
         raise ConfigError(f"{name}: speed_bump_us = {terms.speed_bump_us} must be in 0..{SPEED_BUMP_US_MAX}")
     instrument.speed_bump_ns = terms.speed_bump_us * NS_PER_US
+    instrument.expiry_ns = expiry_ns(terms, name)
     instrument.ticks_per_unit = float(1 / terms.tick)
     instrument.lots_per_unit = float(1 / terms.lot)
     for key in ("symbol", "base", "quote", "settlement"):
         put_text(getattr(instrument, key), getattr(terms, key), f"{name}: {key}")
+
+
+def expiry_ns(terms: InstrumentConfig, name: str) -> int:
+    """When an instrument expires, ns since the epoch; 0: never, or it is not known. ConfigError if that can't be."""
+    if terms.expiry is None:
+        return 0
+    if terms.kind in ("spot", "perpetual"):
+        raise ConfigError(f"{name}: expiry = {terms.expiry}: a {terms.kind} has none")
+    if terms.expiry.tzinfo is None:
+        raise ConfigError(f"{name}: expiry = {terms.expiry}: say its time zone, as in {terms.expiry.isoformat()}Z")
+    return (terms.expiry - EPOCH) // timedelta(microseconds=1) * NS_PER_US
+
+
+def time_of(time_ns: int) -> datetime:
+    """A time as the configuration would have it."""
+    return EPOCH + timedelta(microseconds=time_ns // NS_PER_US)
 
 
 def set_fees(instrument: Instrument, terms: InstrumentConfig, account: AccountConfig, name: str) -> None:

@@ -25,6 +25,8 @@ from crosswire.venues.money.funding import accrued_funding_e9, funding_e9
 Values = np.ndarray[Any, Any]
 BPS = Decimal("0.0001")
 FUNDING_UNKNOWN = "times of holding a perpetual whose funding is not known"
+EXPIRY_UNKNOWN = "futures held whose expiry is not known"
+EXPIRY_ADVICE = "give expiry in [[venue.instrument]], as 2026-12-25T08:00:00Z; until then none is delivered"
 
 
 class ChargeKind(StrEnum):
@@ -96,6 +98,8 @@ def charges_of(held: Held, terms: HoldingTerms) -> tuple[list[Charge], list[Data
         return _continuous_funding(held, terms) if terms.is_continuous else _timed_funding(held, terms)
     if kind == Kind.SPOT:
         return _borrowing(held, terms)
+    if kind == Kind.FUTURE and held.info.expiry_ns == 0:
+        return [], _warning(held, [held.first_ns], EXPIRY_UNKNOWN, EXPIRY_ADVICE)
     if kind == Kind.FUTURE and held.first_ns < held.info.expiry_ns <= held.last_ns:
         return _delivery(held, terms)
     return [], []

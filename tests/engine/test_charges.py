@@ -147,6 +147,13 @@ def test_a_future_that_expires_is_settled() -> None:
     assert amounts(held(info(Kind.FUTURE, expiry_ns=START_NS + 11 * HOUR_NS), [(0, 5)]), terms) == []
 
 
+def test_a_future_whose_expiry_is_not_known_is_told_once_it_was_held() -> None:
+    charges, (warning,) = charges_of(held(info(Kind.FUTURE), [(0, 5)]), HoldingTerms(delivery_price_e9=60_500 * E9))
+    assert (charges, warning.kind, warning.count) == ([], "futures held whose expiry is not known", 1)
+    assert "expiry" in warning.what_to_do
+    assert charges_of(held(info(Kind.FUTURE), []), HoldingTerms()) == ([], [])
+
+
 def test_a_delivery_price_that_is_not_told_is_the_mean_of_the_last_half_hour_and_said_to_be() -> None:
     future = info(Kind.FUTURE, expiry_ns=START_NS + HOUR_NS)
     mids = [(0, 60_000), (HOUR_NS * 3 // 4, 61_000), (HOUR_NS + 1, 70_000)]

@@ -38,7 +38,7 @@ def write(folder: Path, old: str = "", new: str = "") -> Path:
 
 
 def check(path: Path, change: Callable[[RunConfig], RunConfig] = lambda config: config) -> list[Any]:
-    return check_definitions(change(load_config(path)), path)
+    return check_definitions(change(load_config(path)), path)[1]
 
 
 def test_what_agrees_is_silent(folder: Path) -> None:

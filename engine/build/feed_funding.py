@@ -64,7 +64,7 @@ def contradictions(terms: HoldingTerms, told: list[FundingRate], name: str) -> l
         # One that is paid continuously may have begun before the feed told any.
         time_ns = max(rate.time_ns, *times_ns[:1]) if terms.is_continuous and told else rate.time_ns
         place = bisect_right(times_ns, time_ns) - 1
-        if 0 <= place and time_ns < end_ns and abs(told[place].rate - rate.rate) > DIFFERENCE_MAX:
+        if place >= 0 and time_ns < end_ns and abs(told[place].rate - rate.rate) > DIFFERENCE_MAX:
             found.append((rate.rate, told[place].rate))
     if not found:
         return []

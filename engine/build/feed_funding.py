@@ -43,7 +43,7 @@ def add_feed_funding(
         market, _ = make_market(config)
         with open_captures(venue, config_path) as replay:
             rates = venue.adapter.read_funding(venue_setup(number, config, market, config_path), replay)
-        warnings += _left_out(rates, venue.name)
+        warnings += left_out(rates, venue.name)
         for place in perpetuals:
             told = rates_of(rates, place)
             terms = holding[names[place]]
@@ -79,7 +79,7 @@ def contradictions(terms: HoldingTerms, told: list[FundingRate], name: str) -> l
     ]
 
 
-def _left_out(rates: FeedRates, venue: str) -> list[DataWarning]:
+def left_out(rates: FeedRates, venue: str) -> list[DataWarning]:
     lost = rates.dropped + rates.bad
     advice = "give a schedule (funding) for what its captures tell too much or too large rates of"
     if not lost:

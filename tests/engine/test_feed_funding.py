@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crosswire.engine.backtest import run_backtest
-from crosswire.engine.build.feed_funding import contradictions
+from crosswire.engine.build.feed_funding import contradictions, left_out
 from crosswire.engine.build.money import HoldingTerms
 from crosswire.engine.report.charges import FUNDING_UNKNOWN
 from crosswire.engine.report.columns import read_table
@@ -17,6 +17,7 @@ from crosswire.nic.rings.replay import read_frames
 from crosswire.nic.unit.compile import NO_JIT
 from crosswire.venues.deribit.wire.layout import Template, Ticker
 from crosswire.venues.money.funding import FundingRate
+from crosswire.venues.money.rates import RATES_MAX, make_rates, note_rate
 from tests.support.captures import pcap
 from tests.support.short_run import two_seconds
 
@@ -132,3 +133,15 @@ def test_a_schedule_is_held_against_what_the_feed_told_then() -> None:
     assert count(rate(10, "-0.05"), rate(50, "0.05"), is_continuous=True) == 1
     assert count(rate(10, "-0.05"), rate(50, "0.05"), is_continuous=False) == 0
     assert contradictions(HoldingTerms(funding=[rate(10, "0.05")], is_continuous=True), [], NAME) == []
+
+
+def test_rates_without_room_are_told() -> None:
+    rates = make_rates(1)
+    assert left_out(rates, "deribit") == []
+    rates.count = RATES_MAX - 1
+    for second in range(3):
+        note_rate(rates, 0, second * 10**9, 0.001, MARK)
+    note_rate(rates, 0, 9 * 10**9, 5.0, MARK)
+    assert (rates.count, rates.dropped, rates.bad) == (RATES_MAX, 2, 1)
+    (warning,) = left_out(rates, "deribit")
+    assert (warning.count, warning.first_place) == (3, "venue deribit")

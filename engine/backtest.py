@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from crosswire.engine.build.definitions import check_definitions
+from crosswire.engine.build.feed_funding import add_feed_funding
 from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.captures import capture_warnings, check_strict
 from crosswire.engine.config import ignoring_definitions, parse_config, read_config_text
@@ -68,6 +69,10 @@ def run_backtest(
         has_books = not all(list(backtest.engine.state.is_lost)[: backtest.engine.market.count])
         facts.warnings[:] = contradicted + without_told(facts.warnings, contradicted)
         facts.warnings.extend(import_warnings(config, config_path))
+        if facts.orders_sent:  # else nothing was held
+            range_ns = (facts.first_time_ns, facts.last_time_ns)
+            money, told = add_feed_funding(facts.money, config, config_path, range_ns)
+            facts = replace(facts, money=money, warnings=facts.warnings + told)
         write_facts(kept.journal, replace(facts, config_text=config_text))
         kept.close()
     finally:

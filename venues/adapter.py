@@ -28,6 +28,7 @@ from crosswire.venues.exchange.settings import SimulationConfig
 from crosswire.venues.feed import Feed
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Market
+from crosswire.venues.money.rates import FeedRates
 from crosswire.venues.session import Resumed, Session, SessionState
 
 
@@ -279,5 +280,8 @@ class Adapter:
     levels_max: int = 2048  # of a book then, both sides together
     importers: Mapping[str, Importer] = field(default_factory=dict)  # by name; a configuration's recordings: the first
     make_generator: Callable[[], Generator] | None = None  # None: there are no made-up captures of it
+    # (setup, a replay of its captures, which it reads to their end) -> the funding of its perpetuals: each rate is for
+    # 8 h, and paid continuously until the next one. None: its market data does not tell that.
+    read_funding: Callable[[VenueSetup, Replay], FeedRates] | None = None
     channels: Callable[[Any], list[dict[str, int]]] = field(default=lambda _feed: [])  # of a feed, for `inspect`
     facts: Callable[[Any], dict[str, dict[str, int]]] = field(default=lambda _feed: {})  # what else its feed counts

@@ -20,7 +20,7 @@ from crosswire.nic.warning import DataWarning
 from crosswire.venues.instrument import E9, Kind
 from crosswire.venues.money.borrow import NS_PER_HOUR, hours_charged, interest_e9
 from crosswire.venues.money.expiry import delivery_fee_e9, delivery_price_e9, delivery_value_e9
-from crosswire.venues.money.funding import accrued_funding_e9, funding_e9
+from crosswire.venues.money.funding import Accrual, funding_e9
 
 Values = np.ndarray[Any, Any]
 BPS = Decimal("0.0001")
@@ -132,14 +132,15 @@ def _timed_funding(held: Held, terms: HoldingTerms) -> tuple[list[Charge], list[
 
 
 def _continuous_funding(held: Held, terms: HoldingTerms) -> tuple[list[Charge], list[DataWarning]]:
-    """Charge each span of one position and one rate, at the mean of the mids sampled in it."""
+    """Charge each span of one position and one rate, at its mark or the mean of the mids sampled in it."""
     spans = list(held.spans(*(rate.time_ns for rate in terms.funding or [])))
     if terms.funding is None:
         starts_ns = [start_ns for start_ns, _, _ in spans]
         return [], _unknown(held, starts_ns, FUNDING_UNKNOWN, 'funding = "FILE.csv", or "off",')
     charges: list[Charge] = []
     unpriced: list[int] = []
-    times_ns = [rate.time_ns for rate in terms.funding]
+    times_ns = np.array([rate.time_ns for rate in terms.funding], np.int64)
+    accrual = Accrual(make_instrument(held.info))
     for start_ns, end_ns, lots in spans:
         place = int(np.searchsorted(times_ns, start_ns, side="right")) - 1
         if place < 0:
@@ -151,7 +152,7 @@ def _continuous_funding(held: Held, terms: HoldingTerms) -> tuple[list[Charge], 
         if mark_e9 is None:
             unpriced.append(start_ns)
             continue
-        amount_e9 = accrued_funding_e9(make_instrument(held.info), lots, mark_e9, rate, end_ns - start_ns)
+        amount_e9 = accrual.add_e9(lots, mark_e9, rate, end_ns - start_ns)
         charges.append(_charge(held, ChargeKind.FUNDING, end_ns, amount_e9, lots, mark_e9, rate))
     return charges, _unpriced(held, unpriced)
 

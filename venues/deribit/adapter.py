@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from crosswire.nic.rings.replay import Replay
 from crosswire.venues.adapter import Adapter, Generator, VenueSetup
 from crosswire.venues.deribit.feed.feed import DeribitFeed
 from crosswire.venues.deribit.wire import time as wire_time  # noqa: F401  registers how its packets tell their time
 from crosswire.venues.deribit.wire.layout import WIRE
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.market import Market
+from crosswire.venues.money.rates import FeedRates
 
 SNAPSHOT_FACTS = ("loaded", "agreed", "disagreed", "behind", "incomplete")
 
@@ -27,6 +29,13 @@ def make_generator() -> Generator:
     from crosswire.venues.deribit.generate import behave, make_publisher  # what most runs do not need
 
     return Generator(place=0, behave=behave, make_publisher=make_publisher, buffer_of=lambda publisher: publisher)
+
+
+def read_funding(setup: VenueSetup, replay: Replay) -> FeedRates:
+    """Read what its tickers say of funding."""
+    from crosswire.venues.deribit.feed.funding import read_funding as read  # after a run, and only if it traded
+
+    return read(setup, replay)
 
 
 def channels(feed: Any) -> list[dict[str, int]]:
@@ -51,6 +60,7 @@ ADAPTER = Adapter(
     order_entries={"bridge": replayed_order_entry(make_feed)},
     discover=discover,
     make_generator=make_generator,
+    read_funding=read_funding,
     channels=channels,
     facts=facts,
 )

@@ -44,13 +44,22 @@ def funding_e9(instrument: Instrument, position_lots: int, mark_e9: int, rate: D
         return owed_e9(value_at(instrument, position_lots, mark_e9) * rate)
 
 
-def accrued_funding_e9(
-    instrument: Instrument, position_lots: int, mark_e9: int, rate_8h: Decimal, elapsed_ns: int
-) -> int:
-    """Compute what a position pays continuously over `elapsed_ns` at one rate and mark; as `funding_e9`."""
-    with localcontext(prec=PRECISION_DIGITS):
-        fraction = Decimal(elapsed_ns) / CONTINUOUS_PERIOD_NS
-        return owed_e9(value_at(instrument, position_lots, mark_e9) * rate_8h * fraction)
+class Accrual:
+    """What one instrument's position pays continuously: each part is small, so it is the sum so far that is rounded."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.instrument = instrument
+        self.exact = Decimal(0)  # settlement currency
+        self.owed_e9 = 0  # the same, rounded as `funding_e9`
+
+    def add_e9(self, position_lots: int, mark_e9: int, rate_8h: Decimal, elapsed_ns: int) -> int:
+        """Add a time with one position, rate and mark; by how much more is owed then."""
+        before_e9 = self.owed_e9
+        with localcontext(prec=PRECISION_DIGITS):
+            fraction = Decimal(elapsed_ns) / CONTINUOUS_PERIOD_NS
+            self.exact += value_at(self.instrument, position_lots, mark_e9) * rate_8h * fraction
+        self.owed_e9 = owed_e9(self.exact)
+        return self.owed_e9 - before_e9
 
 
 def continuous_rate(mark_e9: int, index_e9: int, cap: Decimal) -> Decimal:

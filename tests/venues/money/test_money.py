@@ -21,7 +21,7 @@ from crosswire.venues.money.expiry import (
 )
 from crosswire.venues.money.funding import (
     CONTINUOUS_PERIOD_NS,
-    accrued_funding_e9,
+    Accrual,
     continuous_rate,
     funding_e9,
     read_funding,
@@ -85,9 +85,9 @@ def test_deribits_rate_is_the_premium_beyond_the_damper(mark: str, index: str, r
 def test_deribits_funding_accrues_with_time() -> None:
     """10,010 USD at a mark of 10,010 are 1 BTC: in a minute, 1 / 480 of 8 h, it pays 0.075 % / 480."""
     mark_e9, rate = 10_010 * E9, Decimal("0.00075")
-    assert accrued_funding_e9(DERIBIT, 1_001, mark_e9, rate, 60 * NS_PER_S) == 1_563  # 0.0000015625 BTC, rounded up
-    assert accrued_funding_e9(DERIBIT, -1_001, mark_e9, rate, 60 * NS_PER_S) == -1_562
-    assert accrued_funding_e9(DERIBIT, 1_001, mark_e9, rate, CONTINUOUS_PERIOD_NS) == 750_000
+    assert Accrual(DERIBIT).add_e9(1_001, mark_e9, rate, 60 * NS_PER_S) == 1_563  # 0.0000015625 BTC, rounded up
+    assert Accrual(DERIBIT).add_e9(-1_001, mark_e9, rate, 60 * NS_PER_S) == -1_562
+    assert Accrual(DERIBIT).add_e9(1_001, mark_e9, rate, CONTINUOUS_PERIOD_NS) == 750_000
 
 
 def test_schedules_of_binance_are_read_as_they_come(tmp_path: Path) -> None:
@@ -363,3 +363,12 @@ def test_at_a_tick_delivery_is_what_the_book_keeping_says(which: Instrument, lot
     kept = position_value_e9(which, ticks, lots)
     assert delivered == kept if which is LINEAR else abs(delivered - kept) <= 1
     assert value_at(which, lots, ticks * which.tick_e9) * lots >= 0
+
+
+def test_what_is_paid_in_small_parts_is_rounded_once() -> None:
+    whole = Accrual(DERIBIT)
+    whole.add_e9(7, 65_000 * E9, Decimal("0.0003"), 3_600 * NS_PER_S)
+    parts = Accrual(DERIBIT)
+    added = [parts.add_e9(7, 65_000 * E9, Decimal("0.0003"), NS_PER_S) for _ in range(3_600)]
+    assert sum(added) == parts.owed_e9 == whole.owed_e9 == 41  # 70 / 65,000 * 0.0003 / 8 is 0.0000000403... BTC
+    assert set(added) == {0, 1}

@@ -17,6 +17,7 @@ from crosswire.engine.feed_warnings import without_told
 from crosswire.engine.imports import import_warnings
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.loop import Status
+from crosswire.engine.overlap import why_apart
 from crosswire.engine.report.facts import data_warnings, describe_run, run_facts, write_facts
 from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
@@ -42,7 +43,8 @@ def run_backtest(
     is when the process began, for the start-up time. With a console, progress and the summary are printed.
     `config_text` is run instead of what the file holds, and kept with the run; paths in it stay relative to the file.
     With `strict` ConfigError if there is a warning about the data: before the run about captures and imports, after it
-    about what the feeds made of them. NothingError, which has the folder, if no book was ever proven.
+    about what the feeds made of them. NothingError, which has the folder, if no book was ever proven, or no venue's
+    captures overlap another's and no order was sent.
     """
     config_text = read_config_text(config_path) if config_text is None else config_text
     config = parse_config(config_text, config_path)
@@ -66,6 +68,7 @@ def run_backtest(
         wall_s = time.perf_counter() - loop_started
         facts = run_facts(backtest, start_s, wall_s, backtest.digests())
         in_data = data_warnings(backtest)
+        apart = why_apart(backtest.spans_ns()) if all(venue.captures for venue in config.venue) else ""
         has_books = not all(list(backtest.engine.state.is_lost)[: backtest.engine.market.count])
         facts.warnings[:] = contradicted + without_told(facts.warnings, contradicted)
         facts.warnings.extend(import_warnings(config, config_path))
@@ -86,6 +89,8 @@ def run_backtest(
         check_strict(in_data)
     if not has_books and all(each.last_mid is None for each in summary.instruments.values()):
         raise NothingError(why_nothing(summary), folder)
+    if apart and summary.orders_sent == 0:
+        raise NothingError(apart, folder)
     return folder
 
 

@@ -2,13 +2,16 @@
 
 import re
 import tomllib
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from difflib import get_close_matches
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec import inspect
 
 from crosswire.engine.adapters import find_adapter
 from crosswire.nic.host.name import NAME_RULE, is_name
@@ -222,15 +225,46 @@ def convert(raw: Any, kind: type[Any], where: str, prefix: str = "") -> Any:
         key = location.rstrip("`").removeprefix("$").removeprefix(".")
         value = _value_at(raw, key)
         shown = "" if isinstance(value, dict | list) or value is _MISSING else f" = {value}"
+        message += _near_miss(message, kind, key)
         named = ".".join(part for part in (prefix, key) if part) or "top level"
         raise ConfigError(f"{where}: {named}{shown}: {message[:1].lower()}{message[1:]}") from None
 
 
+def _near_miss(message: str, kind: type[Any], key: str) -> str:
+    """Ask whether another key was meant than the unknown one that a message is about; "" if none is like it."""
+    unknown = re.search(r"unknown field `(.*)`$", message)
+    if unknown is None:
+        return ""
+    near = get_close_matches(unknown[1], sorted(_keys_at(kind, key)), n=1)
+    return f": did you mean `{near[0]}`?" if near else ""
+
+
+def _keys_at(kind: type[Any], key: str) -> set[str]:
+    """List the keys of the table that lies at `key` in what is converted to a `kind`."""
+    found = [inspect.type_info(kind)]
+    for name, _ in re.findall(KEY_STEP, key):
+        found = [inner for each in _alternatives(found) for inner in _inside(each, name)]
+    return {field.encode_name for each in _alternatives(found) for field in getattr(each, "fields", ())}
+
+
+def _alternatives(kinds: Sequence[inspect.Type]) -> list[inspect.Type]:
+    return [one for kind in kinds for one in (kind.types if isinstance(kind, inspect.UnionType) else (kind,))]
+
+
+def _inside(kind: inspect.Type, name: str) -> list[inspect.Type]:
+    """Find the kinds of a table's key or, without a name, of a list's items and of a table's values."""
+    if name:
+        return [field.type for field in getattr(kind, "fields", ()) if field.encode_name == name]
+    inner = getattr(kind, "item_type", getattr(kind, "value_type", None))
+    return [] if inner is None else [inner]
+
+
+KEY_STEP = r"([^.\[\]]+)|\[(\d+|\.\.\.)\]"  # a key, or a place in a list; "[...]": of a table with keys of its own
 _MISSING = object()
 
 
 def _value_at(raw: Any, key: str) -> Any:
-    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+|\.\.\.)\]", key):
+    for name, index in re.findall(KEY_STEP, key):
         try:
             raw = raw[name] if name else raw[int(index)]
         except (KeyError, IndexError, TypeError, ValueError):

@@ -94,6 +94,12 @@ class Run:
         """Tell what is wrong with the captures, as far as they have been read."""
         return total(replay.tally() for replay in self.replays).warnings()
 
+    def spans_ns(self) -> dict[str, tuple[int, int]]:
+        """List the times of the first and last record of each venue that replays captures, as far as they are read."""
+        replays = ((venue.name, self.replay_of(number)) for number, venue in enumerate(self.config.venue))
+        spans = {name: replay.span_ns() for name, replay in replays if replay is not None}
+        return {name: span for name, span in spans.items() if span is not None}
+
     def digests(self) -> str:
         """Join the digests of the venues in the order of their names: equal for equal runs."""
         return "-".join(digest for _, digest in sorted(self.digests_by_venue().items()))

@@ -11,6 +11,7 @@ from crosswire.engine.config import RunConfig
 from crosswire.engine.feed_warnings import feed_warnings, levels_let_go
 from crosswire.engine.journal.description import Description, describe
 from crosswire.engine.journal.text import Purpose, write_text
+from crosswire.engine.overlap import apart_warnings
 from crosswire.engine.report.currency import e9
 from crosswire.engine.report.recorder import InstrumentInfo, RecordNames, instrument_info, names_of
 from crosswire.engine.report.summary import LatencyFacts, RunFacts, StrategyFacts, VenueFacts
@@ -86,7 +87,7 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
 
 def data_warnings(run: Run) -> list[DataWarning]:
     """List what makes a run's data less than the whole truth, in its captures and its feeds."""
-    warnings = run.warnings()
+    warnings = run.warnings() + apart_warnings(run.spans_ns())
     for venue, part in zip(run.config.venue, run.parts, strict=True):
         warnings += feed_warnings(part.feed, run.engine.market, venue.name)
     return warnings

@@ -324,6 +324,7 @@ class Replay(Owner):
         self._files: dict[int, CaptureFile] = {}  # open ones, by slot
         self._tallies: dict[int, Tally] = {}  # of those read to their end, by number
         self._records_closed = 0  # read from those
+        self._first_ns = 0  # time of the first record, once it has been read
         self._due: list[tuple[int, int]] | None = None  # (first time, number) of those not yet opened, last first
         if not begins_starved:
             try:
@@ -372,6 +373,15 @@ class Replay(Owner):
                 goes_on = self._grow_table()
         if captures.tail == before and not captures.ended:
             raise self._too_far_apart()
+        if before == 0 and captures.tail != 0:
+            self._first_ns = captures.records[0].time_ns
+
+    def span_ns(self) -> tuple[int, int] | None:
+        """Tell the times of the first and the last record that have been read; None before the first."""
+        captures = self.captures
+        if captures.tail == 0:
+            return None
+        return self._first_ns, captures.records[(captures.tail - 1) & captures.mask].time_ns
 
     def _in_order(self) -> list[tuple[int, int]]:
         """List captures by the time of their first record, last first."""

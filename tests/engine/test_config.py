@@ -62,6 +62,31 @@ def test_wrong_value_is_shown_with_its_key(tmp_path: Path) -> None:
     assert "limits.loss_max = True" in message
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "where"),
+    [
+        ("\n[limits]", "\n[limts]", "top level"),
+        ("loss_max = ", "los_max = ", "limits"),
+        ("orders_per_second = 1_000", "order_per_second = 1_000", "limits.account"),
+        ("net_max = 50_000", "nett_max = 50_000", "limits.underlying[...]"),
+        ("captures = [", "capture = [", "venue[0]"),
+        ("interface = ", "interfaces = ", "venue[0].live"),
+        ("taker_fee_bps = ", "taker_fees_bps = ", "venue[0].instrument[0]"),
+        ("book_age_max_ms = ", "book_age_ms = ", "venue[0].instrument[0].limits"),
+        ("parameters]", "parameter]", "strategy"),
+    ],
+)
+def test_a_key_that_is_nearly_one_is_told_which_was_meant(tmp_path: Path, right: str, wrong: str, where: str) -> None:
+    message = error_of(write(tmp_path, lambda text: text.replace(right, wrong, 1)))
+    unknown, meant = (each.strip("[]\n").split(" =")[0].removeprefix("strategy.") for each in (wrong, right))
+    assert f"{where}: object contains unknown field `{unknown}`: did you mean `{meant}`?" in message
+
+
+def test_a_key_that_is_like_none_is_no_riddle(tmp_path: Path) -> None:
+    message = error_of(write(tmp_path, lambda text: "zzz = 1\n" + text))
+    assert message.endswith("top level: object contains unknown field `zzz`")
+
+
 def test_an_unknown_venue_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     message = error_of(write(tmp_path, lambda text: text.replace('feed = "deribit"', 'feed = "deribitt"')))
     assert "venue deribit: feed = deribitt: unknown venue deribitt; known are " in message

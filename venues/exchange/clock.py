@@ -12,12 +12,14 @@ A packet without a time (Binance spot's best prices, a snapshot) was as long und
 told one: trades are left out of that, because venues send them late (Binance spot by up to 217 ms, where depth took 3).
 """
 
-from crosswire.nic.duration import NS_PER_MS
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.histogram import Histogram, add_latency
 from crosswire.nic.memory.struct import Struct, i64
 from crosswire.nic.rings.latency import Latency, Model, latency_at, note_frame
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.exchange.wire_time import WireTime
+
+CLOCKS_DIFFER_NS = 10 * NS_PER_S  # no wire takes so long, or brings what is yet to be made
 
 
 class ExchangeClock(Struct):
@@ -34,6 +36,9 @@ class ExchangeClock(Struct):
     too_early: i64  # frames longer than `latency_max_ns` under way
     first_too_late_ns: i64  # receive time of the first
     first_too_early_ns: i64
+    differing: i64  # changes of a book whose time lies more than CLOCKS_DIFFER_NS from the receive time, either way
+    first_differing_ns: i64  # receive time of the first
+    first_difference_ns: i64  # how long it would have been under way
     resolution_ns: i64  # of the times on the wire: a millisecond until one is finer
     latency: Latency
     told: WireTime  # of the frame told last
@@ -80,7 +85,13 @@ def measure(clock: ExchangeClock, receive_ns: int) -> None:
     """Count the latency of a frame that told something new, if it changed a book and says when."""
     time_ns = clock.told.time_ns
     if clock.told.is_book != 0:
-        add_latency(clock.measured, receive_ns - time_ns)
+        latency_ns = receive_ns - time_ns
+        if abs(latency_ns) > CLOCKS_DIFFER_NS:
+            if clock.differing == 0:
+                clock.first_differing_ns = receive_ns
+                clock.first_difference_ns = latency_ns
+            clock.differing += 1
+        add_latency(clock.measured, latency_ns)
         if clock.resolution_ns != 1 and time_ns % NS_PER_MS != 0:
             clock.resolution_ns = 1
 

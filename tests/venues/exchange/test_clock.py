@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from crosswire.nic.histogram import percentile_ns
 from crosswire.nic.rings.latency import Model, Point, set_interpolated
-from crosswire.venues.exchange.clock import ExchangeClock, measure, tell_measured, tell_modelled
+from crosswire.venues.exchange.clock import CLOCKS_DIFFER_NS, ExchangeClock, measure, tell_measured, tell_modelled
 
 MAX_NS = 1_000
 MS = 1_000_000
@@ -91,6 +91,18 @@ def test_the_clocks_resolution_is_a_millisecond_until_a_time_is_finer() -> None:
     tell(clock, Told(6 * MS, 5 * MS + 1, True))
     assert clock.resolution_ns == 1
     assert clock.measured.count == 2
+
+
+@given(st.lists(st.integers(-(10**11), 10**11) | st.sampled_from([CLOCKS_DIFFER_NS, -CLOCKS_DIFFER_NS]), max_size=9))
+def test_a_difference_that_no_wire_has_is_the_clocks(latencies_ns: list[int]) -> None:
+    clock = ExchangeClock(latency_max_ns=MAX_NS)
+    for place, latency_ns in enumerate(latencies_ns):
+        tell(clock, Told(10**12 + place, 10**12 + place - latency_ns, True))
+    differing = [place for place, latency_ns in enumerate(latencies_ns) if abs(latency_ns) > CLOCKS_DIFFER_NS]
+    assert clock.differing == len(differing)
+    if differing:
+        assert clock.first_differing_ns == 10**12 + differing[0]
+        assert clock.first_difference_ns == latencies_ns[differing[0]]
 
 
 def test_a_model_is_asked_by_receive_time_and_keeps_the_order() -> None:

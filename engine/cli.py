@@ -106,7 +106,7 @@ def backtest(
         bool, typer.Option("--ignore-definitions", help="Believe the instruments' terms, whatever the captures say.")
     ] = False,
 ) -> None:
-    """Replay captures through the loop against simulated exchanges. Exit code 1: no book was ever proven."""
+    """Replay captures through the loop against simulated exchanges. Exit code 1: nothing could happen."""
     import msgspec
 
     from crosswire.engine.backtest import run_backtest

@@ -28,7 +28,7 @@ class Reject(IntEnum):
     GROUP_OVERRUN = 7  # a group or its entries past the end of the packet
     SHORT_ENTRY = 8  # group entries smaller than the fields that are read
     TEXT_OVERRUN = 9  # a variable text past the end of the packet
-    BAD_VALUE = 10  # a side, price or size that the venue can't mean: off the tick, negative, out of range
+    BAD_VALUE = 10  # what the venue can't mean: a side, price or size off the tick or out of range, a crossed book
     UNKNOWN_CHANNEL = 11  # more channels than the feed has room for
     BOOK_FULL = 12  # a level that the book has no room for, or the best one is beyond those that it had to let go
     UNKNOWN_INSTRUMENT = 13  # counted, not an error: an instrument that nobody configured

@@ -275,6 +275,24 @@ def test_a_quote_overlays_a_valid_book_and_never_makes_one() -> None:
     assert (desk.book().valid, desk.top()) == (0, (NO_BID, 0, NO_ASK, 0))
 
 
+def test_a_book_whose_bid_is_above_its_ask_is_lost_until_a_snapshot() -> None:
+    desk = proven()
+    assert desk.send(delta(100, 101, [(102, 1)], [(101, 0)])) == [(BOOK_CHANGED, 0)]  # past the ask that went
+    assert (desk.book().valid, desk.rejected()) == (1, {})
+    desk.send(delta(101, 102, [], [(103, 1)], part=FIRST), flags=MORE)  # between its parts an event may
+    desk.send(delta(101, 102, [(104, 2)], [], part=LATER), flags=MORE)
+    assert desk.rejected() == {}
+    assert desk.send(delta(101, 102, [(104, 0)], [], part=LATER)) == [(BOOK_CHANGED, 0)]
+    assert (desk.top(), desk.rejected()) == ((102, 1, 103, 1), {})
+    assert desk.send(delta(102, 103, [(104, 2)])) == [(BOOK_LOST, 0)]
+    assert (desk.book().valid, desk.rejected()) == (0, {Reject.BAD_VALUE: 1})
+    assert desk.send(delta(103, 104, [(104, 0)])) == []
+    assert desk.send(snapshot(105, [(104, 2)], [(104, 1)])) == [
+        (BOOK_CHANGED, 0)
+    ]  # nobody trades on one that is locked
+    assert desk.top() == (104, 2, 104, 1)
+
+
 def test_trades_are_told() -> None:
     desk = proven()
     assert desk.send(trade(99, 2, BUY), trade(98, 3, SELL)) == [(TRADE, 0), (TRADE, 0)]

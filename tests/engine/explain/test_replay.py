@@ -107,7 +107,7 @@ def test_a_run_without_a_capture_says_what_to_do(run: Path, tmp_path: Path) -> N
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
-    assert "there is none" in line_of(explained(tmp_path))
+    assert "holds no journal" in line_of(explained(tmp_path))
 
 
 def test_a_damaged_journal_is_explained_up_to_the_damage(run: Path) -> None:

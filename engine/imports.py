@@ -103,47 +103,38 @@ def noted(imported: list[Imported]) -> list[Imported]:
 
 def read_note(capture: Path) -> ImportNote | None:
     """Read the note of a capture's import; None if there is none, or it is of another file of that name."""
-    try:
-        note = _decode_note(capture)
-        return note if note is not None and note.capture_bytes == capture.stat().st_size else None
-    except (OSError, msgspec.DecodeError):
-        return None
+    return read_notes([capture])[0].get(capture)
 
 
-def _decode_note(capture: Path) -> ImportNote | None:
-    """Read what lies where a capture's note is; None if nothing does. msgspec.DecodeError, OSError."""
-    path = note_path(capture)
-    return msgspec.json.decode(path.read_bytes(), type=ImportNote) if path.exists() else None
+def read_notes(captures: Sequence[Path]) -> tuple[dict[Path, ImportNote], list[DataWarning]]:
+    """Read the notes of captures' imports, by capture, and tell of those that can't be read.
 
-
-def damaged_notes(captures: Sequence[Path]) -> list[DataWarning]:
-    """Tell of notes that can't be read: what was wrong with those imports is not known."""
-    damaged = []
+    What was wrong with those imports is not known. A note that is of another file of that name is left out.
+    """
+    notes, damaged = {}, []
     for capture in captures:
+        path = note_path(capture)
         try:
-            _decode_note(capture)
+            note = msgspec.json.decode(path.read_bytes(), type=ImportNote) if path.exists() else None
         except (OSError, msgspec.DecodeError):
-            damaged.append(str(note_path(capture)))
+            damaged.append(str(path))
+            continue
+        if note is not None and capture.exists() and note.capture_bytes == capture.stat().st_size:
+            notes[capture] = note
     if not damaged:
-        return []
+        return notes, []
     advice = "import again: what was told then is not known"
-    return [
-        DataWarning(
-            kind="notes of imports that can't be read", count=len(damaged), first_place=damaged[0], what_to_do=advice
-        )
-    ]
+    kind = "notes of imports that can't be read"
+    return notes, [DataWarning(kind=kind, count=len(damaged), first_place=damaged[0], what_to_do=advice)]
 
 
 def import_warnings(config: RunConfig, config_path: Path) -> list[DataWarning]:
     """Collect what was told when the captures of a configuration were imported, however long ago."""
     warnings = []
     for venue in config.venue:
-        captures = venue_captures(venue, config_path)
-        warnings += damaged_notes(captures)
-        for capture in captures:
-            note = read_note(capture)
-            if note is None:
-                continue
+        notes, damaged = read_notes(venue_captures(venue, config_path))
+        warnings += damaged
+        for capture, note in notes.items():
             warnings += note.warnings
             configured_ns = venue.clock_offset_ms * NS_PER_MS
             if venue.recordings and note.clock.offset_ns != configured_ns:

@@ -4,6 +4,7 @@ Every feed starts with two proven books on one channel. One packet, packed by ha
 """
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,23 +28,23 @@ from tests.venues.bridge import test_bridge_feed as bridge
 BOOK, OTHER = 0, 1  # whether the message changes a book: place in `COSTS`
 
 
-class Bench:
+class Bench(ABC):
     """A feed with two valid books on one channel."""
 
     feed: Feed
     market: Market
 
+    @abstractmethod
     def take(self, payload: bytes) -> None:
         """Give the feed a UDP payload."""
-        raise NotImplementedError
 
+    @abstractmethod
     def packet(self, body: bytes, count: int = 1, skip: int = 0) -> bytes:
         """Pack messages as the channel's next packet, or after `skip` missing ones."""
-        raise NotImplementedError
 
+    @abstractmethod
     def other_channel(self, number: int) -> bytes:
         """Pack an empty packet of another channel."""
-        raise NotImplementedError
 
     def valid(self) -> tuple[int, int]:
         return self.market.books[0].valid, self.market.books[1].valid

@@ -27,7 +27,7 @@ from crosswire.nic.packet import (
 from crosswire.nic.rings.ring import Frame, commit, poll, release, reserve
 from crosswire.venues.layout import Message
 from crosswire.venues.starbase.exchange.setup import Channel, Crowd, Key, Protection, make_starbase_exchange
-from crosswire.venues.starbase.exchange.state import StarbaseExchange
+from crosswire.venues.starbase.exchange.state import Mistake, StarbaseExchange
 from crosswire.venues.starbase.wire import market_layout, order_layout
 from crosswire.venues.starbase.wire.order_codes import Template
 from crosswire.venues.starbase.wire.order_layout import NULL_EXPONENT, NULL_I64
@@ -426,6 +426,17 @@ def fast(instruments: int = 1, **options: Any) -> Wire:
     return Wire(make_exchange(instruments, **(FAST | options)))
 
 
+def ask(client: Connection, number: int = 5, **more: Any) -> None:
+    """Send a test request, with header fields of one's own."""
+    client.send(Template.TEST_REQUEST, struct.pack("<q", number), **more)
+
+
+def mistakes(wire: Wire) -> dict[Mistake, int]:
+    """Count what was wrong with what clients sent, by kind; those that are 0 left out."""
+    wire.run(0)
+    return {kind: wire.exchange.gateways.mistakes[kind] for kind in Mistake if wire.exchange.gateways.mistakes[kind]}
+
+
 def said(wire: Wire, client: Connection) -> list[Received]:
     wire.run(0)
     messages, client.inbox = client.inbox, []
@@ -460,12 +471,14 @@ __all__ = [
     "Struct",
     "Wire",
     "address_of",
+    "ask",
     "book",
     "fast",
     "kinds",
     "last",
     "lots_of",
     "make_exchange",
+    "mistakes",
     "new_body",
     "order_flow",
     "quote",

@@ -17,29 +17,20 @@ from crosswire.venues.starbase.wire.order_codes import (
 from tests.support.starbase_exchange_client import (
     MS,
     TICK_E9,
-    Connection,
     S,
-    Wire,
+    ask,
     book,
     fast,
     kinds,
     last,
     lots_of,
+    mistakes,
     new_body,
     order_flow,
     said,
 )
 
 pytestmark = pytest.mark.starbase
-
-
-def mistakes(wire: Wire) -> dict[Mistake, int]:
-    wire.run(0)
-    return {kind: wire.exchange.gateways.mistakes[kind] for kind in Mistake if wire.exchange.gateways.mistakes[kind]}
-
-
-def ask(client: Connection, number: int = 5, **more: Any) -> None:
-    client.send(Template.TEST_REQUEST, struct.pack("<q", number), **more)
 
 
 def test_segments_of_nobody_are_counted_and_change_nothing() -> None:

@@ -19,15 +19,16 @@ from tests.support.starbase_exchange_client import (
     KEYS,
     MS,
     START_NS,
-    Connection,
     Protection,
     S,
     Wire,
+    ask,
     book,
     fast,
     kinds,
     last,
     lots_of,
+    mistakes,
     order_flow,
     quote,
     said,
@@ -36,15 +37,6 @@ from tests.support.starbase_exchange_client import (
 pytestmark = pytest.mark.starbase
 IOC = -2
 MARKET, MMP = 8, 16
-
-
-def ask(client: Connection, number: int = 5, sequence: int | None = None) -> None:
-    client.send(Template.TEST_REQUEST, struct.pack("<q", number), sequence=sequence)
-
-
-def mistakes(wire: Wire) -> dict[Mistake, int]:
-    wire.run(0)
-    return {kind: wire.exchange.gateways.mistakes[kind] for kind in Mistake if wire.exchange.gateways.mistakes[kind]}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from crosswire.engine.records import (
     record_session,
     reserve_ids,
 )
-from crosswire.engine.seat import Seat, tell_fill, tell_order
+from crosswire.engine.seat import Seat, tell_fill, tell_order, tell_sent
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import (
     Venue,
@@ -392,6 +392,7 @@ def send_requests(engine: Engine, now_ns: int) -> None:
             elif request.kind == QUOTE:
                 position = send_mass_quote(engine, seat, position - 1, now_ns)
         desk.request_count = 0
+        tell_sent(seat)
 
 
 @compiled

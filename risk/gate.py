@@ -35,6 +35,7 @@ from crosswire.venues.order import (
     Order,
     OrderState,
     OrderTable,
+    copy_terms,
     is_open,
 )
 from crosswire.venues.session import (
@@ -266,10 +267,7 @@ def _conclude(gate: Gate, order: Order, veto: int, count: int, now_ns: int) -> i
 def _arm(gate: Gate, approval: Approval, order: Order, price_ticks: int, qty_lots: int) -> None:
     gate.passed += 1
     approval.armed = 1
-    approval.client_order_id = order.client_order_id
-    approval.instrument = order.instrument
-    approval.side = order.side
-    approval.time_in_force = order.time_in_force
+    copy_terms(approval, order)
     approval.price_ticks = price_ticks
     approval.qty_lots = qty_lots
 

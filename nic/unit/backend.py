@@ -54,12 +54,17 @@ class UnitCallConv(callconv.MinimalCallConv):  # type: ignore[misc]
         super().__init__(context)
         self.faults: dict[int, str] = {}
         self.here: Any = None  # the line that is being lowered
+        self.outlined: set[str] = set()  # names of functions that are called as `outlined` says
 
     def decorate_function(self, function: Any, names: Any, argument_types: Any, noalias: bool = False) -> None:
         """Name the arguments; say that the place for the result is nobody else's."""
         super().decorate_function(function, names, argument_types, noalias=False)
         function.args[0].add_attribute("captures(none)")
         function.args[0].add_attribute("noalias")
+        if function.name in self.outlined:
+            function.calling_convention = "preserve_mostcc"
+            function.attributes.add("noinline")
+            function.attributes.add("cold")
 
     def call_function(
         self, builder: Any, callee: Any, returns: Any, argument_types: Any, arguments: Any, attrs: Any = None
@@ -194,6 +199,12 @@ class UnitTypingContext(typing.Context):  # type: ignore[misc]
 class UnitLower(lowering.Lower):  # type: ignore[misc]
     """numba's lowering, which tells the calling convention where it is: integer division does not say its line."""
 
+    def setup_function(self, description: Any) -> None:
+        """Begin a function; one that is outlined is known as such before it is declared anywhere."""
+        if self.func_ir.func_id.func in _outlined:
+            self.call_conv.outlined.add(description.llvm_func_name)
+        super().setup_function(description)
+
     def notify_loc(self, location: Any) -> None:
         """Note that a new line begins."""
         super().notify_loc(location)
@@ -284,8 +295,10 @@ class CallableType(types.Callable):  # type: ignore[misc]
                 raise errors.TypingError(str(error)) from None
             is_inlined = function.is_inlined
             if isinstance(found, Compiled):
+                note_outlined(found)
                 return found.plain, is_inlined or found.is_inlined
             return found, is_inlined
+        note_outlined(function)
         return function.plain, function.is_inlined
 
     def get_call_type(self, _context: Any, arguments: Any, keywords: Any) -> Any:
@@ -353,6 +366,15 @@ def fold(signature: inspect.Signature, arguments: Any, keywords: dict[str, Any])
 
     folded = typing.fold_arguments(signature, arguments, keywords, given, of_default, of_rest)
     return tuple(folded)
+
+
+_outlined: set[Callable[..., Any]] = set()
+
+
+def note_outlined(function: Compiled) -> None:
+    """Remember, before it is compiled, that a function is outlined."""
+    if function.is_outlined:
+        _outlined.add(function.plain)
 
 
 _compiled: dict[tuple[Any, ...], Any] = {}

@@ -4,13 +4,14 @@ A Trade does not change the book by itself: what it does to the resting order fo
 """
 
 from crosswire.nic.memory.struct import size_of, view
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.venues.feed import Reject, known_instrument, reject
 from crosswire.venues.market import EVENTS_MAX, TRADE, Events, Market, add_event, book_changed
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.feed.book_messages import (
     BAD,
     change_book,
+    close_apart,
     close_transaction,
     count_message,
     is_of_order,
@@ -41,7 +42,7 @@ IS_SELL = int(TradeFlags.IS_SELL)
 TRADE_EVENTS_MAX = EVENTS_MAX // 2  # a filled hole may be followed by hundreds of packets kept
 
 
-@compiled
+@inlined
 def read_packet(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, length: int) -> None:
     """Read what is new in an incremental packet that continues its channel; the channel's next message follows it.
 
@@ -65,7 +66,13 @@ def read_packet(feed: StarbaseFeed, market: Market, events: Events, slot: int, a
         reject(feed, Reject.LENGTH_MISMATCH)
 
 
-@compiled
+@outlined
+def read_packet_apart(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, length: int) -> None:
+    """Do `read_packet` where it is rare."""
+    read_packet(feed, market, events, slot, address, length)
+
+
+@inlined
 def read_message(
     feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, sequence: int, is_short: bool
 ) -> None:
@@ -76,7 +83,7 @@ def read_message(
     feed.last_exchange_time_ns = message.transact_time_ns
     if flags & START != 0:
         if channel.in_transaction != 0:
-            close_transaction(feed, market, events, slot)  # its end was never told
+            close_apart(feed, market, events, slot)  # its end was never told
         channel.in_transaction = 1
     template_id = message.template_id
     if is_short:
@@ -137,7 +144,7 @@ def read_trade_summary(feed: StarbaseFeed, market: Market, events: Events, slot:
     channel.taker_side = SELL if summary.taker_flags & IS_SELL != 0 else BUY
 
 
-@compiled
+@outlined
 def read_other(feed: StarbaseFeed, market: Market, events: Events, address: int) -> None:
     """Read what is told of instruments and indices, on either kind of channel."""
     message = view(MessageHeader, address)

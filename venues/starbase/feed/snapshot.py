@@ -7,17 +7,17 @@ restart of the publisher, and would then hide what really comes. Snapshots of bo
 """
 
 from crosswire.nic.memory.struct import address_of, size_of, view
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, outlined
 from crosswire.venues.book.order_queue import clear_queue
 from crosswire.venues.feed import Reject, known_instrument, note_restart, reject
 from crosswire.venues.market import Events, Market
 from crosswire.venues.starbase.feed.book_messages import (
-    apply_change,
+    apply_apart,
     count_message,
     is_of_order,
     lose_queue,
     prove_message,
-    publish,
+    publish_apart,
     set_progress,
     touch,
 )
@@ -35,7 +35,7 @@ from crosswire.venues.starbase.wire.market_layout import (
 from crosswire.venues.starbase.wire.market_layout import Put as PutMessage
 
 
-@compiled
+@outlined
 def take_snapshot(feed: StarbaseFeed, market: Market, events: Events, header: PacketHeader, length: int) -> None:
     """Take one packet of a snapshot channel."""
     slot = find_channel(feed, header.channel_id, 1)
@@ -168,7 +168,7 @@ def load_put(feed: StarbaseFeed, market: Market, events: Events, slot: int, temp
     is_own = view(PutMessage, block).instrument_id == market.instruments[index].venue_id
     if feed.proofs[index].progress != Progress.LOADING or not is_own:
         abort_load(feed, market, events, slot)
-    elif apply_change(feed, market, index, template_id, block):
+    elif apply_apart(feed, market, index, template_id, block):
         feed.level_updates += 1
     else:
         abort_load(feed, market, events, slot)
@@ -207,7 +207,7 @@ def end_load(feed: StarbaseFeed, market: Market, events: Events, slot: int, trai
     set_progress(feed, index, Progress.PROVEN)
     if incremental.in_transaction != 0:
         touch(feed, proof.channel - 1, index)
-    publish(feed, market, events, index)
+    publish_apart(feed, market, events, index)
 
 
 @compiled
@@ -236,7 +236,7 @@ def replay_kept(feed: StarbaseFeed, market: Market, slot: int, index: int, appli
                 applied = sequence
                 if is_of_order(template_id):
                     if view(OrderBlock, block).instrument_id == venue_id:
-                        if size < 0 or not apply_change(feed, market, index, template_id, block):
+                        if size < 0 or not apply_apart(feed, market, index, template_id, block):
                             return False
                         book.update_id = sequence
                         book.exchange_time_ns = message.transact_time_ns

@@ -10,7 +10,7 @@ from crosswire.nic.journal.format import WORD_BYTES
 from crosswire.nic.journal.journal import begin_record, commit_record, wants_segment
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import address_of, size_of, view
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.risk.position import Position
 from crosswire.risk.records import (
     TURN_ACTED_BIT,
@@ -249,7 +249,7 @@ def record_state(engine: Engine, now_ns: int) -> None:
     commit_record(journal, RecordKind.STATE, VERSION, size_of(StateRecord), now_ns)
 
 
-@compiled
+@outlined
 def reserve_ids(engine: Engine, now_ns: int) -> None:
     """Write down the order ids that may be given next, well before they are."""
     orders, journal = engine.orders, engine.journal

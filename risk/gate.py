@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.risk.activity import Executions, OrderToTrade, count_messages, has_too_few_fills, repeats
 from crosswire.risk.exposure import Exposure, Sums, clamp
 from crosswire.risk.position import Position
@@ -285,15 +285,12 @@ def _judge(
 ) -> int:
     """Judge an order at these terms: `added_lots` may be filled that could not before, by `new_orders` more orders."""
     state = max(gate.state, gate.asked_from_outside)
-    if state == TradingState.HALTED:
-        return Veto.HALTED
-    if state == TradingState.CANCEL_ONLY or is_unwatched(gate, now_ns):
-        return Veto.CANCEL_ONLY
+    if state != TradingState.ACTIVE or is_unwatched(gate, now_ns):
+        restricted = _judge_state(gate, order, state, added_lots, now_ns)
+        if restricted != Veto.NONE:
+            return restricted
     if order.instrument < 0 or order.instrument >= gate.instrument_count:
         return Veto.BAD_ORDER
-    position = gate.positions[order.instrument]
-    if state == TradingState.REDUCE_ONLY and not _reduces(position, order.side, added_lots):
-        return Veto.REDUCE_ONLY
     limits = gate.limits[order.instrument]
     if price_ticks <= 0 or qty_lots <= 0 or price_ticks > limits.price_ticks_max:
         return Veto.BAD_ORDER
@@ -307,17 +304,33 @@ def _judge(
     if venue.open_orders + new_orders > venue.open_orders_max:
         return Veto.OPEN_ORDERS
     veto = _judge_price(gate, order.instrument, limits, order.side, price_ticks, now_ns)
-    if veto == Veto.NONE and notional_e9(gate.instruments[order.instrument], price_ticks, qty_lots) > (
-        limits.order_notional_max_e9
-    ):
-        veto = Veto.ORDER_NOTIONAL
-    if veto == Veto.NONE and added_lots > 0:
+    if veto != Veto.NONE:
+        return veto
+    if notional_e9(gate.instruments[order.instrument], price_ticks, qty_lots) > limits.order_notional_max_e9:
+        return Veto.ORDER_NOTIONAL
+    if added_lots > 0:
         veto = _judge_exposure(gate, limits, order, price_ticks, added_lots)
         if veto == Veto.NONE:
             veto = _judge_strategy(gate, order, price_ticks, added_lots, now_ns)
-    if veto == Veto.NONE and gate.prevents_self_trade != 0 and _crosses_own(gate, order, price_ticks):
-        veto = Veto.SELF_TRADE
-    return veto
+        if veto != Veto.NONE:
+            return veto
+    if gate.prevents_self_trade != 0 and _crosses_own(gate, order, price_ticks):
+        return Veto.SELF_TRADE
+    return Veto.NONE
+
+
+@outlined
+def _judge_state(gate: Gate, order: Order, state: int, added_lots: int, now_ns: int) -> int:
+    """Judge an order while not all that the limits allow may be sent."""
+    if state == TradingState.HALTED:
+        return Veto.HALTED
+    if state == TradingState.CANCEL_ONLY or is_unwatched(gate, now_ns):
+        return Veto.CANCEL_ONLY
+    if order.instrument < 0 or order.instrument >= gate.instrument_count:
+        return Veto.BAD_ORDER
+    if not _reduces(gate.positions[order.instrument], order.side, added_lots):
+        return Veto.REDUCE_ONLY
+    return Veto.NONE
 
 
 @inlined
@@ -357,7 +370,7 @@ def _judge_price(gate: Gate, index: int, limits: InstrumentLimits, side: int, pr
     return Veto.NONE
 
 
-@compiled
+@outlined
 def _stands_apart(gate: Gate, index: int, limits: InstrumentLimits, now_ns: int) -> bool:
     """Tell whether a book is more than the band above, or below, the median of its peers' that are to be believed.
 
@@ -393,7 +406,7 @@ def _crosses_own(gate: Gate, order: Order, price_ticks: int) -> bool:
     return _find_crossed(gate.orders, order, price_ticks)
 
 
-@compiled
+@outlined
 def _find_crossed(orders: OrderTable, order: Order, price_ticks: int) -> bool:
     left = orders.count
     for slot in range(ORDERS_MAX):

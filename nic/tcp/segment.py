@@ -35,7 +35,7 @@ from crosswire.nic.tcp.state import (
     TcpCounters,
     receive_edge,
 )
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 
 _IP_AT = ETHERNET_HEADER_BYTES
 _TCP_AT = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES
@@ -321,7 +321,7 @@ def stamp_unnumbered(tcp: Tcp, slot: Slot, length: int, window: int, unnumbered_
     words.checksum = fold_sum(total)
 
 
-@compiled
+@outlined
 def set_wire_length(tcp: Tcp, length: int) -> None:
     """Write the IP header of a frame of `length` bytes in all: orders have the same, one after another."""
     headers = tcp.headers

@@ -31,7 +31,7 @@ from crosswire.nic.tcp.state import (
     finish,
     has_sent_all,
 )
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 
 
 @compiled
@@ -87,7 +87,7 @@ def reserve_slot(tcp: Tcp, length: int) -> int:
     return address_of(store.slots[store.end & SLOT_MASK].data)
 
 
-@compiled
+@outlined
 def count_refusal(tcp: Tcp, length: int) -> None:
     """Count a refusal by the bound that was hit."""
     send = tcp.send

@@ -298,16 +298,16 @@ def open_order(
     The caller adds decision_ticks, tag, plan, trade_id and trigger_ns, which are 0.
     """
     order = table.nobody
-    slot = -1
     if table.count < ORDERS_MAX:
         slot = table.free_slots[ORDERS_MAX - 1 - table.count]
         order = table.orders[slot]
-    clear_struct(order)
-    if slot >= 0:
+        clear_struct(order)
         table.count += 1
         table.counter += 1
         order.client_order_id = table.counter << ORDERS_BITS | slot
         order.state = OrderState.PENDING_NEW
+    else:
+        clear_struct(order)
     order.venue = venue
     order.instrument = instrument
     order.side = side

@@ -17,7 +17,7 @@ from crosswire.engine.records import (
     record_session,
     reserve_ids,
 )
-from crosswire.engine.seat import Seat, tell_fill, tell_order
+from crosswire.engine.seat import Seat, tell_fill, tell_order, tell_sent
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import (
     Venue,
@@ -34,7 +34,7 @@ from crosswire.engine.venue import (
 )
 from crosswire.nic.histogram import add_latency
 from crosswire.nic.memory.struct import clear_struct
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.risk.gate import Veto, check, check_amend, check_quote
 from crosswire.risk.ledger import count_cancel, count_fill, count_open
 from crosswire.risk.position import add_fill, change_open
@@ -378,23 +378,33 @@ def send_requests(engine: Engine, now_ns: int) -> None:
         position = 0
         while position < desk.request_count:
             request = desk.requests[position]
-            position += 1
-            if request.instrument < 0 or request.instrument >= engine.market.count:
-                desk.requests_dropped += 1
-            elif request.kind == NEW_ORDER:
+            if request.kind == NEW_ORDER and 0 <= request.instrument < engine.market.count:
                 send_order(engine, seat, request, now_ns)
-            elif request.kind == CANCEL_ORDER:
-                send_cancel(engine, seat, request, now_ns)
-            elif request.kind == AMEND_ORDER:
-                send_amend(engine, seat, request, now_ns)
-            elif request.kind == CANCEL_BY_ID:
-                send_cancel_by_id(engine, seat, request, now_ns)
-            elif request.kind == QUOTE:
-                position = send_mass_quote(engine, seat, position - 1, now_ns)
+                position += 1
+            else:
+                position = send_other(engine, seat, position, now_ns)
         desk.request_count = 0
+        tell_sent(seat)
 
 
-@compiled
+@outlined
+def send_other(engine: Engine, seat: Seat, position: int, now_ns: int) -> int:
+    """Take a request that is no new order; return the position behind it. Apart: a new order is what must be fast."""
+    request = seat.desk.requests[position]
+    if request.instrument < 0 or request.instrument >= engine.market.count:
+        seat.desk.requests_dropped += 1
+    elif request.kind == CANCEL_ORDER:
+        send_cancel(engine, seat, request, now_ns)
+    elif request.kind == AMEND_ORDER:
+        send_amend(engine, seat, request, now_ns)
+    elif request.kind == CANCEL_BY_ID:
+        send_cancel_by_id(engine, seat, request, now_ns)
+    elif request.kind == QUOTE:
+        return send_mass_quote(engine, seat, position, now_ns)
+    return position + 1
+
+
+@inlined
 def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
     """Send one new order: gate, frame, wire; a veto comes back to the strategy at once."""
     gate = engine.gate
@@ -421,7 +431,7 @@ def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Non
     veto_order(engine, seat, order, veto, now_ns)
 
 
-@compiled
+@inlined
 def make_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Order:
     """Enter the order that a strategy asks for, not judged yet; `nobody`, filled in but FREE, if there is no slot."""
     order = open_order(
@@ -443,7 +453,7 @@ def make_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Ord
     return order
 
 
-@compiled
+@outlined
 def veto_order(engine: Engine, seat: Seat, order: Order, veto: int, now_ns: int) -> None:
     """Write down an order that never left, tell its strategy, give its slot back."""
     is_tabled = order.state != OrderState.FREE

@@ -10,7 +10,7 @@ from crosswire.nic.journal.format import WORD_BYTES
 from crosswire.nic.journal.journal import begin_record, commit_record, wants_segment
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import address_of, size_of, view
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.risk.position import Position
 from crosswire.risk.records import (
     TURN_ACTED_BIT,
@@ -34,7 +34,7 @@ from crosswire.risk.records import (
     StateRecord,
 )
 from crosswire.strategies.planned import PLANS_MAX, use_up
-from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, Order, Report, is_open
+from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, Order, Report, copy_terms, is_open
 
 IDS_RESERVED = 1 << 20  # at once, in units of an order: a block lasts minutes at the highest rate that a gate allows
 IDS_AHEAD = IDS_RESERVED // 2  # left when the next block is reserved: it is on the disk long before it is needed
@@ -45,18 +45,7 @@ def record_order_sent(engine: Engine, order: Order, now_ns: int) -> None:
     """Write that an order is about to leave."""
     journal = engine.journal
     record = view(OrderSent, begin_record(journal, size_of(OrderSent)))
-    record.client_order_id = order.client_order_id
-    record.venue = order.venue
-    record.instrument = order.instrument
-    record.strategy = order.strategy
-    record.side = order.side
-    record.time_in_force = order.time_in_force
-    record.price_ticks = order.price_ticks
-    record.qty_lots = order.qty_lots
-    record.decision_ticks = order.decision_ticks
-    record.trade_id = order.trade_id
-    record.is_quote = order.is_quote
-    record.trigger_ns = order.trigger_ns
+    copy_terms(record, order)
     session = engine.venues[order.venue].session
     link = session.quoting_link if order.is_quote != 0 else session.order_link
     record.link = link
@@ -260,7 +249,7 @@ def record_state(engine: Engine, now_ns: int) -> None:
     commit_record(journal, RecordKind.STATE, VERSION, size_of(StateRecord), now_ns)
 
 
-@compiled
+@outlined
 def reserve_ids(engine: Engine, now_ns: int) -> None:
     """Write down the order ids that may be given next, well before they are."""
     orders, journal = engine.orders, engine.journal

@@ -12,6 +12,7 @@ from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.interface import (
     Strategy,
+    catch_up_if_due,
     on_book,
     on_book_lost,
     on_fill,
@@ -34,6 +35,7 @@ class SeatEntries(Struct):
     hear_order: i64
     hear_timer: i64
     hear_finish: i64
+    hear_sent: i64
 
 
 class Seat(Struct):
@@ -53,6 +55,7 @@ def hear(strategy: Strategy, desk: Desk, events: Events) -> None:
     assert events.dropped == 0
     for position in range(events.count):
         event = events.items[position]
+        catch_up_if_due(strategy, desk)
         if event.kind == BOOK_CHANGED:
             # A later message of the same packet may have lost the book again.
             if desk.books[event.instrument].valid != 0:
@@ -65,22 +68,31 @@ def hear(strategy: Strategy, desk: Desk, events: Events) -> None:
 
 def hear_fill(strategy: Strategy, desk: Desk, order: Order, report: Report) -> None:
     """Call `on_fill`."""
+    catch_up_if_due(strategy, desk)
     on_fill(strategy, desk, order, report)
 
 
 def hear_order(strategy: Strategy, desk: Desk, order: Order) -> None:
     """Call `on_order`."""
+    catch_up_if_due(strategy, desk)
     on_order(strategy, desk, order)
 
 
 def hear_timer(strategy: Strategy, desk: Desk) -> None:
     """Call `on_timer`."""
+    catch_up_if_due(strategy, desk)
     on_timer(strategy, desk)
 
 
 def hear_finish(strategy: Strategy, desk: Desk) -> None:
     """Call `on_finish`."""
+    catch_up_if_due(strategy, desk)
     on_finish(strategy, desk)
+
+
+def hear_sent(strategy: Strategy, desk: Desk) -> None:
+    """Call `catch_up`: what was asked for has been sent."""
+    catch_up_if_due(strategy, desk)
 
 
 def strategy_unit(cls: type[Strategy]) -> Unit:
@@ -91,6 +103,7 @@ def strategy_unit(cls: type[Strategy]) -> Unit:
         hear_order: (cls, Desk, Order),
         hear_timer: (cls, Desk),
         hear_finish: (cls, Desk),
+        hear_sent: (cls, Desk),
     }
     return unit_of(f"strategy-{cls.__name__}", functions)
 
@@ -161,6 +174,13 @@ def tell_time(seat: Seat) -> None:
     """Call `hear_timer` in the strategy's unit."""
     if seat.failure == 0:
         note_failure(seat, try_entry(seat.entries.hear_timer, seat.strategy, address_of(seat.desk)))
+
+
+@compiled
+def tell_sent(seat: Seat) -> None:
+    """Call `hear_sent` in the strategy's unit if it has put off something."""
+    if seat.desk.catch_up_due != 0 and seat.failure == 0:
+        note_failure(seat, try_entry(seat.entries.hear_sent, seat.strategy, address_of(seat.desk)))
 
 
 @compiled

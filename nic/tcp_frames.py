@@ -8,7 +8,7 @@ checksum is the template's sum, known from the start, plus that of the patched w
 """
 
 from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Struct, address_of, copy_struct, i64, size_of, view
+from crosswire.nic.memory.struct import Struct, address_of, copy_struct, i64, size_of
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_PSH,
@@ -18,12 +18,12 @@ from crosswire.nic.packet import (
     Packet,
     TcpFrame,
     TcpHeader,
-    fold_checksum,
     internet_sum,
     pseudo_header_sum,
     seal_tcp_frame,
     write_tcp_frame_header,
 )
+from crosswire.nic.rings.connection import commit_numbered
 from crosswire.nic.rings.ring import commit, reserve
 from crosswire.nic.unit.compile import compiled, inlined
 
@@ -90,12 +90,10 @@ def commit_template(
     `constant_sum` is the template's, from `build_template`; `fields_sum` that of the fields, by `field_sum` and
     `pair_sum`.
     """
-    tcp = view(TcpFrame, slot).tcp
-    tcp.sequence = connection.send_next
-    tcp.acknowledgement = connection.receive_next
     # Times 2**8 swaps the bytes of a word modulo 2**16 - 1 (RFC 1071, 2B).
-    tcp.checksum = fold_checksum(constant_sum + connection.send_next + connection.receive_next + (fields_sum << 8))
-    commit(ring, length, now_ns)
+    unnumbered_sum = constant_sum + (fields_sum << 8)
+    sequence, acknowledgement = connection.send_next, connection.receive_next
+    commit_numbered(ring, slot, length, sequence, acknowledgement, unnumbered_sum, now_ns)
     connection.send_next = (connection.send_next + length - size_of(TcpFrame)) & SEQUENCE_MASK
 
 

@@ -15,7 +15,7 @@ from enum import IntEnum
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.risk.activity import Executions, OrderToTrade, count_messages, has_too_few_fills, repeats
 from crosswire.risk.exposure import Exposure, Sums, clamp
 from crosswire.risk.position import Position
@@ -35,6 +35,7 @@ from crosswire.venues.order import (
     Order,
     OrderState,
     OrderTable,
+    copy_terms,
     is_open,
 )
 from crosswire.venues.session import (
@@ -214,7 +215,7 @@ def check_amend(gate: Gate, approval: Approval, order: Order, price_ticks: int, 
     if _is_amendable(order):
         veto = Veto.BAD_ORDER
         if qty_lots > order.filled_lots:
-            veto = _judge(gate, order, price_ticks, qty_lots, max(0, qty_lots - order.qty_lots), 0, now_ns)
+            veto = _judge_apart(gate, order, price_ticks, qty_lots, max(0, qty_lots - order.qty_lots), 0, now_ns)
     veto = _conclude(gate, order, veto, 1, now_ns)
     if veto == Veto.NONE:
         _arm(gate, approval, order, price_ticks, qty_lots)
@@ -227,9 +228,9 @@ def check_quote(gate: Gate, approvals: Approvals, bid: Order, ask: Order, now_ns
     assert approvals.count + 2 <= APPROVALS_MAX
     veto: int = Veto.BAD_ORDER
     if bid.instrument == ask.instrument and bid.side == BUY and ask.side == SELL and bid.price_ticks < ask.price_ticks:
-        veto = _judge(gate, bid, bid.price_ticks, bid.qty_lots, bid.qty_lots, 1, now_ns)
+        veto = _judge_apart(gate, bid, bid.price_ticks, bid.qty_lots, bid.qty_lots, 1, now_ns)
         if veto == Veto.NONE:
-            veto = _judge(gate, ask, ask.price_ticks, ask.qty_lots, ask.qty_lots, 2, now_ns)
+            veto = _judge_apart(gate, ask, ask.price_ticks, ask.qty_lots, ask.qty_lots, 2, now_ns)
         if veto == Veto.NONE and gate.positions[bid.instrument].quotes_pending != 0:
             veto = Veto.QUOTE_PENDING
     veto = _conclude(gate, bid, veto, 2, now_ns)
@@ -266,10 +267,7 @@ def _conclude(gate: Gate, order: Order, veto: int, count: int, now_ns: int) -> i
 def _arm(gate: Gate, approval: Approval, order: Order, price_ticks: int, qty_lots: int) -> None:
     gate.passed += 1
     approval.armed = 1
-    approval.client_order_id = order.client_order_id
-    approval.instrument = order.instrument
-    approval.side = order.side
-    approval.time_in_force = order.time_in_force
+    copy_terms(approval, order)
     approval.price_ticks = price_ticks
     approval.qty_lots = qty_lots
 
@@ -281,21 +279,45 @@ def _is_amendable(order: Order) -> bool:
     return order.time_in_force == GTC or order.time_in_force == POST_ONLY
 
 
+@outlined
+def _judge_apart(
+    gate: Gate, order: Order, price_ticks: int, qty_lots: int, added_lots: int, new_orders: int, now_ns: int
+) -> int:
+    """Do as `_judge`, which is long, in a function of its own: amends and quotes can wait for that."""
+    return _judge(gate, order, price_ticks, qty_lots, added_lots, new_orders, now_ns)
+
+
 @inlined
 def _judge(
     gate: Gate, order: Order, price_ticks: int, qty_lots: int, added_lots: int, new_orders: int, now_ns: int
 ) -> int:
-    """Judge an order at these terms: `added_lots` may be filled that could not before, by `new_orders` more orders."""
+    """Judge an order at these terms: `added_lots` may be filled that could not before, by `new_orders` more orders.
+
+    Once for each side, which is a constant below: what depends on it is not chosen again and again.
+    """
+    if order.side == BUY:
+        return _judge_side(gate, order, BUY, price_ticks, qty_lots, added_lots, new_orders, now_ns)
+    return _judge_side(gate, order, SELL, price_ticks, qty_lots, added_lots, new_orders, now_ns)
+
+
+@inlined
+def _judge_side(
+    gate: Gate,
+    order: Order,
+    side: int,
+    price_ticks: int,
+    qty_lots: int,
+    added_lots: int,
+    new_orders: int,
+    now_ns: int,
+) -> int:
     state = max(gate.state, gate.asked_from_outside)
-    if state == TradingState.HALTED:
-        return Veto.HALTED
-    if state == TradingState.CANCEL_ONLY or is_unwatched(gate, now_ns):
-        return Veto.CANCEL_ONLY
+    if state != TradingState.ACTIVE or is_unwatched(gate, now_ns):
+        restricted = _judge_state(gate, order, state, added_lots, now_ns)
+        if restricted != Veto.NONE:
+            return restricted
     if order.instrument < 0 or order.instrument >= gate.instrument_count:
         return Veto.BAD_ORDER
-    position = gate.positions[order.instrument]
-    if state == TradingState.REDUCE_ONLY and not _reduces(position, order.side, added_lots):
-        return Veto.REDUCE_ONLY
     limits = gate.limits[order.instrument]
     if price_ticks <= 0 or qty_lots <= 0 or price_ticks > limits.price_ticks_max:
         return Veto.BAD_ORDER
@@ -308,18 +330,34 @@ def _judge(
         return Veto.SESSION_NOT_READY
     if venue.open_orders + new_orders > venue.open_orders_max:
         return Veto.OPEN_ORDERS
-    veto = _judge_price(gate, order.instrument, limits, order.side, price_ticks, now_ns)
-    if veto == Veto.NONE and notional_e9(gate.instruments[order.instrument], price_ticks, qty_lots) > (
-        limits.order_notional_max_e9
-    ):
-        veto = Veto.ORDER_NOTIONAL
-    if veto == Veto.NONE and added_lots > 0:
-        veto = _judge_exposure(gate, limits, order, price_ticks, added_lots)
+    veto = _judge_price(gate, order.instrument, limits, side, price_ticks, now_ns)
+    if veto != Veto.NONE:
+        return veto
+    if notional_e9(gate.instruments[order.instrument], price_ticks, qty_lots) > limits.order_notional_max_e9:
+        return Veto.ORDER_NOTIONAL
+    if added_lots > 0:
+        veto = _judge_exposure(gate, limits, order, side, price_ticks, added_lots)
         if veto == Veto.NONE:
-            veto = _judge_strategy(gate, order, price_ticks, added_lots, now_ns)
-    if veto == Veto.NONE and gate.prevents_self_trade != 0 and _crosses_own(gate, order, price_ticks):
-        veto = Veto.SELF_TRADE
-    return veto
+            veto = _judge_strategy(gate, order, side, price_ticks, added_lots, now_ns)
+        if veto != Veto.NONE:
+            return veto
+    if gate.prevents_self_trade != 0 and _crosses_own(gate, order, side, price_ticks):
+        return Veto.SELF_TRADE
+    return Veto.NONE
+
+
+@outlined
+def _judge_state(gate: Gate, order: Order, state: int, added_lots: int, now_ns: int) -> int:
+    """Judge an order while not all that the limits allow may be sent."""
+    if state == TradingState.HALTED:
+        return Veto.HALTED
+    if state == TradingState.CANCEL_ONLY or is_unwatched(gate, now_ns):
+        return Veto.CANCEL_ONLY
+    if order.instrument < 0 or order.instrument >= gate.instrument_count:
+        return Veto.BAD_ORDER
+    if not _reduces(gate.positions[order.instrument], order.side, added_lots):
+        return Veto.REDUCE_ONLY
+    return Veto.NONE
 
 
 @inlined
@@ -359,7 +397,7 @@ def _judge_price(gate: Gate, index: int, limits: InstrumentLimits, side: int, pr
     return Veto.NONE
 
 
-@compiled
+@outlined
 def _stands_apart(gate: Gate, index: int, limits: InstrumentLimits, now_ns: int) -> bool:
     """Tell whether a book is more than the band above, or below, the median of its peers' that are to be believed.
 
@@ -387,15 +425,15 @@ def _stands_apart(gate: Gate, index: int, limits: InstrumentLimits, now_ns: int)
 
 
 @inlined
-def _crosses_own(gate: Gate, order: Order, price_ticks: int) -> bool:
+def _crosses_own(gate: Gate, order: Order, side: int, price_ticks: int) -> bool:
     """Tell whether an open order of ours would trade with this one. The orders are looked at only if any is there."""
     position = gate.positions[order.instrument]
-    if (position.open_sell_lots if order.side == BUY else position.open_buy_lots) == 0:
+    if (position.open_sell_lots if side == BUY else position.open_buy_lots) == 0:
         return False
     return _find_crossed(gate.orders, order, price_ticks)
 
 
-@compiled
+@outlined
 def _find_crossed(orders: OrderTable, order: Order, price_ticks: int) -> bool:
     left = orders.count
     for slot in range(ORDERS_MAX):
@@ -421,16 +459,18 @@ def _find_crossed(orders: OrderTable, order: Order, price_ticks: int) -> bool:
 
 
 @inlined
-def _judge_exposure(gate: Gate, limits: InstrumentLimits, order: Order, price_ticks: int, qty_lots: int) -> int:
+def _judge_exposure(
+    gate: Gate, limits: InstrumentLimits, order: Order, side: int, price_ticks: int, qty_lots: int
+) -> int:
     """Judge what is held and open with `qty_lots` more of it, at the higher of the order's price and the mark."""
     index = order.instrument
     instrument, position, exposure = gate.instruments[index], gate.positions[index], gate.exposures[index]
-    sign = 1 if order.side == BUY else -1
-    open_lots = position.open_buy_lots if order.side == BUY else position.open_sell_lots
+    sign = 1 if side == BUY else -1
+    open_lots = position.open_buy_lots if side == BUY else position.open_sell_lots
     worst_lots = sign * position.position_lots + open_lots + qty_lots
     if worst_lots > limits.position_lots_max:
         return Veto.POSITION
-    if order.side == SELL and worst_lots > limits.short_lots_max:
+    if side == SELL and worst_lots > limits.short_lots_max:
         return Veto.BORROW
     lot_value_e9 = exposure.lot_value_e9
     if instrument.payoff != Payoff.INVERSE:
@@ -439,7 +479,7 @@ def _judge_exposure(gate: Gate, limits: InstrumentLimits, order: Order, price_ti
     counted = exposure.counted
     underlying = gate.underlyings[instrument.underlying]
     # What lies the other way may be the larger part of gross, and is not changed by this order.
-    other_e9 = counted.short_e9 if order.side == BUY else counted.long_e9
+    other_e9 = counted.short_e9 if side == BUY else counted.long_e9
     added_gross_e9 = max(abs(value_e9), abs(other_e9)) - counted.gross_e9
     if worst_lots > 0:
         if underlying.sums.gross_e9 + added_gross_e9 > underlying.gross_max_e9:
@@ -450,7 +490,7 @@ def _judge_exposure(gate: Gate, limits: InstrumentLimits, order: Order, price_ti
         if gate.sums.gross_e9 + added_gross_e9 > gate.gross_max_e9:
             return Veto.ACCOUNT_GROSS
     delta_e9 = clamp(worst_lots, exposure.lots_proven) * exposure.lot_delta_e9
-    if order.side == BUY:
+    if side == BUY:
         net_e9 = underlying.sums.long_e9 - counted.long_e9 + value_e9
         account_e9 = gate.sums.long_e9 - counted.long_e9 + value_e9
         delta_e9 += underlying.sums.delta_long_e9 - counted.delta_long_e9
@@ -468,27 +508,27 @@ def _judge_exposure(gate: Gate, limits: InstrumentLimits, order: Order, price_ti
 
 
 @inlined
-def _judge_strategy(gate: Gate, order: Order, price_ticks: int, qty_lots: int, now_ns: int) -> int:
+def _judge_strategy(gate: Gate, order: Order, side: int, price_ticks: int, qty_lots: int, now_ns: int) -> int:
     """Judge an order by what its own strategy holds, has lost and has just done."""
     row = order.strategy * gate.instrument_count + order.instrument
     if gate.executions_max != 0 and repeats(
-        gate.executions[2 * row + order.side], gate.executions_max, gate.executions_window_ns, now_ns
+        gate.executions[2 * row + side], gate.executions_max, gate.executions_window_ns, now_ns
     ):
         return Veto.REPEATED_EXECUTION
     strategy = gate.strategies[order.strategy]
     if strategy.is_limited == 0:
         return Veto.NONE
     position, exposure = gate.own_positions[row], gate.own_exposures[row]
-    if strategy.is_lost != 0 and not _reduces(position, order.side, qty_lots):
+    if strategy.is_lost != 0 and not _reduces(position, side, qty_lots):
         return Veto.STRATEGY_LOSS
-    sign = 1 if order.side == BUY else -1
-    open_lots = position.open_buy_lots if order.side == BUY else position.open_sell_lots
+    sign = 1 if side == BUY else -1
+    open_lots = position.open_buy_lots if side == BUY else position.open_sell_lots
     worst_lots = clamp(sign * position.position_lots + open_lots + qty_lots, exposure.lots_proven)
     lot_value_e9 = gate.exposures[order.instrument].lot_value_e9
     if gate.instruments[order.instrument].payoff != Payoff.INVERSE:
         lot_value_e9 = max(lot_value_e9, price_ticks * gate.instruments[order.instrument].tick_lot_e9)
     counted = exposure.counted
-    other_e9 = counted.short_e9 if order.side == BUY else counted.long_e9
+    other_e9 = counted.short_e9 if side == BUY else counted.long_e9
     added_e9 = max(abs(worst_lots * lot_value_e9), abs(other_e9)) - counted.gross_e9
     if worst_lots > 0 and strategy.sums.gross_e9 + added_e9 > strategy.notional_max_e9:
         return Veto.STRATEGY_NOTIONAL

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from crosswire.nic.journal.format import TEXT
 from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.venues.order import OrderTerms
 
 STRATEGIES_MAX = 8  # of one run
 INSTRUMENTS_MAX = 256  # of one run: a sample of all fits the room that the journal keeps for one turn
@@ -49,21 +50,9 @@ class RecordKind(IntEnum):
     VALUE = 24
 
 
-class OrderSent(Struct):
+class OrderSent(OrderTerms):
     """An order, or a side of a quote, that the gate let pass: written before its frame is."""
 
-    client_order_id: i64
-    venue: i64
-    instrument: i64
-    strategy: i64
-    side: i64
-    time_in_force: i64
-    price_ticks: i64
-    qty_lots: i64
-    decision_ticks: i64
-    trade_id: i64
-    is_quote: i64
-    trigger_ns: i64
     # Since version 2: the frame that it leaves in.
     link: i64  # of its session
     sequence: i64  # the frame's number

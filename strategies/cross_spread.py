@@ -19,11 +19,15 @@ from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.limits import to_e9
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.exposure import Exposure, measure, premium_e9
-from crosswire.strategies.interface import BuildContext, on_book, on_book_lost
+from crosswire.strategies.interface import BuildContext, catch_up, catch_up_if_due, on_book, on_book_lost
 from crosswire.strategies.leg_parameters import BPS_MAX, LegParameters, fill_in_legs
 from crosswire.strategies.legs import (
+    Legs,
     LegStrategy,
+    ask_for_legs,
     blocked_by,
+    enter_trade,
+    free_place,
     fresh_until_ns,
     instrument_of,
     lose_book,
@@ -45,6 +49,7 @@ from crosswire.strategies.listing import (
 )
 from crosswire.strategies.opportunity import (
     NO_OPPORTUNITY,
+    TRADES_MAX,
     Blocked,
     end_opportunity,
     follow_opportunity,
@@ -59,6 +64,7 @@ from crosswire.venues.side import BUY, SELL
 
 NOTHING_BID = -1  # `Quick.sale` without a bid: below every cost
 NOTHING_ASKED = 1 << 62  # `Quick.cost` without an ask: above every sale
+UNCERTAIN = 1 << 61  # `Factors.slack` of a listing whose prices alone never decide
 # Rates are below 4 and prices within 2**32 ticks: products stay below NOTHING_ASKED.
 FACTOR_BITS = 28
 MARGIN_MAX = 10
@@ -90,6 +96,17 @@ class Factors(Struct):
     sale: i64  # rounded up
     open_cost: i64  # with threshold_bps, rounded down
     close_cost: i64  # with close_threshold_bps
+    slack: i64  # of `is_certain`, its half of what does not depend on prices
+
+
+class Struck(Struct):
+    """A trade whose legs were asked for before anything was written down of it."""
+
+    buy: i64  # listings
+    sell: i64
+    place: i64  # of the trade
+    trade_id: i64
+    lots: i64
 
 
 class Lots(Struct):
@@ -114,6 +131,7 @@ class CrossSpread(LegStrategy):
     close_rates_e9: Annotated[Array, i64, LISTINGS_MAX]
     even_pairs: i64  # bits of the pairs that are planned in lots (`strategies.plan.match_tops`)
     lots: Annotated[Array, Lots, LISTINGS_MAX]
+    struck: Struck  # to be entered by `catch_up`
     plan: Plan  # what is to be traded
 
     @classmethod
@@ -182,6 +200,8 @@ def _set_rates(
     strategy.factors[listing].sale = ceil((1 - fee) * unit * tick)
     strategy.factors[listing].open_cost = floor(open_rate * tick)
     strategy.factors[listing].close_cost = floor(close_rate * tick)
+    # Held orders cost a premium that moves.
+    strategy.factors[listing].slack = ceil(scale) if instrument.speed_bump_ns == 0 else UNCERTAIN
     strategy.touching[listing] = pairs_touching(listing)
     strategy.quick[listing].sale = NOTHING_BID
     strategy.quick[listing].cost = NOTHING_ASKED
@@ -239,9 +259,88 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
     """Look at one ordered pair if its rounded prices do not rule it out."""
     pair = pair_of(buy, sell)
     if strategy.quick[sell].sale >= strategy.quick[buy].cost:
-        pursue(strategy, desk, buy, sell, pair)
+        catch_up_if_due(strategy, desk)
+        if not strike(strategy, desk, buy, sell, pair):
+            pursue(strategy, desk, buy, sell, pair)
     elif strategy.legs.opportunities.open_pairs >> pair & 1 != 0:
+        catch_up_if_due(strategy, desk)
         end_opportunity(strategy.legs.opportunities, desk, pair)
+
+
+@inlined
+def is_certain(strategy: CrossSpread, buy: int, sell: int, ask_ticks: int, bid_ticks: int) -> bool:
+    """Tell whether these prices clear the opening threshold whatever is rounded; False decides nothing.
+
+    Proof, with A and B the exact cost (threshold included) and proceeds of one unit of base in 1e-9 of the common
+    currency, and everything below in units of those divided by `scale` k: the factors are off by less than 1 a tick, so
+    B * k > bid_ticks * sale - bid_ticks and A * k < ask_ticks * open_cost + ask_ticks. What is compared exactly are
+    `sale_e9` and `rated_up_e9`: a rate rounded to 1e-9 and a result rounded to 1, of prices that are `tick_e9` a tick,
+    so `sale_e9` > B - 1 - bid_ticks * tick_e9 / 1e9, and `rated_up_e9` lies as little above A. Since k is at most
+    2**28 / tick_e9, a tick adds less than 1 to that, too. So with a surplus of two a tick and 2 * k (a `slack` of k
+    each), sale_e9 > rated_up_e9. Ticks are within 2**32 and factors below 2**30: no product or sum wraps.
+    """
+    sold, bought = strategy.factors[sell], strategy.factors[buy]
+    surplus = bid_ticks * sold.sale - ask_ticks * bought.open_cost
+    return surplus >= 2 * (bid_ticks + ask_ticks) + sold.slack + bought.slack
+
+
+@compiled
+def strike(strategy: CrossSpread, desk: Desk, buy: int, sell: int, pair: int) -> bool:
+    """Ask for both legs of an opening trade that pays for certain and that nothing forbids; `catch_up` does the rest.
+
+    False, and nothing done, if any of that is in doubt: `pursue` tells exactly, and does what is to be done then. What
+    leaves here is what `pursue` would send.
+    """
+    legs = strategy.legs
+    if strategy.even_pairs >> pair & 1 == 0 or legs.carry_e9 != 0:
+        return False
+    ask_ticks = market_ticks(legs, desk, buy, BUY)
+    bid_ticks = market_ticks(legs, desk, sell, SELL)
+    if ask_ticks == 0 or bid_ticks == 0 or not is_certain(strategy, buy, sell, ask_ticks, bid_ticks):
+        return False
+    if blocked_by(legs, desk, buy, sell) != Blocked.NONE:
+        return False
+    offered_lots = min(
+        desk.books[legs.listings[buy].instrument].ask_lots, desk.books[legs.listings[sell].instrument].bid_lots
+    )
+    lots = min(offered_lots, room_lots(strategy, desk, buy, sell), strategy.lots[buy].size_max)
+    place = free_place(legs)
+    if lots < strategy.lots[buy].size_min or place == TRADES_MAX:
+        return False
+    struck = strategy.struck
+    struck.buy = buy
+    struck.sell = sell
+    struck.place = place
+    struck.lots = lots
+    struck.trade_id = ask_for_legs(legs, desk, place, buy, sell, ask_ticks, bid_ticks, lots, lots)
+    desk.catch_up_due = 1
+    return True
+
+
+@catch_up.register(CrossSpread)
+def enter_struck(strategy: CrossSpread, desk: Desk) -> None:
+    """Enter the trade that was struck, and follow its opportunity: as `pursue` does, from the same books."""
+    legs, plan, struck = strategy.legs, strategy.plan, strategy.struck
+    buy, sell = struck.buy, struck.sell
+    buy_instrument, sell_instrument = instrument_of(legs, desk, buy), instrument_of(legs, desk, sell)
+    sale = sale_e9(legs.listings[sell], sell_instrument, market_ticks(legs, desk, sell, SELL))
+    cost = cost_e9(legs.listings[buy], buy_instrument, market_ticks(legs, desk, buy, BUY))
+    edge_e9 = sale - cost
+    opportunity = follow_opportunity(
+        legs.opportunities,
+        desk,
+        pair_of(buy, sell),
+        buy_instrument.index,
+        sell_instrument.index,
+        edge_e9,
+        fresh_until_ns(legs, desk, buy, sell),
+    )
+    is_peak = edge_e9 > legs.opportunities.items[opportunity].peak_edge_e9
+    buy_book, sell_book = desk.books[buy_instrument.index], desk.books[sell_instrument.index]
+    match_tops(plan, buy_book, sell_book, buy_instrument.lot_e9, cost, sale, struck.lots)
+    enter_trade(legs, desk, struck.place, struck.trade_id, buy, sell, plan, 1, opportunity)
+    if is_peak:
+        note_peak(legs.opportunities, desk, opportunity, edge_e9, plan.offered_size_e9, plan.offered_value_e9)
 
 
 @compiled
@@ -353,13 +452,8 @@ def attempt_in_lots(
     legs = strategy.legs
     blocked = blocked_by(legs, desk, buy, sell)
     room = 0
-    bought, sold = position_of(legs, desk, buy), position_of(legs, desk, sell)
     if blocked == Blocked.NONE:
-        least, most = bought.position_lots + bought.open_buy_lots, sold.position_lots - sold.open_sell_lots
-        if closing:
-            room = min(-least, most)
-        else:
-            room = min(strategy.lots[buy].position_max - least, strategy.lots[sell].position_max + most)
+        room = reducible_lots(legs, desk, buy, sell) if closing else room_lots(strategy, desk, buy, sell)
         if room <= 0:
             blocked = Blocked.POSITION
     if blocked != Blocked.NONE and not is_peak:
@@ -374,6 +468,23 @@ def attempt_in_lots(
     if plan.buy_lots < strategy.lots[buy].size_min:
         return Blocked.POSITION if room < strategy.lots[buy].size_min else Blocked.NO_SIZE
     return Blocked.NONE if start_trade(legs, desk, buy, sell, plan, 1, opportunity) else Blocked.IN_FLIGHT
+
+
+@inlined
+def room_lots(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> int:
+    """Return how much both positions may still grow, open orders taken as filled."""
+    bought, sold = position_of(strategy.legs, desk, buy), position_of(strategy.legs, desk, sell)
+    return min(
+        strategy.lots[buy].position_max - bought.position_lots - bought.open_buy_lots,
+        strategy.lots[sell].position_max + sold.position_lots - sold.open_sell_lots,
+    )
+
+
+@inlined
+def reducible_lots(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
+    """Return how much brings neither position beyond flat, open orders taken as filled."""
+    bought, sold = position_of(legs, desk, buy), position_of(legs, desk, sell)
+    return min(-bought.position_lots - bought.open_buy_lots, sold.position_lots - sold.open_sell_lots)
 
 
 @compiled

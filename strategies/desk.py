@@ -60,6 +60,7 @@ class Desk(Struct):
     trade: TradeRecord  # being filled in
     last_trade_id: i64
     requests_dropped: i64
+    catch_up_due: i64  # 1: `catch_up` is wanted once what was asked for is on the wire
     values_ns: i64  # when `record_value` wrote last, and how many then
     value_count: i64
     values_dropped: i64
@@ -91,14 +92,32 @@ def submit(
     """
     if not _has_room(desk, instrument, 1):
         return False
+    decision_ticks = decision_ticks if decision_ticks != 0 else price_ticks
+    add_order(desk, instrument, side, price_ticks, qty_lots, time_in_force, decision_ticks, trade_id, tag, plan)
+    return True
+
+
+@inlined
+def add_order(
+    desk: Desk,
+    instrument: int,
+    side: int,
+    price_ticks: int,
+    qty_lots: int,
+    time_in_force: int,
+    decision_ticks: int,
+    trade_id: int,
+    tag: int,
+    plan: int,
+) -> None:
+    """Ask for what `submit` asks for where it is known that there is room and such an instrument."""
     request = _add_request(desk, NEW_ORDER, instrument, price_ticks, qty_lots)
     request.side = side
     request.time_in_force = time_in_force
-    request.decision_ticks = decision_ticks if decision_ticks != 0 else price_ticks
+    request.decision_ticks = decision_ticks
     request.trade_id = trade_id
     request.tag = tag
     request.plan = plan
-    return True
 
 
 @compiled

@@ -25,7 +25,7 @@ from typing import Any, Self
 import msgspec
 
 from crosswire.nic.memory.struct import Struct
-from crosswire.nic.unit.compile import generic
+from crosswire.nic.unit.compile import generic, inlined
 from crosswire.strategies.desk import Desk
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.order import Order, Report
@@ -102,6 +102,22 @@ def on_timer(strategy: Strategy, desk: Desk) -> None:
 
 
 @generic
+def catch_up(strategy: Strategy, desk: Desk) -> None:
+    """Do what an order need not wait for: called if `desk.catch_up_due` was set, once what was asked for has been sent.
+
+    Nothing else of the strategy is called in between, and no book changes.
+    """
+
+
+@inlined
+def catch_up_if_due(strategy: Strategy, desk: Desk) -> None:
+    """Call `catch_up` if it is due: before anything else of the strategy is called."""
+    if desk.catch_up_due != 0:
+        desk.catch_up_due = 0
+        catch_up(strategy, desk)
+
+
+@generic
 def on_finish(strategy: Strategy, desk: Desk) -> None:
     """Close open records: the run ends. Requests are no longer sent."""
 
@@ -133,6 +149,11 @@ def _ignore_order(strategy: Strategy, desk: Desk, order: Order) -> None:
 
 @on_timer.register(Strategy)
 def _ignore_timer(strategy: Strategy, desk: Desk) -> None:
+    pass
+
+
+@catch_up.register(Strategy)
+def _ignore_catch_up(strategy: Strategy, desk: Desk) -> None:
     pass
 
 

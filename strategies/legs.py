@@ -25,7 +25,7 @@ from typing import Annotated
 from crosswire.nic.memory.struct import Array, Struct, copy_struct, i8, i64
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
-from crosswire.strategies.desk import REQUESTS_MAX, Desk, next_trade_id, submit, wake_at
+from crosswire.strategies.desk import REQUESTS_MAX, Desk, add_order, next_trade_id, submit, wake_at
 from crosswire.strategies.interface import Strategy, on_book_lost, on_fill, on_finish, on_order, on_timer
 from crosswire.strategies.listing import (
     LISTINGS_MAX,
@@ -63,7 +63,7 @@ from crosswire.strategies.trades import (
 )
 from crosswire.venues.instrument import Instrument, base_e9, multiply_e9, price_e9
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX
-from crosswire.venues.order import Order, OrderState, Report
+from crosswire.venues.order import IOC, Order, OrderState, Report
 from crosswire.venues.side import BUY, SELL, sign_of
 
 NO_LISTING = -1
@@ -220,13 +220,69 @@ def blocked_by(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
 @inlined
 def start_trade(legs: Legs, desk: Desk, buy: int, sell: int, plan: Plan, direction: int, opportunity: int) -> bool:
     """Send both legs of a planned trade that nothing blocks; False if TRADES_MAX are in flight."""
+    place = free_place(legs)
+    if place == TRADES_MAX:
+        return False
+    trade_id = ask_for_legs(
+        legs, desk, place, buy, sell, plan.buy_ticks, plan.sell_ticks, plan.buy_lots, plan.sell_lots
+    )
+    enter_trade(legs, desk, place, trade_id, buy, sell, plan, direction, opportunity)
+    return True
+
+
+@inlined
+def free_place(legs: Legs) -> int:
+    """Find where a trade may be entered; TRADES_MAX if all places are taken."""
     place = 0
     while place < TRADES_MAX and legs.trades[place].state != TradeState.FREE:
         place += 1
-    if place == TRADES_MAX:
-        return False
-    _fill_in(legs, desk, legs.trades[place], buy, sell, plan)
+    return place
+
+
+@inlined
+def ask_for_legs(
+    legs: Legs,
+    desk: Desk,
+    place: int,
+    buy: int,
+    sell: int,
+    buy_ticks: int,
+    sell_ticks: int,
+    buy_lots: int,
+    sell_lots: int,
+) -> int:
+    """Ask for both legs of a trade that nothing blocks, each never below one tick; return the trade's number.
+
+    The trade itself is to be entered before anything is heard of its orders.
+    """
+    trade_id = next_trade_id(desk)
+    buy_instrument, sell_instrument = legs.listings[buy].instrument, legs.listings[sell].instrument
+    buy_limit, sell_limit = max(1, buy_ticks + legs.slippage_ticks), max(1, sell_ticks - legs.slippage_ticks)
+    buy_tag, sell_tag = _tag_of(TradeState.WORKING, buy, place), _tag_of(TradeState.WORKING, sell, place)
+    buy_plan, sell_plan = plan_of(place, BUY), plan_of(place, SELL)
+    # `blocked_by` has left room for two requests.
+    add_order(desk, buy_instrument, BUY, buy_limit, buy_lots, IOC, buy_ticks, trade_id, buy_tag, buy_plan)
+    add_order(desk, sell_instrument, SELL, sell_limit, sell_lots, IOC, sell_ticks, trade_id, sell_tag, sell_plan)
+    return trade_id
+
+
+@inlined
+def enter_trade(
+    legs: Legs,
+    desk: Desk,
+    place: int,
+    trade_id: int,
+    buy: int,
+    sell: int,
+    plan: Plan,
+    direction: int,
+    opportunity: int,
+) -> None:
+    """Enter the trade whose legs were asked for, and what its orders are planned to take."""
     trade = legs.trades[place]
+    _fill_in(legs, desk, trade, buy, sell, plan)
+    trade.trade_id = trade_id
+    trade.open_orders = 2
     trade.direction = direction
     trade.opportunity = opportunity
     trade.carried_e9 = legs.carry_e9
@@ -239,16 +295,11 @@ def start_trade(legs: Legs, desk: Desk, buy: int, sell: int, plan: Plan, directi
     wake_at(desk, trade.give_up_ns)
     copy_struct(desk.plans[plan_of(place, BUY) - 1], plan.buy_levels)
     copy_struct(desk.plans[plan_of(place, SELL) - 1], plan.sell_levels)
-    buy_limit, sell_limit = plan.buy_ticks + legs.slippage_ticks, plan.sell_ticks - legs.slippage_ticks
-    _send(legs, desk, place, buy, BUY, buy_limit, plan.buy_lots, plan.buy_ticks, plan_of(place, BUY))
-    _send(legs, desk, place, sell, SELL, sell_limit, plan.sell_lots, plan.sell_ticks, plan_of(place, SELL))
-    return True
 
 
 @inlined
 def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Plan) -> None:
     trade.state = TradeState.WORKING
-    trade.trade_id = next_trade_id(desk)
     trade.pair = pair_number(buy, sell)
     trade.buy = buy
     trade.sell = sell
@@ -269,7 +320,6 @@ def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Pl
     trade.cash_e9 = 0
     trade.expected_value_e9 = plan.value_e9
     trade.miss_cost_e9 = 0
-    trade.open_orders = 0
     trade.retries = 0
     trade.hedges = 0
     trade.start_ns = desk.now_ns
@@ -279,6 +329,11 @@ def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Pl
     trade.is_ahead = 0
     trade.ahead_since_ns = 0
     trade.unhedged_ns = 0
+
+
+@inlined
+def _tag_of(state: int, listing: int, place: int) -> int:
+    return (state << TAG_BITS | listing) << TAG_BITS | place
 
 
 @compiled
@@ -301,7 +356,7 @@ def _send(
 ) -> bool:
     """Send one IOC of a trade, never below one tick; False if the desk takes no more requests in this turn."""
     trade = legs.trades[place]
-    tag = (trade.state << TAG_BITS | listing) << TAG_BITS | place
+    tag = _tag_of(trade.state, listing, place)
     instrument = legs.listings[listing].instrument
     price_ticks = max(1, limit_ticks)
     sent = submit(

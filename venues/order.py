@@ -12,7 +12,17 @@ that was, or an alarm.
 from enum import IntEnum
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Pointer, Struct, clear_struct, copy_struct, i64
+from crosswire.nic.memory.raw import copy_bytes
+from crosswire.nic.memory.struct import (
+    Array,
+    Pointer,
+    Struct,
+    address_of,
+    clear_struct,
+    copy_struct,
+    i64,
+    size_of,
+)
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.instrument import Instrument, Kind, multiply_e9, settlement_value_e9
 from crosswire.venues.side import BUY
@@ -105,19 +115,39 @@ class RejectReason(IntEnum):
     SPEED_BUMPED = 15  # an amend of an order that the venue holds: once `queued` is 0 it may be asked for again
 
 
-class Approval(Struct):
-    """One order that the risk gate let pass, good for one frame.
+class OrderTerms(Struct):
+    """What an order is when it leaves. It begins an `Order`, an `Approval` and a record (`risk.records.OrderSent`).
+
+    The same words at the same place in each: one becomes another by a copy. The record's version rises with a change.
+    """
+
+    client_order_id: i64
+    venue: i64
+    instrument: i64  # market index
+    strategy: i64  # number of the strategy that it is of
+    side: i64
+    time_in_force: i64
+    price_ticks: i64
+    qty_lots: i64
+    decision_ticks: i64  # the price that the strategy decided on; slippage is against it
+    trade_id: i64  # the strategy's trade that it is a leg of, 0: none
+    is_quote: i64  # 1: one side of a mass quote; the venue knows it by its own id alone
+    trigger_ns: i64  # receive time of the frame that caused it
+
+
+@inlined
+def copy_terms(target: Struct, source: Struct) -> None:
+    """Copy the terms from one struct that begins with them to another."""
+    copy_bytes(address_of(target), address_of(source), size_of(OrderTerms))
+
+
+class Approval(OrderTerms):
+    """One order that the risk gate let pass, good for one frame; price and quantity are those to be sent.
 
     Only `risk.gate` arms it; the order session disarms it as it writes the frame and refuses an unarmed one.
     """
 
     armed: i64
-    client_order_id: i64
-    instrument: i64  # market index
-    side: i64
-    time_in_force: i64
-    price_ticks: i64
-    qty_lots: i64
 
 
 class Approvals(Struct):
@@ -178,34 +208,22 @@ class Applied(IntEnum):
     BAD_EXECUTION = 14  # an execution id that was another fill's, or is out of line
 
 
-class Order(Struct):
+class Order(OrderTerms):
     """One order of ours. A slot with state FREE holds none."""
 
-    client_order_id: i64
     exchange_order_id: i64  # 0 until acknowledged
     state: i64  # OrderState
-    venue: i64
-    instrument: i64  # market index
-    side: i64
-    time_in_force: i64
-    price_ticks: i64
-    qty_lots: i64
     filled_lots: i64
     queued: i64  # 1: held in the venue's speed bump, where it can't be withdrawn
-    is_quote: i64  # 1: one side of a mass quote; the venue knows it by its own id alone
     amend_state: i64  # AmendState
     amend_price_ticks: i64  # the terms last asked for
     amend_lots: i64
     amend_reason: i64  # why it was refused: RejectReason, or the gate's own
     filled_tick_lots: i64  # sum of price_ticks * qty_lots of the fills: / filled_lots is the average price in ticks
     fees_e9: i64  # of the fills, settlement currency, positive is paid
-    decision_ticks: i64  # the price that the strategy decided on; slippage is against it
-    strategy: i64  # number of the strategy that it is of
     tag: i64  # the strategy's own
     plan: i64  # the strategy's own number of what it planned to take level by level, 0: nothing; for slippage alone
-    trade_id: i64  # the strategy's trade that it is a leg of, 0: none
     created_ns: i64
-    trigger_ns: i64  # receive time of the frame that caused it
     acked_ns: i64  # 0: never
     closed_ns: i64  # 0: still open
     cancel_due: i64  # 1: its strategy wants it cancelled, and nothing that says so could be sent yet
@@ -280,16 +298,16 @@ def open_order(
     The caller adds decision_ticks, tag, plan, trade_id and trigger_ns, which are 0.
     """
     order = table.nobody
-    slot = -1
     if table.count < ORDERS_MAX:
         slot = table.free_slots[ORDERS_MAX - 1 - table.count]
         order = table.orders[slot]
-    clear_struct(order)
-    if slot >= 0:
+        clear_struct(order)
         table.count += 1
         table.counter += 1
         order.client_order_id = table.counter << ORDERS_BITS | slot
         order.state = OrderState.PENDING_NEW
+    else:
+        clear_struct(order)
     order.venue = venue
     order.instrument = instrument
     order.side = side

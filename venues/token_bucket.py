@@ -65,13 +65,20 @@ def _set(bucket: TokenBucket, per_second: int, burst: int, least: int) -> None:
 
 @inlined
 def _refill(bucket: TokenBucket, now_ns: int) -> None:
-    elapsed_ns = max(0, now_ns - bucket.updated_ns)
+    bucket.credit_e9 = _credit_e9(bucket, now_ns)
+    bucket.updated_ns = max(bucket.updated_ns, now_ns)
+
+
+@inlined
+def _credit_e9(bucket: TokenBucket, now_ns: int) -> int:
+    """Return the credit with what has flowed in."""
+    elapsed_ns = now_ns - bucket.updated_ns
+    if elapsed_ns <= 0:
+        return bucket.credit_e9
     # Compared before the product, which overflows after a long silence.
     if elapsed_ns >= bucket.full_after_ns:
-        bucket.credit_e9 = bucket.full_e9
-    else:
-        bucket.credit_e9 = min(bucket.full_e9, bucket.credit_e9 + elapsed_ns * bucket.per_second)
-    bucket.updated_ns = max(bucket.updated_ns, now_ns)
+        return bucket.full_e9
+    return min(bucket.full_e9, bucket.credit_e9 + elapsed_ns * bucket.per_second)
 
 
 @inlined
@@ -83,10 +90,11 @@ def take_token(bucket: TokenBucket, now_ns: int) -> bool:
 @inlined
 def take_tokens(bucket: TokenBucket, count: int, now_ns: int) -> bool:
     """Take `count` tokens; False, and nothing taken, if there are fewer."""
-    _refill(bucket, now_ns)
-    if bucket.credit_e9 < count * NS_PER_S:
+    left_e9 = _credit_e9(bucket, now_ns) - count * NS_PER_S
+    if left_e9 < 0:
         return False
-    bucket.credit_e9 -= count * NS_PER_S
+    bucket.credit_e9 = left_e9
+    bucket.updated_ns = max(bucket.updated_ns, now_ns)
     return True
 
 

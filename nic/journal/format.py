@@ -12,8 +12,8 @@ processor's own instruction takes three cycles a word.
 
 from typing import Annotated
 
-from crosswire.nic.memory.raw import load_i64, mix_bits, multiply_u64, shift_right
-from crosswire.nic.memory.struct import Array, Struct, i64, size_of, u16
+from crosswire.nic.memory.raw import LANES, load_i64, mix_bits, multiply_u64, shift_right, xor_products
+from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, u16
 from crosswire.nic.unit.compile import compiled
 
 MAGIC = 0x314E_524F_4A57_4343  # "CCWJORN1", little-endian
@@ -96,7 +96,9 @@ def record_checksum(
     total = key ^ multiply_u64(spread(commit), table[0])
     total ^= multiply_u64(spread(sequence), table[2])
     total ^= multiply_u64(spread(time_ns), table[3])
-    for place in range(words):
+    together = words - words % LANES
+    total ^= xor_products(payload, address_of(multipliers) + HEADER_WORDS * WORD_BYTES, together, SPREAD_BITS)
+    for place in range(together, words):
         total ^= multiply_u64(spread(load_i64(payload + place * WORD_BYTES)), table[HEADER_WORDS + place])
     return total
 

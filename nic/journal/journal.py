@@ -24,7 +24,7 @@ from crosswire.nic.journal.format import (
 )
 from crosswire.nic.memory.raw import prefetch_to_write, store_i64_release
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, u8, view
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import inlined, outlined
 
 LINE_BYTES = 64
 # Room that the loop keeps for one turn. A frame of 64 KiB tells of 2,000 fills at most, which may end as many orders:
@@ -62,7 +62,7 @@ def begin_record(journal: Journal, payload_bytes: int) -> int:
     return journal.position + size_of(RecordHeader)
 
 
-@compiled
+@outlined
 def begin_segment(journal: Journal) -> None:
     """Go on in the next segment, if it is there."""
     if journal.next_position == 0:

@@ -139,6 +139,52 @@ def _multiply_u64(_context: Any, builder: Any, left: Any, right: Any) -> Any:
     return builder.mul(left, right)
 
 
+LANES = 4  # words that `xor_products` takes at a time: a vector of AVX2; elsewhere LLVM splits it
+
+
+def xor_products(words: int, multipliers: int, count: int, spread_bits: int) -> int:
+    """XOR of the low 64 bits of the products of `count` words, a multiple of LANES, by as many multipliers.
+
+    Both lie at addresses. Each word is first XORed with itself shifted right by `spread_bits` (1 to 63).
+    """
+    total = 0
+    for position in range(0, 8 * count, 8):
+        word = load_i64(words + position)
+        total ^= multiply_u64(word ^ shift_right(word, spread_bits), load_i64(multipliers + position))
+    return total
+
+
+@lowers(xor_products, "i64", "i64", "i64", "i64", returns="i64")
+def _xor_products(_context: Any, builder: Any, words: Any, multipliers: Any, count: Any, spread_bits: Any) -> Any:
+    lanes = ir.VectorType(_I64, LANES)
+    bits = ir.Constant(lanes, [ir.Undefined] * LANES)
+    for lane in range(LANES):
+        bits = builder.insert_element(bits, spread_bits, ir.IntType(32)(lane))
+    before = builder.block
+    loop, after = builder.append_basic_block("products"), builder.append_basic_block("summed")
+    builder.cbranch(builder.icmp_signed(">", count, _I64(0)), loop, after)
+    builder.position_at_end(loop)
+    place, total = builder.phi(_I64), builder.phi(lanes)
+    position = builder.shl(place, _I64(3))
+    word, multiplier = (
+        builder.load(builder.inttoptr(builder.add(start, position), lanes.as_pointer()), align=8)
+        for start in (words, multipliers)
+    )
+    product = builder.mul(builder.xor(word, builder.lshr(word, bits)), multiplier)
+    summed = builder.xor(total, product)
+    behind = builder.add(place, _I64(LANES))
+    builder.cbranch(builder.icmp_signed("<", behind, count), loop, after)
+    for phi, first, next_ in ((place, _I64(0), behind), (total, ir.Constant(lanes, [0] * LANES), summed)):
+        phi.add_incoming(first, before)
+        phi.add_incoming(next_, loop)
+    builder.position_at_end(after)
+    result = builder.phi(lanes)
+    result.add_incoming(ir.Constant(lanes, [0] * LANES), before)
+    result.add_incoming(summed, loop)
+    reduce = builder.module.declare_intrinsic(f"llvm.vector.reduce.xor.v{LANES}i64", (), ir.FunctionType(_I64, [lanes]))
+    return builder.call(reduce, [result])
+
+
 def load_u8(address: int) -> int:
     """Load one byte."""
     return ctypes.c_uint8.from_address(address).value

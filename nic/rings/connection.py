@@ -5,8 +5,10 @@ own), the session writes and reads frames with headers; `tcp_sequence` counts ea
 beginning of a connection, and the frame's ports say which stream it belongs to.
 """
 
-from crosswire.nic.memory.struct import Struct
-from crosswire.nic.unit.compile import generic
+from crosswire.nic.memory.struct import Struct, view
+from crosswire.nic.packet import TcpFrame, fold_checksum
+from crosswire.nic.rings.ring import commit
+from crosswire.nic.unit.compile import generic, inlined
 
 CONNECTIONS_MAX = 2  # streams of one ring: a venue's gateways A and B
 
@@ -24,6 +26,28 @@ def select_stream(ring: Struct, stream: int) -> None:
 @generic
 def reconnect(ring: Struct, stream: int, now_ns: int) -> None:
     """Give up the stream's connection, if there is one, and open another; nothing happens where only Python can."""
+
+
+@generic
+def commit_numbered(
+    ring: Struct, slot: int, length: int, sequence: int, acknowledgement: int, unnumbered_sum: int, now_ns: int
+) -> None:
+    """Commit the reserved slot: the stream's next frame, of which both sequence numbers and the TCP checksum are to be
+    written. `unnumbered_sum` is what the checksum sums up without the numbers, unfolded, below 2**62.
+    """
+
+
+@commit_numbered.register(Struct)
+@inlined
+def commit_with_header(
+    ring: Struct, slot: int, length: int, sequence: int, acknowledgement: int, unnumbered_sum: int, now_ns: int
+) -> None:
+    """Write them, and commit: what a ring does that registers nothing of its own."""
+    tcp = view(TcpFrame, slot).tcp
+    tcp.sequence = sequence
+    tcp.acknowledgement = acknowledgement
+    tcp.checksum = fold_checksum(unnumbered_sum + sequence + acknowledgement)
+    commit(ring, length, now_ns)
 
 
 @connection_of.register(Struct)

@@ -32,7 +32,7 @@ from crosswire.nic.packet import (
     seal_tcp_frame,
     write_tcp_frame_header,
 )
-from crosswire.nic.rings.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
+from crosswire.nic.rings.connection import CONNECTIONS_MAX, commit_numbered, connection_of, reconnect, select_stream
 from crosswire.nic.rings.ring import (
     NEVER_NS,
     Frame,
@@ -55,11 +55,12 @@ from crosswire.nic.tcp.segment import (
     parse_transport,
     write_delivery,
 )
-from crosswire.nic.tcp.send import commit_slot, note_first_send, reserve_slot
+from crosswire.nic.tcp.send import commit_slot, commit_unnumbered, note_first_send, reserve_slot
 from crosswire.nic.tcp.state import (
     SEQUENCE_MASK,
     SLOT_DATA_BYTES,
     Segment,
+    Slot,
     Tcp,
     TcpCounters,
     TcpEnd,
@@ -383,7 +384,21 @@ def reserve_tcp_ring(ring: TcpRing, length: int) -> int:
 @inlined
 def commit_tcp_ring(ring: TcpRing, length: int, now_ns: int) -> None:
     tcp = ring.connections[ring.selected].tcp
-    slot = commit_slot(tcp, length)
+    send_slot(ring, tcp, commit_slot(tcp, length), length, now_ns)
+
+
+@commit_numbered.register(TcpRing)
+@inlined
+def commit_numbered_tcp(
+    ring: TcpRing, _slot: int, length: int, sequence: int, _acknowledgement: int, unnumbered_sum: int, now_ns: int
+) -> None:
+    tcp = ring.connections[ring.selected].tcp
+    send_slot(ring, tcp, commit_unnumbered(tcp, length, sequence, unnumbered_sum), length, now_ns)
+
+
+@inlined
+def send_slot(ring: TcpRing, tcp: Tcp, slot: Slot, length: int, now_ns: int) -> None:
+    """Send the frame just committed at once, if none waits before it and the ring inside has room."""
     if tcp.store.middle + 1 == tcp.store.end:
         address = reserve(ring.inner[0], length)
         if address != 0:

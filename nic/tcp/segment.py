@@ -35,7 +35,7 @@ from crosswire.nic.tcp.state import (
     TcpCounters,
     receive_edge,
 )
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 
 _IP_AT = ETHERNET_HEADER_BYTES
 _TCP_AT = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES
@@ -248,6 +248,7 @@ def set_headers(tcp: Tcp, wire: Flow, session: Flow) -> None:
     view(TcpWords, there + _TCP_AT).checksum = 0
     headers.wire_ip_sum = ip_header_sum(there)
     headers.wire_sum = header_sum(there)
+    headers.wire_length = 0
     headers.peer_addresses = shift_left(wire.destination_ip, 32) | wire.source_ip
     headers.peer_ports = wire.destination_port << 16 | wire.source_port
     # Mended sums: a subtraction modulo 2**16 - 1 is the addition of a complement (RFC 1624).
@@ -283,32 +284,51 @@ def stamp(tcp: Tcp, slot: Slot, length: int, window: int) -> None:
 
     The payload is not read: the session's checksum is right for it, and is mended from the differences (RFC 1624).
     """
-    send = tcp.send
+    words = view(TcpWords, address_of(slot.data) + _TCP_AT)
+    assert words.sequence == tcp.send.end & SEQUENCE_MASK
+    unnumbered_sum = (
+        (words.checksum ^ 0xFFFF) + (words.sequence ^ SEQUENCE_MASK) + (words.acknowledgement ^ SEQUENCE_MASK)
+    )
+    stamp_unnumbered(tcp, slot, length, window, unnumbered_sum)
+
+
+@inlined
+def stamp_unnumbered(tcp: Tcp, slot: Slot, length: int, window: int, unnumbered_sum: int) -> None:
+    """Stamp a frame whose TCP checksum, complemented and without both sequence numbers, is `unnumbered_sum`.
+
+    The sum may be unfolded, below 2**62. Neither checksum nor sequence numbers need be in the frame.
+    """
     headers = tcp.headers
     address = address_of(slot.data)
     words = view(TcpWords, address + _TCP_AT)
-    assert words.sequence == send.end & SEQUENCE_MASK
-    sequence = (send.base + send.end) & SEQUENCE_MASK
+    sequence = (tcp.send.base + tcp.send.end) & SEQUENCE_MASK
     acknowledgement = (tcp.receive.base + tcp.receive.next) & SEQUENCE_MASK
     total = (
-        (words.checksum ^ 0xFFFF)
+        (unnumbered_sum & SEQUENCE_MASK)
+        + (unnumbered_sum >> 32)
         + headers.session_change
-        + (words.sequence ^ SEQUENCE_MASK)
-        + (words.acknowledgement ^ SEQUENCE_MASK)
         + (words.offset_flags_window ^ SEQUENCE_MASK)
         + sequence
         + acknowledgement
         + (_DATA_WORD | window)
     )
+    if headers.wire_length != length:
+        set_wire_length(tcp, length)
     copy_bytes(address, address_of(headers.wire), TCP_FRAME_HEADER_BYTES)
-    ip = view(Ipv4Header, address + _IP_AT)
-    total_length = length - ETHERNET_HEADER_BYTES
-    ip.total_length = total_length
-    ip.checksum = fold_sum(headers.wire_ip_sum + total_length)
     words.sequence = sequence
     words.acknowledgement = acknowledgement
     words.offset_flags_window = _DATA_WORD | window
     words.checksum = fold_sum(total)
+
+
+@outlined
+def set_wire_length(tcp: Tcp, length: int) -> None:
+    """Write the IP header of a frame of `length` bytes in all: orders have the same, one after another."""
+    headers = tcp.headers
+    ip = view(Ipv4Header, address_of(headers.wire) + _IP_AT)
+    ip.total_length = length - ETHERNET_HEADER_BYTES
+    ip.checksum = fold_checksum(headers.wire_ip_sum + ip.total_length)
+    headers.wire_length = length
 
 
 @inlined

@@ -7,7 +7,7 @@ from crosswire.nic.memory.raw import prefetch
 from crosswire.nic.memory.struct import address_of, clear_struct
 from crosswire.nic.packet import FLAG_ACK, FLAG_FIN, FLAG_RST, TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.ring import NEVER_NS
-from crosswire.nic.tcp.segment import acknowledges, stamp, window_now
+from crosswire.nic.tcp.segment import acknowledges, stamp, stamp_unnumbered, window_now
 from crosswire.nic.tcp.state import (
     ACK_JUMP_SEGMENTS,
     CANNOT_SEND,
@@ -19,6 +19,7 @@ from crosswire.nic.tcp.state import (
     RTO_FIRST_NS,
     RTO_MAX_NS,
     RTO_MIN_NS,
+    SEQUENCE_MASK,
     SLOT_MASK,
     SLOTS,
     RoundTrip,
@@ -30,7 +31,7 @@ from crosswire.nic.tcp.state import (
     finish,
     has_sent_all,
 )
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 
 
 @compiled
@@ -86,7 +87,7 @@ def reserve_slot(tcp: Tcp, length: int) -> int:
     return address_of(store.slots[store.end & SLOT_MASK].data)
 
 
-@compiled
+@outlined
 def count_refusal(tcp: Tcp, length: int) -> None:
     """Count a refusal by the bound that was hit."""
     send = tcp.send
@@ -106,12 +107,31 @@ def count_refusal(tcp: Tcp, length: int) -> None:
 
 @inlined
 def commit_slot(tcp: Tcp, length: int) -> Slot:
-    """Stamp the frame in the reserved slot. It is kept from here on; `send_slot` says that it went out."""
+    """Stamp the frame in the reserved slot. It is kept from here on; `note_first_send` says that it went out."""
+    slot = tcp.store.slots[tcp.store.end & SLOT_MASK]
+    stamp(tcp, slot, length, window_now(tcp))
+    keep_slot(tcp, slot, length)
+    return slot
+
+
+@inlined
+def commit_unnumbered(tcp: Tcp, length: int, sequence: int, unnumbered_sum: int) -> Slot:
+    """Do as `commit_slot` for a frame without numbers and checksum (`nic.tcp.segment.stamp_unnumbered`).
+
+    `sequence` is the session's number of its first byte.
+    """
+    assert sequence == tcp.send.end & SEQUENCE_MASK
+    slot = tcp.store.slots[tcp.store.end & SLOT_MASK]
+    stamp_unnumbered(tcp, slot, length, window_now(tcp), unnumbered_sum)
+    keep_slot(tcp, slot, length)
+    return slot
+
+
+@inlined
+def keep_slot(tcp: Tcp, slot: Slot, length: int) -> None:
+    """Enter a stamped frame as the last one committed."""
     store = tcp.store
     send = tcp.send
-    slot = store.slots[store.end & SLOT_MASK]
-    window = window_now(tcp)
-    stamp(tcp, slot, length, window)
     slot.position = send.end
     slot.end = send.end + length - TCP_FRAME_HEADER_BYTES
     slot.length = length
@@ -120,7 +140,6 @@ def commit_slot(tcp: Tcp, length: int) -> Slot:
     send.end = slot.end
     store.end += 1
     prefetch(address_of(store.slots[store.end & SLOT_MASK].data))
-    return slot
 
 
 @inlined

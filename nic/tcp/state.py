@@ -281,6 +281,7 @@ class Headers(Struct):
     delivery: Annotated[Array, u8, HEADER_BYTES]  # of what the session reads
     peer_addresses: i64  # source and destination IP of a received segment, as they lie there
     peer_ports: i64
+    wire_length: i64  # of the frame that `wire` has the IP header of
     wire_ip_sum: i64  # of the IP header without its total length
     wire_sum: i64  # of the TCP checksum: addresses, protocol, ports
     delivery_ip_sum: i64

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from crosswire.strategies.desk import wake_at as wake_at
     from crosswire.strategies.interface import BuildContext as BuildContext
     from crosswire.strategies.interface import Strategy as Strategy
+    from crosswire.strategies.interface import catch_up as catch_up
     from crosswire.strategies.interface import on_book as on_book
     from crosswire.strategies.interface import on_book_lost as on_book_lost
     from crosswire.strategies.interface import on_fill as on_fill
@@ -101,6 +102,7 @@ _HOMES = {
     "crosswire.strategies.interface": (
         "BuildContext",
         "Strategy",
+        "catch_up",
         "on_book",
         "on_book_lost",
         "on_fill",

@@ -1,12 +1,14 @@
 """Planned in lots, a trade is the one planned in money: same orders, plans and opportunities, to the last field."""
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from crosswire.strategies.cross_spread import CrossSpread
-from crosswire.strategies.listing import Listing, cost_e9, gain_e9, sale_e9, value_e9
+from crosswire.strategies.cross_spread import CrossSpread, is_certain
+from crosswire.strategies.listing import Listing, cost_e9, gain_e9, rated_up_e9, sale_e9, value_e9
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.plan import Plan, choose_lots, match_tops, walk_books
 from crosswire.venues.instrument import E9
@@ -63,6 +65,49 @@ def test_a_plan_in_lots_is_the_plan_in_money(
         )
 
 
+def least(clears: Callable[[int], bool], most: int) -> int:
+    """Find the least price, in ticks, at which something holds; `most` if it does at none below."""
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if clears(middle) else (middle, high)
+    return high
+
+
+TICKS = st.sampled_from(["0.000000001", "0.00001", "0.1", "0.5", "7", "1000"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.tuples(TICKS, TICKS), st.integers(0, 1 << 32), st.tuples(*[st.integers(-9_000, 9_000)] * 3))
+def test_what_is_certain_clears(ticks: tuple[str, str], ask_ticks: int, parts: tuple[int, int, int]) -> None:
+    """Up to the last tick; and it is decided within a millionth of the price, and two ticks, of where it clears."""
+    traded = tuple(linear(tick, "1", Decimal(parts[0]) / 700) for tick in ticks)
+    parameters = {
+        "threshold_bps": Decimal(parts[1]) / 13,
+        "quote_adjustment_bps": {"a": Decimal(parts[2]) / 11},
+        "instruments": ["a", "b"],
+        "position_max": 1,
+    }
+    strategy: Any = Harness(CrossSpread, LEG_PARAMETERS | parameters, dict(zip("ab", traded, strict=True))).strategy
+    ask_most, bid_most = (min(1 << 32, (1 << 61) // each.tick_e9) for each in traded)
+    ask_ticks = 1 + ask_ticks % ask_most
+    hurdle, sold = rated_up_e9(traded[0], ask_ticks, strategy.open_rates_e9[0]), strategy.legs.listings[1]
+    clear_ticks = least(lambda bid_ticks: sale_e9(sold, traded[1], bid_ticks) >= hurdle, bid_most)
+    certain_ticks = least(lambda bid_ticks: is_certain(strategy, 0, 1, ask_ticks, bid_ticks), bid_most)
+    assert clear_ticks <= certain_ticks
+    if ticks[0] == ticks[1] and clear_ticks > 1 << 10 < ask_ticks:
+        assert certain_ticks - clear_ticks <= 2 + clear_ticks // 1_000_000
+
+
+def test_prices_of_held_orders_are_never_certain() -> None:
+    traded = {"a": linear("0.5", "0.02"), "b": linear("0.5", "0.02")}
+    traded["b"].speed_bump_ns = 10_000_000
+    terms = {"position_max": 1, "instruments": ["a", "b"]}
+    strategy: Any = Harness(CrossSpread, LEG_PARAMETERS | terms, traded).strategy
+    for buy, sell in ((0, 1), (1, 0)):
+        assert not is_certain(strategy, buy, sell, 1, 1 << 32)
+
+
 def terms(draw: Any) -> dict[str, Any]:
     return LEG_PARAMETERS | {
         "threshold_bps": draw(st.sampled_from([-2, 0, 1, "1.9999"])),
@@ -89,6 +134,7 @@ def test_the_strategy_does_the_same_either_way(data: st.DataObject) -> None:
         if not planned_in_lots:
             strategy.even_pairs = 0
         both.append(harness)
+    struck = 0
     answers = [fill(), fill(), fill(), fill(1), miss(), reject(), fill(after_ns=3_000_000)]
     for _ in range(data.draw(st.integers(3, 12))):
         name = data.draw(st.sampled_from("abbac"))
@@ -103,8 +149,10 @@ def test_the_strategy_does_the_same_either_way(data: st.DataObject) -> None:
             bids = [] if empty == 0 else [(f"{bid / 10:.1f}", sizes[0])]
             asks = [] if empty == 1 else [(f"{(bid + spread) / 10:.1f}", sizes[1])]
             harness.set_book(name, bids=bids, asks=asks)
+            struck += harness.strategy.struck.lots != 0
     for harness in both:
         harness.finish()
+    event("struck" if struck else "not struck")
     assert both[0].orders == both[1].orders
     assert both[0].trades == both[1].trades
     assert both[0].opportunities == both[1].opportunities

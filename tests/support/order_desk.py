@@ -40,7 +40,7 @@ CHANGES = {
 LISTENER = """
 import msgspec
 
-from crosswire import BuildContext, Desk, Order, Report, Strategy, i64, on_fill, on_order
+from crosswire import BuildContext, Desk, Order, Report, Strategy, catch_up, i64, on_fill, on_order
 
 class Parameters(msgspec.Struct, forbid_unknown_fields=True):
     pass
@@ -49,6 +49,9 @@ class Parameters(msgspec.Struct, forbid_unknown_fields=True):
 class Listener(Strategy):
     fails: i64  # 1: when it is told of an order
     orders: i64
+    caught_up: i64
+    orders_then: i64  # when it last caught up
+    requests_then: i64
     fills: i64
     lots: i64  # of the last fill
     client_order_id: i64  # of the last order told
@@ -80,6 +83,13 @@ def hear_order(strategy: Listener, desk: Desk, order: Order) -> None:
     strategy.reason = order.reason
     strategy.amend_state = order.amend_state
     strategy.amend_reason = order.amend_reason
+
+
+@catch_up.register(Listener)
+def note_catching_up(strategy: Listener, desk: Desk) -> None:
+    strategy.caught_up += 1
+    strategy.orders_then = strategy.orders
+    strategy.requests_then = desk.request_count
 
 
 @on_fill.register(Listener)

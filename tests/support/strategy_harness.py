@@ -88,6 +88,11 @@ def _run_on_finish(strategy: interface.Strategy, desk: Desk) -> None:
     interface.on_finish(strategy, desk)
 
 
+@compiled
+def _run_catch_up(strategy: interface.Strategy, desk: Desk) -> None:
+    interface.catch_up_if_due(strategy, desk)
+
+
 def exact(number: Number) -> Fraction:
     """A number as it is written: 0.1 is one tenth."""
     return Fraction(str(number)) if isinstance(number, float) else Fraction(number)
@@ -306,6 +311,7 @@ class Harness:
     # The engine's part.
 
     def _call(self, generic: Any, driver: Any, *arguments: Any) -> None:
+        self._catch_up()
         (driver if self.compiled else generic)(self.strategy, self.desk, *arguments)
 
     def _event(self, generic: Any, driver: Any, *arguments: Any) -> None:
@@ -318,6 +324,10 @@ class Harness:
             assert request.kind == NEW_ORDER, "the harness takes new orders only"
             self._send(request)
         self.desk.request_count = 0
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        (_run_catch_up if self.compiled else interface.catch_up_if_due)(self.strategy, self.desk)
 
     def _send(self, request: Any) -> None:
         terms = {name: getattr(request, name) for name in ORDER_TERMS}

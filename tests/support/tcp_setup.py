@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Array, address_of, array, u8
+from crosswire.nic.memory.struct import Array, address_of, array, u8, view
 from crosswire.nic.packet import (
     FLAG_ACK,
     FLAG_FIN,
@@ -15,12 +15,13 @@ from crosswire.nic.packet import (
     FLAG_SYN,
     TCP_FRAME_HEADER_BYTES,
     Flow,
+    TcpFrame,
     seal_tcp_frame,
     write_tcp_frame_header,
 )
 from crosswire.nic.tcp import tcp as machine
 from crosswire.nic.tcp.receive import take_buffered
-from crosswire.nic.tcp.send import commit_slot, reserve_slot
+from crosswire.nic.tcp.send import commit_slot, commit_unnumbered, reserve_slot
 from crosswire.nic.tcp.state import SEQUENCE_MASK, Tcp, TcpState
 from crosswire.nic.unit.compile import compiled
 
@@ -57,8 +58,18 @@ def commit_payload(tcp: Tcp, session: Flow, source: int, length: int, acknowledg
         return False
     payload = write_tcp_frame_header(address, session, 0xFFFF)
     copy_bytes(payload, source, length)
-    sealed = seal_tcp_frame(address, length, tcp.send.end & SEQUENCE_MASK, acknowledgement, FLAG_ACK | FLAG_PSH)
-    commit_slot(tcp, sealed)
+    sequence = tcp.send.end & SEQUENCE_MASK
+    if length & 1:
+        commit_slot(tcp, seal_tcp_frame(address, length, sequence, acknowledgement, FLAG_ACK | FLAG_PSH))
+        return True
+    # As a template is committed: what is not written in the frame is not read there.
+    sealed = seal_tcp_frame(address, length, 0, 0, FLAG_ACK | FLAG_PSH)
+    tcp_header = view(TcpFrame, address).tcp
+    unnumbered_sum = tcp_header.checksum ^ 0xFFFF
+    tcp_header.sequence = tcp_header.acknowledgement = acknowledgement
+    tcp_header.checksum = length
+    # A sum that was not folded, and is as large as those of many fields.
+    commit_unnumbered(tcp, sealed, sequence, unnumbered_sum + (length << 44) * 0xFFFF)
     return True
 
 

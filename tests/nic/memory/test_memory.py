@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosswire.nic.memory.raw import (
+    LANES,
     copy_bytes,
     count_leading_zeros,
     count_trailing_zeros,
@@ -22,8 +23,9 @@ from crosswire.nic.memory.raw import (
     store_i64,
     store_i64_release,
     store_u32_release,
+    xor_products,
 )
-from crosswire.nic.memory.struct import array, u8
+from crosswire.nic.memory.struct import array, i64, u8
 from crosswire.nic.unit.compile import compiled
 
 WORD = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -38,8 +40,10 @@ def wrapped(primitive: Callable[..., Any], arity: int) -> Callable[..., Any]:
             return compiled(lambda a: primitive(a))  # noqa: PLW0108
         case 2:
             return compiled(lambda a, b: primitive(a, b))  # noqa: PLW0108
-        case _:
+        case 3:
             return compiled(lambda a, b, c: primitive(a, b, c))  # noqa: PLW0108
+        case _:
+            return compiled(lambda a, b, c, d: primitive(a, b, c, d))  # noqa: PLW0108
 
 
 COMPILED = {
@@ -55,6 +59,7 @@ COMPILED = {
         ],
         2: [hash_bits, shift_left, shift_right, store_i64, store_i64_release, store_u32_release],
         3: [copy_bytes, fill_bytes],
+        4: [xor_products],
     }.items()
     for primitive in primitives
 }
@@ -69,6 +74,22 @@ def region(content: bytes) -> Any:
     for position, byte in enumerate(content):
         items[position] = byte
     return items
+
+
+@given(
+    pairs=st.integers(0, 4).flatmap(
+        lambda groups: st.lists(st.tuples(WORD, WORD), min_size=LANES * groups, max_size=LANES * groups)
+    ),
+    bits=st.integers(1, 63),
+)
+def test_products_are_joined_by_xor(pairs: list[tuple[int, int]], bits: int) -> None:
+    expected = 0
+    words, multipliers = array(i64, max(1, len(pairs))), array(i64, max(1, len(pairs)))
+    for place, (word, multiplier) in enumerate(pairs):
+        words[place], multipliers[place] = word, multiplier
+        expected ^= unsigned((unsigned(word) ^ unsigned(word) >> bits) * unsigned(multiplier))
+    for function in (xor_products, COMPILED[xor_products]):
+        assert unsigned(function(words.address, multipliers.address, len(pairs), bits)) == expected
 
 
 @given(key=WORD, bits=st.integers(1, 63))

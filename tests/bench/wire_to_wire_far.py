@@ -75,7 +75,9 @@ C_PORT = 41_000  # and the next: the C program's own ends of its connections ove
 C_FIRST_SEQUENCE = 77_000
 BURST_TIMES = 10  # as many steps a second in the second half
 QUIET_STEPS_MAX = 16  # before a trigger; each gives both venues a frame
-SLICE_NS = 20_000_000  # between two looks at standard input
+SLICE_NS = 20_000_000  # of the script, between two looks at how it goes
+ANSWER_NS, IDLE_S = 200_000, 0.001  # while there is no script to be run
+FIFO_PRIORITY = 50
 MISSED_S = 0.1  # after which a trigger without an order is given up
 MISSED_SHARE_MAX = 0.05
 OPENING_S = 10.0
@@ -262,17 +264,26 @@ class FarEnd:
         self.keeper = ClockKeeper(self.clock)
         self.kept_s = time.monotonic()
 
+    def answer_now(self) -> int:
+        """Answer what there is, and leave the core to others for a while; how many sessions are on."""
+        time.sleep(IDLE_S)
+        self.keep_clock()
+        return self.answer(self.far, self.clock, cycle_count() + int(self.rate * ANSWER_NS))
+
     def slice_end(self) -> int:
         """Keep the clock; when the next slice ends."""
+        self.keep_clock()
+        return cycle_count() + int(self.rate * SLICE_NS)
+
+    def keep_clock(self) -> None:
         if time.monotonic() - self.kept_s > KEEP_CLOCK_S:
             self.keeper.keep(KEEP_CLOCK_S)
             self.kept_s = time.monotonic()
-        return cycle_count() + int(self.rate * SLICE_NS)
 
     def connect(self) -> None:
         """Answer until both sessions are on; the C program's, until it is said."""
         while True:
-            logged_on = self.answer(self.far, self.clock, self.slice_end())
+            logged_on = self.answer_now()
             if logged_on == VENUES or (self.plan.is_c and is_told()):
                 return
 
@@ -316,8 +327,6 @@ def is_told() -> bool:
 def main() -> None:
     plan = msgspec.json.decode(sys.argv[1], type=FarPlan)
     pin_thread(plan.core)
-    if plan.fifo:
-        run_first_in_first_out(50)
     with ExitStack() as closing:
         end = FarEnd(plan, closing)
         say("ready")
@@ -325,10 +334,12 @@ def main() -> None:
         if plan.is_c:
             sys.stdin.readline()
         say("connected")
+        if plan.fifo:
+            run_first_in_first_out(FIFO_PRIORITY)
         end.run()
         say("done")
         while not is_told():
-            end.answer(end.far, end.clock, end.slice_end())
+            end.answer_now()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@
     book depth    10 to 10,000 levels a side, each change at any of them
     L3 orders     1,000 to 1,000,000 resting orders of one book: an update of the order queue, its L2 book with it
 
-The first four are backtests of the whole loop over captures of quiet books: a frame changes two levels, is decoded by the
-engine and by the simulated exchange, looked at by the strategies that have its instrument, and starts nothing. A cost is
-the loop's processor time over its frames, least of the rounds, which go in turns, so that a busy minute hits all points
-alike. The last line is one JSON object; runs/bench-scale.html is the plot. docs/evidence.md explains each step in it.
+The first four are backtests of the whole loop over captures of quiet books: a frame changes two levels, is decoded by
+the engine and by the simulated exchange, looked at by the strategies that have its instrument, and starts nothing. A
+cost is the loop's processor time over its frames, least of the rounds, which go in turns, so that a busy minute hits
+all points alike. The last line is one JSON object; runs/bench-scale.html is the plot. docs/scale.md explains each step.
 """
 
 import argparse
@@ -32,10 +32,10 @@ from crosswire.engine.backtest import turn_until_finished
 from crosswire.engine.build.run import build_core, build_run
 from crosswire.engine.config import load_config
 from crosswire.nic.journal.files import MemoryJournal
+from crosswire.nic.memory.struct import array
 from crosswire.venues.book.book import make_books
 from crosswire.venues.book.order_queue import make_order_queues
-from crosswire.venues.side import ASK, BID
-from crosswire.nic.memory.struct import array
+from crosswire.venues.side import BID
 from tests.bench.l3_book import DELETE, PUT, REDUCE, Change, run_queue
 from tests.bench.scale_market import write_capture
 from tests.bench.tick_to_trade import RUN, VENUE, compiled_for
@@ -118,7 +118,9 @@ class Point:
         each = shape.instruments // shape.venues
         for number in range(shape.venues):
             terms = [market.instruments[number * each + place] for place in range(each)]
-            write_capture(self.config.parent / f"v{number}.pcap", terms, shape.depth, frames // shape.venues, 1 + number)
+            write_capture(
+                self.config.parent / f"v{number}.pcap", terms, shape.depth, frames // shape.venues, 1 + number
+            )
 
     def measure(self) -> None:
         """One backtest: the loop's processor time over its frames. SystemExit if a book was lost or an order sent."""
@@ -132,7 +134,9 @@ class Point:
         valid = sum(market.books[index].valid for index in range(market.count))
         run.close()
         if valid != market.count or state.orders_sent:
-            sys.exit(f"bench scale: {self.axis} {self.value}: {valid} of {market.count} books, {state.orders_sent} orders")
+            sys.exit(
+                f"bench scale: {self.axis} {self.value}: {valid} of {market.count} books, {state.orders_sent} orders"
+            )
         self.costs_ns.append(spent_ns / state.frames)
 
 
@@ -140,7 +144,7 @@ class QueuePoint(Point):
     """An order queue that holds `value` orders, and changes of it that keep it so full."""
 
     def write(self, frames: int) -> None:
-        """Draw the changes: 60 % put and 30 % deleted of the wire's mix, here as many of both; a tenth reduced."""
+        """Draw the changes: as many orders put as deleted, and a few reduced."""
         random = np.random.default_rng(self.value)
         total = self.value + UPDATES
         self.changes = array(Change, total)
@@ -166,7 +170,7 @@ class QueuePoint(Point):
 
     def draw_change(self, rows: Any, place: int, alive: list[int], lots: dict[int, int], random: Any) -> None:
         """Change `place`: an order comes, and the next change one goes; now and then one is reduced."""
-        kind = place % 10
+        kind = place % 11
         row = rows[place]
         if kind == 0:
             row["kind"] = REDUCE
@@ -206,7 +210,9 @@ def plot(summary: dict[str, Any], target: Path) -> None:
             hovertemplate="%{x:,} " + axis + ": %{y:.1f} ns<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(type="log", title="how many")
-    figure.update_yaxes(type="log", title="processor time a frame (L3: an update), ns", tickformat="d", dtick=np.log10(2))
+    figure.update_yaxes(
+        type="log", title="processor time a frame (L3: an update), ns", tickformat="d", dtick=np.log10(2)
+    )
     figure.update_layout(title="What a frame costs against how much there is of everything", width=1100, height=650)
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.write_html(target)

@@ -1,4 +1,4 @@
-"""The captures of `crosswire bench scale`: one venue's quiet books on the bridge feed, as many and as deep as wanted."""
+"""The captures of `crosswire bench scale`: a venue's quiet books on the bridge feed, as many and as deep as wanted."""
 
 from pathlib import Path
 from typing import Annotated

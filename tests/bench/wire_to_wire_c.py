@@ -1,6 +1,6 @@
 """The C program over real wires, for `crosswire bench wire-to-wire`: a process of its own, as the engine is.
 
-    python -m tests.bench.wire_to_wire_c PLAN PATH NAMESPACE CORE INTERFACE INTERFACE
+    python -m tests.bench.wire_to_wire_c PLAN PATH MESSAGE NAMESPACE CORE INTERFACE INTERFACE
 
 Prints "trading" when its loop is about to turn; on SIGINT it leaves its loop and ends, well only if all that the
 exchanges said of its orders added up.
@@ -87,11 +87,13 @@ def any_order() -> bytes:
 class CTrader:
     """The C engine over one kind of ring."""
 
-    def __init__(self, plan: FarPlan, ring: str, mode: str, interfaces: list[str], closing: ExitStack) -> None:
-        self.plan, self.ring, self.mode, self.closing = plan, ring, mode, closing
+    def __init__(
+        self, plan: FarPlan, path_name: str, message: bytes, interfaces: list[str], closing: ExitStack
+    ) -> None:
+        self.plan, self.closing = plan, closing
+        self.ring, _, self.mode = path_name.partition(" ")
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory()))
         self.library = declare(compile_library(SOURCE, folder / "wire_to_wire.so", FLAGS))
-        message = any_order()
         self.rig = CRig(self.library, message, 0)
         self.lines = Lines()
         assert self.library.cw_line_bytes() == Line.size
@@ -161,11 +163,11 @@ class CTrader:
 
 
 def main() -> None:
-    text, path_name, namespace, core, *interfaces = sys.argv[1:]
-    ring, _, mode = path_name.partition(" ")
+    text, path_name, message, namespace, core, *interfaces = sys.argv[1:]
+    plan = msgspec.json.decode(text, type=FarPlan)
     with ExitStack() as closing:
         with in_namespace(namespace):
-            trader = CTrader(msgspec.json.decode(text, type=FarPlan), ring, mode, interfaces, closing)
+            trader = CTrader(plan, path_name, bytes.fromhex(message), interfaces, closing)
         trader.run(int(core))
         trader.check()
 

@@ -10,8 +10,9 @@ A trigger's frame has TRIGGER_ID in its IP header, by which the observer knows i
 Steps are made at a rate: `calm_ns` apart for the first half of the triggers, a tenth of that for the second. Lines on
 standard output: "ready", "connected", "calm", "burst", "done"; then peers answer on until standard input is closed.
 
-An engine that a busy machine keeps from its core finds a trigger at one venue before the last trade's fill at the other,
-and may not act on it. The script waits for orders, so a trigger without any is given up after MISSED_S, and counted.
+An engine that a busy machine keeps from its core finds a trigger at one venue before the last trade's fill at the
+other, and may not act on it. The script waits for orders, so a trigger without any is given up after MISSED_S, and
+counted.
 """
 
 import os
@@ -38,7 +39,6 @@ from crosswire.nic.packet import (
     ETHERNET_HEADER_BYTES,
     IPV4_HEADER_BYTES,
     PROTOCOL_TCP,
-    PROTOCOL_UDP,
     Flow,
     HalfWord,
     Ipv4Header,
@@ -79,7 +79,6 @@ SLICE_NS = 20_000_000  # of the script, between two looks at how it goes
 ANSWER_NS, IDLE_S = 200_000, 0.001  # while there is no script to be run
 FIFO_PRIORITY = 50
 MISSED_S = 0.1  # after which a trigger without an order is given up
-MISSED_SHARE_MAX = 0.05
 OPENING_S = 10.0
 KEEP_CLOCK_S = 0.5
 _PACKET_QDISC_BYPASS = 20
@@ -100,6 +99,7 @@ class FarPlan(msgspec.Struct, frozen=True):
     calm_ns: int
     core: int
     fifo: bool
+    missed_max: int  # triggers that may be given up
     is_c: bool  # the C program: books are told order by order, nobody logs on, "go" on standard input begins
     has_kernel_tcp: bool  # at the near end; otherwise the C program's connections are there from the beginning
 
@@ -299,7 +299,7 @@ class FarEnd:
                 begun, done = time.monotonic(), self.script.done
             elif self.script.phase == FILLING and time.monotonic() - begun > MISSED_S:
                 missed += 1
-                if missed > MISSED_SHARE_MAX * self.plan.triggers + 1:
+                if missed > self.plan.missed_max:
                     raise SystemExit(f"far end: {missed} of {done} triggers made no orders")
                 self.script.held_trades -= self.script.direction
                 self.script.filled = LEGS

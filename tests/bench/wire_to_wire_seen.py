@@ -13,7 +13,7 @@ from pathlib import Path
 
 from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.process import HostError
-from crosswire.nic.packet import ETHER_TYPE_IPV4, PROTOCOL_TCP, PROTOCOL_UDP, TCP_FRAME_HEADER_BYTES
+from crosswire.nic.packet import ETHER_TYPE_IPV4, PROTOCOL_TCP, PROTOCOL_UDP
 from crosswire.nic.rings.sockets.packet_socket import (
     JUMP,
     JUMP_EQUAL,
@@ -146,7 +146,10 @@ def thread_counts(process: int, thread: int) -> ThreadCounts:
     status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines())
     numbers = (folder / "stat").read_text().rpartition(")")[2].split()
     return ThreadCounts(
-        int(status["voluntary_ctxt_switches"]), int(status["nonvoluntary_ctxt_switches"]), int(numbers[7]), int(numbers[9])
+        int(status["voluntary_ctxt_switches"]),
+        int(status["nonvoluntary_ctxt_switches"]),
+        int(numbers[7]),
+        int(numbers[9]),
     )
 
 

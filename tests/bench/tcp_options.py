@@ -1,6 +1,6 @@
 """`crosswire bench tcp-options`: what selective acknowledgements, timestamps and window scaling would give our orders.
 
-    crosswire bench tcp-options [--orders 2000] [--rates 0.1 1 3 10]
+    crosswire bench tcp-options [--orders 2000] [--rounds 3] [--rates 0.1 1 3 10]
 
 Orders of 96 bytes leave three at a time, every 2 ms; the gateway answers each with a report of 192 bytes. What is
 measured is the time from when an order was to leave until its report is there, on a wire that loses a share of all
@@ -10,8 +10,8 @@ segments each way. The gateway is Linux, at the other end of a veth pair. The cl
     linux          Linux itself with one or more of the three options, both ends alike
 
 Linux's own implementations are the yardstick for what each option can give: they are complete, and take one switch.
-Without SACK Linux has neither tail loss probes nor RACK, which need no such option here. The last line is one JSON
-object.
+Without SACK Linux has neither tail loss probes nor RACK, which need no such option here. Figures are medians over the
+rounds, each with losses of its own. The last line is one JSON object.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import json
 import os
 import random
 import socket
+import statistics
 import struct
 import sys
 import time
@@ -202,6 +203,7 @@ def measure(network: Testbed, name: str, share: float, orders: int) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(prog="crosswire bench tcp-options", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--orders", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rates", type=float, nargs="+", default=[0.1, 1, 3, 10], help="percent lost each way")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -216,7 +218,9 @@ def main() -> None:
                 setting.write_text("1000")
         for rate in options.rates:
             for name in ("crosswire", *VARIANTS):
-                results.setdefault(f"{rate:g} %", {})[name] = measure(network, name, rate / 100, orders)
+                rounds = [measure(network, name, rate / 100, orders) for _ in range(options.rounds)]
+                middle = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+                results.setdefault(f"{rate:g} %", {})[name] = middle
     table = Table(title=f"order to report, ms, {orders:,} orders; segments sent again in 100 orders")
     columns = (*COLUMNS, "sent again")
     for column in ("lost", "client", *columns):

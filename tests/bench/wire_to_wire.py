@@ -161,6 +161,7 @@ class Bench:
     def try_path(self, path_name: str, is_c: bool, counts_calls: bool) -> None:
         """Run it, once more if a busy machine was too slow for it: connecting has its own patience."""
         for attempt in range(ATTEMPTS):
+            print(f"{'C' if is_c else 'crosswire'}: {path_name}", file=sys.stderr, flush=True)
             try:
                 self.run_path(path_name, is_c, self.options.triggers, counts_calls)
                 return

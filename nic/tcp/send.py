@@ -392,7 +392,7 @@ def take_duplicate_ack(tcp: Tcp) -> None:
     if recovery.duplicate_acks >= DUPLICATE_ACKS or recovery.is_fast != 0:
         return
     recovery.duplicate_acks += 1
-    if recovery.duplicate_acks < DUPLICATE_ACKS or not tells_of_loss(tcp):
+    if recovery.duplicate_acks < duplicates_needed(tcp) or not tells_of_loss(tcp):
         return
     lower_threshold(tcp)
     # After a timeout the window may already be the smaller one.
@@ -402,6 +402,19 @@ def take_duplicate_ack(tcp: Tcp) -> None:
     tcp.pending.resend_first = 1
     tcp.timers.tail_probe_ns = NEVER_NS
     tcp.counters.fast_retransmits += 1
+
+
+@compiled
+def duplicates_needed(tcp: Tcp) -> int:
+    """How many duplicate ACKs tell of a loss: where fewer than four segments are out, one for each behind the first.
+
+    Early retransmit, RFC 5827 3.2: three orders that leave together never bring three duplicates, and the next order
+    or the probe may be milliseconds away. Not while more may be sent, which would bring them (3.1, condition 2).
+    """
+    outstanding = tcp.store.middle - tcp.store.begin
+    if 2 <= outstanding <= DUPLICATE_ACKS and not may_send_next(tcp):
+        return outstanding - 1
+    return DUPLICATE_ACKS
 
 
 @compiled

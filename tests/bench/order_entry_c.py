@@ -73,7 +73,11 @@ def compile_library(source: Path, target: Path, flags: Sequence[str]) -> Any:
 def load_library(folder: Path, with_stages: bool = False) -> Any:
     """Compile and load it; `folder` must outlive the process's use of it."""
     target = folder / f"order_entry{'_stages' if with_stages else ''}.so"
-    library = compile_library(SOURCE, target, [*FLAGS, "-DSTAGES"] if with_stages else FLAGS)
+    return declare(compile_library(SOURCE, target, [*FLAGS, "-DSTAGES"] if with_stages else FLAGS))
+
+
+def declare(library: Any) -> Any:
+    """Say which of its functions return addresses."""
     library.cw_make.restype = ctypes.c_void_p
     library.cw_terms.restype = ctypes.c_void_p
     library.cw_marks.restype = ctypes.c_void_p

@@ -310,10 +310,14 @@ def set_exchange(exchange: Exchange, number: int, wire: SharedRing, terms: Marke
     exchange.market.books = make_books(terms.count, LEVEL_CAPACITY)
     set_matching(exchange.matching, number, ORDERS_PER_SECOND, ORDERS_PER_SECOND, 16)
     set_gateway(exchange.gateway, flow)
-    instrument, definition = terms.instruments[number], exchange.definition
+    define(exchange.definition, terms.instruments[number], INSTRUMENT_ID + number)
+
+
+def define(definition: InstrumentDefinition, instrument: Instrument, instrument_id: int) -> None:
+    """Fill in what the venue says of an instrument: just what the configuration has."""
     for name in ("kind", "payoff", "tick_e9", "lot_e9", "contract_e9", "maker_fee_e9", "taker_fee_e9"):
         setattr(definition, name, getattr(instrument, name))
-    definition.instrument_id = INSTRUMENT_ID + number
+    definition.instrument_id = instrument_id
     for name in ("symbol", "base", "quote", "settlement"):
         field = getattr(definition, name)
         copy_bytes(address_of(field), address_of(getattr(instrument, name)), len(field))

@@ -219,7 +219,7 @@ def test_a_timeout_ends_the_wait_for_the_probe() -> None:
 
 def test_two_duplicates_are_none_and_progress_begins_anew() -> None:
     client = slow_probe().establish()
-    for _ in range(5):
+    for _ in range(6):
         client.send(b"x" * 10)
     for acknowledged, duplicates in ((0, 2), (10, 2), (20, 3)):
         for _ in range(duplicates):
@@ -228,6 +228,46 @@ def test_two_duplicates_are_none_and_progress_begins_anew() -> None:
         client.peer(ACK, 0, acknowledged + 10 * (duplicates == 2))
     assert [each.sequence for each in client.output()] == [20]
     assert client.tcp.counters.duplicate_acks == 2 + 2 + 4
+
+
+@pytest.mark.parametrize(("outstanding", "needed"), [(2, 1), (3, 2), (4, 3), (5, 3)])
+def test_few_segments_need_no_more_duplicates_than_they_can_bring(outstanding: int, needed: int) -> None:
+    """RFC 5827 3.2: one duplicate ACK less than segments that are out, where those are fewer than four."""
+    client = slow_probe().establish()
+    for index in range(outstanding):
+        client.send(bytes([index]) * 96)
+    for _ in range(needed):
+        assert client.output() == []
+        client.peer(ACK, 0, 0)
+    assert [(each.sequence, each.payload[0]) for each in client.output()] == [(0, 0)]
+    client.peer(ACK, 0, 0)  # what the copy brings, if it was not needed
+    assert client.output() == []
+    assert (client.tcp.counters.fast_retransmits, client.tcp.counters.retransmits) == (1, 1)
+
+
+def test_a_lone_segment_has_no_duplicates_of_its_own() -> None:
+    """What comes again then is not for a later segment: only the third counts, as before."""
+    client = slow_probe().establish()
+    client.send(b"order")
+    for _ in range(2):
+        client.peer(ACK, 0, 0)
+        assert client.output() == []
+    client.peer(ACK, 0, 0)
+    assert [each.payload for each in client.output()] == [b"order"]
+
+
+def test_what_may_still_be_sent_brings_duplicates_of_its_own() -> None:
+    """RFC 5827 3.1, condition 2: not early while two segments are out and the next one may follow at once."""
+    client = slow_probe().establish(mss=1_000)
+    for _ in range(6):
+        client.send(b"x" * 1_000)
+    client.wait(200)
+    client.peer(ACK, 0, 1_000)
+    assert [each.sequence for each in client.output()] == [1_000, 2_000]
+    client.peer(ACK, 0, 1_500)
+    client.peer(ACK, 0, 1_500)
+    assert client.tcp.recovery.is_fast == 0
+    assert 3_000 in [each.sequence for each in client.output()]
 
 
 def test_a_copy_that_waits_is_not_sent_once_all_is_acknowledged() -> None:

@@ -38,6 +38,7 @@ from crosswire.venues.bridge.binance.kinds import (
     read_name,
 )
 from crosswire.venues.bridge.binance.line import LEVELS_MAX, VALUE_MAX, Line, Number, Seen, fail, to_ns
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.remark import Remark, Remarks, note
 from crosswire.venues.bridge.wire.encoder import (
     FeedWriter,
@@ -63,14 +64,6 @@ TRADE_KEYS = Seen.TRADE_ID | Seen.PRICE | Seen.SIZE | Seen.MAKER
 DEPTH_KEYS = Seen.FIRST_ID | Seen.LAST_ID | Seen.BIDS | Seen.ASKS
 SNAPSHOT_KEYS = Seen.SNAPSHOT_ID | Seen.BIDS | Seen.ASKS
 TIMES = Seen.EVENT_TIME | Seen.TRANSACTION_TIME
-
-
-class Market(IntEnum):
-    """Which of Binance's markets a stream is of."""
-
-    SPOT = 0
-    USDM = 1
-    COINM = 2
 
 
 class Chain(IntEnum):

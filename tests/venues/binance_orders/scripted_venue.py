@@ -167,6 +167,15 @@ class ScriptedVenue:
         order.trades.append(trade)
         self._tell(order, "TRADE", trade)
 
+    def trade_by_hand(self) -> None:
+        """Let the account's owner trade beside the gateway."""
+        client_id = f"web_{self._next_id}"
+        order = VenueOrder(self._next_id, client_id, self.chance.choice(["BUY", "SELL"]), "60000.0", 10, "GTC")
+        self._next_id += 1
+        self.orders[client_id] = order
+        while order.is_open:
+            self.fill(order)
+
     def _state(self, order: VenueOrder) -> dict[str, Any]:
         return {
             "symbol": SYMBOL,

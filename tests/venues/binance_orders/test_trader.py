@@ -133,6 +133,8 @@ class Scenario:
         elif what < 0.85 and self.gateway.account.orders:
             number = self.chance.choice(sorted(self.gateway.account.orders))
             self.gateway.trader.cancel(self.gateway.definition, number)
+        elif what < 0.87:
+            self.venue.trade_by_hand()
         elif what < 0.92:
             self.cuts += 1
             self.venue.cut()
@@ -179,6 +181,9 @@ class Scenario:
         assert held == self.venue.position_lots
         lives: dict[int, list[type[Told]]] = {}
         for each in self.told:
+            if each.client_order_id == 0:
+                assert isinstance(each, Filled)
+                continue
             lives.setdefault(each.client_order_id, []).append(type(each))
         for life in lives.values():
             assert life.count(Ended) + life.count(Refused) <= 1

@@ -21,6 +21,7 @@ from crosswire.venues.bridge.binance.gateway.orders.records import (
     AnyRecord,
     Asked,
     Begun,
+    Checked,
     Ended,
     Filled,
     Refused,
@@ -88,7 +89,7 @@ class Account:
         self.last_client_order_id = 0
         self.last_execution_id = 0
         self.fills: deque[Filled] = deque(maxlen=FILLS_REMEMBERED)
-        self.last_trade_ids: dict[int, int] = {}  # the highest by instrument id
+        self.checked_trade_ids: dict[int, int] = {}  # by instrument id: none up to it is missing
         self._trades: dict[tuple[int, int], Filled] = {}  # by instrument id and trade id
         self._journal = journal
         self.begun_ns = 0
@@ -104,6 +105,11 @@ class Account:
     def known_trade(self, instrument_id: int, trade_id: int) -> Filled | None:
         """Find a trade that was told before."""
         return self._trades.get((instrument_id, trade_id))
+
+    def check_trades(self, instrument_id: int, trade_id: int) -> None:
+        """Note that all trades up to this one are known. Events don't show that: one may have been missed before."""
+        if trade_id > self.checked_trade_ids.get(instrument_id, 0):
+            self._note(Checked(instrument_id=instrument_id, trade_id=trade_id))
 
     def fills_after(self, execution_id: int, count: int) -> list[Filled]:
         """Give up to `count` fills behind the one named, oldest first, as far as they are remembered."""
@@ -232,6 +238,8 @@ class Account:
             self.last_client_order_id = record.client_order_id
         elif isinstance(record, Acknowledged):
             self.orders[record.client_order_id].venue_order_id = record.venue_order_id
+        elif isinstance(record, Checked):
+            self.checked_trade_ids[record.instrument_id] = record.trade_id
         elif isinstance(record, Filled):
             self._apply_fill(record)
         else:
@@ -244,7 +252,6 @@ class Account:
         self._trades[key] = fill
         if len(self._trades) > TRADES_REMEMBERED:
             del self._trades[next(iter(self._trades))]
-        self.last_trade_ids[fill.instrument_id] = max(fill.trade_id, self.last_trade_ids.get(fill.instrument_id, 0))
         held_lots = self.positions.get(fill.instrument_id, 0)
         self.positions[fill.instrument_id] = held_lots + sign_of(fill.side) * fill.qty_lots
         order = self.orders.get(fill.client_order_id)

@@ -64,5 +64,12 @@ class Ended(Record, frozen=True, tag="ended"):
     reason: int  # venues.order.RejectReason
 
 
+class Checked(msgspec.Struct, frozen=True, array_like=True, tag="checked", kw_only=True):
+    """All trades of an instrument up to this one are known: the venue has listed them."""
+
+    instrument_id: int
+    trade_id: int
+
+
 Told = Acknowledged | Refused | Filled | Ended  # what an engine is told
-AnyRecord = Begun | Asked | Told
+AnyRecord = Begun | Asked | Checked | Told

@@ -50,7 +50,7 @@ from crosswire.venues.bridge.binance.gateway.orders.wire import (
 from crosswire.venues.bridge.binance.gateway.shared import Shared
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import to_e9
-from crosswire.venues.errors import VenueError
+from crosswire.venues.errors import VenueError, one_line
 from crosswire.venues.instrument import E9
 from crosswire.venues.order import RejectReason
 
@@ -285,13 +285,13 @@ class Trader:
             raise ContradictionError(f"order {client_order_id} has a status that is not known: {plain(state.status)}")
 
     async def _fetch_trades(self, definition: Definition, venue_order_id: int = 0) -> None:
-        """Ask for the trades of an order, or for all behind the last one known, and take up what is new. VenueError."""
+        """Ask for an order's trades, or for all behind those checked before, and take up what is new. VenueError."""
         params: dict[str, Any] = {"symbol": definition.symbol, "limit": TRADES_PAGE}
-        last_id = self._account.last_trade_ids.get(definition.instrument_id)
+        checked_id = self._account.checked_trade_ids.get(definition.instrument_id)
         if venue_order_id:
             params["orderId"] = venue_order_id
-        elif last_id is not None:
-            params["fromId"] = last_id + 1
+        elif checked_id is not None:
+            params["fromId"] = checked_id + 1
         else:
             params["startTime"] = self._account.begun_ns // NS_PER_MS
         while True:
@@ -299,6 +299,8 @@ class Trader:
             trades = await self._get(path, params, weight, list[TradeState])
             for each in sorted(trades, key=lambda trade: trade.id):
                 await self._take_listed(definition, each)
+            if trades and not venue_order_id:
+                self._account.check_trades(definition.instrument_id, max(each.id for each in trades))
             if len(trades) < TRADES_PAGE:
                 return
             params.pop("startTime", None)
@@ -405,6 +407,8 @@ class Trader:
             self._take_order_event(definition, event)
         except ContradictionError as error:
             self._stop(str(error))
+        except Exception as error:  # a fault of ours: what this event did is not known
+            self._stop(f"an event of {definition.name} could not be taken up: {one_line(error)}")
 
     def _take_order_event(self, definition: Definition, event: OrderEvent) -> None:
         number = client_order_id_of(self._account.begun_ns, event.id_text)
@@ -486,6 +490,8 @@ class Trader:
             await work
         except ContradictionError as error:
             self._stop(str(error))
+        except Exception as error:  # a fault of ours, or a journal that can't be written: what was done is not known
+            self._stop(one_line(error))
 
 
 def _decode(body: bytes, kind: type[DecodedT]) -> DecodedT:

@@ -11,6 +11,7 @@ import msgspec
 
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.venues.bridge.binance.gateway.definitions import Definition
+from crosswire.venues.bridge.binance.gateway.log import plain
 from crosswire.venues.bridge.binance.gateway.orders.account import ContradictionError, Trade
 from crosswire.venues.bridge.binance.gateway.orders.records import Asked
 from crosswire.venues.bridge.binance.market import Market
@@ -171,6 +172,13 @@ def _whole(definition: Definition, text: str, unit_e9: int, name: str) -> int:
     return count
 
 
+def side_of(name: str) -> int:
+    """Read the name of a side. ContradictionError: it is none."""
+    if name not in SIDES:
+        raise ContradictionError(f"{plain(name)} is no side of an order")
+    return SIDES[name]
+
+
 def fee_e9(definition: Definition, commission: str, asset: str, price_ticks: int) -> int | None:
     """Convert a fee to 1e-9 of the settlement currency; None: it was charged in a third one.
 
@@ -191,7 +199,7 @@ def trade_of_event(definition: Definition, client_order_id: int, event: OrderEve
         venue_order_id=event.order_id,
         trade_id=event.trade_id,
         instrument_id=definition.instrument_id,
-        side=SIDES[event.side],
+        side=side_of(event.side),
         price_ticks=ticks_of(definition, event.last_price),
         qty_lots=lots_of(definition, event.last_qty),
         fee_e9=charged_e9,

@@ -538,6 +538,7 @@ def scan_line(line: Line, text: Array, position: int) -> int:
     line.levels_unreal = 0
     line.removals = 0
     line.is_list = 0
+    line.is_binary = 0
     position = scan_local_time(line, text, position)
     if position == 0:
         return 0
@@ -549,6 +550,8 @@ def scan_line(line: Line, text: Array, position: int) -> int:
         position = skip_value(line, text, position)
         if position != 0:
             position = skip_space(text, position)
+    elif text[position] == QUOTE:
+        position = scan_sbe(line, text, position + 1)
     else:
         return fail(line, Remark.SYNTAX, position)
     return 0 if position == 0 else end_line(line, text, position)

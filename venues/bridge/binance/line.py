@@ -97,6 +97,7 @@ class Line(Struct):
     is_binary: i64  # 1: an SBE message; `symbol` is a position in `binary`
     trade_count: i64  # of an SBE message
     trades: i64  # position of their group's entries in `binary`
+    trade_stride: i64  # bytes from one to the next
     price_exponent: i64  # of an SBE message
     size_exponent: i64
     is_list: i64  # 1: a list of messages, which was passed over

@@ -25,9 +25,6 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import NO_ASK, NO_BID, Book, clear_book, set_level
 from crosswire.venues.bridge.binance.clock import Clock, doubt_exchange_time, keep_time
 from crosswire.venues.bridge.binance.json import (
-    EVENT_DEPTH,
-    EVENT_QUOTE,
-    EVENT_TRADE,
     NEWLINE,
     QUOTE,
     TRADE_MARKET,
@@ -44,7 +41,7 @@ from crosswire.venues.bridge.binance.kinds import (
 from crosswire.venues.bridge.binance.line import LEVELS_MAX, VALUE_MAX, Line, Number, Seen, fail, to_ns
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.remark import Remark, Remarks, note
-from crosswire.venues.bridge.binance.sbe import take_trade
+from crosswire.venues.bridge.binance.sbe import EVENT_DEPTH, EVENT_QUOTE, EVENT_TRADE, take_trade
 from crosswire.venues.bridge.wire.encoder import (
     FeedWriter,
     book_bytes_max,

@@ -54,6 +54,8 @@ class MarketConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     protocol: Literal["json", "sbe"] = "json"  # sbe: spot only, and with a key
     key_file: str = ""  # sbe: TOML with client_id and secret, of mode 600; the id of an Ed25519 key is sent, no secret
     depth_ms: Literal[0, 100, 250, 500] = 100  # how often the depth stream speaks; 0: futures, whenever it changes
+    snapshot_levels: Literal[100, 500, 1_000, 5_000] = 1_000  # a side; 5,000: spot only
+    silence_s: Annotated[float, msgspec.Meta(ge=1, le=3_600)] = 10.0  # of one instrument's depth, until it is a stall
     rest: str = ""  # "host:port"; "": the real one
     stream: str = ""
     sbe: str = ""
@@ -171,6 +173,8 @@ def market_faults(config: BridgeConfig, market: Market, table: MarketConfig) -> 
         yield f'{name}.key_file: protocol = "sbe" needs it, and nothing else reads it'
     if market == Market.SPOT and table.depth_ms != 100:
         yield f"{name}.depth_ms = {table.depth_ms}: spot's depth stream speaks every 100 ms"
+    if market != Market.SPOT and table.snapshot_levels > 1_000:
+        yield f"{name}.snapshot_levels = {table.snapshot_levels}: the futures give 1,000 at most"
     for key in ("rest", "stream", "order_api", *(["sbe"] if market == Market.SPOT else [])):
         yield from raised(lambda _text, _key, key=key: config.endpoint(market, key), "", "")
     if market != Market.SPOT and table.sbe:

@@ -7,6 +7,7 @@ banned for so long. Source: developers.binance.com, "Limits" of the REST APIs.
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from crosswire.venues.bridge.binance.market import Market
@@ -19,6 +20,8 @@ ORDER_COUNT = "x-mbx-order-count-"
 RETRY_S_DEFAULT = 60.0  # where the venue does not say for how long
 RETRY_S_MAX = 3 * 86_400.0  # the longest ban
 STATUS_LIMITED, STATUS_BANNED = 429, 418
+CONNECTIONS_MAX = 300  # attempts of an address in CONNECTIONS_WINDOW_S, spot; the futures' is not published
+CONNECTIONS_WINDOW_S = 300.0
 
 
 class RateLimits:
@@ -67,3 +70,23 @@ class RateLimits:
         seconds = min(max(seconds, 1.0), RETRY_S_MAX)
         self.blocked_until = max(self.blocked_until, self.clock() + seconds)
         return seconds
+
+
+class Attempts:
+    """Attempts to connect to one market's streams: no more than the venue allows."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.times: deque[float] = deque(maxlen=int(CONNECTIONS_MAX * SHARE))
+
+    def wait_s(self) -> float:
+        """How long to wait before the next attempt; 0: now."""
+        if len(self.times) < (self.times.maxlen or 0):
+            return 0.0
+        return max(self.times[0] + CONNECTIONS_WINDOW_S - self.clock(), 0.0)
+
+    async def take(self) -> None:
+        """Wait until an attempt may be made, and count it."""
+        while (seconds := self.wait_s()) > 0:
+            await asyncio.sleep(seconds)
+        self.times.append(self.clock())

@@ -17,6 +17,8 @@ from crosswire.venues.bridge.binance.gateway.log import plain
 from crosswire.venues.errors import VenueError
 
 CONNECT_S_MAX = 10.0
+PING_IDLE_S = 3.0  # an idle connection is pinged, and given up without an answer; the venue allows 5 messages a second
+PING_REPLY_S = 3.0
 MESSAGE_BYTES_MAX = 4 << 20  # the largest the venue sends is some 100 kB
 TEXT, BINARY, CONTINUATION, CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.CLOSE
 
@@ -147,6 +149,9 @@ async def open_websocket(
                 websocket_handshake_timeout=CONNECT_S_MAX,
                 max_frame_size=MESSAGE_BYTES_MAX,
                 max_redirects=0,  # a key must not follow one
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=PING_IDLE_S,
+                auto_ping_reply_timeout=PING_REPLY_S,
                 extra_headers=dict(headers or {}),
             )
     except TimeoutError:

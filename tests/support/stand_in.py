@@ -137,3 +137,47 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not await condition():
             await asyncio.sleep(0.01)
+
+
+class Api:
+    """A connection to the websocket API: requests signed one by one, or by a session."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.numbers = itertools.count(1)
+        self.events: list[Any] = []
+
+    async def say(self, method: str, params: dict[str, Any]) -> Any:
+        """Send a request; give its answer. Events that come first are kept."""
+        number = f"r{next(self.numbers)}"
+        await self.socket.send_json({"id": number, "method": method, "params": params})
+
+        def is_answer(message: Any) -> bool:
+            if "event" in message:
+                self.events.append(message["event"])
+            return bool(message.get("id") == number)
+
+        return await receive(self.socket, is_answer)
+
+    async def call(self, method: str, *, key: str = HMAC_KEY, **params: Any) -> Any:
+        """Send a signed request."""
+        params = {"apiKey": key, "timestamp": time.time_ns() // 1_000_000} | params
+        payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
+        signature = (sign_ed25519 if key == ED25519_KEY else sign_hmac)(payload)
+        return await self.say(method, params | {"signature": signature})
+
+    async def next_event(self, wanted: Callable[[Any], bool] = lambda _: True) -> Any:
+        """Give the next user data event that is wanted."""
+        while True:
+            while self.events:
+                if wanted(event := self.events.pop(0)):
+                    return event
+            self.events.append((await receive(self.socket, lambda message: "event" in message))["event"])
+
+
+@asynccontextmanager
+async def api(client: Client, market: str) -> AsyncIterator[Api]:
+    """Connect to a websocket API."""
+    path = {"spot": "/ws-api/v3", "usdm": "/ws-fapi/v1"}[market]
+    async with client.socket(f"{market}_api", path) as socket:
+        yield Api(socket)

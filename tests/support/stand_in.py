@@ -25,6 +25,7 @@ ED25519_KEY = "ed25519-key-0123456789"
 READ_ONLY_KEY = "read-only-key-0123456789"
 ED25519 = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 WAIT_S = 20.0
+START_NS = 1_723_161_258_000_000_000
 T = TypeVar("T")
 
 Answer = tuple[int, Any, dict[str, str]]
@@ -52,6 +53,21 @@ def exchange(folder: Path, *instruments: InstrumentConfig, **settings: Any) -> I
 def made(market: str, symbol: str = "BTCUSDT", **settings: Any) -> InstrumentConfig:
     """A made-up instrument with few events."""
     return InstrumentConfig(market=market, symbol=symbol, **{"event_gap_us": 10_000} | settings)
+
+
+def scripted(
+    folder: Path, market: str, bids: dict[int, str], asks: dict[int, str], symbol: str = "BTCUSDT", **settings: Any
+) -> InstrumentConfig:
+    """An instrument of a recording that is a snapshot, {price: size} a side, and one change that nothing follows."""
+    sides = {"bids": [[str(price), size] for price, size in bids.items()]}
+    sides["asks"] = [[str(price), size] for price, size in asks.items()]
+    change = {"e": "depthUpdate", "E": START_NS // 1_000_000, "s": symbol, "U": 101, "u": 101, "b": [], "a": []}
+    if market != "spot":
+        change |= {"T": START_NS // 1_000_000, "pu": 100}
+    lines = [{"lastUpdateId": 100} | sides, {"stream": f"{symbol.lower()}@depth@100ms", "data": change}]
+    path = folder / f"{market}_{symbol}.txt"
+    path.write_text("".join(f"{START_NS + place} {json.dumps(line)}\n" for place, line in enumerate(lines)))
+    return InstrumentConfig(market=market, recording=str(path), **settings)
 
 
 def sign_hmac(payload: str) -> str:

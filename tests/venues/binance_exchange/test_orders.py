@@ -12,8 +12,8 @@ from crosswire.venues.bridge.binance.exchange.messages import Message
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
 from crosswire.venues.bridge.binance.exchange.venue import Times
 from crosswire.venues.bridge.binance.terms import market_of
-from tests.support.stand_in import ED25519_KEY, Api, Client, api, exchange, made, receive, talk
-from tests.venues.binance_exchange.conftest import BALANCES
+from tests.support.stand_in import ED25519_KEY, Api, Client, api, exchange, receive, scripted, talk
+from tests.venues.binance_exchange.conftest import ASKS, BALANCES, BIDS
 
 pytestmark = pytest.mark.binance
 
@@ -137,7 +137,7 @@ def test_a_market_order_and_what_spot_charges(still: RunningStandIn) -> None:
 
 def test_commissions_in_a_third_currency(tmp_path: Path) -> None:
     settings = {"balances": BALANCES, "commission_asset": "BNB", "commission_price": "500", "starts_paused": True}
-    with exchange(tmp_path, made("spot"), made("usdm"), **settings) as running:
+    with exchange(tmp_path, *(scripted(tmp_path, market, BIDS, ASKS) for market in LOTS), **settings) as running:
 
         async def run(client: Client) -> None:
             for market, host, path in (("spot", "spot_rest", "/api/v3"), ("usdm", "usdm_rest", "/fapi/v1")):

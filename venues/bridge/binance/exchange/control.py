@@ -40,6 +40,7 @@ class Control:
         self.truths: dict[str, Callable[[dict[str, str]], Any]] = {
             "book": lambda query: book_truth(self._listed(query)),
             "digest": self._digest,
+            "account": lambda query: self.stand_in.accounts[market_of(query["market"])].truth(),
             "progress": lambda _: self._progress(),
         }
 

@@ -26,6 +26,9 @@ FUNDING_NS = 8 * 3_600 * NS_PER_S
 CONTRACT_INFO = "!contractInfo"
 
 
+Disturb = Callable[[str, bytes, Callable[[bytes], None]], bool]
+
+
 class Subscriber(Protocol):
     """A connection that streams are sent to."""
 
@@ -63,7 +66,8 @@ class Hub:
         self.speeds = SPOT_SPEEDS if venue.market == Market.SPOT else FUTURES_SPEEDS
         self.aggregate_ids: dict[str, int] = {}
         # May lose, change, delay or repeat a message: (name, payload, deliver) -> whether it has been dealt with.
-        self.disturb: Callable[[str, bytes, Callable[[bytes], None]], bool] | None = None
+        self.disturb: Disturb | None = None
+        self.disturb_user: Disturb | None = None
         venue.on_message.append(self.publish)
         venue.on_status.append(self.publish_status)
 
@@ -99,6 +103,19 @@ class Hub:
             now_ms = self._now_ms()
             event = {"e": "contractInfo", "E": now_ms, "s": listed.symbol, "ps": listed.pair, "ct": "PERPETUAL"}
             self.send(CONTRACT_INFO, lambda: encode(event | {"cs": listed.status}))
+
+    def send_user(self, key: str, event: dict[str, Any]) -> None:
+        """Send a user data event to who listens by this key; what nobody hears is lost."""
+        if not self.subscribers.get(key):
+            return
+        payload = encode(event)
+
+        def deliver(text: bytes) -> None:
+            for subscriber in tuple(self.subscribers.get(key, ())):
+                subscriber.send_event(key, text)
+
+        if self.disturb_user is None or not self.disturb_user(f"userData@{event['e']}", payload, deliver):
+            deliver(payload)
 
     async def tell_mark_prices(self) -> None:
         """Send each second what perpetuals are marked at, and their funding."""

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from crosswire.venues.bridge.binance.exchange import information
-from crosswire.venues.bridge.binance.exchange.errors import REJECTED_KEY, ApiError, unknown_status
+from crosswire.venues.bridge.binance.exchange.errors import REJECTED_KEY, ApiError, server_busy, unknown_status
 from crosswire.venues.bridge.binance.exchange.faults import Faults
 from crosswire.venues.bridge.binance.exchange.limits import Limits
 from crosswire.venues.bridge.binance.exchange.messages import encode
@@ -102,7 +102,7 @@ class RestHost:
         status, answer, headers = 200, None, {}
         try:
             if fault == "busy":
-                raise ApiError(-1008, "Server is currently overloaded with other requests. Please try again.", 503)
+                raise server_busy(self.venue.market)
             if not self.venue.is_open and endpoint.security is not Security.NONE:
                 raise ApiError(-1016, "This service is no longer available.", 503)
             answer = self.run(endpoint, request, body)

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import DEFAULT_TERMS, Terms, market_of
 from crosswire.venues.errors import VenueError
 

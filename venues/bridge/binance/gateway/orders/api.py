@@ -76,7 +76,7 @@ class ApiMessage(msgspec.Struct, rename="camel"):
     result: msgspec.Raw = msgspec.Raw(b"null")
     error: ErrorBody | None = None
     rate_limits: list[LimitCount] = []
-    event: msgspec.Raw | None = None
+    event: msgspec.Raw = msgspec.Raw(b"")
 
 
 class OrderApi:
@@ -223,7 +223,7 @@ class OrderApi:
                 self._limits.order_limits[name], self._limits.order_counts[name] = each.limit, each.count
             elif each.rate_limit_type == "REQUEST_WEIGHT":
                 self._limits.weight_used = each.count
-        if message.event is not None:
+        if bytes(message.event):
             self._on_event(bytes(message.event))
             return
         future = self._pending.get(message.id) if isinstance(message.id, int) else None

@@ -220,7 +220,9 @@ class Trader:
             await self._ask_until_known(definition, number)
         except VenueError as error:
             self._shared.log.event(self._where, f"order {number} was not sent: {error}")
-            self._tell(self._account.refuse(number, RejectReason.RATE_LIMIT, asked.time_ns))
+            is_limited = self._shared.limits[self.market].wait_s(1) > 0
+            reason = RejectReason.RATE_LIMIT if is_limited else RejectReason.BOOK_NOT_READY
+            self._tell(self._account.refuse(number, reason, asked.time_ns))
         else:
             await self._take_state(definition, number, state)
 

@@ -70,10 +70,19 @@ def process(folder: Path) -> Iterator[subprocess.Popen[str]]:
 
 def write_config(folder: Path) -> None:
     listed = [scripted(folder, market, BIDS, ASKS) for market in ("spot", "usdm")]
-    config = StandInConfig(
-        folder="memory", instruments=listed, keys=keys(folder), balances=BALANCES, starts_paused=True
-    )
-    (folder / "stand-in.toml").write_bytes(msgspec.toml.encode(config))
+    settings = {"balances": BALANCES, "starts_paused": True}
+    config = StandInConfig(folder="memory", instruments=listed, keys=keys(folder), **settings)
+    values = msgspec.to_builtins(config)
+    (folder / "stand-in.toml").write_text("".join(f"{name} = {toml(value)}\n" for name, value in values.items()))
+
+
+def toml(value: Any) -> str:
+    """Write a value of a TOML file on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {toml(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value)
 
 
 def ask(folder: Path, function: Callable[[Client], Awaitable[Any]]) -> Any:

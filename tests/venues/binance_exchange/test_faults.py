@@ -197,7 +197,7 @@ def test_user_events_are_lost_while_nobody_listens_and_by_request(still: Running
 
 def test_pings_lives_and_limits_of_connections(tmp_path: Path) -> None:
     rules = ConnectionConfig(
-        ping_s=0.2, pong_s=0.5, life_s=2.0, messages_per_s=5, streams_max=3, connections_per_5_min=5
+        ping_s=0.2, pong_s=2.0, life_s=4.0, messages_per_s=5, streams_max=3, connections_per_5_min=5
     )
     with exchange(tmp_path, scripted(tmp_path, "spot", BIDS, ASKS), connections=rules) as running:
 
@@ -224,7 +224,7 @@ def test_pings_lives_and_limits_of_connections(tmp_path: Path) -> None:
                 await socket.send_json({"method": "SUBSCRIBE", "params": ["d@trade"], "id": 2})
                 assert (await socket.receive(timeout=5)).data == 1008
             async with client.socket("spot_stream", "/ws") as socket:
-                assert (await socket.receive(timeout=5)).data == 1001  # at the end of its life
+                assert (await socket.receive(timeout=15)).data == 1001  # at the end of its life
             async with client.socket("spot_stream", "/ws"):
                 pass
             with pytest.raises(aiohttp.WSServerHandshakeError) as refused:

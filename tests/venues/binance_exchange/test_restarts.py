@@ -26,12 +26,6 @@ from tests.venues.binance_exchange.conftest import ASKS, BALANCES, BIDS
 
 pytestmark = pytest.mark.binance
 
-RUN = """
-import sys
-from pathlib import Path
-from crosswire.venues.bridge.binance.exchange.command import run_stand_in
-run_stand_in(Path(sys.argv[1]), lambda line: print(line, flush=True))
-"""
 ORDER = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010"}
 
 
@@ -51,7 +45,7 @@ class Process(Client):
 def process(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Run the command until it is killed."""
     started = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(folder / "stand-in.toml")],
+        [sys.executable, "-m", "crosswire.engine.cli", "bridge", "stand-in", str(folder / "stand-in.toml")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -12,7 +12,7 @@ import msgspec
 from crosswire.venues.bridge.binance.exchange.journal import Journal
 from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.venue import Venue
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import to_e9
 from crosswire.venues.instrument import E9
 from crosswire.venues.side import BUY

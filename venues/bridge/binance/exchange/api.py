@@ -24,7 +24,7 @@ from crosswire.venues.bridge.binance.exchange.messages import encode
 from crosswire.venues.bridge.binance.exchange.settings import ConnectionConfig
 from crosswire.venues.bridge.binance.exchange.signing import Key, Verifier, websocket_payload
 from crosswire.venues.bridge.binance.exchange.venue import Venue
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 
 PATHS = {Market.SPOT: "/ws-api/v3", Market.USDM: "/ws-fapi/v1"}
 MESSAGES_PER_S = 10_000  # weight and order counts are what limits requests

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.messages import encode
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import market_of
 from crosswire.venues.errors import VenueError
 

@@ -37,7 +37,7 @@ from crosswire.venues.bridge.binance.exchange.information import (
 )
 from crosswire.venues.bridge.binance.exchange.limits import Limits
 from crosswire.venues.bridge.binance.exchange.listed import Listed, decimal_e9, decimals_of
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.exchange.matching import RESTING_MAX
 from crosswire.venues.instrument import E9
 from crosswire.venues.order import RejectReason, ReportKind, TimeInForce

@@ -15,7 +15,7 @@ from crosswire.venues.bridge.binance.exchange import sbe
 from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.messages import Message, encode, levels_of
 from crosswire.venues.bridge.binance.exchange.venue import Times, Venue
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 
 # Milliseconds between two messages; binance.md D1 and D2. `@0ms` is what the recordings are of: not in the documents.
 SPOT_SPEEDS = {"@depth": 1_000, "@depth@100ms": 100}

@@ -17,7 +17,7 @@ from crosswire.venues.bridge.binance.exchange.limits import Limits
 from crosswire.venues.bridge.binance.exchange.messages import encode
 from crosswire.venues.bridge.binance.exchange.signing import Verifier, rest_payload
 from crosswire.venues.bridge.binance.exchange.venue import Venue
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 
 PREFIX = {Market.SPOT: "/api/v3", Market.USDM: "/fapi/v1", Market.COINM: "/dapi/v1"}
 HANG_S = 3_600  # of an answer that is never sent; the client gives up first

@@ -34,8 +34,8 @@ from crosswire.venues.bridge.binance.exchange.streams import StreamHost
 from crosswire.venues.bridge.binance.exchange.tls import make_context, open_folder, write_private
 from crosswire.venues.bridge.binance.exchange.usdm import UsdmDesk
 from crosswire.venues.bridge.binance.exchange.venue import Venue, VenueClock
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.recognise import recognise
-from crosswire.venues.bridge.binance.stream import Market
 from crosswire.venues.bridge.binance.terms import market_of, to_e9
 
 ENDPOINTS_FILE = "endpoints.json"

@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import DEFAULT_TERMS, Terms, market_of
 from crosswire.venues.errors import VenueError
 
@@ -116,15 +116,6 @@ class StandInConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     def limits(self, market: Market) -> LimitConfig:
         """Find the limits of a market."""
         return {Market.SPOT: self.spot_limits, Market.USDM: self.usdm_limits}.get(market, self.coinm_limits)
-
-
-def load_config(path: Path) -> StandInConfig:
-    """Read a configuration; VenueError, one line, if it is none. Its relative paths are from its own folder."""
-    try:
-        config = msgspec.toml.decode(path.read_bytes(), type=StandInConfig)
-    except (msgspec.DecodeError, OSError) as error:
-        raise VenueError(f"{path}: {error}") from None
-    return resolve(config, path.parent)
 
 
 def resolve(config: StandInConfig, base: Path) -> StandInConfig:

@@ -14,7 +14,7 @@ from crosswire.venues.bridge.binance.exchange import matcher as matching
 from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.matcher import CHANGES_MAX, make_matcher
 from crosswire.venues.bridge.binance.exchange.messages import Message
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.errors import VenueError
 from crosswire.venues.side import BUY, SELL
 

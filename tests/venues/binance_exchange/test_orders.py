@@ -8,11 +8,8 @@ from typing import Any
 
 import pytest
 
-from crosswire.venues.bridge.binance.exchange.messages import Message
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
-from crosswire.venues.bridge.binance.exchange.venue import Times
-from crosswire.venues.bridge.binance.terms import market_of
-from tests.support.stand_in import ED25519_KEY, Api, Client, api, exchange, receive, scripted, talk
+from tests.support.stand_in import ED25519_KEY, Api, Client, api, exchange, receive, scripted, talk, trade
 from tests.venues.binance_exchange.conftest import ASKS, BALANCES, BIDS
 
 pytestmark = pytest.mark.binance
@@ -25,17 +22,6 @@ async def best(client: Client, market: str) -> tuple[Decimal, Decimal]:
     book = await client.truth("book", market=market, symbol="BTCUSDT")
     tick = Decimal("0.01") if market == "spot" else Decimal("0.1")
     return book["bids"][0][0] * tick, book["asks"][0][0] * tick
-
-
-def trade(stand_in: RunningStandIn, market: str, price: Decimal, qty: str, *, buyer_is_maker: bool) -> None:
-    """Let the market trade, later than whatever it did before."""
-    venue = stand_in.stand_in.venues[market_of(market)]
-    listed = venue.by_symbol["BTCUSDT"]
-    now_ms = time.time_ns() // 1_000_000 + 1
-    message = Message(e="trade", E=now_ms, T=now_ms, s="BTCUSDT", t=listed.trade_id + 1, p=str(price), q=qty)
-    message.m = buyer_is_maker
-    message.X = "" if market == "spot" else "MARKET"
-    stand_in.call(venue.take, listed, message, Times(now_ms, now_ms))
 
 
 def order(side: str, price: Any, qty: str, **more: Any) -> dict[str, Any]:

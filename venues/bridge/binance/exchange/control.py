@@ -18,6 +18,9 @@ from crosswire.venues.errors import VenueError
 if TYPE_CHECKING:
     from crosswire.venues.bridge.binance.exchange.server import StandIn
 
+WAYS_TO_END = ("abort", "close", "half_frame", "silence")
+HALF_FRAME = b'{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2}' * 3
+
 
 class Control:
     """Answers the tests."""
@@ -97,6 +100,8 @@ class Control:
 
     def _disconnect(self, body: dict[str, Any]) -> int:
         host, how = body.get("host", "*"), body.get("how", "abort")
+        if how not in WAYS_TO_END:
+            raise VenueError(f"how = {how!r}: must be one of {', '.join(WAYS_TO_END)}")
         found = self.stand_in.connections(host)
         for connection in found:
             if how == "abort":
@@ -104,11 +109,9 @@ class Control:
             elif how == "close":
                 connection.close(int(body.get("code", 1001)))
             elif how == "half_frame":
-                connection.send_half_frame(b'{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2}' * 3)
-            elif how == "silence":
-                connection.answers_pings = False
+                connection.send_half_frame(HALF_FRAME)
             else:
-                raise VenueError(f"how = {how!r}: must be abort, close, half_frame or silence")
+                connection.answers_pings = False
         return len(found)
 
     def _clock(self, body: dict[str, Any]) -> None:

@@ -118,15 +118,6 @@ class StandInConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return {Market.SPOT: self.spot_limits, Market.USDM: self.usdm_limits}.get(market, self.coinm_limits)
 
 
-def load_config(path: Path) -> StandInConfig:
-    """Read a configuration; VenueError, one line, if it is none. Its relative paths are from its own folder."""
-    try:
-        config = msgspec.toml.decode(path.read_bytes(), type=StandInConfig)
-    except (msgspec.DecodeError, OSError) as error:
-        raise VenueError(f"{path}: {error}") from None
-    return resolve(config, path.parent)
-
-
 def resolve(config: StandInConfig, base: Path) -> StandInConfig:
     """Check what types alone do not, and make relative paths absolute. VenueError names the key."""
     if config.address not in LOOPBACK:

@@ -252,6 +252,21 @@ def exchange(
         raise fail(error) from None
 
 
+@app.command("bridge")
+def run_bridge_command(
+    exchange: Annotated[str, typer.Argument(help="Whose, as binance.")],
+    config: Annotated[Path, typer.Argument(help="The bridge's TOML file: markets, feed, endpoints, recording.")],
+) -> None:
+    """Stand between an exchange's web interfaces and the engine, in a process of its own, until SIGINT or SIGTERM."""
+    from crosswire.engine.bridge import run_bridge
+    from crosswire.engine.errors import KNOWN_ERRORS
+
+    try:
+        run_bridge(exchange, config, typer.echo)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+
+
 @app.command()
 def simulate(
     seeds: Annotated[str, typer.Option(help="A..B, both included, or one.")] = "0..99",

@@ -168,11 +168,15 @@ def read_config_text(path: Path) -> str:
 
 def parse_config(text: str, path: Path) -> RunConfig:
     """Check a configuration that is, or could be, what `path` holds; ConfigError as `load_config`."""
+    return make_config(parse_toml(text, path), path)
+
+
+def parse_toml(text: str, path: Path) -> dict[str, Any]:
+    """Parse what `path` holds; ConfigError if it is no TOML."""
     try:
-        raw = tomllib.loads(text, parse_float=Decimal)
+        return tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    return make_config(raw, path)
 
 
 def ignoring_definitions(config: RunConfig) -> RunConfig:

@@ -5,8 +5,10 @@ from Python, too, at its first call with each set of argument types: so tests te
 """
 
 import ctypes
+import inspect
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from crosswire.nic.unit.build import compiler_of_this_process
@@ -59,6 +61,36 @@ def call_compiled(function: Compiled, arguments: tuple[Any, ...], keywords: dict
     if call is None:
         call = _calls[key] = Call(function, kinds)
     return call(arguments)
+
+
+def bind(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """Return `function` as machine code with its first arguments settled: whole numbers may follow.
+
+    What a call by `machine_code` finds out each time, how arguments are passed, is found out once: 1 us, not 6.
+    """
+    if NO_JIT:
+        return partial(plain_function(function), *arguments)
+    plain = plain_function(function)
+    more = len(inspect.signature(plain).parameters) - len(arguments)
+    kinds = (*map(kind_of, arguments), *(kind_of(0) for _ in range(more)))
+    made = _calls.get((plain, kinds))
+    if made is None:
+        wrapped = function if isinstance(function, Compiled) else Compiled(function, is_inlined=False)
+        made = _calls[plain, kinds] = Call(wrapped, kinds)
+    settled: list[int] = []
+    for each in arguments:
+        to_words(each, settled)
+    room, address, returns = (ctypes.c_int64 * made.words)(), made.address, made.returns
+    count = len(settled)
+    kept = arguments  # the memory that the words point to
+
+    def call(*numbers: int) -> Any:
+        room[:count] = settled
+        room[count : count + more] = numbers
+        call_with_memory(address, room)
+        return from_words(returns, iter(room)) if kept else None
+
+    return call
 
 
 def compile_calls() -> None:

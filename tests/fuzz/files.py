@@ -16,9 +16,10 @@ from crosswire.nic.memory.struct import Array, Memory, array, u8
 from crosswire.nic.rings.replay import read_frames
 from crosswire.venues.bridge.binance.carry import keep_book
 from crosswire.venues.bridge.binance.importer import make_stream
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.recognise import recognise
 from crosswire.venues.bridge.binance.remark import BAD_LINES
-from crosswire.venues.bridge.binance.stream import OUTPUT_BYTES_PER_LINE_MAX, Market, Stop, import_lines
+from crosswire.venues.bridge.binance.stream import OUTPUT_BYTES_PER_LINE_MAX, Stop, import_lines
 from crosswire.venues.bridge.binance.terms import DEFAULT_TERMS
 from crosswire.venues.bridge.binance.text import RecordingError
 from tests.fuzz.target import Target, guard

@@ -126,17 +126,26 @@ def match_new(matching: Matching, market: Market, order: OrderRequest, now_ns: i
         report.exchange_order_id = exchange_order_id
         report.leaves_lots = leaves_lots
         return
+    rest_order(matching, market, order, exchange_order_id, leaves_lots, now_ns)
+
+
+@compiled
+def rest_order(
+    matching: Matching, market: Market, order: OrderRequest, exchange_order_id: int, leaves_lots: int, now_ns: int
+) -> None:
+    """Have what is left of an order stand behind all that the book shows at its price. There must be room for it."""
+    book, side = market.books[order.instrument], order.side
     resting = matching.resting[matching.resting_count]
     matching.resting_count += 1
-    resting.client_order_id = client_order_id
+    resting.client_order_id = order.client_order_id
     resting.exchange_order_id = exchange_order_id
-    resting.instrument = instrument
+    resting.instrument = order.instrument
     resting.side = side
     resting.price_ticks = order.price_ticks
     resting.leaves_lots = leaves_lots
     shown_lots = available_lots(book, side, order.price_ticks)
     is_unseen = 1 if shown_lots == 0 and is_beyond(book, side, order.price_ticks) else 0
-    terms = market.instruments[instrument]
+    terms = market.instruments[order.instrument]
     contracts_per_lot = terms.lot_e9 / terms.contract_e9
     join_queue(resting.place, shown_lots, min(book.exchange_time_ns, now_ns), is_unseen, contracts_per_lot)
 

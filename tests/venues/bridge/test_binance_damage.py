@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosswire.venues.bridge.binance.importer import ImportOptions, import_file
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.text import RecordingError
 from tests.support.binance_import import assert_same_book, decoded
 

@@ -10,8 +10,8 @@ import zstandard
 
 from crosswire.nic.warning import DataWarning
 from crosswire.venues.bridge.binance.importer import ImportOptions, ImportSummary, import_binance, import_file
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.remark import ABOUT, Remark
-from crosswire.venues.bridge.binance.stream import Market
 from crosswire.venues.bridge.binance.text import RecordingError
 from tests.support.binance_import import best, decoded, header_times
 

@@ -12,8 +12,8 @@ import pytest
 
 from crosswire.venues.book.book import level_lots
 from crosswire.venues.bridge.binance.importer import ImportOptions, import_file
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.remark import Remark
-from crosswire.venues.bridge.binance.stream import Market
 from crosswire.venues.bridge.binance.terms import Terms
 from crosswire.venues.bridge.binance.text import RecordingError
 from crosswire.venues.side import ASK, BID

@@ -16,7 +16,6 @@ book is carried over when the update ids continue.
 import contextlib
 import os
 import time
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from crosswire.venues.bridge.binance.carry import Carried, carry, keep_book, roo
 from crosswire.venues.bridge.binance.estimate import estimate_correction, make_envelope, measure
 from crosswire.venues.bridge.binance.kinds import PARTIAL_DELTAS_MIN
 from crosswire.venues.bridge.binance.line import prepare_line
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.recognise import Found, recognise
 from crosswire.venues.bridge.binance.remark import (
     ABOUT,
@@ -44,14 +44,20 @@ from crosswire.venues.bridge.binance.remark import (
 from crosswire.venues.bridge.binance.stream import (
     NO_STREAM,
     OUTPUT_BYTES_PER_LINE_MAX,
-    Market,
     Stop,
     Stream,
     give_up_held,
     import_lines,
     make_held_text,
 )
-from crosswire.venues.bridge.binance.terms import Terms, expiry_ns, find_terms, to_e9
+from crosswire.venues.bridge.binance.terms import (
+    Terms,
+    channel_id_of,
+    expiry_ns,
+    find_terms,
+    instrument_id_of,
+    to_e9,
+)
 from crosswire.venues.bridge.binance.text import RecordingError
 from crosswire.venues.bridge.binance.window import slide
 from crosswire.venues.bridge.wire.encoder import FeedWriter, make_writer
@@ -351,10 +357,9 @@ class FileImport:
 def make_stream(market: Market, symbol: str, terms: Terms, room_bytes: int) -> tuple[Stream, FeedWriter]:
     """Make the state of one file's import, and its channel's publisher; a line may become `room_bytes` of packets.
 
-    Ids come from the symbol, so that a recording has the same ones whichever files are imported with it: instrument
-    id = CRC-32 of `<market>.<symbol>`, channel id = its low 16 bits.
+    Ids come from the symbol, so that a recording has the same ones whichever files are imported with it.
     """
-    instrument_id = zlib.crc32(f"{market.name.lower()}.{symbol}".encode())
+    instrument_id = instrument_id_of(market, symbol)
     stream = Stream(
         market=market,
         symbol_length=len(symbol),
@@ -399,4 +404,4 @@ def make_stream(market: Market, symbol: str, terms: Terms, room_bytes: int) -> t
         source_port=PORT,
         destination_port=PORT,
     )
-    return stream, make_writer(flow, instrument_id & 0xFFFF, room_bytes + OUTPUT_BYTES_PER_LINE_MAX)
+    return stream, make_writer(flow, channel_id_of(instrument_id), room_bytes + OUTPUT_BYTES_PER_LINE_MAX)

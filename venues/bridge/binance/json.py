@@ -8,6 +8,7 @@ affair. Keys and event names are told apart by a fingerprint: their length and l
 
 from crosswire.nic.memory.struct import Array
 from crosswire.nic.unit.compile import compiled
+from crosswire.venues.bridge.binance.fingerprint import LENGTH_MAX, fingerprint
 from crosswire.venues.bridge.binance.line import (
     DIGITS_MAX,
     LEVELS_MAX,
@@ -22,6 +23,7 @@ from crosswire.venues.bridge.binance.line import (
     to_ns,
 )
 from crosswire.venues.bridge.binance.remark import Remark
+from crosswire.venues.bridge.binance.sbe import scan_sbe
 
 INTEGER_DIGITS_MAX = 19  # of an integer whose first digit is below 9: 9 * 10**18 < 2**63
 DEPTH_MAX = 64  # nesting of a value that is skipped
@@ -33,15 +35,9 @@ OPEN_OBJECT, CLOSE_OBJECT, OPEN_LIST, CLOSE_LIST = b"{}[]"
 DIGIT_0, DIGIT_9, LETTER_T, LETTER_F = b"09tf"
 
 SIX_LETTERS = (1 << 48) - 1
-LENGTH_MAX = 127
 NO_NUMBER = -1
 FIRST_PRICE = Number.PRICE_TICKS.value
 FIRST_SIZE = Number.QTY_LOTS.value
-
-
-def fingerprint(word: str) -> int:
-    """Make one positive number of an ASCII word's length and last seven letters."""
-    return min(len(word), LENGTH_MAX) << 56 | int.from_bytes(word.encode()[-7:], "big")
 
 
 KEY_STREAM = fingerprint("stream")
@@ -66,9 +62,6 @@ KEY_ASK = fingerprint("a")
 KEY_ASK_SIZE = fingerprint("A")
 KEY_BIDS = fingerprint("bids")
 KEY_ASKS = fingerprint("asks")
-EVENT_DEPTH = fingerprint("depthUpdate")
-EVENT_QUOTE = fingerprint("bookTicker")
-EVENT_TRADE = fingerprint("trade")
 TRADE_MARKET = fingerprint("MARKET")
 
 
@@ -538,6 +531,7 @@ def scan_line(line: Line, text: Array, position: int) -> int:
     line.levels_unreal = 0
     line.removals = 0
     line.is_list = 0
+    line.is_binary = 0
     position = scan_local_time(line, text, position)
     if position == 0:
         return 0
@@ -549,6 +543,8 @@ def scan_line(line: Line, text: Array, position: int) -> int:
         position = skip_value(line, text, position)
         if position != 0:
             position = skip_space(text, position)
+    elif text[position] == QUOTE:
+        position = scan_sbe(line, text, position + 1)
     else:
         return fail(line, Remark.SYNTAX, position)
     return 0 if position == 0 else end_line(line, text, position)

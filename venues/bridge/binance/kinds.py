@@ -2,7 +2,8 @@
 
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.bridge.binance.json import NEWLINE, QUOTE, fingerprint, is_digit, scan_text
+from crosswire.venues.bridge.binance.fingerprint import fingerprint
+from crosswire.venues.bridge.binance.json import NEWLINE, QUOTE, is_digit, scan_text
 from crosswire.venues.bridge.binance.line import Line, Seen
 from crosswire.venues.bridge.binance.remark import Remark
 

@@ -5,12 +5,13 @@ from math import gcd
 from typing import Annotated
 
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S, NS_PER_US
-from crosswire.nic.memory.struct import Array, Pointer, Struct, array, i64
+from crosswire.nic.memory.struct import Array, Pointer, Struct, array, i64, u8
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.bridge.binance.remark import Remark
 from crosswire.venues.bridge.wire.layout import VALUE_BITS, Level
 
 LEVELS_MAX = 16_384  # a side of one message; the largest REST snapshot has 5,000
+BINARY_BYTES_MAX = 1 << 18  # of one SBE message; 5,000 levels a side take 160 kB
 VALUE_MAX = (1 << VALUE_BITS) - 1  # of ticks and of lots, to whoever reads the capture
 DIGITS_MAX = 18  # of a decimal: 10**18 < 2**63
 TIME_MIN_NS = 1_230_768_000 * NS_PER_S  # 2009: there was nothing to record before
@@ -93,6 +94,12 @@ class Line(Struct):
     levels_off_tick: i64  # levels of this line that were left out
     levels_unreal: i64  # levels of this line that were left out, since no order has such a price or size
     removals: i64  # levels of this line of size 0
+    is_binary: i64  # 1: an SBE message; `symbol` is a position in `binary`
+    trade_count: i64  # of an SBE message
+    trades: i64  # position of their group's entries in `binary`
+    trade_stride: i64  # bytes from one to the next
+    price_exponent: i64  # of an SBE message
+    size_exponent: i64
     is_list: i64  # 1: a list of messages, which was passed over
     local_time_ns: i64
     exchange_time_ns: i64  # of the matching, else when it was sent, else 0
@@ -108,6 +115,7 @@ class Line(Struct):
     size_scale: Scale
     bids: Annotated[Pointer, Level]
     asks: Annotated[Pointer, Level]
+    binary: Annotated[Pointer, u8]  # BINARY_BYTES_MAX
 
 
 def prepare_line(line: Line, price_unit_e9: int, size_unit_e9: int, size_one_e9: int) -> None:
@@ -117,6 +125,7 @@ def prepare_line(line: Line, price_unit_e9: int, size_unit_e9: int, size_one_e9:
     """
     line.bids = array(Level, LEVELS_MAX)
     line.asks = array(Level, LEVELS_MAX)
+    line.binary = array(u8, BINARY_BYTES_MAX)
     _fill_scale(line.price_scale, 10**9, price_unit_e9)
     _fill_scale(line.size_scale, size_one_e9, size_unit_e9)
 

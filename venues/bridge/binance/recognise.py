@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from crosswire.nic.duration import NS_PER_S
 from crosswire.venues.bridge.binance.line import to_ns
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.remark import Remarks
-from crosswire.venues.bridge.binance.stream import Market
 from crosswire.venues.bridge.binance.text import RecordingError, read_chunks
 from crosswire.venues.bridge.binance.window import without_long_lines
 from crosswire.venues.instrument import SYMBOL_BYTES

@@ -8,6 +8,10 @@ the same promise, that nothing lies between, and also takes the delta that follo
 After a broken chain deltas are written as they come, so that a feed sees what a live one would, and held again too: a
 later snapshot then mends the book, as it does live.
 
+A live stream (`is_live`, see `live`) follows the same rules with two differences. What two connections say alike is
+published once. And a book is published when it has come up to the present, not from the snapshot on: somebody trades
+on it.
+
 Source: developers.binance.com, "How to manage a local order book correctly" (spot; USD-M; COIN-M).
 """
 
@@ -21,9 +25,6 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import NO_ASK, NO_BID, Book, clear_book, set_level
 from crosswire.venues.bridge.binance.clock import Clock, doubt_exchange_time, keep_time
 from crosswire.venues.bridge.binance.json import (
-    EVENT_DEPTH,
-    EVENT_QUOTE,
-    EVENT_TRADE,
     NEWLINE,
     QUOTE,
     TRADE_MARKET,
@@ -38,7 +39,9 @@ from crosswire.venues.bridge.binance.kinds import (
     read_name,
 )
 from crosswire.venues.bridge.binance.line import LEVELS_MAX, VALUE_MAX, Line, Number, Seen, fail, to_ns
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.remark import Remark, Remarks, note
+from crosswire.venues.bridge.binance.sbe import EVENT_DEPTH, EVENT_QUOTE, EVENT_TRADE, take_trade
 from crosswire.venues.bridge.wire.encoder import (
     FeedWriter,
     book_bytes_max,
@@ -63,14 +66,6 @@ TRADE_KEYS = Seen.TRADE_ID | Seen.PRICE | Seen.SIZE | Seen.MAKER
 DEPTH_KEYS = Seen.FIRST_ID | Seen.LAST_ID | Seen.BIDS | Seen.ASKS
 SNAPSHOT_KEYS = Seen.SNAPSHOT_ID | Seen.BIDS | Seen.ASKS
 TIMES = Seen.EVENT_TIME | Seen.TRANSACTION_TIME
-
-
-class Market(IntEnum):
-    """Which of Binance's markets a stream is of."""
-
-    SPOT = 0
-    USDM = 1
-    COINM = 2
 
 
 class Chain(IntEnum):
@@ -127,6 +122,13 @@ class Stream(Struct):
     strange_depth: i64  # depth deltas of other symbols
     is_defined: i64  # 1: the definition, which comes before anything else, is published
     keeps_book: i64  # 1: `book` is kept up to date, for the recording that follows
+    is_live: i64  # 1: the venue's own lines as they come, not a recording's
+    repeats: i64  # live: quotes and trades that another connection had told already
+    old_snapshots: i64  # live: left out, as the deltas held begin behind them
+    last_quote_id: i64  # live: of the last one published
+    last_trade_id: i64
+    held_first_id: i64  # live: what the first of the held deltas follows
+    held_last_id: i64  # live: of the last held delta
     room_bytes: i64  # that one line may need in the writer's buffer
     carried_bid_count: i64  # levels of the book that the recording before ended with
     carried_ask_count: i64
@@ -221,6 +223,11 @@ def note_untimed(stream: Stream, number: int) -> None:
 def import_quote(stream: Stream, writer: FeedWriter, number: int) -> None:
     """Publish a bookTicker."""
     numbers = stream.line.numbers
+    if stream.is_live != 0:
+        if numbers[Number.LAST_ID] <= stream.last_quote_id:
+            stream.repeats += 1
+            return
+        stream.last_quote_id = numbers[Number.LAST_ID]
     quote = stream.quote
     fill_head(stream, quote, number)
     quote.update_id = numbers[Number.LAST_ID]
@@ -237,6 +244,11 @@ def import_trade(stream: Stream, writer: FeedWriter, number: int) -> None:
     """Publish a trade."""
     line = stream.line
     numbers = line.numbers
+    if stream.is_live != 0:
+        if numbers[Number.TRADE_ID] <= stream.last_trade_id:
+            stream.repeats += 1
+            return
+        stream.last_trade_id = numbers[Number.TRADE_ID]
     trade = stream.trade
     fill_head(stream, trade, number)
     trade.trade_id = numbers[Number.TRADE_ID]
@@ -283,16 +295,17 @@ def update_book(stream: Stream, bids: Array, bid_count: int, asks: Array, ask_co
 
 @compiled
 def emit_delta(stream: Stream, writer: FeedWriter, previous_id: int, number: int) -> None:
-    """Publish a depth delta."""
+    """Publish a depth delta; a live one only if it is the next of a book that is published."""
     line = stream.line
     delta = stream.delta
     fill_head(stream, delta, number)
     delta.first_id = line.numbers[Number.FIRST_ID]
     delta.last_id = line.numbers[Number.LAST_ID]
     delta.previous_id = previous_id
-    write_delta(writer, delta, line.bids, line.bid_count, line.asks, line.ask_count)
-    stream.deltas += 1
-    stream.levels += line.bid_count + line.ask_count
+    if stream.is_live == 0 or (stream.chain == Chain.LIVE and stream.replaying == 0):
+        write_delta(writer, delta, line.bids, line.bid_count, line.asks, line.ask_count)
+        stream.deltas += 1
+        stream.levels += line.bid_count + line.ask_count
     if stream.maybe_partial != 0:
         watch_partial(stream)
     if stream.keeps_book != 0:
@@ -329,6 +342,21 @@ def hold_line(stream: Stream, text: Array, position: int, length: int, number: i
 
 
 @compiled
+def hold_delta(stream: Stream, text: Array, position: int, length: int, number: int, previous_id: int) -> None:
+    """Keep a delta for the next snapshot. Live, those before a gap are of no use, and one told twice is held once."""
+    if stream.is_live != 0:
+        last_id = stream.line.numbers[Number.LAST_ID]
+        if stream.held_count != 0 and last_id <= stream.held_last_id:
+            stream.dropped += 1
+            return
+        if stream.held_count == 0 or previous_id > stream.held_last_id:
+            forget_held(stream)
+            stream.held_first_id = previous_id
+        stream.held_last_id = last_id
+    hold_line(stream, text, position, length, number)
+
+
+@compiled
 def is_of_kept_stream(stream: Stream, previous_id: int, number: int) -> bool:
     """Tell whether the book follows the depth stream that a delta is of; after a snapshot, whichever continues it."""
     speed = stream.name.speed
@@ -346,17 +374,24 @@ def is_of_kept_stream(stream: Stream, previous_id: int, number: int) -> bool:
 
 
 @compiled
-def publish_carried(stream: Stream, writer: FeedWriter) -> None:
-    """Publish the book that the recording before ended with, as of its last delta."""
-    bids, bid_count = stream.carried_bids, stream.carried_bid_count
-    asks, ask_count = stream.carried_asks, stream.carried_ask_count
+def write_carried(stream: Stream, writer: FeedWriter, exchange_time_ns: int) -> None:
+    """Publish the carried levels as the book's snapshot, as of its last delta."""
     snapshot = stream.snapshot
     snapshot.instrument_id = stream.definition.instrument_id
-    snapshot.exchange_time_ns = 0
+    snapshot.exchange_time_ns = exchange_time_ns
     snapshot.last_id = stream.last_id
-    write_snapshot(writer, snapshot, bids, bid_count, asks, ask_count)
+    bid_count, ask_count = stream.carried_bid_count, stream.carried_ask_count
+    write_snapshot(writer, snapshot, stream.carried_bids, bid_count, stream.carried_asks, ask_count)
     stream.snapshots += 1
     stream.levels += bid_count + ask_count
+
+
+@compiled
+def publish_carried(stream: Stream, writer: FeedWriter) -> None:
+    """Publish the book that the recording before ended with, as of its last delta."""
+    write_carried(stream, writer, 0)
+    bids, bid_count = stream.carried_bids, stream.carried_bid_count
+    asks, ask_count = stream.carried_asks, stream.carried_ask_count
     stream.room_bytes = OUTPUT_BYTES_PER_LINE_MAX
     if stream.keeps_book != 0:
         update_book(stream, bids, bid_count, asks, ask_count)
@@ -374,12 +409,12 @@ def take_up_carried(stream: Stream, writer: FeedWriter, previous_id: int) -> Non
 
 
 @compiled
-def break_chain(stream: Stream, text: Array, position: int, length: int, number: int) -> None:
+def break_chain(stream: Stream, text: Array, position: int, length: int, number: int, previous_id: int) -> None:
     """End the proven book at a delta, which is held from here on for the snapshot that may mend it."""
     stream.chain = Chain.BROKEN
     if stream.replaying == 0:
         forget_held(stream)
-        hold_line(stream, text, position, length, number)
+        hold_delta(stream, text, position, length, number, previous_id)
 
 
 @compiled
@@ -412,26 +447,26 @@ def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int,
     if stream.chain == Chain.CARRIED:
         take_up_carried(stream, writer, previous_id)
     if stream.chain == Chain.UNPROVEN:
-        hold_line(stream, text, position, length, number)
+        hold_delta(stream, text, position, length, number, previous_id)
         return
     if not is_of_kept_stream(stream, previous_id, number):
         return
     if stream.chain == Chain.BROKEN:
         if stream.replaying == 0:
-            hold_line(stream, text, position, length, number)
+            hold_delta(stream, text, position, length, number, previous_id)
         emit_delta(stream, writer, previous_id, number)
         return
     if last_id <= stream.last_id:
         if has_new_ids(stream):
             note(stream.remarks, Remark.ID_RESET, number, 1)
             end_book(stream, writer)
-            break_chain(stream, text, position, length, number)
+            break_chain(stream, text, position, length, number, previous_id)
             emit_delta(stream, writer, previous_id, number)
         else:
             stream.dropped += 1
         return
     if previous_id < stream.last_id and stream.chain == Chain.LIVE:
-        if stream.name.speed == NAMELESS:
+        if stream.name.speed == NAMELESS and stream.is_live == 0:
             note(stream.remarks, Remark.SECOND_DEPTH, number, 1)
             return
         previous_id = stream.last_id  # the same stream by another connection: it has all that changed since
@@ -441,7 +476,9 @@ def import_delta(stream: Stream, writer: FeedWriter, text: Array, position: int,
         stream.last_delta_ns = stream.line.exchange_time_ns
     else:
         note(stream.remarks, Remark.BREAK, number, 1)
-        break_chain(stream, text, position, length, number)
+        if stream.is_live != 0:
+            end_book(stream, writer)
+        break_chain(stream, text, position, length, number, previous_id)
     emit_delta(stream, writer, previous_id, number)
 
 
@@ -466,8 +503,11 @@ def import_snapshot(stream: Stream, writer: FeedWriter, number: int) -> None:
     """Import one REST snapshot; what was held goes out next."""
     line = stream.line
     last_id = line.numbers[Number.SNAPSHOT_ID]
-    if is_partial(stream):
+    if stream.is_live == 0 and is_partial(stream):
         note(stream.remarks, Remark.PARTIAL_DEPTH, number, 1)
+        return
+    if stream.is_live != 0 and stream.held_count != 0 and last_id < stream.held_first_id:
+        stream.old_snapshots += 1
         return
     if (stream.chain == Chain.LIVE or stream.chain == Chain.SNAPSHOT) and last_id <= stream.last_id:
         stream.dropped += 1
@@ -475,10 +515,13 @@ def import_snapshot(stream: Stream, writer: FeedWriter, number: int) -> None:
     snapshot = stream.snapshot
     fill_head(stream, snapshot, number)
     snapshot.last_id = last_id
-    write_snapshot(writer, snapshot, line.bids, line.bid_count, line.asks, line.ask_count)
-    stream.snapshots += 1
+    if stream.is_live == 0:
+        write_snapshot(writer, snapshot, line.bids, line.bid_count, line.asks, line.ask_count)
+        stream.snapshots += 1
+        stream.levels += line.bid_count + line.ask_count
+    else:
+        stream.keeps_book = 1
     stream.bare_snapshots += line.seen & Seen.SYMBOL == 0
-    stream.levels += line.bid_count + line.ask_count
     stream.full_bids = max(stream.full_bids, line.bid_count)
     stream.full_asks = max(stream.full_asks, line.ask_count)
     stream.top_bid_ticks = NO_BID
@@ -589,11 +632,21 @@ def import_eventless(stream: Stream, writer: FeedWriter, text: Array, position: 
 
 
 @compiled
+def import_binary_trades(stream: Stream, writer: FeedWriter, position: int, number: int) -> None:
+    """Publish the trades of one binary message."""
+    line = stream.line
+    for index in range(line.trade_count):
+        take_trade(line, index)
+        if require_trade(line, position):
+            import_trade(stream, writer, number)
+
+
+@compiled
 def import_line(stream: Stream, writer: FeedWriter, text: Array, position: int, length: int, number: int) -> None:
     """Act on line `number`, which was just read, `length` bytes from `position`."""
     line = stream.line
     seen = line.seen
-    if seen & Seen.SYMBOL != 0 and not is_symbol(stream, text, line.symbol):
+    if seen & Seen.SYMBOL != 0 and not is_symbol(stream, line.binary if line.is_binary != 0 else text, line.symbol):
         note(stream.remarks, Remark.OTHER_SYMBOL, number, 1)
         stream.strange_depth += line.event == EVENT_DEPTH and seen & Seen.EVENT != 0
         return
@@ -609,6 +662,8 @@ def import_line(stream: Stream, writer: FeedWriter, text: Array, position: int, 
             # "X" other than MARKET (insurance fund, ADL) is a transfer beside the book, at a price nobody quoted.
             if seen & Seen.TRADE_KIND != 0 and line.trade_kind != TRADE_MARKET:
                 note(stream.remarks, Remark.TRANSFER, number, 1)
+            elif line.is_binary != 0:
+                import_binary_trades(stream, writer, position, number)
             elif require_trade(line, position):
                 import_trade(stream, writer, number)
             return

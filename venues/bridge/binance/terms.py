@@ -1,13 +1,14 @@
 """What the numbers of each symbol mean: tick, lot, contract, fees; known ones, and others from TOML."""
 
 import re
+import zlib
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import msgspec
 
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.text import RecordingError
 from crosswire.venues.instrument import E9
 
@@ -27,20 +28,22 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     contract: str = "1"
 
 
-_SPOT_FEES = {"maker_fee": "0.001", "taker_fee": "0.001"}
-_USDM_FEES = {"maker_fee": "0.0002", "taker_fee": "0.0005"}
-_COINM_FEES = {"maker_fee": "0.0002", "taker_fee": "0.0005"}
+# The venue's lowest tier. They are published in the definition, and an engine's own configuration decides.
+FEES = {
+    Market.SPOT: {"maker_fee": "0.001", "taker_fee": "0.001"},
+    Market.USDM: {"maker_fee": "0.0002", "taker_fee": "0.0005"},
+    Market.COINM: {"maker_fee": "0.0002", "taker_fee": "0.0005"},
+}
 
 # By market and pair. Ticks and lots: exchangeInfo's PRICE_FILTER and LOT_SIZE, and every price and size of a file is
-# checked against them. Fees: the venue's lowest tier; they are published in the definition, and an engine's own
-# configuration decides. Anything else, or other values: a TOML file (`load_terms`) or the `terms` argument.
+# checked against them. Anything else, or other values: a TOML file (`load_terms`) or the `terms` argument.
 DEFAULT_TERMS: dict[tuple[Market, str], Terms] = {
-    (Market.SPOT, "BTCUSDT"): Terms("BTC", "USDT", "USDT", tick="0.01", lot="0.00001", **_SPOT_FEES),
-    (Market.SPOT, "ETHUSDT"): Terms("ETH", "USDT", "USDT", tick="0.01", lot="0.0001", **_SPOT_FEES),
-    (Market.USDM, "BTCUSDT"): Terms("BTC", "USDT", "USDT", tick="0.1", lot="0.001", **_USDM_FEES),
-    (Market.USDM, "ETHUSDT"): Terms("ETH", "USDT", "USDT", tick="0.01", lot="0.001", **_USDM_FEES),
-    (Market.COINM, "BTCUSD"): Terms("BTC", "USD", "BTC", tick="0.1", lot="100", contract="100", **_COINM_FEES),
-    (Market.COINM, "ETHUSD"): Terms("ETH", "USD", "ETH", tick="0.01", lot="10", contract="10", **_COINM_FEES),
+    (Market.SPOT, "BTCUSDT"): Terms("BTC", "USDT", "USDT", tick="0.01", lot="0.00001", **FEES[Market.SPOT]),
+    (Market.SPOT, "ETHUSDT"): Terms("ETH", "USDT", "USDT", tick="0.01", lot="0.0001", **FEES[Market.SPOT]),
+    (Market.USDM, "BTCUSDT"): Terms("BTC", "USDT", "USDT", tick="0.1", lot="0.001", **FEES[Market.USDM]),
+    (Market.USDM, "ETHUSDT"): Terms("ETH", "USDT", "USDT", tick="0.01", lot="0.001", **FEES[Market.USDM]),
+    (Market.COINM, "BTCUSD"): Terms("BTC", "USD", "BTC", tick="0.1", lot="100", contract="100", **FEES[Market.COINM]),
+    (Market.COINM, "ETHUSD"): Terms("ETH", "USD", "ETH", tick="0.01", lot="10", contract="10", **FEES[Market.COINM]),
 }
 
 
@@ -59,6 +62,16 @@ def market_of(name: str) -> Market:
         return Market[name.upper()]
     except KeyError:
         raise ValueError(f"market {name!r} is none of {', '.join(m.name.lower() for m in Market)}") from None
+
+
+def instrument_id_of(market: Market, symbol: str) -> int:
+    """An instrument's id on the feed, CRC-32 of `<market>.<symbol>`: a symbol has the same one wherever it is told."""
+    return zlib.crc32(f"{market.name.lower()}.{symbol}".encode())
+
+
+def channel_id_of(instrument_id: int) -> int:
+    """The channel that an instrument is published on, alone."""
+    return instrument_id & 0xFFFF
 
 
 def find_terms(path: Path, market: Market, symbol: str, terms: dict[tuple[Market, str], Terms]) -> Terms:

@@ -1,0 +1,143 @@
+"""The venue's streams of one market: a connection that is kept, and replaced before the venue ends it.
+
+A connection lives for 24 hours at most, so at 23 another one is opened beside it; both are read until the new one
+speaks, and what they tell alike is published once. A connection that ends by itself costs the books at once.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from crosswire.venues.bridge.binance.gateway.config import Endpoint
+from crosswire.venues.bridge.binance.gateway.limits import Attempts
+from crosswire.venues.bridge.binance.gateway.shared import Shared
+from crosswire.venues.bridge.binance.gateway.websocket import OnMessage, Websocket, open_websocket
+from crosswire.venues.errors import VenueError
+
+LIFE_S = 23 * 3_600.0  # the venue ends a connection after 24 hours (all three markets)
+OVERLAP_S = 2.0  # that both connections are read, after the new one has spoken
+SILENCE_S_MAX = 15.0  # of a whole connection; the bridge pings an idle one
+LOOK_INTERVAL_S = 0.5
+BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+STEADY_S = 30.0  # a connection that lived so long has the next one tried at once
+JITTER = 0.3
+
+
+class BackOff:
+    """How long to wait before the next attempt: longer after each failure, never the same for two."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def next_s(self) -> float:
+        """The wait before the next attempt, s."""
+        seconds = BACK_OFF_S[min(self.failures, len(BACK_OFF_S) - 1)]
+        self.failures += 1
+        return seconds * random.uniform(1 - JITTER, 1 + JITTER)
+
+    def reset(self) -> None:
+        """Begin anew: it worked."""
+        self.failures = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    """What one connection carries."""
+
+    name: str  # for messages
+    endpoint: Endpoint
+    path: str
+    headers: Mapping[str, str]
+    on_message: OnMessage
+    on_lost: Callable[[str], None]
+    renewal: asyncio.Event  # the venue has said that it will end the connection
+    why_stalled: Callable[[], str]  # "" while it is not
+
+
+class StreamConnection:
+    """Keeps one connection up."""
+
+    def __init__(self, shared: Shared, subscription: Subscription, attempts: Attempts) -> None:
+        self.shared = shared
+        self.log = shared.log
+        self.what = subscription
+        self.attempts = attempts
+        self.current: Websocket | None = None
+        self.opened = asyncio.Event()  # while there is one
+
+    async def run(self) -> None:
+        """Keep it up until cancelled."""
+        back_off = BackOff()
+        try:
+            while True:
+                connection = await self._open(back_off)
+                self.current = connection
+                self.opened.set()
+                why, age_s = await self._keep(connection)
+                self.opened.clear()
+                self.log.event(self.what.name, f"connection lost: {why}")
+                self.log.count("connections lost")
+                self.what.on_lost(why)
+                if age_s >= STEADY_S:
+                    back_off.reset()
+                await asyncio.sleep(back_off.next_s())
+        finally:
+            if self.current is not None:
+                self.current.close("the bridge ends")
+
+    async def _open(self, back_off: BackOff) -> Websocket:
+        """Open a connection, however often that takes."""
+        while True:
+            await self.attempts.take()
+            try:
+                connection = await open_websocket(
+                    self.what.endpoint, self.what.path, self.shared.context, self.what.on_message, self.what.headers
+                )
+            except VenueError as error:
+                self.log.event(self.what.name, str(error))
+                self.log.count("failed connections")
+                await asyncio.sleep(back_off.next_s())
+                continue
+            self.log.event(self.what.name, f"connected to {self.what.endpoint}")
+            return connection
+
+    async def _keep(self, connection: Websocket) -> tuple[str, float]:
+        """Follow a connection, and those that take its place, to the end that was not wanted; why, and its age."""
+        while True:
+            why = await self._until_ended_or_old(connection)
+            if why:
+                return why, connection.age_s
+            self.log.event(self.what.name, "connection is renewed before the venue ends it")
+            connection = await self._renew(connection)
+
+    async def _until_ended_or_old(self, connection: Websocket) -> str:
+        """Wait for the end; "": it is to be renewed."""
+        ended = asyncio.ensure_future(connection.wait_ended())
+        try:
+            while True:
+                done, _ = await asyncio.wait({ended}, timeout=LOOK_INTERVAL_S)
+                if done:
+                    return ended.result()
+                why = f"silent for {SILENCE_S_MAX:g} s" if connection.silent_s > SILENCE_S_MAX else ""
+                why = why or self.what.why_stalled()
+                if why:
+                    connection.close(why)
+                elif connection.age_s > LIFE_S or self.what.renewal.is_set():
+                    self.what.renewal.clear()
+                    return ""
+        finally:
+            ended.cancel()
+
+    async def _renew(self, old: Websocket) -> Websocket:
+        """Open the connection that takes the place of one, and end that one when the new one has spoken."""
+        new = await self._open(BackOff())
+        spoken_since = new.receiver.received_at
+        deadline = time.monotonic() + SILENCE_S_MAX
+        while new.receiver.received_at == spoken_since and new.is_open and time.monotonic() < deadline:
+            await asyncio.sleep(LOOK_INTERVAL_S)
+        await asyncio.sleep(OVERLAP_S)
+        self.current = new
+        old.close("renewed")
+        return new

@@ -10,8 +10,8 @@ STARBASE = "tests/venues/starbase/test_starbase"
 STARBASE_ORDERS = (
     "orders", "answers", "quotes", "cancels", "fills", "session", "rules", "resend", "recovery", "versions",
 )  # fmt: skip
-STARBASE_MATCHING = ("matching", "matching_rules", "matching_ends", "mass_quotes", "requests")
-STARBASE_GATEWAY = ("gateway", "gateway_rules", "connections", "requests", "mass_quotes", "whole_answers")
+STARBASE_MATCHING = ("matching", "matching_rules", "matching_ends", "mass_quotes", "requests", "whole_answers")
+STARBASE_GATEWAY = ("gateway", "gateway_rules", "connections", "requests", "mass_quotes", "whole_answers", "kept")
 TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_ring_rules", "_model", "_loss")
 SLOW_JOURNAL = "killed or shared_journal_is or full_disk or that_is_full or follow_one_another or without_a_segment"
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there

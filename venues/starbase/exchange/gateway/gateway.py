@@ -197,7 +197,6 @@ def begin_connection(exchange: StarbaseExchange, gateway: int, now_ns: int) -> N
     flow.destination_port = packet.source_port
     flow.source_mac = 0
     flow.destination_mac = 0
-    served.generation = 0
     for number in range(exchange.stream_count):
         stream = exchange.streams[number]
         if stream.flow.source_port == packet.source_port:
@@ -208,12 +207,9 @@ def begin_connection(exchange: StarbaseExchange, gateway: int, now_ns: int) -> N
     served.is_open = 1
     served.gateway = gateway
     served.session = NONE
-    served.is_testing = 0
     served.last_sent_ns = now_ns
     served.last_received_ns = now_ns
     restart_stream(served.stream)
-    served.stream.send_sequence = 0
-    served.stream.receive_sequence = 0
 
 
 @compiled
@@ -415,7 +411,6 @@ def handle_logon(exchange: StarbaseExchange, place: int, address: int, now_ns: i
     if is_reset:
         session.send_sequence = 0
         session.first_sequence = 1
-        session.stored_bytes = 0
         session.receive_sequence = 0
     session.connection = place
     session.logons += 1

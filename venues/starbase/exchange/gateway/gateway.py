@@ -207,7 +207,6 @@ def begin_connection(exchange: StarbaseExchange, gateway: int, now_ns: int) -> N
     served.is_open = 1
     served.gateway = gateway
     served.session = NONE
-    served.last_sent_ns = now_ns
     served.last_received_ns = now_ns
     restart_stream(served.stream)
 

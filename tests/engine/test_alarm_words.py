@@ -73,7 +73,7 @@ def test_what_was_lost_is_told_with_its_venue(venue: int, name: str) -> None:
 @pytest.mark.parametrize(("venue", "name"), list(enumerate(NAMES)))
 def test_what_a_venue_has_that_we_do_not_know(venue: int, name: str) -> None:
     run = make_run()
-    for count, what in ((1, "1 order open or position"), (3, "3 orders open or positions")):
+    for count, what in ((1, "1 order open or position"), (2, "2 orders open or positions")):
         run.engine.venues[venue].strangers = count
         assert alarm_text(run) == f"{name} has {what} that we do not know, or not so"
 

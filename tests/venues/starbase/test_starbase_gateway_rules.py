@@ -253,6 +253,20 @@ def test_a_test_is_of_its_time_and_a_beat_of_none() -> None:
     ]
 
 
+def test_what_is_numbered_before_a_logon_that_resets_is_not_waited_for() -> None:
+    wire = fast()
+    client = wire.client()
+    client.connect()
+    client.sequence = 4
+    body = b"alpha".ljust(16, b"\0") + b"first secret".ljust(48, b"\0") + struct.pack("<bHb", 1, 17, 0)
+    client.send(Template.LOGON, body)
+    [confirmed] = said(wire, client)
+    assert (confirmed.template, confirmed.last_processed) == (Template.LOGON_CONF, 0)
+    ask(client)
+    assert [(message.template, message.last_processed) for message in said(wire, client)] == [(Template.HEARTBEAT, 6)]
+    assert mistakes(wire) == {}
+
+
 def test_each_session_has_beats_of_its_own() -> None:
     """What is due for one is nothing for the other."""
     wire = fast(heartbeat_s=1, grace_ns=400 * MS)

@@ -267,6 +267,23 @@ def test_what_is_numbered_before_a_logon_that_resets_is_not_waited_for() -> None
     assert mistakes(wire) == {}
 
 
+def test_a_logon_that_can_not_ask_for_cancels_asks_for_none() -> None:
+    """Whatever the one before it asked for: the field came with version 13."""
+    wire = fast()
+    client = wire.ready(cancel_on_disconnect=True)
+    client.hang_up()
+    client.connect()
+    client.sequence = 0
+    body = b"alpha".ljust(16, b"\0") + b"first secret".ljust(48, b"\0") + struct.pack("<bH", 1, 17)
+    client.send(Template.LOGON, body, version=12)
+    assert last(wire, client).template == Template.LOGON_CONF
+    client.new(1, 1, 1000, 5)
+    wire.run(0)
+    client.hang_up()
+    wire.run(0)
+    assert book(wire) == [[(1000, 5)], []]
+
+
 def test_each_session_has_beats_of_its_own() -> None:
     """What is due for one is nothing for the other."""
     wire = fast(heartbeat_s=1, grace_ns=400 * MS)

@@ -172,6 +172,11 @@ def test_the_end_of_a_connection_carries_no_byte(is_logged_on: bool) -> None:
     client.send(Template.LOGOUT, b"\0")
     [goodbye] = said(wire, client)
     assert (goodbye.template, client.is_ended, client.pending) == (Template.LOGGED_OUT, True, b"")
+    # Nothing comes behind it.
+    served = wire.exchange.gateways.served[0]
+    assert (served.is_open, served.is_broken) == (0, 0)
+    wire.run(MS)
+    assert wire.exchange.answers.sent == wire.exchange.answers.received
 
 
 def test_a_logon_that_resets_forgets_what_was_forgotten() -> None:

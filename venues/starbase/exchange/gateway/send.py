@@ -89,7 +89,7 @@ def set_decimal(exchange: StarbaseExchange, decimal: Decimal72, instrument: int,
 
 
 @compiled
-def send_message(exchange: StarbaseExchange, session_number: int, is_admin: int, now_ns: int) -> None:
+def send_message(exchange: StarbaseExchange, session_number: int, is_admin: bool, now_ns: int) -> None:
     """Number the message, keep it, and send it if the session is connected."""
     gateways = exchange.gateways
     session = gateways.sessions[session_number]
@@ -129,7 +129,7 @@ def trim_to_version(exchange: StarbaseExchange, session: ClientSession) -> None:
 
 
 @compiled
-def keep_message(session: ClientSession, address: int, length: int, is_admin: int) -> None:
+def keep_message(session: ClientSession, address: int, length: int, is_admin: bool) -> None:
     """Keep a message in the session's store, over the oldest."""
     place = session.stored_bytes & (STORE_BYTES - 1)
     if place + length > STORE_BYTES:
@@ -138,7 +138,7 @@ def keep_message(session: ClientSession, address: int, length: int, is_admin: in
     stored = session.messages[session.send_sequence & (MESSAGES_STORED - 1)]
     stored.position = session.stored_bytes
     stored.length = length
-    stored.is_admin = is_admin
+    stored.is_admin = int(is_admin)
     copy_bytes(address_of(session.store) + place, address, length)
     session.stored_bytes += length
 
@@ -188,7 +188,7 @@ def send_logged_out(exchange: StarbaseExchange, session_number: int, now_ns: int
     """Send the venue's goodbye."""
     begin_message(exchange, Template.LOGGED_OUT)
     add_empty_text(exchange)
-    send_message(exchange, session_number, 1, now_ns)
+    send_message(exchange, session_number, True, now_ns)
 
 
 @compiled

@@ -171,6 +171,8 @@ def test_a_gap_fill_that_was_not_asked_for_is_a_message_like_others() -> None:
     ask(client)
     assert [(message.template, message.last_processed) for message in said(wire, client)] == [(Template.HEARTBEAT, 3)]
     assert (mistakes(wire), wire.exchange.gateways.gaps_filled) == ({}, 0)
+    client.send(Template.GAP_FILL, struct.pack("<q", 9), sequence=1)
+    assert (mistakes(wire), wire.exchange.gateways.gaps_filled) == ({Mistake.COPY: 1}, 0)
 
 
 def test_a_gap_that_was_asked_for_is_filled_once_and_by_a_gap_fill_alone() -> None:
@@ -265,6 +267,11 @@ def test_what_is_numbered_before_a_logon_that_resets_is_not_waited_for() -> None
     ask(client)
     assert [(message.template, message.last_processed) for message in said(wire, client)] == [(Template.HEARTBEAT, 6)]
     assert mistakes(wire) == {}
+    # Nor is what came before one that begins with the first number again.
+    client.hang_up()
+    client.connect()
+    client.logon()
+    assert [(message.template, message.last_processed) for message in said(wire, client)] == [(Template.LOGON_CONF, 1)]
 
 
 def test_a_logon_that_can_not_ask_for_cancels_asks_for_none() -> None:

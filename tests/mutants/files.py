@@ -10,8 +10,8 @@ STARBASE = "tests/venues/starbase/test_starbase"
 STARBASE_ORDERS = (
     "orders", "answers", "quotes", "cancels", "fills", "session", "rules", "resend", "recovery", "versions",
 )  # fmt: skip
-STARBASE_MATCHING = ("matching", "matching_rules", "matching_ends", "mass_quotes", "requests")
-STARBASE_GATEWAY = ("gateway", "gateway_rules", "connections", "requests", "mass_quotes", "whole_answers")
+STARBASE_MATCHING = ("matching", "matching_rules", "matching_ends", "mass_quotes", "requests", "whole_answers")
+STARBASE_GATEWAY = ("gateway", "gateway_rules", "connections", "requests", "mass_quotes", "whole_answers", "kept")
 TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_ring_rules", "_model", "_loss")
 SLOW_JOURNAL = "killed or shared_journal_is or full_disk or that_is_full or follow_one_another or without_a_segment"
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
@@ -59,6 +59,16 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         [*(f"tests/nic/tcp/test_tcp{name}.py" for name in TCP), "-k", "not path"],
     ),
     "tcp-connection": (_named("nic/tcp", "connection"), ["tests/nic/tcp/test_tcp_connection.py"]),
+    "told": (_named("engine", "alarm"), ["tests/engine/test_alarm_words.py"]),
+    "venue-accounts": (_named("engine/live", "accounts"), ["tests/engine/live/test_accounts.py"]),
+    "cross-spread": (
+        _named("strategies", "cross_spread", "exposure"),
+        ["tests/strategies/test_cross_spread.py", "tests/strategies/test_lots.py", "-k", "not compiled_and_plain"],
+    ),
+    "starbase-resume": (
+        _named("venues/starbase/orders", "resume"),
+        [f"{STARBASE}_resume.py", f"{STARBASE}_resend.py", *NOT_LONG],
+    ),
     "starbase-matching": (
         _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),
         [*(f"{STARBASE}_{name}.py" for name in STARBASE_MATCHING), *SOME_LONG],

@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from crosswire.engine.live import accounts
-from crosswire.engine.live.accounts import AccountCheck
+from crosswire.engine.live.accounts import AccountCheck, make_account_sources
 from crosswire.engine.state import AccountMail
 from crosswire.venues.adapter import OpenOrder, ToldAccount
 from crosswire.venues.errors import VenueError
@@ -35,28 +36,39 @@ class Source:
         return answer
 
 
-class Bench:
-    """A run with one venue whose session is logged on, and a loop that takes what comes by mail."""
+def named(name: str, make_account_source: Any = None) -> Any:
+    """A venue as it is configured."""
+    order_entry = SimpleNamespace(make_account_source=make_account_source)
+    return SimpleNamespace(name=name, order_entry=order_entry, instrument=[SimpleNamespace(symbol=name.upper())])
 
-    def __init__(self, *answers: ToldAccount | Exception) -> None:
+
+class Bench:
+    """A run whose venues' sessions are logged on, and a loop that takes what comes by mail. Asked is of the last."""
+
+    def __init__(self, *answers: ToldAccount | Exception, others: tuple[Any, ...] = ()) -> None:
         self.session = SimpleNamespace(awaits_account=0, order_link=0, is_resumed=0)
         self.known, self.mail, self.source = SimpleNamespace(open_orders=0), AccountMail(), Source(*answers)
-        venue = SimpleNamespace(name="mine", order_entry=SimpleNamespace(make_account_source=None))
+        venues = [*others, named("mine")]
+        self.number = len(others)
         self.market = make_market()
-        self.market.instruments[0].venue = 0
+        self.market.instruments[0].venue = self.number
+        accounts = [SimpleNamespace(session=self.session, cancel_due=0) for _ in venues]
+        self.account = accounts[-1]
         run: Any = SimpleNamespace(
             engine=SimpleNamespace(
                 market=self.market,
-                venues=[SimpleNamespace(session=self.session, cancel_due=0)],
-                gate=SimpleNamespace(venues=[self.known]),
-                orders=SimpleNamespace(last_execution_ids=[41]),
+                venues=accounts,
+                gate=SimpleNamespace(venues=[self.known for _ in venues]),
+                orders=SimpleNamespace(last_execution_ids=[41 + number for number in range(len(venues))]),
                 mail=self.mail,
             ),
-            parts=[SimpleNamespace(session=self.session)],
-            config=SimpleNamespace(venue=[venue]),
+            parts=[SimpleNamespace(session=self.session) for _ in venues],
+            config=SimpleNamespace(venue=venues),
         )
-        self.check = AccountCheck(run, {0: self.source})
+        self.check = AccountCheck(run, {self.number: self.source})
         self.lines: list[str] = []
+        self.told_of: set[tuple[int, ...]] = set()  # venue of the mail, venue of a report, whether positions are told
+        self.last_execution_id = -1
         self.parts: list[list[tuple[int, int, int, int]]] = []
 
     def until(self, done: Callable[[], bool]) -> None:
@@ -71,6 +83,8 @@ class Bench:
         if self.mail.is_full:
             items = [self.mail.reports.items[place] for place in range(self.mail.reports.count)]
             self.parts.append([(each.kind, each.instrument, each.qty_lots, each.exchange_order_id) for each in items])
+            self.told_of |= {(self.mail.venue, each.venue, self.mail.has_positions) for each in items}
+            self.last_execution_id = items[-1].execution_id
             self.mail.is_full = 0
 
     def is_whole(self) -> bool:
@@ -152,3 +166,76 @@ def test_a_run_that_ends_waits_for_no_source_and_no_loop() -> None:
         assert time.monotonic() < deadline
         time.sleep(0.001)
     assert bench.check.lines == []  # nothing was compared
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("others", [0, 2])
+@pytest.mark.parametrize(
+    ("told", "has_positions", "compared"),
+    [(FLAT, 1, "positions and open orders"), (ToldAccount(None, [], []), 0, "open orders, not positions,")],
+)
+def test_an_answer_is_of_its_venue_and_says_whether_it_is_of_positions(
+    told: ToldAccount, has_positions: int, compared: str, others: int
+) -> None:
+    bench = Bench(told, others=tuple(named(f"other{number}") for number in range(others)))
+    bench.check.start()
+    bench.until(lambda: bool(bench.lines))
+    assert bench.told_of == {(others, others, has_positions)}
+    assert bench.last_execution_id == 41 + others
+    assert bench.lines == [f"mine: {compared} compared with a made-up source"]
+
+
+def test_whose_account_nobody_can_be_asked_for_is_told_from_whose_nobody_is() -> None:
+    bench = Bench(FLAT, others=(named("north"), named("south", lambda _setup, _symbols: None)))
+    assert list(bench.check.take_lines()) == [
+        "south: its account is compared with nothing: no source of it is configured"
+    ]
+    assert list(bench.check.take_lines()) == []
+
+
+def passes(bench: Bench, span_s: float) -> None:
+    end_s = time.monotonic() + span_s
+    while time.monotonic() < end_s:
+        bench.turn()
+        time.sleep(0.001)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_is_waited_for_is_told_no_sooner_than_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "WAITED_S", 1000.0)
+    bench = Bench(FLAT)
+    bench.account.cancel_due = 1
+    bench.check.start()
+    passes(bench, 0.2)
+    assert (bench.lines, bench.source.answers) == ([], [FLAT])
+    bench.account.cancel_due = 0
+    bench.until(bench.is_whole)
+
+
+@pytest.mark.usefixtures("quick")
+def test_who_gave_no_answer_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "RETRY_S", 1000.0)
+    bench = Bench(VenueError("no answer"), FLAT)
+    bench.check.start()
+    bench.until(lambda: bool(bench.lines))
+    passes(bench, 0.2)
+    # Nor is it said that it is not asked: that was told.
+    assert bench.lines == ["mine: nothing is traded there yet, asked again in 1000 s: no answer"]
+    assert bench.source.answers == [FLAT]
+    bench.check.stop()
+
+
+def test_sources_are_made_of_what_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def make(setup: str, symbols: list[str]) -> Source:
+        seen.append((setup, symbols))
+        return Source()
+
+    venues = [named("a"), named("b", lambda _setup, _symbols: None), named("c", make)]
+    config: Any = SimpleNamespace(venue=venues)
+    monkeypatch.setattr(accounts, "venue_setup", lambda number, *_rest: f"setup {number}")
+    monkeypatch.setattr(accounts, "made", lambda make, setup, *_rest: make(setup))
+    sources = make_account_sources(config, Path("run.toml"), make_market())
+    assert {number: type(source) for number, source in sources.items()} == {2: Source}
+    assert seen == [("setup 2", ["A", "B", "C"])]

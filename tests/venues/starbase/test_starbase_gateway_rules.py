@@ -19,6 +19,7 @@ from tests.support.starbase_exchange_client import (
     KEYS,
     MS,
     START_NS,
+    TICK_E9,
     Protection,
     S,
     Wire,
@@ -29,6 +30,7 @@ from tests.support.starbase_exchange_client import (
     last,
     lots_of,
     mistakes,
+    new_body,
     order_flow,
     quote,
     said,
@@ -169,6 +171,8 @@ def test_a_gap_fill_that_was_not_asked_for_is_a_message_like_others() -> None:
     ask(client)
     assert [(message.template, message.last_processed) for message in said(wire, client)] == [(Template.HEARTBEAT, 3)]
     assert (mistakes(wire), wire.exchange.gateways.gaps_filled) == ({}, 0)
+    client.send(Template.GAP_FILL, struct.pack("<q", 9), sequence=1)
+    assert (mistakes(wire), wire.exchange.gateways.gaps_filled) == ({Mistake.COPY: 1}, 0)
 
 
 def test_a_gap_that_was_asked_for_is_filled_once_and_by_a_gap_fill_alone() -> None:
@@ -188,8 +192,9 @@ def test_a_gap_that_was_asked_for_is_filled_once_and_by_a_gap_fill_alone() -> No
     assert (kinds(wire, client), mistakes(wire), gateways.gaps_filled) == ([], {Mistake.COPY: 1}, 0)
     client.send(Template.GAP_FILL, struct.pack("<q", 5), sequence=2)
     assert (kinds(wire, client), mistakes(wire), gateways.gaps_filled) == ([], {Mistake.COPY: 1}, 1)
-    client.send(Template.GAP_FILL, struct.pack("<q", 5), sequence=2)
-    assert (kinds(wire, client), mistakes(wire), gateways.gaps_filled) == ([], {Mistake.COPY: 2}, 1)
+    for copies, number in enumerate((2, 1), 2):
+        client.send(Template.GAP_FILL, struct.pack("<q", 5), sequence=number)
+        assert (kinds(wire, client), mistakes(wire), gateways.gaps_filled) == ([], {Mistake.COPY: copies}, 1)
     ask(client)
     assert kinds(wire, client) == [Template.HEARTBEAT]
     assert gateways.gaps_asked == 1
@@ -248,6 +253,75 @@ def test_a_test_is_of_its_time_and_a_beat_of_none() -> None:
     assert [(message.template, message.sequence, message.new_sequence) for message in said(wire, client)] == [
         (Template.GAP_FILL, 1, 4)
     ]
+
+
+def test_what_is_numbered_before_a_logon_that_resets_is_not_waited_for() -> None:
+    wire = fast()
+    client = wire.client()
+    client.connect()
+    client.sequence = 4
+    body = b"alpha".ljust(16, b"\0") + b"first secret".ljust(48, b"\0") + struct.pack("<bHb", 1, 17, 0)
+    client.send(Template.LOGON, body)
+    [confirmed] = said(wire, client)
+    assert (confirmed.template, confirmed.last_processed) == (Template.LOGON_CONF, 0)
+    ask(client)
+    assert [(message.template, message.last_processed) for message in said(wire, client)] == [(Template.HEARTBEAT, 6)]
+    assert mistakes(wire) == {}
+    # Nor is what came before one that begins with the first number again.
+    client.hang_up()
+    client.connect()
+    client.logon()
+    assert [(message.template, message.last_processed) for message in said(wire, client)] == [(Template.LOGON_CONF, 1)]
+
+
+def test_a_logon_that_can_not_ask_for_cancels_asks_for_none() -> None:
+    """Whatever the one before it asked for: the field came with version 13."""
+    wire = fast()
+    client = wire.ready(cancel_on_disconnect=True)
+    client.hang_up()
+    client.connect()
+    client.sequence = 0
+    body = b"alpha".ljust(16, b"\0") + b"first secret".ljust(48, b"\0") + struct.pack("<bH", 1, 17)
+    client.send(Template.LOGON, body, version=12)
+    assert last(wire, client).template == Template.LOGON_CONF
+    client.new(1, 1, 1000, 5)
+    wire.run(0)
+    client.hang_up()
+    wire.run(0)
+    assert book(wire) == [[(1000, 5)], []]
+
+
+def test_each_session_has_beats_of_its_own() -> None:
+    """What is due for one is nothing for the other."""
+    wire = fast(heartbeat_s=1, grace_ns=400 * MS)
+    first = wire.ready()
+    wire.run(300 * MS)
+    second = wire.ready(1, key=1)
+    heard = []
+    for _ in range(3):
+        for after_ns in (699 * MS, 301 * MS):
+            wire.run(after_ns)
+            heard.append((kinds(wire, first), kinds(wire, second)))
+            ask(first if len(heard) % 2 else second)
+            wire.run(0)
+            first.inbox.clear()
+            second.inbox.clear()
+    beat = [Template.HEARTBEAT]
+    assert heard == [(beat, []), ([], beat), (beat, []), ([], beat), (beat, []), ([], beat)]
+
+
+def test_what_has_a_number_too_high_is_not_done() -> None:
+    wire = fast()
+    client = wire.ready()
+    body = new_body(1, 1, 1000 * TICK_E9, 5)
+    client.send(Template.NEW_ORDER_REQUEST, body, sequence=3)
+    assert kinds(wire, client) == [Template.LOGGED_OUT]
+    assert (client.is_ended, mistakes(wire), wire.exchange.matching.order_count) == (True, {Mistake.BAD_SEQUENCE: 1}, 0)
+    client.connect()
+    client.logon(reset=False)
+    assert said(wire, client)[0].last_processed == 2
+    client.new(1, 1, 1000, 5)
+    assert last(wire, client).template == Template.NEW_ORDER_RESPONSE
 
 
 def test_a_gap_fill_is_of_the_version_that_was_agreed() -> None:

@@ -1,5 +1,7 @@
 """How orders of the simulated Starbase end that were neither filled nor cancelled plainly, and what is told of it."""
 
+import struct
+
 import pytest
 
 from crosswire.nic.memory.raw import hash_bits
@@ -7,6 +9,7 @@ from crosswire.venues.book.book import best_level
 from crosswire.venues.side import BID, BUY
 from crosswire.venues.starbase.exchange.matching.matching import OrderRequest, place_order
 from crosswire.venues.starbase.exchange.matching.state import NONE
+from crosswire.venues.starbase.wire.market_layout import Template as MarketTemplate
 from crosswire.venues.starbase.wire.order_codes import (
     CancelOrderRejectReason,
     CancelReason,
@@ -15,7 +18,7 @@ from crosswire.venues.starbase.wire.order_codes import (
     ProductType,
     Template,
 )
-from tests.support.starbase_exchange_client import FIRST_ID, MS, book, fast, last, said
+from tests.support.starbase_exchange_client import FIRST_ID, MS, Protection, book, fast, last, said
 
 pytestmark = pytest.mark.starbase
 IOC, FOK = -2, -1
@@ -119,6 +122,40 @@ def test_used_numbers_that_share_a_place_are_told_apart() -> None:
         client.new(number, 1, 900, 1)
     wire.run(0)
     assert (member.new_orders, member.duplicate_orders, member.seen_count) == (7, 3, 4)
+    # All of them lie inside the table.
+    table = member.seen.numpy(1 << 17)
+    assert sorted(table[table != 0]) == [number + 1 for number in shared]
+
+
+def test_a_sweep_is_summed_up_by_itself() -> None:
+    """Not with the one before, which lay in the same place of the outcome."""
+    wire = fast()
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    for number in range(1, 6):
+        maker.new(number, -1, 1000, number)
+    wire.run(0)
+    for number, lots in enumerate((3, 7, 5), 6):
+        taker.new(number, 1, 1000, lots, tif=IOC)
+        wire.run(0)
+    messages = [message for message in wire.incremental() if message.template == MarketTemplate.TRADE_SUMMARY]
+    sums = [(message.fields["trade_count"], message.fields["total_filled_mantissa"]) for message in messages]
+    unit = sums[0][1] // 3
+    assert sums == [(2, 3 * unit), (2, 7 * unit), (1, 5 * unit)]
+
+
+@pytest.mark.parametrize(("count", "is_taken"), [(8, True), (9, False)])
+def test_an_exchange_has_room_for_so_many_groups(count: int, is_taken: bool) -> None:
+    protections = [Protection(group) for group in range(count)]
+    if is_taken:
+        client = fast(protections=protections).ready()
+        for group in range(count):
+            client.send(Template.GET_MASS_QUOTE_MMP_STATUS_REQUEST, struct.pack("<qq", 33, group))
+        assert [message.template for message in said(client.wire, client)] == [
+            Template.GET_MASS_QUOTE_MMP_STATUS_RESPONSE
+        ] * count
+    else:
+        with pytest.raises(ValueError, match="9 protection groups: at most 8"):
+            fast(protections=protections)
 
 
 @pytest.mark.parametrize("product", list(ProductType))

@@ -8,7 +8,6 @@ import pytest
 from crosswire.nic.memory.raw import hash_bits
 from crosswire.venues.instrument import Kind
 from crosswire.venues.starbase.exchange.matching.quotes import is_product
-from crosswire.venues.starbase.exchange.matching.state import BUCKET_BITS, MEMBERS_MAX
 from crosswire.venues.starbase.wire.market_layout import Template as MarketTemplate
 from crosswire.venues.starbase.wire.order_codes import (
     CancelReason,
@@ -650,17 +649,18 @@ def test_the_shortest_speed_bump_is_one() -> None:
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (1, 2, 0)])
 def test_numbers_that_share_a_place_of_the_index_are_found_each_by_itself(order: tuple[int, ...]) -> None:
     wire = fast()
-    client = wire.ready()
+    client, other = wire.ready(), wire.ready(1, key=1)
     places: dict[int, list[int]] = {}
     number = 0
     while True:
         number += 1
-        shared = places.setdefault(hash_bits(number * MEMBERS_MAX + 1, BUCKET_BITS), [])
+        shared = places.setdefault(hash_bits(number, 12), [])
         shared.append(number)
         if len(shared) == 3:
             break
     for each in shared:
         client.new(each, 1, 900, 1)
+        other.new(each, 1, 899, 1)
     said(wire, client)
     for place in order:
         for _ in range(2):
@@ -671,3 +671,8 @@ def test_numbers_that_share_a_place_of_the_index_are_found_each_by_itself(order:
     for each in shared:
         client.new(each, 1, 900, 1)
     assert {message.template for message in said(wire, client)} == {Template.NEW_ORDER_RESPONSE}
+    # Another member's of the same numbers are none of these.
+    for each in shared:
+        other.cancel(each)
+    assert [message.template for message in said(wire, other)[3:]] == [Template.CANCEL_ORDER_RESPONSE] * 3
+    assert book(wire) == [[(900, 1)] * 3, []]

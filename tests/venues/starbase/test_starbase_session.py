@@ -472,3 +472,35 @@ def test_cancels_and_quotes_at_a_session_without_a_link_that_takes_them(bench: B
     assert bench.session.unlinked == 2
     assert not write_mass_quote(bench.session, bench.ring, Approvals(count=0), NOW_NS)
     assert bench.session.orders_sent == 3
+
+
+def test_a_connection_that_is_gone_takes_nothing_more_and_is_opened_again(bench: Bench) -> None:
+    """No frame told of its end: the ring knows it alone."""
+    bench.gateway.take()
+    bench.ring.connections[0] = 0
+    due_ns = bench.keep()
+    assert (bench.session.state, bench.session.order_link) == (SessionState.LOST, -1)
+    assert due_ns <= bench.now_ns + NS_PER_S
+    assert bench.new(BUY, GTC, 90, 1) == 0
+    # Each time it is waited for twice as long, up to the most.
+    for number, wait_s in enumerate((1, 2, 4, 8, 16, 30, 30)):
+        bench.keep(wait_s * NS_PER_S - 1)
+        assert (bench.gateway.take(), bench.ring.reconnects[0]) == ([], number)
+        bench.keep(1)
+        assert bench.ring.reconnects[0] == number + 1
+    assert bench.session.links[0].losses == 1
+
+
+def test_a_connection_that_goes_as_the_logon_waits_is_begun_anew() -> None:
+    bench = Bench()
+    start_session(bench.session, bench.ring, bench.now_ns)
+    bench.pump()
+    assert bench.gateway.take() == ["Logon"]
+    bench.ring.connections[0] = 0
+    bench.keep()
+    assert bench.session.state == SessionState.LOST
+    assert bench.session.links[0].losses == 1
+    bench.ring.connections[0] = 2
+    bench.gateway.begin_connection()
+    bench.keep()
+    assert bench.gateway.take() == ["Logon"]

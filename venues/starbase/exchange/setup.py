@@ -264,7 +264,6 @@ def _connect(exchange: StarbaseExchange, flows: Sequence[Flow], start_ns: int) -
         served.is_open = 1
         served.gateway = number
         served.generation = 1
-        served.last_sent_ns = start_ns
         served.last_received_ns = start_ns
         served.stream.ended = 0
         _copy_flow(served.stream.connection.flow, reverse_flow(flow))

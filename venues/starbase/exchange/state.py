@@ -93,7 +93,7 @@ class Served(Struct):
     generation: i64  # which connection of an in-process client's stream this is
     is_testing: i64  # a test request is out
     is_broken: i64  # the wire to the client took no more: it must be reset
-    last_sent_ns: i64
+    last_sent_ns: i64  # from the logon's answer on
     last_received_ns: i64
     stream: FrameStream
 

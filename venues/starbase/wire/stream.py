@@ -275,6 +275,14 @@ def padded(length: int) -> int:
 
 
 @compiled
+def pad(address: int, length: int) -> int:
+    """Zero the padding behind a frame of `length` bytes; return its padded length. There must be room for that."""
+    whole = padded(length)
+    fill_bytes(address + length, 0, whole - length)
+    return whole
+
+
+@compiled
 def write_header(stream: FrameStream, address: int, template_id: int, length: int, now_ns: int) -> int:
     """Head a frame of `length` bytes as the next that this end sends and zero its padding; returns its padded length.
 
@@ -282,8 +290,7 @@ def write_header(stream: FrameStream, address: int, template_id: int, length: in
     """
     stream.send_sequence += 1
     stamp_frame(stream, address, template_id, length, stream.send_sequence, 0, now_ns)
-    fill_bytes(address + length, 0, padded(length) - length)
-    return padded(length)
+    return pad(address, length)
 
 
 @compiled

@@ -118,7 +118,7 @@ def send_new_response(exchange: StarbaseExchange, session: int, now_ns: int) -> 
     message.receive_time_ns = now_ns
     message.side = wire_side(order.side)
     add_taker_fills(exchange, exchange.matching.outcome.fill_count)
-    send_message(exchange, session, 0, now_ns)
+    send_message(exchange, session, False, now_ns)
 
 
 @compiled
@@ -141,7 +141,7 @@ def send_order_reject(
     message.instrument_id = instrument_id
     message.reason = reason
     add_empty_text(exchange)
-    send_message(exchange, session, 0, now_ns)
+    send_message(exchange, session, False, now_ns)
 
 
 @compiled
@@ -153,7 +153,7 @@ def send_amend_response(exchange: StarbaseExchange, session: int, has_fills: boo
     describe_order(exchange, message, order)
     message.receive_time_ns = now_ns
     add_taker_fills(exchange, matching.outcome.fill_count if has_fills else 0)
-    send_message(exchange, session, 0, now_ns)
+    send_message(exchange, session, False, now_ns)
 
 
 @compiled
@@ -169,7 +169,7 @@ def send_cancel_response(exchange: StarbaseExchange, session: int, correlation_i
     message.receive_time_ns = now_ns
     set_decimal(exchange, message.quantity, order.instrument, order.qty_lots)
     set_decimal(exchange, message.total_filled, order.instrument, order.filled_lots)
-    send_message(exchange, session, 0, now_ns)
+    send_message(exchange, session, False, now_ns)
 
 
 @compiled
@@ -190,7 +190,7 @@ def send_release(exchange: StarbaseExchange, now_ns: int) -> None:
     message = view(OrderPlaced, begin_answer(exchange, Template.ORDER_PLACED, now_ns))
     describe_order(exchange, message, order)
     add_taker_fills(exchange, exchange.matching.outcome.fill_count)
-    send_message(exchange, order.session, 0, now_ns)
+    send_message(exchange, order.session, False, now_ns)
 
 
 @compiled
@@ -205,7 +205,7 @@ def send_canceled_order(exchange: StarbaseExchange, order: ExchangeOrder, reason
     set_decimal(exchange, entry.total_filled, order.instrument, order.filled_lots)
     entry.cancel_reason = reason
     entry.flags = CANCELED_QUOTE if order.is_quote != 0 else 0
-    send_message(exchange, order.session, 0, now_ns)
+    send_message(exchange, order.session, False, now_ns)
 
 
 @compiled
@@ -235,7 +235,7 @@ def send_quote_release(exchange: StarbaseExchange, order: ExchangeOrder, now_ns:
         match.fill_price_e9 = price_of(exchange, fill.instrument, fill.price_ticks)
         set_decimal(exchange, match.fill_quantity, fill.instrument, fill.qty_lots)
     add_group(exchange, size_of(LegFill), 0)
-    send_message(exchange, order.session, 0, now_ns)
+    send_message(exchange, order.session, False, now_ns)
 
 
 @compiled
@@ -313,7 +313,7 @@ def send_maker_fills(exchange: StarbaseExchange, session: int, now_ns: int) -> N
             entry.side = wire_side(fill.side)
             entry.flags = (IS_QUOTE if fill.is_quote != 0 else 0) | (IS_FULLY_FILLED if fill.is_done != 0 else 0)
         add_group(exchange, size_of(LegFill), 0)
-        send_message(exchange, session, 0, now_ns)
+        send_message(exchange, session, False, now_ns)
 
 
 @compiled
@@ -338,7 +338,7 @@ def send_cancels(exchange: StarbaseExchange, session: int, now_ns: int) -> None:
             set_decimal(exchange, entry.total_filled, cancel.instrument, cancel.total_filled_lots)
             entry.cancel_reason = cancel.reason
             entry.flags = CANCELED_QUOTE if cancel.is_quote != 0 else 0
-        send_message(exchange, session, 0, now_ns)
+        send_message(exchange, session, False, now_ns)
 
 
 @compiled
@@ -355,7 +355,7 @@ def send_triggered(exchange: StarbaseExchange, group: Group, now_ns: int) -> Non
     message.frozen_until_ns = group.frozen_until_ns if group.frozen_until_ns != NEVER_NS else NULL_I64
     message.quantity_level = float(group.traded_lots)
     message.trigger = MmpTriggerType.QUANTITY
-    send_message(exchange, group.session, 0, now_ns)
+    send_message(exchange, group.session, False, now_ns)
 
 
 @compiled
@@ -369,4 +369,4 @@ def send_unfrozen(exchange: StarbaseExchange, group: Group, correlation_id: int,
     message = view(OrdersMmpUnfrozen, begin_answer(exchange, template_id, now_ns))
     message.currency_pair_id = group.group_id
     message.correlation_id = correlation_id
-    send_message(exchange, group.session, 0, now_ns)
+    send_message(exchange, group.session, False, now_ns)

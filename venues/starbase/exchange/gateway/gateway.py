@@ -197,7 +197,6 @@ def begin_connection(exchange: StarbaseExchange, gateway: int, now_ns: int) -> N
     flow.destination_port = packet.source_port
     flow.source_mac = 0
     flow.destination_mac = 0
-    served.generation = 0
     for number in range(exchange.stream_count):
         stream = exchange.streams[number]
         if stream.flow.source_port == packet.source_port:
@@ -207,13 +206,8 @@ def begin_connection(exchange: StarbaseExchange, gateway: int, now_ns: int) -> N
             served.generation = stream.begun
     served.is_open = 1
     served.gateway = gateway
-    served.session = NONE
-    served.is_testing = 0
-    served.last_sent_ns = now_ns
     served.last_received_ns = now_ns
     restart_stream(served.stream)
-    served.stream.send_sequence = 0
-    served.stream.receive_sequence = 0
 
 
 @compiled
@@ -222,7 +216,6 @@ def end_connection(exchange: StarbaseExchange, place: int, now_ns: int) -> None:
     gateways = exchange.gateways
     served = gateways.served[place]
     served.is_open = 0
-    served.stream.ended = 1
     number = served.session
     served.session = NONE
     if number != NONE:
@@ -339,13 +332,13 @@ def send_reject(exchange: StarbaseExchange, number: int, sequence: int, reason: 
     message.reference_sequence = sequence
     message.reason = reason
     add_empty_text(exchange)
-    send_message(exchange, number, 0, now_ns)
+    send_message(exchange, number, False, now_ns)
 
 
 @compiled
 def send_heartbeat(exchange: StarbaseExchange, number: int, correlation_id: int, now_ns: int) -> None:
     view(Heartbeat, begin_message(exchange, Template.HEARTBEAT)).correlation_id = correlation_id
-    send_message(exchange, number, 1, now_ns)
+    send_message(exchange, number, True, now_ns)
 
 
 @compiled
@@ -415,7 +408,6 @@ def handle_logon(exchange: StarbaseExchange, place: int, address: int, now_ns: i
     if is_reset:
         session.send_sequence = 0
         session.first_sequence = 1
-        session.stored_bytes = 0
         session.receive_sequence = 0
     session.connection = place
     session.logons += 1
@@ -432,7 +424,7 @@ def handle_logon(exchange: StarbaseExchange, place: int, address: int, now_ns: i
     if header.sequence == session.receive_sequence + 1:
         session.receive_sequence = header.sequence
     session.confirmation_sequence = session.send_sequence + 1
-    send_message(exchange, number, 1, now_ns)
+    send_message(exchange, number, True, now_ns)
     session.receive_sequence = header.sequence
     session.missing_sequence = 0
     if not is_reset and first_missing < header.sequence:
@@ -448,7 +440,7 @@ def ask_again(exchange: StarbaseExchange, number: int, first: int, now_ns: int) 
     message = view(ResendRequest, begin_message(exchange, Template.RESEND_REQUEST))
     message.from_sequence = first
     message.to_sequence = session.receive_sequence - 1
-    send_message(exchange, number, 1, now_ns)
+    send_message(exchange, number, True, now_ns)
 
 
 @compiled
@@ -490,7 +482,7 @@ def do_duties(exchange: StarbaseExchange, now_ns: int) -> None:
             if served.session != NONE and served.is_testing == 0:
                 served.is_testing = 1
                 view(TestRequest, begin_message(exchange, Template.TEST_REQUEST)).correlation_id = now_ns
-                send_message(exchange, served.session, 1, now_ns)
+                send_message(exchange, served.session, True, now_ns)
             else:
                 if served.session != NONE:
                     gateways.sessions[served.session].silenced += 1

@@ -113,7 +113,7 @@ def handle_mass_quote(
         refused.mmp_group_id = message.mmp_group_id
         refused.reason = reason
         add_empty_text(exchange)
-        send_message(exchange, session, 0, now_ns)
+        send_message(exchange, session, False, now_ns)
         return
     request = gateways.request
     request.session = session
@@ -250,7 +250,7 @@ def send_quote_response(
             fill.fill_price_e9 = price_of(exchange, note.instrument, note.price_ticks)
             set_decimal(exchange, fill.fill_quantity, note.instrument, note.qty_lots)
     add_group(exchange, size_of(LegFill), 0)
-    send_message(exchange, session, 0, now_ns)
+    send_message(exchange, session, False, now_ns)
 
 
 @compiled
@@ -329,4 +329,4 @@ def answer_status(
         answer.correlation_id = correlation_id
         answer.mmp_group_id = group_id
         answer.frozen_until_ns = frozen_until(matching.groups[index])
-    send_message(exchange, session, 0, now_ns)
+    send_message(exchange, session, False, now_ns)

@@ -280,7 +280,7 @@ def refuse_mass_cancel(exchange: StarbaseExchange, session: int, correlation_id:
     refused.correlation_id = correlation_id
     refused.reason = reason
     add_empty_text(exchange)
-    send_message(exchange, session, 0, now_ns)
+    send_message(exchange, session, False, now_ns)
 
 
 @compiled
@@ -292,4 +292,4 @@ def send_mass_cancelled(
     answer.correlation_id = correlation_id
     answer.receive_time_ns = now_ns
     answer.total_order_count = cancelled
-    send_message(exchange, session, 0, now_ns)
+    send_message(exchange, session, False, now_ns)

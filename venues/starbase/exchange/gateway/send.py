@@ -25,7 +25,7 @@ from crosswire.venues.starbase.exchange.state import (
 from crosswire.venues.starbase.wire.order_codes import FrameFlags, Template
 from crosswire.venues.starbase.wire.order_layout import Decimal72, ExecutionBlock, FrameHeader, GapFill, GroupHeader
 from crosswire.venues.starbase.wire.order_roots import exchange_root_bytes, root_bytes
-from crosswire.venues.starbase.wire.stream import FRAME_BYTES_MAX, padded, segments_for, send_bytes, stamp_frame
+from crosswire.venues.starbase.wire.stream import FRAME_BYTES_MAX, pad, padded, segments_for, send_bytes, stamp_frame
 
 RESEND = int(FrameFlags.RESEND)
 FIN = FLAG_FIN | FLAG_ACK
@@ -89,7 +89,7 @@ def set_decimal(exchange: StarbaseExchange, decimal: Decimal72, instrument: int,
 
 
 @compiled
-def send_message(exchange: StarbaseExchange, session_number: int, is_admin: int, now_ns: int) -> None:
+def send_message(exchange: StarbaseExchange, session_number: int, is_admin: bool, now_ns: int) -> None:
     """Number the message, keep it, and send it if the session is connected."""
     gateways = exchange.gateways
     session = gateways.sessions[session_number]
@@ -102,11 +102,10 @@ def send_message(exchange: StarbaseExchange, session_number: int, is_admin: int,
     header = view(FrameHeader, address)
     stamp_frame(spare, address, header.template_id, length, session.send_sequence, 0, now_ns)
     header.version = session.schema_version
-    fill_bytes(address + length, 0, padded(length) - length)
     keep_message(session, address, length, is_admin)
     gateways.answers += 1
     if session.connection != NONE:
-        put_bytes(exchange, gateways.served[session.connection], address, padded(length), now_ns)
+        put_bytes(exchange, gateways.served[session.connection], address, pad(address, length), now_ns)
 
 
 @compiled
@@ -122,7 +121,7 @@ def trim_to_version(exchange: StarbaseExchange, session: ClientSession) -> None:
     root = root_bytes(template_id, session.schema_version, 0)
     if root < newest:
         behind = address + size_of(FrameHeader) + newest
-        rest = gateways.message_length - size_of(FrameHeader) - newest
+        rest = address + gateways.message_length - behind
         # The two may overlap, so the copy goes by way of the batch, which is empty here.
         copy_bytes(address_of(gateways.batch), behind, rest)
         copy_bytes(address + size_of(FrameHeader) + root, address_of(gateways.batch), rest)
@@ -130,7 +129,7 @@ def trim_to_version(exchange: StarbaseExchange, session: ClientSession) -> None:
 
 
 @compiled
-def keep_message(session: ClientSession, address: int, length: int, is_admin: int) -> None:
+def keep_message(session: ClientSession, address: int, length: int, is_admin: bool) -> None:
     """Keep a message in the session's store, over the oldest."""
     place = session.stored_bytes & (STORE_BYTES - 1)
     if place + length > STORE_BYTES:
@@ -139,7 +138,7 @@ def keep_message(session: ClientSession, address: int, length: int, is_admin: in
     stored = session.messages[session.send_sequence & (MESSAGES_STORED - 1)]
     stored.position = session.stored_bytes
     stored.length = length
-    stored.is_admin = is_admin
+    stored.is_admin = int(is_admin)
     copy_bytes(address_of(session.store) + place, address, length)
     session.stored_bytes += length
 
@@ -189,7 +188,7 @@ def send_logged_out(exchange: StarbaseExchange, session_number: int, now_ns: int
     """Send the venue's goodbye."""
     begin_message(exchange, Template.LOGGED_OUT)
     add_empty_text(exchange)
-    send_message(exchange, session_number, 1, now_ns)
+    send_message(exchange, session_number, True, now_ns)
 
 
 @compiled
@@ -202,16 +201,14 @@ def refuse_logon(exchange: StarbaseExchange, served: Served, now_ns: int) -> Non
     gateways.spare.receive_sequence = 0
     length = gateways.message_length
     stamp_frame(gateways.spare, address, Template.LOGGED_OUT, length, 1, 0, now_ns)
-    fill_bytes(address + length, 0, padded(length) - length)
-    put_bytes(exchange, served, address, padded(length), now_ns)
+    put_bytes(exchange, served, address, pad(address, length), now_ns)
 
 
 @compiled
 def resend(exchange: StarbaseExchange, session_number: int, first: int, last: int, now_ns: int) -> None:
-    """Send messages `first` to `last` again; a gap fill stands for what is administrative or no longer kept."""
+    """Send messages `first` to `last` of a connected session again; a gap fill stands for what is not kept."""
     gateways = exchange.gateways
     session = gateways.sessions[session_number]
-    gateways.batch_length = 0
     sequence = first
     while sequence <= last:
         if is_kept(session, sequence):
@@ -225,7 +222,6 @@ def resend(exchange: StarbaseExchange, session_number: int, first: int, last: in
             while sequence <= last and not is_kept(session, sequence):
                 sequence += 1
             view(GapFill, begin_message(exchange, Template.GAP_FILL)).new_sequence = sequence
-            gateways.spare.receive_sequence = session.receive_sequence
             address = address_of(gateways.message)
             stamp_frame(gateways.spare, address, Template.GAP_FILL, gateways.message_length, begin, RESEND, now_ns)
             view(FrameHeader, address).version = session.schema_version
@@ -241,18 +237,16 @@ def add_resent(exchange: StarbaseExchange, session: ClientSession, source: int, 
         put_batch(exchange, session, now_ns)
     address = address_of(gateways.batch) + gateways.batch_length
     copy_bytes(address, source, length)
-    fill_bytes(address + length, 0, padded(length) - length)
     header = view(FrameHeader, address)
     header.flags = RESEND
     header.last_processed = session.receive_sequence
     header.send_time_ns = now_ns
-    gateways.batch_length += padded(length)
+    gateways.batch_length += pad(address, length)
 
 
 @compiled
 def put_batch(exchange: StarbaseExchange, session: ClientSession, now_ns: int) -> None:
     gateways = exchange.gateways
-    if gateways.batch_length != 0 and session.connection != NONE:
-        address = address_of(gateways.batch)
-        put_bytes(exchange, gateways.served[session.connection], address, gateways.batch_length, now_ns)
+    served = gateways.served[session.connection]
+    put_bytes(exchange, served, address_of(gateways.batch), gateways.batch_length, now_ns)
     gateways.batch_length = 0

@@ -30,7 +30,7 @@ from crosswire.venues.starbase.exchange.matching.state import (
     add_change,
     clear_outcome,
 )
-from crosswire.venues.starbase.wire.order_codes import CancelReason, OrderRejectReason, OrderStatus
+from crosswire.venues.starbase.wire.order_codes import OrderRejectReason, OrderStatus
 
 
 @compiled
@@ -93,7 +93,6 @@ def reduce_resting(matching: Matching, slot: int, qty_lots: int) -> None:
     outcome = matching.outcome
     outcome.slot = slot
     outcome.status = OrderStatus.ACTIVE
-    outcome.cancel_reason = CancelReason.UNKNOWN
     if qty_lots == order.qty_lots:
         return
     order.qty_lots = qty_lots

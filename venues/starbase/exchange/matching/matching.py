@@ -35,7 +35,7 @@ from crosswire.venues.starbase.exchange.matching.state import (
     find_client_order,
     find_exchange_order,
     give_slot,
-    remove_held,
+    remove_first_held,
     take_slot,
 )
 from crosswire.venues.starbase.wire.order_codes import (
@@ -194,16 +194,17 @@ def hold_order(matching: Matching, slot: int, release_ns: int) -> None:
     outcome = matching.outcome
     outcome.slot = slot
     outcome.status = OrderStatus.QUEUED
-    outcome.cancel_reason = CancelReason.UNKNOWN
 
 
 @compiled
-def unhold_order(matching: Matching, slot: int) -> None:
-    """Take an order out of the speed bump."""
+def unhold_first(matching: Matching) -> int:
+    """Take the order that is released next out of the speed bump; its slot."""
+    slot = find_exchange_order(matching, matching.held[0].order_id)
     order = matching.orders[slot]
-    remove_held(matching, order.order_id)
+    remove_first_held(matching)
     matching.members[order.member].held_orders -= 1
     order.place = OrderPlace.TAKING
+    return slot
 
 
 @compiled
@@ -216,9 +217,7 @@ def next_release_ns(matching: Matching) -> int:
 def release_order(matching: Matching) -> None:
     """Release the first held order into the book. As a taker it cancels own makers, whatever it asked for."""
     clear_outcome(matching)
-    slot = find_exchange_order(matching, matching.held[0].order_id)
-    unhold_order(matching, slot)
-    execute(matching, slot, SelfTradingMode.CANCEL_MAKER)
+    execute(matching, unhold_first(matching), SelfTradingMode.CANCEL_MAKER)
 
 
 @compiled
@@ -242,7 +241,6 @@ def execute(matching: Matching, slot: int, self_trading_mode: int) -> None:
         reason = take(matching, order, self_trading_mode)
     if order.filled_lots == order.qty_lots:
         outcome.status = OrderStatus.FILLED
-        outcome.cancel_reason = CancelReason.UNKNOWN
         give_slot(matching, slot)
         return
     if reason == CancelReason.UNKNOWN:
@@ -250,7 +248,6 @@ def execute(matching: Matching, slot: int, self_trading_mode: int) -> None:
             reason = CancelReason.TIME_IN_FORCE
         elif rest(matching, slot):
             outcome.status = OrderStatus.ACTIVE
-            outcome.cancel_reason = CancelReason.UNKNOWN
             return
         else:
             matching.queue_full += 1

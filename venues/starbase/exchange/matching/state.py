@@ -27,8 +27,8 @@ HELD_MAX = 256  # orders in speed bumps, all members together
 GROUPS_MAX = 8  # of market maker protection
 QUOTED_MAX = 64  # instruments quoted in one group
 NOBODY = 0  # the member of background orders
-NO_SESSION = -1
 NONE = -1
+NO_SESSION = NONE
 ACCEPTED = -1  # in place of a reject reason
 
 
@@ -118,8 +118,8 @@ class BookChange(Struct):
 class Outcome(Struct):
     """What one request, or one release from the speed bump, did."""
 
-    slot: i64  # of its order, NONE
-    status: i64  # OrderStatus
+    slot: i64  # of its order, if it is of one
+    status: i64  # OrderStatus of that
     cancel_reason: i64
     fill_count: i64
     cancel_count: i64
@@ -226,10 +226,8 @@ def set_tables(matching: Matching) -> None:
 
 @compiled
 def clear_outcome(matching: Matching) -> None:
-    """Empty the outcome before each request and each release."""
+    """Empty the outcome before each request and each release. What says what became of an order is written for it."""
     outcome = matching.outcome
-    outcome.slot = NONE
-    outcome.status = 0
     outcome.cancel_reason = 0
     outcome.fill_count = 0
     outcome.cancel_count = 0
@@ -238,7 +236,7 @@ def clear_outcome(matching: Matching) -> None:
 
 @compiled
 def add_change(matching: Matching, kind: int, instrument: int, side: int, order_id: int) -> BookChange:
-    """Append a change and return it for the rest of its fields, which are 0."""
+    """Append a change and return it for the rest of what its kind tells; what is summed up begins at 0."""
     outcome = matching.outcome
     assert outcome.change_count < CHANGES_MAX
     change: BookChange = outcome.changes[outcome.change_count]
@@ -247,10 +245,7 @@ def add_change(matching: Matching, kind: int, instrument: int, side: int, order_
     change.instrument = instrument
     change.side = side
     change.order_id = order_id
-    change.price_ticks = 0
     change.qty_lots = 0
-    change.sort_order_id = 0
-    change.match_id = 0
     change.count = 0
     return change
 
@@ -262,14 +257,15 @@ def market_index(matching: Matching, venue_id: int) -> int:
 
 
 @compiled
-def _bucket_of(member: int, client_order_id: int) -> int:
-    return hash_bits(client_order_id * MEMBERS_MAX + member, BUCKET_BITS)
+def _bucket_of(client_order_id: int) -> int:
+    """The bucket that all members' orders of this number are in."""
+    return hash_bits(client_order_id, BUCKET_BITS)
 
 
 @compiled
 def find_client_order(matching: Matching, member: int, client_order_id: int) -> int:
     """Find the slot of a member's live order, quotes excepted; NONE."""
-    slot = matching.buckets[_bucket_of(member, client_order_id)]
+    slot = matching.buckets[_bucket_of(client_order_id)]
     while slot != NONE:
         order = matching.orders[slot]
         if order.client_order_id == client_order_id and order.member == member:
@@ -305,11 +301,10 @@ def take_slot(matching: Matching, member: int, client_order_id: int, is_quote: i
     order.is_quote = is_quote
     order.filled_lots = 0
     order.convert_reason = 0
-    order.group = NONE
     order.place = OrderPlace.TAKING
     matching.members[member].open_orders += 1
     if is_indexed(order):
-        bucket = _bucket_of(member, client_order_id)
+        bucket = _bucket_of(client_order_id)
         order.next_in_bucket = matching.buckets[bucket]
         matching.buckets[bucket] = slot
     return slot
@@ -320,7 +315,7 @@ def give_slot(matching: Matching, slot: int) -> None:
     """Give back the slot of an order that has ended; it rests and waits nowhere."""
     order = matching.orders[slot]
     if is_indexed(order):
-        bucket = _bucket_of(order.member, order.client_order_id)
+        bucket = _bucket_of(order.client_order_id)
         if matching.buckets[bucket] == slot:
             matching.buckets[bucket] = order.next_in_bucket
         else:
@@ -366,14 +361,11 @@ def add_held(matching: Matching, order_id: int, release_ns: int) -> None:
 
 
 @compiled
-def remove_held(matching: Matching, order_id: int) -> None:
-    place = 0
-    while matching.held[place].order_id != order_id:
-        place += 1
+def remove_first_held(matching: Matching) -> None:
+    """Take the order that is released next out of the queue."""
     matching.held_count -= 1
-    while place < matching.held_count:
+    for place in range(matching.held_count):
         _copy_held(matching, place, place + 1)
-        place += 1
 
 
 @compiled

@@ -162,7 +162,7 @@ def fill_disk(world: World, event: Event, _now_ns: int) -> None:
 
 
 def set_clock(world: World, event: Event, _now_ns: int) -> None:
-    """Set the host's clock. Silence may be measured that was none, or cause some: sessions may be lost by it."""
+    """Set the host's clock. A slow one sends its heartbeats late: sessions may be lost by it."""
     if world.trace:
         print(f"               by {event.step_ns / NS_PER_MS:.0f} ms", file=sys.stderr)
     step_clock(world.clock, world.engine_clock, event.step_ns)

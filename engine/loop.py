@@ -32,6 +32,7 @@ from crosswire.engine.records import (
     record_state,
 )
 from crosswire.engine.seat import tell_events, tell_finish, tell_time
+from crosswire.engine.standstill import age_books, face_standstill
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import (
     MARKET_DATA,
@@ -98,6 +99,8 @@ def turn_once(engine: Engine, clock: Struct) -> int:
     if due_ns < 0:
         return Status.STARVED
     now_ns = advance(clock, due_ns)
+    if state.behind_ns != 0 or now_ns - state.now_ns > state.standstill_ns:
+        face_standstill(engine, now_ns)
     tell_now(engine, now_ns)
     state.turns += 1
     acted = False
@@ -142,13 +145,16 @@ def look_at_rings(engine: Engine) -> None:
 def next_due_ns(engine: Engine) -> int:
     """Tell when a ring or a timer has something to do next; negative when a replay window is starved.
 
-    Timers alone do not keep a replay alive: with nothing left on the rings it is over.
+    Timers alone do not keep a replay alive: with nothing left on the rings it is over. A loop that stood still looks
+    once more when it has read all that waited: then its timers are due.
     """
     due_ns = NEVER_NS
     for number in range(engine.venue_count):
         due_ns = min(due_ns, engine.venues[number].due_ns)
     if due_ns == NEVER_NS or due_ns < 0 or engine.state.started == 0:
         return due_ns
+    if engine.state.behind_ns != 0:
+        return min(due_ns, engine.state.now_ns)
     return min(due_ns, max(timers_due_ns(engine), engine.state.now_ns))
 
 
@@ -157,6 +163,8 @@ def timers_due_ns(engine: Engine) -> int:
     """Tell when the next timer fires: a strategy's, a session's, or the sampling of positions; 0 to leave at once."""
     if engine.state.winding_down == 1 or engine.state.winding_down == 3:
         return 0
+    if engine.state.behind_ns != 0:
+        return NEVER_NS
     due_ns = min(engine.state.sample_ns, engine.state.first_keep_ns)
     for number in range(engine.seat_count):
         due_ns = min(due_ns, engine.seats[number].desk.timer_ns)
@@ -207,6 +215,8 @@ def take_events(engine: Engine) -> None:
             note_book(engine, event.instrument, 0)
         elif event.kind == BOOK_LOST:
             note_book(engine, event.instrument, 1)
+    if engine.state.behind_ns != 0:
+        age_books(engine, events)
     for number in range(engine.seat_count):
         tell_events(engine.seats[number], events)
 
@@ -226,7 +236,8 @@ def run_timers(engine: Engine, now_ns: int) -> None:
     if state.started == 0:
         state.started = 1
         state.first_ns = now_ns
-    keep_sessions(engine, now_ns)
+    if state.behind_ns == 0:
+        keep_sessions(engine, now_ns)
     if state.winding_down == 1 or state.winding_down == 3:
         state.winding_down += 1
         if state.winding_down == 2:
@@ -235,10 +246,12 @@ def run_timers(engine: Engine, now_ns: int) -> None:
         else:
             for number in range(engine.venue_count):
                 log_out(engine.venues[number], now_ns)
+    state.strategy_failed = 0
+    if state.behind_ns != 0:
+        return  # only to leave: nothing else waits for no frame
     if now_ns >= state.sample_ns:
         state.sample_ns = now_ns + state.sample_interval_ns
         take_samples(engine, now_ns)
-    state.strategy_failed = 0
     for number in range(engine.seat_count):
         seat = engine.seats[number]
         if now_ns >= seat.desk.timer_ns:
@@ -256,6 +269,7 @@ def keep_sessions(engine: Engine, now_ns: int) -> None:
     for number in range(engine.venue_count):
         venue = engine.venues[number]
         if now_ns >= venue.keep_ns:
+            venue.session.late_ns = now_ns - venue.keep_ns if venue.keep_ns != 0 else 0
             if venue.session.state == SessionState.CLOSED:
                 log_on(venue, now_ns)
             keep_logged_on(venue, now_ns)

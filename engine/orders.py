@@ -97,8 +97,8 @@ def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
     note_links(engine, venue, now_ns)
     note_numbers(engine, venue, now_ns)
     if session.keep_due != 0:
-        venue.keep_ns = now_ns
-        engine.state.first_keep_ns = now_ns
+        venue.keep_ns = min(venue.keep_ns, now_ns)
+        engine.state.first_keep_ns = min(engine.state.first_keep_ns, now_ns)
 
 
 @compiled

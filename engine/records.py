@@ -31,6 +31,7 @@ from crosswire.risk.records import (
     ReportRecord,
     SampleRecord,
     SessionRecord,
+    StandstillRecord,
     StateRecord,
 )
 from crosswire.strategies.planned import PLANS_MAX, use_up
@@ -247,6 +248,16 @@ def record_state(engine: Engine, now_ns: int) -> None:
     record.alarms = gate.alarms
     record.leaving = engine.state.winding_down
     commit_record(journal, RecordKind.STATE, VERSION, size_of(StateRecord), now_ns)
+
+
+@outlined
+def record_standstill(engine: Engine, since_ns: int, is_over: int, now_ns: int) -> None:
+    """Write that the loop stood still, or that it has read what waited."""
+    journal = engine.journal
+    record = view(StandstillRecord, begin_record(journal, size_of(StandstillRecord)))
+    record.since_ns = since_ns
+    record.is_over = is_over
+    commit_record(journal, RecordKind.STANDSTILL, VERSION, size_of(StandstillRecord), now_ns)
 
 
 @outlined

@@ -50,6 +50,13 @@ class LoopState(Struct):
     turn_count: i64  # that are still to be told
     told_turns: TurnsRecord
     told_sequence: i64  # of the last record that told some
+    standstill_ns: i64  # a loop whose turns are further apart stood still; NEVER_NS: time jumps, that says nothing
+    behind_ns: i64  # it stood still since then, and has not read all that waits in its rings; 0: it has
+    woken_ns: i64  # when it went on
+    frames_read: i64  # `frames`, as a turn found it that is behind
+    empty_turns: i64  # in a row that found no frame
+    standstills: i64
+    standstill_longest_ns: i64
     theirs_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # positions as a venue is telling them
     told_lots: Annotated[Array, i64, INSTRUMENTS_MAX]  # as they were told last
     is_lost: Annotated[Array, i64, INSTRUMENTS_MAX]  # 1: the journal says of this instrument that it has no proven book

@@ -48,6 +48,8 @@ class RecordKind(IntEnum):
     EXECUTION_KNOWN = 22
     TURNS = 23
     VALUE = 24
+    STANDSTILL = 25
+    DOUBT = 26
 
 
 class OrderSent(OrderTerms):
@@ -298,6 +300,13 @@ class DifferenceRecord(Struct):
     theirs_lots: i64
 
 
+class DoubtRecord(Struct):
+    """What a venue told an earlier run was not believed, and it has told no account since that agrees with ours."""
+
+    venue: i64
+    reports: i64
+
+
 class BookRecord(Struct):
     """A book was lost (a gap), or proven again."""
 
@@ -316,6 +325,13 @@ class TurnsRecord(Struct):
     # Bits 0 to 7: the venues whose ring gave a frame, in order. Bit 8: the turn acted: an order may have left, a timer
     # fired. Bits 16 and up: when it was, in ns after the first; the loop acts so often that it is never 2**47.
     turns: Annotated[Array, i64, TURNS_MAX]
+
+
+class StandstillRecord(Struct):
+    """The loop stood still until now; or it has now read all that waited when it went on."""
+
+    since_ns: i64
+    is_over: i64  # 1: it is read
 
 
 class ClosedRecord(Struct):
@@ -350,6 +366,8 @@ KINDS: dict[RecordKind, type[Struct]] = {
     RecordKind.EXECUTION_KNOWN: ExecutionKnown,
     RecordKind.TURNS: TurnsRecord,
     RecordKind.VALUE: ValueRecord,
+    RecordKind.STANDSTILL: StandstillRecord,
+    RecordKind.DOUBT: DoubtRecord,
 }
 # The fields of kinds to which some were not added at the end, by version.
 _OLDER_FIELDS: dict[tuple[int, int], tuple[str, ...]] = {

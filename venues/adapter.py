@@ -92,6 +92,10 @@ class AccountSource(Protocol):
     def name(self) -> str:
         """Say who is asked, for messages."""
 
+    @property
+    def tells_positions(self) -> bool:
+        """Tell whether positions are told, and not open orders alone."""
+
     def fetch(self) -> ToldAccount:
         """Ask, which takes seconds. VenueError: one line. All instruments must be defined by then."""
 

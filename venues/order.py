@@ -641,7 +641,8 @@ def _apply_state(table: OrderTable, report: Report, now_ns: int) -> int:
     if report.kind == ReportKind.CONVERTED:
         order.time_in_force = TimeInForce.IOC
     elif order.state != OrderState.PENDING_CANCEL:
-        return Applied.CONTRADICTION
+        # A quote has the venue's id of the one whose place it took: a cancel under way to that one is answered with it.
+        return Applied.LATE if order.is_quote != 0 else Applied.CONTRADICTION
     order.state = OrderState.LIVE if order.acked_ns != 0 else OrderState.PENDING_NEW
     return Applied.UPDATED
 

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.packet import Packet
-from crosswire.nic.unit.compile import generic
+from crosswire.nic.unit.compile import generic, inlined
 from crosswire.venues.order import Approval, Approvals, Reports
 
 LINKS_MAX = 2  # connections that one order session may have
@@ -36,6 +36,8 @@ class Session(Struct):
     bad_frames: i64  # received bytes that were not believed
     last_sent_ns: i64
     last_received_ns: i64
+    silences: i64  # times that it, or a link of it, was given up because nothing was heard
+    late_ns: i64  # by how much `keep_session` is called later than it asked for: the loop stood still
     # Of the last message sent and the last one processed, on the first link and on the second.
     numbers: Annotated[Array, i64, 2 * LINKS_MAX]
     order_link: i64  # that the next new order goes out on; -1: none
@@ -130,4 +132,14 @@ def read_reports(session: Session, packet: Packet, reports: Reports) -> None:
 
 @generic
 def keep_session(session: Session, ring: Struct, now_ns: int) -> int:
-    """Send heartbeats and judge silence; return when it wants to be called next, ns."""
+    """Send heartbeats and judge silence, by `heard_ns`; return when it wants to be called next, ns."""
+
+
+@inlined
+def heard_ns(session: Session, last_received_ns: int, now_ns: int) -> int:
+    """Return when silence begins to count: at the last frame, later by what the loop was late.
+
+    Meanwhile it heard nothing, whatever the venue said: what came is read by now, but of what found no room in the ring
+    nobody knows.
+    """
+    return min(now_ns, last_received_ns + max(0, session.late_ns))

@@ -158,6 +158,7 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     set_strategy_limits(gate, [each.limits for each in config.strategies], strategy_names)
     engine = Engine()
     engine.state.sample_interval_ns = config.sample_interval_ms * NS_PER_MS
+    engine.state.standstill_ns = NEVER_NS
     engine.market = market
     engine.gate = gate
     engine.orders = make_order_table(instruments=market.instruments)

@@ -1,18 +1,25 @@
 """What came to a live run's loop from other threads, each before the turn in which the loop acted on it.
 
-That the run is to end, that nobody watches any more, and what a venue has said of our account beside its session: all
-of it stands in the journal with the time of that turn.
+That the run is to end, that nobody watches any more, that the loop stood still, and what a venue has said of our
+account beside its session: all of it stands in the journal with the time of that turn.
 """
 
 from collections.abc import Callable
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from crosswire.engine.build.run import Run
 from crosswire.engine.explain.reading import Told
 from crosswire.engine.journal.decode import Record
+from crosswire.engine.standstill import catch_up, fall_behind
 from crosswire.engine.state import Engine, begin_leaving
+from crosswire.nic.journal.files import FOLDER
+from crosswire.nic.journal.format import WORD_BYTES
+from crosswire.nic.journal.reader import read_journal
 from crosswire.nic.memory.struct import clear_struct
 from crosswire.risk.records import RecordKind
 from crosswire.risk.trading_state import Why
@@ -23,11 +30,15 @@ LOGGING_OUT = 3
 NEVER_WATCHED_NS = 1  # `alive_ns`: ages ago
 
 
+BY_TIME = -1  # `Mark.turn`: the first one at its time
+
+
 class Mark(NamedTuple):
     """Something that is to be done before a turn."""
 
     time_ns: int  # of the turn
     act: Callable[[], None]
+    turn: int = BY_TIME  # which, of all that the journal tells
 
 
 def marks_of(told: Told, run: Run) -> list[Mark]:
@@ -42,7 +53,39 @@ def marks_of(told: Told, run: Run) -> list[Mark]:
             marks.append(Mark(record.time_ns, partial(setattr, engine.state, "winding_down", LOGGING_OUT)))
         if record.fields["why"] == Why.DEAD_MAN:
             marks.append(Mark(record.time_ns, partial(setattr, engine.gate, "alive_ns", NEVER_WATCHED_NS)))
-    return sorted(marks, key=lambda mark: mark.time_ns)
+    return sorted(marks + standstills_of(told, engine), key=lambda mark: mark.time_ns)
+
+
+def standstills_of(told: Told, engine: Engine) -> list[Mark]:
+    """List when the loop stood still, and when it had read what waited."""
+    marks = []
+    records = told.of(RecordKind.STANDSTILL)
+    for record, turn in zip(records, turns_behind(told.folder) if records else (), strict=False):
+        act = catch_up if record.fields["is_over"] else partial(fall_behind, since_ns=record.fields["since_ns"])
+        marks.append(Mark(record.time_ns, partial(act, engine, now_ns=record.time_ns), turn))
+    return marks
+
+
+def turns_behind(folder: Path) -> list[int]:
+    """Number the turns that have written of a standstill, or come next: they end the next record that tells turns."""
+    found: list[int] = []
+    told = waiting = 0
+    for batch in read_journal(folder / FOLDER).batches():
+        kinds = batch.commits["kind"]
+        is_turns = kinds == RecordKind.TURNS
+        ends = told + np.cumsum(np.where(is_turns, batch.commits["payload_bytes"] // WORD_BYTES - 1, 0))
+        records = np.flatnonzero(is_turns)
+        if waiting and len(records):
+            found += [int(ends[records[0]]) - 1] * waiting
+            waiting = 0
+        for place in np.flatnonzero(kinds == RecordKind.STANDSTILL):
+            behind = np.searchsorted(records, place)
+            if behind < len(records):
+                found.append(int(ends[records[behind]]) - 1)
+            else:
+                waiting += 1
+        told = int(ends[-1]) if len(ends) else told
+    return found
 
 
 def accounts_of(told: Told, run: Run) -> list[Mark]:

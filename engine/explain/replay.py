@@ -17,7 +17,7 @@ from crosswire.engine.build.run import Run, build_core
 from crosswire.engine.build.venue import make_parts
 from crosswire.engine.config import RunConfig, make_config
 from crosswire.engine.errors import ExplainError
-from crosswire.engine.explain.outside import Mark, marks_of
+from crosswire.engine.explain.outside import BY_TIME, Mark, marks_of
 from crosswire.engine.explain.reading import KEPT, Told, VenueCapture, journal_key, read_opening
 from crosswire.engine.explain.told import (
     TURNS_AT_ONCE,
@@ -168,7 +168,7 @@ class Replay:
         marks = marks_of(self.told, self.run)
         for turns in turns_in_parts(read_journal(self.told.folder / FOLDER).batches()):
             begun = 0
-            for place, mark in places_of(marks, turns):
+            for place, mark in places_of(marks, turns, self.found.turns):
                 self._follow(turns, begun, place)
                 mark.act()
                 begun = place
@@ -218,11 +218,26 @@ def turns_in_parts(batches: Any) -> Iterator[Turns]:
             yield Turns(*(each[begun : begun + TURNS_AT_ONCE] for each in turns))
 
 
-def places_of(marks: list[Mark], turns: Turns) -> Iterator[tuple[int, Mark]]:
-    """Give each mark that falls into these turns, and the turn that it is before; take it from the list."""
-    while marks and len(turns.times_ns) and marks[0].time_ns <= turns.times_ns[-1]:
-        mark = marks.pop(0)
-        yield int(np.searchsorted(turns.times_ns, mark.time_ns)), mark
+def places_of(marks: list[Mark], turns: Turns, before: int) -> Iterator[tuple[int, Mark]]:
+    """Give each mark that falls into these turns, and the turn that it is before; take it from the list.
+
+    `before`: how many turns came before these.
+    """
+    place = 0
+    while marks and len(turns.times_ns):
+        mark = marks[0]
+        if mark.turn == BY_TIME:
+            at = (
+                len(turns.times_ns)
+                if mark.time_ns > turns.times_ns[-1]
+                else np.searchsorted(turns.times_ns, mark.time_ns)
+            )
+        else:
+            at = mark.turn - before
+        if at >= len(turns.times_ns):
+            return
+        place = max(place, int(at))
+        yield place, marks.pop(0)
 
 
 def tell_ring(ring: ToldRing, capture: VenueCapture) -> None:

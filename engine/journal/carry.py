@@ -19,7 +19,7 @@ from crosswire.nic.memory.struct import Struct
 from crosswire.risk.position import Position, add_fill
 from crosswire.risk.records import ACCOUNT, KINDS, HoldingRecord, OrderCarried, RecordKind
 from crosswire.venues.instrument import Instrument
-from crosswire.venues.order import Applied, ReportKind, TimeInForce
+from crosswire.venues.order import Applied, ReportKind, TimeInForce, is_alarm
 from crosswire.venues.session import ResumedFill, SessionState
 
 HELD = tuple(name for name in HoldingRecord.fields if name not in ("instrument", "strategy"))  # of a `Position`
@@ -64,6 +64,7 @@ class Carried:
     quote_ids: dict[str, int] = field(default_factory=dict)  # of the last mass quote, by venue
     fills: dict[str, deque[ResumedFill]] = field(default_factory=dict)  # the last ones that a venue may tell again
     differences: list[Difference] = field(default_factory=list)
+    doubts: dict[str, int] = field(default_factory=dict)  # what was not believed of a venue, until its account agrees
 
     def held_lots(self) -> dict[str, int]:
         """Give what all strategies together hold, by instrument; what is flat is left out."""
@@ -83,6 +84,7 @@ class _Folding:
         self.infos = description.instruments
         self.venues = description.venues
         self.instruments: dict[int, Instrument] = {info.index: make_instrument(info) for info in self.infos}
+        self.differing: set[str] = set()  # venues whose account, as far as it is told, is not ours
         self.take: dict[int, Callable[[Fields], None]] = {
             RecordKind.HOLDING: self.holding,
             RecordKind.ORDER_CARRIED: self.order,
@@ -97,6 +99,7 @@ class _Folding:
             RecordKind.EXECUTIONS: self.executions,
             RecordKind.EXECUTION_KNOWN: self.execution_known,
             RecordKind.DIFFERENCE: self.difference,
+            RecordKind.DOUBT: self.doubt,
             RecordKind.OPENED: self.opened,
             RecordKind.CLOSED: self.closed,
         }
@@ -141,6 +144,7 @@ class _Folding:
             order.terms["amend_price_ticks"], order.terms["amend_lots"] = record["price_ticks"], record["qty_lots"]
 
     def report(self, record: Fields) -> None:
+        self.believe(record)
         if record["report_kind"] == ReportKind.ACCOUNT_END:
             # All fills until then are in the position that the venue told.
             self.executions(record)
@@ -162,6 +166,24 @@ class _Folding:
             if kind == ReportKind.AMENDED:
                 terms["price_ticks"], terms["qty_lots"] = record["price_ticks"], record["qty_lots"]
                 terms["queued"] = record["queued"]
+
+    def believe(self, record: Fields) -> None:
+        """Doubt what we have at a venue that told what can't be, until it tells an account that is ours."""
+        venue, is_account = self.venues[record["venue"]], record["report_kind"] >= ReportKind.OPEN
+        if is_alarm(record["outcome"]):
+            self.add_doubt(venue, is_account)
+        if record["report_kind"] == ReportKind.ACCOUNT_END:
+            if venue not in self.differing:
+                self.carried.doubts.pop(venue, None)
+            self.differing.discard(venue)
+
+    def add_doubt(self, venue: str, is_account: bool) -> None:
+        self.carried.doubts[venue] = self.carried.doubts.get(venue, 0) + 1
+        if is_account:
+            self.differing.add(venue)
+
+    def doubt(self, record: Fields) -> None:
+        self.carried.doubts[self.venues[record["venue"]]] = record["reports"]
 
     def ended(self, record: Fields) -> None:
         self.carried.orders.pop(record["client_order_id"], None)
@@ -202,6 +224,7 @@ class _Folding:
 
     def difference(self, record: Fields) -> None:
         name = self.infos[record["instrument"]].name
+        self.add_doubt(self.infos[record["instrument"]].venue, is_account=True)
         self.carried.differences.append(Difference(name, record["ours_lots"], record["theirs_lots"]))
 
     def opened(self, _record: Fields) -> None:

@@ -18,6 +18,7 @@ from crosswire.risk.position import Position
 from crosswire.risk.records import (
     ACCOUNT,
     VERSION,
+    DoubtRecord,
     ExecutionKnown,
     ExecutionsRecord,
     HoldingRecord,
@@ -169,6 +170,9 @@ def write_opening(
             own = {name: getattr(order, name) for name in ORDER_TERMS}
             write_record(journal, OrderCarried, **(terms | own))
         write_sessions(core, config, carried, sessions)
+        for number, venue in enumerate(config.venue):
+            if venue.name in carried.doubts:
+                write_record(journal, DoubtRecord, venue=number, reports=carried.doubts[venue.name])
     engine.orders.reserved = engine.orders.counter + IDS_RESERVED
     write_record(journal, IdsRecord, reserved_id=engine.orders.reserved << ORDERS_BITS)
     write_record(journal, OpenedRecord, holdings=holdings, orders=len(orders))

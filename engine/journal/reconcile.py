@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crosswire.engine.build.run import build_core
-from crosswire.engine.config import RunConfig, load_config
-from crosswire.engine.journal.carry import ACCOUNT_NAME, Carried, Difference, last_carried
+from crosswire.engine.config import RunConfig, VenueConfig, load_config
+from crosswire.engine.journal.carry import ACCOUNT_NAME, NO_NUMBERS, Carried, Difference, last_carried
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import take_over, write_opening
 from crosswire.engine.report.facts import describe_run
@@ -50,6 +50,7 @@ def reconcile(config_path: Path, output: Path, accept: bool) -> Reconciled:
         }
         for venue in carried.lost:
             carried.numbers.pop(venue, None)
+        carried.doubts.clear()
         for each in carried.differences:
             held = carried.holdings.setdefault((ACCOUNT_NAME, each.instrument), Position())
             held.position_lots = each.theirs_lots
@@ -62,6 +63,37 @@ def reconcile(config_path: Path, output: Path, accept: bool) -> Reconciled:
         write_opening(core, config, carried)
         kept.close()
         return Reconciled(carried, unasked, folder)
+
+
+def tells_account(venue: VenueConfig) -> bool:
+    """Tell whether a venue tells its whole account to each session, which is compared before anything is traded."""
+    return venue.order_entry.resume is not None and venue.order_entry.make_account_source is None
+
+
+def doubt_text(venue: VenueConfig, carried: Carried) -> str:
+    """Say why what we have at a venue is not known for certain; "" where nothing speaks against it."""
+    if carried.description.kind == "reconcile":
+        return ""  # an operator has compared
+    said = [
+        f"{each.instrument} was {each.ours_lots} lots by our journal and {each.theirs_lots} by the venue's account"
+        for each in carried.differences
+        if each.instrument.startswith(f"{venue.name}/")
+    ]
+    if not said and (reports := carried.doubts.get(venue.name, 0)):
+        said.append(f"{reports} report{'s' if reports > 1 else ''} of the venue could not be believed")
+    # Those venues tell a session what it missed by its numbers alone: an older version did not write them down, or the
+    # run ended before its session was used.
+    is_by_numbers = venue.order_entry.resume is not None and not tells_account(venue)
+    has_numbers = any(carried.numbers.get(venue.name, NO_NUMBERS))
+    if is_by_numbers and not has_numbers and has_something(carried, venue.name):
+        said.append("something is held or open there, and no number of its session is known: fills may be missed")
+    return "; ".join(said)
+
+
+def has_something(carried: Carried, venue: str) -> bool:
+    """Tell whether something is held or open at a venue."""
+    names = [*carried.held_lots(), *(order.instrument for order in carried.orders.values())]
+    return any(name.startswith(f"{venue}/") for name in names)
 
 
 def can_be_asked(config: RunConfig, carried: Carried, instrument: str) -> bool:
@@ -78,6 +110,11 @@ def unasked_lines(config: RunConfig, carried: Carried) -> list[str]:
     lines = [
         f"{venue}: its session could not go on where the run before had stopped; what it has done since is not told"
         for venue in sorted(carried.lost)
+    ]
+    lines += [
+        f"{venue.name}: {doubt}"
+        for venue in config.venue
+        if not tells_account(venue) and (doubt := doubt_text(venue, carried))
     ]
     lines += [
         f"{instrument}: {lots} lots by our journal, and the venue can't be asked"

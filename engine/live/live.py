@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import chain
@@ -19,9 +19,10 @@ from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_liv
 from crosswire.engine.ending import give_up, go_on_without_segment
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, LoopError
 from crosswire.engine.feed_warnings import mismatch_warnings
-from crosswire.engine.journal.carry import NO_NUMBERS, Carried, last_carried
+from crosswire.engine.journal.carry import Carried, last_carried
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening
+from crosswire.engine.journal.reconcile import doubt_text, has_something, tells_account
 from crosswire.engine.live.accounts import AccountCheck, make_account_sources
 from crosswire.engine.live.confinement import KEPT_CAPABILITIES, confine_live
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
@@ -33,10 +34,12 @@ from crosswire.engine.report.facts import describe_run, run_facts, write_facts
 from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.runs import hold_name, make_run_folder
+from crosswire.engine.standstill import watch_for_standstill
 from crosswire.engine.state import begin_leaving, is_leaving, leave_on_signals
 from crosswire.engine.venue import Venue, VenueParts
 from crosswire.engine.warn import print_warnings
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.process import (
     HostError,
     keep_capabilities,
@@ -57,6 +60,7 @@ from crosswire.nic.tcp.ring import TcpRing
 from crosswire.nic.tcp.state import TcpCounters
 from crosswire.nic.warning import DataWarning
 from crosswire.risk.trading_state import state_text
+from crosswire.venues.adapter import AccountSource
 from crosswire.venues.session import (
     SessionState,
 )
@@ -67,6 +71,7 @@ WIND_DOWN_S = 2.0  # for the answers to the last cancels
 LOG_OUT_S = 1.0
 ACCOUNTS_S = 15.0  # a feed may define its instruments no more often than every 10 s
 SHOWN_ORDERS_MAX = 5
+TOLD_STANDSTILL_NS = NS_PER_S  # shorter ones are counted only
 
 
 @dataclass
@@ -91,6 +96,7 @@ class LoopThread:
                 run_first_in_first_out(self.live.priority)
             keep_capabilities(KEPT_CAPABILITIES)
             let_signals_in()
+            watch_for_standstill(self.run.engine, advance(self.run.clock, 0))
             with known_to_dpdk():
                 while self._turn_once():
                     pass
@@ -176,8 +182,6 @@ def run_live(
         run = make_run(config, config_path, core, [each.ring for each in rings], clock)
         run.load()
         resume_sessions(run, config, carried)
-        for line in begun_anew(config, carried):
-            console.print(line, style="red", markup=False)
         check = AccountCheck(run, sources)
         closing.callback(check.stop)
         folder = make_run_folder(output, config.name, config_path.read_text())
@@ -258,6 +262,8 @@ def end_journal(
                 facts.counters.update(venue_counters(part, seen, each, venue.name))
             except HostError as error:  # its interface is gone: that is no reason to say nothing of the rest
                 facts.warnings.append(uncounted_warning(venue.name, error))
+        if run.engine.state.standstill_longest_ns >= TOLD_STANDSTILL_NS:
+            facts.warnings.append(standstill_warning(run))
         write_facts(run.engine.journal, facts)
     except Exception as error:  # a strategy's own counters are its author's code
         failure = error
@@ -328,47 +334,21 @@ def resume_sessions(run: Run, config: RunConfig, carried: Carried | None) -> Non
             )
 
 
-def need_comparison(config: RunConfig, carried: Carried | None, sources: Collection[int]) -> None:
-    """Refuse to trade where a venue's account differed and nobody would compare it again. HostError.
+def need_comparison(config: RunConfig, carried: Carried | None, sources: Mapping[int, AccountSource]) -> None:
+    """Refuse to trade where what we have is doubtful and nobody would compare it. HostError.
 
-    `sources`: the venues, by number, whose account is asked beside the session.
+    `sources`: whose account is asked beside the session, by the venue's number.
     """
     if carried is None:
         return
-    for difference in carried.differences:
-        for number, venue in enumerate(config.venue):
-            is_asked = venue.order_entry.make_account_source is None or number in sources
-            if difference.instrument.startswith(f"{venue.name}/") and not is_asked:
-                raise HostError(
-                    f"venue {venue.name}: by {carried.folder} {difference.instrument} was {difference.ours_lots} lots"
-                    f" by our journal and {difference.theirs_lots} by the venue's account, and no source of that"
-                    " account is configured now: configure it, or crosswire reconcile --accept"
-                )
-
-
-def begun_anew(config: RunConfig, carried: Carried | None) -> list[str]:
-    """Name the venues whose session can't ask for what it missed, though something is held or open there.
-
-    Those are the venues that tell a session what it missed by its numbers alone, where the journal has none of them: an
-    older version did not write them down, or the run ended before its session was used.
-    """
-    if carried is None or carried.description.kind == "reconcile":
-        return []
-    return [
-        f"{venue.name}: by {carried.folder} something is held or open there, and no number of its session is known: it"
-        " begins anew, and fills that were missed are not told; compare with the venue's own page, and if it differs,"
-        " crosswire reconcile --accept"
-        for venue in config.venue
-        if venue.order_entry.make_account_source is not None
-        and not any(carried.numbers.get(venue.name, NO_NUMBERS))
-        and has_something(carried, venue.name)
-    ]
-
-
-def has_something(carried: Carried, venue: str) -> bool:
-    """Tell whether something is held or open at a venue."""
-    names = [*carried.held_lots(), *(order.instrument for order in carried.orders.values())]
-    return any(name.startswith(f"{venue}/") for name in names)
+    for number, venue in enumerate(config.venue):
+        is_compared = tells_account(venue) or (number in sources and sources[number].tells_positions)
+        doubt = doubt_text(venue, carried)
+        if doubt and not is_compared:
+            raise HostError(
+                f"venue {venue.name}: by {carried.folder} {doubt}; and no source of that account's positions is"
+                " configured now: configure it, or compare with the venue's own page, then crosswire reconcile --accept"
+            )
 
 
 def unended_text(run: Run) -> str:
@@ -468,11 +448,13 @@ def watch(
     """Keep the clock and print a status line now and then, until it is time to stop: an alarm is reason enough."""
     engine = thread.run.engine
     lost = LostSessions(thread.run, console)
+    told_standstill: set[str] = set()
     told_damaged: set[str] = set()
     told_contradicted: set[str] = set()
 
     def tell() -> None:
         lost.tell()
+        tell_standstill(thread.run, told_standstill, console)
         tell_damaged(thread.run, told_damaged, console)
         tell_contradicted(thread.run, told_contradicted, console)
         for line in check.take_lines():
@@ -533,6 +515,8 @@ def journal_counters(run: Run, kept: SharedJournal) -> dict[str, int]:
     """Collect what a live run's journal counts, and what is open at its end."""
     return {
         "orders open at the end": run.engine.orders.count,
+        "standstills": run.engine.state.standstills,
+        "standstill, longest, us": run.engine.state.standstill_longest_ns // 1000,
         "journal records": kept.journal.sequence,
         "journal records dropped": kept.journal.dropped,
         "journal syncs": kept.syncs,
@@ -548,6 +532,18 @@ def damaged_warning(name: str, damaged: int) -> DataWarning:
         first_place=f"venue {name}",
         what_to_do="look for a faulty link or switch; if the sender is on this host, turn its transmit checksum offload"
         " off, or set check_udp = false in [venue.live]",
+    )
+
+
+def standstill_warning(run: Run) -> DataWarning:
+    """Say that the engine stood still, and for how long."""
+    state = run.engine.state
+    return DataWarning(
+        kind="standstills of the engine",
+        count=state.standstills,
+        first_place=f"the longest {state.standstill_longest_ns / NS_PER_S:.1f} s",
+        what_to_do="find what stops the process or takes its core (a debugger, a paused machine, other processes on"
+        " live.core); crosswire journal --kind standstill lists them",
     )
 
 
@@ -568,6 +564,13 @@ def tell_damaged(run: Run, told: set[str], console: Console) -> None:
         if damaged != 0 and venue.name not in told:
             told.add(venue.name)
             print_warnings([damaged_warning(venue.name, damaged)], console)
+
+
+def tell_standstill(run: Run, told: set[str], console: Console) -> None:
+    """Say once that the engine stood still."""
+    if run.engine.state.standstill_longest_ns >= TOLD_STANDSTILL_NS and "standstill" not in told:
+        told.add("standstill")
+        print_warnings([standstill_warning(run)], console)
 
 
 def tell_contradicted(run: Run, told: set[str], console: Console) -> None:

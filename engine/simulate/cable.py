@@ -55,6 +55,7 @@ class Cable(Struct):
     slot: i64  # address of the frame that the engine is writing
     polled: i64  # what the last `poll` gave
     was_answer: i64  # 1: the last frame was one
+    stamps_read: i64  # 1: frames have the time at which they are read, as on a ring without stamps of its own
     late_answers: i64
     late_frames: i64
     refused_slots: i64
@@ -212,7 +213,9 @@ def poll_cable(cable: Cable, frame: Frame, now_ns: int) -> bool:
         cable.counters.empty_polls += 1
         return False
     # A frame that a live ring receives has the time of the engine's clock.
-    frame.time_ns += now_ns - true_ns
+    if cable.polled != ANSWER:
+        cable.clock.arrived_ns[cable.number] = frame.time_ns
+    frame.time_ns = now_ns if cable.stamps_read != 0 else frame.time_ns + now_ns - true_ns
     cable.counters.frames += 1
     cable.counters.bytes += frame.length
     note_delivery(cable.deliveries, cable.number, now_ns)

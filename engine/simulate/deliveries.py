@@ -15,7 +15,7 @@ from crosswire.risk.records import TURNS_MAX
 if TYPE_CHECKING:
     from crosswire.engine.simulate.world import World
 
-DELIVERIES_MAX = 1 << 15  # between two looks, which are 50 ms
+DELIVERIES_MAX = 1 << 17  # between two looks, which are 50 ms, or as long as the engine stands still
 
 
 class Deliveries(Struct):
@@ -57,8 +57,8 @@ def judge_turns(world: "World", batch: Batch) -> None:
         found, expected = (str(each[:, same : same + 1].tolist()) for each in (told, given))
         world.violate(Invariant.TURNS_TELL, 0, f"[time, venue] {found}", expected)
     # A turn that has written anything else is told with that. Of others less may be left than a record holds, and the
-    # turn that was cut short by a kill.
-    latest = TURNS_MAX * world.run.engine.venue_count
+    # turn that was cut short by a kill; and what that did not come to write.
+    latest = TURNS_MAX * world.run.engine.venue_count * (1 + world.turns_forgotten)
     if world.run.engine.state.tells_turns != 0 and world.untold.shape[1] > latest:
         world.violate(Invariant.TURNS_TELL, 0, f"{world.untold.shape[1]} frames not told", f"{latest} at most")
 

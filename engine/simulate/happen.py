@@ -6,14 +6,16 @@ from contextlib import suppress
 
 from crosswire.engine.errors import LoopError
 from crosswire.engine.simulate.cable import connection_number, cut_connection, is_dead
-from crosswire.engine.simulate.judge import CATCH_UP_MS, judge_lie
+from crosswire.engine.simulate.judge import CATCH_UP_MS, judge_lie, judge_standstill
 from crosswire.engine.simulate.plan import Event, Happening, Moment
 from crosswire.engine.simulate.restart import can_restart, forget_records, judge_journal, restart
 from crosswire.engine.simulate.world import World, is_broken, take_records, turn_until
-from crosswire.engine.simulate.world_clock import step_clock
+from crosswire.engine.simulate.world_clock import engine_ns, step_clock
+from crosswire.engine.standstill import STANDSTILL_NS
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.journal.journal import RESERVE_BYTES
 from crosswire.nic.rings.delay import DelayRing
+from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.venues.session import SessionState
 
 KILL_PATIENCE_MS = 100  # for the moment at which the engine is to be killed
@@ -92,11 +94,12 @@ def kill_engine(world: World, event: Event, now_ns: int) -> None:
     if cable.killed == 0:
         judge_journal(world)
     elif event.moment == Moment.AMID_RECORDS:
-        forget_records(world.kept, event.unwritten)
+        world.turns_forgotten = forget_records(world.kept, event.unwritten)
     take_records(world)
     restart(world, event.is_torn, event.for_ms * NS_PER_MS)
     world.watch.is_leaving = 0
     world.is_disk_full = False
+    world.turns_forgotten = 0
     world.alarm_seen_ns = world.no_room_ns = 0
     world.accounts_seen.clear()
     world.displaced.clear()
@@ -159,7 +162,7 @@ def fill_disk(world: World, event: Event, _now_ns: int) -> None:
 
 
 def set_clock(world: World, event: Event, _now_ns: int) -> None:
-    """Set the host's clock. Silence may be measured that was none, or cause some: sessions may be lost by it."""
+    """Set the host's clock. A slow one sends its heartbeats late: sessions may be lost by it."""
     if world.trace:
         print(f"               by {event.step_ns / NS_PER_MS:.0f} ms", file=sys.stderr)
     step_clock(world.clock, world.engine_clock, event.step_ns)
@@ -218,6 +221,27 @@ def let_orders_be_quick(world: World) -> None:
             del world.slowed[number]
 
 
+def stand_still(world: World, event: Event, now_ns: int) -> None:
+    """Let the engine's thread stand still, and then read what has come; nobody is to be given up for silence then."""
+    engine = world.run.engine
+    before = [part.session.silences for part in world.run.parts]
+    for cable in world.cables:
+        cable.stamps_read = int(event.both)
+    woken_ns = engine_ns(world.clock, end_of(event, now_ns))
+    world.engine_clock.now_ns = max(world.engine_clock.now_ns, woken_ns)
+    engine.state.standstill_ns = STANDSTILL_NS
+    turn_until(world, end_of(event, now_ns) + LOOKED_MS * NS_PER_MS)
+    engine.state.standstill_ns = NEVER_NS
+    for number, (part, cable) in enumerate(zip(world.run.parts, world.cables, strict=True)):
+        cable.stamps_read = 0
+        gateways = range(world.run.config.venue[number].order_entry.gateways_max)
+        is_heard = world.now_ns >= cable.late_until_ns and not any(is_dead(cable, each) for each in gateways)
+        if is_heard and part.session.state != SessionState.ENDED:
+            judge_standstill(world, number, part.session.silences - before[number])
+    world.happened["standstills"] += 1
+    world.has_cut = True  # an exchange may have given us up
+
+
 # What happens is counted here, unless something else counts it.
 HAPPENED = (
     "gateways killed",
@@ -230,6 +254,7 @@ HAPPENED = (
     "sessions displaced",
     "exchanges throttled",
     "orders late",
+    "standstills",
 )
 HAPPENINGS: dict[Happening, Callable[[World, Event, int], None]] = {
     Happening.ANSWERS_LATE: delay_answers,
@@ -245,4 +270,5 @@ HAPPENINGS: dict[Happening, Callable[[World, Event, int], None]] = {
     Happening.LINE_LATE: delay_line,
     Happening.THROTTLED: throttle,
     Happening.ORDERS_LATE: delay_orders,
+    Happening.STOOD_STILL: stand_still,
 }

@@ -74,6 +74,15 @@ def judge_accounts(world: World) -> None:
             world.violate(Invariant.RESTART_AGREES, number, found, "none")
 
 
+def judge_standstill(world: World, number: int, silences: int) -> None:
+    """What an engine that stood still did not read is no silence; and it has read it now."""
+    world.watch.evaluated[Invariant.STANDSTILL_READS] += 1
+    if silences != 0:
+        world.violate(Invariant.STANDSTILL_READS, number, f"given up for silence {silences} times", "never")
+    if world.run.engine.state.behind_ns != 0:
+        world.violate(Invariant.STANDSTILL_READS, number, "it has not read what waited", "it has")
+
+
 def judge_alarm(world: World, number: int, account: ExchangeAccount) -> None:
     """Some time after an alarm nothing of ours may be open at a venue that we are connected to."""
     engine = world.run.engine

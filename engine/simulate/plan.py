@@ -20,6 +20,9 @@ COUNT_MAX = 12
 UNWRITTEN_MAX = 3
 ROOM_BYTES_MAX = 20_000
 STEP_MS_MAX = 20_000
+STILL_MS_MIN = 20
+STILL_MS_MAX = 12_000  # longer than any order session bears silence
+STILL_COUNTS = (0, 0, 0, 1, 2)
 LINE_LATE_MS_MAX = 50
 THROTTLED_MS_MAX = 1_000
 HELD_MS_MAX = 200
@@ -43,6 +46,7 @@ class Happening(IntEnum):
     LINE_LATE = 10  # every other multicast group of a venue's market data: of two lines one
     THROTTLED = 11  # the exchange takes no order, by rate
     ORDERS_LATE = 12  # the exchange takes orders later, as with a longer speed bump
+    STOOD_STILL = 13  # the engine's thread: it does not turn, and finds in its rings what has come since
 
 
 # How often each is drawn. A cut takes long to be noticed, and so to be played: it is rarer.
@@ -85,7 +89,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     happening: Happening
     venue: int
     gateway: int
-    both: bool  # gateways
+    both: bool  # gateways; STOOD_STILL: frames have the time at which they are read, not that at which they came
     for_ms: int  # ENGINE_KILLED: until the next one is started; LINE_LATE, ORDERS_LATE: by how much
     moment: Moment = Moment.BETWEEN_TURNS  # ENGINE_KILLED
     count: int = 1  # ENGINE_KILLED: the so-manieth time that the venue's ring comes to that moment
@@ -131,6 +135,8 @@ def draw_plan(seed: int, venue_counts: Sequence[int]) -> Plan:
     rare = Random(f"{seed} rare")
     events += [draw_rare_event(rare, venues) for _ in range(rare.choice(RARE_COUNTS))]
     corrupt_ppm = [draw_ppm(rare) for _ in range(venues)]
+    still = Random(f"{seed} still")
+    events += [draw_standstill(still, venues) for _ in range(still.choice(STILL_COUNTS))]
     return Plan(
         seed=seed,
         config=config,
@@ -169,6 +175,12 @@ def draw_rare_event(random: Random, venues: int) -> Event:
         room_bytes=random.randrange(ROOM_BYTES_MAX),
         step_ns=random.choice((1, -1)) * draw_step_ns(random),
     )
+
+
+def draw_standstill(random: Random, venues: int) -> Event:
+    """Draw when the engine's thread stands still: as often for a moment as for longer than a session bears silence."""
+    for_ms = round(STILL_MS_MIN * (STILL_MS_MAX / STILL_MS_MIN) ** random.random())
+    return msgspec.structs.replace(draw_event(random, venues, {Happening.STOOD_STILL: 1}), for_ms=for_ms)
 
 
 def draw_step_ns(random: Random) -> int:

@@ -73,16 +73,22 @@ def read_history(world: "World", is_torn: bool = False) -> Carried:
     return carried
 
 
-def forget_records(kept: MemoryJournal, count: int) -> None:
-    """Undo the last records, as if the process had died before it wrote them; what announced a frame stays."""
+def forget_records(kept: MemoryJournal, count: int) -> int:
+    """Undo the last records, as if the process had died before it wrote them; what announced a frame stays.
+
+    Return how many of them told turns.
+    """
+    turns = 0
     ends = [record for batch in read_memory(kept).batches() for record in places_of(batch)]
     while ends and count > 0 and ends[-1][1] not in (RecordKind.ORDER_SENT, RecordKind.AMEND_SENT):
-        journal, (place, _) = kept.journal, ends.pop()
+        journal, (place, kind) = kept.journal, ends.pop()
+        turns += kind == RecordKind.TURNS
         written = np.frombuffer(kept.written(), np.uint8)
         written[place:] = 0
         journal.position = kept.segment.address + place
         journal.sequence -= 1
         count -= 1
+    return turns
 
 
 def places_of(batch: Batch) -> list[tuple[int, int]]:

@@ -48,6 +48,8 @@ class Invariant(IntEnum):
     DISPLACED_STAYS = 19  # where another client took our place we make no other connection
     TIME_GOES_ON = 20  # the engine's time never goes back, whatever its host's clock does
     TURNS_TELL = 21  # the journal tells whose frame was taken in which turn, and when that was
+    SENT_ON_RECENT_BOOK = 22  # an order leaves only if something of its venue has come within a book's greatest age
+    STANDSTILL_READS = 23  # an engine that stood still reads what waits before it gives anybody up for silence
 
 
 class Violation(Struct):
@@ -192,6 +194,14 @@ def judge_sent(watch: Watch, engine: Engine, order: Order) -> None:
     watch.evaluated[Invariant.SENT_ON_PROVEN_BOOK] += 1
     if watch.was_valid[order.instrument] == 0 and engine.market.books[order.instrument].valid == 0:
         violate(watch, engine, Invariant.SENT_ON_PROVEN_BOOK, order.instrument, order.client_order_id, 0)
+    if watch.clock.true_ns < watch.clock.slow_until_ns:
+        return  # the engine's clock is slow: nothing is as old by it as it is
+    watch.evaluated[Invariant.SENT_ON_RECENT_BOOK] += 1
+    arrived_ns = watch.clock.arrived_ns[engine.market.instruments[order.instrument].venue]
+    age_max_ns = engine.gate.limits[order.instrument].book_age_max_ns
+    if watch.clock.true_ns - arrived_ns > age_max_ns:
+        age_ns = watch.clock.true_ns - arrived_ns
+        violate(watch, engine, Invariant.SENT_ON_RECENT_BOOK, order.instrument, age_ns, age_max_ns)
 
 
 @compiled

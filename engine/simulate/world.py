@@ -69,6 +69,7 @@ class World:
     clock: WorldClock
     deliveries: Deliveries
     untold: np.ndarray = field(default_factory=lambda: np.empty((2, 0), np.int64))  # of them by no journal yet
+    turns_forgotten: int = 0  # records of turns that a process did not come to write
     trace: bool = False
     start_ns: int = 0
     fills: Counter[tuple[int, int]] = field(default_factory=Counter)  # by venue and execution id

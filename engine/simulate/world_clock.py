@@ -4,10 +4,13 @@ A live clock follows the host's (`nic/clock.py`), which somebody may set. Forwar
 late, all at once. It never goes back: it goes at half speed until the host's clock has come to where it is.
 """
 
+from typing import Annotated
+
 from crosswire.nic.clock import ReplayClock
-from crosswire.nic.memory.struct import Struct, i64
+from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
+from crosswire.venues.order import VENUES_MAX
 
 
 class WorldClock(Struct):
@@ -16,6 +19,7 @@ class WorldClock(Struct):
     true_ns: i64  # until when everything was played
     offset_ns: i64  # the host's clock less true time
     slow_until_ns: i64  # the engine's clock goes at half speed before, and as the host's from then on
+    arrived_ns: Annotated[Array, i64, VENUES_MAX]  # when the last market data that the engine has read came, by venue
 
 
 @compiled

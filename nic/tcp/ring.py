@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from crosswire.nic.duration import NS_PER_S
+from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.memory.made import inner_classes, made_class
 from crosswire.nic.memory.raw import GOLDEN, copy_bytes, mix_bits, shift_right
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, copy_struct, i64, one, u8
@@ -57,6 +57,8 @@ from crosswire.nic.tcp.segment import (
 )
 from crosswire.nic.tcp.send import commit_slot, commit_unnumbered, note_first_send, reserve_slot
 from crosswire.nic.tcp.state import (
+    KEEPALIVE_PROBES_MAX,
+    RETRANSMITS_MAX,
     SEQUENCE_MASK,
     SLOT_DATA_BYTES,
     Segment,
@@ -82,6 +84,8 @@ from crosswire.nic.unit.compile import compiled, inlined
 PORTS_MAX = 32  # local ports of one stream
 PORT_REST_NS = 60 * NS_PER_S  # before a port is used again: the peer may be in TIME-WAIT (RFC 9293 3.6.1)
 SEGMENTS_PER_POLL_MAX = 16  # without payload to deliver, before a poll says that there is none
+LATE_NS = NS_PER_S  # a timer that is seen so late is seen by an engine that stood still
+READ_FIRST_NS = 10 * NS_PER_MS  # for what waits then: more than a full ring takes
 FRAMES_PER_TURN_MAX = 64  # sent by timers on one connection at a time: a store full of retransmissions
 _FRAME_BYTES = SLOT_DATA_BYTES  # of the slot asked for before it is known what is to be sent
 
@@ -139,9 +143,12 @@ class TcpEndpoints:
 
 @poll.register(TcpRing)
 def poll_tcp_ring(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
-    ring.now_ns = now_ns
     if now_ns >= ring.timer_ns:
+        late_ns = now_ns - max(ring.timer_ns, ring.now_ns)
+        if late_ns > LATE_NS and ring.now_ns != 0:
+            excuse_peers(ring, late_ns, now_ns)
         work(ring, now_ns)
+    ring.now_ns = now_ns
     if ring.pending != 0 and give_pending(ring, frame, now_ns):
         return True
     if not poll_inner(ring, frame, now_ns):
@@ -341,6 +348,22 @@ def refuse(ring: TcpRing, wire: Flow, port: int, now_ns: int) -> None:
         length = seal_tcp_frame(address, 0, 0, (segment.sequence + counted) & SEQUENCE_MASK, FLAG_RST | FLAG_ACK)
     commit(ring.inner[0], length, now_ns)
     flush(ring.inner[0])
+
+
+@compiled
+def excuse_peers(ring: TcpRing, late_ns: int, now_ns: int) -> None:
+    """Give no peer up before what waits has been read: whoever polls stood still, and it may have answered.
+
+    Silence and no progress count from later by that time; what else is due is done.
+    """
+    for stream in range(ring.streams):
+        tcp = ring.connections[stream].tcp
+        tcp.keepalive.received_ns = min(now_ns, tcp.keepalive.received_ns + late_ns)
+        tcp.recovery.progress_ns = min(now_ns, tcp.recovery.progress_ns + late_ns)
+        if tcp.recovery.retransmits >= RETRANSMITS_MAX and tcp.timers.retransmit_ns <= now_ns:
+            tcp.timers.retransmit_ns = now_ns + READ_FIRST_NS
+        if tcp.keepalive.probes >= KEEPALIVE_PROBES_MAX and tcp.timers.keepalive_ns <= now_ns:
+            tcp.timers.keepalive_ns = now_ns + READ_FIRST_NS
 
 
 @compiled

@@ -1,5 +1,7 @@
 """What a run leaves to the next: read back exactly, and refused by name where it can't be taken over."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,11 +10,11 @@ import pytest
 
 from crosswire.engine.adapters import find_adapter
 from crosswire.engine.config import load_config
-from crosswire.engine.journal.carry import FILLS_CARRIED, CarriedOrder, last_carried
+from crosswire.engine.journal.carry import FILLS_CARRIED, Carried, CarriedOrder, last_carried
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, write_opening, write_record
 from crosswire.engine.journal.reconcile import reconcile
-from crosswire.engine.live.live import begun_anew, need_comparison, resume_sessions
+from crosswire.engine.live.live import need_comparison, resume_sessions
 from crosswire.engine.report.facts import describe_run
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.nic.host.process import HostError
@@ -30,7 +32,7 @@ from crosswire.risk.records import (
     ReportRecord,
     SessionRecord,
 )
-from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, AmendState, Applied, ReportKind
+from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, AmendState, Applied, ReportKind, is_alarm
 from crosswire.venues.session import ResumedFill, SessionState
 from tests.support.left_run import HELD, example, held, leave, taken_over
 
@@ -152,64 +154,166 @@ def test_a_venue_that_cannot_be_asked_needs_an_operators_word(tmp_path: Path, mo
     assert sorted(held(carried).values()) == sorted(HELD.values())
 
 
+STARBASE = 0  # its number in the example
+IN_FULL = {STARBASE: SimpleNamespace(tells_positions=True)}
+ORDERS_ONLY = {STARBASE: SimpleNamespace(tells_positions=False)}
+BRIDGE = 1
+NOT_BELIEVED = {"report_kind": ReportKind.FILL, "outcome": Applied.BAD_PRICE}
+AGREES = {"report_kind": ReportKind.ACCOUNT_END, "outcome": Applied.UPDATED}
+NUMBERS = {"sent": 9, "received": 9}
+
+
+def need(config_path: Path, runs: Path, sources: dict[int, SimpleNamespace]) -> None:
+    """Start after the last run, with these sources."""
+    config = load_config(config_path)
+    need_comparison(config, last_carried(runs / config.name), sources)  # type: ignore[arg-type]
+
+
+def reports(*each: dict[str, int], venue: int = STARBASE) -> Callable[[Journal], None]:
+    """Write what the venue said, by an engine whose session has numbers."""
+
+    def write(journal: Journal) -> None:
+        write_record(journal, SessionRecord, venue=STARBASE, **NUMBERS)
+        for fields in each:
+            write_record(journal, ReportRecord, venue=venue, **fields)
+
+    return write
+
+
+@pytest.mark.parametrize("outcome", [each for each in Applied if is_alarm(each)])
+def test_what_was_not_believed_is_compared_before_anything_is_traded(tmp_path: Path, outcome: Applied) -> None:
+    """Whatever it was about: the run that heard it ended by an alarm, and the next one is not to take it as settled."""
+    config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
+    folder = leave(config_path, runs, records=reports(NOT_BELIEVED | {"outcome": outcome}))
+    need(config_path, runs, IN_FULL)
+    for sources in ({}, ORDERS_ONLY, {BRIDGE: IN_FULL[STARBASE]}):
+        with pytest.raises(HostError, match=f"venue starbase: by {folder} 1 report of the venue could not be believed"):
+            need(config_path, runs, sources)
+    assert reconcile(config_path, runs, accept=False).unasked == [
+        "starbase: 1 report of the venue could not be believed"
+    ]
+    assert reconcile(config_path, runs, accept=True).folder is not None
+    need(config_path, runs, {})
+    assert reconcile(config_path, runs, accept=True).folder is None
+
+
+def test_a_venue_that_tells_each_session_its_account_needs_no_other_source(tmp_path: Path) -> None:
+    config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
+    leave(config_path, runs, records=reports(NOT_BELIEVED, venue=BRIDGE))
+    need(config_path, runs, {})
+    assert reconcile(config_path, runs, accept=False).unasked == []
+
+
+def test_a_venue_that_nobody_asks_is_doubted_with_nothing_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
+    leave(config_path, runs, records=reports(NOT_BELIEVED, venue=BRIDGE))
+    entries = find_adapter("bridge").order_entries
+    monkeypatch.setitem(entries, "bridge", replace(entries["bridge"], resume=None))
+    with pytest.raises(HostError, match=r"venue bridge: .*crosswire reconcile --accept"):
+        need(config_path, runs, IN_FULL)
+
+
 @pytest.mark.parametrize(
-    ("numbers", "lines"), [((), 1), ((0, 0, 0, 0), 1), ((9, 0, 0, 0), 0), ((0, 0, 0, 5), 0)], ids=str
+    ("told", "is_settled"),
+    [
+        ((NOT_BELIEVED, AGREES), True),
+        ((AGREES, NOT_BELIEVED), False),
+        # An order that we do not know, in the very account.
+        (({"report_kind": ReportKind.OPEN, "outcome": Applied.UNKNOWN_ORDER}, AGREES), False),
+        (({"report_kind": ReportKind.OPEN, "outcome": Applied.UNKNOWN_ORDER}, AGREES, AGREES), True),
+        (({"report_kind": ReportKind.ACCOUNT_END, "outcome": Applied.BAD_EXECUTION},), False),
+    ],
 )
-def test_a_session_that_begins_anew_over_a_position_is_told(
-    tmp_path: Path, numbers: tuple[int, ...], lines: int
+def test_an_account_that_agrees_settles_what_was_doubted(
+    tmp_path: Path, told: tuple[dict[str, int], ...], is_settled: bool
+) -> None:
+    config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
+    leave(config_path, runs, records=reports(*told))
+    with nullcontext() if is_settled else pytest.raises(HostError, match="could not be believed"):
+        need(config_path, runs, {})
+
+
+def test_a_doubt_outlives_runs_that_end_before_anything_was_compared(tmp_path: Path) -> None:
+    """As one that is killed while it asks: a later one without a source must not begin where that one did."""
+    config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
+    config = load_config(config_path)
+    leave(config_path, runs, difference=(0, 7, 12), records=reports(NOT_BELIEVED))
+    for _ in range(2):
+        carried = last_carried(runs / config.name)
+        assert carried is not None
+        assert carried.doubts == {"starbase": 2}
+        leave_opening(config_path, runs, carried)
+        with pytest.raises(HostError, match=r"venue starbase: .* 2 reports of the venue could not be believed"):
+            need(config_path, runs, {})
+
+
+def leave_opening(config_path: Path, runs: Path, carried: Carried) -> Path:
+    """Take everything over, and die before anything is sent."""
+    config = load_config(config_path)
+    core = taken_over(config_path, carried)
+    folder = make_run_folder(runs, config.name, "")
+    core.engine.venue_count = len(config.venue)
+    kept = MemoryJournal(core.engine.journal, folder / FOLDER)
+    write_description(kept.journal, describe_run(core, config, config_path, "live"))
+    write_opening(core, config, carried)
+    kept.close()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("numbers", "is_known"), [((), False), ((0, 0, 0, 0), False), ((9, 0, 0, 0), True), ((0, 0, 0, 5), True)], ids=str
+)
+def test_a_session_that_would_begin_anew_over_a_position_is_refused(
+    tmp_path: Path, numbers: tuple[int, ...], is_known: bool
 ) -> None:
     """As after a journal whose version kept no numbers: what was missed the venue tells nobody."""
     config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
     config = load_config(config_path)
-    (number,) = [place for place, venue in enumerate(config.venue) if venue.name == "starbase"]
 
     def records(journal: Journal) -> None:
         if numbers:
             sent, received, sent_b, received_b = numbers
             write_record(
-                journal, SessionRecord, venue=number, sent=sent, received=received, sent_b=sent_b, received_b=received_b
+                journal, SessionRecord, venue=STARBASE, sent=sent, received=received, sent_b=sent_b,
+                received_b=received_b,
             )  # fmt: skip
 
-    assert begun_anew(config, None) == []
+    need_comparison(config, None, {})
     folder = leave(config_path, runs, records=records)
+    refused = pytest.raises(
+        HostError, match=f"venue starbase: by {folder} something is held or open there, and no number"
+    )
+    need(config_path, runs, IN_FULL)
+    with nullcontext() if is_known else refused:
+        need(config_path, runs, {})
     carried = last_carried(runs / config.name)
     assert carried is not None
-    told = begun_anew(config, carried)
-    assert len(told) == lines
-    assert all(
-        line.startswith(f"starbase: by {folder} something is held or open there, and no number") for line in told
-    )
     carried.holdings.clear()
-    assert begun_anew(config, carried) == []
+    need_comparison(config, carried, {})
     carried.orders[1] = CarriedOrder("starbase/any", "", {})
-    assert len(begun_anew(config, carried)) == lines
-    carried.description = replace(carried.description, kind="reconcile")
-    assert begun_anew(config, carried) == []  # an operator has compared
+    with nullcontext() if is_known else refused:
+        need_comparison(config, carried, {})
+    assert (reconcile(config_path, runs, accept=True).folder is None) == is_known
+    need(config_path, runs, {})  # an operator has compared
 
 
 def test_a_difference_that_nobody_would_compare_again_is_refused(tmp_path: Path) -> None:
     """A run that ended over it had the venue's REST, and the next one has not: nothing else asks for the account."""
     config_path, runs = example("starbase", tmp_path), tmp_path / "runs"
     config = load_config(config_path)
-    (number,) = [place for place, venue in enumerate(config.venue) if venue.name == "starbase"]
-    need_comparison(config, None, ())
-    leave(config_path, runs)
+    leave(config_path, runs, records=reports())
+    need(config_path, runs, {})  # nothing differed
     carried = last_carried(runs / config.name)
-    need_comparison(config, carried, ())  # nothing differed
-    index = next(
-        place
-        for place, info in enumerate(carried.description.instruments)
-        if info.venue == "starbase"  # type: ignore[union-attr]
-    )
-    leave(config_path, runs, difference=(index, 7, 12))
-    carried = last_carried(runs / config.name)
+    assert carried is not None
+    index = next(place for place, info in enumerate(carried.description.instruments) if info.venue == "starbase")
+    leave(config_path, runs, difference=(index, 7, 12), records=reports())
     with pytest.raises(
         HostError, match=r"venue starbase: .* starbase/\S+ was 7 lots by our journal and 12 by the venue"
     ):
-        need_comparison(config, carried, [number + 1])
-    need_comparison(config, carried, [number])
+        need(config_path, runs, {BRIDGE: IN_FULL[STARBASE]})
+    need(config_path, runs, IN_FULL)
     assert reconcile(config_path, runs, accept=True).folder is not None
-    need_comparison(config, last_carried(runs / config.name), ())
+    need(config_path, runs, {})
 
 
 ORDER, QUOTE, HELD_QUOTE, AMENDED = (counter << ORDERS_BITS | counter for counter in (9, 10, 11, 12))
@@ -271,13 +375,7 @@ def test_where_a_starbase_session_stood_is_carried_over_two_restarts(tmp_path: P
         assert core.engine.gate.positions[1].open_sell_lots == 4 + 4 + 4 + 8
         assert (orders[HELD_QUOTE].queued, core.engine.gate.positions[1].quotes_pending) == (1, 2)
         assert carried.folder == folder
-        # The next one takes it over, and dies before it has sent anything.
-        folder = make_run_folder(runs, config.name, "")
-        core.engine.venue_count = len(config.venue)
-        kept = MemoryJournal(core.engine.journal, folder / FOLDER)
-        write_description(kept.journal, describe_run(core, config, config_path, "live"))
-        write_opening(core, config, carried)
-        kept.close()
+        folder = leave_opening(config_path, runs, carried)  # the next one takes it over, and dies
 
 
 def test_a_session_that_could_not_go_on_is_begun_anew_on_request_only(tmp_path: Path) -> None:

@@ -80,12 +80,12 @@ class Command:
 
 
 @contextmanager
-def started(folder: Path, name: str, *arguments: object) -> Iterator[Command]:
+def started(folder: Path, name: str, *arguments: object, module: str = "crosswire.engine.cli") -> Iterator[Command]:
     """`crosswire NAME ARGUMENTS`, killed if it still runs at the end."""
     output = folder / f"{name}-{time.monotonic_ns()}.log"
     with output.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "crosswire.engine.cli", name, *map(str, arguments)],
+            [sys.executable, "-m", module, name, *map(str, arguments)],
             cwd=ROOT,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -105,6 +105,11 @@ def lose_market_data(venue: int, for_ms: int) -> Fault:
     return lose
 
 
+def stand_still(for_ms: int) -> Fault:
+    """Have the engine's thread stand still, on rings that stamp frames as they are read."""
+    return lambda world: happen(world, event(Happening.STOOD_STILL, 0, for_ms))
+
+
 def improve_fill(venue: int, ticks: int) -> Fault:
     """Have an exchange fill at a better price than its book had, as soon as it fills anything."""
 

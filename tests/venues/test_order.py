@@ -651,6 +651,15 @@ def test_what_has_ended_has_nothing_open() -> None:
     assert open_lots(order) == 0
 
 
+def test_a_refused_cancel_of_a_quote_may_have_been_meant_for_the_one_before() -> None:
+    table = make_order_table()
+    order = open_buy(table)
+    order.is_quote = 1
+    apply_report(table, report_of(order, ReportKind.ACK), 1)
+    assert apply_report(table, report_of(order, ReportKind.CANCEL_REJECTED), 2) == Applied.LATE
+    assert order.state == OrderState.LIVE
+
+
 @pytest.mark.parametrize("state", [OrderState.PENDING_NEW, OrderState.LIVE, OrderState.PENDING_CANCEL])
 def test_no_order_is_freed_that_may_be_filled(state: OrderState) -> None:
     table = make_order_table()

@@ -8,14 +8,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from crosswire.engine.cli import app
-from crosswire.engine.explain.explain import explain_run
+from crosswire.engine.explain.explain import explain_run, read_run
 from crosswire.engine.explain.reading import VenueCapture
 from crosswire.engine.explain.replay import Sent
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.replay import read_frames
 from crosswire.nic.rings.tap import Note, read_note
-from tests.support.simulated_live import make_run_config, play_live
+from crosswire.risk.records import RecordKind
+from tests.support.simulated_live import make_run_config, play_live, stand_still
 
 MARKET, ORDERS = "bridge-000.pcap.zst", "bridge.orders-000.pcap.zst"
 
@@ -108,6 +109,21 @@ def test_a_run_without_a_capture_says_what_to_do(run: Path, tmp_path: Path) -> N
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     assert "holds no journal" in line_of(explained(tmp_path))
+
+
+def test_an_engine_that_stood_still_is_followed(kept: Path, tmp_path: Path) -> None:
+    """Longer than a book may be old, and than its timers wait: what it judged by then comes again from the journal."""
+    run = tmp_path / "run"
+    play_live(run, kept.parent / "run.toml", [(1_500, stand_still(700)), (3_000, stand_still(1_900))])
+    told = read_run(run)
+    marks = [(each.fields["is_over"], each.time_ns) for each in told.of(RecordKind.STANDSTILL)]
+    assert [is_over for is_over, _ in marks] == [0, 1, 0, 1]
+    replayed = explain_run(run, run / "capture").replayed
+    assert replayed.is_same
+    assert all(each.sent for each in replayed.venues)
+    between = [each.time_ns for each in told.of(RecordKind.ORDER_SENT) if marks[0][1] <= each.time_ns < marks[1][1]]
+    assert between == []
+    assert any(each.time_ns > marks[1][1] for each in told.of(RecordKind.ORDER_SENT))
 
 
 def test_a_damaged_journal_is_explained_up_to_the_damage(run: Path) -> None:

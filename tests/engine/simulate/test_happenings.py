@@ -19,8 +19,10 @@ from tests.engine.simulate.conftest import until
 pytestmark = [pytest.mark.simulation, pytest.mark.skipif(NO_JIT, reason="too slow uncompiled")]
 
 
-def play(world: World, happening: Happening, venue: int = 0, for_ms: int = 1, **values: Any) -> None:
-    event = Event(at_ms=0, happening=happening, venue=venue, gateway=0, both=False, for_ms=for_ms, **values)
+def play(
+    world: World, happening: Happening, venue: int = 0, for_ms: int = 1, both: bool = False, **values: Any
+) -> None:
+    event = Event(at_ms=0, happening=happening, venue=venue, gateway=0, both=both, for_ms=for_ms, **values)
     happen(world, event)
 
 
@@ -83,14 +85,30 @@ def test_a_clock_that_is_set_back_goes_on_at_half_speed(restless: World) -> None
     restless.run.close()
 
 
-def test_a_clock_that_is_set_forward_loses_sessions_for_silence_and_they_come_back(restless: World) -> None:
+def test_a_clock_that_is_set_forward_makes_no_silence(restless: World) -> None:
+    """By more than any session bears: nobody was asked to listen in that time."""
     engine, parts = restless.run.engine, restless.run.parts
-    turn_until(restless, restless.now_ns + NS_PER_S)
+    until(restless, lambda: all(part.session.state == SessionState.READY for part in parts))
     true_ns = restless.now_ns
     play(restless, Happening.CLOCK_STEPPED, step_ns=10 * NS_PER_S)
     turn_until(restless, true_ns + NS_PER_S // 2)
     assert engine.state.now_ns == restless.now_ns + 10 * NS_PER_S
-    assert [part.session.state for part in parts] == [SessionState.LOST] * 2
+    assert [(part.session.state, part.session.silences) for part in parts] == [(SessionState.READY, 0)] * 2
+    assert restless.watch.violation_count == 0
+    restless.run.close()
+
+
+@pytest.mark.parametrize("for_ms", [50, 2_900, 12_000])
+def test_an_engine_that_stood_still_reads_what_waits_and_trades_on(restless: World, for_ms: int) -> None:
+    engine, parts = restless.run.engine, restless.run.parts
+    until(restless, lambda: all(part.session.state == SessionState.READY for part in parts))
+    begun_ns, frames = restless.now_ns, engine.state.frames
+    play(restless, Happening.STOOD_STILL, for_ms=for_ms, both=True)
+    assert restless.now_ns >= begun_ns + for_ms * NS_PER_MS
+    assert engine.state.frames > frames + for_ms // 10
+    assert (engine.state.standstills, engine.state.behind_ns) == (1, 0)
+    assert [part.session.silences for part in parts] == [0, 0]
+    # Who was given up by its exchange in that time hears so, and comes back; no order has left on an old book.
     until(restless, lambda: all(part.session.state == SessionState.READY for part in parts))
     assert restless.watch.violation_count == 0
     restless.run.close()

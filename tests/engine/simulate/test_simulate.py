@@ -23,6 +23,8 @@ PLANT_SEEDS = os.environ.get("CROSSWIRE_SEEDS", "0..199" if os.environ.get("CROS
 # Seeds that have found a fault, of the engine or of the simulation, and which.
 FOUND = {
     1194: "who had lost the connection already was displaced unheard, and came back",
+    20372: "a cancel of a quote was answered with the quote that had taken its place: an alarm without a reason",
+    21115: "an engine that was killed had not written 24 turns more: the judge asked for them",
     1262: "a run whose disk is full ended before the silence of a cut connection could be noticed",
 }
 

@@ -285,6 +285,31 @@ def test_an_order_is_measured_and_sent_again_as_any_segment() -> None:
     assert (tcp.counters.segments, tcp.counters.late, tcp.counters.retransmits, tcp.counters.timeouts) == (2, 0, 1, 1)
 
 
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_who_polls_late_reads_before_it_gives_anybody_up(is_answered: bool) -> None:
+    """Longer than the user timeout: the answer waits, or was never sent."""
+    session = Session()
+    session.connect()
+    session.out()
+    assert session.send(b"order")
+    session.out()
+    session.now_ns += 60 * NS_PER_S
+    if is_answered:
+        session.peer(ACK, 0, 5, b"report")
+    assert [parse(frame).payload for frame in session.receive()] == ([b"report"] if is_answered else [])
+    for _ in range(100):
+        session.now_ns += NS_PER_MS
+        session.receive()
+        session.out()
+    tcp = session.ring.connections[0].tcp
+    assert (tcp.end, connection_of(session.ring, 0)) == (TcpEnd.NONE, 1)
+    for _ in range(300):
+        session.now_ns += 100 * NS_PER_MS
+        session.receive()
+        session.out()
+    assert tcp.end == (TcpEnd.NONE if is_answered else TcpEnd.TIMEOUT)
+
+
 def test_out_of_order_is_read_in_order_with_right_headers() -> None:
     session = Session()
     session.connect()

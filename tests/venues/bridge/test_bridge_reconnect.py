@@ -321,6 +321,19 @@ def test_an_unknown_reason_is_said_as_such(line: Line) -> None:
     assert explain(line.session) == "the exchange logged us out: unknown; connecting again"
 
 
+def test_a_look_that_comes_late_proves_no_silence(line: Line) -> None:
+    """The loop stood still: what it did not hear then may lie in the ring, or have found no room there."""
+    line.keep(HEARTBEAT_NS)
+    line.session.late_ns = 5 * SILENCE_NS
+    line.keep(5 * SILENCE_NS)
+    assert (line.session.state, line.session.silences) == (SessionState.READY, 0)
+    line.session.late_ns = 0
+    line.keep(SILENCE_NS - HEARTBEAT_NS - 1)
+    assert line.session.state == SessionState.READY
+    line.keep(1)
+    assert (line.session.loss, line.session.silences) == (Loss.SILENCE, 1)
+
+
 def test_who_hears_after_its_silence_that_it_was_displaced_stays_away(line: Line) -> None:
     line.keep(SILENCE_NS)
     assert line.session.loss == Loss.SILENCE

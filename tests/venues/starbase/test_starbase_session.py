@@ -55,6 +55,25 @@ def live_through(bench: Bench, span_ns: int) -> list[tuple[int, str]]:
         due_ns = bench.keep(due_ns - bench.now_ns)
 
 
+def test_a_look_that_comes_late_proves_no_silence(bench: Bench) -> None:
+    """The loop stood still: what it did not hear then may lie in the ring, or have found no room there."""
+    bench.session.late_ns = 60 * NS_PER_S
+    bench.keep(60 * NS_PER_S)
+    assert (bench.session.state, bench.session.silences, bench.session.late_ns) == (SessionState.READY, 0, 0)
+    live_through(bench, 10 * NS_PER_S)
+    assert (bench.session.state, bench.session.silences) == (SessionState.LOST, 1)
+
+
+def test_a_logon_has_its_time_after_a_standstill() -> None:
+    bench = Bench()
+    start_session(bench.session, bench.ring, bench.now_ns)
+    bench.session.late_ns = 60 * NS_PER_S
+    bench.keep(60 * NS_PER_S)
+    assert bench.session.links[0].state == SessionState.LOGGING_ON
+    bench.keep(10 * NS_PER_S)
+    assert bench.session.links[0].state == SessionState.LOST
+
+
 def test_a_silent_exchange_is_sent_beats_then_asked_then_given_up(bench: Bench) -> None:
     bench.gateway.take()
     seen = live_through(bench, 10 * NS_PER_S)

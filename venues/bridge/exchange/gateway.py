@@ -78,6 +78,7 @@ class BridgeGateway(Struct):
     logged_on: i64
     closed: i64  # 1: it has said goodbye
     heartbeat_interval_ns: i64
+    patience_intervals: i64  # without a message, after which it gives a client up
     last_sent_ns: i64
     last_received_ns: i64
     frames_received: i64
@@ -105,6 +106,7 @@ def set_gateway(gateway: BridgeGateway, flow: Flow, first_byte: int = 0) -> None
     """
     gateway.logged_on = 0
     gateway.closed = 0
+    gateway.patience_intervals = messages.SILENCE_INTERVALS
     gateway.segment_address = 0
     gateway.segment_length = 0
     clear_struct(gateway.stream)
@@ -334,7 +336,7 @@ def next_duty_ns(gateway: BridgeGateway) -> int:
     if gateway.logged_on == 0:
         return NEVER_NS
     interval_ns = gateway.heartbeat_interval_ns
-    return min(gateway.last_sent_ns + interval_ns, gateway.last_received_ns + messages.SILENCE_INTERVALS * interval_ns)
+    return min(gateway.last_sent_ns + interval_ns, gateway.last_received_ns + gateway.patience_intervals * interval_ns)
 
 
 @compiled
@@ -342,7 +344,7 @@ def do_duty(gateway: BridgeGateway, matching: Matching, market: Market, ring: St
     """Send the heartbeat that is due, or log out a client that has gone silent."""
     if gateway.logged_on == 0:
         return
-    if now_ns >= gateway.last_received_ns + messages.SILENCE_INTERVALS * gateway.heartbeat_interval_ns:
+    if now_ns >= gateway.last_received_ns + gateway.patience_intervals * gateway.heartbeat_interval_ns:
         log_out(gateway, matching, market, ring, messages.LogoutReason.SILENCE, now_ns)
     elif now_ns >= gateway.last_sent_ns + gateway.heartbeat_interval_ns:
         _begin_message(gateway, ring, messages.Template.HEARTBEAT, now_ns)

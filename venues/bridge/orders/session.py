@@ -62,6 +62,7 @@ from crosswire.venues.session import (
     Session,
     SessionState,
     end_session,
+    heard_ns,
     keep_session,
     read_reports,
     start_session,
@@ -294,8 +295,10 @@ def keep_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> in
         return _come_back(session, ring, now_ns)
     if session.state != SessionState.READY and session.state != SessionState.LOGGING_ON:
         return NEVER_NS
+    session.last_received_ns = heard_ns(session, session.last_received_ns, now_ns)
     silent_ns = session.last_received_ns + SILENCE_INTERVALS * session.heartbeat_interval_ns
     if now_ns >= silent_ns:
+        session.silences += 1
         _lose(session, Loss.SILENCE, now_ns)
         return _come_back(session, ring, now_ns)
     _note_numbers(session)

@@ -25,6 +25,7 @@ from crosswire.venues.session import (
     LINKS_MAX,
     SessionState,
     end_session,
+    heard_ns,
     keep_session,
     start_session,
     write_amend,
@@ -155,6 +156,7 @@ def keep_starbase_session(session: StarbaseSession, ring: Struct, now_ns: int) -
     session.keep_due = 0
     for number in range(session.link_count):
         due_ns = min(due_ns, keep_link(session, ring, number, now_ns))
+    session.late_ns = 0
     join_states(session)
     if session.awaits_account != 0:
         due_ns = min(due_ns, now_ns + ATTENTION_NS)
@@ -167,6 +169,8 @@ def keep_link(session: StarbaseSession, ring: Struct, number: int, now_ns: int) 
     link = session.links[number]
     if link.refusal != Refusal.NONE or (link.logging_out != 0 and link.state != SessionState.LOGGING_ON):
         return NEVER_NS
+    link.last_received_ns = heard_ns(session, link.last_received_ns, now_ns)
+    link.deadline_ns += max(0, session.late_ns)
     connection = connection_of(ring, number)
     if connection != link.connection:
         link.connection = connection
@@ -234,6 +238,7 @@ def _watch_silence(session: StarbaseSession, link: StarbaseLink, ring: Struct, n
     """Ask an exchange that says nothing whether it is there, then give it up."""
     silent_ns = now_ns - link.last_received_ns
     if silent_ns >= SILENCE_INTERVALS * link.heartbeat_interval_ns:
+        session.silences += 1
         lose_link(session, link, Refusal.NONE, now_ns)
     elif silent_ns >= link.heartbeat_interval_ns and link.test_requested == 0:
         slot = copy_template(ring, link.templates.test_request, size_of(HeartbeatFrame))

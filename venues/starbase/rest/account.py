@@ -175,6 +175,11 @@ class RestAccount:
         addresses = [str(each.address) for each in (*self.gateways, self.positions) if each is not None]
         return f"REST at {', '.join(dict.fromkeys(addresses))}"
 
+    @property
+    def tells_positions(self) -> bool:
+        """Tell whether the interface that tells positions is configured."""
+        return self.positions is not None
+
     def fetch(self) -> ToldAccount:
         """Ask for open orders and positions, one after the other. VenueError: one line."""
         instruments = own_instruments(self.setup, self.symbols)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.packet import Packet
-from crosswire.nic.unit.compile import compiled, generic, inlined, outlined
+from crosswire.nic.unit.compile import generic, inlined, outlined
 from crosswire.nic.unit.unit import Entry, Unit
 from crosswire.venues.market import Events, InstrumentMap, Market, find_instrument
 

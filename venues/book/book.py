@@ -51,6 +51,8 @@ class Book(Struct):
     ask_lots: i64
     level_bid_ticks: i64  # best bid among the levels, NO_BID if none
     level_ask_ticks: i64
+    level_bid_lots: i64  # at that price, 0 if none
+    level_ask_lots: i64
     bid_levels: i64  # how many levels the side has
     ask_levels: i64
     quote_update_id: i64  # continuity id of the last best bid/ask message; newer than update_id: it overlays the levels
@@ -80,6 +82,8 @@ def clear_book(book: Book) -> None:
     book.ask_levels = 0
     book.level_bid_ticks = NO_BID
     book.level_ask_ticks = NO_ASK
+    book.level_bid_lots = 0
+    book.level_ask_lots = 0
     book.taken.count = 0
     invalidate_book(book)
 
@@ -136,15 +140,19 @@ def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
         if price_ticks >= book.level_bid_ticks:
             if exists != 0:
                 book.level_bid_ticks = price_ticks
+                book.level_bid_lots = qty_lots
             elif price_ticks == book.level_bid_ticks:
-                book.level_bid_ticks = _next_best(pages, side, rank >> WORD_BITS, occupied)
+                book.level_bid_ticks = _best_from(pages, side, rank >> WORD_BITS, occupied)
+                book.level_bid_lots = level_lots(book, BID, book.level_bid_ticks)
     else:
         book.ask_levels += change
         if price_ticks <= book.level_ask_ticks:
             if exists != 0:
                 book.level_ask_ticks = price_ticks
+                book.level_ask_lots = qty_lots
             elif price_ticks == book.level_ask_ticks:
-                book.level_ask_ticks = _next_best(pages, side, rank >> WORD_BITS, occupied)
+                book.level_ask_ticks = _best_from(pages, side, rank >> WORD_BITS, occupied)
+                book.level_ask_lots = level_lots(book, ASK, book.level_ask_ticks)
     return True
 
 
@@ -171,6 +179,14 @@ def sees_best(book: Book) -> bool:
         (book.level_bid_ticks != NO_BID or book.pages.bounds[BID] == NO_BOUND)
         and (book.level_ask_ticks != NO_ASK or book.pages.bounds[ASK] == NO_BOUND)
     )
+
+
+@inlined
+def _best_from(pages: Pages, side: int, group: int, occupied: int) -> int:
+    """Find the best level from `group` on, whose occupancy is known: in most cases it is in there."""
+    if occupied != 0:
+        return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
+    return _next_best(pages, side, group, occupied)
 
 
 @compiled
@@ -242,9 +258,9 @@ def refresh_top(book: Book) -> bool:
         ask_lots = book.quote_ask_lots
     else:
         bid_ticks = book.level_bid_ticks
-        bid_lots = level_lots(book, BID, bid_ticks)
+        bid_lots = book.level_bid_lots
         ask_ticks = book.level_ask_ticks
-        ask_lots = level_lots(book, ASK, ask_ticks)
+        ask_lots = book.level_ask_lots
     changed = bid_ticks != book.bid_ticks or bid_lots != book.bid_lots
     changed = changed or ask_ticks != book.ask_ticks or ask_lots != book.ask_lots
     book.bid_ticks = bid_ticks

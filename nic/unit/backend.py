@@ -601,6 +601,7 @@ def optimise(module: Any, codegen: Any) -> None:
     more.add_new_gvn_pass()
     more.add_dead_store_elimination_pass()
     more.add_instruction_combine_pass()
+    more.add_jump_threading_pass()
     more.add_simplify_cfg_pass()
     more.run(module, builder)
 

@@ -36,7 +36,7 @@ from crosswire.venues.starbase.wire.market_layout import (
     Template,
 )
 
-BAD = -(1 << 62)  # what a conversion returns for a value that the venue can't mean
+BAD = -1  # lots of a quantity that the venue can't mean
 # A product of a whole number and a rounded inverse is off by 2**-52 of itself at most: below 2**50 less than a half, so
 # that rounding finds the quotient if there is a whole one. Multiplied back it is compared, so no wrong one passes.
 UNITS_MAX = 1 << 50
@@ -60,13 +60,15 @@ def to_lots(feed: StarbaseFeed, proof: Proof, mantissa: int) -> int:
 
 @inlined
 def to_ticks(proof: Proof, price_e9: int) -> int:
-    """Convert to ticks, exactly, or BAD. Only a combination's price, a difference of prices, can be zero or less."""
-    if (price_e9 ^ (price_e9 >> 63)) >> PRICE_BITS != 0:
-        return BAD
-    ticks = round_half_even(price_e9 * proof.ticks_per_e9)
-    if ticks * proof.tick_e9 != price_e9 or (ticks <= 0 and proof.is_signed == 0):
-        return BAD
-    return ticks
+    """Convert to ticks; `is_price` tells whether that is what the venue can mean."""
+    return round_half_even(price_e9 * proof.ticks_per_e9)
+
+
+@inlined
+def is_price(proof: Proof, price_e9: int, ticks: int) -> bool:
+    """Tell whether a price is so many ticks. Only that of a combination, a difference, can be zero or less."""
+    is_near = (price_e9 ^ (price_e9 >> 63)) >> PRICE_BITS == 0
+    return is_near and ticks * proof.tick_e9 == price_e9 and (ticks > 0 or proof.is_signed != 0)
 
 
 @inlined
@@ -248,7 +250,7 @@ def apply_change(feed: StarbaseFeed, market: Market, index: int, template_id: in
         put = view(Put, block)
         ticks = to_ticks(proof, put.price_e9)
         lots = to_lots(feed, proof, put.quantity_mantissa)
-        if ticks == BAD or lots == BAD:
+        if lots < 0 or not is_price(proof, put.price_e9, ticks):
             return reject(feed, Reject.BAD_VALUE)
         side = template_id - Template.BID_PUT
         if is_beyond(book, side, ticks):
@@ -268,7 +270,7 @@ def apply_change(feed: StarbaseFeed, market: Market, index: int, template_id: in
         return False
     if template_id <= Template.ASK_QUANTITY_REDUCED:
         lots = to_lots(feed, proof, view(QuantityReduced, block).quantity_mantissa)
-        if lots == BAD or lots > queue.orders[slot].qty_lots:
+        if lots < 0 or lots > queue.orders[slot].qty_lots:
             return reject(feed, Reject.BAD_VALUE)
         reduce_slot(queue, book, slot, lots)
         return True

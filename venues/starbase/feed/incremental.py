@@ -9,12 +9,12 @@ from crosswire.venues.feed import Reject, known_instrument, reject
 from crosswire.venues.market import EVENTS_MAX, TRADE, Events, Market, add_event, book_changed
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.feed.book_messages import (
-    BAD,
     change_book,
     close_apart,
     close_transaction,
     count_message,
     is_of_order,
+    is_price,
     judge_odd_message,
     prove_message,
     spoil_book,
@@ -159,7 +159,7 @@ def read_trade(feed: StarbaseFeed, market: Market, events: Events, slot: int, ad
     proof = feed.proofs[index]
     ticks = to_ticks(proof, trade.fill_price_e9)
     lots = to_lots(feed, proof, trade.fill_quantity_mantissa)
-    if ticks == BAD or lots == BAD:
+    if lots < 0 or not is_price(proof, trade.fill_price_e9, ticks):
         reject(feed, Reject.BAD_VALUE)
         return
     if lots == 0:

@@ -24,6 +24,7 @@ from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.report.summary import RunSummary
 from crosswire.engine.runs import make_run_folder
 from crosswire.nic.journal.files import FOLDER, MemoryJournal
+from crosswire.nic.memory.resident import give_back
 
 
 def run_backtest(
@@ -81,7 +82,8 @@ def run_backtest(
     finally:
         backtest.close()
     # The run's memory makes room for the report.
-    del backtest
+    del backtest, kept
+    give_back("llvm")
     summary = make_files(folder, with_report)
     if console is not None:
         _print_outcome(summary, folder, with_report, console)

@@ -27,7 +27,7 @@ from crosswire.venues.exchange.lies import Lie
 from crosswire.venues.exchange.settings import SimulationConfig
 from crosswire.venues.feed import Feed
 from crosswire.venues.layout import WireLayout
-from crosswire.venues.market import Market
+from crosswire.venues.market import Events, Market
 from crosswire.venues.money.rates import FeedRates
 from crosswire.venues.session import Resumed, Session, SessionState
 
@@ -283,6 +283,9 @@ class OrderEntry:
     displace: Callable[[Any, int, int], bool] | None = None
     # (exchange, until_ns): it takes no order before then, as if all that its rate limit allows had been sent.
     throttle: Callable[[Any, int], None] | None = None
+    # (exchange, the engine's feed, its market, the events of the frame it reads): it may use the books that the engine
+    # makes of the very frames that it replays. None: it has its own.
+    share_books: Callable[[Any, Feed, Market, Events], None] | None = None
     # (exchange, the venue's name) -> what it measured; None: nothing.
     facts: Callable[[Any, str], ExchangeFacts] | None = None
     # What a simulated exchange can be made to say that is not so, by name.

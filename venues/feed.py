@@ -141,7 +141,18 @@ def decode(feed: Feed, packet: Packet, market: Market, events: Events) -> None:
     """
 
 
+@generic
+def copy_feed(feed: Feed, source: Feed, market: Market) -> None:
+    """Bring `feed` to where `source` is, which reads the same wire; `market` is either's.
+
+    A simulated exchange needs it to share the engine's books, for each order: so it should copy what there is, and not
+    all that there is room for. A feed that does not register it has its packets decoded twice in a backtest.
+    """
+
+
 def feed_unit(cls: type[Feed]) -> Unit:
-    """Describe the unit of feeds of this class: its entry `decode`, for a venue's unit and the simulated exchange."""
-    entry = Entry("decode", decode.implementation_for(cls), (cls, Packet, Market, Events))
-    return Unit(f"feed-{cls.__name__}", (entry,))
+    """Describe the unit of feeds of this class: for a venue's unit and the simulated exchange."""
+    entries = [Entry("decode", decode.implementation_for(cls), (cls, Packet, Market, Events))]
+    if copy_feed.is_registered(cls):
+        entries.append(Entry("copy_feed", copy_feed.implementation_for(cls), (cls, cls, Market)))
+    return Unit(f"feed-{cls.__name__}", tuple(entries))

@@ -61,6 +61,7 @@ class InstrumentMap(Struct):
     """A venue's instrument id -> market index; open addressing, ids are never removed. Slot: id + 1, or 0 if empty."""
 
     count: i64
+    changes: i64  # times that something was put in: tables of one feed with equal ones are equal
     keys: Annotated[Array, i64, MAP_SLOTS]
     values: Annotated[Array, i64, MAP_SLOTS]
 
@@ -88,6 +89,7 @@ def add_instrument(table: InstrumentMap, venue_id: int, index: int) -> bool:
         table.count += 1
         table.keys[slot] = venue_id + 1
     table.values[slot] = index
+    table.changes += 1
     return True
 
 

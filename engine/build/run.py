@@ -206,7 +206,16 @@ def build_run(config: RunConfig, config_path: Path, wire: Wiring = plain_wire) -
         for replay in replays:
             replay.close()
         raise
+    if wire is plain_wire:
+        share_books(config, core.engine, parts)
     return Run(config, config_path, core, parts, ReplayClock(), replays)
+
+
+def share_books(config: RunConfig, engine: Engine, parts: tuple[VenueParts, ...]) -> None:
+    """Let the exchanges whose frames come to the engine as they are use its books."""
+    for venue, part in zip(config.venue, parts, strict=True):
+        if venue.order_entry.share_books is not None:
+            venue.order_entry.share_books(part.exchange, part.feed, engine.market, engine.inbox.events)
 
 
 def set_desk(desk: Desk, market: Market, gate: Gate, journal: Journal) -> None:

@@ -1,5 +1,6 @@
 """A run's Parquet files: integers and floats as NumPy arrays, text as objects; pages that are proven by checksums."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from crosswire.engine.config import ConfigError
+
+# Before Arrow is imported anywhere: its own pools keep what they were given once, 27 MB more for a backtest.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 Values = np.ndarray[Any, Any]
 WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}  # of a `ParquetWriter`

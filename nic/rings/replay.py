@@ -70,6 +70,7 @@ class Record(Struct):
     frame_offset: i64  # in its capture
     frame_length: u32
     slot: u32  # of its capture
+    told: i64  # what the reader ahead has found in the frame, for the one behind it
 
 
 class Captures(Struct):
@@ -143,7 +144,13 @@ def peek_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
 
     The frame's bytes stay where they are until the next `Replay.refill`.
     """
-    record = captures.records[cursor.frames & captures.mask]
+    read_record(captures, cursor.frames, frame)
+
+
+@compiled
+def read_record(captures: Captures, place: int, frame: Frame) -> None:
+    """Fill `frame` with a record by its place among all; it must be in the table, and not taken by every reader."""
+    record = captures.records[place & captures.mask]
     frame.address = captures.windows[record.slot].base_address + record.frame_offset
     frame.length = record.frame_length
     frame.time_ns = record.time_ns
@@ -154,6 +161,18 @@ def take_record(captures: Captures, cursor: Cursor, frame: Frame) -> None:
     """Fill `frame` as `peek_record` does, and step past the record."""
     peek_record(captures, cursor, frame)
     cursor.frames += 1
+
+
+@compiled
+def tell_behind(captures: Captures, cursor: Cursor, told: int) -> None:
+    """Leave a number with the next record, for readers behind this one."""
+    captures.records[cursor.frames & captures.mask].told = told
+
+
+@compiled
+def told_ahead(captures: Captures, cursor: Cursor) -> int:
+    """Return what a reader ahead has left with the next record."""
+    return captures.records[cursor.frames & captures.mask].told
 
 
 @compiled

@@ -101,26 +101,9 @@ def run_crosswire(folder: Path, work: Path, suffix: str = "") -> dict[str, Any]:
     """One process: figures of its summary, and its peak memory."""
     config = work / "bench.toml"
     config.write_text(configuration(folder, suffix))
-    script = "import sys; from tests.bench.backtest import once; once(sys.argv[1], sys.argv[2])"
-    command = [sys.executable, "-c", script, str(config), str(work)]
+    command = [sys.executable, "-m", "tests.bench.backtest_run", str(config), str(work)]
     output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     return dict(json.loads(output.strip().splitlines()[-1]))
-
-
-def once(config: str, work: str) -> None:
-    """In the measured process: run, and print one JSON line."""
-    import time
-
-    started = time.perf_counter()
-    from crosswire.engine.backtest import run_backtest
-    from crosswire.engine.report.summary import read_summary
-
-    summary = read_summary(run_backtest(Path(config), Path(work), started=started, with_report=False))
-    status = Path("/proc/self/status").read_text()
-    peak_kib = int(status.partition("VmHWM:")[2].split()[0])
-    figures = {"run_s": summary.wall_s, "start_s": summary.start_s, "level_updates": summary.level_updates}
-    figures |= {"orders": summary.orders_sent, "frames": summary.frames, "peak_memory_bytes": peak_kib * 1024}
-    print(json.dumps(figures | {"whole_s": time.perf_counter() - started, "digest": summary.digest}))
 
 
 def main(rounds: int = 3) -> None:
@@ -153,7 +136,9 @@ def main(rounds: int = 3) -> None:
         "hftbacktest_files_rows_per_s": round(rate["hftbacktest npz"]),
         "ratio": round(rate["crosswire"] / rate["hftbacktest mem"], 2),
         "ratio_to_loading_included": round(rate["crosswire"] / rate["hftbacktest npz"], 2),
+        "crosswire_peak_memory_mb": round(memory["crosswire"] / 1e6, 1),
         "memory_ratio": round(memory["crosswire"] / memory["hftbacktest npz"], 3),
+        "ratio_with_quotes": round(rate["with quotes"] / rate["hftbacktest mem"], 2),
         "crosswire_orders": results["crosswire"][-1]["orders"],
         "hftbacktest_orders": results["hftbacktest mem"][-1]["orders"],
     }

@@ -5,8 +5,8 @@ and ends where it does not know more. Once all that it knows of a side is gone, 
 (`sees_best`): such a book must not be valid.
 """
 
-from crosswire.nic.memory.raw import count_trailing_zeros, hash_bits, shift_left, shift_right
-from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.memory.raw import copy_bytes, count_trailing_zeros, hash_bits, shift_left, shift_right
+from crosswire.nic.memory.struct import Array, Struct, address_of, i64
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.book.pages import (
     ABSENT,
@@ -21,10 +21,13 @@ from crosswire.venues.book.pages import (
     WORD_MASK,
     Pages,
     allocate_pages,
+    clear_bounds,
     clear_pages,
     find_group,
     group_key,
+    lay_over,
     next_group,
+    occupied_at,
     place_level,
     rank_of,
     remove_group,
@@ -64,12 +67,17 @@ class Book(Struct):
     taken: Taken  # used by the simulated exchange only
 
 
+TOP_BYTES = Book.fields["pages"].offset  # all that is neither in the pages nor taken
+
+
 def make_books(count: int, level_capacity: int) -> Array:
     """Make `count` empty, invalid books with room for at least `level_capacity` levels each (both sides together)."""
     books = Book.array(count)
     for book in books:
+        # What is allocated is zeros, which nobody must write: a book that is never used costs no memory.
         allocate_pages(book.pages, level_capacity)
-        clear_book(book)
+        clear_bounds(book.pages)
+        _forget(book)
     return books
 
 
@@ -77,6 +85,12 @@ def make_books(count: int, level_capacity: int) -> Array:
 def clear_book(book: Book) -> None:
     """Forget all levels, the quote and what was taken; the book is invalid."""
     clear_pages(book.pages)
+    _forget(book)
+
+
+@compiled
+def _forget(book: Book) -> None:
+    """Forget all but what is in the pages."""
     book.update_id = 0
     book.bid_levels = 0
     book.ask_levels = 0
@@ -101,6 +115,15 @@ def invalidate_book(book: Book) -> None:
     book.bid_lots = 0
     book.ask_ticks = NO_ASK
     book.ask_lots = 0
+
+
+@compiled
+def lay_book_over(book: Book, below: Book) -> None:
+    """Make a book equal to another, to be kept apart from here on (see `lay_over`); what was taken is not copied."""
+    copy_bytes(address_of(book), address_of(below), TOP_BYTES)
+    book.changed = 0
+    book.taken.count = 0
+    lay_over(book.pages, below.pages)
 
 
 @inlined
@@ -198,10 +221,9 @@ def _next_best(pages: Pages, side: int, group: int, occupied: int) -> int:
         group = next_group(pages, side, group)
         if group == NO_GROUP:
             return NO_BID if side == BID else NO_ASK
-        slot = find_group(pages, side, group)
-        occupied = pages.groups[slot].occupied
-        if occupied == 0:
-            remove_group(pages, slot)
+        occupied = occupied_at(pages, side, group)
+        if occupied == 0 and pages.below == 0:
+            remove_group(pages, find_group(pages, side, group))
     return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
 
 
@@ -217,13 +239,12 @@ def worse_level(book: Book, side: int, price_ticks: int) -> int:
     pages = book.pages
     rank = rank_of(side, price_ticks)
     group = rank >> WORD_BITS
-    slot = find_group(pages, side, group)
-    occupied = 0 if slot < 0 else pages.groups[slot].occupied & shift_left(-2, rank & WORD_MASK)
+    occupied = occupied_at(pages, side, group) & shift_left(-2, rank & WORD_MASK)
     while occupied == 0:
         group = next_group(pages, side, group)
         if group == NO_GROUP:
             return NO_BID if side == BID else NO_ASK
-        occupied = pages.groups[find_group(pages, side, group)].occupied
+        occupied = occupied_at(pages, side, group)
     return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
 
 

@@ -12,6 +12,10 @@ nothing to do but clear a bit. Once half of either is used, every new one pays f
 gives back what is empty there, so that a turn of the whole table takes a quarter as many new ones as it has slots; when
 one runs out, the turn goes on until something is found. So nothing is lost, however far prices drift.
 
+Pages may lie over those of another book (`lay_over`): what was not changed here is what lies below, and a group is
+taken over before it is changed. So a book that differs from another for a while costs what differs. What was taken over
+stays, even empty, since it hides what lies below; when that is half of what there is room for, all is (`detach`).
+
 When every page has a level, the farthest page of the side that has more is let go: from its first rank on (`bounds`)
 nothing of that side is kept any more until all is cleared. So what is kept is always every level before that rank, and
 it costs nothing while there is room: a page beyond the bound does not exist, and only where one is missing is the bound
@@ -34,7 +38,7 @@ from crosswire.nic.memory.raw import (
     shift_left,
     shift_right,
 )
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u16
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u16, view
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.hash_table import close_gap, find_key, find_place, is_taken
 
@@ -99,6 +103,7 @@ class Pages(Struct):
     levels_let_go: i64  # ever, with what came for ranks from the bound on
     uncounted: Annotated[Array, i64, SIDES]  # of these: levels that the book still counts
     bounds: Annotated[Array, i64, SIDES]  # from this rank on no level of the side is kept; NO_BOUND: all are
+    below: i64  # address of the `Pages` that these lie over; 0: of none
     groups: Annotated[Pointer, Group]
     nodes: Annotated[Pointer, Node]
     sizes: Annotated[Pointer, i64]  # from page * PAGE_TICKS
@@ -133,7 +138,8 @@ def clear_bounds(pages: Pages) -> None:
 
 @compiled
 def clear_pages(pages: Pages) -> None:
-    """Forget every level."""
+    """Forget every level; nothing lies below any more."""
+    pages.below = 0
     fill_bytes(address_of(pages.groups), 0, size_of(Group) << pages.group_bits)
     fill_bytes(address_of(pages.nodes), 0, size_of(Node) << pages.node_bits)
     for place in range(pages.pages_fresh * PAGE_TICKS):
@@ -178,11 +184,33 @@ def find_group(pages: Pages, side: int, group: int) -> int:
 def size_at(pages: Pages, side: int, rank: int) -> int:
     """Lots at a rank, 0 if there is no level."""
     slot = find_group(pages, side, rank >> WORD_BITS)
-    if slot < 0:
+    if slot >= 0:
+        return _size_in(pages, slot, rank)
+    if pages.below == 0:
         return 0
+    below = view(Pages, pages.below)
+    slot = find_group(below, side, rank >> WORD_BITS)
+    return 0 if slot < 0 else _size_in(below, slot, rank)
+
+
+@compiled
+def _size_in(pages: Pages, slot: int, rank: int) -> int:
     page = pages.groups[slot].pages[(rank & WORD_MASK) >> PAGE_BITS]
     lots: int = pages.sizes[page * PAGE_TICKS + (rank & PAGE_MASK)]
     return lots
+
+
+@compiled
+def occupied_at(pages: Pages, side: int, group: int) -> int:
+    """Tell which ranks of a group have a level, a bit each."""
+    slot = find_group(pages, side, group)
+    if slot >= 0:
+        return pages.groups[slot].occupied
+    if pages.below == 0:
+        return 0
+    below = view(Pages, pages.below)
+    slot = find_group(below, side, group)
+    return 0 if slot < 0 else below.groups[slot].occupied
 
 
 @compiled
@@ -194,6 +222,12 @@ def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
     group = rank >> WORD_BITS
     place = (rank & WORD_MASK) >> PAGE_BITS
     slot = find_group(pages, side, group)
+    if pages.below != 0:
+        if 2 * (max(pages.groups_used, pages.pages_used) + GROUP_PAGES) >= pages.levels_max:
+            detach(pages)
+            slot = find_group(pages, side, group)
+        elif slot < 0:
+            slot = _take_over(pages, side, group)
     if qty_lots == 0:
         return slot
     if slot >= 0 and pages.groups[slot].pages[place] != NO_PAGE:
@@ -212,6 +246,102 @@ def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
         _add_group(pages, slot, side, group)
     _add_page(pages, pages.groups[slot], place)
     return slot
+
+
+@compiled
+def lay_over(pages: Pages, below: Pages) -> None:
+    """Forget every level and show those of `below`, which must have the same capacity and stay where it is.
+
+    It may change only as these pages have changed already. Levels that it lets go meanwhile are not seen here either.
+    """
+    for side in range(SIDES):
+        group = _first_group(pages, side)
+        while group != NO_GROUP:
+            slot = find_group(pages, side, group)
+            _empty_group(pages, pages.groups[slot])
+            _free_pages(pages, pages.groups[slot])
+            _remove_group(pages, slot)
+            group = _first_group(pages, side)
+        pages.bounds[side] = below.bounds[side]
+        pages.uncounted[side] = 0
+    pages.is_cut = below.is_cut
+    pages.below = address_of(below)
+
+
+@compiled
+def _first_group(pages: Pages, side: int) -> int:
+    """The best group of a side; NO_GROUP if there is none. What lies below is not looked at."""
+    if pages.groups_used == 0:
+        return NO_GROUP
+    if find_group(pages, side, -GROUPS_HALF) >= 0:
+        return -GROUPS_HALF
+    return _next_own_group(pages, side, -GROUPS_HALF)
+
+
+@compiled
+def _empty_group(pages: Pages, group: Group) -> None:
+    """Remove the levels of a group; its pages stay."""
+    for place in range(GROUP_PAGES):
+        page = group.pages[place]
+        if page != NO_PAGE:
+            for position in range(PAGE_TICKS):
+                pages.sizes[page * PAGE_TICKS + position] = 0
+    group.occupied = 0
+
+
+@compiled
+def _take_over(pages: Pages, side: int, group: int) -> int:
+    """Copy a group from below; its slot, ABSENT if it has no level there."""
+    below = view(Pages, pages.below)
+    there = find_group(below, side, group)
+    if there < 0 or below.groups[there].occupied == 0:
+        return ABSENT
+    slot = find_place(pages.groups, pages.group_bits, group_key(side, group))
+    _copy_group(pages, slot, below, there, side, group)
+    return slot
+
+
+@compiled
+def _copy_group(pages: Pages, slot: int, below: Pages, there: int, side: int, group: int) -> None:
+    """Enter a group with the levels that it has below."""
+    _add_group(pages, slot, side, group)
+    new, old = pages.groups[slot], below.groups[there]
+    new.occupied = old.occupied
+    for place in range(GROUP_PAGES):
+        if shift_right(old.occupied, place * PAGE_TICKS) & PAGE_FULL != 0:
+            _add_page(pages, new, place)
+            target, source = new.pages[place] * PAGE_TICKS, old.pages[place] * PAGE_TICKS
+            for position in range(PAGE_TICKS):
+                pages.sizes[target + position] = below.sizes[source + position]
+
+
+@compiled
+def detach(pages: Pages) -> None:
+    """Take over every group from below; where there is no room for all, the farthest levels are let go."""
+    below = view(Pages, pages.below)
+    for slot in range(1 << pages.group_bits):
+        if pages.groups[slot].key != 0:
+            _free_pages(pages, pages.groups[slot])
+    for side in range(SIDES):
+        group = _first_group(below, side)
+        while group != NO_GROUP:
+            there = find_group(below, side, group)
+            slot = find_place(pages.groups, pages.group_bits, group_key(side, group))
+            occupied = below.groups[there].occupied
+            if pages.groups[slot].key == 0 and occupied != 0:
+                if max(pages.groups_used + 1, pages.pages_used + GROUP_PAGES) > pages.levels_max:
+                    cut_at(pages, side, group << WORD_BITS)
+                if group << WORD_BITS < pages.bounds[side]:
+                    _copy_group(pages, slot, below, there, side, group)
+                else:
+                    for rank in range(1 << WORD_BITS):
+                        pages.uncounted[side] += shift_right(occupied, rank) & 1
+            group = _next_own_group(below, side, group)
+    pages.below = 0
+    for side in range(SIDES):
+        pages.levels_let_go += pages.uncounted[side]
+        while _count_pages(pages, side) != 0 and last_rank(pages, side) >= pages.bounds[side]:
+            _let_go_page(pages, side, last_rank(pages, side))
 
 
 @compiled
@@ -377,6 +507,15 @@ def _remove_group(pages: Pages, slot: int) -> None:
 @compiled
 def next_group(pages: Pages, side: int, group: int) -> int:
     """The nearest group worse than `group`, which need not exist; NO_GROUP if there is none."""
+    own = _next_own_group(pages, side, group)
+    if pages.below == 0:
+        return own
+    return min(own, _next_own_group(view(Pages, pages.below), side, group))
+
+
+@compiled
+def _next_own_group(pages: Pages, side: int, group: int) -> int:
+    """Find the next group; what lies below is not looked at."""
     number = group + GROUPS_HALF
     for height in range(1, NODE_HEIGHT + 1):
         slot = _find_node(pages, side, height, number >> WORD_BITS)

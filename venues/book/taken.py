@@ -8,7 +8,7 @@ level goes, so does the memory.
 
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Struct, i64
+from crosswire.nic.memory.struct import Array, Struct, copy_struct, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.side import BID
 
@@ -49,6 +49,17 @@ def forget_taken(taken: Taken, place: int) -> None:
         level.side = younger.side
         level.price_ticks = younger.price_ticks
         level.taken_lots = younger.taken_lots
+
+
+@compiled
+def move_taken(source: Taken, target: Taken) -> None:
+    """Give what was taken from one book to another of the same market, which remembers nothing."""
+    for place in range(source.count):
+        copy_struct(target.levels[place], source.levels[place])
+    target.count = source.count
+    target.dropped += source.dropped
+    source.count = 0
+    source.dropped = 0
 
 
 @compiled

@@ -9,7 +9,7 @@ the packet to be the messages that its header counts.
 from typing import Annotated
 
 from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, view
+from crosswire.nic.memory.struct import Array, Struct, address_of, copy_struct, i64, size_of, view
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import Book, clear_book, refresh_top, sees_best, set_level, set_quote
@@ -34,7 +34,7 @@ from crosswire.venues.bridge.wire.layout import (
     Template,
     Trade,
 )
-from crosswire.venues.feed import Feed, Reject, decode, note_mismatch, note_restart, reject
+from crosswire.venues.feed import Feed, Reject, copy_feed, decode, note_mismatch, note_restart, reject
 from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Kind, Payoff, has_terms, multiply_e9
 from crosswire.venues.market import (
     MAP_INSTRUMENTS_MAX,
@@ -80,6 +80,9 @@ class BridgeFeed(Feed):
     unproven_messages: i64  # deltas, or later parts of an event, for which there is no valid book
     channels: Annotated[Array, Channel, CHANNELS_MAX]
     chains: Annotated[Array, Chain, MAP_INSTRUMENTS_MAX]
+
+
+HEAD_BYTES = BridgeFeed.fields["map"].offset  # of the counters that every feed has
 
 
 @compiled
@@ -684,3 +687,17 @@ def decode_bridge(feed: BridgeFeed, packet: Packet, market: Market, events: Even
         if position != 0:
             reject(feed, Reject.LENGTH_MISMATCH)
         lose_channel(feed, channel_index, market, events, header.send_time_ns)
+
+
+@copy_feed.register(BridgeFeed)
+def copy_bridge(feed: BridgeFeed, source: BridgeFeed, market: Market) -> None:
+    copy_bytes(address_of(feed), address_of(source), HEAD_BYTES)
+    if feed.map.changes != source.map.changes:
+        copy_struct(feed.map, source.map)
+    feed.channel_count = source.channel_count
+    feed.stale_messages = source.stale_messages
+    feed.unproven_messages = source.unproven_messages
+    for index in range(source.channel_count):
+        copy_struct(feed.channels[index], source.channels[index])
+    for index in range(market.count):
+        copy_struct(feed.chains[index], source.chains[index])

@@ -81,10 +81,15 @@ def tell_measured(clock: ExchangeClock, receive_ns: int) -> None:
 
 
 @compiled
-def measure(clock: ExchangeClock, receive_ns: int) -> None:
-    """Count the latency of a frame that told something new, if it changed a book and says when."""
-    time_ns = clock.told.time_ns
-    if clock.told.is_book != 0:
+def book_time(clock: ExchangeClock) -> int:
+    """Return when the frame told last was made, 0 if it changed no book or does not say."""
+    return clock.told.time_ns if clock.told.is_book != 0 else 0
+
+
+@compiled
+def measure(clock: ExchangeClock, receive_ns: int, time_ns: int) -> None:
+    """Count the latency of a frame that told something new, with its `book_time`."""
+    if time_ns != 0:
         latency_ns = receive_ns - time_ns
         if abs(latency_ns) > CLOCKS_DIFFER_NS:
             if clock.differing == 0:

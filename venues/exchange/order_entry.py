@@ -30,6 +30,7 @@ from crosswire.venues.exchange.simulated import (
     displace,
     kill_gateway,
     make_simulated_exchange,
+    share_books,
     throttle,
 )
 from crosswire.venues.feed import Feed
@@ -58,6 +59,7 @@ def replayed_order_entry(make_feed: Callable[[VenueSetup], Feed]) -> OrderEntry:
         resume=resume,
         displace=displace,
         throttle=throttle,
+        share_books=share_books,
         facts=facts,
         lies=lies,
     )

@@ -18,6 +18,12 @@ The order connection of an engine in the same process can be made anew (`reconne
 what the last connection still carries, and answers to that one are dropped, as the engine's host would. `crosswire
 exchange` has sockets for that.
 
+In a backtest the engine decodes every frame itself, a moment later. So there the exchange decodes only what it needs
+(`share_books`). Its books are the engine's until an order comes. Then they part: they lie over the engine's
+(`venues.book.book.lay_book_over`), and take in the frames that the engine is yet to receive; while something of ours
+rests they do that for every frame. When the engine has received what they have taken in, they are equal to the
+engine's, and the exchange has none of its own again. What we have taken is then remembered, and followed, there.
+
 The exchange catches up inside `poll`. While orders of ours rest, `next_time_ns` also names the exchange's next market
 frame, and while frames are under way their arrival, so that no answer can be late; without that, the exchange costs no
 turn of the loop.
@@ -32,6 +38,7 @@ from crosswire.nic.packet import (
     FLAG_FIN,
     FLAG_RST,
     FLAG_SYN,
+    PROTOCOL_UDP,
     TCP_FRAME_HEADER_BYTES,
     Flow,
     Packet,
@@ -51,17 +58,22 @@ from crosswire.nic.rings.replay import (
     Replay,
     next_record_time,
     peek_record,
+    read_record,
     take_record,
+    tell_behind,
+    told_ahead,
 )
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
-from crosswire.venues.book.book import make_books
+from crosswire.venues.book.book import lay_book_over, make_books
+from crosswire.venues.book.taken import move_taken
 from crosswire.venues.bridge.exchange.gateway import (
     BridgeGateway,
     displace_client,
     do_duty,
+    is_heartbeat,
     next_duty_ns,
     receive_frame,
     reset_client,
@@ -72,6 +84,7 @@ from crosswire.venues.bridge.exchange.gateway import (
 )
 from crosswire.venues.exchange.clock import (
     ExchangeClock,
+    book_time,
     is_measured,
     measure,
     tell_measured,
@@ -80,7 +93,7 @@ from crosswire.venues.exchange.clock import (
 from crosswire.venues.exchange.matching import Matching, on_market, set_matching
 from crosswire.venues.exchange.ring import ANSWER, MARKET_DATA, NOTHING, ExchangeRing, send_syn
 from crosswire.venues.exchange.wire_time import tells_time, wire_time_unit
-from crosswire.venues.feed import Feed, feed_unit
+from crosswire.venues.feed import Feed, copy_feed, feed_unit
 from crosswire.venues.market import Events, Market, clear_events, copy_instruments
 from crosswire.venues.token_bucket import empty_until
 
@@ -90,8 +103,18 @@ class SimulatedExchange(ExchangeRing):
 
     feed: Annotated[Feed, Reference]  # the exchange's own
     decode: i64  # entry of the feed's unit
+    copy_feed: i64  # as well; 0: the feed has none
     read_wire_time: i64  # entry of the feed's unit for that; 0: its wire tells no time
-    exchange_frames: i64  # market frames that the exchange has taken in
+    exchange_frames: i64  # market frames that have come to the exchange
+    decoded: i64  # how many of them are in its books
+    shares: i64  # 1: it has no books of its own but where they must differ from the engine's
+    follows: i64  # 1: it has
+    partings: i64  # times that it began to
+    engine_feed: i64  # address
+    engine_market: Annotated[Market, Reference]
+    engine_events: Annotated[Events, Reference]  # of the frame that the engine has read last
+    polled_ns: i64  # receive time of that
+    polled_told: i64  # and its `book_time`
     connection: i64  # number of the engine's connection, from 1
     is_up: i64  # 1: the engine's host has it
     taken: i64  # number of the connection that the gateway has
@@ -104,7 +127,6 @@ class SimulatedExchange(ExchangeRing):
     clock: ExchangeClock
     frame: Frame  # of the engine's
     market_frame: Frame
-    is_packet: i64  # 1: `packet` is the next market frame's
     packet: Packet
     parsed: PacketCounters
     events: Events
@@ -145,8 +167,10 @@ def _take_order_frame(exchange: SimulatedExchange) -> None:
         take_connection(gateway, exchange.matching, exchange.now_ns)
         exchange.taken += 1
         exchange.first_answer = exchange.answers.sent
-    else:
-        receive_frame(gateway, exchange.matching, exchange.market, frame, exchange.answers, exchange.now_ns)
+        return
+    if not is_heartbeat(frame):
+        bring_up(exchange)
+    receive_frame(gateway, exchange.matching, exchange.market, frame, exchange.answers, exchange.now_ns)
 
 
 @compiled
@@ -190,38 +214,83 @@ def read_packet(exchange: SimulatedExchange) -> None:
     told = exchange.clock.told
     told.time_ns = 0
     told.is_book = 0
-    exchange.is_packet = parse_packet(exchange.market_frame, exchange.packet, exchange.parsed)
-    if exchange.is_packet != 0 and exchange.read_wire_time != 0:
+    if is_market_data(exchange) and exchange.read_wire_time != 0:
         call_entry(exchange.read_wire_time, address_of(exchange.feed), address_of(exchange.packet), address_of(told))
 
 
 @compiled
+def is_market_data(exchange: SimulatedExchange) -> bool:
+    """Find the packet in the market frame; False if it is none that a feed reads."""
+    found = parse_packet(exchange.market_frame, exchange.packet, exchange.parsed)
+    return found and exchange.packet.protocol == PROTOCOL_UDP
+
+
+@compiled
 def _take_market(exchange: SimulatedExchange) -> None:
-    """Take one market frame into the exchange's books, and to our resting orders."""
-    clock, frame = exchange.clock, exchange.market_frame
-    peeked_address = frame.address
-    take_record(exchange.captures[0], exchange.cursors[LEADER], frame)
+    """Take one market frame to the exchange: to our resting orders, and to its books, if they are its own."""
+    clock, cursor = exchange.clock, exchange.cursors[LEADER]
+    if not is_measured(clock):
+        peek_record(exchange.captures[0], cursor, exchange.market_frame)
+        read_packet(exchange)
+    tell_behind(exchange.captures[0], cursor, book_time(clock))
+    cursor.frames += 1
     exchange.exchange_frames += 1
     clock.is_known = 0
     note_frame(exchange.answers.latency, exchange.now_ns)
-    if is_measured(clock):
-        # The window may have been refilled since the frame was looked at: its bytes are elsewhere then.
-        exchange.packet.payload_address += frame.address - peeked_address
-    else:
-        read_packet(exchange)
-    if exchange.is_packet == 0:
-        return
-    clear_events(exchange.events, exchange.market)
-    packet, market, events = address_of(exchange.packet), address_of(exchange.market), address_of(exchange.events)
-    call_entry(exchange.decode, address_of(exchange.feed), packet, market, events)
-    if exchange.events.count != 0:
-        measure(clock, frame.time_ns)
     matching = exchange.matching
+    if exchange.shares != 0 and matching.resting_count == 0:
+        return
+    bring_up(exchange)
+    if exchange.events.count == 0:
+        return
+    if exchange.shares == 0:
+        measure(clock, exchange.market_frame.time_ns, book_time(clock))
     if matching.resting_count != 0:
         gateway = exchange.gateway
         on_market(matching, exchange.market, exchange.events, exchange.now_ns, gateway.executions)
         send_executions(gateway, exchange.market, exchange.answers, exchange.now_ns)
         send_segment(gateway, exchange.answers, exchange.now_ns)
+
+
+@compiled
+def bring_up(exchange: SimulatedExchange) -> None:
+    """Have all that has come to the exchange in its books; `events` are then the last frame's."""
+    if exchange.shares != 0 and exchange.follows == 0:
+        _part(exchange)
+    while exchange.decoded < exchange.cursors[LEADER].frames:
+        clear_events(exchange.events, exchange.market)
+        read_record(exchange.captures[0], exchange.decoded, exchange.market_frame)
+        exchange.decoded += 1
+        if is_market_data(exchange):
+            packet, market = address_of(exchange.packet), address_of(exchange.market)
+            call_entry(exchange.decode, address_of(exchange.feed), packet, market, address_of(exchange.events))
+
+
+@compiled
+def _part(exchange: SimulatedExchange) -> None:
+    """Begin to have books: those that the engine has now, after what it has received."""
+    own, theirs = exchange.market, exchange.engine_market
+    call_entry(exchange.copy_feed, address_of(exchange.feed), exchange.engine_feed, address_of(theirs))
+    for index in range(own.count):
+        instrument, book = own.instruments[index], own.books[index]
+        if instrument.venue == exchange.matching.venue:
+            instrument.venue_id = theirs.instruments[index].venue_id
+            lay_book_over(book, theirs.books[index])
+            move_taken(theirs.books[index].taken, book.taken)
+    exchange.events.count = 0
+    exchange.decoded = exchange.cursors[FOLLOWER].frames
+    exchange.follows = 1
+    exchange.partings += 1
+
+
+@compiled
+def _join(exchange: SimulatedExchange) -> None:
+    """Have no books any more: the engine has received all that is in them."""
+    own, theirs = exchange.market, exchange.engine_market
+    for index in range(own.count):
+        if own.instruments[index].venue == exchange.matching.venue:
+            move_taken(own.books[index].taken, theirs.books[index].taken)
+    exchange.follows = 0
 
 
 @poll.register(SimulatedExchange)
@@ -238,7 +307,13 @@ def poll_exchange(exchange: SimulatedExchange, frame: Frame, now_ns: int) -> boo
         exchange.counters.empty_polls += 1
         return False
     if market_ns <= answer_ns:
-        take_record(exchange.captures[0], exchange.cursors[FOLLOWER], frame)
+        cursor = exchange.cursors[FOLLOWER]
+        if exchange.shares != 0:
+            if exchange.follows != 0 and exchange.decoded == cursor.frames:
+                _join(exchange)
+            exchange.polled_told = told_ahead(exchange.captures[0], cursor)
+        take_record(exchange.captures[0], cursor, frame)
+        exchange.polled_ns = frame.time_ns
         note_frame(exchange.orders.latency, frame.time_ns)
         exchange.polled = MARKET_DATA
     else:
@@ -255,6 +330,8 @@ def poll_exchange(exchange: SimulatedExchange, frame: Frame, now_ns: int) -> boo
 def release_exchange(exchange: SimulatedExchange) -> None:
     if exchange.polled == ANSWER:
         release(exchange.answers)
+    elif exchange.polled == MARKET_DATA and exchange.polled_told != 0 and exchange.engine_events.count != 0:
+        measure(exchange.clock, exchange.polled_ns, exchange.polled_told)
     exchange.polled = NOTHING
 
 
@@ -348,6 +425,20 @@ def make_simulated_exchange(
     if linker is None:
         links.load()
     return exchange
+
+
+def share_books(exchange: SimulatedExchange, feed: Feed, market: Market, events: Events) -> None:
+    """Let the exchange use the books that the engine decodes from the same frames, in the same process and thread.
+
+    `feed`, `market` and `events` are the engine's, none of which has seen anything yet; the engine must read each frame
+    that it polls before it polls again, and get it as it was captured. Does nothing for a feed that can't be copied.
+    """
+    if not copy_feed.is_registered(type(feed)):
+        return
+    exchange.shares = 1
+    exchange.engine_feed = address_of(feed)
+    exchange.engine_market = market
+    exchange.engine_events = events
 
 
 def connect_anew(exchange: SimulatedExchange, now_ns: int) -> None:

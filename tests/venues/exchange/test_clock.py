@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from crosswire.nic.histogram import percentile_ns
 from crosswire.nic.rings.latency import Model, Point, set_interpolated
-from crosswire.venues.exchange.clock import CLOCKS_DIFFER_NS, ExchangeClock, measure, tell_measured, tell_modelled
+from crosswire.venues.exchange.clock import (
+    CLOCKS_DIFFER_NS,
+    ExchangeClock,
+    book_time,
+    measure,
+    tell_measured,
+    tell_modelled,
+)
 
 MAX_NS = 1_000
 MS = 1_000_000
@@ -41,7 +48,7 @@ def tell(clock: ExchangeClock, frame: Told) -> int:
     clock.told.time_ns = frame.wire_ns
     clock.told.is_book = int(frame.is_book)
     tell_measured(clock, frame.receive_ns)
-    measure(clock, frame.receive_ns)
+    measure(clock, frame.receive_ns, book_time(clock))
     return clock.time_ns
 
 

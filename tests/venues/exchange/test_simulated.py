@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -12,7 +13,7 @@ import pytest
 
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.memory.raw import FNV_BASIS, fnv1a
-from crosswire.nic.memory.struct import Array, Struct, array, i64, size_of, u8, view
+from crosswire.nic.memory.struct import Array, Struct, address_of, array, i64, size_of, u8, view
 from crosswire.nic.packet import (
     PROTOCOL_TCP,
     UDP_FRAME_HEADER_BYTES,
@@ -26,14 +27,15 @@ from crosswire.nic.rings.connection import connection_of, reconnect
 from crosswire.nic.rings.replay import STARVED, Replay
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.unit.compile import NO_JIT, compiled
-from crosswire.venues.book.book import set_level
+from crosswire.nic.unit.load import call_entry
+from crosswire.venues.book.book import make_books, set_level
 from crosswire.venues.bridge.exchange.gateway import reset_client
 from crosswire.venues.bridge.orders.session import BridgeSession, make_bridge_session
 from crosswire.venues.exchange.ring import ANSWER as EXCHANGE_ANSWER
 from crosswire.venues.exchange.ring import is_settled
-from crosswire.venues.exchange.simulated import SimulatedExchange, kill_gateway, make_simulated_exchange
+from crosswire.venues.exchange.simulated import SimulatedExchange, kill_gateway, make_simulated_exchange, share_books
 from crosswire.venues.feed import Feed, decode
-from crosswire.venues.market import TRADE, Events, Market, add_event, book_changed
+from crosswire.venues.market import TRADE, Events, Market, add_event, book_changed, clear_events, copy_instruments
 from crosswire.venues.order import (
     NOT_TOLD,
     Approval,
@@ -129,7 +131,10 @@ class Engine(Struct):
     step: i64
     step_count: i64
     heard_count: i64
+    feed: i64  # address; 0: it reads no market data
     frame: Frame
+    market: Market
+    events: Events
     packet: Packet
     counters: PacketCounters
     reports: Reports
@@ -165,6 +170,10 @@ def drive(engine: Engine, exchange: SimulatedExchange, session: BridgeSession) -
                     engine.keep_ns = engine.now_ns
             else:
                 engine.market_frames += 1
+                if engine.feed != 0:
+                    clear_events(engine.events, engine.market)
+                    packet, market = address_of(engine.packet), address_of(engine.market)
+                    call_entry(exchange.decode, engine.feed, packet, market, address_of(engine.events))
             release(exchange)
         if engine.now_ns >= engine.keep_ns:
             if session.state == SessionState.CLOSED:
@@ -244,8 +253,13 @@ def run(
     resting_max: int = 100,
     feed: Feed | None = None,
     feed_latency_ns: int | None = FEED_NS,
+    shares: bool = False,
+    look: Callable[[SimulatedExchange], None] = lambda _exchange: None,
 ) -> Outcome:
-    """Replay a capture, with (time, action, id, side, time in force, price, lots) on the way."""
+    """Replay a capture, with (time, action, id, side, time in force, price, lots) on the way.
+
+    With `shares` the exchange shares the books that the engine makes of what it receives. `look` at it at the end.
+    """
     terms = make_market()
     with Replay([path], window_bytes, cursors=2) as replay:
         exchange = make_simulated_exchange(
@@ -255,6 +269,12 @@ def run(
         )  # fmt: skip
         session = make_bridge_session(VENUE, terms, make_flow(), 1, HEARTBEAT_MS)
         engine = Engine(step_count=len(steps))
+        if shares:
+            own_feed = type(feed)() if feed else PlainFeed()
+            engine.feed = own_feed.address
+            copy_instruments(engine.market, terms)
+            engine.market.books = make_books(terms.capacity, 256)
+            share_books(exchange, own_feed, engine.market, engine.events)
         for number, values in enumerate(steps):
             for name, value in zip(Step.fields, values, strict=True):
                 setattr(engine.steps[number], name, value)
@@ -266,6 +286,7 @@ def run(
         heard = [
             tuple(getattr(engine.heard[number], name) for name in Heard.fields) for number in range(engine.heard_count)
         ]
+        look(exchange)
         ready = session.state == SessionState.READY
         return Outcome(heard, exchange.digest, engine.turns, engine.market_frames, ready)
 

@@ -146,6 +146,15 @@ def receive_frame(
 
 
 @compiled
+def is_heartbeat(frame: Frame) -> bool:
+    """Tell whether a frame of the engine looks like a heartbeat and nothing else: what needs no book."""
+    template_id = messages.Template.HEARTBEAT
+    if frame.length != TCP_FRAME_HEADER_BYTES + length_of(template_id):
+        return False
+    return view(messages.MessageHeader, frame.address + TCP_FRAME_HEADER_BYTES).template_id == template_id
+
+
+@compiled
 def _checksums_hold(gateway: BridgeGateway, frame: Frame) -> bool:
     """Tell whether IPv4 and TCP checksums are right. `parse_packet` has proven the lengths that are read here."""
     packet = gateway.packet

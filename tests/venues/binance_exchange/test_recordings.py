@@ -131,7 +131,7 @@ def test_rounds_begin_with_the_same_book_and_ids_go_on(tmp_path: Path) -> None:
     assert max(before - after for before, after in itertools.pairwise(times)) < 2_000_000_000
 
 
-# By the number of the change: (side, time in force, ticks from the best bid, lots); 0 lots: cancel an order by its place.
+# By a change's number: (side, time in force, ticks from the best bid, lots); 0 lots: cancel an order by its place.
 SCRIPT = {
     20: (BUY, TimeInForce.IOC, 30, 5_000),
     40: (BUY, TimeInForce.GTC, 0, 4_000),

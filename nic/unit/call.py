@@ -5,6 +5,7 @@ from Python, too, at its first call with each set of argument types: so tests te
 """
 
 import ctypes
+import inspect
 import re
 from collections.abc import Callable
 from functools import partial
@@ -69,9 +70,13 @@ def bind(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     """
     if NO_JIT:
         return partial(plain_function(function), *arguments)
-    wrapped = function if isinstance(function, Compiled) else Compiled(function, is_inlined=False)
-    more = len(wrapped.signature.parameters) - len(arguments)
-    made = Call(wrapped, (*map(kind_of, arguments), *(kind_of(0) for _ in range(more))))
+    plain = plain_function(function)
+    more = len(inspect.signature(plain).parameters) - len(arguments)
+    kinds = (*map(kind_of, arguments), *(kind_of(0) for _ in range(more)))
+    made = _calls.get((plain, kinds))
+    if made is None:
+        wrapped = function if isinstance(function, Compiled) else Compiled(function, is_inlined=False)
+        made = _calls[plain, kinds] = Call(wrapped, kinds)
     settled: list[int] = []
     for each in arguments:
         to_words(each, settled)

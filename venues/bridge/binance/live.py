@@ -4,7 +4,11 @@ The stream keeps its own book. When a snapshot and the deltas held for it have b
 published whole; from then on deltas are, as they come. Whoever begins to listen later is served by publishing it again.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from crosswire.nic.memory.struct import array
+from crosswire.nic.unit.call import bind
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import make_books
 from crosswire.venues.bridge.binance.carry import BOOK_LEVELS_MAX, copy_side
@@ -25,7 +29,7 @@ from crosswire.venues.bridge.binance.stream import (
     replay_line,
     write_carried,
 )
-from crosswire.venues.bridge.binance.terms import Terms
+from crosswire.venues.bridge.binance.terms import DEFAULT_TERMS, Terms
 from crosswire.venues.bridge.wire.encoder import FeedWriter, book_bytes_max, write_definition, write_heartbeat
 from crosswire.venues.bridge.wire.layout import Level
 from crosswire.venues.side import ASK, BID
@@ -43,6 +47,32 @@ def make_live_stream(market: Market, symbol: str, terms: Terms) -> tuple[Stream,
     stream.carried_bids = array(Level, BOOK_LEVELS_MAX + 1)
     stream.carried_asks = array(Level, BOOK_LEVELS_MAX + 1)
     return stream, writer
+
+
+def bind_all(stream: Stream, writer: FeedWriter) -> "LiveCalls":
+    """Have the entry points below as machine code for one instrument; the first call compiles them, if need be."""
+    return LiveCalls(
+        take=bind(take_line, stream, writer),
+        book=bind(publish_book, stream, writer),
+        definition=bind(publish_definition, stream, writer),
+        heartbeat=bind(publish_heartbeat, stream, writer),
+        lose=bind(lose_book, stream, writer),
+    )
+
+
+class LiveCalls(NamedTuple):
+    """The entry points of one instrument. All but `take` want the time, ns."""
+
+    take: Callable[[], bool]
+    book: Callable[[int], bool]
+    definition: Callable[[int], None]
+    heartbeat: Callable[[int, int], None]  # and its interval, ns
+    lose: Callable[[int], None]
+
+
+def compile_live() -> None:
+    """Compile the entry points, which takes half a minute where it was never done."""
+    bind_all(*make_live_stream(*next((market, symbol, terms) for (market, symbol), terms in DEFAULT_TERMS.items())))
 
 
 @compiled

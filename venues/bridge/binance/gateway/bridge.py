@@ -10,6 +10,7 @@ from crosswire.venues.bridge.binance.gateway.definitions import ask_time
 from crosswire.venues.bridge.binance.gateway.log import Log
 from crosswire.venues.bridge.binance.gateway.market.market import MarketSide
 from crosswire.venues.bridge.binance.gateway.shared import Shared, make_shared
+from crosswire.venues.bridge.binance.live import compile_live
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.errors import VenueError
 
@@ -30,6 +31,7 @@ def run_bridge(config: BridgeConfig, setup: BridgeSetup) -> None:
     """Run a bridge until SIGTERM or SIGINT. ValueError: a fault of the configuration; VenueError."""
     for fault in faults(config):
         raise ValueError(fault)
+    compile_live()  # before any connection, which would be silent meanwhile
     asyncio.run(Bridge(config, setup).run())
 
 
@@ -43,12 +45,16 @@ class Bridge:
 
     async def run(self) -> None:
         """Run until a signal comes. VenueError: something can't go on."""
-        shared = make_shared(self.config, self.setup.folder, self.log)
-        sides = make_sides(shared)
-        loop = asyncio.get_running_loop()
         told = asyncio.Event()
+        loop = asyncio.get_running_loop()
         for number in ENDING_SIGNALS:
             loop.add_signal_handler(number, told.set)
+        await self.serve(told)
+
+    async def serve(self, told: asyncio.Event) -> None:
+        """Run until `told` to end. VenueError: something can't go on."""
+        shared = make_shared(self.config, self.setup.folder, self.log)
+        sides = make_sides(shared)
         self.log.event("bridge", f"{self.config.name} begins")
         try:
             async with asyncio.TaskGroup() as group:

@@ -30,6 +30,7 @@ class Log:
         self.counters[reason] += times
 
     def finish(self) -> None:
-        """Say every counter, by reason."""
-        counted = ", ".join(f"{count:,} {reason}" for reason, count in sorted(self.counters.items()))
-        self.event("ended", counted or "nothing counted")
+        """Say every counter, a line each."""
+        for reason, count in sorted(self.counters.items()):
+            self.event("counted", f"{count:,} {reason}")
+        self.event("bridge", "ended")

@@ -8,20 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from crosswire.nic.memory.struct import Struct, array, u8
-from crosswire.nic.unit.call import bind
 from crosswire.venues.bridge.binance.gateway.definitions import Definition
 from crosswire.venues.bridge.binance.gateway.log import Log
 from crosswire.venues.bridge.binance.gateway.market.recorder import Recorder
 from crosswire.venues.bridge.binance.gateway.market.sender import Sender
 from crosswire.venues.bridge.binance.gateway.websocket import MESSAGE_BYTES_MAX
-from crosswire.venues.bridge.binance.live import (
-    lose_book,
-    make_live_stream,
-    publish_book,
-    publish_definition,
-    publish_heartbeat,
-    take_line,
-)
+from crosswire.venues.bridge.binance.live import bind_all, make_live_stream
 from crosswire.venues.bridge.binance.remark import ABOUT, Remark
 from crosswire.venues.bridge.binance.stream import Chain, Stream
 from crosswire.venues.bridge.binance.terms import Terms
@@ -70,17 +62,13 @@ class Channel:
         self.stream: Stream = stream
         self.writer: FeedWriter = writer
         writer.time_ns = time_ns
-        self._take = bind(take_line, stream, writer)
-        self._book = bind(publish_book, stream, writer)
-        self._define = bind(publish_definition, stream, writer)
-        self._beat = bind(publish_heartbeat, stream, writer)
-        self._lose = bind(lose_book, stream, writer)
+        self.calls = bind_all(stream, writer)
         self.used = number_at(writer, "used")
         self.records = memoryview(writer.buffer.numpy(writer.capacity))
         self.lines = number_at(stream, "lines")
         if sequence:
             # The first packet also writes the header that the others copy.
-            self._publish(self._define, time.time_ns())
+            self._publish(self.calls.definition, time.time_ns())
             writer.sequence += sequence
         self.terms = terms
         self.unproven.set()
@@ -114,7 +102,7 @@ class Channel:
             self.depth_messages += 1
         self.text[:size] = line
         was_proven = self.is_proven
-        self.is_proven = self._publish(self._take)
+        self.is_proven = self._publish(self.calls.take)
         if was_proven and not self.is_proven:
             self.log.event(self.name, "book lost: the depth stream does not go on from where it was")
             self.log.count("breaks in the depth stream")
@@ -132,7 +120,7 @@ class Channel:
         if self.is_proven:
             self.log.event(self.name, f"book lost: {why}")
         self.is_proven = False
-        self._publish(self._lose, time.time_ns())
+        self._publish(self.calls.lose, time.time_ns())
         self.unproven.set()
 
     def redefine(self, definition: Definition) -> None:
@@ -147,16 +135,16 @@ class Channel:
 
     def publish_definition(self) -> None:
         """Publish what the instrument is."""
-        self._publish(self._define, time.time_ns())
+        self._publish(self.calls.definition, time.time_ns())
 
     def publish_book(self) -> None:
         """Publish the book whole, if it is proven."""
         self.wants_book = False
-        self._publish(self._book, time.time_ns())
+        self._publish(self.calls.book, time.time_ns())
 
     def publish_heartbeat(self, interval_ns: int) -> None:
         """Publish that the channel lives."""
-        self._publish(self._beat, time.time_ns(), interval_ns)
+        self._publish(self.calls.heartbeat, time.time_ns(), interval_ns)
 
     @property
     def is_waiting_for_delta(self) -> bool:

@@ -18,11 +18,8 @@ import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from crosswire.venues.bridge.binance.exchange.messages import Message
 from crosswire.venues.bridge.binance.exchange.settings import InstrumentConfig, KeyConfig, StandInConfig
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn, running
-from crosswire.venues.bridge.binance.exchange.venue import Times
-from crosswire.venues.bridge.binance.terms import market_of
 
 HMAC_KEY, HMAC_SECRET = "hmac-key-0123456789", "secret-of-the-hmac-key"
 ED25519_KEY = "ed25519-key-0123456789"
@@ -205,10 +202,5 @@ async def api(client: Client, market: str) -> AsyncIterator[Api]:
 
 def trade(stand_in: RunningStandIn, market: str, price: Decimal, qty: str, *, buyer_is_maker: bool) -> None:
     """Let the market trade, later than whatever it did before."""
-    venue = stand_in.stand_in.venues[market_of(market)]
-    listed = venue.by_symbol["BTCUSDT"]
-    now_ms = time.time_ns() // 1_000_000 + 1
-    message = Message(e="trade", E=now_ms, T=now_ms, s="BTCUSDT", t=listed.trade_id + 1, p=str(price), q=qty)
-    message.m = buyer_is_maker
-    message.X = "" if market == "spot" else "MARKET"
-    stand_in.call(venue.take, listed, message, Times(now_ms, now_ms))
+    body = {"market": market, "symbol": "BTCUSDT", "price": str(price), "qty": qty, "buyer_is_maker": buyer_is_maker}
+    stand_in.call(stand_in.stand_in.control.act, "trade", body)

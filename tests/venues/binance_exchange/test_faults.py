@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from crosswire.venues.bridge.binance.exchange.faults import Faults
-from crosswire.venues.bridge.binance.exchange.settings import ConnectionConfig
+from crosswire.venues.bridge.binance.exchange.settings import ConnectionConfig, ScheduledConfig
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
 from crosswire.venues.errors import VenueError
 from tests.support.stand_in import HMAC_KEY, Client, api, exchange, made, receive, scripted, talk, trade
@@ -276,10 +276,28 @@ def test_the_control_says_what_it_does_not_know(moving: RunningStandIn) -> None:
             ("/control/disconnect", {"how": "gently"}),
             ("/control/status", {"market": "moon", "symbol": "X", "status": "HALT"}),
             ("/control/speed", {"speed": -1}),
+            ("/control/none", {}),
         ):
             async with client.session.post(client.url("control", path), json=body, ssl=client.context) as answer:
                 assert (answer.status, "\n" in await answer.text()) == (400, False)
-        async with client.session.post(client.url("control", "/control/none"), ssl=client.context) as answer:
-            assert answer.status == 404
 
     talk(moving, run)
+
+
+def test_a_schedule_acts_by_itself(tmp_path: Path) -> None:
+    acts = [
+        ScheduledConfig(
+            action="disconnect", body={"how": "close", "code": 1012}, after_s=0.2, every_s=0.3, jitter_s=0.1
+        ),
+        ScheduledConfig(action="status", body={"market": "spot", "symbol": "BTCUSDT", "status": "HALT"}, after_s=0.1),
+    ]
+    with exchange(tmp_path, scripted(tmp_path, "spot", BIDS, ASKS), schedule=acts) as running:
+
+        async def run(client: Client) -> None:
+            for _ in range(2):
+                async with client.socket("spot_stream", "/ws/btcusdt@trade") as socket:
+                    assert (await socket.receive(timeout=20)).data == 1012
+            (listed,) = (await client.get("spot_rest", "/api/v3/exchangeInfo"))[1]["symbols"]
+            assert listed["status"] == "HALT"
+
+        talk(running, run)

@@ -6,6 +6,7 @@ The list of ports is written to `endpoints.json` in the folder when all of them 
 import asyncio
 import contextlib
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from crosswire.venues.bridge.binance.exchange.listen_keys import ListenKeys
 from crosswire.venues.bridge.binance.exchange.made import made_up
 from crosswire.venues.bridge.binance.exchange.player import Player, recorded
 from crosswire.venues.bridge.binance.exchange.rest import RestHost, public_endpoints
-from crosswire.venues.bridge.binance.exchange.settings import StandInConfig, terms_of
+from crosswire.venues.bridge.binance.exchange.settings import ScheduledConfig, StandInConfig, terms_of
 from crosswire.venues.bridge.binance.exchange.signing import Verifier, load_key
 from crosswire.venues.bridge.binance.exchange.spot import SpotDesk
 from crosswire.venues.bridge.binance.exchange.streams import StreamHost
@@ -176,6 +177,18 @@ class StandIn:
         self.tasks = [asyncio.create_task(self.player.run())]
         self.tasks += [asyncio.create_task(hub.tell_mark_prices()) for hub in self.hubs.values()]
         self.tasks.append(asyncio.create_task(self._watch_listen_key()))
+        for place, scheduled in enumerate(self.config.schedule):
+            self.tasks.append(asyncio.create_task(self._act_by_schedule(place, scheduled)))
+
+    async def _act_by_schedule(self, place: int, scheduled: ScheduledConfig) -> None:
+        draw = random.Random(f"{self.config.seed}.{place}")
+        await asyncio.sleep(scheduled.after_s)
+        while True:
+            await asyncio.sleep(draw.random() * scheduled.jitter_s)
+            self.control.act(scheduled.action, scheduled.body)
+            if not scheduled.every_s:
+                return
+            await asyncio.sleep(scheduled.every_s)
 
     async def _watch_listen_key(self) -> None:
         while True:

@@ -1,7 +1,7 @@
 """What a stand-in exchange is told: markets, accounts, keys, limits, and which of the venue's hosts it plays."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -92,6 +92,16 @@ class ConnectionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     listen_key_s: Annotated[float, Meta(gt=0)] = 3_600.0
 
 
+class ScheduledConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Something that the control does by itself."""
+
+    action: str
+    body: dict[str, Any] = {}
+    after_s: NotNegative = 0.0  # from the start
+    every_s: NotNegative = 0.0  # again and again; 0: once
+    jitter_s: NotNegative = 0.0  # at most so much later each time, drawn from the seed
+
+
 class StandInConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole stand-in exchange."""
 
@@ -112,6 +122,7 @@ class StandInConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     usdm_limits: LimitConfig = USDM_LIMITS
     coinm_limits: LimitConfig = COINM_LIMITS
     connections: ConnectionConfig = ConnectionConfig()
+    schedule: list[ScheduledConfig] = []
 
     def limits(self, market: Market) -> LimitConfig:
         """Find the limits of a market."""

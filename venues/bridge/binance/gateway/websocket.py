@@ -6,11 +6,12 @@ is lost with the connection.
 """
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Callable, Mapping
 
-from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from crosswire.venues.bridge.binance.gateway.config import Endpoint
 from crosswire.venues.bridge.binance.gateway.log import plain
@@ -21,6 +22,11 @@ PING_IDLE_S = 3.0  # an idle connection is pinged, and given up without an answe
 PING_REPLY_S = 3.0
 MESSAGE_BYTES_MAX = 4 << 20  # the largest the venue sends is some 100 kB
 TEXT, BINARY, CONTINUATION, CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.CLOSE
+
+# What picows itself says, paths and headers perhaps among it, goes nowhere: what matters is said by us.
+SILENT = logging.getLogger("crosswire.picows")
+SILENT.addHandler(logging.NullHandler())
+SILENT.propagate = False
 
 OnMessage = Callable[[memoryview, bool], None]  # (payload, it is binary); valid during the call alone
 
@@ -56,7 +62,7 @@ class Receiver(WSListener):
             self.why = (
                 self.why or f"closed by the venue: {frame.get_close_code()} {plain(str(frame.get_close_reason()))}"
             )
-            transport.send_close(frame.get_close_code())
+            transport.send_close(WSCloseCode.OK)
             transport.disconnect()
 
     def _continue(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -128,7 +134,7 @@ class Websocket:
         """End it."""
         self.receiver.why = self.receiver.why or why
         if self.is_open:
-            self.transport.send_close()
+            self.transport.send_close(WSCloseCode.OK)
             self.transport.disconnect(graceful=False)
 
 
@@ -146,6 +152,7 @@ async def open_websocket(
                 lambda: Receiver(on_message),
                 f"wss://{endpoint}{path}",
                 ssl_context=context,
+                logger_name=SILENT,
                 websocket_handshake_timeout=CONNECT_S_MAX,
                 max_frame_size=MESSAGE_BYTES_MAX,
                 max_redirects=0,  # a key must not follow one

@@ -98,6 +98,8 @@ def kill_engine(world: World, event: Event, now_ns: int) -> None:
     take_records(world)
     restart(world, event.is_torn, event.for_ms * NS_PER_MS)
     world.watch.is_leaving = 0
+    for number in range(len(world.cables)):
+        world.watch.second_ns[number] = 0  # another process has its whole rate again
     world.is_disk_full = False
     world.turns_forgotten = 0
     world.alarm_seen_ns = world.no_room_ns = 0

@@ -122,10 +122,8 @@ def test_an_engine_that_stood_still_is_followed(kept: Path, tmp_path: Path) -> N
     explained = explain_run(run, run / "capture")
     replayed = explained.replayed
     assert replayed.is_same
-    assert [each.text for each in explained.findings if each.cause == Cause.STOOD_STILL] == [
-        "for 700.0 ms",
-        "for 1,900.0 ms",
-    ]
+    (found,) = [each for each in explained.findings if each.cause == Cause.STOOD_STILL]
+    assert (found.text, found.count) == ("for 700.0 ms", 2)
     assert all(each.sent for each in replayed.venues)
     between = [each.time_ns for each in told.of(RecordKind.ORDER_SENT) if marks[0][1] <= each.time_ns < marks[1][1]]
     assert between == []

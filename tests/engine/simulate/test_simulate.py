@@ -285,23 +285,9 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         ],
         {"STANDSTILL_READS"},
     ),
-    "an order that is larger than allowed": (
-        [("risk/gate.py", "    if qty_lots > limits.order_lots_max:", "    if qty_lots > 3 * limits.order_lots_max:")],
-        {"SENT_WITHIN_LIMITS"},
-    ),
     "orders without end in a second": (
         [("venues/token_bucket.py", "bucket.credit_e9 -= count * NS_PER_S", "bucket.credit_e9 -= count")],
         {"SENT_WITHIN_LIMITS"},
-    ),
-    "an amend that a restart forgets": (
-        [
-            (
-                "engine/journal/carry.py",
-                '            order.terms["amend_price_ticks"], order.terms["amend_lots"] = record',
-                "            _ = record",
-            )
-        ],
-        {"ALARMS_ARE_TRUE", "OPEN_IS_THE_SUM", "LIMITS_HOLD"},
     ),
     "what was filled of an order, forgotten by a restart": (
         [

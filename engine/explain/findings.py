@@ -25,6 +25,7 @@ class Cause(StrEnum):
     QUEUE = "resting order filled otherwise than by the model's queue"
     ACCOUNT = "the venue's account is not ours"
     STATE = "trading stopped or restricted"
+    STOOD_STILL = "the engine stood still"
     NOT_READY = "order session ready later than in the backtest"
     CARRIED = "began with what an earlier run has left"
     NOT_CAPTURED = "frames that are not in the capture"

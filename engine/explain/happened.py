@@ -17,6 +17,7 @@ def find_happened(told: Told, findings: Findings, until_ns: int) -> None:
     find_losses_of_sessions(told, findings)
     find_disbelieved(told, findings)
     find_states(told, findings)
+    find_standstills(told, findings)
     for record in told.of(RecordKind.HOLDING):
         if record.fields["strategy"] < 0 and record.fields["position_lots"]:
             info = told.description.instruments[record.fields["instrument"]]
@@ -95,6 +96,15 @@ def find_states(told: Told, findings: Findings) -> None:
             continue
         text = f"{state.name.lower().replace('_', ' ')}: {why.name.lower().replace('_', ' ')}"
         findings.add(Cause.STATE, "", record.time_ns, detail=why.name.lower(), text=text)
+
+
+def find_standstills(told: Told, findings: Findings) -> None:
+    """Add each time that the engine stood still: what it read then counted as old."""
+    for record in told.of(RecordKind.STANDSTILL):
+        if not record.fields["is_over"]:
+            since_ns = record.fields["since_ns"]
+            text = f"for {(record.time_ns - since_ns) / 1e6:,.1f} ms"
+            findings.add(Cause.STOOD_STILL, "", since_ns, text=text, until_ns=record.time_ns)
 
 
 def leaving_ns(told: Told) -> int:

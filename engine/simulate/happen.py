@@ -98,6 +98,8 @@ def kill_engine(world: World, event: Event, now_ns: int) -> None:
     take_records(world)
     restart(world, event.is_torn, event.for_ms * NS_PER_MS)
     world.watch.is_leaving = 0
+    for number in range(len(world.cables)):
+        world.watch.second_ns[number] = 0  # another process has its whole rate again
     world.is_disk_full = False
     world.turns_forgotten = 0
     world.alarm_seen_ns = world.no_room_ns = 0
@@ -161,11 +163,15 @@ def fill_disk(world: World, event: Event, _now_ns: int) -> None:
     world.is_disk_full = True
 
 
-def set_clock(world: World, event: Event, _now_ns: int) -> None:
+def set_clock(world: World, event: Event, now_ns: int) -> None:
     """Set the host's clock. A slow one sends its heartbeats late: sessions may be lost by it."""
     if world.trace:
         print(f"               by {event.step_ns / NS_PER_MS:.0f} ms", file=sys.stderr)
+    before = silences(world)
     step_clock(world.clock, world.engine_clock, event.step_ns)
+    if event.step_ns > 0:
+        turn_until(world, now_ns + LOOKED_MS * NS_PER_MS)
+        judge_silences(world, before)
     world.happened["clocks set forward" if event.step_ns > 0 else "clocks set back"] += 1
     world.has_cut = True
 
@@ -221,10 +227,24 @@ def let_orders_be_quick(world: World) -> None:
             del world.slowed[number]
 
 
+def silences(world: World) -> list[int]:
+    """Count, by venue, how often its session was given up because nothing was heard."""
+    return [part.session.silences for part in world.run.parts]
+
+
+def judge_silences(world: World, before: list[int]) -> None:
+    """Judge what the engine makes of time in which it did not listen, where everything arrives."""
+    for number, (part, cable) in enumerate(zip(world.run.parts, world.cables, strict=True)):
+        gateways = range(world.run.config.venue[number].order_entry.gateways_max)
+        is_heard = world.now_ns >= cable.late_until_ns and not any(is_dead(cable, each) for each in gateways)
+        if is_heard and part.session.state != SessionState.ENDED:
+            judge_standstill(world, number, part.session.silences - before[number])
+
+
 def stand_still(world: World, event: Event, now_ns: int) -> None:
     """Let the engine's thread stand still, and then read what has come; nobody is to be given up for silence then."""
     engine = world.run.engine
-    before = [part.session.silences for part in world.run.parts]
+    before = silences(world)
     for cable in world.cables:
         cable.stamps_read = int(event.both)
     woken_ns = engine_ns(world.clock, end_of(event, now_ns))
@@ -232,12 +252,9 @@ def stand_still(world: World, event: Event, now_ns: int) -> None:
     engine.state.standstill_ns = STANDSTILL_NS
     turn_until(world, end_of(event, now_ns) + LOOKED_MS * NS_PER_MS)
     engine.state.standstill_ns = NEVER_NS
-    for number, (part, cable) in enumerate(zip(world.run.parts, world.cables, strict=True)):
+    for cable in world.cables:
         cable.stamps_read = 0
-        gateways = range(world.run.config.venue[number].order_entry.gateways_max)
-        is_heard = world.now_ns >= cable.late_until_ns and not any(is_dead(cable, each) for each in gateways)
-        if is_heard and part.session.state != SessionState.ENDED:
-            judge_standstill(world, number, part.session.silences - before[number])
+    judge_silences(world, before)
     world.happened["standstills"] += 1
     world.has_cut = True  # an exchange may have given us up
 

@@ -12,6 +12,7 @@ from crosswire.engine.simulate.truth import Truth, digest_of_book, was_true
 from crosswire.engine.simulate.world_clock import WorldClock, pass_time
 from crosswire.engine.state import Engine
 from crosswire.nic.clock import ReplayClock
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.struct import Array, Reference, Struct, i64, view
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.unit import Unit, unit_of
@@ -50,6 +51,7 @@ class Invariant(IntEnum):
     TURNS_TELL = 21  # the journal tells whose frame was taken in which turn, and when that was
     SENT_ON_RECENT_BOOK = 22  # an order leaves only if something of its venue has come within a book's greatest age
     STANDSTILL_READS = 23  # an engine that stood still reads what waits before it gives anybody up for silence
+    SENT_WITHIN_LIMITS = 24  # no order is too large, and its venue has no more open, and is sent no more a second
 
 
 class Violation(Struct):
@@ -77,6 +79,8 @@ class Watch(Struct):
     violation_count: i64
     violations: Annotated[Array, Violation, VIOLATIONS_MAX]
     evaluated: Annotated[Array, i64, len(Invariant)]
+    second_ns: Annotated[Array, i64, VENUES_MAX]  # when the second began, by the engine's clock, in which are counted:
+    sent: Annotated[Array, i64, VENUES_MAX]  # orders
     truths: Annotated[Array, i64, VENUES_MAX]  # addresses
     was_valid: Annotated[Array, i64, INSTRUMENTS_MAX]
     digests: Annotated[Array, i64, INSTRUMENTS_MAX]  # of the book when it was last compared
@@ -140,6 +144,8 @@ def judge_turn(watch: Watch, engine: Engine) -> None:
         if has_sent:
             violate(watch, engine, Invariant.LEAVING_SILENCES, 0, engine.state.orders_sent, watch.orders_sent)
     sum_orders(watch, engine, has_sent)
+    if has_sent:
+        judge_open_orders(watch, engine)
     for number in range(engine.venue_count):
         if engine.venues[number].session.state == SessionState.LOST:
             judge_loss(watch, engine, number)
@@ -194,6 +200,7 @@ def judge_sent(watch: Watch, engine: Engine, order: Order) -> None:
     watch.evaluated[Invariant.SENT_ON_PROVEN_BOOK] += 1
     if watch.was_valid[order.instrument] == 0 and engine.market.books[order.instrument].valid == 0:
         violate(watch, engine, Invariant.SENT_ON_PROVEN_BOOK, order.instrument, order.client_order_id, 0)
+    judge_terms(watch, engine, order)
     if watch.clock.true_ns < watch.clock.slow_until_ns:
         return  # the engine's clock is slow: nothing is as old by it as it is
     watch.evaluated[Invariant.SENT_ON_RECENT_BOOK] += 1
@@ -202,6 +209,38 @@ def judge_sent(watch: Watch, engine: Engine, order: Order) -> None:
     if watch.clock.true_ns - arrived_ns > age_max_ns:
         age_ns = watch.clock.true_ns - arrived_ns
         violate(watch, engine, Invariant.SENT_ON_RECENT_BOOK, order.instrument, age_ns, age_max_ns)
+
+
+@compiled
+def judge_terms(watch: Watch, engine: Engine, order: Order) -> None:
+    """Hold an order that has just left against the limits of its size, and of its venue's orders a second."""
+    watch.evaluated[Invariant.SENT_WITHIN_LIMITS] += 1
+    order_lots_max = engine.gate.limits[order.instrument].order_lots_max
+    if order.qty_lots > order_lots_max:
+        violate(watch, engine, Invariant.SENT_WITHIN_LIMITS, order.instrument, order.qty_lots, order_lots_max)
+    since_ns = engine.state.now_ns - watch.second_ns[order.venue]
+    if since_ns < 0 or since_ns >= NS_PER_S:
+        watch.second_ns[order.venue] = engine.state.now_ns
+        watch.sent[order.venue] = 0
+    watch.sent[order.venue] += 1
+    bucket = engine.gate.venues[order.venue].bucket
+    sent_max = bucket.burst + bucket.per_second
+    if watch.sent[order.venue] > sent_max:
+        violate(watch, engine, Invariant.SENT_WITHIN_LIMITS, order.venue, watch.sent[order.venue], sent_max)
+
+
+@compiled
+def judge_open_orders(watch: Watch, engine: Engine) -> None:
+    """Hold the number of orders open at each venue against its limit."""
+    for number in range(engine.venue_count):
+        count = 0
+        for index in range(engine.market.count):
+            if engine.market.instruments[index].venue == number:
+                count += watch.open_orders[index]
+        if count > engine.gate.venues[number].open_orders_max:
+            violate(
+                watch, engine, Invariant.SENT_WITHIN_LIMITS, number, count, engine.gate.venues[number].open_orders_max
+            )
 
 
 @compiled

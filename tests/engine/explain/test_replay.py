@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from crosswire.engine.cli import app
 from crosswire.engine.explain.explain import explain_run, read_run
+from crosswire.engine.explain.findings import Cause
 from crosswire.engine.explain.reading import VenueCapture
 from crosswire.engine.explain.replay import Sent
 from crosswire.nic.capture.writer import CaptureWriter
@@ -118,8 +119,11 @@ def test_an_engine_that_stood_still_is_followed(kept: Path, tmp_path: Path) -> N
     told = read_run(run)
     marks = [(each.fields["is_over"], each.time_ns) for each in told.of(RecordKind.STANDSTILL)]
     assert [is_over for is_over, _ in marks] == [0, 1, 0, 1]
-    replayed = explain_run(run, run / "capture").replayed
+    explained = explain_run(run, run / "capture")
+    replayed = explained.replayed
     assert replayed.is_same
+    (found,) = [each for each in explained.findings if each.cause == Cause.STOOD_STILL]
+    assert (found.text, found.count) == ("for 700.0 ms", 2)
     assert all(each.sent for each in replayed.venues)
     between = [each.time_ns for each in told.of(RecordKind.ORDER_SENT) if marks[0][1] <= each.time_ns < marks[1][1]]
     assert between == []

@@ -271,6 +271,58 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         [("engine/loop.py", "(state.frames - frames) << number", "(state.frames - frames) << (number ^ 1)")],
         {"TURNS_TELL"},
     ),
+    "a book that is as young as when it was read": (
+        [("engine/loop.py", "        age_books(engine, events)\n", "        pass\n")],
+        {"SENT_ON_RECENT_BOOK"},
+    ),
+    "a silence that nobody listened to": (
+        [
+            (
+                "venues/session.py",
+                "return min(now_ns, last_received_ns + max(0, session.late_ns))",
+                "return last_received_ns",
+            )
+        ],
+        {"STANDSTILL_READS"},
+    ),
+    "orders without end in a second": (
+        [("venues/token_bucket.py", "bucket.credit_e9 -= count * NS_PER_S", "bucket.credit_e9 -= count")],
+        {"SENT_WITHIN_LIMITS"},
+    ),
+    "what was filled of an order, forgotten by a restart": (
+        [
+            (
+                "engine/journal/carry.py",
+                '            order.terms["filled_lots"] += record["qty_lots"]',
+                '            order.terms["filled_lots"] += 0',
+            )
+        ],
+        {"ALARMS_ARE_TRUE", "POSITIONS_AGREE", "ORDERS_AGREE", "JOURNAL_TELLS"},
+    ),
+    "a fill that is written without its fee": (
+        [("engine/records.py", "    record.fee_e9 = report.fee_e9\n", "    record.fee_e9 = 0\n")],
+        {"JOURNAL_TELLS"},
+    ),
+    "a resend that is asked for from one too far": (
+        [
+            (
+                "venues/starbase/orders/session.py",
+                "from_sequence = link.stream.receive_sequence + 1",
+                "from_sequence = link.stream.receive_sequence + 2",
+            )
+        ],
+        {"POSITIONS_AGREE", "ORDERS_AGREE", "ALL_ANSWERED", "ALARMS_ARE_TRUE", "RESTART_AGREES"},
+    ),
+    "a cancel that names the order before": (
+        [
+            (
+                "venues/bridge/orders/session.py",
+                "    message = view(CancelFrame, slot).message\n",
+                "    message = view(CancelFrame, slot).message\n    client_order_id -= 1 << 12\n",
+            )
+        ],
+        {"ALL_ANSWERED", "ORDERS_AGREE", "ALARMS_ARE_TRUE"},
+    ),
     "turns that are told with a time too late": (
         [("engine/records.py", "    after_ns = now_ns - state", "    after_ns = engine.state.sample_ns - state")],
         {"TURNS_TELL"},

@@ -1,6 +1,6 @@
 """`crosswire bench scale`: what a frame costs against how much there is of everything, as one plot.
 
-    crosswire bench scale [--frames 100000] [--rounds 5] [--only AXIS ...]
+    crosswire bench scale [--frames 100000] [--rounds 5] [--fifo] [--only AXIS ...]
 
     instruments   2 to 256, half of them at each of two venues, two of them traded
     venues        2 to 8, one instrument at each, all of them traded against each other
@@ -11,11 +11,13 @@
 The first four are backtests of the whole loop over captures of quiet books: a frame changes two levels, is decoded by
 the engine and by the simulated exchange, looked at by the strategies that have its instrument, and starts nothing. A
 cost is the loop's processor time over its frames, beyond that of a shorter run that begins alike; medians of the
-rounds, which go in turns, so that a busy minute hits all points alike. The last line is one JSON object; runs/bench-scale.html is the plot. docs/scale.md explains each step.
+rounds, which go in turns, so that a busy minute hits all points alike. The last line is one JSON object;
+runs/bench-scale.html is the plot. docs/scale.md explains each step in it.
 """
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -33,6 +35,7 @@ from crosswire.engine.backtest import turn_until_finished
 from crosswire.engine.build.run import build_core, build_run
 from crosswire.engine.config import load_config
 from crosswire.engine.report.plots import VENUE_SHADES, axis, figure
+from crosswire.nic.host.process import pin_thread, run_first_in_first_out
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.memory.struct import array
 from crosswire.venues.book.book import make_books
@@ -54,6 +57,7 @@ STRATEGIES_MAX = max(AXES["strategies"])
 QUEUE_LEVELS = 2_000  # a side, over which L3 orders are spread
 SHORT = "short"  # folder of the captures that have the same beginning and a tenth of the frames
 UPDATES = 200_000
+FIFO_PRIORITY = 50
 SPARE_ORDERS = 64  # of a queue: as many come as go, but not in step
 
 
@@ -247,6 +251,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="crosswire bench scale", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--frames", type=int, default=100_000, help="of each run")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--fifo", action="store_true", help="real-time scheduling: neighbours leave the caches alone")
     parser.add_argument("--only", nargs="+", choices=list(AXES), default=list(AXES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -257,6 +262,9 @@ def main() -> None:
         QueuePoint.rounds = options.rounds
         for point in points:
             point.write(options.frames)
+        if options.fifo:
+            pin_thread(max(os.sched_getaffinity(0)))
+            run_first_in_first_out(FIFO_PRIORITY)
         for _ in range(options.rounds):
             for point in points:
                 point.measure()

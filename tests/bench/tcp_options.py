@@ -217,7 +217,7 @@ def main() -> None:
     run_first_in_first_out(FIFO_PRIORITY)  # it sleeps most of the time, and must not be late for others' sake
     orders = -(-options.orders // BURST) * BURST
     results: dict[str, dict[str, dict[str, float]]] = {}
-    with Testbed("cwto") as network:
+    with Testbed(f"cwt{os.getpid() % 100_000}") as network:
         with in_namespace(network.exchange):
             setting = Path("/proc/sys/net/ipv4/tcp_rto_max_ms")
             if setting.exists():

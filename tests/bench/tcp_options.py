@@ -11,7 +11,7 @@ segments each way. The gateway is Linux, at the other end of a veth pair. The cl
 
 Linux's own implementations are the yardstick for what each option can give: they are complete, and take one switch.
 Without SACK Linux has neither tail loss probes nor RACK, which need no such option here. Figures are medians over the
-rounds, each with losses of its own. The last line is one JSON object.
+rounds, each with losses of its own. `--one-way`: no report is lost. The last line is one JSON object.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.table import Table
 
+from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.host.process import run_first_in_first_out
 from crosswire.nic.host.testbed import Testbed, in_namespace
 from crosswire.nic.rings.fault import MILLION, FaultRates
@@ -51,6 +52,7 @@ PATIENCE_S = 60.0
 IDLE_S = 0.00005
 TURNS = 16  # of our TCP, each time that it is asked
 FIFO_PRIORITY = 50
+LATE_MS = 1
 COLUMNS = ("p50", "p90", "p99", "p99.9", "max")
 SWITCHES = ("tcp_sack", "tcp_timestamps", "tcp_window_scaling")
 VARIANTS: dict[str, tuple[str, ...]] = {  # of Linux: the switches that are on
@@ -179,11 +181,11 @@ def sent_again(end: socket.socket) -> int:
     return int(struct.unpack_from("=I", end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 100)[0])
 
 
-def measure(network: Testbed, name: str, share: float, orders: int) -> dict[str, float]:
-    """One variant at one rate: percentiles in ms, and segments sent again in 100 orders by both ends."""
+def measure(network: Testbed, name: str, share: float, reports_share: float, orders: int) -> dict[str, float]:
+    """One variant at one rate: percentiles in ms; of 100 orders, those late by LATE_MS, and segments sent again."""
     if name == "crosswire":
         switch(network, SWITCHES)  # the gateway's: it offers all, and we take what we have
-        rates = FaultRates(drop_ppm=round(share * MILLION))
+        rates = FaultRates(drop_ppm=round(reports_share * MILLION))
         with Rig(network, receive=rates, seed=random.randrange(1 << 30)) as rig:
             rig.connect()
             assert rig.peer is not None
@@ -193,17 +195,21 @@ def measure(network: Testbed, name: str, share: float, orders: int) -> dict[str,
     else:
         switch(network, VARIANTS[name])
         with linux_pair(network) as (client, gateway):
-            lose(client, share)
+            lose(client, reports_share)
             lose(gateway, share)
             latencies = trade(LinuxClient(client), gateway, orders)
             again = sent_again(client) + sent_again(gateway)
-    return {key: ns / 1e6 for key, ns in percentiles(latencies).items()} | {"sent again": 100 * again / orders}
+    late = sum(each > LATE_MS * NS_PER_MS for each in latencies)
+    counts = {"late": 100 * late / orders, "sent again": 100 * again / orders}
+    return {key: ns / NS_PER_MS for key, ns in percentiles(latencies).items()} | counts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="crosswire bench tcp-options", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--orders", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--one-way", action="store_true", help="lose orders, and acknowledgements of reports, only")
+    parser.add_argument("--only", nargs="+", choices=("crosswire", *VARIANTS))
     parser.add_argument("--rates", type=float, nargs="+", default=[0.1, 1, 3, 10], help="percent lost each way")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -211,18 +217,19 @@ def main() -> None:
     run_first_in_first_out(FIFO_PRIORITY)  # it sleeps most of the time, and must not be late for others' sake
     orders = -(-options.orders // BURST) * BURST
     results: dict[str, dict[str, dict[str, float]]] = {}
-    with Testbed("cwto") as network:
+    with Testbed(f"cwt{os.getpid() % 100_000}") as network:
         with in_namespace(network.exchange):
             setting = Path("/proc/sys/net/ipv4/tcp_rto_max_ms")
             if setting.exists():
                 setting.write_text("1000")
         for rate in options.rates:
-            for name in ("crosswire", *VARIANTS):
-                rounds = [measure(network, name, rate / 100, orders) for _ in range(options.rounds)]
+            for name in options.only or ("crosswire", *VARIANTS):
+                shares = (rate / 100, 0 if options.one_way else rate / 100)
+                rounds = [measure(network, name, *shares, orders) for _ in range(options.rounds)]
                 middle = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
                 results.setdefault(f"{rate:g} %", {})[name] = middle
-    table = Table(title=f"order to report, ms, {orders:,} orders; segments sent again in 100 orders")
-    columns = (*COLUMNS, "sent again")
+    table = Table(title=f"order to report, ms, {orders:,} orders; of 100 orders, late by 1 ms, and segments sent again")
+    columns = (*COLUMNS, "late", "sent again")
     for column in ("lost", "client", *columns):
         table.add_column(column, justify="right" if column in columns else "left")
     for lost, rows in results.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crosswire.engine.config import parse_config
-from tests.bench.scale import AXES, Point, QueuePoint, config_text, shape_of
+from tests.bench.scale import AXES, SHORT, Point, QueuePoint, config_text, shape_of
 
 POINTS = [(axis, value) for axis, values in AXES.items() if axis != "L3 orders" for value in values]
 
@@ -20,12 +20,24 @@ def test_every_point_is_a_configuration(axis: str, value: int, tmp_path: Path) -
     assert all(each.levels_max > 2 * shape.depth for venue in config.venue for each in venue.instrument)
 
 
-def test_a_point_loses_no_book_and_sends_no_order(tmp_path: Path) -> None:
+def test_both_runs_of_a_point_begin_alike_and_one_has_ten_times_the_frames(tmp_path: Path) -> None:
     point = Point("instruments", 8, tmp_path / "point" / "run.toml")
     point.write(400)
+    opening = 8 * 2 + 2  # a definition and a snapshot each, and each venue's answer to the logon
+    for path, frames in ((point.config, 400), (point.config.parent / SHORT / "run.toml", 40)):
+        spent_ns, seen = point.run(path)
+        assert seen == opening + frames
+        assert spent_ns > 0
+
+
+def test_a_cost_is_what_the_longer_run_takes_beyond_the_shorter_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = Point("instruments", 8, tmp_path / "run.toml")
+    seen = {SHORT: (5_000, 50), tmp_path.name: (14_000, 140)}
+    monkeypatch.setattr(Point, "run", lambda _point, path: seen[path.parent.name])
     point.measure()
-    (cost_ns,) = point.costs_ns
-    assert cost_ns > 0
+    assert point.costs_ns == [100.0]
 
 
 def test_a_queue_is_as_full_as_it_is_said_to_be(tmp_path: Path) -> None:

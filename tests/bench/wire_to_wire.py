@@ -373,9 +373,10 @@ def main() -> None:
         sys.exit("bench wire-to-wire: needs root: it makes network namespaces")
     if options.with_c and why_not():
         sys.exit(f"bench wire-to-wire: {why_not()}; or --no-c")
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit("bench wire-to-wire: ended"))  # the network goes too
     who = (False, True) if options.with_c else (False,)
     counting = [True] if shutil.which("perf") else []
-    with tempfile.TemporaryDirectory() as folder, Testbed("cww", links=VENUES) as testbed:
+    with tempfile.TemporaryDirectory() as folder, Testbed(f"cww{os.getpid() % 100_000}", links=VENUES) as testbed:
         bench = Bench(options, Path(folder), testbed)
         bench.add_gateways()
         for counts_calls in (*[False] * options.rounds, *counting):

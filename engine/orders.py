@@ -13,6 +13,7 @@ from crosswire.engine.records import (
     record_not_sent,
     record_order_ended,
     record_order_sent,
+    record_quote_sent,
     record_report,
     record_session,
     reserve_ids,
@@ -484,7 +485,7 @@ def send_mass_quote(engine: Engine, seat: Seat, first: int, now_ns: int) -> int:
     if quotes.count == 0:
         return position
     for number in range(quotes.count):
-        record_order_sent(engine, find_order(engine.orders, quotes.items[number].client_order_id), now_ns)
+        record_quote_sent(engine, find_order(engine.orders, quotes.items[number].client_order_id), now_ns)
     # A strategy that has failed at the veto of one of its quotes is to have no other out.
     if seat.failure == 0 and send_quotes(engine.venues[venue], quotes, now_ns):
         engine.state.orders_sent += quotes.count

@@ -43,14 +43,24 @@ IDS_AHEAD = IDS_RESERVED // 2  # left when the next block is reserved: it is on 
 @compiled
 def record_order_sent(engine: Engine, order: Order, now_ns: int) -> None:
     """Write that an order is about to leave."""
+    _record_sent(engine, order, engine.venues[order.venue].session.order_link, 0, now_ns)
+
+
+@compiled
+def record_quote_sent(engine: Engine, order: Order, now_ns: int) -> None:
+    """Write that a side of a mass quote is about to leave."""
+    session = engine.venues[order.venue].session
+    _record_sent(engine, order, session.quoting_link, session.quote_id + 1, now_ns)
+
+
+@inlined
+def _record_sent(engine: Engine, order: Order, link: int, quote_id: int, now_ns: int) -> None:
     journal = engine.journal
     record = view(OrderSent, begin_record(journal, size_of(OrderSent)))
     copy_terms(record, order)
-    session = engine.venues[order.venue].session
-    link = session.quoting_link if order.is_quote != 0 else session.order_link
     record.link = link
-    record.sequence = session.numbers[2 * max(link, 0)] + 1
-    record.quote_id = session.quote_id + 1 if order.is_quote != 0 else 0
+    record.sequence = engine.venues[order.venue].session.numbers[2 * max(link, 0)] + 1
+    record.quote_id = quote_id
     commit_record(journal, RecordKind.ORDER_SENT, VERSION, size_of(OrderSent), now_ns)
 
 

@@ -16,8 +16,8 @@ from crosswire.venues.book.book import Book, is_beyond, refresh_top, sees_best
 from crosswire.venues.book.order_queue import (
     NONE,
     OrderQueue,
-    delete_order,
     delete_entry,
+    delete_order,
     find_entry,
     let_go_far_orders,
     put_order,

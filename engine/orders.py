@@ -62,8 +62,8 @@ from crosswire.venues.order import (
     is_alarm,
     is_open,
     is_unsettled_quote,
+    new_order,
     open_lots,
-    open_order,
     take_cancel_by_id,
 )
 from crosswire.venues.session import (
@@ -435,16 +435,13 @@ def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Non
 @inlined
 def make_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Order:
     """Enter the order that a strategy asks for, not judged yet; `nobody`, filled in but FREE, if there is no slot."""
-    order = open_order(
-        engine.orders,
-        engine.market.instruments[request.instrument].venue,
-        request.instrument,
-        request.side,
-        request.time_in_force,
-        request.price_ticks,
-        request.qty_lots,
-        now_ns,
-    )
+    order = new_order(engine.orders, now_ns)
+    order.venue = engine.market.instruments[request.instrument].venue
+    order.instrument = request.instrument
+    order.side = request.side
+    order.time_in_force = request.time_in_force
+    order.price_ticks = request.price_ticks
+    order.qty_lots = request.qty_lots
     order.strategy = seat.number
     order.decision_ticks = request.decision_ticks
     order.trade_id = request.trade_id

@@ -14,7 +14,8 @@ before strategies see them (`risk.prices`), and so are the instruments' terms at
 from enum import IntEnum
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64
+from crosswire.nic.memory.raw import pinned
+from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, address_of, i64, view
 from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.risk.activity import Executions, OrderToTrade, count_messages, has_too_few_fills, repeats
 from crosswire.risk.exposure import Exposure, Sums, clamp
@@ -318,25 +319,27 @@ def _judge_side(
             return restricted
     if order.instrument < 0 or order.instrument >= gate.instrument_count:
         return Veto.BAD_ORDER
-    limits = gate.limits[order.instrument]
+    index = order.instrument
+    limits = view(InstrumentLimits, pinned(address_of(gate.limits[index])))
     if price_ticks <= 0 or qty_lots <= 0 or price_ticks > limits.price_ticks_max:
         return Veto.BAD_ORDER
     if new_orders != 0 and order.client_order_id <= gate.last_client_order_id:
         return Veto.DUPLICATE_ID
     if qty_lots > limits.order_lots_max:
         return Veto.ORDER_SIZE
-    venue = gate.venues[gate.instruments[order.instrument].venue]
+    instrument = view(Instrument, pinned(address_of(gate.instruments[index])))
+    venue = view(VenueLimits, pinned(address_of(gate.venues[instrument.venue])))
     if venue.session_state != SessionState.READY:
         return Veto.SESSION_NOT_READY
     if venue.open_orders + new_orders > venue.open_orders_max:
         return Veto.OPEN_ORDERS
-    veto = _judge_price(gate, order.instrument, limits, side, price_ticks, now_ns)
+    veto = _judge_price(gate, index, limits, side, price_ticks, now_ns)
     if veto != Veto.NONE:
         return veto
-    if notional_e9(gate.instruments[order.instrument], price_ticks, qty_lots) > limits.order_notional_max_e9:
+    if notional_e9(instrument, price_ticks, qty_lots) > limits.order_notional_max_e9:
         return Veto.ORDER_NOTIONAL
     if added_lots > 0:
-        veto = _judge_exposure(gate, limits, order, side, price_ticks, added_lots)
+        veto = _judge_exposure(gate, limits, instrument, venue, index, side, price_ticks, added_lots)
         if veto == Veto.NONE:
             veto = _judge_strategy(gate, order, side, price_ticks, added_lots, now_ns)
         if veto != Veto.NONE:
@@ -376,7 +379,7 @@ def _reduces(position: Position, side: int, added_lots: int) -> bool:
 
 @inlined
 def _judge_price(gate: Gate, index: int, limits: InstrumentLimits, side: int, price_ticks: int, now_ns: int) -> int:
-    top = gate.tops[index]
+    top = view(Top, pinned(address_of(gate.tops[index])))
     if top.valid == 0 or not is_priced(top, limits.price_ticks_max):
         return Veto.INVALID_BOOK
     if not is_current(top, limits.book_age_max_ns, now_ns):
@@ -460,11 +463,18 @@ def _find_crossed(orders: OrderTable, order: Order, price_ticks: int) -> bool:
 
 @inlined
 def _judge_exposure(
-    gate: Gate, limits: InstrumentLimits, order: Order, side: int, price_ticks: int, qty_lots: int
+    gate: Gate,
+    limits: InstrumentLimits,
+    instrument: Instrument,
+    venue: VenueLimits,
+    index: int,
+    side: int,
+    price_ticks: int,
+    qty_lots: int,
 ) -> int:
     """Judge what is held and open with `qty_lots` more of it, at the higher of the order's price and the mark."""
-    index = order.instrument
-    instrument, position, exposure = gate.instruments[index], gate.positions[index], gate.exposures[index]
+    position = gate.positions[index]
+    exposure = view(Exposure, pinned(address_of(gate.exposures[index])))
     sign = 1 if side == BUY else -1
     open_lots = position.open_buy_lots if side == BUY else position.open_sell_lots
     worst_lots = sign * position.position_lots + open_lots + qty_lots
@@ -477,14 +487,13 @@ def _judge_exposure(
         lot_value_e9 = max(lot_value_e9, price_ticks * instrument.tick_lot_e9)
     value_e9 = clamp(worst_lots, exposure.lots_proven) * lot_value_e9
     counted = exposure.counted
-    underlying = gate.underlyings[instrument.underlying]
+    underlying = view(UnderlyingLimits, pinned(address_of(gate.underlyings[instrument.underlying])))
     # What lies the other way may be the larger part of gross, and is not changed by this order.
     other_e9 = counted.short_e9 if side == BUY else counted.long_e9
     added_gross_e9 = max(abs(value_e9), abs(other_e9)) - counted.gross_e9
     if worst_lots > 0:
         if underlying.sums.gross_e9 + added_gross_e9 > underlying.gross_max_e9:
             return Veto.GROSS_EXPOSURE
-        venue = gate.venues[instrument.venue]
         if venue.sums.gross_e9 + added_gross_e9 > venue.notional_max_e9:
             return Veto.VENUE_NOTIONAL
         if gate.sums.gross_e9 + added_gross_e9 > gate.gross_max_e9:

@@ -25,7 +25,9 @@ from crosswire.strategies.legs import (
     Legs,
     LegStrategy,
     ask_for_legs,
+    blocked_between,
     blocked_by,
+    book_of,
     enter_trade,
     free_place,
     fresh_until_ns,
@@ -294,16 +296,15 @@ def strike(strategy: CrossSpread, desk: Desk, buy: int, sell: int, pair: int) ->
     legs = strategy.legs
     if strategy.even_pairs >> pair & 1 == 0 or legs.carry_e9 != 0:
         return False
-    ask_ticks = market_ticks(legs, desk, buy, BUY)
-    bid_ticks = market_ticks(legs, desk, sell, SELL)
-    if ask_ticks == 0 or bid_ticks == 0 or not is_certain(strategy, buy, sell, ask_ticks, bid_ticks):
+    buy_book, sell_book = book_of(legs, desk, buy), book_of(legs, desk, sell)
+    ask_ticks, bid_ticks = buy_book.ask_ticks, sell_book.bid_ticks
+    if buy_book.valid == 0 or sell_book.valid == 0 or not is_price(ask_ticks) or not is_price(bid_ticks):
         return False
-    if blocked_by(legs, desk, buy, sell) != Blocked.NONE:
+    if not is_certain(strategy, buy, sell, ask_ticks, bid_ticks):
         return False
-    offered_lots = min(
-        desk.books[legs.listings[buy].instrument].ask_lots, desk.books[legs.listings[sell].instrument].bid_lots
-    )
-    lots = min(offered_lots, room_lots(strategy, desk, buy, sell), strategy.lots[buy].size_max)
+    if blocked_between(legs, desk, buy, sell, buy_book.receive_time_ns, sell_book.receive_time_ns) != Blocked.NONE:
+        return False
+    lots = min(buy_book.ask_lots, sell_book.bid_lots, room_lots(strategy, desk, buy, sell), strategy.lots[buy].size_max)
     place = free_place(legs)
     if lots < strategy.lots[buy].size_min or place == TRADES_MAX:
         return False

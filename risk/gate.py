@@ -321,7 +321,7 @@ def _judge_side(
         return Veto.BAD_ORDER
     index = order.instrument
     limits = view(InstrumentLimits, pinned(address_of(gate.limits[index])))
-    if price_ticks <= 0 or qty_lots <= 0 or price_ticks > limits.price_ticks_max:
+    if min(price_ticks, qty_lots) <= 0 or price_ticks > limits.price_ticks_max:
         return Veto.BAD_ORDER
     if new_orders != 0 and order.client_order_id <= gate.last_client_order_id:
         return Veto.DUPLICATE_ID
@@ -338,13 +338,14 @@ def _judge_side(
         return veto
     if notional_e9(instrument, price_ticks, qty_lots) > limits.order_notional_max_e9:
         return Veto.ORDER_NOTIONAL
+    position = view(Position, pinned(address_of(gate.positions[index])))
     if added_lots > 0:
-        veto = _judge_exposure(gate, limits, instrument, venue, index, side, price_ticks, added_lots)
+        veto = _judge_exposure(gate, limits, instrument, position, venue, index, side, price_ticks, added_lots)
         if veto == Veto.NONE:
             veto = _judge_strategy(gate, order, side, price_ticks, added_lots, now_ns)
         if veto != Veto.NONE:
             return veto
-    if gate.prevents_self_trade != 0 and _crosses_own(gate, order, side, price_ticks):
+    if gate.prevents_self_trade != 0 and _crosses_own(gate, position, order, side, price_ticks):
         return Veto.SELF_TRADE
     return Veto.NONE
 
@@ -428,9 +429,8 @@ def _stands_apart(gate: Gate, index: int, limits: InstrumentLimits, now_ns: int)
 
 
 @inlined
-def _crosses_own(gate: Gate, order: Order, side: int, price_ticks: int) -> bool:
+def _crosses_own(gate: Gate, position: Position, order: Order, side: int, price_ticks: int) -> bool:
     """Tell whether an open order of ours would trade with this one. The orders are looked at only if any is there."""
-    position = gate.positions[order.instrument]
     if (position.open_sell_lots if side == BUY else position.open_buy_lots) == 0:
         return False
     return _find_crossed(gate.orders, order, price_ticks)
@@ -466,6 +466,7 @@ def _judge_exposure(
     gate: Gate,
     limits: InstrumentLimits,
     instrument: Instrument,
+    position: Position,
     venue: VenueLimits,
     index: int,
     side: int,
@@ -473,7 +474,6 @@ def _judge_exposure(
     qty_lots: int,
 ) -> int:
     """Judge what is held and open with `qty_lots` more of it, at the higher of the order's price and the mark."""
-    position = gate.positions[index]
     exposure = view(Exposure, pinned(address_of(gate.exposures[index])))
     sign = 1 if side == BUY else -1
     open_lots = position.open_buy_lots if side == BUY else position.open_sell_lots
@@ -485,27 +485,31 @@ def _judge_exposure(
     lot_value_e9 = exposure.lot_value_e9
     if instrument.payoff != Payoff.INVERSE:
         lot_value_e9 = max(lot_value_e9, price_ticks * instrument.tick_lot_e9)
-    value_e9 = clamp(worst_lots, exposure.lots_proven) * lot_value_e9
+    # As `clamp` does: more than may be held was refused above, and that is less than was proven (`risk.limits`).
+    counted_lots = max(-exposure.lots_proven, worst_lots)
+    value_e9 = counted_lots * lot_value_e9
     counted = exposure.counted
     underlying = view(UnderlyingLimits, pinned(address_of(gate.underlyings[instrument.underlying])))
-    # What lies the other way may be the larger part of gross, and is not changed by this order.
-    other_e9 = counted.short_e9 if side == BUY else counted.long_e9
-    added_gross_e9 = max(abs(value_e9), abs(other_e9)) - counted.gross_e9
     if worst_lots > 0:
+        # What lies the other way may be the larger part of gross, and is not changed by this order.
+        other_e9 = counted.short_e9 if side == BUY else counted.long_e9
+        added_gross_e9 = max(value_e9, abs(other_e9)) - counted.gross_e9
         if underlying.sums.gross_e9 + added_gross_e9 > underlying.gross_max_e9:
             return Veto.GROSS_EXPOSURE
         if venue.sums.gross_e9 + added_gross_e9 > venue.notional_max_e9:
             return Veto.VENUE_NOTIONAL
         if gate.sums.gross_e9 + added_gross_e9 > gate.gross_max_e9:
             return Veto.ACCOUNT_GROSS
-    delta_e9 = clamp(worst_lots, exposure.lots_proven) * exposure.lot_delta_e9
+    delta_e9 = counted_lots * exposure.lot_delta_e9
     if side == BUY:
-        net_e9 = underlying.sums.long_e9 - counted.long_e9 + value_e9
-        account_e9 = gate.sums.long_e9 - counted.long_e9 + value_e9
+        more_e9 = value_e9 - counted.long_e9
+        net_e9 = more_e9 + underlying.sums.long_e9
+        account_e9 = more_e9 + gate.sums.long_e9
         delta_e9 += underlying.sums.delta_long_e9 - counted.delta_long_e9
     else:
-        net_e9 = counted.short_e9 - underlying.sums.short_e9 + value_e9
-        account_e9 = counted.short_e9 - gate.sums.short_e9 + value_e9
+        more_e9 = value_e9 + counted.short_e9
+        net_e9 = more_e9 - underlying.sums.short_e9
+        account_e9 = more_e9 - gate.sums.short_e9
         delta_e9 += counted.delta_short_e9 - underlying.sums.delta_short_e9
     if net_e9 > underlying.net_max_e9:
         return Veto.NET_EXPOSURE
@@ -519,14 +523,14 @@ def _judge_exposure(
 @inlined
 def _judge_strategy(gate: Gate, order: Order, side: int, price_ticks: int, qty_lots: int, now_ns: int) -> int:
     """Judge an order by what its own strategy holds, has lost and has just done."""
-    row = order.strategy * gate.instrument_count + order.instrument
-    if gate.executions_max != 0 and repeats(
-        gate.executions[2 * row + side], gate.executions_max, gate.executions_window_ns, now_ns
-    ):
-        return Veto.REPEATED_EXECUTION
+    if gate.executions_max != 0:
+        row = order.strategy * gate.instrument_count + order.instrument
+        if repeats(gate.executions[2 * row + side], gate.executions_max, gate.executions_window_ns, now_ns):
+            return Veto.REPEATED_EXECUTION
     strategy = gate.strategies[order.strategy]
     if strategy.is_limited == 0:
         return Veto.NONE
+    row = order.strategy * gate.instrument_count + order.instrument
     position, exposure = gate.own_positions[row], gate.own_exposures[row]
     if strategy.is_lost != 0 and not _reduces(position, side, qty_lots):
         return Veto.STRATEGY_LOSS

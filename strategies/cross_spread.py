@@ -229,12 +229,11 @@ def look(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
         cost = book.ask_ticks * (factors.close_cost if closes else factors.open_cost)
     strategy.quick[changed].sale = sale
     strategy.quick[changed].cost = cost
-    promising = strategy.legs.opportunities.open_pairs & strategy.touching[changed] != 0
+    is_open = strategy.legs.opportunities.open_pairs & strategy.touching[changed] != 0
     for other in range(strategy.legs.count):
         quick = strategy.quick[other]
-        promising |= (sale >= quick.cost) | (quick.sale >= cost)
-    if promising:
-        compare(strategy, desk, changed)
+        if is_open or sale >= quick.cost or quick.sale >= cost:
+            compare(strategy, desk, changed, other)
 
 
 @on_book_lost.register(CrossSpread)
@@ -247,13 +246,12 @@ def forget(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
         lose_book(strategy.legs, desk, instrument)
 
 
-@compiled
-def compare(strategy: CrossSpread, desk: Desk, changed: int) -> None:
-    """Look closer at all pairs of the changed listing."""
-    for other in range(strategy.legs.count):
-        if other != changed:
-            consider(strategy, desk, changed, other)
-            consider(strategy, desk, other, changed)
+@inlined
+def compare(strategy: CrossSpread, desk: Desk, changed: int, other: int) -> None:
+    """Look closer at both pairs of the changed listing and another."""
+    if other != changed:
+        consider(strategy, desk, changed, other)
+        consider(strategy, desk, other, changed)
 
 
 @inlined

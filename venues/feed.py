@@ -8,7 +8,7 @@ from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.packet import Packet
-from crosswire.nic.unit.compile import compiled, generic, outlined
+from crosswire.nic.unit.compile import generic, inlined, outlined
 from crosswire.nic.unit.unit import Entry, Unit
 from crosswire.venues.market import Events, InstrumentMap, Market, find_instrument
 
@@ -123,7 +123,7 @@ def note_restart(feed: Feed, books_lost: int) -> None:
     feed.restart_losses += books_lost
 
 
-@compiled
+@inlined
 def known_instrument(feed: Feed, venue_id: int) -> int:
     """Find the market index of a venue's instrument id; -1, and counted, if nobody configured it."""
     index = find_instrument(feed.map, venue_id)

@@ -65,7 +65,7 @@ class InstrumentMap(Struct):
     values: Annotated[Array, i64, MAP_SLOTS]
 
 
-@compiled
+@inlined
 def find_instrument(table: InstrumentMap, venue_id: int) -> int:
     """Find the market index of a venue's instrument id, -1 if unknown."""
     slot = hash_bits(venue_id, MAP_BITS)

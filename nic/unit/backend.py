@@ -86,6 +86,9 @@ class UnitCallConv(callconv.MinimalCallConv):  # type: ignore[misc]
         words = self._get_arg_packer(argument_types).as_arguments(builder, arguments)
         pair = builder.call(callee, list(words))
         status = self._get_return_status(builder, builder.extract_value(pair, 0))
+        if not isinstance(returns, types.Optional):
+            is_ok = builder.icmp_signed("==", status.code, callconv.RETCODE_OK)
+            status = status._replace(is_ok=is_ok, is_error=builder.not_(is_ok))
         value = self.context.get_returned_value(builder, returns, builder.extract_value(pair, 1))
         return status, value
 
@@ -443,6 +446,8 @@ def install(llvm_level: int, processor: str) -> None:
     typing_context = UnitTypingContext()
     vars(cpu_target)["_toplevel_typing_context"] = typing_context
     vars(cpu_target)["_toplevel_target_context"] = UnitContext(typing_context, "cpu")
+    # Most loops turn once or twice: over venues, strategies, events, links. Those whose turns are known are unrolled.
+    llvm.set_option("crosswire", "-unroll-runtime=false")
     for lowering_ in lowerings:
         register_lowering(lowering_)
     on_lowering.append(register_lowering)
@@ -596,6 +601,7 @@ def optimise(module: Any, codegen: Any) -> None:
     more.add_new_gvn_pass()
     more.add_dead_store_elimination_pass()
     more.add_instruction_combine_pass()
+    more.add_jump_threading_pass()
     more.add_simplify_cfg_pass()
     more.run(module, builder)
 

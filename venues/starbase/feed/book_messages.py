@@ -36,7 +36,7 @@ from crosswire.venues.starbase.wire.market_layout import (
     Template,
 )
 
-BAD = -(1 << 62)  # what a conversion returns for a value that the venue can't mean
+BAD = -1  # lots of a quantity that the venue can't mean
 # A product of a whole number and a rounded inverse is off by 2**-52 of itself at most: below 2**50 less than a half, so
 # that rounding finds the quotient if there is a whole one. Multiplied back it is compared, so no wrong one passes.
 UNITS_MAX = 1 << 50
@@ -60,20 +60,22 @@ def to_lots(feed: StarbaseFeed, proof: Proof, mantissa: int) -> int:
 
 @inlined
 def to_ticks(proof: Proof, price_e9: int) -> int:
-    """Convert to ticks, exactly, or BAD. Only a combination's price, a difference of prices, can be zero or less."""
-    if (price_e9 ^ (price_e9 >> 63)) >> PRICE_BITS != 0:
-        return BAD
-    ticks = round_half_even(price_e9 * proof.ticks_per_e9)
-    if ticks * proof.tick_e9 != price_e9 or (ticks <= 0 and proof.is_signed == 0):
-        return BAD
-    return ticks
+    """Convert to ticks; `is_price` tells whether that is what the venue can mean."""
+    return round_half_even(price_e9 * proof.ticks_per_e9)
+
+
+@inlined
+def is_price(proof: Proof, price_e9: int, ticks: int) -> bool:
+    """Tell whether a price is so many ticks. Only that of a combination, a difference, can be zero or less."""
+    is_near = (price_e9 ^ (price_e9 >> 63)) >> PRICE_BITS == 0
+    return is_near and ticks * proof.tick_e9 == price_e9 and (ticks > 0 or proof.is_signed != 0)
 
 
 @inlined
 def prove_message(feed: StarbaseFeed, address: int, end: int) -> int:
-    """Prove that the message at `address` lies inside the packet with all of its root block; its length, else 0.
+    """Prove that the message at `address` is of a known template and lies inside the packet with all of its root block.
 
-    See `judge_odd_message` for what does not.
+    Its length, else 0: `judge_odd_message` then tells what is wrong.
     """
     left = end - address
     if left >= size_of(MessageHeader):
@@ -82,12 +84,12 @@ def prove_message(feed: StarbaseFeed, address: int, end: int) -> int:
         template_id = message.template_id
         if template_id < TEMPLATE_IDS and feed.least_bytes[template_id] <= length <= left:
             return length
-    return judge_odd_message(feed, address, end)
+    return 0
 
 
 @outlined
 def judge_odd_message(feed: StarbaseFeed, address: int, end: int) -> int:
-    """Count what is wrong with a message that is not of a known template with all of its root block; its length.
+    """Count what is wrong with a message that `prove_message` does not believe; its length if it lies in the packet.
 
     One of an unknown template has a length, too: it is stepped over. So is one that lacks fields: its length is
     returned negative. Only if it is about an order and does not even say of which instrument, it can't be.
@@ -103,6 +105,7 @@ def judge_odd_message(feed: StarbaseFeed, address: int, end: int) -> int:
     template_id = message.template_id
     if template_id >= TEMPLATE_IDS or feed.places[template_id] == 0:
         reject(feed, Reject.UNKNOWN_TEMPLATE)
+        feed.version_read = max(feed.version_read, message.version)
         return length
     reject(feed, Reject.SHORT_BLOCK)
     is_named = length - size_of(MessageHeader) >= size_of(OrderBlock) or not is_of_order(template_id)
@@ -125,13 +128,11 @@ def spoil_book(feed: StarbaseFeed, market: Market, events: Events, address: int)
 
 
 @inlined
-def count_message(feed: StarbaseFeed, address: int) -> None:
-    """Count a proven message that is read."""
-    feed.version_read = max(feed.version_read, view(MessageHeader, address).version)
-    template_id = view(MessageHeader, address).template_id
-    place = feed.places[template_id] if template_id < TEMPLATE_IDS else 0
-    if place != 0:
-        feed.messages[place - 1] += 1
+def count_message(feed: StarbaseFeed, template_id: int, version: int) -> None:
+    """Count a proven message of a known template."""
+    if version > feed.version_read:
+        feed.version_read = version
+    feed.messages[feed.places[template_id] - 1] += 1
 
 
 @compiled
@@ -249,7 +250,7 @@ def apply_change(feed: StarbaseFeed, market: Market, index: int, template_id: in
         put = view(Put, block)
         ticks = to_ticks(proof, put.price_e9)
         lots = to_lots(feed, proof, put.quantity_mantissa)
-        if ticks == BAD or lots == BAD:
+        if lots < 0 or not is_price(proof, put.price_e9, ticks):
             return reject(feed, Reject.BAD_VALUE)
         side = template_id - Template.BID_PUT
         if is_beyond(book, side, ticks):
@@ -269,7 +270,7 @@ def apply_change(feed: StarbaseFeed, market: Market, index: int, template_id: in
         return False
     if template_id <= Template.ASK_QUANTITY_REDUCED:
         lots = to_lots(feed, proof, view(QuantityReduced, block).quantity_mantissa)
-        if lots == BAD or lots > queue.orders[slot].qty_lots:
+        if lots < 0 or lots > queue.orders[slot].qty_lots:
             return reject(feed, Reject.BAD_VALUE)
         reduce_slot(queue, book, slot, lots)
         return True
@@ -302,10 +303,8 @@ def apply_apart(feed: StarbaseFeed, market: Market, index: int, template_id: int
 
 
 @inlined
-def change_book(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, sequence: int) -> None:
-    """Apply one of the six book messages of an incremental channel, in its turn."""
-    message = view(MessageHeader, address)
-    template_id = message.template_id
+def change_book(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, template_id: int) -> None:
+    """Apply one of the six book messages, the next of its incremental channel."""
     block = address + size_of(MessageHeader)
     index = known_instrument(feed, view(Delete, block).instrument_id)
     if index < 0:
@@ -313,6 +312,7 @@ def change_book(feed: StarbaseFeed, market: Market, events: Events, slot: int, a
     proof = feed.proofs[index]
     if proof.channel != slot + 1:
         change_channel(feed, market, events, index, slot)
+    sequence = feed.channels[slot].next
     if proof.progress != Progress.PROVEN or sequence <= proof.applied:
         return
     if not apply_change(feed, market, index, template_id, block):
@@ -321,6 +321,6 @@ def change_book(feed: StarbaseFeed, market: Market, events: Events, slot: int, a
     feed.level_updates += 1
     book = market.books[index]
     book.update_id = sequence
-    book.exchange_time_ns = message.transact_time_ns
+    book.exchange_time_ns = feed.last_exchange_time_ns
     book.receive_time_ns = feed.time_ns
     touch(feed, slot, index)

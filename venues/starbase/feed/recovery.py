@@ -23,7 +23,7 @@ from crosswire.venues.starbase.feed.book_messages import (
     publish_channel,
     set_progress,
 )
-from crosswire.venues.starbase.feed.incremental import read_packet, read_packet_apart
+from crosswire.venues.starbase.feed.incremental import read_packet, read_rest
 from crosswire.venues.starbase.feed.state import (
     KEPT_BYTES,
     KEPT_MASK,
@@ -152,7 +152,7 @@ def join_channel(channel: Channel, sequence: int) -> None:
 def read_next(feed: StarbaseFeed, market: Market, events: Events, slot: int, header: PacketHeader, length: int) -> None:
     """Read a packet that continues the channel, then what was waiting for it; keep it if a snapshot may need it."""
     channel = feed.channels[slot]
-    read_packet_apart(feed, market, events, slot, address_of(header), length)
+    read_rest(feed, market, events, slot, address_of(header), length)
     if channel.is_suspect != 0:
         read_kept(feed, market, events, slot)
         if channel.next == channel.end:
@@ -257,7 +257,7 @@ def read_kept(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> 
             break
         if packet.sequence + packet.count > channel.next:
             feed.time_ns = packet.time_ns
-            read_packet_apart(feed, market, events, slot, kept_address(feed, slot, position), packet.length)
+            read_rest(feed, market, events, slot, kept_address(feed, slot, position), packet.length)
     feed.time_ns = time_ns
 
 

@@ -15,6 +15,7 @@ from crosswire.venues.starbase.feed.book_messages import (
     apply_apart,
     count_message,
     is_of_order,
+    judge_odd_message,
     lose_queue,
     prove_message,
     publish_apart,
@@ -65,10 +66,11 @@ def take_snapshot(feed: StarbaseFeed, market: Market, events: Events, header: Pa
     for _ in range(header.message_count):
         size = prove_message(feed, position, end)
         if size == 0:
-            abort_load(feed, market, events, slot)
-            break
-        if size < 0:
-            abort_load(feed, market, events, slot)  # what lacks fields may have been part of it
+            size = judge_odd_message(feed, position, end)
+            if size <= 0:
+                abort_load(feed, market, events, slot)  # what lacks fields may have been part of it
+            if size == 0:
+                break
         elif sequence >= channel.next:
             read_snapshot(feed, market, events, slot, position)
         sequence += 1
@@ -85,7 +87,7 @@ def read_snapshot(feed: StarbaseFeed, market: Market, events: Events, slot: int,
     message = view(MessageHeader, address)
     template_id = message.template_id
     block = address + size_of(MessageHeader)
-    count_message(feed, address)
+    count_message(feed, template_id, message.version)
     if template_id == Template.BID_PUT or template_id == Template.ASK_PUT:
         load_put(feed, market, events, slot, template_id, block)
     elif template_id == Template.SNAPSHOT_HEADER:
@@ -227,6 +229,8 @@ def replay_kept(feed: StarbaseFeed, market: Market, slot: int, index: int, appli
         end = kept_address(feed, slot, place) + packet.length
         while sequence < min(packet.sequence + packet.count, channel.next):
             size = prove_message(feed, position, end)
+            if size == 0:
+                size = judge_odd_message(feed, position, end)
             if size == 0:
                 return False
             message = view(MessageHeader, position)

@@ -121,6 +121,8 @@ def turn_once(engine: Engine, clock: Struct) -> int:
                     add_latency(state.receive_to_send, advance(clock, now_ns) - now_ns)
                 acted = True
             # Behind the orders, not before them: this is time that no order waits for.
+            if state.frames != frames:
+                give_frame_back(venue)
             if wants_segment(engine.journal):
                 break
     acted = acted or now_ns >= timers_due_ns(engine)
@@ -188,7 +190,10 @@ def tell_trigger(engine: Engine, time_ns: int) -> None:
 
 @compiled
 def take_frame(engine: Engine, venue: Venue, now_ns: int) -> None:
-    """Take a venue's next frame: market data to books and strategies, answers to the orders and their strategies."""
+    """Take a venue's next frame: market data to books and strategies, answers to the orders and their strategies.
+
+    One that was taken is to be given back.
+    """
     state = engine.state
     kind = take_turn(venue, now_ns)
     if kind == NOTHING:
@@ -200,7 +205,6 @@ def take_frame(engine: Engine, venue: Venue, now_ns: int) -> None:
         take_events(engine)
     elif kind == REPORTS:
         take_reports(engine, venue, now_ns)
-    give_frame_back(venue)
 
 
 @compiled

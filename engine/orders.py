@@ -13,6 +13,7 @@ from crosswire.engine.records import (
     record_not_sent,
     record_order_ended,
     record_order_sent,
+    record_quote_sent,
     record_report,
     record_session,
     reserve_ids,
@@ -61,8 +62,8 @@ from crosswire.venues.order import (
     is_alarm,
     is_open,
     is_unsettled_quote,
+    new_order,
     open_lots,
-    open_order,
     take_cancel_by_id,
 )
 from crosswire.venues.session import (
@@ -434,16 +435,13 @@ def send_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Non
 @inlined
 def make_order(engine: Engine, seat: Seat, request: Request, now_ns: int) -> Order:
     """Enter the order that a strategy asks for, not judged yet; `nobody`, filled in but FREE, if there is no slot."""
-    order = open_order(
-        engine.orders,
-        engine.market.instruments[request.instrument].venue,
-        request.instrument,
-        request.side,
-        request.time_in_force,
-        request.price_ticks,
-        request.qty_lots,
-        now_ns,
-    )
+    order = new_order(engine.orders, now_ns)
+    order.venue = engine.market.instruments[request.instrument].venue
+    order.instrument = request.instrument
+    order.side = request.side
+    order.time_in_force = request.time_in_force
+    order.price_ticks = request.price_ticks
+    order.qty_lots = request.qty_lots
     order.strategy = seat.number
     order.decision_ticks = request.decision_ticks
     order.trade_id = request.trade_id
@@ -484,7 +482,7 @@ def send_mass_quote(engine: Engine, seat: Seat, first: int, now_ns: int) -> int:
     if quotes.count == 0:
         return position
     for number in range(quotes.count):
-        record_order_sent(engine, find_order(engine.orders, quotes.items[number].client_order_id), now_ns)
+        record_quote_sent(engine, find_order(engine.orders, quotes.items[number].client_order_id), now_ns)
     # A strategy that has failed at the veto of one of its quotes is to have no other out.
     if seat.failure == 0 and send_quotes(engine.venues[venue], quotes, now_ns):
         engine.state.orders_sent += quotes.count

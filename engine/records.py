@@ -36,6 +36,7 @@ from crosswire.risk.records import (
 )
 from crosswire.strategies.planned import PLANS_MAX, use_up
 from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, Order, Report, copy_terms, is_open
+from crosswire.venues.session import Session
 
 IDS_RESERVED = 1 << 20  # at once, in units of an order: a block lasts minutes at the highest rate that a gate allows
 IDS_AHEAD = IDS_RESERVED // 2  # left when the next block is reserved: it is on the disk long before it is needed
@@ -44,14 +45,25 @@ IDS_AHEAD = IDS_RESERVED // 2  # left when the next block is reserved: it is on 
 @compiled
 def record_order_sent(engine: Engine, order: Order, now_ns: int) -> None:
     """Write that an order is about to leave."""
+    session = engine.venues[order.venue].session
+    _record_sent(engine, order, session, session.order_link, 0, now_ns)
+
+
+@compiled
+def record_quote_sent(engine: Engine, order: Order, now_ns: int) -> None:
+    """Write that a side of a mass quote is about to leave."""
+    session = engine.venues[order.venue].session
+    _record_sent(engine, order, session, session.quoting_link, session.quote_id + 1, now_ns)
+
+
+@inlined
+def _record_sent(engine: Engine, order: Order, session: Session, link: int, quote_id: int, now_ns: int) -> None:
     journal = engine.journal
     record = view(OrderSent, begin_record(journal, size_of(OrderSent)))
     copy_terms(record, order)
-    session = engine.venues[order.venue].session
-    link = session.quoting_link if order.is_quote != 0 else session.order_link
     record.link = link
     record.sequence = session.numbers[2 * max(link, 0)] + 1
-    record.quote_id = session.quote_id + 1 if order.is_quote != 0 else 0
+    record.quote_id = quote_id
     commit_record(journal, RecordKind.ORDER_SENT, VERSION, size_of(OrderSent), now_ns)
 
 

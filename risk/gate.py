@@ -14,7 +14,8 @@ before strategies see them (`risk.prices`), and so are the instruments' terms at
 from enum import IntEnum
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, i64
+from crosswire.nic.memory.raw import pinned
+from crosswire.nic.memory.struct import Array, Pointer, Reference, Struct, address_of, i64, view
 from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.risk.activity import Executions, OrderToTrade, count_messages, has_too_few_fills, repeats
 from crosswire.risk.exposure import Exposure, Sums, clamp
@@ -318,30 +319,33 @@ def _judge_side(
             return restricted
     if order.instrument < 0 or order.instrument >= gate.instrument_count:
         return Veto.BAD_ORDER
-    limits = gate.limits[order.instrument]
-    if price_ticks <= 0 or qty_lots <= 0 or price_ticks > limits.price_ticks_max:
+    index = order.instrument
+    limits = view(InstrumentLimits, pinned(address_of(gate.limits[index])))
+    if min(price_ticks, qty_lots) <= 0 or price_ticks > limits.price_ticks_max:
         return Veto.BAD_ORDER
     if new_orders != 0 and order.client_order_id <= gate.last_client_order_id:
         return Veto.DUPLICATE_ID
     if qty_lots > limits.order_lots_max:
         return Veto.ORDER_SIZE
-    venue = gate.venues[gate.instruments[order.instrument].venue]
+    instrument = view(Instrument, pinned(address_of(gate.instruments[index])))
+    venue = view(VenueLimits, pinned(address_of(gate.venues[instrument.venue])))
     if venue.session_state != SessionState.READY:
         return Veto.SESSION_NOT_READY
     if venue.open_orders + new_orders > venue.open_orders_max:
         return Veto.OPEN_ORDERS
-    veto = _judge_price(gate, order.instrument, limits, side, price_ticks, now_ns)
+    veto = _judge_price(gate, index, limits, side, price_ticks, now_ns)
     if veto != Veto.NONE:
         return veto
-    if notional_e9(gate.instruments[order.instrument], price_ticks, qty_lots) > limits.order_notional_max_e9:
+    if notional_e9(instrument, price_ticks, qty_lots) > limits.order_notional_max_e9:
         return Veto.ORDER_NOTIONAL
+    position = view(Position, pinned(address_of(gate.positions[index])))
     if added_lots > 0:
-        veto = _judge_exposure(gate, limits, order, side, price_ticks, added_lots)
+        veto = _judge_exposure(gate, limits, instrument, position, venue, index, side, price_ticks, added_lots)
         if veto == Veto.NONE:
             veto = _judge_strategy(gate, order, side, price_ticks, added_lots, now_ns)
         if veto != Veto.NONE:
             return veto
-    if gate.prevents_self_trade != 0 and _crosses_own(gate, order, side, price_ticks):
+    if gate.prevents_self_trade != 0 and _crosses_own(gate, position, order, side, price_ticks):
         return Veto.SELF_TRADE
     return Veto.NONE
 
@@ -376,7 +380,7 @@ def _reduces(position: Position, side: int, added_lots: int) -> bool:
 
 @inlined
 def _judge_price(gate: Gate, index: int, limits: InstrumentLimits, side: int, price_ticks: int, now_ns: int) -> int:
-    top = gate.tops[index]
+    top = view(Top, pinned(address_of(gate.tops[index])))
     if top.valid == 0 or not is_priced(top, limits.price_ticks_max):
         return Veto.INVALID_BOOK
     if not is_current(top, limits.book_age_max_ns, now_ns):
@@ -425,9 +429,8 @@ def _stands_apart(gate: Gate, index: int, limits: InstrumentLimits, now_ns: int)
 
 
 @inlined
-def _crosses_own(gate: Gate, order: Order, side: int, price_ticks: int) -> bool:
+def _crosses_own(gate: Gate, position: Position, order: Order, side: int, price_ticks: int) -> bool:
     """Tell whether an open order of ours would trade with this one. The orders are looked at only if any is there."""
-    position = gate.positions[order.instrument]
     if (position.open_sell_lots if side == BUY else position.open_buy_lots) == 0:
         return False
     return _find_crossed(gate.orders, order, price_ticks)
@@ -460,11 +463,18 @@ def _find_crossed(orders: OrderTable, order: Order, price_ticks: int) -> bool:
 
 @inlined
 def _judge_exposure(
-    gate: Gate, limits: InstrumentLimits, order: Order, side: int, price_ticks: int, qty_lots: int
+    gate: Gate,
+    limits: InstrumentLimits,
+    instrument: Instrument,
+    position: Position,
+    venue: VenueLimits,
+    index: int,
+    side: int,
+    price_ticks: int,
+    qty_lots: int,
 ) -> int:
     """Judge what is held and open with `qty_lots` more of it, at the higher of the order's price and the mark."""
-    index = order.instrument
-    instrument, position, exposure = gate.instruments[index], gate.positions[index], gate.exposures[index]
+    exposure = view(Exposure, pinned(address_of(gate.exposures[index])))
     sign = 1 if side == BUY else -1
     open_lots = position.open_buy_lots if side == BUY else position.open_sell_lots
     worst_lots = sign * position.position_lots + open_lots + qty_lots
@@ -475,28 +485,31 @@ def _judge_exposure(
     lot_value_e9 = exposure.lot_value_e9
     if instrument.payoff != Payoff.INVERSE:
         lot_value_e9 = max(lot_value_e9, price_ticks * instrument.tick_lot_e9)
-    value_e9 = clamp(worst_lots, exposure.lots_proven) * lot_value_e9
+    # As `clamp` does: more than may be held was refused above, and that is less than was proven (`risk.limits`).
+    counted_lots = max(-exposure.lots_proven, worst_lots)
+    value_e9 = counted_lots * lot_value_e9
     counted = exposure.counted
-    underlying = gate.underlyings[instrument.underlying]
-    # What lies the other way may be the larger part of gross, and is not changed by this order.
-    other_e9 = counted.short_e9 if side == BUY else counted.long_e9
-    added_gross_e9 = max(abs(value_e9), abs(other_e9)) - counted.gross_e9
+    underlying = view(UnderlyingLimits, pinned(address_of(gate.underlyings[instrument.underlying])))
     if worst_lots > 0:
+        # What lies the other way may be the larger part of gross, and is not changed by this order.
+        other_e9 = counted.short_e9 if side == BUY else counted.long_e9
+        added_gross_e9 = max(value_e9, abs(other_e9)) - counted.gross_e9
         if underlying.sums.gross_e9 + added_gross_e9 > underlying.gross_max_e9:
             return Veto.GROSS_EXPOSURE
-        venue = gate.venues[instrument.venue]
         if venue.sums.gross_e9 + added_gross_e9 > venue.notional_max_e9:
             return Veto.VENUE_NOTIONAL
         if gate.sums.gross_e9 + added_gross_e9 > gate.gross_max_e9:
             return Veto.ACCOUNT_GROSS
-    delta_e9 = clamp(worst_lots, exposure.lots_proven) * exposure.lot_delta_e9
+    delta_e9 = counted_lots * exposure.lot_delta_e9
     if side == BUY:
-        net_e9 = underlying.sums.long_e9 - counted.long_e9 + value_e9
-        account_e9 = gate.sums.long_e9 - counted.long_e9 + value_e9
+        more_e9 = value_e9 - counted.long_e9
+        net_e9 = more_e9 + underlying.sums.long_e9
+        account_e9 = more_e9 + gate.sums.long_e9
         delta_e9 += underlying.sums.delta_long_e9 - counted.delta_long_e9
     else:
-        net_e9 = counted.short_e9 - underlying.sums.short_e9 + value_e9
-        account_e9 = counted.short_e9 - gate.sums.short_e9 + value_e9
+        more_e9 = value_e9 + counted.short_e9
+        net_e9 = more_e9 - underlying.sums.short_e9
+        account_e9 = more_e9 - gate.sums.short_e9
         delta_e9 += counted.delta_short_e9 - underlying.sums.delta_short_e9
     if net_e9 > underlying.net_max_e9:
         return Veto.NET_EXPOSURE
@@ -510,14 +523,14 @@ def _judge_exposure(
 @inlined
 def _judge_strategy(gate: Gate, order: Order, side: int, price_ticks: int, qty_lots: int, now_ns: int) -> int:
     """Judge an order by what its own strategy holds, has lost and has just done."""
-    row = order.strategy * gate.instrument_count + order.instrument
-    if gate.executions_max != 0 and repeats(
-        gate.executions[2 * row + side], gate.executions_max, gate.executions_window_ns, now_ns
-    ):
-        return Veto.REPEATED_EXECUTION
+    if gate.executions_max != 0:
+        row = order.strategy * gate.instrument_count + order.instrument
+        if repeats(gate.executions[2 * row + side], gate.executions_max, gate.executions_window_ns, now_ns):
+            return Veto.REPEATED_EXECUTION
     strategy = gate.strategies[order.strategy]
     if strategy.is_limited == 0:
         return Veto.NONE
+    row = order.strategy * gate.instrument_count + order.instrument
     position, exposure = gate.own_positions[row], gate.own_exposures[row]
     if strategy.is_lost != 0 and not _reduces(position, side, qty_lots):
         return Veto.STRATEGY_LOSS

@@ -25,7 +25,9 @@ from crosswire.strategies.legs import (
     Legs,
     LegStrategy,
     ask_for_legs,
+    blocked_between,
     blocked_by,
+    book_of,
     enter_trade,
     free_place,
     fresh_until_ns,
@@ -99,7 +101,7 @@ class Factors(Struct):
     slack: i64  # of `is_certain`, its half of what does not depend on prices
 
 
-class Struck(Struct):
+class Started(Struct):
     """A trade whose legs were asked for before anything was written down of it."""
 
     buy: i64  # listings
@@ -131,7 +133,7 @@ class CrossSpread(LegStrategy):
     close_rates_e9: Annotated[Array, i64, LISTINGS_MAX]
     even_pairs: i64  # bits of the pairs that are planned in lots (`strategies.plan.match_tops`)
     lots: Annotated[Array, Lots, LISTINGS_MAX]
-    struck: Struck  # to be entered by `catch_up`
+    started: Started  # to be entered by `catch_up`
     plan: Plan  # what is to be traded
 
     @classmethod
@@ -227,12 +229,11 @@ def look(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
         cost = book.ask_ticks * (factors.close_cost if closes else factors.open_cost)
     strategy.quick[changed].sale = sale
     strategy.quick[changed].cost = cost
-    promising = strategy.legs.opportunities.open_pairs & strategy.touching[changed] != 0
+    is_open = strategy.legs.opportunities.open_pairs & strategy.touching[changed] != 0
     for other in range(strategy.legs.count):
         quick = strategy.quick[other]
-        promising |= (sale >= quick.cost) | (quick.sale >= cost)
-    if promising:
-        compare(strategy, desk, changed)
+        if is_open or sale >= quick.cost or quick.sale >= cost:
+            compare(strategy, desk, changed, other)
 
 
 @on_book_lost.register(CrossSpread)
@@ -245,13 +246,12 @@ def forget(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
         lose_book(strategy.legs, desk, instrument)
 
 
-@compiled
-def compare(strategy: CrossSpread, desk: Desk, changed: int) -> None:
-    """Look closer at all pairs of the changed listing."""
-    for other in range(strategy.legs.count):
-        if other != changed:
-            consider(strategy, desk, changed, other)
-            consider(strategy, desk, other, changed)
+@inlined
+def compare(strategy: CrossSpread, desk: Desk, changed: int, other: int) -> None:
+    """Look closer at both pairs of the changed listing and another."""
+    if other != changed:
+        consider(strategy, desk, changed, other)
+        consider(strategy, desk, other, changed)
 
 
 @inlined
@@ -260,7 +260,7 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
     pair = pair_of(buy, sell)
     if strategy.quick[sell].sale >= strategy.quick[buy].cost:
         catch_up_if_due(strategy, desk)
-        if not strike(strategy, desk, buy, sell, pair):
+        if not start_at_once(strategy, desk, buy, sell, pair):
             pursue(strategy, desk, buy, sell, pair)
     elif strategy.legs.opportunities.open_pairs >> pair & 1 != 0:
         catch_up_if_due(strategy, desk)
@@ -285,7 +285,7 @@ def is_certain(strategy: CrossSpread, buy: int, sell: int, ask_ticks: int, bid_t
 
 
 @compiled
-def strike(strategy: CrossSpread, desk: Desk, buy: int, sell: int, pair: int) -> bool:
+def start_at_once(strategy: CrossSpread, desk: Desk, buy: int, sell: int, pair: int) -> bool:
     """Ask for both legs of an opening trade that pays for certain and that nothing forbids; `catch_up` does the rest.
 
     False, and nothing done, if any of that is in doubt: `pursue` tells exactly, and does what is to be done then. What
@@ -294,34 +294,33 @@ def strike(strategy: CrossSpread, desk: Desk, buy: int, sell: int, pair: int) ->
     legs = strategy.legs
     if strategy.even_pairs >> pair & 1 == 0 or legs.carry_e9 != 0:
         return False
-    ask_ticks = market_ticks(legs, desk, buy, BUY)
-    bid_ticks = market_ticks(legs, desk, sell, SELL)
-    if ask_ticks == 0 or bid_ticks == 0 or not is_certain(strategy, buy, sell, ask_ticks, bid_ticks):
+    buy_book, sell_book = book_of(legs, desk, buy), book_of(legs, desk, sell)
+    ask_ticks, bid_ticks = buy_book.ask_ticks, sell_book.bid_ticks
+    if buy_book.valid == 0 or sell_book.valid == 0 or not is_price(ask_ticks) or not is_price(bid_ticks):
         return False
-    if blocked_by(legs, desk, buy, sell) != Blocked.NONE:
+    if not is_certain(strategy, buy, sell, ask_ticks, bid_ticks):
         return False
-    offered_lots = min(
-        desk.books[legs.listings[buy].instrument].ask_lots, desk.books[legs.listings[sell].instrument].bid_lots
-    )
-    lots = min(offered_lots, room_lots(strategy, desk, buy, sell), strategy.lots[buy].size_max)
+    if blocked_between(legs, desk, buy, sell, buy_book.receive_time_ns, sell_book.receive_time_ns) != Blocked.NONE:
+        return False
+    lots = min(buy_book.ask_lots, sell_book.bid_lots, room_lots(strategy, desk, buy, sell), strategy.lots[buy].size_max)
     place = free_place(legs)
     if lots < strategy.lots[buy].size_min or place == TRADES_MAX:
         return False
-    struck = strategy.struck
-    struck.buy = buy
-    struck.sell = sell
-    struck.place = place
-    struck.lots = lots
-    struck.trade_id = ask_for_legs(legs, desk, place, buy, sell, ask_ticks, bid_ticks, lots, lots)
+    started = strategy.started
+    started.buy = buy
+    started.sell = sell
+    started.place = place
+    started.lots = lots
+    started.trade_id = ask_for_legs(legs, desk, place, buy, sell, ask_ticks, bid_ticks, lots, lots)
     desk.catch_up_due = 1
     return True
 
 
 @catch_up.register(CrossSpread)
-def enter_struck(strategy: CrossSpread, desk: Desk) -> None:
-    """Enter the trade that was struck, and follow its opportunity: as `pursue` does, from the same books."""
-    legs, plan, struck = strategy.legs, strategy.plan, strategy.struck
-    buy, sell = struck.buy, struck.sell
+def enter_started(strategy: CrossSpread, desk: Desk) -> None:
+    """Enter the trade that was started at once, and follow its opportunity: as `pursue` does, from the same books."""
+    legs, plan, started = strategy.legs, strategy.plan, strategy.started
+    buy, sell = started.buy, started.sell
     buy_instrument, sell_instrument = instrument_of(legs, desk, buy), instrument_of(legs, desk, sell)
     sale = sale_e9(legs.listings[sell], sell_instrument, market_ticks(legs, desk, sell, SELL))
     cost = cost_e9(legs.listings[buy], buy_instrument, market_ticks(legs, desk, buy, BUY))
@@ -337,8 +336,8 @@ def enter_struck(strategy: CrossSpread, desk: Desk) -> None:
     )
     is_peak = edge_e9 > legs.opportunities.items[opportunity].peak_edge_e9
     buy_book, sell_book = desk.books[buy_instrument.index], desk.books[sell_instrument.index]
-    match_tops(plan, buy_book, sell_book, buy_instrument.lot_e9, cost, sale, struck.lots)
-    enter_trade(legs, desk, struck.place, struck.trade_id, buy, sell, plan, 1, opportunity)
+    match_tops(plan, buy_book, sell_book, buy_instrument.lot_e9, cost, sale, started.lots)
+    enter_trade(legs, desk, started.place, started.trade_id, buy, sell, plan, 1, opportunity)
     if is_peak:
         note_peak(legs.opportunities, desk, opportunity, edge_e9, plan.offered_size_e9, plan.offered_value_e9)
 

@@ -22,7 +22,8 @@ the next trade buys or sells that much more, so that it never adds up.
 
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Struct, copy_struct, i8, i64
+from crosswire.nic.memory.raw import pinned
+from crosswire.nic.memory.struct import Array, Struct, address_of, copy_struct, i8, i64, view
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
 from crosswire.strategies.desk import REQUESTS_MAX, Desk, add_order, next_trade_id, submit, wake_at
@@ -61,6 +62,7 @@ from crosswire.strategies.trades import (
     residual_e9,
     write_trade,
 )
+from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import Instrument, base_e9, multiply_e9, price_e9
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX
 from crosswire.venues.order import IOC, Order, OrderState, Report
@@ -140,10 +142,16 @@ def pair_number(first: int, second: int) -> int:
     return min(first, second) * LISTINGS_MAX + max(first, second)
 
 
+@inlined
+def book_of(legs: Legs, desk: Desk, listing: int) -> Book:
+    """Return the book of a listing's instrument."""
+    return view(Book, pinned(address_of(desk.books[legs.listings[listing].instrument])))
+
+
 @compiled
 def market_ticks(legs: Legs, desk: Desk, listing: int, side: int) -> int:
     """Return the best price to buy or sell at; 0 if the book is not proven or that side is empty."""
-    book = desk.books[legs.listings[listing].instrument]
+    book = book_of(legs, desk, listing)
     price_ticks = book.ask_ticks if side == BUY else book.bid_ticks
     return price_ticks if book.valid != 0 and is_price(price_ticks) else 0
 
@@ -191,19 +199,25 @@ def room_e9(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
 @compiled
 def fresh_until_ns(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
     """Tell until when both books are young enough to trade on, if nothing more is heard of the older one."""
-    buy_book_ns = desk.books[legs.listings[buy].instrument].receive_time_ns
-    sell_book_ns = desk.books[legs.listings[sell].instrument].receive_time_ns
+    buy_book_ns = book_of(legs, desk, buy).receive_time_ns
+    sell_book_ns = book_of(legs, desk, sell).receive_time_ns
     return min(buy_book_ns, sell_book_ns) + legs.book_age_max_ns
 
 
 @compiled
 def blocked_by(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
     """Tell why no trade may start between these listings now (`Blocked`); NONE if one may."""
+    buy_book_ns = book_of(legs, desk, buy).receive_time_ns
+    sell_book_ns = book_of(legs, desk, sell).receive_time_ns
+    return blocked_between(legs, desk, buy, sell, buy_book_ns, sell_book_ns)
+
+
+@inlined
+def blocked_between(legs: Legs, desk: Desk, buy: int, sell: int, buy_book_ns: int, sell_book_ns: int) -> int:
+    """Do as `blocked_by` for books of these times."""
     if legs.failed != 0:
         return Blocked.STOPPED
-    buy_book_ns = desk.books[legs.listings[buy].instrument].receive_time_ns
-    sell_book_ns = desk.books[legs.listings[sell].instrument].receive_time_ns
-    if desk.now_ns > fresh_until_ns(legs, desk, buy, sell):
+    if desk.now_ns > min(buy_book_ns, sell_book_ns) + legs.book_age_max_ns:
         return Blocked.STALE
     pair = legs.pairs[pair_number(buy, sell)]
     if pair.in_flight >= legs.open_trades_max:

@@ -282,20 +282,11 @@ def make_order_table(counter: int = 0, instruments: Array | None = None) -> Orde
     return table
 
 
-@compiled
-def open_order(
-    table: OrderTable,
-    venue: int,
-    instrument: int,
-    side: int,
-    time_in_force: int,
-    price_ticks: int,
-    qty_lots: int,
-    now_ns: int,
-) -> Order:
-    """Open a new PENDING_NEW order with an id of its own; `nobody`, filled in but FREE, if ORDERS_MAX are open.
+@inlined
+def new_order(table: OrderTable, now_ns: int) -> Order:
+    """Open a new PENDING_NEW order with an id of its own; `nobody`, which is FREE, if ORDERS_MAX are open.
 
-    The caller adds decision_ticks, tag, plan, trade_id and trigger_ns, which are 0.
+    All else is 0: the caller fills in its terms, tag and plan.
     """
     order = table.nobody
     if table.count < ORDERS_MAX:
@@ -308,12 +299,6 @@ def open_order(
         order.state = OrderState.PENDING_NEW
     else:
         clear_struct(order)
-    order.venue = venue
-    order.instrument = instrument
-    order.side = side
-    order.time_in_force = time_in_force
-    order.price_ticks = price_ticks
-    order.qty_lots = qty_lots
     order.created_ns = now_ns
     return order
 

@@ -88,25 +88,27 @@ def commit_record(journal: Journal, kind: int, version: int, payload_bytes: int,
     if journal.is_full != 0:
         journal.dropped += 1
         return
-    journal.sequence += 1
+    sequence = journal.sequence + 1
+    journal.sequence = sequence
     address = journal.position
     header = view(RecordHeader, address)
     commit = commit_word(kind, version, payload_bytes)
-    header.sequence = journal.sequence
+    header.sequence = sequence
     header.time_ns = time_ns
     header.checksum = record_checksum(
         journal.multipliers,
         journal.key,
         commit,
-        journal.sequence,
+        sequence,
         time_ns,
         address + size_of(RecordHeader),
         payload_bytes // WORD_BYTES,
     )
     store_i64_release(address, commit)
-    journal.position = address + size_of(RecordHeader) + payload_bytes
+    behind = address + size_of(RecordHeader) + payload_bytes
+    journal.position = behind
     # The next record's lines are new to this core: what is written there would wait, and an order's frame behind it.
-    line = journal.position & -LINE_BYTES
+    line = behind & -LINE_BYTES
     prefetch_to_write(line + LINE_BYTES)
     prefetch_to_write(line + 2 * LINE_BYTES)
 

@@ -28,6 +28,20 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
+def pinned(address: int) -> int:
+    """Return `address`, computed here once and kept in one register.
+
+    Of an array's item LLVM keeps base and index apart, and adds them at each use: where many items are in use at once,
+    as in the risk gate, registers are spilled for it.
+    """
+    return address
+
+
+@lowers(pinned, "i64", returns="i64")
+def _pinned(_context: Any, builder: Any, address: Any) -> Any:
+    return builder.asm(ir.FunctionType(_I64, [_I64]), "", "=r,0", [address], side_effect=False)
+
+
 def copy_bytes(destination: int, source: int, length_bytes: int) -> None:
     """Copy between regions that do not overlap."""
     ctypes.memmove(destination, source, length_bytes)

@@ -29,12 +29,12 @@ from crosswire.venues.order import (
     OrderState,
     TimeInForce,
     make_order_table,
-    open_order,
 )
 from crosswire.venues.session import (
     SessionState,
 )
 from crosswire.venues.side import BUY, SELL
+from tests.support.order_setup import open_order
 
 NOW_NS = 1_700_000_000 * E9
 

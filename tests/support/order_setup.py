@@ -2,15 +2,38 @@
 
 from crosswire.nic.memory.struct import Array
 from crosswire.nic.packet import Flow
+from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import make_books
 from crosswire.venues.instrument import Instrument, Kind, Payoff
 from crosswire.venues.market import Market
-from crosswire.venues.order import Approval
+from crosswire.venues.order import Approval, Order, OrderTable, new_order
 
 TAKER_FEE_E9 = 500_000  # 5 bps
 MAKER_FEE_E9 = 200_000  # 2 bps
 VENUE = 1
 FIRST_VENUE_ID = 700
+
+
+@compiled
+def open_order(
+    table: OrderTable,
+    venue: int,
+    instrument: int,
+    side: int,
+    time_in_force: int,
+    price_ticks: int,
+    qty_lots: int,
+    now_ns: int,
+) -> Order:
+    """A new order with these terms."""
+    order = new_order(table, now_ns)
+    order.venue = venue
+    order.instrument = instrument
+    order.side = side
+    order.time_in_force = time_in_force
+    order.price_ticks = price_ticks
+    order.qty_lots = qty_lots
+    return order
 
 
 def make_market(count: int = 1, level_capacity: int = 256) -> Market:

@@ -18,7 +18,6 @@ from crosswire.venues.order import (
     free_order,
     is_alarm,
     make_order_table,
-    open_order,
 )
 from crosswire.venues.session import (
     keep_session,
@@ -29,7 +28,7 @@ from crosswire.venues.session import (
 )
 from crosswire.venues.starbase.exchange.state import StarbaseExchange
 from crosswire.venues.starbase.orders.session import make_starbase_session
-from tests.support.order_setup import VENUE, make_approval, make_market
+from tests.support.order_setup import VENUE, make_approval, make_market, open_order
 from tests.support.starbase_exchange_client import KEYS, START_NS, order_flow
 
 

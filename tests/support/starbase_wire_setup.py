@@ -55,7 +55,6 @@ from crosswire.venues.order import (
     free_order,
     is_alarm,
     make_order_table,
-    open_order,
 )
 from crosswire.venues.session import (
     SessionState,
@@ -75,7 +74,7 @@ from crosswire.venues.starbase.exchange.setup import Crowd, make_starbase_exchan
 from crosswire.venues.starbase.exchange.state import StarbaseExchange, session_number
 from crosswire.venues.starbase.orders.session import make_starbase_session
 from crosswire.venues.starbase.orders.state import Refusal, StarbaseSession
-from tests.support.order_setup import VENUE, make_market
+from tests.support.order_setup import VENUE, make_market, open_order
 from tests.support.starbase_exchange_client import CHANNEL, KEYS, START_NS, order_flow
 
 MS = 1_000_000

@@ -36,10 +36,9 @@ from crosswire.venues.order import (
     is_unsettled_quote,
     make_order_table,
     open_lots,
-    open_order,
 )
 from crosswire.venues.side import BUY, SELL
-from tests.support.order_setup import set_terms
+from tests.support.order_setup import open_order, set_terms
 
 VENUE = 2
 INSTRUMENT = 5

@@ -17,6 +17,7 @@ from crosswire.nic.memory.raw import (
     load_i64,
     load_i64_acquire,
     load_u32_acquire,
+    pinned,
     round_half_even,
     shift_left,
     shift_right,
@@ -56,6 +57,7 @@ COMPILED = {
             count_leading_zeros,
             count_trailing_zeros,
             round_half_even,
+            pinned,
         ],
         2: [hash_bits, shift_left, shift_right, store_i64, store_i64_release, store_u32_release],
         3: [copy_bytes, fill_bytes],
@@ -90,6 +92,11 @@ def test_products_are_joined_by_xor(pairs: list[tuple[int, int]], bits: int) -> 
         expected ^= unsigned((unsigned(word) ^ unsigned(word) >> bits) * unsigned(multiplier))
     for function in (xor_products, COMPILED[xor_products]):
         assert unsigned(function(words.address, multipliers.address, len(pairs), bits)) == expected
+
+
+@given(WORD)
+def test_a_pinned_address_is_the_same(word: int) -> None:
+    assert pinned(word) == COMPILED[pinned](word) == word
 
 
 @given(key=WORD, bits=st.integers(1, 63))

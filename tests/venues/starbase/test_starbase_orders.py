@@ -19,7 +19,6 @@ from crosswire.venues.order import (
     ReportKind,
     apply_report,
     make_order_table,
-    open_order,
 )
 from crosswire.venues.session import (
     SessionState,
@@ -32,7 +31,7 @@ from crosswire.venues.starbase.orders.fills import FILLS_MAX, FillSet, add_fill_
 from crosswire.venues.starbase.orders.session import make_starbase_session
 from crosswire.venues.starbase.orders.state import Refusal
 from crosswire.venues.starbase.wire.stream import FrameFault
-from tests.support.order_setup import FIRST_VENUE_ID, VENUE
+from tests.support.order_setup import FIRST_VENUE_ID, VENUE, open_order
 from tests.support.starbase_order_setup import (
     ACTIVE,
     CANCELED,

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from crosswire.venues.order import TimeInForce, is_open, open_order
+from crosswire.venues.order import TimeInForce, is_open
 from crosswire.venues.session import (
     Resumed,
     ResumedFill,
@@ -19,7 +19,7 @@ from crosswire.venues.starbase.exchange.setup import Crowd
 from crosswire.venues.starbase.exchange.state import Mistake, StarbaseExchange
 from crosswire.venues.starbase.orders.resume import SKIPPED_NUMBERS, resume_session
 from crosswire.venues.starbase.orders.state import Refusal
-from tests.support.order_setup import FIRST_VENUE_ID, VENUE, make_approval
+from tests.support.order_setup import FIRST_VENUE_ID, VENUE, make_approval, open_order
 from tests.support.starbase_engine import Engine
 from tests.support.starbase_exchange_client import MS, S, make_exchange
 from tests.support.starbase_order_setup import Bench

@@ -10,7 +10,8 @@
 """
 
 from crosswire.nic.duration import NS_PER_S
-from crosswire.nic.memory.struct import Struct, array, one, size_of, view
+from crosswire.nic.memory.raw import pinned
+from crosswire.nic.memory.struct import Struct, address_of, array, one, size_of, view
 from crosswire.nic.packet import Flow, field_sum, pair_sum
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.ring import NEVER_NS
@@ -321,10 +322,10 @@ def _beat(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: in
 
 @inlined
 def _begin_order(
-    session: StarbaseSession, ring: Struct, number: int, template: Struct, length: int, now_ns: int
+    session: StarbaseSession, link: StarbaseLink, ring: Struct, number: int, template: Struct, length: int, now_ns: int
 ) -> int:
     """Copy a template that takes tokens into a slot of the link's stream; 0, and counted, if the order has to wait."""
-    if not take_tokens(session.links[number].tokens, MESSAGE_TOKENS, now_ns):
+    if not take_tokens(link.tokens, MESSAGE_TOKENS, now_ns):
         session.throttled += 1
         return 0
     select_stream(ring, number)
@@ -348,8 +349,8 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
     if instrument_id < 0:
         session.undefined += 1
         return False
-    link = session.links[number]
-    slot = _begin_order(session, ring, number, link.templates.new_order, size_of(NewOrderFrame), now_ns)
+    link = view(StarbaseLink, pinned(address_of(session.links[number])))
+    slot = _begin_order(session, link, ring, number, link.templates.new_order, size_of(NewOrderFrame), now_ns)
     if slot == 0:
         return False
     client_order_id = approval.client_order_id
@@ -401,7 +402,7 @@ def write_starbase_amend(session: StarbaseSession, ring: Struct, approval: Appro
     if number < 0:
         return False
     link = session.links[number]
-    slot = _begin_order(session, ring, number, link.templates.amend, size_of(AmendFrame), now_ns)
+    slot = _begin_order(session, link, ring, number, link.templates.amend, size_of(AmendFrame), now_ns)
     if slot == 0:
         return False
     instrument = session.market[0].instruments[approval.instrument]

@@ -27,6 +27,7 @@ from crosswire.venues.book.pages import (
     group_key,
     lay_over,
     next_group,
+    next_own_group,
     occupied_at,
     place_level,
     rank_of,
@@ -68,12 +69,15 @@ class Book(Struct):
 TOP_BYTES = Book.fields["pages"].offset  # all that is neither in the pages nor taken
 
 
-def make_books(count: int, level_capacity: int) -> Array:
-    """Make `count` empty, invalid books with room for at least `level_capacity` levels each (both sides together)."""
+def make_books(count: int, level_capacity: int, *, in_large_pages: bool = False) -> Array:
+    """Make `count` empty, invalid books with room for at least `level_capacity` levels each (both sides together).
+
+    `in_large_pages` (of 2 MB) a book takes up more memory, since its levels lie all over it, and a change less time.
+    """
     books = Book.array(count)
     for book in books:
         # What is allocated is zeros, which nobody must write: a book that is never used costs no memory.
-        allocate_pages(book.pages, level_capacity)
+        allocate_pages(book.pages, level_capacity, in_large_pages=in_large_pages)
         clear_bounds(book.pages)
         _forget(book)
     return books
@@ -199,13 +203,27 @@ def sees_best(book: Book) -> bool:
 @compiled
 def _next_best(pages: Pages, side: int, group: int, occupied: int) -> int:
     """Find the best level from `group` on, whose occupancy is known; empty groups on the way are given back."""
+    if pages.below != 0:
+        return _next_seen(pages, side, group, occupied)
+    while occupied == 0:
+        group = next_own_group(pages, side, group)
+        if group == NO_GROUP:
+            return NO_BID if side == BID else NO_ASK
+        slot = find_group(pages, side, group)
+        occupied = pages.groups[slot].occupied
+        if occupied == 0:
+            remove_group(pages, slot)
+    return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
+
+
+@compiled
+def _next_seen(pages: Pages, side: int, group: int, occupied: int) -> int:
+    """Find the best level from `group` on, whose occupancy is known; what lies below is seen."""
     while occupied == 0:
         group = next_group(pages, side, group)
         if group == NO_GROUP:
             return NO_BID if side == BID else NO_ASK
         occupied = occupied_at(pages, side, group)
-        if occupied == 0 and pages.below == 0:
-            remove_group(pages, find_group(pages, side, group))
     return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
 
 
@@ -218,16 +236,10 @@ def level_lots(book: Book, side: int, price_ticks: int) -> int:
 @compiled
 def worse_level(book: Book, side: int, price_ticks: int) -> int:
     """The best level strictly worse than a price, NO_BID/NO_ASK at the end."""
-    pages = book.pages
     rank = rank_of(side, price_ticks)
     group = rank >> WORD_BITS
-    occupied = occupied_at(pages, side, group) & shift_left(-2, rank & WORD_MASK)
-    while occupied == 0:
-        group = next_group(pages, side, group)
-        if group == NO_GROUP:
-            return NO_BID if side == BID else NO_ASK
-        occupied = occupied_at(pages, side, group)
-    return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
+    occupied = occupied_at(book.pages, side, group) & shift_left(-2, rank & WORD_MASK)
+    return _next_seen(book.pages, side, group, occupied)
 
 
 @compiled

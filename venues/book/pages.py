@@ -38,7 +38,7 @@ from crosswire.nic.memory.raw import (
     shift_left,
     shift_right,
 )
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u16, view
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, arrays, i64, size_of, u16, view
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.hash_table import close_gap, find_key, find_place, is_taken
 
@@ -110,7 +110,7 @@ class Pages(Struct):
     free: Annotated[Pointer, u16]  # stack of pages given back
 
 
-def allocate_pages(pages: Pages, level_capacity: int) -> None:
+def allocate_pages(pages: Pages, level_capacity: int, *, in_large_pages: bool = False) -> None:
     """Allocate memory, to be cleared, for `level_capacity` levels (LEVELS_MIN to LEVELS_MAX) that share no page.
 
     200 to 330 bytes a level; a level that has neighbours on all 64 ticks touches 9 of them.
@@ -121,10 +121,13 @@ def allocate_pages(pages: Pages, level_capacity: int) -> None:
     pages.levels_max = max(LEVELS_MIN, level_capacity)
     pages.group_bits = bits + 1
     pages.node_bits = (max(NODE_SLOTS_MIN, 4 << bits) - 1).bit_length()
-    pages.groups = array(Group, 1 << pages.group_bits)
-    pages.nodes = array(Node, 1 << pages.node_bits)
-    pages.sizes = array(i64, PAGE_TICKS * (pages.levels_max + 1))
-    pages.free = array(u16, pages.levels_max)
+    pages.groups, pages.nodes, pages.sizes, pages.free = arrays(
+        (Group, 1 << pages.group_bits),
+        (Node, 1 << pages.node_bits),
+        (i64, PAGE_TICKS * (pages.levels_max + 1)),
+        (u16, pages.levels_max),
+        in_large_pages=in_large_pages,
+    )
     pages.pages_fresh = NO_PAGE + 1
 
 
@@ -221,13 +224,9 @@ def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
     """
     group = rank >> WORD_BITS
     place = (rank & WORD_MASK) >> PAGE_BITS
-    slot = find_group(pages, side, group)
     if pages.below != 0:
-        if 2 * (max(pages.groups_used, pages.pages_used) + GROUP_PAGES) >= pages.levels_max:
-            detach(pages)
-            slot = find_group(pages, side, group)
-        elif slot < 0:
-            slot = _take_over(pages, side, group)
+        _take_over(pages, side, group)
+    slot = find_group(pages, side, group)
     if qty_lots == 0:
         return slot
     if slot >= 0 and pages.groups[slot].pages[place] != NO_PAGE:
@@ -275,7 +274,7 @@ def _first_group(pages: Pages, side: int) -> int:
         return NO_GROUP
     if find_group(pages, side, -GROUPS_HALF) >= 0:
         return -GROUPS_HALF
-    return _next_own_group(pages, side, -GROUPS_HALF)
+    return next_own_group(pages, side, -GROUPS_HALF)
 
 
 @compiled
@@ -290,15 +289,17 @@ def _empty_group(pages: Pages, group: Group) -> None:
 
 
 @compiled
-def _take_over(pages: Pages, side: int, group: int) -> int:
-    """Copy a group from below; its slot, ABSENT if it has no level there."""
-    below = view(Pages, pages.below)
-    there = find_group(below, side, group)
-    if there < 0 or below.groups[there].occupied == 0:
-        return ABSENT
+def _take_over(pages: Pages, side: int, group: int) -> None:
+    """Copy a group from below, if it has a level there; all of them when half of the room is used."""
+    if 2 * (max(pages.groups_used, pages.pages_used) + GROUP_PAGES) >= pages.levels_max:
+        detach(pages)
+        return
     slot = find_place(pages.groups, pages.group_bits, group_key(side, group))
-    _copy_group(pages, slot, below, there, side, group)
-    return slot
+    if pages.groups[slot].key == 0:
+        below = view(Pages, pages.below)
+        there = find_group(below, side, group)
+        if there >= 0 and below.groups[there].occupied != 0:
+            _copy_group(pages, slot, below, there, side, group)
 
 
 @compiled
@@ -336,7 +337,7 @@ def detach(pages: Pages) -> None:
                 else:
                     for rank in range(1 << WORD_BITS):
                         pages.uncounted[side] += shift_right(occupied, rank) & 1
-            group = _next_own_group(below, side, group)
+            group = next_own_group(below, side, group)
     pages.below = 0
     for side in range(SIDES):
         pages.levels_let_go += pages.uncounted[side]
@@ -507,14 +508,14 @@ def _remove_group(pages: Pages, slot: int) -> None:
 @compiled
 def next_group(pages: Pages, side: int, group: int) -> int:
     """The nearest group worse than `group`, which need not exist; NO_GROUP if there is none."""
-    own = _next_own_group(pages, side, group)
+    own = next_own_group(pages, side, group)
     if pages.below == 0:
         return own
-    return min(own, _next_own_group(view(Pages, pages.below), side, group))
+    return min(own, next_own_group(view(Pages, pages.below), side, group))
 
 
 @compiled
-def _next_own_group(pages: Pages, side: int, group: int) -> int:
+def next_own_group(pages: Pages, side: int, group: int) -> int:
     """Find the next group; what lies below is not looked at."""
     number = group + GROUPS_HALF
     for height in range(1, NODE_HEIGHT + 1):

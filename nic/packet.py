@@ -6,7 +6,7 @@ Sources: IEEE 802.1Q, RFC 791 (IPv4), RFC 768 (UDP), RFC 9293 (TCP), RFC 1071 an
 from crosswire.nic.memory.raw import shift_right
 from crosswire.nic.memory.struct import Struct, i64, size_of, u8, u16, u32, view
 from crosswire.nic.rings.ring import Frame
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 
 ETHER_TYPE_IPV4 = 0x0800
 ETHER_TYPE_IPV6 = 0x86DD
@@ -21,6 +21,7 @@ PROTOCOL_UDP = 17
 
 IP_VERSION_4 = 4
 IP_VERSION_6 = 6
+PLAIN_IPV4 = 0x45  # version 4, a header of five words: no options
 IP_DONT_FRAGMENT = 0x4000
 IP_MORE_FRAGMENTS = 0x2000
 IP_FRAGMENT_OFFSET = 0x1FFF
@@ -100,6 +101,14 @@ class TcpFrame(Struct, packed=True):
     tcp: TcpHeader
 
 
+class UdpFrame(Struct, packed=True):
+    """The headers of a frame without VLAN tag and IP options; the payload follows."""
+
+    ethernet: EthernetHeader
+    ip: Ipv4Header
+    udp: UdpHeader
+
+
 class Word(Struct, packed=True, byte_order="big"):
     value: u32
 
@@ -117,7 +126,7 @@ VLAN_TAG_BYTES = size_of(VlanTag)
 IPV4_HEADER_BYTES = size_of(Ipv4Header)
 UDP_HEADER_BYTES = size_of(UdpHeader)
 TCP_HEADER_BYTES = size_of(TcpHeader)
-UDP_FRAME_HEADER_BYTES = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES + UDP_HEADER_BYTES
+UDP_FRAME_HEADER_BYTES = size_of(UdpFrame)
 TCP_FRAME_HEADER_BYTES = ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES + TCP_HEADER_BYTES
 
 
@@ -181,7 +190,7 @@ def reverse_flow(flow: Flow) -> Flow:
     )
 
 
-@compiled
+@inlined
 def parse_packet(frame: Frame, packet: Packet, counters: PacketCounters) -> bool:
     """Find the UDP or TCP payload of `frame`; False (and a counter by reason) when it has none to believe.
 
@@ -189,6 +198,28 @@ def parse_packet(frame: Frame, packet: Packet, counters: PacketCounters) -> bool
     check sequences are not part of it. Checksums are not verified: a capture taken at the sender holds frames whose
     checksums its card was yet to fill in. On a wire `is_damaged_udp` does it, and our own TCP.
     """
+    address = frame.address
+    if frame.length >= UDP_FRAME_HEADER_BYTES:
+        plain = view(UdpFrame, address)
+        ip, udp = plain.ip, plain.udp
+        # Whole UDP without VLAN tag and IP options, as market data comes: the lengths are all that is left to prove.
+        is_plain = plain.ethernet.ether_type == ETHER_TYPE_IPV4 and ip.version_and_words == PLAIN_IPV4
+        if is_plain and ip.protocol == PROTOCOL_UDP and ip.fragment & (IP_MORE_FRAGMENTS | IP_FRAGMENT_OFFSET) == 0:
+            total_length, length = ip.total_length, udp.length
+            is_within = total_length <= frame.length - ETHERNET_HEADER_BYTES
+            if is_within and UDP_HEADER_BYTES <= length <= total_length - IPV4_HEADER_BYTES:
+                packet.time_ns = frame.time_ns
+                packet.source_ip = ip.source_ip
+                packet.destination_ip = ip.destination_ip
+                packet.protocol = PROTOCOL_UDP
+                set_udp(packet, counters, address + (ETHERNET_HEADER_BYTES + IPV4_HEADER_BYTES), length)
+                return True
+    return parse_other(frame, packet, counters)
+
+
+@outlined
+def parse_other(frame: Frame, packet: Packet, counters: PacketCounters) -> bool:
+    """Do as `parse_packet`, whatever the frame is."""
     end = frame.address + frame.length
     position = frame.address + size_of(EthernetHeader)
     if position > end:
@@ -243,12 +274,18 @@ def parse_udp(packet: Packet, counters: PacketCounters, address: int, length: in
     if length < size_of(UdpHeader) or not size_of(UdpHeader) <= udp.length <= length:
         counters.bad_header += 1
         return False
-    set_payload(packet, address, size_of(UdpHeader), udp.length)
+    set_udp(packet, counters, address, udp.length)
+    return True
+
+
+@inlined
+def set_udp(packet: Packet, counters: PacketCounters, address: int, length: int) -> None:
+    """Note ports and payload of `length` bytes of UDP at `address`, header included."""
+    set_payload(packet, address, size_of(UdpHeader), length)
     packet.tcp_sequence = 0
     packet.tcp_acknowledgement = 0
     packet.tcp_flags = 0
     counters.udp += 1
-    return True
 
 
 @compiled

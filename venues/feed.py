@@ -8,7 +8,7 @@ from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.packet import Packet
-from crosswire.nic.unit.compile import compiled, generic
+from crosswire.nic.unit.compile import generic, inlined, outlined
 from crosswire.nic.unit.unit import Entry, Unit
 from crosswire.venues.market import Events, InstrumentMap, Market, find_instrument
 
@@ -89,7 +89,7 @@ class Feed(Struct):
     map: InstrumentMap
 
 
-@compiled
+@outlined
 def reject(feed: Feed, reason: int) -> bool:
     """Count why something was not believed; False, which as an address is none, for the caller to return."""
     if feed.rejects[reason] == 0:
@@ -98,7 +98,7 @@ def reject(feed: Feed, reason: int) -> bool:
     return False
 
 
-@compiled
+@outlined
 def note_rounded(feed: Feed) -> None:
     """Count a size that was no whole number of lots. Nobody can trade the fraction, so it is left off."""
     if feed.sizes_rounded == 0:
@@ -106,7 +106,7 @@ def note_rounded(feed: Feed) -> None:
     feed.sizes_rounded += 1
 
 
-@compiled
+@outlined
 def note_mismatch(feed: Feed) -> None:
     """Count a definition that contradicts the configuration."""
     if feed.definition_mismatches == 0:
@@ -114,7 +114,7 @@ def note_mismatch(feed: Feed) -> None:
     feed.definition_mismatches += 1
 
 
-@compiled
+@outlined
 def note_restart(feed: Feed, books_lost: int) -> None:
     """Count a sequence that began anew, and the valid books that it cost."""
     feed.restarts += 1
@@ -123,7 +123,7 @@ def note_restart(feed: Feed, books_lost: int) -> None:
     feed.restart_losses += books_lost
 
 
-@compiled
+@inlined
 def known_instrument(feed: Feed, venue_id: int) -> int:
     """Find the market index of a venue's instrument id; -1, and counted, if nobody configured it."""
     index = find_instrument(feed.map, venue_id)

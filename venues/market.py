@@ -7,7 +7,7 @@ from typing import Annotated
 
 from crosswire.nic.memory.raw import copy_bytes, hash_bits
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.venues.book.book import Book, invalidate_book, refresh_top
 from crosswire.venues.instrument import SYMBOL_BYTES, Instrument
 
@@ -66,7 +66,7 @@ class InstrumentMap(Struct):
     values: Annotated[Array, i64, MAP_SLOTS]
 
 
-@compiled
+@inlined
 def find_instrument(table: InstrumentMap, venue_id: int) -> int:
     """Find the market index of a venue's instrument id, -1 if unknown."""
     slot = hash_bits(venue_id, MAP_BITS)
@@ -139,7 +139,7 @@ def clear_events(events: Events, market: Market) -> None:
     events.count = 0
 
 
-@compiled
+@inlined
 def add_event(events: Events, kind: int, instrument: int, exchange_time_ns: int) -> Event:
     """Append an event and return it for the rest of its fields; when full, the last one is overwritten and counted."""
     if events.count < EVENTS_MAX:
@@ -153,7 +153,7 @@ def add_event(events: Events, kind: int, instrument: int, exchange_time_ns: int)
     return event
 
 
-@compiled
+@inlined
 def book_changed(events: Events, market: Market, instrument: int, exchange_time_ns: int) -> None:
     """Note once per packet that a book changed."""
     book = market.books[instrument]
@@ -168,7 +168,7 @@ class BookProof(Struct):
     is_announced: i64  # the last event told that the book is valid
 
 
-@compiled
+@inlined
 def publish_proof(
     proof: BookProof, is_proven: bool, market: Market, events: Events, instrument: int, exchange_time_ns: int
 ) -> None:
@@ -183,7 +183,7 @@ def publish_proof(
         invalidate_book(market.books[instrument])
 
 
-@compiled
+@inlined
 def show_book(market: Market, events: Events, instrument: int) -> None:
     """Make a book valid that is proven, and tell."""
     book = market.books[instrument]
@@ -192,7 +192,7 @@ def show_book(market: Market, events: Events, instrument: int) -> None:
     book_changed(events, market, instrument, book.exchange_time_ns)
 
 
-@compiled
+@outlined
 def lose_book(market: Market, events: Events, instrument: int, exchange_time_ns: int) -> None:
     """Make a book invalid, and tell: nobody trades on it until it is proven again."""
     add_event(events, BOOK_LOST, instrument, exchange_time_ns)

@@ -76,7 +76,7 @@ from crosswire.nic.tcp.tcp import (
     process,
     set_tcp,
 )
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 
 PORTS_MAX = 32  # local ports of one stream
 PORT_REST_NS = 60 * NS_PER_S  # before a port is used again: the peer may be in TIME-WAIT (RFC 9293 3.6.1)
@@ -170,7 +170,7 @@ def count_frame(ring: TcpRing, frame: Frame) -> None:
     ring.counters.bytes += frame.length
 
 
-@compiled
+@outlined
 def take_segments(ring: TcpRing, frame: Frame, now_ns: int) -> bool:
     """Take the TCP frame just polled, and those behind it until one is for the session or no TCP: it is in `frame`."""
     for left in range(SEGMENTS_PER_POLL_MAX - 1, -1, -1):

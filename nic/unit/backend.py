@@ -48,24 +48,59 @@ WORDS: dict[str, Any] = {"i64": types.int64, "f64": types.float64, "none": types
 
 
 class UnitCallConv(callconv.MinimalCallConv):  # type: ignore[misc]
-    """Functions return a status; a raised exception's is a number that its text gives."""
+    """Functions return a status and their value, in registers; a raised exception's status is a number.
+
+    numba's own conventions return the value through a pointer. LLVM's level 1 leaves such a place in memory, with a
+    store of zero at the beginning of whatever the call is inlined into: 5 to 10 of 100 instructions of the hot line.
+    """
 
     def __init__(self, context: Any) -> None:
         super().__init__(context)
         self.faults: dict[int, str] = {}
         self.here: Any = None  # the line that is being lowered
+        self.outlined: set[str] = set()  # names of functions that are called as `outlined` says
+
+    def get_function_type(self, restype: Any, argtypes: Any) -> Any:
+        """Return the type of a function in LLVM's code."""
+        result = ir.LiteralStructType((I32, self.get_return_type(restype).pointee))
+        return ir.FunctionType(result, list(self._get_arg_packer(argtypes).argument_types))
+
+    def get_arguments(self, func: Any) -> Any:
+        """Return the arguments of a function: all that it has."""
+        return func.args
 
     def decorate_function(self, function: Any, names: Any, argument_types: Any, noalias: bool = False) -> None:
-        """Name the arguments; say that the place for the result is nobody else's."""
-        super().decorate_function(function, names, argument_types, noalias=False)
-        function.args[0].add_attribute("captures(none)")
-        function.args[0].add_attribute("noalias")
+        """Name the arguments; say how a function that is outlined is called."""
+        assert not noalias
+        packer = self._get_arg_packer(argument_types)
+        packer.assign_names(self.get_arguments(function), ["arg." + name for name in names])
+        if function.name in self.outlined:
+            function.calling_convention = "preserve_mostcc"
+            function.attributes.add("noinline")
+            function.attributes.add("cold")
 
     def call_function(
         self, builder: Any, callee: Any, returns: Any, argument_types: Any, arguments: Any, attrs: Any = None
     ) -> Any:
         """Call a function of this convention; numba's own callers may name attributes, which change nothing here."""
-        return super().call_function(builder, callee, returns, argument_types, arguments)
+        words = self._get_arg_packer(argument_types).as_arguments(builder, arguments)
+        pair = builder.call(callee, list(words))
+        status = self._get_return_status(builder, builder.extract_value(pair, 0))
+        if not isinstance(returns, types.Optional):
+            is_ok = builder.icmp_signed("==", status.code, callconv.RETCODE_OK)
+            status = status._replace(is_ok=is_ok, is_error=builder.not_(is_ok))
+        value = self.context.get_returned_value(builder, returns, builder.extract_value(pair, 1))
+        return status, value
+
+    def return_value(self, builder: Any, retval: Any) -> None:
+        """Return a value: all went well."""
+        pair = ir.Constant(builder.function.function_type.return_type, ir.Undefined)
+        builder.ret(builder.insert_value(builder.insert_value(pair, callconv.RETCODE_OK, 0), retval, 1))
+
+    def _return_errcode_raw(self, builder: Any, code: Any) -> None:
+        """Return a status without a value."""
+        pair = ir.Constant(builder.function.function_type.return_type, ir.Undefined)
+        builder.ret(builder.insert_value(pair, I32(code) if isinstance(code, int) else code, 0))
 
     def return_user_exc(
         self, builder: Any, exc: Any, exc_args: Any = None, loc: Any = None, func_name: str | None = None
@@ -194,6 +229,12 @@ class UnitTypingContext(typing.Context):  # type: ignore[misc]
 class UnitLower(lowering.Lower):  # type: ignore[misc]
     """numba's lowering, which tells the calling convention where it is: integer division does not say its line."""
 
+    def setup_function(self, description: Any) -> None:
+        """Begin a function; one that is outlined is known as such before it is declared anywhere."""
+        if self.func_ir.func_id.func in _outlined:
+            self.call_conv.outlined.add(description.llvm_func_name)
+        super().setup_function(description)
+
     def notify_loc(self, location: Any) -> None:
         """Note that a new line begins."""
         super().notify_loc(location)
@@ -284,8 +325,10 @@ class CallableType(types.Callable):  # type: ignore[misc]
                 raise errors.TypingError(str(error)) from None
             is_inlined = function.is_inlined
             if isinstance(found, Compiled):
+                note_outlined(found)
                 return found.plain, is_inlined or found.is_inlined
             return found, is_inlined
+        note_outlined(function)
         return function.plain, function.is_inlined
 
     def get_call_type(self, _context: Any, arguments: Any, keywords: Any) -> Any:
@@ -355,6 +398,15 @@ def fold(signature: inspect.Signature, arguments: Any, keywords: dict[str, Any])
     return tuple(folded)
 
 
+_outlined: set[Callable[..., Any]] = set()
+
+
+def note_outlined(function: Compiled) -> None:
+    """Remember, before it is compiled, that a function is outlined."""
+    if function.is_outlined:
+        _outlined.add(function.plain)
+
+
 _compiled: dict[tuple[Any, ...], Any] = {}
 _under_way: list[Callable[..., Any]] = []
 
@@ -394,6 +446,8 @@ def install(llvm_level: int, processor: str) -> None:
     typing_context = UnitTypingContext()
     vars(cpu_target)["_toplevel_typing_context"] = typing_context
     vars(cpu_target)["_toplevel_target_context"] = UnitContext(typing_context, "cpu")
+    # Most loops turn once or twice: over venues, strategies, events, links. Those whose turns are known are unrolled.
+    llvm.set_option("crosswire", "-unroll-runtime=false")
     for lowering_ in lowerings:
         register_lowering(lowering_)
     on_lowering.append(register_lowering)
@@ -540,6 +594,16 @@ def optimise(module: Any, codegen: Any) -> None:
     tuning.slp_vectorization = False
     builder = llvm.create_pass_builder(codegen._tm, tuning)
     builder.getModulePassManager().run(module, builder)
+    # What level 1 leaves out and costs a tenth of it: loads and statuses that are known, stores that nobody reads.
+    # 3,578 instructions of the hot line before, 3,417 after.
+    more = llvm.create_new_module_pass_manager()
+    more.add_jump_threading_pass()
+    more.add_new_gvn_pass()
+    more.add_dead_store_elimination_pass()
+    more.add_instruction_combine_pass()
+    more.add_jump_threading_pass()
+    more.add_simplify_cfg_pass()
+    more.run(module, builder)
 
 
 def write_entry(context: Any, module: Any, symbol: str, result: Any, arguments: tuple[Any, ...]) -> None:

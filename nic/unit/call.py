@@ -85,7 +85,7 @@ def machine_code(function: F) -> F:
     """Return `function` as machine code, made or loaded at its first call; itself when compilation is off."""
     if NO_JIT:
         return function
-    wrapped = function if isinstance(function, Compiled) else Compiled(function, is_inlined=False)
+    wrapped = function if isinstance(function, Compiled) else Compiled(function)
 
     def call(*arguments: Any, **keywords: Any) -> Any:
         return call_compiled(wrapped, arguments, keywords)

@@ -28,10 +28,11 @@ class Compiled:
 
     call_from_python: Callable[["Compiled", tuple[Any, ...], dict[str, Any]], Any] | None = None
 
-    def __init__(self, plain: Callable[..., Any], is_inlined: bool) -> None:
+    def __init__(self, plain: Callable[..., Any], is_inlined: bool = False, is_outlined: bool = False) -> None:
         functools.update_wrapper(self, plain)
         self.plain = plain
         self.is_inlined = is_inlined
+        self.is_outlined = is_outlined
         self.signature = inspect.signature(plain)
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -44,12 +45,20 @@ class Compiled:
 
 def compiled(function: F) -> F:
     """Mark `function` for compiled code to call."""
-    return function if NO_JIT else cast("F", Compiled(function, is_inlined=False))
+    return function if NO_JIT else cast("F", Compiled(function))
 
 
 def inlined(function: F) -> F:
     """Mark as `compiled` does, and inline into every caller, where LLVM's own judgement was measured to cost."""
     return function if NO_JIT else cast("F", Compiled(function, is_inlined=True))
+
+
+def outlined(function: F) -> F:
+    """Mark as `compiled` does, for what rarely happens: never inlined, laid out and called at no cost to the caller.
+
+    The function saves all registers that it uses, so that whoever may call it keeps its values where they are.
+    """
+    return function if NO_JIT else cast("F", Compiled(function, is_outlined=True))
 
 
 def plain_function(function: F) -> F:

@@ -1,7 +1,8 @@
 /* Counts the instructions of a thread by single-stepping it, for `crosswire bench instructions`.
 
    The trap flag of the processor raises SIGTRAP behind each instruction; the handler looks at the one that is next. The
-   count begins at the first stamp (lfence rdtsc without mfence before it: what the stages are bounded by, in C and in ours), goes to the next stage at each other one, and ends at the last. Nothing is estimated: runs of the same path agree. */
+   count begins at the first stamp (lfence rdtsc without mfence before it: what the stages are bounded by, in C and in
+   ours), goes to the next stage at each other one, and ends at the last. Nothing is estimated: runs of the same path agree. */
 
 #define _GNU_SOURCE
 #include <signal.h>
@@ -21,12 +22,27 @@ typedef struct { int64_t all, stack, calls, divisions; } counts_t;
 static struct {
   int64_t stage, begun, ended, steps;
   counts_t counts[STAGES];
+  int is_armed, is_closing, is_stored;
   step_t trace[STEPS_MAX];  /* of the last count */
 } counter;
 
-/* Code may begin or end with its page: nothing is read before an rdtsc is known, and no page beyond the instruction's. */
+/* A stamp is lfence, rdtsc, lfence, between which the compiler may have put something else. Code may end with its page:
+   no byte is read before those in front of it are known to begin a fence. */
 static int is_stamp(const uint8_t *at) {
-  return at[0] == 0x0F && at[1] == 0x31 && memcmp(at - 3, LFENCE, 3) == 0 && memcmp(at - 6, MFENCE, 3) != 0;
+  if (at[0] != 0x0F) return 0;
+  if (at[1] == 0x31) {
+    int found = counter.is_armed;
+    counter.is_closing = found;
+    counter.is_armed = 0;
+    return found;
+  }
+  if (at[1] != 0xAE) return 0;
+  if (at[2] == MFENCE[2]) counter.is_stored = 1;
+  if (at[2] == LFENCE[2]) {
+    counter.is_armed = !counter.is_closing && !counter.is_stored;
+    counter.is_closing = counter.is_stored = 0;
+  }
+  return 0;
 }
 
 static void take(const uint8_t *at) {
@@ -71,6 +87,7 @@ int64_t step_install(void) {
 int64_t step_begin(void) {
   counter.stage = -1;
   counter.steps = 0;
+  counter.is_armed = counter.is_closing = counter.is_stored = 0;
   counter.begun++;
   __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc");
   return 0;

@@ -55,6 +55,8 @@ class Book(Struct):
     ask_lots: i64
     level_bid_ticks: i64  # best bid among the levels, NO_BID if none
     level_ask_ticks: i64
+    level_bid_lots: i64  # at that price, 0 if none
+    level_ask_lots: i64
     bid_levels: i64  # how many levels the side has
     ask_levels: i64
     quote_update_id: i64  # continuity id of the last best bid/ask message; newer than update_id: it overlays the levels
@@ -98,6 +100,8 @@ def _forget(book: Book) -> None:
     book.ask_levels = 0
     book.level_bid_ticks = NO_BID
     book.level_ask_ticks = NO_ASK
+    book.level_bid_lots = 0
+    book.level_ask_lots = 0
     book.taken.count = 0
     invalidate_book(book)
 
@@ -163,15 +167,29 @@ def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
         if price_ticks >= book.level_bid_ticks:
             if exists != 0:
                 book.level_bid_ticks = price_ticks
+                book.level_bid_lots = qty_lots
             elif price_ticks == book.level_bid_ticks:
-                book.level_bid_ticks = _next_best(pages, side, rank >> WORD_BITS, occupied)
+                if occupied != 0:  # as a rule the next best one is in the same group
+                    bit = count_trailing_zeros(occupied)
+                    book.level_bid_ticks = rank_of(BID, (rank & ~WORD_MASK) | bit)
+                    book.level_bid_lots = pages.sizes[group.pages[bit >> PAGE_BITS] * PAGE_TICKS + (bit & PAGE_MASK)]
+                else:
+                    book.level_bid_ticks = _next_best(pages, BID, rank >> WORD_BITS, 0)
+                    book.level_bid_lots = level_lots(book, BID, book.level_bid_ticks)
     else:
         book.ask_levels += change
         if price_ticks <= book.level_ask_ticks:
             if exists != 0:
                 book.level_ask_ticks = price_ticks
+                book.level_ask_lots = qty_lots
             elif price_ticks == book.level_ask_ticks:
-                book.level_ask_ticks = _next_best(pages, side, rank >> WORD_BITS, occupied)
+                if occupied != 0:  # as a rule the next best one is in the same group
+                    bit = count_trailing_zeros(occupied)
+                    book.level_ask_ticks = rank_of(ASK, (rank & ~WORD_MASK) | bit)
+                    book.level_ask_lots = pages.sizes[group.pages[bit >> PAGE_BITS] * PAGE_TICKS + (bit & PAGE_MASK)]
+                else:
+                    book.level_ask_ticks = _next_best(pages, ASK, rank >> WORD_BITS, 0)
+                    book.level_ask_lots = level_lots(book, ASK, book.level_ask_ticks)
     return True
 
 
@@ -269,15 +287,13 @@ def set_quote(book: Book, update_id: int, bid_ticks: int, bid_lots: int, ask_tic
 def refresh_top(book: Book) -> bool:
     """Bring `bid_*`/`ask_*` up to date after a message; True if any of the four changed."""
     if has_fresh_quote(book):
-        bid_ticks = book.quote_bid_ticks
-        bid_lots = book.quote_bid_lots
-        ask_ticks = book.quote_ask_ticks
-        ask_lots = book.quote_ask_lots
-    else:
-        bid_ticks = book.level_bid_ticks
-        bid_lots = level_lots(book, BID, bid_ticks)
-        ask_ticks = book.level_ask_ticks
-        ask_lots = level_lots(book, ASK, ask_ticks)
+        return _show_top(book, book.quote_bid_ticks, book.quote_bid_lots, book.quote_ask_ticks, book.quote_ask_lots)
+    return _show_top(book, book.level_bid_ticks, book.level_bid_lots, book.level_ask_ticks, book.level_ask_lots)
+
+
+@inlined
+def _show_top(book: Book, bid_ticks: int, bid_lots: int, ask_ticks: int, ask_lots: int) -> bool:
+    """Set the top; True if it changed."""
     changed = bid_ticks != book.bid_ticks or bid_lots != book.bid_lots
     changed = changed or ask_ticks != book.ask_ticks or ask_lots != book.ask_lots
     book.bid_ticks = bid_ticks

@@ -14,9 +14,9 @@ from typing import Annotated
 
 from crosswire.nic.memory.raw import fill_bytes
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i32, i64, size_of
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.venues.book.book import Book, clear_book, set_level
-from crosswire.venues.book.hash_table import close_gap, find_key, find_place, is_taken
+from crosswire.venues.book.hash_table import close_gap, find_place, is_taken
 from crosswire.venues.book.pages import LET_GO_PARTS, PAGE_BITS, cut_at, last_rank, rank_of
 from crosswire.venues.side import ASK, BID
 
@@ -135,7 +135,7 @@ def queued(queue: OrderQueue, slot: int) -> QueuedOrder:
     return order
 
 
-@compiled
+@inlined
 def find_queued(queue: OrderQueue, order_id: int) -> int:
     """Slot of an order, NONE if it does not rest here."""
     return _look_up(queue.order_directory, order_id)
@@ -159,7 +159,7 @@ def lots_ahead(queue: OrderQueue, slot: int) -> int:
     return total
 
 
-@compiled
+@inlined
 def put_order(
     queue: OrderQueue, book: Book, order_id: int, side: int, price_ticks: int, qty_lots: int, sort_order_id: int
 ) -> int:
@@ -170,7 +170,9 @@ def put_order(
     changed order stay; a new one has 0.
     """
     assert qty_lots >= 0
-    slot = _look_up(queue.order_directory, order_id)
+    directory = queue.order_directory
+    position = find_place(directory.entries, directory.bits, order_id)
+    slot = directory.entries[position].place - 1
     if slot != NONE:
         order = queue.orders[slot]
         if order.sort_order_id == sort_order_id and order.price_ticks == price_ticks and order.side == side:
@@ -180,12 +182,12 @@ def put_order(
                 level.lots = lots
                 order.qty_lots = qty_lots
                 return slot
-            delete_slot(queue, book, slot)
+            delete_entry(queue, book, position)
             queue.refused += 1
             return NONE
         _leave_level(queue, book, order)
     else:
-        slot = _take_order_slot(queue, order_id)
+        slot = _take_order_slot(queue, order_id, position)
         if slot == NONE:
             queue.refused += 1
             return NONE
@@ -197,11 +199,11 @@ def put_order(
     if _join_level(queue, book, slot, order):
         return slot
     queue.refused += 1
-    _give_order_slot(queue, slot, order)
+    _give_order_slot(queue, slot, order, position)
     return NONE
 
 
-@compiled
+@inlined
 def reduce_order(queue: OrderQueue, book: Book, order_id: int, qty_lots: int) -> int:
     """Set an order's quantity, not below 0 and not above what it was; it keeps its place. Its slot, NONE if unknown."""
     slot = _look_up(queue.order_directory, order_id)
@@ -210,7 +212,7 @@ def reduce_order(queue: OrderQueue, book: Book, order_id: int, qty_lots: int) ->
     return slot
 
 
-@compiled
+@inlined
 def reduce_slot(queue: OrderQueue, book: Book, slot: int, qty_lots: int) -> None:
     """Do `reduce_order` for one whose slot is known."""
     order = queue.orders[slot]
@@ -224,22 +226,37 @@ def reduce_slot(queue: OrderQueue, book: Book, slot: int, qty_lots: int) -> None
 @compiled
 def delete_order(queue: OrderQueue, book: Book, order_id: int) -> bool:
     """Remove an order; False if it is unknown."""
-    slot = _look_up(queue.order_directory, order_id)
-    if slot == NONE:
+    position = find_entry(queue, order_id)
+    if position == NONE:
         return False
-    delete_slot(queue, book, slot)
+    delete_entry(queue, book, position)
     return True
 
 
-@compiled
-def delete_slot(queue: OrderQueue, book: Book, slot: int) -> None:
-    """Do `delete_order` for one whose slot is known."""
+@inlined
+def find_entry(queue: OrderQueue, order_id: int) -> int:
+    """Find the position of an order in the directory, until that is changed; NONE if it does not rest here."""
+    directory = queue.order_directory
+    position = find_place(directory.entries, directory.bits, order_id)
+    return position if directory.entries[position].place != 0 else NONE
+
+
+@inlined
+def slot_at(queue: OrderQueue, position: int) -> int:
+    """Slot of the order at a position of the directory."""
+    return queue.order_directory.entries[position].place - 1
+
+
+@inlined
+def delete_entry(queue: OrderQueue, book: Book, position: int) -> None:
+    """Do `delete_order` for one whose position in the directory is known."""
+    slot = slot_at(queue, position)
     order = queue.orders[slot]
     _leave_level(queue, book, order)
-    _give_order_slot(queue, slot, order)
+    _give_order_slot(queue, slot, order, position)
 
 
-@compiled
+@outlined
 def let_go_far_orders(queue: OrderQueue, book: Book) -> bool:
     """Make room in full tables by letting go the orders farthest from the market; False if none are.
 
@@ -261,7 +278,7 @@ def let_go_far_orders(queue: OrderQueue, book: Book) -> bool:
         while rank >= book.pages.bounds[side]:
             slot = first_order(queue, side, rank_of(side, rank))
             while slot != NONE:
-                delete_slot(queue, book, slot)
+                delete_order(queue, book, queue.orders[slot].order_id)
                 slot = first_order(queue, side, rank_of(side, rank))
             book.pages.levels_let_go += 1
             gone += 1
@@ -269,22 +286,24 @@ def let_go_far_orders(queue: OrderQueue, book: Book) -> bool:
     return gone != 0
 
 
-@compiled
+@inlined
 def _level_key(side: int, price_ticks: int) -> int:
     return price_ticks << 1 | side
 
 
-@compiled
+@inlined
 def _join_level(queue: OrderQueue, book: Book, slot: int, order: QueuedOrder) -> bool:
     """Put the order into the list of its price; False, and nothing is changed, if there is no room."""
     key = _level_key(order.side, order.price_ticks)
-    place = _look_up(queue.level_directory, key)
+    directory = queue.level_directory
+    position = find_place(directory.entries, directory.bits, key)
+    place = directory.entries[position].place - 1
     if place == NONE:
         if queue.level_count == queue.level_capacity or order.qty_lots > LOTS_MAX:
             return False
         if not set_level(book, order.side, order.price_ticks, order.qty_lots):
             return False
-        place = _take_level_slot(queue, key)
+        place = _take_level_slot(queue, key, position)
         level = queue.levels[place]
         level.lots = order.qty_lots
         level.count = 1
@@ -306,7 +325,7 @@ def _join_level(queue: OrderQueue, book: Book, slot: int, order: QueuedOrder) ->
     return True
 
 
-@compiled
+@inlined
 def _link(queue: OrderQueue, level: QueueLevel, slot: int, order: QueuedOrder) -> None:
     """Put the order behind all at its level that have no higher `sort_order_id`."""
     before = level.last
@@ -325,7 +344,7 @@ def _link(queue: OrderQueue, level: QueueLevel, slot: int, order: QueuedOrder) -
     _set_previous(queue, level, behind, slot)
 
 
-@compiled
+@inlined
 def _set_next(queue: OrderQueue, level: QueueLevel, before: int, slot: int) -> None:
     """Let `slot` come next after the order in `before`; NONE: let it be the level's first."""
     if before == NONE:
@@ -334,7 +353,7 @@ def _set_next(queue: OrderQueue, level: QueueLevel, before: int, slot: int) -> N
         queue.orders[before].next = slot
 
 
-@compiled
+@inlined
 def _set_previous(queue: OrderQueue, level: QueueLevel, behind: int, slot: int) -> None:
     """Let `slot` come before the order in `behind`; NONE: let it be the level's last."""
     if behind == NONE:
@@ -343,7 +362,7 @@ def _set_previous(queue: OrderQueue, level: QueueLevel, behind: int, slot: int) 
         queue.orders[behind].previous = slot
 
 
-@compiled
+@inlined
 def _leave_level(queue: OrderQueue, book: Book, order: QueuedOrder) -> None:
     """Take the order out of the list of its price; the last one takes the level with it."""
     place = order.level
@@ -359,9 +378,9 @@ def _leave_level(queue: OrderQueue, book: Book, order: QueuedOrder) -> None:
     _set_previous(queue, level, order.next, order.previous)
 
 
-@compiled
-def _take_order_slot(queue: OrderQueue, order_id: int) -> int:
-    """Take a free slot for an order and enter it in the directory; NONE if all are taken."""
+@inlined
+def _take_order_slot(queue: OrderQueue, order_id: int, position: int) -> int:
+    """Take a free slot for an order and enter it at a free position of the directory; NONE if all are taken."""
     if queue.count == queue.order_capacity:
         return NONE
     slot = queue.orders_free
@@ -375,21 +394,21 @@ def _take_order_slot(queue: OrderQueue, order_id: int) -> int:
     order.order_id = order_id
     order.owner = 0
     order.tag = 0
-    _enter(queue.order_directory, order_id, slot)
+    _enter(queue.order_directory, position, order_id, slot)
     return slot
 
 
-@compiled
-def _give_order_slot(queue: OrderQueue, slot: int, order: QueuedOrder) -> None:
-    _remove(queue.order_directory, order.order_id)
+@inlined
+def _give_order_slot(queue: OrderQueue, slot: int, order: QueuedOrder, position: int) -> None:
+    _remove(queue.order_directory, position)
     order.next = queue.orders_free
     queue.orders_free = slot
     queue.count -= 1
 
 
-@compiled
-def _take_level_slot(queue: OrderQueue, key: int) -> int:
-    """Take a free slot for a level and enter it in the directory; the caller knows that there is one."""
+@inlined
+def _take_level_slot(queue: OrderQueue, key: int, position: int) -> int:
+    """Take a free slot for a level and enter it at a free position; the caller knows that there is one."""
     place = queue.levels_free
     if place == NONE:
         place = queue.levels_fresh
@@ -398,37 +417,36 @@ def _take_level_slot(queue: OrderQueue, key: int) -> int:
         queue.levels_free = queue.levels[place].first
     queue.level_count += 1
     queue.levels[place].key = key
-    _enter(queue.level_directory, key, place)
+    _enter(queue.level_directory, position, key, place)
     return place
 
 
-@compiled
+@inlined
 def _give_level_slot(queue: OrderQueue, place: int, level: QueueLevel) -> None:
-    _remove(queue.level_directory, level.key)
+    directory = queue.level_directory
+    _remove(directory, find_place(directory.entries, directory.bits, level.key))
     level.first = queue.levels_free
     queue.levels_free = place
     queue.level_count -= 1
 
 
-@compiled
+@inlined
 def _look_up(directory: Directory, key: int) -> int:
-    """Slot of a key, NONE if it has none."""
-    position = find_key(directory.entries, directory.bits, key)
-    return NONE if position < 0 else directory.entries[position].place - 1
+    """Slot of a key, NONE if it has none: a free entry's place is 0."""
+    return directory.entries[find_place(directory.entries, directory.bits, key)].place - 1
 
 
-@compiled
-def _enter(directory: Directory, key: int, slot: int) -> None:
-    """Add a key that is not entered yet; at least half of the entries are free."""
-    entry = directory.entries[find_place(directory.entries, directory.bits, key)]
+@inlined
+def _enter(directory: Directory, position: int, key: int, slot: int) -> None:
+    """Add a key at the free position where it was looked for; at least half of the entries are free."""
+    entry = directory.entries[position]
     entry.key = key
     entry.place = slot + 1
 
 
-@compiled
-def _remove(directory: Directory, key: int) -> None:
-    """Remove a key that is entered."""
-    position = find_key(directory.entries, directory.bits, key)
+@inlined
+def _remove(directory: Directory, position: int) -> None:
+    """Remove what is entered at a position."""
     directory.entries[close_gap(directory.entries, directory.bits, position)].place = 0
 
 

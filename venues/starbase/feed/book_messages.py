@@ -11,16 +11,18 @@ taken that is so far away, and one that is unknown may have been among them.
 
 from crosswire.nic.memory.raw import round_half_even
 from crosswire.nic.memory.struct import size_of, view
-from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import is_beyond, refresh_top, sees_best
+from crosswire.nic.unit.compile import compiled, inlined, outlined
+from crosswire.venues.book.book import Book, is_beyond, refresh_top, sees_best
 from crosswire.venues.book.order_queue import (
     NONE,
+    OrderQueue,
+    delete_entry,
     delete_order,
-    delete_slot,
-    find_queued,
+    find_entry,
     let_go_far_orders,
     put_order,
     reduce_slot,
+    slot_at,
 )
 from crosswire.venues.feed import Reject, known_instrument, note_rounded, reject
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market, publish_proof
@@ -34,14 +36,14 @@ from crosswire.venues.starbase.wire.market_layout import (
     Template,
 )
 
-BAD = -(1 << 62)  # what a conversion returns for a value that the venue can't mean
+BAD = -1  # lots of a quantity that the venue can't mean
 # A product of a whole number and a rounded inverse is off by 2**-52 of itself at most: below 2**50 less than a half, so
 # that rounding finds the quotient if there is a whole one. Multiplied back it is compared, so no wrong one passes.
 UNITS_MAX = 1 << 50
 PRICE_BITS = 60  # |price| in 1e-9 is below 2**60: what is beyond is damage
 
 
-@compiled
+@inlined
 def to_lots(feed: StarbaseFeed, proof: Proof, mantissa: int) -> int:
     """Convert to lots, rounded down and counted if there is a rest, or BAD: not above 0, or out of range."""
     if mantissa <= 0 or mantissa > proof.mantissa_max:
@@ -56,20 +58,38 @@ def to_lots(feed: StarbaseFeed, proof: Proof, mantissa: int) -> int:
     return units // proof.divide
 
 
-@compiled
+@inlined
 def to_ticks(proof: Proof, price_e9: int) -> int:
-    """Convert to ticks, exactly, or BAD. Only a combination's price, a difference of prices, can be zero or less."""
-    if (price_e9 ^ (price_e9 >> 63)) >> PRICE_BITS != 0:
-        return BAD
-    ticks = round_half_even(price_e9 * proof.ticks_per_e9)
-    if ticks * proof.tick_e9 != price_e9 or (ticks <= 0 and proof.is_signed == 0):
-        return BAD
-    return ticks
+    """Convert to ticks; `is_price` tells whether that is what the venue can mean."""
+    return round_half_even(price_e9 * proof.ticks_per_e9)
 
 
-@compiled
+@inlined
+def is_price(proof: Proof, price_e9: int, ticks: int) -> bool:
+    """Tell whether a price is so many ticks. Only that of a combination, a difference, can be zero or less."""
+    is_near = (price_e9 ^ (price_e9 >> 63)) >> PRICE_BITS == 0
+    return is_near and ticks * proof.tick_e9 == price_e9 and (ticks > 0 or proof.is_signed != 0)
+
+
+@inlined
 def prove_message(feed: StarbaseFeed, address: int, end: int) -> int:
-    """Prove that the message at `address` lies inside the packet with all of its root block; its length, else 0.
+    """Prove that the message at `address` is of a known template and lies inside the packet with all of its root block.
+
+    Its length, else 0: `judge_odd_message` then tells what is wrong.
+    """
+    left = end - address
+    if left >= size_of(MessageHeader):
+        message = view(MessageHeader, address)
+        length = message.length
+        template_id = message.template_id
+        if template_id < TEMPLATE_IDS and feed.least_bytes[template_id] <= length <= left:
+            return length
+    return 0
+
+
+@outlined
+def judge_odd_message(feed: StarbaseFeed, address: int, end: int) -> int:
+    """Count what is wrong with a message that `prove_message` does not believe; its length if it lies in the packet.
 
     One of an unknown template has a length, too: it is stepped over. So is one that lacks fields: its length is
     returned negative. Only if it is about an order and does not even say of which instrument, it can't be.
@@ -83,15 +103,13 @@ def prove_message(feed: StarbaseFeed, address: int, end: int) -> int:
     if length > end - address:
         return reject(feed, Reject.BLOCK_OVERRUN)
     template_id = message.template_id
-    place = feed.places[template_id] if template_id < TEMPLATE_IDS else 0
-    if place == 0:
+    if template_id >= TEMPLATE_IDS or feed.places[template_id] == 0:
         reject(feed, Reject.UNKNOWN_TEMPLATE)
+        feed.version_read = max(feed.version_read, message.version)
         return length
-    if length - size_of(MessageHeader) < feed.root_bytes[place - 1]:
-        reject(feed, Reject.SHORT_BLOCK)
-        is_named = length - size_of(MessageHeader) >= size_of(OrderBlock) or not is_of_order(template_id)
-        return -length if is_named else 0
-    return length
+    reject(feed, Reject.SHORT_BLOCK)
+    is_named = length - size_of(MessageHeader) >= size_of(OrderBlock) or not is_of_order(template_id)
+    return -length if is_named else 0
 
 
 @compiled
@@ -100,7 +118,7 @@ def is_of_order(template_id: int) -> bool:
     return Template.BID_PUT <= template_id <= Template.ASK_DELETE
 
 
-@compiled
+@outlined
 def spoil_book(feed: StarbaseFeed, market: Market, events: Events, address: int) -> None:
     """Lose the book of a message about an order that lacks fields."""
     if is_of_order(view(MessageHeader, address).template_id):
@@ -109,14 +127,12 @@ def spoil_book(feed: StarbaseFeed, market: Market, events: Events, address: int)
             lose_queue(feed, market, events, index)
 
 
-@compiled
-def count_message(feed: StarbaseFeed, address: int) -> None:
-    """Count a proven message that is read."""
-    feed.version_read = max(feed.version_read, view(MessageHeader, address).version)
-    template_id = view(MessageHeader, address).template_id
-    place = feed.places[template_id] if template_id < TEMPLATE_IDS else 0
-    if place != 0:
-        feed.messages[place - 1] += 1
+@inlined
+def count_message(feed: StarbaseFeed, template_id: int, version: int) -> None:
+    """Count a proven message of a known template."""
+    if version > feed.version_read:
+        feed.version_read = version
+    feed.messages[feed.places[template_id] - 1] += 1
 
 
 @compiled
@@ -130,7 +146,7 @@ def set_progress(feed: StarbaseFeed, index: int, progress: Progress) -> None:
     proof.progress = progress
 
 
-@compiled
+@inlined
 def publish(feed: StarbaseFeed, market: Market, events: Events, index: int) -> None:
     """Make the book valid or not, as it is proven, and tell."""
     proof = feed.proofs[index]
@@ -144,23 +160,29 @@ def publish(feed: StarbaseFeed, market: Market, events: Events, index: int) -> N
     publish_proof(proof, is_proven, market, events, index, feed.last_exchange_time_ns)
 
 
+@outlined
+def publish_apart(feed: StarbaseFeed, market: Market, events: Events, index: int) -> None:
+    """Do `publish` where it is rare."""
+    publish(feed, market, events, index)
+
+
 @compiled
 def publish_channel(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
     """Publish every proven book of a channel."""
     for index in range(min(market.count, MAP_INSTRUMENTS_MAX)):
         proof = feed.proofs[index]
         if proof.channel == slot + 1 and proof.progress == Progress.PROVEN:
-            publish(feed, market, events, index)
+            publish_apart(feed, market, events, index)
 
 
-@compiled
+@outlined
 def lose_queue(feed: StarbaseFeed, market: Market, events: Events, index: int) -> None:
     """Wait for a snapshot: the orders can't be trusted any more."""
     set_progress(feed, index, Progress.LOST)
-    publish(feed, market, events, index)
+    publish_apart(feed, market, events, index)
 
 
-@compiled
+@inlined
 def touch(feed: StarbaseFeed, slot: int, index: int) -> None:
     """Remember that the transaction at hand changed a book."""
     proof = feed.proofs[index]
@@ -171,7 +193,7 @@ def touch(feed: StarbaseFeed, slot: int, index: int) -> None:
         channel.touched = index + 1
 
 
-@compiled
+@inlined
 def close_transaction(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
     """Show what a transaction did, now that it is complete."""
     channel = feed.channels[slot]
@@ -186,7 +208,13 @@ def close_transaction(feed: StarbaseFeed, market: Market, events: Events, slot: 
         touched = proof.next_touched
 
 
-@compiled
+@outlined
+def close_apart(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
+    """Do `close_transaction` where it is rare."""
+    close_transaction(feed, market, events, slot)
+
+
+@outlined
 def hold_open_books(feed: StarbaseFeed, market: Market, slot: int) -> None:
     """Hide the books of a transaction that the packet breaks off, unless the strategy asks for its half."""
     touched = feed.channels[slot].touched
@@ -199,7 +227,20 @@ def hold_open_books(feed: StarbaseFeed, market: Market, slot: int) -> None:
         touched = feed.proofs[touched - 1].next_touched
 
 
-@compiled
+@outlined
+def put_into_full_book(
+    feed: StarbaseFeed, queue: OrderQueue, book: Book, put: Put, side: int, ticks: int, lots: int
+) -> bool:
+    """Make room for an order that had none, and put it, unless its price was among those let go."""
+    while let_go_far_orders(queue, book):
+        if is_beyond(book, side, ticks):
+            return True
+        if put_order(queue, book, put.order_id, side, ticks, lots, put.sort_order_id) != NONE:
+            return True
+    return reject(feed, Reject.BOOK_FULL)
+
+
+@inlined
 def apply_change(feed: StarbaseFeed, market: Market, index: int, template_id: int, block: int) -> bool:
     """Apply one of the six book messages; False if it contradicts the book or there is no room for it."""
     queue = feed.queues[index]
@@ -209,51 +250,69 @@ def apply_change(feed: StarbaseFeed, market: Market, index: int, template_id: in
         put = view(Put, block)
         ticks = to_ticks(proof, put.price_e9)
         lots = to_lots(feed, proof, put.quantity_mantissa)
-        if ticks == BAD or lots == BAD:
+        if lots < 0 or not is_price(proof, put.price_e9, ticks):
             return reject(feed, Reject.BAD_VALUE)
         side = template_id - Template.BID_PUT
         if is_beyond(book, side, ticks):
             delete_order(queue, book, put.order_id)  # it may have been nearer before
             book.pages.levels_let_go += 1
             return True
-        while put_order(queue, book, put.order_id, side, ticks, lots, put.sort_order_id) == NONE:
-            if not let_go_far_orders(queue, book):
-                return reject(feed, Reject.BOOK_FULL)
-            if is_beyond(book, side, ticks):
-                break
+        if put_order(queue, book, put.order_id, side, ticks, lots, put.sort_order_id) == NONE:
+            return put_into_full_book(feed, queue, book, put, side, ticks, lots)
         return True
-    slot = find_queued(queue, view(Delete, block).order_id)
+    position = find_entry(queue, view(Delete, block).order_id)
+    if position == NONE:
+        return is_unknown_order_right(feed, book)
+    slot = slot_at(queue, position)
     # Templates come in pairs, the bid's is even.
-    if slot == NONE and book.pages.is_cut != 0:
-        return True  # one of those that were let go
-    if slot == NONE or queue.orders[slot].side != template_id & 1:
+    if queue.orders[slot].side != template_id & 1:
         feed.continuity_breaks += 1
         return False
     if template_id <= Template.ASK_QUANTITY_REDUCED:
         lots = to_lots(feed, proof, view(QuantityReduced, block).quantity_mantissa)
-        if lots == BAD or lots > queue.orders[slot].qty_lots:
+        if lots < 0 or lots > queue.orders[slot].qty_lots:
             return reject(feed, Reject.BAD_VALUE)
         reduce_slot(queue, book, slot, lots)
         return True
-    delete_slot(queue, book, slot)
+    delete_entry(queue, book, position)
     return True
 
 
-@compiled
-def change_book(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, sequence: int) -> None:
-    """Apply one of the six book messages of an incremental channel, in its turn."""
-    message = view(MessageHeader, address)
-    template_id = message.template_id
+@outlined
+def is_unknown_order_right(feed: StarbaseFeed, book: Book) -> bool:
+    """Tell whether an order that is not there may be one of those that were let go."""
+    if book.pages.is_cut != 0:
+        return True
+    feed.continuity_breaks += 1
+    return False
+
+
+@outlined
+def change_channel(feed: StarbaseFeed, market: Market, events: Events, index: int, slot: int) -> None:
+    """Note which channel carries an instrument, which is known for sure only with the first change."""
+    proof = feed.proofs[index]
+    if proof.progress != Progress.LOST:
+        lose_queue(feed, market, events, index)
+    proof.channel = slot + 1
+
+
+@outlined
+def apply_apart(feed: StarbaseFeed, market: Market, index: int, template_id: int, block: int) -> bool:
+    """Do `apply_change` where it is rare."""
+    return apply_change(feed, market, index, template_id, block)
+
+
+@inlined
+def change_book(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, template_id: int) -> None:
+    """Apply one of the six book messages, the next of its incremental channel."""
     block = address + size_of(MessageHeader)
     index = known_instrument(feed, view(Delete, block).instrument_id)
     if index < 0:
         return
     proof = feed.proofs[index]
     if proof.channel != slot + 1:
-        # Which channel carries an instrument is known for sure only now.
-        if proof.progress != Progress.LOST:
-            lose_queue(feed, market, events, index)
-        proof.channel = slot + 1
+        change_channel(feed, market, events, index, slot)
+    sequence = feed.channels[slot].next
     if proof.progress != Progress.PROVEN or sequence <= proof.applied:
         return
     if not apply_change(feed, market, index, template_id, block):
@@ -262,6 +321,6 @@ def change_book(feed: StarbaseFeed, market: Market, events: Events, slot: int, a
     feed.level_updates += 1
     book = market.books[index]
     book.update_id = sequence
-    book.exchange_time_ns = message.transact_time_ns
+    book.exchange_time_ns = feed.last_exchange_time_ns
     book.receive_time_ns = feed.time_ns
     touch(feed, slot, index)

@@ -22,11 +22,12 @@ from crosswire.venues.starbase.feed.state import (
     KEPT_BYTES,
     KEPT_MAX,
     SEQUENCE_MAX,
+    UNKNOWN_BYTES,
     KeptPacket,
     Progress,
     StarbaseFeed,
 )
-from crosswire.venues.starbase.wire.market_layout import MESSAGES, PacketHeader, PacketType
+from crosswire.venues.starbase.wire.market_layout import MESSAGES, MessageHeader, PacketHeader, PacketType
 
 ORDER_CAPACITY = 1 << 16  # resting orders an instrument; 8 MB, touched as they come
 LEVEL_CAPACITY = 1 << 14
@@ -55,9 +56,10 @@ def make_starbase_feed(
     feed = StarbaseFeed(venue=venue, discover=discover, act_on_trades=act_on_trades)
     feed.hole_timeout_ns = HOLE_TIMEOUT_RETRANSMIT_NS if is_retransmitting else HOLE_TIMEOUT_NS
     feed.retransmit_delay_ns = RETRANSMIT_DELAY_NS
+    feed.least_bytes.numpy()[:] = UNKNOWN_BYTES
     for place, message in enumerate(MESSAGES):
         feed.places[message.template_id] = place + 1
-        feed.root_bytes[place] = message.root.size
+        feed.least_bytes[message.template_id] = size_of(MessageHeader) + message.root.size
     feed.kept = array(KeptPacket, CHANNELS_MAX * KEPT_MAX)
     feed.kept_order = array(u16, CHANNELS_MAX * KEPT_MAX)
     feed.kept_order.numpy(CHANNELS_MAX * KEPT_MAX).reshape(CHANNELS_MAX, KEPT_MAX)[:] = range(KEPT_MAX)

@@ -4,16 +4,18 @@ A Trade does not change the book by itself: what it does to the resting order fo
 """
 
 from crosswire.nic.memory.struct import size_of, view
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.venues.feed import Reject, known_instrument, reject
 from crosswire.venues.market import EVENTS_MAX, TRADE, Events, Market, add_event, book_changed
 from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.feed.book_messages import (
-    BAD,
     change_book,
+    close_apart,
     close_transaction,
     count_message,
     is_of_order,
+    is_price,
+    judge_odd_message,
     prove_message,
     spoil_book,
     to_lots,
@@ -41,58 +43,110 @@ IS_SELL = int(TradeFlags.IS_SELL)
 TRADE_EVENTS_MAX = EVENTS_MAX // 2  # a filled hole may be followed by hundreds of packets kept
 
 
-@compiled
+@inlined
 def read_packet(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, length: int) -> None:
-    """Read what is new in an incremental packet that continues its channel; the channel's next message follows it.
+    """Read an incremental packet whose first message is its channel's next.
 
     A message that can't be believed to lie in the packet stays the channel's next: it counts as missed.
     """
-    channel = feed.channels[slot]
+    count = view(PacketHeader, address).message_count
+    read_messages(feed, market, events, slot, address + size_of(PacketHeader), address + length, count)
+
+
+@outlined
+def read_rest(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, length: int) -> None:
+    """Read what is new in an incremental packet that continues its channel: its first messages may have been read."""
     header = view(PacketHeader, address)
-    sequence = header.sequence
     position = address + size_of(PacketHeader)
     end = address + length
-    for _ in range(header.message_count):
+    old = feed.channels[slot].next - header.sequence
+    for _ in range(min(old, header.message_count)):
         size = prove_message(feed, position, end)
         if size == 0:
+            size = abs(judge_odd_message(feed, position, end))
+        if size == 0:
             return
-        if sequence >= channel.next:
-            read_message(feed, market, events, slot, position, sequence, size < 0)
-            channel.next = sequence + 1
-        sequence += 1
-        position += abs(size)
+        position += size
+    read_messages(feed, market, events, slot, position, end, max(0, header.message_count - old))
+
+
+@inlined
+def read_messages(
+    feed: StarbaseFeed, market: Market, events: Events, slot: int, position: int, end: int, count: int
+) -> None:
+    """Read `count` messages, of which the first is the channel's next; they should fill what is left of the packet."""
+    channel = feed.channels[slot]
+    for _ in range(count):
+        size = prove_message(feed, position, end)
+        if size != 0:
+            read_message(feed, market, events, slot, position)
+        else:
+            size = read_odd_message(feed, market, events, slot, position, end)
+            if size == 0:
+                return
+        channel.next += 1
+        position += size
     if position != end:
         reject(feed, Reject.LENGTH_MISMATCH)
 
 
-@compiled
-def read_message(
-    feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, sequence: int, is_short: bool
-) -> None:
-    """Read one proven message; `is_short`: it lacks fields, so only where it stands in its transaction is read."""
-    channel = feed.channels[slot]
+@inlined
+def read_message(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int) -> None:
+    """Read one message of a known template, with all of its root block."""
+    # Local copies: a field is loaded anew after every store, which might have changed it for all the compiler knows.
+    message = view(MessageHeader, address)
+    template_id = message.template_id
+    flags = message.flags
+    count_message(feed, template_id, message.version)
+    begin_message(feed, market, events, slot, flags, message.transact_time_ns)
+    if is_of_order(template_id):
+        change_book(feed, market, events, slot, address, template_id)
+    else:
+        read_told(feed, market, events, slot, address, template_id)
+    end_message(feed, market, events, slot, flags)
+
+
+@outlined
+def read_odd_message(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, end: int) -> int:
+    """Read a message that lacks fields, or of an unknown template: where it stands in its transaction. Its length."""
+    size = judge_odd_message(feed, address, end)
+    if size == 0:
+        return 0
     message = view(MessageHeader, address)
     flags = message.flags
-    feed.last_exchange_time_ns = message.transact_time_ns
-    if flags & START != 0:
-        if channel.in_transaction != 0:
-            close_transaction(feed, market, events, slot)  # its end was never told
-        channel.in_transaction = 1
-    template_id = message.template_id
-    if is_short:
+    begin_message(feed, market, events, slot, flags, message.transact_time_ns)
+    if size < 0:
         spoil_book(feed, market, events, address)
-    elif is_of_order(template_id):
-        change_book(feed, market, events, slot, address, sequence)
-    elif template_id == Template.TRADE:
+    end_message(feed, market, events, slot, flags)
+    return abs(size)
+
+
+@inlined
+def begin_message(feed: StarbaseFeed, market: Market, events: Events, slot: int, flags: int, time_ns: int) -> None:
+    """Note a message's time, and that a transaction begins with it."""
+    feed.last_exchange_time_ns = time_ns
+    if flags & START != 0:
+        if feed.channels[slot].in_transaction != 0:
+            close_apart(feed, market, events, slot)  # its end was never told
+        feed.channels[slot].in_transaction = 1
+
+
+@inlined
+def end_message(feed: StarbaseFeed, market: Market, events: Events, slot: int, flags: int) -> None:
+    """Show what a transaction did that ends with a message; one outside of any is a transaction of its own."""
+    if flags & END != 0 or feed.channels[slot].in_transaction == 0:
+        close_transaction(feed, market, events, slot)
+
+
+@outlined
+def read_told(feed: StarbaseFeed, market: Market, events: Events, slot: int, address: int, template_id: int) -> None:
+    """Read a message that changes no book."""
+    if template_id == Template.TRADE:
         read_trade(feed, market, events, slot, address)
     elif template_id == Template.TRADE_SUMMARY:
         read_trade_summary(feed, market, events, slot, address)
     else:
         read_other(feed, market, events, address)
-    if not is_short:
-        count_message(feed, address)
-    if flags & END != 0 or channel.in_transaction == 0:
-        close_transaction(feed, market, events, slot)
 
 
 @compiled
@@ -105,7 +159,7 @@ def read_trade(feed: StarbaseFeed, market: Market, events: Events, slot: int, ad
     proof = feed.proofs[index]
     ticks = to_ticks(proof, trade.fill_price_e9)
     lots = to_lots(feed, proof, trade.fill_quantity_mantissa)
-    if ticks == BAD or lots == BAD:
+    if lots < 0 or not is_price(proof, trade.fill_price_e9, ticks):
         reject(feed, Reject.BAD_VALUE)
         return
     if lots == 0:
@@ -137,7 +191,7 @@ def read_trade_summary(feed: StarbaseFeed, market: Market, events: Events, slot:
     channel.taker_side = SELL if summary.taker_flags & IS_SELL != 0 else BUY
 
 
-@compiled
+@outlined
 def read_other(feed: StarbaseFeed, market: Market, events: Events, address: int) -> None:
     """Read what is told of instruments and indices, on either kind of channel."""
     message = view(MessageHeader, address)

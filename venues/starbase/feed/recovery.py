@@ -12,18 +12,18 @@ from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Struct, address_of, size_of, view
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, seal_udp_frame, write_udp_frame_header
 from crosswire.nic.rings.ring import commit, reserve
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.venues.feed import Reject, note_restart, reject
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market
 from crosswire.venues.starbase.feed.book_messages import (
-    close_transaction,
+    close_apart,
     hold_open_books,
     lose_queue,
-    publish,
+    publish_apart,
     publish_channel,
     set_progress,
 )
-from crosswire.venues.starbase.feed.incremental import read_packet
+from crosswire.venues.starbase.feed.incremental import read_packet, read_rest
 from crosswire.venues.starbase.feed.state import (
     KEPT_BYTES,
     KEPT_MASK,
@@ -52,16 +52,51 @@ RESTART_NS = 100_000_000
 RETRY_NS = 20_000_000  # between two requests for the same messages; several times a round trip within a data centre
 RETRY_DELAY_NS_MAX = 10_000_000_000  # whatever longer pause a reject asks for
 REQUEST_BYTES = size_of(PacketHeader) + size_of(MessageHeader) + size_of(RequestMessage)
+IS_INCREMENTAL = int(PacketType.INCREMENTAL)
 IS_RETRANSMIT = int(PacketType.RETRANSMIT)
 
 
-@compiled
+@inlined
 def take_incremental(feed: StarbaseFeed, market: Market, events: Events, header: PacketHeader, length: int) -> None:
-    """Take one packet of an incremental channel, or of messages sent again."""
+    """Take one packet of an incremental channel, or of messages sent again.
+
+    Nearly all come on the channel of the packet before, and are that channel's next, with nothing missing.
+    """
+    slot = feed.last_slot
+    channel = feed.channels[slot]
+    if (
+        header.channel_id != channel.channel_id
+        or header.sequence != channel.next
+        or header.type != IS_INCREMENTAL
+        or header.message_count == 0
+        or channel.is_suspect != 0
+        or channel.is_snapshot != 0
+    ):
+        take_other(feed, market, events, header, length)
+        return
+    channel.send_time_ns = max(channel.send_time_ns, header.send_time_ns)
+    channel.packets += 1
+    channel.end = header.sequence + header.message_count
+    read_packet(feed, market, events, slot, address_of(header), length)
+    if channel.next != channel.end or feed.waiting != 0:
+        look_behind(feed, market, events, slot, header, length)
+    else:
+        channel.kept_count = 0
+        channel.kept_from = channel.next
+    if channel.is_suspect != 0:
+        give_up_late(feed, market, events, slot)
+    elif channel.touched != 0:
+        hold_open_books(feed, market, slot)
+
+
+@outlined
+def take_other(feed: StarbaseFeed, market: Market, events: Events, header: PacketHeader, length: int) -> None:
+    """Take an incremental packet that need not be the next of its channel."""
     slot = find_channel(feed, header.channel_id, 0)
     if slot < 0:
         reject(feed, Reject.UNKNOWN_CHANNEL)
         return
+    feed.last_slot = slot
     channel = feed.channels[slot]
     is_again = header.type & IS_RETRANSMIT
     sequence = header.sequence
@@ -117,13 +152,22 @@ def join_channel(channel: Channel, sequence: int) -> None:
 def read_next(feed: StarbaseFeed, market: Market, events: Events, slot: int, header: PacketHeader, length: int) -> None:
     """Read a packet that continues the channel, then what was waiting for it; keep it if a snapshot may need it."""
     channel = feed.channels[slot]
-    read_packet(feed, market, events, slot, address_of(header), length)
+    read_rest(feed, market, events, slot, address_of(header), length)
     if channel.is_suspect != 0:
         read_kept(feed, market, events, slot)
         if channel.next == channel.end:
             feed.holes_filled += 1
             end_hole(feed, market, events, slot)
-    elif channel.next != channel.end:
+    look_behind(feed, market, events, slot, header, length)
+
+
+@outlined
+def look_behind(
+    feed: StarbaseFeed, market: Market, events: Events, slot: int, header: PacketHeader, length: int
+) -> None:
+    """Note a hole in a packet just read; keep the packet if a snapshot, or what is missing, may need it."""
+    channel = feed.channels[slot]
+    if channel.is_suspect == 0 and channel.next != channel.end:
         note_hole(feed, market, events, slot, channel.next)  # it could not be read to its end
     if feed.waiting == 0 and channel.is_suspect == 0:
         channel.kept_count = 0
@@ -213,7 +257,7 @@ def read_kept(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> 
             break
         if packet.sequence + packet.count > channel.next:
             feed.time_ns = packet.time_ns
-            read_packet(feed, market, events, slot, kept_address(feed, slot, position), packet.length)
+            read_rest(feed, market, events, slot, kept_address(feed, slot, position), packet.length)
     feed.time_ns = time_ns
 
 
@@ -255,7 +299,7 @@ def end_hole(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> N
     publish_channel(feed, market, events, slot)
 
 
-@compiled
+@outlined
 def give_up_late(feed: StarbaseFeed, market: Market, events: Events, slot: int) -> None:
     """Give up what is missing for `hole_timeout_ns`."""
     channel = feed.channels[slot]
@@ -269,7 +313,7 @@ def give_up_holes(feed: StarbaseFeed, market: Market, events: Events, slot: int)
     channel = feed.channels[slot]
     while channel.next != channel.end:
         end = hole_end(feed, slot)
-        close_transaction(feed, market, events, slot)
+        close_apart(feed, market, events, slot)
         feed.messages_lost += end - channel.next
         for index in range(min(market.count, MAP_INSTRUMENTS_MAX)):
             proof = feed.proofs[index]
@@ -286,7 +330,7 @@ def restart_channel(feed: StarbaseFeed, market: Market, events: Events, slot: in
     """Forget all that was known of a channel: its publisher counts anew."""
     lost = 0
     channel = feed.channels[slot]
-    close_transaction(feed, market, events, slot)
+    close_apart(feed, market, events, slot)
     channel.is_suspect = 0
     channel.request_id = 0
     for index in range(min(market.count, MAP_INSTRUMENTS_MAX)):
@@ -294,7 +338,7 @@ def restart_channel(feed: StarbaseFeed, market: Market, events: Events, slot: in
         if proof.channel == slot + 1 and proof.progress != Progress.LOST:
             lost += 1 if market.books[index].valid != 0 else 0
             set_progress(feed, index, Progress.LOST)
-            publish(feed, market, events, index)
+            publish_apart(feed, market, events, index)
     note_restart(feed, lost)
 
 

@@ -7,17 +7,18 @@ restart of the publisher, and would then hide what really comes. Snapshots of bo
 """
 
 from crosswire.nic.memory.struct import address_of, size_of, view
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, outlined
 from crosswire.venues.book.order_queue import clear_queue
 from crosswire.venues.feed import Reject, known_instrument, note_restart, reject
 from crosswire.venues.market import Events, Market
 from crosswire.venues.starbase.feed.book_messages import (
-    apply_change,
+    apply_apart,
     count_message,
     is_of_order,
+    judge_odd_message,
     lose_queue,
     prove_message,
-    publish,
+    publish_apart,
     set_progress,
     touch,
 )
@@ -35,7 +36,7 @@ from crosswire.venues.starbase.wire.market_layout import (
 from crosswire.venues.starbase.wire.market_layout import Put as PutMessage
 
 
-@compiled
+@outlined
 def take_snapshot(feed: StarbaseFeed, market: Market, events: Events, header: PacketHeader, length: int) -> None:
     """Take one packet of a snapshot channel."""
     slot = find_channel(feed, header.channel_id, 1)
@@ -65,10 +66,11 @@ def take_snapshot(feed: StarbaseFeed, market: Market, events: Events, header: Pa
     for _ in range(header.message_count):
         size = prove_message(feed, position, end)
         if size == 0:
-            abort_load(feed, market, events, slot)
-            break
-        if size < 0:
-            abort_load(feed, market, events, slot)  # what lacks fields may have been part of it
+            size = judge_odd_message(feed, position, end)
+            if size <= 0:
+                abort_load(feed, market, events, slot)  # what lacks fields may have been part of it
+            if size == 0:
+                break
         elif sequence >= channel.next:
             read_snapshot(feed, market, events, slot, position)
         sequence += 1
@@ -85,7 +87,7 @@ def read_snapshot(feed: StarbaseFeed, market: Market, events: Events, slot: int,
     message = view(MessageHeader, address)
     template_id = message.template_id
     block = address + size_of(MessageHeader)
-    count_message(feed, address)
+    count_message(feed, template_id, message.version)
     if template_id == Template.BID_PUT or template_id == Template.ASK_PUT:
         load_put(feed, market, events, slot, template_id, block)
     elif template_id == Template.SNAPSHOT_HEADER:
@@ -168,7 +170,7 @@ def load_put(feed: StarbaseFeed, market: Market, events: Events, slot: int, temp
     is_own = view(PutMessage, block).instrument_id == market.instruments[index].venue_id
     if feed.proofs[index].progress != Progress.LOADING or not is_own:
         abort_load(feed, market, events, slot)
-    elif apply_change(feed, market, index, template_id, block):
+    elif apply_apart(feed, market, index, template_id, block):
         feed.level_updates += 1
     else:
         abort_load(feed, market, events, slot)
@@ -207,7 +209,7 @@ def end_load(feed: StarbaseFeed, market: Market, events: Events, slot: int, trai
     set_progress(feed, index, Progress.PROVEN)
     if incremental.in_transaction != 0:
         touch(feed, proof.channel - 1, index)
-    publish(feed, market, events, index)
+    publish_apart(feed, market, events, index)
 
 
 @compiled
@@ -228,6 +230,8 @@ def replay_kept(feed: StarbaseFeed, market: Market, slot: int, index: int, appli
         while sequence < min(packet.sequence + packet.count, channel.next):
             size = prove_message(feed, position, end)
             if size == 0:
+                size = judge_odd_message(feed, position, end)
+            if size == 0:
                 return False
             message = view(MessageHeader, position)
             template_id = message.template_id
@@ -236,7 +240,7 @@ def replay_kept(feed: StarbaseFeed, market: Market, slot: int, index: int, appli
                 applied = sequence
                 if is_of_order(template_id):
                     if view(OrderBlock, block).instrument_id == venue_id:
-                        if size < 0 or not apply_change(feed, market, index, template_id, block):
+                        if size < 0 or not apply_apart(feed, market, index, template_id, block):
                             return False
                         book.update_id = sequence
                         book.exchange_time_ns = message.transact_time_ns

@@ -3,10 +3,10 @@
 from enum import IntEnum
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Pointer, Struct, f64, i64, u8, u16
+from crosswire.nic.memory.struct import Array, Pointer, Struct, f64, i64, u8, u16, u32
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.order_queue import OrderQueue
-from crosswire.venues.feed import TEMPLATES_MAX, Feed
+from crosswire.venues.feed import Feed
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, BookProof
 from crosswire.venues.starbase.wire.market_layout import RetransmitRejectReason
 
@@ -16,6 +16,7 @@ KEPT_MASK = KEPT_MAX - 1
 KEPT_BYTES = 1472  # of a packet: what Ethernet carries, where the venue promises 1,400
 INDICES_MAX = 64
 TEMPLATE_IDS = 256  # above every template id
+UNKNOWN_BYTES = 1 << 16  # more than a message can have
 SEQUENCE_MAX = 1 << 62  # a message number beyond is damage
 
 
@@ -119,10 +120,11 @@ class StarbaseFeed(Feed):
     version_read: i64  # the highest that a message had
     trades_dropped: i64  # of packets read after a hole, more than there is room for among the events
     channel_count: i64
+    last_slot: i64  # of the channel of the last incremental packet
     index_count: i64
     retransmit_rejects: Annotated[Array, i64, len(RetransmitRejectReason) + 1]  # by reason; 0: one unknown
     places: Annotated[Array, u8, TEMPLATE_IDS]  # template id -> 1 + place in MESSAGES, 0: unknown
-    root_bytes: Annotated[Array, u16, TEMPLATES_MAX]  # by place in MESSAGES
+    least_bytes: Annotated[Array, u32, TEMPLATE_IDS]  # template id -> header and root block; UNKNOWN_BYTES: unknown
     channels: Annotated[Array, Channel, CHANNELS_MAX]
     proofs: Annotated[Array, Proof, MAP_INSTRUMENTS_MAX]  # by market index
     infos: Annotated[Array, Info, MAP_INSTRUMENTS_MAX]

@@ -7,7 +7,7 @@ and ends where it does not know more. Once all that it knows of a side is gone, 
 
 from crosswire.nic.memory.raw import copy_bytes, count_trailing_zeros, hash_bits, shift_left, shift_right
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.venues.book.pages import (
     ABSENT,
     LET_GO,
@@ -193,7 +193,7 @@ def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
     return True
 
 
-@compiled
+@outlined
 def _count_let_go(book: Book) -> None:
     """Count the levels no more that were let go."""
     pages = book.pages
@@ -218,7 +218,7 @@ def sees_best(book: Book) -> bool:
     )
 
 
-@compiled
+@outlined
 def _next_best(pages: Pages, side: int, group: int, occupied: int) -> int:
     """Find the best level from `group` on, whose occupancy is known; empty groups on the way are given back."""
     if pages.below != 0:
@@ -234,7 +234,7 @@ def _next_best(pages: Pages, side: int, group: int, occupied: int) -> int:
     return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
 
 
-@compiled
+@outlined
 def _next_seen(pages: Pages, side: int, group: int, occupied: int) -> int:
     """Find the best level from `group` on, whose occupancy is known; what lies below is seen."""
     while occupied == 0:

@@ -39,7 +39,7 @@ from crosswire.nic.memory.raw import (
     shift_right,
 )
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, arrays, i64, size_of, u16, view
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, outlined
 from crosswire.venues.book.hash_table import close_gap, find_key, find_place, is_taken
 
 PAGE_BITS = 3
@@ -216,7 +216,7 @@ def occupied_at(pages: Pages, side: int, group: int) -> int:
     return 0 if slot < 0 else below.groups[slot].occupied
 
 
-@compiled
+@outlined
 def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
     """Find the slot of the group of a rank; make it and its page if missing and wanted. ABSENT, NO_ROOM or LET_GO.
 
@@ -288,7 +288,7 @@ def _empty_group(pages: Pages, group: Group) -> None:
     group.occupied = 0
 
 
-@compiled
+@outlined
 def _take_over(pages: Pages, side: int, group: int) -> None:
     """Copy a group from below, if it has a level there; all of them when half of the room is used."""
     if 2 * (max(pages.groups_used, pages.pages_used) + GROUP_PAGES) >= pages.levels_max:
@@ -316,7 +316,7 @@ def _copy_group(pages: Pages, slot: int, below: Pages, there: int, side: int, gr
                 pages.sizes[target + position] = below.sizes[source + position]
 
 
-@compiled
+@outlined
 def detach(pages: Pages) -> None:
     """Take over every group from below; where there is no room for all, the farthest levels are let go."""
     below = view(Pages, pages.below)
@@ -365,7 +365,7 @@ def cut_at(pages: Pages, side: int, rank: int) -> None:
     pages.bounds[side] = min(pages.bounds[side], rank & ~PAGE_MASK)
 
 
-@compiled
+@outlined
 def _let_go(pages: Pages, side: int, rank: int) -> bool:
     """Let go the farthest pages of a full table for a new one of `rank`; False if that one is among them.
 
@@ -458,7 +458,7 @@ def _add_page(pages: Pages, group: Group, place: int) -> None:
     pages.pages_used += 1
 
 
-@compiled
+@outlined
 def _reclaim(pages: Pages, steps: int) -> None:
     """Give back what is empty among the next `steps` groups; a full turn stops as soon as there is room for both."""
     mask = (1 << pages.group_bits) - 1

@@ -13,6 +13,8 @@ from crosswire.venues.market import Market
 from crosswire.venues.money.terms import AccountConfig
 from crosswire.venues.money.tiers import check_tiers, tier_at
 
+LARGE_BOOK_LEVELS = 8_192  # and more: such a book takes 2 MB or more, and large pages are worth it
+LARGE_BOOKS_MAX = 16  # of a run with more most are small, as options', and would take up memory for nothing
 SPEED_BUMP_US_MAX = 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -105,7 +107,9 @@ def make_market(config: RunConfig) -> tuple[Market, list[str]]:
     instruments, underlyings = make_instruments(config)
     market = Market(count=len(instruments), capacity=len(instruments))
     market.instruments = instruments
-    market.books = make_books(len(instruments), level_capacity(config))
+    levels = level_capacity(config)
+    is_large = levels >= LARGE_BOOK_LEVELS and len(instruments) <= LARGE_BOOKS_MAX
+    market.books = make_books(len(instruments), levels, in_large_pages=is_large)
     return market, underlyings
 
 

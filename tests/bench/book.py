@@ -172,7 +172,7 @@ def time_chunks(
 def measure(changes: Array, passes: int, with_table: bool) -> tuple[float, float]:
     """ns a change of the book and of the tick table (0 if it is left out)."""
     count = len(changes)
-    book = make_books(1, LEVEL_CAPACITY)[0]
+    book = make_books(1, LEVEL_CAPACITY, in_large_pages=True)[0]  # as an engine's deep books are
     table = TickTable(cells=array(Cell, 1 << TABLE_BITS))
     book_ns: list[list[int]] = [[] for _ in range(0, count, CHUNK)]
     table_ns: list[list[int]] = [[] for _ in range(0, count, CHUNK)]

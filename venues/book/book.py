@@ -5,9 +5,11 @@ and ends where it does not know more. Once all that it knows of a side is gone, 
 (`sees_best`): such a book must not be valid.
 """
 
+from typing import Annotated
+
 from crosswire.nic.memory.raw import copy_bytes, count_trailing_zeros, hash_bits, shift_left, shift_right
-from crosswire.nic.memory.struct import Array, Struct, address_of, i64
-from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.nic.memory.struct import Array, Struct, address_of, i64, view
+from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.venues.book.pages import (
     ABSENT,
     LET_GO,
@@ -27,6 +29,7 @@ from crosswire.venues.book.pages import (
     group_key,
     lay_over,
     next_group,
+    next_own_group,
     occupied_at,
     place_level,
     rank_of,
@@ -67,15 +70,30 @@ class Book(Struct):
     taken: Taken  # used by the simulated exchange only
 
 
+class PerSide(Struct):
+    """Two fields of a book side by side, the bid's first."""
+
+    of: Annotated[Array, i64, 2]
+
+
+LEVELS_AT = Book.fields["bid_levels"].offset
+BEST_AT = Book.fields["level_bid_ticks"].offset
+BEST_LOTS_AT = Book.fields["level_bid_lots"].offset
 TOP_BYTES = Book.fields["pages"].offset  # all that is neither in the pages nor taken
+for _first, _second in (("bid_levels", "ask_levels"), ("level_bid_ticks", "level_ask_ticks")):
+    assert Book.fields[_second].offset == Book.fields[_first].offset + 8
+assert Book.fields["level_ask_lots"].offset == BEST_LOTS_AT + 8
 
 
-def make_books(count: int, level_capacity: int) -> Array:
-    """Make `count` empty, invalid books with room for at least `level_capacity` levels each (both sides together)."""
+def make_books(count: int, level_capacity: int, *, in_large_pages: bool = False) -> Array:
+    """Make `count` empty, invalid books with room for at least `level_capacity` levels each (both sides together).
+
+    `in_large_pages` (of 2 MB) a book takes up more memory, since its levels lie all over it, and a change less time.
+    """
     books = Book.array(count)
     for book in books:
         # What is allocated is zeros, which nobody must write: a book that is never used costs no memory.
-        allocate_pages(book.pages, level_capacity)
+        allocate_pages(book.pages, level_capacity, in_large_pages=in_large_pages)
         clear_bounds(book.pages)
         _forget(book)
     return books
@@ -157,39 +175,29 @@ def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
     occupied = (before & ~shift_left(1, bit)) | shift_left(exists, bit)
     group.occupied = occupied
     change = exists - (shift_right(before, bit) & 1)
+    # By address and not by a branch: messages of some venues change sides in no order.
+    view(PerSide, address_of(book) + LEVELS_AT).of[side] += change
+    best = view(PerSide, address_of(book) + BEST_AT)
     # The best price is stored only when it changes: a store each time makes every update wait for the one before.
-    if side == BID:
-        book.bid_levels += change
-        if price_ticks >= book.level_bid_ticks:
-            if exists != 0:
-                book.level_bid_ticks = price_ticks
-                book.level_bid_lots = qty_lots
-            elif price_ticks == book.level_bid_ticks:
-                if occupied != 0:  # as a rule the next best one is in the same group
-                    bit = count_trailing_zeros(occupied)
-                    book.level_bid_ticks = rank_of(BID, (rank & ~WORD_MASK) | bit)
-                    book.level_bid_lots = pages.sizes[group.pages[bit >> PAGE_BITS] * PAGE_TICKS + (bit & PAGE_MASK)]
-                else:
-                    book.level_bid_ticks = _next_best(pages, BID, rank >> WORD_BITS, 0)
-                    book.level_bid_lots = level_lots(book, BID, book.level_bid_ticks)
-    else:
-        book.ask_levels += change
-        if price_ticks <= book.level_ask_ticks:
-            if exists != 0:
-                book.level_ask_ticks = price_ticks
-                book.level_ask_lots = qty_lots
-            elif price_ticks == book.level_ask_ticks:
-                if occupied != 0:  # as a rule the next best one is in the same group
-                    bit = count_trailing_zeros(occupied)
-                    book.level_ask_ticks = rank_of(ASK, (rank & ~WORD_MASK) | bit)
-                    book.level_ask_lots = pages.sizes[group.pages[bit >> PAGE_BITS] * PAGE_TICKS + (bit & PAGE_MASK)]
-                else:
-                    book.level_ask_ticks = _next_best(pages, ASK, rank >> WORD_BITS, 0)
-                    book.level_ask_lots = level_lots(book, ASK, book.level_ask_ticks)
+    best_rank = rank_of(side, best.of[side])
+    if rank <= best_rank:
+        best_lots = view(PerSide, address_of(book) + BEST_LOTS_AT)
+        if exists != 0:
+            best.of[side] = price_ticks
+            best_lots.of[side] = qty_lots
+        elif rank == best_rank:
+            if occupied != 0:  # as a rule the next best one is in the same group
+                bit = count_trailing_zeros(occupied)
+                best.of[side] = rank_of(side, (rank & ~WORD_MASK) | bit)
+                best_lots.of[side] = pages.sizes[group.pages[bit >> PAGE_BITS] * PAGE_TICKS + (bit & PAGE_MASK)]
+            else:
+                best_ticks = _next_best(pages, side, rank >> WORD_BITS, 0)
+                best.of[side] = best_ticks
+                best_lots.of[side] = level_lots(book, side, best_ticks)
     return True
 
 
-@compiled
+@outlined
 def _count_let_go(book: Book) -> None:
     """Count the levels no more that were let go."""
     pages = book.pages
@@ -214,16 +222,30 @@ def sees_best(book: Book) -> bool:
     )
 
 
-@compiled
+@outlined
 def _next_best(pages: Pages, side: int, group: int, occupied: int) -> int:
     """Find the best level from `group` on, whose occupancy is known; empty groups on the way are given back."""
+    if pages.below != 0:
+        return _next_seen(pages, side, group, occupied)
+    while occupied == 0:
+        group = next_own_group(pages, side, group)
+        if group == NO_GROUP:
+            return NO_BID if side == BID else NO_ASK
+        slot = find_group(pages, side, group)
+        occupied = pages.groups[slot].occupied
+        if occupied == 0:
+            remove_group(pages, slot)
+    return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
+
+
+@outlined
+def _next_seen(pages: Pages, side: int, group: int, occupied: int) -> int:
+    """Find the best level from `group` on, whose occupancy is known; what lies below is seen."""
     while occupied == 0:
         group = next_group(pages, side, group)
         if group == NO_GROUP:
             return NO_BID if side == BID else NO_ASK
         occupied = occupied_at(pages, side, group)
-        if occupied == 0 and pages.below == 0:
-            remove_group(pages, find_group(pages, side, group))
     return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
 
 
@@ -236,16 +258,10 @@ def level_lots(book: Book, side: int, price_ticks: int) -> int:
 @compiled
 def worse_level(book: Book, side: int, price_ticks: int) -> int:
     """The best level strictly worse than a price, NO_BID/NO_ASK at the end."""
-    pages = book.pages
     rank = rank_of(side, price_ticks)
     group = rank >> WORD_BITS
-    occupied = occupied_at(pages, side, group) & shift_left(-2, rank & WORD_MASK)
-    while occupied == 0:
-        group = next_group(pages, side, group)
-        if group == NO_GROUP:
-            return NO_BID if side == BID else NO_ASK
-        occupied = occupied_at(pages, side, group)
-    return rank_of(side, group << WORD_BITS | count_trailing_zeros(occupied))
+    occupied = occupied_at(book.pages, side, group) & shift_left(-2, rank & WORD_MASK)
+    return _next_seen(book.pages, side, group, occupied)
 
 
 @compiled

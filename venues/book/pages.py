@@ -38,8 +38,8 @@ from crosswire.nic.memory.raw import (
     shift_left,
     shift_right,
 )
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u16, view
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, arrays, i64, size_of, u16, view
+from crosswire.nic.unit.compile import compiled, outlined
 from crosswire.venues.book.hash_table import close_gap, find_key, find_place, is_taken
 
 PAGE_BITS = 3
@@ -110,7 +110,7 @@ class Pages(Struct):
     free: Annotated[Pointer, u16]  # stack of pages given back
 
 
-def allocate_pages(pages: Pages, level_capacity: int) -> None:
+def allocate_pages(pages: Pages, level_capacity: int, *, in_large_pages: bool = False) -> None:
     """Allocate memory, to be cleared, for `level_capacity` levels (LEVELS_MIN to LEVELS_MAX) that share no page.
 
     200 to 330 bytes a level; a level that has neighbours on all 64 ticks touches 9 of them.
@@ -121,10 +121,13 @@ def allocate_pages(pages: Pages, level_capacity: int) -> None:
     pages.levels_max = max(LEVELS_MIN, level_capacity)
     pages.group_bits = bits + 1
     pages.node_bits = (max(NODE_SLOTS_MIN, 4 << bits) - 1).bit_length()
-    pages.groups = array(Group, 1 << pages.group_bits)
-    pages.nodes = array(Node, 1 << pages.node_bits)
-    pages.sizes = array(i64, PAGE_TICKS * (pages.levels_max + 1))
-    pages.free = array(u16, pages.levels_max)
+    pages.groups, pages.nodes, pages.sizes, pages.free = arrays(
+        (Group, 1 << pages.group_bits),
+        (Node, 1 << pages.node_bits),
+        (i64, PAGE_TICKS * (pages.levels_max + 1)),
+        (u16, pages.levels_max),
+        in_large_pages=in_large_pages,
+    )
     pages.pages_fresh = NO_PAGE + 1
 
 
@@ -213,7 +216,7 @@ def occupied_at(pages: Pages, side: int, group: int) -> int:
     return 0 if slot < 0 else below.groups[slot].occupied
 
 
-@compiled
+@outlined
 def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
     """Find the slot of the group of a rank; make it and its page if missing and wanted. ABSENT, NO_ROOM or LET_GO.
 
@@ -221,13 +224,9 @@ def place_level(pages: Pages, side: int, rank: int, qty_lots: int) -> int:
     """
     group = rank >> WORD_BITS
     place = (rank & WORD_MASK) >> PAGE_BITS
-    slot = find_group(pages, side, group)
     if pages.below != 0:
-        if 2 * (max(pages.groups_used, pages.pages_used) + GROUP_PAGES) >= pages.levels_max:
-            detach(pages)
-            slot = find_group(pages, side, group)
-        elif slot < 0:
-            slot = _take_over(pages, side, group)
+        _take_over(pages, side, group)
+    slot = find_group(pages, side, group)
     if qty_lots == 0:
         return slot
     if slot >= 0 and pages.groups[slot].pages[place] != NO_PAGE:
@@ -275,7 +274,7 @@ def _first_group(pages: Pages, side: int) -> int:
         return NO_GROUP
     if find_group(pages, side, -GROUPS_HALF) >= 0:
         return -GROUPS_HALF
-    return _next_own_group(pages, side, -GROUPS_HALF)
+    return next_own_group(pages, side, -GROUPS_HALF)
 
 
 @compiled
@@ -289,16 +288,18 @@ def _empty_group(pages: Pages, group: Group) -> None:
     group.occupied = 0
 
 
-@compiled
-def _take_over(pages: Pages, side: int, group: int) -> int:
-    """Copy a group from below; its slot, ABSENT if it has no level there."""
-    below = view(Pages, pages.below)
-    there = find_group(below, side, group)
-    if there < 0 or below.groups[there].occupied == 0:
-        return ABSENT
+@outlined
+def _take_over(pages: Pages, side: int, group: int) -> None:
+    """Copy a group from below, if it has a level there; all of them when half of the room is used."""
+    if 2 * (max(pages.groups_used, pages.pages_used) + GROUP_PAGES) >= pages.levels_max:
+        detach(pages)
+        return
     slot = find_place(pages.groups, pages.group_bits, group_key(side, group))
-    _copy_group(pages, slot, below, there, side, group)
-    return slot
+    if pages.groups[slot].key == 0:
+        below = view(Pages, pages.below)
+        there = find_group(below, side, group)
+        if there >= 0 and below.groups[there].occupied != 0:
+            _copy_group(pages, slot, below, there, side, group)
 
 
 @compiled
@@ -315,7 +316,7 @@ def _copy_group(pages: Pages, slot: int, below: Pages, there: int, side: int, gr
                 pages.sizes[target + position] = below.sizes[source + position]
 
 
-@compiled
+@outlined
 def detach(pages: Pages) -> None:
     """Take over every group from below; where there is no room for all, the farthest levels are let go."""
     below = view(Pages, pages.below)
@@ -336,7 +337,7 @@ def detach(pages: Pages) -> None:
                 else:
                     for rank in range(1 << WORD_BITS):
                         pages.uncounted[side] += shift_right(occupied, rank) & 1
-            group = _next_own_group(below, side, group)
+            group = next_own_group(below, side, group)
     pages.below = 0
     for side in range(SIDES):
         pages.levels_let_go += pages.uncounted[side]
@@ -364,7 +365,7 @@ def cut_at(pages: Pages, side: int, rank: int) -> None:
     pages.bounds[side] = min(pages.bounds[side], rank & ~PAGE_MASK)
 
 
-@compiled
+@outlined
 def _let_go(pages: Pages, side: int, rank: int) -> bool:
     """Let go the farthest pages of a full table for a new one of `rank`; False if that one is among them.
 
@@ -457,7 +458,7 @@ def _add_page(pages: Pages, group: Group, place: int) -> None:
     pages.pages_used += 1
 
 
-@compiled
+@outlined
 def _reclaim(pages: Pages, steps: int) -> None:
     """Give back what is empty among the next `steps` groups; a full turn stops as soon as there is room for both."""
     mask = (1 << pages.group_bits) - 1
@@ -507,14 +508,14 @@ def _remove_group(pages: Pages, slot: int) -> None:
 @compiled
 def next_group(pages: Pages, side: int, group: int) -> int:
     """The nearest group worse than `group`, which need not exist; NO_GROUP if there is none."""
-    own = _next_own_group(pages, side, group)
+    own = next_own_group(pages, side, group)
     if pages.below == 0:
         return own
-    return min(own, _next_own_group(view(Pages, pages.below), side, group))
+    return min(own, next_own_group(view(Pages, pages.below), side, group))
 
 
 @compiled
-def _next_own_group(pages: Pages, side: int, group: int) -> int:
+def next_own_group(pages: Pages, side: int, group: int) -> int:
     """Find the next group; what lies below is not looked at."""
     number = group + GROUPS_HALF
     for height in range(1, NODE_HEIGHT + 1):

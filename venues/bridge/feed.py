@@ -11,7 +11,7 @@ from typing import Annotated
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Array, Struct, address_of, copy_struct, i64, size_of, view
 from crosswire.nic.packet import Packet
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.book.book import Book, clear_book, refresh_top, sees_best, set_level, set_quote
 from crosswire.venues.bridge.wire.layout import (
     MESSAGES,
@@ -172,7 +172,7 @@ def check_group(feed: BridgeFeed, address: int, end: int) -> int:
     return after
 
 
-@compiled
+@inlined
 def apply_group(feed: BridgeFeed, book: Book, side: int, address: int) -> bool:
     """Put a proven group's levels into the book; False when it has no room."""
     group = view(GroupHeader, address)

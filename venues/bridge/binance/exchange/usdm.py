@@ -9,28 +9,24 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from crosswire.venues.bridge.binance.exchange.account import Account, Fill, Order, Position
+from crosswire.venues.bridge.binance.exchange.account import Fill, Order, Position
 from crosswire.venues.bridge.binance.exchange.desk import LEVERAGE, SIDES, Desk
 from crosswire.venues.bridge.binance.exchange.errors import NO_SUCH_ORDER, ApiError, missing
 from crosswire.venues.bridge.binance.exchange.information import find_listed
 from crosswire.venues.bridge.binance.exchange.listed import Listed, text_e9
 from crosswire.venues.bridge.binance.exchange.rest import Endpoint, Security
-from crosswire.venues.bridge.binance.exchange.spot import chosen_fills, chosen_orders, money, side_name, whole_number
+from crosswire.venues.bridge.binance.exchange.words import Params, Words, money, side_name, whole_number
 from crosswire.venues.instrument import E9
 from crosswire.venues.side import BUY
 
-Params = dict[str, str]
 CANCELLED_ALL = {"code": 200, "msg": "The operation of cancel all open order is done."}
 
 
-class UsdmDesk:
+class UsdmDesk(Words):
     """USD-M's functions."""
 
     def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self.account: Account = desk.account
-        desk.tell = self.tell
-        self.send: Callable[[dict[str, Any]], None] = lambda _: None
+        super().__init__(desk)
         self.countdowns: dict[str, asyncio.TimerHandle] = {}
 
     def endpoints(self) -> list[Endpoint]:
@@ -52,7 +48,7 @@ class UsdmDesk:
             add("POST", "/v1/countdownCancelAll", 10, self.countdown, trades=True),
             add("GET", "/v1/commissionRate", 20, self.commission),
             add("GET", "/v1/positionSide/dual", 30, lambda _: {"dualSidePosition": False}),
-            add("GET", "/v1/rateLimit/order", 1, lambda _: [each.tell() for each in self.desk.limits.orders]),
+            add("GET", "/v1/rateLimit/order", 1, lambda _: self.order_limits()),
             *(add("GET", f"/{version}/balance", 5, self.balance) for version in ("v2", "v3")),
             *(add("GET", f"/{version}/account", 5, self.whole_account) for version in ("v2", "v3")),
             *(add("GET", f"/{version}/positionRisk", 5, self.positions) for version in ("v2", "v3")),
@@ -143,32 +139,12 @@ class UsdmDesk:
         self.desk.limits.charge_orders()
         return self.whole(self.desk.modify(order, ticks, lots))
 
-    def status(self, params: Params) -> dict[str, Any]:
-        """Tell of one order."""
-        order = self.desk.find(params)
-        if order is None:
-            raise ApiError(*NO_SUCH_ORDER)
-        return self.whole(order)
-
     def open_order(self, params: Params) -> dict[str, Any]:
         """Tell of one open order."""
         order = self.desk.find(params)
         if order is None or not order.is_open:
             raise ApiError(*NO_SUCH_ORDER)
         return self.whole(order)
-
-    def open_orders(self, params: Params) -> list[dict[str, Any]]:
-        """Tell of all open orders."""
-        symbol = find_listed(self.account.venue, params).symbol if "symbol" in params else ""
-        return [self.whole(order) for order in self.account.open_orders(symbol)]
-
-    def all_orders(self, params: Params) -> list[dict[str, Any]]:
-        """Tell of all orders from an id or a time on."""
-        return [self.whole(order) for order in chosen_orders(self.account, params)]
-
-    def trades(self, params: Params) -> list[dict[str, Any]]:
-        """Tell of all fills from an id or a time on, or of an order."""
-        return [self.trade(fill) for fill in chosen_fills(self.account, params)]
 
     def trade(self, fill: Fill) -> dict[str, Any]:
         """Word one fill."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from crosswire.venues.bridge.binance.exchange.settings import ConnectionConfig
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
 from tests.support.stand_in import ED25519_KEY, Api, Client, api, exchange, receive, scripted, talk, trade
 from tests.venues.binance_exchange.conftest import ASKS, BALANCES, BIDS
@@ -322,3 +323,25 @@ def test_recovery_finds_orders_and_fills_by_id(still: RunningStandIn, market: st
         assert (await ask("order", orderId=1))["code"] == -2013
 
     talk(still, run)
+
+
+def test_a_listen_key_dies_unless_it_is_kept_alive(tmp_path: Path) -> None:
+    rules = ConnectionConfig(listen_key_s=4.0)
+    with exchange(tmp_path, scripted(tmp_path, "usdm", BIDS, ASKS), connections=rules) as running:
+
+        async def run(client: Client) -> None:
+            async with api(client, "usdm") as venue:
+                key = (await venue.say("userDataStream.start", {"apiKey": ED25519_KEY}))["result"]["listenKey"]
+                async with client.socket("usdm_stream", f"/private/stream?streams={key}") as stream:
+                    for _ in range(3):
+                        await asyncio.sleep(1.5)
+                        assert (await venue.say("userDataStream.ping", {"apiKey": ED25519_KEY}))["status"] == 200
+                    event = (await receive(stream))["data"]
+                    assert (event["e"], event["listenKey"]) == ("listenKeyExpired", key)
+                gone = await venue.say("userDataStream.ping", {"apiKey": ED25519_KEY})
+                assert gone["error"]["code"] == -1125
+                other = await venue.say("userDataStream.start", {"apiKey": ED25519_KEY})
+                assert other["result"]["listenKey"] != key
+                assert (await venue.say("userDataStream.stop", {"apiKey": ED25519_KEY}))["status"] == 200
+
+        talk(running, run)

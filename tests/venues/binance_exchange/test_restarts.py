@@ -23,7 +23,7 @@ from crosswire.venues.bridge.binance.exchange.journal import Journal
 from crosswire.venues.bridge.binance.exchange.settings import StandInConfig
 from crosswire.venues.bridge.binance.exchange.tls import make_context
 from crosswire.venues.errors import VenueError
-from tests.support.stand_in import Client, api, exchange, keys, scripted, talk, trade
+from tests.support.stand_in import HMAC_KEY, Client, api, exchange, keys, scripted, talk, trade
 from tests.venues.binance_exchange.conftest import ASKS, BALANCES, BIDS
 
 pytestmark = pytest.mark.binance
@@ -134,11 +134,15 @@ def test_an_order_that_rested_goes_on_resting(tmp_path: Path) -> None:
         trusted = first.authority.read_bytes()
         params = ORDER | {"price": "60001"}
         number = talk(first, lambda client: client.signed("POST", "spot_rest", "/api/v3/order", **params))[1]["orderId"]
+        headers = {"X-MBX-APIKEY": HMAC_KEY}
+        listen = talk(first, lambda client: client.ask("POST", "usdm_rest", "/fapi/v1/listenKey", headers=headers))[1]
         ids = first.stand_in.venues[next(iter(first.stand_in.venues))].by_symbol["BTCUSDT"].update_id
     with exchange(tmp_path, *listed, **settings) as second:
         venue = second.stand_in.venues[next(iter(second.stand_in.venues))]
         assert second.authority.read_bytes() == trusted  # a client goes on trusting it
         assert venue.by_symbol["BTCUSDT"].update_id > ids  # a client's book can't take it for what it has
+        keep = talk(second, lambda client: client.ask("PUT", "usdm_rest", "/fapi/v1/listenKey", headers=headers))
+        assert keep[:2] == (200, listen)
         trade(second, "spot", Decimal(60_001), "0.00400", buyer_is_maker=True)
         seen = talk(
             second, lambda client: client.signed("GET", "spot_rest", "/api/v3/order", symbol="BTCUSDT", orderId=number)

@@ -178,13 +178,16 @@ def test_usdms_events_come_by_the_listen_key(still: RunningStandIn) -> None:
         async with client.socket("usdm_stream", f"/ws/{key['listenKey']}") as stream:
             params = order("BUY", ask, "0.002", newClientOrderId="x") | {"newOrderRespType": "RESULT"}
             _, placed, _ = await client.signed("POST", "usdm_rest", "/fapi/v1/order", key=ED25519_KEY, **params)
-            events = [await receive(stream) for _ in range(3)]
-        assert [event["e"] for event in events] == ["ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE"]
-        new, fill = events[0]["o"], events[2]["o"]
+            events = [await receive(stream) for _ in range(4)]
+        update = "ORDER_TRADE_UPDATE"
+        assert [event["e"] for event in events] == [update, "TRADE_LITE", "ACCOUNT_UPDATE", update]
+        new, fill = events[0]["o"], events[3]["o"]
+        lite = {name: events[1][name] for name in ("s", "q", "p", "m", "c", "S", "L", "l", "t", "i")}
+        assert lite == {name: fill[name] for name in lite}
         assert (new["x"], new["X"], new["c"]) == ("NEW", "NEW", "x")
         assert (fill["x"], fill["X"], fill["i"]) == ("TRADE", "FILLED", placed["orderId"])
         assert (fill["N"], Decimal(fill["n"])) == ("USDT", Decimal(fill["L"]) * Decimal("0.002") * Decimal("0.0005"))
-        assert events[1]["a"]["P"][0]["pa"] == "0.002"
+        assert events[2]["a"]["P"][0]["pa"] == "0.002"
         _, positions, _ = await client.signed("GET", "usdm_rest", "/fapi/v3/positionRisk", symbol="BTCUSDT")
         assert positions[0]["positionAmt"] == "0.002"
         _, again, _ = await client.ask("POST", "usdm_rest", "/fapi/v1/listenKey", headers=headers)

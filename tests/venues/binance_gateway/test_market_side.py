@@ -127,6 +127,7 @@ def test_the_books_of_recorded_markets_are_the_exchanges_own_and_the_recording_i
                 index = index_of(reader, name, symbol)
                 books[name] = (reader.book(index).update_id, reader.sides(index))
                 assert_same_near(stand_in, reader, name, symbol, index, reach[name])
+        run_for(reader, SETTLE_S)
         assert reader.losses == 3, running.lines  # each once: when the bridge ended
         assert running.said("books published whole") == 3
     assert reader.feed.sequence_gaps == 0

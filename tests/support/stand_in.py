@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -25,6 +26,7 @@ ED25519_KEY = "ed25519-key-0123456789"
 READ_ONLY_KEY = "read-only-key-0123456789"
 ED25519 = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 WAIT_S = 20.0
+START_NS = 1_723_161_258_000_000_000
 T = TypeVar("T")
 
 Answer = tuple[int, Any, dict[str, str]]
@@ -52,6 +54,21 @@ def exchange(folder: Path, *instruments: InstrumentConfig, **settings: Any) -> I
 def made(market: str, symbol: str = "BTCUSDT", **settings: Any) -> InstrumentConfig:
     """A made-up instrument with few events."""
     return InstrumentConfig(market=market, symbol=symbol, **{"event_gap_us": 10_000} | settings)
+
+
+def scripted(
+    folder: Path, market: str, bids: dict[int, str], asks: dict[int, str], symbol: str = "BTCUSDT", **settings: Any
+) -> InstrumentConfig:
+    """An instrument of a recording that is a snapshot, {price: size} a side, and one change that nothing follows."""
+    sides = {"bids": [[str(price), size] for price, size in bids.items()]}
+    sides["asks"] = [[str(price), size] for price, size in asks.items()]
+    change = {"e": "depthUpdate", "E": START_NS // 1_000_000, "s": symbol, "U": 101, "u": 101, "b": [], "a": []}
+    if market != "spot":
+        change |= {"T": START_NS // 1_000_000, "pu": 100}
+    lines = [{"lastUpdateId": 100} | sides, {"stream": f"{symbol.lower()}@depth@100ms", "data": change}]
+    path = folder / f"{market}_{symbol}.txt"
+    path.write_text("".join(f"{START_NS + place} {json.dumps(line)}\n" for place, line in enumerate(lines)))
+    return InstrumentConfig(market=market, recording=str(path), **settings)
 
 
 def sign_hmac(payload: str) -> str:
@@ -137,3 +154,53 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not await condition():
             await asyncio.sleep(0.01)
+
+
+class Api:
+    """A connection to the websocket API: requests signed one by one, or by a session."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.numbers = itertools.count(1)
+        self.events: list[Any] = []
+
+    async def say(self, method: str, params: dict[str, Any]) -> Any:
+        """Send a request; give its answer. Events that come first are kept."""
+        number = f"r{next(self.numbers)}"
+        await self.socket.send_json({"id": number, "method": method, "params": params})
+
+        def is_answer(message: Any) -> bool:
+            if "event" in message:
+                self.events.append(message["event"])
+            return bool(message.get("id") == number)
+
+        return await receive(self.socket, is_answer)
+
+    async def call(self, method: str, *, key: str = HMAC_KEY, **params: Any) -> Any:
+        """Send a signed request."""
+        params = {"apiKey": key, "timestamp": time.time_ns() // 1_000_000} | params
+        payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
+        signature = (sign_ed25519 if key == ED25519_KEY else sign_hmac)(payload)
+        return await self.say(method, params | {"signature": signature})
+
+    async def next_event(self, wanted: Callable[[Any], bool] = lambda _: True) -> Any:
+        """Give the next user data event that is wanted."""
+        while True:
+            while self.events:
+                if wanted(event := self.events.pop(0)):
+                    return event
+            self.events.append((await receive(self.socket, lambda message: "event" in message))["event"])
+
+
+@asynccontextmanager
+async def api(client: Client, market: str) -> AsyncIterator[Api]:
+    """Connect to a websocket API."""
+    path = {"spot": "/ws-api/v3", "usdm": "/ws-fapi/v1"}[market]
+    async with client.socket(f"{market}_api", path) as socket:
+        yield Api(socket)
+
+
+def trade(stand_in: RunningStandIn, market: str, price: Decimal, qty: str, *, buyer_is_maker: bool) -> None:
+    """Let the market trade, later than whatever it did before."""
+    body = {"market": market, "symbol": "BTCUSDT", "price": str(price), "qty": qty, "buyer_is_maker": buyer_is_maker}
+    stand_in.call(stand_in.stand_in.control.act, "trade", body)

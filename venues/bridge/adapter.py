@@ -4,6 +4,8 @@ from typing import Any
 
 from crosswire.venues.adapter import Adapter, BridgeProcess, Generator, Importer, VenueSetup
 from crosswire.venues.bridge.binance.command import BinanceOptions, import_pairs, import_recordings
+from crosswire.venues.bridge.binance.exchange import command as stand_in
+from crosswire.venues.bridge.binance.exchange.settings import StandInConfig
 from crosswire.venues.bridge.binance.gateway.command import run as run_binance
 from crosswire.venues.bridge.binance.gateway.config import BridgeConfig as BinanceConfig
 from crosswire.venues.bridge.feed import BridgeFeed
@@ -59,7 +61,8 @@ ADAPTER = Adapter(
             help="Binance spot, USD-M and COIN-M: websocket streams in, the bridge feed out over UDP.",
             config=BinanceConfig,
             run=run_binance,
-        )
+        ),
+        "stand-in": BridgeProcess(help=stand_in.HELP, config=StandInConfig, run=stand_in.run),
     },
     make_generator=make_generator,
     channels=channels,

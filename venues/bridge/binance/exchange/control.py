@@ -10,13 +10,17 @@ import msgspec
 from aiohttp import web
 
 from crosswire.venues.bridge.binance.exchange.listed import Listed
-from crosswire.venues.bridge.binance.exchange.messages import encode
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.exchange.messages import Message, encode
+from crosswire.venues.bridge.binance.exchange.venue import Times
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import market_of
 from crosswire.venues.errors import VenueError
 
 if TYPE_CHECKING:
     from crosswire.venues.bridge.binance.exchange.server import StandIn
+
+WAYS_TO_END = ("abort", "close", "half_frame", "silence")
+HALF_FRAME = b'{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2}' * 3
 
 
 class Control:
@@ -36,10 +40,12 @@ class Control:
             "status": self._status,
             "maintenance": self._maintenance,
             "limit": self._limit,
+            "trade": self._trade,
         }
         self.truths: dict[str, Callable[[dict[str, str]], Any]] = {
             "book": lambda query: book_truth(self._listed(query)),
             "digest": self._digest,
+            "account": lambda query: self.stand_in.accounts[market_of(query["market"])].truth(),
             "progress": lambda _: self._progress(),
         }
 
@@ -51,12 +57,10 @@ class Control:
         return app
 
     async def _act(self, request: web.Request) -> web.Response:
-        action = self.actions.get(request.match_info["action"])
-        if action is None:
-            return refusal(f"no action of that name: there are {', '.join(self.actions)}", 404)
         try:
             body = msgspec.json.decode(await request.read() or b"{}", type=dict[str, Any])
-            return web.Response(body=encode(action(body)), content_type="application/json")
+            done = self.act(request.match_info["action"], body)
+            return web.Response(body=encode(done), content_type="application/json")
         except (VenueError, msgspec.DecodeError, KeyError, ValueError, TypeError) as error:
             return refusal(str(error))
 
@@ -96,6 +100,8 @@ class Control:
 
     def _disconnect(self, body: dict[str, Any]) -> int:
         host, how = body.get("host", "*"), body.get("how", "abort")
+        if how not in WAYS_TO_END:
+            raise VenueError(f"how = {how!r}: must be one of {', '.join(WAYS_TO_END)}")
         found = self.stand_in.connections(host)
         for connection in found:
             if how == "abort":
@@ -103,11 +109,9 @@ class Control:
             elif how == "close":
                 connection.close(int(body.get("code", 1001)))
             elif how == "half_frame":
-                connection.send_half_frame(b'{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2}' * 3)
-            elif how == "silence":
-                connection.answers_pings = False
+                connection.send_half_frame(HALF_FRAME)
             else:
-                raise VenueError(f"how = {how!r}: must be abort, close, half_frame or silence")
+                connection.answers_pings = False
         return len(found)
 
     def _clock(self, body: dict[str, Any]) -> None:
@@ -124,6 +128,21 @@ class Control:
         market = market_of(body["market"])
         answer = (int(body.get("status", 429)), int(body.get("retry_after_s", 1)))
         self.stand_in.limits[market].forced += [answer] * int(body.get("count", 1))
+
+    def _trade(self, body: dict[str, Any]) -> None:
+        """Have somebody trade with somebody, later than all that was: what rests at the price may fill."""
+        listed = self._listed(body)
+        venue = self.stand_in.venues[listed.market]
+        now_ms = max(venue.clock.now_ms(), listed.transaction_ms, listed.event_ms) + 1
+        message = Message(e="trade", E=now_ms, T=now_ms, s=listed.symbol, t=listed.trade_id + 1)
+        message.p, message.q, message.m = str(body["price"]), str(body["qty"]), bool(body["buyer_is_maker"])
+        venue.take(listed, message, Times(now_ms, now_ms))
+
+    def act(self, action: str, body: dict[str, Any]) -> Any:
+        """Do what an action says; VenueError if there is none of that name."""
+        if action not in self.actions:
+            raise VenueError(f"no action {action!r}: there are {', '.join(self.actions)}")
+        return self.actions[action](body)
 
     def _digest(self, query: dict[str, str]) -> dict[str, Any]:
         listed = self._listed(query)

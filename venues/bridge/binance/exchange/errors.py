@@ -6,7 +6,7 @@ which the venue puts values has them here, too. HTTP statuses: 400 by default (r
 malformed requests); those of -2014, -2015 (401), -1003 (429, 418) are as seen by users of the venue, unverified.
 """
 
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 
 BAD_REQUEST, UNAUTHORIZED, CONFLICT, BANNED, TOO_MANY, UNAVAILABLE = 400, 401, 409, 418, 429, 503
 

@@ -15,7 +15,7 @@ from crosswire.venues.bridge.binance.exchange import sbe
 from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.messages import Message, encode, levels_of
 from crosswire.venues.bridge.binance.exchange.venue import Times, Venue
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 
 # Milliseconds between two messages; binance.md D1 and D2. `@0ms` is what the recordings are of: not in the documents.
 SPOT_SPEEDS = {"@depth": 1_000, "@depth@100ms": 100}
@@ -24,6 +24,9 @@ RECORDED_MS = {Market.SPOT: 100, Market.USDM: 0, Market.COINM: 0}
 MARK_PRICES = {"@markPrice": 3, "@markPrice@1s": 1}  # seconds between two messages
 FUNDING_NS = 8 * 3_600 * NS_PER_S
 CONTRACT_INFO = "!contractInfo"
+
+
+Disturb = Callable[[str, bytes, Callable[[bytes], None]], bool]
 
 
 class Subscriber(Protocol):
@@ -63,7 +66,8 @@ class Hub:
         self.speeds = SPOT_SPEEDS if venue.market == Market.SPOT else FUTURES_SPEEDS
         self.aggregate_ids: dict[str, int] = {}
         # May lose, change, delay or repeat a message: (name, payload, deliver) -> whether it has been dealt with.
-        self.disturb: Callable[[str, bytes, Callable[[bytes], None]], bool] | None = None
+        self.disturb: Disturb | None = None
+        self.disturb_user: Disturb | None = None
         venue.on_message.append(self.publish)
         venue.on_status.append(self.publish_status)
 
@@ -99,6 +103,19 @@ class Hub:
             now_ms = self._now_ms()
             event = {"e": "contractInfo", "E": now_ms, "s": listed.symbol, "ps": listed.pair, "ct": "PERPETUAL"}
             self.send(CONTRACT_INFO, lambda: encode(event | {"cs": listed.status}))
+
+    def send_user(self, key: str, event: dict[str, Any]) -> None:
+        """Send a user data event to who listens by this key; what nobody hears is lost."""
+        if not self.subscribers.get(key):
+            return
+        payload = encode(event)
+
+        def deliver(text: bytes) -> None:
+            for subscriber in tuple(self.subscribers.get(key, ())):
+                subscriber.send_event(key, text)
+
+        if self.disturb_user is None or not self.disturb_user(f"userData@{event['e']}", payload, deliver):
+            deliver(payload)
 
     async def tell_mark_prices(self) -> None:
         """Send each second what perpetuals are marked at, and their funding."""

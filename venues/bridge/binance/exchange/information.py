@@ -11,7 +11,7 @@ from crosswire.venues.bridge.binance.exchange.errors import INVALID_SYMBOL, ApiE
 from crosswire.venues.bridge.binance.exchange.limits import Limits
 from crosswire.venues.bridge.binance.exchange.listed import Listed, text_e9
 from crosswire.venues.bridge.binance.exchange.venue import Venue
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import expiry_ns
 from crosswire.venues.instrument import E9
 

@@ -10,7 +10,7 @@ from crosswire.nic.duration import NS_PER_S
 from crosswire.venues.bridge.binance.exchange.errors import BANNED, TOO_MANY, ApiError
 from crosswire.venues.bridge.binance.exchange.settings import LimitConfig
 from crosswire.venues.bridge.binance.exchange.venue import VenueClock
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 
 BAN_MAX_S = 3 * 86_400
 REFUSED_MAX = 20  # requests in one interval after the first 429, before the ban (own choice; the venue's is not known)

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from crosswire.nic.memory.struct import Array
 from crosswire.venues.bridge.binance.exchange.settings import InstrumentConfig
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import Terms, expiry_ns, to_e9
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, set_text
 from crosswire.venues.side import ASK, BID, BUY, SELL

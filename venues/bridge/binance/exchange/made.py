@@ -7,7 +7,7 @@ from crosswire.nic.unit.call import machine_code
 from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.messages import Message
 from crosswire.venues.bridge.binance.exchange.player import Source, Timed
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import to_e9
 from crosswire.venues.generate.market import MadeMarket, MadeVenue, next_event, open_market, seed_random, size_at
 from crosswire.venues.side import BID, BUY, SELL

@@ -120,16 +120,16 @@ class Player:
     def times_of(self, due: Due) -> Times:
         """Move a message's times to where it is played."""
         message = due.message
-        if not self.moves_times:
-            return Times(message.E, message.T)
-        due_ms = self.due_ns(due.local_ns) // NS_PER_MS
         lead_ns = 0 if self.lead_ns == NO_LEAD else self.lead_ns
+        if not self.moves_times:
+            return Times(message.E, message.T, (due.local_ns - due.round_ns + lead_ns) // NS_PER_MS)
+        due_ms = self.due_ns(due.local_ns) // NS_PER_MS
 
         def at(time_ms: int) -> int:
             local_ns = time_ms * NS_PER_MS - lead_ns + due.round_ns
             return min(due_ms, self.due_ns(local_ns) // NS_PER_MS) if time_ms else 0
 
-        return Times(at(message.E), at(message.T))
+        return Times(at(message.E), at(message.T), due_ms)
 
     def start(self, now_ns: Callable[[], int]) -> None:
         """Say by which clock messages are due, and that the first is due now."""

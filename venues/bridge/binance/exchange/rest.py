@@ -11,13 +11,13 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from crosswire.venues.bridge.binance.exchange import information
-from crosswire.venues.bridge.binance.exchange.errors import REJECTED_KEY, ApiError, unknown_status
+from crosswire.venues.bridge.binance.exchange.errors import REJECTED_KEY, ApiError, server_busy, unknown_status
 from crosswire.venues.bridge.binance.exchange.faults import Faults
 from crosswire.venues.bridge.binance.exchange.limits import Limits
 from crosswire.venues.bridge.binance.exchange.messages import encode
 from crosswire.venues.bridge.binance.exchange.signing import Verifier, rest_payload
 from crosswire.venues.bridge.binance.exchange.venue import Venue
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 
 PREFIX = {Market.SPOT: "/api/v3", Market.USDM: "/fapi/v1", Market.COINM: "/dapi/v1"}
 HANG_S = 3_600  # of an answer that is never sent; the client gives up first
@@ -102,7 +102,7 @@ class RestHost:
         status, answer, headers = 200, None, {}
         try:
             if fault == "busy":
-                raise ApiError(-1008, "Server is currently overloaded with other requests. Please try again.", 503)
+                raise server_busy(self.venue.market)
             if not self.venue.is_open and endpoint.security is not Security.NONE:
                 raise ApiError(-1016, "This service is no longer available.", 503)
             answer = self.run(endpoint, request, body)

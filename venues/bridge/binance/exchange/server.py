@@ -6,32 +6,42 @@ The list of ports is written to `endpoints.json` in the folder when all of them 
 import asyncio
 import contextlib
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from crosswire.nic.duration import NS_PER_MS
+from crosswire.venues.bridge.binance.exchange.account import Account
+from crosswire.venues.bridge.binance.exchange.api import ApiHost
+from crosswire.venues.bridge.binance.exchange.connection import Connection
 from crosswire.venues.bridge.binance.exchange.control import Control
+from crosswire.venues.bridge.binance.exchange.desk import Desk
 from crosswire.venues.bridge.binance.exchange.disturb import Disturber
 from crosswire.venues.bridge.binance.exchange.faults import Faults
 from crosswire.venues.bridge.binance.exchange.hub import Hub
+from crosswire.venues.bridge.binance.exchange.journal import Journal
 from crosswire.venues.bridge.binance.exchange.limits import Limits
 from crosswire.venues.bridge.binance.exchange.listed import Listed
+from crosswire.venues.bridge.binance.exchange.listen_keys import ListenKeys
 from crosswire.venues.bridge.binance.exchange.made import made_up
 from crosswire.venues.bridge.binance.exchange.player import Player, recorded
 from crosswire.venues.bridge.binance.exchange.rest import RestHost, public_endpoints
-from crosswire.venues.bridge.binance.exchange.settings import StandInConfig, terms_of
+from crosswire.venues.bridge.binance.exchange.settings import ScheduledConfig, StandInConfig, terms_of
 from crosswire.venues.bridge.binance.exchange.signing import Verifier, load_key
+from crosswire.venues.bridge.binance.exchange.spot import SpotDesk
 from crosswire.venues.bridge.binance.exchange.streams import StreamHost
 from crosswire.venues.bridge.binance.exchange.tls import make_context, open_folder, write_private
+from crosswire.venues.bridge.binance.exchange.usdm import UsdmDesk
 from crosswire.venues.bridge.binance.exchange.venue import Venue, VenueClock
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.recognise import recognise
-from crosswire.venues.bridge.binance.stream import Market
-from crosswire.venues.bridge.binance.terms import market_of
+from crosswire.venues.bridge.binance.terms import market_of, to_e9
 
 ENDPOINTS_FILE = "endpoints.json"
 SHUTDOWN_S = 1.0
+LOOK_S = 0.1  # between looks at whether the listen key still lives
 
 
 class StandIn:
@@ -48,13 +58,17 @@ class StandIn:
         listed = self._list()
         self.venues = {market: Venue(market, listed[market], self.clock) for market in Market}
         self.limits = {market: Limits(market, config.limits(market), self.clock) for market in Market}
-        self.player = self._make_player()
+        self.journal = Journal(self.folder)
+        self.accounts = {market: self._make_account(market) for market in (Market.SPOT, Market.USDM)}
+        self.player = self._make_player(self._remember())
         recorded_symbols = {each.symbol for each in self._all() if each.config.recording}
         self.hubs = {market: Hub(self.venues[market], recorded=recorded_symbols) for market in Market}
         for hub in self.hubs.values():
             hub.disturb = self.disturber.stream
         self.streams = self._make_stream_hosts()
         self.rest = {market: self._make_rest(market) for market in Market}
+        self.desks = {market: Desk(account, self.limits[market]) for market, account in self.accounts.items()}
+        self.apis = self._open_order_side()
         self.control = Control(self)
         self.ports: dict[str, int] = {}
         self.runners: list[web.AppRunner] = []
@@ -72,9 +86,50 @@ class StandIn:
             listed[market].append(Listed(market, symbol, len(listed[market]), config, terms))
         return listed
 
-    def _make_player(self) -> Player:
+    def _make_account(self, market: Market) -> Account:
+        config, name = self.config, market.name.lower()
+        third = (config.commission_asset, to_e9(config.commission_price, "commission_price"))
+        return Account(self.venues[market], config.balances.get(name, {}), self.journal, third, name)
+
+    def _remember(self) -> int:
+        """Take up what an earlier process has written; tell how long ago the exchange opened first, in ms."""
+        opened_ms = 0
+        accounts = {account.name: account for account in self.accounts.values()}
+        for step in self.journal.read():
+            if "opened_ms" in step:
+                opened_ms = opened_ms or int(step["opened_ms"])
+            elif step.get("account") in accounts:
+                accounts[step["account"]].restore(step)
+        now_ms = self.clock.now_ms()
+        self.journal.write({"opened_ms": now_ms})
+        return now_ms - opened_ms if opened_ms else 0
+
+    def _open_order_side(self) -> dict[str, ApiHost]:
+        """Make the functions that need a key, and the hosts of the websocket API."""
+        spot, usdm = SpotDesk(self.desks[Market.SPOT]), UsdmDesk(self.desks[Market.USDM])
+        keys = ListenKeys(self.clock, self.config.connections.listen_key_s, self.hubs[Market.USDM].send_user)
+        usdm.send = keys.tell
+        self.listen_keys = keys
+        self.rest[Market.SPOT].endpoints += spot.endpoints()
+        self.rest[Market.USDM].endpoints += usdm.endpoints() + keys.endpoints()
+        apis = {
+            "spot_api": self._make_api(Market.SPOT, spot.methods(), None),
+            "usdm_api": self._make_api(Market.USDM, usdm.methods(), keys),
+        }
+        spot.send = apis["spot_api"].send_user_event
+        self.hubs[Market.USDM].disturb_user = self.disturber.user
+        for desk in self.desks.values():
+            desk.rest_again()
+        return apis
+
+    def _make_api(self, market: Market, methods: dict[str, Any], keys: ListenKeys | None) -> ApiHost:
+        venue, limits, connections = self.venues[market], self.limits[market], self.config.connections
+        return ApiHost(venue, limits, self.verifier, self.faults, self.disturber, connections, methods, keys)
+
+    def _make_player(self, elapsed_ms: int) -> Player:
         config = self.config
-        player = Player(config.speed, repeats=config.repeat, moves_times=config.times == "now")
+        moves = config.times == "now"
+        player = Player(config.speed, repeats=config.repeat, moves_times=moves, elapsed_ms=elapsed_ms)
         for venue in self.venues.values():
             for each in venue.listed:
                 source = recorded(Path(each.config.recording)) if each.config.recording else made_up(each)
@@ -101,6 +156,7 @@ class StandIn:
         """Make each host's application."""
         apps = {name: host.application() for name, host in self.streams.items()}
         apps |= {f"{market.name.lower()}_rest": host.application() for market, host in self.rest.items()}
+        apps |= {name: host.application() for name, host in self.apis.items()}
         apps["control"] = self.control.application()
         return apps
 
@@ -120,6 +176,24 @@ class StandIn:
         self.player.start(self.clock_without_faults)
         self.tasks = [asyncio.create_task(self.player.run())]
         self.tasks += [asyncio.create_task(hub.tell_mark_prices()) for hub in self.hubs.values()]
+        self.tasks.append(asyncio.create_task(self._watch_listen_key()))
+        for place, scheduled in enumerate(self.config.schedule):
+            self.tasks.append(asyncio.create_task(self._act_by_schedule(place, scheduled)))
+
+    async def _act_by_schedule(self, place: int, scheduled: ScheduledConfig) -> None:
+        draw = random.Random(f"{self.config.seed}.{place}")
+        await asyncio.sleep(scheduled.after_s)
+        while True:
+            await asyncio.sleep(draw.random() * scheduled.jitter_s)
+            self.control.act(scheduled.action, scheduled.body)
+            if not scheduled.every_s:
+                return
+            await asyncio.sleep(scheduled.every_s)
+
+    async def _watch_listen_key(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self.listen_keys.live_key()
 
     def clock_without_faults(self) -> int:
         """Tell the time by which the play goes, whatever the venue says that it is."""
@@ -146,11 +220,13 @@ class StandIn:
         for runner in self.runners:
             with contextlib.suppress(Exception):
                 await runner.cleanup()
+        self.journal.close()
 
-    def connections(self, host: str) -> list[Any]:
+    def connections(self, host: str) -> list[Connection]:
         """List the open connections of a host, or of all."""
-        hosts = self.streams.items()
-        return [client.connection for name, each in hosts if host in ("*", name) for client in each.connections]
+        found = [(name, client.connection) for name, each in self.streams.items() for client in each.connections]
+        found += [(name, client.connection) for name, each in self.apis.items() for client in each.connections]
+        return [connection for name, connection in found if host in ("*", name)]
 
     def abort_connections(self, host: str) -> int:
         """Cut connections without a word."""

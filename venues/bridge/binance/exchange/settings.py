@@ -1,12 +1,12 @@
 """What a stand-in exchange is told: markets, accounts, keys, limits, and which of the venue's hosts it plays."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import DEFAULT_TERMS, Terms, market_of
 from crosswire.venues.errors import VenueError
 
@@ -92,6 +92,16 @@ class ConnectionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     listen_key_s: Annotated[float, Meta(gt=0)] = 3_600.0
 
 
+class ScheduledConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Something that the control does by itself."""
+
+    action: str
+    body: dict[str, Any] = {}
+    after_s: NotNegative = 0.0  # from the start
+    every_s: NotNegative = 0.0  # again and again; 0: once
+    jitter_s: NotNegative = 0.0  # at most so much later each time, drawn from the seed
+
+
 class StandInConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A whole stand-in exchange."""
 
@@ -112,19 +122,11 @@ class StandInConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     usdm_limits: LimitConfig = USDM_LIMITS
     coinm_limits: LimitConfig = COINM_LIMITS
     connections: ConnectionConfig = ConnectionConfig()
+    schedule: list[ScheduledConfig] = []
 
     def limits(self, market: Market) -> LimitConfig:
         """Find the limits of a market."""
         return {Market.SPOT: self.spot_limits, Market.USDM: self.usdm_limits}.get(market, self.coinm_limits)
-
-
-def load_config(path: Path) -> StandInConfig:
-    """Read a configuration; VenueError, one line, if it is none. Its relative paths are from its own folder."""
-    try:
-        config = msgspec.toml.decode(path.read_bytes(), type=StandInConfig)
-    except (msgspec.DecodeError, OSError) as error:
-        raise VenueError(f"{path}: {error}") from None
-    return resolve(config, path.parent)
 
 
 def resolve(config: StandInConfig, base: Path) -> StandInConfig:

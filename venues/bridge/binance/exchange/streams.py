@@ -18,7 +18,7 @@ from crosswire.venues.bridge.binance.exchange.errors import BANNED, TOO_MANY
 from crosswire.venues.bridge.binance.exchange.hub import Hub
 from crosswire.venues.bridge.binance.exchange.messages import encode
 from crosswire.venues.bridge.binance.exchange.settings import ConnectionConfig
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 
 CONNECTION_WINDOW_S = 300
 USDM_MESSAGES_PER_S = 10  # of a client on USD-M; unverified

@@ -14,7 +14,7 @@ from crosswire.venues.bridge.binance.exchange import matcher as matching
 from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.matcher import CHANGES_MAX, make_matcher
 from crosswire.venues.bridge.binance.exchange.messages import Message
-from crosswire.venues.bridge.binance.stream import Market
+from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.errors import VenueError
 from crosswire.venues.side import BUY, SELL
 
@@ -40,11 +40,12 @@ class Times:
 
     event_ms: int
     transaction_ms: int
+    sent_ms: int = 0  # spot's bookTicker tells no other
 
     @property
     def time_ns(self) -> int:
         """Tell when the market was as the message says."""
-        return (self.transaction_ms or self.event_ms) * NS_PER_MS
+        return (self.transaction_ms or self.event_ms or self.sent_ms) * NS_PER_MS
 
 
 class Venue:
@@ -121,9 +122,8 @@ class Venue:
         if message.u >= listed.quote_id:
             listed.quote_id = message.u
             listed.quote = (bid, bid_lots, ask, ask_lots)
-        time_ns = times.time_ns or listed.transaction_ms * NS_PER_MS or listed.event_ms * NS_PER_MS
         now_ns = self.clock.now_ns()
-        matching.quote(self.matcher, listed.index, message.u, bid, bid_lots, ask, ask_lots, time_ns, now_ns)
+        matching.quote(self.matcher, listed.index, message.u, bid, bid_lots, ask, ask_lots, times.time_ns, now_ns)
         self._tell_fills()
 
     def _trade(self, listed: Listed, message: Message, times: Times) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from crosswire.venues.bridge.binance.exchange import desk
 from crosswire.venues.bridge.binance.exchange.settings import LimitConfig
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
 from tests.support.stand_in import HMAC_KEY, READ_ONLY_KEY, Client, api, exchange, scripted, sign_hmac, talk
@@ -173,6 +174,32 @@ def test_keys_signatures_and_times(refusing: RunningStandIn) -> None:
         assert answer["code"] == -2011  # signed in the body, and found good
 
     talk(refusing, run)
+
+
+def test_information_of_some_instruments(refusing: RunningStandIn) -> None:
+    async def run(client: Client) -> None:
+        path = "/api/v3/exchangeInfo"
+        info = (await client.get("spot_rest", path, symbols='["BTCUSDT"]'))[1]
+        assert [each["symbol"] for each in info["symbols"]] == ["BTCUSDT"]
+        for params, code in (
+            ({"symbols": '["NONE"]'}, -1121),
+            ({"symbols": "BTCUSDT"}, -1100),
+            ({"symbols": '["BTCUSDT"]', "symbol": "BTCUSDT"}, -1128),
+        ):
+            assert (await client.get("spot_rest", path, **params))[1]["code"] == code
+
+    talk(refusing, run)
+
+
+def test_no_more_orders_than_are_remembered(still: RunningStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "ORDERS_MAX", 1)
+
+    async def run(client: Client) -> None:
+        assert (await client.signed("POST", *PATHS["usdm"], **ORDER))[0] == 200
+        status, answer, _ = await client.signed("POST", *PATHS["usdm"], **ORDER)
+        assert (status, answer["code"]) == (503, -1008)
+
+    talk(still, run)
 
 
 def test_the_websocket_api_refuses_what_it_does_not_know(refusing: RunningStandIn) -> None:

@@ -25,6 +25,7 @@ from crosswire.venues.bridge.binance.exchange.errors import (
     illegal,
     missing,
     not_required,
+    server_busy,
     too_precise,
 )
 from crosswire.venues.bridge.binance.exchange.information import (
@@ -49,6 +50,7 @@ CLIENT_ID = {Market.SPOT: re.compile(r"[a-zA-Z0-9-_]{1,36}"), Market.USDM: re.co
 CLIENT_ID_RANGE = "^[a-zA-Z0-9-_]{1,36}$"
 CLIENT_ID_MAX = 36
 SIDES = {"BUY": BUY, "SELL": SELL}
+ORDERS_MAX = 1_000_000  # that the exchange remembers; beyond them it takes none
 LEVERAGE = 20  # of every future, cross margin
 DECIMALS_MAX = 8
 FORCE = {"GTC": TimeInForce.GTC, "IOC": TimeInForce.IOC, "FOK": TimeInForce.FOK, "GTX": TimeInForce.POST_ONLY}
@@ -281,6 +283,8 @@ class Desk:
 
     def check_count(self, listed: Listed) -> None:
         """Refuse one more than an instrument may have open, or the matching has room for."""
+        if len(self.account.orders) >= ORDERS_MAX:
+            raise server_busy(self.venue.market)
         count = len(self.account.open_orders(listed.symbol))
         if count >= listed.config.max_orders or len(self.account.open) >= RESTING_MAX:
             if self.is_spot:

@@ -123,7 +123,10 @@ def test_what_can_not_be_done_to_an_order(refusing: RunningStandIn) -> None:
             number = placed["orderId"]
             if market == "spot":
                 amend = f"{path}/amend/keepPriority"
-                assert await call("PUT", amend, orderId=number, newQty="0.02") == -2038
+                assert await call("PUT", amend, orderId=number, newQty="0.02") == -1013
+                for step in range(10):
+                    assert await call("PUT", amend, orderId=number, newQty=f"0.0099{9 - step}") == 0
+                assert await call("PUT", amend, orderId=number, newQty="0.005") == -2038
                 assert await call("DELETE", orderId=number, cancelRestrictions="ONLY_PARTIALLY_FILLED") == -2011
                 assert await call("DELETE", orderId=number, cancelRestrictions="ALWAYS") == -1145
                 assert await call("POST", f"{path}/cancelReplace", cancelOrderId=number) == -1102

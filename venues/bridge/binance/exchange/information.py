@@ -40,6 +40,7 @@ DEPTH_DEFAULT = {Market.SPOT: 100, Market.USDM: 500, Market.COINM: 500}
 FUTURES_LIMITS = (5, 10, 20, 50, 100, 500, 1_000)
 SYMBOLS_RANGE = r'^\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}\]$'
 MAX_PRICE_TICKS = 100_000_000
+AMENDS_MAX = 10  # of an order
 MAX_QTY_LOTS = 900_000_000
 
 
@@ -160,6 +161,7 @@ def spot_symbol(venue: Venue, listed: Listed) -> dict[str, Any]:
                 "avgPriceMins": 5,
             },
             {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": listed.config.max_orders},
+            {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": AMENDS_MAX},
         ],
         "permissions": [],
         "permissionSets": [["SPOT"]],

@@ -295,6 +295,57 @@ def test_own_orders_never_trade_with_each_other(
     talk(still, run)
 
 
+@pytest.mark.parametrize(
+    ("mode", "other", "modified"),
+    [
+        ("EXPIRE_MAKER", "EXPIRED_IN_MATCH", "NEW"),
+        ("EXPIRE_TAKER", "NEW", "EXPIRED_IN_MATCH"),
+        ("EXPIRE_BOTH", "EXPIRED_IN_MATCH", "EXPIRED_IN_MATCH"),
+    ],
+)
+def test_a_modified_order_does_not_trade_with_an_own_one(
+    still: RunningStandIn, mode: str, other: str, modified: str
+) -> None:
+    async def run(client: Client) -> None:
+        async with api(client, "usdm") as venue:
+            more = {"selfTradePreventionMode": mode}
+            first = (await venue.call("order.place", **order("SELL", 60_005, "0.010")))["result"]["orderId"]
+            second = (await venue.call("order.place", **order("BUY", 59_000, "0.010", **more)))["result"]["orderId"]
+            change = {"symbol": "BTCUSDT", "side": "BUY", "orderId": second, "price": "60006", "quantity": "0.010"}
+            assert (await venue.call("order.modify", **change))["result"]["status"] == modified
+            seen = (await venue.call("order.status", symbol="BTCUSDT", orderId=first))["result"]
+            assert seen["status"] == other
+        truth = await client.truth("account", market="usdm")
+        assert truth["fills"] == []
+        assert len(truth["open"]) == (modified == "NEW") + (other == "NEW")
+
+    talk(still, run)
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "status", "filled"),
+    [
+        ("60010", "0.010", "FILLED", "0.010"),
+        ("59100", "0.002", "NEW", "0.000"),
+        ("60015", "0.300", "PARTIALLY_FILLED", "0.250"),
+    ],
+)
+def test_a_modified_order_meets_the_book(
+    still: RunningStandIn, price: str, quantity: str, status: str, filled: str
+) -> None:
+    async def run(client: Client) -> None:
+        async with api(client, "usdm") as venue:
+            number = (await venue.call("order.place", **order("BUY", 59_000, "0.010")))["result"]["orderId"]
+            change = {"symbol": "BTCUSDT", "side": "BUY", "orderId": number, "price": price, "quantity": quantity}
+            told = (await venue.call("order.modify", **change))["result"]
+            assert (told["orderId"], told["status"], told["executedQty"]) == (number, status, filled)
+            if status == "PARTIALLY_FILLED":  # no larger than what has filled: it ends
+                change |= {"quantity": "0.250"}
+                assert (await venue.call("order.modify", **change))["result"]["status"] == "CANCELED"
+
+    talk(still, run)
+
+
 async def _page(venue: Api, market: str) -> None:
     for _ in range(3):
         side = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}

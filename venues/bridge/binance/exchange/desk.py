@@ -480,6 +480,13 @@ class Desk:
         order.amendments += 1
         order.updated_ms = self.venue.clock.now_ms()
         force = FORCE[order.time_in_force]
+        met = [] if force == TimeInForce.POST_ONLY else self._would_meet(order)
+        for own in met if order.stp != "EXPIRE_TAKER" else []:
+            self._end(own, "EXPIRED_IN_MATCH")
+        if met and order.stp != "EXPIRE_MAKER":  # it takes nothing before that
+            self._end(order, "EXPIRED_IN_MATCH", is_resting=False)
+            self.account.commit()
+            return order
         reports = self._place(order, ticks, force)
         self.account.keep(order)
         if reports[0].kind == ReportKind.REJECTED:

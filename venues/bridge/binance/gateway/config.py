@@ -85,6 +85,10 @@ class OrdersConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
 
     address: str  # "address:port" that is listened on
     key_file: str  # TOML with client_id and secret, of mode 600
+    journal: str  # a file that is made when it is missing, and must stay while anything is open or held
+    self_trade_prevention: Literal["", "NONE", "EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"] = ""  # "": the account's
+    countdown_ms: Annotated[int, msgspec.Meta(ge=0, le=600_000)] = 10_000  # of silence, then USD-M cancels; 0: never
+    fee_prices: dict[str, str] = {}  # of third currencies that fees are charged in, in the settlement currency
 
 
 class BridgeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -1,0 +1,90 @@
+"""USD-M's user data stream: a connection of its own, opened by a listen key that is kept alive.
+
+Source: developers.binance.com, USDⓈ-M futures, "User Data Streams": a key is good for 60 minutes, and a keep-alive is
+due every half hour at the latest; `listenKeyExpired` ends it.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from crosswire.venues.bridge.binance.gateway.orders.api import BACKOFF_S_MAX, BACKOFF_S_MIN, CONNECTION_S_MAX, OrderApi
+from crosswire.venues.bridge.binance.gateway.shared import Shared
+from crosswire.venues.bridge.binance.gateway.websocket import Websocket, open_websocket
+from crosswire.venues.errors import VenueError
+
+KEEP_ALIVE_S = 25 * 60.0
+POLL_S = 0.25  # between two looks whether the order interface is there, or the connection has ended
+
+
+class ListenKey(msgspec.Struct, rename="camel"):
+    """The answer to `userDataStream.start`."""
+
+    listen_key: str
+
+
+class UserDataStream:
+    """One market's. `is_open` while it is listened to."""
+
+    def __init__(
+        self, shared: Shared, api: OrderApi, on_connected: Callable[[], None], on_event: Callable[[bytes], None]
+    ) -> None:
+        self.is_open = False
+        self._shared = shared
+        self._api = api
+        self._on_connected = on_connected
+        self._on_event = on_event
+        self._where = f"{api.market.name.lower()} user data"
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled."""
+        backoff_s = BACKOFF_S_MIN
+        while True:
+            socket: Websocket | None = None
+            try:
+                while not self._api.is_ready:
+                    await asyncio.sleep(POLL_S)
+                socket = await self._open()
+                backoff_s = BACKOFF_S_MIN
+                self.is_open = True
+                self._shared.log.event(self._where, "connected")
+                self._on_connected()
+                await self._keep(socket)
+            except VenueError as error:
+                self._shared.log.event(self._where, f"{error}; connecting again in {backoff_s:g} s")
+                self._shared.log.count("user data connections lost")
+            finally:
+                self.is_open = False
+                if socket is not None:
+                    socket.close("the gateway ends it")
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
+
+    async def _open(self) -> Websocket:
+        answer = await self._api.call_by_key("userDataStream.start", {})
+        try:
+            key = msgspec.json.decode(answer, type=ListenKey).listen_key
+        except msgspec.MsgspecError:
+            raise VenueError("the answer to userDataStream.start has no listen key") from None
+        endpoint = self._shared.config.endpoint(self._api.market, "stream")
+        return await open_websocket(endpoint, f"/ws/{key}", self._shared.context, self._take)
+
+    def _take(self, payload: memoryview, _is_binary: bool) -> None:
+        self._on_event(bytes(payload))
+
+    async def _keep(self, socket: Websocket) -> None:
+        ended = asyncio.ensure_future(socket.wait_ended())
+        loop = asyncio.get_running_loop()
+        due = loop.time() + KEEP_ALIVE_S
+        try:
+            while not ended.done():
+                await asyncio.wait([ended], timeout=POLL_S)
+                if socket.age_s > CONNECTION_S_MAX:
+                    socket.close("it is a day old")
+                elif loop.time() >= due:
+                    await self._api.call_by_key("userDataStream.ping", {})
+                    due = loop.time() + KEEP_ALIVE_S
+            raise VenueError(f"connection: {ended.result()}")
+        finally:
+            ended.cancel()

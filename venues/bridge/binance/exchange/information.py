@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from crosswire.venues.bridge.binance.exchange.errors import INVALID_SYMBOL, ApiError, illegal, missing
+from crosswire.venues.bridge.binance.exchange.errors import INVALID_SYMBOL, ApiError, illegal, is_number, missing
 from crosswire.venues.bridge.binance.exchange.limits import Limits
 from crosswire.venues.bridge.binance.exchange.listed import Listed, text_e9
 from crosswire.venues.bridge.binance.exchange.venue import Venue
@@ -57,7 +57,7 @@ def find_listed(venue: Venue, params: dict[str, str]) -> Listed:
 def depth_limit(venue: Venue, params: dict[str, str]) -> int:
     """Read how many levels are asked for."""
     text = params.get("limit", str(DEPTH_DEFAULT[venue.market]))
-    if not text.isdigit() or int(text) == 0:
+    if not is_number(text) or int(text) == 0:
         raise ApiError(-1100, "Illegal characters found in parameter 'limit'; legal range is '^[0-9]{1,20}$'.")
     limit = int(text)
     if venue.market == Market.SPOT:
@@ -70,7 +70,7 @@ def depth_limit(venue: Venue, params: dict[str, str]) -> int:
 def depth_weight(venue: Venue, params: dict[str, str]) -> int:
     """Tell what a snapshot weighs."""
     text = params.get("limit", str(DEPTH_DEFAULT[venue.market]))
-    limit = int(text) if text.isdigit() else 0
+    limit = int(text) if is_number(text) else 0
     weights = DEPTH_WEIGHTS[venue.market]
     return next((weight for up_to, weight in weights if limit <= up_to), weights[-1][1])
 

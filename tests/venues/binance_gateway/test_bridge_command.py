@@ -90,3 +90,15 @@ def test_sigterm_ends_it_in_order_and_readers_lose_their_books_at_once(tmp_path:
     (recording,) = (tmp_path / "rec").glob("*.txt")
     assert recording.read_bytes().endswith(b"\n")
     reader.close()
+
+
+def test_a_symbol_that_there_is_not_ends_it_at_once(tmp_path: Path) -> None:
+    with exchange(tmp_path, made("spot")) as stand_in:
+        path = tmp_path / "bridge.toml"
+        rest = f'"{stand_in.address("spot_rest")}"'
+        path.write_text(toml(spot__symbols='["NOSUCH"]', ca_file=f'"{stand_in.authority}"', spot__rest=rest))
+        process = start(path)
+        _, errors = process.communicate(timeout=120)
+    told = [line for line in errors.splitlines() if "compil" not in line]
+    assert (process.returncode, len(told)) == (1, 1)
+    assert told[0].startswith("crosswire: spot.symbols: ")

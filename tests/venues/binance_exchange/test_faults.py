@@ -20,6 +20,7 @@ from tests.venues.binance_exchange.conftest import ASKS, BALANCES, BIDS
 
 pytestmark = pytest.mark.binance
 
+ANSWERED = ("busy", "unknown_status", "twice")
 STREAM = "/ws/btcusdt@depth@0ms"
 RESTING = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
 RESTING |= {"price": "59000", "quantity": "0.01", "newClientOrderId": "mine"}
@@ -136,7 +137,7 @@ def test_a_request_goes_wrong(still: RunningStandIn, market: str, kind: str) -> 
         async with api(client, market) as venue:
             placing = asyncio.create_task(venue.call("order.place", **RESTING))
             try:
-                answer = await asyncio.wait_for(placing, 1)
+                answer = await asyncio.wait_for(placing, 15 if kind in ANSWERED else 1)
             except (TimeoutError, AssertionError, ValueError):
                 answer = None
             if kind == "busy":
@@ -161,7 +162,7 @@ def test_a_rest_request_goes_wrong(still: RunningStandIn, kind: str) -> None:
     async def run(client: Client) -> None:
         await client.control("fault", where="request", kind=kind, match="POST /fapi/v1/order")
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(15 if kind in ANSWERED else 1):
                 status, answer, _ = await client.signed("POST", "usdm_rest", "/fapi/v1/order", **RESTING)
             assert (status, answer["code"]) == (503, {"busy": -1008, "unknown_status": -1007}[kind])
         except (TimeoutError, aiohttp.ClientError, json.JSONDecodeError):

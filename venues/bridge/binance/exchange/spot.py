@@ -1,7 +1,8 @@
 """Spot's orders and account, as REST and the websocket API word them, and its user data events.
 
 Sources: rest-api.md, web-socket-api.md and user-data-stream.md of github.com/binance/binance-spot-api-docs. Unverified:
--2038 for an amendment that can't be, and that one answers `amend` without a new name with a made one.
+the codes of an amendment that can't be, -1013 for a larger one and -2038 else, which a copy of
+the venue's pages has.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 
 from crosswire.venues.bridge.binance.exchange.account import Fill, Order
 from crosswire.venues.bridge.binance.exchange.errors import CONFLICT, NO_SUCH_ORDER, ApiError, missing
-from crosswire.venues.bridge.binance.exchange.information import find_listed
+from crosswire.venues.bridge.binance.exchange.information import AMENDS_MAX, find_listed
 from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.rest import Endpoint, Security
 from crosswire.venues.bridge.binance.exchange.words import Params, Words, money, side_name
@@ -171,7 +172,9 @@ class SpotDesk(Words):
         if name != order.client_id:
             self.desk.refuse_duplicate(name)
         if lots >= order.qty_lots:
-            raise ApiError(-2038, "Order amend (quantity increase) is not supported.")
+            raise ApiError(-1013, "Order amend (quantity increase) is not supported.")
+        if order.amendments >= AMENDS_MAX:
+            raise ApiError(-2038, "The request to amend the order was rejected.")
         before = self.desk.reduce(order, lots, name)
         return {
             "transactTime": order.updated_ms,

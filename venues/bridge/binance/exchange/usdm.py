@@ -41,7 +41,7 @@ class UsdmDesk(Words):
             add("DELETE", "/v1/order", 1, self.cancel, trades=True),
             add("GET", "/v1/order", 1, self.status),
             add("GET", "/v1/openOrder", 1, self.open_order),
-            add("GET", "/v1/openOrders", 1, self.open_orders),
+            Endpoint("GET", "/fapi/v1/openOrders", open_weight, self.open_orders, Security.SIGNED),
             add("DELETE", "/v1/allOpenOrders", 1, self.cancel_all, trades=True),
             add("GET", "/v1/allOrders", 5, self.all_orders),
             add("GET", "/v1/userTrades", 5, self.trades),
@@ -255,6 +255,7 @@ class UsdmDesk(Words):
     def tell(self, order: Order, execution: str, fill: Fill | None, _cancel_id: str) -> None:
         """Send what the fill did to the account, and the ORDER_TRADE_UPDATE."""
         if fill is not None:
+            self.send(self.trade_lite(order, fill))
             self.send(self.account_update(fill))
         self.send(self.update(order, execution, fill))
 
@@ -303,6 +304,25 @@ class UsdmDesk(Words):
         now_ms = self.account.venue.clock.now_ms()
         return {"e": "ORDER_TRADE_UPDATE", "E": now_ms, "T": order.updated_ms, "o": body}
 
+    def trade_lite(self, order: Order, fill: Fill) -> dict[str, Any]:
+        """Word a TRADE_LITE: of a fill what can be told soonest."""
+        listed = self.account.listed(order.symbol)
+        return {
+            "e": "TRADE_LITE",
+            "E": self.account.venue.clock.now_ms(),
+            "T": fill.time_ms,
+            "s": order.symbol,
+            "q": listed.size_text(order.qty_lots),
+            "p": listed.price_text(0 if order.kind == "MARKET" else order.price_ticks),
+            "m": fill.is_maker,
+            "c": order.client_id,
+            "S": side_name(order.side),
+            "L": listed.price_text(fill.price_ticks),
+            "l": listed.size_text(fill.qty_lots),
+            "t": fill.trade_id,
+            "i": order.order_id,
+        }
+
     def account_update(self, fill: Fill) -> dict[str, Any]:
         """Word an ACCOUNT_UPDATE."""
         listed = self.account.listed(fill.symbol)
@@ -329,6 +349,11 @@ class UsdmDesk(Words):
         now_ms = self.account.venue.clock.now_ms()
         update = {"m": "ORDER", "B": balances, "P": [told]}
         return {"e": "ACCOUNT_UPDATE", "E": now_ms, "T": fill.time_ms, "a": update}
+
+
+def open_weight(params: Params) -> int:
+    """Tell what a question after open orders weighs: of one instrument, or of all."""
+    return 1 if "symbol" in params else 40
 
 
 def average(listed: Listed, order: Order) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from crosswire.venues.bridge.binance.exchange.account import Account, Fill, Order
 from crosswire.venues.bridge.binance.exchange.desk import Desk
-from crosswire.venues.bridge.binance.exchange.errors import NO_SUCH_ORDER, ApiError
+from crosswire.venues.bridge.binance.exchange.errors import NO_SUCH_ORDER, ApiError, is_number
 from crosswire.venues.bridge.binance.exchange.information import find_listed
 from crosswire.venues.bridge.binance.exchange.listed import text_e9
 from crosswire.venues.side import BUY
@@ -76,7 +76,7 @@ class Words(ABC):
 def whole_number(params: Params, name: str) -> int:
     """Read a number; -1 if it is not there."""
     text = params.get(name, "")
-    if text and not text.isdigit():
+    if text and not is_number(text):
         raise ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'.")
     return int(text) if text else -1
 

@@ -51,7 +51,7 @@ class Channel:
         self.depth_messages = 0
         self.wants_book = False  # packets were lost: readers need it before its time
         self.window = array(u8, WINDOW_BYTES)
-        self.text = memoryview(self.window.numpy())
+        self.text = self.window.numpy().data
         self._use(definition.terms, definition)
 
     def _use(self, terms: Terms, definition: Definition) -> None:
@@ -64,7 +64,7 @@ class Channel:
         continue_packets(writer, sequence, time_ns)
         self.calls = bind_all(stream, writer)
         self.used = number_at(writer, "used")
-        self.records = memoryview(writer.buffer.numpy(writer.capacity))
+        self.records = writer.buffer.numpy(writer.capacity).data
         self.lines = number_at(stream, "lines")
         self.terms = terms
         self.unproven.set()

@@ -77,16 +77,18 @@ def bind(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     if made is None:
         wrapped = function if isinstance(function, Compiled) else Compiled(function, is_inlined=False)
         made = _calls[plain, kinds] = Call(wrapped, kinds)
-    settled: list[int] = []
+    words: list[int] = []
     for each in arguments:
-        to_words(each, settled)
+        to_words(each, words)
+    settled: list[Any] = words  # as a slice of ctypes' wants them
     room, address, returns = (ctypes.c_int64 * made.words)(), made.address, made.returns
     count = len(settled)
     kept = arguments  # the memory that the words point to
 
     def call(*numbers: int) -> Any:
+        given: list[Any] = list(numbers)
         room[:count] = settled
-        room[count : count + more] = numbers
+        room[count : count + more] = given
         call_with_memory(address, room)
         return from_words(returns, iter(room)) if kept else None
 

@@ -4,8 +4,9 @@
 
 A venue in a process of its own sends recorded messages over TLS on loopback, and receives the feed. Latency: one
 message at a time, from before it is sent until its first datagram is there, so both of the kernel's sockets are in it.
-Throughput: all messages as fast as they are taken, by the bridge's processor seconds. The bridge's own client, picows,
-and `websockets` by turns.
+Throughput: all messages as fast as they are taken, by the bridge's processor seconds. Handling is what the bridge's own
+code takes of a message: decoding, the book, the datagram's system call. The bridge's own client, picows, and
+`websockets` by turns.
 """
 
 import asyncio
@@ -192,18 +193,23 @@ class Bench:
         """Take a connection's messages by that client; processor seconds, messages, and what the venue measured."""
         channel, sender = self.channel()
         channel.take_snapshot(self.snapshot)
-        count = 0
+        handling: list[float] = []
 
         def take(payload: memoryview, is_binary: bool) -> None:
-            nonlocal count
-            count += 1
+            begun = time.perf_counter()
             channel.take(payload, is_binary)
+            handling.append((time.perf_counter() - begun) * US)
 
         begun, processor = time.perf_counter(), time.process_time()
         asyncio.run(CLIENTS[client](self.place["port"], path, self.context, take))
         processor, wall = time.process_time() - processor, time.perf_counter() - begun
         sender.close()
-        result: dict[str, Any] = {"messages": count, "cpu_s": processor, "wall_s": wall}
+        handling.sort()
+        result: dict[str, Any] = {"messages": len(handling), "cpu_s": processor, "wall_s": wall}
+        result |= {
+            "handling_p50_us": handling[len(handling) // 2],
+            "handling_p99_us": handling[len(handling) * 99 // 100],
+        }
         if path == "/latency":
             times = sorted(json.loads(self.line())["times_us"])
             result |= {"p50_us": times[len(times) // 2], "p99_us": times[len(times) * 99 // 100]}
@@ -233,6 +239,8 @@ def main() -> None:
                     flood = bench.run(client, "/flood")
                     row.setdefault("p50_us", []).append(latency["p50_us"])
                     row.setdefault("p99_us", []).append(latency["p99_us"])
+                    for key in ("handling_p50_us", "handling_p99_us"):
+                        row.setdefault(key, []).append(latency[key])
                     row.setdefault("messages_per_s", []).append(flood["messages"] / flood["cpu_s"])
         finally:
             bench.close()
@@ -245,7 +253,7 @@ def main() -> None:
     print(
         json.dumps(
             result
-            | {key: round(own[key], 1) for key in ("p50_us", "p99_us")}
+            | {key: round(own[key], 1) for key in ("p50_us", "p99_us", "handling_p50_us", "handling_p99_us")}
             | {"messages_per_s": round(own["messages_per_s"])}
             | {f"other_client_{key}": round(other[key], 1) for key in ("p50_us", "p99_us")}
             | {"other_client_messages_per_s": round(other["messages_per_s"])}

@@ -52,9 +52,10 @@ def read_side(book: Book, side: int, prices: Array, sizes: Array) -> int:
 class BridgeReader:
     """Listens, decodes, and remembers what cost a book."""
 
-    def __init__(self, receive_bytes: int = RECEIVE_BYTES) -> None:
+    def __init__(self, instruments: int = INSTRUMENTS_MAX, levels: int = LEVELS_MAX) -> None:
+        self.instruments, self.levels = instruments, levels
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         self.socket.bind(("127.0.0.1", 0))
         self.socket.settimeout(STEP_S)
         self.address = f"127.0.0.1:{self.socket.getsockname()[1]}"
@@ -65,9 +66,9 @@ class BridgeReader:
 
     def forget(self) -> None:
         """Be a reader that has seen nothing yet."""
-        self.feed, self.market, self.events = BridgeFeed(discover=1), Market(capacity=INSTRUMENTS_MAX), Events()
-        self.market.instruments = Instrument.array(INSTRUMENTS_MAX)
-        self.market.books = make_books(INSTRUMENTS_MAX, LEVELS_MAX)
+        self.feed, self.market, self.events = BridgeFeed(discover=1), Market(capacity=self.instruments), Events()
+        self.market.instruments = Instrument.array(self.instruments)
+        self.market.books = make_books(self.instruments, self.levels)
         self.losses = 0
         self.packet = Packet(payload_address=self.frame.address)
         self.take = bind(take, self.packet, self.feed, self.market, self.events)
@@ -117,7 +118,7 @@ class BridgeReader:
 
     def sides(self, index: int = 0) -> tuple[dict[int, int], dict[int, int]]:
         """A book's levels, lots by ticks."""
-        prices, sizes = array(i64, LEVELS_MAX), array(i64, LEVELS_MAX)
+        prices, sizes = array(i64, self.levels), array(i64, self.levels)
         found = []
         for side in (BID, ASK):
             count = machine_code(read_side)(self.book(index), side, prices, sizes)

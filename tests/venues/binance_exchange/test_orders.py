@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from crosswire.venues.bridge.binance.exchange.settings import ConnectionConfig
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
 from tests.support.stand_in import ED25519_KEY, Api, Client, api, exchange, receive, scripted, talk, trade
 from tests.venues.binance_exchange.conftest import ASKS, BALANCES, BIDS
@@ -177,13 +178,16 @@ def test_usdms_events_come_by_the_listen_key(still: RunningStandIn) -> None:
         async with client.socket("usdm_stream", f"/ws/{key['listenKey']}") as stream:
             params = order("BUY", ask, "0.002", newClientOrderId="x") | {"newOrderRespType": "RESULT"}
             _, placed, _ = await client.signed("POST", "usdm_rest", "/fapi/v1/order", key=ED25519_KEY, **params)
-            events = [await receive(stream) for _ in range(3)]
-        assert [event["e"] for event in events] == ["ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE"]
-        new, fill = events[0]["o"], events[2]["o"]
+            events = [await receive(stream) for _ in range(4)]
+        update = "ORDER_TRADE_UPDATE"
+        assert [event["e"] for event in events] == [update, "TRADE_LITE", "ACCOUNT_UPDATE", update]
+        new, fill = events[0]["o"], events[3]["o"]
+        lite = {name: events[1][name] for name in ("s", "q", "p", "m", "c", "S", "L", "l", "t", "i")}
+        assert lite == {name: fill[name] for name in lite}
         assert (new["x"], new["X"], new["c"]) == ("NEW", "NEW", "x")
         assert (fill["x"], fill["X"], fill["i"]) == ("TRADE", "FILLED", placed["orderId"])
         assert (fill["N"], Decimal(fill["n"])) == ("USDT", Decimal(fill["L"]) * Decimal("0.002") * Decimal("0.0005"))
-        assert events[1]["a"]["P"][0]["pa"] == "0.002"
+        assert events[2]["a"]["P"][0]["pa"] == "0.002"
         _, positions, _ = await client.signed("GET", "usdm_rest", "/fapi/v3/positionRisk", symbol="BTCUSDT")
         assert positions[0]["positionAmt"] == "0.002"
         _, again, _ = await client.ask("POST", "usdm_rest", "/fapi/v1/listenKey", headers=headers)
@@ -291,6 +295,57 @@ def test_own_orders_never_trade_with_each_other(
     talk(still, run)
 
 
+@pytest.mark.parametrize(
+    ("mode", "other", "modified"),
+    [
+        ("EXPIRE_MAKER", "EXPIRED_IN_MATCH", "NEW"),
+        ("EXPIRE_TAKER", "NEW", "EXPIRED_IN_MATCH"),
+        ("EXPIRE_BOTH", "EXPIRED_IN_MATCH", "EXPIRED_IN_MATCH"),
+    ],
+)
+def test_a_modified_order_does_not_trade_with_an_own_one(
+    still: RunningStandIn, mode: str, other: str, modified: str
+) -> None:
+    async def run(client: Client) -> None:
+        async with api(client, "usdm") as venue:
+            more = {"selfTradePreventionMode": mode}
+            first = (await venue.call("order.place", **order("SELL", 60_005, "0.010")))["result"]["orderId"]
+            second = (await venue.call("order.place", **order("BUY", 59_000, "0.010", **more)))["result"]["orderId"]
+            change = {"symbol": "BTCUSDT", "side": "BUY", "orderId": second, "price": "60006", "quantity": "0.010"}
+            assert (await venue.call("order.modify", **change))["result"]["status"] == modified
+            seen = (await venue.call("order.status", symbol="BTCUSDT", orderId=first))["result"]
+            assert seen["status"] == other
+        truth = await client.truth("account", market="usdm")
+        assert truth["fills"] == []
+        assert len(truth["open"]) == (modified == "NEW") + (other == "NEW")
+
+    talk(still, run)
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "status", "filled"),
+    [
+        ("60010", "0.010", "FILLED", "0.010"),
+        ("59100", "0.002", "NEW", "0.000"),
+        ("60015", "0.300", "PARTIALLY_FILLED", "0.250"),
+    ],
+)
+def test_a_modified_order_meets_the_book(
+    still: RunningStandIn, price: str, quantity: str, status: str, filled: str
+) -> None:
+    async def run(client: Client) -> None:
+        async with api(client, "usdm") as venue:
+            number = (await venue.call("order.place", **order("BUY", 59_000, "0.010")))["result"]["orderId"]
+            change = {"symbol": "BTCUSDT", "side": "BUY", "orderId": number, "price": price, "quantity": quantity}
+            told = (await venue.call("order.modify", **change))["result"]
+            assert (told["orderId"], told["status"], told["executedQty"]) == (number, status, filled)
+            if status == "PARTIALLY_FILLED":  # no larger than what has filled: it ends
+                change |= {"quantity": "0.250"}
+                assert (await venue.call("order.modify", **change))["result"]["status"] == "CANCELED"
+
+    talk(still, run)
+
+
 async def _page(venue: Api, market: str) -> None:
     for _ in range(3):
         side = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.001"}
@@ -322,3 +377,25 @@ def test_recovery_finds_orders_and_fills_by_id(still: RunningStandIn, market: st
         assert (await ask("order", orderId=1))["code"] == -2013
 
     talk(still, run)
+
+
+def test_a_listen_key_dies_unless_it_is_kept_alive(tmp_path: Path) -> None:
+    rules = ConnectionConfig(listen_key_s=4.0)
+    with exchange(tmp_path, scripted(tmp_path, "usdm", BIDS, ASKS), connections=rules) as running:
+
+        async def run(client: Client) -> None:
+            async with api(client, "usdm") as venue:
+                key = (await venue.say("userDataStream.start", {"apiKey": ED25519_KEY}))["result"]["listenKey"]
+                async with client.socket("usdm_stream", f"/private/stream?streams={key}") as stream:
+                    for _ in range(3):
+                        await asyncio.sleep(1.5)
+                        assert (await venue.say("userDataStream.ping", {"apiKey": ED25519_KEY}))["status"] == 200
+                    event = (await receive(stream))["data"]
+                    assert (event["e"], event["listenKey"]) == ("listenKeyExpired", key)
+                gone = await venue.say("userDataStream.ping", {"apiKey": ED25519_KEY})
+                assert gone["error"]["code"] == -1125
+                other = await venue.say("userDataStream.start", {"apiKey": ED25519_KEY})
+                assert other["result"]["listenKey"] != key
+                assert (await venue.say("userDataStream.stop", {"apiKey": ED25519_KEY}))["status"] == 200
+
+        talk(running, run)

@@ -136,7 +136,7 @@ SCRIPT = {
     20: (BUY, TimeInForce.IOC, 30, 5_000),
     40: (BUY, TimeInForce.GTC, 0, 4_000),
     55: (1 - BUY, TimeInForce.GTC, 2, 3_000),
-    80: (BUY, TimeInForce.GTC, -40, 9_000),
+    80: (BUY, TimeInForce.GTC, -400, 9_000),
     150: (BUY, TimeInForce.FOK, 1, 900_000),
     200: (1 - BUY, TimeInForce.IOC, -50, 20_000),
     220: (0, 0, 4, 0),

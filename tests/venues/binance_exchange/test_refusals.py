@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from crosswire.venues.bridge.binance.exchange import desk
 from crosswire.venues.bridge.binance.exchange.settings import LimitConfig
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
 from tests.support.stand_in import HMAC_KEY, READ_ONLY_KEY, Client, api, exchange, scripted, sign_hmac, talk
@@ -122,7 +123,10 @@ def test_what_can_not_be_done_to_an_order(refusing: RunningStandIn) -> None:
             number = placed["orderId"]
             if market == "spot":
                 amend = f"{path}/amend/keepPriority"
-                assert await call("PUT", amend, orderId=number, newQty="0.02") == -2038
+                assert await call("PUT", amend, orderId=number, newQty="0.02") == -1013
+                for step in range(10):
+                    assert await call("PUT", amend, orderId=number, newQty=f"0.0099{9 - step}") == 0
+                assert await call("PUT", amend, orderId=number, newQty="0.005") == -2038
                 assert await call("DELETE", orderId=number, cancelRestrictions="ONLY_PARTIALLY_FILLED") == -2011
                 assert await call("DELETE", orderId=number, cancelRestrictions="ALWAYS") == -1145
                 assert await call("POST", f"{path}/cancelReplace", cancelOrderId=number) == -1102
@@ -173,6 +177,32 @@ def test_keys_signatures_and_times(refusing: RunningStandIn) -> None:
         assert answer["code"] == -2011  # signed in the body, and found good
 
     talk(refusing, run)
+
+
+def test_information_of_some_instruments(refusing: RunningStandIn) -> None:
+    async def run(client: Client) -> None:
+        path = "/api/v3/exchangeInfo"
+        info = (await client.get("spot_rest", path, symbols='["BTCUSDT"]'))[1]
+        assert [each["symbol"] for each in info["symbols"]] == ["BTCUSDT"]
+        for params, code in (
+            ({"symbols": '["NONE"]'}, -1121),
+            ({"symbols": "BTCUSDT"}, -1100),
+            ({"symbols": '["BTCUSDT"]', "symbol": "BTCUSDT"}, -1128),
+        ):
+            assert (await client.get("spot_rest", path, **params))[1]["code"] == code
+
+    talk(refusing, run)
+
+
+def test_no_more_orders_than_are_remembered(still: RunningStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "ORDERS_MAX", 1)
+
+    async def run(client: Client) -> None:
+        assert (await client.signed("POST", *PATHS["usdm"], **ORDER))[0] == 200
+        status, answer, _ = await client.signed("POST", *PATHS["usdm"], **ORDER)
+        assert (status, answer["code"]) == (503, -1008)
+
+    talk(still, run)
 
 
 def test_the_websocket_api_refuses_what_it_does_not_know(refusing: RunningStandIn) -> None:

@@ -18,10 +18,12 @@ import aiohttp
 import msgspec
 import pytest
 
+from crosswire.venues.bridge.binance.exchange import tls
 from crosswire.venues.bridge.binance.exchange.journal import Journal
 from crosswire.venues.bridge.binance.exchange.settings import StandInConfig
+from crosswire.venues.bridge.binance.exchange.tls import make_context
 from crosswire.venues.errors import VenueError
-from tests.support.stand_in import Client, api, exchange, keys, scripted, talk, trade
+from tests.support.stand_in import HMAC_KEY, Client, api, exchange, keys, scripted, talk, trade
 from tests.venues.binance_exchange.conftest import ASKS, BALANCES, BIDS
 
 pytestmark = pytest.mark.binance
@@ -129,12 +131,18 @@ def test_an_order_that_rested_goes_on_resting(tmp_path: Path) -> None:
     listed = [scripted(tmp_path, market, BIDS, ASKS) for market in ("spot", "usdm")]
     settings = {"starts_paused": True, "balances": BALANCES}
     with exchange(tmp_path, *listed, **settings) as first:
+        trusted = first.authority.read_bytes()
         params = ORDER | {"price": "60001"}
         number = talk(first, lambda client: client.signed("POST", "spot_rest", "/api/v3/order", **params))[1]["orderId"]
+        headers = {"X-MBX-APIKEY": HMAC_KEY}
+        listen = talk(first, lambda client: client.ask("POST", "usdm_rest", "/fapi/v1/listenKey", headers=headers))[1]
         ids = first.stand_in.venues[next(iter(first.stand_in.venues))].by_symbol["BTCUSDT"].update_id
     with exchange(tmp_path, *listed, **settings) as second:
         venue = second.stand_in.venues[next(iter(second.stand_in.venues))]
+        assert second.authority.read_bytes() == trusted  # a client goes on trusting it
         assert venue.by_symbol["BTCUSDT"].update_id > ids  # a client's book can't take it for what it has
+        keep = talk(second, lambda client: client.ask("PUT", "usdm_rest", "/fapi/v1/listenKey", headers=headers))
+        assert keep[:2] == (200, listen)
         trade(second, "spot", Decimal(60_001), "0.00400", buyer_is_maker=True)
         seen = talk(
             second, lambda client: client.signed("GET", "spot_rest", "/api/v3/order", symbol="BTCUSDT", orderId=number)
@@ -169,3 +177,26 @@ def test_the_command_says_where_it_listens_and_ends_when_told(tmp_path: Path) ->
         assert running.stderr is not None
         assert running.stderr.read() == ""
         running.stderr.close()
+
+
+@pytest.mark.parametrize("name", ["ca.pem", "server.pem", "server-key.pem"])
+def test_certificates_that_are_gone_old_or_mixed_are_made_anew(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_context(tmp_path)
+    first = (tmp_path / "server.pem").read_bytes()
+    make_context(tmp_path)
+    assert (tmp_path / "server.pem").read_bytes() == first
+    (tmp_path / name).unlink()
+    make_context(tmp_path)
+    second = (tmp_path / "server.pem").read_bytes()
+    assert second != first
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    tls.write_certificates(tmp_path)
+    (tmp_path / name).write_bytes(kept[name])  # of others than the rest: killed while it wrote them
+    make_context(tmp_path)
+    assert (tmp_path / name).read_bytes() != kept[name]
+    second = (tmp_path / "server.pem").read_bytes()
+    monkeypatch.setattr(tls, "LEFT_MIN", tls.LIFE)
+    make_context(tmp_path)
+    assert (tmp_path / "server.pem").read_bytes() != second

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from crosswire.venues.bridge.binance.exchange.listed import book_digest
 from crosswire.venues.bridge.binance.exchange.settings import InstrumentConfig
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
+from crosswire.venues.bridge.binance.gateway.market import streams
 from crosswire.venues.bridge.binance.importer import import_binance
 from tests.support.binance_import import decoded
 from tests.support.bridge_reader import BridgeReader
@@ -127,6 +129,7 @@ def test_the_books_of_recorded_markets_are_the_exchanges_own_and_the_recording_i
                 index = index_of(reader, name, symbol)
                 books[name] = (reader.book(index).update_id, reader.sides(index))
                 assert_same_near(stand_in, reader, name, symbol, index, reach[name])
+        run_for(reader, SETTLE_S)
         assert reader.losses == 3, running.lines  # each once: when the bridge ended
         assert running.said("books published whole") == 3
     assert reader.feed.sequence_gaps == 0
@@ -211,3 +214,39 @@ def test_limits_are_heeded(one: One) -> None:
     reader.until(lambda: reader.is_valid(0))
     assert time.monotonic() - begun >= 2
     assert_same(stand_in, reader, "spot", "BTCUSDT", 0)
+
+
+def test_a_connection_is_renewed_before_its_end_and_nothing_is_lost_or_told_twice(
+    one_market: RunningStandIn, reader: BridgeReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "LIFE_S", 2.0)
+    monkeypatch.setattr(streams, "OVERLAP_S", 0.5)
+    act(one_market, "disarm")
+    with bridge(one_market, reader, tmp_path, {"spot": table(one_market, "spot", "BTCUSDT")}) as running:
+        reader.until(lambda: reader.is_valid(0))
+        reader.until(lambda: running.said("connection is renewed") >= 2)
+        run_for(reader, SETTLE_S)
+        assert_same(one_market, reader, "spot", "BTCUSDT", 0)
+        assert (reader.losses, running.said("book lost"), running.said("book proven")) == (0, 0, 1)
+        assert len(one_market.stand_in.connections("spot_stream")) <= 2
+
+
+def test_a_silent_connection_is_given_up(one: One) -> None:
+    """No frame and no answer to a ping: the book is lost, by time, and proven again on another connection."""
+    stand_in, running, reader = one
+    lost = reader.losses
+    act(stand_in, "disconnect", host="spot_stream", how="silence")
+    act(stand_in, "pause")
+    reader.until(lambda: reader.losses > lost, 40.0)
+    act(stand_in, "resume")
+    reader.until(lambda: reader.is_valid(0))
+    assert running.said("spot: connection lost") == 1
+
+
+def test_no_other_authority_is_believed(one_market: RunningStandIn, reader: BridgeReader, tmp_path: Path) -> None:
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(other))
+    spot = {"spot": table(one_market, "spot", "BTCUSDT")}
+    with bridge(one_market, reader, tmp_path, spot, ca_file=str(other)) as running:
+        reader.until(lambda: running.said("TLS: CERTIFICATE_VERIFY_FAILED") > 0)
+    assert reader.market.count == 0

@@ -7,7 +7,8 @@ published whole; from then on deltas are, as they come. Whoever begins to listen
 from collections.abc import Callable
 from typing import NamedTuple
 
-from crosswire.nic.memory.struct import array
+from crosswire.nic.memory.struct import address_of, array
+from crosswire.nic.packet import write_udp_frame_header
 from crosswire.nic.unit.call import bind
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import make_books
@@ -47,6 +48,13 @@ def make_live_stream(market: Market, symbol: str, terms: Terms) -> tuple[Stream,
     stream.carried_bids = array(Level, BOOK_LEVELS_MAX + 1)
     stream.carried_asks = array(Level, BOOK_LEVELS_MAX + 1)
     return stream, writer
+
+
+def continue_packets(writer: FeedWriter, sequence: int, time_ns: int) -> None:
+    """Have a publisher that has sent nothing go on where another one of its channel ended."""
+    writer.sequence = sequence
+    writer.time_ns = time_ns
+    write_udp_frame_header(address_of(writer.frame_header), writer.flow, 0)  # as before a first packet
 
 
 def bind_all(stream: Stream, writer: FeedWriter) -> "LiveCalls":

@@ -1,5 +1,6 @@
 """What a recording is of, told from its first lines: market, symbol, when it begins."""
 
+import base64
 import json
 import re
 from collections import Counter
@@ -12,6 +13,7 @@ from crosswire.nic.duration import NS_PER_S
 from crosswire.venues.bridge.binance.line import to_ns
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.remark import Remarks
+from crosswire.venues.bridge.binance.sbe_layout import SCHEMA_ID, Template
 from crosswire.venues.bridge.binance.text import RecordingError, read_chunks
 from crosswire.venues.bridge.binance.window import without_long_lines
 from crosswire.venues.instrument import SYMBOL_BYTES
@@ -31,6 +33,7 @@ DEPTH_WEIGHT = 4  # of a depth line, whose symbol is what a recording is for
 SYMBOL = re.compile(rf"[A-Z0-9_]{{1,{SYMBOL_BYTES}}}")
 COINM_SYMBOL = re.compile(r"[A-Z0-9]+USD_(PERP|\d{6})")  # USD-M's dated ones are of USDT or USDC
 NAME = re.compile(r"([a-z0-9_]+)@")
+BINARY_SYMBOL = re.compile(rb"[\x01-\x20]([A-Z0-9_]{1,32})\Z")  # its length, and itself, at a message's end
 PARTIAL_NAME = re.compile(r"@depth\d")
 SNAPSHOT = b'"lastUpdateId"'
 
@@ -134,11 +137,26 @@ def read_message(text: bytes) -> dict[str, Any] | None:
         whole = json.loads(text)
     except (ValueError, RecursionError):
         return None
+    if isinstance(whole, str):
+        return read_binary(whole)
     if not isinstance(whole, dict):
         return None
     flat: dict[str, Any] = {}
     flatten(whole, flat, WRAPPERS_MAX)
     return flat
+
+
+def read_binary(text: str) -> dict[str, Any] | None:
+    """Read what an SBE message in base64 is of, as if it were JSON: spot alone has them. None if it is none."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        return None
+    symbol = BINARY_SYMBOL.search(data)
+    if symbol is None or data[symbol.start()] != len(symbol[1]) or data[4:6] != SCHEMA_ID.to_bytes(2, "little"):
+        return None
+    is_depth = data[2:4] == Template.DEPTH_DIFF.to_bytes(2, "little")
+    return {"s": symbol[1].decode(), "e": "depthUpdate" if is_depth else "trade", "M": True}
 
 
 def flatten(part: dict[str, Any], flat: dict[str, Any], depth: int) -> None:

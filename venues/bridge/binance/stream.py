@@ -38,9 +38,17 @@ from crosswire.venues.bridge.binance.kinds import (
     kind_of_other,
     read_name,
 )
-from crosswire.venues.bridge.binance.line import LEVELS_MAX, VALUE_MAX, Line, Number, Seen, fail, to_ns
+from crosswire.venues.bridge.binance.line import LEVELS_MAX, Line, Number, Seen, fail, to_ns
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.remark import Remark, Remarks, note
+from crosswire.venues.bridge.binance.require import (
+    BOOK_TICKER_KEYS,
+    DEPTH_KEYS,
+    require,
+    require_quote,
+    require_snapshot,
+    require_trade,
+)
 from crosswire.venues.bridge.binance.sbe import EVENT_DEPTH, EVENT_QUOTE, EVENT_TRADE, take_trade
 from crosswire.venues.bridge.wire.encoder import (
     FeedWriter,
@@ -61,10 +69,6 @@ OUTPUT_BYTES_PER_LINE_MAX = book_bytes_max(2 * LEVELS_MAX) + book_bytes_max(0)  
 ID_RESET_NS = 5 * NS_PER_S  # a delta so much later than one with higher ids is no copy, nor of a slower stream
 OTHERS_IN_ROW_MAX = 256  # deltas of a second stream without one of the first: the first has ended
 
-BOOK_TICKER_KEYS = Seen.LAST_ID | Seen.BID_PRICE | Seen.BID_SIZE | Seen.ASK_PRICE | Seen.ASK_SIZE
-TRADE_KEYS = Seen.TRADE_ID | Seen.PRICE | Seen.SIZE | Seen.MAKER
-DEPTH_KEYS = Seen.FIRST_ID | Seen.LAST_ID | Seen.BIDS | Seen.ASKS
-SNAPSHOT_KEYS = Seen.SNAPSHOT_ID | Seen.BIDS | Seen.ASKS
 TIMES = Seen.EVENT_TIME | Seen.TRANSACTION_TIME
 
 
@@ -535,64 +539,6 @@ def import_snapshot(stream: Stream, writer: FeedWriter, number: int) -> None:
     stream.chain = Chain.SNAPSHOT
     stream.replaying = 1
     stream.held_position = 0
-
-
-@compiled
-def require(line: Line, keys: int, position: int) -> bool:
-    """Check that the line has all `keys` and its prices and sizes could be read; it is at fault if not."""
-    if line.late_fault != Remark.NONE:
-        fail(line, line.late_fault, line.late_fault_position)
-        return False
-    if line.seen & keys != keys:
-        fail(line, Remark.MISSING_KEY, position)
-        return False
-    return True
-
-
-@compiled
-def require_quote(line: Line, position: int) -> bool:
-    """Check that a bookTicker can be one: it has both sides, uncrossed, and a side of size 0 is empty."""
-    numbers = line.numbers
-    bid, ask = numbers[Number.BID_TICKS], numbers[Number.ASK_TICKS]
-    bid_lots, ask_lots = numbers[Number.BID_LOTS], numbers[Number.ASK_LOTS]
-    if not require(line, BOOK_TICKER_KEYS, position):
-        return False
-    is_free = (bid == 0 and bid_lots != 0) or (ask == 0 and ask_lots != 0)
-    is_crossed = bid_lots != 0 and ask_lots != 0 and bid >= ask
-    if is_free or is_crossed or max(bid, ask, bid_lots, ask_lots) > VALUE_MAX:
-        fail(line, Remark.VALUE, position)
-        return False
-    return True
-
-
-@compiled
-def require_trade(line: Line, position: int) -> bool:
-    """Check that a trade can be one: it has a price and a size, though that may be less than a lot."""
-    price, lots = line.numbers[Number.PRICE_TICKS], line.numbers[Number.QTY_LOTS]
-    if not require(line, TRADE_KEYS, position):
-        return False
-    if price == 0 or max(price, lots) > VALUE_MAX or (lots == 0 and line.sizes_rounded == 0):
-        fail(line, Remark.VALUE, position)
-        return False
-    return True
-
-
-@compiled
-def require_snapshot(line: Line, position: int) -> bool:
-    """Check that a snapshot can be one: its best bid is below its best ask."""
-    if not require(line, SNAPSHOT_KEYS, position):
-        return False
-    bid, ask = NO_BID, NO_ASK
-    for index in range(line.bid_count):
-        if line.bids[index].qty_lots != 0:
-            bid = max(bid, line.bids[index].price_ticks)
-    for index in range(line.ask_count):
-        if line.asks[index].qty_lots != 0:
-            ask = min(ask, line.asks[index].price_ticks)
-    if bid >= ask:
-        fail(line, Remark.VALUE, position)
-        return False
-    return True
 
 
 @compiled

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from crosswire.venues.bridge.binance.exchange.errors import is_number
 from crosswire.venues.bridge.binance.exchange.journal import Journal
 from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.venue import Venue
@@ -245,7 +246,7 @@ class Account:
     def find(self, symbol: str, order_id: str, client_id: str) -> Order | None:
         """Find an order by the venue's id or, newest first, by the client's."""
         if order_id:
-            order = self.orders.get(int(order_id)) if order_id.isdigit() else None
+            order = self.orders.get(int(order_id)) if is_number(order_id) else None
             return order if order is not None and order.symbol == symbol else None
         for order in reversed(self.orders.values()):
             if order.client_id == client_id and order.symbol == symbol:

@@ -25,6 +25,7 @@ from crosswire.venues.bridge.binance.exchange.errors import (
     illegal,
     missing,
     not_required,
+    server_busy,
     too_precise,
 )
 from crosswire.venues.bridge.binance.exchange.information import (
@@ -49,6 +50,7 @@ CLIENT_ID = {Market.SPOT: re.compile(r"[a-zA-Z0-9-_]{1,36}"), Market.USDM: re.co
 CLIENT_ID_RANGE = "^[a-zA-Z0-9-_]{1,36}$"
 CLIENT_ID_MAX = 36
 SIDES = {"BUY": BUY, "SELL": SELL}
+ORDERS_MAX = 1_000_000  # that the exchange remembers; beyond them it takes none
 LEVERAGE = 20  # of every future, cross margin
 DECIMALS_MAX = 8
 FORCE = {"GTC": TimeInForce.GTC, "IOC": TimeInForce.IOC, "FOK": TimeInForce.FOK, "GTX": TimeInForce.POST_ONLY}
@@ -281,6 +283,8 @@ class Desk:
 
     def check_count(self, listed: Listed) -> None:
         """Refuse one more than an instrument may have open, or the matching has room for."""
+        if len(self.account.orders) >= ORDERS_MAX:
+            raise server_busy(self.venue.market)
         count = len(self.account.open_orders(listed.symbol))
         if count >= listed.config.max_orders or len(self.account.open) >= RESTING_MAX:
             if self.is_spot:
@@ -476,6 +480,13 @@ class Desk:
         order.amendments += 1
         order.updated_ms = self.venue.clock.now_ms()
         force = FORCE[order.time_in_force]
+        met = [] if force == TimeInForce.POST_ONLY else self._would_meet(order)
+        for own in met if order.stp != "EXPIRE_TAKER" else []:
+            self._end(own, "EXPIRED_IN_MATCH")
+        if met and order.stp != "EXPIRE_MAKER":  # it takes nothing before that
+            self._end(order, "EXPIRED_IN_MATCH", is_resting=False)
+            self.account.commit()
+            return order
         reports = self._place(order, ticks, force)
         self.account.keep(order)
         if reports[0].kind == ReportKind.REJECTED:

@@ -8,6 +8,8 @@ malformed requests); those of -2014, -2015 (401), -1003 (429, 418) are as seen b
 
 from crosswire.venues.bridge.binance.market import Market
 
+NUMBER_DIGITS_MAX = 20
+NUMBER_RANGE = "^[0-9]{1,20}$"
 BAD_REQUEST, UNAUTHORIZED, CONFLICT, BANNED, TOO_MANY, UNAVAILABLE = 400, 401, 409, 418, 429, 503
 
 
@@ -43,6 +45,11 @@ def empty(name: str) -> ApiError:
 def illegal(name: str, legal: str) -> ApiError:
     """Refuse for letters that a parameter can't have."""
     return ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text is a whole number as the venue takes one."""
+    return text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX
 
 
 def not_required(name: str) -> ApiError:

@@ -7,7 +7,9 @@ configuration's and unverified for the real instruments.
 
 from typing import Any
 
-from crosswire.venues.bridge.binance.exchange.errors import INVALID_SYMBOL, ApiError, missing
+import msgspec
+
+from crosswire.venues.bridge.binance.exchange.errors import INVALID_SYMBOL, ApiError, illegal, is_number, missing
 from crosswire.venues.bridge.binance.exchange.limits import Limits
 from crosswire.venues.bridge.binance.exchange.listed import Listed, text_e9
 from crosswire.venues.bridge.binance.exchange.venue import Venue
@@ -36,7 +38,9 @@ DEPTH_WEIGHTS = {
 }
 DEPTH_DEFAULT = {Market.SPOT: 100, Market.USDM: 500, Market.COINM: 500}
 FUTURES_LIMITS = (5, 10, 20, 50, 100, 500, 1_000)
+SYMBOLS_RANGE = r'^\["[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}\]$'
 MAX_PRICE_TICKS = 100_000_000
+AMENDS_MAX = 10  # of an order
 MAX_QTY_LOTS = 900_000_000
 
 
@@ -53,7 +57,7 @@ def find_listed(venue: Venue, params: dict[str, str]) -> Listed:
 def depth_limit(venue: Venue, params: dict[str, str]) -> int:
     """Read how many levels are asked for."""
     text = params.get("limit", str(DEPTH_DEFAULT[venue.market]))
-    if not text.isdigit() or int(text) == 0:
+    if not is_number(text) or int(text) == 0:
         raise ApiError(-1100, "Illegal characters found in parameter 'limit'; legal range is '^[0-9]{1,20}$'.")
     limit = int(text)
     if venue.market == Market.SPOT:
@@ -66,7 +70,7 @@ def depth_limit(venue: Venue, params: dict[str, str]) -> int:
 def depth_weight(venue: Venue, params: dict[str, str]) -> int:
     """Tell what a snapshot weighs."""
     text = params.get("limit", str(DEPTH_DEFAULT[venue.market]))
-    limit = int(text) if text.isdigit() else 0
+    limit = int(text) if is_number(text) else 0
     weights = DEPTH_WEIGHTS[venue.market]
     return next((weight for up_to, weight in weights if limit <= up_to), weights[-1][1])
 
@@ -85,8 +89,12 @@ def depth(venue: Venue, params: dict[str, str]) -> dict[str, Any]:
 
 def exchange_info(venue: Venue, limits: Limits, params: dict[str, str]) -> dict[str, Any]:
     """Describe all instruments, or those asked for."""
+    if "symbol" in params and "symbols" in params:
+        raise ApiError(-1128, "Combination of optional parameters invalid.")
     if "symbol" in params:
         chosen = [find_listed(venue, params)]
+    elif "symbols" in params:
+        chosen = [find_listed(venue, {"symbol": name}) for name in read_names(params["symbols"])]
     else:
         chosen = venue.listed
     describe = spot_symbol if venue.market == Market.SPOT else futures_symbol
@@ -97,6 +105,14 @@ def exchange_info(venue: Venue, limits: Limits, params: dict[str, str]) -> dict[
         "exchangeFilters": [],
         "symbols": [describe(venue, each) for each in chosen],
     }
+
+
+def read_names(text: str) -> list[str]:
+    """Read a list of instruments, which is JSON."""
+    try:
+        return msgspec.json.decode(text, type=list[str])
+    except msgspec.DecodeError:
+        raise illegal("symbols", SYMBOLS_RANGE) from None
 
 
 def status_of(venue: Venue, listed: Listed) -> str:
@@ -145,6 +161,7 @@ def spot_symbol(venue: Venue, listed: Listed) -> dict[str, Any]:
                 "avgPriceMins": 5,
             },
             {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": listed.config.max_orders},
+            {"filterType": "MAX_NUM_ORDER_AMENDS", "maxNumOrderAmends": AMENDS_MAX},
         ],
         "permissions": [],
         "permissionSets": [["SPOT"]],

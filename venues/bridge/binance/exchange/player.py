@@ -27,6 +27,9 @@ BATCH = 64  # messages that are due, before others get a turn
 LOOK_S = 0.005  # between looks at whether to go on
 ROUND_GAP_NS = 100 * NS_PER_MS  # between the end of a recording and its next beginning
 NO_LEAD = -(1 << 62)
+# More than are given in a millisecond: USD-M's recordings have 300 update ids in one, and may be played faster.
+IDS_PER_MS = 100_000
+TRADES_PER_MS = 1_000
 
 Timed = tuple[int, Message]
 Source = Callable[[], Iterator[Timed]]
@@ -74,8 +77,7 @@ class Player:
         self.speed = speed
         self.repeats = repeats
         self.moves_times = moves_times
-        # No market of the recordings gives more than 300 update ids in a millisecond.
-        self.id_shift, self.trade_shift = 1_000 * elapsed_ms, elapsed_ms
+        self.id_shift, self.trade_shift = IDS_PER_MS * elapsed_ms, TRADES_PER_MS * elapsed_ms
         self.lead_ns = NO_LEAD
         self.first_ns = 0  # local time at which the play begins
         self.anchor_ns = 0  # when that is

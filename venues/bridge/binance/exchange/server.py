@@ -26,6 +26,7 @@ from crosswire.venues.bridge.binance.exchange.limits import Limits
 from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.listen_keys import ListenKeys
 from crosswire.venues.bridge.binance.exchange.made import made_up
+from crosswire.venues.bridge.binance.exchange.matcher import prepare
 from crosswire.venues.bridge.binance.exchange.player import Player, recorded
 from crosswire.venues.bridge.binance.exchange.rest import RestHost, public_endpoints
 from crosswire.venues.bridge.binance.exchange.settings import ScheduledConfig, StandInConfig, terms_of
@@ -57,9 +58,12 @@ class StandIn:
         self.verifier = Verifier([load_key(key) for key in config.keys], self.clock)
         listed = self._list()
         self.venues = {market: Venue(market, listed[market], self.clock) for market in Market}
+        prepare(self.venues[Market.SPOT].matcher)
         self.limits = {market: Limits(market, config.limits(market), self.clock) for market in Market}
         self.journal = Journal(self.folder)
         self.accounts = {market: self._make_account(market) for market in (Market.SPOT, Market.USDM)}
+        life_s = config.connections.listen_key_s
+        self.listen_keys = ListenKeys(self.clock, life_s, self._send_user, self.journal.write)
         self.player = self._make_player(self._remember())
         recorded_symbols = {each.symbol for each in self._all() if each.config.recording}
         self.hubs = {market: Hub(self.venues[market], recorded=recorded_symbols) for market in Market}
@@ -91,6 +95,9 @@ class StandIn:
         third = (config.commission_asset, to_e9(config.commission_price, "commission_price"))
         return Account(self.venues[market], config.balances.get(name, {}), self.journal, third, name)
 
+    def _send_user(self, key: str, event: dict[str, Any]) -> None:
+        self.hubs[Market.USDM].send_user(key, event)
+
     def _remember(self) -> int:
         """Take up what an earlier process has written; tell how long ago the exchange opened first, in ms."""
         opened_ms = 0
@@ -98,6 +105,8 @@ class StandIn:
         for step in self.journal.read():
             if "opened_ms" in step:
                 opened_ms = opened_ms or int(step["opened_ms"])
+            elif "listen_key" in step:
+                self.listen_keys.restore(step)
             elif step.get("account") in accounts:
                 accounts[step["account"]].restore(step)
         now_ms = self.clock.now_ms()
@@ -107,9 +116,8 @@ class StandIn:
     def _open_order_side(self) -> dict[str, ApiHost]:
         """Make the functions that need a key, and the hosts of the websocket API."""
         spot, usdm = SpotDesk(self.desks[Market.SPOT]), UsdmDesk(self.desks[Market.USDM])
-        keys = ListenKeys(self.clock, self.config.connections.listen_key_s, self.hubs[Market.USDM].send_user)
+        keys = self.listen_keys
         usdm.send = keys.tell
-        self.listen_keys = keys
         self.rest[Market.SPOT].endpoints += spot.endpoints()
         self.rest[Market.USDM].endpoints += usdm.endpoints() + keys.endpoints()
         apis = {

@@ -23,10 +23,12 @@ from crosswire.venues.bridge.binance.exchange.errors import (
     BAD_KEY_FORMAT,
     INVALID_SIGNATURE,
     LONG_WINDOW,
+    NUMBER_RANGE,
     OUTSIDE_WINDOW,
     REJECTED_KEY,
     ApiError,
     illegal,
+    is_number,
     missing,
 )
 from crosswire.venues.bridge.binance.exchange.settings import KeyConfig
@@ -34,6 +36,7 @@ from crosswire.venues.bridge.binance.exchange.venue import VenueClock
 from crosswire.venues.errors import VenueError
 
 WINDOW_DEFAULT_MS, WINDOW_MAX_MS, AHEAD_MS = 5_000, 60_000, 1_000
+WINDOW = re.compile(r"[0-9]{1,20}(\.[0-9]{1,3})?", re.ASCII)
 KEY_FORMAT = re.compile(r"[A-Za-z0-9_-]{8,128}")
 MILLISECOND_DIGITS = 13  # more: microseconds, which spot takes, too
 
@@ -51,7 +54,7 @@ class Key:
         """Tell whether this key's owner signed it."""
         if self.public is None:
             made = hmac.new(self.secret, payload, hashlib.sha256).hexdigest()
-            return hmac.compare_digest(made, signature.lower())
+            return hmac.compare_digest(made.encode(), signature.lower().encode())
         try:
             self.public.verify(base64.b64decode(signature, validate=True), payload)
         except (InvalidSignature, binascii.Error, ValueError):
@@ -99,13 +102,12 @@ class Verifier:
         """Check the time of a request."""
         if not params.get("timestamp"):
             raise missing("timestamp")
-        if not params["timestamp"].isdigit():
-            raise illegal("timestamp", "^[0-9]{1,20}$")
+        if not is_number(params["timestamp"]):
+            raise illegal("timestamp", NUMBER_RANGE)
         window = params.get("recvWindow", str(WINDOW_DEFAULT_MS))
-        try:
-            window_ms = float(window)
-        except ValueError:
-            raise illegal("recvWindow", "^[0-9]{1,20}$") from None
+        if not WINDOW.fullmatch(window):
+            raise illegal("recvWindow", NUMBER_RANGE)
+        window_ms = float(window)
         if window_ms > WINDOW_MAX_MS:
             raise ApiError(*LONG_WINDOW)
         made = int(params["timestamp"])

@@ -1,4 +1,7 @@
-"""The stand-in's own certificate authority: made at each start, trusted by nobody who is not told to."""
+"""The stand-in's own certificate authority: made at the first start in a folder, trusted by nobody who is not told to.
+
+It is kept while it lasts, so that a client which trusts it need not be told again when the exchange was killed.
+"""
 
 import datetime
 import ipaddress
@@ -7,6 +10,7 @@ import ssl
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -15,6 +19,7 @@ from crosswire.venues.bridge.binance.exchange.settings import HOSTS, LOOPBACK
 from crosswire.venues.errors import VenueError
 
 LIFE = datetime.timedelta(days=7)
+LEFT_MIN = datetime.timedelta(days=1)  # of a certificate's life, for it to be used again
 CLOCK_SLACK = datetime.timedelta(hours=1)  # that a client's clock may be behind
 AUTHORITY_FILE = "ca.pem"  # what a client is to trust
 SERVER_FILE = "server.pem"
@@ -32,7 +37,31 @@ def open_folder(folder: Path) -> None:
 
 
 def make_context(folder: Path) -> ssl.SSLContext:
-    """Write a new authority and a server's certificate for loopback and the venue's host names; make its context."""
+    """Make the server's context, of the certificates in the folder or of new ones."""
+    if not _lasts(folder):
+        write_certificates(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(folder / SERVER_FILE, folder / KEY_FILE)
+    return context
+
+
+def _lasts(folder: Path) -> bool:
+    """Tell whether the folder's files are all there, belong together, and are good for some time yet."""
+    try:
+        authority, server = (
+            x509.load_pem_x509_certificate((folder / name).read_bytes()) for name in (AUTHORITY_FILE, SERVER_FILE)
+        )
+        server.verify_directly_issued_by(authority)
+        key = serialization.load_pem_private_key((folder / KEY_FILE).read_bytes(), None)
+    except (OSError, ValueError, TypeError, InvalidSignature):
+        return False
+    until = datetime.datetime.now(datetime.UTC) + LEFT_MIN
+    return key.public_key() == server.public_key() and server.not_valid_after_utc > until
+
+
+def write_certificates(folder: Path) -> None:
+    """Write a new authority and a server's certificate for loopback and the venue's host names."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Crosswire stand-in exchange")])
     authority = (
@@ -60,10 +89,6 @@ def make_context(folder: Path) -> ssl.SSLContext:
     write_private(folder / SERVER_FILE, server.public_bytes(pem))
     plain = serialization.NoEncryption()
     write_private(folder / KEY_FILE, server_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(folder / SERVER_FILE, folder / KEY_FILE)
-    return context
 
 
 def write_private(path: Path, data: bytes) -> None:

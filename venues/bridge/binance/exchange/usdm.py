@@ -9,28 +9,24 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from crosswire.venues.bridge.binance.exchange.account import Account, Fill, Order, Position
+from crosswire.venues.bridge.binance.exchange.account import Fill, Order, Position
 from crosswire.venues.bridge.binance.exchange.desk import LEVERAGE, SIDES, Desk
 from crosswire.venues.bridge.binance.exchange.errors import NO_SUCH_ORDER, ApiError, missing
 from crosswire.venues.bridge.binance.exchange.information import find_listed
 from crosswire.venues.bridge.binance.exchange.listed import Listed, text_e9
 from crosswire.venues.bridge.binance.exchange.rest import Endpoint, Security
-from crosswire.venues.bridge.binance.exchange.spot import chosen_fills, chosen_orders, money, side_name, whole_number
+from crosswire.venues.bridge.binance.exchange.words import Params, Words, money, side_name, whole_number
 from crosswire.venues.instrument import E9
 from crosswire.venues.side import BUY
 
-Params = dict[str, str]
 CANCELLED_ALL = {"code": 200, "msg": "The operation of cancel all open order is done."}
 
 
-class UsdmDesk:
+class UsdmDesk(Words):
     """USD-M's functions."""
 
     def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self.account: Account = desk.account
-        desk.tell = self.tell
-        self.send: Callable[[dict[str, Any]], None] = lambda _: None
+        super().__init__(desk)
         self.countdowns: dict[str, asyncio.TimerHandle] = {}
 
     def endpoints(self) -> list[Endpoint]:
@@ -45,14 +41,14 @@ class UsdmDesk:
             add("DELETE", "/v1/order", 1, self.cancel, trades=True),
             add("GET", "/v1/order", 1, self.status),
             add("GET", "/v1/openOrder", 1, self.open_order),
-            add("GET", "/v1/openOrders", 1, self.open_orders),
+            Endpoint("GET", "/fapi/v1/openOrders", open_weight, self.open_orders, Security.SIGNED),
             add("DELETE", "/v1/allOpenOrders", 1, self.cancel_all, trades=True),
             add("GET", "/v1/allOrders", 5, self.all_orders),
             add("GET", "/v1/userTrades", 5, self.trades),
             add("POST", "/v1/countdownCancelAll", 10, self.countdown, trades=True),
             add("GET", "/v1/commissionRate", 20, self.commission),
             add("GET", "/v1/positionSide/dual", 30, lambda _: {"dualSidePosition": False}),
-            add("GET", "/v1/rateLimit/order", 1, lambda _: [each.tell() for each in self.desk.limits.orders]),
+            add("GET", "/v1/rateLimit/order", 1, lambda _: self.order_limits()),
             *(add("GET", f"/{version}/balance", 5, self.balance) for version in ("v2", "v3")),
             *(add("GET", f"/{version}/account", 5, self.whole_account) for version in ("v2", "v3")),
             *(add("GET", f"/{version}/positionRisk", 5, self.positions) for version in ("v2", "v3")),
@@ -143,32 +139,12 @@ class UsdmDesk:
         self.desk.limits.charge_orders()
         return self.whole(self.desk.modify(order, ticks, lots))
 
-    def status(self, params: Params) -> dict[str, Any]:
-        """Tell of one order."""
-        order = self.desk.find(params)
-        if order is None:
-            raise ApiError(*NO_SUCH_ORDER)
-        return self.whole(order)
-
     def open_order(self, params: Params) -> dict[str, Any]:
         """Tell of one open order."""
         order = self.desk.find(params)
         if order is None or not order.is_open:
             raise ApiError(*NO_SUCH_ORDER)
         return self.whole(order)
-
-    def open_orders(self, params: Params) -> list[dict[str, Any]]:
-        """Tell of all open orders."""
-        symbol = find_listed(self.account.venue, params).symbol if "symbol" in params else ""
-        return [self.whole(order) for order in self.account.open_orders(symbol)]
-
-    def all_orders(self, params: Params) -> list[dict[str, Any]]:
-        """Tell of all orders from an id or a time on."""
-        return [self.whole(order) for order in chosen_orders(self.account, params)]
-
-    def trades(self, params: Params) -> list[dict[str, Any]]:
-        """Tell of all fills from an id or a time on, or of an order."""
-        return [self.trade(fill) for fill in chosen_fills(self.account, params)]
 
     def trade(self, fill: Fill) -> dict[str, Any]:
         """Word one fill."""
@@ -279,6 +255,7 @@ class UsdmDesk:
     def tell(self, order: Order, execution: str, fill: Fill | None, _cancel_id: str) -> None:
         """Send what the fill did to the account, and the ORDER_TRADE_UPDATE."""
         if fill is not None:
+            self.send(self.trade_lite(order, fill))
             self.send(self.account_update(fill))
         self.send(self.update(order, execution, fill))
 
@@ -327,6 +304,25 @@ class UsdmDesk:
         now_ms = self.account.venue.clock.now_ms()
         return {"e": "ORDER_TRADE_UPDATE", "E": now_ms, "T": order.updated_ms, "o": body}
 
+    def trade_lite(self, order: Order, fill: Fill) -> dict[str, Any]:
+        """Word a TRADE_LITE: of a fill what can be told soonest."""
+        listed = self.account.listed(order.symbol)
+        return {
+            "e": "TRADE_LITE",
+            "E": self.account.venue.clock.now_ms(),
+            "T": fill.time_ms,
+            "s": order.symbol,
+            "q": listed.size_text(order.qty_lots),
+            "p": listed.price_text(0 if order.kind == "MARKET" else order.price_ticks),
+            "m": fill.is_maker,
+            "c": order.client_id,
+            "S": side_name(order.side),
+            "L": listed.price_text(fill.price_ticks),
+            "l": listed.size_text(fill.qty_lots),
+            "t": fill.trade_id,
+            "i": order.order_id,
+        }
+
     def account_update(self, fill: Fill) -> dict[str, Any]:
         """Word an ACCOUNT_UPDATE."""
         listed = self.account.listed(fill.symbol)
@@ -353,6 +349,11 @@ class UsdmDesk:
         now_ms = self.account.venue.clock.now_ms()
         update = {"m": "ORDER", "B": balances, "P": [told]}
         return {"e": "ACCOUNT_UPDATE", "E": now_ms, "T": fill.time_ms, "a": update}
+
+
+def open_weight(params: Params) -> int:
+    """Tell what a question after open orders weighs: of one instrument, or of all."""
+    return 1 if "symbol" in params else 40
 
 
 def average(listed: Listed, order: Order) -> str:

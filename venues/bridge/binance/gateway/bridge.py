@@ -6,13 +6,13 @@ from typing import Protocol
 
 from crosswire.venues.adapter import BridgeSetup
 from crosswire.venues.bridge.binance.gateway.config import BridgeConfig, faults
-from crosswire.venues.bridge.binance.gateway.definitions import ask_time
+from crosswire.venues.bridge.binance.gateway.definitions import UntradableError, ask_time
 from crosswire.venues.bridge.binance.gateway.log import Log
 from crosswire.venues.bridge.binance.gateway.market.market import MarketSide
 from crosswire.venues.bridge.binance.gateway.shared import Shared, make_shared
 from crosswire.venues.bridge.binance.live import compile_live
 from crosswire.venues.bridge.binance.market import Market
-from crosswire.venues.errors import VenueError
+from crosswire.venues.errors import VenueError, one_line
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 INFO_INTERVAL_S = 60.0  # between two questions for the definitions
@@ -65,16 +65,19 @@ class Bridge:
                 await told.wait()
                 for task in tasks:
                     task.cancel()
-        except* VenueError as errors:
-            raise first_of(errors) from None
+        except* Exception as errors:
+            error = first_of(errors)
+            if not isinstance(error, VenueError):
+                error = VenueError(f"the bridge's own code failed: {one_line(error)}")
+            raise error from None
         finally:
             self.log.finish()
 
 
-def first_of(errors: BaseExceptionGroup[VenueError]) -> VenueError:
+def first_of(errors: ExceptionGroup[Exception]) -> Exception:
     """Find the first error of a group."""
     first = errors.exceptions[0]
-    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
+    return first_of(first) if isinstance(first, ExceptionGroup) else first
 
 
 def make_sides(shared: Shared) -> list[Side]:
@@ -88,7 +91,7 @@ def make_sides(shared: Shared) -> list[Side]:
 
 
 async def keep_informed(shared: Shared, market: Market) -> None:
-    """Ask for the definitions again and again; what a symbol lacks at first is an error, later it is told."""
+    """Ask for the definitions again and again. UntradableError: at the start, later it is told only."""
     rest, limits, definitions = shared.rest[market], shared.limits[market], shared.definitions
     where = f"{market.name.lower()} exchangeInfo"
     while True:
@@ -96,6 +99,8 @@ async def keep_informed(shared: Shared, market: Market) -> None:
         try:
             await definitions.fetch(market, rest, limits)
         except VenueError as error:
+            if isinstance(error, UntradableError) and not definitions.known.is_set():
+                raise
             shared.log.event(where, str(error))
             shared.log.count("failed questions for definitions")
             wait_s = INFO_RETRY_S

@@ -13,7 +13,7 @@ import msgspec
 from crosswire.venues.bridge.binance.gateway.config import BridgeConfig
 from crosswire.venues.bridge.binance.gateway.limits import RateLimits
 from crosswire.venues.bridge.binance.gateway.log import Log, plain
-from crosswire.venues.bridge.binance.gateway.rest import Rest
+from crosswire.venues.bridge.binance.gateway.rest import RefusedError, Rest
 from crosswire.venues.bridge.binance.gateway.venue_clock import VenueClock
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import FEES, Terms, channel_id_of, instrument_id_of, to_e9
@@ -22,6 +22,7 @@ from crosswire.venues.errors import VenueError
 PATHS = {Market.SPOT: "/api/v3", Market.USDM: "/fapi/v1", Market.COINM: "/dapi/v1"}
 INFO_WEIGHT = {Market.SPOT: 20, Market.USDM: 1, Market.COINM: 1}
 TRADING = "TRADING"  # spot and futures alike; all other words mean that no order is taken
+INVALID_SYMBOL = -1121  # developers.binance.com, "Error Codes"
 INTERVALS_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
 
 
@@ -80,6 +81,10 @@ class InfoLimit(msgspec.Struct, rename="camel"):
     limit: int
 
 
+class UntradableError(VenueError):
+    """A configured instrument that there is not, or that can't be counted with: to ask again is of no use."""
+
+
 class ExchangeInfo(msgspec.Struct, rename="camel"):
     """exchangeInfo: the fields that matter here."""
 
@@ -127,7 +132,12 @@ class Definitions:
         query = ""
         if market == Market.SPOT:  # the futures' has no such parameter
             query = f"?symbols=[{','.join(f'%22{symbol}%22' for symbol in symbols)}]"
-        info = await rest.get(path + query, INFO_WEIGHT[market], ExchangeInfo)
+        try:
+            info = await rest.get(path + query, INFO_WEIGHT[market], ExchangeInfo)
+        except RefusedError as error:
+            if error.code == INVALID_SYMBOL:
+                raise UntradableError(f"{market.name.lower()}.symbols: {error}") from None
+            raise
         take_limits(limits, info.rate_limits)
         found = {}
         for raw in info.symbols:
@@ -136,7 +146,7 @@ class Definitions:
                 found[each.symbol] = each
         for symbol in symbols:
             if symbol not in found:
-                raise VenueError(f"{rest.endpoint}{path}: {market.name.lower()} has no symbol {symbol}")
+                raise UntradableError(f"{market.name.lower()}.symbols: {rest.endpoint} has no symbol {symbol}")
             self._take(define(market, found[symbol]))
         if len(self.table) == len(self.wanted):
             self.known.set()
@@ -172,7 +182,7 @@ def define(market: Market, info: InfoSymbol) -> Definition:
     if market == Market.COINM:
         contract = info.contract_size
         if contract is None:
-            raise VenueError(f"{name}: exchangeInfo tells no contractSize")
+            raise UntradableError(f"{name}: exchangeInfo tells no contractSize")
         lot_size = contract * decimal_of(name, lot, "stepSize")
     else:
         contract = Decimal(1)
@@ -218,7 +228,7 @@ def decimal_of(name: str, rule: dict[str, Any], key: str) -> Decimal:
     except (KeyError, InvalidOperation):
         value = Decimal(0)
     if not (value.is_finite() and value > 0):
-        raise VenueError(f"{name}: exchangeInfo tells no {key} to trade by")
+        raise UntradableError(f"{name}: exchangeInfo tells no {key} to trade by")
     return value
 
 

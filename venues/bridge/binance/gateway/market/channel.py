@@ -13,7 +13,7 @@ from crosswire.venues.bridge.binance.gateway.log import Log
 from crosswire.venues.bridge.binance.gateway.market.recorder import Recorder
 from crosswire.venues.bridge.binance.gateway.market.sender import Sender
 from crosswire.venues.bridge.binance.gateway.websocket import MESSAGE_BYTES_MAX
-from crosswire.venues.bridge.binance.live import bind_all, make_live_stream
+from crosswire.venues.bridge.binance.live import bind_all, continue_packets, make_live_stream
 from crosswire.venues.bridge.binance.remark import ABOUT, Remark
 from crosswire.venues.bridge.binance.stream import Chain, Stream
 from crosswire.venues.bridge.binance.terms import Terms
@@ -51,7 +51,7 @@ class Channel:
         self.depth_messages = 0
         self.wants_book = False  # packets were lost: readers need it before its time
         self.window = array(u8, WINDOW_BYTES)
-        self.text = memoryview(self.window.numpy())
+        self.text = self.window.numpy().data
         self._use(definition.terms, definition)
 
     def _use(self, terms: Terms, definition: Definition) -> None:
@@ -61,15 +61,11 @@ class Channel:
         stream.text = self.window
         self.stream: Stream = stream
         self.writer: FeedWriter = writer
-        writer.time_ns = time_ns
+        continue_packets(writer, sequence, time_ns)
         self.calls = bind_all(stream, writer)
         self.used = number_at(writer, "used")
-        self.records = memoryview(writer.buffer.numpy(writer.capacity))
+        self.records = writer.buffer.numpy(writer.capacity).data
         self.lines = number_at(stream, "lines")
-        if sequence:
-            # The first packet also writes the header that the others copy.
-            self._publish(self.calls.definition, time.time_ns())
-            writer.sequence += sequence
         self.terms = terms
         self.unproven.set()
 
@@ -121,6 +117,7 @@ class Channel:
             self.log.event(self.name, f"book lost: {why}")
         self.is_proven = False
         self._publish(self.calls.lose, time.time_ns())
+        self.publish_definition()  # if the packet before it is lost on its way, this one shows the gap
         self.unproven.set()
 
     def redefine(self, definition: Definition) -> None:
@@ -137,9 +134,14 @@ class Channel:
         """Publish what the instrument is."""
         self._publish(self.calls.definition, time.time_ns())
 
+    def make_up(self) -> None:
+        """After packets that could not be sent: show readers the gap, and prove the book to them again."""
+        self.wants_book = False
+        self.publish_definition()
+        self.publish_book()
+
     def publish_book(self) -> None:
         """Publish the book whole, if it is proven."""
-        self.wants_book = False
         self._publish(self.calls.book, time.time_ns())
 
     def publish_heartbeat(self, interval_ns: int) -> None:

@@ -163,7 +163,7 @@ class MarketSide:
                 each.serve(now)
             for channel in channels:
                 if channel.wants_book:
-                    channel.publish_book()
+                    channel.make_up()
             for recorder in self.recorders:
                 recorder.flush()
 

@@ -4,8 +4,8 @@ A file is begun at every start and at every `rotate_mb`, under a name that nothi
 """
 
 from datetime import UTC, datetime
-from io import BufferedWriter
 from pathlib import Path
+from typing import BinaryIO
 
 from crosswire.venues.bridge.binance.gateway.log import Log
 from crosswire.venues.errors import VenueError
@@ -25,7 +25,7 @@ class Recorder:
         self.started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         self.files = 0
         self.written = 0
-        self.file: BufferedWriter | None = None
+        self.file: BinaryIO | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._begin()

@@ -19,7 +19,7 @@ from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 
 if TYPE_CHECKING:
-    from crosswire.venues.adapter import Importer
+    from crosswire.venues.adapter import Importer, VenueProcess
 
 # Rich's markup is off: it would take the brackets of a help text, "[live]", for its own.
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 120})
@@ -252,21 +252,6 @@ def exchange(
         raise fail(error) from None
 
 
-@app.command("bridge")
-def run_bridge_command(
-    exchange: Annotated[str, typer.Argument(help="Whose, as binance.")],
-    config: Annotated[Path, typer.Argument(help="The bridge's TOML file: markets, feed, endpoints, recording.")],
-) -> None:
-    """Stand between an exchange's web interfaces and the engine, in a process of its own, until SIGINT or SIGTERM."""
-    from crosswire.engine.bridge import run_bridge
-    from crosswire.engine.errors import KNOWN_ERRORS
-
-    try:
-        run_bridge(exchange, config, typer.echo)
-    except KNOWN_ERRORS as error:
-        raise fail(error) from None
-
-
 @app.command()
 def simulate(
     seeds: Annotated[str, typer.Option(help="A..B, both included, or one.")] = "0..99",
@@ -371,6 +356,39 @@ def add_importers() -> None:
             continue
         for name, importer in importers.items():
             import_app.command(name, help=importer.help)(import_command(name, importer))
+
+
+def add_processes(venue: str) -> None:
+    """Register a command for every process that an installed venue has beside the engine's."""
+    from crosswire.engine.adapters import find_adapter
+    from crosswire.engine.errors import KNOWN_ERRORS
+
+    try:
+        processes = find_adapter(venue).processes
+    except KNOWN_ERRORS as error:
+        fail(error)
+        return
+    group = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help=f"Processes of the venue {venue}.")
+    group.callback()(lambda: None)  # without one a single command would have no name
+    for name, process in processes.items():
+        group.command(name, help=process.help)(process_command(process))
+    if processes:
+        app.add_typer(group, name=venue)
+
+
+def process_command(process: "VenueProcess") -> Callable[..., None]:
+    """Make the command of one process."""
+
+    def command(config: Annotated[Path, typer.Argument(help="The process's own TOML file.")]) -> None:
+        from crosswire.engine.errors import KNOWN_ERRORS
+        from crosswire.engine.process import run_process
+
+        try:
+            run_process(process, config, typer.echo)
+        except KNOWN_ERRORS as error:
+            raise fail(error) from None
+
+    return command
 
 
 def import_command(name: str, importer: "Importer") -> Callable[..., None]:
@@ -651,6 +669,8 @@ def main() -> None:
     words = sys.argv[1:] or os.environ.get("COMP_WORDS", "").split()[1:]
     if words[:1] == ["import"]:
         add_importers()
+    elif words and words[0] in entry_points():
+        add_processes(words[0])
     listeners.append(Teller())
     app()
 

@@ -207,16 +207,16 @@ class Importer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BridgeSetup:
-    """What a bridge is told beside its configuration."""
+class ProcessSetup:
+    """What a venue's own process is told beside its configuration."""
 
     folder: Path  # that the configuration's relative paths are relative to
     tell: Callable[[str], None]  # writes one line
 
 
 @dataclass(frozen=True, kw_only=True)
-class BridgeProcess:
-    """A process of its own between an exchange's web interfaces and the engine: `crosswire bridge <name> CONFIG`.
+class VenueProcess:
+    """A process that a venue has beside the engine's: `crosswire <venue> <name> CONFIG`.
 
     `run` comes back when the process is told to end by a signal. It raises ValueError for a fault of the configuration
     that its types do not tell, and `VenueError`; both are one line.
@@ -224,7 +224,7 @@ class BridgeProcess:
 
     help: str
     config: type[msgspec.Struct]
-    run: Callable[[Any, BridgeSetup], None]
+    run: Callable[[Any, ProcessSetup], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,7 +307,7 @@ class Adapter:
     instruments_max: int = 1024  # that `discover` has room for; more are counted among the rejects
     levels_max: int = 2048  # of a book then, both sides together
     importers: Mapping[str, Importer] = field(default_factory=dict)  # by name; a configuration's recordings: the first
-    bridges: Mapping[str, BridgeProcess] = field(default_factory=dict)  # by the exchange's name
+    processes: Mapping[str, VenueProcess] = field(default_factory=dict)  # by the name that it is started by
     make_generator: Callable[[], Generator] | None = None  # None: there are no made-up captures of it
     # (setup, a replay of its captures, which it reads to their end) -> the funding of its perpetuals: each rate is for
     # 8 h, and paid continuously until the next one. None: its market data does not tell that.

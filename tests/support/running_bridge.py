@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from crosswire.venues.adapter import BridgeSetup
+from crosswire.venues.adapter import ProcessSetup
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
 from crosswire.venues.bridge.binance.gateway.bridge import Bridge
 from crosswire.venues.bridge.binance.gateway.config import BridgeConfig, faults
@@ -26,7 +26,7 @@ class RunningBridge:
     def __init__(self, config: BridgeConfig, folder: Path) -> None:
         assert not list(faults(config))
         self.lines: list[str] = []
-        self.bridge = Bridge(config, BridgeSetup(folder=folder, tell=self.lines.append))
+        self.bridge = Bridge(config, ProcessSetup(folder=folder, tell=self.lines.append))
         self.loop = asyncio.new_event_loop()
         self.told = asyncio.Event()
         self.error: BaseException | None = None

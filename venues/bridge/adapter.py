@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from crosswire.venues.adapter import Adapter, BridgeProcess, Generator, Importer, VenueSetup
+from crosswire.venues.adapter import Adapter, Generator, Importer, VenueProcess, VenueSetup
 from crosswire.venues.bridge.binance.command import BinanceOptions, import_pairs, import_recordings
 from crosswire.venues.bridge.binance.exchange import command as stand_in
 from crosswire.venues.bridge.binance.exchange.settings import StandInConfig
@@ -56,13 +56,13 @@ ADAPTER = Adapter(
             options=BinanceOptions,
         )
     },
-    bridges={
-        "binance": BridgeProcess(
+    processes={
+        "binance": VenueProcess(
             help="Binance spot, USD-M and COIN-M: websocket streams in, the bridge feed out over UDP.",
             config=BinanceConfig,
             run=run_binance,
         ),
-        "stand-in": BridgeProcess(help=stand_in.HELP, config=StandInConfig, run=stand_in.run),
+        "stand-in": VenueProcess(help=stand_in.HELP, config=StandInConfig, run=stand_in.run),
     },
     make_generator=make_generator,
     channels=channels,

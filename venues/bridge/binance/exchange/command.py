@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from crosswire.venues.adapter import BridgeSetup
+from crosswire.venues.adapter import ProcessSetup
 from crosswire.venues.bridge.binance.exchange.settings import StandInConfig, resolve
 from crosswire.venues.errors import VenueError
 
@@ -16,7 +16,7 @@ HELP = "A stand-in for Binance on loopback: real TLS, recorded or made-up market
 LOOK_S = 0.01
 
 
-def run(config: StandInConfig, setup: BridgeSetup) -> None:
+def run(config: StandInConfig, setup: ProcessSetup) -> None:
     """Run until SIGINT or SIGTERM. VenueError, one line, if it can't begin."""
     config = resolve(config, setup.folder)
     try:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from typing import Protocol
 
-from crosswire.venues.adapter import BridgeSetup
+from crosswire.venues.adapter import ProcessSetup
 from crosswire.venues.bridge.binance.gateway.config import BridgeConfig, faults
 from crosswire.venues.bridge.binance.gateway.definitions import UntradableError, ask_time
 from crosswire.venues.bridge.binance.gateway.log import Log
@@ -27,7 +27,7 @@ class Side(Protocol):
         """Work until cancelled, then end in order. VenueError: it can't."""
 
 
-def run_bridge(config: BridgeConfig, setup: BridgeSetup) -> None:
+def run_bridge(config: BridgeConfig, setup: ProcessSetup) -> None:
     """Run a bridge until SIGTERM or SIGINT. ValueError: a fault of the configuration; VenueError."""
     for fault in faults(config):
         raise ValueError(fault)
@@ -38,7 +38,7 @@ def run_bridge(config: BridgeConfig, setup: BridgeSetup) -> None:
 class Bridge:
     """The sides, and what keeps what they share up to date."""
 
-    def __init__(self, config: BridgeConfig, setup: BridgeSetup) -> None:
+    def __init__(self, config: BridgeConfig, setup: ProcessSetup) -> None:
         self.config = config
         self.setup = setup
         self.log = Log(setup.tell)

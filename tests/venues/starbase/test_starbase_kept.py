@@ -241,3 +241,22 @@ def test_answers_are_addressed_on_the_link_as_their_client_is() -> None:
     other.connect()
     other.logon()
     assert addressed(wire) == {(bytes(6), bytes(6))}
+
+
+def test_a_goodbye_is_said_once() -> None:
+    wire = fast()
+    client = wire.ready()
+    client.cancel(1)
+    client.send(Template.LOGOUT, b"\0")
+    refused, goodbye = said(wire, client)
+    assert goodbye.template == Template.LOGGED_OUT
+    client.connect()
+    client.logon(reset=False)
+    [confirmed] = said(wire, client)
+    ask_again(client, 1)
+    again = said(wire, client)
+    assert contents([again[1]]) == contents([refused])
+    assert [(message.template, message.sequence) for message in again] == [
+        (Template.GAP_FILL, 1), (refused.template, refused.sequence), (Template.GAP_FILL, goodbye.sequence),
+    ]  # fmt: skip
+    assert again[2].new_sequence == confirmed.sequence + 1

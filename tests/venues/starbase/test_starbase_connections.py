@@ -245,6 +245,23 @@ def test_every_answer_is_laid_out_as_its_version_has_it(schema: int) -> None:
     assert [lots_of(fill["fill_quantity"]) for fill in placed.groups["fills"]] == [2]
 
 
+@pytest.mark.parametrize("schema", [7, 8])
+def test_what_lies_behind_fields_that_a_version_has_not_is_told_whole(schema: int) -> None:
+    wire = fast(speed_bump_ns=10 * MS)
+    client, other = wire.client(), wire.ready(1, key=1)
+    client.connect()
+    client.logon(version=schema)
+    for number in range(40):
+        other.new(number, 1, 1040 - number, 1 + number)
+    client.new(1, -1, 1001, 900)
+    wire.run(10 * MS)
+    fills = [
+        (fill["fill_price_e9"] // TICK_E9, lots_of(fill["fill_quantity"]))
+        for fill in last(wire, client).groups["fills"]
+    ]
+    assert fills == [(1040 - number, 1 + number) for number in range(40)]
+
+
 @pytest.mark.parametrize(
     ("first", "end", "is_taken"),
     [(1, 0, True), (1, 3, True), (3, 3, True), (3, 99, True), (4, 0, False), (3, 2, False), (0, 0, False),

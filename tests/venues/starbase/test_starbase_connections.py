@@ -42,6 +42,7 @@ def test_segments_of_nobody_are_counted_and_change_nothing() -> None:
                      destination_port=9_005)  # fmt: skip
     wire.send_segment(elsewhere, b"", 0, 0, FLAG_SYN)
     assert mistakes(wire) == {Mistake.NOT_TCP: 1}
+    assert [served.is_open for served in wire.exchange.gateways.served] == [1, 0, 0, 0]
     data = client.frame(Template.TEST_REQUEST, struct.pack("<q", 5), sequence=3)
     for place, changed in enumerate(({"source_port": 41_111}, {"source_ip": 7}, {"destination_port": 9_001}), 1):
         stranger = order_flow(0)

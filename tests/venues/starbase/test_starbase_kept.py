@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from crosswire.nic.memory.struct import address_of, array, u8
+from crosswire.nic.packet import FLAG_FIN, FLAG_RST
 from crosswire.nic.rings.connection import reconnect
 from crosswire.nic.rings.ring import Frame, poll, release
 from crosswire.venues.starbase.exchange.exchange import forget_session
@@ -297,3 +298,16 @@ def test_a_gap_that_was_asked_for_on_an_earlier_connection_is_none_of_this_one()
     assert kinds(wire, client) == [Template.LOGON_CONF]
     client.send(Template.GAP_FILL, struct.pack("<q", 5), sequence=2)
     assert (mistakes(wire), wire.exchange.gateways.gaps_filled) == ({Mistake.COPY: 1}, 0)
+
+
+def test_a_connection_that_is_closed_ends_and_is_not_reset() -> None:
+    wire = fast()
+    client = wire.ready()
+    client.send(Template.LOGOUT, b"\0")
+    frame, flags = Frame(), []
+    while poll(wire.exchange, frame, wire.now_ns):
+        head = ctypes.string_at(frame.address, 14 + 20 + 14)
+        if head[23] == 6:  # TCP
+            flags.append(head[14 + 20 + 13])
+        release(wire.exchange)
+    assert [flag & (FLAG_FIN | FLAG_RST) for flag in flags] == [0, FLAG_FIN]

@@ -33,7 +33,6 @@ ENDING_SIGNALS = (
     *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
 )
 
-libc.signal.restype = ctypes.c_void_p
 libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
 
 

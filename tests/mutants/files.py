@@ -59,7 +59,8 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         [*(f"tests/nic/tcp/test_tcp{name}.py" for name in TCP), "-k", "not path"],
     ),
     "tcp-connection": (_named("nic/tcp", "connection"), ["tests/nic/tcp/test_tcp_connection.py"]),
-    "told": (_named("engine", "alarm"), ["tests/engine/test_alarm_words.py"]),
+    "told": (_named("engine", "alarm", "ending"), ["tests/engine/test_alarm_words.py", "tests/engine/test_ending.py"]),
+    "signals": (_named("nic/host", "signals"), ["tests/nic/host/test_signals_noted.py"]),
     "venue-accounts": (_named("engine/live", "accounts"), ["tests/engine/live/test_accounts.py"]),
     "cross-spread": (
         _named("strategies", "cross_spread", "exposure"),

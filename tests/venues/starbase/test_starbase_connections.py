@@ -42,6 +42,7 @@ def test_segments_of_nobody_are_counted_and_change_nothing() -> None:
                      destination_port=9_005)  # fmt: skip
     wire.send_segment(elsewhere, b"", 0, 0, FLAG_SYN)
     assert mistakes(wire) == {Mistake.NOT_TCP: 1}
+    assert [served.is_open for served in wire.exchange.gateways.served] == [1, 0, 0, 0]
     data = client.frame(Template.TEST_REQUEST, struct.pack("<q", 5), sequence=3)
     for place, changed in enumerate(({"source_port": 41_111}, {"source_ip": 7}, {"destination_port": 9_001}), 1):
         stranger = order_flow(0)
@@ -243,6 +244,23 @@ def test_every_answer_is_laid_out_as_its_version_has_it(schema: int) -> None:
     placed = found[-1]
     assert (placed.client_order_id, placed.status) == (1, OrderStatus.ACTIVE)
     assert [lots_of(fill["fill_quantity"]) for fill in placed.groups["fills"]] == [2]
+
+
+@pytest.mark.parametrize("schema", [7, 8])
+def test_what_lies_behind_fields_that_a_version_has_not_is_told_whole(schema: int) -> None:
+    wire = fast(speed_bump_ns=10 * MS)
+    client, other = wire.client(), wire.ready(1, key=1)
+    client.connect()
+    client.logon(version=schema)
+    for number in range(40):
+        other.new(number, 1, 1040 - number, 1 + number)
+    client.new(1, -1, 1001, 900)
+    wire.run(10 * MS)
+    fills = [
+        (fill["fill_price_e9"] // TICK_E9, lots_of(fill["fill_quantity"]))
+        for fill in last(wire, client).groups["fills"]
+    ]
+    assert fills == [(1040 - number, 1 + number) for number in range(40)]
 
 
 @pytest.mark.parametrize(

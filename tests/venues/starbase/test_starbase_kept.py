@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from crosswire.nic.memory.struct import address_of, array, u8
+from crosswire.nic.packet import FLAG_FIN, FLAG_RST
 from crosswire.nic.rings.connection import reconnect
 from crosswire.nic.rings.ring import Frame, poll, release
 from crosswire.venues.starbase.exchange.exchange import forget_session
 from crosswire.venues.starbase.exchange.gateway.send import resend
+from crosswire.venues.starbase.exchange.state import Mistake
 from crosswire.venues.starbase.wire.order_codes import Template
-from tests.support.starbase_exchange_client import MS, Connection, Wire, ask, fast, kinds, said
+from tests.support.starbase_exchange_client import MS, Connection, Wire, ask, fast, kinds, mistakes, said
 
 pytestmark = pytest.mark.starbase
 STORE_BYTES = 2 << 20  # of a session, as a number of the tests' own
@@ -241,3 +243,71 @@ def test_answers_are_addressed_on_the_link_as_their_client_is() -> None:
     other.connect()
     other.logon()
     assert addressed(wire) == {(bytes(6), bytes(6))}
+
+
+def test_a_goodbye_is_said_once() -> None:
+    wire = fast()
+    client = wire.ready()
+    client.cancel(1)
+    client.send(Template.LOGOUT, b"\0")
+    refused, goodbye = said(wire, client)
+    assert goodbye.template == Template.LOGGED_OUT
+    client.connect()
+    client.logon(reset=False)
+    [confirmed] = said(wire, client)
+    ask_again(client, 1)
+    again = said(wire, client)
+    assert contents([again[1]]) == contents([refused])
+    assert [(message.template, message.sequence) for message in again] == [
+        (Template.GAP_FILL, 1), (refused.template, refused.sequence), (Template.GAP_FILL, goodbye.sequence),
+    ]  # fmt: skip
+    assert again[2].new_sequence == confirmed.sequence + 1
+
+
+def test_a_reject_is_said_again_and_a_question_is_not() -> None:
+    """The exchange asks again for what it misses now, whatever it missed once."""
+    wire = fast()
+    client = wire.ready()
+    client.send(999, b"")
+    [rejected] = said(wire, client)
+    client.hang_up()
+    client.sequence += 3  # lost
+    client.connect()
+    client.logon(reset=False)
+    confirmed, asked = said(wire, client)
+    assert (rejected.template, asked.template) == (Template.REJECT, Template.RESEND_REQUEST)
+    ask_again(client, 1)
+    first, again, rest = said(wire, client)
+    assert contents([again]) == contents([rejected])
+    assert (first.new_sequence, rest.sequence, rest.new_sequence) == (
+        rejected.sequence, confirmed.sequence, asked.sequence + 1,
+    )  # fmt: skip
+
+
+def test_a_gap_that_was_asked_for_on_an_earlier_connection_is_none_of_this_one() -> None:
+    wire = fast()
+    client = wire.ready()
+    client.hang_up()
+    client.sequence += 3  # lost
+    client.connect()
+    client.logon(reset=False)
+    assert kinds(wire, client) == [Template.LOGON_CONF, Template.RESEND_REQUEST]
+    client.hang_up()
+    client.connect()
+    client.logon(reset=False)
+    assert kinds(wire, client) == [Template.LOGON_CONF]
+    client.send(Template.GAP_FILL, struct.pack("<q", 5), sequence=2)
+    assert (mistakes(wire), wire.exchange.gateways.gaps_filled) == ({Mistake.COPY: 1}, 0)
+
+
+def test_a_connection_that_is_closed_ends_and_is_not_reset() -> None:
+    wire = fast()
+    client = wire.ready()
+    client.send(Template.LOGOUT, b"\0")
+    frame, flags = Frame(), []
+    while poll(wire.exchange, frame, wire.now_ns):
+        head = ctypes.string_at(frame.address, 14 + 20 + 14)
+        if head[23] == 6:  # TCP
+            flags.append(head[14 + 20 + 13])
+        release(wire.exchange)
+    assert [flag & (FLAG_FIN | FLAG_RST) for flag in flags] == [0, FLAG_FIN]

@@ -127,6 +127,37 @@ def test_used_numbers_that_share_a_place_are_told_apart() -> None:
     assert sorted(table[table != 0]) == [number + 1 for number in shared]
 
 
+def test_what_goes_on_has_no_reason_for_an_end() -> None:
+    """Not that of what ended before it, either."""
+    wire = fast(2)
+    wire.exchange.matching.market.instruments[1].speed_bump_ns = 10 * MS
+    maker, taker = wire.ready(), wire.ready(1, key=1)
+    maker.new(1, -1, 1000, 5)
+    maker.new(1_000, -1, 1000, 5, instrument=1)
+    ended = (OrderStatus.CANCELED, CancelReason.TIME_IN_FORCE)
+
+    def told() -> list[tuple[int, int]]:
+        return [(message.status, message.cancel_reason) for message in said(wire, taker)]
+
+    taker.new(2, 1, 900, 1, tif=IOC)
+    taker.new(3, 1, 900, 1)
+    taker.new(4, 1, 900, 1, tif=IOC)
+    taker.new(5, 1, 1000, 2)
+    taker.new(6, 1, 900, 1, tif=IOC)
+    taker.new(7, 1, 1000, 2, instrument=1)
+    taker.new(8, 1, 900, 1, tif=IOC)
+    taker.amend(3, 900, 3)
+    assert told() == [
+        ended, (OrderStatus.ACTIVE, 0), ended, (OrderStatus.FILLED, 0), ended, (OrderStatus.QUEUED, 0), ended,
+        (OrderStatus.ACTIVE, 0),
+    ]  # fmt: skip
+    taker.new(9, 1, 900, 1, tif=IOC)
+    taker.amend(3, 900, 2)
+    taker.new(10, 1, 900, 1, tif=IOC)
+    wire.run(10 * MS)
+    assert told() == [ended, (OrderStatus.ACTIVE, 0), ended, (OrderStatus.FILLED, 0)]
+
+
 def test_a_sweep_is_summed_up_by_itself() -> None:
     """Not with the one before, which lay in the same place of the outcome."""
     wire = fast()

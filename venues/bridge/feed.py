@@ -670,7 +670,6 @@ def accept_packet(feed: BridgeFeed, packet: Packet, market: Market, events: Even
 
 @decode.register(BridgeFeed)
 def decode_bridge(feed: BridgeFeed, packet: Packet, market: Market, events: Events) -> None:
-    """Decode as `venues.feed.decode` says."""
     channel_index = accept_packet(feed, packet, market, events)
     if channel_index < 0:
         return
@@ -697,7 +696,5 @@ def copy_bridge(feed: BridgeFeed, source: BridgeFeed, market: Market) -> None:
     feed.channel_count = source.channel_count
     feed.stale_messages = source.stale_messages
     feed.unproven_messages = source.unproven_messages
-    for index in range(source.channel_count):
-        copy_struct(feed.channels[index], source.channels[index])
-    for index in range(market.count):
-        copy_struct(feed.chains[index], source.chains[index])
+    copy_bytes(address_of(feed.channels), address_of(source.channels), source.channel_count * size_of(Channel))
+    copy_bytes(address_of(feed.chains), address_of(source.chains), market.count * size_of(Chain))

@@ -151,9 +151,7 @@ def keeps_its_values(dog: Dog, bird: Bird, weight: int) -> int:
 def test_what_is_outlined_changes_no_value_of_its_caller(weight: int) -> None:
     arguments = Dog(legs=4, barks=2), Bird(legs=2), weight
     plain = Dog(legs=4, barks=2), Bird(legs=2), weight
-    with interpreted():
-        expected = keeps_its_values(*plain)
-    assert compiled(keeps_its_values)(*arguments) == expected
+    assert compiled(keeps_its_values)(*arguments) == interpreted(keeps_its_values)(*plain)
     assert arguments[0].barks == plain[0].barks
 
 

@@ -7,7 +7,7 @@ and ends where it does not know more. Once all that it knows of a side is gone, 
 
 from crosswire.nic.memory.raw import count_trailing_zeros, hash_bits, shift_left, shift_right
 from crosswire.nic.memory.struct import Array, Struct, i64
-from crosswire.nic.unit.compile import compiled, inlined, outlined
+from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.book.pages import (
     ABSENT,
     LET_GO,
@@ -19,7 +19,6 @@ from crosswire.venues.book.pages import (
     PAGE_TICKS,
     WORD_BITS,
     WORD_MASK,
-    Group,
     Pages,
     allocate_pages,
     clear_pages,
@@ -119,7 +118,9 @@ def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
     group = pages.groups[hash_bits(key, pages.group_bits)]
     page = group.pages[place]
     if group.key != key or page == NO_PAGE:
-        slot = _place(book, side, rank, qty_lots)
+        slot = place_level(pages, side, rank, qty_lots)
+        if pages.is_cut != 0:
+            _count_let_go(book)
         if slot < 0:
             return slot == ABSENT or slot == LET_GO
         group = pages.groups[slot]
@@ -138,54 +139,31 @@ def set_level(book: Book, side: int, price_ticks: int, qty_lots: int) -> bool:
         book.bid_levels += change
         if price_ticks >= book.level_bid_ticks:
             if exists != 0:
-                _set_best(book, BID, price_ticks, qty_lots)
+                book.level_bid_ticks = price_ticks
+                book.level_bid_lots = qty_lots
             elif price_ticks == book.level_bid_ticks:
-                _lower_best(book, group, BID, rank, occupied)
+                if occupied != 0:  # as a rule the next best one is in the same group
+                    bit = count_trailing_zeros(occupied)
+                    book.level_bid_ticks = rank_of(BID, (rank & ~WORD_MASK) | bit)
+                    book.level_bid_lots = pages.sizes[group.pages[bit >> PAGE_BITS] * PAGE_TICKS + (bit & PAGE_MASK)]
+                else:
+                    book.level_bid_ticks = _next_best(pages, BID, rank >> WORD_BITS, 0)
+                    book.level_bid_lots = level_lots(book, BID, book.level_bid_ticks)
     else:
         book.ask_levels += change
         if price_ticks <= book.level_ask_ticks:
             if exists != 0:
-                _set_best(book, ASK, price_ticks, qty_lots)
+                book.level_ask_ticks = price_ticks
+                book.level_ask_lots = qty_lots
             elif price_ticks == book.level_ask_ticks:
-                _lower_best(book, group, ASK, rank, occupied)
+                if occupied != 0:  # as a rule the next best one is in the same group
+                    bit = count_trailing_zeros(occupied)
+                    book.level_ask_ticks = rank_of(ASK, (rank & ~WORD_MASK) | bit)
+                    book.level_ask_lots = pages.sizes[group.pages[bit >> PAGE_BITS] * PAGE_TICKS + (bit & PAGE_MASK)]
+                else:
+                    book.level_ask_ticks = _next_best(pages, ASK, rank >> WORD_BITS, 0)
+                    book.level_ask_lots = level_lots(book, ASK, book.level_ask_ticks)
     return True
-
-
-@inlined
-def _lower_best(book: Book, group: Group, side: int, rank: int, occupied: int) -> None:
-    """Set the best level of a side whose best one went; as a rule it is in the same group."""
-    if occupied == 0:
-        _find_best(book, side, rank >> WORD_BITS)
-        return
-    bit = count_trailing_zeros(occupied)
-    lots = book.pages.sizes[group.pages[bit >> PAGE_BITS] * PAGE_TICKS + (bit & PAGE_MASK)]
-    _set_best(book, side, rank_of(side, (rank & ~WORD_MASK) | bit), lots)
-
-
-@outlined
-def _find_best(book: Book, side: int, group: int) -> None:
-    """Set the best level of a side that has none in `group`, or better."""
-    price_ticks = _next_best(book.pages, side, group, 0)
-    _set_best(book, side, price_ticks, level_lots(book, side, price_ticks))
-
-
-@inlined
-def _set_best(book: Book, side: int, price_ticks: int, qty_lots: int) -> None:
-    if side == BID:
-        book.level_bid_ticks = price_ticks
-        book.level_bid_lots = qty_lots
-    else:
-        book.level_ask_ticks = price_ticks
-        book.level_ask_lots = qty_lots
-
-
-@outlined
-def _place(book: Book, side: int, rank: int, qty_lots: int) -> int:
-    """Do `place_level`, and count what it lets go."""
-    slot = place_level(book.pages, side, rank, qty_lots)
-    if book.pages.is_cut != 0:
-        _count_let_go(book)
-    return slot
 
 
 @compiled

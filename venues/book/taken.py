@@ -9,7 +9,7 @@ level goes, so does the memory.
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Struct, i64
-from crosswire.nic.unit.compile import compiled, outlined
+from crosswire.nic.unit.compile import compiled
 from crosswire.venues.side import BID
 
 TAKEN_MAX = 256  # prices remembered a book; the oldest goes first
@@ -68,7 +68,7 @@ def add_taken(taken: Taken, side: int, price_ticks: int, lots: int) -> None:
     taken.count += 1
 
 
-@outlined
+@compiled
 def market_shows(taken: Taken, side: int, price_ticks: int, lots: int) -> None:
     """Note that the market shows `lots` at a price."""
     place = find_taken(taken, side, price_ticks)

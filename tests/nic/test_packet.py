@@ -25,6 +25,7 @@ from crosswire.nic.packet import (
     internet_checksum,
     internet_sum,
     is_damaged_udp,
+    parse_other,
     parse_packet,
     patch_udp_length,
     seal_tcp_frame,
@@ -313,3 +314,29 @@ def test_mutated_real_frames_are_refused_by_reason_and_never_read_past_their_end
     assert refused == sum(counted.values())
     assert taken + refused == FUZZ_FRAMES
     assert min(taken, refused) > FUZZ_FRAMES // 10
+
+
+@given(frames=st.data())
+@settings(max_examples=300)
+def test_plain_udp_is_parsed_as_any_other_frame(frames: st.DataObject) -> None:
+    """What is recognised at once, and the same frame with a byte or a length changed, read by the general way."""
+    block = array(u8, UDP_FRAME_HEADER_BYTES + 64)
+    length = seal_udp_frame_of(block.address, frames.draw(st.integers(0, 48)))
+    for position, value in frames.draw(
+        st.lists(st.tuples(st.integers(12, UDP_FRAME_HEADER_BYTES - 1), st.integers(0, 255)), max_size=2)
+    ):
+        block[position] = value
+    length += frames.draw(st.integers(-6, 6))
+    frame = Frame(address=block.address, length=min(length, UDP_FRAME_HEADER_BYTES + 64), time_ns=7)
+    found = []
+    for parse in (parse_packet, parse_other):
+        packet, counters = Packet(), PacketCounters()
+        is_parsed = parse(frame, packet, counters)
+        found.append((is_parsed, repr(packet) if is_parsed else "", repr(counters)))
+    assert found[0] == found[1]
+
+
+def seal_udp_frame_of(address: int, payload_length: int) -> int:
+    """Write a whole UDP frame of FLOW; return its length."""
+    write_udp_frame_header(address, Flow(**FLOW), payload_length)
+    return seal_udp_frame(address, payload_length)

@@ -6,8 +6,11 @@ finds that by side and price. The L2 `Book` is given to each function that chang
 over the queues, whatever happens.
 
 Nothing depends on how full the tables are: a directory is at most half full, and a removal moves later entries up, so
-that there are no tombstones. Ids rise as a rule, so that a new order is appended in O(1); one that is not the youngest
-is put in by walking from the end.
+that there are no tombstones. A level whose last order went stays where it is: near the market it is used again at once.
+Of those EMPTY_LEVELS_KEPT are kept, then the one that has been empty for longest makes room for a new one.
+
+Ids rise as a rule, so that a new order is appended in O(1); one that is not the youngest is put in by walking from the
+end.
 """
 
 from typing import Annotated
@@ -24,6 +27,8 @@ NONE = -1  # no slot
 LOTS_MAX = 1 << 62  # sum of one level; an order that would exceed it has no room
 QUEUE_ORDERS_MAX = 1 << 24  # orders of one queue: 1.6 GB
 ORDERS_MIN = 16
+EMPTY_LEVELS_KEPT = 256  # so that a market that drifts does not touch ever more memory
+NOT_LISTED = -2
 
 
 class QueuedOrder(Struct):
@@ -46,9 +51,12 @@ class QueueLevel(Struct):
 
     key: i64  # `_level_key`
     lots: i64  # their sum, which the book shows
-    first: i32  # slot of the first in time. Of a free slot: the next free level
+    first: i32  # slot of the first in time, NONE: it is empty
     last: i32
-    count: i64
+    count: i32
+    next_empty: (
+        i32  # the level that was emptied next, NONE: none since. NOT_LISTED: it was not empty since its last use
+    )
 
 
 class DirectoryEntry(Struct):
@@ -69,13 +77,15 @@ class OrderQueue(Struct):
     order_capacity: i64
     level_capacity: i64
     count: i64  # orders resting
-    level_count: i64
+    level_count: i64  # levels with orders
     refused: i64  # orders for which there was no room, here or in the book
     walked: i64  # orders passed by those that were not the youngest at their price
     orders_fresh: i64  # slots from this number on were never used since the last clear
     orders_free: i64  # head of the list of slots given back, NONE
     levels_fresh: i64
-    levels_free: i64
+    empty_count: i64  # levels listed as empty; those that have orders again are, too, until they are looked at
+    empty_first: i64  # the one that was emptied first, NONE
+    empty_last: i64
     order_directory: Directory
     level_directory: Directory
     orders: Annotated[Pointer, QueuedOrder]
@@ -110,7 +120,8 @@ def allocate_queue(queue: OrderQueue, order_capacity: int, level_capacity: int) 
         directory.bits = (2 * capacity - 1).bit_length()
         directory.entries = array(DirectoryEntry, 1 << directory.bits)
     queue.orders_free = NONE
-    queue.levels_free = NONE
+    queue.empty_first = NONE
+    queue.empty_last = NONE
 
 
 @compiled
@@ -124,7 +135,9 @@ def clear_queue(queue: OrderQueue, book: Book) -> None:
     queue.orders_fresh = 0
     queue.orders_free = NONE
     queue.levels_fresh = 0
-    queue.levels_free = NONE
+    queue.empty_count = 0
+    queue.empty_first = NONE
+    queue.empty_last = NONE
     clear_book(book)
 
 
@@ -294,34 +307,30 @@ def _level_key(side: int, price_ticks: int) -> int:
 @inlined
 def _join_level(queue: OrderQueue, book: Book, slot: int, order: QueuedOrder) -> bool:
     """Put the order into the list of its price; False, and nothing is changed, if there is no room."""
-    key = _level_key(order.side, order.price_ticks)
+    side, price_ticks, qty_lots = order.side, order.price_ticks, order.qty_lots
     directory = queue.level_directory
-    position = find_place(directory.entries, directory.bits, key)
+    position = find_place(directory.entries, directory.bits, _level_key(side, price_ticks))
     place = directory.entries[position].place - 1
+    before_lots = 0 if place == NONE else queue.levels[place].lots
+    if qty_lots > LOTS_MAX - before_lots or (place == NONE and queue.level_count == queue.level_capacity):
+        return False
+    if not set_level(book, side, price_ticks, before_lots + qty_lots):
+        return False
     if place == NONE:
-        if queue.level_count == queue.level_capacity or order.qty_lots > LOTS_MAX:
-            return False
-        if not set_level(book, order.side, order.price_ticks, order.qty_lots):
-            return False
-        place = _take_level_slot(queue, key, position)
-        level = queue.levels[place]
-        level.lots = order.qty_lots
+        place = _take_level_slot(queue, _level_key(side, price_ticks), position)
+    level = queue.levels[place]
+    level.lots = before_lots + qty_lots
+    order.level = place
+    if level.count == 0:
+        queue.level_count += 1
         level.count = 1
         level.first = slot
         level.last = slot
-        order.level = place
         order.previous = NONE
         order.next = NONE
-        return True
-    level = queue.levels[place]
-    if order.qty_lots > LOTS_MAX - level.lots:
-        return False
-    if not set_level(book, order.side, order.price_ticks, level.lots + order.qty_lots):
-        return False
-    level.lots += order.qty_lots
-    level.count += 1
-    order.level = place
-    _link(queue, level, slot, order)
+    else:
+        level.count += 1
+        _link(queue, level, slot, order)
     return True
 
 
@@ -364,18 +373,31 @@ def _set_previous(queue: OrderQueue, level: QueueLevel, behind: int, slot: int) 
 
 @inlined
 def _leave_level(queue: OrderQueue, book: Book, order: QueuedOrder) -> None:
-    """Take the order out of the list of its price; the last one takes the level with it."""
+    """Take the order out of the list of its price; a level that is empty then is kept for a while."""
     place = order.level
     level = queue.levels[place]
     level.lots -= order.qty_lots
     level.count -= 1
     # To lower or remove a level that the book has needs no room.
     set_level(book, order.side, order.price_ticks, level.lots)
-    if level.count == 0:
-        _give_level_slot(queue, place, level)
-        return
     _set_next(queue, level, order.previous, order.next)
     _set_previous(queue, level, order.next, order.previous)
+    if level.count == 0:
+        queue.level_count -= 1
+        if level.next_empty == NOT_LISTED:
+            _list_empty(queue, place, level)
+
+
+@inlined
+def _list_empty(queue: OrderQueue, place: int, level: QueueLevel) -> None:
+    """List a level as the last that was emptied."""
+    level.next_empty = NONE
+    if queue.empty_first == NONE:
+        queue.empty_first = place
+    else:
+        queue.levels[queue.empty_last].next_empty = place
+    queue.empty_last = place
+    queue.empty_count += 1
 
 
 @inlined
@@ -408,26 +430,40 @@ def _give_order_slot(queue: OrderQueue, slot: int, order: QueuedOrder, position:
 
 @inlined
 def _take_level_slot(queue: OrderQueue, key: int, position: int) -> int:
-    """Take a free slot for a level and enter it at a free position; the caller knows that there is one."""
-    place = queue.levels_free
+    """Take a slot for a level and enter it at a free position; the caller knows that there is one without orders."""
+    place = queue.levels_fresh
+    if place < queue.level_capacity and queue.empty_count < EMPTY_LEVELS_KEPT:
+        queue.levels_fresh += 1
+        _enter(queue.level_directory, position, key, place)
+    else:
+        place = _use_empty_level(queue, key)
+    level = queue.levels[place]
+    level.key = key
+    level.count = 0
+    level.next_empty = NOT_LISTED
+    return place
+
+
+@compiled
+def _use_empty_level(queue: OrderQueue, key: int) -> int:
+    """Enter a key in place of the level that has been empty for longest; or in a fresh slot, if no listed one is."""
+    directory = queue.level_directory
+    place = NONE
+    while place == NONE and queue.empty_first != NONE:
+        place = queue.empty_first
+        level = queue.levels[place]
+        queue.empty_first = level.next_empty
+        queue.empty_count -= 1
+        level.next_empty = NOT_LISTED
+        if level.count != 0:
+            place = NONE
     if place == NONE:
         place = queue.levels_fresh
         queue.levels_fresh += 1
     else:
-        queue.levels_free = queue.levels[place].first
-    queue.level_count += 1
-    queue.levels[place].key = key
-    _enter(queue.level_directory, position, key, place)
+        _remove(directory, find_place(directory.entries, directory.bits, queue.levels[place].key))
+    _enter(directory, find_place(directory.entries, directory.bits, key), key, place)
     return place
-
-
-@inlined
-def _give_level_slot(queue: OrderQueue, place: int, level: QueueLevel) -> None:
-    directory = queue.level_directory
-    _remove(directory, find_place(directory.entries, directory.bits, level.key))
-    level.first = queue.levels_free
-    queue.levels_free = place
-    queue.level_count -= 1
 
 
 @inlined

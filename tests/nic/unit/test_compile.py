@@ -13,7 +13,7 @@ from elftools.elf.elffile import ELFFile
 from crosswire.nic.memory.struct import Struct, i64
 from crosswire.nic.unit.build import CompileError
 from crosswire.nic.unit.call import call_unit, interpreted
-from crosswire.nic.unit.compile import NO_JIT, compiled, generic
+from crosswire.nic.unit.compile import NO_JIT, compiled, generic, outlined
 from crosswire.nic.unit.kinds import kind_of
 from crosswire.nic.unit.store import read_unit, store_folder
 from crosswire.nic.unit.unit import key_of
@@ -125,6 +125,41 @@ def functions_in(function: Any, *arguments: Any) -> set[str]:
 def test_calls_through_a_generic_are_inlined() -> None:
     """Nothing is left of them but the entry; and nothing of Python's or numba's is called, for a reference or else."""
     assert functions_in(noises, Dog(), Bird(), 1) == {"call"}
+
+
+@outlined
+def rarely(dog: Dog, bird: Bird, weight: int) -> int:
+    """Use more registers than a call may change."""
+    total = 0
+    for step in range(weight):
+        total += dog.legs * step + bird.legs * (step ^ weight) + weight // (step + 1)
+        dog.barks += total & 1
+    if total > 1 << 40:
+        raise ValueError("too much")
+    return total
+
+
+def keeps_its_values(dog: Dog, bird: Bird, weight: int) -> int:
+    first, second, third, fourth = dog.legs + weight, bird.legs - weight, dog.legs * weight, bird.legs ^ weight
+    fifth, sixth, seventh, eighth = weight << 1, weight >> 1, dog.legs << 2, bird.legs << 3
+    if weight != 0:
+        first += rarely(dog, bird, weight)
+    return first * 3 + second * 5 + third * 7 + fourth * 11 + fifth * 13 + sixth * 17 + seventh * 19 + eighth * 23
+
+
+@pytest.mark.parametrize("weight", [0, 1, 7, 100])
+def test_what_is_outlined_changes_no_value_of_its_caller(weight: int) -> None:
+    arguments = Dog(legs=4, barks=2), Bird(legs=2), weight
+    plain = Dog(legs=4, barks=2), Bird(legs=2), weight
+    assert compiled(keeps_its_values)(*arguments) == interpreted(keeps_its_values)(*plain)
+    assert arguments[0].barks == plain[0].barks
+
+
+@pytest.mark.skipif(NO_JIT, reason="compilation is off")
+def test_what_is_outlined_stays_a_function() -> None:
+    names = functions_in(keeps_its_values, Dog(legs=4), Bird(legs=2), 3)
+    assert len(names) == 2
+    assert any("rarely" in name for name in names)
 
 
 def run_python(source: str, **environment: str) -> str:

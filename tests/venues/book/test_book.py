@@ -74,6 +74,8 @@ def walk(book: Book, side: int) -> list[tuple[int, int]]:
 
 def assert_tops_equal(book: Book, model: Model) -> None:
     assert (book.level_bid_ticks, book.level_ask_ticks) == (model.best(BID), model.best(ASK))
+    lots = [model.levels[side].get(model.best(side), 0) for side in SIDES]
+    assert [book.level_bid_lots, book.level_ask_lots] == lots
     assert (book.bid_levels, book.ask_levels) == (len(model.levels[BID]), len(model.levels[ASK]))
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from crosswire.nic.memory.struct import Array
 from crosswire.venues.book.book import Book, level_lots, make_books
 from crosswire.venues.book.order_queue import (
+    EMPTY_LEVELS_KEPT,
     LOTS_MAX,
     NONE,
     QUEUE_ORDERS_MAX,
@@ -71,14 +72,15 @@ class Model:
 def assert_equal(queue: OrderQueue, book: Book, model: Model) -> None:
     assert queue.count == len(model.orders)
     assert queue.level_count == len(model.prices(BID)) + len(model.prices(ASK))
-    for side, levels, best in (
-        (BID, book.bid_levels, book.level_bid_ticks),
-        (ASK, book.ask_levels, book.level_ask_ticks),
+    for side, levels, best, lots in (
+        (BID, book.bid_levels, book.level_bid_ticks, book.level_bid_lots),
+        (ASK, book.ask_levels, book.level_ask_ticks, book.level_ask_lots),
     ):
         prices = model.prices(side)
         assert levels == len(prices)
         if prices:
             assert best == (max(prices) if side == BID else min(prices))
+            assert lots == model.lots(side, best)
         for price in prices:
             ids = model.level(side, price)
             slot, ahead, before = first_order(queue, side, price), 0, NONE
@@ -245,3 +247,35 @@ def memory_after_a_run() -> str:
 @pytest.mark.parity
 def test_compiled_and_uncompiled_leave_the_same_memory():
     assert printed_uncompiled(__name__, "memory_after_a_run") == memory_after_a_run()
+
+
+def test_a_market_that_drifts_keeps_few_empty_levels() -> None:
+    """A level that is empty is used again at its price; one whose turn it is makes room for a new one."""
+    queue, book = make_order_queues(1, 64, 64)[0], make_books(1, 64)[0]
+    for price in (5, 6, 5, 6, 5):
+        put_order(queue, book, 1, BID, price, 1, 1)
+    assert queue.levels_fresh == 2
+    for capacity, most in ((64, 64), (1024, EMPTY_LEVELS_KEPT + 2)):
+        queue, book = make_order_queues(1, 1024, capacity)[0], make_books(1, 64)[0]
+        for step in range(3_000):
+            put_order(queue, book, step + 1, BID, step, 2, step + 1)
+            assert delete_order(queue, book, step) == (step > 0)
+            assert (queue.count, queue.level_count, book.bid_levels) == (1, 1, 1)
+            assert (book.level_bid_ticks, book.level_bid_lots) == (step, 2)
+            assert first_order(queue, BID, step - 1) == NONE
+            assert first_order(queue, BID, step) == find_queued(queue, step + 1)
+        assert queue.levels_fresh <= most
+
+
+def test_a_listed_level_with_orders_again_is_not_taken_away() -> None:
+    queue, book = make_order_queues(1, 64, 4)[0], make_books(1, 64)[0]
+    for order_id, price in ((1, 10), (2, 11), (3, 12), (4, 13)):
+        put_order(queue, book, order_id, ASK, price, 1, order_id)
+    for order_id in (1, 2):
+        delete_order(queue, book, order_id)
+    put_order(queue, book, 1, ASK, 10, 3, 1)
+    assert put_order(queue, book, 5, ASK, 14, 1, 5) != NONE
+    assert put_order(queue, book, 6, ASK, 15, 1, 6) == NONE
+    found = [(price, first_order(queue, ASK, price) != NONE) for price in range(10, 16)]
+    assert found == [(10, True), (11, False), (12, True), (13, True), (14, True), (15, False)]
+    assert (book.level_ask_ticks, book.level_ask_lots, book.ask_levels) == (10, 3, 4)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosswire.venues.bridge.binance.exchange import sbe
+from crosswire.nic.unit.compile import NO_JIT
+from crosswire.venues.bridge.binance.exchange import matcher, sbe
 from crosswire.venues.bridge.binance.exchange.account import Position
 from crosswire.venues.bridge.binance.exchange.errors import ApiError
 from crosswire.venues.bridge.binance.exchange.limits import BAN_MAX_S, REFUSED_MAX, Limits
@@ -182,3 +183,13 @@ def test_a_book_ticker_has_its_keys_and_is_the_top(still: RunningStandIn, market
         assert (Decimal(best["bidPrice"]), Decimal(best["askQty"])) == (60_001, Decimal("1.25"))
 
     talk(still, run)
+
+
+def test_all_that_orders_need_is_compiled_before_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    if NO_JIT:
+        pytest.skip("nothing is compiled")
+    prepared: list[str] = []
+    monkeypatch.setattr(matcher, "load_units", lambda units: prepared.extend(unit.name for unit in units))
+    matcher.prepare(matcher.make_matcher(1))
+    called = [f"call-matcher__{name}" for name in ("show", "quote", "trade", "place", "rest", "cancel", "reduce")]
+    assert sorted(prepared) == sorted(called)

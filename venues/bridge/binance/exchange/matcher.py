@@ -4,10 +4,14 @@ Every function here is compiled as it stands and called by the stand-in's proces
 runs. A message changes a book and then meets our resting orders, as a packet of the bridge feed does in a backtest.
 """
 
+import inspect
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Pointer, Struct, array, i64
-from crosswire.nic.unit.call import machine_code
+from crosswire.nic.unit.call import call_unit, machine_code
+from crosswire.nic.unit.compile import NO_JIT
+from crosswire.nic.unit.kinds import kind_of
+from crosswire.nic.unit.unit import load_units
 from crosswire.venues.book.book import clear_book, make_books, refresh_top, set_level, set_quote
 from crosswire.venues.exchange.matching import (
     RESTING_MAX,
@@ -156,6 +160,21 @@ def _reduce(matcher: Matcher, client_order_id: int, leaves_lots: int) -> bool:
             resting.leaves_lots = leaves_lots
             return True
     return False
+
+
+FUNCTIONS = (_show, _quote, _trade, _place, _rest, _cancel, _reduce)
+
+
+def prepare(matcher: Matcher) -> None:
+    """Have all of it compiled, side by side, before anybody waits for an answer: new, that takes a minute."""
+    if NO_JIT:
+        return
+    load_units(
+        [
+            call_unit(function, (kind_of(matcher), *[kind_of(0)] * (len(inspect.signature(function).parameters) - 1)))
+            for function in FUNCTIONS
+        ]
+    )
 
 
 show = machine_code(_show)

@@ -26,6 +26,7 @@ from crosswire.venues.bridge.binance.exchange.limits import Limits
 from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.listen_keys import ListenKeys
 from crosswire.venues.bridge.binance.exchange.made import made_up
+from crosswire.venues.bridge.binance.exchange.matcher import prepare
 from crosswire.venues.bridge.binance.exchange.player import Player, recorded
 from crosswire.venues.bridge.binance.exchange.rest import RestHost, public_endpoints
 from crosswire.venues.bridge.binance.exchange.settings import ScheduledConfig, StandInConfig, terms_of
@@ -57,6 +58,7 @@ class StandIn:
         self.verifier = Verifier([load_key(key) for key in config.keys], self.clock)
         listed = self._list()
         self.venues = {market: Venue(market, listed[market], self.clock) for market in Market}
+        prepare(self.venues[Market.SPOT].matcher)
         self.limits = {market: Limits(market, config.limits(market), self.clock) for market in Market}
         self.journal = Journal(self.folder)
         self.accounts = {market: self._make_account(market) for market in (Market.SPOT, Market.USDM)}

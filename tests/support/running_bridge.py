@@ -27,23 +27,25 @@ class RunningBridge:
         assert not list(faults(config))
         self.lines: list[str] = []
         self.bridge = Bridge(config, ProcessSetup(folder=folder, tell=self.lines.append))
-        self.loop = asyncio.new_event_loop()
+        self.runner = asyncio.Runner()
+        self.loop = self.runner.get_loop()
         self.told = asyncio.Event()
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run, name="bridge")
 
     def _run(self) -> None:
         try:
-            self.loop.run_until_complete(self.bridge.serve(self.told))
+            with self.runner:
+                self.runner.run(self.bridge.serve(self.told))
         except BaseException as error:
             self.error = error
 
     def end(self) -> None:
         """Have it end, and wait; what it raised is raised."""
-        self.loop.call_soon_threadsafe(self.told.set)
+        if self.thread.is_alive():
+            self.loop.call_soon_threadsafe(self.told.set)
         self.thread.join(END_S)
         assert not self.thread.is_alive()
-        self.loop.close()
         if self.error is not None:
             raise self.error
 

@@ -1,7 +1,8 @@
 """USD-M's user data stream: a connection of its own, opened by a listen key that is kept alive.
 
 Source: developers.binance.com, USDⓈ-M futures, "User Data Streams": a key is good for 60 minutes, and a keep-alive is
-due every half hour at the latest; `listenKeyExpired` ends it.
+due every half hour at the latest; `listenKeyExpired` ends it. These streams are under /private since 2026-04-23
+("Important WebSocket Change Notice").
 """
 
 import asyncio
@@ -68,7 +69,7 @@ class UserDataStream:
         except msgspec.MsgspecError:
             raise VenueError("the answer to userDataStream.start has no listen key") from None
         endpoint = self._shared.config.endpoint(self._api.market, "stream")
-        return await open_websocket(endpoint, f"/ws/{key}", self._shared.context, self._take)
+        return await open_websocket(endpoint, f"/private/ws/{key}", self._shared.context, self._take)
 
     def _take(self, payload: memoryview, _is_binary: bool) -> None:
         self._on_event(bytes(payload))

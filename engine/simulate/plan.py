@@ -121,6 +121,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     every: int  # book changes between two requests of the restless strategy
     is_wild: bool
     position_max_lots: int  # of every instrument, for the restless strategy to run into; 0: as configured
+    order_max_lots: int = 0  # likewise
     rates: list[Rates]  # by venue
     events: list[Event]  # in order of time
 
@@ -145,6 +146,7 @@ def draw_plan(seed: int, venue_counts: Sequence[int]) -> Plan:
         every=random.choice((3, 10, 30, 100)),
         is_wild=random.random() < 0.5,
         position_max_lots=random.choice((0, 30, 100)),
+        order_max_lots=Random(f"{seed} order size").choice((0, 0, 3)),
         rates=[draw_rates(random, corrupt_ppm[venue]) for venue in range(venues)],
         events=sorted(events, key=lambda event: event.at_ms),
     )

@@ -168,15 +168,24 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path, recording: Reco
     run = build_run(config, config_path, lay_cable)
     for number in range(run.engine.venue_count):
         run.engine.venues[number].checks_udp = 1
-    if plan.is_restless and plan.position_max_lots != 0:
-        for index in range(run.engine.market.count):
-            run.engine.gate.limits[index].position_lots_max = plan.position_max_lots
+    if plan.is_restless:
+        set_limits(plan, run)
     run.core.linker.link_all(entries, watch_unit())
     run.load()
     kept = begin_journal(run, recording=recording)
     if recording is not None:
         recording.begin(kept.journal.key)
     return World(plan, run, cables, watch, entries, kept, clock, deliveries, recording=recording)
+
+
+def set_limits(plan: Plan, run: Run) -> None:
+    """Make limits small, for the restless strategy to run into."""
+    for index in range(run.engine.market.count):
+        limits = run.engine.gate.limits[index]
+        if plan.position_max_lots != 0:
+            limits.position_lots_max = plan.position_max_lots
+        if plan.order_max_lots != 0:
+            limits.order_lots_max = plan.order_max_lots
 
 
 def strategies_of(plan: Plan, config: RunConfig) -> list[StrategyConfig]:

@@ -68,8 +68,8 @@ def commit_payload(tcp: Tcp, session: Flow, source: int, length: int, acknowledg
     unnumbered_sum = tcp_header.checksum ^ 0xFFFF
     tcp_header.sequence = tcp_header.acknowledgement = acknowledgement
     tcp_header.checksum = length
-    # A sum that was not folded, and is as large as those of many fields.
-    commit_unnumbered(tcp, sealed, sequence, unnumbered_sum + (length << 44) * 0xFFFF)
+    # A sum that was not folded, and is as large as those of many fields: below 2**62 with the longest payload.
+    commit_unnumbered(tcp, sealed, sequence, unnumbered_sum + (length << 34) * 0xFFFF)
     return True
 
 

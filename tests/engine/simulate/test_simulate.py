@@ -285,6 +285,10 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         ],
         {"STANDSTILL_READS"},
     ),
+    "an order larger than allowed": (
+        [("risk/gate.py", "    if qty_lots > limits.order_lots_max:\n", "    if qty_lots < 0:\n")],
+        {"SENT_WITHIN_LIMITS"},
+    ),
     "orders without end in a second": (
         [("venues/token_bucket.py", "bucket.credit_e9 -= count * NS_PER_S", "bucket.credit_e9 -= count")],
         {"SENT_WITHIN_LIMITS"},

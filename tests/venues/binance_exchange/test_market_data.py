@@ -3,6 +3,8 @@
 import asyncio
 import json
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,6 @@ from crosswire.venues.bridge.binance.exchange.listed import book_digest
 from crosswire.venues.bridge.binance.exchange.settings import StandInConfig, resolve
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
 from crosswire.venues.errors import VenueError
-from tests.support.command import ask
 from tests.support.stand_in import ED25519_KEY, HMAC_KEY, Client, exchange, made, receive, talk
 
 pytestmark = pytest.mark.binance
@@ -238,9 +239,10 @@ def test_it_listens_nowhere_but_on_loopback(tmp_path: Path) -> None:
 def test_a_bad_configuration_gets_one_line(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "stand-in.toml"
     path.write_text(text)
-    code, _, told = ask("bridge", "stand-in", path)
-    assert (code, len(told.splitlines())) == (1, 1)
-    assert said in told
+    command = [sys.executable, "-m", "crosswire.engine.cli", "bridge", "stand-in", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+    assert said in ended.stderr
 
 
 def test_ports_are_told(stand_in: RunningStandIn) -> None:

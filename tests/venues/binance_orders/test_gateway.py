@@ -140,7 +140,8 @@ async def sell_when_taken(engine: EngineEnd, market: str) -> int:
             await engine.wait(Struct, 15)
         if isinstance(engine.told[-1], messages.OrderFill):
             return number - 2
-        assert engine.told[-1].reason == RejectReason.BOOK_NOT_READY
+        # OTHER: it went into a connection that was dead already, and the venue never had it.
+        assert engine.told[-1].reason in (RejectReason.BOOK_NOT_READY, RejectReason.OTHER)
         await asyncio.sleep(0.1)
     raise AssertionError("no order was taken")
 

@@ -176,17 +176,20 @@ def set_clock(world: World, event: Event, now_ns: int) -> None:
     world.has_cut = True
 
 
-def displace(world: World, event: Event, now_ns: int) -> None:
+def displace(world: World, event: Event, _now_ns: int) -> None:
     """Let another client take our place at a gateway, and the engine hear so."""
     number, cable, part = event.venue, world.cables[event.venue], world.run.parts[event.venue]
     entry = world.run.config.venue[number].order_entry
     gateway = event.gateway % entry.gateways_max
+    # A gateway that was killed a moment ago has ended the connection, and we have not heard it yet.
+    hear(world, part.exchange.answers)
+    hear(world, cable.answers)
     connection = connection_number(cable, gateway)
     # Whoever has no connection there is told nothing, and comes back.
     is_there = connection != 0 and not is_dead(cable, gateway)
     if entry.displace is None or part.session.state != SessionState.READY or not is_there:
         return
-    if entry.displace(part.exchange, gateway, now_ns):
+    if entry.displace(part.exchange, gateway, world.now_ns):
         hear(world, part.exchange.answers)
         hear(world, cable.answers)
         world.displaced[number, gateway] = connection

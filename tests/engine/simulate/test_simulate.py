@@ -24,6 +24,7 @@ PLANT_SEEDS = os.environ.get("CROSSWIRE_SEEDS", "0..199" if os.environ.get("CROS
 FOUND = {
     1194: "who had lost the connection already was displaced unheard, and came back",
     20372: "a cancel of a quote was answered with the quote that had taken its place: an alarm without a reason",
+    30190: "a gateway was killed and then told us that we were displaced: nobody hears that, and we come back",
     21115: "an engine that was killed had not written 24 turns more: the judge asked for them",
     1262: "a run whose disk is full ended before the silence of a cut connection could be noticed",
 }

@@ -18,6 +18,7 @@ from crosswire.venues.bridge.binance.gateway.log import plain
 from crosswire.venues.errors import VenueError
 
 CONNECT_S_MAX = 10.0
+LIFE_S = 23 * 3_600.0  # the venue ends a connection after 24 hours (all three markets)
 PING_IDLE_S = 3.0  # an idle connection is pinged, and given up without an answer; the venue allows 5 messages a second
 PING_REPLY_S = 3.0
 MESSAGE_BYTES_MAX = 4 << 20  # the largest the venue sends is some 100 kB
@@ -129,6 +130,18 @@ class Websocket:
         if self.receiver.error is not None:
             raise self.receiver.error
         return self.receiver.why
+
+    async def follow(self, why_close: Callable[[], str], interval_s: float) -> str:
+        """Wait for the end as `wait_ended` does, and close once `why_close`, asked again and again, says why."""
+        ended = asyncio.ensure_future(self.wait_ended())
+        try:
+            while not ended.done():
+                await asyncio.wait([ended], timeout=interval_s)
+                if why := why_close():
+                    self.close(why)
+            return ended.result()
+        finally:
+            ended.cancel()
 
     def close(self, why: str) -> None:
         """End it."""

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable
 
 from crosswire.nic.duration import NS_PER_MS
+from crosswire.venues.bridge.binance.gateway.back_off import BackOff
 from crosswire.venues.bridge.binance.gateway.config import MarketConfig
 from crosswire.venues.bridge.binance.gateway.definitions import PATHS, Definition
 from crosswire.venues.bridge.binance.gateway.limits import Attempts
 from crosswire.venues.bridge.binance.gateway.market.channel import Channel
 from crosswire.venues.bridge.binance.gateway.market.recorder import Recorder
 from crosswire.venues.bridge.binance.gateway.market.sender import Sender
-from crosswire.venues.bridge.binance.gateway.market.streams import BackOff, StreamConnection, Subscription
+from crosswire.venues.bridge.binance.gateway.market.streams import StreamConnection, Subscription
 from crosswire.venues.bridge.binance.gateway.market.subscriptions import make_router, paths
 from crosswire.venues.bridge.binance.gateway.rest import LimitedError
 from crosswire.venues.bridge.binance.gateway.shared import Shared

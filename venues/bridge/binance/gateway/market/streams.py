@@ -5,41 +5,21 @@ speaks, and what they tell alike is published once. A connection that ends by it
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from crosswire.venues.bridge.binance.gateway.back_off import BackOff
 from crosswire.venues.bridge.binance.gateway.config import Endpoint
 from crosswire.venues.bridge.binance.gateway.limits import Attempts
 from crosswire.venues.bridge.binance.gateway.shared import Shared
-from crosswire.venues.bridge.binance.gateway.websocket import OnMessage, Websocket, open_websocket
+from crosswire.venues.bridge.binance.gateway.websocket import LIFE_S, OnMessage, Websocket, open_websocket
 from crosswire.venues.errors import VenueError
 
-LIFE_S = 23 * 3_600.0  # the venue ends a connection after 24 hours (all three markets)
 OVERLAP_S = 2.0  # that both connections are read, after the new one has spoken
 SILENCE_S_MAX = 15.0  # of a whole connection; the bridge pings an idle one
 LOOK_INTERVAL_S = 0.5
-BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S = 30.0  # a connection that lived so long has the next one tried at once
-JITTER = 0.3
-
-
-class BackOff:
-    """How long to wait before the next attempt: longer after each failure, never the same for two."""
-
-    def __init__(self) -> None:
-        self.failures = 0
-
-    def next_s(self) -> float:
-        """The wait before the next attempt, s."""
-        seconds = BACK_OFF_S[min(self.failures, len(BACK_OFF_S) - 1)]
-        self.failures += 1
-        return seconds * random.uniform(1 - JITTER, 1 + JITTER)
-
-    def reset(self) -> None:
-        """Begin anew: it worked."""
-        self.failures = 0
 
 
 @dataclass(frozen=True, kw_only=True)

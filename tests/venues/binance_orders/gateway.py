@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
-from crosswire.venues.bridge.binance.gateway.bridge import keep_informed
+from crosswire.venues.bridge.binance.gateway.bridge import first_of, keep_informed
 from crosswire.venues.bridge.binance.gateway.config import BridgeConfig, FeedConfig, MarketConfig, OrdersConfig
 from crosswire.venues.bridge.binance.gateway.log import Log
 from crosswire.venues.bridge.binance.gateway.orders.orders import OrderSide
@@ -20,7 +20,7 @@ from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import instrument_id_of
 from crosswire.venues.bridge.wire import order_layout as messages
 from crosswire.venues.errors import VenueError
-from tests.support.stand_in import ED25519, ED25519_KEY, HMAC_KEY, HMAC_SECRET
+from tests.support.stand_in import ED25519, ED25519_KEY, HMAC_KEY, HMAC_SECRET, READ_ONLY_KEY
 from tests.venues.binance_orders.engine_end import EngineEnd
 
 WAIT_S = 20.0
@@ -36,9 +36,14 @@ def free_port() -> int:
 
 
 def key_file(folder: Path, kind: str) -> Path:
-    """Write a key that the stand-in knows: "hmac" or "ed25519"."""
+    """Write a key that the stand-in knows, "hmac", "ed25519", "read_only", or one that it does not, "unknown"."""
     pem = ED25519.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    name, secret = (HMAC_KEY, HMAC_SECRET) if kind == "hmac" else (ED25519_KEY, pem)
+    name, secret = {
+        "hmac": (HMAC_KEY, HMAC_SECRET),
+        "ed25519": (ED25519_KEY, pem),
+        "read_only": (READ_ONLY_KEY, HMAC_SECRET),
+        "unknown": ("key-that-nobody-knows", HMAC_SECRET),
+    }[kind]
     path = folder / f"{kind}.toml"
     path.write_text(f"client_id = '{name}'\nsecret = '''{secret}'''\n")
     path.chmod(0o600)
@@ -109,8 +114,8 @@ class RunningGateway:
         try:
             async with asyncio.timeout(WAIT_S):
                 await self.task
-        except VenueError as error:
-            return str(error)
+        except (VenueError, ExceptionGroup) as error:
+            return str(first_of(error) if isinstance(error, ExceptionGroup) else error)
         finally:
             await self._stop_helpers()
         raise AssertionError("it ended without an error")

@@ -1,7 +1,7 @@
 """A venue in plain Python that keeps its own account and answers as badly as a network lets it, from a seed.
 
 Requests are lost, arrive late, are executed without an answer or with one that leaves it open; events come late, twice,
-in another order, or are dropped while nobody listens. What it holds itself is the truth.
+in another order, or are dropped while nobody listens; REST fails. What it holds itself is the truth.
 """
 
 import asyncio
@@ -14,8 +14,10 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from crosswire.venues.bridge.binance.gateway.orders.api import RefusedError, UnansweredError
+from crosswire.venues.bridge.binance.gateway.orders.api import UnansweredError
+from crosswire.venues.bridge.binance.gateway.rest import RefusedError
 from crosswire.venues.bridge.binance.market import Market
+from crosswire.venues.errors import VenueError
 from tests.venues.binance_orders.virtual_time import VirtualLoop
 
 SYMBOL = "BTCUSDT"
@@ -71,6 +73,9 @@ class ScriptedVenue:
         return f"{lots / 10 ** DECIMALS[self.market]:.{DECIMALS[self.market]}f}"
 
     # The order interface, in the place of `OrderApi`.
+
+    def timed(self, params: dict[str, Any]) -> dict[str, Any]:
+        return params
 
     async def call(self, method: str, params: dict[str, Any]) -> bytes:
         self.requests += 1
@@ -231,11 +236,17 @@ class ScriptedVenue:
 
     # REST, in the place of `Rest`.
 
+    def _fail(self) -> None:
+        if self.chance.random() < self.trouble / 2:
+            raise VenueError("no answer within 10 s")
+
     async def get(self, _path: str, _weight: int, kind: type[Any]) -> Any:
+        self._fail()
         return msgspec.json.decode(json.dumps({"serverTime": self.loop.clock_ns() // 1_000_000}), type=kind)
 
     async def request(self, _method: str, path: str, _weight: int, _headers: dict[str, str] | None = None) -> bytes:
         await asyncio.sleep(self.chance.uniform(0.0, 0.02))
+        self._fail()
         where, _, query = path.partition("?")
         values = {name: each[0] for name, each in parse_qs(query).items()}
         if where.endswith(("userTrades", "myTrades")):

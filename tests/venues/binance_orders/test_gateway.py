@@ -1,6 +1,7 @@
 """Orders through the gateway at the stand-in exchange, over TLS: both markets, both kinds of key, and faults."""
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ import pytest
 
 from crosswire.nic.memory.struct import Struct
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
+from crosswire.venues.bridge.binance.gateway.orders.account import Account
+from crosswire.venues.bridge.binance.gateway.orders.journal import Journal
+from crosswire.venues.bridge.binance.gateway.orders.records import Asked
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.wire import order_layout as messages
 from crosswire.venues.order import FOK, GTC, IOC, POST_ONLY, RejectReason
@@ -223,5 +227,67 @@ def test_no_secret_is_in_a_line_or_a_file(still: RunningStandIn, tmp_path: Path,
             text = "\n".join(running.said) + (tmp_path / "orders.journal").read_text()
             for secret in (HMAC_SECRET, HMAC_KEY, ED25519_KEY, "BEGIN PRIVATE"):
                 assert secret not in text
+
+    run(work)
+
+
+def test_a_journal_that_can_not_be_written_ends_it_with_nothing_open(
+    still: RunningStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with gateway(still, tmp_path) as running:
+            engine = await running.engine()
+            new_order(engine, 1, "usdm", BUY, 59_000, 0.1, GTC)
+            await engine.wait(messages.OrderAck)
+            # What `write` says of a full disk; the journal is what it was.
+            before = (tmp_path / "orders.journal").read_bytes()
+
+            def write(_file: int, _line: bytes) -> int:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            monkeypatch.setattr("crosswire.venues.bridge.binance.gateway.orders.journal.os.write", write)
+            new_order(engine, 2, "usdm", BUY, 59_000, 0.1, GTC)
+            assert (await engine.wait(messages.Logout)).reason == messages.LogoutReason.CLOSING
+            error = await running.wait_error()
+            assert "No space left on device" in error
+            monkeypatch.undo()
+            assert (tmp_path / "orders.journal").read_bytes() == before
+            assert len(account(still, "usdm")["orders"]) == 1
+            assert account(still, "usdm")["open"] == []
+
+    run(work)
+
+
+def test_an_open_order_of_a_symbol_that_is_configured_no_more_ends_it(still: RunningStandIn, tmp_path: Path) -> None:
+    with Journal(tmp_path / "orders.journal") as journal:
+        asked = Asked(
+            client_order_id=4, instrument_id=5, side=BUY, time_ns=1, time_in_force=GTC, price_ticks=1, qty_lots=1
+        )
+        assert Account(journal).ask(asked) == RejectReason.NONE
+
+    async def work() -> None:
+        async with gateway(still, tmp_path) as running:
+            error = await running.wait_error()
+            assert "order 4 may be open, and its symbol is not configured" in error
+
+    run(work)
+
+
+def test_a_key_that_nobody_knows_ends_it(still: RunningStandIn, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with gateway(still, tmp_path, "unknown") as running:
+            assert "-2015" in await running.wait_error()
+
+    run(work)
+
+
+def test_a_key_that_may_not_trade_ends_it(still: RunningStandIn, tmp_path: Path) -> None:
+    async def work() -> None:
+        async with gateway(still, tmp_path, "read_only") as running:
+            engine = await running.engine()
+            new_order(engine, 1, "spot", BUY, 59_000, 0.1, GTC)
+            assert (await engine.wait(messages.OrderReject)).reason == RejectReason.NOT_LOGGED_ON
+            assert "-2015" in await running.wait_error()
+            assert account(still, "spot")["orders"] == []
 
     run(work)

@@ -42,19 +42,20 @@ class Refusal(msgspec.Struct):
 
 
 class RefusedError(VenueError):
-    """The venue answered, and refused. `code` is its own, 0 if it gave none."""
+    """The venue answered, and refused. `code` and `message` are its own, 0 and "" if it gave none."""
 
-    def __init__(self, text: str, status: int, code: int) -> None:
+    def __init__(self, text: str, status: int, code: int, message: str) -> None:
         super().__init__(text)
         self.status = status
         self.code = code
+        self.message = message
 
 
 class LimitedError(RefusedError):
     """Asked too often: nothing may be sent for `seconds`."""
 
-    def __init__(self, text: str, status: int, code: int, seconds: float) -> None:
-        super().__init__(text, status, code)
+    def __init__(self, text: str, status: int, code: int, message: str, seconds: float) -> None:
+        super().__init__(text, status, code, message)
         self.seconds = seconds
 
 
@@ -144,5 +145,7 @@ class Rest:
         if answer.status in (STATUS_LIMITED, STATUS_BANNED):
             seconds = self.limits.block(answer.headers.get("retry-after", ""))
             what = "banned" if answer.status == STATUS_BANNED else "asked too often"
-            return LimitedError(f"{text}: {what}: nothing is sent for {seconds:g} s", answer.status, said.code, seconds)
-        return RefusedError(text, answer.status, said.code)
+            return LimitedError(
+                f"{text}: {what}: nothing is sent for {seconds:g} s", answer.status, said.code, said.msg, seconds
+            )
+        return RefusedError(text, answer.status, said.code, said.msg)

@@ -13,34 +13,26 @@ from typing import Any
 
 import msgspec
 
+from crosswire.venues.bridge.binance.gateway.back_off import BackOff
 from crosswire.venues.bridge.binance.gateway.log import plain
-from crosswire.venues.bridge.binance.gateway.orders.codes import Meaning, Outcome, meaning_of
+from crosswire.venues.bridge.binance.gateway.orders.codes import Outcome, outcome_of
 from crosswire.venues.bridge.binance.gateway.orders.signing import Signer
+from crosswire.venues.bridge.binance.gateway.rest import RefusedError
 from crosswire.venues.bridge.binance.gateway.shared import Shared
-from crosswire.venues.bridge.binance.gateway.websocket import Websocket, open_websocket
+from crosswire.venues.bridge.binance.gateway.websocket import LIFE_S, Websocket, open_websocket
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.errors import VenueError
 
 PATHS = {Market.SPOT: "/ws-api/v3", Market.USDM: "/ws-fapi/v1"}
 ANSWER_S_MAX = 5.0  # behind it an order is asked for
 RECEIVE_WINDOW_MS = 2_000  # a request that arrives later than this behind its timestamp is not executed
-CONNECTION_S_MAX = 23 * 3_600.0  # the venue ends it after 24 hours
-SILENCE_S_MAX = 200.0  # the venue pings every three minutes at least
-BACKOFF_S_MIN, BACKOFF_S_MAX = 0.5, 30.0
+LOOK_S = 1.0  # between two looks at how old the connection is
 PENDING_MAX = 1_024  # requests without an answer
 STATUS_OK = 200
 
 
 class UnansweredError(VenueError):
     """It is not known whether a request was executed."""
-
-
-class RefusedError(VenueError):
-    """The venue answered, and refused."""
-
-    def __init__(self, method: str, status: int, code: int, message: str) -> None:
-        super().__init__(f"{method}: status {status}, {code} {plain(message)}")
-        self.meaning: Meaning = meaning_of(status, code, message)
 
 
 class LimitCount(msgspec.Struct, rename="camel"):
@@ -105,52 +97,44 @@ class OrderApi:
         self._is_logged_on = False
 
     async def run(self) -> None:
-        """Keep a connection until cancelled."""
-        backoff_s = BACKOFF_S_MIN
+        """Keep a connection until cancelled. RefusedError: the venue will not have us."""
+        back_off = BackOff()
         try:
             while True:
                 try:
-                    await self._connect()
-                    backoff_s = BACKOFF_S_MIN
-                    await self._wait_ended()
+                    socket = await self._connect()
+                    back_off.reset()
+                    raise VenueError(f"connection: {await socket.follow(self._why_close, LOOK_S)}")
                 except VenueError as error:
-                    self._shared.log.event(self._where, f"{error}; connecting again in {backoff_s:g} s")
+                    if outcome_of(error) == Outcome.STOP:
+                        raise
+                    wait_s = max(back_off.next_s(), self._limits.wait_s(0))
+                    self._shared.log.event(self._where, f"{error}; connecting again in {wait_s:.1f} s")
                     self._shared.log.count("order connections lost")
                 self._drop("the connection was lost")
-                wait_s = max(backoff_s, self._limits.wait_s(0))
                 await asyncio.sleep(wait_s)
-                backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
         finally:
             self._drop("the gateway ends")
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> Websocket:
         endpoint = self._shared.config.endpoint(self.market, "order_api")
-        self._socket = await open_websocket(endpoint, PATHS[self.market], self._shared.context, self._on_message)
+        socket = await open_websocket(endpoint, PATHS[self.market], self._shared.context, self._on_message)
+        self._socket = socket
         self._is_logged_on = False
         if self._signer.can_log_on:
-            await self._request("session.logon", self._signer.sign_params(self._timed({})))
+            await self._request("session.logon", self._signer.sign_params(self.timed({})))
             self._is_logged_on = True
         if self.market == Market.SPOT:
             method = "userDataStream.subscribe" + ("" if self._is_logged_on else ".signature")
-            await self._request(method, {} if self._is_logged_on else self._signer.sign_params(self._timed({})))
+            await self._request(method, {} if self._is_logged_on else self._signer.sign_params(self.timed({})))
         self.is_ready = True
         self._shared.log.event(self._where, f"connected to {endpoint}")
         self._on_connected()
+        return socket
 
-    async def _wait_ended(self) -> None:
-        socket = self._socket
-        assert socket is not None
-        ended = asyncio.ensure_future(socket.wait_ended())
-        try:
-            while not ended.done():
-                await asyncio.wait([ended], timeout=1.0)
-                if socket.age_s > CONNECTION_S_MAX and not self._pending:
-                    socket.close("it is a day old")
-                elif socket.silent_s > SILENCE_S_MAX:
-                    socket.close("it went silent")
-            raise VenueError(f"connection: {ended.result()}")
-        finally:
-            ended.cancel()
+    def _why_close(self) -> str:
+        is_old = self._socket is not None and self._socket.age_s > LIFE_S
+        return "it is a day old" if is_old and not self._pending else ""
 
     def _drop(self, why: str) -> None:
         """End the connection; what was not answered is known to be so."""
@@ -169,7 +153,7 @@ class OrderApi:
             raise VenueError(f"{method}: not connected")
         if self._limits.wait_s(1) > 0:
             raise VenueError(f"{method}: the rate limit is used up")
-        timed = self._timed(params)
+        timed = self.timed(params)
         return await self._request(method, timed if self._is_logged_on else self._signer.sign_params(timed))
 
     async def call_by_key(self, method: str, params: Mapping[str, Any]) -> bytes:
@@ -178,7 +162,8 @@ class OrderApi:
             raise VenueError(f"{method}: not connected")
         return await self._request(method, {**params, "apiKey": self._signer.api_key})
 
-    def _timed(self, params: Mapping[str, Any]) -> dict[str, Any]:
+    def timed(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete a request's parameters by the venue's time, and how long behind it the request is good."""
         return {**params, "timestamp": self._clock.venue_ms(), "recvWindow": RECEIVE_WINDOW_MS}
 
     async def _request(self, method: str, params: Mapping[str, Any]) -> bytes:
@@ -203,8 +188,9 @@ class OrderApi:
 
     def _refusal(self, method: str, answer: ApiMessage) -> RefusedError:
         body = answer.error or ErrorBody()
-        refused = RefusedError(method, answer.status, body.code, body.msg)
-        if refused.meaning.outcome == Outcome.WAIT:
+        text = f"{method}: status {answer.status}, {body.code} {plain(body.msg)}"
+        refused = RefusedError(text, answer.status, body.code, body.msg)
+        if outcome_of(refused) == Outcome.WAIT:
             retry_ms = body.data.retry_after if body.data else 0
             seconds = max(0, retry_ms - self._clock.venue_ms()) // 1_000 + 1 if retry_ms else ""
             blocked_s = self._limits.block(str(seconds))

@@ -8,6 +8,8 @@ executed, 4xx does not. `docs/binance-orders.md` has this table; a test compares
 from dataclasses import dataclass
 from enum import Enum
 
+from crosswire.venues.bridge.binance.gateway.rest import RefusedError
+from crosswire.venues.errors import VenueError
 from crosswire.venues.order import RejectReason
 
 
@@ -149,3 +151,10 @@ def meaning_of(status: int, code: int, message: str) -> Meaning:
         if message.startswith(beginning):
             return meaning
     return STATUSES.get(status) or CODES.get(code) or _REFUSED
+
+
+def outcome_of(error: VenueError) -> Outcome | None:
+    """Say what an answer that was a refusal leaves known; None: there was no answer."""
+    if not isinstance(error, RefusedError):
+        return None
+    return meaning_of(error.status, error.code, error.message).outcome

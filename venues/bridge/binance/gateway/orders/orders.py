@@ -72,6 +72,7 @@ class OrderSide:
             raise VenueError(f"orders.address = {self._config.address}: {error.strerror or error}") from None
         with self._journal:
             tasks = [loop.create_task(trader.run()) for trader in self._traders]
+            tasks.append(loop.create_task(self._check_instruments()))
             tasks += [
                 loop.create_task(trader.keep_countdown(self._config.countdown_ms))
                 for trader in self._traders
@@ -90,6 +91,16 @@ class OrderSide:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _check_instruments(self) -> None:
+        """Raise VenueError for an open order that nobody would ask for: its symbol is configured no more."""
+        await self._shared.definitions.known.wait()
+        for client_order_id, order in self.account.open_orders():
+            if self._find(order.asked.instrument_id)[0] is None:
+                raise VenueError(
+                    f"{self._config.journal}: order {client_order_id} may be open, and its symbol is not configured"
+                    f" (instrument {order.asked.instrument_id}): add it, or name another journal once it has ended"
+                )
 
     async def _leave(self) -> None:
         """Log the engine out and cancel what is open; what could not be is named."""
@@ -135,6 +146,12 @@ class OrderSide:
 
     def new(self, asked: Asked) -> None:
         """Send an order, or tell why not."""
+        try:
+            self._new(asked)
+        except VenueError as error:  # the journal can't be written: nothing more is certain
+            self._stop(str(error))
+
+    def _new(self, asked: Asked) -> None:
         reason = RejectReason.NOT_LOGGED_ON if self._why_stopped else self.account.ask(asked)
         if reason != RejectReason.NONE:
             self._tell([self._refused(asked, reason)])
@@ -169,7 +186,7 @@ class OrderSide:
 
     def _find(self, instrument_id: int) -> tuple[Trader | None, Definition | None]:
         for trader in self._traders:
-            definition = trader.takes(instrument_id)
+            definition = trader.find(instrument_id)
             if definition is not None:
                 return trader, definition
         return None, None

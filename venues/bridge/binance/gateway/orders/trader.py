@@ -19,14 +19,9 @@ from crosswire.venues.bridge.binance.gateway.definitions import PATHS as REST_PA
 from crosswire.venues.bridge.binance.gateway.definitions import Definition, ask_time
 from crosswire.venues.bridge.binance.gateway.log import plain
 from crosswire.venues.bridge.binance.gateway.orders.account import Account, ContradictionError, TradesMissingError
-from crosswire.venues.bridge.binance.gateway.orders.api import (
-    RECEIVE_WINDOW_MS,
-    OrderApi,
-    RefusedError,
-    UnansweredError,
-)
+from crosswire.venues.bridge.binance.gateway.orders.api import RECEIVE_WINDOW_MS, OrderApi, UnansweredError
 from crosswire.venues.bridge.binance.gateway.orders.budget import OrderBudget
-from crosswire.venues.bridge.binance.gateway.orders.codes import Outcome
+from crosswire.venues.bridge.binance.gateway.orders.codes import Outcome, meaning_of, outcome_of
 from crosswire.venues.bridge.binance.gateway.orders.records import Asked, Told
 from crosswire.venues.bridge.binance.gateway.orders.signing import Signer
 from crosswire.venues.bridge.binance.gateway.orders.user_data import UserDataStream
@@ -44,9 +39,11 @@ from crosswire.venues.bridge.binance.gateway.orders.wire import (
     order_id_text,
     place_params,
     qty_e9,
+    ticks_of,
     trade_of_event,
     trade_of_list,
 )
+from crosswire.venues.bridge.binance.gateway.rest import RefusedError
 from crosswire.venues.bridge.binance.gateway.shared import Shared
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import to_e9
@@ -142,7 +139,7 @@ class Trader:
             try:
                 await self._make_whole()
             except VenueError as error:
-                self._shared.log.event(self._where, f"the account is not whole: {error}")
+                await self._note_failure("the account is not whole", error)
                 await asyncio.sleep(ASK_AGAIN_S)
                 self._connected.set()
                 continue
@@ -156,9 +153,9 @@ class Trader:
     async def _make_whole(self) -> None:
         if self.stream is not None and not self.stream.is_open:
             return  # it will be told again
-        await ask_time(self.market, self._shared.rest[self.market], self._shared.clocks[self.market])
+        await self._ask_time()
         for client_order_id, order in self._account.open_orders():
-            definition = self._definition_of(order.asked.instrument_id)
+            definition = self.find(order.asked.instrument_id)
             if definition is not None:
                 while client_order_id in self._account.orders and not await self._find_out(definition, client_order_id):
                     await asyncio.sleep(ASK_AGAIN_S)
@@ -172,14 +169,26 @@ class Trader:
         table = self._shared.definitions.table
         return [each for (market, _symbol), each in table.items() if market == self.market]
 
-    def _definition_of(self, instrument_id: int) -> Definition | None:
+    def find(self, instrument_id: int) -> Definition | None:
+        """Find the definition of an instrument of this market."""
         return next((each for each in self._definitions() if each.instrument_id == instrument_id), None)
 
-    # What the engine asks for.
+    async def _ask_time(self) -> None:
+        await ask_time(self.market, self._shared.rest[self.market], self._shared.clocks[self.market])
 
-    def takes(self, instrument_id: int) -> Definition | None:
-        """Find the definition of an instrument of this market."""
-        return self._definition_of(instrument_id)
+    async def _note_failure(self, what: str, error: VenueError) -> None:
+        """Say what failed, and do what a refusal asks for."""
+        self._shared.log.event(self._where, f"{what}: {error}")
+        outcome = outcome_of(error)
+        if outcome == Outcome.STOP:
+            self._stop(str(error))
+        elif outcome == Outcome.CLOCK:
+            try:
+                await self._ask_time()
+            except VenueError as failed:
+                self._shared.log.event(self._where, f"the venue's time: {failed}")
+
+    # What the engine asks for.
 
     def place(self, definition: Definition, asked: Asked) -> None:
         """Send an order that the account has noted, or refuse it."""
@@ -209,29 +218,29 @@ class Trader:
         try:
             state = _decode(await self.api.call("order.place", params), OrderState)
         except RefusedError as error:
-            self._shared.log.event(self._where, f"order {number}: {error}")
-            if error.meaning.outcome == Outcome.UNKNOWN:
-                await self._ask_until_known(definition, number)
-            else:
-                await self._heed(error)
-                self._tell(self._account.refuse(number, error.meaning.reason, asked.time_ns))
+            meaning = meaning_of(error.status, error.code, error.message)
+            if meaning.outcome != Outcome.UNKNOWN:
+                self._tell(self._account.refuse(number, meaning.reason, asked.time_ns))
+            await self._note_failure(f"order {number}", error)
+            await self._ask_until_known(definition, number)
         except UnansweredError as error:
-            self._shared.log.event(self._where, f"order {number}: {error}; it is asked for")
+            await self._note_failure(f"order {number} is asked for", error)
             await self._ask_until_known(definition, number)
         except VenueError as error:
-            self._shared.log.event(self._where, f"order {number} was not sent: {error}")
             is_limited = self._shared.limits[self.market].wait_s(1) > 0
             reason = RejectReason.RATE_LIMIT if is_limited else RejectReason.BOOK_NOT_READY
             self._tell(self._account.refuse(number, reason, asked.time_ns))
+            await self._note_failure(f"order {number} was not sent", error)
         else:
-            await self._take_state(definition, number, state)
+            await self._take_answer(definition, number, state)
 
-    async def _heed(self, error: RefusedError) -> None:
-        """Do what a refusal asks for beside the order."""
-        if error.meaning.outcome == Outcome.CLOCK:
-            await ask_time(self.market, self._shared.rest[self.market], self._shared.clocks[self.market])
-        elif error.meaning.outcome == Outcome.STOP:
-            self._stop(str(error))
+    async def _take_answer(self, definition: Definition, client_order_id: int, state: OrderState) -> None:
+        """Take up what an answer says an order is; what can't be had of it now is asked for until it can."""
+        try:
+            await self._take_state(definition, client_order_id, state)
+        except VenueError as error:
+            await self._note_failure(f"trades of order {client_order_id}", error)
+            await self._ask_until_known(definition, client_order_id)
 
     async def _ask_until_known(self, definition: Definition, client_order_id: int) -> None:
         """Ask what became of an order until the venue says it; nothing else goes to its instrument meanwhile."""
@@ -242,7 +251,7 @@ class Trader:
                     if await self._find_out(definition, client_order_id):
                         return
                 except VenueError as error:
-                    self._shared.log.event(self._where, f"order {client_order_id} is not known: {error}")
+                    await self._note_failure(f"order {client_order_id} is not known", error)
                 await asyncio.sleep(ASK_AGAIN_S)
         finally:
             self._doubtful.discard(client_order_id)
@@ -254,7 +263,7 @@ class Trader:
         try:
             state = _decode(await self.api.call("order.status", params), OrderState)
         except RefusedError as error:
-            if error.meaning.outcome != Outcome.GONE:
+            if outcome_of(error) != Outcome.GONE:
                 raise
             clock = self._shared.clocks[self.market]
             asked_ms = (order.asked.time_ns + clock.offset_ns) // NS_PER_MS
@@ -312,8 +321,8 @@ class Trader:
         if self._account.known_trade(definition.instrument_id, state.id) is not None:
             return
         number = self._account.order_of(state.order_id) or await self._ours(definition, state.order_id)
-        trade = trade_of_list(definition, number, state, 0)
-        charged_e9 = self._fee_e9(definition, state.commission, state.commission_asset, trade.price_ticks)
+        price_ticks = ticks_of(definition, state.price)
+        charged_e9 = self._fee_e9(definition, state.commission, state.commission_asset, price_ticks)
         self._tell(self._account.trade(trade_of_list(definition, number, state, charged_e9)))
 
     async def _ours(self, definition: Definition, venue_order_id: int) -> int:
@@ -367,13 +376,13 @@ class Trader:
                 return
             try:
                 state = _decode(await self.api.call("order.cancel", params), OrderState)
-                await self._take_state(definition, client_order_id, state)
-            except RefusedError as error:
-                if error.meaning.outcome == Outcome.GONE and client_order_id in self._account.orders:
-                    await self._ask_until_known(definition, client_order_id)
-                await self._heed(error)
             except VenueError as error:
-                self._shared.log.event(self._where, f"cancel of order {client_order_id}: {error}")
+                if outcome_of(error) == Outcome.GONE:
+                    await self._ask_until_known(definition, client_order_id)  # it has ended by itself
+                else:
+                    await self._note_failure(f"cancel of order {client_order_id}", error)
+            else:
+                await self._take_answer(definition, client_order_id, state)
             if client_order_id in self._account.orders:
                 await asyncio.sleep(ASK_AGAIN_S)
         self._stop(f"order {client_order_id} could not be cancelled")
@@ -388,7 +397,7 @@ class Trader:
                         try:
                             await self._send("POST", COUNTDOWN_PATH, params, COUNTDOWN_WEIGHT)
                         except VenueError as error:
-                            self._shared.log.event(self._where, f"countdown: {error}")
+                            await self._note_failure("countdown", error)
             await asyncio.sleep(countdown_ms / 3_000)
 
     # What the venue says by itself.
@@ -414,29 +423,26 @@ class Trader:
 
     def _take_order_event(self, definition: Definition, event: OrderEvent) -> None:
         number = client_order_id_of(self._account.begun_ns, event.id_text)
-        if event.execution in TRADE_EXECUTIONS:
-            trade = trade_of_event(definition, number, event, 0)
-            charged = self._fee_e9(definition, event.commission or "0", event.commission_asset or "", trade.price_ticks)
-            try:
-                self._tell(self._account.trade(trade_of_event(definition, number, event, charged)))
-            except TradesMissingError:
-                self._start(self._fetch_missing(definition, number, event.order_id))
-            return
-        order = self._account.orders.get(number)
-        if order is None:
-            self._shared.log.count("events of orders that have ended, or are not ours")
-        elif event.status in OPEN_STATUSES:
-            self._tell(self._account.acknowledge(number, event.order_id, event.time * NS_PER_MS))
-        elif event.status in ENDED_STATUSES:
-            self._end_by_event(definition, number, event)
-
-    def _end_by_event(self, definition: Definition, number: int, event: OrderEvent) -> None:
-        executed_lots = lots_of(definition, event.executed_qty)
-        reason = ENDED_STATUSES[event.status]
         try:
-            self._tell(self._account.end(number, event.order_id, executed_lots, reason, event.time * NS_PER_MS))
+            self._tell(self._heard(definition, number, event))
         except TradesMissingError:
             self._start(self._fetch_missing(definition, number, event.order_id))
+
+    def _heard(self, definition: Definition, number: int, event: OrderEvent) -> list[Told]:
+        """Take an event up; what is new to the engine. TradesMissingError: trades before it were not told."""
+        if event.execution in TRADE_EXECUTIONS:
+            commission, asset = event.commission or "0", event.commission_asset or ""
+            charged_e9 = self._fee_e9(definition, commission, asset, ticks_of(definition, event.last_price))
+            return self._account.trade(trade_of_event(definition, number, event, charged_e9))
+        time_ns = event.time * NS_PER_MS
+        if number not in self._account.orders:
+            self._shared.log.count("events of orders that have ended, or are not ours")
+        elif event.status in OPEN_STATUSES:
+            return self._account.acknowledge(number, event.order_id, time_ns)
+        elif event.status in ENDED_STATUSES:
+            executed_lots = lots_of(definition, event.executed_qty)
+            return self._account.end(number, event.order_id, executed_lots, ENDED_STATUSES[event.status], time_ns)
+        return []
 
     async def _fetch_missing(self, definition: Definition, client_order_id: int, venue_order_id: int) -> None:
         """Ask for an order's trades, some of which were not told, and then for the order itself."""
@@ -452,7 +458,7 @@ class Trader:
                     await self._ask_until_known(definition, client_order_id)
                 return
             except VenueError as error:
-                self._shared.log.event(self._where, f"trades of order {client_order_id}: {error}")
+                await self._note_failure(f"trades of order {client_order_id}", error)
                 await asyncio.sleep(ASK_AGAIN_S)
 
     def _fee_e9(self, definition: Definition, commission: str, asset: str, price_ticks: int) -> int:
@@ -475,9 +481,8 @@ class Trader:
         return _decode(await self._send("GET", path, params, weight), kind)
 
     async def _send(self, method: str, path: str, params: dict[str, Any], weight: int) -> bytes:
-        timed = {**params, "recvWindow": RECEIVE_WINDOW_MS, "timestamp": self._shared.clocks[self.market].venue_ms()}
         headers = {"X-MBX-APIKEY": self._signer.api_key}
-        query = self._signer.sign_query(timed)
+        query = self._signer.sign_query(self.api.timed(params))
         return await self._shared.rest[self.market].request(method, f"{path}?{query}", weight, headers)
 
     def _start(self, work: Any) -> asyncio.Task[None]:

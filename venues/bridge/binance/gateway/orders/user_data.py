@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from crosswire.venues.bridge.binance.gateway.orders.api import BACKOFF_S_MAX, BACKOFF_S_MIN, CONNECTION_S_MAX, OrderApi
+from crosswire.venues.bridge.binance.gateway.back_off import BackOff
+from crosswire.venues.bridge.binance.gateway.orders.api import OrderApi
 from crosswire.venues.bridge.binance.gateway.shared import Shared
-from crosswire.venues.bridge.binance.gateway.websocket import Websocket, open_websocket
+from crosswire.venues.bridge.binance.gateway.websocket import LIFE_S, Websocket, open_websocket
 from crosswire.venues.errors import VenueError
 
 KEEP_ALIVE_S = 25 * 60.0
@@ -40,27 +41,27 @@ class UserDataStream:
 
     async def run(self) -> None:
         """Keep a connection until cancelled."""
-        backoff_s = BACKOFF_S_MIN
+        back_off = BackOff()
         while True:
             socket: Websocket | None = None
             try:
                 while not self._api.is_ready:
                     await asyncio.sleep(POLL_S)
                 socket = await self._open()
-                backoff_s = BACKOFF_S_MIN
+                back_off.reset()
                 self.is_open = True
                 self._shared.log.event(self._where, "connected")
                 self._on_connected()
                 await self._keep(socket)
             except VenueError as error:
-                self._shared.log.event(self._where, f"{error}; connecting again in {backoff_s:g} s")
+                wait_s = back_off.next_s()
+                self._shared.log.event(self._where, f"{error}; connecting again in {wait_s:.1f} s")
                 self._shared.log.count("user data connections lost")
             finally:
                 self.is_open = False
                 if socket is not None:
                     socket.close("the gateway ends it")
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
+            await asyncio.sleep(wait_s)
 
     async def _open(self) -> Websocket:
         answer = await self._api.call_by_key("userDataStream.start", {})
@@ -75,17 +76,12 @@ class UserDataStream:
         self._on_event(bytes(payload))
 
     async def _keep(self, socket: Websocket) -> None:
-        ended = asyncio.ensure_future(socket.wait_ended())
-        loop = asyncio.get_running_loop()
-        due = loop.time() + KEEP_ALIVE_S
-        try:
-            while not ended.done():
-                await asyncio.wait([ended], timeout=POLL_S)
-                if socket.age_s > CONNECTION_S_MAX:
-                    socket.close("it is a day old")
-                elif loop.time() >= due:
-                    await self._api.call_by_key("userDataStream.ping", {})
-                    due = loop.time() + KEEP_ALIVE_S
-            raise VenueError(f"connection: {ended.result()}")
-        finally:
-            ended.cancel()
+        """Keep the key alive until the connection ends. VenueError: it has, or the key could not be."""
+        while True:
+            try:
+                async with asyncio.timeout(KEEP_ALIVE_S):
+                    why = await socket.follow(lambda: "it is a day old" if socket.age_s > LIFE_S else "", POLL_S)
+            except TimeoutError:
+                await self._api.call_by_key("userDataStream.ping", {})
+            else:
+                raise VenueError(f"connection: {why}")

@@ -1,10 +1,10 @@
 """`crosswire doctor`: look at the host, say what is wrong, mend what can be mended, undo that."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crosswire.engine.config import load_config, need_live
+from crosswire.engine.doctor.cli import Ask, Tell
 from crosswire.engine.doctor.plan import general_plan, plan_of, spun_core
 from crosswire.nic.host.doctor.check import Check, Plan, Severity
 from crosswire.nic.host.doctor.examine import examine
@@ -12,12 +12,6 @@ from crosswire.nic.host.doctor.host import Host
 from crosswire.nic.host.doctor.jitter import Measured, measure
 from crosswire.nic.host.doctor.mend import Mender, mender, record_path
 from crosswire.nic.host.process import HostError, has_capability
-
-COULD_NOT = 3  # exit code: the checks could not be made
-JITTER_S = 3.0  # of a plot whose time is not said
-
-Tell = Callable[[str], None]
-Ask = Callable[[str], str]  # gives what was answered: y, n or q
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from crosswire.engine.doctor.command import DoctorOptions
     from crosswire.nic.host.doctor.check import Check
 
-COULD_NOT = 3  # exit code: the checks could not be made, or a change was refused
+COULD_NOT = 3  # exit code: the checks could not be made, or not all be undone
 JITTER_S = 3.0  # of a plot whose time is not said
 Tell = Callable[[str], None]
 Ask = Callable[[str], str]  # gives what was answered: y, n or q
@@ -100,9 +100,8 @@ def run(
     if measured is not None:
         plan = replace(plan, jitter=measured.jitter)
     checks = make_checks(options, plan)
-    refused = 0
     if ask is not None:
-        refused = mend_checks(checks, ask, tell)
+        mend_checks(checks, ask, tell)
         checks = make_checks(options, plan)
     if measured is not None and plot is not None:
         from crosswire.engine.doctor.page import write_jitter
@@ -113,7 +112,7 @@ def run(
         from crosswire.engine.doctor.show import jitter_text
 
         tell(jitter_text(measured))
-    return COULD_NOT if refused else exit_code(checks)
+    return exit_code(checks)
 
 
 def print_all(checks: "Sequence[Check]", console: Console, as_json: bool) -> None:

@@ -52,10 +52,9 @@ def make_checks(options: DoctorOptions, plan: Plan) -> list[Check]:
     return found
 
 
-def mend_checks(checks: list[Check], ask: Ask, tell: Tell) -> int:
-    """Mend what can be mended, each after asking; return how many changes were refused. HostError."""
+def mend_checks(checks: list[Check], ask: Ask, tell: Tell) -> None:
+    """Mend what can be mended, each after asking; tell what the kernel refuses, and go on. HostError."""
     with mender(Host(), record_path()) as hand:
-        refused = 0
         for each in checks:
             if each.severity not in (Severity.FAIL, Severity.WARN):
                 continue
@@ -69,13 +68,12 @@ def mend_checks(checks: list[Check], ask: Ask, tell: Tell) -> int:
             if answer == "q":
                 break
             if answer == "y":
-                refused += _mend_one(hand, each, tell)
+                _mend_one(hand, each, tell)
         if hand.record.changed:
             tell(f"what was there before is in {hand.path}; crosswire doctor --undo restores it")
-        return refused
 
 
-def _mend_one(hand: Mender, check: Check, tell: Tell) -> int:
+def _mend_one(hand: Mender, check: Check, tell: Tell) -> None:
     done = refused = 0
     for change in check.changes:
         try:
@@ -84,7 +82,6 @@ def _mend_one(hand: Mender, check: Check, tell: Tell) -> int:
             refused += 1
             tell(f"  refused: {error}")
     tell(f"  {done} done, {refused} refused")
-    return refused
 
 
 def undo_changes(tell: Tell) -> int:

@@ -61,6 +61,12 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "tcp-connection": (_named("nic/tcp", "connection"), ["tests/nic/tcp/test_tcp_connection.py"]),
     "told": (_named("engine", "alarm", "ending"), ["tests/engine/test_alarm_words.py", "tests/engine/test_ending.py"]),
     "signals": (_named("nic/host", "signals"), ["tests/nic/host/test_signals_noted.py"]),
+    "doctor": (
+        _named(
+            "nic/host/doctor", "lists", "cpu", "interrupts", "memory", "kernel", "clock", "interface", "files", "mend"
+        ),
+        ["tests/nic/host/doctor", "-k", "not dies_half_way and not whatever_it_says"],
+    ),
     "venue-accounts": (_named("engine/live", "accounts"), ["tests/engine/live/test_accounts.py"]),
     "cross-spread": (
         _named("strategies", "cross_spread", "exposure"),

@@ -1,5 +1,6 @@
 """The documentation: it builds without a warning, what it links is there, and its commands are commands."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -98,8 +99,19 @@ def test_a_documented_command_is_one(line: str) -> None:
     command.make_context(line, arguments)
 
 
+def walk(page: str, folder: Path) -> int:
+    """Run a page's commands in a folder, word for word; how many there are."""
+    commands = commands_in(ROOT / "docs" / page)
+    for command in commands:
+        _, *arguments = shlex.split(command)
+        run = [sys.executable, "-m", "crosswire.engine.cli", *arguments]
+        ended = subprocess.run(run, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        assert (command, ended.returncode, ended.stderr[-2000:] if ended.returncode else "") == (command, 0, "")
+    return len(commands)
+
+
 def test_the_way_into_backtesting_is_walked(tmp_path: Path) -> None:
-    """Word for word, in an empty folder with the two recordings that it is about."""
+    """In an empty folder with the recordings that it is about."""
     copies = {
         "capture.pcapng": recording("deribit/sample_capture_v1_6.pcapng"),
         "spot.gz": recording("binance/spot/btcusdt_20240808.gz"),
@@ -107,12 +119,25 @@ def test_the_way_into_backtesting_is_walked(tmp_path: Path) -> None:
     }
     for name, source in copies.items():
         (tmp_path / name).symlink_to(source)
-    commands = commands_in(ROOT / "docs" / "backtesting.md")
-    assert len(commands) == 8
-    for command in commands:
-        _, *arguments = shlex.split(command)
-        run = [sys.executable, "-m", "crosswire.engine.cli", *arguments]
-        ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-        assert (command, ended.returncode, ended.stderr[-2000:] if ended.returncode else "") == (command, 0, "")
+    assert walk("backtesting.md", tmp_path) == 8
     assert (tmp_path / "runs" / "synthetic" / "latest" / "report.html").is_file()
     assert len(list((tmp_path / "data").glob("*.pcap*"))) >= 2
+
+
+def test_the_way_to_a_strategy_is_walked(tmp_path: Path) -> None:
+    """With the files that it has one write, which are made from the pages' own blocks."""
+    (tmp_path / "examples").mkdir()
+    tables = fenced("plugins.md", "toml")
+    example = (ROOT / "examples" / "synthetic.toml").read_text()
+    before, _, rest = example.partition("[strategy]")
+    (tmp_path / "examples" / "my.toml").write_text(f"{before}{tables}\n{rest[rest.index('[live]') :]}")
+    (tmp_path / "examples" / "imbalance.py").write_text(fenced("strategies.md", "python"))
+    assert walk("plugins.md", tmp_path) == 2
+    assert json.loads((tmp_path / "runs" / "synthetic" / "latest" / "summary.json").read_text())["fills"] > 0
+
+
+def fenced(page: str, language: str) -> str:
+    """A page's first block in a language."""
+    found = re.search(rf"```{language}\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    assert found is not None
+    return found[1]

@@ -134,6 +134,14 @@ class LiveConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     exchange_core: int = 0
 
 
+class ControlConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How a live run is watched and commanded from outside; without this table nothing is served."""
+
+    keys: str  # folder of the keys and of the list of clients, as `crosswire control keys` makes it
+    address: str = ""  # that clients come to: "tcp://10.0.0.5:9477", "ipc:///run/crosswire/btc"; "": a socket beside
+    # the run folders
+
+
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A whole run. Relative paths are relative to the configuration file."""
 
@@ -143,6 +151,7 @@ class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     strategy: StrategyConfig | list[StrategyConfig]
     generate: GenerateConfig | None = None
     live: LiveConfig | None = None
+    control: ControlConfig | None = None
     sample_interval_ms: int = 100  # of the time series in the report, and of the loss limit's check
 
     @property

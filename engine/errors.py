@@ -30,6 +30,10 @@ class NothingError(Exception):
         self.folder = folder
 
 
+class ControlError(Exception):
+    """One line: why a monitor or its client can't do what was asked."""
+
+
 class ExplainError(Exception):
     """One line: why a run can't be explained, and what to do."""
 
@@ -43,6 +47,7 @@ KNOWN_ERRORS = (
     ConfigError,
     CaptureError,
     CompileError,
+    ControlError,
     ExplainError,
     HostError,
     JournalError,

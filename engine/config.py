@@ -134,12 +134,21 @@ class LiveConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     exchange_core: int = 0
 
 
+class FlattenConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How positions are traded away when the operator says so."""
+
+    band_bps: Decimal = Decimal(10)  # how far through the opposite best; the price collar holds beside it
+    interval_ms: int = 100  # between two tries: longer than a round trip and the longest speed bump
+    tries: int = 50
+
+
 class ControlConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How a live run is watched and commanded from outside; without this table nothing is served."""
 
     keys: str  # folder of the keys and of the list of clients, as `crosswire control keys` makes it
     address: str = ""  # that clients come to: "tcp://10.0.0.5:9477", "ipc:///run/crosswire/btc"; "": a socket beside
     # the run folders
+    flatten: FlattenConfig = FlattenConfig()
 
 
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -363,6 +372,19 @@ def _check_paths(config: RunConfig, path: Path) -> None:
             raise ConfigError(f"{path}: {key} = {name!r}: {NAME_RULE}")
 
 
+def _check_control(config: RunConfig, path: Path) -> None:
+    if config.control is None:
+        return
+    flatten = config.control.flatten
+    for key, value, most in (
+        ("band_bps", flatten.band_bps, 10_000),
+        ("interval_ms", flatten.interval_ms, 60_000),
+        ("tries", flatten.tries, 10_000),
+    ):
+        if not 0 < value <= most:
+            raise ConfigError(f"{path}: control.flatten.{key} = {value}: must be above 0, and {most} at most")
+
+
 def _check_names(config: RunConfig, path: Path) -> None:
     _check_paths(config, path)
     if not 1 <= len(config.venue) <= VENUES_MAX:
@@ -380,5 +402,6 @@ def _check_names(config: RunConfig, path: Path) -> None:
     if sum(len(venue.instrument) for venue in config.venue) > INSTRUMENTS_MAX:
         raise ConfigError(f"{path}: more than {INSTRUMENTS_MAX} instruments")
     _check_strategies(config, path)
+    _check_control(config, path)
     if config.sample_interval_ms <= 0:
         raise ConfigError(f"{path}: sample_interval_ms = {config.sample_interval_ms}: must be positive")

@@ -22,6 +22,10 @@ class AlarmError(Exception):
     """One line: what a venue and the engine do not agree on. Everything was cancelled; the records are kept."""
 
 
+class KilledError(Exception):
+    """One line: who has ended a run by a command. Everything was cancelled; the records are kept."""
+
+
 class NothingError(Exception):
     """One line: why nothing could happen in a run, which is kept in `folder`."""
 
@@ -51,6 +55,7 @@ KNOWN_ERRORS = (
     ExplainError,
     HostError,
     JournalError,
+    KilledError,
     LimitError,
     LoopError,
     NothingError,

@@ -208,6 +208,10 @@ class Applied(IntEnum):
     BAD_EXECUTION = 14  # an execution id that was another fill's, or is out of line
 
 
+RESTORED = 1  # `Order.is_restored`: of an earlier run
+ENGINES_OWN = 2  # the engine's, which trades a position of the strategy's away
+
+
 class Order(OrderTerms):
     """One order of ours. A slot with state FREE holds none."""
 
@@ -227,7 +231,7 @@ class Order(OrderTerms):
     acked_ns: i64  # 0: never
     closed_ns: i64  # 0: still open
     cancel_due: i64  # 1: its strategy wants it cancelled, and nothing that says so could be sent yet
-    is_restored: i64  # 1: of an earlier run; its strategy knows nothing of it
+    is_restored: i64  # RESTORED or ENGINES_OWN: its strategy knows nothing of it
     is_confirmed: i64  # 1: the venue's account has it open
     reason: i64  # RejectReason when REJECTED or CANCELLED, the gate's own when VETOED
 

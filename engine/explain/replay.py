@@ -16,6 +16,8 @@ import numpy as np
 from crosswire.engine.build.run import Run, build_core
 from crosswire.engine.build.venue import make_parts
 from crosswire.engine.config import RunConfig, make_config
+from crosswire.engine.control.mailbox import Mailbox
+from crosswire.engine.control.parameters import set_control
 from crosswire.engine.errors import ExplainError
 from crosswire.engine.explain.outside import BY_TIME, Mark, marks_of
 from crosswire.engine.explain.reading import KEPT, Told, VenueCapture, journal_key, read_opening
@@ -142,6 +144,11 @@ class Replay:
         self.run = Run(self.config, config_path, core, tuple(parts), ReplayClock(), [])
         self.entries = FollowEntries()
         core.linker.link_all(self.entries, follow_unit())
+        if self.config.control is not None:
+            # Its commands come from the journal.
+            self.mailbox = Mailbox()
+            core.engine.control.mailbox = address_of(self.mailbox)
+            set_control(core, self.config)
         self.run.load()
         if is_live:
             self._resume(carried)

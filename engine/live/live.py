@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -16,8 +16,11 @@ from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, ORDERS, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
+from crosswire.engine.control.mailbox import client_text
+from crosswire.engine.control.parameters import set_control
+from crosswire.engine.control.share import SharedRun
 from crosswire.engine.ending import give_up, go_on_without_segment
-from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, LoopError
+from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, KilledError, LoopError
 from crosswire.engine.feed_warnings import mismatch_warnings
 from crosswire.engine.journal.carry import Carried, last_carried
 from crosswire.engine.journal.description import write_description
@@ -156,11 +159,14 @@ def run_live(
     check_capabilities(config, live)
     files = capture_files(config, capture)
     tap_bytes = LIVE_TAP_BYTES if files else 0
-    core = build_core(config, config_path)
-    core.linker.want(recorder_units())
-    sources = make_account_sources(config, config_path, core.engine.market)
     clock = LiveClock()
     with ExitStack() as closing:
+        # Without [control] all memory is the process's own, and no command reaches the loop.
+        shared = SharedRun(closing) if config.control is not None else None
+        with allocating_in(shared):
+            core = build_core(config, config_path)
+        core.linker.want(recorder_units())
+        sources = make_account_sources(config, config_path, core.engine.market)
         closing.enter_context(hold_name(output, config.name))
         carried = begin_with_last(core, config, output, console)
         need_comparison(config, carried, sources)
@@ -172,18 +178,22 @@ def run_live(
         # Until here Ctrl-C just ends the command: nothing is open. From here on signals wait for the loop's thread.
         hold_signals()
         leave_on_signals(core.engine)
-        rings = open_all_rings(config, config_path, live, closing, tap_bytes)
+        rings = open_all_rings(config, config_path, live, closing, tap_bytes, shared)
         keeper = ClockKeeper(clock)
         for venue, each in zip(config.venue, rings, strict=True):
             if each.connections is not None:
                 each.connections.connect(lambda: advance(clock, 0))
             console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
-        run = make_run(config, config_path, core, [each.ring for each in rings], clock)
+        with allocating_in(shared):
+            run = make_run(config, config_path, core, [each.ring for each in rings], clock)
+            set_control(core, config)
         run.load()
         resume_sessions(run, config, carried)
         check = AccountCheck(run, sources)
         closing.callback(check.stop)
         folder = make_run_folder(output, config.name, config_path.read_text())
+        if shared is not None:
+            shared.publish(run, [each.market.ring for each in rings], folder)
         kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
         console.print(confine_live(config, config_path, (folder, MEMORY_FOLDER), capture))
         lanes = [TapLane(each.tap, *own) for each, own in zip(rings, files, strict=bool(files))]
@@ -291,8 +301,13 @@ def conclude(
 
     print_summary(summary, console)
     console.print(f"run folder: {folder}")
+    control = run.engine.control
+    killed = f"killed by {client_text(bytes(control.killer))}" if control.is_killed != 0 else ""
     if alarm:
-        raise AlarmError(f"alarm: {alarm}; the next start asks the venues before it trades")
+        said = [f"alarm: {alarm}", killed, "the next start asks the venues before it trades"]
+        raise AlarmError("; ".join(filter(None, said)))
+    if killed:
+        raise KilledError(killed)
 
 
 def what_failed(error: BaseException) -> str:
@@ -387,8 +402,18 @@ def make_run(config: RunConfig, config_path: Path, core: Core, rings: list[Any],
     return Run(config, config_path, core, make_all_parts(config, config_path, core.engine.market, rings), clock, [])
 
 
+def allocating_in(shared: SharedRun | None) -> AbstractContextManager[None]:
+    """Have what is made meanwhile lie in the memory that others may look at, if the run has such."""
+    return nullcontext() if shared is None else shared.arena.allocating()
+
+
 def open_all_rings(
-    config: RunConfig, config_path: Path, live: LiveConfig, closing: ExitStack, tap_bytes: int
+    config: RunConfig,
+    config_path: Path,
+    live: LiveConfig,
+    closing: ExitStack,
+    tap_bytes: int,
+    shared: SharedRun | None,
 ) -> list[VenueRings]:
     """Open every venue's rings in the configured network namespace."""
     rings = []
@@ -396,7 +421,7 @@ def open_all_rings(
         if live.namespace:
             there.enter_context(in_namespace(live.namespace))
         for number in range(len(config.venue)):
-            each = open_rings(config, config_path, number, tap_bytes)
+            each = open_rings(config, config_path, number, tap_bytes, allocating_in(shared))
             closing.push(each.closing)
             rings.append(each)
     return rings

@@ -28,7 +28,9 @@ from crosswire.engine.monitor.watch import Watch
 from crosswire.nic.host.confine import confine
 from crosswire.nic.host.landlock import Places
 from crosswire.nic.host.trust import who_could_change
+from crosswire.nic.journal.walk import walk_unit
 from crosswire.nic.memory.arena import SHARED_FOLDER
+from crosswire.nic.unit.unit import load_units
 
 INNER = ".inner"  # what the door joins connections with, beside the socket
 LOCK = "lock"
@@ -43,6 +45,7 @@ def run_monitor(config_path: Path, output: Path, tell: Callable[[str], None]) ->
     address = address_of_run(control, output, config.name)
     folder = control_folder(output, config.name)
     need_files(FILES_MIN)
+    load_units([walk_unit()])  # which reads what a run is in its journal: its cache is out of reach later
     with ExitStack() as closing:
         make_folder(folder)
         closing.callback(os.close, hold_folder(folder))

@@ -31,6 +31,7 @@ from crosswire.engine.live.confinement import KEPT_CAPABILITIES, confine_live
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.steady import SteadyConsole
 from crosswire.engine.live.warm_up import warm_up
+from crosswire.engine.live.warnings import damaged_warning, standstill_warnings
 from crosswire.engine.loop import Status
 from crosswire.engine.records import record_closed
 from crosswire.engine.report.facts import describe_run, run_facts, write_facts
@@ -42,7 +43,6 @@ from crosswire.engine.state import begin_leaving, is_leaving, leave_on_signals
 from crosswire.engine.venue import Venue, VenueParts
 from crosswire.engine.warn import print_warnings
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
-from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.process import (
     HostError,
     keep_capabilities,
@@ -74,7 +74,6 @@ WIND_DOWN_S = 2.0  # for the answers to the last cancels
 LOG_OUT_S = 1.0
 ACCOUNTS_S = 15.0  # a feed may define its instruments no more often than every 10 s
 SHOWN_ORDERS_MAX = 5
-TOLD_STANDSTILL_NS = NS_PER_S  # shorter ones are counted only
 
 
 @dataclass
@@ -272,8 +271,7 @@ def end_journal(
                 facts.counters.update(venue_counters(part, seen, each, venue.name))
             except HostError as error:  # its interface is gone: that is no reason to say nothing of the rest
                 facts.warnings.append(uncounted_warning(venue.name, error))
-        if run.engine.state.standstill_longest_ns >= TOLD_STANDSTILL_NS:
-            facts.warnings.append(standstill_warning(run))
+        facts.warnings += standstill_warnings(run.engine.state)
         write_facts(run.engine.journal, facts)
     except Exception as error:  # a strategy's own counters are its author's code
         failure = error
@@ -549,29 +547,6 @@ def journal_counters(run: Run, kept: SharedJournal) -> dict[str, int]:
     }
 
 
-def damaged_warning(name: str, damaged: int) -> DataWarning:
-    """Say that datagrams of a venue were not read for their checksum, and what may be the reason."""
-    return DataWarning(
-        kind="datagrams with a wrong checksum, not read",
-        count=damaged,
-        first_place=f"venue {name}",
-        what_to_do="look for a faulty link or switch; if the sender is on this host, turn its transmit checksum offload"
-        " off, or set check_udp = false in [venue.live]",
-    )
-
-
-def standstill_warning(run: Run) -> DataWarning:
-    """Say that the engine stood still, and for how long."""
-    state = run.engine.state
-    return DataWarning(
-        kind="standstills of the engine",
-        count=state.standstills,
-        first_place=f"the longest {state.standstill_longest_ns / NS_PER_S:.1f} s",
-        what_to_do="find what stops the process or takes its core (a debugger, a paused machine, other processes on"
-        " live.core); crosswire journal --kind standstill lists them",
-    )
-
-
 def uncounted_warning(name: str, error: HostError) -> DataWarning:
     """Say that what a venue's rings have counted is lost."""
     return DataWarning(
@@ -593,9 +568,10 @@ def tell_damaged(run: Run, told: set[str], console: Console) -> None:
 
 def tell_standstill(run: Run, told: set[str], console: Console) -> None:
     """Say once that the engine stood still."""
-    if run.engine.state.standstill_longest_ns >= TOLD_STANDSTILL_NS and "standstill" not in told:
+    warnings = standstill_warnings(run.engine.state)
+    if warnings and "standstill" not in told:
         told.add("standstill")
-        print_warnings([standstill_warning(run)], console)
+        print_warnings(warnings, console)
 
 
 def tell_contradicted(run: Run, told: set[str], console: Console) -> None:

@@ -23,7 +23,6 @@ from crosswire.engine.monitor import messages as m
 from crosswire.engine.monitor.keys import ClientKey
 
 TIMEOUT_S = 5.0  # of a request: more than the loop is given to answer a command
-HELLO_S = 3.0  # of the first request of a session, the handshake included
 HEARTBEAT_MS = 1000
 
 Wanted = TypeVar("Wanted", bound=m.Answer)
@@ -42,10 +41,11 @@ class NoAnswerError(ControlError):
 
 
 class Client:
-    """A connection to a monitor. `timeout_s`: how long a request waits; the rest is as `ClientKey` says."""
+    """A connection to a monitor. `timeout_s`: how long a request waits, None: TIMEOUT_S."""
 
-    def __init__(self, address: str, key: ClientKey, timeout_s: float = TIMEOUT_S) -> None:
-        self.address, self.key, self.timeout_s = address, key, timeout_s
+    def __init__(self, address: str, key: ClientKey, timeout_s: float | None = None) -> None:
+        self.address, self.key = address, key
+        self.timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
         self.welcome: m.Welcome | None = None  # of the session; None: there is none
         self._number = 0
         self._lock = threading.RLock()
@@ -168,25 +168,25 @@ class Client:
     def _request_once(self, request: m.Request) -> m.AnyAnswer:
         if self.welcome is None:
             self._disconnect()
-            answer = self._exchange(m.Hello(), HELLO_S)
+            answer = self._exchange(m.Hello())
             if not isinstance(answer, m.Welcome):
                 return answer
             self.welcome = answer
-        return self._exchange(request, self.timeout_s)
+        return self._exchange(request)
 
     def _need(self, answer: m.AnyAnswer, wanted: type[Wanted]) -> Wanted:
         if not isinstance(answer, wanted):
             raise ControlError(f"{self.address}: answered {type(answer).__name__} instead of {wanted.__name__}")
         return answer
 
-    def _exchange(self, request: m.Request, timeout_s: float) -> m.AnyAnswer:
+    def _exchange(self, request: m.Request) -> m.AnyAnswer:
         """Send one request and wait for its reply; with none in time the connection is given up."""
         socket = self._connect()
         self._number += 1
         session = b"" if self.welcome is None else self.welcome.session
         now_ns = time.time_ns()
         envelope = m.Envelope(version=m.VERSION, session=session, number=self._number, sent_ns=now_ns, request=request)
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + self.timeout_s
         try:
             socket.send(m.encode(envelope), zmq.DONTWAIT)
             while socket.poll(max(0, int((deadline - time.monotonic()) * 1000))):
@@ -201,7 +201,7 @@ class Client:
             self._disconnect()
             raise
         self._disconnect()
-        raise NoAnswerError(self._silence(request, timeout_s))
+        raise NoAnswerError(self._silence(request))
 
     def _read(self, socket: "zmq.Socket[bytes]") -> m.Reply:
         try:
@@ -214,14 +214,14 @@ class Client:
             raise ControlError(f"{self.address}: speaks version {reply.version} of the protocol, this is {m.VERSION}")
         return reply
 
-    def _silence(self, request: m.Request, timeout_s: float) -> str:
+    def _silence(self, request: m.Request) -> str:
         if isinstance(request, m.Hello):
             return (
-                f"{self.address}: no answer in {timeout_s:g} s: is crosswire monitor running there, has it the server"
-                f" key {self.key.server_place}, and is client {self.key.name} on its list?"
+                f"{self.address}: no answer in {self.timeout_s:g} s: is crosswire monitor running there, has it the"
+                f" server key {self.key.server_place}, and is client {self.key.name} on its list?"
             )
         return (
-            f"{self.address}: no answer in {timeout_s:g} s to {m.tag_of(request)}; whether it was done"
+            f"{self.address}: no answer in {self.timeout_s:g} s to {m.tag_of(request)}; whether it was done"
             " crosswire control log tells"
         )
 

@@ -14,7 +14,7 @@ import msgspec
 from crosswire.nic.warning import DataWarning
 
 VERSION = 1
-REQUEST_BYTES_MAX = 16_384  # of one request; a larger one ends its connection
+REQUEST_BYTES_MAX = 16_384  # of one request
 REPLY_BYTES_MAX = 4 << 20  # of one reply: all books of a run at BOOK_DEPTH_MAX fit
 BOOK_DEPTH_MAX = 100  # levels a side of one answer
 SET_VALUES_MAX = 64  # of one `set`: what the loop's mailbox holds
@@ -34,6 +34,7 @@ class Reason(StrEnum):
     """Why a request was refused. Each is counted."""
 
     MALFORMED = "malformed"  # no request of this page
+    OVERSIZED = "oversized"  # longer than REQUEST_BYTES_MAX; of several times that, its connection is ended
     VERSION = "version"  # of another version of this page
     SESSION = "session"  # of no session, of one that is over, or of another connection's
     REPLAYED = "replayed"  # its number has been used
@@ -148,9 +149,8 @@ class Confirm(Ask):
     token: str
 
 
-Query = (
-    GetStatus | GetPositions | GetOrders | GetBooks | GetLimits | GetParameters | GetLatencies | GetSessions | GetLog
-)
+Reading = GetStatus | GetPositions | GetOrders | GetBooks | GetLimits | GetParameters | GetLatencies | GetSessions
+Query = Reading | GetLog
 Command = Pause | ReduceOnly | CancelAll | Kill | Resume | Flatten | Set
 Request = Hello | Query | Command | Confirm
 
@@ -253,6 +253,7 @@ class Status(Answer):
     amends_sent: int
     fills: int
     open_orders: int
+    flatten: str  # Flattening in small letters, "": none was asked for
     money: list[Money]
     venues: list[VenueStatus]
     warnings: list[DataWarning]
@@ -382,7 +383,6 @@ class LatencyRow(Row):
     p50_ns: int
     p90_ns: int
     p99_ns: int
-    p999_ns: int
     max_ns: int
 
 
@@ -401,7 +401,7 @@ class SessionRow(Row):
     is_lost: bool
     losses: int
     text: str  # why it is not there, in the venue's words; "": it is
-    orders_sent: int
+    orders_sent: int | None  # None: its session holds a secret, and is not shared
     accounts: int  # times that the venue has told all that it has of us
     differences: int  # positions that it had otherwise
     strangers: int  # orders or holdings that we did not know

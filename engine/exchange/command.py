@@ -278,10 +278,17 @@ class ExchangeProcess:
         return total(replay.tally() for replay in self.replays).warnings()
 
 
-def run_exchange(config_path: Path, options: ExchangeOptions, say: Callable[[str], None], console: Console) -> None:
+def run_exchange(
+    config_path: Path,
+    options: ExchangeOptions,
+    say: Callable[[str], None],
+    console: Console,
+    look: Callable[[ExchangeProcess], None] = lambda _process: None,
+) -> None:
     """Serve one configuration's exchanges; print "ready" when clients may connect, and one JSON object at the end.
 
-    `console` gets the warnings about the captures, after the JSON.
+    `console` gets the warnings about the captures, after the JSON. `look` is called every SERVE_NS with the exchanges
+    at rest: for tests that compare with their books, or have something go wrong.
     """
     config = load_config(config_path)
     live = need_live(config, config_path)
@@ -298,7 +305,12 @@ def run_exchange(config_path: Path, options: ExchangeOptions, say: Callable[[str
         with plain_errors(config_path, []):
             simulation.linker.load()
         signals = note_signals()
+
+        def stopped() -> bool:
+            look(simulation)
+            return bool(signals)
+
         say("ready")
-        simulation.run(lambda: bool(signals))
+        simulation.run(stopped)
         say(json.dumps(simulation.summary()))
         print_warnings(simulation.warnings(), console)

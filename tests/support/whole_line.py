@@ -40,8 +40,8 @@ class WholeLine:
         data = folder / "data"
         generate_captures(data, seed=1, seconds=seconds)
         network = {
-            "../data/synthetic": str(data),
-            "seconds = 120": f"seconds = {seconds}",
+            "../data/deribit-binance": str(data),
+            "seconds = 600": f"seconds = {seconds}",
             '"cw-engine"': f'"{testbed.engine}"',
             '"cw-exchange"': f'"{testbed.exchange}"',
             **{f'"cwe{n}"': f'"{link.engine_interface}"' for n, link in enumerate(testbed.links)},

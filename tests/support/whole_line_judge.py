@@ -24,7 +24,7 @@ from crosswire.venues.bridge.binance.gateway.orders.journal import CHECK_BYTES
 from crosswire.venues.bridge.binance.gateway.orders.records import AnyRecord, Asked, Begun, Ended, Filled, Refused
 from crosswire.venues.bridge.binance.gateway.orders.wire import client_order_id_of
 from crosswire.venues.feed import decode
-from crosswire.venues.market import Events, Market, clear_events
+from crosswire.venues.market import BOOK_LOST, Events, Market, clear_events
 from crosswire.venues.order import RejectReason
 from crosswire.venues.side import BUY
 from tests.engine.live.test_recovery import carried_lots, rows, run_folders
@@ -164,15 +164,19 @@ class FollowedFrame(Struct):
 
 
 @compiled
-def follow_frame(followed: FollowedFrame, feed: Struct, market: Market, events: Events) -> bool:
-    """Decode one frame of market data."""
+def follow_frame(followed: FollowedFrame, feed: Struct, market: Market, events: Events) -> int:
+    """Decode one frame; 1 if it cost a book. One that is no more than in the middle of an event costs none."""
     if not parse_packet(followed.frame, followed.packet, followed.counters):
-        return False
+        return 0
     if followed.packet.protocol != PROTOCOL_UDP:
-        return False
+        return 0
     clear_events(events, market)
     decode(feed, followed.packet, market, events)
-    return True
+    lost = 0
+    for place in range(events.count):
+        if events.items[place].kind == BOOK_LOST:
+            lost = 1
+    return lost
 
 
 @dataclass
@@ -203,18 +207,18 @@ def follow_books(config_path: Path, number: int, captures: list[Path], wanted: s
     call = bind(follow_frame, followed, feed, market, Events())
     room, book = memory.numpy(), market.books[number]
     prices, sizes = array(i64, LEVELS_MAX), array(i64, LEVELS_MAX)
-    found, was_valid, last_id = Books(), False, 0
+    found, is_proven, last_id = Books(), False, 0
     followed.frame.address = memory.address
     for time_ns, data in read_frames(captures):
         room[: len(data)] = memoryview(data)
         followed.frame.length, followed.frame.time_ns = len(data), time_ns
-        if not call():
-            continue
-        is_valid = book.valid == 1
-        if is_valid != was_valid:
-            (found.proven_ns if is_valid else found.lost_ns).append(time_ns)
-            was_valid, last_id = is_valid, 0
-        if is_valid and (update_id := book.update_id) != last_id:
+        if call():
+            found.lost_ns.append(time_ns)
+            is_proven, last_id = False, 0
+        if book.valid == 1 and not is_proven:
+            found.proven_ns.append(time_ns)
+            is_proven = True
+        if book.valid == 1 and (update_id := book.update_id) != last_id:
             last_id = update_id
             is_wanted = wanted is None or update_id in wanted
             found.ids.append(update_id)

@@ -19,9 +19,11 @@ from crosswire.venues.errors import VenueError
 OVERLAP_S = 2.0  # that both connections are read, after the new one has spoken
 SILENCE_S_MAX = 15.0  # of a whole connection; the bridge pings an idle one
 LOOK_INTERVAL_S = 0.5
-# A connection that lived so long has the next one tried at once: at most 30 attempts in five minutes, of the 240 that
-# `Attempts` allows. With 30 s, five cuts some 20 s apart had the fifth book back only after 6.5 s.
-STEADY_S = 10.0
+# A connection that lived so many times as long as was waited before it, or so long, has the next one tried at once. From
+# 3 s on that is no more than the 240 attempts in five minutes that `Attempts` lets a market's two connections have.
+# With 30 s alone, an exchange that ended every ten seconds had its book back 10 to 30 s later.
+STEADY_WAITS = 15.0
+STEADY_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class StreamConnection:
 
     async def run(self) -> None:
         """Keep it up until cancelled."""
-        back_off = BackOff()
+        back_off, waited_s = BackOff(), 0.0
         try:
             while True:
                 connection = await self._open(back_off)
@@ -62,9 +64,10 @@ class StreamConnection:
                 self.log.event(self.what.name, f"connection lost: {why}")
                 self.log.count("connections lost")
                 self.what.on_lost(why)
-                if age_s >= STEADY_S:
+                if age_s >= min(STEADY_WAITS * waited_s, STEADY_S):
                     back_off.reset()
-                await asyncio.sleep(back_off.next_s())
+                waited_s = back_off.next_s()
+                await asyncio.sleep(waited_s)
         finally:
             if self.current is not None:
                 self.current.close("the bridge ends")

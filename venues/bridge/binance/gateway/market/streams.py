@@ -19,8 +19,8 @@ from crosswire.venues.errors import VenueError
 OVERLAP_S = 2.0  # that both connections are read, after the new one has spoken
 SILENCE_S_MAX = 15.0  # of a whole connection; the bridge pings an idle one
 LOOK_INTERVAL_S = 0.5
-# A connection that lived so many times as long as was waited before it, or so long, has the next one tried at once. From
-# 3 s on that is no more than the 240 attempts in five minutes that `Attempts` lets a market's two connections have.
+# A connection that lived so many times as long as was waited before it, or so long, has the next one tried at once.
+# From 3 s on that is within the 240 attempts in five minutes that `Attempts` lets a market's two connections have.
 # With 30 s alone, an exchange that ended every ten seconds had its book back 10 to 30 s later.
 STEADY_WAITS = 15.0
 STEADY_S = 30.0

@@ -23,11 +23,11 @@ from crosswire.venues.bridge.binance.exchange.listed import book_digest
 from crosswire.venues.bridge.binance.gateway.orders.journal import CHECK_BYTES
 from crosswire.venues.bridge.binance.gateway.orders.records import AnyRecord, Asked, Begun, Ended, Filled, Refused
 from crosswire.venues.bridge.binance.gateway.orders.wire import client_order_id_of
-from crosswire.venues.feed import decode
-from crosswire.venues.market import BOOK_LOST, Events, Market, clear_events
+from crosswire.venues.market import Events, Market
 from crosswire.venues.order import RejectReason
 from crosswire.venues.side import BUY
 from tests.engine.live.test_recovery import carried_lots, rows, run_folders
+from tests.support.bridge_reader import take
 from tests.support.faulty_exchange import LEVELS_MAX, sides_of
 from tests.support.whole_line import WholeLine
 
@@ -170,13 +170,7 @@ def follow_frame(followed: FollowedFrame, feed: Struct, market: Market, events: 
         return 0
     if followed.packet.protocol != PROTOCOL_UDP:
         return 0
-    clear_events(events, market)
-    decode(feed, followed.packet, market, events)
-    lost = 0
-    for place in range(events.count):
-        if events.items[place].kind == BOOK_LOST:
-            lost = 1
-    return lost
+    return take(followed.packet, feed, market, events)
 
 
 @dataclass

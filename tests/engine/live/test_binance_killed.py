@@ -24,7 +24,10 @@ from tests.support.whole_line_judge import compare_accounts
 
 pytestmark = [pytest.mark.netns, pytest.mark.binance, pytest.mark.recovery, pytest.mark.kill]
 KILLS = int(os.environ.get("CROSSWIRE_KILLS", "1"))  # of each process
-MARKET_S = 200 + 30 * KILLS
+DATA_S = 60  # of what the stand-in plays, again and again
+MARKET_S = 200 + 30 * KILLS  # of the simulated Starbase, whose prices walk on their own: restless needs no two alike
+FOLLOWING = f'seconds = {DATA_S}\nfollow = "binance/BTCUSDT"\nfollow_delay_ms = 40\n'
+WALKING = f'seconds = {MARKET_S}\nfirst_price = {{ "BTC-PERPETUAL" = 60_000 }}\n'
 KILLED_MEAN_S = 1.0
 KILLED_S = 4.0  # at most, after orders go out
 BACK_S = 1.0  # for who was cut off: orders go out again by then, or soon
@@ -115,8 +118,10 @@ class Killer:
 
 @pytest.mark.parametrize("victim", ["engine", "bridge", "stand-in"])
 def test_killed_in_mid_order(testbed: Testbed, tmp_path: Path, victim: str) -> None:
-    line = WholeLine(tmp_path, testbed, MARKET_S)
+    line = WholeLine(tmp_path, testbed, DATA_S)
     text = line.config().read_text()
+    assert FOLLOWING in text
+    text = text.replace(FOLLOWING, WALKING)
     line.config().write_text(text[: text.index("[strategy]")] + STRATEGY + text[text.index("[live]") :])
     with ExitStack() as closing:
         killer = Killer(line, closing)

@@ -228,6 +228,7 @@ def exchange(
         tuple[float, float, float],
         typer.Option(help="From so many seconds on, for so many, at this speed.", metavar="AT FOR SPEED"),
     ] = (0.0, 0.0, 1.0),
+    venue: Annotated[list[str] | None, typer.Option(help="Serve this venue alone; may be repeated.")] = None,
 ) -> None:
     """Serve the configuration's exchanges on the kernel's sockets: multicast market data out, orders in over TCP."""
     from crosswire.engine.errors import KNOWN_ERRORS
@@ -235,7 +236,7 @@ def exchange(
 
     rates = {"drop_ppm": drop, "duplicate_ppm": duplicate, "reorder_ppm": reorder, "corrupt_ppm": corrupt}
     faults = {**rates, "reorder_frames": late}
-    options = ExchangeOptions(speed, seconds, wait, *pause, *burst, seed, faults)
+    options = ExchangeOptions(speed, seconds, wait, *pause, *burst, seed, faults, tuple(venue or ()))
     try:
         run_exchange(config, options, typer.echo, errors)
     except KNOWN_ERRORS as error:

@@ -129,6 +129,7 @@ class LiveConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     scheduling: Literal["other", "fifo"] = "other"  # of the loop's thread
     priority: int = 50  # of "fifo", 1 to 99
     lock_memory: bool = True  # no page of it is ever swapped out
+    checks: Literal["refuse", "warn", "off"] = "warn"  # of the host: what a check that fails does to the start
     namespace: str = ""  # network namespace of the rings, "" is the host's own
     exchange_namespace: str = ""  # of the simulated exchanges
     exchange_core: int = 0  # that a simulated exchange is pinned to

@@ -276,14 +276,14 @@ def make_testbed(
     name: Annotated[str, typer.Option(help="Namespaces are NAME-engine and NAME-exchange.")] = "cw",
     links: Annotated[int, typer.Option(help="veth pairs between them, one a venue.")] = 2,
 ) -> None:
-    """Make or remove two network namespaces to trade between, joined by veth pairs, all on one machine."""
+    """Make or remove two network namespaces to trade between, all on one machine. A second up mends what is missing."""
     from crosswire.nic.host.process import HostError
     from crosswire.nic.host.testbed import Testbed
 
     try:
         network = Testbed(name, links)
         if action == "up":
-            network.up()
+            typer.echo(network.describe(network.up()))
         elif action == "down":
             network.down()
         else:

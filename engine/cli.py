@@ -17,6 +17,7 @@ import typer  # noqa: E402
 from crosswire.engine.adapters import entry_points  # noqa: E402
 from crosswire.engine.console import console, errors, fail  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
+from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 
@@ -28,6 +29,7 @@ app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context
 import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
 add_commands(app)
+add_top(app)
 
 
 def without_option(arguments: list[str], option: str) -> list[str]:

@@ -13,7 +13,7 @@ from math import ceil
 
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core
-from crosswire.engine.config import ConfigError, RunConfig
+from crosswire.engine.config import ConfigError, FlattenConfig, RunConfig
 from crosswire.engine.control.mailbox import Control, Parameter, ParameterText, Rule
 from crosswire.engine.report.facts import strategy_names
 from crosswire.engine.state import Engine
@@ -170,9 +170,7 @@ def add_strategy(table: Table, gate: Gate, number: int, name: str, strategy: Str
 
 def set_control(core: Core, config: RunConfig) -> None:
     """Give the loop what commands need. ConfigError: a name is too long to be shown."""
-    if config.control is None:
-        return
-    control, flatten = core.engine.control, config.control.flatten
+    control, flatten = core.engine.control, config.control.flatten if config.control else FlattenConfig()
     control.flatten.interval_ns = flatten.interval_ms * NS_PER_MS
     control.flatten.tries_max = flatten.tries
     control.flatten.band_e9 = int(flatten.band_bps / 10_000 * E9)

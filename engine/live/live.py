@@ -187,7 +187,8 @@ def run_live(
             console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
         with allocating_in(shared):
             run = make_run(config, config_path, core, [each.ring for each in rings], clock)
-            set_control(core, config)
+            if shared is not None:
+                set_control(core, config)
         run.load()
         resume_sessions(run, config, carried)
         check = AccountCheck(run, sources)

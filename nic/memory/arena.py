@@ -246,7 +246,7 @@ def open_shared(link: Path, flags: int) -> int:
     owned = os.fstat(file)
     if owned.st_uid not in (0, os.geteuid()) or owned.st_mode & 0o077:
         os.close(file)
-        raise HostError(f"{link}: is another user's, or others can write to it")
+        raise HostError(f"{link}: is another user's, or others can reach it")
     return file
 
 

@@ -24,7 +24,7 @@ import fcntl
 import mmap
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -123,9 +123,9 @@ class _Mapping:
         self.address = 0
         self.length = 0
 
-    def __del__(self) -> None:
+    def __del__(self, unmap: Callable[..., int] = libc.munmap) -> None:
         if self.length:
-            libc.munmap(ctypes.c_void_p(self.address), self.length)
+            unmap(ctypes.c_void_p(self.address), self.length)
 
 
 class Arena(Owner):

@@ -4,13 +4,16 @@ Method: an engine whose sessions are ready; commands are written as another proc
 """
 
 from decimal import Decimal
-from typing import Any
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from crosswire.engine.config import ConfigError
 from crosswire.engine.control.mailbox import (
     ACCEPTED,
     EVERY,
@@ -25,13 +28,16 @@ from crosswire.engine.control.mailbox import (
     write_command,
 )
 from crosswire.engine.control.obey import hear_operator
-from crosswire.engine.control.parameters import named_parameters, numbers_of, set_control
+from crosswire.engine.control.parameters import Table, add_strategy, named_parameters, numbers_of, set_control
 from crosswire.nic.memory.raw import load_i64, store_i64
-from crosswire.nic.memory.struct import address_of
+from crosswire.nic.memory.struct import Array, address_of, i64
 from crosswire.nic.rings.ring import NEVER_NS
-from crosswire.risk.gate import Veto
+from crosswire.risk.exposure import Exposure, set_lot_values
+from crosswire.risk.gate import InstrumentLimits, Veto
+from crosswire.risk.limits import SUM_MAX, lots_provable, prove_ranges
 from crosswire.risk.position import Position
 from crosswire.risk.trading_state import TradingState, Why, change_state
+from crosswire.strategies.interface import Changeable, Strategy
 from crosswire.venues.order import ENGINES_OWN, IOC, OrderState, RejectReason, ReportKind, open_lots
 from crosswire.venues.side import BUY, SELL
 from tests.support.order_desk import OrderDesk
@@ -358,3 +364,54 @@ def test_whatever_is_in_the_page_is_judged_and_nothing_is_done_in_part(
     control.mailbox = control.flatten.state = desk.gate.flattening = desk.engine.state.winding_down = 0
     for place, value in enumerate(before):
         store_i64(control.parameters[place].address, value)
+
+
+class Tuned(Strategy):
+    ratio: i64
+    edges_e9: Annotated[Array, i64, 2]
+    inner: Position
+
+    changeable = MappingProxyType(
+        {
+            "ratio": Changeable("ratio", "percent", Decimal(1), Decimal(101), Decimal(200)),
+            "lots": Changeable("inner.position_lots", "lots", Decimal("0.5"), Decimal(-3), Decimal(3)),
+        }
+    )
+
+
+def test_what_a_strategy_declares_may_be_changed_in_its_unit(desk: OrderDesk) -> None:
+    table, strategy = Table(), Tuned(ratio=300)
+    add_strategy(table, desk.gate, 0, "mine", strategy)
+    assert [each.name for each in table.parameters] == [
+        "strategy.mine.parameters.ratio",
+        "strategy.mine.parameters.lots",
+    ]
+    ratio, lots = table.parameters
+    assert (ratio.least, ratio.most) == (101, 300)  # as it is configured, it may stay
+    assert (lots.least, lots.most, lots.step) == (-6, 6, Fraction(1, 2))
+    assert load_i64(ratio.address) == 300
+    assert lots.address == strategy.inner.address + Position.fields["position_lots"].offset
+
+
+@pytest.mark.parametrize("field", ["missing", "edges_e9", "inner", "inner.missing", "ratio.more"])
+def test_a_declared_field_that_is_no_number_is_one_line(
+    desk: OrderDesk, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    wrong = {"edge": Changeable(field, "bps", Decimal(1), Decimal(0), Decimal(1))}
+    monkeypatch.setattr(Tuned, "changeable", MappingProxyType(wrong))
+    with pytest.raises(ConfigError, match=f"strategy mine: changeable edge: {field} is no number of its struct"):
+        add_strategy(Table(), desk.gate, 0, "mine", Tuned())
+
+
+def test_no_limit_can_be_set_beyond_what_is_proven(desk: OrderDesk) -> None:
+    """With every instrument at the most that it may be set to, sums and products stay in range."""
+    gate, values_e9 = desk.gate, 0
+    for index in range(gate.instrument_count):
+        instrument, limits, exposure = gate.instruments[index], gate.limits[index], Exposure()
+        lots = lots_provable(gate, instrument, limits)
+        assert lots > 2 * limits.position_lots_max + limits.order_lots_max
+        set_lot_values(exposure, instrument, limits.price_ticks_max)
+        values_e9 += lots * exposure.lot_value_e9
+        asked = InstrumentLimits(price_ticks_max=limits.price_ticks_max, order_lots_max=lots)
+        prove_ranges(instrument, asked, "")
+    assert values_e9 < SUM_MAX

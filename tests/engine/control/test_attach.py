@@ -16,6 +16,8 @@ import pytest
 from crosswire.engine.build.run import Run, build_core
 from crosswire.engine.config import load_config
 from crosswire.engine.control.attach import attach, consistent
+from crosswire.engine.control.mailbox import LOOK_NS, client_text
+from crosswire.engine.control.obey import hear_operator
 from crosswire.engine.control.parameters import set_control
 from crosswire.engine.control.share import MAILBOX_LINK, MEMORY_LINK, SharedRun, layout_digest
 from crosswire.engine.journal.description import write_description
@@ -24,7 +26,7 @@ from crosswire.engine.report.facts import describe_run
 from crosswire.engine.runs import make_run_folder
 from crosswire.nic.clock import LiveClock
 from crosswire.nic.host.process import HostError
-from crosswire.nic.journal.files import FOLDER, MemoryJournal
+from crosswire.nic.journal.files import FOLDER, MemoryJournal, make_journal
 from crosswire.nic.memory.struct import Struct, i64
 from crosswire.venues.starbase.orders.state import StarbaseSession
 from tests.support.paths import ROOT
@@ -194,6 +196,32 @@ def test_what_was_left_by_a_kill_is_no_run(tmp_path: Path) -> None:
     with ExitStack() as closing:
         SharedRun(closing)
         assert not left.exists()
+
+
+POSTER = """
+import sys
+from pathlib import Path
+from crosswire.engine.control.attach import Command, attach
+from crosswire.engine.control.mailbox import CommandKind
+with attach(Path(sys.argv[1]), sys.argv[2]) as run:
+    numbers = [run.post(Command(CommandKind.SET, sys.argv[3], items=[(0, 1)]), 20.0).number for _ in range(30)]
+    print(*numbers)
+"""
+
+
+def test_of_several_that_command_each_is_answered_once(starbase: Shared) -> None:
+    engine = starbase.run.engine
+    engine.journal = make_journal()  # whatever is written is dropped
+    command = [sys.executable, "-c", POSTER, str(starbase.runs), starbase.name]
+    posters = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in names]
+    now_ns = 0
+    while any(poster.poll() is None for poster in posters):
+        now_ns += LOOK_NS
+        hear_operator(engine, now_ns)
+    numbers = [int(each) for poster in posters for each in poster.communicate()[0].split()]
+    assert sorted(numbers) == list(range(1, 91))
+    assert sum(engine.control.outcomes) == 90
+    assert client_text(bytes(engine.control.command.client)) in names
 
 
 def test_reading_is_repeated_until_it_agrees() -> None:

@@ -213,6 +213,7 @@ def test_of_several_that_command_each_is_answered_once(starbase: Shared) -> None
     engine = starbase.run.engine
     engine.journal = make_journal()  # whatever is written is dropped
     command = [sys.executable, "-c", POSTER, str(starbase.runs), starbase.name]
+    names = ("anna", "ben", "cleo")
     posters = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in names]
     now_ns = 0
     while any(poster.poll() is None for poster in posters):

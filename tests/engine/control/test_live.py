@@ -128,7 +128,9 @@ def test_a_run_is_seen_commanded_and_replayed(
         rig.until(lambda: rig.run.engine.state.orders_sent > sent)
         assert rig.post(CommandKind.KILL).outcome == Outcome.DONE
         assert rig.live.process.wait(PATIENCE_S) == 1
-        assert rig.live.text().splitlines()[-1] == "crosswire: killed by alice"
+        said = rig.live.text().splitlines()
+        assert said[-1] == "crosswire: killed by alice"
+        assert "flatten: nothing is held" in said
         assert not rig.run.is_alive()
         with pytest.raises(HostError, match="has ended"):
             rig.post(CommandKind.RESUME)

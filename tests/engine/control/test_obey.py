@@ -29,6 +29,7 @@ from crosswire.engine.control.mailbox import (
 )
 from crosswire.engine.control.obey import hear_operator
 from crosswire.engine.control.parameters import Table, add_strategy, named_parameters, numbers_of, set_control
+from crosswire.engine.control.words import CommandTeller
 from crosswire.nic.memory.raw import load_i64, store_i64
 from crosswire.nic.memory.struct import Array, address_of, i64
 from crosswire.nic.rings.ring import NEVER_NS
@@ -325,6 +326,19 @@ def test_flatten_is_refused_where_cancels_alone_are_allowed(operator: Operator, 
     change_state(operator.desk.gate, TradingState.CANCEL_ONLY, why, operator.desk.now_ns)
     assert operator.ask(CommandKind.FLATTEN) == Outcome.FORBIDDEN
     assert operator.desk.open() == []
+
+
+def test_commands_are_told_in_words(operator: Operator) -> None:
+    teller = CommandTeller(operator.engine)
+    teller.take_lines()
+    operator.ask(CommandKind.PAUSE)
+    assert teller.take_lines() == ["pause by alice: done"]
+    operator.ask(CommandKind.RESUME)
+    operator.ask(99)
+    assert teller.take_lines() == ["99 by alice: bad kind (and 1 before it)"]
+    assert teller.take_lines() == []
+    operator.engine.control.flatten.state, operator.engine.control.flatten.left = Flattening.LEFT, 2
+    assert teller.take_lines() == ["flatten: 2 instruments are still held, and its tries are used up"]
 
 
 def any_item() -> SearchStrategy[tuple[int, int]]:

@@ -8,7 +8,6 @@ import json  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
-from dataclasses import replace  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Annotated  # noqa: E402
 
@@ -18,6 +17,7 @@ from crosswire.engine.adapters import entry_points  # noqa: E402
 from crosswire.engine.console import console, errors, fail  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
+from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 
@@ -294,67 +294,7 @@ def make_testbed(
         raise fail(error) from None
 
 
-@app.command()
-def doctor(
-    config: Annotated[Path | None, typer.Argument(help="The run's TOML file; without one the host in general.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that run folders are made in.")] = Path("runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,
-    core: Annotated[int | None, typer.Option(help="The loop's, instead of the configuration's.")] = None,
-    jitter: Annotated[float, typer.Option(help="Measure the core's for so many seconds.")] = 0.0,
-    plot: Annotated[Path | None, typer.Option(help="Draw that measurement: an HTML page.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Checks with this in their name; may be repeated.")] = None,
-    fix: Annotated[bool, typer.Option("--fix", help="As root: mend what can be mended, each after asking.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --fix: ask nothing.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="As root: restore all that --fix has changed.")] = False,
-) -> None:
-    """Check the host. Exit code 0: nothing to do, 1: warnings, 2: failures, 3: it could not be checked or mended."""
-    from crosswire.engine.doctor import command as doctor
-    from crosswire.engine.errors import KNOWN_ERRORS
-    from crosswire.nic.host.doctor.examine import exit_code
-    from crosswire.nic.host.process import HostError
-
-    def tell(line: str) -> None:
-        (errors if as_json else console).print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def ask(question: str) -> str:
-        if yes:
-            return "y"
-        answer = ""
-        while answer not in ("y", "n", "q"):
-            answer = typer.prompt(question, default="n", err=as_json).strip().lower()[:1]
-        return answer
-
-    try:
-        if undo:
-            if fix:
-                raise HostError("doctor: --fix or --undo, not both")
-            raise typer.Exit(doctor.COULD_NOT if doctor.undo_changes(tell) else 0)
-        seconds = jitter or (doctor.JITTER_S if plot is not None else 0.0)
-        options = doctor.DoctorOptions(config, output, core, seconds, tuple(only or ()))
-        plan = doctor.make_plan(options)
-        measured = doctor.measure_jitter(options, plan)
-        if measured is not None:
-            plan = replace(plan, jitter=measured.jitter)
-        checks = doctor.make_checks(options, plan)
-        refused = doctor.mend_checks(checks, ask, tell) if fix else 0
-        if fix:
-            checks = doctor.make_checks(options, plan)
-        if plot is not None and measured is not None:
-            from crosswire.engine.doctor.page import write_jitter
-
-            tell(f"plot: {write_jitter(measured, plot)}")
-    except KNOWN_ERRORS as error:
-        fail(error)
-        raise typer.Exit(doctor.COULD_NOT) from None
-    if as_json:
-        typer.echo(json.dumps([each.facts() for each in checks], indent=1))
-    else:
-        from crosswire.engine.doctor.show import jitter_text, print_checks
-
-        print_checks(checks, console)
-        if measured is not None:
-            tell(jitter_text(measured))
-    raise typer.Exit(doctor.COULD_NOT if refused else exit_code(checks))
+app.command("doctor")(doctor_command(console, errors))
 
 
 @app.command()

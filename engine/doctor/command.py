@@ -1,10 +1,10 @@
 """`crosswire doctor`: look at the host, say what is wrong, mend what can be mended, undo that."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crosswire.engine.config import load_config, need_live
+from crosswire.engine.doctor.cli import Ask, Tell
 from crosswire.engine.doctor.plan import general_plan, plan_of, spun_core
 from crosswire.nic.host.doctor.check import Check, Plan, Severity
 from crosswire.nic.host.doctor.examine import examine
@@ -12,12 +12,6 @@ from crosswire.nic.host.doctor.host import Host
 from crosswire.nic.host.doctor.jitter import Measured, measure
 from crosswire.nic.host.doctor.mend import Mender, mender, record_path
 from crosswire.nic.host.process import HostError, has_capability
-
-COULD_NOT = 3  # exit code: the checks could not be made
-JITTER_S = 3.0  # of a plot whose time is not said
-
-Tell = Callable[[str], None]
-Ask = Callable[[str], str]  # gives what was answered: y, n or q
 
 
 @dataclass(frozen=True)
@@ -58,10 +52,9 @@ def make_checks(options: DoctorOptions, plan: Plan) -> list[Check]:
     return found
 
 
-def mend_checks(checks: list[Check], ask: Ask, tell: Tell) -> int:
-    """Mend what can be mended, each after asking; return how many changes were refused. HostError."""
+def mend_checks(checks: list[Check], ask: Ask, tell: Tell) -> None:
+    """Mend what can be mended, each after asking; tell what the kernel refuses, and go on. HostError."""
     with mender(Host(), record_path()) as hand:
-        refused = 0
         for each in checks:
             if each.severity not in (Severity.FAIL, Severity.WARN):
                 continue
@@ -75,13 +68,12 @@ def mend_checks(checks: list[Check], ask: Ask, tell: Tell) -> int:
             if answer == "q":
                 break
             if answer == "y":
-                refused += _mend_one(hand, each, tell)
+                _mend_one(hand, each, tell)
         if hand.record.changed:
             tell(f"what was there before is in {hand.path}; crosswire doctor --undo restores it")
-        return refused
 
 
-def _mend_one(hand: Mender, check: Check, tell: Tell) -> int:
+def _mend_one(hand: Mender, check: Check, tell: Tell) -> None:
     done = refused = 0
     for change in check.changes:
         try:
@@ -90,7 +82,6 @@ def _mend_one(hand: Mender, check: Check, tell: Tell) -> int:
             refused += 1
             tell(f"  refused: {error}")
     tell(f"  {done} done, {refused} refused")
-    return refused
 
 
 def undo_changes(tell: Tell) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 from crosswire.engine.doctor.show import jitter_text
 from crosswire.engine.report import plots
 from crosswire.engine.report.html import Page
+from crosswire.engine.report.text import duration_text
 from crosswire.nic.host.doctor.jitter import HOLES_MAX, LONG_NS, SHORT_NS, Measured
 
 
@@ -26,28 +27,28 @@ def jitter_page(measured: Measured) -> str:
     if not measured.buckets:
         page.note("There was none.")
         return page.render()
-    marks = {"5 us": SHORT_NS, "100 us": LONG_NS}
-    longest = measured.jitter.longest_ns
-    inside = {name: mark_ns for name, mark_ns in marks.items() if mark_ns <= longest}
-    page.figure("Holes by size", bars(measured, inside))
+    page.figure("", bars(measured, [each for each in (SHORT_NS, LONG_NS) if each <= measured.jitter.longest_ns]))
     if measured.moments_ns:
         more = " (the first ones)" if len(measured.moments_ns) == HOLES_MAX else ""
         page.section("When they came", f"Holes of 5 us and more{more}: rows at one distance are a timer.")
-        page.figure("When they came", moments(measured))
+        page.figure("", moments(measured))
     return page.render()
 
 
-def bars(measured: Measured, marks_ns: dict[str, int]) -> plots.Figure:
+def bars(measured: Measured, marks_ns: list[int]) -> plots.Figure:
     """Draw the histogram, counts on a logarithmic axis: one long hole matters beside thousands of short ones."""
     figure = plots.latency_bars(measured.buckets, {}, plots.BUY_COLOUR)
     figure["layout"]["xaxis"]["title"]["text"] = "length of the hole (log scale)"
-    figure["layout"]["yaxis"] |= {"type": "log", "title": {"text": "holes (log scale)"}}
+    figure["layout"]["yaxis"] |= {"type": "log", "dtick": 1}
+    figure["layout"]["yaxis"]["title"]["text"] = "holes (log scale)"
     shapes, notes = [], []
-    for name, mark_ns in marks_ns.items():
+    for mark_ns in marks_ns:
         at = float(np.log10(mark_ns))
         line = {"color": plots.BAD_COLOUR, "width": 1, "dash": "dot"}
         shapes.append({"type": "line", "yref": "paper", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": line})
-        notes.append({"x": at, "yref": "paper", "y": 1, "text": name, "showarrow": False, "xanchor": "left"})
+        notes.append(
+            {"x": at, "yref": "paper", "y": 1, "text": duration_text(mark_ns), "showarrow": False, "xanchor": "left"}
+        )
     figure["layout"] |= {"shapes": shapes, "annotations": notes}
     return figure
 
@@ -64,4 +65,4 @@ def moments(measured: Measured) -> plots.Figure:
         "marker": {"color": plots.BUY_COLOUR, "size": 5},
     }
     x = plots.axis("time (s)", range=[0, measured.jitter.seconds])
-    return plots.figure([trace], x, plots.axis("length (us, log scale)", type="log"))
+    return plots.figure([trace], x, plots.axis("length (us, log scale)", type="log", dtick=1))

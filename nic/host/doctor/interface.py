@@ -238,6 +238,15 @@ def _unsummed(card: Card, interface: str, namespace: str) -> list[Change]:
     ]
 
 
+def _far_unsummed(host: Host, looked_in: str, interface: str, namespace: str) -> list[Change]:
+    """Look at the far end of a veth, which may be in another namespace; one that can't be found is none of ours."""
+    try:
+        with host_inside(host, looked_in) as there:
+            return _unsummed(there.calls.card(interface), interface, namespace)
+    except HostError:
+        return []
+
+
 @check(
     "checksums of a veth",
     about="wire",
@@ -253,9 +262,7 @@ def checksums(host: Host, plan: Plan, wire: Wire) -> Finding:
     ends = [f"{wire.name} on"] if changes else []
     namespace, far = wire.far or (wire.namespace, card.peer)
     if far:
-        # The far end may be in another namespace, where the thread goes to look.
-        with host_inside(host, namespace if wire.far else "") as there:
-            others = _unsummed(there.calls.card(far), far, namespace)
+        others = _far_unsummed(host, namespace if wire.far else "", far, namespace)
         ends += [f"{far} on"] if others else []
         changes += others
     matters = wire.ring in ("af_xdp", "")

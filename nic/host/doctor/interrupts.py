@@ -28,7 +28,9 @@ def affinity(host: Host, plan: Plan) -> Finding:
     coming = []
     for path in host.paths("/proc/irq/[0-9]*/effective_affinity_list"):
         number = path.split("/")[3]
-        if number not in own and parse_cpus(host.text(path) or "") & cores:
+        # Where one goes in fact follows what it is allowed only when it comes the next time.
+        allowed = host.text(f"/proc/irq/{number}/smp_affinity_list") or host.text(path) or ""
+        if number not in own and parse_cpus(host.text(path) or "") & parse_cpus(allowed) & cores:
             coming.append(number)
     more = "" if len(coming) <= _SHOWN_MAX else f", {len(coming) - _SHOWN_MAX} more"
     return judge(

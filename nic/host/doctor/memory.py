@@ -95,6 +95,8 @@ def locked(host: Host, plan: Plan) -> Finding:
     fields = line.removeprefix("Max locked memory").split()
     if not fields:
         raise AbsentError("/proc/self/limits has no line of locked memory")
+    if plan.is_configured and not plan.locks_memory:
+        return judge(False, "not asked for", "lock_memory", mend="set live.lock_memory = true")
     is_free = bool(host.calls.capabilities() >> CAPABILITIES["CAP_IPC_LOCK"] & 1)
     shown = fields[0] if fields[0] == "unlimited" else f"{int(fields[0]) >> 10:,} KiB"
     return judge(

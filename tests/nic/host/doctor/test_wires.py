@@ -196,6 +196,21 @@ def test_every_check_of_an_interface_is_shown_well_ill_and_missing() -> None:
         assert question.name == "link" or "skip" in seen, question.name
 
 
+def test_an_interface_that_is_not_configured_is_only_told_of(tmp_path: Path) -> None:
+    """It may be the one that people log in by: `--fix` mends what warns or fails."""
+    host = made_host(tmp_path, {}, MadeCalls(cards={"eth1": replace(channels(8), is_up=False)}))
+    for plan, severity in ((Plan(), Severity.INFO), (Plan(is_configured=True), Severity.FAIL)):
+        found = {each.name: each for each in examine(host, replace(plan, wires=(Wire(name="eth1"),)))}
+        assert found["eth1: link"].severity is severity
+        assert found["eth1: queues"].severity in (Severity.OK, Severity.INFO)
+
+
+def test_a_far_end_that_is_not_there_hides_no_near_one(tmp_path: Path) -> None:
+    near = replace(features(tx_checksum_ip_generic="on"), driver="veth")
+    case = Case("checksums of a veth", "fail", "eth1 on", near, replace(ETH1, far=("", "nowhere")))
+    assert check_of(case, tmp_path).severity is Severity.FAIL
+
+
 def test_a_command_names_its_namespace(tmp_path: Path) -> None:
     case = Case("receive offload (gro)", "warn", "on", features(rx_gro="on"), replace(ETH1, namespace="trading"))
     assert check_of(case, tmp_path).mend == "ip netns exec trading ethtool -K eth1 rx-gro off"

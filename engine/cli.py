@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated  # noqa: E402
 import typer  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
-from crosswire.engine.console import console, errors, fail  # noqa: E402
+from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
-from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
+from crosswire.engine.printing import console, errors, fail  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import typer
 
-from crosswire.engine.console import fail
 from crosswire.engine.monitor.command import RUNS, As, Config, Output, run_plainly
+from crosswire.engine.printing import fail
 
 NEEDS_TEXTUAL = "crosswire top needs textual: pip install crosswire[monitor]"
 

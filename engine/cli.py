@@ -294,7 +294,7 @@ def make_testbed(
         raise fail(error) from None
 
 
-app.command("doctor")(doctor_command(console, errors))
+app.command("doctor")(doctor_command(console, errors, fail))
 
 
 @app.command()

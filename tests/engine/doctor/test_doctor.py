@@ -208,6 +208,12 @@ def test_jitter_is_measured_judged_and_drawn(tmp_path: Path) -> None:
     assert "Holes by size" in shown
 
 
+def test_an_interpreter_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crosswire.nic.host.doctor.jitter.NO_JIT", True)
+    done = run("--jitter", "0.1")
+    assert (done.exit_code, "unset CROSSWIRE_NO_JIT" in done.stderr) == (3, True)
+
+
 def test_the_page_of_the_checks_has_every_check() -> None:
     """docs/doctor.md is written from the code: `python -m tests.doctor_page` writes it anew."""
     from tests.doctor_page import written

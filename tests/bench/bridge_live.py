@@ -47,7 +47,7 @@ LOOK_S = 0.02
 # A disconnect of the stand-in's, by turns: market and user data; orders; all of them.
 HOSTS = ("usdm_stream", "usdm_api", "*")
 # A broken sequence, by turns: of the market's, of the account's.
-DROPS = (("stream", "depth"), ("stream", "depth"), ("user", "*"))
+DROPS = (("stream", "depth"), ("stream", "depth"), ("user", "ORDER_TRADE_UPDATE"))
 
 
 @dataclass

@@ -362,6 +362,9 @@ class CommandRecord(Struct):
     client_3: i64
 
 
+CLIENT_WORDS = ("client_0", "client_1", "client_2", "client_3")
+
+
 class FlattenedRecord(Struct):
     """What FLATTEN has made of one instrument that was held."""
 

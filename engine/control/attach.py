@@ -35,6 +35,7 @@ from crosswire.engine.control.mailbox import (
     Mailbox,
     Outcome,
     client_bytes,
+    write_command,
 )
 from crosswire.engine.control.share import (
     HEADER_MAGIC,
@@ -43,7 +44,6 @@ from crosswire.engine.control.share import (
     ROOTS_MAX,
     Header,
     layout_digest,
-    put_bytes,
     text_in,
 )
 from crosswire.engine.journal.description import Description, read_description
@@ -53,7 +53,7 @@ from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError, map_memory, unmap_memory
 from crosswire.nic.journal.files import FOLDER
 from crosswire.nic.memory.arena import ArenaReader, is_held, open_shared
-from crosswire.nic.memory.raw import load_i64_acquire, store_i64_release
+from crosswire.nic.memory.raw import load_i64_acquire
 from crosswire.nic.memory.struct import Array, Struct, address_of, view
 from crosswire.venues.feed import Feed
 from crosswire.venues.session import Session
@@ -127,6 +127,8 @@ class Attached(Owner):
             raise self._other_release() from None
         if bytes(header.digest) != layout_digest(classes):
             raise self._other_release()
+        if not self.is_alive():
+            raise HostError(f"{self._reader.path}: the run has ended, without leaving in order")
         self._reader.map(header.address)
         memory = self._reader.memory
         self.engine = Engine.at(header.engine, memory)
@@ -167,15 +169,9 @@ class Attached(Owner):
             number = mailbox.number[0]
             while load_i64_acquire(address_of(mailbox.answered)) != number:
                 self._wait(until_s, "has not answered an earlier command")
-            written = mailbox.command
-            for name in ("kind", "venue", "instrument", "strategy"):
-                setattr(written, name, int(getattr(command, name)))
-            put_bytes(written.client, client)
-            written.item_count = len(command.items)
-            for place, (parameter, value) in enumerate(command.items):
-                written.items[place].parameter, written.items[place].value = parameter, value
             number += 1
-            store_i64_release(address_of(mailbox.number), number)
+            selectors = (command.venue, command.instrument, command.strategy)
+            write_command(mailbox, number, command.kind, selectors, client, command.items)
             while load_i64_acquire(address_of(mailbox.answered)) != number:
                 self._wait(until_s, f"has not answered command {number} in {timeout_s} s")
             return Answer(number, Outcome(mailbox.outcome), mailbox.detail)

@@ -9,11 +9,15 @@ alone, knows for itself which command it took last, and takes one each LOOK_NS h
 the other, but a client that wants an answer.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Annotated
 
+import numpy as np
+
 from crosswire.nic.duration import NS_PER_MS
-from crosswire.nic.memory.struct import Array, Pointer, Struct, i64, u8
+from crosswire.nic.memory.raw import copy_bytes, store_i64_release
+from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64, u8
 from crosswire.risk.records import INSTRUMENTS_MAX, CommandRecord
 
 LOOK_NS = NS_PER_MS  # between two looks at the slot
@@ -166,6 +170,25 @@ class Control(Struct):
 
 assert Mailbox.size <= MAILBOX_BYTES
 assert CommandRecord.fields["client_3"].offset - CommandRecord.fields["client_0"].offset == CLIENT_BYTES - 8
+
+
+def write_command(
+    mailbox: Mailbox,
+    number: int,
+    kind: int,
+    selectors: tuple[int, int, int],
+    client: bytes,
+    items: Sequence[tuple[int, int]],
+) -> None:
+    """Put a command into the slot; `selectors` are venue, instrument and strategy, `client` has CLIENT_BYTES."""
+    command = mailbox.command
+    command.kind = kind
+    command.venue, command.instrument, command.strategy = selectors
+    copy_bytes(address_of(command.client), np.frombuffer(client, np.uint8).ctypes.data, CLIENT_BYTES)
+    command.item_count = len(items)
+    for place, (parameter, value) in enumerate(items):
+        command.items[place].parameter, command.items[place].value = parameter, value
+    store_i64_release(address_of(mailbox.number), number)
 
 
 def client_text(client: bytes) -> str:

@@ -13,13 +13,13 @@ from math import ceil
 
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core
-from crosswire.engine.config import ConfigError, RunConfig
-from crosswire.engine.control.mailbox import Control, Parameter, ParameterText, Rule
+from crosswire.engine.config import ConfigError, FlattenConfig, RunConfig
+from crosswire.engine.control.mailbox import Parameter, ParameterText, Rule
 from crosswire.engine.report.facts import strategy_names
 from crosswire.engine.state import Engine
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import load_i64
-from crosswire.nic.memory.struct import Array, Struct, address_of
+from crosswire.nic.memory.struct import Array, Scalar, Struct, address_of
 from crosswire.risk.gate import NO_LIMIT, Gate
 from crosswire.risk.limits import DEAD_MAN_MIN_MS, DURATION_MAX_MS, lots_provable
 from crosswire.strategies.interface import Strategy
@@ -75,8 +75,10 @@ class Table:
     def add(
         self, name: str, unit: str, step: Fraction, struct: Struct, field: str, least: int = 1, most: int = MONEY_MAX
     ) -> int:
-        """Add a parameter; return its place."""
-        self.parameters.append(Changeable(name, unit, step, field_address(struct, field), least, most))
+        """Add a parameter, whose range holds what is configured; return its place."""
+        address = field_address(struct, field)
+        now = load_i64(address)
+        self.parameters.append(Changeable(name, unit, step, address, min(least, now), max(most, now)))
         return len(self.parameters) - 1
 
     def add_ms(self, name: str, struct: Struct, field: str, least_ms: int = 1) -> None:
@@ -163,16 +165,27 @@ def add_strategy(table: Table, gate: Gate, number: int, name: str, strategy: Str
         most = gate.profit_max_e9 - 1
         table.add(f"strategy.{name}.limits.loss_max", "quote", NANO, limits, "loss_max_e9", 1, most)
     for parameter, each in type(strategy).changeable.items():
+        if not has_number(type(strategy), each.field):
+            raise ConfigError(f"strategy {name}: changeable {parameter}: {each.field} is no number of its struct")
         step = Fraction(each.step)
         least, most = ceil(Fraction(each.least) / step), int(Fraction(each.most) / step)
         table.add(f"strategy.{name}.parameters.{parameter}", each.unit, step, strategy, each.field, least, most)
 
 
+def has_number(cls: type[Struct], field: str) -> bool:
+    """Tell whether a struct class has an i64 of this name; "a.b": one of a struct in place."""
+    owner, _, rest = field.partition(".")
+    found = cls.fields.get(owner)
+    if found is None or found.count is not None or found.is_address:
+        return False
+    if rest:
+        return not isinstance(found.element, Scalar) and has_number(found.element, rest)
+    return isinstance(found.element, Scalar) and found.element.name == "i64"
+
+
 def set_control(core: Core, config: RunConfig) -> None:
-    """Give the loop what commands need. ConfigError: a name is too long to be shown."""
-    if config.control is None:
-        return
-    control, flatten = core.engine.control, config.control.flatten
+    """Give the loop what commands need. ConfigError: a name is too long, or a strategy declares what is not there."""
+    control, flatten = core.engine.control, config.control.flatten if config.control else FlattenConfig()
     control.flatten.interval_ns = flatten.interval_ms * NS_PER_MS
     control.flatten.tries_max = flatten.tries
     control.flatten.band_e9 = int(flatten.band_bps / 10_000 * E9)
@@ -193,14 +206,6 @@ def set_control(core: Core, config: RunConfig) -> None:
     for place, values in enumerate(table.rules):
         for field_name, number in zip(Rule.fields, values, strict=True):
             setattr(control.rules[place], field_name, number)
-    check_now(control, table)
-
-
-def check_now(control: Control, table: Table) -> None:
-    """Assert that what is configured keeps to the table's own ranges: a SET of nothing new is none."""
-    for place, each in enumerate(table.parameters):
-        now = load_i64(each.address)
-        assert control.parameters[place].least <= now <= control.parameters[place].most, each.name
 
 
 def named_parameters(engine: Engine) -> Iterator[Named]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crosswire.engine.build.run import Run
-from crosswire.engine.control.mailbox import CLIENT_BYTES, CommandKind, Mailbox
+from crosswire.engine.control.mailbox import CommandKind, Mailbox, write_command
 from crosswire.engine.explain.reading import Told
 from crosswire.engine.journal.decode import Record
 from crosswire.engine.standstill import catch_up, fall_behind
@@ -21,9 +21,8 @@ from crosswire.engine.state import Engine, begin_leaving
 from crosswire.nic.journal.files import FOLDER
 from crosswire.nic.journal.format import WORD_BYTES
 from crosswire.nic.journal.reader import read_journal
-from crosswire.nic.memory.raw import store_i64
-from crosswire.nic.memory.struct import address_of, clear_struct, view
-from crosswire.risk.records import RecordKind
+from crosswire.nic.memory.struct import clear_struct, view
+from crosswire.risk.records import CLIENT_WORDS, RecordKind
 from crosswire.risk.trading_state import Why
 from crosswire.venues.order import ReportKind
 
@@ -31,7 +30,6 @@ LEAVING, LOGGED_OUT = 2, 4  # `winding_down` once the loop has acted on 1 and on
 LOGGING_OUT = 3
 NEVER_WATCHED_NS = 1  # `alive_ns`: ages ago
 KILL = CommandKind.KILL
-CLIENT_WORDS = CLIENT_BYTES // WORD_BYTES
 
 
 BY_TIME = -1  # `Mark.turn`: the first one at its time
@@ -77,17 +75,10 @@ def commands_of(told: Told, engine: Engine) -> list[Mark]:
 
 def command(engine: Engine, fields: dict[str, int], items: tuple[tuple[int, int], ...]) -> None:
     """Put a command into the loop's mailbox, to be looked at in the next turn."""
+    client = b"".join(fields[name].to_bytes(WORD_BYTES, "little", signed=True) for name in CLIENT_WORDS)
+    selectors = (fields["venue"], fields["instrument"], fields["strategy"])
     mailbox = view(Mailbox, engine.control.mailbox)
-    written = mailbox.command
-    written.kind = fields["command"]
-    for name in ("venue", "instrument", "strategy"):
-        setattr(written, name, fields[name])
-    for place in range(CLIENT_WORDS):
-        store_i64(address_of(written.client) + place * WORD_BYTES, fields[f"client_{place}"])
-    written.item_count = len(items)
-    for place, (parameter, value) in enumerate(items):
-        written.items[place].parameter, written.items[place].value = parameter, value
-    mailbox.number[0] = fields["number"]
+    write_command(mailbox, fields["number"], fields["command"], selectors, client, items)
     engine.control.look_ns = engine.state.first_keep_ns = 0
 
 

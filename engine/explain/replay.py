@@ -45,6 +45,7 @@ from crosswire.nic.memory.struct import Struct, address_of, array, i64, u8
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.load import call_entry
+from crosswire.risk.records import RecordKind
 
 
 class FollowEntries(Struct):
@@ -144,8 +145,7 @@ class Replay:
         self.run = Run(self.config, config_path, core, tuple(parts), ReplayClock(), [])
         self.entries = FollowEntries()
         core.linker.link_all(self.entries, follow_unit())
-        if self.config.control is not None:
-            # Its commands come from the journal.
+        if told.of(RecordKind.COMMAND):
             self.mailbox = Mailbox()
             core.engine.control.mailbox = address_of(self.mailbox)
             set_control(core, self.config)

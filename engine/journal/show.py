@@ -19,7 +19,7 @@ from crosswire.nic.journal.format import WORD_BYTES
 from crosswire.nic.journal.reader import JournalError, JournalReader, read_journal
 from crosswire.nic.journal.walk import End
 from crosswire.risk.gate import Veto
-from crosswire.risk.records import ACCOUNT, KINDS, CommandRecord, RecordKind
+from crosswire.risk.records import ACCOUNT, CLIENT_WORDS, KINDS, RecordKind
 from crosswire.risk.trading_state import TradingState, Why
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.trades import Outcome
@@ -38,7 +38,6 @@ FOLLOW_S = 0.2  # between two looks at a journal that is being written
 SHOWN = frozenset(KINDS) - {RecordKind.TURNS}
 SIDES = ("buy", "sell")
 CLIENT = "client"  # a name, in place of the words of a record that it is kept in
-CLIENT_WORDS = tuple(name for name in CommandRecord.fields if name.startswith("client_"))
 SELECTORS = ("venue", "instrument", "strategy")  # of a command
 NAMED = ("venue", "strategy", "side")  # of whatever kind; beside them what ends in "instrument", and `NUMBERED`
 NUMBERED: dict[tuple[RecordKind, str], type[IntEnum]] = {

@@ -19,6 +19,7 @@ from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_liv
 from crosswire.engine.control.mailbox import client_text
 from crosswire.engine.control.parameters import set_control
 from crosswire.engine.control.share import SharedRun
+from crosswire.engine.control.words import CommandTeller
 from crosswire.engine.ending import give_up, go_on_without_segment
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, KilledError, LoopError
 from crosswire.engine.feed_warnings import mismatch_warnings
@@ -186,7 +187,8 @@ def run_live(
             console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
         with allocating_in(shared):
             run = make_run(config, config_path, core, [each.ring for each in rings], clock)
-            set_control(core, config)
+            if shared is not None:
+                set_control(core, config)
         run.load()
         resume_sessions(run, config, carried)
         check = AccountCheck(run, sources)
@@ -474,13 +476,14 @@ def watch(
     told_standstill: set[str] = set()
     told_damaged: set[str] = set()
     told_contradicted: set[str] = set()
+    commands = CommandTeller(engine)
 
     def tell() -> None:
         lost.tell()
         tell_standstill(thread.run, told_standstill, console)
         tell_damaged(thread.run, told_damaged, console)
         tell_contradicted(thread.run, told_contradicted, console)
-        for line in check.take_lines():
+        for line in (*check.take_lines(), *commands.take_lines()):
             console.print(line, markup=False)
 
     begun = said = time.monotonic()

@@ -24,7 +24,7 @@ import fcntl
 import mmap
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -123,9 +123,9 @@ class _Mapping:
         self.address = 0
         self.length = 0
 
-    def __del__(self) -> None:
+    def __del__(self, unmap: Callable[..., int] = libc.munmap) -> None:
         if self.length:
-            libc.munmap(ctypes.c_void_p(self.address), self.length)
+            unmap(ctypes.c_void_p(self.address), self.length)
 
 
 class Arena(Owner):
@@ -246,7 +246,7 @@ def open_shared(link: Path, flags: int) -> int:
     owned = os.fstat(file)
     if owned.st_uid not in (0, os.geteuid()) or owned.st_mode & 0o077:
         os.close(file)
-        raise HostError(f"{link}: is another user's, or others can write to it")
+        raise HostError(f"{link}: is another user's, or others can reach it")
     return file
 
 

@@ -47,9 +47,22 @@ class Rig:
     def __init__(self, folder: Path, live: Started, exchanges: Started) -> None:
         self.folder, self.live, self.exchanges = folder, live, exchanges
         self.run = attach(folder / "runs", NAME)
+        self.answered_ms: list[float] = []
+        self.posted_ns: dict[int, int] = {}  # by kind, the first
 
     def post(self, kind: CommandKind, **selectors: Any) -> Answer:
-        return self.run.post(Command(kind, "alice", **selectors), timeout_s=2.0)
+        begun_ns = time.time_ns()
+        self.posted_ns.setdefault(kind, begun_ns)
+        answer = self.run.post(Command(kind, "alice", **selectors), timeout_s=2.0)
+        self.answered_ms.append((time.time_ns() - begun_ns) / 1e6)
+        return answer
+
+    def last_order_ms(self, posted_ns: int) -> float:
+        """When the last order of trading left before the run was paused, after the post; 0: before it."""
+        records = self.records()
+        paused = next(place for place, each in enumerate(records) if each.get("command") == "pause")
+        last_ns = max(each["time_ns"] for each in records[:paused] if each["kind"] == "order_sent")
+        return max(0.0, (last_ns - posted_ns) / 1e6)
 
     def until(self, done: Callable[[], bool], patience_s: float = 10.0) -> None:
         deadline_s = time.monotonic() + patience_s
@@ -101,7 +114,9 @@ def replayed(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.netns
-def test_a_run_is_seen_commanded_and_replayed(testbed: Testbed, tmp_path: Path) -> None:
+def test_a_run_is_seen_commanded_and_replayed(
+    testbed: Testbed, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     with trading(tmp_path, testbed) as rig:
         see_what_the_run_has(rig)
         pause_and_resume(rig)
@@ -113,7 +128,9 @@ def test_a_run_is_seen_commanded_and_replayed(testbed: Testbed, tmp_path: Path) 
         rig.until(lambda: rig.run.engine.state.orders_sent > sent)
         assert rig.post(CommandKind.KILL).outcome == Outcome.DONE
         assert rig.live.process.wait(PATIENCE_S) == 1
-        assert rig.live.text().splitlines()[-1] == "crosswire: killed by alice"
+        said = rig.live.text().splitlines()
+        assert said[-1] == "crosswire: killed by alice"
+        assert "flatten: nothing is held" in said
         assert not rig.run.is_alive()
         with pytest.raises(HostError, match="has ended"):
             rig.post(CommandKind.RESUME)
@@ -129,6 +146,9 @@ def test_a_run_is_seen_commanded_and_replayed(testbed: Testbed, tmp_path: Path) 
     assert [(*row, at_exchange) for *row, at_exchange, _ in rows] == [(*row, in_engine) for *row, _, in_engine in rows]
     nothing_leaves_between(rig.records(), "pause", "resume")
     nothing_leaves_between(rig.records(), "kill", "")
+    answered_ms = sorted(rig.answered_ms)
+    record_property("answered_ms", (answered_ms[len(answered_ms) // 2], answered_ms[-1]))  # median and longest
+    record_property("last_order_ms", rig.last_order_ms(rig.posted_ns[CommandKind.PAUSE]))
     replay = replayed(tmp_path)
     assert replay["is_same"], replay
     assert replay["missing_frames"] == 0

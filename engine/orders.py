@@ -205,7 +205,12 @@ def settle_resumed(engine: Engine, venue: Venue, report: Report, now_ns: int) ->
                 order.amend_state = AmendState.REJECTED
                 order.amend_reason = RejectReason.SESSION_LOST
                 move_open(engine, order, 0, open_lots(order) - lots)
-            venue.cancel_due = 1
+            if order.filled_lots >= order.qty_lots:
+                # Filled while that amend was under way: only now is it known to have no more.
+                close_order(order, OrderState.FILLED, RejectReason.NONE, now_ns)
+                end_order(engine, order)
+            else:
+                venue.cancel_due = 1
     if venue.cancel_due != 0:
         send_due_cancel(engine, venue, now_ns)
 

@@ -37,82 +37,82 @@ class LimitError(ValueError):
 class InstrumentLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits of one instrument."""
 
-    order_max: Decimal
-    order_notional_max: Decimal
-    position_max: Decimal
-    price_max: Decimal
-    price_collar_bps: Decimal
-    book_age_max_ms: int
-    mark_age_max_ms: int
+    order_max: Decimal  # of one order, in the instrument's size currency
+    order_notional_max: Decimal  # of one order, in the quote currency
+    position_max: Decimal  # size currency, long or short, open orders counted as filled
+    price_max: Decimal  # a book or an order beyond it is refused
+    price_collar_bps: Decimal  # how far beyond the opposite best price an order may be
+    book_age_max_ms: int  # nothing is sent on an older book
+    mark_age_max_ms: int  # of what is held: an older mark makes it reduce-only
     borrow_max: Decimal | None = None  # of spot, what may be sold short; None: nothing
 
 
 class OrderToTradeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How many messages a venue may be sent for each fill that comes of them."""
 
-    messages_per_fill_max: int
-    messages_min: int
-    window_ms: int
+    messages_per_fill_max: int  # over one to two windows
+    messages_min: int  # messages in a window up to which nothing is refused
+    window_ms: int  # how long a window is
 
 
 class VenueLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits of one venue."""
 
-    orders_per_second: int
-    burst: int
-    open_orders_max: int
-    notional_max: Decimal
+    orders_per_second: int  # new orders, amends, sides of a quote
+    burst: int  # that may go out at once
+    open_orders_max: int  # at the venue at one time
+    notional_max: Decimal  # gross, at the venue, quote currency
     order_to_trade: OrderToTradeConfig | None = None
 
 
 class LegRiskConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How much of an underlying may be held without its opposite, in base coin, and for how long."""
 
-    unhedged_max: Decimal
-    hedged_within: Decimal
-    unhedged_ms_max: int
+    unhedged_max: Decimal  # that may never be exceeded
+    hedged_within: Decimal  # that may be exceeded for a while only
+    unhedged_ms_max: int  # how long that while is
 
 
 class UnderlyingLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits over all instruments of one underlying."""
 
-    gross_max: Decimal
-    net_max: Decimal
+    gross_max: Decimal  # quote currency, long and short added
+    net_max: Decimal  # quote currency, long less short
     delta_max: Decimal  # base coin
-    price_band_bps: Decimal | None = None
+    price_band_bps: Decimal | None = None  # how far a book may stand apart from other venues' to be traded on
     leg_risk: LegRiskConfig | None = None
 
 
 class AccountLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits over all instruments of all venues, in quote currencies taken as one."""
 
-    gross_max: Decimal
-    net_max: Decimal
-    orders_per_second: int
-    burst: int
+    gross_max: Decimal  # long and short added
+    net_max: Decimal  # long less short
+    orders_per_second: int  # new orders, amends, sides of a quote, of all venues
+    burst: int  # that may go out at once
 
 
 class RepeatedExecutionConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How many fills of one strategy, instrument and side there may be within a window."""
 
-    fills_max: int
-    window_ms: int
+    fills_max: int  # more of them in a window are refused
+    window_ms: int  # how long a window is
 
 
 class StrategyLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits of one strategy's own positions."""
 
-    notional_max: Decimal
-    loss_max: Decimal
+    notional_max: Decimal  # gross, quote currency
+    loss_max: Decimal  # quote currency, after fees; beyond it the strategy may only reduce
 
 
 class RunLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits of the whole run."""
 
-    loss_max: Decimal
-    realised_loss_max: Decimal | None = None
-    self_trade_prevention: bool
-    dead_man_ms: int | None = None
+    loss_max: Decimal  # after fees, marked: beyond it all may only reduce
+    realised_loss_max: Decimal | None = None  # of that, what is realised
+    self_trade_prevention: bool  # no order may meet one of our own
+    dead_man_ms: int | None = None  # without a sign of life of the process: only cancels then; 2,000 or more
     account: AccountLimitsConfig
     repeated_execution: RepeatedExecutionConfig | None = None
     underlying: dict[str, UnderlyingLimitsConfig]

@@ -20,6 +20,7 @@ from crosswire.engine.control.mailbox import client_text
 from crosswire.engine.control.parameters import set_control
 from crosswire.engine.control.share import SharedRun
 from crosswire.engine.control.words import CommandTeller
+from crosswire.engine.doctor.start import check_host
 from crosswire.engine.ending import give_up, go_on_without_segment
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, KilledError, LoopError
 from crosswire.engine.feed_warnings import mismatch_warnings
@@ -28,6 +29,7 @@ from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening
 from crosswire.engine.journal.reconcile import doubt_text, has_something, tells_account
 from crosswire.engine.live.accounts import AccountCheck, make_account_sources
+from crosswire.engine.live.capabilities import check_capabilities
 from crosswire.engine.live.confinement import KEPT_CAPABILITIES, confine_live
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.steady import SteadyConsole
@@ -48,7 +50,6 @@ from crosswire.nic.host.process import (
     HostError,
     keep_capabilities,
     lock_memory,
-    need_capability,
     pin_thread,
     run_first_in_first_out,
 )
@@ -158,6 +159,7 @@ def run_live(
     live = need_live(config, config_path)
     console = SteadyConsole(console)
     check_capabilities(config, live)
+    check_host(config, config_path, output, console)
     files = capture_files(config, capture)
     tap_bytes = LIVE_TAP_BYTES if files else 0
     clock = LiveClock()
@@ -383,20 +385,6 @@ def journal_text(kept: SharedJournal) -> str:
     if dropped := kept.journal.dropped:
         said.append(f"{dropped} record{'s' if dropped > 1 else ''} found no room in the journal")
     return "; ".join(said)
-
-
-def check_capabilities(config: RunConfig, live: LiveConfig) -> None:
-    """Raise a HostError that names the first missing capability and what needs it."""
-    if live.lock_memory:
-        need_capability("CAP_IPC_LOCK", "live.lock_memory")
-    if live.scheduling == "fifo":
-        need_capability("CAP_SYS_NICE", 'live.scheduling = "fifo"')
-    need_capability("CAP_SYS_ADMIN", "live: warming up in a network namespace of its own")
-    for venue in config.venue:
-        if venue.live is not None and venue.live.ring != "sockets":
-            need_capability("CAP_NET_RAW", f"venue {venue.name}: ring {venue.live.ring}")
-        if venue.live is not None and venue.live.ring == "af_xdp":
-            need_capability("CAP_NET_ADMIN", f"venue {venue.name}: ring af_xdp")
 
 
 def make_run(config: RunConfig, config_path: Path, core: Core, rings: list[Any], clock: LiveClock) -> Run:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from crosswire.engine.console import console, errors, fail
+from crosswire.engine.printing import console, errors, fail
 from crosswire.nic.duration import NS_PER_S
 
 if TYPE_CHECKING:

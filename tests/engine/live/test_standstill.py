@@ -10,18 +10,21 @@ import pytest
 
 from crosswire.engine.explain.explain import read_run
 from crosswire.engine.explain.replay import Replay, open_capture
+from crosswire.engine.journal.decode import records_of
 from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.testbed import Testbed
+from crosswire.nic.journal.files import FOLDER
+from crosswire.nic.journal.reader import read_journal
 from crosswire.risk.records import RecordKind
 from crosswire.venues.session import SessionState
 from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Outcome, make_config, outcome, started
 from tests.support.net import own_testbed
 
 pytestmark = [pytest.mark.netns, pytest.mark.starbase, pytest.mark.tcp]
-TRADED_S = 3
+TRADED_S = 2  # at least, before and after it stood still: it is stopped once it has sent something, and ended likewise
 STOPPED_S = 11  # Starbase's session bears 10 s of silence, the bridge's 3
-AGAIN_S = 5
-MARKET_S = TRADED_S + STOPPED_S + AGAIN_S + 5
+TRADING_S = 20  # until it has
+MARKET_S = 2 * TRADING_S + STOPPED_S
 
 
 @pytest.fixture
@@ -32,18 +35,34 @@ def testbed() -> Iterator[Testbed]:
 
 def trade_and_stop(folder: Path, config: Path, exchange_module: str, stopped_s: float) -> Outcome:
     """Trade, stop the engine's process for a while, trade on."""
-    seconds = TRADED_S + stopped_s + AGAIN_S
-    with started(folder, "exchange", config, "--wait", "--seconds", seconds + 1, module=exchange_module) as exchanges:
+    with started(folder, "exchange", config, "--wait", "--seconds", MARKET_S, module=exchange_module) as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
-        options = ("--output", folder / "runs", "--seconds", seconds + 3, "--capture", folder / "captured")
+        options = ("--output", folder / "runs", "--capture", folder / "captured")
         with started(folder, "live", config, *options) as live:
             live.wait_for("trading", COMPILE_PATIENCE_S)
-            time.sleep(TRADED_S)
+            wait_for_an_order(folder, 0)
             os.kill(live.process.pid, signal.SIGSTOP)
             time.sleep(stopped_s)
             os.kill(live.process.pid, signal.SIGCONT)
-            live.process.wait(seconds + PATIENCE_S)
+            wait_for_an_order(folder, time.time_ns())
+            live.process.send_signal(signal.SIGTERM)
+            live.process.wait(PATIENCE_S)
+            exchanges.process.send_signal(signal.SIGTERM)
             return outcome(exchanges, live, folder)
+
+
+def wait_for_an_order(folder: Path, after_ns: int) -> None:
+    """Let it trade, until its journal has an order of a time after this one."""
+    (run,) = (folder / "runs").glob("*/latest")
+    time.sleep(TRADED_S)
+    deadline_s = time.monotonic() + TRADING_S
+    while not any(
+        each.time_ns > after_ns
+        for batch in read_journal(run / FOLDER).batches()
+        for each in records_of(batch, {RecordKind.ORDER_SENT})
+    ):
+        assert time.monotonic() < deadline_s, f"no order in {run}"
+        time.sleep(0.2)
 
 
 def test_sessions_outlive_a_stop_that_their_exchanges_bear(testbed: Testbed, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ class FakeRun:
     is_stopped: bool = False
     alive: bool = True
     posted: list[Command] = field(default_factory=list)
+    patience_s: list[float] = field(default_factory=list)
 
     @property
     def engine(self) -> Any:
@@ -70,6 +71,7 @@ class FakeRun:
     def post(self, command: Command, timeout_s: float) -> Answer:
         assert timeout_s > 0
         self.posted.append(command)
+        self.patience_s.append(timeout_s)
         if self.is_stopped:
             time.sleep(timeout_s)
             raise HostError(f"{self.folder}: the loop has not answered")

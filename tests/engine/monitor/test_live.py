@@ -201,7 +201,8 @@ def flatten(operator: Operator) -> None:
 def the_next_run_is_found(operator: Operator, monitor: Command, config: Path) -> None:
     """The monitor goes over to the next run of the name, once there is one."""
     before = operator.latest.resolve()
-    with started(config.parent, "live", config, "--output", operator.runs) as live:
+    # With a capture as the first one: so it runs the same machine code.
+    with started(config.parent, "live", config, "--output", operator.runs, "--capture", config.parent / "next") as live:
         live.wait_for("trading", COMPILE_PATIENCE_S)
         status = operator.until("status", lambda status: status["is_alive"])
         assert status["run"] == operator.latest.resolve().name != before.name

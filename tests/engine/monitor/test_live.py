@@ -22,7 +22,7 @@ from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Command, ma
 from tests.support.net import own_testbed
 
 pytestmark = [pytest.mark.control, pytest.mark.netns]
-MARKET_S = 100
+MARKET_S = 150
 NAME = "synthetic"
 
 
@@ -53,7 +53,7 @@ class Operator:
         assert code == 0, error
         return json.loads("\n".join(lines))
 
-    def until(self, what: str, done: Any, patience_s: float = 20.0) -> Any:
+    def until(self, what: str, done: Any, patience_s: float = 40.0) -> Any:
         """Ask again until the answer will do."""
         deadline_s = time.monotonic() + patience_s
         while not done(answer := self.say(what)):
@@ -95,7 +95,7 @@ def test_a_run_is_operated_from_the_command_line(config: Path) -> None:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
         with started(folder, "live", config, "--output", operator.runs, "--capture", folder / "captured") as live:
             live.wait_for("trading", COMPILE_PATIENCE_S)
-            monitor.wait_for("attached to run", 10)
+            monitor.wait_for("attached to run", PATIENCE_S)
             operator.until("status", lambda status: status["fills"] > 20)
             look(operator)
             assert writable(monitor.process.pid) == []
@@ -104,13 +104,13 @@ def test_a_run_is_operated_from_the_command_line(config: Path) -> None:
             only_the_mailbox_can_be_written(monitor)
             monitor_is_killed_and_the_run_goes_on(operator, monitor, config)
             with started(folder, "monitor", config, "--output", operator.runs) as second:
-                second.wait_for("attached to run", 10)
+                second.wait_for("attached to run", PATIENCE_S)
                 flatten(operator)
                 done = operator.say("kill", name="olga")
                 assert done["text"].startswith("killed")
                 assert live.process.wait(PATIENCE_S) == 1
                 assert live.text().splitlines()[-1] == "crosswire: killed by olga"
-                second.wait_for("has ended; waiting for the next run", 10)
+                second.wait_for("has ended; waiting for the next run", PATIENCE_S)
                 assert operator.say("status")["is_alive"] is False
                 code, _, error = ask("control", "pause", config, "-o", operator.runs, "--as", "tess")
                 assert (code, "no run of synthetic is being traded" in error) == (1, True)
@@ -182,7 +182,7 @@ def monitor_is_killed_and_the_run_goes_on(operator: Operator, monitor: Command, 
     monitor.process.wait()
     time.sleep(0.5)
     with started(config.parent, "monitor", config, "--output", operator.runs) as again:
-        again.wait_for("attached to run", 10)
+        again.wait_for("attached to run", PATIENCE_S)
         assert operator.say("status")["frames"] > frames
         again.process.send_signal(signal.SIGTERM)
         again.finish()

@@ -131,9 +131,21 @@ def look(operator: Operator) -> None:
     assert sum(fills.values()) >= status["fills"]
     assert [row["count"] > 0 for row in operator.say("latencies")["rows"]] == [True, True, True]
     assert all(row["orders_sent"] for row in operator.say("sessions")["rows"])
-    code, lines, _ = ask("control", "status", operator.config, "-o", operator.runs, "--as", "olga")
-    assert code == 0
-    assert any("frames" in line and "fills" in line for line in lines)
+    name = status["venues"][0]["venue"]
+    for what, shown in (
+        ("status", f"{NAME} {status['run']}: trading"),
+        ("positions", name),
+        ("orders", "instrument"),
+        ("books", "proven"),
+        ("limits", "limits.loss_max"),
+        ("parameters", "limits.loss_max"),
+        ("latencies", "receive to send"),
+        ("sessions", "ready"),
+        ("log", "outcome"),
+    ):
+        code, lines, error = ask("control", what, operator.config, "-o", operator.runs, "--as", "olga")
+        assert (code, error) == (0, "")
+        assert any(shown in line for line in lines), lines
 
 
 def pause(operator: Operator) -> None:

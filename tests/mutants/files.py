@@ -36,6 +36,15 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         _named("engine/journal", "carry", "opening", "reconcile"),
         ["tests/engine/test_carry.py", "tests/engine/test_carried_records.py"],
     ),
+    "admission": (
+        _named("engine/monitor", "admission", "confirmation"),
+        ["tests/engine/monitor/test_admission.py"],
+    ),
+    "command log": (
+        _named("engine/monitor", "command_log"),
+        ["tests/engine/monitor/test_command_log.py"],
+    ),
+    "keys": (_named("engine/monitor", "keys"), ["tests/engine/monitor/test_keys.py"]),
     "account": (_named("engine", "account"), ["tests/engine/test_account.py"]),
     "journal": (
         _named("nic/journal", "format", "journal", "reader", "walk", "files"),

@@ -15,6 +15,7 @@ import typer  # noqa: E402
 from rich.console import Console  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
+from crosswire.engine.console.command import console_command  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 120})
 import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
+
+app.command("console")(console_command)
 
 # Into a file or pipe tables are as wide as they need to be, not as an imagined terminal.
 console = Console(width=None if sys.stdout.isatty() else 120)

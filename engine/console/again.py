@@ -105,6 +105,4 @@ def not_as_it_was(folder: Path, digest: str, was: str) -> list[DataWarning]:
     if not digest or digest == was:
         return []
     what = "believe its files, not these books: its captures, strategy or engine have changed since"
-    return [
-        DataWarning(kind="runs that send other orders now", count=1, first_place=str(folder), what_to_do=what)
-    ]
+    return [DataWarning(kind="runs that send other orders now", count=1, first_place=str(folder), what_to_do=what)]

@@ -1,4 +1,4 @@
-"""One run as the page shows it: everything that was known at one turn, from the tape, the Parquet files, the journal."""
+"""One run as the page shows it: all that was known at one turn, from the tape, the Parquet files, the journal."""
 
 import bisect
 from pathlib import Path
@@ -46,7 +46,7 @@ class ReplayedRun:
         if self.recording.rows == 0:
             raise ExplainError(f"{self.folder}: nothing came to its loop, so there is nothing to look through")
         self.warnings += not_as_it_was(self.folder, self.recording.digest, self.rows.summary.digest)
-        kinds = frozenset(SHOWN - LEFT_OUT)
+        kinds, sessions = frozenset(SHOWN - LEFT_OUT), dict[str, str]()
         for record in show_records(self.folder, Filter(kinds=kinds)):
             if len(self.lines) == LINES_MAX:
                 what = f"see the rest with crosswire journal {self.folder}"
@@ -55,7 +55,8 @@ class ReplayedRun:
                     DataWarning(kind="journals longer than is shown", count=1, first_place=place, what_to_do=what)
                 )
                 break
-            self.lines.append((record["time_ns"], line_of(record)))
+            if is_news(record, sessions):
+                self.lines.append((record["time_ns"], line_of(record)))
         self.lines.sort(key=lambda line: line[0])
         begun = {row["start_ns"] for row in self.rows.table(OPPORTUNITIES)}
         self._event_times = sorted(begun | {time_ns for time_ns, _ in self.lines})
@@ -91,57 +92,72 @@ class ReplayedRun:
         """Find where an opportunity or order began: its turn, and the books to look at. ConfigError: there is none."""
         found = self.rows.find(kind, number)
         row = found.row
-        pair = [self.index_of[name] for name in found.instruments[:2]]
-        if len(pair) == 1:
-            trades = [trade for trade in self.rows.table(TRADES) if trade["trade_id"] == row.get("trade_id")]
-            pair = [trades[0]["buy_instrument"], trades[0]["sell_instrument"]] if trades else pair
-        return {"turn": self.recording.row_at(found.moments.get("at its start", row.get("created_ns"))), "pair": pair}
+        if kind == "order":
+            begun_ns, legs = row["created_ns"], self.legs_of(row)
+        else:
+            begun_ns, legs = row["start_ns"], [row["buy_instrument"], row["sell_instrument"]]
+        return {"turn": self.turn_at(begun_ns), "pair": legs}
+
+    def legs_of(self, order: Row) -> list[int]:
+        """Find the two books that an order is about: its trade's, else its own and another."""
+        for trade in self.rows.table(TRADES):
+            if order["trade_id"] and (trade["trade_id"], trade["strategy"]) == (order["trade_id"], order["strategy"]):
+                return [trade["buy_instrument"], trade["sell_instrument"]]
+        return [order["instrument"], next((each.index for each in self.infos if each.index != order["instrument"]), 0)]
+
+    def turn_at(self, time_ns: int) -> int:
+        """Find the last turn up to a time, the first one before all."""
+        return self.recording.row_at(time_ns) + 1
+
+    def turn_of_frame(self, frame: int) -> int:
+        """Find the turn that took a frame, counted from 1 over all venues and answers."""
+        return self.recording.row_of_frame(frame) + 1
 
     def event_turn(self, turn: int, step: int) -> int:
         """Find the next turn (`step` 1), or the one before (-1), of which the journal or an opportunity tells."""
-        window = self.recording.at(turn)
-        now_ns = int(window.turns["time_ns"][turn - window.first])
+        row = self.bounded(turn)
+        window = self.recording.at(row)
+        now_ns = int(window.turns["time_ns"][row - window.first])
         behind, before = bisect.bisect_right(self._event_times, now_ns), bisect.bisect_left(self._event_times, now_ns)
         place = behind if step > 0 else before - 1
         while 0 <= place < len(self._event_times):
             found = self.recording.row_at(self._event_times[place])
-            if (found - turn) * step > 0:
-                return found
+            if (found - row) * step > 0:
+                return found + 1
             place += step
-        return turn
+        return row + 1
 
     def bounded(self, turn: int) -> int:
-        """Give the nearest turn that there is."""
-        return max(0, min(turn, self.recording.rows - 1))
+        """Give the row of the tape of the nearest turn that there is; turns are counted from 1."""
+        return max(0, min(turn - 1, self.recording.rows - 1))
 
     def at(self, turn: int, pair: list[int]) -> dict[str, Any]:
         """Tell all that was known once a turn was over."""
-        turn = self.bounded(turn)
-        window = self.recording.at(turn)
-        row = window.turns[turn - window.first]
-        time_ns = int(row["time_ns"])
-        state = {
-            "turn": turn,
-            "time_ns": time_ns,
+        row = self.bounded(turn)
+        window = self.recording.at(row)
+        seen = window.turns[row - window.first]
+        time_ns = int(seen["time_ns"])
+        return plain({
+            "turn": row + 1,
+            "time_ns": str(time_ns),
             "time": precise_time_text(time_ns),
-            "frames": int(row["frames"]),
-            "orders_sent": int(row["orders_sent"]),
-            "fills": int(row["fills"]),
-            "books": [self.book(window, turn, time_ns, each) for each in pair],
-            "edges": self.edges(window, turn, pair),
-            "positions": self.positions(window, turn),
-            "profit": self.profit(window, turn),
-            "open_orders": self.open_orders(window, turn, time_ns),
+            "frames": int(seen["frames"]),
+            "orders_sent": int(seen["orders_sent"]),
+            "fills": int(seen["fills"]),
+            "books": [self.book(window, row, time_ns, each) for each in pair],
+            "edges": self.edges(window, row, pair),
+            "positions": self.positions(window, row),
+            "profit": self.profit(window, row),
+            "open_orders": self.open_orders(window, row, time_ns),
             "orders": self.orders_until(time_ns),
             "opportunities": self.opportunities_until(time_ns),
             "lines": self.lines_until(time_ns),
-            "latencies": self.latencies(window, turn, row),
-        }
-        return plain(state)
+            "latencies": self.latencies(window, row, seen),
+        })  # fmt: skip
 
-    def book(self, window: Window, turn: int, time_ns: int, instrument: int) -> dict[str, Any]:
+    def book(self, window: Window, row: int, time_ns: int, instrument: int) -> dict[str, Any]:
         """Show one book."""
-        info, book = self.infos[instrument], window.book_at(instrument, turn)
+        info, book = self.infos[instrument], window.book_at(instrument, row)
         shown = {"instrument": instrument, "name": info.name, "quote": info.quote, "size_currency": info.size_currency}
         if book is None or not book["valid"]:
             return shown | {"valid": False, "changed": False, "age": "", "bids": [], "asks": []}
@@ -155,15 +171,15 @@ class ReplayedRun:
             for side in ("bid", "ask")
         }
         age = since_text(int(book["receive_time_ns"]), time_ns)
-        return shown | {"valid": True, "changed": bool(book["row"] == turn), "age": age} | sides
+        return shown | {"valid": True, "changed": bool(book["row"] == row), "age": age} | sides
 
-    def edges(self, window: Window, turn: int, pair: list[int]) -> list[dict[str, Any]]:
+    def edges(self, window: Window, row: int, pair: list[int]) -> list[dict[str, Any]]:
         """Show what buying one of two and selling the other brings, both ways."""
         if len(pair) < 2 or pair[0] == pair[1]:
             return []
         shown = []
         for buy, sell in (pair, pair[::-1]):
-            edge = edge_of(self.instruments, buy, sell, window.book_at(buy, turn), window.book_at(sell, turn))
+            edge = edge_of(self.instruments, buy, sell, window.book_at(buy, row), window.book_at(sell, row))
             shown.append({
                 "buy": self.infos[buy].name,
                 "sell": self.infos[sell].name,
@@ -175,13 +191,13 @@ class ReplayedRun:
             })  # fmt: skip
         return shown
 
-    def positions(self, window: Window, turn: int) -> list[dict[str, Any]]:
+    def positions(self, window: Window, row: int) -> list[dict[str, Any]]:
         """Show what is held, and what it has earned by the middle of the book."""
         shown = []
         for info in self.infos:
-            held = window.position_at(info.index, turn)
+            held = window.position_at(info.index, row)
             lots = 0 if held is None else int(held["position_lots"])
-            earned_e9 = self.earned_e9(window, turn, info.index)
+            earned_e9 = self.earned_e9(window, row, info.index)
             shown.append({
                 "name": info.name,
                 "position": size_text(info, lots, signed=True),
@@ -190,12 +206,13 @@ class ReplayedRun:
                 "fees": "" if held is None else fixed(int(held["fees_e9"]), MONEY_DIGITS),
                 "profit": "not known" if earned_e9 is None else fixed(earned_e9, MONEY_DIGITS, signed=True),
                 "currency": info.settlement,
+                "warnings": [str(each) for each in self.warnings if info.name in each.first_place],
             })  # fmt: skip
         return shown
 
-    def earned_e9(self, window: Window, turn: int, instrument: int) -> int | None:
+    def earned_e9(self, window: Window, row: int, instrument: int) -> int | None:
         """Cash, less fees, and what is held at the mean of bid and ask; None: held, and its book is not proven."""
-        held, book = window.position_at(instrument, turn), window.book_at(instrument, turn)
+        held, book = window.position_at(instrument, row), window.book_at(instrument, row)
         if held is None:
             return 0
         value_e9, lots = 0, int(held["position_lots"])
@@ -207,20 +224,20 @@ class ReplayedRun:
             value_e9 = sum(position_value_e9(terms, ticks, lots) for ticks in ends) // 2
         return int(held["cash_e9"]) - int(held["fees_e9"]) + value_e9
 
-    def profit(self, window: Window, turn: int) -> list[dict[str, str]]:
+    def profit(self, window: Window, row: int) -> list[dict[str, str]]:
         """Sum what was earned up to a turn, by settlement currency."""
         sums: dict[str, int | None] = {}
         for info in self.infos:
-            earned_e9, before = self.earned_e9(window, turn, info.index), sums.get(info.settlement, 0)
+            earned_e9, before = self.earned_e9(window, row, info.index), sums.get(info.settlement, 0)
             sums[info.settlement] = None if earned_e9 is None or before is None else before + earned_e9
         return [
             {"currency": name, "profit": "not known" if each is None else fixed(each, MONEY_DIGITS, signed=True)}
             for name, each in sums.items()
         ]
 
-    def open_orders(self, window: Window, turn: int, time_ns: int) -> list[dict[str, Any]]:
+    def open_orders(self, window: Window, row: int, time_ns: int) -> list[dict[str, Any]]:
         """Show our orders that were open, each with what its simulated exchange had ahead of it."""
-        places = {int(each["client_order_id"]): each for each in window.places_at(turn)}
+        places = {int(each["client_order_id"]): each for each in window.places_at(row)}
         filled: dict[int, int] = {}
         for fill in self.rows.table(FILLS):
             if fill["time_ns"] <= time_ns:
@@ -314,12 +331,12 @@ class ReplayedRun:
         chosen = self.lines[max(0, end - LINES_SHOWN) : end]
         return [{"text": text.strip(), "is_now": each_ns == time_ns} for each_ns, text in reversed(chosen)]
 
-    def latencies(self, window: Window, turn: int, row: Any) -> list[dict[str, str]]:
+    def latencies(self, window: Window, row: int, seen: Any) -> list[dict[str, str]]:
         """Show what is known of this turn's times."""
-        time_ns, shown = int(row["time_ns"]), []
+        time_ns, shown = int(seen["time_ns"]), []
         for info in self.infos:
-            book = window.book_at(info.index, turn)
-            if book is not None and book["row"] == turn and turn > window.first:
+            book = window.book_at(info.index, row)
+            if book is not None and book["row"] == row and row > window.first:
                 feed = since_text(int(book["exchange_time_ns"]), int(book["receive_time_ns"])) or "not known"
                 shown.append({"name": f"feed, {info.name}: exchange to receive", "value": feed})
         for order in self.rows.table(ORDERS):
@@ -327,7 +344,7 @@ class ReplayedRun:
                 shown.append({"name": f"order {order['client_order_id']}: sent to acknowledged",
                               "value": since_text(order["created_ns"], time_ns)})  # fmt: skip
         if self.description.kind == "live":
-            shown.append({"name": "receive to turn", "value": since_text(int(row["received_ns"]), time_ns)})
+            shown.append({"name": "receive to turn", "value": since_text(int(seen["received_ns"]), time_ns)})
         return shown
 
     def series(self, pair: list[int], from_ns: int, to_ns: int) -> dict[str, Any]:
@@ -345,3 +362,11 @@ class ReplayedRun:
         starts = [[str(row["start_ns"]), number] for number, row in sorted(table, key=lambda each: each[1]["start_ns"])]
         return series | {"opportunities": spans, "starts": starts, "is_whole": self.recording.is_whole}
 
+
+def is_news(record: dict[str, Any], sessions: dict[str, str]) -> bool:
+    """Tell whether a record says more than that a session still stands; `sessions` is how each stood last."""
+    if record["kind"] != RecordKind.SESSION.name.lower():
+        return True
+    stood = sessions.get(record["venue"])
+    sessions[record["venue"]] = record["state"]
+    return bool(stood != record["state"])

@@ -96,7 +96,9 @@ def number_of(request: Request, name: str, default: int = 0) -> int:
 
 def pair_of(run: ReplayedRun, request: Request) -> list[int]:
     """Read which two books are meant. ValueError: there are no such."""
-    pair = [number_of(request, name, default) for name, default in zip(("left", "right"), run.default_pair(), strict=True)]
+    pair = [
+        number_of(request, name, default) for name, default in zip(("left", "right"), run.default_pair(), strict=True)
+    ]
     if not all(0 <= each < len(run.infos) for each in pair):
         raise ValueError(f"left, right: this run has the instruments 0 to {len(run.infos) - 1}")
     return pair
@@ -105,22 +107,22 @@ def pair_of(run: ReplayedRun, request: Request) -> list[int]:
 def ask_at(run: ReplayedRun, request: Request) -> Any:
     """Answer what was known at a turn, or at the last one up to a time."""
     if "time_ns" in request.query_params:
-        turn = run.recording.row_at(number_of(request, "time_ns"))
+        turn = run.turn_at(number_of(request, "time_ns"))
     else:
         turn = number_of(request, "turn")
     return run.at(turn, pair_of(run, request))
 
 
 def ask_turn(run: ReplayedRun, request: Request) -> Any:
-    """Find a turn: by time, an opportunity's or order's, or the next or last event's."""
+    """Find a turn: an opportunity's or order's first, the next or last event's, or a frame's."""
     asked = request.query_params
     for kind in ("opportunity", "order"):
         if kind in asked:
             return run.find(kind, number_of(request, kind))
     if "event" in asked:
         step = 1 if number_of(request, "event") > 0 else -1
-        return {"turn": run.event_turn(run.bounded(number_of(request, "turn")), step)}
-    return {"turn": run.recording.row_at(number_of(request, "time_ns"))}
+        return {"turn": run.event_turn(number_of(request, "turn"), step)}
+    return {"turn": run.turn_of_frame(number_of(request, "frame"))}
 
 
 def ask_edges(run: ReplayedRun, request: Request) -> Any:

@@ -25,7 +25,7 @@ TURNS_MAX = 1 << 18  # rows of a tape: 14 MB, and 90 MB of books if each turn ch
 BOOKS_MAX = 1 << 18
 POSITIONS_MAX = 1 << 16
 PLACES_MAX = 1 << 18  # of resting orders in their queues
-INDEX_TURNS = 1 << 10  # one row in so many has its time kept, of the whole run
+INDEX_TURNS = 1 << 10  # one row in so many has its time and frames kept, of the whole run
 INDEX_MAX = 1 << 20
 
 
@@ -83,6 +83,7 @@ class Tape(Struct):
 
     first: i64  # row of the run that `turns[0]` is
     stops: i64  # 1: the recording ends when there is no room; 0: it goes on, and only counts
+    turns_max: i64  # rows that there is room for
     rows: i64  # of the run so far
     count: i64  # kept
     is_full: i64
@@ -96,20 +97,21 @@ class Tape(Struct):
     books: Annotated[Pointer, TapeBook]
     positions: Annotated[Pointer, TapePosition]
     places: Annotated[Pointer, TapePlace]
-    index: Annotated[Pointer, i64]
+    index_ns: Annotated[Pointer, i64]  # time of every INDEX_TURNS-th row
+    index_frames: Annotated[Pointer, i64]  # and the frames taken up to its end
     last_book: Annotated[Array, i64, INSTRUMENTS_MAX]  # 1 + its place in `books`, 0: none yet
     last_position: Annotated[Array, i64, INSTRUMENTS_MAX]
     matchings: Annotated[Array, i64, VENUES_MAX]  # address of a venue's `Matching`, 0: it has none that can be read
 
 
-def make_tape(first: int = 0, *, stops: bool = False) -> Tape:
-    """Make a tape that keeps rows from `first` on."""
-    tape = Tape(first=first, stops=int(stops))
-    tape.turns = array(TapeTurn, TURNS_MAX)
+def make_tape(first: int = 0, *, stops: bool = False, turns_max: int = TURNS_MAX) -> Tape:
+    """Make a tape that keeps `turns_max` rows from `first` on."""
+    tape = Tape(first=first, stops=int(stops), turns_max=turns_max)
+    tape.turns = array(TapeTurn, turns_max)
     tape.books = array(TapeBook, BOOKS_MAX)
     tape.positions = array(TapePosition, POSITIONS_MAX)
     tape.places = array(TapePlace, PLACES_MAX)
-    tape.index = array(i64, INDEX_MAX)
+    tape.index_ns, tape.index_frames = array(i64, INDEX_MAX), array(i64, INDEX_MAX)
     return tape
 
 
@@ -150,13 +152,14 @@ def note_turned(engine: Engine, tape: Tape) -> None:
     row = tape.rows
     tape.rows += 1
     if row % INDEX_TURNS == 0 and tape.index_count < INDEX_MAX:
-        tape.index[tape.index_count] = state.now_ns
+        tape.index_ns[tape.index_count] = state.now_ns
+        tape.index_frames[tape.index_count] = state.frames
         tape.index_count += 1
     if row < tape.first or tape.is_full != 0:
         return
     note_row(engine, tape, row)
     count = engine.market.count
-    has_room = tape.count < TURNS_MAX and tape.books_count + count <= BOOKS_MAX
+    has_room = tape.count < tape.turns_max and tape.books_count + count <= BOOKS_MAX
     has_room = has_room and tape.positions_count + count <= POSITIONS_MAX
     if not has_room or tape.places_count + VENUES_MAX * RESTING_MAX > PLACES_MAX:
         tape.is_full = 1

@@ -11,7 +11,7 @@ from crosswire.engine.console.again import record_again
 from crosswire.engine.console.tape import INDEX_TURNS, TURNS_MAX, Tape, make_tape
 from crosswire.engine.journal.description import Description
 
-BEHIND_TURNS = TURNS_MAX // 4  # of a window made for a turn: how many before it are kept, for stepping back
+BEHIND = 4  # of a window made for a turn one part in so many lies before it, for stepping back
 
 
 @dataclass
@@ -92,15 +92,15 @@ def _last(rows: Any, places_of: dict[int, np.ndarray], instrument: int, row: int
 class Recording:
     """All rows of one run, TURNS_MAX of them at hand; for others the run is made again up to there."""
 
-    def __init__(self, folder: Path, description: Description) -> None:
+    def __init__(self, folder: Path, description: Description, turns_max: int = TURNS_MAX) -> None:
         """Nothing is made yet: `begin` does."""
-        self.folder, self.description = folder, description
-        self.tape = make_tape()
+        self.folder, self.description, self.turns_max = folder, description, turns_max
+        self.tape = make_tape(turns_max=turns_max)
         self.digest = ""
         self.window = Window(self.tape)
         self.rows = 0
         self.made = 0  # times that the run was made again
-        self._index = np.empty(0, np.int64)
+        self._index: dict[str, np.ndarray] = {}
 
     @property
     def is_whole(self) -> bool:
@@ -113,13 +113,17 @@ class Recording:
         self.window = Window(self.tape)
         self.rows = self.tape.rows
         self.made += 1
-        self._index = self.tape.index.numpy(self.tape.index_count).copy()
+        count = self.tape.index_count
+        self._index = {
+            "time_ns": self.tape.index_ns.numpy(count).copy(),
+            "frames": self.tape.index_frames.numpy(count).copy(),
+        }
 
     def at(self, row: int) -> Window:
         """Give a window that holds a row; one outside the run is its first or last. Raises as `record_again`."""
         row = max(0, min(row, self.rows - 1))
         if not self.window.holds(row):
-            tape = make_tape(max(0, row - BEHIND_TURNS), stops=True)
+            tape = make_tape(max(0, row - self.turns_max // BEHIND), stops=True, turns_max=self.turns_max)
             record_again(self.folder, self.description, tape)
             self.window = Window(tape)
             self.made += 1
@@ -127,9 +131,16 @@ class Recording:
 
     def row_at(self, time_ns: int) -> int:
         """Find the last row up to a time, the first one before all."""
-        near = max(0, int(np.searchsorted(self._index, time_ns, "right")) - 1) * INDEX_TURNS
+        return max(0, self._last_up_to("time_ns", time_ns))
+
+    def row_of_frame(self, frame: int) -> int:
+        """Find the row that took a frame, counted from 1; the last one behind all."""
+        return min(self._last_up_to("frames", frame - 1) + 1, self.rows - 1)
+
+    def _last_up_to(self, field: str, value: int) -> int:
+        """Find the last row in which something that only grows is not above a value; -1: it is in all."""
+        near = max(0, int(np.searchsorted(self._index[field], value, "right")) - 1) * INDEX_TURNS
         window = self.at(near)
-        if window.end < min(near + INDEX_TURNS, self.rows):  # the time may lie in what is not kept any more
+        if window.end < min(near + INDEX_TURNS, self.rows):  # it may lie in what is not kept any more
             window = self.at(min(near + INDEX_TURNS, self.rows) - 1)
-        behind = int(np.searchsorted(window.turns["time_ns"], time_ns, "right"))
-        return max(window.first, window.first + behind - 1)
+        return window.first + int(np.searchsorted(window.turns[field], value, "right")) - 1

@@ -23,12 +23,13 @@ export class Chart {
     const line = (label, name) => ({ label, stroke: colour(name), width: 1, points: { show: false },
       value: (_, bps) => (bps == null ? "-" : `${bps.toFixed(3)} bps`) });
     this.plot = new uPlot({
-      ...this.size(), ms: 1e-3, tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
+      ...this.size(), tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
       cursor: { y: false, drag: { x: true, y: false, setScale: false } },
       scales: { x: { time: true } },
       series: [{ label: "UTC", value: (_, s) => (s == null ? "-" : new Date(s * 1e3).toISOString().slice(11, 23)) },
         line(`buy ${names[0]}, sell ${names[1]}`, "--accent"), line(`buy ${names[1]}, sell ${names[0]}`, "--sell")],
-      axes: [axis, { ...axis, size: 46 }],
+      axes: [{ ...axis, space: 90, values: (_, at) => at.map((s) => new Date(s * 1e3).toISOString().slice(11, 19)) },
+        { ...axis, size: 62, values: (_, at) => at.map((bps) => `${bps} bps`) }],
       hooks: { drawClear: [(plot) => this.drawSpans(plot)], draw: [(plot) => this.drawCursor(plot)],
         setSelect: [(plot) => this.select(plot)], ready: [(plot) => this.listen(plot)] },
     }, [told.times_s, ...told.bps], this.place);

@@ -70,14 +70,14 @@ class Page {
     $("kind").textContent = this.facts.kind;
     $("warnings").replaceChildren(...this.facts.warnings.map((text) => show.element("li", {}, `warning: ${text}`)));
     $("turns").textContent = count(this.facts.turns);
-    $("slider").max = this.facts.turns - 1;
+    $("slider").max = this.facts.turns;
     for (const id of ["left", "right"]) {
       $(id).replaceChildren(...this.facts.instruments.map((each, place) => show.element("option", { value: place }, each.name)));
       $(id).addEventListener("change", () => this.choose([Number($("left").value), Number($("right").value)]));
     }
     $("run").hidden = false;
     this.listen();
-    await this.ask(() => this.run.at(Number(asked.get("turn") ?? 0), this.pair));
+    await this.ask(() => this.run.at(Number(asked.get("turn") ?? 1), this.pair));
     await this.drawEdges(0, 0);
   }
 
@@ -103,7 +103,7 @@ class Page {
 
   seek(turn) {
     this.pause();
-    return this.ask(() => this.run.at(Math.max(0, Math.min(turn, this.facts.turns - 1)), this.pair));
+    return this.ask(() => this.run.at(Math.max(1, Math.min(turn, this.facts.turns)), this.pair));
   }
 
   seekTime(time_ns) {
@@ -115,12 +115,17 @@ class Page {
     this.pause();
     return this.ask(async () => {
       const found = await this.run.turn({ [kind]: number });
-      if (found.pair.length === 2 && String(found.pair) !== String(this.pair)) {
+      if (String(found.pair) !== String(this.pair)) {
         this.pair = found.pair;
         this.drawEdges(0, 0);
       }
       return this.run.at(found.turn, this.pair);
     });
+  }
+
+  frame(number) {
+    this.pause();
+    return this.ask(async () => this.run.at((await this.run.turn({ frame: number })).turn, this.pair));
   }
 
   event(step) {
@@ -206,7 +211,7 @@ class Page {
       playing.at = now;
       playing.time_ns += BigInt(Math.round(passed_us)) * 1000n;
       await this.ask(() => this.run.atTime(playing.time_ns, this.pair));
-      if (this.state.turn >= this.facts.turns - 1) this.pause();
+      if (this.state.turn >= this.facts.turns) this.pause();
       else setTimeout(on, FRAME_MS);
     };
     setTimeout(on, FRAME_MS);
@@ -231,7 +236,8 @@ class Page {
       return this.seekTime(BigInt(milliseconds) * 1_000_000n + BigInt(part.padEnd(9, "0")));
     }
     if (!/^\d+$/.test(wanted)) return note(`${text}: write a whole number`);
-    return kind === "turn" ? this.seek(Number(wanted)) : this.find(kind, Number(wanted));
+    if (kind === "turn") return this.seek(Number(wanted));
+    return kind === "frame" ? this.frame(wanted) : this.find(kind, wanted);
   }
 
   listen() {
@@ -262,7 +268,7 @@ class Page {
     if (event.key === " " && tag === "BUTTON") return;
     const speed = (step) => { $("speed").selectedIndex = Math.max(0, Math.min($("speed").selectedIndex + step, $("speed").options.length - 1)); };
     const keys = {
-      " ": () => this.play(), Home: () => this.seek(0), End: () => this.seek(this.facts.turns - 1),
+      " ": () => this.play(), Home: () => this.seek(1), End: () => this.seek(this.facts.turns),
       ArrowLeft: () => (event.shiftKey ? this.event(-1) : this.seek(this.state.turn - 1)),
       ArrowRight: () => (event.shiftKey ? this.event(1) : this.seek(this.state.turn + 1)),
       "[": () => this.opportunity(-1), "]": () => this.opportunity(1), "+": () => speed(1), "-": () => speed(-1),

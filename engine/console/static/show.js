@@ -40,45 +40,49 @@ export function book(told) {
 export function edges(told) {
   return told.map((edge) => {
     const way = edge.edge === "" ? "" : edge.edge_e9 > 0 ? "up" : "down";
-    return element("div", {}, element("span", { class: "quiet" }, `buy ${edge.buy}`), element("br"),
+    return element("div", {}, element("span", { class: "quiet" }, `buy ${edge.buy}`),
       element("span", { class: "quiet" }, `sell ${edge.sell}`),
       element("b", { class: way }, edge.edge === "" ? "no edge known" : edge.edge),
-      element("span", { class: "quiet" }, edge.edge === "" ? "" : `${edge.quote} for 1 ${edge.base}, ${edge.bps} bps`));
+      element("span", { class: "quiet" }, edge.edge === "" ? "" : `${edge.quote} for 1 ${edge.base}`),
+      element("span", { class: "quiet" }, edge.edge === "" ? "" : `${edge.bps} bps`));
   });
 }
 
 export function positions(told, profit) {
   return [table("Positions", [
     ["Instrument", "name"], ["Position", (row) => `${row.position} ${row.size_currency}`, "n"],
-    ["Cash", "cash", "n wide"], ["Fees", "fees", "n wide"],
+    ["Cash", (row) => `${row.cash} ${row.currency}`, "n roomy"], ["Fees", (row) => `${row.fees} ${row.currency}`, "n roomy"],
     ["P&L", (row) => `${row.profit} ${row.currency}`, "n"],
   ], told), element("p", { class: "total" }, element("span", { class: "quiet" }, "P&L in all"),
-    ...profit.map((each) => element("b", { class: "figure" }, `${each.profit} ${each.currency}`)))];
+    ...profit.map((each) => element("b", { class: "figure" }, `${each.profit} ${each.currency}`))),
+    ...[...new Set(told.flatMap((row) => row.warnings))].map((text) => element("p", { class: "note" }, `warning: ${text}`))];
 }
 
 const go = (kind, number, seek) => element("button", { type: "button", class: "link", on: () => seek(kind, number),
   "aria-label": `Go to ${kind} ${number}` }, String(number));
+// To the microsecond; where there is little room to the millisecond.
+const clock = (time) => element("span", {}, time.slice(11, 23), element("span", { class: "wide" }, time.slice(23, 26)));
 const price = (row) => `${row.price} ${row.quote}`;
 const size = (row) => `${row.size} ${row.size_currency}`;
 
 export const openOrders = (told, seek) => table("Open orders", [
   ["No.", (row) => go("order", row.number, seek)], ["Instrument", "name"], ["Side", "side"], ["Price", price, "n"],
-  ["Size", size, "n"], ["Filled", "filled", "n wide"], ["Kind", "time_in_force", "wide"], ["State", "state"],
+  ["Size", size, "n"], ["Filled", (row) => `${row.filled} ${row.size_currency}`, "n wide"], ["Kind", "time_in_force", "wide"], ["State", "state"],
   ["Ahead", "ahead", "n"], ["Age", "age", "n wide"],
 ], told);
 
 export const orders = (told, seek) => table("Orders", [
-  ["No.", (row) => go("order", row.number, seek)], ["Sent, UTC", (row) => row.created.slice(11, 26), "keep"],
+  ["No.", (row) => go("order", row.number, seek)], ["Sent, UTC", (row) => clock(row.created), "keep"],
   ["Instrument", "name", "wide"], ["Side", "side"], ["Price", price, "n"], ["Size", size, "n"],
-  ["Filled", "filled", "n wide"], ["Became", "outcome"], ["To ack", "round_trip", "n wide"],
+  ["Filled", (row) => `${row.filled} ${row.size_currency}`, "n wide"], ["Became", "outcome"], ["To ack", "round_trip", "n wide"],
 ], told, (row) => (row.is_over ? "" : "now"));
 
 export const opportunities = (told, seek) => table("Opportunities", [
-  ["No.", (row) => go("opportunity", row.number, seek)], ["Began, UTC", (row) => row.start.slice(11, 26), "keep"],
+  ["No.", (row) => go("opportunity", row.number, seek)], ["Began, UTC", (row) => clock(row.start), "keep"],
   ["Lasted", "lasted", "n"], ["Buy", (row) => `${row.buy} at ${row.buy_price}`, "wide"],
   ["Sell", (row) => `${row.sell} at ${row.sell_price}`, "wide"],
-  ["First edge", (row) => `${row.first_edge} ${row.quote}`, "n"], ["Peak", "peak_edge", "n wide"],
-  ["Captured", (row) => `${row.captured} ${row.base}`, "n"], ["Not traded for", "blocked_by", "wide"],
+  ["First edge", (row) => `${row.first_edge} ${row.quote}`, "n"], ["Peak", (row) => `${row.peak_edge} ${row.quote}`, "n wide"],
+  ["Captured", (row) => `${row.captured} ${row.base}`, "n wide"], ["Not traded for", "blocked_by", "wide"],
 ], told, (row) => (row.is_open ? "now" : ""));
 
 export const latencies = (told) => table("Latency of this turn", [["What", "name"], ["Time", "value", "n keep"]], told,

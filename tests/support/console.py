@@ -88,7 +88,11 @@ def go_to(page: Any, kind: str, value: object) -> int:
     """Go to a turn, frame, time, opportunity or order, as a user does; return the turn shown."""
     page.select_option("#go-kind", kind)
     page.fill("#go-value", str(value))
-    with page.expect_response(lambda response: "/at?" in response.url):
-        page.click("#go button")
-    page.wait_for_load_state("networkidle")
+    page.click("#go button")
+    return settled(page)
+
+
+def settled(page: Any) -> int:
+    """Wait until the page has its answer; return the turn shown."""
+    page.wait_for_selector('#main[aria-busy="false"]')
     return wait_for_turn(page)

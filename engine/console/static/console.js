@@ -86,6 +86,7 @@ class Page {
     this.next = question;
     if (this.asking) return;
     this.asking = true;
+    $("main").setAttribute("aria-busy", "true");
     try {
       while (this.next) {
         const now = this.next;
@@ -98,6 +99,7 @@ class Page {
       note(error.message);
     } finally {
       this.asking = false;
+      $("main").setAttribute("aria-busy", "false");
     }
   }
 

@@ -51,16 +51,16 @@ def edge_series(
     times_s: list[float] = []
     columns: list[list[float | None]] = [[], []]
     if len(pair) == 2 and pair[0] != pair[1]:
-        books = [window.books_of(each) for each in pair]
+        books = [window.tops_of(each) for each in pair]
         rows = np.unique(np.concatenate([each["row"] for each in books]))
         if len(rows):
-            first = int(max(each["row"][0] if len(each) else rows[-1] + 1 for each in books))
+            first = int(max(each["row"][0] if len(each["row"]) else rows[-1] + 1 for each in books))
             rows = rows[rows >= first]
         times = window.turns["time_ns"][rows - window.first]
         chosen = (times >= from_ns) & (times <= to_ns)
         rows, times = rows[chosen], times[chosen]
         if len(rows):
-            sides = [each[np.searchsorted(each["row"], rows, "right") - 1] for each in books]
+            sides = [_at(each, rows) for each in books]
             width = max(1, -(-(to_ns - from_ns + 1) // BUCKETS_MAX))
             starts = np.flatnonzero(np.diff((times - from_ns) // width, prepend=-1))
             times_s = (times[starts] / 1e9).tolist()
@@ -71,10 +71,16 @@ def edge_series(
     return {"times_s": times_s, "bps": columns}
 
 
-def _bps(buy: Instrument, sell: Instrument, bought: Any, sold: Any) -> np.ndarray:
+def _at(tops: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Take what stood at each row."""
+    places = np.searchsorted(tops["row"], rows, "right") - 1
+    return {name: each[places] for name, each in tops.items()}
+
+
+def _bps(buy: Instrument, sell: Instrument, bought: dict[str, np.ndarray], sold: dict[str, np.ndarray]) -> np.ndarray:
     """The edge of each row as `edge_of`, as floats; NaN where there is none."""
-    ask = bought["ask_ticks"][:, 0] * float(buy.tick_e9)
-    bid = sold["bid_ticks"][:, 0] * float(sell.tick_e9)
+    ask = bought["ask_ticks"] * float(buy.tick_e9)
+    bid = sold["bid_ticks"] * float(sell.tick_e9)
     is_there = (bought["valid"] != 0) & (sold["valid"] != 0) & (bought["asks"] > 0) & (sold["bids"] > 0)
     found = np.full(len(ask), np.nan)
     edge = bid * (1 - sell.taker_fee_e9 / E9) - ask * (1 + buy.taker_fee_e9 / E9)

@@ -1,6 +1,6 @@
 """The part of a run that can be looked through at once, and how to come to any other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ class Window:
     """Rows of a tape as arrays. Rows are counted over the whole run."""
 
     tape: Tape
+    _tops: dict[int, dict[str, np.ndarray]] = field(default_factory=dict)
 
     @property
     def first(self) -> int:
@@ -57,9 +58,14 @@ class Window:
         """Tell whether a row is kept."""
         return self.first <= row < self.end
 
-    def books_of(self, instrument: int) -> Any:
-        """Give all that is kept of one instrument's book, in order."""
-        return self.books[self._books_of.get(instrument, np.empty(0, np.int64))]
+    def tops_of(self, instrument: int) -> dict[str, np.ndarray]:
+        """Give the best prices of all that is kept of one instrument's book, in order, as columns."""
+        if instrument not in self._tops:
+            places = self._books_of.get(instrument, np.empty(0, np.int64))
+            tops = {name: self.books[name][places] for name in ("row", "valid", "bids", "asks")}
+            tops |= {name: self.books[name][:, 0][places] for name in ("bid_ticks", "ask_ticks")}
+            self._tops[instrument] = tops
+        return self._tops[instrument]
 
     def book_at(self, instrument: int, row: int) -> Any:
         """Give the `TapeBook` of an instrument at a row; None: it was not there yet."""

@@ -12,10 +12,13 @@ from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Annotated  # noqa: E402
 
 import typer  # noqa: E402
-from rich.console import Console  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
 from crosswire.engine.console.command import console_command  # noqa: E402
+from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
+from crosswire.engine.monitor.command import add_commands  # noqa: E402
+from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
+from crosswire.engine.printing import console, errors, fail  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 
@@ -26,20 +29,9 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 120})
 import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
-
 app.command("console")(console_command)
-
-# Into a file or pipe tables are as wide as they need to be, not as an imagined terminal.
-console = Console(width=None if sys.stdout.isatty() else 120)
-errors = Console(stderr=True)
-
-
-def fail(message: object) -> typer.Exit:
-    """Print one line on standard error and leave with exit code 1."""
-    if isinstance(message, OSError) and message.strerror:
-        message = ": ".join(str(each) for each in (message.filename, message.strerror) if each)
-    errors.print(f"crosswire: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
-    return typer.Exit(1)
+add_commands(app)
+add_top(app)
 
 
 def without_option(arguments: list[str], option: str) -> list[str]:
@@ -241,6 +233,7 @@ def exchange(
         tuple[float, float, float],
         typer.Option(help="From so many seconds on, for so many, at this speed.", metavar="AT FOR SPEED"),
     ] = (0.0, 0.0, 1.0),
+    venue: Annotated[list[str] | None, typer.Option(help="Serve this venue alone; may be repeated.")] = None,
 ) -> None:
     """Serve the configuration's exchanges on the kernel's sockets: multicast market data out, orders in over TCP."""
     from crosswire.engine.errors import KNOWN_ERRORS
@@ -248,7 +241,7 @@ def exchange(
 
     rates = {"drop_ppm": drop, "duplicate_ppm": duplicate, "reorder_ppm": reorder, "corrupt_ppm": corrupt}
     faults = {**rates, "reorder_frames": late}
-    options = ExchangeOptions(speed, seconds, wait, *pause, *burst, seed, faults)
+    options = ExchangeOptions(speed, seconds, wait, *pause, *burst, seed, faults, tuple(venue or ()))
     try:
         run_exchange(config, options, typer.echo, errors)
     except KNOWN_ERRORS as error:
@@ -287,20 +280,23 @@ def make_testbed(
     name: Annotated[str, typer.Option(help="Namespaces are NAME-engine and NAME-exchange.")] = "cw",
     links: Annotated[int, typer.Option(help="veth pairs between them, one a venue.")] = 2,
 ) -> None:
-    """Make or remove two network namespaces to trade between, joined by veth pairs, all on one machine."""
+    """Make or remove two network namespaces to trade between, all on one machine. A second up mends what is missing."""
     from crosswire.nic.host.process import HostError
     from crosswire.nic.host.testbed import Testbed
 
     try:
         network = Testbed(name, links)
         if action == "up":
-            network.up()
+            typer.echo(network.describe(network.up()))
         elif action == "down":
             network.down()
         else:
             raise HostError(f"testbed {action}: must be up or down")
     except HostError as error:
         raise fail(error) from None
+
+
+app.command("doctor")(doctor_command(console, errors))
 
 
 @app.command()

@@ -129,9 +129,27 @@ class LiveConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     scheduling: Literal["other", "fifo"] = "other"  # of the loop's thread
     priority: int = 50  # of "fifo", 1 to 99
     lock_memory: bool = True  # no page of it is ever swapped out
+    checks: Literal["refuse", "warn", "off"] = "warn"  # of the host: what a check that fails does to the start
     namespace: str = ""  # network namespace of the rings, "" is the host's own
     exchange_namespace: str = ""  # of the simulated exchanges
     exchange_core: int = 0  # that a simulated exchange is pinned to
+
+
+class FlattenConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How positions are traded away when the operator says so."""
+
+    band_bps: Decimal = Decimal(10)  # how far through the opposite best; the price collar holds beside it
+    interval_ms: int = 100  # between two tries: longer than a round trip and the longest speed bump
+    tries: int = 50  # of each instrument; what is still held then is told
+
+
+class ControlConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How a live run is watched and commanded from outside; without this table nothing is served."""
+
+    keys: str  # folder of the keys and of the list of clients, as `crosswire control keys` makes it
+    address: str = ""  # that clients come to: "tcp://10.0.0.5:9477", "ipc:///run/crosswire/btc"; "": a socket beside
+    # the run folders
+    flatten: FlattenConfig = FlattenConfig()
 
 
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -143,6 +161,7 @@ class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     strategy: StrategyConfig | list[StrategyConfig]
     generate: GenerateConfig | None = None
     live: LiveConfig | None = None
+    control: ControlConfig | None = None
     sample_interval_ms: int = 100  # of the time series in the report, and of the loss limit's check
 
     @property
@@ -354,6 +373,19 @@ def _check_paths(config: RunConfig, path: Path) -> None:
             raise ConfigError(f"{path}: {key} = {name!r}: {NAME_RULE}")
 
 
+def _check_control(config: RunConfig, path: Path) -> None:
+    if config.control is None:
+        return
+    flatten = config.control.flatten
+    for key, value, most in (
+        ("band_bps", flatten.band_bps, 10_000),
+        ("interval_ms", flatten.interval_ms, 60_000),
+        ("tries", flatten.tries, 10_000),
+    ):
+        if not 0 < value <= most:
+            raise ConfigError(f"{path}: control.flatten.{key} = {value}: must be above 0, and {most} at most")
+
+
 def _check_names(config: RunConfig, path: Path) -> None:
     _check_paths(config, path)
     if not 1 <= len(config.venue) <= VENUES_MAX:
@@ -371,5 +403,6 @@ def _check_names(config: RunConfig, path: Path) -> None:
     if sum(len(venue.instrument) for venue in config.venue) > INSTRUMENTS_MAX:
         raise ConfigError(f"{path}: more than {INSTRUMENTS_MAX} instruments")
     _check_strategies(config, path)
+    _check_control(config, path)
     if config.sample_interval_ms <= 0:
         raise ConfigError(f"{path}: sample_interval_ms = {config.sample_interval_ms}: must be positive")

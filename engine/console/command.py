@@ -16,9 +16,9 @@ def console_command(
     port: Annotated[int, typer.Option(help="Port to listen on; 0: any that is free.")] = 0,
 ) -> None:
     """Show runs in the browser, turn by turn: books, orders, opportunities. Open the address that it prints."""
-    from crosswire.engine.cli import fail
     from crosswire.engine.console.shelf import Shelf
     from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.printing import fail
     from crosswire.engine.runs import journal_in
 
     try:

@@ -9,6 +9,7 @@ pseudo-header's sum (2062 of 2062 measured), and generic mode would lose TSO's s
 """
 
 import ctypes
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from crosswire.nic.host.name import NAME_RULE, is_name
 from crosswire.nic.host.process import HostError, libc
@@ -41,6 +42,51 @@ class Link:
 def mac_text(mac: int) -> str:
     """A 48-bit number as text: 02:00:0a:62:00:01."""
     return mac.to_bytes(6, "big").hex(":")
+
+
+@dataclass(frozen=True)
+class _End:
+    """One end of a link."""
+
+    namespace: str
+    interface: str
+    ip: str
+    mac: int
+
+    def settle(self, peer: "_End", has_groups: bool) -> list[str]:
+        """Set what is not as it should be, and say what that was.
+
+        What is as it should be is not set again: the kernel forgets an interface's neighbours when it is given the
+        address that it has, and somebody may trade over it.
+        """
+        space, name = ("ip", "-n", self.namespace), self.interface
+        link = _interfaces(self.namespace)[name]
+        mac = (*space, "link", "set", name, "address", mac_text(self.mac))
+        up = (*space, "link", "set", name, "up")
+        address = (*space, "address", "add", f"{self.ip}/24", "dev", name)
+        offload = ("ip", "netns", "exec", self.namespace, "ethtool", "-K", name, "tx", "off")
+        neighbour = (*space, "neigh", "replace", peer.ip, "lladdr", mac_text(peer.mac), "dev", name, "nud", "permanent")
+        groups = (*space, "route", "add", "224.0.0.0/4", "dev", name)
+        made = []
+        for what, is_so, command in (
+            ("Ethernet address", link["address"] == mac_text(self.mac), mac),
+            ("up", "UP" in link["flags"], up),
+            ("address", self.ip in [each.get("local") for each in link["addr_info"]], address),
+            ("checksum offload", _is_offload_off(self.namespace, name), offload),
+            ("neighbour", self._knows(peer), neighbour),
+            ("route of the groups", not has_groups or self._has_groups(), groups),
+        ):
+            if not is_so:
+                _run(*command)
+                made.append(f"{name}: {what}")
+        return made + _set_sysctl(self.namespace, f"net.ipv4.conf.{name}.rp_filter", "0")
+
+    def _knows(self, peer: "_End") -> bool:
+        found = _ip_json(self.namespace, "neigh", "show", peer.ip, "dev", self.interface)
+        return [(each.get("lladdr"), each["state"]) for each in found] == [(mac_text(peer.mac), ["PERMANENT"])]
+
+    def _has_groups(self) -> bool:
+        return bool(_ip_json(self.namespace, "route", "show", "224.0.0.0/4", "dev", self.interface))
 
 
 class Testbed:
@@ -68,46 +114,50 @@ class Testbed:
             for number in range(links)
         ]
 
-    def up(self) -> None:
-        """Make it; nothing is left of it if that fails. A network of that name that is up stays as it is: HostError."""
-        for namespace in (self.engine, self.exchange):
-            if _is_up(namespace):
-                raise HostError(f"testbed {self.name}: {namespace} is up already; `down` removes it")
-        try:
-            for namespace in (self.engine, self.exchange):
-                _run("ip", "netns", "add", namespace)
-                for family in ("all", "default"):
-                    _run_in(namespace, "sysctl", "-qw", f"net.ipv6.conf.{family}.disable_ipv6=1")
-                _run("ip", "-n", namespace, "link", "set", "lo", "up")
-            for link in self.links:
-                self._join(link)
-        except HostError:
-            self.down()
-            raise
+    def up(self) -> list[str]:
+        """Make what of it is not there, and say what that was; [] if it was whole. What is there is never replaced.
 
-    def _join(self, link: Link) -> None:
-        queues = ("numrxqueues", "1", "numtxqueues", "1")
-        _run(
-            "ip", "link", "add", link.engine_interface, *queues, "netns", self.engine, "type", "veth",
-            "peer", "name", link.exchange_interface, *queues, "netns", self.exchange,
-        )  # fmt: skip
+        HostError if refused; then nothing is left of it, unless something was there before.
+        """
+        missing = [name for name in (self.engine, self.exchange) if not _is_up(name)]
+        made = [f"namespace {name}" for name in missing]
+        try:
+            for name in missing:
+                _run("ip", "netns", "add", name)
+            for name in (self.engine, self.exchange):
+                settled = _settle_namespace(name)
+                made += [] if name in missing else settled
+            for link in self.links:
+                made += self._join(link)
+        except HostError:
+            if len(missing) == 2:
+                self.down()
+            raise
+        return made
+
+    def describe(self, made: list[str]) -> str:
+        """Say in one line what `up` made, and what is there beyond what was asked for."""
+        ours = {link.engine_interface for link in self.links}
+        others = [each for each in _interfaces(self.engine) if each.startswith(f"{self.name}e") and each not in ours]
+        beside = f"; {', '.join(others)} of another `up` is left as it is" if others else ""
+        was = f"made {', '.join(made)}" if made else "is up already, as asked for: nothing is changed"
+        return f"testbed {self.name}: {was}{beside}"
+
+    def _join(self, link: Link) -> list[str]:
         ends = (
-            (self.engine, link.engine_interface, link.engine_ip, link.engine_mac),
-            (self.exchange, link.exchange_interface, link.exchange_ip, link.exchange_mac),
+            _End(self.engine, link.engine_interface, link.engine_ip, link.engine_mac),
+            _End(self.exchange, link.exchange_interface, link.exchange_ip, link.exchange_mac),
         )
-        for namespace, interface, address, mac in ends:
-            _run("ip", "-n", namespace, "link", "set", interface, "address", mac_text(mac), "up")
-            _run("ip", "-n", namespace, "address", "add", f"{address}/24", "dev", interface)
-            _run_in(namespace, "ethtool", "-K", interface, "tx", "off")
-            _run_in(namespace, "sysctl", "-qw", f"net.ipv4.conf.{interface}.rp_filter=0")
-        for (namespace, interface, _, _), (_, _, peer, peer_mac) in (ends, ends[::-1]):
-            lladdr = mac_text(peer_mac)
+        made = []
+        if not _are_joined(*ends):
+            queues = ("numrxqueues", "1", "numtxqueues", "1")
             _run(
-                "ip", "-n", namespace, "neigh", "replace", peer, "lladdr", lladdr, "dev", interface, "nud", "permanent"
-            )
-        for namespace, interface, _, _ in ends:
-            if link is self.links[0]:
-                _run("ip", "-n", namespace, "route", "add", "224.0.0.0/4", "dev", interface)
+                "ip", "link", "add", link.engine_interface, *queues, "netns", self.engine, "type", "veth",
+                "peer", "name", link.exchange_interface, *queues, "netns", self.exchange,
+            )  # fmt: skip
+            made = [f"veth pair {link.engine_interface} - {link.exchange_interface}"]
+        settled = [each for end, peer in (ends, ends[::-1]) for each in end.settle(peer, link is self.links[0])]
+        return made or settled
 
     def down(self) -> None:
         """Remove what there is of it; the veth pairs go with their namespaces."""
@@ -117,6 +167,10 @@ class Testbed:
                 _run("ip", "netns", "delete", namespace)
 
     def __enter__(self) -> Self:
+        """Make it; HostError if any of it is there: at the end it would be removed under whoever made it."""
+        for name in (self.engine, self.exchange):
+            if _is_up(name):
+                raise HostError(f"testbed {self.name}: {name} is up already; `down` removes it")
         self.up()
         return self
 
@@ -139,6 +193,51 @@ def _is_up(namespace: str) -> bool:
         return True
     name.unlink()
     return False
+
+
+def _settle_namespace(name: str) -> list[str]:
+    """Have a namespace's loopback up and its IPv6 off; say what was otherwise."""
+    made = []
+    for family in ("all", "default"):
+        made += _set_sysctl(name, f"net.ipv6.conf.{family}.disable_ipv6", "1")
+    if "UP" not in _interfaces(name)["lo"]["flags"]:
+        _run("ip", "-n", name, "link", "set", "lo", "up")
+        made.append(f"{name}: lo up")
+    return made
+
+
+def _set_sysctl(namespace: str, key: str, value: str) -> list[str]:
+    if _run_in(namespace, "sysctl", "-n", key).strip() == value:
+        return []
+    _run_in(namespace, "sysctl", "-qw", f"{key}={value}")
+    return [f"{namespace}: {key} = {value}"]
+
+
+def _interfaces(namespace: str) -> dict[str, dict[str, Any]]:
+    return {each["ifname"]: each for each in _ip_json(namespace, "address", "show")}
+
+
+def _are_joined(one: _End, other: _End) -> bool:
+    """Tell whether both are the ends of one pair; HostError if one is there and is not."""
+    found = [_interfaces(end.namespace).get(end.interface) for end in (one, other)]
+    if found == [None, None]:
+        return False
+    first, second = found
+    if first is None or second is None or first.get("link_index") != second["ifindex"]:
+        raise HostError(
+            f"{one.interface} in {one.namespace} and {other.interface} in {other.namespace} are not the two ends of a"
+            " veth pair: `crosswire testbed down` removes them"
+        )
+    return True
+
+
+def _is_offload_off(namespace: str, interface: str) -> bool:
+    return "\ntx-checksumming: off" in _run_in(namespace, "ethtool", "-k", interface)
+
+
+def _ip_json(namespace: str, *words: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(_run("ip", "-json", "-n", namespace, *words) or "[]")
+    return [each for each in found if each]
 
 
 def _run(*command: str) -> str:

@@ -40,6 +40,8 @@ export class Chart {
   }
 
   listen(plot) {
+    plot.root.querySelector("table").createCaption().className = "unseen";
+    plot.root.querySelector("caption").textContent = "Edges at the pointer";
     plot.over.addEventListener("click", (event) => {
       if (plot.select.width < 3) this.onSeek(plot.posToVal(event.offsetX, "x"));
     });

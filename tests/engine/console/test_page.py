@@ -15,6 +15,7 @@ from crosswire.engine.report.summary import read_summary
 from tests.support.console import DESKTOP, PHONE, console, go_to, settled, wait_for_turn
 
 pytestmark = pytest.mark.console
+CONTROLS = "button:visible, select:visible, input:visible, a:visible, [role=img]:visible, [role=region]:visible"
 LEVELS = 5  # that the other way to the books gives
 
 
@@ -216,7 +217,7 @@ def test_a_phone_need_not_scroll_sideways(page: Any, btc: Path) -> None:
 
 def test_everything_that_can_be_used_has_a_name(page: Any) -> None:
     unnamed = []
-    for control in page.locator("button:visible, select:visible, input:visible, [role]:visible").all():
+    for control in page.locator(CONTROLS).all():
         tree = control.aria_snapshot()
         if '"' not in tree.splitlines()[0]:
             unnamed.append(tree)

@@ -12,9 +12,10 @@ from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING, Annotated  # noqa: E402
 
 import typer  # noqa: E402
-from rich.console import Console  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
+from crosswire.engine.configuration.command import app as config_app  # noqa: E402
+from crosswire.engine.console import console, errors, fail  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 
@@ -25,18 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 120})
 import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
-
-# Into a file or pipe tables are as wide as they need to be, not as an imagined terminal.
-console = Console(width=None if sys.stdout.isatty() else 120)
-errors = Console(stderr=True)
-
-
-def fail(message: object) -> typer.Exit:
-    """Print one line on standard error and leave with exit code 1."""
-    if isinstance(message, OSError) and message.strerror:
-        message = ": ".join(str(each) for each in (message.filename, message.strerror) if each)
-    errors.print(f"crosswire: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
-    return typer.Exit(1)
+app.add_typer(config_app, name="config")
 
 
 def without_option(arguments: list[str], option: str) -> list[str]:

@@ -12,7 +12,7 @@ TARGET ?= packet
 SECONDS ?= 60
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: backtest test lint format bench wheel fuzz mutants lock clean
+.PHONY: backtest test lint format bench docs wheel fuzz mutants lock clean
 
 backtest: $(READY)
 	$(BIN)/crosswire backtest $(CONFIG)
@@ -32,6 +32,10 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/crosswire bench $(NAME)
+
+# build/docs/index.html; the pages of docs/reference are the program's own (`python -m tests.docs.reference`).
+docs: $(READY)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html docs build/docs
 
 # dist/*.whl, with machine code for any x86 server since 2015: what is installed from it compiles nothing at first.
 wheel: $(READY)

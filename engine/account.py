@@ -19,6 +19,7 @@ from crosswire.venues.order import (
     ReportKind,
     find_order,
     is_open,
+    may_be_of,
 )
 
 
@@ -60,7 +61,7 @@ def _confirm_order(engine: Engine, venue: Venue, report: Report, now_ns: int) ->
         return False
     if order.instrument != report.instrument or order.side != report.side:
         return False
-    if report.leaves_lots != order.qty_lots - order.filled_lots:
+    if not may_be_of(order, report.leaves_lots + order.filled_lots):
         return False
     order.is_confirmed = 1
     order.exchange_order_id = report.exchange_order_id

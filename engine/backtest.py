@@ -42,11 +42,13 @@ def run_backtest(
 
     `ignore_definitions` believes the configuration of every venue's instruments, whatever its captures say. `started`
     is when the process began, for the start-up time. With a console, progress and the summary are printed.
-    `config_text` is run instead of what the file holds, and kept with the run; paths in it stay relative to the file.
+    `config_text` is run instead of what the file holds, and kept with the run; paths in it stay relative to the file,
+    and `latest` stays where it is.
     With `strict` ConfigError if there is a warning about the data: before the run about captures and imports, after it
     about what the feeds made of them. NothingError, which has the folder, if no book was ever proven, or no venue's
     captures overlap another's and no order was sent.
     """
+    is_variant = config_text is not None
     config_text = read_config_text(config_path) if config_text is None else config_text
     config = parse_config(config_text, config_path)
     if ignore_definitions:
@@ -59,7 +61,7 @@ def run_backtest(
     backtest.core.linker.want(recorder_units())
     try:
         backtest.load()
-        folder = make_run_folder(output, config.name, config_text)
+        folder = make_run_folder(output, config.name, config_text, is_variant=is_variant)
         kept = MemoryJournal(backtest.engine.journal, folder / FOLDER)
         description = describe_run(backtest.core, config, config_path, "backtest")
         write_description(kept.journal, replace(description, config_text=config_text))

@@ -15,7 +15,10 @@ import typer  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
 from crosswire.engine.configuration.command import app as config_app  # noqa: E402
-from crosswire.engine.console import console, errors, fail  # noqa: E402
+from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
+from crosswire.engine.monitor.command import add_commands  # noqa: E402
+from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
+from crosswire.engine.printing import console, errors, fail  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 
@@ -27,6 +30,8 @@ app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context
 import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
 app.add_typer(config_app, name="config")
+add_commands(app)
+add_top(app)
 
 
 def without_option(arguments: list[str], option: str) -> list[str]:
@@ -228,6 +233,7 @@ def exchange(
         tuple[float, float, float],
         typer.Option(help="From so many seconds on, for so many, at this speed.", metavar="AT FOR SPEED"),
     ] = (0.0, 0.0, 1.0),
+    venue: Annotated[list[str] | None, typer.Option(help="Serve this venue alone; may be repeated.")] = None,
 ) -> None:
     """Serve the configuration's exchanges on the kernel's sockets: multicast market data out, orders in over TCP."""
     from crosswire.engine.errors import KNOWN_ERRORS
@@ -235,7 +241,7 @@ def exchange(
 
     rates = {"drop_ppm": drop, "duplicate_ppm": duplicate, "reorder_ppm": reorder, "corrupt_ppm": corrupt}
     faults = {**rates, "reorder_frames": late}
-    options = ExchangeOptions(speed, seconds, wait, *pause, *burst, seed, faults)
+    options = ExchangeOptions(speed, seconds, wait, *pause, *burst, seed, faults, tuple(venue or ()))
     try:
         run_exchange(config, options, typer.echo, errors)
     except KNOWN_ERRORS as error:
@@ -288,6 +294,9 @@ def make_testbed(
             raise HostError(f"testbed {action}: must be up or down")
     except HostError as error:
         raise fail(error) from None
+
+
+app.command("doctor")(doctor_command(console, errors))
 
 
 @app.command()

@@ -41,19 +41,19 @@ class Mistake(NamedTuple):
 class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One instrument of a venue; `crosswire inspect --instruments` prints such tables from a capture."""
 
-    symbol: str
-    kind: Literal["spot", "perpetual", "future", "option", "combo"]
-    payoff: Literal["linear", "inverse"]
-    underlying: str
-    base: str
-    quote: str
-    settlement: str
+    symbol: str  # as the venue writes it
+    kind: Literal["spot", "perpetual", "future", "option", "combo"]  # what it is
+    payoff: Literal["linear", "inverse"]  # inverse: sizes are in the quote currency, cash flows in the coin
+    underlying: str  # what limits and strategies group it by
+    base: str  # the coin
+    quote: str  # currency of its prices
+    settlement: str  # currency of its cash flows and fees
     tick: Decimal  # quote currency
     lot: Decimal  # size currency: base coin, or quote currency for inverse contracts
     contract: Decimal  # size currency
     expiry: datetime | None = None  # of a future; None: as its captures define it
     maker_fee_bps: Decimal | None = None  # None: as the account's fee_tiers say
-    taker_fee_bps: Decimal | None = None
+    taker_fee_bps: Decimal | None = None  # likewise
     limits: InstrumentLimitsConfig
     money: InstrumentMoney = InstrumentMoney()  # what holding it costs
     speed_bump_us: int = 0  # how long the venue holds an order that would match on arrival
@@ -63,8 +63,8 @@ class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
 class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How one venue is reached over the network."""
 
-    ring: Literal["af_xdp", "af_packet", "sockets", "dpdk"]
-    interface: str
+    ring: Literal["af_xdp", "af_packet", "sockets", "dpdk"]  # how frames come in and go out: docs/live.md
+    interface: str  # of the venue's network
     device: str = ""  # dpdk: PCI address or virtual device, as "0000:3b:00.0"; `interface` then only joins the groups
     groups: list[str]  # "source@address:port" of every multicast group, A and B lines alike
     any_source: bool = False  # groups may go without "source@": whoever can send to them is believed
@@ -75,7 +75,7 @@ class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     gateway_mac: str = ""  # own: the next hop's; "": the kernel's neighbour table knows it
     queue: int = 0  # af_xdp: the receive queue that the groups arrive on
     require: Literal["zerocopy", "native", "generic"] | None = None  # af_xdp: how near to the driver; no default
-    busy_poll_us: int = 0
+    busy_poll_us: int = 0  # af_xdp: how long the kernel polls its driver for a call; 0: it does not
     coalesce_us: int | None = None  # receive interrupts' delay while it runs; None leaves the interface as it is
     flow_steering: bool = False  # have the interface put the groups on `queue`
     frames: int = 4096  # that the ring of market data has room for, a power of two
@@ -88,7 +88,7 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
     Settings of this kind of venue alone are in a table named as `feed`, [venue.<feed>], whose keys the adapter defines.
     """
 
-    name: str
+    name: str  # of your choice, unique; instruments are "name/symbol"
     feed: str  # name of the adapter
     ignore_definitions: bool = False  # the instruments are as configured, whatever the venue's definitions say of them
     captures: list[str] = []  # of the market data, where the simulated exchange is made from them; see `engine.paths`
@@ -117,18 +117,18 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
 class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """`use`: a built-in name, "package.module:Name", or "path/to/file.py:Name"."""
 
-    use: str
+    use: str  # a built-in name, "package.module:Name" or "path/to/file.py:Name"
     name: str = ""  # in records and report; needed where there are several
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}  # the strategy's own keys
     limits: StrategyLimitsConfig | None = None  # of its own positions; None: only those of all
 
 
 class GenerateConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Seeded captures made before the run when they are not there yet."""
 
-    directory: str
-    seed: int
-    seconds: int
+    directory: str  # of the captures
+    seed: int  # the same one makes the same captures
+    seconds: int  # of market data
     venues: list[str] = []  # which two; []: those that come with Crosswire
 
 
@@ -136,24 +136,43 @@ class LiveConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     """The host that `crosswire live` and `crosswire exchange` run on."""
 
     core: int  # that the loop is pinned to
-    scheduling: Literal["other", "fifo"] = "other"
+    scheduling: Literal["other", "fifo"] = "other"  # of the loop's thread
     priority: int = 50  # of "fifo", 1 to 99
-    lock_memory: bool = True
+    lock_memory: bool = True  # no page of it is ever swapped out
+    checks: Literal["refuse", "warn", "off"] = "warn"  # of the host: what a check that fails does to the start
     namespace: str = ""  # network namespace of the rings, "" is the host's own
     exchange_namespace: str = ""  # of the simulated exchanges
-    exchange_core: int = 0
+    exchange_core: int = 0  # that a simulated exchange is pinned to
+
+
+class FlattenConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How positions are traded away when the operator says so."""
+
+    band_bps: Decimal = Decimal(10)  # how far through the opposite best; the price collar holds beside it
+    interval_ms: int = 100  # between two tries: longer than a round trip and the longest speed bump
+    tries: int = 50  # of each instrument; what is still held then is told
+
+
+class ControlConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How a live run is watched and commanded from outside; without this table nothing is served."""
+
+    keys: str  # folder of the keys and of the list of clients, as `crosswire control keys` makes it
+    address: str = ""  # that clients come to: "tcp://10.0.0.5:9477", "ipc:///run/crosswire/btc"; "": a socket beside
+    # the run folders
+    flatten: FlattenConfig = FlattenConfig()
 
 
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A whole run. Relative paths are relative to the configuration file."""
 
-    version: int = VERSION
-    name: str
+    version: int = VERSION  # of what the keys are called and mean
+    name: str  # of the run: its folder is runs/<name>
     venue: list[VenueConfig]
     limits: RunLimitsConfig
     strategy: StrategyConfig | list[StrategyConfig]
     generate: GenerateConfig | None = None
     live: LiveConfig | None = None
+    control: ControlConfig | None = None
     sample_interval_ms: int = 100  # of the time series in the report, and of the loss limit's check
 
     @property
@@ -351,6 +370,7 @@ def mistakes_of(config: RunConfig) -> Iterator[Mistake]:
     if sum(len(venue.instrument) for venue in config.venue) > INSTRUMENTS_MAX:
         yield Mistake(("venue",), f"more than {INSTRUMENTS_MAX} instruments")
     yield from _wrong_strategies(config)
+    yield from _wrong_control(config)
     if config.sample_interval_ms <= 0:
         key = "sample_interval_ms"
         yield Mistake((key,), f"{key} = {config.sample_interval_ms}: must be positive")
@@ -422,3 +442,17 @@ def _wrong_names(config: RunConfig) -> Iterator[Mistake]:
         if not is_name(name):
             named = ".".join(each for each in key if isinstance(each, str))
             yield Mistake(key, f"{named} = {name!r}: {NAME_RULE}")
+
+
+def _wrong_control(config: RunConfig) -> Iterator[Mistake]:
+    if config.control is None:
+        return
+    flatten = config.control.flatten
+    for key, value, most in (
+        ("band_bps", flatten.band_bps, 10_000),
+        ("interval_ms", flatten.interval_ms, 60_000),
+        ("tries", flatten.tries, 10_000),
+    ):
+        if not 0 < value <= most:
+            said = f"control.flatten.{key} = {value}: must be above 0, and {most} at most"
+            yield Mistake(("control", "flatten", key), said)

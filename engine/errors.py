@@ -22,12 +22,20 @@ class AlarmError(Exception):
     """One line: what a venue and the engine do not agree on. Everything was cancelled; the records are kept."""
 
 
+class KilledError(Exception):
+    """One line: who has ended a run by a command. Everything was cancelled; the records are kept."""
+
+
 class NothingError(Exception):
     """One line: why nothing could happen in a run, which is kept in `folder`."""
 
     def __init__(self, reason: str, folder: Path) -> None:
         super().__init__(reason)
         self.folder = folder
+
+
+class ControlError(Exception):
+    """One line: why a monitor or its client can't do what was asked."""
 
 
 class ExplainError(Exception):
@@ -43,9 +51,11 @@ KNOWN_ERRORS = (
     ConfigError,
     CaptureError,
     CompileError,
+    ControlError,
     ExplainError,
     HostError,
     JournalError,
+    KilledError,
     LimitError,
     LoopError,
     NothingError,

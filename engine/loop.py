@@ -11,6 +11,7 @@ queue, thread, allocation, Python object or system call lies between `poll` and 
 
 from enum import IntEnum
 
+from crosswire.engine.control.obey import hear_operator
 from crosswire.engine.orders import (
     cancel_everything,
     has_requests,
@@ -267,9 +268,9 @@ def run_timers(engine: Engine, now_ns: int) -> None:
 
 @compiled
 def keep_sessions(engine: Engine, now_ns: int) -> None:
-    """Let the order sessions that are due log on, send heartbeats and judge silence."""
+    """Let the order sessions that are due log on, send heartbeats and judge silence; hear the operator."""
     state = engine.state
-    state.first_keep_ns = NEVER_NS
+    state.first_keep_ns = hear_operator(engine, now_ns)
     for number in range(engine.venue_count):
         venue = engine.venues[number]
         if now_ns >= venue.keep_ns:

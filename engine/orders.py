@@ -44,6 +44,7 @@ from crosswire.strategies.desk import AMEND_ORDER, CANCEL_BY_ID, CANCEL_ORDER, N
 from crosswire.venues.order import (
     APPROVALS_MAX,
     ORDERS_MAX,
+    RESTORED,
     AmendState,
     Applied,
     Order,
@@ -198,13 +199,18 @@ def settle_resumed(engine: Engine, venue: Venue, report: Report, now_ns: int) ->
     record_report(engine, report, Applied.UPDATED, now_ns)
     for slot in range(ORDERS_MAX):
         order = engine.orders.orders[slot]
-        if is_open(order) and order.venue == venue.number and order.is_restored != 0:
+        if is_open(order) and order.venue == venue.number and order.is_restored == RESTORED:
             if order.amend_state == AmendState.PENDING:
                 lots = open_lots(order)
                 order.amend_state = AmendState.REJECTED
                 order.amend_reason = RejectReason.SESSION_LOST
                 move_open(engine, order, 0, open_lots(order) - lots)
-            venue.cancel_due = 1
+            if order.filled_lots >= order.qty_lots:
+                # Filled while that amend was under way: only now is it known to have no more.
+                close_order(order, OrderState.FILLED, RejectReason.NONE, now_ns)
+                end_order(engine, order)
+            else:
+                venue.cancel_due = 1
     if venue.cancel_due != 0:
         send_due_cancel(engine, venue, now_ns)
 
@@ -581,7 +587,12 @@ def tell_amend_vetoed(engine: Engine, order: Order, veto: int) -> None:
 @compiled
 def send_cancel(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
     """Cancel an order that is still open, as soon as that can be sent; one that has ended meanwhile needs no cancel."""
-    order = find_own(engine, seat, request)
+    ask_for_cancel(engine, find_own(engine, seat, request), now_ns)
+
+
+@compiled
+def ask_for_cancel(engine: Engine, order: Order, now_ns: int) -> None:
+    """Cancel an order that is still open, as soon as that can be sent."""
     if is_open(order) and not cancel_order(engine, order, now_ns) and order.cancel_due == 0:
         order.cancel_due = 1
         engine.venues[order.venue].cancels_due += 1

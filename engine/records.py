@@ -4,6 +4,7 @@ What recovery needs of an order is written before its frame is: an order that ma
 knows of.
 """
 
+from crosswire.engine.control.mailbox import CLIENT_BYTES, ITEMS_MAX
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import Venue
 from crosswire.nic.journal.format import WORD_BYTES
@@ -21,8 +22,11 @@ from crosswire.risk.records import (
     BookRecord,
     CancelSent,
     ClosedRecord,
+    CommandItemRecord,
+    CommandRecord,
     DifferenceRecord,
     FillRecord,
+    FlattenedRecord,
     IdsRecord,
     NotSent,
     OrderRecord,
@@ -270,6 +274,46 @@ def record_standstill(engine: Engine, since_ns: int, is_over: int, now_ns: int) 
     record.since_ns = since_ns
     record.is_over = is_over
     commit_record(journal, RecordKind.STANDSTILL, VERSION, size_of(StandstillRecord), now_ns)
+
+
+@outlined
+def record_command(engine: Engine, now_ns: int) -> None:
+    """Write what an operator asked for and what is about to become of it: first its items, the command behind them."""
+    journal, control = engine.journal, engine.control
+    command = control.command
+    items = min(max(command.item_count, 0), ITEMS_MAX)
+    for place in range(items):
+        item = view(CommandItemRecord, begin_record(journal, size_of(CommandItemRecord)))
+        item.number = control.seen
+        item.parameter = command.items[place].parameter
+        item.value = command.items[place].value
+        commit_record(journal, RecordKind.COMMAND_ITEM, VERSION, size_of(CommandItemRecord), now_ns)
+    address = begin_record(journal, size_of(CommandRecord))
+    record = view(CommandRecord, address)
+    record.number = control.seen
+    record.command = command.kind
+    record.outcome = control.outcome
+    record.detail = control.detail
+    record.venue = command.venue
+    record.instrument = command.instrument
+    record.strategy = command.strategy
+    record.items = items
+    copy_bytes(address + size_of(CommandRecord) - CLIENT_BYTES, address_of(command.client), CLIENT_BYTES)
+    commit_record(journal, RecordKind.COMMAND, VERSION, size_of(CommandRecord), now_ns)
+
+
+@outlined
+def record_flattened(engine: Engine, instrument: int, left_lots: int, now_ns: int) -> None:
+    """Write what FLATTEN has made of an instrument."""
+    journal, flatten = engine.journal, engine.control.flatten
+    record = view(FlattenedRecord, begin_record(journal, size_of(FlattenedRecord)))
+    record.number = flatten.number
+    record.instrument = instrument
+    record.begun_lots = flatten.begun_lots[instrument]
+    record.left_lots = left_lots
+    record.tries = flatten.tries[instrument]
+    record.ending = flatten.state
+    commit_record(journal, RecordKind.FLATTENED, VERSION, size_of(FlattenedRecord), now_ns)
 
 
 @outlined

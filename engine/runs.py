@@ -14,8 +14,11 @@ from crosswire.nic.journal.reader import JournalError
 LATEST = "latest"
 
 
-def make_run_folder(output: Path, name: str, config_text: str) -> Path:
-    """Make the folder of a run that begins now, and sorts behind all earlier ones whatever the clock says. OSError."""
+def make_run_folder(output: Path, name: str, config_text: str, *, is_variant: bool = False) -> Path:
+    """Make the folder of a run that begins now, and sorts behind all earlier ones whatever the clock says. OSError.
+
+    `latest` does not go to a variant: it stays with the run that somebody asked for by its own configuration.
+    """
     parent = output / name
     parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(config_text.encode()).hexdigest()[:8]
@@ -29,7 +32,8 @@ def make_run_folder(output: Path, name: str, config_text: str) -> Path:
             (folder / FOLDER).mkdir(parents=True)
         except FileExistsError:
             continue  # another process was faster
-        point_latest(parent, folder)
+        if not is_variant:
+            point_latest(parent, folder)
         return folder
 
 

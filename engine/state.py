@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
+from crosswire.engine.control.mailbox import Control
 from crosswire.engine.seat import Seat
 from crosswire.engine.venue import (
     Inbox,
@@ -99,6 +100,7 @@ class Engine(Struct):
     seat_count: i64
     seats: Annotated[Array, Seat, STRATEGIES_MAX]
     mail: AccountMail
+    control: Control
 
 
 def leave_on_signals(engine: Engine) -> None:

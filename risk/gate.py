@@ -47,6 +47,8 @@ from crosswire.venues.token_bucket import TokenBucket, give_tokens, take_tokens
 
 UNDERLYINGS_MAX = 16
 PEERS_MAX = 8  # that one book is compared with
+STRATEGIES_FLATTENING = 1  # `Gate.flattening`: what strategies ask for is refused
+WE_FLATTEN = 2  # an order of the engine's own passes now
 NO_LIMIT = 1 << 62  # above every sum (`risk.limits.SUM_MAX`)
 
 
@@ -87,6 +89,7 @@ class Veto(IntEnum):
     ACCOUNT_RATE = 31
     STRATEGY_NOTIONAL = 32
     STRATEGY_LOSS = 33
+    FLATTENING = 34  # the operator has all positions traded away, and no strategy trades meanwhile
 
 
 class InstrumentLimits(Struct):
@@ -191,6 +194,7 @@ class Gate(StateMachine):
     vetoes: Annotated[Array, i64, len(Veto)]
     passed: i64
     alarms: i64  # reports that contradict what we hold, and sessions lost with orders open
+    flattening: i64  # while positions are traded away; 0: they are not
 
 
 @compiled
@@ -357,6 +361,8 @@ def _judge_state(gate: Gate, order: Order, state: int, added_lots: int, now_ns: 
         return Veto.HALTED
     if state == TradingState.CANCEL_ONLY or is_unwatched(gate, now_ns):
         return Veto.CANCEL_ONLY
+    if gate.flattening == STRATEGIES_FLATTENING:
+        return Veto.FLATTENING
     if order.instrument < 0 or order.instrument >= gate.instrument_count:
         return Veto.BAD_ORDER
     if not _reduces(gate.positions[order.instrument], order.side, added_lots):

@@ -37,82 +37,82 @@ class LimitError(ValueError):
 class InstrumentLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits of one instrument."""
 
-    order_max: Decimal
-    order_notional_max: Decimal
-    position_max: Decimal
-    price_max: Decimal
-    price_collar_bps: Decimal
-    book_age_max_ms: int
-    mark_age_max_ms: int
+    order_max: Decimal  # of one order, in the instrument's size currency
+    order_notional_max: Decimal  # of one order, in the quote currency
+    position_max: Decimal  # size currency, long or short, open orders counted as filled
+    price_max: Decimal  # a book or an order beyond it is refused
+    price_collar_bps: Decimal  # how far beyond the opposite best price an order may be
+    book_age_max_ms: int  # nothing is sent on an older book
+    mark_age_max_ms: int  # of what is held: an older mark makes it reduce-only
     borrow_max: Decimal | None = None  # of spot, what may be sold short; None: nothing
 
 
 class OrderToTradeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How many messages a venue may be sent for each fill that comes of them."""
 
-    messages_per_fill_max: int
-    messages_min: int
-    window_ms: int
+    messages_per_fill_max: int  # over one to two windows
+    messages_min: int  # messages in a window up to which nothing is refused
+    window_ms: int  # how long a window is
 
 
 class VenueLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits of one venue."""
 
-    orders_per_second: int
-    burst: int
-    open_orders_max: int
-    notional_max: Decimal
+    orders_per_second: int  # new orders, amends, sides of a quote
+    burst: int  # that may go out at once
+    open_orders_max: int  # at the venue at one time
+    notional_max: Decimal  # gross, at the venue, quote currency
     order_to_trade: OrderToTradeConfig | None = None
 
 
 class LegRiskConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How much of an underlying may be held without its opposite, in base coin, and for how long."""
 
-    unhedged_max: Decimal
-    hedged_within: Decimal
-    unhedged_ms_max: int
+    unhedged_max: Decimal  # that may never be exceeded
+    hedged_within: Decimal  # that may be exceeded for a while only
+    unhedged_ms_max: int  # how long that while is
 
 
 class UnderlyingLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits over all instruments of one underlying."""
 
-    gross_max: Decimal
-    net_max: Decimal
+    gross_max: Decimal  # quote currency, long and short added
+    net_max: Decimal  # quote currency, long less short
     delta_max: Decimal  # base coin
-    price_band_bps: Decimal | None = None
+    price_band_bps: Decimal | None = None  # how far a book may stand apart from other venues' to be traded on
     leg_risk: LegRiskConfig | None = None
 
 
 class AccountLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits over all instruments of all venues, in quote currencies taken as one."""
 
-    gross_max: Decimal
-    net_max: Decimal
-    orders_per_second: int
-    burst: int
+    gross_max: Decimal  # long and short added
+    net_max: Decimal  # long less short
+    orders_per_second: int  # new orders, amends, sides of a quote, of all venues
+    burst: int  # that may go out at once
 
 
 class RepeatedExecutionConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How many fills of one strategy, instrument and side there may be within a window."""
 
-    fills_max: int
-    window_ms: int
+    fills_max: int  # more of them in a window are refused
+    window_ms: int  # how long a window is
 
 
 class StrategyLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits of one strategy's own positions."""
 
-    notional_max: Decimal
-    loss_max: Decimal
+    notional_max: Decimal  # gross, quote currency
+    loss_max: Decimal  # quote currency, after fees; beyond it the strategy may only reduce
 
 
 class RunLimitsConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Limits of the whole run."""
 
-    loss_max: Decimal
-    realised_loss_max: Decimal | None = None
-    self_trade_prevention: bool
-    dead_man_ms: int | None = None
+    loss_max: Decimal  # after fees, marked: beyond it all may only reduce
+    realised_loss_max: Decimal | None = None  # of that, what is realised
+    self_trade_prevention: bool  # no order may meet one of our own
+    dead_man_ms: int | None = None  # without a sign of life of the process: only cancels then; 2,000 or more
     account: AccountLimitsConfig
     repeated_execution: RepeatedExecutionConfig | None = None
     underlying: dict[str, UnderlyingLimitsConfig]
@@ -128,7 +128,7 @@ def to_e9(value: Decimal, what: str) -> int:
 
 def make_gate(market: Market, run: RunLimitsConfig, underlyings: list[str]) -> Gate:
     """Make a gate over `market` with positions all flat; the per-instrument and per-venue limits are set next."""
-    gate = Gate(loss_max_e9=_positive_e9(run.loss_max, "limits.loss_max"), instrument_count=market.count)
+    gate = Gate(loss_max_e9=positive_e9(run.loss_max, "limits.loss_max"), instrument_count=market.count)
     # P&L of all instruments together stays below 2**62, and what is cut off is beyond the loss limit.
     gate.profit_max_e9 = SUM_MAX // max(1, market.count)
     if gate.loss_max_e9 >= gate.profit_max_e9:
@@ -148,9 +148,9 @@ def make_gate(market: Market, run: RunLimitsConfig, underlyings: list[str]) -> G
             raise LimitError(f"[limits.underlying.{name}] is missing: an underlying that is traded needs its limits")
         configured = run.underlying[name]
         limits = gate.underlyings[number]
-        limits.gross_max_e9 = _positive_e9(configured.gross_max, f"limits.underlying.{name}.gross_max")
-        limits.net_max_e9 = _positive_e9(configured.net_max, f"limits.underlying.{name}.net_max")
-        limits.delta_max_e9 = _positive_e9(configured.delta_max, f"limits.underlying.{name}.delta_max")
+        limits.gross_max_e9 = positive_e9(configured.gross_max, f"limits.underlying.{name}.gross_max")
+        limits.net_max_e9 = positive_e9(configured.net_max, f"limits.underlying.{name}.net_max")
+        limits.delta_max_e9 = positive_e9(configured.delta_max, f"limits.underlying.{name}.delta_max")
         if configured.leg_risk is not None:
             _set_leg_risk(limits, configured.leg_risk, f"limits.underlying.{name}.leg_risk")
     _set_run_limits(gate, run)
@@ -159,34 +159,34 @@ def make_gate(market: Market, run: RunLimitsConfig, underlyings: list[str]) -> G
 
 def _set_run_limits(gate: Gate, run: RunLimitsConfig) -> None:
     gate.prevents_self_trade = int(run.self_trade_prevention)
-    gate.gross_max_e9 = _positive_e9(run.account.gross_max, "limits.account.gross_max")
-    gate.net_max_e9 = _positive_e9(run.account.net_max, "limits.account.net_max")
+    gate.gross_max_e9 = positive_e9(run.account.gross_max, "limits.account.gross_max")
+    gate.net_max_e9 = positive_e9(run.account.net_max, "limits.account.net_max")
     try:
         set_token_bucket(gate.bucket, run.account.orders_per_second, run.account.burst)
     except ValueError as error:
         raise LimitError(f"limits.account: {error}") from None
     gate.realised_loss_max_e9 = NO_LIMIT
     if run.realised_loss_max is not None:
-        gate.realised_loss_max_e9 = _positive_e9(run.realised_loss_max, "limits.realised_loss_max")
+        gate.realised_loss_max_e9 = positive_e9(run.realised_loss_max, "limits.realised_loss_max")
         if gate.realised_loss_max_e9 >= gate.profit_max_e9:
             raise LimitError(
                 f"limits.realised_loss_max = {run.realised_loss_max} must be below {gate.profit_max_e9 // E9} with"
                 f" {gate.instrument_count} instruments"
             )
     if run.dead_man_ms is not None:
-        gate.dead_man_ns = _duration_ns(run.dead_man_ms, "limits.dead_man_ms")
+        gate.dead_man_ns = duration_ns(run.dead_man_ms, "limits.dead_man_ms")
         if run.dead_man_ms < DEAD_MAN_MIN_MS:
             raise LimitError(f"limits.dead_man_ms = {run.dead_man_ms} must be at least {DEAD_MAN_MIN_MS}")
     if run.repeated_execution is not None:
         what = "limits.repeated_execution"
         gate.executions_max = _count(run.repeated_execution.fills_max, EXECUTIONS_MAX, f"{what}.fills_max")
-        gate.executions_window_ns = _duration_ns(run.repeated_execution.window_ms, f"{what}.window_ms")
+        gate.executions_window_ns = duration_ns(run.repeated_execution.window_ms, f"{what}.window_ms")
 
 
 def _set_leg_risk(limits: UnderlyingLimits, configured: LegRiskConfig, what: str) -> None:
-    limits.unhedged_max_e9 = _positive_e9(configured.unhedged_max, f"{what}.unhedged_max")
-    limits.hedged_within_e9 = _positive_e9(configured.hedged_within, f"{what}.hedged_within")
-    limits.unhedged_max_ns = _duration_ns(configured.unhedged_ms_max, f"{what}.unhedged_ms_max")
+    limits.unhedged_max_e9 = positive_e9(configured.unhedged_max, f"{what}.unhedged_max")
+    limits.hedged_within_e9 = positive_e9(configured.hedged_within, f"{what}.hedged_within")
+    limits.unhedged_max_ns = duration_ns(configured.unhedged_ms_max, f"{what}.unhedged_ms_max")
     if limits.hedged_within_e9 > limits.unhedged_max_e9:
         raise LimitError(f"{what}.hedged_within is above its unhedged_max")
 
@@ -203,8 +203,8 @@ def set_strategy_limits(gate: Gate, configured: Sequence[StrategyLimitsConfig | 
             continue
         limits = gate.strategies[number]
         limits.is_limited = 1
-        limits.notional_max_e9 = _positive_e9(each.notional_max, f"limits.notional_max of strategy {name}")
-        limits.loss_max_e9 = _positive_e9(each.loss_max, f"limits.loss_max of strategy {name}")
+        limits.notional_max_e9 = positive_e9(each.notional_max, f"limits.notional_max of strategy {name}")
+        limits.loss_max_e9 = positive_e9(each.loss_max, f"limits.loss_max of strategy {name}")
         if limits.loss_max_e9 >= gate.profit_max_e9:
             raise LimitError(f"limits.loss_max of strategy {name} must be below {gate.profit_max_e9 // E9}")
 
@@ -219,7 +219,7 @@ def set_price_bands(gate: Gate, run: RunLimitsConfig, underlyings: list[str]) ->
         band_bps = run.underlying[name].price_band_bps
         if band_bps is None:
             continue
-        band_e9 = _positive_e9(band_bps / 10_000, f"limits.underlying.{name}.price_band_bps")
+        band_e9 = positive_e9(band_bps / 10_000, f"limits.underlying.{name}.price_band_bps")
         if band_e9 > E9:
             raise LimitError(f"limits.underlying.{name}.price_band_bps = {band_bps} is above 10000")
         compared = [each for each in instruments if each.underlying == number and each.kind in COMPARED_KINDS]
@@ -255,7 +255,7 @@ def set_venue_limits(gate: Gate, venue: int, configured: VenueLimitsConfig, name
         raise LimitError(f"limits of venue {name}: {error}") from None
     limits = gate.venues[venue]
     limits.open_orders_max = configured.open_orders_max
-    limits.notional_max_e9 = _positive_e9(configured.notional_max, f"limits.notional_max of venue {name}")
+    limits.notional_max_e9 = positive_e9(configured.notional_max, f"limits.notional_max of venue {name}")
     ratio = configured.order_to_trade
     if ratio is not None:
         what = f"limits.order_to_trade of venue {name}"
@@ -264,21 +264,21 @@ def set_venue_limits(gate: Gate, venue: int, configured: VenueLimitsConfig, name
             ratio.messages_per_fill_max, MESSAGES_MAX, f"messages_per_fill_max in {what}"
         )
         activity.messages_min = _count(ratio.messages_min, MESSAGES_MAX, f"messages_min in {what}")
-        activity.window_ns = _duration_ns(ratio.window_ms, f"window_ms in {what}")
+        activity.window_ns = duration_ns(ratio.window_ms, f"window_ms in {what}")
 
 
 def set_instrument_limits(gate: Gate, instrument: Instrument, configured: InstrumentLimitsConfig, name: str) -> None:
     """Take over one instrument's limits, in its ticks and lots, after proving that nothing they allow can overflow."""
     limits = gate.limits[instrument.index]
-    limits.order_lots_max = _whole(configured.order_max, instrument.lot_e9, f"limits.order_max of {name}")
-    limits.position_lots_max = _whole(configured.position_max, instrument.lot_e9, f"limits.position_max of {name}")
-    limits.price_ticks_max = _whole(configured.price_max, instrument.tick_e9, f"limits.price_max of {name}")
-    limits.order_notional_max_e9 = _positive_e9(configured.order_notional_max, f"limits.order_notional_max of {name}")
-    limits.collar_e9 = _positive_e9(configured.price_collar_bps / 10_000, f"limits.price_collar_bps of {name}")
+    limits.order_lots_max = whole_lots(configured.order_max, instrument.lot_e9, f"limits.order_max of {name}")
+    limits.position_lots_max = whole_lots(configured.position_max, instrument.lot_e9, f"limits.position_max of {name}")
+    limits.price_ticks_max = whole_lots(configured.price_max, instrument.tick_e9, f"limits.price_max of {name}")
+    limits.order_notional_max_e9 = positive_e9(configured.order_notional_max, f"limits.order_notional_max of {name}")
+    limits.collar_e9 = positive_e9(configured.price_collar_bps / 10_000, f"limits.price_collar_bps of {name}")
     if limits.collar_e9 > E9:
         raise LimitError(f"limits.price_collar_bps = {configured.price_collar_bps} of {name} is above 10000")
-    limits.book_age_max_ns = _duration_ns(configured.book_age_max_ms, f"limits.book_age_max_ms of {name}")
-    limits.mark_age_max_ns = _duration_ns(configured.mark_age_max_ms, f"limits.mark_age_max_ms of {name}")
+    limits.book_age_max_ns = duration_ns(configured.book_age_max_ms, f"limits.book_age_max_ms of {name}")
+    limits.mark_age_max_ns = duration_ns(configured.mark_age_max_ms, f"limits.mark_age_max_ms of {name}")
     if limits.order_lots_max > limits.position_lots_max:
         raise LimitError(f"limits.order_max of {name} is above its position_max")
     _set_borrow(instrument, limits, configured.borrow_max, name)
@@ -296,11 +296,36 @@ def _set_borrow(instrument: Instrument, limits: InstrumentLimits, borrow_max: De
         return
     if instrument.kind != Kind.SPOT:
         raise LimitError(f"limits.borrow_max of {name}: only spot is borrowed, and this is no spot")
-    limits.short_lots_max = _whole(borrow_max, instrument.lot_e9, f"limits.borrow_max of {name}")
+    limits.short_lots_max = whole_lots(borrow_max, instrument.lot_e9, f"limits.borrow_max of {name}")
 
 
 def _lots_proven(limits: InstrumentLimits) -> int:
     return 2 * limits.position_lots_max + limits.order_lots_max  # a position, an order out, and the one being judged
+
+
+def lots_provable(gate: Gate, instrument: Instrument, limits: InstrumentLimits) -> int:
+    """Find how many lots an instrument's limits may come to, `_lots_proven`, while all that is proven still is.
+
+    What sums over all instruments have left is shared out evenly.
+    """
+    most = Exposure()
+    least, beyond = _lots_proven(limits), 1 << PROVEN_BITS
+    for ticks, field, total in (
+        (limits.price_ticks_max, "lot_value_e9", gate.values_proven_e9),
+        (1, "lot_delta_e9", gate.deltas_proven_e9),
+    ):
+        set_lot_values(most, instrument, ticks)
+        share = (SUM_MAX - 1 - total) // gate.instrument_count
+        beyond = min(beyond, least + share // max(1, getattr(most, field)) + 1)
+    asked = InstrumentLimits(price_ticks_max=limits.price_ticks_max)
+    while beyond - least > 1:
+        asked.order_lots_max = (least + beyond) // 2
+        try:
+            prove_ranges(instrument, asked, "")
+            least = asked.order_lots_max
+        except LimitError:
+            beyond = asked.order_lots_max
+    return least
 
 
 def prove_sums(gate: Gate, instrument: Instrument, limits: InstrumentLimits, name: str) -> None:
@@ -341,7 +366,7 @@ def prove_ranges(instrument: Instrument, limits: InstrumentLimits, name: str) ->
             )
 
 
-def _duration_ns(value_ms: int, what: str) -> int:
+def duration_ns(value_ms: int, what: str) -> int:
     if not 0 < value_ms <= DURATION_MAX_MS:
         raise LimitError(f"{what} = {value_ms} must be in 1..{DURATION_MAX_MS}")
     return value_ms * NS_PER_MS
@@ -353,14 +378,14 @@ def _count(value: int, most: int, what: str) -> int:
     return value
 
 
-def _positive_e9(value: Decimal, what: str) -> int:
+def positive_e9(value: Decimal, what: str) -> int:
     scaled = to_e9(value, what)
     if not 0 < scaled < 1 << 62:
         raise LimitError(f"{what} = {value} must be positive and below 4.6e9")
     return scaled
 
 
-def _whole(value: Decimal, unit_e9: int, what: str) -> int:
+def whole_lots(value: Decimal, unit_e9: int, what: str) -> int:
     scaled = to_e9(value, what)
     if scaled <= 0 or scaled % unit_e9 != 0:
         raise LimitError(f"{what} = {value} must be a positive multiple of {Decimal(unit_e9) / E9}")

@@ -50,6 +50,9 @@ class RecordKind(IntEnum):
     VALUE = 24
     STANDSTILL = 25
     DOUBT = 26
+    COMMAND_ITEM = 27
+    COMMAND = 28
+    FLATTENED = 29
 
 
 class OrderSent(OrderTerms):
@@ -334,6 +337,45 @@ class StandstillRecord(Struct):
     is_over: i64  # 1: it is read
 
 
+class CommandItemRecord(Struct):
+    """One value that a SET asked for; the command itself stands behind its last item."""
+
+    number: i64  # of the command
+    parameter: i64  # its place among those that may be changed
+    value: i64
+
+
+class CommandRecord(Struct):
+    """An operator's command, and what became of it: written before it is carried out."""
+
+    number: i64
+    command: i64  # CommandKind
+    outcome: i64  # Outcome
+    detail: i64  # which item was refused, or how many orders are cancelled
+    venue: i64  # EVERY: of all
+    instrument: i64
+    strategy: i64
+    items: i64
+    client_0: i64  # whose command it is: its name in UTF-8, eight bytes a word, filled up with zeros
+    client_1: i64
+    client_2: i64
+    client_3: i64
+
+
+CLIENT_WORDS = ("client_0", "client_1", "client_2", "client_3")
+
+
+class FlattenedRecord(Struct):
+    """What FLATTEN has made of one instrument that was held."""
+
+    number: i64  # of the command
+    instrument: i64
+    begun_lots: i64
+    left_lots: i64
+    tries: i64
+    ending: i64  # Flattening
+
+
 class ClosedRecord(Struct):
     """The run's loop has ended."""
 
@@ -368,6 +410,9 @@ KINDS: dict[RecordKind, type[Struct]] = {
     RecordKind.VALUE: ValueRecord,
     RecordKind.STANDSTILL: StandstillRecord,
     RecordKind.DOUBT: DoubtRecord,
+    RecordKind.COMMAND_ITEM: CommandItemRecord,
+    RecordKind.COMMAND: CommandRecord,
+    RecordKind.FLATTENED: FlattenedRecord,
 }
 # The fields of kinds to which some were not added at the end, by version.
 _OLDER_FIELDS: dict[tuple[int, int], tuple[str, ...]] = {

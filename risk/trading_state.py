@@ -3,8 +3,8 @@
     ACTIVE -> REDUCE_ONLY -> CANCEL_ONLY -> HALTED      each allows strictly less than the one before
 
 Every reason has a state of its own that it asks for, and the worst of them holds: that a book is proven again never
-lifts what a loss has brought about. Only BOOK_LOST goes back by itself, by its rule; all others stay until the run is
-started again.
+lifts what a loss has brought about. Only BOOK_LOST goes back by itself, by its rule; what the operator asked for goes
+back when the operator says so (`resume`); all others stay until the run is started again.
 """
 
 from enum import IntEnum
@@ -35,6 +35,7 @@ class Why(IntEnum):
     BEYOND_PROVEN = 6  # more is held of an instrument than sums were proven for
     LEG_RISK = 7  # more is unhedged than allowed, or for longer
     DEAD_MAN = 8  # nobody has said for too long that somebody watches
+    OPERATOR = 9  # a command (`engine/control`)
 
 
 WHY_COUNT = len(Why)
@@ -60,6 +61,20 @@ def change_state(gate: StateMachine, state: int, why: int, now_ns: int) -> bool:
     """
     if state == gate.asked[why] or (state < gate.asked[why] and why != Why.BOOK_LOST):
         return False
+    return _ask(gate, state, why, now_ns)
+
+
+@compiled
+def resume(gate: StateMachine, now_ns: int) -> bool:
+    """Take back what the operator asked for, and nothing else; False: it asked for nothing."""
+    if gate.asked[Why.OPERATOR] == TradingState.ACTIVE:
+        return False
+    _ask(gate, TradingState.ACTIVE, Why.OPERATOR, now_ns)
+    return True
+
+
+@compiled
+def _ask(gate: StateMachine, state: int, why: int, now_ns: int) -> bool:
     gate.asked[why] = state
     gate.asked_ns[why] = now_ns
     gate.changes[why] += 1

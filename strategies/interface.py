@@ -20,6 +20,8 @@ register does nothing. `parameters_of` finds the class of `build`'s first argume
 
 import inspect
 from dataclasses import dataclass
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Self
 
 import msgspec
@@ -31,8 +33,21 @@ from crosswire.venues.instrument import Instrument
 from crosswire.venues.order import Order, Report
 
 
+@dataclass(frozen=True)
+class Changeable:
+    """A parameter that may be changed while the run trades: one field, from which nothing else is derived."""
+
+    field: str  # of the strategy's struct; "legs.retries": of one in place
+    unit: str
+    step: Decimal  # what one in the field is worth, in the unit
+    least: Decimal
+    most: Decimal
+
+
 class Strategy(Struct):
-    """Base of all strategies."""
+    """Base of all strategies. `changeable` are its parameters that may be changed while the run trades, by name."""
+
+    changeable = MappingProxyType[str, Changeable]({})
 
     @classmethod
     def build(cls, parameters: Any, context: "BuildContext") -> Self:

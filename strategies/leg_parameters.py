@@ -27,11 +27,11 @@ class LegParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     open_trades_max: int = 1  # of one pair of instruments
     cooldown_us: int = 0  # between two starts of one pair
     book_age_max_ms: int = 1_000  # no trade starts on an older book
-    retries: int = 2
-    retry_window_us: int = 20_000
-    unwind_ticks: int = 10
-    unwind_interval_ms: int = 50
-    give_up_ms: int = 5_000
+    retries: int = 2  # of a missing leg
+    retry_window_us: int = 20_000  # for all of them: the first at once, the others evenly spread
+    unwind_ticks: int = 10  # how far through the book an unwinding order may trade
+    unwind_interval_ms: int = 50  # between two unwinding orders
+    give_up_ms: int = 5_000  # from a trade's start: not flat by then is an alarm
 
 
 def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], context: BuildContext) -> None:

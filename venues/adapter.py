@@ -300,7 +300,8 @@ class Adapter:
     wire: WireLayout  # of the market data: how `inspect` and the report name what is in it
     make_feed: Callable[[VenueSetup], Feed]
     order_entries: Mapping[str, OrderEntry]  # by what `orders` of the configuration may say; the first is the default
-    settings: type[msgspec.Struct] = NoSettings  # the table [venue.<name>]
+    # The table [venue.<name>]. A key `credentials`, or one that ends in `_credentials`, names a file with an API key.
+    settings: type[msgspec.Struct] = NoSettings
     # A feed that takes up every instrument that the wire defines, into the market given. None: no `inspect`.
     discover: Callable[[Market], Feed] | None = None
     untold: tuple[str, ...] = ()  # of an instrument's contract, maker_fee, taker_fee: what its definition leaves out

@@ -208,6 +208,10 @@ class Applied(IntEnum):
     BAD_EXECUTION = 14  # an execution id that was another fill's, or is out of line
 
 
+RESTORED = 1  # `Order.is_restored`: of an earlier run
+ENGINES_OWN = 2  # the engine's, which trades a position of the strategy's away
+
+
 class Order(OrderTerms):
     """One order of ours. A slot with state FREE holds none."""
 
@@ -227,7 +231,7 @@ class Order(OrderTerms):
     acked_ns: i64  # 0: never
     closed_ns: i64  # 0: still open
     cancel_due: i64  # 1: its strategy wants it cancelled, and nothing that says so could be sent yet
-    is_restored: i64  # 1: of an earlier run; its strategy knows nothing of it
+    is_restored: i64  # RESTORED or ENGINES_OWN: its strategy knows nothing of it
     is_confirmed: i64  # 1: the venue's account has it open
     reason: i64  # RejectReason when REJECTED or CANCELLED, the gate's own when VETOED
 
@@ -399,6 +403,11 @@ def take_cancel_by_id(table: OrderTable, venue: int, exchange_order_id: int) -> 
 @compiled
 def close_order(order: Order, state: int, reason: int, now_ns: int) -> None:
     """End the order: FILLED, CANCELLED, REJECTED or VETOED."""
+    if order.filled_lots > order.qty_lots:
+        # An amend that nobody answered must have been in force.
+        order.price_ticks = order.amend_price_ticks
+        order.qty_lots = order.amend_lots
+        order.amend_state = AmendState.DONE
     order.state = state
     order.reason = reason
     order.closed_ns = now_ns
@@ -466,7 +475,10 @@ def _apply_fill(table: OrderTable, report: Report, now_ns: int) -> int:
     order.filled_lots += report.qty_lots
     order.filled_tick_lots += report.price_ticks * report.qty_lots
     order.fees_e9 += report.fee_e9
-    if order.filled_lots == order.qty_lots:
+    is_all = order.filled_lots == order.qty_lots
+    if order.amend_state == AmendState.PENDING and report.leaves_lots != NOT_TOLD:
+        is_all = report.leaves_lots == 0
+    if is_all:
         close_order(order, OrderState.FILLED, RejectReason.NONE, now_ns)
         return Applied.CLOSED
     return Applied.UPDATED
@@ -530,8 +542,7 @@ def _doubt_fill(table: OrderTable, report: Report, order: Order) -> int:
         return Applied.FILL_AFTER_CLOSE
     if report.instrument != order.instrument or report.side != order.side or report.qty_lots <= 0:
         return Applied.BAD_FILL
-    left_lots = order.qty_lots - order.filled_lots
-    if report.qty_lots > left_lots:
+    if report.qty_lots > open_lots(order):
         return Applied.OVERFILL
     if not _is_price(table, report) or _is_through_limit(report, order):
         return Applied.BAD_PRICE
@@ -549,10 +560,17 @@ def _doubt_fill(table: OrderTable, report: Report, order: Order) -> int:
 
 
 @inlined
+def may_be_of(order: Order, qty_lots: int) -> bool:
+    """Tell whether an order may be of so many lots at its venue: while an amend is under way either quantity holds."""
+    is_asked = order.amend_state == AmendState.PENDING and qty_lots == order.amend_lots
+    return qty_lots == order.qty_lots or is_asked
+
+
+@inlined
 def _adds_up(report: Report, order: Order, qty_lots: int) -> bool:
     """Tell whether what is said to be filled and left of an order is so, with `qty_lots` more of it filled."""
     filled_lots = order.filled_lots + qty_lots
-    if report.leaves_lots != NOT_TOLD and report.leaves_lots != order.qty_lots - filled_lots:
+    if report.leaves_lots != NOT_TOLD and not may_be_of(order, report.leaves_lots + filled_lots):
         return False
     return report.filled_lots == NOT_TOLD or report.filled_lots == filled_lots
 

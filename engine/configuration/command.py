@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crosswire.engine.console import fail
+from crosswire.engine.printing import fail
 
 FILE = Annotated[Path, typer.Argument(help="A run's TOML file.")]
 SOURCE = Annotated[Path, typer.Argument(help="A TOML file, or a run's folder: what that run was configured with.")]

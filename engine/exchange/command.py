@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +60,7 @@ class ExchangeOptions:
     burst_speed: float = 1.0  # ... at this speed
     seed: int = 1
     faults: dict[str, int] = field(default_factory=dict)  # of FaultRates, on the market data
+    venues: tuple[str, ...] = ()  # that are served; (): all of the configuration
 
     def check(self, config: RunConfig) -> None:
         """Raise ConfigError if the options contradict each other or are out of range."""
@@ -71,12 +72,22 @@ class ExchangeOptions:
             raise ConfigError(
                 "--corrupt flips bits of addresses too: only with live.exchange_namespace, off real networks"
             )
+        self.served(config)
+
+    def served(self, config: RunConfig) -> list[int]:
+        """List the numbers of the venues that are served. ConfigError: one is not in the configuration."""
+        names = [venue.name for venue in config.venue]
+        for name in self.venues:
+            if name not in names:
+                raise ConfigError(f"--venue {name}: the configuration has {', '.join(names)}")
+        return [number for number, name in enumerate(names) if not self.venues or name in self.venues]
 
 
-def open_listeners(config: RunConfig, closing: ExitStack) -> list[Owner | None]:
+def open_listeners(config: RunConfig, served: Sequence[int], closing: ExitStack) -> list[Owner | None]:
     """Listen, venue by venue, where the engine asks beside the gateways. HostError: a port is not to be had."""
     opened: list[Owner | None] = []
-    for venue in config.venue:
+    for number in served:
+        venue = config.venue[number]
         listen = venue.order_entry.open_listeners
         opened.append(closing.enter_context(listen(venue.settings)) if listen is not None else None)
     return opened
@@ -127,21 +138,19 @@ class ExchangeProcess:
         self.keeper = ClockKeeper(self.clock)
         self.kept = time.monotonic()
         market, _ = make_market(config)
-        numbers = range(len(config.venue))
+        self.numbers = options.served(config)
         self.linker = Linker()
         exchanges = [
             make_exchange(number, config, market, config_path, self.replays, self.linker, is_connected=False)
-            for number in numbers
+            for number in self.numbers
         ]
         self.gateways: list[Gateways] = []
-        for number, exchange in enumerate(exchanges):
-            self.gateways.append(make_gateways(config, config_path, number, exchange, listeners[number]))
+        for number, exchange, listener in zip(self.numbers, exchanges, listeners, strict=True):
+            self.gateways.append(make_gateways(config, config_path, number, exchange, listener))
             closing.callback(self.gateways[-1].close)
         parts = [
-            ExchangeParts(
-                exchange, make_remote_ring(exchange, self.linker), self._publisher(number), self.gateways[number].ring
-            )
-            for number, exchange in enumerate(exchanges)
+            ExchangeParts(exchange, make_remote_ring(exchange, self.linker), self._publisher(number), gateways.ring)
+            for number, exchange, gateways in zip(self.numbers, exchanges, self.gateways, strict=True)
         ]
         speed_e6 = FLAT_OUT if options.speed == 0 else round(options.speed * E6)
         self.publisher = Publisher(parts, self.clock, speed_e6, self.linker)
@@ -248,10 +257,10 @@ class ExchangeProcess:
         """Describe what the exchanges published and what their own books say of the client."""
         result: dict[str, Any] = {}
         replays = iter(self.replays)
-        for number, part in enumerate(self.publisher.parts):
+        for place, (number, part) in enumerate(zip(self.numbers, self.publisher.parts, strict=True)):
             is_replayed = self.config.venue[number].order_entry.replays
             warnings = next(replays).warnings() if is_replayed else []
-            counters = self.publisher.venues[number].counters
+            counters = self.publisher.venues[place].counters
             result[self.config.venue[number].name] = {
                 **{name: getattr(counters, name) for name in ExchangeCounters.fields},
                 "faults": {
@@ -259,7 +268,7 @@ class ExchangeProcess:
                     for name in FaultCounters.fields
                     if name != "frames"
                 },
-                **self.gateways[number].account(),
+                **self.gateways[place].account(),
                 "warnings": [msgspec.to_builtins(each) for each in warnings],
             }
         return result
@@ -269,17 +278,26 @@ class ExchangeProcess:
         return total(replay.tally() for replay in self.replays).warnings()
 
 
-def run_exchange(config_path: Path, options: ExchangeOptions, say: Callable[[str], None], console: Console) -> None:
+def run_exchange(
+    config_path: Path,
+    options: ExchangeOptions,
+    say: Callable[[str], None],
+    console: Console,
+    look: Callable[[ExchangeProcess], None] = lambda _process: None,
+) -> None:
     """Serve one configuration's exchanges; print "ready" when clients may connect, and one JSON object at the end.
 
-    `console` gets the warnings about the captures, after the JSON.
+    `console` gets the warnings about the captures, after the JSON. `look` is called every SERVE_NS with the exchanges
+    at rest: for tests that compare with their books, or have something go wrong.
     """
     config = load_config(config_path)
     live = need_live(config, config_path)
     options.check(config)
     prepare_data(config, config_path, None)
     with ExitStack() as closing:
-        listeners = open_listeners(config, closing)  # before it leaves the namespace that the engine asks from
+        listeners = open_listeners(
+            config, options.served(config), closing
+        )  # before it leaves the namespace that the engine asks from
         if live.exchange_namespace:
             closing.enter_context(in_namespace(live.exchange_namespace))
         pin_thread(live.exchange_core)
@@ -287,7 +305,12 @@ def run_exchange(config_path: Path, options: ExchangeOptions, say: Callable[[str
         with plain_errors(config_path, []):
             simulation.linker.load()
         signals = note_signals()
+
+        def stopped() -> bool:
+            look(simulation)
+            return bool(signals)
+
         say("ready")
-        simulation.run(lambda: bool(signals))
+        simulation.run(stopped)
         say(json.dumps(simulation.summary()))
         print_warnings(simulation.warnings(), console)

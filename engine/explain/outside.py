@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from crosswire.engine.build.run import Run
+from crosswire.engine.control.mailbox import CommandKind, Mailbox, write_command
 from crosswire.engine.explain.reading import Told
 from crosswire.engine.journal.decode import Record
 from crosswire.engine.standstill import catch_up, fall_behind
@@ -20,14 +21,15 @@ from crosswire.engine.state import Engine, begin_leaving
 from crosswire.nic.journal.files import FOLDER
 from crosswire.nic.journal.format import WORD_BYTES
 from crosswire.nic.journal.reader import read_journal
-from crosswire.nic.memory.struct import clear_struct
-from crosswire.risk.records import RecordKind
+from crosswire.nic.memory.struct import clear_struct, view
+from crosswire.risk.records import CLIENT_WORDS, RecordKind
 from crosswire.risk.trading_state import Why
 from crosswire.venues.order import ReportKind
 
 LEAVING, LOGGED_OUT = 2, 4  # `winding_down` once the loop has acted on 1 and on 3
 LOGGING_OUT = 3
 NEVER_WATCHED_NS = 1  # `alive_ns`: ages ago
+KILL = CommandKind.KILL
 
 
 BY_TIME = -1  # `Mark.turn`: the first one at its time
@@ -43,17 +45,41 @@ class Mark(NamedTuple):
 
 def marks_of(told: Told, run: Run) -> list[Mark]:
     """List what other threads did to the run that is followed, in order of time."""
-    engine, marks = run.engine, accounts_of(told, run)
+    engine = run.engine
+    marks = accounts_of(told, run) + commands_of(told, engine)
+    killed_ns = {record.time_ns for record in told.of(RecordKind.COMMAND) if record.fields["command"] == KILL}
     leaving = 0
     for record in told.of(RecordKind.STATE):
         before, leaving = leaving, record.fields["leaving"]
-        if leaving >= LEAVING > before:
+        # A KILL ends the run within its turn, not before it.
+        if leaving >= LEAVING > before and record.time_ns not in killed_ns:
             marks.append(Mark(record.time_ns, partial(begin_leaving, engine)))
         if leaving >= LOGGED_OUT > before:
             marks.append(Mark(record.time_ns, partial(setattr, engine.state, "winding_down", LOGGING_OUT)))
         if record.fields["why"] == Why.DEAD_MAN:
             marks.append(Mark(record.time_ns, partial(setattr, engine.gate, "alive_ns", NEVER_WATCHED_NS)))
     return sorted(marks + standstills_of(told, engine), key=lambda mark: mark.time_ns)
+
+
+def commands_of(told: Told, engine: Engine) -> list[Mark]:
+    """List the operator's commands, those too that were refused."""
+    marks, items = [], []
+    for record in told.of(RecordKind.COMMAND_ITEM, RecordKind.COMMAND):
+        if record.kind == RecordKind.COMMAND_ITEM:
+            items.append((record.fields["parameter"], record.fields["value"]))
+        else:
+            marks.append(Mark(record.time_ns, partial(command, engine, record.fields, tuple(items))))
+            items = []
+    return marks
+
+
+def command(engine: Engine, fields: dict[str, int], items: tuple[tuple[int, int], ...]) -> None:
+    """Put a command into the loop's mailbox, to be looked at in the next turn."""
+    client = b"".join(fields[name].to_bytes(WORD_BYTES, "little", signed=True) for name in CLIENT_WORDS)
+    selectors = (fields["venue"], fields["instrument"], fields["strategy"])
+    mailbox = view(Mailbox, engine.control.mailbox)
+    write_command(mailbox, fields["number"], fields["command"], selectors, client, items)
+    engine.control.look_ns = engine.state.first_keep_ns = 0
 
 
 def standstills_of(told: Told, engine: Engine) -> list[Mark]:

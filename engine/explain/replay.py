@@ -16,6 +16,8 @@ import numpy as np
 from crosswire.engine.build.run import Run, build_core
 from crosswire.engine.build.venue import make_parts
 from crosswire.engine.config import RunConfig, make_config
+from crosswire.engine.control.mailbox import Mailbox
+from crosswire.engine.control.parameters import set_control
 from crosswire.engine.errors import ExplainError
 from crosswire.engine.explain.outside import BY_TIME, Mark, marks_of
 from crosswire.engine.explain.reading import KEPT, Told, VenueCapture, journal_key, read_opening
@@ -43,6 +45,7 @@ from crosswire.nic.memory.struct import Struct, address_of, array, i64, u8
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.load import call_entry
+from crosswire.risk.records import RecordKind
 
 
 class FollowEntries(Struct):
@@ -142,6 +145,10 @@ class Replay:
         self.run = Run(self.config, config_path, core, tuple(parts), ReplayClock(), [])
         self.entries = FollowEntries()
         core.linker.link_all(self.entries, follow_unit())
+        if told.of(RecordKind.COMMAND):
+            self.mailbox = Mailbox()
+            core.engine.control.mailbox = address_of(self.mailbox)
+            set_control(core, self.config)
         self.run.load()
         if is_live:
             self._resume(carried)

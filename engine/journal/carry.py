@@ -201,7 +201,8 @@ class _Folding:
         order = self.carried.orders.get(record["client_order_id"])
         if order is not None:
             order.terms["filled_lots"] += record["qty_lots"]
-            if order.terms["filled_lots"] >= order.terms["qty_lots"]:
+            # What an amend without an answer asks for may be in force.
+            if order.terms["filled_lots"] >= max(order.terms["qty_lots"], order.terms["amend_lots"]):
                 del self.carried.orders[record["client_order_id"]]
 
     def session(self, record: Fields) -> None:

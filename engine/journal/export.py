@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from crosswire.engine.journal.show import Filter, has_names, show_records
+from crosswire.engine.journal.show import Filter, has_names, show_records, shown_fields
 from crosswire.nic.host.process import HostError
-from crosswire.risk.records import KINDS, RecordKind
+from crosswire.risk.records import RecordKind
 
 GROUP_ROWS = 20_000  # held in memory, of each kind
 
@@ -47,7 +47,7 @@ class KindTable:
         self.path = target / f"{kind.name.lower()}.parquet"
         self.partial = target / f".{self.path.name}.partial"
         columns = [("sequence", pa.int64()), ("time_ns", pa.int64()), ("kind", pa.string())]
-        columns += [(name, pa.string() if has_names(kind, name) else pa.int64()) for name in KINDS[kind].fields]
+        columns += [(name, pa.string() if has_names(kind, name) else pa.int64()) for name in shown_fields(kind)]
         self.texts = [name for name, sort in columns if sort == pa.string()]
         self.schema = pa.schema(dict(columns))
         self.writer = pq.ParquetWriter(self.partial, self.schema, compression="zstd")

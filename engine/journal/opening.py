@@ -30,6 +30,7 @@ from crosswire.risk.records import (
 from crosswire.venues.order import (
     ORDERS_BITS,
     ORDERS_MAX,
+    RESTORED,
     AmendState,
     Order,
     OrderState,
@@ -112,7 +113,7 @@ def restore_order(
     order.state = OrderState.LIVE if order.exchange_order_id else OrderState.PENDING_NEW
     order.acked_ns = int(order.exchange_order_id != 0)
     order.amend_state = AmendState.PENDING if order.amend_lots else AmendState.NONE
-    order.is_restored = 1
+    order.is_restored = RESTORED
     engine.gate.venues[order.venue].open_orders += 1
     if is_unsettled_quote(order):
         engine.gate.positions[instrument].quotes_pending += 1

@@ -8,15 +8,18 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from crosswire.engine.control.mailbox import EVERY, CommandKind, Flattening, client_text
+from crosswire.engine.control.mailbox import Outcome as CommandOutcome
 from crosswire.engine.journal.decode import Record, Turns, records_of
 from crosswire.engine.journal.description import Description, description_of
 from crosswire.engine.journal.text import Purpose, TextReader
 from crosswire.engine.runs import journal_in
 from crosswire.nic.journal.files import FOLDER, is_being_written, segment_name
+from crosswire.nic.journal.format import WORD_BYTES
 from crosswire.nic.journal.reader import JournalError, JournalReader, read_journal
 from crosswire.nic.journal.walk import End
 from crosswire.risk.gate import Veto
-from crosswire.risk.records import ACCOUNT, KINDS, RecordKind
+from crosswire.risk.records import ACCOUNT, CLIENT_WORDS, KINDS, RecordKind
 from crosswire.risk.trading_state import TradingState, Why
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.trades import Outcome
@@ -34,6 +37,8 @@ from crosswire.venues.session import (
 FOLLOW_S = 0.2  # between two looks at a journal that is being written
 SHOWN = frozenset(KINDS) - {RecordKind.TURNS}
 SIDES = ("buy", "sell")
+CLIENT = "client"  # a name, in place of the words of a record that it is kept in
+SELECTORS = ("venue", "instrument", "strategy")  # of a command
 NAMED = ("venue", "strategy", "side")  # of whatever kind; beside them what ends in "instrument", and `NUMBERED`
 NUMBERED: dict[tuple[RecordKind, str], type[IntEnum]] = {
     (RecordKind.REPORT, "report_kind"): ReportKind,
@@ -46,6 +51,9 @@ NUMBERED: dict[tuple[RecordKind, str], type[IntEnum]] = {
     (RecordKind.SESSION, "state"): SessionState,
     (RecordKind.STATE, "state"): TradingState,
     (RecordKind.STATE, "why"): Why,
+    (RecordKind.COMMAND, "command"): CommandKind,
+    (RecordKind.COMMAND, "outcome"): CommandOutcome,
+    (RecordKind.FLATTENED, "ending"): Flattening,
     (RecordKind.OPPORTUNITY, "blocked_by"): Blocked,
     (RecordKind.TRADE, "outcome"): Outcome,
 }
@@ -81,7 +89,10 @@ def has_names(kind: RecordKind, name: str) -> bool:
     """Tell whether a field's numbers are shown by names, where there is one."""
     is_reason = (kind, name) == (RecordKind.ORDER_ENDED, "reason")
     is_turns = (kind, name) == (RecordKind.TURNS, "turns")
-    return name in NAMED or name.endswith("instrument") or (kind, name) in NUMBERED or is_reason or is_turns
+    is_client = (kind, name) == (RecordKind.COMMAND, CLIENT)
+    return (
+        is_client or name in NAMED or name.endswith("instrument") or (kind, name) in NUMBERED or is_reason or is_turns
+    )
 
 
 class Namer:
@@ -94,14 +105,17 @@ class Namer:
 
     def named(self, kind: RecordKind, fields: dict[str, Any]) -> dict[str, Any]:
         """Name what is known by a name."""
-        return {
+        named = {
             name: self._value(kind, name, value, fields) if has_names(kind, name) else value
             for name, value in fields.items()
         }
+        return with_client(named) if kind == RecordKind.COMMAND else named
 
     def _value(self, kind: RecordKind, name: str, value: Any, fields: dict[str, Any]) -> Any:
         if isinstance(value, Turns):
             return " ".join(map(self._turn, value.times_ns.tolist(), value.venues.tolist(), value.acted.tolist()))
+        if kind == RecordKind.COMMAND and name in SELECTORS and value == EVERY:
+            return "every"
         if name.endswith("instrument") and 0 <= value < len(self.instruments):
             return self.instruments[value]
         if name == "venue" and 0 <= value < len(self.venues):
@@ -121,6 +135,18 @@ class Namer:
         """Show a turn as its time and whose frames it took; with a mark if it acted."""
         names = [name for number, name in enumerate(self.venues) if venues >> number & 1]
         return f"{time_ns}:{'+'.join(names)}{'!' if acted else ''}"
+
+
+def with_client(fields: dict[str, Any]) -> dict[str, Any]:
+    """Put a client's name in place of the words that it is kept in."""
+    client = b"".join(fields[name].to_bytes(WORD_BYTES, "little", signed=True) for name in CLIENT_WORDS)
+    return {name: value for name, value in fields.items() if name not in CLIENT_WORDS} | {CLIENT: client_text(client)}
+
+
+def shown_fields(kind: RecordKind) -> list[str]:
+    """List the fields of a kind as they are shown."""
+    names = KINDS[kind].fields
+    return [name for name in names if name not in CLIENT_WORDS] + [CLIENT] * (kind == RecordKind.COMMAND)
 
 
 def show_records(path: Path, wanted: Filter, follow: bool = False) -> Iterator[dict[str, Any]]:

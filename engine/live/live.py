@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -16,18 +16,25 @@ from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, ORDERS, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
+from crosswire.engine.control.mailbox import client_text
+from crosswire.engine.control.parameters import set_control
+from crosswire.engine.control.share import SharedRun
+from crosswire.engine.control.words import CommandTeller
+from crosswire.engine.doctor.start import check_host
 from crosswire.engine.ending import give_up, go_on_without_segment
-from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, LoopError
+from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, KilledError, LoopError
 from crosswire.engine.feed_warnings import mismatch_warnings
 from crosswire.engine.journal.carry import Carried, last_carried
 from crosswire.engine.journal.description import write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening
 from crosswire.engine.journal.reconcile import doubt_text, has_something, tells_account
 from crosswire.engine.live.accounts import AccountCheck, make_account_sources
+from crosswire.engine.live.capabilities import check_capabilities
 from crosswire.engine.live.confinement import KEPT_CAPABILITIES, confine_live
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.steady import SteadyConsole
 from crosswire.engine.live.warm_up import warm_up
+from crosswire.engine.live.warnings import damaged_warning, standstill_warnings
 from crosswire.engine.loop import Status
 from crosswire.engine.records import record_closed
 from crosswire.engine.report.facts import describe_run, run_facts, write_facts
@@ -39,12 +46,10 @@ from crosswire.engine.state import begin_leaving, is_leaving, leave_on_signals
 from crosswire.engine.venue import Venue, VenueParts
 from crosswire.engine.warn import print_warnings
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
-from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.process import (
     HostError,
     keep_capabilities,
     lock_memory,
-    need_capability,
     pin_thread,
     run_first_in_first_out,
 )
@@ -71,7 +76,6 @@ WIND_DOWN_S = 2.0  # for the answers to the last cancels
 LOG_OUT_S = 1.0
 ACCOUNTS_S = 15.0  # a feed may define its instruments no more often than every 10 s
 SHOWN_ORDERS_MAX = 5
-TOLD_STANDSTILL_NS = NS_PER_S  # shorter ones are counted only
 
 
 @dataclass
@@ -155,13 +159,17 @@ def run_live(
     live = need_live(config, config_path)
     console = SteadyConsole(console)
     check_capabilities(config, live)
+    check_host(config, config_path, output, console)
     files = capture_files(config, capture)
     tap_bytes = LIVE_TAP_BYTES if files else 0
-    core = build_core(config, config_path)
-    core.linker.want(recorder_units())
-    sources = make_account_sources(config, config_path, core.engine.market)
     clock = LiveClock()
     with ExitStack() as closing:
+        # Without [control] all memory is the process's own, and no command reaches the loop.
+        shared = SharedRun(closing) if config.control is not None else None
+        with allocating_in(shared):
+            core = build_core(config, config_path)
+        core.linker.want(recorder_units())
+        sources = make_account_sources(config, config_path, core.engine.market)
         closing.enter_context(hold_name(output, config.name))
         carried = begin_with_last(core, config, output, console)
         need_comparison(config, carried, sources)
@@ -173,18 +181,23 @@ def run_live(
         # Until here Ctrl-C just ends the command: nothing is open. From here on signals wait for the loop's thread.
         hold_signals()
         leave_on_signals(core.engine)
-        rings = open_all_rings(config, config_path, live, closing, tap_bytes)
+        rings = open_all_rings(config, config_path, live, closing, tap_bytes, shared)
         keeper = ClockKeeper(clock)
         for venue, each in zip(config.venue, rings, strict=True):
             if each.connections is not None:
                 each.connections.connect(lambda: advance(clock, 0))
             console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
-        run = make_run(config, config_path, core, [each.ring for each in rings], clock)
+        with allocating_in(shared):
+            run = make_run(config, config_path, core, [each.ring for each in rings], clock)
+            if shared is not None:
+                set_control(core, config)
         run.load()
         resume_sessions(run, config, carried)
         check = AccountCheck(run, sources)
         closing.callback(check.stop)
         folder = make_run_folder(output, config.name, config_path.read_text())
+        if shared is not None:
+            shared.publish(run, [each.market.ring for each in rings], folder)
         kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
         console.print(confine_live(config, config_path, (folder, MEMORY_FOLDER), capture))
         lanes = [TapLane(each.tap, *own) for each, own in zip(rings, files, strict=bool(files))]
@@ -262,8 +275,7 @@ def end_journal(
                 facts.counters.update(venue_counters(part, seen, each, venue.name))
             except HostError as error:  # its interface is gone: that is no reason to say nothing of the rest
                 facts.warnings.append(uncounted_warning(venue.name, error))
-        if run.engine.state.standstill_longest_ns >= TOLD_STANDSTILL_NS:
-            facts.warnings.append(standstill_warning(run))
+        facts.warnings += standstill_warnings(run.engine.state)
         write_facts(run.engine.journal, facts)
     except Exception as error:  # a strategy's own counters are its author's code
         failure = error
@@ -293,8 +305,13 @@ def conclude(
 
     print_summary(summary, console)
     console.print(f"run folder: {folder}")
+    control = run.engine.control
+    killed = f"killed by {client_text(bytes(control.killer))}" if control.is_killed != 0 else ""
     if alarm:
-        raise AlarmError(f"alarm: {alarm}; the next start asks the venues before it trades")
+        said = [f"alarm: {alarm}", killed, "the next start asks the venues before it trades"]
+        raise AlarmError("; ".join(filter(None, said)))
+    if killed:
+        raise KilledError(killed)
 
 
 def what_failed(error: BaseException) -> str:
@@ -370,27 +387,23 @@ def journal_text(kept: SharedJournal) -> str:
     return "; ".join(said)
 
 
-def check_capabilities(config: RunConfig, live: LiveConfig) -> None:
-    """Raise a HostError that names the first missing capability and what needs it."""
-    if live.lock_memory:
-        need_capability("CAP_IPC_LOCK", "live.lock_memory")
-    if live.scheduling == "fifo":
-        need_capability("CAP_SYS_NICE", 'live.scheduling = "fifo"')
-    need_capability("CAP_SYS_ADMIN", "live: warming up in a network namespace of its own")
-    for venue in config.venue:
-        if venue.live is not None and venue.live.ring != "sockets":
-            need_capability("CAP_NET_RAW", f"venue {venue.name}: ring {venue.live.ring}")
-        if venue.live is not None and venue.live.ring == "af_xdp":
-            need_capability("CAP_NET_ADMIN", f"venue {venue.name}: ring af_xdp")
-
-
 def make_run(config: RunConfig, config_path: Path, core: Core, rings: list[Any], clock: LiveClock) -> Run:
     """Make the loop over these rings, to be loaded next."""
     return Run(config, config_path, core, make_all_parts(config, config_path, core.engine.market, rings), clock, [])
 
 
+def allocating_in(shared: SharedRun | None) -> AbstractContextManager[None]:
+    """Have what is made meanwhile lie in the memory that others may look at, if the run has such."""
+    return nullcontext() if shared is None else shared.arena.allocating()
+
+
 def open_all_rings(
-    config: RunConfig, config_path: Path, live: LiveConfig, closing: ExitStack, tap_bytes: int
+    config: RunConfig,
+    config_path: Path,
+    live: LiveConfig,
+    closing: ExitStack,
+    tap_bytes: int,
+    shared: SharedRun | None,
 ) -> list[VenueRings]:
     """Open every venue's rings in the configured network namespace."""
     rings = []
@@ -398,7 +411,7 @@ def open_all_rings(
         if live.namespace:
             there.enter_context(in_namespace(live.namespace))
         for number in range(len(config.venue)):
-            each = open_rings(config, config_path, number, tap_bytes)
+            each = open_rings(config, config_path, number, tap_bytes, allocating_in(shared))
             closing.push(each.closing)
             rings.append(each)
     return rings
@@ -451,13 +464,14 @@ def watch(
     told_standstill: set[str] = set()
     told_damaged: set[str] = set()
     told_contradicted: set[str] = set()
+    commands = CommandTeller(engine)
 
     def tell() -> None:
         lost.tell()
         tell_standstill(thread.run, told_standstill, console)
         tell_damaged(thread.run, told_damaged, console)
         tell_contradicted(thread.run, told_contradicted, console)
-        for line in check.take_lines():
+        for line in (*check.take_lines(), *commands.take_lines()):
             console.print(line, markup=False)
 
     begun = said = time.monotonic()
@@ -524,29 +538,6 @@ def journal_counters(run: Run, kept: SharedJournal) -> dict[str, int]:
     }
 
 
-def damaged_warning(name: str, damaged: int) -> DataWarning:
-    """Say that datagrams of a venue were not read for their checksum, and what may be the reason."""
-    return DataWarning(
-        kind="datagrams with a wrong checksum, not read",
-        count=damaged,
-        first_place=f"venue {name}",
-        what_to_do="look for a faulty link or switch; if the sender is on this host, turn its transmit checksum offload"
-        " off, or set check_udp = false in [venue.live]",
-    )
-
-
-def standstill_warning(run: Run) -> DataWarning:
-    """Say that the engine stood still, and for how long."""
-    state = run.engine.state
-    return DataWarning(
-        kind="standstills of the engine",
-        count=state.standstills,
-        first_place=f"the longest {state.standstill_longest_ns / NS_PER_S:.1f} s",
-        what_to_do="find what stops the process or takes its core (a debugger, a paused machine, other processes on"
-        " live.core); crosswire journal --kind standstill lists them",
-    )
-
-
 def uncounted_warning(name: str, error: HostError) -> DataWarning:
     """Say that what a venue's rings have counted is lost."""
     return DataWarning(
@@ -568,9 +559,10 @@ def tell_damaged(run: Run, told: set[str], console: Console) -> None:
 
 def tell_standstill(run: Run, told: set[str], console: Console) -> None:
     """Say once that the engine stood still."""
-    if run.engine.state.standstill_longest_ns >= TOLD_STANDSTILL_NS and "standstill" not in told:
+    warnings = standstill_warnings(run.engine.state)
+    if warnings and "standstill" not in told:
         told.add("standstill")
-        print_warnings([standstill_warning(run)], console)
+        print_warnings(warnings, console)
 
 
 def tell_contradicted(run: Run, told: set[str], console: Console) -> None:

@@ -1,6 +1,6 @@
 """A venue's rings on the host, made from its live configuration."""
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,10 +84,17 @@ def parse_group(text: str, what: str) -> Group:
     return Group(ip, port, parse_endpoint(f"{source}:1", what)[0] if source else 0)
 
 
-def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int = 0) -> VenueRings:
+def open_rings(
+    config: RunConfig,
+    config_path: Path,
+    number: int,
+    tap_bytes: int = 0,
+    allocating: AbstractContextManager[None] | None = None,
+) -> VenueRings:
     """Join the groups, open the market data ring, connect the order session. ConfigError, HostError: one line each.
 
-    With `tap_bytes` there is a tap around it all whose buffer has that size.
+    With `tap_bytes` there is a tap around it all whose buffer has that size. `allocating` is where the counters of the
+    market data's ring are to lie; what orders go through holds secrets, and stays where it is.
     """
     venue = config.venue[number]
     live = venue.live
@@ -104,7 +111,8 @@ def open_rings(config: RunConfig, config_path: Path, number: int, tap_bytes: int
     try:
         set_offloads(live, config.live.namespace if config.live else "", groups, closing)
         connections = closing.enter_context(own_connections(live, venue.name, endpoints)) if own else None
-        market, obtained = open_market(venue, groups, closing, connections.tuples if connections else ())
+        with allocating or nullcontext():
+            market, obtained = open_market(venue, groups, closing, connections.tuples if connections else ())
         drops = closing.enter_context(InterfaceDrops(live.interface))
         ring: Struct
         if connections is not None:

@@ -6,10 +6,11 @@ from contextlib import suppress
 
 from crosswire.engine.errors import LoopError
 from crosswire.engine.simulate.cable import connection_number, cut_connection, is_dead
+from crosswire.engine.simulate.commands import give_command
 from crosswire.engine.simulate.judge import CATCH_UP_MS, judge_lie, judge_standstill
 from crosswire.engine.simulate.plan import Event, Happening, Moment
 from crosswire.engine.simulate.restart import can_restart, forget_records, judge_journal, restart
-from crosswire.engine.simulate.world import World, is_broken, take_records, turn_until
+from crosswire.engine.simulate.world import World, hear_commands, is_broken, take_records, turn_until
 from crosswire.engine.simulate.world_clock import engine_ns, step_clock
 from crosswire.engine.standstill import STANDSTILL_NS
 from crosswire.nic.duration import NS_PER_MS
@@ -97,6 +98,7 @@ def kill_engine(world: World, event: Event, now_ns: int) -> None:
         world.turns_forgotten = forget_records(world.kept, event.unwritten)
     take_records(world)
     restart(world, event.is_torn, event.for_ms * NS_PER_MS)
+    hear_commands(world)
     world.watch.is_leaving = 0
     for number in range(len(world.cables)):
         world.watch.second_ns[number] = 0  # another process has its whole rate again
@@ -275,6 +277,7 @@ HAPPENED = (
     "exchanges throttled",
     "orders late",
     "standstills",
+    "commands given",
 )
 HAPPENINGS: dict[Happening, Callable[[World, Event, int], None]] = {
     Happening.ANSWERS_LATE: delay_answers,
@@ -291,4 +294,5 @@ HAPPENINGS: dict[Happening, Callable[[World, Event, int], None]] = {
     Happening.THROTTLED: throttle,
     Happening.ORDERS_LATE: delay_orders,
     Happening.STOOD_STILL: stand_still,
+    Happening.COMMANDED: give_command,
 }

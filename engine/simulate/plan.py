@@ -6,6 +6,7 @@ from random import Random
 
 import msgspec
 
+from crosswire.engine.control.mailbox import CommandKind
 from crosswire.nic.clock import STEP_NS
 from crosswire.nic.duration import NS_PER_MS
 
@@ -23,6 +24,9 @@ STEP_MS_MAX = 20_000
 STILL_MS_MIN = 20
 STILL_MS_MAX = 12_000  # longer than any order session bears silence
 STILL_COUNTS = (0, 0, 0, 1, 2)
+COMMAND_COUNTS = (0, 0, 0, 1, 2, 4)
+COMMANDED_MS_MAX = 500  # until what was asked for is taken back
+CHOICES_MAX = 1 << 32
 LINE_LATE_MS_MAX = 50
 THROTTLED_MS_MAX = 1_000
 HELD_MS_MAX = 200
@@ -47,6 +51,7 @@ class Happening(IntEnum):
     THROTTLED = 11  # the exchange takes no order, by rate
     ORDERS_LATE = 12  # the exchange takes orders later, as with a longer speed bump
     STOOD_STILL = 13  # the engine's thread: it does not turn, and finds in its rings what has come since
+    COMMANDED = 14  # the engine, by its operator
 
 
 # How often each is drawn. A cut takes long to be noticed, and so to be played: it is rarer.
@@ -90,7 +95,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     venue: int
     gateway: int
     both: bool  # gateways; STOOD_STILL: frames have the time at which they are read, not that at which they came
-    for_ms: int  # ENGINE_KILLED: until the next one is started; LINE_LATE, ORDERS_LATE: by how much
+    for_ms: int  # ENGINE_KILLED, COMMANDED: until what follows; LINE_LATE, ORDERS_LATE: by how much
     moment: Moment = Moment.BETWEEN_TURNS  # ENGINE_KILLED
     count: int = 1  # ENGINE_KILLED: the so-manieth time that the venue's ring comes to that moment
     unwritten: int = 0  # ENGINE_KILLED, AMID_RECORDS: records at the journal's end that were not written any more
@@ -98,6 +103,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     room_bytes: int = 0  # DISK_FULL: that the present segment has left, beside what is kept for the last turns
     step_ns: int = 0  # CLOCK_STEPPED: forward, or back
     lie: int = 0  # LIE_TOLD: which of the venue's, modulo their number
+    command: int = 0  # COMMANDED: CommandKind
+    choice: int = 0  # COMMANDED: a seed for what else there is to choose
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +145,8 @@ def draw_plan(seed: int, venue_counts: Sequence[int]) -> Plan:
     corrupt_ppm = [draw_ppm(rare) for _ in range(venues)]
     still = Random(f"{seed} still")
     events += [draw_standstill(still, venues) for _ in range(still.choice(STILL_COUNTS))]
+    commanded = Random(f"{seed} commands")
+    events += [draw_command(commanded, venues) for _ in range(commanded.choice(COMMAND_COUNTS))]
     return Plan(
         seed=seed,
         config=config,
@@ -185,6 +194,15 @@ def draw_standstill(random: Random, venues: int) -> Event:
     return msgspec.structs.replace(draw_event(random, venues, {Happening.STOOD_STILL: 1}), for_ms=for_ms)
 
 
+def draw_command(random: Random, venues: int) -> Event:
+    """Draw a command: any but to end the run, which every seed does at its end."""
+    return msgspec.structs.replace(
+        draw_event(random, venues, {Happening.COMMANDED: 1}),
+        command=int(random.choice([kind for kind in CommandKind if kind != CommandKind.KILL])),
+        choice=random.randrange(CHOICES_MAX),
+    )
+
+
 def draw_step_ns(random: Random) -> int:
     """Draw by how much a clock is set: as often by little as by much, and never by what is slewed over."""
     return round(STEP_NS * (STEP_MS_MAX * NS_PER_MS / STEP_NS) ** random.random())
@@ -201,6 +219,7 @@ def draw_event(random: Random, venues: int, weights: Mapping[Happening, int]) ->
         Happening.LINE_LATE: LINE_LATE_MS_MAX,
         Happening.THROTTLED: THROTTLED_MS_MAX,
         Happening.ORDERS_LATE: HELD_MS_MAX,
+        Happening.COMMANDED: COMMANDED_MS_MAX,
     }
     at_ms = random.randrange(TRADING_MS)
     if random.random() < 0.2:

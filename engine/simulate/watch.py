@@ -17,7 +17,17 @@ from crosswire.nic.memory.struct import Array, Reference, Struct, i64, view
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.risk.records import INSTRUMENTS_MAX
-from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, VENUES_MAX, Order, OrderState, is_open, open_lots
+from crosswire.risk.trading_state import TradingState, Why
+from crosswire.venues.order import (
+    ENGINES_OWN,
+    ORDERS_BITS,
+    ORDERS_MAX,
+    VENUES_MAX,
+    Order,
+    OrderState,
+    is_open,
+    open_lots,
+)
 from crosswire.venues.session import SessionState
 from crosswire.venues.side import BUY, sign_of
 
@@ -52,6 +62,10 @@ class Invariant(IntEnum):
     SENT_ON_RECENT_BOOK = 22  # an order leaves only if something of its venue has come within a book's greatest age
     STANDSTILL_READS = 23  # an engine that stood still reads what waits before it gives anybody up for silence
     SENT_WITHIN_LIMITS = 24  # no order is too large, and its venue has no more open, and is sent no more a second
+    PAUSE_SILENCES = 25  # while the operator allows cancels only, no order, quote or amend leaves
+    FLATTEN_IS_ALONE = 26  # while positions are traded away, no strategy's order leaves
+    COMMANDS_HOLD = 27  # a command is answered within some ms, and what the answer says is so: all of it or nothing
+    FLATTEN_ENDS = 28  # positions are nothing then, or it says which are not
 
 
 class Violation(Struct):
@@ -74,6 +88,8 @@ class Watch(Struct):
     amends_sent: i64
     orders_made: i64  # `OrderTable.counter`
     alarms: i64
+    is_paused: i64  # 1: the operator allows cancels only
+    is_flattening: i64
     has_lied: i64  # 1: an exchange has; a position may be what no order of ours can have made
     is_leaving: i64  # 1: the engine was told to, or to go on without another segment of its journal
     violation_count: i64
@@ -123,6 +139,8 @@ def note_before(watch: Watch, engine: Engine) -> None:
     watch.amends_sent = engine.state.amends_sent
     watch.orders_made = engine.orders.counter
     watch.alarms = engine.gate.alarms
+    watch.is_paused = engine.gate.asked[Why.OPERATOR] >= TradingState.CANCEL_ONLY
+    watch.is_flattening = engine.gate.flattening
     for index in range(engine.market.count):
         watch.was_valid[index] = engine.market.books[index].valid
 
@@ -143,6 +161,10 @@ def judge_turn(watch: Watch, engine: Engine) -> None:
         watch.evaluated[Invariant.LEAVING_SILENCES] += 1
         if has_sent:
             violate(watch, engine, Invariant.LEAVING_SILENCES, 0, engine.state.orders_sent, watch.orders_sent)
+    if watch.is_paused != 0:
+        watch.evaluated[Invariant.PAUSE_SILENCES] += 1
+        if has_sent:
+            violate(watch, engine, Invariant.PAUSE_SILENCES, 0, engine.state.orders_sent, watch.orders_sent)
     sum_orders(watch, engine, has_sent)
     if has_sent:
         judge_open_orders(watch, engine)
@@ -198,6 +220,10 @@ def sum_orders(watch: Watch, engine: Engine, has_sent: bool) -> None:
 def judge_sent(watch: Watch, engine: Engine, order: Order) -> None:
     """Judge an order that has just left: a later frame of the same turn may have lost its book, or proven it."""
     watch.evaluated[Invariant.SENT_ON_PROVEN_BOOK] += 1
+    if watch.is_flattening != 0:
+        watch.evaluated[Invariant.FLATTEN_IS_ALONE] += 1
+        if order.is_restored != ENGINES_OWN:
+            violate(watch, engine, Invariant.FLATTEN_IS_ALONE, order.instrument, order.strategy, 0)
     if watch.was_valid[order.instrument] == 0 and engine.market.books[order.instrument].valid == 0:
         violate(watch, engine, Invariant.SENT_ON_PROVEN_BOOK, order.instrument, order.client_order_id, 0)
     judge_terms(watch, engine, order)

@@ -11,14 +11,16 @@ import numpy as np
 from crosswire.engine.build.market import level_capacity
 from crosswire.engine.build.run import Core, Run, build_run
 from crosswire.engine.build.venue import made, order_flow, venue_setup
-from crosswire.engine.config import ConfigError, RunConfig, StrategyConfig
+from crosswire.engine.config import ConfigError, ControlConfig, FlattenConfig, RunConfig, StrategyConfig
+from crosswire.engine.control.mailbox import Mailbox
+from crosswire.engine.control.parameters import set_control
 from crosswire.engine.ending import go_on_without_segment
 from crosswire.engine.faults import plain_faults
 from crosswire.engine.loop import Status
 from crosswire.engine.seat import raise_failure
 from crosswire.engine.simulate.cable import Cable, make_cable
 from crosswire.engine.simulate.deliveries import Deliveries, judge_turns, take_deliveries
-from crosswire.engine.simulate.plan import Plan
+from crosswire.engine.simulate.plan import Happening, Plan
 from crosswire.engine.simulate.record import Recording
 from crosswire.engine.simulate.restart import History, begin_journal
 from crosswire.engine.simulate.truth import make_truth
@@ -37,6 +39,9 @@ from crosswire.risk.records import VERSION, FillRecord, OrderSent, RecordKind
 from crosswire.venues.adapter import ExchangeAccount
 from crosswire.venues.order import Order, is_open
 from crosswire.venues.side import sign_of
+
+FLATTEN_MS = 50  # between two tries, of which there are few: a seed lasts 5 s
+FLATTEN_TRIES = 10
 
 
 class WatchEntries(Struct):
@@ -91,6 +96,7 @@ class World:
     history: History = field(default_factory=History)
     past: Counter[str] = field(default_factory=Counter)  # of processes that have died
     accounts_seen: dict[int, int] = field(default_factory=dict)  # times that a venue has told its account
+    mailbox: Mailbox = field(default_factory=Mailbox)  # that the engine hears, if the seed has commands
     recording: Recording | None = None  # what a live run would leave; None: nothing is kept
 
     @property
@@ -149,7 +155,8 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path, recording: Reco
             raise ConfigError(
                 f"{config_path}: venue {venue.name}: its exchange tells no account; it can't be simulated"
             )
-    config = msgspec.structs.replace(config, strategy=strategies_of(plan, config))
+    control = ControlConfig(keys="", flatten=FlattenConfig(interval_ms=FLATTEN_MS, tries=FLATTEN_TRIES))
+    config = msgspec.structs.replace(config, strategy=strategies_of(plan, config), control=control)
     cables: list[Cable] = []
     watch, entries, clock, deliveries = Watch(), WatchEntries(), WorldClock(), Deliveries()
     watch.clock = clock
@@ -175,7 +182,17 @@ def make_world(plan: Plan, config: RunConfig, config_path: Path, recording: Reco
     kept = begin_journal(run, recording=recording)
     if recording is not None:
         recording.begin(kept.journal.key)
-    return World(plan, run, cables, watch, entries, kept, clock, deliveries, recording=recording)
+    world = World(plan, run, cables, watch, entries, kept, clock, deliveries, recording=recording)
+    hear_commands(world)
+    return world
+
+
+def hear_commands(world: World) -> None:
+    """Give the engine the mailbox that its operator writes to, if the seed has commands: it looks each millisecond."""
+    if any(event.happening == Happening.COMMANDED for event in world.plan.events):
+        set_control(world.run.core, world.run.config)
+        control = world.run.engine.control
+        control.mailbox, control.seen = address_of(world.mailbox), world.mailbox.number[0]
 
 
 def set_limits(plan: Plan, run: Run) -> None:

@@ -6,28 +6,27 @@ The kernel resolves and keeps neighbours (ARP, RFC 826); a ring that bypasses it
 
 import errno
 import fcntl
-import os
 import socket
 import struct
 import time
+from dataclasses import dataclass
 
 from crosswire.nic.host.interface import interface_index
 from crosswire.nic.host.multicast import ip_text
+from crosswire.nic.host.netlink import ACK, CREATE, DUMP, REPLACE, ask_netlink, attribute, attributes
 from crosswire.nic.host.process import HostError
 
 RESOLVE_PATIENCE_S = 3.0  # the kernel asks three times, once a second
 _RESOLVE_STEP_S = 0.02
 _DISCARD_PORT = 9  # RFC 863: what a datagram that is only to provoke ARP is sent to
 _SIOCGIFADDR, _SIOCGIFHWADDR, _SIOCGIFMTU = 0x8915, 0x8927, 0x8921
-_RTM_GETROUTE, _RTM_GETNEIGH = 26, 30
-_NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
-_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_RTM_GETROUTE, _RTM_NEWNEIGH, _RTM_DELNEIGH, _RTM_GETNEIGH = 26, 28, 29, 30
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _NDA_DST, _NDA_LLADDR = 1, 2
-_NUD_VALID = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80  # reachable, stale, delay, probe, no ARP, permanent
-_HEADER_BYTES = 16  # struct nlmsghdr; rtmsg and ndmsg have 12 bytes
-_MESSAGE_BYTES = 12
-_REPLY_BYTES = 1 << 16
+NUD_REACHABLE, NUD_STALE, NUD_DELAY, NUD_PROBE, NUD_FAILED, NUD_PERMANENT = 0x02, 0x04, 0x08, 0x10, 0x20, 0x80
+_NUD_NO_ARP = 0x40
+_NUD_VALID = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | _NUD_NO_ARP | NUD_PERMANENT
+_MESSAGE_BYTES = 12  # struct rtmsg, struct ndmsg
 
 
 def _ioctl(request: int, interface: str) -> bytes:
@@ -54,46 +53,12 @@ def interface_mtu(interface: str) -> int:
     return int(struct.unpack_from("<i", _ioctl(_SIOCGIFMTU, interface))[0])
 
 
-def _netlink(kind: int, flags: int, body: bytes) -> list[bytes]:
-    """Send a request and return the messages that answer it, without their headers; OSError as the kernel says."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0) as link:
-        link.settimeout(RESOLVE_PATIENCE_S)
-        link.send(struct.pack("<IHHII", _HEADER_BYTES + len(body), kind, _NLM_F_REQUEST | flags, 1, 0) + body)
-        messages: list[bytes] = []
-        while True:
-            data = link.recv(_REPLY_BYTES)
-            while len(data) >= _HEADER_BYTES:
-                length, reply = struct.unpack_from("<IH", data)
-                content, data = data[_HEADER_BYTES:length], data[(length + 3) & ~3 :]
-                if reply == _NLMSG_DONE:
-                    return messages
-                if reply == _NLMSG_ERROR:
-                    number = -struct.unpack_from("<i", content)[0]
-                    raise OSError(number, os.strerror(number))
-                messages.append(content)
-                if not flags & _NLM_F_DUMP:
-                    return messages
-
-
-def _attributes(content: bytes) -> dict[int, bytes]:
-    """Map type to value of the attributes in a message's part behind its fixed fields."""
-    found: dict[int, bytes] = {}
-    content = content[_MESSAGE_BYTES:]
-    while len(content) >= 4:
-        length, kind = struct.unpack_from("<HH", content)
-        if length < 4:
-            break
-        found[kind] = content[4:length]
-        content = content[(length + 3) & ~3 :]
-    return found
-
-
 def next_hop(interface: str, ip: int) -> int:
     """The address that packets to `ip` go to next: itself, or a router's. HostError if they leave elsewhere."""
     body = struct.pack("<BBBBBBBBI", socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0)
-    body += struct.pack("<HH4s", 8, _RTA_DST, ip.to_bytes(4, "big"))
+    body += attribute(_RTA_DST, ip.to_bytes(4, "big"))
     try:
-        route = _attributes(_netlink(_RTM_GETROUTE, 0, body)[0])
+        route = attributes(ask_netlink(_RTM_GETROUTE, 0, body)[0][_MESSAGE_BYTES:])
     except OSError as error:
         raise HostError(f"{interface}: no route to {ip_text(ip)}: {error.strerror}; see `ip route`") from None
     if int.from_bytes(route.get(_RTA_OIF, b""), "little") != interface_index(interface):
@@ -101,18 +66,46 @@ def next_hop(interface: str, ip: int) -> int:
     return int.from_bytes(route[_RTA_GATEWAY], "big") if _RTA_GATEWAY in route else ip
 
 
-def known_mac(interface: str, ip: int) -> int:
-    """A neighbour's address in the kernel's table, as a 48-bit number; 0 if it does not know it."""
+@dataclass(frozen=True)
+class Neighbour:
+    """An entry of the kernel's table: a 48-bit address, 0 if there is none, and the state, a bit of NUD_*."""
+
+    mac: int
+    state: int
+
+
+def find_neighbour(interface: str, ip: int) -> Neighbour | None:
+    """Look a neighbour up in the kernel's table; None: it has no entry. HostError: no such interface."""
     index = interface_index(interface)
     wanted = ip.to_bytes(4, "big")
-    for content in _netlink(_RTM_GETNEIGH, _NLM_F_DUMP, struct.pack("<B3xiHBB", socket.AF_INET, 0, 0, 0, 0)):
+    for content in ask_netlink(_RTM_GETNEIGH, DUMP, struct.pack("<B3xiHBB", socket.AF_INET, 0, 0, 0, 0)):
         _, where, state = struct.unpack_from("<B3xiH", content)
-        if where != index or not state & _NUD_VALID:
-            continue
-        neighbour = _attributes(content)
-        if neighbour.get(_NDA_DST) == wanted and len(neighbour.get(_NDA_LLADDR, b"")) == 6:
-            return int.from_bytes(neighbour[_NDA_LLADDR], "big")
-    return 0
+        entry = attributes(content[_MESSAGE_BYTES:])
+        if where == index and entry.get(_NDA_DST) == wanted:
+            mac = entry.get(_NDA_LLADDR, b"")
+            return Neighbour(int.from_bytes(mac, "big") if len(mac) == 6 else 0, state)
+    return None
+
+
+def set_neighbour(interface: str, ip: int, neighbour: Neighbour | None) -> None:
+    """Put an entry in the place of what the table has, or None: remove it. HostError if refused."""
+    state = neighbour.state if neighbour else 0
+    body = struct.pack("<B3xiHBB", socket.AF_INET, interface_index(interface), state, 0, 0)
+    body += attribute(_NDA_DST, ip.to_bytes(4, "big"))
+    kind, flags = (_RTM_NEWNEIGH, ACK | CREATE | REPLACE) if neighbour else (_RTM_DELNEIGH, ACK)
+    if neighbour and neighbour.mac:
+        body += attribute(_NDA_LLADDR, neighbour.mac.to_bytes(6, "big"))
+    try:
+        ask_netlink(kind, flags, body)
+    except OSError as error:
+        if neighbour is not None or error.errno != errno.ENOENT:
+            raise HostError(f"{interface}: neighbour {ip_text(ip)}: {error.strerror}") from None
+
+
+def known_mac(interface: str, ip: int) -> int:
+    """A neighbour's address in the kernel's table, as a 48-bit number; 0 if it does not know it."""
+    found = find_neighbour(interface, ip)
+    return found.mac if found is not None and found.state & _NUD_VALID else 0
 
 
 def resolve(interface: str, ip: int, patience_s: float = RESOLVE_PATIENCE_S) -> int:

@@ -27,8 +27,9 @@ import ctypes
 import inspect
 import mmap
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeGuard, TypeVar, get_args, get_origin
 
@@ -80,24 +81,46 @@ u64 = Annotated[int, Scalar("u64", "u8", ctypes.c_int64)]
 f64 = Annotated[float, Scalar("f64", "f8", ctypes.c_double)]
 
 
+# Takes (size, alignment) and returns the address of zeros, and what keeps them; None: each `Memory` is its own.
+Allocator: TypeAlias = Callable[[int, int], tuple[int, Any]]
+allocator: ContextVar[Allocator | None] = ContextVar("allocator", default=None)
+
+
 class Memory:
     """A zeroed, aligned allocation, and whatever its pointer fields point to.
 
     `targets` maps the address of a pointer field to the `Array` stored there: compiled code holds bare addresses, so
-    this is what keeps the target alive as long as the pointer.
+    this is what keeps the target alive as long as the pointer. It comes from `allocator`, unless `is_private`. `bounds`
+    are those of what another process shares (`nic/memory/arena.py`): no pointer is followed out of it.
     """
 
-    __slots__ = ("_buffer", "address", "targets")
+    __slots__ = ("_buffer", "address", "bounds", "targets")
 
-    def __init__(self, size_bytes: int = 0, *, in_large_pages: bool = False) -> None:
+    def __init__(
+        self,
+        size_bytes: int = 0,
+        *,
+        in_large_pages: bool = False,
+        is_private: bool = False,
+        bounds: tuple[int, int] | None = None,
+    ) -> None:
         alignment = LARGE_PAGE_BYTES if in_large_pages else ALIGNMENT_BYTES
         self._buffer: Any = None
         self.address = 0
-        if size_bytes:
+        self.bounds = bounds
+        allocate = None if is_private else allocator.get()
+        if size_bytes and allocate is not None:
+            self.address, self._buffer = allocate(size_bytes, alignment)
+        elif size_bytes:
             size_bytes += alignment
             self._buffer = _large_pages(size_bytes) if in_large_pages else np.zeros(size_bytes, np.uint8)
             self.address = _round_up(self._buffer.ctypes.data, alignment)
         self.targets: dict[int, Array] = {}
+
+    def check(self, address: int, size_bytes: int) -> None:
+        """Raise a ValueError if these bytes are not of what is shared."""
+        if self.bounds is not None and not self.bounds[0] <= address <= self.bounds[1] - size_bytes:
+            raise ValueError(f"{size_bytes} bytes at {address:#x} are not shared")
 
 
 def _large_pages(size_bytes: int) -> "np.ndarray[Any, Any]":
@@ -127,7 +150,9 @@ class Array:
             raise ValueError("null pointer")
         if index < 0 or (self.count is not None and index >= self.count):
             raise IndexError(f"index {index} outside 0..{self.count}")
-        return self.address + index * self.element.size
+        address = self.address + index * self.element.size
+        self.memory.check(address, self.element.size)
+        return address
 
     def __getitem__(self, index: int) -> Any:
         address = self._address_of(index)
@@ -155,6 +180,7 @@ class Array:
         """The first `count` elements (default: all) as a NumPy view of the same memory."""
         count = len(self) if count is None else count
         dtype = np.dtype(self.element.format) if isinstance(self.element, Scalar) else self.element.dtype
+        self.memory.check(self.address, count * dtype.itemsize)
         raw: Any = (ctypes.c_uint8 * (count * dtype.itemsize)).from_address(self.address)
         # The view must keep the memory alive by itself: ctypes objects made from an address do not.
         raw._memory = self.memory
@@ -222,8 +248,10 @@ class Field:
             there = ctypes.c_uint64.from_address(address).value
             if there == 0:
                 raise ValueError(f"{self.name} refers to nothing yet")
+            struct.memory.check(there, self.element.size)
             target = struct.memory.targets.get(address)
-            return self.element.at(there, None if target is None else target.memory)
+            memory = struct.memory if struct.memory.bounds is not None else None
+            return self.element.at(there, memory if target is None else target.memory)
         if self.count is not None:
             return Array(address, self.element, self.count, struct.memory, self.byte_order)
         if isinstance(self.element, Scalar):
@@ -270,6 +298,7 @@ class StructMeta(type):
     byte_order: ByteOrder
     dtype: np.dtype[Any]
     hidden: tuple[str, ...]  # fields whose values no text shows
+    is_private: bool  # it holds such a field: no memory that is shared has it
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> "StructMeta":
         return super().__new__(mcs, name, bases, namespace)
@@ -291,6 +320,7 @@ class StructMeta(type):
         cls.fields = dict(parent.fields) if parent else {}
         cls._offset = max((f.offset + f.size for f in cls.fields.values()), default=0)
         cls.alignment = parent.alignment if parent else 1
+        cls.is_private = bool(cls.hidden) or (parent is not None and parent.is_private)
         for field_name, annotation in inspect.get_annotations(cls, eval_str=True).items():
             cls._add(field_name, annotation)
         cls.size = cls._offset if cls.packed else _round_up(cls._offset, cls.alignment)
@@ -309,6 +339,8 @@ class StructMeta(type):
         if not cls.packed:
             cls._offset = _round_up(cls._offset, alignment)
             cls.alignment = max(cls.alignment, alignment)
+        if base is None and _is_struct(element):
+            cls.is_private = cls.is_private or element.is_private
         field = Field(name, cls._offset, element, count, base, cls.byte_order)
         cls.fields[name] = field
         setattr(cls, name, field)
@@ -355,7 +387,7 @@ class Struct(metaclass=StructMeta):
     __slots__ = ("_base", "memory")
 
     def __init__(self, **values: Any) -> None:
-        self.memory = Memory(max(type(self).size, 1))
+        self.memory = Memory(max(type(self).size, 1), is_private=type(self).is_private)
         self._base = self.memory.address
         for name, value in values.items():
             if name not in type(self).fields:
@@ -419,7 +451,7 @@ def array(element: Any, count: int) -> Array:
     """`count` zeroed elements (a `Struct` class, or a scalar such as `u8`) in memory of their own."""
     if get_origin(element) is Annotated:
         element = get_args(element)[1]
-    memory = Memory(max(element.size * count, 1))
+    memory = Memory(max(element.size * count, 1), is_private=_is_private(element))
     return Array(memory.address, element, count, memory)
 
 
@@ -432,11 +464,16 @@ def arrays(*shapes: tuple[Any, int], in_large_pages: bool = False) -> tuple[Arra
     offsets = [0]
     for element, (_, count) in zip(elements, shapes, strict=True):
         offsets.append(_round_up(offsets[-1] + element.size * count, ALIGNMENT_BYTES))
-    memory = Memory(max(offsets[-1], 1), in_large_pages=in_large_pages)
+    is_private = any(map(_is_private, elements))
+    memory = Memory(max(offsets[-1], 1), in_large_pages=in_large_pages, is_private=is_private)
     return tuple(
         Array(memory.address + offset, element, count, memory)
         for offset, element, (_, count) in zip(offsets, elements, shapes, strict=False)
     )
+
+
+def _is_private(element: Element) -> bool:
+    return not isinstance(element, Scalar) and element.is_private
 
 
 def one(struct: Struct) -> Array:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from crosswire.strategies.desk import submit as submit
     from crosswire.strategies.desk import wake_at as wake_at
     from crosswire.strategies.interface import BuildContext as BuildContext
+    from crosswire.strategies.interface import Changeable as Changeable
     from crosswire.strategies.interface import Strategy as Strategy
     from crosswire.strategies.interface import catch_up as catch_up
     from crosswire.strategies.interface import on_book as on_book
@@ -101,6 +102,7 @@ _HOMES = {
     ),
     "crosswire.strategies.interface": (
         "BuildContext",
+        "Changeable",
         "Strategy",
         "catch_up",
         "on_book",

@@ -1,4 +1,5 @@
-"""What the bridge to Binance adds: from a websocket frame sent to the datagram received, and messages a second.
+"""What the bridge to Binance adds: from a websocket frame sent to the datagram received, messages a second, a burst of
+ten times the recorded rate (`bridge_burst`), and from an order in to its request out (`bridge_orders`).
 
     crosswire bench bridge [RECORDING.gz]       default: usdm/btcusdt of $CROSSWIRE_DATA/binance
 
@@ -22,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import trustme
 from picows import WSCloseCode, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
@@ -37,11 +38,14 @@ from crosswire.venues.bridge.binance.gateway.websocket import open_websocket
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.recognise import recognise
 from crosswire.venues.bridge.binance.terms import channel_id_of, find_terms, instrument_id_of
+from tests.bench.bridge_burst import expect, judge, play
+from tests.bench.bridge_orders import measure_orders, serve_orders
 from tests.support.paths import benchmark_recording
 
 ROUNDS = 3
 LATENCY_MESSAGES = 3_000
 FLOOD_MESSAGES = 40_000
+BURST_MESSAGES = 20_000
 GAP_S = 0.0003
 ANSWER_S_MAX = 0.05
 WRITE_BYTES_MAX = 1 << 20
@@ -51,25 +55,46 @@ US = 1e6
 OnMessage = Callable[[memoryview, bool], None]
 
 
-def read_recording(path: Path) -> tuple[bytes, list[bytes]]:
-    """The snapshot of a recording, and the messages from there on."""
+class Recording(NamedTuple):
+    """A recording's snapshot, and all its other messages with the times that they were received at."""
+
+    snapshot: bytes
+    times_ns: list[int]
+    messages: list[bytes]
+
+
+def read_recording(path: Path) -> Recording:
+    """Read a recording."""
     with gzip.open(path) as lines:
-        payloads = [line.partition(b" ")[2].rstrip() for line in lines]
+        parted = [line.partition(b" ") for line in lines]
+    times_ns = [int(each[0]) for each in parted]
+    payloads = [each[2].rstrip() for each in parted]
     place = next(place for place, payload in enumerate(payloads) if b'"lastUpdateId"' in payload[:200])
-    return payloads[place], payloads[:place] + payloads[place + 1 :]
+    return Recording(
+        payloads[place], times_ns[:place] + times_ns[place + 1 :], payloads[:place] + payloads[place + 1 :]
+    )
 
 
 class Venue(WSListener):
     """The venue's end: sends what its path asks for."""
 
-    def __init__(self, messages: list[bytes], reader: socket.socket, path: str) -> None:
-        self.messages, self.reader, self.path = messages, reader, path
+    def __init__(self, recording: Recording, reader: socket.socket, path: str) -> None:
+        self.recording, self.reader, self.path = recording, reader, path
+        self.messages = recording.messages
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Begin."""
-        self.task = asyncio.ensure_future(
-            self._latency(transport) if "latency" in self.path else self._flood(transport)
-        )
+        self.task = asyncio.ensure_future(self._work(transport))
+
+    async def _work(self, transport: WSTransport) -> None:
+        if self.path == "/latency":
+            await self._latency(transport)
+        elif self.path == "/flood":
+            await self._flood(transport)
+        else:
+            count = int(self.path.rpartition("/")[2])
+            self._drain()
+            await play(transport, self.reader, self.recording.times_ns[:count], self.messages[:count])
 
     def _drain(self) -> int:
         count = 0
@@ -116,7 +141,7 @@ class Venue(WSListener):
 
 async def serve(recording: Path, certificate: Path) -> None:
     """Be the venue until killed; the first line says where."""
-    _, messages = read_recording(recording)
+    played = read_recording(recording)
     reader = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
     reader.bind(("127.0.0.1", 0))
@@ -125,7 +150,7 @@ async def serve(recording: Path, certificate: Path) -> None:
     context.load_cert_chain(certificate)
 
     def accept(request: WSUpgradeRequest) -> Venue:
-        return Venue(messages, reader, request.path.decode())
+        return Venue(played, reader, request.path.decode())
 
     server = await ws_create_server(accept, "127.0.0.1", 0, ssl=context)
     print(json.dumps({"port": server.sockets[0].getsockname()[1], "udp": reader.getsockname()[1]}), flush=True)
@@ -165,14 +190,14 @@ class Bench:
             env={**os.environ},
         )
         self.place = json.loads(self.line())
-        self.snapshot, _ = read_recording(recording)
+        self.played = read_recording(recording)
 
     def line(self) -> str:
         """Read a line that the venue says."""
         assert self.venue.stdout is not None
         return self.venue.stdout.readline()
 
-    def channel(self) -> tuple[Channel, Sender]:
+    def channel(self, sender: Any, log: Log) -> Channel:
         """Make the instrument anew."""
         found = recognise(self.recording, None)
         number = instrument_id_of(Market(found.market), found.symbol)
@@ -185,14 +210,18 @@ class Bench:
             filters=Filters(),
             status=TRADING,
         )
-        log = Log(lambda _line: None)
-        sender = Sender(FeedConfig(address=f"127.0.0.1:{self.place['udp']}", source="127.0.0.1"), log)
-        return Channel(definition, sender, log, None), sender
+        return Channel(definition, sender, log, None)
+
+    def sender(self, log: Log) -> Sender:
+        """Make a sender to the venue's process."""
+        return Sender(FeedConfig(address=f"127.0.0.1:{self.place['udp']}", source="127.0.0.1"), log)
 
     def run(self, client: str, path: str) -> dict[str, float]:
         """Take a connection's messages by that client; processor seconds, messages, and what the venue measured."""
-        channel, sender = self.channel()
-        channel.take_snapshot(self.snapshot)
+        log = Log(lambda _line: None)
+        sender = self.sender(log)
+        channel = self.channel(sender, log)
+        channel.take_snapshot(self.played.snapshot)
         handling: list[float] = []
 
         def take(payload: memoryview, is_binary: bool) -> None:
@@ -215,6 +244,17 @@ class Bench:
             result |= {"p50_us": times[len(times) // 2], "p99_us": times[len(times) * 99 // 100]}
         return result
 
+    def burst(self, count: int) -> dict[str, float]:
+        """Take so many messages at ten times their rate."""
+        expected = expect(self.channel, self.played.snapshot, self.played.messages[:count])
+        log = Log(lambda _line: None)
+        sender = self.sender(log)
+        channel = self.channel(sender, log)
+        channel.take_snapshot(self.played.snapshot)
+        asyncio.run(by_picows(self.place["port"], f"/burst/{count}", self.context, channel.take))
+        sender.close()
+        return judge(expected, json.loads(self.line()))
+
     def close(self) -> None:
         """End the venue."""
         self.venue.terminate()
@@ -226,39 +266,49 @@ def main() -> None:
     if sys.argv[1:2] == ["--venue"]:
         asyncio.run(serve(Path(sys.argv[2]), Path(sys.argv[3])))
         return
+    if sys.argv[1:2] == ["--orders"]:
+        asyncio.run(serve_orders(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
+        return
     recording = Path(sys.argv[1]) if sys.argv[1:] else benchmark_recording("binance/usdm/btcusdt_20240808.gz")
-    rows: dict[str, dict[str, list[float]]] = {client: {} for client in CLIENTS}
+    rows: dict[str, list[dict[str, float]]] = {name: [] for name in (*CLIENTS, "burst", "ed25519", "hmac")}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(recording, Path(folder))
         try:
             bench.run("picows", "/latency")  # compiles, warms up
             for _ in range(ROUNDS):
                 for client in CLIENTS:
-                    row = rows[client]
-                    latency = bench.run(client, "/latency")
-                    flood = bench.run(client, "/flood")
-                    row.setdefault("p50_us", []).append(latency["p50_us"])
-                    row.setdefault("p99_us", []).append(latency["p99_us"])
-                    for key in ("handling_p50_us", "handling_p99_us"):
-                        row.setdefault(key, []).append(latency[key])
-                    row.setdefault("messages_per_s", []).append(flood["messages"] / flood["cpu_s"])
+                    rows[client].append(bench.run(client, "/latency") | flood_rate(bench.run(client, "/flood")))
+                rows["burst"].append(bench.burst(BURST_MESSAGES))
         finally:
             bench.close()
-    medians = {client: {key: statistics.median(values) for key, values in row.items()} for client, row in rows.items()}
-    for client, row in medians.items():
-        shown = ", ".join(f"{key} {value:,.0f}" for key, value in row.items())
-        print(f"{client:>10}: {shown}")
-    own, other = medians["picows"], medians["websockets"]
-    result = {"name": "bridge", "client": "picows", "other_client": "websockets", "rounds": ROUNDS}
-    print(
-        json.dumps(
-            result
-            | {key: round(own[key], 1) for key in ("p50_us", "p99_us", "handling_p50_us", "handling_p99_us")}
-            | {"messages_per_s": round(own["messages_per_s"])}
-            | {f"other_client_{key}": round(other[key], 1) for key in ("p50_us", "p99_us")}
-            | {"other_client_messages_per_s": round(other["messages_per_s"])}
-        )
-    )
+        for _ in range(ROUNDS):
+            for kind in ("ed25519", "hmac"):
+                rows[kind].append(measure_orders(Path(folder), kind))
+    show(rows)
+
+
+def flood_rate(flood: dict[str, float]) -> dict[str, float]:
+    """Reckon messages a second by the bridge's own processor time."""
+    return {"messages_per_s": flood["messages"] / flood["cpu_s"]}
+
+
+def show(rows: dict[str, list[dict[str, float]]]) -> None:
+    """Print medians of the rounds, a line each, and the closing line."""
+    medians = {
+        name: {key: statistics.median(row[key] for row in rounds) for key in rounds[0]} for name, rounds in rows.items()
+    }
+    for name, row in medians.items():
+        print(f"{name:>10}: " + ", ".join(f"{key} {value:,.0f}" for key, value in row.items()))
+    own, other, burst, orders = (medians[name] for name in ("picows", "websockets", "burst", "ed25519"))
+    burst["burst_lost"] = sum(row["burst_lost"] for row in rows["burst"])
+    burst["burst_longest_us"] = max(row["burst_longest_us"] for row in rows["burst"])
+    result: dict[str, Any] = {"name": "bridge", "client": "picows", "other_client": "websockets", "rounds": ROUNDS}
+    result |= {key: round(own[key], 1) for key in ("p50_us", "p99_us", "handling_p50_us", "handling_p99_us")}
+    result |= {"messages_per_s": round(own["messages_per_s"])}
+    result |= {f"other_client_{key}": round(other[key], 1) for key in ("p50_us", "p99_us")}
+    result |= {"other_client_messages_per_s": round(other["messages_per_s"])}
+    result |= {key: round(value, 1) for key, value in (orders | burst).items()}
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

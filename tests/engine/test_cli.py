@@ -11,8 +11,9 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from crosswire.engine.adapters import find_adapter
 from crosswire.engine.cli import add_importers, app
-from crosswire.engine.config import ConfigError, load_config
+from crosswire.engine.config import ConfigError, convert, load_config, parse_toml
 from crosswire.engine.examples import copy_examples, example_files
 from tests.support.paths import ROOT
 
@@ -89,12 +90,19 @@ def test_completion_knows_the_commands(typed: str, place: str, found: str) -> No
     assert done.stdout.split() == [found]
 
 
+PROCESSES = {"bridge-binance": "binance", "stand-in": "stand-in"}  # examples that are of a process beside the engine
+
+
 def test_examples_are_copied_to_where_they_work(tmp_path: Path) -> None:
     copies = copy_examples(tmp_path / "deep" / "examples")
     assert [path.name for path in copies] == sorted(path.name for path in (ROOT / "examples").glob("*.toml"))
     for original, copy in zip(example_files(), copies, strict=True):
         assert copy.read_bytes() == original.read_bytes()
-        load_config(copy)
+        if copy.stem in PROCESSES:
+            process = find_adapter("bridge").processes[PROCESSES[copy.stem]]
+            convert(parse_toml(copy.read_text(), copy), process.config, str(copy))
+        else:
+            load_config(copy)
 
 
 def test_examples_never_overwrite(tmp_path: Path) -> None:

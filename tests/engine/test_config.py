@@ -30,7 +30,9 @@ def error_of(path: Path) -> str:
     return message
 
 
-@pytest.mark.parametrize("name", ["synthetic.toml", "binance-btc.toml", "binance-eth.toml", "starbase.toml"])
+@pytest.mark.parametrize(
+    "name", ["synthetic.toml", "binance-btc.toml", "binance-eth.toml", "starbase.toml", "deribit-binance.toml"]
+)
 def test_examples_are_valid(name: str) -> None:
     config = load_config(EXAMPLES / name)
     assert len(config.venue) >= 2

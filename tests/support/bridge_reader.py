@@ -13,7 +13,7 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import Book, level_lots, make_books, worse_level
 from crosswire.venues.bridge.feed import BridgeFeed
 from crosswire.venues.bridge.wire.layout import PAYLOAD_BYTES_MAX
-from crosswire.venues.feed import decode
+from crosswire.venues.feed import Feed, decode
 from crosswire.venues.instrument import Instrument, text_of
 from crosswire.venues.market import BOOK_LOST, Events, Market, clear_events
 from crosswire.venues.side import ASK, BID
@@ -26,7 +26,7 @@ WAIT_S = 60.0
 
 
 @compiled
-def take(packet: Packet, feed: BridgeFeed, market: Market, events: Events) -> int:
+def take(packet: Packet, feed: Feed, market: Market, events: Events) -> int:
     """Decode one datagram; 1 if it cost a book."""
     clear_events(events, market)
     decode(feed, packet, market, events)

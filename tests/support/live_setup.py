@@ -80,12 +80,15 @@ class Command:
 
 
 @contextmanager
-def started(folder: Path, name: str, *arguments: object, module: str = "crosswire.engine.cli") -> Iterator[Command]:
-    """`crosswire NAME ARGUMENTS`, killed if it still runs at the end."""
+def started(
+    folder: Path, name: str, *arguments: object, module: str = "crosswire.engine.cli", namespace: str = ""
+) -> Iterator[Command]:
+    """`crosswire NAME ARGUMENTS`, in a network namespace if one is named; killed if it still runs at the end."""
+    there = ["ip", "netns", "exec", namespace] if namespace else []
     output = folder / f"{name}-{time.monotonic_ns()}.log"
     with output.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, name, *map(str, arguments)],
+            [*there, sys.executable, "-m", module, name, *map(str, arguments)],
             cwd=ROOT,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -38,7 +38,7 @@ VALUE_MAX = 1 << 62  # a notional past this is refused as a bad quantity: it wou
 
 
 class OrderRequest(Struct):
-    """A new limit order as it arrives; nothing about it is proven."""
+    """A new limit order as it arrives, of which nothing is proven; or one that is amended, with what is left of it."""
 
     client_order_id: i64
     instrument: i64  # market index, negative: none that the venue has
@@ -57,6 +57,8 @@ class Resting(Struct):
     side: i64
     price_ticks: i64
     leaves_lots: i64
+    filled_lots: i64
+    time_in_force: i64
     place: QueuePlace
 
 
@@ -112,8 +114,21 @@ def match_new(matching: Matching, market: Market, order: OrderRequest, now_ns: i
     report = _add_report(matching, executions, ReportKind.ACK, client_order_id, instrument, side, now_ns)
     report.exchange_order_id = exchange_order_id
     report.leaves_lots = order.qty_lots
+    _place(matching, market, order, exchange_order_id, 0, now_ns, executions)
 
-    book = market.books[instrument]
+
+@compiled
+def _place(
+    matching: Matching,
+    market: Market,
+    order: OrderRequest,
+    exchange_order_id: int,
+    filled_lots: int,
+    now_ns: int,
+    executions: Executions,
+) -> None:
+    """Take what an accepted order can, and rest or cancel what is left; `filled_lots` of it were filled before."""
+    book, side = market.books[order.instrument], order.side
     time_in_force = order.time_in_force
     leaves_lots = order.qty_lots
     if time_in_force != TimeInForce.FOK or _lots_within(book, side, order.price_ticks, leaves_lots) >= leaves_lots:
@@ -122,11 +137,15 @@ def match_new(matching: Matching, market: Market, order: OrderRequest, now_ns: i
         return
     if time_in_force == TimeInForce.IOC or time_in_force == TimeInForce.FOK or executions.count >= EXECUTIONS_MAX - 1:
         matching.cancelled += 1
-        report = _add_report(matching, executions, ReportKind.CANCELLED, client_order_id, instrument, side, now_ns)
+        report = _add_report(
+            matching, executions, ReportKind.CANCELLED, order.client_order_id, order.instrument, side, now_ns
+        )
         report.exchange_order_id = exchange_order_id
         report.leaves_lots = leaves_lots
         return
+    filled_lots += order.qty_lots - leaves_lots
     rest_order(matching, market, order, exchange_order_id, leaves_lots, now_ns)
+    matching.resting[matching.resting_count - 1].filled_lots = filled_lots
 
 
 @compiled
@@ -143,6 +162,8 @@ def rest_order(
     resting.side = side
     resting.price_ticks = order.price_ticks
     resting.leaves_lots = leaves_lots
+    resting.filled_lots = 0
+    resting.time_in_force = order.time_in_force
     shown_lots = available_lots(book, side, order.price_ticks)
     is_unseen = 1 if shown_lots == 0 and is_beyond(book, side, order.price_ticks) else 0
     terms = market.instruments[order.instrument]
@@ -169,21 +190,35 @@ def _refusal(matching: Matching, market: Market, order: OrderRequest, now_ns: in
         return RejectReason.RATE_LIMIT
     if order.instrument < 0 or order.instrument >= market.count:
         return RejectReason.UNKNOWN_INSTRUMENT
-    terms = market.instruments[order.instrument]
-    side, time_in_force, price_ticks = order.side, order.time_in_force, order.price_ticks
-    if price_ticks == 0 or (price_ticks < 0 and terms.kind != Kind.COMBO):
-        return RejectReason.BAD_PRICE
-    if order.qty_lots <= 0 or order.qty_lots > largest_qty_lots(terms, price_ticks):
-        return RejectReason.BAD_QUANTITY
+    reason = _bad_terms(market.instruments[order.instrument], order)
+    if reason != RejectReason.NONE:
+        return reason
+    side, time_in_force = order.side, order.time_in_force
     if side < BUY or side > SELL or time_in_force < TimeInForce.IOC or time_in_force > TimeInForce.POST_ONLY:
         return RejectReason.OTHER
     if time_in_force >= TimeInForce.GTC and matching.resting_count >= matching.resting_max:
         return RejectReason.TOO_MANY_ORDERS
+    return _book_refusal(matching, market, order)
+
+
+@compiled
+def _bad_terms(terms: Instrument, order: OrderRequest) -> int:
+    """Tell what is wrong with a price and a quantity as such."""
+    if order.price_ticks == 0 or (order.price_ticks < 0 and terms.kind != Kind.COMBO):
+        return RejectReason.BAD_PRICE
+    if order.qty_lots <= 0 or order.qty_lots > largest_qty_lots(terms, order.price_ticks):
+        return RejectReason.BAD_QUANTITY
+    return RejectReason.NONE
+
+
+@compiled
+def _book_refusal(matching: Matching, market: Market, order: OrderRequest) -> int:
+    """Find what the book has against an order."""
     book = market.books[order.instrument]
     if book.valid == 0:
         return RejectReason.BOOK_NOT_READY
-    if time_in_force == TimeInForce.POST_ONLY:
-        if _lots_within(book, side, price_ticks, 1) > 0 or _meets_own(matching, order):
+    if order.time_in_force == TimeInForce.POST_ONLY:
+        if _lots_within(book, order.side, order.price_ticks, 1) > 0 or _meets_own(matching, order):
             return RejectReason.WOULD_TAKE
     return RejectReason.NONE
 
@@ -409,6 +444,7 @@ def _fill_resting(
         executions.truncated += 1
         return
     resting.leaves_lots -= lots
+    resting.filled_lots += lots
     matching.maker_fills += 1
     report = _add_report(
         matching, executions, ReportKind.FILL, resting.client_order_id, resting.instrument, resting.side, now_ns
@@ -431,14 +467,79 @@ def _compact(matching: Matching) -> None:
 
 
 @compiled
+def match_amend(matching: Matching, market: Market, order: OrderRequest, now_ns: int, executions: Executions) -> None:
+    """Give a resting order another price and quantity, what is filled included; AMENDED and fills, or AMEND_REJECTED.
+
+    `order` names it by its client order id, and becomes the request that is matched. The order keeps its place where
+    nothing but its quantity changes, downwards; otherwise it arrives anew.
+    """
+    place = find_resting(matching, order.client_order_id)
+    reason: int = RejectReason.UNKNOWN_ORDER
+    if place >= 0:
+        reason = _amend_refusal(matching, market, matching.resting[place], order, now_ns)
+    if reason != RejectReason.NONE:
+        matching.rejects[reason] += 1
+        report = _add_report(matching, executions, ReportKind.AMEND_REJECTED, order.client_order_id, -1, 0, now_ns)
+        report.reason = reason
+        return
+    resting = matching.resting[place]
+    report = _add_report(
+        matching, executions, ReportKind.AMENDED, resting.client_order_id, resting.instrument, resting.side, now_ns
+    )
+    exchange_order_id, filled_lots = resting.exchange_order_id, resting.filled_lots
+    report.exchange_order_id = exchange_order_id
+    report.price_ticks = order.price_ticks
+    report.qty_lots = order.qty_lots
+    if _keeps_place(resting, order):
+        resting.leaves_lots = order.qty_lots - filled_lots
+        return
+    order.qty_lots -= filled_lots
+    resting.leaves_lots = 0
+    _compact(matching)
+    _place(matching, market, order, exchange_order_id, filled_lots, now_ns, executions)
+
+
+@compiled
+def find_resting(matching: Matching, client_order_id: int) -> int:
+    """Find the place of a resting order of ours; -1: it does not rest."""
+    for place in range(matching.resting_count):
+        if matching.resting[place].client_order_id == client_order_id:
+            return place
+    return -1
+
+
+@compiled
+def _keeps_place(resting: Resting, order: OrderRequest) -> bool:
+    is_no_larger = order.qty_lots <= resting.filled_lots + resting.leaves_lots
+    return order.price_ticks == resting.price_ticks and is_no_larger
+
+
+@compiled
+def _amend_refusal(matching: Matching, market: Market, resting: Resting, order: OrderRequest, now_ns: int) -> int:
+    """Find the reason for which the venue refuses these terms; complete the request by what the order is."""
+    order.instrument = resting.instrument
+    order.side = resting.side
+    order.time_in_force = resting.time_in_force
+    if not take_token(matching.throttle, now_ns):
+        return RejectReason.RATE_LIMIT
+    reason = _bad_terms(market.instruments[resting.instrument], order)
+    if reason != RejectReason.NONE:
+        return reason
+    if order.qty_lots <= resting.filled_lots:
+        return RejectReason.BAD_QUANTITY
+    if _keeps_place(resting, order):
+        return RejectReason.NONE
+    return _book_refusal(matching, market, order)
+
+
+@compiled
 def match_cancel(matching: Matching, client_order_id: int, now_ns: int, executions: Executions) -> None:
     """Cancel one resting order: appends CANCELLED, or CANCEL_REJECTED if it does not rest."""
-    for position in range(matching.resting_count):
-        resting = matching.resting[position]
-        if resting.client_order_id == client_order_id:
-            _cancel_resting(matching, resting, now_ns, executions)
-            _compact(matching)
-            return
+    place = find_resting(matching, client_order_id)
+    if place >= 0:
+        _cancel_resting(matching, matching.resting[place], now_ns, executions)
+        _compact(matching)
+        return
     matching.rejects[RejectReason.UNKNOWN_ORDER] += 1
     report = _add_report(matching, executions, ReportKind.CANCEL_REJECTED, client_order_id, -1, 0, now_ns)
     report.reason = RejectReason.UNKNOWN_ORDER

@@ -85,7 +85,7 @@ def take_latency(way: str, raw: Any) -> LatencyModel:
 class QueueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How resting orders move up; `n` is of the power models."""
 
-    model: str
+    model: str  # its name
     n: Decimal | None = None
 
 
@@ -125,12 +125,12 @@ class SimulationConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, 
     order_latency: Any = None  # from the engine's send to the matching engine
     response_latency: Any = None  # from the matching engine to the engine
     orders_per_second: int  # the venue's own throttle
-    burst: int
-    max_resting_orders: int = 256
+    burst: int  # orders at once
+    max_resting_orders: int = 256  # of ours at one time
     queue: Any = None  # of resting orders, one of `QUEUES`; None: what the venue's exchange can do best
-    feed_latency_us: Any = None  # refused, as the next two: each way has a model now
-    order_latency_us: Any = None
-    response_latency_us: Any = None
+    feed_latency_us: Any = None  # refused: feed_latency has a model now
+    order_latency_us: Any = None  # refused, likewise
+    response_latency_us: Any = None  # refused, likewise
 
     def __post_init__(self) -> None:
         for way in WAYS:

@@ -25,14 +25,14 @@ class MarginBracket(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
 
     value_min: Decimal  # settlement currency: USDT, or coins of an inverse contract
     initial_rate: Decimal  # 1 / the largest leverage
-    maintenance_rate: Decimal
+    maintenance_rate: Decimal  # below the initial one
 
 
 class SizeMargin(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Rates that grow with the position: `base + size * per_coin`."""
 
-    initial_base: Decimal
-    maintenance_base: Decimal
+    initial_base: Decimal  # rate of the smallest position
+    maintenance_base: Decimal  # rate of the smallest position
     per_coin: Decimal  # of rate for each coin of position
 
     def initial(self, size: Decimal) -> Decimal:

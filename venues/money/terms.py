@@ -18,9 +18,9 @@ class InstrumentMoney(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     funding_scheme: Literal["at_times", "continuous"] = "at_times"  # continuous: a rate holds until the next, for 8 h
     borrow_rate_daily: Decimal | None = None  # spot: fraction of what is held short; None: not known
     delivery_price: Decimal | None = None  # future: quote currency; None: the mean of its own mid
-    delivery_fee_bps: Decimal = Decimal(0)
+    delivery_fee_bps: Decimal = Decimal(0)  # of a future that is held to its end
     margin_brackets: list[MarginBracket] = []  # one of these two, or neither: then no margin is computed
-    margin_by_size: SizeMargin | None = None
+    margin_by_size: SizeMargin | None = None  # Deribit's rule; instead of brackets
 
 
 class AccountConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -23,8 +23,8 @@ class FeeTier(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     """Rates from a volume on."""
 
     volume_min: Decimal  # of the last 30 days, quote currency
-    maker_fee_bps: Decimal
-    taker_fee_bps: Decimal
+    maker_fee_bps: Decimal  # negative is a rebate
+    taker_fee_bps: Decimal  # of the value traded
 
 
 def check_tiers(tiers: Sequence[FeeTier]) -> None:

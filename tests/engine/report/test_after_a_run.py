@@ -162,6 +162,7 @@ def test_a_sweep_runs_each_latency_in_a_folder_of_its_own(config: Path, slower: 
     sweep = json.loads(lines[-1])
     assert [run["order_latency_us"] for run in sweep["runs"]] == [200, SLOW_US]
     fast, slow = (Path(run["folder"]) for run in sweep["runs"])
+    assert not (tmp_path / "synthetic" / "latest").exists()  # it stays with what was asked for by its own configuration
     # The same as a run that was configured so, and the configuration that it kept says so.
     assert compare_runs(slow, slower).is_same
     assert {each.what for each in compare_runs(fast, slow).configuration} >= {

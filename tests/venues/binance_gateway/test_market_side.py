@@ -190,6 +190,19 @@ def test_a_lost_connection_costs_the_book_at_once_and_another_one_proves_it_agai
     assert running.said("connection lost") >= 1
 
 
+def test_the_wait_for_another_connection_does_not_grow_while_each_works(one: One) -> None:
+    stand_in, _, reader = one
+    for _ in range(5):
+        reader.until(lambda: reader.is_valid(0))
+        reader.read(15 * 0.2 * 1.3 + 0.2)  # longer than the shortest wait asks for
+        lost = reader.losses
+        act(stand_in, "disconnect", host="spot_stream", how="abort")
+        reader.until(lambda lost=lost: reader.losses > lost)
+        begun = time.monotonic()
+        reader.until(lambda: reader.is_valid(0))
+        assert time.monotonic() - begun < 3.0
+
+
 def test_a_reader_that_begins_later_and_one_that_misses_packets_are_served(
     one: One,
 ) -> None:

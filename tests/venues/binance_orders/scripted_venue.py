@@ -124,6 +124,45 @@ class ScriptedVenue:
             self._tell(order, "CANCELED")
         if order is None:
             return 400, {"code": -2013, "msg": "Order does not exist."}
+        if method == "order.amend.keepPriority":
+            return self._reduce(order, params)
+        if method == "order.modify":
+            return self._modify(order, params)
+        return 200, self._state(order)
+
+    def _lots(self, quantity: str) -> int:
+        return round(float(quantity) * 10 ** DECIMALS[self.market])
+
+    def _reduce(self, order: VenueOrder, params: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Spot's amend."""
+        lots = self._lots(params["newQty"])
+        assert params["newClientOrderId"] == order.client_id
+        if not order.is_open:
+            return 400, {"code": -2013, "msg": "Order does not exist."}
+        if not order.filled_lots < lots < order.qty_lots:
+            return 400, {"code": -2038, "msg": "The request to amend the order was rejected."}
+        order.qty_lots = lots
+        self._tell(order, "REPLACED")
+        state = self._state(order)
+        state["qty"] = state.pop("origQty")
+        return 200, {"transactTime": state.pop("updateTime"), "executionId": 1, "amendedOrder": state}
+
+    def _modify(self, order: VenueOrder, params: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """USD-M's amend: one to less than is filled ends the order."""
+        lots = self._lots(params["quantity"])
+        assert params["side"] == order.side
+        if not order.is_open:
+            return 400, {"code": -2013, "msg": "Order does not exist."}
+        if (lots, params["price"]) == (order.qty_lots, order.price):
+            return 400, {"code": -5027, "msg": "No need to modify the order."}
+        if lots <= order.filled_lots:
+            order.status = "CANCELED"
+            self._tell(order, "CANCELED")
+            return 200, self._state(order)
+        order.qty_lots, order.price = lots, params["price"]
+        self._tell(order, "AMENDMENT")
+        while order.is_open and self.chance.random() < 0.3:
+            self.fill(order)
         return 200, self._state(order)
 
     def _place(self, params: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -137,7 +176,7 @@ class ScriptedVenue:
             client_id=client_id,
             side=params["side"],
             price=params["price"],
-            qty_lots=round(float(params["quantity"]) * 10 ** DECIMALS[self.market]),
+            qty_lots=self._lots(params["quantity"]),
             time_in_force=params["timeInForce"],
         )
         self._next_id += 1
@@ -188,6 +227,8 @@ class ScriptedVenue:
             "clientOrderId": order.client_id,
             "status": order.status,
             "executedQty": self.qty(order.filled_lots),
+            "price": order.price,
+            "origQty": self.qty(order.qty_lots),
             "side": order.side,
             "updateTime": self.loop.clock_ns() // 1_000_000,
         }
@@ -201,6 +242,8 @@ class ScriptedVenue:
             "x": execution,
             "X": order.status,
             "i": order.order_id,
+            "p": order.price,
+            "q": self.qty(order.qty_lots),
             "l": trade["qty"] if trade else "0",
             "z": self.qty(order.filled_lots),
             "L": order.price if trade else "0",
@@ -216,6 +259,8 @@ class ScriptedVenue:
             event = {"e": "executionReport", "E": now_ms, **inner}
             if execution == "CANCELED":  # whose own id is another
                 event |= {"c": "cancel", "C": order.client_id}
+            elif execution == "REPLACED":
+                event |= {"C": order.client_id}
         payload = json.dumps(event).encode()
         for _ in range(2 if self.chance.random() < self.trouble else 1):
             delay_s = self.chance.uniform(0.0, 0.5 if self.chance.random() < self.trouble else 0.01)

@@ -9,7 +9,7 @@ import pytest
 
 from crosswire.venues.bridge.binance.gateway.orders.account import Account, Trade
 from crosswire.venues.bridge.binance.gateway.orders.journal import Journal
-from crosswire.venues.bridge.binance.gateway.orders.records import Asked
+from crosswire.venues.bridge.binance.gateway.orders.records import AmendAsked, Asked
 from crosswire.venues.bridge.binance.gateway.orders.session import EngineSession
 from crosswire.venues.bridge.wire import order_layout as messages
 from crosswire.venues.order import IOC, RejectReason
@@ -48,6 +48,26 @@ class SmallDesk:
                 time_ns=5,
             )
             self.session.tell(self.account.trade(trade))
+
+    def amend(self, client_order_id: int, price_ticks: int, qty_lots: int) -> None:
+        """Take no amend but of order 2."""
+        assert self.session is not None
+        order = self.account.orders.get(client_order_id)
+        if order is None or client_order_id != 2:
+            self.session.tell_amend_refused(client_order_id, RejectReason.UNKNOWN_ORDER)
+            return
+        wish = AmendAsked(
+            client_order_id=client_order_id,
+            instrument_id=order.asked.instrument_id,
+            side=order.asked.side,
+            time_ns=1,
+            price_ticks=price_ticks,
+            qty_lots=qty_lots,
+        )
+        assert self.account.ask_amend(wish) == RejectReason.NONE
+        if price_ticks == 0:
+            self.session.tell(self.account.refuse_amend(client_order_id, RejectReason.BAD_PRICE, 7))
+        self.session.tell(self.account.terms(client_order_id, price_ticks, qty_lots, 7))
 
     def cancel(self, client_order_id: int) -> None:
         assert self.session is not None
@@ -247,5 +267,45 @@ def test_a_peer_that_does_not_read_is_closed(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
             assert desk.gone == 1
             assert any("does not read" in line for line in desk.said)
+
+    run(work)
+
+
+def test_amends_and_what_the_account_then_tells(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with gateway(tmp_path) as (_desk, port):
+            engine = await EngineEnd.connect(port)
+            await engine.log_on()
+            order(engine, 2, 13, side=1)
+            engine.send(Template.AMEND_ORDER, client_order_id=2, price_ticks=0, qty_lots=9, instrument_id=7)
+            refused = await engine.wait(messages.AmendReject)
+            assert (refused.client_order_id, refused.exchange_time_ns) == (2, 7)
+            assert refused.reason == RejectReason.BAD_PRICE
+            engine.send(Template.AMEND_ORDER, client_order_id=2, price_ticks=99, qty_lots=9, instrument_id=7)
+            amended = await engine.wait(messages.OrderAmended)
+            assert (amended.client_order_id, amended.exchange_order_id, amended.side) == (2, 1_002, 1)
+            assert (amended.price_ticks, amended.qty_lots, amended.instrument_id) == (99, 9, 7)
+            assert amended.exchange_time_ns == 7
+            engine.send(Template.AMEND_ORDER, client_order_id=5, price_ticks=99, qty_lots=9, instrument_id=7)
+            assert (await engine.wait(messages.AmendReject)).reason == RejectReason.UNKNOWN_ORDER
+            engine.send(Template.ACCOUNT_QUERY, execution_id=0)
+            told = await engine.wait(messages.AccountOrder)
+            assert (told.price_ticks, told.leaves_lots) == (99, 9)
+
+    run(work)
+
+
+def test_an_engine_of_an_older_version_is_refused_in_one_line(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with gateway(tmp_path) as (desk, port):
+            engine = await EngineEnd.connect(port)
+            logon = engine.message(Template.LOGON, session_id=9, heartbeat_interval_ms=1_000)
+            at = messages.MessageHeader.fields["version"].offset
+            engine.send_bytes(logon[:at] + bytes([messages.VERSION - 1, 0]) + logon[at + 2 :])
+            assert (await engine.wait(messages.Logout)).reason == messages.LogoutReason.BAD_LOGON
+            await engine.wait_closed()
+            why = f"speaks a version of the order protocol before {messages.VERSION}: run the same release at both ends"
+            assert desk.said[0].endswith(why)
+            assert len(desk.said) == 2  # and that it was logged out
 
     run(work)

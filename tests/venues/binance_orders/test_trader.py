@@ -17,9 +17,20 @@ from crosswire.venues.bridge.binance.gateway.limits import RateLimits
 from crosswire.venues.bridge.binance.gateway.log import Log
 from crosswire.venues.bridge.binance.gateway.orders.account import Account
 from crosswire.venues.bridge.binance.gateway.orders.journal import Journal
-from crosswire.venues.bridge.binance.gateway.orders.records import Acknowledged, Asked, Ended, Filled, Refused, Told
+from crosswire.venues.bridge.binance.gateway.orders.records import (
+    Acknowledged,
+    AmendAsked,
+    Amended,
+    AmendRefused,
+    Asked,
+    Ended,
+    Filled,
+    Refused,
+    Told,
+)
 from crosswire.venues.bridge.binance.gateway.orders.signing import Signer
 from crosswire.venues.bridge.binance.gateway.orders.trader import Trader
+from crosswire.venues.bridge.binance.gateway.orders.wire import ticks_of
 from crosswire.venues.bridge.binance.gateway.shared import Shared
 from crosswire.venues.bridge.binance.gateway.venue_clock import VenueClock
 from crosswire.venues.bridge.binance.market import Market
@@ -97,6 +108,19 @@ class Gateway:
         assert self.account.ask(asked) == RejectReason.NONE
         self.trader.place(self.definition, asked)
 
+    def amend(self, number: int, qty_lots: int, ticks: int) -> bool:
+        """Ask for so many more ticks, and a quantity; whether it was let."""
+        order = self.account.orders[number]
+        amend = AmendAsked(
+            client_order_id=number,
+            instrument_id=self.definition.instrument_id,
+            side=order.asked.side,
+            time_ns=self.loop.clock_ns(),
+            price_ticks=order.price_ticks + (ticks if self.market == Market.USDM else 0),
+            qty_lots=qty_lots * 10,
+        )
+        return self.trader.amend(self.definition, order, amend) == RejectReason.NONE
+
 
 class Scenario:
     """One seed's."""
@@ -107,7 +131,7 @@ class Scenario:
         self.loop = VirtualLoop()
         self.path = folder / "orders.journal"
         self.told: list[Told] = []
-        self.kills = self.cuts = 0
+        self.kills = self.cuts = self.amends = 0
 
     async def play(self) -> None:
         self.venue = ScriptedVenue(self.loop, self.chance, self.chance.choice([0.0, 0.1, 0.4]), self.market)
@@ -125,9 +149,12 @@ class Scenario:
     def step(self) -> None:
         what = self.chance.random()
         alive = [order for order in self.venue.orders.values() if order.is_open]
-        if what < 0.5:
+        if what < 0.35:
             in_force = self.chance.choice([IOC, GTC])
             self.gateway.new(self.chance.randint(1, 20), self.chance.randint(0, 1), in_force)
+        elif what < 0.5 and self.gateway.account.orders:
+            number = self.chance.choice(sorted(self.gateway.account.orders))
+            self.amends += self.gateway.amend(number, self.chance.randint(1, 20), self.chance.randint(-2, 2))
         elif what < 0.7 and alive:
             self.venue.fill(self.chance.choice(alive))
         elif what < 0.85 and self.gateway.account.orders:
@@ -165,10 +192,16 @@ class Scenario:
         assert [each.execution_id for each in account.fills] == list(range(1, len(trades) + 1))
         assert account.positions.get(self.gateway.definition.instrument_id, 0) == venue.position_lots
         open_there = {
-            order.client_id: order.qty_lots - order.filled_lots for order in venue.orders.values() if order.is_open
+            order.client_id: (order.qty_lots - order.filled_lots, ticks_of(self.gateway.definition, order.price))
+            for order in venue.orders.values()
+            if order.is_open
         }
-        open_here = {self.gateway.trader._id_text(each): order.leaves_lots for each, order in account.open_orders()}
+        open_here = {
+            self.gateway.trader._id_text(each): (order.leaves_lots, order.price_ticks)
+            for each, order in account.open_orders()
+        }
         assert open_here == open_there
+        assert not any(order.amend for order in account.orders.values())
         self.judge_what_was_told(account)
 
     def judge_what_was_told(self, account: Account) -> None:
@@ -189,6 +222,9 @@ class Scenario:
             assert life.count(Ended) + life.count(Refused) <= 1
             assert not (Refused in life and len(life) > 1)
             assert life.count(Acknowledged) <= 1
+            assert not {Amended, AmendRefused} & set(life[: life.index(Acknowledged)] if Acknowledged in life else [])
+        answers = [each for each in self.told if isinstance(each, Amended | AmendRefused)]
+        assert len(answers) <= self.amends
 
 
 @pytest.mark.parametrize("seed", seeds())

@@ -39,6 +39,15 @@ that one again, 64 at most, and then `AccountEnd`: with `more` it asks again fro
 each position that is not flat stand before it. The exchange remembers the last 16,384 fills; `missing` says that it has
 forgotten some that were asked for.
 
+`AmendOrder` gives an open order another price and quantity, what is filled included; one amend of an order may be under
+way at a time. It is answered by `OrderAmended` with the very terms asked for, or by `AmendReject`, and then the order
+is as it was. Where only the quantity changes, downwards, the order keeps its place in the queue if the exchange can do
+that; else it goes to the end. `leaves_lots` of whatever follows is by the new quantity. An amend that a lost connection
+leaves without an answer is not told of again: until the order has ended both its terms may hold.
+
+This is version 2 of the messages; version 1 had no amends. An end that hears an older version ends the session, says so
+in one line, and does not come back: run the same release at both ends.
+
 A client whose connection has ended may open another one: messages count from 1 again, and the first is a logon. One
 connection is served at a time: a new one displaces the one before, which gets a `Logout`, and whose open orders are
 cancelled. What was filled meanwhile the account tells. Our session does that by itself after a loss, 1 s later and then

@@ -441,7 +441,7 @@ def break_sequence(data: bytearray) -> None:
         (break_length, "BAD_LENGTH"),
         (break_longest, "BAD_LENGTH"),
         (break_template, "BAD_TEMPLATE"),
-        (break_version, "BAD_TEMPLATE"),
+        (break_version, "OLD_VERSION"),
         (break_sequence, "BAD_SEQUENCE"),
     ],
 )
@@ -602,7 +602,7 @@ def test_fuzzed_reports_read_nothing_past_the_payload() -> None:
             read += 1 if payload else 0
     assert wire.session.frames_received == read
     faults = faults_of(wire.session)
-    assert set(faults) == {"BAD_LENGTH", "BAD_TEMPLATE", "BAD_SEQUENCE"}
+    assert set(faults) == {"BAD_LENGTH", "BAD_TEMPLATE", "BAD_SEQUENCE", "OLD_VERSION"}
     assert wire.session.bad_frames == sum(faults.values())
 
 

@@ -39,6 +39,7 @@ from crosswire.venues.bridge.orders.stream import (
     length_of,
     next_message,
     open_segment,
+    reason_of_end,
     restart_stream,
     stamp_header,
     write_header,
@@ -48,12 +49,13 @@ from crosswire.venues.exchange.matching import (
     Executions,
     Matching,
     OrderRequest,
+    match_amend,
     match_cancel,
     match_cancel_all,
     match_new,
 )
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, InstrumentMap, Market, learn_instrument
-from crosswire.venues.order import Report, ReportKind, TimeInForce
+from crosswire.venues.order import Report, ReportKind
 from crosswire.venues.side import sign_of
 
 REMEMBERED_BITS = 14
@@ -141,7 +143,7 @@ def receive_frame(
             _handle(gateway, matching, market, address, ring, now_ns)
             address = next_message(stream)
     if stream.ended != 0:
-        log_out(gateway, matching, market, ring, messages.LogoutReason.BAD_MESSAGE, now_ns)
+        log_out(gateway, matching, market, ring, reason_of_end(stream), now_ns)
     send_segment(gateway, ring, now_ns)
 
 
@@ -193,6 +195,10 @@ def _handle(
         order = view(messages.NewOrder, address)
         _take_order(gateway.order, order, learn_instrument(gateway.map, market, matching.venue, order.instrument_id))
         match_new(matching, market, gateway.order, now_ns, executions)
+        send_executions(gateway, market, ring, now_ns)
+    elif template_id == messages.Template.AMEND_ORDER:
+        _take_amend(gateway.order, view(messages.AmendOrder, address))
+        match_amend(matching, market, gateway.order, now_ns, executions)
         send_executions(gateway, market, ring, now_ns)
     elif template_id == messages.Template.CANCEL_ORDER:
         match_cancel(matching, view(messages.CancelOrder, address).client_order_id, now_ns, executions)
@@ -256,7 +262,7 @@ def _tell_holdings(gateway: BridgeGateway, matching: Matching, market: Market, r
             order.leaves_lots = resting.leaves_lots
             order.instrument_id = market.instruments[resting.instrument].venue_id
             order.side = resting.side
-            order.time_in_force = TimeInForce.GTC
+            order.time_in_force = resting.time_in_force
     for index in range(market.count):
         if gateway.position_lots[index] != 0 and market.instruments[index].venue == matching.venue:
             slot = _begin_message(gateway, ring, messages.Template.ACCOUNT_POSITION, now_ns)
@@ -273,6 +279,14 @@ def _take_order(order: OrderRequest, message: messages.NewOrder, instrument: int
     order.instrument = instrument
     order.side = message.side
     order.time_in_force = message.time_in_force
+    order.price_ticks = message.price_ticks
+    order.qty_lots = message.qty_lots
+
+
+@compiled
+def _take_amend(order: OrderRequest, message: messages.AmendOrder) -> None:
+    """Take an amend's terms; what the order is its own place says."""
+    order.client_order_id = message.client_order_id
     order.price_ticks = message.price_ticks
     order.qty_lots = message.qty_lots
 
@@ -380,7 +394,11 @@ def send_executions(gateway: BridgeGateway, market: Market, ring: Struct, now_ns
 
 @compiled
 def _name_order(
-    message: messages.OrderFill | messages.OrderAck | messages.OrderCancelled | messages.OrderReject,
+    message: messages.OrderFill
+    | messages.OrderAck
+    | messages.OrderAmended
+    | messages.OrderCancelled
+    | messages.OrderReject,
     report: Report,
     instrument_id: int,
 ) -> None:
@@ -400,6 +418,10 @@ def _template_for(kind: int) -> int:
         return messages.Template.ORDER_ACK
     if kind == ReportKind.CANCELLED:
         return messages.Template.ORDER_CANCELLED
+    if kind == ReportKind.AMENDED:
+        return messages.Template.ORDER_AMENDED
+    if kind == ReportKind.AMEND_REJECTED:
+        return messages.Template.AMEND_REJECT
     return messages.Template.ORDER_REJECT if kind == ReportKind.REJECTED else messages.Template.CANCEL_REJECT
 
 
@@ -430,6 +452,17 @@ def _fill_answer(slot: int, report: Report, instrument_id: int) -> None:
         rejected = view(messages.OrderReject, slot)
         _name_order(rejected, report, instrument_id)
         rejected.reason = report.reason
+    elif report.kind == ReportKind.AMENDED:
+        amended = view(messages.OrderAmended, slot)
+        _name_order(amended, report, instrument_id)
+        amended.exchange_order_id = report.exchange_order_id
+        amended.price_ticks = report.price_ticks
+        amended.qty_lots = report.qty_lots
+    elif report.kind == ReportKind.AMEND_REJECTED:
+        rejected_amend = view(messages.AmendReject, slot)
+        rejected_amend.client_order_id = report.client_order_id
+        rejected_amend.exchange_time_ns = report.exchange_time_ns
+        rejected_amend.reason = report.reason
     else:
         refused = view(messages.CancelReject, slot)
         refused.client_order_id = report.client_order_id

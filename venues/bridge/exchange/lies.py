@@ -5,13 +5,21 @@ from typing import Any
 
 from crosswire.nic.memory.struct import view
 from crosswire.nic.rings.delay import DelayRing
-from crosswire.venues.bridge.wire.order_layout import MessageHeader, OrderAck, OrderCancelled, OrderFill, Template
+from crosswire.venues.bridge.wire.order_layout import (
+    MessageHeader,
+    OrderAck,
+    OrderAmended,
+    OrderCancelled,
+    OrderFill,
+    Template,
+)
 from crosswire.venues.exchange.lies import Lie, change, payloads_under_way
 from crosswire.venues.order import Applied
 from crosswire.venues.side import BUY
 
 CLASSES: dict[int, Any] = {
     Template.ORDER_ACK: OrderAck,
+    Template.ORDER_AMENDED: OrderAmended,
     Template.ORDER_FILL: OrderFill,
     Template.ORDER_CANCELLED: OrderCancelled,
 }
@@ -47,6 +55,7 @@ def worsen(message: Any) -> None:
 
 
 FILL, CANCELLED, ACK = Template.ORDER_FILL, Template.ORDER_CANCELLED, Template.ORDER_ACK
+AMENDED = Template.ORDER_AMENDED
 LIES = {
     "through its limit": lie(Applied.BAD_PRICE, FILL, worsen),
     "price 0": lie(Applied.BAD_PRICE, FILL, change("price_ticks", lambda _: 0)),
@@ -60,5 +69,7 @@ LIES = {
     "an execution id of 2^62": lie(Applied.BAD_EXECUTION, FILL, change("execution_id", lambda _: 1 << 62)),
     "filled, and more left": lie(Applied.BAD_LEAVES, FILL, change("leaves_lots", lambda lots: lots + 1)),
     "cancelled, less left": lie(Applied.BAD_LEAVES, CANCELLED, change("leaves_lots", lambda lots: lots - 1)),
+    "amended to another price": lie(Applied.CONTRADICTION, AMENDED, change("price_ticks", lambda ticks: ticks + 1)),
+    "amended to more": lie(Applied.CONTRADICTION, AMENDED, change("qty_lots", lambda lots: lots + 1)),
     "an ack of another": lie(Applied.BAD_INSTRUMENT, ACK, change("instrument_id", lambda _: STRANGE_ID)),
 }

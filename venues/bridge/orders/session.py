@@ -16,6 +16,7 @@ from crosswire.nic.tcp_frames import build_template, commit_template, copy_templ
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.bridge.orders.stream import (
     MessageStream,
+    StreamFault,
     length_of,
     next_message,
     open_segment,
@@ -25,10 +26,13 @@ from crosswire.venues.bridge.orders.stream import (
 )
 from crosswire.venues.bridge.wire.order_layout import (
     SILENCE_INTERVALS,
+    VERSION,
     AccountEnd,
     AccountOrder,
     AccountPosition,
     AccountQuery,
+    AmendOrder,
+    AmendReject,
     CancelOrder,
     CancelReject,
     Heartbeat,
@@ -40,6 +44,7 @@ from crosswire.venues.bridge.wire.order_layout import (
     MessageHeader,
     NewOrder,
     OrderAck,
+    OrderAmended,
     OrderCancelled,
     OrderFill,
     OrderReject,
@@ -66,6 +71,7 @@ from crosswire.venues.session import (
     keep_session,
     read_reports,
     start_session,
+    write_amend,
     write_cancel,
     write_mass_cancel,
     write_new,
@@ -87,6 +93,7 @@ class Loss(IntEnum):
     HUNG_UP = 2  # the connection ended, or what came on it could not be believed
     LOGGED_OUT = 3  # the exchange said so: `logout_reason`
     OVERRUN = 4  # more reports at once than there is room for
+    OLD_VERSION = 5  # the exchange speaks an older version of the protocol
 
 
 class LogonFrame(TcpFrame, packed=True):
@@ -99,6 +106,10 @@ class HeartbeatFrame(TcpFrame, packed=True):
 
 class NewOrderFrame(TcpFrame, packed=True):
     message: NewOrder
+
+
+class AmendFrame(TcpFrame, packed=True):
+    message: AmendOrder
 
 
 class CancelFrame(TcpFrame, packed=True):
@@ -139,12 +150,14 @@ class BridgeSession(Session):
     logon_sum: i64
     heartbeat_sum: i64
     new_order_sum: i64
+    amend_sum: i64
     cancel_sum: i64
     mass_cancel_sum: i64
     account_query_sum: i64
     logon: LogonFrame
     heartbeat: HeartbeatFrame
     new_order: NewOrderFrame
+    amend: AmendFrame
     cancel: CancelFrame
     mass_cancel: MassCancelFrame
     account_query: AccountQueryFrame
@@ -168,6 +181,7 @@ def make_bridge_session(
     session.logon_sum = _build(session.logon, session.logon.message.header, flow, Template.LOGON)
     session.heartbeat_sum = _build(session.heartbeat, session.heartbeat.message.header, flow, Template.HEARTBEAT)
     session.new_order_sum = _build(session.new_order, session.new_order.message.header, flow, Template.NEW_ORDER)
+    session.amend_sum = _build(session.amend, session.amend.message.header, flow, Template.AMEND_ORDER)
     session.cancel_sum = _build(session.cancel, session.cancel.message.header, flow, Template.CANCEL_ORDER)
     session.mass_cancel_sum = _build(
         session.mass_cancel, session.mass_cancel.message.header, flow, Template.MASS_CANCEL
@@ -245,6 +259,30 @@ def write_bridge_new(session: BridgeSession, ring: Struct, approval: Approval, n
     fields_sum += instrument_id + approval.side + (approval.time_in_force << 8)
     _send(session, ring, slot, size_of(NewOrderFrame), session.new_order_sum, fields_sum, now_ns)
     session.orders_sent += 1
+    return True
+
+
+@write_amend.register(BridgeSession)
+def write_bridge_amend(session: BridgeSession, ring: Struct, approval: Approval, now_ns: int) -> bool:
+    if approval.armed == 0:
+        session.unarmed += 1
+        return False
+    approval.armed = 0
+    if session.state != SessionState.READY:
+        return False
+    slot = copy_template(ring, session.amend, size_of(AmendFrame))
+    if slot == 0:
+        session.ring_full += 1
+        return False
+    message = view(AmendFrame, slot).message
+    instrument_id = session.market[0].instruments[approval.instrument].venue_id
+    message.client_order_id = approval.client_order_id
+    message.price_ticks = approval.price_ticks
+    message.qty_lots = approval.qty_lots
+    message.instrument_id = instrument_id
+    fields_sum = field_sum(approval.client_order_id) + field_sum(approval.price_ticks) + field_sum(approval.qty_lots)
+    fields_sum += field_sum(instrument_id)
+    _send(session, ring, slot, size_of(AmendFrame), session.amend_sum, fields_sum, now_ns)
     return True
 
 
@@ -334,7 +372,8 @@ def _lose(session: BridgeSession, loss: int, now_ns: int) -> None:
 @compiled
 def stays_lost(session: BridgeSession) -> bool:
     """Tell whether a lost session makes no attempt to come back."""
-    return session.is_bound != 0 or session.logout_reason == _BAD_LOGON or session.logout_reason == _DISPLACED
+    is_refused = session.logout_reason == _BAD_LOGON or session.logout_reason == _DISPLACED
+    return session.is_bound != 0 or is_refused or session.loss == Loss.OLD_VERSION
 
 
 @compiled
@@ -368,6 +407,10 @@ def explain(session: BridgeSession) -> str:
         reason = f"the exchange logged us out: {name.lower().replace('_', ' ')}"
     elif session.loss == Loss.SILENCE:
         reason = "the gateway went silent"
+    elif session.loss == Loss.OLD_VERSION:
+        reason = (
+            f"the gateway speaks a version of the order protocol before {VERSION}: run the same release at both ends"
+        )
     elif session.loss == Loss.OVERRUN:
         reason = "the gateway said more at once than there is room for"
     else:
@@ -410,7 +453,8 @@ def read_bridge_reports(session: BridgeSession, packet: Packet, reports: Reports
     if stream.ended != had_ended or (not is_read and packet.payload_length > 0):
         session.bad_frames += 1
     if stream.ended != 0:
-        _lose(session, Loss.HUNG_UP, packet.time_ns)
+        is_old = stream.faults[StreamFault.OLD_VERSION] != 0
+        _lose(session, Loss.OLD_VERSION if is_old else Loss.HUNG_UP, packet.time_ns)
     _note_numbers(session)
 
 
@@ -434,6 +478,10 @@ def _read_message(session: BridgeSession, address: int, reports: Reports) -> Non
         _read_reject(session, view(OrderReject, address), reports)
     elif template_id == Template.CANCEL_REJECT:
         _read_cancel_reject(session, view(CancelReject, address), reports)
+    elif template_id == Template.ORDER_AMENDED:
+        _read_amended(session, view(OrderAmended, address), reports)
+    elif template_id == Template.AMEND_REJECT:
+        _read_amend_reject(session, view(AmendReject, address), reports)
     elif template_id == Template.LOGON_ACK:
         if session.state == SessionState.LOGGING_ON and view(LogonAck, address).session_id == session.session_id:
             session.is_accepted = 1
@@ -535,6 +583,22 @@ def _read_cancel_reject(session: BridgeSession, message: CancelReject, reports: 
     report = _add_report(
         session, reports, ReportKind.CANCEL_REJECTED, message.client_order_id, message.exchange_time_ns
     )
+    report.reason = _known_reason(message.reason)
+
+
+@compiled
+def _read_amended(session: BridgeSession, message: OrderAmended, reports: Reports) -> None:
+    report = _add_report(session, reports, ReportKind.AMENDED, message.client_order_id, message.exchange_time_ns)
+    report.exchange_order_id = message.exchange_order_id
+    report.instrument = _market_index(session, message.instrument_id)
+    report.side = message.side
+    report.price_ticks = message.price_ticks
+    report.qty_lots = message.qty_lots
+
+
+@compiled
+def _read_amend_reject(session: BridgeSession, message: AmendReject, reports: Reports) -> None:
+    report = _add_report(session, reports, ReportKind.AMEND_REJECTED, message.client_order_id, message.exchange_time_ns)
     report.reason = _known_reason(message.reason)
 
 

@@ -14,17 +14,21 @@ from crosswire.venues.bridge.wire.order_layout import (
     AccountOrder,
     AccountPosition,
     AccountQuery,
+    AmendOrder,
+    AmendReject,
     CancelOrder,
     CancelReject,
     Heartbeat,
     Logon,
     LogonAck,
     Logout,
+    LogoutReason,
     MassCancel,
     MassCancelAck,
     MessageHeader,
     NewOrder,
     OrderAck,
+    OrderAmended,
     OrderCancelled,
     OrderFill,
     OrderReject,
@@ -49,8 +53,9 @@ class StreamFault(IntEnum):
     CLOSED = 2  # FIN, RST, or SYN in the middle of a connection: the stream is over
     OUT_OF_ORDER = 3  # not the next byte: a copy, or something is missing
     BAD_LENGTH = 4  # a length smaller than the message, or larger than any
-    BAD_TEMPLATE = 5  # a template or version that this end does not know; the framing can't be trusted any more
+    BAD_TEMPLATE = 5  # a template that this end does not know; the framing can't be trusted any more
     BAD_SEQUENCE = 6  # a message number that is not the next
+    OLD_VERSION = 7  # a peer of an older version, which would not know what this end says
 
 
 class MessageStream(ByteStream):
@@ -104,6 +109,12 @@ def length_of(template_id: int) -> int:
         return size_of(AccountPosition)
     if template_id == Template.ACCOUNT_END:
         return size_of(AccountEnd)
+    if template_id == Template.AMEND_ORDER:
+        return size_of(AmendOrder)
+    if template_id == Template.ORDER_AMENDED:
+        return size_of(OrderAmended)
+    if template_id == Template.AMEND_REJECT:
+        return size_of(AmendReject)
     return 0
 
 
@@ -165,13 +176,24 @@ def next_message(stream: MessageStream) -> int:
 def proven_message_length(stream: MessageStream, address: int) -> int:
     header = view(MessageHeader, address)
     least = length_of(header.template_id)
-    if least == 0 or header.version < VERSION:
+    if header.version < VERSION:
+        _end(stream, StreamFault.OLD_VERSION)
+        return 0
+    if least == 0:
         _end(stream, StreamFault.BAD_TEMPLATE)
         return 0
     if header.length < least or header.length > MESSAGE_BYTES_MAX:
         _end(stream, StreamFault.BAD_LENGTH)
         return 0
     return header.length
+
+
+@compiled
+def reason_of_end(stream: MessageStream) -> int:
+    """Say why an exchange logs a client out whose stream has ended by a fault."""
+    if stream.faults[StreamFault.OLD_VERSION] != 0:
+        return LogoutReason.BAD_LOGON
+    return LogoutReason.BAD_MESSAGE
 
 
 @compiled

@@ -11,8 +11,14 @@
   the one before. A client that was displaced, or whose logon was refused, stays away.
 * A client order id that is not above all earlier ones is refused as a duplicate.
 * Prices are ticks and quantities lots of the instrument, whose id is the one of the feed's `InstrumentDefinition`.
-* Answers to one request come in order: `OrderAck` before its `OrderFill`s before its `OrderCancelled`. Execution ids
-  count up by one, and client order ids up, over all sessions of a client.
+* Answers to one request come in order: `OrderAck` or `OrderAmended` before its `OrderFill`s before its
+  `OrderCancelled`. Execution ids count up by one, and client order ids up, over all sessions of a client.
+* `AmendOrder` gives an open order, by its id, another price and quantity; what is filled already is part of the
+  quantity. The answer is `OrderAmended` with the very terms asked for, behind every fill at the terms before, or
+  `AmendReject`, and then the order is as it was. It keeps its place in the queue only where nothing but its quantity
+  changes, downwards, and even then not at every exchange. A client has one amend of an order under way at a time.
+  After a lost connection nobody tells what became of it: `leaves_lots` of later messages is by the terms in force.
+* Both ends speak the same version. An end that hears an older one ends the session, and its log says so.
 * After its logon a client may ask with `AccountQuery` for its account: the exchange tells again each `OrderFill` after
   the execution id named, ACCOUNT_FILLS_MAX at most, and then `AccountEnd`. If that says `more`, the client asks again
   from the last fill on; otherwise an `AccountOrder` for each open order and an `AccountPosition` for each position that
@@ -24,7 +30,7 @@ from enum import IntEnum
 from crosswire.nic.memory.struct import Struct, i64, u8, u16, u32, u64
 from crosswire.venues.layout import Message
 
-VERSION = 1
+VERSION = 2  # 2: amends
 MESSAGE_BYTES_MAX = 256  # longer than any message of this version, room for fields of newer ones
 SILENCE_INTERVALS = 3
 ACCOUNT_FILLS_MAX = 64  # told again in answer to one query
@@ -48,11 +54,14 @@ class Template(IntEnum):
     ACCOUNT_ORDER = 15
     ACCOUNT_POSITION = 16
     ACCOUNT_END = 17
+    AMEND_ORDER = 18
+    ORDER_AMENDED = 19
+    AMEND_REJECT = 20
 
 
 class LogoutReason(IntEnum):
     CLOSING = 0
-    BAD_LOGON = 1  # a heartbeat interval of zero, or a second logon
+    BAD_LOGON = 1  # a heartbeat interval of zero, a second logon, or an older version than the exchange's
     BAD_MESSAGE = 2  # framing, sequence or template that the exchange can't go on from
     SILENCE = 3  # no message for SILENCE_INTERVALS intervals
     NOT_LOGGED_ON = 4  # something else before the logon
@@ -114,6 +123,17 @@ class NewOrder(Struct, packed=True):
 class CancelOrder(Struct, packed=True):
     header: MessageHeader
     client_order_id: u64
+    instrument_id: u32
+    reserved: u32
+
+
+class AmendOrder(Struct, packed=True):
+    """Other terms of an open order."""
+
+    header: MessageHeader
+    client_order_id: u64
+    price_ticks: i64
+    qty_lots: i64  # what is filled included
     instrument_id: u32
     reserved: u32
 
@@ -190,6 +210,31 @@ class MassCancelAck(Struct, packed=True):
     reserved: u32
 
 
+class OrderAmended(Struct, packed=True):
+    """The order has the terms that were asked for."""
+
+    header: MessageHeader
+    client_order_id: u64
+    exchange_order_id: u64
+    exchange_time_ns: u64
+    price_ticks: i64
+    qty_lots: i64  # what is filled included
+    instrument_id: u32
+    side: u8
+    reserved_byte: u8
+    reserved: u16
+
+
+class AmendReject(Struct, packed=True):
+    """The order is as it was."""
+
+    header: MessageHeader
+    client_order_id: u64
+    exchange_time_ns: u64
+    reason: u32  # venues.order.RejectReason
+    reserved: u32
+
+
 class AccountQuery(Struct, packed=True):
     """What is the client's account, and what were the fills after this one?"""
 
@@ -253,4 +298,7 @@ MESSAGES = (
     Message("AccountOrder", Template.ACCOUNT_ORDER, AccountOrder),
     Message("AccountPosition", Template.ACCOUNT_POSITION, AccountPosition),
     Message("AccountEnd", Template.ACCOUNT_END, AccountEnd),
+    Message("AmendOrder", Template.AMEND_ORDER, AmendOrder),
+    Message("OrderAmended", Template.ORDER_AMENDED, OrderAmended),
+    Message("AmendReject", Template.AMEND_REJECT, AmendReject),
 )

@@ -130,6 +130,7 @@ def make_starbase_session(
         link.backoff_ns = backoff_min_ns
         set_request_bucket(link.tokens, tokens_per_ms, tokens_max, owes=True)
         set_request_bucket(link.quote_tokens, quote_tokens_per_ms, quote_tokens_max, owes=True)
+        link.templates.logon = LogonFrame()
         logon, new_order = link.templates.logon.message, link.templates.new_order.message
         for field, text in ((logon.client_id, client_id), (logon.secret, secret)):
             for position, byte in enumerate(text):

@@ -6,7 +6,7 @@ sum as anywhere (RFC 1071); quantities have a fixed exponent, so their odd last 
 
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Struct, i64, size_of, u8, view
+from crosswire.nic.memory.struct import Array, Reference, Struct, i64, size_of, u8, view
 from crosswire.nic.packet import Flow, TcpFrame, field_sum
 from crosswire.nic.tcp_frames import build_template, commit_template
 from crosswire.nic.unit.compile import inlined
@@ -100,7 +100,7 @@ class Templates(Struct):
     cancel_sum: i64
     cancel_by_id_sum: i64
     mass_cancel_sum: i64
-    logon: LogonFrame
+    logon: Annotated[LogonFrame, Reference]  # apart from the rest, which may lie in shared memory: it holds the secret
     logout: LogoutFrame
     heartbeat: HeartbeatFrame
     test_request: HeartbeatFrame

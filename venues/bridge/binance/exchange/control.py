@@ -45,6 +45,7 @@ class Control:
         self.truths: dict[str, Callable[[dict[str, str]], Any]] = {
             "book": lambda query: book_truth(self._listed(query)),
             "digest": self._digest,
+            "digests": lambda query: {"digests": [[each, str(digest)] for each, digest in self._listed(query).history]},
             "account": lambda query: self.stand_in.accounts[market_of(query["market"])].truth(),
             "progress": lambda _: self._progress(),
         }

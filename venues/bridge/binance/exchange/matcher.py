@@ -18,6 +18,7 @@ from crosswire.venues.exchange.matching import (
     Executions,
     Matching,
     OrderRequest,
+    find_resting,
     match_cancel,
     match_new,
     on_market,
@@ -152,14 +153,11 @@ def _cancel(matcher: Matcher, client_order_id: int, now_ns: int) -> None:
 def _reduce(matcher: Matcher, client_order_id: int, leaves_lots: int) -> bool:
     """Make a resting order smaller where it stands in its queue; False if it does not rest, or would not shrink."""
     matching = matcher.matching
-    for place in range(matching.resting_count):
-        resting = matching.resting[place]
-        if resting.client_order_id == client_order_id:
-            if not 0 < leaves_lots < resting.leaves_lots:
-                return False
-            resting.leaves_lots = leaves_lots
-            return True
-    return False
+    place = find_resting(matching, client_order_id)
+    if place < 0 or not 0 < leaves_lots < matching.resting[place].leaves_lots:
+        return False
+    matching.resting[place].leaves_lots = leaves_lots
+    return True
 
 
 FUNCTIONS = (_show, _quote, _trade, _place, _rest, _cancel, _reduce)

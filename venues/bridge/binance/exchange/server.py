@@ -15,6 +15,7 @@ from aiohttp import web
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.venues.bridge.binance.exchange.account import Account
 from crosswire.venues.bridge.binance.exchange.api import ApiHost
+from crosswire.venues.bridge.binance.exchange.captured import captured, captured_symbol, is_capture
 from crosswire.venues.bridge.binance.exchange.connection import Connection
 from crosswire.venues.bridge.binance.exchange.control import Control
 from crosswire.venues.bridge.binance.exchange.desk import Desk
@@ -27,7 +28,7 @@ from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.listen_keys import ListenKeys
 from crosswire.venues.bridge.binance.exchange.made import made_up
 from crosswire.venues.bridge.binance.exchange.matcher import prepare
-from crosswire.venues.bridge.binance.exchange.player import Player, recorded
+from crosswire.venues.bridge.binance.exchange.player import Player, Source, recorded
 from crosswire.venues.bridge.binance.exchange.rest import RestHost, public_endpoints
 from crosswire.venues.bridge.binance.exchange.settings import ScheduledConfig, StandInConfig, terms_of
 from crosswire.venues.bridge.binance.exchange.signing import Verifier, load_key
@@ -43,6 +44,19 @@ from crosswire.venues.bridge.binance.terms import market_of, to_e9
 ENDPOINTS_FILE = "endpoints.json"
 SHUTDOWN_S = 1.0
 LOOK_S = 0.1  # between looks at whether the listen key still lives
+
+
+def _symbol_of(path: Path, market: Market) -> str:
+    """Find out what a recording is of."""
+    return captured_symbol(path) if is_capture(path) else recognise(path, market).symbol
+
+
+def _source_of(listed: Listed) -> Source:
+    """Choose where an instrument's messages come from."""
+    path = Path(listed.config.recording)
+    if not listed.config.recording:
+        return made_up(listed)
+    return captured(path, listed) if is_capture(path) else recorded(path)
 
 
 class StandIn:
@@ -85,7 +99,7 @@ class StandIn:
         listed: dict[Market, list[Listed]] = {market: [] for market in Market}
         for config in self.config.instruments:
             market = market_of(config.market)
-            symbol = config.symbol or recognise(Path(config.recording), market).symbol
+            symbol = config.symbol or _symbol_of(Path(config.recording), market)
             terms = terms_of(config, symbol)
             listed[market].append(Listed(market, symbol, len(listed[market]), config, terms))
         return listed
@@ -140,8 +154,7 @@ class StandIn:
         player = Player(config.speed, repeats=config.repeat, moves_times=moves, elapsed_ms=elapsed_ms)
         for venue in self.venues.values():
             for each in venue.listed:
-                source = recorded(Path(each.config.recording)) if each.config.recording else made_up(each)
-                player.add(venue, each, source)
+                player.add(venue, each, _source_of(each))
         player.is_paused = config.starts_paused
         return player
 

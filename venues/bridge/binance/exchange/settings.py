@@ -33,29 +33,29 @@ NotNegative = Annotated[float, Meta(ge=0)]
 class InstrumentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One instrument: of a recording, or made up from a seed. Decimal texts; the venue's own figures by default."""
 
-    market: str
+    market: str  # spot, usdm or coinm
     symbol: str = ""  # of a made-up one; a recording tells its own
     recording: str = ""  # a path; "": made up
-    seed: int = 1
+    seed: int = 1  # of a made-up market
     tick: str = ""  # the venue's, for what `terms` knows
-    lot: str = ""
-    base: str = ""
-    quote: str = ""
+    lot: str = ""  # likewise
+    base: str = ""  # likewise
+    quote: str = ""  # likewise
     start_price: str = "60000"  # of a made-up market
     event_gap_us: Positive = 20_000  # of a made-up market, on average
     min_notional: str = "5"  # unverified for each symbol: exchangeInfo says
     percent_price: str = "0.05"  # how far from the last price an order may be; unverified, exchangeInfo says
-    max_orders: Positive = 200
-    funding_rate: str = "0.00010000"
+    max_orders: Positive = 200  # open at one time
+    funding_rate: str = "0.00010000"  # of each instant
 
 
 class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One API key of the account: HMAC with a secret, or Ed25519 with the public key's PEM file."""
 
-    key: str
-    secret: str = ""
+    key: str  # what a client names itself by
+    secret: str = ""  # HMAC
     public_key: str = ""  # a path
-    can_trade: bool = True
+    can_trade: bool = True  # no: orders are refused
 
     def __repr__(self) -> str:
         return f"KeyConfig({self.key[:4]}...)"
@@ -64,10 +64,10 @@ class KeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Rate limits of one market. An IP's weight by the minute; an account's new orders by 10 s and by `long_s`."""
 
-    weight: Positive
-    orders_10s: Positive
-    orders_long: Positive
-    long_s: Positive
+    weight: Positive  # of requests, by minute and address
+    orders_10s: Positive  # new orders in 10 s
+    orders_long: Positive  # new orders in `long_s`
+    long_s: Positive  # the longer window
     raw_requests: Positive = 61_000  # by 5 minutes
     ban_s: Positive = 120  # of the first ban: 2 minutes to 3 days (rest-api.md, IP Limits)
 
@@ -82,21 +82,21 @@ COINM_LIMITS = LimitConfig(weight=2_400, orders_10s=300, orders_long=1_200, long
 class ConnectionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a websocket connection is held to (binance.md D1)."""
 
-    ping_s: Annotated[float, Meta(gt=0)] = 20.0
-    pong_s: Annotated[float, Meta(gt=0)] = 60.0
-    life_s: Annotated[float, Meta(gt=0)] = 86_400.0
+    ping_s: Annotated[float, Meta(gt=0)] = 20.0  # between two pings
+    pong_s: Annotated[float, Meta(gt=0)] = 60.0  # without a pong the connection ends
+    life_s: Annotated[float, Meta(gt=0)] = 86_400.0  # then it ends in any case
     messages_per_s: Positive = 5  # that a client may send to a stream connection; 10 on USD-M (unverified)
-    streams_max: Positive = 1_024
-    connections_per_5_min: Positive = 300
+    streams_max: Positive = 1_024  # of one connection
+    connections_per_5_min: Positive = 300  # of one address
     queue_bytes_max: Positive = 1 << 24  # of a client that does not read: beyond them its connection ends (own choice)
-    listen_key_s: Annotated[float, Meta(gt=0)] = 3_600.0
+    listen_key_s: Annotated[float, Meta(gt=0)] = 3_600.0  # how long one lasts without being kept alive
 
 
 class ScheduledConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Something that the control does by itself."""
 
-    action: str
-    body: dict[str, Any] = {}
+    action: str  # as the control's
+    body: dict[str, Any] = {}  # its arguments
     after_s: NotNegative = 0.0  # from the start
     every_s: NotNegative = 0.0  # again and again; 0: once
     jitter_s: NotNegative = 0.0  # at most so much later each time, drawn from the seed
@@ -106,15 +106,15 @@ class StandInConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """A whole stand-in exchange."""
 
     folder: str  # certificates, the list of ports and the exchange's memory; mode 0700
-    instruments: list[InstrumentConfig]
-    keys: list[KeyConfig] = []
-    address: str = "127.0.0.1"
+    instruments: list[InstrumentConfig]  # 1 to 64
+    keys: list[KeyConfig] = []  # of the one account
+    address: str = "127.0.0.1"  # loopback: nothing else is taken
     ports: dict[str, int] = {}  # by the names of `HOSTS`; 0 and those that are missing: any that is free
     speed: NotNegative = 1.0  # of the recordings; 0: as fast as can be
     repeat: bool = False  # recordings start over at their end, with ids that go on
     starts_paused: bool = False  # until the control is told to go on
     times: str = "now"  # of events: "now", moved to the present, or "recorded"
-    seed: int = 1
+    seed: int = 1  # of faults that strike by chance
     balances: dict[str, dict[str, str]] = {}  # by market and asset
     commission_asset: str = ""  # a third currency that fees are charged in, as BNB; "": the venue's usual one
     commission_price: str = "600"  # of one of it, in the quote currency

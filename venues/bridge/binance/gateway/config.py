@@ -57,9 +57,9 @@ class MarketConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     snapshot_levels: Literal[100, 500, 1_000, 5_000] = 1_000  # a side; 5,000: spot only
     silence_s: Annotated[float, msgspec.Meta(ge=1, le=3_600)] = 10.0  # of one instrument's depth, until it is a stall
     rest: str = ""  # "host:port"; "": the real one
-    stream: str = ""
-    sbe: str = ""
-    order_api: str = ""
+    stream: str = ""  # "host:port" of the JSON streams; "": the real one
+    sbe: str = ""  # "host:port" of spot's SBE streams; "": the real one
+    order_api: str = ""  # "host:port" of the websocket order interface; "": the real one
 
 
 class FeedConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ class FeedConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
     address: str  # "address:port", of a multicast group or of one receiver
     source: str  # own IPv4 address that it is sent from; a group's packets leave by its interface
     hops: Annotated[int, msgspec.Meta(ge=0, le=255)] = 1  # of multicast: routers on the way
-    heartbeat_ms: Milliseconds = 1_000
+    heartbeat_ms: Milliseconds = 1_000  # between two packets on a silent feed
     definition_ms: Milliseconds = 1_000  # between two definitions of an instrument
     snapshot_ms: Milliseconds = 2_000  # between two snapshots of a book: how long a reader that starts later waits
 
@@ -76,8 +76,8 @@ class FeedConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
 class RecordingConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Where what is received goes, one symbol a file, as `crosswire import binance` reads it."""
 
-    folder: str
-    rotate_mb: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 256
+    folder: str  # it is made when it is missing
+    rotate_mb: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 256  # a file is followed by the next at this size
 
 
 class OrdersConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -94,7 +94,7 @@ class OrdersConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
 class BridgeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """One bridge: one account of the venue. Relative paths are relative to the configuration file."""
 
-    name: str
+    name: str  # of your choice, in messages
     feed: FeedConfig
     spot: MarketConfig | None = None
     usdm: MarketConfig | None = None

@@ -19,7 +19,11 @@ from crosswire.venues.errors import VenueError
 OVERLAP_S = 2.0  # that both connections are read, after the new one has spoken
 SILENCE_S_MAX = 15.0  # of a whole connection; the bridge pings an idle one
 LOOK_INTERVAL_S = 0.5
-STEADY_S = 30.0  # a connection that lived so long has the next one tried at once
+# A connection that lived so many times as long as was waited before it, or so long, has the next one tried at once.
+# From 3 s on that is within the 240 attempts in five minutes that `Attempts` lets a market's two connections have.
+# With 30 s alone, an exchange that ended every ten seconds had its book back 10 to 30 s later.
+STEADY_WAITS = 15.0
+STEADY_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,7 @@ class StreamConnection:
 
     async def run(self) -> None:
         """Keep it up until cancelled."""
-        back_off = BackOff()
+        back_off, waited_s = BackOff(), 0.0
         try:
             while True:
                 connection = await self._open(back_off)
@@ -60,9 +64,10 @@ class StreamConnection:
                 self.log.event(self.what.name, f"connection lost: {why}")
                 self.log.count("connections lost")
                 self.what.on_lost(why)
-                if age_s >= STEADY_S:
+                if age_s >= min(STEADY_WAITS * waited_s, STEADY_S):
                     back_off.reset()
-                await asyncio.sleep(back_off.next_s())
+                waited_s = back_off.next_s()
+                await asyncio.sleep(waited_s)
         finally:
             if self.current is not None:
                 self.current.close("the bridge ends")

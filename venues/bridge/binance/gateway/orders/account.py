@@ -18,6 +18,9 @@ from typing import TypeVar
 from crosswire.venues.bridge.binance.gateway.orders.journal import Journal
 from crosswire.venues.bridge.binance.gateway.orders.records import (
     Acknowledged,
+    AmendAsked,
+    Amended,
+    AmendRefused,
     AnyRecord,
     Asked,
     Begun,
@@ -52,15 +55,18 @@ class TradesMissingError(Exception):
 
 @dataclass(kw_only=True)
 class Order:
-    """An order that has not ended."""
+    """An order that has not ended. `amend`: other terms that were asked for, and nobody has answered."""
 
     asked: Asked
+    price_ticks: int
+    qty_lots: int
+    amend: AmendAsked | None = None
     venue_order_id: int = 0  # 0: the venue has not said that it has it
     filled_lots: int = 0
 
     @property
     def leaves_lots(self) -> int:
-        return self.asked.qty_lots - self.filled_lots
+        return self.qty_lots - self.filled_lots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +156,48 @@ class Account:
             raise ContradictionError(f"order {client_order_id} was accepted, and now refused ({reason.name})")
         return [self._note(Refused(reason=reason, **_named(order, time_ns)))]
 
+    def ask_amend(self, amend: AmendAsked) -> RejectReason:
+        """Note that other terms are about to be asked for; NONE: they may be. Anything else says why they may not."""
+        order = self.orders.get(amend.client_order_id)
+        if order is None:
+            return RejectReason.UNKNOWN_ORDER
+        if order.venue_order_id == 0 or order.amend is not None:
+            return RejectReason.OTHER  # not accepted yet, or an amend of it is under way
+        if amend.qty_lots <= order.filled_lots:
+            return RejectReason.BAD_QUANTITY
+        self._note(amend)
+        return RejectReason.NONE
+
+    def refuse_amend(self, client_order_id: int, reason: RejectReason, time_ns: int) -> list[Told]:
+        """Note that an order keeps its terms; returns what is new to the engine."""
+        order = self.orders.get(client_order_id)
+        if order is None or order.amend is None:
+            return []
+        return [self._note(AmendRefused(reason=reason, **_named(order, time_ns)))]
+
+    def terms(self, client_order_id: int, price_ticks: int, qty_lots: int, time_ns: int) -> list[Told]:
+        """Note the terms that the venue says an order has: if they are those asked for, that is new to the engine.
+
+        Other terms may be those before, told late.
+        """
+        order = self.orders.get(client_order_id)
+        if order is None or order.amend is None:
+            return []
+        if (price_ticks, qty_lots) != (order.amend.price_ticks, order.amend.qty_lots):
+            return []
+        return [self._amended(order, time_ns)]
+
+    def _amended(self, order: Order, time_ns: int) -> Amended:
+        assert order.amend is not None
+        return self._note(
+            Amended(
+                venue_order_id=order.venue_order_id,
+                price_ticks=order.amend.price_ticks,
+                qty_lots=order.amend.qty_lots,
+                **_named(order, time_ns),
+            )
+        )
+
     def trade(self, trade: Trade) -> list[Told]:
         """Note a trade, once; returns what is new to the engine: the acknowledgement too, if it was not told yet."""
         known = self._trades.get((trade.instrument_id, trade.trade_id))
@@ -165,8 +213,8 @@ class Account:
             raise ContradictionError(f"trade {trade.trade_id} is of {trade.qty_lots} lots at {trade.price_ticks} ticks")
         records: list[Told] = []
         if trade.client_order_id != 0:
-            self._check_order(trade)
-            records = self.acknowledge(trade.client_order_id, trade.venue_order_id, trade.time_ns)
+            records = self._check_order(trade)
+            records += self.acknowledge(trade.client_order_id, trade.venue_order_id, trade.time_ns)
         filled = Filled(
             client_order_id=trade.client_order_id,
             time_ns=trade.time_ns,
@@ -187,7 +235,8 @@ class Account:
         order = self.orders.get(trade.client_order_id)
         return 0 if order is None else order.leaves_lots - trade.qty_lots
 
-    def _check_order(self, trade: Trade) -> None:
+    def _check_order(self, trade: Trade) -> list[Told]:
+        """Hold a trade against its order. What only an amended order could fill tells that it was amended."""
         order = self.orders.get(trade.client_order_id)
         if order is None:
             raise ContradictionError(f"trade {trade.trade_id} is of order {trade.client_order_id}, which has ended")
@@ -197,11 +246,14 @@ class Account:
             )
         if trade.executed_lots > order.filled_lots + trade.qty_lots:
             raise TradesMissingError(trade.client_order_id)
-        if trade.qty_lots > order.leaves_lots:
+        if trade.qty_lots <= order.leaves_lots:
+            return []
+        if order.amend is None or trade.qty_lots > order.amend.qty_lots - order.filled_lots:
             raise ContradictionError(
                 f"trade {trade.trade_id} fills {trade.qty_lots} lots of order {trade.client_order_id}, of which"
                 f" {order.leaves_lots} are left"
             )
+        return [self._amended(order, trade.time_ns)]
 
     def end(
         self, client_order_id: int, venue_order_id: int, executed_lots: int, reason: RejectReason, time_ns: int
@@ -234,10 +286,19 @@ class Account:
         if isinstance(record, Begun):
             self.begun_ns = record.time_ns
         elif isinstance(record, Asked):
-            self.orders[record.client_order_id] = Order(asked=record)
+            self.orders[record.client_order_id] = Order(
+                asked=record, price_ticks=record.price_ticks, qty_lots=record.qty_lots
+            )
             self.last_client_order_id = record.client_order_id
         elif isinstance(record, Acknowledged):
             self.orders[record.client_order_id].venue_order_id = record.venue_order_id
+        elif isinstance(record, AmendAsked):
+            self.orders[record.client_order_id].amend = record
+        elif isinstance(record, Amended):
+            order = self.orders[record.client_order_id]
+            order.price_ticks, order.qty_lots, order.amend = record.price_ticks, record.qty_lots, None
+        elif isinstance(record, AmendRefused):
+            self.orders[record.client_order_id].amend = None
         elif isinstance(record, Checked):
             self.checked_trade_ids[record.instrument_id] = record.trade_id
         elif isinstance(record, Filled):

@@ -92,6 +92,7 @@ CODES: dict[int, Meaning] = {
     -2026: _GONE,  # ORDER_ARCHIVED (spot)
     -2027: _BAD_QUANTITY,  # MAX_LEVERAGE_RATIO (USD-M)
     -2028: _BAD_QUANTITY,  # MIN_LEVERAGE_RATIO (USD-M)
+    -2038: _REFUSED,  # ORDER_AMEND_REJECTED (spot)
     -4001: _BAD_PRICE,  # PRICE_LESS_THAN_ZERO (USD-M)
     -4002: _BAD_PRICE,  # PRICE_GREATER_THAN_MAX_PRICE (USD-M)
     -4003: _BAD_QUANTITY,  # QTY_LESS_THAN_ZERO (USD-M)
@@ -111,6 +112,7 @@ CODES: dict[int, Meaning] = {
     -4400: _REFUSED,  # trading quantitative rules: reduce-only for a while (USD-M)
     -5021: _REFUSED,  # ORDER_FAIL_FOK: killed, it could not be filled whole (USD-M)
     -5022: _WOULD_TAKE,  # GTX_ORDER_REJECT (USD-M)
+    -5024: _CLOSED,  # the symbol does not trade: no amends (USD-M)
     -5027: _REFUSED,  # NO_NEED_TO_MODIFY (USD-M)
 }
 

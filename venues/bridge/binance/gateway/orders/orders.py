@@ -14,7 +14,7 @@ from crosswire.venues.bridge.binance.gateway.config import OrdersConfig, parse_a
 from crosswire.venues.bridge.binance.gateway.definitions import Definition
 from crosswire.venues.bridge.binance.gateway.orders.account import Account
 from crosswire.venues.bridge.binance.gateway.orders.journal import Journal
-from crosswire.venues.bridge.binance.gateway.orders.records import Asked, Refused, Told
+from crosswire.venues.bridge.binance.gateway.orders.records import AmendAsked, Asked, Refused, Told
 from crosswire.venues.bridge.binance.gateway.orders.session import EngineSession
 from crosswire.venues.bridge.binance.gateway.orders.signing import Signer
 from crosswire.venues.bridge.binance.gateway.orders.trader import Trader
@@ -161,6 +161,35 @@ class OrderSide:
             self._tell(self.account.refuse(asked.client_order_id, RejectReason.UNKNOWN_INSTRUMENT, asked.time_ns))
         else:
             trader.place(definition, asked)
+
+    def amend(self, client_order_id: int, price_ticks: int, qty_lots: int) -> None:
+        """Ask for other terms of an order, or tell why not."""
+        try:
+            reason = self._amend(client_order_id, price_ticks, qty_lots)
+        except VenueError as error:  # the journal can't be written: nothing more is certain
+            self._stop(str(error))
+            return
+        if reason != RejectReason.NONE and self._session is not None:
+            self._session.tell_amend_refused(client_order_id, reason)
+
+    def _amend(self, client_order_id: int, price_ticks: int, qty_lots: int) -> RejectReason:
+        order = self.account.orders.get(client_order_id)
+        if self._why_stopped:
+            return RejectReason.NOT_LOGGED_ON
+        if order is None:
+            return RejectReason.UNKNOWN_ORDER
+        trader, definition = self._find(order.asked.instrument_id)
+        if trader is None or definition is None:
+            return RejectReason.UNKNOWN_INSTRUMENT
+        amend = AmendAsked(
+            client_order_id=client_order_id,
+            instrument_id=order.asked.instrument_id,
+            side=order.asked.side,
+            time_ns=time.time_ns(),
+            price_ticks=price_ticks,
+            qty_lots=qty_lots,
+        )
+        return trader.amend(definition, order, amend)
 
     def cancel(self, client_order_id: int) -> None:
         """Cancel an order, or tell that there is none."""

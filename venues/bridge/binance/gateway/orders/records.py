@@ -31,6 +31,27 @@ class Asked(Record, frozen=True, tag="asked"):
     qty_lots: int
 
 
+class AmendAsked(Record, frozen=True, tag="amend asked"):
+    """The engine wants other terms of an open order. It is in the journal before anything of it leaves."""
+
+    price_ticks: int
+    qty_lots: int  # what is filled included
+
+
+class Amended(Record, frozen=True, tag="amended"):
+    """The order has the terms that were asked for."""
+
+    venue_order_id: int
+    price_ticks: int
+    qty_lots: int
+
+
+class AmendRefused(Record, frozen=True, tag="amend refused"):
+    """The order has not the terms that were asked for, and will not."""
+
+    reason: int  # venues.order.RejectReason
+
+
 class Acknowledged(Record, frozen=True, tag="acknowledged"):
     """The venue has the order."""
 
@@ -71,5 +92,5 @@ class Checked(msgspec.Struct, frozen=True, array_like=True, tag="checked", kw_on
     trade_id: int
 
 
-Told = Acknowledged | Refused | Filled | Ended  # what an engine is told
-AnyRecord = Begun | Asked | Checked | Told
+Told = Acknowledged | Refused | Filled | Amended | AmendRefused | Ended  # what an engine is told
+AnyRecord = Begun | Asked | AmendAsked | Checked | Told

@@ -18,6 +18,8 @@ from crosswire.nic.memory.struct import Struct, array, u8, view
 from crosswire.venues.bridge.binance.gateway.orders.account import Account, Order
 from crosswire.venues.bridge.binance.gateway.orders.records import (
     Acknowledged,
+    Amended,
+    AmendRefused,
     Asked,
     Ended,
     Filled,
@@ -28,6 +30,7 @@ from crosswire.venues.bridge.orders.stream import (
     StreamFault,
     length_of,
     next_message,
+    reason_of_end,
     stamp_header,
     write_header,
 )
@@ -47,6 +50,9 @@ class Desk(Protocol):
 
     def new(self, asked: Asked) -> None:
         """Send an order, or tell why not."""
+
+    def amend(self, client_order_id: int, price_ticks: int, qty_lots: int) -> None:
+        """Give an open order other terms, or tell why not."""
 
     def cancel(self, client_order_id: int) -> None:
         """Cancel an order, or tell why not."""
@@ -109,9 +115,15 @@ class EngineSession(asyncio.Protocol):
             while self._transport is not None and (address := next_message(self._stream)):
                 self._handle(address)
         if self._stream.ended and self._transport is not None:
-            faults = [fault.name.lower() for fault in StreamFault if self._stream.faults[fault]]
-            self._say(f"engine {self.peer}: broke the protocol ({', '.join(faults)})")
-            self.log_out(messages.LogoutReason.BAD_MESSAGE)
+            self._say(f"engine {self.peer}: {self._why_ended()}")
+            self.log_out(messages.LogoutReason(reason_of_end(self._stream)))
+
+    def _why_ended(self) -> str:
+        if self._stream.faults[StreamFault.OLD_VERSION]:
+            version = messages.VERSION
+            return f"speaks a version of the order protocol before {version}: run the same release at both ends"
+        faults = [fault.name.lower() for fault in StreamFault if self._stream.faults[fault]]
+        return f"broke the protocol ({', '.join(faults)})"
 
     def _handle(self, address: int) -> None:
         template = view(messages.MessageHeader, address).template_id
@@ -123,6 +135,9 @@ class EngineSession(asyncio.Protocol):
             self.log_out(messages.LogoutReason.NOT_LOGGED_ON)
         elif template == messages.Template.NEW_ORDER:
             self.desk.new(_asked(view(messages.NewOrder, address)))
+        elif template == messages.Template.AMEND_ORDER:
+            amend = view(messages.AmendOrder, address)
+            self.desk.amend(int(amend.client_order_id), int(amend.price_ticks), int(amend.qty_lots))
         elif template == messages.Template.CANCEL_ORDER:
             self.desk.cancel(int(view(messages.CancelOrder, address).client_order_id))
         elif template == messages.Template.MASS_CANCEL:
@@ -194,12 +209,15 @@ class EngineSession(asyncio.Protocol):
 
     def tell_cancel_refused(self, client_order_id: int, reason: int) -> None:
         """Tell the engine that an order could not be cancelled; it is as it was."""
-        answer = messages.CancelReject()
-        answer.client_order_id = client_order_id
-        answer.exchange_time_ns = time.time_ns()
-        answer.reason = reason
         if self.logged_on:
+            answer = _refusal(messages.CancelReject(), client_order_id, reason, time.time_ns())
             self._send(messages.Template.CANCEL_REJECT, answer)
+
+    def tell_amend_refused(self, client_order_id: int, reason: int) -> None:
+        """Tell the engine that nobody was asked to amend an order; it is as it was."""
+        if self.logged_on:
+            answer = _refusal(messages.AmendReject(), client_order_id, reason, time.time_ns())
+            self._send(messages.Template.AMEND_REJECT, answer)
 
     def _tell_all_cancelled(self, count: int) -> None:
         answer = messages.MassCancelAck()
@@ -252,6 +270,14 @@ def _asked(order: messages.NewOrder) -> Asked:
     )
 
 
+def _refusal(answer: Any, client_order_id: int, reason: int, time_ns: int) -> Any:
+    """Say of an order that something was refused, and why."""
+    answer.client_order_id = client_order_id
+    answer.exchange_time_ns = time_ns
+    answer.reason = reason
+    return answer
+
+
 def _named(answer: Any, record: Told) -> Any:
     """Say which order an answer is about, and since when what it says is so."""
     answer.client_order_id = record.client_order_id
@@ -277,6 +303,15 @@ def _message(record: Told) -> tuple[int, Struct]:
         ack = _named(messages.OrderAck(), record)
         ack.exchange_order_id = record.venue_order_id
         return messages.Template.ORDER_ACK, ack
+    if isinstance(record, Amended):
+        amended = _named(messages.OrderAmended(), record)
+        amended.exchange_order_id = record.venue_order_id
+        amended.price_ticks = record.price_ticks
+        amended.qty_lots = record.qty_lots
+        return messages.Template.ORDER_AMENDED, amended
+    if isinstance(record, AmendRefused):
+        refusal = _refusal(messages.AmendReject(), record.client_order_id, record.reason, record.time_ns)
+        return messages.Template.AMEND_REJECT, refusal
     if isinstance(record, Ended):
         ended = _named(messages.OrderCancelled(), record)
         ended.exchange_order_id = record.venue_order_id
@@ -293,7 +328,7 @@ def _open_order(client_order_id: int, order: Order) -> messages.AccountOrder:
     answer.client_order_id = client_order_id
     answer.exchange_order_id = order.venue_order_id
     answer.exchange_time_ns = time.time_ns()
-    answer.price_ticks = order.asked.price_ticks
+    answer.price_ticks = order.price_ticks
     answer.leaves_lots = order.leaves_lots
     answer.instrument_id = order.asked.instrument_id
     answer.side = order.asked.side

@@ -18,20 +18,29 @@ from crosswire.nic.duration import NS_PER_MS
 from crosswire.venues.bridge.binance.gateway.definitions import PATHS as REST_PATHS
 from crosswire.venues.bridge.binance.gateway.definitions import Definition, ask_time
 from crosswire.venues.bridge.binance.gateway.log import plain
-from crosswire.venues.bridge.binance.gateway.orders.account import Account, ContradictionError, TradesMissingError
+from crosswire.venues.bridge.binance.gateway.orders.account import (
+    Account,
+    ContradictionError,
+    Order,
+    TradesMissingError,
+)
 from crosswire.venues.bridge.binance.gateway.orders.api import RECEIVE_WINDOW_MS, OrderApi, UnansweredError
 from crosswire.venues.bridge.binance.gateway.orders.budget import OrderBudget
 from crosswire.venues.bridge.binance.gateway.orders.codes import Outcome, meaning_of, outcome_of
-from crosswire.venues.bridge.binance.gateway.orders.records import Asked, Told
+from crosswire.venues.bridge.binance.gateway.orders.records import AmendAsked, Asked, Told
 from crosswire.venues.bridge.binance.gateway.orders.signing import Signer
 from crosswire.venues.bridge.binance.gateway.orders.user_data import UserDataStream
 from crosswire.venues.bridge.binance.gateway.orders.wire import (
+    AMEND_METHODS,
     ENDED_STATUSES,
     ID_PREFIX,
     OPEN_STATUSES,
     OrderEvent,
     OrderState,
+    SpotAmendAnswer,
     TradeState,
+    amend_params,
+    amend_refusal,
     client_order_id_of,
     fee_e9,
     filter_refusal,
@@ -199,14 +208,17 @@ class Trader:
         self._start(self._place(definition, asked))
 
     def _refusal(self, definition: Definition, asked: Asked) -> RejectReason:
-        if not definition.is_trading or not self.is_whole:
-            return RejectReason.BOOK_NOT_READY
-        if any(self._is_of(each, definition) for each in self._doubtful):
+        if not self._is_certain(definition):
             return RejectReason.BOOK_NOT_READY
         refusal = filter_refusal(definition, asked)
         if refusal != RejectReason.NONE:
             return refusal
         return RejectReason.NONE if self._budget.take() else RejectReason.RATE_LIMIT
+
+    def _is_certain(self, definition: Definition) -> bool:
+        """Tell whether an instrument trades, and all is known of our orders there."""
+        is_in_doubt = any(self._is_of(each, definition) for each in self._doubtful)
+        return definition.is_trading and self.is_whole and not is_in_doubt
 
     def _is_of(self, client_order_id: int, definition: Definition) -> bool:
         order = self._account.orders.get(client_order_id)
@@ -227,12 +239,54 @@ class Trader:
             await self._note_failure(f"order {number} is asked for", error)
             await self._ask_until_known(definition, number)
         except VenueError as error:
-            is_limited = self._shared.limits[self.market].wait_s(1) > 0
-            reason = RejectReason.RATE_LIMIT if is_limited else RejectReason.BOOK_NOT_READY
-            self._tell(self._account.refuse(number, reason, asked.time_ns))
+            self._tell(self._account.refuse(number, self._reason_not_sent(), asked.time_ns))
             await self._note_failure(f"order {number} was not sent", error)
         else:
             await self._take_answer(definition, number, state)
+
+    def amend(self, definition: Definition, order: Order, amend: AmendAsked) -> RejectReason:
+        """Ask for other terms of an open order; NONE: it will be told what became of that. VenueError: no journal."""
+        if not self._is_certain(definition):
+            return RejectReason.BOOK_NOT_READY
+        reason = amend_refusal(definition, order, amend)
+        is_so = (amend.price_ticks, amend.qty_lots) == (order.price_ticks, order.qty_lots)
+        # The venue counts an amend among the orders on USD-M alone.
+        if reason == RejectReason.NONE and not is_so and self.market == Market.USDM and not self._budget.take():
+            reason = RejectReason.RATE_LIMIT
+        reason = reason or self._account.ask_amend(amend)
+        if reason == RejectReason.NONE:
+            if is_so:
+                self._tell(self._account.terms(amend.client_order_id, amend.price_ticks, amend.qty_lots, amend.time_ns))
+            else:
+                self._start(self._amend(definition, amend))
+        return reason
+
+    async def _amend(self, definition: Definition, amend: AmendAsked) -> None:
+        number = amend.client_order_id
+        params = amend_params(definition, amend, self._id_text(number))
+        try:
+            body = await self.api.call(AMEND_METHODS[self.market], params)
+            is_spot = self.market == Market.SPOT
+            state = _decode(body, SpotAmendAnswer).state if is_spot else _decode(body, OrderState)
+        except RefusedError as error:
+            meaning = meaning_of(error.status, error.code, error.message)
+            if meaning.outcome not in (Outcome.UNKNOWN, Outcome.GONE):
+                self._tell(self._account.refuse_amend(number, meaning.reason, amend.time_ns))
+            await self._note_failure(f"amend of order {number}", error)
+            if meaning.outcome in (Outcome.UNKNOWN, Outcome.GONE):
+                await self._ask_until_known(definition, number)
+        except UnansweredError as error:
+            await self._note_failure(f"order {number} is asked for, and whether it was amended", error)
+            await self._ask_until_known(definition, number)
+        except VenueError as error:
+            self._tell(self._account.refuse_amend(number, self._reason_not_sent(), amend.time_ns))
+            await self._note_failure(f"amend of order {number} was not sent", error)
+        else:
+            await self._take_answer(definition, number, state)
+
+    def _reason_not_sent(self) -> RejectReason:
+        is_limited = self._shared.limits[self.market].wait_s(1) > 0
+        return RejectReason.RATE_LIMIT if is_limited else RejectReason.BOOK_NOT_READY
 
     async def _take_answer(self, definition: Definition, client_order_id: int, state: OrderState) -> None:
         """Take up what an answer says an order is; what can't be had of it now is asked for until it can."""
@@ -265,19 +319,30 @@ class Trader:
         except RefusedError as error:
             if outcome_of(error) != Outcome.GONE:
                 raise
-            clock = self._shared.clocks[self.market]
-            asked_ms = (order.asked.time_ns + clock.offset_ns) // NS_PER_MS
-            if clock.venue_ms() < asked_ms + RECEIVE_WINDOW_MS + WINDOW_MARGIN_MS + clock.error_ns // NS_PER_MS:
+            if not self._is_window_over(order.asked.time_ns):
                 return False
             if client_order_id in self._account.orders:
                 self._tell(self._account.refuse(client_order_id, RejectReason.OTHER, order.asked.time_ns))
             return True
         await self._take_state(definition, client_order_id, state)
+        if order.amend is not None and client_order_id in self._account.orders:
+            if not self._is_window_over(order.amend.time_ns):
+                return False
+            self._tell(self._account.refuse_amend(client_order_id, RejectReason.OTHER, order.amend.time_ns))
         return True
+
+    def _is_window_over(self, asked_ns: int) -> bool:
+        """Tell whether what was asked for at a time of ours can't be executed any more."""
+        clock = self._shared.clocks[self.market]
+        asked_ms = (asked_ns + clock.offset_ns) // NS_PER_MS
+        return clock.venue_ms() >= asked_ms + RECEIVE_WINDOW_MS + WINDOW_MARGIN_MS + clock.error_ns // NS_PER_MS
 
     async def _take_state(self, definition: Definition, client_order_id: int, state: OrderState) -> None:
         """Take up what an answer says an order is. VenueError: its trades could not be asked for."""
         executed_lots = lots_of(definition, state.executed_qty)
+        if state.price and state.orig_qty:
+            terms = ticks_of(definition, state.price), lots_of(definition, state.orig_qty)
+            self._tell(self._account.terms(client_order_id, *terms, state.time_ns))
         if state.status in OPEN_STATUSES:
             self._tell(self._account.acknowledge(client_order_id, state.order_id, state.time_ns))
             order = self._account.orders.get(client_order_id)
@@ -423,10 +488,22 @@ class Trader:
 
     def _take_order_event(self, definition: Definition, event: OrderEvent) -> None:
         number = client_order_id_of(self._account.begun_ns, event.id_text)
+        self._take_terms(definition, number, event)
         try:
             self._tell(self._heard(definition, number, event))
         except TradesMissingError:
             self._start(self._fetch_missing(definition, number, event.order_id))
+
+    def _take_terms(self, definition: Definition, number: int, event: OrderEvent) -> None:
+        """Take up the terms that an event tells of an order, if it happened since others were asked for."""
+        order = self._account.orders.get(number)
+        if order is None or order.amend is None or not event.price or not event.qty:
+            return
+        clock = self._shared.clocks[self.market]
+        asked_ms = (order.amend.time_ns + clock.offset_ns - clock.error_ns) // NS_PER_MS
+        if event.time >= asked_ms:
+            terms = ticks_of(definition, event.price), lots_of(definition, event.qty)
+            self._tell(self._account.terms(number, *terms, event.time * NS_PER_MS))
 
     def _heard(self, definition: Definition, number: int, event: OrderEvent) -> list[Told]:
         """Take an event up; what is new to the engine. TradesMissingError: trades before it were not told."""

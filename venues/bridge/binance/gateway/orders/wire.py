@@ -12,8 +12,8 @@ import msgspec
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.venues.bridge.binance.gateway.definitions import Definition
 from crosswire.venues.bridge.binance.gateway.log import plain
-from crosswire.venues.bridge.binance.gateway.orders.account import ContradictionError, Trade
-from crosswire.venues.bridge.binance.gateway.orders.records import Asked
+from crosswire.venues.bridge.binance.gateway.orders.account import ContradictionError, Order, Trade
+from crosswire.venues.bridge.binance.gateway.orders.records import AmendAsked, Asked
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import to_e9
 from crosswire.venues.errors import VenueError
@@ -43,6 +43,8 @@ class OrderState(msgspec.Struct, rename="camel", kw_only=True):
     orig_client_order_id: str = ""
     status: str
     executed_qty: str
+    price: str = ""
+    orig_qty: str = ""
     side: str = ""
     update_time: int = 0  # USD-M; ms
     transact_time: int = 0  # spot
@@ -57,6 +59,40 @@ class OrderState(msgspec.Struct, rename="camel", kw_only=True):
     def time_ns(self) -> int:
         """Since when it is so."""
         return (self.transact_time or self.update_time or self.time) * NS_PER_MS
+
+
+class SpotAmended(msgspec.Struct, kw_only=True):
+    """The order in the answer to spot's `order.amend.keepPriority`, in words of its own."""
+
+    symbol: str
+    order_id: int = msgspec.field(name="orderId")
+    client_order_id: str = msgspec.field(name="clientOrderId")
+    status: str
+    executed_qty: str = msgspec.field(name="executedQty")
+    price: str
+    qty: str
+
+
+class SpotAmendAnswer(msgspec.Struct, rename="camel", kw_only=True):
+    """The answer to spot's `order.amend.keepPriority`."""
+
+    transact_time: int
+    amended_order: SpotAmended
+
+    @property
+    def state(self) -> OrderState:
+        """The order as all other answers tell it."""
+        order = self.amended_order
+        return OrderState(
+            symbol=order.symbol,
+            order_id=order.order_id,
+            client_order_id=order.client_order_id,
+            status=order.status,
+            executed_qty=order.executed_qty,
+            price=order.price,
+            orig_qty=order.qty,
+            transact_time=self.transact_time,
+        )
 
 
 class TradeState(msgspec.Struct, rename="camel", kw_only=True):
@@ -86,6 +122,8 @@ class OrderEvent(msgspec.Struct, kw_only=True):
     execution: str = msgspec.field(name="x")
     status: str = msgspec.field(name="X")
     order_id: int = msgspec.field(name="i")
+    price: str = msgspec.field(name="p", default="")
+    qty: str = msgspec.field(name="q", default="")
     last_qty: str = msgspec.field(name="l")
     executed_qty: str = msgspec.field(name="z")
     last_price: str = msgspec.field(name="L")
@@ -133,6 +171,32 @@ def place_params(definition: Definition, asked: Asked, id_text: str, prevention:
         params["type"] = "LIMIT_MAKER"
         del params["timeInForce"]
     return params
+
+
+AMEND_METHODS = {Market.SPOT: "order.amend.keepPriority", Market.USDM: "order.modify"}
+
+
+def amend_params(definition: Definition, amend: AmendAsked, id_text: str) -> dict[str, Any]:
+    """Make the parameters of `AMEND_METHODS`. On spot the order keeps the id that it has: left out, it gets another.
+
+    Sources: binance-spot-api-docs, "Order Amend Keep Priority"; developers.binance.com, USDⓈ-M futures, "Modify Order".
+    """
+    quantity = decimal_text(qty_e9(definition, amend.qty_lots))
+    params = {"symbol": definition.symbol, "origClientOrderId": id_text}
+    if definition.market == Market.SPOT:
+        return params | {"newQty": quantity, "newClientOrderId": id_text}
+    price = decimal_text(amend.price_ticks * tick_e9(definition))
+    return params | {"side": SIDE_NAMES[amend.side], "quantity": quantity, "price": price}
+
+
+def amend_refusal(definition: Definition, order: Order, amend: AmendAsked) -> RejectReason:
+    """Say what the venue can't amend, before it costs a request: spot makes an order smaller, and nothing else."""
+    if definition.market == Market.SPOT:
+        if amend.price_ticks != order.price_ticks:
+            return RejectReason.BAD_PRICE
+        if amend.qty_lots > order.qty_lots:
+            return RejectReason.BAD_QUANTITY
+    return filter_refusal(definition, amend)
 
 
 def tick_e9(definition: Definition) -> int:
@@ -226,7 +290,7 @@ def trade_of_list(definition: Definition, client_order_id: int, state: TradeStat
     )
 
 
-def filter_refusal(definition: Definition, asked: Asked) -> RejectReason:
+def filter_refusal(definition: Definition, asked: Asked | AmendAsked) -> RejectReason:
     """Check an order by the venue's filters before it costs a request; NONE: they let it pass."""
     filters = definition.filters
     price_e9 = asked.price_ticks * tick_e9(definition)

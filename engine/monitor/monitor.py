@@ -1,0 +1,145 @@
+"""`crosswire monitor`: from configuration to a confined process that serves whatever run of a name is traded."""
+
+import fcntl
+import os
+import resource
+import signal
+import socket
+import stat
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from crosswire.engine.config import load_config
+from crosswire.engine.errors import ControlError
+from crosswire.engine.monitor.address import (
+    Address,
+    address_of_run,
+    control_folder,
+    keys_folder,
+    need_control,
+)
+from crosswire.engine.monitor.authority import ClientList
+from crosswire.engine.monitor.command_log import CommandLog
+from crosswire.engine.monitor.door import BACKLOG, CONNECTIONS_MAX, WAITING_MAX
+from crosswire.engine.monitor.keys import load_server_key
+from crosswire.engine.monitor.server import Server
+from crosswire.engine.monitor.watch import Watch
+from crosswire.nic.host.confine import confine
+from crosswire.nic.host.landlock import Places
+from crosswire.nic.host.trust import who_could_change
+from crosswire.nic.journal.walk import walk_unit
+from crosswire.nic.memory.arena import SHARED_FOLDER
+from crosswire.nic.unit.unit import load_units
+
+INNER = ".inner"  # what the door joins connections with, beside the socket
+LOCK = "lock"
+FILES_MIN = 2 * (CONNECTIONS_MAX + WAITING_MAX) + 256  # file descriptors: each connection has two, libzmq one more
+
+
+def run_monitor(config_path: Path, output: Path, tell: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM. ConfigError, ControlError, HostError, OSError: one line each."""
+    config = load_config(config_path)
+    control = need_control(config, config_path)
+    keys = keys_folder(control, config_path)
+    address = address_of_run(control, output, config.name)
+    folder = control_folder(output, config.name)
+    need_files(FILES_MIN)
+    load_units([walk_unit()])  # which reads what a run is in its journal: its cache is out of reach later
+    with ExitStack() as closing:
+        make_folder(folder)
+        closing.callback(os.close, hold_folder(folder))
+        key, clients = load_server_key(keys), ClientList(keys)
+        log = closing.enter_context(CommandLog(folder))
+        listener = closing.enter_context(listen(address))
+        inner_path = folder / INNER
+        inner = closing.enter_context(listen(Address(path=inner_path)))
+        if address.path is not None:
+            closing.callback(unlink_socket, address.path)
+        closing.callback(unlink_socket, inner_path)
+        places = Places(read=(config_path, keys, output / config.name), write=(folder, SHARED_FOLDER), connect=())
+        tell(confine(places, ()))
+        watch = Watch(output.absolute(), config.name, tell)
+        closing.callback(watch.close)
+        server = closing.enter_context(Server(listener, (inner, inner_path), key, clients, log, watch))
+        tell(f"monitor of {config.name} at {address}, {len(clients)} clients on its list")
+        signals: list[int] = []
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _frame: signals.append(number))
+        server.serve(lambda: bool(signals))
+        tell(f"monitor of {config.name} ends ({signal.Signals(signals[0]).name})")
+
+
+def need_files(least: int) -> None:
+    """Have room for that many file descriptors. ControlError: the host gives fewer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < least:
+        raise ControlError(f"the limit of open files is {hard}, the monitor needs {least}: raise it (ulimit -n)")
+    if soft != resource.RLIM_INFINITY and soft < least:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least, hard))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that is ours alone. ControlError: others could change what is in it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = who_could_change(folder)
+    if found is not None:
+        raise ControlError(f"{folder}: {found[0]} {found[1]}: the monitor's socket must be out of others' reach")
+    folder.chmod(0o700)
+
+
+def hold_folder(folder: Path) -> int:
+    """Have the folder for this process; return the file that is locked. ControlError: another monitor has it."""
+    file = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        raise ControlError(f"{folder}: another monitor serves this name") from None
+    return file
+
+
+def listen(address: Address) -> socket.socket:
+    """Listen at an address; a socket file that nobody listens at is a leftover. ControlError."""
+    if address.path is None:
+        bound = socket.socket(socket.AF_INET)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        where: str | tuple[str, int] = (address.host, address.port)
+    else:
+        remove_left(address.path)
+        bound = socket.socket(socket.AF_UNIX)
+        where = str(address.path)
+    try:
+        before = os.umask(0o177)  # of the whole process, which has one thread yet
+        try:
+            bound.bind(where)
+        finally:
+            os.umask(before)
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise ControlError(f"{address}: {error.strerror}") from None
+    return bound
+
+
+def remove_left(path: Path) -> None:
+    """Remove a socket file that nobody listens at. ControlError: somebody does, or it is no socket."""
+    try:
+        facts = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(facts.st_mode):
+        raise ControlError(f"{path}: is there, and no socket")
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink()
+            return
+    raise ControlError(f"{path}: somebody serves there already")
+
+
+def unlink_socket(path: Path) -> None:
+    """Remove a socket file, if it is still there."""
+    with suppress(OSError):
+        path.unlink()

@@ -1,0 +1,124 @@
+"""The door under those who do not come to ask: thousands of connections, silence, noise, and who never reads."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crosswire.engine.monitor import door
+from crosswire.engine.monitor import messages as m
+from crosswire.engine.monitor.door import CONNECTIONS_MAX, WAITING_MAX
+from tests.engine.monitor.support import Monitor, RawClient, serving
+
+pytestmark = pytest.mark.control
+
+# Connects as often as it can and holds all of it, in a process of its own: it has other file descriptors than we.
+HOLDING = """
+import resource, socket, sys, time
+path, wanted, said = sys.argv[1], int(sys.argv[2]), bytes.fromhex(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+held, made = [], 0
+until = time.monotonic() + 60
+while made < wanted and time.monotonic() < until:
+    end = socket.socket(socket.AF_UNIX)
+    try:
+        end.connect(path)
+        if said:
+            end.send(said)
+        held.append(end)
+        made += 1
+    except OSError:
+        end.close()
+        time.sleep(0.0005)
+print(made, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def monitor(tmp_path: Path) -> Iterator[Monitor]:
+    with serving(tmp_path / "m") as started:
+        yield started
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("said", ["", "ff00000000000000017f", "474554202f20485454502f312e310d0a0d0a"])
+def test_ten_thousand_connections_are_bounded_and_counted_and_clients_served_meanwhile(
+    monitor: Monitor, said: str
+) -> None:
+    before = open_files()
+    with monitor.client("vera") as client:
+        client.status()
+        command = [sys.executable, "-c", HOLDING, str(monitor.folder / "socket"), "10000", said]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as flood:
+            longest_s, most, served = 0.0, 0, 0
+            while monitor.server.door.accepted < 10_000 and flood.poll() is None:
+                begun = time.monotonic()
+                client.status()
+                served += 1
+                longest_s = max(longest_s, time.monotonic() - begun)
+                most = max(most, open_files())
+                time.sleep(0.02)
+            with monitor.client("olga") as late:  # whoever comes while all places to wait are taken comes in, too
+                late.status()
+            flood.stdin.close()  # type: ignore[union-attr]
+            assert int(flood.stdout.read()) == 10_000  # type: ignore[union-attr]
+    assert served > 3
+    assert longest_s < 1.0
+    assert most - before <= 3 * (WAITING_MAX + CONNECTIONS_MAX)
+    shut = monitor.server.door.shut
+    assert shut[door.Shut.CROWDED] + shut[door.Shut.REJECTED] + shut[door.Shut.WAITED] + shut[door.Shut.CLOSED] >= 9_900
+    assert shut[door.Shut.CROWDED] + shut[door.Shut.REJECTED] > 1_000
+
+
+def test_who_says_nothing_is_sent_away(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "HANDSHAKE_S", 0.3)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(monitor.folder / "socket"))
+        silent.settimeout(5)
+        while silent.recv(1000):  # the greeting of the protocol, then the end
+            pass
+    assert monitor.refused("connection_waited") == 1
+
+
+def test_a_connection_too_many_is_sent_away_and_those_that_are_in_stay(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "CONNECTIONS_MAX", 2)
+    with monitor.client("vera") as vera, monitor.client("olga") as olga:
+        vera.status()
+        olga.status()
+        with socket.socket(socket.AF_UNIX) as third:
+            third.connect(str(monitor.folder / "socket"))
+            third.settimeout(5)
+            assert third.recv(1000) == b""
+        assert vera.status().connections == 2
+        olga.status()
+    assert monitor.refused("connection_full") == 1
+
+
+@pytest.mark.parametrize(("stalled_s", "counted"), [(1.0, "connection_slow_reader"), (1000.0, "reply_dropped")])
+def test_a_slow_reader_costs_its_own_answers_and_then_its_connection(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch, stalled_s: float, counted: str
+) -> None:
+    monkeypatch.setattr(door, "STALLED_S", stalled_s)
+    with RawClient(monitor, "olga", rcvhwm=1, rcvbuf=4096) as slow, monitor.client("vera") as vera:
+        slow.begin()
+        deadline, longest_s = time.monotonic() + 40, 0.0
+        while not monitor.refused(counted) and time.monotonic() < deadline:
+            for _ in range(5):
+                slow.send(slow.envelope(m.GetParameters()))
+            begun = time.monotonic()
+            vera.status()
+            longest_s = max(longest_s, time.monotonic() - begun)
+            time.sleep(0.1)
+    assert monitor.refused(counted) > 0
+    assert longest_s < 2.0

@@ -1,0 +1,210 @@
+"""Goal: whoever operates a live run sees it and commands it through its monitor, and through nothing else.
+
+Method: exchanges, engine and monitor as a user starts them, over AF_XDP; what the command line says is held against the
+run's own journal and the exchange's account, and what the monitor has mapped is read from the kernel.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crosswire.engine.journal.show import Filter, show_records
+from crosswire.nic.host.testbed import Testbed
+from crosswire.nic.memory.arena import SHARED_PREFIX
+from tests.support.command import ask
+from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Command, make_config, started
+from tests.support.net import own_testbed
+
+pytestmark = [pytest.mark.control, pytest.mark.netns]
+MARKET_S = 100
+NAME = "synthetic"
+
+
+@pytest.fixture
+def testbed() -> Iterator[Testbed]:
+    with own_testbed("mo", links=2) as testbed:
+        yield testbed
+
+
+@pytest.fixture
+def config(testbed: Testbed, tmp_path: Path) -> Path:
+    path = make_config(tmp_path, testbed, seconds=MARKET_S)
+    path.write_text(f'{path.read_text()}\n[control]\nkeys = "keys"\n')
+    for name, role in (("olga", "operator"), ("tess", "trader")):
+        assert ask("control", "keys", path, name, "--role", role)[0] == 0
+    return path
+
+
+class Operator:
+    """Who sits at the command line."""
+
+    def __init__(self, config: Path) -> None:
+        self.config, self.runs = config, config.parent / "runs"
+
+    def say(self, *words: object, name: str = "tess") -> Any:
+        """Ask as `crosswire control` does; return the JSON that it prints."""
+        code, lines, error = ask("control", words[0], self.config, *words[1:], "-o", self.runs, "--as", name, "--json")
+        assert code == 0, error
+        return json.loads("\n".join(lines))
+
+    def until(self, what: str, done: Any, patience_s: float = 20.0) -> Any:
+        """Ask again until the answer will do."""
+        deadline_s = time.monotonic() + patience_s
+        while not done(answer := self.say(what)):
+            assert time.monotonic() < deadline_s, answer
+            time.sleep(0.05)
+        return answer
+
+    @property
+    def latest(self) -> Path:
+        return self.runs / NAME / "latest"
+
+    def records(self) -> list[dict[str, Any]]:
+        """The journal so far."""
+        return list(show_records(self.latest, Filter()))
+
+
+def shared_lines(process: int) -> list[str]:
+    """What a process has mapped of a run's shared files: access and name."""
+    lines = [line.split() for line in Path(f"/proc/{process}/maps").read_text().splitlines() if SHARED_PREFIX in line]
+    for line in lines:
+        start, end = (int(each, 16) for each in line[0].split("-"))
+        assert line[1] in ("r--s", "rw-s")
+        assert line[1] == "r--s" or end - start == os.sysconf("SC_PAGE_SIZE")
+    return [f"{line[1]} {Path(line[5]).name}" for line in lines]
+
+
+def writable(process: int) -> list[str]:
+    lines = [line.split() for line in Path(f"/proc/{process}/maps").read_text().splitlines()]
+    return [line[5] for line in lines if line[1][1] == "w" and line[1][3] == "s"]
+
+
+def test_a_run_is_operated_from_the_command_line(config: Path) -> None:
+    folder, operator = config.parent, Operator(config)
+    with (
+        started(folder, "monitor", config, "--output", operator.runs) as monitor,
+        started(folder, "exchange", config, "--wait", "--seconds", MARKET_S) as exchanges,
+    ):
+        monitor.wait_for("no run of synthetic yet", PATIENCE_S)
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        with started(folder, "live", config, "--output", operator.runs, "--capture", folder / "captured") as live:
+            live.wait_for("trading", COMPILE_PATIENCE_S)
+            monitor.wait_for("attached to run", 10)
+            operator.until("status", lambda status: status["fills"] > 20)
+            look(operator)
+            assert writable(monitor.process.pid) == []
+            pause(operator)
+            tighten(operator)
+            only_the_mailbox_can_be_written(monitor)
+            monitor_is_killed_and_the_run_goes_on(operator, monitor, config)
+            with started(folder, "monitor", config, "--output", operator.runs) as second:
+                second.wait_for("attached to run", 10)
+                flatten(operator)
+                done = operator.say("kill", name="olga")
+                assert done["text"].startswith("killed")
+                assert live.process.wait(PATIENCE_S) == 1
+                assert live.text().splitlines()[-1] == "crosswire: killed by olga"
+                second.wait_for("has ended; waiting for the next run", 10)
+                assert operator.say("status")["is_alive"] is False
+                code, _, error = ask("control", "pause", config, "-o", operator.runs, "--as", "tess")
+                assert (code, "no run of synthetic is being traded" in error) == (1, True)
+                the_next_run_is_found(operator, second, config)
+
+
+def look(operator: Operator) -> None:
+    """What is shown is what the run has, in its own words and figures."""
+    status = operator.say("status")
+    assert (status["name"], status["state"], status["is_alive"]) == (NAME, "active", True)
+    assert status["run"] == operator.latest.resolve().name
+    assert all((venue["session"], venue["books"]) == ("ready", venue["books_proven"]) for venue in status["venues"])
+    for row in operator.say("books", "--depth", "3")["rows"]:
+        assert row["is_torn"] or row["bids"][0]["price"] < row["asks"][0]["price"]
+        prices = [level["price"] for level in row["bids"]]
+        assert prices == sorted(prices, reverse=True)
+    fills = {row["instrument"]: row["fills"] for row in operator.say("positions")["rows"]}
+    assert sum(fills.values()) >= status["fills"]
+    assert [row["count"] > 0 for row in operator.say("latencies")["rows"]] == [True, True, True]
+    assert all(row["orders_sent"] for row in operator.say("sessions")["rows"])
+    code, lines, _ = ask("control", "status", operator.config, "-o", operator.runs, "--as", "olga")
+    assert code == 0
+    assert any("frames" in line and "fills" in line for line in lines)
+
+
+def pause(operator: Operator) -> None:
+    """No order leaves from the pause's record on, though it trades again once it is resumed."""
+    asked_ns = time.time_ns()
+    assert operator.say("pause", name="olga")["text"].startswith("paused")
+    status = operator.until("status", lambda status: status["open_orders"] == 0)
+    assert (status["state"], status["why"]) == ("cancel_only", "operator")
+    frames = status["frames"]
+    assert operator.until("status", lambda now: now["frames"] > frames + 1000)["orders_sent"] == status["orders_sent"]
+    records = operator.records()
+    (command,) = (each for each in records if each["kind"] == "command")
+    assert (command["command"], command["client"]) == ("pause", "olga")
+    last_ns = max(each["time_ns"] for each in records if each["kind"] == "order_sent")
+    assert last_ns <= command["time_ns"]
+    print(f"from the command line's start to the loop's record {(command['time_ns'] - asked_ns) / 1e6:.1f} ms")
+    code, _, error = ask("control", "resume", operator.config, "-o", operator.runs, "--as", "tess")
+    assert (code, "nothing is done" in error or "Aborted" in error) == (1, True)
+    assert operator.say("status")["state"] == "cancel_only"
+    operator.say("resume", "--yes")
+    operator.until("status", lambda now: now["orders_sent"] > status["orders_sent"])
+
+
+def tighten(operator: Operator) -> None:
+    """A limit is changed on its word, in one step where it falls, and the run has it."""
+    rows = operator.say("limits")["rows"]
+    row = next(row for row in rows if row["name"] == "limits.loss_max")
+    operator.say("set", f"limits.loss_max={row['value'] / 2}")
+    now = next(each for each in operator.say("parameters")["rows"] if each["name"] == "limits.loss_max")
+    assert now["value"] == row["value"] / 2
+    operator.say("set", f"limits.loss_max={row['value']}", "--yes")
+
+
+def only_the_mailbox_can_be_written(monitor: Command) -> None:
+    """Of all that the monitor shares with anybody it can write one page, the mailbox's."""
+    lines = shared_lines(monitor.process.pid)
+    assert sum(line.startswith("rw-s") for line in lines) == 1
+    assert sum(line.startswith("r--s") for line in lines) >= 1
+    assert [Path(path).name.startswith(SHARED_PREFIX) for path in writable(monitor.process.pid)] == [True]
+
+
+def monitor_is_killed_and_the_run_goes_on(operator: Operator, monitor: Command, config: Path) -> None:
+    """The run needs no monitor."""
+    frames = operator.say("status")["frames"]
+    monitor.process.send_signal(signal.SIGKILL)
+    monitor.process.wait()
+    time.sleep(0.5)
+    with started(config.parent, "monitor", config, "--output", operator.runs) as again:
+        again.wait_for("attached to run", 10)
+        assert operator.say("status")["frames"] > frames
+        again.process.send_signal(signal.SIGTERM)
+        again.finish()
+
+
+def flatten(operator: Operator) -> None:
+    """All that is held is closed, by both accounts."""
+    held = operator.until("positions", lambda answer: any(row["position_lots"] for row in answer["rows"]))
+    assert held
+    assert operator.say("flatten", "--yes")["text"].startswith("flattening has begun")
+    status = operator.until("status", lambda status: status["flatten"] != "on")
+    assert (status["flatten"], status["state"]) == ("flat", "reduce_only")
+    assert [row["position_lots"] for row in operator.say("positions")["rows"]] == [0] * len(held["rows"])
+
+
+def the_next_run_is_found(operator: Operator, monitor: Command, config: Path) -> None:
+    """The monitor goes over to the next run of the name, once there is one."""
+    before = operator.latest.resolve()
+    with started(config.parent, "live", config, "--output", operator.runs) as live:
+        live.wait_for("trading", COMPILE_PATIENCE_S)
+        status = operator.until("status", lambda status: status["is_alive"])
+        assert status["run"] == operator.latest.resolve().name != before.name
+        assert monitor.text().count("attached to run") == 2
+        live.process.send_signal(signal.SIGINT)
+        live.finish()

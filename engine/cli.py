@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated  # noqa: E402
 import typer  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
-from crosswire.engine.console.command import console_command  # noqa: E402
 from crosswire.engine.configuration.command import app as config_app  # noqa: E402
+from crosswire.engine.console.command import console_command  # noqa: E402
 from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402

@@ -372,8 +372,8 @@ def mistakes_of(config: RunConfig) -> Iterator[Mistake]:
     yield from _wrong_strategies(config)
     yield from _wrong_control(config)
     if config.sample_interval_ms <= 0:
-        key = "sample_interval_ms"
-        yield Mistake((key,), f"{key} = {config.sample_interval_ms}: must be positive")
+        said = f"sample_interval_ms = {config.sample_interval_ms}: must be positive"
+        yield Mistake(("sample_interval_ms",), said)
 
 
 def _wrong_orders(venue: VenueConfig) -> Iterator[Mistake]:

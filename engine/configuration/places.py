@@ -7,6 +7,7 @@ Source: https://toml.io/en/v1.0.0.
 import re
 import tomllib
 from dataclasses import dataclass, field
+from typing import Any
 
 Key = tuple[str | int, ...]  # a path of names, and of places in lists
 _BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
@@ -79,7 +80,8 @@ class _Reader:
         assert found is not None
         self.at = found.end()
         written = found[0].rstrip(" \t")
-        inner, names = tomllib.loads(f"{written} = 0"), []
+        inner: Any = tomllib.loads(f"{written} = 0")
+        names: list[str] = []
         while isinstance(inner, dict):
             ((name, inner),) = inner.items()
             names.append(name)

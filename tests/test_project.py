@@ -133,9 +133,10 @@ def test_wheel_holds_the_typed_packages_and_nothing_else(wheel: zipfile.ZipFile)
     assert {name for name in names if name.endswith(".py")} == modules
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"crosswire"}
     examples = {f"crosswire/{path.relative_to(ROOT)}" for path in (ROOT / "examples").iterdir()}
-    assert {name for name in names if not name.endswith(".py") and ".dist-info/" not in name} == examples | {
-        "crosswire/py.typed"
-    }
+    units = {f"crosswire/{path.relative_to(ROOT)}" for path in (ROOT / "engine" / "deploy").glob("*.service")}
+    assert len(units) == 4
+    others = {name for name in names if not name.endswith(".py") and ".dist-info/" not in name}
+    assert others == examples | units | {"crosswire/py.typed"}
 
 
 def test_wheel_brings_its_examples(wheel: zipfile.ZipFile, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ LOOK_S = 0.02
 # A disconnect of the stand-in's, by turns: market and user data; orders; all of them.
 HOSTS = ("usdm_stream", "usdm_api", "*")
 # A broken sequence, by turns: of the market's, of the account's.
-DROPS = (("stream", "depth"), ("stream", "depth"), ("user", "*"))
+DROPS = (("stream", "depth"), ("stream", "depth"), ("user", "ORDER_TRADE_UPDATE"))
 
 
 @dataclass
@@ -131,6 +131,7 @@ def trade(line: WholeLine, seconds: float, faults: int, seed: int) -> Seen:
             finish(live, bridge, seconds)
         account = line.ask("account")
         accounts = compare_accounts(line, account)
+        accounts.expect("starbase: mistakes in the engine's messages", account["mistakes"], 0)
         if live.process.returncode != 0:
             accounts.differences.append(f"the engine ended with exit code {live.process.returncode}")
         return Seen(

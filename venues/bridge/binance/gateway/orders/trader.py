@@ -69,7 +69,9 @@ TRADES_PATHS = {Market.SPOT: "/api/v3/myTrades", Market.USDM: "/fapi/v1/userTrad
 POSITIONS_PATH, POSITIONS_WEIGHT = "/fapi/v3/positionRisk", 5
 COUNTDOWN_PATH, COUNTDOWN_WEIGHT = "/fapi/v1/countdownCancelAll", 10
 POSITIONS_TRIES = 4  # a trade may be on its way while we ask
-CANCEL_TRIES = 20
+# Of one order's cancel, until nothing is believed any more. What is not answered, or not even sent, says nothing of the
+# order: a venue that is away, or answers nobody for a while, is asked again for as long as it takes.
+CANCEL_REFUSALS_MAX = 20
 TRADE_EXECUTIONS = frozenset({"TRADE", "CALCULATED"})  # the second of a liquidation
 
 DecodedT = TypeVar("DecodedT")
@@ -146,7 +148,8 @@ class Trader:
             await self._connected.wait()
             self._connected.clear()
             try:
-                await self._make_whole()
+                if not await self._make_whole():
+                    continue
             except VenueError as error:
                 await self._note_failure("the account is not whole", error)
                 await asyncio.sleep(ASK_AGAIN_S)
@@ -159,9 +162,10 @@ class Trader:
                 self._is_whole = True
                 self._shared.log.event(self._where, "the account is whole")
 
-    async def _make_whole(self) -> None:
+    async def _make_whole(self) -> bool:
+        """Ask for all that may have happened; False: events are not heard yet, which will be told again. VenueError."""
         if self.stream is not None and not self.stream.is_open:
-            return  # it will be told again
+            return False
         await self._ask_time()
         for client_order_id, order in self._account.open_orders():
             definition = self.find(order.asked.instrument_id)
@@ -173,6 +177,7 @@ class Trader:
             await self._check_open_orders(definition)
         if self.market == Market.USDM:
             await self._check_positions()
+        return True
 
     def _definitions(self) -> list[Definition]:
         table = self._shared.definitions.table
@@ -436,18 +441,22 @@ class Trader:
 
     async def _cancel(self, definition: Definition, client_order_id: int) -> None:
         params = {"symbol": definition.symbol, "origClientOrderId": self._id_text(client_order_id)}
-        for _ in range(CANCEL_TRIES):
+        refusals = 0
+        while refusals < CANCEL_REFUSALS_MAX:
             if client_order_id not in self._account.orders:
                 return
             try:
-                state = _decode(await self.api.call("order.cancel", params), OrderState)
+                if self.api.is_ready:
+                    state = _decode(await self.api.call("order.cancel", params), OrderState)
+                    await self._take_answer(definition, client_order_id, state)
+                    refusals += 1  # it is open still
             except VenueError as error:
-                if outcome_of(error) == Outcome.GONE:
+                outcome = outcome_of(error)
+                refusals += outcome == Outcome.REFUSED
+                if outcome == Outcome.GONE:
                     await self._ask_until_known(definition, client_order_id)  # it has ended by itself
                 else:
                     await self._note_failure(f"cancel of order {client_order_id}", error)
-            else:
-                await self._take_answer(definition, client_order_id, state)
             if client_order_id in self._account.orders:
                 await asyncio.sleep(ASK_AGAIN_S)
         self._stop(f"order {client_order_id} could not be cancelled")

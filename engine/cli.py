@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated  # noqa: E402
 import typer  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
+from crosswire.engine.configuration.command import app as config_app  # noqa: E402
+from crosswire.engine.console.command import console_command  # noqa: E402
 from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 120})
 import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
+app.command("console")(console_command)
+app.add_typer(config_app, name="config")
 add_commands(app)
 add_top(app)
 
@@ -294,7 +298,7 @@ def make_testbed(
         raise fail(error) from None
 
 
-app.command("doctor")(doctor_command(console, errors))
+app.command("doctor")(doctor_command(console, errors, fail))
 
 
 @app.command()

@@ -2,18 +2,19 @@
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import inspect
 
 from crosswire.engine.adapters import find_adapter
+from crosswire.engine.configuration.renamed import NEW_NAMES
 from crosswire.nic.host.name import NAME_RULE, is_name
 from crosswire.risk.limits import InstrumentLimitsConfig, RunLimitsConfig, StrategyLimitsConfig, VenueLimitsConfig
 from crosswire.risk.records import INSTRUMENTS_MAX, STRATEGIES_MAX
@@ -23,9 +24,18 @@ from crosswire.venues.exchange.settings import SimulationConfig
 from crosswire.venues.money.terms import AccountConfig, InstrumentMoney
 from crosswire.venues.order import VENUES_MAX
 
+VERSION = 1  # of what a configuration's keys are called and mean; `engine/configuration/migrate.py` leads to it
+
 
 class ConfigError(Exception):
     """One line: the file, the key, the value and what is wrong with it."""
+
+
+class Mistake(NamedTuple):
+    """One thing that is wrong: the key as a path of names and places in lists, and a line that names it."""
+
+    key: tuple[str | int, ...]
+    said: str
 
 
 class InstrumentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -155,6 +165,7 @@ class ControlConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A whole run. Relative paths are relative to the configuration file."""
 
+    version: int = VERSION  # of what the keys are called and mean
     name: str  # of the run: its folder is runs/<name>
     venue: list[VenueConfig]
     limits: RunLimitsConfig
@@ -206,12 +217,34 @@ def ignoring_definitions(config: RunConfig) -> RunConfig:
 
 def make_config(raw: dict[str, Any], path: Path) -> RunConfig:
     """Check what stood in a file, as parsed; ConfigError as `load_config`."""
+    config = settle_config(raw, path)
+    for mistake in mistakes_of(config):
+        raise ConfigError(f"{path}: {mistake.said}")
+    return config
+
+
+def settle_config(raw: dict[str, Any], path: Path) -> RunConfig:
+    """Make a configuration of what stood in a file, whose keys are all looked at one by one. ConfigError."""
+    if wrong := wrong_version(raw):
+        raise ConfigError(f"{path}: {wrong.said}")
+    if (version := raw.get("version", VERSION)) < VERSION:
+        raise ConfigError(f"{path}: version = {version}: `crosswire config migrate` brings it to {VERSION}")
     tables = _take_own_tables(raw, path)
     config = convert(raw, RunConfig, str(path))
     venues = [_settle(*each, path) for each in zip(config.venue, tables, strict=True)]
-    config = msgspec.structs.replace(config, venue=venues)
-    _check_names(config, path)
-    return config
+    return msgspec.structs.replace(config, venue=venues)
+
+
+def wrong_version(raw: dict[str, Any], newest: int = VERSION) -> Mistake | None:
+    """Say what is wrong with a configuration's version: what its other keys mean depends on that."""
+    version = raw.get("version", VERSION)
+    if type(version) is int and version > newest:
+        said = f"this Crosswire reads up to version {newest}: install the one that the file was written for"
+    elif type(version) is not int or version < 1:
+        said = f"must be a whole number from 1 to {newest}"
+    else:
+        return None
+    return Mistake(("version",), f"version = {version}: {said}")
 
 
 def _take_own_tables(raw: dict[str, Any], path: Path) -> list[Any]:
@@ -258,7 +291,10 @@ def _near_miss(message: str, kind: type[Any], key: str) -> str:
     unknown = re.search(r"unknown field `(.*)`$", message)
     if unknown is None:
         return ""
-    near = get_close_matches(unknown[1], sorted(_keys_at(kind, key)), n=1)
+    known = _keys_at(kind, key)
+    if (new := NEW_NAMES.get(unknown[1])) in known:
+        return f": it is called `{new}`; `crosswire config migrate` renames it"
+    near = get_close_matches(unknown[1], sorted(known), n=1)
     return f": did you mean `{near[0]}`?" if near else ""
 
 
@@ -321,59 +357,94 @@ def parse_mac(text: str, what: str) -> int:
     return int(text.replace(":", ""), 16)
 
 
-def _check_orders(venue: VenueConfig, where: str) -> None:
+def mistakes_of(config: RunConfig) -> Iterator[Mistake]:
+    """Say what is wrong with a configuration whose every key is one and has a value of its kind."""
+    yield from _wrong_names(config)
+    if not 1 <= len(config.venue) <= VENUES_MAX:
+        yield Mistake(("venue",), f"venue: {len(config.venue)} venues, must be 1 to {VENUES_MAX}")
+    for number, venue in enumerate(config.venue):
+        if venue.name in [other.name for other in config.venue[:number]]:
+            yield Mistake(("venue", number, "name"), f"venue.name = {venue.name}: used twice")
+        for key, said in (*_wrong_orders(venue), *_wrong_sources(venue), *_wrong_symbols(venue)):
+            yield Mistake(("venue", number, *key), f"venue {venue.name}: {said}")
+    if sum(len(venue.instrument) for venue in config.venue) > INSTRUMENTS_MAX:
+        yield Mistake(("venue",), f"more than {INSTRUMENTS_MAX} instruments")
+    yield from _wrong_strategies(config)
+    yield from _wrong_control(config)
+    if config.sample_interval_ms <= 0:
+        said = f"sample_interval_ms = {config.sample_interval_ms}: must be positive"
+        yield Mistake(("sample_interval_ms",), said)
+
+
+def _wrong_orders(venue: VenueConfig) -> Iterator[Mistake]:
     """Refuse a way of trading that the adapter does not offer, and captures that nothing would be made from."""
     entries = venue.adapter.order_entries
     if venue.orders not in entries:
         known = " or ".join(f'"{name}"' for name in entries)
-        raise ConfigError(f'{where}: orders = "{venue.orders}": feed = "{venue.feed}" takes {known}')
+        yield Mistake(("orders",), f'orders = "{venue.orders}": feed = "{venue.feed}" takes {known}')
+        return
     if venue.order_entry.replays and not venue.captures:
-        raise ConfigError(f"{where}: captures is empty")
+        yield Mistake(("captures",), "captures is empty")
     if venue.captures and not venue.order_entry.replays:
         replaying = [f'orders = "{name}"' for name, entry in entries.items() if entry.replays]
         instead = f"; replay them with {' or '.join(replaying)}" if replaying else ""
-        raise ConfigError(
-            f'{where}: captures: with orders = "{venue.orders}" the exchange makes its market data itself{instead}'
+        yield Mistake(
+            ("captures",),
+            f'captures: with orders = "{venue.orders}" the exchange makes its market data itself{instead}',
         )
     if venue.recordings and not venue.adapter.importers:
-        raise ConfigError(f'{where}: recordings: feed = "{venue.feed}" imports none')
+        yield Mistake(("recordings",), f'recordings: feed = "{venue.feed}" imports none')
     if venue.live is not None and venue.live.gateway_b and venue.order_entry.gateways_max < 2:
-        raise ConfigError(f'{where}: live.gateway_b: orders = "{venue.orders}" has one gateway')
+        yield Mistake(("live", "gateway_b"), f'live.gateway_b: orders = "{venue.orders}" has one gateway')
 
 
-def _check_sources(venue: VenueConfig, where: str) -> None:
+def _wrong_sources(venue: VenueConfig) -> Iterator[Mistake]:
     """Refuse a group that anybody's datagrams would be taken from, unless that is said: one of them prices a book."""
-    for group in venue.live.groups if venue.live is not None and not venue.live.any_source else []:
+    for number, group in enumerate(venue.live.groups if venue.live is not None and not venue.live.any_source else []):
         if "@" not in group:
-            raise ConfigError(
-                f'{where}: live.groups: {group} names no source: write "<its sender\'s address>@{group}", '
-                "or any_source = true to believe whoever sends to it"
+            yield Mistake(
+                ("live", "groups", number),
+                f'live.groups: {group} names no source: write "<its sender\'s address>@{group}", '
+                "or any_source = true to believe whoever sends to it",
             )
 
 
-def _check_strategies(config: RunConfig, path: Path) -> None:
+def _wrong_symbols(venue: VenueConfig) -> Iterator[Mistake]:
+    symbols = [instrument.symbol for instrument in venue.instrument]
+    if not symbols or len(set(symbols)) != len(symbols):
+        yield Mistake(("instrument",), f"needs instruments, each symbol once, has {symbols}")
+
+
+def _wrong_strategies(config: RunConfig) -> Iterator[Mistake]:
     strategies = config.strategies
     if not 1 <= len(strategies) <= STRATEGIES_MAX:
-        raise ConfigError(f"{path}: strategy: {len(strategies)} strategies, must be 1 to {STRATEGIES_MAX}")
+        said = f"strategy: {len(strategies)} strategies, must be 1 to {STRATEGIES_MAX}"
+        yield Mistake(("strategy",), said)
     names = [each.name for each in strategies]
     if len(names) > 1 and (not all(names) or len(set(names)) != len(names)):
-        raise ConfigError(f"{path}: strategy.name: several strategies need a name each, there are {names}")
+        yield Mistake(("strategy",), f"strategy.name: several strategies need a name each, there are {names}")
 
 
-def _check_paths(config: RunConfig, path: Path) -> None:
+def _wrong_names(config: RunConfig) -> Iterator[Mistake]:
     """Refuse what becomes part of a path, and would lead out of its folder."""
-    parts = [("name", config.name)]
-    parts += [("venue.name", venue.name) for venue in config.venue]
-    parts += [("strategy.name", each.name) for each in config.strategies if each.name]
+    parts: list[tuple[tuple[str | int, ...], str]] = [(("name",), config.name)]
+    parts += [(("venue", number, "name"), venue.name) for number, venue in enumerate(config.venue)]
+    several = isinstance(config.strategy, list)
+    parts += [
+        (("strategy", number, "name") if several else ("strategy", "name"), each.name)
+        for number, each in enumerate(config.strategies)
+        if each.name
+    ]
     if config.live is not None:
         namespaces = {"namespace": config.live.namespace, "exchange_namespace": config.live.exchange_namespace}
-        parts += [(f"live.{key}", name) for key, name in namespaces.items() if name]
+        parts += [(("live", key), name) for key, name in namespaces.items() if name]
     for key, name in parts:
         if not is_name(name):
-            raise ConfigError(f"{path}: {key} = {name!r}: {NAME_RULE}")
+            named = ".".join(each for each in key if isinstance(each, str))
+            yield Mistake(key, f"{named} = {name!r}: {NAME_RULE}")
 
 
-def _check_control(config: RunConfig, path: Path) -> None:
+def _wrong_control(config: RunConfig) -> Iterator[Mistake]:
     if config.control is None:
         return
     flatten = config.control.flatten
@@ -383,26 +454,5 @@ def _check_control(config: RunConfig, path: Path) -> None:
         ("tries", flatten.tries, 10_000),
     ):
         if not 0 < value <= most:
-            raise ConfigError(f"{path}: control.flatten.{key} = {value}: must be above 0, and {most} at most")
-
-
-def _check_names(config: RunConfig, path: Path) -> None:
-    _check_paths(config, path)
-    if not 1 <= len(config.venue) <= VENUES_MAX:
-        raise ConfigError(f"{path}: venue: {len(config.venue)} venues, must be 1 to {VENUES_MAX}")
-    seen: set[str] = set()
-    for venue in config.venue:
-        if venue.name in seen:
-            raise ConfigError(f"{path}: venue.name = {venue.name}: used twice")
-        seen.add(venue.name)
-        _check_orders(venue, f"{path}: venue {venue.name}")
-        _check_sources(venue, f"{path}: venue {venue.name}")
-        symbols = [instrument.symbol for instrument in venue.instrument]
-        if not symbols or len(set(symbols)) != len(symbols):
-            raise ConfigError(f"{path}: venue {venue.name}: needs instruments, each symbol once, has {symbols}")
-    if sum(len(venue.instrument) for venue in config.venue) > INSTRUMENTS_MAX:
-        raise ConfigError(f"{path}: more than {INSTRUMENTS_MAX} instruments")
-    _check_strategies(config, path)
-    _check_control(config, path)
-    if config.sample_interval_ms <= 0:
-        raise ConfigError(f"{path}: sample_interval_ms = {config.sample_interval_ms}: must be positive")
+            said = f"control.flatten.{key} = {value}: must be above 0, and {most} at most"
+            yield Mistake(("control", "flatten", key), said)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from crosswire.engine.build.limits import set_limits
 from crosswire.engine.build.market import instrument_names, make_market
 from crosswire.engine.build.money import MoneyTerms, read_money
 from crosswire.engine.build.venue import make_venue
@@ -28,13 +29,7 @@ from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
 from crosswire.nic.warning import DataWarning
 from crosswire.risk.gate import Gate
-from crosswire.risk.limits import (
-    make_gate,
-    set_instrument_limits,
-    set_price_bands,
-    set_strategy_limits,
-    set_venue_limits,
-)
+from crosswire.risk.limits import make_gate
 from crosswire.risk.position import Position
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.interface import BuildContext, Strategy
@@ -148,14 +143,8 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     classes = [load_strategy_class(each.use, config_path.parent, where) for each in config.strategies]
     market, underlyings = make_market(config)
     gate = make_gate(market, config.limits, underlyings)
-    terms = [(venue, each) for venue in config.venue for each in venue.instrument]
-    for index, (_venue, each) in enumerate(terms):
-        set_instrument_limits(gate, market.instruments[index], each.limits, names[index])
-    for number, venue in enumerate(config.venue):
-        set_venue_limits(gate, number, venue.limits, venue.name)
-    set_price_bands(gate, config.limits, underlyings)
-    strategy_names = [each.name or each.use for each in config.strategies]
-    set_strategy_limits(gate, [each.limits for each in config.strategies], strategy_names)
+    for error in set_limits(gate, market, config, underlyings):
+        raise error
     engine = Engine()
     engine.state.sample_interval_ns = config.sample_interval_ms * NS_PER_MS
     engine.state.standstill_ns = NEVER_NS

@@ -19,8 +19,8 @@ Tell = Callable[[str], None]
 Ask = Callable[[str], str]  # gives what was answered: y, n or q
 
 
-def doctor_command(console: Console, errors: Console) -> Callable[..., None]:
-    """Make the command, which prints on these two."""
+def doctor_command(console: Console, errors: Console, fail: Callable[[object], typer.Exit]) -> Callable[..., None]:
+    """Make the command, which prints on these two, and an error as `fail` does."""
 
     def doctor(
         config: Annotated[
@@ -55,7 +55,7 @@ def doctor_command(console: Console, errors: Console) -> Callable[..., None]:
                 run_undo(fix, tell) if undo else run(options, asks if fix else None, plot, console, tell, as_json)
             )
         except KNOWN_ERRORS as error:
-            errors.print(f"crosswire: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            fail(error)
             raise typer.Exit(COULD_NOT) from None
 
     return doctor

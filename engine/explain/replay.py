@@ -44,6 +44,7 @@ from crosswire.nic.journal.reader import read_journal, read_memory
 from crosswire.nic.memory.struct import Struct, address_of, array, i64, u8
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.ring import NEVER_NS
+from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
 from crosswire.risk.records import RecordKind
 
@@ -144,7 +145,7 @@ class Replay:
             parts.append(part._replace(checks_udp=checks))
         self.run = Run(self.config, config_path, core, tuple(parts), ReplayClock(), [])
         self.entries = FollowEntries()
-        core.linker.link_all(self.entries, follow_unit())
+        self.link(core.linker)
         if told.of(RecordKind.COMMAND):
             self.mailbox = Mailbox()
             core.engine.control.mailbox = address_of(self.mailbox)
@@ -163,6 +164,15 @@ class Replay:
         self.found.venues = [
             Sent(venue.name, capture.orders.sent) for venue, capture in zip(self.config.venue, captures, strict=True)
         ]
+
+    def link(self, linker: Linker) -> None:
+        """Ask for the unit that `follow_told` calls."""
+        linker.link_all(self.entries, follow_unit())
+
+    def follow_told(self) -> int:
+        """Follow the turns that are told; return a `Status` as `engine.explain.told.follow`."""
+        arguments = (address_of(self.run.engine), address_of(self.clock), address_of(self.all_rings))
+        return call_entry(self.entries.follow, *arguments)
 
     def _resume(self, carried: Any) -> None:
         for number, venue in enumerate(self.config.venue):
@@ -200,8 +210,7 @@ class Replay:
         status = Status.JOURNAL
         while status == Status.JOURNAL:
             with plain_faults(self.run.config_path):
-                arguments = (address_of(self.run.engine), address_of(self.clock), address_of(self.all_rings))
-                status = Status(call_entry(self.entries.follow, *arguments))
+                status = Status(self.follow_told())
                 raise_failure(self.run.engine.seats)
             self._take()
         self.found.turns += end - begun

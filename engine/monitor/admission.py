@@ -20,6 +20,8 @@ AGE_MAX_NS = 10 * NS_PER_S  # of a request, either way: the clocks of two hosts 
 SESSIONS_PER_CLIENT_MAX = 8  # the one that was used longest ago goes
 REQUESTS_PER_S = 50.0  # of one client
 REQUESTS_BURST = 100
+COMMANDS_PER_S = 5.0  # of one client, confirmations too
+COMMANDS_BURST = 20
 NOBODY = "?"  # who asked, where that is not known
 
 
@@ -56,6 +58,7 @@ class Admission:
         self.clients = clients
         self._sessions: dict[str, dict[bytes, Session]] = {}  # of each client, the one used last at the end
         self._requests: dict[str, Bucket] = {}
+        self._commands: dict[str, Bucket] = {}
 
     def admit(self, client: str, route: bytes, content: bytes, now_ns: int) -> Admitted:
         """Read what a client has sent over a connection. RefusedRequestError."""
@@ -64,6 +67,7 @@ class Admission:
             raise RefusedRequestError(m.Reason.CLIENT, f"{client} is not on the list of clients any more")
         if client not in self._requests and len(self._requests) >= CLIENTS_MAX:
             self._requests.clear()  # of clients that were taken off the list
+            self._commands.clear()
         if not self._requests.setdefault(client, Bucket(REQUESTS_PER_S, REQUESTS_BURST)).take():
             raise RefusedRequestError(m.Reason.RATE, f"more than {REQUESTS_PER_S:g} requests a second")
         if len(content) > m.REQUEST_BYTES_MAX:
@@ -85,6 +89,9 @@ class Admission:
                 f"{client} is a {known.role}: {m.tag_of(envelope.request)} needs a {m.role_needed(envelope.request)}",
                 envelope.number,
             )
+        is_command = not isinstance(envelope.request, (m.Hello, *m.QUERIES))
+        if is_command and not self._commands.setdefault(client, Bucket(COMMANDS_PER_S, COMMANDS_BURST)).take():
+            raise RefusedRequestError(m.Reason.RATE, f"more than {COMMANDS_PER_S:g} commands a second", envelope.number)
         return Admitted(known, envelope.number, envelope.request)
 
     def _check_session(self, client: str, route: bytes, envelope: m.Envelope) -> None:

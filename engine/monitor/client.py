@@ -12,8 +12,7 @@ was done: that is the caller's to decide.
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import msgspec
 import zmq
@@ -21,6 +20,7 @@ import zmq
 from crosswire.engine.errors import ControlError
 from crosswire.engine.monitor import messages as m
 from crosswire.engine.monitor.keys import ClientKey
+from crosswire.nic.host.owner import Owner
 
 TIMEOUT_S = 5.0  # of a request: more than the loop is given to answer a command
 HEARTBEAT_MS = 1000
@@ -40,7 +40,7 @@ class NoAnswerError(ControlError):
     """Nobody answered in time: there is no monitor, or not with the key that was expected, or it refuses ours."""
 
 
-class Client:
+class Client(Owner):
     """A connection to a monitor. `timeout_s`: how long a request waits, None: TIMEOUT_S."""
 
     def __init__(self, address: str, key: ClientKey, timeout_s: float | None = None) -> None:
@@ -51,14 +51,6 @@ class Client:
         self._lock = threading.RLock()
         self._context = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connection; a closed client can't be used again."""

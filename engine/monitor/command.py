@@ -1,5 +1,6 @@
 """`crosswire monitor` and `crosswire control ...`: the process beside a live run, and its command line."""
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -22,6 +23,7 @@ As = Annotated[str, typer.Option("--as", help="Who asks; default: the one client
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Confirm the second step without asking.")]
 RUNS = Path("runs")
+FLATTEN_LOOK_S = 0.2
 NEEDS_PYZMQ = "the control plane needs pyzmq: pip install crosswire[monitor]"
 
 
@@ -274,25 +276,29 @@ def show_log(
 # ---------------------------------------------------------------- commanding
 
 
+def confirmed(client: "Client", answer: "m.AnyAnswer", as_json: bool, is_confirmed: bool) -> "m.AnyAnswer":
+    """Give the answer to a command; where it is to be confirmed, show what it would do and ask first."""
+    from crosswire.engine.errors import ControlError
+    from crosswire.engine.monitor.messages import ToConfirm
+
+    if not isinstance(answer, ToConfirm):
+        return answer
+    typer.echo(f"this will {answer.text}", err=as_json)
+    if not is_confirmed:
+        try:
+            is_confirmed = typer.confirm("do it?", err=as_json)
+        except typer.Abort:  # nobody is there to answer
+            is_confirmed = False
+    if not is_confirmed:
+        raise ControlError("not confirmed, nothing is done")
+    return client.confirm(answer)
+
+
 def command(
     config: Path, output: Path, name: str, as_json: bool, is_confirmed: bool, request: "Callable[[Client], m.AnyAnswer]"
 ) -> None:
-    """Ask for a command; where it is to be confirmed, show what it would do and ask first."""
-
-    def work(client: "Client") -> "m.AnyAnswer | None":
-        from crosswire.engine.monitor.messages import ToConfirm
-
-        answer = request(client)
-        if not isinstance(answer, ToConfirm):
-            return answer
-        typer.echo(f"this will {answer.text}", err=as_json)
-        if not is_confirmed and not typer.confirm("do it?", err=as_json):
-            return None
-        return client.confirm(answer)
-
-    answer = ask(config, output, name, work)
-    if answer is None:
-        raise fail("not confirmed, nothing is done")
+    """Ask for a command, and print what came of it."""
+    answer = ask(config, output, name, lambda client: confirmed(client, request(client), as_json, is_confirmed))
     if as_json:
         show_json(answer)
     else:
@@ -333,8 +339,24 @@ def cancel_all(
 
 @control_app.command("flatten")
 def flatten(config: Config, output: Output = RUNS, name: As = "", as_json: Json = False, yes: Yes = False) -> None:
-    """Cancel everything, and close all positions by orders that take; then reduce only."""
-    command(config, output, name, as_json, yes, lambda client: client.flatten())
+    """Cancel everything, and close all positions by orders that take; then reduce only. Exit code 1: not all."""
+
+    def work(client: "Client") -> "tuple[str, m.Positions]":
+        confirmed(client, client.flatten(), as_json, yes)
+        while (status := client.status()).flatten == "on" and status.is_alive:
+            time.sleep(FLATTEN_LOOK_S)
+        return status.flatten, client.positions()
+
+    ending, positions = ask(config, output, name, work)
+    left = [row for row in positions.rows if row.position_lots != 0]
+    if as_json:
+        show_json({"flatten": ending, "left": left})
+    else:
+        typer.echo("flat: no position is held" if not left else f"{ending}, still held:")
+        for row in left:
+            typer.echo(f"{row.position:+f} {row.size_currency} of {row.instrument}")
+    if ending != "flat" or left:
+        raise typer.Exit(1)
 
 
 @control_app.command("kill")

@@ -7,8 +7,8 @@ listener on a path ends the process (4.3.5, `ipc_listener.cpp`: "Too many open f
 a limit of 100; on TCP it spins). So connections are taken here, and bytes passed on both ways as they are.
 
 A connection waits until the server has answered more than the handshake's first half, which it does only once the key
-is on the list. The oldest that waits makes room for a new one, so whoever has a key comes in however many knock; one
-that is in stays in.
+is on the list. Of those that wait the oldest makes room for a new one, and first of those that have not shown that they
+know the server's key: so whoever has a key comes in, however many knock. One that is in stays in.
 """
 
 import selectors
@@ -24,16 +24,18 @@ from pathlib import Path
 from crosswire.nic.host.owner import Owner
 
 CONNECTIONS_MAX = 64  # that are in
-WAITING_MAX = 32  # that are not yet
+WAITING_MAX = 256  # that are not yet: of 10,000 a second, as many as come while one gets in
 HANDSHAKE_S = 3.0  # to get in
 STALLED_S = 10.0  # for a client to take what waits for it
 BUFFER_BYTES = 65_536  # of one connection, each way
 ACCEPTED_MAX = 64  # in one go: those that are in come next
 BACKLOG = 128  # connections that the kernel keeps for us
 TICK_S = 0.25
-# What the server says before it has looked at the key: a greeting of 64 bytes (rfc.zeromq.org/spec/23), and WELCOME,
-# 168 bytes in a frame (spec/26). An ERROR is 12 bytes; READY, which lets in, is longer than 32.
-KNOCKING_BYTES = 64 + 170 + 32
+# What the server says before it has looked at the client's key: a greeting of 64 bytes (rfc.zeromq.org/spec/23), and
+# WELCOME, 168 bytes in a frame (spec/26), to those who know its own. An ERROR is 12 bytes; READY, which lets in, is
+# longer than 32.
+GREETED_BYTES = 64 + 170
+KNOCKING_BYTES = GREETED_BYTES + 32
 
 
 class Shut(StrEnum):
@@ -98,6 +100,11 @@ class Guest:
     def is_in(self) -> bool:
         """Tell whether the server has let it in."""
         return self.outward.passed > KNOCKING_BYTES
+
+    @property
+    def knows_us(self) -> bool:
+        """Tell whether the client has shown that it knows the server's key."""
+        return self.outward.passed >= GREETED_BYTES
 
     def ends(self) -> Iterator[tuple[socket.socket, int]]:
         """Give each end with the events that it is to be watched for."""
@@ -176,7 +183,7 @@ class Door(Owner):
                 client.close()
                 continue
             if len(waiting) >= WAITING_MAX:
-                self._end(waiting[0], Shut.CROWDED)
+                self._end(next((guest for guest in waiting if not guest.knows_us), waiting[0]), Shut.CROWDED)
             self._join(client, now_s)
 
     def _is_own(self, client: socket.socket) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import zmq
 from zmq.utils import z85
 
+from crosswire.engine.control.mailbox import CLIENT_BYTES
 from crosswire.engine.errors import ControlError
 from crosswire.engine.monitor.messages import Role
 from crosswire.nic.host.name import NAME_RULE, is_name
@@ -60,6 +61,14 @@ class KnownClient:
     public: bytes  # 32 bytes, as the wire has them
 
 
+def check_name(name: str, where: str = "") -> None:
+    """Refuse a name that leads elsewhere, or that a command has no room for. ControlError."""
+    if not is_name(name) or len(name) > CLIENT_BYTES or name == SERVER:
+        raise ControlError(
+            f"{where}client {name!r}: {NAME_RULE}, {CLIENT_BYTES} of a client's; {SERVER} is the monitor's own"
+        )
+
+
 def load_server_key(folder: Path) -> ServerKey:
     """Read the monitor's pair. ControlError: it can't be used."""
     public, secret = _read_pair(folder / f"{SERVER}.key")
@@ -74,8 +83,7 @@ def load_client_key(folder: Path, name: str = "") -> ClientKey:
             have = f"has {', '.join(found)}: say which, --as NAME" if found else "has none: crosswire control keys"
             raise ControlError(f"{folder}: no one client's key: {have}")
         name = found[0]
-    if not is_name(name) or name == SERVER:
-        raise ControlError(f"client {name!r}: {NAME_RULE}; {SERVER} is the monitor's own")
+    check_name(name)
     public, secret = _read_pair(folder / f"{name}.key")
     place = folder / f"{SERVER}.pub"
     return ClientKey(name, public, secret, _key_of(_read_table(place, FILE_BYTES_MAX), "public", place), place)
@@ -89,8 +97,9 @@ def load_clients(folder: Path) -> dict[bytes, KnownClient]:
     if len(table) > CLIENTS_MAX:
         raise ControlError(f"{place}: {len(table)} clients, must be at most {CLIENTS_MAX}")
     for name, entry in table.items():
-        if not is_name(name) or not isinstance(entry, dict) or set(entry) != {"key", "role"}:
-            raise ControlError(f"{place}: {name}: must be a table with key and role; {NAME_RULE}")
+        check_name(name, f"{place}: ")
+        if not isinstance(entry, dict) or set(entry) != {"key", "role"}:
+            raise ControlError(f"{place}: {name}: must be a table with key and role")
         if entry["role"] not in list(Role):
             raise ControlError(f"{place}: {name}.role = {entry['role']}: must be {', '.join(Role)}")
         public = z85.decode(_key_of(entry, "key", place))
@@ -106,8 +115,7 @@ def make_keys(folder: Path, name: str, role: Role, public: str = "") -> list[Pat
     With `public` the client has made its pair itself. ControlError: it is on the list already, or the folder can't be
     used; nothing is written then.
     """
-    if not is_name(name) or name == SERVER:
-        raise ControlError(f"client {name!r}: {NAME_RULE}; {SERVER} is the monitor's own")
+    check_name(name)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_unchanged(folder)
     known = load_clients(folder) if (folder / CLIENTS).exists() else {}

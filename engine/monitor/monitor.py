@@ -34,7 +34,7 @@ from crosswire.nic.unit.unit import load_units
 
 INNER = ".inner"  # what the door joins connections with, beside the socket
 LOCK = "lock"
-FILES_MIN = 2 * (CONNECTIONS_MAX + WAITING_MAX) + 256  # file descriptors: each connection has two, libzmq one more
+FILES_MIN = 3 * (CONNECTIONS_MAX + WAITING_MAX) + 256  # file descriptors: each connection has two, and libzmq one
 
 
 def run_monitor(config_path: Path, output: Path, tell: Callable[[str], None]) -> None:

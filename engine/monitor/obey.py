@@ -20,7 +20,6 @@ from crosswire.risk.trading_state import TradingState, Why
 
 NAME_SHOWN_MAX = 100  # letters of what a client wrote, in an answer
 NUMBER_LETTERS_MAX = 40
-POST_TIMEOUT_S = 1.0  # the loop looks at its mailbox every millisecond
 KINDS = {
     m.Pause: CommandKind.PAUSE,
     m.ReduceOnly: CommandKind.REDUCE_ONLY,
@@ -168,11 +167,11 @@ class Obeying:
             strategy=self._find(request.strategy, snapshot.strategies, "strategy") if request.strategy else EVERY,
         )
 
-    def obey(self, request: m.Command, client: str) -> m.Done:
+    def obey(self, request: m.Command, client: str, patience_s: float) -> m.Done:
         """Put a command into the mailbox and wait for what the loop makes of it. RefusedRequestError."""
         command = self.command(request, client)
         try:
-            answer = self.snapshot.run.post(command, POST_TIMEOUT_S)
+            answer = self.snapshot.run.post(command, patience_s)
         except HostError as error:
             raise RefusedRequestError(m.Reason.NO_ANSWER, f"{error}: whether it was done is not known") from None
         if answer.outcome not in ACCEPTED:

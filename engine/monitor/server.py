@@ -15,7 +15,6 @@ from pathlib import Path
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from crosswire.engine.errors import KNOWN_ERRORS
 from crosswire.engine.monitor import messages as m
 from crosswire.engine.monitor.admission import NOBODY, Admission, Admitted, RefusedRequestError
 from crosswire.engine.monitor.authority import DOMAIN, Authority, ClientList
@@ -35,7 +34,8 @@ REPLIES_MAX = 4  # that wait for one connection
 FRAME_BYTES_MAX = 4 * m.REQUEST_BYTES_MAX  # beyond, the connection is ended; below, the request is refused
 HEARTBEAT_MS = 5_000
 EVENTS = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-FAILED_READ = (*KNOWN_ERRORS, ValueError, IndexError, KeyError, OverflowError, ArithmeticError, AssertionError)
+POST_S = 1.0  # for the loop to answer a command: it looks at its mailbox every millisecond
+POST_AGAIN_S = 0.05  # once it has not: a loop that stands still is not to cost other clients their answers
 
 
 class Server(Owner):
@@ -56,6 +56,7 @@ class Server(Owner):
         self.refused = dict.fromkeys(m.Reason, 0)
         self.answered = 0
         self.replies_dropped = 0  # for a client that does not read
+        self._patience_s = POST_S
         self.bad_handshakes = 0  # of libzmq's: a wrong key, or no protocol of its
         with ExitStack() as closing:
             self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -172,8 +173,8 @@ class Server(Owner):
                     return self._obeying(needs_life=False).answer(request, self._status)
         except RefusedRequestError as error:
             refusal = m.Refusal(error.reason, str(error))
-        except FAILED_READ as error:
-            refusal = m.Refusal(m.Reason.FAILED, f"the run could not be read: {error}")
+        except Exception as error:  # what is half-written can read as anything, and others are to be served
+            refusal = m.Refusal(m.Reason.FAILED, f"the run could not be read: {type(error).__name__}: {error}")
         self._note_refused(client.name, admitted, refusal)
         return refusal
 
@@ -207,11 +208,17 @@ class Server(Owner):
         """Do what is logged as begun, and log what became of it; a log that fails now does not hide that."""
         answer: m.Done | m.Refusal
         try:
-            answer = obeying.obey(request, client)
+            answer = obeying.obey(request, client, self._patience_s)
             outcome: str = DONE
+            self._patience_s = POST_S
         except RefusedRequestError as error:
             answer, outcome = m.Refusal(error.reason, str(error)), error.reason
-            self.refused[error.reason] += 1
+            self._patience_s = POST_AGAIN_S if error.reason == m.Reason.NO_ANSWER else POST_S
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}: whether it was done is not known"
+            answer, outcome = m.Refusal(m.Reason.FAILED, text), m.Reason.FAILED
+        if isinstance(answer, m.Refusal):
+            self.refused[answer.reason] += 1
         try:
             self.log.end(number, client, role, request, outcome, answer.text)
         except OSError as error:

@@ -13,10 +13,11 @@ from crosswire.engine.build.market import instrument_names
 from crosswire.engine.config import RunConfig
 from crosswire.engine.control.attach import Attached, consistent
 from crosswire.engine.control.mailbox import Flattening
-from crosswire.engine.control.parameters import named_parameters
+from crosswire.engine.control.parameters import named_parameters, size_unit
 from crosswire.engine.feed_warnings import feed_warnings
 from crosswire.engine.live.warnings import damaged_warning, standstill_warnings
 from crosswire.engine.monitor import messages as m
+from crosswire.engine.report.currency import e9
 from crosswire.engine.report.facts import strategy_names
 from crosswire.engine.state import Engine
 from crosswire.nic.histogram import Histogram, percentile_ns
@@ -26,18 +27,17 @@ from crosswire.risk.exposure import Sums
 from crosswire.risk.position import Position, profit_e9
 from crosswire.risk.trading_state import TradingState, Why
 from crosswire.venues.book.book import NO_ASK, NO_BID, Book, best_level, executable_lots, next_level
-from crosswire.venues.instrument import Instrument, Payoff, position_value_e9, text_of
+from crosswire.venues.instrument import Instrument, position_value_e9, text_of
 from crosswire.venues.order import ORDERS_MAX, AmendState, Order, OrderState, TimeInForce
 from crosswire.venues.session import SessionState
 from crosswire.venues.side import ASK, BID, BUY
+
+OUTSIDE_RUN = "?"  # the strategy of an order whose strategy is none of the run's
 
 
 def is_limit(name: str) -> bool:
     """Tell whether a parameter is a limit; a larger limit allows more."""
     return name.startswith("limits.") or ".limits." in name
-
-
-OUTSIDE_RUN = "?"  # the strategy of an order whose strategy is none of the run's
 
 
 def words(value: int, kind: type[IntEnum]) -> str:
@@ -48,11 +48,6 @@ def words(value: int, kind: type[IntEnum]) -> str:
         return str(value)
 
 
-def e9(units: int) -> Decimal:
-    """Convert 1e-9 units to a decimal without trailing zeros."""
-    return Decimal(units).scaleb(-9).normalize() + 0 if units else Decimal(0)
-
-
 def size_of_lots(instrument: Instrument, lots: int) -> Decimal:
     """Convert lots to the size currency."""
     return e9(lots * instrument.lot_e9)
@@ -61,11 +56,6 @@ def size_of_lots(instrument: Instrument, lots: int) -> Decimal:
 def price_of_ticks(instrument: Instrument, ticks: int) -> Decimal:
     """Convert ticks to the quote currency."""
     return e9(ticks * instrument.tick_e9)
-
-
-def size_currency(instrument: Instrument) -> str:
-    """Name what sizes of an instrument are counted in."""
-    return text_of(instrument.quote if instrument.payoff == Payoff.INVERSE else instrument.base)
 
 
 def net_e9(sums: Sums) -> int:
@@ -171,7 +161,7 @@ class Snapshot:
         ]
         return m.PositionRow(
             instrument=self.names[index],
-            size_currency=size_currency(instrument),
+            size_currency=size_unit(instrument),
             quote_currency=text_of(instrument.quote),
             currency=text_of(instrument.settlement),
             position=size_of_lots(instrument, lots),
@@ -211,7 +201,7 @@ class Snapshot:
             price=price_of_ticks(instrument, order.price_ticks),
             size=size_of_lots(instrument, order.qty_lots),
             filled=size_of_lots(instrument, order.filled_lots),
-            size_currency=size_currency(instrument),
+            size_currency=size_unit(instrument),
             created_ns=order.created_ns,
             acked_ns=order.acked_ns,
             amend="" if order.amend_state == AmendState.NONE else words(order.amend_state, AmendState),
@@ -229,7 +219,7 @@ class Snapshot:
         levels = agreed(lambda: (book.valid, book.exchange_time_ns, *(levels_of(book, s, depth) for s in (BID, ASK))))
         row = m.BookRow(
             instrument=self.names[index],
-            size_currency=size_currency(instrument),
+            size_currency=size_unit(instrument),
             quote_currency=text_of(instrument.quote),
             is_proven=book.valid != 0,
             is_torn=levels is None,

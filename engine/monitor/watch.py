@@ -44,8 +44,7 @@ class Watch:
         except KNOWN_ERRORS as error:  # it has not begun yet, or is of another release
             if run is not None:
                 run.close()
-            if self.snapshot is None:
-                self._say(f"no run of {self.name} yet ({error})")
+            self._say(f"no run of {self.name} yet ({error})")
             return
         self.close()
         self.snapshot, self.is_alive = snapshot, run.is_alive()

@@ -1,12 +1,15 @@
 """`crosswire bench control`: what an attack on the monitor costs the loop, by turns with and without.
 
-    crosswire bench control [--rounds 5] [--seconds 20]
+    crosswire bench control [--rounds 5] [--triggers 100000]
 
-Each round is two live runs over AF_XDP on a network of its own, with its monitor and a client that asks for the status
-each 100 ms. In one of them an attacker with a key of its own is on the exchange's core, where the monitor is too: it
-opens connections as fast as it can, says things that are no request, asks too often and never reads. The figure is the
-loop's own: from the poll that gave a frame to the order being handed to its ring. Medians over rounds, and the ratio of
-both. Fails if the attacker was not refused, or the client not served. The last line is one JSON object.
+The loop, its exchanges and the figure are those of `bench tick-to-trade`: from a received frame to the first leg's
+order on its ring, by the TSC. Its structs lie in shared memory as a live run's do, its mailbox is looked at, and
+`crosswire monitor` serves it, with a client that asks for the status each 100 ms. All but the loop is on the exchanges'
+core. In one of a round's two runs an attacker is there, too, with a key of its own: it opens connections as fast as it
+can, says things that are no request, asks too often and never reads. The loop has real-time scheduling, so that others
+on the machine take no part in it.
+
+Medians over rounds, and the ratio of both p99. Fails if the attacker was not refused. The last line is one JSON object.
 """
 
 import argparse
@@ -17,114 +20,147 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from crosswire.engine.monitor import messages as m
+from crosswire.engine.control.parameters import set_control
+from crosswire.engine.control.share import SharedRun
+from crosswire.engine.journal.description import write_description
 from crosswire.engine.monitor.address import open_client
 from crosswire.engine.monitor.client import Client
 from crosswire.engine.monitor.keys import make_keys
 from crosswire.engine.monitor.messages import Role
-from crosswire.nic.host.testbed import Testbed
-from tests.bench.live import latency_us
-from tests.support.live_setup import COMPILE_PATIENCE_S, LEAVING_S, PATIENCE_S, Outcome, make_config, started
+from crosswire.engine.report.facts import describe_run
+from crosswire.engine.runs import make_run_folder
+from crosswire.nic.journal.files import FOLDER, SharedJournal, make_journal
+from crosswire.nic.rings.ring import Frame
+from tests.bench.tick_to_trade import RUN, VENUE, WARM_UP, Rig, build_rig, percentiles, problems, run_rig
+from tests.support.live_setup import PATIENCE_S, started
 from tests.support.paths import ROOT
 
 GOAL = 1.1
-SPARE_S = 10  # of captures, beyond what is traded
 ASK_S = 0.1
-FIGURE = "receive to send"
+REFUSED_MIN = 1000
+CONTROL = '[control]\nkeys = "keys"\n'
+FIRST_LEG = 1
 
 
-def one_run(folder: Path, testbed: Testbed, seconds: int, is_attacked: bool) -> dict[str, Any]:
-    """Trade once; return the loop's latencies, and what the monitor has refused and answered."""
-    config = make_config(folder, testbed, seconds=seconds + SPARE_S)
-    text = config.read_text()
-    if "[control]" not in text:
-        config.write_text(f'{text}\n[control]\nkeys = "keys"\n')
-    keys = folder / "keys"
-    if not keys.exists():
-        make_keys(keys, "good", Role.VIEWER)
-        make_keys(keys, "bad", Role.VIEWER)
-    runs, lasting = folder / "runs", ("--seconds", seconds + LEAVING_S)
-    with (
-        started(folder, "exchange", config, "--wait", "--seconds", seconds) as exchanges,
-        started(folder, "monitor", config, "--output", runs) as monitor,
-    ):
-        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
-        for process in (monitor.process, exchanges.process):
-            os.sched_setaffinity(process.pid, {0})
-        with started(folder, "live", config, "--output", runs, *lasting) as live:
-            live.wait_for("trading", COMPILE_PATIENCE_S)
-            monitor.wait_for("attached to run", PATIENCE_S)
-            attack = [sys.executable, "-m", "tests.bench.control_attack", str(config), str(runs), str(seconds - 2)]
-            attacker = subprocess.Popen(attack, cwd=ROOT) if is_attacked else None
-            with open_client(config, runs, "good") as client:
-                served = ask_until(client, seconds - 2)
-                refused = {each.name: each.count for each in client.status().refused}
+class Good:
+    """A client that asks for the status now and then, in a thread."""
+
+    def __init__(self, client: Client, core: int) -> None:
+        self.client, self.core = client, core
+        self.answered, self.longest_s = 0, 0.0
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self._ask)
+        self.thread.start()
+
+    def _ask(self) -> None:
+        os.sched_setaffinity(0, {self.core})
+        while not self.is_over.wait(ASK_S):
+            asked = time.monotonic()
+            self.client.status()
+            self.answered += 1
+            self.longest_s = max(self.longest_s, time.monotonic() - asked)
+
+    def end(self) -> dict[str, Any]:
+        """Stop asking; return what was refused to others, how often it was answered, and its longest wait."""
+        self.is_over.set()
+        self.thread.join()
+        refused = {each.name: each.count for each in self.client.status().refused}
+        return {"answered": self.answered, "longest_ms": round(self.longest_s * 1000, 1), "refused": refused}
+
+
+def share(rig: Rig, shared: SharedRun, config_path: Path, runs: Path) -> None:
+    """Let a monitor find the rig, as a live run lets it."""
+    run = rig.run
+    with shared.arena.allocating():
+        set_control(run.core, run.config)
+    folder = make_run_folder(runs, run.config.name, config_path.read_text())
+    journal = make_journal()  # of its own: the rig reads its own from memory
+    kept = SharedJournal(journal, folder / FOLDER)
+    write_description(journal, describe_run(run.core, run.config, config_path, "live"))
+    kept.keep()
+    kept.close()
+    shared.publish(run, [Frame() for _ in run.parts], folder)
+
+
+def one_run(folder: Path, options: argparse.Namespace, is_attacked: bool) -> dict[str, Any]:
+    """Measure once."""
+    folder.mkdir()
+    config_path, runs = folder / "run.toml", folder / "runs"
+    # [control] stands before the tables of venues, where the run's own keys end.
+    config_path.write_text(RUN + CONTROL + VENUE.replace("NAME", "first") + VENUE.replace("NAME", "second"))
+    for name in ("good", "bad"):
+        make_keys(folder / "keys", name, Role.VIEWER)
+    triggers = WARM_UP + options.triggers
+    with ExitStack() as closing:
+        shared = SharedRun(closing)
+        with shared.arena.allocating():
+            rig = build_rig(triggers, FIRST_LEG, False, RUN + CONTROL)
+        closing.callback(rig.close)
+        share(rig, shared, config_path, runs)
+        monitor = closing.enter_context(started(folder, "monitor", config_path, "--output", runs))
+        monitor.wait_for("attached to run", PATIENCE_S)
+        client = closing.enter_context(open_client(config_path, runs, "good"))
+        client.status()
+        os.sched_setaffinity(monitor.process.pid, {options.exchange_core})
+        good = Good(client, options.exchange_core)
+        attacker = start_attack(config_path, runs, options.exchange_core) if is_attacked else None
+        try:
+            run_rig(rig, options.loop_core, options.exchange_core, options.fifo, exchange_fifo=False)
+        finally:
             if attacker is not None:
-                attacker.wait(PATIENCE_S)
-            live.finish(seconds + PATIENCE_S)
-        at_exchange = json.loads(exchanges.finish().splitlines()[-1])
+                attacker.kill()
+                attacker.wait()
+            seen = good.end()
+        found = problems(rig)
+        if found:
+            sys.exit("bench control: " + "; ".join(found))
         monitor.process.send_signal(signal.SIGTERM)
         monitor.finish()
-    summary = json.loads((runs / "synthetic" / "latest" / "summary.json").read_text())
-    return {**latency_us(Outcome(at_exchange, summary), FIGURE), **served, "refused": refused}
+        latencies = rig.stamps.latencies.numpy()[WARM_UP:] * rig.ns_per_cycle()
+    return {**percentiles(latencies), **seen}
 
 
-def ask_until(client: Client, seconds: float) -> dict[str, Any]:
-    """Ask for the status for so long; return how often it was given, and the longest wait."""
-    answered, longest_s, begun = 0, 0.0, time.monotonic()
-    while time.monotonic() - begun < seconds:
-        asked = time.monotonic()
-        assert isinstance(client.status(), m.Status)
-        answered += 1
-        longest_s = max(longest_s, time.monotonic() - asked)
-        time.sleep(ASK_S)
-    return {"answered": answered, "longest_answer_ms": round(longest_s * 1000, 1)}
+def start_attack(config_path: Path, runs: Path, core: int) -> "subprocess.Popen[bytes]":
+    """Begin to attack."""
+    command = [sys.executable, "-m", "tests.bench.control_attack", str(config_path), str(runs), str(core)]
+    attacker = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+    assert attacker.stdout is not None
+    attacker.stdout.readline()
+    return attacker
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="crosswire bench control", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--triggers", type=int, default=100_000)
+    parser.add_argument("--loop-core", type=int, default=max(os.sched_getaffinity(0)))
+    parser.add_argument("--exchange-core", type=int, default=min(os.sched_getaffinity(0)))
+    parser.add_argument("--fifo", action=argparse.BooleanOptionalAction, default=True, help="real-time loop")
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        sys.exit("bench control: needs root: it makes network namespaces")
     found: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
-    with tempfile.TemporaryDirectory() as data, Testbed("cwc", links=2) as testbed:
+    with tempfile.TemporaryDirectory() as folder:
         for number in range(options.rounds):
             for is_attacked in (False, True) if number % 2 == 0 else (True, False):
-                folder = Path(data) / f"{number}-{'attacked' if is_attacked else 'quiet'}"
-                folder.mkdir()
-                seen = one_run(folder, testbed, options.seconds, is_attacked)
+                name = f"{number}-{'attacked' if is_attacked else 'quiet'}"
+                seen = one_run(Path(folder) / name, options, is_attacked)
                 found[is_attacked].append(seen)
-                print(json.dumps({"round": number, "attacked": is_attacked, **seen}), flush=True)
+                print(json.dumps({"run": name, **seen}), flush=True)
     medians = {
         name: {figure: statistics.median(each[figure] for each in found[is_attacked]) for figure in ("p50", "p99")}
-        for name, is_attacked in (("quiet", False), ("attacked", True))
+        for name, is_attacked in (("quiet_ns", False), ("attacked_ns", True))
     }
-    ratio = medians["attacked"]["p99"] / medians["quiet"]["p99"]
-    refused = [sum(each["refused"].values()) for each in found[True]]
-    print(
-        f"p99 with the attacker {medians['attacked']['p99']:.1f} us, without {medians['quiet']['p99']:.1f}: {ratio:.3f}"
-    )
-    print(
-        json.dumps(
-            {
-                "name": "control",
-                "rounds": options.rounds,
-                "figure": FIGURE,
-                **medians,
-                "ratio_p99": round(ratio, 3),
-                "goal": GOAL,
-                "refused": refused,
-                "longest_answer_ms": max(each["longest_answer_ms"] for each in found[True]),
-            }
-        )
-    )
-    sys.exit(0 if min(refused) > 1000 else 1)
+    ratio = medians["attacked_ns"]["p99"] / medians["quiet_ns"]["p99"]
+    refused = min(sum(each["refused"].values()) for each in found[True])
+    facts = {"ratio_p99": round(ratio, 3), "goal": GOAL, "refused_least": refused}
+    facts |= {"longest_answer_ms": max(each["longest_ms"] for each in found[True])}
+    print(json.dumps({"name": "control", "rounds": options.rounds, **medians, **facts}))
+    sys.exit(0 if refused > REFUSED_MIN else 1)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,13 @@ import zmq
 from crosswire.engine.monitor import messages as m
 from crosswire.engine.monitor.address import open_client
 
-CORE = 0
 HELD_MAX = 1000
 NOISE = bytes(range(256)) * 8
 
 
-def attack(config: Path, runs: Path, seconds: float) -> None:
-    os.sched_setaffinity(0, {CORE})
+def attack(config: Path, runs: Path, core: int) -> None:
+    """Attack until killed."""
+    os.sched_setaffinity(0, {core})
     known = open_client(config, runs, "bad")
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     flood = context.socket(zmq.DEALER)
@@ -27,8 +27,8 @@ def attack(config: Path, runs: Path, seconds: float) -> None:
     flood.curve_serverkey = known.key.server
     flood.connect(known.address)
     path, held, number = known.address.removeprefix("ipc://"), [], 0
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    print("begun", flush=True)
+    while True:
         for _ in range(20):
             number += 1
             question = m.Envelope(
@@ -51,9 +51,7 @@ def attack(config: Path, runs: Path, seconds: float) -> None:
         for end in held[:-HELD_MAX]:
             end.close()
         del held[:-HELD_MAX]
-    context.destroy(linger=0)
-    known.close()
 
 
 if __name__ == "__main__":
-    attack(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
+    attack(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

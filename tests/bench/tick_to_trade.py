@@ -188,11 +188,11 @@ class Rig:
         return float(self.clock.calibrations[self.clock.current].rate / (1 << RATE_BITS))
 
 
-def build_rig(triggers: int, leg: int, with_stages: bool) -> Rig:
-    """Everything for one round of `triggers`, warm-up included."""
+def build_rig(triggers: int, leg: int, with_stages: bool, run_text: str = RUN) -> Rig:
+    """Everything for one round of `triggers`, warm-up included; `run_text`: the configuration above its venues."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tick-to-trade.toml"
-        path.write_text(RUN + VENUE.replace("NAME", "first") + VENUE.replace("NAME", "second"))
+        path.write_text(run_text + VENUE.replace("NAME", "first") + VENUE.replace("NAME", "second"))
         config = load_config(path)
         core = build_core(config, path)
     stamps = Stamps(leg=leg, capacity=triggers)
@@ -239,8 +239,8 @@ def compiled_for(function: Callable[..., Any], *arguments: Any) -> Callable[...,
     return machine_code(function)
 
 
-def run_rig(rig: Rig, loop_core: int, exchange_core: int, fifo: bool) -> None:
-    """Both threads from start to end; what went wrong is in `rig.failures`."""
+def run_rig(rig: Rig, loop_core: int, exchange_core: int, fifo: bool, exchange_fifo: bool | None = None) -> None:
+    """Both threads from start to end; what went wrong is in `rig.failures`. `exchange_fifo` None: as `fifo`."""
     rig.run.load()
     exchange = compiled_for(run_exchanges, rig.exchanges, rig.exchange_clock)
     state = rig.run.engine.state
@@ -248,11 +248,11 @@ def run_rig(rig: Rig, loop_core: int, exchange_core: int, fifo: bool) -> None:
     # Not before: a clock that nobody keeps while the loop compiles comes to a stop.
     keepers = [ClockKeeper(clock) for clock in (rig.clock, rig.exchange_clock)]
 
-    def guarded(name: str, core: int, body: Callable[[], None]) -> threading.Thread:
+    def guarded(name: str, core: int, is_first: bool, body: Callable[[], None]) -> threading.Thread:
         def work() -> None:
             try:
                 pin_thread(core)
-                if fifo:
+                if is_first:
                     run_first_in_first_out(FIFO_PRIORITY)
                 body()
             except BaseException as error:  # a thread's error would be printed and forgotten
@@ -274,7 +274,8 @@ def run_rig(rig: Rig, loop_core: int, exchange_core: int, fifo: bool) -> None:
             reason = ("", "no logon", f"no orders in {PATIENCE_S} s", "the wire is full")[result]
             rig.failures.append(f"trigger {rig.exchanges.done}: {reason}")
 
-    threads = [guarded("loop", loop_core, turn), guarded("exchanges", exchange_core, trade)]
+    exchange_first = fifo if exchange_fifo is None else exchange_fifo
+    threads = [guarded("loop", loop_core, fifo, turn), guarded("exchanges", exchange_core, exchange_first, trade)]
     for thread in threads:
         thread.start()
     for thread in threads:

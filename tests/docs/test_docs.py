@@ -78,7 +78,7 @@ def commands_in(page: Path) -> list[str]:
     found = []
     for line in page.read_text().splitlines():
         if line.startswith(INDENT) and not line.startswith(INDENT + " "):
-            for part in re.split(r"\s# ", line)[0].replace(" && ", "; ").split("; "):
+            for part in re.split(r"\s[#>] ", line)[0].replace(" && ", "; ").split("; "):
                 command = part.strip().removesuffix("&").strip()
                 if command.startswith("crosswire ") and not NO_COMMAND.search(command):
                     found.append(command)

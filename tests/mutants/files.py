@@ -36,6 +36,15 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         _named("engine/journal", "carry", "opening", "reconcile"),
         ["tests/engine/test_carry.py", "tests/engine/test_carried_records.py"],
     ),
+    "admission": (
+        _named("engine/monitor", "admission", "confirmation"),
+        ["tests/engine/monitor/test_admission.py"],
+    ),
+    "command log": (
+        _named("engine/monitor", "command_log"),
+        ["tests/engine/monitor/test_command_log.py"],
+    ),
+    "keys": (_named("engine/monitor", "keys"), ["tests/engine/monitor/test_keys.py"]),
     "account": (_named("engine", "account"), ["tests/engine/test_account.py"]),
     "journal": (
         _named("nic/journal", "format", "journal", "reader", "walk", "files"),
@@ -61,6 +70,12 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "tcp-connection": (_named("nic/tcp", "connection"), ["tests/nic/tcp/test_tcp_connection.py"]),
     "told": (_named("engine", "alarm", "ending"), ["tests/engine/test_alarm_words.py", "tests/engine/test_ending.py"]),
     "signals": (_named("nic/host", "signals"), ["tests/nic/host/test_signals_noted.py"]),
+    "doctor": (
+        _named(
+            "nic/host/doctor", "lists", "cpu", "interrupts", "memory", "kernel", "clock", "interface", "files", "mend"
+        ),
+        ["tests/nic/host/doctor", "-k", "not dies_half_way and not whatever_it_says"],
+    ),
     "venue-accounts": (_named("engine/live", "accounts"), ["tests/engine/live/test_accounts.py"]),
     "cross-spread": (
         _named("strategies", "cross_spread", "exposure"),

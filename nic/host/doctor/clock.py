@@ -26,7 +26,7 @@ def clock_source(host: Host, plan: Plan) -> Finding:
 @check(
     "time-stamp counter",
     why="the loop's clock is this counter: it must run at one rate, and in deep sleep too",
-    source=f"{_GUIDE}; Intel SDM 3B, 18.17",
+    source=f"{_GUIDE}; Intel SDM vol. 3, invariant TSC",
 )
 def counter(host: Host, plan: Plan) -> Finding:
     """Ask for an invariant counter."""

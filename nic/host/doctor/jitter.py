@@ -18,7 +18,7 @@ from crosswire.nic.host.process import HostError, pin_thread, run_first_in_first
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.call import machine_code
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import NO_JIT, compiled
 
 HOLE_NS = 1_000
 SHORT_NS, LONG_NS = 5_000, 100_000
@@ -126,6 +126,8 @@ def measure(host: Host, core: int, seconds: float, is_fifo: bool) -> Measured:
     """Spin on a core. HostError: it can't be had, or the time is out of bounds."""
     if not 0 < seconds <= SECONDS_MAX:
         raise HostError(f"jitter of {seconds:g} s: must be more than 0 and at most {SECONDS_MAX:g}")
+    if NO_JIT:
+        raise HostError("jitter: the interpreter is slower than what is measured; unset CROSSWIRE_NO_JIT")
     clock = LiveClock()
     ClockKeeper(clock)
     rate = clock.calibrations[clock.current].rate

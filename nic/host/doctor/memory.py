@@ -1,7 +1,7 @@
 """Checks of memory: that no page is looked for, moved, merged or fetched while the loop runs."""
 
 from crosswire.nic.host.doctor.check import Finding, Plan, Severity, Wire, check, judge
-from crosswire.nic.host.doctor.cpu import CPUS, measured
+from crosswire.nic.host.doctor.cpu import measured
 from crosswire.nic.host.doctor.host import AbsentError, Host, chosen
 from crosswire.nic.host.doctor.lists import parse_cpus
 from crosswire.nic.host.doctor.setting import set_file
@@ -120,9 +120,7 @@ def same_node(host: Host, plan: Plan, wire: Wire) -> Finding:
     if node is None:
         raise AbsentError(f"no core is known: name a configuration; the card is on node {card}")
     cores = host.text(f"/sys/devices/system/node/node{card}/cpulist") or ""
-    return judge(
-        card == node, f"card {card}, core {node}", "the same", mend=f"set live.core to one of {cores} ({CPUS})"
-    )
+    return judge(card == node, f"card {card}, core {node}", "the same", mend=f"set live.core to one of {cores}")
 
 
 @check("page faults", why="a page fault costs more than a whole trade", source="getrusage(2), ru_minflt")

@@ -3,7 +3,9 @@
 A setting is read and written as text, whatever it is, so that what was there before can be kept in a file and put back.
 """
 
+import os
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -120,17 +122,24 @@ def read_setting(host: Host, setting: Setting) -> str:
         return NO_NEIGHBOUR if entry is None else f"{mac_text(entry.mac)} {entry.state}"
 
 
+def _write_file(place: Path, path: str, text: str) -> None:
+    """Write as the shell's `echo` does, in one write, but make no file."""
+    try:
+        descriptor = os.open(place, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, f"{text}\n".encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}") from None
+
+
 def write_setting(host: Host, setting: Setting, text: str) -> None:
     """Give a setting a value. HostError with the kernel's reason if it is refused."""
     check_setting(setting)
     with host_inside(host, setting.namespace) as there:
         if setting.kind == "file":
-            try:
-                # As the shell's `echo`: what a file of the kernel's takes, it takes in one write.
-                with there.place(setting.place).open("r+b", buffering=0) as file:
-                    file.write(f"{text}\n".encode())
-            except OSError as error:
-                raise HostError(f"{setting.place}: {error.strerror}") from None
+            _write_file(there.place(setting.place), setting.place, text)
         elif setting.kind == "feature":
             write_feature(setting.place, setting.name, text == "on")
         elif setting.kind == "word":

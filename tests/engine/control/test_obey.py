@@ -40,6 +40,7 @@ from crosswire.risk.position import Position
 from crosswire.risk.trading_state import TradingState, Why, change_state
 from crosswire.strategies.interface import Changeable, Strategy
 from crosswire.venues.order import ENGINES_OWN, IOC, OrderState, RejectReason, ReportKind, open_lots
+from crosswire.venues.session import SessionState
 from crosswire.venues.side import BUY, SELL
 from tests.support.order_desk import OrderDesk
 
@@ -181,6 +182,18 @@ def move(desk: OrderDesk, order: Any, strategy: int) -> None:
     order.strategy = strategy
 
 
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("beyond", [-2, 100])
+def test_who_is_not_there_has_no_orders_to_cancel(operator: Operator, place: int, beyond: int) -> None:
+    operator.desk.live()
+    operator.desk.records()
+    selectors = [EVERY] * 3
+    selectors[place] = beyond
+    assert operator.ask(CommandKind.CANCEL_ALL, *selectors) == Outcome.BAD_SELECTOR
+    assert operator.ask(CommandKind.PAUSE, *selectors) == Outcome.BAD_SELECTOR
+    assert "CANCEL_SENT" not in operator.desk.records()
+
+
 def test_cancel_all_of_a_venue_is_one_message(operator: Operator) -> None:
     desk = operator.desk
     desk.records()
@@ -255,6 +268,11 @@ def hold(desk: OrderDesk, lots: int, *own: int) -> None:
         desk.engine.seats[number].desk.positions[0].position_lots = each
 
 
+def refusals(desk: OrderDesk) -> int:
+    """Count what the gate has refused."""
+    return sum(desk.gate.vetoes) - desk.gate.vetoes[Veto.NONE]
+
+
 def flattened(desk: OrderDesk) -> dict[str, int]:
     """What the journal says of the instrument last."""
     desk.records()
@@ -269,7 +287,7 @@ def flatten(operator: Operator) -> None:
 
 def test_flatten_trades_each_strategys_part_and_tells_none_of_them(operator: Operator) -> None:
     desk, engine = operator.desk, operator.engine
-    heard = desk.heard.orders
+    heard, refused = desk.heard.orders, refusals(desk)
     hold(desk, 30, 20, 10)
     flatten(operator)
     orders = sorted(desk.open(), key=lambda order: order.strategy)
@@ -284,10 +302,32 @@ def test_flatten_trades_each_strategys_part_and_tells_none_of_them(operator: Ope
     for order in orders:
         desk.say(order, ReportKind.FILL, qty_lots=order.qty_lots, price_ticks=order.price_ticks)
     operator.look()
+    assert refusals(desk) == refused
     assert engine.control.flatten.state == Flattening.FLAT
     assert [each.position_lots for each in positions_of(desk)] == [0] * len(positions_of(desk))
     assert (desk.heard.orders, desk.heard.fills) == (heard, 0)
     assert flattened(desk) == {"begun_lots": 30, "left_lots": 0, "tries": 2, "ending": Flattening.FLAT}
+
+
+@pytest.mark.parametrize(
+    ("lots", "own", "wanted"),
+    [
+        (10, (4, 0), [(0, SELL, 4), (0, SELL, 6)]),  # what no strategy has, the first bears
+        (10, (12, -2), [(0, SELL, 10)]),
+        (-3, (2, -5), [(1, BUY, 3)]),
+        (0, (5, -5), []),
+    ],
+)
+def test_it_is_the_accounts_position_that_is_traded_away(
+    operator: Operator, lots: int, own: tuple[int, int], wanted: list[tuple[int, int, int]]
+) -> None:
+    desk = operator.desk
+    refused = refusals(desk)
+    hold(desk, lots, *own)
+    flatten(operator)
+    assert sorted((order.strategy, order.side, order.qty_lots) for order in desk.open()) == wanted
+    assert refusals(desk) == refused
+    assert operator.engine.control.flatten.state == (Flattening.ON if wanted else Flattening.FLAT)
 
 
 def test_flatten_refuses_strategies_and_resume_stops_it(operator: Operator) -> None:
@@ -318,6 +358,17 @@ def test_flatten_gives_up_after_its_tries_and_says_what_remains(operator: Operat
     assert flattened(desk) == {"begun_lots": -5, "left_lots": -5, "tries": 3, "ending": Flattening.LEFT}
     assert desk.open() == []
     control.flatten.tries_max = tries_max
+
+
+def test_a_strategy_is_not_told_of_a_flattening_order_that_is_refused(operator: Operator) -> None:
+    desk = operator.desk
+    heard, refused = desk.heard.orders, desk.gate.vetoes[Veto.SESSION_NOT_READY]
+    hold(desk, 5, 5, 0)
+    desk.gate.venues[0].session_state = SessionState.LOGGING_ON
+    flatten(operator)
+    assert desk.gate.vetoes[Veto.SESSION_NOT_READY] == refused + 1
+    assert desk.heard.orders == heard
+    assert desk.engine.seats[0].failure == 0
 
 
 @pytest.mark.parametrize("why", [Why.ALARM, Why.DEAD_MAN])

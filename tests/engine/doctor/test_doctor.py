@@ -184,6 +184,7 @@ def test_only_root_mends(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (("--jitter", "-1"), "must be more than 0"),
         (("--jitter", "1", "--core", "99999"), "core 99999"),
         (("--fix", "--undo"), "not both"),
+        (("--jitter", "0.01", "--plot", "/not/there.html"), "/not/there.html.partial: No such file"),
     ],
 )
 def test_what_can_not_be_done_is_one_line(words: tuple[str, ...], message: str) -> None:
@@ -201,9 +202,16 @@ def test_jitter_is_measured_judged_and_drawn(tmp_path: Path) -> None:
     assert len(checks) == 5
     assert {each["severity"] for each in checks.values()} <= {"ok", "warn"}
     assert "in 0.2 s, longest" in checks["holes over 100 us"]["value"]
-    text = page.read_text()
-    assert "Holes by size" in text
-    assert "in 0.2 s" not in text.partition("<script")[0] or "0.2 s" in text
+    shown = page.read_text().partition("<script")[0]
+    assert f"Jitter of core {max(os.sched_getaffinity(0))}" in shown
+    assert "0.2 s: longest hole" in shown
+    assert "Holes by size" in shown
+
+
+def test_an_interpreter_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crosswire.nic.host.doctor.jitter.NO_JIT", True)
+    done = run("--jitter", "0.1")
+    assert (done.exit_code, "unset CROSSWIRE_NO_JIT" in done.stderr) == (3, True)
 
 
 def test_the_page_of_the_checks_has_every_check() -> None:

@@ -26,6 +26,8 @@ from crosswire.engine.monitor.monitor import listen, make_folder
 from crosswire.engine.monitor.server import Server
 from crosswire.engine.monitor.snapshot import Snapshot
 from crosswire.engine.monitor.watch import Watch
+from crosswire.nic.host.process import HostError
+from crosswire.nic.unit.compile import Compiled
 from tests.support.paths import ROOT
 
 CONFIG = ROOT / "examples" / "synthetic.toml"
@@ -50,9 +52,10 @@ class FakeRun:
     core: Core
     folder: Path
     outcome: Outcome = Outcome.DONE
-    delay_s: float = 0.0
+    is_stopped: bool = False
     alive: bool = True
     posted: list[Command] = field(default_factory=list)
+    patience_s: list[float] = field(default_factory=list)
 
     @property
     def engine(self) -> Any:
@@ -67,8 +70,11 @@ class FakeRun:
 
     def post(self, command: Command, timeout_s: float) -> Answer:
         assert timeout_s > 0
-        time.sleep(self.delay_s)
         self.posted.append(command)
+        self.patience_s.append(timeout_s)
+        if self.is_stopped:
+            time.sleep(timeout_s)
+            raise HostError(f"{self.folder}: the loop has not answered")
         return Answer(len(self.posted), self.outcome, 0)
 
     def close(self) -> None:
@@ -138,6 +144,8 @@ def serving(folder: Path, run: FakeRun | None = None) -> Iterator[Monitor]:
             log,
             watch,
         )
+        # As in a monitor: read by the interpreter. Compiled, its first answer would wait for the compiler.
+        call_from_python, Compiled.call_from_python = Compiled.call_from_python, None
         is_over = threading.Event()
         thread = threading.Thread(target=server.serve, args=(is_over.is_set, 0.02), daemon=True)
         thread.start()
@@ -146,6 +154,7 @@ def serving(folder: Path, run: FakeRun | None = None) -> Iterator[Monitor]:
         finally:
             is_over.set()
             thread.join(10)
+            Compiled.call_from_python = call_from_python
             assert not thread.is_alive()
             server.close()
 

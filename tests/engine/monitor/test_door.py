@@ -17,15 +17,15 @@ from tests.engine.monitor.support import Monitor, RawClient, serving
 
 pytestmark = pytest.mark.control
 
-# Connects as often as it can and holds all of it, in a process of its own: it has other file descriptors than we.
+# Connects as often as it can until its input ends, in a process of its own: it has other file descriptors than we.
 HOLDING = """
-import resource, socket, sys, time
-path, wanted, said = sys.argv[1], int(sys.argv[2]), bytes.fromhex(sys.argv[3])
+import resource, select, socket, sys
+path, said = sys.argv[1], bytes.fromhex(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 held, made = [], 0
-until = time.monotonic() + 60
-while made < wanted and time.monotonic() < until:
+while not select.select([sys.stdin], [], [], 0)[0]:
     end = socket.socket(socket.AF_UNIX)
+    end.setblocking(False)
     try:
         end.connect(path)
         if said:
@@ -34,9 +34,9 @@ while made < wanted and time.monotonic() < until:
         made += 1
     except OSError:
         end.close()
-        time.sleep(0.0005)
+    if len(held) > 15_000:
+        held.pop(0).close()
 print(made, flush=True)
-sys.stdin.read()
 """
 
 
@@ -57,25 +57,28 @@ def test_ten_thousand_connections_are_bounded_and_counted_and_clients_served_mea
     before = open_files()
     with monitor.client("vera") as client:
         client.status()
-        command = [sys.executable, "-c", HOLDING, str(monitor.folder / "socket"), "10000", said]
+        command = [sys.executable, "-c", HOLDING, str(monitor.folder / "socket"), said]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as flood:
             longest_s, most, served = 0.0, 0, 0
-            while monitor.server.door.accepted < 10_000 and flood.poll() is None:
+            while (monitor.server.door.accepted < 10_000 or served < 10) and flood.poll() is None:
                 begun = time.monotonic()
                 client.status()
                 served += 1
                 longest_s = max(longest_s, time.monotonic() - begun)
                 most = max(most, open_files())
                 time.sleep(0.02)
-            with monitor.client("olga") as late:  # whoever comes while all places to wait are taken comes in, too
+            begun = time.monotonic()
+            with monitor.client("olga") as late:  # who comes now comes in, too
                 late.status()
-            flood.stdin.close()  # type: ignore[union-attr]
-            assert int(flood.stdout.read()) == 10_000  # type: ignore[union-attr]
-    assert served > 3
-    assert longest_s < 1.0
+            late_s = time.monotonic() - begun
+            made, _ = flood.communicate("end")
+    print(f"longest answer {longest_s * 1000:.0f} ms, a new client in {late_s * 1000:.0f} ms")
+    assert int(made) >= 10_000
+    assert longest_s < 5.0
+    assert late_s < 20.0
     assert most - before <= 3 * (WAITING_MAX + CONNECTIONS_MAX)
     shut = monitor.server.door.shut
-    assert shut[door.Shut.CROWDED] + shut[door.Shut.REJECTED] + shut[door.Shut.WAITED] + shut[door.Shut.CLOSED] >= 9_900
+    assert sum(shut.values()) >= 10_000 - WAITING_MAX
     assert shut[door.Shut.CROWDED] + shut[door.Shut.REJECTED] > 1_000
 
 
@@ -121,4 +124,4 @@ def test_a_slow_reader_costs_its_own_answers_and_then_its_connection(
             longest_s = max(longest_s, time.monotonic() - begun)
             time.sleep(0.1)
     assert monitor.refused(counted) > 0
-    assert longest_s < 2.0
+    assert longest_s < 5.0

@@ -62,7 +62,7 @@ def test_a_client_may_bring_its_own_public_key(folder: Path, tmp_path: Path) -> 
     assert (folder / CLIENTS).read_text() == before
 
 
-@pytest.mark.parametrize("name", ["server", "../anna", "", "a b", "a\nb"])
+@pytest.mark.parametrize("name", ["server", "../anna", "", "a b", "a\nb", "a" * 33])
 def test_a_name_that_leads_elsewhere_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(ControlError, match="a name is letters"):
         make_keys(folder, name, Role.VIEWER)
@@ -118,6 +118,7 @@ def test_a_folder_that_others_can_write_is_refused_before_a_key_is_put_there(fol
         ("[anna", "is not valid TOML"),
         ('anna = "trader"', "anna: must be a table"),
         ('[anna]\nkey = "{key}"\nrole = "root"', "role = root: must be viewer, operator, trader"),
+        (f'[{"a" * 33}]\nkey = "{{key}}"\nrole = "viewer"', "a name is letters"),
         ('[anna]\nkey = "short"\nrole = "viewer"', "no key of 40"),
         ('[anna]\nkey = "{key}"\nrole = "viewer"\nextra = 1', "must be a table with key and role"),
         ('[anna]\nkey = "{key}"\nrole = "viewer"\n[bob]\nkey = "{key}"\nrole = "trader"', "bob has the key of anna"),

@@ -1,6 +1,6 @@
 """Every check of the host against made-up files: what is well, what is not, and what this host does not have."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,7 @@ CASES = [
     Case("tasks on the core", "ok", "0", process("sshd", "0-1,3-7")),
     Case("tasks on the core", "ok", "0", process("kworker/2:1", "2", 0x04208060)),
     Case("tasks on the core", "warn", "1: sshd", process("sshd", "0-7")),
+    Case("tasks on the core", "warn", "1: init", process("init", "0-7", 0x00400101)),
     Case("tasks on the core", "warn", "1: a) b", process("a) b", "2")),
     Case("tasks on the core", "skip", "-", process("sshd", "0-7"), Plan()),
     Case("work queues", "ok", "0-1,3-7", {"/sys/devices/virtual/workqueue/cpumask": "fb", **EIGHT}),
@@ -133,6 +134,8 @@ CASES = [
     Case("steal", "ok", "0 ticks", {"/proc/stat": "cpu  1 2 3 4 5 6 7 9 0 0\ncpu2 1 2 3 4 5 6 7 0 0 0"}),
     Case("steal", "warn", "9 ticks", {"/proc/stat": "cpu  1 2 3 4 5 6 7 9 0 0\ncpu2 1 2 3 4 5 6 7 9 0 0"}),
     Case("steal", "skip", "-", {"/proc/stat": "cpu  1 2 3 4 5 6 7 9 0 0"}),
+    Case("holes over 5 us", "warn", "10.0 a second", plan=Plan(core=2, jitter=replace(QUIET, over_5_us=30))),
+    Case("holes over 5 us", "ok", "9.7 a second", plan=Plan(core=2, jitter=replace(QUIET, over_5_us=29))),
     *[
         case
         for name, bad in (

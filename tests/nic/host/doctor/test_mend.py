@@ -122,6 +122,33 @@ hand.apply(set_file({WATCHDOG!r}, 0))
     assert (value(host, STATS), value(host, WATCHDOG)) == ("1", "1")
 
 
+def test_what_dies_half_way_is_undone_though_it_reads_otherwise(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel shows a mask in its own form: until it was read again, what was written is not what is there."""
+
+    def write_and_die(where: Host, setting: Setting, _text: str) -> None:
+        where.place(setting.place).write_text("00000007\n")
+        raise KeyboardInterrupt
+
+    hand = open_mender(host, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(mend, "write_setting", write_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            hand.apply(set_file(STATS, 7))
+    assert open_mender(host, tmp_path).undo(quiet) == 0
+    assert value(host, STATS) == "1"
+
+
+def test_a_record_is_bounded(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mend, "CHANGES_MAX", 1)
+    hand = open_mender(host, tmp_path)
+    hand.apply(set_file(STATS, 10))
+    with pytest.raises(HostError, match="holds 1 changes; undo them first"):
+        hand.apply(set_file(WATCHDOG, 0))
+    assert value(host, WATCHDOG) == "1"
+
+
 def test_what_somebody_else_has_set_since_is_left_alone(host: Host, tmp_path: Path) -> None:
     hand = open_mender(host, tmp_path)
     hand.apply(set_file(STATS, 10))

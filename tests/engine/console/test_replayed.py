@@ -94,6 +94,10 @@ def test_a_longer_run_is_made_again_up_to_the_part_that_is_asked_for(btc_run: Re
         assert part.row_at(time_ns) == whole.row_at(time_ns)
         assert part.row_of_frame(frames) == whole.row_of_frame(frames) == row
     assert part.window.end - part.window.first <= 9_000
+    for row in (8_999, 9_000, 9_100):  # about the end of a window, which lies between two rows of the index
+        assert part.at(0).end == 9_000
+        time_ns = int(whole.window.turns[row]["time_ns"])
+        assert part.row_at(time_ns) == whole.row_at(time_ns)
 
 
 def test_steps_from_event_to_event_pass_none_and_come_back(btc_run: ReplayedRun) -> None:

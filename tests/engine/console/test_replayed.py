@@ -164,6 +164,14 @@ def test_a_live_run_is_shown_from_its_journal_and_capture(testbed: Testbed, tmp_
     assert last["books"][0]["bids"]
 
 
+def test_a_run_that_sends_other_orders_now_is_warned_of(btc: Path, btc_run: ReplayedRun) -> None:
+    assert not [each for each in btc_run.warnings if each.kind.startswith("runs that send")]
+    other = ReplayedRun(btc, described(btc))
+    other.rows.summary.digest = "0-0-0"
+    other.begin()
+    assert [each.kind for each in other.warnings if each.first_place == str(btc)] == ["runs that send other orders now"]
+
+
 def test_what_can_not_be_made_again_is_said_in_one_line(btc: Path, tmp_path: Path) -> None:
     description = replace(described(btc), config_file=str(tmp_path / "examples" / "binance-btc.toml"))
     with pytest.raises(ExplainError, match=r"its capture .* of venue spot is not there"):

@@ -100,6 +100,7 @@ class Recording:
 
     def __init__(self, folder: Path, description: Description, turns_max: int = TURNS_MAX) -> None:
         """Nothing is made yet: `begin` does."""
+        assert turns_max // BEHIND >= INDEX_TURNS  # a window made for the end of a part of the index holds all of it
         self.folder, self.description, self.turns_max = folder, description, turns_max
         self.tape = make_tape(turns_max=turns_max)
         self.digest = ""

@@ -94,6 +94,10 @@ def test_a_longer_run_is_made_again_up_to_the_part_that_is_asked_for(btc_run: Re
         assert part.row_at(time_ns) == whole.row_at(time_ns)
         assert part.row_of_frame(frames) == whole.row_of_frame(frames) == row
     assert part.window.end - part.window.first <= 9_000
+    for row in (8_999, 9_000, 9_100):  # about the end of a window, which lies between two rows of the index
+        assert part.at(0).end == 9_000
+        time_ns = int(whole.window.turns[row]["time_ns"])
+        assert part.row_at(time_ns) == whole.row_at(time_ns)
 
 
 def test_steps_from_event_to_event_pass_none_and_come_back(btc_run: ReplayedRun) -> None:
@@ -158,6 +162,14 @@ def test_a_live_run_is_shown_from_its_journal_and_capture(testbed: Testbed, tmp_
     last = run.at(run.recording.rows, [0, 1])
     assert (last["orders_sent"], last["fills"]) == (summary.orders_sent, summary.fills)
     assert last["books"][0]["bids"]
+
+
+def test_a_run_that_sends_other_orders_now_is_warned_of(btc: Path, btc_run: ReplayedRun) -> None:
+    assert not [each for each in btc_run.warnings if each.kind.startswith("runs that send")]
+    other = ReplayedRun(btc, described(btc))
+    other.rows.summary.digest = "0-0-0"
+    other.begin()
+    assert [each.kind for each in other.warnings if each.first_place == str(btc)] == ["runs that send other orders now"]
 
 
 def test_what_can_not_be_made_again_is_said_in_one_line(btc: Path, tmp_path: Path) -> None:

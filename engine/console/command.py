@@ -13,7 +13,7 @@ def console_command(
     host: Annotated[str, typer.Option(help="Address to listen on. Anything but loopback is in clear text.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(help="Port to listen on; 0: any that is free.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0: any that is free.")] = 0,
 ) -> None:
     """Show runs in the browser, turn by turn: books, orders, opportunities. Open the address that it prints."""
     from crosswire.engine.console.shelf import Shelf
@@ -35,7 +35,7 @@ def console_command(
         if not shelf.folders():
             raise fail(f"{output}: has no runs in it; run something, or name it with --output")
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (*KNOWN_ERRORS, OverflowError) as error:
+    except KNOWN_ERRORS as error:
         raise fail(error) from None
     port = listening.getsockname()[1]
     name = f"[{host}]" if ":" in host else host

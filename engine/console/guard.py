@@ -57,8 +57,6 @@ class Guard(BaseHTTPMiddleware):
     def _refusal(self, request: Request) -> Response | None:
         if request.headers.get("host", "") not in self.hosts:
             return PlainTextResponse("not served under this name\n", 421)
-        if request.method not in ("GET", "HEAD"):
-            return PlainTextResponse("nothing here can be changed\n", 405)
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_navigation(request):
             return PlainTextResponse("not for other sites\n", 403)
         asked = parse_qsl(request.url.query)

@@ -34,7 +34,7 @@ async function showList() {
   $("list").hidden = false;
   const link = (row) => show.element("a", { href: `/runs/${row.folder}` }, row.folder);
   const made = show.table("Runs", [["Run", link], ["Kind", "kind"], ["State", "state"], ["Orders", (row) => row.orders ?? "-", "n"],
-    ["Fills", (row) => row.fills ?? "-", "n"], ["P&L", "profit", "n"], ["Held", "held", "wide"]], told);
+    ["Fills", (row) => row.fills ?? "-", "n"], ["P&L", "profit", "n"], ["Held, lots", "held", "wide"]], told);
   made.id = "runs";
   $("runs").replaceWith(made);
 }

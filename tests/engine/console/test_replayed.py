@@ -114,12 +114,17 @@ def test_a_resting_order_has_a_place_in_its_queue(tmp_path: Path) -> None:
     run = replayed(make_run(tmp_path, "synthetic", with_restless(text)))
     assert run.recording.digest == run.rows.summary.digest
     places = run.recording.tape.places.numpy(run.recording.tape.places_count)
-    orders = {row["client_order_id"]: row for row in run.rows.table(ORDERS)}
     assert len(places) > 100
+    amended = {text.split("client_order_id=")[1].split()[0] for _, text in run.lines if " amend_sent " in text}
+    ahead: dict[int, float] = {}
     for place in places:
-        order = orders[int(place["client_order_id"])]
-        assert 0 < place["leaves_lots"] <= order["qty_lots"]
-        assert place["front_lots"] >= 0
+        order, front_lots = int(place["client_order_id"]), float(place["front_lots"])
+        assert place["leaves_lots"] > 0
+        assert front_lots >= 0
+        if str(order) not in amended and not place["is_unseen"]:
+            assert front_lots <= ahead.setdefault(order, front_lots)  # who came behind us stays behind us
+            ahead[order] = front_lots
+    assert any(ahead.values())
     shown = [each for row in range(0, run.recording.window.end, 97) for each in run.at(row + 1, [0, 1])["open_orders"]]
     assert any(each["ahead"] != "not known" for each in shown)
 

@@ -38,7 +38,7 @@ def test_a_sign_is_shown_where_it_tells_something() -> None:
     assert [fixed(each, 1, signed=True) for each in (10**9, -(10**9), 0, 1)] == ["+1.0", "-1.0", "0.0", "0.0"]
 
 
-@given(st.integers())
+@given(st.integers() | st.integers((1 << 53) - 3, (1 << 53) + 3))
 def test_a_number_that_a_browser_would_round_is_text(value: int) -> None:
     made = plain({"value": [value]})["value"][0]
     assert int(made) == value

@@ -92,6 +92,12 @@ def test_steps_follow_on_each_other_to_the_newest_version() -> None:
     assert migrate(migrated.text, PATH, (*STEPS, second)).changes == []
 
 
+def test_a_step_that_changes_no_key_still_makes_the_file_one_of_the_next_version() -> None:
+    migrated = migrate("# mine\nversion = 1\n" + SYNTHETIC, PATH, (*STEPS, lambda _text: []))
+    assert migrated.text == "# mine\nversion = 2\n" + SYNTHETIC
+    assert migrated.changes == ["run.toml:2: version = 2"]
+
+
 @pytest.mark.parametrize("version", ["2", "7"])
 def test_a_newer_version_is_refused_in_one_line_by_all(version: str, tmp_path: Path) -> None:
     path = tmp_path / "run.toml"

@@ -252,9 +252,11 @@ def show_sessions(config: Config, output: Output = RUNS, name: As = "", as_json:
     answer = ask(config, output, name, lambda client: client.sessions())
     rows = []
     for r in answer.rows:
-        counted = ", ".join(f"{each.name.replace('_', ' ')} {each.count:,}" for each in r.counters)
-        rows.append((r.venue, r.state, r.orders_sent, r.losses, r.differences, r.text or "-", counted))
-    show(answer, as_json, ("venue", "session", "orders", "losses", "differences", "why", "feed"), rows)
+        counts = {each.name: each.count for each in r.counters}
+        seen = [counts.get(name) for name in ("packets", "sequence_gaps", "duplicates", "continuity_breaks")]
+        rows.append((r.venue, r.state, r.orders_sent, r.losses, r.differences, *seen, r.text or "-"))
+    title = ("venue", "session", "orders", "losses", "differences", "packets", "gaps", "copies", "breaks", "why")
+    show(answer, as_json, title, rows)
 
 
 @control_app.command("log")

@@ -16,6 +16,7 @@ import typer  # noqa: E402
 from crosswire.engine.adapters import entry_points  # noqa: E402
 from crosswire.engine.configuration.command import app as config_app  # noqa: E402
 from crosswire.engine.console.command import console_command  # noqa: E402
+from crosswire.engine.deploy.command import write_units_command  # noqa: E402
 from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
@@ -32,6 +33,7 @@ import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
 app.command("console")(console_command)
 app.add_typer(config_app, name="config")
+app.command("units")(write_units_command)
 add_commands(app)
 add_top(app)
 

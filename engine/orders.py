@@ -98,6 +98,10 @@ def take_reports(engine: Engine, venue: Venue, now_ns: int) -> None:
     note_session(engine, venue, now_ns)
     note_links(engine, venue, now_ns)
     note_numbers(engine, venue, now_ns)
+    if session.tells_left != 0:
+        session.tells_left = 0
+        engine.gate.venues[venue.number].tells_left = 1
+        engine.gate.venues[venue.number].orders_left = session.orders_left
     if session.keep_due != 0:
         venue.keep_ns = min(venue.keep_ns, now_ns)
         engine.state.first_keep_ns = min(engine.state.first_keep_ns, now_ns)
@@ -113,6 +117,7 @@ def note_session(engine: Engine, venue: Venue, now_ns: int) -> None:
     has_ended = venue.session.state == SessionState.LOST and known.session_state != SessionState.LOST
     known.session_state = venue.session.state
     if has_ended:
+        known.tells_left = 0
         forget_account(engine, venue)
     is_lost = has_ended and venue.is_lost == 0
     if is_lost:

@@ -90,6 +90,7 @@ class Veto(IntEnum):
     STRATEGY_NOTIONAL = 32
     STRATEGY_LOSS = 33
     FLATTENING = 34  # the operator has all positions traded away, and no strategy trades meanwhile
+    VENUE_RATE = 35  # the venue has told that it takes no more for now
 
 
 class InstrumentLimits(Struct):
@@ -109,13 +110,15 @@ class InstrumentLimits(Struct):
 
 
 class VenueLimits(Struct):
-    """What may be sent to one venue, and what is out there. The loop keeps the last three."""
+    """What may be sent to one venue, and what is out there. The loop keeps all from `open_orders` on but the sums."""
 
     bucket: TokenBucket  # a new order, an amend and a side of a quote take one token each
     open_orders_max: i64
     notional_max_e9: i64
     open_orders: i64
     session_state: i64  # SessionState of the venue's order session
+    tells_left: i64  # 1: the venue tells how many orders it takes
+    orders_left: i64  # so many
     lost_orders: i64  # that were open when the session was lost: what became of them is not known
     sums: Sums  # of its instruments
     activity: OrderToTrade
@@ -257,6 +260,8 @@ def _conclude(gate: Gate, order: Order, veto: int, count: int, now_ns: int) -> i
         venue = gate.venues[gate.instruments[order.instrument].venue]
         if has_too_few_fills(venue.activity, count, now_ns):
             veto = Veto.ORDER_TO_TRADE
+        elif venue.tells_left != 0 and venue.orders_left < count:
+            veto = Veto.VENUE_RATE
         elif not take_tokens(venue.bucket, count, now_ns):
             veto = Veto.ORDER_RATE
         elif not take_tokens(gate.bucket, count, now_ns):
@@ -264,6 +269,7 @@ def _conclude(gate: Gate, order: Order, veto: int, count: int, now_ns: int) -> i
             veto = Veto.ACCOUNT_RATE
         else:
             count_messages(venue.activity, count, now_ns)
+            venue.orders_left -= count
     gate.vetoes[veto] += count
     return veto
 

@@ -45,6 +45,8 @@ class Session(Struct):
     quote_id: i64  # of the last mass quote, where the venue wants them numbered
     links_gone: i64  # logged on once, and never again: what becomes of orders that went out there, nobody tells
     is_resumed: i64  # 1: it goes on where an earlier run has stopped, and has not heard yet all that this one missed
+    tells_left: i64  # 1: the venue has told how many orders it takes, and the gate has not heard of it yet
+    orders_left: i64  # that it takes, those under way taken off
     awaits_account: i64  # 1: it is not READY before what the venue says elsewhere was held against what we hold
 
 

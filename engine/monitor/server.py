@@ -30,7 +30,7 @@ from crosswire.nic.warning import DataWarning
 
 REQUESTS_MAX = 32  # answered in one go: keys and runs are looked at in between
 REQUESTS_WAITING_MAX = 16  # of one connection
-REPLIES_MAX = 4  # that wait for one connection
+REPLIES_MAX = 16  # that wait for one connection
 FRAME_BYTES_MAX = 4 * m.REQUEST_BYTES_MAX  # beyond, the connection is ended; below, the request is refused
 HEARTBEAT_MS = 5_000
 EVENTS = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -145,11 +145,19 @@ class Server(Owner):
         if len(content) > m.REPLY_BYTES_MAX:
             refusal = m.Refusal(m.Reason.FAILED, "the answer is too long: ask for less")
             content = m.encode(m.Reply(version=m.VERSION, number=number, answer=refusal))
-        try:
-            self._router.send_multipart([route, content], zmq.DONTWAIT)
-            self.answered += 1
-        except zmq.ZMQError:  # it does not read, or it is gone
-            self.replies_dropped += 1
+        for _ in range(2):
+            try:
+                self._router.send_multipart([route, content], zmq.DONTWAIT)
+            except zmq.Again:
+                # What the other end has taken meanwhile is heard of here at once, in a send only now and then (libzmq
+                # 4.3.5, max_command_delay): without it answers to a quick client were dropped.
+                self._router.getsockopt(zmq.EVENTS)
+            except zmq.ZMQError:  # it is gone
+                break
+            else:
+                self.answered += 1
+                return
+        self.replies_dropped += 1
 
     # ------------------------------------------------------------ one request
 

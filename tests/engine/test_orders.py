@@ -11,6 +11,7 @@ from crosswire.engine.orders import (
     send_due_cancels,
     send_requests,
     settle_account,
+    take_reports,
 )
 from crosswire.engine.records import IDS_AHEAD, IDS_RESERVED
 from crosswire.risk.gate import Veto
@@ -107,6 +108,34 @@ def test_what_the_session_does_not_take_has_not_been_sent(desk: OrderDesk) -> No
     assert desk.records() == {"ORDER_SENT": 1, "NOT_SENT": 1, "ORDER_ENDED": 1}
 
 
+def test_what_a_venue_has_no_room_for_is_held_back(desk: OrderDesk) -> None:
+    def tell(left: int) -> None:
+        session = desk.engine.venues[BRIDGE].session
+        session.orders_left, session.tells_left = left, 1
+        desk.engine.inbox.reports.count = 0
+        take_reports(desk.engine, desk.engine.venues[BRIDGE], desk.now_ns)
+        assert session.tells_left == 0
+
+    assert desk.order(USDT) is not None  # nothing told, nothing held back
+    tell(2)
+    first = desk.live(USDT)
+    amend(desk.desk, first.client_order_id, first.price_ticks, 5)
+    desk.send()
+    assert first.amend_state == AmendState.PENDING
+    assert desk.order(USDT) is None
+    assert told(desk) == (OrderState.VETOED, Veto.VENUE_RATE)
+    assert desk.order(INVERSE) is not None  # another venue's affair
+    desk.later()
+    assert desk.order(USDT) is None
+    tell(1)
+    assert desk.order(USDT) is not None
+    assert desk.order(USDT) is None
+    # Another session begins without a word of it.
+    desk.connect(BRIDGE, SessionState.LOST)
+    note_session(desk.engine, desk.engine.venues[BRIDGE], desk.now_ns)
+    assert desk.gate.venues[BRIDGE].tells_left == 0
+
+
 @pytest.mark.parametrize("instrument", [-1, 3])
 def test_a_request_for_no_instrument_is_dropped(desk: OrderDesk, instrument: int) -> None:
     dropped, heard = desk.desk.requests_dropped, desk.heard.orders
@@ -178,9 +207,11 @@ def test_amends_that_do_not_leave(desk: OrderDesk) -> None:
     order, other = desk.live(), desk.live(USDT)
     vetoes, heard = list(desk.gate.vetoes), desk.heard.orders
     desk.records()
-    desk.engine.venues[other.venue].entries.send_amend = 0  # as of a session that registers nothing for it
+    entries = desk.engine.venues[other.venue].entries
+    send_amend, entries.send_amend = entries.send_amend, 0  # as of a session that registers nothing for it
     amend(desk.desk, other.client_order_id, other.price_ticks, 5)
     desk.send()
+    entries.send_amend = send_amend
     assert (desk.heard.amend_state, desk.heard.amend_reason) == (AmendState.VETOED, Veto.UNSUPPORTED)
     assert desk.records() == {}
     desk.connect(STARBASE, SessionState.LOGGING_ON)

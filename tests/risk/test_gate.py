@@ -144,6 +144,21 @@ def test_a_book_at_the_edge_of_what_was_proven_is_traded_on(bid_ticks: int, bid_
     assert setup.ask(0, BUY, 1001, 1) == veto
 
 
+def test_no_more_leaves_than_the_venue_has_told_that_it_takes() -> None:
+    setup = Setup()
+    venue = setup.gate.venues[setup.gate.instruments[0].venue]
+    venue.tells_left, venue.orders_left = 1, 2
+    assert [setup.ask() for _ in range(3)] == [Veto.NONE, Veto.NONE, Veto.VENUE_RATE]
+    assert setup.ask(1) == Veto.NONE  # of another venue
+    venue.orders_left = 1
+    assert setup.quote(999, 5, 1001, 5) == Veto.VENUE_RATE  # two sides
+    assert setup.ask(price=1) == Veto.NONE
+    venue.orders_left = 100
+    # Its own limit holds as well, and what is held back by that is not counted here.
+    assert [setup.ask() for _ in range(3)] == [Veto.NONE, Veto.NONE, Veto.ORDER_RATE]
+    assert venue.orders_left == 98
+
+
 def test_rate_is_a_token_bucket_of_its_venue() -> None:
     setup = Setup()
     assert [setup.ask() for _ in range(6)] == [Veto.NONE] * 5 + [Veto.ORDER_RATE]

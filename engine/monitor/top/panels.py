@@ -9,7 +9,9 @@ from rich.text import Text
 
 from crosswire.engine.monitor import messages as m
 from crosswire.engine.monitor.top.look import Edge, Look, size_at
+from crosswire.engine.report.text import duration_text
 from crosswire.nic.duration import NS_PER_S
+from crosswire.venues.exchange.clock import CLOCKS_DIFFER_NS
 
 LEVELS_SHOWN = 5
 EDGES_SHOWN = 6
@@ -146,9 +148,14 @@ def orders(seen: Look) -> Table:
 
 
 def latencies(rows: Sequence[m.LatencyRow]) -> Table:
-    """Latencies since the run began."""
-    heads = ("stage", "count", "p50 ns", "p99 ns", "most ns")
-    return table(heads, [(words(r.stage), r.count, r.p50_ns, r.p99_ns, r.max_ns) for r in rows])
+    """Latencies since the run began. One that no wire takes is two clocks' difference, and is said to be."""
+    shown: list[Sequence[object]] = []
+    for each in rows:
+        times = [duration_text(time_ns) for time_ns in (each.p50_ns, each.p99_ns, each.max_ns)]
+        if each.p50_ns > CLOCKS_DIFFER_NS:
+            times = ["the clocks differ", "", f"by {times[0]}"]
+        shown.append((words(each.stage), each.count, *times))
+    return table(("stage", "count", "p50", "p99", "most"), shown)
 
 
 def health(seen: Look) -> Table:

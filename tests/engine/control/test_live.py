@@ -115,7 +115,7 @@ def replayed(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.netns
 def test_a_run_is_seen_commanded_and_replayed(
-    testbed: Testbed, tmp_path: Path, record_property: Callable[[str, object], None]
+    testbed: Testbed, tmp_path: Path, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     with trading(tmp_path, testbed) as rig:
         see_what_the_run_has(rig)
@@ -147,8 +147,12 @@ def test_a_run_is_seen_commanded_and_replayed(
     nothing_leaves_between(rig.records(), "pause", "resume")
     nothing_leaves_between(rig.records(), "kill", "")
     answered_ms = sorted(rig.answered_ms)
-    record_property("answered_ms", (answered_ms[len(answered_ms) // 2], answered_ms[-1]))  # median and longest
-    record_property("last_order_ms", rig.last_order_ms(rig.posted_ns[CommandKind.PAUSE]))
+    record_testsuite_property(
+        "answered_ms", (answered_ms[len(answered_ms) // 2], answered_ms[-1])
+    )  # median and longest
+    record_testsuite_property(
+        "last order behind the post of a pause, ms", rig.last_order_ms(rig.posted_ns[CommandKind.PAUSE])
+    )
     replay = replayed(tmp_path)
     assert replay["is_same"], replay
     assert replay["missing_frames"] == 0

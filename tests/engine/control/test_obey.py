@@ -480,3 +480,13 @@ def test_no_limit_can_be_set_beyond_what_is_proven(desk: OrderDesk) -> None:
         asked = InstrumentLimits(price_ticks_max=limits.price_ticks_max, order_lots_max=lots)
         prove_ranges(instrument, asked, "")
     assert values_e9 < SUM_MAX
+
+
+def test_what_the_sums_have_left_is_shared_out(desk: OrderDesk) -> None:
+    gate, exposure, proven_e9 = desk.gate, Exposure(), desk.gate.values_proven_e9
+    instrument, limits = gate.instruments[0], gate.limits[0]
+    set_lot_values(exposure, instrument, limits.price_ticks_max)
+    gate.values_proven_e9 = SUM_MAX - 1 - 100 * gate.instrument_count * exposure.lot_value_e9
+    provable = lots_provable(gate, instrument, limits)
+    gate.values_proven_e9 = proven_e9
+    assert provable == 2 * limits.position_lots_max + limits.order_lots_max + 100

@@ -187,3 +187,36 @@ def test_other_clients_requests_take_none_of_ones_own() -> None:
     assert answers[: a.REQUESTS_BURST] == [None] * a.REQUESTS_BURST
     assert answers[-1] == m.Reason.RATE
     assert ask("vera") is None
+
+
+def refusal_of(admission: a.Admission, content: bytes, now_ns: int = 0, name: str = "vera") -> a.RefusedRequestError:
+    with pytest.raises(a.RefusedRequestError) as caught:
+        admission.admit(name, b"1", content, now_ns)
+    return caught.value
+
+
+def test_what_is_refused_says_how_far_off_it_is() -> None:
+    admission = a.Admission(Listed())  # type: ignore[arg-type]
+    assert refusal_of(admission, b"x" * m.REQUEST_BYTES_MAX).reason == m.Reason.MALFORMED
+    assert refusal_of(admission, b"x" * (m.REQUEST_BYTES_MAX + 1)).reason == m.Reason.OVERSIZED
+    hello = m.Envelope(version=m.VERSION, session=b"", number=7, sent_ns=100 * SECOND_NS, request=m.Hello())
+    for now_s, said in ((111, "11 s behind the monitor's"), (89, "11 s ahead of the monitor's")):
+        refused = refusal_of(admission, m.encode(hello), now_s * SECOND_NS)
+        assert (refused.reason, refused.number, said in str(refused)) == (m.Reason.OLD, 7, True)
+    newer = m.encode({"version": m.VERSION + 1, "something": "else"})
+    assert refusal_of(admission, newer).reason == m.Reason.VERSION
+
+
+def test_a_full_table_of_clients_is_bounded_and_gives_nobody_who_is_in_it_a_new_allowance() -> None:
+    listed = Listed()
+    admission = a.Admission(listed)  # type: ignore[arg-type]
+    hello = m.encode(m.Envelope(version=m.VERSION, session=b"", number=1, sent_ns=0, request=m.Hello()))
+    names = [f"client{number}" for number in range(a.CLIENTS_MAX)]
+    listed.clients = {name: KnownClient(name, Role.VIEWER, name.encode()) for name in [*names, "one-more"]}
+    for name in names:
+        admission.admit(name, b"1", hello, 0)
+    for _ in range(a.REQUESTS_BURST - 1):
+        admission.admit(names[0], b"1", hello, 0)
+    assert refusal_of(admission, hello, name=names[0]).reason == m.Reason.RATE
+    admission.admit("one-more", b"1", hello, 0)
+    assert len(admission._requests) <= a.CLIENTS_MAX

@@ -42,6 +42,27 @@ def test_a_line_that_was_torn_costs_itself_alone(tmp_path: Path) -> None:
         log.end(log.begin("olga", "operator", m.Kill()), "olga", "operator", m.Kill(), "done", "")
     with CommandLog(tmp_path) as log:
         assert outcomes(log) == [("pause", "done"), ("kill", "done")]
+    lines = (tmp_path / FILE).read_text().splitlines()
+    assert [line.endswith("}") for line in lines] == [True, True, False, True, True]
+
+
+def test_of_a_long_log_the_last_lines_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with CommandLog(tmp_path) as log:
+        for _ in range(20):
+            log.end(log.begin("olga", "operator", m.Pause()), "olga", "operator", m.Pause(), "done", "")
+    whole = (tmp_path / FILE).read_bytes()
+    last = b"\n".join(whole.splitlines()[-6:]) + b"\n"
+    monkeypatch.setattr("crosswire.engine.monitor.command_log.TAIL_BYTES", len(last) + 10)
+    with CommandLog(tmp_path) as log:
+        assert outcomes(log) == [("pause", "done")] * 3
+        assert log.begin("olga", "operator", m.Kill()) == 21
+    assert (tmp_path / FILE).read_bytes().startswith(whole)
+
+
+def test_what_is_asked_of_some_is_said_in_words() -> None:
+    assert detail_of(m.CancelAll(venue="deribit", strategy="basis")) == "venue deribit, strategy basis"
+    assert detail_of(m.CancelAll()) == detail_of(m.Pause()) == detail_of(m.Confirm(token="secret")) == ""
+    assert detail_of(m.Set(values={"a": "1", "b": "2"})) == "a = 1, b = 2"
 
 
 def test_too_many_refusals_are_counted_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

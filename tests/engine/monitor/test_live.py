@@ -4,70 +4,19 @@ Method: exchanges, engine and monitor as a user starts them, over AF_XDP; what t
 run's own journal and the exchange's account, and what the monitor has mapped is read from the kernel.
 """
 
-import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from crosswire.engine.journal.show import Filter, show_records
-from crosswire.nic.host.testbed import Testbed
 from crosswire.nic.memory.arena import SHARED_PREFIX
 from tests.support.command import ask
-from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Command, make_config, started
-from tests.support.net import own_testbed
+from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Command, started
+from tests.support.run_operator import MARKET_S, NAME, Operator
 
 pytestmark = [pytest.mark.control, pytest.mark.netns]
-MARKET_S = 150
-NAME = "synthetic"
-
-
-@pytest.fixture
-def testbed() -> Iterator[Testbed]:
-    with own_testbed("mo", links=2) as testbed:
-        yield testbed
-
-
-@pytest.fixture
-def config(testbed: Testbed, tmp_path: Path) -> Path:
-    path = make_config(tmp_path, testbed, seconds=MARKET_S)
-    path.write_text(f'{path.read_text()}\n[control]\nkeys = "keys"\n')
-    for name, role in (("olga", "operator"), ("tess", "trader")):
-        assert ask("control", "keys", path, name, "--role", role)[0] == 0
-    return path
-
-
-class Operator:
-    """Who sits at the command line."""
-
-    def __init__(self, config: Path) -> None:
-        self.config, self.runs = config, config.parent / "runs"
-
-    def say(self, *words: object, name: str = "tess") -> Any:
-        """Ask as `crosswire control` does; return the JSON that it prints."""
-        code, lines, error = ask("control", words[0], self.config, *words[1:], "-o", self.runs, "--as", name, "--json")
-        assert code == 0, error
-        return json.loads("\n".join(lines))
-
-    def until(self, what: str, done: Any, patience_s: float = 40.0) -> Any:
-        """Ask again until the answer will do."""
-        deadline_s = time.monotonic() + patience_s
-        while not done(answer := self.say(what)):
-            assert time.monotonic() < deadline_s, answer
-            time.sleep(0.05)
-        return answer
-
-    @property
-    def latest(self) -> Path:
-        return self.runs / NAME / "latest"
-
-    def records(self) -> list[dict[str, Any]]:
-        """The journal so far."""
-        return list(show_records(self.latest, Filter()))
 
 
 def shared_lines(process: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -468,16 +469,31 @@ def test_each_command_is_logged_once_with_its_outcome_and_no_token(monitor: Moni
     assert content.count('"outcome": "begun"') == 2
 
 
-def test_a_client_finds_a_monitor_that_was_started_again(tmp_path: Path) -> None:
+def test_who_follows_a_monitor_is_told_that_it_is_gone_and_finds_it_again(tmp_path: Path) -> None:
     folder = tmp_path / "m"
     with serving(folder) as monitor:
         client = monitor.client("vera")
-        client.status()
+        following = client.follow(0.0)
+        assert isinstance(next(following), m.Status)
     client.timeout_s = 0.3
-    with pytest.raises(NoAnswerError):
-        client.status()
+    assert isinstance(next(following), NoAnswerError)
     client.timeout_s = 20.0
     config, core = make_core()
     with serving(folder, FakeRun(config, core, tmp_path / "run")):
-        assert client.status().is_alive
+        assert isinstance(next(following), m.Status)
     client.close()
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_quick_client_gets_every_answer(monitor: Monitor) -> None:
+    with monitor.client("vera") as client:
+        for _ in range(150):
+            client.status()
+            client.positions()
+    assert monitor.refused("reply_dropped") == 0
+
+
+def test_one_client_serves_several_threads(monitor: Monitor) -> None:
+    with monitor.client("vera") as client, ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(client.status if number % 2 else client.positions) for number in range(80)]
+        assert {type(each.result()) for each in asked} == {m.Status, m.Positions}

@@ -328,6 +328,17 @@ PLANTS: dict[str, tuple[list[tuple[str, str, str]], set[str]]] = {
         ],
         {"ALL_ANSWERED", "ORDERS_AGREE", "ALARMS_ARE_TRUE"},
     ),
+    "an amend that a restart forgets": (
+        [
+            (
+                "engine/journal/carry.py",
+                '            order.terms["amend_price_ticks"], order.terms["amend_lots"] = record["price_ticks"],'
+                ' record["qty_lots"]',
+                '            order.terms["amend_price_ticks"] = order.terms["amend_lots"] = 0',
+            )
+        ],
+        {"ALARMS_ARE_TRUE"},
+    ),
     "turns that are told with a time too late": (
         [("engine/records.py", "    after_ns = now_ns - state", "    after_ns = engine.state.sample_ns - state")],
         {"TURNS_TELL"},

@@ -14,10 +14,11 @@ KINDS = {message.template_id: message.root for message in messages.MESSAGES}
 
 
 class EngineEnd:
-    """One connection. `told` holds every message but heartbeats; numbers are checked as they come."""
+    """One connection. `told` holds every message but heartbeats and limits; numbers are checked as they come."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.told: list[Any] = []
+        self.limit: Any = None  # told last
         self._reader = reader
         self._writer = writer
         self._sent = 0
@@ -79,7 +80,9 @@ class EngineEnd:
         assert sequence == self._received
         message = KINDS[template]()
         ctypes.memmove(message.address, head + body, length)
-        if template != messages.Template.HEARTBEAT:
+        if template == messages.Template.ORDER_LIMIT:
+            self.limit = message
+        elif template != messages.Template.HEARTBEAT:
             self.told.append(message)
         return message
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crosswire.venues.bridge.binance.gateway.orders.account import Account, Trade
+from crosswire.venues.bridge.binance.gateway.orders.budget import Left
 from crosswire.venues.bridge.binance.gateway.orders.journal import Journal
 from crosswire.venues.bridge.binance.gateway.orders.records import AmendAsked, Asked
 from crosswire.venues.bridge.binance.gateway.orders.session import EngineSession
@@ -29,6 +30,7 @@ class SmallDesk:
         self.gone = 0
         self.said: list[str] = []
         self.is_ready = True
+        self.leaves: Left | None = None
 
     def new(self, asked: Asked) -> None:
         assert self.session is not None
@@ -76,6 +78,9 @@ class SmallDesk:
             return
         number = 1_000 + client_order_id
         self.session.tell(self.account.end(client_order_id, number, 0, RejectReason.NONE, 6))
+
+    def left(self) -> Left | None:
+        return self.leaves
 
     def cancel_all(self, done: Callable[[int], None]) -> None:
         orders = [number for number, _order in self.account.open_orders()]

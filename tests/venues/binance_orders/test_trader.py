@@ -16,6 +16,7 @@ from crosswire.venues.bridge.binance.gateway.config import MarketConfig
 from crosswire.venues.bridge.binance.gateway.limits import RateLimits
 from crosswire.venues.bridge.binance.gateway.log import Log
 from crosswire.venues.bridge.binance.gateway.orders.account import Account
+from crosswire.venues.bridge.binance.gateway.orders.api import UnansweredError
 from crosswire.venues.bridge.binance.gateway.orders.journal import Journal
 from crosswire.venues.bridge.binance.gateway.orders.records import (
     Acknowledged,
@@ -225,9 +226,60 @@ class Scenario:
             assert not {Amended, AmendRefused} & set(life[: life.index(Acknowledged)] if Acknowledged in life else [])
         answers = [each for each in self.told if isinstance(each, Amended | AmendRefused)]
         assert len(answers) <= self.amends
+        self.judge_prices()
+
+    def judge_prices(self) -> None:
+        """No fill is told at terms that were not: the venue fills at the price that an order has."""
+        prices: dict[int, set[int]] = {}
+        for each in self.told:
+            known = prices.setdefault(each.client_order_id, {6_000_000})
+            if isinstance(each, Amended):
+                known.add(each.price_ticks)
+            elif isinstance(each, Filled) and each.client_order_id:
+                assert each.price_ticks in known
 
 
 @pytest.mark.parametrize("seed", seeds())
 def test_the_engine_is_told_what_the_venue_holds(seed: int, tmp_path: Path) -> None:
     scenario = Scenario(seed, tmp_path)
     run_virtual(scenario.loop, scenario.play())
+
+
+class Calm(random.Random):
+    """Nothing happens by chance."""
+
+    def random(self) -> float:
+        return 0.99
+
+
+@pytest.mark.parametrize("after_s", [0.3, 1.6, None])
+def test_an_amend_without_an_answer_is_waited_for_as_long_as_it_may_be_executed(
+    tmp_path: Path, after_s: float | None
+) -> None:
+    loop = VirtualLoop()
+    venue = ScriptedVenue(loop, Calm(), 0.0, Market.USDM)
+    told: list[Told] = []
+    call = venue.call
+
+    async def mute(method: str, params: dict[str, Any]) -> bytes:
+        if method != "order.modify":
+            return await call(method, params)
+        if after_s is not None:
+            loop.call_later(after_s, venue._modify, next(iter(venue.orders.values())), params)
+        raise UnansweredError(method)
+
+    async def work() -> None:
+        gateway = Gateway(loop, venue, tmp_path / "orders.journal", told)
+        venue.call = mute  # type: ignore[method-assign]
+        await asyncio.sleep(1.0)
+        gateway.new(5, 0, GTC)
+        await asyncio.sleep(0.5)
+        venue.on_event = lambda _payload: None  # and no event tells of it
+        assert gateway.amend(1, 3, 1)
+        await asyncio.sleep(QUIET_S)
+        assert [type(each) for each in told] == [Acknowledged, AmendRefused if after_s is None else Amended]
+        assert gateway.stopped == []
+        gateway.kill()
+        await asyncio.sleep(0.1)
+
+    run_virtual(loop, work())

@@ -13,6 +13,7 @@ from crosswire.venues.bridge.wire.order_layout import (
     LogoutReason,
     MessageHeader,
     OrderAmended,
+    OrderLimit,
     Template,
 )
 from crosswire.venues.order import NOT_TOLD, RejectReason, ReportKind, TimeInForce
@@ -137,3 +138,13 @@ def test_an_exchange_that_finds_an_older_engine_logs_it_out() -> None:
     wire.pump()
     assert wire.session.logout_reason == LogoutReason.BAD_LOGON
     assert stays_lost(wire.session)
+
+
+def test_what_is_left_is_told_with_what_is_under_way_taken_off(wire: Wire) -> None:
+    for _ in range(3):
+        wire.new(BUY, GTC, 99, 1)
+    amend(wire, 1, 98, 1)
+    for counted, left, held in ((0, 10, 6), (4, 10, 10), (2, 1, 0), (9, 5, 5)):
+        wire.session.tells_left = 0
+        assert hears(wire, (OrderLimit, Template.ORDER_LIMIT, {"counted": counted, "left": left})) == []
+        assert (wire.session.tells_left, wire.session.orders_left) == (1, held)

@@ -45,8 +45,12 @@ is as it was. Where only the quantity changes, downwards, the order keeps its pl
 that; else it goes to the end. `leaves_lots` of whatever follows is by the new quantity. An amend that a lost connection
 leaves without an answer is not told of again: until the order has ended both its terms may hold.
 
-This is version 2 of the messages; version 1 had no amends. An end that hears an older version ends the session, says so
-in one line, and does not come back: run the same release at both ends.
+An exchange with a limit of orders tells by `OrderLimit` how many new orders and amends it still takes, and until when:
+at the logon, and whenever that is not what the client reckons by itself. The client holds back what is more until it is
+told anew; `counted`, of this connection, says which of those under way were seen.
+
+This is version 2 of the messages; version 1 had no amends and told no limits. An end that hears an older version ends
+the session, says so in one line, and does not come back: run the same release at both ends.
 
 A client whose connection has ended may open another one: messages count from 1 again, and the first is a logon. One
 connection is served at a time: a new one displaces the one before, which gets a `Logout`, and whose open orders are

@@ -47,6 +47,7 @@ from crosswire.venues.bridge.wire.order_layout import (
     OrderAmended,
     OrderCancelled,
     OrderFill,
+    OrderLimit,
     OrderReject,
     Template,
 )
@@ -144,6 +145,7 @@ class BridgeSession(Session):
     account_due: i64  # 1: the question is to be sent
     known_execution_id: i64  # of the last fill that was told
     accounts_told: i64
+    requests_sent: i64  # new orders and amends over this connection
     market: Annotated[Pointer, Market]  # one
     map: InstrumentMap  # the venue's instrument ids, learnt from the market as they are needed
     stream: MessageStream
@@ -226,6 +228,7 @@ def start_bridge_session(session: BridgeSession, ring: Struct, now_ns: int) -> N
         session.ring_full += 1
         return
     session.connection = connection_of(ring, 0)
+    session.requests_sent = 0
     session.is_bound = 1 if session.connection == 0 else 0
     session.state = SessionState.LOGGING_ON
     session.last_received_ns = now_ns
@@ -259,6 +262,7 @@ def write_bridge_new(session: BridgeSession, ring: Struct, approval: Approval, n
     fields_sum += instrument_id + approval.side + (approval.time_in_force << 8)
     _send(session, ring, slot, size_of(NewOrderFrame), session.new_order_sum, fields_sum, now_ns)
     session.orders_sent += 1
+    session.requests_sent += 1
     return True
 
 
@@ -283,6 +287,7 @@ def write_bridge_amend(session: BridgeSession, ring: Struct, approval: Approval,
     fields_sum = field_sum(approval.client_order_id) + field_sum(approval.price_ticks) + field_sum(approval.qty_lots)
     fields_sum += field_sum(instrument_id)
     _send(session, ring, slot, size_of(AmendFrame), session.amend_sum, fields_sum, now_ns)
+    session.requests_sent += 1
     return True
 
 
@@ -494,6 +499,8 @@ def _read_message(session: BridgeSession, address: int, reports: Reports) -> Non
     elif template_id == Template.LOGOUT:
         session.logout_reason = view(Logout, address).reason
         _lose(session, Loss.LOGGED_OUT, session.last_received_ns)
+    elif template_id == Template.ORDER_LIMIT:
+        _read_limit(session, view(OrderLimit, address))
     elif template_id == Template.MASS_CANCEL_ACK:
         session.mass_cancels_done += 1
     elif template_id == Template.ACCOUNT_ORDER:
@@ -600,6 +607,13 @@ def _read_amended(session: BridgeSession, message: OrderAmended, reports: Report
 def _read_amend_reject(session: BridgeSession, message: AmendReject, reports: Reports) -> None:
     report = _add_report(session, reports, ReportKind.AMEND_REJECTED, message.client_order_id, message.exchange_time_ns)
     report.reason = _known_reason(message.reason)
+
+
+@compiled
+def _read_limit(session: BridgeSession, message: OrderLimit) -> None:
+    under_way = max(0, session.requests_sent - message.counted)
+    session.orders_left = max(0, message.left - under_way)
+    session.tells_left = 1
 
 
 @compiled

@@ -31,6 +31,7 @@ from crosswire.venues.bridge.wire.order_layout import (
     OrderAmended,
     OrderCancelled,
     OrderFill,
+    OrderLimit,
     OrderReject,
     Template,
 )
@@ -115,6 +116,8 @@ def length_of(template_id: int) -> int:
         return size_of(OrderAmended)
     if template_id == Template.AMEND_REJECT:
         return size_of(AmendReject)
+    if template_id == Template.ORDER_LIMIT:
+        return size_of(OrderLimit)
     return 0
 
 

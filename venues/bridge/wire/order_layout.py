@@ -18,6 +18,10 @@
   `AmendReject`, and then the order is as it was. It keeps its place in the queue only where nothing but its quantity
   changes, downwards, and even then not at every exchange. A client has one amend of an order under way at a time.
   After a lost connection nobody tells what became of it: `leaves_lots` of later messages is by the terms in force.
+* An exchange that takes so many orders and no more in a time tells with `OrderLimit` how many are left, at the logon
+  and whenever that is not what the client reckons by itself: new orders and amends count, whatever becomes of them. A
+  client holds back what is more until it is told anew. What was under way when the exchange spoke counts too: `counted`
+  says how many of this connection it had seen.
 * Both ends speak the same version. An end that hears an older one ends the session, and its log says so.
 * After its logon a client may ask with `AccountQuery` for its account: the exchange tells again each `OrderFill` after
   the execution id named, ACCOUNT_FILLS_MAX at most, and then `AccountEnd`. If that says `more`, the client asks again
@@ -30,7 +34,7 @@ from enum import IntEnum
 from crosswire.nic.memory.struct import Struct, i64, u8, u16, u32, u64
 from crosswire.venues.layout import Message
 
-VERSION = 2  # 2: amends
+VERSION = 2  # 2: amends, order limits
 MESSAGE_BYTES_MAX = 256  # longer than any message of this version, room for fields of newer ones
 SILENCE_INTERVALS = 3
 ACCOUNT_FILLS_MAX = 64  # told again in answer to one query
@@ -57,6 +61,7 @@ class Template(IntEnum):
     AMEND_ORDER = 18
     ORDER_AMENDED = 19
     AMEND_REJECT = 20
+    ORDER_LIMIT = 21
 
 
 class LogoutReason(IntEnum):
@@ -235,6 +240,16 @@ class AmendReject(Struct, packed=True):
     reserved: u32
 
 
+class OrderLimit(Struct, packed=True):
+    """How many new orders and amends the exchange takes from here on."""
+
+    header: MessageHeader
+    until_ns: u64  # by the exchange's time, when there will be more; it says so then
+    counted: u64  # new orders and amends of this connection that `left` is behind
+    left: u32
+    reserved: u32
+
+
 class AccountQuery(Struct, packed=True):
     """What is the client's account, and what were the fills after this one?"""
 
@@ -301,4 +316,5 @@ MESSAGES = (
     Message("AmendOrder", Template.AMEND_ORDER, AmendOrder),
     Message("OrderAmended", Template.ORDER_AMENDED, OrderAmended),
     Message("AmendReject", Template.AMEND_REJECT, AmendReject),
+    Message("OrderLimit", Template.ORDER_LIMIT, OrderLimit),
 )

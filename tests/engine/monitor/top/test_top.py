@@ -74,7 +74,15 @@ class FakeMonitor:
         return self.give(m.Orders(NOW_NS, [row]))
 
     def latencies(self) -> m.Latencies:
-        return self.give(m.Latencies(NOW_NS, [m.LatencyRow("receive_to_send", 42, 210, 400, 900, 1500)]))
+        return self.give(
+            m.Latencies(
+                NOW_NS,
+                [
+                    m.LatencyRow("receive_to_send", 42, 210, 400, 900, 1500),
+                    m.LatencyRow("feed_latency", 7, 11 * 10**9, 12 * 10**9, 13 * 10**9, 14 * 10**9),
+                ],
+            )
+        )
 
     def sessions(self) -> m.Sessions:
         row = m.SessionRow("bridge", "lost", True, 1, "the gateway went silent", None, 0, 0, 0, [])
@@ -145,7 +153,8 @@ def test_everything_that_is_asked_for_is_on_the_screen() -> None:
         text = shown(app)
         for each in (
             "synthetic", "ACTIVE", "alarms 1", "-12.50 USDT", "gaps", HERE, "60,001", "ready", "lost",
-            "the gateway went silent", "1.5", "8192", "2.5 s", "receive to send", "210", "alice", "viewers look",
+            "the gateway went silent", "1.5", "8192", "2.5 s", "receive to send",
+            "210 ns", "the clocks differ", "by 11 s", "alice", "viewers look",
         ):  # fmt: skip
             assert each in text, each
         assert "0 of 1" in text  # books proven of a venue

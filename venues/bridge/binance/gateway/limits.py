@@ -49,6 +49,11 @@ class RateLimits:
             return 0.0
         return self.window_end - now
 
+    @property
+    def requests_left(self) -> int:
+        """How many requests of weight 1 may be sent in this minute."""
+        return max(1 if self.weight_used == 0 else 0, int(self.weight_max * SHARE) - self.weight_used)
+
     async def take(self, weight: int) -> None:
         """Wait until a request of that weight may be sent, and count it."""
         while (seconds := self.wait_s(weight)) > 0:
@@ -62,7 +67,9 @@ class RateLimits:
             self.weight_used = int(used)
         for name, value in headers.items():
             if name.startswith(ORDER_COUNT) and value.isdecimal() and len(value) <= 9:
-                self.order_counts[name.removeprefix(ORDER_COUNT)] = int(value)
+                interval = name.removeprefix(ORDER_COUNT)
+                # Orders on another connection may be on their way: what we have counted holds.
+                self.order_counts[interval] = max(self.order_counts.get(interval, 0), int(value))
 
     def block(self, retry_after: str) -> float:
         """Send nothing for as long as the venue says; the seconds."""

@@ -29,6 +29,7 @@ RECEIVE_WINDOW_MS = 2_000  # a request that arrives later than this behind its t
 LOOK_S = 1.0  # between two looks at how old the connection is
 PENDING_MAX = 1_024  # requests without an answer
 STATUS_OK = 200
+COUNTED = frozenset({"order.place", "order.modify"})  # among the orders that are limited
 
 
 class UnansweredError(VenueError):
@@ -93,6 +94,7 @@ class OrderApi:
         self._clock = shared.clocks[market]
         self._socket: Websocket | None = None
         self._pending: dict[int, asyncio.Future[ApiMessage]] = {}
+        self._counted: set[int] = set()  # requests of COUNTED without an answer
         self._last_id = 0
         self._is_logged_on = False
 
@@ -175,6 +177,8 @@ class OrderApi:
         future: asyncio.Future[ApiMessage] = asyncio.get_running_loop().create_future()
         socket.send(msgspec.json.encode({"id": number, "method": method, "params": params}))
         self._pending[number] = future
+        if method in COUNTED:
+            self._counted.add(number)
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
                 answer = await future
@@ -182,6 +186,7 @@ class OrderApi:
             raise UnansweredError(f"{method}: no answer within {ANSWER_S_MAX:g} s") from None
         finally:
             self._pending.pop(number, None)
+            self._counted.discard(number)
         if answer.status == STATUS_OK:
             return bytes(answer.result)
         raise self._refusal(method, answer)
@@ -203,10 +208,13 @@ class OrderApi:
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             self._shared.log.count("messages of the order interface that can't be read")
             raise VenueError(f"a message that can't be read: {plain(str(error))}") from None
+        # The venue takes a connection's requests in turn: those sent behind the one that it answers it has not counted.
+        answered = message.id if isinstance(message.id, int) else 0
         for each in message.rate_limits:
             if each.rate_limit_type == "ORDERS":
                 name = f"{each.interval_num}{each.interval[:1].lower()}"
-                self._limits.order_limits[name], self._limits.order_counts[name] = each.limit, each.count
+                self._limits.order_limits[name] = each.limit
+                self._limits.order_counts[name] = each.count + sum(number > answered for number in self._counted)
             elif each.rate_limit_type == "REQUEST_WEIGHT":
                 self._limits.weight_used = each.count
         if bytes(message.event):

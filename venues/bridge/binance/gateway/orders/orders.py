@@ -13,6 +13,7 @@ from pathlib import Path
 from crosswire.venues.bridge.binance.gateway.config import OrdersConfig, parse_address
 from crosswire.venues.bridge.binance.gateway.definitions import Definition
 from crosswire.venues.bridge.binance.gateway.orders.account import Account
+from crosswire.venues.bridge.binance.gateway.orders.budget import Left
 from crosswire.venues.bridge.binance.gateway.orders.journal import Journal
 from crosswire.venues.bridge.binance.gateway.orders.records import AmendAsked, Asked, Refused, Told
 from crosswire.venues.bridge.binance.gateway.orders.session import EngineSession
@@ -190,6 +191,10 @@ class OrderSide:
             qty_lots=qty_lots,
         )
         return trader.amend(definition, order, amend)
+
+    def left(self) -> Left | None:
+        """Tell what the tightest market leaves: whichever an order is for, it is not one too many."""
+        return min((left for trader in self._traders if (left := trader.left()) is not None), default=None)
 
     def cancel(self, client_order_id: int) -> None:
         """Cancel an order, or tell that there is none."""

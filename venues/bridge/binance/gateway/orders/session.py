@@ -16,6 +16,7 @@ import numpy as np
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.memory.struct import Struct, array, u8, view
 from crosswire.venues.bridge.binance.gateway.orders.account import Account, Order
+from crosswire.venues.bridge.binance.gateway.orders.budget import Left
 from crosswire.venues.bridge.binance.gateway.orders.records import (
     Acknowledged,
     Amended,
@@ -40,7 +41,8 @@ from crosswire.venues.byte_stream import forget_segment
 RECEIVE_BYTES = 1 << 16
 SEND_BYTES_MAX = 1 << 20  # unread by the engine before its connection is closed
 LOGON_PATIENCE_NS = 5 * NS_PER_S  # from a connection to its logon
-TICK_S = 0.05  # between two looks at heartbeats and silence
+TICK_S = 0.05  # between two looks at heartbeats, silence, and what the venue's limits leave
+LEFT_MAX = (1 << 32) - 1
 
 
 class Desk(Protocol):
@@ -56,6 +58,9 @@ class Desk(Protocol):
 
     def cancel(self, client_order_id: int) -> None:
         """Cancel an order, or tell why not."""
+
+    def left(self) -> Left | None:
+        """Tell how many orders may still be sent; None: not known."""
 
     def cancel_all(self, done: Callable[[int], None]) -> None:
         """Cancel all orders, and call `done` with their number once the venue has answered for each."""
@@ -83,6 +88,9 @@ class EngineSession(asyncio.Protocol):
         self._heartbeat_ns = 0
         self._received_ns = self._sent_ns = time.monotonic_ns()
         self._ticker: asyncio.TimerHandle | None = None
+        self._counted = 0  # new orders and amends received
+        self._told: Left | None = None  # of what is left
+        self._told_counted = 0  # what `_counted` was then
         self.peer = ""
 
     def connection_made(self, transport: Any) -> None:
@@ -134,8 +142,10 @@ class EngineSession(asyncio.Protocol):
         elif not self.logged_on:
             self.log_out(messages.LogoutReason.NOT_LOGGED_ON)
         elif template == messages.Template.NEW_ORDER:
+            self._counted += 1
             self.desk.new(_asked(view(messages.NewOrder, address)))
         elif template == messages.Template.AMEND_ORDER:
+            self._counted += 1
             amend = view(messages.AmendOrder, address)
             self.desk.amend(int(amend.client_order_id), int(amend.price_ticks), int(amend.qty_lots))
         elif template == messages.Template.CANCEL_ORDER:
@@ -161,6 +171,7 @@ class EngineSession(asyncio.Protocol):
         answer.session_id = logon.session_id
         answer.heartbeat_interval_ms = logon.heartbeat_interval_ms
         self._send(messages.Template.LOGON_ACK, answer)
+        self._tell_left()
         self._say(f"engine {self.peer}: logged on")
         self.desk.engine_is_here(self)
 
@@ -197,9 +208,30 @@ class EngineSession(asyncio.Protocol):
         if now_ns - self._received_ns > patience_ns:
             self.log_out(messages.LogoutReason.SILENCE)
             return
-        if self.logged_on and now_ns - self._sent_ns >= self._heartbeat_ns:
-            self._send(messages.Template.HEARTBEAT, messages.Heartbeat())
+        if self.logged_on:
+            self._tell_left()
+            if now_ns - self._sent_ns >= self._heartbeat_ns:
+                self._send(messages.Template.HEARTBEAT, messages.Heartbeat())
         self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _tell_left(self) -> None:
+        """Tell how many orders are left, unless the engine reckons that by itself from what it was told last.
+
+        An order of the engine takes one at most, so what it reckons is too little rather than too much until then.
+        """
+        left = self.desk.left()
+        if left is None:
+            return
+        if self._told is not None:
+            reckoned = self._told.orders - (self._counted - self._told_counted)
+            if left == Left(reckoned, self._told.until_ns):
+                return
+        self._told, self._told_counted = left, self._counted
+        message = messages.OrderLimit()
+        message.until_ns = left.until_ns
+        message.counted = self._counted
+        message.left = min(left.orders, LEFT_MAX)
+        self._send(messages.Template.ORDER_LIMIT, message)
 
     def tell(self, records: Iterable[Told]) -> None:
         """Tell the engine what happened, in this order."""

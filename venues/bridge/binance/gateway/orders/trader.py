@@ -25,7 +25,7 @@ from crosswire.venues.bridge.binance.gateway.orders.account import (
     TradesMissingError,
 )
 from crosswire.venues.bridge.binance.gateway.orders.api import RECEIVE_WINDOW_MS, OrderApi, UnansweredError
-from crosswire.venues.bridge.binance.gateway.orders.budget import OrderBudget
+from crosswire.venues.bridge.binance.gateway.orders.budget import Left, OrderBudget
 from crosswire.venues.bridge.binance.gateway.orders.codes import Outcome, meaning_of, outcome_of
 from crosswire.venues.bridge.binance.gateway.orders.records import AmendAsked, Asked, Told
 from crosswire.venues.bridge.binance.gateway.orders.signing import Signer
@@ -124,6 +124,10 @@ class Trader:
         self._is_whole = False
         self._doubtful: set[int] = set()  # orders that it is being asked for what became of them
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def left(self) -> Left | None:
+        """Tell how many orders the venue still takes; None: not known yet."""
+        return self._budget.left()
 
     @property
     def is_whole(self) -> bool:

@@ -12,8 +12,8 @@ from crosswire.venues.side import BUY
 
 pytestmark = pytest.mark.binance
 ORDER = Order(
-    order_id=1, client_id="a", symbol="BTCUSDT", side=BUY, kind="LIMIT", time_in_force="GTX", price_ticks=10, qty_lots=1,
-    match_id=1, created_ms=1, updated_ms=1, stp="NONE",
+    order_id=1, client_id="a", symbol="BTCUSDT", side=BUY, kind="LIMIT", time_in_force="GTX", stp="NONE",
+    price_ticks=10, qty_lots=1, match_id=1, created_ms=1, updated_ms=1,
 )  # fmt: skip
 
 

@@ -155,8 +155,9 @@ class Account:
         """Take up a step of an earlier process."""
         for raw in step.get("orders", []):
             order = msgspec.convert(raw, Order)
+            former = self.orders.get(order.order_id, order)
+            self.open.pop(former.match_id, None)  # an amended order has another one than it had
             self.orders[order.order_id] = order
-            self.open.pop(order.match_id, None)
             if order.is_open:
                 self.open[order.match_id] = order
             self.last_order_id = max(self.last_order_id, order.order_id)

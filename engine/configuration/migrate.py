@@ -13,10 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from crosswire.engine.adapters import find_adapter
 from crosswire.engine.config import ConfigError, parse_toml, read_config_text, wrong_version
 from crosswire.engine.configuration.places import Key, Place, find_places, key_text
 from crosswire.engine.configuration.renamed import renamed
 from crosswire.engine.plugin import BUILT_IN
+from crosswire.venues.errors import VenueError
 
 BACKUPS_MAX = 100
 
@@ -60,8 +64,10 @@ def to_version_1(text: str) -> list[Edit]:
             edits += _to_model(text, key, place)
         elif table[:2] == ("venue", "simulation") and (*table, key[-1])[2:3] == ("market",) and place.value is None:
             edits += _to_own_table(text, raw, key, place)
-        elif (*table, key[-1]) == ("venue", "starbase", "retransmit") and place.value is not None:
-            edits.append(_leave_out(text, key, place))
+        elif (table[:1], key[-1]) == (("venue",), "retransmit") and place.value is not None:
+            feed = _value(raw, key[:2]).get("feed")
+            if table[1:] == (feed,) and not _has_setting(feed, "retransmit"):
+                edits.append(_leave_out(text, key, place))
     return edits
 
 
@@ -78,10 +84,19 @@ def _to_own_table(text: str, raw: dict[str, Any], key: Key, place: Place) -> lis
     feed = _value(raw, key[:2]).get("feed")
     begin = text.rfind("\n", 0, place.name[0]) + 1
     at = text.find("simulation", begin, place.name[0])
-    if feed != "starbase" or at < 0 or text[begin:].lstrip()[:1] != "[":
+    if not _has_setting(feed, "market") or at < 0 or text[begin:].lstrip()[:1] != "[":
         return []
     said = f"{key_text(key)} is in the venue's own table, {feed}"
     return [Edit(at, at + len("simulation"), feed, place.line, said)]
+
+
+def _has_setting(feed: Any, key: str) -> bool:
+    """Tell whether a kind of venue has a key of its own; one that is not installed has none."""
+    try:
+        settings = find_adapter(str(feed)).settings
+    except VenueError:
+        return False
+    return key in [each.encode_name for each in msgspec.structs.fields(settings)]
 
 
 def _leave_out(text: str, key: Key, place: Place) -> Edit:

@@ -1,6 +1,6 @@
 """Look at a live run from another process, and command it.
 
-    with attach(Path("runs"), "starbase") as run:
+    with attach(Path("runs"), "mine") as run:
         print(run.engine.state.frames, state_text(run.engine.gate))
         print(run.post(Command(CommandKind.PAUSE, "alice"), timeout_s=1.0).text)
 

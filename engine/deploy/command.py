@@ -11,7 +11,7 @@ from crosswire.engine.printing import fail
 def write_units_command(
     folder: Annotated[Path, typer.Argument(help="Where they go: /etc/systemd/system, or a folder to look at first.")],
 ) -> None:
-    """Write systemd units for engine, monitor, capture and bridge, which run this installation."""
+    """Write systemd units for the processes of a host that trades, which run this installation."""
     from crosswire.engine.deploy.units import write_units
     from crosswire.engine.errors import KNOWN_ERRORS
 

@@ -345,7 +345,7 @@ class Books(Answer):
 class LimitRow(Row):
     """One limit."""
 
-    name: str  # as in the configuration: "venue.deribit.limits.max_order_rate"
+    name: str  # as in the configuration: "venue.NAME.limits.open_orders_max"
     value: Decimal
     unit: str
     used: Decimal | None  # None: nothing is used up of a limit on a single order

@@ -180,9 +180,9 @@ def see_what_the_run_has(rig: Rig) -> None:
     before = engine.state.frames
     rig.until(lambda: engine.state.frames > before)
     for part in rig.run.parts:
-        assert part.feed.packets > 1000
+        assert part.feed.packets > 100
         assert part.session.orders_sent > 0
-        assert part.ring.counters.frames > 1000
+        assert part.ring.counters.frames > 100
     with pytest.raises(ValueError, match="not shared"):
         _ = engine.venues[0].inbox.frame.at(1, engine.memory).memory.check(0x1000, 8)
 

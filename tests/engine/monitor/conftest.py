@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -10,6 +11,13 @@ from tests.support.command import ask
 from tests.support.live_setup import make_config
 from tests.support.net import own_testbed
 from tests.support.run_operator import MARKET_S
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short path: a socket's has 107 bytes at most (unix(7)), of which pytest's own folders leave too few."""
+    with TemporaryDirectory(prefix="cw-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

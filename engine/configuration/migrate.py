@@ -65,7 +65,7 @@ def to_version_1(text: str) -> list[Edit]:
         elif table[:2] == ("venue", "simulation") and (*table, key[-1])[2:3] == ("market",) and place.value is None:
             edits += _to_own_table(text, raw, key, place)
         elif (table[:1], key[-1]) == (("venue",), "retransmit") and place.value is not None:
-            feed = _value(raw, key[:2]).get("feed")
+            feed = str(_value(raw, key[:2]).get("feed"))
             if table[1:] == (feed,) and not _has_setting(feed, "retransmit"):
                 edits.append(_leave_out(text, key, place))
     return edits
@@ -81,7 +81,7 @@ def _to_model(text: str, key: Key, place: Place) -> list[Edit]:
 
 def _to_own_table(text: str, raw: dict[str, Any], key: Key, place: Place) -> list[Edit]:
     """Have a header [venue.simulation.market], or one below it, name the venue's own table."""
-    feed = _value(raw, key[:2]).get("feed")
+    feed = str(_value(raw, key[:2]).get("feed"))
     begin = text.rfind("\n", 0, place.name[0]) + 1
     at = text.find("simulation", begin, place.name[0])
     if not _has_setting(feed, "market") or at < 0 or text[begin:].lstrip()[:1] != "[":
@@ -90,10 +90,10 @@ def _to_own_table(text: str, raw: dict[str, Any], key: Key, place: Place) -> lis
     return [Edit(at, at + len("simulation"), feed, place.line, said)]
 
 
-def _has_setting(feed: Any, key: str) -> bool:
+def _has_setting(feed: str, key: str) -> bool:
     """Tell whether a kind of venue has a key of its own; one that is not installed has none."""
     try:
-        settings = find_adapter(str(feed)).settings
+        settings = find_adapter(feed).settings
     except VenueError:
         return False
     return key in [each.encode_name for each in msgspec.structs.fields(settings)]

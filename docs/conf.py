@@ -15,11 +15,9 @@ project = "Crosswire"
 author = "the authors of Crosswire"
 copyright = author
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 # A line indented by four spaces is a command or what it prints: nothing to colour.
 highlight_language = "none"
-nitpicky = False
 suppress_warnings = ["myst.xref_missing"]  # links to source files: the site does not hold them, GitHub does
 
 autodoc_member_order = "bysource"

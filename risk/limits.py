@@ -128,7 +128,7 @@ def to_e9(value: Decimal, what: str) -> int:
 
 def make_gate(market: Market, run: RunLimitsConfig, underlyings: list[str]) -> Gate:
     """Make a gate over `market` with positions all flat; the per-instrument and per-venue limits are set next."""
-    gate = Gate(loss_max_e9=positive_e9(run.loss_max, "limits.loss_max"), instrument_count=market.count)
+    gate = Gate(loss_max_e9=_positive_e9(run.loss_max, "limits.loss_max"), instrument_count=market.count)
     # P&L of all instruments together stays below 2**62, and what is cut off is beyond the loss limit.
     gate.profit_max_e9 = SUM_MAX // max(1, market.count)
     if gate.loss_max_e9 >= gate.profit_max_e9:
@@ -148,9 +148,9 @@ def make_gate(market: Market, run: RunLimitsConfig, underlyings: list[str]) -> G
             raise LimitError(f"[limits.underlying.{name}] is missing: an underlying that is traded needs its limits")
         configured = run.underlying[name]
         limits = gate.underlyings[number]
-        limits.gross_max_e9 = positive_e9(configured.gross_max, f"limits.underlying.{name}.gross_max")
-        limits.net_max_e9 = positive_e9(configured.net_max, f"limits.underlying.{name}.net_max")
-        limits.delta_max_e9 = positive_e9(configured.delta_max, f"limits.underlying.{name}.delta_max")
+        limits.gross_max_e9 = _positive_e9(configured.gross_max, f"limits.underlying.{name}.gross_max")
+        limits.net_max_e9 = _positive_e9(configured.net_max, f"limits.underlying.{name}.net_max")
+        limits.delta_max_e9 = _positive_e9(configured.delta_max, f"limits.underlying.{name}.delta_max")
         if configured.leg_risk is not None:
             _set_leg_risk(limits, configured.leg_risk, f"limits.underlying.{name}.leg_risk")
     _set_run_limits(gate, run)
@@ -159,34 +159,34 @@ def make_gate(market: Market, run: RunLimitsConfig, underlyings: list[str]) -> G
 
 def _set_run_limits(gate: Gate, run: RunLimitsConfig) -> None:
     gate.prevents_self_trade = int(run.self_trade_prevention)
-    gate.gross_max_e9 = positive_e9(run.account.gross_max, "limits.account.gross_max")
-    gate.net_max_e9 = positive_e9(run.account.net_max, "limits.account.net_max")
+    gate.gross_max_e9 = _positive_e9(run.account.gross_max, "limits.account.gross_max")
+    gate.net_max_e9 = _positive_e9(run.account.net_max, "limits.account.net_max")
     try:
         set_token_bucket(gate.bucket, run.account.orders_per_second, run.account.burst)
     except ValueError as error:
         raise LimitError(f"limits.account: {error}") from None
     gate.realised_loss_max_e9 = NO_LIMIT
     if run.realised_loss_max is not None:
-        gate.realised_loss_max_e9 = positive_e9(run.realised_loss_max, "limits.realised_loss_max")
+        gate.realised_loss_max_e9 = _positive_e9(run.realised_loss_max, "limits.realised_loss_max")
         if gate.realised_loss_max_e9 >= gate.profit_max_e9:
             raise LimitError(
                 f"limits.realised_loss_max = {run.realised_loss_max} must be below {gate.profit_max_e9 // E9} with"
                 f" {gate.instrument_count} instruments"
             )
     if run.dead_man_ms is not None:
-        gate.dead_man_ns = duration_ns(run.dead_man_ms, "limits.dead_man_ms")
+        gate.dead_man_ns = _duration_ns(run.dead_man_ms, "limits.dead_man_ms")
         if run.dead_man_ms < DEAD_MAN_MIN_MS:
             raise LimitError(f"limits.dead_man_ms = {run.dead_man_ms} must be at least {DEAD_MAN_MIN_MS}")
     if run.repeated_execution is not None:
         what = "limits.repeated_execution"
         gate.executions_max = _count(run.repeated_execution.fills_max, EXECUTIONS_MAX, f"{what}.fills_max")
-        gate.executions_window_ns = duration_ns(run.repeated_execution.window_ms, f"{what}.window_ms")
+        gate.executions_window_ns = _duration_ns(run.repeated_execution.window_ms, f"{what}.window_ms")
 
 
 def _set_leg_risk(limits: UnderlyingLimits, configured: LegRiskConfig, what: str) -> None:
-    limits.unhedged_max_e9 = positive_e9(configured.unhedged_max, f"{what}.unhedged_max")
-    limits.hedged_within_e9 = positive_e9(configured.hedged_within, f"{what}.hedged_within")
-    limits.unhedged_max_ns = duration_ns(configured.unhedged_ms_max, f"{what}.unhedged_ms_max")
+    limits.unhedged_max_e9 = _positive_e9(configured.unhedged_max, f"{what}.unhedged_max")
+    limits.hedged_within_e9 = _positive_e9(configured.hedged_within, f"{what}.hedged_within")
+    limits.unhedged_max_ns = _duration_ns(configured.unhedged_ms_max, f"{what}.unhedged_ms_max")
     if limits.hedged_within_e9 > limits.unhedged_max_e9:
         raise LimitError(f"{what}.hedged_within is above its unhedged_max")
 
@@ -203,8 +203,8 @@ def set_strategy_limits(gate: Gate, configured: Sequence[StrategyLimitsConfig | 
             continue
         limits = gate.strategies[number]
         limits.is_limited = 1
-        limits.notional_max_e9 = positive_e9(each.notional_max, f"limits.notional_max of strategy {name}")
-        limits.loss_max_e9 = positive_e9(each.loss_max, f"limits.loss_max of strategy {name}")
+        limits.notional_max_e9 = _positive_e9(each.notional_max, f"limits.notional_max of strategy {name}")
+        limits.loss_max_e9 = _positive_e9(each.loss_max, f"limits.loss_max of strategy {name}")
         if limits.loss_max_e9 >= gate.profit_max_e9:
             raise LimitError(f"limits.loss_max of strategy {name} must be below {gate.profit_max_e9 // E9}")
 
@@ -219,7 +219,7 @@ def set_price_bands(gate: Gate, run: RunLimitsConfig, underlyings: list[str]) ->
         band_bps = run.underlying[name].price_band_bps
         if band_bps is None:
             continue
-        band_e9 = positive_e9(band_bps / 10_000, f"limits.underlying.{name}.price_band_bps")
+        band_e9 = _positive_e9(band_bps / 10_000, f"limits.underlying.{name}.price_band_bps")
         if band_e9 > E9:
             raise LimitError(f"limits.underlying.{name}.price_band_bps = {band_bps} is above 10000")
         compared = [each for each in instruments if each.underlying == number and each.kind in COMPARED_KINDS]
@@ -255,7 +255,7 @@ def set_venue_limits(gate: Gate, venue: int, configured: VenueLimitsConfig, name
         raise LimitError(f"limits of venue {name}: {error}") from None
     limits = gate.venues[venue]
     limits.open_orders_max = configured.open_orders_max
-    limits.notional_max_e9 = positive_e9(configured.notional_max, f"limits.notional_max of venue {name}")
+    limits.notional_max_e9 = _positive_e9(configured.notional_max, f"limits.notional_max of venue {name}")
     ratio = configured.order_to_trade
     if ratio is not None:
         what = f"limits.order_to_trade of venue {name}"
@@ -264,21 +264,21 @@ def set_venue_limits(gate: Gate, venue: int, configured: VenueLimitsConfig, name
             ratio.messages_per_fill_max, MESSAGES_MAX, f"messages_per_fill_max in {what}"
         )
         activity.messages_min = _count(ratio.messages_min, MESSAGES_MAX, f"messages_min in {what}")
-        activity.window_ns = duration_ns(ratio.window_ms, f"window_ms in {what}")
+        activity.window_ns = _duration_ns(ratio.window_ms, f"window_ms in {what}")
 
 
 def set_instrument_limits(gate: Gate, instrument: Instrument, configured: InstrumentLimitsConfig, name: str) -> None:
     """Take over one instrument's limits, in its ticks and lots, after proving that nothing they allow can overflow."""
     limits = gate.limits[instrument.index]
-    limits.order_lots_max = whole_lots(configured.order_max, instrument.lot_e9, f"limits.order_max of {name}")
-    limits.position_lots_max = whole_lots(configured.position_max, instrument.lot_e9, f"limits.position_max of {name}")
-    limits.price_ticks_max = whole_lots(configured.price_max, instrument.tick_e9, f"limits.price_max of {name}")
-    limits.order_notional_max_e9 = positive_e9(configured.order_notional_max, f"limits.order_notional_max of {name}")
-    limits.collar_e9 = positive_e9(configured.price_collar_bps / 10_000, f"limits.price_collar_bps of {name}")
+    limits.order_lots_max = _whole(configured.order_max, instrument.lot_e9, f"limits.order_max of {name}")
+    limits.position_lots_max = _whole(configured.position_max, instrument.lot_e9, f"limits.position_max of {name}")
+    limits.price_ticks_max = _whole(configured.price_max, instrument.tick_e9, f"limits.price_max of {name}")
+    limits.order_notional_max_e9 = _positive_e9(configured.order_notional_max, f"limits.order_notional_max of {name}")
+    limits.collar_e9 = _positive_e9(configured.price_collar_bps / 10_000, f"limits.price_collar_bps of {name}")
     if limits.collar_e9 > E9:
         raise LimitError(f"limits.price_collar_bps = {configured.price_collar_bps} of {name} is above 10000")
-    limits.book_age_max_ns = duration_ns(configured.book_age_max_ms, f"limits.book_age_max_ms of {name}")
-    limits.mark_age_max_ns = duration_ns(configured.mark_age_max_ms, f"limits.mark_age_max_ms of {name}")
+    limits.book_age_max_ns = _duration_ns(configured.book_age_max_ms, f"limits.book_age_max_ms of {name}")
+    limits.mark_age_max_ns = _duration_ns(configured.mark_age_max_ms, f"limits.mark_age_max_ms of {name}")
     if limits.order_lots_max > limits.position_lots_max:
         raise LimitError(f"limits.order_max of {name} is above its position_max")
     _set_borrow(instrument, limits, configured.borrow_max, name)
@@ -296,7 +296,7 @@ def _set_borrow(instrument: Instrument, limits: InstrumentLimits, borrow_max: De
         return
     if instrument.kind != Kind.SPOT:
         raise LimitError(f"limits.borrow_max of {name}: only spot is borrowed, and this is no spot")
-    limits.short_lots_max = whole_lots(borrow_max, instrument.lot_e9, f"limits.borrow_max of {name}")
+    limits.short_lots_max = _whole(borrow_max, instrument.lot_e9, f"limits.borrow_max of {name}")
 
 
 def _lots_proven(limits: InstrumentLimits) -> int:
@@ -366,7 +366,7 @@ def prove_ranges(instrument: Instrument, limits: InstrumentLimits, name: str) ->
             )
 
 
-def duration_ns(value_ms: int, what: str) -> int:
+def _duration_ns(value_ms: int, what: str) -> int:
     if not 0 < value_ms <= DURATION_MAX_MS:
         raise LimitError(f"{what} = {value_ms} must be in 1..{DURATION_MAX_MS}")
     return value_ms * NS_PER_MS
@@ -378,14 +378,14 @@ def _count(value: int, most: int, what: str) -> int:
     return value
 
 
-def positive_e9(value: Decimal, what: str) -> int:
+def _positive_e9(value: Decimal, what: str) -> int:
     scaled = to_e9(value, what)
     if not 0 < scaled < 1 << 62:
         raise LimitError(f"{what} = {value} must be positive and below 4.6e9")
     return scaled
 
 
-def whole_lots(value: Decimal, unit_e9: int, what: str) -> int:
+def _whole(value: Decimal, unit_e9: int, what: str) -> int:
     scaled = to_e9(value, what)
     if scaled <= 0 or scaled % unit_e9 != 0:
         raise LimitError(f"{what} = {value} must be a positive multiple of {Decimal(unit_e9) / E9}")

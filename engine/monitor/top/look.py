@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import permutations
 
@@ -48,7 +48,7 @@ class Look:
     log: Sequence[m.LogRow] = ()
     now_ns: int = 0
     error: str = ""
-    edges: Sequence[Edge] = field(default=())
+    edges: Sequence[Edge] = ()
 
 
 def look(client: Client, traded: dict[str, Traded]) -> Look:

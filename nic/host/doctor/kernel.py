@@ -101,9 +101,7 @@ def bpf_compiler(host: Host, plan: Plan) -> Finding:
 )
 def bpf_hardening(host: Host, plan: Plan) -> Finding:
     """Ask for programs as they are."""
-    path = "/proc/sys/net/core/bpf_jit_harden"
-    found = host.number(path)
-    return judge(found == 0, found, "0", changes=[set_file(path, 0)])
+    return _zero(host, "/proc/sys/net/core/bpf_jit_harden")
 
 
 @check("capabilities", why="without them the rings that are configured can't be opened", source="capabilities(7)")

@@ -482,11 +482,11 @@ def _read_message(session: BridgeSession, address: int, reports: Reports) -> Non
     elif template_id == Template.ORDER_REJECT:
         _read_reject(session, view(OrderReject, address), reports)
     elif template_id == Template.CANCEL_REJECT:
-        _read_cancel_reject(session, view(CancelReject, address), reports)
+        _read_refusal(session, ReportKind.CANCEL_REJECTED, view(CancelReject, address), reports)
     elif template_id == Template.ORDER_AMENDED:
         _read_amended(session, view(OrderAmended, address), reports)
     elif template_id == Template.AMEND_REJECT:
-        _read_amend_reject(session, view(AmendReject, address), reports)
+        _read_refusal(session, ReportKind.AMEND_REJECTED, view(AmendReject, address), reports)
     elif template_id == Template.LOGON_ACK:
         if session.state == SessionState.LOGGING_ON and view(LogonAck, address).session_id == session.session_id:
             session.is_accepted = 1
@@ -586,14 +586,6 @@ def _read_reject(session: BridgeSession, message: OrderReject, reports: Reports)
 
 
 @compiled
-def _read_cancel_reject(session: BridgeSession, message: CancelReject, reports: Reports) -> None:
-    report = _add_report(
-        session, reports, ReportKind.CANCEL_REJECTED, message.client_order_id, message.exchange_time_ns
-    )
-    report.reason = _known_reason(message.reason)
-
-
-@compiled
 def _read_amended(session: BridgeSession, message: OrderAmended, reports: Reports) -> None:
     report = _add_report(session, reports, ReportKind.AMENDED, message.client_order_id, message.exchange_time_ns)
     report.exchange_order_id = message.exchange_order_id
@@ -604,8 +596,8 @@ def _read_amended(session: BridgeSession, message: OrderAmended, reports: Report
 
 
 @compiled
-def _read_amend_reject(session: BridgeSession, message: AmendReject, reports: Reports) -> None:
-    report = _add_report(session, reports, ReportKind.AMEND_REJECTED, message.client_order_id, message.exchange_time_ns)
+def _read_refusal(session: BridgeSession, kind: int, message: CancelReject | AmendReject, reports: Reports) -> None:
+    report = _add_report(session, reports, kind, message.client_order_id, message.exchange_time_ns)
     report.reason = _known_reason(message.reason)
 
 

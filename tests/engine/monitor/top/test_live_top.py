@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,8 +63,7 @@ async def sit_before(top: Top, folder: Path) -> None:
 
 
 async def seen(top: Top, pilot: Pilot[None], what: str) -> None:
-    is_there: Callable[[], bool] = lambda: what in shown(top)  # noqa: E731
-    await until(pilot, is_there, PATIENCE_S)
+    await until(pilot, lambda: what in shown(top), PATIENCE_S)
 
 
 async def confirm(top: Top, pilot: Pilot[None]) -> None:

@@ -122,6 +122,7 @@ class Door(Owner):
         self.shut: dict[Shut, int] = dict.fromkeys(Shut, 0)
         self.accepted = 0
         self.is_ending = False
+        self.failure = ""  # what has ended the door's thread: nobody comes in any more
         self._guests: list[Guest] = []
         self._guest_of: dict[int, Guest] = {}  # by file descriptor, of either end
         self._selector = selectors.DefaultSelector()
@@ -155,6 +156,12 @@ class Door(Owner):
             each.close()
 
     def _run(self) -> None:
+        try:
+            self._take_and_pass()
+        except Exception as error:  # a thread's error would be printed and forgotten: the monitor ends with it
+            self.failure = f"{type(error).__name__}: {error}"
+
+    def _take_and_pass(self) -> None:
         while not self.is_ending:
             ready = self._selector.select(TICK_S)
             now_s = time.monotonic()
@@ -194,7 +201,12 @@ class Door(Owner):
         return user in (0, self.owner)
 
     def _join(self, client: socket.socket, now_s: float) -> None:
-        server = socket.socket(socket.AF_UNIX)
+        try:
+            server = socket.socket(socket.AF_UNIX)
+        except OSError:  # the host has no file descriptor left
+            client.close()
+            self.shut[Shut.CROWDED] += 1
+            return
         client.setblocking(False)
         server.setblocking(False)
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from crosswire.engine.errors import ControlError
 from crosswire.engine.monitor import messages as m
 from crosswire.engine.monitor.admission import NOBODY, Admission, Admitted, RefusedRequestError
 from crosswire.engine.monitor.authority import DOMAIN, Authority, ClientList
@@ -102,8 +103,10 @@ class Server(Owner):
             self.serve_once(tick_s)
 
     def serve_once(self, patience_s: float) -> None:
-        """Answer what there is, or wait a while for something."""
+        """Answer what there is, or wait a while for something. ControlError: nobody can come in any more."""
         self._poller.poll(int(patience_s * 1000))
+        if self.door.failure:
+            raise ControlError(f"the door has failed ({self.door.failure}): start the monitor again; the run goes on")
         self.authority.answer()
         self._count_handshakes()
         self.clients.refresh()

@@ -1,18 +1,21 @@
 """The door under those who do not come to ask: thousands of connections, silence, noise, and who never reads."""
 
+import errno
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from crosswire.engine.errors import ControlError
 from crosswire.engine.monitor import door
 from crosswire.engine.monitor import messages as m
-from crosswire.engine.monitor.door import CONNECTIONS_MAX, WAITING_MAX
+from crosswire.engine.monitor.door import CONNECTIONS_MAX, WAITING_MAX, Shut
 from tests.engine.monitor.support import Monitor, RawClient, serving
 
 pytestmark = pytest.mark.control
@@ -125,3 +128,43 @@ def test_a_slow_reader_costs_its_own_answers_and_then_its_connection(
             time.sleep(0.1)
     assert monitor.refused(counted) > 0
     assert longest_s < 5.0
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_door_that_has_failed_ends_the_monitor(monitor: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in silence: nobody could come in any more, and an operator would find that out when it counts."""
+
+    def fail(_now_s: float) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(monitor.server.door, "_look_round", fail)
+    until(lambda: bool(monitor.server.door.failure))
+    with pytest.raises(ControlError, match=r"the door has failed \(RuntimeError: a fault of ours\)"):
+        monitor.server.serve_once(0.0)
+
+
+def test_a_host_without_file_descriptors_costs_that_connection_alone(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = socket.socket
+
+    def none_left(*of: Any, **made: Any) -> socket.socket:
+        if not made:  # an accepted one is made of the descriptor that it has
+            raise OSError(errno.ENFILE, "Too many open files in system")
+        return make(*of, **made)
+
+    with make(socket.AF_UNIX) as knocking:
+        monkeypatch.setattr(socket, "socket", none_left)
+        knocking.connect(str(monitor.folder / "socket"))
+        until(lambda: monitor.server.door.shut[Shut.CROWDED] == 1)
+        monkeypatch.undo()
+        assert knocking.recv(1) == b""
+    with monitor.client("vera") as client:
+        assert client.status().name == "synthetic"

@@ -75,5 +75,7 @@ class Shelf:
                 opened.run.begin()
             except KNOWN_ERRORS as error:
                 opened.failure = str(error)
+            except Exception as error:  # in a thread nobody else would tell, and the page would wait for ever
+                opened.failure = f"{opened.run.folder} can't be made again: {type(error).__name__}: {error}"
             else:
                 opened.is_ready = True

@@ -168,7 +168,8 @@ def ask(question: Question, name: str, *arguments: object) -> Check:
     """Make one check."""
     try:
         found = question.ask(*arguments)
-    except (AbsentError, HostError, ValueError) as reason:  # the last: a file that says something else than expected
+    # The last three: a file that says something else than expected. `live` asks at its start, and starts all the same.
+    except (AbsentError, HostError, ValueError, LookupError, OSError) as reason:
         return Check(
             name=name, value=NOTHING, wanted=NOTHING, severity=Severity.SKIP, why=f"not checked: {reason}", mend=""
         )

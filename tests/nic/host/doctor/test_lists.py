@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosswire.nic.host.doctor.check import Finding, Question, Severity, ask
 from crosswire.nic.host.doctor.lists import cpus_text, mask_text, parse_cpus, parse_mask
 
 CPUS = st.frozensets(st.integers(0, 300), max_size=40)
@@ -53,3 +54,15 @@ def test_a_list_has_no_runs_that_touch(cpus: frozenset[int]) -> None:
 def test_what_is_no_list_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         parse_cpus(text)
+
+
+@pytest.mark.parametrize("error", [IndexError("list index out of range"), KeyError("rx"), OSError(5, "I/O error")])
+def test_a_file_that_says_something_else_than_expected_skips_its_check(error: Exception) -> None:
+    """`crosswire live` makes checks at its start: none of them may keep it from trading."""
+
+    def fail() -> Finding:
+        raise error
+
+    question = Question(name="made up", about="host", why="", source="", ask=fail, is_slow=False)
+    found = ask(question, "made up")
+    assert (found.severity, found.why) == (Severity.SKIP, f"not checked: {error}")

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,12 +67,16 @@ def test_a_run_is_operated_from_the_command_line(config: Path) -> None:
                 the_next_run_is_found(operator, second, config)
 
 
+def is_whole(status: dict[str, Any]) -> bool:
+    """Sessions are ready and books proven: at any one moment a frame may have been lost, on a machine that is busy."""
+    return all((venue["session"], venue["books"]) == ("ready", venue["books_proven"]) for venue in status["venues"])
+
+
 def look(operator: Operator) -> None:
     """What is shown is what the run has, in its own words and figures."""
-    status = operator.say("status")
+    status = operator.until("status", is_whole)
     assert (status["name"], status["state"], status["is_alive"]) == (NAME, "active", True)
     assert status["run"] == operator.latest.resolve().name
-    assert all((venue["session"], venue["books"]) == ("ready", venue["books_proven"]) for venue in status["venues"])
     for row in operator.say("books", "--depth", "3")["rows"]:
         assert row["is_torn"] or row["bids"][0]["price"] < row["asks"][0]["price"]
         prices = [level["price"] for level in row["bids"]]
@@ -79,7 +84,7 @@ def look(operator: Operator) -> None:
     fills = {row["instrument"]: row["fills"] for row in operator.say("positions")["rows"]}
     assert sum(fills.values()) >= status["fills"]
     assert [row["count"] > 0 for row in operator.say("latencies")["rows"]] == [True, True, True]
-    assert all(row["orders_sent"] for row in operator.say("sessions")["rows"])
+    operator.until("sessions", lambda told: all(row["orders_sent"] for row in told["rows"]))
     name = status["venues"][0]["venue"]
     for what, shown in (
         ("status", f"{NAME} {status['run']}: trading"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated  # noqa: E402
 import typer  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
+from crosswire.engine.configuration.command import SET  # noqa: E402
 from crosswire.engine.configuration.command import app as config_app  # noqa: E402
 from crosswire.engine.console.command import console_command  # noqa: E402
 from crosswire.engine.deploy.command import write_units_command  # noqa: E402
@@ -104,6 +105,7 @@ def backtest(
     ignore_definitions: Annotated[
         bool, typer.Option("--ignore-definitions", help="Believe the instruments' terms, whatever the captures say.")
     ] = False,
+    settings: SET = None,
 ) -> None:
     """Replay captures through the loop against simulated exchanges. Exit code 1: nothing could happen."""
     import msgspec
@@ -123,6 +125,7 @@ def backtest(
             console=None if as_json else console,
             strict=strict,
             ignore_definitions=ignore_definitions,
+            settings=settings or (),
         )
     except NothingError as error:
         finished, nothing = error.folder, error
@@ -178,6 +181,7 @@ def live(
     seconds: Annotated[float, typer.Option(help="End after so long; 0: at SIGINT or SIGTERM.")] = 0.0,
     launcher: Annotated[str, typer.Option(help="Start under this program: onload, vma_loader, ...")] = "",
     capture: Annotated[Path | None, typer.Option(help="Record what the loop sees in this folder.")] = None,
+    settings: SET = None,
 ) -> None:
     """Trade on the host's rings. Ends in order: cancel all, leave the groups, write the records."""
     from crosswire.nic.host.signals import signals_held
@@ -189,8 +193,16 @@ def live(
 
     try:
         if launcher:
-            launch(launcher, config, without_option(sys.argv[1:], "--launcher"))
-        run_live(config, output, started=STARTED, seconds=seconds, console=console, capture=capture)
+            launch(launcher, config, without_option(sys.argv[1:], "--launcher"), settings or ())
+        run_live(
+            config,
+            output,
+            started=STARTED,
+            seconds=seconds,
+            console=console,
+            capture=capture,
+            settings=settings or (),
+        )
     except KNOWN_ERRORS as error:
         raise fail(error) from None
 
@@ -260,13 +272,14 @@ def simulate(
     ] = None,
     trace: Annotated[bool, typer.Option(help="Tell what happens when, of the first seeds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    settings: SET = None,
 ) -> None:
     """Play engine and exchanges on virtual time, with faults by chance; judge every step. Exit code 1: broken."""
     from crosswire.engine.errors import KNOWN_ERRORS
     from crosswire.engine.simulate.command import parse_seeds, run_simulation, summary_lines
 
     try:
-        summary = run_simulation(config or [], parse_seeds(seeds), trace, errors)
+        summary = run_simulation(config or [], parse_seeds(seeds), trace, errors, settings or ())
     except KNOWN_ERRORS as error:
         raise fail(error) from None
     if as_json:

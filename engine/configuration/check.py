@@ -7,7 +7,7 @@ structs, so that nothing hides behind another mistake; what concerns several key
 import copy
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -32,6 +32,7 @@ from crosswire.engine.config import (
 )
 from crosswire.engine.configuration.places import Key, find_places, key_text, line_of
 from crosswire.engine.configuration.renamed import NEW_NAMES
+from crosswire.engine.configuration.settings import with_settings
 from crosswire.engine.errors import KNOWN_ERRORS
 from crosswire.engine.plugin import load_strategy_class
 from crosswire.risk.limits import make_gate
@@ -173,8 +174,11 @@ def find_mistakes(raw: dict[str, Any], path: Path) -> list[Mistake]:
     return list(mistakes_of(config)) or list(_wrong_when_built(config, path))
 
 
-def check_text(text: str, path: Path) -> list[str]:
-    """Say all that is wrong with what the file `path` holds: "file:line: key: what; what to write instead"."""
+def check_text(text: str, path: Path, settings: Sequence[str] = ()) -> list[str]:
+    """Say all that is wrong with what the file `path` holds: "file:line: key: what; what to write instead".
+
+    With `settings` as if those keys were set in it. ConfigError: one of them can't be.
+    """
     try:
         raw = parse_toml(text, path)
     except ConfigError as error:
@@ -182,7 +186,8 @@ def check_text(text: str, path: Path) -> list[str]:
         line = int(found[1]) if found else text.count("\n") + 1
         return [f"{path}:{line}: {str(error).removeprefix(f'{path}: ')}"]
     places = find_places(text)
-    found_lines = [(line_of(places, each.key), each.said) for each in find_mistakes(raw, path)]
+    mistakes = find_mistakes(with_settings(raw, settings), path)
+    found_lines = [(line_of(places, each.key), each.said) for each in mistakes]
     return [f"{path}:{line}: {said}" for line, said in sorted(found_lines, key=lambda each: each[0])]
 
 

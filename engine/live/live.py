@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from crosswire.engine.alarm import alarm_text
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, ORDERS, CaptureFiles, TapLane, TapWriter, compile_take
-from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
+from crosswire.engine.config import LiveConfig, RunConfig, need_live, parse_config, read_config_text
+from crosswire.engine.configuration.settings import set_text
 from crosswire.engine.control.mailbox import client_text
 from crosswire.engine.control.parameters import set_control
 from crosswire.engine.control.share import SharedRun
@@ -25,7 +26,7 @@ from crosswire.engine.ending import give_up, go_on_without_segment
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, KilledError, LoopError
 from crosswire.engine.feed_warnings import mismatch_warnings
 from crosswire.engine.journal.carry import Carried, last_carried
-from crosswire.engine.journal.description import write_description
+from crosswire.engine.journal.description import Description, write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening
 from crosswire.engine.journal.reconcile import doubt_text, has_something, tells_account
 from crosswire.engine.live.accounts import AccountCheck, make_account_sources
@@ -147,15 +148,18 @@ def run_live(
     seconds: float,
     console: Console,
     capture: Path | None = None,
+    settings: Sequence[str] = (),
 ) -> Path:
     """Trade one configuration on the host's rings until a signal, or for `seconds` (0: no limit); return its folder.
 
+    `settings`, "key=value", are set for this run; what it keeps as its configuration has them.
     With `capture` all that the loop sees is recorded in that folder, venue by venue, for a backtest and for `explain`.
     On every signal that would end it but SIGKILL: send nothing more, cancel all, wait for the answers, leave the
     groups, make the run's files. An alarm does the same and ends in an AlarmError. ConfigError, HostError,
     JournalError, LimitError, LoopError: one line each.
     """
-    config = load_config(config_path)
+    config_text = set_text(read_config_text(config_path), config_path, settings)
+    config = parse_config(config_text, config_path)
     live = need_live(config, config_path)
     console = SteadyConsole(console)
     check_capabilities(config, live)
@@ -195,7 +199,7 @@ def run_live(
         resume_sessions(run, config, carried)
         check = AccountCheck(run, sources)
         closing.callback(check.stop)
-        folder = make_run_folder(output, config.name, config_path.read_text())
+        folder = make_run_folder(output, config.name, config_text)
         if shared is not None:
             shared.publish(run, [each.market.ring for each in rings], folder)
         kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
@@ -209,7 +213,9 @@ def run_live(
         start_s = time.perf_counter() - started
         loop_started = time.perf_counter()
         continues = carried.folder.name if carried else ""
-        write_description(core.engine.journal, describe_run(core, config, config_path, "live", continues, capture))
+        described = describe_run(core, config, config_path, "live", continues, capture)
+        described = replace(described, config_text=config_text, settings=list(settings))
+        write_description(core.engine.journal, described)
         write_opening(core, config, carried, [part.session for part in run.parts])
         kept.keep()  # on the disk before the first order
         if kept.failure is not None:
@@ -229,7 +235,7 @@ def run_live(
             record_closed(core.engine, core.engine.state.now_ns)
         wall_s = time.perf_counter() - loop_started
         writer.stop()
-        failure = end_journal(run, kept, rings, lanes, start_s, wall_s)
+        failure = end_journal(run, described, kept, rings, lanes, start_s, wall_s)
     for own in chain.from_iterable(files):
         console.print(f"captured {own.frames:,} frames of {own.name}: {', '.join(map(str, own.paths))}")
         if own.failure:
@@ -260,12 +266,19 @@ def capture_files(config: RunConfig, capture: Path | None) -> list[tuple[Capture
 
 
 def end_journal(
-    run: Run, kept: SharedJournal, rings: list[VenueRings], lanes: list[TapLane], start_s: float, wall_s: float
+    run: Run,
+    described: Description,
+    kept: SharedJournal,
+    rings: list[VenueRings],
+    lanes: list[TapLane],
+    start_s: float,
+    wall_s: float,
 ) -> Exception | None:
     """Write what was counted, and bring everything to the disk; return what went wrong with the counting."""
     failure = None
     try:
         facts = run_facts(run, start_s, wall_s, "")
+        facts = replace(facts, config_text=described.config_text, settings=described.settings)
         facts.counters.update(journal_counters(run, kept) | capture_counters(lanes))
         for part, each, venue in zip(run.parts, rings, run.config.venue, strict=True):
             seen = run.engine.venues[part.session.venue]

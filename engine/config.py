@@ -159,6 +159,7 @@ class ControlConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     keys: str  # folder of the keys and of the list of clients, as `crosswire control keys` makes it
     address: str = ""  # that clients come to: "tcp://10.0.0.5:9477", "ipc:///run/crosswire/btc"; "": a socket beside
     # the run folders
+    metrics: str = ""  # where Prometheus finds them, "127.0.0.1:9464": whoever reaches it reads all; "": nowhere
     flatten: FlattenConfig = FlattenConfig()
 
 

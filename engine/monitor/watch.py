@@ -1,5 +1,6 @@
 """Which run a monitor looks at: the one of its name that is traded now, or else the last one as it ended."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ class Watch:
         self.output, self.name, self.tell = output, name, tell
         self.snapshot: Snapshot | None = None  # of the run that is traded, or of the last one as it ended
         self.is_alive = False
+        self.lock = threading.Lock()  # another thread than the one that looks holds it while it reads a run
         self._looked_s = 0.0
         self._said = ""
 
@@ -46,8 +48,9 @@ class Watch:
                 run.close()
             self._say(f"no run of {self.name} yet ({error})")
             return
-        self.close()
-        self.snapshot, self.is_alive = snapshot, run.is_alive()
+        with self.lock:
+            self._let_go()
+            self.snapshot, self.is_alive = snapshot, run.is_alive()
         self._say(f"attached to run {run.folder.name}")
 
     def _say(self, text: str) -> None:
@@ -58,6 +61,10 @@ class Watch:
 
     def close(self) -> None:
         """Let go of the run."""
+        with self.lock:
+            self._let_go()
+
+    def _let_go(self) -> None:
         if self.snapshot is not None:
             self.snapshot.run.close()
             self.snapshot = None

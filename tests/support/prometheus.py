@@ -40,8 +40,8 @@ def free_port() -> int:
 class Prometheus:
     """A running one."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, process: int) -> None:
+        self.port, self.process = port, process
 
     def get(self, path: str, **words: str) -> Any:
         """Ask its API; return the data. AssertionError: it refuses."""
@@ -85,7 +85,7 @@ def prometheus(folder: Path, metrics: str, scrape_s: int = SCRAPE_S) -> Iterator
             ["prometheus", *words, f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log
         )
     try:
-        found = Prometheus(port)
+        found = Prometheus(port, process.pid)
         deadline_s = time.monotonic() + PATIENCE_S
         while True:
             assert process.poll() is None, (folder / "log").read_text()

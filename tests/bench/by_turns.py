@@ -34,7 +34,7 @@ def by_turns(rounds: int, names: tuple[str, str], one_run: Callable[[Path, bool]
 
 
 def compared(found: Runs, names: tuple[str, str]) -> dict[str, Any]:
-    """Give the medians of p50 and p99 of both, and how p99 with it compares to without: of the medians, and of each round."""
+    """Give the medians of p50 and p99 of both, and p99 with it to p99 without: of the medians, and of each round."""
     facts: dict[str, Any] = {
         f"{names[is_with]}_ns": {figure: statistics.median(each[figure] for each in runs) for figure in ("p50", "p99")}
         for is_with, runs in found.items()

@@ -376,12 +376,12 @@ def add_processes(venue: str) -> None:
     group = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help=f"Processes of the venue {venue}.")
     group.callback()(lambda: None)  # without one a single command would have no name
     for name, process in processes.items():
-        group.command(name, help=process.help)(process_command(process))
+        group.command(name, help=process.help)(process_command(process, name))
     if processes:
         app.add_typer(group, name=venue)
 
 
-def process_command(process: "VenueProcess") -> Callable[..., None]:
+def process_command(process: "VenueProcess", name: str) -> Callable[..., None]:
     """Make the command of one process."""
 
     def command(config: Annotated[Path, typer.Argument(help="The process's own TOML file.")]) -> None:
@@ -389,7 +389,7 @@ def process_command(process: "VenueProcess") -> Callable[..., None]:
         from crosswire.engine.process import run_process
 
         try:
-            run_process(process, config, typer.echo)
+            run_process(process, name, config, typer.echo)
         except KNOWN_ERRORS as error:
             raise fail(error) from None
 

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crosswire.engine.config import load_config
+from crosswire.engine.config import ControlConfig, RunConfig, load_config
 from crosswire.engine.errors import ControlError
 from crosswire.engine.monitor.address import (
     Address,
@@ -29,6 +29,7 @@ from crosswire.engine.monitor.door import BACKLOG, CONNECTIONS_MAX, WAITING_MAX
 from crosswire.engine.monitor.keys import load_server_key
 from crosswire.engine.monitor.server import Server
 from crosswire.engine.monitor.watch import Watch
+from crosswire.engine.telemetry.log import Log, Say, logged, saying
 from crosswire.nic.host.confine import confine
 from crosswire.nic.host.landlock import Places
 from crosswire.nic.host.trust import who_could_change
@@ -48,6 +49,14 @@ def run_monitor(config_path: Path, output: Path, tell: Callable[[str], None]) ->
     """Serve until SIGINT or SIGTERM. ConfigError, ControlError, HostError, OSError: one line each."""
     config = load_config(config_path)
     control = need_control(config, config_path)
+    with logged(config.log, config_path, config.name, "monitor", tell) as json_log:
+        serve_runs(config, control, config_path, output, saying(tell, json_log), json_log)
+
+
+def serve_runs(
+    config: RunConfig, control: ControlConfig, config_path: Path, output: Path, say: Say, json_log: Log | None
+) -> None:
+    """Do what `run_monitor` says."""
     keys = keys_folder(control, config_path)
     address = address_of_run(control, output, config.name)
     folder = control_folder(output, config.name)
@@ -68,20 +77,24 @@ def run_monitor(config_path: Path, output: Path, tell: Callable[[str], None]) ->
         if address.path is not None:
             closing.callback(unlink_socket, address.path)
         closing.callback(unlink_socket, inner_path)
-        places = Places(read=(config_path, keys, output / config.name), write=(folder, SHARED_FOLDER), connect=())
-        tell(confine(places, ()))
-        watch = Watch(output.absolute(), config.name, tell)
+        write = [folder, SHARED_FOLDER]
+        if json_log is not None:
+            json_log.start()
+            write.append(json_log.folder)
+        places = Places(read=(config_path, keys, output / config.name), write=tuple(write), connect=())
+        say(confine(places, ()), "confined")
+        watch = Watch(output.absolute(), config.name, say)
         closing.callback(watch.close)
         server = closing.enter_context(Server(listener, (inner, inner_path), key, clients, log, watch))
-        tell(f"monitor of {config.name} at {address}, {len(clients)} clients on its list")
+        say(f"monitor of {config.name} at {address}, {len(clients)} clients on its list", "serving")
         endpoint = None if scraped is None else closing.enter_context(open_metrics(scraped, server))
         if metrics is not None:
-            tell(f"metrics at http://{metrics.host}:{metrics.port}/metrics{who_may_read(metrics)}")
+            say(f"metrics at http://{metrics.host}:{metrics.port}/metrics{who_may_read(metrics)}", "serving_metrics")
         signals: list[int] = []
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _frame: signals.append(number))
         server.serve(lambda: is_over(signals, endpoint))
-        tell(f"monitor of {config.name} ends ({signal.Signals(signals[0]).name})")
+        say(f"monitor of {config.name} ends ({signal.Signals(signals[0]).name})", "ended")
 
 
 def open_metrics(listener: socket.socket, server: Server) -> "Endpoint":

@@ -23,7 +23,7 @@ STAGES = {"feed_latency": "feed", "order_round_trip": "order round trip", "recei
 def test_prometheus_has_the_run_as_it_says_itself(config: Path) -> None:
     needs_prometheus()
     folder, metrics = config.parent, f"127.0.0.1:{free_port()}"
-    config.write_text(config.read_text() + f'metrics = "{metrics}"\n')
+    config.write_text(config.read_text() + f'metrics = "{metrics}"\n[log]\nfolder = "logs"\n')
     with (
         started(folder, "monitor", config, "--output", folder / "runs") as monitor,
         started(folder, "exchange", config, "--wait", "--seconds", MARKET_S) as exchanges,
@@ -44,6 +44,7 @@ def test_prometheus_has_the_run_as_it_says_itself(config: Path) -> None:
         every_panel_can_be_asked(watching, folder / "prometheus")
         monitor.process.send_signal(signal.SIGTERM)
         assert "Traceback" not in monitor.finish()
+    the_logs_say_it_too(folder, said, summary.resolve().parent.name, live.text())
 
 
 def it_is_the_run_s_own_account(watching: Prometheus, said: dict[str, Any], folder: str) -> None:
@@ -81,6 +82,29 @@ def it_was_watched_while_it_traded(watching: Prometheus) -> None:
     assert watching.value('crosswire_scrapes_total{outcome="answered"}') >= LIVE_S
     rules = watching.get("rules")["groups"][0]["rules"]
     assert {rule["health"] for rule in rules} == {"ok"}
+
+
+def the_logs_say_it_too(folder: Path, said: dict[str, Any], run: str, printed: str) -> None:
+    """What was printed stands in the logs, with figures, and no key does."""
+    live, monitor = (
+        [json.loads(line) for line in (folder / "logs" / f"synthetic-{process}.jsonl").read_text().splitlines()]
+        for process in ("live", "monitor")
+    )
+    events = [line["event"] for line in live]
+    assert events[-1] == "ended"
+    assert {"warmed_up", "ring_open", "confined", "trading", "status"} < set(events)
+    assert live[-1]["fields"]["frames"] == said["frames"]
+    assert live[-1]["fields"]["fills"] == said["fills"]
+    assert {line["run"] for line in live[events.index("confined") :]} == {run}
+    for line in live:
+        assert (line["process"], line["name"]) == ("live", "synthetic")
+        assert line["text"] in printed
+    assert [line["event"] for line in monitor][-2:] == ["run_ended", "ended"]
+    assert next(line for line in monitor if line["event"] == "attached")["fields"] == {"run": run}
+    logs = "".join(path.read_text() for path in (folder / "logs").iterdir())
+    keys = [path.read_text().strip() for path in (folder / "keys").iterdir()]
+    assert len(keys) > 3
+    assert [key for key in keys if key in logs] == []
 
 
 def every_panel_can_be_asked(watching: Prometheus, folder: Path) -> None:

@@ -22,6 +22,7 @@ from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
 from crosswire.engine.printing import console, errors, fail  # noqa: E402
+from crosswire.engine.telemetry.command import write_telemetry_command  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 
@@ -35,6 +36,7 @@ app.add_typer(import_app, name="import")
 app.command("console")(console_command)
 app.add_typer(config_app, name="config")
 app.command("units")(write_units_command)
+app.command("telemetry")(write_telemetry_command)
 add_commands(app)
 add_top(app)
 
@@ -387,12 +389,12 @@ def add_processes(venue: str) -> None:
     group = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help=f"Processes of the venue {venue}.")
     group.callback()(lambda: None)  # without one a single command would have no name
     for name, process in processes.items():
-        group.command(name, help=process.help)(process_command(process))
+        group.command(name, help=process.help)(process_command(process, name))
     if processes:
         app.add_typer(group, name=venue)
 
 
-def process_command(process: "VenueProcess") -> Callable[..., None]:
+def process_command(process: "VenueProcess", name: str) -> Callable[..., None]:
     """Make the command of one process."""
 
     def command(config: Annotated[Path, typer.Argument(help="The process's own TOML file.")]) -> None:
@@ -400,7 +402,7 @@ def process_command(process: "VenueProcess") -> Callable[..., None]:
         from crosswire.engine.process import run_process
 
         try:
-            run_process(process, config, typer.echo)
+            run_process(process, name, config, typer.echo)
         except KNOWN_ERRORS as error:
             raise fail(error) from None
 

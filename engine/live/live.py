@@ -43,9 +43,9 @@ from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.engine.standstill import watch_for_standstill
-from crosswire.engine.state import begin_leaving, is_leaving, leave_on_signals
+from crosswire.engine.state import Engine, begin_leaving, is_leaving, leave_on_signals
+from crosswire.engine.telemetry.log import Level, logged
 from crosswire.engine.venue import Venue, VenueParts
-from crosswire.engine.warn import print_warnings
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
     HostError,
@@ -161,7 +161,22 @@ def run_live(
     config_text = set_text(read_config_text(config_path), config_path, settings)
     config = parse_config(config_text, config_path)
     live = need_live(config, config_path)
-    console = SteadyConsole(console)
+    steady = SteadyConsole(console)
+    with logged(config.log, config_path, config.name, "live", steady.put_line) as steady.json_log:
+        return trade(config, live, config_path, output, started, seconds, steady, capture)
+
+
+def trade(
+    config: RunConfig,
+    live: LiveConfig,
+    config_path: Path,
+    output: Path,
+    started: float,
+    seconds: float,
+    console: SteadyConsole,
+    capture: Path | None,
+) -> Path:
+    """Do what `run_live` says."""
     check_capabilities(config, live)
     check_host(config, config_path, output, console)
     files = capture_files(config, capture)
@@ -179,18 +194,21 @@ def run_live(
         need_comparison(config, carried, sources)
         # Compiling takes a while: all of it is done before the first ring is open.
         compile_all(config, config_path, core, clock, bool(files))
-        console.print(warm_up(config, config_path, tap_bytes))
+        console.say(warm_up(config, config_path, tap_bytes), "warmed_up")
         if live.lock_memory:
             lock_memory()
         # Until here Ctrl-C just ends the command: nothing is open. From here on signals wait for the loop's thread.
         hold_signals()
         leave_on_signals(core.engine)
+        if console.json_log is not None:
+            console.json_log.start()
         rings = open_all_rings(config, config_path, live, closing, tap_bytes, shared)
         keeper = ClockKeeper(clock)
         for venue, each in zip(config.venue, rings, strict=True):
             if each.connections is not None:
                 each.connections.connect(lambda: advance(clock, 0))
-            console.print(f"{venue.name}: {each.obtained} on {venue.live.interface if venue.live else ''}")
+            interface = venue.live.interface if venue.live else ""
+            console.say(f"{venue.name}: {each.obtained} on {interface}", "ring_open", venue=venue.name)
         with allocating_in(shared):
             run = make_run(config, config_path, core, [each.ring for each in rings], clock)
             if shared is not None:
@@ -203,7 +221,11 @@ def run_live(
         if shared is not None:
             shared.publish(run, [each.market.ring for each in rings], folder)
         kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
-        console.print(confine_live(config, config_path, (folder, MEMORY_FOLDER), capture))
+        places = [folder, MEMORY_FOLDER]
+        if console.json_log is not None:
+            console.json_log.run = folder.name
+            places.append(console.json_log.folder)
+        console.say(confine_live(config, config_path, tuple(places), capture), "confined")
         lanes = [TapLane(each.tap, *own) for each, own in zip(rings, files, strict=bool(files))]
         for lane in lanes:
             tell_run(lane.tap, core.engine.journal.key, advance(clock, 0))
@@ -227,7 +249,7 @@ def run_live(
             keep_capabilities(KEPT_CAPABILITIES)
             kept.start()  # a thread has what its starter has
             check.start()
-            console.print("trading")
+            console.say("trading", "trading")
             watch(thread, keeper, check, seconds, lambda: is_leaving(core.engine) or kept.failure is not None, console)
         finally:
             # Whatever ends the watching: rings are closed only when the loop has cancelled, and stopped.
@@ -237,9 +259,11 @@ def run_live(
         writer.stop()
         failure = end_journal(run, described, kept, rings, lanes, start_s, wall_s)
     for own in chain.from_iterable(files):
-        console.print(f"captured {own.frames:,} frames of {own.name}: {', '.join(map(str, own.paths))}")
+        paths = ", ".join(map(str, own.paths))
+        console.say(f"captured {own.frames:,} frames of {own.name}: {paths}", "captured", frames=own.frames)
         if own.failure:
-            console.print(f"capture failed, {own.lost:,} frames are in no file: {own.failure}", style="red")
+            text = f"capture failed, {own.lost:,} frames are in no file: {own.failure}"
+            console.say(text, "capture_failed", Level.ERROR, frames_lost=own.lost)
     conclude(run, folder, [thread.failure, failure], kept, console)
     return folder
 
@@ -297,7 +321,7 @@ def end_journal(
 
 
 def conclude(
-    run: Run, folder: Path, failures: list[BaseException | None], kept: SharedJournal, console: Console
+    run: Run, folder: Path, failures: list[BaseException | None], kept: SharedJournal, console: SteadyConsole
 ) -> None:
     """Make the run's files and print its figures. LoopError, AlarmError: all that is wrong, in one line.
 
@@ -317,7 +341,9 @@ def conclude(
     from crosswire.engine.report.console import print_summary
 
     print_summary(summary, console)
-    console.print(f"run folder: {folder}")
+    counts = {"frames": summary.frames, "orders": summary.orders_sent, "fills": summary.fills}
+    profit = {currency: each.net for currency, each in summary.pnl.items()}
+    console.say(f"run folder: {folder}", "ended", **counts, profit=profit, warnings=len(summary.warnings))
     control = run.engine.control
     killed = f"killed by {client_text(bytes(control.killer))}" if control.is_killed != 0 else ""
     if alarm:
@@ -334,19 +360,22 @@ def what_failed(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
-def begin_with_last(core: Core, config: RunConfig, output: Path, console: Console) -> Carried | None:
+def begin_with_last(core: Core, config: RunConfig, output: Path, console: SteadyConsole) -> Carried | None:
     """Take over what the last run of this name has left, and say so. JournalError: it can't be."""
     carried = last_carried(output / config.name)
     if carried is None:
-        console.print("no earlier run of this name: the venues say what is held")
+        console.say("no earlier run of this name: the venues say what is held", "first_run")
         return None
     take_over(core, config, carried)
     held = [f"{lots:+} lots of {instrument}" for instrument, lots in carried.held_lots().items()]
     ended = "ended" if carried.is_closed else "died"
-    console.print(
+    console.say(
         f"{carried.folder.name} {ended}; it held {', '.join(held) or 'nothing'};"
         f" the end of {len(carried.orders)} orders is not known",
-        markup=False,
+        "took_over",
+        earlier=carried.folder.name,
+        held_lots=carried.held_lots(),
+        open_orders=len(carried.orders),
     )
     return carried
 
@@ -433,7 +462,7 @@ def open_all_rings(
 class LostSessions:
     """Tells of each order session that is lost, and that it is back; and what else one has to say, once."""
 
-    def __init__(self, run: Run, console: Console) -> None:
+    def __init__(self, run: Run, console: SteadyConsole) -> None:
         self.run, self.console = run, console
         self.losses = [0] * len(run.parts)  # told of, by venue
         self.reasons = [""] * len(run.parts)  # told last, by venue
@@ -447,7 +476,7 @@ class LostSessions:
             for notice in venue.order_entry.notices(session):
                 if (number, notice) not in self.noticed:
                     self.noticed.add((number, notice))
-                    self.console.print(f"{venue.name}: {notice}", markup=False)
+                    self.console.say(f"{venue.name}: {notice}", "session_notice", venue=venue.name)
 
     def tell_state(self, number: int, name: str, reason: str) -> None:
         """Tell of a loss, also of one that is over already, and of a return. A failed attempt to return is neither."""
@@ -456,11 +485,12 @@ class LostSessions:
         is_new = losses != self.losses[number]
         if self.reasons[number] and (is_new or (not reason and not is_lost)):
             self.reasons[number] = ""
-            self.console.print(f"{name}: its session is back", markup=False)
+            self.console.say(f"{name}: its session is back", "session_back", venue=name)
         if is_new or (reason and not self.reasons[number]):
             self.losses[number] = losses
             self.reasons[number] = reason or "its session was lost"
-            self.console.print(f"{name}: {self.reasons[number]}", style="red", markup=False)
+            text = f"{name}: {self.reasons[number]}"
+            self.console.say(text, "session_lost", Level.ERROR, venue=name, losses=losses)
 
 
 def watch(
@@ -469,7 +499,7 @@ def watch(
     check: AccountCheck,
     seconds: float,
     stopped: Callable[[], bool],
-    console: Console,
+    console: SteadyConsole,
 ) -> None:
     """Keep the clock and print a status line now and then, until it is time to stop: an alarm is reason enough."""
     engine = thread.run.engine
@@ -484,15 +514,18 @@ def watch(
         tell_standstill(thread.run, told_standstill, console)
         tell_damaged(thread.run, told_damaged, console)
         tell_contradicted(thread.run, told_contradicted, console)
-        for line in (*check.take_lines(), *commands.take_lines()):
-            console.print(line, markup=False)
+        for line in check.take_lines():
+            console.say(line, "account")
+        for line in commands.take_lines():
+            console.say(line, "command")
 
     begun = said = time.monotonic()
     while thread.is_trading() and not stopped() and not (seconds and time.monotonic() - begun >= seconds):
         if engine.gate.alarms != 0:
             wait_for_accounts(thread, keeper)
             tell()
-            console.print(f"alarm, everything is cancelled: {alarm_text(thread.run)}", style="red", markup=False)
+            text = f"alarm, everything is cancelled: {alarm_text(thread.run)}"
+            console.say(text, "alarm", Level.ERROR, alarms=engine.gate.alarms)
             return
         time.sleep(KEEP_CLOCK_S if not seconds else min(KEEP_CLOCK_S, seconds))
         keeper.keep(KEEP_CLOCK_S)
@@ -500,11 +533,22 @@ def watch(
         engine.gate.alive_ns = engine.state.now_ns
         if time.monotonic() - said >= STATUS_S:
             said = time.monotonic()
-            state = engine.state
-            console.print(
-                f"{said - begun:7.0f} s  frames {state.frames:,}  orders {state.orders_sent:,}  fills {state.fills:,}  "
-                f"open {engine.orders.count}  {state_text(engine.gate)}"
-            )
+            tell_status(engine, said - begun, console)
+
+
+def tell_status(engine: Engine, seconds: float, console: SteadyConsole) -> None:
+    """Say how far the run is."""
+    state = engine.state
+    console.say(
+        f"{seconds:7.0f} s  frames {state.frames:,}  orders {state.orders_sent:,}  fills {state.fills:,}  "
+        f"open {engine.orders.count}  {state_text(engine.gate)}",
+        "status",
+        frames=state.frames,
+        orders=state.orders_sent,
+        fills=state.fills,
+        open_orders=engine.orders.count,
+        state=state_text(engine.gate),
+    )
 
 
 def wait_for_accounts(thread: LoopThread, keeper: ClockKeeper) -> None:
@@ -561,29 +605,30 @@ def uncounted_warning(name: str, error: HostError) -> DataWarning:
     )
 
 
-def tell_damaged(run: Run, told: set[str], console: Console) -> None:
+def tell_damaged(run: Run, told: set[str], console: SteadyConsole) -> None:
     """Say once of each venue that datagrams are not read for their checksum: if all are, nothing is ever traded."""
     for number, venue in enumerate(run.config.venue):
         damaged = run.engine.venues[number].damaged
         if damaged != 0 and venue.name not in told:
             told.add(venue.name)
-            print_warnings([damaged_warning(venue.name, damaged)], console)
+            console.warn(damaged_warning(venue.name, damaged))
 
 
-def tell_standstill(run: Run, told: set[str], console: Console) -> None:
+def tell_standstill(run: Run, told: set[str], console: SteadyConsole) -> None:
     """Say once that the engine stood still."""
     warnings = standstill_warnings(run.engine.state)
     if warnings and "standstill" not in told:
         told.add("standstill")
-        print_warnings(warnings, console)
+        for warning in warnings:
+            console.warn(warning)
 
 
-def tell_contradicted(run: Run, told: set[str], console: Console) -> None:
+def tell_contradicted(run: Run, told: set[str], console: SteadyConsole) -> None:
     """Say once of each venue that it defines an instrument otherwise than the configuration: it is not traded then."""
     for part, venue in zip(run.parts, run.config.venue, strict=True):
         if part.feed.definition_mismatches != 0 and venue.name not in told:
             told.add(venue.name)
-            print_warnings([next(mismatch_warnings(part.feed, run.engine.market, venue.name))], console)
+            console.warn(next(mismatch_warnings(part.feed, run.engine.market, venue.name)))
 
 
 def venue_counters(part: VenueParts, venue: Venue, owner: VenueRings, name: str) -> dict[str, int]:

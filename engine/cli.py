@@ -15,6 +15,7 @@ import typer  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
 from crosswire.engine.configuration.command import SET  # noqa: E402
+from crosswire.engine.checking.command import check_command  # noqa: E402
 from crosswire.engine.configuration.command import app as config_app  # noqa: E402
 from crosswire.engine.console.command import console_command  # noqa: E402
 from crosswire.engine.deploy.command import write_units_command  # noqa: E402
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 120})
 import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
+app.command("check")(check_command)
 app.command("console")(console_command)
 app.add_typer(config_app, name="config")
 app.command("units")(write_units_command)

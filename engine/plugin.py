@@ -18,6 +18,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from crosswire.engine.checking.check import refuse_mistakes
 from crosswire.engine.config import ConfigError, convert
 from crosswire.nic.unit import source
 from crosswire.strategies.interface import BuildContext, Strategy, parameters_of
@@ -31,7 +32,15 @@ BUILT_IN = {
 
 
 def load_strategy_class(use: str, relative_to: Path, where: str) -> type[Strategy]:
-    """Import the strategy that `use` names; ConfigError with one line if that fails."""
+    """Import the strategy that `use` names; ConfigError if that fails, or if its source has mistakes."""
+    strategy_class = find_strategy_class(use, relative_to, where)
+    if use not in BUILT_IN:
+        refuse_mistakes(strategy_class, where)
+    return strategy_class
+
+
+def find_strategy_class(use: str, relative_to: Path, where: str) -> type[Strategy]:
+    """Import the strategy that `use` names, its source not looked at; ConfigError with one line if that fails."""
     module_name, separator, class_name = BUILT_IN.get(use, use).rpartition(":")
     if not separator:
         known = ", ".join(BUILT_IN)

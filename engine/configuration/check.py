@@ -21,6 +21,7 @@ from crosswire.engine.adapters import find_adapter
 from crosswire.engine.build.limits import set_limits
 from crosswire.engine.build.market import make_market
 from crosswire.engine.build.run import build_core
+from crosswire.engine.checking.check import CodeError
 from crosswire.engine.config import (
     ConfigError,
     Mistake,
@@ -233,6 +234,9 @@ def _look_at_parameters(search: _Search, strategy: dict[str, Any], key: Key, pat
         return
     try:
         kind = parameters_of(load_strategy_class(use, path.parent, str(path)))
+    except CodeError as error:
+        search.mistakes += [Mistake((*key, "use"), f"strategy.use: {each.text()}") for each in error.mistakes]
+        return
     except (ConfigError, TypeError) as error:
         search.mistakes.append(Mistake((*key, "use"), str(error).removeprefix(f"{path}: ")))
         return

@@ -1,0 +1,23 @@
+"""The last prices, in a list."""
+
+import msgspec
+
+from crosswire import BuildContext, Desk, Strategy, i64, on_book
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class Mine(Strategy):
+    working: i64
+
+    @classmethod
+    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
+        return cls()
+
+
+@on_book.register(Mine)
+def look(strategy: Mine, desk: Desk, instrument: int) -> None:
+    prices = [desk.books[instrument].bid_ticks, desk.books[instrument].ask_ticks]  # <- container
+    strategy.working = prices[0]

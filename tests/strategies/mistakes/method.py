@@ -1,0 +1,25 @@
+"""A helper as a method of the class."""
+
+import msgspec
+
+from crosswire import BuildContext, Desk, Strategy, i64, on_book
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class Mine(Strategy):
+    working: i64
+
+    def reset(self) -> None:
+        self.working = 0
+
+    @classmethod
+    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
+        return cls()
+
+
+@on_book.register(Mine)
+def look(strategy: Mine, desk: Desk, instrument: int) -> None:
+    strategy.reset()  # <- field

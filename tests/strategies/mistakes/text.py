@@ -1,0 +1,24 @@
+"""A side by its name."""
+
+import msgspec
+
+from crosswire import BuildContext, Desk, Strategy, i64, on_book
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class Mine(Strategy):
+    working: i64
+
+    @classmethod
+    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
+        return cls()
+
+
+@on_book.register(Mine)
+def look(strategy: Mine, desk: Desk, instrument: int) -> None:
+    side = "buy"  # <- text
+    if side == "buy":  # <- text
+        strategy.working = 1

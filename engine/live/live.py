@@ -163,20 +163,25 @@ def run_live(
     live = need_live(config, config_path)
     steady = SteadyConsole(console)
     with logged(config.log, config_path, config.name, "live", steady.put_line) as steady.json_log:
-        return trade(config, live, config_path, output, started, seconds, steady, capture)
+        return trade(Asked(config_path, config_text, settings, config, live), output, started, seconds, steady, capture)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run was asked to be: its configuration with what was set for this run, and the file that it is from."""
+
+    config_path: Path
+    config_text: str
+    settings: Sequence[str]
+    config: RunConfig
+    live: LiveConfig
 
 
 def trade(
-    config: RunConfig,
-    live: LiveConfig,
-    config_path: Path,
-    output: Path,
-    started: float,
-    seconds: float,
-    console: SteadyConsole,
-    capture: Path | None,
+    asked: Asked, output: Path, started: float, seconds: float, console: SteadyConsole, capture: Path | None
 ) -> Path:
     """Do what `run_live` says."""
+    config, live, config_path = asked.config, asked.live, asked.config_path
     check_capabilities(config, live)
     check_host(config, config_path, output, console)
     files = capture_files(config, capture)
@@ -217,7 +222,7 @@ def trade(
         resume_sessions(run, config, carried)
         check = AccountCheck(run, sources)
         closing.callback(check.stop)
-        folder = make_run_folder(output, config.name, config_text)
+        folder = make_run_folder(output, config.name, asked.config_text)
         if shared is not None:
             shared.publish(run, [each.market.ring for each in rings], folder)
         kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
@@ -236,7 +241,7 @@ def trade(
         loop_started = time.perf_counter()
         continues = carried.folder.name if carried else ""
         described = describe_run(core, config, config_path, "live", continues, capture)
-        described = replace(described, config_text=config_text, settings=list(settings))
+        described = replace(described, config_text=asked.config_text, settings=list(asked.settings))
         write_description(core.engine.journal, described)
         write_opening(core, config, carried, [part.session for part in run.parts])
         kept.keep()  # on the disk before the first order

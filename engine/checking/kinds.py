@@ -36,6 +36,7 @@ FLOAT = Plain("a float")
 BOOL = Plain("a bool")
 NONE = Plain("None")
 TEXT = Plain("a string")
+MIXED = Plain("of two sorts")  # a struct on one way here and a number on another
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,10 @@ def joined(first: Kind, second: Kind) -> Kind:
         return Number()
     if isinstance(first, StructOf) and isinstance(second, StructOf) and first.cls is second.cls:
         return replace(first, owner=Owner.SHOWN if Owner.SHOWN in (first.owner, second.owner) else first.owner)
-    return UNKNOWN
+    if UNKNOWN in (first, second) or isinstance(first, Value) or isinstance(second, Value):
+        return UNKNOWN
+    structs = isinstance(first, StructOf | ElementsOf), isinstance(second, StructOf | ElementsOf)
+    return MIXED if MIXED in (first, second) or any(structs) else UNKNOWN
 
 
 def sort_of(kind: Kind) -> str | None:

@@ -18,6 +18,7 @@ import numpy as np
 from crosswire.engine.checking.kinds import (
     BOOL,
     FLOAT,
+    MIXED,
     NONE,
     TEXT,
     UNKNOWN,
@@ -130,6 +131,14 @@ class Reader:
                     "unassigned",
                     f"{name} has no value on some of the ways to here, and compiled code reads whatever was there",
                     f"give it one before the branch or loop, as {name} = 0",
+                )
+            if self.scope.names[name] == MIXED:
+                self.scope.names[name] = UNKNOWN
+                return self.report(
+                    node,
+                    "kind",
+                    f"{name} is one thing on one way here and another on another",
+                    "give each its own name",
                 )
             return self.scope.names[name]
         if name in self.locals:

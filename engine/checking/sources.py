@@ -59,6 +59,7 @@ def node_of(function: FunctionType) -> ast.FunctionDef | None:
     return _functions(path, path.stat().st_mtime_ns).get(key)
 
 
+@functools.lru_cache(maxsize=4096)
 def is_authors(function: FunctionType, cls: type[Strategy]) -> bool:
     """Tell whether a function is to be looked into for a strategy class: the author's own, not Crosswire's.
 

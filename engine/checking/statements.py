@@ -242,16 +242,7 @@ class FunctionReader(Calls):
                 self.store(each, parts[place] if place < len(parts) else UNKNOWN, value)
 
     def store_name(self, target: ast.Name, kind: Kind) -> None:
-        """Give a name a value; it must stay of one sort."""
-        before = self.scope.names.get(target.id)
-        if before is not None and target.id not in self.scope.maybe:
-            first, second = sort_of(before), sort_of(kind)
-            clash = isinstance(before, StructOf | ElementsOf) != isinstance(kind, StructOf | ElementsOf)
-            if first and second and clash:
-                self.report(
-                    target, "kind", f"{target.id} was {first} and becomes {second}", "give each a name of its own"
-                )
-                kind = UNKNOWN
+        """Give a name a value."""
         self.scope.names[target.id] = kind
         self.scope.maybe.discard(target.id)
 

@@ -1,4 +1,4 @@
-"""A name for a book and for a price."""
+"""A name that is a price on one way and a book on the other."""
 
 import msgspec
 
@@ -20,5 +20,6 @@ class Mine(Strategy):
 @on_book.register(Mine)
 def look(strategy: Mine, desk: Desk, instrument: int) -> None:
     best = desk.books[instrument]
-    best = best.bid_ticks  # <- kind
-    strategy.working = best
+    if best.valid != 0:
+        best = best.bid_ticks
+    strategy.working = best  # <- kind

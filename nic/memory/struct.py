@@ -209,6 +209,8 @@ else:
 
 # With compilation off, how many elements lie where a pointer field points: (address of the field, of the target) -> count.
 # A struct that is handed over by its address has none of `Memory.targets`, and its bounds are to be held all the same.
+# With compilation off, how many elements lie where a pointer field points: (field's address, target's) -> count. A
+# struct that is handed over by its address has no `Memory.targets`, and its bounds are to be held all the same.
 _counts: dict[tuple[int, int], int | None] = {}
 COUNTS_MAX = 1 << 16  # remembered; the oldest are forgotten
 

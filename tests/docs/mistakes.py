@@ -19,7 +19,8 @@ from crosswire.nic.unit import build
 from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "mistakes.md"
-FILES = sorted(path for path in (ROOT / "tests" / "strategies" / "mistakes").glob("*.py") if path.stem != "__init__")
+FOLDER = ROOT / "tests" / "strategies" / "mistakes"
+FILES = sorted(path for path in FOLDER.glob("*.py") if path.stem != "__init__")
 SILENT = "compiles"
 LETTERS_MAX = 110  # of numba's line
 BEGINNING = """# Mistakes
@@ -47,20 +48,20 @@ def checked(path: Path) -> list[CodeMistake]:
     return check_use(str(path))[1]
 
 
-def by_numba() -> dict[str, str]:
-    """What numba says to each file: in a process of its own, which compiles and nothing else."""
-    command = [sys.executable, "-m", "tests.docs.mistakes", "numba"]
+def by_numba(folder: Path = FOLDER) -> dict[str, str]:
+    """What numba says to each file of a folder: in a process of its own, which compiles and nothing else."""
+    command = [sys.executable, "-m", "tests.docs.mistakes", str(folder)]
     environment = {name: value for name, value in os.environ.items() if name != "CROSSWIRE_NO_JIT"}
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=300)
     said: dict[str, str] = json.loads(run.stdout)
     return said
 
 
-def compile_all() -> dict[str, str]:
-    """Compile each file without looking at it first."""
+def compile_all(folder: Path) -> dict[str, str]:
+    """Compile the class Mine of each file without looking at it first."""
     backend = build.compiler_of_this_process()
     said = {}
-    for path in FILES:
+    for path in sorted(path for path in folder.glob("*.py") if path.stem != "__init__"):
         begin_run()
         unit = strategy_unit(find_strategy_class(f"{path}:Mine", ROOT, "mistakes"))
         try:
@@ -100,7 +101,7 @@ def page(numba: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["numba"]:
-        print(json.dumps(compile_all()))
+    if sys.argv[1:]:
+        print(json.dumps(compile_all(Path(sys.argv[1]))))
     else:
         PAGE.write_text(page(by_numba()))

@@ -1,20 +1,10 @@
 """The same behind a helper."""
 
-import msgspec
-
-from crosswire import Book, BuildContext, Desk, Strategy, compiled, i64, on_book
-
-
-class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    pass
+from crosswire import Book, Desk, Strategy, compiled, i64, on_book
 
 
 class Mine(Strategy):
     working: i64
-
-    @classmethod
-    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
-        return cls()
 
 
 @compiled

@@ -1,22 +1,12 @@
 """A limit that belongs to the class."""
 
-import msgspec
-
-from crosswire import BuildContext, Desk, Strategy, i64, on_book
-
-
-class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    pass
+from crosswire import Desk, Strategy, i64, on_book
 
 
 class Mine(Strategy):
     working: i64
 
     LOTS_MAX = 5
-
-    @classmethod
-    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
-        return cls()
 
 
 @on_book.register(Mine)

@@ -1,21 +1,11 @@
 """A size that a signal gave as a float."""
 
-import msgspec
-
-from crosswire import BUY, BuildContext, Desk, Strategy, f64, i64, on_book, submit
-
-
-class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    pass
+from crosswire import BUY, Desk, Strategy, f64, i64, on_book, submit
 
 
 class Mine(Strategy):
     signal: f64
     working: i64
-
-    @classmethod
-    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
-        return cls()
 
 
 @on_book.register(Mine)

@@ -2,22 +2,12 @@
 
 from typing import Annotated
 
-import msgspec
-
-from crosswire import Array, BuildContext, Desk, Strategy, i64, on_book
-
-
-class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    pass
+from crosswire import Array, Desk, Strategy, i64, on_book
 
 
 class Mine(Strategy):
     prices: Annotated[Array, i64, 4]
     working: i64
-
-    @classmethod
-    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
-        return cls()
 
 
 @on_book.register(Mine)

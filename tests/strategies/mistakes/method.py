@@ -1,12 +1,6 @@
 """A helper as a method of the class."""
 
-import msgspec
-
-from crosswire import BuildContext, Desk, Strategy, i64, on_book
-
-
-class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    pass
+from crosswire import Desk, Strategy, i64, on_book
 
 
 class Mine(Strategy):
@@ -14,10 +8,6 @@ class Mine(Strategy):
 
     def reset(self) -> None:
         self.working = 0
-
-    @classmethod
-    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
-        return cls()
 
 
 @on_book.register(Mine)

@@ -1,21 +1,11 @@
 """A size in eight bits."""
 
-import msgspec
-
-from crosswire import BuildContext, Desk, Strategy, i8, i64, on_book
-
-
-class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    pass
+from crosswire import Desk, Strategy, i8, i64, on_book
 
 
 class Mine(Strategy):
     lots: i8
     working: i64
-
-    @classmethod
-    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
-        return cls()
 
 
 @on_book.register(Mine)

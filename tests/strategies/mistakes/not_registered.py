@@ -1,20 +1,10 @@
 """A callback that nothing registers."""
 
-import msgspec
-
-from crosswire import BuildContext, Desk, Order, Report, Strategy, i64, on_book
-
-
-class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    pass
+from crosswire import Desk, Order, Report, Strategy, i64, on_book
 
 
 class Mine(Strategy):
     working: i64
-
-    @classmethod
-    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
-        return cls()
 
 
 @on_book.register(Mine)

@@ -1,20 +1,10 @@
 """An order's state by its name."""
 
-import msgspec
-
-from crosswire import BuildContext, Desk, Order, Strategy, i64, on_order
-
-
-class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    pass
+from crosswire import Desk, Order, Strategy, i64, on_order
 
 
 class Mine(Strategy):
     working: i64
-
-    @classmethod
-    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
-        return cls()
 
 
 @on_order.register(Mine)

@@ -1,20 +1,10 @@
 """A side as plus and minus one."""
 
-import msgspec
-
-from crosswire import BuildContext, Desk, Strategy, i64, on_book, submit
-
-
-class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-    pass
+from crosswire import Desk, Strategy, i64, on_book, submit
 
 
 class Mine(Strategy):
     working: i64
-
-    @classmethod
-    def build(cls, parameters: Parameters, context: BuildContext) -> "Mine":
-        return cls()
 
 
 @on_book.register(Mine)

@@ -22,6 +22,7 @@ from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
 from crosswire.engine.printing import console, errors, fail  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
+from crosswire.engine.trace.command import trace_command  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context
 import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
 app.command("console")(console_command)
+app.command("trace")(trace_command)
 app.add_typer(config_app, name="config")
 app.command("units")(write_units_command)
 add_commands(app)

@@ -25,6 +25,7 @@ from crosswire.engine.monitor.top.command import add_command as add_top  # noqa:
 from crosswire.engine.printing import console, errors, fail  # noqa: E402
 from crosswire.engine.telemetry.command import write_telemetry_command  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
+from crosswire.engine.trace.command import trace_command  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
 app.command("check")(check_command)
 app.command("console")(console_command)
+app.command("trace")(trace_command)
 app.add_typer(config_app, name="config")
 app.command("units")(write_units_command)
 app.command("telemetry")(write_telemetry_command)

@@ -145,6 +145,31 @@ def backtest(
         raise fail(nothing)
 
 
+@app.command("parameters")
+def list_parameters_command(
+    what: Annotated[str, typer.Argument(help="A run's TOML file, or a strategy as strategy.use names it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """List what strategies can be told: values or defaults, units, ranges, and what each means."""
+    import msgspec
+    from rich.table import Table
+
+    from crosswire.engine.configuration.parameters import COLUMNS, list_parameters, parameter_lines
+    from crosswire.engine.errors import KNOWN_ERRORS
+
+    try:
+        found = list_parameters(what)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    if as_json:
+        typer.echo(msgspec.json.Encoder(decimal_format="number").encode(found))
+        return
+    table = Table(*COLUMNS, box=None, pad_edge=False)
+    for row in parameter_lines(found):
+        table.add_row(*row)
+    console.print(table)
+
+
 @app.command("latency")
 def sweep_order_latency(
     config: Annotated[Path, typer.Argument(help="The run's TOML file.")],

@@ -21,7 +21,7 @@ from typing import Any
 from crosswire.engine.checking.check import refuse_mistakes
 from crosswire.engine.config import ConfigError, convert
 from crosswire.nic.unit import source
-from crosswire.strategies.interface import BuildContext, Strategy, parameters_of
+from crosswire.strategies.interface import BuildContext, Strategy, make_strategy, parameters_of
 from crosswire.venues.errors import first_line, one_line
 
 BUILT_IN = {
@@ -68,7 +68,7 @@ def build_strategy(cls: type[Strategy], parameters: dict[str, Any], context: Bui
     values = convert(parameters, kind, where, "strategy.parameters")
     try:
         with _importable(cls.__module__), _noting(cls.__module__):
-            return cls.build(values, context)
+            return make_strategy(cls, values, context)
     except ValueError as error:
         raise ConfigError(f"{where}: strategy.parameters: {first_line(error)}") from None
     except (ImportError, OSError) as error:

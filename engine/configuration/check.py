@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -38,6 +38,7 @@ from crosswire.engine.errors import KNOWN_ERRORS
 from crosswire.engine.plugin import load_strategy_class
 from crosswire.risk.limits import make_gate
 from crosswire.strategies.interface import parameters_of
+from crosswire.strategies.parameters import out_of_range
 from crosswire.venues.errors import VenueError
 
 EXAMPLES = {
@@ -61,6 +62,7 @@ class _Search:
     def look(self, raw: Any, kind: Any, key: Key) -> bool:
         """Note what is wrong with `raw` as a `kind`, and say whether nothing is."""
         before = len(self.mistakes)
+        kind = _bare(kind)
         chosen = _choose(raw, kind)
         if isinstance(raw, dict) and _is_struct(chosen):
             self.look_at_table(raw, chosen, key)
@@ -84,7 +86,7 @@ class _Search:
             if name in table:
                 self.look(table[name], each.type, (*key, name))
             elif each.required:
-                self.note((*key, name), f"is missing; write {name} = {_wanted(each.type)}")
+                self.note((*key, name), f"is missing; write {name} = {_wanted(_bare(each.type))}")
 
     def look_whole(self, raw: Any, kind: Any, key: Key) -> None:
         try:
@@ -98,6 +100,11 @@ class _Search:
     def note(self, key: Key, what: str) -> None:
         separator = " " if what.startswith("= ") else ": "
         self.mistakes.append(Mistake(key, f"{key_text(key) or 'top level'}{separator}{what}"))
+
+
+def _bare(kind: Any) -> Any:
+    """Leave out what is declared of a kind beside it."""
+    return _bare(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
 
 
 def _is_struct(kind: Any) -> bool:
@@ -240,7 +247,10 @@ def _look_at_parameters(search: _Search, strategy: dict[str, Any], key: Key, pat
     except (ConfigError, TypeError) as error:
         search.mistakes.append(Mistake((*key, "use"), str(error).removeprefix(f"{path}: ")))
         return
-    search.look(parameters, kind, (*key, "parameters"))
+    if search.look(parameters, kind, (*key, "parameters")):
+        for name, said in out_of_range(msgspec.convert(parameters, kind, strict=True)):
+            place = (*key, "parameters", name)
+            search.mistakes.append(Mistake(place, f"{key_text(place[:-1])}.{said}"))
 
 
 def _wrong_when_built(config: RunConfig, path: Path) -> Iterator[Mistake]:

@@ -215,7 +215,7 @@ class Harness:
             list(self.desk.instruments)[:count], {name: index for index, name in enumerate(instruments)}
         )
         converted = msgspec.convert(parameters, interface.parameters_of(strategy_class), strict=False)
-        self.strategy: Any = strategy_class.build(converted, context)
+        self.strategy: Any = interface.make_strategy(strategy_class, converted, context)
 
     # What happens to the strategy.
 

@@ -22,6 +22,7 @@ from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
 from crosswire.engine.printing import console, errors, fail  # noqa: E402
+from crosswire.engine.sweep.command import sweep_command  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
 
@@ -35,6 +36,7 @@ app.add_typer(import_app, name="import")
 app.command("console")(console_command)
 app.add_typer(config_app, name="config")
 app.command("units")(write_units_command)
+app.command("sweep")(sweep_command)
 add_commands(app)
 add_top(app)
 

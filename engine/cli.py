@@ -24,6 +24,7 @@ from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
 from crosswire.engine.printing import console, errors, fail  # noqa: E402
 from crosswire.engine.telemetry.command import write_telemetry_command  # noqa: E402
+from crosswire.engine.sweep.command import sweep_command  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.engine.trace.command import trace_command  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
@@ -41,6 +42,7 @@ app.command("trace")(trace_command)
 app.add_typer(config_app, name="config")
 app.command("units")(write_units_command)
 app.command("telemetry")(write_telemetry_command)
+app.command("sweep")(sweep_command)
 add_commands(app)
 add_top(app)
 

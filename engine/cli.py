@@ -23,8 +23,8 @@ from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
 from crosswire.engine.printing import console, errors, fail  # noqa: E402
-from crosswire.engine.telemetry.command import write_telemetry_command  # noqa: E402
 from crosswire.engine.sweep.command import sweep_command  # noqa: E402
+from crosswire.engine.telemetry.command import write_telemetry_command  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.engine.trace.command import trace_command  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402

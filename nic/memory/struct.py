@@ -207,8 +207,6 @@ else:
         __slots__ = ()
 
 
-# With compilation off, how many elements lie where a pointer field points: (address of the field, of the target) -> count.
-# A struct that is handed over by its address has none of `Memory.targets`, and its bounds are to be held all the same.
 # With compilation off, how many elements lie where a pointer field points: (field's address, target's) -> count. A
 # struct that is handed over by its address has no `Memory.targets`, and its bounds are to be held all the same.
 _counts: dict[tuple[int, int], int | None] = {}

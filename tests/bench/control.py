@@ -125,7 +125,7 @@ def latencies_ns(rig: Rig, bench: str) -> Any:
     found = problems(rig)
     if found:
         sys.exit(f"bench {bench}: " + "; ".join(found))
-    return rig.stamps.latencies.numpy()[WARM_UP:] * rig.ns_per_cycle()
+    return rig.stamps.latencies.numpy()[WARM_UP : rig.stamps.count] * rig.ns_per_cycle()
 
 
 def one_run(folder: Path, options: argparse.Namespace, is_attacked: bool) -> dict[str, Any]:

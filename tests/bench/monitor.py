@@ -3,7 +3,7 @@
     crosswire bench monitor [--rounds 5] [--seconds 30] [--every 1]
 
 The loop, its exchanges and the figure are those of `bench tick-to-trade`: from a received frame to the first leg's
-order on its ring, by the TSC. Triggers come at RATE a second. In one of a round's two runs `crosswire monitor` serves
+order on its ring, by the TSC. In one of a round's two runs `crosswire monitor` serves
 the run's metrics and a Prometheus (Debian's, or plain HTTP requests where it is not installed) scrapes them every
 second, both on the exchanges' core; in the other there is neither. The loop has real-time scheduling, so that others on
 the machine take no part in it. For ten minutes under scraping: --rounds 5 --seconds 120.
@@ -29,12 +29,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.by_turns import add_options, by_turns, compared
 from tests.bench.control import CONTROL, latencies_ns, monitored, shared_rig
-from tests.bench.tick_to_trade import WARM_UP, percentiles, run_rig
+from tests.bench.tick_to_trade import WARM_UP, Rig, percentiles, run_rig
 from tests.support.prometheus import free_port, prometheus
 
 GOAL = 1.05
-RATE = 45_000  # triggers a second, about
-PAUSE_NS_MAX = 30_000  # before a trigger
+RATE_MAX = 60_000  # triggers a second
+PAUSE_NS_MAX = 30_000  # before a trigger: so there are no more than that
+MORE_TRIGGERS = 10_000  # once the time is up: the exchanges do not go past what they are told meanwhile
 NAMES = ("alone", "scraped")
 PATIENCE_S = 10.0
 HTTP = "http"
@@ -88,10 +89,15 @@ def seen(metrics: str) -> dict[str, Any]:
     }
 
 
+def end_soon(rig: Rig) -> None:
+    """Have the exchanges pull no more than a few triggers."""
+    rig.exchanges.triggers = min(rig.exchanges.triggers, rig.exchanges.done + MORE_TRIGGERS)
+
+
 def one_run(folder: Path, options: argparse.Namespace, is_scraped: bool) -> dict[str, Any]:
     """Measure once."""
     metrics = f"127.0.0.1:{free_port()}"
-    triggers = WARM_UP + options.seconds * RATE
+    triggers = WARM_UP + options.seconds * RATE_MAX
     facts: dict[str, Any] = {}
     with ExitStack() as closing:
         made = closing.enter_context(shared_rig(folder, triggers, f'{CONTROL}metrics = "{metrics}"\n'))
@@ -102,6 +108,9 @@ def one_run(folder: Path, options: argparse.Namespace, is_scraped: bool) -> dict
             scraped = scraping(folder, metrics, options.every, options.exchange_core)
             facts["scraper"] = closing.enter_context(scraped)
         begun_s = time.monotonic()
+        ending = threading.Timer(options.seconds, end_soon, (rig,))
+        ending.start()
+        closing.callback(ending.cancel)
         run_rig(rig, options.loop_core, options.exchange_core, options.fifo, exchange_fifo=False)
         facts["seconds"] = round(time.monotonic() - begun_s, 1)
         if is_scraped:
@@ -113,7 +122,7 @@ def one_run(folder: Path, options: argparse.Namespace, is_scraped: bool) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(prog="crosswire bench monitor", description=(__doc__ or "").split("\n", 1)[0])
     add_options(parser)
-    parser.add_argument("--seconds", type=int, default=30, help="of each run, about")
+    parser.add_argument("--seconds", type=int, default=30, help="of each run")
     parser.add_argument("--every", type=int, default=1, help="seconds between two scrapes")
     options = parser.parse_args()
     found = by_turns(options.rounds, NAMES, lambda folder, is_scraped: one_run(folder, options, is_scraped))

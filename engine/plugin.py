@@ -18,7 +18,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from crosswire.engine.checking.check import refuse_mistakes
+from crosswire.engine.checking.check import CodeError, refuse_mistakes
+from crosswire.engine.checking.fields import field_mistakes
 from crosswire.engine.config import ConfigError, convert
 from crosswire.nic.unit import source
 from crosswire.strategies.interface import BuildContext, Strategy, make_strategy, parameters_of
@@ -52,6 +53,10 @@ def find_strategy_class(use: str, relative_to: Path, where: str) -> type[Strateg
             with _from_source(), _noting(module_name):
                 module = importlib.import_module(module_name)
     except Exception as error:
+        if isinstance(error, TypeError) and module_name.endswith(".py"):
+            mistakes = field_mistakes((relative_to / module_name).resolve())
+            if mistakes:
+                raise CodeError(where, mistakes) from None
         raise ConfigError(f"{where}: strategy.use = {use}: {_plain(error)}") from error
     strategy_class = getattr(module, class_name, None)
     if not (isinstance(strategy_class, type) and issubclass(strategy_class, Strategy)):

@@ -27,6 +27,7 @@ from crosswire.engine.checking.kinds import (
 )
 from crosswire.engine.checking.reader import number_from
 from crosswire.engine.checking.sources import is_authors, is_marked, signature_of
+from crosswire.engine.checking.writes import parameters_written
 from crosswire.nic.memory import struct
 from crosswire.nic.memory.struct import StructMeta
 from crosswire.nic.unit.compile import Generic, lowerings, plain_function
@@ -130,12 +131,11 @@ class Calls(Expressions):
     def check_argument(self, node: ast.AST, name: str, parameter: inspect.Parameter, kind: Kind) -> None:
         """Report an argument that its parameter can't be."""
         wanted = kind_of_annotation(parameter.annotation)
-        text = ast.unparse(node)
         if isinstance(wanted, Number) and kind == FLOAT:
             self.report(
                 node,
                 "float",
-                f"{name}() takes {parameter.name} as an integer, and {text} is a float: it would be cut off",
+                f"{name}() takes {parameter.name} as an integer, and {ast.unparse(node)} is a float, to be cut off",
                 "count in integers, or use int() where that is meant",
             )
         elif kind in (TEXT, NONE) and wanted != UNKNOWN and wanted != kind:
@@ -145,12 +145,15 @@ class Calls(Expressions):
                 self.report(
                     node,
                     "argument",
-                    f"{name}(): {text} is {sort_of(kind)}, and {parameter.name} is a number",
+                    f"{name}(): {ast.unparse(node)} is {sort_of(kind)}, and {parameter.name} is a number",
                     "give a field of it, or an index",
                 )
         elif isinstance(wanted, StructOf) and not _fits(kind, wanted):
             self.report(
-                node, "argument", f"{name}(): {parameter.name} is {sort_of(wanted)}, not {text}", _wanted_text(wanted)
+                node,
+                "argument",
+                f"{name}(): {parameter.name} is {sort_of(wanted)}, not {ast.unparse(node)}",
+                _wanted_text(wanted),
             )
 
     def check_meaning(self, node: ast.Call, called: Any, bound: dict[str, Any], given: dict[str, ast.expr]) -> None:
@@ -180,6 +183,13 @@ class Calls(Expressions):
             "keep what you need in the strategy's own fields",
         )
 
+    def check_written(self, node: ast.Call, function: FunctionType, bound: inspect.BoundArguments) -> None:
+        """Report what is only shown where it is given to a function of Crosswire's that writes to it."""
+        for name, kind in bound.arguments.items():
+            if isinstance(kind, StructOf | ElementsOf) and kind.owner is Owner.SHOWN:
+                if name in parameters_written(function):
+                    self.report_shown(node, kind, f"{function.__name__}(): {name}")
+
     def result_of(
         self, node: ast.Call, called: Any, signature: inspect.Signature, bound: inspect.BoundArguments
     ) -> Kind:
@@ -194,7 +204,10 @@ class Calls(Expressions):
                 return kind_of_annotation(signature.return_annotation)
             plain = plain_function(called.implementation_for(first.cls))
         result = kind_of_annotation(signature.return_annotation)
-        if not isinstance(plain, FunctionType) or not is_authors(plain, self.analysis.cls):
+        if not isinstance(plain, FunctionType):
+            return result
+        if not is_authors(plain, self.analysis.cls):
+            self.check_written(node, plain, bound)
             return result
         if self.analysis.is_being_read(plain):
             self.report(

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from crosswire.engine.checking.check import find_mistakes
+from crosswire.engine.checking.check import CodeError, find_mistakes
 from crosswire.engine.checking.mistake import CodeMistake
 from crosswire.engine.config import ConfigError
 from crosswire.engine.plugin import begin_run, find_strategy_class
@@ -44,6 +44,9 @@ def check_use(use: str) -> tuple[list[type[Strategy]], list[CodeMistake]]:
     elif name.endswith(".py") and not Path(name).is_file():
         raise ConfigError(f"{name}: there is no such file")
     begin_run()
-    classes = [find_strategy_class(each, Path.cwd(), "check") for each in uses]
+    try:
+        classes = [find_strategy_class(each, Path.cwd(), "check") for each in uses]
+    except CodeError as error:
+        return [], error.mistakes
     found = {each for cls in classes for each in find_mistakes(cls)}
     return classes, sorted(found)

@@ -2,8 +2,9 @@
 
 import ast
 import builtins
+import functools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import get_close_matches
@@ -79,11 +80,10 @@ class Scope:
         self.maybe = maybe
 
 
-def dotted_in(node: ast.AST) -> Iterator[str]:
+@functools.lru_cache(maxsize=1 << 14)
+def dotted_in(node: ast.AST) -> tuple[str, ...]:
     """List the names, and the attributes of names, that an expression mentions."""
-    for each in ast.walk(node):
-        if isinstance(each, ast.Name | ast.Attribute):
-            yield ast.unparse(each)
+    return tuple(ast.unparse(each) for each in ast.walk(node) if isinstance(each, ast.Name | ast.Attribute))
 
 
 def nearest(name: str, known: Any) -> str:

@@ -38,10 +38,15 @@ def parsed(path: Path) -> ast.Module:
 @functools.lru_cache(maxsize=64)
 def _functions(path: Path, mtime_ns: int) -> dict[tuple[str, int], ast.FunctionDef]:
     found = {}
-    for node in ast.walk(_parsed(path, mtime_ns)):
+    waiting: list[ast.AST] = [_parsed(path, mtime_ns)]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.FunctionDef):
             first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
             found[node.name, first] = node
+        # Functions stand in statements: expressions need not be gone through.
+        for part in ("body", "orelse", "finalbody"):
+            waiting.extend(each for each in getattr(node, part, ()) if isinstance(each, ast.stmt))
     return found
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dask
 from distributed import Client, LocalCluster
 
 from crosswire.engine.sweep.plan import Plan
@@ -15,6 +16,8 @@ from crosswire.nic.unit.build import core_count
 
 CONNECT_S = 10  # how long a scheduler, and a first worker, may take to answer
 WORKERS_MAX = 256
+# Dask serves pages to everybody on the machine, on a port of its own choice, with or without a dashboard.
+NO_PAGES: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
 
 
 @contextmanager
@@ -26,12 +29,14 @@ def connected(scheduler: str, workers: int) -> Iterator[Any]:
     quiet = logging.CRITICAL  # what a worker's death means is said by the sweep itself
     if not scheduler:
         with (
+            dask.config.set(NO_PAGES),
             LocalCluster(
                 n_workers=workers or core_count(),
                 threads_per_worker=1,
                 host="127.0.0.1",
-                dashboard_address=None,  # a page that would show everything to everybody
+                dashboard_address=None,
                 worker_dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # of the server that has no pages
                 memory_limit=0,
                 silence_logs=quiet,
             ) as cluster,

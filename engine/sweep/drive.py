@@ -48,7 +48,7 @@ class Driver:
                 waiting.append((number, settings))
         waiting.reverse()
         room = TASKS_PER_WORKER * max(1, len(self.seen))
-        submitted = {}
+        submitted: dict[str, tuple[int, Settings]] = {}
         results = as_completed()
         while waiting or submitted:
             while waiting and len(submitted) < room:

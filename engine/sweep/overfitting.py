@@ -59,7 +59,7 @@ def deflated_sharpe(daily: Values, numbers: list[int]) -> DeflatedSharpe:
     """Deflate the best Sharpe ratio of `daily` P&L, days by sets. NoMeasure."""
     days, sets = daily.shape
     if days < SHARPE_DAYS_LEAST:
-        raise NoMeasure(f"{days} days of data, at least {SHARPE_DAYS_LEAST} are needed")
+        raise NoMeasure(f"{days} day{'s' * (days != 1)} of data, at least {SHARPE_DAYS_LEAST} are needed")
     ratios = sharpe_ratios(daily)
     moving = daily.std(axis=0) > 0
     if np.count_nonzero(moving) < SHARPE_SETS_LEAST:

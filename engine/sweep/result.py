@@ -57,9 +57,7 @@ class Result:
             "best": self.ranked[0].number if self.ranked else None,
             "deflated_sharpe": told(self.sharpe),
             "overfitting": told(self.overfitting),
-            "walk_forward": [asdict(step) for step in self.walk]
-            if isinstance(self.walk, list)
-            else {"none": self.walk},
+            "walk_forward": told(self.walk),
             "rows": [brief(row) for row in self.rows.values()],
             "warnings": self.warnings,
         }
@@ -67,6 +65,8 @@ class Result:
 
 def told(measure: Any) -> dict[str, Any]:
     """Give a measure, or why there is none."""
+    if isinstance(measure, list):
+        return {"steps": [asdict(each) for each in measure]}
     return {"none": measure} if isinstance(measure, str) else asdict(measure)
 
 

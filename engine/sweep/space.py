@@ -56,13 +56,13 @@ def parse_axis(words: str) -> Axis:
     is_factor = step.startswith("x")
     if (by <= 1 or low <= 0) if is_factor else by <= 0:
         raise _wrong(words, "must have a positive step, or a factor above 1 from a positive number on")
-    values = []
+    numbers: list[str] = []
     while low <= high:
-        if len(values) >= SETS_MAX:
+        if len(numbers) >= SETS_MAX:
             raise _wrong(words, f"has more than {SETS_MAX:,} values")
-        values.append(f"{low.normalize():f}")
+        numbers.append(f"{low.normalize():f}")
         low = low * by if is_factor else low + by
-    return Axis(key, tuple(values))
+    return Axis(key, tuple(numbers))
 
 
 def parse_axes(words: Sequence[str]) -> list[Axis]:

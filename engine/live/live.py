@@ -60,6 +60,7 @@ from crosswire.nic.journal.files import FOLDER, MEMORY_FOLDER, SharedJournal
 from crosswire.nic.journal.journal import wants_segment
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.rings.dpdk.dpdk import known_to_dpdk
+from crosswire.nic.rings.receive_times import KINDS as RECEIVE_TIMES
 from crosswire.nic.rings.tap import tell_run
 from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
@@ -214,6 +215,11 @@ def trade(
                 each.connections.connect(lambda: advance(clock, 0))
             interface = venue.live.interface if venue.live else ""
             console.say(f"{venue.name}: {each.obtained} on {interface}", "ring_open", venue=venue.name)
+            if venue.live is not None:
+                stamped = RECEIVE_TIMES[venue.live.timestamps]
+                console.print(
+                    f"{venue.name}: {each.obtained} on {venue.live.interface}, frames {stamped}", soft_wrap=True
+                )
         with allocating_in(shared):
             run = make_run(config, config_path, core, [each.ring for each in rings], clock)
             if shared is not None:

@@ -21,6 +21,7 @@ from crosswire.engine.deploy.command import write_units_command  # noqa: E402
 from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
+from crosswire.engine.new.command import app as new_app  # noqa: E402
 from crosswire.engine.printing import console, errors, fail  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
@@ -34,6 +35,7 @@ import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
 app.command("console")(console_command)
 app.add_typer(config_app, name="config")
+app.add_typer(new_app, name="new")
 app.command("units")(write_units_command)
 add_commands(app)
 add_top(app)

@@ -22,6 +22,7 @@ from crosswire.engine.deploy.command import write_units_command  # noqa: E402
 from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
+from crosswire.engine.new.command import app as new_app  # noqa: E402
 from crosswire.engine.printing import console, errors, fail  # noqa: E402
 from crosswire.engine.sweep.command import sweep_command  # noqa: E402
 from crosswire.engine.telemetry.command import write_telemetry_command  # noqa: E402
@@ -40,6 +41,7 @@ app.command("check")(check_command)
 app.command("console")(console_command)
 app.command("trace")(trace_command)
 app.add_typer(config_app, name="config")
+app.add_typer(new_app, name="new")
 app.command("units")(write_units_command)
 app.command("telemetry")(write_telemetry_command)
 app.command("sweep")(sweep_command)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from crosswire.strategies.average import FRACTION_BITS, VALUE_MAX, WEIGHT_ONE, Average, add_sample, weight_of
 from crosswire.strategies.basis import BASIS_MAX, Basis, basis_of
 from crosswire.strategies.trades import Outcome
+from crosswire.testing import START_NS, Harness, fill, inverse, linear, miss
 from crosswire.venues.side import BUY, SELL
-from tests.support.strategy_harness import START_NS, Harness, fill, inverse, linear, miss
 
 PARAMETERS: dict[str, Any] = {
     "pairs": [["a", "b"]],

@@ -19,10 +19,10 @@ from crosswire.nic.unit.compile import NO_JIT
 from crosswire.strategies.cross_spread import CrossSpread
 from crosswire.strategies.listing import cost_e9, rated_up_e9, sale_e9
 from crosswire.strategies.opportunity import Blocked
+from crosswire.testing import LEG_PARAMETERS, Harness, Sent, fill, inverse, linear, miss
 from crosswire.venues.instrument import E9, Instrument, Payoff
 from crosswire.venues.side import BUY, SELL
 from tests.support.paths import ROOT
-from tests.support.strategy_harness import LEG_PARAMETERS, Harness, Sent, fill, inverse, linear, miss
 
 PARAMETERS = LEG_PARAMETERS | {"position_max": 10, "book_age_max_ms": 1_000}
 MS = 1_000_000

@@ -10,9 +10,9 @@ from crosswire.strategies.leg_parameters import LegParameters, bps_e9, fill_in_l
 from crosswire.strategies.legs import NO_LISTING, Legs
 from crosswire.strategies.listing import LISTINGS_MAX
 from crosswire.strategies.parameters import out_of_range
+from crosswire.testing import inverse, linear
 from crosswire.venues.instrument import E9, Instrument
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX
-from tests.support.strategy_harness import inverse, linear
 
 REQUIRED: dict[str, Any] = {
     "size_max": Decimal(2),

@@ -213,13 +213,10 @@ def trade(
         for venue, each in zip(config.venue, rings, strict=True):
             if each.connections is not None:
                 each.connections.connect(lambda: advance(clock, 0))
-            interface = venue.live.interface if venue.live else ""
-            console.say(f"{venue.name}: {each.obtained} on {interface}", "ring_open", venue=venue.name)
             if venue.live is not None:
                 stamped = RECEIVE_TIMES[venue.live.timestamps]
-                console.print(
-                    f"{venue.name}: {each.obtained} on {venue.live.interface}, frames {stamped}", soft_wrap=True
-                )
+                text = f"{venue.name}: {each.obtained} on {venue.live.interface}, frames {stamped}"
+                console.say(text, "ring_open", venue=venue.name)
         with allocating_in(shared):
             run = make_run(config, config_path, core, [each.ring for each in rings], clock)
             if shared is not None:

@@ -28,10 +28,10 @@ from crosswire.strategies.signals.imbalance import imbalance_e9
 from crosswire.strategies.signals.lead import Lead, lead_e9, see_follower
 from crosswire.strategies.signals.microprice import NO_PRICE, microprice_e9, middle_e9
 from crosswire.strategies.signals.share import balance_e9, share_e9
+from crosswire.testing import linear
 from crosswire.venues.book.book import Book, clear_book, make_books, refresh_top, set_level
 from crosswire.venues.instrument import E9
 from crosswire.venues.side import ASK, BID, BUY, SELL
-from tests.support.strategy_harness import linear
 
 HOUR_NS = 3_600 * NS_PER_S
 DEFINED = linear(tick="0.1", lot="0.001")

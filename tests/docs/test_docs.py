@@ -138,7 +138,9 @@ def test_the_way_into_colocation_is_walked(tmp_path: Path) -> None:
                 line = line.replace(old, new)
             run = [sys.executable, "-m", "crosswire.engine.cli", *shlex.split(line)[1:]]
             if " exchange " in line:
-                exchanges = subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.DEVNULL)
+                exchanges = subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+                assert exchanges.stdout is not None
+                assert any(said.startswith("ready") for said in exchanges.stdout)
                 continue
             ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
             assert (line, ended.returncode, ended.stderr[-2000:] if ended.returncode else "") == (line, 0, "")
@@ -150,7 +152,7 @@ def test_the_way_into_colocation_is_walked(tmp_path: Path) -> None:
         subprocess.run(down, cwd=tmp_path, capture_output=True, check=False)
         if exchanges is not None:
             exchanges.terminate()
-            exchanges.wait(60)
+            exchanges.communicate(timeout=60)
     assert json.loads((tmp_path / "runs" / "synthetic" / "latest" / "summary.json").read_text())["fills"] > 0
 
 

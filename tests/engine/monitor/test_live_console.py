@@ -1,6 +1,5 @@
 """A live run's page in a browser: what is clicked is what the run does, by its journal and the account there."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 
 from tests.support.console import DESKTOP, PHONE, chromium, console
 from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, started
-from tests.support.run_operator import MARKET_S, Operator
+from tests.support.run_operator import MARKET_S, Operator, nothing_is_left
 
 pytestmark = [pytest.mark.control, pytest.mark.console, pytest.mark.netns]
 PATIENCE_MS = PATIENCE_S * 1000
@@ -41,10 +40,7 @@ def test_a_run_is_paused_limited_flattened_and_killed_from_the_browser(config: P
                 asked_ns = sit_before(browser, address, operator, folder)
             assert live.process.wait(PATIENCE_S) == 1
             assert live.text().splitlines()[-1] == "crosswire: killed by tess"
-        exchanges.process.terminate()
-        told = json.loads(exchanges.finish().splitlines()[-1])
-    assert {lots for venue in told.values() for lots in venue["position_lots"].values()} == {0}
-    assert all(venue["resting"] == 0 for venue in told.values())
+        nothing_is_left(exchanges)
     records = operator.records()
     commands = [each for each in records if each["kind"] == "command"]
     assert [each["command"] for each in commands] == ["pause", "set", "set", "resume", "flatten", "kill"]

@@ -12,6 +12,7 @@ from crosswire.engine.monitor.offered import OFFERED
 from crosswire.engine.monitor.top.look import BPS, Edge, Traded, size_at
 from crosswire.engine.monitor.top.panels import latency_texts, number, time_of_day, words
 from crosswire.nic.duration import NS_PER_S
+from crosswire.venues.exchange.clock import CLOCKS_DIFFER_NS
 
 LEVELS_SHOWN = 10
 EDGES_SHOWN = 6
@@ -110,13 +111,14 @@ def signed(value: Decimal) -> str:
 def book_of(row: m.BookRow, now_ns: int) -> Shown:
     """Show one book."""
     is_valid = row.is_proven and not row.is_torn
-    age = since_text(row.exchange_time_ns, now_ns)
+    is_of_one_clock = now_ns - row.exchange_time_ns <= CLOCKS_DIFFER_NS  # a simulated market has its recording's times
+    age = since_text(row.exchange_time_ns, now_ns) if is_of_one_clock else ""
     return {
         "name": row.instrument,
         "quote": row.quote_currency,
         "size_currency": row.size_currency,
         "valid": is_valid,
-        "heard": f"the venue's time is {age} before" if age else "",
+        "heard": f"of {age} ago by the venue's clock" if age else "",
         "bids": [[number(each.price), number(each.size)] for each in row.bids[:LEVELS_SHOWN]] if is_valid else [],
         "asks": [[number(each.price), number(each.size)] for each in row.asks[:LEVELS_SHOWN]] if is_valid else [],
     }

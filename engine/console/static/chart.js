@@ -24,16 +24,18 @@ export class Chart {
     this.place.replaceChildren();
     if (!columns[0].length) return;
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
-    const { unit, digits } = lines[0];
+    const units = [...new Set(lines.map((line) => line.unit))]; // each has a scale; the first two an axis
+    const scaleAxis = (unit, place) => ({ ...axis, scale: unit, side: place ? 1 : 3, grid: place ? { show: false } : axis.grid,
+      size: 62 + (unit === "bps" ? 0 : 30), values: (_, at) => at.map((value) => `${value} ${unit}`) });
     this.plot = new uPlot({
       ...this.size(), tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
       cursor: { y: false, drag: { x: true, y: false, setScale: false } },
       scales: { x: { time: true } },
       series: [{ label: "UTC", value: (_, s) => (s == null ? "-" : new Date(s * 1e3).toISOString().slice(11, 23)) },
-        ...lines.map((line) => ({ label: line.label, stroke: colour(line.colour), width: 1, points: { show: false },
+        ...lines.map((line) => ({ label: line.label, scale: line.unit, stroke: colour(line.colour), width: 1, points: { show: false },
           value: (_, value) => (value == null ? "-" : `${value.toFixed(line.digits)} ${line.unit}`) }))],
       axes: [{ ...axis, space: 90, values: (_, at) => at.map((s) => new Date(s * 1e3).toISOString().slice(11, 19)) },
-        { ...axis, size: 62 + 8 * Math.max(0, digits - 3), values: (_, at) => at.map((value) => `${value} ${unit}`) }],
+        ...units.slice(0, 2).map(scaleAxis)],
       hooks: { drawClear: [(plot) => this.drawSpans(plot)], draw: [(plot) => this.drawCursor(plot)],
         setSelect: [(plot) => this.select(plot)], ready: [(plot) => this.listen(plot)] },
     }, columns, this.place);

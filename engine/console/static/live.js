@@ -19,6 +19,8 @@ export class LivePage {
     this.state = null;
     this.heard_ms = 0; // of this page's clock, when what is shown was new
     this.failure = "";
+    this.questions = Promise.resolve();
+    this.answer = () => {}; // of the question that is open
   }
 
   redraw() {
@@ -42,9 +44,9 @@ export class LivePage {
     try {
       const state = await live.look(this.pair);
       this.failure = "";
+      this.renderCommands(state.commands);
       if (state.state === "none") note(state.error || "asking the monitor ...");
       else await this.render(state);
-      this.renderCommands(state.commands);
     } catch (error) {
       this.failure = error.message;
       if (!this.state) note(error.message);
@@ -187,14 +189,24 @@ export class LivePage {
     $("told").classList.toggle("bad", isBad);
   }
 
+  // One question at a time: what is to be confirmed never takes the place of another under somebody's finger.
   question(text, valid_s = 0) {
-    const dialog = $("question");
+    const asked = this.questions.then(() => this.show(text, valid_s));
+    this.questions = asked;
+    return asked;
+  }
+
+  show(text, valid_s) {
     $("question-text").textContent = text;
-    dialog.returnValue = "";
-    dialog.showModal();
-    const late = valid_s && setTimeout(() => dialog.close("late"), valid_s * 1e3);
-    return new Promise((answer) => {
-      dialog.addEventListener("close", () => { clearTimeout(late); answer(dialog.returnValue === "yes"); }, { once: true });
+    $("question").showModal();
+    return new Promise((answered) => {
+      const late = valid_s ? setTimeout(() => this.answer(false), valid_s * 1e3) : 0;
+      this.answer = (isYes) => {
+        clearTimeout(late);
+        this.answer = () => {};
+        $("question").close();
+        answered(isYes);
+      };
     });
   }
 
@@ -209,8 +221,9 @@ export class LivePage {
   }
 
   listen() {
-    $("question-yes").addEventListener("click", () => $("question").close("yes"));
-    $("question-no").addEventListener("click", () => $("question").close("no"));
+    $("question-yes").addEventListener("click", () => this.answer(true));
+    $("question-no").addEventListener("click", () => this.answer(false));
+    $("question").addEventListener("cancel", () => this.answer(false));
     $("set-name").addEventListener("change", () => this.showRange());
     $("set").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -222,7 +235,7 @@ export class LivePage {
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || $("help").open) return;
     if ($("question").open) {
-      if (event.key === "y" || event.key === "n") $("question").close(event.key === "y" ? "yes" : "no");
+      if (event.key === "y" || event.key === "n") this.answer(event.key === "y");
       return;
     }
     if (["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName)) return;

@@ -30,7 +30,7 @@ export function book(told) {
   const rows = Array.from({ length: Math.max(told.bids.length, told.asks.length) }, (_, place) => ({
     bid: told.bids[place]?.[0], bidSize: told.bids[place]?.[1], ask: told.asks[place]?.[0], askSize: told.asks[place]?.[1],
   }));
-  return element("div", {}, element("p", { class: "quiet" }, `${told.quote}, sizes in ${told.size_currency}; ${told.heard}`),
+  return element("div", {}, element("p", { class: "quiet" }, `${told.quote}, sizes in ${told.size_currency}${told.heard && `; ${told.heard}`}`),
     table(`Book of ${told.name}, prices in ${told.quote}, sizes in ${told.size_currency}`, [
       ["Size", "bidSize", "n"], ["Bid", "bid", "n buy"], ["Ask", "ask", "n sell"], ["Size", "askSize", "n"],
     ], rows));

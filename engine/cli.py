@@ -16,6 +16,7 @@ import typer  # noqa: E402
 from crosswire.engine.adapters import entry_points  # noqa: E402
 from crosswire.engine.checking.command import check_command  # noqa: E402
 from crosswire.engine.configuration.command import SET  # noqa: E402
+from crosswire.engine.configuration.command import SET, list_parameters_command  # noqa: E402
 from crosswire.engine.configuration.command import app as config_app  # noqa: E402
 from crosswire.engine.console.command import console_command  # noqa: E402
 from crosswire.engine.deploy.command import write_units_command  # noqa: E402
@@ -42,6 +43,7 @@ app.command("console")(console_command)
 app.command("trace")(trace_command)
 app.add_typer(config_app, name="config")
 app.add_typer(new_app, name="new")
+app.command("parameters")(list_parameters_command)
 app.command("units")(write_units_command)
 app.command("telemetry")(write_telemetry_command)
 app.command("sweep")(sweep_command)
@@ -147,31 +149,6 @@ def backtest(
         print_warnings(msgspec.convert(json.loads(summary)["warnings"], list[DataWarning]), errors)
     if nothing is not None:
         raise fail(nothing)
-
-
-@app.command("parameters")
-def list_parameters_command(
-    what: Annotated[str, typer.Argument(help="A run's TOML file, or a strategy as strategy.use names it.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
-) -> None:
-    """List what strategies can be told: values or defaults, units, ranges, and what each means."""
-    import msgspec
-    from rich.table import Table
-
-    from crosswire.engine.configuration.parameters import COLUMNS, list_parameters, parameter_lines
-    from crosswire.engine.errors import KNOWN_ERRORS
-
-    try:
-        found = list_parameters(what)
-    except KNOWN_ERRORS as error:
-        raise fail(error) from None
-    if as_json:
-        typer.echo(msgspec.json.Encoder(decimal_format="number").encode(found))
-        return
-    table = Table(*COLUMNS, box=None, pad_edge=False)
-    for row in parameter_lines(found):
-        table.add_row(*row)
-    console.print(table)
 
 
 @app.command("latency")

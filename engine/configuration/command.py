@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crosswire.engine.printing import fail
+from crosswire.engine.printing import console, fail
 
 FILE = Annotated[Path, typer.Argument(help="A run's TOML file.")]
 SOURCE = Annotated[Path, typer.Argument(help="A TOML file, or a run's folder: what that run was configured with.")]
@@ -131,6 +131,30 @@ def schema() -> None:
         typer.echo(json.dumps(make_schema(), indent=1, default=_number))
     except KNOWN_ERRORS as error:
         raise fail(error) from None
+
+
+def list_parameters_command(
+    what: Annotated[str, typer.Argument(help="A run's TOML file, or a strategy as strategy.use names it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """List what strategies can be told: values or defaults, units, ranges, and what each means."""
+    import msgspec
+    from rich.table import Table
+
+    from crosswire.engine.configuration.parameters import COLUMNS, list_parameters, parameter_lines
+    from crosswire.engine.errors import KNOWN_ERRORS
+
+    try:
+        found = list_parameters(what)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    if as_json:
+        typer.echo(msgspec.json.Encoder(decimal_format="number").encode(found))
+        return
+    table = Table(*COLUMNS, box=None, pad_edge=False)
+    for row in parameter_lines(found):
+        table.add_row(*row)
+    console.print(table)
 
 
 def _number(value: object) -> float:

@@ -255,6 +255,8 @@ def test_two_processes_can_not_be_at_one_sweep(config: Path, tmp_path: Path) -> 
     ("grid", "method", "sets", "objective", "said"),
     [
         (["no.such.key=1..3"], "grid", 0, "net", "no"),
+        (["treshold_bps=1..3"], "grid", 0, "net", "did you mean `threshold_bps`"),
+        (["threshold_bps=1,x"], "grid", 0, "net", "threshold_bps = x"),
         (["limits.loss_max=1,x"], "grid", 0, "net", "loss_max"),
         (["depth=1..3"], "random", 0, "net", "--random 0: must be 1 to 5,000"),
         (["depth=1..3"], "grid", 0, "luck", "--objective luck: must be net, flattened, realised"),

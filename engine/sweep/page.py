@@ -53,7 +53,7 @@ def sweep_page(result: Result) -> str:
 
 
 def _money(result: Result, amount: float) -> str:
-    return money_text(rounded(amount), result.ranked[0].currency, sign=True)
+    return money_text(rounded(amount), result.ranked[0].currency, sign=True, named=False)
 
 
 def rounded(amount: float) -> Decimal:
@@ -197,7 +197,7 @@ def _walk(page: Page, result: Result) -> None:
         page.note(f"None: {result.walk}.")
         return
     page.table(
-        ["<from", "<to", "set", "<settings", "P&L before", "P&L behind", "median of all sets behind", "best behind"],
+        ["<from", "<to", "set", "<<settings", "P&L before", "P&L behind", "all sets' median", "their best"],
         [
             (
                 time_text(step.begin_ns),
@@ -210,7 +210,7 @@ def _walk(page: Page, result: Result) -> None:
         ],
     )
     total = sum(step.outside for step in result.walk)
-    page.note(f"Behind all steps: {_money(result, total)}.")
+    page.note(f"Behind all steps: {_money(result, total)} {result.ranked[0].currency}.")
 
 
 def _luck(page: Page, result: Result) -> None:
@@ -242,11 +242,11 @@ def overfitting_line(result: Result) -> tuple[str, str, str]:
     name, found = "probability of backtest overfitting", result.overfitting
     if not isinstance(found, Overfitting):
         return name, "none", found
-    length = duration_text(found.block_intervals * PBO_BLOCKS * result.interval_ns)
+    intervals = f"{number_text(found.block_intervals * PBO_BLOCKS)} intervals of {duration_text(result.interval_ns)}"
     return (
         name,
         percent_text(found.probability),
-        f"of {number_text(found.splits)} ways to halve {length} of data, so often the best of {found.sets} sets that"
+        f"of {number_text(found.splits)} ways to halve {intervals}, so often the best of {found.sets} sets that"
         f" traded was among the worse half on the other data; it lost money there in"
         f" {percent_text(found.loss_probability)}. It says nothing of other days",
     )

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from crosswire.engine.config import ConfigError, make_config, parse_config, parse_toml
+from crosswire.engine.config import ConfigError, parse_config, parse_toml
 from crosswire.engine.configuration.settings import with_settings
+from crosswire.engine.configuration.show import complete_config, toml_text
 from crosswire.engine.sweep.release import release_digest
 from crosswire.engine.sweep.rows import ROWS
 from crosswire.engine.sweep.space import SETS_MAX, Axis, grid_of, parse_axes
@@ -58,7 +59,7 @@ def make_plan(
     document = parse_toml(text, path)
     for axis in axes:
         for value in axis.values or (f"{axis.low:g}", f"{axis.high:g}"):
-            make_config(with_settings(document, [f"{axis.key}={value}"]), path)
+            complete_config(toml_text(with_settings(document, [f"{axis.key}={value}"])), path)
     plan = Plan(
         name=config.name,
         config_file=str(path),

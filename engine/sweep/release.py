@@ -5,9 +5,8 @@ import hashlib
 from importlib.metadata import version
 from pathlib import Path
 
-from crosswire.engine.captures import is_there
-from crosswire.engine.config import RunConfig, parse_config
-from crosswire.engine.paths import named_path
+from crosswire.engine.captures import venue_captures
+from crosswire.engine.config import parse_config
 from crosswire.nic.unit.source import FOLDERS, PACKAGE_FOLDER
 
 ENDS_BYTES = 65_536  # of a capture, at its beginning and its end: all of it would take as long as a run
@@ -26,22 +25,18 @@ def source_digest() -> str:
 
 @functools.lru_cache(maxsize=4096)
 def release_digest(config_text: str, config_path: Path) -> str:
-    """Digest everything but the settings that a result hangs on. ConfigError. What is missing counts as missing."""
+    """Digest everything but the settings that a result hangs on. ConfigError, also of a capture that is not there."""
     config = parse_config(config_text, config_path)
     digest = hashlib.sha256(source_digest().encode())
-    root = config_path.parent
     for strategy in config.strategies:
-        file = root / strategy.use.partition(":")[0]
-        if file.suffix == ".py" and file.is_file():
-            digest.update(file.read_bytes())
-    for path in _captures(config, root):
-        digest.update(_ends_of(path))
+        file = config_path.parent / strategy.use.partition(":")[0]
+        # And what lies beside it, as a strategy's own helpers do.
+        for path in sorted(file.parent.glob("*.py")) if file.suffix == ".py" else ():
+            digest.update(path.read_bytes())
+    for venue in config.venue:
+        for path in venue_captures(venue, config_path) if venue.captures else ():
+            digest.update(_ends_of(path))
     return digest.hexdigest()[:16]
-
-
-def _captures(config: RunConfig, root: Path) -> list[Path]:
-    names = [capture for venue in config.venue for capture in venue.captures]
-    return [path for name in names if is_there(root, name) and (path := named_path(root, name)).is_file()]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -5,16 +5,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+from crosswire.engine.build.definitions import check_definitions
+from crosswire.engine.build.feed_funding import add_feed_funding
 from crosswire.engine.build.run import build_run
 from crosswire.engine.config import parse_config
 from crosswire.engine.errors import KNOWN_ERRORS
 from crosswire.engine.report.recorder import recorder_units
+from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.build import CompileError
 from crosswire.nic.unit.listen import Progress, listeners
 
 
 def compile_all(config_text: str, config_path: Path) -> list[str]:
-    """Load what a backtest loads; return the names of the units that had to be compiled. KNOWN_ERRORS."""
+    """Load what a backtest loads, before its loop and behind it; return the names of what had to be compiled.
+
+    KNOWN_ERRORS.
+    """
     compiled: set[str] = set()
 
     def hear(progress: Progress) -> None:
@@ -22,10 +28,12 @@ def compile_all(config_text: str, config_path: Path) -> list[str]:
 
     listeners.append(hear)
     try:
-        run = build_run(parse_config(config_text, config_path), config_path)
+        config, _ = check_definitions(parse_config(config_text, config_path), config_path)
+        run = build_run(config, config_path)
         try:
             run.core.linker.want(recorder_units())
             run.load()
+            add_feed_funding(run.core.money, config, config_path, (0, NEVER_NS))
         finally:
             run.close()
     finally:

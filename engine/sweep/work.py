@@ -13,6 +13,7 @@ import numpy as np
 from crosswire.engine.backtest import run_backtest
 from crosswire.engine.errors import KNOWN_ERRORS
 from crosswire.engine.report.charge_rows import read_steps
+from crosswire.engine.report.columns import Values
 from crosswire.engine.report.currency import pricing_instrument, report_currency
 from crosswire.engine.report.grid import read_grids
 from crosswire.engine.report.recorder import POSITIONS
@@ -124,13 +125,15 @@ def read_profit(folder: Path, summary: RunSummary) -> tuple[int, list[int], list
     if not times:
         return INTERVALS_NS[0], [], []
     time_ns, curve = np.concatenate(times), np.concatenate(curves)
-    interval_ns = interval_for(int(time_ns[0]), int(time_ns[-1]))
+    interval_ns = interval_for(time_ns)
     numbers = time_ns // interval_ns
     lasts = np.flatnonzero(np.append(numbers[1:] != numbers[:-1], True))
     return interval_ns, numbers[lasts].tolist(), np.diff(curve[lasts], prepend=0.0).tolist()
 
 
-def interval_for(first_ns: int, last_ns: int) -> int:
-    """Choose the shortest interval of which a run has at most INTERVALS_MAX."""
-    fitting = [each for each in INTERVALS_NS if (last_ns - first_ns) // each < INTERVALS_MAX]
+def interval_for(time_ns: Values) -> int:
+    """Choose the shortest interval that is no shorter than samples are apart, and of which there are not too many."""
+    apart_ns = float(np.median(np.diff(time_ns))) if len(time_ns) > 1 else 0.0
+    span_ns = int(time_ns[-1] - time_ns[0])
+    fitting = [each for each in INTERVALS_NS if each >= apart_ns and span_ns // each < INTERVALS_MAX]
     return fitting[0] if fitting else INTERVALS_NS[-1]

@@ -15,7 +15,6 @@ import typer  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
 from crosswire.engine.checking.command import check_command  # noqa: E402
-from crosswire.engine.configuration.command import SET  # noqa: E402
 from crosswire.engine.configuration.command import SET, list_parameters_command  # noqa: E402
 from crosswire.engine.configuration.command import app as config_app  # noqa: E402
 from crosswire.engine.console.command import console_command  # noqa: E402

@@ -197,7 +197,7 @@ def _walk(page: Page, result: Result) -> None:
         page.note(f"None: {result.walk}.")
         return
     page.table(
-        ["<from", "<to", "set", "<<settings", "P&L before", "P&L behind", "all sets' median", "their best"],
+        ["<from", "<to", "set", "<<settings", "P&L before", "P&L after", "all sets' median", "their best"],
         [
             (
                 time_text(step.begin_ns),
@@ -210,7 +210,7 @@ def _walk(page: Page, result: Result) -> None:
         ],
     )
     total = sum(step.outside for step in result.walk)
-    page.note(f"Behind all steps: {_money(result, total)} {result.ranked[0].currency}.")
+    page.note(f"After all steps, added up: {_money(result, total)} {result.ranked[0].currency}.")
 
 
 def _luck(page: Page, result: Result) -> None:

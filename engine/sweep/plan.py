@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
 import msgspec
@@ -55,6 +56,8 @@ def make_plan(
         sets = len(grid_of(axes))
     elif not 1 <= sets <= SETS_MAX:
         raise ConfigError(f"--{method} {sets}: must be 1 to {SETS_MAX:,} sets")
+    elif method == "random" and not any(axis.is_range for axis in axes):
+        sets = min(sets, prod(len(axis.values) for axis in axes))  # there are no more
     config = parse_config(text, path)
     document = parse_toml(text, path)
     for axis in axes:

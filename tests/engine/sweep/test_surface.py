@@ -87,7 +87,7 @@ def test_the_page_says_what_failed_what_is_doubtful_and_all_measures() -> None:
     assert "b against a" in page
     assert "probability that set " in page
     assert "of 12,870 ways to halve " in page
-    assert "Behind all steps: " in page
+    assert "After all steps, added up: " in page
 
 
 def test_the_page_has_no_measure_below_its_least_sample() -> None:

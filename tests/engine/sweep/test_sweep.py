@@ -256,6 +256,11 @@ def test_other_data_is_another_sweep(config: Path, tmp_path: Path) -> None:
     assert make_plan(path, text, ["depth=1..3"], "grid", 0, 1, "net")[0].digest != plan.digest
 
 
+def test_no_more_sets_are_drawn_than_there_are(config: Path) -> None:
+    for grid, sets in ((["depth=1..3", "size_max=0.1,0.2"], 6), (["depth=1..3", "threshold_bps=0.5..1"], 50)):
+        assert make_plan(config, config.read_text(), grid, "random", 50, 1, "net")[0].sets == sets
+
+
 def test_two_processes_can_not_be_at_one_sweep(config: Path, tmp_path: Path) -> None:
     plan, _ = make_plan(config, config.read_text(), ["depth=1..3"], "grid", 0, 1, "net")
     _, lock = open_folder(tmp_path, plan)

@@ -79,6 +79,7 @@ class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     coalesce_us: int | None = None  # receive interrupts' delay while it runs; None leaves the interface as it is
     flow_steering: bool = False  # have the interface put the groups on `queue`
     frames: int = 4096  # that the ring of market data has room for, a power of two
+    timestamps: Literal["poll", "software"] = "poll"  # of market data: when it was polled, or received by the kernel
     exchange_interface: str = ""  # where `crosswire exchange` publishes from
 
 
@@ -301,14 +302,14 @@ def _near_miss(message: str, kind: type[Any], key: str) -> str:
     unknown = re.search(r"unknown field `(.*)`$", message)
     if unknown is None:
         return ""
-    known = _keys_at(kind, key)
+    known = keys_at(kind, key)
     if (new := NEW_NAMES.get(unknown[1])) in known:
         return f": it is called `{new}`; `crosswire config migrate` renames it"
     near = get_close_matches(unknown[1], sorted(known), n=1)
     return f": did you mean `{near[0]}`?" if near else ""
 
 
-def _keys_at(kind: type[Any], key: str) -> set[str]:
+def keys_at(kind: type[Any], key: str) -> set[str]:
     """List the keys of the table that lies at `key` in what is converted to a `kind`."""
     found = [inspect.type_info(kind)]
     for name, _ in re.findall(KEY_STEP, key):

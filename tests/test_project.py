@@ -130,7 +130,8 @@ def test_wheel_holds_the_typed_packages_and_nothing_else(wheel: zipfile.ZipFile)
     names = set(wheel.namelist())
     assert "crosswire/py.typed" in names
     own = (path.relative_to(ROOT) for path in sources())
-    modules = {f"crosswire/{path}" for path in own if "tests" not in path.parts} | {"crosswire/__init__.py"}
+    top = {"crosswire/__init__.py", "crosswire/testing.py"}
+    modules = {f"crosswire/{path}" for path in own if "tests" not in path.parts} | top
     assert {name for name in names if name.endswith(".py")} == modules
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"crosswire"}
     files = [path for folder in SHIPPED for path in (ROOT / folder).rglob("*") if path.is_file()]

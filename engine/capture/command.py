@@ -22,7 +22,7 @@ from crosswire.nic.host.signals import note_signals
 from crosswire.nic.host.testbed import in_namespace
 from crosswire.nic.memory.raw import load_i64_acquire
 from crosswire.nic.memory.struct import address_of
-from crosswire.nic.rings.ring import Frame, poll, release
+from crosswire.nic.rings.ring import NEVER_NS, Frame, poll, release
 from crosswire.nic.rings.sockets.af_packet import AfPacketRing, AfPacketSocket
 from crosswire.nic.rings.sockets.send_slots import SLOT_BYTES
 from crosswire.nic.rings.tap import TapRing, make_tap
@@ -78,7 +78,7 @@ def fill_tap(tap: Any, frame: Frame) -> int:
         taken = load_i64_acquire(address_of(tap) + _TAKEN)
         if tap.written + ROOM_BYTES - taken > tap.capacity:
             return number if number > 0 else FULL
-        if not poll(tap, frame, 0):
+        if not poll(tap, frame, NEVER_NS):  # the kernel stamps every frame
             return number
         release(tap)
     return FRAMES_A_TURN
@@ -201,7 +201,7 @@ def account(
         truncated=lost["truncated"],
         not_written=lane.lost,
         interface_drops=interface_drops,
-        times_raised=lane.records.raised,
+        times_raised=lane.records.raised + owner.ring.times.raised,
         files=[str(path) for path in lane.files.paths],
         file_bytes=lane.files.bytes,
     )

@@ -3,6 +3,7 @@
 import tomllib
 from decimal import Decimal
 from pathlib import Path
+from typing import Protocol
 
 from crosswire.engine.build.definitions import check_definitions
 from crosswire.engine.build.run import Run, build_run
@@ -16,6 +17,7 @@ from crosswire.engine.faults import plain_faults
 from crosswire.engine.journal.description import Description
 from crosswire.engine.loop import Status
 from crosswire.engine.seat import raise_failure
+from crosswire.engine.state import Engine
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.memory.struct import address_of
 from crosswire.nic.unit.link import Linker
@@ -26,23 +28,34 @@ from crosswire.venues.exchange.matching import Matching
 MADE_AGAIN = "backtest", "live", "simulation"
 
 
-def record_again(folder: Path, description: Description, tape: Tape) -> str:
+class Onlooker(Protocol):
+    """Who wants to see more of a run that is made again than its tape has."""
+
+    def link(self, linker: Linker) -> None:
+        """Ask for units of its own."""
+
+    def begin(self, engine: Engine) -> None:
+        """All units are loaded, and the first turn is still to come."""
+
+
+def record_again(folder: Path, description: Description, tape: Tape, onlooker: Onlooker | None = None) -> str:
     """Make a run again and record it; return a backtest's digests, "" of another run, or of a tape that stopped.
 
     ExplainError, ConfigError, CaptureError, JournalError, LoopError: one line each.
     """
     if description.kind == "backtest":
-        return record_backtest(folder, description, tape)
+        return record_backtest(folder, description, tape, onlooker)
     if description.kind not in MADE_AGAIN:
         raise ExplainError(f"{folder}: is a {description.kind}; what can be looked through is a backtest or a live run")
     if not description.capture:
         raise ExplainError(f"{folder}: what its loop saw was not kept; trade with crosswire live ... --capture FOLDER")
     told = read_told(folder, description)
-    WatchedReplay(told, open_capture(told, Path(description.capture), description.venues), tape).follow_all()
+    captures = open_capture(told, Path(description.capture), description.venues)
+    WatchedReplay(told, captures, tape, onlooker).follow_all()
     return ""
 
 
-def record_backtest(folder: Path, description: Description, tape: Tape) -> str:
+def record_backtest(folder: Path, description: Description, tape: Tape, onlooker: Onlooker | None = None) -> str:
     """Make a backtest again and record it; return its digests, "" if the tape stopped before the end."""
     config_path = Path(description.config_file)
     config = make_config(tomllib.loads(description.config_text, parse_float=Decimal), config_path)
@@ -60,7 +73,11 @@ def record_backtest(folder: Path, description: Description, tape: Tape) -> str:
                 tape.matchings[number] = address_of(matching)
         entries = WatchEntries()
         run.core.linker.link(entries, "watch", watch_unit(), "watch")
+        if onlooker is not None:
+            onlooker.link(run.core.linker)
         run.load()
+        if onlooker is not None:
+            onlooker.begin(run.engine)
         return run.digests() if watch_until_finished(run, entries, tape) else ""
     finally:
         run.close()
@@ -85,14 +102,18 @@ def watch_until_finished(run: Run, entries: WatchEntries, tape: Tape) -> bool:
 class WatchedReplay(Replay):
     """A live run that is followed again and recorded."""
 
-    def __init__(self, told: Told, captures: list[VenueCapture], tape: Tape) -> None:
+    def __init__(self, told: Told, captures: list[VenueCapture], tape: Tape, onlooker: Onlooker | None = None) -> None:
         """As `Replay`."""
-        self.tape, self.watching = tape, WatchEntries()
+        self.tape, self.watching, self.onlooker = tape, WatchEntries(), onlooker
         super().__init__(told, captures)
+        if onlooker is not None:
+            onlooker.begin(self.run.engine)
 
     def link(self, linker: Linker) -> None:
         """Ask for the unit that records."""
         linker.link(self.watching, "watch_told", watch_told_unit(), "watch_told")
+        if self.onlooker is not None:
+            self.onlooker.link(linker)
 
     def follow_told(self) -> int:
         """Follow and record the turns that are told."""

@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from crosswire.engine.alarm import alarm_text
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, ORDERS, CaptureFiles, TapLane, TapWriter, compile_take
-from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
+from crosswire.engine.config import LiveConfig, RunConfig, need_live, parse_config, read_config_text
+from crosswire.engine.configuration.settings import set_text
 from crosswire.engine.control.mailbox import client_text
 from crosswire.engine.control.parameters import set_control
 from crosswire.engine.control.share import SharedRun
@@ -25,7 +26,7 @@ from crosswire.engine.ending import give_up, go_on_without_segment
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, KilledError, LoopError
 from crosswire.engine.feed_warnings import mismatch_warnings
 from crosswire.engine.journal.carry import Carried, last_carried
-from crosswire.engine.journal.description import write_description
+from crosswire.engine.journal.description import Description, write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening
 from crosswire.engine.journal.reconcile import doubt_text, has_something, tells_account
 from crosswire.engine.live.accounts import AccountCheck, make_account_sources
@@ -59,6 +60,7 @@ from crosswire.nic.journal.files import FOLDER, MEMORY_FOLDER, SharedJournal
 from crosswire.nic.journal.journal import wants_segment
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.rings.dpdk.dpdk import known_to_dpdk
+from crosswire.nic.rings.receive_times import KINDS as RECEIVE_TIMES
 from crosswire.nic.rings.tap import tell_run
 from crosswire.nic.tcp.connection import TcpConnections, prepare
 from crosswire.nic.tcp.ring import TcpRing
@@ -147,32 +149,40 @@ def run_live(
     seconds: float,
     console: Console,
     capture: Path | None = None,
+    settings: Sequence[str] = (),
 ) -> Path:
     """Trade one configuration on the host's rings until a signal, or for `seconds` (0: no limit); return its folder.
 
+    `settings`, "key=value", are set for this run; what it keeps as its configuration has them.
     With `capture` all that the loop sees is recorded in that folder, venue by venue, for a backtest and for `explain`.
     On every signal that would end it but SIGKILL: send nothing more, cancel all, wait for the answers, leave the
     groups, make the run's files. An alarm does the same and ends in an AlarmError. ConfigError, HostError,
     JournalError, LimitError, LoopError: one line each.
     """
-    config = load_config(config_path)
+    config_text = set_text(read_config_text(config_path), config_path, settings)
+    config = parse_config(config_text, config_path)
     live = need_live(config, config_path)
     steady = SteadyConsole(console)
     with logged(config.log, config_path, config.name, "live", steady.put_line) as steady.json_log:
-        return trade(config, live, config_path, output, started, seconds, steady, capture)
+        return trade(Asked(config_path, config_text, settings, config, live), output, started, seconds, steady, capture)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run was asked to be: its configuration with what was set for this run, and the file that it is from."""
+
+    config_path: Path
+    config_text: str
+    settings: Sequence[str]
+    config: RunConfig
+    live: LiveConfig
 
 
 def trade(
-    config: RunConfig,
-    live: LiveConfig,
-    config_path: Path,
-    output: Path,
-    started: float,
-    seconds: float,
-    console: SteadyConsole,
-    capture: Path | None,
+    asked: Asked, output: Path, started: float, seconds: float, console: SteadyConsole, capture: Path | None
 ) -> Path:
     """Do what `run_live` says."""
+    config, live, config_path = asked.config, asked.live, asked.config_path
     check_capabilities(config, live)
     check_host(config, config_path, output, console)
     files = capture_files(config, capture)
@@ -203,8 +213,10 @@ def trade(
         for venue, each in zip(config.venue, rings, strict=True):
             if each.connections is not None:
                 each.connections.connect(lambda: advance(clock, 0))
-            interface = venue.live.interface if venue.live else ""
-            console.say(f"{venue.name}: {each.obtained} on {interface}", "ring_open", venue=venue.name)
+            if venue.live is not None:
+                stamped = RECEIVE_TIMES[venue.live.timestamps]
+                text = f"{venue.name}: {each.obtained} on {venue.live.interface}, frames {stamped}"
+                console.say(text, "ring_open", venue=venue.name)
         with allocating_in(shared):
             run = make_run(config, config_path, core, [each.ring for each in rings], clock)
             if shared is not None:
@@ -213,7 +225,7 @@ def trade(
         resume_sessions(run, config, carried)
         check = AccountCheck(run, sources)
         closing.callback(check.stop)
-        folder = make_run_folder(output, config.name, config_path.read_text())
+        folder = make_run_folder(output, config.name, asked.config_text)
         if shared is not None:
             shared.publish(run, [each.market.ring for each in rings], folder)
         kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
@@ -231,7 +243,9 @@ def trade(
         start_s = time.perf_counter() - started
         loop_started = time.perf_counter()
         continues = carried.folder.name if carried else ""
-        write_description(core.engine.journal, describe_run(core, config, config_path, "live", continues, capture))
+        described = describe_run(core, config, config_path, "live", continues, capture)
+        described = replace(described, config_text=asked.config_text, settings=list(asked.settings))
+        write_description(core.engine.journal, described)
         write_opening(core, config, carried, [part.session for part in run.parts])
         kept.keep()  # on the disk before the first order
         if kept.failure is not None:
@@ -251,7 +265,7 @@ def trade(
             record_closed(core.engine, core.engine.state.now_ns)
         wall_s = time.perf_counter() - loop_started
         writer.stop()
-        failure = end_journal(run, kept, rings, lanes, start_s, wall_s)
+        failure = end_journal(run, described, kept, rings, lanes, start_s, wall_s)
     for own in chain.from_iterable(files):
         paths = ", ".join(map(str, own.paths))
         console.say(f"captured {own.frames:,} frames of {own.name}: {paths}", "captured", frames=own.frames)
@@ -284,12 +298,19 @@ def capture_files(config: RunConfig, capture: Path | None) -> list[tuple[Capture
 
 
 def end_journal(
-    run: Run, kept: SharedJournal, rings: list[VenueRings], lanes: list[TapLane], start_s: float, wall_s: float
+    run: Run,
+    described: Description,
+    kept: SharedJournal,
+    rings: list[VenueRings],
+    lanes: list[TapLane],
+    start_s: float,
+    wall_s: float,
 ) -> Exception | None:
     """Write what was counted, and bring everything to the disk; return what went wrong with the counting."""
     failure = None
     try:
         facts = run_facts(run, start_s, wall_s, "")
+        facts = replace(facts, config_text=described.config_text, settings=described.settings)
         facts.counters.update(journal_counters(run, kept) | capture_counters(lanes))
         for part, each, venue in zip(run.parts, rings, run.config.venue, strict=True):
             seen = run.engine.venues[part.session.venue]

@@ -16,6 +16,7 @@ from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.dpdk.dpdk import DpdkPort, DpdkRing
 from crosswire.nic.rings.joined import make_joined_ring
+from crosswire.nic.rings.receive_times import POLL, SOFTWARE
 from crosswire.nic.rings.sockets.af_packet import AfPacketRing, AfPacketSocket
 from crosswire.nic.rings.sockets.tcp import TcpSocket, TcpSocketRing
 from crosswire.nic.rings.sockets.udp import UdpSocket, UdpSocketRing
@@ -156,7 +157,10 @@ def open_market(
     live = venue.live
     assert live is not None
     if live.ring == "sockets":
-        return closing.enter_context(UdpSocket(live.interface, groups, busy_poll_us=live.busy_poll_us)), "sockets"
+        udp = UdpSocket(
+            live.interface, groups, busy_poll_us=live.busy_poll_us, kernel_times=live.timestamps == SOFTWARE
+        )
+        return closing.enter_context(udp), "sockets"
     market, obtained = open_bypass(venue, live, groups, connections, closing)
     closing.enter_context(Membership(live.interface, groups))
     return market, obtained
@@ -170,9 +174,16 @@ def open_bypass(
     closing: ExitStack,
 ) -> tuple[Any, str]:
     """Open a ring that takes the frames before, or beside, the kernel's stack."""
+    if live.timestamps != POLL and live.ring != "af_packet":
+        raise ConfigError(
+            f'venue {venue.name}: live.timestamps = "{live.timestamps}": {live.ring} takes frames before the'
+            ' kernel could stamp them; set it to "poll", or the ring to "af_packet" or "sockets"'
+        )
     steered = tuple((group.ip, group.port, group.source_ip) for group in groups)
     if live.ring == "af_packet":
-        return closing.enter_context(AfPacketSocket(live.interface, udp=steered, frames=live.frames)), "af_packet"
+        stamped = live.timestamps == SOFTWARE
+        packets = AfPacketSocket(live.interface, udp=steered, frames=live.frames, kernel_times=stamped)
+        return closing.enter_context(packets), "af_packet"
     if live.ring == "dpdk":
         if not live.device:
             raise ConfigError(f'venue {venue.name}: live.device is missing: what DPDK is to open, as "0000:3b:00.0"')

@@ -33,6 +33,7 @@ from crosswire.nic.packet import (
     HalfWord,
     Word,
 )
+from crosswire.nic.rings.receive_times import ReceiveTimes, receive_time_counters, received_ns
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, next_time_ns, poll, release, set_frame
 from crosswire.nic.rings.sockets.packet_socket import (
     INSTRUCTION_BYTES,
@@ -98,7 +99,7 @@ class AfPacketRing(SendSlots):
     received: i64  # frames released so far
     truncated: i64  # frames longer than a slot; among `counters.drops`
     descriptor: i64
-    kernel_times: i64  # 1: a frame's time is the kernel's receive stamp, not the poll's
+    times: ReceiveTimes
     counters: RingCounters  # `drops`: the kernel's are added by `AfPacketSocket.statistics`
     send_lengths: Annotated[Array, i64, TRANSMIT_SLOTS]
 
@@ -115,7 +116,9 @@ def poll_af_packet(ring: AfPacketRing, frame: Frame, now_ns: int) -> bool:
         if slot.captured == slot.length:
             if status & _STATUS_VLAN_VALID != 0:
                 put_tag_back(slot)
-            time_ns = now_ns if ring.kernel_times == 0 else slot.seconds * NS_PER_S + slot.nanoseconds
+            time_ns = now_ns
+            if ring.times.by_kernel != 0:
+                time_ns = received_ns(ring.times, slot.seconds * NS_PER_S + slot.nanoseconds, now_ns)
             set_frame(ring.counters, frame, address + slot.frame_offset, slot.length, time_ns)
             return True
         ring.truncated += 1
@@ -185,7 +188,8 @@ class AfPacketSocket(Owner):
     the network namespace of the calling thread; HostError if something is refused. Frames come with all tags and
     headers that they had on the wire. IP fragments are not steered. The kernel's stack sees the frames too: UDP
     ports of ours are held by silent sockets, so that it answers no "port unreachable"; against its resets to `tcp`
-    connections that it does not know, only a rule of its firewall helps. The loop must not touch `ring` after `close`.
+    connections that it does not know, only a rule of its firewall helps. `kernel_times`: a frame's time is when the
+    kernel received it, not when it was polled. The loop must not touch `ring` after `close`.
     """
 
     def __init__(
@@ -209,7 +213,7 @@ class AfPacketSocket(Owner):
         interface_index(interface)
         try:
             self._packets = self._open(make_filter(udp, tcp), frames)
-            self.ring.kernel_times = int(kernel_times)
+            self.ring.times.by_kernel = int(kernel_times)
             for ip, port in dict.fromkeys(rule[:2] for rule in udp):
                 self._hold_port(ip, port)
         except HostError:
@@ -263,7 +267,8 @@ class AfPacketSocket(Owner):
         self._kernel_drops += drops
         ring = self.ring
         ring.counters.drops = self._kernel_drops + ring.truncated
-        return {"kernel_drops": self._kernel_drops, "truncated": ring.truncated, "refused": ring.refused}
+        counted = {"kernel_drops": self._kernel_drops, "truncated": ring.truncated, "refused": ring.refused}
+        return counted | receive_time_counters(ring.times)
 
     def stop_receiving(self) -> None:
         """Let no frame in from here on; those in the ring are still to be polled."""

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.interface import interface_index
 from crosswire.nic.host.multicast import Group, ip_text, is_multicast, join_group, multicast_mac
 from crosswire.nic.host.owner import Owner
@@ -28,6 +29,7 @@ from crosswire.nic.packet import (
     patch_udp_length,
     write_udp_frame_header,
 )
+from crosswire.nic.rings.receive_times import ReceiveTimes, receive_time_counters, received_ns
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, next_time_ns, poll, release, set_frame
 from crosswire.nic.rings.sockets.send_slots import (
     SLOT_BYTES,
@@ -47,6 +49,7 @@ _PAYLOAD_BYTES_MAX = SLOT_BYTES - UDP_FRAME_HEADER_BYTES
 _MSG_TRUNC = 0x20
 _SO_RCVBUFFORCE, _SO_BUSY_POLL, _SO_MEMINFO = 33, 46, 55
 _MEMINFO_DROPS = 8  # SK_MEMINFO_DROPS
+_SO_TIMESTAMPNS = 35  # also the type of the control message
 _MADE_UP_MAC = 0x02_00_00_00_00_00  # locally administered: a socket doesn't tell the sender's
 
 
@@ -85,6 +88,18 @@ class MessagePart(Struct):
     length: u64
 
 
+class StampMessage(Struct):
+    """struct cmsghdr with a struct timespec: the one control message that is asked for."""
+
+    length: u64
+    level_and_type: u64  # 32 bits each, the level in the lower ones
+    seconds: i64
+    nanoseconds: i64
+
+
+STAMP_KIND = socket.SOL_SOCKET | _SO_TIMESTAMPNS << 32
+
+
 class UdpEnd(Struct):
     """One socket that receives: its descriptor, and the headers of its frames without length and source."""
 
@@ -106,11 +121,13 @@ class UdpSocketRing(SendSlots):
     truncated: i64  # datagrams longer than a slot; among `counters.drops`
     receive_error: i64  # errno of the last call that failed for another reason than "nothing there"; 0: none
     counters: RingCounters  # `drops`: the kernel's are added by `UdpSocket.statistics`
+    times: ReceiveTimes
     ends: Annotated[Pointer, UdpEnd]
     receive_messages: Annotated[Pointer, MessageVector]
     receive_sources: Annotated[Pointer, SocketAddress]
     receive_parts: Annotated[Pointer, MessagePart]
     receive_slots: Annotated[Pointer, u8]
+    receive_stamps: Annotated[Pointer, StampMessage]
     send_descriptor: i64
     send_messages: Annotated[Pointer, MessageVector]
     send_parts: Annotated[Pointer, MessagePart]
@@ -122,10 +139,13 @@ def poll_udp(ring: UdpSocketRing, frame: Frame, now_ns: int) -> bool:
     while True:
         while ring.batch_position < ring.batch_count:
             message = ring.receive_messages[ring.batch_position]
+            time_ns = now_ns
+            if ring.times.by_kernel != 0:
+                time_ns = received_ns(ring.times, take_stamp_ns(ring, message), now_ns)
             if message.flags & _MSG_TRUNC == 0:
                 address = address_of(ring.receive_slots) + ring.batch_position * SLOT_BYTES
                 length = write_headers(ring, address, message.length & 0xFFFFFFFF)
-                set_frame(ring.counters, frame, address, length, now_ns)
+                set_frame(ring.counters, frame, address, length, time_ns)
                 return True
             ring.truncated += 1
             ring.counters.drops += 1
@@ -133,6 +153,14 @@ def poll_udp(ring: UdpSocketRing, frame: Frame, now_ns: int) -> bool:
         if not receive_batch(ring):
             ring.counters.empty_polls += 1
             return False
+
+
+@compiled
+def take_stamp_ns(ring: UdpSocketRing, message: MessageVector) -> int:
+    """Return the kernel's stamp of the batch's current datagram, ns since the epoch, 0: it has none."""
+    stamp = ring.receive_stamps[ring.batch_position]
+    is_there = message.control_length >= size_of(StampMessage) and stamp.level_and_type == STAMP_KIND
+    return stamp.seconds * NS_PER_S + stamp.nanoseconds if is_there else 0
 
 
 @compiled
@@ -159,6 +187,8 @@ def receive_batch(ring: UdpSocketRing) -> bool:
         asked = ring.turn
         ring.turn = asked + 1 if asked + 1 < ring.end_count else 0
         messages = address_of(ring.receive_messages)
+        if ring.times.by_kernel != 0:
+            make_room_for_stamps(ring)
         count = call_recvmmsg(ring.ends[asked].descriptor, messages, BATCH_DATAGRAMS, MSG_DONTWAIT)
         if count > 0:
             ring.batch_end = asked
@@ -168,6 +198,13 @@ def receive_batch(ring: UdpSocketRing) -> bool:
         if count != -errno.EAGAIN and count != -errno.EINTR:
             ring.receive_error = -count
     return False
+
+
+@compiled
+def make_room_for_stamps(ring: UdpSocketRing) -> None:
+    """Say again how much room there is for the control messages: the kernel wrote how much it took."""
+    for number in range(BATCH_DATAGRAMS):
+        ring.receive_messages[number].control_length = size_of(StampMessage)
 
 
 @release.register(UdpSocketRing)
@@ -216,7 +253,8 @@ class UdpSocket(Owner):
 
     Frames are sent from the first of `local`, or from a port of the kernel's choice; multicast goes out on
     `interface`. `busy_poll_us`: how long a call may drive the NIC's queue itself (SO_BUSY_POLL; some kernels want
-    CAP_NET_ADMIN, 6.18 did not; no effect with drivers such as veth). HostError if something is refused. The loop must
+    CAP_NET_ADMIN, 6.18 did not; no effect with drivers such as veth). `kernel_times`: a frame's time is when the kernel
+    received it, not when it was polled. HostError if something is refused. The loop must
     not touch `ring` after `close`.
     """
 
@@ -228,6 +266,7 @@ class UdpSocket(Owner):
         *,
         busy_poll_us: int = 0,
         receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
+        kernel_times: bool = False,
     ) -> None:
         self.interface = interface
         self._sockets: list[socket.socket] = []  # those that receive first, as in `ring.ends`
@@ -238,6 +277,7 @@ class UdpSocket(Owner):
             raise HostError(f"{interface}: {len(groups)} groups and {len(local)} ports; at most {SOCKETS_MAX} together")
         index = interface_index(interface)
         self.ring = _make_ring()
+        self.ring.times.by_kernel = int(kernel_times)
         try:
             for group in groups:
                 join_group(self._receiver(group.ip, group.port), interface, group)
@@ -260,6 +300,8 @@ class UdpSocket(Owner):
         if is_multicast(ip):
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # other programs may listen as well
         self._set_receive_buffer(made)
+        if self.ring.times.by_kernel:
+            made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         if self._busy_poll_us > 0:
             try:
                 made.setsockopt(socket.SOL_SOCKET, _SO_BUSY_POLL, self._busy_poll_us)
@@ -295,7 +337,8 @@ class UdpSocket(Owner):
         ring = self.ring
         kernel_drops = sum(self._kernel_drops)
         ring.counters.drops = kernel_drops + ring.truncated
-        return {"kernel_drops": kernel_drops, "truncated": ring.truncated, "refused": ring.refused}
+        counted = {"kernel_drops": kernel_drops, "truncated": ring.truncated, "refused": ring.refused}
+        return counted | receive_time_counters(ring.times)
 
     @property
     def obtained_buffer_bytes(self) -> int:
@@ -315,6 +358,9 @@ def _make_ring() -> UdpSocketRing:
     for part in parts:
         part.length = _PAYLOAD_BYTES_MAX
     ring.receive_parts = parts
+    ring.receive_stamps = stamps = array(StampMessage, BATCH_DATAGRAMS)
+    for number in range(BATCH_DATAGRAMS):
+        ring.receive_messages[number].control = stamps[number].address
     ring.send_messages, ring.send_destinations, ring.send_parts, ring.send_slots = _make_messages(TRANSMIT_SLOTS)
     return ring
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from crosswire.engine.config import LiveVenueConfig, VenueConfig
+from crosswire.engine.config import ConfigError, LiveVenueConfig, VenueConfig
 from crosswire.engine.live.rings import open_market, parse_group
 from crosswire.nic.host.testbed import Testbed, in_namespace
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES
@@ -110,3 +110,21 @@ def test_every_ring_filters_by_source(testbed: Testbed, ring: RingName, options:
             assert by_kernel == [payload for _, payload in sent if payload not in wanted]
         else:
             assert by_kernel == [payload for _, payload in sent]
+
+
+@pytest.mark.parametrize("ring", ["af_packet", "sockets"])
+def test_frames_have_the_kernels_times_where_that_is_configured(testbed: Testbed, ring: RingName) -> None:
+    venue = venue_of(testbed, ring, [f"{SOURCE}@{GROUP}:{PORT}"], timestamps="software")
+    with in_namespace(testbed.engine), ExitStack() as closing:
+        assert venue.live is not None
+        market, obtained = open_market(venue, [parse_group(text, "groups") for text in venue.live.groups], closing)
+        assert obtained == ring
+        assert market.ring.times.by_kernel == 1
+
+
+def test_a_ring_that_the_kernel_does_not_stamp_is_refused(testbed: Testbed) -> None:
+    venue = venue_of(testbed, "af_xdp", [f"{SOURCE}@{GROUP}:{PORT}"], require="generic", timestamps="software")
+    with in_namespace(testbed.engine), ExitStack() as closing:
+        assert venue.live is not None
+        with pytest.raises(ConfigError, match='timestamps = "software": af_xdp takes frames before the kernel'):
+            open_market(venue, [parse_group(text, "groups") for text in venue.live.groups], closing)

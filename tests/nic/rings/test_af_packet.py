@@ -4,6 +4,7 @@ import errno
 import fcntl
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +125,24 @@ def test_tags_are_where_they_were_on_the_wire(testbed: Testbed, link: Link, wire
         for frame in sent:
             wire.send(frame)
         assert driver_of(owner.ring, jit).receive(len(sent)) == sent
+
+
+@JIT
+def test_a_frame_has_the_time_at_which_the_kernel_received_it(
+    testbed: Testbed, link: Link, wire: socket.socket, jit: bool
+) -> None:
+    with opened(testbed, kernel_times=True) as packets:
+        driver, sent_ns = driver_of(packets.ring, jit), []
+        for _ in range(5):
+            before_ns = time.time_ns()
+            wire.send(frame_of(link))
+            sent_ns.append((before_ns, time.time_ns()))
+        time.sleep(0.05)
+        polled_ns = time.time_ns()
+        for before_ns, after_ns in sent_ns:
+            assert driver.take(packets.ring, driver.frame, polled_ns, driver.received, 1)
+            assert before_ns <= driver.frame.time_ns <= after_ns + 1_000_000  # its softirq may run a little later
+        assert packets.statistics()["stamped_by_the_kernel"] == len(sent_ns)
 
 
 def test_a_tagged_frame_polled_twice_is_the_same(testbed: Testbed, link: Link, wire: socket.socket) -> None:

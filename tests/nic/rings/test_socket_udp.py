@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -76,6 +77,35 @@ def test_made_headers_say_where_a_datagram_came_from(sockets: UdpSocket, peer: s
         assert (packet.destination_ip, packet.destination_port) == (LOOPBACK_IP, endpoint(sockets, number)[1])
         assert packet.payload_length == len(payload)
         assert internet_checksum(room.address + ETHERNET_HEADER_BYTES, IPV4_HEADER_BYTES, 0) == 0
+
+
+@JIT
+def test_a_datagram_has_the_time_at_which_the_kernel_received_it(peer: socket.socket, jit: bool) -> None:
+    """However long it waited to be polled, in whichever place of its batch."""
+    sent_ns = []
+    with UdpSocket("lo", local=[(LOOPBACK_IP, 0)], kernel_times=True) as sockets:
+        for number in range(2 * BATCH_DATAGRAMS + 3):
+            before_ns = time.time_ns()
+            peer.sendto(bytes([number]), endpoint(sockets, 0))
+            sent_ns.append((before_ns, time.time_ns()))
+        time.sleep(0.05)
+        driver, polled_ns = driver_of(sockets.ring, jit), time.time_ns()
+        for before_ns, after_ns in sent_ns:
+            assert driver.take(sockets.ring, driver.frame, polled_ns, driver.received, 1)
+            assert before_ns <= driver.frame.time_ns <= after_ns
+        counted = sockets.statistics()
+    assert counted["stamped_by_the_kernel"] == len(sent_ns)
+    assert (counted["not_stamped"], counted["stamps_ahead_of_the_poll"], counted["stamps_out_of_order"]) == (0, 0, 0)
+
+
+def test_a_datagram_without_a_stamp_has_the_time_of_the_poll(peer: socket.socket) -> None:
+    with UdpSocket("lo", local=[(LOOPBACK_IP, 0)], kernel_times=True) as sockets:
+        sockets._sockets[0].setsockopt(socket.SOL_SOCKET, 35, 0)  # SO_TIMESTAMPNS
+        peer.sendto(b"bare", endpoint(sockets, 0))
+        frame, now_ns = Frame(), time.time_ns()
+        assert poll(sockets.ring, frame, now_ns)
+        assert frame.time_ns == now_ns
+        assert sockets.statistics()["not_stamped"] == 1
 
 
 @JIT

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from crosswire.engine.feed_warnings import feed_warnings
 from crosswire.engine.live.live import tell_contradicted
+from crosswire.engine.live.steady import SteadyConsole
 from crosswire.venues.book.book import set_level
 from crosswire.venues.book.pages import LEVELS_MIN
 from crosswire.venues.feed import note_mismatch
@@ -44,7 +45,7 @@ def test_what_the_feed_contradicts_is_told_and_once_while_it_is_live() -> None:
     )
     said, told = StringIO(), set[str]()
     for _ in range(2):
-        tell_contradicted(run, told, Console(file=said))
+        tell_contradicted(run, told, SteadyConsole(Console(file=said)))
     assert said.getvalue() == f"warning: {line}\n"
     desk.feed.ignores_definitions = 1
     assert "the configuration was believed" in lines(desk)[0]

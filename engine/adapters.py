@@ -1,64 +1,16 @@
 """The venues that are installed: found by their entry points, imported only when they are asked for."""
 
 import importlib
-import sys
-from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crosswire.engine.entry_points import VENUE_GROUP, entry_points
 from crosswire.venues.errors import VenueError, one_line
 
 if TYPE_CHECKING:
     from crosswire.venues.adapter import Adapter
 
-GROUP = "crosswire.venues"
 OWN_PACKAGE = "crosswire"
-
-
-@dataclass(frozen=True)
-class EntryPoint:
-    """Where a package says that its adapter is."""
-
-    name: str
-    value: str  # "package.module:NAME"
-    package: str
-    rival: str = ""  # another package that offers a venue of this name
-
-
-@cache
-def entry_points() -> dict[str, EntryPoint]:
-    """Find every installed adapter by name. If a package is installed twice, keep the one that would be imported.
-
-    `importlib.metadata` finds the same, but importing it takes longer (30 to 50 ms) than the rest of reading a
-    configuration.
-    """
-    found: dict[str, EntryPoint] = {}
-    for folder in dict.fromkeys(sys.path):
-        for path in sorted(Path(folder or ".").glob("*.*-info/entry_points.txt")):
-            for entry in read_entry_points(path):
-                first = found.setdefault(entry.name, entry)
-                if first.package != entry.package:
-                    found[entry.name] = replace(first, rival=entry.package)
-    return dict(sorted(found.items()))
-
-
-def read_entry_points(path: Path) -> list[EntryPoint]:
-    """Read the adapters that one package offers."""
-    package = path.parent.name.rpartition(".")[0].partition("-")[0]
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []  # another package's file, which is not ours to report
-    entries = []
-    section = ""
-    for line in map(str.strip, lines):
-        if line.startswith("["):
-            section = line.strip("[] ")
-        elif section == GROUP and "=" in line and not line.startswith("#"):
-            name, _, value = (part.strip() for part in line.partition("="))
-            entries.append(EntryPoint(name, value, package))
-    return entries
 
 
 @cache
@@ -69,9 +21,9 @@ def find_adapter(name: str) -> "Adapter":
     """
     from crosswire.venues.adapter import Adapter  # slow to import; `crosswire --help` does not need it
 
-    entry = entry_points().get(name)
+    entry = entry_points(VENUE_GROUP).get(name)
     if entry is None:
-        raise VenueError(f"unknown venue {name}; known are {', '.join(entry_points()) or 'none'}")
+        raise VenueError(f"unknown venue {name}; known are {', '.join(entry_points(VENUE_GROUP)) or 'none'}")
     if entry.rival:
         raise VenueError(f"venue {name} is offered by two packages, {entry.package} and {entry.rival}: remove one")
     where = f"venue {name} of package {entry.package} ({entry.value})"

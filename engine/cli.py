@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated  # noqa: E402
 
 import typer  # noqa: E402
 
-from crosswire.engine.adapters import entry_points  # noqa: E402
 from crosswire.engine.checking.command import check_command  # noqa: E402
 from crosswire.engine.configuration.command import SET, list_parameters_command  # noqa: E402
 from crosswire.engine.configuration.command import app as config_app  # noqa: E402
 from crosswire.engine.console.command import console_command  # noqa: E402
 from crosswire.engine.deploy.command import write_units_command  # noqa: E402
 from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
+from crosswire.engine.entry_points import VENUE_GROUP, entry_points  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
 from crosswire.engine.new.command import app as new_app  # noqa: E402
@@ -330,7 +330,7 @@ app.command("doctor")(doctor_command(console, errors, fail))
 @app.command()
 def inspect(
     captures: Annotated[list[Path], typer.Argument(help="pcap or pcapng files, plain, .gz or .zst; folders of them.")],
-    venue: Annotated[str, typer.Option(help=f"Whose captures they are: {', '.join(entry_points())}.")],
+    venue: Annotated[str, typer.Option(help=f"Whose captures they are: {', '.join(entry_points(VENUE_GROUP))}.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     instruments: Annotated[bool, typer.Option(help="Print the instruments as configuration tables.")] = False,
     messages: Annotated[int, typer.Option(help="Print the first N messages field by field instead.")] = 0,
@@ -375,7 +375,7 @@ def add_importers() -> None:
     from crosswire.engine.adapters import find_adapter
     from crosswire.engine.errors import KNOWN_ERRORS
 
-    for venue in entry_points():
+    for venue in entry_points(VENUE_GROUP):
         try:
             importers = find_adapter(venue).importers
         except KNOWN_ERRORS as error:
@@ -696,7 +696,7 @@ def main() -> None:
     words = sys.argv[1:] or os.environ.get("COMP_WORDS", "").split()[1:]
     if words[:1] == ["import"]:
         add_importers()
-    elif words and words[0] in entry_points():
+    elif words and words[0] in entry_points(VENUE_GROUP):
         add_processes(words[0])
     listeners.append(Teller())
     app()

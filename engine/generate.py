@@ -12,8 +12,9 @@ from typing import Any
 
 from numba import literal_unroll
 
-from crosswire.engine.adapters import OWN_PACKAGE, entry_points, find_adapter
+from crosswire.engine.adapters import OWN_PACKAGE, find_adapter
 from crosswire.engine.config import ConfigError
+from crosswire.engine.entry_points import VENUE_GROUP, entry_points
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.unit.call import machine_code
@@ -103,7 +104,7 @@ def generate_captures(
 
 def find_generators(venues: Sequence[str]) -> dict[str, Generator]:
     """Find the generators of two venues, by place; ConfigError if there are none, or not two."""
-    names = list(venues) or [name for name, entry in entry_points().items() if entry.package == OWN_PACKAGE]
+    names = list(venues) or [name for name, entry in entry_points(VENUE_GROUP).items() if entry.package == OWN_PACKAGE]
     found = {name: make() for name in names if (make := find_adapter(name).make_generator) is not None}
     if len(found) != VENUES or (venues and len(found) != len(venues)):
         raise ConfigError(f"generate: venues = {', '.join(names)}: must be {VENUES} that can be made up")

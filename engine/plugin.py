@@ -1,4 +1,4 @@
-"""Finding a strategy: a built-in name, "package.module:Name", or "path/to/file.py:Name".
+"""Finding a strategy: a built-in name, one that a package offers, "package.module:Name", or "path/to/file.py:Name".
 
 Whatever is read while a strategy is loaded and built, its own modules and its data, is noted: its machine code depends
 on that too (`nic/unit/source.py`). Its own modules are always compiled from their source: Python's cache of bytecode
@@ -21,6 +21,7 @@ from typing import Any
 from crosswire.engine.checking.check import CodeError, refuse_mistakes
 from crosswire.engine.checking.fields import field_mistakes
 from crosswire.engine.config import ConfigError, convert
+from crosswire.engine.entry_points import STRATEGY_GROUP, entry_points
 from crosswire.nic.unit import source
 from crosswire.strategies.interface import BuildContext, Strategy, make_strategy, parameters_of
 from crosswire.venues.errors import first_line, one_line
@@ -42,10 +43,7 @@ def load_strategy_class(use: str, relative_to: Path, where: str) -> type[Strateg
 
 def find_strategy_class(use: str, relative_to: Path, where: str) -> type[Strategy]:
     """Import the strategy that `use` names, its source not looked at; ConfigError with one line if that fails."""
-    module_name, separator, class_name = BUILT_IN.get(use, use).rpartition(":")
-    if not separator:
-        known = ", ".join(BUILT_IN)
-        raise ConfigError(f'{where}: strategy.use = {use}: neither built in ({known}) nor "package.module:Name"')
+    module_name, _, class_name = _place_of(use, where).rpartition(":")
     try:
         if module_name.endswith(".py"):
             module = _load_file(relative_to, module_name)
@@ -62,6 +60,24 @@ def find_strategy_class(use: str, relative_to: Path, where: str) -> type[Strateg
     if not (isinstance(strategy_class, type) and issubclass(strategy_class, Strategy)):
         raise ConfigError(f"{where}: strategy.use = {use}: {class_name} is no Strategy class of {module_name}")
     return strategy_class
+
+
+def _place_of(use: str, where: str) -> str:
+    """Say where a strategy is. ConfigError: its name is nobody's, or two packages'."""
+    if use in BUILT_IN or ":" in use:
+        return BUILT_IN.get(use, use)
+    offered = entry_points(STRATEGY_GROUP)
+    entry = offered.get(use)
+    if entry is None:
+        known = ", ".join(BUILT_IN)
+        others = f", nor installed ({', '.join(offered)})" if offered else ""
+        raise ConfigError(
+            f'{where}: strategy.use = {use}: neither built in ({known}){others}, nor "package.module:Name"'
+        )
+    if entry.rival:
+        said = f"two packages offer it, {entry.package} and {entry.rival}; write package.module:Name"
+        raise ConfigError(f"{where}: strategy.use = {use}: {said}")
+    return entry.value
 
 
 def build_strategy(cls: type[Strategy], parameters: dict[str, Any], context: BuildContext, where: str) -> Strategy:

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from crosswire.engine.adapters import entry_points, find_adapter
+from crosswire.engine.adapters import find_adapter
 from crosswire.engine.config import RunConfig, StrategyConfig, VenueConfig
+from crosswire.engine.entry_points import VENUE_GROUP, entry_points
 from crosswire.engine.plugin import BUILT_IN, load_strategy_class
 from crosswire.strategies.interface import parameters_of
 from crosswire.strategies.parameters import Parameter, declared_parameters
@@ -22,7 +23,7 @@ DECIMAL = {"type": "string", "format": "decimal"}  # as msgspec has it: in JSON 
 
 def make_schema() -> dict[str, Any]:
     """Make the schema of the whole file, with the table of every venue that is installed. VenueError."""
-    settings = {name: find_adapter(name).settings for name in entry_points()}
+    settings = {name: find_adapter(name).settings for name in entry_points(VENUE_GROUP)}
     (root, *own), definitions = msgspec.json.schema_components(
         [RunConfig, *settings.values()], ref_template="#/$defs/{name}"
     )

@@ -1,7 +1,7 @@
 """Keys of a configuration that are set for one run: `--set key=value`, by the names that commands to a run have.
 
     strategy.parameters.threshold_bps=3      strategy.fast.parameters.depth=5      threshold_bps=3
-    venue.deribit.instrument.BTC-PERPETUAL.limits.order_max=100      limits.underlying.BTC.net_max=1000
+    venue.mine.instrument.BTC-PERPETUAL.limits.order_max=100      limits.underlying.BTC.net_max=1000
 
 Venues, instruments and strategies of a list are found by their names. The value is TOML, or else plain text.
 """

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 from string import Template
 
@@ -17,7 +18,6 @@ from crosswire.engine.plugin import BUILT_IN
 
 LETTERS_MAX = 40
 EXAMPLE = "synthetic.toml"  # what the configuration is made from
-INSTRUMENT = "deribit/BTC-PERPETUAL"  # of that example
 
 STRATEGY = '''"""Hold one lot while the bids outweigh the asks, be short one while the asks do."""
 
@@ -77,6 +77,7 @@ def order_changed(strategy: $name, desk: Desk, order: Order) -> None:
 TEST = '''"""One decision by hand, and what must hold whatever happens."""
 
 import sys
+import tomllib
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -167,11 +168,13 @@ def configuration(words: dict[str, str]) -> str:
     """Write a run of the strategy over generated data, from the example that has every limit."""
     (example,) = (path for path in example_files() if path.name == EXAMPLE)
     text = example.read_text()
+    venue = tomllib.loads(text)["venue"][0]
+    instrument = f"{venue['name']}/{venue['instrument'][0]['symbol']}"
     before, _, rest = text.partition("[strategy]\n")
     after = rest[rest.index("# For `crosswire exchange`") :]
     tables = (
         f'[strategy]\nuse = "{words["module"]}.py:{words["name"]}"\n\n'
-        f'[strategy.parameters]\ninstrument = "{INSTRUMENT}"\nlots = 1\nratio_percent = 300\n\n'
+        f'[strategy.parameters]\ninstrument = "{instrument}"\nlots = 1\nratio_percent = 300\n\n'
     )
     changed = before.replace('name = "synthetic"', f'name = "{words["module"]}"') + tables + after
     return changed.replace("../data/synthetic", "data")

@@ -1,9 +1,8 @@
 """What holding pays: funding of perpetuals, and the basis of futures as a yearly rate.
 
-Sources: Binance pays its rate at fixed times, for what is held at that moment
-(https://www.binance.com/en/support/faq/360033525031). Deribit's rate is of eight hours and is paid continuously
-(https://www.deribit.com/kb/deribit-inverse-perpetual). A rate is known for the running period only, and the next may
-have the other sign.
+Some venues pay a rate at fixed times, for what is held at that moment; others pay the rate of a period continuously
+(docs/signals.md says who does which, with sources). A rate is known for the running period only, and the next may have
+the other sign.
 """
 
 from crosswire.nic.duration import NS_PER_MS

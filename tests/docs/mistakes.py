@@ -38,8 +38,9 @@ END = """
 it is called with. It says nothing of what can't be known before the run: whether a count that a field holds lies inside
 its table, whether a sum of prices fits 64 bits. A condition that mentions a name or a field is taken for its guard.
 
-With compilation off an attribute that is no field, an index outside a table, and a number of more than 64 bits end the
-run at the line, so that a debugger stops where compiled code would have gone on.
+With compilation off an attribute that is no field, and an index outside a table, end the run at the line, so that a
+debugger stops where compiled code would have gone on. A number of more than 64 bits is cut off in a field, as it is in
+compiled code, but not while it is computed with.
 """
 
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import msgspec
 import typer
 
-from crosswire.engine.adapters import entry_points
 from crosswire.engine.cli import add_importers, add_processes, app
 from crosswire.engine.config import RunConfig
+from crosswire.engine.entry_points import VENUE_GROUP, entry_points
 from crosswire.venues.bridge.binance.exchange.settings import StandInConfig
 from crosswire.venues.bridge.binance.gateway.config import BridgeConfig
 from crosswire.venues.starbase.settings import StarbaseSettings
@@ -174,7 +174,7 @@ def configuration_page() -> str:
 def program() -> Any:
     """The command line with what venues add to it, which an ordinary start does only where it is asked for."""
     add_importers()
-    for venue in entry_points():
+    for venue in entry_points(VENUE_GROUP):
         add_processes(venue)
     return typer.main.get_command(app)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from crosswire.engine.adapters import entry_points, find_adapter
+from crosswire.engine.adapters import find_adapter
+from crosswire.engine.entry_points import VENUE_GROUP, entry_points
 from crosswire.venues.errors import VenueError
 from tests.support.paths import ROOT
 from tests.support.third_party import found_in, offer
@@ -18,7 +19,7 @@ NAMELESS = ("engine", "strategies", "risk")
 
 def own_names() -> list[str]:
     """Names of the venues that come with Crosswire, and of what their importers import."""
-    own = [name for name, entry in entry_points().items() if entry.package == "crosswire"]
+    own = [name for name, entry in entry_points(VENUE_GROUP).items() if entry.package == "crosswire"]
     return sorted({*own, *(importer for name in own for importer in find_adapter(name).importers)})
 
 
@@ -39,7 +40,8 @@ def test_no_venue_is_named_above_the_venues(path: Path) -> None:
 
 def test_only_the_venue_asked_for_is_imported() -> None:
     code = (
-        "import sys; from crosswire.engine.adapters import entry_points, find_adapter; entry_points(); "
+        "import sys; from crosswire.engine.adapters import VENUE_GROUP, entry_points, find_adapter; "
+        "entry_points(VENUE_GROUP); "
         "before = {name for name in sys.modules if name.startswith('crosswire.venues.')}; find_adapter('bridge'); "
         "print(sorted(before), any('deribit' in name or 'starbase' in name for name in sys.modules), "
         "any(name.split('.')[0] in ('pyarrow', 'plotly') for name in sys.modules))"
@@ -91,7 +93,7 @@ def test_entry_points_are_read_as_other_packages_write_them(tmp_path: Path) -> N
     (tmp_path / "broken-1.dist-info").mkdir()
     (tmp_path / "broken-1.dist-info" / "entry_points.txt").write_bytes(b"\xff\xfe")
     with found_in(tmp_path):
-        found = {name: entry.value for name, entry in entry_points().items() if entry.package == "acme"}
+        found = {name: entry.value for name, entry in entry_points(VENUE_GROUP).items() if entry.package == "acme"}
     assert found == {"a": "b:C", "d": "e.f:G"}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from crosswire.engine.config import ConfigError
+from crosswire.engine.entry_points import STRATEGY_GROUP, entry_points
 from crosswire.engine.generate import generate_captures
 from crosswire.engine.plugin import begin_run, build_strategy, load_strategy_class
 from crosswire.engine.seat import strategy_unit
@@ -18,6 +19,7 @@ from crosswire.nic.unit import source
 from crosswire.nic.unit.unit import key_of
 from crosswire.strategies.interface import BuildContext
 from tests.support.paths import ROOT
+from tests.support.third_party import found_in, offer
 
 MINE = """
 import json
@@ -352,6 +354,23 @@ def test_a_file_that_does_not_load_is_one_line(tmp_path: Path, text: str, messag
     with pytest.raises(ConfigError, match=message) as caught:
         load_strategy_class("mine.py:Nibbler", tmp_path, "run.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_strategy_that_a_package_offers_has_a_name(tmp_path: Path) -> None:
+    """Its entry point is enough; one that two packages offer, and a name that nobody has, are one line each."""
+    write(tmp_path)
+    uses = {"nibbler": "mine:Nibbler", "basis": "mine:Nibbler"}
+    offer(tmp_path, "acme_strategies", uses, STRATEGY_GROUP)
+    with found_in(tmp_path):
+        cls = load_strategy_class("nibbler", tmp_path / "elsewhere", "run.toml")
+        assert cls.__name__ == "Nibbler"
+        assert load_strategy_class("basis", tmp_path, "run.toml").__name__ == "Basis"
+        with pytest.raises(ConfigError, match=r"strategy.use = nibler: .* nor installed \(basis, nibbler\), nor "):
+            load_strategy_class("nibler", tmp_path, "run.toml")
+        offer(tmp_path, "rival_strategies", {"nibbler": "gone:Nibbler"}, STRATEGY_GROUP)
+        entry_points.cache_clear()
+        with pytest.raises(ConfigError, match="two packages offer it, acme_strategies and rival_strategies"):
+            load_strategy_class("nibbler", tmp_path, "run.toml")
 
 
 def test_a_build_that_refuses_in_many_lines_is_one_line(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A backtest from configuration file to run folder: build, loop, journal, and the files that are made from it."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from crosswire.engine.build.feed_funding import add_feed_funding
 from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.captures import capture_warnings, check_strict
 from crosswire.engine.config import ignoring_definitions, parse_config, read_config_text
+from crosswire.engine.configuration.settings import set_text
 from crosswire.engine.data import prepare_data
 from crosswire.engine.errors import NothingError
 from crosswire.engine.feed_warnings import without_told
@@ -37,19 +39,21 @@ def run_backtest(
     strict: bool = False,
     ignore_definitions: bool = False,
     config_text: str | None = None,
+    settings: Sequence[str] = (),
 ) -> Path:
     """Run one configuration; return its folder, a new one in `output`/<name>.
 
     `ignore_definitions` believes the configuration of every venue's instruments, whatever its captures say. `started`
     is when the process began, for the start-up time. With a console, progress and the summary are printed.
     `config_text` is run instead of what the file holds, and kept with the run; paths in it stay relative to the file,
-    and `latest` stays where it is.
+    and `latest` stays where it is. `settings`, "key=value", are set for this run, in what is kept as well.
     With `strict` ConfigError if there is a warning about the data: before the run about captures and imports, after it
     about what the feeds made of them. NothingError, which has the folder, if no book was ever proven, or no venue's
     captures overlap another's and no order was sent.
     """
     is_variant = config_text is not None
     config_text = read_config_text(config_path) if config_text is None else config_text
+    config_text = set_text(config_text, config_path, settings)
     config = parse_config(config_text, config_path)
     if ignore_definitions:
         config = ignoring_definitions(config)
@@ -64,7 +68,7 @@ def run_backtest(
         folder = make_run_folder(output, config.name, config_text, is_variant=is_variant)
         kept = MemoryJournal(backtest.engine.journal, folder / FOLDER)
         description = describe_run(backtest.core, config, config_path, "backtest")
-        write_description(kept.journal, replace(description, config_text=config_text))
+        write_description(kept.journal, replace(description, config_text=config_text, settings=list(settings)))
         start_s = time.perf_counter() - started - preparing_s
         loop_started = time.perf_counter()
         turn_until_finished(backtest, kept)
@@ -79,7 +83,7 @@ def run_backtest(
             range_ns = (facts.first_time_ns, facts.last_time_ns)
             money, told = add_feed_funding(facts.money, config, config_path, range_ns)
             facts = replace(facts, money=money, warnings=facts.warnings + told)
-        write_facts(kept.journal, replace(facts, config_text=config_text))
+        write_facts(kept.journal, replace(facts, config_text=config_text, settings=list(settings)))
         kept.close()
     finally:
         backtest.close()

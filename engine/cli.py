@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Annotated  # noqa: E402
 import typer  # noqa: E402
 
 from crosswire.engine.adapters import entry_points  # noqa: E402
+from crosswire.engine.checking.command import check_command  # noqa: E402
+from crosswire.engine.configuration.command import SET, list_parameters_command  # noqa: E402
 from crosswire.engine.configuration.command import app as config_app  # noqa: E402
 from crosswire.engine.console.command import console_command  # noqa: E402
 from crosswire.engine.deploy.command import write_units_command  # noqa: E402
 from crosswire.engine.doctor.cli import doctor_command  # noqa: E402
 from crosswire.engine.monitor.command import add_commands  # noqa: E402
 from crosswire.engine.monitor.top.command import add_command as add_top  # noqa: E402
+from crosswire.engine.new.command import app as new_app  # noqa: E402
 from crosswire.engine.printing import console, errors, fail  # noqa: E402
+from crosswire.engine.sweep.command import sweep_command  # noqa: E402
+from crosswire.engine.telemetry.command import write_telemetry_command  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.engine.trace.command import trace_command  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
@@ -32,10 +37,15 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 120})
 import_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(import_app, name="import")
+app.command("check")(check_command)
 app.command("console")(console_command)
 app.command("trace")(trace_command)
 app.add_typer(config_app, name="config")
+app.add_typer(new_app, name="new")
+app.command("parameters")(list_parameters_command)
 app.command("units")(write_units_command)
+app.command("telemetry")(write_telemetry_command)
+app.command("sweep")(sweep_command)
 add_commands(app)
 add_top(app)
 
@@ -106,6 +116,7 @@ def backtest(
     ignore_definitions: Annotated[
         bool, typer.Option("--ignore-definitions", help="Believe the instruments' terms, whatever the captures say.")
     ] = False,
+    settings: SET = None,
 ) -> None:
     """Replay captures through the loop against simulated exchanges. Exit code 1: nothing could happen."""
     import msgspec
@@ -125,6 +136,7 @@ def backtest(
             console=None if as_json else console,
             strict=strict,
             ignore_definitions=ignore_definitions,
+            settings=settings or (),
         )
     except NothingError as error:
         finished, nothing = error.folder, error
@@ -180,6 +192,7 @@ def live(
     seconds: Annotated[float, typer.Option(help="End after so long; 0: at SIGINT or SIGTERM.")] = 0.0,
     launcher: Annotated[str, typer.Option(help="Start under this program: onload, vma_loader, ...")] = "",
     capture: Annotated[Path | None, typer.Option(help="Record what the loop sees in this folder.")] = None,
+    settings: SET = None,
 ) -> None:
     """Trade on the host's rings. Ends in order: cancel all, leave the groups, write the records."""
     from crosswire.nic.host.signals import signals_held
@@ -191,8 +204,16 @@ def live(
 
     try:
         if launcher:
-            launch(launcher, config, without_option(sys.argv[1:], "--launcher"))
-        run_live(config, output, started=STARTED, seconds=seconds, console=console, capture=capture)
+            launch(launcher, config, without_option(sys.argv[1:], "--launcher"), settings or ())
+        run_live(
+            config,
+            output,
+            started=STARTED,
+            seconds=seconds,
+            console=console,
+            capture=capture,
+            settings=settings or (),
+        )
     except KNOWN_ERRORS as error:
         raise fail(error) from None
 
@@ -262,13 +283,14 @@ def simulate(
     ] = None,
     trace: Annotated[bool, typer.Option(help="Tell what happens when, of the first seeds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    settings: SET = None,
 ) -> None:
     """Play engine and exchanges on virtual time, with faults by chance; judge every step. Exit code 1: broken."""
     from crosswire.engine.errors import KNOWN_ERRORS
     from crosswire.engine.simulate.command import parse_seeds, run_simulation, summary_lines
 
     try:
-        summary = run_simulation(config or [], parse_seeds(seeds), trace, errors)
+        summary = run_simulation(config or [], parse_seeds(seeds), trace, errors, settings or ())
     except KNOWN_ERRORS as error:
         raise fail(error) from None
     if as_json:
@@ -376,12 +398,12 @@ def add_processes(venue: str) -> None:
     group = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help=f"Processes of the venue {venue}.")
     group.callback()(lambda: None)  # without one a single command would have no name
     for name, process in processes.items():
-        group.command(name, help=process.help)(process_command(process))
+        group.command(name, help=process.help)(process_command(process, name))
     if processes:
         app.add_typer(group, name=venue)
 
 
-def process_command(process: "VenueProcess") -> Callable[..., None]:
+def process_command(process: "VenueProcess", name: str) -> Callable[..., None]:
     """Make the command of one process."""
 
     def command(config: Annotated[Path, typer.Argument(help="The process's own TOML file.")]) -> None:
@@ -389,7 +411,7 @@ def process_command(process: "VenueProcess") -> Callable[..., None]:
         from crosswire.engine.process import run_process
 
         try:
-            run_process(process, config, typer.echo)
+            run_process(process, name, config, typer.echo)
         except KNOWN_ERRORS as error:
             raise fail(error) from None
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import inspect
@@ -160,7 +160,16 @@ class ControlConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     keys: str  # folder of the keys and of the list of clients, as `crosswire control keys` makes it
     address: str = ""  # that clients come to: "tcp://10.0.0.5:9477", "ipc:///run/crosswire/btc"; "": a socket beside
     # the run folders
+    metrics: str = ""  # where Prometheus finds them, "127.0.0.1:9464": whoever reaches it reads all; "": nowhere
     flatten: FlattenConfig = FlattenConfig()
+
+
+class LogConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What processes say, as lines of JSON in files beside; without this table in none."""
+
+    folder: str  # of the files: <name>-live.jsonl, <name>-monitor.jsonl, ...
+    file_mb: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 16  # of one file, in 1,000,000 bytes; then the next begins
+    files: Annotated[int, msgspec.Meta(ge=1, le=100)] = 8  # of one process; then the oldest goes
 
 
 class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -174,6 +183,7 @@ class RunConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only
     generate: GenerateConfig | None = None
     live: LiveConfig | None = None
     control: ControlConfig | None = None
+    log: LogConfig | None = None
     sample_interval_ms: int = 100  # of the time series in the report, and of the loss limit's check
 
     @property
@@ -292,14 +302,14 @@ def _near_miss(message: str, kind: type[Any], key: str) -> str:
     unknown = re.search(r"unknown field `(.*)`$", message)
     if unknown is None:
         return ""
-    known = _keys_at(kind, key)
+    known = keys_at(kind, key)
     if (new := NEW_NAMES.get(unknown[1])) in known:
         return f": it is called `{new}`; `crosswire config migrate` renames it"
     near = get_close_matches(unknown[1], sorted(known), n=1)
     return f": did you mean `{near[0]}`?" if near else ""
 
 
-def _keys_at(kind: type[Any], key: str) -> set[str]:
+def keys_at(kind: type[Any], key: str) -> set[str]:
     """List the keys of the table that lies at `key` in what is converted to a `kind`."""
     found = [inspect.type_info(kind)]
     for name, _ in re.findall(KEY_STEP, key):

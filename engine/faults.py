@@ -1,11 +1,11 @@
 """What a person reads when a unit can't be compiled, or fails."""
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
 
+from crosswire.engine.checking.words import places_in, plain_reason
 from crosswire.engine.config import ConfigError
 from crosswire.engine.errors import LoopError
 from crosswire.engine.seat import strategy_unit
@@ -29,15 +29,12 @@ def plain_compile_error(error: CompileError, strategies: Iterable[type[Strategy]
     """Say in one line why a unit does not compile, and at which of a strategy's own lines."""
     text = str(error)
     places = [
-        (name, line)
-        for name, line in re.findall(r'File "([^"]+)", line (\d+)', text)
-        if not is_ours(resolved(name)) and is_own_file(resolved(name))
+        (name, line) for name, line in places_in(text) if not is_ours(resolved(name)) and is_own_file(resolved(name))
     ]
-    place = f" ({places[-1][0]}:{places[-1][1]})" if places else ""
-    reasons = [line.strip() for line in text.splitlines() if line.strip() and "Failed in" not in line]
+    place = f" ({places[0][0]}:{places[0][1]})" if places else ""
     names = {strategy_unit(cls).name: cls.__qualname__ for cls in strategies}
     what = f"strategy.use: {names[error.unit]}" if error.unit in names else f"unit {error.unit}"
-    return f"{what} does not compile: {reasons[0] if reasons else text}{place}"
+    return f"{what} does not compile: {plain_reason(text)}{place}"
 
 
 @contextmanager

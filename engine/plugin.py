@@ -18,9 +18,11 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from crosswire.engine.checking.check import CodeError, refuse_mistakes
+from crosswire.engine.checking.fields import field_mistakes
 from crosswire.engine.config import ConfigError, convert
 from crosswire.nic.unit import source
-from crosswire.strategies.interface import BuildContext, Strategy, parameters_of
+from crosswire.strategies.interface import BuildContext, Strategy, make_strategy, parameters_of
 from crosswire.venues.errors import first_line, one_line
 
 BUILT_IN = {
@@ -31,7 +33,15 @@ BUILT_IN = {
 
 
 def load_strategy_class(use: str, relative_to: Path, where: str) -> type[Strategy]:
-    """Import the strategy that `use` names; ConfigError with one line if that fails."""
+    """Import the strategy that `use` names; ConfigError if that fails, or if its source has mistakes."""
+    strategy_class = find_strategy_class(use, relative_to, where)
+    if use not in BUILT_IN:
+        refuse_mistakes(strategy_class, where)
+    return strategy_class
+
+
+def find_strategy_class(use: str, relative_to: Path, where: str) -> type[Strategy]:
+    """Import the strategy that `use` names, its source not looked at; ConfigError with one line if that fails."""
     module_name, separator, class_name = BUILT_IN.get(use, use).rpartition(":")
     if not separator:
         known = ", ".join(BUILT_IN)
@@ -43,6 +53,10 @@ def load_strategy_class(use: str, relative_to: Path, where: str) -> type[Strateg
             with _from_source(), _noting(module_name):
                 module = importlib.import_module(module_name)
     except Exception as error:
+        if isinstance(error, TypeError) and module_name.endswith(".py"):
+            mistakes = field_mistakes((relative_to / module_name).resolve())
+            if mistakes:
+                raise CodeError(where, mistakes) from None
         raise ConfigError(f"{where}: strategy.use = {use}: {_plain(error)}") from error
     strategy_class = getattr(module, class_name, None)
     if not (isinstance(strategy_class, type) and issubclass(strategy_class, Strategy)):
@@ -59,7 +73,7 @@ def build_strategy(cls: type[Strategy], parameters: dict[str, Any], context: Bui
     values = convert(parameters, kind, where, "strategy.parameters")
     try:
         with _importable(cls.__module__), _noting(cls.__module__):
-            return cls.build(values, context)
+            return make_strategy(cls, values, context)
     except ValueError as error:
         raise ConfigError(f"{where}: strategy.parameters: {first_line(error)}") from None
     except (ImportError, OSError) as error:

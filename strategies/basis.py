@@ -19,7 +19,7 @@ from crosswire.risk.limits import to_e9
 from crosswire.strategies.average import FRACTION_BITS, Average, add_sample, distance, weight_of
 from crosswire.strategies.desk import Desk, wake_at
 from crosswire.strategies.interface import BuildContext, on_book, on_timer
-from crosswire.strategies.leg_parameters import LegParameters, at_least, bps_e9, fill_in_legs
+from crosswire.strategies.leg_parameters import BPS_MAX, LegParameters, bps_e9, fill_in_legs
 from crosswire.strategies.legs import (
     Legs,
     LegStrategy,
@@ -43,11 +43,13 @@ from crosswire.strategies.opportunity import (
     note_peak,
     pair_of,
 )
+from crosswire.strategies.parameters import Parameter
 from crosswire.strategies.plan import Plan, choose_lots
 from crosswire.venues.instrument import E9, base_e9, divide_e9, multiply_e9
 from crosswire.venues.side import BUY, SELL
 
 BASIS_PAIRS_MAX = 8
+DEVIATIONS_MAX = 100
 BASIS_UNIT_E9 = 100  # the basis is counted in 1e-3 bps
 BASIS_MAX = 9_000_000  # 90 %: what is further away counts as this, and 1 + mean stays above 0
 NO_BASIS = 1 << 62
@@ -57,15 +59,21 @@ DEVIATION_UNIT = 1_000
 class BasisParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The parameters of `basis`, described in docs/strategies.md."""
 
-    pairs: list[tuple[str, str]]  # of "venue/symbol"; 1 to BASIS_PAIRS_MAX, all of one underlying
-    half_life_s: Decimal
-    sample_us: int
-    warmup_s: Decimal  # of samples, before the first trade
-    entry_deviations: Decimal
-    exit_deviations: Decimal
-    edge_min_bps: Decimal  # beyond the taker fees of entering and leaving
-    hold_max_s: Decimal
-    depth: int = 1  # levels a side that a trade may take
+    pairs: Annotated[
+        list[tuple[str, str]], Parameter("", f'of "venue/symbol"; 1 to {BASIS_PAIRS_MAX}, all of one underlying')
+    ]
+    half_life_s: Annotated[Decimal, Parameter("s", "after which a sample counts half in the mean", above=0)]
+    sample_us: Annotated[int, Parameter("us", "between two samples of a basis", least=1)]
+    warmup_s: Annotated[Decimal, Parameter("s", "of samples, before the first trade", above=0)]
+    entry_deviations: Annotated[
+        Decimal, Parameter("mean deviations", "away from the mean, to enter", above=0, most=DEVIATIONS_MAX)
+    ]
+    exit_deviations: Annotated[Decimal, Parameter("mean deviations", "away from the mean, to leave", least=0)]
+    edge_min_bps: Annotated[
+        Decimal, Parameter("bps", "beyond the taker fees of entering and leaving", least=0, most=BPS_MAX)
+    ]
+    hold_max_s: Annotated[Decimal, Parameter("s", "after which a position is left in any case", above=0)]
+    depth: Annotated[int, Parameter("levels", "a side that a trade may take", least=1)] = 1
 
 
 class BasisPair(Struct):
@@ -133,14 +141,10 @@ def _check(parameters: BasisParameters) -> None:
             raise ValueError(f"pairs: {a} is paired with itself")
     if len({frozenset(pair) for pair in parameters.pairs}) != len(parameters.pairs):
         raise ValueError("pairs: one is named twice")
-    at_least(1, sample_us=parameters.sample_us, depth=parameters.depth)
-    at_least(0, exit_deviations=parameters.exit_deviations, edge_min_bps=parameters.edge_min_bps)
-    if parameters.half_life_s <= 0 or parameters.hold_max_s <= 0:
-        raise ValueError("half_life_s and hold_max_s must be positive")
-    if not parameters.exit_deviations < parameters.entry_deviations <= 100:
+    if parameters.exit_deviations >= parameters.entry_deviations:
         raise ValueError(
             f"entry_deviations = {parameters.entry_deviations} must be above exit_deviations ="
-            f" {parameters.exit_deviations} and at most 100"
+            f" {parameters.exit_deviations}"
         )
     if parameters.warmup_s < parameters.half_life_s:
         raise ValueError(f"warmup_s = {parameters.warmup_s} is shorter than half_life_s = {parameters.half_life_s}")

@@ -60,6 +60,7 @@ from crosswire.strategies.opportunity import (
     pair_of,
     pairs_touching,
 )
+from crosswire.strategies.parameters import Parameter
 from crosswire.strategies.plan import Plan, choose_lots, match_tops
 from crosswire.venues.instrument import E9, Instrument, Payoff, base_e9
 from crosswire.venues.side import BUY, SELL
@@ -70,16 +71,33 @@ UNCERTAIN = 1 << 61  # `Factors.slack` of a listing whose prices alone never dec
 # Rates are below 4 and prices within 2**32 ticks: products stay below NOTHING_ASKED.
 FACTOR_BITS = 28
 MARGIN_MAX = 10
+DEPTH_MAX = 1_000
 
 
 class CrossSpreadParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The parameters of `cross_spread`, described in docs/strategies.md."""
 
-    instruments: list[str]  # "venue/symbol", 2 to LISTINGS_MAX of one underlying
-    threshold_bps: Decimal  # least edge after fees, of the price, that starts a trade
-    close_threshold_bps: Decimal | None = None  # for trades that reduce both positions; as threshold_bps if not given
-    depth: int = 1  # levels a side that a trade may take
-    speed_bump_margin: Decimal = Decimal(1)  # mean moves of the price in one delay that a leg held so long must earn
+    instruments: Annotated[list[str], Parameter("", f'"venue/symbol", 2 to {LISTINGS_MAX} of one underlying')]
+    threshold_bps: Annotated[
+        Decimal,
+        Parameter("bps", "least edge after taker fees that starts a trade", least=-BPS_MAX, most=BPS_MAX),
+    ]
+    close_threshold_bps: Annotated[
+        Decimal | None,
+        Parameter(
+            "bps",
+            "for trades that reduce both positions; left out it is threshold_bps",
+            least=-BPS_MAX,
+            most=BPS_MAX,
+        ),
+    ] = None
+    depth: Annotated[int, Parameter("levels", "a side that a trade may take", least=1, most=DEPTH_MAX)] = 1
+    speed_bump_margin: Annotated[
+        Decimal,
+        Parameter(
+            "mean moves", "of the price in one delay that a leg held so long must earn", least=0, most=MARGIN_MAX
+        ),
+    ] = Decimal(1)
 
 
 class Quick(Struct):
@@ -146,16 +164,9 @@ class CrossSpread(LegStrategy):
         strategy.legs.may_hedge = 1
         opening = parameters.threshold_bps
         closing = opening if parameters.close_threshold_bps is None else parameters.close_threshold_bps
-        for name, bps in (("threshold_bps", opening), ("close_threshold_bps", closing)):
-            if abs(bps) > BPS_MAX:
-                raise ValueError(f"{name} = {bps} is not within {BPS_MAX}")
         if closing > opening:
             raise ValueError(f"close_threshold_bps = {closing} is above threshold_bps = {opening}")
-        if not 1 <= parameters.depth <= 1000:
-            raise ValueError(f"depth = {parameters.depth} must be in 1..1000")
         margin = parameters.speed_bump_margin
-        if not 0 <= margin <= MARGIN_MAX:
-            raise ValueError(f"speed_bump_margin = {margin} must be in 0..{MARGIN_MAX}")
         strategy.depth = parameters.depth
         traded = [context.instruments[context.index_of(name)] for name in parameters.instruments]
         coarsest_e9 = max(instrument.tick_e9 for instrument in traded)

@@ -1,7 +1,7 @@
 """How a strategy is written: a `Strategy` struct, its parameters, and plain functions registered for it.
 
     class Parameters(msgspec.Struct, forbid_unknown_fields=True):
-        edge_bps: Decimal
+        edge_bps: Annotated[Decimal, Parameter("bps", "least edge that starts a trade", least=0, most=100)]
 
     class Mine(Strategy):
         edge_e9: i64                                    # its state: fixed-size fields only
@@ -20,8 +20,6 @@ register does nothing. `parameters_of` finds the class of `build`'s first argume
 
 import inspect
 from dataclasses import dataclass
-from decimal import Decimal
-from types import MappingProxyType
 from typing import Any, Self
 
 import msgspec
@@ -29,25 +27,13 @@ import msgspec
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.unit.compile import generic, inlined
 from crosswire.strategies.desk import Desk
+from crosswire.strategies.parameters import out_of_range
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.order import Order, Report
 
 
-@dataclass(frozen=True)
-class Changeable:
-    """A parameter that may be changed while the run trades: one field, from which nothing else is derived."""
-
-    field: str  # of the strategy's struct; "legs.retries": of one in place
-    unit: str
-    step: Decimal  # what one in the field is worth, in the unit
-    least: Decimal
-    most: Decimal
-
-
 class Strategy(Struct):
-    """Base of all strategies. `changeable` are its parameters that may be changed while the run trades, by name."""
-
-    changeable = MappingProxyType[str, Changeable]({})
+    """Base of all strategies."""
 
     @classmethod
     def build(cls, parameters: Any, context: "BuildContext") -> Self:
@@ -84,6 +70,13 @@ def parameters_of(cls: type[Strategy]) -> type[msgspec.Struct]:
     if not (isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)):
         raise TypeError(f"{cls.__qualname__}.build(parameters: ...) must name a msgspec.Struct class")
     return annotation
+
+
+def make_strategy(cls: type[Strategy], parameters: msgspec.Struct, context: BuildContext) -> Strategy:
+    """Build a strategy from parameters that are all in range; ValueError: one line, with all that are not."""
+    if wrong := [said for _, said in out_of_range(parameters)]:
+        raise ValueError("; ".join(wrong))
+    return cls.build(parameters, context)
 
 
 @generic

@@ -1,37 +1,95 @@
 """Parameters that every two-legged strategy has, and their way into `Legs`."""
 
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
 from crosswire.nic.duration import NS_PER_MS, NS_PER_US
-from crosswire.risk.limits import to_e9
+from crosswire.risk.limits import DURATION_MAX_MS, to_e9
 from crosswire.strategies.interface import BuildContext
 from crosswire.strategies.legs import NO_LISTING, Legs
 from crosswire.strategies.listing import LISTINGS_MAX, set_listing
+from crosswire.strategies.parameters import Parameter
 from crosswire.venues.instrument import Instrument, Payoff
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX
 
+TICKS_MAX = 1_000_000  # of a distance in a book
 BPS_MAX = 5_000  # of any edge, loss or adjustment: rates stay well inside 64 bits
 
 
 class LegParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Sizes are in the base coin; limits have no defaults."""
 
-    size_max: Decimal  # of one trade
-    position_max: Decimal  # of each instrument, long or short
-    unwind_loss_max_bps: Decimal  # how much worse than decided on a missing leg may still be done
-    size_min: Decimal = Decimal(0)
-    quote_adjustment_bps: dict[str, Decimal] = {}  # by instrument: what its quote unit is worth above a common one
-    slippage_ticks: int = 0  # of each leg: how far beyond the decided price an order may trade
-    open_trades_max: int = 1  # of one pair of instruments
-    cooldown_us: int = 0  # between two starts of one pair
-    book_age_max_ms: int = 1_000  # no trade starts on an older book
-    retries: int = 2  # of a missing leg
-    retry_window_us: int = 20_000  # for all of them: the first at once, the others evenly spread
-    unwind_ticks: int = 10  # how far through the book an unwinding order may trade
-    unwind_interval_ms: int = 50  # between two unwinding orders
-    give_up_ms: int = 5_000  # from a trade's start: not flat by then is an alarm
+    size_max: Annotated[Decimal, Parameter("base coin", "of one trade", above=0)]
+    position_max: Annotated[Decimal, Parameter("base coin", "of each instrument, long or short", above=0)]
+    unwind_loss_max_bps: Annotated[
+        Decimal,
+        Parameter(
+            "bps",
+            "how much worse than decided on a missing leg may still be done",
+            least=0,
+            most=BPS_MAX,
+            field="legs.loss_max_e9",
+            step=Decimal("1e-5"),
+        ),
+    ]
+    size_min: Annotated[Decimal, Parameter("base coin", "of one trade, when it starts", least=0)] = Decimal(0)
+    quote_adjustment_bps: Annotated[
+        dict[str, Decimal],
+        Parameter(
+            "bps", "by instrument: what its quote unit is worth above a common one", least=-BPS_MAX, most=BPS_MAX
+        ),
+    ] = {}
+    slippage_ticks: Annotated[
+        int,
+        Parameter(
+            "ticks",
+            "of each leg: how far beyond the decided price an order may trade",
+            least=0,
+            most=TICKS_MAX,
+            field="legs.slippage_ticks",
+        ),
+    ] = 0
+    open_trades_max: Annotated[int, Parameter("trades", "of one pair of instruments", least=1)] = 1
+    cooldown_us: Annotated[
+        int,
+        Parameter(
+            "us",
+            "between two starts of one pair",
+            least=0,
+            most=DURATION_MAX_MS * 1_000,
+            field="legs.cooldown_ns",
+            step=Decimal("1e-3"),
+        ),
+    ] = 0
+    book_age_max_ms: Annotated[
+        int,
+        Parameter(
+            "ms",
+            "no trade starts on an older book",
+            least=1,
+            most=DURATION_MAX_MS,
+            field="legs.book_age_max_ns",
+            step=Decimal("1e-6"),
+        ),
+    ] = 1_000
+    retries: Annotated[int, Parameter("orders", "of a missing leg", least=0)] = 2
+    retry_window_us: Annotated[
+        int, Parameter("us", "for all retries: the first at once, the others evenly spread", least=0)
+    ] = 20_000
+    unwind_ticks: Annotated[
+        int,
+        Parameter(
+            "ticks",
+            "how far through the book an unwinding order may trade",
+            least=0,
+            most=TICKS_MAX,
+            field="legs.unwind_ticks",
+        ),
+    ] = 10
+    unwind_interval_ms: Annotated[int, Parameter("ms", "between two unwinding orders", least=1)] = 50
+    give_up_ms: Annotated[int, Parameter("ms", "from a trade's start: not flat by then is an alarm", least=1)] = 5_000
 
 
 def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], context: BuildContext) -> None:
@@ -51,8 +109,6 @@ def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], 
     for position, (name, instrument) in enumerate(zip(instruments, traded, strict=True)):
         _check_instrument(name, instrument, instruments[0], traded[0])
         adjustment = parameters.quote_adjustment_bps.get(name, Decimal(0))
-        if abs(adjustment) > BPS_MAX:
-            raise ValueError(f"quote_adjustment_bps: {adjustment} of {name} is not within {BPS_MAX}")
         set_listing(legs.listings[position], instrument, adjustment, to_e9(parameters.position_max, "position_max"))
         legs.listing_of[instrument.index] = position
     legs.slippage_ticks = parameters.slippage_ticks
@@ -71,39 +127,11 @@ def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], 
 
 
 def bps_e9(bps: Decimal, what: str) -> int:
-    """Convert basis points to a fraction in 1e-9; ValueError outside BPS_MAX or beyond 1e-5 bps."""
-    if abs(bps) > BPS_MAX:
-        raise ValueError(f"{what} = {bps} is not within {BPS_MAX}")
+    """Convert basis points to a fraction in 1e-9; ValueError beyond 1e-5 bps."""
     return to_e9(bps / 10_000, what)
 
 
-def at_least(least: int, **values: int | Decimal) -> None:
-    """Raise a ValueError that names the first parameter below `least`."""
-    for name, value in values.items():
-        if value < least:
-            raise ValueError(f"{name} = {value} must be {least} or more")
-
-
 def _check_numbers(parameters: LegParameters) -> None:
-    at_least(
-        0,
-        unwind_loss_max_bps=parameters.unwind_loss_max_bps,
-        size_min=parameters.size_min,
-        slippage_ticks=parameters.slippage_ticks,
-        cooldown_us=parameters.cooldown_us,
-        retries=parameters.retries,
-        retry_window_us=parameters.retry_window_us,
-        unwind_ticks=parameters.unwind_ticks,
-    )
-    at_least(
-        1,
-        open_trades_max=parameters.open_trades_max,
-        book_age_max_ms=parameters.book_age_max_ms,
-        unwind_interval_ms=parameters.unwind_interval_ms,
-        give_up_ms=parameters.give_up_ms,
-    )
-    if parameters.size_max <= 0:
-        raise ValueError(f"size_max = {parameters.size_max} must be positive")
     if parameters.size_min > parameters.size_max:
         raise ValueError(f"size_min = {parameters.size_min} is above size_max = {parameters.size_max}")
     if parameters.position_max < parameters.size_max:

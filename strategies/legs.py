@@ -20,8 +20,6 @@ the leg is missing by so much. What remains of lots that do not divide (inverse 
 the next trade buys or sells that much more, so that it never adds up.
 """
 
-from decimal import Decimal
-from types import MappingProxyType
 from typing import Annotated
 
 from crosswire.nic.memory.raw import pinned
@@ -29,7 +27,7 @@ from crosswire.nic.memory.struct import Array, Struct, address_of, copy_struct, 
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
 from crosswire.strategies.desk import REQUESTS_MAX, Desk, add_order, next_trade_id, submit, wake_at
-from crosswire.strategies.interface import Changeable, Strategy, on_book_lost, on_fill, on_finish, on_order, on_timer
+from crosswire.strategies.interface import Strategy, on_book_lost, on_fill, on_finish, on_order, on_timer
 from crosswire.strategies.listing import (
     LISTINGS_MAX,
     PAIRS_MAX,
@@ -112,24 +110,10 @@ class Legs(Struct):
     opportunities: Opportunities
 
 
-TICKS_MAX = Decimal(1_000_000)  # that a parameter may be changed to while the run trades
-LOSS_MAX_BPS = Decimal(5_000)
-
-
 class LegStrategy(Strategy):
     """Base of strategies that trade in two legs: everything but the signal."""
 
     legs: Legs
-
-    changeable = MappingProxyType(
-        {
-            "slippage_ticks": Changeable("legs.slippage_ticks", "ticks", Decimal(1), Decimal(0), TICKS_MAX),
-            "unwind_ticks": Changeable("legs.unwind_ticks", "ticks", Decimal(1), Decimal(0), TICKS_MAX),
-            "unwind_loss_max_bps": Changeable("legs.loss_max_e9", "bps", Decimal("1e-5"), Decimal(0), LOSS_MAX_BPS),
-            "cooldown_us": Changeable("legs.cooldown_ns", "us", Decimal("1e-3"), Decimal(0), Decimal(60_000_000)),
-            "book_age_max_ms": Changeable("legs.book_age_max_ns", "ms", Decimal("1e-6"), Decimal(1), Decimal(60_000)),
-        }
-    )
 
     def counters(self) -> dict[str, int]:
         """Return the alarms of all trades so far, the trades that are still not flat, and what silence has ended."""

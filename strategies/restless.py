@@ -11,6 +11,7 @@ from crosswire.nic.memory.struct import Array, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.strategies.desk import Desk, amend, cancel, cancel_by_id, quote, submit
 from crosswire.strategies.interface import BuildContext, Strategy, on_book, on_order
+from crosswire.strategies.parameters import Parameter
 from crosswire.venues.order import GTC, IOC, POST_ONLY, AmendState, Order, OrderState
 from crosswire.venues.side import BUY
 
@@ -19,13 +20,15 @@ TRADED_MAX = 16
 
 
 class RestlessParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """`every`: changes of a book between two requests."""
+    """The parameters of `restless`."""
 
-    instruments: list[str]
-    seed: int
-    every: int = 20
-    lots: int = 20  # the largest order
-    wild: bool = False  # quotes may take and be held; cancels are asked for twice, by either number
+    instruments: Annotated[list[str], Parameter("", f'"venue/symbol", 1 to {TRADED_MAX}')]
+    seed: Annotated[int, Parameter("", "the same one asks for the same")]
+    every: Annotated[int, Parameter("changes", "of a book between two requests", least=1)] = 20
+    lots: Annotated[int, Parameter("lots", "of the largest order", least=1)] = 20
+    wild: Annotated[
+        bool, Parameter("", "quotes may take and be held; cancels are asked for twice, by either number")
+    ] = False
 
 
 class Restless(Strategy):
@@ -56,8 +59,6 @@ class Restless(Strategy):
         """Check the parameters; ValueError with one line if they do not fit."""
         if not 1 <= len(parameters.instruments) <= TRADED_MAX:
             raise ValueError(f"instruments: {len(parameters.instruments)}, must be 1 to {TRADED_MAX}")
-        if parameters.every < 1 or parameters.lots < 1:
-            raise ValueError(f"every = {parameters.every}, lots = {parameters.lots}: must be positive")
         strategy = cls(random=parameters.seed, every=parameters.every, lots=parameters.lots, wild=int(parameters.wild))
         strategy.instrument_count = len(parameters.instruments)
         for place, name in enumerate(parameters.instruments):

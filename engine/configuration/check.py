@@ -7,13 +7,13 @@ structs, so that nothing hides behind another mistake; what concerns several key
 import copy
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -21,6 +21,7 @@ from crosswire.engine.adapters import find_adapter
 from crosswire.engine.build.limits import set_limits
 from crosswire.engine.build.market import make_market
 from crosswire.engine.build.run import build_core
+from crosswire.engine.checking.check import CodeError
 from crosswire.engine.config import (
     ConfigError,
     Mistake,
@@ -32,10 +33,12 @@ from crosswire.engine.config import (
 )
 from crosswire.engine.configuration.places import Key, find_places, key_text, line_of
 from crosswire.engine.configuration.renamed import NEW_NAMES
+from crosswire.engine.configuration.settings import with_settings
 from crosswire.engine.errors import KNOWN_ERRORS
 from crosswire.engine.plugin import load_strategy_class
 from crosswire.risk.limits import make_gate
 from crosswire.strategies.interface import parameters_of
+from crosswire.strategies.parameters import out_of_range
 from crosswire.venues.errors import VenueError
 
 EXAMPLES = {
@@ -59,6 +62,7 @@ class _Search:
     def look(self, raw: Any, kind: Any, key: Key) -> bool:
         """Note what is wrong with `raw` as a `kind`, and say whether nothing is."""
         before = len(self.mistakes)
+        kind = _bare(kind)
         chosen = _choose(raw, kind)
         if isinstance(raw, dict) and _is_struct(chosen):
             self.look_at_table(raw, chosen, key)
@@ -82,7 +86,7 @@ class _Search:
             if name in table:
                 self.look(table[name], each.type, (*key, name))
             elif each.required:
-                self.note((*key, name), f"is missing; write {name} = {_wanted(each.type)}")
+                self.note((*key, name), f"is missing; write {name} = {_wanted(_bare(each.type))}")
 
     def look_whole(self, raw: Any, kind: Any, key: Key) -> None:
         try:
@@ -96,6 +100,11 @@ class _Search:
     def note(self, key: Key, what: str) -> None:
         separator = " " if what.startswith("= ") else ": "
         self.mistakes.append(Mistake(key, f"{key_text(key) or 'top level'}{separator}{what}"))
+
+
+def _bare(kind: Any) -> Any:
+    """Leave out what is declared of a kind beside it."""
+    return _bare(get_args(kind)[0]) if get_origin(kind) is Annotated else kind
 
 
 def _is_struct(kind: Any) -> bool:
@@ -173,8 +182,11 @@ def find_mistakes(raw: dict[str, Any], path: Path) -> list[Mistake]:
     return list(mistakes_of(config)) or list(_wrong_when_built(config, path))
 
 
-def check_text(text: str, path: Path) -> list[str]:
-    """Say all that is wrong with what the file `path` holds: "file:line: key: what; what to write instead"."""
+def check_text(text: str, path: Path, settings: Sequence[str] = ()) -> list[str]:
+    """Say all that is wrong with what the file `path` holds: "file:line: key: what; what to write instead".
+
+    With `settings` as if those keys were set in it. ConfigError: one of them can't be.
+    """
     try:
         raw = parse_toml(text, path)
     except ConfigError as error:
@@ -182,7 +194,8 @@ def check_text(text: str, path: Path) -> list[str]:
         line = int(found[1]) if found else text.count("\n") + 1
         return [f"{path}:{line}: {str(error).removeprefix(f'{path}: ')}"]
     places = find_places(text)
-    found_lines = [(line_of(places, each.key), each.said) for each in find_mistakes(raw, path)]
+    mistakes = find_mistakes(with_settings(raw, settings), path)
+    found_lines = [(line_of(places, each.key), each.said) for each in mistakes]
     return [f"{path}:{line}: {said}" for line, said in sorted(found_lines, key=lambda each: each[0])]
 
 
@@ -228,10 +241,16 @@ def _look_at_parameters(search: _Search, strategy: dict[str, Any], key: Key, pat
         return
     try:
         kind = parameters_of(load_strategy_class(use, path.parent, str(path)))
+    except CodeError as error:
+        search.mistakes += [Mistake((*key, "use"), f"strategy.use: {each.text()}") for each in error.mistakes]
+        return
     except (ConfigError, TypeError) as error:
         search.mistakes.append(Mistake((*key, "use"), str(error).removeprefix(f"{path}: ")))
         return
-    search.look(parameters, kind, (*key, "parameters"))
+    if search.look(parameters, kind, (*key, "parameters")):
+        for name, said in out_of_range(msgspec.convert(parameters, kind, strict=True)):
+            place = (*key, "parameters", name)
+            search.mistakes.append(Mistake(place, f"{key_text(place[:-1])}.{said}"))
 
 
 def _wrong_when_built(config: RunConfig, path: Path) -> Iterator[Mistake]:

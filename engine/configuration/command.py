@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
-from crosswire.engine.printing import fail
+from crosswire.engine.printing import console, fail
 
 FILE = Annotated[Path, typer.Argument(help="A run's TOML file.")]
 SOURCE = Annotated[Path, typer.Argument(help="A TOML file, or a run's folder: what that run was configured with.")]
+SET = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key for this run, as limits.loss_max=500; repeatable."),
+]
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Look at configurations: nothing is run.")
 
@@ -19,6 +23,7 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Look at con
 def check(
     files: Annotated[list[Path], typer.Argument(help="TOML files of runs.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array of lines.")] = False,
+    settings: SET = None,
 ) -> None:
     """Say all that is wrong, as file:line: key: what; what to write instead. Exit code 1: something is."""
     from crosswire.engine.config import ConfigError, read_config_text
@@ -27,7 +32,7 @@ def check(
     found: list[str] = []
     for path in files:
         try:
-            found += check_text(read_config_text(path), path)
+            found += check_text(read_config_text(path), path, settings or ())
         except ConfigError as error:
             found.append(str(error))
     if as_json:
@@ -99,15 +104,18 @@ def migrate(
 def show(
     source: SOURCE,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    settings: SET = None,
 ) -> None:
     """Print a configuration with all its defaults filled in, as TOML that reads as the same."""
     import msgspec
 
-    from crosswire.engine.configuration.show import load_source, toml_text, whole_table
+    from crosswire.engine.configuration.settings import set_text
+    from crosswire.engine.configuration.show import complete_config, read_source, toml_text, whole_table
     from crosswire.engine.errors import KNOWN_ERRORS
 
     try:
-        table = whole_table(load_source(source))
+        text, file = read_source(source)
+        table = whole_table(complete_config(set_text(text, file, settings or ()), file))
     except KNOWN_ERRORS as error:
         raise fail(error) from None
     typer.echo(msgspec.json.Encoder(decimal_format="number").encode(table) if as_json else toml_text(table), nl=as_json)
@@ -123,6 +131,30 @@ def schema() -> None:
         typer.echo(json.dumps(make_schema(), indent=1, default=_number))
     except KNOWN_ERRORS as error:
         raise fail(error) from None
+
+
+def list_parameters_command(
+    what: Annotated[str, typer.Argument(help="A run's TOML file, or a strategy as strategy.use names it.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """List what strategies can be told: values or defaults, units, ranges, and what each means."""
+    import msgspec
+    from rich.table import Table
+
+    from crosswire.engine.configuration.parameters import COLUMNS, list_parameters, parameter_lines
+    from crosswire.engine.errors import KNOWN_ERRORS
+
+    try:
+        found = list_parameters(what)
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    if as_json:
+        typer.echo(msgspec.json.Encoder(decimal_format="number").encode(found))
+        return
+    table = Table(*COLUMNS, box=None, pad_edge=False)
+    for row in parameter_lines(found):
+        table.add_row(*row)
+    console.print(table)
 
 
 def _number(value: object) -> float:

@@ -5,12 +5,16 @@ It says what the structs say; what several keys say together, `engine/configurat
 
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from crosswire.engine.adapters import entry_points, find_adapter
-from crosswire.engine.config import RunConfig, VenueConfig
+from crosswire.engine.config import RunConfig, StrategyConfig, VenueConfig
+from crosswire.engine.plugin import BUILT_IN, load_strategy_class
+from crosswire.strategies.interface import parameters_of
+from crosswire.strategies.parameters import Parameter, declared_parameters
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DECIMAL = {"type": "string", "format": "decimal"}  # as msgspec has it: in JSON a number would lose digits
@@ -29,9 +33,36 @@ def make_schema() -> dict[str, Any]:
     venue["feed"] = venue["feed"] | {"enum": list(settings)}
     for name, schema in zip(settings, own, strict=True):
         venue[name] = schema
+    definitions[StrategyConfig.__name__]["allOf"] = [_parameters_of(name, definitions) for name in BUILT_IN]
     document = {"$schema": DIALECT, "title": "Crosswire run", **root, "$defs": definitions}
     numbered: dict[str, Any] = _with_numbers(document)
     return numbered
+
+
+def _parameters_of(name: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Say which parameters a strategy that comes with Crosswire has: with the range and unit of each."""
+    kind = parameters_of(load_strategy_class(name, Path(), name))
+    (own,), more = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    for key, parameter in declared_parameters(kind).items():
+        _declare(more[kind.__name__]["properties"][key], parameter)
+    definitions.update(more)
+    return {
+        "if": {"properties": {"use": {"const": name}}, "required": ["use"]},
+        "then": {"properties": {"parameters": own}},
+    }
+
+
+def _declare(schema: dict[str, Any], parameter: Parameter) -> None:
+    """Write what is declared of a parameter; its range, which is each value's, as deep as the numbers are."""
+    unit = f" ({parameter.unit})" if parameter.unit else ""
+    schema["description"] = f"{parameter.about}{unit}"
+    bounds = {"minimum": parameter.least, "maximum": parameter.most, "exclusiveMinimum": parameter.above}
+    waiting = [schema]
+    for each in waiting:
+        inner = [*each.get("anyOf", []), each.get("additionalProperties"), each.get("items")]
+        waiting += [one for one in inner if isinstance(one, dict)]
+        if each.get("type") == "integer" or each.items() >= DECIMAL.items():
+            each.update({name: bound for name, bound in bounds.items() if bound is not None})
 
 
 def _with_numbers(schema: Any) -> Any:

@@ -35,7 +35,11 @@ def read_source(path: Path) -> tuple[str, Path]:
 
 def load_source(path: Path) -> RunConfig:
     """Read and check what `read_source` reads, with the defaults of its strategies' parameters."""
-    text, file = read_source(path)
+    return complete_config(*read_source(path))
+
+
+def complete_config(text: str, file: Path) -> RunConfig:
+    """Check what `file` holds, or could hold, and give it with the defaults of its strategies' parameters."""
     config = parse_config(text, file)
     strategies = [_with_defaults(each, file) for each in config.strategies]
     return msgspec.structs.replace(config, strategy=strategies if isinstance(config.strategy, list) else strategies[0])
@@ -118,4 +122,6 @@ def value_text(value: Any) -> str:
         return f"[{', '.join(map(value_text, value))}]"
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{_name(key)} = {value_text(each)}" for key, each in value.items()) + " }"
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}" if value.is_finite() else str(float(value))
+    return str(value)

@@ -1,7 +1,8 @@
 """Who is let in to the console: who has the address that was printed, on this machine, by the name it listens under.
 
 A page of any other origin can make a browser ask for anything on loopback. It has no token; its requests carry its own
-name in `Host` when it has its name resolve to 127.0.0.1 (DNS rebinding); and what it is sent, it may not read.
+name in `Host` when it has its name resolve to 127.0.0.1 (DNS rebinding); and what it is sent, it may not read. What a
+request changes something with also names where it comes from, in `Origin`, which a page can't forge.
 """
 
 import hmac
@@ -30,6 +31,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+READING = ("GET", "HEAD")
+UNKNOWN = "open the address that crosswire console printed: it has the token\n"
 Next = Callable[[Request], Awaitable[Response]]
 
 
@@ -46,6 +49,7 @@ class Guard(BaseHTTPMiddleware):
         super().__init__(app)
         self.token = token
         self.hosts = {f"{host}:{port}" for host in hosts}
+        self.origins = {f"http://{host}" for host in self.hosts}
         self.cookie = f"{COOKIE}_{port}"  # cookies do not tell ports apart
 
     async def dispatch(self, request: Request, call_next: Next) -> Response:
@@ -59,6 +63,10 @@ class Guard(BaseHTTPMiddleware):
             return PlainTextResponse("not served under this name\n", 421)
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_navigation(request):
             return PlainTextResponse("not for other sites\n", 403)
+        if request.method not in READING:
+            if request.headers.get("origin", "") not in self.origins:
+                return PlainTextResponse("only this console's own pages can ask for anything\n", 403)
+            return None if self._is_known(request) else PlainTextResponse(UNKNOWN, 401)
         asked = parse_qsl(request.url.query)
         given = dict(asked).get("token")
         if given is not None and self._is_right(given):
@@ -66,9 +74,10 @@ class Guard(BaseHTTPMiddleware):
             response = RedirectResponse(request.url.path + (f"?{rest}" if rest else ""), 303)
             response.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
             return response
-        if not self._is_right(request.cookies.get(self.cookie, "")):
-            return PlainTextResponse("open the address that crosswire console printed: it has the token\n", 401)
-        return None
+        return None if self._is_known(request) else PlainTextResponse(UNKNOWN, 401)
+
+    def _is_known(self, request: Request) -> bool:
+        return self._is_right(request.cookies.get(self.cookie, ""))
 
     def _is_right(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self.token.encode())

@@ -160,7 +160,7 @@ class ReplayedRun:
         info, book = self.infos[instrument], window.book_at(instrument, row)
         shown = {"instrument": instrument, "name": info.name, "quote": info.quote, "size_currency": info.size_currency}
         if book is None or not book["valid"]:
-            return shown | {"valid": False, "changed": False, "age": "", "bids": [], "asks": []}
+            return shown | {"valid": False, "heard": "", "bids": [], "asks": []}
         sides = {
             f"{side}s": [
                 [price_text(info, int(ticks)), size_text(info, int(lots))]
@@ -171,7 +171,8 @@ class ReplayedRun:
             for side in ("bid", "ask")
         }
         age = since_text(int(book["receive_time_ns"]), time_ns)
-        return shown | {"valid": True, "changed": bool(book["row"] == row), "age": age} | sides
+        heard = "changed in this turn" if book["row"] == row else f"last heard {age} before"
+        return shown | {"valid": True, "heard": heard} | sides
 
     def edges(self, window: Window, row: int, pair: list[int]) -> list[dict[str, Any]]:
         """Show what buying one of two and selling the other brings, both ways."""

@@ -1,10 +1,9 @@
-"""The console's web server: its pages, and what they ask for. Nothing of it can change anything."""
+"""The console's web server: its pages, and what they ask for. Of finished runs nothing can be changed."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -12,21 +11,26 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from crosswire.engine.console.answer import answer, number_of, told
 from crosswire.engine.console.guard import Guard
+from crosswire.engine.console.live.routes import live_routes
+from crosswire.engine.console.live.watch import LiveWatch
 from crosswire.engine.console.replayed import ReplayedRun
 from crosswire.engine.console.shelf import Shelf
-from crosswire.engine.errors import KNOWN_ERRORS, ExplainError
+from crosswire.engine.errors import ExplainError
 
 STATIC = Path(__file__).parent / "static"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 Answer = Callable[[ReplayedRun, Request], Any]
 
 
-def make_app(shelf: Shelf, *, token: str, port: int, hosts: frozenset[str] = LOOPBACK) -> Starlette:
-    """Make the application that shows the runs of a shelf."""
+def make_app(
+    shelf: Shelf, *, token: str, port: int, hosts: frozenset[str] = LOOPBACK, live: LiveWatch | None = None
+) -> Starlette:
+    """Make the application that shows the runs of a shelf, and a live one."""
 
     def runs(_request: Request) -> Response:
-        return answer(shelf.list())
+        return answer({"runs": shelf.list(), "is_live": live is not None})
 
     def facts(request: Request) -> Response:
         opened = shelf.open(run_name(request))
@@ -54,6 +58,7 @@ def make_app(shelf: Shelf, *, token: str, port: int, hosts: frozenset[str] = LOO
         Route(f"{run}/at", told(of_run(ask_at))),
         Route(f"{run}/turn", told(of_run(ask_turn))),
         Route(f"{run}/edges", told(of_run(ask_edges))),
+        *([] if live is None else [Route("/live", page), *live_routes(live)]),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     return Starlette(routes=routes, middleware=[Middleware(Guard, token=token, hosts=hosts, port=port)])
@@ -64,34 +69,9 @@ def page(_request: Request) -> Response:
     return FileResponse(STATIC / "console.html", media_type="text/html")
 
 
-def told(endpoint: Callable[[Request], Response]) -> Callable[[Request], Response]:
-    """Answer what the user can mend with its one line, instead of failing."""
-
-    def asked(request: Request) -> Response:
-        try:
-            return endpoint(request)
-        except (*KNOWN_ERRORS, ValueError) as error:
-            return answer({"error": str(error)}, 400)
-
-    return asked
-
-
-def answer(content: Any, status: int = 200) -> Response:
-    """Answer in JSON."""
-    return Response(msgspec.json.encode(content), status, media_type="application/json")
-
-
 def run_name(request: Request) -> str:
     """Read which run is meant."""
     return f"{request.path_params['name']}/{request.path_params['stamp']}"
-
-
-def number_of(request: Request, name: str, default: int = 0) -> int:
-    """Read a number that is asked with. ValueError: it is none."""
-    text = request.query_params.get(name, str(default))
-    if not text.removeprefix("-").isdecimal() or len(text) > 20:
-        raise ValueError(f"{name}: {text[:40]}: must be a whole number")
-    return int(text)
 
 
 def pair_of(run: ReplayedRun, request: Request) -> list[int]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from math import ceil
+from math import ceil, floor
 
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core
@@ -22,7 +22,8 @@ from crosswire.nic.memory.raw import load_i64
 from crosswire.nic.memory.struct import Array, Scalar, Struct, address_of
 from crosswire.risk.gate import NO_LIMIT, Gate
 from crosswire.risk.limits import DEAD_MAN_MIN_MS, DURATION_MAX_MS, lots_provable
-from crosswire.strategies.interface import Strategy
+from crosswire.strategies.interface import Strategy, parameters_of
+from crosswire.strategies.parameters import declared_parameters
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, text_of
 from crosswire.venues.order import ORDERS_MAX
 
@@ -164,11 +165,15 @@ def add_strategy(table: Table, gate: Gate, number: int, name: str, strategy: Str
         table.add(f"strategy.{name}.limits.notional_max", "quote", NANO, limits, "notional_max_e9")
         most = gate.profit_max_e9 - 1
         table.add(f"strategy.{name}.limits.loss_max", "quote", NANO, limits, "loss_max_e9", 1, most)
-    for parameter, each in type(strategy).changeable.items():
+    for parameter, each in declared_parameters(parameters_of(type(strategy))).items():
+        if not each.field:
+            continue
         if not has_number(type(strategy), each.field):
-            raise ConfigError(f"strategy {name}: changeable {parameter}: {each.field} is no number of its struct")
+            raise ConfigError(f"strategy {name}: parameter {parameter}: {each.field} is no number of its struct")
         step = Fraction(each.step)
-        least, most = ceil(Fraction(each.least) / step), int(Fraction(each.most) / step)
+        assert each.least is not None, "as `Parameter` checks"
+        assert each.most is not None, "as above"
+        least, most = ceil(Fraction(each.least) / step), floor(Fraction(each.most) / step)
         table.add(f"strategy.{name}.parameters.{parameter}", each.unit, step, strategy, each.field, least, most)
 
 

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
 from crosswire.engine.config import RunConfig
 from crosswire.engine.doctor.plan import plan_of
+from crosswire.engine.live.steady import SteadyConsole
+from crosswire.engine.telemetry.log import Level
 from crosswire.nic.host.doctor.check import Check, Severity
 from crosswire.nic.host.doctor.examine import examine
 from crosswire.nic.host.doctor.host import Host
 from crosswire.nic.host.process import HostError
 
 
-def check_host(config: RunConfig, config_path: Path, output: Path, console: Console) -> None:
+def check_host(config: RunConfig, config_path: Path, output: Path, console: SteadyConsole) -> None:
     """Print a line for each check that fails, and one for those that warn. HostError: [live] checks = "refuse"."""
     live = config.live
     if live is None or live.checks == "off":
@@ -20,10 +20,10 @@ def check_host(config: RunConfig, config_path: Path, output: Path, console: Cons
     found = examine(Host(), plan_of(config, live, config_path, output), is_quick=True)
     failed = [each for each in found if each.severity is Severity.FAIL]
     for each in failed:
-        console.print(line_of(each), style="red", markup=False, highlight=False, soft_wrap=True)
+        console.say(line_of(each), "host_check", Level.WARNING, check=each.name, value=each.value, wanted=each.wanted)
     warned = sum(each.severity is Severity.WARN for each in found)
     if warned:
-        console.print(f"host: {warned} warnings: crosswire doctor {config_path}", markup=False, soft_wrap=True)
+        console.say(f"host: {warned} warnings: crosswire doctor {config_path}", "host_checks", warnings=warned)
     if failed and live.checks == "refuse":
         names = ", ".join(each.name for each in failed)
         raise HostError(

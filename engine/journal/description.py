@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -31,6 +31,7 @@ class Description:
     names: RecordNames
     continues: str = ""  # folder of the run whose account this one took over
     capture: str = ""  # folder of what its loop saw; "": that was not kept
+    settings: list[str] = field(default_factory=list)  # "key=value" of what was set for it beside its file
 
 
 def describe(

@@ -7,18 +7,20 @@ functions, which is all that the rings of kind "sockets" call: tests/nic/rings/t
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from crosswire.engine.config import ConfigError, load_config
+from crosswire.engine.config import ConfigError, parse_config, read_config_text
+from crosswire.engine.configuration.settings import set_text
 
 
-def launch(launcher: str, config_path: Path, arguments: list[str]) -> NoReturn:
+def launch(launcher: str, config_path: Path, arguments: list[str], settings: Sequence[str] = ()) -> NoReturn:
     """Become `launcher python -m crosswire.engine.cli ARGUMENTS`. ConfigError: no such program, or no ring it helps."""
     program = shutil.which(launcher)
     if program is None:
         raise ConfigError(f"--launcher {launcher}: there is no such program in PATH")
-    for venue in load_config(config_path).venue:
+    for venue in parse_config(set_text(read_config_text(config_path), config_path, settings), config_path).venue:
         if venue.live is not None and venue.live.ring != "sockets":
             raise ConfigError(
                 f"{config_path}: venue {venue.name}: --launcher {launcher} takes over sockets, "

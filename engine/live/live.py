@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from crosswire.engine.alarm import alarm_text
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, ORDERS, CaptureFiles, TapLane, TapWriter, compile_take
-from crosswire.engine.config import LiveConfig, RunConfig, load_config, need_live
+from crosswire.engine.config import LiveConfig, RunConfig, need_live, parse_config, read_config_text
+from crosswire.engine.configuration.settings import set_text
 from crosswire.engine.control.mailbox import client_text
 from crosswire.engine.control.parameters import set_control
 from crosswire.engine.control.share import SharedRun
@@ -25,7 +26,7 @@ from crosswire.engine.ending import give_up, go_on_without_segment
 from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, KilledError, LoopError
 from crosswire.engine.feed_warnings import mismatch_warnings
 from crosswire.engine.journal.carry import Carried, last_carried
-from crosswire.engine.journal.description import write_description
+from crosswire.engine.journal.description import Description, write_description
 from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening
 from crosswire.engine.journal.reconcile import doubt_text, has_something, tells_account
 from crosswire.engine.live.accounts import AccountCheck, make_account_sources
@@ -42,9 +43,9 @@ from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.runs import hold_name, make_run_folder
 from crosswire.engine.standstill import watch_for_standstill
-from crosswire.engine.state import begin_leaving, is_leaving, leave_on_signals
+from crosswire.engine.state import Engine, begin_leaving, is_leaving, leave_on_signals
+from crosswire.engine.telemetry.log import Level, logged
 from crosswire.engine.venue import Venue, VenueParts
-from crosswire.engine.warn import print_warnings
 from crosswire.nic.clock import ClockKeeper, LiveClock, advance
 from crosswire.nic.host.process import (
     HostError,
@@ -148,17 +149,40 @@ def run_live(
     seconds: float,
     console: Console,
     capture: Path | None = None,
+    settings: Sequence[str] = (),
 ) -> Path:
     """Trade one configuration on the host's rings until a signal, or for `seconds` (0: no limit); return its folder.
 
+    `settings`, "key=value", are set for this run; what it keeps as its configuration has them.
     With `capture` all that the loop sees is recorded in that folder, venue by venue, for a backtest and for `explain`.
     On every signal that would end it but SIGKILL: send nothing more, cancel all, wait for the answers, leave the
     groups, make the run's files. An alarm does the same and ends in an AlarmError. ConfigError, HostError,
     JournalError, LimitError, LoopError: one line each.
     """
-    config = load_config(config_path)
+    config_text = set_text(read_config_text(config_path), config_path, settings)
+    config = parse_config(config_text, config_path)
     live = need_live(config, config_path)
-    console = SteadyConsole(console)
+    steady = SteadyConsole(console)
+    with logged(config.log, config_path, config.name, "live", steady.put_line) as steady.json_log:
+        return trade(Asked(config_path, config_text, settings, config, live), output, started, seconds, steady, capture)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run was asked to be: its configuration with what was set for this run, and the file that it is from."""
+
+    config_path: Path
+    config_text: str
+    settings: Sequence[str]
+    config: RunConfig
+    live: LiveConfig
+
+
+def trade(
+    asked: Asked, output: Path, started: float, seconds: float, console: SteadyConsole, capture: Path | None
+) -> Path:
+    """Do what `run_live` says."""
+    config, live, config_path = asked.config, asked.live, asked.config_path
     check_capabilities(config, live)
     check_host(config, config_path, output, console)
     files = capture_files(config, capture)
@@ -176,12 +200,14 @@ def run_live(
         need_comparison(config, carried, sources)
         # Compiling takes a while: all of it is done before the first ring is open.
         compile_all(config, config_path, core, clock, bool(files))
-        console.print(warm_up(config, config_path, tap_bytes))
+        console.say(warm_up(config, config_path, tap_bytes), "warmed_up")
         if live.lock_memory:
             lock_memory()
         # Until here Ctrl-C just ends the command: nothing is open. From here on signals wait for the loop's thread.
         hold_signals()
         leave_on_signals(core.engine)
+        if console.json_log is not None:
+            console.json_log.start()
         rings = open_all_rings(config, config_path, live, closing, tap_bytes, shared)
         keeper = ClockKeeper(clock)
         for venue, each in zip(config.venue, rings, strict=True):
@@ -189,9 +215,8 @@ def run_live(
                 each.connections.connect(lambda: advance(clock, 0))
             if venue.live is not None:
                 stamped = RECEIVE_TIMES[venue.live.timestamps]
-                console.print(
-                    f"{venue.name}: {each.obtained} on {venue.live.interface}, frames {stamped}", soft_wrap=True
-                )
+                text = f"{venue.name}: {each.obtained} on {venue.live.interface}, frames {stamped}"
+                console.say(text, "ring_open", venue=venue.name)
         with allocating_in(shared):
             run = make_run(config, config_path, core, [each.ring for each in rings], clock)
             if shared is not None:
@@ -200,11 +225,15 @@ def run_live(
         resume_sessions(run, config, carried)
         check = AccountCheck(run, sources)
         closing.callback(check.stop)
-        folder = make_run_folder(output, config.name, config_path.read_text())
+        folder = make_run_folder(output, config.name, asked.config_text)
         if shared is not None:
             shared.publish(run, [each.market.ring for each in rings], folder)
         kept = closing.enter_context(SharedJournal(core.engine.journal, folder / FOLDER))
-        console.print(confine_live(config, config_path, (folder, MEMORY_FOLDER), capture))
+        places = [folder, MEMORY_FOLDER]
+        if console.json_log is not None:
+            console.json_log.run = folder.name
+            places.append(console.json_log.folder)
+        console.say(confine_live(config, config_path, tuple(places), capture), "confined")
         lanes = [TapLane(each.tap, *own) for each, own in zip(rings, files, strict=bool(files))]
         for lane in lanes:
             tell_run(lane.tap, core.engine.journal.key, advance(clock, 0))
@@ -214,7 +243,9 @@ def run_live(
         start_s = time.perf_counter() - started
         loop_started = time.perf_counter()
         continues = carried.folder.name if carried else ""
-        write_description(core.engine.journal, describe_run(core, config, config_path, "live", continues, capture))
+        described = describe_run(core, config, config_path, "live", continues, capture)
+        described = replace(described, config_text=asked.config_text, settings=list(asked.settings))
+        write_description(core.engine.journal, described)
         write_opening(core, config, carried, [part.session for part in run.parts])
         kept.keep()  # on the disk before the first order
         if kept.failure is not None:
@@ -226,7 +257,7 @@ def run_live(
             keep_capabilities(KEPT_CAPABILITIES)
             kept.start()  # a thread has what its starter has
             check.start()
-            console.print("trading")
+            console.say("trading", "trading")
             watch(thread, keeper, check, seconds, lambda: is_leaving(core.engine) or kept.failure is not None, console)
         finally:
             # Whatever ends the watching: rings are closed only when the loop has cancelled, and stopped.
@@ -234,11 +265,13 @@ def run_live(
             record_closed(core.engine, core.engine.state.now_ns)
         wall_s = time.perf_counter() - loop_started
         writer.stop()
-        failure = end_journal(run, kept, rings, lanes, start_s, wall_s)
+        failure = end_journal(run, described, kept, rings, lanes, start_s, wall_s)
     for own in chain.from_iterable(files):
-        console.print(f"captured {own.frames:,} frames of {own.name}: {', '.join(map(str, own.paths))}")
+        paths = ", ".join(map(str, own.paths))
+        console.say(f"captured {own.frames:,} frames of {own.name}: {paths}", "captured", frames=own.frames)
         if own.failure:
-            console.print(f"capture failed, {own.lost:,} frames are in no file: {own.failure}", style="red")
+            text = f"capture failed, {own.lost:,} frames are in no file: {own.failure}"
+            console.say(text, "capture_failed", Level.ERROR, frames_lost=own.lost)
     conclude(run, folder, [thread.failure, failure], kept, console)
     return folder
 
@@ -265,12 +298,19 @@ def capture_files(config: RunConfig, capture: Path | None) -> list[tuple[Capture
 
 
 def end_journal(
-    run: Run, kept: SharedJournal, rings: list[VenueRings], lanes: list[TapLane], start_s: float, wall_s: float
+    run: Run,
+    described: Description,
+    kept: SharedJournal,
+    rings: list[VenueRings],
+    lanes: list[TapLane],
+    start_s: float,
+    wall_s: float,
 ) -> Exception | None:
     """Write what was counted, and bring everything to the disk; return what went wrong with the counting."""
     failure = None
     try:
         facts = run_facts(run, start_s, wall_s, "")
+        facts = replace(facts, config_text=described.config_text, settings=described.settings)
         facts.counters.update(journal_counters(run, kept) | capture_counters(lanes))
         for part, each, venue in zip(run.parts, rings, run.config.venue, strict=True):
             seen = run.engine.venues[part.session.venue]
@@ -289,7 +329,7 @@ def end_journal(
 
 
 def conclude(
-    run: Run, folder: Path, failures: list[BaseException | None], kept: SharedJournal, console: Console
+    run: Run, folder: Path, failures: list[BaseException | None], kept: SharedJournal, console: SteadyConsole
 ) -> None:
     """Make the run's files and print its figures. LoopError, AlarmError: all that is wrong, in one line.
 
@@ -309,7 +349,9 @@ def conclude(
     from crosswire.engine.report.console import print_summary
 
     print_summary(summary, console)
-    console.print(f"run folder: {folder}")
+    counts = {"frames": summary.frames, "orders": summary.orders_sent, "fills": summary.fills}
+    profit = {currency: each.net for currency, each in summary.pnl.items()}
+    console.say(f"run folder: {folder}", "ended", **counts, profit=profit, warnings=len(summary.warnings))
     control = run.engine.control
     killed = f"killed by {client_text(bytes(control.killer))}" if control.is_killed != 0 else ""
     if alarm:
@@ -326,19 +368,22 @@ def what_failed(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
-def begin_with_last(core: Core, config: RunConfig, output: Path, console: Console) -> Carried | None:
+def begin_with_last(core: Core, config: RunConfig, output: Path, console: SteadyConsole) -> Carried | None:
     """Take over what the last run of this name has left, and say so. JournalError: it can't be."""
     carried = last_carried(output / config.name)
     if carried is None:
-        console.print("no earlier run of this name: the venues say what is held")
+        console.say("no earlier run of this name: the venues say what is held", "first_run")
         return None
     take_over(core, config, carried)
     held = [f"{lots:+} lots of {instrument}" for instrument, lots in carried.held_lots().items()]
     ended = "ended" if carried.is_closed else "died"
-    console.print(
+    console.say(
         f"{carried.folder.name} {ended}; it held {', '.join(held) or 'nothing'};"
         f" the end of {len(carried.orders)} orders is not known",
-        markup=False,
+        "took_over",
+        earlier=carried.folder.name,
+        held_lots=carried.held_lots(),
+        open_orders=len(carried.orders),
     )
     return carried
 
@@ -425,7 +470,7 @@ def open_all_rings(
 class LostSessions:
     """Tells of each order session that is lost, and that it is back; and what else one has to say, once."""
 
-    def __init__(self, run: Run, console: Console) -> None:
+    def __init__(self, run: Run, console: SteadyConsole) -> None:
         self.run, self.console = run, console
         self.losses = [0] * len(run.parts)  # told of, by venue
         self.reasons = [""] * len(run.parts)  # told last, by venue
@@ -439,7 +484,7 @@ class LostSessions:
             for notice in venue.order_entry.notices(session):
                 if (number, notice) not in self.noticed:
                     self.noticed.add((number, notice))
-                    self.console.print(f"{venue.name}: {notice}", markup=False)
+                    self.console.say(f"{venue.name}: {notice}", "session_notice", venue=venue.name)
 
     def tell_state(self, number: int, name: str, reason: str) -> None:
         """Tell of a loss, also of one that is over already, and of a return. A failed attempt to return is neither."""
@@ -448,11 +493,12 @@ class LostSessions:
         is_new = losses != self.losses[number]
         if self.reasons[number] and (is_new or (not reason and not is_lost)):
             self.reasons[number] = ""
-            self.console.print(f"{name}: its session is back", markup=False)
+            self.console.say(f"{name}: its session is back", "session_back", venue=name)
         if is_new or (reason and not self.reasons[number]):
             self.losses[number] = losses
             self.reasons[number] = reason or "its session was lost"
-            self.console.print(f"{name}: {self.reasons[number]}", style="red", markup=False)
+            text = f"{name}: {self.reasons[number]}"
+            self.console.say(text, "session_lost", Level.ERROR, venue=name, losses=losses)
 
 
 def watch(
@@ -461,7 +507,7 @@ def watch(
     check: AccountCheck,
     seconds: float,
     stopped: Callable[[], bool],
-    console: Console,
+    console: SteadyConsole,
 ) -> None:
     """Keep the clock and print a status line now and then, until it is time to stop: an alarm is reason enough."""
     engine = thread.run.engine
@@ -476,15 +522,18 @@ def watch(
         tell_standstill(thread.run, told_standstill, console)
         tell_damaged(thread.run, told_damaged, console)
         tell_contradicted(thread.run, told_contradicted, console)
-        for line in (*check.take_lines(), *commands.take_lines()):
-            console.print(line, markup=False)
+        for line in check.take_lines():
+            console.say(line, "account")
+        for line in commands.take_lines():
+            console.say(line, "command")
 
     begun = said = time.monotonic()
     while thread.is_trading() and not stopped() and not (seconds and time.monotonic() - begun >= seconds):
         if engine.gate.alarms != 0:
             wait_for_accounts(thread, keeper)
             tell()
-            console.print(f"alarm, everything is cancelled: {alarm_text(thread.run)}", style="red", markup=False)
+            text = f"alarm, everything is cancelled: {alarm_text(thread.run)}"
+            console.say(text, "alarm", Level.ERROR, alarms=engine.gate.alarms)
             return
         time.sleep(KEEP_CLOCK_S if not seconds else min(KEEP_CLOCK_S, seconds))
         keeper.keep(KEEP_CLOCK_S)
@@ -492,11 +541,22 @@ def watch(
         engine.gate.alive_ns = engine.state.now_ns
         if time.monotonic() - said >= STATUS_S:
             said = time.monotonic()
-            state = engine.state
-            console.print(
-                f"{said - begun:7.0f} s  frames {state.frames:,}  orders {state.orders_sent:,}  fills {state.fills:,}  "
-                f"open {engine.orders.count}  {state_text(engine.gate)}"
-            )
+            tell_status(engine, said - begun, console)
+
+
+def tell_status(engine: Engine, seconds: float, console: SteadyConsole) -> None:
+    """Say how far the run is."""
+    state = engine.state
+    console.say(
+        f"{seconds:7.0f} s  frames {state.frames:,}  orders {state.orders_sent:,}  fills {state.fills:,}  "
+        f"open {engine.orders.count}  {state_text(engine.gate)}",
+        "status",
+        frames=state.frames,
+        orders=state.orders_sent,
+        fills=state.fills,
+        open_orders=engine.orders.count,
+        state=state_text(engine.gate),
+    )
 
 
 def wait_for_accounts(thread: LoopThread, keeper: ClockKeeper) -> None:
@@ -553,29 +613,30 @@ def uncounted_warning(name: str, error: HostError) -> DataWarning:
     )
 
 
-def tell_damaged(run: Run, told: set[str], console: Console) -> None:
+def tell_damaged(run: Run, told: set[str], console: SteadyConsole) -> None:
     """Say once of each venue that datagrams are not read for their checksum: if all are, nothing is ever traded."""
     for number, venue in enumerate(run.config.venue):
         damaged = run.engine.venues[number].damaged
         if damaged != 0 and venue.name not in told:
             told.add(venue.name)
-            print_warnings([damaged_warning(venue.name, damaged)], console)
+            console.warn(damaged_warning(venue.name, damaged))
 
 
-def tell_standstill(run: Run, told: set[str], console: Console) -> None:
+def tell_standstill(run: Run, told: set[str], console: SteadyConsole) -> None:
     """Say once that the engine stood still."""
     warnings = standstill_warnings(run.engine.state)
     if warnings and "standstill" not in told:
         told.add("standstill")
-        print_warnings(warnings, console)
+        for warning in warnings:
+            console.warn(warning)
 
 
-def tell_contradicted(run: Run, told: set[str], console: Console) -> None:
+def tell_contradicted(run: Run, told: set[str], console: SteadyConsole) -> None:
     """Say once of each venue that it defines an instrument otherwise than the configuration: it is not traded then."""
     for part, venue in zip(run.parts, run.config.venue, strict=True):
         if part.feed.definition_mismatches != 0 and venue.name not in told:
             told.add(venue.name)
-            print_warnings([next(mismatch_warnings(part.feed, run.engine.market, venue.name))], console)
+            console.warn(next(mismatch_warnings(part.feed, run.engine.market, venue.name)))
 
 
 def venue_counters(part: VenueParts, venue: Venue, owner: VenueRings, name: str) -> dict[str, int]:

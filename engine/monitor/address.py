@@ -52,17 +52,38 @@ def address_of_run(control: ControlConfig, output: Path, name: str) -> Address:
     kind, _, rest = control.address.partition("://")
     if kind == "ipc" and rest.startswith("/"):
         return _at_path(Path(rest), what)
-    found = re.fullmatch(r"([0-9.]+):([0-9]{1,5})", rest)
-    if kind == "tcp" and found:
-        try:
-            host, port = IPv4Address(found[1]), int(found[2])
-        except ValueError:
-            host, port = IPv4Address(0), 0
-        if 1 <= port <= 65_535 and not host.is_unspecified and not host.is_multicast:
-            return Address(host=str(host), port=port)
-    raise ConfigError(
-        f"{what}: must be ipc:///<path> or tcp://<one IPv4 address of this host>:<port>, as tcp://127.0.0.1:9477"
-    )
+    address = _tcp_address(rest) if kind == "tcp" else None
+    if address is None:
+        raise ConfigError(
+            f"{what}: must be ipc:///<path> or tcp://<one IPv4 address of this host>:<port>, as tcp://127.0.0.1:9477"
+        )
+    return address
+
+
+def address_of_metrics(control: ControlConfig) -> Address | None:
+    """Tell where metrics are served; None: nowhere. ConfigError: that is no address."""
+    if not control.metrics:
+        return None
+    address = _tcp_address(control.metrics)
+    if address is None:
+        raise ConfigError(
+            f"control.metrics = {control.metrics}: must be <one IPv4 address of this host>:<port>, as 127.0.0.1:9464"
+        )
+    return address
+
+
+def _tcp_address(text: str) -> Address | None:
+    """Read "address:port"; None: it is not one address of one host."""
+    found = re.fullmatch(r"([0-9.]+):([0-9]{1,5})", text)
+    if not found:
+        return None
+    try:
+        host, port = IPv4Address(found[1]), int(found[2])
+    except ValueError:
+        return None
+    if not 1 <= port <= 65_535 or host.is_unspecified or host.is_multicast:
+        return None
+    return Address(host=str(host), port=port)
 
 
 def _at_path(path: Path, what: str) -> Address:

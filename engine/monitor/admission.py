@@ -22,6 +22,11 @@ REQUESTS_PER_S = 50.0  # of one client
 REQUESTS_BURST = 100
 COMMANDS_PER_S = 5.0  # of one client, confirmations too
 COMMANDS_BURST = 20
+URGENT_PER_S = 2.0  # of one client and kind, once it has used up what stands above: who polls too fast can still kill
+URGENT_BURST = 10
+URGENT = (m.Hello, *m.LESSENING)  # a Hello too: the command line's kill begins with one
+URGENT_BYTES_MAX = 1024  # of a message that is looked into though its client has used up its requests
+TOO_MANY = f"more than {REQUESTS_PER_S:g} requests a second"
 NOBODY = "?"  # who asked, where that is not known
 
 
@@ -51,28 +56,42 @@ class Admitted:
     request: m.Request
 
 
+class Allowance:
+    """How often one client may still ask."""
+
+    def __init__(self) -> None:
+        self.requests = Bucket(REQUESTS_PER_S, REQUESTS_BURST)
+        self.commands = Bucket(COMMANDS_PER_S, COMMANDS_BURST)
+        self.urgent: dict[type[m.Ask], Bucket] = {kind: Bucket(URGENT_PER_S, URGENT_BURST) for kind in URGENT}
+
+    def take_urgent(self, request: m.Request) -> bool:
+        """Take one of a kind's own, of which no other kind can use up any; False: there is none, or it has none."""
+        own = self.urgent.get(type(request))
+        return own is not None and own.take()
+
+
 class Admission:
     """Judges requests."""
 
     def __init__(self, clients: ClientList) -> None:
         self.clients = clients
         self._sessions: dict[str, dict[bytes, Session]] = {}  # of each client, the one used last at the end
-        self._requests: dict[str, Bucket] = {}
-        self._commands: dict[str, Bucket] = {}
+        self._allowances: dict[str, Allowance] = {}
 
     def admit(self, client: str, route: bytes, content: bytes, now_ns: int) -> Admitted:
         """Read what a client has sent over a connection. RefusedRequestError."""
         known = self.clients.by_name(client)
         if known is None:
             raise RefusedRequestError(m.Reason.CLIENT, f"{client} is not on the list of clients any more")
-        if client not in self._requests and len(self._requests) >= CLIENTS_MAX:
-            self._requests.clear()  # of clients that were taken off the list
-            self._commands.clear()
-        if not self._requests.setdefault(client, Bucket(REQUESTS_PER_S, REQUESTS_BURST)).take():
-            raise RefusedRequestError(m.Reason.RATE, f"more than {REQUESTS_PER_S:g} requests a second")
+        allowance = self._allowance_of(client)
+        is_within = allowance.requests.take()
+        if not is_within and len(content) > URGENT_BYTES_MAX:
+            raise RefusedRequestError(m.Reason.RATE, TOO_MANY)
         if len(content) > m.REQUEST_BYTES_MAX:
             raise RefusedRequestError(m.Reason.OVERSIZED, f"a request has at most {m.REQUEST_BYTES_MAX} bytes")
         envelope = read_envelope(content)
+        if not is_within and not allowance.take_urgent(envelope.request):
+            raise RefusedRequestError(m.Reason.RATE, TOO_MANY, envelope.number)
         if abs(now_ns - envelope.sent_ns) > AGE_MAX_NS:
             behind_s = (now_ns - envelope.sent_ns) / NS_PER_S
             raise RefusedRequestError(
@@ -90,9 +109,14 @@ class Admission:
                 envelope.number,
             )
         is_command = not isinstance(envelope.request, (m.Hello, *m.QUERIES))
-        if is_command and not self._commands.setdefault(client, Bucket(COMMANDS_PER_S, COMMANDS_BURST)).take():
+        if is_within and is_command and not (allowance.commands.take() or allowance.take_urgent(envelope.request)):
             raise RefusedRequestError(m.Reason.RATE, f"more than {COMMANDS_PER_S:g} commands a second", envelope.number)
         return Admitted(known, envelope.number, envelope.request)
+
+    def _allowance_of(self, client: str) -> Allowance:
+        if client not in self._allowances and len(self._allowances) >= CLIENTS_MAX:
+            self._allowances.clear()  # of clients that were taken off the list
+        return self._allowances.setdefault(client, Allowance())
 
     def _check_session(self, client: str, route: bytes, envelope: m.Envelope) -> None:
         own = self._sessions.get(client, {})

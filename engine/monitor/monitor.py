@@ -6,14 +6,18 @@ import resource
 import signal
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from importlib.util import find_spec
+from ipaddress import IPv4Address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from crosswire.engine.config import load_config
+from crosswire.engine.config import ControlConfig, RunConfig, load_config
 from crosswire.engine.errors import ControlError
 from crosswire.engine.monitor.address import (
     Address,
+    address_of_metrics,
     address_of_run,
     control_folder,
     keys_folder,
@@ -25,12 +29,16 @@ from crosswire.engine.monitor.door import BACKLOG, CONNECTIONS_MAX, WAITING_MAX
 from crosswire.engine.monitor.keys import load_server_key
 from crosswire.engine.monitor.server import Server
 from crosswire.engine.monitor.watch import Watch
+from crosswire.engine.telemetry.log import Log, Say, logged, saying
 from crosswire.nic.host.confine import confine
 from crosswire.nic.host.landlock import Places
 from crosswire.nic.host.trust import who_could_change
 from crosswire.nic.journal.walk import walk_unit
 from crosswire.nic.memory.arena import SHARED_FOLDER
 from crosswire.nic.unit.unit import load_units
+
+if TYPE_CHECKING:
+    from crosswire.engine.monitor.endpoint import Endpoint
 
 INNER = ".inner"  # what the door joins connections with, beside the socket
 LOCK = "lock"
@@ -41,6 +49,14 @@ def run_monitor(config_path: Path, output: Path, tell: Callable[[str], None]) ->
     """Serve until SIGINT or SIGTERM. ConfigError, ControlError, HostError, OSError: one line each."""
     config = load_config(config_path)
     control = need_control(config, config_path)
+    with logged(config.log, config_path, config.name, "monitor", tell) as json_log:
+        serve_runs(config, control, config_path, output, saying(tell, json_log), json_log)
+
+
+def serve_runs(
+    config: RunConfig, control: ControlConfig, config_path: Path, output: Path, say: Say, json_log: Log | None
+) -> None:
+    """Do what `run_monitor` says."""
     keys = keys_folder(control, config_path)
     address = address_of_run(control, output, config.name)
     folder = control_folder(output, config.name)
@@ -52,22 +68,59 @@ def run_monitor(config_path: Path, output: Path, tell: Callable[[str], None]) ->
         key, clients = load_server_key(keys), ClientList(keys)
         log = closing.enter_context(CommandLog(folder))
         listener = closing.enter_context(listen(address))
+        metrics = address_of_metrics(control)
+        if metrics is not None and find_spec("prometheus_client") is None:
+            raise ControlError("control.metrics needs prometheus-client: pip install crosswire[monitor]")
+        scraped = None if metrics is None else closing.enter_context(listen(metrics))
         inner_path = folder / INNER
         inner = closing.enter_context(listen(Address(path=inner_path)))
         if address.path is not None:
             closing.callback(unlink_socket, address.path)
         closing.callback(unlink_socket, inner_path)
-        places = Places(read=(config_path, keys, output / config.name), write=(folder, SHARED_FOLDER), connect=())
-        tell(confine(places, ()))
-        watch = Watch(output.absolute(), config.name, tell)
+        write = [folder, SHARED_FOLDER]
+        if json_log is not None:
+            json_log.start()
+            write.append(json_log.folder)
+        places = Places(read=(config_path, keys, output / config.name), write=tuple(write), connect=())
+        say(confine(places, ()), "confined")
+        watch = Watch(output.absolute(), config.name, say)
         closing.callback(watch.close)
         server = closing.enter_context(Server(listener, (inner, inner_path), key, clients, log, watch))
-        tell(f"monitor of {config.name} at {address}, {len(clients)} clients on its list")
+        say(f"monitor of {config.name} at {address}, {len(clients)} clients on its list", "serving")
+        endpoint = None if scraped is None else closing.enter_context(open_metrics(scraped, server))
+        if metrics is not None:
+            say(f"metrics at http://{metrics.host}:{metrics.port}/metrics{who_may_read(metrics)}", "serving_metrics")
         signals: list[int] = []
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _frame: signals.append(number))
-        server.serve(lambda: bool(signals))
-        tell(f"monitor of {config.name} ends ({signal.Signals(signals[0]).name})")
+        server.serve(lambda: is_over(signals, endpoint))
+        say(f"monitor of {config.name} ends ({signal.Signals(signals[0]).name})", "ended")
+
+
+def open_metrics(listener: socket.socket, server: Server) -> "Endpoint":
+    """Serve the metrics of what `server` watches, from a thread of its own."""
+    from crosswire.engine.monitor.endpoint import Endpoint
+    from crosswire.engine.monitor.metrics import Collector, render
+    from crosswire.engine.monitor.own_metrics import own_values
+    from crosswire.engine.monitor.run_metrics import RUN_METRICS
+
+    endpoint = Endpoint(listener, lambda: render(collector))
+    collector = Collector(server.watch, RUN_METRICS, lambda: own_values(server, endpoint, collector))
+    endpoint.open()
+    return endpoint
+
+
+def is_over(signals: Sequence[int], endpoint: "Endpoint | None") -> bool:
+    """Tell whether a signal has come. ControlError: metrics are not served any more."""
+    if endpoint is not None and endpoint.failure:
+        raise ControlError(f"the metrics have failed ({endpoint.failure}): start the monitor again; the run goes on")
+    return bool(signals)
+
+
+def who_may_read(metrics: Address) -> str:
+    """Say who reads them where that is not this host alone."""
+    is_loopback = IPv4Address(metrics.host).is_loopback
+    return "" if is_loopback else ": whoever reaches it reads positions and P&L"
 
 
 def need_files(least: int) -> None:

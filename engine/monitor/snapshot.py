@@ -110,7 +110,7 @@ class Snapshot:
         """Sum what all instruments have earned, by settlement currency."""
         sums: dict[str, list[int]] = {}
         for index, instrument in self.instruments():
-            position = self.engine.gate.positions[index]
+            position: Position = settled(self.engine.gate.positions[index])
             if position.fills or position.cash_e9 or position.fees_e9 or position.position_lots:
                 own = sums.setdefault(text_of(instrument.settlement), [0, 0, 0])
                 earned = (profit_e9(position, instrument), position.realised_e9, position.fees_e9)

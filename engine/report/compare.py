@@ -20,7 +20,16 @@ from crosswire.engine.report.summary import RunSummary
 from crosswire.engine.report.text import precise_time_text
 
 # How fast a machine was, where files lie, and what is compared as a whole elsewhere.
-NOT_COMPARED = ("start_s", "wall_s", "level_updates_per_s", "config_file", "engine_version", "definitions", "warnings")
+NOT_COMPARED = (
+    "start_s",
+    "wall_s",
+    "level_updates_per_s",
+    "config_file",
+    "settings",
+    "engine_version",
+    "definitions",
+    "warnings",
+)
 HISTOGRAM = ".buckets"  # its count and its largest value tell enough
 NAMES_OF_TABLES = ("name", "symbol")  # what tells the tables of a list apart
 ORDER_TERMS = ["created_ns", "venue", "symbol", "side", "time_in_force", "price_ticks", "qty_lots", "strategy"]

@@ -38,6 +38,8 @@ def print_summary(summary: RunSummary, console: Console) -> None:
 
 
 def _answers(summary: RunSummary) -> Iterator[tuple[str, list[str]]]:
+    if summary.settings:
+        yield "Set for this run", summary.settings
     if summary.has_legs:
         yield from _leg_answers(summary)
     else:

@@ -22,11 +22,13 @@ def add_headline(page: Page, summary: RunSummary, range_ns: tuple[int, int]) -> 
     """Add the title, the warnings and the tiles; of legs only where there are any."""
     length = duration_text(range_ns[1] - range_ns[0])
     kind = text(summary.kind)
+    was_set = f"; set for this run: {', '.join(summary.settings)}" if summary.settings else ""
     page.add(f"<h1>{text(summary.name)} <small class='{kind}'>{kind}</small></h1>")
     page.add(
         f"<p class='quiet'>{text(f'{time_text(range_ns[0])} to {time_text(range_ns[1])} ({length})')}<br>"
         f"{text(', '.join(info.name for info in summary.definitions))}<br>"
-        f"{text(summary.config_file)}, Crosswire {text(summary.engine_version)}</p>"
+        f"{text(summary.config_file)}, Crosswire {text(summary.engine_version)}"
+        f"{text(was_set)}</p>"
     )
     page.warnings([str(warning) for warning in summary.warnings])
     vetoed = number_text(sum(summary.orders_vetoed.values()))

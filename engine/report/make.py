@@ -110,4 +110,5 @@ def unfinished_facts(description: Description, first_ns: int, last_ns: int) -> R
         wall_s=0.0,
         digest="",
         warnings=[UNFINISHED],
+        settings=description.settings,
     )

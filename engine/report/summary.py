@@ -100,6 +100,7 @@ class RunFacts:
     latencies: dict[str, LatencyFacts] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)  # anything else worth showing
     money: MoneyTerms = field(default_factory=MoneyTerms)  # what holding costs
+    settings: list[str] = field(default_factory=list)  # "key=value" of what was set for it beside its file
 
 
 class OpportunitySummary(msgspec.Struct, kw_only=True):
@@ -198,6 +199,7 @@ class RunSummary(msgspec.Struct, kw_only=True):
     name: str
     kind: str = ""  # "backtest" or "live"
     config_file: str
+    settings: list[str] = []  # "key=value" of what was set for it beside its file
     engine_version: str
     first_time_ns: int
     last_time_ns: int
@@ -255,6 +257,7 @@ def summarise(
         name=facts.name,
         kind=kind,
         config_file=facts.config_file,
+        settings=facts.settings,
         engine_version=facts.engine_version,
         first_time_ns=facts.first_time_ns,
         last_time_ns=facts.last_time_ns,

@@ -5,14 +5,12 @@ import os
 import re
 import shutil
 import tempfile
-import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from crosswire.engine.config import ConfigError, RunConfig, load_config, make_config
+from crosswire.engine.config import ConfigError, RunConfig, load_config, make_config, parse_toml, read_config_text
+from crosswire.engine.configuration.settings import with_settings
 from crosswire.engine.data import prepare_data
 from crosswire.engine.errors import LoopError, SimulationError
 from crosswire.engine.examples import example_files
@@ -44,10 +43,11 @@ class Setting:
     configs: tuple[Path, ...]
     venue_counts: tuple[int, ...]  # of each
     folder: Path
+    settings: tuple[str, ...] = ()  # "key=value", set in all of them
 
     def load(self, number: int, data_seed: int) -> RunConfig:
         """Load a configuration, over the market data of this seed; ConfigError if it makes none up."""
-        return seeded_config(self.configs[number], self.folder / f"{number}-{data_seed}", data_seed)
+        return seeded_config(self.configs[number], self.folder / f"{number}-{data_seed}", data_seed, self.settings)
 
 
 @dataclass
@@ -106,9 +106,9 @@ def default_configs() -> list[Path]:
     return [path for path in example_files() if path.suffix == ".toml" and PLAYED_DATA in path.read_text()]
 
 
-def seeded_config(path: Path, data: Path, data_seed: int) -> RunConfig:
+def seeded_config(path: Path, data: Path, data_seed: int, settings: Sequence[str] = ()) -> RunConfig:
     """Load a configuration with another seed and length of its made-up data, which lies in the folder `data`."""
-    raw = tomllib.loads(path.read_text(), parse_float=Decimal)
+    raw = with_settings(parse_toml(read_config_text(path), path), settings)
     if "generate" not in raw:
         raise ConfigError(f"{path}: generate is missing: a simulation makes its market data up")
     raw["generate"] |= {"seed": data_seed, "seconds": DATA_S, "directory": str(data)}
@@ -118,12 +118,12 @@ def seeded_config(path: Path, data: Path, data_seed: int) -> RunConfig:
 
 
 @contextmanager
-def prepared(configs: list[Path]) -> Iterator[Setting]:
+def prepared(configs: list[Path], settings: Sequence[str] = ()) -> Iterator[Setting]:
     """Make every configuration's market data, for all its seeds, in a folder that is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="crosswire-simulate-"))
     try:
         venue_counts = tuple(len(load_config(path).venue) for path in configs)
-        setting = Setting(tuple(path.resolve() for path in configs), venue_counts, folder)
+        setting = Setting(tuple(path.resolve() for path in configs), venue_counts, folder, tuple(settings))
         for number, path in enumerate(configs):
             for data_seed in range(1, DATA_SEEDS + 1):
                 prepare_data(setting.load(number, data_seed), path, None)
@@ -148,11 +148,13 @@ def play_seeds(setting: Setting, seeds: range) -> list[Outcome]:
     return [play_seed(setting, seed) for seed in seeds]
 
 
-def run_simulation(configs: list[Path], seeds: range, trace: bool, console: Console) -> Summary:
+def run_simulation(
+    configs: list[Path], seeds: range, trace: bool, console: Console, settings: Sequence[str] = ()
+) -> Summary:
     """Play all seeds on all cores. SimulationError, ConfigError, CaptureError, StoreError: one line each."""
     configs = configs or default_configs()
     summary = Summary()
-    with prepared(configs) as setting:
+    with prepared(configs, settings) as setting:
         # The first seed of each configuration compiles what is not on disk, once, instead of each worker for itself.
         first = seeds[: len(configs)]
         for seed in first:

@@ -35,6 +35,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, Type
 
 import numpy as np
 
+from crosswire.nic.unit.compile import NO_JIT
+
 ByteOrder = Literal["little", "big"]
 Element: TypeAlias = "Scalar | type[Struct]"
 StructT = TypeVar("StructT", bound="Struct")
@@ -205,6 +207,18 @@ else:
         __slots__ = ()
 
 
+# With compilation off, how many elements lie where a pointer field points: (field's address, target's) -> count. A
+# struct that is handed over by its address has no `Memory.targets`, and its bounds are to be held all the same.
+_counts: dict[tuple[int, int], int | None] = {}
+COUNTS_MAX = 1 << 16  # remembered; the oldest are forgotten
+
+
+def _note_count(address: int, target: Array) -> None:
+    if len(_counts) >= COUNTS_MAX:
+        del _counts[next(iter(_counts))]
+    _counts[address, target.address] = target.count
+
+
 class Field:
     """One field of a `Struct`: where it lies and how it is read. As a descriptor it does both from Python."""
 
@@ -240,8 +254,8 @@ class Field:
         address = struct._base + self.offset
         if self.is_pointer:
             target = struct.memory.targets.get(address)
-            count = None if target is None else target.count
             there = ctypes.c_uint64.from_address(address).value
+            count = _counts.get((address, there)) if target is None else target.count
             return Pointer(there, self.element, count, struct.memory, self.byte_order)
         if self.is_reference:
             assert not isinstance(self.element, Scalar)
@@ -265,6 +279,8 @@ class Field:
                 raise TypeError(f"{self.name} points to {self.element!r}, not {value!r}")
             ctypes.c_uint64.from_address(address).value = value.address
             struct.memory.targets[address] = value
+            if NO_JIT:
+                _note_count(address, value)
         elif self.is_reference:
             assert not isinstance(self.element, Scalar)
             if not isinstance(value, self.element):
@@ -301,7 +317,8 @@ class StructMeta(type):
     is_private: bool  # it holds such a field: no memory that is shared has it
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_options: Any) -> "StructMeta":
-        return super().__new__(mcs, name, bases, namespace)
+        # No dictionary beside the memory: what is no field can't be assigned from Python either.
+        return super().__new__(mcs, name, bases, {"__slots__": (), **namespace})
 
     def __init__(
         cls,

@@ -43,14 +43,20 @@ class Compiled:
         return f"<compiled {self.plain.__module__}.{self.plain.__qualname__}>"
 
 
+def _marked(function: F) -> F:
+    """Let a function that is interpreted still tell that compiled code may call it."""
+    function.is_compiled = True  # type: ignore[attr-defined]
+    return function
+
+
 def compiled(function: F) -> F:
     """Mark `function` for compiled code to call."""
-    return function if NO_JIT else cast("F", Compiled(function))
+    return _marked(function) if NO_JIT else cast("F", Compiled(function))
 
 
 def inlined(function: F) -> F:
     """Mark as `compiled` does, and inline into every caller, where LLVM's own judgement was measured to cost."""
-    return function if NO_JIT else cast("F", Compiled(function, is_inlined=True))
+    return _marked(function) if NO_JIT else cast("F", Compiled(function, is_inlined=True))
 
 
 def outlined(function: F) -> F:
@@ -58,7 +64,7 @@ def outlined(function: F) -> F:
 
     The function saves all registers that it uses, so that whoever may call it keeps its values where they are.
     """
-    return function if NO_JIT else cast("F", Compiled(function, is_outlined=True))
+    return _marked(function) if NO_JIT else cast("F", Compiled(function, is_outlined=True))
 
 
 def plain_function(function: F) -> F:

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from crosswire.strategies.desk import submit as submit
     from crosswire.strategies.desk import wake_at as wake_at
     from crosswire.strategies.interface import BuildContext as BuildContext
-    from crosswire.strategies.interface import Changeable as Changeable
     from crosswire.strategies.interface import Strategy as Strategy
     from crosswire.strategies.interface import catch_up as catch_up
     from crosswire.strategies.interface import on_book as on_book
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from crosswire.strategies.interface import on_order as on_order
     from crosswire.strategies.interface import on_timer as on_timer
     from crosswire.strategies.interface import on_trade as on_trade
+    from crosswire.strategies.parameters import Parameter as Parameter
     from crosswire.venues.book.book import Book as Book
     from crosswire.venues.instrument import Instrument as Instrument
     from crosswire.venues.instrument import Kind as Kind
@@ -102,7 +102,6 @@ _HOMES = {
     ),
     "crosswire.strategies.interface": (
         "BuildContext",
-        "Changeable",
         "Strategy",
         "catch_up",
         "on_book",
@@ -113,6 +112,7 @@ _HOMES = {
         "on_timer",
         "on_trade",
     ),
+    "crosswire.strategies.parameters": ("Parameter",),
     "crosswire.venues.book.book": ("Book",),
     "crosswire.venues.instrument": ("Instrument", "Kind", "Payoff"),
     "crosswire.venues.order": (

@@ -16,13 +16,12 @@ import argparse
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,9 @@ from crosswire.engine.report.facts import describe_run
 from crosswire.engine.runs import make_run_folder
 from crosswire.nic.journal.files import FOLDER, SharedJournal, make_journal
 from crosswire.nic.rings.ring import Frame
+from tests.bench.by_turns import add_options, by_turns, compared
 from tests.bench.tick_to_trade import RUN, VENUE, WARM_UP, Rig, build_rig, percentiles, problems, run_rig
-from tests.support.live_setup import PATIENCE_S, started
+from tests.support.live_setup import PATIENCE_S, Command, started
 from tests.support.paths import ROOT
 
 GOAL = 1.1
@@ -46,6 +46,7 @@ ASK_S = 0.1
 REFUSED_MIN = 1000
 CONTROL = '[control]\nkeys = "keys"\n'
 FIRST_LEG = 1
+NAMES = ("quiet", "attacked")
 
 
 class Good:
@@ -88,26 +89,53 @@ def share(rig: Rig, shared: SharedRun, config_path: Path, runs: Path) -> None:
     shared.publish(run, [Frame() for _ in run.parts], folder)
 
 
-def one_run(folder: Path, options: argparse.Namespace, is_attacked: bool) -> dict[str, Any]:
-    """Measure once."""
+@contextmanager
+def shared_rig(folder: Path, triggers: int, control: str) -> Iterator[tuple[Rig, Path, Path]]:
+    """Make a rig whose run a monitor finds; with the files of its configuration, and of its runs."""
     folder.mkdir()
     config_path, runs = folder / "run.toml", folder / "runs"
     # [control] stands before the tables of venues, where the run's own keys end.
-    config_path.write_text(RUN + CONTROL + VENUE.replace("NAME", "first") + VENUE.replace("NAME", "second"))
+    config_path.write_text(RUN + control + VENUE.replace("NAME", "first") + VENUE.replace("NAME", "second"))
     for name in ("good", "bad"):
         make_keys(folder / "keys", name, Role.VIEWER)
-    triggers = WARM_UP + options.triggers
     with ExitStack() as closing:
         shared = SharedRun(closing)
         with shared.arena.allocating():
-            rig = build_rig(triggers, FIRST_LEG, False, RUN + CONTROL)
+            rig = build_rig(triggers, FIRST_LEG, False, RUN + control)
         closing.callback(rig.close)
         share(rig, shared, config_path, runs)
-        monitor = closing.enter_context(started(folder, "monitor", config_path, "--output", runs))
+        yield rig, config_path, runs
+
+
+@contextmanager
+def monitored(config_path: Path, runs: Path, core: int) -> Iterator[Command]:
+    """Have a monitor serve the rig's run, on this core."""
+    with started(config_path.parent, "monitor", config_path, "--output", runs) as monitor:
         monitor.wait_for("attached to run", PATIENCE_S)
+        os.sched_setaffinity(monitor.process.pid, {core})
+        for thread in Path(f"/proc/{monitor.process.pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), {core})
+        yield monitor
+        monitor.process.send_signal(signal.SIGTERM)
+        monitor.finish()
+
+
+def latencies_ns(rig: Rig, bench: str) -> Any:
+    """Give what was measured. Ends the process if it is worth nothing."""
+    found = problems(rig)
+    if found:
+        sys.exit(f"bench {bench}: " + "; ".join(found))
+    return rig.stamps.latencies.numpy()[WARM_UP : rig.stamps.count] * rig.ns_per_cycle()
+
+
+def one_run(folder: Path, options: argparse.Namespace, is_attacked: bool) -> dict[str, Any]:
+    """Measure once."""
+    with ExitStack() as closing:
+        made = closing.enter_context(shared_rig(folder, WARM_UP + options.triggers, CONTROL))
+        rig, config_path, runs = made
+        closing.enter_context(monitored(config_path, runs, options.exchange_core))
         client = closing.enter_context(open_client(config_path, runs, "good"))
         client.status()
-        os.sched_setaffinity(monitor.process.pid, {options.exchange_core})
         good = Good(client, options.exchange_core)
         attacker = start_attack(config_path, runs, options.exchange_core) if is_attacked else None
         try:
@@ -117,12 +145,7 @@ def one_run(folder: Path, options: argparse.Namespace, is_attacked: bool) -> dic
                 attacker.kill()
                 attacker.wait()
             seen = good.end()
-        found = problems(rig)
-        if found:
-            sys.exit("bench control: " + "; ".join(found))
-        monitor.process.send_signal(signal.SIGTERM)
-        monitor.finish()
-        latencies = rig.stamps.latencies.numpy()[WARM_UP:] * rig.ns_per_cycle()
+        latencies = latencies_ns(rig, "control")
     return {**percentiles(latencies), **seen}
 
 
@@ -137,29 +160,14 @@ def start_attack(config_path: Path, runs: Path, core: int) -> "subprocess.Popen[
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="crosswire bench control", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    add_options(parser)
     parser.add_argument("--triggers", type=int, default=100_000)
-    parser.add_argument("--loop-core", type=int, default=max(os.sched_getaffinity(0)))
-    parser.add_argument("--exchange-core", type=int, default=min(os.sched_getaffinity(0)))
-    parser.add_argument("--fifo", action=argparse.BooleanOptionalAction, default=True, help="real-time loop")
     options = parser.parse_args()
-    found: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(options.rounds):
-            for is_attacked in (False, True) if number % 2 == 0 else (True, False):
-                name = f"{number}-{'attacked' if is_attacked else 'quiet'}"
-                seen = one_run(Path(folder) / name, options, is_attacked)
-                found[is_attacked].append(seen)
-                print(json.dumps({"run": name, **seen}), flush=True)
-    medians = {
-        name: {figure: statistics.median(each[figure] for each in found[is_attacked]) for figure in ("p50", "p99")}
-        for name, is_attacked in (("quiet_ns", False), ("attacked_ns", True))
-    }
-    ratio = medians["attacked_ns"]["p99"] / medians["quiet_ns"]["p99"]
+    found = by_turns(options.rounds, NAMES, lambda folder, is_attacked: one_run(folder, options, is_attacked))
     refused = min(sum(each["refused"].values()) for each in found[True])
-    facts = {"ratio_p99": round(ratio, 3), "goal": GOAL, "refused_least": refused}
+    facts = {"goal": GOAL, "refused_least": refused}
     facts |= {"longest_answer_ms": max(each["longest_ms"] for each in found[True])}
-    print(json.dumps({"name": "control", "rounds": options.rounds, **medians, **facts}))
+    print(json.dumps({"name": "control", "rounds": options.rounds, **compared(found, NAMES), **facts}))
     sys.exit(0 if refused > REFUSED_MIN else 1)
 
 

@@ -124,6 +124,38 @@ def test_the_way_into_backtesting_is_walked(tmp_path: Path) -> None:
     assert len(list((tmp_path / "data").glob("*.pcap*"))) >= 2
 
 
+@pytest.mark.netns
+def test_the_way_into_colocation_is_walked(tmp_path: Path) -> None:
+    """In an empty folder, on namespaces of the test's own, and for seconds instead of a minute."""
+    commands = commands_in(ROOT / "docs" / "colocation.md")
+    changes = {"testbed up": "testbed up --name cd", "testbed down": "testbed down --name cd"}
+    changes |= {"--seconds 60": "--seconds 6", "--seconds 63": "--seconds 9"}
+    exchanges = None
+    try:
+        for command in commands:
+            line = command
+            for old, new in changes.items():
+                line = line.replace(old, new)
+            run = [sys.executable, "-m", "crosswire.engine.cli", *shlex.split(line)[1:]]
+            if " exchange " in line:
+                exchanges = subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+                assert exchanges.stdout is not None
+                assert any(said.startswith("ready") for said in exchanges.stdout)
+                continue
+            ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+            assert (line, ended.returncode, ended.stderr[-2000:] if ended.returncode else "") == (line, 0, "")
+            if line == "crosswire examples":
+                for path in (tmp_path / "examples").glob("*.toml"):
+                    path.write_text(re.sub(r'"cw(-engine|-exchange|e\d|x\d)"', r'"cd\1"', path.read_text()))
+    finally:
+        down = [sys.executable, "-m", "crosswire.engine.cli", "testbed", "down", "--name", "cd"]
+        subprocess.run(down, cwd=tmp_path, capture_output=True, check=False)
+        if exchanges is not None:
+            exchanges.terminate()
+            exchanges.communicate(timeout=60)
+    assert json.loads((tmp_path / "runs" / "synthetic" / "latest" / "summary.json").read_text())["fills"] > 0
+
+
 def test_the_way_to_a_strategy_is_walked(tmp_path: Path) -> None:
     """With the files that it has one write, which are made from the pages' own blocks."""
     (tmp_path / "examples").mkdir()

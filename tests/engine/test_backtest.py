@@ -165,13 +165,13 @@ def test_what_is_wrong_is_said_in_one_line(synthetic: Path, tmp_path: Path) -> N
     told = [each["kind"] for each in backtest(config, tmp_path / "told")["warnings"]]
     assert told.count("records cut off by the end of the file") == 1
     plugin = tmp_path / "broken.py"
-    plugin.write_text(PLUGIN.replace("strategy.seen += 1", "strategy.seen += desk.nothing"))
+    plugin.write_text(PLUGIN.replace("strategy.seen += 1", "strategy.seen += len(strategy)"))
     head, _, rest = text.partition("[strategy]")
     rest = rest.partition("[limits]")[2]
     config.write_text(f'{head}[strategy]\nuse = "{plugin}:Nibbler"\nparameters = {{ every = 50 }}\n[limits]{rest}')
     line = refusal(config, tmp_path)
-    number = plugin.read_text().splitlines().index("    strategy.seen += desk.nothing") + 1
-    assert "Nibbler does not compile" in line
+    number = plugin.read_text().splitlines().index("    strategy.seen += len(strategy)") + 1
+    assert "Nibbler does not compile: len(a Nibbler) is not compiled" in line
     assert f"broken.py:{number}" in line
 
 

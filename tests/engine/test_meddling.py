@@ -1,4 +1,7 @@
-"""What a strategy writes to all that it can reach by name changes nothing that the gate judges by."""
+"""What a strategy writes to all that it can reach changes nothing that the gate judges by.
+
+It takes addresses for it: what is written by name, `crosswire check` refuses.
+"""
 
 from pathlib import Path
 
@@ -12,9 +15,12 @@ pytestmark = pytest.mark.skipif(NO_JIT, reason="whole runs take minutes uncompil
 
 STRATEGY = """
 import msgspec
-from crosswire.nic.memory.struct import i64
+from crosswire.nic.memory.struct import address_of, i64, view
+from crosswire.risk.position import Position
 from crosswire.strategies.desk import Desk, amend, submit
 from crosswire.strategies.interface import BuildContext, Strategy, on_book, on_order
+from crosswire.venues.book.book import Book
+from crosswire.venues.instrument import Instrument
 from crosswire.venues.order import Order, OrderState, TimeInForce
 from crosswire.venues.side import BUY
 
@@ -41,21 +47,22 @@ def buy(strategy: Meddler, desk: Desk, instrument: int) -> None:
         submit(desk, instrument, BUY, book.ask_ticks, 100)
     if strategy.meddles != 0:
         for index in range(desk.instrument_count):
-            position = desk.positions[index]
+            position = view(Position, address_of(desk.positions[index]))
             position.position_lots = -1_000_000
             position.open_buy_lots = 1 << 40
             position.open_orders = 1 << 40
-            desk.instruments[index].underlying = 7
-            desk.books[index].receive_time_ns = 1 << 62
+            view(Instrument, address_of(desk.instruments[index])).underlying = 7
+            view(Book, address_of(desk.books[index])).receive_time_ns = 1 << 62
 
 
 @on_order.register(Meddler)
 def forget(strategy: Meddler, desk: Desk, order: Order) -> None:
     if strategy.meddles != 0:
-        order.qty_lots = 1 << 40
-        order.filled_lots = 0
-        order.instrument = 0
-        order.state = OrderState.FREE
+        told = view(Order, address_of(order))
+        told.qty_lots = 1 << 40
+        told.filled_lots = 0
+        told.instrument = 0
+        told.state = OrderState.FREE
 """
 
 

@@ -19,10 +19,10 @@ from crosswire.nic.unit.compile import NO_JIT
 from crosswire.strategies.cross_spread import CrossSpread
 from crosswire.strategies.listing import cost_e9, rated_up_e9, sale_e9
 from crosswire.strategies.opportunity import Blocked
+from crosswire.testing import LEG_PARAMETERS, Harness, Sent, fill, inverse, linear, miss
 from crosswire.venues.instrument import E9, Instrument, Payoff
 from crosswire.venues.side import BUY, SELL
 from tests.support.paths import ROOT
-from tests.support.strategy_harness import LEG_PARAMETERS, Harness, Sent, fill, inverse, linear, miss
 
 PARAMETERS = LEG_PARAMETERS | {"position_max": 10, "book_age_max_ms": 1_000}
 MS = 1_000_000
@@ -349,13 +349,13 @@ def test_quote_currencies_are_adjusted() -> None:
         ({"instruments": ["a", "a"]}, "instruments: one is named twice"),
         ({"instruments": ["a", "x"]}, "no instrument 'x'; configured are a, b"),
         ({"close_threshold_bps": 2}, "close_threshold_bps = 2 is above threshold_bps = 1"),
-        ({"size_max": 0}, "size_max = 0 must be positive"),
+        ({"size_max": 0}, "size_max = 0: must be above 0 base coin"),
         ({"size_max": 11}, "position_max = 10 is below size_max = 11"),
         ({"size_min": 2}, "size_min = 2 is above size_max = 1"),
-        ({"depth": 0}, "depth = 0 must be in 1..1000"),
-        ({"retries": -1}, "retries = -1 must be 0 or more"),
+        ({"depth": 0}, "depth = 0: must be 1 to 1000 levels"),
+        ({"retries": -1}, "retries = -1: must be 0 or more orders"),
         ({"give_up_ms": 1}, "retry_window_us = 20000 is longer than give_up_ms = 1"),
-        ({"threshold_bps": 6000}, "threshold_bps = 6000 is not within 5000"),
+        ({"threshold_bps": 6000}, "threshold_bps = 6000: must be -5000 to 5000 bps"),
         ({"quote_adjustment_bps": {"x": 1}}, "quote_adjustment_bps: 'x' is not among the instruments"),
     ],
 )
@@ -471,5 +471,5 @@ def test_what_is_bought_at_a_held_venue_may_take_its_delay_to_be_retried() -> No
 
 @pytest.mark.parametrize("margin", ["-0.1", "10.5"])
 def test_a_margin_out_of_range_is_refused(margin: str) -> None:
-    with pytest.raises(ValueError, match=f"^speed_bump_margin = {margin} must be in 0..10$"):
+    with pytest.raises(ValueError, match=f"^speed_bump_margin = {margin}: must be 0 to 10 mean moves$"):
         held(speed_bump_margin=margin)

@@ -5,11 +5,11 @@ import pytest
 from crosswire.strategies.legs import take_fill
 from crosswire.strategies.opportunity import TRADES_MAX, Blocked
 from crosswire.strategies.trades import Outcome
+from crosswire.testing import Answer, Harness, fill, linear, miss
 from crosswire.venues.instrument import E9
 from crosswire.venues.order import Report
 from crosswire.venues.side import BUY, SELL
 from tests.support.leg_setup import MS, make, open_edge, order_of, three
-from tests.support.strategy_harness import Answer, Harness, fill, linear, miss
 
 
 def free(names: str) -> dict[str, object]:

@@ -11,11 +11,7 @@ from crosswire.strategies.interface import on_book
 from crosswire.strategies.legs import pair_number, take_fill, take_order
 from crosswire.strategies.opportunity import TRADES_MAX, Blocked
 from crosswire.strategies.trades import Outcome
-from crosswire.venues.instrument import E9, Payoff
-from crosswire.venues.order import OrderState, Report
-from crosswire.venues.side import BUY, SELL
-from tests.support.leg_setup import MS, make, open_edge, order_of, three
-from tests.support.strategy_harness import (
+from crosswire.testing import (
     Answer,
     Harness,
     exact,
@@ -26,6 +22,10 @@ from tests.support.strategy_harness import (
     reject,
     veto,
 )
+from crosswire.venues.instrument import E9, Payoff
+from crosswire.venues.order import OrderState, Report
+from crosswire.venues.side import BUY, SELL
+from tests.support.leg_setup import MS, make, open_edge, order_of, three
 
 
 def value(harness: Harness) -> Fraction:

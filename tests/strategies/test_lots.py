@@ -13,10 +13,10 @@ from crosswire.strategies.listing import Listing, cost_e9, gain_e9, rated_up_e9,
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.plan import Plan, choose_lots, match_tops, walk_books
 from crosswire.strategies.trades import TradeState
+from crosswire.testing import LEG_PARAMETERS, Harness, fill, linear, miss, reject
 from crosswire.venues.instrument import E9
 from crosswire.venues.side import ASK, BID
 from tests.strategies.test_plan import book_of
-from tests.support.strategy_harness import LEG_PARAMETERS, Harness, fill, linear, miss, reject
 
 LOTS_OF = {"0.001": 10**6, "0.02": 2 * 10**7, "1": E9, "0.000000001": 1}  # size of a lot in 1e-9
 # Of a trade, the largest and the least.

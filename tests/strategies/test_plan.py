@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from crosswire.strategies.listing import Listing, cost_e9, rated_up_e9, sale_e9, set_listing, value_e9
 from crosswire.strategies.plan import Plan, choose_lots, walk_books
+from crosswire.testing import inverse, linear
 from crosswire.venues.book.book import Book, clear_book, make_books, refresh_top, set_level
 from crosswire.venues.instrument import E9, Instrument, base_e9
 from crosswire.venues.side import ASK, BID
-from tests.support.strategy_harness import inverse, linear
 
 Levels = list[tuple[int, int]]  # ticks and lots, the best first
 

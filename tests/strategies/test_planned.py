@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.legs import plan_of
 from crosswire.strategies.planned import LEVELS_MAX, OrderPlan, add_level, use_up
+from crosswire.testing import fill, miss
 from crosswire.venues.side import BUY, SELL
 from tests.support.leg_setup import MS, make
-from tests.support.strategy_harness import fill, miss
 
 levels = st.lists(st.tuples(st.integers(1, 1000), st.integers(1, 50)), max_size=12)
 

@@ -14,9 +14,9 @@ from crosswire.strategies.trades import (
     residual_e9,
     write_trade,
 )
+from crosswire.testing import START_NS
 from crosswire.venues.side import BUY, SELL
 from tests.support.leg_setup import make
-from tests.support.strategy_harness import START_NS
 
 STAGES = st.sampled_from([TradeState.WORKING, TradeState.RETRYING, TradeState.HEDGING, TradeState.UNWINDING])
 FILLS = st.tuples(st.integers(0, 9), STAGES, st.sampled_from([BUY, SELL]), st.integers(1, 4), st.integers(-9, 9))

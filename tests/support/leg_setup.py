@@ -3,8 +3,8 @@
 from typing import Any
 
 from crosswire.strategies.cross_spread import CrossSpread
+from crosswire.testing import LEG_PARAMETERS, Harness, linear
 from crosswire.venues.order import Order, OrderState
-from tests.support.strategy_harness import LEG_PARAMETERS, Harness, linear
 
 PARAMETERS = LEG_PARAMETERS | {
     "position_max": 1000,

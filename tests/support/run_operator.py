@@ -7,6 +7,7 @@ from typing import Any
 
 from crosswire.engine.journal.show import Filter, show_records
 from tests.support.command import ask
+from tests.support.live_setup import Command
 
 NAME = "synthetic"
 MARKET_S = 150
@@ -39,3 +40,11 @@ class Operator:
     def records(self) -> list[dict[str, Any]]:
         """The journal so far."""
         return list(show_records(self.latest, Filter()))
+
+
+def nothing_is_left(exchanges: Command) -> None:
+    """End the exchanges: by their own account we hold nothing there, and have nothing open."""
+    exchanges.process.terminate()
+    told = json.loads(exchanges.finish().splitlines()[-1])
+    assert {lots for venue in told.values() for lots in venue["position_lots"].values()} == {0}
+    assert all(venue["resting"] == 0 for venue in told.values())

@@ -1,9 +1,14 @@
-// The edge over time, with the cursor and the opportunities between the two books.
+// Lines over time: the edge with the cursor and the opportunities between the two books, and what a run has earned.
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+export const edgeLines = ([left, right]) => [
+  { label: `buy ${left}, sell ${right}`, colour: "--accent", unit: "bps", digits: 3 },
+  { label: `buy ${right}, sell ${left}`, colour: "--sell", unit: "bps", digits: 3 },
+];
+
 export class Chart {
-  constructor(place, { onSeek, onRange }) {
+  constructor(place, { onSeek = () => {}, onRange = () => {} } = {}) {
     Object.assign(this, { place, onSeek, onRange, spans: [], cursor: null, plot: null });
     new ResizeObserver(() => this.plot?.setSize(this.size())).observe(place);
   }
@@ -12,36 +17,44 @@ export class Chart {
     return { width: this.place.clientWidth, height: 170 };
   }
 
-  draw(told, names) {
-    this.told = told;
-    this.names = names;
-    this.spans = told.opportunities;
+  draw(columns, lines, spans = []) {
+    Object.assign(this, { columns, lines, spans });
     this.plot?.destroy();
+    this.plot = null;
     this.place.replaceChildren();
-    if (!told.times_s.length) return;
+    if (!columns[0].length) return;
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
-    const line = (label, name) => ({ label, stroke: colour(name), width: 1, points: { show: false },
-      value: (_, bps) => (bps == null ? "-" : `${bps.toFixed(3)} bps`) });
+    const units = [...new Set(lines.map((line) => line.unit))]; // each has a scale; the first two an axis
+    const scaleAxis = (unit, place) => ({ ...axis, scale: unit, side: place ? 1 : 3, grid: place ? { show: false } : axis.grid,
+      size: 62 + (unit === "bps" ? 0 : 30), values: (_, at) => at.map((value) => `${value} ${unit}`) });
     this.plot = new uPlot({
       ...this.size(), tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
       cursor: { y: false, drag: { x: true, y: false, setScale: false } },
       scales: { x: { time: true } },
       series: [{ label: "UTC", value: (_, s) => (s == null ? "-" : new Date(s * 1e3).toISOString().slice(11, 23)) },
-        line(`buy ${names[0]}, sell ${names[1]}`, "--accent"), line(`buy ${names[1]}, sell ${names[0]}`, "--sell")],
+        ...lines.map((line) => ({ label: line.label, scale: line.unit, stroke: colour(line.colour), width: 1, points: { show: false },
+          value: (_, value) => (value == null ? "-" : `${value.toFixed(line.digits)} ${line.unit}`) }))],
       axes: [{ ...axis, space: 90, values: (_, at) => at.map((s) => new Date(s * 1e3).toISOString().slice(11, 19)) },
-        { ...axis, size: 62, values: (_, at) => at.map((bps) => `${bps} bps`) }],
+        ...units.slice(0, 2).map(scaleAxis)],
       hooks: { drawClear: [(plot) => this.drawSpans(plot)], draw: [(plot) => this.drawCursor(plot)],
         setSelect: [(plot) => this.select(plot)], ready: [(plot) => this.listen(plot)] },
-    }, [told.times_s, ...told.bps], this.place);
+    }, columns, this.place);
+  }
+
+  // Show more of the same lines.
+  extend(columns) {
+    this.columns = columns;
+    if (this.plot) this.plot.setData(columns);
+    else this.draw(columns, this.lines, this.spans);
   }
 
   redraw() {
-    if (this.told) this.draw(this.told, this.names);
+    if (this.columns) this.draw(this.columns, this.lines, this.spans);
   }
 
   listen(plot) {
     plot.root.querySelector("table").createCaption().className = "unseen";
-    plot.root.querySelector("caption").textContent = "Edges at the pointer";
+    plot.root.querySelector("caption").textContent = "Values at the pointer";
     plot.over.addEventListener("click", (event) => {
       if (plot.select.width < 3) this.onSeek(plot.posToVal(event.offsetX, "x"));
     });

@@ -1,36 +1,20 @@
 // The page: a list of runs, or one run at one turn. The address says all of what is shown, so it can be shared.
 
 import * as api from "./api.js";
-import { Chart } from "./chart.js";
+import { Chart, edgeLines } from "./chart.js";
+import { $, choose, count, note, offerBooks, showBooks } from "./page.js";
 import * as show from "./show.js";
 
-const $ = (id) => document.getElementById(id);
 const POLL_MS = 200; // while a run is made again
 const FRAME_MS = 40; // between two pictures while it plays
 const SAY_MS = 600; // of rest before a screen reader is told where we are
 
 const secondsOf = (time_ns) => Number(BigInt(time_ns) / 1000n) / 1e6;
 const nsOf = (seconds) => BigInt(Math.round(seconds * 1e6)) * 1000n;
-const count = (number) => number.toLocaleString("en-US");
 
-function note(text) {
-  $("note").hidden = !text;
-  $("note").textContent = text ?? "";
-}
-
-function theme(wanted) {
-  const isDark = wanted ? wanted === "dark" : document.documentElement.dataset.theme
-    ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  if (wanted) {
-    document.documentElement.dataset.theme = wanted;
-    localStorage.setItem("theme", wanted);
-  }
-  $("theme").setAttribute("aria-pressed", String(isDark));
-  return isDark;
-}
-
-async function showList() {
-  const told = await api.runs();
+export async function showList() {
+  const { runs: told, is_live } = await api.runs();
+  $("live-link").hidden = !is_live;
   $("list").hidden = false;
   const link = (row) => show.element("a", { href: `/runs/${row.folder}` }, row.folder);
   const made = show.table("Runs", [["Run", link], ["Kind", "kind"], ["State", "state"], ["Orders", (row) => row.orders ?? "-", "n"],
@@ -39,7 +23,7 @@ async function showList() {
   $("runs").replaceWith(made);
 }
 
-class Page {
+export class Page {
   constructor(name) {
     this.run = api.run(name);
     this.asking = false;
@@ -71,11 +55,8 @@ class Page {
     $("warnings").replaceChildren(...this.facts.warnings.map((text) => show.element("li", {}, `warning: ${text}`)));
     $("turns").textContent = count(this.facts.turns);
     $("slider").max = this.facts.turns;
-    for (const id of ["left", "right"]) {
-      $(id).replaceChildren(...this.facts.instruments.map((each, place) => show.element("option", { value: place }, each.name)));
-      $(id).addEventListener("change", () => this.choose([Number($("left").value), Number($("right").value)]));
-    }
-    $("run").hidden = false;
+    offerBooks(this.facts.instruments.map((each) => each.name), (pair) => this.choose(pair));
+    choose("run");
     this.listen();
     await this.ask(() => this.run.at(Number(asked.get("turn") ?? 1), this.pair));
     await this.drawEdges(0, 0);
@@ -154,7 +135,8 @@ class Page {
     try {
       const told = await this.run.edges(this.pair, from_ns, to_ns);
       this.starts = told.starts.map(([start_ns, number]) => ({ start_ns: BigInt(start_ns), number }));
-      this.chart.draw(told, this.pair.map((each) => this.facts.instruments[each].name));
+      const columns = [told.times_s, ...told.bps];
+      this.chart.draw(columns, edgeLines(this.pair.map((each) => this.facts.instruments[each].name)), told.opportunities);
       $("chart-note").textContent = told.is_whole ? "" : "The chart shows the part of the run that is at hand.";
       if (this.state) this.chart.moveTo(secondsOf(this.state.time_ns));
     } catch (error) {
@@ -162,21 +144,21 @@ class Page {
     }
   }
 
+  redraw() {
+    this.chart.redraw();
+  }
+
   render(state) {
     this.state = state;
     const seek = (kind, number) => this.find(kind, number);
-    $("left").value = this.pair[0];
-    $("right").value = this.pair[1];
+    showBooks(this.pair, state);
     $("time").textContent = `${state.time} UTC`;
     $("turn").textContent = count(state.turn);
     $("frames").textContent = count(state.frames);
     $("slider").value = state.turn;
     $("slider").setAttribute("aria-valuetext", `turn ${count(state.turn)}, ${state.time} UTC`);
-    $("book-left").replaceChildren(show.book(state.books[0]));
-    $("book-right").replaceChildren(show.book(state.books[1]));
-    $("edges").replaceChildren(...show.edges(state.edges));
-    $("positions").replaceChildren(...show.positions(state.positions, state.profit));
-    $("open").replaceChildren(show.openOrders(state.open_orders, seek));
+    $("positions").replaceChildren(...show.positions(state.positions, state.profit, show.HELD));
+    $("open").replaceChildren(show.openOrders(state.open_orders, show.goTo("order", seek)));
     $("latency").replaceChildren(show.latencies(state.latencies));
     $("opportunities").replaceChildren(show.opportunities(state.opportunities, seek));
     $("orders").replaceChildren(show.orders(state.orders, seek));
@@ -280,33 +262,4 @@ class Page {
     event.preventDefault();
     keys[event.key]();
   }
-}
-
-function listenAlways() {
-  let page = null;
-  const turnOver = () => { theme(theme() ? "light" : "dark"); page?.chart.redraw(); };
-  $("theme").addEventListener("click", turnOver);
-  $("help-open").addEventListener("click", () => $("help").showModal());
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || ["INPUT", "SELECT"].includes(event.target.tagName)) return;
-    if (event.key === "t") turnOver();
-    if (event.key === "?" && !$("help").open) $("help").showModal();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { theme(); page?.chart.redraw(); });
-  theme();
-  return (made) => { page = made; };
-}
-
-const setPage = listenAlways();
-const found = location.pathname.match(/^\/runs\/([^/]+)\/([^/]+)$/);
-try {
-  if (found) {
-    const page = new Page(`${decodeURIComponent(found[1])}/${decodeURIComponent(found[2])}`);
-    setPage(page);
-    await page.begin();
-  } else {
-    await showList();
-  }
-} catch (error) {
-  note(error.message);
 }

@@ -30,8 +30,7 @@ export function book(told) {
   const rows = Array.from({ length: Math.max(told.bids.length, told.asks.length) }, (_, place) => ({
     bid: told.bids[place]?.[0], bidSize: told.bids[place]?.[1], ask: told.asks[place]?.[0], askSize: told.asks[place]?.[1],
   }));
-  const changed = told.changed ? "changed in this turn" : `last heard ${told.age} before`;
-  return element("div", {}, element("p", { class: "quiet" }, `${told.quote}, sizes in ${told.size_currency}; ${changed}`),
+  return element("div", {}, element("p", { class: "quiet" }, `${told.quote}, sizes in ${told.size_currency}${told.heard && `; ${told.heard}`}`),
     table(`Book of ${told.name}, prices in ${told.quote}, sizes in ${told.size_currency}`, [
       ["Size", "bidSize", "n"], ["Bid", "bid", "n buy"], ["Ask", "ask", "n sell"], ["Size", "askSize", "n"],
     ], rows));
@@ -44,14 +43,18 @@ export function edges(told) {
       element("span", { class: "quiet" }, `sell ${edge.sell}`),
       element("b", { class: way }, edge.edge === "" ? "no edge known" : edge.edge),
       element("span", { class: "quiet" }, edge.edge === "" ? "" : `${edge.quote} for 1 ${edge.base}`),
-      element("span", { class: "quiet" }, edge.edge === "" ? "" : `${edge.bps} bps`));
+      element("span", { class: "quiet" }, edge.edge === "" ? "" : `${edge.bps} bps ${edge.fees ?? ""}`));
   });
 }
 
-export function positions(told, profit) {
+// What stands beside a position: of a finished run, of a live one.
+const fees = ["Fees", (row) => `${row.fees} ${row.currency}`, "n roomy"];
+export const HELD = [["Cash", (row) => `${row.cash} ${row.currency}`, "n roomy"], fees];
+export const WORKING = [["Open", "open", "n wide"], ["Mark", "mark", "n roomy"], fees];
+
+export function positions(told, profit, beside) {
   return [table("Positions", [
-    ["Instrument", "name"], ["Position", (row) => `${row.position} ${row.size_currency}`, "n"],
-    ["Cash", (row) => `${row.cash} ${row.currency}`, "n roomy"], ["Fees", (row) => `${row.fees} ${row.currency}`, "n roomy"],
+    ["Instrument", "name"], ["Position", (row) => `${row.position} ${row.size_currency}`, "n"], ...beside,
     ["P&L", (row) => `${row.profit} ${row.currency}`, "n"],
   ], told), element("p", { class: "total" }, element("span", { class: "quiet" }, "P&L in all"),
     ...profit.map((each) => element("b", { class: "figure" }, `${each.profit} ${each.currency}`))),
@@ -65,20 +68,22 @@ const clock = (time) => element("span", {}, time.slice(11, 23), element("span", 
 const price = (row) => `${row.price} ${row.quote}`;
 const size = (row) => `${row.size} ${row.size_currency}`;
 
-export const openOrders = (told, seek) => table("Open orders", [
-  ["No.", (row) => go("order", row.number, seek)], ["Instrument", "name"], ["Side", "side"], ["Price", price, "n"],
+export const goTo = (kind, seek) => (row) => go(kind, row.number, seek);
+
+export const openOrders = (told, number) => table("Open orders", [
+  ["No.", number], ["Instrument", "name"], ["Side", "side"], ["Price", price, "n"],
   ["Size", size, "n"], ["Filled", (row) => `${row.filled} ${row.size_currency}`, "n wide"], ["Kind", "time_in_force", "wide"], ["State", "state"],
   ["Ahead", "ahead", "n"], ["Age", "age", "n wide"],
 ], told);
 
 export const orders = (told, seek) => table("Orders", [
-  ["No.", (row) => go("order", row.number, seek)], ["Sent, UTC", (row) => clock(row.created), "keep"],
+  ["No.", goTo("order", seek)], ["Sent, UTC", (row) => clock(row.created), "keep"],
   ["Instrument", "name", "wide"], ["Side", "side"], ["Price", price, "n"], ["Size", size, "n"],
   ["Filled", (row) => `${row.filled} ${row.size_currency}`, "n wide"], ["Became", "outcome"], ["To ack", "round_trip", "n wide"],
 ], told, (row) => (row.is_over ? "" : "now"));
 
 export const opportunities = (told, seek) => table("Opportunities", [
-  ["No.", (row) => go("opportunity", row.number, seek)], ["Began, UTC", (row) => clock(row.start), "keep"],
+  ["No.", goTo("opportunity", seek)], ["Began, UTC", (row) => clock(row.start), "keep"],
   ["Lasted", "lasted", "n"], ["Buy", (row) => `${row.buy} at ${row.buy_price}`, "wide"],
   ["Sell", (row) => `${row.sell} at ${row.sell_price}`, "wide"],
   ["First edge", (row) => `${row.first_edge} ${row.quote}`, "n"], ["Peak", (row) => `${row.peak_edge} ${row.quote}`, "n wide"],
@@ -90,3 +95,22 @@ export const latencies = (told) => table("Latency of this turn", [["What", "name
 
 export const journal = (told) => told.map((line) =>
   element("li", { class: line.is_now ? "now" : null }, line.text));
+
+// ---- of a live run
+
+export const bestEdges = (told) => table("Edges", [["Buy", "buy"], ["Sell", "sell"],
+  ["Edge", (row) => `${row.bps} bps`, "n"], ["", "fees", "wide"]], told);
+
+export const stages = (told) => table("Latency by stage", [["Stage", "name"], ["Count", "count", "n"], ["p50", "p50", "n"],
+  ["p99", "p99", "n"], ["Most", "most", "n"]], told, undefined, "Nothing was timed yet.");
+
+export const health = (told) => table("Sessions and feeds", [["Venue", "venue"], ["Session", "session"],
+  ["Frames", "frames", "n wide"], ["Drops", "drops", "n"], ["Gaps", "gaps", "n"], ["Books proven", "proven", "n"], ["", "text"]],
+told, (row) => (row.is_well ? "" : "ill"));
+
+export const limits = (told) => table("Limits", [["Limit", "name"], ["Used", "used", "n"], ["Limit", "value", "n"],
+  ["", "unit"]], told);
+
+export const log = (told) => table("Commands given", [["UTC", "time", "keep"], ["Client", "client"], ["Command", "request"],
+  ["With", "detail", "wide"], ["Outcome", "outcome"], ["Answer", "text", "wide"]], told,
+(row) => (row.outcome === "done" || row.outcome === "to confirm" ? "" : "ill"));

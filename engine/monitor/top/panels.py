@@ -147,14 +147,15 @@ def orders(seen: Look) -> Table:
     return made
 
 
+def latency_texts(row: m.LatencyRow) -> list[str]:
+    """Write a stage's p50, p99 and most. One that no wire takes is two clocks' difference, and is said to be."""
+    times = [duration_text(time_ns) for time_ns in (row.p50_ns, row.p99_ns, row.max_ns)]
+    return ["the clocks differ", "", f"by {times[0]}"] if row.p50_ns > CLOCKS_DIFFER_NS else times
+
+
 def latencies(rows: Sequence[m.LatencyRow]) -> Table:
-    """Latencies since the run began. One that no wire takes is two clocks' difference, and is said to be."""
-    shown: list[Sequence[object]] = []
-    for each in rows:
-        times = [duration_text(time_ns) for time_ns in (each.p50_ns, each.p99_ns, each.max_ns)]
-        if each.p50_ns > CLOCKS_DIFFER_NS:
-            times = ["the clocks differ", "", f"by {times[0]}"]
-        shown.append((words(each.stage), each.count, *times))
+    """Latencies since the run began."""
+    shown = [(words(each.stage), each.count, *latency_texts(each)) for each in rows]
     return table(("stage", "count", "p50", "p99", "most"), shown)
 
 

@@ -13,6 +13,7 @@ from textual.widgets import Footer, Static
 from crosswire.engine.errors import ControlError
 from crosswire.engine.monitor import messages as m
 from crosswire.engine.monitor.client import Client
+from crosswire.engine.monitor.offered import OFFERED
 from crosswire.engine.monitor.top import panels
 from crosswire.engine.monitor.top.look import Look, Traded, look
 
@@ -25,18 +26,6 @@ TITLES = {
     "latencies": "latencies",
     "health": "sessions and feeds",
     "log": "commands",
-}
-# What each key asks for, and what is said of it before it is asked for.
-COMMANDS: dict[str, tuple[Callable[[Client], m.AnyAnswer], str]] = {
-    "pause": (lambda client: client.pause(), "cancel everything, and send nothing but cancels until resume"),
-    "reduce_only": (
-        lambda client: client.reduce_only(),
-        "cancel everything, and send only what makes a position smaller until resume",
-    ),
-    "cancel_all": (lambda client: client.cancel_all(), "cancel everything that is open; trading goes on"),
-    "resume": (lambda client: client.resume(), "ask to trade again"),
-    "flatten": (lambda client: client.flatten(), "ask to close every position"),
-    "kill": (lambda client: client.kill(), "cancel everything and end the run"),
 }
 
 
@@ -74,12 +63,7 @@ class Top(App[None]):
     TITLE = "crosswire top"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("p", "ask('pause')", "pause"),
-        Binding("d", "ask('reduce_only')", "reduce only"),
-        Binding("c", "ask('cancel_all')", "cancel all"),
-        Binding("u", "ask('resume')", "resume"),
-        Binding("f", "ask('flatten')", "flatten"),
-        Binding("k", "ask('kill')", "kill"),
+        *(Binding(each.key, f"ask('{name}')", panels.words(name)) for name, each in OFFERED.items()),
         Binding("q", "quit", "quit"),
     ]
 
@@ -147,13 +131,14 @@ class Top(App[None]):
 
     def action_ask(self, name: str) -> None:
         """Ask whether a key is meant, then ask the monitor; what it wants confirmed is asked with its own words."""
-        _, said = COMMANDS[name]
-        self.push_screen(Question(f"{panels.words(name)}: {said}?"), lambda is_yes: self.send(name) if is_yes else None)
+        self.push_screen(
+            Question(f"{panels.words(name)}: {OFFERED[name].said}?"), lambda is_yes: self.send(name) if is_yes else None
+        )
 
     def send(self, name: str) -> None:
         """Ask the monitor for a command, in a thread."""
-        request, _ = COMMANDS[name]
-        self.run_worker(lambda: self._command(request), thread=True, group="command")
+        request = OFFERED[name].request
+        self.run_worker(lambda: self._command(lambda client: client.request(request)), thread=True, group="command")
 
     def _command(self, request: Callable[[Client], m.AnyAnswer]) -> None:
         try:

@@ -90,7 +90,10 @@ def test_mistakes_of_every_table_are_said_at_once_with_their_lines() -> None:
             ["name = 'a/b': a name is letters", "venue deribit: captures is empty"],
         ),
         ({"net_max = 50_000": "net_max = -1"}, ["limits.underlying.BTC.net_max = -1 must be positive"]),
-        ({"slippage_ticks = 2": "slippage_ticks = -2"}, ["strategy.parameters: "]),
+        (
+            {"slippage_ticks = 2": "slippage_ticks = -2"},
+            ["strategy.parameters.slippage_ticks = -2: must be 0 to 1000000 ticks"],
+        ),
         (
             {"10.98.0.2@239.111.111.1:6100": "239.111.111.1:6100"},
             ["venue deribit: live.groups: 239.111.111.1:6100 names"],

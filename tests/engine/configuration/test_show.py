@@ -18,6 +18,7 @@ from crosswire.engine.config import load_config, parse_config
 from crosswire.engine.configuration.schema import make_schema
 from crosswire.engine.configuration.show import load_source, toml_text
 from tests.engine.configuration.test_check import RUNS, SYNTHETIC
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.name)
@@ -78,7 +79,14 @@ def fits(value: Any, schema: dict[str, Any], root: dict[str, Any]) -> bool:
             verdicts.append(all(said is not False and fits(value[each], said, root) for each in others))
         elif word == "items" and isinstance(value, list):
             verdicts.append(all(fits(each, said, root) for each in value))
-        elif word in ("minItems", "maxItems", "prefixItems", "minimum", "maximum"):
+        elif word == "allOf":
+            verdicts += [fits(value, each, root) for each in said]
+        elif word == "if":
+            verdicts.append(not fits(value, said, root) or fits(value, schema["then"], root))
+        elif word in ("minimum", "maximum", "exclusiveMinimum") and isinstance(value, int | float):
+            below = value <= said if word == "exclusiveMinimum" else value < said
+            verdicts.append(value <= said if word == "maximum" else not below)
+        elif word in ("minItems", "maxItems", "prefixItems", "minimum", "maximum", "exclusiveMinimum", "then"):
             pass  # none of the files below comes near one
         else:
             assert word in ANNOTATIONS or word in ("properties", "required", "additionalProperties", "items"), word
@@ -110,6 +118,10 @@ def test_the_schema_takes_the_examples(path: Path) -> None:
         ("burst = 50", 'burst = "x"'),
         ('ring = "af_xdp"', 'ring = "af_xdpp"'),
         ('feed = "bridge"', 'feed = "bridges"'),
+        ("depth = 3", "depth = 0"),
+        ("depth = 3", "deep = 3"),
+        ("threshold_bps = 1\n", "threshold_bps = 5001\n"),
+        ("size_max = 0.25", "size_max = 0"),
         ("[venue.live]", "[venue.deribit]\nx = 1\n[venue.live]"),
     ],
 )
@@ -122,6 +134,34 @@ def test_the_schema_refuses_what_the_structs_refuse(old: str, new: str) -> None:
 def test_the_schema_says_what_the_keys_are() -> None:
     live = make_schema()["$defs"]["LiveConfig"]["properties"]
     assert live["core"]["description"] == "that the loop is pinned to"
+    parameters = make_schema()["$defs"]["CrossSpreadParameters"]["properties"]
+    assert parameters["slippage_ticks"] == {
+        "type": "integer",
+        "default": 0,
+        "minimum": 0,
+        "maximum": 1_000_000,
+        "description": "of each leg: how far beyond the decided price an order may trade (ticks)",
+    }
+
+
+def test_parameters_are_listed_with_what_is_declared_of_them() -> None:
+    done = CliRunner().invoke(app, ["parameters", str(ROOT / "examples" / "synthetic.toml"), "--json"])
+    listed = {each["name"]: each for each in json.loads(done.output)}
+    assert listed["slippage_ticks"] == {
+        "strategy": "cross_spread",
+        "name": "slippage_ticks",
+        "value": 2,
+        "required": False,
+        "unit": "ticks",
+        "range": "0 to 1000000 ticks",
+        "changeable": True,
+        "about": "of each leg: how far beyond the decided price an order may trade",
+    }
+    assert (listed["size_min"]["value"], listed["threshold_bps"]["required"]) == (0, True)
+    table = CliRunner().invoke(app, ["parameters", "basis"]).output
+    assert "hold_max_s" in table
+    refused = CliRunner().invoke(app, ["parameters", "nothing"])
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (1, 1)
 
 
 def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -74,7 +74,9 @@ def test_another_site_gets_nothing_and_nothing_can_be_changed(port: int) -> None
     kept = let_in(port)
     assert ask(port, "/api/runs", kept | {"Sec-Fetch-Site": "cross-site"}).status == 403
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
-        assert ask(port, "/api/runs", kept, method).status == 405
+        assert ask(port, "/api/runs", kept, method).status == 403
+        assert ask(port, "/api/runs", kept | {"Origin": f"http://127.0.0.1:{port}"}, method).status == 405
+    assert ask(port, "/live", kept).status == 404  # no live run was named
 
 
 @pytest.mark.parametrize("path", ["/", "/api/runs", "/static/console.css", "/api/runs/no/such", "/nothing"])

@@ -5,9 +5,9 @@ Method: an engine whose sessions are ready; commands are written as another proc
 
 from decimal import Decimal
 from fractions import Fraction
-from types import MappingProxyType
 from typing import Annotated, Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,7 +38,8 @@ from crosswire.risk.gate import InstrumentLimits, Veto
 from crosswire.risk.limits import SUM_MAX, lots_provable, prove_ranges
 from crosswire.risk.position import Position
 from crosswire.risk.trading_state import TradingState, Why, change_state
-from crosswire.strategies.interface import Changeable, Strategy
+from crosswire.strategies.interface import BuildContext, Strategy
+from crosswire.strategies.parameters import Parameter
 from crosswire.venues.order import ENGINES_OWN, IOC, OrderState, RejectReason, ReportKind, open_lots
 from crosswire.venues.session import SessionState
 from crosswire.venues.side import BUY, SELL
@@ -431,17 +432,22 @@ def test_whatever_is_in_the_page_is_judged_and_nothing_is_done_in_part(
         store_i64(control.parameters[place].address, value)
 
 
+class TunedParameters(msgspec.Struct):
+    ratio: Annotated[int, Parameter("percent", "of the bids to the asks", least=101, most=200, field="ratio")]
+    lots: Annotated[
+        Decimal, Parameter("lots", "", least=-3, most=3, field="inner.position_lots", step=Decimal("0.5"))
+    ] = Decimal(1)
+    other: Annotated[int, Parameter("lots", "that stays as it was", least=0)] = 0
+
+
 class Tuned(Strategy):
     ratio: i64
     edges_e9: Annotated[Array, i64, 2]
     inner: Position
 
-    changeable = MappingProxyType(
-        {
-            "ratio": Changeable("ratio", "percent", Decimal(1), Decimal(101), Decimal(200)),
-            "lots": Changeable("inner.position_lots", "lots", Decimal("0.5"), Decimal(-3), Decimal(3)),
-        }
-    )
+    @classmethod
+    def build(cls, parameters: TunedParameters, context: BuildContext) -> "Tuned":
+        return cls(ratio=parameters.ratio)
 
 
 def test_what_a_strategy_declares_may_be_changed_in_its_unit(desk: OrderDesk) -> None:
@@ -462,9 +468,9 @@ def test_what_a_strategy_declares_may_be_changed_in_its_unit(desk: OrderDesk) ->
 def test_a_declared_field_that_is_no_number_is_one_line(
     desk: OrderDesk, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
-    wrong = {"edge": Changeable(field, "bps", Decimal(1), Decimal(0), Decimal(1))}
-    monkeypatch.setattr(Tuned, "changeable", MappingProxyType(wrong))
-    with pytest.raises(ConfigError, match=f"strategy mine: changeable edge: {field} is no number of its struct"):
+    wrong = Parameter("bps", "", least=0, most=1, field=field)
+    monkeypatch.setitem(TunedParameters.__annotations__, "ratio", Annotated[int, wrong])
+    with pytest.raises(ConfigError, match=f"strategy mine: parameter ratio: {field} is no number of its struct"):
         add_strategy(Table(), desk.gate, 0, "mine", Tuned())
 
 

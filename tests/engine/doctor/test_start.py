@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from crosswire.engine.cli import app
 from crosswire.engine.config import load_config
 from crosswire.engine.doctor.start import check_host
+from crosswire.engine.live.steady import SteadyConsole
 from crosswire.nic.host.process import HostError
 from crosswire.nic.host.testbed import Testbed
 from tests.support.bad_network import config_of
@@ -19,7 +20,7 @@ START_S_MAX = 0.05
 
 
 def said(config: Path, output: Path) -> str:
-    console = Console(file=io.StringIO(), width=200)
+    console = SteadyConsole(Console(file=io.StringIO(), width=200))
     check_host(load_config(config), config, output, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -65,7 +66,7 @@ def test_the_checks_take_no_time(bad: Testbed, tmp_path: Path) -> None:
     taken = []
     for _ in range(5):
         begun = time.process_time()
-        check_host(config, tmp_path / "run.toml", tmp_path / "runs", Console(file=io.StringIO()))
+        check_host(config, tmp_path / "run.toml", tmp_path / "runs", SteadyConsole(Console(file=io.StringIO())))
         taken.append(time.process_time() - begun)
     assert min(taken) < START_S_MAX
 

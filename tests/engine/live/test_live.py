@@ -81,8 +81,9 @@ def begin(strategy: Prober, desk: Desk, instrument: int) -> None:
 def probe(strategy: Prober, desk: Desk) -> None:
     wake_at(desk, desk.now_ns)
     until = cycle_count() + strategy.spin_cycles
-    while cycle_count() < until:
-        pass
+    for _ in range(strategy.spin_cycles):  # each takes at least a cycle
+        if cycle_count() >= until:
+            break
     strategy.turns += 1
     if strategy.turns >= strategy.every_turns:
         strategy.turns = 0

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from crosswire.engine.live.live import LostSessions
+from crosswire.engine.live.steady import SteadyConsole
 
 
 class Told:
@@ -22,7 +23,7 @@ class Told:
             engine=SimpleNamespace(venues=[self.venue]),
         )
         self.output = io.StringIO()
-        self.sessions = LostSessions(run, Console(file=self.output, width=200))
+        self.sessions = LostSessions(run, SteadyConsole(Console(file=self.output, width=200)))
 
     def lose(self, reason: str) -> None:
         self.venue.is_lost, self.venue.losses, self.reason = 1, self.venue.losses + 1, reason

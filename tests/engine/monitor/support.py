@@ -85,7 +85,7 @@ class FakeWatch(Watch):
     """Has the run that a test gives it."""
 
     def __init__(self, run: FakeRun | None) -> None:
-        super().__init__(Path("/nowhere"), "synthetic", lambda _line: None)
+        super().__init__(Path("/nowhere"), "synthetic", lambda *_words, **_fields: None)
         self.show(run)
 
     def show(self, run: FakeRun | None) -> None:

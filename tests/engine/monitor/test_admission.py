@@ -215,8 +215,57 @@ def test_a_full_table_of_clients_is_bounded_and_gives_nobody_who_is_in_it_a_new_
     listed.clients = {name: KnownClient(name, Role.VIEWER, name.encode()) for name in [*names, "one-more"]}
     for name in names:
         admission.admit(name, b"1", hello, 0)
-    for _ in range(a.REQUESTS_BURST - 1):
+    for _ in range(a.REQUESTS_BURST - 1 + a.URGENT_BURST):
         admission.admit(names[0], b"1", hello, 0)
     assert refusal_of(admission, hello, name=names[0]).reason == m.Reason.RATE
     admission.admit("one-more", b"1", hello, 0)
-    assert len(admission._requests) <= a.CLIENTS_MAX
+    assert len(admission._allowances) <= a.CLIENTS_MAX
+
+
+def test_who_polls_too_fast_can_still_kill_and_no_more_than_an_own_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    admission = a.Admission(Listed())  # type: ignore[arg-type]
+    sessions = {name: admission.begin(name, b"1") for name in ROLES}
+    numbers = iter(range(1, 10_000))
+
+    def ask(request: m.Request, name: str = "olga") -> m.Reason | None:
+        envelope = m.Envelope(
+            version=m.VERSION, session=sessions[name], number=next(numbers), sent_ns=0, request=request
+        )
+        try:
+            admission.admit(name, b"1", m.encode(envelope), 0)
+        except a.RefusedRequestError as error:
+            return error.reason
+        return None
+
+    for name in ROLES:
+        assert [ask(m.GetStatus(), name) for _ in range(a.REQUESTS_BURST)] == [None] * a.REQUESTS_BURST
+        assert ask(m.GetStatus(), name) == m.Reason.RATE
+    cancels = [ask(m.CancelAll()) for _ in range(3 * a.URGENT_BURST)]
+    assert cancels == [None] * a.URGENT_BURST + [m.Reason.RATE] * 2 * a.URGENT_BURST
+    for each in (m.Pause(), m.ReduceOnly(), m.Kill(), m.Hello()):
+        assert ask(each) is None, each  # each kind has its own
+    assert ask(m.GetStatus()) == m.Reason.RATE
+    assert ask(m.Kill(), "vera") == m.Reason.ROLE
+    assert ask(m.Flatten(), "tess") == m.Reason.RATE  # what trades has none
+    assert ask(m.Confirm(token="t"), "tess") == m.Reason.RATE
+    assert ask(m.CancelAll(venue="v" * a.URGENT_BYTES_MAX), "tess") == m.Reason.RATE  # too long to be looked into
+
+
+def test_who_has_asked_for_too_many_commands_can_still_kill(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    admission = a.Admission(Listed())  # type: ignore[arg-type]
+    session = admission.begin("tess", b"1")
+
+    def ask(number: int, request: m.Request) -> None:
+        envelope = m.Envelope(version=m.VERSION, session=session, number=number, sent_ns=0, request=request)
+        admission.admit("tess", b"1", m.encode(envelope), 0)
+
+    for number in range(1, a.COMMANDS_BURST + 1):
+        ask(number, m.Flatten())
+    with pytest.raises(a.RefusedRequestError, match="5 commands a second"):
+        ask(a.COMMANDS_BURST + 1, m.Flatten())
+    for number in range(a.COMMANDS_BURST + 2, a.COMMANDS_BURST + 2 + a.URGENT_BURST):
+        ask(number, m.Kill())
+    with pytest.raises(a.RefusedRequestError, match="5 commands a second"):
+        ask(1000, m.Kill())

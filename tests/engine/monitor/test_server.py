@@ -366,6 +366,24 @@ def test_who_asks_too_often_is_refused_and_another_is_served(monitor: Monitor) -
     assert monitor.refused("request_rate") > 0
 
 
+def test_who_polls_too_fast_can_still_kill(monitor: Monitor) -> None:
+    """On the connection that floods, and from the command line beside, by the same client."""
+    with RawClient(monitor, "olga", sndhwm=0, rcvhwm=0) as flood:
+        flood.begin()
+        for _ in range(3_000):
+            flood.send(flood.envelope(m.GetStatus()))
+        flood.send(flood.envelope(m.Pause()))
+        deadline = time.monotonic() + 20
+        while monitor.refused("request_rate") == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        with monitor.client("olga") as client:
+            assert client.kill().text.startswith("killed")
+        while len(monitor.run.posted) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert monitor.refused("request_rate") > 0
+    assert {each.kind for each in monitor.run.posted} == {CommandKind.PAUSE, CommandKind.KILL}
+
+
 def test_a_loop_that_does_not_answer_is_told_and_others_are_served_meanwhile(monitor: Monitor) -> None:
     monitor.run.is_stopped = True
     with monitor.client("olga") as olga, monitor.client("vera") as vera:
@@ -387,10 +405,12 @@ def test_too_many_commands_are_refused_before_they_reach_the_loop(
     monitor: Monitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "COMMANDS_PER_S", 0.0)
+    monkeypatch.setattr(admission, "URGENT_PER_S", 0.0)
     with monitor.client("olga") as client:
         reasons = [reason_of_pause(client) for _ in range(COMMANDS_BURST + 20)]
-    assert reasons == [None] * COMMANDS_BURST + [Reason.RATE] * 20
-    assert len(monitor.run.posted) == COMMANDS_BURST
+    allowed = COMMANDS_BURST + admission.URGENT_BURST
+    assert reasons == [None] * allowed + [Reason.RATE] * (COMMANDS_BURST + 20 - allowed)
+    assert len(monitor.run.posted) == allowed
 
 
 def reason_of_pause(client: Client) -> Reason | None:

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from crosswire.engine.live.live import LostSessions
+from crosswire.engine.live.steady import SteadyConsole
 from crosswire.venues.session import SessionState, write_mass_cancel
 from crosswire.venues.side import BUY
 from crosswire.venues.starbase.adapter import ADAPTER
@@ -198,7 +199,7 @@ def test_a_higher_version_is_said_once() -> None:
     run: Any = SimpleNamespace(
         parts=[SimpleNamespace(session=bench.session)], config=SimpleNamespace(venue=[venue]), engine=engine
     )
-    lost = LostSessions(run, Console(file=out, width=200))
+    lost = LostSessions(run, SteadyConsole(Console(file=out, width=200)))
     for _ in range(3):
         lost.tell()
     assert out.getvalue() == f"deribit: {notice}\n"

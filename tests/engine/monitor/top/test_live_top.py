@@ -1,7 +1,6 @@
 """The screen before a live run: what its keys ask for is what the run does, by its journal and the account there."""
 
 import asyncio
-import json
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from crosswire.engine.monitor.top.look import traded_of
 from crosswire.engine.monitor.top.screen import Question, Top
 from tests.engine.monitor.top.test_top import shown, until
 from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, started
-from tests.support.run_operator import MARKET_S, Operator
+from tests.support.run_operator import MARKET_S, Operator, nothing_is_left
 
 pytestmark = [pytest.mark.control, pytest.mark.netns]
 
@@ -33,10 +32,7 @@ def test_a_run_is_paused_flattened_and_killed_from_the_screen(config: Path) -> N
                 asyncio.run(sit_before(Top(client, traded_of(load_config(config))), folder))
             assert live.process.wait(PATIENCE_S) == 1
             assert live.text().splitlines()[-1] == "crosswire: killed by tess"
-        exchanges.process.terminate()
-        told = json.loads(exchanges.finish().splitlines()[-1])
-    assert {lots for venue in told.values() for lots in venue["position_lots"].values()} == {0}
-    assert all(venue["resting"] == 0 for venue in told.values())
+        nothing_is_left(exchanges)
     asked = [each["command"] for each in operator.records() if each["kind"] == "command"]
     assert asked == ["pause", "resume", "flatten", "kill"]
 

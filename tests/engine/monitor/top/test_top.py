@@ -95,6 +95,9 @@ class FakeMonitor:
         self.asked.append(name)
         return self.give(answer)
 
+    def request(self, request: m.Command) -> Any:
+        return getattr(self, m.tag_of(request))()
+
     def pause(self) -> Any:
         self.state = "cancel_only"
         return self._command("pause", m.Done("paused"))

@@ -215,7 +215,7 @@ class Harness:
             list(self.desk.instruments)[:count], {name: index for index, name in enumerate(instruments)}
         )
         converted = msgspec.convert(parameters, interface.parameters_of(strategy_class), strict=False)
-        self.strategy: Any = strategy_class.build(converted, context)
+        self.strategy: Any = interface.make_strategy(strategy_class, converted, context)
 
     # What happens to the strategy.
 
@@ -226,19 +226,28 @@ class Harness:
         self.change_book(name, bids, asks)
         self._event(interface.on_book, _run_on_book, self.index(name))
 
+    def set_book_ticks(self, name: str, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]) -> None:
+        """As `set_book`, in ticks and lots."""
+        self._change_book(name, bids, asks)
+        self._event(interface.on_book, _run_on_book, self.index(name))
+
     def change_book(
         self, name: str, bids: Iterable[tuple[Number, Number]] = (), asks: Iterable[tuple[Number, Number]] = ()
     ) -> None:
         """As `set_book`, but the strategy is not told yet."""
+        self._change_book(name, *([self._level(name, *each) for each in side] for side in (bids, asks)))
+
+    def _level(self, name: str, price: Number, size: Number) -> tuple[int, int]:
+        lot_e9 = self.desk.instruments[self.index(name)].lot_e9
+        return self.ticks(name, price), _whole(exact(size) * E9 / lot_e9, f"size {size}")
+
+    def _change_book(self, name: str, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]) -> None:
         self.advance(self.step_ns)
-        index = self.index(name)
-        instrument, book = self.desk.instruments[index], self.desk.books[index]
+        book = self.desk.books[self.index(name)]
         clear_book(book)
         for side, levels in ((BID, bids), (ASK, asks)):
-            for price, size in levels:
-                set_level(
-                    book, side, self.ticks(name, price), _whole(exact(size) * E9 / instrument.lot_e9, f"size {size}")
-                )
+            for price_ticks, lots in levels:
+                set_level(book, side, price_ticks, lots)
         refresh_top(book)
         book.valid = 1
         book.receive_time_ns = self.desk.now_ns
@@ -253,8 +262,12 @@ class Harness:
 
     def trade(self, name: str, side: int, price: Number, lots: int) -> None:
         """The market trades."""
+        self.trade_ticks(name, side, self.ticks(name, price), lots)
+
+    def trade_ticks(self, name: str, side: int, price_ticks: int, lots: int) -> None:
+        """As `trade`, at a price in ticks."""
         self.advance(self.step_ns)
-        self._event(interface.on_trade, _run_on_trade, self.index(name), side, self.ticks(name, price), lots)
+        self._event(interface.on_trade, _run_on_trade, self.index(name), side, price_ticks, lots)
 
     def advance(self, duration_ns: int) -> None:
         """Let time pass; answers and timers happen at their time."""
@@ -413,6 +426,3 @@ def _copy(destination: Struct, source: Struct) -> None:
     for name, described in type(source).fields.items():
         if described.is_scalar:
             setattr(destination, name, getattr(source, name))
-
-
-__all__ = ["START_NS", "Answer", "Harness", "Sent", "exact", "fill", "inverse", "linear", "miss", "reject", "veto"]

@@ -1,0 +1,190 @@
+"""What must hold of every strategy, whatever happens: checked over events by chance, of which the shortest that fails
+is shown.
+
+    def test_what_must_hold() -> None:
+        check_properties(Mine, {"instrument": "a"}, {"a": linear()}, position_max={"a": 1})
+
+Needs hypothesis (the extra `testing`); the strategy runs uncompiled, in a `Harness`, so that it sends new orders only.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crosswire.engine.testing.harness import Answer, Harness, Number, Sent, exact, fill, miss, reject, veto
+from crosswire.strategies.interface import Strategy
+from crosswire.venues.instrument import E9, Instrument
+from crosswire.venues.side import BUY, SELL
+
+try:
+    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import strategies as st
+except ImportError as error:
+    raise ImportError("check_properties needs hypothesis: pip install 'crosswire[testing]'") from error
+
+EVENTS_MAX = 24  # of one example
+EXAMPLES = 100
+MIDDLE_TICKS = 10_000  # around which prices are drawn; near enough to each other for books of two venues to cross
+NEAR_TICKS = 40
+LOTS_MAX = 50
+LEVELS_MAX = 3
+WAIT_NS_MAX = 200_000_000
+
+Levels = tuple[tuple[int, int], ...]  # ticks and lots
+
+
+@dataclass(frozen=True)
+class BookArrives:
+    """A new book, one side of which may be empty."""
+
+    name: str
+    bids: Levels
+    asks: Levels
+
+
+@dataclass(frozen=True)
+class BookIsLost:
+    """A gap or a halt."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class MarketTrades:
+    """A trade of others."""
+
+    name: str
+    side: int
+    ticks: int
+    lots: int
+
+
+@dataclass(frozen=True)
+class TimePasses:
+    """Nothing but answers and timers."""
+
+    duration_ns: int
+
+
+Event = BookArrives | BookIsLost | MarketTrades | TimePasses
+
+
+def check_properties(
+    strategy_class: type[Strategy],
+    parameters: dict[str, Any],
+    instruments: Mapping[str, Instrument],
+    *,
+    position_max: Mapping[str, Number] | None = None,
+    examples: int = EXAMPLES,
+) -> None:
+    """Check what must hold of a strategy over `examples` runs of up to EVENTS_MAX events each.
+
+    It raises nothing, whatever comes in whatever order; it sends only on a valid book, at prices and sizes above 0; the
+    same events bring the same orders; and what is held with what is open is never more than `position_max`, in the size
+    currency, of the instruments that are in it. AssertionError, or what the strategy raised, with the shortest events
+    that were found to bring it about.
+    """
+    limits_lots = {
+        name: int(exact(most) * E9 / instruments[name].lot_e9) for name, most in (position_max or {}).items()
+    }
+    scenarios = st.tuples(
+        st.lists(_events(list(instruments)), min_size=1, max_size=EVENTS_MAX), st.lists(_answers(), max_size=EVENTS_MAX)
+    )
+
+    def make() -> Harness:
+        return Harness(strategy_class, parameters, dict(instruments))
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        derandomize=True,  # the same events each time: a test that fails now and then teaches nobody
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(scenarios)
+    def check(scenario: tuple[list[Event], list[Answer]]) -> None:
+        first, second = (_played(make, *scenario, limits_lots) for _ in range(2))
+        assert first == second, "the same events brought other orders: what it does depends on more than it was told"
+
+    check()
+
+
+def _events(names: Sequence[str]) -> st.SearchStrategy[Event]:
+    name = st.sampled_from(names)
+    ticks = st.integers(MIDDLE_TICKS - NEAR_TICKS, MIDDLE_TICKS + NEAR_TICKS)
+    lots = st.integers(1, LOTS_MAX)
+    return st.one_of(
+        st.builds(_book, name, ticks, st.integers(1, 3), *[st.lists(lots, max_size=LEVELS_MAX) for _ in range(2)]),
+        st.builds(BookIsLost, name),
+        st.builds(MarketTrades, name, st.sampled_from([BUY, SELL]), ticks, lots),
+        st.builds(TimePasses, st.integers(1, WAIT_NS_MAX)),
+    )
+
+
+def _book(name: str, bid_ticks: int, apart_ticks: int, bids: list[int], asks: list[int]) -> BookArrives:
+    return BookArrives(
+        name,
+        tuple((bid_ticks - place, lots) for place, lots in enumerate(bids)),
+        tuple((bid_ticks + apart_ticks + place, lots) for place, lots in enumerate(asks)),
+    )
+
+
+def _answers() -> st.SearchStrategy[Answer]:
+    after_ns = st.integers(0, WAIT_NS_MAX)
+    return st.one_of(
+        st.builds(fill, st.none() | st.integers(1, LOTS_MAX), st.none(), after_ns),
+        st.builds(miss, after_ns),
+        st.builds(reject, after_ns),
+        st.builds(veto),
+    )
+
+
+def _played(
+    make: Callable[[], Harness], events: Sequence[Event], answers: Sequence[Answer], limits_lots: Mapping[str, int]
+) -> list[tuple[Any, ...]]:
+    """Play the events to a new strategy; list the orders that it sent."""
+    harness = make()
+    left = list(answers)
+
+    def decide(sent: Sent) -> Answer:
+        _check_order(harness, sent)
+        return left.pop(0) if left else fill()
+
+    harness.decide = decide
+    for event in events:
+        _happen(harness, event)
+        _check_limits(harness, limits_lots)
+    harness.finish()
+    return [
+        (each.name, each.side, each.time_in_force, each.price_ticks, each.qty_lots, each.sent_ns)
+        for each in harness.orders
+    ]
+
+
+def _happen(harness: Harness, event: Event) -> None:
+    if isinstance(event, BookArrives):
+        harness.set_book_ticks(event.name, event.bids, event.asks)
+    elif isinstance(event, BookIsLost):
+        harness.lose_book(event.name)
+    elif isinstance(event, MarketTrades):
+        harness.trade_ticks(event.name, event.side, event.ticks, event.lots)
+    else:
+        harness.advance(event.duration_ns)
+
+
+def _check_order(harness: Harness, sent: Sent) -> None:
+    assert harness.desk.books[sent.instrument].valid != 0, f"an order on {sent.name}, whose book is not valid"
+    assert sent.price_ticks > 0, f"an order on {sent.name} at {sent.price_ticks} ticks"
+    assert sent.qty_lots > 0, f"an order on {sent.name} of {sent.qty_lots} lots"
+    assert sent.side in (BUY, SELL), f"an order on {sent.name} of side {sent.side}"
+
+
+def _check_limits(harness: Harness, limits_lots: Mapping[str, int]) -> None:
+    for name, most in limits_lots.items():
+        position = harness.desk.positions[harness.index(name)]
+        longest = position.position_lots + position.open_buy_lots
+        shortest = position.position_lots - position.open_sell_lots
+        assert longest <= most, f"{name}: {longest} lots held and open, more than {most}"
+        assert -shortest <= most, f"{name}: {shortest} lots held and open, more than {most} short"

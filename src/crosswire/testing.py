@@ -1,0 +1,50 @@
+"""Tests of a strategy: books set by hand, an exchange that answers as told, and what must hold of every strategy.
+
+    from crosswire.testing import Harness, check_properties, linear, miss
+
+`check_properties` needs hypothesis, the extra `testing`; nothing else here does.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from crosswire.engine.testing.harness import (
+    LEG_PARAMETERS,
+    START_NS,
+    Answer,
+    Harness,
+    Sent,
+    exact,
+    fill,
+    inverse,
+    linear,
+    miss,
+    reject,
+    veto,
+)
+
+if TYPE_CHECKING:
+    from crosswire.engine.testing.properties import check_properties
+
+__all__ = [
+    "LEG_PARAMETERS",
+    "START_NS",
+    "Answer",
+    "Harness",
+    "Sent",
+    "check_properties",
+    "exact",
+    "fill",
+    "inverse",
+    "linear",
+    "miss",
+    "reject",
+    "veto",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "check_properties":
+        from crosswire.engine.testing.properties import check_properties
+
+        return check_properties
+    raise AttributeError(f"crosswire.testing has no {name}")

@@ -1,0 +1,15 @@
+"""The last place, as a list has it."""
+
+from typing import Annotated
+
+from crosswire import Array, Desk, Strategy, i64, on_book
+
+
+class Mine(Strategy):
+    prices: Annotated[Array, i64, 4]
+    working: i64
+
+
+@on_book.register(Mine)
+def look(strategy: Mine, desk: Desk, instrument: int) -> None:
+    strategy.working = strategy.prices[-1]  # <- index

@@ -1,0 +1,13 @@
+"""A field by nearly its name."""
+
+from crosswire import Desk, Strategy, i64, on_book
+
+
+class Mine(Strategy):
+    working: i64
+
+
+@on_book.register(Mine)
+def look(strategy: Mine, desk: Desk, instrument: int) -> None:
+    if desk.books[instrument].bid_tick > 100:  # <- field
+        strategy.working = 1

@@ -16,6 +16,8 @@ from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import FILLS, OPPORTUNITIES, ORDERS, TRADES
 from crosswire.engine.report.summary import read_summary
 from crosswire.engine.trace import window as trace_window_module
+from crosswire.engine.trace.trace import make_trace
+from crosswire.engine.trace.tracks import frames_of
 from crosswire.engine.trace.window import open_run, parse_time, trace_window
 from crosswire.nic.rings.replay import read_frames
 from crosswire.risk.records import RecordKind
@@ -224,6 +226,17 @@ def test_a_window_that_is_too_long_is_cut_and_says_so(run: Path, monkeypatch: py
     assert len(cut.rows) == 50 - sum(cut.window.turns["time_ns"] == cut.until_ns)
     assert warning.count == opened.recording.rows - 50
     assert max(cut.marks["time_ns"]) < cut.until_ns
+
+
+def test_a_frame_that_waited_stands_where_it_was_received(run: Path) -> None:
+    """In a backtest none waits, but on kernel's stamps they do."""
+    order = next(row for row in sent_orders(run) if row["trigger_ns"] == row["created_ns"])
+    made = trace_window(open_run(run, None), order["created_ns"], order["created_ns"] + 1)
+    made.marks["frame_time_ns"] -= 500
+    frame = frames_of(made)[0]
+    assert frame.time_ns == order["created_ns"] - 500
+    assert frame.args["waited_ns"] == 500
+    assert make_trace(made).origin_ns == frame.time_ns
 
 
 def test_a_live_run_is_traced_from_its_journal_and_capture(config: Path, tmp_path: Path) -> None:

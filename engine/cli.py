@@ -7,9 +7,8 @@ STARTED = time.perf_counter()  # before the heavy imports: the start-up time tha
 import json  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
-from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import TYPE_CHECKING, Annotated  # noqa: E402
+from typing import Annotated  # noqa: E402
 
 import typer  # noqa: E402
 
@@ -28,10 +27,8 @@ from crosswire.engine.sweep.command import sweep_command  # noqa: E402
 from crosswire.engine.telemetry.command import write_telemetry_command  # noqa: E402
 from crosswire.engine.teller import Teller  # noqa: E402
 from crosswire.engine.trace.command import trace_command  # noqa: E402
+from crosswire.engine.venue_commands import add_importers, add_processes  # noqa: E402
 from crosswire.nic.unit.listen import listeners  # noqa: E402
-
-if TYPE_CHECKING:
-    from crosswire.venues.adapter import Importer, VenueProcess
 
 # Rich's markup is off: it would take the brackets of a help text, "[live]", for its own.
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"max_content_width": 120})
@@ -370,98 +367,6 @@ def inspect(
         raise fail(nothing)
 
 
-def add_importers() -> None:
-    """Register a command for every importer of the installed venues; only report a venue that is broken."""
-    from crosswire.engine.adapters import find_adapter
-    from crosswire.engine.errors import KNOWN_ERRORS
-
-    for venue in entry_points(VENUE_GROUP):
-        try:
-            importers = find_adapter(venue).importers
-        except KNOWN_ERRORS as error:
-            fail(error)
-            continue
-        for name, importer in importers.items():
-            import_app.command(name, help=importer.help)(import_command(name, importer))
-
-
-def add_processes(venue: str) -> None:
-    """Register a command for every process that an installed venue has beside the engine's."""
-    from crosswire.engine.adapters import find_adapter
-    from crosswire.engine.errors import KNOWN_ERRORS
-
-    try:
-        processes = find_adapter(venue).processes
-    except KNOWN_ERRORS as error:
-        fail(error)
-        return
-    group = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help=f"Processes of the venue {venue}.")
-    group.callback()(lambda: None)  # without one a single command would have no name
-    for name, process in processes.items():
-        group.command(name, help=process.help)(process_command(process, name))
-    if processes:
-        app.add_typer(group, name=venue)
-
-
-def process_command(process: "VenueProcess", name: str) -> Callable[..., None]:
-    """Make the command of one process."""
-
-    def command(config: Annotated[Path, typer.Argument(help="The process's own TOML file.")]) -> None:
-        from crosswire.engine.errors import KNOWN_ERRORS
-        from crosswire.engine.process import run_process
-
-        try:
-            run_process(process, name, config, typer.echo)
-        except KNOWN_ERRORS as error:
-            raise fail(error) from None
-
-    return command
-
-
-def import_command(name: str, importer: "Importer") -> Callable[..., None]:
-    """Make an importer's command, whose options are the fields of the importer's struct."""
-    import inspect
-
-    import msgspec
-
-    def command(
-        recordings: list[Path], output: Path, clock_offset_ms: str, strict: bool, as_json: bool, **options: str
-    ) -> None:
-        from crosswire.engine.errors import KNOWN_ERRORS
-        from crosswire.engine.imports import import_recordings, imports_json, print_imports
-
-        try:
-            imported = import_recordings(importer, recordings, output, clock_offset_ms, options, strict)
-        except (*KNOWN_ERRORS, ValueError) as error:
-            raise fail(error) from None
-        if as_json:
-            typer.echo(json.dumps(imports_json(imported), indent=1))
-        else:
-            print_imports(imported, console)
-
-    folder = Path("data") / name
-    types: dict[str, tuple[object, object]] = {
-        "recordings": (Annotated[list[Path], typer.Argument(help="Files, plain, .gz or .zst.")], ...),
-        "output": (Annotated[Path, typer.Option("--output", "-o", help="Folder for the captures.")], folder),
-        "clock_offset_ms": (
-            Annotated[str, typer.Option(help="Added to the recording host's clock; auto: estimated from the data.")],
-            "0",
-        ),
-        "strict": (Annotated[bool, typer.Option("--strict", help="Refuse whatever there is to warn of.")], False),
-        "as_json": (Annotated[bool, typer.Option("--json", help="Print one JSON object.")], False),
-    }
-    for field in msgspec.json.schema_components([importer.options])[1].values():
-        for option, about in field["properties"].items():
-            types[option] = (Annotated[str, typer.Option(help=about.get("description", ""))], about["default"])
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        inspect.Parameter(each, keyword, annotation=kind, default=default) for each, (kind, default) in types.items()
-    ]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {each: kind for each, (kind, _) in types.items()}
-    return command
-
-
 @app.command()
 def generate(
     directory: Annotated[Path, typer.Argument(help="Folder for the captures.")],
@@ -695,9 +600,9 @@ def main() -> None:
     # What is being completed stands in the environment.
     words = sys.argv[1:] or os.environ.get("COMP_WORDS", "").split()[1:]
     if words[:1] == ["import"]:
-        add_importers()
+        add_importers(import_app)
     elif words and words[0] in entry_points(VENUE_GROUP):
-        add_processes(words[0])
+        add_processes(app, words[0])
     listeners.append(Teller())
     app()
 

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import msgspec
 import typer
 
-from crosswire.engine.cli import add_importers, add_processes, app
+from crosswire.engine.cli import app, import_app
 from crosswire.engine.config import RunConfig
 from crosswire.engine.entry_points import VENUE_GROUP, entry_points
+from crosswire.engine.venue_commands import add_importers, add_processes
 from crosswire.venues.bridge.binance.exchange.settings import StandInConfig
 from crosswire.venues.bridge.binance.gateway.config import BridgeConfig
 from crosswire.venues.starbase.settings import StarbaseSettings
@@ -173,9 +174,9 @@ def configuration_page() -> str:
 @cache
 def program() -> Any:
     """The command line with what venues add to it, which an ordinary start does only where it is asked for."""
-    add_importers()
+    add_importers(import_app)
     for venue in entry_points(VENUE_GROUP):
-        add_processes(venue)
+        add_processes(app, venue)
     return typer.main.get_command(app)
 
 

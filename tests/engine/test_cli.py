@@ -12,12 +12,13 @@ import typer.main
 from typer.testing import CliRunner
 
 from crosswire.engine.adapters import find_adapter
-from crosswire.engine.cli import add_importers, app
+from crosswire.engine.cli import app, import_app
 from crosswire.engine.config import ConfigError, convert, load_config, parse_toml
 from crosswire.engine.examples import copy_examples, example_files
+from crosswire.engine.venue_commands import add_importers
 from tests.support.paths import ROOT
 
-add_importers()  # as for `crosswire import`
+add_importers(import_app)  # as for `crosswire import`
 ALL = typer.main.get_command(app)
 
 

@@ -8,14 +8,15 @@ import pytest
 from typer.testing import CliRunner
 
 from crosswire.engine.backtest import run_backtest
-from crosswire.engine.cli import add_importers, app
+from crosswire.engine.cli import app, import_app
 from crosswire.engine.config import load_config
 from crosswire.engine.data import prepare_data
 from crosswire.engine.imports import import_warnings, note_path, read_note
 from crosswire.engine.inspect import inspect_captures
+from crosswire.engine.venue_commands import add_importers
 from tests.support.paths import ROOT
 
-add_importers()
+add_importers(import_app)
 
 BASE_MS = 1_772_000_000_000
 COINM = {"s": "BTCUSD_PERP", "ps": "BTCUSD"}

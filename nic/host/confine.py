@@ -32,6 +32,15 @@ DEVICES_READ = (Path("/dev/urandom"),)
 DEVICES_WRITTEN = (Path("/dev/null"),)
 
 
+def installed_places() -> tuple[Path, ...]:
+    """List the folders of Python's path that packages are installed in: PYTHONPATH's and the user's own, too.
+
+    What is imported late lies there, and what packages say of themselves: their versions and entry points.
+    """
+    folders = dict.fromkeys(Path(each) for each in sys.path if each)
+    return tuple(folder for folder in folders if any(folder.glob("*.*-info")))
+
+
 def thread_facts() -> dict[int, dict[str, str]]:
     """What the kernel tells of each thread in /proc/self/task/*/status, by id."""
     facts = {}
@@ -59,7 +68,7 @@ def confine(places: Places, capabilities: Iterable[str], own: Iterable[str] = ()
         calls = [(_PRCTL, _PR_SET_NO_NEW_PRIVS, 1)]
         if abi > 0:
             reachable = Places(
-                (*SYSTEM_PLACES, *PYTHON_PLACES, *DEVICES_READ, *places.read),
+                (*SYSTEM_PLACES, *PYTHON_PLACES, *installed_places(), *DEVICES_READ, *places.read),
                 (*DEVICES_WRITTEN, *places.write),
                 places.connect,
             )

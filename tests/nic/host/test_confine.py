@@ -177,6 +177,43 @@ def test_every_thread_is_held_to_what_was_named(places: Path) -> None:
     assert (places / "elsewhere" / "file").read_text() == "x"
 
 
+INSTALLED = """
+import sys
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+from crosswire.nic.host.confine import confine
+from crosswire.nic.host.landlock import Places
+
+confine(Places((), (), ()), [])
+import acme
+
+offered = [each.value for each in entry_points(group="crosswire.venues") if each.name == "acme"]
+print(version("acme"), acme.HELD, offered)
+try:
+    print(Path(sys.argv[1], "file").read_text())
+except PermissionError:
+    print("out of reach")
+"""
+
+
+def test_what_is_installed_elsewhere_than_with_python_stays_in_reach(places: Path) -> None:
+    """A package in a folder of the user's or of PYTHONPATH is imported late, and says its version: no other file is."""
+    needs_root()
+    package, info = places / "packages", places / "packages" / "acme-2.5.dist-info"
+    info.mkdir(parents=True)
+    (package / "acme.py").write_text("HELD = 7\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 2.5\n")
+    (info / "entry_points.txt").write_text("[crosswire.venues]\nacme = acme:VENUE\n")
+    path = ":".join((str(package), str(places / "elsewhere"), str(ROOT / "src")))
+    done = subprocess.run(
+        [sys.executable, "-c", INSTALLED, str(places / "elsewhere")],
+        cwd=ROOT, env={"PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["2.5 7 ['acme:VENUE']", "out of reach"]
+
+
 def evaluate(number: int, first: int = 0, architecture: int = 0xC000_003E) -> int:
     """What the filter gives for a call, as linux/filter.h says it is run."""
     import struct

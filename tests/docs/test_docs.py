@@ -143,6 +143,11 @@ def test_the_way_into_colocation_is_walked(tmp_path: Path) -> None:
                 assert any(said.startswith("ready") for said in exchanges.stdout)
                 continue
             ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+            if " explain " in line:
+                # Whether the model explains all that happened on a real wire differs from run to run: 1 is an answer.
+                assert ended.returncode in (0, 1), ended.stderr
+                assert "order messages again, byte for byte" in ended.stdout
+                continue
             assert (line, ended.returncode, ended.stderr[-2000:] if ended.returncode else "") == (line, 0, "")
             if line == "crosswire examples":
                 for path in (tmp_path / "examples").glob("*.toml"):

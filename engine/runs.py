@@ -1,11 +1,11 @@
 """Run folders: `<output>/<name>/<UTC time>-<digest>`, one a run, which nothing removes; `latest` points to the last."""
 
-import fcntl
 import hashlib
 import os
 import time
 from pathlib import Path
 
+from crosswire.nic.host.file_lock import hold_file
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError
 from crosswire.nic.journal.files import FOLDER, LOCK
@@ -54,13 +54,10 @@ def hold_name(output: Path, name: str) -> NameLock:
     """Take a name for this process. HostError: another one trades under it. OSError."""
     parent = output / name
     parent.mkdir(parents=True, exist_ok=True)
-    lock = NameLock(os.open(parent / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
     try:
-        fcntl.flock(lock.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return NameLock(hold_file(parent / LOCK))
     except BlockingIOError:
-        lock.close()
         raise HostError(f"{parent}: another process trades under this name; stop it, or give the run another") from None
-    return lock
 
 
 def point_latest(parent: Path, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Reads a function's expressions: what each is, and what compiled code can't take or takes otherwise than Python."""
 
 import ast
+from abc import ABC, abstractmethod
 from dataclasses import replace
 
 from crosswire.engine.checking.kinds import (
@@ -27,7 +28,7 @@ CONTAINER_NODES = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.D
 PYTHON_NODES = (ast.Lambda, ast.Yield, ast.YieldFrom, ast.Await)
 
 
-class Expressions(Reader):
+class Expressions(Reader, ABC):
     """Reads expressions."""
 
     def read(self, node: ast.expr) -> Kind:
@@ -326,9 +327,9 @@ class Expressions(Reader):
             )
         return replace(Number(low, high), zero=zero)
 
+    @abstractmethod
     def read_call(self, node: ast.Call) -> Kind:
-        """Read a call."""
-        raise NotImplementedError
+        """Tell what a call returns."""
 
 
 SHIFT_MAX = 256  # bits: a power or a shift beyond is not worked out

@@ -7,8 +7,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Field, Scalar, StructMeta
+from crosswire.risk.position import Position
 from crosswire.strategies.desk import Desk
+from crosswire.venues.book.book import Book
+from crosswire.venues.instrument import Instrument
+from crosswire.venues.order import Order, Report
 
 
 class Owner(Enum):
@@ -21,7 +26,7 @@ class Owner(Enum):
 
 # What of a desk a strategy writes; all else is asked for, or shown.
 DESK_WRITTEN = frozenset({"timer_ns", "catch_up_due", "opportunity", "trade", "plans"})
-SHOWN_CLASSES = frozenset({"Book", "Instrument", "Position", "Order", "Report", "Journal"})
+SHOWN_CLASSES = frozenset({Book, Instrument, Position, Order, Report, Journal})
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def kind_of_field(field: Field, struct: StructOf) -> Kind:
         return StructOf(field.element, owner)
     if field.element.is_float:
         return FLOAT
-    zero = owner is Owner.SHOWN and struct.cls.__name__ in ("Book", "Position") and field.name.endswith("_lots")
+    zero = owner is Owner.SHOWN and struct.cls in (Book, Position) and field.name.endswith("_lots")
     return Number(zero=zero)
 
 
@@ -118,7 +123,7 @@ def kind_of_annotation(annotation: Any) -> Kind:
     """Tell what a parameter or a result with this annotation is."""
     if isinstance(annotation, StructMeta):
         is_desk = annotation is Desk
-        owner = Owner.SHOWN if annotation.__name__ in SHOWN_CLASSES else Owner.OWN
+        owner = Owner.SHOWN if annotation in SHOWN_CLASSES else Owner.OWN
         return StructOf(annotation, Owner.DESK if is_desk else owner)
     if annotation is bool:
         return BOOL

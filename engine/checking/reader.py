@@ -87,7 +87,7 @@ def dotted_in(node: ast.AST) -> tuple[str, ...]:
 
 
 def nearest(name: str, known: Any) -> str:
-    """Say which known name was meant, as ": is it NAME?"; nothing if none is near."""
+    """Say which known name was meant, as ", is it NAME?"; nothing if none is near."""
     found = get_close_matches(name, [each for each in known if not each.startswith("_")], 1, 0.6)
     return f", is it {found[0]}?" if found else ""
 

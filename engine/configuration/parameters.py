@@ -11,7 +11,7 @@ from crosswire.engine.configuration.show import load_source, value_text
 from crosswire.engine.plugin import load_strategy_class
 from crosswire.engine.report.facts import strategy_names
 from crosswire.strategies.interface import parameters_of
-from crosswire.strategies.parameters import declared_parameters
+from crosswire.strategies.parameters import Parameter, declared_parameters
 
 
 class ListedParameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ def _of_class(name: str, use: str, folder: Path, values: dict[str, Any]) -> Iter
         )
 
 
-def _told(parameter: Any) -> dict[str, Any]:
+def _told(parameter: Parameter) -> dict[str, Any]:
     return {
         "unit": parameter.unit,
         "range": parameter.range_text,

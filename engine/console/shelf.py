@@ -8,9 +8,9 @@ from typing import Any
 
 from crosswire.engine.console.replayed import ReplayedRun
 from crosswire.engine.errors import KNOWN_ERRORS, ExplainError
-from crosswire.engine.journal.description import read_description
+from crosswire.engine.journal.description import need_description
 from crosswire.engine.journal.list import listed
-from crosswire.engine.runs import journal_in, run_folders
+from crosswire.engine.runs import run_folders
 
 OPEN_MAX = 2  # runs at hand at once: each takes some 150 MB
 
@@ -58,9 +58,7 @@ class Shelf:
             folder = self.folders().get(name)
             if folder is None:
                 raise ExplainError(f"{name}: there is no such run here")
-            description = read_description(journal_in(folder))
-            if description is None:
-                raise ExplainError(f"{folder}: its journal does not say yet what run it is of")
+            description = need_description(folder)
             run = ReplayedRun(folder, description)
             opened = Opened(run, threading.Lock(), threading.Thread(target=lambda: self._make(opened), daemon=True))
             self._opened[name] = opened

@@ -1,9 +1,9 @@
 """The systemd units that come with the package, written for an installation of it."""
 
 import sys
-from importlib.resources import files
 from pathlib import Path
 
+from crosswire.engine.shipped import need_folder, shipped, write_new
 from crosswire.nic.host.process import HostError
 
 COMMAND = "/opt/crosswire/bin/crosswire"  # in the units as they are shipped
@@ -11,7 +11,7 @@ COMMAND = "/opt/crosswire/bin/crosswire"  # in the units as they are shipped
 
 def unit_files() -> list[Path]:
     """List them, by name."""
-    return sorted(Path(str(files("crosswire"))).joinpath("engine", "deploy").glob("*.service"))
+    return shipped("deploy", (".service",))
 
 
 def installed_command() -> Path:
@@ -25,15 +25,7 @@ def installed_command() -> Path:
 def write_units(folder: Path) -> list[Path]:
     """Write all units into `folder`; return their paths. HostError, FileExistsError: nothing is written."""
     command = installed_command()
-    if not folder.is_dir():
-        raise HostError(f"{folder}: no such folder; systemd's is /etc/systemd/system")
+    need_folder(folder, "; systemd's is /etc/systemd/system")
     if any(each.isspace() or each in "%$\\\"'" for each in str(command)):
         raise HostError(f"{command}: a unit would read this path otherwise; install the package elsewhere")
-    units = [(unit, folder / unit.name) for unit in unit_files()]
-    for _, path in units:
-        if path.exists():
-            raise FileExistsError(f"{path}: exists already; remove it, or name another folder")
-    for unit, path in units:
-        path.write_text(unit.read_text().replace(COMMAND, str(command)))
-        path.chmod(0o644)
-    return [path for _, path in units]
+    return write_new(folder, {unit.name: unit.read_text().replace(COMMAND, str(command)) for unit in unit_files()})

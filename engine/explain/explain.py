@@ -15,9 +15,8 @@ from crosswire.engine.explain.model import Backtest, backtest_again, backtest_or
 from crosswire.engine.explain.reading import Told, read_told
 from crosswire.engine.explain.replay import Replay, Replayed, config_of, open_capture
 from crosswire.engine.explain.valuing import Valuing
-from crosswire.engine.journal.description import read_description
+from crosswire.engine.journal.description import need_description
 from crosswire.engine.report.currency import e9
-from crosswire.engine.runs import journal_in
 from crosswire.nic.journal.files import FOLDER, is_being_written
 from crosswire.nic.memory.struct import copy_struct
 from crosswire.nic.warning import DataWarning
@@ -166,9 +165,7 @@ def explain_run(run: Path, capture: Path | None = None) -> Explained:
 
 def read_run(run: Path) -> Told:
     """Read a run's journal. ExplainError: it is none that can be explained."""
-    description = read_description(journal_in(run))
-    if description is None:
-        raise ExplainError(f"{run}: its journal does not say yet what run it is of")
+    description = need_description(run)
     if description.kind not in EXPLAINED_KINDS:
         raise ExplainError(f"{run}: is a {description.kind}; what is explained is a live run")
     return read_told(run, description)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from crosswire.engine.errors import ExplainError
 from crosswire.engine.journal.text import Purpose, TextReader, write_text
 from crosswire.engine.report.recorder import InstrumentInfo, RecordNames
+from crosswire.engine.runs import journal_in
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.journal.reader import JournalError, read_journal
 
@@ -79,6 +81,14 @@ def read_description(folder: Path) -> Description | None:
             return description_of(texts, folder)
     reader.check()
     return None
+
+
+def need_description(run: Path) -> Description:
+    """Read what a run's folder is about. ExplainError: it had not said yet. JournalError: it has no journal."""
+    description = read_description(journal_in(run))
+    if description is None:
+        raise ExplainError(f"{run}: its journal does not say yet what run it is of")
+    return description
 
 
 def description_of(texts: TextReader, folder: Path) -> Description:

@@ -1,6 +1,5 @@
 """`crosswire monitor`: from configuration to a confined process that serves whatever run of a name is traded."""
 
-import fcntl
 import os
 import resource
 import signal
@@ -31,6 +30,7 @@ from crosswire.engine.monitor.server import Server
 from crosswire.engine.monitor.watch import Watch
 from crosswire.engine.telemetry.log import Log, Say, logged, saying
 from crosswire.nic.host.confine import confine
+from crosswire.nic.host.file_lock import hold_file
 from crosswire.nic.host.landlock import Places
 from crosswire.nic.host.trust import who_could_change
 from crosswire.nic.journal.walk import walk_unit
@@ -143,13 +143,10 @@ def make_folder(folder: Path) -> None:
 
 def hold_folder(folder: Path) -> int:
     """Have the folder for this process; return the file that is locked. ControlError: another monitor has it."""
-    file = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return hold_file(folder / LOCK)
     except BlockingIOError:
-        os.close(file)
         raise ControlError(f"{folder}: another monitor serves this name") from None
-    return file
 
 
 def listen(address: Address) -> socket.socket:

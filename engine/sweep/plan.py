@@ -3,9 +3,7 @@
 The same plan has the same folder, so the same command goes on where it was; another release or other data is another.
 """
 
-import fcntl
 import hashlib
-import os
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -18,6 +16,7 @@ from crosswire.engine.configuration.show import complete_config, toml_text
 from crosswire.engine.sweep.release import release_digest
 from crosswire.engine.sweep.rows import ROWS
 from crosswire.engine.sweep.space import SETS_MAX, Axis, grid_of, parse_axes
+from crosswire.nic.host.file_lock import hold_file
 from crosswire.nic.host.process import HostError
 from crosswire.nic.journal.files import LOCK
 
@@ -81,11 +80,9 @@ def open_folder(output: Path, plan: Plan) -> tuple[Path, int]:
     """Make or find the sweep's folder, and hold it; return it with the lock's descriptor. HostError: held. OSError."""
     folder = output.resolve() / plan.name / f"sweep-{plan.digest}"
     (folder / ROWS).mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = hold_file(folder / LOCK)
     except BlockingIOError:
-        os.close(lock)
         raise HostError(f"{folder}: another process is at this sweep; wait for it") from None
     for name, content in ((PLAN, msgspec.json.format(msgspec.json.encode(plan))), (CONFIG, plan.config_text.encode())):
         partial = folder / f"{name}.partial"

@@ -9,10 +9,10 @@ import numpy as np
 
 from crosswire.engine.sweep.overfitting import NoMeasure
 from crosswire.engine.sweep.rows import Row
+from crosswire.nic.duration import NS_PER_DAY
 
 Values = np.ndarray[Any, Any]
 
-NS_PER_DAY = 86_400 * 1_000_000_000
 SPAN_INTERVALS_LEAST = 10  # of a walk forward: fewer say nothing of a set
 SPANS_MAX = 100
 

@@ -13,7 +13,7 @@ from crosswire.engine.errors import KNOWN_ERRORS
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.build import CompileError
-from crosswire.nic.unit.listen import Progress, listeners
+from crosswire.nic.unit.listen import noted
 
 
 def compile_all(config_text: str, config_path: Path) -> list[str]:
@@ -21,13 +21,7 @@ def compile_all(config_text: str, config_path: Path) -> list[str]:
 
     KNOWN_ERRORS.
     """
-    compiled: set[str] = set()
-
-    def hear(progress: Progress) -> None:
-        compiled.update(progress.names)
-
-    listeners.append(hear)
-    try:
+    with noted() as compiled:
         config, _ = check_definitions(parse_config(config_text, config_path), config_path)
         run = build_run(config, config_path)
         try:
@@ -36,8 +30,6 @@ def compile_all(config_text: str, config_path: Path) -> list[str]:
             add_feed_funding(run.core.money, config, config_path, (0, NEVER_NS))
         finally:
             run.close()
-    finally:
-        listeners.remove(hear)
     return sorted(compiled)
 
 

@@ -21,7 +21,7 @@ from crosswire.engine.report.summary import RunSummary, read_summary
 from crosswire.engine.sweep.release import release_digest
 from crosswire.engine.sweep.rows import Row
 from crosswire.nic.duration import NS_PER_MS
-from crosswire.nic.unit.listen import Progress, listeners
+from crosswire.nic.unit.listen import noted
 
 # Lengths that divide a day, so that days are whole ones.
 SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 21_600, 86_400)
@@ -49,14 +49,18 @@ class ReleaseError(Exception):
 def run_set(task: Task) -> Row:
     """Run a set; a mistake in it is its row's error. ReleaseError: this process is not what the sweep began with."""
     check_release(task)
-    compiled: set[str] = set()
-
-    def hear(progress: Progress) -> None:
-        compiled.update(progress.names)
-
     started = time.perf_counter()
-    listeners.append(hear)
     row = Row(number=task.number, settings=list(task.settings))
+    with noted() as compiled:
+        row = _backtested(task, row, started)
+    row.worker = f"{socket.gethostname()}:{os.getpid()}"
+    row.compiled = sorted(compiled)
+    row.wall_s = time.perf_counter() - started
+    return row
+
+
+def _backtested(task: Task, row: Row, started: float) -> Row:
+    """Fill in what came of a set's backtest, or why nothing did."""
     try:
         with ExitStack() as stack:
             output = task.keep_in or stack.enter_context(tempfile.TemporaryDirectory(prefix="crosswire-sweep-"))
@@ -68,11 +72,6 @@ def run_set(task: Task) -> Row:
         row.error = one_line(error)
     except Exception as error:  # one set's fault in the engine or in a strategy's own Python must not end the others
         row.error = f"{type(error).__name__}: {one_line(error)}"
-    finally:
-        listeners.remove(hear)
-    row.worker = f"{socket.gethostname()}:{os.getpid()}"
-    row.compiled = sorted(compiled)
-    row.wall_s = time.perf_counter() - started
     return row
 
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crosswire.engine.printing import errors, fail
+from crosswire.nic.duration import NS_PER_MS
 
 if TYPE_CHECKING:
     from crosswire.engine.console.replayed import ReplayedRun
-
-NS_PER_MS = 1_000_000
 
 
 def trace_command(

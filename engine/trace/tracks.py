@@ -13,12 +13,12 @@ from crosswire.engine.trace.probe import Stage
 from crosswire.engine.trace.turns import FRAME_NAMES
 from crosswire.engine.trace.window import Traced
 from crosswire.engine.venue import REPORTS
+from crosswire.venues.instrument import E9
 
 FIRST_VENUE, ORDER_LIVES, CHANCES, MARKET = 10, 2, 3, 4  # processes of their tracks
 RECEIVED, ANSWERED, SENT = 1, 2, 3  # tracks of a venue
 VETOED = 2  # track of ORDER_LIVES
 NOT_MEASURED = "an instant: its length was not measured"
-E9 = 10**9
 
 
 @dataclass

@@ -16,16 +16,15 @@ from crosswire.engine.console.replayed import ReplayedRun
 from crosswire.engine.console.tape import make_tape
 from crosswire.engine.console.window import Window
 from crosswire.engine.errors import ExplainError
-from crosswire.engine.journal.description import Description, read_description
+from crosswire.engine.journal.description import Description, need_description
 from crosswire.engine.report.text import precise_time_text
-from crosswire.engine.runs import journal_in
 from crosswire.engine.trace.probe import MARKS_MAX, ProbeOnlooker
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.raw import cycle_count
 from crosswire.nic.warning import DataWarning
 
 TURNS_MAX = 1 << 16  # of a trace: some 60 MB of JSON
 TIME = re.compile(r"(?:(\d{4}-\d\d-\d\d)[T ])?(\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?Z?")
-NS_PER_S = 1_000_000_000
 
 
 @dataclass
@@ -60,9 +59,7 @@ class Traced:
 def open_run(folder: Path, capture: Path | None) -> ReplayedRun:
     """Make a run again, all of it. Raises as `record_again`."""
     folder = folder.resolve()
-    description = read_description(journal_in(folder))
-    if description is None:
-        raise ExplainError(f"{folder}: its journal does not say yet what run it is of")
+    description = need_description(folder)
     run = ReplayedRun(folder, with_capture(description, capture))
     run.recording.begin()
     if run.recording.rows == 0:

@@ -1,6 +1,7 @@
 """Who hears what is being compiled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -23,3 +24,18 @@ def tell(progress: Progress) -> None:
     """Tell everybody who listens."""
     for listener in listeners:
         listener(progress)
+
+
+@contextmanager
+def noted() -> Iterator[set[str]]:
+    """Note the names of what is compiled meanwhile."""
+    names: set[str] = set()
+
+    def hear(progress: Progress) -> None:
+        names.update(progress.names)
+
+    listeners.append(hear)
+    try:
+        yield names
+    finally:
+        listeners.remove(hear)

@@ -12,9 +12,8 @@ from decimal import Decimal
 
 import msgspec
 
-from crosswire.nic.duration import NS_PER_S
+from crosswire.nic.duration import NS_PER_DAY
 
-NS_PER_DAY = 86_400 * NS_PER_S
 WINDOW_DAYS = 30
 TIERS_MAX = 16  # Binance has 10 levels
 

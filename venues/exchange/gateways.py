@@ -10,9 +10,7 @@ from crosswire.nic.host.process import HostError
 from crosswire.nic.rings.ring import NEVER_NS, next_time_ns
 from crosswire.nic.rings.sockets.tcp import TcpSocket, TcpSocketRing
 from crosswire.venues.adapter import GatewaySetup
-from crosswire.venues.bridge.exchange.gateway import Mistake, displace_client, set_gateway
-from crosswire.venues.bridge.orders.stream import StreamFault
-from crosswire.venues.exchange.counted import counted
+from crosswire.venues.bridge.exchange.gateway import displace_client, mistakes_of, set_gateway
 from crosswire.venues.exchange.order_entry import HEARTBEAT_MS
 from crosswire.venues.exchange.ring import is_settled
 from crosswire.venues.exchange.simulated import SimulatedExchange
@@ -78,13 +76,11 @@ class ReplayedGateways(Owner):
     def account(self) -> dict[str, Any]:
         """Tell what the exchange's own books say of the client."""
         exchange, gateway = self.exchange, self.exchange.gateway
-        faults = counted(gateway.stream.faults, StreamFault)
-        faults.pop(StreamFault.CLOSED.name.lower(), None)  # the end of its connection is a client's goodbye
         return {
             "new_orders": gateway.new_orders,
             "fills": gateway.fills,
             "resting": exchange.matching.resting_count,
-            "mistakes": counted(gateway.mistakes, Mistake) | faults,
+            "mistakes": mistakes_of(gateway),
             "position_lots": {
                 name: gateway.position_lots[index]
                 for index, name in enumerate(self.setup.names)

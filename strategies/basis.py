@@ -29,11 +29,10 @@ from crosswire.strategies.legs import (
     market_ticks,
     pair_number,
     room_e9,
-    start_trade,
     take_timer,
     walk,
 )
-from crosswire.strategies.listing import is_price, rated_up_e9, sale_e9, value_e9
+from crosswire.strategies.listing import rated_up_e9, sale_e9, value_e9
 from crosswire.strategies.opportunity import (
     NO_OPPORTUNITY,
     Blocked,
@@ -43,9 +42,10 @@ from crosswire.strategies.opportunity import (
     note_peak,
     pair_of,
 )
+from crosswire.strategies.pairs import is_holding, middle_e9, plan_and_start
 from crosswire.strategies.parameters import Parameter
-from crosswire.strategies.plan import Plan, choose_lots
-from crosswire.venues.instrument import E9, base_e9, divide_e9, multiply_e9
+from crosswire.strategies.plan import Plan
+from crosswire.venues.instrument import E9, divide_e9
 from crosswire.venues.side import BUY, SELL
 
 BASIS_PAIRS_MAX = 8
@@ -165,17 +165,6 @@ def _set_pair(pair: BasisPair, legs: Legs, a: int, b: int, edge: Fraction) -> No
 
 
 @compiled
-def middle_e9(legs: Legs, desk: Desk, listing: int) -> int:
-    """Return the middle of a book in the common currency; 0 if it is not proven or a side is empty."""
-    instrument = instrument_of(legs, desk, listing)
-    book = desk.books[instrument.index]
-    if book.valid == 0 or not is_price(book.bid_ticks) or not is_price(book.ask_ticks):
-        return 0
-    middle = (book.bid_ticks + book.ask_ticks) * instrument.tick_e9 // 2
-    return multiply_e9(middle, legs.listings[listing].unit_e9)
-
-
-@compiled
 def basis_of(legs: Legs, desk: Desk, a: int, b: int) -> int:
     """Compute (a - b) / b in 1e-3 bps, within BASIS_MAX; NO_BASIS without both books."""
     middle_a = middle_e9(legs, desk, a)
@@ -233,7 +222,7 @@ def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
     basis = basis_of(legs, desk, pair.a, pair.b)
     above = distance(pair.average, basis) if basis != NO_BASIS else 0
     held_e9 = legs.pairs[pair_number(pair.a, pair.b)].held_e9
-    if basis != NO_BASIS and is_holding(legs, desk, pair, held_e9):
+    if basis != NO_BASIS and is_holding(legs, desk, pair.a, pair.b, held_e9):
         reverted = above if held_e9 > 0 else -above
         back = reverted * DEVIATION_UNIT >= -strategy.exit_deviations_e3 * pair.average.deviation
         if not back and desk.now_ns - pair.entered_ns >= strategy.hold_max_ns:
@@ -251,16 +240,6 @@ def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
     # The cheap one is bought. A position held the other way is left first.
     follow(strategy, desk, pair, pair.a, pair.b, far and above < 0 and held_e9 >= 0)
     follow(strategy, desk, pair, pair.b, pair.a, far and above > 0 and held_e9 <= 0)
-
-
-@compiled
-def is_holding(legs: Legs, desk: Desk, pair: BasisPair, held_e9: int) -> bool:
-    """Tell whether a pair holds at least a lot of both; what is less is left to the carry."""
-    instrument_a = instrument_of(legs, desk, pair.a)
-    instrument_b = instrument_of(legs, desk, pair.b)
-    lot_a_e9 = base_e9(instrument_a, desk.books[instrument_a.index].bid_ticks, 1)
-    lot_b_e9 = base_e9(instrument_b, desk.books[instrument_b.index].bid_ticks, 1)
-    return abs(held_e9) >= max(lot_a_e9, lot_b_e9)
 
 
 @compiled
@@ -316,7 +295,7 @@ def enter(
     limit_e9 = min(room_e9(legs, desk, buy, sell), strategy.size_max_e9)
     if limit_e9 <= 0:
         return Blocked.POSITION
-    was_holding = is_holding(legs, desk, pair, legs.pairs[pair_number(buy, sell)].held_e9)
+    was_holding = is_holding(legs, desk, buy, sell, legs.pairs[pair_number(buy, sell)].held_e9)
     blocked = trade(strategy, desk, pair, buy, sell, hurdle_rate_e9, limit_e9, opportunity)
     if blocked == Blocked.NONE and not was_holding:
         pair.entered_ns = desk.now_ns
@@ -347,14 +326,18 @@ def trade(
     opportunity: int,
 ) -> int:
     """Plan and start one trade that nothing blocks; NONE if one was started, else why not."""
-    legs = strategy.legs
-    plan = strategy.plan
-    walk(legs, desk, plan, buy, sell, hurdle_rate_e9, strategy.depth, limit_e9, False)
-    if plan.size_e9 > 0:
-        choose_lots(plan, instrument_of(legs, desk, buy), instrument_of(legs, desk, sell), legs.carry_e9)
-    if plan.size_e9 == 0 or plan.buy_lots == 0:
-        return Blocked.NO_SIZE
-    if opportunity != NO_OPPORTUNITY and plan.size_e9 < strategy.size_min_e9:
-        return Blocked.NO_SIZE
+    size_min_e9 = strategy.size_min_e9 if opportunity != NO_OPPORTUNITY else 0
     direction = 1 if buy == pair.a else -1
-    return Blocked.NONE if start_trade(legs, desk, buy, sell, plan, direction, opportunity) else Blocked.IN_FLIGHT
+    return plan_and_start(
+        strategy.legs,
+        desk,
+        strategy.plan,
+        buy,
+        sell,
+        hurdle_rate_e9,
+        strategy.depth,
+        limit_e9,
+        size_min_e9,
+        direction,
+        opportunity,
+    )

@@ -225,7 +225,7 @@ def look(strategy: LeadLag, desk: Desk, instrument: int) -> None:
     if strategy.exposures[changed].delay_ns != 0:
         measure(strategy.exposures[changed], desk.books[instrument], desk.now_ns)
     # The leader's book may have changed in this very packet, and its own turn not have come yet.
-    if book_of(strategy.legs, desk, LEADER).receive_time_ns != strategy.seen_ns:
+    if changed == LEADER or book_of(strategy.legs, desk, LEADER).receive_time_ns != strategy.seen_ns:
         see_leader(strategy, desk)
         judge_all(strategy, desk)
     else:
@@ -361,14 +361,18 @@ def lose_leader(strategy: LeadLag) -> None:
 
 @compiled
 def _see_beyond(strategy: LeadLag, desk: Desk, side: int, price_ticks: int) -> None:
-    """Move the leader's price by as much as a sweep has gone through a book that does not show it yet."""
+    """Move the leader's price by as much as a sweep has gone through a book that does not show it yet.
+
+    Until the next change of that book; its own move is measured of what it shows.
+    """
     leader = instrument_of(strategy.legs, desk, LEADER)
     best_ticks = market_ticks(strategy.legs, desk, LEADER, side)
-    beyond_ticks = max(0, sign_of(side) * (price_ticks - best_ticks))
-    moved_e9 = multiply_e9(sign_of(side) * beyond_ticks * leader.tick_e9, strategy.legs.listings[LEADER].unit_e9)
-    strategy.price_e9 = max(1, strategy.price_e9 + moved_e9)
-    strategy.price_up_e9 = max(1, strategy.price_up_e9 + moved_e9 + 1)
-    see_price(strategy.track, strategy.price_e9, desk.trigger_ns)
+    beyond_e9 = max(0, sign_of(side) * (price_ticks - best_ticks)) * sign_of(side) * leader.tick_e9
+    unit_e9 = strategy.legs.listings[LEADER].unit_e9
+    # The unit was rounded down, which makes a rise too small and a fall, too.
+    one_e9, other_e9 = multiply_e9(beyond_e9, unit_e9), multiply_e9(beyond_e9, unit_e9 + 1)
+    strategy.price_e9 = max(1, strategy.price_e9 + min(one_e9, other_e9))
+    strategy.price_up_e9 = max(1, strategy.price_up_e9 + max(one_e9, other_e9) + 1)
 
 
 @compiled

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from crosswire.strategies.average import FRACTION_BITS
 from crosswire.strategies.hold import HoldState
+from crosswire.strategies.interface import on_book
 from crosswire.strategies.lead_lag import LeadLag
 from crosswire.strategies.mean_basis import BASIS_UNIT_E9
 from crosswire.strategies.opportunity import Blocked
@@ -195,6 +196,38 @@ def test_a_sweep_is_a_move_before_the_book_shows_it(exit_rule: str) -> None:
     assert harness.orders == []  # a hedge at the bid that is shown would not pay
     quote(harness, "l", 10_010)
     assert sent(harness) == UP
+
+
+def test_a_packet_with_the_trades_and_the_book_tells_of_one_move() -> None:
+    harness = make(sweep_min=1)
+    warm(harness)
+    harness.change_book("l", bids=[("10009.5", 5)], asks=[("10010.5", 5)])
+    harness.step_ns = 0
+    harness.trade("l", BUY, 10_010, 1_000)
+    assert sent(harness) == UP
+    on_book(harness.strategy, harness.desk, 0)
+    assert (harness.desk.request_count, harness.strategy.moves, harness.strategy.sweeps) == (0, 1, 1)
+
+
+@pytest.mark.parametrize(("to", "trades"), [(10_010, False), (10_000, True)])
+def test_a_leader_that_moved_in_the_follower_s_own_packet_is_seen(to: int, trades: bool) -> None:
+    harness = make()
+    warm(harness)
+    harness.change_book("l", bids=[("10009.5", 5)], asks=[("10010.5", 5)])
+    quote(harness, "f", to, size=7)
+    assert harness.strategy.moves == 1
+    assert bool(harness.orders) == trades
+
+
+def test_a_sweep_that_the_book_never_shows_is_forgotten_with_its_next_change() -> None:
+    harness = make(sweep_min=1, exit="hold", act_within_us=100_000)
+    harness.answers = [miss()]
+    warm(harness)
+    harness.trade("l", SELL, 9_990, 1_000)
+    assert [(order.name, order.side) for order in harness.orders] == [("f", SELL)]
+    quote(harness, "l", 10_000, size=6)
+    quote(harness, "f", 10_000)
+    assert (len(harness.orders), harness.strategy.moves) == (1, 1)
 
 
 def test_trades_of_both_sides_are_no_sweep() -> None:

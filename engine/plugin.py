@@ -30,6 +30,7 @@ BUILT_IN = {
     "cross_spread": "crosswire.strategies.cross_spread:CrossSpread",
     "basis": "crosswire.strategies.basis:Basis",
     "carry": "crosswire.strategies.carry:Carry",
+    "lead_lag": "crosswire.strategies.lead_lag:LeadLag",
     "restless": "crosswire.strategies.restless:Restless",
 }
 

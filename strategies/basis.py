@@ -16,7 +16,7 @@ from crosswire.nic.duration import NS_PER_S, NS_PER_US
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.limits import to_e9
-from crosswire.strategies.average import FRACTION_BITS, Average, add_sample, distance, weight_of
+from crosswire.strategies.average import Average, add_sample, distance, weight_of
 from crosswire.strategies.desk import Desk, wake_at
 from crosswire.strategies.interface import BuildContext, on_book, on_timer
 from crosswire.strategies.leg_parameters import BPS_MAX, LegParameters, bps_e9, fill_in_legs
@@ -24,35 +24,31 @@ from crosswire.strategies.legs import (
     Legs,
     LegStrategy,
     blocked_by,
-    fresh_until_ns,
-    instrument_of,
-    market_ticks,
     pair_number,
     room_e9,
     take_timer,
-    walk,
 )
-from crosswire.strategies.listing import rated_up_e9, sale_e9, value_e9
+from crosswire.strategies.mean_basis import (
+    NO_BASIS,
+    basis_of,
+    follow_at_rates,
+    rate_of_a_e9,
+    rate_of_b_e9,
+)
 from crosswire.strategies.opportunity import (
     NO_OPPORTUNITY,
     Blocked,
     end_opportunity,
-    follow_opportunity,
     note_blocked,
-    note_peak,
     pair_of,
 )
-from crosswire.strategies.pairs import is_holding, middle_e9, plan_and_start
+from crosswire.strategies.pairs import is_holding, plan_and_start
 from crosswire.strategies.parameters import Parameter
 from crosswire.strategies.plan import Plan
-from crosswire.venues.instrument import E9, divide_e9
-from crosswire.venues.side import BUY, SELL
+from crosswire.venues.instrument import E9
 
 BASIS_PAIRS_MAX = 8
 DEVIATIONS_MAX = 100
-BASIS_UNIT_E9 = 100  # the basis is counted in 1e-3 bps
-BASIS_MAX = 9_000_000  # 90 %: what is further away counts as this, and 1 + mean stays above 0
-NO_BASIS = 1 << 62
 DEVIATION_UNIT = 1_000
 
 
@@ -164,16 +160,6 @@ def _set_pair(pair: BasisPair, legs: Legs, a: int, b: int, edge: Fraction) -> No
     pair.hurdle_rate_b_e9 = ceil((cost_b + edge * E9) * unit_b)
 
 
-@compiled
-def basis_of(legs: Legs, desk: Desk, a: int, b: int) -> int:
-    """Compute (a - b) / b in 1e-3 bps, within BASIS_MAX; NO_BASIS without both books."""
-    middle_a = middle_e9(legs, desk, a)
-    middle_b = middle_e9(legs, desk, b)
-    if middle_a == 0 or middle_b == 0:
-        return NO_BASIS
-    return max(-BASIS_MAX, min(BASIS_MAX, divide_e9(middle_a - middle_b, middle_b) // BASIS_UNIT_E9))
-
-
 @on_book.register(Basis)
 def look(strategy: Basis, desk: Desk, instrument: int) -> None:
     """Look at the pairs of the changed instrument."""
@@ -245,39 +231,23 @@ def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
 @compiled
 def at_mean_e9(pair: BasisPair, buy: int, rate_a_e9: int, rate_b_e9: int) -> int:
     """Convert a rate of the bought listing's price to the sold listing's money while the basis is at its mean."""
-    mean_e9 = (pair.average.mean * BASIS_UNIT_E9) >> FRACTION_BITS
     if buy == pair.a:
-        return rate_a_e9 * E9 // (E9 + mean_e9) + 1
-    return rate_b_e9 * (E9 + mean_e9 + 1) // E9 + 1
+        return rate_of_a_e9(pair.average.mean, rate_a_e9)
+    return rate_of_b_e9(pair.average.mean, rate_b_e9)
 
 
 @compiled
 def follow(strategy: Basis, desk: Desk, pair: BasisPair, buy: int, sell: int, far: bool) -> None:
     """Follow one direction of a pair, and enter if the prices that can be had pay for both ways."""
     legs = strategy.legs
-    number = pair_of(buy, sell)
     if not far:
-        end_opportunity(legs.opportunities, desk, number)
+        end_opportunity(legs.opportunities, desk, pair_of(buy, sell))
         return
-    rate_e9 = at_mean_e9(pair, buy, pair.cost_rate_a_e9, pair.cost_rate_b_e9)
+    cost_rate_e9 = at_mean_e9(pair, buy, pair.cost_rate_a_e9, pair.cost_rate_b_e9)
     hurdle_rate_e9 = at_mean_e9(pair, buy, pair.hurdle_rate_a_e9, pair.hurdle_rate_b_e9)
-    sale = sale_e9(legs.listings[sell], instrument_of(legs, desk, sell), market_ticks(legs, desk, sell, SELL))
-    buy_instrument = instrument_of(legs, desk, buy)
-    ask_ticks = market_ticks(legs, desk, buy, BUY)
-    if sale < rated_up_e9(buy_instrument, ask_ticks, hurdle_rate_e9):
-        end_opportunity(legs.opportunities, desk, number)
-        return
-    edge_e9 = sale - rated_up_e9(buy_instrument, ask_ticks, rate_e9)
-    sell_instrument, fresh_ns = legs.listings[sell].instrument, fresh_until_ns(legs, desk, buy, sell)
-    index = follow_opportunity(
-        legs.opportunities, desk, number, buy_instrument.index, sell_instrument, edge_e9, fresh_ns
-    )
+    index = follow_at_rates(legs, desk, strategy.market, buy, sell, cost_rate_e9, hurdle_rate_e9, strategy.depth)
     if index == NO_OPPORTUNITY:
         return
-    if edge_e9 > legs.opportunities.items[index].peak_edge_e9:
-        walk(legs, desk, strategy.market, buy, sell, hurdle_rate_e9, strategy.depth, 0, True)
-        size_e9 = strategy.market.offered_size_e9
-        note_peak(legs.opportunities, desk, index, edge_e9, size_e9, value_e9(size_e9, edge_e9))
     blocked = enter(strategy, desk, pair, buy, sell, hurdle_rate_e9, index)
     if blocked != Blocked.NONE:
         note_blocked(legs.opportunities, index, blocked)

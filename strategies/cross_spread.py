@@ -18,7 +18,7 @@ from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.limits import to_e9
 from crosswire.strategies.desk import Desk
-from crosswire.strategies.exposure import Exposure, measure, premium_e9
+from crosswire.strategies.exposure import Exposure, SpeedBumpMargin, measure, premium_e9, set_exposure
 from crosswire.strategies.interface import BuildContext, catch_up, catch_up_if_due, on_book, on_book_lost
 from crosswire.strategies.leg_parameters import BPS_MAX, LegParameters, fill_in_legs
 from crosswire.strategies.legs import (
@@ -70,7 +70,6 @@ NOTHING_ASKED = 1 << 62  # `Quick.cost` without an ask: above every sale
 UNCERTAIN = 1 << 61  # `Factors.slack` of a listing whose prices alone never decide
 # Rates are below 4 and prices within 2**32 ticks: products stay below NOTHING_ASKED.
 FACTOR_BITS = 28
-MARGIN_MAX = 10
 DEPTH_MAX = 1_000
 
 
@@ -92,12 +91,7 @@ class CrossSpreadParameters(LegParameters, forbid_unknown_fields=True, frozen=Tr
         ),
     ] = None
     depth: Annotated[int, Parameter("levels", "a side that a trade may take", least=1, most=DEPTH_MAX)] = 1
-    speed_bump_margin: Annotated[
-        Decimal,
-        Parameter(
-            "mean moves", "of the price in one delay that a leg held so long must earn", least=0, most=MARGIN_MAX
-        ),
-    ] = Decimal(1)
+    speed_bump_margin: SpeedBumpMargin = Decimal(1)
 
 
 class Quick(Struct):
@@ -166,7 +160,6 @@ class CrossSpread(LegStrategy):
         closing = opening if parameters.close_threshold_bps is None else parameters.close_threshold_bps
         if closing > opening:
             raise ValueError(f"close_threshold_bps = {closing} is above threshold_bps = {opening}")
-        margin = parameters.speed_bump_margin
         strategy.depth = parameters.depth
         traded = [context.instruments[context.index_of(name)] for name in parameters.instruments]
         coarsest_e9 = max(instrument.tick_e9 for instrument in traded)
@@ -174,8 +167,7 @@ class CrossSpread(LegStrategy):
         for listing, (name, instrument) in enumerate(zip(parameters.instruments, traded, strict=True)):
             unit = unit_of(parameters.quote_adjustment_bps.get(name, Decimal(0)))
             _set_rates(strategy, listing, instrument, unit, (opening, closing), scale)
-            strategy.exposures[listing].delay_ns = instrument.speed_bump_ns
-            strategy.exposures[listing].margin_e9 = to_e9(margin, "speed_bump_margin")
+            set_exposure(strategy.exposures[listing], instrument, parameters.speed_bump_margin)
         _set_lots(strategy, traded)
         return strategy
 

@@ -5,15 +5,26 @@ then match it against the book of that moment. The other leg has traded by then.
 far the price moves in one delay; the mean of that, measured while trading, is what the leg costs above its price.
 """
 
+from decimal import Decimal
+from typing import Annotated
+
 from crosswire.nic.memory.struct import Struct, i64
 from crosswire.nic.unit.compile import compiled, inlined
+from crosswire.risk.limits import to_e9
 from crosswire.strategies.average import FRACTION_BITS, VALUE_MAX, WEIGHT_ONE, Average, add_sample
 from crosswire.strategies.listing import is_price
+from crosswire.strategies.parameters import Parameter
 from crosswire.venues.book.book import Book
-from crosswire.venues.instrument import E9
+from crosswire.venues.instrument import E9, Instrument
 
 WEIGHT = WEIGHT_ONE >> 6  # of one delay's move: the mean follows a change of pace within a second of delays of 10 ms
 MOVE_UNIT_E9 = 10  # a move is counted in 1e-8 of the price, so VALUE_MAX of them are a tenth of it; more counts as that
+MARGIN_MAX = 10
+
+SpeedBumpMargin = Annotated[
+    Decimal,
+    Parameter("mean moves", "of the price in one delay that a leg held so long must earn", least=0, most=MARGIN_MAX),
+]
 
 
 class Exposure(Struct):
@@ -24,6 +35,12 @@ class Exposure(Struct):
     begin_ns: i64  # of the delay that is being measured
     begin_ticks: i64  # bid + ask then; 0: no measurement has begun
     moves: Average  # absolute moves in one delay, in MOVE_UNIT_E9
+
+
+def set_exposure(exposure: Exposure, instrument: Instrument, margin: Decimal) -> None:
+    """Begin with no moves measured; `margin` is a parameter `SpeedBumpMargin`."""
+    exposure.delay_ns = instrument.speed_bump_ns
+    exposure.margin_e9 = to_e9(margin, "speed_bump_margin")
 
 
 @compiled

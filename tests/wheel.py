@@ -26,7 +26,7 @@ COMMANDS = (
     ("show", "runs/synthetic/latest", "order", "1"),
 )
 
-# What live runs are made of, over every kind of ring, which they need no network for; and the strategy of no example.
+# What live runs are made of, over every kind of ring, which they need no network for; and the strategies of no example.
 LIVE = """
 from pathlib import Path
 from msgspec.structs import replace
@@ -38,6 +38,7 @@ from crosswire.engine.seat import strategy_unit
 from crosswire.nic.clock import LiveClock
 from crosswire.nic.unit.unit import load_units
 from crosswire.strategies.basis import Basis
+from crosswire.strategies.lead_lag import LeadLag
 
 for path in map(Path, ("examples/synthetic.toml", "examples/starbase.toml")):
     config = load_config(path)
@@ -46,7 +47,7 @@ for path in map(Path, ("examples/synthetic.toml", "examples/starbase.toml")):
         for is_captured in (False, True):
             here = replace(config, venue=venues)
             compile_all(here, path, build_core(here, path), LiveClock(), is_captured)
-load_units([strategy_unit(Basis)])
+load_units([strategy_unit(Basis), strategy_unit(LeadLag)])
 """
 
 

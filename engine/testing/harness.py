@@ -271,6 +271,7 @@ class Harness:
     def trade_ticks(self, name: str, side: int, price_ticks: int, lots: int) -> None:
         """As `trade`, at a price in ticks."""
         self.advance(self.step_ns)
+        self.desk.trigger_ns = self.desk.now_ns
         self._event(interface.on_trade, _run_on_trade, self.index(name), side, price_ticks, lots)
 
     def advance(self, duration_ns: int) -> None:
@@ -304,6 +305,11 @@ class Harness:
     def opportunities(self) -> list[dict[str, int]]:
         """The opportunity records so far."""
         return self._rows(RecordKind.OPPORTUNITY)
+
+    @property
+    def values(self) -> list[dict[str, int]]:
+        """What `record_value` has written so far."""
+        return self._rows(RecordKind.VALUE)
 
     def _rows(self, kind: RecordKind) -> list[dict[str, int]]:
         cls = KINDS[kind]

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosswire.strategies.average import FRACTION_BITS, VALUE_MAX, WEIGHT_ONE, Average, add_sample, weight_of
-from crosswire.strategies.basis import BASIS_MAX, Basis, basis_of
+from crosswire.strategies.basis import Basis
+from crosswire.strategies.mean_basis import BASIS_MAX, basis_of
 from crosswire.strategies.trades import Outcome
 from crosswire.testing import START_NS, Harness, fill, inverse, linear, miss
 from crosswire.venues.side import BUY, SELL

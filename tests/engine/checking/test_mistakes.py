@@ -29,7 +29,7 @@ def test_every_rule_has_a_file() -> None:
     assert {rule for path in mistakes.FILES for _, rule in marked_in(path)} == set(RULES)
 
 
-@pytest.mark.parametrize("name", ["cross_spread", "basis", "restless"])
+@pytest.mark.parametrize("name", ["cross_spread", "basis", "lead_lag", "restless"])
 def test_what_is_built_in_has_no_mistakes(name: str) -> None:
     assert check_use(name)[1] == []
 

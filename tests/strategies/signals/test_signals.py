@@ -27,6 +27,7 @@ from crosswire.strategies.signals.flow import HALF_LIFE_MIN_NS, Flow, add_trade,
 from crosswire.strategies.signals.imbalance import imbalance_e9
 from crosswire.strategies.signals.lead import Lead, lead_e9, see_follower
 from crosswire.strategies.signals.microprice import NO_PRICE, microprice_e9, middle_e9
+from crosswire.strategies.signals.move import CHANGES_MAX, Track, begin_anew, forget_moves, see_price
 from crosswire.strategies.signals.share import balance_e9, share_e9
 from crosswire.testing import linear
 from crosswire.venues.book.book import Book, clear_book, make_books, refresh_top, set_level
@@ -243,3 +244,50 @@ def test_a_yearly_basis(spot_e9: int, ratio_e9: int, left_h: int) -> None:
     expected = (future_e9 / spot_e9 - 1) / years
     assert got / E9 == pytest.approx(expected, rel=1e-6, abs=2e-9 / years + 1e-9)
     assert carry.yearly_basis_e9(future_e9, spot_e9, now_ns + HOUR_NS // 2, now_ns) == carry.NO_RATE
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(95, 105)), min_size=1, max_size=50), st.integers(1, 60))
+def test_a_move_is_from_the_extreme_of_its_window(steps: list[tuple[int, int]], window_ns: int) -> None:
+    track = Track(window_ns=window_ns)
+    times, prices = [], []
+    for wait_ns, price in steps:
+        now_ns = (times[-1] if times else 1_000) + wait_ns
+        see_price(track, price, now_ns)
+        times.append(now_ns)
+        prices.append(price)
+        # What stood at any moment of (now - window, now]: its last price before that, and all that came since.
+        stood = np.array([t > now_ns - window_ns for t in times[1:]] + [True])
+        window = np.array(prices)[stood]
+        rise, fall = price - window.min(), window.max() - price
+        if rise == fall == 0:
+            assert (track.moved_e9, track.begin_ns) == (0, 0)
+            continue
+        extreme = window.min() if rise >= fall else window.max()
+        moved = (price - extreme) / extreme
+        assert track.moved_e9 / E9 == pytest.approx(moved, abs=2e-9)
+        last = np.flatnonzero(stood & (np.array(prices) == extreme))[-1]
+        assert track.begin_ns == times[last + 1]
+
+
+def test_a_move_that_was_told_is_not_told_again() -> None:
+    track = Track(window_ns=100)
+    for time_ns, price in ((0, 100), (10, 110)):
+        see_price(track, price, time_ns)
+    assert (track.moved_e9, track.begin_ns) == (E9 // 10, 10)
+    begin_anew(track)
+    see_price(track, 110, 20)
+    assert track.moved_e9 == 0
+    see_price(track, 121, 30)
+    assert (track.moved_e9, track.begin_ns) == (E9 // 10, 30)
+    forget_moves(track)
+    see_price(track, 100, 31)
+    assert track.moved_e9 == 0
+
+
+def test_more_changes_than_a_track_holds_shorten_its_window() -> None:
+    track = Track(window_ns=1_000_000)
+    for number in range(CHANGES_MAX + 10):
+        see_price(track, 1_000 + number, number)
+    assert track.moved_e9 == (CHANGES_MAX - 1) * E9 // 1_010
+    assert track.begin_ns == 11

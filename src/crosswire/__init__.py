@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from crosswire.strategies.desk import Desk as Desk
     from crosswire.strategies.desk import amend as amend
     from crosswire.strategies.desk import cancel as cancel
+    from crosswire.strategies.desk import cancel_all as cancel_all
+    from crosswire.strategies.desk import cancel_all_of as cancel_all_of
     from crosswire.strategies.desk import cancel_by_id as cancel_by_id
+    from crosswire.strategies.desk import log as log
     from crosswire.strategies.desk import new_opportunity as new_opportunity
     from crosswire.strategies.desk import new_trade as new_trade
     from crosswire.strategies.desk import next_trade_id as next_trade_id
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from crosswire.strategies.desk import record_opportunity as record_opportunity
     from crosswire.strategies.desk import record_trade as record_trade
     from crosswire.strategies.desk import record_value as record_value
+    from crosswire.strategies.desk import set_timer as set_timer
+    from crosswire.strategies.desk import stop_timer as stop_timer
     from crosswire.strategies.desk import submit as submit
     from crosswire.strategies.desk import wake_at as wake_at
     from crosswire.strategies.interface import BuildContext as BuildContext
@@ -46,7 +51,9 @@ if TYPE_CHECKING:
     from crosswire.strategies.interface import on_book_lost as on_book_lost
     from crosswire.strategies.interface import on_fill as on_fill
     from crosswire.strategies.interface import on_finish as on_finish
+    from crosswire.strategies.interface import on_named_timer as on_named_timer
     from crosswire.strategies.interface import on_order as on_order
+    from crosswire.strategies.interface import on_parameters as on_parameters
     from crosswire.strategies.interface import on_timer as on_timer
     from crosswire.strategies.interface import on_trade as on_trade
     from crosswire.strategies.parameters import Parameter as Parameter
@@ -89,7 +96,10 @@ _HOMES = {
         "Desk",
         "amend",
         "cancel",
+        "cancel_all",
+        "cancel_all_of",
         "cancel_by_id",
+        "log",
         "next_trade_id",
         "quote",
         "new_opportunity",
@@ -97,6 +107,8 @@ _HOMES = {
         "record_opportunity",
         "record_trade",
         "record_value",
+        "set_timer",
+        "stop_timer",
         "submit",
         "wake_at",
     ),
@@ -108,7 +120,9 @@ _HOMES = {
         "on_book_lost",
         "on_fill",
         "on_finish",
+        "on_named_timer",
         "on_order",
+        "on_parameters",
         "on_timer",
         "on_trade",
     ),

@@ -56,7 +56,18 @@ if TYPE_CHECKING:
     from crosswire.strategies.interface import on_parameters as on_parameters
     from crosswire.strategies.interface import on_timer as on_timer
     from crosswire.strategies.interface import on_trade as on_trade
+    from crosswire.strategies.keeping import KeptOrder as KeptOrder
+    from crosswire.strategies.keeping import keep_order as keep_order
+    from crosswire.strategies.keeping import kept_order_changed as kept_order_changed
+    from crosswire.strategies.keeping import kept_order_filled as kept_order_filled
+    from crosswire.strategies.keeping import set_kept_order as set_kept_order
     from crosswire.strategies.parameters import Parameter as Parameter
+    from crosswire.strategies.parent import ParentOrder as ParentOrder
+    from crosswire.strategies.parent import parent_order_changed as parent_order_changed
+    from crosswire.strategies.parent import parent_order_due as parent_order_due
+    from crosswire.strategies.parent import set_parent_order as set_parent_order
+    from crosswire.strategies.parent import stop_parent_order as stop_parent_order
+    from crosswire.strategies.parent import work_parent_order as work_parent_order
     from crosswire.venues.book.book import Book as Book
     from crosswire.venues.instrument import Instrument as Instrument
     from crosswire.venues.instrument import Kind as Kind
@@ -126,7 +137,22 @@ _HOMES = {
         "on_timer",
         "on_trade",
     ),
+    "crosswire.strategies.keeping": (
+        "KeptOrder",
+        "keep_order",
+        "kept_order_changed",
+        "kept_order_filled",
+        "set_kept_order",
+    ),
     "crosswire.strategies.parameters": ("Parameter",),
+    "crosswire.strategies.parent": (
+        "ParentOrder",
+        "parent_order_changed",
+        "parent_order_due",
+        "set_parent_order",
+        "stop_parent_order",
+        "work_parent_order",
+    ),
     "crosswire.venues.book.book": ("Book",),
     "crosswire.venues.instrument": ("Instrument", "Kind", "Payoff"),
     "crosswire.venues.order": (

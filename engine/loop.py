@@ -11,15 +11,13 @@ queue, thread, allocation, Python object or system call lies between `poll` and 
 
 from enum import IntEnum
 
+from crosswire.engine.cancels import cancel_everything, send_due_cancel, send_due_cancels
 from crosswire.engine.control.obey import hear_operator
 from crosswire.engine.orders import (
-    cancel_everything,
     has_requests,
     note_links,
     note_numbers,
     note_session,
-    send_due_cancel,
-    send_due_cancels,
     send_requests,
     take_mail,
     take_reports,
@@ -32,7 +30,7 @@ from crosswire.engine.records import (
     record_sample,
     record_state,
 )
-from crosswire.engine.seat import tell_events, tell_finish, tell_time
+from crosswire.engine.seat import tell_events, tell_finish, tell_named_timer, tell_time
 from crosswire.engine.standstill import age_books, face_standstill
 from crosswire.engine.state import Engine
 from crosswire.engine.venue import (
@@ -57,6 +55,7 @@ from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.nic.unit.unit import Unit, unit_of
 from crosswire.risk.ledger import mark_positions, see_book
 from crosswire.risk.trading_state import TradingState, change_state
+from crosswire.strategies.desk import TIMERS_MAX
 from crosswire.venues.market import BOOK_CHANGED, BOOK_LOST
 from crosswire.venues.session import (
     SessionState,
@@ -170,7 +169,8 @@ def timers_due_ns(engine: Engine) -> int:
         return NEVER_NS
     due_ns = min(engine.state.sample_ns, engine.state.first_keep_ns)
     for number in range(engine.seat_count):
-        due_ns = min(due_ns, engine.seats[number].desk.timer_ns)
+        desk = engine.seats[number].desk
+        due_ns = min(due_ns, desk.timer_ns, desk.first_timer_ns)
     return due_ns
 
 
@@ -263,6 +263,11 @@ def run_timers(engine: Engine, now_ns: int) -> None:
             seat.desk.timer_ns = NEVER_NS
             state.strategy_failed |= seat.failure != 0
             tell_time(seat)
+            send_requests(engine, now_ns)
+        for _ in range(TIMERS_MAX):
+            if now_ns < seat.desk.first_timer_ns:
+                break
+            tell_named_timer(seat)
             send_requests(engine, now_ns)
 
 

@@ -5,6 +5,14 @@ and in the strategy's own), and the records.
 """
 
 from crosswire.engine.account import forget_account, is_unheard, take_account
+from crosswire.engine.cancels import (
+    ask_for_cancel,
+    cancel_everything,
+    cancel_order,
+    cancel_selected,
+    send_due_cancel,
+)
+from crosswire.engine.control.mailbox import EVERY
 from crosswire.engine.records import (
     IDS_AHEAD,
     record_amend_sent,
@@ -25,11 +33,9 @@ from crosswire.engine.venue import (
     can_amend,
     can_cancel_by_id,
     can_quote,
-    cancel_all,
     send_exchange_order_cancel,
     send_new_order,
     send_order_amend,
-    send_order_cancel,
     send_quotes,
     take_more_reports,
 )
@@ -40,7 +46,16 @@ from crosswire.risk.gate import Veto, check, check_amend, check_quote
 from crosswire.risk.ledger import count_cancel, count_fill, count_open
 from crosswire.risk.position import add_fill, change_open
 from crosswire.risk.trading_state import TradingState, Why, change_state
-from crosswire.strategies.desk import AMEND_ORDER, CANCEL_BY_ID, CANCEL_ORDER, NEW_ORDER, QUOTE, Request
+from crosswire.strategies.desk import (
+    AMEND_ORDER,
+    CANCEL_ALL,
+    CANCEL_ALL_OF,
+    CANCEL_BY_ID,
+    CANCEL_ORDER,
+    NEW_ORDER,
+    QUOTE,
+    Request,
+)
 from crosswire.venues.order import (
     APPROVALS_MAX,
     ORDERS_MAX,
@@ -54,7 +69,6 @@ from crosswire.venues.order import (
     ReportKind,
     amend_sent,
     apply_report,
-    cancel_sent,
     close_order,
     expect_cancel_by_id,
     find_exchange_order,
@@ -71,8 +85,6 @@ from crosswire.venues.session import (
     LINKS_MAX,
     SessionState,
 )
-
-CANCEL_RETRY_NS = 100_000  # a ring's slots come back within the time that a frame takes
 
 
 @compiled
@@ -246,27 +258,6 @@ def sound_alarm(engine: Engine, now_ns: int) -> None:
 
 
 @compiled
-def cancel_everything(engine: Engine, now_ns: int) -> None:
-    """Ask every venue to cancel all our orders; where that can't be sent now, it is as soon as it can."""
-    for number in range(engine.venue_count):
-        venue = engine.venues[number]
-        venue.cancel_due = 1
-        send_due_cancel(engine, venue, now_ns)
-    # Timers that are due end this turn, and with them the drivers are woken that want it.
-    engine.state.first_keep_ns = min(engine.state.first_keep_ns, now_ns)
-
-
-@compiled
-def send_due_cancel(engine: Engine, venue: Venue, now_ns: int) -> None:
-    """Ask for the cancels that are due; without a slot on the ring, again after CANCEL_RETRY_NS."""
-    if cancel_all(venue, now_ns):
-        venue.cancel_due = 0
-        record_cancel_sent(engine, venue.number, 0, 0, now_ns)
-    elif venue.session.state == SessionState.READY:
-        look_again_at(engine, venue, now_ns + CANCEL_RETRY_NS)
-
-
-@compiled
 def take_report(engine: Engine, report: Report, now_ns: int) -> None:
     """Apply one execution report exactly once: to the order, the positions, the records, then its strategy."""
     order = find_order(engine.orders, report.client_order_id)
@@ -413,6 +404,9 @@ def send_other(engine: Engine, seat: Seat, position: int, now_ns: int) -> int:
         send_cancel_by_id(engine, seat, request, now_ns)
     elif request.kind == QUOTE:
         return send_mass_quote(engine, seat, position, now_ns)
+    elif request.kind == CANCEL_ALL or request.kind == CANCEL_ALL_OF:
+        instrument = request.instrument if request.kind == CANCEL_ALL_OF else EVERY
+        seat.desk.cancels_asked += cancel_selected(engine, EVERY, instrument, seat.number, now_ns)
     return position + 1
 
 
@@ -593,62 +587,6 @@ def tell_amend_vetoed(engine: Engine, order: Order, veto: int) -> None:
 def send_cancel(engine: Engine, seat: Seat, request: Request, now_ns: int) -> None:
     """Cancel an order that is still open, as soon as that can be sent; one that has ended meanwhile needs no cancel."""
     ask_for_cancel(engine, find_own(engine, seat, request), now_ns)
-
-
-@compiled
-def ask_for_cancel(engine: Engine, order: Order, now_ns: int) -> None:
-    """Cancel an order that is still open, as soon as that can be sent."""
-    if is_open(order) and not cancel_order(engine, order, now_ns) and order.cancel_due == 0:
-        order.cancel_due = 1
-        engine.venues[order.venue].cancels_due += 1
-        look_again_at(engine, engine.venues[order.venue], now_ns + CANCEL_RETRY_NS)
-
-
-@compiled
-def send_due_cancels(engine: Engine, venue: Venue, now_ns: int) -> None:
-    """Send the single cancels that could not be sent before; those that still can't be, again after CANCEL_RETRY_NS."""
-    left = engine.orders.count
-    for slot in range(ORDERS_MAX):
-        if left == 0 or venue.cancels_due == 0:
-            break
-        order = engine.orders.orders[slot]
-        if order.state != OrderState.FREE:
-            left -= 1
-            if order.cancel_due != 0 and order.venue == venue.number and cancel_order(engine, order, now_ns):
-                order.cancel_due = 0
-                venue.cancels_due -= 1
-    if venue.cancels_due != 0 and venue.session.state <= SessionState.READY:
-        look_again_at(engine, venue, now_ns + CANCEL_RETRY_NS)
-
-
-@compiled
-def look_again_at(engine: Engine, venue: Venue, time_ns: int) -> None:
-    """Have the venue's session looked at no later than this."""
-    venue.keep_ns = min(venue.keep_ns, time_ns)
-    engine.state.first_keep_ns = min(engine.state.first_keep_ns, venue.keep_ns)
-
-
-@compiled
-def cancel_order(engine: Engine, order: Order, now_ns: int) -> bool:
-    """Ask once for the end of an open order: a second cancel would be answered too, about an order that lives on."""
-    if order.state == OrderState.PENDING_CANCEL:
-        return True
-    venue = engine.venues[order.venue]
-    if order.is_quote == 0:
-        is_sent = send_order_cancel(venue, order.client_order_id, order.instrument, now_ns)
-    else:
-        # The venue gives a quote its id in the answer, and knows it by no other.
-        is_sent = (
-            order.exchange_order_id != 0
-            and can_cancel_by_id(venue)
-            and send_exchange_order_cancel(venue, order.exchange_order_id, order.instrument, now_ns)
-        )
-    if is_sent:
-        record_cancel_sent(engine, order.venue, order.client_order_id, order.exchange_order_id, now_ns)
-        cancel_sent(order)
-        engine.state.cancels_sent += 1
-        count_cancel(engine.gate, venue.number, now_ns)
-    return is_sent
 
 
 @compiled

@@ -24,6 +24,7 @@ from crosswire.engine.config import ConfigError, convert
 from crosswire.engine.entry_points import STRATEGY_GROUP, entry_points
 from crosswire.nic.unit import source
 from crosswire.strategies.interface import BuildContext, Strategy, make_strategy, parameters_of
+from crosswire.strategies.messages import declared_messages
 from crosswire.venues.errors import first_line, one_line
 
 BUILT_IN = {
@@ -91,11 +92,14 @@ def build_strategy(cls: type[Strategy], parameters: dict[str, Any], context: Bui
     values = convert(parameters, kind, where, "strategy.parameters")
     try:
         with _importable(cls.__module__), _noting(cls.__module__):
-            return make_strategy(cls, values, context)
+            _, wrong = declared_messages(cls)
+            if not wrong:
+                return make_strategy(cls, values, context)
     except ValueError as error:
         raise ConfigError(f"{where}: strategy.parameters: {first_line(error)}") from None
     except (ImportError, OSError) as error:
         raise ConfigError(f"{where}: strategy.use: {cls.__qualname__}.build: {_plain(error)}") from error
+    raise ConfigError(f"{where}: strategy.use: {cls.__qualname__}.messages: {'; '.join(wrong)}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import raise_fault, try_entry
 from crosswire.nic.unit.unit import Unit, unit_of
-from crosswire.strategies.desk import Desk
+from crosswire.strategies.desk import Desk, take_first_timer
 from crosswire.strategies.interface import (
     Strategy,
     catch_up_if_due,
@@ -17,7 +17,9 @@ from crosswire.strategies.interface import (
     on_book_lost,
     on_fill,
     on_finish,
+    on_named_timer,
     on_order,
+    on_parameters,
     on_timer,
     on_trade,
 )
@@ -34,8 +36,10 @@ class SeatEntries(Struct):
     hear_fill: i64
     hear_order: i64
     hear_timer: i64
+    hear_named_timer: i64
     hear_finish: i64
     hear_sent: i64
+    hear_parameters: i64
 
 
 class Seat(Struct):
@@ -84,6 +88,12 @@ def hear_timer(strategy: Strategy, desk: Desk) -> None:
     on_timer(strategy, desk)
 
 
+def hear_named_timer(strategy: Strategy, desk: Desk) -> None:
+    """Call `on_named_timer` of the timer that is due first."""
+    catch_up_if_due(strategy, desk)
+    on_named_timer(strategy, desk, take_first_timer(desk))
+
+
 def hear_finish(strategy: Strategy, desk: Desk) -> None:
     """Call `on_finish`."""
     catch_up_if_due(strategy, desk)
@@ -95,6 +105,12 @@ def hear_sent(strategy: Strategy, desk: Desk) -> None:
     catch_up_if_due(strategy, desk)
 
 
+def hear_parameters(strategy: Strategy, desk: Desk) -> None:
+    """Call `on_parameters`."""
+    catch_up_if_due(strategy, desk)
+    on_parameters(strategy, desk)
+
+
 def strategy_unit(cls: type[Strategy]) -> Unit:
     """Describe the unit of strategies of this class."""
     functions: dict[Callable[..., Any], tuple[Any, ...]] = {
@@ -102,8 +118,10 @@ def strategy_unit(cls: type[Strategy]) -> Unit:
         hear_fill: (cls, Desk, Order, Report),
         hear_order: (cls, Desk, Order),
         hear_timer: (cls, Desk),
+        hear_named_timer: (cls, Desk),
         hear_finish: (cls, Desk),
         hear_sent: (cls, Desk),
+        hear_parameters: (cls, Desk),
     }
     return unit_of(f"strategy-{cls.__name__}", functions)
 
@@ -119,7 +137,7 @@ def silence(seat: Seat) -> None:
     """Call a strategy no more: what it asked for is forgotten."""
     seat.failure = SILENT
     seat.desk.request_count = 0
-    seat.desk.timer_ns = NEVER_NS
+    seat.desk.timer_ns = seat.desk.first_timer_ns = NEVER_NS
 
 
 def raise_failure(seats: Array) -> None:
@@ -142,6 +160,7 @@ def note_failure(seat: Seat, status: int) -> None:
         seat.failure = status
         seat.desk.request_count = 0
         seat.desk.timer_ns = 0
+        seat.desk.first_timer_ns = NEVER_NS
 
 
 @compiled
@@ -177,10 +196,24 @@ def tell_time(seat: Seat) -> None:
 
 
 @compiled
+def tell_named_timer(seat: Seat) -> None:
+    """Call `hear_named_timer` in the strategy's unit."""
+    if seat.failure == 0:
+        note_failure(seat, try_entry(seat.entries.hear_named_timer, seat.strategy, address_of(seat.desk)))
+
+
+@compiled
 def tell_sent(seat: Seat) -> None:
     """Call `hear_sent` in the strategy's unit if it has put off something."""
     if seat.desk.catch_up_due != 0 and seat.failure == 0:
         note_failure(seat, try_entry(seat.entries.hear_sent, seat.strategy, address_of(seat.desk)))
+
+
+@compiled
+def tell_parameters(seat: Seat) -> None:
+    """Call `hear_parameters` in the strategy's unit."""
+    if seat.failure == 0:
+        note_failure(seat, try_entry(seat.entries.hear_parameters, seat.strategy, address_of(seat.desk)))
 
 
 @compiled

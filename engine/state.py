@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
+from crosswire.engine.control.counters import StrategyCounters
 from crosswire.engine.control.mailbox import Control
 from crosswire.engine.seat import Seat
 from crosswire.engine.venue import (
@@ -101,6 +102,7 @@ class Engine(Struct):
     seats: Annotated[Array, Seat, STRATEGIES_MAX]
     mail: AccountMail
     control: Control
+    counters: StrategyCounters
 
 
 def leave_on_signals(engine: Engine) -> None:

@@ -53,6 +53,7 @@ class RecordKind(IntEnum):
     COMMAND_ITEM = 27
     COMMAND = 28
     FLATTENED = 29
+    LOG = 30
 
 
 class OrderSent(OrderTerms):
@@ -217,6 +218,21 @@ class ValueRecord(Struct):
     strategy: i64
     series: i64  # its place in the strategy's `series()`
     value_e9: i64
+
+
+class LogRecord(Struct):
+    """A line that a strategy has said: `strategies/messages.py` makes its text."""
+
+    time_ns: i64
+    strategy: i64
+    message: i64  # its place in the strategy's `messages()`
+    value: i64
+    value_2: i64
+    value_3: i64
+    value_4: i64
+
+
+LOG_VALUES = ("value", "value_2", "value_3", "value_4")
 
 
 class StateRecord(Struct):
@@ -413,6 +429,7 @@ KINDS: dict[RecordKind, type[Struct]] = {
     RecordKind.COMMAND_ITEM: CommandItemRecord,
     RecordKind.COMMAND: CommandRecord,
     RecordKind.FLATTENED: FlattenedRecord,
+    RecordKind.LOG: LogRecord,
 }
 # The fields of kinds to which some were not added at the end, by version.
 _OLDER_FIELDS: dict[tuple[int, int], tuple[str, ...]] = {

@@ -9,17 +9,18 @@ A leg at a venue with a speed bump is priced with its delay (`strategies.exposur
 move of that venue's price in one delay, times `speed_bump_margin`.
 """
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil
 from typing import Annotated, Self
 
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.limits import to_e9
 from crosswire.strategies.desk import Desk
-from crosswire.strategies.exposure import Exposure, SpeedBumpMargin, measure, premium_e9, set_exposure
-from crosswire.strategies.interface import BuildContext, catch_up, catch_up_if_due, on_book, on_book_lost
+from crosswire.strategies.exposure import SPEED_BUMP_MARGIN, Exposure, measure, premium_e9, set_exposure
+from crosswire.strategies.interface import BuildContext, catch_up, catch_up_if_due, on_book, on_book_lost, on_parameters
 from crosswire.strategies.leg_parameters import BPS_MAX, LegParameters, fill_in_legs
 from crosswire.strategies.legs import (
     Legs,
@@ -62,7 +63,7 @@ from crosswire.strategies.opportunity import (
 )
 from crosswire.strategies.parameters import Parameter
 from crosswire.strategies.plan import Plan, choose_lots, match_tops
-from crosswire.venues.instrument import E9, Instrument, Payoff, base_e9
+from crosswire.venues.instrument import E9, Instrument, Payoff, base_e9, multiply_divide
 from crosswire.venues.side import BUY, SELL
 
 NOTHING_BID = -1  # `Quick.sale` without a bid: below every cost
@@ -70,6 +71,7 @@ NOTHING_ASKED = 1 << 62  # `Quick.cost` without an ask: above every sale
 UNCERTAIN = 1 << 61  # `Factors.slack` of a listing whose prices alone never decide
 # Rates are below 4 and prices within 2**32 ticks: products stay below NOTHING_ASKED.
 FACTOR_BITS = 28
+E18 = E9 * E9
 DEPTH_MAX = 1_000
 
 
@@ -79,19 +81,30 @@ class CrossSpreadParameters(LegParameters, forbid_unknown_fields=True, frozen=Tr
     instruments: Annotated[list[str], Parameter("", f'"venue/symbol", 2 to {LISTINGS_MAX} of one underlying')]
     threshold_bps: Annotated[
         Decimal,
-        Parameter("bps", "least edge after taker fees that starts a trade", least=-BPS_MAX, most=BPS_MAX),
+        Parameter(
+            "bps",
+            "least edge after taker fees that starts a trade",
+            least=-BPS_MAX,
+            most=BPS_MAX,
+            field="threshold_e9",
+            step=Decimal("1e-5"),
+        ),
     ]
     close_threshold_bps: Annotated[
         Decimal | None,
         Parameter(
             "bps",
-            "for trades that reduce both positions; left out it is threshold_bps",
+            "for trades that reduce both positions; left out, or above threshold_bps, it is that",
             least=-BPS_MAX,
             most=BPS_MAX,
+            field="close_threshold_e9",
+            step=Decimal("1e-5"),
         ),
     ] = None
     depth: Annotated[int, Parameter("levels", "a side that a trade may take", least=1, most=DEPTH_MAX)] = 1
-    speed_bump_margin: SpeedBumpMargin = Decimal(1)
+    speed_bump_margin: Annotated[Decimal, replace(SPEED_BUMP_MARGIN, field="margin_e9", step=Decimal("1e-9"))] = (
+        Decimal(1)
+    )
 
 
 class Quick(Struct):
@@ -134,6 +147,11 @@ class Lots(Struct):
 class CrossSpread(LegStrategy):
     """State of the strategy; sizes in 1e-9 of the base coin."""
 
+    threshold_e9: i64
+    close_threshold_e9: i64  # that threshold_e9 is taken for, if it is less
+    margin_e9: i64  # of every exposure
+    scale_bits: i64  # of the coarsest tick: see `derive`
+    units_e9: Annotated[Array, i64, LISTINGS_MAX]  # what one of its quote currency is worth, rounded up
     depth: i64
     size_max_e9: i64
     size_min_e9: i64
@@ -160,14 +178,19 @@ class CrossSpread(LegStrategy):
         closing = opening if parameters.close_threshold_bps is None else parameters.close_threshold_bps
         if closing > opening:
             raise ValueError(f"close_threshold_bps = {closing} is above threshold_bps = {opening}")
+        strategy.threshold_e9 = ceil(fraction_of_bps(opening) * E9)
+        left_out = parameters.close_threshold_bps is None
+        strategy.close_threshold_e9 = ceil(fraction_of_bps(Decimal(BPS_MAX) if left_out else closing) * E9)
+        strategy.margin_e9 = to_e9(parameters.speed_bump_margin, "speed_bump_margin")
         strategy.depth = parameters.depth
         traded = [context.instruments[context.index_of(name)] for name in parameters.instruments]
-        coarsest_e9 = max(instrument.tick_e9 for instrument in traded)
-        scale = Fraction(1 << FACTOR_BITS, 1 << coarsest_e9.bit_length())
+        strategy.scale_bits = max(instrument.tick_e9 for instrument in traded).bit_length()
         for listing, (name, instrument) in enumerate(zip(parameters.instruments, traded, strict=True)):
             unit = unit_of(parameters.quote_adjustment_bps.get(name, Decimal(0)))
-            _set_rates(strategy, listing, instrument, unit, (opening, closing), scale)
+            strategy.units_e9[listing] = ceil(unit * E9)
+            _set_rates(strategy, listing, instrument, unit)
             set_exposure(strategy.exposures[listing], instrument, parameters.speed_bump_margin)
+            derive(strategy, listing, instrument)
         _set_lots(strategy, traded)
         return strategy
 
@@ -189,27 +212,57 @@ def _set_lots(strategy: CrossSpread, traded: list[Instrument]) -> None:
                 strategy.even_pairs |= 1 << pair_of(buy, sell)
 
 
-def _set_rates(
-    strategy: CrossSpread,
-    listing: int,
-    instrument: Instrument,
-    unit: Fraction,
-    thresholds_bps: tuple[Decimal, Decimal],
-    scale: Fraction,
-) -> None:
+def _set_rates(strategy: CrossSpread, listing: int, instrument: Instrument, unit: Fraction) -> None:
     fee = Fraction(instrument.taker_fee_e9, E9)
-    tick = instrument.tick_e9 * scale
-    open_rate, close_rate = ((1 + fee + fraction_of_bps(bps)) * unit for bps in thresholds_bps)
-    strategy.open_rates_e9[listing] = ceil(open_rate * E9)
-    strategy.close_rates_e9[listing] = ceil(close_rate * E9)
-    strategy.factors[listing].sale = ceil((1 - fee) * unit * tick)
-    strategy.factors[listing].open_cost = floor(open_rate * tick)
-    strategy.factors[listing].close_cost = floor(close_rate * tick)
+    scale = Fraction(1 << FACTOR_BITS, 1 << strategy.scale_bits)
+    strategy.factors[listing].sale = ceil((1 - fee) * unit * instrument.tick_e9 * scale)
     # Held orders cost a premium that moves.
     strategy.factors[listing].slack = ceil(scale) if instrument.speed_bump_ns == 0 else UNCERTAIN
     strategy.touching[listing] = pairs_touching(listing)
     strategy.quick[listing].sale = NOTHING_BID
     strategy.quick[listing].cost = NOTHING_ASKED
+
+
+@compiled
+def derive(strategy: CrossSpread, listing: int, instrument: Instrument) -> None:
+    """Compute what depends on the parameters that may change.
+
+    With N the cost of 1 at a listing, fee and threshold included, and U what its quote unit is worth, both in 1e-9 and
+    rounded up, a rate is N * U / 1e18, and a factor is that times tick_e9 * 2**FACTOR_BITS / 2**scale_bits: both are
+    exact but for their own rounding. N and U are below 2e9, so their product is below 2**62.
+    """
+    fee_e9, unit_e9 = strategy.legs.listings[listing].fee_e9, strategy.units_e9[listing]
+    factors = strategy.factors[listing]
+    closing_e9 = min(strategy.close_threshold_e9, strategy.threshold_e9)
+    open_product = (E9 + fee_e9 + strategy.threshold_e9) * unit_e9
+    close_product = (E9 + fee_e9 + closing_e9) * unit_e9
+    strategy.open_rates_e9[listing] = -(-open_product // E9)
+    strategy.close_rates_e9[listing] = -(-close_product // E9)
+    tick = instrument.tick_e9 << max(0, FACTOR_BITS - strategy.scale_bits)
+    coarser_bits = max(0, strategy.scale_bits - FACTOR_BITS)
+    factors.open_cost = multiply_divide(open_product, tick, E18) >> coarser_bits
+    factors.close_cost = multiply_divide(close_product, tick, E18) >> coarser_bits
+    strategy.exposures[listing].margin_e9 = strategy.margin_e9
+
+
+@on_parameters.register(CrossSpread)
+def take_parameters(strategy: CrossSpread, desk: Desk) -> None:
+    """Compare by the new thresholds from the next book on."""
+    for listing in range(strategy.legs.count):
+        instrument = instrument_of(strategy.legs, desk, listing)
+        derive(strategy, listing, instrument)
+        if desk.books[instrument.index].valid != 0:
+            strategy.quick[listing].cost = quick_cost(strategy.factors[listing], desk, instrument.index)
+
+
+@inlined
+def quick_cost(factors: Factors, desk: Desk, instrument: int) -> int:
+    """Return `Quick.cost` by the top of the book."""
+    ask_ticks = desk.books[instrument].ask_ticks
+    if not is_price(ask_ticks):
+        return NOTHING_ASKED
+    closes = desk.positions[instrument].position_lots < 0
+    return ask_ticks * (factors.close_cost if closes else factors.open_cost)
 
 
 @on_book.register(CrossSpread)
@@ -226,10 +279,7 @@ def look(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
     sale = NOTHING_BID
     if is_price(book.bid_ticks):
         sale = book.bid_ticks * factors.sale
-    cost = NOTHING_ASKED
-    if is_price(book.ask_ticks):
-        closes = desk.positions[instrument].position_lots < 0
-        cost = book.ask_ticks * (factors.close_cost if closes else factors.open_cost)
+    cost = quick_cost(factors, desk, instrument)
     strategy.quick[changed].sale = sale
     strategy.quick[changed].cost = cost
     is_open = strategy.legs.opportunities.open_pairs & strategy.touching[changed] != 0
@@ -274,7 +324,7 @@ def consider(strategy: CrossSpread, desk: Desk, buy: int, sell: int) -> None:
 def is_certain(strategy: CrossSpread, buy: int, sell: int, ask_ticks: int, bid_ticks: int) -> bool:
     """Tell whether these prices clear the opening threshold whatever is rounded; False decides nothing.
 
-    Proof, with A and B the exact cost (threshold included) and proceeds of one unit of base in 1e-9 of the common
+    Proof, with A the cost of one unit of base by N and U of `derive` and B the exact proceeds, in 1e-9 of the common
     currency, and everything below in units of those divided by `scale` k: the factors are off by less than 1 a tick, so
     B * k > bid_ticks * sale - bid_ticks and A * k < ask_ticks * open_cost + ask_ticks. What is compared exactly are
     `sale_e9` and `rated_up_e9`: a rate rounded to 1e-9 and a result rounded to 1, of prices that are `tick_e9` a tick,

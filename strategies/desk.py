@@ -6,18 +6,34 @@ risk gate and onto the wire within the same turn, before the next frame is looke
 
 from typing import Annotated
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.journal.journal import Journal, begin_record, commit_record
-from crosswire.nic.memory.struct import Array, Pointer, Struct, clear_struct, copy_struct, i64, size_of, view
+from crosswire.nic.memory.raw import store_i64_release
+from crosswire.nic.memory.struct import (
+    Array,
+    Pointer,
+    Struct,
+    address_of,
+    clear_struct,
+    copy_struct,
+    i64,
+    size_of,
+    view,
+)
+from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
-from crosswire.risk.records import VERSION, OpportunityRecord, RecordKind, TradeRecord, ValueRecord
+from crosswire.risk.records import VERSION, LogRecord, OpportunityRecord, RecordKind, TradeRecord, ValueRecord
 from crosswire.strategies.planned import NO_PLAN, PLANS_MAX, OrderPlan
 from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import Instrument
 from crosswire.venues.order import IOC, POST_ONLY
 from crosswire.venues.side import BUY
 
+LINES_MAX = 32  # that `log` writes in one second of the run's clock; more are dropped and counted
+LINES_KEPT = 128  # of those written last, for who looks at a live run now and then
 VALUES_MAX = 64  # that `record_value` writes at one time; more are dropped and counted
+TIMERS_MAX = 8  # of `set_timer`
 REQUESTS_MAX = 64  # of one turn of the loop; more are dropped and counted
 
 NEW_ORDER = 0
@@ -25,6 +41,8 @@ CANCEL_ORDER = 1
 AMEND_ORDER = 2
 CANCEL_BY_ID = 3
 QUOTE = 4  # the bid; the ask is the next request
+CANCEL_ALL = 5
+CANCEL_ALL_OF = 6  # of one instrument
 
 
 class Request(Struct):
@@ -51,6 +69,7 @@ class Desk(Struct):
     now_ns: i64  # the run's clock
     trigger_ns: i64  # receive time of the frame being acted on, 0 while it is a timer's turn
     timer_ns: i64  # when on_timer is wanted next; NEVER_NS: never
+    first_timer_ns: i64  # the earliest of `timers_ns`
     instrument_count: i64
     instruments: Annotated[Pointer, Instrument]
     books: Annotated[Pointer, Book]
@@ -60,13 +79,21 @@ class Desk(Struct):
     trade: TradeRecord  # being filled in
     last_trade_id: i64
     requests_dropped: i64
+    cancels_asked: i64  # orders that `cancel_all` and `cancel_all_of` have asked to cancel
     catch_up_due: i64  # 1: `catch_up` is wanted once what was asked for is on the wire
     values_ns: i64  # when `record_value` wrote last, and how many then
     value_count: i64
     values_dropped: i64
+    message_count: i64  # that `Strategy.messages` names
+    lines_ns: i64  # when the second of `log` began, and how many lines it has
+    lines_in_second: i64
+    lines_dropped: i64
     plans: Annotated[Array, OrderPlan, PLANS_MAX]  # of the orders that name one; fills use them up
+    timers_ns: Annotated[Array, i64, TIMERS_MAX]  # when on_named_timer is wanted of each; NEVER_NS: never
     request_count: i64
     requests: Annotated[Array, Request, REQUESTS_MAX]
+    line_count: Annotated[Array, i64, 1]  # lines that `log` has written; set behind the line
+    lines: Annotated[Array, LogRecord, LINES_KEPT]  # the last ones, each at its number modulo LINES_KEPT
 
 
 @compiled
@@ -130,6 +157,28 @@ def cancel(desk: Desk, client_order_id: int) -> bool:
     if not _has_room(desk, 0, 1):
         return False
     _add_request(desk, CANCEL_ORDER, 0, 0, 0).client_order_id = client_order_id
+    return True
+
+
+@compiled
+def cancel_all(desk: Desk) -> bool:
+    """Ask to cancel all open orders and quotes of the strategy; False as with `cancel`.
+
+    Those that it has asked for before in the same turn are among them, later ones are not. What becomes of each arrives
+    in on_order. One that can't be cancelled yet, as a quote without an answer, is as soon as it can.
+    """
+    if not _has_room(desk, 0, 1):
+        return False
+    _add_request(desk, CANCEL_ALL, 0, 0, 0)
+    return True
+
+
+@compiled
+def cancel_all_of(desk: Desk, instrument: int) -> bool:
+    """Ask for what `cancel_all` does, of one instrument; False as with `submit`."""
+    if not _has_room(desk, instrument, 1):
+        return False
+    _add_request(desk, CANCEL_ALL_OF, instrument, 0, 0)
     return True
 
 
@@ -219,6 +268,54 @@ def wake_at(desk: Desk, time_ns: int) -> None:
 
 
 @compiled
+def set_timer(desk: Desk, timer: int, time_ns: int) -> bool:
+    """Ask for on_named_timer of a timer, 0 to TIMERS_MAX - 1, at `time_ns`, in place of what was asked of it before.
+
+    Never at this very instant again. False, counted with the dropped requests, if there is no such timer.
+    """
+    if timer < 0 or timer >= TIMERS_MAX:
+        desk.requests_dropped += 1
+        return False
+    desk.timers_ns[timer] = max(time_ns, desk.now_ns + 1)
+    find_first_timer(desk)
+    return True
+
+
+@compiled
+def stop_timer(desk: Desk, timer: int) -> bool:
+    """Ask for on_named_timer of a timer no more, until it is set again. False as with `set_timer`."""
+    return set_timer(desk, timer, NEVER_NS)
+
+
+def clear_timers(desk: Desk) -> None:
+    """Have no timer be set, before a desk is used."""
+    desk.timer_ns = NEVER_NS
+    for timer in range(TIMERS_MAX):
+        desk.timers_ns[timer] = NEVER_NS
+    desk.first_timer_ns = NEVER_NS
+
+
+@compiled
+def take_first_timer(desk: Desk) -> int:
+    """Take the timer that is due first, of several at one time the lowest: it is set no more."""
+    first = 0
+    for timer in range(TIMERS_MAX):
+        if desk.timers_ns[timer] < desk.timers_ns[first]:
+            first = timer
+    desk.timers_ns[first] = NEVER_NS
+    find_first_timer(desk)
+    return first
+
+
+@compiled
+def find_first_timer(desk: Desk) -> None:
+    """Note when the first timer is due."""
+    desk.first_timer_ns = desk.timers_ns[0]
+    for timer in range(1, TIMERS_MAX):
+        desk.first_timer_ns = min(desk.first_timer_ns, desk.timers_ns[timer])
+
+
+@compiled
 def next_trade_id(desk: Desk) -> int:
     """Return a number for a new trade, counting up from 1."""
     desk.last_trade_id += 1
@@ -277,4 +374,34 @@ def record_value(desk: Desk, series: int, value_e9: int) -> bool:
     record.series = series
     record.value_e9 = value_e9
     commit_record(journal, RecordKind.VALUE, VERSION, size_of(ValueRecord), desk.now_ns)
+    return True
+
+
+@compiled
+def log(desk: Desk, message: int, value: int = 0, value_2: int = 0, value_3: int = 0, value_4: int = 0) -> bool:
+    """Say a line: number `message` of `Strategy.messages`, with the values in its places.
+
+    The text is made outside the loop: in the report, in `crosswire journal` and, of a live run, on its console and in
+    its log. False, counted and not written, of a message that there is not, and behind LINES_MAX in one second.
+    """
+    if desk.now_ns - desk.lines_ns >= NS_PER_S:
+        desk.lines_ns = desk.now_ns
+        desk.lines_in_second = 0
+    if message < 0 or message >= desk.message_count or desk.lines_in_second == LINES_MAX:
+        desk.lines_dropped += 1
+        return False
+    desk.lines_in_second += 1
+    number = desk.line_count[0]
+    line = desk.lines[number % LINES_KEPT]
+    line.time_ns = desk.now_ns
+    line.strategy = desk.strategy
+    line.message = message
+    line.value = value
+    line.value_2 = value_2
+    line.value_3 = value_3
+    line.value_4 = value_4
+    store_i64_release(address_of(desk.line_count), number + 1)
+    journal = desk.journal[0]
+    copy_struct(view(LogRecord, begin_record(journal, size_of(LogRecord))), line)
+    commit_record(journal, RecordKind.LOG, VERSION, size_of(LogRecord), desk.now_ns)
     return True

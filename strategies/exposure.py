@@ -21,10 +21,10 @@ WEIGHT = WEIGHT_ONE >> 6  # of one delay's move: the mean follows a change of pa
 MOVE_UNIT_E9 = 10  # a move is counted in 1e-8 of the price, so VALUE_MAX of them are a tenth of it; more counts as that
 MARGIN_MAX = 10
 
-SpeedBumpMargin = Annotated[
-    Decimal,
-    Parameter("mean moves", "of the price in one delay that a leg held so long must earn", least=0, most=MARGIN_MAX),
-]
+SPEED_BUMP_MARGIN = Parameter(
+    "mean moves", "of the price in one delay that a leg held so long must earn", least=0, most=MARGIN_MAX
+)
+SpeedBumpMargin = Annotated[Decimal, SPEED_BUMP_MARGIN]
 
 
 class Exposure(Struct):

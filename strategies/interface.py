@@ -49,6 +49,11 @@ class Strategy(Struct):
         """Name the series that `record_value` writes, by their numbers; say the unit, as "basis, bps"."""
         return []
 
+    @classmethod
+    def messages(cls) -> list[str]:
+        """List the lines that `log` says, by their numbers; {} is the place of a value (`strategies/messages.py`)."""
+        return []
+
 
 @dataclass(frozen=True)
 class BuildContext:
@@ -119,6 +124,20 @@ def on_timer(strategy: Strategy, desk: Desk) -> None:
 
 
 @generic
+def on_named_timer(strategy: Strategy, desk: Desk, timer: int) -> None:
+    """Act on the time asked for of `timer` with `set_timer`; it is set no more.
+
+    What is due in one turn is called in this order: on_timer, then timers by their times, those of one time by their
+    numbers; what one asks for is sent before the next is called.
+    """
+
+
+@generic
+def on_parameters(strategy: Strategy, desk: Desk) -> None:
+    """Derive what depends on the parameters: an operator has changed some, all at once, between two turns."""
+
+
+@generic
 def catch_up(strategy: Strategy, desk: Desk) -> None:
     """Do what an order need not wait for: called if `desk.catch_up_due` was set, once what was asked for has been sent.
 
@@ -166,6 +185,16 @@ def _ignore_order(strategy: Strategy, desk: Desk, order: Order) -> None:
 
 @on_timer.register(Strategy)
 def _ignore_timer(strategy: Strategy, desk: Desk) -> None:
+    pass
+
+
+@on_named_timer.register(Strategy)
+def _ignore_named_timer(strategy: Strategy, desk: Desk, timer: int) -> None:
+    pass
+
+
+@on_parameters.register(Strategy)
+def _ignore_parameters(strategy: Strategy, desk: Desk) -> None:
     pass
 
 

@@ -22,9 +22,9 @@ Number = int | Decimal
 class Parameter:
     """What is to be known of a parameter beside its type and default. A range holds for each value of a list or table.
 
-    With `field` it may be changed while the run trades: a number of the strategy's struct, from which nothing else is
-    derived, "legs.retries" of one in place. `step` is what one in the field is worth, in the unit: Decimal("1e-9") of
-    an `_e9` field.
+    With `field` it may be changed while the run trades: a number of the strategy's struct, "legs.retries" of one in
+    place. What is derived from it, `on_parameters` derives anew. `step` is what one in the field is worth, in the unit:
+    Decimal("1e-9") of an `_e9` field.
     """
 
     unit: str  # "" of what is counted in nothing

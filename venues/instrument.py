@@ -95,6 +95,30 @@ def divide_e9(value: int, divisor: int) -> int:
 
 
 @compiled
+def multiply_divide(value: int, factor: int, divisor: int) -> int:
+    """Compute floor(value * factor / divisor) for what is not negative, a divisor up to 2**62, and a result that fits.
+
+    By long multiplication in base 2, so that nothing on the way overflows: for what is rarely computed.
+    """
+    whole = factor // divisor
+    rest = factor % divisor
+    quotient = remainder = 0
+    for place in range(63):
+        quotient *= 2
+        remainder *= 2
+        if remainder >= divisor:
+            remainder -= divisor
+            quotient += 1
+        if value >> (62 - place) & 1 != 0:
+            quotient += whole
+            remainder += rest
+            if remainder >= divisor:
+                remainder -= divisor
+                quotient += 1
+    return quotient
+
+
+@compiled
 def notional_e9(instrument: Instrument, price_ticks: int, qty_lots: int) -> int:
     """Compute a quantity's exact value in 1e-9 of the quote currency, in which inverse contracts are sized anyway."""
     if instrument.payoff == Payoff.INVERSE:

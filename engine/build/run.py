@@ -31,7 +31,7 @@ from crosswire.nic.warning import DataWarning
 from crosswire.risk.gate import Gate
 from crosswire.risk.limits import make_gate
 from crosswire.risk.position import Position
-from crosswire.strategies.desk import Desk
+from crosswire.strategies.desk import Desk, clear_timers
 from crosswire.strategies.interface import BuildContext, Strategy
 from crosswire.venues.market import Market
 from crosswire.venues.order import make_order_table
@@ -167,6 +167,7 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     for number, strategy in enumerate(strategies):
         seat = engine.seats[number]
         set_desk(seat.desk, market, gate, engine.journal)
+        seat.desk.message_count = len(strategy.messages())
         set_seat(seat, number, strategy, core.linker)
     return core
 
@@ -212,7 +213,7 @@ def share_books(config: RunConfig, engine: Engine, parts: tuple[VenueParts, ...]
 def set_desk(desk: Desk, market: Market, gate: Gate, journal: Journal) -> None:
     """Set up a strategy's view of the run, with positions of its own."""
     desk.instrument_count = market.count
-    desk.timer_ns = NEVER_NS
+    clear_timers(desk)
     desk.instruments = market.instruments
     desk.books = market.books
     desk.positions = Position.array(market.count)

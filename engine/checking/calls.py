@@ -32,13 +32,14 @@ from crosswire.nic.memory import struct
 from crosswire.nic.memory.struct import StructMeta
 from crosswire.nic.unit.compile import Generic, lowerings, plain_function
 from crosswire.strategies import desk
+from crosswire.strategies.messages import declared_messages, places_of
 
 NUMBERS = {abs, min, max, int, bool, float, round, divmod, pow}  # of builtins that compiled code has
 OTHERS = {range, len, enumerate, zip}
 MEMORY = {struct.view, struct.address_of, struct.size_of, struct.copy_struct, struct.clear_struct}
 EARLY_NS = 10**15  # eleven days after 1970: a time below is no time of a run
 INSTEAD = {
-    print: "declare a counter, or use record_value",
+    print: "use log, with a line of messages()",
     list: "declare a field: Annotated[Array, i64, 64]",
     dict: "declare a field: Annotated[Array, i64, 64]",
     set: "declare a field: Annotated[Array, i64, 64]",
@@ -166,11 +167,35 @@ class Calls(Expressions):
             side = number_from(bound.get("side", UNKNOWN)).constant
             if side is not None and side not in (0, 1):
                 self.report(given.get("side", node), "argument", f"side is {side}", "write BUY or SELL")
-        if called is desk.wake_at:
+        if called in (desk.wake_at, desk.set_timer):
             time_ns = number_from(bound.get("time_ns", UNKNOWN)).constant
             if time_ns is not None and time_ns < EARLY_NS:
-                what = f"wake_at({time_ns}) is in January 1970, and comes at once"
-                self.report(node, "time", what, f"write wake_at(desk, desk.now_ns + {time_ns})")
+                before = f"{ast.unparse(given['timer'])}, " if "timer" in given else ""
+                what = f"{called.__name__}({before}{time_ns}) is in January 1970, and comes at once"
+                instead = f"write {called.__name__}(desk, {before}desk.now_ns + {time_ns})"
+                self.report(node, "time", what, instead)
+        if called is desk.log:
+            self.check_line(node, bound, given)
+        if called in (desk.set_timer, desk.stop_timer):
+            timer = number_from(bound.get("timer", UNKNOWN))
+            if (timer.low is not None and timer.low < 0) or (timer.high is not None and timer.high >= desk.TIMERS_MAX):
+                what = f"there is no timer {ast.unparse(given['timer'])}"
+                self.report(node, "argument", what, f"number timers 0 to {desk.TIMERS_MAX - 1}")
+
+    def check_line(self, node: ast.Call, bound: dict[str, Any], given: dict[str, ast.expr]) -> None:
+        """Report a line for the log that there is not, or that has other places than it is given values."""
+        messages, wrong = declared_messages(self.analysis.cls)
+        number = number_from(bound.get("message", UNKNOWN)).constant
+        if number is None or wrong:
+            return
+        if not 0 <= number < len(messages):
+            what = f"messages() has {len(messages)} lines, and {ast.unparse(given['message'])} is {number}"
+            self.report(node, "message", what, "number lines from 0, and add what is missing to messages()")
+            return
+        places, values = len(places_of(messages[number])), len(bound) - 2
+        if places != values:
+            what = f"{messages[number]!r} has {places} places, and is given {values} values"
+            self.report(node, "message", what, "give each place a value")
 
     def report_shown(self, node: ast.AST, target: StructOf | ElementsOf, text: str) -> Kind:
         """Report a write to what is only shown."""

@@ -27,6 +27,7 @@ from crosswire.engine.config import ConfigError
 from crosswire.nic.unit.source import resolved
 from crosswire.risk.records import INSTRUMENTS_MAX
 from crosswire.strategies.interface import Strategy
+from crosswire.strategies.messages import declared_messages
 
 READINGS_MAX = 32  # of one function: for more sets of arguments than that, ranges are forgotten
 MONEY = ("_ticks", "_lots", "_e9", "_ns")  # how the names of what is counted in integers end
@@ -127,6 +128,9 @@ class StrategyCheck:
             if line and name.endswith(MONEY) and getattr(field.element, "is_float", False):
                 what = f"{name} is a float: money and time are counted in integers"
                 self.report(CodeMistake(path, line, 1, "float", what, f"declare {name}: i64"))
+        for what in declared_messages(self.cls)[1]:
+            line = next((each.lineno for each in node.body if getattr(each, "name", "") == "messages"), node.lineno)
+            self.report(CodeMistake(path, line, 1, "message", what, "write it as docs/strategies.md says"))
         names = {generic.__name__ for generic in CALLBACKS}
         for each in parsed(path).body:
             if isinstance(each, ast.FunctionDef) and each.name in names and not each.decorator_list:

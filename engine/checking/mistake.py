@@ -18,6 +18,7 @@ RULES = {
     "index": "an index beyond a table's size",
     "kind": "a name that is one thing here and another there",
     "loop": "a loop without a bound",
+    "message": "a line for the log that can't be written",
     "name": "a name that nothing has",
     "numpy": "NumPy",
     "python": "a part of Python that is not compiled",

@@ -20,6 +20,8 @@ CALLBACKS: tuple[Any, ...] = (
     interface.on_fill,
     interface.on_order,
     interface.on_timer,
+    interface.on_named_timer,
+    interface.on_parameters,
     interface.catch_up,
     interface.on_finish,
 )

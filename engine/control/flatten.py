@@ -7,8 +7,9 @@ several tries. An order is booked for the strategy whose position it makes small
 sent while an order is open: a venue with a speed bump answers first.
 """
 
+from crosswire.engine.cancels import cancel_everything
 from crosswire.engine.control.mailbox import Flattening
-from crosswire.engine.orders import cancel_everything, has_requests, send_requests
+from crosswire.engine.orders import has_requests, send_requests
 from crosswire.engine.records import record_flattened
 from crosswire.engine.seat import SILENT, Seat
 from crosswire.engine.state import Engine

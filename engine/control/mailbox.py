@@ -26,6 +26,7 @@ NAME_BYTES = 200  # of a parameter's dotted name
 UNIT_BYTES = 24
 CLIENT_BYTES = 32  # of a client's name
 EVERY = -1  # a selector: all of them
+NOBODYS = -1  # `Parameter.strategy`: a limit of the run
 MAILBOX_BYTES = 4096
 MAILBOX_MAGIC = 0x4D41_494C_424F_5831  # "MAILBOX1"
 
@@ -108,6 +109,7 @@ class Parameter(Struct):
     least: i64
     most: i64
     staged: i64  # its value while a SET is judged
+    strategy: i64  # whose it is; NOBODYS: no strategy's
 
 
 class ParameterText(Struct):

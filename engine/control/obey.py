@@ -4,6 +4,7 @@ All of it in one turn, between two frames, and nothing of it waits. What a comma
 does anyway: a reason of its own for a trading state, cancels, orders that pass the gate, the end of the run.
 """
 
+from crosswire.engine.cancels import cancel_everything, cancel_selected, send_due_cancel
 from crosswire.engine.control.flatten import begin_flatten, go_on_flattening, stop_flatten
 from crosswire.engine.control.mailbox import (
     CLIENT_BYTES,
@@ -16,16 +17,16 @@ from crosswire.engine.control.mailbox import (
     Mailbox,
     Outcome,
 )
-from crosswire.engine.control.set_values import judge_values, set_values
-from crosswire.engine.orders import ask_for_cancel, cancel_everything, send_due_cancel
+from crosswire.engine.control.set_values import judge_values, set_values, strategies_changed
+from crosswire.engine.orders import send_requests
 from crosswire.engine.records import record_command
+from crosswire.engine.seat import tell_parameters
 from crosswire.engine.state import Engine
 from crosswire.nic.memory.raw import copy_bytes, load_i64_acquire, store_i64_release
 from crosswire.nic.memory.struct import address_of, copy_struct, view
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled, outlined
 from crosswire.risk.trading_state import WHY_COUNT, TradingState, Why, change_state, resume
-from crosswire.venues.order import ORDERS_MAX, is_open
 
 
 @outlined
@@ -145,13 +146,24 @@ def carry_out(engine: Engine, command: Command, now_ns: int) -> None:
         stop_flatten(engine, now_ns)
         resume(engine.gate, now_ns)
     elif kind == CommandKind.CANCEL_ALL:
-        cancel_selected(engine, command, now_ns)
+        cancel_what_is_selected(engine, command, now_ns)
     elif kind == CommandKind.FLATTEN:
         begin_flatten(engine, now_ns)
     elif kind == CommandKind.KILL:
         kill(engine, command)
     else:
         set_values(engine.control)
+        tell_changed(engine, now_ns)
+
+
+@compiled
+def tell_changed(engine: Engine, now_ns: int) -> None:
+    """Let the strategies whose parameters were set derive what depends on them; what they ask for is sent."""
+    changed = strategies_changed(engine.control)
+    for number in range(engine.seat_count):
+        if changed >> number & 1 != 0:
+            tell_parameters(engine.seats[number])
+            send_requests(engine, now_ns)
 
 
 @compiled
@@ -172,7 +184,7 @@ def kill(engine: Engine, command: Command) -> None:
 
 
 @compiled
-def cancel_selected(engine: Engine, command: Command, now_ns: int) -> None:
+def cancel_what_is_selected(engine: Engine, command: Command, now_ns: int) -> None:
     """Cancel the open orders that all selectors hold for; where that can't be sent now, it is as soon as it can."""
     venue, instrument, strategy = command.venue, command.instrument, command.strategy
     if instrument == EVERY and strategy == EVERY:
@@ -182,17 +194,4 @@ def cancel_selected(engine: Engine, command: Command, now_ns: int) -> None:
             engine.venues[venue].cancel_due = 1
             send_due_cancel(engine, engine.venues[venue], now_ns)
         return
-    left = engine.orders.count
-    for slot in range(ORDERS_MAX):
-        if left == 0:
-            break
-        order = engine.orders.orders[slot]
-        if not is_open(order):
-            continue
-        left -= 1
-        if (
-            (venue == EVERY or order.venue == venue)
-            and (instrument == EVERY or order.instrument == instrument)
-            and (strategy == EVERY or order.strategy == strategy)
-        ):
-            ask_for_cancel(engine, order, now_ns)
+    cancel_selected(engine, venue, instrument, strategy, now_ns)

@@ -14,7 +14,7 @@ from math import ceil, floor
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import Core
 from crosswire.engine.config import ConfigError, FlattenConfig, RunConfig
-from crosswire.engine.control.mailbox import Parameter, ParameterText, Rule
+from crosswire.engine.control.mailbox import NOBODYS, Parameter, ParameterText, Rule
 from crosswire.engine.report.facts import strategy_names
 from crosswire.engine.state import Engine
 from crosswire.nic.duration import NS_PER_MS
@@ -44,6 +44,7 @@ class Changeable:
     address: int
     least: int
     most: int
+    strategy: int  # NOBODYS: a limit's
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,20 @@ class Table:
         self.rules: list[tuple[int, int, int, int, int, int]] = []  # as `Rule`
 
     def add(
-        self, name: str, unit: str, step: Fraction, struct: Struct, field: str, least: int = 1, most: int = MONEY_MAX
+        self,
+        name: str,
+        unit: str,
+        step: Fraction,
+        struct: Struct,
+        field: str,
+        least: int = 1,
+        most: int = MONEY_MAX,
+        strategy: int = NOBODYS,
     ) -> int:
-        """Add a parameter, whose range holds what is configured; return its place."""
+        """Add a parameter, whose range holds what is configured; return its place. `strategy` is told of changes."""
         address = field_address(struct, field)
         now = load_i64(address)
-        self.parameters.append(Changeable(name, unit, step, address, min(least, now), max(most, now)))
+        self.parameters.append(Changeable(name, unit, step, address, min(least, now), max(most, now), strategy))
         return len(self.parameters) - 1
 
     def add_ms(self, name: str, struct: Struct, field: str, least_ms: int = 1) -> None:
@@ -174,7 +183,8 @@ def add_strategy(table: Table, gate: Gate, number: int, name: str, strategy: Str
         assert each.least is not None, "as `Parameter` checks"
         assert each.most is not None, "as above"
         least, most = ceil(Fraction(each.least) / step), floor(Fraction(each.most) / step)
-        table.add(f"strategy.{name}.parameters.{parameter}", each.unit, step, strategy, each.field, least, most)
+        what = f"strategy.{name}.parameters.{parameter}"
+        table.add(what, each.unit, step, strategy, each.field, least, most, number)
 
 
 def has_number(cls: type[Struct], field: str) -> bool:
@@ -202,6 +212,7 @@ def set_control(core: Core, config: RunConfig) -> None:
     for place, each in enumerate(table.parameters):
         parameter, text = control.parameters[place], control.texts[place]
         parameter.address, parameter.least, parameter.most = each.address, each.least, each.most
+        parameter.strategy = each.strategy
         text.numerator, text.denominator = each.step.numerator, each.step.denominator
         for field, value in ((text.name, each.name), (text.unit, each.unit)):
             data = value.encode()

@@ -1,6 +1,6 @@
 """A SET in the loop: every value is judged beside all others, then all of them are set or none."""
 
-from crosswire.engine.control.mailbox import Control, Outcome
+from crosswire.engine.control.mailbox import NOBODYS, Control, Outcome
 from crosswire.nic.memory.raw import load_i64, store_i64
 from crosswire.nic.unit.compile import compiled
 
@@ -49,3 +49,14 @@ def set_values(control: Control) -> None:
         rule = control.rules[place]
         if rule.address != 0:
             store_i64(rule.address, max(load_i64(rule.address), staged_sum(control, place)))
+
+
+@compiled
+def strategies_changed(control: Control) -> int:
+    """Tell of which strategies a SET has parameters: a bit each."""
+    changed = 0
+    for number in range(control.command.item_count):
+        strategy = control.parameters[control.command.items[number].parameter].strategy
+        if strategy != NOBODYS:
+            changed |= 1 << strategy
+    return changed

@@ -19,8 +19,9 @@ from crosswire.nic.journal.format import WORD_BYTES
 from crosswire.nic.journal.reader import JournalError, JournalReader, read_journal
 from crosswire.nic.journal.walk import End
 from crosswire.risk.gate import Veto
-from crosswire.risk.records import ACCOUNT, CLIENT_WORDS, KINDS, RecordKind
+from crosswire.risk.records import ACCOUNT, CLIENT_WORDS, KINDS, LOG_VALUES, RecordKind
 from crosswire.risk.trading_state import TradingState, Why
+from crosswire.strategies.messages import message_text
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.trades import Outcome
 from crosswire.venues.order import (
@@ -37,6 +38,7 @@ from crosswire.venues.session import (
 FOLLOW_S = 0.2  # between two looks at a journal that is being written
 SHOWN = frozenset(KINDS) - {RecordKind.TURNS}
 SIDES = ("buy", "sell")
+TEXT = "text"  # of a line that a strategy has said, before what it is made from
 CLIENT = "client"  # a name, in place of the words of a record that it is kept in
 SELECTORS = ("venue", "instrument", "strategy")  # of a command
 NAMED = ("venue", "strategy", "side")  # of whatever kind; beside them what ends in "instrument", and `NUMBERED`
@@ -90,8 +92,15 @@ def has_names(kind: RecordKind, name: str) -> bool:
     is_reason = (kind, name) == (RecordKind.ORDER_ENDED, "reason")
     is_turns = (kind, name) == (RecordKind.TURNS, "turns")
     is_client = (kind, name) == (RecordKind.COMMAND, CLIENT)
+    is_line = (kind, name) == (RecordKind.LOG, TEXT)
     return (
-        is_client or name in NAMED or name.endswith("instrument") or (kind, name) in NUMBERED or is_reason or is_turns
+        is_client
+        or is_line
+        or name in NAMED
+        or name.endswith("instrument")
+        or (kind, name) in NUMBERED
+        or is_reason
+        or is_turns
     )
 
 
@@ -101,6 +110,7 @@ class Namer:
     def __init__(self, description: Description) -> None:
         self.instruments = [info.name for info in description.instruments]
         self.strategies = description.names.strategies
+        self.messages = description.names.messages
         self.venues = description.venues
 
     def named(self, kind: RecordKind, fields: dict[str, Any]) -> dict[str, Any]:
@@ -109,7 +119,14 @@ class Namer:
             name: self._value(kind, name, value, fields) if has_names(kind, name) else value
             for name, value in fields.items()
         }
+        if kind == RecordKind.LOG:
+            return {"strategy": named["strategy"], TEXT: self._line(fields)} | named
         return with_client(named) if kind == RecordKind.COMMAND else named
+
+    def _line(self, fields: dict[str, Any]) -> str:
+        """Write out what a strategy has said."""
+        values = [fields[name] for name in LOG_VALUES]
+        return message_text(self.messages.get(fields["strategy"], []), fields["message"], values, self.instruments)
 
     def _value(self, kind: RecordKind, name: str, value: Any, fields: dict[str, Any]) -> Any:
         if isinstance(value, Turns):
@@ -146,7 +163,8 @@ def with_client(fields: dict[str, Any]) -> dict[str, Any]:
 def shown_fields(kind: RecordKind) -> list[str]:
     """List the fields of a kind as they are shown."""
     names = KINDS[kind].fields
-    return [name for name in names if name not in CLIENT_WORDS] + [CLIENT] * (kind == RecordKind.COMMAND)
+    shown = [name for name in names if name not in CLIENT_WORDS]
+    return shown + [CLIENT] * (kind == RecordKind.COMMAND) + [TEXT] * (kind == RecordKind.LOG)
 
 
 def show_records(path: Path, wanted: Filter, follow: bool = False) -> Iterator[dict[str, Any]]:

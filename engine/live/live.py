@@ -17,6 +17,7 @@ from crosswire.engine.build.run import Core, Run, build_core
 from crosswire.engine.capture.files import LIVE_TAP_BYTES, ORDERS, CaptureFiles, TapLane, TapWriter, compile_take
 from crosswire.engine.config import LiveConfig, RunConfig, need_live, parse_config, read_config_text
 from crosswire.engine.configuration.settings import set_text
+from crosswire.engine.control.counters import CounterTeller
 from crosswire.engine.control.mailbox import client_text
 from crosswire.engine.control.parameters import set_control
 from crosswire.engine.control.share import SharedRun
@@ -34,11 +35,19 @@ from crosswire.engine.live.capabilities import check_capabilities
 from crosswire.engine.live.confinement import KEPT_CAPABILITIES, confine_live
 from crosswire.engine.live.rings import VenueRings, blank_ring, make_all_parts, open_rings
 from crosswire.engine.live.steady import SteadyConsole
+from crosswire.engine.live.strategy_log import StrategyLog
 from crosswire.engine.live.warm_up import warm_up
 from crosswire.engine.live.warnings import damaged_warning, standstill_warnings
 from crosswire.engine.loop import Status
 from crosswire.engine.records import record_closed
-from crosswire.engine.report.facts import describe_run, run_facts, write_facts
+from crosswire.engine.report.facts import (
+    describe_run,
+    message_names,
+    record_names,
+    run_facts,
+    strategy_names,
+    write_facts,
+)
 from crosswire.engine.report.make import make_files
 from crosswire.engine.report.recorder import recorder_units
 from crosswire.engine.runs import hold_name, make_run_folder
@@ -516,6 +525,10 @@ def watch(
     told_damaged: set[str] = set()
     told_contradicted: set[str] = set()
     commands = CommandTeller(engine)
+    counters = CounterTeller(engine.counters, thread.run.core.strategies, strategy_names(thread.run.config))
+    names = record_names(thread.run.config)
+    names = replace(names, messages=message_names(thread.run.core))
+    strategies = StrategyLog(engine, names, instrument_names(thread.run.config))
 
     def tell() -> None:
         lost.tell()
@@ -526,6 +539,11 @@ def watch(
             console.say(line, "account")
         for line in commands.take_lines():
             console.say(line, "command")
+        for line in counters.take_lines():
+            console.say(line, "strategy_counters", Level.ERROR)
+        for said in strategies.take_lines():
+            text = f"{said.strategy}: {said.text}"
+            console.say(text, "strategy", strategy=said.strategy, said=said.text, said_at=said.time)
 
     begun = said = time.monotonic()
     while thread.is_trading() and not stopped() and not (seconds and time.monotonic() - begun >= seconds):

@@ -166,6 +166,7 @@ def show_status(config: Config, output: Output = RUNS, name: As = "", as_json: J
             for each in status.money
         ),
     ]
+    lines += [each.text for each in status.strategies]
     if status.refused:
         lines.append("refused " + ", ".join(f"{each.name.replace('_', ' ')} {each.count:,}" for each in status.refused))
     for line in lines:

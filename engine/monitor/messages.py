@@ -236,6 +236,21 @@ class Counter(Row):
     count: int
 
 
+class StrategyRow(Row):
+    """One strategy."""
+
+    strategy: str
+    orders: int  # that have ended, vetoed ones included
+    fills: int
+    counters: dict[str, int]  # its own, as it counted them within the last second
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        own = "".join(f"  {name} {count:,}" for name, count in self.counters.items())
+        return f"{self.strategy}: orders {self.orders:,}  fills {self.fills:,}{own}"
+
+
 class Status(Answer):
     """A live run at a glance."""
 
@@ -259,6 +274,7 @@ class Status(Answer):
     warnings: list[DataWarning]
     refused: list[Counter]  # requests and connections that the monitor refused, by reason
     connections: int  # that the monitor has now
+    strategies: list[StrategyRow] = []
 
 
 class PositionRow(Row):

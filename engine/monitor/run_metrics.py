@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import Any
 
+from crosswire.engine.monitor import messages as m
 from crosswire.engine.monitor.metrics import Kind, Metric, Value
 from crosswire.engine.monitor.snapshot import Snapshot, net_e9, settled, words
 from crosswire.nic.duration import NS_PER_S
@@ -160,6 +161,18 @@ def exposures(run: Snapshot) -> Iterator[tuple[tuple[str, str], Sums]]:
 def exposure(read: Callable[[Sums], int]) -> Read:
     """Read one figure of all exposures."""
     return lambda run: ((labels, read(sums) / E9) for labels, sums in exposures(run))
+
+
+def strategy_rows(read: Callable[[m.StrategyRow], int]) -> Read:
+    """Read one figure of each strategy."""
+    return lambda run: (((row.strategy,), float(read(row))) for row in run.strategy_rows())
+
+
+def strategy_counters(run: Snapshot) -> Iterator[Value]:
+    """Give what each strategy counts itself."""
+    for row in run.strategy_rows():
+        for name, count in row.counters.items():
+            yield (row.strategy, name), float(count)
 
 
 def limits(run: Snapshot) -> Iterator[Value]:
@@ -327,6 +340,12 @@ RUN_METRICS = (
     ),
     _metric("limit", G, "limit", "A limit, in its own unit.", limits),
     _metric("limit_used_ratio", G, "limit", "How much of it is used; 1 is all.", limits_used),
+    _metric(
+        "strategy_orders_total", C, "strategy", "Orders that have ended, vetoed ones included.",
+        strategy_rows(lambda row: row.orders),
+    ),
+    _metric("strategy_fills_total", C, "strategy", "Its fills.", strategy_rows(lambda row: row.fills)),
+    _metric("strategy_counter", G, "strategy counter", "What a strategy counts itself.", strategy_counters),
     _metric(
         "feed_latency_seconds", H, "", "From the exchange's time stamp to the frame's receive time, by book change.",
         latency("feed_latency"),

@@ -12,6 +12,7 @@ from typing import Any
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.config import RunConfig
 from crosswire.engine.control.attach import Attached, consistent
+from crosswire.engine.control.counters import counters_of
 from crosswire.engine.control.mailbox import Flattening
 from crosswire.engine.control.parameters import named_parameters, size_unit
 from crosswire.engine.feed_warnings import feed_warnings
@@ -104,6 +105,20 @@ class Snapshot:
             warnings=[*self.warnings(), *warnings],
             refused=list(refused),
             connections=connections,
+            strategies=self.strategy_rows(),
+        )
+
+    def strategy_rows(self) -> list[m.StrategyRow]:
+        """Show what each strategy has done and counted."""
+        return [self._strategy(number) for number in range(len(self.strategies))]
+
+    def _strategy(self, number: int) -> m.StrategyRow:
+        seat = self.engine.seats[number]
+        return m.StrategyRow(
+            strategy=self.strategies[number],
+            orders=seat.orders,
+            fills=sum(seat.desk.positions[index].fills for index, _ in self.instruments()),
+            counters=counters_of(self.engine.counters, number),
         )
 
     def money(self) -> list[m.Money]:

@@ -3,7 +3,15 @@
 from typing import Annotated, Any
 
 from crosswire.nic.memory.struct import Pointer, Struct, array, i64
-from crosswire.risk.records import FillRecord, OpportunityRecord, OrderRecord, SampleRecord, TradeRecord, ValueRecord
+from crosswire.risk.records import (
+    FillRecord,
+    LogRecord,
+    OpportunityRecord,
+    OrderRecord,
+    SampleRecord,
+    TradeRecord,
+    ValueRecord,
+)
 
 RECORDS_MAX = 1 << 14  # of each kind: as many as a walk through the journal finds at once
 
@@ -38,6 +46,10 @@ class ValueRecords(RecordBuffer):
     items: Annotated[Pointer, ValueRecord]
 
 
+class LogRecords(RecordBuffer):
+    items: Annotated[Pointer, LogRecord]
+
+
 class Records(Struct):
     """All buffers of a run."""
 
@@ -47,6 +59,7 @@ class Records(Struct):
     opportunities: OpportunityRecords
     trades: TradeRecords
     values: ValueRecords
+    lines: LogRecords
 
 
 def make_records() -> Records:
@@ -58,6 +71,7 @@ def make_records() -> Records:
     records.opportunities.items = array(OpportunityRecord, RECORDS_MAX)
     records.trades.items = array(TradeRecord, RECORDS_MAX)
     records.values.items = array(ValueRecord, RECORDS_MAX)
+    records.lines.items = array(LogRecord, RECORDS_MAX)
     return records
 
 

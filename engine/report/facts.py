@@ -85,7 +85,11 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
             "trading state": engine.gate.state,
             **{f"trading state: {name}": engine.gate.changes[why] for why, name in names_of(Why).items() if why},
             "requests dropped": sum(engine.seats[number].desk.requests_dropped for number in range(engine.seat_count)),
+            "orders cancelled by cancel_all": sum(
+                engine.seats[number].desk.cancels_asked for number in range(engine.seat_count)
+            ),
             "values dropped": sum(engine.seats[number].desk.values_dropped for number in range(engine.seat_count)),
+            "log lines dropped": sum(engine.seats[number].desk.lines_dropped for number in range(engine.seat_count)),
             **(run.core.strategies[0].counters() if len(run.core.strategies) == 1 else {}),
             **{f"reports: {name}": engine.orders.outcomes[number] for number, name in names_of(Applied).items()},
         },
@@ -110,7 +114,7 @@ def describe_run(
         config_path=config_path,
         venues=[each.name for each in config.venue],
         instruments=core_infos(core, config),
-        names=replace(record_names(config), series=series_names(core)),
+        names=replace(record_names(config), series=series_names(core), messages=message_names(core)),
         continues=continues,
         capture=str(capture.resolve()) if capture is not None else "",
     )
@@ -119,6 +123,11 @@ def describe_run(
 def series_names(core: Core) -> dict[int, list[str]]:
     """List the strategies' own series by their numbers."""
     return {number: strategy.series() for number, strategy in enumerate(core.strategies)}
+
+
+def message_names(core: Core) -> dict[int, list[str]]:
+    """List what the strategies may say, by their numbers."""
+    return {number: list(strategy.messages()) for number, strategy in enumerate(core.strategies)}
 
 
 def write_facts(journal: Journal, facts: RunFacts) -> None:

@@ -23,6 +23,7 @@ BUFFERS = {
     "opportunities": RecordKind.OPPORTUNITY,
     "trades": RecordKind.TRADE,
     "values": RecordKind.VALUE,
+    "lines": RecordKind.LOG,
 }
 UNFINISHED = DataWarning(
     kind="runs that died before their end",

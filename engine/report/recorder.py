@@ -6,7 +6,7 @@ Each row has readable columns (venue, instrument, side, UTC time, price and size
 digits) and beside them the exact integers that they were made from (`*_ticks`, `*_lots`, `*_e9`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -22,7 +22,17 @@ from crosswire.nic.unit.call import call_unit, machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.kinds import Elements
 from crosswire.nic.unit.unit import Unit
-from crosswire.risk.records import FillRecord, OpportunityRecord, OrderRecord, SampleRecord, TradeRecord, ValueRecord
+from crosswire.risk.records import (
+    LOG_VALUES,
+    FillRecord,
+    LogRecord,
+    OpportunityRecord,
+    OrderRecord,
+    SampleRecord,
+    TradeRecord,
+    ValueRecord,
+)
+from crosswire.strategies.messages import message_text
 from crosswire.venues.book.book import NO_ASK, NO_BID
 from crosswire.venues.instrument import Instrument, Kind, Payoff, base_e9, cash_flow_e9, notional_e9, position_value_e9
 from crosswire.venues.order import OrderState, RejectReason, TimeInForce
@@ -36,6 +46,7 @@ POSITIONS = "positions.parquet"
 OPPORTUNITIES = "opportunities.parquet"
 TRADES = "trades.parquet"
 SERIES = "series.parquet"
+LOG = "log.parquet"
 SUMMARY = "summary.json"
 CONFIG = "config.toml"
 REPORT = "report.html"
@@ -128,6 +139,7 @@ class RecordNames:
     outcomes: Mapping[int, str] = field(default_factory=dict)  # TradeRecord.outcome
     strategies: Mapping[int, str] = field(default_factory=dict)  # `strategy` of every record that has one
     series: Mapping[int, list[str]] = field(default_factory=dict)  # ValueRecord.series, by strategy
+    messages: Mapping[int, list[str]] = field(default_factory=dict)  # LogRecord.message, by strategy
 
 
 def names_of(numbers: type[IntEnum]) -> dict[int, str]:
@@ -238,6 +250,7 @@ class Recorder:
         self._opportunities = _File(self.directory / OPPORTUNITIES, columns.opportunities, (OpportunityRecord,))
         self._trades = _File(self.directory / TRADES, columns.trades, (TradeRecord,))
         self._values = _File(self.directory / SERIES, columns.values, (ValueRecord,))
+        self._lines = _File(self.directory / LOG, columns.lines, (LogRecord,))
 
     def drain(self, records: Records) -> None:
         """Take everything that `records` holds and leave it empty."""
@@ -249,10 +262,12 @@ class Recorder:
         self._opportunities.take(records.opportunities)
         self._trades.take(records.trades)
         self._values.take(records.values)
+        self._lines.take(records.lines)
 
     def close(self) -> None:
         """Finish the Parquet files; a kind without records leaves a file with columns and no rows."""
-        for file in (self._fills, self._orders, self._positions, self._opportunities, self._trades, self._values):
+        files = (self._fills, self._orders, self._positions, self._opportunities, self._trades, self._values)
+        for file in (*files, self._lines):
             file.close()
 
 
@@ -413,6 +428,18 @@ class _Columns:
             "strategy": self._strategy(rows),
         }
 
+    def lines(self, rows: Rows) -> dict[str, Any]:
+        names = [info.name for info in self._infos]
+        said = zip(*(rows[name].tolist() for name in ("strategy", "message", *LOG_VALUES)), strict=True)
+        return {
+            "time": _time(rows["time_ns"]),
+            "strategy": self._strategy(rows),
+            "text": _texts(
+                message_text(self._names.messages.get(strategy, []), message, values, names)
+                for strategy, message, *values in said
+            ),
+        }
+
     def _strategy(self, rows: Rows) -> Any:
         return _named(rows["strategy"], self._names.strategies)
 
@@ -461,6 +488,12 @@ def _named(numbers: np.ndarray, names: Mapping[int, str]) -> Any:
     distinct, places = np.unique(numbers, return_inverse=True)
     texts = [names.get(int(number), str(number & 0xFFFF_FFFF)) for number in distinct]
     return pa.DictionaryArray.from_arrays(pa.array(places, pa.int32()), pa.array(texts, pa.string()))
+
+
+def _texts(texts: Iterable[str]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(texts, pa.string())
 
 
 def _or_null(values: np.ndarray, missing: np.ndarray) -> Any:

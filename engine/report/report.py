@@ -19,11 +19,13 @@ from crosswire.engine.report.details_page import add_details
 from crosswire.engine.report.fills_page import add_fills
 from crosswire.engine.report.headline_page import add_headline
 from crosswire.engine.report.html import Page, text
+from crosswire.engine.report.log_page import add_log
 from crosswire.engine.report.parameters import parameter_rows, read_config
 from crosswire.engine.report.profit_page import add_profits
 from crosswire.engine.report.recorder import (
     CONFIG,
     FILLS,
+    LOG,
     OPPORTUNITIES,
     POSITIONS,
     REPORT,
@@ -375,6 +377,7 @@ class _Report:
             self.page.section("Strategies", "What each one did, holds at the end, and counted itself.")
             self.page.table(["<strategy", "orders", "fills", "<<holds", "<<its own counters"], rows)
             add_series(self.page, self.directory / SERIES, self.range_ns)
+            add_log(self.page, self.directory / LOG)
 
     def _latencies(self) -> None:
         self.page.section("Latency", "By the run's clock; a percentile is the upper bound of the bucket it falls in.")

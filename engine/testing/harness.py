@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import msgspec
@@ -26,9 +27,11 @@ from crosswire.nic.memory.struct import Array, Struct, size_of
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.position import Position, add_fill, change_open
-from crosswire.risk.records import KINDS, VERSION, RecordKind
+from crosswire.risk.records import KINDS, LOG_VALUES, VERSION, RecordKind
 from crosswire.strategies import interface
-from crosswire.strategies.desk import NEW_ORDER, Desk
+from crosswire.strategies.desk import NEW_ORDER, Desk, clear_timers, take_first_timer
+from crosswire.strategies.messages import message_text
+from crosswire.strategies.parameters import declared_parameters
 from crosswire.venues.book.book import clear_book, make_books, refresh_top, set_level
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, fee_e9
 from crosswire.venues.money.terms import HoldingTerms
@@ -85,8 +88,18 @@ def _run_on_timer(strategy: interface.Strategy, desk: Desk) -> None:
 
 
 @compiled
+def _run_on_named_timer(strategy: interface.Strategy, desk: Desk, timer: int) -> None:
+    interface.on_named_timer(strategy, desk, timer)
+
+
+@compiled
 def _run_on_finish(strategy: interface.Strategy, desk: Desk) -> None:
     interface.on_finish(strategy, desk)
+
+
+@compiled
+def _run_on_parameters(strategy: interface.Strategy, desk: Desk) -> None:
+    interface.on_parameters(strategy, desk)
 
 
 @compiled
@@ -202,7 +215,8 @@ class Harness:
         self.decide: Callable[[Sent], Answer] | None = None  # instead of `answers`
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         count = len(instruments)
-        self.desk = Desk(now_ns=START_NS, timer_ns=NEVER_NS, instrument_count=count)
+        self.desk = Desk(now_ns=START_NS, instrument_count=count)
+        clear_timers(self.desk)
         self.desk.instruments = Instrument.array(count)
         self.desk.books = make_books(count, levels)
         self.desk.positions = Position.array(count)
@@ -220,6 +234,7 @@ class Harness:
         )
         converted = msgspec.convert(parameters, interface.parameters_of(strategy_class), strict=False)
         self.strategy: Any = interface.make_strategy(strategy_class, converted, context)
+        self.desk.message_count = len(self.strategy.messages())
 
     # What happens to the strategy.
 
@@ -279,16 +294,32 @@ class Harness:
         until_ns = self.desk.now_ns + duration_ns
         while True:
             answer_ns = self._due[0][0] if self._due else NEVER_NS
-            due_ns = min(answer_ns, self.desk.timer_ns)
+            due_ns = min(answer_ns, self.desk.timer_ns, self.desk.first_timer_ns)
             if due_ns > until_ns:
                 break
             self.desk.now_ns = max(self.desk.now_ns, due_ns)
-            if answer_ns <= self.desk.timer_ns:
+            if answer_ns == due_ns:
                 heapq.heappop(self._due)[2]()
-            else:
+            elif self.desk.timer_ns == due_ns:
                 self.desk.timer_ns = NEVER_NS
                 self._event(interface.on_timer, _run_on_timer)
+            else:
+                self._event(interface.on_named_timer, _run_on_named_timer, take_first_timer(self.desk))
         self.desk.now_ns = until_ns
+
+    def change_parameters(self, **values: Number) -> None:
+        """An operator changes parameters, in their units, while the strategy runs; it is told."""
+        declared = declared_parameters(interface.parameters_of(type(self.strategy)))
+        for name, value in values.items():
+            parameter = declared.get(name)
+            if parameter is None or not parameter.field:
+                raise ValueError(f"{name}: can't be changed while the run trades")
+            if not parameter.allows(Decimal(str(value))):
+                raise ValueError(f"{name} = {value}: must be {parameter.range_text}")
+            *owners, field_name = parameter.field.split(".")
+            owner = reduce(getattr, owners, self.strategy)
+            setattr(owner, field_name, _whole(exact(value) / Fraction(parameter.step), f"{name} = {value}"))
+        self._event(interface.on_parameters, _run_on_parameters)
 
     def finish(self) -> None:
         """The run ends."""
@@ -310,6 +341,13 @@ class Harness:
     def values(self) -> list[dict[str, int]]:
         """What `record_value` has written so far."""
         return self._rows(RecordKind.VALUE)
+
+    @property
+    def lines(self) -> list[str]:
+        """What the strategy has said so far."""
+        messages = self.strategy.messages()
+        rows = self._rows(RecordKind.LOG)
+        return [message_text(messages, row["message"], [row[name] for name in LOG_VALUES], self.names) for row in rows]
 
     def _rows(self, kind: RecordKind) -> list[dict[str, int]]:
         cls = KINDS[kind]

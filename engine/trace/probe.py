@@ -75,8 +75,10 @@ class ProbeEntries(Struct):
     hear_fill_timed: i64
     hear_order_timed: i64
     hear_timer_timed: i64
+    hear_named_timer_timed: i64
     hear_sent_timed: i64
     hear_finish_passed: i64
+    hear_parameters_passed: i64
 
 
 class Probe(Struct):
@@ -266,6 +268,13 @@ def hear_timer_timed(it: SeatProbe, desk: int) -> None:
     begin_mark(it.probe, Stage.TIMER, it.number, begin_cycles, cycle_count())
 
 
+def hear_named_timer_timed(it: SeatProbe, desk: int) -> None:
+    """Call `hear_named_timer`."""
+    begin_cycles = cycle_count()
+    call_entry(it.entries.hear_named_timer, it.strategy, desk)
+    begin_mark(it.probe, Stage.TIMER, it.number, begin_cycles, cycle_count())
+
+
 def hear_sent_timed(it: SeatProbe, desk: int) -> None:
     """Call `hear_sent`."""
     begin_cycles = cycle_count()
@@ -276,6 +285,11 @@ def hear_sent_timed(it: SeatProbe, desk: int) -> None:
 def hear_finish_passed(it: SeatProbe, desk: int) -> None:
     """Call `hear_finish`."""
     call_entry(it.entries.hear_finish, it.strategy, desk)
+
+
+def hear_parameters_passed(it: SeatProbe, desk: int) -> None:
+    """Call `hear_parameters`."""
+    call_entry(it.entries.hear_parameters, it.strategy, desk)
 
 
 def probe_unit() -> Unit:
@@ -300,8 +314,10 @@ def probe_unit() -> Unit:
             hear_fill_timed: (SeatProbe, "i64", Order, "i64"),
             hear_order_timed: (SeatProbe, "i64", Order),
             hear_timer_timed: (SeatProbe, "i64"),
+            hear_named_timer_timed: (SeatProbe, "i64"),
             hear_sent_timed: (SeatProbe, "i64"),
             hear_finish_passed: (SeatProbe, "i64"),
+            hear_parameters_passed: (SeatProbe, "i64"),
         },
     )
 
@@ -326,8 +342,10 @@ SEAT_ENTRIES = {  # an entry of a strategy, and what is put in its place
     "hear_fill": "hear_fill_timed",
     "hear_order": "hear_order_timed",
     "hear_timer": "hear_timer_timed",
+    "hear_named_timer": "hear_named_timer_timed",
     "hear_sent": "hear_sent_timed",
     "hear_finish": "hear_finish_passed",
+    "hear_parameters": "hear_parameters_passed",
 }
 assert {*VENUE_ENTRIES, "read_on"} == set(VenueEntries.fields)  # `read_on` takes neither ring nor feed
 assert set(SEAT_ENTRIES) == set(SeatEntries.fields)

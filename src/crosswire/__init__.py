@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from crosswire.strategies.desk import Desk as Desk
     from crosswire.strategies.desk import amend as amend
     from crosswire.strategies.desk import cancel as cancel
+    from crosswire.strategies.desk import cancel_all as cancel_all
+    from crosswire.strategies.desk import cancel_all_of as cancel_all_of
     from crosswire.strategies.desk import cancel_by_id as cancel_by_id
+    from crosswire.strategies.desk import log as log
     from crosswire.strategies.desk import new_opportunity as new_opportunity
     from crosswire.strategies.desk import new_trade as new_trade
     from crosswire.strategies.desk import next_trade_id as next_trade_id
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from crosswire.strategies.desk import record_opportunity as record_opportunity
     from crosswire.strategies.desk import record_trade as record_trade
     from crosswire.strategies.desk import record_value as record_value
+    from crosswire.strategies.desk import set_timer as set_timer
+    from crosswire.strategies.desk import stop_timer as stop_timer
     from crosswire.strategies.desk import submit as submit
     from crosswire.strategies.desk import wake_at as wake_at
     from crosswire.strategies.interface import BuildContext as BuildContext
@@ -46,10 +51,23 @@ if TYPE_CHECKING:
     from crosswire.strategies.interface import on_book_lost as on_book_lost
     from crosswire.strategies.interface import on_fill as on_fill
     from crosswire.strategies.interface import on_finish as on_finish
+    from crosswire.strategies.interface import on_named_timer as on_named_timer
     from crosswire.strategies.interface import on_order as on_order
+    from crosswire.strategies.interface import on_parameters as on_parameters
     from crosswire.strategies.interface import on_timer as on_timer
     from crosswire.strategies.interface import on_trade as on_trade
+    from crosswire.strategies.keeping import KeptOrder as KeptOrder
+    from crosswire.strategies.keeping import keep_order as keep_order
+    from crosswire.strategies.keeping import kept_order_changed as kept_order_changed
+    from crosswire.strategies.keeping import kept_order_filled as kept_order_filled
+    from crosswire.strategies.keeping import set_kept_order as set_kept_order
     from crosswire.strategies.parameters import Parameter as Parameter
+    from crosswire.strategies.parent import ParentOrder as ParentOrder
+    from crosswire.strategies.parent import parent_order_changed as parent_order_changed
+    from crosswire.strategies.parent import parent_order_due as parent_order_due
+    from crosswire.strategies.parent import set_parent_order as set_parent_order
+    from crosswire.strategies.parent import stop_parent_order as stop_parent_order
+    from crosswire.strategies.parent import work_parent_order as work_parent_order
     from crosswire.venues.book.book import Book as Book
     from crosswire.venues.instrument import Instrument as Instrument
     from crosswire.venues.instrument import Kind as Kind
@@ -89,7 +107,10 @@ _HOMES = {
         "Desk",
         "amend",
         "cancel",
+        "cancel_all",
+        "cancel_all_of",
         "cancel_by_id",
+        "log",
         "next_trade_id",
         "quote",
         "new_opportunity",
@@ -97,6 +118,8 @@ _HOMES = {
         "record_opportunity",
         "record_trade",
         "record_value",
+        "set_timer",
+        "stop_timer",
         "submit",
         "wake_at",
     ),
@@ -108,11 +131,28 @@ _HOMES = {
         "on_book_lost",
         "on_fill",
         "on_finish",
+        "on_named_timer",
         "on_order",
+        "on_parameters",
         "on_timer",
         "on_trade",
     ),
+    "crosswire.strategies.keeping": (
+        "KeptOrder",
+        "keep_order",
+        "kept_order_changed",
+        "kept_order_filled",
+        "set_kept_order",
+    ),
     "crosswire.strategies.parameters": ("Parameter",),
+    "crosswire.strategies.parent": (
+        "ParentOrder",
+        "parent_order_changed",
+        "parent_order_due",
+        "set_parent_order",
+        "stop_parent_order",
+        "work_parent_order",
+    ),
     "crosswire.venues.book.book": ("Book",),
     "crosswire.venues.instrument": ("Instrument", "Kind", "Payoff"),
     "crosswire.venues.order": (

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from crosswire.engine.build.run import Run, build_run
+from crosswire.engine.cancels import CANCEL_RETRY_NS
 from crosswire.engine.config import load_config
 from crosswire.engine.loop import Status, keep_sessions
-from crosswire.engine.orders import CANCEL_RETRY_NS, end_order, send_cancel
+from crosswire.engine.orders import end_order, send_cancel
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.strategies.desk import CANCEL_ORDER, Request
 from crosswire.venues.order import Order, OrderState, close_order

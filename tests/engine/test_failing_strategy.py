@@ -22,12 +22,12 @@ from tests.support.order_desk import OrderDesk, check_accounts
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.skipif(NO_JIT, reason="the same either way, and minutes uncompiled")
-PLACES = ("on_book", "on_fill", "on_order", "on_timer")
+PLACES = ("on_book", "on_fill", "on_order", "on_timer", "on_named_timer")
 STRATEGY = """
 import msgspec
 
 from crosswire import BUY, GTC, IOC, BuildContext, Desk, Order, OrderState, Report, Strategy
-from crosswire import compiled, i64, on_book, on_fill, on_order, on_timer, submit
+from crosswire import compiled, i64, on_book, on_fill, on_named_timer, on_order, on_timer, set_timer, submit
 
 
 class Parameters(msgspec.Struct, forbid_unknown_fields=True):
@@ -62,6 +62,8 @@ def sweep(strategy: Sweeping, desk: Desk, instrument: int) -> None:
         submit(desk, instrument, BUY, book.bid_ticks - 50, 1, GTC)
         submit(desk, instrument, BUY, book.ask_ticks + 40, 400, IOC)
         desk.timer_ns = desk.now_ns + 1_000_000_000
+        set_timer(desk, 2, desk.now_ns + 1_000_000_000)
+        set_timer(desk, 3, desk.now_ns + 1_100_000_000)
     elif strategy.books > 80:
         fail(strategy, 0)
 
@@ -82,6 +84,11 @@ def hear_order(strategy: Sweeping, desk: Desk, order: Order) -> None:
 @on_timer.register(Sweeping)
 def hear_time(strategy: Sweeping, desk: Desk) -> None:
     fail(strategy, 3)
+
+
+@on_named_timer.register(Sweeping)
+def hear_named_time(strategy: Sweeping, desk: Desk, timer: int) -> None:
+    fail(strategy, 4)
 """
 
 

@@ -2,13 +2,11 @@
 
 import pytest
 
+from crosswire.engine.cancels import CANCEL_RETRY_NS, send_due_cancel, send_due_cancels
 from crosswire.engine.orders import (
-    CANCEL_RETRY_NS,
     has_requests,
     note_numbers,
     note_session,
-    send_due_cancel,
-    send_due_cancels,
     send_requests,
     settle_account,
     take_reports,

@@ -13,6 +13,7 @@ from crosswire.engine.report import recorder as recorder_module
 from crosswire.engine.report.buffers import make_records
 from crosswire.engine.report.recorder import (
     FILLS,
+    LOG,
     OPPORTUNITIES,
     ORDERS,
     POSITIONS,
@@ -184,7 +185,7 @@ def test_nothing_has_the_final_name_before_it_is_finished(tmp_path: Path) -> Non
     recorder.close()
     assert len(pq.read_table(tmp_path / FILLS)) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        (FILLS, ORDERS, POSITIONS, OPPORTUNITIES, TRADES, SERIES)
+        (FILLS, ORDERS, POSITIONS, OPPORTUNITIES, TRADES, SERIES, LOG)
     )
 
 

@@ -29,7 +29,7 @@ TAKER = """
 import msgspec
 
 from crosswire import BUY, SELL, BuildContext, Desk, Order, OrderState, Strategy, i64, on_book, on_order, submit
-from crosswire import record_value
+from crosswire import log, record_value
 
 
 class Parameters(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,6 +48,10 @@ class Taker(Strategy):
     def series(self) -> list[str]:
         return ["spread, ticks", "looks"]
 
+    @classmethod
+    def messages(cls) -> list[str]:
+        return ["{side} <{instrument}> after {} looks at {e9}"]
+
 
 @on_book.register(Taker)
 def look(strategy: Taker, desk: Desk, instrument: int) -> None:
@@ -61,6 +65,7 @@ def look(strategy: Taker, desk: Desk, instrument: int) -> None:
         side = SELL if desk.positions[instrument].position_lots > 0 else BUY
         if submit(desk, instrument, side, book.ask_ticks if side == BUY else book.bid_ticks, 1):
             strategy.open = 1
+            log(desk, 0, side, instrument, strategy.looks, 1_500_000_000)
 
 
 @on_order.register(Taker)
@@ -117,6 +122,21 @@ def test_a_strategys_own_series_are_rows_and_plots(taker_run: Path) -> None:
     _, figures, _ = page_of(taker_run)
     (trace,) = figures["looks (Taker)"]["data"]
     assert values(trace["y"]).max() == len(looks)
+
+
+def test_what_a_strategy_says_is_in_its_file_its_report_and_its_journal(taker_run: Path) -> None:
+    said = read_table(taker_run / "log.parquet", ["time_ns", "strategy", "text"])
+    assert len(said["text"]) > 2
+    assert said["text"][0] == "buy <bridge/BTCUSDT> after 50 looks at 1.5"
+    assert set(said["strategy"]) == {"Taker"}
+    page, _, _ = page_of(taker_run)
+    assert f"What they said, {len(said['text'])} lines" in page
+    assert "buy &lt;bridge/BTCUSDT&gt; after 50 looks at 1.5" in page
+    shown = CliRunner().invoke(app, ["journal", str(taker_run), "--kind", "log"])
+    assert shown.exit_code == 0
+    lines = shown.output.splitlines()
+    assert len(lines) == len(said["text"])
+    assert "strategy=Taker text=buy <bridge/BTCUSDT> after 50 looks at 1.5 " in lines[0]
 
 
 def test_a_strategy_of_single_orders_gets_its_fills_and_nothing_about_legs(taker_run: Path) -> None:

@@ -152,7 +152,56 @@ def test_rates_are_rounded_against_us(fee_e9: int, adjustment: Decimal, threshol
     rounding = 2 + price_e9 // E9  # of the rate, then of the product
     assert 0 <= sale - sale_e9(strategy.legs.listings[0], listed, ticks) <= rounding
     assert 0 <= cost_e9(strategy.legs.listings[0], listed, ticks) - cost <= rounding
-    assert 0 <= rated_up_e9(listed, ticks, strategy.open_rates_e9[0]) - hurdle <= rounding
+    # The rate that the threshold is part of has its unit rounded up to 1e-9 as well.
+    assert 0 <= rated_up_e9(listed, ticks, strategy.open_rates_e9[0]) - hurdle <= rounding + 1 + price_e9 // E9
+
+
+DERIVED = ("open_rates_e9", "close_rates_e9", "quick", "factors", "exposures")
+
+
+@given(
+    st.lists(st.decimals(-500, 500, places=5), min_size=2, max_size=2),
+    st.one_of(st.none(), st.decimals(-500, 500, places=5)),
+    st.sampled_from(["0.01", "0.1", "0.5", "1000"]),
+    st.decimals(-2000, 2000, places=5),
+)
+def test_thresholds_that_are_changed_are_what_is_built_with_them(
+    thresholds: list[Decimal], closing: Decimal | None, tick: str, adjustment: Decimal
+) -> None:
+    def made(threshold: Decimal, **others: Any) -> Harness:
+        instruments = {"a": linear(tick=tick, lot=1), "b": linear()}
+        harness = make(instruments, threshold_bps=threshold, quote_adjustment_bps={"a": adjustment}, **others)
+        harness.strategy.legs.failed = 1  # no trade starts
+        harness.set_book("a", bids=[(99_000, 1)], asks=[(100_000, 1)])
+        harness.set_book("b", bids=[(99_000, 1)], asks=[(100_000, 1)])
+        return harness
+
+    first, wanted = thresholds
+    changed, changes = made(first), {"threshold_bps": wanted}
+    if closing is None:
+        built = made(wanted)
+    else:
+        changes |= {"close_threshold_bps": closing, "speed_bump_margin": Decimal("2.5")}
+        built = made(wanted, close_threshold_bps=min(wanted, closing), speed_bump_margin=Decimal("2.5"))
+    changed.change_parameters(**changes)
+    for name in DERIVED:
+        assert bytes(getattr(changed.strategy, name)) == bytes(getattr(built.strategy, name))
+
+
+def test_a_threshold_is_changed_while_it_trades() -> None:
+    harness = make(threshold_bps=50)
+    books = {"a": ([(999, 9)], [(1000, 1)]), "b": ([(1003, 1)], [(1010, 9)])}
+    for name, (bids, asks) in books.items():
+        harness.set_book(name, bids=bids, asks=asks)
+    assert harness.orders == []
+    harness.change_parameters(threshold_bps=5)
+    assert harness.orders == []  # from the next book on
+    harness.set_book("a", bids=[(999, 8)], asks=[(1000, 1)])
+    assert [order.side for order in harness.orders] == [BUY, SELL]
+    with pytest.raises(ValueError, match="threshold_bps = 5001: must be -5000 to 5000 bps"):
+        harness.change_parameters(threshold_bps=5001)
+    with pytest.raises(ValueError, match="depth: can't be changed"):
+        harness.change_parameters(depth=2)
 
 
 def coin_size(instrument: Instrument, price: Fraction, size: Fraction) -> Fraction:

@@ -17,6 +17,7 @@ from crosswire.venues.instrument import (
     divide_e9,
     fee_e9,
     lots_of_base,
+    multiply_divide,
     multiply_e9,
     notional_e9,
     position_value_e9,
@@ -130,3 +131,8 @@ def test_a_text_that_does_not_fit_changes_nothing(text: str) -> None:
     with pytest.raises(ValueError, match=f"does not fit {SYMBOL_BYTES} ASCII letters"):
         set_text(instrument.symbol, text)
     assert text_of(instrument.symbol) == "BTC"
+
+
+@given(st.integers(0, (1 << 62) - 1), st.integers(0, (1 << 62) - 1), st.integers(1, 1 << 62))
+def test_a_product_is_divided_without_overflow(value: int, factor: int, divisor: int) -> None:
+    assert multiply_divide(value, factor, divisor) == value * factor // divisor

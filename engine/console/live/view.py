@@ -90,6 +90,9 @@ def commands_of(watch: LiveWatch) -> list[Shown]:
 
 def header_of(status: m.Status) -> Shown:
     """Say what the run is, what it may do and why."""
+    own = {
+        f"{row.strategy}: {name}": number(count) for row in status.strategies for name, count in row.counters.items()
+    }
     counts = ("frames", "orders_sent", "cancels_sent", "fills", "open_orders", "alarms")
     return {
         "name": status.name,
@@ -99,7 +102,7 @@ def header_of(status: m.Status) -> Shown:
         "is_alive": status.is_alive,
         "flatten": words(status.flatten),
         "warnings": [str(each) for each in status.warnings],
-        "counts": {words(each): number(getattr(status, each)) for each in counts},
+        "counts": {words(each): number(getattr(status, each)) for each in counts} | own,
     }
 
 

@@ -69,6 +69,8 @@ def header(seen: Look) -> Text:
         f"\nframes {status.frames:,}  orders {status.orders_sent:,}  cancels {status.cancels_sent:,}"
         f"  fills {status.fills:,}  open {status.open_orders}   as of {time_of_day(seen.at_s)} UTC"
     )
+    for row in status.strategies:
+        text.append(f"\n{row.text}")
     for warning in status.warnings:
         text.append(f"\n{warning.count:,} {warning.kind}: {warning.first_place}; {warning.what_to_do}", style="yellow")
     if seen.error:

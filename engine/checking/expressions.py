@@ -22,7 +22,7 @@ from crosswire.engine.checking.kinds import (
     kind_of_field,
     sort_of,
 )
-from crosswire.engine.checking.reader import I64_MAX, I64_MIN, Reader, nearest, number_from
+from crosswire.engine.checking.reader import I64_MAX, I64_MIN, Reader, nearest, number_from, written
 
 CONTAINER_NODES = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 PYTHON_NODES = (ast.Lambda, ast.Yield, ast.YieldFrom, ast.Await)
@@ -107,7 +107,7 @@ class Expressions(Reader, ABC):
             if field is None:
                 return self.report_field(node, owner)
             kind = kind_of_field(field, owner)
-            if isinstance(kind, Number) and kind.zero and ast.unparse(node) in self.tested:
+            if isinstance(kind, Number) and kind.zero and written(node) in self.tested:
                 return Number()
             return kind
         if isinstance(owner, ElementsOf) or (isinstance(owner, Number) and node.attr != "value"):

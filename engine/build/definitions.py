@@ -156,13 +156,16 @@ def check_readable(venue: VenueConfig, seen: Seen, where: str) -> None:
         )
 
 
-def begin_look(adapter: Adapter, capacity: int) -> Seen | None:
-    """Make a feed that takes up what captures define, `capacity` at most; None if a venue's define nothing."""
+def begin_look(adapter: Adapter, capacity: int, levels: int = LEVELS_MIN) -> Seen | None:
+    """Make a feed that takes up what captures define, `capacity` at most; None if a venue's define nothing.
+
+    `levels` is what a book has room for: fewer than a snapshot has leave it without.
+    """
     if adapter.discover is None:
         return None
     market = Market(capacity=min(capacity, adapter.instruments_max))
     market.instruments = Instrument.array(market.capacity)
-    market.books = make_books(market.capacity, LEVELS_MIN)
+    market.books = make_books(market.capacity, levels)
     return Seen(adapter.discover(market), market)
 
 
@@ -222,6 +225,8 @@ def differing_terms(venue: VenueConfig, each: InstrumentConfig, told: Instrument
             continue
         own = getattr(each, name)
         said = wire_term(told, name)
+        if not said:  # a currency that this definition leaves out
+            continue
         if own != said if isinstance(own, str) else own * E9 != told_e9(told, name):
             yield f"says {name} {said}, you say {own}"
     own_ns = expiry_ns(each, each.symbol)

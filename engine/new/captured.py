@@ -128,7 +128,7 @@ def _adapters() -> list[Adapter]:
 
 def _look(paths: Sequence[Path], adapter: Adapter, capacity: int) -> tuple[Seen, Prices, Tally]:
     """Have a feed read captures, to their end or as far as is looked."""
-    seen = begin_look(adapter, capacity)
+    seen = begin_look(adapter, capacity, adapter.levels_max)
     assert seen is not None
     linker = Linker()
     look = link_look(linker, seen)

@@ -25,6 +25,7 @@ from crosswire.venues.order import VENUES_MAX
 TRADED = (Kind.PERPETUAL, Kind.SPOT, Kind.FUTURE)  # those that are written, the best to trade first
 MARK = " # set conservatively; yours?"
 GUESS = " # a guess, measure it; yours?"
+UNTOLD = "# unknown: the captures do not tell it; yours?"
 UNKNOWN_FEES_BPS = {"maker_fee": 5, "taker_fee": 10}  # dearer than most venues' lowest tier
 LATENCY_US = 1_000
 NAMES_SHOWN = 8
@@ -136,11 +137,13 @@ def _why_not(found: Found, is_named: bool) -> str:
     instrument = found.instrument
     if kind_of(found) not in TRADED:
         return "options and combinations"
+    if not (text_of(instrument.base) and text_of(instrument.quote)):
+        return "a definition without its currencies"
     if found.price is None:
         return "no book with both sides in what was read"
     if instrument.payoff == Payoff.LINEAR and instrument.tick_e9 * instrument.lot_e9 % E9:
         return "a tick of a lot is worth less than 1e-9"
-    return "another one of the same symbol" if is_named else ""
+    return "another one of the same symbol; name each market's capture by itself" if is_named else ""
 
 
 def _check_symbols(symbols: Sequence[str], chosen: dict[str, list[Found]]) -> None:
@@ -187,7 +190,7 @@ def _strategy(rows: Sequence[Row], remarks: list[str]) -> Iterator[str]:
         yield "# nothing, and is only there so that the file runs."
         yield 'use = "restless"\n\n[strategy.parameters]'
         yield f"instruments = {value_text([rows[0].name])}"
-        yield "seed = 1\nevery = 1_000\nlots = 1\n"
+        yield "seed = 1\nevery = 200\nlots = 1\n"
         return
     size = trade_size([each.sizes for each in pair])
     yield '# Buys where it is cheap and sells where it is dear: docs/strategies.md.\nuse = "cross_spread"\n'
@@ -274,15 +277,16 @@ def _beside(output: Path, name: str) -> str:
 
 def _instrument(row: Row, untold: Sequence[str]) -> Iterator[str]:
     about = instrument_row(row.found.instrument) | dict.fromkeys(untold)
+    if not about["settlement"]:
+        about["settlement"] = about["base" if about["payoff"] == "inverse" else "quote"]
+        untold = [*untold, "settlement"]
+    about["contract"] = about["contract"] or _plain(lot_of(row.found))
     for line in term_lines(about):
-        if line.startswith("# contract"):
-            yield f"contract = {_plain(lot_of(row.found))}  # unknown: the captures do not tell it; yours?"
-        else:
-            yield line
+        yield f"{line}  {UNTOLD}" if line.partition(" =")[0] in untold else line
     for key, guess in UNKNOWN_FEES_BPS.items():
         bps = fee_bps(about, key)
         if bps is None:
-            yield f"{key}_bps = {guess}  # unknown: the captures do not tell it; yours?"
+            yield f"{key}_bps = {guess}  {UNTOLD}"
         else:
             yield f"{key}_bps = {bps:f}  # the venue's, by its definitions; your account's own is unknown; yours?"
     sizes = row.sizes

@@ -271,7 +271,7 @@ class Expressions(Reader, ABC):
                 node,
                 "float",
                 f"{ast.unparse(node)} gives a float",
-                f"write {ast.unparse(left_node)} // {ast.unparse(right_node)}: whole units, rounded down",
+                f"write {ast.unparse(ast.BinOp(left_node, ast.FloorDiv(), right_node))}: whole units, rounded down",
             )
         if isinstance(operator, ast.FloorDiv | ast.Mod):
             return self.divide(node, operator, number_from(left), number_from(right), left_node, right_node)
@@ -292,12 +292,10 @@ class Expressions(Reader, ABC):
             what = "divides by 0" if right.constant == 0 else f"divides by {divisor}, which is 0 on an empty side"
             self.report(node, "division", f"{what}: that ends the run", f"test if {divisor} != 0: first")
         elif isinstance(left_node, ast.UnaryOp) and isinstance(left_node.op, ast.USub) and left.constant is None:
-            text = ast.unparse(left_node.operand)
-            sign = "//" if isinstance(operator, ast.FloorDiv) else "%"
+            inside = ast.unparse(ast.BinOp(left_node.operand, operator, right_node))
+            upwards = ast.unparse(ast.BinOp(left_node, ast.FloorDiv(), right_node))
             what = f"{ast.unparse(node)} rounds towards minus infinity: -1 // 2 is -1, and -1 % 2 is 1"
-            self.report(
-                node, "division", what, f"write -({text} {sign} {divisor}), or -(-{text} // {divisor}) to round up"
-            )
+            self.report(node, "division", what, f"write -({inside}), or -({upwards}) to round up")
         divided_by = right.constant
         if divided_by is None or divided_by <= 0:
             return Number()

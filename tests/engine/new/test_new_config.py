@@ -135,8 +135,9 @@ def test_a_recorded_exchange_with_options(tmp_path: Path) -> None:
     assert any("left out, options and combinations: " in line for line in said)
     instruments = {each.symbol: each for each in load_config(output).venue[0].instrument}
     perpetual = instruments["BTC-PERPETUAL"]
-    assert (perpetual.payoff, perpetual.tick, perpetual.lot) == ("inverse", Decimal("0.5"), 10)
-    assert {each.kind for each in instruments.values()} == {"perpetual", "future"}
+    assert (perpetual.payoff, perpetual.tick, perpetual.lot) == ("inverse", Decimal("0.01"), 10)
+    assert {each.kind for each in instruments.values()} == {"perpetual", "future", "spot"}
+    assert output.read_text().count('settlement = "USDC"  # unknown: ') == 2
     assert all(each.expiry for each in instruments.values() if each.kind == "future")
     assert run(output)["frames"] > 5_000
     one = tmp_path / "one.toml"

@@ -115,6 +115,7 @@ def test_a_worker_that_is_killed_midway_loses_nothing(swept: tuple[dict[str, Any
     printed, said, _ = swept
     assert [row["number"] for row in printed["rows"]] == list(range(SETS))
     assert printed["workers_lost"] == 1
+    assert "1 worker was lost: out of memory, killed by somebody, or ended by a crash" in said
     assert printed["failed"] == FAILING
     assert f"{FAILING} of {SETS} sets failed" in said
 

@@ -35,8 +35,8 @@ LIVE = "## Let it trade"
 TESTBED = "tu"
 # Shorter, and on a network of the test's own.
 CHANGES = {
-    "--seconds 20": "--seconds 8",
-    "--seconds 23": "--seconds 11",
+    "--seconds 20": "--seconds 5",
+    "--seconds 23": "--seconds 8",
     "testbed up": f"testbed up --name {TESTBED}",
     "testbed down": f"testbed down --name {TESTBED}",
 }

@@ -280,21 +280,32 @@ def instrument_toml(result: dict[str, Any]) -> str:
     """
     blocks = []
     for row in result["instruments"]:
-        lines = ["[[venue.instrument]]"]
-        for key in ("symbol", "kind", "payoff"):
-            lines.append(f'{key} = "{row[key]}"')
-        lines.append(f'underlying = "{row["base"]}"')
-        for key in ("base", "quote", "settlement"):
-            lines.append(f'{key} = "{row[key]}"')
-        for key in ("tick", "lot", "contract"):
-            lines.append(f"# {key}: {UNTOLD}" if row[key] is None else f"{key} = {row[key]}")
-        if row["kind"] == "future" and row["expiry_ns"]:
-            lines.append(f"expiry = {time_of(row['expiry_ns']).isoformat()}")
+        lines = term_lines(row)
         for key in ("maker_fee", "taker_fee"):
-            bps = None if row[key] is None else (Decimal(row[key]) * 10_000).normalize()
+            bps = fee_bps(row, key)
             lines.append(f"# {key}_bps: {UNTOLD}" if bps is None else f"{key}_bps = {bps:f}")
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
+
+
+def term_lines(row: dict[str, Any]) -> list[str]:
+    """Write what an instrument is, as `instrument_row` describes it, without its fees."""
+    lines = ["[[venue.instrument]]"]
+    for key in ("symbol", "kind", "payoff"):
+        lines.append(f'{key} = "{row[key]}"')
+    lines.append(f'underlying = "{row["base"]}"')
+    for key in ("base", "quote", "settlement"):
+        lines.append(f'{key} = "{row[key]}"')
+    for key in ("tick", "lot", "contract"):
+        lines.append(f"# {key}: {UNTOLD}" if row[key] is None else f"{key} = {row[key]}")
+    if row["kind"] == "future" and row["expiry_ns"]:
+        lines.append(f"expiry = {time_of(row['expiry_ns']).isoformat()}")
+    return lines
+
+
+def fee_bps(row: dict[str, Any], key: str) -> Decimal | None:
+    """Convert a fee of an instrument's description to basis points; None if it is not told."""
+    return None if row[key] is None else (Decimal(row[key]) * 10_000).normalize()
 
 
 def describe_messages(replay: Replay, venue: str, limit: int) -> Iterator[str]:

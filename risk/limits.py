@@ -225,7 +225,11 @@ def set_price_bands(gate: Gate, run: RunLimitsConfig, underlyings: list[str]) ->
         compared = [each for each in instruments if each.underlying == number and each.kind in COMPARED_KINDS]
         count = 0
         for own in compared:
-            peers = [each.index for each in compared if each.venue != own.venue and _currency(each) == _currency(own)]
+            peers = [
+                each.index
+                for each in compared
+                if each.venue != own.venue and price_currency(each) == price_currency(own)
+            ]
             if len(peers) > PEERS_MAX:
                 raise LimitError(f"limits.underlying.{name}.price_band_bps: more than {PEERS_MAX} books to compare")
             limits = gate.limits[own.index]
@@ -238,7 +242,8 @@ def set_price_bands(gate: Gate, run: RunLimitsConfig, underlyings: list[str]) ->
             raise LimitError(f"limits.underlying.{name}.price_band_bps: no two venues have a book of it to compare")
 
 
-def _currency(instrument: Instrument) -> str:
+def price_currency(instrument: Instrument) -> str:
+    """Name what an instrument's prices are compared in: dollars and the coins that stand for them are one."""
     quote = text_of(instrument.quote)
     return "USD" if quote in DOLLARS else quote
 

@@ -19,12 +19,13 @@ from crosswire.engine.config import ConfigError, InstrumentConfig, RunConfig, Ve
 from crosswire.engine.inspect import nothing_read, plain
 from crosswire.nic.memory.struct import Struct, address_of, i64
 from crosswire.nic.packet import PROTOCOL_UDP, Packet, PacketCounters, parse_packet
-from crosswire.nic.rings.replay import ReplayRing
+from crosswire.nic.rings.replay import Replay, ReplayRing
 from crosswire.nic.rings.ring import NEVER_NS, Frame, next_time_ns, poll, release
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
 from crosswire.nic.unit.unit import Entry, Unit
 from crosswire.nic.warning import DataWarning
+from crosswire.venues.adapter import Adapter
 from crosswire.venues.book.book import make_books
 from crosswire.venues.book.pages import LEVELS_MIN
 from crosswire.venues.feed import Feed, Reject, feed_unit
@@ -94,18 +95,15 @@ def check_definitions(config: RunConfig, config_path: Path) -> tuple[RunConfig, 
     """
     linker, looks = Linker(), []
     for venue in config.venue:
-        if venue.captures and (seen := begin_look(venue, INSTRUMENTS_FIRST)) is not None:
-            look = Look()
-            linker.link_all(look, feed_unit(type(seen.feed)))
-            linker.link_all(look, LOOK_UNIT)
-            looks.append((venue, seen, look))
+        if venue.captures and (seen := begin_look(venue.adapter, INSTRUMENTS_FIRST)) is not None:
+            looks.append((venue, seen, link_look(linker, seen)))
     linker.load()
     warnings = []
     venues = {venue.name: venue for venue in config.venue}
     for venue, seen, look in looks:
         look_at_captures(venue, config_path, seen, look)
         if seen.is_full:
-            seen = begin_look(venue, venue.adapter.instruments_max) or seen
+            seen = begin_look(venue.adapter, venue.adapter.instruments_max) or seen
             look_at_captures(venue, config_path, seen, look)
         warnings += check_venue(venue, seen, f"{config_path}: venue {venue.name}")
         if not venue.ignore_definitions:
@@ -158,36 +156,53 @@ def check_readable(venue: VenueConfig, seen: Seen, where: str) -> None:
         )
 
 
-def begin_look(venue: VenueConfig, capacity: int) -> Seen | None:
-    """Make a feed that takes up what the venue's captures define, `capacity` at most; None if they define nothing."""
-    adapter = venue.adapter
+def begin_look(adapter: Adapter, capacity: int, levels: int = LEVELS_MIN) -> Seen | None:
+    """Make a feed that takes up what captures define, `capacity` at most; None if a venue's define nothing.
+
+    `levels` is what a book has room for: fewer than a snapshot has leave it without.
+    """
     if adapter.discover is None:
         return None
     market = Market(capacity=min(capacity, adapter.instruments_max))
     market.instruments = Instrument.array(market.capacity)
-    market.books = make_books(market.capacity, LEVELS_MIN)
+    market.books = make_books(market.capacity, levels)
     return Seen(adapter.discover(market), market)
+
+
+def link_look(linker: Linker, seen: Seen) -> Look:
+    """Have what a look calls linked."""
+    look = Look()
+    linker.link_all(look, feed_unit(type(seen.feed)))
+    linker.link_all(look, LOOK_UNIT)
+    return look
+
+
+def read_frames(replay: Replay, seen: Seen, look: Look) -> Iterator[None]:
+    """Have a feed decode captures, to their end or LOOK_BYTES far; come back after each LOOK_FRAMES."""
+    state = (seen.market, Events(), Frame(), Packet(), PacketCounters())
+    ring = replay.ring
+    while (time_ns := next_time_ns(ring)) != NEVER_NS and ring.counters.bytes < LOOK_BYTES:
+        if time_ns < 0:
+            replay.refill()
+            continue
+        call_entry(look.look, address_of(ring), look.decode, address_of(seen.feed), *map(address_of, state))
+        seen.frames = ring.counters.frames
+        yield
+    seen.is_whole = next_time_ns(ring) == NEVER_NS
 
 
 def look_at_captures(venue: VenueConfig, config_path: Path, seen: Seen, look: Look) -> None:
     """Read a venue's captures until all its instruments were defined, to their end, or LOOK_BYTES far."""
     market = seen.market
-    state = (market, Events(), Frame(), Packet(), PacketCounters())
     wanted = {each.symbol for each in venue.instrument}
     with open_captures(venue, config_path) as replay:
-        ring = replay.ring
-        while (time_ns := next_time_ns(ring)) != NEVER_NS and ring.counters.bytes < LOOK_BYTES:
-            if time_ns < 0:
-                replay.refill()
-                continue
-            call_entry(look.look, address_of(ring), look.decode, address_of(seen.feed), *map(address_of, state))
+        for _ in read_frames(replay, seen, look):
             if wanted <= {text_of(market.instruments[index].symbol) for index in range(market.count)}:
                 break
             if market.count == market.capacity:
                 seen.is_full = True
-                break
-        seen.is_whole = next_time_ns(ring) == NEVER_NS and not seen.is_full
-        seen.frames = ring.counters.frames
+                return
+        seen.is_whole = next_time_ns(replay.ring) == NEVER_NS
 
 
 def contradictions(venue: VenueConfig, each: InstrumentConfig, seen: Seen) -> Iterator[str]:
@@ -210,6 +225,8 @@ def differing_terms(venue: VenueConfig, each: InstrumentConfig, told: Instrument
             continue
         own = getattr(each, name)
         said = wire_term(told, name)
+        if not said:  # a currency that this definition leaves out
+            continue
         if own != said if isinstance(own, str) else own * E9 != told_e9(told, name):
             yield f"says {name} {said}, you say {own}"
     own_ns = expiry_ns(each, each.symbol)

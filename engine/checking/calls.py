@@ -25,7 +25,7 @@ from crosswire.engine.checking.kinds import (
     kind_of_annotation,
     sort_of,
 )
-from crosswire.engine.checking.reader import number_from
+from crosswire.engine.checking.reader import number_from, written
 from crosswire.engine.checking.sources import is_authors, is_marked, signature_of
 from crosswire.engine.checking.writes import parameters_written
 from crosswire.nic.memory import struct
@@ -76,7 +76,7 @@ class Calls(Expressions):
             return self.call_builtin(node, called, arguments)
         if isinstance(called, EnumMeta):
             return Number()
-        name = ast.unparse(node.func)
+        name = written(node.func)
         if isinstance(called, StructMeta):
             return self.report(
                 node,
@@ -113,7 +113,7 @@ class Calls(Expressions):
 
     def call_compiled(self, node: ast.Call, called: Any, arguments: list[Kind], keywords: dict[str, Kind]) -> Kind:
         """Read a call of a compiled function: its arguments against its parameters."""
-        name = ast.unparse(node.func)
+        name = written(node.func)
         signature = signature_of(called)
         try:
             bound = signature.bind(*arguments, **keywords)

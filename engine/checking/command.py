@@ -26,10 +26,11 @@ def check_command(
     try:
         classes, mistakes = check_use(use)
         times: list[CallbackTime] = []
+        missing = ""
         if config is not None and not mistakes:
             from crosswire.engine.checking.timing import time_callbacks
 
-            times = time_callbacks(classes, config)
+            times, missing = time_callbacks(classes, config)
     except KNOWN_ERRORS as error:
         raise fail(error) from None
     if as_json:
@@ -40,6 +41,8 @@ def check_command(
         if not mistakes:
             typer.echo(f"{use}: nothing is wrong with {', '.join(each.__name__ for each in classes)}")
         print_times(times)
+    if missing:
+        typer.echo(missing, err=as_json)
     if mistakes:
         raise typer.Exit(1)
 

@@ -22,7 +22,7 @@ from crosswire.engine.checking.kinds import (
     kind_of_field,
     sort_of,
 )
-from crosswire.engine.checking.reader import I64_MAX, I64_MIN, Reader, nearest, number_from
+from crosswire.engine.checking.reader import I64_MAX, I64_MIN, Reader, nearest, number_from, written
 
 CONTAINER_NODES = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 PYTHON_NODES = (ast.Lambda, ast.Yield, ast.YieldFrom, ast.Await)
@@ -107,7 +107,7 @@ class Expressions(Reader, ABC):
             if field is None:
                 return self.report_field(node, owner)
             kind = kind_of_field(field, owner)
-            if isinstance(kind, Number) and kind.zero and ast.unparse(node) in self.tested:
+            if isinstance(kind, Number) and kind.zero and written(node) in self.tested:
                 return Number()
             return kind
         if isinstance(owner, ElementsOf) or (isinstance(owner, Number) and node.attr != "value"):
@@ -271,7 +271,7 @@ class Expressions(Reader, ABC):
                 node,
                 "float",
                 f"{ast.unparse(node)} gives a float",
-                f"write {ast.unparse(left_node)} // {ast.unparse(right_node)}: whole units, rounded down",
+                f"write {ast.unparse(ast.BinOp(left_node, ast.FloorDiv(), right_node))}: whole units, rounded down",
             )
         if isinstance(operator, ast.FloorDiv | ast.Mod):
             return self.divide(node, operator, number_from(left), number_from(right), left_node, right_node)
@@ -292,12 +292,10 @@ class Expressions(Reader, ABC):
             what = "divides by 0" if right.constant == 0 else f"divides by {divisor}, which is 0 on an empty side"
             self.report(node, "division", f"{what}: that ends the run", f"test if {divisor} != 0: first")
         elif isinstance(left_node, ast.UnaryOp) and isinstance(left_node.op, ast.USub) and left.constant is None:
-            text = ast.unparse(left_node.operand)
-            sign = "//" if isinstance(operator, ast.FloorDiv) else "%"
+            inside = ast.unparse(ast.BinOp(left_node.operand, operator, right_node))
+            upwards = ast.unparse(ast.BinOp(left_node, ast.FloorDiv(), right_node))
             what = f"{ast.unparse(node)} rounds towards minus infinity: -1 // 2 is -1, and -1 % 2 is 1"
-            self.report(
-                node, "division", what, f"write -({text} {sign} {divisor}), or -(-{text} // {divisor}) to round up"
-            )
+            self.report(node, "division", what, f"write -({inside}), or -({upwards}) to round up")
         divided_by = right.constant
         if divided_by is None or divided_by <= 0:
             return Number()

@@ -3,6 +3,7 @@
 `UNKNOWN` is what can't be known, and stands for anything: nothing is said about it.
 """
 
+import functools
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -92,6 +93,9 @@ class Value:
 Kind = Plain | Number | StructOf | ElementsOf | TupleOf | Value
 
 
+NUMBER = Number()  # of which nothing more is known
+
+
 def constant(value: int) -> Number:
     """Make the kind of one number."""
     return Number(int(value), int(value))
@@ -119,16 +123,21 @@ def kind_of_element(elements: ElementsOf) -> Kind:
     return StructOf(elements.element, elements.owner)
 
 
+@functools.lru_cache(maxsize=1024)
+def kind_of_class(cls: StructMeta) -> StructOf:
+    """Tell what a struct of this class is, and whose."""
+    owner = Owner.SHOWN if cls in SHOWN_CLASSES else Owner.OWN
+    return StructOf(cls, Owner.DESK if cls is Desk else owner)
+
+
 def kind_of_annotation(annotation: Any) -> Kind:
     """Tell what a parameter or a result with this annotation is."""
+    if annotation is int:
+        return NUMBER
     if isinstance(annotation, StructMeta):
-        is_desk = annotation is Desk
-        owner = Owner.SHOWN if annotation in SHOWN_CLASSES else Owner.OWN
-        return StructOf(annotation, Owner.DESK if is_desk else owner)
+        return kind_of_class(annotation)
     if annotation is bool:
         return BOOL
-    if annotation is int:
-        return Number()
     if annotation is float:
         return FLOAT
     return NONE if annotation is None else UNKNOWN
@@ -136,7 +145,7 @@ def kind_of_annotation(annotation: Any) -> Kind:
 
 def loosened(kind: Kind) -> Kind:
     """Forget what is known of a number's range."""
-    return Number() if isinstance(kind, Number) else kind
+    return NUMBER if isinstance(kind, Number) else kind
 
 
 def joined(first: Kind, second: Kind) -> Kind:

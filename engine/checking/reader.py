@@ -83,7 +83,16 @@ class Scope:
 @functools.lru_cache(maxsize=1 << 14)
 def dotted_in(node: ast.AST) -> tuple[str, ...]:
     """List the names, and the attributes of names, that an expression mentions."""
-    return tuple(ast.unparse(each) for each in ast.walk(node) if isinstance(each, ast.Name | ast.Attribute))
+    return tuple(written(each) for each in ast.walk(node) if isinstance(each, ast.Name | ast.Attribute))
+
+
+def written(node: ast.AST) -> str:
+    """Write an expression as `ast.unparse` does, which takes twenty times as long for a name or an attribute."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
+        return f"{written(node.value)}.{node.attr}"
+    return ast.unparse(node)
 
 
 def nearest(name: str, known: Any) -> str:

@@ -22,7 +22,7 @@ from crosswire.engine.checking.kinds import (
     loosened,
     sort_of,
 )
-from crosswire.engine.checking.reader import Scope, number_from
+from crosswire.engine.checking.reader import Scope, number_from, written
 from crosswire.nic.memory.struct import Scalar
 
 WAITING = {ast.Try: "try", ast.TryStar: "try", ast.With: "with", ast.AsyncWith: "async", ast.AsyncFor: "async"}
@@ -249,7 +249,7 @@ class FunctionReader(Calls):
     def store_field(self, target: ast.Attribute, kind: Kind, value: ast.AST) -> None:
         """Read an assignment to a field."""
         owner = self.read(target.value)
-        text = ast.unparse(target)
+        text = written(target)
         if isinstance(owner, Value):
             self.report(
                 target, "state", f"{text} lies outside the struct", f"declare a field in {self.analysis.cls.__name__}"
@@ -275,7 +275,7 @@ class FunctionReader(Calls):
     def store_element(self, target: ast.Subscript, kind: Kind, value: ast.AST) -> None:
         """Read an assignment to a place in a table."""
         self.read_subscript(target)
-        owner, text = self.read(target.value), ast.unparse(target)
+        owner, text = self.read(target.value), written(target)
         if not isinstance(owner, ElementsOf):
             return
         if owner.owner is Owner.SHOWN:

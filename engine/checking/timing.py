@@ -119,10 +119,11 @@ def timed_class(cls: type[Strategy]) -> type[Strategy]:
     return wrapped
 
 
-def time_callbacks(classes: list[type[Strategy]], config_path: Path) -> list[CallbackTime]:
+def time_callbacks(classes: list[type[Strategy]], config_path: Path) -> tuple[list[CallbackTime], str]:
     """Run a configuration once, its strategies that are of these classes timed, then the built-in one on its data.
 
-    ConfigError: none of them is in it, or it does not run.
+    Return the times, and why the built-in one's are not among them; "" if they are, or are the only ones.
+    ConfigError: none of the classes is in it, or it does not run.
     """
     if NO_JIT:
         raise ConfigError(f"{config_path}: times are those of compiled code; unset CROSSWIRE_NO_JIT")
@@ -140,22 +141,22 @@ def time_callbacks(classes: list[type[Strategy]], config_path: Path) -> list[Cal
         names = ", ".join(cls.__name__ for cls in classes)
         raise ConfigError(f"{config_path}: none of its strategies is {names}; name it in [strategy] use")
     times = run_timed(config, config_path, strategies)
-    if not any(cls.__module__.startswith("crosswire.") for cls in classes):
-        times += built_in_times(config, config_path)
-    return times
+    if any(cls.__module__.startswith("crosswire.") for cls in classes):
+        return times, ""
+    try:
+        return times + built_in_times(config, config_path), ""
+    except ConfigError as error:
+        return times, f"{SCALE} is not beside them: it can't trade these instruments ({str(error).rpartition(': ')[2]})"
 
 
 def built_in_times(config: RunConfig, config_path: Path) -> list[CallbackTime]:
-    """Time the built-in strategy over the same instruments; nothing where it can't trade them."""
+    """Time the built-in strategy over the same instruments. ConfigError: it can't trade them."""
     cls = timed_class(find_strategy_class(SCALE, config_path.parent, str(config_path)))
     parameters = {"threshold_bps": 1, "size_max": "0.001", "position_max": "0.001", "unwind_loss_max_bps": 10}
     use = StrategyConfig(
         use=f"{cls.__module__}:{cls.__name__}", parameters={"instruments": instrument_names(config), **parameters}
     )
-    try:
-        return run_timed(config, config_path, [use])
-    except ConfigError:  # instruments of several underlyings, or only one
-        return []
+    return run_timed(config, config_path, [use])
 
 
 def run_timed(config: RunConfig, config_path: Path, strategies: list[StrategyConfig]) -> list[CallbackTime]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from crosswire.engine.adapters import find_adapter
 from crosswire.engine.config import ConfigError, RunConfig, StrategyConfig, keys_at, parse_toml
-from crosswire.engine.configuration.show import toml_text
+from crosswire.engine.configuration.rewrite import rewritten
 from crosswire.venues.errors import VenueError
 
 NEAR_MAX = 3  # names that a line about an unknown one offers
@@ -165,5 +165,5 @@ def parse_value(written: str) -> Any:
 
 
 def set_text(text: str, path: Path, settings: Sequence[str]) -> str:
-    """Give the configuration that `path` holds with some keys set; `text` itself if there are none. ConfigError."""
-    return toml_text(with_settings(parse_toml(text, path), settings)) if settings else text
+    """Give the configuration that `path` holds with some keys set, its comments kept. ConfigError."""
+    return rewritten(text, with_settings(parse_toml(text, path), settings)) if settings else text

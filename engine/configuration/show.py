@@ -82,9 +82,9 @@ def toml_text(table: Table) -> str:
 
 
 def _lines(table: Table, path: str) -> list[str]:
-    lines = [f"{_name(key)} = {value_text(each)}" for key, each in table.items() if not _has_header(each)]
+    lines = [f"{key_name(key)} = {value_text(each)}" for key, each in table.items() if not _has_header(each)]
     for key, each in table.items():
-        here = f"{path}.{_name(key)}" if path else _name(key)
+        here = f"{path}.{key_name(key)}" if path else key_name(key)
         if _is_list_of_tables(each):
             for one in each:
                 lines += ["", f"[[{here}]]", *_lines(one, here)]
@@ -101,7 +101,8 @@ def _is_list_of_tables(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
 
 
-def _name(key: str) -> str:
+def key_name(key: str) -> str:
+    """Write a key as TOML has it."""
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _quoted(key)
 
 
@@ -121,7 +122,8 @@ def value_text(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(value_text, value))}]"
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_name(key)} = {value_text(each)}" for key, each in value.items()) + " }"
+        inside = ", ".join(f"{key_name(key)} = {value_text(each)}" for key, each in value.items())
+        return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, Decimal):
         return f"{value:f}" if value.is_finite() else str(float(value))
     return str(value)

@@ -8,7 +8,6 @@ import typer
 from crosswire.engine.printing import fail
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Write what to begin with; nothing is overwritten.")
-app.callback()(lambda: None)  # without one a single command would have no name
 
 
 @app.command()
@@ -27,3 +26,31 @@ def strategy(
     for path in sorted(made.iterdir()):
         typer.echo(path)
     typer.echo(f"next: crosswire backtest {made / f'{name}.toml'}")
+
+
+@app.command()
+def config(
+    captures: Annotated[
+        list[str], typer.Option("--from", metavar="CAPTURE...", help="A venue's capture: file, folder, quoted pattern.")
+    ],
+    more: Annotated[list[str] | None, typer.Argument(metavar="[CAPTURE]...", help="More of them.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The TOML file; it names the run.")] = Path("my.toml"),
+    instrument: Annotated[
+        list[str] | None, typer.Option(help="Only of this symbol; may be repeated. Default: all that have a book.")
+    ] = None,
+) -> None:
+    """Write a whole configuration from what captures define, its limits small and marked as yours to set."""
+    from crosswire.engine.errors import KNOWN_ERRORS
+    from crosswire.engine.new.config import new_config
+    from crosswire.engine.printing import errors
+    from crosswire.engine.warn import print_warnings
+
+    try:
+        written = new_config([*captures, *(more or ())], output, instrument or ())
+    except KNOWN_ERRORS as error:
+        raise fail(error) from None
+    print_warnings(written.warnings, errors)
+    for remark in written.remarks:
+        typer.echo(remark)
+    typer.echo(output)
+    typer.echo(f"next: crosswire backtest {output}, and every line of it that ends in yours?")

@@ -1,5 +1,7 @@
 """`crosswire new strategy`: a folder with a strategy, its parameters, a test, a configuration and a page about it.
 
+It can be installed, too, so that a configuration anywhere finds the strategy by its name.
+
 All of it runs and passes as it is written: it is there to be changed, one idea at a time.
 """
 
@@ -114,14 +116,36 @@ it earns anything: it takes at every turn, and pays taker fees each time.
 | `$module.py` | the strategy `$name`, and its parameters |
 | `test_$module.py` | a decision by hand, and what must hold whatever happens |
 | `$module.toml` | a whole run on generated data: two venues, every limit |
+| `pyproject.toml` | what offers it by its name once it is installed |
 
     crosswire parameters $module.py:$name        # what it can be told
     crosswire backtest $module.toml              # generates its data in the folder data
     crosswire backtest $module.toml --set ratio_percent=500
     pip install 'crosswire[testing]' pytest
     pytest
+    pip install -e .                             # from now on any configuration may say use = "$module"
 
 `CROSSWIRE_NO_JIT=1` runs all of it uncompiled, for a debugger.
+"""
+
+PROJECT = """[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "$module"
+version = "0.1.0"
+requires-python = ">=3.11"
+dependencies = ["crosswire"]
+
+[project.entry-points."crosswire.strategies"]
+$module = "$module:$name"
+
+[tool.hatch.build]
+dev-mode-dirs = ["."]  # `pip install -e .`: an edit counts at once
+
+[tool.hatch.build.targets.wheel]
+only-include = ["$module.py"]
 """
 
 
@@ -149,6 +173,7 @@ def new_strategy(name: str, parent: Path) -> Path:
         f"{name}.py": Template(STRATEGY).substitute(words),
         f"test_{name}.py": Template(TEST).substitute(words),
         "README.md": Template(README).substitute(words),
+        "pyproject.toml": Template(PROJECT).substitute(words),
         f"{name}.toml": configuration(words),
     }
     parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,9 @@ from crosswire.nic.memory.struct import Struct
 from crosswire.nic.warning import DataWarning
 from crosswire.risk.gate import Veto
 from crosswire.risk.trading_state import Why
+from crosswire.strategies.interface import Strategy, parameters_of
 from crosswire.strategies.opportunity import Blocked
+from crosswire.strategies.parameters import declared_parameters
 from crosswire.strategies.trades import Outcome
 from crosswire.venues.adapter import ExchangeFacts
 from crosswire.venues.feed import Feed, Reject
@@ -156,8 +158,14 @@ def strategy_facts(run: Run) -> dict[str, StrategyFacts]:
             fills=sum(positions[info.index].fills for info in infos),
             position=held,
             counters=run.core.strategies[number].counters(),
+            units=parameter_units(type(run.core.strategies[number])),
         )
     return facts
+
+
+def parameter_units(cls: type[Strategy]) -> dict[str, str]:
+    """Collect the units of a strategy's parameters, of those that have one."""
+    return {name: each.unit for name, each in declared_parameters(parameters_of(cls)).items() if each.unit}
 
 
 def _latency(histogram: Histogram) -> LatencyFacts:

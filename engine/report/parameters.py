@@ -1,11 +1,13 @@
 """What of a run's configuration its report shows beside the figures: thresholds, parameters, latencies."""
 
 import tomllib
+from collections.abc import Mapping
 from typing import Any
 
 THRESHOLDS = ("threshold_bps", "close_threshold_bps")  # of a strategy: edge after taker fees of both legs
 
-Rows = list[tuple[str, str, str]]
+Rows = list[tuple[str, str, str, str]]
+Units = Mapping[str, Mapping[str, str]]  # of parameters, by a strategy's name
 
 
 def read_config(config_text: str) -> dict[str, Any]:
@@ -36,12 +38,13 @@ def thresholds_bps(config: dict[str, Any], instruments: tuple[str, str]) -> dict
     return found
 
 
-def parameter_rows(config: dict[str, Any]) -> Rows:
-    """List (strategy or venue, key, value) of all parameters, and of how each venue is simulated."""
+def parameter_rows(config: dict[str, Any], units: Units) -> Rows:
+    """List (strategy or venue, key, value, unit) of all parameters, and of how each venue is simulated."""
     rows: Rows = []
     for strategy in strategies_of(config):
         name = str(strategy.get("name") or strategy.get("use", ""))
-        rows += [(name, key, _shown(value)) for key, value in strategy.get("parameters", {}).items()]
+        own = units.get(name.rpartition(":")[2], {})
+        rows += [(name, key, _shown(value), own.get(key, "")) for key, value in strategy.get("parameters", {}).items()]
     for venue in config.get("venue", []):
         rows += _flat(str(venue.get("name", "")), "simulation", venue.get("simulation", {}))
     return rows
@@ -50,7 +53,7 @@ def parameter_rows(config: dict[str, Any]) -> Rows:
 def _flat(name: str, path: str, value: Any) -> Rows:
     """List what is under a key, one row for each value; tables within tables get a dotted key."""
     if not isinstance(value, dict):
-        return [(name, path, _shown(value))]
+        return [(name, path, _shown(value), "")]
     return [row for key, each in value.items() for row in _flat(name, f"{path}.{key}", each)]
 
 

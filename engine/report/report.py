@@ -434,12 +434,13 @@ class _Report:
         )
 
     def _parameters(self) -> None:
-        rows = parameter_rows(self.settings)
+        units = {name: each.units for name, each in self.summary.strategies.items()}
+        rows = parameter_rows(self.settings, units)
         if rows:
             self.page.section(
                 "Parameters and latencies", "Of the strategies, and how each venue was simulated, as configured."
             )
-            self.page.table(["<of", "<key", "<<value"], rows)
+            self.page.table(["<of", "<key", "<<value", "<unit"], rows)
 
     def _configuration(self) -> None:
         summary = self.summary

@@ -73,6 +73,7 @@ class StrategyFacts(msgspec.Struct, kw_only=True):
     fills: int = 0
     position: dict[str, Decimal] = {}  # at the end, by "venue/symbol"; what is flat is left out
     counters: dict[str, int] = {}  # its own
+    units: dict[str, str] = {}  # of its parameters, by name
 
 
 @dataclass

@@ -107,6 +107,15 @@ def warnings_of(rows: Mapping[int, Row]) -> list[str]:
     return [f"{words} (in {count} of {len(rows)} sets)" for words, count in counts.items()]
 
 
+def workers_lost_text(count: int) -> str:
+    """Say that workers are gone, why that may be, and what becomes of what they were at."""
+    which = "1 worker was" if count == 1 else f"{count} workers were"
+    return (
+        f"{which} lost: out of memory, killed by somebody, or ended by a crash (dmesg tells the first); what was under "
+        "way there is done again"
+    )
+
+
 def failure_line(row: Row) -> str:
     """Name a set that failed."""
     return f"set {row.number} ({' '.join(row.settings)}): {row.error}"

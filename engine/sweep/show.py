@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crosswire.engine.sweep.page import COLUMNS, overfitting_line, set_row, sharpe_line
-from crosswire.engine.sweep.result import Result, failure_line
+from crosswire.engine.sweep.result import Result, failure_line, workers_lost_text
 from crosswire.engine.warn import print_warnings
 
 LISTED = 10  # best sets, and failed ones
@@ -29,7 +29,7 @@ def print_result(result: Result, folder: Path, console: Console) -> None:
         _say(console, f"failed: {failure_line(row)}")
     print_warnings(result.warnings, console)
     if result.workers_lost:
-        _say(console, f"{result.workers_lost} workers were lost on the way; what they were at was done again")
+        _say(console, workers_lost_text(result.workers_lost))
     _say(console, f"sweep: {folder}   report: {folder / 'report.html'}")
 
 

@@ -28,6 +28,7 @@ PACKAGE = "crosswire"
 CLOSURE_DEPTH_MAX = 4
 FOLDERS = ("nic", "venues", "risk", "strategies", "engine")
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]  # the folder of nic/
+OWN_FOLDERS = tuple(f"{PACKAGE_FOLDER / folder}/" for folder in FOLDERS)
 # What makes machine code of functions. It is imported only where something is compiled, and part of every unit anyway.
 IN_THE_VERSIONS = frozenset({"numpy", "numba", "llvmlite", "msgspec"})  # packages that no strategy has edited
 COMPILER_FILES = ("nic/unit/backend.py", "nic/memory/struct_numba.py", "nic/host/system_call.py")
@@ -92,7 +93,7 @@ def is_own_file(path: Path) -> bool:
 
 def is_ours(path: Path) -> bool:
     """Tell whether a file is Crosswire's own: a strategy may lie in the checkout, too."""
-    return any(path.is_relative_to(PACKAGE_FOLDER / folder) for folder in FOLDERS)
+    return str(path).startswith(OWN_FOLDERS)
 
 
 def shown_path(file: str) -> str:

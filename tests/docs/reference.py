@@ -19,7 +19,9 @@ import typer
 
 from crosswire.engine.cli import app, import_app
 from crosswire.engine.config import RunConfig
+from crosswire.engine.configuration.parameters import list_parameters, parameter_lines
 from crosswire.engine.entry_points import VENUE_GROUP, entry_points
+from crosswire.engine.plugin import BUILT_IN
 from crosswire.engine.venue_commands import add_importers, add_processes
 from crosswire.venues.bridge.binance.exchange.settings import StandInConfig
 from crosswire.venues.bridge.binance.gateway.config import BridgeConfig
@@ -220,7 +222,28 @@ def commands_page() -> str:
     return "\n".join(parts)
 
 
-PAGES = {"configuration.md": configuration_page, "commands.md": commands_page}
+def parameters_page() -> str:
+    """Every parameter of every strategy that comes with Crosswire."""
+    parts = [
+        "# Parameters of strategies\n\nGenerated from the program by `python -m tests.docs.reference`, as"
+        " `crosswire parameters NAME` prints them. They stand in `[strategy.parameters]` of a configuration, or behind"
+        " `--set`; those that change live can be set in a run that trades ([control.md](../control.md)). What the"
+        " strategies do is in [strategies.md](../strategies.md).\n"
+    ]
+    for name in BUILT_IN:
+        lines = [
+            f"## {name}",
+            "",
+            "| parameter | default | unit | range | changes live | means |",
+            "|---|---|---|---|---|---|",
+        ]
+        for _, *cells in parameter_lines(list_parameters(name)):
+            lines.append(f"| `{cells[0]}` | {' | '.join(map(cell, cells[1:]))} |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+PAGES = {"configuration.md": configuration_page, "commands.md": commands_page, "parameters.md": parameters_page}
 
 
 def main() -> None:

@@ -25,6 +25,24 @@ def test_a_mistake_is_found_where_it_is_and_nowhere_else(path: Path) -> None:
     assert {(each.line, each.rule) for each in mistakes.checked(path)} == marked_in(path)
 
 
+@pytest.mark.parametrize(
+    ("stem", "old", "new", "instead"),
+    [
+        ("float_division", "ask_lots / 2)", "ask_lots / (instrument + 1))", "ask_lots // (instrument + 1): whole"),
+        ("division_sign", "-lost // 3", "-(lost + 1) // 3", "write -((lost + 1) // 3), or -(-(lost + 1) // 3) to"),
+    ],
+)
+def test_what_is_to_be_written_instead_keeps_its_brackets(
+    tmp_path: Path, stem: str, old: str, new: str, instead: str
+) -> None:
+    source = next(path for path in mistakes.FILES if path.stem == stem).read_text()
+    assert old in source
+    path = tmp_path / f"{stem}.py"
+    path.write_text(source.replace(old, new))
+    [found] = check_use(str(path))[1]
+    assert instead in found.instead
+
+
 def test_every_rule_has_a_file() -> None:
     assert {rule for path in mistakes.FILES for _, rule in marked_in(path)} == set(RULES)
 

@@ -61,8 +61,16 @@ def test_every_call_is_timed_and_the_run_is_the_same(tmp_path: Path, monkeypatch
     classes = check_use(str(config.parent / "mine.py"))[0]
     with pytest.raises(ConfigError, match=r"none of its strategies is Basis"):
         timing.time_callbacks(check_use("basis")[0], config)
-    monkeypatch.setattr(timing, "built_in_times", lambda *_: [])  # 17 s of compiling, for another class
-    times = {each.callback: each for each in timing.time_callbacks(classes, config)}
+
+    def refuse(*_: object) -> list[timing.CallbackTime]:  # 17 s of compiling, for another class
+        raise ConfigError("my.toml: strategy.parameters: instruments: a and b have different underlyings")
+
+    monkeypatch.setattr(timing, "built_in_times", refuse)
+    found, missing = timing.time_callbacks(classes, config)
+    times = {each.callback: each for each in found}
+    assert missing == (
+        "cross_spread is not beside them: it can't trade these instruments (a and b have different underlyings)"
+    )
     assert {name: each.calls for name, each in times.items()} == {
         "on_book": counted["books"],
         "on_order": counted["orders"],

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from crosswire.engine.backtest import run_backtest
 from crosswire.engine.config import ConfigError, parse_config, parse_toml
+from crosswire.engine.configuration.rewrite import rewritten
 from crosswire.engine.configuration.settings import parse_value, set_text, with_settings
 from crosswire.engine.configuration.show import load_source, value_text
 from crosswire.engine.report.console import print_summary
@@ -117,6 +118,54 @@ def test_a_text_with_nothing_set_is_the_same_text() -> None:
     assert set_text(TEXT, SYNTHETIC, []) == TEXT
     changed = set_text(TEXT, SYNTHETIC, ["threshold_bps=3"])
     assert parse_config(changed, SYNTHETIC).strategies[0].parameters["threshold_bps"] == 3
+
+
+def test_what_is_set_stands_in_its_place_and_comments_stay() -> None:
+    """A value, a key of a table in line, one that a table lacks, one at the top: all else is as it was written."""
+    settings = [
+        "threshold_bps=3",
+        "venue.bridge.limits.burst=7",
+        "limits.realised_loss_max=50",
+        "sample_interval_ms=50",
+        "venue.deribit.instrument.BTC-PERPETUAL.limits.price_max=900_000",
+    ]
+    changed = set_text(TEXT, SYNTHETIC, settings)
+    assert tomllib.loads(changed, parse_float=Decimal) == with_settings(document(TEXT), settings)
+    before, after = TEXT.splitlines(), changed.splitlines()
+    gone = [line for line in before if line not in after and not line.startswith("limits = {")]
+    assert gone == ["threshold_bps = 1"]
+    assert {"threshold_bps = 3", "realised_loss_max = 50", "sample_interval_ms = 50", "price_max = 900000"} <= set(
+        after
+    )
+    comments = [line for line in before if "#" in line]
+    assert comments
+    assert set(comments) <= set(after)
+    assert len(after) == len(before) + 2
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a=1", "b.c=2", "b.d='x'", "t.x=[1, 2]", "t.inline.y=3", "t.inline.z=4", "list=[]", "t.new={ q = 1 }"]
+        ),
+        max_size=5,
+    )
+)
+def test_a_document_that_is_set_in_place_means_what_it_is_to(settings: list[str]) -> None:
+    text = 'a = 0 # one\nlist = [1, 2]\nb.c = 1\n\n[t] # a table\nx = [\n 1, # in it\n]\ninline = { y = "}" }\n'
+    changed = tomllib.loads(text, parse_float=Decimal)
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        *tables, last = name.split(".")
+        table = changed
+        for each in tables:
+            table = table[each]
+        table[last] = parse_value(value)
+    result = rewritten(text, changed)
+    assert tomllib.loads(result, parse_float=Decimal) == changed
+    if not any(each.startswith("b.d") for each in settings):  # a table that has no header, so no place for a new key
+        assert "# one" in result
+        assert "[t] # a table" in result
 
 
 def test_check_looks_at_what_is_set_and_simulate_plays_it(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """What `crosswire new strategy` writes runs and passes; nothing is overwritten, and no name leads elsewhere."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from tests.support.command import ask
 def test_what_is_written_runs_and_passes(tmp_path: Path) -> None:
     status, lines, _ = ask("new", "strategy", "my_idea", "--folder", tmp_path)
     folder = tmp_path / "my_idea"
-    files = ["README.md", "my_idea.py", "my_idea.toml", "test_my_idea.py"]
+    files = ["README.md", "my_idea.py", "my_idea.toml", "pyproject.toml", "test_my_idea.py"]
     assert (status, lines) == (
         0,
         [*(str(folder / file) for file in files), f"next: crosswire backtest {folder / 'my_idea.toml'}"],
@@ -35,6 +38,28 @@ def test_what_is_written_runs_and_passes(tmp_path: Path) -> None:
     assert status == 0, errors
     assert json.loads("\n".join(lines))["fills"] > 0
     assert (folder / "data" / "deribit.pcap").is_file()
+
+
+def test_it_is_found_by_its_name_once_it_is_installed(tmp_path: Path) -> None:
+    """Built as an installer builds it; the folder that it was written in is gone by then."""
+    assert ask("new", "strategy", "my_idea", "--folder", tmp_path)[0] == 0
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
+    subprocess.run(build, cwd=tmp_path / "my_idea", check=True, capture_output=True)
+    installed = tmp_path / "installed"
+    [made] = (tmp_path / "dist").glob("my_idea-0.1.0-*.whl")
+    zipfile.ZipFile(made).extractall(installed)
+    assert sorted(path.name for path in installed.iterdir()) == ["my_idea-0.1.0.dist-info", "my_idea.py"]
+    shutil.rmtree(tmp_path / "my_idea")
+    asked = subprocess.run(
+        [sys.executable, "-m", "crosswire.engine.cli", "parameters", "my_idea", "--json"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(installed), "CROSSWIRE_NO_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.returncode == 0, asked.stderr
+    assert [each["name"] for each in json.loads(asked.stdout)] == ["instrument", "lots", "ratio_percent"]
 
 
 def test_what_is_there_stays(tmp_path: Path) -> None:

@@ -207,10 +207,10 @@ def test_parameters_are_read_from_any_configuration() -> None:
     config = read_config((ROOT / "examples" / "binance-btc.toml").read_text())
     assert thresholds_bps(config, ("spot/BTCUSDT", "usdm/BTCUSDT")) == {"threshold_bps": 2, "close_threshold_bps": -1.5}
     assert thresholds_bps(config, ("spot/BTCUSDT", "another/BTCUSDT")) == {}
-    rows = parameter_rows(config)
-    assert ("cross_spread", "size_max", "0.2") in rows
-    assert ("usdm", "simulation.burst", "50") in rows
-    assert parameter_rows(read_config("not TOML")) == []
+    rows = parameter_rows(config, {"cross_spread": {"size_max": "base coin"}})
+    assert ("cross_spread", "size_max", "0.2", "base coin") in rows
+    assert ("usdm", "simulation.burst", "50", "") in rows
+    assert parameter_rows(read_config("not TOML"), {}) == []
 
 
 def test_a_moment_is_shown_from_a_folder_of_captures_too(finished: Path, config: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from crosswire.engine.backtest import run_backtest
 from crosswire.engine.config import ConfigError
+from crosswire.engine.entry_points import STRATEGY_GROUP
 from crosswire.engine.report.summary import read_summary
 from crosswire.engine.sweep.plan import make_plan, open_folder
 from crosswire.engine.sweep.release import release_digest
@@ -27,6 +28,7 @@ from crosswire.nic.host.process import HostError
 from crosswire.nic.unit.store import store_folder
 from tests.support.paths import ROOT
 from tests.support.short_run import two_seconds
+from tests.support.third_party import found_in, offer
 
 # Of two seconds of data; a depth of 0 is refused by the strategy when it is built.
 GRID = ["--grid", "threshold_bps=0.5..2.5:0.5", "--grid", "depth=0,1,3"]
@@ -113,6 +115,7 @@ def test_a_worker_that_is_killed_midway_loses_nothing(swept: tuple[dict[str, Any
     printed, said, _ = swept
     assert [row["number"] for row in printed["rows"]] == list(range(SETS))
     assert printed["workers_lost"] == 1
+    assert "1 worker was lost: out of memory, killed by somebody, or ended by a crash" in said
     assert printed["failed"] == FAILING
     assert f"{FAILING} of {SETS} sets failed" in said
 
@@ -234,6 +237,60 @@ def test_a_worker_with_other_sources_refuses(config: Path) -> None:
     task = Task(0, (), str(config), text, text, "another", "")
     with pytest.raises(ReleaseError, match="install the same release there"):
         run_set(task)
+
+
+NIBBLER = """
+import msgspec
+
+from crosswire import BuildContext, Desk, Strategy, i64, on_book
+from nibbling.amounts import STEP
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class Nibbler(Strategy):
+    seen: i64
+
+    @classmethod
+    def build(cls, parameters: Parameters, context: BuildContext) -> "Nibbler":
+        return cls()
+
+
+@on_book.register(Nibbler)
+def look(strategy: Nibbler, desk: Desk, instrument: int) -> None:
+    strategy.seen += STEP
+"""
+
+
+@pytest.mark.parametrize("use", ["nibbler", "nibbling.mine:Nibbler"])
+def test_a_worker_with_another_version_of_an_installed_strategy_refuses(config: Path, tmp_path: Path, use: str) -> None:
+    """By its name or by its module: what differs is a helper that the strategy's own file imports."""
+    head, _, rest = config.read_text().partition("[strategy]\n")
+    text = f'{head}[strategy]\nuse = "{use}"\n\n{rest[rest.index("[live]") :]}'
+    versions = {}
+    for step in (1, 2):
+        versions[step] = tmp_path / f"version_{step}"
+        package = versions[step] / "nibbling"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "mine.py").write_text(NIBBLER)
+        (package / "amounts.py").write_text(f"STEP = {step}\n")
+        offer(versions[step], "nibbling", {"nibbler": "nibbling.mine:Nibbler"}, STRATEGY_GROUP)
+
+    def task_of(step: int) -> Task:
+        with found_in(versions[step]):
+            release_digest.cache_clear()
+            return Task(0, (), str(config), text, text, release_digest(text, config), "")
+
+    task = task_of(1)
+    assert task_of(1) == task
+    with found_in(versions[2]):
+        release_digest.cache_clear()
+        with pytest.raises(ReleaseError, match="install the same release there"):
+            run_set(task)
+    release_digest.cache_clear()
 
 
 def test_other_data_is_another_sweep(config: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from crosswire.venues.errors import first_line, one_line
 BUILT_IN = {
     "cross_spread": "crosswire.strategies.cross_spread:CrossSpread",
     "basis": "crosswire.strategies.basis:Basis",
+    "carry": "crosswire.strategies.carry:Carry",
     "lead_lag": "crosswire.strategies.lead_lag:LeadLag",
     "restless": "crosswire.strategies.restless:Restless",
 }

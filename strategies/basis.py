@@ -24,7 +24,6 @@ from crosswire.strategies.legs import (
     Legs,
     LegStrategy,
     blocked_by,
-    instrument_of,
     pair_number,
     room_e9,
     take_timer,
@@ -35,7 +34,6 @@ from crosswire.strategies.mean_basis import (
     follow_at_rates,
     rate_of_a_e9,
     rate_of_b_e9,
-    trade_at_rate,
 )
 from crosswire.strategies.opportunity import (
     NO_OPPORTUNITY,
@@ -44,9 +42,10 @@ from crosswire.strategies.opportunity import (
     note_blocked,
     pair_of,
 )
+from crosswire.strategies.pairs import is_holding, plan_and_start
 from crosswire.strategies.parameters import Parameter
 from crosswire.strategies.plan import Plan
-from crosswire.venues.instrument import E9, base_e9
+from crosswire.venues.instrument import E9
 
 BASIS_PAIRS_MAX = 8
 DEVIATIONS_MAX = 100
@@ -209,7 +208,7 @@ def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
     basis = basis_of(legs, desk, pair.a, pair.b)
     above = distance(pair.average, basis) if basis != NO_BASIS else 0
     held_e9 = legs.pairs[pair_number(pair.a, pair.b)].held_e9
-    if basis != NO_BASIS and is_holding(legs, desk, pair, held_e9):
+    if basis != NO_BASIS and is_holding(legs, desk, pair.a, pair.b, held_e9):
         reverted = above if held_e9 > 0 else -above
         back = reverted * DEVIATION_UNIT >= -strategy.exit_deviations_e3 * pair.average.deviation
         if not back and desk.now_ns - pair.entered_ns >= strategy.hold_max_ns:
@@ -227,16 +226,6 @@ def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
     # The cheap one is bought. A position held the other way is left first.
     follow(strategy, desk, pair, pair.a, pair.b, far and above < 0 and held_e9 >= 0)
     follow(strategy, desk, pair, pair.b, pair.a, far and above > 0 and held_e9 <= 0)
-
-
-@compiled
-def is_holding(legs: Legs, desk: Desk, pair: BasisPair, held_e9: int) -> bool:
-    """Tell whether a pair holds at least a lot of both; what is less is left to the carry."""
-    instrument_a = instrument_of(legs, desk, pair.a)
-    instrument_b = instrument_of(legs, desk, pair.b)
-    lot_a_e9 = base_e9(instrument_a, desk.books[instrument_a.index].bid_ticks, 1)
-    lot_b_e9 = base_e9(instrument_b, desk.books[instrument_b.index].bid_ticks, 1)
-    return abs(held_e9) >= max(lot_a_e9, lot_b_e9)
 
 
 @compiled
@@ -276,7 +265,7 @@ def enter(
     limit_e9 = min(room_e9(legs, desk, buy, sell), strategy.size_max_e9)
     if limit_e9 <= 0:
         return Blocked.POSITION
-    was_holding = is_holding(legs, desk, pair, legs.pairs[pair_number(buy, sell)].held_e9)
+    was_holding = is_holding(legs, desk, buy, sell, legs.pairs[pair_number(buy, sell)].held_e9)
     blocked = trade(strategy, desk, pair, buy, sell, hurdle_rate_e9, limit_e9, opportunity)
     if blocked == Blocked.NONE and not was_holding:
         pair.entered_ns = desk.now_ns
@@ -307,9 +296,9 @@ def trade(
     opportunity: int,
 ) -> int:
     """Plan and start one trade that nothing blocks; NONE if one was started, else why not."""
-    least_e9 = strategy.size_min_e9 if opportunity != NO_OPPORTUNITY else 0
+    size_min_e9 = strategy.size_min_e9 if opportunity != NO_OPPORTUNITY else 0
     direction = 1 if buy == pair.a else -1
-    return trade_at_rate(
+    return plan_and_start(
         strategy.legs,
         desk,
         strategy.plan,
@@ -318,7 +307,7 @@ def trade(
         hurdle_rate_e9,
         strategy.depth,
         limit_e9,
-        least_e9,
+        size_min_e9,
         direction,
         opportunity,
     )

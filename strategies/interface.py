@@ -19,7 +19,7 @@ register does nothing. `parameters_of` finds the class of `build`'s first argume
 """
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import msgspec
@@ -29,6 +29,7 @@ from crosswire.nic.unit.compile import generic, inlined
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.parameters import out_of_range
 from crosswire.venues.instrument import Instrument
+from crosswire.venues.money.terms import HoldingTerms
 from crosswire.venues.order import Order, Report
 
 
@@ -51,16 +52,24 @@ class Strategy(Struct):
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What `build` may know: the instruments by market index and by their names in the configuration."""
+    """What `build` may know: the instruments by market index and by their names, and what holding them costs."""
 
     instruments: list[Instrument]
     names: dict[str, int]  # "venue/symbol" -> market index
+    holding: dict[str, HoldingTerms] = field(default_factory=dict)  # by "venue/symbol"
 
     def index_of(self, name: str) -> int:
         """Find the market index of "venue/symbol"; ValueError naming what there is."""
         if name not in self.names:
             raise ValueError(f"no instrument {name!r}; configured are {', '.join(sorted(self.names))}")
         return self.names[name]
+
+    def holding_of(self, name: str) -> HoldingTerms:
+        """Tell what [venue.instrument.money] says of "venue/symbol"; what is None in it is not known.
+
+        A schedule has the whole of its file, what lies ahead of the run's clock included: see `strategies.funding`.
+        """
+        return self.holding.get(name, HoldingTerms())
 
 
 def parameters_of(cls: type[Strategy]) -> type[msgspec.Struct]:

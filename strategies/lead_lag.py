@@ -69,10 +69,8 @@ from crosswire.strategies.mean_basis import (
     basis_of,
     follow_at_rates,
     mean_e9,
-    middle_e9,
     rate_of_a_e9,
     rate_of_b_e9,
-    trade_at_rate,
 )
 from crosswire.strategies.opportunity import (
     NO_OPPORTUNITY,
@@ -83,6 +81,7 @@ from crosswire.strategies.opportunity import (
     note_peak,
     pair_of,
 )
+from crosswire.strategies.pairs import middle_e9, plan_and_start
 from crosswire.strategies.parameters import Parameter
 from crosswire.strategies.plan import Plan
 from crosswire.strategies.signals.flow import Flow, add_trade, net_lots, set_flow
@@ -514,7 +513,7 @@ def _trade_hedged(strategy: LeadLag, desk: Desk, buy: int, sell: int, hurdle_rat
         return Blocked.POSITION
     limit_e9 = min(room, strategy.size_max_e9)
     depth, direction = strategy.depth, 1 if sell == LEADER else -1
-    return trade_at_rate(
+    return plan_and_start(
         legs, desk, strategy.plan, buy, sell, hurdle_rate_e9, depth, limit_e9, least_e9, direction, opportunity
     )
 

@@ -7,34 +7,23 @@ While the basis is at its mean, a coin of a is worth that much more than one of 
 from crosswire.nic.unit.compile import compiled
 from crosswire.strategies.average import FRACTION_BITS
 from crosswire.strategies.desk import Desk
-from crosswire.strategies.legs import Legs, fresh_until_ns, instrument_of, market_ticks, start_trade, walk
-from crosswire.strategies.listing import RATE_MASK, is_price, rated_up_e9, sale_e9, value_e9
+from crosswire.strategies.legs import Legs, fresh_until_ns, instrument_of, market_ticks, walk
+from crosswire.strategies.listing import RATE_MASK, rated_up_e9, sale_e9, value_e9
 from crosswire.strategies.opportunity import (
     NO_OPPORTUNITY,
-    Blocked,
     end_opportunity,
     follow_opportunity,
     note_peak,
     pair_of,
 )
-from crosswire.strategies.plan import Plan, choose_lots
-from crosswire.venues.instrument import E9, divide_e9, multiply_e9
+from crosswire.strategies.pairs import middle_e9
+from crosswire.strategies.plan import Plan
+from crosswire.venues.instrument import E9, divide_e9
 from crosswire.venues.side import BUY, SELL
 
 BASIS_UNIT_E9 = 100  # the basis is counted in 1e-3 bps
 BASIS_MAX = 9_000_000  # 90 %: what is further away counts as this, and 1 + mean stays above 0
 NO_BASIS = 1 << 62
-
-
-@compiled
-def middle_e9(legs: Legs, desk: Desk, listing: int) -> int:
-    """Return the middle of a book in the common currency; 0 if it is not proven or a side is empty."""
-    instrument = instrument_of(legs, desk, listing)
-    book = desk.books[instrument.index]
-    if book.valid == 0 or not is_price(book.bid_ticks) or not is_price(book.ask_ticks):
-        return 0
-    middle = (book.bid_ticks + book.ask_ticks) * instrument.tick_e9 // 2
-    return multiply_e9(middle, legs.listings[listing].unit_e9)
 
 
 @compiled
@@ -92,26 +81,3 @@ def follow_at_rates(
         size_e9 = market.offered_size_e9
         note_peak(legs.opportunities, desk, index, edge_e9, size_e9, value_e9(size_e9, edge_e9))
     return index
-
-
-@compiled
-def trade_at_rate(
-    legs: Legs,
-    desk: Desk,
-    plan: Plan,
-    buy: int,
-    sell: int,
-    hurdle_rate_e9: int,
-    depth: int,
-    limit_e9: int,
-    least_e9: int,
-    direction: int,
-    opportunity: int,
-) -> int:
-    """Plan and start one trade that nothing blocks, of `least_e9` to `limit_e9` of base; NONE, or why there is none."""
-    walk(legs, desk, plan, buy, sell, hurdle_rate_e9, depth, limit_e9, False)
-    if plan.size_e9 > 0:
-        choose_lots(plan, instrument_of(legs, desk, buy), instrument_of(legs, desk, sell), legs.carry_e9)
-    if plan.size_e9 < max(1, least_e9) or plan.buy_lots == 0:
-        return Blocked.NO_SIZE
-    return Blocked.NONE if start_trade(legs, desk, buy, sell, plan, direction, opportunity) else Blocked.IN_FLIGHT

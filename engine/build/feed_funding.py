@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from crosswire.engine.build.market import instrument_names, make_market
-from crosswire.engine.build.money import HoldingTerms, MoneyTerms
+from crosswire.engine.build.money import MoneyTerms
 from crosswire.engine.build.venue import venue_setup
 from crosswire.engine.captures import open_captures
 from crosswire.engine.config import RunConfig
@@ -15,6 +15,7 @@ from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.warning import DataWarning
 from crosswire.venues.money.funding import FundingRate
 from crosswire.venues.money.rates import FeedRates, rates_of
+from crosswire.venues.money.terms import HoldingTerms
 
 DIFFERENCE_MAX = Decimal("0.0001")  # between a schedule's and the feed's rate: 1 bp of the position's value in 8 h
 

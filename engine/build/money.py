@@ -10,9 +10,9 @@ from crosswire.engine.config import ConfigError, InstrumentConfig, RunConfig, Ve
 from crosswire.engine.paths import named_path
 from crosswire.risk.limits import to_e9
 from crosswire.venues.errors import VenueError
-from crosswire.venues.money.funding import FundingRate, read_funding
-from crosswire.venues.money.margin import MarginBracket, SizeMargin, check_brackets
-from crosswire.venues.money.terms import OFF, InstrumentMoney
+from crosswire.venues.money.funding import read_funding
+from crosswire.venues.money.margin import check_brackets
+from crosswire.venues.money.terms import OFF, HoldingTerms, InstrumentMoney
 from crosswire.venues.money.tiers import FeeTier, check_tiers
 
 # What fits which kind of instrument; margin fits all but spot.
@@ -25,18 +25,6 @@ ONLY_OF = {
 }
 MARGIN = ("margin_brackets", "margin_by_size")
 RATE_DAILY_MAX = Decimal("0.1")  # 10 % a day: far above any; a rate in percent is not
-
-
-class HoldingTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """What holding one instrument costs, with its schedule read. None: not known."""
-
-    funding: list[FundingRate] | None = None  # of the run's time, and the last one before it; []: none
-    is_continuous: bool = False
-    borrow_rate_daily: Decimal | None = None
-    delivery_price_e9: int | None = None
-    delivery_fee_bps: Decimal = Decimal(0)
-    margin_brackets: list[MarginBracket] = []
-    margin_by_size: SizeMargin | None = None
 
 
 class AccountTerms(msgspec.Struct, frozen=True, kw_only=True):

@@ -155,12 +155,14 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     engine.journal = make_journal()
     for index in range(market.count):
         engine.state.is_lost[index] = 1
-    context = BuildContext(list(market.instruments), {name: index for index, name in enumerate(names)})
+    money = read_money(config, config_path)
+    places = {name: index for index, name in enumerate(names)}
+    context = BuildContext(list(market.instruments), places, money.holding)
     strategies = [
         build_strategy(cls, each.parameters, context, where)
         for cls, each in zip(classes, config.strategies, strict=True)
     ]
-    core = Core(engine, strategies, read_money(config, config_path))
+    core = Core(engine, strategies, money)
     engine.seat_count = len(strategies)
     for number, strategy in enumerate(strategies):
         seat = engine.seats[number]

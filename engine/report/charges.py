@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from crosswire.engine.build.money import HoldingTerms
 from crosswire.engine.report.recorder import InstrumentInfo, make_instrument
 from crosswire.engine.report.text import time_text
 from crosswire.nic.warning import DataWarning
@@ -21,6 +20,7 @@ from crosswire.venues.instrument import E9, Kind
 from crosswire.venues.money.borrow import NS_PER_HOUR, hours_charged, interest_e9
 from crosswire.venues.money.expiry import delivery_fee_e9, delivery_price_e9, delivery_value_e9
 from crosswire.venues.money.funding import Accrual, funding_e9
+from crosswire.venues.money.terms import HoldingTerms
 
 Values = np.ndarray[Any, Any]
 BPS = Decimal("0.0001")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crosswire.engine.build.money import AccountTerms, HoldingTerms, MoneyTerms
+from crosswire.engine.build.money import AccountTerms, MoneyTerms
 from crosswire.engine.report.account import Carried
 from crosswire.engine.report.charge_rows import steps_of, write_charges
 from crosswire.engine.report.charges import Charge, ChargeKind, Held, charges_of
@@ -19,6 +19,7 @@ from crosswire.nic.warning import DataWarning
 from crosswire.risk.limits import to_e9
 from crosswire.venues.book.book import NO_ASK, NO_BID
 from crosswire.venues.instrument import E9, Kind, fee_e9
+from crosswire.venues.money.terms import HoldingTerms
 from crosswire.venues.money.tiers import RollingVolume, tier_at
 
 FILL_COLUMNS = ["exchange_time_ns", "instrument", "price_ticks", "qty_lots", "notional_e9", "fee_e9", "is_maker"]

@@ -12,12 +12,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from crosswire.engine.build.money import HoldingTerms
 from crosswire.engine.report.recorder import InstrumentInfo
 from crosswire.engine.report.text import time_text
 from crosswire.nic.warning import DataWarning
 from crosswire.venues.instrument import E9
 from crosswire.venues.money.margin import liquidation_price, maintenance_amounts
+from crosswire.venues.money.terms import HoldingTerms
 
 Values = np.ndarray[Any, Any]
 

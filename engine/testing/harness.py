@@ -31,6 +31,7 @@ from crosswire.strategies import interface
 from crosswire.strategies.desk import NEW_ORDER, Desk
 from crosswire.venues.book.book import clear_book, make_books, refresh_top, set_level
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, fee_e9
+from crosswire.venues.money.terms import HoldingTerms
 from crosswire.venues.order import Order, OrderState, Report, ReportKind
 from crosswire.venues.side import ASK, BID
 
@@ -188,6 +189,7 @@ class Harness:
         compiled: bool = False,
         step_ns: int = 1_000,
         levels: int = 64,
+        holding: dict[str, HoldingTerms] | None = None,
     ) -> None:
         self.names = list(instruments)
         self.step_ns = step_ns
@@ -212,7 +214,9 @@ class Harness:
             self.desk.instruments[index].index = index
             self.desk.instruments[index].venue = index
         context = interface.BuildContext(
-            list(self.desk.instruments)[:count], {name: index for index, name in enumerate(instruments)}
+            list(self.desk.instruments)[:count],
+            {name: index for index, name in enumerate(instruments)},
+            holding or {},
         )
         converted = msgspec.convert(parameters, interface.parameters_of(strategy_class), strict=False)
         self.strategy: Any = interface.make_strategy(strategy_class, converted, context)

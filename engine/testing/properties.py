@@ -14,6 +14,7 @@ from typing import Any
 from crosswire.engine.testing.harness import Answer, Harness, Number, Sent, exact, fill, miss, reject, veto
 from crosswire.strategies.interface import Strategy
 from crosswire.venues.instrument import E9, Instrument
+from crosswire.venues.money.terms import HoldingTerms
 from crosswire.venues.side import BUY, SELL
 
 try:
@@ -76,6 +77,7 @@ def check_properties(
     *,
     position_max: Mapping[str, Number] | None = None,
     examples: int = EXAMPLES,
+    holding: dict[str, HoldingTerms] | None = None,
 ) -> None:
     """Check what must hold of a strategy over `examples` runs of up to EVENTS_MAX events each.
 
@@ -92,7 +94,7 @@ def check_properties(
     )
 
     def make() -> Harness:
-        return Harness(strategy_class, parameters, dict(instruments))
+        return Harness(strategy_class, parameters, dict(instruments), holding=holding)
 
     @settings(
         max_examples=examples,

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crosswire.engine.build.money import HoldingTerms
 from crosswire.engine.report.charges import ChargeKind, Held, charges_of
 from crosswire.engine.report.recorder import InstrumentInfo
 from crosswire.nic.duration import NS_PER_S
 from crosswire.venues.instrument import E9, Kind, Payoff
 from crosswire.venues.money.funding import FundingRate
+from crosswire.venues.money.terms import HoldingTerms
 
 HOUR_NS = 3_600 * NS_PER_S
 DAY_NS = 24 * HOUR_NS

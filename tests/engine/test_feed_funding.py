@@ -10,7 +10,6 @@ import pytest
 
 from crosswire.engine.backtest import run_backtest
 from crosswire.engine.build.feed_funding import contradictions, left_out
-from crosswire.engine.build.money import HoldingTerms
 from crosswire.engine.report.charges import FUNDING_UNKNOWN
 from crosswire.engine.report.columns import read_table
 from crosswire.nic.rings.replay import read_frames
@@ -18,6 +17,7 @@ from crosswire.nic.unit.compile import NO_JIT
 from crosswire.venues.deribit.wire.layout import Template, Ticker
 from crosswire.venues.money.funding import FundingRate
 from crosswire.venues.money.rates import RATES_MAX, make_rates, note_rate
+from crosswire.venues.money.terms import HoldingTerms
 from tests.support.captures import pcap
 from tests.support.short_run import two_seconds
 

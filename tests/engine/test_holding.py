@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from crosswire.engine.build.money import AccountTerms, HoldingTerms, MoneyTerms
+from crosswire.engine.build.money import AccountTerms, MoneyTerms
 from crosswire.engine.report.charge_rows import read_steps
 from crosswire.engine.report.compare import marked_curves
 from crosswire.engine.report.holding import read_holding
@@ -17,6 +17,7 @@ from crosswire.engine.report.summary import RunSummary, read_summary
 from crosswire.nic.duration import NS_PER_S
 from crosswire.venues.money.funding import FundingRate
 from crosswire.venues.money.margin import MarginBracket
+from crosswire.venues.money.terms import HoldingTerms
 from crosswire.venues.money.tiers import NS_PER_DAY, FeeTier
 from tests.support.synthetic_run import START_NS, SyntheticRun
 

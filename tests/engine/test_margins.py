@@ -5,12 +5,12 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from crosswire.engine.build.money import HoldingTerms
 from crosswire.engine.report.margins import AccountSamples, margin_of
 from crosswire.engine.report.recorder import InstrumentInfo
 from crosswire.engine.report.text import time_text
 from crosswire.venues.instrument import Kind, Payoff
 from crosswire.venues.money.margin import MarginBracket, SizeMargin
+from crosswire.venues.money.terms import HoldingTerms
 
 BRACKETS = [
     MarginBracket(value_min=Decimal(0), initial_rate=Decimal("0.01"), maintenance_rate=Decimal("0.004")),

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from crosswire.venues.money.funding import FundingRate
 from crosswire.venues.money.margin import MarginBracket, SizeMargin
 from crosswire.venues.money.tiers import FeeTier
 
@@ -21,6 +22,18 @@ class InstrumentMoney(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     delivery_fee_bps: Decimal = Decimal(0)  # of a future that is held to its end
     margin_brackets: list[MarginBracket] = []  # one of these two, or neither: then no margin is computed
     margin_by_size: SizeMargin | None = None  # Deribit's rule; instead of brackets
+
+
+class HoldingTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What holding one instrument costs, with its schedule read. None: not known."""
+
+    funding: list[FundingRate] | None = None  # of the run's time, and the last one before it; []: none
+    is_continuous: bool = False
+    borrow_rate_daily: Decimal | None = None
+    delivery_price_e9: int | None = None
+    delivery_fee_bps: Decimal = Decimal(0)
+    margin_brackets: list[MarginBracket] = []
+    margin_by_size: SizeMargin | None = None
 
 
 class AccountConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from crosswire.engine.build.money import AccountTerms, HoldingTerms, MoneyTerms
+from crosswire.engine.build.money import AccountTerms, MoneyTerms
 from crosswire.engine.report.report import write_report
 from crosswire.engine.report.rows import Rows, found_lines
 from crosswire.engine.report.summary import read_summary
 from crosswire.venues.money.margin import MarginBracket
+from crosswire.venues.money.terms import HoldingTerms
 from tests.support.synthetic_run import START_NS, SyntheticRun
 
 PERPETUAL = "binance/BTCUSDT-PERP"

@@ -100,6 +100,15 @@ def test_schedules_of_binance_are_read_as_they_come(tmp_path: Path) -> None:
     first, second = read_funding(ours)
     assert (first.rate, first.mark_e9) == (Decimal("-0.00012345"), 61_234_500_000_000)
     assert (second.time_ns, second.mark_e9) == (1_722_499_200_000_000_000, None)
+    assert (first.known_ns, second.known_ns) == (first.time_ns, second.time_ns)
+
+
+def test_a_rate_may_be_published_before_it_is_paid(tmp_path: Path) -> None:
+    path = tmp_path / "funding.csv"
+    path.write_text("time,rate,published\n1722470400000,0,\n1722499200000,0.0001,1722470400000\n")
+    first, second = read_funding(path)
+    assert (first.published_ns, first.known_ns) == (None, 1_722_470_400_000_000_000)
+    assert (second.time_ns, second.known_ns) == (1_722_499_200_000_000_000, 1_722_470_400_000_000_000)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +125,13 @@ def test_schedules_of_binance_are_read_as_they_come(tmp_path: Path) -> None:
         ("time,rate\n1722470400001,0\n1722470400000,0\n", "line 3: not later than the payment before"),
         ("time,rate,mark_price\n1722470400000,0,-1\n", "line 2: a mark price of -1"),
         ("time,rate,mark_price\n1722470400000,0,inf\n", "line 2: '1722470400000', '0', 'inf'"),
+        ("time,rate,published\n1722470400000,0,1722470400001\n", "line 2: published after it was paid"),
+        ("time,rate,published\n1722470400000,0,soon\n", "line 2: published = 'soon' is no time"),
+        ("time,rate,published\n1722470400000,0,17224704\n", "line 2: a time of 8 digits"),
+        (
+            "time,rate,published\n1722470400000,0,\n1722499200000,0,1722470399999\n",
+            "line 3: published before the last payment",
+        ),
     ],
 )
 def test_a_schedule_that_can_not_be_is_refused_by_line(tmp_path: Path, text: str, says: str) -> None:

@@ -297,7 +297,8 @@ def place_or_move(strategy: MakerTaker, desk: Desk, side: int) -> None:
             move_quote(quote, strategy.counts, desk, book, side, aim.price_ticks)
             quote.due_ns = desk.now_ns + strategy.requote_ns
     elif quote.state == QuoteState.NONE and not meets_own(strategy, side, aim.price_ticks):
-        bought, sold = (QUOTED, aim.listing) if side == BUY else (aim.listing, QUOTED)
+        bought = QUOTED if side == BUY else aim.listing
+        sold = aim.listing if side == BUY else QUOTED
         blocked = blocked_by(legs, desk, bought, sold)
         if blocked != Blocked.NONE:
             note_blocked(legs.opportunities, open_opportunity(legs.opportunities, pair_of(bought, sold)), blocked)

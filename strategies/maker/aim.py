@@ -140,7 +140,8 @@ def follow_touch(strategy: Maker, desk: Desk, side: int, listing: int, limit_e9:
     is_new = open_opportunity(legs.opportunities, pair) == NO_OPPORTUNITY
     other = instrument_of(legs, desk, listing).index
     fresh_ns = min(book.receive_time_ns, desk.books[other].receive_time_ns) + legs.book_age_max_ns
-    bought, sold = (quoted.index, other) if side == BUY else (other, quoted.index)
+    bought = quoted.index if side == BUY else other
+    sold = other if side == BUY else quoted.index
     index = follow_opportunity(legs.opportunities, desk, pair, bought, sold, edge_e9, fresh_ns)
     if index == NO_OPPORTUNITY:
         return

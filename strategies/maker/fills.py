@@ -114,7 +114,8 @@ def enter_fill(strategy: Maker, desk: Desk, place: int, order: Order, report: Re
         plan.value_e9 = expected_e9 + cash
         copy_struct(plan.buy_levels, hedge.levels)
         add_level(plan.sell_levels, report.price_ticks, report.qty_lots)
-    bought, sold = (QUOTED, listing) if report.side == BUY else (listing, QUOTED)
+    bought = QUOTED if report.side == BUY else listing
+    sold = listing if report.side == BUY else QUOTED
     opportunity = open_opportunity(legs.opportunities, pair_of(bought, sold))
     enter_trade(legs, desk, place, order.trade_id, bought, sold, plan, sign_of(report.side), opportunity)
     trade = legs.trades[place]

@@ -32,6 +32,7 @@ BUILT_IN = {
     "basis": "crosswire.strategies.basis:Basis",
     "carry": "crosswire.strategies.carry:Carry",
     "lead_lag": "crosswire.strategies.lead_lag:LeadLag",
+    "maker_taker": "crosswire.strategies.maker_taker:MakerTaker",
     "restless": "crosswire.strategies.restless:Restless",
 }
 

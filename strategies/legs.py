@@ -179,7 +179,8 @@ def walk(
 
 
 @inlined
-def _room_e9(legs: Legs, desk: Desk, listing: int, side: int, price_ticks: int) -> int:
+def side_room_e9(legs: Legs, desk: Desk, listing: int, side: int, price_ticks: int) -> int:
+    """Return how much more of one listing may be bought or sold, 1e-9 of the base coin; may be negative."""
     instrument = instrument_of(legs, desk, listing)
     position = position_of(legs, desk, listing)
     if side == BUY:
@@ -191,8 +192,8 @@ def _room_e9(legs: Legs, desk: Desk, listing: int, side: int, price_ticks: int) 
 def room_e9(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
     """Return how much both positions may still grow, 1e-9 of the base coin; both books have a price to trade at."""
     return min(
-        _room_e9(legs, desk, buy, BUY, market_ticks(legs, desk, buy, BUY)),
-        _room_e9(legs, desk, sell, SELL, market_ticks(legs, desk, sell, SELL)),
+        side_room_e9(legs, desk, buy, BUY, market_ticks(legs, desk, buy, BUY)),
+        side_room_e9(legs, desk, sell, SELL, market_ticks(legs, desk, sell, SELL)),
     )
 
 
@@ -357,7 +358,7 @@ def plan_of(place: int, side: int) -> int:
 
 
 @inlined
-def _send(
+def send_leg(
     legs: Legs,
     desk: Desk,
     place: int,
@@ -424,7 +425,7 @@ def take_order(legs: Legs, desk: Desk, order: Order) -> None:
     if trade.state == TradeState.FREE or trade.trade_id != order.trade_id:
         return
     trade.open_orders -= 1
-    _go_on(legs, desk, place)
+    go_on(legs, desk, place)
 
 
 @compiled
@@ -438,13 +439,13 @@ def take_timer(legs: Legs, desk: Desk) -> None:
             trade.state = TradeState.FAILED
             legs.failed += 1
             legs.alarms += 1
-        _go_on(legs, desk, place)
+        go_on(legs, desk, place)
         if trade.state != TradeState.FREE and trade.state != TradeState.FAILED:
             wake_at(desk, trade.give_up_ns)
 
 
 @compiled
-def _go_on(legs: Legs, desk: Desk, place: int) -> None:
+def go_on(legs: Legs, desk: Desk, place: int) -> None:
     """End the trade if it is flat, else take the next step of its repair, now or when its time comes."""
     trade = legs.trades[place]
     if trade.open_orders > 0:
@@ -502,7 +503,7 @@ def _send_missing(legs: Legs, desk: Desk, place: int, listing: int, through_tick
         decision_ticks = trade.sell_ticks
         plan = plan_of(place, SELL)
     limit_ticks = best_ticks + sign_of(side) * through_ticks
-    return _send(legs, desk, place, listing, side, limit_ticks, lots, decision_ticks, plan)
+    return send_leg(legs, desk, place, listing, side, limit_ticks, lots, decision_ticks, plan)
 
 
 @compiled
@@ -542,7 +543,7 @@ def _best_listing(legs: Legs, desk: Desk, side: int, but: int, and_but: int, lea
         best_ticks = market_ticks(legs, desk, listing, side)
         if listing == but or listing == and_but or best_ticks == 0:
             continue
-        if _room_e9(legs, desk, listing, side, best_ticks) >= least_room_e9:
+        if side_room_e9(legs, desk, listing, side, best_ticks) >= least_room_e9:
             worth_e9 = _worth_e9(legs, desk, listing, side, best_ticks)
             if best == NO_LISTING or worth_e9 > best_worth_e9:
                 best = listing

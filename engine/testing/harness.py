@@ -9,6 +9,14 @@
 Each `set_book` is one packet: `step_ns` pass, on_book runs, its requests are sent and answered. Answers may come later
 (`fill(after_ns=...)`); `advance` lets time pass, with the answers and timers that are due. Set CROSSWIRE_NO_JIT=1 to
 step through the strategy in a debugger; nothing is compiled then, so that tests start at once.
+
+An order that may rest (POST_ONLY, GTC) is acknowledged, and what its answer does not fill rests:
+
+    harness.set_book(...)                           # the strategy quotes: a POST_ONLY order, which `rest()`s
+    bid = harness.resting("a")[0]
+    harness.fill(bid, lots=3)                       # the market comes to it
+    harness.changes_answers = [refuse(), accept()]  # to the next cancels and amends; `accept` when they are used up
+    assert [change.kind for change in harness.changes] == [CANCEL_ORDER]
 """
 
 import heapq
@@ -29,13 +37,36 @@ from crosswire.nic.unit.compile import compiled
 from crosswire.risk.position import Position, add_fill, change_open
 from crosswire.risk.records import KINDS, LOG_VALUES, VERSION, RecordKind
 from crosswire.strategies import interface
-from crosswire.strategies.desk import NEW_ORDER, Desk, clear_timers, take_first_timer
+from crosswire.strategies.desk import (
+    AMEND_ORDER,
+    CANCEL_ALL,
+    CANCEL_ALL_OF,
+    CANCEL_ORDER,
+    NEW_ORDER,
+    Desk,
+    clear_timers,
+    take_first_timer,
+)
 from crosswire.strategies.messages import message_text
 from crosswire.strategies.parameters import declared_parameters
 from crosswire.venues.book.book import clear_book, make_books, refresh_top, set_level
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, fee_e9
 from crosswire.venues.money.terms import HoldingTerms
-from crosswire.venues.order import Order, OrderState, Report, ReportKind
+from crosswire.venues.order import (
+    GTC,
+    POST_ONLY,
+    AmendState,
+    Order,
+    OrderState,
+    RejectReason,
+    Report,
+    ReportKind,
+    amend_sent,
+    cancel_sent,
+    close_order,
+    is_open,
+    open_lots,
+)
 from crosswire.venues.side import ASK, BID
 
 START_NS = 1_700_000_000_000_000_000
@@ -113,18 +144,24 @@ def exact(number: Number) -> Fraction:
 
 
 def linear(
-    tick: Number = "0.1", lot: Number = "0.001", taker_fee_bps: Number = 5, kind: Kind = Kind.PERPETUAL
+    tick: Number = "0.1",
+    lot: Number = "0.001",
+    taker_fee_bps: Number = 5,
+    kind: Kind = Kind.PERPETUAL,
+    maker_fee_bps: Number = 0,
 ) -> Instrument:
     """A linear instrument; the lot is in the base coin."""
-    return _instrument(Payoff.LINEAR, kind, tick, lot, taker_fee_bps)
+    return _instrument(Payoff.LINEAR, kind, tick, lot, taker_fee_bps, maker_fee_bps)
 
 
-def inverse(tick: Number = "0.5", lot: Number = 10, taker_fee_bps: Number = 5) -> Instrument:
+def inverse(tick: Number = "0.5", lot: Number = 10, taker_fee_bps: Number = 5, maker_fee_bps: Number = 0) -> Instrument:
     """An inverse perpetual; the lot is in the quote currency."""
-    return _instrument(Payoff.INVERSE, Kind.PERPETUAL, tick, lot, taker_fee_bps)
+    return _instrument(Payoff.INVERSE, Kind.PERPETUAL, tick, lot, taker_fee_bps, maker_fee_bps)
 
 
-def _instrument(payoff: Payoff, kind: Kind, tick: Number, lot: Number, taker_fee_bps: Number) -> Instrument:
+def _instrument(
+    payoff: Payoff, kind: Kind, tick: Number, lot: Number, taker_fee_bps: Number, maker_fee_bps: Number
+) -> Instrument:
     tick_e9, lot_e9 = int(exact(tick) * E9), int(exact(lot) * E9)
     return Instrument(
         kind=kind,
@@ -133,6 +170,7 @@ def _instrument(payoff: Payoff, kind: Kind, tick: Number, lot: Number, taker_fee
         lot_e9=lot_e9,
         tick_lot_e9=0 if payoff == Payoff.INVERSE else tick_e9 * lot_e9 // E9,
         contract_e9=lot_e9,
+        maker_fee_e9=int(exact(maker_fee_bps) * E9 / 10_000),
         taker_fee_e9=int(exact(taker_fee_bps) * E9 / 10_000),
     )
 
@@ -163,8 +201,28 @@ def reject(after_ns: int = 0) -> Answer:
 
 
 def veto() -> Answer:
-    """The risk gate refuses the order."""
+    """The risk gate refuses the order, or the amend."""
     return Answer(OrderState.VETOED)
+
+
+def rest(after_ns: int = 0) -> Answer:
+    """The order is acknowledged and rests."""
+    return Answer(OrderState.LIVE, 0, None, after_ns)
+
+
+def accept(after_ns: int = 0) -> Answer:
+    """The venue does as a cancel or an amend asks."""
+    return Answer(OrderState.CANCELLED, after_ns=after_ns)
+
+
+def refuse(after_ns: int = 0) -> Answer:
+    """The venue refuses a cancel or an amend: the order is as it was."""
+    return Answer(OrderState.REJECTED, after_ns=after_ns)
+
+
+def ignore() -> Answer:
+    """Nobody ever answers: an order, a cancel or an amend."""
+    return Answer(OrderState.PENDING_NEW)
 
 
 @dataclass
@@ -184,10 +242,23 @@ class Sent:
     sent_ns: int
     answer: Answer
     fills: list[tuple[int, int]] = field(default_factory=list)  # price_ticks, qty_lots
+    order: Order = field(default_factory=Order, compare=False, repr=False)  # as the engine has it, amended
 
     @property
     def filled_lots(self) -> int:
         return sum(lots for _, lots in self.fills)
+
+
+@dataclass
+class Change:
+    """A cancel or an amend as the strategy asked for it."""
+
+    kind: int  # CANCEL_ORDER or AMEND_ORDER
+    sent: Sent  # the order that it is of
+    price_ticks: int  # 0 of a cancel
+    qty_lots: int
+    asked_ns: int
+    answer: Answer
 
 
 class Harness:
@@ -212,8 +283,15 @@ class Harness:
         self.orders: list[Sent] = []
         self.answers: list[Answer] = []
         self.otherwise = fill()  # the answer when `answers` are used up
+        self.otherwise_resting = rest()  # the same to POST_ONLY orders
         self.decide: Callable[[Sent], Answer] | None = None  # instead of `answers`
+        self.changes: list[Change] = []
+        self.changes_answers: list[Answer] = []
+        self.changes_otherwise = accept()  # the answer when `changes_answers` are used up
+        self.decide_change: Callable[[Change], Answer] | None = None  # instead of `changes_answers`
         self._due: list[tuple[int, int, Callable[[], None]]] = []
+        self._answers_due = 0  # ever put there: of two at one time the earlier goes first
+        self._executions = 0
         count = len(instruments)
         self.desk = Desk(now_ns=START_NS, instrument_count=count)
         clear_timers(self.desk)
@@ -289,6 +367,26 @@ class Harness:
         self.desk.trigger_ns = self.desk.now_ns
         self._event(interface.on_trade, _run_on_trade, self.index(name), side, price_ticks, lots)
 
+    def fill(self, sent: Sent, lots: int | None = None, price_ticks: int | None = None) -> None:
+        """The market comes to an order that rests, and trades `lots` of it (None: all that is left) at its price.
+
+        ValueError: it does not rest, or less is left of it.
+        """
+        self.advance(self.step_ns)
+        self.fill_at_once(sent, lots, price_ticks)
+
+    def fill_at_once(self, sent: Sent, lots: int | None = None, price_ticks: int | None = None) -> None:
+        """As `fill`, in the same packet as what came last: no time passes."""
+        order = sent.order
+        left = order.qty_lots - order.filled_lots
+        lots = left if lots is None else lots
+        if not _rests(order) or not 0 < lots <= left:
+            state = OrderState(order.state).name
+            raise ValueError(f"{lots} lots of order {order.client_order_id}: {left} are left, {state}")
+        self._fill(order, sent, lots, order.price_ticks if price_ticks is None else price_ticks, is_maker=1)
+        if order.filled_lots == order.qty_lots:
+            self._end(order, OrderState.FILLED)
+
     def advance(self, duration_ns: int) -> None:
         """Let time pass; answers and timers happen at their time."""
         until_ns = self.desk.now_ns + duration_ns
@@ -357,6 +455,10 @@ class Harness:
             for row in batch.of(kind, cls, VERSION)
         ]
 
+    def resting(self, name: str) -> list[Sent]:
+        """The orders that rest at an instrument, the oldest first; a cancel of theirs may be under way."""
+        return [sent for sent in self.orders if sent.name == name and _rests(sent.order)]
+
     def position_lots(self, name: str) -> int:
         """What is held."""
         return int(self.desk.positions[self.index(name)].position_lots)
@@ -382,8 +484,14 @@ class Harness:
         while position < self.desk.request_count:
             request = self.desk.requests[position]
             position += 1
-            assert request.kind == NEW_ORDER, "the harness takes new orders only"
-            self._send(request)
+            if request.kind == NEW_ORDER:
+                self._send(request)
+            elif request.kind in (CANCEL_ALL, CANCEL_ALL_OF):
+                self._cancel_all(request)
+            else:
+                known = request.kind in (CANCEL_ORDER, AMEND_ORDER)
+                assert known, "the harness takes neither mass quotes nor cancels by the venue's number"
+                self._change(request, request.client_order_id)
         self.desk.request_count = 0
         self._catch_up()
 
@@ -393,12 +501,14 @@ class Harness:
     def _send(self, request: Any) -> None:
         terms = {name: getattr(request, name) for name in ORDER_TERMS}
         sent = Sent(name=self.names[request.instrument], sent_ns=self.desk.now_ns, answer=self.otherwise, **terms)
+        if request.time_in_force == POST_ONLY:
+            sent.answer = self.otherwise_resting
         if self.decide is not None:
             sent.answer = self.decide(sent)
         elif self.answers:
             sent.answer = self.answers.pop(0)
         self.orders.append(sent)
-        order = Order(
+        order = sent.order = Order(
             client_order_id=len(self.orders),
             state=OrderState.PENDING_NEW,
             venue=request.instrument,
@@ -412,40 +522,131 @@ class Harness:
             self._call(interface.on_order, _run_on_order, order)
             return
         change_open(self.desk.positions[order.instrument], order.side, 1, order.qty_lots)
-        due_ns = self.desk.now_ns + max(1, sent.answer.after_ns)
-        heapq.heappush(self._due, (due_ns, len(self.orders), lambda: self._answer(order, sent)))
+        self._answer_later(sent.answer, lambda: self._answer(order, sent))
+
+    def _answer_later(self, answer: Answer, happen: Callable[[], None]) -> None:
+        if answer.state != OrderState.PENDING_NEW:
+            self._answers_due += 1
+            due_ns = self.desk.now_ns + max(1, answer.after_ns)
+            heapq.heappush(self._due, (due_ns, self._answers_due, happen))
 
     def _answer(self, order: Order, sent: Sent) -> None:
         answer = sent.answer
-        lots = 0
-        if answer.state == OrderState.FILLED:
-            lots = sent.qty_lots if answer.lots is None else min(answer.lots, sent.qty_lots)
+        if not is_open(order):
+            return
+        if answer.state == OrderState.REJECTED:
+            self._end(order, OrderState.REJECTED)
+            return
+        rests = _may_rest(order) and (answer.state == OrderState.LIVE or answer.lots != 0)
+        if rests:
+            if order.state == OrderState.PENDING_NEW:
+                order.state = OrderState.LIVE
+            order.exchange_order_id = order.client_order_id
+            order.acked_ns = self.desk.now_ns
+            self._event(interface.on_order, _run_on_order, order)
+        lots = sent.qty_lots if answer.lots is None else min(answer.lots, sent.qty_lots)
         if lots > 0:
-            self._fill(order, sent, lots)
-        change_open(self.desk.positions[order.instrument], order.side, -1, lots - order.qty_lots)
-        if lots == sent.qty_lots:
-            order.state = OrderState.FILLED
-        else:
-            order.state = OrderState.REJECTED if answer.state == OrderState.REJECTED else OrderState.CANCELLED
-        order.closed_ns = self.desk.now_ns
+            price_ticks = sent.price_ticks if answer.price_ticks is None else answer.price_ticks
+            self._fill(order, sent, lots, price_ticks, is_maker=int(sent.time_in_force == POST_ONLY))
+        if order.filled_lots == order.qty_lots:
+            self._end(order, OrderState.FILLED)
+        elif not rests:
+            self._end(order, OrderState.CANCELLED)
+
+    def _end(self, order: Order, state: OrderState) -> None:
+        """An order that was sent has ended, and the strategy hears of it."""
+        lots = open_lots(order)
+        reason = RejectReason.OTHER if state == OrderState.REJECTED else RejectReason.NONE
+        close_order(order, state, reason, self.desk.now_ns)
+        change_open(self.desk.positions[order.instrument], order.side, -1, -lots)
         self._event(interface.on_order, _run_on_order, order)
 
-    def _fill(self, order: Order, sent: Sent, lots: int) -> None:
+    def _cancel_all(self, request: Any) -> None:
+        """Cancel every order that is open, or those of one instrument."""
+        for number, sent in enumerate(self.orders, 1):
+            if request.kind == CANCEL_ALL or sent.order.instrument == request.instrument:
+                self._change(request, number)
+
+    def _change(self, request: Any, client_order_id: int) -> None:
+        """Take a cancel or an amend; of an order that has ended, or is being cancelled, the engine forgets a cancel."""
+        sent = self.orders[client_order_id - 1] if 0 < client_order_id <= len(self.orders) else None
+        if sent is None or not is_open(sent.order):
+            return
+        order, is_cancel = sent.order, request.kind != AMEND_ORDER
+        if is_cancel and order.state == OrderState.PENDING_CANCEL:
+            return
+        if not is_cancel and (order.state != OrderState.LIVE or order.amend_state == AmendState.PENDING):
+            self._veto_amend(order)
+            return
+        terms = request.price_ticks, request.qty_lots
+        kind = CANCEL_ORDER if is_cancel else AMEND_ORDER
+        change = Change(kind, sent, *terms, self.desk.now_ns, self.changes_otherwise)
+        if self.decide_change is not None:
+            change.answer = self.decide_change(change)
+        elif self.changes_answers:
+            change.answer = self.changes_answers.pop(0)
+        self.changes.append(change)
+        if is_cancel:
+            cancel_sent(order)
+        elif change.answer.state == OrderState.VETOED or not _may_rest(order):
+            self._veto_amend(order)
+            return
+        else:
+            self._with_open(order, lambda: amend_sent(order, *terms))
+        self._answer_later(change.answer, lambda: self._answer_change(order, change))
+
+    def _veto_amend(self, order: Order) -> None:
+        """The strategy hears at once of an amend that did not leave; afterwards `amend_state` is of one under way."""
+        before = order.amend_state
+        order.amend_state = AmendState.VETOED
+        self._call(interface.on_order, _run_on_order, order)
+        if before == AmendState.PENDING:
+            order.amend_state = before
+
+    def _with_open(self, order: Order, happen: Callable[[], None]) -> None:
+        """Let something happen to an order, and book what it changes of its open lots."""
+        lots = open_lots(order)
+        happen()
+        change_open(self.desk.positions[order.instrument], order.side, 0, open_lots(order) - lots)
+
+    def _answer_change(self, order: Order, change: Change) -> None:
+        if not is_open(order):
+            return
+        is_accepted = change.answer.state != OrderState.REJECTED
+        if change.kind == CANCEL_ORDER:
+            if is_accepted:
+                self._end(order, OrderState.CANCELLED)
+                return
+            order.state = OrderState.LIVE if order.acked_ns != 0 else OrderState.PENDING_NEW
+        else:
+            self._with_open(order, lambda: self._amend(order, is_accepted))
+            if order.filled_lots >= order.qty_lots:
+                self._end(order, OrderState.FILLED)
+                return
+        self._event(interface.on_order, _run_on_order, order)
+
+    def _amend(self, order: Order, is_accepted: bool) -> None:
+        order.amend_state = AmendState.DONE if is_accepted else AmendState.REJECTED
+        if is_accepted:
+            order.price_ticks, order.qty_lots = order.amend_price_ticks, order.amend_lots
+        else:
+            order.amend_reason = RejectReason.OTHER
+
+    def _fill(self, order: Order, sent: Sent, lots: int, price_ticks: int, is_maker: int) -> None:
         instrument = self.desk.instruments[order.instrument]
-        price_ticks = sent.price_ticks if sent.answer.price_ticks is None else sent.answer.price_ticks
-        fee = fee_e9(instrument, price_ticks, lots, 0)
+        fee = fee_e9(instrument, price_ticks, lots, is_maker)
         sent.fills.append((price_ticks, lots))
-        order.filled_lots += lots
+        self._executions += 1
         order.filled_tick_lots += price_ticks * lots
         order.fees_e9 += fee
         position = self.desk.positions[order.instrument]
-        change_open(position, order.side, 0, -lots)
+        self._with_open(order, lambda: setattr(order, "filled_lots", order.filled_lots + lots))
         add_fill(position, instrument, order.side, price_ticks, lots, fee)
         report = Report(
             kind=ReportKind.FILL,
             venue=order.venue,
             client_order_id=order.client_order_id,
-            execution_id=len(self.orders),
+            execution_id=self._executions,
             instrument=order.instrument,
             side=order.side,
             price_ticks=price_ticks,
@@ -453,9 +654,18 @@ class Harness:
             leaves_lots=order.qty_lots - order.filled_lots,
             filled_lots=order.filled_lots,
             fee_e9=fee,
+            is_maker=is_maker,
             exchange_time_ns=self.desk.now_ns,
         )
         self._event(interface.on_fill, _run_on_fill, order, report)
+
+
+def _rests(order: Order) -> bool:
+    return is_open(order) and order.acked_ns != 0
+
+
+def _may_rest(order: Order) -> bool:
+    return order.time_in_force in (GTC, POST_ONLY)
 
 
 def _whole(value: Fraction, what: str) -> int:

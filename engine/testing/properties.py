@@ -4,17 +4,35 @@ is shown.
     def test_what_must_hold() -> None:
         check_properties(Mine, {"instrument": "a"}, {"a": linear()}, position_max={"a": 1})
 
-Needs hypothesis (the extra `testing`); the strategy runs uncompiled, in a `Harness`, so that it sends new orders only.
+Needs hypothesis (the extra `testing`); the strategy runs uncompiled, in a `Harness`, so that it asks for what that
+takes: new orders, and cancels and amends by client order id.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crosswire.engine.testing.harness import Answer, Harness, Number, Sent, exact, fill, miss, reject, veto
+from crosswire.engine.testing.harness import (
+    Answer,
+    Change,
+    Harness,
+    Number,
+    Sent,
+    accept,
+    exact,
+    fill,
+    ignore,
+    miss,
+    refuse,
+    reject,
+    rest,
+    veto,
+)
+from crosswire.strategies.desk import AMEND_ORDER
 from crosswire.strategies.interface import Strategy
 from crosswire.venues.instrument import E9, Instrument
 from crosswire.venues.money.terms import HoldingTerms
+from crosswire.venues.order import POST_ONLY
 from crosswire.venues.side import BUY, SELL
 
 try:
@@ -67,7 +85,16 @@ class TimePasses:
     duration_ns: int
 
 
-Event = BookArrives | BookIsLost | MarketTrades | TimePasses
+@dataclass(frozen=True)
+class MarketComes:
+    """To an order of ours that rests, if one does: the `number`th of them, counted round."""
+
+    name: str
+    number: int
+    lots: int
+
+
+Event = BookArrives | BookIsLost | MarketTrades | MarketComes | TimePasses
 
 
 def check_properties(
@@ -81,16 +108,18 @@ def check_properties(
 ) -> None:
     """Check what must hold of a strategy over `examples` runs of up to EVENTS_MAX events each.
 
-    It raises nothing, whatever comes in whatever order; it sends only on a valid book, at prices and sizes above 0; the
-    same events bring the same orders; and what is held with what is open is never more than `position_max`, in the size
-    currency, of the instruments that are in it. AssertionError, or what the strategy raised, with the shortest events
-    that were found to bring it about.
+    It raises nothing, whatever comes in whatever order; it sends and amends only on a valid book, at prices and sizes
+    above 0; the same events bring the same orders, cancels and amends; and what is held with what is open is never more
+    than `position_max`, in the size currency, of the instruments that are in it. AssertionError, or what the strategy
+    raised, with the shortest events that were found to bring it about.
     """
     limits_lots = {
         name: int(exact(most) * E9 / instruments[name].lot_e9) for name, most in (position_max or {}).items()
     }
     scenarios = st.tuples(
-        st.lists(_events(list(instruments)), min_size=1, max_size=EVENTS_MAX), st.lists(_answers(), max_size=EVENTS_MAX)
+        st.lists(_events(list(instruments)), min_size=1, max_size=EVENTS_MAX),
+        st.lists(_answers(), max_size=EVENTS_MAX),
+        st.lists(_changes_answers(), max_size=EVENTS_MAX),
     )
 
     def make() -> Harness:
@@ -106,7 +135,7 @@ def check_properties(
         suppress_health_check=list(HealthCheck),
     )
     @given(scenarios)
-    def check(scenario: tuple[list[Event], list[Answer]]) -> None:
+    def check(scenario: tuple[list[Event], list[Answer], list[Answer]]) -> None:
         first, second = (_played(make, *scenario, limits_lots) for _ in range(2))
         assert first == second, "the same events brought other orders: what it does depends on more than it was told"
 
@@ -121,6 +150,7 @@ def _events(names: Sequence[str]) -> st.SearchStrategy[Event]:
         st.builds(_book, name, ticks, st.integers(1, 3), *[st.lists(lots, max_size=LEVELS_MAX) for _ in range(2)]),
         st.builds(BookIsLost, name),
         st.builds(MarketTrades, name, st.sampled_from([BUY, SELL]), ticks, lots),
+        st.builds(MarketComes, name, st.integers(0, 3), lots),
         st.builds(TimePasses, st.integers(1, WAIT_NS_MAX)),
     )
 
@@ -139,22 +169,41 @@ def _answers() -> st.SearchStrategy[Answer]:
         st.builds(fill, st.none() | st.integers(1, LOTS_MAX), st.none(), after_ns),
         st.builds(miss, after_ns),
         st.builds(reject, after_ns),
+        st.builds(rest, after_ns),
         st.builds(veto),
     )
 
 
+def _changes_answers() -> st.SearchStrategy[Answer]:
+    after_ns = st.integers(0, WAIT_NS_MAX)
+    return st.one_of(st.builds(accept, after_ns), st.builds(refuse, after_ns), st.builds(ignore), st.builds(veto))
+
+
 def _played(
-    make: Callable[[], Harness], events: Sequence[Event], answers: Sequence[Answer], limits_lots: Mapping[str, int]
+    make: Callable[[], Harness],
+    events: Sequence[Event],
+    answers: Sequence[Answer],
+    changes_answers: Sequence[Answer],
+    limits_lots: Mapping[str, int],
 ) -> list[tuple[Any, ...]]:
-    """Play the events to a new strategy; list the orders that it sent."""
+    """Play the events to a new strategy; list what it asked for."""
     harness = make()
     left = list(answers)
+    changes_left = list(changes_answers)
 
     def decide(sent: Sent) -> Answer:
-        _check_order(harness, sent)
-        return left.pop(0) if left else fill()
+        _check_order(harness, sent, sent.price_ticks, sent.qty_lots)
+        if left:
+            return left.pop(0)
+        return harness.otherwise_resting if sent.time_in_force == POST_ONLY else harness.otherwise
+
+    def decide_change(change: Change) -> Answer:
+        if change.kind == AMEND_ORDER:
+            _check_order(harness, change.sent, change.price_ticks, change.qty_lots)
+        return changes_left.pop(0) if changes_left else harness.changes_otherwise
 
     harness.decide = decide
+    harness.decide_change = decide_change
     for event in events:
         _happen(harness, event)
         _check_limits(harness, limits_lots)
@@ -162,6 +211,9 @@ def _played(
     return [
         (each.name, each.side, each.time_in_force, each.price_ticks, each.qty_lots, each.sent_ns)
         for each in harness.orders
+    ] + [
+        (each.kind, each.sent.order.client_order_id, each.price_ticks, each.qty_lots, each.asked_ns)
+        for each in harness.changes
     ]
 
 
@@ -172,14 +224,19 @@ def _happen(harness: Harness, event: Event) -> None:
         harness.lose_book(event.name)
     elif isinstance(event, MarketTrades):
         harness.trade_ticks(event.name, event.side, event.ticks, event.lots)
+    elif isinstance(event, MarketComes):
+        harness.advance(harness.step_ns)
+        if resting := harness.resting(event.name):
+            sent = resting[event.number % len(resting)]
+            harness.fill_at_once(sent, min(event.lots, sent.order.qty_lots - sent.order.filled_lots))
     else:
         harness.advance(event.duration_ns)
 
 
-def _check_order(harness: Harness, sent: Sent) -> None:
+def _check_order(harness: Harness, sent: Sent, price_ticks: int, qty_lots: int) -> None:
     assert harness.desk.books[sent.instrument].valid != 0, f"an order on {sent.name}, whose book is not valid"
-    assert sent.price_ticks > 0, f"an order on {sent.name} at {sent.price_ticks} ticks"
-    assert sent.qty_lots > 0, f"an order on {sent.name} of {sent.qty_lots} lots"
+    assert price_ticks > 0, f"an order on {sent.name} at {price_ticks} ticks"
+    assert qty_lots > 0, f"an order on {sent.name} of {qty_lots} lots"
     assert sent.side in (BUY, SELL), f"an order on {sent.name} of side {sent.side}"
 
 

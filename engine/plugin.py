@@ -29,6 +29,7 @@ from crosswire.venues.errors import first_line, one_line
 BUILT_IN = {
     "cross_spread": "crosswire.strategies.cross_spread:CrossSpread",
     "basis": "crosswire.strategies.basis:Basis",
+    "cycles": "crosswire.strategies.cycles:Cycles",
     "restless": "crosswire.strategies.restless:Restless",
 }
 

@@ -19,13 +19,14 @@ register does nothing. `parameters_of` finds the class of `build`'s first argume
 """
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import msgspec
 
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.unit.compile import generic, inlined
+from crosswire.risk.gate import InstrumentLimits
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.parameters import out_of_range
 from crosswire.venues.instrument import Instrument
@@ -55,6 +56,7 @@ class BuildContext:
 
     instruments: list[Instrument]
     names: dict[str, int]  # "venue/symbol" -> market index
+    limits: list[InstrumentLimits] = field(default_factory=list)  # the gate's, by market index; []: there is no gate
 
     def index_of(self, name: str) -> int:
         """Find the market index of "venue/symbol"; ValueError naming what there is."""

@@ -155,7 +155,8 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     engine.journal = make_journal()
     for index in range(market.count):
         engine.state.is_lost[index] = 1
-    context = BuildContext(list(market.instruments), {name: index for index, name in enumerate(names)})
+    limits = [gate.limits[index] for index in range(market.count)]
+    context = BuildContext(list(market.instruments), {name: index for index, name in enumerate(names)}, limits)
     strategies = [
         build_strategy(cls, each.parameters, context, where)
         for cls, each in zip(classes, config.strategies, strict=True)

@@ -22,7 +22,15 @@ from crosswire.nic.unit.call import call_unit, machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.kinds import Elements
 from crosswire.nic.unit.unit import Unit
-from crosswire.risk.records import FillRecord, OpportunityRecord, OrderRecord, SampleRecord, TradeRecord, ValueRecord
+from crosswire.risk.records import (
+    FillRecord,
+    OpportunityRecord,
+    OrderRecord,
+    SampleRecord,
+    TradeRecord,
+    ValueRecord,
+    unpack_legs,
+)
 from crosswire.venues.book.book import NO_ASK, NO_BID
 from crosswire.venues.instrument import Instrument, Kind, Payoff, base_e9, cash_flow_e9, notional_e9, position_value_e9
 from crosswire.venues.order import OrderState, RejectReason, TimeInForce
@@ -430,7 +438,12 @@ class _Columns:
         return {
             "buy": _named(rows["buy_instrument"], self._labels),
             "sell": _named(rows["sell_instrument"], self._labels),
+            "cycle": _named(rows["legs"], {packed: self._cycle(packed) for packed in np.unique(rows["legs"]).tolist()}),
         }
+
+    def _cycle(self, packed: int) -> str:
+        """Write the legs of a cycle of more than two, "" of any other."""
+        return ", ".join(f"{SIDE_NAMES[side]} {self._labels[instrument]}" for instrument, side in unpack_legs(packed))
 
     def _reasons(self, state: np.ndarray, reason: np.ndarray) -> Any:
         """Name the reasons of vetoes and rejects, which are numbered apart: the state says which list to use."""

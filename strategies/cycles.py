@@ -71,8 +71,10 @@ from crosswire.venues.instrument import E9, Instrument, base_e9
 from crosswire.venues.order import Order, Report
 from crosswire.venues.side import BUY, SELL
 
-# One opportunity may be open for each, and one for each trade that outlives its own: never full. A word has their bits.
-CYCLES_MAX = OPPORTUNITIES_MAX - TRADES_MAX
+# What LISTINGS_MAX instruments between two currencies have; between more of them there are fewer. One opportunity may
+# be open for each, and one for each trade that outlives its own; a word has a bit for each.
+CYCLES_MAX = LISTINGS_MAX * (LISTINGS_MAX - 1)
+assert OPPORTUNITIES_MAX >= CYCLES_MAX + TRADES_MAX
 CONSTANT_ERROR = 2  # of `log_below`
 
 
@@ -162,8 +164,7 @@ def _found(pairs: list[tuple[int, int]], names: list[str], legs_max: int) -> lis
             way = ", ".join(names[edge.source] for edge in cycle)
             raise ValueError(f"instruments: the cycle of {way} has no currency that both its neighbours are quoted in")
         found.append(turned)
-        if len(found) > CYCLES_MAX:
-            raise ValueError(f"instruments: more than {CYCLES_MAX} cycles of up to legs_max = {legs_max} legs")
+    assert len(found) <= CYCLES_MAX
     if not found:
         raise ValueError(f"instruments: no cycle of up to legs_max = {legs_max} legs leads over them")
     return found

@@ -1,6 +1,7 @@
 """Cycles: judged as by fractions, sized within everything, and even in the end whatever becomes of their orders."""
 
 from fractions import Fraction
+from itertools import combinations
 from math import prod
 from typing import Any
 
@@ -10,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosswire.risk.gate import InstrumentLimits
-from crosswire.risk.records import unpack_legs
+from crosswire.risk.records import LEGS_MAX, unpack_legs
+from crosswire.strategies.currency_graph import make_edges, simple_cycles
 from crosswire.strategies.cycle_parameters import CyclesParameters
 from crosswire.strategies.cycles import CYCLES_MAX, Cycles, blocked_by, clears, rate_of
 from crosswire.strategies.desk import REQUESTS_MAX
 from crosswire.strategies.interface import BuildContext, make_strategy
+from crosswire.strategies.listing import LISTINGS_MAX
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.trades import Outcome
 from crosswire.testing import Answer, Harness, check_properties, fill, inverse, linear, miss, reject, veto
@@ -101,8 +104,6 @@ def test_a_lost_book_ends_what_it_is_part_of() -> None:
     harness = make()
     open_edge(harness)
     harness.lose_book("ratio")
-    assert len(harness.opportunities) == 0  # its trade is under way
-    harness.advance(MS)
     (row,) = harness.opportunities
     assert row["attempts"] == 1
     open_edge(harness)
@@ -156,7 +157,7 @@ LOTS = st.integers(1, 400_000)
 def test_no_size_is_beyond_a_book_a_limit_or_what_is_held(
     shown: tuple[int, ...], held: tuple[int, ...], data: st.DataObject
 ) -> None:
-    carried = {number: data.draw(st.integers(-E9, E9)) for number in (1, 2)}
+    carried = {1: data.draw(st.integers(-150_000_000, 150_000_000)), 2: data.draw(st.integers(-3 * E9, 3 * E9))}
     limits = [
         InstrumentLimits(
             order_lots_max=data.draw(LOTS),
@@ -190,7 +191,8 @@ def test_no_size_is_beyond_a_book_a_limit_or_what_is_held(
     assert held[0] + lots["btc"] <= min(limits[0].position_lots_max, 200_000)
     assert held[2] + lots["ratio"] <= min(limits[2].position_lots_max, 40_000)
     assert lots["eth"] <= held[1] + limits[1].short_lots_max
-    assert max(lots["btc"] * 600, lots["eth"] * 3_003 // 100) <= 12_000 * 1_000
+    assert max(lots["btc"] * 6_000, lots["eth"] * 3_003) <= 12_000 * 10_000
+    assert (lots["btc"] <= 20_000, lots["eth"] <= 35_000, lots["ratio"] <= 3_500) == (True, True, True)
     assert Fraction(lots["eth"] * 300_300, 10**6) <= Fraction(limits[1].order_notional_max_e9, E9)
     # What a leg spends the one before has brought, but for what was carried, of which it uses half of that at most; and
     # less than a lot of the one before is left.
@@ -247,14 +249,15 @@ def test_a_missing_leg_is_retried_at_its_current_price() -> None:
     # 3 ticks on 2 ETH, in BTC, are so much money at the prices decided on.
     lost = Fraction(3, 10**6) * 2 * Fraction(10_001, 10_000)
     assert trade["miss_cost_e9"] == pytest.approx(float(lost * 20 * 3_003 * E9), rel=2e-3)
-    assert harness.strategy.working.means.currencies[1].carry_e9 == balances(harness)["BTC"] * E9 == -lost * E9
+    assert balances(harness)["BTC"] == -lost
+    assert abs(harness.strategy.working.means.currencies[1].carry_e9 + lost * E9) < 2
 
 
 def test_legs_are_traded_back_when_one_can_not_be_had() -> None:
     harness = make()
-    harness.answers = [fill(), fill(), miss()]
+    harness.answers = [fill(), fill(), miss(after_ns=5_000)]
     open_edge(harness)
-    close_edge(harness)  # 10 bps worse, and beyond them a fee
+    close_edge(harness)  # 10 bps worse
     harness.strategy.legs.loss_max_e9 = 0
     harness.advance(MS)
     assert sent(harness)[3:] == [("btc", SELL, 599_994, 10_001), ("ratio", SELL, 49_994, 2_000)]
@@ -278,7 +281,7 @@ def test_what_all_legs_have_filled_in_part_stays() -> None:
 
 def test_equal_parts_are_complete() -> None:
     harness = make()
-    harness.answers = [fill(5_000), fill(1_000), fill(10_000)]
+    harness.answers = [fill(5_001), fill(1_000), fill(10_000)]
     open_edge(harness)
     harness.advance(MS)
     assert (len(harness.orders), harness.trades[0]["outcome"]) == (3, Outcome.COMPLETE)
@@ -347,9 +350,14 @@ def test_whatever_becomes_of_orders_all_is_even_in_the_end(given_answers: list[A
         close_edge(harness)
     assert len(harness.trades) == 1
     parts = [Fraction(abs(lots), planned[name]) for name, lots in zip(HELD, moved(harness), strict=True)]
-    least = min(parts)
-    for name, part in zip(HELD, parts, strict=True):
-        assert abs(part - least) * planned[name] <= Fraction(1, 2) + Fraction(planned[name], 10**8)
+    sizes = [planned[name] for name in HELD]
+    assert any(
+        all(
+            abs(part - of_all) * lots <= Fraction(1, 2) + Fraction(1, 1_000)
+            for part, lots in zip(parts, sizes, strict=True)
+        )
+        for of_all in parts
+    )
     changes, currencies = balances(harness), harness.strategy.working.means.currencies
     for number, name in ((1, "BTC"), (2, "ETH")):
         assert abs(currencies[number].carry_e9 - changes[name] * E9) <= len(harness.orders) * 2
@@ -400,20 +408,16 @@ def test_what_can_not_be_is_one_line(changes: dict[str, Any], instruments: dict[
     assert "\n" not in str(caught.value)
 
 
-def test_too_many_cycles_are_refused() -> None:
-    """Four currencies, each exchanged for every other, and two of them once more: more than a word has bits for."""
-    coins = ["USDT", "BTC", "ETH", "SOL"]
-    exchanged = [(base, quote) for place, quote in enumerate(coins) for base in coins[place + 1 :]]
-    books = [*exchanged, ("BTC", "USDT"), ("ETH", "USDT")]
-    instruments = {
-        f"{place}": linear(kind=Kind.SPOT, base=base, quote=quote) for place, (base, quote) in enumerate(books)
-    }
-    sizes: dict[str, Any] = {"size_max": dict.fromkeys(coins, 1), "position_max": dict.fromkeys(coins[1:], 1)}
-    parameters = PARAMETERS | {"instruments": list(instruments)} | sizes
-    few = Harness(Cycles, parameters | {"legs_max": 3}, instruments)
-    assert 0 < few.strategy.count <= CYCLES_MAX
-    with pytest.raises(ValueError, match=f"more than {CYCLES_MAX} cycles of up to legs_max = 5 legs"):
-        Harness(Cycles, parameters | {"legs_max": 5}, instruments)
+def test_as_many_instruments_as_there_may_be_have_room_for_all_their_cycles() -> None:
+    books = {f"v{number}": linear(kind=Kind.SPOT) for number in range(LISTINGS_MAX)}
+    sizes: dict[str, Any] = {"size_max": {"USDT": 1, "BTC": 1}, "position_max": {"BTC": 1}}
+    assert Harness(Cycles, PARAMETERS | sizes | {"instruments": list(books)}, books).strategy.count == CYCLES_MAX
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(list(combinations(range(5), 2))), min_size=LISTINGS_MAX, max_size=LISTINGS_MAX))
+def test_no_graph_of_so_many_instruments_has_more_cycles(graph: list[tuple[int, int]]) -> None:
+    assert len(list(simple_cycles(make_edges(graph), LEGS_MAX))) <= CYCLES_MAX
 
 
 def test_a_cycle_waits_for_room_among_the_turns_requests() -> None:

@@ -1,5 +1,6 @@
 """Cycles: judged as by fractions, sized within everything, and even in the end whatever becomes of their orders."""
 
+import re
 from fractions import Fraction
 from itertools import combinations
 from math import prod
@@ -24,6 +25,7 @@ from crosswire.testing import Answer, Harness, check_properties, fill, inverse, 
 from crosswire.venues.instrument import E9, Instrument, Kind
 from crosswire.venues.side import BUY, SELL
 from tests.support.cycle_setup import HELD, MS, PARAMETERS, balances, close_edge, make, open_edge, triangle
+from tests.support.paths import ROOT
 
 Ticks = dict[tuple[str, int], int]
 
@@ -145,7 +147,7 @@ def test_a_trade_and_its_opportunity_name_every_leg() -> None:
     # Money that a bitcoin earns: what its price with the fee becomes, less that.
     cost = Fraction(60_000) * (1 + Fraction(1, 10_000))
     exact = cost * (product_of(harness, 0, {("btc", BUY): 600_000, ("ratio", BUY): 50_000, ("eth", SELL): 300_300}) - 1)
-    assert exact * E9 - 1_000 < row["peak_edge_e9"] <= exact * E9
+    assert exact * E9 - 8 * cost - 1 < row["peak_edge_e9"] <= exact * E9
     assert (row["peak_size_e9"], row["captured_size_e9"]) == (100_010_000, 100_010_000)
 
 
@@ -337,7 +339,7 @@ answers = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(answers, max_size=20))
 def test_whatever_becomes_of_orders_all_is_even_in_the_end(given_answers: list[Answer]) -> None:
     """The harness's own account: positions in the planned parts to the lot, and currencies that add up."""
@@ -345,8 +347,8 @@ def test_whatever_becomes_of_orders_all_is_even_in_the_end(given_answers: list[A
     harness.answers = list(given_answers)
     open_edge(harness)
     planned = {order.name: order.qty_lots for order in harness.orders}
-    for _ in range(60):
-        harness.advance(25 * MS)
+    for _ in range(15):
+        harness.advance(110 * MS)
         close_edge(harness)
     assert len(harness.trades) == 1
     parts = [Fraction(abs(lots), planned[name]) for name, lots in zip(HELD, moved(harness), strict=True)]
@@ -440,3 +442,9 @@ def test_what_must_hold_of_cycles_does() -> None:
     parameters = PARAMETERS | limits | {"derivatives": True, "threshold_bps": -20, "book_age_max_ms": 60_000}
     most = {"btc": "0.05", "eth": "0.5", "ratio": "0.5"}
     check_properties(Cycles, parameters, books, position_max=most, examples=60)
+
+
+def test_every_parameter_is_documented() -> None:
+    pages = [ROOT / "docs" / "strategies.md", ROOT / "docs" / "strategies" / "cycles.md"]
+    documented = {name for page in pages for name in re.findall(r"^\| `(\w+)` \|", page.read_text(), re.MULTILINE)}
+    assert set(CyclesParameters.__struct_fields__) <= documented

@@ -8,13 +8,11 @@ import sys
 from collections import Counter, defaultdict
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from crosswire.engine.report.report import write_report
-from crosswire.engine.report.rows import Rows
+from crosswire.engine.report.rows import Row, Rows
 from tests.support.paths import ROOT
 
 SECONDS = 3
@@ -24,8 +22,6 @@ TERMS = {  # base, quote, tick, lot: as in the example
     "ETHBTC": ("ETH", "BTC", Fraction(1, 10**6), Fraction(1, 1_000)),
 }
 FEE = Fraction(1, 10_000)
-
-Row = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows(run: Path, name: str) -> list[Row]:
-    found: list[Row] = pq.read_table(run / f"{name}.parquet").to_pylist()
-    return found
+    return Rows(run).table(f"{name}.parquet")
 
 
 def changes(fills: list[Row]) -> Counter[str]:

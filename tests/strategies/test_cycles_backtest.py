@@ -85,7 +85,7 @@ def test_positions_are_what_the_fills_come_to(run: Path) -> None:
     lots: Counter[str] = Counter()
     for each in rows(run, "fills"):
         lots[each["symbol"]] += each["qty_lots"] if each["side"] == "buy" else -each["qty_lots"]
-    summary = json.loads((run / "summary.json").read_text())
+    summary = json.loads((run / "summary.json").read_text(), parse_float=Fraction)
     assert summary["venues"]["spot"]["rejects"] == {}
     for name, (_base, _quote, _tick, lot) in TERMS.items():
         assert Fraction(summary["instruments"][f"spot/{name}"]["position"]) == lots[name] * lot
@@ -111,7 +111,7 @@ def test_records_name_all_legs(run: Path) -> None:
     assert {row["cycle"] for row in trades + found} == ways
     shown = Rows(run).find("opportunity", 1)
     assert sorted(shown.instruments) == ["spot/BTCUSDT", "spot/ETHBTC", "spot/ETHUSDT"]
-    summary = json.loads((run / "summary.json").read_text())
+    summary = json.loads((run / "summary.json").read_text(), parse_float=Fraction)
     assert [sorted(each["instruments"]) for each in summary["pairs"]] == [sorted(shown.instruments)]
     assert summary["opportunities"]["count"] == len(found)
 

@@ -8,7 +8,7 @@ import json  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
-from typing import Annotated  # noqa: E402
+from typing import Annotated, Literal  # noqa: E402
 
 import typer  # noqa: E402
 
@@ -373,13 +373,15 @@ def generate(
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 1,
     seconds: Annotated[int, typer.Option(help="Market time to make.")] = 60,
     venue: Annotated[list[str] | None, typer.Option(help="Which two; default: those that come with Crosswire.")] = None,
+    triangle: Annotated[bool, typer.Option(help="Three spot books of one venue instead of two venues.")] = False,
 ) -> None:
     """Make seeded captures of two venues in their real wire formats."""
     from crosswire.engine.errors import KNOWN_ERRORS
     from crosswire.engine.generate import generate_captures
 
+    market: Literal["pair", "triangle"] = "triangle" if triangle else "pair"
     try:
-        generated = generate_captures(directory, seed=seed, seconds=seconds, venues=venue or ())
+        generated = generate_captures(directory, seed=seed, seconds=seconds, venues=venue or (), market=market)
     except (*KNOWN_ERRORS, ValueError) as error:
         raise fail(error) from None
     console.print(generated)

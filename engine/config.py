@@ -133,6 +133,7 @@ class GenerateConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     seed: int  # the same one makes the same captures
     seconds: int  # of market data
     venues: list[str] = []  # which two; []: those that come with Crosswire
+    market: Literal["pair", "triangle"] = "pair"  # one book at each of two venues, or three spot books of one
 
 
 class LiveConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

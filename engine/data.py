@@ -20,13 +20,15 @@ def prepare_data(config: RunConfig, config_path: Path, console: Console | None) 
     if config.generate is not None and _missing(config, root):
         from crosswire.engine.generate import generate_captures
 
-        _say(console, f"generating {config.generate.seconds} s of two venues, seed {config.generate.seed} ...")
+        made = "three books" if config.generate.market == "triangle" else "two venues"
+        _say(console, f"generating {config.generate.seconds} s of {made}, seed {config.generate.seed} ...")
         try:
             generate_captures(
                 root / config.generate.directory,
                 seed=config.generate.seed,
                 seconds=config.generate.seconds,
                 venues=config.generate.venues,
+                market=config.generate.market,
             )
         except ValueError as error:
             raise ConfigError(f"{config_path}: generate: {error}") from None

@@ -1,14 +1,15 @@
 """The default data: nanosecond captures of two made-up venues in real wire formats, the same bytes for the same seed.
 
 What the market does is in `venues/generate/market.py`; each venue's own generator turns its side of it into packets, a
-few of which get lost. A venue's capture is `<venue>.pcap`.
+few of which get lost. A venue's capture is `<venue>.pcap`. Of a triangle all three books are one venue's, and each has
+a capture of its own, `<symbol>.pcap`.
 """
 
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from numba import literal_unroll
 
@@ -36,9 +37,10 @@ START_NS = 1_767_225_600 * NS_PER_S  # 2026-01-01 00:00:00 UTC
 SECONDS = 120
 SECONDS_MAX = 86_400
 GAP_INTERVAL_S = 15
-FIRST_GAPS = (0.35, 0.65)  # of each venue, in parts of that
+FIRST_GAPS = (0.35, 0.65, 0.5)  # of each capture, in parts of that
 PRICE_E6 = 60_000 * E6
 BUFFER_BYTES = 4 << 20
+Books = Literal["pair", "triangle"]
 
 
 @dataclass(frozen=True)
@@ -57,30 +59,31 @@ class GeneratedCapture:
 class GeneratedData:
     """What `generate_captures` wrote."""
 
-    captures: dict[str, GeneratedCapture]  # by venue
+    captures: dict[str, GeneratedCapture]  # by venue, or of a triangle by symbol
     seconds: int
-    crossed_moments: int  # times that one venue began to bid more than the other asked
+    crossed_moments: int  # times that one venue began to bid more than the other asked, or a triangle to be worth it
     jumps: int  # of the price that both follow
     dislocations: int  # of one venue alone
 
 
 def generate_captures(
-    directory: Path | str, seed: int = 1, seconds: int = SECONDS, venues: Sequence[str] = ()
+    directory: Path | str, seed: int = 1, seconds: int = SECONDS, venues: Sequence[str] = (), market: Books = "pair"
 ) -> GeneratedData:
     """Write a capture of each of two venues into `directory`, made if need be; each is written whole or not at all.
 
     About 1,250 messages a second and venue. `seconds` is 1 to SECONDS_MAX; ValueError otherwise. `venues` names the
-    two, in the order of their generators' places; without names they are those that come with Crosswire.
+    two, in the order of their generators' places; without names they are those that come with Crosswire. With `market`
+    "triangle" they are three books of the one venue that is named, or can make them up.
     """
     if not 1 <= seconds <= SECONDS_MAX:
         raise ValueError(f"seconds = {seconds}: must be 1 to {SECONDS_MAX}")
-    generators = find_generators(venues)
+    generators = find_triangle(venues) if market == "triangle" else find_generators(venues)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    market = make_market(list(generators.values()), seed, seconds)
+    made = make_market(list(generators.values()), seed, seconds)
     publishers = tuple(each.make_publisher(START_NS, BUFFER_BYTES) for each in generators.values())
     buffers = [each.buffer_of(own) for each, own in zip(generators.values(), publishers, strict=True)]
-    for place, (publisher, phase) in enumerate(zip(publishers, FIRST_GAPS, strict=True)):
+    for place, (publisher, phase) in enumerate(zip(publishers, FIRST_GAPS, strict=False)):
         publisher.place = place
         plan_losses(publisher.losses, seconds, phase)
     run = machine_code(fill_buffers)
@@ -88,17 +91,17 @@ def generate_captures(
         files = [closing.enter_context(CaptureWriter(directory / f"{venue}.pcap")) for venue in generators]
         goes_on = True
         while goes_on:
-            goes_on = run(market, publishers)
+            goes_on = run(made, publishers)
             for file, buffer in zip(files, buffers, strict=True):
                 file.write_memory(buffer.buffer.address, buffer.used)
                 buffer.used = 0
-    written = zip(generators, files, publishers, market.venues, strict=True)
+    written = zip(generators, files, publishers, made.venues, strict=False)  # of a pair the third is not used
     return GeneratedData(
-        captures={venue: summary(file, publisher, made) for venue, file, publisher, made in written},
+        captures={name: summary(file, publisher, venue) for name, file, publisher, venue in written},
         seconds=seconds,
-        crossed_moments=market.crossed_moments,
-        jumps=market.jumps,
-        dislocations=market.shocks,
+        crossed_moments=made.crossed_moments,
+        jumps=made.jumps,
+        dislocations=made.shocks,
     )
 
 
@@ -111,11 +114,27 @@ def find_generators(venues: Sequence[str]) -> dict[str, Generator]:
     return dict(sorted(found.items(), key=lambda item: item[1].place))
 
 
+def find_triangle(venues: Sequence[str]) -> dict[str, Generator]:
+    """Find the generators of the books of a triangle, by place; ConfigError if that is not one venue's."""
+    names = list(venues) or [name for name, entry in entry_points(VENUE_GROUP).items() if entry.package == OWN_PACKAGE]
+    found = [make() for name in names if (make := find_adapter(name).make_triangle) is not None]
+    if len(found) != 1 or len(venues) > 1:
+        raise ConfigError(f"generate: venues = {', '.join(names)}: must be one that can make up a triangle")
+    return {each.name: each for each in found[0]}
+
+
 def make_market(generators: Sequence[Generator], seed: int, seconds: int) -> MadeMarket:
-    """Make both venues as they behave, about to open at START_NS."""
-    market = MadeMarket(price_e6=PRICE_E6, step_ns=START_NS, end_ns=START_NS + seconds * NS_PER_S)
+    """Make all venues as they behave, about to open at START_NS."""
+    market = MadeMarket(
+        count=len(generators),
+        price_e6=PRICE_E6,
+        other_e6=PRICE_E6,
+        begin_e6=PRICE_E6,
+        step_ns=START_NS,
+        end_ns=START_NS + seconds * NS_PER_S,
+    )
     seed_random(market.random, seed)
-    for generator, venue in zip(generators, market.venues, strict=True):
+    for generator, venue in zip(generators, market.venues, strict=False):
         generator.behave(venue)
         venue.depth_min = 12
         venue.depth_max = 40

@@ -33,6 +33,7 @@ BUILT_IN = {
     "carry": "crosswire.strategies.carry:Carry",
     "lead_lag": "crosswire.strategies.lead_lag:LeadLag",
     "maker_taker": "crosswire.strategies.maker_taker:MakerTaker",
+    "cycles": "crosswire.strategies.cycles:Cycles",
     "restless": "crosswire.strategies.restless:Restless",
 }
 

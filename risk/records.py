@@ -5,6 +5,7 @@ the run; what they are called a run's first records say (`engine/journal/opening
 struct's end, and raises the kind's version.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Annotated
 
@@ -14,7 +15,9 @@ from crosswire.venues.order import OrderTerms
 
 STRATEGIES_MAX = 8  # of one run
 INSTRUMENTS_MAX = 256  # of one run: a sample of all fits the room that the journal keeps for one turn
-VERSION = 3  # of every kind below
+VERSION = 4  # of every kind below
+LEGS_MAX = 5  # of a cycle
+LEG_BITS = 10  # of `pack_legs`: an instrument below INSTRUMENTS_MAX, its side, and a 1
 TURNS_MAX = 24  # of one record
 TURN_ACTED_BIT = 8  # of a turn's word: the venues are below it, the time is above
 TURN_TIME_BIT = 16
@@ -165,8 +168,24 @@ class SampleRecord(Struct):
     fees_e9: i64  # settlement currency
 
 
+def pack_legs(legs: Sequence[tuple[int, int]]) -> int:
+    """Pack a cycle's (instrument, side)s into one number, LEG_BITS each, the first one lowest; never 0."""
+    assert len(legs) <= LEGS_MAX
+    return sum((instrument << 2 | side << 1 | 1) << place * LEG_BITS for place, (instrument, side) in enumerate(legs))
+
+
+def unpack_legs(packed: int) -> list[tuple[int, int]]:
+    """Unpack what `pack_legs` has packed; [] of 0."""
+    words = [packed >> place * LEG_BITS & (1 << LEG_BITS) - 1 for place in range(LEGS_MAX)]
+    return [(word >> 2, word >> 1 & 1) for word in words if word != 0]
+
+
 class OpportunityRecord(Struct):
-    """One span of time in which an executable edge was above the threshold."""
+    """One span of time in which an executable edge was above the threshold.
+
+    Of a cycle of more than two legs the bought instrument is that of the first, the sold one that of the last: money
+    is in the quote currency of both, edge and size are for the base coin of the first.
+    """
 
     strategy: i64
     start_ns: i64
@@ -186,10 +205,11 @@ class OpportunityRecord(Struct):
     peak_ns: i64
     peak_buy_ticks: i64
     peak_sell_ticks: i64
+    legs: i64  # since version 4: of a cycle of more than two, all of them (`pack_legs`); 0: `buy` and `sell` are all
 
 
 class TradeRecord(Struct):
-    """One arbitrage trade: two legs meant to be equal and opposite."""
+    """One arbitrage trade: two legs meant to be equal and opposite, or a cycle of more."""
 
     trade_id: i64
     strategy: i64
@@ -209,6 +229,7 @@ class TradeRecord(Struct):
     # Since version 3: the best prices when it was decided on.
     first_buy_ticks: i64
     first_sell_ticks: i64
+    legs: i64  # since version 4: as in `OpportunityRecord`
 
 
 class ValueRecord(Struct):

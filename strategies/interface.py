@@ -26,6 +26,7 @@ import msgspec
 
 from crosswire.nic.memory.struct import Struct
 from crosswire.nic.unit.compile import generic, inlined
+from crosswire.risk.gate import InstrumentLimits
 from crosswire.strategies.desk import Desk
 from crosswire.strategies.parameters import out_of_range
 from crosswire.venues.instrument import Instrument
@@ -62,6 +63,7 @@ class BuildContext:
     instruments: list[Instrument]
     names: dict[str, int]  # "venue/symbol" -> market index
     holding: dict[str, HoldingTerms] = field(default_factory=dict)  # by "venue/symbol"
+    limits: list[InstrumentLimits] = field(default_factory=list)  # the gate's, by market index; []: there is no gate
 
     def index_of(self, name: str) -> int:
         """Find the market index of "venue/symbol"; ValueError naming what there is."""

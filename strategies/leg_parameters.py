@@ -1,4 +1,4 @@
-"""Parameters that every two-legged strategy has, and their way into `Legs`."""
+"""Parameters that every strategy of several legs has, and their way into `Legs`."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -18,11 +18,9 @@ TICKS_MAX = 1_000_000  # of a distance in a book
 BPS_MAX = 5_000  # of any edge, loss or adjustment: rates stay well inside 64 bits
 
 
-class LegParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """Sizes are in the base coin; limits have no defaults."""
+class RepairParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """When a trade starts, and what is done about a leg that does not fill."""
 
-    size_max: Annotated[Decimal, Parameter("base coin", "of one trade", above=0)]
-    position_max: Annotated[Decimal, Parameter("base coin", "of each instrument, long or short", above=0)]
     unwind_loss_max_bps: Annotated[
         Decimal,
         Parameter(
@@ -34,7 +32,6 @@ class LegParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
             step=Decimal("1e-5"),
         ),
     ]
-    size_min: Annotated[Decimal, Parameter("base coin", "of one trade, when it starts", least=0)] = Decimal(0)
     quote_adjustment_bps: Annotated[
         dict[str, Decimal],
         Parameter(
@@ -51,12 +48,12 @@ class LegParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
             field="legs.slippage_ticks",
         ),
     ] = 0
-    open_trades_max: Annotated[int, Parameter("trades", "of one pair of instruments", least=1)] = 1
+    open_trades_max: Annotated[int, Parameter("trades", "in flight on the same instruments", least=1)] = 1
     cooldown_us: Annotated[
         int,
         Parameter(
             "us",
-            "between two starts of one pair",
+            "between two starts on the same instruments",
             least=0,
             most=DURATION_MAX_MS * 1_000,
             field="legs.cooldown_ns",
@@ -92,9 +89,32 @@ class LegParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     give_up_ms: Annotated[int, Parameter("ms", "from a trade's start: not flat by then is an alarm", least=1)] = 5_000
 
 
+class LegParameters(RepairParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Of two legs. Sizes are in the base coin; limits have no defaults."""
+
+    size_max: Annotated[Decimal, Parameter("base coin", "of one trade", above=0)]
+    position_max: Annotated[Decimal, Parameter("base coin", "of each instrument, long or short", above=0)]
+    size_min: Annotated[Decimal, Parameter("base coin", "of one trade, when it starts", least=0)] = Decimal(0)
+
+
 def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], context: BuildContext) -> None:
     """Set up `legs` for these instruments; ValueError with one line on the first contradiction."""
-    _check_numbers(parameters)
+    if parameters.size_min > parameters.size_max:
+        raise ValueError(f"size_min = {parameters.size_min} is above size_max = {parameters.size_max}")
+    if parameters.position_max < parameters.size_max:
+        raise ValueError(f"position_max = {parameters.position_max} is below size_max = {parameters.size_max}")
+    traded = fill_in_repairs(legs, parameters, instruments, context)
+    for position, (name, instrument) in enumerate(zip(instruments, traded, strict=True)):
+        _check_underlying(name, instrument, instruments[0], traded[0])
+        adjustment = parameters.quote_adjustment_bps.get(name, Decimal(0))
+        set_listing(legs.listings[position], instrument, adjustment, to_e9(parameters.position_max, "position_max"))
+
+
+def fill_in_repairs(
+    legs: Legs, parameters: RepairParameters, instruments: list[str], context: BuildContext
+) -> list[Instrument]:
+    """Set up all of `legs` but its listings, and find the instruments; ValueError as `fill_in_legs`."""
+    _check_times(parameters)
     if not 2 <= len(instruments) <= LISTINGS_MAX:
         raise ValueError(f"instruments: 2 to {LISTINGS_MAX} are needed, not {len(instruments)}")
     if len(set(instruments)) != len(instruments):
@@ -107,9 +127,8 @@ def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], 
     legs.count = len(instruments)
     traded = [context.instruments[context.index_of(name)] for name in instruments]
     for position, (name, instrument) in enumerate(zip(instruments, traded, strict=True)):
-        _check_instrument(name, instrument, instruments[0], traded[0])
-        adjustment = parameters.quote_adjustment_bps.get(name, Decimal(0))
-        set_listing(legs.listings[position], instrument, adjustment, to_e9(parameters.position_max, "position_max"))
+        if instrument.payoff not in (Payoff.LINEAR, Payoff.INVERSE):
+            raise ValueError(f"instruments: {name} is neither linear nor inverse")
         legs.listing_of[instrument.index] = position
     legs.slippage_ticks = parameters.slippage_ticks
     legs.retries = parameters.retries
@@ -124,6 +143,7 @@ def fill_in_legs(legs: Legs, parameters: LegParameters, instruments: list[str], 
     legs.open_trades_max = parameters.open_trades_max
     legs.cooldown_ns = parameters.cooldown_us * NS_PER_US
     legs.book_age_max_ns = parameters.book_age_max_ms * NS_PER_MS
+    return traded
 
 
 def bps_e9(bps: Decimal, what: str) -> int:
@@ -131,11 +151,7 @@ def bps_e9(bps: Decimal, what: str) -> int:
     return to_e9(bps / 10_000, what)
 
 
-def _check_numbers(parameters: LegParameters) -> None:
-    if parameters.size_min > parameters.size_max:
-        raise ValueError(f"size_min = {parameters.size_min} is above size_max = {parameters.size_max}")
-    if parameters.position_max < parameters.size_max:
-        raise ValueError(f"position_max = {parameters.position_max} is below size_max = {parameters.size_max}")
+def _check_times(parameters: RepairParameters) -> None:
     if parameters.retry_window_us * NS_PER_US > parameters.give_up_ms * NS_PER_MS:
         raise ValueError(
             f"retry_window_us = {parameters.retry_window_us} is longer than give_up_ms = {parameters.give_up_ms}"
@@ -146,8 +162,6 @@ def _check_numbers(parameters: LegParameters) -> None:
         )
 
 
-def _check_instrument(name: str, instrument: Instrument, first_name: str, first: Instrument) -> None:
+def _check_underlying(name: str, instrument: Instrument, first_name: str, first: Instrument) -> None:
     if instrument.underlying != first.underlying:
         raise ValueError(f"instruments: {name} and {first_name} have different underlyings")
-    if instrument.payoff not in (Payoff.LINEAR, Payoff.INVERSE):
-        raise ValueError(f"instruments: {name} is neither linear nor inverse")

@@ -273,7 +273,7 @@ def ask_for_legs(
     trade_id = next_trade_id(desk)
     buy_instrument, sell_instrument = legs.listings[buy].instrument, legs.listings[sell].instrument
     buy_limit, sell_limit = max(1, buy_ticks + legs.slippage_ticks), max(1, sell_ticks - legs.slippage_ticks)
-    buy_tag, sell_tag = _tag_of(TradeState.WORKING, buy, place), _tag_of(TradeState.WORKING, sell, place)
+    buy_tag, sell_tag = tag_of(TradeState.WORKING, buy, place), tag_of(TradeState.WORKING, sell, place)
     buy_plan, sell_plan = plan_of(place, BUY), plan_of(place, SELL)
     # `blocked_by` has left room for two requests.
     add_order(desk, buy_instrument, BUY, buy_limit, buy_lots, IOC, buy_ticks, trade_id, buy_tag, buy_plan)
@@ -347,7 +347,8 @@ def _fill_in(legs: Legs, desk: Desk, trade: Trade, buy: int, sell: int, plan: Pl
 
 
 @inlined
-def _tag_of(state: int, listing: int, place: int) -> int:
+def tag_of(state: int, listing: int, place: int) -> int:
+    """Return an order's tag."""
     return (state << TAG_BITS | listing) << TAG_BITS | place
 
 
@@ -371,7 +372,7 @@ def send_leg(
 ) -> bool:
     """Send one IOC of a trade, never below one tick; False if the desk takes no more requests in this turn."""
     trade = legs.trades[place]
-    tag = _tag_of(trade.state, listing, place)
+    tag = tag_of(trade.state, listing, place)
     instrument = legs.listings[listing].instrument
     price_ticks = max(1, limit_ticks)
     sent = submit(
@@ -435,13 +436,19 @@ def take_timer(legs: Legs, desk: Desk) -> None:
         trade = legs.trades[place]
         if trade.state == TradeState.FREE:
             continue
-        if trade.state != TradeState.FAILED and desk.now_ns >= trade.give_up_ns:
-            trade.state = TradeState.FAILED
-            legs.failed += 1
-            legs.alarms += 1
+        give_up_if_due(legs, desk, trade)
         go_on(legs, desk, place)
         if trade.state != TradeState.FREE and trade.state != TradeState.FAILED:
             wake_at(desk, trade.give_up_ns)
+
+
+@inlined
+def give_up_if_due(legs: Legs, desk: Desk, trade: Trade) -> None:
+    """Raise the alarm for a trade whose time is up."""
+    if trade.state != TradeState.FAILED and desk.now_ns >= trade.give_up_ns:
+        trade.state = TradeState.FAILED
+        legs.failed += 1
+        legs.alarms += 1
 
 
 @compiled

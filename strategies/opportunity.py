@@ -62,6 +62,7 @@ class Opportunity(Struct):
     captured_size_e9: i64
     attempts: i64
     blocked_by: i64  # Blocked
+    legs: i64
 
 
 class Opportunities(Struct):
@@ -224,5 +225,6 @@ def _write(desk: Desk, opportunity: Opportunity) -> None:
     record.peak_ns = opportunity.peak_ns
     record.peak_buy_ticks = opportunity.peak_buy_ticks
     record.peak_sell_ticks = opportunity.peak_sell_ticks
+    record.legs = opportunity.legs
     record_opportunity(desk)
     opportunity.state = OpportunityState.FREE

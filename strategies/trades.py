@@ -1,4 +1,5 @@
-"""Trades in flight: two legs meant to be equal and opposite, and what became of each.
+"""Trades in flight: two legs meant to be equal and opposite, and what became of each. Those of a cycle of more legs are
+kept in the same struct, with what is more to them beside it (`strategies.cycle_trades`).
 
 Sizes are exact sums of fills in 1e-9 of the base coin; an inverse contract's fill of N USD at price p is N / p coins.
 Its P&L at a later price q, N / p - N / q coins, is worth N / p * (q - p) USD: that of N / p coins bought at p. So equal
@@ -27,8 +28,8 @@ class TradeState(IntEnum):
 class Outcome(IntEnum):
     """How a trade ended."""
 
-    COMPLETE = 1  # both legs filled at once, wholly or in equal parts
-    MISSED = 2  # neither leg filled
+    COMPLETE = 1  # all legs filled at once, wholly or in equal parts
+    MISSED = 2  # no leg filled
     RETRIED = 3  # flat after retries of the missing leg
     HEDGED = 4  # flat with a third instrument in place of the missing leg
     UNWOUND = 5  # flat after trading back what was ahead
@@ -73,6 +74,7 @@ class Trade(Struct):
     is_ahead: i64  # 1: one leg is ahead of the other by more than the tolerance, since `ahead_since_ns`
     ahead_since_ns: i64
     unhedged_ns: i64
+    legs: i64  # of a cycle, as in `TradeRecord`; 0: `buy` and `sell` are all
 
 
 @compiled
@@ -95,18 +97,24 @@ def book_fill(trade: Trade, desk: Desk, stage: int, side: int, size_e9: int, cas
         trade.bought_e9 += size_e9
     else:
         trade.sold_e9 += size_e9
+    count_stage(trade, stage, size_e9)
+    note_ahead(trade, 1 if abs(residual_e9(trade)) > trade.tolerance_e9 else 0, desk.now_ns)
+
+
+@compiled
+def count_stage(trade: Trade, stage: int, size_e9: int) -> None:
+    """Count a fill of an order that was sent in state `stage`."""
     if stage == TradeState.RETRYING:
         trade.retried_e9 += size_e9
     elif stage == TradeState.HEDGING:
         trade.hedged_e9 += size_e9
     elif stage != TradeState.WORKING:
         trade.unwound_e9 += size_e9
-    _note_ahead(trade, desk.now_ns)
 
 
 @compiled
-def _note_ahead(trade: Trade, now_ns: int) -> None:
-    is_ahead = 1 if abs(residual_e9(trade)) > trade.tolerance_e9 else 0
+def note_ahead(trade: Trade, is_ahead: int, now_ns: int) -> None:
+    """Note whether one leg is ahead of another now."""
     if is_ahead != trade.is_ahead:
         if is_ahead != 0:
             trade.ahead_since_ns = now_ns
@@ -120,10 +128,10 @@ def outcome_of(trade: Trade) -> int:
     """Tell the outcome of a trade that is flat now."""
     if trade.state == TradeState.FAILED:
         return Outcome.FAILED
-    if trade.bought_e9 == 0 and trade.sold_e9 == 0:
-        return Outcome.MISSED
     if trade.unwound_e9 != 0:
         return Outcome.UNWOUND
+    if trade.bought_e9 == 0 and trade.sold_e9 == 0:
+        return Outcome.MISSED
     if trade.hedged_e9 != 0:
         return Outcome.HEDGED
     if trade.retried_e9 != 0:
@@ -155,5 +163,6 @@ def write_trade(
     record.miss_cost_e9 = trade.miss_cost_e9
     record.first_buy_ticks = trade.first_buy_ticks
     record.first_sell_ticks = trade.first_sell_ticks
+    record.legs = trade.legs
     record_trade(desk)
     trade.state = TradeState.FREE

@@ -229,12 +229,13 @@ class VenueProcess:
 
 @dataclass(frozen=True, kw_only=True)
 class Generator:
-    """Turns one side of the made-up market of two venues (`venues/generate`) into the venue's packets."""
+    """Turns one book of the made-up market (`venues/generate`) into the venue's packets."""
 
-    place: int  # of the two: the order counts, since both draw from one seed
+    place: int  # among the books: the order counts, since all draw from one seed
     behave: Callable[[Any], None]  # sets how the `MadeVenue` trades
     make_publisher: Callable[[int, int], Any]  # (start_ns, buffer's bytes) -> the venue's `Publisher`
     buffer_of: Callable[[Any], Any]  # of a publisher: the struct that has `buffer` and `used`, its whole pcap records
+    name: str = ""  # of its capture; "": the venue's
 
 
 def believe_ready(session: Any, _ring: Any, now_ns: int) -> None:
@@ -310,6 +311,7 @@ class Adapter:
     importers: Mapping[str, Importer] = field(default_factory=dict)  # by name; a configuration's recordings: the first
     processes: Mapping[str, VenueProcess] = field(default_factory=dict)  # by the name that it is started by
     make_generator: Callable[[], Generator] | None = None  # None: there are no made-up captures of it
+    make_triangle: Callable[[], Sequence[Generator]] | None = None  # the same of three spot books, by place
     # (setup, a replay of its captures, which it reads to their end) -> the funding of its perpetuals: each rate is for
     # 8 h, and paid continuously until the next one. None: its market data does not tell that.
     read_funding: Callable[[VenueSetup, Replay], FeedRates] | None = None

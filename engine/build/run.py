@@ -157,7 +157,8 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
         engine.state.is_lost[index] = 1
     money = read_money(config, config_path)
     places = {name: index for index, name in enumerate(names)}
-    context = BuildContext(list(market.instruments), places, money.holding)
+    limits = [gate.limits[index] for index in range(market.count)]
+    context = BuildContext(list(market.instruments), places, money.holding, limits)
     strategies = [
         build_strategy(cls, each.parameters, context, where)
         for cls, each in zip(classes, config.strategies, strict=True)

@@ -13,10 +13,11 @@ from crosswire.engine.report.profit import Holdings, Profit, Top, make_holdings,
 from crosswire.engine.report.recorder import FILLS, POSITIONS, SIDE_NAMES, TRADES, InstrumentInfo
 from crosswire.engine.report.text import time_text
 from crosswire.nic.warning import DataWarning
+from crosswire.risk.records import unpack_legs
 from crosswire.venues.book.book import NO_ASK, NO_BID
 
-Pair = tuple[int, int]  # market indices, the smaller first
-NO_PAIR: Pair = (-1, -1)  # of fills that no trade of two legs has
+Pair = tuple[int, ...]  # market indices, rising: two, or all of a cycle
+NO_PAIR: Pair = (-1, -1)  # of fills that no trade has
 FILL_COLUMNS = [
     "instrument",
     "side",
@@ -134,15 +135,23 @@ def _carry(account: Account, whole: Holdings, held: Carried) -> None:
     whole.begin(account.info.index, held.lots, held.entry_cash_e9, account.carried_e9)
 
 
+def instruments_of(buy: int, sell: int, legs: int) -> Pair:
+    """List the instruments of an opportunity or a trade."""
+    cycle = sorted(instrument for instrument, _side in unpack_legs(legs))
+    return tuple(cycle) if cycle else (min(buy, sell), max(buy, sell))
+
+
 class _Pairs:
-    """The fills of each pair's trades as an account of its own."""
+    """The fills of each pair's trades as an account of its own, and those of each cycle's."""
 
     def __init__(self, directory: Path, instruments: list[InstrumentInfo]) -> None:
         self._instruments = instruments
-        trades = read_table(directory / TRADES, ["strategy", "trade_id", "buy_instrument", "sell_instrument"])
-        legs = np.sort(np.stack([trades["buy_instrument"], trades["sell_instrument"]]).astype(np.int64), axis=0)
-        keys = zip(trades["strategy"].tolist(), trades["trade_id"].tolist(), strict=True)
-        self._pair_of: dict[tuple[str, int], Pair] = dict(zip(keys, map(tuple, legs.T.tolist()), strict=True))
+        names = ["strategy", "trade_id", "buy_instrument", "sell_instrument", "legs"]
+        trades = (values.tolist() for values in read_table(directory / TRADES, names).values())
+        self._pair_of: dict[tuple[str, int], Pair] = {
+            (strategy, number): instruments_of(int(buy), int(sell), int(legs))
+            for strategy, number, buy, sell, legs in zip(*trades, strict=True)
+        }
         self._trades: dict[Pair, int] = {}
         for pair in self._pair_of.values():
             self._trades[pair] = self._trades.get(pair, 0) + 1

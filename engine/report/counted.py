@@ -11,6 +11,8 @@ from bisect import bisect_left
 import numpy as np
 
 from crosswire.engine.report.columns import Values
+from crosswire.risk.records import unpack_legs
+from crosswire.venues.side import BUY
 
 
 class _Taken:
@@ -31,16 +33,18 @@ class _Taken:
         self._ends.insert(place, end_ns)
 
 
-def counted_once(start_ns: Values, end_ns: Values, buy: Values, sell: Values, value_e9: Values) -> Values:
-    """Tell which opportunities count; what has no duration takes its leg for 1 ns."""
+def counted_once(start_ns: Values, end_ns: Values, buy: Values, sell: Values, value_e9: Values, legs: Values) -> Values:
+    """Tell which opportunities count; what has no duration takes its leg for 1 ns. `legs` are packed, of cycles."""
     counted = np.zeros(len(value_e9), bool)
     sides: dict[tuple[bool, int], _Taken] = {}
     for row in np.argsort(-value_e9.astype(np.int64), kind="stable").tolist():
         start, end = int(start_ns[row]), max(int(end_ns[row]), int(start_ns[row]) + 1)
-        legs = [sides.setdefault(key, _Taken()) for key in ((True, int(buy[row])), (False, int(sell[row])))]
-        places = [leg.place(start, end) for leg in legs]
+        packed = [(side == BUY, instrument) for instrument, side in unpack_legs(int(legs[row]))]
+        keys = packed or [(True, int(buy[row])), (False, int(sell[row]))]
+        taken = [sides.setdefault(key, _Taken()) for key in keys]
+        places = [leg.place(start, end) for leg in taken]
         if min(places) >= 0:
             counted[row] = True
-            for leg, place in zip(legs, places, strict=True):
+            for leg, place in zip(taken, places, strict=True):
                 leg.add(place, start, end)
     return counted

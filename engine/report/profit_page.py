@@ -69,7 +69,7 @@ def _add_instruments(page: Page, summary: RunSummary) -> None:
 def _add_pairs(page: Page, summary: RunSummary) -> None:
     rows = [
         (
-            " and ".join(pair.instruments) or "no trade of two legs",
+            " and ".join(pair.instruments) or "no trade of several legs",
             number_text(pair.trades),
             number_text(pair.fills),
             *parts_row(profit, currency)[:-1],

@@ -31,6 +31,7 @@ from crosswire.risk.records import (
     SampleRecord,
     TradeRecord,
     ValueRecord,
+    unpack_legs,
 )
 from crosswire.strategies.messages import message_text
 from crosswire.venues.book.book import NO_ASK, NO_BID
@@ -457,7 +458,12 @@ class _Columns:
         return {
             "buy": _named(rows["buy_instrument"], self._labels),
             "sell": _named(rows["sell_instrument"], self._labels),
+            "cycle": _named(rows["legs"], {packed: self._cycle(packed) for packed in np.unique(rows["legs"]).tolist()}),
         }
+
+    def _cycle(self, packed: int) -> str:
+        """Write the legs of a cycle of more than two, "" of any other."""
+        return ", ".join(f"{SIDE_NAMES[side]} {self._labels[instrument]}" for instrument, side in unpack_legs(packed))
 
     def _reasons(self, state: np.ndarray, reason: np.ndarray) -> Any:
         """Name the reasons of vetoes and rejects, which are numbered apart: the state says which list to use."""

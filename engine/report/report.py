@@ -111,6 +111,7 @@ class _Report:
                 "strategy",
                 "first_buy_ticks",
                 "first_sell_ticks",
+                "legs",
             ],
         )
         self.opportunities = read_table(
@@ -128,6 +129,7 @@ class _Report:
                 "peak_ns",
                 "peak_buy_ticks",
                 "peak_sell_ticks",
+                "legs",
             ],
         )
         self.range_ns = (self.summary.first_time_ns, max(self.summary.last_time_ns, self.summary.first_time_ns + 1))
@@ -145,8 +147,9 @@ class _Report:
         add_headline(page, summary, self.range_ns)
         add_profits(page, summary, self.lines, self.range_ns)
         if summary.has_legs:
-            spreads = SpreadPage(page, self.instruments, self.settings, self.lines, self.range_ns)
-            spreads.add(self.pairs, self.fills, self.trades, self.missed, self.opportunities)
+            if self.pairs or not self._has_cycles():
+                spreads = SpreadPage(page, self.instruments, self.settings, self.lines, self.range_ns)
+                spreads.add(self.pairs, self.fills, self.trades, self.missed, self.opportunities)
             self._opportunities()
         else:
             add_fills(page, summary, self.lines, self.fills, self.range_ns)
@@ -165,21 +168,26 @@ class _Report:
         return page.render()
 
     def _choose_pairs(self) -> list[Pair]:
-        """Choose the pairs most traded, then most seen; without either, instruments of one underlying."""
+        """Choose the pairs most traded, then most seen; without any of several legs, instruments of one underlying."""
         counts: Counter[Pair] = Counter()
         for table, weight in ((self.trades, 1_000_000), (self.opportunities, 1)):
-            legs = np.sort(np.stack([table["buy_instrument"], table["sell_instrument"]]).astype(np.int64), axis=0)
+            legs = np.stack([table["buy_instrument"], table["sell_instrument"]])[:, table["legs"] == 0]
+            legs = np.sort(legs.astype(np.int64), axis=0)
             if legs.size:
                 pairs, numbers = np.unique(legs, axis=1, return_counts=True)
                 for (first, second), number in zip(pairs.T.tolist(), numbers.tolist(), strict=True):
                     if first != second and first >= 0 and second < len(self.instruments):
                         counts[first, second] += weight * number
-        if not counts:
+        if not counts and not self._has_cycles():
             for first in self.instruments:
                 for second in self.instruments[first.index + 1 :]:
                     if first.underlying == second.underlying:
                         counts[first.index, second.index] = 1
         return [pair for pair, _ in counts.most_common(PAIRS_MAX)]
+
+    def _has_cycles(self) -> bool:
+        """Tell whether there are cycles of more than two legs: they have no spread to be drawn."""
+        return any(table["legs"].any() for table in (self.trades, self.opportunities))
 
     def _cumulative(self, time_ns: Values, amounts: Values, name: str, colour: str) -> plots.Trace:
         order = np.argsort(time_ns, kind="stable")
@@ -227,7 +235,7 @@ class _Report:
         quotes = np.array([info.quote for info in self.instruments])
         quote = Counter(quotes[found["buy_instrument"]].tolist()).most_common(1)[0][0]
         sides = (found["buy_instrument"], found["sell_instrument"])
-        counted = counted_once(found["start_ns"], found["end_ns"], *sides, found["peak_value_e9"])
+        counted = counted_once(found["start_ns"], found["end_ns"], *sides, found["peak_value_e9"], found["legs"])
         offered = (quotes[found["buy_instrument"]] == quote) & counted
         own = quotes[trades["buy_instrument"].astype(np.int64)] == quote
         start, end = trades["start_ns"][own], trades["end_ns"][own]

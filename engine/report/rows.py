@@ -9,13 +9,14 @@ from crosswire.engine.report.columns import check_columns, opened
 from crosswire.engine.report.recorder import FILLS, OPPORTUNITIES, ORDERS, TRADES
 from crosswire.engine.report.summary import RunSummary, read_summary
 from crosswire.engine.report.text import duration_text, precise_time_text
+from crosswire.risk.records import unpack_legs
 
 KINDS = {"opportunity": OPPORTUNITIES, "trade": TRADES, "order": ORDERS}
 Kind = Literal["opportunity", "trade", "order"]
 Row = dict[str, Any]
 INSTRUMENT = ["venue", "symbol", "size_currency"]
 BELONGING = ["client_order_id", "trade_id", "strategy"]
-LEGS = ["strategy", "buy", "sell", "buy_instrument", "sell_instrument", "start_ns", "end_ns"]
+LEGS = ["strategy", "buy", "sell", "buy_instrument", "sell_instrument", "legs", "start_ns", "end_ns"]
 COLUMNS = {  # that are read by name; all are shown
     OPPORTUNITIES: [*LEGS, "peak_ns"],
     TRADES: [*LEGS, "trade_id"],
@@ -126,13 +127,14 @@ class Rows:
         same = [
             trade["trade_id"]
             for trade in self.table(TRADES)
-            if all(trade[key] == row[key] for key in ("strategy", "buy_instrument", "sell_instrument"))
+            if all(trade[key] == row[key] for key in ("strategy", "buy_instrument", "sell_instrument", "legs"))
             and row["start_ns"] <= trade["start_ns"] <= row["end_ns"]
         ]
         moments = {"just before": row["start_ns"] - 1, "at its start": row["start_ns"], "at its peak": row["peak_ns"]}
         moments["at its end"] = row["end_ns"]
         belonging = self._belonging(row["strategy"], set(same))
-        return self._found("opportunity", number, row, belonging, [row["buy"], row["sell"]], moments)
+        names = [self.summary.definitions[instrument].name for instrument, _side in unpack_legs(row["legs"])]
+        return self._found("opportunity", number, row, belonging, names or [row["buy"], row["sell"]], moments)
 
     def _trade(self, number: int, row: Row) -> Found:
         orders, fills = self._belonging(row["strategy"], {row["trade_id"]})

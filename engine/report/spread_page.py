@@ -57,7 +57,7 @@ class SpreadPage:
             bid, ask = (self._line(pair, is_ask, trades, found) for is_ask in (False, True))
             figure = plots.spread_figure(bid, ask, markers, self._levels(first, second), "the spread", self.range_ns)
             self.page.figure(f"{second.name} against {first.name}", figure)
-        undrawn = int(np.count_nonzero(np.isnan(bought) | np.isnan(sold)))
+        undrawn = int(np.count_nonzero((np.isnan(bought) | np.isnan(sold)) & (trades["legs"] == 0)))
         if undrawn:
             self.page.note(
                 f"{number_text(undrawn)} trades were not filled on both of their instruments; they have no mark."
@@ -80,7 +80,7 @@ class SpreadPage:
 
     def _acted(self, pair: Pair, buys_second: bool, table: Table) -> Values:
         buy, sell = (pair[1], pair[0]) if buys_second else pair
-        own: Values = (table["buy_instrument"] == buy) & (table["sell_instrument"] == sell)
+        own: Values = (table["buy_instrument"] == buy) & (table["sell_instrument"] == sell) & (table["legs"] == 0)
         return own
 
     def _line(self, pair: Pair, is_ask: bool, trades: Table, found: Table) -> tuple[Values, Values]:

@@ -331,7 +331,7 @@ def _sums_by_currency(
 
 
 def _opportunities(path: Path, instruments: list[InstrumentInfo]) -> OpportunitySummary:
-    numbers = ["start_ns", "end_ns", "buy_instrument", "sell_instrument", "peak_value_e9"]
+    numbers = ["start_ns", "end_ns", "buy_instrument", "sell_instrument", "peak_value_e9", "legs"]
     kept: list[dict[str, np.ndarray[Any, Any]]] = [{name: np.empty(0, np.int64) for name in numbers}]
     captured = attempted = 0
     blocked: Counter[str] = Counter()
@@ -340,8 +340,8 @@ def _opportunities(path: Path, instruments: list[InstrumentInfo]) -> Opportunity
         captured += int(np.count_nonzero(rows["captured_size_e9"] > 0))
         attempted += int(np.count_nonzero(rows["attempts"] > 0))
         blocked.update(rows["blocked_by"][rows["attempts"] == 0].tolist())
-    start, end, buy, sell, value = (np.concatenate([part[name] for part in kept]) for name in numbers)
-    counted = counted_once(start, end, buy, sell, value)
+    start, end, buy, sell, value, legs = (np.concatenate([part[name] for part in kept]) for name in numbers)
+    counted = counted_once(start, end, buy, sell, value, legs)
     ordered = np.sort(end - start)
     count = len(ordered)
     return OpportunitySummary(

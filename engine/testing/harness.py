@@ -31,7 +31,7 @@ import msgspec
 
 from crosswire.nic.journal.files import MemoryJournal, make_journal
 from crosswire.nic.journal.reader import read_memory
-from crosswire.nic.memory.struct import Array, Struct, size_of
+from crosswire.nic.memory.struct import Array, Struct, copy_struct
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.position import Position, add_fill, change_open
@@ -50,7 +50,7 @@ from crosswire.strategies.desk import (
 from crosswire.strategies.messages import message_text
 from crosswire.strategies.parameters import declared_parameters
 from crosswire.venues.book.book import clear_book, make_books, refresh_top, set_level
-from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, fee_e9
+from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, fee_e9, set_text
 from crosswire.venues.money.terms import HoldingTerms
 from crosswire.venues.order import (
     GTC,
@@ -149,14 +149,32 @@ def linear(
     taker_fee_bps: Number = 5,
     kind: Kind = Kind.PERPETUAL,
     maker_fee_bps: Number = 0,
+    base: str = "BTC",
+    quote: str = "USDT",
 ) -> Instrument:
     """A linear instrument; the lot is in the base coin."""
-    return _instrument(Payoff.LINEAR, kind, tick, lot, taker_fee_bps, maker_fee_bps)
+    instrument = _instrument(Payoff.LINEAR, kind, tick, lot, taker_fee_bps, maker_fee_bps)
+    return _named(instrument, base, quote, quote)
 
 
-def inverse(tick: Number = "0.5", lot: Number = 10, taker_fee_bps: Number = 5, maker_fee_bps: Number = 0) -> Instrument:
+def inverse(
+    tick: Number = "0.5",
+    lot: Number = 10,
+    taker_fee_bps: Number = 5,
+    maker_fee_bps: Number = 0,
+    base: str = "BTC",
+    quote: str = "USD",
+) -> Instrument:
     """An inverse perpetual; the lot is in the quote currency."""
-    return _instrument(Payoff.INVERSE, Kind.PERPETUAL, tick, lot, taker_fee_bps, maker_fee_bps)
+    instrument = _instrument(Payoff.INVERSE, Kind.PERPETUAL, tick, lot, taker_fee_bps, maker_fee_bps)
+    return _named(instrument, base, quote, base)
+
+
+def _named(instrument: Instrument, base: str, quote: str, settlement: str) -> Instrument:
+    set_text(instrument.base, base)
+    set_text(instrument.quote, quote)
+    set_text(instrument.settlement, settlement)
+    return instrument
 
 
 def _instrument(
@@ -302,7 +320,7 @@ class Harness:
         self.kept = MemoryJournal(journal)
         self.desk.journal = _array_of(journal)
         for index, given in enumerate(instruments.values()):
-            _copy(self.desk.instruments[index], given)
+            copy_struct(self.desk.instruments[index], given)
             self.desk.instruments[index].index = index
             self.desk.instruments[index].venue = index
         context = interface.BuildContext(
@@ -677,10 +695,3 @@ def _whole(value: Fraction, what: str) -> int:
 def _array_of(struct: Struct) -> Any:
     """A struct as a pointer's target of one element."""
     return Array(struct.address, type(struct), 1, struct.memory)
-
-
-def _copy(destination: Struct, source: Struct) -> None:
-    assert size_of(type(destination)) == size_of(type(source))
-    for name, described in type(source).fields.items():
-        if described.is_scalar:
-            setattr(destination, name, getattr(source, name))

@@ -5,12 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosswire.engine.report.counted import counted_once
+from crosswire.risk.records import pack_legs
+from crosswire.venues.side import BUY, SELL
 
 
 def counted(*rows: tuple[int, ...]) -> list[bool]:
     """Of (start, end, buy, sell, value)."""
     columns = np.array(rows, np.int64).reshape(len(rows), 5).T
-    return counted_once(*columns).tolist()
+    return counted_once(*columns, np.zeros(len(rows), np.int64)).tolist()
+
+
+def test_every_leg_of_a_cycle_counts() -> None:
+    # One cycle buys 0 and 1 and sells 2, the second sells 2 as well; the third sells 1 as the second does.
+    legs = [pack_legs(each) for each in ([(0, BUY), (1, BUY), (2, SELL)], [(3, BUY), (1, SELL), (2, SELL)])]
+    legs.append(pack_legs([(4, BUY), (1, SELL), (0, SELL)]))
+    columns = np.array([(0, 10, 0, 2, 5), (0, 10, 3, 2, 7), (0, 10, 4, 0, 1)], np.int64).T
+    assert counted_once(*columns, np.array(legs, np.int64)).tolist() == [False, True, False]
+    columns = np.array([(0, 10, 0, 2, 5), (0, 10, 3, 9, 4), (0, 10, 4, 0, 1)], np.int64).T
+    assert counted_once(*columns, np.array([legs[0], 0, legs[2]], np.int64)).tolist() == [True, True, True]
 
 
 def test_the_same_bid_hit_by_two_pairs_at_once_counts_once() -> None:

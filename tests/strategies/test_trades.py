@@ -63,7 +63,7 @@ def test_a_record_holds_what_the_trade_was_and_frees_its_place() -> None:
             "trade_id": 7, "strategy": 0, "start_ns": 12, "end_ns": START_NS, "buy_instrument": 17,
             "sell_instrument": 18, "intended_size_e9": 8, "bought_size_e9": 9, "sold_size_e9": 10,
             "expected_value_e9": 13, "traded_value_e9": 10, "outcome": Outcome.HEDGED, "retries": 14,
-            "unhedged_ns": 15, "miss_cost_e9": 16, "first_buy_ticks": 19, "first_sell_ticks": 20,
+            "unhedged_ns": 15, "miss_cost_e9": 16, "first_buy_ticks": 19, "first_sell_ticks": 20, "legs": 0,
         }
     ]  # fmt: skip
     assert trade.state == TradeState.FREE

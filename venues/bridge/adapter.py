@@ -1,5 +1,6 @@
 """The bridge's door: Crosswire's own feed, for venues that have no binary one."""
 
+from functools import partial
 from typing import Any
 
 from crosswire.venues.adapter import Adapter, Generator, Importer, VenueProcess, VenueSetup
@@ -27,10 +28,27 @@ def discover(_market: Market) -> BridgeFeed:
 
 def make_generator() -> Generator:
     """Describe how captures of the venue are made up."""
-    from crosswire.venues.bridge.generate import behave, make_publisher  # what most runs do not need
+    from crosswire.venues.bridge.generate import PERPETUAL  # what most runs do not need
+
+    return _generator(1, PERPETUAL, "")
+
+
+def make_triangle() -> list[Generator]:
+    """Describe how captures of three spot books are made up that are a triangle."""
+    from crosswire.venues.bridge.generate import TRIANGLE
+
+    return [_generator(place, terms, terms.symbol.lower()) for place, terms in enumerate(TRIANGLE)]
+
+
+def _generator(place: int, terms: Any, name: str) -> Generator:
+    from crosswire.venues.bridge.generate import behave, make_publisher
 
     return Generator(
-        place=1, behave=behave, make_publisher=make_publisher, buffer_of=lambda publisher: publisher.writer
+        place=place,
+        behave=partial(behave, terms),
+        make_publisher=partial(make_publisher, terms),
+        buffer_of=lambda publisher: publisher.writer,
+        name=name,
     )
 
 
@@ -65,5 +83,6 @@ ADAPTER = Adapter(
         "stand-in": VenueProcess(help=stand_in.HELP, config=StandInConfig, run=stand_in.run),
     },
     make_generator=make_generator,
+    make_triangle=make_triangle,
     channels=channels,
 )

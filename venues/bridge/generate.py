@@ -1,5 +1,6 @@
 """The made-up linear venue as its packets on the `bridge` feed: definition, snapshots, quotes, deltas, trades."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, i64
@@ -17,19 +18,20 @@ from crosswire.venues.bridge.wire.encoder import (
     write_trade,
 )
 from crosswire.venues.bridge.wire.layout import BestBidAsk, BookDelta, InstrumentDefinition, Level, Snapshot, Trade
-from crosswire.venues.generate.market import MadeVenue, Random, is_lost, size_at
+from crosswire.venues.generate.market import (
+    FOLLOWS_OTHER,
+    FOLLOWS_PRICE,
+    FOLLOWS_QUOTIENT,
+    MadeVenue,
+    Random,
+    is_lost,
+    size_at,
+)
 from crosswire.venues.generate.publisher import Publisher, has_room, open_publisher, publish
 from crosswire.venues.instrument import Kind, Payoff, set_text
 from crosswire.venues.side import ASK, BID
 
-SYMBOL = "BTCUSDT"
-INSTRUMENT_ID = 1
-CHANNEL_ID = 1
-TICK_E9 = 100_000_000  # 0.1 USDT
-LOT_E9 = 1_000_000  # 0.001 BTC
-CONTRACT_E9 = 1_000_000_000  # 1 BTC
-MAKER_FEE_E9 = 0
-TAKER_FEE_E9 = 170_000  # 1.7 bps: the taker's rate of Binance's highest tier (USD-M futures, VIP 9)
+CONTRACT_E9 = 1_000_000_000  # 1 base coin
 FLOW = Flow(
     source_mac=0x02_00_00_00_02_01,
     destination_mac=0x01_00_5E_01_01_01,  # RFC 1112: the group's low 23 bits
@@ -47,6 +49,86 @@ SIDE_LEVELS_MAX = 64  # above every ladder's `depth_max`
 EVENT_PACKETS_MAX = 16  # six trades, a quote, a delta, a snapshot in three parts, a definition, a heartbeat
 
 
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """One made-up instrument: how its definition has it, and how its book is in the made-up market."""
+
+    number: int  # of the instrument, and of its channel
+    symbol: str
+    kind: Kind
+    base: str
+    quote: str
+    tick_e9: int
+    lot_e9: int
+    taker_fee_e9: int
+    tick_e6: int  # in the market
+    step_ticks: int
+    typical_lots: int
+    half_spread_e6: int = 150_000
+    follows: int = FOLLOWS_PRICE
+
+
+PERPETUAL = Terms(
+    number=1,
+    symbol="BTCUSDT",
+    kind=Kind.PERPETUAL,
+    base="BTC",
+    quote="USDT",
+    tick_e9=100_000_000,  # 0.1 USDT
+    lot_e9=1_000_000,  # 0.001 BTC
+    taker_fee_e9=170_000,  # 1.7 bps: the taker's rate of Binance's highest tier (USD-M futures, VIP 9)
+    tick_e6=100_000,
+    step_ticks=12,
+    typical_lots=800,
+)
+# Three spot books that are consistent but for what pushes one of them off. The market counts ETH in twentieths of a
+# USDT and ETH in BTC in 5 / 6 of a millionth of a BTC, so that each begins at 60,000: 3,000 USDT and 0.05 BTC.
+TRIANGLE = (
+    Terms(
+        number=1,
+        symbol="BTCUSDT",
+        kind=Kind.SPOT,
+        base="BTC",
+        quote="USDT",
+        tick_e9=100_000_000,  # 0.1 USDT
+        lot_e9=10_000,  # 0.00001 BTC
+        taker_fee_e9=100_000,
+        tick_e6=100_000,
+        step_ticks=12,
+        typical_lots=80_000,
+    ),
+    Terms(
+        number=2,
+        symbol="ETHUSDT",
+        kind=Kind.SPOT,
+        base="ETH",
+        quote="USDT",
+        tick_e9=10_000_000,  # 0.01 USDT
+        lot_e9=100_000,  # 0.0001 ETH
+        taker_fee_e9=100_000,
+        tick_e6=200_000,
+        step_ticks=6,
+        typical_lots=160_000,
+        follows=FOLLOWS_OTHER,
+    ),
+    Terms(
+        number=3,
+        symbol="ETHBTC",
+        kind=Kind.SPOT,
+        base="ETH",
+        quote="BTC",
+        tick_e9=1_000,  # 0.000001 BTC
+        lot_e9=1_000_000,  # 0.001 ETH
+        taker_fee_e9=100_000,
+        tick_e6=1_200_000,
+        step_ticks=2,
+        typical_lots=8_000,
+        half_spread_e6=600_000,
+        follows=FOLLOWS_QUOTIENT,
+    ),
+)
+
+
 class BridgePublisher(Publisher):
     """Message bodies that are filled in and sent, the venue's ids, and what is due when."""
 
@@ -62,43 +144,44 @@ class BridgePublisher(Publisher):
     heartbeat_due_ns: i64
 
 
-def behave(venue: MadeVenue) -> None:
+def behave(terms: Terms, venue: MadeVenue) -> None:
     """Have the made-up venue trade as a web venue far away does: deep, and late."""
-    venue.tick_e6 = TICK_E9 // 1000
-    venue.step_ticks = 12
-    venue.typical_lots = 800  # of 0.001 BTC
-    venue.half_spread_e6 = 150_000
+    venue.follows = terms.follows
+    venue.tick_e6 = terms.tick_e6
+    venue.step_ticks = terms.step_ticks
+    venue.typical_lots = terms.typical_lots
+    venue.half_spread_e6 = terms.half_spread_e6
     venue.response = 5
     venue.jump_delay_ns = 600_000
     venue.latency_ns = 900_000
     venue.jitter_ns = 300_000
 
 
-def make_publisher(start_ns: int, capacity_bytes: int) -> BridgePublisher:
+def make_publisher(terms: Terms, start_ns: int, capacity_bytes: int) -> BridgePublisher:
     """Make a publisher that is about to send its first snapshot."""
     publisher = BridgePublisher(snapshot_due_ns=start_ns, heartbeat_due_ns=start_ns + HEARTBEAT_INTERVAL_NS)
     definition = publisher.definition
-    definition.instrument_id = INSTRUMENT_ID
-    definition.kind = Kind.PERPETUAL
+    definition.instrument_id = terms.number
+    definition.kind = terms.kind
     definition.payoff = Payoff.LINEAR
-    definition.tick_e9 = TICK_E9
-    definition.lot_e9 = LOT_E9
+    definition.tick_e9 = terms.tick_e9
+    definition.lot_e9 = terms.lot_e9
     definition.contract_e9 = CONTRACT_E9
-    definition.maker_fee_e9 = MAKER_FEE_E9
-    definition.taker_fee_e9 = TAKER_FEE_E9
+    definition.maker_fee_e9 = 0
+    definition.taker_fee_e9 = terms.taker_fee_e9
     names = (
-        (definition.symbol, SYMBOL),
-        (definition.base, "BTC"),
-        (definition.quote, "USDT"),
-        (definition.settlement, "USDT"),
+        (definition.symbol, terms.symbol),
+        (definition.base, terms.base),
+        (definition.quote, terms.quote),
+        (definition.settlement, terms.quote),
     )
     for field, text in names:
         set_text(field, text)
     for message in (publisher.delta, publisher.quote, publisher.trade, publisher.snapshot):
-        message.instrument_id = INSTRUMENT_ID
+        message.instrument_id = terms.number
     publisher.delta.last_id = FIRST_UPDATE_ID
     publisher.trade.trade_id = FIRST_TRADE_ID
-    set_writer(publisher.writer, FLOW, CHANNEL_ID, capacity_bytes)
+    set_writer(publisher.writer, FLOW, terms.number, capacity_bytes)
     return publisher
 
 

@@ -1,5 +1,9 @@
 """The made-up market behind the default data: one efficient price, and two venues that follow it each in its own way.
 
+Or three books of one venue that are a triangle: each of two follows a price of its own, the third what one of those
+prices is in the other. Each is counted in money of its own kind, such that all prices begin at the same number: a tick
+is then so much of that.
+
 Whole numbers throughout, so that a seed gives the same market on every machine, compiled or not. Money is in 1e-6 USD
 (`_e6`). The shapes are the field's: a random walk with jumps, a basis that reverts to its mean, dislocations that fade
 in a millisecond or in seconds, ladders of 10 to 50 levels that are thin after a jump, bursts of updates microseconds
@@ -15,6 +19,11 @@ from crosswire.venues.instrument import E6
 from crosswire.venues.side import ASK, BID, BUY, SELL
 
 VENUES = 2
+TRIANGLE = 3
+VENUES_MAX = TRIANGLE
+FOLLOWS_PRICE = 0
+FOLLOWS_OTHER = 1
+FOLLOWS_QUOTIENT = 2  # the other price in units of the first
 RING_TICKS = 1 << 14  # sizes are kept by tick modulo this; a ladder spans a few hundred ticks
 RING_MASK = RING_TICKS - 1
 CHANGES_MAX = 32  # level changes of one event: what fits a datagram of any venue beside six trades and a ticker
@@ -78,6 +87,7 @@ class LadderSide(Struct):
 class MadeVenue(Struct):
     """One venue with one instrument: how it behaves, where it is, and what its last event did."""
 
+    follows: i64  # FOLLOWS_PRICE, ...
     tick_e6: i64
     step_ticks: i64  # neighbouring levels are at most this far apart when a ladder is built
     depth_min: i64  # levels a side
@@ -125,15 +135,18 @@ class Losses(Struct):
 
 
 class MadeMarket(Struct):
-    """Both venues, the price they follow, and what became of it all."""
+    """All venues, the price they follow, and what became of it all."""
 
     random: Random
     is_open: i64  # 1: `open_market` has been called
+    count: i64  # VENUES or TRIANGLE
     price_e6: i64
+    other_e6: i64  # of a triangle: the second price
+    begin_e6: i64  # of a triangle: where all prices began
     step_ns: i64  # time of the next step of the price
     end_ns: i64
-    venues: Annotated[Array, MadeVenue, VENUES]
-    crossed: i64  # 1: one venue's bid is above the other's ask
+    venues: Annotated[Array, MadeVenue, VENUES_MAX]
+    crossed: i64  # 1: one venue's bid is above the other's ask, or a triangle brings more than it costs before fees
     crossed_since_ns: i64
     crossed_moments: i64
     crossed_ns: i64  # total
@@ -253,10 +266,10 @@ def open_ladder(random: Random, venue: MadeVenue) -> None:
 
 @compiled
 def open_market(market: MadeMarket) -> None:
-    """Build both books."""
+    """Build all books."""
     for _ in range(16):  # until neighbouring seeds have parted
         draw(market.random, 2)
-    for index in range(VENUES):
+    for index in range(market.count):
         open_ladder(market.random, market.venues[index])
     market.is_open = 1
 
@@ -347,6 +360,22 @@ def keep_depth(random: Random, venue: MadeVenue, side: int) -> None:
 
 
 @compiled
+def quotient_e6(market: MadeMarket, price_e6: int, by_e6: int) -> int:
+    """Return a price in units of another one, right to 2e-7: the product stays below 2**60."""
+    return price_e6 * (market.begin_e6 // 10_000) // (by_e6 // 10_000)
+
+
+@compiled
+def followed_e6(market: MadeMarket, venue: MadeVenue) -> int:
+    """Return the price that a venue follows."""
+    if venue.follows == FOLLOWS_PRICE:
+        return market.price_e6
+    if venue.follows == FOLLOWS_OTHER:
+        return market.other_e6
+    return quotient_e6(market, market.other_e6, market.price_e6)
+
+
+@compiled
 def venue_event(market: MadeMarket, venue: MadeVenue) -> None:
     """Make one event: the venue follows the price, someone trades or quotes; the time of the next is drawn."""
     random = market.random
@@ -357,7 +386,7 @@ def venue_event(market: MadeMarket, venue: MadeVenue) -> None:
     venue.fill_count = 0
     venue.events += 1
     venue.time_ns = venue.next_ns
-    venue.fair_e6 += (market.price_e6 + venue.basis_e6 + venue.shock_e6 - venue.fair_e6) // venue.response
+    venue.fair_e6 += (followed_e6(market, venue) + venue.basis_e6 + venue.shock_e6 - venue.fair_e6) // venue.response
     kind = draw(random, 1000)
     if kind < 3:
         take(random, venue, draw(random, 2), 2 + draw(random, FILLS_MAX - 1))
@@ -400,13 +429,23 @@ def start_burst(random: Random, venue: MadeVenue) -> None:
 
 
 @compiled
+def best_e6(venue: MadeVenue, side: int) -> int:
+    """Return the best price of a side."""
+    return venue.sides[side].best_ticks * venue.tick_e6
+
+
+@compiled
 def _watch_cross(market: MadeMarket, time_ns: int) -> None:
-    """Count the moments in which one venue bids more than the other asks."""
+    """Count the moments in which one venue bids more than the other asks, or a triangle is worth going round."""
     first, second = market.venues[0], market.venues[1]
     crossed = 0
-    if first.sides[BID].best_ticks * first.tick_e6 > second.sides[ASK].best_ticks * second.tick_e6:
-        crossed = 1
-    if second.sides[BID].best_ticks * second.tick_e6 > first.sides[ASK].best_ticks * first.tick_e6:
+    if market.count == TRIANGLE:
+        third = market.venues[2]
+        if quotient_e6(market, best_e6(second, BID), best_e6(first, ASK)) > best_e6(third, ASK):
+            crossed = 1
+        if quotient_e6(market, best_e6(second, ASK), best_e6(first, BID)) < best_e6(third, BID):
+            crossed = 1
+    elif best_e6(first, BID) > best_e6(second, ASK) or best_e6(second, BID) > best_e6(first, ASK):
         crossed = 1
     if crossed == market.crossed:
         return
@@ -423,20 +462,22 @@ def step_price(market: MadeMarket) -> None:
     """Move the price, each basis, and what is left of each dislocation by one step."""
     random = market.random
     market.price_e6 += bell(random, WALK_E6)
+    if market.count == TRIANGLE:
+        market.other_e6 += bell(random, WALK_E6)
     if draw(random, JUMP_STEPS) == 0:
         jump_e6 = JUMP_MIN_E6 + draw(random, JUMP_RANGE_E6)
         market.price_e6 += jump_e6 if draw(random, 2) == 0 else -jump_e6
         market.jumps += 1
-        for index in range(VENUES):
+        for index in range(market.count):
             venue = market.venues[index]
             start_burst(random, venue)
             venue.next_ns = max(venue.time_ns + 1, market.step_ns + venue.jump_delay_ns)
-    for index in range(VENUES):
+    for index in range(market.count):
         venue = market.venues[index]
         venue.basis_e6 += bell(random, BASIS_WALK_E6) - venue.basis_e6 // BASIS_REVERSION
         venue.shock_e6 -= venue.shock_e6 // venue.shock_decay_steps
     if draw(random, SHOCK_STEPS) == 0:
-        start_shock(market, market.venues[draw(random, VENUES)])
+        start_shock(market, market.venues[draw(random, market.count)])
     market.step_ns += STEP_NS
 
 
@@ -473,8 +514,10 @@ def is_lost(random: Random, losses: Losses, venue: MadeVenue) -> bool:
 def next_event(market: MadeMarket) -> int:
     """Let the market live until one venue has an event; its index, or -1 when `end_ns` is reached."""
     while True:
-        first, second = market.venues[0], market.venues[1]
-        index = 0 if first.next_ns <= second.next_ns else 1
+        index = 0
+        for other in range(1, market.count):
+            if market.venues[other].next_ns < market.venues[index].next_ns:
+                index = other
         venue = market.venues[index]
         if min(venue.next_ns, market.step_ns) >= market.end_ns:
             return -1

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosswire.strategies.legs import pair_number
 from crosswire.strategies.opportunity import OPPORTUNITIES_MAX, Blocked
 from crosswire.strategies.trades import TradeState
 from crosswire.testing import Harness, fill, linear, miss
@@ -94,6 +95,17 @@ def test_an_edge_of_just_the_threshold_is_enough(last: str, bid: str, trades: bo
     for name in sorted(books, key=lambda name: name == last):
         quote(harness, name, *books[name])
     assert legs_of(harness) == ([("a", BUY, 1000), ("b", SELL, 1000)] if trades else [])
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("bid", ["1000.0", "1002.0"])
+def test_what_a_pair_holds_is_what_its_trades_captured(bid: str, in_lots: int) -> None:
+    harness = make(free(), threshold_bps=0)
+    harness.strategy.even_pairs *= in_lots
+    quote(harness, "a", 999, 1000)
+    quote(harness, "b", bid, 1003)
+    harness.advance(MS)
+    assert harness.strategy.legs.pairs[pair_number(0, 1)].held_e9 == 10**9
 
 
 @BOTH_WAYS
@@ -273,6 +285,16 @@ def test_a_closing_leg_with_a_speed_bump_earns_its_move_too(
     else:
         quote(harness, "b", 900, Fraction(10_000 * 10_000 // (10_000 + edge_bps), 10))
     assert bool(harness.orders) == trades
+
+
+def test_the_shortest_delay_counts_too() -> None:
+    traded = free()
+    traded["a"].speed_bump_ns = 1
+    harness = make(traded)
+    wander(harness, 1)
+    quote(harness, "a", 1001, 1002)
+    quote(harness, "b", 1003, 1100)  # 10 bps, as much as the mean move without the threshold
+    assert harness.orders == []
 
 
 @pytest.mark.parametrize(("edge_bps", "trades"), [(15, False), (25, True)])

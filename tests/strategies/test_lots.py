@@ -121,6 +121,14 @@ def test_what_is_certain_clears_where_the_rates_hardly_differ(tick: str, fee_e9:
     assert apart_e9 > -60 or ticks < 10 or is_certain(strategy, 0, 1, ticks, ticks)
 
 
+def test_what_pays_by_33_parts_of_a_billion_is_certain() -> None:
+    """Where the factors are as coarse as they may be: at a tick of a power of two."""
+    traded = {name: linear("0.134217728", "1", 0) for name in "ab"}
+    terms = {"position_max": 1, "instruments": ["a", "b"], "threshold_bps": Decimal(-33) / 100_000}
+    strategy: Any = Harness(CrossSpread, LEG_PARAMETERS | terms, traded).strategy
+    assert is_certain(strategy, 0, 1, 1_000, 1_000)
+
+
 COARSEST_E9 = 1 << 40
 
 
@@ -163,9 +171,12 @@ def test_prices_of_held_orders_are_never_certain() -> None:
         assert not is_certain(strategy, buy, sell, 1, 1 << 32)
 
 
-def test_what_pays_for_certain_is_asked_for_before_it_is_entered() -> None:
+@pytest.mark.parametrize("size_min", ["0", "0.06"])
+def test_what_pays_for_certain_is_asked_for_before_it_is_entered(size_min: str) -> None:
+    """Up to a size of just the least."""
     traded = {"a": linear("0.5", "0.02"), "b": linear("0.5", "0.02")}
-    harness = Harness(CrossSpread, LEG_PARAMETERS | {"position_max": 1, "instruments": ["a", "b"]}, traded)
+    terms = {"position_max": 1, "instruments": ["a", "b"], "size_min": size_min}
+    harness = Harness(CrossSpread, LEG_PARAMETERS | terms, traded)
     strategy, desk = harness.strategy, harness.desk
     harness.set_book("a", asks=[("50000", "0.06")])
     harness.change_book("b", bids=[("50500", "0.1")])

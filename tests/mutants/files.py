@@ -63,6 +63,10 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
         _named("venues/bridge/orders", "session"),
         ["tests/venues/bridge/test_bridge_reports.py", "tests/venues/bridge/test_bridge_orders.py", *NOT_FUZZ],
     ),
+    "bridge-stream": (
+        _named("venues/bridge/orders", "stream"),
+        ["tests/venues/bridge/test_bridge_stream.py", "tests/venues/bridge/test_bridge_orders.py", *NOT_FUZZ],
+    ),
     "tcp": (
         _named("nic/tcp", "state", "segment", "receive", "send", "tcp", "ring"),
         [*(f"tests/nic/tcp/test_tcp{name}.py" for name in TCP), "-k", "not path"],
@@ -79,11 +83,21 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "venue-accounts": (_named("engine/live", "accounts"), ["tests/engine/live/test_accounts.py"]),
     "cross-spread": (
         _named("strategies", "cross_spread", "exposure"),
-        ["tests/strategies/test_cross_spread.py", "tests/strategies/test_lots.py", "-k", "not compiled_and_plain"],
+        [
+            *(
+                f"tests/strategies/test_{name}.py"
+                for name in ("cross_spread", "cross_spread_rules", "lots", "exposure")
+            ),
+            *["-k", "not compiled_and_plain"],
+        ],
     ),
     "starbase-resume": (
         _named("venues/starbase/orders", "resume"),
         [f"{STARBASE}_resume.py", f"{STARBASE}_resend.py", *NOT_LONG],
+    ),
+    "starbase-state": (
+        _named("venues/starbase/orders", "state"),
+        [*(f"{STARBASE}_{name}.py" for name in ("state", "session", "cancels", "resend")), *NOT_LONG],
     ),
     "starbase-matching": (
         _named("venues/starbase/exchange/matching", "matching", "amend", "quotes", "state"),

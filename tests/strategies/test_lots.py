@@ -4,6 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -101,6 +102,66 @@ def test_what_is_certain_clears(ticks: tuple[str, str], ask_ticks: int, parts: t
         assert certain_ticks - clear_ticks <= 2 + clear_ticks // 1_000_000
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(["0.1", "7", "1000", "0.134217727", "0.268435455"]), st.integers(-(10**7), 10**7), st.data())
+def test_what_is_certain_clears_where_the_rates_hardly_differ(tick: str, fee_e9: int, data: st.DataObject) -> None:
+    """Sold for what it costs but for a few units of the last place: only rounding could say it pays."""
+    apart_e9 = data.draw(st.integers(-80, 8))
+    traded = {name: linear(tick, "1", Decimal(fee_e9) / 100_000) for name in "ab"}
+    parameters = {
+        "threshold_bps": Decimal(apart_e9 - 2 * fee_e9) / 100_000,
+        "instruments": ["a", "b"],
+        "position_max": 1,
+    }
+    strategy: Any = Harness(CrossSpread, LEG_PARAMETERS | parameters, traded).strategy
+    ticks = data.draw(st.integers(1, min(1 << 32, (1 << 61) // traded["a"].tick_e9)))
+    hurdle = rated_up_e9(traded["a"], ticks, strategy.open_rates_e9[0])
+    clears = sale_e9(strategy.legs.listings[1], traded["b"], ticks) >= hurdle
+    assert clears or not is_certain(strategy, 0, 1, ticks, ticks)
+    assert apart_e9 > -60 or ticks < 10 or is_certain(strategy, 0, 1, ticks, ticks)
+
+
+def test_what_pays_by_33_parts_of_a_billion_is_certain() -> None:
+    """Where the factors are as coarse as they may be: at a tick of a power of two."""
+    traded = {name: linear("0.134217728", "1", 0) for name in "ab"}
+    terms = {"position_max": 1, "instruments": ["a", "b"], "threshold_bps": Decimal(-33) / 100_000}
+    strategy: Any = Harness(CrossSpread, LEG_PARAMETERS | terms, traded).strategy
+    assert is_certain(strategy, 0, 1, 1_000, 1_000)
+
+
+COARSEST_E9 = 1 << 40
+
+
+@pytest.mark.parametrize("tick_e9", [COARSEST_E9, 2 * COARSEST_E9 - 1])
+def test_what_certainty_is_computed_of_is_precise_and_never_wraps(tick_e9: int) -> None:
+    """Within a power of two of the coarsest tick; at the highest rates that may be asked for, and two held legs."""
+    traded = {"a": linear(Decimal(tick_e9) / E9, "1", 0), "b": linear("0.1", "1", 1_000)}
+    terms = {"position_max": 1, "instruments": ["a", "b"], "threshold_bps": 0}
+    plain: Any = Harness(CrossSpread, LEG_PARAMETERS | terms, traded).strategy.factors[0]
+    assert 1 << 27 <= plain.open_cost <= plain.sale <= 1 << 28
+    assert plain.slack == 1
+    traded["a"] = linear(Decimal(tick_e9) / E9, "1", 1_000)
+    for each in traded.values():
+        each.speed_bump_ns = 1
+    terms |= {"threshold_bps": 5_000, "quote_adjustment_bps": {"a": 5_000}}
+    factors: Any = Harness(CrossSpread, LEG_PARAMETERS | terms, traded).strategy.factors
+    assert factors[0].open_cost < 1 << 30
+    assert 2 * ((1 << 32) + (1 << 32)) + factors[0].slack + factors[1].slack < 1 << 63
+
+
+@pytest.mark.parametrize("planned_in_lots", [1, 0])
+@pytest.mark.parametrize("held_lots", [0, E9 - 1])
+def test_the_least_size_that_there_is_is_traded(planned_in_lots: int, held_lots: int) -> None:
+    """One lot of 1e-9 coins, also where just that much room is left."""
+    traded = {name: linear("0.5", "0.000000001", 0) for name in "ab"}
+    harness = Harness(CrossSpread, LEG_PARAMETERS | {"position_max": 1, "instruments": ["a", "b"]}, traded)
+    harness.strategy.even_pairs *= planned_in_lots
+    harness.desk.positions[0].position_lots = held_lots
+    harness.set_book_ticks("a", [], [(2_000, 1)])
+    harness.set_book_ticks("b", [(2_020, 1)], [])
+    assert [(order.name, order.qty_lots) for order in harness.orders] == [("a", 1), ("b", 1)]
+
+
 def test_prices_of_held_orders_are_never_certain() -> None:
     traded = {"a": linear("0.5", "0.02"), "b": linear("0.5", "0.02")}
     traded["b"].speed_bump_ns = 10_000_000
@@ -110,9 +171,12 @@ def test_prices_of_held_orders_are_never_certain() -> None:
         assert not is_certain(strategy, buy, sell, 1, 1 << 32)
 
 
-def test_what_pays_for_certain_is_asked_for_before_it_is_entered() -> None:
+@pytest.mark.parametrize("size_min", ["0", "0.06"])
+def test_what_pays_for_certain_is_asked_for_before_it_is_entered(size_min: str) -> None:
+    """Up to a size of just the least."""
     traded = {"a": linear("0.5", "0.02"), "b": linear("0.5", "0.02")}
-    harness = Harness(CrossSpread, LEG_PARAMETERS | {"position_max": 1, "instruments": ["a", "b"]}, traded)
+    terms = {"position_max": 1, "instruments": ["a", "b"], "size_min": size_min}
+    harness = Harness(CrossSpread, LEG_PARAMETERS | terms, traded)
     strategy, desk = harness.strategy, harness.desk
     harness.set_book("a", asks=[("50000", "0.06")])
     harness.change_book("b", bids=[("50500", "0.1")])

@@ -225,6 +225,29 @@ def test_who_gave_no_answer_is_left_alone_for_a_while(monkeypatch: pytest.Monkey
     bench.check.stop()
 
 
+@pytest.mark.usefixtures("quick")
+def test_who_asks_ends_when_all_is_compared_and_holds_up_nobodys_end() -> None:
+    before, bench = set(threading.enumerate()), Bench(FLAT)
+    bench.check.start()
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.daemon
+    bench.until(lambda: not thread.is_alive())
+    bench.turn()
+    assert bench.lines == ["mine: positions and open orders compared with a made-up source"]
+    assert (bench.source.answers, len(bench.parts)) == ([], 1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_is_waited_for_is_told_once() -> None:
+    bench = Bench(FLAT)
+    bench.known.open_orders = 1
+    bench.check.start()
+    bench.until(lambda: bool(bench.lines))
+    passes(bench, 0.2)
+    assert bench.lines == ["mine: nothing is traded there yet: the end of 1 order of the last run is not told"]
+    bench.check.stop()
+
+
 def test_sources_are_made_of_what_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 

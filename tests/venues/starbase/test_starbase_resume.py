@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from crosswire.venues.order import TimeInForce, is_open
+from crosswire.venues.order import ORDERS_BITS, TimeInForce, is_open
 from crosswire.venues.session import (
     Resumed,
     ResumedFill,
@@ -12,13 +12,17 @@ from crosswire.venues.session import (
     SessionState,
     write_new,
 )
+from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.adapter import notices
 from crosswire.venues.starbase.exchange.account import connect_anew
 from crosswire.venues.starbase.exchange.exchange import forget_session
 from crosswire.venues.starbase.exchange.setup import Crowd
 from crosswire.venues.starbase.exchange.state import Mistake, StarbaseExchange
+from crosswire.venues.starbase.orders.fills import add_fill_once
+from crosswire.venues.starbase.orders.quotes import quoted_side
 from crosswire.venues.starbase.orders.resume import SKIPPED_NUMBERS, resume_session
-from crosswire.venues.starbase.orders.state import Refusal
+from crosswire.venues.starbase.orders.state import SENT_MAX, Refusal, is_sent, sent_order
+from crosswire.venues.starbase.wire.order_codes import Template
 from tests.support.order_setup import FIRST_VENUE_ID, VENUE, make_approval, open_order
 from tests.support.starbase_engine import Engine
 from tests.support.starbase_exchange_client import MS, S, make_exchange
@@ -181,3 +185,95 @@ def test_a_link_that_never_logged_on_resets_its_numbers() -> None:
     a, b = bench.gateways
     assert (a.take(), b.take()) == (["Logon"], ["Logon"])
     assert (a.seen[0][1]["resetSeqNum"], b.seen[0][1]["resetSeqNum"]) == (0, 1)
+
+
+def test_numbers_are_each_links_own_and_leave_room_for_what_was_not_written_down() -> None:
+    bench = Bench(links=2)
+    session = bench.session
+    resume_session(session, Resumed([41, 17, 52, 23], 9, 4, [], []))
+    for link, sent, processed in zip(session.links, (41, 52), (17, 23), strict=False):
+        # An hour of heartbeats, one a second, at least.
+        assert link.stream.send_sequence == sent + SKIPPED_NUMBERS > sent + 3600
+        assert (link.stream.receive_sequence, link.logons, link.is_resumed) == (processed, 1, 1)
+    assert list(session.numbers) == [41 + SKIPPED_NUMBERS, 17, 52 + SKIPPED_NUMBERS, 23]
+    assert (session.is_resumed, session.quote_id, session.last_execution_id, session.fills.count) == (1, 9, 4, 4)
+
+
+@pytest.mark.parametrize("processed", [0, 5])
+def test_a_session_that_never_sent_anything_goes_on_from_nothing(processed: int) -> None:
+    session = Bench().session
+    resume_session(session, Resumed([0, processed, 0, 0], 0, None, [], []))
+    link = session.links[0]
+    assert (session.is_resumed, link.is_resumed, link.logons) == (0, 0, 0)
+    assert (link.stream.send_sequence, link.stream.receive_sequence) == (0, 0)
+    assert (session.last_execution_id, session.fills.count) == (0, 0)
+
+
+def test_a_link_that_sent_one_frame_goes_on() -> None:
+    session = Bench().session
+    resume_session(session, resumed_at(1, 0))
+    assert (session.is_resumed, session.links[0].stream.send_sequence) == (1, 1 + SKIPPED_NUMBERS)
+
+
+ORDER = ResumedOrder((7 << ORDERS_BITS) + 3, 901, 1, SELL, 105, 4, 0, 1, 2 * SENT_MAX + 5, 0)
+
+
+@pytest.mark.parametrize(("written", "link"), [(1, 1), (0, 0), (-1, 0)])
+@pytest.mark.parametrize("exchange_order_id", [0, 1, 901])
+def test_an_order_is_known_with_the_frame_that_it_went_out_in(written: int, link: int, exchange_order_id: int) -> None:
+    """Of one that was never sent no link was written down."""
+    session = Bench(links=2).session
+    each = ORDER._replace(link=written, exchange_order_id=exchange_order_id)
+    resume_session(session, Resumed([5, 5, 5, 5], 0, 0, [each], []))
+    known = sent_order(session, each.client_order_id)
+    assert is_sent(session, each.client_order_id)
+    assert (known.exchange_order_id, known.link, known.instrument, known.side) == (exchange_order_id, link, 1, SELL)
+    frame = session.links[link].sent[5]
+    assert (frame.sequence, frame.template_id, frame.client_order_id) == (
+        each.sequence, Template.NEW_ORDER_REQUEST, each.client_order_id,
+    )  # fmt: skip
+    assert [session.links[1 - link].sent[place].sequence for place in (4, 5, 6)] == [0, 0, 0]
+    for side in (BUY, SELL):
+        quoted = quoted_side(session, 1, side)
+        assert (quoted.client_order_id, quoted.sent_id, quoted.is_pending) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+@pytest.mark.parametrize("queued", [0, 1])
+def test_the_quote_that_lives_is_known_beside_the_one_that_was_sent_after_it(side: int, queued: int) -> None:
+    session = Bench(links=2).session
+    lives = ORDER._replace(side=side, queued=queued, quote_id=30, sequence=9)
+    sent = ResumedOrder(lives.client_order_id + (1 << ORDERS_BITS) + 1, 0, 1, side, 106, 6, 0, 1, 10, 31)
+    # In whatever order they were found.
+    resume_session(session, Resumed([5, 5, 5, 5], 31, 0, [sent, lives], []))
+    quoted = quoted_side(session, 1, side)
+    assert (quoted.client_order_id, quoted.order_id, quoted.is_held) == (lives.client_order_id, 901, queued)
+    assert (quoted.sent_id, quoted.sent_in, quoted.sent_ticks, quoted.sent_lots) == (sent.client_order_id, 31, 106, 6)
+    assert (quoted.is_pending, session.quote_link) == (1, 1)
+    frames = [session.links[1].sent[place] for place in (9, 10)]
+    assert [(frame.template_id, frame.client_order_id) for frame in frames] == [
+        (Template.MASS_QUOTE_REQUEST, 30), (Template.MASS_QUOTE_REQUEST, 31),
+    ]  # fmt: skip
+    assert quoted_side(session, 1, 1 - side).sent_id == quoted_side(session, 0, side).sent_id == 0
+
+
+@pytest.mark.parametrize(("written", "link"), [(1, 1), (0, 0), (-1, 0)])
+def test_a_quote_that_lives_is_answered_and_stays_with_its_link(written: int, link: int) -> None:
+    session = Bench(links=2).session
+    resume_session(session, Resumed([5, 5, 5, 5], 30, 0, [ORDER._replace(link=written, quote_id=30)], []))
+    quoted = quoted_side(session, 1, SELL)
+    assert (quoted.is_pending, quoted.sent_id, quoted.sent_in) == (0, ORDER.client_order_id, 30)
+    assert (quoted.sent_ticks, quoted.sent_lots, session.quote_link) == (105, 4, link)
+
+
+@pytest.mark.parametrize("first", [1, 2, 5000])
+def test_fills_that_were_booked_are_known_and_the_next_is_counted_on(first: int) -> None:
+    session = Bench().session
+    fills = [ResumedFill(first + place, 300 + place // 2, 900 + place % 2) for place in range(6)]
+    resume_session(session, Resumed([5, 5, 0, 0], 0, first + 5, [], fills))
+    assert (session.last_execution_id, session.fills.count) == (first + 5, first + 5)
+    for fill in fills:
+        key = session.fills.keys[fill.execution_id - 1]
+        assert (key.match_id, key.order_id) == (fill.match_id, fill.exchange_order_id)
+        assert not add_fill_once(session.fills, fill.match_id, fill.exchange_order_id)
+    assert add_fill_once(session.fills, 400, 900)

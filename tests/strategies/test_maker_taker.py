@@ -539,6 +539,14 @@ def test_only_what_both_legs_have_room_for_is_quoted() -> None:
     assert [(sent.side, sent.qty_lots) for sent in harness.orders] == [(BUY, 1_000), (SELL, 200)]
 
 
+def test_what_is_carried_takes_room_of_the_next_hedge() -> None:
+    harness = make({"q": linear(), "h": linear(lot="0.01", taker_fee_bps=1)}, position_max=1)
+    harness.desk.positions[1].position_lots = -99
+    harness.strategy.legs.carry_e9 = 4 * E9 // 1_000
+    open_market(harness)
+    assert [(sent.side, sent.qty_lots) for sent in harness.orders] == [(BUY, 6), (SELL, 1_000)]
+
+
 def test_a_speed_bump_at_the_hedge_costs_what_prices_move_in_it() -> None:
     held = linear(taker_fee_bps=1)
     held.speed_bump_ns = MS

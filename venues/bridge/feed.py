@@ -13,11 +13,11 @@ from crosswire.nic.memory.struct import Array, Struct, address_of, copy_struct, 
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.venues.book.book import Book, clear_book, refresh_top, sees_best, set_level, set_quote
+from crosswire.venues.bridge.definition import discover_instrument, is_definition_damaged
 from crosswire.venues.bridge.wire.layout import (
     MESSAGES,
     SCHEMA_ID,
     SCHEMA_VERSION,
-    UNIT_E9_MAX,
     VALUE_BITS,
     BestBidAsk,
     BookDelta,
@@ -35,7 +35,7 @@ from crosswire.venues.bridge.wire.layout import (
     Trade,
 )
 from crosswire.venues.feed import Feed, Reject, copy_feed, decode, note_mismatch, note_restart, reject
-from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Kind, Payoff, has_terms, multiply_e9
+from crosswire.venues.instrument import SYMBOL_BYTES, has_terms
 from crosswire.venues.lines import note_copy
 from crosswire.venues.market import (
     MAP_INSTRUMENTS_MAX,
@@ -339,46 +339,6 @@ def apply_trade(feed: BridgeFeed, trade: Trade, events: Events, index: int, time
 
 
 @compiled
-def is_definition_damaged(definition: InstrumentDefinition) -> bool:
-    """Tell whether an instrument's terms can't be any instrument's."""
-    return (
-        definition.kind > Kind.COMBO
-        or definition.payoff > Payoff.INVERSE
-        or not 0 < definition.tick_e9 <= UNIT_E9_MAX
-        or not 0 < definition.lot_e9 <= UNIT_E9_MAX
-        or not 0 < definition.contract_e9 <= UNIT_E9_MAX
-    )
-
-
-@compiled
-def discover_instrument(feed: BridgeFeed, definition: InstrumentDefinition, market: Market) -> int:
-    """Append the instrument to the market; its index, or -1 when the market is full."""
-    if market.count >= market.capacity or market.count >= MAP_INSTRUMENTS_MAX:
-        return -1
-    index = market.count
-    market.count += 1
-    instrument = market.instruments[index]
-    instrument.index = index
-    instrument.venue = feed.venue
-    instrument.kind = definition.kind
-    instrument.payoff = definition.payoff
-    instrument.tick_e9 = definition.tick_e9
-    instrument.lot_e9 = definition.lot_e9
-    instrument.tick_lot_e9 = multiply_e9(definition.tick_e9, definition.lot_e9)
-    instrument.contract_e9 = definition.contract_e9
-    instrument.maker_fee_e9 = definition.maker_fee_e9
-    instrument.taker_fee_e9 = definition.taker_fee_e9
-    instrument.expiry_ns = definition.expiry_ns
-    instrument.ticks_per_unit = 1e9 / definition.tick_e9
-    instrument.lots_per_unit = 1e9 / definition.lot_e9
-    copy_bytes(address_of(instrument.symbol), address_of(definition.symbol), SYMBOL_BYTES)
-    copy_bytes(address_of(instrument.base), address_of(definition.base), CURRENCY_BYTES)
-    copy_bytes(address_of(instrument.quote), address_of(definition.quote), CURRENCY_BYTES)
-    copy_bytes(address_of(instrument.settlement), address_of(definition.settlement), CURRENCY_BYTES)
-    return index
-
-
-@compiled
 def define_instrument(
     feed: BridgeFeed,
     channel_index: int,
@@ -396,7 +356,7 @@ def define_instrument(
         # By id: a bridge may front several markets of one exchange, whose symbols are the same.
         index = find_instrument(feed.map, definition.instrument_id)
         if index < 0:
-            index = discover_instrument(feed, definition, market)
+            index = discover_instrument(feed.venue, definition, market)
     else:
         index = find_symbol(market, feed.venue, definition.symbol, SYMBOL_BYTES)
     if index < 0:

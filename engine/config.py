@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -24,6 +24,8 @@ from crosswire.venues.exchange.settings import SimulationConfig
 from crosswire.venues.money.terms import AccountConfig, InstrumentMoney
 from crosswire.venues.order import VENUES_MAX
 
+# Profiles have them where only the user knows the address: a run that began with one would hear nothing.
+DOCUMENTATION_NETWORKS = tuple(map(IPv4Network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")))  # RFC 5737
 VERSION = 1  # of what a configuration's keys are called and mean; `engine/configuration/migrate.py` leads to it
 
 
@@ -343,10 +345,33 @@ def _value_at(raw: Any, key: str) -> Any:
 
 
 def need_live(config: RunConfig, path: Path) -> LiveConfig:
-    """Return the host's part; ConfigError if `live`, or a venue's own `live`, is not configured."""
+    """Return the host's part; ConfigError if `live`, or a venue's own `live`, is not configured, or not filled in."""
     if config.live is None or any(venue.live is None for venue in config.venue):
         raise ConfigError(f"{path}: live and venue.live are missing: they name the wires to trade on")
+    for venue in config.venue:
+        assert venue.live is not None
+        for key, text in _addresses(venue.live):
+            if any(IPv4Address(text) in network for network in DOCUMENTATION_NETWORKS):
+                raise ConfigError(
+                    f"{path}: venue {venue.name}: live.{key}: {text} stands for an address that only you know"
+                    " (RFC 5737 keeps it for documents): write the venue's"
+                )
     return config.live
+
+
+def _addresses(live: LiveVenueConfig) -> Iterator[tuple[str, str]]:
+    """List the IPv4 addresses of a venue's wires with their keys; what is none is refused where it is used."""
+    for key, texts in (("groups", live.groups), ("gateway", [live.gateway]), ("gateway_b", [live.gateway_b])):
+        for text in texts:
+            yield from ((key, each) for each in re.findall(r"\d+\.\d+\.\d+\.\d+", text) if _is_address(each))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def parse_endpoint(text: str, what: str) -> tuple[int, int]:

@@ -57,7 +57,7 @@ DEVIATION_UNIT = 1_000
 
 
 class BasisParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The parameters of `basis`, described in docs/strategies.md."""
+    """The parameters of `basis`, described in docs/strategies/basis.md."""
 
     pairs: Annotated[
         list[tuple[str, str]], Parameter("", f'of "venue/symbol"; 1 to {BASIS_PAIRS_MAX}, all of one underlying')

@@ -76,7 +76,7 @@ DEPTH_MAX = 1_000
 
 
 class CrossSpreadParameters(LegParameters, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The parameters of `cross_spread`, described in docs/strategies.md."""
+    """The parameters of `cross_spread`, described in docs/strategies/cross-spread.md."""
 
     instruments: Annotated[list[str], Parameter("", f'"venue/symbol", 2 to {LISTINGS_MAX} of one underlying')]
     threshold_bps: Annotated[

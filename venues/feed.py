@@ -10,6 +10,7 @@ from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import generic, inlined, outlined
 from crosswire.nic.unit.unit import Entry, Unit
+from crosswire.venues.lines import Lines
 from crosswire.venues.market import Events, InstrumentMap, Market, find_instrument
 
 TEMPLATES_MAX = 32  # message kinds of one feed, counted by their place in its layout table
@@ -87,6 +88,7 @@ class Feed(Struct):
     first_mismatch_ns: i64
     last_exchange_time_ns: i64
     map: InstrumentMap
+    lines: Lines
 
 
 @outlined

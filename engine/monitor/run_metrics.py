@@ -14,6 +14,7 @@ from crosswire.risk.gate import Veto
 from crosswire.risk.trading_state import TradingState, Why
 from crosswire.venues.feed import Reject
 from crosswire.venues.instrument import text_of
+from crosswire.venues.lines import behind_by_line
 from crosswire.venues.session import SessionState
 
 Read = Callable[[Snapshot], Iterable[Value]]
@@ -193,6 +194,15 @@ def latency(stage: str) -> Read:
     return lambda run: [((), getattr(run.engine.state, stage))]
 
 
+def lines_behind(run: Snapshot) -> Iterator[Value]:
+    """Give how far each line of a feed is behind the one that came first."""
+    for number, venue in enumerate(run.config.venue):
+        feed = run.run.parts[number].feed
+        if feed is not None:
+            for line, behind in behind_by_line(feed.lines).items():
+                yield (venue.name, line), behind
+
+
 def of_state(field: str) -> Read:
     """Read a field of the loop's state."""
     return one(lambda run: float(getattr(run.engine.state, field)))
@@ -343,6 +353,10 @@ RUN_METRICS = (
     _metric(
         "feed_latency_negative_total", C, "", "Book changes received before the exchange's time stamp: clocks differ.",
         one(lambda run: float(run.engine.state.feed_latency.negative)),
+    ),
+    _metric(
+        "feed_line_behind_seconds", H, "venue line",
+        "How much later a line brought the same packet, by its group: the lead of the first.", lines_behind,
     ),
     _metric(
         "order_round_trip_seconds", H, "", "From an order's frame to its acknowledgement.", latency("order_round_trip")

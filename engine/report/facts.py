@@ -25,6 +25,7 @@ from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.trades import Outcome
 from crosswire.venues.adapter import ExchangeFacts
 from crosswire.venues.feed import Feed, Reject
+from crosswire.venues.lines import behind_by_line
 from crosswire.venues.order import Applied
 
 
@@ -65,6 +66,12 @@ def run_facts(run: Run, start_s: float, wall_s: float, digest: str) -> RunFacts:
                 f"{what}, {name}": _latency(histogram)
                 for name, told in simulated.items()
                 for what, histogram in told.latencies.items()
+                if histogram.count
+            },
+            **{
+                f"{line} behind, {venue.name}": _latency(histogram)
+                for venue, part in zip(config.venue, run.parts, strict=True)
+                for line, histogram in behind_by_line(part.feed.lines).items()
                 if histogram.count
             },
             "order round trip": _latency(engine.state.order_round_trip),

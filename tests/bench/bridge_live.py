@@ -131,7 +131,7 @@ def trade(line: WholeLine, seconds: float, faults: int, seed: int) -> Seen:
             finish(live, bridge, seconds)
         account = line.ask("account")
         accounts = compare_accounts(line, account)
-        accounts.expect("starbase: mistakes in the engine's messages", account["mistakes"], 0)
+        accounts.expect("starbase: mistakes in the engine's messages", account["mistakes"], {})
         if live.process.returncode != 0:
             accounts.differences.append(f"the engine ended with exit code {live.process.returncode}")
         return Seen(

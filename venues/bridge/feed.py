@@ -36,6 +36,7 @@ from crosswire.venues.bridge.wire.layout import (
 )
 from crosswire.venues.feed import Feed, Reject, copy_feed, decode, note_mismatch, note_restart, reject
 from crosswire.venues.instrument import CURRENCY_BYTES, SYMBOL_BYTES, Kind, Payoff, has_terms, multiply_e9
+from crosswire.venues.lines import note_copy
 from crosswire.venues.market import (
     MAP_INSTRUMENTS_MAX,
     TRADE,
@@ -61,6 +62,7 @@ class Channel(Struct):
     channel_id: i64
     sequence: i64  # last packet, 0 before the first
     send_time_ns: i64  # of that packet
+    received_ns: i64  # when that packet came
     pending: i64  # 1 + market index of the book between the first and the last part of an event; 0: none
     pending_id: i64  # last_id of that event
 
@@ -113,7 +115,9 @@ def lose_channel(feed: BridgeFeed, channel_index: int, market: Market, events: E
 
 
 @compiled
-def take_sequence(feed: BridgeFeed, channel_index: int, header: PacketHeader, market: Market, events: Events) -> bool:
+def take_sequence(
+    feed: BridgeFeed, channel_index: int, packet: Packet, header: PacketHeader, market: Market, events: Events
+) -> bool:
     """Tell whether the packet is new; packets missing before it cost the channel's books."""
     channel = feed.channels[channel_index]
     sequence = header.sequence
@@ -122,6 +126,8 @@ def take_sequence(feed: BridgeFeed, channel_index: int, header: PacketHeader, ma
         # later with a lower number is a publisher that started again.
         if header.send_time_ns <= channel.send_time_ns:
             feed.duplicates += 1
+            if sequence == channel.sequence:
+                note_copy(feed.lines, packet, channel.received_ns)
             return False
         note_restart(feed, lose_channel(feed, channel_index, market, events, header.send_time_ns))
     elif channel.sequence != 0 and sequence != channel.sequence + 1:
@@ -129,6 +135,7 @@ def take_sequence(feed: BridgeFeed, channel_index: int, header: PacketHeader, ma
         lose_channel(feed, channel_index, market, events, header.send_time_ns)
     channel.sequence = sequence
     channel.send_time_ns = header.send_time_ns
+    channel.received_ns = packet.time_ns
     return True
 
 
@@ -665,7 +672,7 @@ def accept_packet(feed: BridgeFeed, packet: Packet, market: Market, events: Even
     if channel_index < 0:
         reject(feed, Reject.UNKNOWN_CHANNEL)
         return -1
-    return channel_index if take_sequence(feed, channel_index, header, market, events) else -1
+    return channel_index if take_sequence(feed, channel_index, packet, header, market, events) else -1
 
 
 @decode.register(BridgeFeed)

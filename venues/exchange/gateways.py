@@ -10,7 +10,7 @@ from crosswire.nic.host.process import HostError
 from crosswire.nic.rings.ring import NEVER_NS, next_time_ns
 from crosswire.nic.rings.sockets.tcp import TcpSocket, TcpSocketRing
 from crosswire.venues.adapter import GatewaySetup
-from crosswire.venues.bridge.exchange.gateway import displace_client, set_gateway
+from crosswire.venues.bridge.exchange.gateway import displace_client, mistakes_of, set_gateway
 from crosswire.venues.exchange.order_entry import HEARTBEAT_MS
 from crosswire.venues.exchange.ring import is_settled
 from crosswire.venues.exchange.simulated import SimulatedExchange
@@ -80,7 +80,7 @@ class ReplayedGateways(Owner):
             "new_orders": gateway.new_orders,
             "fills": gateway.fills,
             "resting": exchange.matching.resting_count,
-            "mistakes": sum(gateway.mistakes) + sum(gateway.stream.faults),
+            "mistakes": mistakes_of(gateway),
             "position_lots": {
                 name: gateway.position_lots[index]
                 for index, name in enumerate(self.setup.names)

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -127,3 +128,15 @@ def test_the_commands_of_the_units_exist() -> None:
             shown = CliRunner().invoke(app, [*words.split(), "--help"])
             if not words.startswith("bridge"):  # registered only where it is called
                 assert shown.exit_code == 0, words
+
+
+def test_the_image_has_what_the_package_offers_and_is_not_root() -> None:
+    text = (ROOT / "engine" / "deploy" / "Containerfile").read_text()
+    extras = re.search(r"\$\{wheel\}\[([a-z,-]+)\]", text)
+    assert extras
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(extras[1].split(",")) <= set(offered)
+    assert re.findall(r"^USER (\S+)$", text, re.MULTILINE) == ["crosswire"]
+    volume = re.search(r"^VOLUME (\S+)$", text, re.MULTILINE)
+    assert volume
+    assert f"WORKDIR {volume[1]}\n" in text  # where runs and journals go

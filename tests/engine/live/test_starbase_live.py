@@ -100,7 +100,8 @@ def test_both_sides_agree_over_our_own_tcp(tmp_path: Path) -> None:
     exchange, own = seen.exchanges["starbase"], seen.of_venue("starbase")
     assert exchange["new_orders"] > 0
     assert exchange["fills"] > 0
-    assert exchange["duplicate_orders"] == exchange["mistakes"] == exchange["resting"] == 0
+    assert exchange["duplicate_orders"] == exchange["resting"] == 0
+    assert exchange["mistakes"] == {}
     assert own["tcp segments"] >= exchange["new_orders"]
     assert seen.engine["counters"]["alarms"] == 0
     (log,) = tmp_path.glob("live-*.log")

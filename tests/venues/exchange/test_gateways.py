@@ -157,3 +157,20 @@ def test_a_client_that_comes_again_is_served(bench: Bench) -> None:
     bench.turns(20)
     assert client.heard[-1] == ReportKind.ACK
     assert sum(bench.exchange.gateway.mistakes) + sum(bench.exchange.gateway.stream.faults) == 0
+
+
+def test_what_a_client_did_wrong_is_told_by_name_and_a_goodbye_is_not_wrong(bench: Bench) -> None:
+    client = bench.connect()
+    bench.until_ready(client)
+    client.session.stream.send_sequence += 1  # its next message has a number that is not the next
+    assert write_new(client.session, client.socket.ring, make_approval(1, BUY, GTC, 90, 4), bench.now_ns)
+    bench.turns(20)
+    assert bench.gateways.account()["mistakes"] == {"bad_sequence": 1}
+    again = bench.connect()
+    bench.until_ready(again)
+    assert bench.gateways.account()["mistakes"] == {}
+    again.socket.close()
+    bench.clients.clear()
+    bench.turns(20)
+    assert bench.exchange.gateway.stream.ended != 0
+    assert bench.gateways.account()["mistakes"] == {}

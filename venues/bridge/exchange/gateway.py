@@ -36,6 +36,7 @@ from crosswire.nic.tcp_frames import TCP_WINDOW, commit_segment, set_connection
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.bridge.orders.stream import (
     MessageStream,
+    StreamFault,
     length_of,
     next_message,
     open_segment,
@@ -45,6 +46,7 @@ from crosswire.venues.bridge.orders.stream import (
     write_header,
 )
 from crosswire.venues.bridge.wire import order_layout as messages
+from crosswire.venues.exchange.counted import counted
 from crosswire.venues.exchange.matching import (
     Executions,
     Matching,
@@ -322,6 +324,13 @@ def log_out(gateway: BridgeGateway, matching: Matching, market: Market, ring: St
     if slot != 0:
         view(messages.Logout, slot).reason = reason
     gateway.logged_on = 0
+
+
+def mistakes_of(gateway: BridgeGateway) -> dict[str, int]:
+    """Name what the client did wrong, with its count. The end of its connection is a goodbye, and not wrong."""
+    faults = counted(gateway.stream.faults, StreamFault)
+    faults.pop(StreamFault.CLOSED.name.lower(), None)
+    return counted(gateway.mistakes, Mistake) | faults
 
 
 @compiled

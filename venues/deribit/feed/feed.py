@@ -39,6 +39,7 @@ from crosswire.venues.deribit.wire.layout import (
 from crosswire.venues.deribit.wire.walk import BAD, GRID_TOLERANCE, prove_instrument, prove_message, to_nanoseconds
 from crosswire.venues.feed import Reject, decode, note_restart, reject
 from crosswire.venues.instrument import Instrument
+from crosswire.venues.lines import note_copy
 from crosswire.venues.market import TRADE, Events, Market, add_event, find_instrument
 from crosswire.venues.side import BUY, SELL
 
@@ -66,7 +67,7 @@ def decode_deribit(feed: DeribitFeed, packet: Packet, market: Market, events: Ev
     if position + header.packet_length != end:
         reject(feed, Reject.LENGTH_MISMATCH)
         return
-    if not take_packet(feed, market, events, header):
+    if not take_packet(feed, market, events, packet, header):
         return
     feed.ticker_count = 0
     while position < end:
@@ -96,7 +97,7 @@ def find_channel(feed: DeribitFeed, channel_id: int) -> int:
 
 
 @compiled
-def take_packet(feed: DeribitFeed, market: Market, events: Events, header: FrameHeader) -> bool:
+def take_packet(feed: DeribitFeed, market: Market, events: Events, packet: Packet, header: FrameHeader) -> bool:
     """Check the channel's sequence; False for a packet to drop."""
     time_ns = feed.time_ns
     slot = find_channel(feed, header.channel_id)
@@ -107,6 +108,8 @@ def take_packet(feed: DeribitFeed, market: Market, events: Events, header: Frame
     is_late = channel.packets != 0 and (steps == 0 or steps >= SEQUENCE_HALF)
     if is_late and time_ns - channel.time_ns <= RENUMBER_NS:
         feed.duplicates += 1
+        if steps == 0:
+            note_copy(feed.lines, packet, channel.time_ns)
         return False
     feed.channel = slot
     feed.sequence = header.sequence

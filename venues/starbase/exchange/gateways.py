@@ -6,10 +6,11 @@ from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.rings.sockets.tcp_server import TcpServer, TcpServerRing
 from crosswire.venues.adapter import GatewaySetup
+from crosswire.venues.exchange.counted import counted
 from crosswire.venues.instrument import E6
 from crosswire.venues.starbase.exchange.account import CLIENT
 from crosswire.venues.starbase.exchange.rest import RestServer
-from crosswire.venues.starbase.exchange.state import StarbaseExchange
+from crosswire.venues.starbase.exchange.state import Mistake, StarbaseExchange
 
 
 class StarbaseGateways(Owner):
@@ -55,7 +56,7 @@ class StarbaseGateways(Owner):
             "duplicate_orders": member.duplicate_orders,
             "fills": member.fills,
             "resting": member.open_orders,
-            "mistakes": sum(exchange.gateways.mistakes),
+            "mistakes": counted(exchange.gateways.mistakes, Mistake),
             "rest": self.rest.summary(),
             "position_lots": {
                 name: member.position_lots[index]

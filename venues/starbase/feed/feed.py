@@ -93,7 +93,7 @@ def decode_starbase(feed: StarbaseFeed, packet: Packet, market: Market, events: 
         if sequence == 0:
             reject(feed, Reject.BAD_VALUE)
             return
-        take_incremental(feed, market, events, header, length)
+        take_incremental(feed, market, events, packet, header, length)
     else:
         take_reject(feed, market, events, header, length)
 

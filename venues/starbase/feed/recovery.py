@@ -10,10 +10,11 @@ recent past can be brought up to date.
 
 from crosswire.nic.memory.raw import copy_bytes
 from crosswire.nic.memory.struct import Struct, address_of, size_of, view
-from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, seal_udp_frame, write_udp_frame_header
+from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Flow, Packet, seal_udp_frame, write_udp_frame_header
 from crosswire.nic.rings.ring import commit, reserve
 from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.venues.feed import Reject, note_restart, reject
+from crosswire.venues.lines import note_copy
 from crosswire.venues.market import MAP_INSTRUMENTS_MAX, Events, Market
 from crosswire.venues.starbase.feed.book_messages import (
     close_apart,
@@ -57,7 +58,9 @@ IS_RETRANSMIT = int(PacketType.RETRANSMIT)
 
 
 @inlined
-def take_incremental(feed: StarbaseFeed, market: Market, events: Events, header: PacketHeader, length: int) -> None:
+def take_incremental(
+    feed: StarbaseFeed, market: Market, events: Events, packet: Packet, header: PacketHeader, length: int
+) -> None:
     """Take one packet of an incremental channel, or of messages sent again.
 
     Nearly all come on the channel of the packet before, and are that channel's next, with nothing missing.
@@ -72,9 +75,10 @@ def take_incremental(feed: StarbaseFeed, market: Market, events: Events, header:
         or channel.is_suspect != 0
         or channel.is_snapshot != 0
     ):
-        take_other(feed, market, events, header, length)
+        take_other(feed, market, events, packet, header, length)
         return
     channel.send_time_ns = max(channel.send_time_ns, header.send_time_ns)
+    channel.received_ns = feed.time_ns
     channel.packets += 1
     channel.end = header.sequence + header.message_count
     read_packet(feed, market, events, slot, address_of(header), length)
@@ -90,7 +94,9 @@ def take_incremental(feed: StarbaseFeed, market: Market, events: Events, header:
 
 
 @outlined
-def take_other(feed: StarbaseFeed, market: Market, events: Events, header: PacketHeader, length: int) -> None:
+def take_other(
+    feed: StarbaseFeed, market: Market, events: Events, packet: Packet, header: PacketHeader, length: int
+) -> None:
     """Take an incremental packet that need not be the next of its channel."""
     slot = find_channel(feed, header.channel_id, 0)
     if slot < 0:
@@ -110,12 +116,16 @@ def take_other(feed: StarbaseFeed, market: Market, events: Events, header: Packe
     elif last <= channel.next and (last != channel.next or header.message_count != 0):
         if is_again != 0 or header.send_time_ns < channel.send_time_ns + RESTART_NS:
             feed.duplicates += 1
+            if is_again == 0 and last == channel.end:
+                note_copy(feed.lines, packet, channel.received_ns)
             give_up_late(feed, market, events, slot)
             return
         restart_channel(feed, market, events, slot)
         join_channel(channel, sequence)
     if is_again == 0:
         channel.send_time_ns = max(channel.send_time_ns, header.send_time_ns)
+    if last > channel.end:
+        channel.received_ns = feed.time_ns
     channel.packets += 1
     if sequence > channel.next and channel.is_suspect != 0 and channel.kept_count == KEPT_MAX:
         give_up_holes(feed, market, events, slot)  # there is no room to wait any longer

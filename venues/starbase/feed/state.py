@@ -36,6 +36,7 @@ class Channel(Struct):
     next: i64  # number of the next message to read, 0: no packet was seen yet
     end: i64  # number after the last message known to exist; above `next`: there is a hole
     send_time_ns: i64  # of the last new packet
+    received_ns: i64  # when the packet that leads to `end` came
     packets: i64  # taken
     is_suspect: i64  # there is a hole: no book of the channel is valid
     hole_time_ns: i64  # when it was noticed

@@ -58,6 +58,7 @@ class UnitCallConv(callconv.MinimalCallConv):  # type: ignore[misc]
         super().__init__(context)
         self.faults: dict[int, str] = {}
         self.here: Any = None  # the line that is being lowered
+        self.end: tuple[Any, ...] = (None,)  # the last block of the function being lowered, status and value there
         self.outlined: set[str] = set()  # names of functions that are called as `outlined` says
 
     def get_function_type(self, restype: Any, argtypes: Any) -> Any:
@@ -94,13 +95,33 @@ class UnitCallConv(callconv.MinimalCallConv):  # type: ignore[misc]
 
     def return_value(self, builder: Any, retval: Any) -> None:
         """Return a value: all went well."""
-        pair = ir.Constant(builder.function.function_type.return_type, ir.Undefined)
-        builder.ret(builder.insert_value(builder.insert_value(pair, callconv.RETCODE_OK, 0), retval, 1))
+        self._leave(builder, callconv.RETCODE_OK, retval)
 
     def _return_errcode_raw(self, builder: Any, code: Any) -> None:
         """Return a status without a value."""
-        pair = ir.Constant(builder.function.function_type.return_type, ir.Undefined)
-        builder.ret(builder.insert_value(pair, I32(code) if isinstance(code, int) else code, 0))
+        kind = builder.function.function_type.return_type.elements[1]
+        self._leave(builder, I32(code) if isinstance(code, int) else code, ir.Constant(kind, ir.Undefined))
+
+    def _leave(self, builder: Any, status: Any, value: Any) -> None:
+        """Go to the function's only return, with a status and a value.
+
+        With a return in each place LLVM joins the pairs before it inlines, and sees no more that, in the caller, the
+        status of each is known: it is compared, and the value with what it was made from.
+        """
+        function = builder.function
+        end, *parts = self.end
+        if end is None or end.function is not function:
+            end = function.append_basic_block("end")
+            last = ir.IRBuilder(end)
+            pair = ir.Constant(function.function_type.return_type, ir.Undefined)
+            parts = [last.phi(kind) for kind in pair.type.elements]
+            for place, part in enumerate(parts):
+                pair = last.insert_value(pair, part, place)
+            last.ret(pair)
+            self.end = (end, *parts)
+        for part, each in zip(parts, (status, value), strict=True):
+            part.add_incoming(each, builder.block)
+        builder.branch(end)
 
     def return_user_exc(
         self, builder: Any, exc: Any, exc_args: Any = None, loc: Any = None, func_name: str | None = None

@@ -38,10 +38,11 @@ def moves_of(changes: list[tuple[int, int, int]]) -> list[Fraction]:
 
 
 def measured(changes: list[tuple[int, int, int]], margin_e9: int = E9, delay_ns: int = DELAY_NS) -> Exposure:
-    exposure, now_ns = Exposure(delay_ns=delay_ns, margin_e9=margin_e9), 0
+    exposure, book, now_ns = Exposure(delay_ns=delay_ns, margin_e9=margin_e9), Book(), 0
     for span_ns, bid, ask in changes:
         now_ns += span_ns
-        measure(exposure, Book(bid_ticks=bid, ask_ticks=ask), now_ns)
+        book.bid_ticks, book.ask_ticks = bid, ask
+        measure(exposure, book, now_ns)
     return exposure
 
 

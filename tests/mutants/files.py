@@ -82,15 +82,13 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     ),
     "venue-accounts": (_named("engine/live", "accounts"), ["tests/engine/live/test_accounts.py"]),
     "cross-spread": (
-        _named("strategies", "cross_spread", "exposure"),
+        _named("strategies", "cross_spread"),
         [
-            *(
-                f"tests/strategies/test_{name}.py"
-                for name in ("cross_spread", "cross_spread_rules", "lots", "exposure")
-            ),
+            *_named("tests/strategies", "test_cross_spread", "test_cross_spread_rules", "test_lots"),
             *["-k", "not compiled_and_plain"],
         ],
     ),
+    "exposure": (_named("strategies", "exposure"), ["tests/strategies/test_exposure.py"]),
     "starbase-resume": (
         _named("venues/starbase/orders", "resume"),
         [f"{STARBASE}_resume.py", f"{STARBASE}_resend.py", *NOT_LONG],

@@ -157,7 +157,7 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
         engine.state.is_lost[index] = 1
     money = read_money(config, config_path)
     places = {name: index for index, name in enumerate(names)}
-    context = BuildContext(list(market.instruments), places, money.holding)
+    context = BuildContext(list(market.instruments), places, holding=money.holding)
     strategies = [
         build_strategy(cls, each.parameters, context, where)
         for cls, each in zip(classes, config.strategies, strict=True)

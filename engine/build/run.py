@@ -158,7 +158,7 @@ def build_core(config: RunConfig, config_path: Path) -> Core:
     money = read_money(config, config_path)
     places = {name: index for index, name in enumerate(names)}
     limits = [gate.limits[index] for index in range(market.count)]
-    context = BuildContext(list(market.instruments), places, money.holding, limits)
+    context = BuildContext(list(market.instruments), places, holding=money.holding, limits=limits)
     strategies = [
         build_strategy(cls, each.parameters, context, where)
         for cls, each in zip(classes, config.strategies, strict=True)

@@ -326,7 +326,7 @@ class Harness:
         context = interface.BuildContext(
             list(self.desk.instruments)[:count],
             {name: index for index, name in enumerate(instruments)},
-            holding or {},
+            holding=holding or {},
         )
         converted = msgspec.convert(parameters, interface.parameters_of(strategy_class), strict=False)
         self.strategy: Any = interface.make_strategy(strategy_class, converted, context)

@@ -1,13 +1,13 @@
 """What becomes of a maker's fills: each a trade of two legs, the first of which is done.
 
-A quote's order carries the number of its trade. A fill enters the trade, with the hedge's order on its way, or adds to
-it while it is in flight; a fill that comes after its trade has ended begins another of the same number. What is less
-than a hedge's lot is carried, as `strategies.legs` carries what its lots leave.
+A quote's order carries the number of the trade that its first fill enters, with the hedge's order on its way. What is
+filled while that is in flight is added to it; a fill that comes later begins another, with a number of its own. What is
+less than a hedge's lot is carried, as `strategies.legs` carries what its lots leave.
 """
 
 from crosswire.nic.memory.struct import copy_struct
 from crosswire.nic.unit.compile import compiled
-from crosswire.strategies.desk import Desk
+from crosswire.strategies.desk import Desk, next_trade_id
 from crosswire.strategies.legs import (
     NO_LISTING,
     enter_trade,
@@ -62,7 +62,7 @@ def hedge_fill(strategy: Maker, desk: Desk, order: Order, report: Report) -> Non
     strategy.fills += 1
     place = 0
     while place < TRADES_MAX and (
-        legs.trades[place].state == TradeState.FREE or legs.trades[place].trade_id != order.trade_id
+        legs.trades[place].state == TradeState.FREE or legs.trades[place].trade_id != quote.hedged_trade_id
     ):
         place += 1
     is_new = place == TRADES_MAX
@@ -117,7 +117,9 @@ def enter_fill(strategy: Maker, desk: Desk, place: int, order: Order, report: Re
     bought = QUOTED if report.side == BUY else listing
     sold = listing if report.side == BUY else QUOTED
     opportunity = open_opportunity(legs.opportunities, pair_of(bought, sold))
-    enter_trade(legs, desk, place, order.trade_id, bought, sold, plan, sign_of(report.side), opportunity)
+    is_first = order.filled_lots == report.qty_lots
+    quote.hedged_trade_id = order.trade_id if is_first else next_trade_id(desk)
+    enter_trade(legs, desk, place, quote.hedged_trade_id, bought, sold, plan, sign_of(report.side), opportunity)
     trade = legs.trades[place]
     trade.open_orders = 0
     if report.side == BUY:

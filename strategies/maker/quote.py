@@ -44,6 +44,7 @@ class Quote(Struct):
     state: i64  # QuoteState
     client_order_id: i64  # 0 until the first answer
     trade_id: i64
+    hedged_trade_id: i64  # of the trade that its last fill is part of; 0: there was none
     price_ticks: i64
     qty_lots: i64
     filled_lots: i64

@@ -463,7 +463,9 @@ class _Columns:
 
     def _cycle(self, packed: int) -> str:
         """Write the legs of a cycle of more than two, "" of any other."""
-        return ", ".join(f"{SIDE_NAMES[side]} {self._labels[instrument]}" for instrument, side in unpack_legs(packed))
+        return ", ".join(
+            f"{SIDE_NAMES[side]} {self._labels.get(instrument, instrument)}" for instrument, side in unpack_legs(packed)
+        )
 
     def _reasons(self, state: np.ndarray, reason: np.ndarray) -> Any:
         """Name the reasons of vetoes and rejects, which are numbered apart: the state says which list to use."""

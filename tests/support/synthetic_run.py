@@ -204,6 +204,7 @@ class SyntheticRun:
             peak_ns=min(end_ns, self.now_ns + 1_000_000),
             peak_buy_ticks=self.tops[buy][1] - 5,
             peak_sell_ticks=self.tops[sell][0],
+            legs=0,
         )
 
     def _trade(self, buy: int, sell: int, size_e9: int, edge_e9: int) -> None:
@@ -234,6 +235,7 @@ class SyntheticRun:
             miss_cost_e9=cost,
             first_buy_ticks=self.tops[buy][1],
             first_sell_ticks=self.tops[sell][0],
+            legs=0,
         )
 
     def _leg(self, index: int, side: int, size_e9: int, worse_ticks: int) -> None:

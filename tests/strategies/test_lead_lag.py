@@ -334,6 +334,18 @@ def test_what_is_held_is_left_once_the_follower_has_caught_up() -> None:
     assert (opportunity["attempts"], opportunity["captured_size_e9"]) == (1, E9)
 
 
+@pytest.mark.parametrize(("to", "side", "last_ticks"), [(10_010, BUY, 100_049), (9_990, SELL, 99_950)])
+def test_what_is_held_is_taken_to_the_last_tick_that_pays(to: int, side: int, last_ticks: int) -> None:
+    """Fees of 1 bp each way, an edge of 3: 10010 * 0.9999 / 1.0004 is 10004.998, 9990 * 1.0004 / 0.9999 9994.996."""
+    harness = make(exit="hold", depth=100)
+    quote(harness, "l", 10_000)
+    bids, asks = ([(first + away * ticks, 1) for ticks in range(100)] for first, away in ((99_995, -1), (100_005, 1)))
+    harness.set_book_ticks("f", bids, asks)
+    harness.advance((WARM_SAMPLES + 1) * MS)
+    quote(harness, "l", to)
+    assert sent(harness) == [("f", side, last_ticks, 45 if side == BUY else 46)]
+
+
 @pytest.mark.parametrize("to", [10_010, 9_990])
 def test_what_does_not_catch_up_is_left_after_the_longest_hold(to: int) -> None:
     harness = make(exit="hold", hold_max_ms=20)

@@ -15,7 +15,7 @@ from crosswire.engine.report.report import write_report
 from crosswire.engine.report.rows import Row, Rows
 from tests.support.paths import ROOT
 
-SECONDS = 1
+SECONDS = 3
 TERMS = {  # base, quote, tick, lot: as in the example
     "BTCUSDT": ("BTC", "USDT", Fraction(1, 10), Fraction(1, 100_000)),
     "ETHUSDT": ("ETH", "USDT", Fraction(1, 100), Fraction(1, 10_000)),
@@ -26,7 +26,7 @@ FEE = Fraction(1, 10_000)
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example for a second, uncompiled: that takes less time than compiling it."""
+    """The example for three seconds, uncompiled: that takes less time than compiling it."""
     folder = tmp_path_factory.mktemp("triangle")
     shutil.copytree(ROOT / "examples", folder / "examples")
     command = [

@@ -119,7 +119,7 @@ def value_text(value: Any) -> str:
         return _quoted(value)
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(map(value_text, value))}]"
     if isinstance(value, dict):
         inside = ", ".join(f"{key_name(key)} = {value_text(each)}" for key, each in value.items())

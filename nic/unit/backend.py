@@ -105,12 +105,10 @@ class UnitCallConv(callconv.MinimalCallConv):  # type: ignore[misc]
     def _leave(self, builder: Any, status: Any, value: Any) -> None:
         """Go to the function's only return, with a status and a value.
 
-        With a return in each place LLVM joins the pairs before it inlines, and sees no more that, in the caller, the
-        status of each is known: it is compared, and the value with what it was made from.
+        With a return in each place LLVM joins the pairs before it inlines, and no longer knows each one's status.
         """
-        function = builder.function
         end, *parts = self.end
-        if end is None or end.function is not function:
+        if end is None or end.function is not (function := builder.function):
             end = function.append_basic_block("end")
             last = ir.IRBuilder(end)
             pair = ir.Constant(function.function_type.return_type, ir.Undefined)

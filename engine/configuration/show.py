@@ -73,7 +73,7 @@ def _plain(value: msgspec.Struct) -> Table:
 def _without_unset(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_unset(each) for key, each in value.items() if each is not None}
-    return [_without_unset(each) for each in value] if isinstance(value, list) else value
+    return [_without_unset(each) for each in value] if isinstance(value, list | tuple) else value  # TOML has lists
 
 
 def toml_text(table: Table) -> str:
@@ -119,7 +119,7 @@ def value_text(value: Any) -> str:
         return _quoted(value)
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return f"[{', '.join(map(value_text, value))}]"
     if isinstance(value, dict):
         inside = ", ".join(f"{key_name(key)} = {value_text(each)}" for key, each in value.items())

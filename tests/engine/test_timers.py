@@ -9,6 +9,7 @@ from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.config import load_config
 from crosswire.engine.generate import generate_captures
 from crosswire.engine.loop import Status
+from crosswire.engine.plugin import find_strategy_class
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.strategies.desk import TIMERS_MAX, set_timer, stop_timer
@@ -127,9 +128,8 @@ def test_what_is_due_at_one_time_is_called_in_order(timed_run: Run) -> None:
 
 
 def test_the_harness_calls_timers_as_the_loop_does(tmp_path: Path) -> None:
-    namespace: dict[str, Any] = {}
-    exec(compile(STRATEGY, "timed", "exec"), namespace)
-    harness = Harness(namespace["Timed"], {}, {"a": linear()})
+    (tmp_path / "timed.py").write_text(STRATEGY)
+    harness = Harness(find_strategy_class("timed.py:Timed", tmp_path, "here"), {}, {"a": linear()})
     harness.decide = lambda _: veto()
     harness.set_book("a", bids=[(100, 1)], asks=[(101, 1)])
     harness.advance(1_000 * US)

@@ -107,8 +107,8 @@ class UnitCallConv(callconv.MinimalCallConv):  # type: ignore[misc]
 
         With a return in each place LLVM joins the pairs before it inlines, and no longer knows each one's status.
         """
-        end, *parts = self.end
-        if end is None or end.function is not (function := builder.function):
+        function, (end, *parts) = builder.function, self.end
+        if end is None or end.function is not function:
             end = function.append_basic_block("end")
             last = ir.IRBuilder(end)
             pair = ir.Constant(function.function_type.return_type, ir.Undefined)

@@ -28,11 +28,13 @@ from crosswire.engine.backtest import turn_until_finished
 from crosswire.engine.build.market import instrument_names
 from crosswire.engine.build.run import build_run
 from crosswire.engine.checking.timing import CallbackTime, run_timed, timed_class
-from crosswire.engine.config import RunConfig, StrategyConfig, load_config
+from crosswire.engine.config import RunConfig, StrategyConfig, parse_config
+from crosswire.engine.configuration.show import toml_text
 from crosswire.engine.data import prepare_data
 from crosswire.engine.plugin import BUILT_IN, find_strategy_class
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.unit.source import PACKAGE_FOLDER
+from tests.bench.verdicts import add_money
 from tests.support.paths import ROOT, benchmark_recording
 
 ROUNDS = 7
@@ -62,6 +64,14 @@ def own(first: str, second: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def load_market(data: str, path: Path) -> RunConfig:
+    """Read an example, with what holding costs of all strategies' own configurations for it."""
+    table = tomllib.loads(path.read_text(), parse_float=Decimal)
+    for fragment in sorted(FRAGMENTS.glob("*.toml")):
+        add_money(table, tomllib.loads(fragment.read_text(), parse_float=Decimal).get(data, {}).get("money", {}))
+    return parse_config(toml_text(table), path)
+
+
 def strategies_on(data: str, config: RunConfig) -> dict[str, StrategyConfig]:
     """Give the built-in strategies that have a configuration for the data, by name."""
     first, second, *_ = instrument_names(config)
@@ -72,6 +82,7 @@ def strategies_on(data: str, config: RunConfig) -> dict[str, StrategyConfig]:
         if fragment.is_file():
             tables = tomllib.loads(fragment.read_text(), parse_float=Decimal)
             if data in tables:
+                tables[data].pop("money", None)  # `load_market` has it
                 found[name] = msgspec.convert(tables[data], StrategyConfig)
                 continue
         if name in others:
@@ -159,7 +170,7 @@ def main(rounds: int = ROUNDS) -> None:
         examples = shutil.copytree(ROOT / "examples", Path(folder) / "examples")
         for data, file in DATA.items():
             path = examples / file
-            config = load_config(path)
+            config = load_market(data, path)
             prepare_data(config, path, None)
             strategies = strategies_on(data, config)
             figures[data] = {}

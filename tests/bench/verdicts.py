@@ -52,12 +52,11 @@ class Case:
         """Give the market's example with this strategy and these fees."""
         table = tomllib.loads(self.example.read_text(), parse_float=Decimal)
         table["strategy"] = self.strategy_table()
-        money = table["strategy"].pop("money", {})
+        add_money(table, table["strategy"].pop("money", {}))
         table["name"] = f"verdict-{self.strategy}-{self.market}-{self.fees.replace(' ', '-')}".replace("_", "-")
-        for venue in table["venue"]:
-            for instrument in venue["instrument"]:
-                instrument.setdefault("money", {}).update(money.get(f"{venue['name']}/{instrument['symbol']}", {}))
-                if self.fees == "lowest tier":
+        if self.fees == "lowest tier":
+            for venue in table["venue"]:
+                for instrument in venue["instrument"]:
                     instrument["maker_fee_bps"], instrument["taker_fee_bps"] = LOWEST_TIER[venue["name"]]
         return toml_text(table)
 
@@ -65,6 +64,16 @@ class Case:
         text = (STRATEGIES / f"{self.strategy}.toml").read_text()
         table: dict[str, Any] = tomllib.loads(text, parse_float=Decimal)[self.market]
         return table
+
+
+def add_money(table: dict[str, Any], money: dict[str, dict[str, Any]]) -> None:
+    """Put what holding costs, by "venue/symbol", into a configuration's instruments; files are beside the examples."""
+    for venue in table["venue"]:
+        for instrument in venue["instrument"]:
+            terms = money.get(f"{venue['name']}/{instrument['symbol']}", {})
+            if terms.get("funding", "off") != "off":
+                terms["funding"] = str((ROOT / "examples" / terms["funding"]).resolve())
+            instrument.setdefault("money", {}).update(terms)
 
 
 def cases(strategies: list[str], markets: list[str]) -> Iterator[Case]:

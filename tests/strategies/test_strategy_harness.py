@@ -8,7 +8,7 @@ import pytest
 
 from crosswire.engine.plugin import BUILT_IN, find_strategy_class, load_strategy_class
 from crosswire.strategies.interface import Strategy, parameters_of
-from crosswire.strategies.leg_parameters import LegParameters
+from crosswire.strategies.leg_parameters import RepairParameters
 from tests.support.paths import ROOT
 
 DOCUMENT = ROOT / "docs" / "strategies.md"
@@ -48,7 +48,7 @@ def test_every_strategy_has_a_page_with_all_its_parameters_and_a_verdict(name: s
     page = ROOT / "docs" / "strategies" / f"{name.replace('_', '-')}.md"
     kind = parameters_of(find_strategy_class(name, ROOT, "docs"))
     own = set(kind.__struct_fields__)
-    if issubclass(kind, LegParameters):
+    if issubclass(kind, RepairParameters):
         own -= documented(ROOT / "docs" / "strategies" / "two-legs.md")
     assert own - documented(page) == set()
     headings = re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE)

@@ -1,6 +1,5 @@
 """Cycles: judged as by fractions, sized within everything, and even in the end whatever becomes of their orders."""
 
-import re
 from fractions import Fraction
 from itertools import combinations
 from math import prod
@@ -25,7 +24,6 @@ from crosswire.testing import Answer, Harness, check_properties, fill, inverse, 
 from crosswire.venues.instrument import E9, Instrument, Kind
 from crosswire.venues.side import BUY, SELL
 from tests.support.cycle_setup import HELD, MS, PARAMETERS, balances, close_edge, make, open_edge, triangle
-from tests.support.paths import ROOT
 
 Ticks = dict[tuple[str, int], int]
 
@@ -174,7 +172,7 @@ def test_no_size_is_beyond_a_book_a_limit_or_what_is_held(
         PARAMETERS | {"size_max": {"USDT": 12_000, "BTC": "0.2", "ETH": "3.5"}}, CyclesParameters, strict=False
     )
     names = {name: index for index, name in enumerate(HELD)}
-    context = BuildContext(list(harness.desk.instruments)[:3], names, limits)
+    context = BuildContext(list(harness.desk.instruments)[:3], names, limits=limits)
     harness.strategy = make_strategy(Cycles, given_parameters, context)
     for number, amount in carried.items():
         harness.strategy.working.means.currencies[number].carry_e9 = amount
@@ -442,9 +440,3 @@ def test_what_must_hold_of_cycles_does() -> None:
     parameters = PARAMETERS | limits | {"derivatives": True, "threshold_bps": -20, "book_age_max_ms": 60_000}
     most = {"btc": "0.05", "eth": "0.5", "ratio": "0.5"}
     check_properties(Cycles, parameters, books, position_max=most, examples=60)
-
-
-def test_every_parameter_is_documented() -> None:
-    pages = [ROOT / "docs" / "strategies.md", ROOT / "docs" / "strategies" / "cycles.md"]
-    documented = {name for page in pages for name in re.findall(r"^\| `(\w+)` \|", page.read_text(), re.MULTILINE)}
-    assert set(CyclesParameters.__struct_fields__) <= documented

@@ -1,6 +1,5 @@
 """Maker-taker: where it quotes, when it goes, and that every fill is hedged, against sums in exact fractions."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosswire.strategies.desk import AMEND_ORDER, CANCEL_ORDER
-from crosswire.strategies.leg_parameters import LegParameters
-from crosswire.strategies.maker_taker import MakerTaker, MakerTakerParameters
+from crosswire.strategies.maker_taker import MakerTaker
 from crosswire.strategies.trades import Outcome, TradeState
 from crosswire.testing import (
     Answer,
@@ -35,7 +33,6 @@ from crosswire.testing import (
 from crosswire.venues.instrument import E9, Instrument, Payoff
 from crosswire.venues.order import IOC, POST_ONLY
 from crosswire.venues.side import BUY, SELL
-from tests.support.paths import ROOT
 
 PARAMETERS: dict[str, Any] = {
     "quoted": "q",
@@ -659,9 +656,3 @@ def _acknowledged(harness: Harness, side: int) -> Sent:
 def test_parameters_that_contradict_are_refused_in_one_line(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         make(**changes)
-
-
-def test_every_parameter_of_its_own_is_on_its_page() -> None:
-    page = (ROOT / "docs" / "strategies" / "maker-taker.md").read_text()
-    documented = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
-    assert documented == set(MakerTakerParameters.__struct_fields__) - set(LegParameters.__struct_fields__)

@@ -88,7 +88,8 @@ def test_a_record_is_shown_turn_by_turn() -> None:
     note(engine, [(5, 1, 0, False), (7, 2, 0, False), (1, 3, 0, False), (0, 0, 1, True)])
     (batch,) = read_memory(kept).batches()
     (record,) = records_of(batch, {RecordKind.TURNS})
-    names = SimpleNamespace(instruments=[], names=SimpleNamespace(strategies={}, messages={}), venues=["deribit", "bridge"])
+    own = SimpleNamespace(strategies={}, messages={})
+    names = SimpleNamespace(instruments=[], names=own, venues=["deribit", "bridge"])
     shown = Namer(cast("Description", names)).named(record.kind, record.fields)
     begun_ns = (1 << 60) + 5
     assert record.kind == RecordKind.TURNS

@@ -25,7 +25,6 @@ from crosswire.strategies.legs import (
     LegStrategy,
     blocked_by,
     pair_number,
-    room_e9,
     take_timer,
 )
 from crosswire.strategies.mean_basis import (
@@ -42,7 +41,7 @@ from crosswire.strategies.opportunity import (
     note_blocked,
     pair_of,
 )
-from crosswire.strategies.pairs import is_holding, plan_and_start
+from crosswire.strategies.pairs import enter_pair, is_holding, plan_and_start
 from crosswire.strategies.parameters import Parameter
 from crosswire.strategies.plan import Plan
 from crosswire.venues.instrument import E9
@@ -258,16 +257,14 @@ def enter(
     strategy: Basis, desk: Desk, pair: BasisPair, buy: int, sell: int, hurdle_rate_e9: int, opportunity: int
 ) -> int:
     """Start a trade into a pair; NONE if one was started, else why not."""
-    legs = strategy.legs
-    blocked = blocked_by(legs, desk, buy, sell)
-    if blocked != Blocked.NONE:
-        return blocked
-    limit_e9 = min(room_e9(legs, desk, buy, sell), strategy.size_max_e9)
-    if limit_e9 <= 0:
-        return Blocked.POSITION
-    was_holding = is_holding(legs, desk, buy, sell, legs.pairs[pair_number(buy, sell)].held_e9)
-    blocked = trade(strategy, desk, pair, buy, sell, hurdle_rate_e9, limit_e9, opportunity)
-    if blocked == Blocked.NONE and not was_holding:
+    legs, depth = strategy.legs, strategy.depth
+    size_max_e9, size_min_e9 = strategy.size_max_e9, strategy.size_min_e9
+    direction = 1 if buy == pair.a else -1
+    blocked = enter_pair(
+        legs, desk, strategy.plan, buy, sell, hurdle_rate_e9, depth, size_max_e9, size_min_e9, direction, opportunity
+    )
+    # What is held changes with fills, and none has come yet.
+    if blocked == Blocked.NONE and not is_holding(legs, desk, buy, sell, legs.pairs[pair_number(buy, sell)].held_e9):
         pair.entered_ns = desk.now_ns
     return blocked
 
@@ -281,33 +278,6 @@ def leave(strategy: Basis, desk: Desk, pair: BasisPair, held_e9: int) -> None:
     buy = pair.b if held_e9 > 0 else pair.a
     sell = pair.a if held_e9 > 0 else pair.b
     if blocked_by(legs, desk, buy, sell) == Blocked.NONE:
-        trade(strategy, desk, pair, buy, sell, 0, min(abs(held_e9), strategy.size_max_e9), NO_OPPORTUNITY)
-
-
-@compiled
-def trade(
-    strategy: Basis,
-    desk: Desk,
-    pair: BasisPair,
-    buy: int,
-    sell: int,
-    hurdle_rate_e9: int,
-    limit_e9: int,
-    opportunity: int,
-) -> int:
-    """Plan and start one trade that nothing blocks; NONE if one was started, else why not."""
-    size_min_e9 = strategy.size_min_e9 if opportunity != NO_OPPORTUNITY else 0
-    direction = 1 if buy == pair.a else -1
-    return plan_and_start(
-        strategy.legs,
-        desk,
-        strategy.plan,
-        buy,
-        sell,
-        hurdle_rate_e9,
-        strategy.depth,
-        limit_e9,
-        size_min_e9,
-        direction,
-        opportunity,
-    )
+        limit_e9 = min(abs(held_e9), strategy.size_max_e9)
+        direction = 1 if buy == pair.a else -1
+        plan_and_start(legs, desk, strategy.plan, buy, sell, 0, strategy.depth, limit_e9, 0, direction, NO_OPPORTUNITY)

@@ -30,7 +30,6 @@ from crosswire.strategies.legs import (
     instrument_of,
     market_ticks,
     position_of,
-    room_e9,
     walk,
 )
 from crosswire.strategies.listing import RATE_MASK, cost_e9, sale_e9, value_e9
@@ -43,7 +42,7 @@ from crosswire.strategies.opportunity import (
     note_peak,
     pair_of,
 )
-from crosswire.strategies.pairs import is_holding, middle_e9, plan_and_start
+from crosswire.strategies.pairs import enter_pair, is_holding, middle_e9, plan_and_start
 from crosswire.strategies.parameters import Parameter
 from crosswire.strategies.plan import Plan
 from crosswire.strategies.signals.carry import LEFT_MIN_MS, NO_RATE
@@ -331,7 +330,19 @@ def follow(strategy: Carry, desk: Desk, buy: int, sell: int, direction: int, may
         walk(legs, desk, strategy.market, buy, sell, hurdle_rate_e9, strategy.depth, 0, True)
         size_e9 = strategy.market.offered_size_e9
         note_peak(legs.opportunities, desk, index, edge_e9, size_e9, value_e9(size_e9, edge_e9))
-    blocked = enter(strategy, desk, buy, sell, hurdle_rate_e9, direction, index)
+    blocked = enter_pair(
+        legs,
+        desk,
+        strategy.plan,
+        buy,
+        sell,
+        hurdle_rate_e9,
+        strategy.depth,
+        strategy.size_max_e9,
+        strategy.size_min_e9,
+        direction,
+        index,
+    )
     if blocked != Blocked.NONE:
         note_blocked(legs.opportunities, index, blocked)
 
@@ -345,30 +356,3 @@ def hurdle_e9(legs: Legs, desk: Desk, buy: int, sell: int, spare_e9: int) -> int
     sale = sale_e9(legs.listings[sell], instrument_of(legs, desk, sell), market_ticks(legs, desk, sell, SELL))
     ask_e9 = price_e9(instrument_of(legs, desk, buy), market_ticks(legs, desk, buy, BUY))
     return min(RATE_MASK, divide_e9(max(0, sale - spare_e9), ask_e9) + 1)
-
-
-@compiled
-def enter(
-    strategy: Carry, desk: Desk, buy: int, sell: int, hurdle_rate_e9: int, direction: int, opportunity: int
-) -> int:
-    """Start a slice; NONE if one was started, else why not."""
-    legs = strategy.legs
-    blocked = blocked_by(legs, desk, buy, sell)
-    if blocked != Blocked.NONE:
-        return blocked
-    limit_e9 = min(room_e9(legs, desk, buy, sell), strategy.size_max_e9)
-    if limit_e9 <= 0:
-        return Blocked.POSITION
-    return plan_and_start(
-        legs,
-        desk,
-        strategy.plan,
-        buy,
-        sell,
-        hurdle_rate_e9,
-        strategy.depth,
-        limit_e9,
-        strategy.size_min_e9,
-        direction,
-        opportunity,
-    )

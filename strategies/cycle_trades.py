@@ -37,10 +37,11 @@ from crosswire.strategies.legs import (
     Legs,
     give_up_if_due,
     instrument_of,
+    is_repair_due,
     market_ticks,
     tag_of,
 )
-from crosswire.strategies.listing import cost_e9, fill_cash_e9, sale_e9, value_e9
+from crosswire.strategies.listing import cost_e9, fill_cash_e9, note_taken, sale_e9, value_e9
 from crosswire.strategies.opportunity import TRADES_MAX, end_opportunities, note_trade, note_trade_end
 from crosswire.strategies.trades import Outcome, TradeState, count_stage, note_ahead, outcome_of, write_trade
 from crosswire.venues.instrument import E9, base_e9, multiply_e9
@@ -123,13 +124,11 @@ def _enter_leg(
     leg.ticks = leg_ticks(desk, legs, planned)
     leg.lots = plan.lots[number]
     instrument = instrument_of(legs, desk, planned.listing)
-    received_ns = desk.books[listing.instrument].receive_time_ns
     if leg.side == BUY:
         leg.value_e9 = cost_e9(listing, instrument, leg.ticks)
-        listing.ask_taken_ns = received_ns
     else:
         leg.value_e9 = sale_e9(listing, instrument, leg.ticks)
-        listing.bid_taken_ns = received_ns
+    note_taken(listing, leg.side, desk.books[listing.instrument].receive_time_ns)
     own.flows_e9[number] = own.taken_e9[number] = plan.taken_e9[number]
     working.means.currencies[leg.source].carry_e9 -= plan.taken_e9[number]
     working.means.in_flight[leg.listing] += 1
@@ -274,11 +273,7 @@ def _go_on(legs: Legs, working: Working, desk: Desk, place: int) -> None:
     if _is_even(own):
         _end(legs, working, desk, place, NO_OUTCOME)
         return
-    if trade.state == TradeState.WORKING:
-        trade.state = TradeState.RETRYING
-        trade.retry_until_ns = desk.now_ns + legs.retry_window_ns
-    if desk.now_ns < trade.next_ns:
-        wake_at(desk, trade.next_ns)
+    if not is_repair_due(legs, desk, trade):
         return
     if trade.state == TradeState.RETRYING:
         if _retry(legs, working, desk, place):

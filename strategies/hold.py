@@ -25,7 +25,6 @@ from crosswire.strategies.legs import (
     TAG_MASK,
     Legs,
     book_of,
-    instrument_of,
     market_ticks,
     plan_of,
     position_of,
@@ -33,13 +32,12 @@ from crosswire.strategies.legs import (
 from crosswire.strategies.listing import (
     RATE_MASK,
     Listing,
-    buy_room_e9,
     cost_e9,
     gain_e9,
     is_price,
+    note_taken,
     rated_up_e9,
     sale_e9,
-    sell_room_e9,
 )
 from crosswire.strategies.opportunity import NO_OPPORTUNITY, note_trade, note_trade_end
 from crosswire.strategies.planned import OrderPlan, add_level
@@ -145,16 +143,6 @@ def look_for(
 
 
 @compiled
-def room_alone_e9(legs: Legs, desk: Desk, listing: int, side: int, price_ticks: int) -> int:
-    """Return how much one position may still grow, 1e-9 of the base coin."""
-    instrument = instrument_of(legs, desk, listing)
-    position = position_of(legs, desk, listing)
-    if side == BUY:
-        return buy_room_e9(legs.listings[listing], instrument, position, price_ticks)
-    return sell_room_e9(legs.listings[listing], instrument, position, price_ticks)
-
-
-@compiled
 def start_hold(
     legs: Legs, desk: Desk, hold: Hold, listing: int, side: int, offer: Offer, pair: int, opportunity: int
 ) -> bool:
@@ -182,11 +170,7 @@ def start_hold(
     hold.entered_ns = desk.now_ns
     legs.pairs[pair].in_flight += 1
     legs.pairs[pair].last_start_ns = desk.now_ns
-    book_ns = book_of(legs, desk, listing).receive_time_ns
-    if side == BUY:
-        legs.listings[listing].ask_taken_ns = book_ns
-    else:
-        legs.listings[listing].bid_taken_ns = book_ns
+    note_taken(legs.listings[listing], side, book_of(legs, desk, listing).receive_time_ns)
     note_trade(legs.opportunities, opportunity)
     return True
 

@@ -31,7 +31,6 @@ from crosswire.strategies.hold import (
     is_of_hold,
     listing_of_hold,
     look_for,
-    room_alone_e9,
     start_hold,
     take_hold_fill,
     take_hold_order,
@@ -59,6 +58,7 @@ from crosswire.strategies.legs import (
     market_ticks,
     pair_number,
     room_e9,
+    side_room_e9,
     take_fill,
     take_order,
     take_timer,
@@ -598,7 +598,7 @@ def _trade_alone(
     if follower.hold.state != HoldState.FLAT:
         return Blocked.IN_FLIGHT
     instrument = instrument_of(legs, desk, listing)
-    room = room_alone_e9(legs, desk, listing, side, offer.best_ticks)
+    room = side_room_e9(legs, desk, listing, side, offer.best_ticks)
     least_e9 = max(1, strategy.size_min_e9)
     if room < least_e9:
         return Blocked.POSITION

@@ -37,6 +37,7 @@ from crosswire.strategies.listing import (
     fill_cash_e9,
     is_price,
     nearest_lots,
+    note_taken,
     sale_e9,
     sell_room_e9,
     value_e9,
@@ -304,8 +305,8 @@ def enter_trade(
     legs.carry_e9 = 0
     legs.pairs[trade.pair].in_flight += 1
     legs.pairs[trade.pair].last_start_ns = desk.now_ns
-    legs.listings[buy].ask_taken_ns = desk.books[legs.listings[buy].instrument].receive_time_ns
-    legs.listings[sell].bid_taken_ns = desk.books[legs.listings[sell].instrument].receive_time_ns
+    note_taken(legs.listings[buy], BUY, desk.books[legs.listings[buy].instrument].receive_time_ns)
+    note_taken(legs.listings[sell], SELL, desk.books[legs.listings[sell].instrument].receive_time_ns)
     note_trade(legs.opportunities, opportunity)
     wake_at(desk, trade.give_up_ns)
     copy_struct(desk.plans[plan_of(place, BUY) - 1], plan.buy_levels)
@@ -451,6 +452,18 @@ def give_up_if_due(legs: Legs, desk: Desk, trade: Trade) -> None:
         legs.alarms += 1
 
 
+@inlined
+def is_repair_due(legs: Legs, desk: Desk, trade: Trade) -> bool:
+    """Begin to repair a trade that is not flat; tell whether its next step is due, and else wake for it."""
+    if trade.state == TradeState.WORKING:
+        trade.state = TradeState.RETRYING
+        trade.retry_until_ns = desk.now_ns + legs.retry_window_ns
+    if desk.now_ns < trade.next_ns:
+        wake_at(desk, trade.next_ns)
+        return False
+    return True
+
+
 @compiled
 def go_on(legs: Legs, desk: Desk, place: int) -> None:
     """End the trade if it is flat, else take the next step of its repair, now or when its time comes."""
@@ -461,11 +474,7 @@ def go_on(legs: Legs, desk: Desk, place: int) -> None:
     if untouched or abs(residual_e9(trade)) <= trade.tolerance_e9:
         _end(legs, desk, trade, outcome_of(trade))
         return
-    if trade.state == TradeState.WORKING:
-        trade.state = TradeState.RETRYING
-        trade.retry_until_ns = desk.now_ns + legs.retry_window_ns
-    if desk.now_ns < trade.next_ns:
-        wake_at(desk, trade.next_ns)
+    if not is_repair_due(legs, desk, trade):
         return
     if trade.state == TradeState.RETRYING:
         if _retry(legs, desk, place):

@@ -72,6 +72,15 @@ def set_listing(listing: Listing, instrument: Instrument, quote_adjustment_bps: 
     listing.ask_taken_ns = -1
 
 
+@inlined
+def note_taken(listing: Listing, side: int, book_ns: int) -> None:
+    """Note which book an order of `side` takes from, by its receive time: what it displays counts once."""
+    if side == BUY:
+        listing.ask_taken_ns = book_ns
+    else:
+        listing.bid_taken_ns = book_ns
+
+
 @compiled
 def is_price(price_ticks: int) -> bool:
     """Tell whether this is a price that can be traded at, rather than an empty side."""

@@ -2,7 +2,7 @@
 
 from crosswire.nic.unit.compile import compiled
 from crosswire.strategies.desk import Desk
-from crosswire.strategies.legs import Legs, instrument_of, start_trade, walk
+from crosswire.strategies.legs import Legs, blocked_by, instrument_of, room_e9, start_trade, walk
 from crosswire.strategies.listing import is_price
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.plan import Plan, choose_lots
@@ -28,6 +28,32 @@ def is_holding(legs: Legs, desk: Desk, a: int, b: int, held_e9: int) -> bool:
     lot_a_e9 = base_e9(instrument_a, desk.books[instrument_a.index].bid_ticks, 1)
     lot_b_e9 = base_e9(instrument_b, desk.books[instrument_b.index].bid_ticks, 1)
     return abs(held_e9) >= max(lot_a_e9, lot_b_e9)
+
+
+@compiled
+def enter_pair(
+    legs: Legs,
+    desk: Desk,
+    plan: Plan,
+    buy: int,
+    sell: int,
+    hurdle_rate_e9: int,
+    depth: int,
+    size_max_e9: int,
+    size_min_e9: int,
+    direction: int,
+    opportunity: int,
+) -> int:
+    """Start a trade into a pair, of what there is room for; NONE if one was started, else why not."""
+    blocked = blocked_by(legs, desk, buy, sell)
+    if blocked != Blocked.NONE:
+        return blocked
+    limit_e9 = min(room_e9(legs, desk, buy, sell), size_max_e9)
+    if limit_e9 <= 0:
+        return Blocked.POSITION
+    return plan_and_start(
+        legs, desk, plan, buy, sell, hurdle_rate_e9, depth, limit_e9, size_min_e9, direction, opportunity
+    )
 
 
 @compiled

@@ -34,13 +34,12 @@ from crosswire.engine.data import prepare_data
 from crosswire.engine.plugin import BUILT_IN, find_strategy_class
 from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.unit.source import PACKAGE_FOLDER
-from tests.bench.verdicts import add_money
+from tests.bench.verdicts import STRATEGIES, add_money
 from tests.support.paths import ROOT, benchmark_recording
 
 ROUNDS = 7
 AT_ONCE = (1, 2, 3, 4)
 DATA = {"btc": "binance-btc.toml", "generated": "synthetic.toml", "starbase": "starbase.toml"}
-FRAGMENTS = ROOT / "tests" / "bench" / "verdicts"
 LEGS = {"size_max": "0.01", "position_max": "0.1", "unwind_loss_max_bps": 10, "slippage_ticks": 5}
 OUTSIDE = "cross_spread"
 
@@ -67,7 +66,7 @@ def own(first: str, second: str) -> dict[str, dict[str, Any]]:
 def load_market(data: str, path: Path) -> RunConfig:
     """Read an example, with what holding costs of all strategies' own configurations for it."""
     table = tomllib.loads(path.read_text(), parse_float=Decimal)
-    for fragment in sorted(FRAGMENTS.glob("*.toml")):
+    for fragment in sorted(STRATEGIES.glob("*.toml")):
         add_money(table, tomllib.loads(fragment.read_text(), parse_float=Decimal).get(data, {}).get("money", {}))
     return parse_config(toml_text(table), path)
 
@@ -78,7 +77,7 @@ def strategies_on(data: str, config: RunConfig) -> dict[str, StrategyConfig]:
     others = own(first, second)
     found = {}
     for name in BUILT_IN:
-        fragment = FRAGMENTS / f"{name}.toml"
+        fragment = STRATEGIES / f"{name}.toml"
         if fragment.is_file():
             tables = tomllib.loads(fragment.read_text(), parse_float=Decimal)
             if data in tables:

@@ -37,6 +37,7 @@ from crosswire.venues.bridge.orders.stream import (
 )
 from crosswire.venues.bridge.wire import order_layout as messages
 from crosswire.venues.byte_stream import forget_segment
+from crosswire.venues.exchange.counted import counted
 
 RECEIVE_BYTES = 1 << 16
 SEND_BYTES_MAX = 1 << 20  # unread by the engine before its connection is closed
@@ -130,8 +131,7 @@ class EngineSession(asyncio.Protocol):
         if self._stream.faults[StreamFault.OLD_VERSION]:
             version = messages.VERSION
             return f"speaks a version of the order protocol before {version}: run the same release at both ends"
-        faults = [fault.name.lower() for fault in StreamFault if self._stream.faults[fault]]
-        return f"broke the protocol ({', '.join(faults)})"
+        return f"broke the protocol ({', '.join(counted(self._stream.faults, StreamFault))})"
 
     def _handle(self, address: int) -> None:
         template = view(messages.MessageHeader, address).template_id

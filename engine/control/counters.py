@@ -6,7 +6,7 @@ was at that instant.
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from crosswire.nic.memory.raw import load_i64_acquire, store_i64_release
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, u8
@@ -44,19 +44,26 @@ class CounterTeller:
         lines, place = [], 0
         for number, strategy in list(self.asked.items()):
             try:
-                counted = [(str(name), int(value)) for name, value in strategy.counters().items()]
+                counted = [_told(name, value) for name, value in strategy.counters().items()]
             except Exception as error:  # the author's own code: trading does not end with it
                 lines.append(f"{self.names[number]}: counters() raises {type(error).__name__}: {error}")
                 del self.asked[number]
                 continue
-            for name, value in counted[: COUNTERS_MAX - place]:
+            for data, value in counted[: COUNTERS_MAX - place]:
                 item = self.told.items[place]
-                data = name.encode()[:NAME_BYTES]
                 item.strategy, item.value = number, value
                 item.name.numpy()[:] = list(data.ljust(NAME_BYTES, b"\0"))
                 place += 1
         store_i64_release(address_of(self.told.count), place)
         return lines
+
+
+def _told(name: Any, value: Any) -> tuple[bytes, int]:
+    """Give a count as the shared memory takes it; raise if it can't be one."""
+    number = int(value)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise OverflowError(f"{name} = {number} is beyond 64 bits")
+    return str(name).encode()[:NAME_BYTES], number
 
 
 def counters_of(told: StrategyCounters, strategy: int) -> dict[str, int]:

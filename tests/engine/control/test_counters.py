@@ -1,5 +1,7 @@
 """What strategies count is written for others to read, bounded, and nobody's trading ends with a strategy's mistake."""
 
+import pytest
+
 from crosswire.engine.control.counters import COUNTERS_MAX, CounterTeller, StrategyCounters, counters_of
 from crosswire.strategies.interface import Strategy
 
@@ -39,6 +41,15 @@ def test_one_that_raises_is_told_of_once_and_the_others_go_on() -> None:
     assert line.startswith("a: counters() raises ValueError: ")
     assert teller.take_lines() == []
     assert (counters_of(told, 0), counters_of(told, 1)) == ({}, {"looks": 3})
+
+
+@pytest.mark.parametrize("counted", [{"looks": 1 << 63}, {"looks": -(1 << 63) - 1}, {"\ud800": 1}])
+def test_what_can_be_no_count_ends_the_asking_and_not_the_run(counted: dict[str, int]) -> None:
+    told, wrong, right = StrategyCounters(), counting(), counting(looks=(1 << 63) - 1)
+    COUNTED[id(wrong)] = counted
+    (line,) = CounterTeller(told, [wrong, right], ["a", "b"]).take_lines()
+    assert line.startswith("a: counters() raises ")
+    assert (counters_of(told, 0), counters_of(told, 1)) == ({}, {"looks": (1 << 63) - 1})
 
 
 def test_what_has_no_room_is_left_out() -> None:

@@ -86,11 +86,14 @@ def new_config(names: Sequence[str], output: Path, symbols: Sequence[str] = ()) 
     rows = {name: group for name, group in rows.items() if group}
     text = "\n".join(_document(output, rows, captured, remarks)) + "\n"
     output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_name(f".{output.name}-{os.getpid()}.partial")
     try:
-        with output.open("x") as file:
-            file.write(text)
+        partial.write_text(text)
+        output.hardlink_to(partial)  # whole, and over nothing
     except FileExistsError:
         raise ConfigError(f"{output}: exists already, and nothing is overwritten; name another with --output") from None
+    finally:
+        partial.unlink(missing_ok=True)
     return Written(output, remarks, warnings)
 
 

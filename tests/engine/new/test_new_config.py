@@ -13,6 +13,7 @@ from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.rings.replay import read_frames
 from crosswire.venues.bridge.binance.importer import import_file
 from tests.support.command import ask
+from tests.support.disk import fill, small_disk
 from tests.support.paths import ROOT, recording
 from tests.support.short_run import two_seconds
 from tests.support.starbase_captures import standing_alone, write_capture
@@ -194,3 +195,14 @@ def test_what_is_no_capture_and_what_is_there_already(data: Path, tmp_path: Path
     assert "exists already" in refused(data / "bridge.pcap", "--output", taken)
     assert taken.read_text() == "mine"
     assert "named after the run" in refused(data / "bridge.pcap", "--output", tmp_path / "a b.toml")
+
+
+def test_a_full_disk_leaves_nothing_half_written(data: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", 1) as folder:
+        fill(folder)
+        output = folder / "mine.toml"
+        assert "No space left" in refused(data / "bridge.pcap", "--output", output)
+        assert sorted(path.name for path in folder.iterdir()) == ["filler"]
+        (folder / "filler").unlink()
+        write(output, data / "bridge.pcap")
+        assert sorted(path.name for path in folder.iterdir()) == ["mine.toml"]

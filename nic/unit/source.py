@@ -28,7 +28,6 @@ PACKAGE = "crosswire"
 CLOSURE_DEPTH_MAX = 4
 FOLDERS = ("nic", "venues", "risk", "strategies", "engine")
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]  # the folder of nic/
-OWN_FOLDERS = tuple(f"{PACKAGE_FOLDER / folder}/" for folder in FOLDERS)
 # What makes machine code of functions. It is imported only where something is compiled, and part of every unit anyway.
 IN_THE_VERSIONS = frozenset({"numpy", "numba", "llvmlite", "msgspec"})  # packages that no strategy has edited
 COMPILER_FILES = ("nic/unit/backend.py", "nic/memory/struct_numba.py", "nic/host/system_call.py")
@@ -91,9 +90,15 @@ def is_own_file(path: Path) -> bool:
     return path.is_file() and not str(path).startswith((*library_folders(), "/proc/", "/sys/", "/dev/"))
 
 
+@functools.cache
+def own_folders() -> tuple[str, ...]:
+    """The folders of the package's own modules: no constant, which would be part of each unit that a build compiles."""
+    return tuple(f"{PACKAGE_FOLDER / folder}/" for folder in FOLDERS)
+
+
 def is_ours(path: Path) -> bool:
     """Tell whether a file is Crosswire's own: a strategy may lie in the checkout, too."""
-    return str(path).startswith(OWN_FOLDERS)
+    return str(path).startswith(own_folders())
 
 
 def shown_path(file: str) -> str:

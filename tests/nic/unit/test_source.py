@@ -95,6 +95,18 @@ def test_it_is_the_same_in_every_process_and_folder(project: Path, tmp_path_fact
     assert key(project) == key(project) == key(project.rename(tmp_path_factory.mktemp("other") / "place"))
 
 
+def test_no_module_of_the_package_has_in_it_where_it_lies() -> None:
+    """A constant with the package's folder in it would give a wheel's units other keys than those looked for."""
+    place = """
+from crosswire.nic.unit.source import PACKAGE_FOLDER, frozen_values
+ours = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "crosswire"}
+values = [(name, key, text) for name, module in ours.items() for key, text in frozen_values(module)]
+print(len(values) > 1000, [each for each in values if str(PACKAGE_FOLDER) in each[2]])
+"""
+    command = [sys.executable, "-c", f"import sys\n{LOAD_EVERYTHING}{place}"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True []\n"
+
+
 @pytest.mark.parametrize("first", ["import project.unrelated", "import crosswire.nic.unit.backend", LOAD_EVERYTHING])
 def test_what_else_the_process_has_loaded_does_not_change_it(project: Path, first: str) -> None:
     """What a run compiles late, with the compiler loaded already, is found by the next run, which has not."""

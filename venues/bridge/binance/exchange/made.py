@@ -9,7 +9,7 @@ from crosswire.venues.bridge.binance.exchange.messages import Message
 from crosswire.venues.bridge.binance.exchange.player import Source, Timed
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import to_e9
-from crosswire.venues.generate.market import MadeMarket, MadeVenue, next_event, open_market, seed_random, size_at
+from crosswire.venues.generate.market import VENUES, MadeMarket, MadeVenue, next_event, open_market, seed_random, size_at
 from crosswire.venues.side import BID, BUY, SELL
 
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01, by the made-up host's clock
@@ -31,7 +31,7 @@ def _make_market(listed: Listed) -> MadeMarket:
     """Make a market of which only the first venue is played."""
     config = listed.config
     price_e6 = to_e9(config.start_price, "start_price") // 1_000
-    market = MadeMarket(price_e6=price_e6, step_ns=START_NS, end_ns=FOREVER_NS)
+    market = MadeMarket(count=VENUES, price_e6=price_e6, step_ns=START_NS, end_ns=FOREVER_NS)
     seed_random(market.random, config.seed)
     for venue in market.venues:
         venue.tick_e6 = max(1, listed.tick_e9 // 1_000)

@@ -9,7 +9,15 @@ from crosswire.venues.bridge.binance.exchange.messages import Message
 from crosswire.venues.bridge.binance.exchange.player import Source, Timed
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.terms import to_e9
-from crosswire.venues.generate.market import VENUES, MadeMarket, MadeVenue, next_event, open_market, seed_random, size_at
+from crosswire.venues.generate.market import (
+    VENUES,
+    MadeMarket,
+    MadeVenue,
+    next_event,
+    open_market,
+    seed_random,
+    size_at,
+)
 from crosswire.venues.side import BID, BUY, SELL
 
 START_NS = 1_767_225_600_000_000_000  # 2026-01-01, by the made-up host's clock

@@ -23,10 +23,8 @@ def make_instruments(config: RunConfig) -> tuple[Array, list[str]]:
     """List the instruments of all venues in the order configured, and the underlyings by number."""
     terms = [(number, venue, each) for number, venue in enumerate(config.venue) for each in venue.instrument]
     instruments = Instrument.array(len(terms))
-    underlyings: list[str] = []
+    underlyings = underlying_names(config)
     for index, (number, venue, each) in enumerate(terms):
-        if each.underlying not in underlyings:
-            underlyings.append(each.underlying)
         instrument = instruments[index]
         instrument.index = index
         instrument.venue = number
@@ -116,6 +114,11 @@ def make_market(config: RunConfig) -> tuple[Market, list[str]]:
 def level_capacity(config: RunConfig) -> int:
     """Find how many levels each book needs room for: the most that any instrument asks for."""
     return max(each.levels_max for venue in config.venue for each in venue.instrument)
+
+
+def underlying_names(config: RunConfig) -> list[str]:
+    """List the underlyings of all instruments, by number."""
+    return list(dict.fromkeys(each.underlying for venue in config.venue for each in venue.instrument))
 
 
 def instrument_names(config: RunConfig) -> list[str]:

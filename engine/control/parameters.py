@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from math import ceil, floor
 
-from crosswire.engine.build.market import instrument_names
+from crosswire.engine.build.market import instrument_names, underlying_names
 from crosswire.engine.build.run import Core
 from crosswire.engine.config import ConfigError, FlattenConfig, RunConfig
 from crosswire.engine.control.mailbox import NOBODYS, Parameter, ParameterText, Rule
@@ -131,8 +131,7 @@ def add_run_limits(table: Table, gate: Gate, config: RunConfig) -> None:
         table.add_ms("limits.dead_man_ms", gate, "dead_man_ns", DEAD_MAN_MIN_MS)
     table.add("limits.account.gross_max", "quote", NANO, gate, "gross_max_e9")
     table.add("limits.account.net_max", "quote", NANO, gate, "net_max_e9")
-    underlyings = list(dict.fromkeys(each.underlying for venue in config.venue for each in venue.instrument))
-    for number, name in enumerate(underlyings):
+    for number, name in enumerate(underlying_names(config)):
         what, limits = f"limits.underlying.{name}", gate.underlyings[number]
         table.add(f"{what}.gross_max", "quote", NANO, limits, "gross_max_e9")
         table.add(f"{what}.net_max", "quote", NANO, limits, "net_max_e9")

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Sequence
+from decimal import Decimal
 
-from crosswire.engine.build.market import instrument_names
+from crosswire.engine.build.market import instrument_names, underlying_names
 from crosswire.engine.build.run import Core
 from crosswire.engine.config import RunConfig
 from crosswire.engine.journal.carry import ACCOUNT_NAME, HELD, NO_NUMBERS, Carried, CarriedOrder, kind_of
 from crosswire.engine.orders import move_open
 from crosswire.engine.records import IDS_RESERVED
+from crosswire.engine.report.currency import e9
 from crosswire.engine.report.facts import strategy_names
 from crosswire.nic.journal.journal import Journal, begin_record, commit_record
 from crosswire.nic.journal.reader import JournalError
@@ -27,6 +29,7 @@ from crosswire.risk.records import (
     OrderCarried,
     SessionRecord,
 )
+from crosswire.venues.instrument import Kind, Payoff
 from crosswire.venues.order import (
     ORDERS_BITS,
     ORDERS_MAX,
@@ -90,6 +93,27 @@ def copy_holding(position: Position, held: Position) -> None:
     """Take over what is held."""
     for name in HELD:
         setattr(position, name, getattr(held, name))
+
+
+def net_held(core: Core, config: RunConfig) -> dict[str, Decimal]:
+    """Return what is held of each underlying, long less short, in base coin: near 0 if each leg has its opposite.
+
+    An inverse contract counts for the coins that it was entered for. Where one was taken over at no price, or an option
+    or a combination is held, no such sum says what is hedged, and the underlying is left out.
+    """
+    nets_e9: dict[int, int] = {}
+    unknown: set[int] = set()
+    for index in range(core.engine.market.count):
+        position, instrument = core.engine.gate.positions[index], core.engine.market.instruments[index]
+        if position.position_lots == 0:
+            continue
+        is_inverse = instrument.payoff == Payoff.INVERSE
+        held_e9 = position.entry_cash_e9 if is_inverse else position.position_lots * instrument.lot_e9
+        if held_e9 == 0 or instrument.kind in (Kind.OPTION, Kind.COMBO):
+            unknown.add(instrument.underlying)
+        nets_e9[instrument.underlying] = nets_e9.get(instrument.underlying, 0) + held_e9
+    names = underlying_names(config)
+    return {names[number]: e9(net_e9) for number, net_e9 in nets_e9.items() if number not in unknown}
 
 
 def restore_order(

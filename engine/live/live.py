@@ -28,7 +28,7 @@ from crosswire.engine.errors import KNOWN_ERRORS, AlarmError, KilledError, LoopE
 from crosswire.engine.feed_warnings import mismatch_warnings
 from crosswire.engine.journal.carry import Carried, last_carried
 from crosswire.engine.journal.description import Description, write_description
-from crosswire.engine.journal.opening import open_orders, resumed_at, take_over, write_opening
+from crosswire.engine.journal.opening import net_held, open_orders, resumed_at, take_over, write_opening
 from crosswire.engine.journal.reconcile import doubt_text, has_something, tells_account
 from crosswire.engine.live.accounts import AccountCheck, make_account_sources
 from crosswire.engine.live.capabilities import check_capabilities
@@ -385,9 +385,10 @@ def begin_with_last(core: Core, config: RunConfig, output: Path, console: Steady
         return None
     take_over(core, config, carried)
     held = [f"{lots:+} lots of {instrument}" for instrument, lots in carried.held_lots().items()]
+    net = [f"{amount:+f} {underlying} net" for underlying, amount in net_held(core, config).items()]
     ended = "ended" if carried.is_closed else "died"
     console.say(
-        f"{carried.folder.name} {ended}; it held {', '.join(held) or 'nothing'};"
+        f"{carried.folder.name} {ended}; it held {', '.join(held + net) or 'nothing'};"
         f" the end of {len(carried.orders)} orders is not known",
         "took_over",
         earlier=carried.folder.name,

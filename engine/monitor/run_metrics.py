@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import Any
 
+from crosswire.engine.build.market import underlying_names
 from crosswire.engine.monitor import messages as m
 from crosswire.engine.monitor.metrics import Kind, Metric, Value
 from crosswire.engine.monitor.snapshot import Snapshot, net_e9, settled, words
@@ -149,8 +150,7 @@ def exposures(run: Snapshot) -> Iterator[tuple[tuple[str, str], Sums]]:
     """Give the sums that the gate judges by: of the account, each underlying, venue and strategy."""
     gate = run.engine.gate
     yield ("account", ""), settled(gate.sums)
-    underlyings = dict.fromkeys(each.underlying for venue in run.config.venue for each in venue.instrument)
-    for number, name in enumerate(underlyings):
+    for number, name in enumerate(underlying_names(run.config)):
         yield ("underlying", name), settled(gate.underlyings[number].sums)
     for number, venue in enumerate(run.config.venue):
         yield ("venue", venue.name), settled(gate.venues[number].sums)

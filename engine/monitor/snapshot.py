@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Any
 
-from crosswire.engine.build.market import instrument_names
+from crosswire.engine.build.market import instrument_names, underlying_names
 from crosswire.engine.config import RunConfig
 from crosswire.engine.control.attach import Attached, consistent
 from crosswire.engine.control.counters import counters_of
@@ -305,8 +305,7 @@ class Snapshot:
             "limits.account.gross_max": e9(gate.sums.gross_e9),
             "limits.account.net_max": e9(net_e9(gate.sums)),
         }
-        underlyings = list(dict.fromkeys(each.underlying for venue in self.config.venue for each in venue.instrument))
-        for number, name in enumerate(underlyings):
+        for number, name in enumerate(underlying_names(self.config)):
             sums = gate.underlyings[number].sums
             used[f"limits.underlying.{name}.gross_max"] = e9(sums.gross_e9)
             used[f"limits.underlying.{name}.net_max"] = e9(net_e9(sums))

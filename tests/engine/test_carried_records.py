@@ -7,17 +7,20 @@ from typing import Any
 
 import pytest
 
-from crosswire.engine.config import load_config
+from crosswire.engine.build.run import Core, build_core
+from crosswire.engine.config import RunConfig, load_config
 from crosswire.engine.journal.carry import FILLS_CARRIED, Carried, last_carried
 from crosswire.engine.journal.description import write_description
-from crosswire.engine.journal.opening import open_orders, resumed_at, write_opening, write_record
+from crosswire.engine.journal.opening import net_held, open_orders, resumed_at, write_opening, write_record
 from crosswire.engine.journal.reconcile import reconcile
 from crosswire.engine.records import IDS_RESERVED
+from crosswire.engine.report.currency import e9
 from crosswire.engine.report.facts import describe_run
 from crosswire.engine.runs import make_run_folder
 from crosswire.nic.journal.files import FOLDER, MemoryJournal, SharedJournal, segment_name
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.journal.reader import JournalError, read_journal
+from crosswire.risk.position import add_fill
 from crosswire.risk.records import (
     KINDS,
     VERSION,
@@ -35,8 +38,10 @@ from crosswire.risk.records import (
     ReportRecord,
     SessionRecord,
 )
+from crosswire.venues.instrument import Kind, Payoff, base_e9
 from crosswire.venues.order import ORDERS_BITS, ORDERS_MAX, AmendState, Applied, OrderState, ReportKind, TimeInForce
 from crosswire.venues.session import ResumedFill, SessionState
+from crosswire.venues.side import BUY, SELL
 from tests.support.left_run import HELD, example, held, leave, taken_over
 
 ID, OTHER = 9 << ORDERS_BITS | 3, 10 << ORDERS_BITS | 4
@@ -390,3 +395,50 @@ def test_a_venue_of_which_nothing_is_known_begins_at_nothing(tmp_path: Path) -> 
     assert (tuple(resumed.numbers), resumed.quote_id, resumed.execution_id) == ((0, 0, 0, 0), 0, None)
     assert (resumed.orders, resumed.fills) == ([], [])
     assert [order.client_order_id for order in resumed_at("starbase", config, carried).orders] == [ID]
+
+
+# What is hedged of what was held.
+
+
+def core_holding(fills: dict[int, tuple[int, int, int]], tmp_path: Path) -> tuple[Core, RunConfig]:
+    """A core of the first example with one fill (side, price in ticks, lots) of each instrument."""
+    path = example("synthetic", tmp_path)
+    config = load_config(path)
+    core = build_core(config, path)
+    for index, (side, price_ticks, lots) in fills.items():
+        instrument = core.engine.market.instruments[index]
+        add_fill(core.engine.gate.positions[index], instrument, side, price_ticks, lots, 0)
+    return core, config
+
+
+def coins(core: Core, index: int, price_ticks: int, lots: int) -> int:
+    return base_e9(core.engine.market.instruments[index], price_ticks, lots)
+
+
+def test_both_legs_of_a_trade_are_near_nothing_net_and_one_leg_is_what_it_is(tmp_path: Path) -> None:
+    """The inverse leg counts for its coins at its own price, whatever the price is now."""
+    core, config = core_holding({}, tmp_path)
+    inverse, linear = 0, 1
+    kinds = [core.engine.market.instruments[each].payoff for each in (inverse, linear)]
+    assert kinds == [Payoff.INVERSE, Payoff.LINEAR]
+    price_ticks, lots = 120_000, 500
+    hedged = coins(core, inverse, price_ticks, lots) // core.engine.market.instruments[linear].lot_e9
+    assert hedged > 1
+    core, config = core_holding({inverse: (BUY, price_ticks, lots), linear: (SELL, 60_000, hedged)}, tmp_path)
+    lot_e9 = core.engine.market.instruments[linear].lot_e9
+    assert 0 <= net_held(core, config)["BTC"] < e9(lot_e9)
+    core, config = core_holding({linear: (SELL, 60_000, hedged)}, tmp_path)
+    assert net_held(core, config) == {"BTC": -e9(hedged * lot_e9)}
+    core, config = core_holding({inverse: (SELL, price_ticks, lots)}, tmp_path)
+    assert net_held(core, config) == {"BTC": -e9(coins(core, inverse, price_ticks, lots))}
+    assert net_held(*core_holding({}, tmp_path)) == {}
+
+
+def test_no_net_is_told_of_what_was_taken_over_at_no_price_or_is_an_option(tmp_path: Path) -> None:
+    core, config = core_holding({1: (BUY, 60_000, 3)}, tmp_path)
+    core.engine.gate.positions[0].position_lots = 5
+    assert net_held(core, config) == {}
+    core, config = core_holding({0: (BUY, 120_000, 500), 1: (BUY, 60_000, 3)}, tmp_path)
+    assert net_held(core, config) != {}
+    core.engine.market.instruments[1].kind = Kind.OPTION
+    assert net_held(core, config) == {}

@@ -172,9 +172,11 @@ def test_a_killed_run_goes_on_where_it_was(testbed: Testbed, tmp_path: Path, exa
     compare(tmp_path, seen)
     assert "no earlier run of this name" in said[0]
     for text in said[1:]:
-        assert re.search(
-            r"\S+Z-[0-9a-f]{8}\S* died; it held .*; the end of \d+ orders is not known", " ".join(text.split())
+        told = re.search(
+            r"\S+Z-[0-9a-f]{8}\S* died; it held (.*); the end of \d+ orders is not known", " ".join(text.split())
         )
+        assert told
+        assert ("lots" in told[1]) == (re.search(r"[+-][\d.]+ BTC net", told[1]) is not None)
     assert ("starbase: positions and open orders compared with REST" in said[-1]) == (example == "starbase")
     assert sum(venue["new_orders"] for venue in seen.values()) > 20
     assert sum(1 for run in run_folders(tmp_path) if rows(run, RecordKind.FILL)) > KILLS // 3

@@ -17,6 +17,7 @@ from crosswire.strategies.interface import (
     on_book_lost,
     on_fill,
     on_finish,
+    on_flattened,
     on_named_timer,
     on_order,
     on_parameters,
@@ -40,6 +41,7 @@ class SeatEntries(Struct):
     hear_finish: i64
     hear_sent: i64
     hear_parameters: i64
+    hear_flattened: i64
 
 
 class Seat(Struct):
@@ -111,6 +113,12 @@ def hear_parameters(strategy: Strategy, desk: Desk) -> None:
     on_parameters(strategy, desk)
 
 
+def hear_flattened(strategy: Strategy, desk: Desk) -> None:
+    """Call `on_flattened`."""
+    catch_up_if_due(strategy, desk)
+    on_flattened(strategy, desk)
+
+
 def strategy_unit(cls: type[Strategy]) -> Unit:
     """Describe the unit of strategies of this class."""
     functions: dict[Callable[..., Any], tuple[Any, ...]] = {
@@ -122,6 +130,7 @@ def strategy_unit(cls: type[Strategy]) -> Unit:
         hear_finish: (cls, Desk),
         hear_sent: (cls, Desk),
         hear_parameters: (cls, Desk),
+        hear_flattened: (cls, Desk),
     }
     return unit_of(f"strategy-{cls.__name__}", functions)
 
@@ -214,6 +223,13 @@ def tell_parameters(seat: Seat) -> None:
     """Call `hear_parameters` in the strategy's unit."""
     if seat.failure == 0:
         note_failure(seat, try_entry(seat.entries.hear_parameters, seat.strategy, address_of(seat.desk)))
+
+
+@compiled
+def tell_flattened(seat: Seat) -> None:
+    """Call `hear_flattened` in the strategy's unit."""
+    if seat.failure == 0:
+        note_failure(seat, try_entry(seat.entries.hear_flattened, seat.strategy, address_of(seat.desk)))
 
 
 @compiled

@@ -7,6 +7,7 @@ ways and `edge_min_bps`, the expensive one is sold and the cheap one bought; bac
 `strategies.legs`, without hedges: a third instrument has a basis of its own.
 """
 
+from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
@@ -41,7 +42,7 @@ from crosswire.strategies.opportunity import (
     note_blocked,
     pair_of,
 )
-from crosswire.strategies.pairs import enter_pair, is_holding, plan_and_start
+from crosswire.strategies.pairs import enter_pair, is_holding, plan_and_start, positions_e9
 from crosswire.strategies.parameters import Parameter
 from crosswire.strategies.plan import Plan
 from crosswire.venues.instrument import E9
@@ -76,6 +77,8 @@ class BasisPair(Struct):
 
     a: i64
     b: i64
+    is_told_apart: i64  # 1: no other pair has a, or b, so that its position says what this one holds
+    is_begun: i64  # 1: what an earlier run left is known
     cost_rate_a_e9: i64  # of a price of a: buying it and the taker fees of the rest of the round trip, rounded up
     cost_rate_b_e9: i64
     hurdle_rate_a_e9: i64  # with edge_min_bps
@@ -123,8 +126,10 @@ class Basis(LegStrategy):
         names = list(dict.fromkeys(name for pair in parameters.pairs for name in pair))
         fill_in_legs(strategy.legs, parameters, names, context)
         edge = Fraction(bps_e9(parameters.edge_min_bps, "edge_min_bps"), E9)
+        uses = Counter(name for pair in parameters.pairs for name in pair)
         for position, (a, b) in enumerate(parameters.pairs):
             _set_pair(strategy.pairs[position], strategy.legs, names.index(a), names.index(b), edge)
+            strategy.pairs[position].is_told_apart = int(min(uses[a], uses[b]) == 1)
         return strategy
 
 
@@ -206,6 +211,8 @@ def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
     legs = strategy.legs
     basis = basis_of(legs, desk, pair.a, pair.b)
     above = distance(pair.average, basis) if basis != NO_BASIS else 0
+    if basis != NO_BASIS and pair.is_begun == 0:
+        take_up(legs, desk, pair)
     held_e9 = legs.pairs[pair_number(pair.a, pair.b)].held_e9
     if basis != NO_BASIS and is_holding(legs, desk, pair.a, pair.b, held_e9):
         reverted = above if held_e9 > 0 else -above
@@ -225,6 +232,15 @@ def judge(strategy: Basis, desk: Desk, pair: BasisPair) -> None:
     # The cheap one is bought. A position held the other way is left first.
     follow(strategy, desk, pair, pair.a, pair.b, far and above < 0 and held_e9 >= 0)
     follow(strategy, desk, pair, pair.b, pair.a, far and above > 0 and held_e9 <= 0)
+
+
+@compiled
+def take_up(legs: Legs, desk: Desk, pair: BasisPair) -> None:
+    """Hold what an earlier run has left, as far as its positions tell; the time of holding begins anew."""
+    pair.is_begun = 1
+    if pair.is_told_apart != 0:
+        legs.pairs[pair_number(pair.a, pair.b)].held_e9 = positions_e9(legs, desk, pair.a, pair.b)
+        pair.entered_ns = desk.now_ns
 
 
 @compiled

@@ -29,7 +29,6 @@ from crosswire.strategies.legs import (
     fresh_until_ns,
     instrument_of,
     market_ticks,
-    position_of,
     walk,
 )
 from crosswire.strategies.listing import RATE_MASK, cost_e9, sale_e9, value_e9
@@ -42,11 +41,11 @@ from crosswire.strategies.opportunity import (
     note_peak,
     pair_of,
 )
-from crosswire.strategies.pairs import enter_pair, is_holding, middle_e9, plan_and_start
+from crosswire.strategies.pairs import enter_pair, is_holding, middle_e9, plan_and_start, positions_e9
 from crosswire.strategies.parameters import Parameter
 from crosswire.strategies.plan import Plan
 from crosswire.strategies.signals.carry import LEFT_MIN_MS, NO_RATE
-from crosswire.venues.instrument import E9, Instrument, Kind, base_e9, divide_e9, multiply_e9, price_e9
+from crosswire.venues.instrument import E9, Instrument, Kind, divide_e9, multiply_e9, price_e9
 from crosswire.venues.money.borrow import HOURS_PER_DAY, NS_PER_HOUR
 from crosswire.venues.money.funding import CONTINUOUS_PERIOD_NS
 from crosswire.venues.money.terms import HoldingTerms
@@ -230,21 +229,6 @@ def turn_e9(legs: Legs, desk: Desk, buy: int, sell: int) -> int:
     return cost
 
 
-@compiled
-def held_e9(strategy: Carry, desk: Desk) -> int:
-    """Return what is held of both: above 0 it is long the first and short the second; both books are proven.
-
-    It is told from the positions, so that it is right after a restart, too.
-    """
-    legs = strategy.legs
-    first, second = position_of(legs, desk, 0).position_lots, position_of(legs, desk, 1).position_lots
-    if (first > 0) == (second > 0) or first == 0 or second == 0:
-        return 0
-    first_e9 = base_e9(instrument_of(legs, desk, 0), market_ticks(legs, desk, 0, SELL), abs(first))
-    second_e9 = base_e9(instrument_of(legs, desk, 1), market_ticks(legs, desk, 1, SELL), abs(second))
-    return min(first_e9, second_e9) if first > 0 else -min(first_e9, second_e9)
-
-
 @on_book.register(Carry)
 def look(strategy: Carry, desk: Desk, instrument: int) -> None:
     """Leave what is held, enter, or do nothing."""
@@ -256,7 +240,7 @@ def look(strategy: Carry, desk: Desk, instrument: int) -> None:
         end_opportunity(legs.opportunities, desk, pair_of(0, 1))
         end_opportunity(legs.opportunities, desk, pair_of(1, 0))
         return
-    held = held_e9(strategy, desk)
+    held = positions_e9(legs, desk, 0, 1)
     if is_holding(legs, desk, 0, 1, held):
         if strategy.entered_ns == 0:
             strategy.entered_ns = desk.now_ns

@@ -20,6 +20,7 @@ from crosswire.nic.memory.struct import Array, Struct, clear_struct, i64
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.records import LEGS_MAX
 from crosswire.strategies.cycle_plan import (
+    CURRENCIES_MAX,
     Cycle,
     CyclePlan,
     Means,
@@ -366,11 +367,25 @@ def _end(legs: Legs, working: Working, desk: Desk, place: int, outcome: int) -> 
 
 
 @compiled
-def close_cycle_records(legs: Legs, working: Working, desk: Desk) -> None:
-    """Write what is still open: the run ends."""
+def _end_all(legs: Legs, working: Working, desk: Desk) -> None:
+    """Write the trades in flight, as they are."""
     for place in range(TRADES_MAX):
         state = legs.trades[place].state
         if state != TradeState.FREE:
             outcome: int = Outcome.FAILED if state == TradeState.FAILED else Outcome.UNFINISHED
             _end(legs, working, desk, place, outcome)
+
+
+@compiled
+def forget_cycles(legs: Legs, working: Working, desk: Desk) -> None:
+    """End all trades, none is repaired, and carry nothing: the positions were traded away by somebody else."""
+    _end_all(legs, working, desk)
+    for number in range(CURRENCIES_MAX):
+        working.means.currencies[number].carry_e9 = 0
+
+
+@compiled
+def close_cycle_records(legs: Legs, working: Working, desk: Desk) -> None:
+    """Write what is still open: the run ends."""
+    _end_all(legs, working, desk)
     end_opportunities(legs.opportunities, desk, legs.opportunities.open_pairs)

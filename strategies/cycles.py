@@ -25,13 +25,23 @@ from crosswire.strategies.cycle_plan import Cycle, CyclePlan, leg_ticks, plan_lo
 from crosswire.strategies.cycle_trades import (
     Working,
     close_cycle_records,
+    forget_cycles,
     start_cycle,
     take_cycle_fill,
     take_cycle_order,
     take_cycle_timer,
 )
 from crosswire.strategies.desk import REQUESTS_MAX, Desk
-from crosswire.strategies.interface import BuildContext, on_book, on_book_lost, on_fill, on_finish, on_order, on_timer
+from crosswire.strategies.interface import (
+    BuildContext,
+    on_book,
+    on_book_lost,
+    on_fill,
+    on_finish,
+    on_flattened,
+    on_order,
+    on_timer,
+)
 from crosswire.strategies.leg_parameters import fill_in_repairs
 from crosswire.strategies.legs import LegStrategy, free_place, instrument_of
 from crosswire.strategies.listing import (
@@ -396,6 +406,11 @@ def _take_order(strategy: Cycles, desk: Desk, order: Order) -> None:
 @on_timer.register(Cycles)
 def _take_timer(strategy: Cycles, desk: Desk) -> None:
     take_cycle_timer(strategy.legs, strategy.working, desk)
+
+
+@on_flattened.register(Cycles)
+def _forget_cycles(strategy: Cycles, desk: Desk) -> None:
+    forget_cycles(strategy.legs, strategy.working, desk)
 
 
 @on_finish.register(Cycles)

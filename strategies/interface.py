@@ -140,6 +140,14 @@ def on_parameters(strategy: Strategy, desk: Desk) -> None:
 
 
 @generic
+def on_flattened(strategy: Strategy, desk: Desk) -> None:
+    """Forget what was under way: an operator has had the account's positions traded away, and that has ended.
+
+    `desk.positions` has what is left: nothing, or what the operator knows of. What was held for a trade is not there.
+    """
+
+
+@generic
 def catch_up(strategy: Strategy, desk: Desk) -> None:
     """Do what an order need not wait for: called if `desk.catch_up_due` was set, once what was asked for has been sent.
 
@@ -197,6 +205,11 @@ def _ignore_named_timer(strategy: Strategy, desk: Desk, timer: int) -> None:
 
 @on_parameters.register(Strategy)
 def _ignore_parameters(strategy: Strategy, desk: Desk) -> None:
+    pass
+
+
+@on_flattened.register(Strategy)
+def _ignore_flattened(strategy: Strategy, desk: Desk) -> None:
     pass
 
 

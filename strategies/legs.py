@@ -27,7 +27,7 @@ from crosswire.nic.memory.struct import Array, Struct, address_of, copy_struct, 
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.position import Position
 from crosswire.strategies.desk import REQUESTS_MAX, Desk, add_order, next_trade_id, submit, wake_at
-from crosswire.strategies.interface import Strategy, on_book_lost, on_fill, on_finish, on_order, on_timer
+from crosswire.strategies.interface import Strategy, on_book_lost, on_fill, on_finish, on_flattened, on_order, on_timer
 from crosswire.strategies.listing import (
     LISTINGS_MAX,
     PAIRS_MAX,
@@ -624,12 +624,27 @@ def lose_book(legs: Legs, desk: Desk, instrument: int) -> None:
 
 
 @compiled
-def close_records(legs: Legs, desk: Desk) -> None:
-    """Write what is still open: the run ends."""
+def _end_all(legs: Legs, desk: Desk) -> None:
+    """Write the trades in flight, as they are."""
     for place in range(TRADES_MAX):
         trade = legs.trades[place]
         if trade.state != TradeState.FREE:
             _end(legs, desk, trade, Outcome.FAILED if trade.state == TradeState.FAILED else Outcome.UNFINISHED)
+
+
+@compiled
+def forget_trades(legs: Legs, desk: Desk) -> None:
+    """End all trades, none is repaired, and hold nothing: the positions were traded away by somebody else."""
+    _end_all(legs, desk)
+    legs.carry_e9 = 0
+    for number in range(PAIRS_MAX):
+        legs.pairs[number].held_e9 = 0
+
+
+@compiled
+def close_records(legs: Legs, desk: Desk) -> None:
+    """Write what is still open: the run ends."""
+    _end_all(legs, desk)
     end_opportunities(legs.opportunities, desk, legs.opportunities.open_pairs)
 
 
@@ -656,3 +671,8 @@ def _lose_book(strategy: LegStrategy, desk: Desk, instrument: int) -> None:
 @on_finish.register(LegStrategy)
 def _close_records(strategy: LegStrategy, desk: Desk) -> None:
     close_records(strategy.legs, desk)
+
+
+@on_flattened.register(LegStrategy)
+def _forget_trades(strategy: LegStrategy, desk: Desk) -> None:
+    forget_trades(strategy.legs, desk)

@@ -2,11 +2,21 @@
 
 from crosswire.nic.unit.compile import compiled
 from crosswire.strategies.desk import Desk
-from crosswire.strategies.legs import Legs, blocked_by, instrument_of, room_e9, start_trade, walk
+from crosswire.strategies.legs import (
+    Legs,
+    blocked_by,
+    instrument_of,
+    market_ticks,
+    position_of,
+    room_e9,
+    start_trade,
+    walk,
+)
 from crosswire.strategies.listing import is_price
 from crosswire.strategies.opportunity import Blocked
 from crosswire.strategies.plan import Plan, choose_lots
 from crosswire.venues.instrument import base_e9, multiply_e9
+from crosswire.venues.side import SELL
 
 
 @compiled
@@ -18,6 +28,20 @@ def middle_e9(legs: Legs, desk: Desk, listing: int) -> int:
         return 0
     middle = (book.bid_ticks + book.ask_ticks) * instrument.tick_e9 // 2
     return multiply_e9(middle, legs.listings[listing].unit_e9)
+
+
+@compiled
+def positions_e9(legs: Legs, desk: Desk, a: int, b: int) -> int:
+    """Return what the positions hold of both: above 0 long the first and short the second; both books are proven.
+
+    It is right after a restart, too, which trades know nothing of.
+    """
+    first, second = position_of(legs, desk, a).position_lots, position_of(legs, desk, b).position_lots
+    if (first > 0) == (second > 0) or first == 0 or second == 0:
+        return 0
+    first_e9 = base_e9(instrument_of(legs, desk, a), market_ticks(legs, desk, a, SELL), abs(first))
+    second_e9 = base_e9(instrument_of(legs, desk, b), market_ticks(legs, desk, b, SELL), abs(second))
+    return min(first_e9, second_e9) if first > 0 else -min(first_e9, second_e9)
 
 
 @compiled

@@ -22,6 +22,7 @@ CALLBACKS: tuple[Any, ...] = (
     interface.on_timer,
     interface.on_named_timer,
     interface.on_parameters,
+    interface.on_flattened,
     interface.catch_up,
     interface.on_finish,
 )

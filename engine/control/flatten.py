@@ -4,14 +4,14 @@ While it is on the operator allows only what makes a position smaller, and of th
 refused (`Veto.FLATTENING`). Every `interval_ns` each instrument that is held, and has nothing open, gets IOC orders up
 to `band_e9` through the opposite best: at most the largest order that its limits allow, so a large position takes
 several tries. An order is booked for the strategy whose position it makes smaller, which is not told of it. Nothing is
-sent while an order is open: a venue with a speed bump answers first.
+sent while an order is open: a venue with a speed bump answers first. At the end, whichever, strategies are told once.
 """
 
 from crosswire.engine.cancels import cancel_everything
 from crosswire.engine.control.mailbox import Flattening
 from crosswire.engine.orders import has_requests, send_requests
 from crosswire.engine.records import record_flattened
-from crosswire.engine.seat import SILENT, Seat
+from crosswire.engine.seat import SILENT, Seat, tell_flattened
 from crosswire.engine.state import Engine
 from crosswire.nic.unit.compile import compiled
 from crosswire.risk.gate import STRATEGIES_FLATTENING, WE_FLATTEN
@@ -45,6 +45,7 @@ def stop_flatten(engine: Engine, now_ns: int) -> None:
     if engine.control.flatten.state == Flattening.ON:
         end_flatten(engine, Flattening.STOPPED, now_ns)
         cancel_everything(engine, now_ns)
+        tell_strategies(engine, now_ns)
 
 
 @compiled
@@ -59,6 +60,14 @@ def end_flatten(engine: Engine, ending: int, now_ns: int) -> None:
         flatten.left += left_lots != 0
         if left_lots != 0 or flatten.begun_lots[index] != 0:
             record_flattened(engine, index, left_lots, now_ns)
+
+
+@compiled
+def tell_strategies(engine: Engine, now_ns: int) -> None:
+    """Let each strategy forget what it had under way: it would repair what is not there. What it asks for is sent."""
+    for number in range(engine.seat_count):
+        tell_flattened(engine.seats[number])
+        send_requests(engine, now_ns)
 
 
 @compiled
@@ -80,9 +89,11 @@ def go_on_flattening(engine: Engine, now_ns: int) -> None:
                 reduce_position(engine, index, now_ns)
     if not is_held:
         end_flatten(engine, Flattening.FLAT, now_ns)
+        tell_strategies(engine, now_ns)
     elif not can_try:
         end_flatten(engine, Flattening.LEFT, now_ns)
         cancel_everything(engine, now_ns)
+        tell_strategies(engine, now_ns)
 
 
 @compiled

@@ -79,6 +79,7 @@ class ProbeEntries(Struct):
     hear_sent_timed: i64
     hear_finish_passed: i64
     hear_parameters_passed: i64
+    hear_flattened_passed: i64
 
 
 class Probe(Struct):
@@ -292,6 +293,11 @@ def hear_parameters_passed(it: SeatProbe, desk: int) -> None:
     call_entry(it.entries.hear_parameters, it.strategy, desk)
 
 
+def hear_flattened_passed(it: SeatProbe, desk: int) -> None:
+    """Call `hear_flattened`."""
+    call_entry(it.entries.hear_flattened, it.strategy, desk)
+
+
 def probe_unit() -> Unit:
     """Describe the unit of what stands between the loop and its venues and strategies."""
     return unit_of(
@@ -318,6 +324,7 @@ def probe_unit() -> Unit:
             hear_sent_timed: (SeatProbe, "i64"),
             hear_finish_passed: (SeatProbe, "i64"),
             hear_parameters_passed: (SeatProbe, "i64"),
+            hear_flattened_passed: (SeatProbe, "i64"),
         },
     )
 
@@ -346,6 +353,7 @@ SEAT_ENTRIES = {  # an entry of a strategy, and what is put in its place
     "hear_sent": "hear_sent_timed",
     "hear_finish": "hear_finish_passed",
     "hear_parameters": "hear_parameters_passed",
+    "hear_flattened": "hear_flattened_passed",
 }
 assert {*VENUE_ENTRIES, "read_on"} == set(VenueEntries.fields)  # `read_on` takes neither ring nor feed
 assert set(SEAT_ENTRIES) == set(SeatEntries.fields)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from crosswire.strategies.interface import on_book_lost as on_book_lost
     from crosswire.strategies.interface import on_fill as on_fill
     from crosswire.strategies.interface import on_finish as on_finish
+    from crosswire.strategies.interface import on_flattened as on_flattened
     from crosswire.strategies.interface import on_named_timer as on_named_timer
     from crosswire.strategies.interface import on_order as on_order
     from crosswire.strategies.interface import on_parameters as on_parameters
@@ -131,6 +132,7 @@ _HOMES = {
         "on_book_lost",
         "on_fill",
         "on_finish",
+        "on_flattened",
         "on_named_timer",
         "on_order",
         "on_parameters",

@@ -269,3 +269,32 @@ def test_inverse_against_linear() -> None:
 def test_contradictions_are_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make(**changes)
+
+
+# What an earlier run has left.
+
+
+def test_what_an_earlier_run_held_is_left_when_the_basis_is_back() -> None:
+    harness = make()
+    harness.desk.positions[0].position_lots, harness.desk.positions[1].position_lots = -1_000, 1_000
+    warm(harness)
+    quote(harness, "a", 10_010)
+    harness.advance(100 * MS)
+    assert [(order.name, order.side, order.qty_lots) for order in harness.orders] == [
+        ("a", BUY, 1_000), ("b", SELL, 1_000),
+    ]  # fmt: skip
+
+
+SHARED = [["a", "b"], ["a", "c"]]
+
+
+@pytest.mark.parametrize(("pairs", "left"), [(SHARED, [("a", BUY), ("b", SELL)]), ([*SHARED, ["b", "c"]], [])])
+def test_of_pairs_that_share_an_instrument_the_other_one_tells(pairs: list[list[str]], left: list[Any]) -> None:
+    """Where both are in other pairs, too, nobody knows which pair holds it."""
+    harness = make(mix={name: linear(taker_fee_bps=1) for name in "abc"}, pairs=pairs)
+    harness.desk.positions[0].position_lots, harness.desk.positions[1].position_lots = -1_000, 1_000
+    quote(harness, "c", 10_000)
+    warm(harness)
+    quote(harness, "a", 10_010)
+    harness.advance(100 * MS)
+    assert [(order.name, order.side) for order in harness.orders] == left

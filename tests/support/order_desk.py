@@ -40,7 +40,7 @@ CHANGES = {
 LISTENER = """
 import msgspec
 
-from crosswire import BuildContext, Desk, Order, Report, Strategy, catch_up, i64, on_fill, on_order
+from crosswire import BuildContext, Desk, Order, Report, Strategy, catch_up, i64, on_fill, on_flattened, on_order
 
 class Parameters(msgspec.Struct, forbid_unknown_fields=True):
     pass
@@ -54,6 +54,8 @@ class Listener(Strategy):
     requests_then: i64
     fills: i64
     lots: i64  # of the last fill
+    flattened: i64  # times
+    held_then: i64  # of the first instrument
     client_order_id: i64  # of the last order told
     exchange_order_id: i64
     instrument: i64
@@ -90,6 +92,12 @@ def note_catching_up(strategy: Listener, desk: Desk) -> None:
     strategy.caught_up += 1
     strategy.orders_then = strategy.orders
     strategy.requests_then = desk.request_count
+
+
+@on_flattened.register(Listener)
+def hear_flattened(strategy: Listener, desk: Desk) -> None:
+    strategy.flattened += 1
+    strategy.held_then = desk.positions[0].position_lots
 
 
 @on_fill.register(Listener)

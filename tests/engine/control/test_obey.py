@@ -286,9 +286,14 @@ def flatten(operator: Operator) -> None:
     assert operator.desk.gate.state == TradingState.REDUCE_ONLY
 
 
-def test_flatten_trades_each_strategys_part_and_tells_none_of_them(operator: Operator) -> None:
+def told(desk: OrderDesk) -> list[int]:
+    """How often each strategy was told that its positions were traded away."""
+    return [each.flattened for each in (desk.heard, desk.other_heard)]
+
+
+def test_flatten_trades_each_strategys_part_and_tells_them_when_it_is_gone(operator: Operator) -> None:
     desk, engine = operator.desk, operator.engine
-    heard, refused = desk.heard.orders, refusals(desk)
+    heard, refused, before = desk.heard.orders, refusals(desk), told(desk)
     hold(desk, 30, 20, 10)
     flatten(operator)
     orders = sorted(desk.open(), key=lambda order: order.strategy)
@@ -300,6 +305,7 @@ def test_flatten_trades_each_strategys_part_and_tells_none_of_them(operator: Ope
     assert all(top.bid_ticks * (1 - limits.collar_e9 / 1e9) <= order.price_ticks < top.bid_ticks for order in orders)
     operator.look()
     assert len(desk.open()) == 2  # none while one is open
+    assert told(desk) == before
     for order in orders:
         desk.say(order, ReportKind.FILL, qty_lots=order.qty_lots, price_ticks=order.price_ticks)
     operator.look()
@@ -307,6 +313,7 @@ def test_flatten_trades_each_strategys_part_and_tells_none_of_them(operator: Ope
     assert engine.control.flatten.state == Flattening.FLAT
     assert [each.position_lots for each in positions_of(desk)] == [0] * len(positions_of(desk))
     assert (desk.heard.orders, desk.heard.fills) == (heard, 0)
+    assert (told(desk), desk.heard.held_then) == ([each + 1 for each in before], 0)
     assert flattened(desk) == {"begun_lots": 30, "left_lots": 0, "tries": 2, "ending": Flattening.FLAT}
 
 
@@ -334,12 +341,14 @@ def test_it_is_the_accounts_position_that_is_traded_away(
 def test_flatten_refuses_strategies_and_resume_stops_it(operator: Operator) -> None:
     desk = operator.desk
     hold(desk, 30, 30, 0)
+    before = told(desk)
     flatten(operator)
     assert desk.order(side=SELL, lots=1) is None
     assert desk.heard.reason == Veto.FLATTENING
     assert operator.ask(CommandKind.FLATTEN) == Outcome.UNCHANGED
     assert operator.ask(CommandKind.RESUME) == Outcome.DONE
     assert operator.engine.control.flatten.state == Flattening.STOPPED
+    assert (told(desk), desk.heard.held_then) == ([each + 1 for each in before], 30)
     for order in desk.open():
         desk.say(order, ReportKind.CANCELLED)
     assert desk.order(side=SELL, lots=1) is not None
@@ -349,6 +358,7 @@ def test_flatten_gives_up_after_its_tries_and_says_what_remains(operator: Operat
     desk, control = operator.desk, operator.engine.control
     tries_max, control.flatten.tries_max = control.flatten.tries_max, 3
     hold(desk, -5, -5, 0)
+    before = told(desk)
     flatten(operator)
     for _ in range(4):
         for order in desk.open():
@@ -358,6 +368,7 @@ def test_flatten_gives_up_after_its_tries_and_says_what_remains(operator: Operat
     assert (control.flatten.state, control.flatten.left) == (Flattening.LEFT, 1)
     assert flattened(desk) == {"begun_lots": -5, "left_lots": -5, "tries": 3, "ending": Flattening.LEFT}
     assert desk.open() == []
+    assert told(desk) == [each + 1 for each in before]
     control.flatten.tries_max = tries_max
 
 

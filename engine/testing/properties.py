@@ -222,6 +222,9 @@ def _played(
         _happen(harness, event)
         _check_limits(harness, limits_lots)
         _check_quotes(harness)
+    # The answers that are still to come: most of them take longer than the few events of an example.
+    harness.advance(WAIT_NS_MAX)
+    _check_limits(harness, limits_lots)
     harness.finish()
     _check_quotes(harness)
     return [

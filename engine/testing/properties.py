@@ -221,7 +221,6 @@ def _played(
     for event in events:
         _happen(harness, event)
         _check_limits(harness, limits_lots)
-        _check_quotes(harness)
     # The answers that are still to come: most of them take longer than the few events of an example.
     harness.advance(WAIT_NS_MAX)
     _check_limits(harness, limits_lots)

@@ -349,6 +349,9 @@ def test_so_many_may_be_without_an_answer(harness: Harness) -> None:
     assert (harness.strategy.state, harness.strategy.reason) == (OrderState.VETOED, Veto.NOT_SENT)
     harness.advance(1_000_000)
     assert (harness.strategy.heard, harness.strategy.state) == (1 + BY_ID_MAX, OrderState.CANCELLED)
+    cancel_by_id(harness.desk, A, 4711)
+    send(harness)
+    assert harness.strategy.state == OrderState.REJECTED
 
 
 def check_accounts(harness: Harness) -> None:
@@ -397,9 +400,10 @@ def test_the_accounts_add_up_whatever_comes_in_whatever_order(actions: list[tupl
         elif what == "wait":
             harness.advance(number)
         elif what == "fill":
+            harness.advance(harness.step_ns)  # in which an answer may end one
             if resting := harness.resting("a"):
-                order = resting[number % len(resting)].order
-                harness.fill(resting[number % len(resting)], min(detail, order.qty_lots - order.filled_lots))
+                sent = resting[number % len(resting)]
+                harness.fill_at_once(sent, min(detail, sent.order.qty_lots - sent.order.filled_lots))
         elif harness.orders:
             harness.changes_answers = [detail]
             order = harness.orders[-1 - number % len(harness.orders)].order

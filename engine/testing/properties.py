@@ -4,22 +4,20 @@ is shown.
     def test_what_must_hold() -> None:
         check_properties(Mine, {"instrument": "a"}, {"a": linear()}, position_max={"a": 1})
 
-Needs hypothesis (the extra `testing`); the strategy runs uncompiled, in a `Harness`, so that it asks for what that
-takes: new orders, and cancels and amends by client order id.
+Needs hypothesis (the extra `testing`); the strategy runs uncompiled, in a `Harness`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crosswire.engine.testing.harness import (
+from crosswire.engine.testing.answers import (
     Answer,
     Change,
-    Harness,
-    Number,
+    QuoteAnswer,
     Sent,
+    SentQuote,
     accept,
-    exact,
     fill,
     ignore,
     miss,
@@ -28,11 +26,14 @@ from crosswire.engine.testing.harness import (
     rest,
     veto,
 )
+from crosswire.engine.testing.harness import Harness
+from crosswire.engine.testing.instruments import Number, exact
+from crosswire.risk.gate import Veto
 from crosswire.strategies.desk import AMEND_ORDER
 from crosswire.strategies.interface import Strategy
 from crosswire.venues.instrument import E9, Instrument
 from crosswire.venues.money.terms import HoldingTerms
-from crosswire.venues.order import POST_ONLY
+from crosswire.venues.order import OrderState
 from crosswire.venues.side import BUY, SELL
 
 try:
@@ -105,13 +106,15 @@ def check_properties(
     position_max: Mapping[str, Number] | None = None,
     examples: int = EXAMPLES,
     holding: dict[str, HoldingTerms] | None = None,
+    unsupported: Mapping[str, Collection[int]] | None = None,
 ) -> None:
     """Check what must hold of a strategy over `examples` runs of up to EVENTS_MAX events each.
 
-    It raises nothing, whatever comes in whatever order; it sends and amends only on a valid book, at prices and sizes
-    above 0; the same events bring the same orders, cancels and amends; and what is held with what is open is never more
-    than `position_max`, in the size currency, of the instruments that are in it. AssertionError, or what the strategy
-    raised, with the shortest events that were found to bring it about.
+    It raises nothing, whatever comes in whatever order; it sends, quotes and amends only on a valid book, at prices and
+    sizes above 0, and quotes no bid at or above its ask; the same events bring the same orders, quotes, cancels and
+    amends; and what is held with what is open is never more than `position_max`, in the size currency, of the
+    instruments that are in it. A quote counts with the one that it replaces until it is answered, as the gate counts.
+    AssertionError, or what the strategy raised, with the shortest events that were found to bring it about.
     """
     limits_lots = {
         name: int(exact(most) * E9 / instruments[name].lot_e9) for name, most in (position_max or {}).items()
@@ -123,7 +126,7 @@ def check_properties(
     )
 
     def make() -> Harness:
-        return Harness(strategy_class, parameters, dict(instruments), holding=holding)
+        return Harness(strategy_class, parameters, dict(instruments), holding=holding, unsupported=unsupported)
 
     @settings(
         max_examples=examples,
@@ -179,6 +182,13 @@ def _changes_answers() -> st.SearchStrategy[Answer]:
     return st.one_of(st.builds(accept, after_ns), st.builds(refuse, after_ns), st.builds(ignore), st.builds(veto))
 
 
+def _quote_answer(bid: Answer, ask: Answer) -> QuoteAnswer:
+    """Put two answers to orders together: the gate refuses both sides or neither, and so may the venue."""
+    if OrderState.VETOED in (bid.state, ask.state):
+        return veto()
+    return bid if bid.state == ask.state == OrderState.REJECTED else (bid, ask)
+
+
 def _played(
     make: Callable[[], Harness],
     events: Sequence[Event],
@@ -192,24 +202,32 @@ def _played(
     changes_left = list(changes_answers)
 
     def decide(sent: Sent) -> Answer:
-        _check_order(harness, sent, sent.price_ticks, sent.qty_lots)
-        if left:
-            return left.pop(0)
-        return harness.otherwise_resting if sent.time_in_force == POST_ONLY else harness.otherwise
+        _check_order(harness, "an order", sent, sent.price_ticks, sent.qty_lots)
+        return left.pop(0) if left else sent.answer
+
+    def decide_quote(quote: SentQuote) -> QuoteAnswer:
+        for sent in quote.sides:
+            _check_order(harness, "a quote", sent, sent.price_ticks, sent.qty_lots)
+        return _quote_answer(left.pop(0), left.pop(0)) if len(left) > 1 else quote.answer
 
     def decide_change(change: Change) -> Answer:
         if change.kind == AMEND_ORDER:
-            _check_order(harness, change.sent, change.price_ticks, change.qty_lots)
-        return changes_left.pop(0) if changes_left else harness.changes_otherwise
+            _check_order(harness, "an order", change.sent, change.price_ticks, change.qty_lots)
+        return changes_left.pop(0) if changes_left else change.answer
 
     harness.decide = decide
+    harness.decide_quote = decide_quote
     harness.decide_change = decide_change
     for event in events:
         _happen(harness, event)
         _check_limits(harness, limits_lots)
+    # The answers that are still to come: most of them take longer than the few events of an example.
+    harness.advance(WAIT_NS_MAX)
+    _check_limits(harness, limits_lots)
     harness.finish()
+    _check_quotes(harness)
     return [
-        (each.name, each.side, each.time_in_force, each.price_ticks, each.qty_lots, each.sent_ns)
+        (each.name, each.side, each.time_in_force, each.price_ticks, each.qty_lots, each.sent_ns, each.order.is_quote)
         for each in harness.orders
     ] + [
         (each.kind, each.sent.order.client_order_id, each.price_ticks, each.qty_lots, each.asked_ns)
@@ -233,11 +251,21 @@ def _happen(harness: Harness, event: Event) -> None:
         harness.advance(event.duration_ns)
 
 
-def _check_order(harness: Harness, sent: Sent, price_ticks: int, qty_lots: int) -> None:
-    assert harness.desk.books[sent.instrument].valid != 0, f"an order on {sent.name}, whose book is not valid"
-    assert price_ticks > 0, f"an order on {sent.name} at {price_ticks} ticks"
-    assert qty_lots > 0, f"an order on {sent.name} of {qty_lots} lots"
-    assert sent.side in (BUY, SELL), f"an order on {sent.name} of side {sent.side}"
+def _check_order(harness: Harness, what: str, sent: Sent, price_ticks: int, qty_lots: int) -> None:
+    assert harness.desk.books[sent.instrument].valid != 0, f"{what} on {sent.name}, whose book is not valid"
+    assert price_ticks > 0, f"{what} on {sent.name} at {price_ticks} ticks"
+    assert qty_lots > 0, f"{what} on {sent.name} of {qty_lots} lots"
+    assert sent.side in (BUY, SELL), f"{what} on {sent.name} of side {sent.side}"
+
+
+def _check_quotes(harness: Harness) -> None:
+    """Look at the quotes whose terms the gate refuses: it does so before anybody is asked for an answer."""
+    for quote in harness.quotes:
+        if quote.bid.order.reason == Veto.BAD_ORDER and quote.bid.order.state == OrderState.VETOED:
+            for sent in quote.sides:
+                _check_order(harness, "a quote", sent, sent.price_ticks, sent.qty_lots)
+            bid_ticks, ask_ticks = quote.bid.price_ticks, quote.ask.price_ticks
+            raise AssertionError(f"a quote on {quote.name} with its bid of {bid_ticks} ticks at its ask of {ask_ticks}")
 
 
 def _check_limits(harness: Harness, limits_lots: Mapping[str, int]) -> None:

@@ -7,36 +7,39 @@
 
 from typing import TYPE_CHECKING, Any
 
-from crosswire.engine.testing.harness import (
-    LEG_PARAMETERS,
-    START_NS,
+from crosswire.engine.testing.answers import (
     Answer,
     Change,
-    Harness,
     Sent,
+    SentQuote,
     accept,
-    exact,
     fill,
     ignore,
-    inverse,
-    linear,
     miss,
     refuse,
     reject,
     rest,
     veto,
 )
+from crosswire.engine.testing.harness import LEG_PARAMETERS, START_NS, Harness
+from crosswire.engine.testing.instruments import exact, inverse, linear
+from crosswire.strategies.desk import AMEND_ORDER, CANCEL_BY_ID, CANCEL_ORDER, QUOTE
 
 if TYPE_CHECKING:
     from crosswire.engine.testing.properties import check_properties
 
 __all__ = [
+    "AMEND_ORDER",
+    "CANCEL_BY_ID",
+    "CANCEL_ORDER",
     "LEG_PARAMETERS",
+    "QUOTE",
     "START_NS",
     "Answer",
     "Change",
     "Harness",
     "Sent",
+    "SentQuote",
     "accept",
     "check_properties",
     "exact",

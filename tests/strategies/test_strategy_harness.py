@@ -28,9 +28,10 @@ def test_the_documented_strategy_loads_from_a_file(plugin_folder: Path) -> None:
     assert strategy_class.__name__ == "Imbalance"
 
 
-def test_the_documented_test_passes(plugin_folder: Path) -> None:
-    by_hand, by_chance = (each for each in EXAMPLES if "crosswire.testing" in each)
+def test_the_documented_tests_pass(plugin_folder: Path) -> None:
+    by_hand, quoting, by_chance = (each for each in EXAMPLES if "crosswire.testing" in each)
     exec(compile(by_hand, str(DOCUMENT), "exec"), {})
+    exec(compile(quoting, str(DOCUMENT), "exec"), {})
     made: dict[str, Any] = {}
     exec(compile(by_chance, str(DOCUMENT), "exec"), made)
     made["test_what_must_hold"]()

@@ -25,6 +25,12 @@ def finished_run(config: Path, look: Callable[[Run], None] = lambda _run: None) 
     """The run at its end, its journal thrown away; `look` at it whenever it comes back to Python."""
     run = build_run(load_config(config), config)
     run.load()
+    finish(run, look)
+    return run
+
+
+def finish(run: Run, look: Callable[[Run], None] = lambda _run: None) -> None:
+    """Bring a run that is loaded to its end, as `finished_run` does."""
     kept = MemoryJournal(run.engine.journal)
     status = Status.STARVED
     while status != Status.FINISHED:
@@ -34,4 +40,3 @@ def finished_run(config: Path, look: Callable[[Run], None] = lambda _run: None) 
         if status == Status.JOURNAL:
             kept.take()
     run.close()
-    return run

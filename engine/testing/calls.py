@@ -64,6 +64,11 @@ def _run_on_parameters(strategy: interface.Strategy, desk: Desk) -> None:
 
 
 @compiled
+def _run_on_flattened(strategy: interface.Strategy, desk: Desk) -> None:
+    interface.on_flattened(strategy, desk)
+
+
+@compiled
 def _run_catch_up(strategy: interface.Strategy, desk: Desk) -> None:
     interface.catch_up_if_due(strategy, desk)
 
@@ -77,4 +82,5 @@ ON_TIMER = Call(interface.on_timer, _run_on_timer)
 ON_NAMED_TIMER = Call(interface.on_named_timer, _run_on_named_timer)
 ON_FINISH = Call(interface.on_finish, _run_on_finish)
 ON_PARAMETERS = Call(interface.on_parameters, _run_on_parameters)
+ON_FLATTENED = Call(interface.on_flattened, _run_on_flattened)
 CATCH_UP = Call(interface.catch_up_if_due, _run_catch_up)

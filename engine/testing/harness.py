@@ -42,6 +42,7 @@ from crosswire.engine.testing.calls import (
     ON_BOOK,
     ON_BOOK_LOST,
     ON_FINISH,
+    ON_FLATTENED,
     ON_NAMED_TIMER,
     ON_PARAMETERS,
     ON_TIMER,
@@ -213,6 +214,20 @@ class Harness(Orders):
             owner = reduce(getattr, owners, self.strategy)
             setattr(owner, field_name, whole(exact(value) / Fraction(parameter.step), f"{name} = {value}"))
         self._event(ON_PARAMETERS)
+
+    def flatten(self) -> None:
+        """An operator has everything that rests cancelled and all positions traded away; the strategy is told.
+
+        What it asks for meanwhile is vetoed. An order that nobody has answered yet is answered as it would be.
+        """
+        self._is_flattening = True
+        for sent in list(self.orders):
+            if _rests(sent.order):
+                self._end(sent.order, OrderState.CANCELLED)
+        for position in self.desk.positions:
+            position.position_lots = 0
+        self._is_flattening = False
+        self._event(ON_FLATTENED)
 
     def finish(self) -> None:
         """The run ends."""

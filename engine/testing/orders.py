@@ -104,6 +104,7 @@ class Orders:
         self._executions = 0
         self._acknowledged = 0
         self._is_in_packet = False
+        self._is_flattening = False
         self._quotes_sent = 0
         self._quotes_out: dict[int, SentQuote] = {}  # by instrument: the last that left
         self._sides: dict[tuple[int, int], Sent] = {}  # by instrument and side: the last that the venue has taken
@@ -173,6 +174,9 @@ class Orders:
 
     def _send(self, request: Request) -> None:
         sent = self._new_order(request)
+        if self._is_flattening:
+            self._veto(sent, Veto.FLATTENING)
+            return
         if self.decide is not None:
             sent.answer = self.decide(sent)
         elif self.answers:
@@ -315,6 +319,8 @@ class Orders:
     def _judge_quote(self, quote: SentQuote) -> Veto:
         """Judge as the gate what is wrong with any quote of these terms, or at this time."""
         bid, ask = quote.bid.order, quote.ask.order
+        if self._is_flattening:
+            return Veto.FLATTENING
         if not self._is_supported(quote.instrument, QUOTE):
             return Veto.UNSUPPORTED
         if bid.price_ticks >= ask.price_ticks or min(bid.price_ticks, bid.qty_lots, ask.qty_lots) <= 0:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from crosswire.strategies.hold import HoldState
-from crosswire.strategies.interface import on_flattened
 from crosswire.strategies.trades import Outcome
 from crosswire.testing import Harness, fill, miss
 from crosswire.venues.side import BUY, SELL
@@ -13,13 +12,6 @@ from tests.strategies import test_basis, test_maker_taker
 from tests.support import cycle_setup, lead_lag_setup, leg_setup
 
 MS = 1_000_000
-
-
-def flatten(harness: Harness) -> None:
-    """Everything is cancelled and traded away, not by the strategy, which is told at the end."""
-    for index in range(len(harness.names)):
-        harness.desk.positions[index].position_lots = 0
-    on_flattened(harness.strategy, harness.desk)
 
 
 def one_leg_missing() -> Harness:
@@ -50,7 +42,7 @@ def test_a_trade_under_way_is_not_repaired_once_it_was_flattened(make: Callable[
     harness.advance(MS)
     assert harness.trades == []
     sent = len(harness.orders)
-    flatten(harness)
+    harness.flatten()
     (trade,) = harness.trades
     assert trade["outcome"] == Outcome.UNFINISHED
     harness.otherwise = fill()
@@ -74,7 +66,7 @@ def test_a_trade_that_was_not_flat_in_time_stops_nothing_once_it_was_flattened()
     harness.advance(150 * MS)
     legs = harness.strategy.legs
     assert (legs.failed, legs.alarms) == (1, 1)
-    flatten(harness)
+    harness.flatten()
     assert (legs.failed, legs.alarms, harness.trades[0]["outcome"]) == (0, 1, Outcome.FAILED)
 
 
@@ -84,10 +76,22 @@ def test_a_fill_that_comes_later_is_an_alarm_and_made_up_for() -> None:
     harness.answers = [fill(after_ns=10 * MS), miss()]
     leg_setup.open_edge(harness)
     harness.advance(MS)
-    flatten(harness)
+    harness.flatten()
     harness.advance(20 * MS)
     assert harness.strategy.legs.alarms == 1
     assert harness.strategy.legs.carry_e9 == 500_000_000
+
+
+def test_what_rests_is_cancelled_and_quoted_again_later() -> None:
+    harness = test_maker_taker.quoting()
+    harness.fill(harness.resting("q")[0])
+    harness.advance(MS)
+    harness.flatten()
+    assert (harness.resting("q"), [harness.position_lots(name) for name in harness.names]) == ([], [0, 0])
+    harness.advance(200 * MS)  # a quote that the venue has cancelled waits
+    test_maker_taker.open_market(harness, "100.0", "100.1")
+    harness.advance(MS)
+    assert len(harness.resting("q")) == 2
 
 
 def holding_basis() -> Harness:
@@ -105,7 +109,7 @@ def test_a_basis_is_left_only_if_it_is_there(is_flattened: bool) -> None:
     """The way out of what is not held would be a position the other way."""
     harness = holding_basis()
     if is_flattened:
-        flatten(harness)
+        harness.flatten()
     test_basis.quote(harness, "a", 10_010)
     harness.advance(100 * MS)
     assert [harness.position_lots(name) for name in "ab"] == [0, 0]
@@ -123,7 +127,7 @@ def test_a_hold_is_not_traded_back_but_what_an_order_still_brings_is(state: Hold
     harness.advance(MS)
     hold = harness.strategy.followers[1].hold
     assert hold.state == state
-    flatten(harness)
+    harness.flatten()
     harness.advance(100 * MS)
     assert (hold.state, harness.position_lots("f")) == (HoldState.FLAT, 0)
     assert len(harness.orders) == (1 if state == HoldState.HOLDING else 2)

@@ -29,6 +29,7 @@ from crosswire.risk.records import INSTRUMENTS_MAX
 from crosswire.strategies.interface import Strategy
 from crosswire.strategies.messages import declared_messages
 
+BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 READINGS_MAX = 32  # of one function: for more sets of arguments than that, ranges are forgotten
 MONEY = ("_ticks", "_lots", "_e9", "_ns")  # how the names of what is counted in integers end
 
@@ -61,6 +62,8 @@ class StrategyCheck:
         node = node_of(function)
         result = kind_of_annotation(signature_of(function).return_annotation)
         self.results[key] = result
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            self.report_function(function, "python", f"async def {function.__name__} is not compiled", "write def")
         if node is None:
             return result
         self.readings[function] = self.readings.get(function, 0) + 1
@@ -80,19 +83,16 @@ class StrategyCheck:
             if not is_authors(function, self.cls):
                 continue
             wanted = list(inspect.signature(generic).parameters)
-            taken = list(inspect.signature(function).parameters)
+            taken = inspect.signature(function).parameters.values()
+            name = function.__name__
             if len(wanted) != len(taken):
-                name, line = function.__name__, function.__code__.co_firstlineno
-                self.report(
-                    CodeMistake(
-                        path_of(function),
-                        line,
-                        1,
-                        "callback",
-                        f"{name} takes {len(taken)} arguments, and {generic.__name__} is called with {len(wanted)}",
-                        f"write def {name}({', '.join(wanted)})",
-                    )
-                )
+                what = f"{name} takes {len(taken)} arguments, and {generic.__name__} is called with {len(wanted)}"
+            elif not all(each.kind in BY_PLACE for each in taken):
+                what = f"{name} takes some arguments otherwise than by their place, as {generic.__name__} gives them"
+            else:
+                what = ""
+            if what:
+                self.report_function(function, "callback", what, f"write def {name}({', '.join(wanted)})")
                 continue
             kinds = tuple(map(self.kind_of_parameter, signature_of(generic).parameters.values()))
             self.call(function, kinds)
@@ -102,6 +102,10 @@ class StrategyCheck:
                 "hears nothing: no callback is registered for it",
                 f"put @on_book.register({self.cls.__name__}) before a function",
             )
+
+    def report_function(self, function: FunctionType, rule: str, what: str, instead: str) -> None:
+        """Report what is wrong with a function as a whole."""
+        self.report(CodeMistake(path_of(function), function.__code__.co_firstlineno, 1, rule, what, instead))
 
     def kind_of_parameter(self, parameter: inspect.Parameter) -> Kind:
         """Tell what the engine gives a callback."""

@@ -100,8 +100,11 @@ def compiled_in(module: Any) -> Iterator[FunctionType]:
 
 
 def is_marked(value: Any) -> bool:
-    """Tell whether a function is decorated for compiled code, compilation on or off."""
-    return isinstance(value, Compiled) or getattr(value, "is_compiled", False)
+    """Tell whether a function is decorated for compiled code, compilation on or off, and nothing wraps that."""
+    if isinstance(value, Compiled):
+        return isinstance(plain_function(value), FunctionType)
+    # What `functools.wraps` makes of a compiled function has its attributes, and runs other code.
+    return isinstance(value, FunctionType) and "__wrapped__" not in vars(value) and getattr(value, "is_compiled", False)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -115,3 +115,18 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(plain, eval_str=True)
     except Exception:  # an annotation that names nothing is the author's own, and says nothing then
         return inspect.signature(plain)
+
+
+def class_node(cls: type) -> tuple[Path, ast.ClassDef | None]:
+    """Find the source of a class."""
+    path = resolved(inspect.getfile(cls))
+    nodes = [each for each in parsed(path).body if isinstance(each, ast.ClassDef) and each.name == cls.__name__]
+    return path, nodes[0] if nodes else None
+
+
+def line_of_field(node: ast.ClassDef, name: str) -> int:
+    """Find the line that a class declares a name in; 0: none of its own."""
+    for each in node.body:
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and each.target.id == name:
+            return each.lineno
+    return 0

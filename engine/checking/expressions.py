@@ -56,11 +56,18 @@ class Expressions(Reader, ABC):
                 return self.read_compare(node)
             case ast.IfExp():
                 self.truth(node.test)
-                return self.one_of_two(node, self.read(node.body), self.read(node.orelse))
+                maybe = set(self.scope.maybe)
+                self.scope.maybe = maybe - assigned_where(node.test, True)
+                first = self.read(node.body)
+                self.scope.maybe = maybe - assigned_where(node.test, False)
+                second = self.read(node.orelse)
+                self.scope.maybe = maybe
+                return self.one_of_two(node, first, second)
             case ast.Tuple():
                 return TupleOf(tuple(self.read(each) for each in node.elts))
             case ast.NamedExpr():
                 self.scope.names[node.target.id] = kind = self.read(node.value)
+                self.scope.maybe.discard(node.target.id)
                 return kind
         return self.refuse(node)
 
@@ -220,9 +227,10 @@ class Expressions(Reader, ABC):
 
     def read_bool(self, node: ast.BoolOp) -> Kind:
         """Read `and` and `or`, of conditions or of values."""
-        kinds = []
-        for each in node.values:
-            kinds.append(self.truth(each))
+        kinds = [self.truth(node.values[0])]
+        sure = set(self.scope.names)
+        kinds += [self.truth(each) for each in node.values[1:]]
+        self.scope.maybe |= self.scope.names.keys() - sure  # what the first decides, the others are not read for
         return joined_all(tuple(kinds))
 
     def truth(self, node: ast.expr) -> Kind:
@@ -366,6 +374,21 @@ class Expressions(Reader, ABC):
     @abstractmethod
     def read_call(self, node: ast.Call) -> Kind:
         """Tell what a call returns."""
+
+
+def assigned_where(test: ast.expr, outcome: bool) -> set[str]:
+    """List the names that := has given a value wherever a condition is true, or false."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return assigned_where(test.operand, not outcome)
+    if isinstance(test, ast.BoolOp):
+        # An `and` that is true has read all its parts, as an `or` that is false; any other only its first for sure.
+        has_read_all = isinstance(test.op, ast.And) == outcome
+        read = [assigned_where(each, outcome) for each in (test.values if has_read_all else [])]
+        return set().union(*read)
+    inside = list(ast.walk(test))
+    if any(isinstance(each, ast.BoolOp | ast.IfExp) for each in inside):
+        return set()
+    return {each.target.id for each in inside if isinstance(each, ast.NamedExpr)}
 
 
 def _out_of_word(operator: ast.operator, right: Number, text: str) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from crosswire.engine.checking.calls import Calls
-from crosswire.engine.checking.expressions import joined_all
+from crosswire.engine.checking.expressions import assigned_where, joined_all
 from crosswire.engine.checking.kinds import (
     DESK_WRITTEN,
     FLOAT,
@@ -156,8 +156,10 @@ class FunctionReader(Calls):
         """Read both ways of a condition."""
         self.truth(node.test)
         before = self.scope.copy()
+        self.scope.maybe -= assigned_where(node.test, True)
         self.block(node.body)
         other, self.scope = self.scope, before
+        self.scope.maybe -= assigned_where(node.test, False)
         self.block(node.orelse)
         self.scope.take(other)
 
@@ -253,7 +255,8 @@ class FunctionReader(Calls):
                 "write for place in range(STATED_MAX): and break",
             )
         always = isinstance(node.test, ast.Constant) and bool(node.test.value)
-        self.loop(node, lambda: None, False)
+        sure = assigned_where(node.test, True)
+        self.loop(node, lambda: self.scope.maybe.difference_update(sure), False)
         if always and not any(isinstance(each, ast.Break) for part in node.body for each in ast.walk(part)):
             self.scope.is_reached = False
 

@@ -126,12 +126,15 @@ class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
     limits: StrategyLimitsConfig | None = None  # of its own positions; None: only those of all
 
 
+GENERATED_S_MAX = 86_400  # of market data that is made
+
+
 class GenerateConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Seeded captures made before the run when they are not there yet."""
 
     directory: str  # of the captures
     seed: int  # the same one makes the same captures
-    seconds: int  # of market data
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=GENERATED_S_MAX)]  # of market data
     venues: list[str] = []  # which two; []: those that come with Crosswire
     market: Literal["pair", "triangle"] = "pair"  # one book at each of two venues, or three spot books of one
 

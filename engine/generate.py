@@ -14,7 +14,7 @@ from typing import Any, Literal
 from numba import literal_unroll
 
 from crosswire.engine.adapters import OWN_PACKAGE, find_adapter
-from crosswire.engine.config import ConfigError
+from crosswire.engine.config import GENERATED_S_MAX, ConfigError
 from crosswire.engine.entry_points import VENUE_GROUP, entry_points
 from crosswire.nic.capture.writer import CaptureWriter
 from crosswire.nic.duration import NS_PER_S
@@ -35,7 +35,6 @@ from crosswire.venues.instrument import E6
 
 START_NS = 1_767_225_600 * NS_PER_S  # 2026-01-01 00:00:00 UTC
 SECONDS = 120
-SECONDS_MAX = 86_400
 GAP_INTERVAL_S = 15
 FIRST_GAPS = (0.35, 0.65, 0.5)  # of each capture, in parts of that
 PRICE_E6 = 60_000 * E6
@@ -71,12 +70,12 @@ def generate_captures(
 ) -> GeneratedData:
     """Write a capture of each of two venues into `directory`, made if need be; each is written whole or not at all.
 
-    About 1,250 messages a second and venue. `seconds` is 1 to SECONDS_MAX; ValueError otherwise. `venues` names the
+    About 1,250 messages a second and venue. `seconds` is 1 to GENERATED_S_MAX; ValueError otherwise. `venues` names the
     two, in the order of their generators' places; without names they are those that come with Crosswire. With `market`
     "triangle" they are three books of the one venue that is named, or can make them up.
     """
-    if not 1 <= seconds <= SECONDS_MAX:
-        raise ValueError(f"seconds = {seconds}: must be 1 to {SECONDS_MAX}")
+    if not 1 <= seconds <= GENERATED_S_MAX:
+        raise ValueError(f"seconds = {seconds}: must be 1 to {GENERATED_S_MAX}")
     generators = find_triangle(venues) if market == "triangle" else find_generators(venues)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)

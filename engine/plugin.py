@@ -55,8 +55,8 @@ def find_strategy_class(use: str, relative_to: Path, where: str) -> type[Strateg
         else:
             with _from_source(), _noting(module_name):
                 module = importlib.import_module(module_name)
-    except Exception as error:
-        if isinstance(error, TypeError) and module_name.endswith(".py"):
+    except (Exception, SystemExit) as error:
+        if not isinstance(error, SyntaxError | OSError | SystemExit) and module_name.endswith(".py"):
             mistakes = field_mistakes((relative_to / module_name).resolve())
             if mistakes:
                 raise CodeError(where, mistakes) from None
@@ -279,15 +279,32 @@ def _forget_helpers(folder: Path) -> None:
             )
 
 
-def _plain(error: Exception) -> str:
-    """Describe the error in one line, with the plugin's own line number, if it has one."""
+def plain_error(error: BaseException | None) -> str:
+    """Describe what the user's own code raised, in one line."""
+    if isinstance(error, SystemExit):
+        return f"the module ends the process, by exit({error.code!r})"
+    assert isinstance(error, Exception)
+    return f"{type(error).__name__}: {error.msg}" if isinstance(error, SyntaxError) else one_line(error)
+
+
+def _plain(error: Exception | SystemExit) -> str:
+    """Describe an error with the user's own file and line, if it has one."""
+    place = own_place(error)
+    return plain_error(error) if place is None else f"{plain_error(error)} ({place[0]}:{place[1]})"
+
+
+def own_place(error: BaseException) -> tuple[Path, int] | None:
+    """Find the user's own file and line that an error is about: where it does not parse, or the innermost it came from.
+
+    Of a strategy in an installed package, the innermost that is neither Crosswire's nor of Python's import. None: none.
+    """
     if isinstance(error, SyntaxError) and error.filename is not None:
-        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
-    trace = error.__traceback__
-    line = ""
+        return Path(error.filename), error.lineno or 1
+    trace, own, other = error.__traceback__, None, None
     while trace is not None:
-        name = trace.tb_frame.f_code.co_filename
-        if not name.startswith("<frozen importlib"):
-            line = f" ({name}:{trace.tb_lineno})"
+        path = Path(trace.tb_frame.f_code.co_filename)
+        if path.is_absolute() and not source.is_ours(path.resolve()) and path.parent.name != "importlib":
+            other = path, trace.tb_lineno
+            own = other if source.is_own_file(path) else own
         trace = trace.tb_next
-    return f"{one_line(error)}{line}"
+    return own or other

@@ -6,8 +6,9 @@ import typer
 from rich.console import Console
 
 # Into a file or pipe tables are as wide as they need to be, not as an imagined terminal.
-console = Console(width=None if sys.stdout.isatty() else 120)
-errors = Console(stderr=True)
+# A name with two colons, as "a:x:b", stays as it is: Rich would put a picture in its place.
+console = Console(width=None if sys.stdout.isatty() else 120, emoji=False)
+errors = Console(stderr=True, emoji=False)
 
 
 def fail(message: object) -> typer.Exit:

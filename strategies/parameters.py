@@ -15,6 +15,8 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from crosswire.nic.memory.struct import Scalar, Struct
+
 Number = int | Decimal
 
 
@@ -72,6 +74,17 @@ def declared_parameters(kind: type[msgspec.Struct]) -> dict[str, Parameter]:
             if isinstance(each, Parameter):
                 found[name] = each
     return found
+
+
+def has_number(cls: type[Struct], field: str) -> bool:
+    """Tell whether a struct class has an i64 of this name; "a.b": one of a struct in place."""
+    owner, _, rest = field.partition(".")
+    found = cls.fields.get(owner)
+    if found is None or found.count is not None or found.is_address:
+        return False
+    if rest:
+        return not isinstance(found.element, Scalar) and has_number(found.element, rest)
+    return isinstance(found.element, Scalar) and found.element.name == "i64"
 
 
 def out_of_range(values: msgspec.Struct) -> Iterator[tuple[str, str]]:

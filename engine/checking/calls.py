@@ -73,9 +73,9 @@ class Calls(Expressions):
         if isinstance(called, Generic) or is_marked(called) or called in _lowered() or called in MEMORY:
             return self.call_compiled(node, called, arguments, keywords)
         if isinstance(called, BuiltinFunctionType | type) and getattr(builtins, called.__name__, None) is called:
-            return self.call_builtin(node, called, arguments)
+            return self.call_builtin(node, called, arguments, keywords)
         if isinstance(called, EnumMeta):
-            return Number()
+            return self.report(node, "python", f"{written(node.func)}(...) is not compiled", "use the number itself")
         name = written(node.func)
         if isinstance(called, StructMeta):
             return self.report(
@@ -96,20 +96,47 @@ class Calls(Expressions):
             instead = "draw from a field, as strategies/restless.py does"
         return self.report(node, "helper", f"{name} is Python's, not compiled", instead)
 
-    def call_builtin(self, node: ast.Call, called: Any, arguments: list[Kind]) -> Kind:
+    def call_builtin(self, node: ast.Call, called: Any, arguments: list[Kind], keywords: dict[str, Kind]) -> Kind:
         """Read a call of one of Python's own functions."""
         if called in NUMBERS:
+            if keywords:
+                what = f"{called.__name__}() has no {' and no '.join(keywords)} in compiled code"
+                return self.report(node, "argument", what, "give it numbers alone")
+            if called in (min, max) and len(arguments) == 1 and isinstance(arguments[0], Number):
+                what = f"{called.__name__}({ast.unparse(node.args[0])}) is of one number"
+                return self.report(node, "argument", what, "give it two or more")
             for kind, each in zip(arguments, node.args, strict=False):
                 if isinstance(kind, StructOf | ElementsOf):
                     return self.report(
                         node, "kind", f"{ast.unparse(each)} is {sort_of(kind)}, not a number", "read a field of it"
                     )
+            if called is pow and len(arguments) > 2:
+                return self.report(
+                    node, "python", "pow() of three numbers is not compiled", "write it with % in a loop"
+                )
+            if called in (int, float, round) and node.args and self.is_member(node.args[0]):
+                text = ast.unparse(node.args[0])
+                return self.report(node, "python", f"{called.__name__}({text}) is not compiled", f"write {text} alone")
             return _number_result(called, arguments)
+        for kind, each in zip(arguments, node.args, strict=False):
+            if called in OTHERS and isinstance(kind, ElementsOf):
+                text = ast.unparse(each)
+                if called is len:
+                    instead = "use a constant of the module, with which the field is declared"
+                    return self.report(node, "python", f"len({text}) is not compiled", instead)
+                return self.report_walked(node, text)
         if called in OTHERS or (isinstance(called, type) and issubclass(called, BaseException)):
             return UNKNOWN
         instead = INSTEAD.get(called, "write it with numbers and loops")
         rule = "container" if called in (list, dict, set, tuple, frozenset) else "text" if called is str else "python"
         return self.report(node, rule, f"{called.__name__}() is not compiled", instead)
+
+    def is_member(self, node: ast.expr) -> bool:
+        """Tell whether an expression is a member of an enumeration by its name."""
+        if not isinstance(node, ast.Attribute):
+            return False
+        owner = self.read(node.value)
+        return isinstance(owner, Value) and isinstance(owner.value, EnumMeta)
 
     def call_compiled(self, node: ast.Call, called: Any, arguments: list[Kind], keywords: dict[str, Kind]) -> Kind:
         """Read a call of a compiled function: its arguments against its parameters."""
@@ -241,9 +268,14 @@ class Calls(Expressions):
             return result
         kinds = []
         for name, parameter in signature.parameters.items():
-            kinds.append(bound.arguments.get(name, kind_of_annotation(parameter.annotation)))
+            if name in bound.arguments:
+                kinds.append(bound.arguments[name])
+            elif parameter.default is not inspect.Parameter.empty:
+                kinds.append(self.kind_of_value(node, name, parameter.default))
+            else:
+                kinds.append(kind_of_annotation(parameter.annotation))
         if any(isinstance(each, tuple | dict) for each in kinds):
-            return result
+            return result  # of a function with *args or **keywords, which is told where it is read
         return self.analysis.call(plain, tuple(kinds))
 
 
@@ -257,8 +289,11 @@ def _number_result(called: Any, arguments: list[Kind]) -> Kind:
         return FLOAT
     if called is bool:
         return BOOL
-    if called in (min, max) and len(arguments) > 1:
-        return _least_or_most(called, arguments)
+    if called in (min, max):
+        of_tuple = len(arguments) == 1 and isinstance(arguments[0], TupleOf)
+        return _least_or_most(called, list(arguments[0].parts) if of_tuple else arguments)  # type: ignore[union-attr]
+    if called is divmod and len(arguments) == 2:
+        return TupleOf(tuple(FLOAT if FLOAT in arguments else Number() for _ in arguments))
     if called in (int, round) and FLOAT in arguments:
         return Number()
     if called is abs and arguments and isinstance(arguments[0], Number):

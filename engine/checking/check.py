@@ -10,13 +10,18 @@ import sys
 from pathlib import Path
 from types import FunctionType
 
+from crosswire.engine.checking.declared import declaration_mistakes
+from crosswire.engine.checking.fields import field_mistakes
 from crosswire.engine.checking.kinds import Kind, Number, Owner, StructOf, kind_of_annotation, loosened
 from crosswire.engine.checking.mistake import CodeMistake
+from crosswire.engine.checking.reader import written
 from crosswire.engine.checking.sources import (
     CALLBACKS,
     callbacks_of,
+    class_node,
     compiled_in,
     is_authors,
+    line_of_field,
     node_of,
     parsed,
     path_of,
@@ -24,11 +29,11 @@ from crosswire.engine.checking.sources import (
 )
 from crosswire.engine.checking.statements import FunctionReader
 from crosswire.engine.config import ConfigError
-from crosswire.nic.unit.source import resolved
 from crosswire.risk.records import INSTRUMENTS_MAX
 from crosswire.strategies.interface import Strategy
 from crosswire.strategies.messages import declared_messages
 
+BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 READINGS_MAX = 32  # of one function: for more sets of arguments than that, ranges are forgotten
 MONEY = ("_ticks", "_lots", "_e9", "_ns")  # how the names of what is counted in integers end
 
@@ -61,6 +66,8 @@ class StrategyCheck:
         node = node_of(function)
         result = kind_of_annotation(signature_of(function).return_annotation)
         self.results[key] = result
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            self.report_function(function, "python", f"async def {function.__name__} is not compiled", "write def")
         if node is None:
             return result
         self.readings[function] = self.readings.get(function, 0) + 1
@@ -80,19 +87,16 @@ class StrategyCheck:
             if not is_authors(function, self.cls):
                 continue
             wanted = list(inspect.signature(generic).parameters)
-            taken = list(inspect.signature(function).parameters)
+            taken = inspect.signature(function).parameters.values()
+            name = function.__name__
             if len(wanted) != len(taken):
-                name, line = function.__name__, function.__code__.co_firstlineno
-                self.report(
-                    CodeMistake(
-                        path_of(function),
-                        line,
-                        1,
-                        "callback",
-                        f"{name} takes {len(taken)} arguments, and {generic.__name__} is called with {len(wanted)}",
-                        f"write def {name}({', '.join(wanted)})",
-                    )
-                )
+                what = f"{name} takes {len(taken)} arguments, and {generic.__name__} is called with {len(wanted)}"
+            elif not all(each.kind in BY_PLACE for each in taken):
+                what = f"{name} takes some arguments otherwise than by their place, as {generic.__name__} gives them"
+            else:
+                what = ""
+            if what:
+                self.report_function(function, "callback", what, f"write def {name}({', '.join(wanted)})")
                 continue
             kinds = tuple(map(self.kind_of_parameter, signature_of(generic).parameters.values()))
             self.call(function, kinds)
@@ -102,6 +106,10 @@ class StrategyCheck:
                 "hears nothing: no callback is registered for it",
                 f"put @on_book.register({self.cls.__name__}) before a function",
             )
+
+    def report_function(self, function: FunctionType, rule: str, what: str, instead: str) -> None:
+        """Report what is wrong with a function as a whole."""
+        self.report(CodeMistake(path_of(function), function.__code__.co_firstlineno, 1, rule, what, instead))
 
     def kind_of_parameter(self, parameter: inspect.Parameter) -> Kind:
         """Tell what the engine gives a callback."""
@@ -124,15 +132,19 @@ class StrategyCheck:
         if node is None:
             return
         for name, field in self.cls.fields.items():
-            line = _line_of_field(node, name)
+            line = line_of_field(node, name)
             if line and name.endswith(MONEY) and getattr(field.element, "is_float", False):
                 what = f"{name} is a float: money and time are counted in integers"
                 self.report(CodeMistake(path, line, 1, "float", what, f"declare {name}: i64"))
+        self.mistakes.update(field_mistakes(path), declaration_mistakes(self.cls))
         for what in declared_messages(self.cls)[1]:
             line = next((each.lineno for each in node.body if getattr(each, "name", "") == "messages"), node.lineno)
             self.report(CodeMistake(path, line, 1, "message", what, "write it as docs/strategies.md says"))
         names = {generic.__name__ for generic in CALLBACKS}
         for each in parsed(path).body:
+            if isinstance(each, ast.FunctionDef):
+                for decorator in each.decorator_list:
+                    self.read_registration(path, decorator, names)
             if isinstance(each, ast.FunctionDef) and each.name in names and not each.decorator_list:
                 self.report(
                     CodeMistake(
@@ -145,25 +157,24 @@ class StrategyCheck:
                     )
                 )
 
+    def read_registration(self, path: Path, decorator: ast.expr, names: set[str]) -> None:
+        """Report a function that is registered for what is no strategy."""
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if not (isinstance(called, ast.Attribute) and called.attr == "register" and written(called.value) in names):
+            return
+        given = decorator.args if isinstance(decorator, ast.Call) else []
+        known = vars(sys.modules[self.cls.__module__]).get(written(given[0])) if len(given) == 1 else None
+        is_name = len(given) == 1 and isinstance(given[0], ast.Name)
+        if not is_name or not (isinstance(known, type) and issubclass(known, Strategy)):
+            what = f"@{ast.unparse(decorator)} registers for no strategy: nothing calls it"
+            instead = f"write @{written(called)}({self.cls.__name__})"
+            self.report(CodeMistake(path, decorator.lineno, decorator.col_offset + 1, "callback", what, instead))
+
     def report_class(self, rule: str, what: str, instead: str) -> None:
         """Report what is wrong with the class as a whole."""
         path, node = class_node(self.cls)
         line = 1 if node is None else node.lineno
         self.report(CodeMistake(path, line, 1, rule, f"{self.cls.__name__} {what}", instead))
-
-
-def class_node(cls: type) -> tuple[Path, ast.ClassDef | None]:
-    """Find the source of a class."""
-    path = resolved(inspect.getfile(cls))
-    nodes = [each for each in parsed(path).body if isinstance(each, ast.ClassDef) and each.name == cls.__name__]
-    return path, nodes[0] if nodes else None
-
-
-def _line_of_field(node: ast.ClassDef, name: str) -> int:
-    for each in node.body:
-        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and each.target.id == name:
-            return each.lineno
-    return 0
 
 
 class CodeError(ConfigError):

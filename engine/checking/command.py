@@ -1,6 +1,8 @@
 """`crosswire check`: a strategy's source before it is compiled."""
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +26,9 @@ def check_command(
     from crosswire.engine.errors import KNOWN_ERRORS
 
     try:
-        classes, mistakes = check_use(use)
+        # What the file prints while it is read is not a part of the JSON.
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            classes, mistakes = check_use(use)
         times: list[CallbackTime] = []
         missing = ""
         if config is not None and not mistakes:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from crosswire.engine.checking.kinds import (
     BOOL,
     FLOAT,
+    MIXED,
     NONE,
     TEXT,
     UNKNOWN,
     ElementsOf,
     Kind,
     Number,
+    Owner,
     StructOf,
     TupleOf,
     Value,
@@ -54,13 +56,28 @@ class Expressions(Reader, ABC):
                 return self.read_compare(node)
             case ast.IfExp():
                 self.truth(node.test)
-                return joined(self.read(node.body), self.read(node.orelse))
+                maybe = set(self.scope.maybe)
+                self.scope.maybe = maybe - assigned_where(node.test, True)
+                first = self.read(node.body)
+                self.scope.maybe = maybe - assigned_where(node.test, False)
+                second = self.read(node.orelse)
+                self.scope.maybe = maybe
+                return self.one_of_two(node, first, second)
             case ast.Tuple():
                 return TupleOf(tuple(self.read(each) for each in node.elts))
             case ast.NamedExpr():
                 self.scope.names[node.target.id] = kind = self.read(node.value)
+                self.scope.maybe.discard(node.target.id)
                 return kind
         return self.refuse(node)
+
+    def one_of_two(self, node: ast.IfExp, first: Kind, second: Kind) -> Kind:
+        """Tell what a value is that a condition chooses."""
+        kind = joined(first, second)
+        if kind != MIXED:
+            return kind
+        what = f"{ast.unparse(node)} is {sort_of(first)} on one way and {sort_of(second)} on the other"
+        return self.report(node, "kind", what, "choose between two of one sort")
 
     def refuse(self, node: ast.expr) -> Kind:
         """Report an expression that is not compiled."""
@@ -169,6 +186,9 @@ class Expressions(Reader, ABC):
         if index == FLOAT:
             self.report(node, "float", f"{text}[{at}] is indexed by a float", "index by an integer, as a // b")
             return
+        if index == BOOL:
+            self.report(node, "index", f"{text}[{at}] is indexed by a bool", f"index by a number, as int({at})")
+            return
         if isinstance(index, StructOf):
             self.report(node, "kind", f"{text}[{at}] is indexed by {sort_of(index)}", "index by a number")
             return
@@ -183,7 +203,8 @@ class Expressions(Reader, ABC):
             if number.constant is not None:
                 what = f"{text} has {table.count} places, and {at} is beyond them"
             test = f"if {at} < {table.count}: first" if number.constant is None else f"use 0 to {table.count - 1}"
-            self.report(node, "index", what, f"give the table {number.high + 1} places, or {_verb(test)}")
+            widen = f"give the table {number.high + 1} places, or " if table.owner is Owner.OWN else ""
+            self.report(node, "index", what, f"{widen}{_verb(test)}")
 
     def read_unary(self, node: ast.UnaryOp) -> Kind:
         """Read a sign, a complement or a negation."""
@@ -191,6 +212,8 @@ class Expressions(Reader, ABC):
             self.truth(node.operand)
             return BOOL
         inner = node.operand
+        if isinstance(node.op, ast.USub) and isinstance(inner, ast.Constant) and inner.value == -I64_MIN:
+            return constant(I64_MIN)
         if isinstance(node.op, ast.USub) and isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.FloorDiv):
             # -(-a // b): the way to round up.
             numerator = inner.left.operand if isinstance(inner.left, ast.UnaryOp) else inner.left
@@ -204,9 +227,10 @@ class Expressions(Reader, ABC):
 
     def read_bool(self, node: ast.BoolOp) -> Kind:
         """Read `and` and `or`, of conditions or of values."""
-        kinds = []
-        for each in node.values:
-            kinds.append(self.truth(each))
+        kinds = [self.truth(node.values[0])]
+        sure = set(self.scope.names)
+        kinds += [self.truth(each) for each in node.values[1:]]
+        self.scope.maybe |= self.scope.names.keys() - sure  # what the first decides, the others are not read for
         return joined_all(tuple(kinds))
 
     def truth(self, node: ast.expr) -> Kind:
@@ -231,6 +255,10 @@ class Expressions(Reader, ABC):
             structs = [each for each in (first, second) if isinstance(each, StructOf | ElementsOf)]
             if NONE in (first, second) and structs:
                 self.report(node, "compare", "a struct is never None in compiled code", "test a field of it")
+            elif NONE in (first, second) and any(isinstance(each, Number) or each == BOOL for each in (first, second)):
+                self.report(node, "compare", "a number is never None in compiled code", "compare it with a number")
+            elif isinstance(operator, ast.In | ast.NotIn) and isinstance(second, ElementsOf):
+                self.report_walked(node, ast.unparse(operands[place + 1]))
             elif structs and not isinstance(operator, ast.In | ast.NotIn):
                 self.report(
                     node, "compare", f"{sort_of(structs[0])} can't be compared", "compare fields, or address_of both"
@@ -239,6 +267,15 @@ class Expressions(Reader, ABC):
                 self.report_mixed(node)
         self.test(node)
         return BOOL
+
+    def report_walked(self, node: ast.AST, text: str) -> Kind:
+        """Report a table that is gone through otherwise than by its places."""
+        return self.report(
+            node,
+            "container",
+            f"{text} can't be walked through as a Python list",
+            f"write for place in range(...): and {text}[place]",
+        )
 
     def report_mixed(self, node: ast.AST) -> Kind:
         """Report integers and floats in one expression."""
@@ -260,6 +297,11 @@ class Expressions(Reader, ABC):
                 )
             if kind == TEXT:
                 return self.report_text(each)
+            if kind == NONE:
+                return self.report(node, "kind", f"{ast.unparse(each)} is None, not a number", "use a number")
+        if isinstance(left, TupleOf) or isinstance(right, TupleOf):
+            what = f"{ast.unparse(node)} is computed of a tuple"
+            return self.report(node, "kind", what, "compute with its parts, one by one")
         if _mixes(left, right, left_node, right_node):
             return self.report_mixed(node)
         if FLOAT in (left, right):
@@ -275,6 +317,10 @@ class Expressions(Reader, ABC):
             )
         if isinstance(operator, ast.FloorDiv | ast.Mod):
             return self.divide(node, operator, number_from(left), number_from(right), left_node, right_node)
+        if isinstance(operator, ast.MatMult):
+            return self.report(node, "python", "@ is not compiled", "write a loop over the places")
+        if wrong := _out_of_word(operator, number_from(right), ast.unparse(right_node)):
+            return self.report(node, "width", *wrong)
         return self.compute(node, operator, number_from(left), number_from(right))
 
     def divide(
@@ -328,6 +374,33 @@ class Expressions(Reader, ABC):
     @abstractmethod
     def read_call(self, node: ast.Call) -> Kind:
         """Tell what a call returns."""
+
+
+def assigned_where(test: ast.expr, outcome: bool) -> set[str]:
+    """List the names that := has given a value wherever a condition is true, or false."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return assigned_where(test.operand, not outcome)
+    if isinstance(test, ast.BoolOp):
+        # An `and` that is true has read all its parts, as an `or` that is false; any other only its first for sure.
+        has_read_all = isinstance(test.op, ast.And) == outcome
+        read = [assigned_where(each, outcome) for each in (test.values if has_read_all else [])]
+        return set().union(*read)
+    inside = list(ast.walk(test))
+    if any(isinstance(each, ast.BoolOp | ast.IfExp) for each in inside):
+        return set()
+    return {each.target.id for each in inside if isinstance(each, ast.NamedExpr)}
+
+
+def _out_of_word(operator: ast.operator, right: Number, text: str) -> tuple[str, str] | None:
+    """Say why a shift or a power is none that compiled code works out as Python does; None: nothing is known of it."""
+    if isinstance(operator, ast.LShift | ast.RShift):
+        if right.high is not None and right.high < 0:
+            return f"shifts by {text}, which is below 0", "shift the other way"
+        if right.low is not None and right.low >= 64:
+            return f"shifts by {text}, and a number has 64 bits", "shift by 0 to 63"
+    if isinstance(operator, ast.Pow) and right.high is not None and right.high < 0:
+        return f"** {text} gives a float", "divide by a power above 0, by //"
+    return None
 
 
 SHIFT_MAX = 256  # bits: a power or a shift beyond is not worked out

@@ -1,10 +1,13 @@
-"""Fields whose types a struct can't have: the file that declares them can't be imported, so its text is read."""
+"""Fields that a struct can't have: the file that declares them can't always be imported, so its text is read."""
 
 import ast
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 from crosswire.engine.checking.mistake import CodeMistake
+from crosswire.nic.memory.struct import StructMeta
+from crosswire.strategies.interface import Strategy
 
 COUNTED = "write i64, and count in ticks, lots, 1e-9 units (_e9) or ns"
 TABLE = "write Annotated[Array, i64, 64], and a count beside it"
@@ -21,10 +24,21 @@ TYPES = {
     "tuple": ("container", TABLE),
     "deque": ("container", TABLE),
 }
+# What a struct's class and its records have themselves: a field of such a name would take its place.
+RESERVED = frozenset(
+    name
+    for each in (*Strategy.__mro__, *StructMeta.mro(StructMeta))
+    if each not in (object, type)
+    for name in (*vars(each), *inspect.get_annotations(each))
+    if not name.startswith("__")
+)
 
 
 def field_mistakes(path: Path) -> list[CodeMistake]:
-    """Find the fields of a file's structs and strategies that have a type of Python's. SyntaxError, OSError."""
+    """Find the fields of a file's structs and strategies with a type of Python's, a default, or a name that is taken.
+
+    SyntaxError, OSError.
+    """
     tree = ast.parse(path.read_bytes())
     return [each for node in tree.body if isinstance(node, ast.ClassDef) for each in _in_class(path, node, tree)]
 
@@ -41,6 +55,12 @@ def _in_class(path: Path, node: ast.ClassDef, tree: ast.Module) -> Iterator[Code
             rule, instead = found
             what = f"{each.target.id} is a {ast.unparse(kind)}, which no struct has"
             yield CodeMistake(path, each.lineno, each.annotation.col_offset + 1, rule, what, instead)
+        if each.value is not None:
+            what = f"{each.target.id} = {ast.unparse(each.value)}: a field has no default, and begins as 0"
+            yield CodeMistake(path, each.lineno, 1, "field", what, "set it in build")
+        if each.target.id in RESERVED:
+            what = f"{each.target.id} is a name that every struct has for itself"
+            yield CodeMistake(path, each.lineno, 1, "field", what, f"rename it, as own_{each.target.id.strip('_')}")
 
 
 def _is_struct(base: str, tree: ast.Module) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from crosswire.nic.journal.journal import Journal
 from crosswire.nic.memory.struct import Field, Scalar, StructMeta
 from crosswire.risk.position import Position
+from crosswire.risk.records import INSTRUMENTS_MAX
 from crosswire.strategies.desk import Desk
 from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import Instrument
@@ -27,6 +28,7 @@ class Owner(Enum):
 
 # What of a desk a strategy writes; all else is asked for, or shown.
 DESK_WRITTEN = frozenset({"timer_ns", "catch_up_due", "opportunity", "trade", "plans"})
+BY_INSTRUMENT = frozenset({"books", "instruments", "positions"})  # of a desk: one place a market index
 SHOWN_CLASSES = frozenset({Book, Instrument, Position, Order, Report, Journal})
 
 
@@ -107,7 +109,8 @@ def kind_of_field(field: Field, struct: StructOf) -> Kind:
     if owner is Owner.DESK:
         owner = Owner.OWN if field.name in DESK_WRITTEN else Owner.SHOWN
     if field.count is not None or field.is_pointer:
-        return ElementsOf(field.element, field.count, owner)
+        is_by_instrument = struct.cls is Desk and field.name in BY_INSTRUMENT
+        return ElementsOf(field.element, INSTRUMENTS_MAX if is_by_instrument else field.count, owner)
     if not isinstance(field.element, Scalar):
         return StructOf(field.element, owner)
     if field.element.is_float:
@@ -162,8 +165,13 @@ def joined(first: Kind, second: Kind) -> Kind:
         return replace(first, owner=Owner.SHOWN if Owner.SHOWN in (first.owner, second.owner) else first.owner)
     if UNKNOWN in (first, second) or isinstance(first, Value) or isinstance(second, Value):
         return UNKNOWN
-    structs = isinstance(first, StructOf | ElementsOf), isinstance(second, StructOf | ElementsOf)
-    return MIXED if MIXED in (first, second) or any(structs) else UNKNOWN
+    if FLOAT in (first, second) and all(each in (FLOAT, BOOL) or isinstance(each, Number) for each in (first, second)):
+        return FLOAT  # compiled code makes a float of the other way's integer, too
+    if isinstance(first, TupleOf) and isinstance(second, TupleOf) and len(first.parts) == len(second.parts):
+        return TupleOf(tuple(joined(one, other) for one, other in zip(first.parts, second.parts, strict=True)))
+    kinds = StructOf | ElementsOf | TupleOf
+    is_of_a_sort = any(each in (MIXED, NONE) or isinstance(each, kinds) for each in (first, second))
+    return MIXED if is_of_a_sort else UNKNOWN
 
 
 def sort_of(kind: Kind) -> str | None:

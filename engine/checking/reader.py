@@ -32,7 +32,7 @@ from crosswire.engine.checking.kinds import (
     loosened,
 )
 from crosswire.engine.checking.mistake import CodeMistake
-from crosswire.engine.checking.sources import path_of
+from crosswire.engine.checking.sources import is_marked, path_of
 from crosswire.nic.memory.struct import Array, Struct
 from crosswire.strategies.interface import Strategy
 
@@ -226,6 +226,13 @@ class Reader:
             return constant(value) if isinstance(value, int) else UNKNOWN
         if isinstance(owner, Enum) and isinstance(owner.value, int):
             return constant(owner.value)
+        if isinstance(owner, type) and is_marked(getattr(owner, node.attr, None)):
+            return self.report(
+                node,
+                "helper",
+                f"{ast.unparse(node)} belongs to a class",
+                "write a function of the module with @compiled",
+            )
         if isinstance(owner, type) and issubclass(owner, Struct):
             return self.report(
                 node,

@@ -101,8 +101,11 @@ def compiled_in(module: Any) -> Iterator[FunctionType]:
 
 
 def is_marked(value: Any) -> bool:
-    """Tell whether a function is decorated for compiled code, compilation on or off."""
-    return isinstance(value, Compiled) or getattr(value, "is_compiled", False)
+    """Tell whether a function is decorated for compiled code, compilation on or off, and nothing wraps that."""
+    if isinstance(value, Compiled):
+        return isinstance(plain_function(value), FunctionType)
+    # What `functools.wraps` makes of a compiled function has its attributes, and runs other code.
+    return isinstance(value, FunctionType) and "__wrapped__" not in vars(value) and getattr(value, "is_compiled", False)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -113,3 +116,18 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(plain, eval_str=True)
     except Exception:  # an annotation that names nothing is the author's own, and says nothing then
         return inspect.signature(plain)
+
+
+def class_node(cls: type) -> tuple[Path, ast.ClassDef | None]:
+    """Find the source of a class."""
+    path = resolved(inspect.getfile(cls))
+    nodes = [each for each in parsed(path).body if isinstance(each, ast.ClassDef) and each.name == cls.__name__]
+    return path, nodes[0] if nodes else None
+
+
+def line_of_field(node: ast.ClassDef, name: str) -> int:
+    """Find the line that a class declares a name in; 0: none of its own."""
+    for each in node.body:
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and each.target.id == name:
+            return each.lineno
+    return 0

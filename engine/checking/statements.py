@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from crosswire.engine.checking.calls import Calls
-from crosswire.engine.checking.expressions import joined_all
+from crosswire.engine.checking.expressions import assigned_where, joined_all
 from crosswire.engine.checking.kinds import (
     DESK_WRITTEN,
     FLOAT,
+    MIXED,
     NONE,
     UNKNOWN,
     ElementsOf,
@@ -22,9 +23,10 @@ from crosswire.engine.checking.kinds import (
     loosened,
     sort_of,
 )
-from crosswire.engine.checking.reader import Scope, number_from, written
+from crosswire.engine.checking.reader import Scope, dotted_in, number_from, written
 from crosswire.nic.memory.struct import Scalar
 
+UNMATCHED = (ast.MatchClass, ast.MatchMapping, ast.MatchSequence, ast.MatchStar)
 WAITING = {ast.Try: "try", ast.TryStar: "try", ast.With: "with", ast.AsyncWith: "async", ast.AsyncFor: "async"}
 
 
@@ -38,8 +40,9 @@ class FunctionReader(Calls):
         """Read the whole function; tell what it returns."""
         self.returns, self.leaving = [], []
         every = self.node.args
+        self.refuse_open_arguments()
         names = [each.arg for each in (*every.posonlyargs, *every.args, *every.kwonlyargs)]
-        self.scope.names = dict(zip(names, arguments, strict=False))
+        self.scope.names |= dict(zip(names, arguments, strict=False))
         body = self.node.body
         begins_with_text = body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
         self.block(body[1:] if begins_with_text and isinstance(body[0].value.value, str) else body)  # type: ignore[attr-defined]
@@ -56,7 +59,22 @@ class FunctionReader(Calls):
             )
             self.scope.is_reached = is_reached
             return UNKNOWN
-        return joined_all(tuple(values))
+        kind = joined_all(tuple(values))
+        if kind != MIXED:
+            return kind
+        self.scope.is_reached = True
+        what = f"{self.node.name} returns one thing on one way and another on another"
+        return self.report(self.node, "kind", what, "return values of one sort, of tuples as many parts")
+
+    def refuse_open_arguments(self) -> None:
+        """Report parameters that take any number of arguments."""
+        for star, each in (("*", self.node.args.vararg), ("**", self.node.args.kwarg)):
+            if each is not None:
+                self.scope.names[each.arg] = UNKNOWN
+                self.report(each, "python", f"{star}{each.arg} is not compiled", "name the parameters one by one")
+        if self.node.args.kwonlyargs:
+            what = f"{self.node.args.kwonlyargs[0].arg} behind a * is not compiled"
+            self.report(self.node.args.kwonlyargs[0], "python", what, "leave the * out")
 
     def block(self, body: list[ast.stmt]) -> None:
         """Read statements one after another."""
@@ -94,6 +112,8 @@ class FunctionReader(Calls):
                 self.scope.is_reached = False
             case ast.Assert():
                 self.truth(node.test)
+                if isinstance(node.msg, ast.JoinedStr):
+                    self.report_text(node.msg)
             case ast.Match():
                 self.match(node)
             case ast.Pass() | ast.AnnAssign():
@@ -136,8 +156,10 @@ class FunctionReader(Calls):
         """Read both ways of a condition."""
         self.truth(node.test)
         before = self.scope.copy()
+        self.scope.maybe -= assigned_where(node.test, True)
         self.block(node.body)
         other, self.scope = self.scope, before
+        self.scope.maybe -= assigned_where(node.test, False)
         self.block(node.orelse)
         self.scope.take(other)
 
@@ -148,8 +170,14 @@ class FunctionReader(Calls):
         for case in node.cases:
             self.scope = before.copy()
             for each in ast.walk(case.pattern):
+                if isinstance(each, ast.MatchValue):
+                    self.read(each.value)
+                elif isinstance(each, UNMATCHED):
+                    self.report(each, "python", f"case {ast.unparse(each)} is not compiled", "compare with numbers")
                 if isinstance(each, ast.MatchAs | ast.MatchStar) and each.name is not None:
                     self.scope.names[each.name] = UNKNOWN
+            if case.guard is not None:
+                self.truth(case.guard)
             self.block(case.body)
             after.take(self.scope)
         self.scope = after
@@ -169,13 +197,7 @@ class FunctionReader(Calls):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range"):
             kind = self.read(node)
             if isinstance(kind, ElementsOf | StructOf):
-                text = ast.unparse(node)
-                self.report(
-                    node,
-                    "container",
-                    f"{text} can't be walked through as a Python list",
-                    f"write for place in range(...): and {text}[place]",
-                )
+                self.report_walked(node, ast.unparse(node))
                 return (kind_of_element(kind) if isinstance(kind, ElementsOf) else UNKNOWN), False
             return (joined_all(kind.parts), bool(kind.parts)) if isinstance(kind, TupleOf) else (UNKNOWN, False)
         kinds = [self.read(each) for each in node.args]
@@ -188,9 +210,19 @@ class FunctionReader(Calls):
         begin = Number(0, 0) if len(numbers) == 1 else numbers[0]
         end = numbers[0] if len(numbers) == 1 else numbers[1]
         if len(numbers) == 3:
-            return Number(), False
+            return self.stepped(node, begin, end, numbers[2]), False
         is_certain = begin.high is not None and end.low is not None and begin.high < end.low
         return Number(begin.low, None if end.high is None else end.high - 1), is_certain
+
+    def stepped(self, node: ast.Call, begin: Number, end: Number, step: Number) -> Kind:
+        """Tell what the variable of a loop with a step is."""
+        if step.constant == 0:
+            return self.report(node, "loop", f"{ast.unparse(node)} has a step of 0", "step by a number that is not 0")
+        if step.low is not None and step.low > 0:
+            return Number(begin.low, None if end.high is None else end.high - 1)
+        if step.high is not None and step.high < 0:
+            return Number(None if end.low is None else end.low + 1, begin.high)
+        return Number()
 
     def loop(self, node: ast.For | ast.While, begin: Any, is_certain: bool) -> None:
         """Read a loop's body as it is at any turn, then what follows."""
@@ -214,9 +246,8 @@ class FunctionReader(Calls):
     def loop_while(self, node: ast.While) -> None:
         """Read a loop with a condition; it must be seen to end."""
         self.truth(node.test)
-        tested = {each.id for each in ast.walk(node.test) if isinstance(each, ast.Name)}
-        steps = {ast.unparse(each.target) for each in node.body if isinstance(each, ast.AugAssign)}
-        if not steps & tested:
+        tested = set(dotted_in(node.test))
+        if not set(_steps_in(node.body)) & tested:
             self.report(
                 node,
                 "loop",
@@ -224,7 +255,8 @@ class FunctionReader(Calls):
                 "write for place in range(STATED_MAX): and break",
             )
         always = isinstance(node.test, ast.Constant) and bool(node.test.value)
-        self.loop(node, lambda: None, False)
+        sure = assigned_where(node.test, True)
+        self.loop(node, lambda: self.scope.maybe.difference_update(sure), False)
         if always and not any(isinstance(each, ast.Break) for part in node.body for each in ast.walk(part)):
             self.scope.is_reached = False
 
@@ -237,9 +269,20 @@ class FunctionReader(Calls):
         elif isinstance(target, ast.Subscript):
             self.store_element(target, kind, value)
         elif isinstance(target, ast.Tuple | ast.List):
-            parts = kind.parts if isinstance(kind, TupleOf) else ()
-            for place, each in enumerate(target.elts):
-                self.store(each, parts[place] if place < len(parts) else UNKNOWN, value)
+            self.store_parts(target, kind, value)
+
+    def store_parts(self, target: ast.Tuple | ast.List, kind: Kind, value: ast.AST) -> None:
+        """Read an assignment to several places at once."""
+        parts = kind.parts if isinstance(kind, TupleOf) else (UNKNOWN,) * len(target.elts)
+        if any(isinstance(each, ast.Starred) for each in target.elts):
+            self.report(target, "python", "* is not compiled here", "give each part its own name")
+            parts = (UNKNOWN,) * len(target.elts)
+        elif len(parts) != len(target.elts):
+            what = f"{len(parts)} parts are given to {len(target.elts)} names"
+            self.report(target, "argument", what, "name each part, and no more")
+            parts = (UNKNOWN,) * len(target.elts)
+        for each, part in zip(target.elts, parts, strict=True):
+            self.store(each.value if isinstance(each, ast.Starred) else each, part, value)
 
     def store_name(self, target: ast.Name, kind: Kind) -> None:
         """Give a name a value."""
@@ -255,6 +298,9 @@ class FunctionReader(Calls):
                 target, "state", f"{text} lies outside the struct", f"declare a field in {self.analysis.cls.__name__}"
             )
             return
+        if isinstance(owner, Number | ElementsOf | TupleOf):
+            what = f"{written(target.value)} is {sort_of(owner)} and has no {target.attr}"
+            self.report(target, "field", what, "write what it belongs to")
         if not isinstance(owner, StructOf):
             return
         field = owner.cls.fields.get(target.attr)
@@ -276,6 +322,9 @@ class FunctionReader(Calls):
         """Read an assignment to a place in a table."""
         self.read_subscript(target)
         owner, text = self.read(target.value), written(target)
+        if isinstance(owner, TupleOf):
+            what = f"{text} is a place of a tuple, which never changes"
+            self.report(target, "state", what, "declare a field: Annotated[Array, i64, 64]")
         if not isinstance(owner, ElementsOf):
             return
         if owner.owner is Owner.SHOWN:
@@ -302,7 +351,7 @@ class FunctionReader(Calls):
                 "count in integers, or use int() where that is meant",
             )
         number = number_from(kind).constant
-        if number is None or scalar.is_float or scalar.size == 8:
+        if number is None or scalar.is_float or (scalar.size == 8 and scalar.is_signed):
             return
         bits = scalar.size * 8
         low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if scalar.is_signed else (0, (1 << bits) - 1)
@@ -310,6 +359,17 @@ class FunctionReader(Calls):
             self.report(
                 node, "width", f"{text} is {scalar.name}, {low} to {high}, and {number} wraps around", "declare it i64"
             )
+
+
+def _steps_in(body: list[ast.stmt]) -> Iterator[str]:
+    """List what each turn of a loop moves on: by +=, or as x = x + 1."""
+    for each in body:
+        if isinstance(each, ast.AugAssign):
+            yield written(each.target)
+        elif isinstance(each, ast.Assign) and isinstance(each.value, ast.BinOp) and len(each.targets) == 1:
+            target = written(each.targets[0])
+            if target in dotted_in(each.value):
+                yield target
 
 
 def _assigned_in(body: list[ast.stmt]) -> Iterator[str]:

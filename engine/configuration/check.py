@@ -62,7 +62,7 @@ class _Search:
     def look(self, raw: Any, kind: Any, key: Key) -> bool:
         """Note what is wrong with `raw` as a `kind`, and say whether nothing is."""
         before = len(self.mistakes)
-        kind = _bare(kind)
+        declared, kind = kind, _bare(kind)  # a range is declared beside its kind
         chosen = _choose(raw, kind)
         if isinstance(raw, dict) and _is_struct(chosen):
             self.look_at_table(raw, chosen, key)
@@ -73,7 +73,7 @@ class _Search:
             for number, value in enumerate(raw):
                 self.look(value, get_args(chosen)[0], (*key, number))
         if len(self.mistakes) == before:
-            self.look_whole(raw, kind, key)
+            self.look_whole(raw, declared, key)
         return len(self.mistakes) == before
 
     def look_at_table(self, table: dict[str, Any], kind: type[msgspec.Struct], key: Key) -> None:
@@ -152,7 +152,8 @@ def _wanted(kind: Any) -> str:
             for name, sign in _BOUNDS
             if getattr(meta, name, None) is not None
         ]
-        return " ".join([_wanted(get_args(kind)[0]), *bounds])
+        wanted = _wanted(get_args(kind)[0])
+        return f"{wanted}, {' '.join(bounds)}" if bounds else wanted
     if _is_struct(kind):
         return EXAMPLES[dict]
     return EXAMPLES.get(origin or kind, "a value")

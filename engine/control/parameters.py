@@ -19,11 +19,11 @@ from crosswire.engine.report.facts import strategy_names
 from crosswire.engine.state import Engine
 from crosswire.nic.duration import NS_PER_MS
 from crosswire.nic.memory.raw import load_i64
-from crosswire.nic.memory.struct import Array, Scalar, Struct, address_of
+from crosswire.nic.memory.struct import Array, Struct, address_of
 from crosswire.risk.gate import NO_LIMIT, Gate
 from crosswire.risk.limits import DEAD_MAN_MIN_MS, DURATION_MAX_MS, lots_provable
 from crosswire.strategies.interface import Strategy, parameters_of
-from crosswire.strategies.parameters import declared_parameters
+from crosswire.strategies.parameters import declared_parameters, has_number
 from crosswire.venues.instrument import E9, Instrument, Kind, Payoff, text_of
 from crosswire.venues.order import ORDERS_MAX
 
@@ -184,17 +184,6 @@ def add_strategy(table: Table, gate: Gate, number: int, name: str, strategy: Str
         least, most = ceil(Fraction(each.least) / step), floor(Fraction(each.most) / step)
         what = f"strategy.{name}.parameters.{parameter}"
         table.add(what, each.unit, step, strategy, each.field, least, most, number)
-
-
-def has_number(cls: type[Struct], field: str) -> bool:
-    """Tell whether a struct class has an i64 of this name; "a.b": one of a struct in place."""
-    owner, _, rest = field.partition(".")
-    found = cls.fields.get(owner)
-    if found is None or found.count is not None or found.is_address:
-        return False
-    if rest:
-        return not isinstance(found.element, Scalar) and has_number(found.element, rest)
-    return isinstance(found.element, Scalar) and found.element.name == "i64"
 
 
 def set_control(core: Core, config: RunConfig) -> None:

@@ -67,10 +67,12 @@ def new_config(names: Sequence[str], output: Path, symbols: Sequence[str] = ()) 
         raise ConfigError(f"{output}: is named after the run: {NAME_RULE}")
     if not names:
         raise ConfigError("new config: nothing to read; write --from CAPTURE, a file, a folder or a pattern in quotes")
+    if output.exists() or output.is_symlink():
+        raise _taken(output)  # before captures are read, which may take long
     venues, warnings = read_captures(names)
     remarks: list[str] = []
     chosen = dict(zip(_venue_names(venues), (_choose(each, symbols, remarks) for each in venues), strict=True))
-    _check_symbols(symbols, chosen)
+    _check_symbols(symbols, venues)
     _check_count(chosen)
     pools: dict[Pool, list[Found]] = {}
     for found in [each for group in chosen.values() for each in group]:
@@ -91,10 +93,14 @@ def new_config(names: Sequence[str], output: Path, symbols: Sequence[str] = ()) 
         partial.write_text(text)
         output.hardlink_to(partial)  # whole, and over nothing
     except FileExistsError:
-        raise ConfigError(f"{output}: exists already, and nothing is overwritten; name another with --output") from None
+        raise _taken(output) from None
     finally:
         partial.unlink(missing_ok=True)
     return Written(output, remarks, warnings)
+
+
+def _taken(output: Path) -> ConfigError:
+    return ConfigError(f"{output}: exists already, and nothing is overwritten; name another with --output")
 
 
 def _venue_names(venues: Sequence[Captured]) -> list[str]:
@@ -149,8 +155,10 @@ def _why_not(found: Found, is_named: bool) -> str:
     return "another one of the same symbol; name each market's capture by itself" if is_named else ""
 
 
-def _check_symbols(symbols: Sequence[str], chosen: dict[str, list[Found]]) -> None:
-    there = {text_of(each.instrument.symbol) for group in chosen.values() for each in group}
+def _check_symbols(symbols: Sequence[str], venues: Sequence[Captured]) -> None:
+    """Refuse a symbol that no venue has, or has without a book."""
+    every = [each for venue in venues for each in venue.found]
+    there = {text_of(each.instrument.symbol) for each in every if not _why_not(each, is_named=False)}
     if missing := [each for each in symbols if each not in there]:
         shown = ", ".join(sorted(there)[:NAMES_SHOWN]) or "nothing"
         raise ConfigError(f"--instrument {missing[0]}: the captures have no such one with a book; they have {shown}")

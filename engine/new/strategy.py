@@ -5,6 +5,8 @@ It can be installed, too, so that a configuration anywhere finds the strategy by
 All of it runs and passes as it is written: it is there to be changed, one idea at a time.
 """
 
+import ast
+import importlib.util
 import keyword
 import os
 import re
@@ -157,6 +159,33 @@ def check_name(name: str) -> None:
         )
     if keyword.iskeyword(name) or name in sys.stdlib_module_names or name in ("crosswire", "test", "data", *BUILT_IN):
         raise ConfigError(f"new strategy {name}: is a name that Python or Crosswire uses itself; choose another")
+    if keyword.iskeyword(class_of(name)) or class_of(name) in _names_used():
+        raise ConfigError(
+            f"new strategy {name}: its class would be {class_of(name)}, which is a name that Python or Crosswire uses "
+            "itself; choose another"
+        )
+    spec = importlib.util.find_spec(name)
+    # A folder without code in it, as one that Python was started beside, hides nothing. A conftest.py is pytest's.
+    if name == "conftest" or (spec is not None and spec.origin is not None):
+        where = "pytest's conftest.py" if spec is None else spec.origin
+        raise ConfigError(f"new strategy {name}: would hide {where} from the folder's own code; choose another name")
+
+
+def class_of(name: str) -> str:
+    """Name a strategy's class after its module."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _names_used() -> set[str]:
+    """List the names that the written files import or define beside the strategy's own."""
+    found = set()
+    for text in (STRATEGY, TEST):
+        for node in ast.walk(ast.parse(text.replace("$", "_own_"))):
+            if isinstance(node, ast.ImportFrom | ast.Import):
+                found |= {each.asname or each.name for each in node.names}
+            elif isinstance(node, ast.ClassDef):
+                found.add(node.name)
+    return found
 
 
 def new_strategy(name: str, parent: Path) -> Path:
@@ -168,7 +197,7 @@ def new_strategy(name: str, parent: Path) -> Path:
     folder = parent / name
     if folder.exists() or folder.is_symlink():
         raise ConfigError(f"{folder}: exists already, and nothing is overwritten; choose another name")
-    words = {"module": name, "name": "".join(part.capitalize() for part in name.split("_"))}
+    words = {"module": name, "name": class_of(name)}
     files = {
         f"{name}.py": Template(STRATEGY).substitute(words),
         f"test_{name}.py": Template(TEST).substitute(words),

@@ -1,10 +1,10 @@
 """Which values a sweep tries: `key=1..5:0.5`, `key=1..1000:x10`, `key=1..5`, `key=1.0..5.0`, `key=a,b,c`."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import product
-from math import prod
 
 from crosswire.engine.config import ConfigError
 
@@ -49,7 +49,9 @@ def parse_axis(words: str) -> Axis:
         by = Decimal(step.removeprefix("x")) if colon else Decimal(1)
     except InvalidOperation:
         raise _wrong(words, "must have numbers, as 1..5:0.5, or 1..1000:x10 for steps that multiply") from None
-    if not (low.is_finite() and high.is_finite() and by.is_finite() and low < high):
+    if not all(each.is_finite() and math.isfinite(float(each)) for each in (low, high, by)):
+        raise _wrong(words, "must have numbers below 1e308")
+    if not low < high:
         raise _wrong(words, "must begin below its end")
     if not colon and "." in f"{first}{last}":
         return Axis(key, (), float(low), float(high))
@@ -81,7 +83,7 @@ def grid_of(axes: Sequence[Axis]) -> list[Settings]:
     for axis in axes:
         if axis.is_range:
             raise ConfigError(f"--grid {axis.key}: a grid needs a step, as {axis.low:g}..{axis.high:g}:0.5")
-    count = prod(len(axis.values) for axis in axes)
+    count = math.prod(len(axis.values) for axis in axes)
     if count > SETS_MAX:
         raise ConfigError(f"sweep: {count:,} sets, must be at most {SETS_MAX:,}; take larger steps, or --random")
     return [settings_of(axes, values) for values in product(*(axis.values for axis in axes))]

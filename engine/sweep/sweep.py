@@ -19,6 +19,9 @@ from crosswire.engine.sweep.result import Result, judge
 from crosswire.engine.sweep.rows import read_rows
 from crosswire.engine.sweep.search import search
 from crosswire.engine.sweep.series import SPANS_MAX
+from crosswire.engine.sweep.space import parse_axes
+
+SEED_MAX = 2**32 - 1  # that Optuna's generator takes
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,12 @@ def run_sweep(config_path: Path, output: Path, options: SweepOptions, console: C
 
 
 def _check(options: SweepOptions) -> None:
+    """Refuse what can be refused before data is made or read. ConfigError."""
+    parse_axes(options.grid)
     for name, value, most in (
         ("--walk-forward", options.walk_forward, SPANS_MAX),
         ("--workers", options.workers, WORKERS_MAX),
+        ("--seed", options.seed, SEED_MAX),
     ):
         if not 0 <= value <= most:
             raise ConfigError(f"{name} {value}: must be 0 to {most}")

@@ -44,7 +44,8 @@ def test_what_is_to_be_written_instead_keeps_its_brackets(
 
 
 def test_every_rule_has_a_file() -> None:
-    assert {rule for path in mistakes.FILES for _, rule in marked_in(path)} == set(RULES)
+    """But for files that can't be read: those are in test_files.py."""
+    assert {rule for path in mistakes.FILES for _, rule in marked_in(path)} == set(RULES) - {"load"}
 
 
 @pytest.mark.parametrize("name", ["cross_spread", "basis", "lead_lag", "restless"])

@@ -98,6 +98,10 @@ def test_mistakes_of_every_table_are_said_at_once_with_their_lines() -> None:
             {"10.98.0.2@239.111.111.1:6100": "239.111.111.1:6100"},
             ["venue deribit: live.groups: 239.111.111.1:6100 names"],
         ),
+        (
+            {"seconds = 120": "seconds = 0"},
+            ["generate.seconds = 0: expected `int` >= 1; write a whole number, as 100, from 1"],
+        ),
         ({'use = "cross_spread"': 'use = "crossspread"'}, ["strategy.use = crossspread: neither built in"]),
     ],
 )

@@ -144,7 +144,8 @@ def test_a_recorded_exchange_with_options(tmp_path: Path) -> None:
     one = tmp_path / "one.toml"
     write(one, recording("deribit/sample_capture_v1_6.pcapng"), "--instrument", "BTC-PERPETUAL")
     assert [each.symbol for each in load_config(one).venue[0].instrument] == ["BTC-PERPETUAL"]
-    assert "have no such one" in refused(recording("deribit/sample_capture_v1_6.pcapng"), "--instrument", "NONE")
+    said = refused(recording("deribit/sample_capture_v1_6.pcapng"), "--instrument", "NONE")
+    assert "NONE: the captures have no such one with a book; they have BTC" in said, said
 
 
 def test_what_a_venue_does_not_define_is_a_guess_that_says_so(tmp_path: Path) -> None:
@@ -193,6 +194,7 @@ def test_what_is_no_capture_and_what_is_there_already(data: Path, tmp_path: Path
     taken = tmp_path / "taken.toml"
     taken.write_text("mine")
     assert "exists already" in refused(data / "bridge.pcap", "--output", taken)
+    assert "exists already" in refused(tmp_path / "text.pcap", "--output", taken)  # told before anything is read
     assert taken.read_text() == "mine"
     assert "named after the run" in refused(data / "bridge.pcap", "--output", tmp_path / "a b.toml")
 

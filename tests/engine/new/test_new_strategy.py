@@ -78,3 +78,28 @@ def test_a_name_that_can_not_be_a_module_is_one_line(tmp_path: Path, name: str) 
     status, lines, errors = ask("new", "strategy", "--folder", tmp_path / "in", "--", name)
     assert (status, lines, len(errors.splitlines())) == (1, [], 1)
     assert not (tmp_path / "in").exists()
+
+
+@pytest.mark.parametrize("name", ["true", "none", "order_state", "strategy", "parameters", "harness", "path"])
+def test_a_name_whose_class_means_something_else_in_the_files_is_one_line(tmp_path: Path, name: str) -> None:
+    status, lines, errors = ask("new", "strategy", name, "--folder", tmp_path / "in")
+    assert (status, lines, len(errors.splitlines())) == (1, [], 1)
+    assert "its class would be" in errors
+    assert not (tmp_path / "in").exists()
+
+
+@pytest.mark.parametrize("name", ["numpy", "msgspec", "pytest", "hypothesis", "conftest"])
+def test_a_name_that_would_hide_an_installed_package_is_one_line(tmp_path: Path, name: str) -> None:
+    """The strategy's folder is searched first: its test, its run and Crosswire itself would import it instead."""
+    status, lines, errors = ask("new", "strategy", name, "--folder", tmp_path / "in")
+    assert (status, lines, len(errors.splitlines())) == (1, [], 1)
+    assert "would hide" in errors
+    assert not (tmp_path / "in").exists()
+
+
+def test_a_plain_folder_that_python_was_started_beside_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_idea").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert ask("new", "strategy", "my_idea", "--folder", tmp_path / "in")[0] == 0

@@ -40,7 +40,7 @@ def test_a_decimal_point_without_a_step_is_a_range_to_draw_from() -> None:
     "words",
     [
         *("a", "=1", "a=", "a=1,,2", "a=1,1", "a=5..1", "a=1..x", "a=1..5:0", "a=1..5:-1", "a=0..5:x2", "a=1..5:x1"),
-        *("a=1..nan", "a=1..inf", "a=0..1:1e-9"),
+        *("a=1..nan", "a=1..inf", "a=0..1:1e-9", "a=1.0..1e999", "a=1..5:"),
     ],
 )
 def test_what_is_no_axis_is_refused_in_one_line(words: str) -> None:

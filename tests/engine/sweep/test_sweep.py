@@ -26,6 +26,7 @@ from crosswire.engine.sweep.rows import Row, read_rows, row_path
 from crosswire.engine.sweep.work import ReleaseError, Task, run_set
 from crosswire.nic.host.process import HostError
 from crosswire.nic.unit.store import store_folder
+from tests.support.command import ask
 from tests.support.paths import ROOT
 from tests.support.short_run import two_seconds
 from tests.support.third_party import found_in, offer
@@ -344,3 +345,20 @@ def test_what_can_not_be_swept_is_refused_before_anything_runs(
     with pytest.raises(ConfigError, match=said) as caught:
         make_plan(config, config.read_text(), grid, method, sets, 1, objective)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--grid", "depth=1..3", "--bayesian", "2", "--seed", "-1"), "--seed -1: must be 0 to 4294967295"),
+        (("--grid", "depth=5..1"), "--grid depth=5..1: must begin below its end"),
+    ],
+)
+def test_what_can_not_be_swept_is_refused_before_its_data_is_made(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    config = tmp_path / "synthetic.toml"
+    config.write_text((ROOT / "examples" / "synthetic.toml").read_text().replace("../data", "data"))
+    status, _, errors = ask("sweep", config, *options, "-o", tmp_path / "runs")
+    assert (status, errors) == (1, f"crosswire: {said}\n")
+    assert [path.name for path in tmp_path.iterdir()] == [config.name]

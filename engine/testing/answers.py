@@ -15,6 +15,10 @@ class Answer:
     after_ns: int = 0
     reason: int = RejectReason.NONE  # of a refusal; of a veto the gate's own, `crosswire.risk.gate.Veto`
 
+    def __post_init__(self) -> None:
+        if min(self.after_ns, self.lots or 0) < 0:
+            raise ValueError(f"an answer of {self.lots} lots after {self.after_ns} ns: neither is below 0")
+
 
 # One answer is to a mass quote as a whole; two are to its bid and to its ask.
 QuoteAnswer = Answer | tuple[Answer, Answer]

@@ -64,7 +64,7 @@ from crosswire.venues.book.book import clear_book, make_books, refresh_top, set_
 from crosswire.venues.instrument import E9, Instrument
 from crosswire.venues.money.terms import HoldingTerms
 from crosswire.venues.order import Order, OrderState, is_open
-from crosswire.venues.side import ASK, BID
+from crosswire.venues.side import ASK, BID, BUY, SELL
 
 START_NS = 1_700_000_000_000_000_000
 # What every leg strategy must be told; a test says what else matters to it.
@@ -135,13 +135,19 @@ class Harness(Orders):
         return self.ticks(name, price), whole(exact(size) * E9 / lot_e9, f"size {size}")
 
     def _change_book(self, name: str, bids: Iterable[tuple[int, int]], asks: Iterable[tuple[int, int]]) -> None:
+        sides = ((BID, list(bids)), (ASK, list(asks)))
+        for _, levels in sides:
+            _check_levels(name, levels)
         self.advance(self.step_ns)
         book = self.desk.books[self.index(name)]
         clear_book(book)
-        for side, levels in ((BID, bids), (ASK, asks)):
+        for side, levels in sides:
             for price_ticks, lots in levels:
                 set_level(book, side, price_ticks, lots)
         refresh_top(book)
+        given, kept = sum(len(levels) for _, levels in sides), book.bid_levels + book.ask_levels
+        if kept < given:
+            raise ValueError(f"a book of {name}: {kept} of {given} levels have room: Harness(levels=...)")
         book.valid = 1
         book.receive_time_ns = self.desk.now_ns
         book.exchange_time_ns = self.desk.now_ns
@@ -159,6 +165,8 @@ class Harness(Orders):
 
     def trade_ticks(self, name: str, side: int, price_ticks: int, lots: int) -> None:
         """As `trade`, at a price in ticks."""
+        if lots <= 0 or side not in (BUY, SELL):
+            raise ValueError(f"a trade of {name}: {lots} lots of side {side}: more than 0 of BUY or SELL")
         self.advance(self.step_ns)
         self.desk.trigger_ns = self.desk.now_ns
         self._event(ON_TRADE, self.index(name), side, price_ticks, lots)
@@ -185,6 +193,8 @@ class Harness(Orders):
 
     def advance(self, duration_ns: int) -> None:
         """Let time pass; answers and timers happen at their time."""
+        if duration_ns < 0:
+            raise ValueError(f"{duration_ns} ns: time does not go back")
         until_ns = self.desk.now_ns + duration_ns
         while True:
             answer_ns = self._due[0][0] if self._due else NEVER_NS
@@ -267,6 +277,7 @@ class Harness(Orders):
 
     def resting(self, name: str) -> list[Sent]:
         """The orders that rest at an instrument, the oldest first; a cancel of theirs may be under way."""
+        self.index(name)  # which refuses what there is not
         return [sent for sent in self.orders if sent.name == name and _rests(sent.order)]
 
     def position_lots(self, name: str) -> int:
@@ -274,12 +285,22 @@ class Harness(Orders):
         return int(self.desk.positions[self.index(name)].position_lots)
 
     def index(self, name: str) -> int:
-        """Market index."""
+        """Market index. ValueError: there is no such instrument."""
+        if name not in self.names:
+            raise ValueError(f"{name!r} is none of the instruments: {', '.join(self.names)}")
         return self.names.index(name)
 
     def ticks(self, name: str, price: Number) -> int:
         """A price in ticks; it must be on the grid."""
         return whole(exact(price) * E9 / self.desk.instruments[self.index(name)].tick_e9, f"price {price}")
+
+
+def _check_levels(name: str, levels: list[tuple[int, int]]) -> None:
+    """Refuse what can be no side of a book. A book whose sides cross can be one, for a moment."""
+    if len({price_ticks for price_ticks, _ in levels}) < len(levels):
+        raise ValueError(f"a book of {name}: a price stands twice on one side")
+    if wrong := [lots for _, lots in levels if lots <= 0]:
+        raise ValueError(f"a book of {name}: a level of {wrong[0]} lots: must be more than 0")
 
 
 def _rests(order: Order) -> bool:

@@ -9,8 +9,11 @@ Number = int | float | str | Decimal | Fraction
 
 
 def exact(number: Number) -> Fraction:
-    """A number as it is written: 0.1 is one tenth."""
-    return Fraction(str(number)) if isinstance(number, float) else Fraction(number)
+    """A number as it is written: 0.1 is one tenth. ValueError: it is none."""
+    try:
+        return Fraction(str(number)) if isinstance(number, float) else Fraction(number)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{number!r} is no number") from None
 
 
 def linear(
@@ -50,7 +53,7 @@ def _named(instrument: Instrument, base: str, quote: str, settlement: str) -> In
 def _instrument(
     payoff: Payoff, kind: Kind, tick: Number, lot: Number, taker_fee_bps: Number, maker_fee_bps: Number
 ) -> Instrument:
-    tick_e9, lot_e9 = int(exact(tick) * E9), int(exact(lot) * E9)
+    tick_e9, lot_e9 = step_e9(tick, "tick"), step_e9(lot, "lot")
     return Instrument(
         kind=kind,
         payoff=payoff,
@@ -61,6 +64,14 @@ def _instrument(
         maker_fee_e9=int(exact(maker_fee_bps) * E9 / 10_000),
         taker_fee_e9=int(exact(taker_fee_bps) * E9 / 10_000),
     )
+
+
+def step_e9(step: Number, what: str) -> int:
+    """Return a tick or a lot in 1e-9; ValueError: it is not above 0, or finer than that."""
+    steps = exact(step) * E9
+    if steps <= 0 or steps.denominator != 1:
+        raise ValueError(f"{what} = {step}: must be above 0, in steps of 1e-9")
+    return int(steps)
 
 
 def whole(value: Fraction, what: str) -> int:

@@ -116,6 +116,8 @@ def check_properties(
     instruments that are in it. A quote counts with the one that it replaces until it is answered, as the gate counts.
     AssertionError, or what the strategy raised, with the shortest events that were found to bring it about.
     """
+    if unknown := [name for name in position_max or {} if name not in instruments]:
+        raise ValueError(f"position_max: {unknown[0]!r} is none of the instruments: {', '.join(instruments)}")
     limits_lots = {
         name: int(exact(most) * E9 / instruments[name].lot_e9) for name, most in (position_max or {}).items()
     }

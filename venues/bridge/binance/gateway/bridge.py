@@ -65,7 +65,7 @@ class Bridge:
                 await told.wait()
                 for task in tasks:
                     task.cancel()
-        except* Exception as errors:
+        except ExceptionGroup as errors:  # `except*` wraps what is raised in it before Python 3.11.4
             error = first_of(errors)
             if not isinstance(error, VenueError):
                 error = VenueError(f"the bridge's own code failed: {one_line(error)}")

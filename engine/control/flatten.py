@@ -44,13 +44,11 @@ def stop_flatten(engine: Engine, now_ns: int) -> None:
     """Begin no more tries, as another command wants something else."""
     if engine.control.flatten.state == Flattening.ON:
         end_flatten(engine, Flattening.STOPPED, now_ns)
-        cancel_everything(engine, now_ns)
-        tell_strategies(engine, now_ns)
 
 
 @compiled
 def end_flatten(engine: Engine, ending: int, now_ns: int) -> None:
-    """Tell what has become of every instrument that was held."""
+    """Write what has become of every instrument that was held, cancel what is open, and tell the strategies."""
     flatten = engine.control.flatten
     flatten.state = ending
     engine.gate.flattening = 0
@@ -60,11 +58,9 @@ def end_flatten(engine: Engine, ending: int, now_ns: int) -> None:
         flatten.left += left_lots != 0
         if left_lots != 0 or flatten.begun_lots[index] != 0:
             record_flattened(engine, index, left_lots, now_ns)
-
-
-@compiled
-def tell_strategies(engine: Engine, now_ns: int) -> None:
-    """Let each strategy forget what it had under way: it would repair what is not there. What it asks for is sent."""
+    if ending != Flattening.FLAT:
+        cancel_everything(engine, now_ns)
+    # Each forgets what it had under way: it would repair what is not there.
     for number in range(engine.seat_count):
         tell_flattened(engine.seats[number])
         send_requests(engine, now_ns)
@@ -89,11 +85,8 @@ def go_on_flattening(engine: Engine, now_ns: int) -> None:
                 reduce_position(engine, index, now_ns)
     if not is_held:
         end_flatten(engine, Flattening.FLAT, now_ns)
-        tell_strategies(engine, now_ns)
     elif not can_try:
         end_flatten(engine, Flattening.LEFT, now_ns)
-        cancel_everything(engine, now_ns)
-        tell_strategies(engine, now_ns)
 
 
 @compiled

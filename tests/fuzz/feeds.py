@@ -44,6 +44,7 @@ def bridge_seeds() -> list[bytes]:
         bridge.packed(5, bridge.delta(11, 12, levels), flags=bridge.MORE),
         bridge.packed(6, bridge.delta(11, 12, (), asks, bridge.LATER)),
         bridge.packed(7, bridge.heartbeat()),
+        bridge.packed(8, bridge.mark_price(100_000_000_000, -60_420, bridge.T0 + 1)),
     ]
     return [joined(*packets), joined(*packets[:2], *packets[4:]), *(joined(packet) for packet in packets)]
 

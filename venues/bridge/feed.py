@@ -26,6 +26,7 @@ from crosswire.venues.bridge.wire.layout import (
     InstrumentDefinition,
     InstrumentId,
     Level,
+    MarkPrice,
     MessageHeader,
     PacketFlag,
     PacketHeader,
@@ -459,6 +460,8 @@ def root_bytes(template_id: int) -> int:
         return size_of(Snapshot)
     if template_id == Template.INSTRUMENT_DEFINITION:
         return size_of(InstrumentDefinition)
+    if template_id == Template.MARK_PRICE:
+        return size_of(MarkPrice)
     return size_of(Heartbeat)
 
 

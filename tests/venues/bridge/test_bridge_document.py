@@ -28,6 +28,8 @@ header, then entries of `block_length` bytes). Prices are ticks, sizes lots of t
   ignored. Right after a snapshot the first delta may straddle it: `previous_id <= id < last_id`. Anything else breaks
   the chain and loses the book.
 * A best bid/ask overlays the book while its `update_id` is above the book's id.
+* A mark price touches no book: prices and rate are in units of 1e-9, the rate is of the payment at `next_funding_ns`. A
+  reader of a release without it counts each as of an unknown kind, and loses nothing.
 """
 ORDERS = """## Orders: TCP
 

@@ -26,7 +26,7 @@ T0 = 1_723_161_256_000_000_000
 FUZZ_FRAMES = int(os.environ.get("CROSSWIRE_FUZZ_FRAMES", "20000"))
 BTC, ETH = 4_000_000_001, 7  # the wire's ids
 TICK_E9, LOT_E9, ONE_E9 = 100_000_000, 1_000_000, 1_000_000_000
-DEFINITION, DELTA, QUOTE, TRADES, SNAPSHOT, HEARTBEAT = range(1, 7)
+DEFINITION, DELTA, QUOTE, TRADES, SNAPSHOT, HEARTBEAT, MARK_PRICE = range(1, 8)
 MORE, END = 0, 1  # packet flags
 FIRST, LATER = 0, 1  # part flags
 
@@ -82,6 +82,10 @@ def trade(price: int, size: int, side: int, wire_id: int = BTC, time: int = T0) 
 
 def heartbeat() -> bytes:
     return message(HEARTBEAT, struct.pack("<Q", 10**9))
+
+
+def mark_price(mark_e9: int, rate_e9: int, next_ns: int, wire_id: int = BTC, time: int = T0) -> bytes:
+    return message(MARK_PRICE, struct.pack("<IQqqqQ", wire_id, time, mark_e9, mark_e9 + 1, rate_e9, next_ns))
 
 
 def packed(sequence: int, *messages: bytes, flags: int = END, channel: int = 7, sent: int | None = None) -> bytes:
@@ -158,6 +162,17 @@ def test_a_snapshot_proves_the_book_and_deltas_change_it() -> None:
     assert bytes(instrument.symbol).rstrip(b"\0") == b"BTCUSDT"
     assert (instrument.venue_id, instrument.tick_lot_e9) == (BTC, TICK_E9 * LOT_E9 // ONE_E9)
     assert list(desk.feed.messages)[:6] == [1, 1, 0, 0, 1, 0]
+
+
+def test_a_mark_price_is_counted_and_passed_over() -> None:
+    """Whatever it says, however long it is, and whatever stands behind it in the packet."""
+    desk = proven()
+    longer = message(MARK_PRICE, mark_price(1, 2, 3)[8:] + b"newer")
+    marks = [mark_price(10**14, -100, T0 + 1), mark_price(-(1 << 63), 1 << 62, 0, wire_id=3), longer]
+    assert desk.send(*marks, delta(100, 101, [(99, 9)])) == [(BOOK_CHANGED, 0)]
+    assert (desk.top(), desk.feed.messages[MARK_PRICE - 1], desk.rejected()) == ((99, 9, 101, 7), 3, {})
+    assert desk.send(message(MARK_PRICE, marks[0][8:-1]), delta(101, 102, [(99, 8)])) == [(BOOK_CHANGED, 0)]
+    assert (desk.top()[:2], desk.rejected()) == ((99, 8), {Reject.SHORT_BLOCK: 1})
 
 
 def test_a_delta_before_the_snapshot_is_not_applied() -> None:
@@ -369,7 +384,7 @@ GROUPS = 24 + 8 + 37
         (altered(GOOD, 18, "<H", 2), Reject.SHORT_MESSAGE, True),
         (altered(GOOD, 18, "<H", 0), Reject.LENGTH_MISMATCH, True),
         (altered(GOOD, 28, "<H", 1), Reject.UNKNOWN_SCHEMA, True),
-        (altered(GOOD, 26, "<H", 7), Reject.UNKNOWN_TEMPLATE, False),
+        (altered(GOOD, 26, "<H", 9), Reject.UNKNOWN_TEMPLATE, False),
         (altered(GOOD, 26, "<H", 0), Reject.UNKNOWN_TEMPLATE, False),
         (packed(3, message(DELTA, struct.pack("<I", BTC), [(99, 1)], [])), Reject.SHORT_BLOCK, True),
         (packed(3, message(QUOTE, struct.pack("<I", BTC))), Reject.SHORT_BLOCK, True),

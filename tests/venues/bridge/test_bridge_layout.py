@@ -18,6 +18,7 @@ from crosswire.venues.bridge.wire.encoder import (
     book_bytes_max,
     make_writer,
     write_delta,
+    write_mark_price,
     write_quote,
     write_snapshot,
     write_trade,
@@ -117,9 +118,10 @@ def test_a_place_in_the_table_is_one_less_than_the_template_id() -> None:
         "Trade",
         "Snapshot",
         "Heartbeat",
+        "MarkPrice",
     ]
     roots: list[Any] = [message.root for message in layout.MESSAGES]
-    assert [size_of(root) for root in roots] == [110, 37, 52, 37, 21, 8]
+    assert [size_of(root) for root in roots] == [110, 37, 52, 37, 21, 8, 44]
 
 
 def test_quote_bytes() -> None:
@@ -185,10 +187,40 @@ def test_trades_are_read_back_as_written(trade_id: int, price: int, size: int, s
     assert parse(payload)[1] == Message(layout.Template.TRADE, root)
 
 
+def test_mark_price_bytes() -> None:
+    writer = fresh_writer()
+    mark = layout.MarkPrice(
+        instrument_id=9,
+        exchange_time_ns=T0 - 1,
+        mark_price_e9=61_800_254_107_620,
+        index_price_e9=61_812_000_000_001,
+        funding_rate_e9=-60_420,
+        next_funding_ns=T0 + 3,
+    )
+    assert write_mark_price(writer, mark)
+    [payload] = records(writer)
+    root = struct.pack("<IQqqqQ", 9, T0 - 1, 61_800_254_107_620, 61_812_000_000_001, -60_420, T0 + 3)
+    header = struct.pack("<QQHHHH", 1, T0, 7, 1, 1, 24 + 8 + len(root))
+    assert payload == header + struct.pack("<HHHH", 44, 7, 0x4258, 1) + root
+
+
+@given(unsigned, signed, signed, signed, unsigned)
+def test_mark_prices_are_read_back_as_written(
+    time_ns: int, mark_e9: int, index_e9: int, rate_e9: int, next_ns: int
+) -> None:
+    writer = fresh_writer()
+    root = {"instrument_id": (1 << 32) - 1, "exchange_time_ns": time_ns, "mark_price_e9": mark_e9}
+    root |= {"index_price_e9": index_e9, "funding_rate_e9": rate_e9, "next_funding_ns": next_ns}
+    assert write_mark_price(writer, layout.MarkPrice(**root))
+    [payload] = records(writer)
+    assert parse(payload)[1] == Message(layout.Template.MARK_PRICE, root)
+
+
 def test_nothing_is_written_when_the_buffer_has_no_room() -> None:
     writer = fresh_writer()
     writer.used = writer.capacity - 100
     before = (writer.used, writer.sequence)
     assert not write_trade(writer, layout.Trade())
+    assert not write_mark_price(writer, layout.MarkPrice())
     assert not write_delta(writer, layout.BookDelta(), BIDS, 1, ASKS, 0)
     assert (writer.used, writer.sequence) == before

@@ -150,6 +150,12 @@ def write_trade(writer: FeedWriter, trade: layout.Trade) -> bool:
 
 
 @compiled
+def write_mark_price(writer: FeedWriter, mark: layout.MarkPrice) -> bool:
+    """Publish a mark price and the next funding."""
+    return write_message(writer, layout.Template.MARK_PRICE, address_of(mark), size_of(layout.MarkPrice))
+
+
+@compiled
 def write_heartbeat(writer: FeedWriter, interval_ns: int) -> bool:
     """Say that the channel lives."""
     if not has_room(writer, 1):

@@ -13,6 +13,8 @@ its root block, then its groups, each a `GroupHeader` and its entries.
 * A delta's sizes are absolute; size 0 removes the level. It applies to the book whose last id is its `previous_id`;
   the first one after a snapshot may begin before the snapshot's id, as long as it ends after it.
 * A time of 0 is one that the exchange did not give.
+* What a mark price and a funding rate are is the exchange's word: no book depends on them, and most readers pass over
+  them. A reader of a release without `MarkPrice` counts each as of an unknown kind, and loses nothing.
 """
 
 from enum import IntEnum
@@ -126,6 +128,17 @@ class Heartbeat(Struct, packed=True):
     interval_ns: u64  # the channel is never silent for longer
 
 
+class MarkPrice(Struct, packed=True):
+    """What positions are valued at, and the payment of funding that is next."""
+
+    instrument_id: u32
+    exchange_time_ns: u64
+    mark_price_e9: i64  # 1e-9 of the quote currency
+    index_price_e9: i64  # the same; 0: not told
+    funding_rate_e9: i64  # 1e-9 of the position's value, of the payment at `next_funding_ns`; positive: longs pay
+    next_funding_ns: u64  # 0: there is no funding, as of a dated future
+
+
 class Template(IntEnum):
     INSTRUMENT_DEFINITION = 1
     BOOK_DELTA = 2
@@ -133,6 +146,7 @@ class Template(IntEnum):
     TRADE = 4
     SNAPSHOT = 5
     HEARTBEAT = 6
+    MARK_PRICE = 7
 
 
 _BOOK_SIDES: dict[str, StructMeta] = {"bids": Level, "asks": Level}
@@ -145,6 +159,7 @@ MESSAGES = (
     Message("Trade", Template.TRADE, Trade),
     Message("Snapshot", Template.SNAPSHOT, Snapshot, _BOOK_SIDES),
     Message("Heartbeat", Template.HEARTBEAT, Heartbeat),
+    Message("MarkPrice", Template.MARK_PRICE, MarkPrice),
 )
 
 WIRE = WireLayout(

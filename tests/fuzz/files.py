@@ -152,6 +152,8 @@ def binance_seeds() -> list[bytes]:
         b'{"lastUpdateId":11,"E":5,"T":4,"bids":[["100.0","2"]],"asks":[]}',
         b'{"e":"bookTicker","u":13,"s":"BTCUSDT","b":"100.1","B":"2","a":"100.2","A":"1","T":4,"E":5}',
         b'{"e":"trade","E":6,"T":6,"s":"BTCUSDT","t":7,"p":"100.1","q":"0.5","X":"MARKET","m":false}',
+        b'{"e":"markPriceUpdate","E":1723161256000,"s":"BTCUSDT","p":"100.12345678","i":"100.2","P":"0","r":"-0.0001",'
+        b'"T":1723161600000}',
     ]
     others = [
         b'{"stream":"btcusdt@depth5@100ms","data":{"e":"depthUpdate","s":"BTCUSDT","U":1,"u":2,"b":[],"a":[]}}',

@@ -2,6 +2,8 @@
 
 import ctypes
 import json
+import struct
+from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from crosswire.nic.capture.format import PcapHeader, RecordHeader
 from crosswire.nic.memory.struct import array, size_of, u8, view
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES, Packet
+from crosswire.nic.rings.replay import read_frames
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import Book, level_lots, make_books
 from crosswire.venues.bridge.binance.importer import ImportOptions, ImportSummary, import_file
@@ -96,6 +99,17 @@ def best(book: Book) -> tuple[tuple[int, int], tuple[int, int]]:
     sides = (BID, book.level_bid_ticks), (ASK, book.level_ask_ticks)
     (bid, ask) = ((ticks, level_lots(book, side, ticks)) for side, ticks in sides)
     return bid, ask
+
+
+def mark_prices_in(payloads: Iterable[bytes]) -> list[tuple[int, ...]]:
+    """The mark prices among UDP payloads of one message each, field by field, by the layout as it is documented."""
+    marks = [payload[32:] for payload in payloads if payload[26:28] == b"\7\0"]
+    return [struct.unpack("<IQqqqQ", mark) for mark in marks]
+
+
+def mark_prices(capture: Path) -> list[tuple[int, ...]]:
+    """The mark prices in a capture."""
+    return mark_prices_in(frame[UDP_FRAME_HEADER_BYTES:] for _, frame in read_frames([capture]))
 
 
 def header_times(capture: Path) -> list[int]:

@@ -98,6 +98,11 @@ class Lone:
         message |= {"T": TIME_MS, "m": True} | ({"M": True} if self.market == Market.SPOT else {"X": "MARKET"})
         return {"stream": "btcusdt@trade", "data": message}
 
+    def mark_price(self, second: int, **changed: Any) -> dict[str, Any]:
+        message = {"e": "markPriceUpdate", "E": TIME_MS + 1_000 * second, "s": "BTCUSDT", "p": "100.12345678"}
+        message |= {"i": "100.2", "r": "-0.0001", "T": TIME_MS + 3_600_000}
+        return {"stream": "btcusdt@markPrice@1s", "data": message | changed}
+
     def snapshot(self, last: int, bids: dict[int, int], asks: dict[int, int]) -> bytes:
         body: dict[str, Any] = {"lastUpdateId": last}
         if self.market != Market.SPOT:

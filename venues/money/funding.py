@@ -22,6 +22,7 @@ DAMPER = Decimal("0.00025")  # of Deribit's premium: below it nothing is paid
 RATE_MAX = Decimal(
     "0.1"
 )  # of one payment, 10 %: venues cap it far below (Binance: 3 %), a file in percent is far above
+RATE_E9_MAX = int(RATE_MAX * E9)
 SCHEDULE_ROWS_MAX = 1_000_000  # a century of payments each hour
 TIME_COLUMNS = ("calc_time", "funding_time", "fundingTime", "time")  # the first: of Binance's monthly files
 RATE_COLUMNS = ("last_funding_rate", "funding_rate", "fundingRate", "rate")

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from crosswire.venues.bridge.binance.market import Market
+from crosswire.venues.bridge.binance.remark import ABOUT, Remark
+from crosswire.venues.bridge.wire.layout import Template
 from crosswire.venues.side import ASK, BID
 from tests.support.bridge_channel import Lone, definition_of
 
@@ -191,6 +193,22 @@ def test_a_status_other_than_trading_costs_the_book_until_it_trades_again(lone: 
     assert not lone.channel.take_snapshot(lone.snapshot(11, {100: 1}, {102: 2}))
     lone.channel.redefine(definition_of(Market.SPOT))
     prove(lone, 12)
+
+
+def test_a_mark_price_is_published_once_and_one_that_can_not_be_is_counted() -> None:
+    """Two connections tell it alike while one takes the place of the other; a later one is another."""
+    lone = Lone(Market.USDM)
+    lone.take(lone.mark_price(1))
+    lone.take(lone.mark_price(1))
+    lone.take(lone.mark_price(2, p="0.0"))
+    lone.take(lone.mark_price(3, T=7))
+    lone.take(lone.mark_price(4))
+    assert lone.reader.feed.messages[Template.MARK_PRICE - 1] == 2
+    lone.channel.count_all()
+    assert lone.log.counters["usdm.BTCUSDT mark prices published"] == 2
+    assert lone.log.counters["usdm.BTCUSDT quotes, trades and mark prices told twice"] == 1
+    assert lone.log.counters[f"usdm.BTCUSDT {ABOUT[Remark.VALUE].kind}"] == 2
+    lone.close()
 
 
 def test_packets_that_can_not_be_sent_are_counted_and_the_book_is_wanted_again(lone: Lone) -> None:

@@ -1,7 +1,9 @@
 """The market side before the stand-in exchange: the books of its feed are the exchange's own, whatever goes wrong."""
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ from crosswire.venues.bridge.binance.exchange.settings import InstrumentConfig
 from crosswire.venues.bridge.binance.exchange.testing import RunningStandIn
 from crosswire.venues.bridge.binance.gateway.market import streams
 from crosswire.venues.bridge.binance.importer import import_binance
-from tests.support.binance_import import decoded
+from crosswire.venues.bridge.binance.market import Market
+from crosswire.venues.bridge.binance.terms import instrument_id_of
+from crosswire.venues.bridge.wire.layout import Template
+from tests.support.binance_import import decoded, mark_prices, mark_prices_in
 from tests.support.bridge_reader import BridgeReader
 from tests.support.paths import recording
 from tests.support.running_bridge import RunningBridge, bridge, table
@@ -23,6 +28,7 @@ pytestmark = pytest.mark.binance
 
 SETTLE_S = 1.0
 ATTEMPTS = 10
+MARKS_MIN = 9  # one a second of each of three
 SYMBOLS = {"spot": "BTCUSDT", "usdm": "BTCUSDT", "coinm": "BTCUSD_PERP"}
 One = tuple[RunningStandIn, RunningBridge, BridgeReader]
 
@@ -142,6 +148,51 @@ def test_the_books_of_recorded_markets_are_the_exchanges_own_and_the_recording_i
         assert (market.books[0].valid, market.books[0].update_id) == (1, update_id)
         assert other.sides(0) == sides
         other.close()
+
+
+def test_mark_prices_are_the_exchanges_to_the_last_digit_and_the_recording_imports_to_them(
+    reader: BridgeReader, tmp_path: Path
+) -> None:
+    """By /market on USD-M; a dated future has no funding."""
+    symbols = {"usdm": ["BTCUSDT"], "coinm": ["BTCUSD_PERP", "BTCUSD_261225"]}
+    listed = [made(name, symbol, funding_rate="-0.00012345") for name in symbols for symbol in symbols[name]]
+    said: list[tuple[int, ...]] = []
+    with exchange(tmp_path, *listed) as stand_in:
+        for hub in stand_in.stand_in.hubs.values():
+            hub.disturb = listening(said)
+        markets = {name: table(stand_in, name, *symbols[name]) for name in symbols}
+        reader.keeps_packets = True
+        with bridge(stand_in, reader, tmp_path, markets, recording={"folder": "rec"}) as running:
+            reader.until(lambda: reader.feed.messages[Template.MARK_PRICE - 1] >= MARKS_MIN)
+    run_for(reader, SETTLE_S)
+    published = mark_prices_in(reader.packets)
+    assert running.said("mark prices published") == 3
+    imported: list[tuple[int, ...]] = []
+    for number in {mark[0] for mark in said}:
+        of = [mark for mark in published if mark[0] == number]
+        assert len(of) > 1
+        assert of == [mark for mark in said if mark[0] == number][: len(of)]  # the last may come after the end
+    assert {(mark[4], mark[5] > mark[1]) for mark in published} == {(-123_450, True), (0, False)}
+    for path in (tmp_path / "rec").glob("*.txt"):
+        (summary,) = import_binance([path], tmp_path / "out")
+        assert (summary.bad_lines, summary.other_streams) == (0, 0)
+        imported += mark_prices(summary.output)
+    assert sorted(imported) == sorted(published)
+
+
+def listening(said: list[tuple[int, ...]]) -> Callable[[str, bytes, Any], bool]:
+    """Note the mark prices that a hub sends, as the feed should have them."""
+
+    def note(name: str, payload: bytes, _deliver: Any) -> bool:
+        if "@markPrice" in name:
+            event = json.loads(payload)
+            market = Market.COINM if "USD_" in event["s"] else Market.USDM
+            mark, index, rate = (int(Decimal(event[key] or 0) * 10**9) for key in "pir")
+            number, time_ns = instrument_id_of(market, event["s"]), event["E"] * 10**6
+            said.append((number, time_ns, mark, index, rate, event["T"] * 10**6))
+        return False
+
+    return note
 
 
 def test_sbe_gives_the_same_books(reader: BridgeReader, tmp_path: Path) -> None:

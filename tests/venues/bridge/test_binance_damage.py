@@ -25,6 +25,7 @@ COUNTS = (
     "snapshots",
     "quotes",
     "trades",
+    "mark_prices",
     "breaks",
     "dropped",
     "bad_lines",
@@ -35,7 +36,9 @@ NEEDED = {
     "depthUpdate": ("U", "u", "pu", "b", "a"),
     "bookTicker": ("u", "b", "B", "a", "A"),
     "trade": ("t", "p", "q", "m"),
+    "markPriceUpdate": ("E", "p", "T"),
 }
+RATE_MAX = Decimal("0.1")
 
 
 class BadLineError(Exception):
@@ -86,7 +89,7 @@ class Plain:
         kind = message["e"]
         if any(key not in message for key in NEEDED[kind]):
             raise BadLineError
-        for key in ("U", "u", "pu", "t"):
+        for key in ("U", "u", "pu", "t", "E", "T"):
             if key in message and (type(message[key]) is not int or message[key] < 0):
                 raise BadLineError
         if kind == "depthUpdate":
@@ -94,6 +97,8 @@ class Plain:
                 raise BadLineError
             self.sides(message["b"], message["a"])
             self.delta(message)
+        elif kind == "markPriceUpdate":
+            self.mark_price(message)
         else:
             for key in ("b", "a", "p") if kind == "bookTicker" else ("p",):
                 self.on_grid(message.get(key, "0"), TICK)
@@ -102,6 +107,18 @@ class Plain:
             if kind == "trade" and not (self.number(message["p"]) and self.number(message["q"])):
                 raise BadLineError
             self.counts["quotes" if kind == "bookTicker" else "trades"] += 1
+
+    def mark_price(self, message: dict[str, Any]) -> None:
+        """Mark and index price, and a rate with its sign if there is a next payment."""
+        if self.number(message["p"]) == 0 or (message.get("i") and self.number(message["i"]) < 0):
+            raise BadLineError
+        if message["T"]:
+            rate = message.get("r")
+            if not isinstance(rate, str) or self.number(rate.removeprefix("-")) > RATE_MAX:
+                raise BadLineError
+            if not -60_000 <= message["T"] - message["E"] <= 86_400_000:
+                raise BadLineError
+        self.counts["mark_prices"] += 1
 
     @staticmethod
     def number(text: Any) -> Decimal:
@@ -189,6 +206,11 @@ ask_prices = st.integers(5_000, 5_999).map(lambda ticks: f"{ticks / 10:.1f}")
 sizes = st.integers(0, 5_000).map(lambda lots: f"{lots / 1000:.3f}")
 
 
+units = st.integers(0, 5 * 10**11).map(lambda units: f"{units / 10**8:.8f}")
+rates = st.integers(-(10**7) - 1, 10**7 + 1).map(lambda units: f"{Decimal(units).scaleb(-8):.8f}") | st.just("")
+payments = st.integers(-60_001, 86_400_001).map(lambda after_ms: START_NS // 10**6 + after_ms) | st.just(0)
+
+
 def some_levels(price: st.SearchStrategy[str]) -> st.SearchStrategy[list[list[str]]]:
     return st.lists(st.tuples(price, sizes).map(list), max_size=4)
 
@@ -204,7 +226,7 @@ def recordings(draw: st.DrawFn) -> list[bytes]:
         if place in snapshots:
             sides = {"bids": draw(some_levels(prices)), "asks": draw(some_levels(ask_prices))}
             lines.append(stamped(len(lines), {"lastUpdateId": last - draw(st.integers(0, 3)), **sides, **times}))
-        kind = draw(st.sampled_from(["depth", "depth", "quote", "trade"]))
+        kind = draw(st.sampled_from(["depth", "depth", "quote", "trade", "mark"]))
         if kind == "depth" or place == 0:
             after = last + draw(st.integers(1, 4))
             levels = {"b": draw(some_levels(prices)), "a": [*draw(some_levels(ask_prices)), ["700.0", "0"]]}
@@ -214,6 +236,9 @@ def recordings(draw: st.DrawFn) -> list[bytes]:
         elif kind == "quote":
             quote = {"b": draw(prices), "B": draw(sizes), "a": draw(ask_prices), "A": draw(sizes)}
             lines.append(stamped(len(lines), {"e": "bookTicker", "u": last, "s": "BTCUSDT", **quote, **times}))
+        elif kind == "mark":
+            mark = {"p": draw(units), "i": draw(st.one_of(units, st.just(""))), "r": draw(rates), "T": draw(payments)}
+            lines.append(stamped(len(lines), {"e": "markPriceUpdate", "E": times["E"], "s": "BTCUSDT", **mark}))
         else:
             trade = {"t": place, "p": draw(prices), "q": draw(sizes), "X": "MARKET", "m": draw(st.booleans())}
             lines.append(stamped(len(lines), {"e": "trade", **times, "s": "BTCUSDT", **trade}))
@@ -238,6 +263,10 @@ DAMAGES: dict[str, Any] = {
     "another symbol": replaced('"BTCUSDT"', '"ETHUSDT"'),
     "text for a number": replaced('"u":', '"u":"x","v":'),
     "a negative number": replaced('"u":', '"u":-'),
+    "a negative time": replaced('"E":', '"E":-'),
+    "a negative mark price": replaced('"p":"', '"p":"-'),
+    "no rate": replaced('"r":', '"x":'),
+    "a payment long past": replaced('"T":1772', '"T":1771'),
     "a key gone": replaced('"u":', '"w":'),
     "not a number": replaced('.0","', 'NaN","'),
     "a negative price": replaced('["4', '["-4'),
@@ -288,7 +317,7 @@ def test_the_import_sees_what_a_plain_importer_sees(lines: list[bytes], wanted: 
             refused = str(error)
         else:
             refused = ""
-        useful = sum(plain.counts[each] for each in ("deltas", "quotes", "trades", "snapshots"))
+        useful = sum(plain.counts[each] for each in ("deltas", "quotes", "trades", "mark_prices", "snapshots"))
         if refused:
             assert useful == 0 or "do not tell" in refused or "no snapshot says whose" in refused, refused
             return

@@ -113,10 +113,7 @@ BESIDE: dict[str, tuple[Any, Remark]] = {
         {"E": 1, "a": {"B": [], "m": "ORDER", "u": 3}, "e": "ACCOUNT_UPDATE"},
         Remark.ACCOUNT,
     ),
-    "mark price": (
-        {"e": "markPriceUpdate", "E": 1, "s": "BTCUSDT", "p": "500.123", "r": "0.0001", "T": 2},
-        Remark.MARK_PRICE,
-    ),
+    "index price": ({"e": "indexPriceUpdate", "E": BASE_MS, "i": "BTCUSD", "p": "500.123"}, Remark.INDEX_PRICE),
     "a liquidation": (
         {"e": "forceOrder", "E": 1, "o": {"s": "BTCUSDT", "p": "9910", "q": "0.014"}},
         Remark.FORCED_ORDER,
@@ -275,7 +272,7 @@ def test_depth_of_two_symbols_with_snapshots_that_name_none_is_refused(tmp_path:
 
 
 def test_a_market_that_the_lines_are_not_of_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="2 depth lines of another market"):
+    with pytest.raises(RecordingError, match="2 lines of another market"):
         run(tmp_path, GOOD[1:], market=Market.SPOT)
     with pytest.raises(RecordingError, match="BTCUSDT is no symbol of coinm"):
         run(tmp_path, GOOD, market=Market.COINM)

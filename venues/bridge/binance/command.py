@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 COUNTS = ("lines", "deltas", "levels", "quotes", "trades", "breaks", "packets")
 DETAILS = (
+    "mark_prices",
     "snapshots",
     "held",
     "dropped",

@@ -1,9 +1,9 @@
 """`crosswire import binance`: recorded Binance streams become captures of the `bridge` feed.
 
 Input: one symbol a file, a line each `<local receive time> <JSON as received>`, plain, gzip or zstd; depth diffs,
-bookTicker, trades, and REST depth snapshots, of spot, USD-M or COIN-M. Output: nanosecond pcap. A file is streamed
-through a fixed window; inflating runs ahead in a thread of its own. What can't be imported is left out, counted and
-told (`remark`); captures appear all together, or none does.
+bookTicker, trades, mark prices, and REST depth snapshots, of spot, USD-M or COIN-M. Output: nanosecond pcap. A file is
+streamed through a fixed window; inflating runs ahead in a thread of its own. What can't be imported is left out,
+counted and told (`remark`); captures appear all together, or none does.
 
 A packet's time is the line's local time plus the clock's offset. Recording hosts' clocks are off (by 1.27 s in one
 public data set); `estimate` tells by how much, as far as the data can. One offset for all files keeps the markets in
@@ -106,6 +106,7 @@ class ImportSummary:
     levels: int  # of the deltas and snapshots published
     quotes: int
     trades: int
+    mark_prices: int
     snapshots: int
     held: int  # deltas that waited for a snapshot
     dropped: int  # deltas and snapshots that the book was past already, or that no snapshot came for
@@ -127,7 +128,7 @@ class ImportSummary:
     warnings: list[DataWarning]
 
 
-COUNTED = ("lines", "deltas", "levels", "quotes", "trades", "snapshots", "held", "dropped")
+COUNTED = ("lines", "deltas", "levels", "quotes", "trades", "mark_prices", "snapshots", "held", "dropped")
 REMARKED = {
     "breaks": (Remark.BREAK, Remark.ID_RESET),
     "bad_lines": tuple(BAD_LINES),
@@ -291,7 +292,7 @@ class FileImport:
         """Refuse a file of which nothing, or nothing but a book that never changes, would be left."""
         stream, counts = self.stream, self.stream.remarks.counts
         events = stream.quotes + stream.trades + stream.deltas
-        if events + stream.snapshots == 0:
+        if events + stream.snapshots + stream.mark_prices == 0:
             why = [kind for kind in ABOUT if counts[kind] and kind in LOSSES]
             told = "; ".join(describe(stream.remarks, kind) for kind in why[:REASONS_MAX]) or (
                 f"the book was past its {stream.dropped:,} depth messages" if stream.dropped else "it is empty"

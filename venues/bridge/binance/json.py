@@ -53,6 +53,8 @@ KEY_PREVIOUS_ID = fingerprint("pu")
 KEY_TRADE_ID = fingerprint("t")
 KEY_MAKER = fingerprint("m")
 KEY_TRADE_KIND = fingerprint("X")
+KEY_INDEX_PRICE = fingerprint("i")
+KEY_FUNDING_RATE = fingerprint("r")
 KEY_SNAPSHOT_ID = fingerprint("lastUpdateId")
 KEY_PRICE = fingerprint("p")
 KEY_SIZE = fingerprint("q")
@@ -380,6 +382,8 @@ def scan_decimal_key(line: Line, text: Array, position: int, index: int) -> int:
     if end == 0:
         postpone_fault(line)
         end = skip_text(line, text, position)
+    if index == Number.PRICE_TICKS:
+        line.price = position
     keep_number(line, index)
     return end
 
@@ -405,6 +409,12 @@ def scan_text_key(line: Line, text: Array, position: int, key: int) -> int:
     elif key in (KEY_SYMBOL, KEY_SNAPSHOT_SYMBOL):
         line.symbol = position
         line.seen |= Seen.SYMBOL
+    elif key == KEY_INDEX_PRICE:
+        line.index_price = position
+        line.seen |= Seen.INDEX_PRICE
+    elif key == KEY_FUNDING_RATE:
+        line.funding_rate = position
+        line.seen |= Seen.FUNDING_RATE
     return skip_text(line, text, position)
 
 

@@ -25,7 +25,7 @@ TICKERS = tuple(
     )
 )
 KLINES = tuple(map(fingerprint, ("kline", "continuous_kline", "indexPrice_kline", "markPrice_kline")))
-MARK_PRICES = tuple(map(fingerprint, ("markPriceUpdate", "indexPriceUpdate", "compositeIndex", "fundingRate")))
+INDEX_PRICES = tuple(map(fingerprint, ("indexPriceUpdate", "compositeIndex")))
 ACCOUNT = tuple(
     map(
         fingerprint,
@@ -117,8 +117,8 @@ def kind_of_event(event: int) -> int:
         return Remark.TICKER.value
     if event in KLINES:
         return Remark.KLINE.value
-    if event in MARK_PRICES:
-        return Remark.MARK_PRICE.value
+    if event in INDEX_PRICES:
+        return Remark.INDEX_PRICE.value
     if event in ACCOUNT:
         return Remark.ACCOUNT.value
     return Remark.UNKNOWN.value

@@ -67,6 +67,8 @@ class Seen(IntEnum):
     TRADE_KIND = 1 << 17  # X: futures only
     BIDS = 1 << 18  # b or bids as a list
     ASKS = 1 << 19  # a or asks as a list
+    INDEX_PRICE = 1 << 20  # i as a text: futures only
+    FUNDING_RATE = 1 << 21  # r as a text: futures only
 
 
 class Scale(Struct):
@@ -107,12 +109,16 @@ class Line(Struct):
     trade_kind: i64  # fingerprint
     symbol: i64  # position
     stream: i64  # position of its name
+    price: i64  # position: a mark price is no whole number of ticks
+    index_price: i64  # position
+    funding_rate: i64  # position
     is_buyer_maker: i64
     numbers: Annotated[Array, i64, len(Number)]
     bid_count: i64
     ask_count: i64
     price_scale: Scale
     size_scale: Scale
+    e9_scale: Scale  # to units of 1e-9
     bids: Annotated[Pointer, Level]
     asks: Annotated[Pointer, Level]
     binary: Annotated[Pointer, u8]  # BINARY_BYTES_MAX
@@ -128,6 +134,7 @@ def prepare_line(line: Line, price_unit_e9: int, size_unit_e9: int, size_one_e9:
     line.binary = array(u8, BINARY_BYTES_MAX)
     _fill_scale(line.price_scale, 10**9, price_unit_e9)
     _fill_scale(line.size_scale, size_one_e9, size_unit_e9)
+    _fill_scale(line.e9_scale, 10**9, 1)
 
 
 def _fill_scale(scale: Scale, one: int, unit: int) -> None:

@@ -115,6 +115,8 @@ def take_line(stream: Stream, writer: FeedWriter) -> bool:
     if line.exchange_time_ns != 0:
         check_exchange_time(stream.clock, line, line.local_time_ns, stream.remarks, stream.lines)
     import_line(stream, writer, text, begin, end - begin, stream.lines)
+    if line.fault != Remark.NONE:
+        leave_out(stream, begin)
     if stream.replaying != 0:
         while stream.held_position != stream.held_end:
             replay_line(stream, writer)
@@ -159,3 +161,4 @@ def lose_book(stream: Stream, writer: FeedWriter, now_ns: int) -> None:
     stream.held_last_id = 0
     stream.last_quote_id = 0
     stream.last_trade_id = 0
+    stream.last_mark_ns = 0

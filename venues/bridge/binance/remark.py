@@ -33,7 +33,7 @@ class Remark(IntEnum):
     AGGREGATE_TRADE = 18
     TICKER = 19
     KLINE = 20
-    MARK_PRICE = 21
+    INDEX_PRICE = 21
     FORCED_ORDER = 22
     ACCOUNT = 23
     TRANSFER = 24
@@ -80,12 +80,12 @@ ABOUT = {
     Remark.CUT: About("lines cut by the end of the file", "take the whole file if there is one"),
     Remark.NUMBER: About("lines with a number that is not plain decimal digits", _RECORDER),
     Remark.RANGE: About("lines with a number too large to count with", _RECORDER),
-    Remark.VALUE: About("lines with a price or size that nothing trades at (zero, huge, crossed)", _RECORDER),
+    Remark.VALUE: About("lines with a price, size or funding that can't be (zero, huge, crossed, past)", _RECORDER),
     Remark.PRICE_OFF_TICK: About("lines whose price is no multiple of the tick", "give the right tick with --terms"),
     Remark.TOO_MANY_LEVELS: About("lines with more levels a side than there is room for", "fetch smaller snapshots"),
     Remark.MISSING_KEY: About("lines that lack a key that their kind of message has", _RECORDER),
     Remark.IDS: About("lines whose first update id is above their last", _RECORDER),
-    Remark.OTHER_MARKET: About("depth lines of another market", "record each market in a file of its own"),
+    Remark.OTHER_MARKET: About("lines of another market", "record each market in a file of its own"),
     Remark.PARTIAL_DEPTH: About(
         "lines of partial depth, which can't stand for changes", "record SYMBOL@depth@100ms (futures: @depth@0ms)"
     ),
@@ -94,7 +94,7 @@ ABOUT = {
     Remark.AGGREGATE_TRADE: About("lines of aggTrade, not imported", "record SYMBOL@trade: it has every single trade"),
     Remark.TICKER: About("lines of tickers, not imported", _UNUSED),
     Remark.KLINE: About("lines of candlesticks, not imported", _UNUSED),
-    Remark.MARK_PRICE: About("lines of mark price and funding, not imported", _UNUSED),
+    Remark.INDEX_PRICE: About("lines of index prices, not imported", _UNUSED),
     Remark.FORCED_ORDER: About("lines of liquidations, not imported", _UNUSED),
     Remark.ACCOUNT: About("lines of an account's own stream, not imported", _UNUSED),
     Remark.TRANSFER: About("trades beside the book (insurance fund, ADL), not imported", "nothing: nobody quoted them"),

@@ -39,6 +39,7 @@ from crosswire.venues.bridge.binance.kinds import (
     read_name,
 )
 from crosswire.venues.bridge.binance.line import LEVELS_MAX, Line, Number, Seen, fail, to_ns
+from crosswire.venues.bridge.binance.mark_price import EVENT_MARK_PRICE, is_mark_price, read_mark_price
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.remark import Remark, Remarks, note
 from crosswire.venues.bridge.binance.require import (
@@ -55,11 +56,20 @@ from crosswire.venues.bridge.wire.encoder import (
     book_bytes_max,
     write_definition,
     write_delta,
+    write_mark_price,
     write_quote,
     write_snapshot,
     write_trade,
 )
-from crosswire.venues.bridge.wire.layout import BestBidAsk, BookDelta, InstrumentDefinition, Level, Snapshot, Trade
+from crosswire.venues.bridge.wire.layout import (
+    BestBidAsk,
+    BookDelta,
+    InstrumentDefinition,
+    Level,
+    MarkPrice,
+    Snapshot,
+    Trade,
+)
 from crosswire.venues.instrument import SYMBOL_BYTES
 from crosswire.venues.side import ASK, BID, BUY, SELL
 
@@ -112,6 +122,7 @@ class Stream(Struct):
     levels: i64  # of deltas and snapshots
     quotes: i64
     trades: i64
+    mark_prices: i64
     snapshots: i64
     held: i64  # deltas that waited for a snapshot
     dropped: i64  # deltas and snapshots that the book was already past
@@ -127,10 +138,11 @@ class Stream(Struct):
     is_defined: i64  # 1: the definition, which comes before anything else, is published
     keeps_book: i64  # 1: `book` is kept up to date, for the recording that follows
     is_live: i64  # 1: the venue's own lines as they come, not a recording's
-    repeats: i64  # live: quotes and trades that another connection had told already
+    repeats: i64  # live: quotes, trades and mark prices that another connection had told already
     old_snapshots: i64  # live: left out, as the deltas held begin behind them
     last_quote_id: i64  # live: of the last one published
     last_trade_id: i64
+    last_mark_ns: i64  # exchange time
     held_first_id: i64  # live: what the first of the held deltas follows
     held_last_id: i64  # live: of the last held delta
     room_bytes: i64  # that one line may need in the writer's buffer
@@ -147,6 +159,7 @@ class Stream(Struct):
     snapshot: Snapshot
     quote: BestBidAsk
     trade: Trade
+    mark_price: MarkPrice
     text: Annotated[Pointer, u8]
     held_text: Annotated[Pointer, u8]  # for each a `HeldHeader` and the line
     book: Annotated[Pointer, Book]
@@ -192,7 +205,7 @@ def names_symbol(stream: Stream, text: Array) -> bool:
 def read_exchange_time(line: Line) -> None:
     """Find the exchange's time: of the matching, else when it was sent, else 0."""
     time_ns = 0
-    if line.seen & Seen.TRANSACTION_TIME != 0:
+    if line.seen & Seen.TRANSACTION_TIME != 0 and not is_mark_price(line):
         time_ns = to_ns(line.numbers[Number.TRANSACTION_TIME])
     if time_ns == 0 and line.seen & Seen.EVENT_TIME != 0:
         time_ns = to_ns(line.numbers[Number.EVENT_TIME])
@@ -200,7 +213,7 @@ def read_exchange_time(line: Line) -> None:
 
 
 @compiled
-def fill_head(stream: Stream, message: BestBidAsk | Trade | BookDelta | Snapshot, number: int) -> None:
+def fill_head(stream: Stream, message: BestBidAsk | Trade | MarkPrice | BookDelta | Snapshot, number: int) -> None:
     """Fill in what every message tells alike, and note what line `number` had to lose: it is about to be published."""
     line = stream.line
     message.instrument_id = stream.definition.instrument_id
@@ -261,6 +274,25 @@ def import_trade(stream: Stream, writer: FeedWriter, number: int) -> None:
     trade.aggressor_side = SELL if line.is_buyer_maker != 0 else BUY
     write_trade(writer, trade)
     stream.trades += 1
+
+
+@compiled
+def import_mark_price(stream: Stream, writer: FeedWriter, text: Array, position: int, number: int) -> None:
+    """Publish a mark price with the next funding, which spot has none of."""
+    line = stream.line
+    time_ns = line.exchange_time_ns
+    mark = stream.mark_price
+    if stream.market == Market.SPOT:
+        fail(line, Remark.OTHER_MARKET, position)
+    elif read_mark_price(line, text, position, time_ns if time_ns != 0 else writer.time_ns, mark):
+        if stream.is_live != 0 and time_ns != 0:
+            if time_ns <= stream.last_mark_ns:
+                stream.repeats += 1
+                return
+            stream.last_mark_ns = time_ns
+        fill_head(stream, mark, number)
+        write_mark_price(writer, mark)
+        stream.mark_prices += 1
 
 
 @compiled
@@ -612,6 +644,9 @@ def import_line(stream: Stream, writer: FeedWriter, text: Array, position: int, 
                 import_binary_trades(stream, writer, position, number)
             elif require_trade(line, position):
                 import_trade(stream, writer, number)
+            return
+        if line.event == EVENT_MARK_PRICE:
+            import_mark_price(stream, writer, text, position, number)
             return
     elif import_eventless(stream, writer, text, position, number):
         return

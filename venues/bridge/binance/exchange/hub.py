@@ -16,6 +16,7 @@ from crosswire.venues.bridge.binance.exchange.listed import Listed
 from crosswire.venues.bridge.binance.exchange.messages import Message, encode, levels_of
 from crosswire.venues.bridge.binance.exchange.venue import Times, Venue
 from crosswire.venues.bridge.binance.market import Market
+from crosswire.venues.bridge.binance.terms import expiry_ns
 
 # Milliseconds between two messages; binance.md D1 and D2. `@0ms` is what the recordings are of: not in the documents.
 SPOT_SPEEDS = {"@depth": 1_000, "@depth@100ms": 100}
@@ -118,7 +119,7 @@ class Hub:
             deliver(payload)
 
     async def tell_mark_prices(self) -> None:
-        """Send each second what perpetuals are marked at, and their funding."""
+        """Send each second what futures are marked at, and the funding of perpetuals."""
         seconds = 0
         while self.venue.market != Market.SPOT:
             await asyncio.sleep(1)
@@ -248,9 +249,15 @@ def aggregate_event(listed: Listed, number: int, message: Message, times: Times)
 
 
 def mark_price(listed: Listed, now_ns: int) -> dict[str, object]:
-    """Make a markPriceUpdate: the middle of the book stands for mark and index price (own choice)."""
+    """Make a markPriceUpdate: the middle of the book stands for mark and index price (own choice).
+
+    A dated future has no funding.
+    """
     bid, _, ask, _ = listed.best()
     price = listed.price_text((bid + ask) // 2)
-    next_ms = (now_ns // FUNDING_NS + 1) * FUNDING_NS // 1_000_000
     prices = {"s": listed.symbol, "p": price, "i": price, "P": price}
-    return {"e": "markPriceUpdate", "E": now_ns // 1_000_000} | prices | {"r": listed.config.funding_rate, "T": next_ms}
+    funding: dict[str, object] = {"r": "", "T": 0}
+    if not expiry_ns(listed.symbol):
+        next_ms = (now_ns // FUNDING_NS + 1) * FUNDING_NS // 1_000_000
+        funding = {"r": listed.config.funding_rate, "T": next_ms}
+    return {"e": "markPriceUpdate", "E": now_ns // 1_000_000} | prices | funding

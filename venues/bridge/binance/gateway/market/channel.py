@@ -27,9 +27,10 @@ COUNTERS = (
     ("deltas", "depth changes published"),
     ("quotes", "quotes published"),
     ("trades", "trades published"),
+    ("mark_prices", "mark prices published"),
     ("snapshots", "books published whole"),
     ("dropped", "depth messages that the book was past"),
-    ("repeats", "quotes and trades told twice"),
+    ("repeats", "quotes, trades and mark prices told twice"),
     ("old_snapshots", "snapshots older than the stream"),
 )
 

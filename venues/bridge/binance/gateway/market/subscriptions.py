@@ -18,17 +18,18 @@ SHUTDOWN = b'"serverShutdown"'  # spot: "Server Shutdown": ten minutes before th
 def stream_names(market: Market, config: MarketConfig, symbol: str) -> dict[str, list[str]]:
     """Name an instrument's streams, by the part of the path that they are had by.
 
-    USD-M's paths are apart since 2026-04-23: /public has depth and bookTicker, /market all others ("Important
-    WebSocket Change Notice"). That `@trade` of the futures, which their documents leave out, is had by /market is
-    unverified.
+    USD-M's paths are apart since 2026-04-23: /public has depth and bookTicker, /market all others, the mark price among
+    them ("Important WebSocket Change Notice"). That `@trade` of the futures, which their documents leave out, is had by
+    /market is unverified.
     """
     name = symbol.lower()
     if config.protocol == "sbe":
         return {"": [f"{name}@depth", f"{name}@bestBidAsk", f"{name}@trade"]}
     depth = f"{name}@depth@{config.depth_ms}ms"
     if market == Market.USDM:
-        return {"/public": [depth, f"{name}@bookTicker"], "/market": [f"{name}@trade"]}
-    return {"": [depth, f"{name}@bookTicker", f"{name}@trade"]}
+        return {"/public": [depth, f"{name}@bookTicker"], "/market": [f"{name}@trade", f"{name}@markPrice@1s"]}
+    marks = [f"{name}@markPrice@1s"] if market == Market.COINM else []
+    return {"": [depth, f"{name}@bookTicker", f"{name}@trade", *marks]}
 
 
 def paths(market: Market, config: MarketConfig) -> dict[str, str]:

@@ -28,7 +28,7 @@ from crosswire.venues.exchange.settings import SimulationConfig
 from crosswire.venues.feed import Feed
 from crosswire.venues.layout import WireLayout
 from crosswire.venues.market import Events, Market
-from crosswire.venues.money.rates import FeedRates
+from crosswire.venues.money.told import ToldFunding
 from crosswire.venues.session import Resumed, Session, SessionState
 
 
@@ -312,8 +312,8 @@ class Adapter:
     processes: Mapping[str, VenueProcess] = field(default_factory=dict)  # by the name that it is started by
     make_generator: Callable[[], Generator] | None = None  # None: there are no made-up captures of it
     make_triangle: Callable[[], Sequence[Generator]] | None = None  # the same of three spot books, by place
-    # (setup, a replay of its captures, which it reads to their end) -> the funding of its perpetuals: each rate is for
-    # 8 h, and paid continuously until the next one. None: its market data does not tell that.
-    read_funding: Callable[[VenueSetup, Replay], FeedRates] | None = None
+    # (setup, a replay of its captures, which it reads to their end) -> the funding of its perpetuals, and its scheme.
+    # None: its market data does not tell that.
+    read_funding: Callable[[VenueSetup, Replay], ToldFunding] | None = None
     channels: Callable[[Any], list[dict[str, int]]] = field(default=lambda _feed: [])  # of a feed, for `inspect`
     facts: Callable[[Any], dict[str, dict[str, int]]] = field(default=lambda _feed: {})  # what else its feed counts

@@ -11,13 +11,19 @@ from crosswire.engine.build.money import MoneyTerms
 from crosswire.engine.build.venue import venue_setup
 from crosswire.engine.captures import open_captures
 from crosswire.engine.config import RunConfig
+from crosswire.engine.report.text import time_text
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.warning import DataWarning
+from crosswire.venues.money.borrow import NS_PER_HOUR
 from crosswire.venues.money.funding import FundingRate
-from crosswire.venues.money.rates import FeedRates, rates_of
 from crosswire.venues.money.terms import HoldingTerms
+from crosswire.venues.money.told import ToldFunding
 
 DIFFERENCE_MAX = Decimal("0.0001")  # between a schedule's and the feed's rate: 1 bp of the position's value in 8 h
+SAME_PAYMENT_NS = 60 * NS_PER_S  # Binance's monthly files have a payment some milliseconds after its instant
+STALE = "payments of funding whose rate was last told more than a minute before"
+SILENT = "silences of the feed over a full hour, at which funding may have been due"
 
 
 def add_feed_funding(
@@ -43,20 +49,30 @@ def add_feed_funding(
             continue
         market, _ = make_market(config)
         with open_captures(venue, config_path) as replay:
-            rates = venue.adapter.read_funding(venue_setup(number, config, market, config_path), replay)
-        warnings += left_out(rates, venue.name)
+            told = venue.adapter.read_funding(venue_setup(number, config, market, config_path), replay)
+        warnings += left_out(told, venue.name)
         for place in perpetuals:
-            told = rates_of(rates, place)
+            rates = told.rates.get(place)
             terms = holding[names[place]]
+            if rates is None:
+                continue
             if terms.funding is not None:
-                warnings += contradictions(terms, told, names[place])
-            elif told:
-                holding[names[place]] = msgspec.structs.replace(terms, funding=told, is_continuous=True)
+                warnings += contradictions(terms, rates, names[place], told.is_continuous)
+                continue
+            if not told.is_continuous:  # what was told may be that none was due: then there is none
+                rates = [rate for rate in rates if range_ns[0] <= rate.time_ns <= range_ns[1]]
+            holding[names[place]] = msgspec.structs.replace(terms, funding=rates, is_continuous=told.is_continuous)
+            warnings += doubts(told, place, names[place], range_ns)
     return msgspec.structs.replace(money, holding=holding).between(*range_ns), warnings
 
 
-def contradictions(terms: HoldingTerms, told: list[FundingRate], name: str) -> list[DataWarning]:
-    """Say where a schedule's rate is not what the feed told then."""
+def contradictions(
+    terms: HoldingTerms, told: list[FundingRate], name: str, is_continuous: bool = True
+) -> list[DataWarning]:
+    """Say where a schedule's rate is not what the feed told then.
+
+    `is_continuous`: each rate that the feed told holds until the next; else it is compared with that payment alone.
+    """
     times_ns = [rate.time_ns for rate in told]
     planned = terms.funding or []
     ends_ns = [rate.time_ns for rate in planned[1:]] + [NEVER_NS]
@@ -65,7 +81,9 @@ def contradictions(terms: HoldingTerms, told: list[FundingRate], name: str) -> l
         # One that is paid continuously may have begun before the feed told any.
         time_ns = max(rate.time_ns, *times_ns[:1]) if terms.is_continuous and told else rate.time_ns
         place = bisect_right(times_ns, time_ns) - 1
-        if place >= 0 and time_ns < end_ns and abs(told[place].rate - rate.rate) > DIFFERENCE_MAX:
+        if place < 0 or not (is_continuous or time_ns - times_ns[place] <= SAME_PAYMENT_NS):
+            continue
+        if time_ns < end_ns and abs(told[place].rate - rate.rate) > DIFFERENCE_MAX:
             found.append((rate.rate, told[place].rate))
     if not found:
         return []
@@ -80,13 +98,43 @@ def contradictions(terms: HoldingTerms, told: list[FundingRate], name: str) -> l
     ]
 
 
-def left_out(rates: FeedRates, venue: str) -> list[DataWarning]:
-    lost = rates.dropped + rates.bad
-    advice = "give a schedule (funding) for what its captures tell too much or too large rates of"
-    if not lost:
+def doubts(told: ToldFunding, place: int, name: str, range_ns: tuple[int, int]) -> list[DataWarning]:
+    """Say what of an instrument's payments between two times (ns) the feed did not tell in time, or not at all."""
+    first_ns, last_ns = range_ns
+    stale = [
+        f"{name} at {time_text(time_ns)}"
+        for index, time_ns in told.stale
+        if index == place and first_ns <= time_ns <= last_ns
+    ]
+    silent = [
+        f"{name} after {time_text(each.begin_ns)}"
+        for each in told.silences
+        if each.instrument == place and has_full_hour(max(each.begin_ns, first_ns), min(each.end_ns, last_ns))
+    ]
+    found = (
+        (STALE, stale, "they are charged at that rate and mark price; give a schedule (funding) to be sure"),
+        (SILENT, silent, "what was due then is not charged; give a schedule (funding) that has it"),
+    )
+    return [
+        DataWarning(kind=kind, count=len(places), first_place=places[0], what_to_do=what_to_do)
+        for kind, places, what_to_do in found
+        if places
+    ]
+
+
+def has_full_hour(begin_ns: int, end_ns: int) -> bool:
+    """Tell whether a full hour lies behind one time, and at or before the other."""
+    return end_ns // NS_PER_HOUR * NS_PER_HOUR > begin_ns
+
+
+def left_out(told: ToldFunding, venue: str) -> list[DataWarning]:
+    if not told.left_out:
         return []
     return [
         DataWarning(
-            kind="funding rates of the feed left out", count=lost, first_place=f"venue {venue}", what_to_do=advice
+            kind="funding rates of the feed left out",
+            count=told.left_out,
+            first_place=f"venue {venue}",
+            what_to_do="give a schedule (funding) for what its captures tell too much or too large rates of",
         )
     ]

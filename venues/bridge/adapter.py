@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from crosswire.nic.rings.replay import Replay
 from crosswire.venues.adapter import Adapter, Generator, Importer, VenueProcess, VenueSetup
 from crosswire.venues.bridge.binance.command import BinanceOptions, import_pairs, import_recordings
 from crosswire.venues.bridge.binance.exchange import command as stand_in
@@ -14,6 +15,7 @@ from crosswire.venues.bridge.wire import time as wire_time  # noqa: F401  regist
 from crosswire.venues.bridge.wire.layout import WIRE
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.market import Market
+from crosswire.venues.money.told import ToldFunding
 
 
 def make_feed(setup: VenueSetup) -> BridgeFeed:
@@ -52,6 +54,14 @@ def _generator(place: int, terms: Any, name: str) -> Generator:
     )
 
 
+def read_funding(setup: VenueSetup, replay: Replay) -> ToldFunding:
+    """Read what its mark prices say of funding."""
+    from crosswire.venues.bridge.funding import read_payments  # after a run, and only if it traded
+    from crosswire.venues.money.payments import told_at_times
+
+    return told_at_times(read_payments(setup, replay))
+
+
 def channels(feed: Any) -> list[dict[str, int]]:
     """Tell how far each channel has come."""
     used = [feed.channels[index] for index in range(feed.channel_count)]
@@ -84,5 +94,6 @@ ADAPTER = Adapter(
     },
     make_generator=make_generator,
     make_triangle=make_triangle,
+    read_funding=read_funding,
     channels=channels,
 )

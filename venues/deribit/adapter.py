@@ -9,7 +9,7 @@ from crosswire.venues.deribit.wire import time as wire_time  # noqa: F401  regis
 from crosswire.venues.deribit.wire.layout import WIRE
 from crosswire.venues.exchange.order_entry import replayed_order_entry
 from crosswire.venues.market import Market
-from crosswire.venues.money.rates import FeedRates
+from crosswire.venues.money.told import ToldFunding
 
 SNAPSHOT_FACTS = ("loaded", "agreed", "disagreed", "behind", "incomplete")
 
@@ -31,11 +31,12 @@ def make_generator() -> Generator:
     return Generator(place=0, behave=behave, make_publisher=make_publisher, buffer_of=lambda publisher: publisher)
 
 
-def read_funding(setup: VenueSetup, replay: Replay) -> FeedRates:
+def read_funding(setup: VenueSetup, replay: Replay) -> ToldFunding:
     """Read what its tickers say of funding."""
-    from crosswire.venues.deribit.feed.funding import read_funding as read  # after a run, and only if it traded
+    from crosswire.venues.deribit.feed.funding import read_rates  # after a run, and only if it traded
+    from crosswire.venues.money.rates import told_continuously
 
-    return read(setup, replay)
+    return told_continuously(read_rates(setup, replay), setup.market.count)
 
 
 def channels(feed: Any) -> list[dict[str, int]]:

@@ -1,4 +1,4 @@
-"""Funding rates as a feed tells them: collected from captures beside the loop, bounded, one a second and instrument."""
+"""Funding rates that hold until the next one, as a feed tells them: bounded, one a second and instrument."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -8,6 +8,7 @@ from crosswire.nic.memory.struct import Pointer, Struct, array, f64, i64
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.instrument import E9
 from crosswire.venues.money.funding import RATE_MAX, FundingRate
+from crosswire.venues.money.told import ToldFunding
 
 INTERVAL_NS = NS_PER_S  # between two rates of one instrument: Deribit tells one every 0.1 s
 RATES_MAX = 1 << 20  # of one venue's captures: 12 days of one instrument
@@ -68,3 +69,10 @@ def rates_of(rates: FeedRates, instrument: int) -> list[FundingRate]:
             mark_e9 = round(Decimal(repr(row.mark)) * E9) if 0 < row.mark < MARK_MAX else None
             found.append(FundingRate(time_ns=row.time_ns, rate=Decimal(repr(row.rate)), mark_e9=mark_e9))
     return found
+
+
+def told_continuously(rates: FeedRates, instruments: int) -> ToldFunding:
+    """List what was told of so many instruments."""
+    told = {instrument: rates_of(rates, instrument) for instrument in range(instruments)}
+    rows = {instrument: found for instrument, found in told.items() if found}
+    return ToldFunding(rates=rows, is_continuous=True, left_out=rates.dropped + rates.bad)

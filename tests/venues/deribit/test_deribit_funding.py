@@ -11,12 +11,14 @@ from crosswire.nic.rings.replay import Replay
 from crosswire.venues.adapter import VenueSetup
 from crosswire.venues.book.book import make_books
 from crosswire.venues.deribit.adapter import ADAPTER
+from crosswire.venues.deribit.feed.funding import read_rates
 from crosswire.venues.deribit.wire.encoder import PacketWriter, write_definition, write_ticker
 from crosswire.venues.deribit.wire.layout import Ticker
 from crosswire.venues.instrument import E9, Instrument
 from crosswire.venues.market import Market
 from crosswire.venues.money.funding import FundingRate
 from crosswire.venues.money.rates import FeedRates, rates_of
+from crosswire.venues.money.told import ToldFunding
 from tests.support.captures import pcap, udp_frame
 from tests.support.deribit_setup import (
     CAPTURE,
@@ -40,13 +42,16 @@ def market_of(*instruments: Instrument) -> Market:
     return market
 
 
-def read(capture: Path, market: Market) -> FeedRates:
-    setup = VenueSetup(
+def setup_of(capture: Path, market: Market) -> VenueSetup:
+    return VenueSetup(
         number=0, name="deribit", folder=capture.parent, settings=None, market=market, level_capacity=64, flows=()
     )
-    assert ADAPTER.read_funding is not None
+
+
+def read(capture: Path, market: Market) -> FeedRates:
+    setup = setup_of(capture, market)
     with Replay([capture]) as replay:
-        return ADAPTER.read_funding(setup, replay)
+        return read_rates(setup, replay)
 
 
 def funded_ticker(writer: PacketWriter, after_ms: int, rate: float, mark: float) -> bool:
@@ -88,6 +93,16 @@ def test_each_second_of_tickers_tells_a_rate(tmp_path: Path) -> None:
         rate(2_600, "0", "25448.57"),
     ]
     assert (rates.dropped, rates.bad) == (0, 0)
+
+
+def test_the_adapter_says_that_rates_hold_until_the_next(tmp_path: Path) -> None:
+    """Of what nothing was told of it says nothing."""
+    capture = written(tmp_path / "a.pcap", perpetual(), [(0, 0.00075, 10_010.0), (0, 7.5, 10_010.0)])
+    market = market_of(make_instrument("ETH-PERPETUAL", tick_e9=E9, lot_e9=E9), perpetual())
+    assert ADAPTER.read_funding is not None
+    with Replay([capture]) as replay:
+        told = ADAPTER.read_funding(setup_of(capture, market), replay)
+    assert told == ToldFunding({1: [rate(0, "0.00075", "10010")]}, is_continuous=True)
 
 
 def test_rates_that_no_venue_means_are_counted(tmp_path: Path) -> None:

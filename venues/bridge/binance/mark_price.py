@@ -6,7 +6,6 @@ contract), and `T` the time of the next payment in ms (0 for a delivery contract
 Source: developers.binance.com, "Mark Price Stream" of USD-M and of COIN-M futures.
 """
 
-from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.struct import Array
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.bridge.binance.clock import STALL_MAX_NS
@@ -16,11 +15,11 @@ from crosswire.venues.bridge.binance.line import Line, Number, Seen, fail, to_ns
 from crosswire.venues.bridge.binance.remark import Remark
 from crosswire.venues.bridge.wire.layout import MarkPrice
 from crosswire.venues.money.funding import RATE_E9_MAX
+from crosswire.venues.money.payments import AHEAD_NS_MAX
 
 EVENT_MARK_PRICE = fingerprint("markPriceUpdate")
 MARK_PRICE_KEYS = Seen.EVENT_TIME | Seen.PRICE | Seen.TRANSACTION_TIME
 MINUS = ord("-")
-AHEAD_NS_MAX = 24 * 3_600 * NS_PER_S  # of the next payment: the venue's intervals are 8, 4 and 1 h
 
 
 @compiled

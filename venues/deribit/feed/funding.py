@@ -20,7 +20,7 @@ from crosswire.venues.market import Events, Market, clear_events
 from crosswire.venues.money.rates import FeedRates, make_rates, note_rate
 
 
-def read_funding(setup: VenueSetup, replay: Replay) -> FeedRates:
+def read_rates(setup: VenueSetup, replay: Replay) -> FeedRates:
     """Read a venue's captures to their end. What can't be read of them, the run's own feed has counted."""
     feed, rates = DeribitFeed(venue=setup.number, ignores_definitions=1), make_rates(setup.market.count)
     arguments = (feed, setup.market, Events(), Frame(), Packet(), PacketCounters(), rates)

@@ -15,8 +15,8 @@ from crosswire.engine.report.text import time_text
 from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.warning import DataWarning
-from crosswire.venues.money.borrow import NS_PER_HOUR
 from crosswire.venues.money.funding import FundingRate
+from crosswire.venues.money.payments import has_full_hour
 from crosswire.venues.money.terms import HoldingTerms
 from crosswire.venues.money.told import ToldFunding
 
@@ -120,11 +120,6 @@ def doubts(told: ToldFunding, place: int, name: str, range_ns: tuple[int, int]) 
         for kind, places, what_to_do in found
         if places
     ]
-
-
-def has_full_hour(begin_ns: int, end_ns: int) -> bool:
-    """Tell whether a full hour lies behind one time, and at or before the other."""
-    return end_ns // NS_PER_HOUR * NS_PER_HOUR > begin_ns
 
 
 def left_out(told: ToldFunding, venue: str) -> list[DataWarning]:

@@ -36,7 +36,7 @@ def read_funding(setup: VenueSetup, replay: Replay) -> ToldFunding:
     from crosswire.venues.deribit.feed.funding import read_rates  # after a run, and only if it traded
     from crosswire.venues.money.rates import told_continuously
 
-    return told_continuously(read_rates(setup, replay), setup.market.count)
+    return told_continuously(read_rates(setup, replay))
 
 
 def channels(feed: Any) -> list[dict[str, int]]:

@@ -75,6 +75,12 @@ def make_payments(instruments: int) -> Payments:
 
 
 @compiled
+def has_full_hour(begin_ns: int, end_ns: int) -> bool:
+    """Tell whether a full hour, at which venues pay, lies behind one time, and at or before the other."""
+    return end_ns // NS_PER_HOUR * NS_PER_HOUR > begin_ns
+
+
+@compiled
 def note_word(payments: Payments, instrument: int, time_ns: int, rate_e9: int, mark_e9: int, next_ns: int) -> None:
     """Take what was told of an instrument's next payment. Copies of a word, and older ones, change nothing."""
     word = payments.words[instrument]
@@ -120,7 +126,7 @@ def note_silence(payments: Payments, instrument: int, end_ns: int) -> None:
     word = payments.words[instrument]
     since_ns = word.time_ns if word.time_ns != 0 else payments.first_ns
     begin_ns = max(since_ns, word.next_ns)
-    if end_ns - since_ns <= WORD_AGE_NS_MAX or end_ns // NS_PER_HOUR * NS_PER_HOUR <= begin_ns:
+    if end_ns - since_ns <= WORD_AGE_NS_MAX or not has_full_hour(begin_ns, end_ns):
         return
     if payments.silence_count == SILENCES_MAX:
         payments.dropped += 1

@@ -60,19 +60,12 @@ def note_rate(rates: FeedRates, instrument: int, time_ns: int, rate: float, mark
     rates.count += 1
 
 
-def rates_of(rates: FeedRates, instrument: int) -> list[FundingRate]:
-    """List what was told of one instrument, as a schedule would."""
-    found = []
+def told_continuously(rates: FeedRates) -> ToldFunding:
+    """List what was told, as schedules would."""
+    told: dict[int, list[FundingRate]] = {}
     for place in range(rates.count):
         row = rates.rows[place]
-        if row.instrument == instrument:
-            mark_e9 = round(Decimal(repr(row.mark)) * E9) if 0 < row.mark < MARK_MAX else None
-            found.append(FundingRate(time_ns=row.time_ns, rate=Decimal(repr(row.rate)), mark_e9=mark_e9))
-    return found
-
-
-def told_continuously(rates: FeedRates, instruments: int) -> ToldFunding:
-    """List what was told of so many instruments."""
-    told = {instrument: rates_of(rates, instrument) for instrument in range(instruments)}
-    rows = {instrument: found for instrument, found in told.items() if found}
-    return ToldFunding(rates=rows, is_continuous=True, left_out=rates.dropped + rates.bad)
+        mark_e9 = round(Decimal(repr(row.mark)) * E9) if 0 < row.mark < MARK_MAX else None
+        rate = FundingRate(time_ns=row.time_ns, rate=Decimal(repr(row.rate)), mark_e9=mark_e9)
+        told.setdefault(row.instrument, []).append(rate)
+    return ToldFunding(rates=told, is_continuous=True, left_out=rates.dropped + rates.bad)

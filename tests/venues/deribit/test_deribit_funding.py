@@ -17,7 +17,7 @@ from crosswire.venues.deribit.wire.layout import Ticker
 from crosswire.venues.instrument import E9, Instrument
 from crosswire.venues.market import Market
 from crosswire.venues.money.funding import FundingRate
-from crosswire.venues.money.rates import FeedRates, rates_of
+from crosswire.venues.money.rates import FeedRates, told_continuously
 from crosswire.venues.money.told import ToldFunding
 from tests.support.captures import pcap, udp_frame
 from tests.support.deribit_setup import (
@@ -52,6 +52,10 @@ def read(capture: Path, market: Market) -> FeedRates:
     setup = setup_of(capture, market)
     with Replay([capture]) as replay:
         return read_rates(setup, replay)
+
+
+def rates_of(rates: FeedRates, place: int) -> list[FundingRate]:
+    return told_continuously(rates).rates.get(place, [])
 
 
 def funded_ticker(writer: PacketWriter, after_ms: int, rate: float, mark: float) -> bool:

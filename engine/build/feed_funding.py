@@ -21,7 +21,7 @@ from crosswire.venues.money.terms import HoldingTerms
 from crosswire.venues.money.told import ToldFunding
 
 DIFFERENCE_MAX = Decimal("0.0001")  # between a schedule's and the feed's rate: 1 bp of the position's value in 8 h
-SAME_PAYMENT_NS = 60 * NS_PER_S  # Binance's monthly files have a payment some milliseconds after its instant
+SAME_PAYMENT_NS = 60 * NS_PER_S  # a venue's own files have a payment some milliseconds after its instant
 STALE = "payments of funding whose rate was last told more than a minute before"
 SILENT = "silences of the feed over a full hour, at which funding may have been due"
 

@@ -413,7 +413,7 @@ def test_a_far_order_that_was_let_go_may_be_deleted_and_the_near_ones_are_all_th
 def test_an_unknown_message_is_passed_over_only_where_one_reading_fits() -> None:
     """Behind it come as many groups as leave the message that the header still counts; what begins them may mislead."""
     like_a_heartbeat = bridge.heartbeat() + bytes(36)  # as a group: 6 entries of 8 bytes
-    either = struct.pack("<HHHH", 1, 7, 0x4258, 1) + bytes(3)  # an unknown message, or a group of 7 entries of a byte
+    either = struct.pack("<HHHH", 1, 9, 0x4258, 1) + bytes(5)  # an unknown message, or a group of 9 entries of a byte
     cases = ((like_a_heartbeat + bridge.heartbeat(), 1), (either + bridge.heartbeat(), 0), (b"neither", 0))
     for rest, is_valid in cases:
         bench = BridgeBench()

@@ -219,7 +219,7 @@ def losing(channels: list[Channel]) -> Callable[[str], None]:
 
 
 def nothing(_why: str) -> None:
-    """A connection without depth costs no book: trades are missing until it is back, which its event says."""
+    """A connection without depth costs no book: trades and mark prices lack until it is back, which its event says."""
 
 
 def stall_of(channels: list[Channel], silence_s: float) -> Callable[[], str]:

@@ -19,7 +19,8 @@ from crosswire.venues.bridge.binance.importer import make_stream
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.recognise import recognise
 from crosswire.venues.bridge.binance.remark import BAD_LINES
-from crosswire.venues.bridge.binance.stream import OUTPUT_BYTES_PER_LINE_MAX, Stop, import_lines
+from crosswire.venues.bridge.binance.state import OUTPUT_BYTES_PER_LINE_MAX
+from crosswire.venues.bridge.binance.stream import Stop, import_lines
 from crosswire.venues.bridge.binance.terms import DEFAULT_TERMS
 from crosswire.venues.bridge.binance.text import RecordingError
 from tests.fuzz.target import Target, guard

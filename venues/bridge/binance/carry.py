@@ -8,7 +8,7 @@ from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.book.book import NO_ASK, NO_BID, Book, level_lots, make_books, worse_level
 from crosswire.venues.bridge.binance.remark import Remark, note
-from crosswire.venues.bridge.binance.stream import OUTPUT_BYTES_PER_LINE_MAX, Chain, Stream
+from crosswire.venues.bridge.binance.state import OUTPUT_BYTES_PER_LINE_MAX, Chain, Stream
 from crosswire.venues.bridge.wire.encoder import FeedWriter, book_bytes_max
 from crosswire.venues.bridge.wire.layout import Level
 from crosswire.venues.side import ASK, BID

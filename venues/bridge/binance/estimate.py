@@ -28,7 +28,8 @@ from crosswire.venues.bridge.binance.clock import STEP_NS, keep_time
 from crosswire.venues.bridge.binance.json import scan_line
 from crosswire.venues.bridge.binance.line import Number, Seen, to_ns
 from crosswire.venues.bridge.binance.remark import Remark
-from crosswire.venues.bridge.binance.stream import Stream, leave_out, read_exchange_time
+from crosswire.venues.bridge.binance.state import Stream
+from crosswire.venues.bridge.binance.stream import leave_out, read_exchange_time
 from crosswire.venues.bridge.binance.text import RecordingError
 from crosswire.venues.bridge.binance.window import slide
 

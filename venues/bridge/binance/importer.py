@@ -41,15 +41,8 @@ from crosswire.venues.bridge.binance.remark import (
     describe,
     warnings_of,
 )
-from crosswire.venues.bridge.binance.stream import (
-    NO_STREAM,
-    OUTPUT_BYTES_PER_LINE_MAX,
-    Stop,
-    Stream,
-    give_up_held,
-    import_lines,
-    make_held_text,
-)
+from crosswire.venues.bridge.binance.state import NO_STREAM, OUTPUT_BYTES_PER_LINE_MAX, Stream, make_held_text
+from crosswire.venues.bridge.binance.stream import Stop, give_up_held, import_lines
 from crosswire.venues.bridge.binance.terms import (
     Terms,
     channel_id_of,

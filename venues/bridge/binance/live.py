@@ -18,9 +18,8 @@ from crosswire.venues.bridge.binance.importer import make_stream
 from crosswire.venues.bridge.binance.json import scan_line
 from crosswire.venues.bridge.binance.market import Market
 from crosswire.venues.bridge.binance.remark import Remark
+from crosswire.venues.bridge.binance.state import Chain, Stream
 from crosswire.venues.bridge.binance.stream import (
-    Chain,
-    Stream,
     end_book,
     end_replay,
     forget_held,

@@ -16,14 +16,13 @@ Source: developers.binance.com, "How to manage a local order book correctly" (sp
 """
 
 from enum import IntEnum
-from typing import Annotated
 
 from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.raw import copy_bytes
-from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i64, size_of, u8, view
+from crosswire.nic.memory.struct import Array, address_of, size_of, view
 from crosswire.nic.unit.compile import compiled
-from crosswire.venues.book.book import NO_ASK, NO_BID, Book, clear_book, set_level
-from crosswire.venues.bridge.binance.clock import Clock, doubt_exchange_time, keep_time
+from crosswire.venues.book.book import NO_ASK, NO_BID, clear_book, set_level
+from crosswire.venues.bridge.binance.clock import doubt_exchange_time, keep_time
 from crosswire.venues.bridge.binance.json import (
     NEWLINE,
     QUOTE,
@@ -34,14 +33,13 @@ from crosswire.venues.bridge.binance.kinds import (
     CASE_BIT,
     NAMELESS,
     PARTIAL_LEVELS_MAX,
-    StreamName,
     kind_of_other,
     read_name,
 )
-from crosswire.venues.bridge.binance.line import LEVELS_MAX, Line, Number, Seen, fail, to_ns
+from crosswire.venues.bridge.binance.line import Line, Number, Seen, fail, to_ns
 from crosswire.venues.bridge.binance.mark_price import EVENT_MARK_PRICE, is_mark_price, read_mark_price
 from crosswire.venues.bridge.binance.market import Market
-from crosswire.venues.bridge.binance.remark import Remark, Remarks, note
+from crosswire.venues.bridge.binance.remark import Remark, note
 from crosswire.venues.bridge.binance.require import (
     BOOK_TICKER_KEYS,
     DEPTH_KEYS,
@@ -51,9 +49,16 @@ from crosswire.venues.bridge.binance.require import (
     require_trade,
 )
 from crosswire.venues.bridge.binance.sbe import EVENT_DEPTH, EVENT_QUOTE, EVENT_TRADE, take_trade
+from crosswire.venues.bridge.binance.state import (
+    HELD_BYTES_MAX,
+    NO_STREAM,
+    OUTPUT_BYTES_PER_LINE_MAX,
+    Chain,
+    HeldHeader,
+    Stream,
+)
 from crosswire.venues.bridge.wire.encoder import (
     FeedWriter,
-    book_bytes_max,
     write_definition,
     write_delta,
     write_mark_price,
@@ -64,35 +69,18 @@ from crosswire.venues.bridge.wire.encoder import (
 from crosswire.venues.bridge.wire.layout import (
     BestBidAsk,
     BookDelta,
-    InstrumentDefinition,
-    Level,
     MarkPrice,
     Snapshot,
     Trade,
 )
-from crosswire.venues.instrument import SYMBOL_BYTES
 from crosswire.venues.side import ASK, BID, BUY, SELL
 
-LINE_BYTES_MAX = 1 << 22  # a line of LEVELS_MAX levels a side is shorter
-HELD_BYTES_MAX = 1 << 26  # deltas held for a snapshot: minutes of the busiest stream; beyond, the oldest are given up
-OUTPUT_BYTES_PER_LINE_MAX = book_bytes_max(2 * LEVELS_MAX) + book_bytes_max(0)  # the first has a definition before it
 ID_RESET_NS = 5 * NS_PER_S  # a delta so much later than one with higher ids is no copy, nor of a slower stream
 OTHERS_IN_ROW_MAX = 256  # deltas of a second stream without one of the first: the first has ended
 
 TIMES = Seen.EVENT_TIME | Seen.TRANSACTION_TIME
 
 
-class Chain(IntEnum):
-    """Where a stream's deltas stand."""
-
-    UNPROVEN = 0  # no snapshot yet
-    SNAPSHOT = 1  # the next delta may begin before the snapshot
-    LIVE = 2
-    BROKEN = 3  # until the next snapshot
-    CARRIED = 4  # the book is the one that the recording before this one ended with, if the next delta follows it
-
-
-NO_STREAM = -1
 NUL = 0
 
 
@@ -101,81 +89,6 @@ class Stop(IntEnum):
 
     DONE = 0  # no more text
     FULL = 1  # the writer's buffer must be emptied
-
-
-class Stream(Struct):
-    """One file's way from lines to packets. `position` and `end` bound the whole lines in `text`."""
-
-    market: i64  # Market
-    chain: i64  # Chain
-    last_id: i64  # of the last delta or snapshot that was in order
-    last_delta_ns: i64  # exchange time of the last delta that was in order; 0: none had one
-    position: i64
-    end: i64
-    held_position: i64  # replayed up to here, while `replaying`
-    held_end: i64
-    held_count: i64  # deltas in `held_text`
-    replaying: i64  # 1: held deltas are on their way out
-    lines: i64  # read, bad ones included
-    is_tail: i64  # 1: the line in `text` is the file's last and has no end of its own
-    deltas: i64  # packets by kind
-    levels: i64  # of deltas and snapshots
-    quotes: i64
-    trades: i64
-    mark_prices: i64
-    snapshots: i64
-    held: i64  # deltas that waited for a snapshot
-    dropped: i64  # deltas and snapshots that the book was already past
-    kept_speed: i64  # `StreamName.speed` of the depth stream that the book follows; NO_STREAM: of none yet
-    others_in_row: i64  # deltas of another one since its last
-    full_bids: i64  # levels of the fullest snapshot: one that has less, and few, is partial depth
-    full_asks: i64
-    maybe_partial: i64  # 1: every delta so far was two-sided, short, and removed nothing
-    top_bid_ticks: i64  # of all levels while that is so: then none of them was ever removed
-    top_ask_ticks: i64
-    bare_snapshots: i64  # published snapshots that do not name their symbol
-    strange_depth: i64  # depth deltas of other symbols
-    is_defined: i64  # 1: the definition, which comes before anything else, is published
-    keeps_book: i64  # 1: `book` is kept up to date, for the recording that follows
-    is_live: i64  # 1: the venue's own lines as they come, not a recording's
-    repeats: i64  # live: quotes, trades and mark prices that another connection had told already
-    old_snapshots: i64  # live: left out, as the deltas held begin behind them
-    last_quote_id: i64  # live: of the last one published
-    last_trade_id: i64
-    last_mark_ns: i64  # exchange time
-    held_first_id: i64  # live: what the first of the held deltas follows
-    held_last_id: i64  # live: of the last held delta
-    room_bytes: i64  # that one line may need in the writer's buffer
-    carried_bid_count: i64  # levels of the book that the recording before ended with
-    carried_ask_count: i64
-    symbol_length: i64
-    symbol: Annotated[Array, u8, SYMBOL_BYTES]
-    definition: InstrumentDefinition
-    clock: Clock
-    line: Line
-    name: StreamName
-    remarks: Remarks
-    delta: BookDelta
-    snapshot: Snapshot
-    quote: BestBidAsk
-    trade: Trade
-    mark_price: MarkPrice
-    text: Annotated[Pointer, u8]
-    held_text: Annotated[Pointer, u8]  # for each a `HeldHeader` and the line
-    book: Annotated[Pointer, Book]
-    carried_bids: Annotated[Pointer, Level]
-    carried_asks: Annotated[Pointer, Level]
-
-
-class HeldHeader(Struct, packed=True):
-    """Before each held line."""
-
-    line_number: i64
-
-
-def make_held_text() -> Array:
-    """Make room for held deltas. Untouched pages of it cost no memory."""
-    return array(u8, HELD_BYTES_MAX)
 
 
 @compiled

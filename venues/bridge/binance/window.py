@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from crosswire.nic.memory.struct import array, u8
-from crosswire.venues.bridge.binance.stream import LINE_BYTES_MAX, Stream
+from crosswire.venues.bridge.binance.state import LINE_BYTES_MAX, Stream
 from crosswire.venues.bridge.binance.text import CHUNK_BYTES, read_chunks
 
 

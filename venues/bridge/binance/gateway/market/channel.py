@@ -15,7 +15,7 @@ from crosswire.venues.bridge.binance.gateway.market.sender import Sender
 from crosswire.venues.bridge.binance.gateway.websocket import MESSAGE_BYTES_MAX
 from crosswire.venues.bridge.binance.live import bind_all, continue_packets, make_live_stream
 from crosswire.venues.bridge.binance.remark import ABOUT, Remark
-from crosswire.venues.bridge.binance.stream import Chain, Stream
+from crosswire.venues.bridge.binance.state import Chain, Stream
 from crosswire.venues.bridge.binance.terms import Terms
 from crosswire.venues.bridge.wire.encoder import FeedWriter
 

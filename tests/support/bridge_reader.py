@@ -95,6 +95,12 @@ class BridgeReader:
         if self.keeps_packets:
             self.packets.append(data)
 
+    def lose(self) -> None:
+        """Lose the next packet, however long it takes on a busy machine."""
+        self.socket.settimeout(WAIT_S)
+        self.socket.recv(PAYLOAD_BYTES_MAX + 1)
+        self.socket.settimeout(STEP_S)
+
     def until(self, condition: Callable[[], Any], seconds: float = WAIT_S) -> None:
         """Read until something is so."""
         deadline = time.monotonic() + seconds

@@ -117,10 +117,9 @@ class AccountCheck:
             self.lines.append(f"{name}: nothing is traded there yet, asked again in {RETRY_S:g} s: {why}")
             self._retry_s[number] = time.monotonic() + RETRY_S
             return False
-        if not self._deliver(number, told):
-            return False
-        positions = "positions and open orders" if told.position_lots is not None else "open orders, not positions,"
-        self.lines.append(f"{name}: {positions} compared with {source.name}")
+        if self._deliver(number, told):
+            positions = "positions and open orders" if told.position_lots is not None else "open orders, not positions,"
+            self.lines.append(f"{name}: {positions} compared with {source.name}")
         return True
 
     def _deliver(self, number: int, told: ToldAccount) -> bool:

@@ -16,6 +16,7 @@ TCP = ("", "_segment", "_receive", "_send", "_timers", "_ring", "_ring_rules", "
 SLOW_JOURNAL = "killed or shared_journal_is or full_disk or that_is_full or follow_one_another or without_a_segment"
 NOT_FUZZ = ["-k", "not fuzz"]  # nothing but that no byte is read which is not there
 SOME_LONG = ["-k", "not fuzz and (not long_runs or 1-True or 2-False)"]
+NO_EXCHANGE = ["-k", "not new_process and not fills_whose and not exchange_that_forgot"]
 NOT_LONG = ["-k", "not fuzz and not long_runs and not open_orders_of_a and not never_read and not test_longer"]
 
 
@@ -91,7 +92,7 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
     "exposure": (_named("strategies", "exposure"), ["tests/strategies/test_exposure.py"]),
     "starbase-resume": (
         _named("venues/starbase/orders", "resume"),
-        [f"{STARBASE}_resume.py", f"{STARBASE}_resend.py", *NOT_LONG],
+        [f"{STARBASE}_resume.py", *NO_EXCHANGE],
     ),
     "starbase-state": (
         _named("venues/starbase/orders", "state"),

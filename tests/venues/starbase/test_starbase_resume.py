@@ -266,12 +266,15 @@ def test_a_quote_that_lives_is_answered_and_stays_with_its_link(written: int, li
     assert (quoted.sent_ticks, quoted.sent_lots, session.quote_link) == (105, 4, link)
 
 
+@pytest.mark.parametrize("without_a_match", [0, 3])
 @pytest.mark.parametrize("first", [1, 2, 5000])
-def test_fills_that_were_booked_are_known_and_the_next_is_counted_on(first: int) -> None:
+def test_fills_that_were_booked_are_known_and_the_next_is_counted_on(first: int, without_a_match: int) -> None:
+    """The account's last fills may have come without a match; they are booked as well."""
     session = Bench().session
     fills = [ResumedFill(first + place, 300 + place // 2, 900 + place % 2) for place in range(6)]
-    resume_session(session, Resumed([5, 5, 0, 0], 0, first + 5, [], fills))
-    assert (session.last_execution_id, session.fills.count) == (first + 5, first + 5)
+    last = first + 5 + without_a_match
+    resume_session(session, Resumed([5, 5, 0, 0], 0, last, [], fills))
+    assert (session.last_execution_id, session.fills.count) == (last, last)
     for fill in fills:
         key = session.fills.keys[fill.execution_id - 1]
         assert (key.match_id, key.order_id) == (fill.match_id, fill.exchange_order_id)

@@ -22,14 +22,15 @@ SKIPPED_NUMBERS = 1 << 16
 def resume_session(session: StarbaseSession, resumed: Resumed) -> None:
     """Go on from what an earlier process wrote down. A link without any numbers resets its own."""
     session.quote_id = resumed.quote_id
-    session.last_execution_id = session.fills.count = resumed.execution_id or 0
     for fill in resumed.fills:
         _resume_fill(session, fill)
+    # As the engine's account goes on: a fill without a match, which can't be told again, may have been the last.
+    session.last_execution_id = session.fills.count = resumed.execution_id or 0
     # A quote that is not answered yet was sent after the one that lives.
     for order in sorted(resumed.orders):
         _resume_order(session, order)
     for number in range(session.link_count):
-        sent, processed = resumed.numbers[2 * number : 2 * number + 2]
+        sent, processed = resumed.numbers[2 * number], resumed.numbers[2 * number + 1]
         link = session.links[number]
         if sent != 0:
             link.logons = link.is_resumed = session.is_resumed = 1
@@ -42,7 +43,6 @@ def _resume_fill(session: StarbaseSession, fill: ResumedFill) -> None:
     """Know a fill that was booked, so that it is not told again; in the order of execution ids."""
     session.fills.count = fill.execution_id - 1
     add_fill_once(session.fills, fill.match_id, fill.exchange_order_id)
-    session.last_execution_id = session.fills.count = fill.execution_id
 
 
 def _resume_order(session: StarbaseSession, each: ResumedOrder) -> None:

@@ -479,7 +479,7 @@ def attempt(
     if plan.size_e9 > 0:
         choose_lots(plan, instrument_of(legs, desk, buy), instrument_of(legs, desk, sell), legs.carry_e9)
     if plan.size_e9 < max(1, strategy.size_min_e9) or plan.buy_lots == 0:
-        return Blocked.POSITION if limit_e9 < max(1, strategy.size_min_e9) else Blocked.NO_SIZE
+        return Blocked.POSITION if limit_e9 < strategy.size_min_e9 else Blocked.NO_SIZE
     return Blocked.NONE if start_trade(legs, desk, buy, sell, plan, 1, opportunity) else Blocked.IN_FLIGHT
 
 

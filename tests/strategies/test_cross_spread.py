@@ -26,6 +26,7 @@ from tests.support.paths import ROOT
 
 PARAMETERS = LEG_PARAMETERS | {"position_max": 10, "book_age_max_ms": 1_000}
 MS = 1_000_000
+BOTH_WAYS = pytest.mark.parametrize("in_lots", [1, 0])
 
 
 def make(given: dict[str, Instrument] | None = None, **changes: Any) -> Harness:
@@ -188,7 +189,8 @@ def test_thresholds_that_are_changed_are_what_is_built_with_them(
         assert bytes(getattr(changed.strategy, name)) == bytes(getattr(built.strategy, name))
 
 
-def test_a_threshold_is_changed_while_it_trades() -> None:
+@pytest.mark.parametrize("next_book", ["a", "b"])
+def test_a_threshold_is_changed_while_it_trades(next_book: str) -> None:
     harness = make(threshold_bps=50)
     books = {"a": ([(999, 9)], [(1000, 1)]), "b": ([(1003, 1)], [(1010, 9)])}
     for name, (bids, asks) in books.items():
@@ -196,7 +198,8 @@ def test_a_threshold_is_changed_while_it_trades() -> None:
     assert harness.orders == []
     harness.change_parameters(threshold_bps=5)
     assert harness.orders == []  # from the next book on
-    harness.set_book("a", bids=[(999, 8)], asks=[(1000, 1)])
+    bids, asks = books[next_book]
+    harness.set_book(next_book, bids=bids, asks=asks)
     assert [order.side for order in harness.orders] == [BUY, SELL]
     with pytest.raises(ValueError, match="threshold_bps = 5001: must be -5000 to 5000 bps"):
         harness.change_parameters(threshold_bps=5001)
@@ -226,8 +229,10 @@ def test_slippage_widens_the_limits_and_not_the_decision() -> None:
     ]
 
 
-def test_an_opportunity_lasts_while_the_edge_does() -> None:
+@BOTH_WAYS
+def test_an_opportunity_lasts_while_the_edge_does(in_lots: int) -> None:
     harness = make(cooldown_us=1_000_000)
+    harness.strategy.even_pairs *= in_lots
     quote(harness, "a", 999, 1000)
     quote(harness, "b", 1002, 1003, size=2)
     start_ns = harness.desk.now_ns
@@ -317,15 +322,19 @@ def test_an_opportunity_ends_when_its_older_book_is_too_old_whenever_that_is_not
     assert harness.strategy.legs.opportunities.silenced == (0 if goes_on else 1)
 
 
-def test_blocked_by_no_size() -> None:
+@BOTH_WAYS
+def test_blocked_by_no_size(in_lots: int) -> None:
     harness = make(size_min="0.5")
+    harness.strategy.even_pairs *= in_lots
     quote(harness, "a", 999, 1000, size="0.499")
     quote(harness, "b", 1002, 1003)
     assert (harness.orders, blocked(harness)) == ([], [Blocked.NO_SIZE])
 
 
-def test_blocked_by_position() -> None:
+@BOTH_WAYS
+def test_blocked_by_position(in_lots: int) -> None:
     harness = make(position_max="1.5", cooldown_us=0)
+    harness.strategy.even_pairs *= in_lots
     for _ in range(3):
         quote(harness, "a", 999, 1000)
         quote(harness, "b", 1002, 1003)
@@ -356,12 +365,15 @@ def test_blocked_by_the_trade_before(changes: dict[str, int], after_ns: int, rea
 
 def test_size_on_offer_is_taken_once() -> None:
     harness = make(open_trades_max=9)
+    harness.otherwise = fill(after_ns=10 * MS)
     quote(harness, "a", 999, 1000)
     quote(harness, "b", 1002, 1003)
     quote(harness, "b", 1002, 1003, size=7)  # a has not changed since its asks were taken
     assert len(harness.orders) == 2
     quote(harness, "a", 999, 1000)
     assert len(harness.orders) == 4
+    harness.advance(20 * MS)
+    assert [row["trade_id"] for row in harness.trades] == sorted({order.trade_id for order in harness.orders})
 
 
 def test_reducing_positions_needs_less() -> None:

@@ -1,5 +1,6 @@
 """The cross-spread signal at its edges: what is ruled out, what just pays, what was asked for, and what is held."""
 
+from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -8,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crosswire.nic.unit.compile import NO_JIT
+from crosswire.strategies import cross_spread
 from crosswire.strategies.legs import pair_number
 from crosswire.strategies.opportunity import OPPORTUNITIES_MAX, Blocked
 from crosswire.strategies.trades import TradeState
 from crosswire.testing import Harness, fill, linear, miss
 from crosswire.venues.side import BUY, SELL
-from tests.strategies.test_cross_spread import MS, blocked, held, make, quote, wander
-
-BOTH_WAYS = pytest.mark.parametrize("in_lots", [1, 0])
+from tests.strategies.test_cross_spread import BOTH_WAYS, MS, blocked, held, make, quote, wander
 
 
 def free(names: str = "ab") -> dict[str, Any]:
@@ -130,6 +131,64 @@ def test_nothing_is_closed_that_is_not_held_on_both_sides(a: int, b: int, in_lot
     assert [order for order in legs_of(harness) if order[:2] == ("a", BUY)] == []
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    ("held", "under_way", "lots"),
+    [
+        ((600, 0), (0, 0), 400),
+        ((0, -700), (0, 0), 300),
+        ((600, -700), (0, 0), 300),
+        ((600, 0), (50, 0), 350),
+        ((0, -700), (0, 50), 250),
+    ],
+)
+def test_the_leg_with_less_room_left_limits_both(
+    held: tuple[int, int], under_way: tuple[int, int], lots: int, in_lots: int
+) -> None:
+    """Of 1,000 lots a listing, orders under way taken as filled; `a` is bought, `b` sold."""
+    harness = make(free(), threshold_bps=0, close_threshold_bps=0, position_max=1)
+    harness.strategy.even_pairs *= in_lots
+    hold(harness, a=held[0], b=held[1])
+    harness.desk.positions[0].open_buy_lots, harness.desk.positions[1].open_sell_lots = under_way
+    quote(harness, "a", 999, 1000)
+    quote(harness, "b", 1001, 1002)
+    assert legs_of(harness) == [("a", BUY, lots), ("b", SELL, lots)]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    ("held", "under_way", "lots"),
+    [
+        ((-600, 700), (0, 0), 600),
+        ((-700, 600), (0, 0), 600),
+        ((-600, 700), (50, 0), 550),
+        ((-700, 600), (0, 50), 550),
+    ],
+)
+def test_no_more_is_closed_than_either_side_holds(
+    held: tuple[int, int], under_way: tuple[int, int], lots: int, in_lots: int
+) -> None:
+    """Orders under way taken as filled."""
+    harness = make(free(), threshold_bps=20, close_threshold_bps=0)
+    harness.strategy.even_pairs *= in_lots
+    hold(harness, a=held[0], b=held[1])
+    harness.desk.positions[0].open_buy_lots, harness.desk.positions[1].open_sell_lots = under_way
+    quote(harness, "a", 999, 1000)
+    quote(harness, "b", 1001, 1002)
+    assert legs_of(harness) == [("a", BUY, lots), ("b", SELL, lots)]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("last", ["a", "b"])
+def test_one_tick_is_a_price_as_any_other(last: str, in_lots: int) -> None:
+    harness = make({"a": linear("0.1", taker_fee_bps=0), "b": linear("1", taker_fee_bps=0)})
+    harness.strategy.even_pairs *= in_lots
+    books: dict[str, dict[str, Any]] = {"a": {"asks": [("0.1", 5)]}, "b": {"bids": [(1, 5)]}}
+    for name in sorted(books, key=lambda name: name == last):
+        harness.set_book(name, **books[name])
+    assert [(order.name, order.side, order.price_ticks) for order in harness.orders] == [("a", BUY, 1), ("b", SELL, 1)]
+
+
 def test_the_closing_threshold_may_be_the_opening_one() -> None:
     harness = make(threshold_bps=1, close_threshold_bps=1)
     assert harness.strategy.open_rates_e9[0] == harness.strategy.close_rates_e9[0]
@@ -238,7 +297,8 @@ def test_what_lies_on_a_stale_book_leaves_no_trace_in_the_table() -> None:
 
 
 def test_less_than_a_lot_of_one_side_is_no_size() -> None:
-    harness = make({"a": linear(), "b": linear(lot="0.02")})
+    # Of the pair beside it, of `a` and `c`, the lots are equal.
+    harness = make({"a": linear(), "b": linear(lot="0.02"), "c": linear()})
     quote(harness, "a", 999, 1000, size="0.005")
     quote(harness, "b", 1010, 1011)
     assert (harness.orders, blocked(harness)) == ([], [Blocked.NO_SIZE])
@@ -309,3 +369,83 @@ def test_two_legs_with_speed_bumps_earn_both_moves(edge_bps: int, trades: bool) 
         quote(harness, "b", 900 + step % 2, 1100 + step % 2)
     quote(harness, "b", Fraction(10_020 * (10_000 + edge_bps) // 10_000 + 1, 10), 1101)
     assert bool(harness.orders) == trades
+
+
+UNCOMPILED = pytest.mark.skipif(not NO_JIT, reason="what compiled code calls can't be counted")
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, *names: str) -> Counter[str]:
+    """Count how often the strategy calls each of these: what it does stays the same, and takes longer."""
+    calls: Counter[str] = Counter()
+
+    def counted(name: str, function: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            calls[name] += 1
+            return function(*arguments)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(cross_spread, name, counted(name, getattr(cross_spread, name)))
+    return calls
+
+
+@UNCOMPILED
+def test_books_without_an_edge_are_looked_at_no_closer(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = count_calls(monkeypatch, "compare", "end_opportunity")
+    harness = make()
+    for bid in (999, 998, 999):
+        quote(harness, "a", bid, 1001)
+        quote(harness, "b", bid, 1001)
+    assert calls == {}
+    quote(harness, "b", 1003, 1004)
+    assert calls["compare"] > 0
+    # What sells at `a` was never open, so it does not end.
+    assert calls["end_opportunity"] == 0
+
+
+@UNCOMPILED
+@BOTH_WAYS
+def test_what_is_blocked_is_planned_only_to_tell_what_a_peak_offers(
+    monkeypatch: pytest.MonkeyPatch, in_lots: int
+) -> None:
+    """By the way of planning that the pair allows."""
+    calls = count_calls(monkeypatch, "walk", "match_tops")
+    way = "match_tops" if in_lots else "walk"
+    harness = make(cooldown_us=1_000_000)
+    harness.strategy.even_pairs *= in_lots
+    quote(harness, "a", 999, 1000)
+    quote(harness, "b", 1002, 1003)
+    assert (len(harness.orders), calls) == (2, {way: 1})
+    quote(harness, "b", 1002, 1003, size=6)
+    assert calls == {way: 1}
+    quote(harness, "b", 1003, 1004)
+    assert (len(harness.orders), calls) == (2, {way: 2})
+
+
+@UNCOMPILED
+@BOTH_WAYS
+def test_no_room_is_planned_for_once(monkeypatch: pytest.MonkeyPatch, in_lots: int) -> None:
+    calls = count_calls(monkeypatch, "walk", "match_tops")
+    harness = make(free(), threshold_bps=0, position_max=1)
+    harness.strategy.even_pairs *= in_lots
+    hold(harness, a=1000)
+    quote(harness, "a", 999, 1000)
+    quote(harness, "b", 1002, 1003)
+    quote(harness, "b", 1002, 1003, size=6)
+    assert (harness.orders, calls.total()) == ([], 1)
+
+
+@UNCOMPILED
+@BOTH_WAYS
+def test_what_would_close_is_not_planned_while_it_is_blocked(monkeypatch: pytest.MonkeyPatch, in_lots: int) -> None:
+    calls = count_calls(monkeypatch, "walk", "match_tops")
+    harness = make(free(), threshold_bps=50, close_threshold_bps=0, cooldown_us=1_000_000)
+    harness.strategy.even_pairs *= in_lots
+    hold(harness, a=-2000, b=2000)
+    quote(harness, "a", 999, 1000)
+    quote(harness, "b", 1002, 1003)
+    assert (len(harness.orders), calls.total()) == (2, 1)
+    quote(harness, "a", 999, 1000)
+    quote(harness, "b", 1002, 1003)
+    assert (len(harness.orders), calls.total()) == (2, 1)

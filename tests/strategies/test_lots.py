@@ -138,7 +138,7 @@ def test_what_certainty_is_computed_of_is_precise_and_never_wraps(tick_e9: int) 
     traded = {"a": linear(Decimal(tick_e9) / E9, "1", 0), "b": linear("0.1", "1", 1_000)}
     terms = {"position_max": 1, "instruments": ["a", "b"], "threshold_bps": 0}
     plain: Any = Harness(CrossSpread, LEG_PARAMETERS | terms, traded).strategy.factors[0]
-    assert 1 << 27 <= plain.open_cost <= plain.sale <= 1 << 28
+    assert 1 << 27 <= plain.open_cost == plain.close_cost <= plain.sale <= 1 << 28
     assert plain.slack == 1
     traded["a"] = linear(Decimal(tick_e9) / E9, "1", 1_000)
     for each in traded.values():
@@ -171,16 +171,17 @@ def test_prices_of_held_orders_are_never_certain() -> None:
         assert not is_certain(strategy, buy, sell, 1, 1 << 32)
 
 
+@pytest.mark.parametrize(("bought", "sold"), ["ab", "ba"])
 @pytest.mark.parametrize("size_min", ["0", "0.06"])
-def test_what_pays_for_certain_is_asked_for_before_it_is_entered(size_min: str) -> None:
+def test_what_pays_for_certain_is_asked_for_before_it_is_entered(size_min: str, bought: str, sold: str) -> None:
     """Up to a size of just the least."""
     traded = {"a": linear("0.5", "0.02"), "b": linear("0.5", "0.02")}
     terms = {"position_max": 1, "instruments": ["a", "b"], "size_min": size_min}
     harness = Harness(CrossSpread, LEG_PARAMETERS | terms, traded)
     strategy, desk = harness.strategy, harness.desk
-    harness.set_book("a", asks=[("50000", "0.06")])
-    harness.change_book("b", bids=[("50500", "0.1")])
-    on_book(strategy, desk, 1)
+    harness.set_book(bought, asks=[("50000", "0.06")])
+    harness.change_book(sold, bids=[("50500", "0.1")])
+    on_book(strategy, desk, harness.index(sold))
     assert (desk.request_count, desk.catch_up_due) == (2, 1)
     assert [request.qty_lots for request in list(desk.requests)[:2]] == [3, 3]
     assert strategy.legs.trades[0].state == TradeState.FREE
@@ -188,6 +189,7 @@ def test_what_pays_for_certain_is_asked_for_before_it_is_entered(size_min: str) 
     catch_up_if_due(strategy, desk)
     trade = strategy.legs.trades[0]
     assert (trade.state, trade.open_orders, trade.intended_e9) == (TradeState.WORKING, 2, 6 * 10**7)
+    assert (trade.buy, trade.sell) == (harness.index(bought), harness.index(sold))
     assert trade.trade_id == desk.requests[0].trade_id == desk.requests[1].trade_id
     assert strategy.legs.opportunities.open_pairs != 0
     assert desk.catch_up_due == 0

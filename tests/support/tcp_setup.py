@@ -173,6 +173,7 @@ class Client:
         room: Array = array(u8, max(len(frame), 1))
         ctypes.memmove(address_of(room), frame, len(frame))
         if machine.process(self.tcp, address_of(room), len(frame), self.now_ns):
+            assert self.tcp.payload.length > 0
             self.delivered += ctypes.string_at(self.tcp.payload.address, self.tcp.payload.length)
         self.take()
 

@@ -149,6 +149,23 @@ def test_a_new_connection_begins_anew() -> None:
     assert client.tcp.reassembly.run_count == 0
 
 
+@pytest.mark.parametrize("left", ["in flight", "to be acknowledged", "lingering"])
+def test_a_connection_that_is_opened_over_another_has_none_of_its_timers(left: str) -> None:
+    client = Client().establish()
+    assert client.tcp.established == 1
+    if left == "in flight":
+        client.send(b"a")
+    elif left == "to be acknowledged":
+        client.peer(ACK, 0, 0, b"a")
+    else:
+        client.close()
+        client.peer(ACK | FIN, 0, 1)
+        assert client.state == TcpState.TIME_WAIT
+    (syn,) = client.open()
+    assert (syn.flags, client.tcp.established) == (SYN, 0)
+    assert next_timer_ns(client.tcp) == client.now_ns + NS_PER_S
+
+
 # What is not believed: lengths, checksums, addresses.
 
 

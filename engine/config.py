@@ -81,7 +81,7 @@ class LiveVenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     coalesce_us: int | None = None  # receive interrupts' delay while it runs; None leaves the interface as it is
     flow_steering: bool = False  # have the interface put the groups on `queue`
     frames: int = 4096  # that the ring of market data has room for, a power of two
-    timestamps: Literal["poll", "software"] = "poll"  # of market data: when it was polled, or received by the kernel
+    timestamps: Literal["poll", "software", "hardware"] = "poll"  # of market data: by the poll, the kernel, the card
     exchange_interface: str = ""  # where `crosswire exchange` publishes from
 
 

@@ -22,6 +22,7 @@ from crosswire.nic.host.signals import note_signals
 from crosswire.nic.host.testbed import in_namespace
 from crosswire.nic.memory.raw import load_i64_acquire
 from crosswire.nic.memory.struct import address_of
+from crosswire.nic.rings.receive_times import SOFTWARE
 from crosswire.nic.rings.ring import NEVER_NS, Frame, poll, release
 from crosswire.nic.rings.sockets.af_packet import AfPacketRing, AfPacketSocket
 from crosswire.nic.rings.sockets.send_slots import SLOT_BYTES
@@ -135,7 +136,7 @@ def run_capture(options: CaptureOptions, say: Callable[[str], None]) -> CaptureS
                 there.enter_context(in_namespace(options.namespace))
             steered = [(group.ip, group.port, group.source_ip) for group in groups]
             owner = closing.enter_context(
-                AfPacketSocket(options.interface, udp=steered, frames=RING_FRAMES, kernel_times=True)
+                AfPacketSocket(options.interface, udp=steered, frames=RING_FRAMES, stamped=SOFTWARE)
             )
             drops = closing.enter_context(InterfaceDrops(options.interface))
             closing.enter_context(Membership(options.interface, groups))

@@ -8,6 +8,7 @@ from typing import Any
 from crosswire.engine.build.venue import make_parts, order_flow
 from crosswire.engine.config import ConfigError, LiveVenueConfig, RunConfig, VenueConfig, parse_endpoint, parse_mac
 from crosswire.engine.venue import VenueParts
+from crosswire.nic.host.card_clock import check_card_clock
 from crosswire.nic.host.interface import InterfaceDrops
 from crosswire.nic.host.multicast import Group, Membership, is_multicast
 from crosswire.nic.host.offload import Offload
@@ -16,7 +17,7 @@ from crosswire.nic.memory.struct import Struct
 from crosswire.nic.packet import Flow
 from crosswire.nic.rings.dpdk.dpdk import DpdkPort, DpdkRing
 from crosswire.nic.rings.joined import make_joined_ring
-from crosswire.nic.rings.receive_times import POLL, SOFTWARE
+from crosswire.nic.rings.receive_times import HARDWARE, POLL
 from crosswire.nic.rings.sockets.af_packet import AfPacketRing, AfPacketSocket
 from crosswire.nic.rings.sockets.tcp import TcpSocket, TcpSocketRing
 from crosswire.nic.rings.sockets.udp import UdpSocket, UdpSocketRing
@@ -27,6 +28,7 @@ from crosswire.nic.tcp.connection import Gateway, TcpConnections
 from crosswire.nic.tcp.ring import TcpEndpoints, make_tcp_ring
 from crosswire.venues.market import Market
 
+KERNEL_RINGS = ("af_packet", "sockets")  # the kernel has a hand in their frames, and tells their stamps
 MARKET_RINGS = {"af_xdp": AfXdpRing, "af_packet": AfPacketRing, "sockets": UdpSocketRing, "dpdk": DpdkRing}
 
 
@@ -156,10 +158,10 @@ def open_market(
     """Open the market data ring; return its owner, and what kind of ring was obtained."""
     live = venue.live
     assert live is not None
+    if live.timestamps == HARDWARE and live.ring in KERNEL_RINGS:
+        check_card_clock(live.interface)
     if live.ring == "sockets":
-        udp = UdpSocket(
-            live.interface, groups, busy_poll_us=live.busy_poll_us, kernel_times=live.timestamps == SOFTWARE
-        )
+        udp = UdpSocket(live.interface, groups, busy_poll_us=live.busy_poll_us, stamped=live.timestamps)
         return closing.enter_context(udp), "sockets"
     market, obtained = open_bypass(venue, live, groups, connections, closing)
     closing.enter_context(Membership(live.interface, groups))
@@ -174,15 +176,14 @@ def open_bypass(
     closing: ExitStack,
 ) -> tuple[Any, str]:
     """Open a ring that takes the frames before, or beside, the kernel's stack."""
-    if live.timestamps != POLL and live.ring != "af_packet":
+    if live.timestamps != POLL and live.ring not in KERNEL_RINGS:
         raise ConfigError(
             f'venue {venue.name}: live.timestamps = "{live.timestamps}": {live.ring} takes frames before the'
-            ' kernel could stamp them; set it to "poll", or the ring to "af_packet" or "sockets"'
+            ' kernel could tell their stamps; set it to "poll", or the ring to "af_packet" or "sockets"'
         )
     steered = tuple((group.ip, group.port, group.source_ip) for group in groups)
     if live.ring == "af_packet":
-        stamped = live.timestamps == SOFTWARE
-        packets = AfPacketSocket(live.interface, udp=steered, frames=live.frames, kernel_times=stamped)
+        packets = AfPacketSocket(live.interface, udp=steered, frames=live.frames, stamped=live.timestamps)
         return closing.enter_context(packets), "af_packet"
     if live.ring == "dpdk":
         if not live.device:

@@ -1,4 +1,4 @@
-"""What a card says of itself and is told, by the ioctl that ethtool(8) was made for: SIOCETHTOOL.
+"""What a card says of itself and is told, by the ioctls of ethtool(8), SIOCETHTOOL, and of hwstamp_ctl(8).
 
     linux/ethtool.h: a command, then what it asks for; `struct ifreq` has the interface's name and the address of that
 
@@ -17,7 +17,7 @@ from crosswire.nic.host.interface import interface_index
 from crosswire.nic.host.netlink import ask_netlink, attributes
 from crosswire.nic.host.process import HostError
 
-_SIOCETHTOOL, _SIOCGIFFLAGS = 0x8946, 0x8913
+_SIOCETHTOOL, _SIOCGIFFLAGS, _SIOCGHWTSTAMP = 0x8946, 0x8913, 0x89B1
 _IFF_UP, _IFF_RUNNING = 0x1, 0x40
 _DRIVER, _RULE_COUNT, _RULE, _RULES, _QUEUE_TABLE = 0x03, 0x2E, 0x2F, 0x30, 0x38
 _STRINGS, _SET_INFO, _GET_FEATURES, _SET_FEATURES, _STAMPS = 0x1B, 0x37, 0x3A, 0x3B, 0x41
@@ -78,6 +78,16 @@ class Stamps:
     clock: int
     filters: int
 
+    @property
+    def lacks(self) -> list[str]:
+        """What is missing for a stamp of the card's on every received frame."""
+        wanted = {
+            "no clock (PHC)": self.clock >= 0,
+            "no hardware receive stamps": self.kinds & RECEIVE_HARDWARE,
+            "not for every frame": self.filters & FILTER_ALL,
+        }
+        return [what for what, is_there in wanted.items() if not is_there]
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -104,19 +114,19 @@ class Card:
     peer: str = ""  # a veth's other end, if it is in the same network namespace
 
 
-def _call(interface: str, request: bytes) -> bytes:
+def _call(interface: str, request: bytes, code: int = _SIOCETHTOOL) -> bytes:
     """Ask for one command; OSError as the kernel says."""
     room = ctypes.create_string_buffer(request, len(request))
     asked = struct.pack("<16sQ16x", interface.encode(), ctypes.addressof(room))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCETHTOOL, asked)
+        fcntl.ioctl(any_socket, code, asked)
     return room.raw
 
 
-def _try(interface: str, request: bytes) -> bytes | None:
+def _try(interface: str, request: bytes, code: int = _SIOCETHTOOL) -> bytes | None:
     """Ask for one command; None if the driver does not have it. HostError: no such interface, or not allowed."""
     try:
-        return _call(interface, request)
+        return _call(interface, request, code)
     except OSError as error:
         if error.errno in _REFUSED:
             return None
@@ -196,12 +206,19 @@ def _read_driver(interface: str) -> str | None:
     return None if got is None else got[4:36].split(b"\0")[0].decode()
 
 
-def _read_stamps(interface: str) -> Stamps | None:
+def read_stamps(interface: str) -> Stamps | None:
+    """Read what the card can stamp; None: the driver tells nothing of it."""
     got = _try(interface, struct.pack("<I", _STAMPS) + bytes(40))
     if got is None:
         return None
     kinds, clock, _, filters = struct.unpack_from("<IiI12xI", got, 4)
     return Stamps(kinds, clock, filters)
+
+
+def read_stamp_filter(interface: str) -> int:
+    """Read which received frames the card is told to stamp, as HWTSTAMP_FILTER_*; 0: none, or it does not tell."""
+    got = _try(interface, bytes(12), _SIOCGHWTSTAMP)  # struct hwtstamp_config
+    return 0 if got is None else int(struct.unpack_from("<iii", got)[2])
 
 
 def _read_spread(interface: str) -> tuple[int, ...] | None:
@@ -257,7 +274,7 @@ def read_card(interface: str) -> Card:
         has_carrier=bool(flags & _IFF_RUNNING),
         features=read_features(interface),
         groups=groups,
-        stamps=_read_stamps(interface),
+        stamps=read_stamps(interface),
         spread=_read_spread(interface),
         rules=_read_rules(interface),
         program=program,

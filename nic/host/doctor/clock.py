@@ -3,7 +3,6 @@
 from crosswire.nic.host.doctor.check import Finding, Plan, Severity, Wire, check, judge
 from crosswire.nic.host.doctor.host import AbsentError, Host
 from crosswire.nic.host.doctor.setting import set_file
-from crosswire.nic.host.ethtool import FILTER_ALL, RECEIVE_HARDWARE
 
 _SOURCES = "/sys/devices/system/clocksource/clocksource0"
 _GUIDE = "redno2 guide"
@@ -81,18 +80,9 @@ def stamps(host: Host, plan: Plan, wire: Wire) -> Finding:
     found = host.calls.card(wire.name).stamps
     if found is None:
         raise AbsentError("the driver tells no timestamping")
-    lacks = [
-        what
-        for what, is_there in (
-            ("no clock (PHC)", found.clock >= 0),
-            ("no hardware receive stamps", found.kinds & RECEIVE_HARDWARE),
-            ("not for every frame", found.filters & FILTER_ALL),
-        )
-        if not is_there
-    ]
     return judge(
-        not lacks,
-        ", ".join(lacks[:1]) if lacks else f"PHC {found.clock}, all frames",
+        not found.lacks,
+        found.lacks[0] if found.lacks else f"PHC {found.clock}, all frames",
         "PHC, all frames",
         otherwise=Severity.INFO,
         mend="take a card that stamps in hardware; stamps are the kernel's, or made at the poll, without one",

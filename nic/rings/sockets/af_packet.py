@@ -33,7 +33,16 @@ from crosswire.nic.packet import (
     HalfWord,
     Word,
 )
-from crosswire.nic.rings.receive_times import ReceiveTimes, receive_time_counters, received_ns
+from crosswire.nic.rings.receive_times import (
+    HARDWARE,
+    POLL,
+    SOURCES,
+    ReceiveTimes,
+    Source,
+    receive_time_counters,
+    received_by_card_ns,
+    received_ns,
+)
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, next_time_ns, poll, release, set_frame
 from crosswire.nic.rings.sockets.packet_socket import (
     INSTRUCTION_BYTES,
@@ -69,10 +78,12 @@ RULES_MAX = 64  # of each kind; at most 9 filter instructions a rule, twice, of 
 _BLOCK_BYTES = 1 << 16  # of contiguous kernel memory
 
 _ETH_P_ALL = 3
-_PACKET_RX_RING, _PACKET_VERSION, _PACKET_RESERVE = 5, 10, 12
+_PACKET_RX_RING, _PACKET_VERSION, _PACKET_RESERVE, _PACKET_TIMESTAMP = 5, 10, 12, 17
 _PACKET_QDISC_BYPASS, _PACKET_IGNORE_OUTGOING = 20, 23
 _TPACKET_V2 = 1
 _STATUS_KERNEL, _STATUS_USER, _STATUS_VLAN_VALID, _STATUS_TPID_VALID = 0, 1, 1 << 4, 1 << 6
+_STATUS_CARD_STAMP = 1 << 31  # TP_STATUS_TS_RAW_HARDWARE; without it the stamp is the kernel's
+_CARD_STAMPS = 1 << 6  # SOF_TIMESTAMPING_RAW_HARDWARE
 
 Connection = tuple[int, int, int, int]  # (local_ip, local_port, remote_ip, remote_port)
 
@@ -117,13 +128,22 @@ def poll_af_packet(ring: AfPacketRing, frame: Frame, now_ns: int) -> bool:
             if status & _STATUS_VLAN_VALID != 0:
                 put_tag_back(slot)
             time_ns = now_ns
-            if ring.times.by_kernel != 0:
-                time_ns = received_ns(ring.times, slot.seconds * NS_PER_S + slot.nanoseconds, now_ns)
+            if ring.times.source != Source.POLL:
+                time_ns = take_stamp_ns(ring, slot, status & _STATUS_CARD_STAMP, now_ns)
             set_frame(ring.counters, frame, address + slot.frame_offset, slot.length, time_ns)
             return True
         ring.truncated += 1
         ring.counters.drops += 1
         give_slot_back(ring)
+
+
+@compiled
+def take_stamp_ns(ring: AfPacketRing, slot: PacketSlot, by_card: int, now_ns: int) -> int:
+    """Return a frame's receive time, ns since the epoch, by its slot's one stamp: the card's or the kernel's."""
+    stamp_ns = slot.seconds * NS_PER_S + slot.nanoseconds
+    if by_card == 0:
+        return received_ns(ring.times, stamp_ns, now_ns)
+    return received_by_card_ns(ring.times, stamp_ns, 0, now_ns)
 
 
 @compiled
@@ -137,7 +157,7 @@ def put_tag_back(slot: PacketSlot) -> None:
     # From its type on, a tag lies over the end of the MAC addresses as they were.
     view(HalfWord, bare + 8).value = slot.vlan_type if slot.status & _STATUS_TPID_VALID != 0 else ETHER_TYPE_VLAN
     view(HalfWord, bare + 10).value = slot.vlan_tag
-    slot.status = _STATUS_USER
+    slot.status = _STATUS_USER | slot.status & _STATUS_CARD_STAMP  # it may be polled again
     slot.frame_offset -= VLAN_TAG_BYTES
     slot.length += VLAN_TAG_BYTES
     slot.captured += VLAN_TAG_BYTES
@@ -188,8 +208,9 @@ class AfPacketSocket(Owner):
     the network namespace of the calling thread; HostError if something is refused. Frames come with all tags and
     headers that they had on the wire. IP fragments are not steered. The kernel's stack sees the frames too: UDP
     ports of ours are held by silent sockets, so that it answers no "port unreachable"; against its resets to `tcp`
-    connections that it does not know, only a rule of its firewall helps. `kernel_times`: a frame's time is when the
-    kernel received it, not when it was polled. The loop must not touch `ring` after `close`.
+    connections that it does not know, only a rule of its firewall helps. `stamped`: whose stamp a frame's time is, of
+    `receive_times.KINDS`; "hardware" leaves it to the caller that the card is told to stamp (`card_clock`). The loop
+    must not touch `ring` after `close`.
     """
 
     def __init__(
@@ -199,7 +220,7 @@ class AfPacketSocket(Owner):
         udp: Sequence[UdpRule] = (),
         tcp: Sequence[Connection] = (),
         frames: int = 4096,
-        kernel_times: bool = False,
+        stamped: str = POLL,
     ) -> None:
         self.interface = interface
         self._sockets: list[socket.socket] = []
@@ -212,15 +233,15 @@ class AfPacketSocket(Owner):
             raise HostError(f"{interface}: {len(udp)} UDP, {len(tcp)} TCP rules; at most {RULES_MAX} of each")
         interface_index(interface)
         try:
-            self._packets = self._open(make_filter(udp, tcp), frames)
-            self.ring.times.by_kernel = int(kernel_times)
+            self._packets = self._open(make_filter(udp, tcp), frames, _CARD_STAMPS * (stamped == HARDWARE))
+            self.ring.times.source = SOURCES[stamped]
             for ip, port in dict.fromkeys(rule[:2] for rule in udp):
                 self._hold_port(ip, port)
         except HostError:
             self.close()
             raise
 
-    def _open(self, program: bytes, frames: int) -> socket.socket:
+    def _open(self, program: bytes, frames: int, stamps: int) -> socket.socket:
         try:
             # Protocol 0 receives nothing before `bind`: no frame passes by the filter.
             packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
@@ -237,6 +258,7 @@ class AfPacketSocket(Owner):
             packets.setsockopt(SOL_PACKET, _PACKET_RESERVE, VLAN_TAG_BYTES)
             packets.setsockopt(SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             packets.setsockopt(SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
+            packets.setsockopt(SOL_PACKET, _PACKET_TIMESTAMP, stamps)
             packets.setsockopt(SOL_PACKET, _PACKET_RX_RING, ring)
             self._mapped = map_memory(length, fd=packets.fileno()), length
             packets.bind((self.interface, _ETH_P_ALL))

@@ -29,7 +29,14 @@ from crosswire.nic.packet import (
     patch_udp_length,
     write_udp_frame_header,
 )
-from crosswire.nic.rings.receive_times import ReceiveTimes, receive_time_counters, received_ns
+from crosswire.nic.rings.receive_times import (
+    POLL,
+    SOURCES,
+    ReceiveTimes,
+    Source,
+    receive_time_counters,
+    received_by_card_ns,
+)
 from crosswire.nic.rings.ring import Frame, RingCounters, commit, next_time_ns, poll, release, set_frame
 from crosswire.nic.rings.sockets.send_slots import (
     SLOT_BYTES,
@@ -49,7 +56,9 @@ _PAYLOAD_BYTES_MAX = SLOT_BYTES - UDP_FRAME_HEADER_BYTES
 _MSG_TRUNC = 0x20
 _SO_RCVBUFFORCE, _SO_BUSY_POLL, _SO_MEMINFO = 33, 46, 55
 _MEMINFO_DROPS = 8  # SK_MEMINFO_DROPS
-_SO_TIMESTAMPNS = 35  # also the type of the control message
+_SO_TIMESTAMPING = 37  # also the type of the control message
+# SOF_TIMESTAMPING_: RX_SOFTWARE and SOFTWARE have the kernel stamp and say so, RX_HARDWARE and RAW_HARDWARE the card.
+_KERNEL_STAMPS, _CARD_STAMPS = 1 << 3 | 1 << 4, 1 << 2 | 1 << 6
 _MADE_UP_MAC = 0x02_00_00_00_00_00  # locally administered: a socket doesn't tell the sender's
 
 
@@ -88,16 +97,24 @@ class MessagePart(Struct):
     length: u64
 
 
-class StampMessage(Struct):
-    """struct cmsghdr with a struct timespec: the one control message that is asked for."""
+class StampTime(Struct):
+    """struct timespec."""
 
-    length: u64
-    level_and_type: u64  # 32 bits each, the level in the lower ones
     seconds: i64
     nanoseconds: i64
 
 
-STAMP_KIND = socket.SOL_SOCKET | _SO_TIMESTAMPNS << 32
+class StampMessage(Struct):
+    """struct cmsghdr with a struct scm_timestamping: the one control message that is asked for."""
+
+    length: u64
+    level_and_type: u64  # 32 bits each, the level in the lower ones
+    kernel: StampTime
+    unused: StampTime  # the card's in the host's time, which the kernel no longer makes
+    card: StampTime
+
+
+STAMP_KIND = socket.SOL_SOCKET | _SO_TIMESTAMPING << 32
 
 
 class UdpEnd(Struct):
@@ -140,8 +157,8 @@ def poll_udp(ring: UdpSocketRing, frame: Frame, now_ns: int) -> bool:
         while ring.batch_position < ring.batch_count:
             message = ring.receive_messages[ring.batch_position]
             time_ns = now_ns
-            if ring.times.by_kernel != 0:
-                time_ns = received_ns(ring.times, take_stamp_ns(ring, message), now_ns)
+            if ring.times.source != Source.POLL:
+                time_ns = take_stamp_ns(ring, message, now_ns)
             if message.flags & _MSG_TRUNC == 0:
                 address = address_of(ring.receive_slots) + ring.batch_position * SLOT_BYTES
                 length = write_headers(ring, address, message.length & 0xFFFFFFFF)
@@ -156,11 +173,14 @@ def poll_udp(ring: UdpSocketRing, frame: Frame, now_ns: int) -> bool:
 
 
 @compiled
-def take_stamp_ns(ring: UdpSocketRing, message: MessageVector) -> int:
-    """Return the kernel's stamp of the batch's current datagram, ns since the epoch, 0: it has none."""
+def take_stamp_ns(ring: UdpSocketRing, message: MessageVector, now_ns: int) -> int:
+    """Return the receive time of the batch's current datagram, ns since the epoch, by the stamps that came with it."""
     stamp = ring.receive_stamps[ring.batch_position]
-    is_there = message.control_length >= size_of(StampMessage) and stamp.level_and_type == STAMP_KIND
-    return stamp.seconds * NS_PER_S + stamp.nanoseconds if is_there else 0
+    card_ns = kernel_ns = 0
+    if message.control_length >= size_of(StampMessage) and stamp.level_and_type == STAMP_KIND:
+        card_ns = stamp.card.seconds * NS_PER_S + stamp.card.nanoseconds
+        kernel_ns = stamp.kernel.seconds * NS_PER_S + stamp.kernel.nanoseconds
+    return received_by_card_ns(ring.times, card_ns, kernel_ns, now_ns)
 
 
 @compiled
@@ -187,7 +207,7 @@ def receive_batch(ring: UdpSocketRing) -> bool:
         asked = ring.turn
         ring.turn = asked + 1 if asked + 1 < ring.end_count else 0
         messages = address_of(ring.receive_messages)
-        if ring.times.by_kernel != 0:
+        if ring.times.source != Source.POLL:
             make_room_for_stamps(ring)
         count = call_recvmmsg(ring.ends[asked].descriptor, messages, BATCH_DATAGRAMS, MSG_DONTWAIT)
         if count > 0:
@@ -253,9 +273,9 @@ class UdpSocket(Owner):
 
     Frames are sent from the first of `local`, or from a port of the kernel's choice; multicast goes out on
     `interface`. `busy_poll_us`: how long a call may drive the NIC's queue itself (SO_BUSY_POLL; some kernels want
-    CAP_NET_ADMIN, 6.18 did not; no effect with drivers such as veth). `kernel_times`: a frame's time is when the kernel
-    received it, not when it was polled. HostError if something is refused. The loop must
-    not touch `ring` after `close`.
+    CAP_NET_ADMIN, 6.18 did not; no effect with drivers such as veth). `stamped`: whose
+    stamp a frame's time is, of `receive_times.KINDS`; "hardware" leaves it to the caller that the card is told to
+    stamp (`card_clock`). HostError if something is refused. The loop must not touch `ring` after `close`.
     """
 
     def __init__(
@@ -266,7 +286,7 @@ class UdpSocket(Owner):
         *,
         busy_poll_us: int = 0,
         receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
-        kernel_times: bool = False,
+        stamped: str = POLL,
     ) -> None:
         self.interface = interface
         self._sockets: list[socket.socket] = []  # those that receive first, as in `ring.ends`
@@ -277,7 +297,7 @@ class UdpSocket(Owner):
             raise HostError(f"{interface}: {len(groups)} groups and {len(local)} ports; at most {SOCKETS_MAX} together")
         index = interface_index(interface)
         self.ring = _make_ring()
-        self.ring.times.by_kernel = int(kernel_times)
+        self.ring.times.source = SOURCES[stamped]
         try:
             for group in groups:
                 join_group(self._receiver(group.ip, group.port), interface, group)
@@ -300,8 +320,9 @@ class UdpSocket(Owner):
         if is_multicast(ip):
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # other programs may listen as well
         self._set_receive_buffer(made)
-        if self.ring.times.by_kernel:
-            made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        if self.ring.times.source != Source.POLL:
+            wanted = _KERNEL_STAMPS | (_CARD_STAMPS if self.ring.times.source == Source.CARD else 0)
+            made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, wanted)
         if self._busy_poll_us > 0:
             try:
                 made.setsockopt(socket.SOL_SOCKET, _SO_BUSY_POLL, self._busy_poll_us)

@@ -11,8 +11,10 @@ import pytest
 
 from crosswire.engine.config import ConfigError, LiveVenueConfig, VenueConfig
 from crosswire.engine.live.rings import open_market, parse_group
+from crosswire.nic.host.process import HostError
 from crosswire.nic.host.testbed import Testbed, in_namespace
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES
+from crosswire.nic.rings.receive_times import Source
 from tests.support.net import own_testbed
 from tests.support.ring_cases import driver_of
 from tests.support.ring_cases_dpdk import needs_dpdk
@@ -119,7 +121,16 @@ def test_frames_have_the_kernels_times_where_that_is_configured(testbed: Testbed
         assert venue.live is not None
         market, obtained = open_market(venue, [parse_group(text, "groups") for text in venue.live.groups], closing)
         assert obtained == ring
-        assert market.ring.times.by_kernel == 1
+        assert market.ring.times.source == Source.KERNEL
+
+
+@pytest.mark.parametrize("ring", ["af_packet", "sockets"])
+def test_a_card_that_does_not_stamp_is_refused(testbed: Testbed, ring: RingName) -> None:
+    venue = venue_of(testbed, ring, [f"{SOURCE}@{GROUP}:{PORT}"], timestamps="hardware")
+    with in_namespace(testbed.engine), ExitStack() as closing:
+        assert venue.live is not None
+        with pytest.raises(HostError, match=f'{venue.live.interface}: hardware timestamps: no clock.*to "software"'):
+            open_market(venue, [parse_group(text, "groups") for text in venue.live.groups], closing)
 
 
 def test_a_ring_that_the_kernel_does_not_stamp_is_refused(testbed: Testbed) -> None:

@@ -13,10 +13,20 @@ import pytest
 from crosswire.nic.host.multicast import Group, Membership, multicast_mac
 from crosswire.nic.host.process import HostError
 from crosswire.nic.host.testbed import Link, Testbed, in_namespace
+from crosswire.nic.memory.struct import view
 from crosswire.nic.packet import ETHER_TYPE_QINQ, ETHER_TYPE_QINQ_OLD, ETHER_TYPE_VLAN
+from crosswire.nic.rings.receive_times import HARDWARE, SOFTWARE
 from crosswire.nic.rings.ring import Frame, poll, reserve
 from crosswire.nic.rings.sockets import af_packet
-from crosswire.nic.rings.sockets.af_packet import FRAMES_MAX, RULES_MAX, SLOT_BYTES, TRANSMIT_SLOTS, AfPacketSocket
+from crosswire.nic.rings.sockets.af_packet import (
+    FRAMES_MAX,
+    RULES_MAX,
+    SLOT_BYTES,
+    TRANSMIT_SLOTS,
+    AfPacketSocket,
+    PacketSlot,
+)
+from crosswire.nic.rings.sockets.packet_socket import SOL_PACKET
 from tests.support.net import own_testbed
 from tests.support.ring_cases import driver_of, send_all, uncompiled
 
@@ -131,7 +141,7 @@ def test_tags_are_where_they_were_on_the_wire(testbed: Testbed, link: Link, wire
 def test_a_frame_has_the_time_at_which_the_kernel_received_it(
     testbed: Testbed, link: Link, wire: socket.socket, jit: bool
 ) -> None:
-    with opened(testbed, kernel_times=True) as packets:
+    with opened(testbed, stamped=SOFTWARE) as packets:
         driver, sent_ns = driver_of(packets.ring, jit), []
         for _ in range(5):
             before_ns = time.time_ns()
@@ -143,6 +153,32 @@ def test_a_frame_has_the_time_at_which_the_kernel_received_it(
             assert driver.take(packets.ring, driver.frame, polled_ns, driver.received, 1)
             assert before_ns <= driver.frame.time_ns <= after_ns + 1_000_000  # its softirq may run a little later
         assert packets.statistics()["stamped_by_the_kernel"] == len(sent_ns)
+
+
+@JIT
+def test_a_frame_has_the_time_of_the_card_where_the_poll_bears_it_out(
+    testbed: Testbed, link: Link, wire: socket.socket, jit: bool
+) -> None:
+    """No card here stamps: its mark is put into the slot that the kernel filled, on a time that is so or can't be."""
+    with opened(testbed, stamped=HARDWARE) as packets:
+        driver, now_ns = driver_of(packets.ring, jit), time.time_ns()
+        assert packets._packets.getsockopt(SOL_PACKET, 17) == 1 << 6  # PACKET_TIMESTAMP, RAW_HARDWARE
+        wire.send(frame_of(link))
+        wire.send(frame_of(link, tags=tag(ETHER_TYPE_VLAN, 7)))
+        wire.send(frame_of(link))
+        wire.send(frame_of(link))
+        polled_ns, expected_ns = now_ns + 10**9, []
+        for number, before_ns in enumerate((5_000, 4_000, 37 * 10**9)):
+            slot = view(PacketSlot, packets.ring.slots + number * SLOT_BYTES)
+            slot.seconds, slot.nanoseconds = divmod(polled_ns - before_ns, 10**9)
+            slot.status |= 1 << 31
+            expected_ns.append(polled_ns if before_ns > 10**9 else polled_ns - before_ns)
+        for time_ns in expected_ns:
+            assert poll(packets.ring, driver.frame, polled_ns)
+            assert driver.take(packets.ring, driver.frame, polled_ns, driver.received, 1)
+            assert driver.frame.time_ns == time_ns
+        counted = packets.statistics()
+    assert (counted["stamped_by_the_card"], counted["card_stamps_not_believed"]) == (4, 2)
 
 
 def test_a_tagged_frame_polled_twice_is_the_same(testbed: Testbed, link: Link, wire: socket.socket) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.host.multicast import Group
 from crosswire.nic.host.process import HostError
 from crosswire.nic.host.testbed import Testbed, in_namespace
@@ -23,9 +24,17 @@ from crosswire.nic.packet import (
     parse_packet,
     write_udp_frame_header,
 )
+from crosswire.nic.rings.receive_times import HARDWARE, SOFTWARE
 from crosswire.nic.rings.ring import Frame, poll, release, reserve
 from crosswire.nic.rings.sockets import udp
-from crosswire.nic.rings.sockets.udp import BATCH_DATAGRAMS, SLOT_BYTES, SOCKETS_MAX, TRANSMIT_SLOTS, UdpSocket
+from crosswire.nic.rings.sockets.udp import (
+    BATCH_DATAGRAMS,
+    SLOT_BYTES,
+    SOCKETS_MAX,
+    TRANSMIT_SLOTS,
+    UdpSocket,
+    receive_batch,
+)
 from tests.support.net import own_testbed
 from tests.support.ring_cases import LOOPBACK_IP, driver_of, payload_of, send_all, uncompiled
 
@@ -83,7 +92,7 @@ def test_made_headers_say_where_a_datagram_came_from(sockets: UdpSocket, peer: s
 def test_a_datagram_has_the_time_at_which_the_kernel_received_it(peer: socket.socket, jit: bool) -> None:
     """However long it waited to be polled, in whichever place of its batch."""
     sent_ns = []
-    with UdpSocket("lo", local=[(LOOPBACK_IP, 0)], kernel_times=True) as sockets:
+    with UdpSocket("lo", local=[(LOOPBACK_IP, 0)], stamped=SOFTWARE) as sockets:
         for number in range(2 * BATCH_DATAGRAMS + 3):
             before_ns = time.time_ns()
             peer.sendto(bytes([number]), endpoint(sockets, 0))
@@ -99,13 +108,40 @@ def test_a_datagram_has_the_time_at_which_the_kernel_received_it(peer: socket.so
 
 
 def test_a_datagram_without_a_stamp_has_the_time_of_the_poll(peer: socket.socket) -> None:
-    with UdpSocket("lo", local=[(LOOPBACK_IP, 0)], kernel_times=True) as sockets:
-        sockets._sockets[0].setsockopt(socket.SOL_SOCKET, 35, 0)  # SO_TIMESTAMPNS
+    with UdpSocket("lo", local=[(LOOPBACK_IP, 0)], stamped=SOFTWARE) as sockets:
+        sockets._sockets[0].setsockopt(socket.SOL_SOCKET, 37, 0)  # SO_TIMESTAMPING
         peer.sendto(b"bare", endpoint(sockets, 0))
         frame, now_ns = Frame(), time.time_ns()
         assert poll(sockets.ring, frame, now_ns)
         assert frame.time_ns == now_ns
         assert sockets.statistics()["not_stamped"] == 1
+
+
+@JIT
+def test_a_datagram_has_the_time_of_the_card_where_the_kernel_bears_it_out(peer: socket.socket, jit: bool) -> None:
+    """No card here stamps: its stamp is put where the kernel writes it, a little or a second before the kernel's."""
+    leads_ns = (2_000, 0, NS_PER_S, -2_000, None)
+    with UdpSocket("lo", local=[(LOOPBACK_IP, 0)], stamped=HARDWARE) as sockets:
+        ring, driver = sockets.ring, driver_of(sockets.ring, jit)
+        assert sockets._sockets[0].getsockopt(socket.SOL_SOCKET, 37) == 0x5C  # kernel's and card's stamps
+        for number in range(len(leads_ns)):
+            peer.sendto(bytes([number]), endpoint(sockets, 0))
+            time.sleep(0.001)  # no stamp is earlier than the one before
+        assert receive_batch(ring)
+        expected_ns = []
+        for lead_ns, message in zip(leads_ns, ring.receive_stamps, strict=False):
+            kernel_ns = message.kernel.seconds * NS_PER_S + message.kernel.nanoseconds
+            assert kernel_ns > 0 == message.card.seconds
+            if lead_ns is not None:
+                message.card.seconds, message.card.nanoseconds = divmod(kernel_ns - lead_ns, NS_PER_S)
+            expected_ns.append(kernel_ns - lead_ns if lead_ns in (2_000, 0) else kernel_ns)
+        polled_ns = time.time_ns()
+        for time_ns in expected_ns:
+            assert driver.take(ring, driver.frame, polled_ns, driver.received, 1)
+            assert driver.frame.time_ns == time_ns
+        counted = sockets.statistics()
+    assert (counted["stamped_by_the_card"], counted["card_stamps_not_believed"]) == (2, 2)
+    assert (counted["stamped_by_the_kernel"], counted["not_stamped"]) == (3, 0)
 
 
 @JIT

@@ -6,6 +6,9 @@ import pytest
 
 from crosswire.engine.build.run import Run, build_run
 from crosswire.engine.config import load_config
+from crosswire.engine.control.flatten import begin_flatten, go_on_flattening
+from crosswire.engine.control.mailbox import Flattening
+from crosswire.engine.control.parameters import set_control
 from crosswire.engine.errors import LoopError
 from crosswire.engine.generate import generate_captures
 from crosswire.engine.loop import Status
@@ -15,6 +18,7 @@ from crosswire.nic.journal.files import MemoryJournal
 from crosswire.nic.unit.compile import NO_JIT
 from crosswire.risk.trading_state import Why
 from crosswire.strategies.desk import quote
+from crosswire.venues.order import ReportKind
 from crosswire.venues.session import SessionState
 from crosswire.venues.side import BUY, SELL
 from tests.support import order_desk
@@ -164,3 +168,23 @@ def test_no_quote_is_sent_of_a_strategy_that_fails_at_the_veto_of_another(tmp_pa
     check_accounts(desk.engine)
     with pytest.raises(ZeroDivisionError):
         raise_failure(desk.engine.seats)
+
+
+def test_a_strategy_that_fails_as_flatten_ends_leaves_the_flatten_ended_and_the_other_one_told(tmp_path: Path) -> None:
+    desk = OrderDesk(order_desk.make_run(tmp_path))
+    set_control(desk.run.core, desk.run.config)
+    engine, (failing, other) = desk.engine, (desk.engine.seats[number] for number in range(2))
+    desk.gate.positions[0].position_lots = failing.desk.positions[0].position_lots = 10
+    desk.heard.fails = 1
+    begin_flatten(engine, desk.now_ns)
+    go_on_flattening(engine, desk.now_ns)
+    (order,) = desk.open()
+    desk.say(order, ReportKind.FILL, qty_lots=10, price_ticks=order.price_ticks)
+    desk.later()
+    go_on_flattening(engine, desk.now_ns)
+    assert engine.control.flatten.state == Flattening.FLAT
+    assert (desk.gate.positions[0].position_lots, failing.desk.positions[0].position_lots, desk.open()) == (0, 0, [])
+    assert (desk.other_heard.flattened, other.failure) == (1, 0)
+    assert failing.desk.timer_ns == 0  # the loop looks at its seat in this very turn
+    with pytest.raises(ZeroDivisionError):
+        raise_failure(engine.seats)

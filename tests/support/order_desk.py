@@ -97,6 +97,8 @@ def note_catching_up(strategy: Listener, desk: Desk) -> None:
 @on_flattened.register(Listener)
 def hear_flattened(strategy: Listener, desk: Desk) -> None:
     strategy.flattened += 1
+    if strategy.fails != 0:
+        strategy.flattened = strategy.flattened // (strategy.fails - 1)
     strategy.held_then = desk.positions[0].position_lots
 
 

@@ -25,7 +25,7 @@ from tests.support.whole_line_judge import compare_accounts
 pytestmark = [pytest.mark.netns, pytest.mark.binance, pytest.mark.recovery, pytest.mark.kill]
 KILLS = int(os.environ.get("CROSSWIRE_KILLS", "1"))  # of each process
 DATA_S = 60  # of what the stand-in plays, again and again
-MARKET_S = 200 + 30 * KILLS  # of the simulated Starbase, whose prices walk on their own: restless needs no two alike
+MARKET_S = 200 + 90 * KILLS  # of the simulated Starbase, whose prices walk on their own: restless needs no two alike
 FOLLOWING = f'seconds = {DATA_S}\nfollow = "binance/BTCUSDT"\nfollow_delay_ms = 40\n'
 WALKING = f'seconds = {MARKET_S}\nfirst_price = {{ "BTC-PERPETUAL" = 60_000 }}\n'
 KILLED_MEAN_S = 1.0

@@ -574,14 +574,23 @@ def test_a_window_that_is_closed_from_the_start_is_probed(window: int, probes: l
     assert times(timed(Client().establish(window=window), 1_000)) == probes
 
 
-def test_old_segments_do_not_lengthen_time_wait() -> None:
+def test_an_old_fin_ends_no_connection() -> None:
+    client = Client(keepalive_idle_ns=100 * NS_PER_S).establish()
+    client.peer(ACK, 0, 0, b"taken")
+    client.peer(ACK | FIN, 0, 0)
+    timed(client, 61_000)
+    assert client.state == TcpState.ESTABLISHED
+
+
+@pytest.mark.parametrize("sequence", [0, -10])
+def test_old_segments_do_not_lengthen_time_wait(sequence: int) -> None:
     client = Client().establish()
     client.close()
     client.peer(ACK, 0, 1)
     client.peer(ACK | FIN, 0, 1)
     client.output()
     timed(client, 30_000)
-    client.peer(ACK, 0, 1, b"old")
+    client.peer(ACK, sequence, 1, b"old")
     client.output()
     timed(client, 29_999)
     assert client.state == TcpState.TIME_WAIT

@@ -104,7 +104,6 @@ def open_connection(tcp: Tcp, initial_sequence: int, local_port: int, now_ns: in
     begin_receiving(tcp, 0)
     tcp.end = TcpEnd.NONE
     tcp.established = 0
-    tcp.send.mss = DEFAULT_MSS
     tcp.send.base = (initial_sequence + 1) & SEQUENCE_MASK
     tcp.keepalive.probes = 0
     tcp.receive.challenged_ns = -NEVER_NS

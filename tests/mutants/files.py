@@ -89,7 +89,10 @@ AREAS: dict[str, tuple[tuple[str, ...], list[str]]] = {
             *["-k", "not compiled_and_plain"],
         ],
     ),
-    "exposure": (_named("strategies", "exposure"), ["tests/strategies/test_exposure.py"]),
+    "exposure": (
+        _named("strategies", "exposure"),
+        [*_named("tests/strategies", "test_exposure", "test_cross_spread"), "-k", "exposure or speed_bump or margin"],
+    ),
     "starbase-resume": (
         _named("venues/starbase/orders", "resume"),
         [f"{STARBASE}_resume.py", *NO_EXCHANGE],

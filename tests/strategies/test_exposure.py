@@ -1,5 +1,6 @@
 """What a leg with a speed bump must earn: the mean move of a delay, measured change by change."""
 
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -7,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crosswire.strategies.average import FRACTION_BITS
-from crosswire.strategies.exposure import Exposure, measure, premium_e9
+from crosswire.strategies.exposure import Exposure, measure, premium_e9, set_exposure
+from crosswire.testing import linear
 from crosswire.venues.book.book import Book
 from crosswire.venues.instrument import E9
 
@@ -44,6 +46,13 @@ def measured(changes: list[tuple[int, int, int]], margin_e9: int = E9, delay_ns:
         book.bid_ticks, book.ask_ticks = bid, ask
         measure(exposure, book, now_ns)
     return exposure
+
+
+def test_it_begins_with_the_delay_of_its_venue_and_nothing_measured() -> None:
+    instrument, exposure = linear(), Exposure()
+    instrument.speed_bump_ns = DELAY_NS
+    set_exposure(exposure, instrument, Decimal("2.5"))
+    assert (exposure.delay_ns, exposure.margin_e9, premium_e9(exposure)) == (DELAY_NS, 5 * E9 // 2, 0)
 
 
 @settings(max_examples=40)

@@ -79,6 +79,7 @@ class Plain:
         if message.get("s", "BTCUSDT") != "BTCUSDT":
             self.counts["other_symbols"] += 1
         elif "lastUpdateId" in message:
+            self.whole(message, "E", "T")
             self.snapshot(message)
         elif message.get("e") in NEEDED:
             self.event(message)
@@ -89,9 +90,7 @@ class Plain:
         kind = message["e"]
         if any(key not in message for key in NEEDED[kind]):
             raise BadLineError
-        for key in ("U", "u", "pu", "t", "E", "T"):
-            if key in message and (type(message[key]) is not int or message[key] < 0):
-                raise BadLineError
+        self.whole(message, "U", "u", "pu", "t", "E", "T")
         if kind == "depthUpdate":
             if message["U"] > message["u"]:
                 raise BadLineError
@@ -107,6 +106,12 @@ class Plain:
             if kind == "trade" and not (self.number(message["p"]) and self.number(message["q"])):
                 raise BadLineError
             self.counts["quotes" if kind == "bookTicker" else "trades"] += 1
+
+    @staticmethod
+    def whole(message: dict[str, Any], *keys: str) -> None:
+        for key in keys:
+            if key in message and (type(message[key]) is not int or message[key] < 0):
+                raise BadLineError
 
     def mark_price(self, message: dict[str, Any]) -> None:
         """Mark and index price, and a rate with its sign if there is a next payment."""

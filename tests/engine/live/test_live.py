@@ -36,6 +36,7 @@ AGAIN_S = 15  # joining in the middle: the books come with the next snapshots
 FLOOD_BASE_SPEED = 0.3
 FLOOD_SPEED = 9
 FLOOD_FROM_S, FLOOD_S, AFTER_S = 4, 30, 16
+FLOODS_MAX = 3  # tried, until one is a flood: where other work has the processor, the exchange publishes less
 SPIN_US = 1600  # a turn: at most 625 frames a second of each venue
 PROBER = """
 from typing import Annotated
@@ -202,10 +203,24 @@ def test_an_exchange_that_fails_says_so_in_one_line(testbed: Testbed, tmp_path: 
 @pytest.mark.flood
 def test_a_flood_loses_no_count_and_no_money(testbed: Testbed, tmp_path: Path) -> None:
     """Ten times what the loop can take: what is lost is counted, the books say so, and nothing is traded on them."""
+    for attempt in range(FLOODS_MAX):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        seen, resident = flood(testbed, folder)
+        if is_flood(seen):
+            break
+    assert is_flood(seen)
+    check_flood(seen)
+    flat = resident[FLOOD_FROM_S : FLOOD_FROM_S + FLOOD_S]
+    assert max(flat) - min(flat) < 1 << 20, flat
+
+
+def flood(testbed: Testbed, folder: Path) -> tuple[Outcome, list[int]]:
+    """Run into a flood; what came of it, and the engine's resident bytes each second."""
     seconds = round(FLOOD_S * FLOOD_SPEED + (FLOOD_FROM_S + AFTER_S) * FLOOD_BASE_SPEED + 4)
-    (tmp_path / "prober.py").write_text(PROBER)
+    (folder / "prober.py").write_text(PROBER)
     config = make_config(
-        tmp_path,
+        folder,
         testbed,
         seconds=seconds,
         **{
@@ -221,19 +236,23 @@ def test_a_flood_loses_no_count_and_no_money(testbed: Testbed, tmp_path: Path) -
     config.write_text(f"{head}[strategy.parameters]\nspin_cycles = {cycles}\nevery_turns = 40\n#{rest}")
     total_s = FLOOD_FROM_S + FLOOD_S + AFTER_S
     burst = ("--speed", FLOOD_BASE_SPEED, "--burst", FLOOD_FROM_S, FLOOD_S, FLOOD_SPEED)
-    resident = []
-    with started(tmp_path, "exchange", config, "--wait", "--seconds", total_s, *burst) as exchanges:
+    resident: list[int] = []
+    with started(folder, "exchange", config, "--wait", "--seconds", total_s, *burst) as exchanges:
         exchanges.wait_for("ready", COMPILE_PATIENCE_S)
-        with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", total_s + LEAVING_S) as live:
+        with started(folder, "live", config, "--output", folder / "runs", "--seconds", total_s + LEAVING_S) as live:
             live.wait_for("trading", COMPILE_PATIENCE_S)
             begun = time.monotonic()
             while live.process.poll() is None and time.monotonic() - begun < total_s:
                 resident.append(live.resident_bytes())
                 time.sleep(1)
-            seen = outcome(exchanges, live, tmp_path)
-    check_flood(seen)
-    flat = resident[FLOOD_FROM_S : FLOOD_FROM_S + FLOOD_S]
-    assert max(flat) - min(flat) < 1 << 20, flat
+            seen = outcome(exchanges, live, folder)
+    return seen, resident
+
+
+def is_flood(seen: Outcome) -> bool:
+    """Tell whether the exchange had the processor to publish much more than the engine could take."""
+    taken = {name: seen.of_venue(name)["market data frames"] for name in seen.exchanges}
+    return all(exchange["published"] >= 5 * taken[name] for name, exchange in seen.exchanges.items())
 
 
 def counter_hz() -> float:
@@ -252,7 +271,6 @@ def check_flood(seen: Outcome) -> None:
         own, feed = seen.of_venue(name), seen.engine["venues"][name]
         lost = own["market data drops"] + own["interface drops"]
         assert exchange["published"] == own["market data frames"] + lost
-        assert exchange["published"] >= 5 * own["market data frames"]
         assert feed["sequence_gaps"] > 10
     assert [(row, at_exchange) for *row, at_exchange, _ in seen.rows()] == [
         (row, in_engine) for *row, _, in_engine in seen.rows()

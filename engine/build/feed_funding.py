@@ -66,9 +66,7 @@ def add_feed_funding(
     return msgspec.structs.replace(money, holding=holding).between(*range_ns), warnings
 
 
-def contradictions(
-    terms: HoldingTerms, told: list[FundingRate], name: str, is_continuous: bool = True
-) -> list[DataWarning]:
+def contradictions(terms: HoldingTerms, told: list[FundingRate], name: str, is_continuous: bool) -> list[DataWarning]:
     """Say where a schedule's rate is not what the feed told then.
 
     `is_continuous`: each rate that the feed told holds until the next; else it is compared with that payment alone.

@@ -225,7 +225,7 @@ def test_a_schedule_is_held_against_what_the_feed_told_then() -> None:
 
     def count(*planned: FundingRate, is_continuous: bool) -> int:
         terms = HoldingTerms(funding=list(planned), is_continuous=is_continuous)
-        return sum(warning.count for warning in contradictions(terms, told_rates, NAME))
+        return sum(warning.count for warning in contradictions(terms, told_rates, NAME, is_continuous=True))
 
     for is_continuous in (True, False):
         assert count(rate(100, "0.001"), rate(299, "0.0021"), rate(400, "0.0029"), is_continuous=is_continuous) == 0
@@ -233,7 +233,9 @@ def test_a_schedule_is_held_against_what_the_feed_told_then() -> None:
     # Before the feed's first rate only what still holds then can be told wrong.
     assert count(rate(10, "-0.05"), rate(50, "0.05"), is_continuous=True) == 1
     assert count(rate(10, "-0.05"), rate(50, "0.05"), is_continuous=False) == 0
-    assert contradictions(HoldingTerms(funding=[rate(10, "0.05")], is_continuous=True), [], NAME) == []
+    assert (
+        contradictions(HoldingTerms(funding=[rate(10, "0.05")], is_continuous=True), [], NAME, is_continuous=True) == []
+    )
 
 
 def test_rates_without_room_are_told() -> None:

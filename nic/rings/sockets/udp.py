@@ -273,9 +273,9 @@ class UdpSocket(Owner):
 
     Frames are sent from the first of `local`, or from a port of the kernel's choice; multicast goes out on
     `interface`. `busy_poll_us`: how long a call may drive the NIC's queue itself (SO_BUSY_POLL; some kernels want
-    CAP_NET_ADMIN, 6.18 did not; no effect with drivers such as veth). `stamped`: whose
-    stamp a frame's time is, of `receive_times.KINDS`; "hardware" leaves it to the caller that the card is told to
-    stamp (`card_clock`). HostError if something is refused. The loop must not touch `ring` after `close`.
+    CAP_NET_ADMIN, 6.18 did not; no effect with drivers such as veth). `stamped`: whose stamp
+    a frame's time is, of `receive_times.KINDS`; "hardware" leaves it to the caller that the card is told to stamp
+    (`card_clock`). HostError if something is refused. The loop must not touch `ring` after `close`.
     """
 
     def __init__(

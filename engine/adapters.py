@@ -38,4 +38,6 @@ def find_adapter(name: str) -> "Adapter":
         raise VenueError(f"{where} calls itself {adapter.name}")
     if not adapter.order_entries:
         raise VenueError(f"{where} has no order entry")
+    if adapter.read_funding and adapter.funding_message not in {message.name for message in adapter.wire.messages}:
+        raise VenueError(f"{where} reads funding, but its wire has no {adapter.funding_message!r} (funding_message)")
     return adapter

@@ -81,7 +81,8 @@ def run_backtest(
         facts.warnings.extend(import_warnings(config, config_path))
         if facts.orders_sent:  # else nothing was held
             range_ns = (facts.first_time_ns, facts.last_time_ns)
-            money, told = add_feed_funding(facts.money, config, config_path, range_ns)
+            counted = {name: venue.messages for name, venue in facts.venues.items()}
+            money, told = add_feed_funding(facts.money, config, config_path, range_ns, counted)
             facts = replace(facts, money=money, warnings=facts.warnings + told)
         write_facts(kept.journal, replace(facts, config_text=config_text, settings=list(settings)))
         kept.close()

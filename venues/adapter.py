@@ -315,5 +315,6 @@ class Adapter:
     # (setup, a replay of its captures, which it reads to their end) -> the funding of its perpetuals, and its scheme.
     # None: its market data does not tell that.
     read_funding: Callable[[VenueSetup, Replay], ToldFunding] | None = None
+    funding_message: str = ""  # of `wire`, that tells it: a run that was sent none has nothing to read once more
     channels: Callable[[Any], list[dict[str, int]]] = field(default=lambda _feed: [])  # of a feed, for `inspect`
     facts: Callable[[Any], dict[str, dict[str, int]]] = field(default=lambda _feed: {})  # what else its feed counts

@@ -1,6 +1,7 @@
 """Funding as the captures of a run tell it, for perpetuals whose configuration has no schedule."""
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -27,11 +28,16 @@ SILENT = "silences of the feed over a full hour, at which funding may have been 
 
 
 def add_feed_funding(
-    money: MoneyTerms, config: RunConfig, config_path: Path, range_ns: tuple[int, int]
+    money: MoneyTerms,
+    config: RunConfig,
+    config_path: Path,
+    range_ns: tuple[int, int],
+    counted: Mapping[str, Mapping[str, int]] | None,
 ) -> tuple[MoneyTerms, list[DataWarning]]:
     """Add what the captures say between two times (ns) to a run's terms; a schedule is kept, and held against it.
 
-    Only venues whose adapter reads funding out of captures are read once more.
+    `counted`: messages by venue and name, as the run's own feeds counted them; None: there was no run. Only captures
+    that tell funding are read once more: to do so costs their whole length, and compiles what reads them.
     """
     holding = dict(money.holding)
     warnings: list[DataWarning] = []
@@ -45,11 +51,14 @@ def add_feed_funding(
             for place, each in zip(places, venue.instrument, strict=True)
             if each.kind == "perpetual" and holding[names[place]].funding != []
         ]
-        if not (venue.captures and venue.adapter.read_funding and perpetuals):
+        adapter = venue.adapter
+        if not (venue.captures and adapter.read_funding and perpetuals):
+            continue
+        if counted is not None and not counted[venue.name].get(adapter.funding_message):
             continue
         market, _ = make_market(config)
         with open_captures(venue, config_path) as replay:
-            told = venue.adapter.read_funding(venue_setup(number, config, market, config_path), replay)
+            told = adapter.read_funding(venue_setup(number, config, market, config_path), replay)
         warnings += left_out(told, venue.name)
         for place in perpetuals:
             rates = told.rates.get(place)

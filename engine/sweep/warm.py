@@ -27,7 +27,7 @@ def compile_all(config_text: str, config_path: Path) -> list[str]:
         try:
             run.core.linker.want(recorder_units())
             run.load()
-            add_feed_funding(run.core.money, config, config_path, (0, NEVER_NS))
+            add_feed_funding(run.core.money, config, config_path, (0, NEVER_NS), None)
         finally:
             run.close()
     return sorted(compiled)

@@ -62,6 +62,12 @@ def test_only_the_venue_asked_for_is_imported() -> None:
             "from crosswire.venues.bridge.adapter import ADAPTER",
             "calls itself bridge",
         ),
+        (
+            "acme_venue:ADAPTER",
+            "from dataclasses import replace\nfrom crosswire.venues.bridge.adapter import ADAPTER\n"
+            "ADAPTER = replace(ADAPTER, name='acme', funding_message='Mark')",
+            "reads funding, but its wire has no 'Mark' (funding_message)",
+        ),
     ],
 )
 def test_a_broken_adapter_is_one_line_that_names_its_package(

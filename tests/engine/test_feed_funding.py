@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from crosswire.engine.backtest import run_backtest
+from crosswire.engine.build import feed_funding
 from crosswire.engine.build.feed_funding import SILENT, STALE, contradictions, doubts, left_out
+from crosswire.engine.captures import open_captures
+from crosswire.engine.config import VenueConfig
 from crosswire.engine.report.charges import FUNDING_UNKNOWN
 from crosswire.engine.report.columns import read_table
 from crosswire.nic.packet import UDP_FRAME_HEADER_BYTES
-from crosswire.nic.rings.replay import read_frames
+from crosswire.nic.rings.replay import Replay, read_frames
 from crosswire.nic.unit.compile import NO_JIT
 from crosswire.venues.bridge.wire.layout import SCHEMA_ID, SCHEMA_VERSION, MarkPrice, MessageHeader, PacketHeader
 from crosswire.venues.bridge.wire.layout import Template as BridgeTemplate
@@ -125,6 +128,23 @@ def schedule(config: Path, rate: str) -> str:
 
 
 @compiled_only
+@compiled_only
+def test_only_captures_that_tell_funding_are_read_once_more(
+    config: Path, paid_config: tuple[Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def note(venue: VenueConfig, config_path: Path) -> Replay:
+        opened.append(venue.name)
+        return open_captures(venue, config_path)
+
+    monkeypatch.setattr(feed_funding, "open_captures", note)
+    run(config, tmp_path / "told by one")
+    assert opened == ["deribit"]
+    run(paid_config[0], tmp_path / "told by both")
+    assert opened == ["deribit", "deribit", "bridge"]
+
+
 def test_what_the_tickers_tell_is_charged(config: Path, tmp_path: Path) -> None:
     folder, summary = run(config, tmp_path / "fed")
     index = next(each["index"] for each in summary["definitions"] if each["symbol"] == "BTC-PERPETUAL")

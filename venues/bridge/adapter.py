@@ -95,5 +95,6 @@ ADAPTER = Adapter(
     make_generator=make_generator,
     make_triangle=make_triangle,
     read_funding=read_funding,
+    funding_message="MarkPrice",
     channels=channels,
 )

@@ -62,6 +62,7 @@ ADAPTER = Adapter(
     discover=discover,
     make_generator=make_generator,
     read_funding=read_funding,
+    funding_message="ticker",
     channels=channels,
     facts=facts,
 )

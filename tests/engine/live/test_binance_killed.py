@@ -33,6 +33,7 @@ KILLED_S = 4.0  # at most, after orders go out
 BACK_S = 1.0  # for who was cut off: orders go out again by then, or soon
 LAST_S = 6  # the last run ends by itself
 AGAIN_S = 60.0
+FRESH_ORDERS = 5  # before the next is killed: fewer, and a slow machine would have killed an engine that hardly trades
 STRATEGY = RESTLESS.replace("deribit/", "starbase/").replace('"bridge/', '"binance/')
 ALARM = r"the end of \d+ orders? is not known \(\d+ of |session was lost with \d+ orders? open"
 
@@ -80,9 +81,10 @@ class Killer:
         self.start_engine()
 
     def wait_for_orders(self) -> None:
-        """Wait until the stand-in gets orders again."""
-        known, until = len(self.line.truth("account")["orders"]), time.monotonic() + AGAIN_S
-        while len(self.line.truth("account")["orders"]) <= known:
+        """Wait until the stand-in gets orders again, and fills one."""
+        known, until = self.line.truth("account"), time.monotonic() + AGAIN_S
+        wanted_orders, wanted_fills = len(known["orders"]) + FRESH_ORDERS, len(known["fills"]) + 1
+        while len((now := self.line.truth("account"))["orders"]) < wanted_orders or len(now["fills"]) < wanted_fills:
             assert time.monotonic() < until, self.live.text() + self.bridge.text()[-3_000:]
             self.mend_engine()
             time.sleep(0.1)

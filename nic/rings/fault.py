@@ -18,12 +18,12 @@ from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_ti
 from crosswire.nic.unit.compile import compiled
 
 HELD_FRAMES_MAX = 8  # per direction; with all in use a frame is neither held back nor duplicated
-HELD_FRAME_BYTES = 2048  # a longer one is neither held back nor duplicated, nor corrupted on receive
+HELD_FRAME_BYTES = 2048  # a longer one is neither held back nor duplicated nor corrupted
 QUIET_CALLS_MAX = 64
 DROPS_PER_POLL_MAX = 16  # frames lost or held back before a poll says that there is none
 MILLION = 1_000_000
 _NOT_HELD = -1  # `polled`: the last frame is the inner ring's own
-_SCRATCH = HELD_FRAMES_MAX  # the slot for a corrupted copy
+_SCRATCH = HELD_FRAMES_MAX  # the slot for what must not be spoilt: a received frame's copy is, or the copy sent
 
 # Kinds of fault, as they are numbered in the draw.
 DROP = 0
@@ -78,8 +78,9 @@ class FaultRing(Struct):
     polled: i64  # slot of `receive.held` that the last poll gave, or _NOT_HELD
     now_ns: i64  # time of the last poll
     spares_tcp: i64  # 1: frames with TCP pass unharmed, as they do where a TCP of the host's mends its own losses
-    reserved_address: i64
+    reserved_address: i64  # the inner ring's slot for the next frame; 0: none
     reserved_bytes: i64
+    written_address: i64  # where the next frame is written
     counters: RingCounters  # of what the user of this ring saw; `drops`: the inner ring's and the faults
     receive: FaultWay
     transmit: FaultWay
@@ -251,14 +252,18 @@ def take_slot(ring: FaultRing, length: int) -> int:
 
 @reserve.register(FaultRing)
 def reserve_fault(ring: FaultRing, length: int) -> int:
-    return take_slot(ring, length)
+    # The writer may read its frame again after `commit`, as a TCP does that keeps it: only what is sent is spoilt.
+    ring.written_address = take_slot(ring, length)
+    if ring.written_address != 0 and length <= HELD_FRAME_BYTES:
+        ring.written_address = address_of(ring.transmit.held[_SCRATCH].data)
+    return ring.written_address
 
 
 @commit.register(FaultRing)
 def commit_fault(ring: FaultRing, length: int, now_ns: int) -> None:
     way = ring.transmit
     rates = way.rates
-    address = ring.reserved_address
+    address = ring.written_address
     ring.now_ns = now_ns
     way.counters.frames += 1
     way.quiet_calls = 0
@@ -271,8 +276,10 @@ def commit_fault(ring: FaultRing, length: int, now_ns: int) -> None:
     else:
         if suffers(way, DUPLICATE, rates.duplicate_ppm) and hold(way, address, length, 0):
             way.counters.duplicated += 1
-        if suffers(way, CORRUPT, rates.corrupt_ppm) and length > 0:
-            flip_bit(way, address, length)
+        if address != ring.reserved_address:
+            copy_bytes(ring.reserved_address, address, length)
+            if suffers(way, CORRUPT, rates.corrupt_ppm) and length > 0:
+                flip_bit(way, ring.reserved_address, length)
         if suffers(way, TRUNCATE, rates.truncate_ppm):
             length = cut(way, length)
         ring.reserved_address = 0

@@ -51,12 +51,18 @@ def release(ring: Struct) -> None:
 
 @generic
 def reserve(ring: Struct, length: int) -> int:
-    """Address of a transmit slot of at least `length` bytes; 0 if the ring is full."""
+    """Address of a transmit slot of at least `length` bytes; 0 if the ring is full.
+
+    Until `commit` nothing else is asked of the ring. A slot that is not committed is free again at the next `reserve`.
+    """
 
 
 @generic
 def commit(ring: Struct, length: int, now_ns: int) -> None:
-    """Hand over the reserved slot: `length` bytes are the next frame on the wire, sent at `now_ns`."""
+    """Hand over the reserved slot: `length` bytes are the next frame on the wire, sent at `now_ns`.
+
+    They can be read there until the next `reserve`, `poll` or `flush`.
+    """
 
 
 @generic

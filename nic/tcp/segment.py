@@ -279,27 +279,26 @@ def set_delivery_header(tcp: Tcp, session: Flow) -> None:
 
 
 @inlined
-def stamp(tcp: Tcp, slot: Slot, length: int, window: int) -> None:
-    """Make the session's frame in `slot` a segment of the wire: its place in the stream, addresses, checksums.
+def stamp(tcp: Tcp, address: int, length: int, window: int) -> None:
+    """Make the session's frame at `address` a segment of the wire: its place in the stream, addresses, checksums.
 
     The payload is not read: the session's checksum is right for it, and is mended from the differences (RFC 1624).
     """
-    words = view(TcpWords, address_of(slot.data) + _TCP_AT)
+    words = view(TcpWords, address + _TCP_AT)
     assert words.sequence == tcp.send.end & SEQUENCE_MASK
     unnumbered_sum = (
         (words.checksum ^ 0xFFFF) + (words.sequence ^ SEQUENCE_MASK) + (words.acknowledgement ^ SEQUENCE_MASK)
     )
-    stamp_unnumbered(tcp, slot, length, window, unnumbered_sum)
+    stamp_unnumbered(tcp, address, length, window, unnumbered_sum)
 
 
 @inlined
-def stamp_unnumbered(tcp: Tcp, slot: Slot, length: int, window: int, unnumbered_sum: int) -> None:
+def stamp_unnumbered(tcp: Tcp, address: int, length: int, window: int, unnumbered_sum: int) -> None:
     """Stamp a frame whose TCP checksum, complemented and without both sequence numbers, is `unnumbered_sum`.
 
     The sum may be unfolded, below 2**62. Neither checksum nor sequence numbers need be in the frame.
     """
     headers = tcp.headers
-    address = address_of(slot.data)
     words = view(TcpWords, address + _TCP_AT)
     sequence = (tcp.send.base + tcp.send.end) & SEQUENCE_MASK
     acknowledgement = (tcp.receive.base + tcp.receive.next) & SEQUENCE_MASK

@@ -3,11 +3,10 @@
 RFC 5681 (congestion), RFC 6298 (timer), RFC 6582 (NewReno), RFC 8985 7 (tail loss probe), RFC 9293 3.8.6 (windows).
 """
 
-from crosswire.nic.memory.raw import prefetch
 from crosswire.nic.memory.struct import address_of, clear_struct
 from crosswire.nic.packet import FLAG_ACK, FLAG_FIN, FLAG_RST, TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.ring import NEVER_NS
-from crosswire.nic.tcp.segment import acknowledges, stamp, stamp_unnumbered, window_now
+from crosswire.nic.tcp.segment import acknowledges, window_now
 from crosswire.nic.tcp.state import (
     ACK_JUMP_SEGMENTS,
     CANNOT_SEND,
@@ -19,7 +18,6 @@ from crosswire.nic.tcp.state import (
     RTO_FIRST_NS,
     RTO_MAX_NS,
     RTO_MIN_NS,
-    SEQUENCE_MASK,
     SLOT_MASK,
     SLOTS,
     RoundTrip,
@@ -106,30 +104,14 @@ def count_refusal(tcp: Tcp, length: int) -> None:
 
 
 @inlined
-def commit_slot(tcp: Tcp, length: int) -> Slot:
-    """Stamp the frame in the reserved slot. It is kept from here on; `note_first_send` says that it went out."""
-    slot = tcp.store.slots[tcp.store.end & SLOT_MASK]
-    stamp(tcp, slot, length, window_now(tcp))
-    keep_slot(tcp, slot, length)
-    return slot
-
-
-@inlined
-def commit_unnumbered(tcp: Tcp, length: int, sequence: int, unnumbered_sum: int) -> Slot:
-    """Do as `commit_slot` for a frame without numbers and checksum (`nic.tcp.segment.stamp_unnumbered`).
-
-    `sequence` is the session's number of its first byte.
-    """
-    assert sequence == tcp.send.end & SEQUENCE_MASK
-    slot = tcp.store.slots[tcp.store.end & SLOT_MASK]
-    stamp_unnumbered(tcp, slot, length, window_now(tcp), unnumbered_sum)
-    keep_slot(tcp, slot, length)
-    return slot
+def next_slot(tcp: Tcp) -> Slot:
+    """Return the slot in which the next frame is kept."""
+    return tcp.store.slots[tcp.store.end & SLOT_MASK]
 
 
 @inlined
 def keep_slot(tcp: Tcp, slot: Slot, length: int) -> None:
-    """Enter a stamped frame as the last one committed."""
+    """Enter the frame in that slot, stamped, as the last one committed; `note_first_send` says that it went out."""
     store = tcp.store
     send = tcp.send
     slot.position = send.end
@@ -139,7 +121,6 @@ def keep_slot(tcp: Tcp, slot: Slot, length: int) -> None:
     slot.sends = 0
     send.end = slot.end
     store.end += 1
-    prefetch(address_of(store.slots[store.end & SLOT_MASK].data))
 
 
 @inlined

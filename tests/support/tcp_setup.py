@@ -21,7 +21,8 @@ from crosswire.nic.packet import (
 )
 from crosswire.nic.tcp import tcp as machine
 from crosswire.nic.tcp.receive import take_buffered
-from crosswire.nic.tcp.send import commit_slot, commit_unnumbered, reserve_slot
+from crosswire.nic.tcp.segment import stamp, stamp_unnumbered, window_now
+from crosswire.nic.tcp.send import keep_slot, next_slot, reserve_slot
 from crosswire.nic.tcp.state import SEQUENCE_MASK, Tcp, TcpState
 from crosswire.nic.unit.compile import compiled
 
@@ -60,7 +61,9 @@ def commit_payload(tcp: Tcp, session: Flow, source: int, length: int, acknowledg
     copy_bytes(payload, source, length)
     sequence = tcp.send.end & SEQUENCE_MASK
     if length & 1:
-        commit_slot(tcp, seal_tcp_frame(address, length, sequence, acknowledgement, FLAG_ACK | FLAG_PSH))
+        sealed = seal_tcp_frame(address, length, sequence, acknowledgement, FLAG_ACK | FLAG_PSH)
+        stamp(tcp, address, sealed, window_now(tcp))
+        keep_slot(tcp, next_slot(tcp), sealed)
         return True
     # As a template is committed: what is not written in the frame is not read there.
     sealed = seal_tcp_frame(address, length, 0, 0, FLAG_ACK | FLAG_PSH)
@@ -69,7 +72,8 @@ def commit_payload(tcp: Tcp, session: Flow, source: int, length: int, acknowledg
     tcp_header.sequence = tcp_header.acknowledgement = acknowledgement
     tcp_header.checksum = length
     # A sum that was not folded, and is as large as those of many fields: below 2**62 with the longest payload.
-    commit_unnumbered(tcp, sealed, sequence, unnumbered_sum + (length << 34) * 0xFFFF)
+    stamp_unnumbered(tcp, address, sealed, window_now(tcp), unnumbered_sum + (length << 34) * 0xFFFF)
+    keep_slot(tcp, next_slot(tcp), sealed)
     return True
 
 

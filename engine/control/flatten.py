@@ -47,6 +47,17 @@ def stop_flatten(engine: Engine, now_ns: int) -> None:
 
 
 @compiled
+def forget_flatten(engine: Engine) -> None:
+    """Tell no more how the last one ended, as positions may change again: "flat" would be said of what is held.
+
+    Whoever asked for another one, and was refused, would have believed it.
+    """
+    flatten = engine.control.flatten
+    if flatten.state == Flattening.FLAT or flatten.state == Flattening.LEFT:
+        flatten.state = Flattening.NONE
+
+
+@compiled
 def end_flatten(engine: Engine, ending: int, now_ns: int) -> None:
     """Write what has become of every instrument that was held, cancel what is open, and tell the strategies."""
     flatten = engine.control.flatten

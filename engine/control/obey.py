@@ -5,7 +5,7 @@ does anyway: a reason of its own for a trading state, cancels, orders that pass 
 """
 
 from crosswire.engine.cancels import cancel_everything, cancel_selected, send_due_cancel
-from crosswire.engine.control.flatten import begin_flatten, go_on_flattening, stop_flatten
+from crosswire.engine.control.flatten import begin_flatten, forget_flatten, go_on_flattening, stop_flatten
 from crosswire.engine.control.mailbox import (
     CLIENT_BYTES,
     EVERY,
@@ -144,6 +144,7 @@ def carry_out(engine: Engine, command: Command, now_ns: int) -> None:
         restrict(engine, TradingState.REDUCE_ONLY, now_ns)
     elif kind == CommandKind.RESUME:
         stop_flatten(engine, now_ns)
+        forget_flatten(engine)
         resume(engine.gate, now_ns)
     elif kind == CommandKind.CANCEL_ALL:
         cancel_what_is_selected(engine, command, now_ns)

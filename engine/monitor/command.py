@@ -348,7 +348,7 @@ def flatten(config: Config, output: Output = RUNS, name: As = "", as_json: Json 
         confirmed(client, client.flatten(), as_json, yes)
         while (status := client.status()).flatten == "on" and status.is_alive:
             time.sleep(FLATTEN_LOOK_S)
-        return status.flatten, client.positions()
+        return status.flatten or "resumed", client.positions()  # by somebody else, since our last look
 
     ending, positions = ask(config, output, name, work)
     left = [row for row in positions.rows if row.position_lots != 0]

@@ -268,7 +268,7 @@ class Status(Answer):
     amends_sent: int
     fills: int
     open_orders: int
-    flatten: str  # Flattening in small letters, "": none was asked for
+    flatten: str  # Flattening in small letters, "": none was asked for since trading was last resumed
     money: list[Money]
     venues: list[VenueStatus]
     warnings: list[DataWarning]

@@ -338,6 +338,23 @@ def test_it_is_the_accounts_position_that_is_traded_away(
     assert operator.engine.control.flatten.state == (Flattening.ON if wanted else Flattening.FLAT)
 
 
+@pytest.mark.parametrize("lots", [0, 5], ids=["flat", "left"])
+def test_how_it_ended_is_told_until_trading_is_resumed(operator: Operator, lots: int) -> None:
+    """Else "flat" would be read by who asks for another one, is refused, and holds what was bought since."""
+    desk, control = operator.desk, operator.engine.control
+    tries_max, control.flatten.tries_max = control.flatten.tries_max, 0
+    hold(desk, lots, lots, 0)
+    flatten(operator)
+    assert control.flatten.state == (Flattening.LEFT if lots else Flattening.FLAT)
+    assert operator.ask(CommandKind.RESUME) == Outcome.DONE
+    assert control.flatten.state == Flattening.NONE
+    desk.gate.asked[Why.ALARM] = TradingState.HALTED
+    assert operator.ask(CommandKind.FLATTEN) == Outcome.FORBIDDEN
+    assert control.flatten.state == Flattening.NONE
+    desk.gate.asked[Why.ALARM] = TradingState.ACTIVE
+    control.flatten.tries_max = tries_max
+
+
 def test_flatten_refuses_strategies_and_resume_stops_it(operator: Operator) -> None:
     desk = operator.desk
     hold(desk, 30, 30, 0)

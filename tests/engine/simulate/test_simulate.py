@@ -27,6 +27,7 @@ FOUND = {
     20372: "a cancel of a quote was answered with the quote that had taken its place: an alarm without a reason",
     30190: "a gateway was killed and then told us that we were displaced: nobody hears that, and we come back",
     21115: "an engine that was killed had not written 24 turns more: the judge asked for them",
+    60567: "a FLATTEN was refused, and the one before it was still told as flat while positions had been bought since",
     1262: "a run whose disk is full ended before the silence of a cut connection could be noticed",
 }
 

@@ -10,7 +10,7 @@ class CommandTeller:
     def __init__(self, engine: Engine) -> None:
         self.control = engine.control
         self.taken = 0
-        self.flattening = 0
+        self.flattening = (0, int(Flattening.NONE))  # number of its command, and how far it is
 
     def take_lines(self) -> list[str]:
         """Give a line for what has come since, and one for a FLATTEN that has ended."""
@@ -20,15 +20,13 @@ class CommandTeller:
             more = f" (and {taken - self.taken - 1} before it)" if taken - self.taken > 1 else ""
             self.taken = taken
             lines.append(f"{command_text(self.control.command.kind)} by {self.client}: {self.outcome}{more}")
-        state = self.control.flatten.state
-        if state != self.flattening:
-            self.flattening = state
-            if state == Flattening.FLAT:
+        flatten = self.control.flatten
+        if self.flattening != (flatten.number, flatten.state):
+            self.flattening = (flatten.number, flatten.state)
+            if flatten.state == Flattening.FLAT:
                 lines.append("flatten: nothing is held")
-            elif state == Flattening.LEFT:
-                lines.append(
-                    f"flatten: {self.control.flatten.left} instruments are still held, and its tries are used up"
-                )
+            elif flatten.state == Flattening.LEFT:
+                lines.append(f"flatten: {flatten.left} instruments are still held, and its tries are used up")
         return lines
 
     @property

@@ -419,6 +419,11 @@ def test_commands_are_told_in_words(operator: Operator) -> None:
     assert teller.take_lines() == []
     operator.engine.control.flatten.state, operator.engine.control.flatten.left = Flattening.LEFT, 2
     assert teller.take_lines() == ["flatten: 2 instruments are still held, and its tries are used up"]
+    flatten(operator)
+    assert teller.take_lines() == ["flatten by alice: begun", "flatten: nothing is held"]
+    assert operator.ask(CommandKind.RESUME) == Outcome.DONE
+    flatten(operator)
+    assert teller.take_lines() == ["flatten by alice: begun (and 1 before it)", "flatten: nothing is held"]
 
 
 def any_item() -> SearchStrategy[tuple[int, int]]:

@@ -37,7 +37,7 @@ def give_command(world: World, event: Event, now_ns: int) -> None:
     if not ask(world, kind, selectors, items):
         return
     judge_command(world, kind, items, before)
-    if kind == CommandKind.FLATTEN and Outcome(world.mailbox.outcome) in ACCEPTED:
+    if kind == CommandKind.FLATTEN:
         await_flat(world)
     if kind in RESTRICTING and not is_broken(world):
         turn_until(world, max(world.now_ns, now_ns + event.for_ms * NS_PER_MS))
@@ -107,9 +107,6 @@ def judge_command(world: World, kind: CommandKind, items: list[tuple[int, int]],
         wanted[place] = value
     if values_of(world) != wanted:
         world.violate(Invariant.COMMANDS_HOLD, 0, f"{kind.name} {outcome.name}: {values_of(world)}", str(wanted))
-    flattened = world.run.engine.control.flatten.state
-    if kind == CommandKind.FLATTEN and not is_accepted and flattened == Flattening.FLAT and held_count(world) != 0:
-        world.violate(Invariant.FLATTEN_ENDS, 0, f"refused, shown as flat, and {held_count(world)} are held", "none")
     if not is_accepted:
         return
     least = {CommandKind.PAUSE: TradingState.CANCEL_ONLY, CommandKind.REDUCE_ONLY: TradingState.REDUCE_ONLY}
@@ -133,12 +130,6 @@ def await_flat(world: World) -> None:
     world.watch.evaluated[Invariant.FLATTEN_ENDS] += 1
     if flatten.state == Flattening.ON:
         world.violate(Invariant.FLATTEN_ENDS, 0, "it is still on", f"an end within {patience_ns // NS_PER_MS} ms")
-    held = held_count(world)
+    held = sum(engine.gate.positions[index].position_lots != 0 for index in range(engine.market.count))
     if flatten.state == Flattening.FLAT and held != 0 and not world.lies:
         world.violate(Invariant.FLATTEN_ENDS, 0, f"flat, and {held} instruments are held", "none")
-
-
-def held_count(world: World) -> int:
-    """Count the instruments that the account holds."""
-    engine = world.run.engine
-    return sum(engine.gate.positions[index].position_lots != 0 for index in range(engine.market.count))

@@ -128,7 +128,6 @@ def schedule(config: Path, rate: str) -> str:
 
 
 @compiled_only
-@compiled_only
 def test_only_captures_that_tell_funding_are_read_once_more(
     config: Path, paid_config: tuple[Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +144,7 @@ def test_only_captures_that_tell_funding_are_read_once_more(
     assert opened == ["deribit", "deribit", "bridge"]
 
 
+@compiled_only
 def test_what_the_tickers_tell_is_charged(config: Path, tmp_path: Path) -> None:
     folder, summary = run(config, tmp_path / "fed")
     index = next(each["index"] for each in summary["definitions"] if each["symbol"] == "BTC-PERPETUAL")

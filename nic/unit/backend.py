@@ -24,6 +24,8 @@ import numba.core.config
 from llvmlite import ir
 from numba import _dynfunc
 from numba.core import callconv, cgutils, compiler, cpu, errors, lowering, types, typing
+from numba.core import ir as numba_ir
+from numba.core.bytecode import _FIXED_OFFSET
 from numba.core.codegen import CPUCodeLibrary, JITCPUCodegen
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import register_pass
@@ -34,13 +36,13 @@ from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import lower_builtin, models, register_model, typeof_impl
 
 from crosswire.nic.memory import struct_numba
+from crosswire.nic.unit import branches
 from crosswire.nic.unit.compile import Compiled, Generic, Lowering, lowerings, on_lowering, plain_function
+from crosswire.nic.unit.entries import I32, write_entry, write_memory_entry
 from crosswire.nic.unit.kinds import Class, Elements, Group, Kind, kind_name
 from crosswire.nic.unit.source import shown_path
 
-I32 = ir.IntType(32)
-I64 = ir.IntType(64)
-RESULT = ir.LiteralStructType((I64, I32))  # an entry's number, and its status
+SHARE_WEIGHT = 100  # of a thousandth: LLVM gets weights from 1, which stands for never, to 100,001
 FIRST_FAULT = 16  # smaller statuses are numba's own
 FAULT_MASK = (1 << 31) - 1
 NOWHERE = ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value
@@ -245,14 +247,32 @@ class UnitTypingContext(typing.Context):  # type: ignore[misc]
         self.install_registry(mathdecl.registry)
 
 
+def ways_of(branch: Any) -> branches.Ways:
+    """Where the two ways from a branch begin in the bytecode."""
+    return frozenset(label - _FIXED_OFFSET for label in (branch.truebr, branch.falsebr))
+
+
 class UnitLower(lowering.Lower):  # type: ignore[misc]
-    """numba's lowering, which tells the calling convention where it is: integer division does not say its line."""
+    """numba's lowering, which says more: to the calling convention where it is, to LLVM which way branches usually go.
+
+    Integer division does not say its line.
+    """
 
     def setup_function(self, description: Any) -> None:
         """Begin a function; one that is outlined is known as such before it is declared anywhere."""
         if self.func_ir.func_id.func in _outlined:
             self.call_conv.outlined.add(description.llvm_func_name)
+        self.shares = branches.shares_of(self.func_ir.func_id.func)
         super().setup_function(description)
+
+    def lower_inst(self, inst: Any) -> None:
+        """Lower an instruction; of a branch, say how often it goes either way, where that was counted."""
+        super().lower_inst(inst)
+        if isinstance(inst, numba_ir.Branch):
+            share = self.shares.get(ways_of(inst))
+            if share is not None:
+                weights = [SHARE_WEIGHT * each + 1 for each in (share, branches.WHOLE - share)]
+                self.builder.block.terminator.set_weights(weights)
 
     def notify_loc(self, location: Any) -> None:
         """Note that a new line begins."""
@@ -623,78 +643,3 @@ def optimise(module: Any, codegen: Any) -> None:
     more.add_jump_threading_pass()
     more.add_simplify_cfg_pass()
     more.run(module, builder)
-
-
-def write_entry(context: Any, module: Any, symbol: str, result: Any, arguments: tuple[Any, ...]) -> None:
-    """Write {i64, i32} symbol(i64, ...): a number and a status, in registers."""
-    function = ir.Function(module, ir.FunctionType(RESULT, [I64] * len(arguments)), symbol)
-    builder = ir.IRBuilder(function.append_basic_block())
-    values = [from_word(builder, word, each) for word, each in zip(function.args, arguments, strict=True)]
-    status, value = call(context, builder, result, values)
-    returned = result.signature.return_type
-    word = I64(0) if isinstance(returned, types.NoneType) else to_word(builder, value, returned)
-    pair = builder.insert_value(ir.Constant(RESULT, ir.Undefined), word, 0)
-    builder.ret(builder.insert_value(pair, status, 1))
-
-
-def write_memory_entry(context: Any, module: Any, symbol: str, result: Any, arguments: tuple[Any, ...]) -> None:
-    """Write i32 symbol(i64 *words): reads arguments from `words`, puts the result's words there, returns the status."""
-    function = ir.Function(module, ir.FunctionType(I32, [I64.as_pointer()]), symbol)
-    builder = ir.IRBuilder(function.append_basic_block())
-    place = 0
-
-    def read(each: Any) -> Any:
-        nonlocal place
-        if isinstance(each, types.BaseTuple):
-            return context.make_tuple(builder, each, [read(part) for part in each.types])
-        if isinstance(each, types.NoneType | struct_numba.StructClassType):
-            return context.get_dummy_value()
-        place += 1
-        return from_word(builder, builder.load(builder.gep(function.args[0], [I64(place - 1)])), each)
-
-    values = [read(each) for each in arguments]
-    status, value = call(context, builder, result, values)
-    place = 0
-
-    def write(each: Any, part: Any) -> None:
-        nonlocal place
-        if isinstance(each, types.BaseTuple):
-            for number, inner in enumerate(each.types):
-                write(inner, builder.extract_value(part, number))
-        elif not isinstance(each, types.NoneType):
-            builder.store(to_word(builder, part, each), builder.gep(function.args[0], [I64(place)]))
-            place += 1
-
-    write(result.signature.return_type, value)
-    builder.ret(status)
-
-
-def call(context: Any, builder: Any, result: Any, values: list[Any]) -> tuple[Any, Any]:
-    """Call a compiled function; its status, 0 if all went well, and its value."""
-    callee = context.declare_function(builder.module, result.fndesc)
-    status, value = context.call_conv.call_function(
-        builder, callee, result.fndesc.restype, result.fndesc.argtypes, values
-    )
-    return builder.select(status.is_error, status.code, I32(0)), value
-
-
-def from_word(builder: Any, word: Any, numba_type_: Any) -> Any:
-    """A value of compiled code from its 64-bit word."""
-    if isinstance(numba_type_, types.Boolean):
-        return builder.icmp_signed("!=", word, I64(0))
-    if isinstance(numba_type_, types.Float):
-        return builder.bitcast(word, ir.DoubleType())
-    if isinstance(numba_type_, types.Integer):
-        return word
-    return builder.inttoptr(word, struct_numba.BYTE_POINTER)
-
-
-def to_word(builder: Any, value: Any, numba_type_: Any) -> Any:
-    """The 64-bit word of a value of compiled code."""
-    if isinstance(numba_type_, types.Boolean):
-        return builder.zext(value, I64)
-    if isinstance(numba_type_, types.Float):
-        return builder.bitcast(value, I64)
-    if isinstance(numba_type_, types.Integer | types.IntEnumMember):
-        return value if value.type == I64 else builder.sext(value, I64)
-    return builder.ptrtoint(value, I64)

@@ -30,7 +30,10 @@ FOLDERS = ("nic", "venues", "risk", "strategies", "engine")
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]  # the folder of nic/
 # What makes machine code of functions. It is imported only where something is compiled, and part of every unit anyway.
 IN_THE_VERSIONS = frozenset({"numpy", "numba", "llvmlite", "msgspec"})  # packages that no strategy has edited
-COMPILER_FILES = ("nic/unit/backend.py", "nic/memory/struct_numba.py", "nic/host/system_call.py")
+COMPILER_FILES = (
+    *("nic/unit/backend.py", "nic/memory/struct_numba.py", "nic/host/system_call.py"),
+    *("nic/unit/entries.py", "nic/unit/branches.py", "nic/unit/branches.txt"),
+)
 
 # What was loaded and read while a module was loaded and used, beside what its own text says: see `note_read`.
 loaded_by_module: dict[str, set[str]] = {}

@@ -1,8 +1,8 @@
 """Which way branches usually go: counted in runs, and told to LLVM, which then keeps together what usually runs.
 
-Untold it lays out both ways alike: what never happens, a gap in the feed or a veto, lies between what always does, and
-registers are saved for it. The hot line then takes 120 jumps and reaches over 236 cache lines of code, told so 64 and
-198, of the same source (`docs/evidence.md`).
+If LLVM is not told, it lays out both ways alike: what never happens, a gap in the feed or a veto, lies between what
+always does, and registers are saved for it. The hot line then takes 120 jumps over 236 cache lines of code; when LLVM
+is told, 64 over 198 (`docs/evidence.md`).
 
 `branches.txt` has a line for each function of ours that a counted run called (`crosswire bench branches`): its module
 and name, the digest of its source, and for each of its tests, in the order of the source, how often of 1,000 times it

@@ -22,13 +22,8 @@ from tests.support.paths import ROOT
 
 PACKAGES = ["nic", "venues", "risk", "strategies", "engine"]  # lowest first
 LINES_MAX = 700
-SHIPPED = (
-    "engine/deploy",
-    "engine/telemetry",
-    "examples",
-    "engine/console/static",
-    "nic/unit",
-)  # what is read beside modules
+# What is read beside modules.
+SHIPPED = ("engine/deploy", "engine/telemetry", "examples", "engine/console/static", "nic/unit")
 # Spelt in two parts so that this file passes its own check.
 LEFT_OPEN = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 

@@ -47,6 +47,7 @@ def digest_of(function: Callable[..., Any]) -> str:
     return hashlib.sha256(ast.unparse(node).encode()).hexdigest()[:DIGEST_LETTERS]
 
 
+@functools.cache
 def tests_of(code: CodeType) -> dict[Ways, int]:
     """Number the tests of a function in the order of its source.
 
@@ -72,11 +73,14 @@ def test_count(tests: dict[Ways, int]) -> int:
 
 @functools.cache
 def counted() -> dict[tuple[str, str], tuple[str, tuple[int | None, ...]]]:
-    """Read what was counted: digest and shares, by `name_of`."""
+    """Read what was counted: digest and shares, by `name_of`. ValueError if the package's own file is not whole."""
     found = {}
-    for line in COUNTED.read_text().splitlines():
-        module, name, digest, *shares = line.split(" ")
-        found[module, name] = digest, tuple(None if each == NEVER else int(each) for each in shares)
+    try:
+        for line in COUNTED.read_text().splitlines():
+            module, name, digest, *shares = line.split(" ")
+            found[module, name] = digest, tuple(None if each == NEVER else int(each) for each in shares)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{COUNTED} can't be read ({error}): install Crosswire again") from None
     return found
 
 

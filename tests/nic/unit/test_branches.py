@@ -106,6 +106,16 @@ def test_what_was_counted_otherwise_is_not_used(digest: Any, shares: Any, monkey
     assert branches.shares_of(total) == {}
 
 
+@pytest.mark.parametrize("text", [None, "crosswire.engine.loop run", "crosswire.engine.loop run 00000000 x", "\x00"])
+def test_counts_that_are_not_whole_are_named(text: str | None, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "branches.txt"
+    if text is not None:
+        path.write_text(f"crosswire.engine.loop finish 00000000 500\n{text}\n")
+    monkeypatch.setattr(branches, "COUNTED", path)
+    with pytest.raises(ValueError, match=f"{path} can't be read .*: install Crosswire again"):
+        branches.counted.__wrapped__()
+
+
 def told_weights(folder: Any, digest: str, *shares: int) -> str:
     (folder / "sample.py").write_text(SAMPLE)
     command = [sys.executable, "-c", TELL_WEIGHTS, str(folder), digest, *map(str, shares)]

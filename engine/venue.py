@@ -9,9 +9,9 @@ from typing import Annotated, Any, NamedTuple
 
 from crosswire.nic.memory.struct import Array, Reference, Struct, address_of, i64
 from crosswire.nic.packet import PROTOCOL_TCP, PROTOCOL_UDP, Packet, PacketCounters, is_damaged_udp, parse_packet
-from crosswire.nic.rings.ring import Frame, flush, next_time_ns, poll, release
+from crosswire.nic.rings.ring import WATCH_NS, Frame, Watch, describe_watch, flush, next_time_ns, poll, release
 from crosswire.nic.rings.tap import show_sent
-from crosswire.nic.unit.compile import compiled
+from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.nic.unit.link import Linker
 from crosswire.nic.unit.load import call_entry
 from crosswire.nic.unit.unit import Unit, unit_of
@@ -81,6 +81,7 @@ class Venue(Struct):
 
     number: i64
     due_ns: i64  # when its ring has something to do, as `next_time_ns` says
+    watch: Watch  # of its ring
     keep_ns: i64  # when its order session wants its timer
     is_lost: i64  # 1: its session was lost, and is not READY again
     losses: i64  # times that it was lost
@@ -106,7 +107,7 @@ def turn(venue: Venue, ring: Struct, session: Session, now_ns: int) -> int:
     """Take the next frame received until `now_ns` and read it; return what it was."""
     inbox = venue.inbox
     if not poll(ring, inbox.frame, now_ns):
-        venue.due_ns = next_time_ns(ring)
+        look_ahead(venue, ring, now_ns)
         return NOTHING
     if not parse_packet(inbox.frame, inbox.packet, inbox.counters):
         return OTHER
@@ -131,16 +132,24 @@ def read_on(session: Session, inbox: Inbox) -> None:
     read_reports(session, inbox.packet, inbox.reports)
 
 
-def finish_frame(venue: Venue, ring: Struct) -> None:
+@inlined
+def look_ahead(venue: Venue, ring: Struct, now_ns: int) -> None:
+    """Note when the ring has something to do next, and where that will show."""
+    venue.due_ns = next_time_ns(ring)
+    venue.watch.until_ns = now_ns + WATCH_NS
+    describe_watch(ring, venue.watch)
+
+
+def finish_frame(venue: Venue, ring: Struct, now_ns: int) -> None:
     """Give the frame's slot back."""
     release(ring)
-    venue.due_ns = next_time_ns(ring)
+    look_ahead(venue, ring, now_ns)
 
 
-def wake(venue: Venue, ring: Struct) -> None:
-    """Wake the driver if it wants that, and note when the ring has something to do next: sending may change it."""
+def wake(venue: Venue, ring: Struct, now_ns: int) -> None:
+    """Wake the driver if it wants that, and look ahead: sending may change what the ring has to do."""
     flush(ring)
-    venue.due_ns = next_time_ns(ring)
+    look_ahead(venue, ring, now_ns)
 
 
 # A tap may keep what the six below commit: what else a session sends may hold a secret.
@@ -214,8 +223,8 @@ def venue_unit(ring: type[Struct], session: type[Session]) -> Unit:
     functions: dict[Callable[..., Any], tuple[Any, ...]] = {
         turn: (Venue, ring, session, "i64"),
         read_on: (session, Inbox),
-        finish_frame: (Venue, ring),
-        wake: (Venue, ring),
+        finish_frame: (Venue, ring, "i64"),
+        wake: (Venue, ring, "i64"),
         send_new: (session, ring, Approval, "i64"),
         send_cancel: (session, ring, "i64", "i64", "i64"),
         send_mass_cancel: (session, ring, "i64"),
@@ -274,15 +283,15 @@ def take_more_reports(venue: Venue) -> None:
 
 
 @compiled
-def give_frame_back(venue: Venue) -> None:
+def give_frame_back(venue: Venue, now_ns: int) -> None:
     """Call `finish_frame` in the venue's unit."""
-    call_entry(venue.entries.finish_frame, address_of(venue), venue.ring)
+    call_entry(venue.entries.finish_frame, address_of(venue), venue.ring, now_ns)
 
 
 @compiled
-def wake_ring(venue: Venue) -> None:
+def wake_ring(venue: Venue, now_ns: int) -> None:
     """Call `wake` in the venue's unit."""
-    call_entry(venue.entries.wake, address_of(venue), venue.ring)
+    call_entry(venue.entries.wake, address_of(venue), venue.ring, now_ns)
 
 
 @compiled

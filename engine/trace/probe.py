@@ -168,14 +168,14 @@ def decode_timed(it: VenueProbe, packet: int, market: int, events: int) -> None:
     begin_mark(it.probe, Stage.DECODE, it.number, begin_cycles, cycle_count())
 
 
-def finish_frame_passed(venue: int, it: VenueProbe) -> None:
+def finish_frame_passed(venue: int, it: VenueProbe, now_ns: int) -> None:
     """Call `finish_frame`."""
-    call_entry(it.entries.finish_frame, venue, it.ring)
+    call_entry(it.entries.finish_frame, venue, it.ring, now_ns)
 
 
-def wake_passed(venue: int, it: VenueProbe) -> None:
+def wake_passed(venue: int, it: VenueProbe, now_ns: int) -> None:
     """Call `wake`."""
-    call_entry(it.entries.wake, venue, it.ring)
+    call_entry(it.entries.wake, venue, it.ring, now_ns)
 
 
 def send_new_timed(session: int, it: VenueProbe, approval: Approval, now_ns: int) -> int:
@@ -305,8 +305,8 @@ def probe_unit() -> Unit:
         {
             take_timed: (Venue, VenueProbe, "i64", "i64"),
             decode_timed: (VenueProbe, "i64", "i64", "i64"),
-            finish_frame_passed: ("i64", VenueProbe),
-            wake_passed: ("i64", VenueProbe),
+            finish_frame_passed: ("i64", VenueProbe, "i64"),
+            wake_passed: ("i64", VenueProbe, "i64"),
             send_new_timed: ("i64", VenueProbe, Approval, "i64"),
             send_amend_timed: ("i64", VenueProbe, Approval, "i64"),
             send_cancel_timed: ("i64", VenueProbe, "i64", "i64", "i64"),

@@ -2,13 +2,18 @@
 
 A ring is a `Struct`; each kind registers an implementation of the functions below, and the loop is compiled against the
 kinds that a configuration names. Receive: `poll`, use the frame, `release`. Transmit: `reserve` a slot, write the
-frame, `commit` it, and `flush` before the next wait.
+frame, `commit` it, and `flush` before the next wait. `describe_watch` spares polls where nothing comes.
 """
 
+from crosswire.nic.duration import NS_PER_US
+from crosswire.nic.memory.raw import load_u32_acquire
 from crosswire.nic.memory.struct import Struct, i64
-from crosswire.nic.unit.compile import generic, inlined, inlined_generic
+from crosswire.nic.unit.compile import compiled, generic, inlined, inlined_generic
 
 NEVER_NS = (1 << 62) - 1  # a time that does not come: "nothing scheduled"
+# How long a ring may go without a poll while its watched word says that nothing came. A poll does more than look: it
+# wakes a driver that ran out of frames, runs TCP's timers, counts drops.
+WATCH_NS = 10 * NS_PER_US
 
 
 class Frame(Struct):
@@ -27,6 +32,20 @@ class RingCounters(Struct):
     drops: i64
     empty_polls: i64
     wakeups: i64
+
+
+class Watch(Struct):
+    """Where a ring's next frame shows first, so that a ring without one need not be asked."""
+
+    until_ns: i64  # the ring is to be polled from then on, whatever the word says
+    address: i64  # of a word of 32 bits that whoever delivers frames writes
+    value: i64  # of the word as long as there is no frame
+
+
+@compiled
+def is_quiet(watch: Watch, now_ns: int) -> bool:
+    """Tell whether the ring last described in `watch` need not be polled: it has no frame and nothing else to do."""
+    return now_ns < watch.until_ns and load_u32_acquire(watch.address) == watch.value
 
 
 @inlined
@@ -73,3 +92,16 @@ def flush(ring: Struct) -> None:
 @generic
 def next_time_ns(ring: Struct) -> int:
     """When the ring next has something to do, in a replay; `NEVER_NS` when it has nothing."""
+
+
+@generic
+def describe_watch(ring: Struct, watch: Watch) -> None:
+    """Fill in where the frame behind the last one released will show; bring `until_ns` forward to what is due before.
+
+    `until_ns` 0 where nothing shows, as with sockets: such a ring is polled every time.
+    """
+
+
+@describe_watch.register(Struct)
+def describe_no_watch(_ring: Struct, watch: Watch) -> None:
+    watch.until_ns = 0

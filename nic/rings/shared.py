@@ -22,7 +22,19 @@ from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError, map_memory, unmap_memory
 from crosswire.nic.memory.raw import load_u32_acquire, store_i64_release, store_u32_release
 from crosswire.nic.memory.struct import Array, Struct, i64, size_of, u8, u32, u64, view
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
+from crosswire.nic.rings.ring import (
+    Frame,
+    RingCounters,
+    Watch,
+    commit,
+    describe_watch,
+    flush,
+    next_time_ns,
+    poll,
+    release,
+    reserve,
+    set_frame,
+)
 from crosswire.nic.unit.compile import compiled
 
 SHARED_FOLDER = Path("/dev/shm")
@@ -152,6 +164,12 @@ def release_shared(ring: SharedRing) -> None:
 @next_time_ns.register(SharedRing)
 def next_shared_ns(_ring: SharedRing) -> int:
     return 0
+
+
+@describe_watch.register(SharedRing)
+def describe_shared_watch(ring: SharedRing, watch: Watch) -> None:
+    watch.address = ring.receive.producer_address
+    watch.value = ring.receive.index
 
 
 class SharedMemory(Owner):

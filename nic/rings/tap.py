@@ -34,7 +34,18 @@ from crosswire.nic.memory.struct import (
 )
 from crosswire.nic.packet import EthernetHeader
 from crosswire.nic.rings.connection import CONNECTIONS_MAX, connection_of, reconnect, select_stream
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import (
+    Frame,
+    RingCounters,
+    Watch,
+    commit,
+    describe_watch,
+    flush,
+    next_time_ns,
+    poll,
+    release,
+    reserve,
+)
 from crosswire.nic.tcp.segment import is_tcp_frame
 from crosswire.nic.unit.compile import compiled, generic, inlined
 
@@ -314,6 +325,11 @@ def flush_tap(tap: Any) -> None:
 @next_time_ns.register(TapRing)
 def next_tap_ns(tap: Any) -> int:
     return next_time_ns(tap.inner[0])
+
+
+@describe_watch.register(TapRing)
+def describe_tap_watch(tap: Any, watch: Watch) -> None:
+    describe_watch(tap.inner[0], watch)
 
 
 class TappedFrame(NamedTuple):

@@ -38,7 +38,9 @@ from crosswire.nic.rings.ring import (
     NEVER_NS,
     Frame,
     RingCounters,
+    Watch,
     commit,
+    describe_watch,
     flush,
     next_time_ns,
     poll,
@@ -472,6 +474,13 @@ def next_tcp_ring_ns(ring: TcpRing) -> int:
     if ring.pending != 0:
         return min(ring.now_ns, next_time_ns(ring.inner[0]))
     return min(ring.timer_ns, next_time_ns(ring.inner[0]))
+
+
+@describe_watch.register(TcpRing)
+def describe_tcp_watch(ring: TcpRing, watch: Watch) -> None:
+    watch.until_ns = 0 if ring.pending != 0 else min(watch.until_ns, ring.timer_ns)
+    if watch.until_ns != 0:
+        describe_watch(ring.inner[0], watch)
 
 
 @connection_of.register(TcpRing)

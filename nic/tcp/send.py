@@ -6,7 +6,7 @@ RFC 5681 (congestion), RFC 6298 (timer), RFC 6582 (NewReno), RFC 8985 7 (tail lo
 from crosswire.nic.memory.struct import address_of, clear_struct
 from crosswire.nic.packet import FLAG_ACK, FLAG_FIN, FLAG_RST, TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.ring import NEVER_NS
-from crosswire.nic.tcp.segment import acknowledges, window_now
+from crosswire.nic.tcp.segment import acknowledges
 from crosswire.nic.tcp.state import (
     ACK_JUMP_SEGMENTS,
     CANNOT_SEND,
@@ -28,6 +28,7 @@ from crosswire.nic.tcp.state import (
     TcpState,
     finish,
     has_sent_all,
+    receive_edge,
 )
 from crosswire.nic.unit.compile import compiled, inlined, outlined
 
@@ -152,7 +153,7 @@ def note_acknowledged(tcp: Tcp, position: int) -> None:
         if tcp.reassembly.run_count == 0:
             tcp.timers.ack_ns = NEVER_NS
         receive.acknowledged = position
-        receive.advertised = position + window_now(tcp)
+        receive.advertised = receive_edge(tcp)
 
 
 @inlined

@@ -3,9 +3,10 @@
     crosswire bench branches
 
 Counted are the hot line of `bench order-entry`, the strategies of `bench verdicts` on their recordings, backtests of
-the other examples, and the captures of `bench backtest` with all best bid/ask messages. Each run counts as much as any
-other, however long it is: the mean of their shares. Units are compiled anew, with two counters for each branch, into a
-store of their own. It takes five minutes; the last line is one JSON object.
+the other examples, and the captures of `bench backtest` with all best bid/ask messages. What a test came to is the mean
+of the runs' shares, however long each is; the hot line counts as much as all others together, since an order waits for
+it. Units are compiled anew, with two counters for each branch, into a store of their own. It takes five minutes; the
+last line is one JSON object.
 """
 
 import json
@@ -18,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,7 @@ from tests.support.paths import ROOT
 
 EXAMPLES = ("cycles", "deribit-binance", "synthetic")  # beside those of `bench verdicts`
 MARKETS = ["btc", "starbase"]
+HOT_LINE = "order entry"
 TRIGGERS = 4_000
 ZONES_MAX, BRANCHES_MAX = 64, 1 << 15  # processes that compile, and branches that each may count
 ASKED, TRUE = 0, 1  # of a branch's two counters
@@ -81,12 +84,14 @@ class Counters:
                 shares[name][number].append(counts[TRUE] / counts[ASKED])
         self.counts[:] = 0
 
-    def lines(self, shares: Shares) -> Iterator[str]:
-        """Write the lines of branches.txt."""
-        for name, by_test in sorted(shares.items()):
+    def lines(self, *groups: Shares) -> Iterator[str]:
+        """Write the lines of branches.txt, from the mean of the groups' means."""
+        for name in sorted(set().union(*groups)):
             digest, tests = self.found[name]
-            means = [sum(by_test[each]) / len(by_test[each]) if each in by_test else None for each in range(tests)]
-            told = [branches.NEVER if mean is None else str(round(branches.WHOLE * mean)) for mean in means]
+            told = []
+            for test in range(tests):
+                means = [mean(group[name][test]) for group in groups if group[name][test]]
+                told.append(str(round(branches.WHOLE * mean(means))) if means else branches.NEVER)
             yield " ".join((*name, digest, *told))
 
 
@@ -125,7 +130,7 @@ def runs(folder: Path) -> Iterator[str]:
     rig.run()
     if problems := rig.problems():
         sys.exit(f"bench branches: {'; '.join(problems)}")
-    yield "order entry"
+    yield HOT_LINE
     for case in verdicts.cases([], MARKETS):
         if case.fees == "example":
             verdicts.run_case(case, folder / f"{case.strategy}-{case.market}")
@@ -143,19 +148,23 @@ def backtested(config: Path, output: Path) -> None:
     run_backtest(config, output, started=time.perf_counter(), with_report=False)
 
 
+def no_shares() -> Shares:
+    return defaultdict(lambda: defaultdict(list))
+
+
 def main() -> None:
-    shares: Shares = defaultdict(lambda: defaultdict(list))
+    hot_line, others = no_shares(), no_shares()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["CROSSWIRE_CACHE"] = f"{folder}/cache"
         (noted := Path(folder) / "branches").mkdir()
         counters = Counters(noted)
         count_branches(counters)
         for name in runs(Path(folder)):
-            counters.take(shares)
-            print(f"{name}: {len(shares)} functions so far", flush=True)
-    lines = list(counters.lines(shares))
+            counters.take(hot_line if name == HOT_LINE else others)
+            print(f"{name}: {len(counters.found)} functions so far", flush=True)
+    lines = list(counters.lines(hot_line, others))
     branches.COUNTED.write_text("\n".join(lines) + "\n")
-    print(json.dumps({"functions": len(lines), "tests": sum(counters.found[name][1] for name in shares)}))
+    print(json.dumps({"functions": len(lines), "tests": sum(line.count(" ") - 2 for line in lines)}))
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ QUIET_TURNS_MAX = 4
 WINDOW_TICKS = 1 << 13  # of the C program's book
 C_FIRST_SEQUENCE = 77_000  # of its own bytes: any number will do
 SEED = 1
+STEPPED_SLOWER = 1000  # a step takes 2 to 10 us where an instruction takes 0.2 ns: nothing is to look late, or idle
 TOKENS_MAX = 1_000_000_000  # the venue's rate limit: none
 
 
@@ -98,8 +99,10 @@ class Rig:
             set_peer(peer, number, bed, instruments[number], feed_flow(number))
 
     def keep_clock(self) -> None:
-        """Just before it is used: nobody keeps it during a round of seconds."""
+        """Just before it is used: nobody keeps it during a round of seconds. Slower for a thread that is stepped."""
         ClockKeeper(self.clock)
+        if self.script.step_at != 0:
+            self.clock.calibrations[self.clock.current].rate //= STEPPED_SLOWER
 
     def ns_per_cycle(self) -> float:
         return float(self.clock.calibrations[self.clock.current].rate / (1 << RATE_BITS))

@@ -343,10 +343,10 @@ def log_on_first(venue: Venue, peer: Peer, clock: LiveClock) -> bool:
     while venue.session.state != SessionState.READY and now_ns < until_ns:
         now_ns = time_at(clock, cycle_count())
         keep_logged_on(venue, now_ns)
-        wake_ring(venue)
+        wake_ring(venue, now_ns)
         serve(peer, now_ns)
         while take_turn(venue, now_ns) != NOTHING:
-            give_frame_back(venue)
+            give_frame_back(venue, now_ns)
     return venue.session.state == SessionState.READY
 
 

@@ -38,7 +38,19 @@ from crosswire.nic.rings.delay import DELAY_FRAMES_MAX, DelayRing, set_delay_rin
 from crosswire.nic.rings.fault import make_fault_ring
 from crosswire.nic.rings.joined import make_joined_ring
 from crosswire.nic.rings.replay import STARVED, Replay
-from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import (
+    NEVER_NS,
+    Frame,
+    Watch,
+    commit,
+    describe_watch,
+    flush,
+    is_quiet,
+    next_time_ns,
+    poll,
+    release,
+    reserve,
+)
 from crosswire.nic.rings.shared import SharedMemory
 from crosswire.nic.rings.sockets.af_packet import AfPacketSocket
 from crosswire.nic.rings.sockets.tcp import TcpSocket
@@ -129,6 +141,14 @@ def give(ring: Any, batch: Batch, first: int, now_ns: int, flush_each: int) -> i
     return given
 
 
+@compiled
+def look_ahead(ring: Any, watch: Watch, now_ns: int) -> int:
+    """Describe where the ring's next frame shows; 1 if it need not be polled at `now_ns`, 0 if it must be."""
+    watch.until_ns = now_ns + 1
+    describe_watch(ring, watch)
+    return 1 if is_quiet(watch, now_ns) else 0
+
+
 def uncompiled(function: Callable[..., int]) -> Callable[..., int]:
     """The function as plain Python, and all that it calls."""
     return interpreted(function)
@@ -147,6 +167,7 @@ class Bed:
     transmit_capacity: int = 0  # frames after which `reserve` must give 0; 0: has no such limit
     overflow_frames: int = 0  # sent in one go, more than fit; 0: can't overflow
     counts_refusals: ClassVar[bool] = True  # a `reserve` that gives 0 is one of the ring's drops
+    shows_frames: ClassVar[bool] = False  # it has a word to be watched, and need not be polled until that changes
     payload_bytes_max: int = FRAME_BYTES_MAX - UDP_FRAME_HEADER_BYTES
     ring: Any
 
@@ -297,6 +318,7 @@ class SharedBed(Bed):
     """Both ends of a shared wire; the peer has end 1."""
 
     in_process = True
+    shows_frames = True
     receive_capacity = 64
     transmit_capacity = 64
     overflow_frames = 100
@@ -330,6 +352,8 @@ class SharedBed(Bed):
 class FaultBed(SharedBed):
     """Faults with all rates 0 over a shared wire: must be transparent."""
 
+    shows_frames = False
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.inner = self.ring
@@ -338,6 +362,8 @@ class FaultBed(SharedBed):
 
 class LineBed(SharedBed):
     """An orders' wire and two lines, of which the second carries the peer's frames."""
+
+    shows_frames = False
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -558,6 +584,7 @@ class SocketBed(NetworkBed):
 class AfPacketBed(SocketBed):
     """AF_PACKET with the fewest frames, 32 received."""
 
+    shows_frames = True
     receive_capacity = 32
     overflow_frames = 100
 
@@ -573,6 +600,7 @@ class AfXdpBed(SocketBed):
     """AF_XDP with the fewest frames, 32 for each direction."""
 
     mode: ClassVar[Mode] = "generic"
+    shows_frames = True
     receive_capacity = 32
     transmit_capacity = 32
     overflow_frames = 100
@@ -608,7 +636,9 @@ class Driver:
         self.bed = bed
         self.take = take if jit else uncompiled(take)
         self.give = give if jit else uncompiled(give)
+        self.look_ahead = look_ahead if jit else uncompiled(look_ahead)
         self.frame = Frame()
+        self.watch = Watch()
         self.received = make_batch()
 
     def receive(self, count: int) -> list[bytes]:
@@ -637,6 +667,10 @@ class Driver:
                 quiet += 1
                 self.bed.advance()
         return batch.frames()
+
+    def is_quiet(self) -> bool:
+        """Whether the ring says, and its word still shows, that it need not be polled."""
+        return self.look_ahead(self.bed.ring, self.watch, self.bed.now_ns) != 0
 
     def send(self, frames: list[bytes], flush_each: bool = True) -> int:
         """Send what there is room for; returns how many frames that were."""

@@ -43,7 +43,17 @@ from crosswire.nic.rings.receive_times import (
     received_by_card_ns,
     received_ns,
 )
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, next_time_ns, poll, release, set_frame
+from crosswire.nic.rings.ring import (
+    Frame,
+    RingCounters,
+    Watch,
+    commit,
+    describe_watch,
+    next_time_ns,
+    poll,
+    release,
+    set_frame,
+)
 from crosswire.nic.rings.sockets.packet_socket import (
     INSTRUCTION_BYTES,
     JUMP,
@@ -199,6 +209,12 @@ def send_frames(ring: AfPacketRing) -> None:
 @next_time_ns.register(AfPacketRing)
 def next_af_packet_ns(_ring: AfPacketRing) -> int:
     return 0
+
+
+@describe_watch.register(AfPacketRing)
+def describe_af_packet_watch(ring: AfPacketRing, watch: Watch) -> None:
+    watch.address = ring.slots + (ring.received & ring.mask) * SLOT_BYTES
+    watch.value = _STATUS_KERNEL
 
 
 class AfPacketSocket(Owner):

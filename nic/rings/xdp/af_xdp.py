@@ -21,7 +21,19 @@ from crosswire.nic.host.process import HostError, libc, map_large_pages, map_mem
 from crosswire.nic.host.system_call import MSG_DONTWAIT, call_recv, call_send
 from crosswire.nic.memory.raw import load_i64, load_u32_acquire, prefetch, store_i64, store_u32_release
 from crosswire.nic.memory.struct import Pointer, Struct, array, i64, size_of, u32, u64, view
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve, set_frame
+from crosswire.nic.rings.ring import (
+    Frame,
+    RingCounters,
+    Watch,
+    commit,
+    describe_watch,
+    flush,
+    next_time_ns,
+    poll,
+    release,
+    reserve,
+    set_frame,
+)
 from crosswire.nic.rings.xdp.bpf import XDP_FLAGS_GENERIC, XDP_FLAGS_NATIVE
 from crosswire.nic.rings.xdp.program import QUEUES_MAX, SteerRules, XdpProgram
 from crosswire.nic.unit.compile import compiled
@@ -220,6 +232,14 @@ def wake_transmit(ring: AfXdpRing) -> None:
 @next_time_ns.register(AfXdpRing)
 def next_af_xdp_ns(_ring: AfXdpRing) -> int:
     return 0
+
+
+@describe_watch.register(AfXdpRing)
+def describe_af_xdp_watch(ring: AfXdpRing, watch: Watch) -> None:
+    watch.address = ring.receive_producer_at
+    watch.value = ring.received & _INDEX_MASK
+    if ring.wake_receive == _RX_WAKE_ALWAYS:
+        watch.until_ns = 0  # busy polling: no frame comes unless the ring is polled
 
 
 class AfXdpSocket(Owner):

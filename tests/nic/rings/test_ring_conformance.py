@@ -1,8 +1,9 @@
 """The ring contract as numbered cases that every backend must pass, driven by compiled code and by plain Python."""
 
 import ctypes
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tests.support.ring_cases_dpdk  # noqa: F401 - enters its beds
-from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import NEVER_NS, Frame, commit, flush, is_quiet, next_time_ns, poll, release, reserve
 from tests.support.net import needs_root
 from tests.support.ring_cases import (
     BEDS,
@@ -19,6 +20,7 @@ from tests.support.ring_cases import (
     KERNEL_BEDS,
     NETNS_BEDS,
     PAYLOAD_BYTES_MIN,
+    WAIT_S,
     Bed,
     Driver,
     Network,
@@ -380,3 +382,48 @@ def test_rc_20_the_shortest_commit(sender: Driver) -> None:
     commit(bed.ring, len(sent[0]), bed.now_ns)
     flush(bed.ring)
     assert at_peer(sender, sent) == bed.seen(sent)
+
+
+def ends(is_so: Callable[[], bool], patience_s: float = WAIT_S) -> bool:
+    """Wait until something is no longer so; False if it still is after `patience_s`."""
+    deadline_s = time.monotonic() + patience_s
+    while is_so():
+        if time.monotonic() > deadline_s:
+            return False
+    return True
+
+
+def test_rc_21_a_quiet_ring_has_no_frame(driver: Driver) -> None:
+    """RC-21: a ring is quiet when all is taken, once around it and more, and not from when a frame is there."""
+    bed = driver.bed
+    driver.receive_all()
+    assert driver.is_quiet() == bed.shows_frames
+    if not bed.shows_frames:
+        return
+    for number in range(2 * bed.receive_capacity + 3):
+        assert driver.is_quiet()
+        assert not poll(bed.ring, driver.frame, bed.now_ns)
+        # The watch is the one that was looked at before the frame came, as the loop's is.
+        bed.peer_send(inward(bed, 1, number))
+        assert ends(lambda: is_quiet(driver.watch, bed.now_ns))
+        assert not driver.is_quiet()
+        assert poll(bed.ring, driver.frame, bed.now_ns)
+        assert not driver.is_quiet()  # until it is given back
+        release(bed.ring)
+
+
+def test_rc_22_a_ring_is_not_quiet_before_its_last_frame_is_taken(driver: Driver) -> None:
+    """RC-22: of several frames each one shows when those before it are taken."""
+    bed = driver.bed
+    driver.receive_all()
+    if not bed.shows_frames:
+        assert not driver.is_quiet()
+        return
+    for turn in range(10):
+        sent = inward(bed, 7, 10 * turn)
+        bed.peer_send(sent)
+        for left in range(len(sent), 0, -1):
+            assert ends(driver.is_quiet, 0.0 if bed.in_process else WAIT_S), f"{left} frames are left"
+            assert poll(bed.ring, driver.frame, bed.now_ns)
+            release(bed.ring)
+        assert driver.is_quiet()

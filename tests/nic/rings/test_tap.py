@@ -1,6 +1,7 @@
 """Goal: what passes a tapped ring is in the tap, in order, or counted as lost, and the ring never notices."""
 
 import ctypes
+import os
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,8 @@ from crosswire.nic.packet import (
     write_udp_frame_header,
 )
 from crosswire.nic.rings.delay import DelayRing, set_delay_ring
-from crosswire.nic.rings.ring import Frame, commit, flush, poll, release, reserve
+from crosswire.nic.rings.ring import Frame, Watch, commit, flush, is_quiet, poll, release, reserve
+from crosswire.nic.rings.shared import SharedMemory
 from crosswire.nic.rings.tap import (
     Direction,
     Note,
@@ -26,6 +28,7 @@ from crosswire.nic.rings.tap import (
     show_sent,
     take_records,
 )
+from tests.support.ring_cases import look_ahead
 
 FRAMES = st.lists(st.binary(min_size=1, max_size=200), max_size=60)
 
@@ -140,3 +143,15 @@ def test_records_go_apart():
     records, orders = PcapRecords(), PcapRecords()
     assert take_records(tap, records, orders) == 4
     assert (records.frames, orders.frames) == (2, 2)
+
+
+def test_a_tapped_ring_is_quiet_when_the_ring_inside_is():
+    with SharedMemory(f"crosswire-test-tap-{os.getpid()}", create=True, frames=4) as memory:
+        tap, peer, watch = make_tap(memory.end(0), 1 << 16), memory.end(1), Watch()
+        for number in range(10):
+            assert look_ahead(tap, watch, 0) == 1
+            send(peer, b"frame", number)
+            assert not is_quiet(watch, 0)
+            assert receive(tap, number) == b"frame"
+    wire = tapped()
+    assert look_ahead(wire, watch, 0) == 0

@@ -17,7 +17,18 @@ from crosswire.nic.packet import (
     write_udp_frame_header,
 )
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
-from crosswire.nic.rings.ring import Frame, RingCounters, commit, flush, next_time_ns, poll, release, reserve
+from crosswire.nic.rings.ring import (
+    Frame,
+    RingCounters,
+    Watch,
+    commit,
+    describe_watch,
+    flush,
+    next_time_ns,
+    poll,
+    release,
+    reserve,
+)
 from crosswire.nic.tcp.ring import PORT_REST_NS, TcpEndpoints, TcpRing, abort_stream, close_stream, make_tcp_ring
 from crosswire.nic.tcp.state import TcpEnd
 from crosswire.nic.unit.compile import compiled
@@ -45,6 +56,9 @@ class MemoryRing(Struct):
     lengths_out: Annotated[Array, i64, FRAMES_MAX]
     data_in: Annotated[Array, u8, FRAMES_MAX * FRAME_BYTES]
     data_out: Annotated[Array, u8, FRAMES_MAX * FRAME_BYTES]
+
+
+PUT_AT = MemoryRing.fields["put"].offset
 
 
 @poll.register(MemoryRing)
@@ -85,6 +99,12 @@ def flush_memory(ring: MemoryRing) -> None:
 @next_time_ns.register(MemoryRing)
 def next_memory_ns(ring: MemoryRing) -> int:
     return ring.wire_ns
+
+
+@describe_watch.register(MemoryRing)
+def describe_memory_watch(ring: MemoryRing, watch: Watch) -> None:
+    watch.address = address_of(ring) + PUT_AT
+    watch.value = ring.polled
 
 
 @compiled

@@ -8,7 +8,7 @@ import pytest
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.connection import connection_of, select_stream
-from crosswire.nic.rings.ring import NEVER_NS
+from crosswire.nic.rings.ring import NEVER_NS, Watch, is_quiet
 from crosswire.nic.tcp import ring
 from crosswire.nic.tcp.ring import (
     FRAMES_PER_TURN_MAX,
@@ -33,6 +33,7 @@ from tests.nic.tcp.test_tcp_ring import (
     Session,
     shifted,
 )
+from tests.support.ring_cases import look_ahead
 from tests.support.tcp_setup import ACK, FIN, IRS, PSH, RST, SESSION, SYN, WIRE, build, parse
 
 pytestmark = pytest.mark.tcp
@@ -105,6 +106,28 @@ def test_it_is_due_when_its_first_connection_is() -> None:
     session.now_ns = due_ns
     session.receive()
     assert [parse(frame).payload for frame in session.taken()] == [b"order"]  # the tail's probe
+
+
+def test_it_is_quiet_while_the_wire_is_and_nothing_is_due() -> None:
+    session, watch = connected(), Watch()
+    assert look_ahead(session.ring, watch, session.now_ns) == 1
+    due_ns = session.do(NEXT)
+    assert look_ahead(session.ring, watch, due_ns - 1) == 1
+    assert watch.until_ns == due_ns
+    assert look_ahead(session.ring, watch, due_ns) == 0
+    assert look_ahead(session.ring, watch, session.now_ns) == 1
+    session.peer(ACK, 6, 0, b"world")
+    assert not is_quiet(watch, session.now_ns)
+    session.peer(ACK, 0, 0, b"hello ")
+    assert session.do(POLL)
+    session.do(RELEASE)
+    # Nothing is left on the wire, but what was read early is.
+    assert session.inner.put == session.inner.polled
+    assert look_ahead(session.ring, watch, session.now_ns) == 0
+    assert session.do(POLL)
+    session.do(RELEASE)
+    assert not session.do(POLL)
+    assert look_ahead(session.ring, watch, session.now_ns) == 1
 
 
 def test_without_a_connection_it_is_never_due() -> None:

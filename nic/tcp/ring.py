@@ -122,7 +122,7 @@ class TcpRing(Struct):
     polled: i64  # 1: the last frame is, or lies in, one of the ring inside
     pending: i64  # 1: something that had come before is to be read
     timer_ns: i64  # when the first connection has something to do
-    now_ns: i64  # time of the last poll
+    now_ns: i64  # time of the last poll, or of what `flush` is to do since
     streams: i64
     random: i64  # state of the generator of initial sequence numbers
     refused: i64  # `reserve` said no; why is in the connection's counters
@@ -458,6 +458,7 @@ def send_stamped(ring: TcpRing, tcp: Tcp, slot: Slot, length: int, now_ns: int) 
         ring.timer_ns = min(ring.timer_ns, tcp.timers.retransmit_ns, tcp.timers.tail_probe_ns)
         return
     keep_slot(tcp, slot, length)
+    ring.now_ns = now_ns
     ring.timer_ns = 0  # earlier ones wait, or the ring inside is full: at the next turn
 
 

@@ -19,11 +19,12 @@ from crosswire.nic.tcp.ring import (
     draw_sequence,
     make_tcp_ring,
 )
-from crosswire.nic.tcp.state import ACK_DELAY_NS, SLOTS, TIME_WAIT_NS, TcpEnd, TcpState
+from crosswire.nic.tcp.state import ACK_DELAY_NS, SLOT_MASK, SLOTS, TIME_WAIT_NS, TcpEnd, TcpState
 from tests.nic.tcp.test_tcp_ring import (
     ABORT,
     CLOSE,
     FLUSH,
+    FRAMES_MAX,
     NEXT,
     POLL,
     RECONNECT,
@@ -128,6 +129,20 @@ def test_it_is_quiet_while_the_wire_is_and_nothing_is_due() -> None:
     session.do(RELEASE)
     assert not session.do(POLL)
     assert look_ahead(session.ring, watch, session.now_ns) == 1
+
+
+def test_a_frame_that_waited_for_room_goes_out_at_the_time_of_its_commit() -> None:
+    """Not at that of the last poll, which may be older: what is sent earlier is measured, and sent again, too early."""
+    session = connected()
+    session.receive()
+    session.inner.room = 0
+    session.now_ns += 5_000
+    assert session.send(b"order")
+    session.inner.room = FRAMES_MAX
+    (frame,) = session.out()
+    assert parse(frame).payload == b"order"
+    store = session.ring.connections[0].tcp.store
+    assert store.slots[store.begin & SLOT_MASK].sent_ns == session.now_ns
 
 
 def test_without_a_connection_it_is_never_due() -> None:

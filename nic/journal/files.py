@@ -1,8 +1,8 @@
 """A journal's memory and files.
 
 The loop writes into memory that outlives its process: a file in `MEMORY_FOLDER`, which is no disk. A thread of its own
-copies what is committed to the run's folder and syncs it there, so the loop neither waits for a disk nor faults on a
-page that the kernel is writing back. So
+seals what is committed, copies it to the run's folder and syncs it there, so the loop neither waits for a disk nor
+faults on a page that the kernel is writing back. So
 
 * what is committed survives the process's death at once, whatever kills it: readers take the memory while it is there;
 * it survives the loss of power from its sync on, `lag_ns_max` later at worst.
@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError
 from crosswire.nic.journal.format import RECORD_BYTES_MAX, VERSION, SegmentHeader, make_multipliers
 from crosswire.nic.journal.journal import RESERVE_BYTES, Journal, begin_segment
+from crosswire.nic.journal.seal import Sealer, read_from_memory
 from crosswire.nic.memory.struct import copy_struct, view
 
 SEGMENT_BYTES = 4 << 20
@@ -48,11 +49,23 @@ class Segment:
     link: Path | None = None  # in the run's folder, to `memory_path`
     file: int = -1
     copied_bytes: int = 0
+    sealer: Sealer = field(default_factory=Sealer)
 
     @property
     def address(self) -> int:
         """Where it lies."""
         return int(np.frombuffer(self.memory, np.uint8).ctypes.data)
+
+    def copy(self, end: int) -> None:
+        """Bring what was committed up to byte `end` to the disk. OSError; ValueError: what is there is no record."""
+        data = bytearray(memoryview(self.memory)[self.copied_bytes : end])
+        sealed = self.sealer.seal(np.frombuffer(data, np.uint8), self.copied_bytes)
+        if sealed > self.copied_bytes:
+            write_all(self.file, memoryview(data)[: sealed - self.copied_bytes], self.copied_bytes)
+            os.fdatasync(self.file)
+            self.copied_bytes = sealed
+        if sealed != end:
+            raise ValueError(f"segment {self.number}, byte {sealed}: what was committed is damaged in memory")
 
 
 def make_journal() -> Journal:
@@ -81,17 +94,21 @@ class MemoryJournal:
         self.journal = journal
         self.folder = folder
         self.segment = Segment(0, mmap.mmap(-1, SEGMENT_BYTES))
+        self._sealed = 0
         if folder is not None:
             folder.mkdir(exist_ok=True)
         self._begin()
 
     def _begin(self) -> None:
+        self._sealed = 0
         install(self.journal, self.segment)
         begin_segment(self.journal)
 
     def written(self) -> memoryview:
-        """What was written since `take`, segment header included."""
-        return memoryview(self.segment.memory)[: self.journal.position - self.segment.address]
+        """What was written since `take`, segment header included; sealed."""
+        data = np.frombuffer(self.segment.memory, np.uint8)[: self.journal.position - self.segment.address]
+        self._sealed = self.segment.sealer.seal(data[self._sealed :], self._sealed)
+        return memoryview(self.segment.memory)[: len(data)]
 
     def take(self) -> None:
         """Keep what was written, if there is a folder, and begin again. OSError: it could not be kept."""
@@ -207,9 +224,7 @@ class SharedJournal(Owner):
             if not 0 <= end <= SEGMENT_BYTES:
                 return  # as above, seen half way
             if end > segment.copied_bytes:
-                write_all(segment.file, memoryview(segment.memory)[segment.copied_bytes : end], segment.copied_bytes)
-                os.fdatasync(segment.file)
-                segment.copied_bytes = end
+                segment.copy(end)
                 self.syncs += 1
             if is_left:
                 self._finish(segment)
@@ -306,10 +321,11 @@ def read_segments(folder: Path) -> Iterator[tuple[int, np.ndarray]]:
 
 def read_segment(folder: Path, number: int) -> np.ndarray:
     """Read one segment. FileNotFoundError."""
+    path = folder / segment_name(number)
     try:
-        return np.fromfile(folder / f"{number:06d}.memory", np.uint8)
+        return read_from_memory(folder / f"{number:06d}.memory", path)
     except FileNotFoundError:
-        return np.fromfile(folder / segment_name(number), np.uint8)
+        return np.fromfile(path, np.uint8)
 
 
 def salvage(folder: Path) -> int:
@@ -324,7 +340,7 @@ def salvage(folder: Path) -> int:
         memory_path = link.readlink()
         path = folder / segment_name(int(link.stem))
         with suppress(FileNotFoundError):  # the machine was started anew: what was synced is what there is
-            data = memory_path.read_bytes()
+            data = read_from_memory(memory_path, path).tobytes()
             # A record may end in zeros.
             data = data[: len(data.rstrip(b"\0")) + RECORD_BYTES_MAX]
             if is_begun(data):

@@ -1,4 +1,4 @@
-"""The journal's bytes: segments of checksummed records, back to back, that only ever grow.
+"""The journal's bytes: segments of records, back to back, that only ever grow; on the disk each has a checksum.
 
 A segment begins with a `SegmentHeader`. A record is a `RecordHeader` and its payload, a whole number of words; what the
 payload means its kind says, which is its writer's own (`risk/records.py`), but for TEXT. `commit` is written last: as
@@ -42,7 +42,7 @@ class RecordHeader(Struct):
     """What every record begins with."""
 
     commit: i64  # 0: no record; `commit_word` otherwise
-    checksum: i64  # of everything else, payload included
+    checksum: i64  # of everything else, payload included; in a journal's memory 0, or not yet made
     sequence: i64  # of the record in its journal, from 1, without a gap
     time_ns: i64  # when it was written, by the run's clock
 

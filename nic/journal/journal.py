@@ -14,12 +14,10 @@ from crosswire.nic.journal.format import (
     MAGIC,
     PAYLOAD_BYTES_MAX,
     RECORD_BYTES_MAX,
-    WORD_BYTES,
     Multipliers,
     RecordHeader,
     SegmentHeader,
     commit_word,
-    record_checksum,
     segment_checksum,
 )
 from crosswire.nic.memory.raw import prefetch_to_write, store_i64_release
@@ -84,7 +82,10 @@ def begin_segment(journal: Journal) -> None:
 
 @inlined
 def commit_record(journal: Journal, kind: int, version: int, payload_bytes: int, time_ns: int) -> None:
-    """Make the record that was begun one: whole, numbered, checksummed, from now on seen by every reader."""
+    """Make the record that was begun one: whole and numbered, from now on seen by every reader.
+
+    Its checksum is made where it is taken out of memory (`nic/journal/seal.py`): 81 instructions less before an order.
+    """
     if journal.is_full != 0:
         journal.dropped += 1
         return
@@ -92,21 +93,11 @@ def commit_record(journal: Journal, kind: int, version: int, payload_bytes: int,
     journal.sequence = sequence
     address = journal.position
     header = view(RecordHeader, address)
-    commit = commit_word(kind, version, payload_bytes)
     header.sequence = sequence
     header.time_ns = time_ns
-    header.checksum = record_checksum(
-        journal.multipliers,
-        journal.key,
-        commit,
-        sequence,
-        time_ns,
-        address + size_of(RecordHeader),
-        payload_bytes // WORD_BYTES,
-    )
-    store_i64_release(address, commit)
+    store_i64_release(address, commit_word(kind, version, payload_bytes))
     behind = address + size_of(RecordHeader) + payload_bytes
-    journal.position = behind
+    store_i64_release(address_of(journal), behind)  # `position`: another thread takes what is before it for committed
     # The next record's lines are new to this core: what is written there would wait, and an order's frame behind it.
     line = behind & -LINE_BYTES
     prefetch_to_write(line + LINE_BYTES)

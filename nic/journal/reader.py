@@ -8,9 +8,9 @@ from typing import TypeVar
 import numpy as np
 
 from crosswire.nic.journal.files import MemoryJournal, read_segments
-from crosswire.nic.journal.format import HEADER_WORDS, WORD_BYTES, CommitWord, RecordHeader, make_multipliers
-from crosswire.nic.journal.walk import PLACES_MAX, WALK_SEGMENT, End, Walk
-from crosswire.nic.memory.struct import Array, Struct, array, copy_struct, i64
+from crosswire.nic.journal.format import HEADER_WORDS, WORD_BYTES, CommitWord, RecordHeader
+from crosswire.nic.journal.walk import WALK_SEGMENT, End, make_walk
+from crosswire.nic.memory.struct import Array, Struct, array, i64
 
 StructT = TypeVar("StructT", bound=Struct)
 _COMMIT = np.dtype([(name, "u2") for name in CommitWord.fields])
@@ -59,8 +59,7 @@ class JournalReader:
         self.end = End.TAIL
         self.where = ""
         self.sequence = 0
-        self._walk = Walk(places=array(i64, PLACES_MAX))
-        copy_struct(self._walk.multipliers, make_multipliers())
+        self._walk = make_walk()
 
     def batches(self) -> Iterator[Batch]:
         """Give all records that can be proven, up to the first one that can't."""

@@ -1,4 +1,4 @@
-"""Read a segment: find its whole records, and say what ends them."""
+"""Walk through a segment: find its whole records, prove their checksums or make them, and say what ends them."""
 
 from enum import IntEnum
 from typing import Annotated
@@ -13,11 +13,12 @@ from crosswire.nic.journal.format import (
     Multipliers,
     RecordHeader,
     SegmentHeader,
+    make_multipliers,
     record_checksum,
     segment_checksum,
 )
 from crosswire.nic.memory.raw import load_i64_acquire
-from crosswire.nic.memory.struct import Pointer, Struct, i64, size_of, view
+from crosswire.nic.memory.struct import Pointer, Struct, array, copy_struct, i64, size_of, view
 from crosswire.nic.unit.call import call_unit, machine_code
 from crosswire.nic.unit.compile import compiled
 from crosswire.nic.unit.unit import Unit
@@ -48,7 +49,15 @@ class Walk(Struct):
     count: i64  # records that the last call found
     end: i64  # End
     places: Annotated[Pointer, i64]  # their offsets, PLACES_MAX at most
+    makes_sums: i64  # 1: checksums are filled in, and neither they nor the numbers are proven
     multipliers: Multipliers
+
+
+def make_walk(makes_sums: int = 0) -> Walk:
+    """Make a walk; `address`, `bytes` and `offset` are to be set."""
+    walk = Walk(places=array(i64, PLACES_MAX), makes_sums=makes_sums)
+    copy_struct(walk.multipliers, make_multipliers())
+    return walk
 
 
 @compiled
@@ -111,9 +120,11 @@ def _next_record(walk: Walk) -> int:
         address + size_of(RecordHeader),
         payload_bytes // WORD_BYTES,
     )
-    if header.checksum != expected:
+    if walk.makes_sums != 0:
+        header.checksum = expected
+    elif header.checksum != expected:
         return End.BAD_CHECKSUM
-    if header.sequence != walk.sequence + 1:
+    elif header.sequence != walk.sequence + 1:
         return End.BAD_SEQUENCE
     walk.sequence += 1
     walk.places[walk.count] = walk.offset

@@ -487,6 +487,9 @@ def install(llvm_level: int, processor: str) -> None:
     vars(cpu_target)["_toplevel_target_context"] = UnitContext(typing_context, "cpu")
     # Most loops turn once or twice: over venues, strategies, events, links. Those whose turns are known are unrolled.
     llvm.set_option("crosswire", "-unroll-runtime=false")
+    # For the same reason nothing is hoisted out of them: on the way to a frame that has none of what a loop is for, it
+    # would be computed and kept for nothing.
+    llvm.set_option("crosswire", "-opt-disable=licm")
     for lowering_ in lowerings:
         register_lowering(lowering_)
     on_lowering.append(register_lowering)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet
 import pytest
 
@@ -17,8 +18,10 @@ from crosswire.engine.journal.carry import last_carried
 from crosswire.engine.journal.decode import records_of
 from crosswire.engine.report.make import make_files
 from crosswire.nic.host.testbed import Testbed
-from crosswire.nic.journal.files import FOLDER
+from crosswire.nic.journal.files import FOLDER, salvage
 from crosswire.nic.journal.reader import read_journal
+from crosswire.nic.journal.seal import Sealer, proven_bytes
+from crosswire.nic.journal.walk import End
 from crosswire.risk.records import RecordKind
 from tests.support.disk import fill, small_disk
 from tests.support.live_setup import COMPILE_PATIENCE_S, PATIENCE_S, Command, make_config, started
@@ -27,6 +30,7 @@ from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.netns
 TRADING_S = 30  # at most: each of these runs is ended before
+MARK_AT = 6  # byte of a record where the mark is without which it is none
 DISK_MB = 12  # two segments of the journal, of 4 MB each, and not four
 FAST = "orders_per_second = 2_000, burst = 2_000"
 RESTLESS = """[strategy]
@@ -208,6 +212,50 @@ def test_a_full_disk_ends_it_in_order(testbed: Testbed, tmp_path: Path) -> None:
     lots = {instrument: lots for each in seen.values() for instrument, lots in each["position_lots"].items()}
     assert {instrument: each.position_lots for instrument, each in held.items()} == lots
     assert sum(each.fills for each in held.values()) == sum(each["fills"] for each in seen.values()) > 0
+
+
+def damage_memory(live: Command, journal: Path) -> bool:
+    """Spoil, as a wild store might, the first record in memory that is not on the disk yet; False if there is none."""
+    live.process.send_signal(signal.SIGSTOP)
+    try:
+        while " (python" in (stat := Path(f"/proc/{live.process.pid}/stat").read_text()) and ") T " not in stat:
+            time.sleep(0.001)
+        for link in sorted(journal.glob("*.memory")):
+            disk = proven_bytes(np.fromfile(link.with_suffix(".bin"), np.uint8))
+            if disk < Sealer().seal(np.fromfile(link, np.uint8)):
+                with link.open("r+b") as memory:
+                    memory.seek(disk + MARK_AT)
+                    memory.write(bytes(2))
+                return True
+        return False
+    finally:
+        live.process.send_signal(signal.SIGCONT)
+
+
+def test_a_journal_damaged_in_memory_ends_it_in_order(testbed: Testbed, tmp_path: Path) -> None:
+    """What can't be copied is an alarm: all is cancelled, the place is named, and what was before it is believed."""
+    config = config_with(tmp_path, testbed, RESTLESS.replace("every = 20", "every = 1"))
+    config.write_text(config.read_text().replace("orders_per_second = 100, burst = 50", FAST))
+    with started(tmp_path, "exchange", config, "--wait") as exchanges:
+        exchanges.wait_for("ready", COMPILE_PATIENCE_S)
+        with started(tmp_path, "live", config, "--output", tmp_path / "runs", "--seconds", TRADING_S) as live:
+            live.wait_for("fills [1-9]", COMPILE_PATIENCE_S)
+            (run,) = (tmp_path / "runs").glob("*/latest")
+            while live.process.poll() is None and not damage_memory(live, run / FOLDER):
+                pass
+            assert live.process.wait(PATIENCE_S) == 1
+        seen = account(exchanges)
+    assert "Traceback" not in live.text()
+    said = " ".join(live.text().split())
+    assert re.search(
+        r"crosswire: .*journal \S+: segment \d+, byte \d+: what was committed is damaged in memory", said
+    ), said
+    assert all(each["resting"] == 0 for each in seen.values())
+    salvage(run / FOLDER)  # as the next start does
+    reader = read_journal(run / FOLDER)
+    read = sum(len(batch.places) for batch in reader.batches())
+    assert read > 0
+    assert reader.end == End.BAD_LENGTH
 
 
 def judge_last_order(run: Path, signal_ns: int) -> None:

@@ -17,7 +17,7 @@ from crosswire.engine.journal.carry import Carried, last_carried
 from crosswire.engine.journal.decode import records_of
 from crosswire.engine.journal.reconcile import reconcile
 from crosswire.nic.host.testbed import Testbed
-from crosswire.nic.journal.files import FOLDER
+from crosswire.nic.journal.files import FOLDER, salvage
 from crosswire.nic.journal.reader import read_journal
 from crosswire.risk.records import KINDS, VERSION, RecordKind
 from crosswire.venues.order import OrderState, RejectReason
@@ -190,6 +190,8 @@ def test_what_rest_tells_otherwise_is_an_alarm_and_an_operators_to_accept(testbe
         killed(tmp_path, config, random.Random(1), "fills [1-9][0-9]")
         # Without its journals the engine knows of nothing.
         shutil.move(runs, tmp_path / "away")
+        for journal in (tmp_path / "away").glob("*/*/journal"):
+            salvage(journal)  # no next start will take its memory back
         with started(tmp_path, "live", config, *lasting) as live:
             assert live.process.wait(COMPILE_PATIENCE_S) == 1
         said = " ".join(live.text().split())

@@ -163,6 +163,7 @@ class Gate(StateMachine):
     profit_max_e9: i64  # an instrument's P&L counts for no more, nor for less than its negative: all may be added up
     profit_e9: i64  # at the last fill or mark
     profit_worst_e9: i64  # the lowest `profit_e9` seen
+    is_unmarked: i64  # 1: something is held that never had a mark, so the P&L is not known; it is not judged
     realised_loss_max_e9: i64  # NO_LIMIT: none is configured
     realised_e9: i64  # what was closed has earned, after all fees
     gross_max_e9: i64  # of all instruments

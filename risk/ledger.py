@@ -62,6 +62,8 @@ def count_fill(
     if gate.executions_max != 0:
         note_execution(gate.executions[2 * row + side], gate.executions_max, now_ns)
     _mark(gate, index, now_ns)
+    if gate.profits[index].marked_ns == 0:
+        gate.is_unmarked = 1  # an order that an earlier run sent, before this one has seen the book
     is_worse = False
     if abs(position.position_lots) > gate.exposures[index].lots_proven:
         is_worse = change_state(gate, TradingState.HALTED, Why.BEYOND_PROVEN, now_ns)
@@ -73,8 +75,11 @@ def count_fill(
 def mark_positions(gate: Gate, now_ns: int) -> bool:
     """Take the middle of every proven book as its instrument's mark, and judge by it; True: cancel everything."""
     is_lost = False
+    gate.is_unmarked = 0
     for index in range(gate.instrument_count):
         _mark(gate, index, now_ns)
+        if gate.positions[index].position_lots != 0 and gate.profits[index].marked_ns == 0:
+            gate.is_unmarked = 1
         age_ns = now_ns - gate.profits[index].marked_ns
         if gate.positions[index].position_lots != 0 and age_ns > gate.limits[index].mark_age_max_ns:
             is_lost = True
@@ -89,7 +94,13 @@ def mark_positions(gate: Gate, now_ns: int) -> bool:
 
 @compiled
 def judge_profit(gate: Gate, now_ns: int) -> bool:
-    """Ask for REDUCE_ONLY below a loss limit of all; note which strategy is below its own. True: cancel everything."""
+    """Ask for REDUCE_ONLY below a loss limit of all; note which strategy is below its own. True: cancel everything.
+
+    Not while what an earlier run has left waits for its first book: its cash alone, or one leg of two, is no P&L. All
+    may only be reduced until then, for the book that is not there.
+    """
+    if gate.is_unmarked != 0:
+        return False
     gate.profit_worst_e9 = min(gate.profit_worst_e9, gate.profit_e9)
     for number in range(STRATEGIES_MAX):
         strategy = gate.strategies[number]
@@ -102,8 +113,11 @@ def judge_profit(gate: Gate, now_ns: int) -> bool:
 
 @compiled
 def judge_legs(gate: Gate, underlying: UnderlyingLimits, now_ns: int) -> bool:
-    """Ask for REDUCE_ONLY where too much is unhedged, or for too long; True: cancel everything."""
-    if underlying.unhedged_max_e9 == 0:
+    """Ask for REDUCE_ONLY where too much is unhedged, or for too long; True: cancel everything.
+
+    Not while something held has no mark: of an inverse contract it is not known what coins it is worth.
+    """
+    if underlying.unhedged_max_e9 == 0 or gate.is_unmarked != 0:
         return False
     unhedged_e9 = abs(underlying.sums.delta_held_e9)
     if unhedged_e9 <= underlying.hedged_within_e9:

@@ -75,6 +75,7 @@ def take_over(core: Core, config: RunConfig, carried: Carried) -> None:
             copy_holding(engine.gate.own_positions[number * engine.market.count + places[instrument]], held)
     for index in range(engine.market.count):
         count_instrument(engine.gate, index)
+    engine.gate.is_unmarked = 1  # until the first look at all
     for number, venue in enumerate(config.venue):
         engine.orders.last_execution_ids[number] = carried.execution_ids.get(venue.name, 0)
     # Above all that may have been given, whether it was or not.

@@ -1,16 +1,18 @@
 """What the gate judges by: kept sums equal sums over all instruments, and P&L and marks ask for their states."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crosswire.nic.clock import STEP_NS
+from crosswire.nic.duration import NS_PER_S
 from crosswire.risk.exposure import Sums, set_lot_values
 from crosswire.risk.gate import Gate, Veto
-from crosswire.risk.ledger import count_open, mark_positions, see_book
-from crosswire.risk.limits import RepeatedExecutionConfig, StrategyLimitsConfig
+from crosswire.risk.ledger import count_instrument, count_open, mark_positions, see_book
+from crosswire.risk.limits import LegRiskConfig, RepeatedExecutionConfig, StrategyLimitsConfig
 from crosswire.risk.prices import BOOK_AHEAD_MAX_NS
 from crosswire.risk.trading_state import TradingState, Why
 from crosswire.venues.instrument import E9, Payoff, base_e9, notional_e9
@@ -360,3 +362,64 @@ def test_an_inverse_contract_has_no_mark_at_or_below_nothing(bid_ticks: int, ask
     assert not setup.mark()
     assert setup.gate.positions[1].mark_ticks == 1000
     assert setup.gate.profit_e9 == -E9
+
+
+def taken_over(lots: int, other_lots: int, other_side: int, **limits: Any) -> Setup:
+    """A gate that holds what an earlier run has bought of one instrument and traded of another; it has seen no book."""
+    setup = Setup(**limits)
+    gate = setup.gate
+    if lots:
+        setup.fill(0, BUY, 1000, lots)
+        setup.fill(1, other_side, 1000, other_lots)
+    for index in range(2):
+        gate.profits[index].marked_ns = gate.positions[index].mark_ticks = gate.tops[index].valid = 0
+        set_lot_values(gate.exposures[index], setup.market.instruments[index], 0)
+        count_instrument(gate, index)
+    gate.profit_worst_e9 = 0
+    gate.is_unmarked = 1
+    return setup
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize(("other_side", "is_lost"), [(SELL, False), (BUY, True)])
+def test_what_an_earlier_run_left_is_judged_once_all_of_it_has_a_mark(
+    order: tuple[int, int], other_side: int, is_lost: bool
+) -> None:
+    """Its cash alone is beyond the loss limit, and so is one leg of two at a price that has moved to a tenth."""
+    setup = taken_over(600, 40, other_side)
+    gate, books = setup.gate, setup.market.books
+    for seen in range(2):
+        mark_positions(gate, NOW_NS)
+        assert (gate.state, gate.why) == (TradingState.REDUCE_ONLY, Why.BOOK_LOST)
+        assert gate.profit_worst_e9 == 0
+        book = books[order[seen]]
+        book.valid, book.bid_ticks, book.ask_ticks = 1, 99, 101
+        see_book(gate, order[seen], book, NOW_NS)
+    mark_positions(gate, NOW_NS)
+    assert ((gate.state, gate.why) == STATE_AT_LOSS) == is_lost
+    assert (gate.profit_worst_e9 < -gate.loss_max_e9) == is_lost
+
+
+def test_legs_of_an_earlier_run_are_judged_once_both_have_a_mark() -> None:
+    """Before, a short inverse contract is worth no coins, and the long leg stands alone."""
+    few = LegRiskConfig(unhedged_max=Decimal("0.3"), hedged_within=Decimal("0.2"), unhedged_ms_max=1000)
+    setup = taken_over(0, 0, SELL, leg_risk=few)
+    setup.hold(0, 400)
+    setup.hold(1, -40)
+    gate, underlying = setup.gate, setup.gate.underlyings[0]
+    assert underlying.sums.delta_held_e9 > underlying.unhedged_max_e9
+    for now_ns in (NOW_NS, NOW_NS + 2 * NS_PER_S):
+        mark_positions(gate, now_ns)
+        assert (gate.state, gate.why) == (TradingState.REDUCE_ONLY, Why.BOOK_LOST)
+    setup.mark()
+    assert (gate.state, underlying.unhedged_since_ns) == (TradingState.ACTIVE, 0)
+    setup.fill(1, BUY, 1000, 40)  # the leg is gone
+    assert (gate.state, gate.why) == (TradingState.REDUCE_ONLY, Why.LEG_RISK)
+
+
+def test_a_fill_of_an_earlier_runs_order_before_its_first_book_is_no_loss() -> None:
+    setup = taken_over(0, 0, SELL)
+    mark_positions(setup.gate, NOW_NS)  # nothing is held
+    setup.fill(0, BUY, 1000, 600)
+    assert setup.gate.profit_e9 < -setup.gate.loss_max_e9
+    assert (setup.gate.state, setup.gate.profit_worst_e9) == (TradingState.ACTIVE, 0)

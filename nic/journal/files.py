@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,17 +49,16 @@ class Segment:
     link: Path | None = None  # in the run's folder, to `memory_path`
     file: int = -1
     copied_bytes: int = 0
-    sealer: Sealer = field(default_factory=Sealer)
 
     @property
     def address(self) -> int:
         """Where it lies."""
         return int(np.frombuffer(self.memory, np.uint8).ctypes.data)
 
-    def copy(self, end: int) -> None:
+    def copy(self, end: int, sealer: Sealer) -> None:
         """Bring what was committed up to byte `end` to the disk. OSError; ValueError: what is there is no record."""
         data = bytearray(memoryview(self.memory)[self.copied_bytes : end])
-        sealed = self.sealer.seal(np.frombuffer(data, np.uint8), self.copied_bytes)
+        sealed = sealer.seal(np.frombuffer(data, np.uint8), self.copied_bytes)
         if sealed > self.copied_bytes:
             write_all(self.file, memoryview(data)[: sealed - self.copied_bytes], self.copied_bytes)
             os.fdatasync(self.file)
@@ -94,7 +93,7 @@ class MemoryJournal:
         self.journal = journal
         self.folder = folder
         self.segment = Segment(0, mmap.mmap(-1, SEGMENT_BYTES))
-        self._sealed = 0
+        self._sealer = Sealer()
         if folder is not None:
             folder.mkdir(exist_ok=True)
         self._begin()
@@ -107,7 +106,7 @@ class MemoryJournal:
     def written(self) -> memoryview:
         """What was written since `take`, segment header included; sealed."""
         data = np.frombuffer(self.segment.memory, np.uint8)[: self.journal.position - self.segment.address]
-        self._sealed = self.segment.sealer.seal(data[self._sealed :], self._sealed)
+        self._sealed = self._sealer.seal(data[self._sealed :], self._sealed)
         return memoryview(self.segment.memory)[: len(data)]
 
     def take(self) -> None:
@@ -141,6 +140,7 @@ class SharedJournal(Owner):
         self.lag_ns_max = 0
         self.syncs = 0
         self._segments: list[Segment] = []
+        self._sealer = Sealer()
         self._made = 0
         self._seen_ns = time.monotonic_ns()
         self._stopping = threading.Event()
@@ -224,7 +224,7 @@ class SharedJournal(Owner):
             if not 0 <= end <= SEGMENT_BYTES:
                 return  # as above, seen half way
             if end > segment.copied_bytes:
-                segment.copy(end)
+                segment.copy(end, self._sealer)
                 self.syncs += 1
             if is_left:
                 self._finish(segment)

@@ -42,7 +42,7 @@ class RecordHeader(Struct):
     """What every record begins with."""
 
     commit: i64  # 0: no record; `commit_word` otherwise
-    checksum: i64  # of everything else, payload included; in a journal's memory 0, or not yet made
+    checksum: i64  # of everything else, payload included; 0 until it is made, where the record leaves memory
     sequence: i64  # of the record in its journal, from 1, without a gap
     time_ns: i64  # when it was written, by the run's clock
 

@@ -108,3 +108,6 @@ def commit_record(journal: Journal, kind: int, version: int, payload_bytes: int,
 def wants_segment(journal: Journal) -> bool:
     """Tell whether the next turn needs a segment that is not there."""
     return journal.position > journal.turn_limit and journal.next_position == 0
+
+
+assert Journal.fields["position"].offset == 0  # `commit_record` stores it at the journal's own address

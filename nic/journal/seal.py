@@ -13,7 +13,7 @@ from crosswire.nic.journal.walk import WALK_SEGMENT, End, Walk, make_walk
 
 
 class Sealer:
-    """Makes the checksums of one segment's records, piece by piece."""
+    """Makes the checksums of one journal's records, piece by piece."""
 
     def __init__(self) -> None:
         self._walk = make_walk(makes_sums=1)
@@ -21,7 +21,7 @@ class Sealer:
     def seal(self, data: np.ndarray, offset: int = 0) -> int:
         """Seal the records in `data`, which begins at that offset of the segment; return where the last one ends.
 
-        Offset 0, where the segment's header is, must have been the first.
+        A segment's header, at offset 0, must have been there before: in it is the journal's key.
         """
         return _walk_through(self._walk, data, offset)
 
@@ -50,9 +50,10 @@ def read_from_memory(memory: Path, disk: Path) -> np.ndarray:
     proven = proven_bytes(kept)
     seen = np.fromfile(memory, np.uint8)
     seen[:proven] = kept[:proven]
-    committed = Sealer().seal(seen)
+    sealer = Sealer()
+    committed = sealer.seal(seen)
     data = np.fromfile(memory, np.uint8)
     data[:proven] = kept[:proven]
     data[committed:] = seen[committed:]
-    Sealer().seal(data[:committed])
+    sealer.seal(data[proven:committed], proven)
     return data

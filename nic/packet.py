@@ -3,7 +3,7 @@
 Sources: IEEE 802.1Q, RFC 791 (IPv4), RFC 768 (UDP), RFC 9293 (TCP), RFC 1071 and RFC 1624 (checksums).
 """
 
-from crosswire.nic.memory.raw import shift_right
+from crosswire.nic.memory.raw import add_with_carry
 from crosswire.nic.memory.struct import Struct, i64, size_of, u8, u16, u32, view
 from crosswire.nic.rings.ring import Frame
 from crosswire.nic.unit.compile import compiled, inlined, outlined
@@ -361,14 +361,17 @@ def fold_checksum(total: int) -> int:
 
 
 @compiled
-def field_sum(value: int) -> int:
-    """Compute what a little-endian 64-bit field adds to a checksum, with the bytes of its words swapped."""
-    return (value & 0xFFFF_FFFF) + shift_right(value, 32)
+def add_field(fields_sum: int, value: int) -> int:
+    """Add a little-endian 64-bit field to a checksum's sum of such, with the bytes of its words swapped.
+
+    The sum is modulo 2**64 - 1, of which 2**16 - 1, the checksum's own, is a divisor (RFC 1071, 2C).
+    """
+    return add_with_carry(fields_sum, value)
 
 
 @compiled
 def pair_sum(low: int, high: int) -> int:
-    """Compute what two adjoining bytes, the first at an even offset, add to a checksum, swapped as in `field_sum`."""
+    """Compute what two adjoining bytes, the first at an even offset, add to a checksum, swapped as by `add_field`."""
     return (low & 0xFF) + ((high & 0xFF) << 8)
 
 

@@ -7,7 +7,7 @@ checksum is the template's sum, known from the start, plus that of the patched w
 120 instructions an order less.
 """
 
-from crosswire.nic.memory.raw import copy_bytes
+from crosswire.nic.memory.raw import copy_bytes, shift_left, shift_right
 from crosswire.nic.memory.struct import Struct, address_of, copy_struct, i64, size_of
 from crosswire.nic.packet import (
     FLAG_ACK,
@@ -87,11 +87,12 @@ def commit_template(
 ) -> None:
     """Commit the frame of `length` bytes in `slot`: a copy of a template, its fields patched.
 
-    `constant_sum` is the template's, from `build_template`; `fields_sum` that of the fields, by `field_sum` and
+    `constant_sum` is the template's, from `build_template`; `fields_sum` that of the fields, by `add_field` and
     `pair_sum`.
     """
-    # Times 2**8 swaps the bytes of a word modulo 2**16 - 1 (RFC 1071, 2B).
-    unnumbered_sum = constant_sum + (fields_sum << 8)
+    # Times 2**8 swaps the bytes of a word (RFC 1071, 2B); modulo 2**64 - 1 that is a rotation.
+    swapped_sum = shift_left(fields_sum, 8) | shift_right(fields_sum, 56)
+    unnumbered_sum = constant_sum + (swapped_sum & SEQUENCE_MASK) + shift_right(swapped_sum, 32)
     sequence, acknowledgement = connection.send_next, connection.receive_next
     commit_numbered(ring, slot, length, sequence, acknowledgement, unnumbered_sum, now_ns)
     connection.send_next = (connection.send_next + length - size_of(TcpFrame)) & SEQUENCE_MASK

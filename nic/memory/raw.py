@@ -153,6 +153,18 @@ def _multiply_u64(_context: Any, builder: Any, left: Any, right: Any) -> Any:
     return builder.mul(left, right)
 
 
+def add_with_carry(left: int, right: int) -> int:
+    """The sum of two 64-bit words modulo 2**64 - 1: what is carried out at the top comes in at the bottom."""
+    total = (left & _MASK_64) + (right & _MASK_64)
+    return _signed((total & _MASK_64) + (total >> 64))
+
+
+@lowers(add_with_carry, "i64", "i64", returns="i64")
+def _add_with_carry(_context: Any, builder: Any, left: Any, right: Any) -> Any:
+    total = builder.uadd_with_overflow(left, right)
+    return builder.add(builder.extract_value(total, 0), builder.zext(builder.extract_value(total, 1), _I64))
+
+
 LANES = 4  # words that `xor_products` takes at a time: a vector of AVX2; elsewhere LLVM splits it
 
 

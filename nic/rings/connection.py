@@ -33,7 +33,7 @@ def commit_numbered(
     ring: Struct, slot: int, length: int, sequence: int, acknowledgement: int, unnumbered_sum: int, now_ns: int
 ) -> None:
     """Commit the reserved slot: the stream's next frame, of which both sequence numbers and the TCP checksum are to be
-    written. `unnumbered_sum` is what the checksum sums up without the numbers, unfolded, below 2**62.
+    written. `unnumbered_sum` is what the checksum sums up without the numbers, unfolded, below 2**38.
     """
 
 

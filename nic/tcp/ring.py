@@ -61,7 +61,7 @@ from crosswire.nic.tcp.segment import (
     window_now,
     write_delivery,
 )
-from crosswire.nic.tcp.send import keep_slot, next_slot, note_first_send, reserve_slot
+from crosswire.nic.tcp.send import has_room, keep_slot, next_slot, note_first_send
 from crosswire.nic.tcp.state import (
     KEEPALIVE_PROBES_MAX,
     RETRANSMITS_MAX,
@@ -411,15 +411,15 @@ def selected_tcp(ring: TcpRing) -> Tcp:
 @inlined
 def reserve_tcp_ring(ring: TcpRing, length: int) -> int:
     tcp = selected_tcp(ring)
-    kept = reserve_slot(tcp, length)
-    ring.reserved = 0
-    if kept == 0:
+    if not has_room(tcp, length):
         ring.refused += 1
-    elif tcp.store.middle == tcp.store.end:
+        return 0
+    if tcp.store.middle == tcp.store.end:
         ring.reserved = reserve(ring.inner[0], length)
         if ring.reserved != 0:
             return ring.reserved
-    return kept
+    ring.reserved = 0
+    return address_of(next_slot(tcp).data)
 
 
 @commit.register(TcpRing)
@@ -448,16 +448,15 @@ def send_stamped(ring: TcpRing, tcp: Tcp, slot: Slot, length: int, now_ns: int) 
     """Send the frame just stamped at once, if it lies in the ring inside, and keep it."""
     address = ring.reserved
     if address != 0:
-        ring.reserved = 0
         commit(ring.inner[0], length, now_ns)
         # Not before: wide loads of what was just patched word by word wait until those stores have left the store
         # buffer. Sent from the kept copy, which was then copied, an order was visible 60 ns later (235 for 173).
         copy_bytes(address_of(slot.data), address, length)
-        keep_slot(tcp, slot, length)
+        keep_slot(tcp, slot, length, 1)
         note_first_send(tcp, slot, now_ns)
         ring.timer_ns = min(ring.timer_ns, tcp.timers.retransmit_ns, tcp.timers.tail_probe_ns)
         return
-    keep_slot(tcp, slot, length)
+    keep_slot(tcp, slot, length, 0)
     ring.now_ns = now_ns
     ring.timer_ns = 0  # earlier ones wait, or the ring inside is full: at the next turn
 

@@ -296,15 +296,14 @@ def stamp(tcp: Tcp, address: int, length: int, window: int) -> None:
 def stamp_unnumbered(tcp: Tcp, address: int, length: int, window: int, unnumbered_sum: int) -> None:
     """Stamp a frame whose TCP checksum, complemented and without both sequence numbers, is `unnumbered_sum`.
 
-    The sum may be unfolded, below 2**62. Neither checksum nor sequence numbers need be in the frame.
+    The sum may be unfolded, below 2**38. Neither checksum nor sequence numbers need be in the frame.
     """
     headers = tcp.headers
     words = view(TcpWords, address + _TCP_AT)
     sequence = (tcp.send.base + tcp.send.end) & SEQUENCE_MASK
     acknowledgement = (tcp.receive.base + tcp.receive.next) & SEQUENCE_MASK
     total = (
-        (unnumbered_sum & SEQUENCE_MASK)
-        + (unnumbered_sum >> 32)
+        unnumbered_sum
         + headers.session_change
         + (words.offset_flags_window ^ SEQUENCE_MASK)
         + sequence

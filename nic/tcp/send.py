@@ -3,7 +3,7 @@
 RFC 5681 (congestion), RFC 6298 (timer), RFC 6582 (NewReno), RFC 8985 7 (tail loss probe), RFC 9293 3.8.6 (windows).
 """
 
-from crosswire.nic.memory.struct import address_of, clear_struct
+from crosswire.nic.memory.struct import clear_struct
 from crosswire.nic.packet import FLAG_ACK, FLAG_FIN, FLAG_RST, TCP_FRAME_HEADER_BYTES
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp.segment import acknowledges
@@ -75,15 +75,15 @@ def set_limit(tcp: Tcp) -> None:
 
 
 @inlined
-def reserve_slot(tcp: Tcp, length: int) -> int:
-    """Find where a frame of at most `length` bytes may be written; 0, and a counter, if it could not be sent now."""
+def has_room(tcp: Tcp, length: int) -> bool:
+    """Tell whether a frame of at most `length` bytes could be sent now; counted if not."""
     store = tcp.store
     send = tcp.send
     end = send.end + length - TCP_FRAME_HEADER_BYTES
     if end > send.limit or store.end - store.begin == SLOTS or length > send.mss + TCP_FRAME_HEADER_BYTES:
         count_refusal(tcp, length)
-        return 0
-    return address_of(store.slots[store.end & SLOT_MASK].data)
+        return False
+    return True
 
 
 @outlined
@@ -111,15 +111,15 @@ def next_slot(tcp: Tcp) -> Slot:
 
 
 @inlined
-def keep_slot(tcp: Tcp, slot: Slot, length: int) -> None:
-    """Enter the frame in that slot, stamped, as the last one committed; `note_first_send` says that it went out."""
+def keep_slot(tcp: Tcp, slot: Slot, length: int, sends: int) -> None:
+    """Enter the frame in that slot, stamped, as the last one committed; `sends` is 1 if `note_first_send` follows."""
     store = tcp.store
     send = tcp.send
     slot.position = send.end
     slot.end = send.end + length - TCP_FRAME_HEADER_BYTES
     slot.length = length
     slot.acknowledged = tcp.receive.next
-    slot.sends = 0
+    slot.sends = sends
     send.end = slot.end
     store.end += 1
 
@@ -129,7 +129,6 @@ def note_first_send(tcp: Tcp, slot: Slot, now_ns: int) -> None:
     """Note that the last committed frame, before which nothing waits, goes out for the first time."""
     timers = tcp.timers
     slot.sent_ns = now_ns
-    slot.sends = 1
     tcp.store.middle += 1
     tcp.send.max = slot.end
     tcp.counters.segments += 1

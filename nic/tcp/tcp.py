@@ -1,6 +1,6 @@
 """A client's TCP (RFC 9293), for one connection to an order gateway: no clock, no device and no allocation inside.
 
-`process` takes a received segment, `dispatch` gives the frames to be sent one by one, `reserve_slot` and `keep_slot`
+`process` takes a received segment, `dispatch` gives the frames to be sent one by one, `has_room` and `keep_slot`
 take the user's own (`nic.tcp.send`); `next_timer_ns` says when `dispatch` is due again.
 
 There are: retransmission with RFC 6298's timer, tail loss probes, fast retransmit with NewReno's partial ACKs; the

@@ -22,7 +22,7 @@ from crosswire.nic.packet import (
 from crosswire.nic.tcp import tcp as machine
 from crosswire.nic.tcp.receive import take_buffered
 from crosswire.nic.tcp.segment import stamp, stamp_unnumbered, window_now
-from crosswire.nic.tcp.send import keep_slot, next_slot, reserve_slot
+from crosswire.nic.tcp.send import has_room, keep_slot, next_slot
 from crosswire.nic.tcp.state import SEQUENCE_MASK, Tcp, TcpState
 from crosswire.nic.unit.compile import compiled
 
@@ -54,16 +54,16 @@ SESSION = Flow(
 @compiled
 def commit_payload(tcp: Tcp, session: Flow, source: int, length: int, acknowledgement: int) -> bool:
     """What a session does to send `length` bytes; False if refused. It acknowledges in numbers of its own."""
-    address = reserve_slot(tcp, TCP_FRAME_HEADER_BYTES + length)
-    if address == 0:
+    if not has_room(tcp, TCP_FRAME_HEADER_BYTES + length):
         return False
+    address = address_of(next_slot(tcp).data)
     payload = write_tcp_frame_header(address, session, 0xFFFF)
     copy_bytes(payload, source, length)
     sequence = tcp.send.end & SEQUENCE_MASK
     if length & 1:
         sealed = seal_tcp_frame(address, length, sequence, acknowledgement, FLAG_ACK | FLAG_PSH)
         stamp(tcp, address, sealed, window_now(tcp))
-        keep_slot(tcp, next_slot(tcp), sealed)
+        keep_slot(tcp, next_slot(tcp), sealed, 0)
         return True
     # As a template is committed: what is not written in the frame is not read there.
     sealed = seal_tcp_frame(address, length, 0, 0, FLAG_ACK | FLAG_PSH)
@@ -71,9 +71,9 @@ def commit_payload(tcp: Tcp, session: Flow, source: int, length: int, acknowledg
     unnumbered_sum = tcp_header.checksum ^ 0xFFFF
     tcp_header.sequence = tcp_header.acknowledgement = acknowledgement
     tcp_header.checksum = length
-    # A sum that was not folded, and is as large as those of many fields: below 2**62 with the longest payload.
-    stamp_unnumbered(tcp, address, sealed, window_now(tcp), unnumbered_sum + (length << 34) * 0xFFFF)
-    keep_slot(tcp, next_slot(tcp), sealed)
+    # A sum that was not folded, and is as large as one may be: below 2**38 with the longest payload.
+    stamp_unnumbered(tcp, address, sealed, window_now(tcp), unnumbered_sum + (length << 10) * 0xFFFF)
+    keep_slot(tcp, next_slot(tcp), sealed, 0)
     return True
 
 

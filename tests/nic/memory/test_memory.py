@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from crosswire.nic.memory.raw import (
     LANES,
+    add_with_carry,
     copy_bytes,
     count_leading_zeros,
     count_trailing_zeros,
@@ -59,7 +60,7 @@ COMPILED = {
             round_half_even,
             pinned,
         ],
-        2: [hash_bits, shift_left, shift_right, store_i64, store_i64_release, store_u32_release],
+        2: [add_with_carry, hash_bits, shift_left, shift_right, store_i64, store_i64_release, store_u32_release],
         3: [copy_bytes, fill_bytes],
         4: [xor_products],
     }.items()
@@ -104,6 +105,14 @@ def test_hash_bits(key: int, bits: int) -> None:
     slot = hash_bits(key, bits)
     assert COMPILED[hash_bits](key, bits) == slot
     assert 0 <= slot < 1 << bits
+
+
+@given(left=WORD, right=WORD)
+def test_add_with_carry(left: int, right: int) -> None:
+    total = add_with_carry(left, right)
+    assert COMPILED[add_with_carry](left, right) == total
+    assert (unsigned(total) - unsigned(left) - unsigned(right)) % ((1 << 64) - 1) == 0
+    assert (total == 0) == (left == right == 0)  # of the two zeros the other one: a checksum's sum is never 0
 
 
 def test_hash_spreads_neighbours() -> None:

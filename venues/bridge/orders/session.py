@@ -9,7 +9,7 @@ from typing import Annotated
 
 from crosswire.nic.duration import NS_PER_MS, NS_PER_S
 from crosswire.nic.memory.struct import Pointer, Struct, clear_struct, i64, one, size_of, view
-from crosswire.nic.packet import Flow, Packet, TcpFrame, field_sum
+from crosswire.nic.packet import Flow, Packet, TcpFrame, add_field
 from crosswire.nic.rings.connection import connection_of, reconnect
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp_frames import build_template, commit_template, copy_template, set_connection
@@ -214,7 +214,7 @@ def _send(
     """Stamp and commit the frame in `slot`: a copy of a template; `fields_sum` is of the fields patched already."""
     stream = session.stream
     stamp_header(stream, view(MessageHeader, slot + size_of(TcpFrame)), now_ns)
-    fields_sum += field_sum(stream.send_sequence) + field_sum(now_ns)
+    fields_sum = add_field(add_field(fields_sum, stream.send_sequence), now_ns)
     commit_template(stream.connection, ring, slot, length, constant_sum, fields_sum, now_ns)
     session.frames_sent += 1
     session.numbers[0] = stream.send_sequence
@@ -258,8 +258,8 @@ def write_bridge_new(session: BridgeSession, ring: Struct, approval: Approval, n
     message.instrument_id = instrument_id
     message.side = approval.side
     message.time_in_force = approval.time_in_force
-    fields_sum = field_sum(approval.client_order_id) + field_sum(approval.price_ticks) + field_sum(approval.qty_lots)
-    fields_sum += instrument_id + approval.side + (approval.time_in_force << 8)
+    fields_sum = add_field(add_field(approval.client_order_id, approval.price_ticks), approval.qty_lots)
+    fields_sum = add_field(fields_sum, instrument_id + approval.side + (approval.time_in_force << 8))
     _send(session, ring, slot, size_of(NewOrderFrame), session.new_order_sum, fields_sum, now_ns)
     session.orders_sent += 1
     session.requests_sent += 1
@@ -284,8 +284,8 @@ def write_bridge_amend(session: BridgeSession, ring: Struct, approval: Approval,
     message.price_ticks = approval.price_ticks
     message.qty_lots = approval.qty_lots
     message.instrument_id = instrument_id
-    fields_sum = field_sum(approval.client_order_id) + field_sum(approval.price_ticks) + field_sum(approval.qty_lots)
-    fields_sum += field_sum(instrument_id)
+    fields_sum = add_field(add_field(approval.client_order_id, approval.price_ticks), approval.qty_lots)
+    fields_sum = add_field(fields_sum, instrument_id)
     _send(session, ring, slot, size_of(AmendFrame), session.amend_sum, fields_sum, now_ns)
     session.requests_sent += 1
     return True
@@ -305,7 +305,7 @@ def write_bridge_cancel(
     instrument_id = session.market[0].instruments[instrument].venue_id
     message.client_order_id = client_order_id
     message.instrument_id = instrument_id
-    fields_sum = field_sum(client_order_id) + field_sum(instrument_id)
+    fields_sum = add_field(client_order_id, instrument_id)
     _send(session, ring, slot, size_of(CancelFrame), session.cancel_sum, fields_sum, now_ns)
     session.cancels_sent += 1
     return True
@@ -432,8 +432,8 @@ def _send_account_query(session: BridgeSession, ring: Struct, now_ns: int) -> No
         session.ring_full += 1
         return
     view(AccountQueryFrame, slot).message.execution_id = session.known_execution_id
-    fields_sum = field_sum(session.known_execution_id)
-    _send(session, ring, slot, size_of(AccountQueryFrame), session.account_query_sum, fields_sum, now_ns)
+    constant_sum = session.account_query_sum
+    _send(session, ring, slot, size_of(AccountQueryFrame), constant_sum, session.known_execution_id, now_ns)
     session.account_due = 0
 
 

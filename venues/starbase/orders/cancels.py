@@ -5,7 +5,7 @@ the ring had no more room, and stays due while a link with orders is down.
 """
 
 from crosswire.nic.memory.struct import Struct, size_of, view
-from crosswire.nic.packet import field_sum
+from crosswire.nic.packet import add_field
 from crosswire.nic.rings.connection import select_stream
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp_frames import copy_template
@@ -46,7 +46,7 @@ def _write_cancel(
     message.client_order_id = order_id
     message.correlation_id = order_id
     message.instrument_id = instrument_id
-    fields_sum = 2 * field_sum(order_id) + field_sum(instrument_id)
+    fields_sum = add_field(add_field(order_id, order_id), instrument_id)
     send_frame(link.stream, ring, slot, size_of(CancelFrame), constant_sum, fields_sum, now_ns)
     sent_frame(session, link, now_ns)
     remember_frame(link, template_id, order_id)
@@ -156,7 +156,7 @@ def _mass_cancel(session: StarbaseSession, ring: Struct, number: int, instrument
     message = view(MassCancelFrame, slot).message
     message.correlation_id = session.correlation
     message.instrument_id = instrument_id
-    fields_sum = field_sum(session.correlation) + field_sum(instrument_id)
+    fields_sum = add_field(session.correlation, instrument_id)
     send_frame(link.stream, ring, slot, size_of(MassCancelFrame), link.templates.mass_cancel_sum, fields_sum, now_ns)
     sent_frame(session, link, now_ns)
     session.cancels_sent += 1

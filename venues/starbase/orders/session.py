@@ -12,7 +12,7 @@
 from crosswire.nic.duration import NS_PER_S
 from crosswire.nic.memory.raw import pinned
 from crosswire.nic.memory.struct import Struct, address_of, array, one, size_of, view
-from crosswire.nic.packet import Flow, field_sum, pair_sum
+from crosswire.nic.packet import Flow, add_field, pair_sum
 from crosswire.nic.rings.connection import connection_of, reconnect, select_stream
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.tcp_frames import copy_template
@@ -249,10 +249,8 @@ def _watch_silence(session: StarbaseSession, link: StarbaseLink, ring: Struct, n
             return
         session.correlation += 1
         view(HeartbeatFrame, slot).message.correlation_id = session.correlation
-        fields_sum = field_sum(session.correlation)
-        send_frame(
-            link.stream, ring, slot, size_of(HeartbeatFrame), link.templates.test_request_sum, fields_sum, now_ns
-        )
+        constant_sum = link.templates.test_request_sum
+        send_frame(link.stream, ring, slot, size_of(HeartbeatFrame), constant_sum, session.correlation, now_ns)
         sent_frame(session, link, now_ns)
         link.test_requested = 1
 
@@ -276,7 +274,7 @@ def _answer(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: 
             slot,
             size_of(GapFillFrame),
             link.templates.gap_fill_sum,
-            field_sum(new_sequence) + pair_sum(0, _RESEND),
+            add_field(new_sequence, pair_sum(0, _RESEND)),
             link.gap_fill_from,
             now_ns,
         )
@@ -290,15 +288,8 @@ def _answer(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: 
             return
         from_sequence = link.stream.receive_sequence + 1
         view(ResendFrame, slot).message.from_sequence = from_sequence  # to_sequence 0: all from there on
-        send_frame(
-            link.stream,
-            ring,
-            slot,
-            size_of(ResendFrame),
-            link.templates.resend_sum,
-            field_sum(from_sequence),
-            now_ns,
-        )
+        constant_sum = link.templates.resend_sum
+        send_frame(link.stream, ring, slot, size_of(ResendFrame), constant_sum, from_sequence, now_ns)
         sent_frame(session, link, now_ns)
         link.resend_due = 0
 
@@ -315,8 +306,8 @@ def _beat(session: StarbaseSession, link: StarbaseLink, ring: Struct, now_ns: in
         return
     correlation_id = link.answer_correlation_id if link.answers_due != 0 else 0
     view(HeartbeatFrame, slot).message.correlation_id = correlation_id
-    fields_sum = field_sum(correlation_id)
-    send_frame(link.stream, ring, slot, size_of(HeartbeatFrame), link.templates.heartbeat_sum, fields_sum, now_ns)
+    constant_sum = link.templates.heartbeat_sum
+    send_frame(link.stream, ring, slot, size_of(HeartbeatFrame), constant_sum, correlation_id, now_ns)
     sent_frame(session, link, now_ns)
     link.answers_due = 0
 
@@ -371,8 +362,9 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
     message.side = side
     message.time_in_force = time_in_force
     message.flags = flags
-    fields_sum = 2 * field_sum(client_order_id) + field_sum(instrument_id) + field_sum(price_e9)
-    fields_sum += field_sum(quantity_e9) + pair_sum(side, time_in_force) + flags
+    fields_sum = add_field(add_field(client_order_id, client_order_id), instrument_id)
+    fields_sum = add_field(add_field(fields_sum, price_e9), quantity_e9)
+    fields_sum = add_field(fields_sum, pair_sum(side, time_in_force) + flags)
     send_frame(link.stream, ring, slot, size_of(NewOrderFrame), link.templates.new_order_sum, fields_sum, now_ns)
     sent_frame(session, link, now_ns)
     remember_frame(link, Template.NEW_ORDER_REQUEST, client_order_id)
@@ -420,8 +412,8 @@ def write_starbase_amend(session: StarbaseSession, ring: Struct, approval: Appro
     message.price_e9 = price_e9
     message.quantity.mantissa = quantity_e9
     message.flags = flags
-    fields_sum = 2 * field_sum(client_order_id) + field_sum(instrument_id) + field_sum(price_e9)
-    fields_sum += field_sum(quantity_e9) + flags
+    fields_sum = add_field(add_field(client_order_id, client_order_id), instrument_id)
+    fields_sum = add_field(add_field(add_field(fields_sum, price_e9), quantity_e9), flags)
     send_frame(link.stream, ring, slot, size_of(AmendFrame), link.templates.amend_sum, fields_sum, now_ns)
     sent_frame(session, link, now_ns)
     remember_frame(link, Template.AMEND_ORDER_REQUEST, client_order_id)

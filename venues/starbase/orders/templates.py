@@ -7,7 +7,7 @@ sum as anywhere (RFC 1071); quantities have a fixed exponent, so their odd last 
 from typing import Annotated
 
 from crosswire.nic.memory.struct import Array, Reference, Struct, i64, size_of, u8, view
-from crosswire.nic.packet import Flow, TcpFrame, field_sum
+from crosswire.nic.packet import Flow, TcpFrame, add_field
 from crosswire.nic.tcp_frames import build_template, commit_template
 from crosswire.nic.unit.compile import inlined
 from crosswire.venues.starbase.wire.order_codes import Template
@@ -174,5 +174,5 @@ def stamp_and_commit(
     header.sequence = sequence
     header.last_processed = stream.receive_sequence
     header.send_time_ns = now_ns
-    fields_sum += field_sum(sequence) + field_sum(stream.receive_sequence) + field_sum(now_ns)
+    fields_sum = add_field(add_field(add_field(fields_sum, sequence), stream.receive_sequence), now_ns)
     commit_template(stream.connection, ring, slot, length, constant_sum, fields_sum, now_ns)

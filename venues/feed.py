@@ -11,7 +11,7 @@ from crosswire.nic.packet import Packet
 from crosswire.nic.unit.compile import generic, inlined, outlined
 from crosswire.nic.unit.unit import Entry, Unit
 from crosswire.venues.lines import Lines
-from crosswire.venues.market import Events, InstrumentMap, Market, find_instrument
+from crosswire.venues.market import Events, InstrumentMap, Market, find_again
 
 TEMPLATES_MAX = 32  # message kinds of one feed, counted by their place in its layout table
 
@@ -128,7 +128,7 @@ def note_restart(feed: Feed, books_lost: int) -> None:
 @inlined
 def known_instrument(feed: Feed, venue_id: int) -> int:
     """Find the market index of a venue's instrument id; -1, and counted, if nobody configured it."""
-    index = find_instrument(feed.map, venue_id)
+    index = find_again(feed.map, venue_id)
     if index < 0:
         reject(feed, Reject.UNKNOWN_INSTRUMENT)
     return index

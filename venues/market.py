@@ -62,6 +62,8 @@ class InstrumentMap(Struct):
 
     count: i64
     changes: i64  # times that something was put in: tables of one feed with equal ones are equal
+    last_key: i64  # what `find_again` found last: id + 1, or 0 for nothing
+    last_place: i64  # its market index + 1, or 0
     keys: Annotated[Array, i64, MAP_SLOTS]
     values: Annotated[Array, i64, MAP_SLOTS]
 
@@ -77,6 +79,18 @@ def find_instrument(table: InstrumentMap, venue_id: int) -> int:
     return -1
 
 
+@inlined
+def find_again(table: InstrumentMap, venue_id: int) -> int:
+    """Do as `find_instrument`, quicker for the one found last: most messages in a row are of one instrument."""
+    if table.last_key != venue_id + 1:
+        index = find_instrument(table, venue_id)
+        if index < 0:
+            return -1
+        table.last_key = venue_id + 1
+        table.last_place = index + 1
+    return table.last_place - 1
+
+
 @compiled
 def add_instrument(table: InstrumentMap, venue_id: int, index: int) -> bool:
     """Map `venue_id` to `index`, replacing what it mapped to; False when the table holds MAP_INSTRUMENTS_MAX ids."""
@@ -90,6 +104,8 @@ def add_instrument(table: InstrumentMap, venue_id: int, index: int) -> bool:
         table.keys[slot] = venue_id + 1
     table.values[slot] = index
     table.changes += 1
+    table.last_key = 0
+    table.last_place = 0
     return True
 
 

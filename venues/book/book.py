@@ -290,14 +290,12 @@ def set_quote(book: Book, update_id: int, bid_ticks: int, bid_lots: int, ask_tic
 @compiled
 def refresh_top(book: Book) -> bool:
     """Bring `bid_*`/`ask_*` up to date after a message; True if any of the four changed."""
+    # The levels' first: of two ways with the same stores LLVM makes one, over addresses that it has to choose first.
+    bid_ticks, bid_lots = book.level_bid_ticks, book.level_bid_lots
+    ask_ticks, ask_lots = book.level_ask_ticks, book.level_ask_lots
     if has_fresh_quote(book):
-        return _show_top(book, book.quote_bid_ticks, book.quote_bid_lots, book.quote_ask_ticks, book.quote_ask_lots)
-    return _show_top(book, book.level_bid_ticks, book.level_bid_lots, book.level_ask_ticks, book.level_ask_lots)
-
-
-@inlined
-def _show_top(book: Book, bid_ticks: int, bid_lots: int, ask_ticks: int, ask_lots: int) -> bool:
-    """Set the top; True if it changed."""
+        bid_ticks, bid_lots = book.quote_bid_ticks, book.quote_bid_lots
+        ask_ticks, ask_lots = book.quote_ask_ticks, book.quote_ask_lots
     changed = bid_ticks != book.bid_ticks or bid_lots != book.bid_lots
     changed = changed or ask_ticks != book.ask_ticks or ask_lots != book.ask_lots
     book.bid_ticks = bid_ticks

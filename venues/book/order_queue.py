@@ -240,7 +240,7 @@ def reduce_slot(queue: OrderQueue, book: Book, slot: int, qty_lots: int) -> None
 def delete_order(queue: OrderQueue, book: Book, order_id: int) -> bool:
     """Remove an order; False if it is unknown."""
     position = find_entry(queue, order_id)
-    if position == NONE:
+    if slot_at(queue, position) == NONE:
         return False
     delete_entry(queue, book, position)
     return True
@@ -248,15 +248,14 @@ def delete_order(queue: OrderQueue, book: Book, order_id: int) -> bool:
 
 @inlined
 def find_entry(queue: OrderQueue, order_id: int) -> int:
-    """Find the position of an order in the directory, until that is changed; NONE if it does not rest here."""
+    """Find the position of an order in the directory, until that is changed; a free one if it does not rest here."""
     directory = queue.order_directory
-    position = find_place(directory.entries, directory.bits, order_id)
-    return position if directory.entries[position].place != 0 else NONE
+    return find_place(directory.entries, directory.bits, order_id)
 
 
 @inlined
 def slot_at(queue: OrderQueue, position: int) -> int:
-    """Slot of the order at a position of the directory."""
+    """Slot of the order at a position of the directory; NONE if that is free."""
     return queue.order_directory.entries[position].place - 1
 
 

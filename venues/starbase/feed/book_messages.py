@@ -261,9 +261,9 @@ def apply_change(feed: StarbaseFeed, market: Market, index: int, template_id: in
             return put_into_full_book(feed, queue, book, put, side, ticks, lots)
         return True
     position = find_entry(queue, view(Delete, block).order_id)
-    if position == NONE:
-        return is_unknown_order_right(feed, book)
     slot = slot_at(queue, position)
+    if slot == NONE:
+        return is_unknown_order_right(feed, book)
     # Templates come in pairs, the bid's is even.
     if queue.orders[slot].side != template_id & 1:
         feed.continuity_breaks += 1

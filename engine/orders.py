@@ -363,10 +363,10 @@ def end_order(engine: Engine, order: Order) -> None:
 @compiled
 def has_requests(engine: Engine) -> bool:
     """Tell whether any strategy asks for something."""
+    requests = 0
     for number in range(engine.seat_count):
-        if engine.seats[number].desk.request_count != 0:
-            return True
-    return False
+        requests += engine.seats[number].desk.request_count
+    return requests != 0
 
 
 @compiled

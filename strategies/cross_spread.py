@@ -15,6 +15,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Annotated, Self
 
+from crosswire.nic.memory.raw import count_trailing_zeros
 from crosswire.nic.memory.struct import Array, Struct, i64
 from crosswire.nic.unit.compile import compiled, inlined
 from crosswire.risk.limits import to_e9
@@ -43,6 +44,7 @@ from crosswire.strategies.legs import (
 from crosswire.strategies.listing import (
     LISTINGS_MAX,
     RATE_MASK,
+    are_prices,
     cost_e9,
     fraction_of_bps,
     is_price,
@@ -283,10 +285,16 @@ def look(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
     strategy.quick[changed].sale = sale
     strategy.quick[changed].cost = cost
     is_open = strategy.legs.opportunities.open_pairs & strategy.touching[changed] != 0
+    # First which, then closer: a loop without a call keeps all that it compares in registers.
+    others = 0
     for other in range(strategy.legs.count):
         quick = strategy.quick[other]
         if is_open or sale >= quick.cost or quick.sale >= cost:
-            compare(strategy, desk, changed, other)
+            others |= 1 << other
+    others &= ~(1 << changed)
+    while others != 0:
+        compare(strategy, desk, changed, count_trailing_zeros(others))
+        others &= others - 1
 
 
 @on_book_lost.register(CrossSpread)
@@ -302,9 +310,8 @@ def forget(strategy: CrossSpread, desk: Desk, instrument: int) -> None:
 @inlined
 def compare(strategy: CrossSpread, desk: Desk, changed: int, other: int) -> None:
     """Look closer at both pairs of the changed listing and another."""
-    if other != changed:
-        consider(strategy, desk, changed, other)
-        consider(strategy, desk, other, changed)
+    consider(strategy, desk, changed, other)
+    consider(strategy, desk, other, changed)
 
 
 @inlined
@@ -349,7 +356,7 @@ def start_at_once(strategy: CrossSpread, desk: Desk, buy: int, sell: int, pair: 
         return False
     buy_book, sell_book = book_of(legs, desk, buy), book_of(legs, desk, sell)
     ask_ticks, bid_ticks = buy_book.ask_ticks, sell_book.bid_ticks
-    if buy_book.valid == 0 or sell_book.valid == 0 or not is_price(ask_ticks) or not is_price(bid_ticks):
+    if buy_book.valid == 0 or sell_book.valid == 0 or not are_prices(ask_ticks, bid_ticks):
         return False
     if not is_certain(strategy, buy, sell, ask_ticks, bid_ticks):
         return False

@@ -27,7 +27,7 @@ from crosswire.venues.side import BUY
 
 LISTINGS_MAX = 8
 PAIRS_MAX = LISTINGS_MAX * LISTINGS_MAX  # bought listing * LISTINGS_MAX + sold listing: a word has a bit for each
-PRICE_TICKS_MAX = 1 << 32  # what a book can hold; above it lies only NO_ASK
+PRICE_BITS = 32  # a book holds prices up to 2**32; above lies only NO_ASK
 # Neither prices nor rates are negative, and rates are below 4. Masked, the compiler knows it, and a product is rounded
 # in 12 instructions instead of 35.
 PRICE_MASK = (1 << 63) - 1
@@ -84,7 +84,13 @@ def note_taken(listing: Listing, side: int, book_ns: int) -> None:
 @compiled
 def is_price(price_ticks: int) -> bool:
     """Tell whether this is a price that can be traded at, rather than an empty side."""
-    return 0 < price_ticks <= PRICE_TICKS_MAX
+    return (price_ticks - 1) >> PRICE_BITS == 0
+
+
+@inlined
+def are_prices(first_ticks: int, second_ticks: int) -> bool:
+    """Tell whether both are, with one test."""
+    return ((first_ticks - 1) | (second_ticks - 1)) >> PRICE_BITS == 0
 
 
 @compiled

@@ -130,9 +130,11 @@ def test_edges_are_exact_and_sizes_fit_both_legs(data: st.DataObject) -> None:
     assert max(sizes) <= 2 + Fraction(1, 10**8)
     for order, taken in ((bought, asks_taken), (sold, bids_taken)):
         instrument = both[order.instrument]
-        offered = sum(size for _, size in taken)
-        # An inverse book's levels hold a little less coin at a higher price: one lot is the most that rounding finds.
-        assert order.qty_lots <= offered * E9 / instrument.lot_e9 + len(taken)
+        # In coin: an order for an inverse book is in lots at its worst price, where as many coins are more lots than at
+        # the prices of the levels before. One lot a level is the most that rounding finds.
+        offered = sum(coin_size(instrument, price, size) for price, size in taken)
+        lot = coin_size(instrument, min(price for price, _ in taken), Fraction(instrument.lot_e9, E9))
+        assert coins(instrument, order) <= offered + len(taken) * lot
 
 
 @given(

@@ -26,7 +26,7 @@ from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from tests.bench.order_entry import STAGES, checked
 from tests.bench.order_entry_c import compile_library, load_library, why_not
 from tests.bench.order_entry_peer import last_order
-from tests.bench.order_entry_rig import CRig, OurRig
+from tests.bench.order_entry_rig import NO_LEG, CRig, OurRig
 
 SOURCE = Path(__file__).with_name("step_counter.c")
 # popfq has no equal without the stack: what lies below the stack pointer must not be used.
@@ -97,11 +97,11 @@ def measure(triggers: int, with_c: bool, traces: Path | None) -> dict[str, dict[
             if traces is not None:
                 (traces / f"{who}.txt").write_text(counter.trace())
 
-        ours = OurRig(triggers, 1, True)
+        ours = OurRig(triggers, NO_LEG, True)
         take("ours", ours)
         if with_c:
             message = last_order(ours.script.peers[0])[TCP_FRAME_HEADER_BYTES:]
-            theirs = CRig(load_library(folder, True), message, triggers, 1, True)
+            theirs = CRig(load_library(folder, True), message, triggers, NO_LEG, True)
             take("C", theirs)
             theirs.close()
     return results

@@ -37,7 +37,7 @@ from crosswire.nic.memory.struct import array, i64
 from crosswire.nic.packet import TCP_FRAME_HEADER_BYTES
 from tests.bench.order_entry_c import load_library, why_not
 from tests.bench.order_entry_peer import last_order
-from tests.bench.order_entry_rig import CRig, OurRig, Rig
+from tests.bench.order_entry_rig import NO_LEG, CRig, OurRig, Rig
 from tests.bench.order_entry_stamps import LEGS, MARKS
 from tests.bench.tick_to_trade import compiled_for
 from tests.bench.tick_to_trade_stamps import mark_costs, stamp_costs
@@ -110,10 +110,10 @@ class Bench:
     def budget(self) -> None:
         """One round more of each with the stages stamped."""
         triggers = self.options.triggers
-        ours = OurRig(triggers, 1, True)
+        ours = OurRig(triggers, NO_LEG, True)
         rigs: list[tuple[str, OurRig | CRig]] = [("ours", ours)]
         if self.libraries:
-            rigs.append(("C", CRig(self.libraries[True], self.message, triggers, 1, True)))
+            rigs.append(("C", CRig(self.libraries[True], self.message, triggers, NO_LEG, True)))
         for who, rig in rigs:
             rig.run()
             checked(rig.problems())

@@ -63,6 +63,8 @@ C_FIRST_SEQUENCE = 77_000  # of its own bytes: any number will do
 SEED = 1
 STEPPED_SLOWER = 1000  # a step takes 2 to 10 us where an instruction takes 0.2 ns: nothing is to look late, or idle
 TOKENS_MAX = 1_000_000_000  # the venue's rate limit: none
+# With the stages stamped: the stamp that ends a leg would lie inside our stage of sending, and not inside C's.
+NO_LEG = 0
 
 
 def make_core() -> tuple[RunConfig, Path, Core]:

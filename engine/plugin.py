@@ -151,6 +151,7 @@ class _OwnModules(PathFinder):
 @contextmanager
 def _from_source() -> Iterator[None]:
     """Load the user's own modules from their source."""
+    source.library_folders()  # now: to find them a module is imported, which would ask for them in the midst of it
     sys.meta_path.insert(0, _OwnModules)
     try:
         yield

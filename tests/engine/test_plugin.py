@@ -1,10 +1,12 @@
 """Strategies from files: what lies beside them is found, and no edit of what they are made of runs old machine code."""
 
+import importlib
 import json
 import os
 import py_compile
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +254,26 @@ def test_a_helper_of_an_installed_package_is_part_of_it(tmp_path: Path, monkeypa
         (installed / name).write_text(text.replace("1\n", "3\n"))
         keys.append(key(folder))
     assert len(set(keys)) == 3
+
+
+def test_where_libraries_lie_is_found_out_before_imports_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.13 imports a module for it, and has no answer for who asks again meanwhile."""
+    plain, asked = sysconfig.get_path, []
+
+    def get_path(name: str) -> str:
+        assert "colorsys" not in asked
+        asked.append("colorsys")
+        monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+        importlib.import_module("colorsys")
+        asked.remove("colorsys")
+        return plain(name)
+
+    monkeypatch.setattr(sysconfig, "get_path", get_path)
+    source.library_folders.cache_clear()
+    load_strategy_class("mine.py:Nibbler", write(tmp_path), "run.toml")
+    assert source.library_folders.cache_info().currsize == 1
 
 
 def test_a_helper_that_another_strategy_has_loaded_is_not_taken_for_one_s_own(tmp_path: Path) -> None:

@@ -62,14 +62,14 @@ def is_from_peer(connection: Connection, packet: Packet) -> bool:
 def build_template(frame: TcpFrame, flow: Flow, length: int) -> int:
     """Write the headers before `length` bytes of payload that are there already.
 
-    Returns the TCP checksum's sum over all that is in the template now, unfolded; what is patched is to be 0.
+    Returns the TCP checksum's sum over all that is in the template now, below 2**33; what is patched is to be 0.
     """
     write_tcp_frame_header(frame.address, flow, TCP_WINDOW)
     seal_tcp_frame(frame.address, length, 0, 0, FLAG_ACK | FLAG_PSH)
     frame.tcp.checksum = 0
-    return internet_sum(
-        frame.tcp.address, size_of(TcpHeader) + length, pseudo_header_sum(frame.ip, size_of(TcpHeader) + length)
-    )
+    segment_bytes = size_of(TcpHeader) + length
+    total = internet_sum(frame.tcp.address, segment_bytes, pseudo_header_sum(frame.ip, segment_bytes))
+    return (total & SEQUENCE_MASK) + (total >> 32)
 
 
 @inlined

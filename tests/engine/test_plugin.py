@@ -272,7 +272,8 @@ def test_where_libraries_lie_is_found_out_before_imports_are_looked_at(
 
     monkeypatch.setattr(sysconfig, "get_path", get_path)
     source.library_folders.cache_clear()
-    load_strategy_class("mine.py:Nibbler", write(tmp_path), "run.toml")
+    # Of a text that no other test writes: a module is named by its own, and where it first came from.
+    load_strategy_class("mine.py:Nibbler", write(tmp_path, "import colorsys"), "run.toml")
     assert source.library_folders.cache_info().currsize == 1
 
 

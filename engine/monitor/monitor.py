@@ -94,6 +94,7 @@ def serve_runs(
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _frame: signals.append(number))
         server.serve(lambda: is_over(signals, endpoint))
+        watch.note_end()  # the last look may lie before it, and its log is what is left to read
         say(f"monitor of {config.name} ends ({signal.Signals(signals[0]).name})", "ended")
 
 

@@ -29,12 +29,16 @@ class Watch:
         if time.monotonic() - self._looked_s < LOOK_S:
             return
         self._looked_s = time.monotonic()
-        if self.snapshot is not None and self.is_alive and not self.snapshot.run.is_alive():
-            self.is_alive = False
-            text = f"run {self.snapshot.run.folder.name} has ended; waiting for the next run of {self.name}"
-            self._say(text, "run_ended")
+        self.note_end(f"; waiting for the next run of {self.name}")
         if not self.is_alive:
             self._attach()
+
+    def note_end(self, then: str = "") -> None:
+        """Say that the run has ended if it has, and what comes then."""
+        if self.snapshot is not None and self.is_alive and not self.snapshot.run.is_alive():
+            self.is_alive = False
+            run = self.snapshot.run.folder.name
+            self._say(f"run {run} has ended{then}", "run_ended", run=run)
 
     def _attach(self) -> None:
         folder = (self.output / self.name / LATEST).resolve()

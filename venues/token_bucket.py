@@ -90,11 +90,21 @@ def take_token(bucket: TokenBucket, now_ns: int) -> bool:
 @inlined
 def take_tokens(bucket: TokenBucket, count: int, now_ns: int) -> bool:
     """Take `count` tokens; False, and nothing taken, if there are fewer."""
-    left_e9 = _credit_e9(bucket, now_ns) - count * NS_PER_S
+    if now_ns - bucket.updated_ns <= 0:
+        return _take(bucket, bucket.credit_e9, count)
+    if not _take(bucket, _credit_e9(bucket, now_ns), count):
+        return False
+    bucket.updated_ns = now_ns
+    return True
+
+
+@inlined
+def _take(bucket: TokenBucket, credit_e9: int, count: int) -> bool:
+    """Leave what `count` tokens leave of the credit; False, and nothing changed, if there are fewer."""
+    left_e9 = credit_e9 - count * NS_PER_S
     if left_e9 < 0:
         return False
     bucket.credit_e9 = left_e9
-    bucket.updated_ns = max(bucket.updated_ns, now_ns)
     return True
 
 

@@ -20,11 +20,10 @@ from crosswire.nic.journal.format import (
     commit_word,
     segment_checksum,
 )
-from crosswire.nic.memory.raw import prefetch_to_write, store_i64_release
+from crosswire.nic.memory.raw import LINE_BYTES, prefetch_to_write, store_i64_release
 from crosswire.nic.memory.struct import Array, Struct, address_of, i64, size_of, u8, view
 from crosswire.nic.unit.compile import inlined, outlined
 
-LINE_BYTES = 64
 # Room that the loop keeps for one turn. A frame of 64 KiB tells of 2,000 fills at most, which may end as many orders:
 # 600 kB of records. What all strategies may ask for then, and at their timers, is 2 * 8 * 64 orders more, each sent and
 # not sent at worst.

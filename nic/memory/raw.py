@@ -11,6 +11,7 @@ from crosswire.nic.unit.compile import NO_JIT, compiled, lowers
 
 _I64 = ir.IntType(64)
 _MASK_64 = (1 << 64) - 1
+LINE_BYTES = 64  # a cache line, on every processor that this runs on
 FNV_BASIS = 0xCBF29CE484222325 - (1 << 64)  # FNV-1a, 64 bits (draft-eastlake-fnv): the state before the first byte
 _FNV_PRIME = 0x100000001B3
 # The step and the multipliers of splitmix64.

@@ -20,7 +20,7 @@ from typing import Annotated
 
 from crosswire.nic.host.owner import Owner
 from crosswire.nic.host.process import HostError, map_memory, unmap_memory
-from crosswire.nic.memory.raw import load_u32_acquire, store_i64_release, store_u32_release
+from crosswire.nic.memory.raw import LINE_BYTES, load_u32_acquire, store_i64_release, store_u32_release
 from crosswire.nic.memory.struct import Array, Struct, i64, size_of, u8, u32, u64, view
 from crosswire.nic.rings.ring import (
     Frame,
@@ -46,7 +46,6 @@ SHARED_FRAME_BYTES_MAX = 1 << 16
 INDEX_MASK = 0xFFFF_FFFF
 ENDS = 2
 HEADER_BYTES = 4096
-_LINE_BYTES = 64
 
 
 class SharedHeader(Struct):
@@ -63,9 +62,9 @@ class SharedIndexes(Struct):
     """How many frames of one direction were sent and given back, modulo 2**32."""
 
     producer: u32
-    _producer_line: Annotated[Array, u8, _LINE_BYTES - 4]
+    _producer_line: Annotated[Array, u8, LINE_BYTES - 4]
     consumer: u32
-    _consumer_line: Annotated[Array, u8, _LINE_BYTES - 4]
+    _consumer_line: Annotated[Array, u8, LINE_BYTES - 4]
 
 
 class SharedDescriptor(Struct):
@@ -197,9 +196,9 @@ class SharedMemory(Owner):
     def _created(self, frames: int, frame_bytes: int) -> int:
         if not (1 <= frames <= SHARED_FRAMES_MAX and frames & (frames - 1) == 0):
             raise self._error(f"{frames} frames, must be a power of two up to {SHARED_FRAMES_MAX}")
-        if not SHARED_FRAME_BYTES_MIN <= frame_bytes <= SHARED_FRAME_BYTES_MAX or frame_bytes % _LINE_BYTES:
+        if not SHARED_FRAME_BYTES_MIN <= frame_bytes <= SHARED_FRAME_BYTES_MAX or frame_bytes % LINE_BYTES:
             limits = f"{SHARED_FRAME_BYTES_MIN} to {SHARED_FRAME_BYTES_MAX}"
-            raise self._error(f"frames of {frame_bytes} bytes, must be {limits} and a multiple of {_LINE_BYTES}")
+            raise self._error(f"frames of {frame_bytes} bytes, must be {limits} and a multiple of {LINE_BYTES}")
         self.frames, self.frame_bytes = frames, frame_bytes
         self.total_bytes = HEADER_BYTES + ENDS * way_bytes(frames, frame_bytes)
         try:
@@ -239,7 +238,7 @@ class SharedMemory(Owner):
             return f"has version {header.version}, must be {SHARED_VERSION}; run the same release at both ends"
         frames, frame_bytes = header.frames, header.frame_bytes
         fits = 1 <= frames <= SHARED_FRAMES_MAX and SHARED_FRAME_BYTES_MIN <= frame_bytes <= SHARED_FRAME_BYTES_MAX
-        if not fits or frames & (frames - 1) or frame_bytes % _LINE_BYTES:
+        if not fits or frames & (frames - 1) or frame_bytes % LINE_BYTES:
             return f"has a header that says {frames} frames of {frame_bytes} bytes"
         needed = HEADER_BYTES + ENDS * way_bytes(frames, frame_bytes)
         if header.total_bytes != needed or file_bytes < needed:
@@ -302,5 +301,5 @@ class SharedMemory(Owner):
 
 def way_bytes(frames: int, frame_bytes: int) -> int:
     """Size of one direction: indexes, descriptors, frames; each starts on a cache line."""
-    descriptors_bytes = -(-frames * SharedDescriptor.size // _LINE_BYTES) * _LINE_BYTES
+    descriptors_bytes = -(-frames * SharedDescriptor.size // LINE_BYTES) * LINE_BYTES
     return SharedIndexes.size + descriptors_bytes + frames * frame_bytes

@@ -61,7 +61,7 @@ from crosswire.nic.tcp.segment import (
     window_now,
     write_delivery,
 )
-from crosswire.nic.tcp.send import has_room, keep_slot, next_slot, note_first_send
+from crosswire.nic.tcp.send import fetch_behind, has_room, keep_slot, next_slot, note_first_send
 from crosswire.nic.tcp.state import (
     KEEPALIVE_PROBES_MAX,
     RETRANSMITS_MAX,
@@ -452,8 +452,9 @@ def send_stamped(ring: TcpRing, tcp: Tcp, slot: Slot, length: int, now_ns: int) 
         # Not before: wide loads of what was just patched word by word wait until those stores have left the store
         # buffer. Sent from the kept copy, which was then copied, an order was visible 60 ns later (235 for 173).
         copy_bytes(address_of(slot.data), address, length)
-        keep_slot(tcp, slot, length, 1)
-        note_first_send(tcp, slot, now_ns)
+        end = keep_slot(tcp, slot, length, 1)
+        note_first_send(tcp, slot, end, now_ns)
+        fetch_behind(slot)
         ring.timer_ns = min(ring.timer_ns, tcp.timers.retransmit_ns, tcp.timers.tail_probe_ns)
         return
     keep_slot(tcp, slot, length, 0)

@@ -128,13 +128,12 @@ class TcpCounters(Struct):
 class Slot(Struct):
     """A frame that was committed: stamped once, and unchanged until all of it is acknowledged."""
 
-    position: i64  # of its first byte
     end: i64  # of the byte after its last
     length: i64  # of the frame
     acknowledged: i64  # the receive position that its header acknowledges
     sent_ns: i64
     sends: i64
-    _line: Annotated[Array, i64, 2]
+    _line: Annotated[Array, i64, 3]
     data: Annotated[Array, u8, SLOT_DATA_BYTES]
 
 

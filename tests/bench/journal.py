@@ -18,7 +18,7 @@ from crosswire.nic.clock import RATE_BITS, ClockKeeper, LiveClock
 from crosswire.nic.host.process import pin_thread
 from crosswire.nic.journal.files import MemoryJournal, make_journal
 from crosswire.nic.journal.journal import Journal, begin_record, commit_record
-from crosswire.nic.memory.raw import copy_bytes, cycle_count, load_i64
+from crosswire.nic.memory.raw import LINE_BYTES, copy_bytes, cycle_count, load_i64
 from crosswire.nic.memory.struct import Array, address_of, array, i64
 from crosswire.nic.unit.call import machine_code
 from crosswire.nic.unit.compile import compiled
@@ -27,7 +27,6 @@ from crosswire.risk.records import KINDS, VERSION, RecordKind
 RECORDS = 8_000  # of a round: what a segment has room for
 ROUNDS = 9
 WORK_BYTES = 1 << 18
-LINE_BYTES = 64
 SHOWN = (RecordKind.CANCEL_SENT, RecordKind.ORDER_SENT, RecordKind.FILL)
 
 

@@ -6,14 +6,13 @@ so nothing here makes a system call.
 
 from typing import Annotated
 
-from crosswire.nic.memory.raw import copy_bytes, load_i64, load_u32_acquire, store_i64, store_u32_release
+from crosswire.nic.memory.raw import LINE_BYTES, copy_bytes, load_i64, load_u32_acquire, store_i64, store_u32_release
 from crosswire.nic.memory.struct import Array, Struct, address_of, array, i64, size_of, u8, u32, view
 from crosswire.nic.rings.xdp.af_xdp import HEADROOM_BYTES, AfXdpRing, XdpDescriptor
 from crosswire.nic.unit.compile import compiled
 
 SLOTS = 64  # of each ring
 FRAME_BYTES = 2048
-LINE_BYTES = 64
 INDEX_MASK = 0xFFFF_FFFF
 
 

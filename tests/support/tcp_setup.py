@@ -301,7 +301,7 @@ def check_invariants(tcp: Tcp) -> None:
     for number in reversed(range(tcp.store.begin, tcp.store.end)):
         slot = tcp.store.slots[number % 64]
         assert slot.end == end
-        end = slot.position
+        end -= slot.length - TCP_FRAME_HEADER_BYTES
     assert end <= max(tcp.send.una, 0) <= tcp.send.end + tcp.send.fin_queued
 
 

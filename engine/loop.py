@@ -14,7 +14,6 @@ from enum import IntEnum
 from crosswire.engine.cancels import cancel_everything, send_due_cancel, send_due_cancels
 from crosswire.engine.control.obey import hear_operator
 from crosswire.engine.orders import (
-    has_requests,
     note_links,
     note_numbers,
     note_session,
@@ -36,7 +35,6 @@ from crosswire.engine.state import Engine
 from crosswire.engine.venue import (
     MARKET_DATA,
     NOTHING,
-    OTHER,
     REPORTS,
     Venue,
     give_frame_back,
@@ -113,10 +111,9 @@ def turn_once(engine: Engine, clock: Struct) -> int:
             frames = state.frames
             take_frame(engine, venue, now_ns)
             taken |= (state.frames - frames) << number
-            if has_requests(engine):
-                # Before the next frame is looked at: an order carries the frame that it answers.
-                orders_sent = state.orders_sent
-                send_requests(engine, now_ns)
+            orders_sent = state.orders_sent
+            # Before the next frame is looked at: an order carries the frame that it answers.
+            if send_requests(engine, now_ns):
                 if state.orders_sent != orders_sent:
                     # In a replay no time passes inside a turn.
                     add_latency(state.receive_to_send, advance(clock, now_ns) - now_ns)
@@ -201,11 +198,10 @@ def take_frame(engine: Engine, venue: Venue, now_ns: int) -> None:
     if kind == NOTHING:
         return
     state.frames += 1
-    if kind != OTHER:
-        tell_trigger(engine, engine.inbox.frame.time_ns)
     if kind == MARKET_DATA:
         take_events(engine)
     elif kind == REPORTS:
+        tell_trigger(engine, engine.inbox.frame.time_ns)
         take_reports(engine, venue, now_ns)
 
 
@@ -224,7 +220,9 @@ def take_events(engine: Engine) -> None:
     if engine.state.behind_ns != 0:
         age_books(engine, events)
     for number in range(engine.seat_count):
-        tell_events(engine.seats[number], events)
+        seat = engine.seats[number]
+        seat.desk.trigger_ns = engine.inbox.frame.time_ns
+        tell_events(seat, events)
 
 
 @inlined

@@ -369,25 +369,35 @@ def has_requests(engine: Engine) -> bool:
     return requests != 0
 
 
-@compiled
-def send_requests(engine: Engine, now_ns: int) -> None:
-    """Take what the strategies asked for through the gate and onto the wire, in the order asked.
-
-    Answers to vetoed requests may make a strategy ask for more; those are taken too, REQUESTS_MAX in all.
-    """
+@inlined
+def send_requests(engine: Engine, now_ns: int) -> bool:
+    """Take what the strategies asked for through the gate and onto the wire, in the order asked; False: nothing."""
+    is_asked = False
     for number in range(engine.seat_count):
         seat = engine.seats[number]
-        desk = seat.desk
-        position = 0
-        while position < desk.request_count:
-            request = desk.requests[position]
-            if request.kind == NEW_ORDER and 0 <= request.instrument < engine.market.count:
-                send_order(engine, seat, request, now_ns)
-                position += 1
-            else:
-                position = send_other(engine, seat, position, now_ns)
-        desk.request_count = 0
-        tell_sent(seat)
+        if seat.desk.request_count != 0:
+            send_requests_of(engine, seat, now_ns)
+            is_asked = True
+    return is_asked
+
+
+@compiled
+def send_requests_of(engine: Engine, seat: Seat, now_ns: int) -> None:
+    """Send what one strategy asked for, then let it do what it has put off.
+
+    Answers to vetoed requests may make it ask for more; those are taken too, REQUESTS_MAX in all.
+    """
+    desk = seat.desk
+    position = 0
+    while position < desk.request_count:
+        request = desk.requests[position]
+        if request.kind == NEW_ORDER and 0 <= request.instrument < engine.market.count:
+            send_order(engine, seat, request, now_ns)
+            position += 1
+        else:
+            position = send_other(engine, seat, position, now_ns)
+    desk.request_count = 0
+    tell_sent(seat)
 
 
 @outlined

@@ -19,7 +19,7 @@ from crosswire.nic.memory.raw import fill_bytes
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, array, i32, i64, size_of
 from crosswire.nic.unit.compile import compiled, inlined, outlined
 from crosswire.venues.book.book import Book, clear_book, set_level
-from crosswire.venues.book.hash_table import close_gap, find_place, is_taken
+from crosswire.venues.book.hash_table import close_gap, find_place, home_in_run, home_of, is_taken
 from crosswire.venues.book.pages import LET_GO_PARTS, PAGE_BITS, cut_at, last_rank, rank_of
 from crosswire.venues.side import ASK, BID
 
@@ -300,7 +300,7 @@ def let_go_far_orders(queue: OrderQueue, book: Book) -> bool:
 
 @inlined
 def _level_key(side: int, price_ticks: int) -> int:
-    return price_ticks << 1 | side
+    return price_ticks + (side << 61)
 
 
 @inlined
@@ -483,6 +483,11 @@ def _enter(directory: Directory, position: int, key: int, slot: int) -> None:
 def _remove(directory: Directory, position: int) -> None:
     """Remove what is entered at a position."""
     directory.entries[close_gap(directory.entries, directory.bits, position)].place = 0
+
+
+@home_of.register(DirectoryEntry)
+def home_of_directory_entry(_entry: DirectoryEntry, key: int, bits: int) -> int:
+    return home_in_run(key, bits)
 
 
 @is_taken.register(DirectoryEntry)

@@ -35,12 +35,13 @@ from crosswire.nic.memory.raw import (
     count_leading_zeros,
     count_trailing_zeros,
     fill_bytes,
+    hash_bits,
     shift_left,
     shift_right,
 )
 from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, arrays, i64, size_of, u16, view
 from crosswire.nic.unit.compile import compiled, outlined
-from crosswire.venues.book.hash_table import close_gap, find_key, find_place, is_taken
+from crosswire.venues.book.hash_table import close_gap, find_key, find_place, home_of, is_taken
 
 PAGE_BITS = 3
 PAGE_TICKS = 1 << PAGE_BITS
@@ -165,6 +166,16 @@ def rank_of(side: int, price_ticks: int) -> int:
 def group_key(side: int, group: int) -> int:
     """The key of a group: odd, so never the 0 of a free slot, whatever the price."""
     return (group << 1 | side) << 1 | 1
+
+
+@home_of.register(Group)
+def home_of_group(_entry: Group, key: int, bits: int) -> int:
+    return hash_bits(key, bits)
+
+
+@home_of.register(Node)
+def home_of_node(_entry: Node, key: int, bits: int) -> int:
+    return hash_bits(key, bits)
 
 
 @is_taken.register(Group)

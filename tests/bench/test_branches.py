@@ -42,8 +42,11 @@ def test_shares_are_those_of_the_calls(tmp_path: Path) -> None:
     counted = {line.split(" ")[1]: line.split(" ")[2:] for line in lines}
     digest, *shares = counted["take_tokens"]
     assert digest == branches.digest_of(plain_function(take_tokens))
-    assert shares == ["975"]
     # No time has passed in one of the 100 calls, and in five of the 50, which go back before the last token was taken.
-    # Never so much that the bucket is full.
+    # Of the others four of 99 get a token, and none of 45.
+    assert shares == ["55", "20"]
+    _, *shares = counted["_take"]
+    assert shares == ["975"]
+    # Time has passed whenever it is called, never so much that the bucket is full.
     _, *shares = counted["_credit_e9"]
-    assert shares == ["55", "0"]
+    assert shares == ["0", "0"]

@@ -8,7 +8,7 @@ from crosswire.nic.memory.raw import hash_bits
 from crosswire.nic.memory.struct import Array, Struct, copy_struct
 from crosswire.nic.unit.compile import inlined, inlined_generic
 
-RUN_BITS = 6
+RUN_BITS = 4
 RUN_MASK = (1 << RUN_BITS) - 1
 
 

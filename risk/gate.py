@@ -29,6 +29,7 @@ from crosswire.venues.order import (
     GTC,
     ORDERS_MAX,
     POST_ONLY,
+    TIMES_IN_FORCE,
     VENUES_MAX,
     AmendState,
     Approval,
@@ -59,7 +60,7 @@ class Veto(IntEnum):
     HALTED = 1
     REDUCE_ONLY = 2  # it would not make a position smaller; `Gate.why` says what allows no more
     SESSION_NOT_READY = 3
-    BAD_ORDER = 4  # a price or size below 1, or outside what was proven not to overflow
+    BAD_ORDER = 4  # no such side or time in force; a price or size below 1, or outside what was proven not to overflow
     DUPLICATE_ID = 5
     ORDER_SIZE = 6
     ORDER_NOTIONAL = 7
@@ -309,7 +310,9 @@ def _judge(
     """
     if order.side == BUY:
         return _judge_side(gate, order, BUY, price_ticks, qty_lots, added_lots, new_orders, now_ns)
-    return _judge_side(gate, order, SELL, price_ticks, qty_lots, added_lots, new_orders, now_ns)
+    if order.side == SELL:
+        return _judge_side(gate, order, SELL, price_ticks, qty_lots, added_lots, new_orders, now_ns)
+    return Veto.BAD_ORDER
 
 
 @inlined
@@ -333,6 +336,8 @@ def _judge_side(
     index = order.instrument
     limits = view(InstrumentLimits, pinned(address_of(gate.limits[index])))
     if min(price_ticks, qty_lots) <= 0 or price_ticks > limits.price_ticks_max:
+        return Veto.BAD_ORDER
+    if order.time_in_force < 0 or order.time_in_force >= TIMES_IN_FORCE:
         return Veto.BAD_ORDER
     if new_orders != 0 and order.client_order_id <= gate.last_client_order_id:
         return Veto.DUPLICATE_ID

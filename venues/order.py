@@ -55,6 +55,7 @@ class TimeInForce(IntEnum):
 
 # Plain numbers, as compiled code compares them and a strategy writes them.
 IOC, FOK, GTC, POST_ONLY = map(int, TimeInForce)
+TIMES_IN_FORCE = len(TimeInForce)
 
 
 class OrderState(IntEnum):

@@ -42,6 +42,7 @@ from crosswire.venues.order import (
     BY_ID_MAX,
     GTC,
     POST_ONLY,
+    TIMES_IN_FORCE,
     AmendState,
     Order,
     OrderState,
@@ -55,6 +56,7 @@ from crosswire.venues.order import (
     is_unsettled_quote,
     open_lots,
 )
+from crosswire.venues.side import BUY, SELL
 
 ORDER_TERMS = (
     "instrument",
@@ -174,6 +176,9 @@ class Orders:
 
     def _send(self, request: Request) -> None:
         sent = self._new_order(request)
+        if request.side not in (BUY, SELL) or not 0 <= request.time_in_force < TIMES_IN_FORCE:
+            self._veto(sent, Veto.BAD_ORDER)
+            return
         if self._is_flattening:
             self._veto(sent, Veto.FLATTENING)
             return

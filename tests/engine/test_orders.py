@@ -97,6 +97,14 @@ def test_a_veto_is_told_at_once_and_leaves_nothing(desk: OrderDesk) -> None:
     assert desk.records() == {"ORDER_ENDED": 1}
 
 
+@pytest.mark.parametrize("changes", [{"side": 2}, {"side": -1}, {"time_in_force": 4}, {"time_in_force": -1}])
+def test_an_order_of_no_known_kind_does_not_leave(desk: OrderDesk, changes: dict[str, int]) -> None:
+    sent, positions = desk.engine.state.orders_sent, bytes(desk.gate.positions[0])
+    assert desk.order(**{"price": desk.price(0, BUY), **changes}) is None
+    assert told(desk) == (OrderState.VETOED, Veto.BAD_ORDER)
+    assert (desk.engine.state.orders_sent, bytes(desk.gate.positions[0])) == (sent, positions)
+
+
 def test_what_the_session_does_not_take_has_not_been_sent(desk: OrderDesk) -> None:
     sent, vetoes = desk.engine.state.orders_sent, desk.gate.vetoes[Veto.NOT_SENT]
     desk.connect(STARBASE, SessionState.LOGGING_ON)

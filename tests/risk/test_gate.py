@@ -43,6 +43,10 @@ def test_a_good_order_passes_and_arms_exactly_what_was_asked() -> None:
         ({"price": 100_000}, Veto.PRICE_COLLAR),
         ({"instrument": 2}, Veto.BAD_ORDER),
         ({"instrument": -1}, Veto.BAD_ORDER),
+        ({"side": 2}, Veto.BAD_ORDER),
+        ({"side": -1}, Veto.BAD_ORDER),  # as other systems say a sale
+        ({"time_in_force": 4}, Veto.BAD_ORDER),
+        ({"time_in_force": -1}, Veto.BAD_ORDER),
         ({"lots": 10_001}, Veto.ORDER_SIZE),
         ({"lots": 9_001}, Veto.ORDER_NOTIONAL),
         ({"price": 1012}, Veto.PRICE_COLLAR),

@@ -123,9 +123,10 @@ class Setup:
         lots: int = 1,
         now_ns: int = NOW_NS,
         strategy: int = 0,
+        time_in_force: int = TimeInForce.IOC,
     ) -> Veto:
         self.last_id += 1
-        return Veto(self._check(self.last_id, instrument, side, price, lots, now_ns, strategy))
+        return Veto(self._check(self.last_id, instrument, side, price, lots, now_ns, strategy, time_in_force))
 
     def rest(self, instrument: int, side: int, price: int, lots: int, **changes: int) -> Order:
         """Have an order of ours live at the venue, however it came there."""
@@ -150,14 +151,22 @@ class Setup:
         return bool(count_fill(self.gate, instrument, strategy, side, price, lots, fee_e9, now_ns))
 
     def _check(
-        self, order_id: int, instrument: int, side: int, price: int, lots: int, now_ns: int, strategy: int
+        self,
+        order_id: int,
+        instrument: int,
+        side: int,
+        price: int,
+        lots: int,
+        now_ns: int,
+        strategy: int,
+        time_in_force: int,
     ) -> int:
         order = Order(
             strategy=strategy,
             client_order_id=order_id,
             instrument=instrument,
             side=side,
-            time_in_force=TimeInForce.IOC,
+            time_in_force=time_in_force,
             price_ticks=price,
             qty_lots=lots,
         )

@@ -188,7 +188,8 @@ class OrderDesk:
     def order(self, instrument: int = 0, side: int = BUY, lots: int = 10, **changes: int) -> Order | None:
         """A new order; None if the strategy heard at once that it ended."""
         before = self.orders.counter
-        submit(self.desk, instrument, side, changes.get("price", self.price(instrument, side)), lots, GTC)
+        price_ticks = changes.get("price", self.price(instrument, side))
+        submit(self.desk, instrument, side, price_ticks, lots, changes.get("time_in_force", GTC))
         self.send()
         found = [each for each in self.open() if each.client_order_id >> 12 > before]
         return found[0] if found else None

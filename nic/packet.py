@@ -101,6 +101,12 @@ class TcpFrame(Struct, packed=True):
     tcp: TcpHeader
 
 
+@inlined
+def flags_and_window(tcp: TcpHeader) -> int:
+    """The word of a TCP header that holds data offset, flags and window."""
+    return (tcp.data_offset << 24) + (tcp.flags << 16) + tcp.window
+
+
 class UdpFrame(Struct, packed=True):
     """The headers of a frame without VLAN tag and IP options; the payload follows."""
 

@@ -18,12 +18,13 @@ from crosswire.nic.packet import (
     Packet,
     TcpFrame,
     TcpHeader,
+    flags_and_window,
     internet_sum,
     pseudo_header_sum,
     seal_tcp_frame,
     write_tcp_frame_header,
 )
-from crosswire.nic.rings.connection import commit_numbered
+from crosswire.nic.rings.connection import commit_numbered, own_header_bytes
 from crosswire.nic.rings.ring import commit, reserve
 from crosswire.nic.unit.compile import compiled, inlined
 
@@ -62,22 +63,28 @@ def is_from_peer(connection: Connection, packet: Packet) -> bool:
 def build_template(frame: TcpFrame, flow: Flow, length: int) -> int:
     """Write the headers before `length` bytes of payload that are there already.
 
-    Returns the TCP checksum's sum over all that is in the template now, below 2**33; what is patched is to be 0.
+    Returns the TCP checksum's sum over all that is in the template now but `flags_and_window`, below 2**33; what is
+    patched is to be 0.
     """
     write_tcp_frame_header(frame.address, flow, TCP_WINDOW)
     seal_tcp_frame(frame.address, length, 0, 0, FLAG_ACK | FLAG_PSH)
     frame.tcp.checksum = 0
     segment_bytes = size_of(TcpHeader) + length
     total = internet_sum(frame.tcp.address, segment_bytes, pseudo_header_sum(frame.ip, segment_bytes))
+    total += flags_and_window(frame.tcp) ^ SEQUENCE_MASK  # RFC 1624: taken out
     return (total & SEQUENCE_MASK) + (total >> 32)
 
 
 @inlined
 def copy_template(ring: Struct, template: Struct, length: int) -> int:
-    """Reserve a slot and copy a template of `length` bytes into it; its address, 0 if the ring is full."""
+    """Reserve a slot and copy a template of `length` bytes into it; its address, 0 if the ring is full.
+
+    The slot is for `commit_template`: what of the header a ring writes itself is not copied.
+    """
     slot = reserve(ring, length)
     if slot != 0:
-        copy_bytes(slot, address_of(template), length)
+        begin = own_header_bytes(ring)
+        copy_bytes(slot + begin, address_of(template) + begin, length - begin)
     return slot
 
 

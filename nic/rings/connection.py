@@ -6,9 +6,9 @@ beginning of a connection, and the frame's ports say which stream it belongs to.
 """
 
 from crosswire.nic.memory.struct import Struct, view
-from crosswire.nic.packet import TcpFrame, fold_checksum
+from crosswire.nic.packet import TcpFrame, flags_and_window, fold_checksum
 from crosswire.nic.rings.ring import commit
-from crosswire.nic.unit.compile import generic, inlined
+from crosswire.nic.unit.compile import generic, inlined, inlined_generic
 
 CONNECTIONS_MAX = 2  # streams of one ring: a venue's gateways A and B
 
@@ -33,8 +33,14 @@ def commit_numbered(
     ring: Struct, slot: int, length: int, sequence: int, acknowledgement: int, unnumbered_sum: int, now_ns: int
 ) -> None:
     """Commit the reserved slot: the stream's next frame, of which both sequence numbers and the TCP checksum are to be
-    written. `unnumbered_sum` is what the checksum sums up without the numbers, unfolded, below 2**38.
+    written. `unnumbered_sum` is what the checksum sums up without them and without `flags_and_window`, unfolded, below
+    2**38.
     """
+
+
+@inlined_generic
+def own_header_bytes(ring: Struct) -> int:
+    """How many bytes of a frame `commit_numbered` writes whatever is there: what need not be copied from a template."""
 
 
 @commit_numbered.register(Struct)
@@ -46,8 +52,14 @@ def commit_with_header(
     tcp = view(TcpFrame, slot).tcp
     tcp.sequence = sequence
     tcp.acknowledgement = acknowledgement
-    tcp.checksum = fold_checksum(unnumbered_sum + sequence + acknowledgement)
+    tcp.checksum = fold_checksum(unnumbered_sum + sequence + acknowledgement + flags_and_window(tcp))
     commit(ring, length, now_ns)
+
+
+@own_header_bytes.register(Struct)
+@inlined
+def no_own_header(_ring: Struct) -> int:
+    return 0
 
 
 @connection_of.register(Struct)

@@ -33,7 +33,14 @@ from crosswire.nic.packet import (
     seal_tcp_frame,
     write_tcp_frame_header,
 )
-from crosswire.nic.rings.connection import CONNECTIONS_MAX, commit_numbered, connection_of, reconnect, select_stream
+from crosswire.nic.rings.connection import (
+    CONNECTIONS_MAX,
+    commit_numbered,
+    connection_of,
+    own_header_bytes,
+    reconnect,
+    select_stream,
+)
 from crosswire.nic.rings.ring import (
     NEVER_NS,
     Frame,
@@ -58,7 +65,6 @@ from crosswire.nic.tcp.segment import (
     parse_transport,
     stamp,
     stamp_unnumbered,
-    window_now,
     write_delivery,
 )
 from crosswire.nic.tcp.send import fetch_behind, has_room, keep_slot, next_slot, note_first_send
@@ -74,6 +80,7 @@ from crosswire.nic.tcp.state import (
     TcpEnd,
     TcpState,
     buffered_bytes,
+    receive_edge,
 )
 from crosswire.nic.tcp.tcp import (
     abort_connection,
@@ -428,8 +435,9 @@ def commit_tcp_ring(ring: TcpRing, length: int, now_ns: int) -> None:
     tcp = selected_tcp(ring)
     slot = next_slot(tcp)
     address = ring.reserved if ring.reserved != 0 else address_of(slot.data)
-    stamp(tcp, address, length, window_now(tcp))
-    send_stamped(ring, tcp, slot, length, now_ns)
+    edge = receive_edge(tcp)
+    stamp(tcp, address, length, edge - tcp.receive.next)
+    send_stamped(ring, tcp, slot, length, edge, now_ns)
 
 
 @commit_numbered.register(TcpRing)
@@ -439,13 +447,20 @@ def commit_numbered_tcp(
 ) -> None:
     tcp = selected_tcp(ring)
     assert sequence == tcp.send.end & SEQUENCE_MASK
-    stamp_unnumbered(tcp, address, length, window_now(tcp), unnumbered_sum)
-    send_stamped(ring, tcp, next_slot(tcp), length, now_ns)
+    edge = receive_edge(tcp)
+    stamp_unnumbered(tcp, address, length, edge - tcp.receive.next, unnumbered_sum)
+    send_stamped(ring, tcp, next_slot(tcp), length, edge, now_ns)
+
+
+@own_header_bytes.register(TcpRing)
+@inlined
+def all_headers(_ring: TcpRing) -> int:
+    return TCP_FRAME_HEADER_BYTES
 
 
 @inlined
-def send_stamped(ring: TcpRing, tcp: Tcp, slot: Slot, length: int, now_ns: int) -> None:
-    """Send the frame just stamped at once, if it lies in the ring inside, and keep it."""
+def send_stamped(ring: TcpRing, tcp: Tcp, slot: Slot, length: int, edge: int, now_ns: int) -> None:
+    """Send the frame just stamped at once, if it lies in the ring inside, and keep it; `edge` is what it advertises."""
     address = ring.reserved
     if address != 0:
         commit(ring.inner[0], length, now_ns)
@@ -453,7 +468,7 @@ def send_stamped(ring: TcpRing, tcp: Tcp, slot: Slot, length: int, now_ns: int) 
         # buffer. Sent from the kept copy, which was then copied, an order was visible 60 ns later (235 for 173).
         copy_bytes(address_of(slot.data), address, length)
         end = keep_slot(tcp, slot, length, 1)
-        note_first_send(tcp, slot, end, now_ns)
+        note_first_send(tcp, slot, end, edge, now_ns)
         fetch_behind(slot)
         ring.timer_ns = min(ring.timer_ns, tcp.timers.retransmit_ns, tcp.timers.tail_probe_ns)
         return

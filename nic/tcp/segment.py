@@ -287,29 +287,25 @@ def stamp(tcp: Tcp, address: int, length: int, window: int) -> None:
     words = view(TcpWords, address + _TCP_AT)
     assert words.sequence == tcp.send.end & SEQUENCE_MASK
     unnumbered_sum = (
-        (words.checksum ^ 0xFFFF) + (words.sequence ^ SEQUENCE_MASK) + (words.acknowledgement ^ SEQUENCE_MASK)
+        (words.checksum ^ 0xFFFF)
+        + (words.sequence ^ SEQUENCE_MASK)
+        + (words.acknowledgement ^ SEQUENCE_MASK)
+        + (words.offset_flags_window ^ SEQUENCE_MASK)
     )
     stamp_unnumbered(tcp, address, length, window, unnumbered_sum)
 
 
 @inlined
 def stamp_unnumbered(tcp: Tcp, address: int, length: int, window: int, unnumbered_sum: int) -> None:
-    """Stamp a frame whose TCP checksum, complemented and without both sequence numbers, is `unnumbered_sum`.
+    """Stamp a frame whose TCP checksum, complemented, is `unnumbered_sum` without sequence numbers, flags and window.
 
-    The sum may be unfolded, below 2**38. Neither checksum nor sequence numbers need be in the frame.
+    The sum may be unfolded, below 2**38. The header need not be in the frame.
     """
     headers = tcp.headers
     words = view(TcpWords, address + _TCP_AT)
     sequence = (tcp.send.base + tcp.send.end) & SEQUENCE_MASK
     acknowledgement = (tcp.receive.base + tcp.receive.next) & SEQUENCE_MASK
-    total = (
-        unnumbered_sum
-        + headers.session_change
-        + (words.offset_flags_window ^ SEQUENCE_MASK)
-        + sequence
-        + acknowledgement
-        + (_DATA_WORD | window)
-    )
+    total = unnumbered_sum + headers.session_change + sequence + acknowledgement + (_DATA_WORD | window)
     if headers.wire_length != length:
         set_wire_length(tcp, length)
     copy_bytes(address, address_of(headers.wire), TCP_FRAME_HEADER_BYTES)

@@ -48,6 +48,7 @@ def begin_sending(tcp: Tcp) -> None:
     tcp.send.limit = CANNOT_SEND
     clear_struct(tcp.round_trip)
     tcp.round_trip.rto_ns = RTO_FIRST_NS
+    tcp.round_trip.tail_probe_delay_ns = tail_probe_delay_ns(tcp)
     clear_struct(tcp.recovery)
     clear_struct(tcp.congestion)
     clear_struct(tcp.pending)
@@ -142,19 +143,22 @@ def keep_slot(tcp: Tcp, slot: Slot, length: int, sends: int) -> int:
 
 
 @inlined
-def note_first_send(tcp: Tcp, slot: Slot, end: int, now_ns: int) -> None:
-    """Note that the last committed frame, up to `end`, before which nothing waits, goes out for the first time."""
+def note_first_send(tcp: Tcp, slot: Slot, end: int, edge: int, now_ns: int) -> None:
+    """Note that the last committed frame, up to `end`, before which nothing waits, goes out for the first time.
+
+    It says that all up to `edge` may be received.
+    """
     timers = tcp.timers
     slot.sent_ns = now_ns
     tcp.store.middle += 1
     tcp.send.max = end
     tcp.counters.segments += 1
-    note_all_acknowledged(tcp)
+    note_all_acknowledged(tcp, edge)
     if timers.retransmit_ns == NEVER_NS:
         timers.retransmit_ns = now_ns + tcp.round_trip.rto_ns  # RFC 6298 5.1
         tcp.recovery.progress_ns = now_ns
     if tcp.recovery.tail_probed == 0:
-        timers.tail_probe_ns = now_ns + tail_probe_delay_ns(tcp)
+        timers.tail_probe_ns = now_ns + tcp.round_trip.tail_probe_delay_ns
 
 
 @inlined
@@ -165,20 +169,20 @@ def note_acknowledged(tcp: Tcp, position: int) -> None:
     orders would hide the loss from it, and only a segment without data tells of the runs (RFC 2018).
     """
     if position == tcp.receive.next:
-        note_all_acknowledged(tcp)
+        note_all_acknowledged(tcp, receive_edge(tcp))
 
 
 @inlined
-def note_all_acknowledged(tcp: Tcp) -> None:
-    """Note that a segment goes out that acknowledges all that was received in order."""
+def note_all_acknowledged(tcp: Tcp, edge: int) -> None:
+    """Note that a segment goes out that acknowledges all that was received in order, and advertises up to `edge`."""
     receive = tcp.receive
     if tcp.reassembly.run_count == 0:
         tcp.timers.ack_ns = NEVER_NS
     receive.acknowledged = receive.next
-    receive.advertised = receive_edge(tcp)
+    receive.advertised = edge
 
 
-@inlined
+@compiled
 def tail_probe_delay_ns(tcp: Tcp) -> int:
     """How long to wait for an ACK before the tail is probed: two round trips (RFC 8985 7.2).
 
@@ -208,7 +212,7 @@ def note_send(tcp: Tcp, index: int, now_ns: int) -> None:
     if tcp.recovery.tail_probed == 0 and tcp.recovery.retransmits == 0:
         # In fast recovery too, which RFC 8985 7.2 leaves to RACK's own timer: without RACK nothing else would find a
         # lost fast retransmission before the retransmission timer does.
-        tcp.timers.tail_probe_ns = now_ns + tail_probe_delay_ns(tcp)
+        tcp.timers.tail_probe_ns = now_ns + tcp.round_trip.tail_probe_delay_ns
 
 
 @compiled
@@ -306,7 +310,7 @@ def advance(tcp: Tcp, acknowledgement: int, now_ns: int) -> None:
         timers.tail_probe_ns = NEVER_NS
     else:
         timers.retransmit_ns = now_ns + tcp.round_trip.rto_ns
-        timers.tail_probe_ns = now_ns + tail_probe_delay_ns(tcp)
+        timers.tail_probe_ns = now_ns + tcp.round_trip.tail_probe_delay_ns
 
 
 @compiled
@@ -329,6 +333,7 @@ def free_acknowledged(tcp: Tcp, acknowledgement: int, now_ns: int) -> None:
         tcp.pending.resend_first = 0
     if sampled != 0 and twice == 0:
         take_sample(tcp.round_trip, now_ns - sampled)
+        tcp.round_trip.tail_probe_delay_ns = tail_probe_delay_ns(tcp)
 
 
 @compiled

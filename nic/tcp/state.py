@@ -214,6 +214,7 @@ class RoundTrip(Struct):
     smoothed_ns: i64  # 0: no sample yet
     variance_ns: i64
     rto_ns: i64
+    tail_probe_delay_ns: i64  # after a send
 
 
 class Recovery(Struct):

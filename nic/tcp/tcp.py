@@ -41,6 +41,7 @@ from crosswire.nic.tcp.send import (
     queue_reset,
     set_limit,
     start_timer,
+    tail_probe_delay_ns,
     take_ack,
     time_out,
 )
@@ -220,6 +221,7 @@ def establish(tcp: Tcp, segment: Segment, now_ns: int) -> None:
     if recovery.retransmits == 0:
         round_trip.smoothed_ns = max(now_ns - recovery.progress_ns, 1)
         round_trip.variance_ns = round_trip.smoothed_ns >> 1
+        round_trip.tail_probe_delay_ns = tail_probe_delay_ns(tcp)
     recovery.retransmits = 0
     round_trip.rto_ns = measured_rto_ns(round_trip)
     timers.retransmit_ns = NEVER_NS

@@ -16,6 +16,7 @@ from crosswire.nic.packet import (
     TCP_FRAME_HEADER_BYTES,
     Flow,
     TcpFrame,
+    flags_and_window,
     seal_tcp_frame,
     write_tcp_frame_header,
 )
@@ -68,7 +69,7 @@ def commit_payload(tcp: Tcp, session: Flow, source: int, length: int, acknowledg
     # As a template is committed: what is not written in the frame is not read there.
     sealed = seal_tcp_frame(address, length, 0, 0, FLAG_ACK | FLAG_PSH)
     tcp_header = view(TcpFrame, address).tcp
-    unnumbered_sum = tcp_header.checksum ^ 0xFFFF
+    unnumbered_sum = (tcp_header.checksum ^ 0xFFFF) + (flags_and_window(tcp_header) ^ 0xFFFF_FFFF)
     tcp_header.sequence = tcp_header.acknowledgement = acknowledgement
     tcp_header.checksum = length
     # A sum that was not folded, and is as large as one may be: below 2**38 with the longest payload.

@@ -32,7 +32,7 @@ from crosswire.venues.session import (
     write_amend,
     write_new,
 )
-from crosswire.venues.side import BUY
+from crosswire.venues.side import BUY, SELL
 from crosswire.venues.starbase.orders import reports  # noqa: F401  registers how the answers are read
 from crosswire.venues.starbase.orders.cancels import repeat_mass_cancel
 from crosswire.venues.starbase.orders.state import (
@@ -58,6 +58,8 @@ from crosswire.venues.starbase.orders.templates import (
     NewOrderFrame,
     ResendFrame,
     build_templates,
+    codes_of,
+    order_codes,
     send_frame,
     stamp_and_commit,
 )
@@ -68,8 +70,6 @@ from crosswire.venues.starbase.wire.order_codes import (
     ReplaceOrderFlags,
     SelfTradingMode,
     Template,
-    WireSide,
-    WireTimeInForce,
 )
 from crosswire.venues.starbase.wire.order_layout import CLIENT_ID_BYTES, SECRET_BYTES, VERSION
 from crosswire.venues.starbase.wire.stream import restart_stream, set_stream
@@ -79,9 +79,6 @@ HEARTBEAT_INTERVAL_NS = 5 * NS_PER_S  # the exchange's default, until its answer
 BACKOFF_MIN_NS = NS_PER_S
 BACKOFF_MAX_NS = 30 * NS_PER_S
 _RESEND = int(FrameFlags.RESEND)
-_CANCEL_ON_DISCONNECT = int(OrderFlags.CANCEL_ON_DISCONNECT)
-_MMP = int(OrderFlags.MMP)
-_POST_ONLY_REJECT = int(OrderFlags.POST_ONLY_REJECT)
 _AMEND_POST_ONLY_REJECT = int(ReplaceOrderFlags.POST_ONLY_REJECT)
 SILENCE_INTERVALS = 2  # without a frame, after which the connection is given up
 
@@ -121,7 +118,10 @@ def make_starbase_session(
     session.quotes = array(QuotedSide, 2 * max(1, market.capacity))
     session.mmp_group_id = mmp_group_id
     # Opt-in by order, or always on: the venue's pages differ. So each order has the flag, and the logon as well.
-    session.order_flags = _CANCEL_ON_DISCONNECT | (_MMP if mmp_risk_bypass else 0)
+    flags = OrderFlags.CANCEL_ON_DISCONNECT | (OrderFlags.MMP if mmp_risk_bypass else 0)
+    for time_in_force in TimeInForce:
+        for side in (BUY, SELL):
+            session.order_codes[2 * time_in_force + side] = order_codes(side, time_in_force, flags)
     session.backoff_min_ns, session.backoff_max_ns = backoff_min_ns, backoff_max_ns
     for number, (link, flow) in enumerate(zip(session.links, flows, strict=False)):
         link.number = number
@@ -348,23 +348,16 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
     client_order_id = approval.client_order_id
     price_e9 = approval.price_ticks * instrument.tick_e9
     quantity_e9 = approval.qty_lots * instrument.lot_e9
-    side = WireSide.BUY if approval.side == BUY else WireSide.SELL
-    time_in_force = wire_time_in_force(approval.time_in_force)
-    flags = session.order_flags
-    if approval.time_in_force == TimeInForce.POST_ONLY:
-        flags |= _POST_ONLY_REJECT
+    codes = session.order_codes[2 * approval.time_in_force + approval.side]
     message = view(NewOrderFrame, slot).message
     message.client_order_id = client_order_id
     message.correlation_id = client_order_id
     message.instrument_id = instrument_id
     message.price_e9 = price_e9
     message.quantity.mantissa = quantity_e9
-    message.side = side
-    message.time_in_force = time_in_force
-    message.flags = flags
+    codes_of(message).word = codes
     fields_sum = add_field(add_field(client_order_id, client_order_id), instrument_id)
-    fields_sum = add_field(add_field(fields_sum, price_e9), quantity_e9)
-    fields_sum = add_field(fields_sum, pair_sum(side, time_in_force) + flags)
+    fields_sum = add_field(add_field(add_field(fields_sum, price_e9), quantity_e9), codes)
     send_frame(link.stream, ring, slot, size_of(NewOrderFrame), link.templates.new_order_sum, fields_sum, now_ns)
     sent_frame(session, link, now_ns)
     remember_frame(link, Template.NEW_ORDER_REQUEST, client_order_id)
@@ -372,16 +365,6 @@ def write_starbase_new(session: StarbaseSession, ring: Struct, approval: Approva
     session.orders_sent += 1
     link.mass_cancelled = 0
     return True
-
-
-@compiled
-def wire_time_in_force(time_in_force: int) -> int:
-    """Convert the time in force: POST_ONLY is good till cancelled, with a flag of its own."""
-    if time_in_force == TimeInForce.IOC:
-        return WireTimeInForce.IOC
-    if time_in_force == TimeInForce.FOK:
-        return WireTimeInForce.FOK
-    return WireTimeInForce.GTC
 
 
 @write_amend.register(StarbaseSession)

@@ -9,7 +9,7 @@ from crosswire.nic.memory.struct import Array, Pointer, Struct, address_of, i64,
 from crosswire.nic.rings.ring import NEVER_NS
 from crosswire.nic.unit.compile import compiled
 from crosswire.venues.market import InstrumentMap, Market, is_defined, learn_instrument
-from crosswire.venues.order import ORDERS_MAX, STRANGE_INSTRUMENT, Approval, Report
+from crosswire.venues.order import ORDERS_MAX, STRANGE_INSTRUMENT, TIMES_IN_FORCE, Approval, Report
 from crosswire.venues.session import LINKS_MAX, Session, SessionState
 from crosswire.venues.starbase.orders.fills import FillSet
 from crosswire.venues.starbase.orders.templates import Templates
@@ -160,7 +160,7 @@ class StarbaseSession(Session):
     map: InstrumentMap  # the venue's instrument ids, learnt from the market as they are needed
     quote_link: i64  # that the last mass quote went out on
     mmp_group_id: i64  # of market maker protection, for mass quotes
-    order_flags: i64  # OrderFlags of every new order
+    order_codes: Annotated[Array, i64, 2 * TIMES_IN_FORCE]  # what new orders say, by time in force, then side
     quotes: Annotated[Pointer, QuotedSide]  # two an instrument of the market: bid, ask
     group: Group
     bid_fills: Group

@@ -6,11 +6,13 @@ sum as anywhere (RFC 1071); quantities have a fixed exponent, so their odd last 
 
 from typing import Annotated
 
-from crosswire.nic.memory.struct import Array, Reference, Struct, i64, size_of, u8, view
+from crosswire.nic.memory.struct import Array, Reference, Struct, address_of, i64, size_of, u8, u32, view
 from crosswire.nic.packet import Flow, TcpFrame, add_field
 from crosswire.nic.tcp_frames import build_template, commit_template
 from crosswire.nic.unit.compile import inlined
-from crosswire.venues.starbase.wire.order_codes import Template
+from crosswire.venues.order import TimeInForce
+from crosswire.venues.side import BUY
+from crosswire.venues.starbase.wire.order_codes import OrderFlags, Template, WireSide, WireTimeInForce
 from crosswire.venues.starbase.wire.order_layout import (
     NULL_EXPONENT,
     NULL_I64,
@@ -30,6 +32,13 @@ from crosswire.venues.starbase.wire.stream import FrameStream, padded
 
 QUANTITY_EXPONENT = -9  # of the quantities that we send: lots are whole multiples of 1e-9
 NO_TEXT_BYTES = 1  # an empty text: its length byte
+WIRE_TIMES_IN_FORCE = {
+    TimeInForce.IOC: WireTimeInForce.IOC,
+    TimeInForce.FOK: WireTimeInForce.FOK,
+    TimeInForce.GTC: WireTimeInForce.GTC,
+    TimeInForce.POST_ONLY: WireTimeInForce.GTC,
+}
+_CODES_AT = NewOrderRequest.fields["side"].offset
 
 
 class StarbaseFrame(TcpFrame, packed=True):
@@ -65,6 +74,27 @@ class GapFillFrame(StarbaseFrame, packed=True):
 class NewOrderFrame(StarbaseFrame, packed=True):
     message: NewOrderRequest
     padding: Annotated[Array, u8, 1]
+
+
+class OrderCodes(Struct, packed=True):
+    """Side, time in force and flags of a new order, which lie side by side, as one word."""
+
+    word: u32
+
+
+@inlined
+def codes_of(message: NewOrderRequest) -> OrderCodes:
+    """View the codes of a new order."""
+    return view(OrderCodes, address_of(message) + _CODES_AT)
+
+
+def order_codes(side: int, time_in_force: TimeInForce, flags: int) -> int:
+    """Return the word that says a side and a time in force of ours: POST_ONLY is good till cancelled, with a flag."""
+    message = NewOrderRequest(time_in_force=WIRE_TIMES_IN_FORCE[time_in_force], flags=flags)
+    message.side = WireSide.BUY if side == BUY else WireSide.SELL
+    if time_in_force == TimeInForce.POST_ONLY:
+        message.flags |= OrderFlags.POST_ONLY_REJECT
+    return int(codes_of(message).word)
 
 
 class AmendFrame(StarbaseFrame, packed=True):

@@ -164,6 +164,7 @@ class CrossSpread(LegStrategy):
     open_rates_e9: Annotated[Array, i64, LISTINGS_MAX]  # of a bought price: cost and threshold, rounded up
     close_rates_e9: Annotated[Array, i64, LISTINGS_MAX]
     even_pairs: i64  # bits of the pairs that are planned in lots (`strategies.plan.match_tops`)
+    top_pairs: i64  # of those that trade one level a side of linear contracts
     lots: Annotated[Array, Lots, LISTINGS_MAX]
     started: Started  # to be entered by `catch_up`
     plan: Plan  # what is to be traded
@@ -212,6 +213,8 @@ def _set_lots(strategy: CrossSpread, traded: list[Instrument]) -> None:
         for sell, sold in enumerate(traded):
             if buy != sell and even[buy] and even[sell] and bought.lot_e9 == sold.lot_e9:
                 strategy.even_pairs |= 1 << pair_of(buy, sell)
+            if strategy.depth == 1 and bought.payoff == sold.payoff == Payoff.LINEAR:
+                strategy.top_pairs |= 1 << pair_of(buy, sell)
 
 
 def _set_rates(strategy: CrossSpread, listing: int, instrument: Instrument, unit: Fraction) -> None:
@@ -479,15 +482,43 @@ def attempt(
             blocked = Blocked.POSITION
     if blocked != Blocked.NONE and not is_peak:
         return blocked
+    most_e9 = min(limit_e9, strategy.size_max_e9)
+    if not is_peak and is_too_small(strategy, desk, buy, sell, most_e9):
+        return too_small(strategy, limit_e9)
     plan = strategy.plan
-    walk(legs, desk, plan, buy, sell, rate_e9, strategy.depth, min(limit_e9, strategy.size_max_e9), is_peak)
+    walk(legs, desk, plan, buy, sell, rate_e9, strategy.depth, most_e9, is_peak)
     if blocked != Blocked.NONE:
         return blocked
     if plan.size_e9 > 0:
         choose_lots(plan, instrument_of(legs, desk, buy), instrument_of(legs, desk, sell), legs.carry_e9)
     if plan.size_e9 < max(1, strategy.size_min_e9) or plan.buy_lots == 0:
-        return Blocked.POSITION if limit_e9 < strategy.size_min_e9 else Blocked.NO_SIZE
+        return too_small(strategy, limit_e9)
     return Blocked.NONE if start_trade(legs, desk, buy, sell, plan, 1, opportunity) else Blocked.IN_FLIGHT
+
+
+@inlined
+def too_small(strategy: CrossSpread, limit_e9: int) -> int:
+    """Tell why a trade would be too small: by the room that positions leave, or by what the books offer."""
+    return Blocked.POSITION if limit_e9 < strategy.size_min_e9 else Blocked.NO_SIZE
+
+
+@inlined
+def is_too_small(strategy: CrossSpread, desk: Desk, buy: int, sell: int, most_e9: int) -> bool:
+    """Tell whether a pair of `top_pairs` can't be traded for its size, at most `most_e9`; False decides nothing.
+
+    `attempt` would plan no more than the smaller of the best levels, and `choose_lots` no lot where the side with the
+    coarser lot is left with less than one, after what is carried against it. In the recordings of `bench backtest` most
+    of what nothing else forbids ends here: spot's best price has less than a perpetual's lot, or an earlier rest would
+    grow.
+    """
+    if strategy.top_pairs >> pair_of(buy, sell) & 1 == 0:
+        return False
+    buy_lot_e9 = instrument_of(strategy.legs, desk, buy).lot_e9
+    sell_lot_e9 = instrument_of(strategy.legs, desk, sell).lot_e9
+    buy_book, sell_book = book_of(strategy.legs, desk, buy), book_of(strategy.legs, desk, sell)
+    size_e9 = min(buy_book.ask_lots * buy_lot_e9, sell_book.bid_lots * sell_lot_e9, most_e9)
+    carried_e9 = strategy.legs.carry_e9 if buy_lot_e9 >= sell_lot_e9 else -strategy.legs.carry_e9
+    return size_e9 < strategy.size_min_e9 or size_e9 - max(0, carried_e9) < max(buy_lot_e9, sell_lot_e9)
 
 
 @inlined

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from crosswire.strategies.cross_spread import CrossSpread, is_certain
+from crosswire.strategies.cross_spread import CrossSpread, is_certain, is_too_small
 from crosswire.strategies.interface import catch_up_if_due, on_book
 from crosswire.strategies.listing import Listing, cost_e9, gain_e9, rated_up_e9, sale_e9, value_e9
 from crosswire.strategies.opportunity import Blocked
@@ -66,6 +66,39 @@ def test_a_plan_in_lots_is_the_plan_in_money(
             expected.levels[0].price_ticks,
             expected.levels[0].qty_lots,
         )
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.tuples(st.sampled_from(["0.001", "0.02", "1"]), st.sampled_from(["0.001", "0.02", "1"])),
+    st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    st.integers(-200, 200).map(lambda parts: parts * 7_000_000),
+    st.integers(-20, 300).map(lambda parts: parts * 7_000_000),
+    st.sampled_from(["0", "0.0015", "0.5"]),
+)
+def test_what_is_too_small_would_not_be_traded(
+    lots: tuple[str, str], tops: tuple[int, int], carry_e9: int, most_e9: int, size_min: str
+) -> None:
+    traded = {name: linear("0.1", lot) for name, lot in zip("ab", lots, strict=True)}
+    terms = {"position_max": 9, "instruments": ["a", "b"], "size_max": 3, "size_min": size_min}
+    harness = Harness(CrossSpread, LEG_PARAMETERS | terms, traded)
+    harness.set_book_ticks("a", [], [(1000, tops[0])])
+    harness.set_book_ticks("b", [(1001, tops[1])], [])
+    strategy: Any = harness.strategy
+    for carried_e9 in (0, carry_e9, carry_e9 // 1000):
+        strategy.legs.carry_e9 = carried_e9
+        plan, books, listings = Plan(), harness.desk.books, strategy.legs.listings
+        walk_books(
+            plan, listings[0], traded["a"], books[0], listings[1], traded["b"], books[1], 0, 1, most_e9, False
+        )  # fmt: skip
+        if plan.size_e9 > 0:
+            choose_lots(plan, traded["a"], traded["b"], carried_e9)
+        is_refused = plan.size_e9 < max(1, strategy.size_min_e9) or plan.buy_lots == 0
+        found = is_too_small(strategy, harness.desk, 0, 1, most_e9)
+        event(f"{found} {is_refused}")
+        assert is_refused or not found
+        if carried_e9 == 0 and size_min == "0":  # else a size is refused that is small only in whole lots
+            assert found == is_refused
 
 
 def least(clears: Callable[[int], bool], most: int) -> int:

@@ -484,7 +484,7 @@ def attempt(
         return blocked
     most_e9 = min(limit_e9, strategy.size_max_e9)
     if not is_peak and is_too_small(strategy, desk, buy, sell, most_e9):
-        return too_small(strategy, limit_e9)
+        return why_too_small(strategy, limit_e9)
     plan = strategy.plan
     walk(legs, desk, plan, buy, sell, rate_e9, strategy.depth, most_e9, is_peak)
     if blocked != Blocked.NONE:
@@ -492,12 +492,12 @@ def attempt(
     if plan.size_e9 > 0:
         choose_lots(plan, instrument_of(legs, desk, buy), instrument_of(legs, desk, sell), legs.carry_e9)
     if plan.size_e9 < max(1, strategy.size_min_e9) or plan.buy_lots == 0:
-        return too_small(strategy, limit_e9)
+        return why_too_small(strategy, limit_e9)
     return Blocked.NONE if start_trade(legs, desk, buy, sell, plan, 1, opportunity) else Blocked.IN_FLIGHT
 
 
 @inlined
-def too_small(strategy: CrossSpread, limit_e9: int) -> int:
+def why_too_small(strategy: CrossSpread, limit_e9: int) -> int:
     """Tell why a trade would be too small: by the room that positions leave, or by what the books offer."""
     return Blocked.POSITION if limit_e9 < strategy.size_min_e9 else Blocked.NO_SIZE
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from crosswire.venues.order import Order, OrderState, RejectReason
+from crosswire.venues.order import TIMES_IN_FORCE, Order, OrderState, RejectReason
+from crosswire.venues.side import BUY, SELL
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class Sent:
     @property
     def filled_lots(self) -> int:
         return sum(lots for _, lots in self.fills)
+
+    @property
+    def is_of_known_kind(self) -> bool:
+        """Whether there are such a side and such a time in force."""
+        return self.side in (BUY, SELL) and 0 <= self.time_in_force < TIMES_IN_FORCE
 
 
 @dataclass

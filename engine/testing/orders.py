@@ -42,7 +42,6 @@ from crosswire.venues.order import (
     BY_ID_MAX,
     GTC,
     POST_ONLY,
-    TIMES_IN_FORCE,
     AmendState,
     Order,
     OrderState,
@@ -56,7 +55,6 @@ from crosswire.venues.order import (
     is_unsettled_quote,
     open_lots,
 )
-from crosswire.venues.side import BUY, SELL
 
 ORDER_TERMS = (
     "instrument",
@@ -176,7 +174,7 @@ class Orders:
 
     def _send(self, request: Request) -> None:
         sent = self._new_order(request)
-        if request.side not in (BUY, SELL) or not 0 <= request.time_in_force < TIMES_IN_FORCE:
+        if not sent.is_of_known_kind:
             self._veto(sent, Veto.BAD_ORDER)
             return
         if self._is_flattening:
@@ -328,6 +326,8 @@ class Orders:
             return Veto.FLATTENING
         if not self._is_supported(quote.instrument, QUOTE):
             return Veto.UNSUPPORTED
+        if not all(sent.is_of_known_kind for sent in quote.sides):
+            return Veto.BAD_ORDER
         if bid.price_ticks >= ask.price_ticks or min(bid.price_ticks, bid.qty_lots, ask.qty_lots) <= 0:
             return Veto.BAD_ORDER
         out = self._quotes_out.get(quote.instrument)

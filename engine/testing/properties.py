@@ -227,6 +227,8 @@ def _played(
     harness.advance(WAIT_NS_MAX)
     _check_limits(harness, limits_lots)
     harness.finish()
+    for sent in harness.orders:
+        _check_kind("a quote" if sent.order.is_quote else "an order", sent)
     _check_quotes(harness)
     return [
         (each.name, each.side, each.time_in_force, each.price_ticks, each.qty_lots, each.sent_ns, each.order.is_quote)
@@ -257,7 +259,12 @@ def _check_order(harness: Harness, what: str, sent: Sent, price_ticks: int, qty_
     assert harness.desk.books[sent.instrument].valid != 0, f"{what} on {sent.name}, whose book is not valid"
     assert price_ticks > 0, f"{what} on {sent.name} at {price_ticks} ticks"
     assert qty_lots > 0, f"{what} on {sent.name} of {qty_lots} lots"
-    assert sent.side in (BUY, SELL), f"{what} on {sent.name} of side {sent.side}"
+
+
+def _check_kind(what: str, sent: Sent) -> None:
+    """Look at what the gate refuses before anybody is asked for an answer."""
+    terms = f"of side {sent.side} and time in force {sent.time_in_force}"
+    assert sent.is_of_known_kind, f"{what} on {sent.name} {terms}"
 
 
 def _check_quotes(harness: Harness) -> None:

@@ -256,6 +256,8 @@ def test_a_quote_passes_whole_or_not_at_all() -> None:
         (980, 5, 985, 5, Veto.PRICE_COLLAR),
     ):
         assert setup.quote(bid, bid_lots, ask, ask_lots) == veto
+    for time_in_force in (-1, 4):
+        assert setup.quote(999, 5, 1001, 5, time_in_force=time_in_force) == Veto.BAD_ORDER
     assert setup.approvals.count == 2
     assert not any(one.armed for one in list(setup.approvals.items)[2:])
     setup.gate.positions[0].quotes_pending = 2

@@ -126,7 +126,16 @@ class Setup:
         time_in_force: int = TimeInForce.IOC,
     ) -> Veto:
         self.last_id += 1
-        return Veto(self._check(self.last_id, instrument, side, price, lots, now_ns, strategy, time_in_force))
+        order = Order(
+            strategy=strategy,
+            client_order_id=self.last_id,
+            instrument=instrument,
+            side=side,
+            time_in_force=time_in_force,
+            price_ticks=price,
+            qty_lots=lots,
+        )
+        return Veto(check(self.gate, self.approval, order, now_ns))
 
     def rest(self, instrument: int, side: int, price: int, lots: int, **changes: int) -> Order:
         """Have an order of ours live at the venue, however it came there."""
@@ -150,28 +159,6 @@ class Setup:
         """Book an execution; True: everything is to be cancelled."""
         return bool(count_fill(self.gate, instrument, strategy, side, price, lots, fee_e9, now_ns))
 
-    def _check(
-        self,
-        order_id: int,
-        instrument: int,
-        side: int,
-        price: int,
-        lots: int,
-        now_ns: int,
-        strategy: int,
-        time_in_force: int,
-    ) -> int:
-        order = Order(
-            strategy=strategy,
-            client_order_id=order_id,
-            instrument=instrument,
-            side=side,
-            time_in_force=time_in_force,
-            price_ticks=price,
-            qty_lots=lots,
-        )
-        return int(check(self.gate, self.approval, order, now_ns))
-
     def amend(self, price: int = 1000, lots: int = 1, **changes: int) -> Veto:
         """Of a live order to buy 5 at 1000, of which 2 are filled; its 3 are open."""
         order = Order(
@@ -187,14 +174,23 @@ class Setup:
             setattr(order, name, value)
         return Veto(check_amend(self.gate, self.approval, order, price, lots, NOW_NS))
 
-    def quote(self, bid: int, bid_lots: int, ask: int, ask_lots: int, instrument: int = 0, is_quote: int = 0) -> Veto:
+    def quote(
+        self,
+        bid: int,
+        bid_lots: int,
+        ask: int,
+        ask_lots: int,
+        instrument: int = 0,
+        is_quote: int = 0,
+        time_in_force: int = TimeInForce.POST_ONLY,
+    ) -> Veto:
         sides = [
             Order(
                 client_order_id=self.last_id + 1 + side,
                 is_quote=is_quote,
                 instrument=instrument,
                 side=side,
-                time_in_force=TimeInForce.POST_ONLY,
+                time_in_force=time_in_force,
                 price_ticks=price,
                 qty_lots=lots,
             )

@@ -164,7 +164,7 @@ class CrossSpread(LegStrategy):
     open_rates_e9: Annotated[Array, i64, LISTINGS_MAX]  # of a bought price: cost and threshold, rounded up
     close_rates_e9: Annotated[Array, i64, LISTINGS_MAX]
     even_pairs: i64  # bits of the pairs that are planned in lots (`strategies.plan.match_tops`)
-    top_pairs: i64  # of those that trade one level a side of linear contracts
+    top_pairs: i64  # bits of the pairs that trade one level a side of linear contracts, the even ones among them
     lots: Annotated[Array, Lots, LISTINGS_MAX]
     started: Started  # to be entered by `catch_up`
     plan: Plan  # what is to be traded
@@ -199,8 +199,11 @@ class CrossSpread(LegStrategy):
 
 
 def _set_lots(strategy: CrossSpread, traded: list[Instrument]) -> None:
-    """Find the pairs that can be planned in lots: one level a side of linear contracts, all limits whole lots."""
-    even = []
+    """Find the pairs of linear contracts that trade one level a side, and of these what can be planned in lots.
+
+    In lots: contracts with lots of the same size, all limits whole lots.
+    """
+    top, even = [], []
     for listing, instrument in enumerate(traded):
         lots, position_max_e9 = strategy.lots[listing], strategy.legs.listings[listing].position_max_e9
         lots.size_max = strategy.size_max_e9 // instrument.lot_e9
@@ -208,13 +211,14 @@ def _set_lots(strategy: CrossSpread, traded: list[Instrument]) -> None:
         lots.position_max = position_max_e9 // instrument.lot_e9
         limits_e9 = (strategy.size_max_e9, position_max_e9)
         is_whole = all(limit_e9 % instrument.lot_e9 == 0 for limit_e9 in limits_e9)
-        even.append(strategy.depth == 1 and instrument.payoff == Payoff.LINEAR and is_whole)
+        top.append(strategy.depth == 1 and instrument.payoff == Payoff.LINEAR)
+        even.append(top[listing] and is_whole)
     for buy, bought in enumerate(traded):
         for sell, sold in enumerate(traded):
-            if buy != sell and even[buy] and even[sell] and bought.lot_e9 == sold.lot_e9:
-                strategy.even_pairs |= 1 << pair_of(buy, sell)
-            if strategy.depth == 1 and bought.payoff == sold.payoff == Payoff.LINEAR:
+            if buy != sell and top[buy] and top[sell]:
                 strategy.top_pairs |= 1 << pair_of(buy, sell)
+                if even[buy] and even[sell] and bought.lot_e9 == sold.lot_e9:
+                    strategy.even_pairs |= 1 << pair_of(buy, sell)
 
 
 def _set_rates(strategy: CrossSpread, listing: int, instrument: Instrument, unit: Fraction) -> None:

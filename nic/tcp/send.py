@@ -332,13 +332,13 @@ def free_acknowledged(tcp: Tcp, acknowledgement: int, now_ns: int) -> None:
     if store.begin == store.middle:
         tcp.pending.resend_first = 0
     if sampled != 0 and twice == 0:
-        take_sample(tcp.round_trip, now_ns - sampled)
-        tcp.round_trip.tail_probe_delay_ns = tail_probe_delay_ns(tcp)
+        take_sample(tcp, now_ns - sampled)
 
 
 @compiled
-def take_sample(round_trip: RoundTrip, rtt_ns: int) -> None:
+def take_sample(tcp: Tcp, rtt_ns: int) -> None:
     """Take a round trip into the estimate: RFC 6298 2.2 and 2.3, alpha 1/8, beta 1/4."""
+    round_trip = tcp.round_trip
     rtt_ns = max(rtt_ns, 1)
     if round_trip.smoothed_ns == 0:
         round_trip.smoothed_ns = rtt_ns
@@ -347,6 +347,7 @@ def take_sample(round_trip: RoundTrip, rtt_ns: int) -> None:
         error = abs(round_trip.smoothed_ns - rtt_ns)
         round_trip.variance_ns += (error - round_trip.variance_ns) >> 2
         round_trip.smoothed_ns += (rtt_ns - round_trip.smoothed_ns) >> 3
+    round_trip.tail_probe_delay_ns = tail_probe_delay_ns(tcp)
 
 
 @compiled

@@ -41,8 +41,8 @@ from crosswire.nic.tcp.send import (
     queue_reset,
     set_limit,
     start_timer,
-    tail_probe_delay_ns,
     take_ack,
+    take_sample,
     time_out,
 )
 from crosswire.nic.tcp.state import (
@@ -219,9 +219,7 @@ def establish(tcp: Tcp, segment: Segment, now_ns: int) -> None:
     # A handshake that took a retransmission gives no sample (RFC 6298 3); without one the first RTO stays 1 s (5.7: 3 s
     # where it was lost; the tail probe comes before either).
     if recovery.retransmits == 0:
-        round_trip.smoothed_ns = max(now_ns - recovery.progress_ns, 1)
-        round_trip.variance_ns = round_trip.smoothed_ns >> 1
-        round_trip.tail_probe_delay_ns = tail_probe_delay_ns(tcp)
+        take_sample(tcp, now_ns - recovery.progress_ns)
     recovery.retransmits = 0
     round_trip.rto_ns = measured_rto_ns(round_trip)
     timers.retransmit_ns = NEVER_NS
